@@ -1,0 +1,1 @@
+"""Presets and protocols as data; read with importlib.resources."""

@@ -1,0 +1,3 @@
+"""sirtjax: planning and verification of liver radioembolisation (SIRT) in one differentiable JAX pipeline."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,33 @@
+"""The errors a user can meet.
+
+Every message says which input, what was found, what was expected and what to do next. The command line
+prints it as one line: exit code 2 for an `InputError`, 1 for a `ComputationError`.
+"""
+
+
+class SirtjaxError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class InputError(SirtjaxError, ValueError):
+    """The input cannot be used as given; the user can mend it."""
+
+
+class GeometryError(InputError):
+    """A grid, an affine or the overlap of two grids is not usable."""
+
+
+class ImageFormatError(InputError):
+    """A file is not what it should be: truncated, not DICOM or NIfTI, missing tags or voxels."""
+
+
+class ConfigError(InputError):
+    """A case, protocol or option is unknown, missing or contradictory."""
+
+
+class OutputError(InputError):
+    """The output can't be written: it exists already, or the place refuses it."""
+
+
+class ComputationError(SirtjaxError, RuntimeError):
+    """The input was sound but the computation did not reach a usable result."""

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import GeometryError
+from sirtjax.volume._geometry import Geometry
+
+# NumPy at the edges, jax.Array inside a transformation.
+Array = Any
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["array"], meta_fields=["geometry", "unit"])
+@dataclass(frozen=True)
+class Volume:
+    """A scalar image on a grid: a pytree whose array is traced and whose geometry and unit are static.
+
+    Attributes:
+      array: (i, j, k) values in `unit`.
+      geometry: where the voxels are.
+      unit: "HU", "Bq/mL", "MBq/mL", "counts", "SUV", "Gy", "g/mL" or "1".
+    """
+
+    array: Array
+    geometry: Geometry
+    unit: str = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_shape("Volume", self.array, self.geometry)
+
+    def replace(self, array: Array, *, unit: str | None = None) -> Volume:
+        """The same grid with other values."""
+        return Volume(array, self.geometry, unit=self.unit if unit is None else unit)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["array"], meta_fields=["geometry", "names"])
+@dataclass(frozen=True)
+class LabelMap:
+    """Whole-number labels on a grid; 0 is background and has no name.
+
+    VOIs that overlap (a liver and the lesions in it, the ROIs of an RTSTRUCT) are kept as one map each.
+
+    Attributes:
+      array: (i, j, k) unsigned or signed integers.
+      geometry: where the voxels are.
+      names: pairs of label value and name, in the order to be shown.
+    """
+
+    array: Array
+    geometry: Geometry
+    names: tuple[tuple[int, str], ...] = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_shape("LabelMap", self.array, self.geometry)
+        values = [value for value, _ in self.names]
+        if 0 in values or len(set(values)) != len(values):
+            raise GeometryError(f"label values must be distinct and not 0 (background), got {values}")
+
+    @classmethod
+    def from_mask(cls, mask: Array, geometry: Geometry, *, name: str) -> LabelMap:
+        """A map with the one label 1 where `mask` is true."""
+        return cls(np.asarray(mask, bool).astype(np.uint8), geometry, names=((1, name),))
+
+    def value(self, name: str) -> int:
+        """The label value of a name.
+
+        Raises:
+          GeometryError: no label has that name.
+        """
+        for value, known in self.names:
+            if known == name:
+                return value
+        known_names = ", ".join(known for _, known in self.names) or "none"
+        raise GeometryError(f"no label is named {name!r}; the map has: {known_names}")
+
+    def mask(self, name: str) -> NDArray[np.bool_]:
+        """True where the label of this name is, (i, j, k)."""
+        return np.asarray(self.array) == self.value(name)
+
+    def volume_ml(self, name: str) -> float:
+        """Volume of the label of this name: its voxels times the voxel volume."""
+        return float(self.mask(name).sum()) * self.geometry.voxel_volume_ml
+
+
+def _check_shape(what: str, array: Array, geometry: Geometry) -> None:
+    # Tree transformations rebuild records around placeholders that have no shape.
+    shape = getattr(array, "shape", None)
+    if shape is not None and len(shape) >= 3 and tuple(shape[-3:]) != geometry.shape:
+        raise GeometryError(f"{what}: array of shape {tuple(shape)} on a grid of {geometry.shape} voxels")
