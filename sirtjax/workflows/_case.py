@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sirtjax.errors import ConfigError
+
+Frame = Literal["activity", "diagnostic"]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    """A table of the case file: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class PatientTable(_Table):
+    """Who the plan is for: a pseudonym, and what the BSA method and SUV need."""
+
+    id: Annotated[str, Field(min_length=1, pattern=r"^[\w.\- ]+$")]
+    height_m: Positive | None = None
+    weight_kg: Positive | None = None
+
+
+class ImageTable(_Table):
+    """One image: a NIfTI file, or a DICOM file or folder with `series` to choose from several."""
+
+    path: Path
+    series: str | None = None
+    resample_slices: bool = False
+
+
+class ActivityTable(ImageTable):
+    """The 99mTc-MAA SPECT of a planning case, the 90Y or 166Ho image of a verification case.
+
+    `unit` states what the voxels of a NIfTI file are; DICOM says so itself.
+    """
+
+    unit: Literal["counts", "Bq/mL"] | None = None
+
+
+class DiagnosticTable(ImageTable):
+    """The image the VOIs were drawn on; the registration carries them to the activity image."""
+
+    modality: Literal["CT", "MR"]
+
+
+class ImagesTable(_Table):
+    """The image series of the case. `ct` shares the frame of the activity image (SPECT/CT, PET/CT)."""
+
+    activity: ActivityTable
+    ct: ImageTable | None = None
+    diagnostic: DiagnosticTable | None = None
+
+
+class MaskTable(_Table):
+    """A mask file (NIfTI label map, RTSTRUCT or SEG) and the image frame it was drawn in.
+
+    `names` chooses and orders the labels or ROIs to use; without it all of them are used.
+    """
+
+    path: Path
+    on: Frame
+    names: tuple[str, ...] | None = None
+
+
+class MasksTable(_Table):
+    """The VOIs. Every one may be left out where an automatic segmentation is passed to the workflow."""
+
+    liver: MaskTable | None = None
+    lesions: MaskTable | None = None
+    lungs: MaskTable | None = None
+
+
+class TerritoriesTable(_Table):
+    """The perfusion territories: a label map, or dividing lines drawn on axial slices."""
+
+    on: Frame
+    path: Path | None = None
+    lines: tuple[Path, ...] = ()
+    names: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TerritoriesTable:
+        if (self.path is None) == (not self.lines):
+            raise ValueError("give either `path` (masks) or `lines` (dividing lines)")
+        if self.lines and (self.names is None or len(self.names) != len(self.lines) + 1):
+            raise ValueError(f"{len(self.lines)} line file(s) divide the liver into {len(self.lines) + 1} `names`")
+        return self
+
+
+class RegistrationTable(_Table):
+    """How the diagnostic image is brought onto the activity image."""
+
+    method: Literal["identity", "rigid", "file"]
+    path: Path | None = None
+
+    @model_validator(mode="after")
+    def _path_with_file(self) -> RegistrationTable:
+        if (self.method == "file") != (self.path is not None):
+            raise ValueError('`path` goes with method = "file", and only with it')
+        return self
+
+
+class ShuntTable(_Table):
+    """Where the lung shunt fraction comes from; there is no default.
+
+    "spect" takes the counts of the activity image in the lungs and the liver; "planar" the geometric mean of
+    an anterior and a posterior view; "given" the number `fraction`.
+    """
+
+    method: Literal["spect", "planar", "given"]
+    fraction: Fraction | None = None
+    planar: Path | None = None
+    planar_rois: Path | None = None
+    source: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> ShuntTable:
+        if (self.method == "given") != (self.fraction is not None):
+            raise ValueError('`fraction` goes with method = "given", and only with it')
+        needs_planar = self.method == "planar"
+        if needs_planar != (self.planar is not None) or needs_planar != (self.planar_rois is not None):
+            raise ValueError('`planar` and `planar_rois` go with method = "planar", and only with it')
+        return self
+
+
+class DoseTable(_Table):
+    """The dose calculation.
+
+    `spacing_mm` is the voxel size of the working grid, or "activity" for that of the activity image.
+    `constant` names another nuclide record than the protocol's; the report then says so.
+    """
+
+    method: Literal["kernel", "local"] = "kernel"
+    spacing_mm: Positive | Literal["activity"] = 3.0
+    density_from_ct: bool = False
+    constant: str | None = None
+    lung_mass_g: Positive | None = None
+    previous_lung_gy: Annotated[float, Field(ge=0)] = 0.0
+
+
+class InjectionTable(_Table):
+    """One catheter position: the territory it fills and what is known of its activity.
+
+    `activity_mbq` is at the time of injection: asked for with prescription.choose = "given", and the
+    delivered activity in a verification. `residual_fraction` stays in vial and catheter.
+    """
+
+    territory: str
+    activity_mbq: Positive | None = None
+    residual_fraction: Fraction = 0.0
+    lung_shunt_fraction: Fraction | None = None
+    time: datetime | None = None
+
+
+class PrescriptionTable(_Table):
+    """Which activity between the bounds is chosen."""
+
+    choose: Literal["upper", "lower", "given"] = "upper"
+
+
+class CalibrationTable(_Table):
+    """How the activity image becomes activity.
+
+    "relative" scales its counts to the injected activity (EANM); "absolute" believes its Bq/mL and corrects
+    for decay between `reference_time` and the injection.
+    """
+
+    method: Literal["relative", "absolute"] = "relative"
+    reference_time: datetime | None = None
+
+
+class ProtocolTable(_Table):
+    """The named protocol in configs/protocols, or a file like it."""
+
+    name: str
+
+
+class Case(_Table):
+    """A patient's case file: which images and masks, which protocol, what is known of the injections.
+
+    Relative paths are relative to the case file.
+    """
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    patient: PatientTable
+    protocol: ProtocolTable
+    images: ImagesTable
+    masks: MasksTable = MasksTable()
+    territories: TerritoriesTable | None = None
+    registration: RegistrationTable | None = None
+    shunt: ShuntTable
+    calibration: CalibrationTable = CalibrationTable()
+    dose: DoseTable = DoseTable()
+    prescription: PrescriptionTable = PrescriptionTable()
+    injections: tuple[InjectionTable, ...] = ()
+    plan: Path | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Case:
+        placed = [("masks." + name, table) for name, table in self.masks if table is not None]
+        if self.territories is not None:
+            placed.append(("territories", self.territories))
+        for name, table in placed:
+            if table.on == "diagnostic" and self.images.diagnostic is None:
+                raise ValueError(f'{name} is on the diagnostic image, but there is no [images.diagnostic]')
+        if any(table.on == "diagnostic" for _, table in placed) and self.registration is None:
+            raise ValueError("VOIs on the diagnostic image need a [registration] to reach the activity image")
+        if self.territories is None and len(self.injections) > 1:
+            raise ValueError("several [[injections]] need [territories] to tell what each one fills")
+        names = [injection.territory for injection in self.injections]
+        if len(set(names)) != len(names):
+            raise ValueError(f"each territory may have one injection, got {names}")
+        if self.prescription.choose == "given" and any(i.activity_mbq is None for i in self.injections):
+            raise ValueError('prescription.choose = "given" needs activity_mbq in every injection')
+        return self
+
+
+def load_case(path: Path) -> Case:
+    """Read and check a case file, with its relative paths made relative to the file's folder.
+
+    Raises:
+      ConfigError: the file is missing, not TOML, or has a key or value it should not have; names every one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the case file ({_reason(error)}); give a TOML file") from error
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return case_from_table(table, folder=path.parent, source=str(path))
+
+
+def case_from_table(table: dict[str, Any], *, folder: Path, source: str) -> Case:
+    """Check a case given as nested tables (a parsed file, or command-line options).
+
+    Args:
+      table: the content of a case file.
+      folder: what relative paths are relative to.
+      source: named in error messages.
+
+    Raises:
+      ConfigError: a key or value is missing, unknown or contradictory.
+    """
+    try:
+        return Case.model_validate(_anchored(table, folder))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'case'}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        )
+        raise ConfigError(f"{source}: {problems}") from error
+
+
+PATH_KEYS = frozenset({"path", "planar", "planar_rois", "plan"})
+
+
+def _anchored(value: Any, folder: Path, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _anchored(item, folder, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_anchored(item, folder, key) for item in value]
+    if isinstance(value, str) and (key in PATH_KEYS or key == "lines"):
+        return str(folder / value)
+    return value
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
