@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal, get_args
+
+import jax
+from jax.typing import ArrayLike
+
+from sirtjax.dosimetry._biology import ntcp_lkb, tcp_logit
+from sirtjax.errors import ConfigError
+
+SphereType = Literal["resin", "glass", "holmium", "ebrt"]
+Endpoint = Literal["TCP", "NTCP"]
+Status = Literal["published", "public code", "unverified"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TissueParameters:
+    """Linear-quadratic parameters of a tissue; None where the source gives no value.
+
+    Attributes:
+      name: key in `configs/dosimetry/biology.toml`.
+      tissue: "tumour" or "normal liver".
+      alpha_beta_gy: alpha/beta.
+      alpha_per_gy: radiosensitivity.
+      repair_half_time_h: half-time of sublethal damage repair.
+      source: where the values were found.
+      status: "published", "public code" or "unverified"; shown with every result.
+    """
+
+    name: str
+    tissue: str
+    source: str
+    status: Status
+    alpha_beta_gy: float | None = None
+    alpha_per_gy: float | None = None
+    repair_half_time_h: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseParameters:
+    """Dose-response parameters, valid for one kind of sphere and one dose metric.
+
+    Attributes:
+      name: key in `configs/dosimetry/biology.toml`.
+      endpoint: "TCP" or "NTCP".
+      sphere_type: "resin", "glass", "holmium" or "ebrt" (external beam).
+      metric: what the dose is: "mean dose" or "mean BED".
+      d50_gy: value of the metric for a probability of 50 %.
+      source: where the value was found.
+      status: "published", "public code" or "unverified"; shown with every result.
+    """
+
+    name: str
+    endpoint: Endpoint
+    sphere_type: SphereType
+    metric: str
+    d50_gy: float
+    source: str
+    status: Status
+
+
+def tissue_parameters(name: str) -> TissueParameters:
+    """The tissue parameter set of this name.
+
+    Raises:
+      ConfigError: no set has that name.
+    """
+    return TissueParameters(name=name, **_entry("tissue", name))
+
+
+def response_parameters(name: str) -> ResponseParameters:
+    """The dose-response parameter set of this name.
+
+    Raises:
+      ConfigError: no set has that name.
+    """
+    return ResponseParameters(name=name, **_entry("response", name))
+
+
+def response_sets(endpoint: Endpoint, sphere_type: SphereType) -> tuple[ResponseParameters, ...]:
+    """All dose-response sets for an endpoint and a kind of sphere.
+
+    Raises:
+      ConfigError: there is none (so for holmium), or the endpoint or sphere type is unknown.
+    """
+    if endpoint not in get_args(Endpoint) or sphere_type not in get_args(SphereType):
+        raise ConfigError(
+            f"no response model for endpoint {endpoint!r} and sphere type {sphere_type!r}; endpoints are TCP "
+            f"and NTCP, sphere types {', '.join(get_args(SphereType))}"
+        )
+    every = (response_parameters(name) for name in _table()["response"])
+    found = tuple(one for one in every if (one.endpoint, one.sphere_type) == (endpoint, sphere_type))
+    if not found:
+        raise ConfigError(
+            f"no {endpoint} parameters are known for {sphere_type} spheres; others don't carry over. "
+            "Give d50_gy and the slope yourself, with their source"
+        )
+    return found
+
+
+def tumour_control_probability(
+    dose_gy: ArrayLike, parameters: ResponseParameters, *, sphere_type: SphereType, gamma50: float | jax.Array
+) -> jax.Array:
+    """TCP of the logit model under a named parameter set.
+
+    Args:
+      dose_gy: the metric that `parameters.metric` names, any shape.
+      parameters: the set; must be a TCP set for this kind of sphere.
+      sphere_type: what was or will be injected.
+      gamma50: normalised slope; no set here has a published one.
+
+    Returns:
+      Probability in [0, 1].
+
+    Raises:
+      ConfigError: the set is for another endpoint or another kind of sphere.
+    """
+    _check_use(parameters, "TCP", sphere_type)
+    return tcp_logit(dose_gy, d50_gy=parameters.d50_gy, gamma50=gamma50)
+
+
+def liver_complication_probability(
+    dose_gy: ArrayLike, parameters: ResponseParameters, *, sphere_type: SphereType, m: float | jax.Array
+) -> jax.Array:
+    """NTCP of the Lyman-Kutcher-Burman model under a named parameter set.
+
+    Args:
+      dose_gy: the metric that `parameters.metric` names, any shape.
+      parameters: the set; must be an NTCP set for this kind of sphere.
+      sphere_type: what was or will be injected.
+      m: slope parameter; no set here has a published one.
+
+    Returns:
+      Probability in [0, 1].
+
+    Raises:
+      ConfigError: the set is for another endpoint or another kind of sphere.
+    """
+    _check_use(parameters, "NTCP", sphere_type)
+    return ntcp_lkb(dose_gy, td50_gy=parameters.d50_gy, m=m)
+
+
+def _check_use(parameters: ResponseParameters, endpoint: Endpoint, sphere_type: SphereType) -> None:
+    if parameters.endpoint != endpoint or parameters.sphere_type != sphere_type:
+        raise ConfigError(
+            f"parameter set {parameters.name!r} is {parameters.endpoint} for {parameters.sphere_type}, asked "
+            f"for {endpoint} with {sphere_type}; choose one of that kind"
+        )
+
+
+@cache
+def _table() -> dict[str, dict[str, dict[str, Any]]]:
+    text = (resources.files("sirtjax.configs") / "dosimetry" / "biology.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def _entry(kind: str, name: str) -> dict[str, Any]:
+    known = _table()[kind]
+    if name not in known:
+        raise ConfigError(f"no {kind} parameters are named {name!r}; known: {', '.join(known)}")
+    return known[name]

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sirtjax.dosimetry._dvh_samples import Box, subsamples_for, subvoxel_samples
+from sirtjax.errors import GeometryError, InputError
+
+Float = NDArray[np.float64]
+
+# Occupancies come from float32 arithmetic, doses from FFTs: both may overshoot by rounding.
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dvh:
+    """The dose-volume histogram of one VOI, kept as its exact sorted curve rather than as bins.
+
+    The curve runs linearly through each sample's dose at the middle of the sample's own volume, ends at the
+    maximum for 0 and at the minimum for the whole volume, and is monotone. D_x and V_x are inverses of each
+    other on it.
+
+    Attributes:
+      name: what the VOI is called.
+      volume_ml: volume on the dose grid, partial voxels counted by their occupancy.
+      volume_outside_ml: volume of the VOI that the dose grid does not cover.
+      mean_gy: occupancy-weighted mean dose.
+      std_gy: occupancy-weighted standard deviation of the dose.
+      minimum_gy: lowest dose of a sample, D100.
+      maximum_gy: highest dose of a sample, D0.
+      voxels: number of dose voxels the VOI touches.
+      subsamples: samples per axis and voxel used for the curve.
+      curve_dose_gy: (n,) doses of the samples, highest first.
+      curve_volume_ml: (n,) volume receiving at least that dose, ascending.
+    """
+
+    name: str
+    volume_ml: float
+    volume_outside_ml: float
+    mean_gy: float
+    std_gy: float
+    minimum_gy: float
+    maximum_gy: float
+    voxels: int
+    subsamples: int
+    curve_dose_gy: Float
+    curve_volume_ml: Float
+
+    def dose_at_percent_gy(self, percent: float) -> float:
+        """D_x: the dose that the hottest `percent` of the volume receives at least; D0 is the maximum.
+
+        Raises:
+          InputError: `percent` is not within 0 to 100.
+        """
+        if not 0 <= percent <= 100:
+            raise InputError(f"D_x of {self.name!r}: x must be within 0 and 100 %, got {percent}")
+        return self._dose_gy(self.volume_ml * percent / 100)
+
+    def dose_at_volume_gy(self, volume_ml: float) -> float:
+        """D_xmL: the dose that the hottest `volume_ml` of the VOI receives at least.
+
+        Raises:
+          InputError: the VOI is smaller than that, or the volume is negative.
+        """
+        if not 0 <= volume_ml <= self.volume_ml * (1 + 1e-9):
+            raise InputError(
+                f"D_x of {self.name!r}: {volume_ml} mL asked for, the VOI has {self.volume_ml:.4g} mL; "
+                "ask for a smaller volume or for a percentage"
+            )
+        return self._dose_gy(volume_ml)
+
+    def volume_at_dose_ml(self, dose_gy: ArrayLike) -> Float:
+        """V_x in mL: the volume that receives at least `dose_gy`; any shape, cumulative DVH for an array."""
+        dose = np.asarray(dose_gy, np.float64)
+        inside = np.interp(-dose, -self.curve_dose_gy, self.curve_volume_ml)
+        return np.where(
+            dose <= self.minimum_gy, self.volume_ml, np.where(dose > self.maximum_gy, 0.0, inside)
+        )
+
+    def percent_at_dose(self, dose_gy: ArrayLike) -> Float:
+        """V_x in % of the VOI: the share that receives at least `dose_gy`; cumulative DVH for an array."""
+        return self.volume_at_dose_ml(dose_gy) * (100 / self.volume_ml)
+
+    def differential_ml_per_gy(self, edges_gy: ArrayLike) -> Float:
+        """Differential DVH: volume per Gy in each bin between consecutive `edges_gy`, (edges - 1,).
+
+        The last bin is closed above, so that edges from the minimum to the maximum hold the whole volume.
+
+        Raises:
+          InputError: the edges don't increase.
+        """
+        edges = np.asarray(edges_gy, np.float64)
+        if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
+            raise InputError(f"differential DVH of {self.name!r}: needs two or more increasing edges in Gy")
+        reached = self.volume_at_dose_ml(edges)
+        reached[-1] = np.where(edges[-1] >= self.maximum_gy, 0.0, reached[-1])
+        return -np.diff(reached) / np.diff(edges)
+
+    def _dose_gy(self, volume_ml: float) -> float:
+        if volume_ml >= self.volume_ml * (1 - 1e-12):
+            return self.minimum_gy
+        if volume_ml <= 0:
+            return self.maximum_gy
+        return float(np.interp(volume_ml, self.curve_volume_ml, self.curve_dose_gy))
+
+
+def dose_volume_histogram(
+    dose_gy: ArrayLike,
+    weight: ArrayLike,
+    voxel_volume_ml: float,
+    *,
+    name: str = "VOI",
+    subsamples: int | None = None,
+    voi_volume_ml: float | None = None,
+    allow_truncated: bool = False,
+) -> Dvh:
+    """Dose-volume histogram of a VOI, sub-voxel accurate: edge voxels count by their occupancy.
+
+    A VOI of few voxels is sampled within its voxels (`subsamples` points along each axis): the dose linearly
+    between the neighbours, the occupied part of an edge voxel towards its occupied neighbours. Volumes are
+    conserved voxel by voxel, and so is the mean dose of every voxel that lies wholly inside.
+
+    Args:
+      dose_gy: (i, j, k) dose per voxel.
+      weight: (i, j, k) fraction of each dose voxel inside the VOI, in [0, 1].
+      voxel_volume_ml: volume of one dose voxel.
+      name: what messages call the VOI.
+      subsamples: points per axis and voxel; by default as many as make 4096 samples in the VOI (at most 12).
+      voi_volume_ml: volume of the VOI on its own grid; gives the part that the dose grid cuts off.
+      allow_truncated: accept a VOI of which more than 1 % lies outside the dose grid; the DVH is then of the
+        part inside.
+
+    Returns:
+      The curve and its summary.
+
+    Raises:
+      InputError: the VOI is empty, a weight is outside [0, 1], or a dose is negative or not finite.
+      GeometryError: shapes differ, or more than 1 % of the VOI lies outside the dose grid.
+    """
+    dose, share = np.asarray(dose_gy), np.asarray(weight)
+    if share.dtype == np.bool_:
+        share = share.view(np.uint8)
+    if dose.ndim != 3 or dose.shape != share.shape:
+        raise GeometryError(
+            f"DVH of {name!r}: dose {dose.shape} and weight {share.shape} must be one (i, j, k) grid; "
+            "compute the occupancy on the dose grid"
+        )
+    box = _box_of(share, name)
+    part_dose, part_share = dose[box], share[box]
+    inside = part_share > 0
+    _check_values(part_dose[inside], part_share[inside], float(part_share.min()), name)
+    voxels = int(inside.sum())
+    count = subsamples_for(voxels) if subsamples is None else subsamples
+    if count < 1:
+        raise InputError(f"DVH of {name!r}: subsamples must be at least 1, got {count}")
+    if count > 1:
+        samples, shares = subvoxel_samples(dose, share, box, subsamples=count)
+        samples, shares = samples[shares > 0], shares[shares > 0]
+        if not np.isfinite(samples).all():
+            raise InputError(f"DVH of {name!r}: the dose beside the VOI is not finite; mend the dose map")
+    else:
+        samples, shares = part_dose[inside], part_share[inside]
+    volume_ml = float(part_share[inside].sum(dtype=np.float64)) * voxel_volume_ml
+    outside_ml = _outside_ml(volume_ml, voi_volume_ml, name, allow_truncated=allow_truncated)
+    return _curve(
+        samples, shares, volume_ml, name=name, voxels=voxels, subsamples=count, volume_outside_ml=outside_ml
+    )
+
+
+def _box_of(share: NDArray[np.generic], name: str) -> Box:
+    """Bounding box of the voxels with weight; one pass over the grid, axis by axis on ever smaller parts."""
+    part, box = share, []
+    for axis in range(3):
+        # Later axes are looked at within the box found so far.
+        rest = tuple(a for a in range(3) if a != axis)
+        used = np.flatnonzero(part.any(axis=rest))
+        if used.size == 0:
+            raise InputError(
+                f"DVH of {name!r}: the VOI is empty on the dose grid; check that it overlaps the dose and is "
+                "in the same frame of reference"
+            )
+        span = slice(int(used[0]), int(used[-1]) + 1)
+        box.append(span)
+        part = part[(slice(None),) * axis + (span,)]
+    return box[0], box[1], box[2]
+
+
+def _check_values(dose: NDArray[np.generic], share: NDArray[np.generic], lowest: float, name: str) -> None:
+    if not np.isfinite(dose).all():
+        raise InputError(f"DVH of {name!r}: a dose inside the VOI is not finite; mend the dose map")
+    if dose.size == 0 or not np.isfinite(share).all():
+        raise InputError(f"DVH of {name!r}: no voxel has a positive, finite weight; check the mask")
+    if lowest < -_ROUNDING or float(share.max()) > 1 + _ROUNDING:
+        raise InputError(
+            f"DVH of {name!r}: weights run from {lowest:.4g} to {float(share.max()):.4g}, expected "
+            "occupancies in [0, 1]"
+        )
+    if float(dose.min()) < -_ROUNDING * abs(float(dose.max())):
+        raise InputError(f"DVH of {name!r}: the dose falls to {float(dose.min()):.4g} Gy inside the VOI")
+
+
+def _outside_ml(volume_ml: float, voi_volume_ml: float | None, name: str, *, allow_truncated: bool) -> float:
+    if voi_volume_ml is None:
+        return 0.0
+    missing = voi_volume_ml - volume_ml
+    if missing > 0.01 * voi_volume_ml and not allow_truncated:
+        raise GeometryError(
+            f"DVH of {name!r}: {missing:.4g} of {voi_volume_ml:.4g} mL lie outside the dose grid; compute "
+            "the dose on a larger grid, or allow a truncated VOI"
+        )
+    return max(0.0, missing)
+
+
+def _curve(
+    samples: NDArray[np.generic],
+    shares: NDArray[np.generic],
+    volume_ml: float,
+    *,
+    name: str,
+    voxels: int,
+    subsamples: int,
+    volume_outside_ml: float,
+) -> Dvh:
+    order = np.argsort(samples)[::-1]
+    dose = samples[order].astype(np.float64)
+    share = shares[order].astype(np.float64)
+    share *= volume_ml / share.sum()
+    mean = float(dose @ share) / volume_ml
+    return Dvh(
+        name=name,
+        volume_ml=volume_ml,
+        volume_outside_ml=volume_outside_ml,
+        mean_gy=mean,
+        std_gy=float(np.sqrt(np.square(dose - mean) @ share / volume_ml)),
+        minimum_gy=float(dose[-1]),
+        maximum_gy=float(dose[0]),
+        voxels=voxels,
+        subsamples=subsamples,
+        curve_dose_gy=dose,
+        curve_volume_ml=np.cumsum(share) - share / 2,
+    )

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+Box = tuple[slice, slice, slice]
+
+# A VOI with at least this many samples has a DVH whose steps are below 0.05 % of the volume.
+ENOUGH_SAMPLES = 4096
+MAXIMUM_SUBSAMPLES = 12
+_BISECTIONS = 30
+
+
+def subsamples_for(voxels: int) -> int:
+    """How many sub-samples per axis a VOI of so many voxels needs for a DVH without visible steps."""
+    return int(np.clip(np.ceil((ENOUGH_SAMPLES / voxels) ** (1 / 3) - 1e-9), 1, MAXIMUM_SUBSAMPLES))
+
+
+def subvoxel_samples(dose_gy: Float, weight: Float, box: Box, *, subsamples: int) -> tuple[Float, Float]:
+    """Doses and weights at `subsamples`^3 points in each voxel of a VOI, conserving both voxel by voxel.
+
+    The dose within a voxel is linear, its slopes limited so that no sample leaves the range of the 26
+    neighbours; the mean of the samples of a voxel is the voxel's dose. The occupied part of an edge voxel is
+    where the linearly interpolated occupancy is highest, filled up to the voxel's own occupancy, so that the
+    volume is that of the voxel weights while the surface runs through the voxel where its neighbours say.
+
+    Args:
+      dose_gy: (i, j, k) dose per voxel.
+      weight: (i, j, k) occupancy in [0, 1].
+      box: the bounding box of the VOI in the grid.
+      subsamples: points per axis and voxel.
+
+    Returns:
+      Doses in Gy and weights (each voxel's sum to its occupancy), both (voxels * subsamples^3,).
+
+    Reference:
+      Slope limiting after Barth & Jespersen, AIAA paper 89-0366, 1989, doi:10.2514/6.1989-366; filling along
+      the occupancy after the volume-of-fluid method, Hirt & Nichols, J Comput Phys 39:201, 1981,
+      doi:10.1016/0021-9991(81)90145-5.
+    """
+    inside = np.argwhere(weight[box] > 0)
+    dose = _patches(_with_margin(dose_gy, box, outside="extrapolate"), inside)
+    share = _patches(_with_margin(weight, box, outside="repeat"), inside)
+    offsets = (np.arange(subsamples) + 0.5) / subsamples - 0.5
+    samples = _linear_dose(dose, offsets)
+    weights = _filled(share, offsets)
+    return samples.ravel(), weights.ravel() / subsamples**3
+
+
+def _with_margin(array: Float, box: Box, *, outside: str) -> Float:
+    """The box and one voxel around it; beyond the grid, values continue linearly or repeat the edge."""
+    wide = tuple(
+        slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(box, array.shape, strict=True)
+    )
+    missing = [(w.start - (s.start - 1), (s.stop + 1) - w.stop) for s, w in zip(box, wide, strict=True)]
+    crop = np.asarray(array[wide], np.float64)
+    for axis, (before, after) in enumerate(missing):
+        width = [(0, 0)] * 3
+        width[axis] = (before, after)
+        if outside == "extrapolate" and crop.shape[axis] > 1:
+            crop = np.pad(crop, width, mode="reflect", reflect_type="odd")
+        else:
+            crop = np.pad(crop, width, mode="edge")
+    return crop
+
+
+def _patches(array: Float, inside: NDArray[np.intp]) -> Float:
+    """The 3x3x3 neighbourhood of each listed voxel, (voxels, 3, 3, 3); `array` carries a margin of one."""
+    windows = np.lib.stride_tricks.sliding_window_view(array, (3, 3, 3))
+    return np.ascontiguousarray(windows[tuple(inside.T)])
+
+
+def _linear_dose(patches: Float, offsets: Float) -> Float:
+    """Limited linear dose at the sub-points, (voxels, n, n, n)."""
+    centre = patches[:, 1, 1, 1]
+    ahead = (
+        np.stack([patches[:, 2, 1, 1], patches[:, 1, 2, 1], patches[:, 1, 1, 2]], axis=1) - centre[:, None]
+    )
+    behind = centre[:, None] - np.stack(
+        [patches[:, 0, 1, 1], patches[:, 1, 0, 1], patches[:, 1, 1, 0]], axis=1
+    )
+    size = np.minimum(np.abs(ahead + behind) / 2, 2 * np.minimum(np.abs(ahead), np.abs(behind)))
+    slopes = np.where(ahead * behind > 0, np.sign(ahead) * size, 0.0)
+    reach = np.abs(slopes).sum(axis=1) / 2
+    flat = patches.reshape(len(patches), 27)
+    room = np.minimum(flat.max(axis=1) - centre, centre - flat.min(axis=1))
+    slopes *= np.minimum(1.0, room / np.maximum(reach, np.finfo(float).tiny))[:, None]
+    along = slopes[:, :, None] * offsets
+    return (
+        centre[:, None, None, None]
+        + along[:, 0, :, None, None]
+        + along[:, 1, None, :, None]
+        + along[:, 2, None, None, :]
+    )
+
+
+def _filled(patches: Float, offsets: Float) -> Float:
+    """Occupancy of each sub-point, (voxels, n, n, n), with the voxel's own occupancy as its mean."""
+    hat = np.stack([np.maximum(0, -offsets), 1 - np.abs(offsets), np.maximum(0, offsets)], axis=1)
+    own = patches[:, 1, 1, 1]
+    count = len(offsets)
+    filled = np.broadcast_to(own[:, None, None, None], (len(patches), count, count, count)).copy()
+    score = np.einsum("vabc,ia,jb,kc->vijk", patches, hat, hat, hat, optimize=True)
+    low, high = score.min(axis=(1, 2, 3)), score.max(axis=(1, 2, 3))
+    edge = (own < 1) & (high - low > 1e-6)
+    if edge.any():
+        filled[edge] = _above_level(score[edge], own[edge], low[edge], high[edge])
+    return filled
+
+
+def _above_level(score: Float, share: Float, low: Float, high: Float) -> Float:
+    """Ramps of `score` around the level that leaves a fraction `share` of each voxel above it."""
+    # The ramp is one sub-point wide, so that points on one layer share what is left to fill.
+    ramp = (high - low) / score.shape[1]
+    below, above = low - ramp, high + ramp
+
+    def at(level: Float) -> Float:
+        height = (score - level[:, None, None, None]) / ramp[:, None, None, None]
+        return np.asarray(np.clip(height + 0.5, 0.0, 1.0))
+
+    for _ in range(_BISECTIONS):
+        level = (below + above) / 2
+        too_full = at(level).mean(axis=(1, 2, 3)) > share
+        below, above = np.where(too_full, level, below), np.where(too_full, above, level)
+    filled = at((below + above) / 2)
+    scale = share / np.maximum(filled.mean(axis=(1, 2, 3)), np.finfo(float).tiny)
+    return np.asarray(filled * scale[:, None, None, None])
