@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sirtjax.dosimetry._kernels import Radius, octant_kernel
+from sirtjax.dosimetry._local import voxel_mass_g
+from sirtjax.dosimetry._radial import RadialKernel
+from sirtjax.ops import good_fft_size
+
+# NumPy at the edges, jax.Array inside a transformation.
+Array = Any
+
+
+def convolve_octant(source: Array, octant: Array) -> Array:
+    """Convolution with a kernel that mirrors in all three axes, given by its first octant.
+
+    Zero padded: what is outside the grid is zero and what leaves it is lost. Padding by the kernel's radius
+    alone keeps the far side from wrapping round. The kernel's spectrum is real and, the kernel being small,
+    comes from three cosine sums rather than a third transform. Its own adjoint.
+
+    Args:
+      source: (i, j, k).
+      octant: (radius_i + 1, radius_j + 1, radius_k + 1) kernel at offsets of zero and above.
+
+    Returns:
+      (i, j, k), as `source`. In float32 the error is about 1e-6 of the largest value, everywhere.
+    """
+    shape = source.shape
+    padded = [good_fft_size(n + m - 1) for n, m in zip(shape, octant.shape, strict=True)]
+    pads = [(0, p - n) for p, n in zip(padded, shape, strict=True)]
+    spectrum = jnp.fft.rfftn(jnp.pad(source, pads)) * _mirrored_spectrum(octant, padded)
+    i, j, k = shape
+    return jnp.fft.irfftn(spectrum, padded)[:i, :j, :k]
+
+
+def absorbed_fraction_map(
+    activity_mbq: Array,
+    lung: Array,
+    spacing_mm: Array,
+    *,
+    radial: RadialKernel,
+    medium_density_g_per_ml: Array,
+    radius_voxels: Radius,
+) -> Array:
+    """Where the energy of activity outside the lungs goes, in units of the activity itself.
+
+    Args:
+      activity_mbq: (i, j, k) MBq per voxel.
+      lung: (i, j, k) share of each voxel that is lung, in [0, 1].
+      spacing_mm: (3,) voxel spacing.
+      radial: point kernel.
+      medium_density_g_per_ml: density of the tissue that the kernel is for.
+      radius_voxels: static extent of the kernel.
+
+    Returns:
+      (i, j, k) MBq whose energy ends in each voxel; lung voxels included.
+    """
+    octant = octant_kernel(
+        spacing_mm,
+        radial=radial,
+        medium_density_g_per_ml=medium_density_g_per_ml,
+        radius_voxels=radius_voxels,
+    )
+    return convolve_octant(activity_mbq * (1.0 - lung), octant)
+
+
+def kernel_dose_gy(
+    activity_mbq: Array,
+    density_g_per_ml: Array,
+    lung: Array,
+    spacing_mm: Array,
+    *,
+    constant: Array,
+    radial: RadialKernel,
+    medium_density_g_per_ml: Array,
+    radius_voxels: Radius,
+) -> Array:
+    """Absorbed dose with the betas' range: dose kernel in tissue, local deposition in the lungs.
+
+    Outside the lungs, activity outside the lungs is convolved with the voxel kernel of one medium and the
+    energy divided by each voxel's own mass. The path of the betas is that of the medium, so a voxel's energy
+    is right where density is near it (liver, spleen, muscle) and approximate at bone, fat and air. In the
+    lungs this would be wrong by the ratio of densities or more (mean lung dose 88 % low in d'Andrea et al.,
+    Appl Sci 14:7684, 2024), so activity in the lungs deposits locally with local mass (there 27 % low) and
+    neither gives energy to tissue nor receives any. What tissue sends into the lungs is therefore in no
+    voxel: it is `lung_spill_j`, and dose times mass plus that spill is the energy of all decays.
+
+    Args:
+      activity_mbq: (i, j, k) MBq per voxel at the start, all of which decays in place.
+      density_g_per_ml: (i, j, k) mass density; air is counted with a floor (`voxel_mass_g`).
+      lung: (i, j, k) share of each voxel that is lung, in [0, 1]; zeros where the field holds none.
+      spacing_mm: (3,) voxel spacing along i, j, k, on orthogonal axes.
+      constant: dose constant in Gy.kg/GBq.
+      radial: point kernel.
+      medium_density_g_per_ml: density of the tissue that the kernel is for.
+      radius_voxels: static extent of the kernel, from `kernel_radius_voxels`.
+
+    Returns:
+      (i, j, k) Gy. Zero-padded at the edge of the grid: energy that leaves it is lost.
+
+    Reference:
+      Bolch et al., MIRD Pamphlet 17, J Nucl Med 40:11S-36S, 1999.
+    """
+    absorbed = absorbed_fraction_map(
+        activity_mbq,
+        lung,
+        spacing_mm,
+        radial=radial,
+        medium_density_g_per_ml=medium_density_g_per_ml,
+        radius_voxels=radius_voxels,
+    )
+    energy = (1.0 - lung) * absorbed + lung * activity_mbq
+    return constant * energy / voxel_mass_g(density_g_per_ml, spacing_mm)
+
+
+def lung_spill_j(
+    activity_mbq: Array,
+    lung: Array,
+    spacing_mm: Array,
+    *,
+    constant: Array,
+    radial: RadialKernel,
+    medium_density_g_per_ml: Array,
+    radius_voxels: Radius,
+) -> Array:
+    """Energy in joules that activity outside the lungs sends into them, which `kernel_dose_gy` leaves out.
+
+    Divided by the lungs' mass in kg it is the mean lung dose from the neighbourhood (the dome of the liver).
+    Arguments as in `kernel_dose_gy`.
+    """
+    absorbed = absorbed_fraction_map(
+        activity_mbq,
+        lung,
+        spacing_mm,
+        radial=radial,
+        medium_density_g_per_ml=medium_density_g_per_ml,
+        radius_voxels=radius_voxels,
+    )
+    return constant * 1e-3 * jnp.sum(lung * absorbed)
+
+
+def _mirrored_spectrum(octant: Array, shape: list[int]) -> Array:
+    spectrum = octant
+    for axis, length in enumerate(shape):
+        count = length // 2 + 1 if axis == 2 else length
+        phase = 2 * np.pi / length * np.outer(np.arange(octant.shape[axis]), np.arange(count))
+        cosine = np.cos(phase) * np.where(np.arange(octant.shape[axis]) > 0, 2.0, 1.0)[:, None]
+        # Contract the leading axis and append the frequency axis: three times round restores the order.
+        spectrum = jnp.tensordot(
+            spectrum, jnp.asarray(cosine, jnp.float32), ((0,), (0,)), precision=jax.lax.Precision.HIGHEST
+        )
+    return spectrum

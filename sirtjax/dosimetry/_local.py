@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+# NumPy at the edges, jax.Array inside a transformation.
+Array = Any
+
+# Voxels lighter than this hold gas, not tissue. A numerical guard, not a clinical value: it keeps the dose
+# of noise outside the body finite and lies well below aerated lung (0.2 to 0.3 g/mL).
+AIR_DENSITY_G_PER_ML = 0.05
+
+
+def voxel_mass_g(
+    density_g_per_ml: Array, spacing_mm: Array, *, floor_g_per_ml: float = AIR_DENSITY_G_PER_ML
+) -> Array:
+    """Mass of each voxel, its density taken as no less than the floor so that dose in air stays finite.
+
+    Args:
+      density_g_per_ml: (i, j, k) mass density.
+      spacing_mm: (3,) voxel spacing along i, j, k, on orthogonal axes.
+      floor_g_per_ml: smallest density counted with.
+
+    Returns:
+      (i, j, k) grams.
+    """
+    voxel_volume_ml = jnp.prod(jnp.asarray(spacing_mm)) * 1e-3
+    return jnp.maximum(density_g_per_ml, floor_g_per_ml) * voxel_volume_ml
+
+
+def local_dose_gy(activity_mbq: Array, mass_g: Array, *, constant: Array) -> Array:
+    """Absorbed dose if every decay's energy stays in its own voxel (local deposition, LDM or LED).
+
+    Right for images already as blurred as the range of the betas, as SPECT and PET are. It overestimates the
+    mean dose of a small hot lesion in a cold background (by 1/0.81 for a sphere of 10 mm radius) and, against
+    full Monte Carlo, was 27 % low in mean lung dose (d'Andrea et al., Appl Sci 14:7684, 2024).
+
+    Args:
+      activity_mbq: (i, j, k) MBq per voxel at the start, all of which decays in place.
+      mass_g: (i, j, k) mass of each voxel, positive.
+      constant: dose constant in Gy.kg/GBq, as `Nuclide.dose_constant_gy_kg_per_gbq`.
+
+    Returns:
+      (i, j, k) Gy.
+
+    Reference:
+      Chiesa et al., EJNMMI Phys 8:77, 2021, doi:10.1186/s40658-021-00394-3.
+    """
+    return constant * activity_mbq / mass_g
