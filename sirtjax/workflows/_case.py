@@ -79,12 +79,17 @@ class MasksTable(_Table):
 
 
 class TerritoriesTable(_Table):
-    """The perfusion territories: a label map, or dividing lines drawn on axial slices."""
+    """The perfusion territories: a label map, or dividing lines drawn on axial slices, one file a surface.
+
+    `names` runs from the patient's right to left, or in the order of `seeds_mm`: points (LPS, mm), one a
+    surface, on its first side, for surfaces that do not part right from left.
+    """
 
     on: Frame
     path: Path | None = None
     lines: tuple[Path, ...] = ()
     names: tuple[str, ...] | None = None
+    seeds_mm: tuple[tuple[float, float, float], ...] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> TerritoriesTable:

@@ -1,0 +1,46 @@
+# Two commands need nothing but Python 3.11 or newer: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+DEMO ?= demo
+
+.PHONY: demo test test-slow lint types wheel clean
+
+# The environment is made once and again whenever what it is made from changes.
+$(INSTALLED): pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "sirtjax needs Python 3.11 or newer, this is %s: make PYTHON=python3.12 ..." % sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/sirtjax simulate --output $(DEMO)/patient --force
+	$(BIN)/sirtjax plan $(DEMO)/patient/case.toml --output $(DEMO)/plan --force
+	@echo "The report is $(abspath $(DEMO))/plan/report.html"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+# A wheel in a fresh environment, away from the checkout, whose console script runs.
+wheel: $(INSTALLED)
+	rm -rf dist build
+	$(BIN)/python -m build --outdir dist .
+	rm -rf build/wheel-check && $(PYTHON) -m venv build/wheel-check
+	build/wheel-check/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	cd build && wheel-check/bin/sirtjax --version && wheel-check/bin/sirtjax protocols > /dev/null
+	cd build && wheel-check/bin/sirtjax simulate --preset small --output wheel-check/patient --force
+	cd build && wheel-check/bin/sirtjax plan wheel-check/patient/case.toml --output wheel-check/plan --force
+
+clean:
+	rm -rf build dist $(DEMO) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,88 @@
+"""What every verb shares: talk on stderr, results on stdout, progress for what takes time."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+log = logging.getLogger("sirtjax")
+err = Console(stderr=True, highlight=False)
+out = Console(highlight=False)
+
+Report = Callable[[str], None]
+
+
+def set_up(*, verbose: bool, quiet: bool) -> None:
+    """Send the package's log to stderr at the level asked for."""
+    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    log.setLevel(level)
+
+
+def note(message: str) -> None:
+    """One line of talk on stderr, not shown with --quiet."""
+    if log.level < logging.ERROR:
+        err.print(message, markup=False)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Report]:
+    """A live line on stderr that names the step under way; plain lines where stderr is no terminal.
+
+    Yields:
+      A function to call with the name of each step as it begins.
+    """
+    if log.level >= logging.ERROR:
+        yield lambda step: None
+    elif err.is_terminal:
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=err, transient=True) as bar:
+            task = bar.add_task(title)
+            yield lambda step: bar.update(task, description=f"{title}: {step}")
+    else:
+        yield lambda step: err.print(f"{title}: {step}", markup=False)
+
+
+def emit_json(value: Any) -> None:
+    """Print a value as JSON on stdout."""
+    print(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+def emit_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table on stdout; the first column is left-aligned, the others right."""
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def use_compilation_cache() -> None:
+    """Let JAX keep compiled programs between runs, in the user's cache folder.
+
+    An own setting (JAX_COMPILATION_CACHE_DIR) wins; a folder that can't be written only costs time, so it is
+    noted and passed over.
+    """
+    import jax
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "sirtjax", "jax")
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            log.info("no compilation cache at %s (%s)", folder, error.strerror)
+            return
+        jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

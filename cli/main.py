@@ -1,0 +1,65 @@
+"""The `sirtjax` command: global options and one verb a file; what is heavy is imported inside the verbs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sirtjax import __version__
+from sirtjax.cli import _console
+from sirtjax.errors import InputError, SirtjaxError
+
+app = typer.Typer(
+    name="sirtjax",
+    help="Planning and verification of liver radioembolisation (SIRT). Research software, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"sirtjax {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    _console.set_up(verbose=verbose, quiet=quiet)
+
+
+def _register_verbs() -> None:
+    from sirtjax.cli.plan import plan
+
+    app.command()(plan)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 a computation failed, 2 bad input, 130 interrupted."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    try:
+        app(args=given, prog_name="sirtjax")
+    except SirtjaxError as error:
+        if debug:
+            raise
+        print(f"sirtjax: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except OSError as error:
+        if debug:
+            raise
+        print(f"sirtjax: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+
+
+_register_verbs()

@@ -1,0 +1,230 @@
+"""The report's pictures: fused slices through the lesions, dose-volume histograms, the activity interval."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.workflows import InjectionResult, Maps, VoiResult
+
+Slice2d = NDArray[np.float32]
+
+LIVER, LESION, OTHER_LESION, TERRITORY = "#2ee6a8", "#ff4fd8", "#ff9ae8", "#6ec6ff"
+CT_WINDOW_HU = (-110.0, 190.0)
+ISODOSE_COLOURS = ("#4d7cff", "#35d0ff", "#c8ff3d", "#ffb020", "#ff3b30")
+# Doses fainter than this share of the colour scale stay transparent.
+FAINT = 0.08
+PLANES = ("axial", "coronal", "sagittal")
+
+
+def figure_png(figure: Any, *, dpi: int = 110) -> str:
+    """A figure as a data URI, so that the report is one file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor())
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def figure_svg(figure: Any) -> str:
+    """A figure as SVG markup to stand in the page."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    markup = buffer.getvalue()
+    return markup[markup.index("<svg") :]
+
+
+def fusion_figure(
+    maps: Maps,
+    focus: str,
+    *,
+    overlay: str,
+    isodoses_gy: Sequence[float],
+    lesions: Sequence[str],
+    territories: Sequence[str],
+) -> Any:
+    """Axial, coronal and sagittal slices through the middle of a VOI, with contours.
+
+    Displayed as radiologists expect: the patient's right on the left of the picture, head up.
+
+    Args:
+      maps: the images of a result.
+      focus: the VOI to cut through.
+      overlay: "dose" (with isodose lines) or "activity".
+      isodoses_gy: levels of the isodose lines, rising.
+      lesions: names of the lesions to outline; the one in focus stands out.
+      territories: names of the territories to outline.
+
+    Returns:
+      A matplotlib figure.
+    """
+    from matplotlib.figure import Figure
+
+    centre = _centre(maps.occupancy[focus])
+    figure = Figure(figsize=(10.2, 3.75), facecolor="black", layout="none")
+    box = _box(maps.occupancy["liver"], margin=10)
+    values = np.asarray(maps.dose_gy.array if overlay == "dose" else maps.activity.array)
+    top = _scale_top(values, maps.occupancy["liver"], isodoses_gy if overlay == "dose" else ())
+    widths = [box[0][1] - box[0][0], box[0][1] - box[0][0], box[1][1] - box[1][0]]
+    grid = figure.add_gridspec(1, 3, width_ratios=widths, left=0.005, right=0.93, top=0.92, bottom=0.01, wspace=0.02)
+    painted = None
+    for column, plane in enumerate(PLANES):
+        axes = figure.add_subplot(grid[0, column])
+        painted = _paint_plane(axes, maps, plane, centre, box, values, top)
+        outlines = [(name, TERRITORY, 0.8, "dashed") for name in territories]
+        outlines += [(name, OTHER_LESION, 0.9, "solid") for name in lesions if name != focus]
+        outlines += [("liver", LIVER, 1.2, "solid")]
+        outlines += [(focus, LESION, 1.5, "solid")] if focus in lesions else []
+        for name, colour, width, style in outlines:
+            _outline(axes, _cut(maps.occupancy[name], plane, centre, box), colour, width, style)
+        if overlay == "dose":
+            _isodoses(axes, _cut(values, plane, centre, box), isodoses_gy)
+        axes.set_title(plane, color="white", fontsize=9, pad=3)
+        axes.set_axis_off()
+    _colour_bar(figure, painted, "Gy" if overlay == "dose" else maps.activity.unit)
+    return figure
+
+
+def dvh_figure(vois: Sequence[VoiResult], planned: dict[str, dict[str, Any]]) -> Any:
+    """Cumulative dose-volume histograms; where a plan is given, its curves dashed beside the delivered ones."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.6, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    colours = iter(colormaps["tab20"].colors)  # type: ignore[attr-defined]  # a listed colour map has colours
+    reach = 0.0
+    for voi in vois:
+        if not voi.dvh_dose_gy:
+            continue
+        colour = LIVER_INK if voi.kind == "normal liver" else next(colours, (0.3, 0.3, 0.3))
+        axes.plot(voi.dvh_dose_gy, voi.dvh_volume_percent, color=colour, linewidth=1.8, label=voi.name)
+        reach = max(reach, _dose_at(voi, 1.0))
+        before = planned.get(voi.name)
+        if before and before.get("dvh_dose_gy"):
+            axes.plot(
+                before["dvh_dose_gy"], before["dvh_volume_percent"], color=colour, linewidth=1.2, linestyle="dashed"
+            )
+    axes.set(xlabel="absorbed dose (Gy)", ylabel="volume (%)", ylim=(0, 102), xlim=(0, max(reach * 1.05, 1.0)))
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, ncols=2 if len(vois) > 8 else 1, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+LIVER_INK = "#0b7a55"
+
+
+def interval_figure(injections: Sequence[InjectionResult]) -> Any:
+    """Per territory the activity interval between the lower and the upper bounds, and the activity chosen."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.6, 0.75 + 0.62 * len(injections)), layout="constrained")
+    axes = figure.add_subplot()
+    shown = [bound.activity_mbq for i in injections for bound in i.bounds if np.isfinite(bound.activity_mbq)]
+    reach = max([*(i.activity_mbq * 1.6 for i in injections), *(i.lower_mbq or 0.0 for i in injections)])
+    for row, injection in enumerate(reversed(injections)):
+        low = injection.lower_mbq or 0.0
+        high = reach * 1.2 if injection.upper_mbq is None else injection.upper_mbq
+        colour = "#bfe8d6" if injection.feasible else "#f6c4bd"
+        axes.barh(row, high - low, left=low, height=0.5, color=colour, edgecolor="#57606a", linewidth=0.6)
+        for bound in injection.bounds:
+            ink = "#9a3412" if bound.side == "upper" else "#1d4ed8"
+            axes.plot([bound.activity_mbq] * 2, [row - 0.33, row + 0.33], color=ink, linewidth=1.6)
+        axes.plot(injection.activity_mbq, row, marker="D", color="black", markersize=7, zorder=5)
+    reach = max(reach, *[activity for activity in shown if activity < 2.5 * reach], 1.0)
+    axes.set_yticks(range(len(injections)), [injection.territory for injection in reversed(injections)])
+    axes.set(xlim=(0, reach * 1.08), ylim=(-0.6, len(injections) - 0.4), xlabel="activity at injection (MBq)")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.grid(axis="x", alpha=0.25)
+    return figure
+
+
+def _dose_at(voi: VoiResult, percent: float) -> float:
+    above = [dose for dose, volume in zip(voi.dvh_dose_gy, voi.dvh_volume_percent, strict=True) if volume >= percent]
+    return max(above, default=0.0)
+
+
+def _centre(occupancy: NDArray[np.float32]) -> tuple[int, int, int]:
+    """The fullest slice of each axis: always through the VOI, also where its centroid is outside it."""
+    sums = (occupancy.sum((1, 2)), occupancy.sum((0, 2)), occupancy.sum((0, 1)))
+    middle = [round(float((s * np.arange(len(s))).sum() / s.sum())) for s in sums]
+    if occupancy[tuple(middle)] <= 0:
+        middle = [int(s.argmax()) for s in sums]
+    return middle[0], middle[1], middle[2]
+
+
+def _box(occupancy: NDArray[np.float32], *, margin: int) -> list[tuple[int, int]]:
+    ends = []
+    for axis in range(3):
+        inside = np.flatnonzero(occupancy.any(axis=tuple(a for a in range(3) if a != axis)))
+        ends.append((max(int(inside[0]) - margin, 0), min(int(inside[-1]) + margin + 1, occupancy.shape[axis])))
+    return ends
+
+
+def _cut(array: NDArray[Any], plane: str, centre: tuple[int, int, int], box: list[tuple[int, int]]) -> Slice2d:
+    """A slice with rows down the picture: axial (y, x), coronal (z, x) and sagittal (z, y) with the head up."""
+    i, j, k = (slice(*ends) for ends in box)
+    if plane == "axial":
+        cut = array[i, j, centre[2]].T
+    elif plane == "coronal":
+        cut = array[i, centre[1], k].T[::-1]
+    else:
+        cut = array[centre[0], j, k].T[::-1]
+    return np.asarray(cut, np.float32)
+
+
+def _scale_top(values: NDArray[Any], liver: NDArray[np.float32], levels: Sequence[float]) -> float:
+    inside = values[liver > 0.5]
+    top = float(np.percentile(inside, 99.5)) if inside.size else float(values.max())
+    return max(top, *levels, 1e-6) if levels else max(top, 1e-6)
+
+
+def _paint_plane(
+    axes: Any,
+    maps: Maps,
+    plane: str,
+    centre: tuple[int, int, int],
+    box: list[tuple[int, int]],
+    values: NDArray[Any],
+    top: float,
+) -> Any:
+    spacing = maps.geometry.spacing_mm
+    aspect = {"axial": spacing[1] / spacing[0], "coronal": spacing[2] / spacing[0], "sagittal": spacing[2] / spacing[1]}
+    if maps.ct_hu is not None:
+        low, high = CT_WINDOW_HU
+        background = _cut(np.asarray(maps.ct_hu.array), plane, centre, box)
+        axes.imshow(background, cmap="gray", vmin=low, vmax=high, aspect=aspect[plane], interpolation="bilinear")
+    cut = _cut(values, plane, centre, box)
+    alpha = np.clip(cut / top / (3 * FAINT), 0, 1) * 0.55 if maps.ct_hu is not None else np.ones_like(cut)
+    return axes.imshow(
+        cut,
+        cmap="inferno",
+        vmin=0,
+        vmax=top,
+        alpha=np.where(cut < FAINT * top, 0.0, alpha) if maps.ct_hu is not None else alpha,
+        aspect=aspect[plane],
+        interpolation="bilinear",
+    )
+
+
+def _outline(axes: Any, cut: Slice2d, colour: str, width: float, style: str) -> None:
+    if cut.max() > 0.5:
+        axes.contour(cut, levels=[0.5], colors=[colour], linewidths=width, linestyles=style)
+
+
+def _isodoses(axes: Any, cut: Slice2d, levels: Sequence[float]) -> None:
+    for level, colour in zip(levels, ISODOSE_COLOURS, strict=False):
+        if cut.max() > level > cut.min():
+            lines = axes.contour(cut, levels=[level], colors=[colour], linewidths=0.9)
+            axes.clabel(lines, fmt=lambda value: f"{value:g}", fontsize=6)
+
+
+def _colour_bar(figure: Any, painted: Any, unit: str) -> None:
+    bar = figure.colorbar(painted, cax=figure.add_axes((0.94, 0.12, 0.012, 0.7)))
+    bar.solids.set_alpha(1.0)
+    bar.ax.tick_params(colors="white", labelsize=7)
+    bar.ax.set_title(unit, color="white", fontsize=8)

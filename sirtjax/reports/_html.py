@@ -1,0 +1,99 @@
+"""The report: one self-contained HTML page that prints well."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+from sirtjax.reports._figures import dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
+from sirtjax.workflows import Maps, Result, VoiResult
+
+SEVERITIES = ("error", "warning", "info")
+HEADLINE_KINDS = ("lesions", "normal liver")
+CURVE_KINDS = ("lesion", "normal liver", "normal territory")
+MOST_CURVES = 16
+
+
+def report_html(
+    result: Result,
+    maps: Maps,
+    *,
+    identity: str | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> str:
+    """The report of a plan or a verification as one HTML page without outside resources.
+
+    Args:
+      result: the numbers.
+      maps: the images, on the working grid.
+      identity: what to print in place of the pseudonym, where the user asked for it.
+      on_step: called with the name of each picture as it is begun.
+
+    Returns:
+      The page.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["sig"] = significant
+    source = resources.files("sirtjax.reports").joinpath("templates/report.html.jinja").read_text(encoding="utf-8")
+    biology = [(voi.name, voi.biology) for voi in result.vois if voi.biology]
+    curves = [voi for voi in result.vois if voi.kind in CURVE_KINDS and voi.dvh_dose_gy]
+    return environment.from_string(source).render(
+        title="treatment plan" if result.kind == "plan" else "treatment verification",
+        result=result,
+        identity=identity,
+        headline=[voi for voi in result.vois if voi.kind in HEADLINE_KINDS],
+        checks=sorted(result.checks, key=lambda check: SEVERITIES.index(check.severity)),
+        planned=result.planned,
+        v_levels=_v_levels(result),
+        biology_rows=biology,
+        biology_keys=list(dict.fromkeys(key for _, row in biology for key in row)),
+        interval_svg=figure_svg(interval_figure(result.injections)),
+        dvh_svg=figure_svg(dvh_figure(curves[:MOST_CURVES], result.planned)),
+        pictures=_pictures(result, maps, on_step),
+    )
+
+
+def significant(value: float | None) -> str:
+    """A number with three significant digits, or a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    digits = max(2 - math.floor(math.log10(abs(value))), 0)
+    return f"{value:.{digits}f}"
+
+
+def _v_levels(result: Result) -> list[str]:
+    return list(dict.fromkeys(level for voi in result.vois for level in voi.v_percent))
+
+
+def _pictures(result: Result, maps: Maps, on_step: Callable[[str], None]) -> list[dict[str, str]]:
+    lesions = [voi for voi in result.vois if voi.kind == "lesion"]
+    territories = [voi.name for voi in result.vois if voi.kind == "territory"]
+    names = [voi.name for voi in lesions]
+    levels = _isodose_levels(result, lesions)
+
+    def picture(focus: str, overlay: str, caption: str) -> dict[str, str]:
+        on_step(f"picture of the {focus}")
+        figure = fusion_figure(
+            maps, focus, overlay=overlay, isodoses_gy=levels, lesions=names, territories=territories
+        )
+        return {"caption": caption, "data": figure_png(figure)}
+
+    pictures = [picture("liver", "activity", "Activity image over the CT, through the middle of the liver")]
+    for voi in lesions:
+        text = f"{voi.name}: {significant(voi.volume_ml)} mL, mean {significant(voi.mean_gy)} Gy"
+        pictures.append(picture(voi.name, "dose", text))
+    if not lesions:
+        pictures.append(picture("liver", "dose", "Absorbed dose, through the middle of the liver"))
+    return pictures
+
+
+def _isodose_levels(result: Result, lesions: list[VoiResult]) -> list[float]:
+    """The doses the protocol speaks of (the V columns), as far as this patient's dose reaches."""
+    reach = max((voi.max_gy or voi.mean_gy for voi in lesions), default=math.inf)
+    return sorted(float(level) for level in _v_levels(result) if float(level) <= reach)[:5]

@@ -1,0 +1,30 @@
+"""The VOI table as CSV, for spreadsheets and statistics."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from sirtjax.workflows import Result
+
+FIXED = (
+    "name", "kind", "territory", "volume_ml", "drawn_ml", "mass_g", "activity_mbq", "uptake_fraction", "tn_ratio",
+    "compartment_gy", "mean_gy", "min_gy", "max_gy",
+)  # fmt: skip
+
+
+def voi_csv(result: Result) -> str:
+    """One row a VOI; the columns carry their units in their names, an absent value is empty."""
+    doses = list(dict.fromkeys(key for voi in result.vois for key in voi.d_gy))
+    volumes = list(dict.fromkeys(key for voi in result.vois for key in voi.v_percent))
+    biology = list(dict.fromkeys(key for voi in result.vois for key in voi.biology))
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*FIXED, *(f"d{key}_gy" for key in doses), *(f"v{key}gy_percent" for key in volumes), *biology])
+    for voi in result.vois:
+        row = [getattr(voi, name) for name in FIXED]
+        row += [voi.d_gy.get(key) for key in doses]
+        row += [voi.v_percent.get(key) for key in volumes]
+        row += [voi.biology.get(key) for key in biology]
+        writer.writerow(["" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in row])
+    return buffer.getvalue()

@@ -1,0 +1,130 @@
+"""Step 5: the transform that carries VOIs drawn on the diagnostic image to the activity image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sirtjax import io, spatial
+from sirtjax.errors import ComputationError, ConfigError, GeometryError
+from sirtjax.volume import Volume
+from sirtjax.workflows._case import Case
+from sirtjax.workflows._images import CaseImages
+
+# Where another registration plugs in: reference and floating image in, the pull transform out.
+Register = Callable[[Volume, Volume], spatial.Transform]
+
+HISTOGRAM_BINS = 32
+SAMPLED_FRACTION = 0.1
+SHRINK_FACTORS = (8, 4, 2)
+SMOOTHING_MM = (8.0, 4.0, 2.0)
+
+
+def align_diagnostic(case: Case, images: CaseImages, *, register: Register | None = None) -> spatial.Transform:
+    """The transform floating_from_reference from the activity frame to the diagnostic frame.
+
+    Args:
+      case: names the method: "identity", "file" or "rigid".
+      images: the images of the case.
+      register: replaces the rigid alignment, with the same direction: (reference, floating) -> pull transform.
+
+    Raises:
+      ConfigError: the diagnostic image has no registration, or a rigid one has no CT to align to.
+    """
+    if images.diagnostic is None:
+        return spatial.identity()
+    table = case.registration
+    if table is None:
+        raise ConfigError("the diagnostic image needs a [registration] to reach the activity image")
+    reference = images.ct if images.ct is not None else images.activity
+    if table.method == "identity":
+        return spatial.identity()
+    if table.path is not None:
+        return io.read_transform(table.path, reference=reference.volume.geometry)
+    if images.ct is None:
+        raise ConfigError('registration.method = "rigid" needs [images.ct]: a SPECT shows too little anatomy to align to')
+    return (register or rigid_alignment)(images.ct.volume, images.diagnostic.volume)
+
+
+def rigid_alignment(reference: Volume, floating: Volume, *, seed: int = 20) -> spatial.AffineTransform:
+    """Rotation and translation by mutual information (SimpleITK), from coarse to fine.
+
+    It starts from the image centres and from the frames as they are, and keeps whichever ends with the
+    larger mutual information, so that two scans of different length are not pulled apart.
+
+    Args:
+      reference: the image whose frame is kept, (i, j, k).
+      floating: the image to bring onto it, of any modality.
+      seed: of the random sampling of voxels; the same seed gives the same transform.
+
+    Returns:
+      The pull transform: it maps a reference point (LPS, mm) to the floating image.
+
+    Raises:
+      ComputationError: the images never overlap enough for the metric to be computed.
+    """
+    import SimpleITK as sitk
+
+    fixed, moving = _as_itk(reference), _as_itk(floating)
+    about_centres = sitk.CenteredTransformInitializer(
+        fixed, moving, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.GEOMETRY
+    )
+    as_they_are = sitk.Euler3DTransform()
+    as_they_are.SetCenter(reference.geometry.centre_mm.tolist())
+    best: tuple[float, Any] | None = None
+    for start in (as_they_are, sitk.Euler3DTransform(about_centres)):
+        method = _registration_method(sitk, seed)
+        method.SetInitialTransform(start, inPlace=True)
+        try:
+            method.Execute(fixed, moving)
+        except RuntimeError:
+            continue  # ITK gives up where this start leaves no overlap; the other start decides
+        if best is None or method.GetMetricValue() < best[0]:
+            best = (method.GetMetricValue(), start)
+    if best is None:
+        raise ComputationError(
+            "the rigid alignment found no overlap of the diagnostic image and the CT; "
+            "give a transform file made in a viewer ([registration] method = \"file\")"
+        )
+    return spatial.AffineTransform(_matrix(best[1]))
+
+
+def _registration_method(sitk: Any, seed: int) -> Any:
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(HISTOGRAM_BINS)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(SAMPLED_FRACTION, seed)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=2.0, minStep=1e-3, numberOfIterations=100, relaxationFactor=0.6
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel(SHRINK_FACTORS)
+    method.SetSmoothingSigmasPerLevel(SMOOTHING_MM)
+    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
+    return method
+
+
+def _matrix(transform: Any) -> np.ndarray:
+    # ITK: y = R (x - c) + c + t
+    rotation = np.asarray(transform.GetMatrix(), np.float64).reshape(3, 3)
+    centre = np.asarray(transform.GetCenter())
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation
+    matrix[:3, 3] = centre + np.asarray(transform.GetTranslation()) - rotation @ centre
+    return matrix
+
+
+def _as_itk(volume: Volume) -> Any:
+    import SimpleITK as sitk
+
+    geometry = volume.geometry
+    if np.abs(geometry.direction.T @ geometry.direction - np.eye(3)).max() > 1e-4:
+        raise GeometryError(f"the rigid alignment needs a grid with square corners, got a sheared one ({geometry})")
+    image = sitk.GetImageFromArray(np.asarray(volume.array, np.float32).transpose(2, 1, 0))
+    image.SetSpacing(geometry.spacing_mm)
+    image.SetOrigin(geometry.origin_mm)
+    image.SetDirection(geometry.direction.ravel().tolist())
+    return image

@@ -1,0 +1,78 @@
+"""The VOIs a dose is reported for: those drawn, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.workflows._mapping import MappedCase
+from sirtjax.workflows._results import VoiKind
+
+Array = NDArray[np.float32]
+
+# A lesion belongs to a territory that holds at least this share of it.
+FED_SHARE = 0.05
+WHOLE_LIVER = "whole liver"
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedVoi:
+    """One VOI on the working grid.
+
+    Attributes:
+      name: "liver", "normal liver", a lesion's own name, "lesions" (all of them), a territory's own name,
+        "normal " and a territory's name, or "lungs".
+      kind: what it is.
+      territories: the territories that reach it, the one with most of it first.
+      weight: (i, j, k) fraction of each voxel inside.
+    """
+
+    name: str
+    kind: VoiKind
+    territories: tuple[str, ...]
+    weight: Array
+
+
+def territory_weights(mapped: MappedCase, names: Sequence[str]) -> dict[str, Array]:
+    """The share of each voxel in each territory; the whole liver where there are none."""
+    if not names:
+        return {WHOLE_LIVER: mapped.occupancy["liver"]}
+    return {name: mapped.occupancy[name] for name in names}
+
+
+def placed_vois(
+    mapped: MappedCase, territories: dict[str, Array], lesions: Sequence[str], *, lungs: bool
+) -> tuple[PlacedVoi, ...]:
+    """Every VOI of the report, in its order: liver, normal liver, territories with their normal tissue, lesions, lungs."""
+    liver = mapped.occupancy["liver"]
+    tumour = np.zeros_like(liver)
+    for name in lesions:
+        tumour = np.maximum(tumour, mapped.occupancy[name])
+    every = tuple(territories)
+    vois = [
+        PlacedVoi("liver", "liver", every, liver),
+        PlacedVoi("normal liver", "normal liver", every, np.clip(liver - tumour, 0.0, 1.0)),
+    ]
+    for name, weight in territories.items():
+        vois.append(PlacedVoi(name, "territory", (name,), weight))
+        vois.append(PlacedVoi(f"normal {name}", "normal territory", (name,), np.clip(weight - tumour, 0.0, 1.0)))
+    if len(lesions) > 1:
+        vois.append(PlacedVoi("lesions", "lesions", _feeders(tumour, territories), tumour))
+    for name in lesions:
+        weight = mapped.occupancy[name]
+        vois.append(PlacedVoi(name, "lesion", _feeders(weight, territories), weight))
+    if lungs:
+        vois.append(PlacedVoi("lungs", "lungs", every, mapped.occupancy["lungs"]))
+    return tuple(voi for voi in vois if voi.weight.any())
+
+
+def _feeders(weight: Array, territories: dict[str, Array]) -> tuple[str, ...]:
+    total = float(weight.sum(dtype=np.float64))
+    shares = {
+        name: float(np.minimum(weight, territory).sum(dtype=np.float64)) / max(total, 1e-12)
+        for name, territory in territories.items()
+    }
+    return tuple(sorted((name for name in shares if shares[name] >= FED_SHARE), key=lambda name: -shares[name]))

@@ -1,0 +1,85 @@
+"""Step 1: the image series of a case, read and checked for their roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sirtjax import io, spatial
+from sirtjax.errors import ConfigError, GeometryError, ImageFormatError
+from sirtjax.volume import Volume
+from sirtjax.workflows._case import ActivityTable, Case, ImageTable
+
+# What a gamma camera or PET scanner may have written: some reconstructions ring slightly below zero.
+NEGATIVE_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class CaseImages:
+    """The images of a case.
+
+    Attributes:
+      activity: the SPECT or PET the dose is computed from, in counts or Bq/mL.
+      ct: the CT acquired with it, in its frame, or None.
+      diagnostic: the CT or MR on which VOIs were drawn, or None.
+    """
+
+    activity: io.Image
+    ct: io.Image | None
+    diagnostic: io.Image | None
+
+
+def select_images(case: Case) -> CaseImages:
+    """Read the images a case names and check that each can play its role.
+
+    Raises:
+      InputError: an image cannot be read, is of the wrong modality, has negative activity, or does not
+        overlap the activity image.
+    """
+    tables = case.images
+    activity = _activity_image(tables.activity)
+    ct = None if tables.ct is None else _read(tables.ct, modality="CT")
+    diagnostic = None
+    if tables.diagnostic is not None:
+        diagnostic = _read(tables.diagnostic, modality=tables.diagnostic.modality)
+    if ct is not None and spatial.overlap_fraction(activity.volume.geometry, ct.volume.geometry) == 0.0:
+        raise GeometryError(
+            f"{tables.ct.path if tables.ct else ''}: the CT ({ct.volume.geometry}) and the activity image "
+            f"({activity.volume.geometry}) do not overlap; give the CT of the same SPECT/CT or PET/CT"
+        )
+    return CaseImages(activity=activity, ct=ct, diagnostic=diagnostic)
+
+
+def _read(table: ImageTable, *, modality: str | tuple[str, ...]) -> io.Image:
+    return io.read_image(
+        table.path, series=table.series, modality=modality, allow_resample_slices=table.resample_slices
+    )
+
+
+def _activity_image(table: ActivityTable) -> io.Image:
+    image = _read(table, modality=("NM", "PT"))
+    unit = _activity_unit(table, image.volume.unit)
+    array = np.asarray(image.volume.array, np.float32)
+    largest, smallest = float(array.max()), float(array.min())
+    if largest <= 0:
+        raise ImageFormatError(f"{table.path}: the activity image is empty, its largest value is {largest:g}")
+    if smallest < -NEGATIVE_TOLERANCE * largest:
+        raise ImageFormatError(
+            f"{table.path}: negative activity, down to {smallest:g} {unit} (largest value {largest:g}); "
+            "check the rescale of the series or reconstruct it with a non-negative method"
+        )
+    volume = Volume(np.maximum(array, 0.0), image.volume.geometry, unit=unit)
+    return io.Image(volume=volume, source=image.source)
+
+
+def _activity_unit(table: ActivityTable, found: str) -> str:
+    if found in ("counts", "Bq/mL"):
+        if table.unit not in (None, found):
+            raise ConfigError(f"{table.path}: the file says its unit is {found}, the case says {table.unit}")
+        return found
+    if table.unit is None:
+        raise ConfigError(
+            f'{table.path}: the file does not say what its values are; set images.activity.unit to "counts" or "Bq/mL"'
+        )
+    return table.unit

@@ -1,0 +1,108 @@
+"""Where a result comes from: inputs with UIDs and hashes, versions, configuration, time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sirtjax import __version__
+from sirtjax.io import Image
+from sirtjax.volume import Geometry
+from sirtjax.workflows._case import Case
+from sirtjax.workflows._images import CaseImages
+
+PACKAGES = ("jax", "numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "nibabel")
+
+
+def provenance(case: Case, images: CaseImages, *, registration: str) -> dict[str, Any]:
+    """What a reader needs to make the result again, without any patient identifier but the case's pseudonym.
+
+    Args:
+      case: the case as used, every default filled in.
+      images: the images read for it.
+      registration: one sentence on how the diagnostic image was aligned.
+    """
+    import jax
+
+    table = _without_folders(case.model_dump(mode="json", by_alias=True))
+    inputs: dict[str, dict[str, Any]] = {}
+    for role in ("activity", "ct", "diagnostic"):
+        image: Image | None = getattr(images, role)
+        if image is not None:
+            inputs[role] = _image_entry(image)
+    for role, path in _other_files(case).items():
+        inputs[role] = {"file": path.name, "modality": None, "grid": None, "series_uid": None, "sha256": file_sha256(path)}
+    device = jax.devices()[0]
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "sirtjax": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
+        "device": f"{device.platform} {device.device_kind}",
+        "inputs": inputs,
+        "registration": registration,
+        "case": table,
+        "case_sha256": hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest(),
+    }
+
+
+def file_sha256(path: Path) -> str | None:
+    """SHA-256 of a file, or of the sorted files of a folder; None where nothing is there."""
+    digest = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        if not file.is_file():
+            return None
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _image_entry(image: Image) -> dict[str, Any]:
+    source = image.source
+    geometry: Geometry = image.volume.geometry
+    return {
+        "file": Path(source.path).name,
+        "modality": source.modality,
+        "grid": str(geometry),
+        "unit": image.volume.unit,
+        "series_uid": source.series_uid,
+        "study_uid": source.study_uid,
+        "frame_of_reference_uid": source.frame_of_reference_uid,
+        "sha256": source.sha256,
+    }
+
+
+def _other_files(case: Case) -> dict[str, Path]:
+    files = {f"{name} mask": table.path for name, table in case.masks if table is not None}
+    if case.territories is not None:
+        if case.territories.path is not None:
+            files["territories"] = case.territories.path
+        files |= {f"dividing lines {n}": path for n, path in enumerate(case.territories.lines, start=1)}
+    if case.registration is not None and case.registration.path is not None:
+        files["transform"] = case.registration.path
+    if case.shunt.planar is not None and case.shunt.planar_rois is not None:
+        files |= {"planar": case.shunt.planar, "planar ROIs": case.shunt.planar_rois}
+    if case.plan is not None:
+        files["plan"] = case.plan
+    return files
+
+
+def _without_folders(value: Any, key: str = "") -> Any:
+    """File names only: folders are often named after patients."""
+    if isinstance(value, Mapping):
+        return {name: _without_folders(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item, key) for item in value]
+    if isinstance(value, str) and key in {"path", "lines", "planar", "planar_rois", "plan"}:
+        return Path(value).name
+    return value

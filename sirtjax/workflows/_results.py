@@ -1,0 +1,190 @@
+"""The records a workflow returns and a report prints; units stand in the names."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.dosimetry import Check
+from sirtjax.spatial import Transform
+from sirtjax.volume import Geometry, Volume
+
+SCHEMA = "sirtjax-results/1"
+
+VoiKind = Literal["liver", "normal liver", "lesion", "lesions", "territory", "normal territory", "lungs"]
+
+
+@dataclass(frozen=True)
+class VoiResult:
+    """What the dose does to one VOI.
+
+    Attributes:
+      name, kind, territory: which VOI it is, and the territory it belongs to, if to one.
+      volume_ml: on the working grid; `drawn_ml` as drawn (None for a derived VOI).
+      mass_g: volume times the protocol's density, or from the CT where density_from_ct is set.
+      activity_mbq: its share of the injected activity; `uptake_fraction` that share of the liver's activity.
+      tn_ratio: activity concentration over that of the normal tissue of the same territory, lesions only.
+      compartment_gy: mean dose of the multi-compartment method (thesis Eq. 1.5).
+      mean_gy, min_gy, max_gy, d_gy, v_percent: from the voxel dose; `d_gy["70"]` is D70,
+        `v_percent["100"]` is V100.
+      bed_gy, eud_gy, tcp, ntcp: radiobiology by the named parameter sets, where the protocol has one.
+      dvh_dose_gy, dvh_volume_percent: the cumulative DVH.
+    """
+
+    name: str
+    kind: VoiKind
+    territory: str | None
+    volume_ml: float
+    drawn_ml: float | None
+    mass_g: float
+    activity_mbq: float
+    uptake_fraction: float
+    tn_ratio: float | None
+    compartment_gy: float
+    mean_gy: float
+    min_gy: float | None
+    max_gy: float | None
+    d_gy: dict[str, float] = field(default_factory=dict)
+    v_percent: dict[str, float] = field(default_factory=dict)
+    biology: dict[str, float] = field(default_factory=dict)
+    dvh_dose_gy: tuple[float, ...] = ()
+    dvh_volume_percent: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One limit of the activity: the tumour's lower one, or an upper one of normal liver, lung or vendor.
+
+    Attributes:
+      name: what it protects or reaches, e.g. "normal liver mean <= 40 Gy".
+      activity_mbq: the activity at injection at which the objective is met exactly.
+      source: of the objective's number.
+    """
+
+    name: str
+    side: Literal["lower", "upper"]
+    activity_mbq: float
+    source: str
+
+
+@dataclass(frozen=True)
+class InjectionResult:
+    """The prescription, or in a verification the delivered activity, of one territory.
+
+    Attributes:
+      activity_mbq: reaching the patient at the time of injection.
+      prepared_mbq: in the vial at that time: activity / (1 - residual fraction).
+      lower_mbq, upper_mbq: the interval between the bounds; None where there is no such bound.
+      feasible: whether the interval is not empty.
+      binding: the name of the bound the activity sits on, or why it was chosen.
+      lung_shunt_fraction, residual_fraction: used for it.
+      bounds: every bound by itself.
+    """
+
+    territory: str
+    activity_mbq: float
+    prepared_mbq: float
+    residual_fraction: float
+    lung_shunt_fraction: float
+    lower_mbq: float | None
+    upper_mbq: float | None
+    feasible: bool
+    binding: str
+    bounds: tuple[Bound, ...]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the report's methods: what was used, its value and where the number is from."""
+
+    name: str
+    value: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished plan or verification, without its images.
+
+    Attributes:
+      kind: "plan" or "verification".
+      patient_id: the pseudonym of the case.
+      protocol: the protocol's name; `protocol_title` for people.
+      injections, vois, checks, methods: as their records say.
+      lung_dose_gy, lung_mass_g, lung_shunt_fraction: of all injections together.
+      planned: in a verification, the plan's VOI table by VOI name, where a plan was given.
+      provenance: versions, inputs with UIDs and hashes, the case as used, time.
+    """
+
+    kind: Literal["plan", "verification"]
+    patient_id: str
+    protocol: str
+    protocol_title: str
+    injections: tuple[InjectionResult, ...]
+    vois: tuple[VoiResult, ...]
+    lung_dose_gy: float
+    lung_mass_g: float
+    lung_shunt_fraction: float
+    checks: tuple[Check, ...]
+    methods: tuple[Fact, ...]
+    notes: tuple[str, ...]
+    planned: dict[str, dict[str, Any]]
+    provenance: dict[str, Any]
+
+    def voi(self, name: str) -> VoiResult:
+        """The VOI of this name.
+
+        Raises:
+          KeyError: there is none.
+        """
+        for voi in self.vois:
+            if voi.name == name:
+                return voi
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The images that go with a result, all on the working grid.
+
+    Attributes:
+      dose_gy: (i, j, k) the absorbed dose of all injections.
+      activity: (i, j, k) in the unit of the activity image.
+      ct_hu: (i, j, k) or None.
+      occupancy: per VOI name the fraction of each voxel inside it.
+      transform: pull transform from the activity frame to the diagnostic frame.
+    """
+
+    geometry: Geometry
+    dose_gy: Volume
+    activity: Volume
+    ct_hu: Volume | None
+    occupancy: dict[str, NDArray[np.float32]]
+    transform: Transform
+
+
+def result_to_json(result: Result) -> dict[str, Any]:
+    """The content of results.json; see docs/results-schema.md."""
+    table: dict[str, Any] = {"schema": SCHEMA, **dataclasses.asdict(result)}
+    cleaned = _finite(table)
+    if not isinstance(cleaned, dict):
+        raise TypeError("a result is a table")
+    return cleaned
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: both become null."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.integer):
+        return int(value)
+    return value

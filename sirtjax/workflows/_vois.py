@@ -1,0 +1,107 @@
+"""Steps 2 and 3: the liver, the lesions and the lungs, from files or from a segmentation function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sirtjax import io
+from sirtjax.errors import ConfigError, GeometryError
+from sirtjax.volume import LabelMap
+from sirtjax.workflows._case import Case, Frame, MaskTable
+from sirtjax.workflows._images import CaseImages
+
+# Where automatic segmentation plugs in: an image in, one map per VOI out.
+SegmentLiver = Callable[[io.Image], LabelMap]
+SegmentLesions = Callable[[io.Image, LabelMap], Mapping[str, LabelMap]]
+
+
+@dataclass(frozen=True)
+class Voi:
+    """A volume of interest as drawn: one named mask on its own grid, in the frame of one image."""
+
+    name: str
+    labels: LabelMap
+    frame: Frame
+    origin: str
+
+    @property
+    def volume_ml(self) -> float:
+        """Volume as drawn."""
+        return self.labels.volume_ml(self.name)
+
+
+def liver_voi(case: Case, images: CaseImages, *, segment: SegmentLiver | None = None) -> Voi:
+    """The whole liver, lesions included: the union of the masks given, or what `segment` makes of the CT.
+
+    Raises:
+      ConfigError: neither a mask nor a segmentation function is given.
+    """
+    table = case.masks.liver
+    if table is not None:
+        return _union("liver", table, images)
+    if segment is None:
+        raise ConfigError("there is no liver mask: give [masks.liver] in the case")
+    frame: Frame = "activity" if images.ct is not None else "diagnostic"
+    image = images.ct if images.ct is not None else images.diagnostic
+    if image is None:
+        raise ConfigError("there is no CT or MR to segment the liver on: give [images.ct] or [masks.liver]")
+    return Voi("liver", _renamed(segment(image), "liver"), frame, "segmented automatically")
+
+
+def lesion_vois(
+    case: Case, images: CaseImages, liver: Voi | None, *, segment: SegmentLesions | None = None
+) -> tuple[Voi, ...]:
+    """The lesions, each its own VOI.
+
+    Raises:
+      ConfigError: neither masks nor a segmentation function is given.
+    """
+    table = case.masks.lesions
+    if table is not None:
+        masks = _masks(table, images)
+        return tuple(Voi(name, labels, table.on, str(table.path.name)) for name, labels in masks.items())
+    image = images.diagnostic if images.diagnostic is not None else images.ct
+    if segment is None or image is None or liver is None:
+        raise ConfigError("there are no lesion masks: give [masks.lesions] in the case")
+    frame: Frame = "diagnostic" if images.diagnostic is not None else "activity"
+    found = segment(image, liver.labels)
+    return tuple(Voi(name, labels, frame, "segmented automatically") for name, labels in found.items())
+
+
+def lung_voi(case: Case, images: CaseImages) -> Voi | None:
+    """Both lungs as one VOI, or None where the case gives no lung mask."""
+    return None if case.masks.lungs is None else _union("lungs", case.masks.lungs, images)
+
+
+def _union(name: str, table: MaskTable, images: CaseImages) -> Voi:
+    masks = list(_masks(table, images).values())
+    first = masks[0]
+    joined = np.zeros(first.geometry.shape, bool)
+    for labels in masks:
+        if not labels.geometry.matches(first.geometry):
+            raise GeometryError(f"{table.path}: the masks of the {name} are on different grids; choose one by `names`")
+        joined |= np.asarray(labels.array) > 0
+    return Voi(name, LabelMap.from_mask(joined, first.geometry, name=name), table.on, str(table.path.name))
+
+
+def _masks(table: MaskTable, images: CaseImages) -> dict[str, LabelMap]:
+    masks = io.read_masks(table.path, reference=frame_image(images, table.on))
+    if table.names is None:
+        return masks
+    return {name: _renamed(io.select_mask(masks, name, source=table.path), name) for name in table.names}
+
+
+def frame_image(images: CaseImages, frame: Frame) -> io.Image:
+    """The image a VOI of this frame was drawn on: the diagnostic image, or the CT beside the activity image."""
+    if frame == "activity":
+        return images.ct if images.ct is not None else images.activity
+    if images.diagnostic is None:
+        raise ConfigError("a mask is on the diagnostic image, but there is no [images.diagnostic]")
+    return images.diagnostic
+
+
+def _renamed(labels: LabelMap, name: str) -> LabelMap:
+    return LabelMap.from_mask(np.asarray(labels.array) > 0, labels.geometry, name=name)
