@@ -21,6 +21,32 @@ from sirtjax.dosimetry._biology_parameters import response_parameters as respons
 from sirtjax.dosimetry._biology_parameters import response_sets as response_sets
 from sirtjax.dosimetry._biology_parameters import tissue_parameters as tissue_parameters
 from sirtjax.dosimetry._biology_parameters import tumour_control_probability as tumour_control_probability
+from sirtjax.dosimetry._bsa import body_surface_area_m2 as body_surface_area_m2
+from sirtjax.dosimetry._bsa import bsa_activity_mbq as bsa_activity_mbq
+from sirtjax.dosimetry._bsa import lobar_activity_mbq as lobar_activity_mbq
+from sirtjax.dosimetry._bsa import shunt_step_factor as shunt_step_factor
+from sirtjax.dosimetry._check_rules import CHECKS as CHECKS
+from sirtjax.dosimetry._check_rules import CheckRule as CheckRule
+from sirtjax.dosimetry._checks import Check as Check
+from sirtjax.dosimetry._checks import calibration_checks as calibration_checks
+from sirtjax.dosimetry._checks import constant_checks as constant_checks
+from sirtjax.dosimetry._checks import counts_checks as counts_checks
+from sirtjax.dosimetry._checks import liver_volume_checks as liver_volume_checks
+from sirtjax.dosimetry._checks import lung_dose_checks as lung_dose_checks
+from sirtjax.dosimetry._checks import lung_shunt_checks as lung_shunt_checks
+from sirtjax.dosimetry._checks import lungs_missing_checks as lungs_missing_checks
+from sirtjax.dosimetry._checks import make_check as make_check
+from sirtjax.dosimetry._checks import registration_checks as registration_checks
+from sirtjax.dosimetry._checks import small_lesion_checks as small_lesion_checks
+from sirtjax.dosimetry._checks import territory_overlap_checks as territory_overlap_checks
+from sirtjax.dosimetry._checks import tn_ratio_checks as tn_ratio_checks
+from sirtjax.dosimetry._checks import tumour_place_checks as tumour_place_checks
+from sirtjax.dosimetry._checks import unverified_checks as unverified_checks
+from sirtjax.dosimetry._compartment import activity_per_mass_mbq as activity_per_mass_mbq
+from sirtjax.dosimetry._compartment import delivered_activity_mbq as delivered_activity_mbq
+from sirtjax.dosimetry._compartment import mono_compartment_activity_mbq as mono_compartment_activity_mbq
+from sirtjax.dosimetry._compartment import mono_compartment_dose_gy as mono_compartment_dose_gy
+from sirtjax.dosimetry._compartment import ordered_activity_mbq as ordered_activity_mbq
 from sirtjax.dosimetry._convolution import convolve_octant as convolve_octant
 from sirtjax.dosimetry._convolution import kernel_dose_gy as kernel_dose_gy
 from sirtjax.dosimetry._convolution import lung_spill_j as lung_spill_j
@@ -41,64 +67,146 @@ from sirtjax.dosimetry._dvh_smooth import (
     smooth_dose_at_volume_fraction_gy as smooth_dose_at_volume_fraction_gy,
 )
 from sirtjax.dosimetry._dvh_smooth import smooth_volume_fraction_at_dose as smooth_volume_fraction_at_dose
+from sirtjax.dosimetry._injections import mass_weighted_dose_gy as mass_weighted_dose_gy
+from sirtjax.dosimetry._injections import superposed_dose_gy as superposed_dose_gy
+from sirtjax.dosimetry._joint import Split as Split
+from sirtjax.dosimetry._joint import best_split as best_split
 from sirtjax.dosimetry._kernels import kernel_radius_voxels as kernel_radius_voxels
 from sirtjax.dosimetry._kernels import octant_kernel as octant_kernel
 from sirtjax.dosimetry._kernels import voxel_kernel as voxel_kernel
 from sirtjax.dosimetry._local import local_dose_gy as local_dose_gy
 from sirtjax.dosimetry._local import voxel_mass_g as voxel_mass_g
+from sirtjax.dosimetry._lung import lung_dose_gy as lung_dose_gy
+from sirtjax.dosimetry._lung import lung_limited_activity_mbq as lung_limited_activity_mbq
+from sirtjax.dosimetry._lung import lung_mass_g as lung_mass_g
 from sirtjax.dosimetry._nuclides import NUCLIDES as NUCLIDES
 from sirtjax.dosimetry._nuclides import Nuclide as Nuclide
 from sirtjax.dosimetry._nuclides import nuclide as nuclide
+from sirtjax.dosimetry._objectives import LIVER_ROLES as LIVER_ROLES
+from sirtjax.dosimetry._objectives import ROLES as ROLES
+from sirtjax.dosimetry._objectives import DoseObjective as DoseObjective
+from sirtjax.dosimetry._objectives import VoiDose as VoiDose
+from sirtjax.dosimetry._objectives import resolve_objectives as resolve_objectives
+from sirtjax.dosimetry._partition import Compartments as Compartments
+from sirtjax.dosimetry._partition import fractional_uptake as fractional_uptake
+from sirtjax.dosimetry._partition import partition_activity_mbq as partition_activity_mbq
+from sirtjax.dosimetry._partition import partition_dose_gy as partition_dose_gy
+from sirtjax.dosimetry._partition import tumour_to_normal_ratio as tumour_to_normal_ratio
+from sirtjax.dosimetry._prescribe import bounds_along as bounds_along
+from sirtjax.dosimetry._prescribe import prescribe as prescribe
+from sirtjax.dosimetry._prescription import Bound as Bound
+from sirtjax.dosimetry._prescription import Injection as Injection
+from sirtjax.dosimetry._prescription import Outcome as Outcome
+from sirtjax.dosimetry._prescription import Prediction as Prediction
+from sirtjax.dosimetry._prescription import Prescription as Prescription
+from sirtjax.dosimetry._prescription import TerritoryPrescription as TerritoryPrescription
 from sirtjax.dosimetry._radial import RadialKernel as RadialKernel
 from sirtjax.dosimetry._radial import radial_kernel as radial_kernel
 from sirtjax.dosimetry._radial import sphere_self_fraction as sphere_self_fraction
+from sirtjax.dosimetry._shunt import combined_lung_shunt_fraction as combined_lung_shunt_fraction
+from sirtjax.dosimetry._shunt import geometric_mean_counts as geometric_mean_counts
+from sirtjax.dosimetry._shunt import lung_shunt_fraction as lung_shunt_fraction
 
 __all__ = [
+    "CHECKS",
+    "LIVER_ROLES",
     "NUCLIDES",
+    "ROLES",
+    "Bound",
+    "Check",
+    "CheckRule",
+    "Compartments",
     "DensityCurve",
+    "DoseObjective",
     "Dvh",
+    "Injection",
     "Nuclide",
+    "Outcome",
+    "Prediction",
+    "Prescription",
     "RadialKernel",
     "ResponseParameters",
+    "Split",
+    "TerritoryPrescription",
     "TissueParameters",
+    "VoiDose",
     "absolute_activity_mbq",
     "absorbed_dose_gy",
+    "activity_per_mass_mbq",
     "bed_gy",
+    "best_split",
+    "body_surface_area_m2",
+    "bounds_along",
+    "bsa_activity_mbq",
+    "calibration_checks",
+    "combined_lung_shunt_fraction",
+    "constant_checks",
     "convolve_octant",
+    "counts_checks",
     "cumulated_activity_mbq_h",
     "decay_factor",
+    "delivered_activity_mbq",
     "density_curve",
     "density_g_per_ml",
     "dose_at_volume_fraction_gy",
     "dose_volume_histogram",
     "eubed_gy",
     "eud_gy",
+    "fractional_uptake",
     "generalised_eud_gy",
+    "geometric_mean_counts",
     "hours_between",
     "kernel_dose_gy",
     "kernel_radius_voxels",
     "liver_complication_probability",
+    "liver_volume_checks",
+    "lobar_activity_mbq",
     "local_dose_gy",
+    "lung_dose_checks",
+    "lung_dose_gy",
+    "lung_limited_activity_mbq",
+    "lung_mass_g",
+    "lung_shunt_checks",
+    "lung_shunt_fraction",
     "lung_spill_j",
+    "lungs_missing_checks",
+    "make_check",
+    "mass_weighted_dose_gy",
     "mean_dose_gy",
+    "mono_compartment_activity_mbq",
+    "mono_compartment_dose_gy",
     "ntcp_lkb",
     "nuclide",
     "octant_kernel",
+    "ordered_activity_mbq",
     "pack_voi",
+    "partition_activity_mbq",
+    "partition_dose_gy",
+    "prescribe",
     "radial_kernel",
     "read_density_curve",
+    "registration_checks",
     "relative_activity_mbq",
+    "resolve_objectives",
     "response_parameters",
     "response_sets",
+    "shunt_step_factor",
+    "small_lesion_checks",
     "smooth_cumulative_dvh",
     "smooth_differential_dvh_per_gy",
     "smooth_dose_at_volume_fraction_gy",
     "smooth_volume_fraction_at_dose",
     "sphere_self_fraction",
+    "superposed_dose_gy",
     "tcp_linear_logit",
     "tcp_logit",
+    "territory_overlap_checks",
     "tissue_parameters",
+    "tn_ratio_checks",
     "tumour_control_probability",
+    "tumour_place_checks",
+    "tumour_to_normal_ratio",
+    "unverified_checks",
     "volume_fraction_at_dose",
     "voxel_kernel",
     "voxel_mass_g",

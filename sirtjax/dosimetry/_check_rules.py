@@ -1,0 +1,180 @@
+"""The table of all checks: codes, severities, limits and their sources. docs/checks.md shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["info", "warning", "error"]
+Limit = float | tuple[float, float] | None
+
+_EANM_2022 = "EANM procedure guideline 2022, doi:10.1007/s00259-021-05600-z"
+_VAN_ROEKEL = "van Roekel, thesis Utrecht"
+_OWN = "set by this software"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRule:
+    """A kind of check: one row of the table of codes.
+
+    Attributes:
+      code: stable; never given to another check.
+      severity: "error": the number must not be used as it is; "warning": look before using it; "info": know it.
+      title: what is looked at.
+      message: sentence with `{where}`, `{value}`, `{limit}` and `{unit}`.
+      limit: threshold, or (low, high); None where it comes from the protocol or there is none.
+      unit: of value and limit; "1" is a fraction.
+      source: of the limit.
+    """
+
+    code: str
+    severity: Severity
+    title: str
+    message: str
+    limit: Limit
+    unit: str
+    source: str
+
+
+def _rule(
+    code: str,
+    severity: Severity,
+    title: str,
+    message: str,
+    *,
+    limit: Limit = None,
+    unit: str = "",
+    source: str = _OWN,
+) -> CheckRule:
+    return CheckRule(
+        code=code, severity=severity, title=title, message=message, limit=limit, unit=unit, source=source
+    )
+
+
+CHECKS: tuple[CheckRule, ...] = (
+    _rule(
+        "SJ101", "warning", "Liver volume",
+        "the liver has {value} {unit}, expected {limit} {unit}: check the liver mask",
+        limit=(500.0, 4500.0), unit="mL",
+    ),
+    _rule(
+        "SJ102", "warning", "Tumour outside the liver",
+        "{value} of {where} lies outside the liver (more than {limit}): check registration and masks",
+        limit=0.05, unit="1",
+    ),
+    _rule(
+        "SJ103", "warning", "Tumour outside the territories",
+        "{value} of {where} lies outside every territory (more than {limit}): that part gets no dose by the plan",
+        limit=0.05, unit="1",
+    ),
+    _rule(
+        "SJ104", "warning", "Territories overlap",
+        "{value} of {where} is shared (more than {limit}): its dose would be counted twice",
+        limit=0.01, unit="1",
+    ),
+    _rule(
+        "SJ105", "warning", "Small lesion (partial volume)",
+        "{where} is {value} {unit} across, below twice the image resolution ({limit} {unit}): its uptake and dose "
+        "are underestimated by the partial-volume effect",
+        unit="mm", source="Hoffman et al., J Comput Assist Tomogr 1979;3:299: full recovery from about twice the FWHM",
+    ),
+    _rule(
+        "SJ106", "warning", "Registration not done",
+        "{where} was placed on the activity image without registration: check the alignment",
+    ),
+    _rule(
+        "SJ201", "warning", "Low T/N ratio",
+        "the T/N ratio of {where} is {value}, below {limit}: the tumour takes up little more than normal tissue",
+        limit=1.5, unit="1",
+    ),
+    _rule(
+        "SJ202", "warning", "Liver counts outside the territories",
+        "{value} of the liver counts lie outside the territories (more than {limit})",
+        limit=0.10, unit="1",
+    ),
+    _rule(
+        "SJ203", "warning", "Counts outside liver and lungs",
+        "{value} of the counts lie outside liver and lungs (more than {limit}): look for extrahepatic deposition "
+        "and free pertechnetate",
+        limit=0.20, unit="1",
+    ),
+    _rule(
+        "SJ301", "warning", "Lung shunt fraction above 10 %",
+        "the lung shunt fraction is {value} (above {limit}): the resin BSA activity is reduced",
+        limit=0.10, unit="1", source=f"{_VAN_ROEKEL}, p. 41 (resin, BSA method)",
+    ),
+    _rule(
+        "SJ302", "error", "Lung shunt fraction above 20 %",
+        "the lung shunt fraction is {value} (above {limit}): no treatment by the resin BSA method",
+        limit=0.20, unit="1", source=f"{_VAN_ROEKEL}, p. 41 (resin, BSA method)",
+    ),
+    _rule(
+        "SJ303", "error", "Lung dose of one treatment",
+        "the mean lung dose is {value} {unit} (above {limit} {unit})",
+        limit=30.0, unit="Gy", source=f"{_VAN_ROEKEL}, p. 41; DOSISPHERE-01 exclusion criterion",
+    ),
+    _rule(
+        "SJ304", "error", "Cumulative lung dose",
+        "the mean lung dose with earlier treatments is {value} {unit} (above {limit} {unit})",
+        limit=50.0, unit="Gy", source=f"{_VAN_ROEKEL}, p. 41",
+    ),
+    _rule(
+        "SJ305", "warning", "Lungs missing",
+        "there is no lung mask: the lung dose uses the mass {value} {unit} and a shunt fraction from elsewhere",
+        unit="g",
+    ),
+    _rule(
+        "SJ306", "info", "Planar lung shunt fraction",
+        "the lung shunt fraction is planar, without attenuation correction: it is on average {limit} above SPECT/CT",
+        limit=0.027, unit="1", source="Bastiaannet et al., planar against SPECT/CT lung shunt fraction",
+    ),
+    _rule(
+        "SJ401", "warning", "Dose target not reached",
+        "{where}: {value} {unit} predicted, target {limit} {unit}", unit="Gy", source="the protocol",
+    ),
+    _rule(
+        "SJ402", "error", "Liver dose limit exceeded",
+        "{where}: {value} {unit} predicted, limit {limit} {unit}", unit="Gy", source="the protocol",
+    ),
+    _rule(
+        "SJ403", "info", "Recommendation of the protocol not met",
+        "{where}: {value} {unit} predicted, recommended {limit} {unit}", unit="Gy", source="the protocol",
+    ),
+    _rule(
+        "SJ501", "error", "No activity meets target and limits in a territory",
+        "{where}: the targets need {value} {unit}, the limits allow {limit} {unit}; the limits were kept",
+        unit="MBq", source="thesis section 8.3",
+    ),
+    _rule(
+        "SJ502", "error", "No activities meet all targets and limits jointly",
+        "the targets need {value} {unit} in total, the limits allow {limit} {unit}; the limits were kept",
+        unit="MBq", source="thesis section 8.3",
+    ),
+    _rule(
+        "SJ503", "info", "Territories reduced jointly",
+        "the limits shared by the territories reduce every activity to {value} of its own bound", unit="1",
+    ),
+    _rule(
+        "SJ504", "warning", "No limit on liver tissue",
+        "{where}: the protocol limits only the lungs here, so the lower bound was chosen instead of the upper",
+    ),
+    _rule(
+        "SJ505", "info", "Another split meets every target",
+        "reducing all territories alike misses a target; the split {where} meets all targets and limits",
+    ),
+    _rule(
+        "SJ601", "warning", "Calibration time missing",
+        "{where} has no reference time: its activity was taken as that at the time of injection",
+    ),
+    _rule(
+        "SJ602", "warning", "Constant differs from the protocol",
+        "{where} is {value} {unit}, the protocol has {limit} {unit}", source="the protocol",
+    ),
+    _rule(
+        "SJ603", "info", "Unverified number",
+        "{where}: this number of the protocol was not found in its source", source="the protocol",
+    ),
+)  # fmt: skip
+
+RULES: Mapping[str, CheckRule] = {rule.code: rule for rule in CHECKS}

@@ -1,0 +1,190 @@
+"""Checks of a plan: what a physicist must look at, each with a stable code, a limit and its source.
+
+The functions take summary numbers and return the checks that apply: an empty tuple means nothing to report.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sirtjax.dosimetry._check_rules import RULES, Limit, Severity
+from sirtjax.errors import ConfigError, InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A check that applies to a case.
+
+    Attributes:
+      code: row of `CHECKS`.
+      severity: of that row.
+      message: one sentence with the numbers.
+      where: VOI, territory or objective; None for the whole case.
+      value: what was found, in `unit`; None where there is no number.
+      limit: what it was held against.
+      unit: of value and limit; "1" is a fraction.
+      source: of the limit.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    where: str | None
+    value: float | None
+    limit: Limit
+    unit: str
+    source: str
+
+
+def make_check(
+    code: str,
+    *,
+    where: str | None = None,
+    value: float | None = None,
+    limit: Limit = None,
+    unit: str | None = None,
+    source: str | None = None,
+) -> Check:
+    """A check of this code with its message filled in; limit, unit and source default to those of the table.
+
+    Raises:
+      ConfigError: there is no such code.
+    """
+    rule = RULES.get(code)
+    if rule is None:
+        raise ConfigError(f"there is no check {code}; the codes are {', '.join(RULES)}")
+    limit = rule.limit if limit is None else limit
+    unit = rule.unit if unit is None else unit
+    return Check(
+        code=code,
+        severity=rule.severity,
+        message=rule.message.format(
+            where=where, value=_shown(value, unit), limit=_shown(limit, unit), unit=unit
+        ),
+        where=where,
+        value=value,
+        limit=limit,
+        unit=unit,
+        source=rule.source if source is None else source,
+    )
+
+
+def _shown(value: Limit, unit: str) -> str:
+    """Numbers as in a report: 4 digits, fractions below 1 as percentages (a T/N ratio stays a ratio)."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, tuple):
+        return f"{_shown(value[0], unit)} to {_shown(value[1], unit)}"
+    if unit == "1" and value < 1:
+        return f"{100 * value:.3g} %"
+    return f"{value:.4g}"
+
+
+def liver_volume_checks(liver_ml: float) -> tuple[Check, ...]:
+    """SJ101: the liver volume is outside 500 to 4500 mL."""
+    rule = RULES["SJ101"].limit
+    low, high = rule if isinstance(rule, tuple) else (0.0, math.inf)
+    return () if low <= liver_ml <= high else (make_check("SJ101", value=_number("liver volume", liver_ml)),)
+
+
+def tumour_place_checks(
+    tumour: str, *, fraction_outside_liver: float, fraction_outside_territories: float
+) -> tuple[Check, ...]:
+    """SJ102, SJ103: part of a tumour lies outside the liver, or outside all territories."""
+    return _above("SJ102", fraction_outside_liver, tumour) + _above(
+        "SJ103", fraction_outside_territories, tumour
+    )
+
+
+def territory_overlap_checks(first: str, second: str, *, overlap_fraction: float) -> tuple[Check, ...]:
+    """SJ104: two territories share part of the smaller one."""
+    return _above("SJ104", overlap_fraction, f"{first} and {second}")
+
+
+def small_lesion_checks(lesion: str, *, volume_ml: float, resolution_fwhm_mm: float) -> tuple[Check, ...]:
+    """SJ105: the sphere of the lesion's volume is narrower than twice the resolution of the activity image."""
+    diameter_mm = 2 * (3 * 1000 * _number(f"volume of {lesion}", volume_ml) / (4 * math.pi)) ** (1 / 3)
+    limit = 2 * _number("resolution", resolution_fwhm_mm)
+    return (
+        () if diameter_mm >= limit else (make_check("SJ105", where=lesion, value=diameter_mm, limit=limit),)
+    )
+
+
+def registration_checks(vois: str, *, registered: bool) -> tuple[Check, ...]:
+    """SJ106: VOIs drawn on another image were placed without registration."""
+    return () if registered else (make_check("SJ106", where=vois),)
+
+
+def tn_ratio_checks(tumour: str, *, tn_ratio: float) -> tuple[Check, ...]:
+    """SJ201: the T/N ratio of a tumour is below 1.5."""
+    limit = RULES["SJ201"].limit
+    low = _number(f"T/N ratio of {tumour}", tn_ratio) < (limit if isinstance(limit, float) else 0.0)
+    # Shown as a ratio also below 1, where `1` would print as a percentage.
+    return (make_check("SJ201", where=tumour, value=tn_ratio, unit=""),) if low else ()
+
+
+def counts_checks(
+    *, liver_fraction_outside_territories: float, fraction_outside_liver_and_lungs: float
+) -> tuple[Check, ...]:
+    """SJ202, SJ203: counts of the activity image where none are expected."""
+    return _above("SJ202", liver_fraction_outside_territories) + _above(
+        "SJ203", fraction_outside_liver_and_lungs
+    )
+
+
+def lung_shunt_checks(lung_shunt_fraction: float, *, planar: bool = False) -> tuple[Check, ...]:
+    """SJ301 above 10 %, SJ302 above 20 % (only the higher one), SJ306 for a planar measurement."""
+    found = _above("SJ302", lung_shunt_fraction) or _above("SJ301", lung_shunt_fraction)
+    return found + ((make_check("SJ306"),) if planar else ())
+
+
+def lung_dose_checks(
+    lung_dose_gy: float,
+    *,
+    previous_gy: float,
+    single_limit_gy: float | None = None,
+    cumulative_limit_gy: float | None = None,
+) -> tuple[Check, ...]:
+    """SJ303, SJ304: mean lung dose of this treatment and with earlier ones; limits of the protocol, or 30 and 50 Gy."""
+    return _above("SJ303", lung_dose_gy, limit=single_limit_gy) + _above(
+        "SJ304", lung_dose_gy + _number("previous lung dose", previous_gy), limit=cumulative_limit_gy
+    )
+
+
+def lungs_missing_checks(*, lung_mask: bool, lung_mass_g: float | None) -> tuple[Check, ...]:
+    """SJ305: the lungs weren't segmented; states the mass used instead."""
+    return () if lung_mask else (make_check("SJ305", value=lung_mass_g),)
+
+
+def calibration_checks(image: str, *, reference_time_known: bool) -> tuple[Check, ...]:
+    """SJ601: an absolute activity image without reference time."""
+    return () if reference_time_known else (make_check("SJ601", where=image),)
+
+
+def constant_checks(
+    name: str, *, used: float, protocol: float, unit: str, relative_tolerance: float = 1e-4
+) -> tuple[Check, ...]:
+    """SJ602: a dose constant, density or lung mass differs from the protocol's."""
+    if math.isclose(used, protocol, rel_tol=relative_tolerance):
+        return ()
+    return (make_check("SJ602", where=name, value=used, limit=protocol, unit=unit),)
+
+
+def unverified_checks(*names: str) -> tuple[Check, ...]:
+    """SJ603: numbers that the protocol marks as unverified."""
+    return tuple(make_check("SJ603", where=name) for name in names)
+
+
+def _above(
+    code: str, value: float, where: str | None = None, *, limit: float | None = None
+) -> tuple[Check, ...]:
+    threshold = RULES[code].limit if limit is None else limit
+    over = isinstance(threshold, float) and _number(RULES[code].title, value) > threshold
+    return (make_check(code, where=where, value=value, limit=limit),) if over else ()
+
+
+def _number(name: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise InputError(f"{name} is {value}; a check needs a finite number")
+    return value

@@ -1,0 +1,95 @@
+"""The mono-compartment model, the activity per liver mass, and what stays in the vial.
+
+1 Gy.g/MBq = 1 Gy.kg/GBq, so the published constants (49.38 for Y-90 in the thesis) are used unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Array = Any
+
+
+def mono_compartment_dose_gy(
+    activity_mbq: Array, mass_g: Array, *, constant_gy_g_per_mbq: Array, lung_shunt_fraction: Array
+) -> Array:
+    """Mean absorbed dose of a target that takes up the injected activity uniformly.
+
+    `D = K (1 - LSF) A / M`. The thesis' Eq. 1.4 has A as the activity in the target; pass LSF = 0 for that.
+    Arguments broadcast.
+
+    Args:
+      activity_mbq: activity injected, at the time of injection.
+      mass_g: mass of the target, density times volume.
+      constant_gy_g_per_mbq: local-deposition constant of the nuclide.
+      lung_shunt_fraction: share of the injected activity that reaches the lungs.
+
+    Returns:
+      Dose in Gy.
+
+    Reference:
+      Thesis Eq. 1.4; van Roekel, thesis Utrecht, p. 30 (A = D M / K).
+    """
+    return constant_gy_g_per_mbq * (1.0 - lung_shunt_fraction) * activity_mbq / mass_g
+
+
+def mono_compartment_activity_mbq(
+    dose_gy: Array, mass_g: Array, *, constant_gy_g_per_mbq: Array, lung_shunt_fraction: Array
+) -> Array:
+    """Activity to inject for a mean dose in a uniformly filled target: Eq. 1.4 solved for A.
+
+    Args:
+      dose_gy: wanted mean absorbed dose of the target.
+      mass_g: mass of the target.
+      constant_gy_g_per_mbq: local-deposition constant of the nuclide.
+      lung_shunt_fraction: share of the injected activity that reaches the lungs, below 1.
+
+    Returns:
+      Activity in MBq at the time of injection.
+
+    Reference:
+      Thesis Eq. 1.4; van Roekel, thesis Utrecht, p. 30.
+    """
+    return dose_gy * mass_g / (constant_gy_g_per_mbq * (1.0 - lung_shunt_fraction))
+
+
+def activity_per_mass_mbq(liver_mass_g: Array, *, activity_mbq_per_kg: Array) -> Array:
+    """Activity by liver mass, the rule of the Ho-166 microspheres (3780 MBq/kg for 60 Gy).
+
+    Args:
+      liver_mass_g: mass of the liver to be treated.
+      activity_mbq_per_kg: from the protocol.
+
+    Returns:
+      Activity in MBq at the time of injection.
+
+    Reference:
+      van Roekel, thesis Utrecht, p. 30 and 125.
+    """
+    return activity_mbq_per_kg * liver_mass_g / 1000.0
+
+
+def ordered_activity_mbq(injected_activity_mbq: Array, *, residual_fraction: Array) -> Array:
+    """Activity to order (at injection time) so that the wanted part leaves vial and catheter: A / (1 - R).
+
+    Args:
+      injected_activity_mbq: activity meant to enter the patient.
+      residual_fraction: R, share of the ordered activity that stays behind, below 1.
+
+    Returns:
+      Activity in MBq.
+    """
+    return injected_activity_mbq / (1.0 - residual_fraction)
+
+
+def delivered_activity_mbq(ordered_activity_mbq: Array, *, residual_fraction: Array) -> Array:
+    """Activity that enters the patient when the share R of the vial stays behind: A (1 - R).
+
+    Args:
+      ordered_activity_mbq: activity in the vial, at injection time.
+      residual_fraction: R, share that stays behind.
+
+    Returns:
+      Activity in MBq.
+    """
+    return ordered_activity_mbq * (1.0 - residual_fraction)

@@ -1,0 +1,82 @@
+"""The best split of activity between injections, by linear programming."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linprog
+
+from sirtjax.dosimetry._objectives import DoseObjective, Float, VoiDose
+from sirtjax.errors import ComputationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The activities that maximise the smallest of target dose over target, within all limits.
+
+    Attributes:
+      activity_mbq: (n_injections,).
+      margin: that smallest ratio; 1 or more where every target can be met.
+    """
+
+    activity_mbq: tuple[float, ...]
+    margin: float
+
+
+def best_split(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int) -> Split | None:
+    """Maximise the margin over the targets subject to every limit; exact.
+
+    Args:
+      pairs: bounding objectives with their VOI.
+      n_injections: number of injections.
+
+    Returns:
+      The split, or None where it isn't known: no target or no limit, an injection without any limit, or a D or
+      V objective on a VOI that more than one injection reaches (there D_x is not linear in the activities).
+
+    Raises:
+      ComputationError: the solver fails.
+    """
+    limit_rows, limit_gy, target_rows = [], [], []
+    for objective, voi in pairs:
+        row = _dose_row(objective, voi, n_injections)
+        if row is None:
+            return None
+        room = objective.dose_gy - (voi.previous_gy if objective.cumulative else 0.0)
+        if objective.direction == "at most":
+            limit_rows.append([*row, 0.0])
+            limit_gy.append(max(room, 0.0))
+        elif room > 0:
+            target_rows.append([*(-row / room), 1.0])
+    if not target_rows or not limit_rows or not (np.asarray(limit_rows)[:, :-1].max(axis=0) > 0).all():
+        return None
+    matrix = np.asarray(limit_rows + target_rows)
+    # Activities in units of each injection's own smallest bound keep the problem well scaled.
+    with np.errstate(divide="ignore"):
+        own = np.min(np.asarray(limit_gy)[:, None] / np.asarray(limit_rows)[:, :-1], axis=0)
+    unit = np.append(np.where(own > 0, own, 1.0), 1.0)
+    solution = linprog(
+        np.append(np.zeros(n_injections), -1.0),
+        A_ub=matrix * unit,
+        b_ub=np.append(limit_gy, np.zeros(len(target_rows))),
+        bounds=[(0, None)] * (n_injections + 1),
+        method="highs",
+    )
+    if not solution.success:
+        raise ComputationError(f"the best split between the injections was not found: {solution.message}")
+    activity = solution.x[:-1] * unit[:-1]
+    return Split(activity_mbq=tuple(float(a) for a in activity), margin=float(solution.x[-1]))
+
+
+def _dose_row(objective: DoseObjective, voi: VoiDose, n_injections: int) -> Float | None:
+    if objective.kind == "mean":
+        return voi.mean_gy_per_mbq
+    reached = np.flatnonzero(voi.mean_gy_per_mbq > 0)
+    if len(reached) > 1:
+        return None
+    row = np.zeros(n_injections)
+    for index in reached:
+        row[index] = voi.value_gy(objective, np.eye(n_injections)[index])
+    return row

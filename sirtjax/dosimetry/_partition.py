@@ -1,0 +1,166 @@
+"""The multi-compartment (partition) model: several tumours and the normal tissue of one territory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Array = Any
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["tumour", "normal"], meta_fields=[])
+@dataclass(frozen=True, kw_only=True)
+class Compartments:
+    """One number per compartment of a territory: uptake fractions, or doses in Gy.
+
+    Attributes:
+      tumour: (n,) one per tumour.
+      normal: scalar, the normal tissue.
+    """
+
+    tumour: Array
+    normal: Array
+
+
+def tumour_to_normal_ratio(
+    tumour_counts: Array, tumour_volume_ml: Array, *, normal_counts: Array, normal_volume_ml: Array
+) -> Array:
+    """T/N ratio: activity concentration of each tumour over that of the normal tissue.
+
+    A ratio of concentrations, not of activities (Kao 2013 uses the latter). Counts may be in any unit.
+
+    Args:
+      tumour_counts: (n,) counts or activity in each tumour.
+      tumour_volume_ml: (n,) volume of each tumour.
+      normal_counts: counts or activity in the normal tissue, of the same image.
+      normal_volume_ml: volume of the normal tissue.
+
+    Returns:
+      (n,) ratios.
+
+    Reference:
+      Thesis Eq. 1.7.
+    """
+    return (tumour_counts / tumour_volume_ml) / (normal_counts / normal_volume_ml)
+
+
+def fractional_uptake(tumour_volume_ml: Array, tn_ratio: Array, *, normal_volume_ml: Array) -> Compartments:
+    """Share of the territory's liver activity in each tumour and in the normal tissue; the shares sum to 1.
+
+    The thesis writes FU = A_i / A with A injected (Eq. 1.6) but uses it next to (1 - LSF) in Eq. 1.5, as a
+    fraction of the activity that stays in the liver; that is what is computed here.
+
+    Args:
+      tumour_volume_ml: (n,) volumes.
+      tn_ratio: (n,) T/N ratios.
+      normal_volume_ml: volume of the normal tissue of the territory.
+
+    Returns:
+      Fractions, tumours (n,) and normal.
+
+    Reference:
+      Thesis Eq. 1.8 and 1.9.
+    """
+    weighted = jnp.asarray(tn_ratio) * jnp.asarray(tumour_volume_ml)
+    total = jnp.sum(weighted) + normal_volume_ml
+    return Compartments(tumour=weighted / total, normal=normal_volume_ml / total)
+
+
+def partition_dose_gy(
+    activity_mbq: Array,
+    tumour_volume_ml: Array,
+    tn_ratio: Array,
+    *,
+    normal_volume_ml: Array,
+    density_g_per_ml: Array,
+    constant_gy_g_per_mbq: Array,
+    lung_shunt_fraction: Array,
+) -> Compartments:
+    """Mean dose of each tumour and of the normal tissue for a given activity.
+
+    `D_i = K (1 - LSF) A FU_i / (rho V_i)`. With FU_i / V_i = TN_i / (sum TN_j V_j + V_N) no volume is divided
+    by, so that a vanishing tumour or no normal tissue stay finite.
+
+    Args:
+      activity_mbq: injected in this territory.
+      tumour_volume_ml: (n,) volumes.
+      tn_ratio: (n,) T/N ratios.
+      normal_volume_ml: volume of the normal tissue of the territory.
+      density_g_per_ml: of the liver; one density for all compartments.
+      constant_gy_g_per_mbq: local-deposition constant of the nuclide.
+      lung_shunt_fraction: LSF.
+
+    Returns:
+      Doses in Gy.
+
+    Reference:
+      Thesis Eq. 1.5, 1.8, 1.9; Ho et al., Eur J Nucl Med 1996, doi:10.1007/BF00949868.
+    """
+    normal = activity_mbq * _normal_dose_per_activity(
+        tumour_volume_ml,
+        tn_ratio,
+        normal_volume_ml,
+        density_g_per_ml,
+        constant_gy_g_per_mbq,
+        lung_shunt_fraction,
+    )
+    return Compartments(tumour=jnp.asarray(tn_ratio) * normal, normal=normal)
+
+
+def partition_activity_mbq(
+    dose_gy: Array,
+    tumour_volume_ml: Array,
+    tn_ratio: Array,
+    *,
+    normal_volume_ml: Array,
+    density_g_per_ml: Array,
+    constant_gy_g_per_mbq: Array,
+    lung_shunt_fraction: Array,
+) -> Compartments:
+    """Activity that gives a mean dose to each compartment: Eq. 1.5 solved for A, compartment by compartment.
+
+    `.normal` is the activity at which the normal tissue reaches `dose_gy`; `.tumour[i]` that at which tumour i
+    does. For a target in all tumours take the maximum.
+
+    Args:
+      dose_gy: wanted mean dose.
+      tumour_volume_ml: (n,) volumes.
+      tn_ratio: (n,) T/N ratios.
+      normal_volume_ml: volume of the normal tissue of the territory.
+      density_g_per_ml: of the liver.
+      constant_gy_g_per_mbq: local-deposition constant of the nuclide.
+      lung_shunt_fraction: LSF, below 1.
+
+    Returns:
+      Activities in MBq at the time of injection.
+
+    Reference:
+      Thesis Eq. 1.5; van Roekel, thesis Utrecht, p. 30: A = D_N (TN M_T + M_N) / (K (1 - LSF)).
+    """
+    per_activity = _normal_dose_per_activity(
+        tumour_volume_ml,
+        tn_ratio,
+        normal_volume_ml,
+        density_g_per_ml,
+        constant_gy_g_per_mbq,
+        lung_shunt_fraction,
+    )
+    return Compartments(
+        tumour=dose_gy / (jnp.asarray(tn_ratio) * per_activity), normal=dose_gy / per_activity
+    )
+
+
+def _normal_dose_per_activity(
+    tumour_volume_ml: Array,
+    tn_ratio: Array,
+    normal_volume_ml: Array,
+    density_g_per_ml: Array,
+    constant_gy_g_per_mbq: Array,
+    lung_shunt_fraction: Array,
+) -> Array:
+    equivalent_ml = jnp.sum(jnp.asarray(tn_ratio) * jnp.asarray(tumour_volume_ml)) + normal_volume_ml
+    return constant_gy_g_per_mbq * (1.0 - lung_shunt_fraction) / (density_g_per_ml * equivalent_ml)

@@ -1,0 +1,394 @@
+"""The activity to inject: bounds from tumour, normal liver and lungs, and the choice between them.
+
+Dose is linear in activity, so that each objective turns into a bound. For one territory by itself:
+
+  lower bound = largest of the activities at which a target is reached,
+  upper bound = smallest of the activities at which a limit is reached,
+
+where limits on the whole normal liver and the lungs are first taken as if this were the only injection. These
+two couple the territories, as does a tumour with two feeders. They are met jointly by scaling: the activities
+start at each territory's own choice (or in the given shares) and are all reduced by the same factor until
+every limit holds for the superposed dose. Along such a ray every objective, D_x and V_x too, is linear.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sirtjax.dosimetry._checks import Check, make_check
+from sirtjax.dosimetry._joint import best_split
+from sirtjax.dosimetry._objectives import (
+    LIVER_ROLES,
+    Direction,
+    DoseObjective,
+    Float,
+    VoiDose,
+    resolve_objectives,
+)
+from sirtjax.dosimetry._prescription import (
+    Bound,
+    Choice,
+    Injection,
+    Outcome,
+    Prediction,
+    Prescription,
+    TerritoryPrescription,
+)
+from sirtjax.errors import ConfigError, InputError
+
+Pair = tuple[DoseObjective, VoiDose]
+
+# Doses come from float32 maps; a dose is at its limit within this relative difference.
+TOLERANCE = 1e-5
+
+
+def prescribe(
+    vois: Sequence[VoiDose],
+    objectives: Sequence[DoseObjective],
+    injections: Sequence[Injection],
+    *,
+    choose: Choice,
+    shares: Sequence[float] | None = None,
+) -> Prescription:
+    """Bounds and activity of each injection from the dose per MBq of each VOI.
+
+    "upper" gives the highest tumour dose that keeps every limit (the usual choice of thesis 8.3); a territory
+    without any limit on liver tissue gets its lower bound instead, with a check, since a lung limit alone says
+    nothing of the liver. "lower" gives just the targets. Where the targets need more than the limits allow,
+    the limits win and a check says so. "given" keeps the activities and only reports.
+
+    Args:
+      vois: dose per MBq, in the order of `injections`.
+      objectives: targets and limits, by VOI name or role.
+      injections: one per territory.
+      choose: rule for the choice between the bounds.
+      shares: proportions of the activities; by default each territory takes the same share of its own choice.
+
+    Returns:
+      The prescription.
+
+    Raises:
+      InputError: numbers of injections differ, no target or limit acts on a territory, or an activity, share
+        or residual is not usable.
+      ConfigError: an objective names no VOI.
+
+    Reference:
+      Thesis section 8.3.
+    """
+    _check_input(vois, injections, choose, shares)
+    pairs = resolve_objectives(objectives, vois)
+    bounding = [pair for pair in pairs if pair[0].purpose == "bound"]
+    names = [injection.territory for injection in injections]
+    own = _own_bounds(bounding, names, shares)
+    start, notes = _start(choose, bounding, own, injections, shares)
+    limits = bounds_along(bounding, "at most", start)
+    scale = _scale(choose, limits, free=own.shares is not None and choose == "upper" and not notes)
+    chosen = start * scale
+    total = float(start.sum())
+    joint = tuple(
+        replace(bound, activity_mbq=bound.activity_mbq * total)
+        for bound in bounds_along(bounding, "at least", start) + limits
+    )
+    targets = [bound.activity_mbq for bound in joint if bound.objective.direction == "at least"]
+    tops = [bound for bound in joint if bound.objective.direction == "at most"]
+    joint_lower = max(targets, default=0.0)
+    joint_upper = tops[0].activity_mbq if tops else math.inf
+    split = best_split(bounding, len(names))
+    reachable = (
+        joint_lower <= joint_upper * (1 + TOLERANCE) if split is None else split.margin >= 1 - TOLERANCE
+    )
+    at_limit = choose != "given" and bool(tops) and float(chosen.sum()) >= joint_upper * (1 - TOLERANCE)
+    binding = tops[0] if at_limit else None
+    territories = tuple(
+        _territory(injection, own, index, float(chosen[index]), choose, binding)
+        for index, injection in enumerate(injections)
+    )
+    result = Prescription(
+        choose=choose,
+        territories=territories,
+        joint_lower_mbq=joint_lower,
+        joint_upper_mbq=joint_upper,
+        joint_bounds=joint,
+        feasible=all(territory.feasible for territory in territories) and reachable,
+        scale=float(scale),
+        binding=binding or (territories[0].binding if len(territories) == 1 else None),
+        best_split_mbq=None if split is None else split.activity_mbq,
+        total_mbq=float(chosen.sum()),
+        predictions=tuple(_prediction(voi, injections, chosen) for voi in vois),
+        outcomes=tuple(_outcome(objective, voi, chosen) for objective, voi in pairs),
+        checks=tuple(notes),
+    )
+    return replace(result, checks=result.checks + _prescription_checks(result))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Own:
+    """Each territory's bounds by itself, and the proportions asked for."""
+
+    names: list[str]
+    lowers: list[tuple[Bound, ...]]
+    uppers: list[tuple[Bound, ...]]
+    lower_mbq: Float
+    upper_mbq: Float
+    shares: Float | None
+
+
+def bounds_along(pairs: Sequence[Pair], direction: Direction, ray_mbq: Float) -> tuple[Bound, ...]:
+    """The multiples of an activity vector at which each objective is just met, the binding one first.
+
+    A limit on a VOI that gets no dose binds nowhere and is left out; a target there can't be reached and is
+    infinite.
+
+    Args:
+      pairs: objectives with their VOI.
+      direction: which of them.
+      ray_mbq: (n_injections,) the activities of one unit.
+    """
+    found = []
+    for objective, voi in pairs:
+        if objective.direction != direction:
+            continue
+        previous = voi.previous_gy if objective.cumulative else 0.0
+        per_unit = voi.value_gy(objective, ray_mbq)
+        if per_unit <= 0 and direction == "at most":
+            continue
+        room = max(objective.dose_gy - previous, 0.0)
+        multiple = room / per_unit if per_unit > 0 else (math.inf if room > 0 else 0.0)
+        found.append(
+            Bound(
+                objective=replace(objective, voi=voi.name), voi=voi.name, role=voi.role, activity_mbq=multiple
+            )
+        )
+    return _sorted(found, direction)
+
+
+def _sorted(bounds: Sequence[Bound], direction: Direction) -> tuple[Bound, ...]:
+    return tuple(sorted(bounds, key=lambda bound: bound.activity_mbq, reverse=direction == "at least"))
+
+
+def _own_bounds(pairs: Sequence[Pair], names: list[str], shares: Sequence[float] | None) -> _Own:
+    units = np.eye(len(names))
+    uppers = [bounds_along(pairs, "at most", unit) for unit in units]
+    lowers = [
+        bounds_along([pair for pair in pairs if _feeders(pair[1], names) == [name]], "at least", unit)
+        for name, unit in zip(names, units, strict=True)
+    ]
+    upper = np.array([bounds[0].activity_mbq if bounds else math.inf for bounds in uppers])
+    lower = np.array([bounds[0].activity_mbq if bounds else 0.0 for bounds in lowers])
+    shared = [pair for pair in pairs if pair[0].direction == "at least" and len(_feeders(pair[1], names)) > 1]
+    asked = None if shares is None else np.asarray(shares, np.float64) / float(np.sum(shares))
+    if shared:
+        ray = _proportions(asked, upper, lower, [pair[1].name for pair in shared])
+        for index, name in enumerate(names):
+            fed = bounds_along([pair for pair in shared if name in _feeders(pair[1], names)], "at least", ray)
+            scaled = [replace(bound, activity_mbq=bound.activity_mbq * float(ray[index])) for bound in fed]
+            lowers[index] = _sorted([*lowers[index], *scaled], "at least")
+        lower = np.array([bounds[0].activity_mbq if bounds else 0.0 for bounds in lowers])
+    return _Own(names=names, lowers=lowers, uppers=uppers, lower_mbq=lower, upper_mbq=upper, shares=asked)
+
+
+def _feeders(voi: VoiDose, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in voi.territories]
+
+
+def _proportions(shares: Float | None, upper: Float, lower: Float, vois: list[str]) -> Float:
+    """In which proportions several territories feed one target."""
+    if shares is not None:
+        return shares
+    if np.isfinite(upper).all() and (upper > 0).all():
+        return upper
+    if (lower > 0).all() and np.isfinite(lower).all():
+        return lower
+    raise InputError(
+        f"{', '.join(vois)}: fed by several territories whose own bounds give no proportions; give `shares`"
+    )
+
+
+def _start(
+    choose: Choice,
+    pairs: Sequence[Pair],
+    own: _Own,
+    injections: Sequence[Injection],
+    shares: Sequence[float] | None,
+) -> tuple[Float, list[Check]]:
+    """The activities before the joint reduction, and what had to be noted in choosing them."""
+    if choose == "given":
+        return np.array([float(injection.given_mbq or 0.0) for injection in injections]), []
+    if choose == "lower":
+        return _lower_start(own, own.names), []
+    units = np.eye(len(own.names))
+    liver = [pair for pair in pairs if pair[1].role in LIVER_ROLES]
+    unlimited = [
+        name for name, unit in zip(own.names, units, strict=True) if not bounds_along(liver, "at most", unit)
+    ]
+    notes = [make_check("SJ504", where=name) for name in unlimited]
+    if unlimited and own.shares is not None:
+        return _lower_start(own, own.names), notes
+    if own.shares is not None:
+        return own.shares, notes
+    low = _lower_start(own, unlimited)
+    return np.where([name in unlimited for name in own.names], low, own.upper_mbq), notes
+
+
+def _lower_start(own: _Own, needed: Sequence[str]) -> Float:
+    for name, activity in zip(own.names, own.lower_mbq, strict=True):
+        if name in needed and activity <= 0:
+            raise InputError(
+                f"territory {name}: no target gives a lower bound; add a target or give the activity"
+            )
+        if name in needed and not math.isfinite(activity):
+            raise InputError(
+                f"territory {name}: a target lies where its injection brings no dose; check its VOIs"
+            )
+    if own.shares is None:
+        return own.lower_mbq
+    return own.shares * float(np.max(own.lower_mbq / own.shares))
+
+
+def _scale(choose: Choice, limits: tuple[Bound, ...], *, free: bool) -> float:
+    if choose == "given":
+        return 1.0
+    multiple = limits[0].activity_mbq if limits else math.inf
+    if free and not math.isfinite(multiple):
+        raise InputError(
+            'no limit acts on any territory, so there is no upper bound; choose "lower" or add a limit'
+        )
+    return multiple if free else min(1.0, multiple)
+
+
+def _territory(
+    injection: Injection, own: _Own, index: int, chosen: float, choose: Choice, joint: Bound | None
+) -> TerritoryPrescription:
+    lower, upper = float(own.lower_mbq[index]), float(own.upper_mbq[index])
+    binding: Bound | None = None
+    if choose != "given":
+        mine = [b for b in own.uppers[index] if abs(chosen - b.activity_mbq) <= TOLERANCE * chosen]
+        mine += [b for b in own.lowers[index] if abs(chosen - b.activity_mbq) <= TOLERANCE * chosen]
+        binding = mine[0] if mine else joint
+    return TerritoryPrescription(
+        territory=injection.territory,
+        lower_bounds=own.lowers[index],
+        upper_bounds=own.uppers[index],
+        lower_bound_mbq=lower,
+        upper_bound_mbq=upper,
+        feasible=lower <= upper * (1 + TOLERANCE),
+        chosen_mbq=chosen,
+        ordered_mbq=chosen / (1 - injection.residual_fraction),
+        residual_fraction=injection.residual_fraction,
+        binding=binding,
+    )
+
+
+def _prediction(voi: VoiDose, injections: Sequence[Injection], chosen: Float) -> Prediction:
+    parts = voi.mean_gy_per_mbq * chosen
+    kept = np.array([1 - injection.residual_fraction for injection in injections])
+    return Prediction(
+        voi=voi.name,
+        role=voi.role,
+        mean_gy=float(parts.sum()),
+        mean_with_residual_gy=float(parts @ kept),
+        previous_gy=voi.previous_gy,
+        by_territory_gy=tuple((i.territory, float(part)) for i, part in zip(injections, parts, strict=True)),
+    )
+
+
+def _outcome(objective: DoseObjective, voi: VoiDose, chosen: Float) -> Outcome:
+    value = voi.value_gy(objective, chosen) + (voi.previous_gy if objective.cumulative else 0.0)
+    over = value >= objective.dose_gy * (1 - TOLERANCE)
+    under = value <= objective.dose_gy * (1 + TOLERANCE)
+    fraction = voi.volume_fraction_at(objective.dose_gy, chosen) if objective.kind == "V" else None
+    return Outcome(
+        objective=replace(objective, voi=voi.name),
+        voi=voi.name,
+        role=voi.role,
+        value_gy=value,
+        value_fraction=fraction,
+        met=over if objective.direction == "at least" else under,
+    )
+
+
+def _prescription_checks(result: Prescription) -> tuple[Check, ...]:
+    checks = []
+    for territory in result.territories:
+        if not territory.feasible:
+            checks.append(
+                make_check(
+                    "SJ501",
+                    where=territory.territory,
+                    value=territory.lower_bound_mbq,
+                    limit=territory.upper_bound_mbq,
+                )
+            )
+    if not result.feasible and all(territory.feasible for territory in result.territories):
+        checks.append(make_check("SJ502", value=result.joint_lower_mbq, limit=result.joint_upper_mbq))
+    if result.choose != "given" and result.scale < 1 - TOLERANCE and len(result.territories) > 1:
+        checks.append(make_check("SJ503", value=result.scale))
+    missed = [outcome for outcome in result.outcomes if not outcome.met]
+    checks += [
+        make_check(
+            _missed_code(outcome),
+            where=outcome.objective.label,
+            value=outcome.value_gy,
+            limit=outcome.objective.dose_gy,
+            source=outcome.objective.source,
+        )
+        for outcome in missed
+    ]
+    targets_missed = any(
+        outcome.objective.direction == "at least" and outcome.objective.purpose == "bound"
+        for outcome in missed
+    )
+    if result.feasible and targets_missed and result.best_split_mbq is not None and result.choose != "given":
+        checks.append(
+            make_check("SJ505", where=", ".join(f"{a:.0f}" for a in result.best_split_mbq) + " MBq")
+        )
+    return tuple(checks)
+
+
+def _missed_code(outcome: Outcome) -> str:
+    if outcome.objective.purpose == "goal":
+        return "SJ403"
+    if outcome.objective.direction == "at least":
+        return "SJ401"
+    if outcome.role == "lungs":
+        return "SJ304" if outcome.objective.cumulative else "SJ303"
+    return "SJ402"
+
+
+def _check_input(
+    vois: Sequence[VoiDose], injections: Sequence[Injection], choose: Choice, shares: Sequence[float] | None
+) -> None:
+    if choose not in ("upper", "lower", "given"):
+        raise ConfigError(f'choice of activity is "{choose}"; use "upper", "lower" or "given"')
+    names = [injection.territory for injection in injections]
+    if not names or len(set(names)) != len(names):
+        raise InputError(f"injections must name one territory each, got {names}")
+    for voi in vois:
+        if len(voi.mean_gy_per_mbq) != len(names):
+            raise InputError(
+                f"VOI {voi.name}: dose per MBq of {len(voi.mean_gy_per_mbq)} injections, expected {len(names)}"
+            )
+        unknown = set(voi.territories) - set(names)
+        if unknown:
+            raise InputError(
+                f"VOI {voi.name}: territory {sorted(unknown)} has no injection; there are {names}"
+            )
+    for injection in injections:
+        if not 0 <= injection.residual_fraction < 1:
+            raise InputError(
+                f"territory {injection.territory}: residual fraction is {injection.residual_fraction}; "
+                "give a fraction from 0 to below 1"
+            )
+        given = injection.given_mbq
+        if choose == "given" and (given is None or not math.isfinite(given) or given < 0):
+            raise InputError(
+                f"territory {injection.territory}: given activity is {given}; give 0 MBq or more"
+            )
+    if shares is not None and (
+        len(shares) != len(names) or not all(math.isfinite(s) and s > 0 for s in shares)
+    ):
+        raise InputError(f"shares are {list(shares)}; give one positive number for each of {names}")
