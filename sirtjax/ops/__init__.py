@@ -1,0 +1,41 @@
+"""Array primitives without geometry: interpolation, filters, Fourier convolution, distances, components."""
+
+from sirtjax.ops._bspline import bspline_coefficients as bspline_coefficients
+from sirtjax.ops._bspline import sample_bspline as sample_bspline
+from sirtjax.ops._bspline import sample_cubic as sample_cubic
+from sirtjax.ops._components import components as components
+from sirtjax.ops._components import largest_component as largest_component
+from sirtjax.ops._distance import distance_mm as distance_mm
+from sirtjax.ops._distance import signed_distance_mm as signed_distance_mm
+from sirtjax.ops._fourier import fft_convolve as fft_convolve
+from sirtjax.ops._fourier import good_fft_size as good_fft_size
+from sirtjax.ops._gaussian import gaussian_filter as gaussian_filter
+from sirtjax.ops._interpolate import FlatGrid as FlatGrid
+from sirtjax.ops._interpolate import flat_grid as flat_grid
+from sirtjax.ops._interpolate import sample_flat_bspline as sample_flat_bspline
+from sirtjax.ops._interpolate import sample_flat_linear as sample_flat_linear
+from sirtjax.ops._interpolate import sample_flat_nearest as sample_flat_nearest
+from sirtjax.ops._interpolate import sample_linear as sample_linear
+from sirtjax.ops._interpolate import sample_nearest as sample_nearest
+from sirtjax.ops._namespace import namespace as namespace
+
+__all__ = [
+    "FlatGrid",
+    "bspline_coefficients",
+    "components",
+    "distance_mm",
+    "fft_convolve",
+    "flat_grid",
+    "gaussian_filter",
+    "good_fft_size",
+    "largest_component",
+    "namespace",
+    "sample_bspline",
+    "sample_cubic",
+    "sample_flat_bspline",
+    "sample_flat_linear",
+    "sample_flat_nearest",
+    "sample_linear",
+    "sample_nearest",
+    "signed_distance_mm",
+]

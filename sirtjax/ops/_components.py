@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+
+def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDArray[np.int32]:
+    """Connected components of a mask, numbered from 1, largest first. On the host.
+
+    Args:
+      mask: (i, j, k) booleans.
+      connectivity: 6 (faces), 18 (and edges) or 26 (and corners) neighbours.
+
+    Returns:
+      (i, j, k) component numbers, 0 outside the mask; ties in size keep the order of their first voxel.
+
+    Raises:
+      ValueError: another connectivity.
+    """
+    rank = {6: 1, 18: 2, 26: 3}.get(connectivity)
+    if rank is None:
+        raise ValueError(f"connectivity must be 6, 18 or 26, got {connectivity}")
+    labels, count = ndimage.label(np.asarray(mask, bool), ndimage.generate_binary_structure(3, rank))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    renumber = np.zeros(count + 1, np.int32)
+    renumber[np.argsort(-sizes, kind="stable") + 1] = np.arange(1, count + 1)
+    return renumber[labels]
+
+
+def largest_component(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDArray[np.bool_]:
+    """The largest connected component of a mask; empty for an empty mask. On the host."""
+    return components(mask, connectivity=connectivity) == 1

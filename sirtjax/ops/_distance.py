@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+
+def distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
+    """Distance of every voxel centre to the nearest voxel centre of the mask; zero in it. On the host.
+
+    Args:
+      mask: (i, j, k) booleans.
+      spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
+
+    Returns:
+      (i, j, k) distances in mm; infinite everywhere for an empty mask.
+    """
+    inside = np.asarray(mask, bool)
+    if not inside.any():
+        return np.full(inside.shape, np.inf, np.float32)
+    found: NDArray[np.float64] = ndimage.distance_transform_edt(~inside, sampling=tuple(spacing_mm))
+    return found.astype(np.float32)
+
+
+def signed_distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
+    """Distance to the mask outside it, minus the distance to its outside within it. On the host.
+
+    Args:
+      mask: (i, j, k) booleans.
+      spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
+
+    Returns:
+      (i, j, k) distances in mm, positive outside; infinite for an empty mask, minus infinite for a full one.
+    """
+    inside = np.asarray(mask, bool)
+    outer, inner = distance_mm(inside, spacing_mm), distance_mm(~inside, spacing_mm)
+    return np.where(inside, -inner, outer).astype(np.float32)

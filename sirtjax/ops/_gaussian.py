@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = Any
+
+
+def gaussian_filter(array: Array, sigma_voxels: Array, *, radius: int | None = None) -> Array:
+    """Separable Gaussian blur, zero beyond the image, with a kernel cut off at `radius` and summing to one.
+
+    The standard deviations may be traced when `radius` is given: one compilation serves every blur that fits
+    in it. What lies beyond the radius is cut off, so choose at least 3 standard deviations. A standard
+    deviation of zero leaves its axis as it is.
+
+    Args:
+      array: (i, j, k) floating values.
+      sigma_voxels: standard deviation in voxels, one number or one per axis.
+      radius: half-length of the kernel in voxels, static; 4 of the largest standard deviation by default.
+
+    Returns:
+      (i, j, k) blurred values.
+
+    Raises:
+      ValueError: `radius` is negative, or not given for a traced standard deviation.
+    """
+    if radius is None:
+        if isinstance(sigma_voxels, jax.core.Tracer):
+            raise ValueError("gaussian_filter: give radius=, as sigma_voxels is traced and its size unknown")
+        radius = math.ceil(4.0 * float(np.max(np.asarray(sigma_voxels))))
+    if radius < 0:
+        raise ValueError(f"radius must not be negative, got {radius}")
+    sigma = jnp.broadcast_to(jnp.atleast_1d(jnp.asarray(sigma_voxels, array.dtype)), (array.ndim,))
+    offset = jnp.arange(-radius, radius + 1, dtype=array.dtype)
+    for axis in range(array.ndim):
+        # A floor on sigma makes the kernel of a zero blur the identity instead of 0 / 0.
+        scaled = offset / jnp.maximum(sigma[axis], 1e-3)
+        kernel = jnp.exp(-0.5 * scaled * scaled)
+        array = _convolve_axis(array, kernel / kernel.sum(), axis)
+    return array
+
+
+def _convolve_axis(array: Array, kernel: Array, axis: int) -> Array:
+    # A sum of shifted images: XLA's convolution is slow on a CPU for one channel.
+    taps = kernel.shape[0]
+    length = array.shape[axis]
+    padding = [(taps // 2, taps // 2) if a == axis else (0, 0) for a in range(array.ndim)]
+    padded = jnp.pad(array, padding)
+    total: Array = 0.0
+    for tap in range(taps):
+        total = total + kernel[tap] * jax.lax.slice_in_dim(padded, tap, tap + length, axis=axis)
+    return total

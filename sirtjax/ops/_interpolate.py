@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sirtjax.ops._namespace import namespace
+
+Array = Any
+Triple = tuple[Array, Array, Array]
+
+
+class FlatGrid(NamedTuple):
+    """Voxel values laid out in one row, with the shape as data: two patients share one compilation.
+
+    Attributes:
+      flat: (capacity,) or (capacity, channels) values, k fastest; what lies beyond the shape is never read.
+      shape: the three numbers of voxels, whole numbers or a traced (3,) int32 array.
+      low: smallest fractional index along each axis that counts as inside (normally -0.5).
+      high: first fractional index beyond the inside (normally shape - 0.5).
+    """
+
+    flat: Array
+    shape: Any
+    low: Any
+    high: Any
+
+
+def flat_grid(array: Array) -> FlatGrid:
+    """The flat view of an (i, j, k) or (i, j, k, channels) array, inside up to half a voxel beyond its centres."""
+    shape = tuple(int(n) for n in array.shape[:3])
+    return FlatGrid(
+        array.reshape((-1, *array.shape[3:])), shape, (-0.5, -0.5, -0.5), tuple(n - 0.5 for n in shape)
+    )
+
+
+def sample_nearest(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
+    """Values of the nearest voxels at fractional indices; a point half way takes the higher index.
+
+    A point is inside when it is within half a voxel of the grid (ITK's rule: the lower face included, the
+    upper one not); outside it gets `fill`.
+
+    Args:
+      array: (i, j, k) or (i, j, k, channels) values of any type.
+      ijk: (..., 3) fractional voxel indices.
+      fill: value outside the grid.
+
+    Returns:
+      (...) or (..., channels) values of the array's type.
+    """
+    return sample_flat_nearest(flat_grid(array), _split(ijk), fill=fill)
+
+
+def sample_linear(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
+    """Trilinear interpolation at fractional indices.
+
+    Inside as for `sample_nearest`; in the outer half voxel the edge value is held, as ITK does.
+
+    Args:
+      array: (i, j, k) or (i, j, k, channels) floating values.
+      ijk: (..., 3) fractional voxel indices.
+      fill: value outside the grid.
+
+    Returns:
+      (...) or (..., channels) values.
+    """
+    return sample_flat_linear(flat_grid(array), _split(ijk), fill=fill)
+
+
+def sample_flat_nearest(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Array:
+    """`sample_nearest` on a `FlatGrid`, at indices given as three arrays of one shape."""
+    xp = namespace(grid.flat, *ijk)
+    inside, held = _hold(grid, ijk)
+    i, j, k = (xp.floor(x + 0.5).astype("int32") for x in held)
+    return _fill(xp, inside, grid.flat[_row(grid, i, j, k)], fill)
+
+
+def sample_flat_linear(
+    grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0, half_width: Any = (0.5, 0.5, 0.5)
+) -> Array:
+    """`sample_linear` on a `FlatGrid`, at indices given as three arrays of one shape.
+
+    Args:
+      grid: the values.
+      ijk: three arrays of fractional indices.
+      fill: value outside the grid.
+      half_width: half the side, in voxels, of the box over which the piecewise constant image is averaged.
+        One half is trilinear interpolation; smaller is the exact mean over a smaller box along the grid axes
+        (for the share of a fine voxel inside a label); at most one half.
+
+    Returns:
+      Values of the points' shape, with the grid's channels last.
+    """
+    xp = namespace(grid.flat, *ijk)
+    inside, held = _hold(grid, ijk)
+    lower, upper, weight = [], [], []
+    for axis, x in enumerate(held):
+        base = xp.floor(x)
+        fraction = (x - base - 0.5) / (2 * half_width[axis]) + 0.5
+        weight.append(xp.clip(fraction, 0.0, 1.0))
+        lower.append(base.astype("int32"))
+        upper.append(xp.minimum(base.astype("int32") + 1, grid.shape[axis] - 1))
+    wi, wj, wk = (_channels(w, grid.flat) for w in weight)
+
+    def along_k(i: Array, j: Array) -> Array:
+        first, last = grid.flat[_row(grid, i, j, lower[2])], grid.flat[_row(grid, i, j, upper[2])]
+        return first * (1 - wk) + last * wk
+
+    def along_j(i: Array) -> Array:
+        return along_k(i, lower[1]) * (1 - wj) + along_k(i, upper[1]) * wj
+
+    return _fill(xp, inside, along_j(lower[0]) * (1 - wi) + along_j(upper[0]) * wi, fill)
+
+
+def sample_flat_bspline(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Array:
+    """Cubic B-spline of the coefficients in a `FlatGrid`, mirrored at the end voxels; see `sample_bspline`."""
+    xp = namespace(grid.flat, *ijk)
+    inside, held = _hold(grid, ijk, clamp=False)
+    rows, weights = [], []
+    for axis, x in enumerate(held):
+        base = xp.floor(x)
+        t = x - base
+        last = grid.shape[axis] - 1
+        tap = [base.astype("int32") + offset for offset in (-1, 0, 1, 2)]
+        tap = [xp.abs(n) for n in tap]
+        tap = [xp.clip(xp.where(n > last, 2 * last - n, n), 0, last) for n in tap]
+        rows.append(tap)
+        cubes = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
+        weights.append([_channels(w / 6, grid.flat) for w in cubes])
+    total: Any = 0.0
+    for i, wi in zip(rows[0], weights[0], strict=True):
+        plane: Any = 0.0
+        for j, wj in zip(rows[1], weights[1], strict=True):
+            line: Any = 0.0
+            for k, wk in zip(rows[2], weights[2], strict=True):
+                line = line + grid.flat[_row(grid, i, j, k)] * wk
+            plane = plane + line * wj
+        total = total + plane * wi
+    return _fill(xp, inside, total, fill)
+
+
+def _split(ijk: Array) -> Triple:
+    return ijk[..., 0], ijk[..., 1], ijk[..., 2]
+
+
+def _hold(grid: FlatGrid, ijk: Triple, *, clamp: bool = True) -> tuple[Array, Triple]:
+    # Points outside (NaN among them) are moved to voxel 0 first: their index stays valid and their gradient zero.
+    xp = namespace(grid.flat, *ijk)
+    inside = (ijk[0] >= grid.low[0]) & (ijk[0] < grid.high[0])
+    for axis in (1, 2):
+        inside = inside & (ijk[axis] >= grid.low[axis]) & (ijk[axis] < grid.high[axis])
+    held = [xp.where(inside, x, xp.zeros_like(x)) for x in ijk]
+    if clamp:
+        held = [xp.clip(x, 0.0, grid.shape[axis] - 1.0) for axis, x in enumerate(held)]
+    return inside, (held[0], held[1], held[2])
+
+
+def _row(grid: FlatGrid, i: Array, j: Array, k: Array) -> Array:
+    return (i * grid.shape[1] + j) * grid.shape[2] + k
+
+
+def _channels(weight: Array, flat: Array) -> Array:
+    return weight[..., None] if flat.ndim == 2 else weight
+
+
+def _fill(xp: Any, inside: Array, values: Array, fill: Any) -> Array:
+    return xp.where(_channels(inside, values) if values.ndim > inside.ndim else inside, values, fill).astype(
+        values.dtype
+    )

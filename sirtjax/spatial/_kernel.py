@@ -1,0 +1,168 @@
+"""The compiled kernels: a fixed number of reference voxels at a time, every geometry a traced argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from numpy.typing import NDArray
+
+from sirtjax.ops import FlatGrid, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
+from sirtjax.spatial._affine import checked_matrix
+from sirtjax.spatial._displacement import DisplacementField
+from sirtjax.spatial._source import Source, to_device
+from sirtjax.spatial._transform import Transform
+from sirtjax.volume import Geometry
+
+Array = Any
+Triple = tuple[Array, Array, Array]
+
+# Reference voxels per call: large enough to hide the call, small enough that the last one wastes little.
+POINT_CHUNK = 2**18
+MEAN_CHUNK = 2**15
+
+
+class Path(NamedTuple):
+    """How a voxel of the reference gets to a voxel of the floating image.
+
+    Attributes:
+      floating_from_reference: (4, 4), voxels to voxels, the displacement left out.
+      field: (capacity, 3) displacements in mm, or None for an affine transform.
+      field_from_reference: (4, 4), reference voxels to field voxels.
+      floating_from_displacement: (3, 3), mm in the world to floating voxels.
+      reference_shape: (3,) int32.
+    """
+
+    floating_from_reference: Array
+    field: FlatGrid | None
+    field_from_reference: Array
+    floating_from_displacement: Array
+    reference_shape: Array
+
+
+def plan_path(source: Source, reference: Geometry, transform: Transform, field: FlatGrid | None) -> Path:
+    """The matrices between the voxels of reference, field and source, multiplied out in float64."""
+    field_from_reference = np.eye(4)
+    if isinstance(transform, DisplacementField):
+        world = reference.affine
+        field_from_reference = transform.geometry.voxel_from_world @ reference.affine
+    else:
+        world = checked_matrix(transform.floating_from_reference) @ reference.affine
+    return Path(
+        (source.voxel_from_world @ world).astype(np.float32),
+        field,
+        field_from_reference.astype(np.float32),
+        source.voxel_from_world[:3, :3].astype(np.float32),
+        np.asarray(reference.shape, np.int32),
+    )
+
+
+def field_on_device(transform: Transform) -> FlatGrid | None:
+    """The displacements in a buffer of standard capacity; None for an affine transform."""
+    if not isinstance(transform, DisplacementField):
+        return None
+    array = np.asarray(transform.array, np.float32)
+    shape = np.asarray(transform.geometry.shape)
+    return to_device(array, low=np.full(3, -0.5), high=shape - 0.5)
+
+
+def run_chunks(call: Callable[[Any], Array], count: int, chunk: int, dtype: Any) -> NDArray[Any]:
+    """All results of a kernel that does `chunk` voxels from a given one, gathered on the host."""
+    result = np.empty(count, dtype)
+    pending: list[tuple[int, Array]] = []
+
+    def collect() -> None:
+        start, values = pending.pop(0)
+        stop = min(start + chunk, count)
+        result[start:stop] = np.asarray(values)[: stop - start]
+
+    for start in range(0, count, chunk):
+        pending.append((start, call(np.int32(start))))
+        if len(pending) > 2:
+            collect()
+    while pending:
+        collect()
+    return result
+
+
+@partial(jax.jit, static_argnames=("order", "chunk"))
+def sample_chunk(
+    source: FlatGrid, path: Path, start: Array, fill: Array, *, order: str, chunk: int = POINT_CHUNK
+) -> Array:
+    """The image at the centres of `chunk` reference voxels, from the linear index `start` on."""
+    ijk = floating_index(path, reference_index(path.reference_shape, start, chunk))
+    if order == "nearest":
+        return sample_flat_nearest(source, ijk, fill=fill)
+    if order == "cubic":
+        return sample_flat_bspline(source, ijk, fill=fill)
+    return sample_flat_linear(source, ijk, fill=fill)
+
+
+@partial(jax.jit, static_argnames=("chunk",))
+def mean_chunk(
+    source: FlatGrid,
+    path: Path,
+    start: Array,
+    fill: Array,
+    half_width: Array,
+    counts: Array,
+    volume_ratio: FlatGrid | None,
+    *,
+    chunk: int = MEAN_CHUNK,
+) -> Array:
+    """The mean of the image over `chunk` reference voxels, from the linear index `start` on.
+
+    Each voxel is cut into `counts` parts along its axes; each part is looked up once, over a box of
+    `half_width` source voxels, and weighted by one plus the interpolated `volume_ratio` where that is given.
+    """
+    centre = reference_index(path.reference_shape, start, chunk)
+    total = counts[0] * counts[1] * counts[2]
+
+    def add(n: Array, summed: Array) -> Array:
+        part = (n // (counts[1] * counts[2]), n // counts[2] % counts[1], n % counts[2])
+        i, j, k = (
+            x + ((p.astype(jnp.float32) + 0.5) / c - 0.5)
+            for x, p, c in zip(centre, part, counts, strict=True)
+        )
+        values = sample_flat_linear(source, floating_index(path, (i, j, k)), fill=fill, half_width=half_width)
+        if volume_ratio is not None:
+            place = apply_matrix(path.field_from_reference, (i, j, k))
+            values = values * (1.0 + sample_flat_linear(volume_ratio, place, fill=0.0))
+        return summed + values
+
+    summed = lax.fori_loop(0, total, add, jnp.zeros(chunk, jnp.float32))
+    return summed / total.astype(jnp.float32)
+
+
+def reference_index(shape: Array, start: Array, chunk: int) -> Triple:
+    """The indices i, j, k, as float32, of `chunk` voxels from the linear index `start` on."""
+    n = start + jnp.arange(chunk, dtype=jnp.int32)
+    row = n // shape[2]
+    i, j, k = row // shape[1], row % shape[1], n % shape[2]
+    return i.astype(jnp.float32), j.astype(jnp.float32), k.astype(jnp.float32)
+
+
+def apply_matrix(matrix: Array, point: Triple) -> Triple:
+    """A (4, 4) matrix on a point given as three arrays."""
+    i, j, k = (row[0] * point[0] + row[1] * point[1] + row[2] * point[2] + row[3] for row in matrix[:3])
+    return i, j, k
+
+
+def floating_index(path: Path, reference: Triple) -> Triple:
+    """Fractional voxel indices in the floating image of fractional voxel indices in the reference."""
+    i, j, k = apply_matrix(path.floating_from_reference, reference)
+    if path.field is None:
+        return i, j, k
+    u = sample_flat_linear(path.field, apply_matrix(path.field_from_reference, reference), fill=0.0)
+    m = path.floating_from_displacement
+    x, y, z = u[..., 0], u[..., 1], u[..., 2]
+    return (
+        i + m[0, 0] * x + m[0, 1] * y + m[0, 2] * z,
+        j + m[1, 0] * x + m[1, 1] * y + m[1, 2] * z,
+        k + m[2, 0] * x + m[2, 1] * y + m[2, 2] * z,
+    )

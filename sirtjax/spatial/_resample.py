@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax.errors import GeometryError, InputError
+from sirtjax.spatial._affine import checked_matrix, identity
+from sirtjax.spatial._displacement import DisplacementField
+from sirtjax.spatial._kernel import (
+    POINT_CHUNK,
+    field_on_device,
+    mean_chunk,
+    plan_path,
+    run_chunks,
+    sample_chunk,
+)
+from sirtjax.spatial._source import Source, block_mean, crop_to_box, reached_box, shifted, to_device
+from sirtjax.spatial._transform import Transform
+from sirtjax.spatial._warp import Order
+from sirtjax.volume import Geometry, LabelMap, Volume
+
+# Voxels kept around the reached part: what interpolation needs, and what the spline filter needs to settle.
+_MARGIN = {"linear": 2, "nearest": 2, "cubic": 16}
+
+
+def resample(
+    volume: Volume,
+    geometry: Geometry,
+    *,
+    order: Order = "linear",
+    fill: float | None = None,
+    transform: Transform | None = None,
+    antialias: bool = False,
+) -> Volume:
+    """An image on another grid, through a transform if one is given. On the host; nothing is compiled anew.
+
+    By default each voxel of the result is the image at its centre, as in SimpleITK's `Resample`: going to a
+    grid of much larger voxels then skips voxels and keeps the noise of single ones. With `antialias` it is
+    the mean of the linearly interpolated image over the voxel instead, which is what a CT needs on a dose
+    grid. Outside (more than half a voxel beyond the outermost voxel centres) the result is `fill`.
+
+    Args:
+      volume: the floating image.
+      geometry: the reference grid.
+      order: "linear", "nearest" or "cubic" (B-spline; may overshoot).
+      fill: value outside the image; without it -1024 for an image in HU and 0 for any other.
+      transform: pull, from `geometry`'s space to the image's; identity by default.
+      antialias: average over each voxel of the result; for order "linear".
+
+    Returns:
+      The image on `geometry`, float32, in the same unit.
+
+    Raises:
+      InputError: unknown order, or `antialias` with another order than linear.
+      GeometryError: the transform is not usable.
+    """
+    if order not in _MARGIN:
+        raise InputError(f"order must be 'linear', 'nearest' or 'cubic', got {order!r}")
+    if antialias and order != "linear":
+        raise InputError(
+            f"antialias averages a linearly interpolated image; it cannot go with order {order!r}"
+        )
+    transform = identity() if transform is None else transform
+    fill = default_fill(volume.unit) if fill is None else fill
+    array = np.asarray(volume.array)
+    if antialias:
+        values = mean_on_grid(array, volume.geometry, geometry, transform, fill=fill)
+    else:
+        values = sample_on_grid(array, volume.geometry, geometry, transform, order=order, fill=fill)
+    return Volume(values, geometry, unit=volume.unit)
+
+
+def resample_labels(labels: LabelMap, geometry: Geometry, *, transform: Transform | None = None) -> LabelMap:
+    """A label map on another grid by nearest neighbour; background outside. On the host.
+
+    For the share of each voxel inside a label, as small lesions need it, use `occupancy`.
+
+    Args:
+      labels: the floating label map.
+      geometry: the reference grid.
+      transform: pull, from `geometry`'s space to the map's; identity by default.
+
+    Returns:
+      The labels on `geometry`, of the same type and names.
+
+    Raises:
+      InputError: a label value does not fit in 32 bits.
+      GeometryError: the transform is not usable.
+    """
+    array = np.asarray(labels.array)
+    if array.size and (int(array.max()) > 2**31 - 1 or int(array.min()) < -(2**31)):
+        raise InputError(f"label values must fit in 32 bits, the map holds up to {int(array.max())}")
+    transform = identity() if transform is None else transform
+    values = sample_on_grid(
+        array.astype(np.int32, copy=False), labels.geometry, geometry, transform, order="nearest", fill=0
+    )
+    return LabelMap(values.astype(array.dtype), geometry, names=labels.names)
+
+
+def default_fill(unit: str) -> float:
+    """What lies outside an image of this unit: air (-1024) for HU, nothing (0) for any other."""
+    return -1024.0 if unit == "HU" else 0.0
+
+
+def sample_on_grid(
+    array: NDArray[Any],
+    floating: Geometry,
+    reference: Geometry,
+    transform: Transform,
+    *,
+    order: Order,
+    fill: float,
+) -> NDArray[Any]:
+    """Point samples of `array` at the voxel centres of `reference`: int32 stays int32, all else is float32."""
+    dtype = np.int32 if array.dtype == np.int32 and order == "nearest" else np.float32
+    source = _prepare(array, floating, reference, transform, order=order, dtype=dtype)
+    if source is None:
+        return np.full(reference.shape, fill, dtype)
+    path = plan_path(source, reference, transform, field_on_device(transform))
+    outside = dtype(fill)
+    values = run_chunks(
+        lambda start: sample_chunk(source.grid, path, start, outside, order=order),
+        int(np.prod(reference.shape)),
+        POINT_CHUNK,
+        dtype,
+    )
+    return values.reshape(reference.shape)
+
+
+def mean_on_grid(
+    array: NDArray[Any], floating: Geometry, reference: Geometry, transform: Transform, *, fill: float
+) -> NDArray[np.float32]:
+    """Means of the linearly interpolated `array` over the voxels of `reference`."""
+    steps = voxel_steps(floating, reference, transform)
+    factors = block_factors(steps, 1.5)
+    source = _prepare(
+        array, floating, reference, transform, order="linear", dtype=np.float32, factors=factors
+    )
+    if source is None:
+        return np.full(reference.shape, fill, np.float32)
+    path = plan_path(source, reference, transform, field_on_device(transform))
+    counts = parts_per_voxel(steps / np.asarray(factors)[:, None], 1.0)
+    half = np.full(3, 0.5, np.float32)
+    values = run_chunks(
+        lambda start: mean_chunk(
+            source.grid, path, start, np.float32(fill), half, counts, None, chunk=POINT_CHUNK
+        ),
+        int(np.prod(reference.shape)),
+        POINT_CHUNK,
+        np.float32,
+    )
+    return values.reshape(reference.shape)
+
+
+def voxel_steps(floating: Geometry, reference: Geometry, transform: Transform) -> NDArray[np.float64]:
+    """(3, 3): column b is the step of one reference voxel along its axis b, in floating voxels."""
+    linear = floating.voxel_from_world[:3, :3]
+    if not isinstance(transform, DisplacementField):
+        linear = linear @ checked_matrix(transform.floating_from_reference)[:3, :3]
+    return linear @ reference.affine[:3, :3]
+
+
+def block_factors(steps: NDArray[np.float64], coarsest: float) -> tuple[int, int, int]:
+    """Whole factors by which a fine image may be averaged first: blocks of at most 1/`coarsest` voxel."""
+    # Floating voxels along each of their axes that span one reference voxel, in the reference's own measure.
+    span = 1 / np.linalg.norm(np.linalg.inv(steps), axis=0)
+    i, j, k = (max(1, int(np.floor(x / coarsest + 1e-6))) for x in span)
+    return i, j, k
+
+
+def parts_per_voxel(steps: NDArray[np.float64], density: float) -> NDArray[np.int32]:
+    """Parts into which a reference voxel is cut: at least `density` for each floating voxel that it spans."""
+    wanted = np.ceil(density * np.linalg.norm(steps, axis=0) - 1e-6)
+    return np.clip(wanted, 1, 64).astype(np.int32)
+
+
+def _prepare(
+    array: NDArray[Any],
+    floating: Geometry,
+    reference: Geometry,
+    transform: Transform,
+    *,
+    order: Order,
+    dtype: Any,
+    factors: tuple[int, int, int] = (1, 1, 1),
+) -> Source | None:
+    if array.shape != floating.shape:
+        raise GeometryError(f"one image at a time: array of shape {array.shape} on {floating.shape} voxels")
+    matrix = floating.voxel_from_world
+    if not isinstance(transform, DisplacementField):
+        matrix = matrix @ checked_matrix(transform.floating_from_reference)
+    low, high = reached_box(floating, matrix, reference, transform)
+    box = crop_to_box(floating, low, high, margin=_MARGIN[order] * max(factors))
+    if box is None:
+        return None
+    part = array[box]
+    start = np.asarray([s.start for s in box])
+    if order == "cubic":
+        part = ndimage.spline_filter(part, order=3, output=np.float32, mode="mirror")
+    blocks = np.asarray(factors)
+    if blocks.max() > 1:
+        part = block_mean(part, factors, mode="edge")
+    # Crop and blocks do not move the faces of the image: inside is still inside of the whole image.
+    shift = start + (blocks - 1) / 2
+    inside = (np.full(3, -0.5) - shift) / blocks, (np.asarray(floating.shape) - 0.5 - shift) / blocks
+    grid = to_device(part.astype(dtype, copy=False), low=inside[0], high=inside[1])
+    return Source(grid=grid, voxel_from_world=shifted(floating.voxel_from_world, start, factors))

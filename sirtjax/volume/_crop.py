@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sirtjax.errors import GeometryError
+from sirtjax.volume._geometry import Geometry
+from sirtjax.volume._volume import LabelMap, Volume
+
+Image = TypeVar("Image", Volume, LabelMap)
+Index = tuple[int, int, int]
+
+
+def crop_geometry(geometry: Geometry, start: Sequence[int], stop: Sequence[int]) -> Geometry:
+    """The grid of the voxels from `start` up to, not including, `stop`; they stay where they are in the world.
+
+    Both may lie outside the grid, which then grows.
+
+    Raises:
+      GeometryError: no voxel is left.
+    """
+    first, last = np.asarray(start, int), np.asarray(stop, int)
+    if first.shape != (3,) or last.shape != (3,) or (last <= first).any():
+        raise GeometryError(f"a crop from {tuple(start)} to {tuple(stop)} leaves no voxel")
+    affine = geometry.affine
+    affine[:3, 3] = geometry.to_world(first)
+    return Geometry.from_affine(tuple((last - first).tolist()), affine)
+
+
+def crop(image: Image, start: Sequence[int], stop: Sequence[int]) -> Image:
+    """The voxels from `start` up to, not including, `stop`, which stay where they are in the world.
+
+    Args:
+      image: a volume or label map.
+      start: first index along i, j, k.
+      stop: index after the last along i, j, k.
+
+    Raises:
+      GeometryError: no voxel is left, or the box reaches beyond the grid (see `pad`).
+    """
+    shape = image.geometry.shape
+    if min(start) < 0 or any(b > n for b, n in zip(stop, shape, strict=True)):
+        raise GeometryError(f"a crop from {tuple(start)} to {tuple(stop)} leaves the grid of {shape} voxels")
+    geometry = crop_geometry(image.geometry, start, stop)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
+    return _on_grid(image, image.array[(..., *box)], geometry)
+
+
+def pad(image: Image, before: Sequence[int], after: Sequence[int], *, fill: float = 0) -> Image:
+    """The image with voxels of value `fill` added around it; its own stay where they are in the world.
+
+    On the host: the result holds a NumPy array.
+
+    Args:
+      image: a volume or label map.
+      before: voxels added below index 0 along i, j, k.
+      after: voxels added above the last index along i, j, k.
+      fill: their value.
+
+    Raises:
+      GeometryError: a negative number of voxels (see `crop`).
+    """
+    if min(*before, *after) < 0:
+        raise GeometryError(f"padding must not be negative, got {tuple(before)} before, {tuple(after)} after")
+    stop = [n + b for n, b in zip(image.geometry.shape, after, strict=True)]
+    geometry = crop_geometry(image.geometry, [-int(b) for b in before], stop)
+    widths = [(int(a), int(b)) for a, b in zip(before, after, strict=True)]
+    return _on_grid(image, np.pad(np.asarray(image.array), widths, constant_values=fill), geometry)
+
+
+def bounding_box(mask: ArrayLike, *, margin: int = 0) -> tuple[Index, Index]:
+    """The smallest box of voxels that holds the mask: first indices, and indices after the last.
+
+    Args:
+      mask: (i, j, k) booleans.
+      margin: voxels added on every side, as far as the grid goes.
+
+    Raises:
+      GeometryError: the mask is empty.
+    """
+    inside = np.asarray(mask, bool)
+    start, stop = [], []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        found = np.flatnonzero(inside.any(axis=others))
+        if found.size == 0:
+            raise GeometryError("the mask is empty: it has no bounding box")
+        start.append(max(0, int(found[0]) - margin))
+        stop.append(min(inside.shape[axis], int(found[-1]) + 1 + margin))
+    return (start[0], start[1], start[2]), (stop[0], stop[1], stop[2])
+
+
+def _on_grid(image: Image, array: object, geometry: Geometry) -> Image:
+    if isinstance(image, LabelMap):
+        return LabelMap(array, geometry, names=image.names)
+    return Volume(array, geometry, unit=image.unit)
