@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sirtjax.errors import InputError
+from sirtjax.volume import LabelMap
+
+Array = Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class TerritoryShares:
+    """What the territories take of the liver and of the activity in it.
+
+    Attributes:
+      names: of the territories.
+      volume_ml: of each territory inside the liver.
+      volume_fraction: of the liver's volume, for each territory.
+      liver_volume_ml: of the whole liver.
+      gap_ml: liver in no territory.
+      overlap_ml: liver that more than one territory claimed, before the overlap was resolved.
+      outside_ml: claimed by a territory but outside the liver, and dropped.
+      activity_fraction: of the activity in the liver, for each territory; None without an activity map.
+      gap_activity_fraction: of the activity in the liver, in no territory; None without an activity map.
+    """
+
+    names: tuple[str, ...]
+    volume_ml: tuple[float, ...]
+    volume_fraction: tuple[float, ...]
+    liver_volume_ml: float
+    gap_ml: float
+    overlap_ml: float = 0.0
+    outside_ml: float = 0.0
+    activity_fraction: tuple[float, ...] | None = None
+    gap_activity_fraction: float | None = None
+
+
+def activity_shares(activity: Array, liver: Array, territories: Array) -> jax.Array:
+    """Share of the liver's activity that lies in each territory.
+
+    Pure and differentiable; the arrays may be masks or fractions of voxels (`sirtjax.spatial.occupancy`), so
+    that a coarse SPECT voxel on a boundary counts for both sides.
+
+    Args:
+      activity: (i, j, k) counts, activity or concentration; only ratios matter.
+      liver: (i, j, k) fraction of each voxel inside the liver.
+      territories: (territory, i, j, k) fraction of each voxel inside each territory.
+
+    Returns:
+      (territory,) shares; they sum to 1 where the territories fill the liver. NaN without activity there.
+    """
+    weight = jnp.asarray(activity, jnp.float32)
+    total = jnp.sum(weight * liver)
+    return jnp.sum(weight[None] * territories, axis=(1, 2, 3)) / total
+
+
+def territory_shares(
+    territories: LabelMap,
+    liver: LabelMap,
+    *,
+    activity: ArrayLike | None = None,
+    overlap_ml: float = 0.0,
+    outside_ml: float = 0.0,
+) -> TerritoryShares:
+    """Volumes and activity shares of perfusion territories, from whole voxels.
+
+    Args:
+      territories: on the liver's grid; what lies outside the liver is not counted.
+      liver: any non-zero label is liver.
+      activity: (i, j, k) on the same grid, 0 or more, in any unit; only ratios matter.
+      overlap_ml: as found where the territories were made from masks.
+      outside_ml: likewise.
+
+    Returns:
+      The shares, per territory in the order of its names.
+
+    Raises:
+      InputError: grids that differ, an empty liver, or an activity map that is negative, not finite, of
+        another shape or without any activity in the liver.
+    """
+    if not territories.geometry.matches(liver.geometry):
+        raise InputError(
+            f"territories on {territories.geometry}, liver on {liver.geometry}; resample one of them"
+        )
+    inside = np.asarray(liver.array) != 0
+    voxels = int(inside.sum())
+    if voxels == 0:
+        raise InputError("the liver mask is empty; give one with the liver in it")
+    names = tuple(name for _, name in territories.names)
+    masks = [territories.mask(name) & inside for name in names]
+    counts = [int(mask.sum()) for mask in masks]
+    voxel_ml = liver.geometry.voxel_volume_ml
+    fractions: tuple[float, ...] | None = None
+    gap_fraction: float | None = None
+    if activity is not None:
+        values = _checked_activity(activity, inside)
+        total = float(values[inside].sum())
+        fractions = tuple(float(values[mask].sum()) / total for mask in masks)
+        gap_fraction = float(values[inside & ~np.any(masks, axis=0)].sum()) / total
+    return TerritoryShares(
+        names=names,
+        volume_ml=tuple(count * voxel_ml for count in counts),
+        volume_fraction=tuple(count / voxels for count in counts),
+        liver_volume_ml=voxels * voxel_ml,
+        gap_ml=(voxels - sum(counts)) * voxel_ml,
+        overlap_ml=overlap_ml,
+        outside_ml=outside_ml,
+        activity_fraction=fractions,
+        gap_activity_fraction=gap_fraction,
+    )
+
+
+def _checked_activity(activity: ArrayLike, inside: np.ndarray[Any, np.dtype[np.bool_]]) -> Array:
+    values = np.asarray(activity, np.float64)
+    if values.shape != inside.shape:
+        raise InputError(f"activity of shape {values.shape} on a liver of {inside.shape} voxels; resample it")
+    if not np.isfinite(values[inside]).all() or values[inside].min() < 0:
+        raise InputError(
+            "the activity map has negative or non-finite voxels in the liver; it must be 0 or more"
+        )
+    if values[inside].sum() <= 0:
+        raise InputError("there is no activity in the liver; check that the activity map overlaps the liver")
+    return values

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sirtjax.errors import InputError
+from sirtjax.territories._lines import (
+    align_directions,
+    check_agreement,
+    check_lines,
+    fit_frame,
+    resample_line,
+)
+from sirtjax.territories._spline import fit_thin_plate_spline
+
+Array = Any
+
+# Points are taken from a line this far apart: closer ones bring nothing new, more distant ones cut corners.
+STEP_MM = (3.0, 8.0)
+# Sites of a surface, padded up to this number so that another patient compiles nothing; more are thinned.
+MAX_SITES = 256
+# Points of the lines that share a square of this width are one site.
+MIN_SITE_WIDTH_MM = 1.0
+# Points handled by one call of the compiled evaluation.
+CHUNK = 16384
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["origin_mm", "axes", "scale_mm", "sites", "weights", "plane", "rms_mm"],
+    meta_fields=[],
+)
+@dataclass(frozen=True, kw_only=True)
+class DividingSurface:
+    """A smooth surface without edges or folds: a thin-plate spline height over a plane.
+
+    It divides all of space into two sides, each in one piece.
+
+    Attributes:
+      origin_mm: (3,) a point of the plane, LPS.
+      axes: (3, 3) unit vectors by row: along the lines, across the slices, the height.
+      scale_mm: () length by which positions and heights are divided in the spline.
+      sites: (n, 2) spline sites in the plane, scaled; padded.
+      weights: (n,) kernel weights; 0 on padding.
+      plane: (3,) coefficients of (1, u, v).
+      rms_mm: () root-mean-square height between surface and lines.
+    """
+
+    origin_mm: Array
+    axes: Array
+    scale_mm: Array
+    sites: Array
+    weights: Array
+    plane: Array
+    rms_mm: Array
+
+
+def fit_surface(
+    lines_mm: Sequence[ArrayLike], *, drawing_error_mm: float | None = None, source: str = "lines"
+) -> DividingSurface:
+    """The smooth surface through lines drawn on a few slices.
+
+    The lines may be curved, drawn in either direction, end inside or outside the liver and be split into
+    pieces; the slices may be oblique. Between the slices the surface bends as little as it can; beyond the
+    lines and the slices it goes on nearly straight.
+
+    Args:
+      lines_mm: two or more (n, 3) polylines, LPS mm, on two or more slices.
+      drawing_error_mm: root-mean-square distance the surface keeps from the lines to be smoother; 0 passes
+        through them, None reads the trembling of the hand off the lines (generalised cross-validation).
+      source: what to call the lines in an error, such as the path of their file.
+
+    Returns:
+      The surface; `height_mm` tells the side of a point.
+
+    Raises:
+      InputError: too few lines, lines that contradict each other, or a line that doubles back.
+    """
+    if drawing_error_mm is not None and not (np.isfinite(drawing_error_mm) and drawing_error_mm >= 0):
+        raise InputError(f"drawing_error_mm must be 0 or more, got {drawing_error_mm}")
+    lines = align_directions(check_lines(lines_mm, source=source), source=source)
+    length_mm = sum(float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum()) for line in lines)
+    # A line has up to two points more than its length in steps; what is still too many is merged below.
+    step_mm = float(np.clip(length_mm / max(MAX_SITES - 2 * len(lines), 1), *STEP_MM))
+    lines = [resample_line(line, step_mm=step_mm) for line in lines]
+    frame = fit_frame(lines, source=source)
+    coordinates = [frame.coordinates_mm(line) for line in lines]
+    check_agreement(coordinates, source=source)
+    sites, heights = _sites(np.concatenate(coordinates))
+    scale = float(np.ptp(sites, axis=0).max()) / 2
+    allowed = None if drawing_error_mm is None else drawing_error_mm / scale
+    weights, plane, rms = fit_thin_plate_spline(sites / scale, heights / scale, rms=allowed)
+    padding = MAX_SITES - len(sites)
+    return DividingSurface(
+        origin_mm=frame.origin_mm,
+        axes=np.stack([frame.along, frame.across, frame.normal]),
+        scale_mm=np.asarray(scale),
+        sites=np.pad(sites / scale, ((0, padding), (0, 0))),
+        weights=np.pad(weights, (0, padding)),
+        plane=plane,
+        rms_mm=np.asarray(rms * scale),
+    )
+
+
+def height_mm(surface: DividingSurface, points_mm: Array) -> jax.Array:
+    """Signed height of points over the surface along its normal; 0 on the surface.
+
+    It has the sign of the side but is the distance only where the surface is parallel to its base plane.
+
+    Args:
+      surface: from `fit_surface`.
+      points_mm: (..., 3) LPS.
+
+    Returns:
+      (...) heights in mm.
+    """
+    single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), surface)
+    points = jnp.asarray(points_mm, jnp.float32)
+    local = (points.reshape(-1, 3) - single.origin_mm[None]) @ single.axes.T / single.scale_mm
+    offset = local[:, None, :2] - single.sites[None]
+    squared = jnp.sum(offset**2, axis=-1)
+    # r^2 log r is 0 at 0; the inner where keeps its gradient finite there.
+    kernel = 0.5 * squared * jnp.log(jnp.where(squared > 0, squared, 1.0))
+    spline = kernel @ single.weights + single.plane[0] + local[:, :2] @ single.plane[1:]
+    heights: jax.Array = (local[:, 2] - spline) * single.scale_mm
+    return heights.reshape(points.shape[:-1])
+
+
+_height_of_chunk = jax.jit(height_mm)
+
+
+def is_above(surface: DividingSurface, points_mm: ArrayLike) -> NDArray[np.bool_]:
+    """Whether each of many points lies on the positive side of a surface; compiled once for any number.
+
+    Args:
+      surface: from `fit_surface`.
+      points_mm: (n, 3) LPS.
+
+    Returns:
+      (n,) booleans.
+    """
+    points = np.asarray(points_mm, np.float32)
+    single = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), surface)
+    above = np.empty(len(points), bool)
+    chunk = np.zeros((CHUNK, 3), np.float32)
+    for start in range(0, len(points), CHUNK):
+        part = points[start : start + CHUNK]
+        chunk[: len(part)] = part
+        above[start : start + len(part)] = np.asarray(_height_of_chunk(single, chunk))[: len(part)] > 0
+    return above
+
+
+def _sites(coordinates_mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sites (n, 2) and heights (n,), with points that share a square averaged until there are few enough."""
+    width_mm = MIN_SITE_WIDTH_MM
+    while True:
+        squares = np.round(coordinates_mm[:, :2] / width_mm).astype(np.int64)
+        square = np.unique(squares, axis=0, return_inverse=True)[1].reshape(-1)
+        count = np.bincount(square)
+        if len(count) <= MAX_SITES:
+            break
+        width_mm *= 1.25
+    mean = np.stack([np.bincount(square, coordinates_mm[:, axis]) / count for axis in range(3)], axis=1)
+    return mean[:, :2], mean[:, 2]
