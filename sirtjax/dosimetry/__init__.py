@@ -100,6 +100,11 @@ from sirtjax.dosimetry._prescription import Outcome as Outcome
 from sirtjax.dosimetry._prescription import Prediction as Prediction
 from sirtjax.dosimetry._prescription import Prescription as Prescription
 from sirtjax.dosimetry._prescription import TerritoryPrescription as TerritoryPrescription
+from sirtjax.dosimetry._protocol import Protocol as Protocol
+from sirtjax.dosimetry._protocol import ProtocolObjective as ProtocolObjective
+from sirtjax.dosimetry._protocol import Quantity as Quantity
+from sirtjax.dosimetry._protocol import list_protocols as list_protocols
+from sirtjax.dosimetry._protocol import load_protocol as load_protocol
 from sirtjax.dosimetry._radial import RadialKernel as RadialKernel
 from sirtjax.dosimetry._radial import radial_kernel as radial_kernel
 from sirtjax.dosimetry._radial import sphere_self_fraction as sphere_self_fraction
@@ -124,6 +129,9 @@ __all__ = [
     "Outcome",
     "Prediction",
     "Prescription",
+    "Protocol",
+    "ProtocolObjective",
+    "Quantity",
     "RadialKernel",
     "ResponseParameters",
     "Split",
@@ -158,8 +166,10 @@ __all__ = [
     "hours_between",
     "kernel_dose_gy",
     "kernel_radius_voxels",
+    "list_protocols",
     "liver_complication_probability",
     "liver_volume_checks",
+    "load_protocol",
     "lobar_activity_mbq",
     "local_dose_gy",
     "lung_dose_checks",

@@ -1,0 +1,320 @@
+"""Named protocols: the doses asked for, the constants used and the limits kept, each number with its source.
+
+A protocol file holds one device (constants, lung limits, a table of objectives) and its scenarios, which pick
+objectives by key. The protocol "glass-hcc-lobectomy" is the scenario "hcc-lobectomy" of glass.toml.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sirtjax.dosimetry._nuclides import Nuclide, nuclide
+from sirtjax.dosimetry._objectives import DoseObjective, Role
+from sirtjax.errors import ConfigError
+
+Mark = Literal["stated", "code", "derived", "unverified"]
+Method = Literal["multi", "single"]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Source = Annotated[str, Field(min_length=3)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """A number of a protocol.
+
+    Attributes:
+      value: in `unit`.
+      unit: as printed.
+      source: where it is from.
+      mark: "stated" in the source, found in public "code", "derived" from the source, or "unverified".
+    """
+
+    value: float
+    unit: str
+    source: str
+    mark: Mark
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolObjective:
+    """An objective and the hepatic reserve (untreated share of the liver) it applies to.
+
+    Attributes:
+      objective: on a role.
+      reserve_below: only for a reserve below this; None for all.
+      reserve_above: only for a reserve above this; None for all.
+    """
+
+    objective: DoseObjective
+    reserve_below: float | None = None
+    reserve_above: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """A named protocol, as read from its file.
+
+    Attributes:
+      name: "device-scenario".
+      title: for people.
+      device: "resin", "glass" or "holmium".
+      tumour: tumour type.
+      approach: "segmentectomy", "lobectomy", "unilobar" or "bilobar".
+      nuclide: name of the nuclide record whose constant is used.
+      liver_density: g/mL.
+      standard_lung_mass: g, used where the lungs are not segmented; otherwise the mass is from the CT.
+      lung_single: limit on the mean lung dose of one treatment, Gy.
+      lung_cumulative: limit with earlier treatments, Gy.
+      multi: objectives of the multi-compartment or voxel-level method.
+      single: objectives of the single-compartment method.
+      lung_shunt_steps: (LSF exceeded, factor on the BSA activity) of the BSA method; empty where it has none.
+      lung_shunt_source: of those steps.
+      activity_per_mass: MBq per kg of liver, where the device has such a rule.
+      notes: what else the source says.
+    """
+
+    name: str
+    title: str
+    device: Literal["resin", "glass", "holmium"]
+    tumour: str
+    approach: Literal["segmentectomy", "lobectomy", "unilobar", "bilobar"]
+    nuclide: str
+    liver_density: Quantity
+    standard_lung_mass: Quantity
+    lung_single: Quantity
+    lung_cumulative: Quantity
+    multi: tuple[ProtocolObjective, ...]
+    single: tuple[ProtocolObjective, ...]
+    lung_shunt_steps: tuple[tuple[float, float], ...]
+    lung_shunt_source: str
+    activity_per_mass: Quantity | None
+    notes: tuple[str, ...]
+
+    @property
+    def method(self) -> Method:
+        """The method its source recommends: multi-compartment where that has objectives."""
+        return "multi" if self.multi else "single"
+
+    @property
+    def nuclide_record(self) -> Nuclide:
+        """The nuclide with the protocol's dose constant."""
+        return nuclide(self.nuclide)
+
+    def objectives(
+        self, *, hepatic_reserve_fraction: float, method: Method | None = None
+    ) -> tuple[DoseObjective, ...]:
+        """The objectives that apply, lung limits last.
+
+        Args:
+          hepatic_reserve_fraction: share of the liver volume that is in no treated territory.
+          method: "multi" or "single"; by default the one recommended.
+
+        Raises:
+          ConfigError: the reserve is not a fraction, or the protocol has no objectives for that method.
+        """
+        reserve = hepatic_reserve_fraction
+        if not 0 <= reserve < 1:
+            raise ConfigError(
+                f"hepatic reserve is {reserve}; give the untreated fraction of the liver, 0 to below 1"
+            )
+        chosen = self.method if method is None else method
+        rows = self.multi if chosen == "multi" else self.single
+        if not rows:
+            raise ConfigError(
+                f'protocol {self.name} has no {chosen}-compartment objectives; use method "{self.method}"'
+            )
+        applying = tuple(
+            row.objective
+            for row in rows
+            if (row.reserve_below is None or reserve < row.reserve_below)
+            and (row.reserve_above is None or reserve > row.reserve_above)
+        )
+        return applying + self.lung_objectives
+
+    @property
+    def lung_objectives(self) -> tuple[DoseObjective, ...]:
+        """The limits on the mean lung dose: of this treatment, and with earlier ones."""
+        return tuple(
+            DoseObjective(
+                voi="lungs",
+                direction="at most",
+                dose_gy=limit.value,
+                cumulative=cumulative,
+                source=limit.source,
+                mark="unverified" if limit.mark == "unverified" else "stated",
+            )
+            for limit, cumulative in ((self.lung_single, False), (self.lung_cumulative, True))
+        )
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Quantity(_Table):
+    value: Positive
+    unit: str
+    source: Source
+    mark: Mark
+
+
+class _Objective(_Table):
+    voi: Role
+    direction: Literal["at least", "at most"]
+    dose_gy: Positive
+    source: Source
+    kind: Literal["mean", "D", "V"] = "mean"
+    volume_fraction: Fraction | None = None
+    purpose: Literal["bound", "goal"] = "bound"
+    mark: Literal["stated", "unverified"] = "stated"
+    hepatic_reserve_below: Fraction | None = None
+    hepatic_reserve_above: Fraction | None = None
+
+    def row(self) -> ProtocolObjective:
+        fields = self.model_dump(exclude={"hepatic_reserve_below", "hepatic_reserve_above"})
+        return ProtocolObjective(
+            objective=DoseObjective(**fields),
+            reserve_below=self.hepatic_reserve_below,
+            reserve_above=self.hepatic_reserve_above,
+        )
+
+
+class _Step(_Table):
+    above: Fraction
+    factor: Fraction
+
+
+class _ShuntSteps(_Table):
+    steps: tuple[_Step, ...]
+    source: Source
+
+
+class _Scenario(_Table):
+    title: str
+    tumour: str
+    approach: Literal["segmentectomy", "lobectomy", "unilobar", "bilobar"]
+    multi: tuple[str, ...] = ()
+    single: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class _File(_Table):
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    device: Literal["resin", "glass", "holmium"]
+    nuclide: str
+    liver_density: _Quantity
+    standard_lung_mass: _Quantity
+    lung_single: _Quantity
+    lung_cumulative: _Quantity
+    activity_per_mass: _Quantity | None = None
+    lung_shunt: _ShuntSteps | None = None
+    notes: tuple[str, ...] = ()
+    objectives: dict[str, _Objective]
+    scenarios: Annotated[dict[str, _Scenario], Field(min_length=1)]
+
+
+def list_protocols() -> tuple[str, ...]:
+    """Names of the protocols that come with the package."""
+    return tuple(sorted(f"{stem}-{key}" for stem, file in _shipped().items() for key in file.scenarios))
+
+
+def load_protocol(name_or_path: str | Path) -> Protocol:
+    """A named protocol, or one from a file.
+
+    Args:
+      name_or_path: a name of `list_protocols`; or the path of a .toml file, followed by "#scenario" where the
+        file has several.
+
+    Raises:
+      ConfigError: there is no such protocol or file, or the file has a key or value it should not have.
+    """
+    text = str(name_or_path)
+    if not text.partition("#")[0].endswith(".toml"):
+        for stem, file in _shipped().items():
+            if text.startswith(f"{stem}-") and text.removeprefix(f"{stem}-") in file.scenarios:
+                return _protocol(file, text.removeprefix(f"{stem}-"), name=text, source=f"{stem}.toml")
+        raise ConfigError(
+            f"there is no protocol '{text}'; choose one of {', '.join(list_protocols())}, or give a .toml file"
+        )
+    place, _, key = text.partition("#")
+    path = Path(place)
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{path}: cannot read the protocol ({reason}); give a TOML file") from error
+    file = _parse(content, source=str(path))
+    if not key and len(file.scenarios) > 1:
+        raise ConfigError(f"{path}: has several scenarios; choose one, as in {path}#{next(iter(file.scenarios))}")
+    key = key or next(iter(file.scenarios))
+    if key not in file.scenarios:
+        raise ConfigError(f"{path}: has no scenario '{key}'; there are {', '.join(file.scenarios)}")
+    return _protocol(file, key, name=f"{path.stem}-{key}", source=str(path))
+
+
+def _shipped() -> dict[str, _File]:
+    folder = resources.files("sirtjax.configs") / "protocols"
+    files = sorted(
+        (item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name
+    )
+    return {
+        item.name.removesuffix(".toml"): _parse(item.read_text(encoding="utf-8"), source=item.name)
+        for item in files
+    }
+
+
+def _parse(content: str, *, source: str) -> _File:
+    try:
+        return _File.model_validate(tomllib.loads(content))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise ConfigError(f"{source}: {problems}") from error
+
+
+def _protocol(file: _File, key: str, *, name: str, source: str) -> Protocol:
+    scenario = file.scenarios[key]
+    nuclide(file.nuclide)
+    shunt = file.lung_shunt
+    return Protocol(
+        name=name,
+        title=scenario.title,
+        device=file.device,
+        tumour=scenario.tumour,
+        approach=scenario.approach,
+        nuclide=file.nuclide,
+        liver_density=_quantity(file.liver_density),
+        standard_lung_mass=_quantity(file.standard_lung_mass),
+        lung_single=_quantity(file.lung_single),
+        lung_cumulative=_quantity(file.lung_cumulative),
+        multi=_rows(file, scenario.multi, f"{source}: scenarios.{key}.multi"),
+        single=_rows(file, scenario.single, f"{source}: scenarios.{key}.single"),
+        lung_shunt_steps=() if shunt is None else tuple((step.above, step.factor) for step in shunt.steps),
+        lung_shunt_source="" if shunt is None else shunt.source,
+        activity_per_mass=None if file.activity_per_mass is None else _quantity(file.activity_per_mass),
+        notes=file.notes + scenario.notes,
+    )
+
+
+def _quantity(table: _Quantity) -> Quantity:
+    return Quantity(value=table.value, unit=table.unit, source=table.source, mark=table.mark)
+
+
+def _rows(file: _File, keys: tuple[str, ...], place: str) -> tuple[ProtocolObjective, ...]:
+    unknown = [key for key in keys if key not in file.objectives]
+    if unknown:
+        raise ConfigError(
+            f"{place}: no objective {', '.join(unknown)}; there are {', '.join(file.objectives)}"
+        )
+    return tuple(file.objectives[key].row() for key in keys)
