@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+from sirtjax.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class UptakeRule:
+    """A rule that turns uptake into lesions; the numbers that its kind doesn't use are None.
+
+    Attributes:
+      name: key in `configs/segmentation/uptake.toml`.
+      kind: "fixed", "of-maximum" or "liver-reference".
+      source: where the rule comes from.
+      threshold: SUV, of "fixed".
+      fraction: of the maximum, of "of-maximum".
+      mean_factor: on the mean of the reference, of "liver-reference".
+      sd_factor: on its standard deviation.
+      sphere_diameter_mm: of the reference sphere.
+    """
+
+    name: str
+    kind: Literal["fixed", "of-maximum", "liver-reference"]
+    source: str
+    threshold: float | None = None
+    fraction: float | None = None
+    mean_factor: float | None = None
+    sd_factor: float | None = None
+    sphere_diameter_mm: float | None = None
+
+
+def uptake_rule(name: str) -> UptakeRule:
+    """The uptake rule of this name.
+
+    Raises:
+      ConfigError: no rule has that name.
+    """
+    known = _table()
+    if name not in known:
+        raise ConfigError(f"no uptake rule is named {name!r}; known: {', '.join(known)}")
+    return UptakeRule(name=name, **known[name])
+
+
+@cache
+def _table() -> dict[str, dict[str, Any]]:
+    text = (resources.files("sirtjax.configs") / "segmentation" / "uptake.toml").read_text("utf-8")
+    return tomllib.loads(text)
