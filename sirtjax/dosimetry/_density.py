@@ -112,7 +112,7 @@ def _parse(file: Traversable) -> DensityCurve:
         raise ConfigError(f"{file}: not a readable TOML density curve ({error})") from error
     if set(table) != {"name", "source", "points"}:
         raise ConfigError(
-            f"{file}: a density curve has the keys name, source, points; got {', '.join(table)}"
+            f"{file}: a density curve has the keys name, source and points, got {', '.join(table)}"
         )
     try:
         points = tuple((float(hu), float(density)) for hu, density in table["points"])

@@ -69,13 +69,13 @@ def octant_kernel(
     def tent(distance_voxels: Array, radius: int) -> Array:
         # Overlap of a unit interval with itself moved by the distance, against the voxel at each offset. An
         # offset above 0 stands for its mirror image too, hence half for each.
-        offsets = np.arange(radius + 1, dtype=np.float32)
+        offsets = np.arange(radius + 1, dtype=np.float32)[None]
         half = np.where(offsets > 0, 0.5, 1.0).astype(np.float32)
         return half * jnp.maximum(0.0, 1.0 - jnp.abs(distance_voxels[:, None] - offsets))
 
     def add(total: Array, group: tuple[Array, Array]) -> tuple[Array, None]:
         points_mm, shares = group
-        step = points_mm * scale / spacing
+        step = points_mm * (scale / spacing)[None]
         a, b, c = (tent(step[:, axis], radius_voxels[axis]) for axis in range(3))
         ab = (a[:, :, None] * b[:, None, :]).reshape(a.shape[0], -1) * shares[:, None]
         return total + jnp.matmul(ab.T, c, precision=jax.lax.Precision.HIGHEST), None

@@ -107,9 +107,10 @@ def sphere_self_fraction(
     Returns:
       Share in [0, 1], shape of `sphere_radius_mm`.
     """
-    r = jnp.asarray(radial.radius_mm, jnp.float32) * (
-        radial.medium_density_g_per_ml / medium_density_g_per_ml
-    )
+    scale = radial.medium_density_g_per_ml / medium_density_g_per_ml
+    r = jnp.asarray(radial.radius_mm, jnp.float32)[None] * scale
     fraction = jnp.asarray(radial.fractions, jnp.float32)
-    x = jnp.minimum(r / jnp.asarray(sphere_radius_mm, jnp.float32)[..., None], 2.0)
-    return jnp.sum(fraction * (1.0 - 0.75 * x + x**3 / 16.0), axis=-1)
+    sphere = jnp.asarray(sphere_radius_mm, jnp.float32)
+    x = jnp.minimum(r / sphere.reshape(-1, 1), 2.0)
+    kept = jnp.sum(fraction[None] * (1.0 - 0.75 * x + x**3 / 16.0), axis=-1)
+    return kept.reshape(sphere.shape)
