@@ -1,0 +1,242 @@
+"""`sirtjax territories`: divide the liver into perfusion territories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sirtjax.cli import _console
+
+if TYPE_CHECKING:
+    from sirtjax.io import Image
+    from sirtjax.territories import TerritoryShares
+    from sirtjax.volume import LabelMap
+
+
+def territories(
+    liver: Annotated[Path, typer.Argument(help="Liver mask: NIfTI, RTSTRUCT or SEG.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write (.nii or .nii.gz).")],
+    lines: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--lines", help="Lines of one dividing surface (JSON, .mrk.json); once a surface, from right."
+        ),
+    ] = None,
+    masks: Annotated[
+        list[Path] | None,
+        typer.Option("--masks", help="File of territory masks; may be given several times."),
+    ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="Territory name, from right to left; once a territory.")
+    ] = None,
+    seed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--seed", help="x,y,z in LPS mm inside each named territory but the last; once a surface."
+        ),
+    ] = None,
+    liver_name: Annotated[str | None, typer.Option(help="Which mask of the liver file is the liver.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Image whose grid an RTSTRUCT is drawn on.")] = None,
+    activity: Annotated[
+        Path | None, typer.Option(help="SPECT or PET in the liver's frame: adds the shares of activity.")
+    ] = None,
+    drawing_error_mm: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="How far (RMS) the surface may keep from the lines; estimated unless given."
+        ),
+    ] = None,
+    allow_crossing: Annotated[
+        bool, typer.Option(help="Accept surfaces that cross inside the liver.")
+    ] = False,
+    overlap: Annotated[str, typer.Option(help="Where masks overlap: nearest, first or error.")] = "nearest",
+    gap: Annotated[str, typer.Option(help="Liver in no mask: leave or nearest.")] = "leave",
+    force: Annotated[bool, typer.Option(help="Replace the output where it exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the volumes as JSON.")] = False,
+) -> None:
+    """Divide the liver into perfusion territories along drawn lines, or take them from masks.
+
+    Every dividing surface is fitted through lines drawn on two or more slices. The first name belongs to the
+    patient's right of the first surface (or to where its seed lies), the last to what the others leave.
+    """
+    from sirtjax import io
+    from sirtjax.errors import ConfigError
+
+    if bool(lines) == bool(masks):
+        raise ConfigError("give either --lines (dividing lines) or --masks (territory masks)")
+    with _console.progress("territories") as report:
+        report("reading")
+        image = None if reference is None else io.read_image(reference)
+        whole = _liver(liver, liver_name, image)
+        if lines:
+            report("fitting the surfaces")
+            labels, shares = _from_lines(
+                whole,
+                lines,
+                name or [],
+                seed,
+                drawing_error_mm=drawing_error_mm,
+                allow_crossing=allow_crossing,
+            )
+        else:
+            labels, shares = _from_masks(whole, masks or [], name, image, overlap=overlap, gap=gap)
+        if activity is not None:
+            report("sharing the activity")
+            shares = _with_activity(labels, whole, shares, io.read_image(activity))
+        report("writing")
+        io.write_nifti(output, labels, force=force)
+    if as_json:
+        _console.emit_json(_as_json(shares, output))
+    else:
+        _print(shares, output)
+
+
+def _liver(path: Path, name: str | None, reference: Image | None) -> LabelMap:
+    from sirtjax import io
+    from sirtjax.errors import ConfigError
+
+    masks = io.read_masks(path, reference=reference)
+    if name is not None:
+        return io.select_mask(masks, name, source=path)
+    if len(masks) != 1:
+        raise ConfigError(
+            f"{path}: holds {len(masks)} masks ({', '.join(masks)}); choose one with --liver-name"
+        )
+    return next(iter(masks.values()))
+
+
+def _from_lines(
+    liver: LabelMap,
+    paths: list[Path],
+    names: list[str],
+    seeds: list[str] | None,
+    *,
+    drawing_error_mm: float | None,
+    allow_crossing: bool,
+) -> tuple[LabelMap, TerritoryShares]:
+    from sirtjax import io
+    from sirtjax.territories import territories_from_lines, territory_shares
+
+    labels = territories_from_lines(
+        liver,
+        [io.read_lines(path) for path in paths],
+        names=names,
+        drawing_error_mm=drawing_error_mm,
+        seeds_mm=[_point(text) for text in seeds] if seeds else None,
+        sources=[str(path) for path in paths],
+        allow_crossing=allow_crossing,
+    )
+    return labels, territory_shares(labels, liver)
+
+
+def _from_masks(
+    liver: LabelMap,
+    paths: list[Path],
+    names: list[str] | None,
+    reference: Image | None,
+    *,
+    overlap: str,
+    gap: str,
+) -> tuple[LabelMap, TerritoryShares]:
+    from sirtjax import io
+    from sirtjax.errors import ConfigError
+    from sirtjax.territories import territories_from_masks
+
+    found: dict[str, LabelMap] = {}
+    for path in paths:
+        masks = io.read_masks(path, reference=reference)
+        twice = sorted(found.keys() & masks.keys())
+        if twice:
+            raise ConfigError(
+                f"{path}: {', '.join(twice)} also named in a file before it; rename one of them"
+            )
+        found |= masks
+    if names:
+        where = ", ".join(map(str, paths))
+        found = {name: io.select_mask(found, name, source=where) for name in names}
+    return territories_from_masks(
+        liver,
+        {name: _on_grid(name, mask, liver) for name, mask in found.items()},
+        overlap=overlap,  # type: ignore[arg-type]  # checked there, with the words that are allowed
+        gap=gap,  # type: ignore[arg-type]
+    )
+
+
+def _on_grid(name: str, mask: LabelMap, liver: LabelMap) -> Any:
+    import numpy as np
+
+    from sirtjax.spatial import resample_labels
+
+    if not mask.geometry.matches(liver.geometry):
+        _console.note(f"territory {name}: resampled from {mask.geometry} to the liver's grid")
+        mask = resample_labels(mask, liver.geometry)
+    return np.asarray(mask.array) != 0
+
+
+def _with_activity(
+    labels: LabelMap, liver: LabelMap, shares: TerritoryShares, image: Image
+) -> TerritoryShares:
+    from sirtjax.spatial import resample
+    from sirtjax.territories import territory_shares
+
+    volume = image.volume
+    if not volume.geometry.matches(liver.geometry):
+        volume = resample(volume, liver.geometry)
+    return territory_shares(
+        labels, liver, activity=volume.array, overlap_ml=shares.overlap_ml, outside_ml=shares.outside_ml
+    )
+
+
+def _point(text: str) -> tuple[float, ...]:
+    from sirtjax.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--seed {text!r} is not x,y,z in LPS mm, such as -40.5,12,310") from error
+
+
+def _as_json(shares: TerritoryShares, output: Path) -> dict[str, Any]:
+    fractions = shares.activity_fraction or (None,) * len(shares.names)
+    rows = zip(shares.names, shares.volume_ml, shares.volume_fraction, fractions, strict=True)
+    return {
+        "territories": [
+            {"name": name, "volume_ml": volume, "volume_fraction": fraction, "activity_fraction": activity}
+            for name, volume, fraction, activity in rows
+        ],
+        "liver_volume_ml": shares.liver_volume_ml,
+        "gap_ml": shares.gap_ml,
+        "gap_activity_fraction": shares.gap_activity_fraction,
+        "overlap_ml": shares.overlap_ml,
+        "outside_ml": shares.outside_ml,
+        "output": str(output),
+    }
+
+
+def _print(shares: TerritoryShares, output: Path) -> None:
+    fractions = shares.activity_fraction or (None,) * len(shares.names)
+    rows = [
+        [name, f"{volume:.1f}", f"{100 * fraction:.1f}", "" if activity is None else f"{100 * activity:.1f}"]
+        for name, volume, fraction, activity in zip(
+            shares.names, shares.volume_ml, shares.volume_fraction, fractions, strict=True
+        )
+    ]
+    gap_percent = 100 * shares.gap_ml / shares.liver_volume_ml
+    gap_activity = shares.gap_activity_fraction
+    rows.append(
+        [
+            "(no territory)",
+            f"{shares.gap_ml:.1f}",
+            f"{gap_percent:.1f}",
+            "" if gap_activity is None else f"{100 * gap_activity:.1f}",
+        ]
+    )
+    _console.emit_table("Perfusion territories", ["territory", "mL", "% of liver", "% of activity"], rows)
+    if shares.overlap_ml or shares.outside_ml:
+        _console.note(
+            f"the masks overlapped in {shares.overlap_ml:.1f} mL and reached {shares.outside_ml:.1f} mL "
+            "outside the liver"
+        )
+    _console.note(f"written: {output}")
