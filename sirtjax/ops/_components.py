@@ -27,9 +27,11 @@ def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDAr
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     renumber = np.zeros(count + 1, np.int32)
     renumber[np.argsort(-sizes, kind="stable") + 1] = np.arange(1, count + 1)
-    return renumber[labels]
+    numbered: NDArray[np.int32] = renumber[labels]
+    return numbered
 
 
 def largest_component(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDArray[np.bool_]:
     """The largest connected component of a mask; empty for an empty mask. On the host."""
-    return components(mask, connectivity=connectivity) == 1
+    largest: NDArray[np.bool_] = components(mask, connectivity=connectivity) == 1
+    return largest

@@ -25,7 +25,7 @@ class FlatGrid(NamedTuple):
 
 
 def flat_grid(array: Array) -> FlatGrid:
-    """The flat view of an (i, j, k) or (i, j, k, channels) array, inside up to half a voxel beyond its centres."""
+    """The flat view of an (i, j, k) or (i, j, k, channels) array; inside is up to half a voxel beyond it."""
     shape = tuple(int(n) for n in array.shape[:3])
     return FlatGrid(
         array.reshape((-1, *array.shape[3:])), shape, (-0.5, -0.5, -0.5), tuple(n - 0.5 for n in shape)
@@ -111,7 +111,7 @@ def sample_flat_linear(
 
 
 def sample_flat_bspline(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Array:
-    """Cubic B-spline of the coefficients in a `FlatGrid`, mirrored at the end voxels; see `sample_bspline`."""
+    """`sample_bspline` on a `FlatGrid` of coefficients, at indices given as three arrays of one shape."""
     xp = namespace(grid.flat, *ijk)
     inside, held = _hold(grid, ijk, clamp=False)
     rows, weights = [], []
@@ -142,7 +142,7 @@ def _split(ijk: Array) -> Triple:
 
 
 def _hold(grid: FlatGrid, ijk: Triple, *, clamp: bool = True) -> tuple[Array, Triple]:
-    # Points outside (NaN among them) are moved to voxel 0 first: their index stays valid and their gradient zero.
+    # Points outside (NaN among them) move to voxel 0: their index stays valid, their gradient zero.
     xp = namespace(grid.flat, *ijk)
     inside = (ijk[0] >= grid.low[0]) & (ijk[0] < grid.high[0])
     for axis in (1, 2):

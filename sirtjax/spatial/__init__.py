@@ -1,11 +1,19 @@
 """Transforms of the world, and images, labels and activity carried through them to another grid."""
 
+from sirtjax.spatial._activity import resample_activity as resample_activity
 from sirtjax.spatial._affine import AffineTransform as AffineTransform
 from sirtjax.spatial._affine import identity as identity
 from sirtjax.spatial._affine import rigid_matrix as rigid_matrix
 from sirtjax.spatial._displacement import DisplacementField as DisplacementField
 from sirtjax.spatial._displacement import displacement_at as displacement_at
 from sirtjax.spatial._displacement import jacobian_determinant as jacobian_determinant
+from sirtjax.spatial._invert import Inversion as Inversion
+from sirtjax.spatial._invert import invert as invert
+from sirtjax.spatial._invert import invert_field as invert_field
+from sirtjax.spatial._occupancy import mask_occupancy as mask_occupancy
+from sirtjax.spatial._occupancy import occupancy as occupancy
+from sirtjax.spatial._overlap import overlap_fraction as overlap_fraction
+from sirtjax.spatial._resample import default_fill as default_fill
 from sirtjax.spatial._resample import resample as resample
 from sirtjax.spatial._resample import resample_labels as resample_labels
 from sirtjax.spatial._transform import Transform as Transform
@@ -14,3 +22,28 @@ from sirtjax.spatial._transform import transform_points as transform_points
 from sirtjax.spatial._transform import voxel_centres_mm as voxel_centres_mm
 from sirtjax.spatial._warp import floating_coordinates as floating_coordinates
 from sirtjax.spatial._warp import warp as warp
+
+__all__ = [
+    "AffineTransform",
+    "DisplacementField",
+    "Inversion",
+    "Transform",
+    "compose",
+    "default_fill",
+    "displacement_at",
+    "floating_coordinates",
+    "identity",
+    "invert",
+    "invert_field",
+    "jacobian_determinant",
+    "mask_occupancy",
+    "occupancy",
+    "overlap_fraction",
+    "resample",
+    "resample_activity",
+    "resample_labels",
+    "rigid_matrix",
+    "transform_points",
+    "voxel_centres_mm",
+    "warp",
+]

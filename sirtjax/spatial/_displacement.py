@@ -16,7 +16,7 @@ Array = Any
 @partial(jax.tree_util.register_dataclass, data_fields=["array"], meta_fields=["geometry"])
 @dataclass(frozen=True)
 class DisplacementField:
-    """A deformation of the world: a point x of the reference image goes to x + u(x) in the floating image (pull).
+    """A deformation of the world: reference point x goes to x + u(x) in the floating image (pull).
 
     Displacements between the field's voxels are interpolated linearly; outside its grid (more than half a
     voxel beyond the end voxels) a point stays where it is.
@@ -63,9 +63,8 @@ def jacobian_determinant(field: DisplacementField) -> Array:
     ]
     along_voxel = xp.stack(slopes, axis=-1)
     gradient = along_voxel @ xp.asarray(field.geometry.voxel_from_world[:3, :3], array.dtype)
-    a, b, c = (
-        gradient[..., row, :] + xp.eye(3, dtype=array.dtype)[row].reshape(1, 1, 1, 3) for row in range(3)
-    )
+    one = xp.eye(3, dtype=array.dtype).reshape(3, 1, 1, 1, 3)
+    a, b, c = (gradient[..., row, :] + one[row] for row in range(3))
     return (xp.cross(a, b) * c).sum(axis=-1)
 
 

@@ -71,9 +71,11 @@ def field_on_device(transform: Transform) -> FlatGrid | None:
     return to_device(array, low=np.full(3, -0.5), high=shape - 0.5)
 
 
-def run_chunks(call: Callable[[Any], Array], count: int, chunk: int, dtype: Any) -> NDArray[Any]:
+def run_chunks(
+    call: Callable[[Any], Array], count: int, chunk: int, dtype: Any, *, channels: int | None = None
+) -> NDArray[Any]:
     """All results of a kernel that does `chunk` voxels from a given one, gathered on the host."""
-    result = np.empty(count, dtype)
+    result = np.empty(count if channels is None else (count, channels), dtype)
     pending: list[tuple[int, Array]] = []
 
     def collect() -> None:

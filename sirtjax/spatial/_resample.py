@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sirtjax.errors import GeometryError, InputError
+from sirtjax.ops import FlatGrid
 from sirtjax.spatial._affine import checked_matrix, identity
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._kernel import (
@@ -114,7 +115,7 @@ def sample_on_grid(
     order: Order,
     fill: float,
 ) -> NDArray[Any]:
-    """Point samples of `array` at the voxel centres of `reference`: int32 stays int32, all else is float32."""
+    """Point samples of `array` at the voxel centres of `reference`; int32 labels stay so, else float32."""
     dtype = np.int32 if array.dtype == np.int32 and order == "nearest" else np.float32
     source = _prepare(array, floating, reference, transform, order=order, dtype=dtype)
     if source is None:
@@ -131,9 +132,19 @@ def sample_on_grid(
 
 
 def mean_on_grid(
-    array: NDArray[Any], floating: Geometry, reference: Geometry, transform: Transform, *, fill: float
+    array: NDArray[Any],
+    floating: Geometry,
+    reference: Geometry,
+    transform: Transform,
+    *,
+    fill: float,
+    volume_ratio: FlatGrid | None = None,
 ) -> NDArray[np.float32]:
-    """Means of the linearly interpolated `array` over the voxels of `reference`."""
+    """Means of the linearly interpolated `array` over the voxels of `reference`.
+
+    With `volume_ratio`, the local volume ratio of the transform less one on the field's grid, the values are
+    multiplied by that ratio.
+    """
     steps = voxel_steps(floating, reference, transform)
     factors = block_factors(steps, 1.5)
     source = _prepare(
@@ -146,7 +157,7 @@ def mean_on_grid(
     half = np.full(3, 0.5, np.float32)
     values = run_chunks(
         lambda start: mean_chunk(
-            source.grid, path, start, np.float32(fill), half, counts, None, chunk=POINT_CHUNK
+            source.grid, path, start, np.float32(fill), half, counts, volume_ratio, chunk=POINT_CHUNK
         ),
         int(np.prod(reference.shape)),
         POINT_CHUNK,
@@ -174,7 +185,8 @@ def block_factors(steps: NDArray[np.float64], coarsest: float) -> tuple[int, int
 def parts_per_voxel(steps: NDArray[np.float64], density: float) -> NDArray[np.int32]:
     """Parts into which a reference voxel is cut: at least `density` for each floating voxel that it spans."""
     wanted = np.ceil(density * np.linalg.norm(steps, axis=0) - 1e-6)
-    return np.clip(wanted, 1, 64).astype(np.int32)
+    counts: NDArray[np.int32] = np.clip(wanted, 1, 64).astype(np.int32)
+    return counts
 
 
 def _prepare(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ Index = tuple[int, int, int]
 
 
 def crop_geometry(geometry: Geometry, start: Sequence[int], stop: Sequence[int]) -> Geometry:
-    """The grid of the voxels from `start` up to, not including, `stop`; they stay where they are in the world.
+    """The grid of the voxels from `start` up to, not including, `stop`, each where it was in the world.
 
     Both may lie outside the grid, which then grows.
 
@@ -45,8 +46,8 @@ def crop(image: Image, start: Sequence[int], stop: Sequence[int]) -> Image:
     if min(start) < 0 or any(b > n for b, n in zip(stop, shape, strict=True)):
         raise GeometryError(f"a crop from {tuple(start)} to {tuple(stop)} leaves the grid of {shape} voxels")
     geometry = crop_geometry(image.geometry, start, stop)
-    box = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
-    return _on_grid(image, image.array[(..., *box)], geometry)
+    i, j, k = (slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
+    return replace(image, array=image.array[i, j, k], geometry=geometry)
 
 
 def pad(image: Image, before: Sequence[int], after: Sequence[int], *, fill: float = 0) -> Image:
@@ -68,7 +69,8 @@ def pad(image: Image, before: Sequence[int], after: Sequence[int], *, fill: floa
     stop = [n + b for n, b in zip(image.geometry.shape, after, strict=True)]
     geometry = crop_geometry(image.geometry, [-int(b) for b in before], stop)
     widths = [(int(a), int(b)) for a, b in zip(before, after, strict=True)]
-    return _on_grid(image, np.pad(np.asarray(image.array), widths, constant_values=fill), geometry)
+    padded = np.pad(np.asarray(image.array), widths, constant_values=fill)
+    return replace(image, array=padded, geometry=geometry)
 
 
 def bounding_box(mask: ArrayLike, *, margin: int = 0) -> tuple[Index, Index]:
@@ -91,9 +93,3 @@ def bounding_box(mask: ArrayLike, *, margin: int = 0) -> tuple[Index, Index]:
         start.append(max(0, int(found[0]) - margin))
         stop.append(min(inside.shape[axis], int(found[-1]) + 1 + margin))
     return (start[0], start[1], start[2]), (stop[0], stop[1], stop[2])
-
-
-def _on_grid(image: Image, array: object, geometry: Geometry) -> Image:
-    if isinstance(image, LabelMap):
-        return LabelMap(array, geometry, names=image.names)
-    return Volume(array, geometry, unit=image.unit)

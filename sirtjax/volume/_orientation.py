@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import TypeVar
 
@@ -55,9 +56,7 @@ def reorient(image: Image, codes: str) -> Image:
 
     array = image.array.transpose(order)
     array = array[tuple(slice(None, None, -1) if flip else slice(None) for flip in flips)]
-    if isinstance(image, LabelMap):
-        return LabelMap(array, geometry, names=image.names)
-    return Volume(array, geometry, unit=image.unit)
+    return replace(image, array=array, geometry=geometry)
 
 
 def _nearest_axes(geometry: Geometry) -> list[tuple[int, int]]:

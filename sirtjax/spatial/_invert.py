@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from sirtjax.errors import ComputationError
+from sirtjax.ops import FlatGrid, sample_flat_linear
+from sirtjax.spatial._affine import AffineTransform, checked_matrix
+from sirtjax.spatial._displacement import DisplacementField
+from sirtjax.spatial._kernel import MEAN_CHUNK, apply_matrix, field_on_device, reference_index, run_chunks
+from sirtjax.spatial._transform import Transform
+from sirtjax.volume import Geometry
+
+Array = Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inversion:
+    """An inverted displacement field and how well it inverts.
+
+    Attributes:
+      field: the inverse, from the floating image's space to the reference's.
+      residual_mm: largest distance by which a voxel centre of the inverse's grid misses itself after going
+        through the inverse and then the field.
+    """
+
+    field: DisplacementField
+    residual_mm: float
+
+
+def invert(
+    transform: Transform, *, geometry: Geometry | None = None, tolerance_mm: float = 0.1, iterations: int = 50
+) -> Transform:
+    """The transform that undoes another: from the floating image's space to the reference's.
+
+    Args:
+      transform: an affine transform, inverted exactly, or a field, inverted by `invert_field`.
+      geometry: grid of an inverse field; the field's own by default.
+      tolerance_mm: largest residual accepted for a field.
+      iterations: fixed-point steps for a field.
+
+    Raises:
+      GeometryError: the affine transform is singular.
+      ComputationError: the field's residual is above the tolerance, as for one that folds or is cut off.
+    """
+    if isinstance(transform, AffineTransform):
+        return AffineTransform(np.linalg.inv(checked_matrix(transform.floating_from_reference)))
+    found = invert_field(transform, geometry=geometry, iterations=iterations)
+    if not found.residual_mm <= tolerance_mm:
+        raise ComputationError(
+            f"the displacement field could not be inverted: after {iterations} steps the inverse misses by up to "
+            f"{found.residual_mm:.3g} mm, {tolerance_mm:g} mm are accepted; check that the field does not fold "
+            "(jacobian_determinant above 0) and fades out at the faces of its grid"
+        )
+    return found.field
+
+
+def invert_field(
+    field: DisplacementField, *, geometry: Geometry | None = None, iterations: int = 50
+) -> Inversion:
+    """The inverse of a displacement field by fixed-point iteration, with its residual. On the host.
+
+    Iterates `v <- -u(y + v)` at each voxel centre y; it converges where the displacement changes by less than
+    its distance (gradient of u below 1 in norm).
+
+    Args:
+      field: the field u, from the reference's space to the floating image's.
+      geometry: grid of the inverse; the field's own by default.
+      iterations: fixed-point steps.
+
+    Reference:
+      M. Chen et al., A simple fixed-point approach to invert a deformation field, Med. Phys. 35 (2008) 81,
+      doi:10.1118/1.2816107.
+    """
+    target = field.geometry if geometry is None else geometry
+    flat = field_on_device(field)
+    world = target.affine.astype(np.float32)
+    field_from_world = field.geometry.voxel_from_world.astype(np.float32)
+    shape = np.asarray(target.shape, np.int32)
+    steps = np.int32(iterations)
+    count = int(np.prod(target.shape))
+    found = run_chunks(
+        lambda start: _invert_chunk(flat, world, field_from_world, shape, start, steps, chunk=MEAN_CHUNK),
+        count,
+        MEAN_CHUNK,
+        np.float32,
+        channels=4,
+    )
+    inverse = DisplacementField(found[:, :3].reshape(*target.shape, 3), target)
+    return Inversion(field=inverse, residual_mm=float(found[:, 3].max()))
+
+
+def fixed_point(field: FlatGrid, field_from_world: Array, points_mm: Any, steps: Array) -> tuple[Any, Array]:
+    """Displacements v with v = -u(y + v) at points y given as three arrays, and what is left of it in mm."""
+
+    def displaced(v: Any) -> Any:
+        place = tuple(y + d for y, d in zip(points_mm, v, strict=True))
+        u = sample_flat_linear(field, apply_matrix(field_from_world, place), fill=0.0)
+        return tuple(-u[..., axis] for axis in range(3))
+
+    start = tuple(jnp.zeros_like(y) for y in points_mm)
+    found = lax.fori_loop(0, steps, lambda _, v: displaced(v), start)
+    again = displaced(found)
+    missed = sum((a - b) ** 2 for a, b in zip(found, again, strict=True))
+    return found, jnp.sqrt(missed)
+
+
+@partial(jax.jit, static_argnames=("chunk",))
+def _invert_chunk(
+    field: FlatGrid,
+    world_from_voxel: Array,
+    field_from_world: Array,
+    shape: Array,
+    start: Array,
+    steps: Array,
+    *,
+    chunk: int,
+) -> Array:
+    points = apply_matrix(world_from_voxel, reference_index(shape, start, chunk))
+    found, missed = fixed_point(field, field_from_world, points, steps)
+    return jnp.stack([*found, missed], axis=-1)

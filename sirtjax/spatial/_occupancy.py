@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.spatial._affine import checked_matrix, identity
+from sirtjax.spatial._displacement import DisplacementField
+from sirtjax.spatial._kernel import MEAN_CHUNK, field_on_device, mean_chunk, plan_path, run_chunks
+from sirtjax.spatial._resample import block_factors, parts_per_voxel, voxel_steps
+from sirtjax.spatial._source import (
+    Source,
+    block_mean,
+    crop_to_box,
+    displacement_bounds_mm,
+    shifted,
+    to_device,
+)
+from sirtjax.spatial._transform import Transform
+from sirtjax.volume import Geometry, LabelMap, bounding_box, crop_geometry
+
+Slices = tuple[slice, slice, slice]
+
+
+def occupancy(
+    labels: LabelMap, name: str, geometry: Geometry, *, transform: Transform | None = None
+) -> NDArray[np.float32]:
+    """Fraction of each voxel of a grid that lies inside a label. On the host; nothing is compiled anew.
+
+    Each voxel is cut into parts no larger than half a voxel of the label map, and each part is looked up over
+    its own size, so that the label's volume is kept for lesions of a few voxels too. Only the part of the
+    grid that the label can reach is computed.
+
+    Args:
+      labels: the floating label map.
+      name: the label.
+      geometry: the reference grid.
+      transform: pull, from `geometry`'s space to the map's; identity by default.
+
+    Returns:
+      (i, j, k) fractions from 0 to 1, float32; zero everywhere for an empty label.
+
+    Raises:
+      GeometryError: no label has that name, or the transform is not usable.
+    """
+    return mask_occupancy(labels.mask(name), labels.geometry, geometry, transform=transform)
+
+
+def mask_occupancy(
+    mask: NDArray[np.bool_], floating: Geometry, geometry: Geometry, *, transform: Transform | None = None
+) -> NDArray[np.float32]:
+    """`occupancy` of a mask on the grid `floating`."""
+    transform = identity() if transform is None else transform
+    result = np.zeros(geometry.shape, np.float32)
+    if not mask.any():
+        return result
+    start, stop = bounding_box(mask)
+    box = _reached_by_label(crop_geometry(floating, start, stop), geometry, transform)
+    if box is None:
+        return result
+    reference = crop_geometry(geometry, [s.start for s in box], [s.stop for s in box])
+    steps = voxel_steps(floating, reference, transform)
+    factors = block_factors(steps, 2.0)
+    source = _prepare_mask(mask, floating, start, stop, factors)
+    steps = steps / np.asarray(factors)[:, None]
+    # One part more than two for each voxel of the map: turned grids need it to keep the volume.
+    counts = parts_per_voxel(steps, 2.0) + np.int32(1)
+    path = plan_path(source, reference, transform, field_on_device(transform))
+    half = _half_width(steps, counts)
+    values = run_chunks(
+        lambda begin: mean_chunk(
+            source.grid, path, begin, np.float32(0), half, counts, None, chunk=MEAN_CHUNK
+        ),
+        int(np.prod(reference.shape)),
+        MEAN_CHUNK,
+        np.float32,
+    )
+    result[box] = values.reshape(reference.shape)
+    return result
+
+
+def _half_width(steps: NDArray[np.float64], counts: NDArray[np.int32]) -> NDArray[np.float32]:
+    # The extent of one part along each axis of the label map. Turned against the map's axes it is a box no
+    # more; one with the same spread (root of the summed squares) along each axis stands for it.
+    spread = np.sqrt(((steps / counts) ** 2).sum(axis=1))
+    half: NDArray[np.float32] = np.clip(spread / 2, 1e-3, 0.5).astype(np.float32)
+    return half
+
+
+def _reached_by_label(label: Geometry, geometry: Geometry, transform: Transform) -> Slices | None:
+    """The voxels of `geometry` that the (cropped) grid of a label can overlap."""
+    corners = label.corners_mm()
+    if isinstance(transform, DisplacementField):
+        low, high = displacement_bounds_mm(transform)
+        # A point x goes to x + u: the label's points come from no further than the largest displacements.
+        corners = np.concatenate([corners + a for a in _corners(-high, -low)])
+    else:
+        back = np.linalg.inv(checked_matrix(transform.floating_from_reference))
+        corners = corners @ back[:3, :3].T + back[:3, 3]
+    voxels = geometry.to_voxel(corners)
+    return crop_to_box(geometry, voxels.min(axis=0), voxels.max(axis=0), margin=1)
+
+
+def _corners(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    ends = np.meshgrid(*zip(low, high, strict=True), indexing="ij")
+    corners: NDArray[np.float64] = np.stack(ends, axis=-1).reshape(8, 3)
+    return corners
+
+
+def _prepare_mask(mask: NDArray[Any], floating: Geometry, start: Any, stop: Any, factors: Any) -> Source:
+    # One block of background all round, so that a part at the label's edge finds it.
+    blocks = np.asarray(factors)
+    inner = mask[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].astype(np.float32)
+    missing = -np.asarray(inner.shape) % blocks
+    padded = np.pad(inner, [(int(f), int(f + m)) for f, m in zip(blocks, missing, strict=True)])
+    part = block_mean(padded, factors, mode="constant")
+    grid = to_device(part, low=np.full(3, -0.5), high=np.asarray(part.shape) - 0.5)
+    return Source(
+        grid=grid, voxel_from_world=shifted(floating.voxel_from_world, np.asarray(start) - blocks, factors)
+    )

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.ops import FlatGrid, namespace
+from sirtjax.spatial._affine import checked_matrix
+from sirtjax.spatial._displacement import DisplacementField
+from sirtjax.spatial._invert import fixed_point
+from sirtjax.spatial._kernel import MEAN_CHUNK, apply_matrix, field_on_device, reference_index, run_chunks
+from sirtjax.spatial._transform import Transform
+from sirtjax.volume import Geometry
+
+Array = Any
+
+# Points per axis at which a grid is probed.
+_PROBES = 32
+
+# Fixed-point steps to find where a voxel comes from; only the faces of the grid depend on it.
+_STEPS = 15
+
+
+def overlap_fraction(geometry: Geometry, other: Geometry) -> float:
+    """Fraction of the volume of a grid (to the outer faces of its voxels) that lies inside another grid.
+
+    Exact for grids with parallel axes, else to about 0.2 %. On the host.
+
+    Returns:
+      From 0 (apart) to 1 (`geometry` lies within `other`).
+    """
+    size = np.asarray(geometry.shape) / _PROBES
+    probes = [(np.arange(_PROBES) + 0.5) * s - 0.5 for s in size]
+    ijk = np.stack(np.meshgrid(*probes, indexing="ij"), axis=-1)
+    place = other.to_voxel(geometry.to_world(ijk))
+    half = _half_extent(other.voxel_from_world[:3, :3] @ geometry.affine[:3, :3] * size)
+    points = (place[..., 0], place[..., 1], place[..., 2])
+    return float(box_overlap(points, half, np.asarray(other.shape)).mean())
+
+
+def covered_fraction(floating: Geometry, reference: Geometry, transform: Transform) -> NDArray[np.float32]:
+    """Fraction of each voxel of the floating grid that the reference grid reaches through the transform.
+
+    Args:
+      floating: grid of the floating image.
+      reference: grid of the result.
+      transform: pull, from the reference's space to the floating image's.
+
+    Returns:
+      (i, j, k) fractions on the floating grid.
+    """
+    field = field_on_device(transform)
+    field_from_world = np.eye(4)
+    reference_from_world = reference.voxel_from_world
+    if isinstance(transform, DisplacementField):
+        field_from_world = transform.geometry.voxel_from_world
+    else:
+        reference_from_world = reference_from_world @ np.linalg.inv(
+            checked_matrix(transform.floating_from_reference)
+        )
+    # Without a field the two maps are multiplied out in float64, where the world's origin cancels.
+    world = floating.affine if field is not None else np.eye(4)
+    last = reference_from_world if field is not None else reference_from_world @ floating.affine
+    half = _half_extent(reference_from_world[:3, :3] @ floating.affine[:3, :3])
+    matrices = [m.astype(np.float32) for m in (world, field_from_world, last)]
+    shape, target = np.asarray(floating.shape, np.int32), np.asarray(reference.shape, np.int32)
+    values = run_chunks(
+        lambda start: _covered_chunk(
+            field, *matrices, half.astype(np.float32), shape, target, start, np.int32(_STEPS)
+        ),
+        int(np.prod(floating.shape)),
+        MEAN_CHUNK,
+        np.float32,
+    )
+    return values.reshape(floating.shape)
+
+
+def box_overlap(ijk: tuple[Array, Array, Array], half: Array, shape: Array) -> Array:
+    """Fraction of boxes around the indices `ijk`, of half sides `half`, within a grid of `shape` voxels."""
+    xp = namespace(*ijk)
+    result: Array = 1.0
+    for axis, x in enumerate(ijk):
+        first = xp.maximum(x - half[axis], -0.5)
+        last = xp.minimum(x + half[axis], shape[axis] - 0.5)
+        result = result * xp.clip((last - first) / (2 * half[axis]), 0.0, 1.0)
+    return result
+
+
+def _half_extent(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    half: NDArray[np.float64] = np.sqrt((steps**2).sum(axis=1)) / 2
+    return half
+
+
+@partial(jax.jit, static_argnames=("chunk",))
+def _covered_chunk(
+    field: FlatGrid | None,
+    world_from_floating: Array,
+    field_from_world: Array,
+    reference_from_world: Array,
+    half: Array,
+    shape: Array,
+    target: Array,
+    start: Array,
+    steps: Array,
+    *,
+    chunk: int = MEAN_CHUNK,
+) -> Array:
+    points = apply_matrix(world_from_floating, reference_index(shape, start, chunk))
+    if field is not None:
+        found, _ = fixed_point(field, field_from_world, points, steps)
+        points = (points[0] + found[0], points[1] + found[1], points[2] + found[2])
+    return box_overlap(apply_matrix(reference_from_world, points), half, target)
