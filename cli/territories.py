@@ -185,7 +185,7 @@ def _with_activity(
     if not volume.geometry.matches(liver.geometry):
         volume = resample(volume, liver.geometry)
     return territory_shares(
-        labels, liver, activity=volume.array, overlap_ml=shares.overlap_ml, outside_ml=shares.outside_ml
+        labels, liver, uptake=volume.array, overlap_ml=shares.overlap_ml, outside_ml=shares.outside_ml
     )
 
 

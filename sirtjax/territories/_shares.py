@@ -41,21 +41,21 @@ class TerritoryShares:
     gap_activity_fraction: float | None = None
 
 
-def activity_shares(activity: Array, liver: Array, territories: Array) -> jax.Array:
+def activity_shares(uptake: Array, liver: Array, territories: Array) -> jax.Array:
     """Share of the liver's activity that lies in each territory.
 
     Pure and differentiable; the arrays may be masks or fractions of voxels (`sirtjax.spatial.occupancy`), so
     that a coarse SPECT voxel on a boundary counts for both sides.
 
     Args:
-      activity: (i, j, k) counts, activity or concentration; only ratios matter.
+      uptake: (i, j, k) counts, activity or concentration; only ratios matter.
       liver: (i, j, k) fraction of each voxel inside the liver.
       territories: (territory, i, j, k) fraction of each voxel inside each territory.
 
     Returns:
       (territory,) shares; they sum to 1 where the territories fill the liver. NaN without activity there.
     """
-    weight = jnp.asarray(activity, jnp.float32)
+    weight = jnp.asarray(uptake, jnp.float32)
     total = jnp.sum(weight * liver)
     return jnp.sum(weight[None] * territories, axis=(1, 2, 3)) / total
 
@@ -64,7 +64,7 @@ def territory_shares(
     territories: LabelMap,
     liver: LabelMap,
     *,
-    activity: ArrayLike | None = None,
+    uptake: ArrayLike | None = None,
     overlap_ml: float = 0.0,
     outside_ml: float = 0.0,
 ) -> TerritoryShares:
@@ -73,7 +73,7 @@ def territory_shares(
     Args:
       territories: on the liver's grid; what lies outside the liver is not counted.
       liver: any non-zero label is liver.
-      activity: (i, j, k) on the same grid, 0 or more, in any unit; only ratios matter.
+      uptake: (i, j, k) counts, activity or concentration on the same grid, 0 or more; only ratios matter.
       overlap_ml: as found where the territories were made from masks.
       outside_ml: likewise.
 
@@ -98,8 +98,8 @@ def territory_shares(
     voxel_ml = liver.geometry.voxel_volume_ml
     fractions: tuple[float, ...] | None = None
     gap_fraction: float | None = None
-    if activity is not None:
-        values = _checked_activity(activity, inside)
+    if uptake is not None:
+        values = _checked_uptake(uptake, inside)
         total = float(values[inside].sum())
         fractions = tuple(float(values[mask].sum()) / total for mask in masks)
         gap_fraction = float(values[inside & ~np.any(masks, axis=0)].sum()) / total
@@ -116,8 +116,8 @@ def territory_shares(
     )
 
 
-def _checked_activity(activity: ArrayLike, inside: np.ndarray[Any, np.dtype[np.bool_]]) -> Array:
-    values = np.asarray(activity, np.float64)
+def _checked_uptake(uptake: ArrayLike, inside: np.ndarray[Any, np.dtype[np.bool_]]) -> Array:
+    values = np.asarray(uptake, np.float64)
     if values.shape != inside.shape:
         raise InputError(f"activity of shape {values.shape} on a liver of {inside.shape} voxels; resample it")
     if not np.isfinite(values[inside]).all() or values[inside].min() < 0:

@@ -22,7 +22,7 @@ ACTIVITY[0], ACTIVITY[1], ACTIVITY[3] = 6.0, 3.0, 100.0
 
 
 def test_shares_by_hand():
-    shares = territory_shares(TERRITORIES, LIVER, activity=ACTIVITY)
+    shares = territory_shares(TERRITORIES, LIVER, uptake=ACTIVITY)
     assert shares.names == ("right", "left")
     assert shares.liver_volume_ml == pytest.approx(9.0)
     assert shares.volume_ml == pytest.approx((3.0, 3.0))
@@ -85,7 +85,7 @@ def test_activity_shares_have_the_right_gradient():
 )
 def test_activity_maps_are_checked(activity, message):
     with pytest.raises(InputError, match=message):
-        territory_shares(TERRITORIES, LIVER, activity=activity)
+        territory_shares(TERRITORIES, LIVER, uptake=activity)
 
 
 def test_grids_must_agree():
