@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from sirtjax.errors import InputError
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """The names with spaces trimmed and repeats numbered: liver, liver -> liver, liver (2)."""
+    taken: set[str] = set()
+    result = []
+    for raw in names:
+        name = base = " ".join(raw.split()) or "unnamed"
+        count = 1
+        while name in taken:
+            count += 1
+            name = f"{base} ({count})"
+        taken.add(name)
+        result.append(name)
+    return result
+
+
+def find_name(names: Collection[str], wanted: str, *, where: str) -> str:
+    """The one of `names` that is `wanted`: exactly, or else with upper and lower case taken as equal.
+
+    Raises:
+      InputError: no name fits, or only several that differ in case alone.
+    """
+    if wanted in names:
+        return wanted
+    folded = [name for name in names if name.casefold() == wanted.strip().casefold()]
+    if len(folded) == 1:
+        return folded[0]
+    found = ", ".join(repr(name) for name in names) or "none"
+    problem = "several masks differ from that in case alone" if folded else "no mask has that name"
+    raise InputError(f"{where}: asked for {wanted!r}, but {problem}; choose one of: {found}")
