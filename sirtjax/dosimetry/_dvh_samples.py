@@ -40,29 +40,20 @@ def subvoxel_samples(dose_gy: Float, weight: Float, box: Box, *, subsamples: int
       doi:10.1016/0021-9991(81)90145-5.
     """
     inside = np.argwhere(weight[box] > 0)
-    dose = _patches(_with_margin(dose_gy, box, outside="extrapolate"), inside)
-    share = _patches(_with_margin(weight, box, outside="repeat"), inside)
+    dose = _patches(_with_margin(dose_gy, box), inside)
+    share = _patches(_with_margin(weight, box), inside)
     offsets = (np.arange(subsamples) + 0.5) / subsamples - 0.5
     samples = _linear_dose(dose, offsets)
     weights = _filled(share, offsets)
     return samples.ravel(), weights.ravel() / subsamples**3
 
 
-def _with_margin(array: Float, box: Box, *, outside: str) -> Float:
-    """The box and one voxel around it; beyond the grid, values continue linearly or repeat the edge."""
-    wide = tuple(
-        slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(box, array.shape, strict=True)
-    )
-    missing = [(w.start - (s.start - 1), (s.stop + 1) - w.stop) for s, w in zip(box, wide, strict=True)]
-    crop = np.asarray(array[wide], np.float64)
-    for axis, (before, after) in enumerate(missing):
-        width = [(0, 0)] * 3
-        width[axis] = (before, after)
-        if outside == "extrapolate" and crop.shape[axis] > 1:
-            crop = np.pad(crop, width, mode="reflect", reflect_type="odd")
-        else:
-            crop = np.pad(crop, width, mode="edge")
-    return crop
+def _with_margin(array: Float, box: Box) -> Float:
+    """The box and one voxel around it; beyond the grid the edge repeats, so that the slope is 0."""
+    spans = list(zip(box, array.shape, strict=True))
+    wide = tuple(slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in spans)
+    missing = [(int(s.start == 0), int(s.stop == n)) for s, n in spans]
+    return np.pad(np.asarray(array[wide], np.float64), missing, mode="edge")
 
 
 def _patches(array: Float, inside: NDArray[np.intp]) -> Float:
@@ -85,7 +76,7 @@ def _linear_dose(patches: Float, offsets: Float) -> Float:
     reach = np.abs(slopes).sum(axis=1) / 2
     flat = patches.reshape(len(patches), 27)
     room = np.minimum(flat.max(axis=1) - centre, centre - flat.min(axis=1))
-    slopes *= np.minimum(1.0, room / np.maximum(reach, np.finfo(float).tiny))[:, None]
+    slopes *= (np.minimum(reach, room) / np.where(reach > 0, reach, 1.0))[:, None]
     along = slopes[:, :, None] * offsets
     return (
         centre[:, None, None, None]

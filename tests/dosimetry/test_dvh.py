@@ -1,0 +1,230 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+
+from sirtjax.dosimetry import dose_volume_histogram
+from sirtjax.errors import GeometryError, InputError
+
+SHAPE = (15, 13, 12)
+
+
+def _indices(shape=SHAPE):
+    return np.stack(np.indices(shape), axis=-1).astype(float)
+
+
+def _sphere_occupancy(centre_mm, radius_mm, spacing_mm, shape=SHAPE, points=16):
+    """Share of each voxel inside a sphere, by counting 16^3 points a voxel."""
+    spacing = np.asarray(spacing_mm)
+    offsets = (np.arange(points) + 0.5) / points - 0.5
+    grid = np.stack(np.meshgrid(offsets, offsets, offsets, indexing="ij"), -1).reshape(-1, 3)
+    weight = np.zeros(shape)
+    distance = np.linalg.norm(_indices(shape) * spacing - centre_mm, axis=-1)
+    for voxel in np.argwhere(distance < radius_mm + np.linalg.norm(spacing)):
+        inside = np.linalg.norm((voxel + grid) * spacing - centre_mm, axis=1) <= radius_mm
+        weight[tuple(voxel)] = inside.mean()
+    return weight
+
+
+def _cap_level(fraction, radius):
+    """Height over the centre of the plane that cuts a cap of this share of the volume off a sphere."""
+
+    def excess(height):
+        return height**2 * (3 * radius - height) / (4 * radius**3) - fraction
+
+    return radius - optimize.brentq(excess, 0, 2 * radius)
+
+
+def _plain(dose, weight=None, **options):
+    dose = np.asarray(dose, float).reshape(-1, 1, 1)
+    weight = np.ones(dose.shape) if weight is None else np.asarray(weight, float).reshape(-1, 1, 1)
+    return dose_volume_histogram(dose, weight, 0.5, subsamples=1, **options)
+
+
+class TestByHand:
+    """Four voxels of 10, 20, 30 and 40 Gy, 0.5 mL each, the last one half inside."""
+
+    dvh = _plain([30, 10, 40, 20], [1, 1, 0.5, 1])
+
+    def test_summary(self):
+        assert self.dvh.volume_ml == pytest.approx(1.75)
+        assert self.dvh.mean_gy == pytest.approx((30 + 10 + 20 + 40 / 2) / 3.5)
+        assert self.dvh.std_gy == pytest.approx(math.sqrt((900 + 100 + 400 + 800) / 3.5 - (80 / 3.5) ** 2))
+        assert (self.dvh.minimum_gy, self.dvh.maximum_gy, self.dvh.voxels) == (10, 40, 4)
+
+    def test_dose_at_volume(self):
+        # Middles of the voxels' own volumes, hottest first: 0.125, 0.5, 1.0 and 1.5 mL.
+        for volume, dose in ((0, 40), (0.1, 40), (0.125, 40), (0.5, 30), (0.75, 25), (1.5, 10), (1.75, 10)):
+            assert self.dvh.dose_at_volume_gy(volume) == pytest.approx(dose)
+            assert self.dvh.dose_at_percent_gy(100 * volume / 1.75) == pytest.approx(dose)
+
+    def test_volume_at_dose(self):
+        found = self.dvh.volume_at_dose_ml([0, 10, 10.001, 25, 30, 40, 40.001])
+        np.testing.assert_allclose(found, [1.75, 1.75, 1.5, 0.75, 0.5, 0.125, 0], atol=1e-4)
+        np.testing.assert_allclose(self.dvh.percent_at_dose(25.0), 100 * 0.75 / 1.75)
+
+    def test_differential_holds_the_whole_volume(self):
+        edges = np.array([10.0, 15, 22, 40])
+        per_gy = self.dvh.differential_ml_per_gy(edges)
+        assert (per_gy * np.diff(edges)).sum() == pytest.approx(1.75)
+        np.testing.assert_allclose(per_gy[1], (1.25 - 0.9) / 7)
+
+
+def test_uniform_dose():
+    dvh = dose_volume_histogram(np.full((5, 4, 3), 7.0), np.ones((5, 4, 3)), 0.027)
+    assert dvh.dose_at_percent_gy(98) == dvh.dose_at_percent_gy(2) == 7.0
+    assert dvh.mean_gy == pytest.approx(7.0, rel=1e-12)
+    np.testing.assert_array_equal(dvh.percent_at_dose([6.9, 7.0, 7.1]), [100, 100, 0])
+
+
+def test_weights_may_be_booleans_and_float32():
+    dose = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    whole = dose_volume_histogram(dose, dose > 3, 1.0, subsamples=1)
+    assert whole.volume_ml == 20
+    assert whole.mean_gy == pytest.approx(np.arange(4, 24).mean())
+
+
+@pytest.mark.parametrize("spacing", [(3.0, 3.0, 3.0), (4.8, 4.8, 4.8), (3.9, 3.9, 5.0)])
+@pytest.mark.parametrize("volume_ml", [0.1, 0.3, 0.5])
+def test_small_sphere_in_a_linear_gradient(spacing, volume_ml):
+    """The DVH of a sphere in a uniform gradient is that of spherical caps.
+
+    Errors over positions of the sphere, as a share of the dose range inside it. A sphere of 0.1 mL is 5.8 mm
+    wide: on voxels of 4.8 mm one number a voxel says little about where it lies, so the bound is wider there.
+    """
+    rng = np.random.default_rng(3)
+    radius = (volume_ml * 3000 / (4 * math.pi)) ** (1 / 3)
+    gradient, width = 4.0, 8.0 * radius
+    errors, plain = [], []
+    for _ in range(8):
+        centre = (np.array(SHAPE) / 2 + rng.uniform(-0.5, 0.5, 3)) * spacing
+        direction = rng.normal(size=3)
+        direction /= np.linalg.norm(direction)
+        dose = 200 + gradient * ((_indices() * spacing - centre) @ direction)
+        weight = _sphere_occupancy(centre, radius, spacing)
+        for store, subsamples in ((errors, None), (plain, 1)):
+            dvh = dose_volume_histogram(dose, weight, math.prod(spacing) / 1000, subsamples=subsamples)
+            exact = [200 + gradient * _cap_level(x, radius) for x in (0.02, 0.5, 0.7, 0.95, 0.98)]
+            found = [dvh.dose_at_percent_gy(x) for x in (2, 50, 70, 95, 98)]
+            at_mean = width * (float(dvh.percent_at_dose(200.0)) - 50) / 100
+            store.append([*np.subtract(found, exact), at_mean, dvh.mean_gy - 200])
+            assert dvh.volume_ml == pytest.approx(volume_ml, rel=5e-3)
+    rms, rms_plain = (np.sqrt(np.mean(np.square(e), axis=0)) / width for e in (errors, plain))
+    limit = 0.03 if radius > 0.9 * max(spacing) else 0.13
+    assert rms[:5].max() < limit
+    assert rms[5:].max() < limit
+    assert rms[:5].max() < 0.6 * rms_plain[:5].max()
+
+
+@pytest.mark.parametrize(("spacing", "volume_ml"), [((3.0, 3.0, 3.0), 0.5), ((4.8, 4.8, 4.8), 2.0)])
+def test_small_sphere_with_a_dose_that_falls_from_its_centre(spacing, volume_ml):
+    """Dose 300 - r^2 / mm^2: the hottest fraction x of the sphere is a sphere of radius R x^(1/3)."""
+    rng = np.random.default_rng(5)
+    radius = (volume_ml * 3000 / (4 * math.pi)) ** (1 / 3)
+    at = np.array([0.1, 0.5, 0.7, 0.95])
+    errors = []
+    for _ in range(8):
+        centre = (np.array(SHAPE) / 2 + rng.uniform(-0.5, 0.5, 3)) * spacing
+        r2 = np.square(_indices() * spacing - centre).sum(-1)
+        # The mean of a quadratic over a voxel, as a dose engine gives it.
+        dose = 300 - (r2 + np.square(spacing).sum() / 12)
+        weight = _sphere_occupancy(centre, radius, spacing)
+        dvh = dose_volume_histogram(dose, weight, math.prod(spacing) / 1000)
+        errors.append([dvh.dose_at_percent_gy(100 * x) for x in at] - (300 - radius**2 * at ** (2 / 3)))
+    rms = np.sqrt(np.mean(np.square(errors), axis=0)) / radius**2
+    assert rms.max() < 0.08
+
+
+def test_large_voi_does_not_depend_on_the_subsampling():
+    spacing = np.array([2.0, 2.5, 3.0])
+    shape = (30, 26, 22)
+    weight = _sphere_occupancy(np.array(shape) / 2 * spacing, 22.0, spacing, shape, points=4)
+    dose = 100 + 30 * np.sin(_indices(shape) @ [0.2, 0.15, 0.25])
+    one, three = (dose_volume_histogram(dose, weight, 0.015, subsamples=n) for n in (1, 3))
+    assert three.volume_ml == pytest.approx(one.volume_ml, rel=1e-9)
+    assert three.mean_gy == pytest.approx(one.mean_gy, abs=0.1)
+    for percent in (2, 50, 70, 98):
+        assert three.dose_at_percent_gy(percent) == pytest.approx(one.dose_at_percent_gy(percent), abs=0.5)
+
+
+def test_subsampling_keeps_the_mean_of_whole_voxels_and_the_range_of_the_dose():
+    rng = np.random.default_rng(0)
+    dose = rng.gamma(2.0, 40.0, (7, 6, 5))
+    dvh = dose_volume_histogram(dose, np.ones(dose.shape), 0.1, subsamples=4)
+    assert dvh.mean_gy == pytest.approx(dose.mean(), rel=1e-12)
+    inner = np.zeros(dose.shape)
+    inner[1:-1, 1:-1, 1:-1] = 1
+    part = dose_volume_histogram(dose, inner, 0.1, subsamples=4)
+    assert part.minimum_gy >= dose.min()
+    assert part.maximum_gy <= dose.max()
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 500), st.floats(0.01, 1)), min_size=1, max_size=40),
+    st.integers(1, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_curves_are_monotone_and_consistent(voxels, subsamples):
+    dose, weight = (np.array(v).reshape(-1, 1, 1) for v in zip(*voxels, strict=True))
+    dvh = dose_volume_histogram(dose, weight, 0.05, subsamples=subsamples)
+    doses = [dvh.dose_at_percent_gy(x) for x in np.linspace(0, 100, 101)]
+    assert (np.diff(doses) <= 1e-9 * (1 + dvh.maximum_gy)).all()
+    assert (doses[0], doses[-1]) == (dvh.maximum_gy, dvh.minimum_gy)
+    slack = 1e-9 * (1 + dvh.maximum_gy)
+    assert dvh.minimum_gy - slack <= dvh.mean_gy <= dvh.maximum_gy + slack
+    volumes = dvh.volume_at_dose_ml(np.linspace(0, 501, 200))
+    assert (np.diff(volumes) <= 1e-12).all()
+    assert volumes[0] == pytest.approx(dvh.volume_ml)
+    assert volumes[-1] == 0
+
+
+def test_truncated_dose_grid():
+    dose, weight = np.full((4, 4, 4), 10.0), np.ones((4, 4, 4))
+    with pytest.raises(GeometryError, match=r"DVH of 'liver': 16 of 80 mL lie outside the dose grid"):
+        dose_volume_histogram(dose, weight, 1.0, name="liver", voi_volume_ml=80.0)
+    part = dose_volume_histogram(dose, weight, 1.0, voi_volume_ml=80.0, allow_truncated=True)
+    assert part.volume_outside_ml == pytest.approx(16.0)
+    whole = dose_volume_histogram(dose, weight, 1.0, voi_volume_ml=64.3)
+    assert whole.volume_outside_ml == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("dose", "weight", "message"),
+    [
+        (np.ones((3, 3, 3)), np.zeros((3, 3, 3)), "'tumour': the VOI is empty on the dose grid"),
+        (np.ones((3, 3, 3)), np.full((3, 3, 3), 1.5), "weights run from 1.5 to 1.5"),
+        (np.ones((3, 3, 3)), np.full((3, 3, 3), np.nan), "no voxel has a positive, finite weight"),
+        (np.full((3, 3, 3), np.nan), np.ones((3, 3, 3)), "a dose inside the VOI is not finite"),
+        (
+            np.full((3, 3, 3), -5.0) + 10 * (np.indices((3, 3, 3))[0] == 0),
+            np.ones((3, 3, 3)),
+            "falls to -5 Gy",
+        ),
+        (np.ones((3, 3, 3)), np.ones((3, 3, 4)), "must be one"),
+        (np.ones(9), np.ones(9), "must be one"),
+    ],
+)
+def test_refuses(dose, weight, message):
+    with pytest.raises(InputError, match=message):
+        dose_volume_histogram(dose, weight, 1.0, name="tumour")
+
+
+def test_refuses_questions_it_cannot_answer():
+    dvh = _plain([1, 2, 3])
+    with pytest.raises(InputError, match="x must be within 0 and 100 %, got 120"):
+        dvh.dose_at_percent_gy(120)
+    with pytest.raises(InputError, match=r"2\.0 mL asked for, the VOI has 1\.5 mL"):
+        dvh.dose_at_volume_gy(2.0)
+    with pytest.raises(InputError, match="increasing edges"):
+        dvh.differential_ml_per_gy([3.0, 2.0])
+    with pytest.raises(InputError, match="subsamples must be at least 1"):
+        dose_volume_histogram(np.ones((2, 2, 2)), np.ones((2, 2, 2)), 1.0, subsamples=0)
+    with pytest.raises(InputError, match="dose beside the VOI is not finite"):
+        dose = np.full((3, 3, 3), 5.0)
+        dose[0] = np.nan
+        weight = np.zeros((3, 3, 3))
+        weight[1, 1, 1] = 1
+        dose_volume_histogram(dose, weight, 1.0)
