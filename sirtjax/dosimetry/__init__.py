@@ -47,6 +47,9 @@ from sirtjax.dosimetry._compartment import delivered_activity_mbq as delivered_a
 from sirtjax.dosimetry._compartment import mono_compartment_activity_mbq as mono_compartment_activity_mbq
 from sirtjax.dosimetry._compartment import mono_compartment_dose_gy as mono_compartment_dose_gy
 from sirtjax.dosimetry._compartment import ordered_activity_mbq as ordered_activity_mbq
+from sirtjax.dosimetry._compartment_vois import CompartmentTerritory as CompartmentTerritory
+from sirtjax.dosimetry._compartment_vois import TumourCompartment as TumourCompartment
+from sirtjax.dosimetry._compartment_vois import compartment_vois as compartment_vois
 from sirtjax.dosimetry._convolution import convolve_octant as convolve_octant
 from sirtjax.dosimetry._convolution import kernel_dose_gy as kernel_dose_gy
 from sirtjax.dosimetry._convolution import lung_spill_j as lung_spill_j
@@ -120,6 +123,7 @@ __all__ = [
     "Bound",
     "Check",
     "CheckRule",
+    "CompartmentTerritory",
     "Compartments",
     "DensityCurve",
     "DoseObjective",
@@ -137,6 +141,7 @@ __all__ = [
     "Split",
     "TerritoryPrescription",
     "TissueParameters",
+    "TumourCompartment",
     "VoiDose",
     "absolute_activity_mbq",
     "absorbed_dose_gy",
@@ -148,6 +153,7 @@ __all__ = [
     "bsa_activity_mbq",
     "calibration_checks",
     "combined_lung_shunt_fraction",
+    "compartment_vois",
     "constant_checks",
     "convolve_octant",
     "counts_checks",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from sirtjax.errors import InputError
 
 Array = Any
 
-# DuBois & DuBois 1916 in m, kg, m2. The source of the method prints 0.2024; the last digit is unverified there.
+# DuBois & DuBois 1916 in m, kg, m2. The source of the method prints 0.2024; its last digit is
+# unverified there.
 DUBOIS_FACTOR = 0.20247
 
 
@@ -35,8 +37,8 @@ def bsa_activity_mbq(
 ) -> Array:
     """Whole-liver activity by the BSA method: A[GBq] = BSA - 0.2 + V_T / (V_T + V_N).
 
-    The tumour involvement is a fraction (some web pages print it as a percentage). The result is for the whole
-    liver and before the reduction for lung shunt: see `shunt_step_factor`.
+    The tumour involvement is a fraction (some web pages print it as a percentage). The result is for the
+    whole liver and before the reduction for lung shunt: see `shunt_step_factor`.
 
     Args:
       height_m: body height in metres.
@@ -55,7 +57,9 @@ def bsa_activity_mbq(
 
 
 def lobar_activity_mbq(whole_liver_activity_mbq: Array, *, treated_liver_fraction: Array) -> Array:
-    """Part of a whole-liver BSA activity for one lobe: times the lobe's share of the liver volume (unverified).
+    """Part of a whole-liver BSA activity for one lobe: times the lobe's share of the liver volume.
+
+    The rule is unverified: it was not found in a source; say so beside its result.
 
     Args:
       whole_liver_activity_mbq: from `bsa_activity_mbq`.
@@ -85,7 +89,7 @@ def shunt_step_factor(lung_shunt_fraction: float, *, steps: Sequence[tuple[float
     """
     if not 0 <= lung_shunt_fraction < 1:
         raise InputError(f"lung shunt fraction is {lung_shunt_fraction}; give a fraction from 0 to below 1")
-    if any(later[0] <= earlier[0] for earlier, later in zip(steps, steps[1:], strict=False)):
+    if any(later[0] <= earlier[0] for earlier, later in pairwise(steps)):
         raise InputError(f"lung shunt steps must ascend in LSF, got {list(steps)}; sort them in the protocol")
     factor = 1.0
     for above, step in steps:

@@ -20,7 +20,7 @@ class CheckRule:
 
     Attributes:
       code: stable; never given to another check.
-      severity: "error": the number must not be used as it is; "warning": look before using it; "info": know it.
+      severity: "error": the number must not be used as it is; "warning": look before using it; "info".
       title: what is looked at.
       message: sentence with `{where}`, `{value}`, `{limit}` and `{unit}`.
       limit: threshold, or (low, high); None where it comes from the protocol or there is none.
@@ -65,7 +65,7 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ103", "warning", "Tumour outside the territories",
-        "{value} of {where} lies outside every territory (more than {limit}): that part gets no dose by the plan",
+        "{value} of {where} lies outside every territory (more than {limit}): the plan leaves that part out",
         limit=0.05, unit="1",
     ),
     _rule(
@@ -75,9 +75,9 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ105", "warning", "Small lesion (partial volume)",
-        "{where} is {value} {unit} across, below twice the image resolution ({limit} {unit}): its uptake and dose "
-        "are underestimated by the partial-volume effect",
-        unit="mm", source="Hoffman et al., J Comput Assist Tomogr 1979;3:299: full recovery from about twice the FWHM",
+        "{where} is {value} {unit} across, below twice the image resolution ({limit} {unit}): the "
+        "partial-volume effect lowers its uptake and dose",
+        unit="mm", source="Hoffman et al., J Comput Assist Tomogr 1979;3:299 (recovery by size over FWHM)",
     ),
     _rule(
         "SJ106", "warning", "Registration not done",
@@ -85,7 +85,7 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ201", "warning", "Low T/N ratio",
-        "the T/N ratio of {where} is {value}, below {limit}: the tumour takes up little more than normal tissue",
+        "the T/N ratio of {where} is {value}, below {limit}: it takes up little more than normal tissue",
         limit=1.5, unit="1",
     ),
     _rule(
@@ -95,13 +95,13 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ203", "warning", "Counts outside liver and lungs",
-        "{value} of the counts lie outside liver and lungs (more than {limit}): look for extrahepatic deposition "
-        "and free pertechnetate",
+        "{value} of the counts lie outside liver and lungs (more than {limit}): look for extrahepatic "
+        "deposition and free pertechnetate",
         limit=0.20, unit="1",
     ),
     _rule(
         "SJ301", "warning", "Lung shunt fraction above 10 %",
-        "the lung shunt fraction is {value} (above {limit}): the resin BSA activity is reduced",
+        "the lung shunt fraction is {value} (above {limit}): look at the lung dose; the BSA method reduces the activity",
         limit=0.10, unit="1", source=f"{_VAN_ROEKEL}, p. 41 (resin, BSA method)",
     ),
     _rule(
@@ -121,12 +121,12 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ305", "warning", "Lungs missing",
-        "there is no lung mask: the lung dose uses the mass {value} {unit} and a shunt fraction from elsewhere",
+        "there is no lung mask: the lung dose uses a mass of {value} {unit} that is not the patient's",
         unit="g",
     ),
     _rule(
         "SJ306", "info", "Planar lung shunt fraction",
-        "the lung shunt fraction is planar, without attenuation correction: it is on average {limit} above SPECT/CT",
+        "the lung shunt fraction is planar, without attenuation correction: on average {limit} above SPECT",
         limit=0.027, unit="1", source="Bastiaannet et al., planar against SPECT/CT lung shunt fraction",
     ),
     _rule(
@@ -157,7 +157,7 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ504", "warning", "No limit on liver tissue",
-        "{where}: the protocol limits only the lungs here, so the lower bound was chosen instead of the upper",
+        "{where}: the protocol limits only the lungs here, so the lower bound was chosen, not the upper",
     ),
     _rule(
         "SJ505", "info", "Another split meets every target",

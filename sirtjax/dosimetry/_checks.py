@@ -103,7 +103,7 @@ def territory_overlap_checks(first: str, second: str, *, overlap_fraction: float
 
 
 def small_lesion_checks(lesion: str, *, volume_ml: float, resolution_fwhm_mm: float) -> tuple[Check, ...]:
-    """SJ105: the sphere of the lesion's volume is narrower than twice the resolution of the activity image."""
+    """SJ105: the sphere of the lesion's volume is narrower than twice the FWHM of the activity image."""
     diameter_mm = 2 * (3 * 1000 * _number(f"volume of {lesion}", volume_ml) / (4 * math.pi)) ** (1 / 3)
     limit = 2 * _number("resolution", resolution_fwhm_mm)
     return (
@@ -146,7 +146,7 @@ def lung_dose_checks(
     single_limit_gy: float | None = None,
     cumulative_limit_gy: float | None = None,
 ) -> tuple[Check, ...]:
-    """SJ303, SJ304: mean lung dose of this treatment and with earlier ones; limits of the protocol, or 30 and 50 Gy."""
+    """SJ303, SJ304: mean lung dose of this treatment and with earlier ones; limits given, or 30 and 50 Gy."""
     return _above("SJ303", lung_dose_gy, limit=single_limit_gy) + _above(
         "SJ304", lung_dose_gy + _number("previous lung dose", previous_gy), limit=cumulative_limit_gy
     )

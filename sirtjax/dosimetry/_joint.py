@@ -33,8 +33,9 @@ def best_split(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int
       n_injections: number of injections.
 
     Returns:
-      The split, or None where it isn't known: no target or no limit, an injection without any limit, or a D or
-      V objective on a VOI that more than one injection reaches (there D_x is not linear in the activities).
+      The split, or None where it isn't known: no target or no limit, an injection without any limit, or a D
+      or V objective on a VOI that more than one injection reaches (there D_x is not linear in the
+      activities).
 
     Raises:
       ComputationError: the solver fails.

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 Array = Any
 
-# Blood, the densest tissue of a lung (ICRU Report 46); denser voxels in a lung mask are rib or contrast agent.
+# Blood, the densest tissue of a lung (ICRU Report 46); denser voxels in a lung mask are rib or
+# contrast agent.
 MAX_LUNG_DENSITY_G_PER_ML = 1.06
 
 
@@ -27,7 +28,8 @@ def lung_mass_g(ct_hu: Array, weight: Array, *, voxel_volume_ml: Array) -> Array
       Mass in g.
 
     Reference:
-      Kao et al., EJNMMI Res 2014;4:33, doi:10.1186/s13550-014-0033-7 (linear density; patients 822 +/- 103 g).
+      Kao et al., EJNMMI Res 2014;4:33, doi:10.1186/s13550-014-0033-7 (linear density).
+      Kao et al. 2014, PMC4086353 (822 +/- 103 g in patients).
     """
     density = jnp.clip(jnp.asarray(ct_hu) / 1000.0 + 1.0, 0.0, MAX_LUNG_DENSITY_G_PER_ML)
     return jnp.sum(density * weight) * voxel_volume_ml
@@ -38,8 +40,8 @@ def lung_dose_gy(
 ) -> Array:
     """Mean lung dose of one injection or of several: K sum(A LSF) / M_lung.
 
-    Local deposition in the lungs' mass. Against full Monte Carlo the compartment value was 40 % low on average
-    (d'Andrea et al., Appl Sci 2024;14:7684); the limits in use are on this compartment value.
+    Local deposition in the lungs' mass. Against full Monte Carlo the compartment value was 40 % low on
+    average (d'Andrea et al., Appl Sci 2024;14:7684); the limits in use are on this compartment value.
 
     Args:
       activity_mbq: injected, scalar or (n,).

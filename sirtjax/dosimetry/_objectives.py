@@ -25,8 +25,8 @@ LIVER_ROLES: tuple[Role, ...] = ("normal_perfused", "perfused", "whole_normal", 
 class DoseObjective:
     """A target or limit on the dose of a VOI.
 
-    `D` and `V` with the same numbers ask the same: V70 >= 80 % holds exactly where D80 >= 70 Gy. So every kind
-    is linear in the activity of one injection. A limit printed as "< 75 Gy" is reached at 75 Gy.
+    `D` and `V` with the same numbers ask the same: V70 >= 80 % holds exactly where D80 >= 70 Gy. So every
+    kind is linear in the activity of one injection. A limit printed as "< 75 Gy" is reached at 75 Gy.
 
     Attributes:
       voi: name of a VOI, or a role ("tumour") that stands for every VOI of that role.
@@ -63,7 +63,8 @@ class DoseObjective:
             )
         if self.kind != "mean" and (fraction is None or not 0 < fraction <= 1):
             raise ConfigError(
-                f"dose objective on {self.voi}: kind {self.kind} needs a volume_fraction above 0 to 1, got {fraction}"
+                f"dose objective on {self.voi}: kind {self.kind} needs a volume_fraction above 0 to 1, "
+                f"got {fraction}"
             )
 
     @property
@@ -88,7 +89,7 @@ class VoiDose:
       role: what it is to the plan.
       territories: the territories (injections) that supply it. A tumour in two territories names both; the
         whole normal liver and the lungs name all.
-      mean_gy_per_mbq: (n_injections,) mean dose, cross-fire and shunt included, in the order of the injections.
+      mean_gy_per_mbq: (n_injections,) mean dose, cross-fire and shunt included, in injection order.
       samples_gy_per_mbq: (n_samples, n_injections) dose of its voxels, for D and V objectives.
       sample_weight: (n_samples,) fraction of each voxel inside the VOI.
       dose_at_fraction: instead of samples: a function of (activity in MBq (n_injections,), volume fraction)
@@ -109,7 +110,8 @@ class VoiDose:
         mean = np.asarray(self.mean_gy_per_mbq, np.float64)
         if mean.ndim != 1 or not np.isfinite(mean).all() or (mean < 0).any():
             raise InputError(
-                f"VOI {self.name}: mean_gy_per_mbq must be one non-negative number per injection, got {mean.tolist()}"
+                f"VOI {self.name}: mean_gy_per_mbq needs one non-negative number per injection, "
+                f"got {mean.tolist()}"
             )
         if not (math.isfinite(self.previous_gy) and self.previous_gy >= 0):
             raise InputError(f"VOI {self.name}: previous dose is {self.previous_gy} Gy; give 0 or more")
@@ -125,8 +127,8 @@ class VoiDose:
         )
         if samples.shape != (len(weight), len(self.mean_gy_per_mbq)) or len(weight) == 0:
             raise InputError(
-                f"VOI {self.name}: samples of shape {samples.shape} with {len(weight)} weights; expected (samples, "
-                f"{len(self.mean_gy_per_mbq)} injections) with one weight each"
+                f"VOI {self.name}: samples of shape {samples.shape} with {len(weight)} weights; expected "
+                f"(samples, {len(self.mean_gy_per_mbq)} injections) with one weight each"
             )
         if (
             not np.isfinite(samples).all()

@@ -123,8 +123,8 @@ def partition_activity_mbq(
 ) -> Compartments:
     """Activity that gives a mean dose to each compartment: Eq. 1.5 solved for A, compartment by compartment.
 
-    `.normal` is the activity at which the normal tissue reaches `dose_gy`; `.tumour[i]` that at which tumour i
-    does. For a target in all tumours take the maximum.
+    `.normal` is the activity at which the normal tissue reaches `dose_gy`; `.tumour[i]` that at which tumour
+    i does. For a target in all tumours take the maximum.
 
     Args:
       dose_gy: wanted mean dose.

@@ -57,9 +57,9 @@ def prescribe(
     """Bounds and activity of each injection from the dose per MBq of each VOI.
 
     "upper" gives the highest tumour dose that keeps every limit (the usual choice of thesis 8.3); a territory
-    without any limit on liver tissue gets its lower bound instead, with a check, since a lung limit alone says
-    nothing of the liver. "lower" gives just the targets. Where the targets need more than the limits allow,
-    the limits win and a check says so. "given" keeps the activities and only reports.
+    without any limit on liver tissue gets its lower bound instead, with a check, since a lung limit alone
+    says nothing of the liver. "lower" gives just the targets. Where the targets need more than the limits
+    allow, the limits win and a check says so. "given" keeps the activities and only reports.
 
     Args:
       vois: dose per MBq, in the order of `injections`.
@@ -96,7 +96,8 @@ def prescribe(
     targets = [bound.activity_mbq for bound in joint if bound.objective.direction == "at least"]
     tops = [bound for bound in joint if bound.objective.direction == "at most"]
     joint_lower = max(targets, default=0.0)
-    joint_upper = tops[0].activity_mbq if tops else math.inf
+    # Without a limit along this direction: none at all (infinite), or no activity is left to scale (0).
+    joint_upper = tops[0].activity_mbq if tops else float(own.upper_mbq.sum())
     split = best_split(bounding, len(names))
     reachable = (
         joint_lower <= joint_upper * (1 + TOLERANCE) if split is None else split.margin >= 1 - TOLERANCE
@@ -370,7 +371,7 @@ def _check_input(
     for voi in vois:
         if len(voi.mean_gy_per_mbq) != len(names):
             raise InputError(
-                f"VOI {voi.name}: dose per MBq of {len(voi.mean_gy_per_mbq)} injections, expected {len(names)}"
+                f"VOI {voi.name}: dose of {len(voi.mean_gy_per_mbq)} injections, expected {len(names)}"
             )
         unknown = set(voi.territories) - set(names)
         if unknown:

@@ -107,6 +107,22 @@ class Protocol:
         """The nuclide with the protocol's dose constant."""
         return nuclide(self.nuclide)
 
+    @property
+    def unverified(self) -> tuple[str, ...]:
+        """What in it is marked as not found in its source."""
+        quantities = {
+            "liver density": self.liver_density,
+            "standard lung mass": self.standard_lung_mass,
+            "lung limit, one treatment": self.lung_single,
+            "lung limit, cumulative": self.lung_cumulative,
+            "activity per mass": self.activity_per_mass,
+        }
+        rows = self.multi + self.single
+        return tuple(
+            [name for name, quantity in quantities.items() if quantity and quantity.mark == "unverified"]
+            + [row.objective.label for row in rows if row.objective.mark == "unverified"]
+        )
+
     def objectives(
         self, *, hepatic_reserve_fraction: float, method: Method | None = None
     ) -> tuple[DoseObjective, ...]:
@@ -241,7 +257,8 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
             if text.startswith(f"{stem}-") and text.removeprefix(f"{stem}-") in file.scenarios:
                 return _protocol(file, text.removeprefix(f"{stem}-"), name=text, source=f"{stem}.toml")
         raise ConfigError(
-            f"there is no protocol '{text}'; choose one of {', '.join(list_protocols())}, or give a .toml file"
+            f"there is no protocol '{text}'; choose one of {', '.join(list_protocols())}, "
+            "or give a .toml file"
         )
     place, _, key = text.partition("#")
     path = Path(place)
@@ -252,7 +269,8 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
         raise ConfigError(f"{path}: cannot read the protocol ({reason}); give a TOML file") from error
     file = _parse(content, source=str(path))
     if not key and len(file.scenarios) > 1:
-        raise ConfigError(f"{path}: has several scenarios; choose one, as in {path}#{next(iter(file.scenarios))}")
+        first = next(iter(file.scenarios))
+        raise ConfigError(f"{path}: has several scenarios; choose one, as in {path}#{first}")
     key = key or next(iter(file.scenarios))
     if key not in file.scenarios:
         raise ConfigError(f"{path}: has no scenario '{key}'; there are {', '.join(file.scenarios)}")

@@ -20,8 +20,8 @@ def geometric_mean_counts(
 
     The background is the total expected under the ROI (background per pixel times pixels of the ROI). A view
     that falls below its background counts as zero. Attenuation is not corrected: the geometric mean takes out
-    the depth of the source but not the thickness and density of the body, which differ between lung and liver;
-    planar LSF therefore overestimates (by 2.7 percentage points on average against SPECT/CT).
+    the depth of the source but not the thickness and density of the body, which differ between lung and
+    liver; planar LSF therefore overestimates (by 2.7 percentage points on average against SPECT/CT).
 
     Args:
       anterior_counts: counts in the ROI on the anterior view.
@@ -33,7 +33,8 @@ def geometric_mean_counts(
       Counts.
 
     Reference:
-      Bastiaannet et al., planar against SPECT/CT LSF (bias); EANM guideline 2022, doi:10.1007/s00259-021-05600-z.
+      Bastiaannet et al., planar against SPECT/CT LSF (bias); EANM guideline 2022,
+      doi:10.1007/s00259-021-05600-z.
     """
     anterior = jnp.maximum(anterior_counts - anterior_background_counts, 0.0)
     posterior = jnp.maximum(posterior_counts - posterior_background_counts, 0.0)
