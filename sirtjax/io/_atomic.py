@@ -1,5 +1,3 @@
-"""Files and folders that appear whole or not at all."""
-
 from __future__ import annotations
 
 import os
@@ -13,69 +11,85 @@ from sirtjax.errors import OutputError
 
 
 @contextmanager
-def atomic_path(path: str | Path, *, force: bool = False) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it once the block ends without an error.
+def atomic_path(path: Path | str, *, force: bool = False) -> Iterator[Path]:
+    """A temporary path to write a file to, which becomes `path` when the block ends without an error.
 
-    Args:
-      path: the file to write; its folder is made where it is missing.
-      force: replace a file that is there already.
-
-    Yields:
-      The temporary path, with the same endings as `path` (writers look at them).
+    The temporary file has the same name, in a hidden folder beside the target, so that format rules by
+    suffix hold and the renaming stays on one file system. After an error nothing is left.
 
     Raises:
-      OutputError: the file exists and `force` is not set, or its folder can't be written to.
+      OutputError: `path` exists and `force` is not given, is a folder, or its place refuses writing.
     """
     target = Path(path)
     if target.is_dir():
-        raise OutputError(f"{target}: is a folder, expected the name of a file to write")
+        raise OutputError(f"{target}: is a folder; expected the name of a file to write")
     if target.exists() and not force:
-        raise OutputError(f"{target}: exists already; give another name, or --force to replace it")
-    folder = _scratch_beside(target)
-    try:
+        raise OutputError(f"{target}: exists already; choose another name or give --force")
+    with _beside(target) as folder:
         temporary = folder / target.name
         yield temporary
+        if not temporary.is_file():
+            raise OutputError(f"{target}: nothing was written")
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _rename(temporary, target)
 
 
 @contextmanager
-def atomic_folder(path: str | Path, *, force: bool = False) -> Iterator[Path]:
-    """A temporary folder beside `path`, renamed to it once the block ends without an error.
+def atomic_folder(path: Path | str, *, force: bool = False) -> Iterator[Path]:
+    """A temporary folder to fill, which becomes the folder `path` when the block ends without an error.
 
-    Args:
-      path: the folder to make.
-      force: replace a folder that is there already; it is removed only when the new one is complete.
-
-    Yields:
-      The temporary folder, empty.
+    With `force` an existing folder is replaced, but only one that holds no file other than those written
+    anew: what a run didn't write it doesn't delete, and stale results are never mixed with new ones.
 
     Raises:
-      OutputError: the folder exists, isn't empty and `force` is not set; or its place can't be written to.
+      OutputError: `path` is a file, or holds files and `force` is not given, or holds files that the new
+        folder doesn't, or its place refuses writing.
     """
     target = Path(path)
     if target.exists() and not target.is_dir():
-        raise OutputError(f"{target}: is a file, expected the name of a folder to write")
+        raise OutputError(f"{target}: is a file; expected the name of a folder to write")
     if target.is_dir() and any(target.iterdir()) and not force:
-        raise OutputError(f"{target}: exists already; give another folder, or --force to replace it")
-    folder = _scratch_beside(target)
-    try:
-        temporary = folder / "new"
+        raise OutputError(f"{target}: holds files already; choose another folder or give --force")
+    with _beside(target) as folder:
+        temporary = folder / (target.name or "output")
         temporary.mkdir()
         yield temporary
-        if target.exists():
-            os.replace(target, folder / "old")
-        os.replace(temporary, target)
+        if target.is_dir():
+            _check_replaceable(target, temporary)
+            _rename(target, folder / "replaced")
+        _rename(temporary, target)
+
+
+def _check_replaceable(old: Path, new: Path) -> None:
+    others = _files(old) - _files(new)
+    if others:
+        raise OutputError(
+            f"{old}: holds {len(others)} other files, such as {min(others)}, that would be lost; "
+            "remove them or choose another folder"
+        )
+
+
+def _files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir()}
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    parent = target.absolute().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".sirtjax-", dir=parent))
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written there ({error.strerror or error})") from error
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _scratch_beside(target: Path) -> Path:
+def _rename(source: Path, target: Path) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        source.replace(target)
     except OSError as error:
-        raise OutputError(f"{target}: can't write there ({error.strerror}); choose another place") from error
+        raise OutputError(f"{target}: cannot be written there ({error.strerror or error})") from error

@@ -1,5 +1,3 @@
-"""An image from whatever path a user gives: a NIfTI file, a DICOM file, or a folder of DICOM files."""
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,34 +8,37 @@ from sirtjax.io._source import Image
 
 
 def read_image(
-    path: str | Path,
+    path: Path | str,
     *,
-    series: str | None = None,
+    series: str | int | None = None,
     modality: str | tuple[str, ...] | None = None,
     allow_resample_slices: bool = False,
 ) -> Image:
-    """Read one image.
+    """An image of one NIfTI file, or of one DICOM series in a folder with anything in it.
+
+    Values are float32: HU for CT, Bq/mL or counts or SUV for PET as the series says, counts or Bq/mL for NM,
+    arbitrary ("1") for MR. A NIfTI file says neither modality nor unit; it is taken for what `modality` asks
+    for, "HU" for CT and "1" for all others.
 
     Args:
-      path: a NIfTI file, a DICOM file, or a folder with DICOM files anywhere below it.
-      series: which series of a folder: its UID, or a part of its description that no other has.
-      modality: what the image must be ("CT", "MR", "PT", "NM"), or one of several; a NIfTI file doesn't say and
-        passes.
-      allow_resample_slices: put unevenly spaced slices on even ones instead of refusing them.
-
-    Returns:
-      The image: HU for CT, Bq/mL for PET where it says so, counts for NM, "1" where the unit is not known.
+      path: a .nii or .nii.gz file, a DICOM file (its whole series is in the file or in its folder), or a
+        folder.
+      series: which series of the folder: SeriesInstanceUID, number in `list_series`, or a part of the
+        description; needed where there are several that fit `modality`.
+      modality: "CT", "MR", "PT" or "NM", or several of them: what the image has to be.
+      allow_resample_slices: interpolate slices that are unevenly spaced or missing onto an even grid.
 
     Raises:
-      ImageFormatError: the path holds no readable image, or one of another modality.
+      ImageFormatError: not an image, truncated, no or several series that fit, wrong modality, NaN voxels.
+      GeometryError: slices missing, duplicate or unevenly spaced, or no place in space.
     """
-    place = Path(path)
-    if not place.exists():
-        raise ImageFormatError(f"{place}: no such file or folder")
-    if place.is_file() and is_nifti(place):
-        return read_nifti(place)
-    from sirtjax.io._dicom_series import read_dicom_series
+    path = Path(path)
+    if not path.exists():
+        raise ImageFormatError(f"{path}: no such file or folder; expected a NIfTI file or a DICOM folder")
+    if path.is_file() and is_nifti(path):
+        if series is not None:
+            raise ImageFormatError(f"{path}: a NIfTI file holds no series; leave out series {series!r}")
+        return read_nifti(path, unit="HU" if modality == "CT" else "1")
+    from sirtjax.io._dicom_image import read_dicom
 
-    return read_dicom_series(
-        place, series=series, modality=modality, allow_resample_slices=allow_resample_slices
-    )
+    return read_dicom(path, series=series, modality=modality, allow_resample_slices=allow_resample_slices)

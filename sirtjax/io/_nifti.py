@@ -1,168 +1,165 @@
-"""NIfTI files in and out. NIfTI's world is RAS: this is where it turns into LPS and back."""
-
 from __future__ import annotations
 
+import gzip
 import hashlib
-import zlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.errors import GeometryError, ImageFormatError
+from sirtjax.errors import ImageFormatError, OutputError
 from sirtjax.io._atomic import atomic_path
+from sirtjax.io._finite import check_finite
+from sirtjax.io._nifti_header import LPS_FROM_RAS, header_geometry, load_header, read_voxels
 from sirtjax.io._source import Image, Source
 from sirtjax.volume import Geometry, LabelMap, Volume
 
-SUFFIXES = (".nii", ".nii.gz")
-LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# A gzip stream can't hold more than about this many times its own size.
-MOST_DEFLATION = 1032
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+# NIfTI extension code 6 is a plain comment; other programs pass it on or ignore it.
+_COMMENT = 6
+_NAMES_KEY, _UNIT_KEY = "sirtjax_label_names", "sirtjax_unit"
+_WRITABLE = ("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether the file's name ends as a NIfTI file's does."""
-    return path.name.lower().endswith(SUFFIXES)
+    """Whether the name ends as a NIfTI file's does."""
+    return path.name.lower().endswith(NIFTI_SUFFIXES)
 
 
-def read_nifti(path: str | Path) -> Image:
-    """A scalar NIfTI image.
+def read_nifti(path: Path | str, *, unit: str = "1") -> Image:
+    """A NIfTI image as float32, its affine turned from RAS to LPS.
 
-    Args:
-      path: a .nii or .nii.gz file with a qform or sform; one volume, or several frames of which only one exists.
-
-    Returns:
-      The image in LPS, float32, its unit "1" (NIfTI doesn't say what the numbers are).
+    Its unit is the one `write_nifti` stored; other programs store none, and `unit` counts.
 
     Raises:
-      ImageFormatError: the file is missing, truncated, not NIfTI, not scalar, has no affine, or has NaN or infinite
-        voxels.
+      ImageFormatError: not NIfTI, truncated, no affine, several frames, NaN or infinite voxels.
+      GeometryError: the affine is singular.
     """
-    file = Path(path)
-    array, geometry = read_nifti_array(file)
-    values = np.asarray(array, np.float32)
-    finite = np.isfinite(values)
-    if not finite.all():
-        first = tuple(int(n) for n in np.argwhere(~finite)[0])
-        raise ImageFormatError(
-            f"{file}: {int((~finite).sum())} voxels are NaN or infinite, the first at {first}; mend the image"
-        )
-    return Image(Volume(values, geometry, unit="1"), Source(path=file, format="nifti", sha256=_sha256(file)))
+    path = Path(path)
+    header = load_header(path)
+    geometry, notes = header_geometry(path, header)
+    stored = read_voxels(path, header)
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(stored, np.float32)
+    check_finite(array, path)
+    source = Source(path=path, format="nifti", sha256=_sha256(path), notes=notes)
+    stored_unit = _comment(header, _UNIT_KEY)
+    unit = stored_unit if isinstance(stored_unit, str) else unit
+    return Image(volume=Volume(array, geometry, unit=unit), source=source)
 
 
-def read_nifti_array(path: Path) -> tuple[NDArray[Any], Geometry]:
-    """The voxels of a NIfTI file as stored (integers stay integers) and their grid.
+def read_nifti_array(path: Path | str) -> tuple[NDArray[Any], Geometry]:
+    """The voxels of a NIfTI file, integers as stored where there is no scaling, and their grid (LPS, mm).
 
     Raises:
-      ImageFormatError: see `read_nifti`.
+      ImageFormatError: not NIfTI, truncated, no affine or several frames.
+      GeometryError: the affine is singular.
+    """
+    path = Path(path)
+    header = load_header(path)
+    geometry, _ = header_geometry(path, header)
+    return read_voxels(path, header), geometry
+
+
+def read_nifti_labels(path: Path | str) -> tuple[NDArray[Any], Geometry, Mapping[int, str]]:
+    """Whole-number voxels of a NIfTI label map, their grid (LPS, mm), and the names written with them.
+
+    Raises:
+      ImageFormatError: not NIfTI, truncated, no affine, several frames, or values that are not whole numbers.
+      GeometryError: the affine is singular.
+    """
+    path = Path(path)
+    header = load_header(path)
+    geometry, _ = header_geometry(path, header)
+    array = read_voxels(path, header)
+    if array.dtype.kind == "f":
+        check_finite(array, path)
+        odd = array != np.rint(array)
+        if odd.any():
+            raise ImageFormatError(
+                f"{path}: {int(odd.sum())} voxels are not whole numbers, such as {array[odd].flat[0]:g}; "
+                "expected a label map"
+            )
+        if np.abs(array).max() > 2**31 - 1:
+            raise ImageFormatError(f"{path}: values up to {np.abs(array).max():g}; expected a label map")
+        array = array.astype(np.int32)
+    names = _comment(header, _NAMES_KEY)
+    known = names.items() if isinstance(names, dict) else ()
+    return array, geometry, {int(value): str(name) for value, name in known if value.isdecimal()}
+
+
+def write_nifti(path: Path | str, image: Volume | LabelMap, *, force: bool = False) -> None:
+    """Write a volume or label map as .nii or .nii.gz, whole or not at all.
+
+    Volumes keep their numbers' type and, as a comment, their unit; label maps take the smallest integers
+    that hold them and keep their names likewise. A sheared grid (tilted gantry) is written as sform alone,
+    for a qform cannot hold it.
+
+    Raises:
+      OutputError: the name does not end in .nii or .nii.gz, the file exists and `force` is not given, or
+        labels don't fit into 32 bits.
     """
     import nibabel
 
-    if not path.is_file():
-        raise ImageFormatError(f"{path}: no such file; give a .nii or .nii.gz file")
-    try:
-        image = nibabel.load(path)
-        if not isinstance(image, nibabel.Nifti1Image):
-            raise ImageFormatError(f"{path}: is {type(image).__name__}, expected NIfTI")
-        _check_size(path, image)
-        shape = _one_volume(path, image.shape)
-        affine = _affine(path, image.header)
-        array = np.asanyarray(image.dataobj).reshape(shape)
-    except ImageFormatError:
-        raise
-    except (OSError, EOFError, ValueError, ArithmeticError, zlib.error, nibabel.filebasedimages.ImageFileError,
-            nibabel.spatialimages.HeaderDataError) as error:  # fmt: skip
-        raise ImageFormatError(
-            f"{path}: can't be read as NIfTI, it is truncated or not NIfTI ({' '.join(str(error).split())[:120]})"
-        ) from error
-    if array.dtype.kind not in "iufb":
-        raise ImageFormatError(f"{path}: voxels are {array.dtype}, expected one number each")
-    try:
-        return array, Geometry.from_affine(shape, LPS_FROM_RAS @ affine)
-    except GeometryError as error:
-        raise ImageFormatError(f"{path}: {error}") from error
-
-
-def write_nifti(path: str | Path, image: Volume | LabelMap, *, force: bool = False) -> None:
-    """Write a volume (float32) or a label map (its own integers) as NIfTI, whole or not at all.
-
-    Args:
-      path: ends in .nii or .nii.gz.
-      image: in LPS; written in RAS with qform and sform, millimetres.
-      force: replace a file that is there already.
-
-    Raises:
-      OutputError: the file can't be written.
-      ImageFormatError: the name doesn't end in .nii or .nii.gz.
-    """
-    import nibabel
-
-    file = Path(path)
-    if not is_nifti(file):
-        raise ImageFormatError(f"{file}: a NIfTI file's name ends in .nii or .nii.gz")
-    array = np.asarray(image.array)
-    array = array.astype(np.float32) if isinstance(image, Volume) else _small_integers(array)
+    path = Path(path)
+    if not is_nifti(path):
+        raise OutputError(f"{path}: expected a name that ends in .nii or .nii.gz")
+    labels = isinstance(image, LabelMap)
+    array = _storable(np.asarray(image.array), path, labels=labels)
     affine = LPS_FROM_RAS @ image.geometry.affine
     nifti = nibabel.Nifti1Image(array, affine)
     nifti.header.set_xyzt_units("mm")
+    nifti.header.set_slope_inter(1, 0)
     nifti.set_sform(affine, code=1)
-    # A qform can't hold shear; nibabel then writes the nearest rotation, and readers prefer the sform.
-    nifti.set_qform(affine, code=1 if _is_orthogonal(affine) else 0, strip_shears=True)
-    if isinstance(image, Volume):
-        nifti.header["descrip"] = image.unit.encode("ascii", "replace")[:79]
-    with atomic_path(file, force=force) as temporary:
-        nibabel.save(nifti, temporary)
-
-
-def _is_orthogonal(affine: NDArray[np.float64]) -> bool:
-    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1e-5)
-
-
-def _check_size(path: Path, image: Any) -> None:
-    """The header may claim any size: compare with the file before memory is asked for."""
-    claimed = int(np.prod([int(n) for n in image.shape], dtype=object)) * image.get_data_dtype().itemsize
-    held = path.stat().st_size * (MOST_DEFLATION if path.name.lower().endswith(".gz") else 1)
-    if claimed > held:
-        raise ImageFormatError(
-            f"{path}: its header claims {claimed / 1e6:.0f} MB of voxels, the file can hold {held / 1e6:.0f} MB; "
-            "it is truncated or damaged"
-        )
-
-
-def _one_volume(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
-        size = "x".join(str(n) for n in shape)
-        raise ImageFormatError(
-            f"{path}: has {size} voxels, expected one three-dimensional volume; extract one frame"
-        )
-    return int(shape[0]), int(shape[1]), int(shape[2])
-
-
-def _affine(path: Path, header: Any) -> NDArray[np.float64]:
-    if int(header["sform_code"]) > 0:
-        affine = header.get_sform()
-    elif int(header["qform_code"]) > 0:
-        affine = header.get_qform()
+    cosines = image.geometry.direction
+    orthogonal = np.allclose(cosines.T @ cosines, np.eye(3), atol=1e-5)
+    nifti.set_qform(affine, code=1 if orthogonal else 0, strip_shears=True)
+    if isinstance(image, LabelMap):
+        nifti.header.set_intent("label")
+        comment = {_NAMES_KEY: {str(value): name for value, name in image.names}}
     else:
-        raise ImageFormatError(
-            f"{path}: has neither qform nor sform, so where its voxels are is unknown; set one"
-        )
-    return np.asarray(affine, np.float64)
+        nifti.header["descrip"] = image.unit.encode("ascii", "replace")[:79]
+        comment = {_UNIT_KEY: image.unit}
+    nifti.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, json.dumps(comment).encode()))
+    with atomic_path(path, force=force) as temporary, temporary.open("wb") as raw:
+        if path.name.lower().endswith(".gz"):
+            # No name and no time inside, so that equal images give equal bytes.
+            with gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed:
+                nifti.to_stream(packed)
+        else:
+            nifti.to_stream(raw)
 
 
-def _small_integers(array: NDArray[Any]) -> NDArray[Any]:
+def _storable(array: NDArray[Any], path: Path, *, labels: bool) -> NDArray[Any]:
+    if not labels and array.dtype.name in _WRITABLE:
+        return array
+    if array.dtype.kind not in "iub":
+        return array.astype(np.float32)
     low, high = int(array.min()), int(array.max())
-    kind: Any = (
-        np.uint8 if low >= 0 and high < 256 else np.int16 if low >= -32768 and high < 32768 else np.int32
-    )
-    return array.astype(kind)
+    for name in ("uint8", "int16", "int32"):
+        if np.iinfo(name).min <= low and high <= np.iinfo(name).max:
+            return array.astype(name)
+    raise OutputError(f"{path}: whole numbers from {low} to {high} do not fit into 32 bits")
+
+
+def _comment(image: Any, key: str) -> Any:
+    """What `write_nifti` stored under this key; None in files of other programs."""
+    for extension in image.header.extensions:
+        if extension.get_code() != _COMMENT:
+            continue
+        try:
+            content = extension.get_content()
+            found = json.loads((content if isinstance(content, str) else bytes(content).decode()).rstrip("\0 "))
+        except (ValueError, TypeError):
+            continue  # somebody else's comment
+        if isinstance(found, dict) and key in found:
+            return found[key]
+    return None
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,5 +1,3 @@
-"""Where an image comes from: what provenance and the calibration of activity need, and no patient identifier."""
-
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -12,23 +10,33 @@ from sirtjax.volume import Volume
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The origin of an image. Names, birth dates and identifiers of patients are never read into it.
+    """Where an image came from, and what its calibration needs: never who the patient is.
+
+    Times are local to the scanner, without a zone, as DICOM has them.
 
     Attributes:
-      path: the file or folder it was read from.
+      path: the file or folder that was read.
       format: "nifti" or "dicom".
-      modality: DICOM's CT, MR, PT, NM; None where the file doesn't say.
-      series_uid, study_uid, frame_of_reference_uid, sop_instance_uids: DICOM identifiers, slices in the order of k.
-      description: of the series.
-      patient_position: HFS, FFS, HFP, ...
-      acquired: start of the acquisition, local time.
-      reference_time: the time to which the activity is decay-corrected, local time.
-      decay_correction: START, ADMIN or NONE.
-      injected_activity_bq, injection_time: of the tracer.
-      radionuclide, half_life_s: of the tracer.
-      patient_weight_kg: for SUV.
-      sha256: of the file, or of the files of the series in the order of k.
-      notes: what was mended or passed over when reading.
+      modality: "CT", "MR", "PT" or "NM" as the file says; None where it does not (NIfTI).
+      series_uid: SeriesInstanceUID.
+      study_uid: StudyInstanceUID.
+      frame_of_reference_uid: images that share it are in one world.
+      sop_instance_uids: of the files read, in slice order.
+      sop_class_uid: of the files read.
+      description: SeriesDescription.
+      patient_position: HFS, FFS, HFP, ...; the geometry does not depend on it.
+      acquired: when the acquisition of the first slice or frame began.
+      series_time: SeriesDate and SeriesTime.
+      reference_time: the time the activity is decay corrected to; None where not corrected or not known.
+      decay_correction: "START", "ADMIN" or "NONE", for PT and for NM that says so.
+      radionuclide: as coded, such as "F-18"; None where the file does not say.
+      half_life_s: of the radionuclide, as stated by the file.
+      injected_activity_bq: RadionuclideTotalDose.
+      injection_time: start of the injection.
+      patient_weight_kg: body weight.
+      patient_height_m: body height.
+      sha256: of the bytes read; for a series over its files in slice order.
+      notes: what was done to the image in reading it beyond decoding, one sentence each.
     """
 
     path: Path
@@ -38,23 +46,31 @@ class Source:
     study_uid: str | None = None
     frame_of_reference_uid: str | None = None
     sop_instance_uids: tuple[str, ...] = ()
+    sop_class_uid: str | None = None
     description: str | None = None
     patient_position: str | None = None
     acquired: datetime | None = None
+    series_time: datetime | None = None
     reference_time: datetime | None = None
     decay_correction: str | None = None
-    injected_activity_bq: float | None = None
-    injection_time: datetime | None = None
     radionuclide: str | None = None
     half_life_s: float | None = None
+    injected_activity_bq: float | None = None
+    injection_time: datetime | None = None
     patient_weight_kg: float | None = None
+    patient_height_m: float | None = None
     sha256: str | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image as read: its voxels on their grid, and where they come from."""
+    """A volume as read from a file, and where it came from.
+
+    Attributes:
+      volume: the voxels, float32, on their grid.
+      source: the file, its UIDs and its calibration.
+    """
 
     volume: Volume
     source: Source

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import gzip
+import logging
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import ImageFormatError
+from sirtjax.volume import Geometry
+
+_LOG = logging.getLogger(__name__)
+# NIfTI's world is RAS, ours is LPS.
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+# xyzt_units, low three bits: unknown is taken for millimetres, as every reader does.
+_MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+# Deflate cannot do better than 1032:1, so that no honest .gz claims more.
+_MOST_DEFLATION = 1032
+_DISAGREE_MM = 1.0
+
+
+def load_header(path: Path) -> Any:
+    """The nibabel image of a NIfTI-1 or -2 file, its voxels still unread but known to fit into the file.
+
+    Raises:
+      ImageFormatError: no such file, not NIfTI, or the header claims more than the file holds.
+    """
+    import nibabel
+
+    if not path.is_file():
+        raise ImageFormatError(f"{path}: no such file; expected a NIfTI image")
+    try:
+        start = _first_bytes(path)
+        kind = nibabel.Nifti2Image if start[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nibabel.Nifti1Image
+        image = kind.from_filename(str(path))
+        shape = tuple(int(n) for n in image.shape)
+        itemsize = int(image.header.get_data_dtype().itemsize)
+        offset = int(image.dataobj.offset)
+    except Exception as error:  # nibabel meets damaged bytes with almost any exception type
+        raise ImageFormatError(f"{path}: not readable as NIfTI ({_reason(error)}); export it again") from error
+    if not shape or min(shape) < 1:
+        raise ImageFormatError(f"{path}: the header says {shape} voxels; expected a 3D image")
+    claimed = offset + itemsize * int(np.prod([float(n) for n in shape]))
+    size = path.stat().st_size
+    packed = start[:2] == b"\x1f\x8b" or path.name.lower().endswith(".gz")
+    if offset < 0 or claimed > size * (_MOST_DEFLATION if packed else 1):
+        raise ImageFormatError(
+            f"{path}: the header says {'x'.join(map(str, shape))} voxels, {claimed} bytes, but the file has "
+            f"{size}; it is truncated or damaged, copy it again"
+        )
+    return image
+
+
+def header_geometry(path: Path, image: Any) -> tuple[Geometry, tuple[str, ...]]:
+    """The grid in LPS mm of a 3D image, and what there is to say about it.
+
+    The sform counts where its code is positive, else the qform; with neither code there is no place in
+    the world, and the spacing alone is not taken for one.
+
+    Raises:
+      ImageFormatError: neither sform nor qform, or more than one frame.
+      GeometryError: the affine is singular or not finite.
+    """
+    header = image.header
+    notes: list[str] = []
+    try:
+        sform, s_code = header.get_sform(coded=True)
+        qform, q_code = header.get_qform(coded=True)
+        unit = int(header["xyzt_units"]) & 7
+    except Exception as error:  # a quaternion of damaged bytes, for one
+        raise ImageFormatError(f"{path}: its affine is not readable ({_reason(error)})") from error
+    affine = sform if s_code > 0 else qform
+    if affine is None or (s_code <= 0 and q_code <= 0):
+        raise ImageFormatError(
+            f"{path}: no affine (sform_code and qform_code are 0), so its place in the patient is not known; "
+            "convert it again from DICOM"
+        )
+    if unit not in _MM_PER_UNIT:
+        raise ImageFormatError(f"{path}: spatial unit code {unit}; expected m, mm or µm")
+    to_mm = np.diag([*[_MM_PER_UNIT[unit]] * 3, 1.0])
+    shape = _three_dimensions(path, tuple(int(n) for n in image.shape))
+    geometry = Geometry.from_affine(shape, LPS_FROM_RAS @ to_mm @ np.asarray(affine, np.float64))
+    if s_code > 0 and q_code > 0:
+        notes += _disagreement(path, geometry, LPS_FROM_RAS @ to_mm @ np.asarray(qform, np.float64))
+    return geometry, tuple(notes)
+
+
+def read_voxels(path: Path, image: Any) -> NDArray[Any]:
+    """The stored voxels with scl_slope and scl_inter applied: integers as stored where there is no scaling.
+
+    Raises:
+      ImageFormatError: truncated or damaged data, colour or complex voxels.
+    """
+    dtype = image.header.get_data_dtype()
+    if dtype.fields is not None or dtype.kind not in "iuf":
+        raise ImageFormatError(f"{path}: voxels of type {dtype}; expected one real number per voxel")
+    try:
+        with np.errstate(all="ignore"):
+            array: NDArray[Any] = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, ValueError, zlib.error, MemoryError, OverflowError) as error:
+        raise ImageFormatError(
+            f"{path}: the voxel data cannot be read ({_reason(error)}); it is truncated or damaged, copy it again"
+        ) from error
+    return array.reshape(_three_dimensions(path, array.shape))
+
+
+def _three_dimensions(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    padded = (*shape, 1, 1, 1)
+    if any(n != 1 for n in shape[3:]):
+        frames = int(np.prod(shape[3:]))
+        raise ImageFormatError(
+            f"{path}: {frames} frames of {'x'.join(map(str, shape[:3]))} voxels; expected one 3D image, "
+            "extract a frame first"
+        )
+    return padded[0], padded[1], padded[2]
+
+
+def _disagreement(path: Path, geometry: Geometry, other_affine: NDArray[np.float64]) -> list[str]:
+    other = Geometry.from_affine(geometry.shape, other_affine)
+    apart_mm = float(np.abs(geometry.corners_mm() - other.corners_mm()).max())
+    if apart_mm <= _DISAGREE_MM:
+        return []
+    note = f"sform and qform disagree by up to {apart_mm:.1f} mm; the sform was taken"
+    _LOG.warning("%s: %s", path, note)
+    return [note]
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    if start[:2] == b"\x1f\x8b":
+        with gzip.open(path, "rb") as stream:
+            return stream.read(4)
+    return start
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
