@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sirtjax.errors import ConfigError
+from sirtjax.phantom._tissues import MAX_LESIONS
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Size = Annotated[int, Field(ge=8, le=1024)]
+Shape = tuple[Size, Size, Size]
+Spacing = tuple[Positive, Positive, Positive]
+Interval = tuple[Positive, Positive]
+
+
+class _Table(BaseModel):
+    """A table of a preset: immutable and hashable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> _Table:
+        for name, value in self:
+            if isinstance(value, tuple) and len(value) == 2 and value[0] > value[1]:
+                raise ValueError(f"`{name}` must go from low to high, got {value}")
+        return self
+
+
+class LesionConfig(_Table):
+    """How many lesions, how large, and how many of them are necrotic."""
+
+    count: tuple[Annotated[int, Field(ge=0, le=MAX_LESIONS)], Annotated[int, Field(ge=0, le=MAX_LESIONS)]]
+    volume_ml: tuple[Annotated[float, Field(ge=0.2)], Annotated[float, Field(le=150.0)]]
+    necrotic_above_ml: Positive
+    necrotic_share: Annotated[float, Field(ge=0, le=1)]
+    contrast_hu: tuple[float, float]
+
+
+class MotionConfig(_Table):
+    """How far each later session is from the diagnostic CT."""
+
+    breath_mm: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=30)]]
+    rotation_deg: Annotated[float, Field(ge=0, le=5)]
+    translation_mm: Annotated[float, Field(ge=0, le=20)]
+    deformation_mm: Annotated[float, Field(ge=0, le=5)]
+
+
+class GridConfig(_Table):
+    """A voxel grid around the patient."""
+
+    shape: Shape
+    spacing_mm: Spacing
+
+
+class CtConfig(GridConfig):
+    """A CT and the standard deviation of its noise."""
+
+    noise_hu: Annotated[float, Field(ge=0)]
+
+
+class MrConfig(GridConfig):
+    """A T1-weighted MR image: its tilt against the scanner's axes, its noise and its bias field."""
+
+    tilt_deg: float
+    noise: Annotated[float, Field(ge=0)]
+    bias: Annotated[float, Field(ge=0, lt=1)]
+
+
+class SpectConfig(GridConfig):
+    """A SPECT: one Gaussian resolution and the counts in the whole image."""
+
+    fwhm_mm: Positive
+    counts: Positive
+
+
+class MaaConfig(_Table):
+    """The 99mTc-MAA and where it goes; intervals are drawn from uniformly."""
+
+    activity_mbq: Positive
+    territory_share: tuple[Share, Share]
+    tumour_to_normal: Interval
+    necrosis_to_normal: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
+    lung_shunt_fraction: tuple[Share, Share]
+    extrahepatic_fraction: tuple[Share, Share]
+
+
+class PlanarConfig(_Table):
+    """The anterior and posterior views."""
+
+    fwhm_mm: Positive
+    counts: Positive
+    attenuation_corrected: bool
+
+
+class PetConfig(GridConfig):
+    """A PET: resolution, injected activity (at injection), time of the scan and noise."""
+
+    fwhm_mm: Positive
+    activity_mbq: Positive
+    delay_h: Annotated[float, Field(ge=0)]
+    half_life_h: Positive
+    counts_per_bq: Positive
+
+
+class Y90Config(PetConfig):
+    """A 90Y PET after treatment; `agreement` is the spread of each lesion's uptake about the MAA's."""
+
+    agreement: Annotated[float, Field(ge=0, le=0.5)]
+
+
+class FdgConfig(PetConfig):
+    """An FDG PET with the SUV of the liver and of the tumours."""
+
+    liver_suv: Interval
+    tumour_suv: Interval
+
+
+class PhantomConfig(_Table):
+    """A preset of the digital patient: its lesions, its motion and its acquisitions."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    name: str
+    lesions: LesionConfig
+    motion: MotionConfig
+    diagnostic_ct: CtConfig
+    spect_ct: CtConfig
+    y90_ct: CtConfig
+    mr: MrConfig
+    spect: SpectConfig
+    maa: MaaConfig
+    planar: PlanarConfig
+    y90_pet: Y90Config
+    fdg_pet: FdgConfig
+
+
+def presets() -> tuple[str, ...]:
+    """The names of the presets in `configs/phantom`."""
+    folder = resources.files("sirtjax.configs") / "phantom"
+    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+
+
+def load_preset(name: str) -> PhantomConfig:
+    """A preset by its name.
+
+    Raises:
+      ConfigError: there is no preset of this name.
+    """
+    if name not in presets():
+        raise ConfigError(f"no phantom preset is named {name!r}; choose one of {', '.join(presets())}")
+    text = (resources.files("sirtjax.configs") / "phantom" / f"{name}.toml").read_text(encoding="utf-8")
+    return config_from_table(tomllib.loads(text), name=name)
+
+
+def config_from_table(table: dict[str, Any], *, name: str) -> PhantomConfig:
+    """Check a preset given as nested tables.
+
+    Raises:
+      ConfigError: a key or value is missing, unknown or out of range; names every one.
+    """
+    try:
+        return PhantomConfig.model_validate({**table, "name": name})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'preset'}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        )
+        raise ConfigError(f"phantom preset {name!r}: {problems}") from error

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.phantom._tissues import MAX_LESIONS
+from sirtjax.phantom._vessels import FIELD_SHAPE
+
+Array = Any
+FloatArray = NDArray[np.float32]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Anatomy:
+    """Everything that makes one patient different from another: a pytree of float32 arrays.
+
+    Lengths are in mm, in the patient frame of the diagnostic CT (LPS; x = 0 in the middle, z = 0 at the top of
+    the liver). The shapes live in an average patient's frame, reached by `scale` and a smooth warp.
+
+    Attributes:
+      scale: (3,) size of this patient over the average one along x, y, z.
+      warp_wave: (m, 3) wave vectors (rad/mm) of the smooth warp.
+      warp_phase: (m,) phases.
+      warp_mm: (m, 3) amplitudes.
+      fat_mm: thickness of the subcutaneous fat.
+      right_dome_mm: height of the right dome of the diaphragm.
+      left_dome_mm: height of the left dome.
+      rib_phase_mm: where along z the ribs begin.
+      spine_phase_mm: where along z the vertebrae begin.
+      shape_centre_mm: (e, 3) centres of the ellipsoids of `_organs.SHAPES`.
+      shape_radii_mm: (e, 3) their semi-axes.
+      shape_rotation: (e, 3, 3) rotations on their own axes.
+      lesion_centre_mm: (12, 3) lesion centres; lesions not there lie far outside.
+      lesion_radii_mm: (12, 3) semi-axes.
+      lesion_rotation: (12, 3, 3) rotations on the lesions' own axes.
+      lesion_lobulation: (12,) depth of the lobulation over the radius.
+      lesion_phase: (12, 3) phases of the lobulation.
+      necrosis_scale: (12,) size of the necrotic core over the lesion's; 0 is none.
+      vessel_field_mm: (i, j, k, 3) distance to portal vein, hepatic vein and hepatic artery.
+      vessel_origin_mm: (3,) world position of voxel (0, 0, 0) of the vessel field.
+    """
+
+    scale: Array
+    warp_wave: Array
+    warp_phase: Array
+    warp_mm: Array
+    fat_mm: Array
+    right_dome_mm: Array
+    left_dome_mm: Array
+    rib_phase_mm: Array
+    spine_phase_mm: Array
+    shape_centre_mm: Array
+    shape_radii_mm: Array
+    shape_rotation: Array
+    lesion_centre_mm: Array
+    lesion_radii_mm: Array
+    lesion_rotation: Array
+    lesion_lobulation: Array
+    lesion_phase: Array
+    necrosis_scale: Array
+    vessel_field_mm: Array
+    vessel_origin_mm: Array
+
+
+def rotation_matrix(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rotations (..., 3, 3) by angles (..., 3) about x, then y, then z."""
+    cx, cy, cz = np.moveaxis(np.cos(angles_rad), -1, 0)
+    sx, sy, sz = np.moveaxis(np.sin(angles_rad), -1, 0)
+    rows = [
+        [cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx],
+        [sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx],
+        [-sy, cy * sx, cy * cx],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def draw_anatomy(random: np.random.Generator, shapes: NDArray[np.float64]) -> Anatomy:
+    """A random patient without lesions and without vessels in the liver.
+
+    Args:
+      random: where the randomness comes from.
+      shapes: (e, 9) centre (mm), semi-axes (mm) and rotation (degrees) of the average patient's ellipsoids.
+    """
+    count = len(shapes)
+    waves = 6
+    direction = random.normal(size=(waves, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    wavelength = random.uniform(110.0, 220.0, waves)
+    size = random.normal(1.0, 0.03)
+    centre = shapes[:, 0:3] + random.normal(scale=1.5, size=(count, 3))
+    radii = shapes[:, 3:6] * random.normal(1.0, 0.025, (count, 3)).clip(0.93, 1.07)
+    angles = np.deg2rad(shapes[:, 6:9] + random.normal(scale=3.0, size=(count, 3)))
+    lobes = 3  # right lobe, its lower tip and the left lobe, the first of the shapes, vary the most
+    radii[:lobes] *= random.normal(1.0, 0.035, (lobes, 1)).clip(0.92, 1.08)
+    arrays = {
+        "scale": np.clip(size * random.normal(1.0, [0.02, 0.025, 0.015]), 0.92, 1.07),
+        "warp_wave": direction * (2 * np.pi / wavelength)[:, None],
+        "warp_phase": random.uniform(0, 2 * np.pi, waves),
+        "warp_mm": random.normal(scale=1.6, size=(waves, 3)),
+        "fat_mm": random.uniform(12.0, 26.0),
+        "right_dome_mm": random.normal(0.0, 3.0),
+        "left_dome_mm": random.normal(-14.0, 3.0),
+        "rib_phase_mm": random.uniform(0.0, 29.0),
+        "spine_phase_mm": random.uniform(0.0, 27.0),
+        "shape_centre_mm": centre,
+        "shape_radii_mm": radii,
+        "shape_rotation": np.swapaxes(rotation_matrix(angles), -1, -2),
+        "lesion_centre_mm": np.full((MAX_LESIONS, 3), 5000.0),
+        "lesion_radii_mm": np.ones((MAX_LESIONS, 3)),
+        "lesion_rotation": np.broadcast_to(np.eye(3), (MAX_LESIONS, 3, 3)),
+        "lesion_lobulation": np.zeros(MAX_LESIONS),
+        "lesion_phase": np.zeros((MAX_LESIONS, 3)),
+        "necrosis_scale": np.zeros(MAX_LESIONS),
+        "vessel_field_mm": np.full((*FIELD_SHAPE, 3), 50.0),
+        "vessel_origin_mm": np.zeros(3),
+    }
+    return Anatomy(**{name: np.asarray(value, np.float32) for name, value in arrays.items()})

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sirtjax.phantom._parameters import rotation_matrix
+
+Array = Any
+_WAVES = 5
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Pose:
+    """How the patient of one session lies and breathes, against the diagnostic CT: a pytree of arrays.
+
+    Attributes:
+      rotation: (3, 3) rotation about `centre_mm`.
+      translation_mm: (3,) shift of the couch.
+      centre_mm: (3,) what the patient turns about.
+      breath_mm: craniocaudal shift of the dome of the liver; positive looks up at what lies higher in the
+        diagnostic CT, so the liver of this session stands lower.
+      breath_centre_mm: (3,) where the breathing shift is largest.
+      breath_reach_mm: (3,) Gaussian reach of the breathing shift.
+      wave: (m, 3) wave vectors (rad/mm) of the smooth deformation.
+      wave_phase: (m, 3) phases.
+      wave_mm: (m, 3) amplitudes.
+    """
+
+    rotation: Array
+    translation_mm: Array
+    centre_mm: Array
+    breath_mm: Array
+    breath_centre_mm: Array
+    breath_reach_mm: Array
+    wave: Array
+    wave_phase: Array
+    wave_mm: Array
+
+
+def draw_pose(
+    random: np.random.Generator,
+    *,
+    breath_mm: float,
+    rotation_deg: float,
+    translation_mm: float,
+    deformation_mm: float,
+) -> Pose:
+    """A random pose: the sizes are standard deviations, but for the breathing shift, which is as given."""
+    direction = random.normal(size=(_WAVES, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    wavelength = random.uniform(130.0, 260.0, _WAVES)
+    arrays = {
+        "rotation": rotation_matrix(np.deg2rad(random.normal(scale=1.0, size=3) * rotation_deg)),
+        "translation_mm": random.normal(scale=1.0, size=3) * translation_mm,
+        "centre_mm": np.array([0.0, 0.0, -80.0]),
+        "breath_mm": breath_mm,
+        "breath_centre_mm": np.array([-20.0, -25.0, -30.0]),
+        "breath_reach_mm": np.array([115.0, 80.0, 85.0]),
+        "wave": direction * (2 * np.pi / wavelength)[:, None],
+        "wave_phase": random.uniform(0, 2 * np.pi, (_WAVES, 3)),
+        "wave_mm": random.normal(scale=1.0, size=(_WAVES, 3)) * deformation_mm / np.sqrt(_WAVES / 2),
+    }
+    return Pose(**{name: np.asarray(value, np.float32) for name, value in arrays.items()})
+
+
+def still_pose() -> Pose:
+    """The pose of the diagnostic CT: no displacement at all."""
+    return draw_pose(np.random.default_rng(0), breath_mm=0.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0)
+
+
+def displacement_mm(pose: Pose, points_mm: Array, *, xp: Any = jnp) -> Array:
+    """Pull displacement u (3, n): the point x of this session shows what the diagnostic CT has at x + u(x).
+
+    Args:
+      pose: how the patient lies.
+      points_mm: (3, n) points of this session.
+      xp: `jax.numpy`, or `numpy` to compute the same on the host without compiling.
+    """
+    offset = points_mm - pose.centre_mm[:, None]
+    turn = pose.rotation - xp.eye(3, dtype=pose.rotation.dtype)
+    rigid = _product(turn, offset, xp) + pose.translation_mm[:, None]
+    away = (points_mm - pose.breath_centre_mm[:, None]) / pose.breath_reach_mm[:, None]
+    rise = pose.breath_mm * xp.exp(-0.5 * xp.sum(away**2, axis=0))
+    # The chest opens forwards as the diaphragm comes down.
+    breath = xp.stack([xp.zeros_like(rise), 0.2 * rise, rise])
+    angle = _product(pose.wave, points_mm, xp)
+    waves = xp.sin(angle[:, None, :] + pose.wave_phase[:, :, None]) * pose.wave_mm[:, :, None]
+    return rigid + breath + xp.sum(waves, axis=0)
+
+
+def _product(matrix: Array, points: Array, xp: Any) -> Array:
+    # Three products in full float32; a matrix product may use fewer bits on an accelerator.
+    return xp.sum(matrix[:, :, None] * points[None], axis=1)

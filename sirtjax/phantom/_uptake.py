@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.phantom._config import MaaConfig
+from sirtjax.phantom._contrast import microsphere_table
+from sirtjax.phantom._evaluate import evaluate_grid
+from sirtjax.phantom._parameters import Anatomy
+from sirtjax.phantom._pose import Pose
+from sirtjax.phantom._tissues import MAX_LESIONS
+from sirtjax.volume import Geometry
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uptake:
+    """Where injected spheres or MAA go.
+
+    Attributes:
+      lung_shunt_fraction: activity in the lungs over that in lungs and liver.
+      extrahepatic_fraction: share of the injected activity in neither lungs nor liver.
+      right_share: share of the liver's activity in the right territory.
+      lesion_territory: (12,) 1 right, 2 left.
+      tumour_to_normal: (12,) concentration in the viable lesion over its territory's normal liver.
+      necrosis_to_normal: (12,) the same for its necrotic core.
+    """
+
+    lung_shunt_fraction: float
+    extrahepatic_fraction: float
+    right_share: float
+    lesion_territory: NDArray[np.int64]
+    tumour_to_normal: NDArray[np.float64]
+    necrosis_to_normal: NDArray[np.float64]
+
+
+def draw_uptake(random: np.random.Generator, config: MaaConfig, lesion_territory: NDArray[np.int64]) -> Uptake:
+    """Random uptake within the intervals of a preset."""
+    return Uptake(
+        lung_shunt_fraction=float(random.uniform(*config.lung_shunt_fraction)),
+        extrahepatic_fraction=float(random.uniform(*config.extrahepatic_fraction)),
+        right_share=float(random.uniform(*config.territory_share)),
+        lesion_territory=lesion_territory,
+        tumour_to_normal=random.uniform(*config.tumour_to_normal, MAX_LESIONS),
+        necrosis_to_normal=random.uniform(*config.necrosis_to_normal, MAX_LESIONS),
+    )
+
+
+def activity_map(
+    anatomy: Anatomy, pose: Pose, geometry: Geometry, uptake: Uptake, *, activity_mbq: float
+) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:
+    """True concentration (MBq/mL) on a grid, the attenuation (1/mm) at 140 keV and the organ labels.
+
+    The totals of lungs, territories and the rest of the body are exact on the grid: voxels that a surface
+    divides hold their share.
+    """
+    table = microsphere_table(uptake.lesion_territory, uptake.tumour_to_normal, uptake.necrosis_to_normal)
+    sample = evaluate_grid(anatomy, pose, geometry, table=table, vessels=False)
+    in_body = activity_mbq * (1.0 - uptake.extrahepatic_fraction)
+    in_liver = in_body * (1.0 - uptake.lung_shunt_fraction)
+    totals_mbq = (
+        in_liver * uptake.right_share,
+        in_liver * (1.0 - uptake.right_share),
+        in_body * uptake.lung_shunt_fraction,
+        activity_mbq * uptake.extrahepatic_fraction,
+    )
+    concentration = np.zeros(geometry.shape, np.float32)
+    for column, total_mbq in enumerate(totals_mbq):
+        weight = sample.value[..., column]
+        whole = float(weight.sum(dtype=np.float64)) * geometry.voxel_volume_ml
+        concentration += weight * np.float32(total_mbq / whole)
+    return concentration, sample.value[..., 4], sample.organ
