@@ -41,16 +41,28 @@ def progress(title: str) -> Iterator[Report]:
       A function to call with the name of each step as it begins.
     """
     if log.level >= logging.ERROR:
-        yield lambda step: None
+        yield _silent
     elif err.is_terminal:
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=err, transient=True) as bar:
             task = bar.add_task(title)
-            yield lambda step: bar.update(task, description=f"{title}: {step}")
+
+            def show(step: str) -> None:
+                bar.update(task, description=f"{title}: {step}")
+
+            yield show
     else:
-        yield lambda step: err.print(f"{title}: {step}", markup=False)
+
+        def say(step: str) -> None:
+            err.print(f"{title}: {step}", markup=False)
+
+        yield say
+
+
+def _silent(step: str) -> None:
+    return
 
 
 def emit_json(value: Any) -> None:

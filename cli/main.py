@@ -39,9 +39,20 @@ def _options(
 
 
 def _register_verbs() -> None:
-    from sirtjax.cli.plan import plan
+    from sirtjax.cli import plan, prescribe, protocols, segment_uptake, series, simulate, step, territories
 
-    app.command()(plan)
+    for verb in (
+        plan.plan,
+        plan.verify,
+        step.step,
+        prescribe.prescribe,
+        territories.territories,
+        segment_uptake.uptake,
+        series.series,
+        protocols.protocols,
+        simulate.simulate,
+    ):
+        app.command()(verb)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -64,7 +64,7 @@ def fusion_figure(
     from matplotlib.figure import Figure
 
     centre = _centre(maps.occupancy[focus])
-    figure = Figure(figsize=(10.2, 3.75), facecolor="black", layout="none")
+    figure = Figure(figsize=(10.2, 3.75), facecolor="black")
     box = _box(maps.occupancy["liver"], margin=10)
     values = np.asarray(maps.dose_gy.array if overlay == "dose" else maps.activity.array)
     top = _scale_top(values, maps.occupancy["liver"], isodoses_gy if overlay == "dose" else ())

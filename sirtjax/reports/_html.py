@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from importlib import resources
-from typing import Any
 
 from sirtjax.reports._figures import dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
 from sirtjax.workflows import Maps, Result, VoiResult
@@ -38,6 +37,7 @@ def report_html(
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["sig"] = significant
+    environment.filters["amount"] = amount
     source = resources.files("sirtjax.reports").joinpath("templates/report.html.jinja").read_text(encoding="utf-8")
     biology = [(voi.name, voi.biology) for voi in result.vois if voi.biology]
     curves = [voi for voi in result.vois if voi.kind in CURVE_KINDS and voi.dvh_dose_gy]
@@ -57,14 +57,25 @@ def report_html(
     )
 
 
-def significant(value: float | None) -> str:
-    """A number with three significant digits, or a dash where there is none."""
+def significant(value: float | tuple[float, float] | None) -> str:
+    """A number (or two, of a range) with three significant digits, or a dash where there is none."""
+    if isinstance(value, tuple):
+        return " to ".join(significant(one) for one in value)
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0:
         return "0"
     digits = max(2 - math.floor(math.log10(abs(value))), 0)
     return f"{value:.{digits}f}"
+
+
+def amount(value: float | tuple[float, float] | None, unit: str) -> str:
+    """A number with its unit; fractions (unit "1") below one as per cent."""
+    if value is None:
+        return "–"
+    if unit == "1" and not isinstance(value, tuple) and value < 1:
+        return f"{significant(100 * value)} %"
+    return significant(value) if unit in ("", "1") else f"{significant(value)} {unit}"
 
 
 def _v_levels(result: Result) -> list[str]:
@@ -79,9 +90,7 @@ def _pictures(result: Result, maps: Maps, on_step: Callable[[str], None]) -> lis
 
     def picture(focus: str, overlay: str, caption: str) -> dict[str, str]:
         on_step(f"picture of the {focus}")
-        figure = fusion_figure(
-            maps, focus, overlay=overlay, isodoses_gy=levels, lesions=names, territories=territories
-        )
+        figure = fusion_figure(maps, focus, overlay=overlay, isodoses_gy=levels, lesions=names, territories=territories)
         return {"caption": caption, "data": figure_png(figure)}
 
     pictures = [picture("liver", "activity", "Activity image over the CT, through the middle of the liver")]

@@ -26,5 +26,11 @@ def voi_csv(result: Result) -> str:
         row += [voi.d_gy.get(key) for key in doses]
         row += [voi.v_percent.get(key) for key in volumes]
         row += [voi.biology.get(key) for key in biology]
-        writer.writerow(["" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in row])
+        writer.writerow([_cell(value) for value in row])
     return buffer.getvalue()
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else value

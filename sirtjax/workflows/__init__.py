@@ -1,7 +1,51 @@
 """Planning and verification: the steps of a patient's case as plain functions."""
 
+from sirtjax.workflows._alignment import rigid_alignment as rigid_alignment
 from sirtjax.workflows._case import Case as Case
 from sirtjax.workflows._case import case_from_table as case_from_table
 from sirtjax.workflows._case import load_case as load_case
+from sirtjax.workflows._images import select_images as select_images
+from sirtjax.workflows._mapping import MappedCase as MappedCase
+from sirtjax.workflows._planning import plan_case as plan_case
+from sirtjax.workflows._results import SCHEMA as SCHEMA
+from sirtjax.workflows._results import BoundResult as BoundResult
+from sirtjax.workflows._results import Fact as Fact
+from sirtjax.workflows._results import InjectionResult as InjectionResult
+from sirtjax.workflows._results import Maps as Maps
+from sirtjax.workflows._results import Result as Result
+from sirtjax.workflows._results import VoiResult as VoiResult
+from sirtjax.workflows._results import result_to_json as result_to_json
+from sirtjax.workflows._steps import STEPS as STEPS
+from sirtjax.workflows._steps import Divided as Divided
+from sirtjax.workflows._steps import Hooks as Hooks
+from sirtjax.workflows._steps import Products as Products
+from sirtjax.workflows._steps import Step as Step
+from sirtjax.workflows._steps import advance as advance
+from sirtjax.workflows._verification import verify_case as verify_case
+from sirtjax.workflows._vois import Voi as Voi
 
-__all__ = ["Case", "case_from_table", "load_case"]
+__all__ = [
+    "SCHEMA",
+    "STEPS",
+    "BoundResult",
+    "Case",
+    "Divided",
+    "Fact",
+    "Hooks",
+    "InjectionResult",
+    "MappedCase",
+    "Maps",
+    "Products",
+    "Result",
+    "Step",
+    "Voi",
+    "VoiResult",
+    "advance",
+    "case_from_table",
+    "load_case",
+    "plan_case",
+    "result_to_json",
+    "rigid_alignment",
+    "select_images",
+    "verify_case",
+]

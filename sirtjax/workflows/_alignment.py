@@ -44,7 +44,9 @@ def align_diagnostic(case: Case, images: CaseImages, *, register: Register | Non
     if table.path is not None:
         return io.read_transform(table.path, reference=reference.volume.geometry)
     if images.ct is None:
-        raise ConfigError('registration.method = "rigid" needs [images.ct]: a SPECT shows too little anatomy to align to')
+        raise ConfigError(
+            'registration.method = "rigid" needs [images.ct]: a SPECT shows too little anatomy to align to'
+        )
     return (register or rigid_alignment)(images.ct.volume, images.diagnostic.volume)
 
 
@@ -86,7 +88,7 @@ def rigid_alignment(reference: Volume, floating: Volume, *, seed: int = 20) -> s
     if best is None:
         raise ComputationError(
             "the rigid alignment found no overlap of the diagnostic image and the CT; "
-            "give a transform file made in a viewer ([registration] method = \"file\")"
+            'give a transform file made in a viewer ([registration] method = "file")'
         )
     return spatial.AffineTransform(_matrix(best[1]))
 

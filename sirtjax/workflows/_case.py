@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -39,10 +40,12 @@ class ImageTable(_Table):
 class ActivityTable(ImageTable):
     """The 99mTc-MAA SPECT of a planning case, the 90Y or 166Ho image of a verification case.
 
-    `unit` states what the voxels of a NIfTI file are; DICOM says so itself.
+    `unit` states what the voxels of a NIfTI file are; DICOM says so itself. `resolution_fwhm_mm` is that of the
+    reconstructed image; without it two voxels are taken, the least it can be.
     """
 
     unit: Literal["counts", "Bq/mL"] | None = None
+    resolution_fwhm_mm: Positive | None = None
 
 
 class DiagnosticTable(ImageTable):
@@ -139,13 +142,15 @@ class ShuntTable(_Table):
 class DoseTable(_Table):
     """The dose calculation.
 
-    `spacing_mm` is the voxel size of the working grid, or "activity" for that of the activity image.
+    `spacing_mm` is the voxel size of the working grid, or "activity" for that of the activity image. `density` is
+    "protocol" for the protocol's liver density everywhere, or names a curve in configs/dosimetry/density to take
+    it from the CT.
     `constant` names another nuclide record than the protocol's; the report then says so.
     """
 
     method: Literal["kernel", "local"] = "kernel"
     spacing_mm: Positive | Literal["activity"] = 3.0
-    density_from_ct: bool = False
+    density: str = "protocol"
     constant: str | None = None
     lung_mass_g: Positive | None = None
     previous_lung_gy: Annotated[float, Field(ge=0)] = 0.0
@@ -165,10 +170,30 @@ class InjectionTable(_Table):
     time: datetime | None = None
 
 
+class ObjectiveTable(_Table):
+    """A target or limit of this patient. It takes the place of the protocol's on the same VOI and direction.
+
+    `kind` "mean", or "D"/"V" with `volume_fraction` for voxel-level ones: V70 >= 80 % is kind "V", dose_gy 70,
+    volume_fraction 0.8; D70 >= 100 Gy is kind "D", dose_gy 100, volume_fraction 0.7.
+    """
+
+    voi: str
+    direction: Literal["at least", "at most"]
+    kind: Literal["mean", "D", "V"] = "mean"
+    dose_gy: Positive
+    volume_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    source: Annotated[str, Field(min_length=3)]
+
+
 class PrescriptionTable(_Table):
-    """Which activity between the bounds is chosen."""
+    """Which activity between the bounds is chosen, and which lesions the lower bound must reach.
+
+    `targets` names lesions, or "lesions" for all of them taken together; without it each lesion is a target.
+    """
 
     choose: Literal["upper", "lower", "given"] = "upper"
+    targets: tuple[str, ...] | None = None
+    objectives: tuple[ObjectiveTable, ...] = ()
 
 
 class CalibrationTable(_Table):
@@ -182,10 +207,34 @@ class CalibrationTable(_Table):
     reference_time: datetime | None = None
 
 
+class BiologyTable(_Table):
+    """Radiobiological parameter sets by their names in configs/dosimetry/biology.toml; none is a default.
+
+    The slopes `tcp_gamma50` and `ntcp_m` belong to the response sets, which have none published.
+    """
+
+    tumour: str | None = None
+    normal_liver: str | None = None
+    tcp: str | None = None
+    tcp_gamma50: Positive | None = None
+    ntcp: str | None = None
+    ntcp_m: Positive | None = None
+
+    @model_validator(mode="after")
+    def _slopes(self) -> BiologyTable:
+        if (self.tcp is None) != (self.tcp_gamma50 is None) or (self.ntcp is None) != (self.ntcp_m is None):
+            raise ValueError("`tcp` goes with `tcp_gamma50`, and `ntcp` with `ntcp_m`")
+        return self
+
+
 class ProtocolTable(_Table):
-    """The named protocol in configs/protocols, or a file like it."""
+    """The named protocol in configs/protocols, or a .toml file like them ("file.toml#scenario").
+
+    `method` chooses its multi- or single-compartment objectives; without it the recommended one is taken.
+    """
 
     name: str
+    method: Literal["multi", "single"] | None = None
 
 
 class Case(_Table):
@@ -205,6 +254,7 @@ class Case(_Table):
     calibration: CalibrationTable = CalibrationTable()
     dose: DoseTable = DoseTable()
     prescription: PrescriptionTable = PrescriptionTable()
+    biology: BiologyTable | None = None
     injections: tuple[InjectionTable, ...] = ()
     plan: Path | None = None
 
@@ -215,7 +265,7 @@ class Case(_Table):
             placed.append(("territories", self.territories))
         for name, table in placed:
             if table.on == "diagnostic" and self.images.diagnostic is None:
-                raise ValueError(f'{name} is on the diagnostic image, but there is no [images.diagnostic]')
+                raise ValueError(f"{name} is on the diagnostic image, but there is no [images.diagnostic]")
         if any(table.on == "diagnostic" for _, table in placed) and self.registration is None:
             raise ValueError("VOIs on the diagnostic image need a [registration] to reach the activity image")
         if self.territories is None and len(self.injections) > 1:
@@ -228,8 +278,12 @@ class Case(_Table):
         return self
 
 
-def load_case(path: Path) -> Case:
+def load_case(path: Path, *, overrides: Sequence[str] = ()) -> Case:
     """Read and check a case file, with its relative paths made relative to the file's folder.
+
+    Args:
+      path: the case file.
+      overrides: "a.b=value" with a TOML value, set before the case is checked.
 
     Raises:
       ConfigError: the file is missing, not TOML, or has a key or value it should not have; names every one.
@@ -242,6 +296,8 @@ def load_case(path: Path) -> Case:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    for override in overrides:
+        _override(table, override)
     return case_from_table(table, folder=path.parent, source=str(path))
 
 
@@ -260,21 +316,38 @@ def case_from_table(table: dict[str, Any], *, folder: Path, source: str) -> Case
         return Case.model_validate(_anchored(table, folder))
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'case'}: {problem['msg'].removeprefix('Value error, ')}"
+            f"{'.'.join(map(str, problem['loc'])) or 'case'}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors()
         )
         raise ConfigError(f"{source}: {problems}") from error
 
 
-PATH_KEYS = frozenset({"path", "planar", "planar_rois", "plan"})
+def _override(table: dict[str, Any], override: str) -> None:
+    key, _, text = override.partition("=")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is meant as a string
+    *folders, last = key.strip().split(".")
+    for folder in folders:
+        table = table.setdefault(folder, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {folder} is not a table of the case")
+    table[last] = value
+
+
+PATH_KEYS = frozenset({"path", "lines", "planar", "planar_rois", "plan"})
 
 
 def _anchored(value: Any, folder: Path, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {name: _anchored(item, folder, name) for name, item in value.items()}
+        return {name: _anchored(item, folder, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
     if isinstance(value, list):
         return [_anchored(item, folder, key) for item in value]
-    if isinstance(value, str) and (key in PATH_KEYS or key == "lines"):
+    if not isinstance(value, str):
+        return value
+    is_protocol_file = key == "protocol.name" and value.partition("#")[0].endswith(".toml")
+    if key.rpartition(".")[2] in PATH_KEYS or is_protocol_file:
         return str(folder / value)
     return value
 

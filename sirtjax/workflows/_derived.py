@@ -46,7 +46,7 @@ def territory_weights(mapped: MappedCase, names: Sequence[str]) -> dict[str, Arr
 def placed_vois(
     mapped: MappedCase, territories: dict[str, Array], lesions: Sequence[str], *, lungs: bool
 ) -> tuple[PlacedVoi, ...]:
-    """Every VOI of the report, in its order: liver, normal liver, territories with their normal tissue, lesions, lungs."""
+    """Every VOI of the report in order: liver, normal liver, territories and their normal tissue, lesions, lungs."""
     liver = mapped.occupancy["liver"]
     tumour = np.zeros_like(liver)
     for name in lesions:

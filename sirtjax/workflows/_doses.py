@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry
-from sirtjax.errors import InputError
+from sirtjax.errors import ConfigError, InputError
 from sirtjax.workflows._case import DoseTable
 from sirtjax.workflows._mapping import MappedCase
 
@@ -35,11 +35,11 @@ class Medium:
     description: str
 
 
-def medium(mapped: MappedCase, table: DoseTable, *, liver_density_g_per_ml: float, curve: str) -> Medium:
+def medium(mapped: MappedCase, table: DoseTable, *, liver_density_g_per_ml: float) -> Medium:
     """Densities for the dose: the protocol's liver density, or from the CT where the case asks for it.
 
     Raises:
-      InputError: the case asks for densities from the CT and has none.
+      ConfigError: the curve is unknown, or there is no CT to take it from.
     """
     shape = mapped.geometry.shape
     lung = mapped.occupancy.get("lungs")
@@ -49,11 +49,11 @@ def medium(mapped: MappedCase, table: DoseTable, *, liver_density_g_per_ml: floa
         if hu is not None:
             lung = ((hu > LUNG_HU[0]) & (hu < LUNG_HU[1])).astype(np.float32)
     density = np.full(shape, liver_density_g_per_ml, np.float32)
-    if not table.density_from_ct:
+    if table.density == "protocol":
         return Medium(density, liver_density_g_per_ml, lung, f"{liver_density_g_per_ml:g} g/mL everywhere")
+    known = dosimetry.density_curve(table.density)
     if hu is None:
-        raise InputError("dose.density_from_ct needs [images.ct]")
-    known = dosimetry.density_curve(curve)
+        raise ConfigError(f'dose.density = "{table.density}" is taken from the CT: give [images.ct]')
     points = np.asarray(known.points, np.float32)
     density = np.interp(hu, points[:, 0], points[:, 1]).astype(np.float32)
     return Medium(density, liver_density_g_per_ml, lung, f"from the CT, curve {known.name} ({known.source})")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sirtjax import spatial
 from sirtjax.errors import GeometryError
 from sirtjax.volume import Geometry, LabelMap, Volume
+from sirtjax.workflows._case import Frame
 from sirtjax.workflows._images import CaseImages
 from sirtjax.workflows._vois import Voi
 
@@ -53,7 +54,7 @@ def map_case(
     images: CaseImages,
     vois: Sequence[Voi],
     territories: LabelMap | None,
-    territory_frame: str,
+    territory_frame: Frame,
     transform: spatial.Transform,
     *,
     spacing_mm: float | str,
@@ -146,7 +147,8 @@ def _world_ordered_axes(geometry: Geometry) -> tuple[NDArray[np.float64], NDArra
     left, _, right = np.linalg.svd(geometry.direction)
     square = left @ right
     remaining = [0, 1, 2]
-    columns, spacing = [], []
+    columns: list[NDArray[np.float64]] = []
+    spacing: list[float] = []
     for world in (2, 1, 0):
         column = max(remaining, key=lambda c: abs(square[world, c]))
         remaining.remove(column)

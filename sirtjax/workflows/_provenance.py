@@ -37,7 +37,13 @@ def provenance(case: Case, images: CaseImages, *, registration: str) -> dict[str
         if image is not None:
             inputs[role] = _image_entry(image)
     for role, path in _other_files(case).items():
-        inputs[role] = {"file": path.name, "modality": None, "grid": None, "series_uid": None, "sha256": file_sha256(path)}
+        inputs[role] = {
+            "file": path.name,
+            "modality": None,
+            "grid": None,
+            "series_uid": None,
+            "sha256": file_sha256(path),
+        }
     device = jax.devices()[0]
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -57,7 +57,7 @@ class VoiResult:
 
 
 @dataclass(frozen=True)
-class Bound:
+class BoundResult:
     """One limit of the activity: the tumour's lower one, or an upper one of normal liver, lung or vendor.
 
     Attributes:
@@ -95,7 +95,7 @@ class InjectionResult:
     upper_mbq: float | None
     feasible: bool
     binding: str
-    bounds: tuple[Bound, ...]
+    bounds: tuple[BoundResult, ...]
 
 
 @dataclass(frozen=True)

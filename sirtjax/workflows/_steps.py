@@ -132,7 +132,9 @@ def _make_lesions(case: Case, done: Products, hooks: Hooks) -> Products:
     lesions = lesion_vois(case, _made(done.images), done.liver, segment=hooks.segment_lesions)
     reserved = {"liver", "lungs", "lesions", "normal liver"} & {voi.name for voi in lesions}
     if reserved:
-        raise ConfigError(f"a lesion may not be named {', '.join(sorted(reserved))}; choose lesions by masks.lesions.names")
+        raise ConfigError(
+            f"a lesion may not be named {', '.join(sorted(reserved))}; choose lesions by masks.lesions.names"
+        )
     return replace(done, lesions=lesions)
 
 
@@ -157,13 +159,9 @@ def _make_territories(case: Case, done: Products, hooks: Hooks) -> Products:
     return replace(done, territories=Divided(labels, table.on))
 
 
-def _territories_from_masks(
-    case: Case, path: Path, table: TerritoriesTable, done: Products, hooks: Hooks
-) -> Products:
+def _territories_from_masks(case: Case, path: Path, table: TerritoriesTable, done: Products, hooks: Hooks) -> Products:
     liver = _made(done.liver)
-    masks = io.read_masks(path, reference=frame_image(_made(done.images), table.on))
-    if table.names is not None:
-        masks = {name: io.select_mask(masks, name, source=path) for name in table.names}
+    masks = io.read_masks(path, reference=frame_image(_made(done.images), table.on), only=table.names)
     pull = None
     if table.on != liver.frame:
         done = advance(case, "registration", products=done, hooks=hooks)

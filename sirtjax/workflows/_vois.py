@@ -88,10 +88,8 @@ def _union(name: str, table: MaskTable, images: CaseImages) -> Voi:
 
 
 def _masks(table: MaskTable, images: CaseImages) -> dict[str, LabelMap]:
-    masks = io.read_masks(table.path, reference=frame_image(images, table.on))
-    if table.names is None:
-        return masks
-    return {name: _renamed(io.select_mask(masks, name, source=table.path), name) for name in table.names}
+    masks = io.read_masks(table.path, reference=frame_image(images, table.on), only=table.names)
+    return {name: _renamed(labels, name) for name, labels in masks.items()}
 
 
 def frame_image(images: CaseImages, frame: Frame) -> io.Image:

@@ -1,0 +1,135 @@
+"""The products of the planning steps as files, so that steps can be run one by one and corrected in between."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sirtjax.cli._console import note
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Case, Products, Voi
+
+# What of a case each step depends on: a step made from other settings is made again.
+DEPENDS = {
+    "liver": ("images", "masks"),
+    "lesions": ("images", "masks"),
+    "territories": ("images", "masks", "territories", "registration"),
+    "registration": ("images", "registration"),
+}
+
+
+def save_steps(folder: Path, case: Case, products: Products) -> None:
+    """Write what the steps have made: masks as NIfTI, the transform as an ITK file, an index of both as JSON.
+
+    Args:
+      folder: made where it is missing; files are replaced one by one, each whole.
+      case: the case they belong to.
+      products: those that are None are left alone.
+    """
+    from sirtjax import io
+    from sirtjax.reports import file_name
+
+    def write_voi(kind: str, voi: Voi) -> dict[str, Any]:
+        file = f"{kind}/{file_name(voi.name)}.nii.gz"
+        io.write_nifti(folder / file, voi.labels, force=True)
+        return {"file": file, "name": voi.name, "frame": voi.frame, "origin": voi.origin}
+
+    folder.mkdir(parents=True, exist_ok=True)
+    index: dict[str, Any] = _read_index(folder)
+    if products.liver is not None:
+        index["liver"] = {"of": _fingerprint(case, "liver"), "vois": [write_voi("liver", products.liver)]}
+        if products.lungs is not None:
+            index["liver"]["lungs"] = write_voi("lungs", products.lungs)
+    if products.lesions is not None:
+        rows = [write_voi("lesions", voi) for voi in products.lesions]
+        index["lesions"] = {"of": _fingerprint(case, "lesions"), "vois": rows}
+    if products.territories is not None:
+        divided = products.territories
+        entry: dict[str, Any] = {"of": _fingerprint(case, "territories"), "frame": divided.frame}
+        entry |= {"overlap_ml": divided.overlap_ml, "gap_ml": divided.gap_ml, "names": []}
+        if divided.labels is not None:
+            io.write_nifti(folder / "territories.nii.gz", divided.labels, force=True)
+            entry["names"] = [[int(value), name] for value, name in divided.labels.names]
+        index["territories"] = entry
+    if products.registration is not None:
+        file = _write_transform(folder, products.registration)
+        index["registration"] = {"of": _fingerprint(case, "registration"), "file": file}
+    with io.atomic_path(folder / "steps.json", force=True) as temporary:
+        temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def load_steps(folder: Path, case: Case) -> Products:
+    """Read what the steps have made, as far as it was made from the same settings of the case.
+
+    Masks and the transform are taken as they are in the files now: corrected by hand, they stay corrected.
+
+    Raises:
+      InputError: a file of a step is missing or damaged.
+    """
+    from sirtjax import io
+    from sirtjax.volume import LabelMap
+    from sirtjax.workflows import Divided, Products, Voi, select_images
+
+    index = _read_index(folder)
+    usable = {step: entry for step, entry in index.items() if entry.get("of") == _fingerprint(case, step)}
+    for step in sorted(index.keys() - usable.keys()):
+        note(f"{folder / 'steps.json'}: the case has changed, the step {step} is made again")
+
+    def read_voi(row: dict[str, Any]) -> Voi:
+        (labels,) = io.read_masks(folder / row["file"]).values()
+        named = LabelMap.from_mask(labels.array, labels.geometry, name=row["name"])
+        return Voi(row["name"], named, row["frame"], row["origin"])
+
+    products = Products(images=select_images(case))
+    if "liver" in usable:
+        lungs = usable["liver"].get("lungs")
+        products = replace(products, liver=read_voi(usable["liver"]["vois"][0]))
+        products = replace(products, lungs=None if lungs is None else read_voi(lungs))
+    if "lesions" in usable:
+        products = replace(products, lesions=tuple(read_voi(row) for row in usable["lesions"]["vois"]))
+    if "territories" in usable:
+        entry = usable["territories"]
+        labels = None
+        if entry["names"]:
+            array, geometry = io.read_nifti_array(folder / "territories.nii.gz")
+            labels = LabelMap(array, geometry, names=tuple((value, name) for value, name in entry["names"]))
+        divided = Divided(labels, entry["frame"], overlap_ml=entry["overlap_ml"], gap_ml=entry["gap_ml"])
+        products = replace(products, territories=divided)
+    if "registration" in usable and products.images is not None:
+        reference = products.images.ct or products.images.activity
+        transform = io.read_transform(folder / usable["registration"]["file"], reference=reference.volume.geometry)
+        products = replace(products, registration=transform)
+    return products
+
+
+def _write_transform(folder: Path, transform: Any) -> str:
+    from sirtjax import io
+    from sirtjax.spatial import AffineTransform
+
+    file = "registration.tfm" if isinstance(transform, AffineTransform) else "registration.h5"
+    io.write_transform(folder / file, transform, force=True)
+    return file
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    from sirtjax.errors import ImageFormatError
+
+    path = folder / "steps.json"
+    if not path.is_file():
+        return {}
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ImageFormatError(f"{path}: can't be read ({error}); remove the folder and run the steps again") from error
+    if not isinstance(index, dict):
+        raise ImageFormatError(f"{path}: not an index of steps; remove the folder and run the steps again")
+    return index
+
+
+def _fingerprint(case: Case, step: str) -> str:
+    table = case.model_dump(mode="json", include=set(DEPENDS.get(step, ())))
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,110 @@
+"""The verbs `sirtjax plan` and `sirtjax verify`: a case file in, a folder with the report out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Case, Result
+
+CaseFile = Annotated[Path, typer.Argument(help="The case file (TOML), see docs/case-file.md.", show_default=False)]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write.", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Take the steps found in OUTPUT/steps as they are.")]
+Identify = Annotated[str | None, typer.Option("--identify", help="Print this name in the report.", show_default=False)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a value of the case, as in --set prescription.choose='\"lower\"'."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")]
+
+
+def plan(
+    case: CaseFile,
+    output: Output,
+    force: Force = False,
+    resume: Resume = False,
+    identify: Identify = None,
+    override: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan a treatment: masks and territories on the SPECT, doses, bounds and the activity to prescribe."""
+    _run(case, output, "plan", force=force, resume=resume, identify=identify, override=override, as_json=as_json)
+
+
+def verify(
+    case: CaseFile,
+    output: Output,
+    force: Force = False,
+    resume: Resume = False,
+    identify: Identify = None,
+    override: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify a treatment: the dose delivered, from the 90Y PET, beside the dose planned."""
+    _run(case, output, "verify", force=force, resume=resume, identify=identify, override=override, as_json=as_json)
+
+
+def _run(
+    path: Path,
+    output: Path,
+    verb: str,
+    *,
+    force: bool,
+    resume: bool,
+    identify: str | None,
+    override: list[str] | None,
+    as_json: bool,
+) -> None:
+    use_compilation_cache()
+    from sirtjax import io, workflows
+    from sirtjax.cli._steps_folder import load_steps, save_steps
+    from sirtjax.reports import write_results
+
+    case = workflows.load_case(path, overrides=override or ())
+    work = workflows.plan_case if verb == "plan" else workflows.verify_case
+    with progress(verb) as on_step, io.atomic_folder(output, force=force or resume) as folder:
+        products = load_steps(output / "steps", case) if resume else None
+        hooks = workflows.Hooks(on_step=on_step)
+        result, maps, products = work(case, products=products, hooks=hooks)
+        write_results(folder, result, maps, identity=identify, on_step=on_step)
+        on_step("steps")
+        save_steps(folder / "steps", case, products)
+    _print(result, case, output, as_json=as_json)
+
+
+def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
+    from sirtjax.workflows import result_to_json
+
+    if as_json:
+        emit_json(result_to_json(result))
+    else:
+        title = f"{result.kind} for {case.patient.id}, protocol {result.protocol}"
+        emit_table(title, ["territory", "activity (MBq)", "lower", "upper", "decided by"], _injection_rows(result))
+        emit_table("doses", ["VOI", "mL", "T/N", "mean (Gy)", "D70 (Gy)"], _voi_rows(result))
+        for check in result.checks:
+            note(f"{check.severity}: {check.message} [{check.code}]")
+    note(f"report: {output / 'report.html'}")
+
+
+def _injection_rows(result: Result) -> list[list[str]]:
+    return [
+        [row.territory, _number(row.activity_mbq), _number(row.lower_mbq), _number(row.upper_mbq), row.binding]
+        for row in result.injections
+    ]
+
+
+def _voi_rows(result: Result) -> list[list[str]]:
+    return [
+        [voi.name, _number(voi.volume_ml), _number(voi.tn_ratio), _number(voi.mean_gy), _number(voi.d_gy.get("70"))]
+        for voi in result.vois
+    ]
+
+
+def _number(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}"

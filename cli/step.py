@@ -1,0 +1,77 @@
+"""The verb `sirtjax step`: one step of the planning at a time, its product in a file to look at and to correct."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
+from sirtjax.cli.plan import AsJson, CaseFile, Output, Set
+
+
+class StepName(StrEnum):
+    """The steps of thesis section 8.3 that come before the prescription (`sirtjax plan --resume`)."""
+
+    images = "images"
+    liver = "liver"
+    lesions = "lesions"
+    territories = "territories"
+    registration = "registration"
+    mapping = "mapping"
+
+
+def step(
+    name: Annotated[StepName, typer.Argument(help="The step to make; what it needs is made too.", show_default=False)],
+    case: CaseFile,
+    output: Output,
+    again: Annotated[bool, typer.Option("--again", help="Make this step again, even where its file is there.")] = False,
+    override: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make one step of the planning, in any order; its files go to OUTPUT/steps, and `plan --resume` goes on."""
+    use_compilation_cache()
+    from dataclasses import replace
+
+    from sirtjax import workflows
+    from sirtjax.cli._steps_folder import load_steps, save_steps
+
+    loaded = workflows.load_case(case, overrides=override or ())
+    with progress(f"step {name.value}") as on_step:
+        products = load_steps(output / "steps", loaded)
+        if again:
+            products = replace(products, **{name.value: None})
+        products = workflows.advance(loaded, name.value, products=products, hooks=workflows.Hooks(on_step=on_step))
+        save_steps(output / "steps", loaded, products)
+    rows = _summary(products)
+    if as_json:
+        emit_json([dict(zip(("step", "what", "value"), row, strict=True)) for row in rows])
+    else:
+        emit_table(f"steps of {loaded.patient.id}", ["step", "what", "value"], rows)
+    note(f"files: {output / 'steps'}")
+
+
+def _summary(products: object) -> list[list[str]]:
+    from sirtjax.spatial import AffineTransform
+    from sirtjax.workflows import Products
+
+    if not isinstance(products, Products):
+        raise TypeError("products of the steps expected")
+    rows: list[list[str]] = []
+    if products.images is not None:
+        for role in ("activity", "ct", "diagnostic"):
+            image = getattr(products.images, role)
+            if image is not None:
+                rows.append(["images", role, str(image.volume.geometry)])
+    for kind, vois in (("liver", (products.liver, products.lungs)), ("lesions", products.lesions or ())):
+        rows += [[kind, voi.name, f"{voi.volume_ml:.1f} mL"] for voi in vois if voi is not None]
+    if products.territories is not None and products.territories.labels is not None:
+        labels = products.territories.labels
+        rows += [["territories", name, f"{labels.volume_ml(name):.1f} mL"] for _, name in labels.names]
+    if products.registration is not None:
+        what = "affine" if isinstance(products.registration, AffineTransform) else "displacement field"
+        rows.append(["registration", "transform", what])
+    if products.mapping is not None:
+        rows.append(["mapping", "working grid", str(products.mapping.geometry)])
+    return rows

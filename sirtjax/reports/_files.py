@@ -1,0 +1,55 @@
+"""A finished plan or verification as a folder of files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sirtjax import io
+from sirtjax.reports._html import report_html
+from sirtjax.reports._tables import voi_csv
+from sirtjax.volume import LabelMap
+from sirtjax.workflows import Maps, Result, result_to_json
+
+
+def write_results(
+    folder: Path,
+    result: Result,
+    maps: Maps,
+    *,
+    identity: str | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> None:
+    """Write report.html, results.json, voi.csv, dose.nii.gz and the masks into a folder that exists.
+
+    Args:
+      folder: where to; files of these names are replaced, each whole.
+      result: the numbers.
+      maps: the images, on the working grid.
+      identity: printed in the report in place of the pseudonym.
+      on_step: called with the name of each part as it begins.
+    """
+    on_step("report")
+    _write_text(folder / "report.html", report_html(result, maps, identity=identity, on_step=on_step))
+    _write_text(folder / "results.json", json.dumps(result_to_json(result), indent=1, allow_nan=False) + "\n")
+    _write_text(folder / "voi.csv", voi_csv(result))
+    on_step("images")
+    io.write_nifti(folder / "dose.nii.gz", maps.dose_gy, force=True)
+    io.write_nifti(folder / "activity.nii.gz", maps.activity, force=True)
+    for name, weight in maps.occupancy.items():
+        # Half a voxel or more is inside; the doses themselves use the partial voxels.
+        mask = LabelMap.from_mask(weight >= np.float32(0.5), maps.geometry, name=name)
+        io.write_nifti(folder / "masks" / f"{file_name(name)}.nii.gz", mask, force=True)
+
+
+def file_name(name: str) -> str:
+    """A VOI's name as a file name: letters, digits, dots, dashes and underscores only."""
+    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with io.atomic_path(path, force=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,134 @@
+"""Radiobiology of the VOIs, by the parameter sets the case names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import dosimetry
+from sirtjax.errors import ConfigError
+from sirtjax.workflows._case import BiologyTable
+from sirtjax.workflows._derived import PlacedVoi
+
+TUMOUR_KINDS = ("lesion", "lesions")
+NORMAL_KINDS = ("normal liver", "normal territory")
+
+
+@dataclass(frozen=True)
+class Biology:
+    """The parameter sets in use and the kind of sphere they are used for."""
+
+    tumour: dosimetry.TissueParameters | None
+    normal_liver: dosimetry.TissueParameters | None
+    tcp: dosimetry.ResponseParameters | None
+    tcp_gamma50: float | None
+    ntcp: dosimetry.ResponseParameters | None
+    ntcp_m: float | None
+    sphere_type: dosimetry.SphereType
+
+
+def biology_sets(table: BiologyTable | None, *, sphere_type: dosimetry.SphereType) -> Biology | None:
+    """Look up the parameter sets a case names; None where it names none.
+
+    Raises:
+      ConfigError: a set is unknown, or for another kind of sphere or endpoint.
+    """
+    if table is None:
+        return None
+    tcp = None if table.tcp is None else dosimetry.response_parameters(table.tcp)
+    ntcp = None if table.ntcp is None else dosimetry.response_parameters(table.ntcp)
+    for name, found, endpoint in (("tcp", tcp, "TCP"), ("ntcp", ntcp, "NTCP")):
+        if found is not None and (found.endpoint, found.sphere_type) != (endpoint, sphere_type):
+            raise ConfigError(
+                f"biology.{name}: {found.name!r} is {found.endpoint} for {found.sphere_type} spheres, "
+                f"this is {endpoint} for {sphere_type}"
+            )
+    return Biology(
+        tumour=None if table.tumour is None else dosimetry.tissue_parameters(table.tumour),
+        normal_liver=None if table.normal_liver is None else dosimetry.tissue_parameters(table.normal_liver),
+        tcp=tcp,
+        tcp_gamma50=table.tcp_gamma50,
+        ntcp=ntcp,
+        ntcp_m=table.ntcp_m,
+        sphere_type=sphere_type,
+    )
+
+
+def biology_row(
+    voi: PlacedVoi, dose_gy: NDArray[np.float32], biology: Biology | None, *, half_life_h: float
+) -> dict[str, float]:
+    """BED, EUD, EUBED, TCP and NTCP of one VOI, as far as the parameter sets give them; keys name units."""
+    if biology is None or voi.kind not in (*TUMOUR_KINDS, *NORMAL_KINDS):
+        return {}
+    is_tumour = voi.kind in TUMOUR_KINDS
+    tissue = biology.tumour if is_tumour else biology.normal_liver
+    response = biology.tcp if is_tumour else biology.ntcp
+    row: dict[str, float] = {}
+    metrics = {"mean dose": float(np.vdot(dose_gy, voi.weight) / voi.weight.sum(dtype=np.float64))}
+    if tissue is not None:
+        alpha, ratio, repair = tissue.alpha_per_gy, tissue.alpha_beta_gy, tissue.repair_half_time_h
+        if alpha is not None:
+            row["eud_gy"] = float(_eud(dose_gy, voi.weight, np.float32(alpha)))
+        if ratio is not None and repair is not None:
+            numbers = np.asarray([ratio, repair, half_life_h], np.float32)
+            metrics["mean BED"] = row["mean_bed_gy"] = float(_mean_bed(dose_gy, voi.weight, numbers))
+            if alpha is not None:
+                row["eubed_gy"] = float(_eubed(dose_gy, voi.weight, np.float32(alpha), numbers))
+    if response is not None and response.metric in metrics:
+        dose = np.float32(metrics[response.metric])
+        if is_tumour and biology.tcp_gamma50 is not None:
+            tcp = dosimetry.tumour_control_probability(
+                dose, response, sphere_type=biology.sphere_type, gamma50=biology.tcp_gamma50
+            )
+            row["tcp"] = float(tcp)
+        if not is_tumour and biology.ntcp_m is not None:
+            ntcp = dosimetry.liver_complication_probability(
+                dose, response, sphere_type=biology.sphere_type, m=biology.ntcp_m
+            )
+            row["ntcp"] = float(ntcp)
+    return row
+
+
+def biology_facts(biology: Biology | None) -> list[tuple[str, str, str]]:
+    """Name, value and source of each parameter set, for the report's methods."""
+    if biology is None:
+        return []
+    facts = []
+    for role, tissue in (("tumour", biology.tumour), ("normal liver", biology.normal_liver)):
+        if tissue is not None:
+            value = (
+                f"{tissue.name}: alpha {tissue.alpha_per_gy} /Gy, alpha/beta {tissue.alpha_beta_gy} Gy, "
+                f"repair {tissue.repair_half_time_h} h ({tissue.status})"
+            )
+            facts.append((f"radiobiology, {role}", value, tissue.source))
+    for response in (biology.tcp, biology.ntcp):
+        if response is not None:
+            value = f"{response.name}: D50 {response.d50_gy:g} Gy of {response.metric} ({response.status})"
+            facts.append((response.endpoint, value, response.source))
+    return facts
+
+
+@jax.jit
+def _eud(dose: jax.Array, weight: jax.Array, alpha: jax.Array) -> jax.Array:
+    return dosimetry.eud_gy(dose.ravel(), weight.ravel(), alpha_per_gy=alpha)
+
+
+@jax.jit
+def _mean_bed(dose: jax.Array, weight: jax.Array, numbers: jax.Array) -> jax.Array:
+    bed = _bed(dose, numbers)
+    return jnp.sum(bed * weight) / jnp.sum(weight)
+
+
+@jax.jit
+def _eubed(dose: jax.Array, weight: jax.Array, alpha: jax.Array, numbers: jax.Array) -> jax.Array:
+    return dosimetry.eud_gy(_bed(dose, numbers).ravel(), weight.ravel(), alpha_per_gy=alpha)
+
+
+def _bed(dose: jax.Array, numbers: jax.Array) -> jax.Array:
+    bed = partial(dosimetry.bed_gy, alpha_beta_gy=numbers[0], repair_half_time_h=numbers[1], half_life_h=numbers[2])
+    return bed(dose)

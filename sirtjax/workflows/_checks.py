@@ -1,0 +1,135 @@
+"""The checks after a calculation: summary numbers of the case to the rules of `sirtjax.dosimetry`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sirtjax import dosimetry
+from sirtjax.dosimetry import Check
+from sirtjax.workflows._case import Case
+from sirtjax.workflows._derived import PlacedVoi
+from sirtjax.workflows._evaluation import Deposit
+from sirtjax.workflows._results import VoiResult
+from sirtjax.workflows._steps import Products
+
+if TYPE_CHECKING:
+    from sirtjax.workflows._planning import Setting
+
+# The least a reconstruction resolves: two of its voxels.
+VOXELS_PER_FWHM = 2.0
+
+
+def case_checks(
+    case: Case, products: Products, setting: Setting, vois: Sequence[VoiResult], deposit: Deposit
+) -> tuple[Check, ...]:
+    """Every check of masks, counts, lungs, calibration and constants that applies to this case."""
+    found: list[Check] = []
+    found += _mask_checks(case, products, setting, vois)
+    found += _count_checks(products, setting, vois)
+    found += _lung_checks(case, products, setting, deposit)
+    found += _constant_checks(case, setting)
+    if case.registration is not None and products.images is not None and products.images.diagnostic is not None:
+        moved = [voi.name for voi in (products.liver, *(products.lesions or ())) if voi and voi.frame == "diagnostic"]
+        done = case.registration.method != "identity"
+        found += dosimetry.registration_checks(", ".join(moved), registered=done) if moved else ()
+    return tuple(found)
+
+
+def _mask_checks(case: Case, products: Products, setting: Setting, vois: Sequence[VoiResult]) -> list[Check]:
+    found: list[Check] = []
+    liver = setting.mapped.occupancy["liver"]
+    territories = np.zeros_like(liver)
+    for weight in setting.treated().values():
+        territories = np.maximum(territories, weight)
+    for voi in setting.vois:
+        if voi.kind == "lesion":
+            found += dosimetry.tumour_place_checks(
+                voi.name,
+                fraction_outside_liver=_outside(voi, liver),
+                fraction_outside_territories=_outside(voi, territories),
+            )
+    for row in vois:
+        if row.kind == "liver":
+            found += dosimetry.liver_volume_checks(row.drawn_ml or row.volume_ml)
+        elif row.kind == "lesion":
+            fwhm = _resolution_fwhm_mm(case, products)
+            volume_ml = row.drawn_ml or row.volume_ml
+            found += dosimetry.small_lesion_checks(row.name, volume_ml=volume_ml, resolution_fwhm_mm=fwhm)
+    divided = products.territories
+    if divided is not None and divided.labels is not None and divided.overlap_ml > 0:
+        names = [name for _, name in divided.labels.names]
+        smallest_ml = min(divided.labels.volume_ml(name) for name in names)
+        found += dosimetry.territory_overlap_checks(
+            ", ".join(names[:-1]), names[-1], overlap_fraction=divided.overlap_ml / (smallest_ml + divided.overlap_ml)
+        )
+    return found
+
+
+def _count_checks(products: Products, setting: Setting, vois: Sequence[VoiResult]) -> list[Check]:
+    found: list[Check] = []
+    for row in vois:
+        if row.kind == "lesion" and row.tn_ratio is not None:
+            found += dosimetry.tn_ratio_checks(row.name, tn_ratio=row.tn_ratio)
+    counts = np.asarray(setting.mapped.activity.array, np.float32)
+    liver = setting.mapped.occupancy["liver"]
+    territories = np.zeros_like(liver)
+    for weight in setting.territories.values():
+        territories = np.maximum(territories, weight)
+    in_liver = float(np.vdot(counts, liver))
+    in_territories = float(np.vdot(counts, np.minimum(liver, territories)))
+    expected = np.maximum(liver, setting.mapped.occupancy.get("lungs", liver))
+    everywhere = float(counts.sum(dtype=np.float64)) / setting.mapped.activity_in_grid
+    found += dosimetry.counts_checks(
+        liver_fraction_outside_territories=1.0 - in_territories / in_liver if in_liver > 0 else 0.0,
+        fraction_outside_liver_and_lungs=max(1.0 - float(np.vdot(counts, expected)) / everywhere, 0.0),
+    )
+    return found
+
+
+def _lung_checks(case: Case, products: Products, setting: Setting, deposit: Deposit) -> list[Check]:
+    protocol = setting.protocol
+    return [
+        *dosimetry.lung_shunt_checks(max(setting.shunts), planar=setting.shunt.method == "planar"),
+        *dosimetry.lung_dose_checks(
+            deposit.lung_dose_gy,
+            previous_gy=case.dose.previous_lung_gy,
+            single_limit_gy=protocol.lung_single.value,
+            cumulative_limit_gy=protocol.lung_cumulative.value,
+        ),
+        *dosimetry.lungs_missing_checks(lung_mask=products.lungs is not None, lung_mass_g=setting.lungs.mass_g),
+    ]
+
+
+def _constant_checks(case: Case, setting: Setting) -> list[Check]:
+    planned = dosimetry.nuclide(setting.protocol.nuclide)
+    found = [
+        *dosimetry.constant_checks(
+            "the dose constant",
+            used=setting.constant_gy_g_per_mbq,
+            protocol=float(planned.dose_constant_gy_kg_per_gbq),
+            unit="Gy kg/GBq",
+        )
+    ]
+    numbers = {
+        "liver density": setting.protocol.liver_density,
+        "standard lung mass": setting.protocol.standard_lung_mass,
+        "lung limit of one treatment": setting.protocol.lung_single,
+        "cumulative lung limit": setting.protocol.lung_cumulative,
+    }
+    found += dosimetry.unverified_checks(*(name for name, number in numbers.items() if number.mark == "unverified"))
+    return found
+
+
+def _outside(voi: PlacedVoi, region: np.ndarray) -> float:
+    total = float(voi.weight.sum(dtype=np.float64))
+    inside = float(np.minimum(voi.weight, region).sum(dtype=np.float64))
+    return max(1.0 - inside / total, 0.0)
+
+
+def _resolution_fwhm_mm(case: Case, products: Products) -> float:
+    if case.images.activity.resolution_fwhm_mm is not None or products.images is None:
+        return case.images.activity.resolution_fwhm_mm or 0.0
+    return VOXELS_PER_FWHM * max(products.images.activity.volume.geometry.spacing_mm)

@@ -1,0 +1,144 @@
+"""What a dose map does to each VOI: the rows of the report's table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import dosimetry
+from sirtjax.workflows._biology import Biology, biology_row
+from sirtjax.workflows._derived import PlacedVoi
+from sirtjax.workflows._mapping import MappedCase
+from sirtjax.workflows._results import VoiResult
+
+Array = NDArray[np.float32]
+
+DOSE_PERCENTS = (98, 95, 70, 50, 2)
+CURVE_POINTS = 200
+
+
+@dataclass(frozen=True)
+class Deposit:
+    """Activity and dose of all injections together.
+
+    Attributes:
+      activity_mbq: (i, j, k) per voxel, at the time of injection, decaying in place.
+      dose_gy: (i, j, k).
+      lung_dose_gy: mean dose of the lungs from the shunted activity, None where none is known.
+      lung_activity_mbq: the activity shunted to the lungs.
+      lung_mass_g: of both lungs.
+    """
+
+    activity_mbq: Array
+    dose_gy: Array
+    lung_dose_gy: float
+    lung_activity_mbq: float
+    lung_mass_g: float
+
+
+def evaluate_vois(
+    vois: Sequence[PlacedVoi],
+    mapped: MappedCase,
+    deposit: Deposit,
+    *,
+    density_g_per_ml: float,
+    constant_gy_g_per_mbq: float,
+    v_levels_gy: Sequence[float],
+    biology: Biology | None,
+    half_life_h: float,
+) -> tuple[VoiResult, ...]:
+    """One row a VOI, from the voxel dose and by the multi-compartment method.
+
+    Args:
+      vois: on the working grid.
+      mapped: the working grid, and the volumes as drawn.
+      deposit: activity and dose of all injections.
+      density_g_per_ml: of liver and lesions, for the compartment method.
+      constant_gy_g_per_mbq: K of the local deposition.
+      v_levels_gy: the doses x of V_x.
+      biology: the parameter sets of the case, or None.
+      half_life_h: of the nuclide.
+    """
+    voxel_ml = mapped.geometry.voxel_volume_ml
+    in_liver = _inside(deposit.activity_mbq, vois[0].weight)
+    concentration = {
+        voi.territories[0]: _inside(deposit.activity_mbq, voi.weight) / _inside_ml(voi.weight, voxel_ml)
+        for voi in vois
+        if voi.kind == "normal territory"
+    }
+    rows = []
+    for voi in vois:
+        if voi.kind == "lungs":
+            rows.append(_lung_row(voi, mapped, deposit))
+            continue
+        activity_mbq = _inside(deposit.activity_mbq, voi.weight)
+        dvh = dosimetry.dose_volume_histogram(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name)
+        mass_g = dvh.volume_ml * density_g_per_ml
+        dose_axis, volume_axis = _curve(dvh)
+        rows.append(
+            VoiResult(
+                name=voi.name,
+                kind=voi.kind,
+                territory=voi.territories[0] if len(voi.territories) == 1 else None,
+                volume_ml=dvh.volume_ml,
+                drawn_ml=mapped.drawn_ml.get(voi.name),
+                mass_g=mass_g,
+                activity_mbq=activity_mbq,
+                uptake_fraction=activity_mbq / in_liver if in_liver > 0 else 0.0,
+                tn_ratio=_tn_ratio(voi, activity_mbq / dvh.volume_ml, concentration),
+                compartment_gy=constant_gy_g_per_mbq * activity_mbq / mass_g,
+                mean_gy=dvh.mean_gy,
+                min_gy=dvh.minimum_gy,
+                max_gy=dvh.maximum_gy,
+                d_gy={str(x): dvh.dose_at_percent_gy(x) for x in DOSE_PERCENTS},
+                v_percent={f"{x:g}": float(dvh.percent_at_dose(x)) for x in v_levels_gy},
+                biology=biology_row(voi, deposit.dose_gy, biology, half_life_h=half_life_h),
+                dvh_dose_gy=dose_axis,
+                dvh_volume_percent=volume_axis,
+            )
+        )
+    return tuple(rows)
+
+
+def _lung_row(voi: PlacedVoi, mapped: MappedCase, deposit: Deposit) -> VoiResult:
+    """The lungs by their mass and the shunted activity; the voxel dose of the map is not theirs."""
+    return VoiResult(
+        name=voi.name,
+        kind=voi.kind,
+        territory=None,
+        volume_ml=_inside_ml(voi.weight, mapped.geometry.voxel_volume_ml),
+        drawn_ml=mapped.drawn_ml.get(voi.name),
+        mass_g=deposit.lung_mass_g,
+        activity_mbq=deposit.lung_activity_mbq,
+        uptake_fraction=0.0,
+        tn_ratio=None,
+        compartment_gy=deposit.lung_dose_gy,
+        mean_gy=deposit.lung_dose_gy,
+        min_gy=None,
+        max_gy=None,
+    )
+
+
+def _inside(values: Array, weight: Array) -> float:
+    return float(np.vdot(values, weight))
+
+
+def _inside_ml(weight: Array, voxel_ml: float) -> float:
+    return float(weight.sum(dtype=np.float64)) * voxel_ml
+
+
+def _tn_ratio(voi: PlacedVoi, concentration: float, normal: Mapping[str, float]) -> float | None:
+    if voi.kind not in ("lesion", "lesions") or not voi.territories:
+        return None
+    beside = normal.get(voi.territories[0], 0.0)
+    return concentration / beside if beside > 0 else None
+
+
+def _curve(dvh: dosimetry.Dvh) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The cumulative DVH at evenly spaced doses, short enough for a file and a plot."""
+    dose = np.linspace(0.0, dvh.maximum_gy * 1.001, CURVE_POINTS)
+    percent = np.asarray(dvh.percent_at_dose(dose))
+    return tuple(round(float(x), 4) for x in dose), tuple(round(float(x), 4) for x in percent)

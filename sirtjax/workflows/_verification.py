@@ -1,0 +1,151 @@
+"""Verification (thesis section 8.4): the dose that was delivered, beside the one that was planned."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import dosimetry
+from sirtjax.dosimetry import Check
+from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.workflows._case import Case, InjectionTable
+from sirtjax.workflows._doses import dose_gy, relative_activity
+from sirtjax.workflows._evaluation import Deposit
+from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._planning import Setting, assemble, case_objectives, prepare, superpose
+from sirtjax.workflows._results import SCHEMA, InjectionResult, Maps, Result
+from sirtjax.workflows._steps import Hooks, Products, advance
+
+Array = NDArray[np.float32]
+
+
+def verify_case(
+    case: Case, *, products: Products | None = None, hooks: Hooks | None = None
+) -> tuple[Result, Maps, Products]:
+    """The absorbed dose after treatment, from the 90Y PET or another image of what was injected.
+
+    "relative" calibration scales the counts of each territory to the activity injected into it; "absolute" takes
+    the image's Bq/mL at their reference time back to the time of injection.
+
+    Args:
+      case: the case; its injections carry the delivered activities, `plan` the results.json of the plan.
+      products: steps made before.
+      hooks: automatic segmentation, another registration, progress.
+
+    Returns:
+      The result, its images on the working grid, and the products of the steps.
+
+    Raises:
+      InputError: something in the case cannot be used; the message says what.
+    """
+    hooks = hooks or Hooks()
+    planned = {} if case.plan is None else planned_vois(case.plan)
+    if not case.injections or any(table.activity_mbq is None for table in case.injections):
+        raise ConfigError("a verification needs the delivered activity_mbq of every one of the [[injections]]")
+    products = advance(case, "mapping", products=products, hooks=hooks)
+    setting = prepare(case, products)
+    injected = np.asarray([table.activity_mbq for table in case.injections], np.float64)
+    hooks.on_step("dose")
+    checks: tuple[Check, ...] = ()
+    if case.calibration.method == "relative":
+        deposit = _relative(case, setting, injected)
+    else:
+        deposit, checks = _absolute(case, products, setting, injected)
+    hooks.on_step("dose-volume histograms")
+    result, maps = assemble(case, products, setting, deposit, case_objectives(case, setting), checks=checks)
+    rows = tuple(
+        _delivered(table, activity, lsf)
+        for table, activity, lsf in zip(case.injections, injected.tolist(), setting.shunts, strict=True)
+    )
+    return replace(result, kind="verification", injections=rows, planned=planned), maps, products
+
+
+def planned_vois(path: Path) -> dict[str, dict[str, Any]]:
+    """The VOI rows of a plan's results.json, by VOI name.
+
+    Raises:
+      ImageFormatError: the file cannot be read or is not a plan of this software.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        if table["schema"] != SCHEMA or table["kind"] != "plan":
+            raise KeyError("schema")
+        return {row["name"]: row for row in table["vois"]}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageFormatError(f"{path}: cannot read the plan ({getattr(error, 'strerror', error)})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ImageFormatError(
+            f"{path}: not the results.json of a plan ({SCHEMA}); give that of `sirtjax plan`"
+        ) from error
+
+
+def _relative(case: Case, setting: Setting, injected: NDArray[np.float64]) -> Deposit:
+    activity, dose = [], []
+    for name, region in setting.treated().items():
+        share = relative_activity(setting.mapped, region, name)
+        activity.append(share)
+        dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose.method))
+    return superpose(setting, activity, dose, injected)
+
+
+def _absolute(
+    case: Case, products: Products, setting: Setting, injected: NDArray[np.float64]
+) -> tuple[Deposit, tuple[Check, ...]]:
+    images = products.images
+    if images is None or setting.mapped.activity.unit != "Bq/mL":
+        raise ConfigError(
+            f'calibration.method = "absolute" needs an image in Bq/mL, this one is in {setting.mapped.activity.unit}'
+        )
+    elapsed_h, known = _elapsed_h(case, images)
+    grid = setting.mapped.geometry
+    activity = dosimetry.absolute_activity_mbq(
+        np.asarray(setting.mapped.activity.array, np.float32),
+        voxel_volume_ml=np.float32(grid.voxel_volume_ml),
+        elapsed_h=np.float32(elapsed_h),
+        half_life_h=np.float32(setting.nuclide.half_life_h),
+    )
+    activity_mbq = np.asarray(activity, np.float32)
+    shunted_mbq = float(injected @ np.asarray(setting.shunts))
+    deposit = Deposit(
+        activity_mbq=activity_mbq,
+        dose_gy=dose_gy(activity_mbq, setting.mapped, setting.tissue, setting.nuclide, case.dose.method),
+        lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
+        lung_activity_mbq=shunted_mbq,
+        lung_mass_g=setting.lungs.mass_g,
+    )
+    return deposit, dosimetry.calibration_checks("the activity image", reference_time_known=known)
+
+
+def _elapsed_h(case: Case, images: CaseImages) -> tuple[float, bool]:
+    """Hours from the injection to the image's reference time; 0 and False where one of the two is unknown."""
+    reference = case.calibration.reference_time or images.activity.source.reference_time
+    times = [table.time for table in case.injections if table.time is not None]
+    if reference is None or not times:
+        return 0.0, False
+    return dosimetry.hours_between(_naive(min(times)), _naive(reference)), True
+
+
+def _naive(time: datetime) -> datetime:
+    """DICOM times are local and carry no zone; a zone given in the case is dropped, not converted."""
+    return time.replace(tzinfo=None)
+
+
+def _delivered(table: InjectionTable, activity_mbq: float, lsf: float) -> InjectionResult:
+    return InjectionResult(
+        territory=table.territory,
+        activity_mbq=activity_mbq,
+        prepared_mbq=activity_mbq / (1.0 - table.residual_fraction),
+        residual_fraction=table.residual_fraction,
+        lung_shunt_fraction=lsf,
+        lower_mbq=None,
+        upper_mbq=None,
+        feasible=True,
+        binding="delivered activity, from the case",
+        bounds=(),
+    )
