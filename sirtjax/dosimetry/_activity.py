@@ -3,9 +3,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import jax.numpy as jnp
+import numpy as np
 
 from sirtjax.errors import ConfigError
+from sirtjax.ops import namespace
 
 # NumPy at the edges, jax.Array inside a transformation.
 Array = Any
@@ -20,7 +21,8 @@ def decay_factor(elapsed_h: Array, *, half_life_h: Array) -> Array:
       elapsed_h: hours after the reference time; negative is earlier.
       half_life_h: physical half-life in hours.
     """
-    return jnp.exp(-_LN2 * jnp.asarray(elapsed_h) / half_life_h)
+    xp = namespace(elapsed_h, half_life_h)
+    return xp.exp(-_LN2 * xp.asarray(elapsed_h) / half_life_h)
 
 
 def cumulated_activity_mbq_h(activity_mbq: Array, *, half_life_h: Array) -> Array:
@@ -28,7 +30,7 @@ def cumulated_activity_mbq_h(activity_mbq: Array, *, half_life_h: Array) -> Arra
 
     Microspheres are trapped for good, so that the effective half-life is the physical one.
     """
-    return jnp.asarray(activity_mbq) * half_life_h / _LN2
+    return namespace(activity_mbq, half_life_h).asarray(activity_mbq) * half_life_h / _LN2
 
 
 def relative_activity_mbq(counts: Array, region: Array, *, injected_activity_mbq: Array) -> Array:
@@ -43,13 +45,14 @@ def relative_activity_mbq(counts: Array, region: Array, *, injected_activity_mbq
       injected_activity_mbq: what the region received, at the time the dose calculation starts from.
 
     Returns:
-      (i, j, k) MBq per voxel; its sum is `injected_activity_mbq`. NaN if the region holds no counts.
+      (i, j, k) MBq per voxel, float32; its sum is `injected_activity_mbq`. NaN if the region holds no counts.
 
     Reference:
       Chiesa et al., EANM dosimetry committee series, EJNMMI Phys 8:77, 2021, doi:10.1186/s40658-021-00394-3.
     """
-    inside = counts * region
-    return inside * (injected_activity_mbq / jnp.sum(inside))
+    xp = namespace(counts, region, injected_activity_mbq)
+    inside = xp.asarray(counts * region)
+    return xp.asarray(inside * (injected_activity_mbq / xp.sum(inside)), np.float32)
 
 
 def absolute_activity_mbq(
@@ -65,10 +68,11 @@ def absolute_activity_mbq(
       half_life_h: physical half-life in hours.
 
     Returns:
-      (i, j, k) MBq per voxel at the time of injection.
+      (i, j, k) MBq per voxel at the time of injection, float32.
     """
     now_mbq = concentration_bq_per_ml * (voxel_volume_ml * 1e-6)
-    return now_mbq / decay_factor(elapsed_h, half_life_h=half_life_h)
+    at_injection_mbq = now_mbq / decay_factor(elapsed_h, half_life_h=half_life_h)
+    return namespace(at_injection_mbq).asarray(at_injection_mbq, np.float32)
 
 
 def hours_between(start: datetime, end: datetime) -> float:

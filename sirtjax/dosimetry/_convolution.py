@@ -130,7 +130,18 @@ def lung_spill_j(
     """Energy in joules that activity outside the lungs sends into them, which `kernel_dose_gy` leaves out.
 
     Divided by the lungs' mass in kg it is the mean lung dose from the neighbourhood (the dome of the liver).
-    Arguments as in `kernel_dose_gy`.
+
+    Args:
+      activity_mbq: (i, j, k) MBq per voxel at the start, all of which decays in place.
+      lung: (i, j, k) share of each voxel that is lung, in [0, 1].
+      spacing_mm: (3,) voxel spacing along i, j, k, on orthogonal axes.
+      constant: dose constant in Gy.kg/GBq.
+      radial: point kernel.
+      medium_density_g_per_ml: density of the tissue that the kernel is for.
+      radius_voxels: static extent of the kernel, from `kernel_radius_voxels`.
+
+    Returns:
+      Scalar, joules.
     """
     absorbed = absorbed_fraction_map(
         activity_mbq,

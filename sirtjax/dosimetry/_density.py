@@ -7,10 +7,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from sirtjax.errors import ConfigError
+from sirtjax.ops import namespace
 
 # NumPy at the edges, jax.Array inside a transformation.
 Array = Any
@@ -43,9 +43,7 @@ class DensityCurve:
                 f"density curve '{self.name}': points must be two or more pairs [HU, g/mL], got {self.points}"
             )
         if table[:, 1].min() <= 0:
-            raise ConfigError(
-                f"density curve '{self.name}': densities must be positive, got {table[:, 1].min():g}"
-            )
+            raise ConfigError(f"density curve '{self.name}': densities must be positive, got {table[:, 1].min():g}")
         falls = np.flatnonzero((np.diff(table, axis=0) <= 0).any(axis=1))
         if falls.size:
             before, after = table[falls[0]], table[falls[0] + 1]
@@ -76,9 +74,9 @@ def density_g_per_ml(hu: Array, curve: DensityCurve) -> Array:
     Returns:
       (i, j, k) g/mL, between the curve's first and last density.
     """
-    x = jnp.asarray(curve.hu, jnp.float32)
-    y = jnp.asarray(curve.density_g_per_ml, jnp.float32)
-    return jnp.interp(jnp.asarray(hu, jnp.float32), x, y)
+    xp = namespace(hu)
+    points = np.asarray(curve.points, np.float32)
+    return xp.interp(xp.asarray(hu, np.float32), points[:, 0], points[:, 1]).astype(np.float32)
 
 
 def read_density_curve(path: str | Path) -> DensityCurve:
@@ -111,9 +109,7 @@ def _parse(file: Traversable) -> DensityCurve:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file}: not a readable TOML density curve ({error})") from error
     if set(table) != {"name", "source", "points"}:
-        raise ConfigError(
-            f"{file}: a density curve has the keys name, source and points, got {', '.join(table)}"
-        )
+        raise ConfigError(f"{file}: a density curve has the keys name, source and points, got {', '.join(table)}")
     try:
         points = tuple((float(hu), float(density)) for hu, density in table["points"])
     except (TypeError, ValueError) as error:

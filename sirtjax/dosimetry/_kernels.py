@@ -60,6 +60,12 @@ def octant_kernel(
 
     See `voxel_kernel` for what it holds.
 
+    Args:
+      spacing_mm: (3,) voxel spacing along i, j, k, on orthogonal axes.
+      radial: point kernel.
+      medium_density_g_per_ml: density of the tissue.
+      radius_voxels: static extent per axis, from `kernel_radius_voxels`; energy beyond it would be lost.
+
     Returns:
       (radius_i + 1, radius_j + 1, radius_k + 1) shares.
     """

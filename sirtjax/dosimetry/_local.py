@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
+import numpy as np
+
+from sirtjax.ops import namespace
 
 # NumPy at the edges, jax.Array inside a transformation.
 Array = Any
@@ -12,9 +14,7 @@ Array = Any
 AIR_DENSITY_G_PER_ML = 0.05
 
 
-def voxel_mass_g(
-    density_g_per_ml: Array, spacing_mm: Array, *, floor_g_per_ml: float = AIR_DENSITY_G_PER_ML
-) -> Array:
+def voxel_mass_g(density_g_per_ml: Array, spacing_mm: Array, *, floor_g_per_ml: float = AIR_DENSITY_G_PER_ML) -> Array:
     """Mass of each voxel, its density taken as no less than the floor so that dose in air stays finite.
 
     Args:
@@ -25,8 +25,9 @@ def voxel_mass_g(
     Returns:
       (i, j, k) grams.
     """
-    voxel_volume_ml = jnp.prod(jnp.asarray(spacing_mm)) * 1e-3
-    return jnp.maximum(density_g_per_ml, floor_g_per_ml) * voxel_volume_ml
+    xp = namespace(density_g_per_ml, spacing_mm)
+    voxel_volume_ml = xp.prod(xp.asarray(spacing_mm, np.float32)) * np.float32(1e-3)
+    return xp.maximum(density_g_per_ml, np.float32(floor_g_per_ml)) * voxel_volume_ml
 
 
 def local_dose_gy(activity_mbq: Array, mass_g: Array, *, constant: Array) -> Array:

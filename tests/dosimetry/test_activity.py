@@ -71,9 +71,7 @@ def test_calibration_under_jit_and_its_gradient() -> None:
 
 def test_gradient_of_absolute_calibration_in_half_life() -> None:
     def activity(half_life_h: jax.Array) -> jax.Array:
-        return absolute_activity_mbq(
-            jnp.float32(1e6), voxel_volume_ml=1.0, elapsed_h=24.0, half_life_h=half_life_h
-        )
+        return absolute_activity_mbq(jnp.float32(1e6), voxel_volume_ml=1.0, elapsed_h=24.0, half_life_h=half_life_h)
 
     by_hand = -np.log(2) * 24 / 64.1**2 * 2 ** (24 / 64.1)
     assert float(jax.grad(activity)(jnp.float32(64.1))) == pytest.approx(by_hand, rel=1e-4)
@@ -85,3 +83,22 @@ def test_hours_between_times() -> None:
     assert hours_between(datetime(2024, 1, 1, 3), datetime(2024, 1, 1, 1)) == -2.0
     with pytest.raises(ConfigError, match="one has a time zone"):
         hours_between(noon, datetime(2024, 3, 1, 13, 30))
+
+
+def test_numpy_in_gives_numpy_out_and_the_same_numbers() -> None:
+    counts = np.random.default_rng(1).random((5, 4, 3)).astype(np.float32)
+    region = (counts > 0.3).astype(np.float32)
+
+    def both(values: np.ndarray | jax.Array) -> tuple:
+        relative = relative_activity_mbq(values, region, injected_activity_mbq=np.float64(900.0))
+        absolute = absolute_activity_mbq(
+            values * 1e6, voxel_volume_ml=0.1, elapsed_h=np.float64(-3.0), half_life_h=64.1
+        )
+        return relative, absolute, cumulated_activity_mbq_h(relative, half_life_h=64.1)
+
+    host, device = both(counts), both(jnp.asarray(counts))
+    for here, there in zip(host, device, strict=True):
+        # On the host nothing may compile, and float64 would double the memory.
+        assert isinstance(here, np.ndarray) and here.dtype == np.float32
+        assert isinstance(there, jax.Array)
+        np.testing.assert_allclose(here, there, rtol=1e-5)

@@ -46,9 +46,7 @@ def test_reads_a_site_curve(tmp_path: Path) -> None:
     file = tmp_path / "site.toml"
     file.write_text('name = "site"\nsource = "measured"\npoints = [[-1000, 0.001], [0, 1], [1000, 1.6]]\n')
     curve = read_density_curve(file)
-    assert curve == DensityCurve(
-        name="site", source="measured", points=((-1000.0, 0.001), (0.0, 1.0), (1000.0, 1.6))
-    )
+    assert curve == DensityCurve(name="site", source="measured", points=((-1000.0, 0.001), (0.0, 1.0), (1000.0, 1.6)))
 
 
 @pytest.mark.parametrize(
@@ -89,3 +87,12 @@ def test_missing_file_and_unknown_name(tmp_path: Path) -> None:
         read_density_curve(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="unknown density curve 'x'; choose one of gate"):
         density_curve("x")
+
+
+def test_numpy_in_gives_numpy_out_and_the_same_numbers() -> None:
+    curve = density_curve("gate-gemini-120kv")
+    hu = np.random.default_rng(0).uniform(-1100, 2000, (4, 5, 6)).astype(np.float32)
+    host, device = density_g_per_ml(hu, curve), density_g_per_ml(jnp.asarray(hu), curve)
+    assert isinstance(host, np.ndarray) and host.dtype == np.float32
+    assert isinstance(device, jax.Array)
+    np.testing.assert_allclose(host, device, rtol=1e-6)
