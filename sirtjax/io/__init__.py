@@ -5,11 +5,15 @@ from sirtjax.io._atomic import atomic_path as atomic_path
 from sirtjax.io._dicom_seg import read_seg as read_seg
 from sirtjax.io._image import read_image as read_image
 from sirtjax.io._lines import read_lines as read_lines
+from sirtjax.io._masks import read_masks as read_masks
+from sirtjax.io._masks import select_mask as select_mask
 from sirtjax.io._nifti import read_nifti as read_nifti
 from sirtjax.io._nifti import write_nifti as write_nifti
 from sirtjax.io._rtstruct import read_rtstruct as read_rtstruct
 from sirtjax.io._source import Image as Image
 from sirtjax.io._source import Source as Source
+from sirtjax.io._transform_files import read_transform as read_transform
+from sirtjax.io._transform_files import write_transform as write_transform
 
 __all__ = [
     "Image",
@@ -18,8 +22,12 @@ __all__ = [
     "atomic_path",
     "read_image",
     "read_lines",
+    "read_masks",
     "read_nifti",
     "read_rtstruct",
     "read_seg",
+    "read_transform",
+    "select_mask",
     "write_nifti",
+    "write_transform",
 ]

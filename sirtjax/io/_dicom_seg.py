@@ -35,9 +35,7 @@ class _Segmentation:
     names: dict[int, str]
 
 
-def read_seg(
-    path: str | Path, *, only: Collection[str] | None = None, threshold: float = 0.5
-) -> dict[str, LabelMap]:
+def read_seg(path: str | Path, *, only: Collection[str] | None = None, threshold: float = 0.5) -> dict[str, LabelMap]:
     """The segments of a DICOM Segmentation (BINARY, FRACTIONAL or LABELMAP) as masks on its own grid.
 
     Frames are placed by their position in the patient, never by their number: empty frames are commonly not
@@ -123,9 +121,7 @@ def _read_segmentation(path: Path) -> _Segmentation:
         if sop_class not in (_BITMAP_CLASS, _LABELMAP_CLASS):
             found = str(dataset.get("Modality", "")) or sop_class or "nothing to tell"
             raise ImageFormatError(f"{path}: expected a SEG, found modality {found}; choose another file")
-        kind = (
-            "LABELMAP" if sop_class == _LABELMAP_CLASS else str(dataset.get("SegmentationType", "")).upper()
-        )
+        kind = "LABELMAP" if sop_class == _LABELMAP_CLASS else str(dataset.get("SegmentationType", "")).upper()
         if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
             raise ImageFormatError(
                 f"{path}: segmentation type is {kind or 'missing'}; expected BINARY, FRACTIONAL or LABELMAP"
@@ -140,8 +136,7 @@ def _parse(path: Path, dataset: Any, kind: str) -> _Segmentation:
         raise ImageFormatError(f"{path}: the SEG has no frames; export a segmentation that is not empty")
     measures = _group(path, shared, groups[0], "PixelMeasuresSequence")
     orientations = {
-        tuple(map(float, _group(path, shared, g, "PlaneOrientationSequence").ImageOrientationPatient))
-        for g in groups
+        tuple(map(float, _group(path, shared, g, "PlaneOrientationSequence").ImageOrientationPatient)) for g in groups
     }
     if len(orientations) != 1:
         raise GeometryError(f"{path}: frames in {len(orientations)} orientations; expected parallel frames")
@@ -149,8 +144,7 @@ def _parse(path: Path, dataset: Any, kind: str) -> _Segmentation:
     segments = list(dataset.get("SegmentSequence") or [])
     numbers = [int(item.SegmentNumber) for item in segments]
     labels = unique_names(
-        str(item.get("SegmentLabel") or "") or f"segment {value}"
-        for item, value in zip(segments, numbers, strict=True)
+        str(item.get("SegmentLabel") or "") or f"segment {value}" for item, value in zip(segments, numbers, strict=True)
     )
     of_frame = None
     if kind != "LABELMAP":
@@ -159,9 +153,7 @@ def _parse(path: Path, dataset: Any, kind: str) -> _Segmentation:
     frames = np.asarray(dataset.pixel_array)
     frames = frames[None] if frames.ndim == 2 else frames
     if frames.ndim != 3 or len(frames) != len(groups):
-        raise ImageFormatError(
-            f"{path}: pixel data of shape {frames.shape} for {len(groups)} frames; export it again"
-        )
+        raise ImageFormatError(f"{path}: pixel data of shape {frames.shape} for {len(groups)} frames; export it again")
     rows, columns = (number(value) for value in measures.PixelSpacing)
     steps = (measures.get("SpacingBetweenSlices"), measures.get("SliceThickness"))
     return _Segmentation(

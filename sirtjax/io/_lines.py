@@ -37,9 +37,7 @@ def read_lines(path: str | Path) -> list[NDArray[np.float64]]:
     if path.is_dir():
         files = sorted(path.glob("*.mrk.json"))
         if not files:
-            raise ImageFormatError(
-                f"{path}: no .mrk.json file in the folder; save curves from 3D Slicer there"
-            )
+            raise ImageFormatError(f"{path}: no .mrk.json file in the folder; save curves from 3D Slicer there")
         return [line for file in files for line in _read_file(file)]
     return _read_file(path)
 
@@ -74,9 +72,7 @@ def _plain_lines(path: Path, content: dict[str, Any]) -> list[NDArray[np.float64
 def _slicer_line(path: Path, markup: Any) -> list[NDArray[np.float64]]:
     if not isinstance(markup, dict) or markup.get("type") not in _SLICER_LINES:
         found = markup.get("type") if isinstance(markup, dict) else markup
-        raise ImageFormatError(
-            f"{path}: holds a markup of type {found!r}; expected {', '.join(_SLICER_LINES)}"
-        )
+        raise ImageFormatError(f"{path}: holds a markup of type {found!r}; expected {', '.join(_SLICER_LINES)}")
     frame = markup.get("coordinateSystem")
     signs = _signs(path, _SLICER_FRAMES.get(frame, frame) if isinstance(frame, int | str) else frame)
     _check_unit(path, markup.get("coordinateUnits", "mm"))
@@ -109,9 +105,7 @@ def _line(path: Path, ordinal: int, points: Any, signs: NDArray[np.float64]) -> 
 
 def _signs(path: Path, frame: Any) -> NDArray[np.float64]:
     if not isinstance(frame, str) or frame not in _LPS_FROM:
-        raise ImageFormatError(
-            f"{path}: the coordinate system is {frame!r}; expected LPS or RAS, stated in the file"
-        )
+        raise ImageFormatError(f"{path}: the coordinate system is {frame!r}; expected LPS or RAS, stated in the file")
     return np.asarray(_LPS_FROM[frame])
 
 

@@ -92,9 +92,7 @@ def read_rtstruct(
 
 def _fill(path: Path, roi: _Roi, reference: Geometry) -> tuple[str, NDArray[np.bool_] | None]:
     if roi.ignored:
-        _LOG.warning(
-            "ROI %s: %d contours that enclose nothing (points, open lines) ignored", roi.name, roi.ignored
-        )
+        _LOG.warning("ROI %s: %d contours that enclose nothing (points, open lines) ignored", roi.name, roi.ignored)
     if not roi.contours:
         return "has no closed contour", None
     voxels = reference.to_voxel(np.concatenate(roi.contours))
@@ -107,9 +105,7 @@ def _fill(path: Path, roi: _Roi, reference: Geometry) -> tuple[str, NDArray[np.b
         raise InputError(f"{path}: {error}") from error
     beyond = np.maximum(-0.5 - voxels.min(axis=0), voxels.max(axis=0) - (size - 0.5)) * reference.spacing_mm
     if beyond.max() > 0.5 * max(reference.spacing_mm):
-        _LOG.warning(
-            "ROI %s reaches %.1f mm beyond the reference image: cut off there", roi.name, beyond.max()
-        )
+        _LOG.warning("ROI %s reaches %.1f mm beyond the reference image: cut off there", roi.name, beyond.max())
     if not mask.any():
         return "holds no voxel centre (smaller than a voxel, or outside the grid)", None
     return "", mask
@@ -169,9 +165,7 @@ def _points(path: Path, name: str, contour: Any) -> NDArray[np.float64]:
             "export the structure set again"
         )
     if not (np.abs(values) < _FARTHEST_MM).all():
-        raise ImageFormatError(
-            f"{path}: ROI {name!r} has a contour point that is no position in mm; export it again"
-        )
+        raise ImageFormatError(f"{path}: ROI {name!r} has a contour point that is no position in mm; export it again")
     points = values.reshape(-1, 3)
     if len(points) > 1 and np.array_equal(points[0], points[-1]):
         points = points[:-1]

@@ -35,9 +35,7 @@ class Between:
 
     def at(self, fraction: float) -> NDArray[np.bool_]:
         """The pixels inside, this fraction (0 to 1) of the way from the near to the far plane."""
-        alone, holes = (
-            (self.near_alone, self.near_holes) if fraction < 0.5 else (self.far_alone, self.far_holes)
-        )
+        alone, holes = (self.near_alone, self.near_holes) if fraction < 0.5 else (self.far_alone, self.far_holes)
         if self.near is None or self.far is None:
             return alone & ~holes
         mixed = (1 - fraction) * self.near + fraction * self.far > 0
@@ -46,17 +44,14 @@ class Between:
     def at_points(self, pixels: NDArray[np.float64], fraction: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether points are inside, given as (2, n) fractional pixels and (n,) fractions of the way."""
         nearest = np.rint(pixels).astype(np.int64)
-        column, row = (
-            np.clip(index, 0, size - 1) for index, size in zip(nearest, self.near_alone.shape, strict=True)
-        )
+        column, row = (np.clip(index, 0, size - 1) for index, size in zip(nearest, self.near_alone.shape, strict=True))
         early = fraction < 0.5
         alone = np.where(early, self.near_alone[column, row], self.far_alone[column, row])
         holes = np.where(early, self.near_holes[column, row], self.far_holes[column, row])
         if self.near is None or self.far is None:
             return np.asarray(alone & ~holes)
         near, far = (
-            ndimage.map_coordinates(distance, pixels, order=1, mode="nearest")
-            for distance in (self.near, self.far)
+            ndimage.map_coordinates(distance, pixels, order=1, mode="nearest") for distance in (self.near, self.far)
         )
         return np.asarray((((1 - fraction) * near + fraction * far > 0) | alone) & ~holes)
 

@@ -161,9 +161,7 @@ def _stretches(positions: NDArray[np.float64], lone_mm: float) -> list[_Stretch]
     return stretches
 
 
-def _fraction(
-    position: NDArray[np.float64], stretch: _Stretch, positions: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _fraction(position: NDArray[np.float64], stretch: _Stretch, positions: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far along from the near to the far plane; 0 where both are one plane."""
     if stretch.near == stretch.far:
         return np.zeros_like(position)

@@ -18,9 +18,7 @@ from sirtjax.volume import Geometry
 AXIS = np.array([1.0, 2.0, -0.5]) / np.linalg.norm([1.0, 2.0, -0.5])
 CROSS = np.array([[0, -AXIS[2], AXIS[1]], [AXIS[2], 0, -AXIS[0]], [-AXIS[1], AXIS[0], 0]])
 ROTATION = np.eye(3) + np.sin(0.6) * CROSS + (1 - np.cos(0.6)) * CROSS @ CROSS
-GEOMETRY = Geometry.from_axes(
-    (11, 8, 9), spacing_mm=(1.5, 0.8, 3.0), origin_mm=(-20, -100, 640), direction=ROTATION
-)
+GEOMETRY = Geometry.from_axes((11, 8, 9), spacing_mm=(1.5, 0.8, 3.0), origin_mm=(-20, -100, 640), direction=ROTATION)
 
 
 def source_images():

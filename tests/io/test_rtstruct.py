@@ -102,9 +102,7 @@ def test_sphere_from_planes_parallel_to_the_grid(tmp_path, geometry, step_mm, sh
     # "on": planes through slices of the grid, whose fraction of a slice the centre's position gives away.
     fraction = (CENTRE[normal] - round(CENTRE[normal])) * geometry.spacing_mm[normal]
     offsets = np.arange(-20, 21) * step_mm + shift_mm - fraction
-    path = save(
-        tmp_path / "rs.dcm", [("ball", discs(geometry, radius_mm=ball, offsets_mm=offsets, axes=(u, v, n)))]
-    )
+    path = save(tmp_path / "rs.dcm", [("ball", discs(geometry, radius_mm=ball, offsets_mm=offsets, axes=(u, v, n)))])
     ((name, labels),) = read_rtstruct(path, geometry).items()
     assert name == "ball" and labels.geometry == geometry and labels.names == ((1, "ball"),)
     assert labels.volume_ml("ball") == pytest.approx(4 / 3 * np.pi * 1.9**3, rel=0.025)
@@ -116,9 +114,7 @@ def test_sphere_from_planes_parallel_to_the_grid(tmp_path, geometry, step_mm, sh
 def test_sphere_from_planes_oblique_to_the_grid(tmp_path, geometry, step_mm):
     axes = (geometry.direction @ rotation(33, 21, -40)).T
     offsets = np.arange(-19.5, 20, step_mm)
-    path = save(
-        tmp_path / "rs.dcm", [("ball", discs(geometry, radius_mm=ball, offsets_mm=offsets, axes=axes))]
-    )
+    path = save(tmp_path / "rs.dcm", [("ball", discs(geometry, radius_mm=ball, offsets_mm=offsets, axes=axes))])
     labels = read_rtstruct(path, geometry)["ball"]
     assert labels.volume_ml("ball") == pytest.approx(4 / 3 * np.pi * 1.9**3, rel=0.025)
     assert dice(labels.mask("ball"), true_ball(geometry)) > 0.965
@@ -150,12 +146,8 @@ def test_one_missing_contour_is_bridged_and_a_wide_gap_is_not(tmp_path):
     bridged = [block(z) for z in (3, 4, 5, 7, 8, 9)]
     apart = [block(z) for z in (3, 4, 5, 9, 10, 11)]
     masks = read_rtstruct(save(tmp_path / "rs.dcm", [("bridged", bridged), ("apart", apart)]), geometry)
-    np.testing.assert_array_equal(
-        np.flatnonzero(masks["bridged"].mask("bridged").any((0, 1))), np.arange(3, 10)
-    )
-    np.testing.assert_array_equal(
-        np.flatnonzero(masks["apart"].mask("apart").any((0, 1))), [3, 4, 5, 9, 10, 11]
-    )
+    np.testing.assert_array_equal(np.flatnonzero(masks["bridged"].mask("bridged").any((0, 1))), np.arange(3, 10))
+    np.testing.assert_array_equal(np.flatnonzero(masks["apart"].mask("apart").any((0, 1))), [3, 4, 5, 9, 10, 11])
 
 
 @pytest.mark.parametrize("kind", ["CLOSED_PLANAR", "CLOSEDPLANAR_XOR"])
@@ -221,9 +213,7 @@ def test_another_frame_of_reference(tmp_path):
     geometry = Geometry.from_axes((30, 30, 9), spacing_mm=(1, 1, 1))
     path = save(tmp_path / "rs.dcm", [("liver", [block(3)])])
     assert list(read_rtstruct(path, geometry, frame_of_reference_uid=FRAME)) == ["liver"]
-    with pytest.raises(
-        GeometryError, match=r"frame of reference 1\.2\.3\.4, but the reference image is in 9\.9"
-    ):
+    with pytest.raises(GeometryError, match=r"frame of reference 1\.2\.3\.4, but the reference image is in 9\.9"):
         read_rtstruct(path, geometry, frame_of_reference_uid="9.9")
 
 
@@ -258,9 +248,7 @@ def test_unusable_files(tmp_path):
 @given(data=st.data())
 def test_damaged_bytes_are_an_input_error_or_masks(tmp_path, data):
     geometry = Geometry.from_axes((30, 30, 9), spacing_mm=(1, 1, 1))
-    raw = bytearray(
-        save(tmp_path / "rs.dcm", [("liver", [block(3), block(4)]), ("b", [block(5)])]).read_bytes()
-    )
+    raw = bytearray(save(tmp_path / "rs.dcm", [("liver", [block(3), block(4)]), ("b", [block(5)])]).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         raw[data.draw(st.integers(128, len(raw) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path / "damaged.dcm"
@@ -291,9 +279,7 @@ def series_geometry(folder):
     step = float(second.ImagePositionPatient[2]) - float(first.ImagePositionPatient[2])
     spacing = (*map(float, first.PixelSpacing[::-1]), step)
     shape = (first.Columns, first.Rows, len(headers))
-    return Geometry.from_axes(
-        shape, spacing_mm=spacing, origin_mm=[float(x) for x in first.ImagePositionPatient]
-    )
+    return Geometry.from_axes(shape, spacing_mm=spacing, origin_mm=[float(x) for x in first.ImagePositionPatient])
 
 
 @pytest.mark.parametrize(("scan", "volumes_ml"), [("SCAN_001", (107.0, 2.86)), ("SCAN_002", (107.9, 2.91))])

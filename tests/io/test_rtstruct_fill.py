@@ -113,9 +113,7 @@ def test_a_piece_or_hole_without_counterpart_keeps_its_shape_for_half_the_gap():
 
 
 def test_points_between_planes_agree_with_pixels():
-    shapes = between(
-        disc(6) | disc(3, (38.0, 10.0)), disc(11, (23.0, 19.0)) & ~disc(2, (23.0, 19.0)), (1.0, 2.0)
-    )
+    shapes = between(disc(6) | disc(3, (38.0, 10.0)), disc(11, (23.0, 19.0)) & ~disc(2, (23.0, 19.0)), (1.0, 2.0))
     pixels = np.indices((48, 40)).reshape(2, -1).astype(float)
     for fraction in (0.2, 0.7):
         inside = shapes.at_points(pixels, np.full(pixels.shape[1], fraction))
