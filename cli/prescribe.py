@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 TERRITORY = "treated"
 
-ProtocolOption = Annotated[
-    str, typer.Option(help="Name of a protocol (see --list-protocols), or FILE.toml#scenario.")
-]
+ProtocolOption = Annotated[str, typer.Option(help="Name of a protocol (see --list-protocols), or FILE.toml#scenario.")]
 TumourOption = Annotated[
     list[str] | None,
     typer.Option("--tumour", metavar="ML:TN", help="Volume in mL and T/N ratio, as 80:5; once per tumour."),
@@ -48,33 +46,21 @@ def prescribe(
     choose: Annotated[
         Literal["upper", "lower", "given"], typer.Option(help="Which activity between the bounds.")
     ] = "upper",
-    activity_mbq: Annotated[
-        float | None, typer.Option(help="With --choose given: MBq entering the patient.")
-    ] = None,
+    activity_mbq: Annotated[float | None, typer.Option(help="With --choose given: MBq entering the patient.")] = None,
     method: Annotated[
         Literal["multi", "single"] | None,
-        typer.Option(
-            help="Objectives of the multi- or single-compartment method; by default the protocol's."
-        ),
+        typer.Option(help="Objectives of the multi- or single-compartment method; by default the protocol's."),
     ] = None,
     constant: Annotated[
         str | None, typer.Option(help="Nuclide record instead of the protocol's, such as y90-thesis.")
     ] = None,
-    density_g_per_ml: Annotated[
-        float | None, typer.Option(help="Liver density instead of the protocol's.")
-    ] = None,
-    height_m: Annotated[
-        float | None, typer.Option(help="Body height, for the BSA activity of resin.")
-    ] = None,
-    weight_kg: Annotated[
-        float | None, typer.Option(help="Body weight, for the BSA activity of resin.")
-    ] = None,
+    density_g_per_ml: Annotated[float | None, typer.Option(help="Liver density instead of the protocol's.")] = None,
+    height_m: Annotated[float | None, typer.Option(help="Body height, for the BSA activity of resin.")] = None,
+    weight_kg: Annotated[float | None, typer.Option(help="Body weight, for the BSA activity of resin.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     list_protocols: Annotated[
         bool,
-        typer.Option(
-            "--list-protocols", callback=_list_protocols, is_eager=True, help="Print the protocols."
-        ),
+        typer.Option("--list-protocols", callback=_list_protocols, is_eager=True, help="Print the protocols."),
     ] = False,
 ) -> None:
     """Bounds and activity of one territory from volumes, T/N ratios and lung shunt: no images needed.
@@ -163,9 +149,7 @@ def _answer(
         previous_lung_gy=numbers.previous_lung_gy,
     )
     reserve = numbers.untreated_ml / (numbers.untreated_ml + numbers.perfused_ml)
-    injection = d.Injection(
-        territory=TERRITORY, residual_fraction=numbers.residual_fraction, given_mbq=activity_mbq
-    )
+    injection = d.Injection(territory=TERRITORY, residual_fraction=numbers.residual_fraction, given_mbq=activity_mbq)
     objectives = protocol.objectives(hepatic_reserve_fraction=reserve, method=method)
     plan = d.prescribe(vois, objectives, [injection], choose=choose)
     return _Answer(
@@ -217,9 +201,7 @@ def _tumours(texts: list[str]) -> tuple[TumourCompartment, ...]:
         try:
             volume_ml, tn_ratio = float(volume), float(ratio if colon else "missing")
         except ValueError:
-            raise InputError(
-                f"--tumour {text}: expected volume in mL and T/N ratio as ML:TN, such as 80:5"
-            ) from None
+            raise InputError(f"--tumour {text}: expected volume in mL and T/N ratio as ML:TN, such as 80:5") from None
         found.append(TumourCompartment(name=f"tumour {number}", volume_ml=volume_ml, tn_ratio=tn_ratio))
     return tuple(found)
 
@@ -235,17 +217,11 @@ def _other_rules(
     protocol, rules = answer.protocol, dict[str, float]()
     if height_m is not None and weight_kg is not None:
         if not protocol.lung_shunt_steps:
-            raise InputError(
-                f"protocol {protocol.name} has no BSA method; leave out --height-m and --weight-kg"
-            )
+            raise InputError(f"protocol {protocol.name} has no BSA method; leave out --height-m and --weight-kg")
         if not (0 < height_m < 3 and 0 < weight_kg < 500):
-            raise InputError(
-                f"height {height_m} m or weight {weight_kg} kg is not a person's; check the units"
-            )
+            raise InputError(f"height {height_m} m or weight {weight_kg} kg is not a person's; check the units")
         tumour_ml = numbers.perfused_ml - numbers.normal_ml
-        whole = float(
-            d.bsa_activity_mbq(height_m, weight_kg, tumour_ml, numbers.normal_ml + numbers.untreated_ml)
-        )
+        whole = float(d.bsa_activity_mbq(height_m, weight_kg, tumour_ml, numbers.normal_ml + numbers.untreated_ml))
         factor = d.shunt_step_factor(numbers.lung_shunt_fraction, steps=protocol.lung_shunt_steps)
         rules |= {
             "bsa_whole_liver_mbq": whole,
@@ -294,14 +270,8 @@ def _finite(value: Any) -> Any:
 def _print(answer: _Answer, others: dict[str, float]) -> None:
     plan, constant = answer.plan, answer.nuclide.dose_constant_gy_kg_per_gbq
     (territory,) = plan.territories
-    rows = [
-        [f"lower: {b.objective.label}", _mbq(b.activity_mbq), b.objective.source]
-        for b in territory.lower_bounds
-    ]
-    rows += [
-        [f"upper: {b.objective.label}", _mbq(b.activity_mbq), b.objective.source]
-        for b in territory.upper_bounds
-    ]
+    rows = [[f"lower: {b.objective.label}", _mbq(b.activity_mbq), b.objective.source] for b in territory.lower_bounds]
+    rows += [[f"upper: {b.objective.label}", _mbq(b.activity_mbq), b.objective.source] for b in territory.upper_bounds]
     _console.emit_table(answer.protocol.title, ["bound", "MBq", "source"], rows)
     interval = territory.interval_mbq
     between = "empty" if interval is None else f"{_mbq(interval[0])} to {_mbq(interval[1])} MBq"

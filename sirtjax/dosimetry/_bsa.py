@@ -32,9 +32,7 @@ def body_surface_area_m2(height_m: Array, weight_kg: Array) -> Array:
     return DUBOIS_FACTOR * height_m**0.725 * weight_kg**0.425
 
 
-def bsa_activity_mbq(
-    height_m: Array, weight_kg: Array, tumour_volume_ml: Array, normal_volume_ml: Array
-) -> Array:
+def bsa_activity_mbq(height_m: Array, weight_kg: Array, tumour_volume_ml: Array, normal_volume_ml: Array) -> Array:
     """Whole-liver activity by the BSA method: A[GBq] = BSA - 0.2 + V_T / (V_T + V_N).
 
     The tumour involvement is a fraction (some web pages print it as a percentage). The result is for the

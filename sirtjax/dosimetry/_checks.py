@@ -59,9 +59,7 @@ def make_check(
     return Check(
         code=code,
         severity=rule.severity,
-        message=rule.message.format(
-            where=where, value=_shown(value, unit), limit=_shown(limit, unit), unit=unit
-        ),
+        message=rule.message.format(where=where, value=_shown(value, unit), limit=_shown(limit, unit), unit=unit),
         where=where,
         value=value,
         limit=limit,
@@ -92,9 +90,7 @@ def tumour_place_checks(
     tumour: str, *, fraction_outside_liver: float, fraction_outside_territories: float
 ) -> tuple[Check, ...]:
     """SJ102, SJ103: part of a tumour lies outside the liver, or outside all territories."""
-    return _above("SJ102", fraction_outside_liver, tumour) + _above(
-        "SJ103", fraction_outside_territories, tumour
-    )
+    return _above("SJ102", fraction_outside_liver, tumour) + _above("SJ103", fraction_outside_territories, tumour)
 
 
 def territory_overlap_checks(first: str, second: str, *, overlap_fraction: float) -> tuple[Check, ...]:
@@ -106,9 +102,7 @@ def small_lesion_checks(lesion: str, *, volume_ml: float, resolution_fwhm_mm: fl
     """SJ105: the sphere of the lesion's volume is narrower than twice the FWHM of the activity image."""
     diameter_mm = 2 * (3 * 1000 * _number(f"volume of {lesion}", volume_ml) / (4 * math.pi)) ** (1 / 3)
     limit = 2 * _number("resolution", resolution_fwhm_mm)
-    return (
-        () if diameter_mm >= limit else (make_check("SJ105", where=lesion, value=diameter_mm, limit=limit),)
-    )
+    return () if diameter_mm >= limit else (make_check("SJ105", where=lesion, value=diameter_mm, limit=limit),)
 
 
 def registration_checks(vois: str, *, registered: bool) -> tuple[Check, ...]:
@@ -128,9 +122,7 @@ def counts_checks(
     *, liver_fraction_outside_territories: float, fraction_outside_liver_and_lungs: float
 ) -> tuple[Check, ...]:
     """SJ202, SJ203: counts of the activity image where none are expected."""
-    return _above("SJ202", liver_fraction_outside_territories) + _above(
-        "SJ203", fraction_outside_liver_and_lungs
-    )
+    return _above("SJ202", liver_fraction_outside_territories) + _above("SJ203", fraction_outside_liver_and_lungs)
 
 
 def lung_shunt_checks(lung_shunt_fraction: float, *, planar: bool = False) -> tuple[Check, ...]:
@@ -176,9 +168,7 @@ def unverified_checks(*names: str) -> tuple[Check, ...]:
     return tuple(make_check("SJ603", where=name) for name in names)
 
 
-def _above(
-    code: str, value: float, where: str | None = None, *, limit: float | None = None
-) -> tuple[Check, ...]:
+def _above(code: str, value: float, where: str | None = None, *, limit: float | None = None) -> tuple[Check, ...]:
     threshold = RULES[code].limit if limit is None else limit
     over = isinstance(threshold, float) and _number(RULES[code].title, value) > threshold
     return (make_check(code, where=where, value=value, limit=limit),) if over else ()

@@ -84,12 +84,8 @@ def compartment_vois(
         for tumour in territory.tumours:
             vois.append(_voi(tumour.name, "tumour", (territory.name,), tumour.tn_ratio * normal))
         if territory.normal_volume_ml > 0:
-            vois.append(
-                _voi(f"normal tissue, {territory.name}", "normal_perfused", (territory.name,), normal)
-            )
-        vois.append(
-            _voi(f"perfused, {territory.name}", "perfused", (territory.name,), to_liver / perfused_ml)
-        )
+            vois.append(_voi(f"normal tissue, {territory.name}", "normal_perfused", (territory.name,), normal))
+        vois.append(_voi(f"perfused, {territory.name}", "perfused", (territory.name,), to_liver / perfused_ml))
         normal_ml += territory.normal_volume_ml
         normal_sum += normal * territory.normal_volume_ml
         liver_ml += perfused_ml
@@ -99,9 +95,7 @@ def compartment_vois(
         vois.append(_voi("whole normal liver", "whole_normal", names, normal_sum / normal_ml))
     vois.append(_voi("whole liver", "whole_liver", names, liver_sum / liver_ml))
     vois.append(
-        VoiDose(
-            name="lungs", role="lungs", territories=names, mean_gy_per_mbq=lungs, previous_gy=previous_lung_gy
-        )
+        VoiDose(name="lungs", role="lungs", territories=names, mean_gy_per_mbq=lungs, previous_gy=previous_lung_gy)
     )
     return tuple(vois)
 

@@ -53,18 +53,13 @@ class DoseObjective:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.dose_gy) and self.dose_gy > 0):
-            raise ConfigError(
-                f"dose objective on {self.voi}: dose_gy is {self.dose_gy}; give a positive dose in Gy"
-            )
+            raise ConfigError(f"dose objective on {self.voi}: dose_gy is {self.dose_gy}; give a positive dose in Gy")
         fraction = self.volume_fraction
         if self.kind == "mean" and fraction is not None:
-            raise ConfigError(
-                f"dose objective on {self.voi}: volume_fraction goes with kind D or V, not with mean"
-            )
+            raise ConfigError(f"dose objective on {self.voi}: volume_fraction goes with kind D or V, not with mean")
         if self.kind != "mean" and (fraction is None or not 0 < fraction <= 1):
             raise ConfigError(
-                f"dose objective on {self.voi}: kind {self.kind} needs a volume_fraction above 0 to 1, "
-                f"got {fraction}"
+                f"dose objective on {self.voi}: kind {self.kind} needs a volume_fraction above 0 to 1, got {fraction}"
             )
 
     @property
@@ -110,8 +105,7 @@ class VoiDose:
         mean = np.asarray(self.mean_gy_per_mbq, np.float64)
         if mean.ndim != 1 or not np.isfinite(mean).all() or (mean < 0).any():
             raise InputError(
-                f"VOI {self.name}: mean_gy_per_mbq needs one non-negative number per injection, "
-                f"got {mean.tolist()}"
+                f"VOI {self.name}: mean_gy_per_mbq needs one non-negative number per injection, got {mean.tolist()}"
             )
         if not (math.isfinite(self.previous_gy) and self.previous_gy >= 0):
             raise InputError(f"VOI {self.name}: previous dose is {self.previous_gy} Gy; give 0 or more")
@@ -120,25 +114,14 @@ class VoiDose:
             self._check_samples(np.asarray(self.samples_gy_per_mbq, np.float64))
 
     def _check_samples(self, samples: Float) -> None:
-        weight = (
-            np.ones(len(samples))
-            if self.sample_weight is None
-            else np.asarray(self.sample_weight, np.float64)
-        )
+        weight = np.ones(len(samples)) if self.sample_weight is None else np.asarray(self.sample_weight, np.float64)
         if samples.shape != (len(weight), len(self.mean_gy_per_mbq)) or len(weight) == 0:
             raise InputError(
                 f"VOI {self.name}: samples of shape {samples.shape} with {len(weight)} weights; expected "
                 f"(samples, {len(self.mean_gy_per_mbq)} injections) with one weight each"
             )
-        if (
-            not np.isfinite(samples).all()
-            or not np.isfinite(weight).all()
-            or (weight < 0).any()
-            or weight.sum() <= 0
-        ):
-            raise InputError(
-                f"VOI {self.name}: samples and weights must be finite, weights not negative nor all zero"
-            )
+        if not np.isfinite(samples).all() or not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
+            raise InputError(f"VOI {self.name}: samples and weights must be finite, weights not negative nor all zero")
         object.__setattr__(self, "samples_gy_per_mbq", samples)
         object.__setattr__(self, "sample_weight", weight)
 

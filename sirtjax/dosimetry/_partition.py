@@ -149,9 +149,7 @@ def partition_activity_mbq(
         constant_gy_g_per_mbq,
         lung_shunt_fraction,
     )
-    return Compartments(
-        tumour=dose_gy / (jnp.asarray(tn_ratio) * per_activity), normal=dose_gy / per_activity
-    )
+    return Compartments(tumour=dose_gy / (jnp.asarray(tn_ratio) * per_activity), normal=dose_gy / per_activity)
 
 
 def _normal_dose_per_activity(

@@ -99,9 +99,7 @@ def prescribe(
     # Without a limit along this direction: none at all (infinite), or no activity is left to scale (0).
     joint_upper = tops[0].activity_mbq if tops else float(own.upper_mbq.sum())
     split = best_split(bounding, len(names))
-    reachable = (
-        joint_lower <= joint_upper * (1 + TOLERANCE) if split is None else split.margin >= 1 - TOLERANCE
-    )
+    reachable = joint_lower <= joint_upper * (1 + TOLERANCE) if split is None else split.margin >= 1 - TOLERANCE
     at_limit = choose != "given" and bool(tops) and float(chosen.sum()) >= joint_upper * (1 - TOLERANCE)
     binding = tops[0] if at_limit else None
     territories = tuple(
@@ -160,9 +158,7 @@ def bounds_along(pairs: Sequence[Pair], direction: Direction, ray_mbq: Float) ->
         room = max(objective.dose_gy - previous, 0.0)
         multiple = room / per_unit if per_unit > 0 else (math.inf if room > 0 else 0.0)
         found.append(
-            Bound(
-                objective=replace(objective, voi=voi.name), voi=voi.name, role=voi.role, activity_mbq=multiple
-            )
+            Bound(objective=replace(objective, voi=voi.name), voi=voi.name, role=voi.role, activity_mbq=multiple)
         )
     return _sorted(found, direction)
 
@@ -223,9 +219,7 @@ def _start(
         return _lower_start(own, own.names), []
     units = np.eye(len(own.names))
     liver = [pair for pair in pairs if pair[1].role in LIVER_ROLES]
-    unlimited = [
-        name for name, unit in zip(own.names, units, strict=True) if not bounds_along(liver, "at most", unit)
-    ]
+    unlimited = [name for name, unit in zip(own.names, units, strict=True) if not bounds_along(liver, "at most", unit)]
     notes = [make_check("SJ504", where=name) for name in unlimited]
     if unlimited and own.shares is not None:
         return _lower_start(own, own.names), notes
@@ -238,13 +232,9 @@ def _start(
 def _lower_start(own: _Own, needed: Sequence[str]) -> Float:
     for name, activity in zip(own.names, own.lower_mbq, strict=True):
         if name in needed and activity <= 0:
-            raise InputError(
-                f"territory {name}: no target gives a lower bound; add a target or give the activity"
-            )
+            raise InputError(f"territory {name}: no target gives a lower bound; add a target or give the activity")
         if name in needed and not math.isfinite(activity):
-            raise InputError(
-                f"territory {name}: a target lies where its injection brings no dose; check its VOIs"
-            )
+            raise InputError(f"territory {name}: a target lies where its injection brings no dose; check its VOIs")
     if own.shares is None:
         return own.lower_mbq
     return own.shares * float(np.max(own.lower_mbq / own.shares))
@@ -255,9 +245,7 @@ def _scale(choose: Choice, limits: tuple[Bound, ...], *, free: bool) -> float:
         return 1.0
     multiple = limits[0].activity_mbq if limits else math.inf
     if free and not math.isfinite(multiple):
-        raise InputError(
-            'no limit acts on any territory, so there is no upper bound; choose "lower" or add a limit'
-        )
+        raise InputError('no limit acts on any territory, so there is no upper bound; choose "lower" or add a limit')
     return multiple if free else min(1.0, multiple)
 
 
@@ -340,13 +328,10 @@ def _prescription_checks(result: Prescription) -> tuple[Check, ...]:
         for outcome in missed
     ]
     targets_missed = any(
-        outcome.objective.direction == "at least" and outcome.objective.purpose == "bound"
-        for outcome in missed
+        outcome.objective.direction == "at least" and outcome.objective.purpose == "bound" for outcome in missed
     )
     if result.feasible and targets_missed and result.best_split_mbq is not None and result.choose != "given":
-        checks.append(
-            make_check("SJ505", where=", ".join(f"{a:.0f}" for a in result.best_split_mbq) + " MBq")
-        )
+        checks.append(make_check("SJ505", where=", ".join(f"{a:.0f}" for a in result.best_split_mbq) + " MBq"))
     return tuple(checks)
 
 
@@ -370,14 +355,10 @@ def _check_input(
         raise InputError(f"injections must name one territory each, got {names}")
     for voi in vois:
         if len(voi.mean_gy_per_mbq) != len(names):
-            raise InputError(
-                f"VOI {voi.name}: dose of {len(voi.mean_gy_per_mbq)} injections, expected {len(names)}"
-            )
+            raise InputError(f"VOI {voi.name}: dose of {len(voi.mean_gy_per_mbq)} injections, expected {len(names)}")
         unknown = set(voi.territories) - set(names)
         if unknown:
-            raise InputError(
-                f"VOI {voi.name}: territory {sorted(unknown)} has no injection; there are {names}"
-            )
+            raise InputError(f"VOI {voi.name}: territory {sorted(unknown)} has no injection; there are {names}")
     for injection in injections:
         if not 0 <= injection.residual_fraction < 1:
             raise InputError(
@@ -386,10 +367,6 @@ def _check_input(
             )
         given = injection.given_mbq
         if choose == "given" and (given is None or not math.isfinite(given) or given < 0):
-            raise InputError(
-                f"territory {injection.territory}: given activity is {given}; give 0 MBq or more"
-            )
-    if shares is not None and (
-        len(shares) != len(names) or not all(math.isfinite(s) and s > 0 for s in shares)
-    ):
+            raise InputError(f"territory {injection.territory}: given activity is {given}; give 0 MBq or more")
+    if shares is not None and (len(shares) != len(names) or not all(math.isfinite(s) and s > 0 for s in shares)):
         raise InputError(f"shares are {list(shares)}; give one positive number for each of {names}")

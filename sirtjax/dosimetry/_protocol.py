@@ -123,9 +123,7 @@ class Protocol:
             + [row.objective.label for row in rows if row.objective.mark == "unverified"]
         )
 
-    def objectives(
-        self, *, hepatic_reserve_fraction: float, method: Method | None = None
-    ) -> tuple[DoseObjective, ...]:
+    def objectives(self, *, hepatic_reserve_fraction: float, method: Method | None = None) -> tuple[DoseObjective, ...]:
         """The objectives that apply, lung limits last.
 
         Args:
@@ -137,9 +135,7 @@ class Protocol:
         """
         reserve = hepatic_reserve_fraction
         if not 0 <= reserve < 1:
-            raise ConfigError(
-                f"hepatic reserve is {reserve}; give the untreated fraction of the liver, 0 to below 1"
-            )
+            raise ConfigError(f"hepatic reserve is {reserve}; give the untreated fraction of the liver, 0 to below 1")
         chosen = self.method if method is None else method
         rows = self.multi if chosen == "multi" else self.single
         if not rows:
@@ -257,8 +253,7 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
             if text.startswith(f"{stem}-") and text.removeprefix(f"{stem}-") in file.scenarios:
                 return _protocol(file, text.removeprefix(f"{stem}-"), name=text, source=f"{stem}.toml")
         raise ConfigError(
-            f"there is no protocol '{text}'; choose one of {', '.join(list_protocols())}, "
-            "or give a .toml file"
+            f"there is no protocol '{text}'; choose one of {', '.join(list_protocols())}, or give a .toml file"
         )
     place, _, key = text.partition("#")
     path = Path(place)
@@ -279,12 +274,9 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
 
 def _shipped() -> dict[str, _File]:
     folder = resources.files("sirtjax.configs") / "protocols"
-    files = sorted(
-        (item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name
-    )
+    files = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
     return {
-        item.name.removesuffix(".toml"): _parse(item.read_text(encoding="utf-8"), source=item.name)
-        for item in files
+        item.name.removesuffix(".toml"): _parse(item.read_text(encoding="utf-8"), source=item.name) for item in files
     }
 
 
@@ -295,8 +287,7 @@ def _parse(content: str, *, source: str) -> _File:
         raise ConfigError(f"{source}: not valid TOML: {error}") from error
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors()
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
         )
         raise ConfigError(f"{source}: {problems}") from error
 
@@ -332,7 +323,5 @@ def _quantity(table: _Quantity) -> Quantity:
 def _rows(file: _File, keys: tuple[str, ...], place: str) -> tuple[ProtocolObjective, ...]:
     unknown = [key for key in keys if key not in file.objectives]
     if unknown:
-        raise ConfigError(
-            f"{place}: no objective {', '.join(unknown)}; there are {', '.join(file.objectives)}"
-        )
+        raise ConfigError(f"{place}: no objective {', '.join(unknown)}; there are {', '.join(file.objectives)}")
     return tuple(file.objectives[key].row() for key in keys)

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from sirtjax import dosimetry as d
+
+
+def pair(direction, dose_gy, mean, role="tumour", **more):
+    objective = d.DoseObjective(voi=role, direction=direction, dose_gy=dose_gy, source="test", **more)
+    samples = np.asarray([mean, mean]) if objective.kind != "mean" else None
+    voi = d.VoiDose(name=role, role=role, territories=("a", "b"), mean_gy_per_mbq=mean, samples_gy_per_mbq=samples)
+    return objective, voi
+
+
+def test_best_split_by_hand():
+    # Maximise min(x/10, y/20) with x + y <= 30: x = 10, y = 20, margin 1.
+    split = d.best_split(
+        [pair("at least", 10, [1.0, 0.0]), pair("at least", 20, [0.0, 1.0]), pair("at most", 30, [1.0, 1.0])], 2
+    )
+    assert split.activity_mbq == pytest.approx((10.0, 20.0))
+    assert split.margin == pytest.approx(1.0)
+
+
+def test_several_limits_agree_with_a_fine_grid():
+    rng = np.random.default_rng(2)
+    targets, limits = rng.uniform(0.05, 0.3, (2, 2)), rng.uniform(0.01, 0.05, (3, 2))
+    pairs = [pair("at least", 200, row) for row in targets] + [pair("at most", 60, row) for row in limits]
+    split = d.best_split(pairs, 2)
+    x, y = np.meshgrid(np.linspace(0, 6000, 1201), np.linspace(0, 6000, 1201), indexing="ij")
+    allowed = np.all([row[0] * x + row[1] * y <= 60 for row in limits], axis=0)
+    margin = np.min([(row[0] * x + row[1] * y) / 200 for row in targets], axis=0)
+    assert split.margin == pytest.approx(margin[allowed].max(), rel=5e-3)
+
+
+def test_a_quantile_of_one_injection_is_linear_and_of_two_is_not():
+    limit = pair("at most", 30, [1.0, 1.0])
+    single = pair("at least", 10, [1.0, 0.0], kind="D", volume_fraction=0.7)
+    both = pair("at least", 10, [1.0, 0.5], kind="D", volume_fraction=0.7)
+    assert d.best_split([single, limit], 2).margin == pytest.approx(3.0)
+    assert d.best_split([both, limit], 2) is None
+
+
+def test_unknown_without_targets_or_limits():
+    target, limit = pair("at least", 10, [1.0, 1.0]), pair("at most", 30, [1.0, 1.0])
+    assert d.best_split([target], 2) is None
+    assert d.best_split([limit], 2) is None
+    assert d.best_split([target, pair("at most", 30, [1.0, 0.0])], 2) is None
