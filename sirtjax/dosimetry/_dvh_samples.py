@@ -9,7 +9,8 @@ Box = tuple[slice, slice, slice]
 # A VOI with at least this many samples has a DVH whose steps are below 0.05 % of the volume.
 ENOUGH_SAMPLES = 4096
 MAXIMUM_SUBSAMPLES = 12
-_BISECTIONS = 30
+# Leaves 1e-4 of a voxel, which the last scaling removes.
+_BISECTIONS = 14
 
 
 def subsamples_for(voxels: int) -> int:
@@ -108,7 +109,7 @@ def _above_level(score: Float, share: Float, low: Float, high: Float) -> Float:
 
     def at(level: Float) -> Float:
         height = (score - level[:, None, None, None]) / ramp[:, None, None, None]
-        return np.asarray(np.clip(height + 0.5, 0.0, 1.0))
+        return np.minimum(np.maximum(height + 0.5, 0.0), 1.0)
 
     for _ in range(_BISECTIONS):
         level = (below + above) / 2
