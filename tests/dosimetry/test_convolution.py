@@ -36,9 +36,7 @@ def energy_j(dose_gy: np.ndarray, density: np.ndarray | float, spacing_mm: np.nd
 def test_equals_direct_summation() -> None:
     source = np.random.default_rng(0).random((11, 7, 14)).astype(np.float32)
     octant = octant_kernel(SPACING, **OPTIONS)
-    direct = ndimage.convolve(
-        source.astype(np.float64), np.asarray(voxel_kernel(SPACING, **OPTIONS)), mode="constant"
-    )
+    direct = ndimage.convolve(source.astype(np.float64), np.asarray(voxel_kernel(SPACING, **OPTIONS)), mode="constant")
     np.testing.assert_allclose(convolve_octant(source, octant), direct, rtol=1e-5, atol=1e-6)
 
 
@@ -163,19 +161,20 @@ def test_operator_and_adjoint_agree() -> None:
     np.testing.assert_allclose(gradient, by_hand, rtol=1e-4, atol=1e-4 * by_hand.max())
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_gradient_in_spacing(axis: int) -> None:
-    rng = np.random.default_rng(axis)
+def test_gradient_in_spacing() -> None:
+    rng = np.random.default_rng(0)
     activity, weight = (rng.random((8, 9, 7)).astype(np.float32) for _ in range(2))
 
     @jax.jit
+    @jax.value_and_grad
     def score(spacing_mm: jax.Array) -> jax.Array:
         return jnp.mean(weight * dose_of(activity, jnp.float32(1.04), jnp.float32(0), spacing_mm))
 
-    step = np.zeros(3, np.float32)
-    step[axis] = 0.03
-    numeric = (float(score(SPACING + step)) - float(score(SPACING - step))) / 0.06
-    assert float(jax.grad(score)(SPACING)[axis]) == pytest.approx(numeric, rel=0.01)
+    for axis, exact in enumerate(np.asarray(score(SPACING)[1])):
+        step = np.zeros(3, np.float32)
+        step[axis] = 0.03
+        numeric = (float(score(SPACING + step)[0]) - float(score(SPACING - step)[0])) / 0.06
+        assert exact == pytest.approx(numeric, rel=0.01), axis
 
 
 def test_two_patients_at_once_equal_one_after_the_other() -> None:

@@ -19,18 +19,17 @@ GRAVES = radial_kernel("y90-graves2019-water")
 TISSUE = 1.04
 ENERGY_MEV = 0.93311  # ICRP 107, as in the tables compared with
 
-LANCONELLI = np.loadtxt(
-    Path(__file__).parents[1] / "reference" / "lanconelli2012_y90_soft_near.csv", delimiter=","
-)
+LANCONELLI = np.loadtxt(Path(__file__).parents[1] / "reference" / "lanconelli2012_y90_soft_near.csv", delimiter=",")
+
+
+@partial(jax.jit, static_argnames="radius_voxels")
+def compiled(spacing_mm: np.ndarray, density: float, radius_voxels: tuple[int, int, int]) -> jax.Array:
+    return octant_kernel(spacing_mm, radial=GRAVES, medium_density_g_per_ml=density, radius_voxels=radius_voxels)
 
 
 def octant(spacing_mm: tuple[float, float, float], density: float = TISSUE) -> np.ndarray:
     radius = kernel_radius_voxels(spacing_mm, radial=GRAVES, medium_density_g_per_ml=density)
-    return np.asarray(
-        octant_kernel(
-            np.asarray(spacing_mm), radial=GRAVES, medium_density_g_per_ml=density, radius_voxels=radius
-        )
-    )
+    return np.asarray(compiled(np.asarray(spacing_mm, np.float32), density, radius))
 
 
 def s_value(spacing_mm: tuple[float, float, float], offset: tuple[int, int, int]) -> float:
@@ -86,9 +85,7 @@ def test_agrees_with_random_sampling(spacing_mm: tuple[float, float, float]) -> 
 @pytest.mark.parametrize("spacing_mm", [(0.8, 0.9, 1.2), (1.0, 3.0, 6.0), (3.0, 3.0, 3.0), (4.8, 4.8, 4.8)])
 def test_all_energy_is_accounted_for(spacing_mm: tuple[float, float, float]) -> None:
     radius = kernel_radius_voxels(spacing_mm, radial=GRAVES, medium_density_g_per_ml=TISSUE)
-    kernel = voxel_kernel(
-        np.asarray(spacing_mm), radial=GRAVES, medium_density_g_per_ml=TISSUE, radius_voxels=radius
-    )
+    kernel = voxel_kernel(np.asarray(spacing_mm), radial=GRAVES, medium_density_g_per_ml=TISSUE, radius_voxels=radius)
     assert kernel.shape == tuple(2 * r + 1 for r in radius)
     assert float(kernel.sum()) == pytest.approx(1.0, abs=1e-5)
     assert float(kernel.min()) >= 0
@@ -127,21 +124,20 @@ def test_sphere_share_runs_from_nothing_to_all() -> None:
     assert shares[-1] == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_gradient_in_spacing(axis: int) -> None:
-    weight = np.random.default_rng(axis).random((9, 9, 5)).astype(np.float32)
+def test_gradient_in_spacing() -> None:
+    weight = np.random.default_rng(0).random((9, 9, 5)).astype(np.float32)
 
     @jax.jit
+    @jax.value_and_grad
     def score(spacing_mm: jax.Array) -> jax.Array:
-        kernel = octant_kernel(
-            spacing_mm, radial=GRAVES, medium_density_g_per_ml=TISSUE, radius_voxels=(8, 8, 4)
-        )
-        return jnp.sum(kernel * weight)
+        return jnp.sum(compiled(spacing_mm, TISSUE, (8, 8, 4)) * weight)
 
-    at, step = np.array([2.0, 2.5, 4.0], np.float32), np.zeros(3, np.float32)
-    step[axis] = 0.02
-    numeric = (float(score(at + step)) - float(score(at - step))) / 0.04
-    assert float(jax.grad(score)(at)[axis]) == pytest.approx(numeric, rel=0.02)
+    at = np.array([2.0, 2.5, 4.0], np.float32)
+    for axis, exact in enumerate(np.asarray(score(at)[1])):
+        step = np.zeros(3, np.float32)
+        step[axis] = 0.02
+        numeric = (float(score(at + step)[0]) - float(score(at - step)[0])) / 0.04
+        assert exact == pytest.approx(numeric, rel=0.02), axis
 
 
 def test_jit_equals_eager_and_vmap_equals_loop() -> None:
