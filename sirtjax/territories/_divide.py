@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sirtjax.errors import InputError
 from sirtjax.territories._lines import Points, resample_line
 from sirtjax.territories._surface import DividingSurface, fit_surface, is_above
-from sirtjax.volume import LabelMap
+from sirtjax.volume import Geometry, LabelMap
 
 # A drawn line may end outside the liver but has to come this near it.
 MAX_LINE_DISTANCE_MM = 10.0
@@ -51,9 +51,7 @@ def territories_from_lines(
         surface = fit_surface(lines, drawing_error_mm=drawing_error_mm, source=source)
         check_lines_meet_liver(liver, [np.asarray(line, np.float64) for line in lines], source=source)
         surfaces.append(surface)
-    return divide_liver(
-        liver, surfaces, names=names, seeds_mm=seeds_mm, sources=where, allow_crossing=allow_crossing
-    )
+    return divide_liver(liver, surfaces, names=names, seeds_mm=seeds_mm, sources=where, allow_crossing=allow_crossing)
 
 
 def divide_liver(
@@ -89,7 +87,7 @@ def divide_liver(
     """
     where = list(sources) if sources is not None else [f"surface {n + 1}" for n in range(len(surfaces))]
     _check_numbers(surfaces, names, seeds_mm)
-    inside = _liver_voxels(liver)
+    inside = np.argwhere(_liver_mask(liver))
     points = liver.geometry.to_world(inside)
     left_over = np.ones(len(points), bool)
     crossing = np.zeros(len(points), bool)
@@ -130,11 +128,9 @@ def check_lines_meet_liver(liver: LabelMap, lines_mm: Sequence[Points], *, sourc
     Raises:
       InputError: a line stays further than a centimetre from the liver.
     """
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(liver.geometry.to_world(_liver_voxels(liver)))
+    inside = _liver_mask(liver)
     for number, line in enumerate(lines_mm, start=1):
-        distance = float(tree.query(resample_line(line, step_mm=3.0))[0].min())
+        distance = _distance_mm(inside, liver.geometry, resample_line(line, step_mm=3.0))
         if distance > MAX_LINE_DISTANCE_MM:
             raise InputError(
                 f"{source}: line {number} passes the liver at {distance:.0f} mm, expected it to cross "
@@ -142,16 +138,27 @@ def check_lines_meet_liver(liver: LabelMap, lines_mm: Sequence[Points], *, sourc
             )
 
 
-def _liver_voxels(liver: LabelMap) -> NDArray[np.int64]:
-    inside = np.argwhere(np.asarray(liver.array) != 0)
-    if len(inside) == 0:
+def _distance_mm(inside: NDArray[np.bool_], geometry: Geometry, points_mm: Points) -> float:
+    """Distance from the nearest of some points to the nearest voxel of a mask; 0 if one lies inside."""
+    from scipy.ndimage import binary_erosion
+    from scipy.spatial import cKDTree
+
+    index = np.round(geometry.to_voxel(points_mm)).astype(np.int64)
+    on_grid = index[((index >= 0) & (index < geometry.shape)).all(axis=1)]
+    if inside[tuple(on_grid.T)].any():
+        return 0.0
+    shell = np.argwhere(inside & ~binary_erosion(inside))
+    return float(cKDTree(geometry.to_world(shell)).query(points_mm)[0].min())
+
+
+def _liver_mask(liver: LabelMap) -> NDArray[np.bool_]:
+    inside = np.asarray(np.asarray(liver.array) != 0)
+    if not inside.any():
         raise InputError("the liver mask is empty; give one with the liver in it")
     return inside
 
 
-def _check_numbers(
-    surfaces: Sequence[object], names: Sequence[str], seeds_mm: Sequence[ArrayLike] | None
-) -> None:
+def _check_numbers(surfaces: Sequence[object], names: Sequence[str], seeds_mm: Sequence[ArrayLike] | None) -> None:
     if not surfaces or len(names) != len(surfaces) + 1:
         raise InputError(
             f"{len(surfaces)} dividing surface(s) make {len(surfaces) + 1} territories, got {len(names)} "

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,9 +64,7 @@ def check_lines(lines_mm: Sequence[ArrayLike], *, source: str) -> list[Points]:
                 "coordinates (n, 3); draw it again"
             )
         if not np.isfinite(line).all():
-            raise InputError(
-                f"{source}: line {number} has a coordinate that is not a finite number; mend the file"
-            )
+            raise InputError(f"{source}: line {number} has a coordinate that is not a finite number; mend the file")
         keep = np.concatenate([[True], np.linalg.norm(np.diff(line, axis=0), axis=1) > 0])
         line = line[keep]
         if len(line) < 2 or np.linalg.norm(line[-1] - line[0]) < SAME_SLICE_MM:
@@ -82,6 +81,29 @@ def resample_line(line_mm: Points, *, step_mm: float) -> Points:
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line_mm, axis=0), axis=1))])
     at = np.linspace(0.0, length[-1], max(2, int(np.ceil(length[-1] / step_mm)) + 1))
     return np.stack([np.interp(at, length, line_mm[:, axis]) for axis in range(3)], axis=1)
+
+
+def space_line(line_mm: Points, *, shortest_mm: float, longest_mm: float) -> Points:
+    """A polyline whose points are neither crowded nor far apart, (n, 3).
+
+    Drawn points are kept rather than resampled, because points made up between them would repeat their error
+    and hide it from a fit that estimates it.
+
+    Args:
+      line_mm: (n, 3).
+      shortest_mm: points nearer than this to the one kept before are dropped, except the last.
+      longest_mm: longer stretches are divided evenly.
+
+    Returns:
+      (n, 3), with the ends of the line.
+    """
+    kept = [line_mm[0]]
+    for point in line_mm[1:-1]:
+        if min(np.linalg.norm(point - kept[-1]), np.linalg.norm(point - line_mm[-1])) >= shortest_mm:
+            kept.append(point)
+    kept.append(line_mm[-1])
+    pieces = [resample_line(np.stack(ends), step_mm=longest_mm)[:-1] for ends in pairwise(kept)]
+    return np.concatenate([*pieces, line_mm[-1:]])
 
 
 def align_directions(lines_mm: Sequence[Points], *, source: str) -> list[Points]:
@@ -119,9 +141,7 @@ def fit_frame(lines_mm: Sequence[Points], *, source: str) -> LineFrame:
     secants = np.concatenate([_secants(line) for line in lines_mm])
     angles = np.arctan2(secants @ frame.normal, secants @ frame.along)
     middle = (angles.min() + angles.max()) / 2
-    frame = _frame_along(
-        np.cos(middle) * frame.along + np.sin(middle) * frame.normal, lines_mm, source=source
-    )
+    frame = _frame_along(np.cos(middle) * frame.along + np.sin(middle) * frame.normal, lines_mm, source=source)
     for number, line in enumerate(lines_mm, start=1):
         u = frame.coordinates_mm(line)[:, 0]
         fall_back = float((np.maximum.accumulate(u) - u).max())
@@ -147,9 +167,7 @@ def check_agreement(coordinates_mm: Sequence[Points], *, source: str) -> None:
         for a, first in enumerate(coordinates_mm[:b]):
             if abs(first[:, 1].mean() - second[:, 1].mean()) > SAME_SLICE_MM:
                 continue
-            u = np.linspace(
-                max(first[:, 0].min(), second[:, 0].min()), min(first[:, 0].max(), second[:, 0].max())
-            )
+            u = np.linspace(max(first[:, 0].min(), second[:, 0].min()), min(first[:, 0].max(), second[:, 0].max()))
             if u[-1] <= u[0]:
                 continue
             gap = float(np.abs(_height_at(first, u) - _height_at(second, u)).max())
@@ -167,9 +185,7 @@ def _frame_along(along: Points, lines_mm: Sequence[Points], *, source: str) -> L
     offsets -= np.outer(offsets @ along, along)
     across = np.linalg.svd(offsets)[2][0]
     if np.ptp(offsets @ across) < SAME_SLICE_MM:
-        raise InputError(
-            f"{source}: all {len(lines_mm)} lines lie on one slice; draw lines on at least two slices"
-        )
+        raise InputError(f"{source}: all {len(lines_mm)} lines lie on one slice; draw lines on at least two slices")
     return LineFrame(origin_mm=origin, along=along, across=across, normal=np.cross(along, across))
 
 

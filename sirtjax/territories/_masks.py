@@ -68,13 +68,9 @@ def territories_from_masks(
         labels[empty] = _nearest(list(claims), empty, liver.geometry) + 1
     for value, name in enumerate(names, start=1):
         if not (labels == value).any():
-            raise InputError(
-                f"territory {name!r} is left without liver once the overlap is resolved; mend its mask"
-            )
+            raise InputError(f"territory {name!r} is left without liver once the overlap is resolved; mend its mask")
     result = LabelMap(labels, liver.geometry, names=tuple(enumerate(names, start=1)))
-    return result, territory_shares(
-        result, liver, overlap_ml=overlap_ml, outside_ml=float(outside.sum()) * voxel_ml
-    )
+    return result, territory_shares(result, liver, overlap_ml=overlap_ml, outside_ml=float(outside.sum()) * voxel_ml)
 
 
 def _claims(masks: Mapping[str, Any], inside: Mask) -> tuple[Mask, Mask]:
@@ -90,17 +86,13 @@ def _claims(masks: Mapping[str, Any], inside: Mask) -> tuple[Mask, Mask]:
                 "resample it to the liver's grid"
             )
         if not (array & inside).any():
-            raise InputError(
-                f"territory {name!r} has no voxel in the liver; check that both are of one patient"
-            )
+            raise InputError(f"territory {name!r} has no voxel in the liver; check that both are of one patient")
         arrays.append(array)
     stacked = np.stack(arrays)
     return stacked & inside, stacked.any(axis=0) & ~inside
 
 
-def _nearest(
-    sources: list[Mask], at: Mask, geometry: Geometry, *, among: Mask | None = None
-) -> NDArray[np.intp]:
+def _nearest(sources: list[Mask], at: Mask, geometry: Geometry, *, among: Mask | None = None) -> NDArray[np.intp]:
     """Index of the nearest source for each voxel of `at`; of equally near ones the first."""
     from scipy.ndimage import distance_transform_edt
 
@@ -120,9 +112,6 @@ def _nearest(
 
 def _pairs(claims: Mask, names: tuple[str, ...]) -> str:
     pairs = [
-        f"{names[a]!r} and {names[b]!r}"
-        for b in range(len(names))
-        for a in range(b)
-        if (claims[a] & claims[b]).any()
+        f"{names[a]!r} and {names[b]!r}" for b in range(len(names)) for a in range(b) if (claims[a] & claims[b]).any()
     ]
     return ", ".join(pairs)

@@ -85,9 +85,7 @@ def territory_shares(
         another shape or without any activity in the liver.
     """
     if not territories.geometry.matches(liver.geometry):
-        raise InputError(
-            f"territories on {territories.geometry}, liver on {liver.geometry}; resample one of them"
-        )
+        raise InputError(f"territories on {territories.geometry}, liver on {liver.geometry}; resample one of them")
     inside = np.asarray(liver.array) != 0
     voxels = int(inside.sum())
     if voxels == 0:
@@ -121,9 +119,7 @@ def _checked_uptake(uptake: ArrayLike, inside: np.ndarray[Any, np.dtype[np.bool_
     if values.shape != inside.shape:
         raise InputError(f"activity of shape {values.shape} on a liver of {inside.shape} voxels; resample it")
     if not np.isfinite(values[inside]).all() or values[inside].min() < 0:
-        raise InputError(
-            "the activity map has negative or non-finite voxels in the liver; it must be 0 or more"
-        )
+        raise InputError("the activity map has negative or non-finite voxels in the liver; it must be 0 or more")
     if values[inside].sum() <= 0:
         raise InputError("there is no activity in the liver; check that the activity map overlaps the liver")
     return values

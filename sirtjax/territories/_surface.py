@@ -11,25 +11,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import InputError
-from sirtjax.territories._lines import (
-    align_directions,
-    check_agreement,
-    check_lines,
-    fit_frame,
-    resample_line,
-)
+from sirtjax.territories._lines import align_directions, check_agreement, check_lines, fit_frame, space_line
 from sirtjax.territories._spline import fit_thin_plate_spline
 
 Array = Any
 
-# Points are taken from a line this far apart: closer ones bring nothing new, more distant ones cut corners.
-STEP_MM = (3.0, 8.0)
+# Drawn points closer than this are thinned, those farther apart are filled up along the straight line.
+DRAWN_STEP_MM = (3.0, 15.0)
 # Sites of a surface, padded up to this number so that another patient compiles nothing; more are thinned.
 MAX_SITES = 256
 # Points of the lines that share a square of this width are one site.
 MIN_SITE_WIDTH_MM = 1.0
-# Points handled by one call of the compiled evaluation.
-CHUNK = 16384
+# Points a side of the lattice on which the sides of many points are found.
+LATTICE = 192
 
 
 @partial(
@@ -86,10 +80,7 @@ def fit_surface(
     if drawing_error_mm is not None and not (np.isfinite(drawing_error_mm) and drawing_error_mm >= 0):
         raise InputError(f"drawing_error_mm must be 0 or more, got {drawing_error_mm}")
     lines = align_directions(check_lines(lines_mm, source=source), source=source)
-    length_mm = sum(float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum()) for line in lines)
-    # A line has up to two points more than its length in steps; what is still too many is merged below.
-    step_mm = float(np.clip(length_mm / max(MAX_SITES - 2 * len(lines), 1), *STEP_MM))
-    lines = [resample_line(line, step_mm=step_mm) for line in lines]
+    lines = [space_line(line, shortest_mm=DRAWN_STEP_MM[0], longest_mm=DRAWN_STEP_MM[1]) for line in lines]
     frame = fit_frame(lines, source=source)
     coordinates = [frame.coordinates_mm(line) for line in lines]
     check_agreement(coordinates, source=source)
@@ -133,11 +124,14 @@ def height_mm(surface: DividingSurface, points_mm: Array) -> jax.Array:
     return heights.reshape(points.shape[:-1])
 
 
-_height_of_chunk = jax.jit(height_mm)
+_height_on_lattice = jax.jit(height_mm)
 
 
 def is_above(surface: DividingSurface, points_mm: ArrayLike) -> NDArray[np.bool_]:
     """Whether each of many points lies on the positive side of a surface; compiled once for any number.
+
+    The spline is evaluated on a fine lattice over the points and interpolated linearly between: over a liver
+    of 250 mm this moves a surface bent to a radius of 20 mm by about 0.01 mm.
 
     Args:
       surface: from `fit_surface`.
@@ -146,15 +140,18 @@ def is_above(surface: DividingSurface, points_mm: ArrayLike) -> NDArray[np.bool_
     Returns:
       (n,) booleans.
     """
-    points = np.asarray(points_mm, np.float32)
+    from scipy.ndimage import map_coordinates
+
+    axes, origin = np.asarray(surface.axes, np.float64), np.asarray(surface.origin_mm, np.float64)
+    local = (np.asarray(points_mm, np.float64) - origin) @ axes.T
+    low = local[:, :2].min(axis=0)
+    step = np.maximum(np.ptp(local[:, :2], axis=0), 1.0) / (LATTICE - 1)
+    in_plane = np.zeros((LATTICE, LATTICE, 3))
+    in_plane[..., :2] = low + step * np.moveaxis(np.indices((LATTICE, LATTICE)), 0, -1)
     single = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), surface)
-    above = np.empty(len(points), bool)
-    chunk = np.zeros((CHUNK, 3), np.float32)
-    for start in range(0, len(points), CHUNK):
-        part = points[start : start + CHUNK]
-        chunk[: len(part)] = part
-        above[start : start + len(part)] = np.asarray(_height_of_chunk(single, chunk))[: len(part)] > 0
-    return above
+    heights = -np.asarray(_height_on_lattice(single, (in_plane @ axes + origin).astype(np.float32)), np.float64)
+    spline = map_coordinates(heights, ((local[:, :2] - low) / step).T, order=1, mode="nearest")
+    return np.asarray(local[:, 2] > spline)
 
 
 def _sites(coordinates_mm: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

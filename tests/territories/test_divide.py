@@ -41,9 +41,7 @@ def grid(*, direction=None, spacing_mm=(3.1, 2.7, 4.0)):
 
 def ellipsoid(geometry):
     points = geometry.to_world(np.moveaxis(np.indices(geometry.shape), 0, -1))
-    return LabelMap.from_mask(
-        (((points - CENTRE_MM) / AXES_MM) ** 2).sum(axis=-1) < 1, geometry, name="liver"
-    )
+    return LabelMap.from_mask((((points - CENTRE_MM) / AXES_MM) ** 2).sum(axis=-1) < 1, geometry, name="liver")
 
 
 def draw(shape, *, slices_mm=SLICES_MM, half_length_mm=60.0, points=15):
@@ -53,9 +51,7 @@ def draw(shape, *, slices_mm=SLICES_MM, half_length_mm=60.0, points=15):
 
 def right_of(shape, geometry):
     """Truth by voxel: on the patient's right of x = shape(y, z)."""
-    x, y, z = np.moveaxis(
-        geometry.to_world(np.moveaxis(np.indices(geometry.shape), 0, -1)) - CENTRE_MM, -1, 0
-    )
+    x, y, z = np.moveaxis(geometry.to_world(np.moveaxis(np.indices(geometry.shape), 0, -1)) - CENTRE_MM, -1, 0)
     with np.errstate(invalid="ignore"):
         return x < shape(y, z)
 
@@ -127,9 +123,7 @@ def test_crossing_surfaces_are_refused_unless_they_are_meant():
     liver = ellipsoid(GRIDS["axial"])
     sets = [draw(lambda y, z: 0.8 * y), draw(lambda y, z: -0.8 * y)]
     names = ("right", "middle", "left")
-    with pytest.raises(
-        InputError, match=r"a\.json, b\.json: the surfaces cross inside the liver \(\d+ % of it"
-    ):
+    with pytest.raises(InputError, match=r"a\.json, b\.json: the surfaces cross inside the liver \(\d+ % of it"):
         territories_from_lines(liver, sets, names=names, sources=["a.json", "b.json"])
     territories = territories_from_lines(liver, sets, names=names, allow_crossing=True)
     # The first surface takes its half; the second divides what is left over.
@@ -149,9 +143,7 @@ def test_surfaces_in_the_wrong_order_leave_a_territory_empty():
 def test_lines_of_another_frame_are_refused():
     liver = ellipsoid(GRIDS["axial"])
     lines = [line * [-1, -1, 1] + [150, 0, 0] for line in draw(plane(0.0))]
-    with pytest.raises(
-        InputError, match=r"F\.json: line 1 passes the liver at \d+ mm, .* coordinates are LPS mm"
-    ):
+    with pytest.raises(InputError, match=r"F\.json: line 1 passes the liver at \d+ mm, .* coordinates are LPS mm"):
         territories_from_lines(liver, [lines], names=("right", "left"), sources=["F.json"])
     check_lines_meet_liver(liver, draw(plane(0.0)), source="F.json")
 

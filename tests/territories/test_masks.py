@@ -28,9 +28,7 @@ def shown(labels):
 
 
 def test_masks_that_fit_are_taken_as_they_are():
-    labels, shares = territories_from_masks(
-        LIVER, {"right": row("#####......."), "left": row(".....#######")}
-    )
+    labels, shares = territories_from_masks(LIVER, {"right": row("#####......."), "left": row(".....#######")})
     assert shown(labels) == ".1111222222."
     assert labels.names == ((1, "right"), (2, "left"))
     assert shares.volume_ml == pytest.approx((8 * VOXEL_ML, 12 * VOXEL_ML))

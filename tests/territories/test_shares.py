@@ -50,9 +50,7 @@ def test_activity_shares_agree_with_the_host_and_under_jit():
     masks = np.stack([(LABELS == 1) & INSIDE, (LABELS == 2) & INSIDE]).astype(np.float32)
     eager = activity_shares(ACTIVITY, INSIDE, masks)
     np.testing.assert_allclose(np.asarray(eager), [0.6, 0.3], rtol=1e-6)
-    np.testing.assert_allclose(
-        np.asarray(jax.jit(activity_shares)(ACTIVITY, INSIDE, masks)), np.asarray(eager)
-    )
+    np.testing.assert_allclose(np.asarray(jax.jit(activity_shares)(ACTIVITY, INSIDE, masks)), np.asarray(eager))
     doubled = activity_shares(2 * ACTIVITY, INSIDE, masks)
     np.testing.assert_allclose(np.asarray(doubled), np.asarray(eager), rtol=1e-6)
 
