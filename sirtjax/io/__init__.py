@@ -3,6 +3,10 @@
 from sirtjax.io._atomic import atomic_folder as atomic_folder
 from sirtjax.io._atomic import atomic_path as atomic_path
 from sirtjax.io._dicom_seg import read_seg as read_seg
+from sirtjax.io._dicom_write import write_dicom_series as write_dicom_series
+from sirtjax.io._dicom_write_identity import Injection as Injection
+from sirtjax.io._dicom_write_identity import StudyIdentity as StudyIdentity
+from sirtjax.io._dicom_write_nm import write_dicom_planar as write_dicom_planar
 from sirtjax.io._image import read_image as read_image
 from sirtjax.io._lines import read_lines as read_lines
 from sirtjax.io._masks import read_masks as read_masks
@@ -17,7 +21,9 @@ from sirtjax.io._transform_files import write_transform as write_transform
 
 __all__ = [
     "Image",
+    "Injection",
     "Source",
+    "StudyIdentity",
     "atomic_folder",
     "atomic_path",
     "read_image",
@@ -28,6 +34,8 @@ __all__ = [
     "read_seg",
     "read_transform",
     "select_mask",
+    "write_dicom_planar",
+    "write_dicom_series",
     "write_nifti",
     "write_transform",
 ]
