@@ -10,7 +10,7 @@ from sirtjax.phantom._lesions import lesion_distance
 from sirtjax.phantom._organs import Organs, organs, segment_number
 from sirtjax.phantom._parameters import Anatomy
 from sirtjax.phantom._pose import Pose, displacement_mm
-from sirtjax.phantom._shapes import smooth_step
+from sirtjax.phantom._shapes import smooth_max, smooth_step
 from sirtjax.phantom._tissues import MAX_LESIONS, SEGMENTS, Organ, Tissue
 from sirtjax.phantom._torso import Skeleton, Torso, skeleton, torso
 from sirtjax.phantom._vessels import sample_field
@@ -137,12 +137,15 @@ def _paint_body(layers: _Layers, walls: Torso, bones: Skeleton, soft: Organs, me
         + jnp.sin(z / 10.0) * jnp.cos(y / 9.0)
         + jnp.sin(y / 10.0 + 0.5) * jnp.cos(x / 10.5)
     )
-    region = jnp.maximum(walls.cavity + 7.0, (z + 118.0 + 0.25 * jnp.abs(x)) * 0.8)
-    region = jnp.maximum(region, jnp.maximum(y - 38.0, -soft.liver + 4.0))
-    bowel = jnp.maximum((jnp.abs(loops) - 0.62) * 7.0, region)
+    ceiling = -118.0 - 0.25 * jnp.abs(x) + 34.0 * smooth_step(x, 0.0, 60.0)
+    region = jnp.maximum(walls.cavity + 6.0, (z - ceiling) * 0.8)
+    region = jnp.maximum(region, jnp.maximum(y - 42.0, -soft.liver + 3.0))
+    region = jnp.maximum(region, 3.0 - jnp.minimum(soft.stomach, soft.spleen))
+    bowel = smooth_max((0.4 - jnp.abs(loops)) * 8.0, region, 6.0)
     layers.paint(bowel, Tissue.BOWEL, Organ.BOWEL)
+    layers.paint(bowel + 3.5, Tissue.STOMACH_CONTENT)
     pocket = jnp.sin(x / 23.0 + 1.3) * jnp.sin(z / 29.0) + 0.012 * (-y - 55.0)
-    layers.paint(jnp.maximum(bowel + 3.0, (0.45 - pocket) * 20.0), Tissue.GAS)
+    layers.paint(jnp.maximum(bowel + 3.5, (0.3 - pocket) * 20.0), Tissue.GAS)
     layers.paint(soft.psoas, Tissue.MUSCLE, Organ.MUSCLE)
     lung = jnp.minimum(soft.lung_right, soft.lung_left)
     layers.paint(soft.lung_right, Tissue.LUNG, Organ.RIGHT_LUNG)
@@ -153,7 +156,7 @@ def _paint_body(layers: _Layers, walls: Torso, bones: Skeleton, soft: Organs, me
         + jnp.sin(z / 8.0) * jnp.cos(x / 7.0)
     )
     hilum = jnp.sqrt((jnp.abs(x) - 30.0) ** 2 + (y - 12.0) ** 2 + (z - 75.0) ** 2)
-    thick = 1.55 - 0.22 * jnp.exp(-hilum / 35.0)
+    thick = 1.78 - 0.42 * jnp.exp(-hilum / 45.0)
     layers.paint(jnp.maximum((thick - jnp.abs(branches)) * 7.0, lung + 3.0), Tissue.LUNG_VESSEL)
     layers.paint(soft.airway - 1.2, Tissue.MUSCLE)
     layers.paint(soft.airway, Tissue.GAS)

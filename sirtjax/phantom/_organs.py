@@ -18,19 +18,19 @@ from sirtjax.phantom._torso import Torso
 
 # The average patient's ellipsoids: centre (mm LPS), semi-axes (mm), rotation about x, y, z (degrees).
 _NAMED_SHAPES: tuple[tuple[str, tuple[float, ...]], ...] = (
-    ("liver_right", (-68, -2, -80, 84, 96, 96, 0, 0, 0)),
-    ("liver_tip", (-104, 22, -128, 38, 56, 56, 0, 8, 0)),
-    ("liver_left", (12, -46, -46, 88, 40, 40, 0, 14, 10)),
-    ("visceral_hollow", (8, 44, -150, 82, 76, 78, 0, 0, 0)),
-    ("umbilical_fissure", (6, -72, -96, 5, 40, 40, 0, 0, 12)),
+    ("liver_right", (-70, 0, -72, 76, 86, 82, 0, 0, 0)),
+    ("liver_tip", (-102, 18, -114, 34, 48, 50, 0, 8, 0)),
+    ("liver_left", (4, -46, -50, 80, 38, 34, 0, 12, 8)),
+    ("visceral_hollow", (4, 38, -148, 84, 82, 80, 0, 0, 0)),
+    ("umbilical_fissure", (4, -74, -104, 4, 34, 34, 0, 0, 12)),
     ("caudate", (-4, 20, -62, 24, 22, 36, 0, 0, 0)),
-    ("gallbladder", (-42, -46, -112, 15, 32, 17, 28, 0, -8)),
-    ("spleen", (108, 40, -48, 28, 48, 56, -18, 22, 20)),
+    ("gallbladder", (-38, -52, -122, 14, 32, 16, 24, 0, -10)),
+    ("spleen", (110, 38, -54, 33, 54, 60, -18, 16, 24)),
     ("kidney_right", (-60, 50, -142, 28, 29, 57, 12, 12, 0)),
     ("kidney_left", (62, 50, -126, 28, 29, 58, 12, -12, 0)),
     ("sinus_right", (-42, 42, -142, 17, 12, 30, 12, 12, 0)),
     ("sinus_left", (44, 42, -126, 17, 12, 30, 12, -12, 0)),
-    ("stomach_fundus", (66, 18, -38, 38, 40, 36, 0, 0, 0)),
+    ("stomach_fundus", (62, 14, -42, 34, 36, 34, 0, 0, 0)),
     ("stomach_body", (66, -28, -84, 30, 34, 52, 0, 12, 0)),
     ("stomach_antrum", (26, -50, -122, 46, 22, 20, 0, -18, 0)),
     ("pancreas_tail", (48, 16, -96, 46, 11, 14, 0, -16, 14)),
@@ -129,7 +129,7 @@ def organs(anatomy: Anatomy, walls: Torso, points_mm: jax.Array) -> Organs:
     liver = _liver(d, walls, vein)
     stomach = smooth_max(stomach, -liver + 2.5, 5.0)
     spleen = smooth_max(smooth_max(d["spleen"], walls.cavity + 3.0, 6.0), below + 4.0, 6.0)
-    spleen = smooth_max(spleen, -jnp.minimum(stomach, d["kidney_left"]) + 4.0, 8.0)
+    spleen = smooth_max(spleen, -jnp.minimum(stomach, d["kidney_left"]) + 3.0, 8.0)
     gallbladder = jnp.maximum(d["gallbladder"], -liver + 0.5)
     heart = smooth_max(d["heart"], -below + 3.0, 10.0)
     hila = superellipse_distance(x, y - 6.0, 20.0 + 8.0 * jnp.exp(-(((z - 80.0) / 40.0) ** 2)), 96.0, 2.0)
@@ -161,14 +161,15 @@ def organs(anatomy: Anatomy, walls: Torso, points_mm: jax.Array) -> Organs:
 def _liver(d: dict[str, jax.Array], walls: Torso, vein: jax.Array) -> jax.Array:
     # Three lobes run together, then pressed under the diaphragm, against the wall and onto the neighbours.
     lobes = smooth_min(smooth_min(d["liver_right"], d["liver_tip"], 24.0), d["liver_left"], 34.0)
-    lobes = smooth_max(lobes, walls.above_diaphragm + 3.5, 8.0)
-    lobes = smooth_max(lobes, walls.cavity + 3.0, 10.0)
+    lobes = smooth_max(lobes, walls.above_diaphragm + 2.3, 4.0)
+    lobes = smooth_max(lobes, walls.cavity + 1.8, 6.0)
     lobes = smooth_max(lobes, -d["visceral_hollow"], 16.0)
     lobes = smooth_max(lobes, -(walls.spine_tube - 10.0), 14.0)
     lobes = smooth_max(lobes, -(d["kidney_right"] - 5.0), 12.0)
     lobes = smooth_max(lobes, -d["umbilical_fissure"], 6.0)
     lobes = smooth_max(lobes, -(d["gallbladder"] - 1.0), 5.0)
-    return smooth_max(lobes, -(vein - 0.5), 3.0)
+    # The vena cava is painted over the rim that reaches into it.
+    return jnp.maximum(lobes, -(vein + 1.5))
 
 
 def segment_number(caudate: jax.Array, points_mm: jax.Array) -> jax.Array:

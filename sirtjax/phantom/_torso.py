@@ -46,17 +46,16 @@ def spine_y_mm(z: jax.Array) -> jax.Array:
 def diaphragm_z_mm(anatomy: Anatomy, x: jax.Array, y: jax.Array) -> jax.Array:
     """Height of the diaphragm: a higher right and a lower left dome that drop steeply to the recesses."""
 
-    def dome(x_top: float, z_top: jax.Array) -> jax.Array:
-        along = (x - x_top) / 84.0
-        back = (y + 12.0) / jnp.where(y > -12.0, 98.0, 92.0)
-        drop = jnp.where(y > -12.0, 88.0, 42.0)
-        return (
-            z_top - 62.0 * positive_power(jnp.abs(along) + 1e-6, 2.4) - drop * positive_power(jnp.abs(back) + 1e-6, 2.4)
-        )
+    def dome(x_top: float, z_top: jax.Array, width: float, side_drop: float) -> jax.Array:
+        along = positive_power(jnp.abs(x - x_top) / width + 1e-6, 2.4)
+        back = positive_power(jnp.abs(y + 12.0) / jnp.where(y > -12.0, 98.0, 92.0) + 1e-6, 2.4)
+        return z_top - side_drop * along - jnp.where(y > -12.0, 88.0, 42.0) * back
 
-    right = dome(-70.0, anatomy.right_dome_mm)
-    left = dome(72.0, anatomy.left_dome_mm)
-    return -smooth_min(-right, -left, 30.0)
+    right = dome(-70.0, anatomy.right_dome_mm, 84.0, 62.0)
+    left = dome(72.0, anatomy.left_dome_mm, 84.0, 62.0)
+    # The central tendon under the heart joins the two domes.
+    tendon = dome(6.0, 0.5 * (anatomy.right_dome_mm + anatomy.left_dome_mm) - 14.0, 84.0, 40.0)
+    return -smooth_min(smooth_min(-right, -left, 30.0), -tendon, 24.0)
 
 
 def torso(anatomy: Anatomy, x: jax.Array, y: jax.Array, z: jax.Array) -> Torso:
@@ -85,10 +84,10 @@ def torso(anatomy: Anatomy, x: jax.Array, y: jax.Array, z: jax.Array) -> Torso:
 def skeleton(anatomy: Anatomy, walls: Torso, x: jax.Array, y: jax.Array, z: jax.Array) -> Skeleton:
     """Ribs as slanted rings in the chest wall, sternum, costal cartilage and a column of vertebrae."""
     across = jnp.abs(x)
-    slant = z + 0.42 * (80.0 - y)
+    slant = z + 0.75 * (80.0 - y)
     to_rib = jnp.mod(slant - anatomy.rib_phase_mm, RIB_PITCH_MM) - RIB_PITCH_MM / 2
-    ring = 3.6 * (jnp.sqrt((to_rib * 0.92 / 6.6) ** 2 + ((walls.muscle + 6.5) / 3.8) ** 2 + 1e-6) - 1.0)
-    ring = smooth_max(ring, -(slant + 62.0) * 0.9, 3.0)
+    ring = 3.6 * (jnp.sqrt((to_rib * 0.8 / 6.2) ** 2 + ((walls.muscle + 6.5) / 3.8) ** 2 + 1e-6) - 1.0)
+    ring = smooth_max(ring, -(slant + 66.0) * 0.8, 3.0)
     # Ribs end short of the midline: at the costal arch in front, at the transverse processes behind.
     arch = 42.0 + 0.62 * jnp.clip(70.0 - z, 0.0, 190.0)
     front = jnp.where(y < 0.0, arch - across, -1e3)
@@ -110,9 +109,10 @@ def skeleton(anatomy: Anatomy, walls: Torso, x: jax.Array, y: jax.Array, z: jax.
     canal = superellipse_distance(x, dy - 24.5, 10.5, 8.0, 2.0)
     near = jnp.stack([across, dy, level])
     start = jnp.array([[9.0, 18.0, 2.0], [12.0, 30.0, 0.0], [11.0, 27.0, 2.0], [0.0, 34.0, -2.0]])
-    end = jnp.array([[12.0, 30.0, 0.0], [0.0, 36.0, -2.0], [36.0, 30.0, 2.0], [0.0, 56.0, -8.0]])
+    end = jnp.array([[12.0, 30.0, 0.0], [0.0, 36.0, -2.0], [36.0, 30.0, 2.0], [0.0, 50.0, -8.0]])
     radius = jnp.array([[4.5, 4.0], [3.6, 3.6], [4.0, 3.0], [3.2, 3.6]])
     arch_parts = jnp.min(capsule_distance(near, start, end, radius), axis=0)
     vertebra = smooth_min(body, arch_parts, 3.0)
     bone = jnp.minimum(jnp.minimum(ribs, sternum), jnp.maximum(vertebra, -canal))
+    bone = jnp.maximum(bone, walls.skin + 6.0)
     return Skeleton(bone, disc, canal, cartilage)

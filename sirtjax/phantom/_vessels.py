@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +61,7 @@ def grow_tree(
       Murray, The physiological principle of minimum work, PNAS 1926, doi:10.1073/pnas.12.3.207.
     """
     pieces: list[tuple[NDArray[np.float64], NDArray[np.float64], float, float]] = []
-    for a, b in zip(trunk_mm[:-1], trunk_mm[1:], strict=True):
+    for a, b in pairwise(trunk_mm):
         pieces.append((a, b, trunk_radius_mm, trunk_radius_mm))
 
     def divide(node: NDArray[np.float64], points: NDArray[np.float64], radius: float, level: int) -> None:
@@ -95,10 +96,7 @@ def _cut(
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64], float, float]]:
     count = max(1, int(np.ceil(float(np.linalg.norm(b - a)) / _LONGEST_MM)))
     at = np.linspace(0.0, 1.0, count + 1)
-    return [
-        (a + (b - a) * t, a + (b - a) * u, r + (s - r) * t, r + (s - r) * u)
-        for t, u in zip(at[:-1], at[1:], strict=True)
-    ]
+    return [(a + (b - a) * t, a + (b - a) * u, r + (s - r) * t, r + (s - r) * u) for t, u in pairwise(at)]
 
 
 def pad_tree(tree: Tree) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
