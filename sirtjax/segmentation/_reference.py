@@ -49,9 +49,7 @@ def ball_kernel(geometry: Geometry, *, diameter_mm: float) -> Float:
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1) @ geometry.affine[:3, :3].T
     inside = np.linalg.norm(points, axis=-1) <= diameter_mm / 2
     size = 2 * half + 1
-    kernel = inside.reshape(size[0], _SUBSAMPLES, size[1], _SUBSAMPLES, size[2], _SUBSAMPLES).mean(
-        axis=(1, 3, 5)
-    )
+    kernel = inside.reshape(size[0], _SUBSAMPLES, size[1], _SUBSAMPLES, size[2], _SUBSAMPLES).mean(axis=(1, 3, 5))
     if kernel.sum() == 0:
         kernel[tuple(half)] = 1.0
     return np.asarray(kernel / kernel.sum())
@@ -146,9 +144,7 @@ def _wide_box(mask: Mask, margin: tuple[int, ...]) -> tuple[slice, slice, slice]
     return i, j, k
 
 
-def _at_point(
-    uptake: Float, geometry: Geometry, kernel: Float, centre_mm: Float, diameter_mm: float
-) -> LiverReference:
+def _at_point(uptake: Float, geometry: Geometry, kernel: Float, centre_mm: Float, diameter_mm: float) -> LiverReference:
     half = np.asarray(kernel.shape) // 2
     centre = np.round(geometry.to_voxel(centre_mm)).astype(int)
     if (centre < half).any() or (centre + half >= geometry.shape).any():
@@ -162,9 +158,7 @@ def _at_point(
     return _reference(mean, variance, geometry.to_world(centre), diameter_mm, "by hand")
 
 
-def _reference(
-    mean: float, variance: float, centre: Float, diameter_mm: float, placed: str
-) -> LiverReference:
+def _reference(mean: float, variance: float, centre: Float, diameter_mm: float, placed: str) -> LiverReference:
     x, y, z = (float(c) for c in centre)
     # Rounding can leave a uniform sphere just below zero.
     sd = float(np.sqrt(max(variance, 0.0)))

@@ -92,9 +92,7 @@ def uptake_of_maximum(
     for value, name in regions.names:
         inside = labels == value
         if not inside.any():
-            raise InputError(
-                f"uptake region {name!r} is empty on the PET's grid; check that it overlaps the PET"
-            )
+            raise InputError(f"uptake region {name!r} is empty on the PET's grid; check that it overlaps the PET")
         hottest = np.unravel_index(np.argmax(np.where(inside, uptake, -np.inf)), labels.shape)
         if uptake[hottest] <= 0:
             raise InputError(f"uptake region {name!r} has no uptake: its maximum is {uptake[hottest]:g}")

@@ -47,8 +47,7 @@ def lesion_uptake(pet: Volume, lesions: LabelMap) -> tuple[LesionUptake, ...]:
     kernel = ball_kernel(pet.geometry, diameter_mm=_PEAK_DIAMETER_MM)
     uptake, labels = np.asarray(pet.array, np.float64), np.asarray(lesions.array)
     return tuple(
-        _measured(uptake, labels == value, name, kernel, pet.geometry.voxel_volume_ml)
-        for value, name in lesions.names
+        _measured(uptake, labels == value, name, kernel, pet.geometry.voxel_volume_ml) for value, name in lesions.names
     )
 
 

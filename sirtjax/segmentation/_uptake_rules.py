@@ -46,6 +46,11 @@ def uptake_rule(name: str) -> UptakeRule:
     return UptakeRule(name=name, **known[name])
 
 
+def uptake_rules() -> tuple[str, ...]:
+    """Names of all uptake rules."""
+    return tuple(_table())
+
+
 @cache
 def _table() -> dict[str, dict[str, Any]]:
     text = (resources.files("sirtjax.configs") / "segmentation" / "uptake.toml").read_text("utf-8")

@@ -162,9 +162,7 @@ def test_refuses():
     with pytest.raises(InputError, match="NaN or infinite voxels"):
         uptake_above(pet.replace(holed), threshold=1.0, search=EVERYWHERE, minimum_volume_ml=0.1)
     with pytest.raises(InputError, match="'all' has no uptake"):
-        uptake_of_maximum(
-            pet.replace(np.zeros(GRID.shape)), fraction=0.4, regions=regions, minimum_volume_ml=0.1
-        )
+        uptake_of_maximum(pet.replace(np.zeros(GRID.shape)), fraction=0.4, regions=regions, minimum_volume_ml=0.1)
     empty = LabelMap(np.zeros(GRID.shape, np.uint8), GRID, names=((1, "gone"),))
     with pytest.raises(InputError, match="'gone' is empty"):
         uptake_of_maximum(pet, fraction=0.4, regions=empty, minimum_volume_ml=0.1)

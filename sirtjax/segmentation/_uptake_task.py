@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sirtjax.errors import ConfigError, GeometryError
+from sirtjax.segmentation._reference import LiverReference, liver_reference
+from sirtjax.segmentation._uptake import dilated_mask, uptake_above, uptake_of_maximum
+from sirtjax.segmentation._uptake_rules import UptakeRule
+from sirtjax.volume import LabelMap, Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class UptakeSegmentation:
+    """Lesions found by uptake and how.
+
+    Attributes:
+      lesions: a label map on the PET's grid, without labels where nothing was found.
+      rule: the rule applied.
+      threshold: uptake above which a voxel counts; None where it differs by region.
+      reference: the liver sphere, where the rule uses one.
+    """
+
+    lesions: LabelMap
+    rule: UptakeRule
+    threshold: float | None
+    reference: LiverReference | None
+
+
+def segment_uptake(
+    pet: Volume,
+    rule: UptakeRule,
+    *,
+    minimum_volume_ml: float,
+    liver: LabelMap | None = None,
+    margin_mm: float = 0.0,
+    regions: LabelMap | None = None,
+    reference_centre_mm: tuple[float, float, float] | None = None,
+) -> UptakeSegmentation:
+    """Lesions of a PET by a named rule: fixed threshold, share of the maximum, or liver reference.
+
+    Args:
+      pet: in SUV; a share of the maximum takes any unit.
+      rule: what counts as a lesion, see `uptake_rule`.
+      minimum_volume_ml: smaller lesions are left out.
+      liver: liver on the PET's grid. Lesions are looked for in it; without it, in the whole image (not for a
+        liver reference).
+      margin_mm: how far beyond the liver lesions may lie.
+      regions: one label around each lesion, needed for a share of the maximum.
+      reference_centre_mm: LPS centre of the liver sphere; placed automatically where not given.
+
+    Returns:
+      The lesions, and the threshold and reference used.
+
+    Raises:
+      ConfigError: the rule needs a liver, regions or an image in SUV that is not given.
+      GeometryError: a mask is on another grid.
+      InputError: a mask is empty or the reference sphere doesn't fit.
+    """
+    if rule.kind != "of-maximum" and pet.unit != "SUV":
+        raise ConfigError(f"uptake rule {rule.name!r} needs an image in SUV, got {pet.unit!r}; convert it first")
+    if liver is not None and not pet.geometry.matches(liver.geometry):
+        raise GeometryError(f"liver ({liver.geometry}) is not on the PET's grid ({pet.geometry}); resample it")
+    reference: LiverReference | None = None
+    if rule.fraction is not None:
+        if regions is None:
+            raise ConfigError(f"uptake rule {rule.name!r} needs one region around each lesion; give them")
+        lesions = uptake_of_maximum(pet, fraction=rule.fraction, regions=regions, minimum_volume_ml=minimum_volume_ml)
+        return UptakeSegmentation(lesions=lesions, rule=rule, threshold=None, reference=None)
+    if rule.threshold is not None:
+        threshold = rule.threshold
+    elif rule.mean_factor is not None and rule.sd_factor is not None and rule.sphere_diameter_mm is not None:
+        if liver is None:
+            raise ConfigError(f"uptake rule {rule.name!r} takes its threshold from the liver; give a liver mask")
+        reference = liver_reference(pet, liver, diameter_mm=rule.sphere_diameter_mm, centre_mm=reference_centre_mm)
+        threshold = reference.threshold(mean_factor=rule.mean_factor, sd_factor=rule.sd_factor)
+    else:
+        raise ConfigError(f"uptake rule {rule.name!r} of kind {rule.kind!r} lacks its numbers")
+    search = np.ones(pet.geometry.shape, bool) if liver is None else dilated_mask(liver, margin_mm=margin_mm)
+    lesions = uptake_above(pet, threshold=threshold, search=search, minimum_volume_ml=minimum_volume_ml)
+    return UptakeSegmentation(lesions=lesions, rule=rule, threshold=threshold, reference=reference)
