@@ -21,6 +21,7 @@ from sirtjax.dosimetry._biology_parameters import response_parameters as respons
 from sirtjax.dosimetry._biology_parameters import response_sets as response_sets
 from sirtjax.dosimetry._biology_parameters import tissue_parameters as tissue_parameters
 from sirtjax.dosimetry._biology_parameters import tumour_control_probability as tumour_control_probability
+from sirtjax.dosimetry._bounds import activity_interval_mbq as activity_interval_mbq
 from sirtjax.dosimetry._bsa import body_surface_area_m2 as body_surface_area_m2
 from sirtjax.dosimetry._bsa import bsa_activity_mbq as bsa_activity_mbq
 from sirtjax.dosimetry._bsa import lobar_activity_mbq as lobar_activity_mbq
@@ -111,9 +112,12 @@ from sirtjax.dosimetry._protocol import load_protocol as load_protocol
 from sirtjax.dosimetry._radial import RadialKernel as RadialKernel
 from sirtjax.dosimetry._radial import radial_kernel as radial_kernel
 from sirtjax.dosimetry._radial import sphere_self_fraction as sphere_self_fraction
+from sirtjax.dosimetry._shunt import ConjugateCounts as ConjugateCounts
 from sirtjax.dosimetry._shunt import combined_lung_shunt_fraction as combined_lung_shunt_fraction
+from sirtjax.dosimetry._shunt import counted_lung_shunt_fraction as counted_lung_shunt_fraction
 from sirtjax.dosimetry._shunt import geometric_mean_counts as geometric_mean_counts
 from sirtjax.dosimetry._shunt import lung_shunt_fraction as lung_shunt_fraction
+from sirtjax.dosimetry._shunt import planar_lung_shunt_fraction as planar_lung_shunt_fraction
 
 __all__ = [
     "CHECKS",
@@ -125,6 +129,7 @@ __all__ = [
     "CheckRule",
     "CompartmentTerritory",
     "Compartments",
+    "ConjugateCounts",
     "DensityCurve",
     "DoseObjective",
     "Dvh",
@@ -145,6 +150,7 @@ __all__ = [
     "VoiDose",
     "absolute_activity_mbq",
     "absorbed_dose_gy",
+    "activity_interval_mbq",
     "activity_per_mass_mbq",
     "bed_gy",
     "best_split",
@@ -156,6 +162,7 @@ __all__ = [
     "compartment_vois",
     "constant_checks",
     "convolve_octant",
+    "counted_lung_shunt_fraction",
     "counts_checks",
     "cumulated_activity_mbq_h",
     "decay_factor",
@@ -198,6 +205,7 @@ __all__ = [
     "pack_voi",
     "partition_activity_mbq",
     "partition_dose_gy",
+    "planar_lung_shunt_fraction",
     "prescribe",
     "radial_kernel",
     "read_density_curve",

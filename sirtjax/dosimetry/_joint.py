@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linprog
 
-from sirtjax.dosimetry._objectives import DoseObjective, Float, VoiDose
+from sirtjax.dosimetry._objectives import LIVER_ROLES, DoseObjective, Float, VoiDose
 from sirtjax.errors import ComputationError
 
 
@@ -19,10 +19,13 @@ class Split:
     Attributes:
       activity_mbq: (n_injections,).
       margin: that smallest ratio; 1 or more where every target can be met.
+      complete: every injection reaches a target and a liver limit. Otherwise the activities are no suggestion:
+        an injection without target is left out, one without liver limit fills up to the lung limit.
     """
 
     activity_mbq: tuple[float, ...]
     margin: float
+    complete: bool
 
 
 def best_split(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int) -> Split | None:
@@ -58,17 +61,35 @@ def best_split(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int
     with np.errstate(divide="ignore"):
         own = np.min(np.asarray(limit_gy)[:, None] / np.asarray(limit_rows)[:, :-1], axis=0)
     unit = np.append(np.where(own > 0, own, 1.0), 1.0)
-    solution = linprog(
-        np.append(np.zeros(n_injections), -1.0),
-        A_ub=matrix * unit,
-        b_ub=np.append(limit_gy, np.zeros(len(target_rows))),
-        bounds=[(0, None)] * (n_injections + 1),
-        method="highs",
+    margin = np.append(np.zeros(n_injections), 1.0)
+    within = np.append(limit_gy, np.zeros(len(target_rows)))
+    first = _maximise(margin, matrix * unit, within)
+    # Several splits may share that margin: take the one with the most activity in units of the own bounds.
+    floor = first[-1] * (1 - 1e-9)
+    second = _maximise(1.0 - margin, np.vstack([matrix * unit, -margin]), np.append(within, -floor))
+    activity = second[:-1] * unit[:-1]
+    return Split(
+        activity_mbq=tuple(float(a) for a in activity),
+        margin=float(first[-1]),
+        complete=_complete(pairs, n_injections),
     )
+
+
+def _maximise(gain: Float, matrix: Float, at_most: Float) -> Float:
+    solution = linprog(-gain, A_ub=matrix, b_ub=at_most, bounds=[(0, None)] * len(gain), method="highs")
     if not solution.success:
         raise ComputationError(f"the best split between the injections was not found: {solution.message}")
-    activity = solution.x[:-1] * unit[:-1]
-    return Split(activity_mbq=tuple(float(a) for a in activity), margin=float(solution.x[-1]))
+    return np.asarray(solution.x, np.float64)
+
+
+def _complete(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int) -> bool:
+    targets, limits = np.zeros(n_injections, bool), np.zeros(n_injections, bool)
+    for objective, voi in pairs:
+        if objective.direction == "at least":
+            targets |= voi.mean_gy_per_mbq > 0
+        elif voi.role in LIVER_ROLES:
+            limits |= voi.mean_gy_per_mbq > 0
+    return bool((targets & limits).all())
 
 
 def _dose_row(objective: DoseObjective, voi: VoiDose, n_injections: int) -> Float | None:

@@ -115,7 +115,7 @@ def prescribe(
         feasible=all(territory.feasible for territory in territories) and reachable,
         scale=float(scale),
         binding=binding or (territories[0].binding if len(territories) == 1 else None),
-        best_split_mbq=None if split is None else split.activity_mbq,
+        best_split_mbq=split.activity_mbq if split is not None and split.complete else None,
         total_mbq=float(chosen.sum()),
         predictions=tuple(_prediction(voi, injections, chosen) for voi in vois),
         outcomes=tuple(_outcome(objective, voi, chosen) for objective, voi in pairs),
@@ -222,7 +222,7 @@ def _start(
     unlimited = [name for name, unit in zip(own.names, units, strict=True) if not bounds_along(liver, "at most", unit)]
     notes = [make_check("SJ504", where=name) for name in unlimited]
     if unlimited and own.shares is not None:
-        return _lower_start(own, own.names), notes
+        return _lower_start(own, unlimited), notes
     if own.shares is not None:
         return own.shares, notes
     low = _lower_start(own, unlimited)
@@ -230,14 +230,18 @@ def _start(
 
 
 def _lower_start(own: _Own, needed: Sequence[str]) -> Float:
+    """The lower bounds of the territories named; in the proportions asked for, as much as the neediest needs."""
+    chosen = np.array([name in needed for name in own.names])
+    if own.shares is not None:
+        chosen &= own.lower_mbq > 0
     for name, activity in zip(own.names, own.lower_mbq, strict=True):
-        if name in needed and activity <= 0:
-            raise InputError(f"territory {name}: no target gives a lower bound; add a target or give the activity")
         if name in needed and not math.isfinite(activity):
             raise InputError(f"territory {name}: a target lies where its injection brings no dose; check its VOIs")
+        if name in needed and activity <= 0 and (own.shares is None or not chosen.any()):
+            raise InputError(f"territory {name}: no target gives a lower bound; add a target or give the activity")
     if own.shares is None:
         return own.lower_mbq
-    return own.shares * float(np.max(own.lower_mbq / own.shares))
+    return own.shares * float(np.max(own.lower_mbq[chosen] / own.shares[chosen]))
 
 
 def _scale(choose: Choice, limits: tuple[Bound, ...], *, free: bool) -> float:

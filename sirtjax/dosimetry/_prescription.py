@@ -134,7 +134,8 @@ class Prescription:
         else in the proportions of the choice) and each territory's own interval is not empty.
       scale: factor by which all territories' own choices were multiplied to meet the limits jointly.
       binding: the bound on the total that is reached; None if activities were given.
-      best_split_mbq: the split with the largest margin over the targets within all limits, where it is known.
+      best_split_mbq: the split with the largest margin over the targets within all limits; None where it is not
+        known or some injection has no target or no limit on liver tissue.
       total_mbq: sum of the chosen activities.
       predictions: dose per VOI.
       outcomes: every objective, goals too.

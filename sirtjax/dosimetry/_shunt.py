@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
+
+from sirtjax.errors import InputError
 
 Array = Any
 
@@ -66,3 +70,73 @@ def combined_lung_shunt_fraction(activity_mbq: Array, lung_shunt_fractions: Arra
     """
     activity_mbq = jnp.asarray(activity_mbq)
     return jnp.sum(activity_mbq * jnp.asarray(lung_shunt_fractions)) / jnp.sum(activity_mbq)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConjugateCounts:
+    """Counts of one organ's ROI on both planar views, and the background expected under it.
+
+    Attributes:
+      anterior: counts in the ROI on the anterior view.
+      posterior: counts in the mirrored ROI on the posterior view.
+      anterior_background: background per pixel times pixels of the ROI, anterior.
+      posterior_background: the same, posterior.
+    """
+
+    anterior: float
+    posterior: float
+    anterior_background: float = 0.0
+    posterior_background: float = 0.0
+
+
+def planar_lung_shunt_fraction(lungs: ConjugateCounts, liver: ConjugateCounts) -> float:
+    """LSF from planar anterior and posterior views by the geometric mean; checks the counts.
+
+    Args:
+      lungs: counts of both lungs.
+      liver: counts of the liver.
+
+    Returns:
+      Fraction from 0 to below 1.
+
+    Raises:
+      InputError: counts are negative or not finite, or the liver has none above its background.
+    """
+    means = {}
+    for organ, counts in (("lungs", lungs), ("liver", liver)):
+        for view, value in vars(counts).items():
+            _check_counts(f"planar counts of the {organ}, {view.replace('_', ' ')}", value)
+        means[organ] = float(
+            geometric_mean_counts(
+                counts.anterior,
+                counts.posterior,
+                anterior_background_counts=counts.anterior_background,
+                posterior_background_counts=counts.posterior_background,
+            )
+        )
+    return counted_lung_shunt_fraction(means["lungs"], means["liver"])
+
+
+def counted_lung_shunt_fraction(lung_counts: float, liver_counts: float) -> float:
+    """LSF from the counts (or activity) of both VOIs of a SPECT/CT; checks the counts.
+
+    Args:
+      lung_counts: sum over both lungs.
+      liver_counts: sum over the liver.
+
+    Returns:
+      Fraction from 0 to below 1.
+
+    Raises:
+      InputError: counts are negative or not finite, or the liver has none.
+    """
+    _check_counts("counts of the lungs", lung_counts)
+    _check_counts("counts of the liver", liver_counts)
+    if liver_counts == 0:
+        raise InputError("the liver has no counts above background: check its ROI or mask, and the image")
+    return float(lung_shunt_fraction(lung_counts, liver_counts))
+
+
+def _check_counts(name: str, value: float) -> None:
+    if not math.isfinite(value) or value < 0:
+        raise InputError(f"{name}: {value}; expected counts of 0 or more, check the image and the ROI")

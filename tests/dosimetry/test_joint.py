@@ -39,6 +39,21 @@ def test_a_quantile_of_one_injection_is_linear_and_of_two_is_not():
     assert d.best_split([both, limit], 2) is None
 
 
+def test_of_several_best_splits_the_fullest():
+    # Margin 2 is set by a (limit 20 for target 10); b has a limit of its own and is filled up to it.
+    pairs = [
+        pair("at least", 10, [1.0, 0.0]),
+        pair("at least", 10, [0.0, 1.0]),
+        pair("at most", 20, [1.0, 0.0], role="whole_normal"),
+        pair("at most", 90, [0.0, 1.0], role="whole_normal"),
+    ]
+    split = d.best_split(pairs, 2)
+    assert split.margin == pytest.approx(2.0)
+    assert split.activity_mbq == pytest.approx((20.0, 90.0), rel=1e-6)
+    assert split.complete
+    assert not d.best_split([*pairs[:3], pair("at most", 90, [0.0, 1.0], role="lungs")], 2).complete
+
+
 def test_unknown_without_targets_or_limits():
     target, limit = pair("at least", 10, [1.0, 1.0]), pair("at most", 30, [1.0, 1.0])
     assert d.best_split([target], 2) is None

@@ -211,6 +211,50 @@ def test_voxel_level_target():
     assert again.total_mbq == plan.total_mbq
 
 
+def half_limited():
+    """The right territory has a liver limit and no tumour, the left a tumour and only the lung limit."""
+    return [
+        voi("NR", "normal_perfused", ("right",), [0.04, 0.0]),
+        voi("TL", "tumour", ("left",), [0.0, 0.1]),
+        voi("lungs", "lungs", BOTH, [0.01, 0.001]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lung_gy", "shares", "expected"),
+    [
+        # 40/0.04 on the right, 205/0.1 on the left; the lungs get 10 + 2.05 Gy.
+        (30.0, None, (1000.0, 2050.0)),
+        # A lung limit of 10.25 Gy allows each by itself, both only at 10.25 / 12.05 of that.
+        (10.25, None, (1000.0 * 10.25 / 12.05, 2050.0 * 10.25 / 12.05)),
+        # Equal shares: the left needs 2050, the right's limit allows 1000.
+        (30.0, [1.0, 1.0], (1000.0, 1000.0)),
+    ],
+)
+def test_territories_with_and_without_liver_limit(lung_gy, shares, expected):
+    objectives = [
+        objective("normal_perfused", "at most", 40.0),
+        objective("tumour", "at least", 205.0),
+        objective("lungs", "at most", lung_gy),
+    ]
+    plan = d.prescribe(half_limited(), objectives, injections(*BOTH), choose="upper", shares=shares)
+    assert [t.chosen_mbq for t in plan.territories] == pytest.approx(expected)
+    assert codes(plan)[0] == "SJ504" and plan.checks[0].where == "left"
+    # The left could be filled up to the lung limit, which is no advice.
+    assert plan.best_split_mbq is None
+
+
+def test_cross_fire_between_territories_is_counted():
+    # By themselves 1000 and 800 MBq; together the left normal tissue gets 40 + 2 Gy.
+    vois = [
+        voi("NR", "normal_perfused", ("right",), [0.04, 0.002]),
+        voi("NL", "normal_perfused", ("left",), [0.002, 0.05]),
+    ]
+    plan = d.prescribe(vois, [objective("normal_perfused", "at most", 40.0)], injections(*BOTH), choose="upper")
+    assert plan.scale == pytest.approx(40 / 42)
+    assert max(p.mean_gy for p in plan.predictions) == pytest.approx(40.0)
+
+
 rates = st.floats(0.001, 0.5)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 
 from sirtjax import dosimetry as d
+from sirtjax.errors import InputError
 
 
 def test_planar_by_hand():
@@ -53,3 +54,21 @@ def test_gradients_and_jit():
 
     check_grads(lsf, (2.0, 3.0, 8.0), order=1, modes=["fwd", "rev"], atol=1e-2, rtol=1e-2)
     assert float(jax.jit(lsf)(2.0, 3.0, 8.0)) == pytest.approx(float(lsf(2.0, 3.0, 8.0)))
+
+
+def test_measured_fractions_by_hand():
+    lungs = d.ConjugateCounts(anterior=500.0, posterior=1000.0, anterior_background=100.0, posterior_background=100.0)
+    liver = d.ConjugateCounts(anterior=4900.0, posterior=14400.0)
+    assert d.planar_lung_shunt_fraction(lungs, liver) == pytest.approx(600 / 9000)
+    assert d.counted_lung_shunt_fraction(30.0, 970.0) == pytest.approx(0.03)
+    assert d.counted_lung_shunt_fraction(0.0, 970.0) == 0.0
+
+
+def test_counts_that_can_not_be():
+    good, bad = d.ConjugateCounts(anterior=9.0, posterior=4.0), d.ConjugateCounts(anterior=9.0, posterior=-4.0)
+    with pytest.raises(InputError, match=r"planar counts of the lungs, posterior: -4\.0; expected counts of 0 or more"):
+        d.planar_lung_shunt_fraction(bad, good)
+    with pytest.raises(InputError, match="the liver has no counts above background"):
+        d.planar_lung_shunt_fraction(good, d.ConjugateCounts(anterior=9.0, posterior=4.0, posterior_background=4.0))
+    with pytest.raises(InputError, match="counts of the liver: nan"):
+        d.counted_lung_shunt_fraction(1.0, float("nan"))
