@@ -65,12 +65,14 @@ class ImagesTable(_Table):
 class MaskTable(_Table):
     """A mask file (NIfTI label map, RTSTRUCT or SEG) and the image frame it was drawn in.
 
-    `names` chooses and orders the labels or ROIs to use; without it all of them are used.
+    `names` chooses and orders the labels or ROIs to use; without it all of them are used. `labels` names the
+    values of a NIfTI label map, as in { 1 = "lesion 1" }.
     """
 
     path: Path
     on: Frame
     names: tuple[str, ...] | None = None
+    labels: dict[int, str] | None = None
 
 
 class MasksTable(_Table):
@@ -90,6 +92,7 @@ class TerritoriesTable(_Table):
 
     on: Frame
     path: Path | None = None
+    labels: dict[int, str] | None = None
     lines: tuple[Path, ...] = ()
     names: tuple[str, ...] | None = None
     seeds_mm: tuple[tuple[float, float, float], ...] | None = None
@@ -120,12 +123,13 @@ class ShuntTable(_Table):
     """Where the lung shunt fraction comes from; there is no default.
 
     "spect" takes the counts of the activity image in the lungs and the liver; "planar" the geometric mean of
-    an anterior and a posterior view; "given" the number `fraction`.
+    an anterior and a posterior view (`planar`: one DICOM file or folder with both, or two NIfTI files, anterior
+    first; `planar_rois`: a mask file with the ROIs "lungs" and "liver"); "given" the number `fraction`.
     """
 
     method: Literal["spect", "planar", "given"]
     fraction: Fraction | None = None
-    planar: Path | None = None
+    planar: Annotated[tuple[Path, ...], Field(max_length=2)] = ()
     planar_rois: Path | None = None
     source: str | None = None
 
@@ -134,7 +138,7 @@ class ShuntTable(_Table):
         if (self.method == "given") != (self.fraction is not None):
             raise ValueError('`fraction` goes with method = "given", and only with it')
         needs_planar = self.method == "planar"
-        if needs_planar != (self.planar is not None) or needs_planar != (self.planar_rois is not None):
+        if needs_planar != bool(self.planar) or needs_planar != (self.planar_rois is not None):
             raise ValueError('`planar` and `planar_rois` go with method = "planar", and only with it')
         return self
 
@@ -142,13 +146,14 @@ class ShuntTable(_Table):
 class DoseTable(_Table):
     """The dose calculation.
 
+    `method` "auto" convolves with a dose kernel where one is published for the nuclide, and else deposits locally.
     `spacing_mm` is the voxel size of the working grid, or "activity" for that of the activity image. `density` is
     "protocol" for the protocol's liver density everywhere, or names a curve in configs/dosimetry/density to take
     it from the CT.
     `constant` names another nuclide record than the protocol's; the report then says so.
     """
 
-    method: Literal["kernel", "local"] = "kernel"
+    method: Literal["auto", "kernel", "local"] = "auto"
     spacing_mm: Positive | Literal["activity"] = 3.0
     density: str = "protocol"
     constant: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ Array = NDArray[np.float32]
 
 # Where no lungs are drawn, what the CT shows as lighter than this takes no dose from a soft-tissue kernel.
 LUNG_HU = (-950.0, -300.0)
+LUNG_DENSITIES_G_PER_ML = (0.05, 1.06)
 
 
 @dataclass(frozen=True)
@@ -35,28 +37,38 @@ class Medium:
     description: str
 
 
-def medium(mapped: MappedCase, table: DoseTable, *, liver_density_g_per_ml: float) -> Medium:
+def medium(mapped: MappedCase, table: DoseTable, *, liver_density_g_per_ml: float, lung_mass_g: float) -> Medium:
     """Densities for the dose: the protocol's liver density, or from the CT where the case asks for it.
 
+    Lung voxels have the density the CT shows, or without a CT that of the lung mass in the lung volume.
+
     Raises:
-      ConfigError: the curve is unknown, or there is no CT to take it from.
+      ConfigError: the density curve is unknown, or there is no CT to take densities from.
     """
-    shape = mapped.geometry.shape
-    lung = mapped.occupancy.get("lungs")
     hu = None if mapped.ct_hu is None else np.asarray(mapped.ct_hu.array, np.float32)
-    if lung is None:
-        lung = np.zeros(shape, np.float32)
-        if hu is not None:
-            lung = ((hu > LUNG_HU[0]) & (hu < LUNG_HU[1])).astype(np.float32)
-    density = np.full(shape, liver_density_g_per_ml, np.float32)
-    if table.density == "protocol":
-        return Medium(density, liver_density_g_per_ml, lung, f"{liver_density_g_per_ml:g} g/mL everywhere")
-    known = dosimetry.density_curve(table.density)
+    lung = _lung_share(mapped, hu)
+    if table.density != "protocol":
+        curve = dosimetry.density_curve(table.density)
+        if hu is None:
+            raise ConfigError(f'dose.density = "{table.density}" is taken from the CT: give [images.ct]')
+        density = np.asarray(dosimetry.density_g_per_ml(hu, curve), np.float32)
+        return Medium(density, liver_density_g_per_ml, lung, f"from the CT, curve {curve.name} ({curve.source})")
+    if hu is not None:
+        in_lung = np.clip(hu / np.float32(1000.0) + np.float32(1.0), *LUNG_DENSITIES_G_PER_ML)
+    else:
+        volume_ml = max(float(lung.sum(dtype=np.float64)) * mapped.geometry.voxel_volume_ml, 1.0)
+        in_lung = np.full(lung.shape, np.clip(lung_mass_g / volume_ml, *LUNG_DENSITIES_G_PER_ML), np.float32)
+    density = (lung * in_lung + (1 - lung) * np.float32(liver_density_g_per_ml)).astype(np.float32)
+    return Medium(density, liver_density_g_per_ml, lung, f"{liver_density_g_per_ml:g} g/mL outside the lungs")
+
+
+def _lung_share(mapped: MappedCase, hu: Array | None) -> Array:
+    drawn = mapped.occupancy.get("lungs")
+    if drawn is not None:
+        return drawn
     if hu is None:
-        raise ConfigError(f'dose.density = "{table.density}" is taken from the CT: give [images.ct]')
-    points = np.asarray(known.points, np.float32)
-    density = np.interp(hu, points[:, 0], points[:, 1]).astype(np.float32)
-    return Medium(density, liver_density_g_per_ml, lung, f"from the CT, curve {known.name} ({known.source})")
+        return np.zeros(mapped.geometry.shape, np.float32)
+    return ((hu > LUNG_HU[0]) & (hu < LUNG_HU[1])).astype(np.float32)
 
 
 def relative_activity(mapped: MappedCase, region: Array, name: str) -> Array:
@@ -74,14 +86,23 @@ def relative_activity(mapped: MappedCase, region: Array, name: str) -> Array:
     return (counts / np.float32(total)).astype(np.float32)
 
 
-def dose_gy(activity_mbq: Array, mapped: MappedCase, tissue: Medium, nuclide: dosimetry.Nuclide, method: str) -> Array:
+def dose_method(table: DoseTable, nuclide: dosimetry.Nuclide) -> Literal["kernel", "local"]:
+    """The method of the case; "auto" is the kernel where the nuclide has a published one, else local deposition."""
+    if table.method != "auto":
+        return table.method
+    return "local" if nuclide.radial_kernel is None else "kernel"
+
+
+def dose_gy(
+    activity_mbq: Array, mapped: MappedCase, tissue: Medium, nuclide: dosimetry.Nuclide, table: DoseTable
+) -> Array:
     """Absorbed dose in Gy of an activity map in MBq per voxel, all of it decaying in place."""
     return dosimetry.absorbed_dose_gy(
         activity_mbq,
         tissue.density_g_per_ml,
         mapped.geometry.spacing_mm,
         nuclide=nuclide,
-        method="kernel" if method == "kernel" else "local",
+        method=dose_method(table, nuclide),
         lung=tissue.lung,
         medium_density_g_per_ml=tissue.soft_tissue_g_per_ml,
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import spatial
-from sirtjax.errors import GeometryError
+from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows._case import Frame
 from sirtjax.workflows._images import CaseImages
@@ -71,10 +70,18 @@ def map_case(
 
     Raises:
       GeometryError: more than half of a VOI falls outside the activity image.
+      ConfigError: two VOIs have the same name.
     """
     placed = [(voi.name, voi.labels, voi.frame) for voi in vois]
     if territories is not None:
         placed += [(name, territories, territory_frame) for _, name in territories.names]
+    names = [name for name, _, _ in placed]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(
+            f"two VOIs are named {', '.join(map(repr, twice))} (liver, lungs, lesions, territories); "
+            'name them apart by `labels = { 1 = "..." }` in the case'
+        )
     transforms: dict[str, spatial.Transform | None] = {"activity": None, "diagnostic": transform}
     region = [(name, labels, transforms[frame]) for name, labels, frame in placed]
     grid = working_grid(images.activity.volume.geometry, region, spacing_mm=spacing_mm)
@@ -179,5 +186,6 @@ def _arrival_notes(name: str, labels: LabelMap, arrived: float, *, moved: bool) 
 
 
 def _total(volume: Volume) -> float:
-    array: Any = np.asarray(volume.array)
-    return float(array.sum(dtype=np.float64)) * volume.geometry.voxel_volume_ml
+    """Counts are per voxel, everything else is a concentration."""
+    amount = 1.0 if volume.unit == "counts" else volume.geometry.voxel_volume_ml
+    return float(np.asarray(volume.array).sum(dtype=np.float64)) * amount

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sirtjax.workflows._biology import Biology, biology_facts
 from sirtjax.workflows._case import Case
+from sirtjax.workflows._doses import dose_method
 from sirtjax.workflows._results import Fact
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def method_facts(case: Case, setting: Setting, biology: Biology | None) -> tuple
     """Everything a reader needs to follow the numbers, in the order of the calculation."""
     nuclide, protocol, grid = setting.nuclide, setting.protocol, setting.mapped.geometry
     density = protocol.liver_density
+    method = dose_method(case.dose, nuclide)
     facts = [
         Fact("protocol", f"{protocol.name}: {protocol.title}", "; ".join(protocol.notes)),
         Fact("nuclide", f"{nuclide.name}, half-life {nuclide.half_life_h:g} h", nuclide.source),
@@ -36,8 +38,8 @@ def method_facts(case: Case, setting: Setting, biology: Biology | None) -> tuple
         Fact("calibration", *CALIBRATIONS[case.calibration.method]),
         Fact(
             "voxel dose",
-            DOSE_METHODS[case.dose.method],
-            KERNEL_SOURCE if case.dose.method == "kernel" else "thesis Eq. 1.3",
+            DOSE_METHODS[method],
+            KERNEL_SOURCE if method == "kernel" else "thesis Eq. 1.3",
         ),
         Fact("density of the dose", setting.tissue.description),
         Fact("density of liver and lesions", f"{density.value:g} {density.unit}", f"{density.source} ({density.mark})"),

@@ -97,7 +97,7 @@ def plan_case(
     for name, region in setting.treated().items():
         share = relative_activity(setting.mapped, region, name)
         unit_activity.append(share)
-        unit_dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose.method))
+        unit_dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose))
     hooks.on_step("prescription")
     remaining = 1.0 - np.asarray(setting.shunts)
     objectives = case_objectives(case, setting)
@@ -129,13 +129,14 @@ def prepare(case: Case, products: Products) -> Setting:
     territories = territory_weights(mapped, names)
     injections = _injections(case, tuple(territories))
     shunt = lung_shunt(case, images, liver, products.lungs, products.registration)
+    lungs = lung_mass(case, mapped, protocol)
     lesions = [voi.name for voi in products.lesions or ()]
     treated = {table.territory: territories[table.territory] for table in injections}
     return Setting(
         protocol=protocol,
         nuclide=nuclide,
         mapped=mapped,
-        tissue=medium(mapped, case.dose, liver_density_g_per_ml=protocol.liver_density.value),
+        tissue=medium(mapped, case.dose, liver_density_g_per_ml=protocol.liver_density.value, lung_mass_g=lungs.mass_g),
         territories=territories,
         injections=injections,
         shunts=tuple(
@@ -143,7 +144,7 @@ def prepare(case: Case, products: Products) -> Setting:
         ),
         vois=placed_vois(mapped, treated, lesions, lungs=products.lungs is not None),
         shunt=shunt,
-        lungs=lung_mass(case, mapped, protocol),
+        lungs=lungs,
     )
 
 

@@ -96,8 +96,9 @@ def _other_files(case: Case) -> dict[str, Path]:
         files |= {f"dividing lines {n}": path for n, path in enumerate(case.territories.lines, start=1)}
     if case.registration is not None and case.registration.path is not None:
         files["transform"] = case.registration.path
-    if case.shunt.planar is not None and case.shunt.planar_rois is not None:
-        files |= {"planar": case.shunt.planar, "planar ROIs": case.shunt.planar_rois}
+    files |= {f"planar {n}": path for n, path in enumerate(case.shunt.planar, start=1)}
+    if case.shunt.planar_rois is not None:
+        files["planar ROIs"] = case.shunt.planar_rois
     if case.plan is not None:
         files["plan"] = case.plan
     return files

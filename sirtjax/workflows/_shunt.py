@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from sirtjax import dosimetry, io, spatial
-from sirtjax.errors import ConfigError
+from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._images import CaseImages
 from sirtjax.workflows._mapping import MappedCase
@@ -43,8 +45,8 @@ def lung_shunt(
     table = case.shunt
     if table.fraction is not None:
         return LungShunt(table.fraction, "given", table.source or "given in the case")
-    if table.planar is not None and table.planar_rois is not None:
-        return _planar(case)
+    if table.planar_rois is not None:
+        return _planar(table.planar, table.planar_rois)
     if lungs is None:
         raise ConfigError('shunt.method = "spect" needs [masks.lungs]; or give the fraction (shunt.method = "given")')
     counts = {}
@@ -56,15 +58,18 @@ def lung_shunt(
     return LungShunt(fraction, "spect", "counts of the activity image in the lungs and the liver")
 
 
-def _planar(case: Case) -> LungShunt:
-    views = io.read_planar(case.shunt.planar)
-    rois = io.read_planar_rois(case.shunt.planar_rois, shape=views.anterior.shape)
+def _planar(views: tuple[Path, ...], rois: Path) -> LungShunt:
+    anterior, posterior = _planar_views(views)
+    masks = io.read_masks(rois, only=("lungs", "liver"))
     counts = {}
-    for organ in ("lungs", "liver"):
-        region = io.select_mask(rois, organ, source=case.shunt.planar_rois)
-        counts[organ] = dosimetry.geometric_mean_counts(
-            float(views.anterior[region].sum()), float(views.posterior[region].sum())
-        )
+    for organ, labels in masks.items():
+        region = np.asarray(labels.array).squeeze() > 0
+        if not region.shape == anterior.shape == posterior.shape:
+            raise GeometryError(
+                f"{rois}: ROIs of {region.shape} pixels on views of {anterior.shape} and {posterior.shape}; "
+                "draw them on the views"
+            )
+        counts[organ] = dosimetry.geometric_mean_counts(float(anterior[region].sum()), float(posterior[region].sum()))
     fraction = float(dosimetry.lung_shunt_fraction(counts["lungs"], counts["liver"]))
     source = "geometric mean of the anterior and posterior views, no attenuation correction"
     return LungShunt(fraction, "planar", source)
@@ -87,3 +92,12 @@ def lung_mass(case: Case, mapped: MappedCase, protocol: dosimetry.Protocol) -> L
 def _lung_mass_g(hu: jax.Array, weight: jax.Array, voxel_volume_ml: jax.Array) -> jax.Array:
     mass: jax.Array = dosimetry.lung_mass_g(hu, weight, voxel_volume_ml=voxel_volume_ml)
     return mass
+
+
+def _planar_views(paths: tuple[Path, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The anterior and the posterior view as flat images, from one DICOM source or two NIfTI files."""
+    if len(paths) == 1:
+        planar = io.read_planar(paths[0])
+        return planar.anterior, planar.posterior
+    anterior, posterior = (np.asarray(io.read_image(path).volume.array, np.float32).squeeze() for path in paths)
+    return anterior, posterior

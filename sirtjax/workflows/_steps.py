@@ -161,7 +161,9 @@ def _make_territories(case: Case, done: Products, hooks: Hooks) -> Products:
 
 def _territories_from_masks(case: Case, path: Path, table: TerritoriesTable, done: Products, hooks: Hooks) -> Products:
     liver = _made(done.liver)
-    masks = io.read_masks(path, reference=frame_image(_made(done.images), table.on), only=table.names)
+    masks = io.read_masks(
+        path, reference=frame_image(_made(done.images), table.on), names=table.labels, only=table.names
+    )
     pull = None
     if table.on != liver.frame:
         done = advance(case, "registration", products=done, hooks=hooks)

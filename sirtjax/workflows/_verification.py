@@ -90,7 +90,7 @@ def _relative(case: Case, setting: Setting, injected: NDArray[np.float64]) -> De
     for name, region in setting.treated().items():
         share = relative_activity(setting.mapped, region, name)
         activity.append(share)
-        dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose.method))
+        dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose))
     return superpose(setting, activity, dose, injected)
 
 
@@ -114,7 +114,7 @@ def _absolute(
     shunted_mbq = float(injected @ np.asarray(setting.shunts))
     deposit = Deposit(
         activity_mbq=activity_mbq,
-        dose_gy=dose_gy(activity_mbq, setting.mapped, setting.tissue, setting.nuclide, case.dose.method),
+        dose_gy=dose_gy(activity_mbq, setting.mapped, setting.tissue, setting.nuclide, case.dose),
         lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
         lung_activity_mbq=shunted_mbq,
         lung_mass_g=setting.lungs.mass_g,

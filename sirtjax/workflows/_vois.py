@@ -88,7 +88,7 @@ def _union(name: str, table: MaskTable, images: CaseImages) -> Voi:
 
 
 def _masks(table: MaskTable, images: CaseImages) -> dict[str, LabelMap]:
-    masks = io.read_masks(table.path, reference=frame_image(images, table.on), only=table.names)
+    masks = io.read_masks(table.path, reference=frame_image(images, table.on), names=table.labels, only=table.names)
     return {name: _renamed(labels, name) for name, labels in masks.items()}
 
 
