@@ -27,9 +27,7 @@ class FlatGrid(NamedTuple):
 def flat_grid(array: Array) -> FlatGrid:
     """The flat view of an (i, j, k) or (i, j, k, channels) array; inside is up to half a voxel beyond it."""
     shape = tuple(int(n) for n in array.shape[:3])
-    return FlatGrid(
-        array.reshape((-1, *array.shape[3:])), shape, (-0.5, -0.5, -0.5), tuple(n - 0.5 for n in shape)
-    )
+    return FlatGrid(array.reshape((-1, *array.shape[3:])), shape, (-0.5, -0.5, -0.5), tuple(n - 0.5 for n in shape))
 
 
 def sample_nearest(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
@@ -73,9 +71,7 @@ def sample_flat_nearest(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Arra
     return _fill(xp, inside, grid.flat[_row(grid, i, j, k)], fill)
 
 
-def sample_flat_linear(
-    grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0, half_width: Any = (0.5, 0.5, 0.5)
-) -> Array:
+def sample_flat_linear(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0, half_width: Any = (0.5, 0.5, 0.5)) -> Array:
     """`sample_linear` on a `FlatGrid`, at indices given as three arrays of one shape.
 
     Args:
@@ -162,6 +158,5 @@ def _channels(weight: Array, flat: Array) -> Array:
 
 
 def _fill(xp: Any, inside: Array, values: Array, fill: Any) -> Array:
-    return xp.where(_channels(inside, values) if values.ndim > inside.ndim else inside, values, fill).astype(
-        values.dtype
-    )
+    kept = inside[..., None] if values.ndim > inside.ndim else inside
+    return xp.where(kept, values, fill).astype(values.dtype)

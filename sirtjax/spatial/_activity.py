@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sirtjax.errors import ComputationError, InputError
 from sirtjax.ops import FlatGrid
 from sirtjax.spatial._affine import checked_matrix, identity
-from sirtjax.spatial._displacement import DisplacementField, jacobian_determinant
+from sirtjax.spatial._displacement import DisplacementField, cell_volume_ratio
 from sirtjax.spatial._overlap import covered_fraction
 from sirtjax.spatial._resample import mean_on_grid
 from sirtjax.spatial._source import to_device
@@ -42,13 +42,9 @@ def resample_activity(volume: Volume, geometry: Geometry, *, transform: Transfor
     if not np.isfinite(array).all():
         raise InputError("the activity map has voxels that are not finite; mend or mask them first")
     if array.size and float(array.min()) < 0:
-        raise InputError(
-            f"the activity map has negative voxels (down to {float(array.min()):.4g} {volume.unit})"
-        )
+        raise InputError(f"the activity map has negative voxels (down to {float(array.min()):.4g} {volume.unit})")
     transform = identity() if transform is None else transform
-    values = mean_on_grid(
-        array, volume.geometry, geometry, transform, fill=0.0, volume_ratio=_volume_ratio(transform)
-    )
+    values = mean_on_grid(array, volume.geometry, geometry, transform, fill=0.0, volume_ratio=_volume_ratio(transform))
     if not isinstance(transform, DisplacementField):
         values *= abs(np.linalg.det(checked_matrix(transform.floating_from_reference)[:3, :3]))
     expected = _covered_total(array, volume.geometry, geometry, transform) * volume.geometry.voxel_volume_ml
@@ -66,18 +62,14 @@ def resample_activity(volume: Volume, geometry: Geometry, *, transform: Transfor
 
 
 def _volume_ratio(transform: Transform) -> FlatGrid | None:
-    """Local volume ratio less one on the field's grid: where the field ends, nothing is added to one."""
+    """Local volume ratio less one of the field's cells: where the field ends, nothing is added to one."""
     if not isinstance(transform, DisplacementField):
         return None
     field = DisplacementField(np.asarray(transform.array, np.float32), transform.geometry)
-    ratio: NDArray[Any] = np.maximum(jacobian_determinant(field), 0.0) - 1.0
-    return to_device(
-        ratio.astype(np.float32), low=np.full(3, -0.5), high=np.asarray(transform.geometry.shape) - 0.5
-    )
+    ratio: NDArray[Any] = np.maximum(cell_volume_ratio(field), 0.0) - 1.0
+    return to_device(ratio.astype(np.float32), low=np.full(3, -0.5), high=np.asarray(ratio.shape) - 0.5)
 
 
-def _covered_total(
-    array: NDArray[np.float32], floating: Geometry, reference: Geometry, transform: Transform
-) -> float:
+def _covered_total(array: NDArray[np.float32], floating: Geometry, reference: Geometry, transform: Transform) -> float:
     covered = covered_fraction(floating, reference, transform)
     return float(np.einsum("ijk,ijk->", array, covered, dtype=np.float64))

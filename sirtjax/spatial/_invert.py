@@ -54,16 +54,14 @@ def invert(
     found = invert_field(transform, geometry=geometry, iterations=iterations)
     if not found.residual_mm <= tolerance_mm:
         raise ComputationError(
-            f"the displacement field could not be inverted: after {iterations} steps the inverse misses by up to "
-            f"{found.residual_mm:.3g} mm, {tolerance_mm:g} mm are accepted; check that the field does not fold "
-            "(jacobian_determinant above 0) and fades out at the faces of its grid"
+            f"the displacement field could not be inverted: after {iterations} steps the inverse misses by "
+            f"{found.residual_mm:.3g} mm, {tolerance_mm:g} mm are accepted; check that the field does not "
+            "fold (jacobian_determinant above 0) and fades out at the faces of its grid"
         )
     return found.field
 
 
-def invert_field(
-    field: DisplacementField, *, geometry: Geometry | None = None, iterations: int = 50
-) -> Inversion:
+def invert_field(field: DisplacementField, *, geometry: Geometry | None = None, iterations: int = 50) -> Inversion:
     """The inverse of a displacement field by fixed-point iteration, with its residual. On the host.
 
     Iterates `v <- -u(y + v)` at each voxel centre y; it converges where the displacement changes by less than

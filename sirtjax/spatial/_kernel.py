@@ -120,21 +120,20 @@ def mean_chunk(
     """The mean of the image over `chunk` reference voxels, from the linear index `start` on.
 
     Each voxel is cut into `counts` parts along its axes; each part is looked up once, over a box of
-    `half_width` source voxels, and weighted by one plus the interpolated `volume_ratio` where that is given.
+    `half_width` source voxels, and weighted by one plus the `volume_ratio` of the field's cells (if given).
     """
     centre = reference_index(path.reference_shape, start, chunk)
     total = counts[0] * counts[1] * counts[2]
 
     def add(n: Array, summed: Array) -> Array:
         part = (n // (counts[1] * counts[2]), n // counts[2] % counts[1], n % counts[2])
-        i, j, k = (
-            x + ((p.astype(jnp.float32) + 0.5) / c - 0.5)
-            for x, p, c in zip(centre, part, counts, strict=True)
-        )
+        i, j, k = (x + ((p.astype(jnp.float32) + 0.5) / c - 0.5) for x, p, c in zip(centre, part, counts, strict=True))
         values = sample_flat_linear(source, floating_index(path, (i, j, k)), fill=fill, half_width=half_width)
         if volume_ratio is not None:
-            place = apply_matrix(path.field_from_reference, (i, j, k))
-            values = values * (1.0 + sample_flat_linear(volume_ratio, place, fill=0.0))
+            # Cell 0 lies between voxels 0 and 1 of the field.
+            x, y, z = apply_matrix(path.field_from_reference, (i, j, k))
+            ratio = sample_flat_linear(volume_ratio, (x - 0.5, y - 0.5, z - 0.5), fill=0.0)
+            values = values * (1.0 + ratio)
         return summed + values
 
     summed = lax.fori_loop(0, total, add, jnp.zeros(chunk, jnp.float32))

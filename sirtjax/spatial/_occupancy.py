@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sirtjax.spatial._affine import checked_matrix, identity
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._kernel import MEAN_CHUNK, field_on_device, mean_chunk, plan_path, run_chunks
-from sirtjax.spatial._resample import block_factors, parts_per_voxel, voxel_steps
+from sirtjax.spatial._resample import block_factors, half_width, parts_per_voxel, voxel_steps
 from sirtjax.spatial._source import (
     Source,
     block_mean,
@@ -67,25 +67,15 @@ def mask_occupancy(
     # One part more than two for each voxel of the map: turned grids need it to keep the volume.
     counts = parts_per_voxel(steps, 2.0) + np.int32(1)
     path = plan_path(source, reference, transform, field_on_device(transform))
-    half = _half_width(steps, counts)
+    half = half_width(steps, counts)
     values = run_chunks(
-        lambda begin: mean_chunk(
-            source.grid, path, begin, np.float32(0), half, counts, None, chunk=MEAN_CHUNK
-        ),
+        lambda begin: mean_chunk(source.grid, path, begin, np.float32(0), half, counts, None, chunk=MEAN_CHUNK),
         int(np.prod(reference.shape)),
         MEAN_CHUNK,
         np.float32,
     )
     result[box] = values.reshape(reference.shape)
     return result
-
-
-def _half_width(steps: NDArray[np.float64], counts: NDArray[np.int32]) -> NDArray[np.float32]:
-    # The extent of one part along each axis of the label map. Turned against the map's axes it is a box no
-    # more; one with the same spread (root of the summed squares) along each axis stands for it.
-    spread = np.sqrt(((steps / counts) ** 2).sum(axis=1))
-    half: NDArray[np.float32] = np.clip(spread / 2, 1e-3, 0.5).astype(np.float32)
-    return half
 
 
 def _reached_by_label(label: Geometry, geometry: Geometry, transform: Transform) -> Slices | None:
@@ -116,6 +106,4 @@ def _prepare_mask(mask: NDArray[Any], floating: Geometry, start: Any, stop: Any,
     padded = np.pad(inner, [(int(f), int(f + m)) for f, m in zip(blocks, missing, strict=True)])
     part = block_mean(padded, factors, mode="constant")
     grid = to_device(part, low=np.full(3, -0.5), high=np.asarray(part.shape) - 0.5)
-    return Source(
-        grid=grid, voxel_from_world=shifted(floating.voxel_from_world, np.asarray(start) - blocks, factors)
-    )
+    return Source(grid=grid, voxel_from_world=shifted(floating.voxel_from_world, np.asarray(start) - blocks, factors))

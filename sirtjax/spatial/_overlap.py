@@ -58,9 +58,7 @@ def covered_fraction(floating: Geometry, reference: Geometry, transform: Transfo
     if isinstance(transform, DisplacementField):
         field_from_world = transform.geometry.voxel_from_world
     else:
-        reference_from_world = reference_from_world @ np.linalg.inv(
-            checked_matrix(transform.floating_from_reference)
-        )
+        reference_from_world = reference_from_world @ np.linalg.inv(checked_matrix(transform.floating_from_reference))
     # Without a field the two maps are multiplied out in float64, where the world's origin cancels.
     world = floating.affine if field is not None else np.eye(4)
     last = reference_from_world if field is not None else reference_from_world @ floating.affine
@@ -68,9 +66,7 @@ def covered_fraction(floating: Geometry, reference: Geometry, transform: Transfo
     matrices = [m.astype(np.float32) for m in (world, field_from_world, last)]
     shape, target = np.asarray(floating.shape, np.int32), np.asarray(reference.shape, np.int32)
     values = run_chunks(
-        lambda start: _covered_chunk(
-            field, *matrices, half.astype(np.float32), shape, target, start, np.int32(_STEPS)
-        ),
+        lambda start: _covered_chunk(field, *matrices, half.astype(np.float32), shape, target, start, np.int32(_STEPS)),
         int(np.prod(floating.shape)),
         MEAN_CHUNK,
         np.float32,

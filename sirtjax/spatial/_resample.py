@@ -41,7 +41,8 @@ def resample(
     By default each voxel of the result is the image at its centre, as in SimpleITK's `Resample`: going to a
     grid of much larger voxels then skips voxels and keeps the noise of single ones. With `antialias` it is
     the mean of the linearly interpolated image over the voxel instead, which is what a CT needs on a dose
-    grid. Outside (more than half a voxel beyond the outermost voxel centres) the result is `fill`.
+    grid; an image at least three times finer is averaged over whole blocks of voxels first. Outside (more
+    than half a voxel beyond the outermost voxel centres) the result is `fill`.
 
     Args:
       volume: the floating image.
@@ -61,9 +62,7 @@ def resample(
     if order not in _MARGIN:
         raise InputError(f"order must be 'linear', 'nearest' or 'cubic', got {order!r}")
     if antialias and order != "linear":
-        raise InputError(
-            f"antialias averages a linearly interpolated image; it cannot go with order {order!r}"
-        )
+        raise InputError(f"antialias averages a linearly interpolated image; it cannot go with order {order!r}")
     transform = identity() if transform is None else transform
     fill = default_fill(volume.unit) if fill is None else fill
     array = np.asarray(volume.array)
@@ -142,18 +141,16 @@ def mean_on_grid(
 ) -> NDArray[np.float32]:
     """Means of the linearly interpolated `array` over the voxels of `reference`.
 
-    With `volume_ratio`, the local volume ratio of the transform less one on the field's grid, the values are
-    multiplied by that ratio.
+    With `volume_ratio`, the volume ratio less one of the field's cells, the values are multiplied by it.
     """
     steps = voxel_steps(floating, reference, transform)
     factors = block_factors(steps, 1.5)
-    source = _prepare(
-        array, floating, reference, transform, order="linear", dtype=np.float32, factors=factors
-    )
+    source = _prepare(array, floating, reference, transform, order="linear", dtype=np.float32, factors=factors)
     if source is None:
         return np.full(reference.shape, fill, np.float32)
     path = plan_path(source, reference, transform, field_on_device(transform))
-    counts = parts_per_voxel(steps / np.asarray(factors)[:, None], 1.0)
+    steps = steps / np.asarray(factors)[:, None]
+    counts = parts_per_voxel(steps, 1.0)
     half = np.full(3, 0.5, np.float32)
     values = run_chunks(
         lambda start: mean_chunk(
@@ -187,6 +184,17 @@ def parts_per_voxel(steps: NDArray[np.float64], density: float) -> NDArray[np.in
     wanted = np.ceil(density * np.linalg.norm(steps, axis=0) - 1e-6)
     counts: NDArray[np.int32] = np.clip(wanted, 1, 64).astype(np.int32)
     return counts
+
+
+def half_width(steps: NDArray[np.float64], counts: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Half the extent of one part of a reference voxel along each axis of the floating grid, at most 0.5.
+
+    A part that is turned against those axes is a box no more; one with the same spread (root of the summed
+    squares) along each axis stands for it.
+    """
+    spread = np.sqrt(((steps / counts) ** 2).sum(axis=1))
+    half: NDArray[np.float32] = np.clip(spread / 2, 1e-3, 0.5).astype(np.float32)
+    return half
 
 
 def _prepare(

@@ -62,7 +62,5 @@ def reorient(image: Image, codes: str) -> Image:
 def _nearest_axes(geometry: Geometry) -> list[tuple[int, int]]:
     # The best of the six assignments, so that two oblique axes never claim the same world axis.
     direction: NDArray[np.float64] = geometry.direction
-    best = max(
-        permutations(range(3)), key=lambda order: sum(abs(direction[w, a]) for a, w in enumerate(order))
-    )
+    best = max(permutations(range(3)), key=lambda order: sum(abs(direction[w, a]) for a, w in enumerate(order)))
     return [(world, 1 if direction[world, a] >= 0 else -1) for a, world in enumerate(best)]
