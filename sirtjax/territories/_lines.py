@@ -16,7 +16,7 @@ MAX_CROSSING_ANGLE_DEG = 60.0
 # Directions are read off chords of this length, so that a trembling hand does not turn them.
 SECANT_MM = 15.0
 # A line may fall back this far along its run (a tremble), but not double back.
-MAX_FALL_BACK_MM = 5.0
+MAX_FALL_BACK_MM = 10.0
 # Two lines of one slice that differ more than this where they run side by side contradict each other.
 MAX_CONTRADICTION_MM = 5.0
 

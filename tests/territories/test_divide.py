@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from sirtjax.errors import InputError
-from sirtjax.territories import check_lines_meet_liver, divide_liver, fit_surface, territories_from_lines
+from sirtjax.territories import (
+    check_lines_meet_liver,
+    divide_liver,
+    fit_surface,
+    is_above,
+    territories_from_lines,
+)
 from sirtjax.volume import Geometry, LabelMap
 
 # An ellipsoid for a liver, about 2.4 L, off the origin.
@@ -89,6 +95,35 @@ def test_a_plane_divides_to_the_voxel(name):
     share = 0.5 + 0.75 * (t - t**3 / 3)
     # Up to half a layer of voxels, 4 mm thick on the permuted grid.
     assert territories.volume_ml("right") == pytest.approx(share * liver.volume_ml("liver"), rel=0.025)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_surfaces_drawn_by_hand_in_any_direction(seed):
+    """Random bend, twist, tilt and ripple; 4 to 10 slices, 5 to 25 clicks a line, up to 2 mm of tremble."""
+    generator = np.random.default_rng(seed)
+    turn, tilt = generator.uniform(0, 2 * np.pi), np.tan(np.radians(generator.uniform(-50, 50)))
+    along = np.array([np.cos(turn), np.sin(turn), 0.0])
+    normal = np.array([-np.sin(turn), np.cos(turn), 0.0])
+    bend_u, bend_z, twist = generator.normal(0, 1 / 250, 3)
+    offset_mm, ripple_mm = generator.uniform(-25, 25), generator.uniform(0, 6)
+
+    def height(u, z):
+        ripple = ripple_mm * np.sin(u / 30 + z / 50)
+        return offset_mm + tilt * z + bend_u * u**2 + bend_z * z**2 + twist * u * z + ripple
+
+    slices = generator.integers(4, 11)
+    lines = []
+    for z in np.linspace(-60, 60, slices) + generator.uniform(-4, 4, slices):
+        clicks = generator.integers(5, 25)
+        u = np.sort(np.concatenate([[-55.0, 55.0], generator.uniform(-55, 55, clicks - 2)]))
+        line = u[:, None] * along + height(u, z)[:, None] * normal + [0, 0, z]
+        line[:, :2] += generator.normal(0, generator.uniform(0, 2), (clicks, 2))
+        lines.append(line[:: generator.choice([-1, 1])])
+    points = generator.uniform(-1, 1, (40_000, 3))
+    points = points[(points**2).sum(axis=1) < 1] * AXES_MM
+    truth = points @ normal > height(points @ along, points[:, 2])
+    wrong = (is_above(fit_surface(lines), points) != truth).mean()
+    assert min(wrong, 1 - wrong) < 0.03
 
 
 def test_three_territories_run_from_right_to_left():
