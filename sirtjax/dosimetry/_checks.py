@@ -46,7 +46,15 @@ def make_check(
     unit: str | None = None,
     source: str | None = None,
 ) -> Check:
-    """A check of this code with its message filled in; limit, unit and source default to those of the table.
+    """A check of this code with its message filled in.
+
+    Args:
+      code: row of `CHECKS`.
+      where: VOI, territory or objective it is about.
+      value: what was found.
+      limit: what it was held against; by default that of the table, and so for unit and source.
+      unit: of value and limit.
+      source: of the limit.
 
     Raises:
       ConfigError: there is no such code.
@@ -138,7 +146,14 @@ def lung_dose_checks(
     single_limit_gy: float | None = None,
     cumulative_limit_gy: float | None = None,
 ) -> tuple[Check, ...]:
-    """SJ303, SJ304: mean lung dose of this treatment and with earlier ones; limits given, or 30 and 50 Gy."""
+    """SJ303, SJ304: mean lung dose of this treatment, and with earlier ones.
+
+    Args:
+      lung_dose_gy: of this treatment, all injections.
+      previous_gy: of earlier treatments.
+      single_limit_gy: of the protocol; 30 Gy where None.
+      cumulative_limit_gy: of the protocol; 50 Gy where None.
+    """
     return _above("SJ303", lung_dose_gy, limit=single_limit_gy) + _above(
         "SJ304", lung_dose_gy + _number("previous lung dose", previous_gy), limit=cumulative_limit_gy
     )
@@ -157,7 +172,15 @@ def calibration_checks(image: str, *, reference_time_known: bool) -> tuple[Check
 def constant_checks(
     name: str, *, used: float, protocol: float, unit: str, relative_tolerance: float = 1e-4
 ) -> tuple[Check, ...]:
-    """SJ602: a dose constant, density or lung mass differs from the protocol's."""
+    """SJ602: a dose constant, density or lung mass differs from the protocol's.
+
+    Args:
+      name: of the constant.
+      used: the value used.
+      protocol: the value of the protocol.
+      unit: of both.
+      relative_tolerance: differences up to this are rounding.
+    """
     if math.isclose(used, protocol, rel_tol=relative_tolerance):
         return ()
     return (make_check("SJ602", where=name, value=used, limit=protocol, unit=unit),)

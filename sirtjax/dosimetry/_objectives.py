@@ -126,7 +126,11 @@ class VoiDose:
         object.__setattr__(self, "sample_weight", weight)
 
     def value_gy(self, objective: DoseObjective, activity_mbq: Float) -> float:
-        """The dose an objective looks at (mean, or D_x) for these activities, without earlier treatments."""
+        """The dose an objective looks at (mean, or D_x) for these activities, without earlier treatments.
+
+        Raises:
+          InputError: D_x is asked for and the dose of the voxels is not known.
+        """
         if objective.kind == "mean" or objective.volume_fraction is None:
             return float(self.mean_gy_per_mbq @ activity_mbq)
         if self.dose_at_fraction is not None:
