@@ -20,6 +20,7 @@ ISODOSE_COLOURS = ("#4d7cff", "#35d0ff", "#c8ff3d", "#ffb020", "#ff3b30")
 # Doses fainter than this share of the colour scale stay transparent.
 FAINT = 0.08
 PLANES = ("axial", "coronal", "sagittal")
+FIGURE_WIDTH, PLANES_SHARE = 10.2, 0.9
 
 
 def figure_png(figure: Any, *, dpi: int = 110) -> str:
@@ -64,12 +65,16 @@ def fusion_figure(
     from matplotlib.figure import Figure
 
     centre = _centre(maps.occupancy[focus])
-    figure = Figure(figsize=(10.2, 3.75), facecolor="black")
     box = _box(maps.occupancy["liver"], margin=10)
+    i_mm, j_mm, k_mm = (s * (end - start) for s, (start, end) in zip(maps.geometry.spacing_mm, box, strict=True))
+    # As tall as the tallest plane at the common scale, and the titles.
+    height = FIGURE_WIDTH * PLANES_SHARE * max(j_mm, k_mm) / (2 * i_mm + j_mm) / 0.9
+    figure = Figure(figsize=(FIGURE_WIDTH, height), facecolor="black")
     values = np.asarray(maps.dose_gy.array if overlay == "dose" else maps.activity.array)
     top = _scale_top(values, maps.occupancy["liver"], isodoses_gy if overlay == "dose" else ())
-    widths = [box[0][1] - box[0][0], box[0][1] - box[0][0], box[1][1] - box[1][0]]
-    grid = figure.add_gridspec(1, 3, width_ratios=widths, left=0.005, right=0.93, top=0.92, bottom=0.01, wspace=0.02)
+    grid = figure.add_gridspec(
+        1, 3, width_ratios=(i_mm, i_mm, j_mm), left=0.005, right=0.93, top=0.92, bottom=0.01, wspace=0.02
+    )
     painted = None
     for column, plane in enumerate(PLANES):
         axes = figure.add_subplot(grid[0, column])

@@ -13,6 +13,8 @@ SEVERITIES = ("error", "warning", "info")
 HEADLINE_KINDS = ("lesions", "normal liver")
 CURVE_KINDS = ("lesion", "normal liver", "normal territory")
 MOST_CURVES = 16
+MOST_LEVELS = 5
+ROUND_LEVELS_GY = (150.0, 200.0, 300.0, 400.0, 600.0, 800.0)
 
 
 def report_html(
@@ -103,6 +105,8 @@ def _pictures(result: Result, maps: Maps, on_step: Callable[[str], None]) -> lis
 
 
 def _isodose_levels(result: Result, lesions: list[VoiResult]) -> list[float]:
-    """The doses the protocol speaks of (the V columns), as far as this patient's dose reaches."""
+    """The doses the protocol speaks of (the V columns) and round ones above them, as far as the dose reaches."""
     reach = max((voi.max_gy or voi.mean_gy for voi in lesions), default=math.inf)
-    return sorted(float(level) for level in _v_levels(result) if float(level) <= reach)[:5]
+    levels = sorted(float(level) for level in _v_levels(result))
+    levels += [level for level in ROUND_LEVELS_GY if level > 1.3 * max(levels, default=0.0)]
+    return [level for level in levels if level <= reach][:MOST_LEVELS]

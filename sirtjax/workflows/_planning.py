@@ -324,5 +324,5 @@ def _bound_result(bound: dosimetry.Bound) -> BoundResult:
 
 
 def _levels(objectives: Sequence[DoseObjective]) -> list[float]:
-    """The doses the objectives on liver and tumour speak of, rising: the x of V_x and the isodose lines."""
-    return sorted({objective.dose_gy for objective in objectives if objective.voi != "lungs"})
+    """The x of V_x, rising: 70 Gy, and the doses the objectives on liver and tumour speak of."""
+    return sorted({70.0} | {objective.dose_gy for objective in objectives if objective.voi != "lungs"})
