@@ -65,7 +65,10 @@ def public_functions(module):
         if inspect.isfunction(value):
             found[f"{module.__name__}.{name}"] = value
         elif inspect.isclass(value) and value.__module__.startswith("sirtjax"):
+            fields = getattr(value, "__dataclass_fields__", {})
             for attribute, member in vars(value).items():
+                if attribute in fields:
+                    continue  # a field whose default is a function
                 if isinstance(member, staticmethod | classmethod):
                     member = member.__func__
                 # A property is one noun; what pydantic or dataclasses generate has no source of its own.
