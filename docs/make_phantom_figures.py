@@ -24,7 +24,9 @@ def plane(array: Any, geometry: Geometry, *, axis: int, at_mm: float) -> tuple[n
     return (image if axis == 2 else image[::-1]), spacing[1] / spacing[0]
 
 
-def montage(name: str, panels: list[tuple[Any, Geometry, int, float]], *, columns: int, title: str, **show: Any) -> None:
+def montage(
+    name: str, panels: list[tuple[Any, Geometry, int, float]], *, columns: int, title: str, **show: Any
+) -> None:
     """Save panels (array, geometry, axis, position) as one black picture."""
     import matplotlib
 
@@ -66,7 +68,9 @@ def main() -> None:
     low = image_panels(patient, "spect_ct")
     montage("low-dose-ct", low[1:6] + low[7:], columns=4, title="Low-dose CT of the SPECT/CT, no contrast", **soft)
     mr = image_panels(patient, "mr", axial_mm=(0, -25, -50, -75, -100))
-    montage("mr", mr, columns=4, title="T1-weighted MR: bias field, Rician noise, oblique", cmap="gray", vmin=0, vmax=900)
+    montage(
+        "mr", mr, columns=4, title="T1-weighted MR: bias field, Rician noise, oblique", cmap="gray", vmin=0, vmax=900
+    )
     for name, title, quantile in (
         ("spect", "99mTc-MAA SPECT", 0.9995),
         ("y90_pet", "90Y PET", 0.9995),
@@ -90,7 +94,10 @@ def labels(patient: Patient) -> None:
     montage(
         "labels",
         [(organs, geometry, *cut) for cut in cuts]
-        + [(np.asarray(maps["segments"].array) + 10.0 * (np.asarray(maps["lesions"].array) > 0), geometry, *c) for c in cuts],
+        + [
+            (np.asarray(maps["segments"].array) + 10.0 * (np.asarray(maps["lesions"].array) > 0), geometry, *c)
+            for c in cuts
+        ],
         columns=6,
         title="Truth: organs (top), Couinaud segments and lesions (bottom)",
         cmap="nipy_spectral",

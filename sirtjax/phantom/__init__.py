@@ -19,6 +19,7 @@ from sirtjax.phantom._pose import still_pose as still_pose
 from sirtjax.phantom._simulate import simulate_patient as simulate_patient
 from sirtjax.phantom._tissues import Organ as Organ
 from sirtjax.phantom._tissues import Tissue as Tissue
+from sirtjax.phantom._write import write_patient as write_patient
 
 __all__ = [
     "SESSIONS",
@@ -40,4 +41,5 @@ __all__ = [
     "presets",
     "simulate_patient",
     "still_pose",
+    "write_patient",
 ]

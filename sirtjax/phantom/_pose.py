@@ -22,8 +22,8 @@ class Pose:
       rotation: (3, 3) rotation about `centre_mm`.
       translation_mm: (3,) shift of the couch.
       centre_mm: (3,) what the patient turns about.
-      breath_mm: craniocaudal shift of the dome of the liver; positive looks up at what lies higher in the
-        diagnostic CT, so the liver of this session stands lower.
+      breath_mm: craniocaudal shift of the dome of the liver: how much higher it stands in this session, in free
+        breathing, than in the inspiration of the diagnostic CT.
       breath_centre_mm: (3,) where the breathing shift is largest.
       breath_reach_mm: (3,) Gaussian reach of the breathing shift.
       wave: (m, 3) wave vectors (rad/mm) of the smooth deformation.
@@ -86,8 +86,8 @@ def displacement_mm(pose: Pose, points_mm: Array, *, xp: Any = jnp) -> Array:
     rigid = _product(turn, offset, xp) + pose.translation_mm[:, None]
     away = (points_mm - pose.breath_centre_mm[:, None]) / pose.breath_reach_mm[:, None]
     rise = pose.breath_mm * xp.exp(-0.5 * xp.sum(away**2, axis=0))
-    # The chest opens forwards as the diaphragm comes down.
-    breath = xp.stack([xp.zeros_like(rise), 0.2 * rise, rise])
+    # The belly sinks back as the diaphragm rises.
+    breath = xp.stack([xp.zeros_like(rise), -0.2 * rise, -rise])
     angle = _product(pose.wave, points_mm, xp)
     waves = xp.sin(angle[:, None, :] + pose.wave_phase[:, :, None]) * pose.wave_mm[:, :, None]
     return rigid + breath + xp.sum(waves, axis=0)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from sirtjax.phantom._patient import Patient
+
+
+def case_text(patient: Patient) -> str:
+    """The planning case of a simulated patient, for `sirtjax plan`: what is known before the treatment.
+
+    The VOIs are the true ones of the diagnostic CT, brought to the SPECT/CT by a rigid registration. The true
+    displacement lies in truth/ for comparison.
+    """
+    numbers = patient.numbers
+    lesions = ""
+    if patient.labels["diagnostic_ct"]["lesions"].names:
+        lesions = '[masks.lesions]\npath = "truth/diagnostic_ct_lesions.nii.gz"\non = "diagnostic"\n\n'
+    return f"""\
+# A simulated patient: preset {numbers["preset"]}, seed {numbers["seed"]}. Plan it with: sirtjax plan case.toml -o plan/
+schema = 1
+
+[patient]
+id = "phantom-{numbers["preset"]}-{numbers["seed"]}"
+height_m = {numbers["height_m"]}
+weight_kg = {numbers["weight_kg"]}
+
+[protocol]
+name = "{_PROTOCOL}"
+
+[images.activity]
+path = "images/spect.nii.gz"
+unit = "counts"
+
+[images.ct]
+path = "images/spect_ct.nii.gz"
+
+[images.diagnostic]
+path = "images/diagnostic_ct.nii.gz"
+modality = "CT"
+
+[masks.liver]
+path = "truth/diagnostic_ct_liver.nii.gz"
+on = "diagnostic"
+
+{lesions}[masks.lungs]
+path = "truth/spect_lungs.nii.gz"
+on = "activity"
+
+[territories]
+path = "truth/diagnostic_ct_territories.nii.gz"
+on = "diagnostic"
+
+# The exact displacement is in truth/: method = "file", path = "truth/spect_displacement.nii.gz".
+[registration]
+method = "rigid"
+
+[shunt]
+method = "planar"
+planar = ["images/planar_anterior.nii.gz", "images/planar_posterior.nii.gz"]
+planar_rois = "truth/planar_organs.nii.gz"
+
+[[injections]]
+territory = "right"
+
+[[injections]]
+territory = "left"
+"""
+
+
+_PROTOCOL = "glass-hcc-bilobar-low-bilirubin"
