@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.pixels import iter_pixels
 
 from sirtjax.errors import GeometryError, ImageFormatError
 from sirtjax.io._dicom_object import number, parsing, read_dataset
@@ -22,10 +23,14 @@ _LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
 
 @dataclass(frozen=True, kw_only=True)
 class _Segmentation:
-    """What is used of a DICOM SEG: one entry per frame, and the segments' numbers and names."""
+    """What is used of a DICOM SEG: one entry per frame, and the segments' numbers and names.
+
+    Pixels stay packed in the data set until a segment is asked for: unpacked, a hundred organs fill memory.
+    """
 
     kind: str
-    frames: NDArray[Any]
+    size: tuple[int, int]
+    dataset: Any
     positions_mm: NDArray[np.float64]
     segment_numbers: tuple[int, ...] | None
     orientation: NDArray[np.float64]
@@ -64,7 +69,7 @@ def read_seg(path: str | Path, *, only: Collection[str] | None = None, threshold
     geometry, slices = frame_grid(
         seg.positions_mm,
         orientation=seg.orientation,
-        size=(int(seg.frames.shape[2]), int(seg.frames.shape[1])),
+        size=seg.size,
         pixel_spacing_mm=seg.pixel_spacing_mm,
         slice_spacings_mm=seg.slice_spacing_mm,
         where=str(path),
@@ -94,7 +99,6 @@ def _place(
     threshold: float,
 ) -> NDArray[np.bool_]:
     """The voxels of one segment, (i, j, k)."""
-    mask = np.zeros(geometry.shape, bool)
     if seg.segment_numbers is None:
         chosen = np.arange(len(slices))
     else:
@@ -103,8 +107,10 @@ def _place(
         raise ImageFormatError(
             f"{path}: segment {seg.names[segment]!r} has two frames at one position; export it again"
         )
-    for frame, k in zip(chosen, slices[chosen], strict=True):
-        values = seg.frames[frame].T
+    # Decoded first: only then is it sure that the size stated is true, and not damage that asks for all memory.
+    frames = list(_frames(path, seg, chosen))
+    mask = np.zeros(geometry.shape, bool)
+    for values, k in zip(frames, slices[chosen], strict=True):
         if seg.kind == "LABELMAP":
             mask[:, :, k] = values == segment
         elif seg.kind == "FRACTIONAL":
@@ -150,15 +156,16 @@ def _parse(path: Path, dataset: Any, kind: str) -> _Segmentation:
     if kind != "LABELMAP":
         identified = [_group(path, shared, g, "SegmentIdentificationSequence") for g in groups]
         of_frame = tuple(int(item.ReferencedSegmentNumber) for item in identified)
-    frames = np.asarray(dataset.pixel_array)
-    frames = frames[None] if frames.ndim == 2 else frames
-    if frames.ndim != 3 or len(frames) != len(groups):
-        raise ImageFormatError(f"{path}: pixel data of shape {frames.shape} for {len(groups)} frames; export it again")
+    if int(dataset.get("NumberOfFrames") or 1) != len(groups):
+        raise ImageFormatError(
+            f"{path}: states {dataset.get('NumberOfFrames')} frames but places {len(groups)}; export it again"
+        )
     rows, columns = (number(value) for value in measures.PixelSpacing)
     steps = (measures.get("SpacingBetweenSlices"), measures.get("SliceThickness"))
     return _Segmentation(
         kind=kind,
-        frames=frames,
+        size=(int(dataset.Columns), int(dataset.Rows)),
+        dataset=dataset,
         positions_mm=np.asarray(positions, np.float64).reshape(len(groups), 3),
         segment_numbers=of_frame,
         orientation=np.asarray(next(iter(orientations))).reshape(2, 3),
@@ -168,6 +175,23 @@ def _parse(path: Path, dataset: Any, kind: str) -> _Segmentation:
         # Number 0 of a label map is its background.
         names={value: label for value, label in zip(numbers, labels, strict=True) if value != 0},
     )
+
+
+def _frames(path: Path, seg: _Segmentation, chosen: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+    """The frames of these numbers, each (i, j)."""
+    if chosen.size == 0:
+        return
+    with parsing(path, "SEG"):
+        if seg.kind == "LABELMAP":
+            # pydicom keeps what it decoded, for the segments to come.
+            frames = seg.dataset.pixel_array
+            frames = iter(frames[None] if frames.ndim == 2 else frames)
+        else:
+            frames = iter_pixels(seg.dataset, indices=chosen.tolist())
+        for frame in frames:
+            if frame.shape != seg.size[::-1]:
+                raise ImageFormatError(f"{path}: a frame of shape {frame.shape}; expected one value per pixel")
+            yield frame.T
 
 
 def _group(path: Path, shared: Any, frame: Any, keyword: str) -> Any:

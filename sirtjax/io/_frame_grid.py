@@ -13,7 +13,7 @@ _TOLERANCE = 0.05
 # Frames closer than this are in one slice, of different segments.
 _SAME_SLICE_MM = 0.01
 # More slices than any scan has: a damaged position, not a grid.
-_MOST_SLICES = 10_000
+_MOST_SLICES = 5_000
 
 
 def frame_grid(

@@ -114,23 +114,25 @@ def _fill_oblique(
         )
     positions, groups = _planes(np.array([points[:, 2].mean() for points in local]))
     stretches = _stretches(positions, float(np.abs(geometry.affine[:3, :3].T @ frame[:, 2]).max()))
-    index, world = _voxels_near(contours, geometry, margin_mm=stretches[-1].stop - float(positions[-1]))
     low = np.clip(np.concatenate(local).min(axis=0), *_reach(geometry, frame))[:2] - 2 * pixel
     high = np.clip(np.concatenate(local).max(axis=0), *_reach(geometry, frame))[:2] + 2 * pixel
     shape = (int(np.ceil((high[0] - low[0]) / pixel)) + 1, int(np.ceil((high[1] - low[1]) / pixel)) + 1)
     polygons = [[(local[n][:, :2] - low) / pixel for n in group] for group in groups]
     pair = _pair_filler(_plane_filler(polygons, shape, exclusive_or=exclusive_or), (pixel, pixel))
-    depth = world @ frame[:, 2]
+    margin_mm = stretches[-1].stop - float(positions[-1])
+    corner, window = _window_near(contours, geometry, result, margin_mm=margin_mm)
+    depth = _depth(corner, window.shape, geometry, frame[:, 2]).ravel()
     order = np.argsort(depth)
     for stretch in stretches:
         bounds = np.searchsorted(depth, [stretch.start, stretch.stop], sorter=order)
         chosen = order[bounds[0] : bounds[1]]
         if chosen.size == 0:
             continue
+        voxel = np.unravel_index(chosen, window.shape)
+        world = geometry.to_world(np.stack(voxel, axis=-1) + corner)
+        pixels = ((world @ frame[:, :2] - low) / pixel).T
         fraction = _fraction(depth[chosen], stretch, positions)
-        pixels = ((world[chosen] @ frame[:, :2] - low) / pixel).T
-        inside = pair(stretch.near, stretch.far).at_points(pixels, fraction)
-        result.reshape(-1)[index[chosen]] = inside
+        window[voxel] = pair(stretch.near, stretch.far).at_points(pixels, fraction)
     return result
 
 
@@ -214,15 +216,29 @@ def _reach(geometry: Geometry, frame: NDArray[np.float64]) -> tuple[NDArray[np.f
     return corners.min(axis=0), corners.max(axis=0)
 
 
-def _voxels_near(
-    contours: Sequence[NDArray[np.float64]], geometry: Geometry, *, margin_mm: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Flat indices and world positions of the voxels in the box around the contours."""
+def _window_near(
+    contours: Sequence[NDArray[np.float64]],
+    geometry: Geometry,
+    voxels: NDArray[np.bool_],
+    *,
+    margin_mm: float,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The box of voxels around the contours, as a view, and the indices of its first corner."""
     points = geometry.to_voxel(np.concatenate(contours))
     margin = margin_mm * np.linalg.norm(geometry.voxel_from_world[:3, :3], axis=1) + 1
     size = np.asarray(geometry.shape)
-    low = np.clip(np.floor(points.min(axis=0) - margin), 0, size).astype(int)
-    high = np.clip(np.ceil(points.max(axis=0) + margin) + 1, 0, size).astype(int)
-    grid = np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij")
-    voxels = np.stack(grid, axis=-1).reshape(-1, 3)
-    return np.ravel_multi_index(tuple(voxels.T), geometry.shape), geometry.to_world(voxels)
+    low = np.clip(np.floor(points.min(axis=0) - margin), 0, size).astype(np.int64)
+    high = np.clip(np.ceil(points.max(axis=0) + margin) + 1, 0, size).astype(np.int64)
+    return low, voxels[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+
+
+def _depth(
+    corner: NDArray[np.int64], shape: tuple[int, ...], geometry: Geometry, normal: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Position along a normal of the voxel centres of a box, (i, j, k) in mm."""
+    i, j, k = (
+        (np.arange(n) + first) * step
+        for n, first, step in zip(shape, corner, geometry.affine[:3, :3].T @ normal, strict=True)
+    )
+    offset = float(geometry.affine[:3, 3] @ normal)
+    return np.asarray(i[:, None, None] + j[None, :, None] + k[None, None, :] + offset)

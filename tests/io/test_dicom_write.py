@@ -228,8 +228,10 @@ def test_an_existing_folder_is_kept(tmp_path):
     write(tmp_path / "out", "CT")
     with pytest.raises(OutputError, match="already; choose another folder"):
         write(tmp_path / "out", "CT")
-    write(tmp_path / "out", "MR", force=True)
-    assert {file.name[:2] for file in (tmp_path / "out").iterdir()} == {"MR"}
+    (file, *_) = write(tmp_path / "out", "CT", series_description="again", force=True)
+    assert pydicom.dcmread(file).SeriesDescription == "again"
+    with pytest.raises(OutputError, match=r"5 other files, such as CT_0001\.dcm"):
+        write(tmp_path / "out", "MR", force=True)
 
 
 def test_planar_views_that_cannot_be_written(tmp_path):

@@ -1,6 +1,7 @@
 import logging
 import tarfile
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -311,3 +312,21 @@ def test_structure_set_of_104_rois_beside_a_missing_slice(shared_data, caplog):
         x, y, _ = np.array(contour.ContourData, float).reshape(-1, 3).T
         area_mm2 += abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
     assert masks["aorta"].volume_ml("aorta") == pytest.approx(area_mm2 * dz / 1000, rel=0.01)
+
+
+def test_tumour_on_an_uneven_pet_agrees_with_its_published_mask(shared_data):
+    folder = shared_data / "ct-mr-pet-thigh"
+    (path,) = (folder / "wholebody-pet-dicom" / "mask").iterdir()
+    headers = [pydicom.dcmread(f, stop_before_pixels=True) for f in (path.parents[1] / "image").iterdir()]
+    positions = np.array(sorted(float(h.ImagePositionPatient[2]) for h in headers))
+    spacing = (*map(float, headers[0].PixelSpacing[::-1]), (positions[-1] - positions[0]) / (len(headers) - 1))
+    origin = (*map(float, headers[0].ImagePositionPatient[:2]), positions[0])
+    geometry = Geometry.from_axes((128, 128, len(headers)), spacing_mm=spacing, origin_mm=origin)
+    labels = read_rtstruct(path, geometry, frame_of_reference_uid=headers[0].FrameOfReferenceUID)["GTV_Mass"]
+    image = nibabel.load(folder / "STS_001" / "PET" / "nifti" / "mask" / "mask.nii.gz")
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
+    inside = np.argwhere(np.asarray(image.dataobj) > 0) @ affine[:3, :3].T + affine[:3, 3]
+    theirs = np.zeros(geometry.shape, bool)
+    theirs[tuple(np.rint(geometry.to_voxel(inside)).astype(int).T)] = True
+    assert theirs.sum() == len(inside)
+    assert dice(labels.mask("GTV_Mass"), theirs) > 0.999
