@@ -11,7 +11,7 @@ from sirtjax.errors import GeometryError, ImageFormatError, InputError
 from sirtjax.io._dicom_object import parsing, read_dataset
 from sirtjax.io._dicom_seg import read_seg
 from sirtjax.io._mask_names import find_name, unique_names
-from sirtjax.io._nifti import is_nifti, read_nifti_array
+from sirtjax.io._nifti import is_nifti, read_nifti_array, stored_label_names
 from sirtjax.io._rtstruct import read_rtstruct
 from sirtjax.io._source import Image
 from sirtjax.volume import LabelMap
@@ -36,8 +36,8 @@ def read_masks(
       path: the file, or a folder: all mask files directly in it, other files passed over.
       reference: the image the masks belong to. An RTSTRUCT needs it; for DICOM masks in another frame of
         reference it raises an error.
-      names: names of the values of a NIfTI label map. Values not named are called "label 3"; the only value
-        of a file is called as the file.
+      names: names of the values of a NIfTI label map, in place of those that `write_nifti` stored in it.
+        Values not named are called "label 3"; the only value of a file is called as the file.
       only: names of the masks wanted; all where None.
 
     Returns:
@@ -132,7 +132,8 @@ def _read_nifti_masks(path: Path, names: Mapping[int, str] | None) -> dict[str, 
         found = ", ".join(map(str, values))
         raise ImageFormatError(f"{path}: no voxel has the value {missing[0]}; its values are {found}")
     plain = _stem(path) if len(values) == 1 else ""
-    labels = unique_names((names or {}).get(value) or plain or f"label {value}" for value in values)
+    known = stored_label_names(path) if names is None else names
+    labels = unique_names(known.get(value) or plain or f"label {value}" for value in values)
     return {
         name: LabelMap.from_mask(array == value, geometry, name=name)
         for name, value in zip(labels, values, strict=True)

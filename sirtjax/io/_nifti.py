@@ -86,9 +86,18 @@ def read_nifti_labels(path: Path | str) -> tuple[NDArray[Any], Geometry, Mapping
         if np.abs(array).max() > 2**31 - 1:
             raise ImageFormatError(f"{path}: values up to {np.abs(array).max():g}; expected a label map")
         array = array.astype(np.int32)
-    names = _comment(header, _NAMES_KEY)
+    return array, geometry, stored_label_names(path)
+
+
+def stored_label_names(path: Path | str) -> Mapping[int, str]:
+    """Value -> name of a label map, as `write_nifti` stored them; empty for files of other programs.
+
+    Raises:
+      ImageFormatError: not NIfTI, or truncated.
+    """
+    names = _comment(load_header(Path(path)), _NAMES_KEY)
     known = names.items() if isinstance(names, dict) else ()
-    return array, geometry, {int(value): str(name) for value, name in known if value.isdecimal()}
+    return {int(value): str(name) for value, name in known if value.isdecimal()}
 
 
 def write_nifti(path: Path | str, image: Volume | LabelMap, *, force: bool = False) -> None:
@@ -119,7 +128,7 @@ def write_nifti(path: Path | str, image: Volume | LabelMap, *, force: bool = Fal
     nifti.set_qform(affine, code=1 if orthogonal else 0, strip_shears=True)
     if isinstance(image, LabelMap):
         nifti.header.set_intent("label")
-        comment = {_NAMES_KEY: {str(value): name for value, name in image.names}}
+        comment: dict[str, Any] = {_NAMES_KEY: {str(value): name for value, name in image.names}}
     else:
         nifti.header["descrip"] = image.unit.encode("ascii", "replace")[:79]
         comment = {_UNIT_KEY: image.unit}
