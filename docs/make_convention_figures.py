@@ -21,9 +21,7 @@ BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d9661f", "#2e8540", "#7a7a7a"
 
 
 def _arrow(axes: Any, start: Any, end: Any, text: str, color: str, **offset: Any) -> None:
-    axes.annotate(
-        "", end, start, arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2.2, "mutation_scale": 18}
-    )
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2.2, "mutation_scale": 18})
     axes.text(*end, f" {text} ", color=color, fontsize=11, weight="bold", **offset)
 
 
@@ -34,9 +32,7 @@ def _abdomen(axes: Any) -> None:
     shapes = [
         Ellipse((0, 0), 340, 240, fc="#ece7e1", ec="#8d8378", lw=1.5),
         Polygon(
-            np.stack(
-                [-70 + 78 * liver_radius * np.cos(angle), -8 + 72 * liver_radius * np.sin(angle)], axis=1
-            ),
+            np.stack([-70 + 78 * liver_radius * np.cos(angle), -8 + 72 * liver_radius * np.sin(angle)], axis=1),
             fc="#cfa08c",
             ec="#8a5a44",
             lw=1.2,
@@ -122,9 +118,7 @@ def _draw_pull(axes: Any) -> None:
     axes.text(47, 19, "floating_from_reference", color=ORANGE, fontsize=11, weight="bold", ha="center")
     axes.text(20, 67, "reference grid\n(the output)", color=BLUE, fontsize=11, ha="center", va="center")
     axes.text(74, 74, "floating image\n(the input)", color=GREEN, fontsize=11, ha="center", va="center")
-    axes.text(
-        50, 2, "For each voxel of the output: where in the input is its value?", fontsize=10, ha="center"
-    )
+    axes.text(50, 2, "For each voxel of the output: where in the input is its value?", fontsize=10, ha="center")
     axes.set_title("Transforms pull", fontsize=12)
 
 
