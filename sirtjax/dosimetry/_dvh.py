@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sirtjax.dosimetry._dvh_samples import Box, subsamples_for, subvoxel_samples
+from sirtjax.dosimetry._dvh_samples import SLIVER, Box, subsamples_for, subvoxel_samples
 from sirtjax.errors import GeometryError, InputError
 
 Float = NDArray[np.float64]
@@ -30,8 +30,8 @@ class Dvh:
       volume_outside_ml: volume of the VOI that the dose grid does not cover.
       mean_gy: occupancy-weighted mean dose.
       std_gy: occupancy-weighted standard deviation of the dose.
-      minimum_gy: lowest dose of a sample, D100.
-      maximum_gy: highest dose of a sample, D0.
+      minimum_gy: lowest dose of a sample inside the VOI, D100.
+      maximum_gy: highest dose of a sample inside the VOI, D0.
       voxels: number of dose voxels the VOI touches.
       subsamples: samples per axis and voxel used for the curve.
       curve_dose_gy: (n,) doses of the samples, highest first.
@@ -77,9 +77,7 @@ class Dvh:
         """V_x in mL: the volume that receives at least `dose_gy`; any shape, cumulative DVH for an array."""
         dose = np.asarray(dose_gy, np.float64)
         inside = np.interp(-dose, -self.curve_dose_gy, self.curve_volume_ml)
-        return np.where(
-            dose <= self.minimum_gy, self.volume_ml, np.where(dose > self.maximum_gy, 0.0, inside)
-        )
+        return np.where(dose <= self.minimum_gy, self.volume_ml, np.where(dose > self.maximum_gy, 0.0, inside))
 
     def percent_at_dose(self, dose_gy: ArrayLike) -> Float:
         """V_x in % of the VOI: the share that receives at least `dose_gy`; cumulative DVH for an array."""
@@ -152,19 +150,17 @@ def dose_volume_histogram(
         )
     box = _box_of(share, name)
     part_dose, part_share = dose[box], share[box]
-    inside = part_share > 0
+    inside = part_share > SLIVER
     _check_values(part_dose[inside], part_share[inside], float(part_share.min()), name)
     lowest_gy = float(part_dose[inside].min())
     if lowest_gy < 0 and lowest_gy < -_RINGING * float(np.nanmax(dose)):
-        raise InputError(
-            f"DVH of {name!r}: the dose falls to {lowest_gy:.4g} Gy in the VOI; mend the dose map"
-        )
+        raise InputError(f"DVH of {name!r}: the dose falls to {lowest_gy:.4g} Gy in the VOI; mend the dose map")
     voxels = int(inside.sum())
     count = subsamples_for(voxels) if subsamples is None else subsamples
     if count < 1:
         raise InputError(f"DVH of {name!r}: subsamples must be at least 1, got {count}")
     if count > 1:
-        samples, shares = subvoxel_samples(dose, share, box, subsamples=count)
+        samples, shares = subvoxel_samples(dose, share, box, inside, subsamples=count)
         samples, shares = samples[shares > 0], shares[shares > 0]
         if not np.isfinite(samples).all():
             raise InputError(f"DVH of {name!r}: the dose beside the VOI is not finite; mend the dose map")
@@ -172,9 +168,7 @@ def dose_volume_histogram(
         samples, shares = part_dose[inside], part_share[inside]
     volume_ml = float(part_share[inside].sum(dtype=np.float64)) * voxel_volume_ml
     outside_ml = _outside_ml(volume_ml, voi_volume_ml, name, allow_truncated=allow_truncated)
-    return _curve(
-        samples, shares, volume_ml, name=name, voxels=voxels, subsamples=count, volume_outside_ml=outside_ml
-    )
+    return _curve(samples, shares, volume_ml, name=name, voxels=voxels, subsamples=count, volume_outside_ml=outside_ml)
 
 
 def _box_of(share: NDArray[np.generic], name: str) -> Box:
@@ -199,7 +193,7 @@ def _check_values(dose: NDArray[np.generic], share: NDArray[np.generic], lowest:
     if not np.isfinite(dose).all():
         raise InputError(f"DVH of {name!r}: a dose inside the VOI is not finite; mend the dose map")
     if dose.size == 0 or not np.isfinite(share).all():
-        raise InputError(f"DVH of {name!r}: no voxel has a positive, finite weight; check the mask")
+        raise InputError(f"DVH of {name!r}: no voxel has a finite weight above {SLIVER:g}; check the mask")
     if lowest < -_ROUNDING or float(share.max()) > 1 + _ROUNDING:
         raise InputError(
             f"DVH of {name!r}: weights run from {lowest:.4g} to {float(share.max()):.4g}, expected "
@@ -232,15 +226,21 @@ def _curve(
     order = np.argsort(samples)[::-1]
     dose = samples[order].astype(np.float64)
     share = shares[order].astype(np.float64)
+    # Points within a voxel are in or out; a voxel's own dose counts with whatever share of it is inside.
+    inside = share * subsamples**3 >= (0.5 if subsamples > 1 else 0.0)
     share *= volume_ml / share.sum()
     # Not `@`: its threads cost more than the sum.
     mean = float((dose * share).sum()) / volume_ml
+    std = float(np.sqrt((np.square(dose - mean) * share).sum() / volume_ml))
+    # Slivers at the edge keep their volume but don't set the extremes.
+    reached = dose[inside] if inside.any() else dose
+    dose = np.clip(dose, min(reached[-1], mean), max(reached[0], mean))
     return Dvh(
         name=name,
         volume_ml=volume_ml,
         volume_outside_ml=volume_outside_ml,
         mean_gy=mean,
-        std_gy=float(np.sqrt((np.square(dose - mean) * share).sum() / volume_ml)),
+        std_gy=std,
         minimum_gy=float(dose[-1]),
         maximum_gy=float(dose[0]),
         voxels=voxels,

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sirtjax.dosimetry._dvh_samples import SLIVER
 from sirtjax.errors import InputError
 
 Scalar = float | jax.Array
@@ -30,7 +31,7 @@ def pack_voi(dose_gy: ArrayLike, weight: ArrayLike) -> tuple[NDArray[np.float32]
       InputError: the VOI is empty, or larger than the largest capacity.
     """
     share = np.asarray(weight)
-    inside = share > 0
+    inside = share > SLIVER
     count = int(inside.sum())
     if not 0 < count <= CAPACITIES[-1]:
         raise InputError(f"a VOI must have 1 to {CAPACITIES[-1]} voxels to be packed, got {count}")

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 Box = tuple[slice, slice, slice]
 
+# A smaller share of a voxel is what rounding and interpolation leave at the edge of a VOI.
+SLIVER = 1e-4
 # A VOI with at least this many samples has a DVH whose steps are below 0.05 % of the volume.
 ENOUGH_SAMPLES = 4096
 MAXIMUM_SUBSAMPLES = 12
@@ -18,7 +20,9 @@ def subsamples_for(voxels: int) -> int:
     return int(np.clip(np.ceil((ENOUGH_SAMPLES / voxels) ** (1 / 3) - 1e-9), 1, MAXIMUM_SUBSAMPLES))
 
 
-def subvoxel_samples(dose_gy: Float, weight: Float, box: Box, *, subsamples: int) -> tuple[Float, Float]:
+def subvoxel_samples(
+    dose_gy: Float, weight: Float, box: Box, inside: NDArray[np.bool_], *, subsamples: int
+) -> tuple[Float, Float]:
     """Doses and weights at `subsamples`^3 points in each voxel of a VOI, conserving both voxel by voxel.
 
     The dose within a voxel is linear, its slopes limited so that no sample leaves the range of the 26
@@ -30,6 +34,7 @@ def subvoxel_samples(dose_gy: Float, weight: Float, box: Box, *, subsamples: int
       dose_gy: (i, j, k) dose per voxel.
       weight: (i, j, k) occupancy in [0, 1].
       box: the bounding box of the VOI in the grid.
+      inside: the voxels of the box to sample.
       subsamples: points per axis and voxel.
 
     Returns:
@@ -40,9 +45,9 @@ def subvoxel_samples(dose_gy: Float, weight: Float, box: Box, *, subsamples: int
       the occupancy after the volume-of-fluid method, Hirt & Nichols, J Comput Phys 39:201, 1981,
       doi:10.1016/0021-9991(81)90145-5.
     """
-    inside = np.argwhere(weight[box] > 0)
-    dose = _patches(_with_margin(dose_gy, box), inside)
-    share = _patches(_with_margin(weight, box), inside)
+    voxels = np.argwhere(inside)
+    dose = _patches(_with_margin(dose_gy, box), voxels)
+    share = _patches(_with_margin(weight, box), voxels)
     offsets = (np.arange(subsamples) + 0.5) / subsamples - 0.5
     samples = _linear_dose(dose, offsets)
     weights = _filled(share, offsets)
@@ -66,12 +71,8 @@ def _patches(array: Float, inside: NDArray[np.intp]) -> Float:
 def _linear_dose(patches: Float, offsets: Float) -> Float:
     """Limited linear dose at the sub-points, (voxels, n, n, n)."""
     centre = patches[:, 1, 1, 1]
-    ahead = (
-        np.stack([patches[:, 2, 1, 1], patches[:, 1, 2, 1], patches[:, 1, 1, 2]], axis=1) - centre[:, None]
-    )
-    behind = centre[:, None] - np.stack(
-        [patches[:, 0, 1, 1], patches[:, 1, 0, 1], patches[:, 1, 1, 0]], axis=1
-    )
+    ahead = np.stack([patches[:, 2, 1, 1], patches[:, 1, 2, 1], patches[:, 1, 1, 2]], axis=1) - centre[:, None]
+    behind = centre[:, None] - np.stack([patches[:, 0, 1, 1], patches[:, 1, 0, 1], patches[:, 1, 1, 0]], axis=1)
     size = np.minimum(np.abs(ahead + behind) / 2, 2 * np.minimum(np.abs(ahead), np.abs(behind)))
     slopes = np.where(ahead * behind > 0, np.sign(ahead) * size, 0.0)
     reach = np.abs(slopes).sum(axis=1) / 2
@@ -109,7 +110,7 @@ def _above_level(score: Float, share: Float, low: Float, high: Float) -> Float:
 
     def at(level: Float) -> Float:
         height = (score - level[:, None, None, None]) / ramp[:, None, None, None]
-        return np.minimum(np.maximum(height + 0.5, 0.0), 1.0)
+        return np.asarray(np.minimum(np.maximum(height + 0.5, 0.0), 1.0))
 
     for _ in range(_BISECTIONS):
         level = (below + above) / 2

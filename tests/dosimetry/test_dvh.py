@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
+from scipy.spatial.transform import Rotation
 
 from sirtjax.dosimetry import dose_volume_histogram
 from sirtjax.errors import GeometryError, InputError
+from sirtjax.spatial import occupancy
+from sirtjax.volume import Geometry, LabelMap
 
 SHAPE = (15, 13, 12)
 
@@ -196,7 +199,7 @@ def test_truncated_dose_grid():
     [
         (np.ones((3, 3, 3)), np.zeros((3, 3, 3)), "'tumour': the VOI is empty on the dose grid"),
         (np.ones((3, 3, 3)), np.full((3, 3, 3), 1.5), "weights run from 1.5 to 1.5"),
-        (np.ones((3, 3, 3)), np.full((3, 3, 3), np.nan), "no voxel has a positive, finite weight"),
+        (np.ones((3, 3, 3)), np.full((3, 3, 3), np.nan), "no voxel has a finite weight above 0.0001"),
         (np.full((3, 3, 3), np.nan), np.ones((3, 3, 3)), "a dose inside the VOI is not finite"),
         (
             np.full((3, 3, 3), -5.0) + 10 * (np.indices((3, 3, 3))[0] == 0),
@@ -228,3 +231,45 @@ def test_refuses_questions_it_cannot_answer():
         weight = np.zeros((3, 3, 3))
         weight[1, 1, 1] = 1
         dose_volume_histogram(dose, weight, 1.0)
+
+
+@pytest.mark.parametrize("volume_ml", [0.1, 0.5, 4.0])
+@pytest.mark.parametrize("spacing", [(3.0, 3.0, 3.0), (4.8, 4.8, 4.8)])
+def test_lesion_drawn_on_ct_and_put_on_an_oblique_dose_grid(volume_ml, spacing):
+    """From a label map of 1 x 1 x 1.25 mm to D2, D50, D98, minimum and maximum: those of the drawn voxels."""
+    rng = np.random.default_rng(7)
+    drawn = Geometry.from_axes((40, 40, 34), spacing_mm=(1.0, 1.0, 1.25), origin_mm=(-19.0, -20.0, -21.0))
+    turn = Rotation.from_euler("xyz", [0.3, -0.2, 0.4]).as_matrix()
+    centred = Geometry.from_axes((15, 14, 13), spacing_mm=spacing, direction=turn)
+    grid = Geometry.from_axes(
+        (15, 14, 13), spacing_mm=spacing, direction=turn, origin_mm=rng.uniform(-2, 2, 3) - centred.centre_mm
+    )
+    radius = (volume_ml * 3000 / (4 * math.pi)) ** (1 / 3)
+    position = drawn.to_world(_indices(drawn.shape))
+    lesion = LabelMap.from_mask(np.linalg.norm(position, axis=-1) <= radius, drawn, name="lesion")
+    gradient = np.array([3.0, -2.0, 1.5])
+    true = 200 + position[lesion.mask("lesion")] @ gradient
+    dose = 200 + grid.to_world(_indices(grid.shape)) @ gradient
+    weight = occupancy(lesion, "lesion", grid)
+    dvh = dose_volume_histogram(dose, weight, grid.voxel_volume_ml, voi_volume_ml=lesion.volume_ml("lesion"))
+    assert dvh.volume_ml == pytest.approx(lesion.volume_ml("lesion"), rel=2e-3)
+    span = np.ptp(true)
+    slack = 0.04 if radius > 0.9 * spacing[0] else 0.12
+    assert dvh.dose_at_percent_gy(50) == pytest.approx(np.median(true), abs=slack * span)
+    for percent in (2, 98):
+        exact = np.quantile(true, 1 - percent / 100)
+        assert dvh.dose_at_percent_gy(percent) == pytest.approx(exact, abs=slack * span)
+    for found, exact in ((dvh.minimum_gy, true.min()), (dvh.maximum_gy, true.max())):
+        assert found == pytest.approx(exact, abs=0.15 * span)
+
+
+def test_slivers_do_not_set_the_extremes():
+    """A voxel of which rounding left a ten-thousandth inside is no part of a lesion's range."""
+    dose = np.full((5, 5, 5), 50.0)
+    dose[4] = 0.0
+    weight = np.zeros(dose.shape)
+    weight[1:3, 1:4, 1:4] = 1
+    weight[4, 2, 2] = 5e-5
+    for subsamples in (1, None):
+        dvh = dose_volume_histogram(dose, weight, 0.1, subsamples=subsamples)
+        assert (dvh.minimum_gy, dvh.voxels) == (50.0, 18)
