@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sirtjax.dosimetry._dvh_samples import SLIVER, Box, subsamples_for, subvoxel_samples
+from sirtjax.dosimetry._dvh_samples import SLIVER, Box, coarse_share, subsamples_for, subvoxel_samples
 from sirtjax.errors import GeometryError, InputError
 
 Float = NDArray[np.float64]
@@ -124,7 +125,8 @@ def dose_volume_histogram(
 
     Args:
       dose_gy: (i, j, k) dose per voxel.
-      weight: (i, j, k) fraction of each dose voxel inside the VOI, in [0, 1].
+      weight: (i, j, k) fraction of each dose voxel inside the VOI, in [0, 1]; or (n i, n j, n k), the same on
+        a grid n times as fine, for a lesion of about one voxel (then `subsamples` is n and not given).
       voxel_volume_ml: volume of one dose voxel.
       name: what messages call the VOI.
       subsamples: points per axis and voxel; by default as many as make 4096 samples in the VOI (at most 12).
@@ -140,14 +142,15 @@ def dose_volume_histogram(
         zero by more than 1 % of the highest dose.
       GeometryError: shapes differ, or more than 1 % of the VOI lies outside the dose grid.
     """
-    dose, share = np.asarray(dose_gy), np.asarray(weight)
-    if share.dtype == np.bool_:
-        share = share.view(np.uint8)
-    if dose.ndim != 3 or dose.shape != share.shape:
-        raise GeometryError(
-            f"DVH of {name!r}: dose {dose.shape} and weight {share.shape} must be one (i, j, k) grid; "
-            "compute the occupancy on the dose grid"
-        )
+    dose: NDArray[Any] = np.asarray(dose_gy)
+    fine: NDArray[Any] = np.asarray(weight)
+    factor = _refinement(dose.shape, fine.shape, name)
+    share = fine.astype(np.uint8, copy=False) if fine.dtype == np.bool_ else fine
+    if factor > 1:
+        if subsamples is not None:
+            raise InputError(f"DVH of {name!r}: a weight {factor} times as fine sets the subsamples; leave them out")
+        _check_weights(float(fine.min()), float(fine.max()), name)
+        share, subsamples = coarse_share(fine, factor), factor
     box = _box_of(share, name)
     part_dose, part_share = dose[box], share[box]
     inside = part_share > SLIVER
@@ -159,8 +162,11 @@ def dose_volume_histogram(
     count = subsamples_for(voxels) if subsamples is None else subsamples
     if count < 1:
         raise InputError(f"DVH of {name!r}: subsamples must be at least 1, got {count}")
+    samples: NDArray[Any]
+    shares: NDArray[Any]
     if count > 1:
-        samples, shares = subvoxel_samples(dose, share, box, inside, subsamples=count)
+        given = fine if factor > 1 else None
+        samples, shares = subvoxel_samples(dose, share, box, inside, subsamples=count, fine=given)
         samples, shares = samples[shares > 0], shares[shares > 0]
         if not np.isfinite(samples).all():
             raise InputError(f"DVH of {name!r}: the dose beside the VOI is not finite; mend the dose map")
@@ -171,7 +177,19 @@ def dose_volume_histogram(
     return _curve(samples, shares, volume_ml, name=name, voxels=voxels, subsamples=count, volume_outside_ml=outside_ml)
 
 
-def _box_of(share: NDArray[np.generic], name: str) -> Box:
+def _refinement(dose_shape: tuple[int, ...], weight_shape: tuple[int, ...], name: str) -> int:
+    """How many times as fine the weight's grid is as the dose's."""
+    if len(dose_shape) == len(weight_shape) == 3 and min(dose_shape) > 0:
+        factor = weight_shape[0] // dose_shape[0]
+        if factor > 0 and weight_shape == tuple(factor * n for n in dose_shape):
+            return factor
+    raise GeometryError(
+        f"DVH of {name!r}: dose {dose_shape} and weight {weight_shape} must be one (i, j, k) grid, or the weight "
+        "a whole number of times as fine; compute the occupancy on the dose grid"
+    )
+
+
+def _box_of(share: NDArray[Any], name: str) -> Box:
     """Bounding box of the voxels with weight; one pass over the grid, axis by axis on ever smaller parts."""
     part, box = share, []
     for axis in range(3):
@@ -189,15 +207,18 @@ def _box_of(share: NDArray[np.generic], name: str) -> Box:
     return box[0], box[1], box[2]
 
 
-def _check_values(dose: NDArray[np.generic], share: NDArray[np.generic], lowest: float, name: str) -> None:
+def _check_values(dose: NDArray[Any], share: NDArray[Any], lowest: float, name: str) -> None:
     if not np.isfinite(dose).all():
         raise InputError(f"DVH of {name!r}: a dose inside the VOI is not finite; mend the dose map")
     if dose.size == 0 or not np.isfinite(share).all():
         raise InputError(f"DVH of {name!r}: no voxel has a finite weight above {SLIVER:g}; check the mask")
-    if lowest < -_ROUNDING or float(share.max()) > 1 + _ROUNDING:
+    _check_weights(lowest, float(share.max()), name)
+
+
+def _check_weights(lowest: float, highest: float, name: str) -> None:
+    if lowest < -_ROUNDING or highest > 1 + _ROUNDING:
         raise InputError(
-            f"DVH of {name!r}: weights run from {lowest:.4g} to {float(share.max()):.4g}, expected "
-            "occupancies in [0, 1]"
+            f"DVH of {name!r}: weights run from {lowest:.4g} to {highest:.4g}, expected occupancies in [0, 1]"
         )
 
 
@@ -214,8 +235,8 @@ def _outside_ml(volume_ml: float, voi_volume_ml: float | None, name: str, *, all
 
 
 def _curve(
-    samples: NDArray[np.generic],
-    shares: NDArray[np.generic],
+    samples: NDArray[Any],
+    shares: NDArray[Any],
     volume_ml: float,
     *,
     name: str,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +23,13 @@ def subsamples_for(voxels: int) -> int:
 
 
 def subvoxel_samples(
-    dose_gy: Float, weight: Float, box: Box, inside: NDArray[np.bool_], *, subsamples: int
+    dose_gy: NDArray[Any],
+    weight: NDArray[Any],
+    box: Box,
+    inside: NDArray[np.bool_],
+    *,
+    subsamples: int,
+    fine: NDArray[Any] | None = None,
 ) -> tuple[Float, Float]:
     """Doses and weights at `subsamples`^3 points in each voxel of a VOI, conserving both voxel by voxel.
 
@@ -36,6 +44,7 @@ def subvoxel_samples(
       box: the bounding box of the VOI in the grid.
       inside: the voxels of the box to sample.
       subsamples: points per axis and voxel.
+      fine: occupancy of each sub-point where it is known, on a grid `subsamples` times as fine.
 
     Returns:
       Doses in Gy and weights (each voxel's sum to its occupancy), both (voxels * subsamples^3,).
@@ -47,14 +56,27 @@ def subvoxel_samples(
     """
     voxels = np.argwhere(inside)
     dose = _patches(_with_margin(dose_gy, box), voxels)
-    share = _patches(_with_margin(weight, box), voxels)
     offsets = (np.arange(subsamples) + 0.5) / subsamples - 0.5
     samples = _linear_dose(dose, offsets)
-    weights = _filled(share, offsets)
+    if fine is None:
+        weights = _filled(_patches(_with_margin(weight, box), voxels), offsets)
+    else:
+        weights = _blocks(fine, subsamples)[box][inside].astype(np.float64)
     return samples.ravel(), weights.ravel() / subsamples**3
 
 
-def _with_margin(array: Float, box: Box) -> Float:
+def coarse_share(fine: NDArray[Any], factor: int) -> NDArray[np.float32]:
+    """Occupancy of whole voxels from that of a grid `factor` times as fine."""
+    return np.asarray(_blocks(fine, factor).mean(axis=(3, 4, 5), dtype=np.float32))
+
+
+def _blocks(fine: NDArray[Any], factor: int) -> NDArray[Any]:
+    """(n i, n j, n k) as (i, j, k, n, n, n)."""
+    i, j, k = (size // factor for size in fine.shape)
+    return fine.reshape(i, factor, j, factor, k, factor).transpose(0, 2, 4, 1, 3, 5)
+
+
+def _with_margin(array: NDArray[Any], box: Box) -> Float:
     """The box and one voxel around it; beyond the grid the edge repeats, so that the slope is 0."""
     spans = list(zip(box, array.shape, strict=True))
     wide = tuple(slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in spans)
