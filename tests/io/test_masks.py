@@ -1,3 +1,5 @@
+import tarfile
+
 import nibabel
 import numpy as np
 import pydicom
@@ -5,7 +7,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from sirtjax.errors import GeometryError, ImageFormatError, InputError
-from sirtjax.io import Image, Source, read_masks, select_mask
+from sirtjax.io import Image, Source, read_image, read_masks, select_mask
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 GEOMETRY = Geometry.from_axes((7, 6, 5), spacing_mm=(1, 2, 3), origin_mm=(10, 20, 30))
@@ -158,3 +160,15 @@ def test_selecting_by_name():
         select_mask(masks, "spleen")
     with pytest.raises(InputError, match="several masks differ from that in case alone"):
         select_mask(masks, "LESION")
+
+
+@pytest.mark.parametrize(("scan", "means_bq_per_ml"), [("SCAN_001", (1.14e6, 1.48e6)), ("SCAN_002", (1.45e6, 2.16e6))])
+def test_lesions_of_a_real_spect_hold_their_known_activity(shared_data, tmp_path, scan, means_bq_per_ml):
+    with tarfile.open(shared_data / "spect-lu177" / "scans.tar.gz") as archive:
+        wanted = [member for member in archive.getmembers() if scan in member.name]
+        archive.extractall(tmp_path, members=wanted, filter="data")
+    image = read_image(tmp_path / scan / "image")
+    masks = read_masks(tmp_path / scan / "mask", reference=image)
+    assert image.volume.unit == "Bq/mL"
+    means = [float(image.volume.array[labels.mask(name)].mean()) for name, labels in masks.items()]
+    assert means == pytest.approx(means_bq_per_ml, rel=0.01)
