@@ -12,28 +12,40 @@ from sirtjax.io._lines import read_lines as read_lines
 from sirtjax.io._masks import read_masks as read_masks
 from sirtjax.io._masks import select_mask as select_mask
 from sirtjax.io._nifti import read_nifti as read_nifti
+from sirtjax.io._nifti import read_nifti_array as read_nifti_array
 from sirtjax.io._nifti import write_nifti as write_nifti
+from sirtjax.io._planar import PlanarViews as PlanarViews
+from sirtjax.io._planar import read_planar as read_planar
 from sirtjax.io._rtstruct import read_rtstruct as read_rtstruct
+from sirtjax.io._series import SeriesInfo as SeriesInfo
+from sirtjax.io._series import list_series as list_series
 from sirtjax.io._source import Image as Image
 from sirtjax.io._source import Source as Source
+from sirtjax.io._suv import suv as suv
 from sirtjax.io._transform_files import read_transform as read_transform
 from sirtjax.io._transform_files import write_transform as write_transform
 
 __all__ = [
     "Image",
     "Injection",
+    "PlanarViews",
+    "SeriesInfo",
     "Source",
     "StudyIdentity",
     "atomic_folder",
     "atomic_path",
+    "list_series",
     "read_image",
     "read_lines",
     "read_masks",
     "read_nifti",
+    "read_nifti_array",
+    "read_planar",
     "read_rtstruct",
     "read_seg",
     "read_transform",
     "select_mask",
+    "suv",
     "write_dicom_planar",
     "write_dicom_series",
     "write_nifti",

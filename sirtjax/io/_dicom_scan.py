@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from sirtjax.errors import ImageFormatError
+
+_LOG = logging.getLogger(__name__)
+# What reading an image needs: nothing that names the patient is ever parsed.
+_KEYWORDS = (
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"),
+    *("Modality", "ImageType", "SeriesDescription", "SeriesNumber", "InstanceNumber", "PatientPosition"),
+    *("SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime"),
+    *("ContentDate", "ContentTime", "StudyDate", "StudyTime", "ActualFrameDuration"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
+    *("SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "Units", "SUVType"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "RealWorldValueMappingSequence"),
+    *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue", "TriggerTime"),
+    *("FrameReferenceTime", "DecayCorrection", "CorrectedImage", "PatientWeight", "PatientSize"),
+    *("RadiopharmaceuticalInformationSequence", "DecayCorrected", "DecayCorrectionDateTime"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("DetectorInformationSequence", "SliceVector", "EnergyWindowVector", "TimeSlotVector", "RRIntervalVector"),
+    *("DetectorVector", "AngularViewVector", "PhaseVector"),
+)
+# Philips: private creator, factor from counts to SUV, factor from counts to Bq/mL.
+_PRIVATE = (0x70530010, 0x70531000, 0x70531009)
+_TAGS: list[Any] = [*_KEYWORDS, *_PRIVATE]
+
+
+@dataclass(frozen=True, eq=False)
+class DicomFile:
+    """A DICOM file and the part of its header that reading an image needs.
+
+    Attributes:
+      path: the file.
+      header: a pydicom data set without pixels and without patient identifiers.
+    """
+
+    path: Path
+    header: Any
+
+
+def scan(path: Path) -> tuple[list[DicomFile], list[Path]]:
+    """The DICOM files at a path, and those that claim to be DICOM but can't be parsed.
+
+    A folder is searched to its depths; files that are not DICOM are passed over. A DICOMDIR stands for the
+    folder it is in.
+
+    Raises:
+      ImageFormatError: a single file that is not DICOM, or an unreadable file.
+    """
+    if path.is_file() and path.name.upper().startswith("DICOMDIR"):
+        path = path.parent
+    if path.is_file():
+        try:
+            found = _read(path)
+        except _DAMAGE as error:
+            raise ImageFormatError(
+                f"{path}: not readable as DICOM ({type(error).__name__}); it is damaged, export it again"
+            ) from error
+        if found is None:
+            raise ImageFormatError(f"{path}: not a DICOM file; expected DICOM, or NIfTI named .nii or .nii.gz")
+        return [found], []
+    files, damaged = [], []
+    for candidate in sorted(p for p in path.rglob("*") if p.is_file()):
+        try:
+            found = _read(candidate)
+        except _DAMAGE as error:
+            _LOG.warning("%s: damaged DICOM file (%s), left out", candidate, type(error).__name__)
+            damaged.append(candidate)
+            continue
+        if found is not None:
+            files.append(found)
+    return files, damaged
+
+
+# pydicom meets damaged bytes with almost any exception type; what is raised on purpose passes.
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, LookupError, EOFError, OSError, ArithmeticError,
+           NotImplementedError, RecursionError, MemoryError, InvalidDicomError)  # fmt: skip
+
+
+def _read(path: Path) -> DicomFile | None:
+    """The header of a file; None where it is no DICOM, or DICOM that is no image and no other object."""
+    with path.open("rb") as stream:
+        start = stream.read(132)
+        named = start[128:] == b"DICM"
+        if not named and not _looks_bare(start):
+            return None
+        stream.seek(0)
+        header = pydicom.dcmread(stream, stop_before_pixels=True, force=not named, specific_tags=_TAGS)
+    if not named and "SOPClassUID" not in header and "Rows" not in header:
+        return None
+    return DicomFile(path, header)
+
+
+def _looks_bare(start: bytes) -> bool:
+    # Without preamble a data set opens with an element of group 0002 or 0008, in either byte order.
+    groups = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
+    return len(start) == 132 and start[:2] in groups and start[2:4] != start[:2]

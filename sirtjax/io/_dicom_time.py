@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+_TIME = re.compile(r"(\d{2})(\d{2})?(\d{2})?(?:\.(\d{1,6}))?")
+_DATE_TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2}[\d.]*)?(?:[+-]\d{4})?")
+
+
+def dicom_datetime(date: Any, time: Any) -> datetime | None:
+    """A moment from DICOM's date (DA, YYYYMMDD) and time (TM, HHMMSS.ffffff); None where either is unusable."""
+    digits = str(date or "").strip().replace(".", "").replace("-", "")
+    clock = _clock(str(time or ""))
+    if clock is None:
+        return None
+    try:
+        return datetime.strptime(digits, "%Y%m%d") + clock
+    except ValueError:
+        return None
+
+
+def dicom_moment(value: Any) -> datetime | None:
+    """A moment from DICOM's DT (YYYYMMDDHHMMSS.ffffff&ZZXX), the zone dropped; None where unusable.
+
+    Dates and times elsewhere in a DICOM object are local and carry no zone, so that a zone here would not
+    make them comparable.
+    """
+    match = _DATE_TIME.fullmatch(str(value or "").strip())
+    if match is None:
+        return None
+    return dicom_datetime("".join(match.group(1, 2, 3)), match.group(4) or "000000")
+
+
+def latest_before(time: Any, moment: datetime) -> datetime | None:
+    """The last moment at this time of day that is not after `moment`: an injection before its scan."""
+    clock = _clock(str(time or ""))
+    if clock is None:
+        return None
+    same_day = moment.replace(hour=0, minute=0, second=0, microsecond=0) + clock
+    return same_day if same_day <= moment else same_day - timedelta(days=1)
+
+
+def _clock(text: str) -> timedelta | None:
+    match = _TIME.fullmatch(text.strip().replace(":", ""))
+    if match is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.group(1, 2, 3))
+    if hours > 23 or minutes > 59 or seconds > 60:
+        return None
+    micro = int((match.group(4) or "0").ljust(6, "0"))
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=micro)
