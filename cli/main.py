@@ -11,6 +11,8 @@ from sirtjax import __version__
 from sirtjax.cli import _console
 from sirtjax.errors import InputError, SirtjaxError
 
+GLOBAL_FLAGS = frozenset({"--verbose", "-v", "--quiet", "-q", "--debug"})
+
 app = typer.Typer(
     name="sirtjax",
     help="Planning and verification of liver radioembolisation (SIRT). Research software, not a medical device.",
@@ -57,7 +59,7 @@ def _register_verbs() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a computation failed, 2 bad input, 130 interrupted."""
-    given = sys.argv[1:] if arguments is None else arguments
+    given = _global_options_first(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
         app(args=given, prog_name="sirtjax")
@@ -71,6 +73,13 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         print(f"sirtjax: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _global_options_first(arguments: list[str]) -> list[str]:
+    """Let `sirtjax plan ... --quiet` mean `sirtjax --quiet plan ...`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    first = [word for word in arguments[:end] if word in GLOBAL_FLAGS]
+    return first + [word for word in arguments[:end] if word not in GLOBAL_FLAGS] + arguments[end:]
 
 
 _register_verbs()

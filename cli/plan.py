@@ -1,4 +1,4 @@
-"""The verbs `sirtjax plan` and `sirtjax verify`: a case file in, a folder with the report out."""
+"""The verbs `sirtjax plan` and `sirtjax verify`: a case in, a folder with the report out."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sirtjax.cli import _case_options as option
 from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Case, Result
 
 CaseFile = Annotated[Path, typer.Argument(help="The case file (TOML), see docs/case-file.md.", show_default=False)]
+CaseFileOrOptions = Annotated[
+    Path | None, typer.Argument(help="The case file (TOML), see docs/case-file.md; or use options.", show_default=False)
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write.", show_default=False)]
 Force = Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Take the steps found in OUTPUT/steps as they are.")]
@@ -25,48 +29,79 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON 
 
 
 def plan(
-    case: CaseFile,
     output: Output,
+    case: CaseFileOrOptions = None,
     force: Force = False,
     resume: Resume = False,
     identify: Identify = None,
     override: Set = None,
     as_json: AsJson = False,
+    patient_id: option.PatientId = None,
+    protocol: option.Protocol = None,
+    activity: option.Activity = None,
+    activity_unit: option.ActivityUnit = None,
+    ct: option.Ct = None,
+    diagnostic: option.Diagnostic = None,
+    diagnostic_modality: option.DiagnosticModality = None,
+    liver: option.Liver = None,
+    lesions: option.Lesions = None,
+    lungs: option.Lungs = None,
+    masks_on: option.MasksOn = None,
+    territories: option.Territories = None,
+    lines: option.Lines = None,
+    territory_names: option.Names = None,
+    registration: option.Registration = None,
+    lung_shunt: option.LungShunt = None,
+    injection: option.Injections = None,
 ) -> None:
     """Plan a treatment: masks and territories on the SPECT, doses, bounds and the activity to prescribe."""
-    _run(case, output, "plan", force=force, resume=resume, identify=identify, override=override, as_json=as_json)
+    _run("plan", dict(locals()))
 
 
 def verify(
-    case: CaseFile,
     output: Output,
+    case: CaseFileOrOptions = None,
     force: Force = False,
     resume: Resume = False,
     identify: Identify = None,
     override: Set = None,
     as_json: AsJson = False,
+    patient_id: option.PatientId = None,
+    protocol: option.Protocol = None,
+    activity: option.Activity = None,
+    activity_unit: option.ActivityUnit = None,
+    ct: option.Ct = None,
+    diagnostic: option.Diagnostic = None,
+    diagnostic_modality: option.DiagnosticModality = None,
+    liver: option.Liver = None,
+    lesions: option.Lesions = None,
+    lungs: option.Lungs = None,
+    masks_on: option.MasksOn = None,
+    territories: option.Territories = None,
+    lines: option.Lines = None,
+    territory_names: option.Names = None,
+    registration: option.Registration = None,
+    lung_shunt: option.LungShunt = None,
+    injection: option.Injections = None,
+    plan: option.Plan = None,
+    calibration: option.Calibration = None,
 ) -> None:
     """Verify a treatment: the dose delivered, from the 90Y PET, beside the dose planned."""
-    _run(case, output, "verify", force=force, resume=resume, identify=identify, override=override, as_json=as_json)
+    _run("verify", dict(locals()))
 
 
-def _run(
-    path: Path,
-    output: Path,
-    verb: str,
-    *,
-    force: bool,
-    resume: bool,
-    identify: str | None,
-    override: list[str] | None,
-    as_json: bool,
-) -> None:
+SETTINGS = ("output", "case", "force", "resume", "identify", "override", "as_json")
+
+
+def _run(verb: str, given: dict[str, Any]) -> None:
     use_compilation_cache()
     from sirtjax import io, workflows
     from sirtjax.cli._steps_folder import load_steps, save_steps
     from sirtjax.reports import write_results
 
-    case = workflows.load_case(path, overrides=override or ())
+    output, force, resume, identify = given["output"], given["force"], given["resume"], given["identify"]
+    options = {name: value for name, value in given.items() if name not in SETTINGS}
+    case = option.chosen_case(given["case"], options, overrides=given["override"])
     work = workflows.plan_case if verb == "plan" else workflows.verify_case
     with progress(verb) as on_step, io.atomic_folder(output, force=force or resume) as folder:
         products = load_steps(output / "steps", case) if resume else None
@@ -75,7 +110,7 @@ def _run(
         write_results(folder, result, maps, identity=identify, on_step=on_step)
         on_step("steps")
         save_steps(folder / "steps", case, products)
-    _print(result, case, output, as_json=as_json)
+    _print(result, case, output, as_json=given["as_json"])
 
 
 def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import BiologyTable
 from sirtjax.workflows._derived import PlacedVoi
 
+SphereType = Literal["resin", "glass", "holmium", "ebrt"]
 TUMOUR_KINDS = ("lesion", "lesions")
 NORMAL_KINDS = ("normal liver", "normal territory")
 
@@ -29,10 +31,10 @@ class Biology:
     tcp_gamma50: float | None
     ntcp: dosimetry.ResponseParameters | None
     ntcp_m: float | None
-    sphere_type: dosimetry.SphereType
+    sphere_type: SphereType
 
 
-def biology_sets(table: BiologyTable | None, *, sphere_type: dosimetry.SphereType) -> Biology | None:
+def biology_sets(table: BiologyTable | None, *, sphere_type: SphereType) -> Biology | None:
     """Look up the parameter sets a case names; None where it names none.
 
     Raises:

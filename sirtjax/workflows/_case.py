@@ -301,22 +301,23 @@ def load_case(path: Path, *, overrides: Sequence[str] = ()) -> Case:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    for override in overrides:
-        _override(table, override)
-    return case_from_table(table, folder=path.parent, source=str(path))
+    return case_from_table(table, folder=path.parent, source=str(path), overrides=overrides)
 
 
-def case_from_table(table: dict[str, Any], *, folder: Path, source: str) -> Case:
+def case_from_table(table: dict[str, Any], *, folder: Path, source: str, overrides: Sequence[str] = ()) -> Case:
     """Check a case given as nested tables (a parsed file, or command-line options).
 
     Args:
       table: the content of a case file.
       folder: what relative paths are relative to.
       source: named in error messages.
+      overrides: "a.b=value" with a TOML value, set before the case is checked.
 
     Raises:
       ConfigError: a key or value is missing, unknown or contradictory.
     """
+    for override in overrides:
+        _override(table, override)
     try:
         return Case.model_validate(_anchored(table, folder))
     except ValidationError as error:

@@ -28,8 +28,9 @@ from sirtjax.workflows._steps import Hooks, Products, advance
 
 Array = NDArray[np.float32]
 
+Role = Literal["tumour", "normal_perfused", "perfused", "whole_normal", "whole_liver", "lungs"]
 # What an objective of a protocol calls the VOIs of a report.
-ROLES: dict[VoiKind, dosimetry.Role] = {
+ROLES: dict[VoiKind, Role] = {
     "liver": "whole_liver",
     "normal liver": "whole_normal",
     "territory": "perfused",
@@ -204,7 +205,7 @@ def assemble(
         lung_dose_gy=deposit.lung_dose_gy,
         lung_mass_g=deposit.lung_mass_g,
         lung_shunt_fraction=shunted / injected if injected > 0 else setting.shunt.fraction,
-        checks=(*case_checks(case, products, setting, vois, deposit), *checks),
+        checks=_distinct((*case_checks(case, products, setting, vois, deposit), *checks)),
         methods=method_facts(case, setting, biology),
         notes=mapped.notes,
         planned={},
@@ -256,7 +257,7 @@ def _voi_doses(
     targets = _target_names(case, setting)
     doses = []
     for voi in setting.vois:
-        role: dosimetry.Role | None = "tumour" if voi.name in targets else ROLES.get(voi.kind)
+        role: Role | None = "tumour" if voi.name in targets else ROLES.get(voi.kind)
         if role is None or not voi.territories:
             continue
         inside = voi.weight > 0
@@ -321,6 +322,11 @@ def _injection_result(
 def _bound_result(bound: dosimetry.Bound) -> BoundResult:
     side: Literal["lower", "upper"] = "lower" if bound.objective.direction == "at least" else "upper"
     return BoundResult(bound.objective.label, side, bound.activity_mbq, bound.objective.source)
+
+
+def _distinct(checks: Sequence[Check]) -> tuple[Check, ...]:
+    """Each code once a place: the prescription and the case look at the lungs both."""
+    return tuple({(check.code, check.where): check for check in checks}.values())
 
 
 def _levels(objectives: Sequence[DoseObjective]) -> list[float]:

@@ -54,7 +54,7 @@ def lung_shunt(
         pull = transform if voi.frame == "diagnostic" else None
         weight = spatial.occupancy(voi.labels, voi.name, images.activity.volume.geometry, transform=pull)
         counts[voi.name] = float(np.vdot(np.asarray(images.activity.volume.array, np.float32), weight))
-    fraction = float(dosimetry.lung_shunt_fraction(counts["lungs"], counts["liver"]))
+    fraction = dosimetry.counted_lung_shunt_fraction(counts["lungs"], counts["liver"])
     return LungShunt(fraction, "spect", "counts of the activity image in the lungs and the liver")
 
 
@@ -69,8 +69,10 @@ def _planar(views: tuple[Path, ...], rois: Path) -> LungShunt:
                 f"{rois}: ROIs of {region.shape} pixels on views of {anterior.shape} and {posterior.shape}; "
                 "draw them on the views"
             )
-        counts[organ] = dosimetry.geometric_mean_counts(float(anterior[region].sum()), float(posterior[region].sum()))
-    fraction = float(dosimetry.lung_shunt_fraction(counts["lungs"], counts["liver"]))
+        counts[organ] = dosimetry.ConjugateCounts(
+            anterior=float(anterior[region].sum()), posterior=float(posterior[region].sum())
+        )
+    fraction = dosimetry.planar_lung_shunt_fraction(counts["lungs"], counts["liver"])
     source = "geometric mean of the anterior and posterior views, no attenuation correction"
     return LungShunt(fraction, "planar", source)
 

@@ -167,7 +167,7 @@ def _territories_from_masks(case: Case, path: Path, table: TerritoriesTable, don
     pull = None
     if table.on != liver.frame:
         done = advance(case, "registration", products=done, hooks=hooks)
-        forward = _made(done.registration)
+        forward = _registered(done)
         pull = forward if table.on == "diagnostic" else spatial.invert(forward)
     grid = liver.labels.geometry
     on_liver = {
@@ -196,7 +196,7 @@ def _make_mapping(case: Case, done: Products, hooks: Hooks) -> Products:
         vois,
         divided.labels,
         divided.frame,
-        _made(done.registration),
+        _registered(done),
         spacing_mm=case.dose.spacing_mm,
     )
     return replace(done, mapping=mapped)
@@ -210,6 +210,12 @@ def _made(product: _Product | None) -> _Product:
     if product is None:
         raise ConfigError("a step was called before what it needs; use advance()")
     return product
+
+
+def _registered(done: Products) -> spatial.Transform:
+    if done.registration is None:
+        raise ConfigError("a step was called before the registration; use advance()")
+    return done.registration
 
 
 _MAKERS: dict[Step, Callable[[Case, Products, Hooks], Products]] = {

@@ -1,0 +1,112 @@
+"""A case from command-line options, for those who would rather not write a file first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Case
+
+PANEL = "Instead of a case file"
+
+
+def _option(*names: str, text: str) -> Any:
+    return typer.Option(*names, help=text, show_default=False, rich_help_panel=PANEL)
+
+
+PatientId = Annotated[str | None, _option("--patient-id", text="Pseudonym printed in the report.")]
+Protocol = Annotated[str | None, _option("--protocol", text="Named protocol, see `sirtjax protocols`.")]
+Activity = Annotated[Path | None, _option("--activity", text="SPECT or PET: NIfTI, DICOM file or folder.")]
+ActivityUnit = Annotated[str | None, _option("--activity-unit", text="counts or Bq/mL, where the file doesn't say.")]
+Ct = Annotated[Path | None, _option("--ct", text="CT of the SPECT/CT or PET/CT.")]
+Diagnostic = Annotated[Path | None, _option("--diagnostic", text="CT or MR the masks were drawn on.")]
+DiagnosticModality = Annotated[str | None, _option("--diagnostic-modality", text="CT or MR.")]
+Liver = Annotated[Path | None, _option("--liver", text="Liver mask: NIfTI, RTSTRUCT or SEG.")]
+Lesions = Annotated[Path | None, _option("--lesions", text="Lesion masks.")]
+Lungs = Annotated[Path | None, _option("--lungs", text="Lung mask.")]
+MasksOn = Annotated[str | None, _option("--masks-on", text="activity (default) or diagnostic: the image they are on.")]
+Territories = Annotated[Path | None, _option("--territories", text="Perfusion territories as a label map.")]
+Lines = Annotated[list[Path] | None, _option("--lines", text="Dividing lines, one file a surface (.json, .mrk.json).")]
+Names = Annotated[str | None, _option("--territory-names", text="Their names from the patient's right, as right,left.")]
+Registration = Annotated[str | None, _option("--registration", text="identity, rigid, or an ITK transform file.")]
+LungShunt = Annotated[str | None, _option("--lung-shunt", text="spect, or the fraction, as 0.04.")]
+Injections = Annotated[
+    list[str] | None, _option("--injection", text="TERRITORY=MBQ, or TERRITORY=MBQ@TIME (2026-01-31T09:30).")
+]
+Plan = Annotated[Path | None, _option("--plan", text="results.json of the plan, to stand beside the delivered dose.")]
+Calibration = Annotated[str | None, _option("--calibration", text="relative or absolute.")]
+
+
+def chosen_case(path: Path | None, options: Mapping[str, Any], *, overrides: list[str] | None) -> Case:
+    """The case of a file, or of options; one of the two.
+
+    Raises:
+      ConfigError: both or neither are given, or something in them can't be used.
+    """
+    from sirtjax.errors import ConfigError
+    from sirtjax.workflows import case_from_table, load_case
+
+    given = {name: value for name, value in options.items() if value is not None and value != []}
+    if path is not None:
+        if given:
+            flag = "--" + next(iter(given)).replace("_", "-")
+            raise ConfigError(f"{path}: a case file and {flag} are given; put it into the file, or use --set")
+        return load_case(path, overrides=overrides or ())
+    if not given:
+        raise ConfigError("no case: give a case file, or --activity, --liver, --lesions, --protocol and --lung-shunt")
+    return case_from_table(_table(given), folder=Path.cwd(), source="options", overrides=overrides or ())
+
+
+def _table(given: Mapping[str, Any]) -> dict[str, Any]:
+    def pick(**keys: str) -> dict[str, Any]:
+        return {key: _plain(given[name]) for key, name in keys.items() if name in given}
+
+    frame = given.get("masks_on", "activity")
+    images = {
+        "activity": pick(path="activity", unit="activity_unit"),
+        "ct": pick(path="ct"),
+        "diagnostic": pick(path="diagnostic", modality="diagnostic_modality"),
+    }
+    masks = {name: {"path": str(given[name]), "on": frame} for name in ("liver", "lesions", "lungs") if name in given}
+    table: dict[str, Any] = {
+        "schema": 1,
+        "patient": {"id": given.get("patient_id", "anonymous")},
+        "protocol": pick(name="protocol"),
+        "images": {role: entry for role, entry in images.items() if entry},
+        "masks": masks,
+        "shunt": _shunt(given.get("lung_shunt")),
+        "injections": [_injection(text) for text in given.get("injection", [])],
+        **pick(plan="plan"),
+    }
+    if "calibration" in given:
+        table["calibration"] = {"method": given["calibration"]}
+    if "territories" in given or "lines" in given:
+        divided = {"on": frame, **pick(path="territories", lines="lines")}
+        if "territory_names" in given:
+            divided["names"] = given["territory_names"].split(",")
+        table["territories"] = divided
+    if "registration" in given:
+        method = given["registration"]
+        named = method in ("identity", "rigid")
+        table["registration"] = {"method": method} if named else {"method": "file", "path": method}
+    return table
+
+
+def _plain(value: Any) -> Any:
+    return [str(item) for item in value] if isinstance(value, list) else str(value)
+
+
+def _shunt(text: str | None) -> dict[str, Any]:
+    if text is None or text == "spect":
+        return {} if text is None else {"method": "spect"}
+    return {"method": "given", "fraction": text, "source": "--lung-shunt"}
+
+
+def _injection(text: str) -> dict[str, Any]:
+    territory, _, amount = text.rpartition("=")
+    activity, _, time = amount.partition("@")
+    return {"territory": territory, "activity_mbq": activity, **({"time": time} if time else {})}
