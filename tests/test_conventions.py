@@ -41,7 +41,8 @@ DIMENSIONAL = {
     "weight_of_patient",
     "width",
 }
-NUMERIC = re.compile(r"\b(float|int|Array|ArrayLike|NDArray|ndarray|Scalar|Float|Points)\b")
+# A whole number counts voxels, and a record knows its own unit.
+NUMERIC = re.compile(r"\b(float|Array|ArrayLike|NDArray|ndarray|Scalar|Float|Points)\b")
 # From this many parameters on, the names alone don't tell what they are.
 ARGS_FROM = 4
 

@@ -66,7 +66,15 @@ def evaluate_grid(
     table: NDArray[np.float32] | None = None,
     vessels: bool = True,
 ) -> Sample:
-    """The anatomy at every voxel of a grid; the fields of the sample have its shape."""
+    """The anatomy at every voxel of a grid; the fields of the sample have its shape.
+
+    Args:
+      anatomy: the patient.
+      pose: how the patient lies.
+      geometry: the grid.
+      table: as in `evaluate_points`.
+      vessels: likewise.
+    """
     blur_mm = float(np.cbrt(np.prod(geometry.spacing_mm)))
     points = grid_points_mm(geometry)
     near = _may_hold_patient(anatomy, pose, points)

@@ -50,7 +50,15 @@ def draw_pose(
     translation_mm: float,
     deformation_mm: float,
 ) -> Pose:
-    """A random pose: the sizes are standard deviations, but for the breathing shift, which is as given."""
+    """A random pose: the sizes are standard deviations, but for the breathing shift, which is as given.
+
+    Args:
+      random: where the numbers come from.
+      breath_mm: shift of the diaphragm.
+      rotation_deg: of the angle about each axis.
+      translation_mm: of the shift along each axis.
+      deformation_mm: of the smooth displacement along each axis.
+    """
     direction = random.normal(size=(_WAVES, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     wavelength = random.uniform(130.0, 260.0, _WAVES)

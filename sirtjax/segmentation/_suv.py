@@ -59,7 +59,14 @@ def suv_from_bq_per_ml(
     half_life_h: float,
     weight_kg: float,
 ) -> Array:
-    """SUV by body weight of an activity concentration, any shape; options as in `suv_per_bq_per_ml`.
+    """SUV by body weight of an activity concentration, any shape.
+
+    Args:
+      activity_bq_per_ml: concentration at the reference time.
+      injected_activity_bq: see `suv_per_bq_per_ml`, as all that follow.
+      injection_to_reference_h: time from injection to reference.
+      half_life_h: of the nuclide.
+      weight_kg: of the patient.
 
     Raises:
       InputError: an option is out of range.

@@ -111,6 +111,13 @@ def seed_regions(
 
     A voxel near several spots goes to the nearest one; the regions stay within the search mask.
 
+    Args:
+      pet: the uptake image.
+      threshold: in the unit of `pet`, at which the spots are told apart.
+      search: (i, j, k) where to look.
+      margin_mm: how far a region reaches beyond its spot.
+      minimum_volume_ml: smaller spots are dropped.
+
     Raises:
       InputError, GeometryError: as `uptake_above`.
     """

@@ -169,7 +169,11 @@ class Maps:
 
 
 def result_to_json(result: Result) -> dict[str, Any]:
-    """The content of results.json; see docs/results-schema.md."""
+    """The content of results.json; see docs/results-schema.md.
+
+    Raises:
+      TypeError: the result is no table.
+    """
     table: dict[str, Any] = {"schema": SCHEMA, **dataclasses.asdict(result)}
     cleaned = _finite(table)
     if not isinstance(cleaned, dict):
