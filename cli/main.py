@@ -73,6 +73,12 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         print(f"sirtjax: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        name = type(error).__name__
+        print(f"sirtjax: internal error, {name}: {error}; please report it with --debug's output", file=sys.stderr)
+        sys.exit(1)
 
 
 def _global_options_first(arguments: list[str]) -> list[str]:
