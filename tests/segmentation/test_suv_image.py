@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sirtjax.errors import InputError
-from sirtjax.io import Image, Source
+from sirtjax.io import Image, Source, read_image
 from sirtjax.segmentation import suv_volume
 from sirtjax.volume import Geometry, Volume
 
@@ -57,3 +57,13 @@ def test_refuses():
         suv_volume(_image(injection_time=None))
     with pytest.raises(InputError, match="needs an image in Bq/mL, this one is in 'counts'"):
         suv_volume(_image("counts"))
+
+
+def test_real_whole_body_pet(shared_data):
+    """Head to thighs hold more than half of the injected activity, and no more than all of it: SUV adds up."""
+    folder = shared_data / "ct-mr-pet-thigh" / "wholebody-pet-dicom"
+    image = read_image(folder, modality="PT", allow_resample_slices=True)
+    suv = suv_volume(image)
+    body_g = image.source.patient_weight_kg * 1000
+    share = float(np.sum(suv.array, dtype=np.float64)) * suv.geometry.voxel_volume_ml / body_g
+    assert 0.5 < share < 1.0
