@@ -9,9 +9,7 @@ Scalar = float | jax.Array
 _TINY = float(np.finfo(np.float32).tiny)
 
 
-def bed_gy(
-    dose_gy: ArrayLike, *, alpha_beta_gy: Scalar, repair_half_time_h: Scalar, half_life_h: Scalar
-) -> jax.Array:
+def bed_gy(dose_gy: ArrayLike, *, alpha_beta_gy: Scalar, repair_half_time_h: Scalar, half_life_h: Scalar) -> jax.Array:
     """Biologically effective dose of a permanently trapped nuclide that decays completely.
 
     `BED = D + D^2 / (alpha/beta) * T_rep / (T_rep + T_half)`, without repopulation.
@@ -62,10 +60,17 @@ def eubed_gy(
     repair_half_time_h: Scalar,
     half_life_h: Scalar,
 ) -> jax.Array:
-    """Equivalent uniform biologically effective dose: the survival EUD of the voxels' BED, scalar in Gy."""
-    bed = bed_gy(
-        dose_gy, alpha_beta_gy=alpha_beta_gy, repair_half_time_h=repair_half_time_h, half_life_h=half_life_h
-    )
+    """Equivalent uniform biologically effective dose: the survival EUD of the voxels' BED, scalar in Gy.
+
+    Args:
+      dose_gy: as in `bed_gy`.
+      weight: as in `eud_gy`.
+      alpha_per_gy: likewise.
+      alpha_beta_gy: as in `bed_gy`.
+      repair_half_time_h: likewise.
+      half_life_h: likewise.
+    """
+    bed = bed_gy(dose_gy, alpha_beta_gy=alpha_beta_gy, repair_half_time_h=repair_half_time_h, half_life_h=half_life_h)
     return eud_gy(bed, weight, alpha_per_gy=alpha_per_gy)
 
 

@@ -60,7 +60,14 @@ def smooth_cumulative_dvh(
 def smooth_differential_dvh_per_gy(
     dose_gy: jax.Array, weight: jax.Array, thresholds_gy: jax.Array, *, bandwidth_gy: Scalar
 ) -> jax.Array:
-    """Smooth differential DVH: fraction of the VOI per Gy at each threshold, (bins,), integral 1."""
+    """Smooth differential DVH: fraction of the VOI per Gy at each threshold, (bins,), integral 1.
+
+    Args:
+      dose_gy: doses of the voxels.
+      weight: of each voxel in the VOI, same shape.
+      thresholds_gy: (bins,) doses to evaluate at.
+      bandwidth_gy: width of the step that stands for a threshold.
+    """
 
     def at(threshold_gy: jax.Array) -> jax.Array:
         return _density_per_gy(dose_gy, weight, threshold_gy, bandwidth_gy)
@@ -106,8 +113,6 @@ def smooth_dose_at_volume_fraction_gy(
     return dose
 
 
-def _density_per_gy(
-    dose_gy: jax.Array, weight: jax.Array, threshold_gy: Scalar, bandwidth_gy: Scalar
-) -> jax.Array:
+def _density_per_gy(dose_gy: jax.Array, weight: jax.Array, threshold_gy: Scalar, bandwidth_gy: Scalar) -> jax.Array:
     counted = jax.nn.sigmoid((dose_gy - threshold_gy) / bandwidth_gy)
     return jnp.sum(weight * counted * (1 - counted)) / (jnp.sum(weight) * bandwidth_gy)

@@ -56,7 +56,14 @@ class Geometry:
         origin_mm: Sequence[float] = (0.0, 0.0, 0.0),
         direction: ArrayLike | None = None,
     ) -> Geometry:
-        """The geometry given as ITK does: spacing, world position of voxel (0, 0, 0), direction cosines by column."""
+        """The geometry given as ITK does.
+
+        Args:
+          shape: number of voxels along i, j, k.
+          spacing_mm: distance between voxel centres along i, j, k.
+          origin_mm: world position of the centre of voxel (0, 0, 0).
+          direction: (3, 3) unit vectors of i, j, k in the world, as columns; the world's own axes by default.
+        """
         affine = np.eye(4)
         affine[:3, :3] = (np.eye(3) if direction is None else np.asarray(direction, np.float64)) * np.asarray(
             spacing_mm, np.float64
@@ -119,9 +126,7 @@ class Geometry:
 
     def matches(self, other: Geometry, *, tolerance_mm: float = 1e-2) -> bool:
         """Whether both grids have the same shape and every voxel lies within `tolerance_mm` of its twin."""
-        return self.shape == other.shape and bool(
-            np.abs(self.corners_mm() - other.corners_mm()).max() <= tolerance_mm
-        )
+        return self.shape == other.shape and bool(np.abs(self.corners_mm() - other.corners_mm()).max() <= tolerance_mm)
 
     def __str__(self) -> str:
         size = "x".join(str(n) for n in self.shape)
