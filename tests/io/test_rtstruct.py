@@ -121,6 +121,18 @@ def test_sphere_from_planes_oblique_to_the_grid(tmp_path, geometry, step_mm):
     assert dice(labels.mask("ball"), true_ball(geometry)) > 0.965
 
 
+def test_sphere_on_the_slices_of_a_tilted_gantry(tmp_path):
+    affine = OBLIQUE.affine
+    affine[:3, 2] += 0.4 * OBLIQUE.affine[:3, 1]
+    sheared = Geometry.from_affine(OBLIQUE.shape, affine)
+    axes = OBLIQUE.direction.T
+    offsets = np.arange(-20, 21) * 2.5 + 1.0
+    contours = discs(sheared, radius_mm=ball, offsets_mm=offsets, axes=axes)
+    labels = read_rtstruct(save(tmp_path / "rs.dcm", [("ball", contours)]), sheared)["ball"]
+    assert labels.volume_ml("ball") == pytest.approx(4 / 3 * np.pi * 1.9**3, rel=0.025)
+    assert dice(labels.mask("ball"), true_ball(sheared)) > 0.965
+
+
 @pytest.mark.parametrize("shift_mm", [0.0, 0.5, 1.25, 2.0])
 def test_ends_reach_half_a_plane_distance(tmp_path, shift_mm):
     geometry = Geometry.from_axes((30, 30, 30), spacing_mm=(1, 1, 1), origin_mm=(0, 0, -15))
