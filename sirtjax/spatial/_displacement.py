@@ -60,56 +60,12 @@ def jacobian_determinant(field: DisplacementField) -> Array:
     slopes = [
         xp.gradient(array, axis=axis) if field.geometry.shape[axis] > 1 else xp.zeros_like(array) for axis in range(3)
     ]
-    return _determinant(slopes, field.geometry)
-
-
-def cell_volume_ratio(field: DisplacementField) -> Array:
-    """Volume ratio of the cells between neighbouring voxels of the field: `jacobian_determinant` half way.
-
-    Differences over one voxel instead of two: what the linearly interpolated field does to a volume, so that
-    the sum over the cells is the deformed volume.
-
-    Returns:
-      (i - 1, j - 1, k - 1) ratios; an axis of one voxel keeps it.
-    """
-    xp = namespace(field.array)
-    array = xp.asarray(field.array)
-    slopes = []
-    for axis in range(3):
-        slope = array
-        for other in range(3):
-            slope = _step(slope, other) if other == axis else _middle(slope, other)
-        slopes.append(slope)
-    return _determinant(slopes, field.geometry)
-
-
-def _determinant(slopes: list[Array], geometry: Geometry) -> Array:
     # Slopes are per voxel along the grid's axes; the inverse affine turns them into world axes.
-    xp = namespace(*slopes)
     along_voxel = xp.stack(slopes, axis=-1)
-    gradient = along_voxel @ xp.asarray(geometry.voxel_from_world[:3, :3], along_voxel.dtype)
-    one = xp.eye(3, dtype=gradient.dtype).reshape(3, 1, 1, 1, 3)
+    gradient = along_voxel @ xp.asarray(field.geometry.voxel_from_world[:3, :3], array.dtype)
+    one = xp.eye(3, dtype=array.dtype).reshape(3, 1, 1, 1, 3)
     a, b, c = (gradient[..., row, :] + one[row] for row in range(3))
     return (xp.cross(a, b) * c).sum(axis=-1)
-
-
-def _step(array: Array, axis: int) -> Array:
-    if array.shape[axis] == 1:
-        return array * 0
-    lower, upper = _sides(array, axis)
-    return upper - lower
-
-
-def _middle(array: Array, axis: int) -> Array:
-    if array.shape[axis] == 1:
-        return array
-    lower, upper = _sides(array, axis)
-    return (lower + upper) / 2
-
-
-def _sides(array: Array, axis: int) -> tuple[Array, Array]:
-    before = (slice(None),) * axis
-    return array[(*before, slice(None, -1))], array[(*before, slice(1, None))]
 
 
 def _row(vector: Array, like: Array) -> Array:

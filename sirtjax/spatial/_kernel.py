@@ -34,6 +34,7 @@ class Path(NamedTuple):
       floating_from_reference: (4, 4), voxels to voxels, the displacement left out.
       field: (capacity, 3) displacements in mm, or None for an affine transform.
       field_from_reference: (4, 4), reference voxels to field voxels.
+      field_from_world: (3, 3), mm in the world to field voxels.
       floating_from_displacement: (3, 3), mm in the world to floating voxels.
       reference_shape: (3,) int32.
     """
@@ -41,22 +42,24 @@ class Path(NamedTuple):
     floating_from_reference: Array
     field: FlatGrid | None
     field_from_reference: Array
+    field_from_world: Array
     floating_from_displacement: Array
     reference_shape: Array
 
 
 def plan_path(source: Source, reference: Geometry, transform: Transform, field: FlatGrid | None) -> Path:
     """The matrices between the voxels of reference, field and source, multiplied out in float64."""
-    field_from_reference = np.eye(4)
+    field_from_world = np.eye(4)
     if isinstance(transform, DisplacementField):
         world = reference.affine
-        field_from_reference = transform.geometry.voxel_from_world @ reference.affine
+        field_from_world = transform.geometry.voxel_from_world
     else:
         world = checked_matrix(transform.floating_from_reference) @ reference.affine
     return Path(
         (source.voxel_from_world @ world).astype(np.float32),
         field,
-        field_from_reference.astype(np.float32),
+        (field_from_world @ reference.affine).astype(np.float32),
+        field_from_world[:3, :3].astype(np.float32),
         source.voxel_from_world[:3, :3].astype(np.float32),
         np.asarray(reference.shape, np.int32),
     )
@@ -105,7 +108,7 @@ def sample_chunk(
     return sample_flat_linear(source, ijk, fill=fill)
 
 
-@partial(jax.jit, static_argnames=("chunk",))
+@partial(jax.jit, static_argnames=("conserve", "chunk"))
 def mean_chunk(
     source: FlatGrid,
     path: Path,
@@ -113,14 +116,14 @@ def mean_chunk(
     fill: Array,
     half_width: Array,
     counts: Array,
-    volume_ratio: FlatGrid | None,
     *,
+    conserve: bool,
     chunk: int = MEAN_CHUNK,
 ) -> Array:
     """The mean of the image over `chunk` reference voxels, from the linear index `start` on.
 
     Each voxel is cut into `counts` parts along its axes; each part is looked up once, over a box of
-    `half_width` source voxels, and weighted by one plus the `volume_ratio` of the field's cells (if given).
+    `half_width` source voxels. With `conserve` it is weighted by the local volume ratio of the field.
     """
     centre = reference_index(path.reference_shape, start, chunk)
     total = counts[0] * counts[1] * counts[2]
@@ -129,11 +132,8 @@ def mean_chunk(
         part = (n // (counts[1] * counts[2]), n // counts[2] % counts[1], n % counts[2])
         i, j, k = (x + ((p.astype(jnp.float32) + 0.5) / c - 0.5) for x, p, c in zip(centre, part, counts, strict=True))
         values = sample_flat_linear(source, floating_index(path, (i, j, k)), fill=fill, half_width=half_width)
-        if volume_ratio is not None:
-            # Cell 0 lies between voxels 0 and 1 of the field.
-            x, y, z = apply_matrix(path.field_from_reference, (i, j, k))
-            ratio = sample_flat_linear(volume_ratio, (x - 0.5, y - 0.5, z - 0.5), fill=0.0)
-            values = values * (1.0 + ratio)
+        if conserve and path.field is not None:
+            values = values * field_volume_ratio(path, path.field, (i, j, k))
         return summed + values
 
     summed = lax.fori_loop(0, total, add, jnp.zeros(chunk, jnp.float32))
@@ -152,6 +152,25 @@ def apply_matrix(matrix: Array, point: Triple) -> Triple:
     """A (4, 4) matrix on a point given as three arrays."""
     i, j, k = (row[0] * point[0] + row[1] * point[1] + row[2] * point[2] + row[3] for row in matrix[:3])
     return i, j, k
+
+
+def field_volume_ratio(path: Path, field: FlatGrid, reference: Triple) -> Array:
+    """det(I + du/dx) of the interpolated field at fractional voxel indices in the reference, not below zero."""
+    place = apply_matrix(path.field_from_reference, reference)
+    zero, one = jnp.zeros_like(place[0]), jnp.ones_like(place[0])
+
+    def displaced(x: Array, y: Array, z: Array) -> Array:
+        return sample_flat_linear(field, (x, y, z), fill=0.0)
+
+    # Slopes along the field's axes, (points, 3) each, then along the world's.
+    tangents = [tuple(one if a == axis else zero for a in range(3)) for axis in range(3)]
+    slopes = [jax.jvp(displaced, place, tangent)[1] for tangent in tangents]
+    m = path.field_from_world
+    columns = [slopes[0] * m[0, b] + slopes[1] * m[1, b] + slopes[2] * m[2, b] for b in range(3)]
+    (a, b, c), (d, e, f), (g, h, i) = (
+        tuple(columns[col][..., row] + (1.0 if row == col else 0.0) for col in range(3)) for row in range(3)
+    )
+    return jnp.maximum(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g), 0.0)
 
 
 def floating_index(path: Path, reference: Triple) -> Triple:

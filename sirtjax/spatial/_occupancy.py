@@ -50,7 +50,14 @@ def occupancy(
 def mask_occupancy(
     mask: NDArray[np.bool_], floating: Geometry, geometry: Geometry, *, transform: Transform | None = None
 ) -> NDArray[np.float32]:
-    """`occupancy` of a mask on the grid `floating`."""
+    """`occupancy` of a mask on the grid `floating`.
+
+    Args:
+      mask: (i, j, k) on `floating`.
+      floating: where the mask is.
+      geometry: the reference grid.
+      transform: pull, from `geometry`'s space to the mask's; identity by default.
+    """
     transform = identity() if transform is None else transform
     result = np.zeros(geometry.shape, np.float32)
     if not mask.any():
@@ -69,12 +76,14 @@ def mask_occupancy(
     path = plan_path(source, reference, transform, field_on_device(transform))
     half = half_width(steps, counts)
     values = run_chunks(
-        lambda begin: mean_chunk(source.grid, path, begin, np.float32(0), half, counts, None, chunk=MEAN_CHUNK),
+        lambda begin: mean_chunk(source.grid, path, begin, np.float32(0), half, counts, conserve=False),
         int(np.prod(reference.shape)),
         MEAN_CHUNK,
         np.float32,
     )
-    result[box] = values.reshape(reference.shape)
+    # Rounding must not leave a trace of the label in voxels that only touch it.
+    values[values < 1e-5] = 0
+    result[box] = np.minimum(values, 1).reshape(reference.shape)
     return result
 
 

@@ -20,8 +20,9 @@ Array = Any
 # Points per axis at which a grid is probed.
 _PROBES = 32
 
-# Fixed-point steps to find where a voxel comes from; only the faces of the grid depend on it.
+# Fixed-point steps to find where a voxel comes from, and voxels kept between it and the faces of the grid.
 _STEPS = 15
+_REACH = 1.5
 
 
 def overlap_fraction(geometry: Geometry, other: Geometry) -> float:
@@ -41,8 +42,8 @@ def overlap_fraction(geometry: Geometry, other: Geometry) -> float:
     return float(box_overlap(points, half, np.asarray(other.shape)).mean())
 
 
-def covered_fraction(floating: Geometry, reference: Geometry, transform: Transform) -> NDArray[np.float32]:
-    """Fraction of each voxel of the floating grid that the reference grid reaches through the transform.
+def interior_mask(floating: Geometry, reference: Geometry, transform: Transform) -> NDArray[np.bool_]:
+    """Which voxels of the floating grid lie, with their neighbours, wholly within the reference grid.
 
     Args:
       floating: grid of the floating image.
@@ -50,7 +51,7 @@ def covered_fraction(floating: Geometry, reference: Geometry, transform: Transfo
       transform: pull, from the reference's space to the floating image's.
 
     Returns:
-      (i, j, k) fractions on the floating grid.
+      (i, j, k) booleans on the floating grid.
     """
     field = field_on_device(transform)
     field_from_world = np.eye(4)
@@ -62,7 +63,8 @@ def covered_fraction(floating: Geometry, reference: Geometry, transform: Transfo
     # Without a field the two maps are multiplied out in float64, where the world's origin cancels.
     world = floating.affine if field is not None else np.eye(4)
     last = reference_from_world if field is not None else reference_from_world @ floating.affine
-    half = _half_extent(reference_from_world[:3, :3] @ floating.affine[:3, :3])
+    # The interpolation of a voxel reaches its neighbours' centres, further where the field stretches.
+    half = _REACH * np.abs(reference_from_world[:3, :3] @ floating.affine[:3, :3]).sum(axis=1)
     matrices = [m.astype(np.float32) for m in (world, field_from_world, last)]
     shape, target = np.asarray(floating.shape, np.int32), np.asarray(reference.shape, np.int32)
     values = run_chunks(
@@ -71,7 +73,8 @@ def covered_fraction(floating: Geometry, reference: Geometry, transform: Transfo
         MEAN_CHUNK,
         np.float32,
     )
-    return values.reshape(floating.shape)
+    inside: NDArray[np.bool_] = values.reshape(floating.shape) > 1 - 1e-4
+    return inside
 
 
 def box_overlap(ijk: tuple[Array, Array, Array], half: Array, shape: Array) -> Array:

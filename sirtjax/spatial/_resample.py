@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sirtjax.errors import GeometryError, InputError
-from sirtjax.ops import FlatGrid
 from sirtjax.spatial._affine import checked_matrix, identity
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._kernel import (
+    MEAN_CHUNK,
     POINT_CHUNK,
     field_on_device,
     mean_chunk,
@@ -137,11 +137,13 @@ def mean_on_grid(
     transform: Transform,
     *,
     fill: float,
-    volume_ratio: FlatGrid | None = None,
+    density: float = 1.0,
+    conserve: bool = False,
 ) -> NDArray[np.float32]:
     """Means of the linearly interpolated `array` over the voxels of `reference`.
 
-    With `volume_ratio`, the volume ratio less one of the field's cells, the values are multiplied by it.
+    Each is cut into `density` parts for each voxel of `array` that it spans. With `conserve` the values are
+    multiplied by the local volume ratio of the transform.
     """
     steps = voxel_steps(floating, reference, transform)
     factors = block_factors(steps, 1.5)
@@ -153,13 +155,13 @@ def mean_on_grid(
     counts = parts_per_voxel(steps, 1.0)
     half = np.full(3, 0.5, np.float32)
     values = run_chunks(
-        lambda start: mean_chunk(
-            source.grid, path, start, np.float32(fill), half, counts, volume_ratio, chunk=POINT_CHUNK
-        ),
+        lambda start: mean_chunk(source.grid, path, start, np.float32(fill), half, counts, conserve=conserve),
         int(np.prod(reference.shape)),
-        POINT_CHUNK,
+        MEAN_CHUNK,
         np.float32,
     )
+    if conserve and not isinstance(transform, DisplacementField):
+        values *= np.float32(abs(np.linalg.det(checked_matrix(transform.floating_from_reference)[:3, :3])))
     return values.reshape(reference.shape)
 
 

@@ -60,7 +60,8 @@ def test_channels_are_sampled_each(sample):
 
 @pytest.mark.parametrize("sample", [sample_linear, sample_cubic])
 def test_gradients_in_values_and_indices(sample):
-    inner = jnp.asarray(np.random.default_rng(1).uniform(0.1, 0.9, (6, 3)) + [[1.0, 0.0, 2.0]], jnp.float32)
+    fractions = np.random.default_rng(1).uniform(0.1, 0.9, (6, 3))
+    inner = jnp.asarray(fractions + np.array([[1.0, 0.0, 2.0]]), jnp.float32)
     check_grads(lambda a: sample(a, inner), (jnp.asarray(ARRAY),), order=1, modes=["fwd", "rev"], rtol=1e-2)
     check_grads(lambda p: sample(ARRAY, p), (inner,), order=1, modes=["rev"], rtol=2e-2, eps=1e-2)
 

@@ -1,0 +1,73 @@
+"""A second patient of another size, spacing and direction compiles nothing."""
+
+import jax
+import numpy as np
+import pytest
+from jax import monitoring
+
+from sirtjax.spatial import (
+    AffineTransform,
+    DisplacementField,
+    invert,
+    jacobian_determinant,
+    occupancy,
+    resample,
+    resample_activity,
+    resample_labels,
+    rigid_matrix,
+    transform_points,
+)
+from sirtjax.volume import Geometry, LabelMap, Volume
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+def patient(shape, spacing_mm, seed):
+    """Everything that is resampled for one patient."""
+    rng = np.random.default_rng(seed)
+    direction = rigid_matrix(rng.uniform(-0.3, 0.3, 3), (0, 0, 0), (0, 0, 0))[:3, :3]
+    geometry = Geometry.from_axes(shape, spacing_mm=spacing_mm, origin_mm=rng.uniform(-30, -20, 3), direction=direction)
+    reference = Geometry.from_axes([n + 5 for n in shape], spacing_mm=(3, 3, 3), origin_mm=(-30, -30, -30))
+    image = Volume(rng.uniform(0, 100, shape).astype(np.float32), geometry, unit="HU")
+    spect = Volume(rng.uniform(0, 100, shape), geometry, unit="Bq/mL")
+    labels = LabelMap.from_mask(rng.uniform(size=shape) > 0.5, geometry, name="liver")
+    grid = Geometry.from_axes([n // 2 + 2 for n in shape], spacing_mm=(9, 9, 9), origin_mm=(-50, -50, -50))
+    values = np.zeros((*grid.shape, 3), np.float32)
+    values[3:-3, 3:-3, 3:-3] = 1.0
+    for transform in (
+        None,
+        AffineTransform(rigid_matrix((0.1, 0, 0), (1, 2, 3), (0, 0, 0))),
+        DisplacementField(values, grid),
+    ):
+        for order in ("linear", "nearest", "cubic"):
+            resample(image, reference, order=order, transform=transform)
+        resample(image, reference, transform=transform, antialias=True)
+        resample_labels(labels, reference, transform=transform)
+        resample_activity(spect, reference, transform=transform)
+        occupancy(labels, "liver", reference, transform=transform)
+    field = DisplacementField(values, grid)
+    jacobian_determinant(field)
+    invert(field, tolerance_mm=10)
+    transform_points(field, rng.normal(size=(shape[0], 3)))
+
+
+@pytest.fixture
+def compilations():
+    seen: list[str] = []
+
+    def listen(event: str, _: float, **kwargs: object) -> None:
+        if event == COMPILED:
+            seen.append(str(kwargs))
+
+    monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    monitoring.unregister_event_duration_listener(listen)
+
+
+def test_second_patient_compiles_nothing(compilations):
+    jax.clear_caches()
+    patient((24, 20, 18), (2.0, 2.5, 3.0), 0)
+    assert compilations, "the listener must see the first patient's compilations"
+    compilations.clear()
+    patient((31, 17, 26), (1.5, 3.5, 2.2), 1)
+    assert compilations == []
