@@ -94,15 +94,38 @@ def dose_method(table: DoseTable, nuclide: dosimetry.Nuclide) -> Literal["kernel
 
 
 def dose_gy(
-    activity_mbq: Array, mapped: MappedCase, tissue: Medium, nuclide: dosimetry.Nuclide, table: DoseTable
+    activity_mbq: Array,
+    mapped: MappedCase,
+    tissue: Medium,
+    nuclide: dosimetry.Nuclide,
+    table: DoseTable,
+    *,
+    holder: Array | None = None,
 ) -> Array:
-    """Absorbed dose in Gy of an activity map in MBq per voxel, all of it decaying in place."""
+    """Absorbed dose in Gy of an activity map in MBq per voxel, all of it decaying in place.
+
+    Local deposition gives the energy to the part of each voxel that holds the activity: at the edge of the liver
+    the dose does not sink with the liver's share of the voxel. A kernel spreads it over the voxel.
+
+    Args:
+      activity_mbq: (i, j, k) per voxel.
+      mapped, tissue, nuclide, table: of the case.
+      holder: (i, j, k) share of each voxel that holds its activity; all of it where None.
+    """
+    method = dose_method(table, nuclide)
+    if method == "local" and holder is not None:
+        activity_mbq = per_full_voxel(activity_mbq, holder)
     return dosimetry.absorbed_dose_gy(
         activity_mbq,
         tissue.density_g_per_ml,
         mapped.geometry.spacing_mm,
         nuclide=nuclide,
-        method=dose_method(table, nuclide),
+        method=method,
         lung=tissue.lung,
         medium_density_g_per_ml=tissue.soft_tissue_g_per_ml,
     )
+
+
+def per_full_voxel(values: Array, holder: Array) -> Array:
+    """What each voxel would hold if the part of it that holds something were the whole voxel."""
+    return np.divide(values, holder, out=np.zeros_like(values), where=holder > 0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sirtjax import dosimetry
 from sirtjax.workflows._biology import Biology, biology_row
 from sirtjax.workflows._derived import PlacedVoi
+from sirtjax.workflows._doses import per_full_voxel
 from sirtjax.workflows._mapping import MappedCase
 from sirtjax.workflows._results import VoiResult
 
@@ -30,6 +31,7 @@ class Deposit:
       lung_dose_gy: mean dose of the lungs from the shunted activity, None where none is known.
       lung_activity_mbq: the activity shunted to the lungs.
       lung_mass_g: of both lungs.
+      holder: (i, j, k) share of each voxel that holds its activity; None where the activity fills the voxels.
     """
 
     activity_mbq: Array
@@ -37,6 +39,7 @@ class Deposit:
     lung_dose_gy: float
     lung_activity_mbq: float
     lung_mass_g: float
+    holder: Array | None = None
 
 
 def evaluate_vois(
@@ -63,9 +66,12 @@ def evaluate_vois(
       half_life_h: of the nuclide.
     """
     voxel_ml = mapped.geometry.voxel_volume_ml
-    in_liver = _inside(deposit.activity_mbq, vois[0].weight)
+    full_mbq = deposit.activity_mbq
+    if deposit.holder is not None:
+        full_mbq = per_full_voxel(deposit.activity_mbq, deposit.holder)
+    in_liver = _inside(full_mbq, vois[0].weight)
     concentration = {
-        voi.territories[0]: _inside(deposit.activity_mbq, voi.weight) / _inside_ml(voi.weight, voxel_ml)
+        voi.territories[0]: _inside(full_mbq, voi.weight) / _inside_ml(voi.weight, voxel_ml)
         for voi in vois
         if voi.kind == "normal territory"
     }
@@ -74,7 +80,7 @@ def evaluate_vois(
         if voi.kind == "lungs":
             rows.append(_lung_row(voi, mapped, deposit))
             continue
-        activity_mbq = _inside(deposit.activity_mbq, voi.weight)
+        activity_mbq = _inside(full_mbq, voi.weight)
         dvh = dosimetry.dose_volume_histogram(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name)
         mass_g = dvh.volume_ml * density_g_per_ml
         dose_axis, volume_axis = _curve(dvh)

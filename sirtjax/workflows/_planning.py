@@ -69,6 +69,11 @@ class Setting:
         """K of local deposition; Gy kg/GBq and Gy g/MBq are the same number."""
         return float(self.nuclide.dose_constant_gy_kg_per_gbq)
 
+    @property
+    def liver(self) -> Array:
+        """(i, j, k) share of each voxel in the liver, which holds all activity of a relative calibration."""
+        return self.mapped.occupancy["liver"]
+
     def treated(self) -> dict[str, Array]:
         """The territories that are injected, by name."""
         return {table.territory: self.territories[table.territory] for table in self.injections}
@@ -98,7 +103,9 @@ def plan_case(
     for name, region in setting.treated().items():
         share = relative_activity(setting.mapped, region, name)
         unit_activity.append(share)
-        unit_dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose))
+        unit_dose.append(
+            dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose, holder=setting.liver)
+        )
     hooks.on_step("prescription")
     remaining = 1.0 - np.asarray(setting.shunts)
     objectives = case_objectives(case, setting)
@@ -166,6 +173,7 @@ def superpose(
         lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
         lung_activity_mbq=shunted_mbq,
         lung_mass_g=setting.lungs.mass_g,
+        holder=setting.liver,
     )
 
 

@@ -90,7 +90,7 @@ def _relative(case: Case, setting: Setting, injected: NDArray[np.float64]) -> De
     for name, region in setting.treated().items():
         share = relative_activity(setting.mapped, region, name)
         activity.append(share)
-        dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose))
+        dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose, holder=setting.liver))
     return superpose(setting, activity, dose, injected)
 
 
