@@ -80,9 +80,7 @@ def test_probabilities_by_hand():
     assert tcp_linear_logit(300.0, d50_gy=292.0, slope_per_gy=0.02) == pytest.approx(
         1 / (1 + math.exp(-0.16)), rel=1e-6
     )
-    assert ntcp_lkb(40.0, td50_gy=52.0, m=0.28) == pytest.approx(
-        NormalDist().cdf(-12 / (0.28 * 52)), rel=1e-4
-    )
+    assert ntcp_lkb(40.0, td50_gy=52.0, m=0.28) == pytest.approx(NormalDist().cdf(-12 / (0.28 * 52)), rel=1e-4)
     assert tcp_logit(0.0, d50_gy=250.0, gamma50=1.0) == pytest.approx(0.0, abs=1e-6)
 
 
@@ -106,9 +104,7 @@ def test_gradients_and_jit(model):
 
 def test_padding_does_not_count():
     padded = jnp.pad(DOSE, (0, 3)), jnp.pad(WEIGHT, (0, 3))
-    assert eud_gy(*padded, alpha_per_gy=0.03) == pytest.approx(
-        float(eud_gy(DOSE, WEIGHT, alpha_per_gy=0.03)), rel=1e-5
-    )
+    assert eud_gy(*padded, alpha_per_gy=0.03) == pytest.approx(float(eud_gy(DOSE, WEIGHT, alpha_per_gy=0.03)), rel=1e-5)
     assert generalised_eud_gy(*padded, exponent=2.0) == pytest.approx(
         float(generalised_eud_gy(DOSE, WEIGHT, exponent=2.0)), rel=1e-5
     )

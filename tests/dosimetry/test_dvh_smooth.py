@@ -21,16 +21,12 @@ WEIGHT = _rng.uniform(0.05, 1, 400).astype(np.float32)
 
 def test_by_hand():
     # 73.1 % of the voxel one bandwidth above and 26.9 % of the one below.
-    found = smooth_volume_fraction_at_dose(
-        jnp.array([52.0, 48.0]), jnp.array([1.0, 0.5]), 50.0, bandwidth_gy=2.0
-    )
+    found = smooth_volume_fraction_at_dose(jnp.array([52.0, 48.0]), jnp.array([1.0, 0.5]), 50.0, bandwidth_gy=2.0)
     assert found == pytest.approx((0.7310586 + 0.5 * 0.2689414) / 1.5, rel=1e-5)
 
 
 def test_median_of_two_equal_voxels_is_their_mean():
-    found = smooth_dose_at_volume_fraction_gy(
-        jnp.array([40.0, 60.0]), jnp.array([1.0, 1.0]), 0.5, bandwidth_gy=3.0
-    )
+    found = smooth_dose_at_volume_fraction_gy(jnp.array([40.0, 60.0]), jnp.array([1.0, 1.0]), 0.5, bandwidth_gy=3.0)
     assert found == pytest.approx(50.0, abs=1e-3)
 
 
@@ -50,9 +46,7 @@ def test_tends_to_the_exact_form(fraction):
 
 def test_d_and_v_are_inverse():
     level = smooth_dose_at_volume_fraction_gy(DOSE, WEIGHT, 0.7, bandwidth_gy=5.0)
-    assert smooth_volume_fraction_at_dose(DOSE, WEIGHT, level, bandwidth_gy=5.0) == pytest.approx(
-        0.7, abs=1e-5
-    )
+    assert smooth_volume_fraction_at_dose(DOSE, WEIGHT, level, bandwidth_gy=5.0) == pytest.approx(0.7, abs=1e-5)
 
 
 def test_curves():
@@ -82,16 +76,12 @@ def test_gradients_and_jit():
 def test_scaling_the_activity_scales_d70():
     # d(D70)/d(activity) at unit dose per activity is D70 itself where the bandwidth is small.
     def d70(activity):
-        return smooth_dose_at_volume_fraction_gy(
-            activity * jnp.asarray(DOSE), WEIGHT, 0.7, bandwidth_gy=activity * 2.0
-        )
+        return smooth_dose_at_volume_fraction_gy(activity * jnp.asarray(DOSE), WEIGHT, 0.7, bandwidth_gy=activity * 2.0)
 
     assert jax.grad(d70)(1.0) == pytest.approx(float(d70(1.0)), rel=0.02)
 
 
 def test_maps_over_vois():
     dose, weight = jnp.stack([DOSE, DOSE[::-1] * 2]), jnp.stack([WEIGHT, WEIGHT[::-1]])
-    one, two = jax.vmap(lambda d, w: smooth_dose_at_volume_fraction_gy(d, w, 0.5, bandwidth_gy=1.0))(
-        dose, weight
-    )
+    one, two = jax.vmap(lambda d, w: smooth_dose_at_volume_fraction_gy(d, w, 0.5, bandwidth_gy=1.0))(dose, weight)
     assert two == pytest.approx(2 * float(one), rel=2e-2)

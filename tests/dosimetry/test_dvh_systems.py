@@ -156,8 +156,7 @@ def test_metrics_of_slicerrt(shared_data):
     folder = shared_data / "dvh-slicerrt"
     with (folder / "EclipseProstate_DvhMetrics_SlicerRT.csv").open() as file:
         rows = {
-            row["Structure"]: {k: float(v) for k, v in row.items() if k != "Structure"}
-            for row in csv.DictReader(file)
+            row["Structure"]: {k: float(v) for k, v in row.items() if k != "Structure"} for row in csv.DictReader(file)
         }
     for name, dvh, _ in _compare(folder, "EclipseProstate", ("SlicerRT",), PROSTATE):
         row = {column: float(value) for column, value in rows[name].items()}
