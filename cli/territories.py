@@ -47,10 +47,12 @@ def territories(
         float | None,
         typer.Option(min=0.0, help="How far (RMS) the surface may keep from the lines; estimated unless given."),
     ] = None,
-    allow_crossing: Annotated[bool, typer.Option(help="Accept surfaces that cross inside the liver.")] = False,
+    allow_crossing: Annotated[
+        bool, typer.Option("--allow-crossing", help="Accept surfaces that cross inside the liver.")
+    ] = False,
     overlap: Annotated[Overlap, typer.Option(help="Who gets liver that several masks claim.")] = "nearest",
     gap: Annotated[Gap, typer.Option(help="What becomes of liver in no mask.")] = "leave",
-    force: Annotated[bool, typer.Option(help="Replace the output where it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the volumes as JSON.")] = False,
 ) -> None:
     """Divide the liver into perfusion territories along drawn lines, or take them from masks.
@@ -213,24 +215,18 @@ def _as_json(shares: TerritoryShares, output: Path) -> dict[str, Any]:
 
 
 def _print(shares: TerritoryShares, output: Path) -> None:
-    fractions = shares.activity_fraction or (None,) * len(shares.names)
+    names = (*shares.names, "(no territory)")
+    volumes = (*shares.volume_ml, shares.gap_ml)
+    columns = ["territory", "mL", "% of liver"]
     rows = [
-        [name, f"{volume:.1f}", f"{100 * fraction:.1f}", "" if activity is None else f"{100 * activity:.1f}"]
-        for name, volume, fraction, activity in zip(
-            shares.names, shares.volume_ml, shares.volume_fraction, fractions, strict=True
-        )
+        [name, f"{volume:.1f}", f"{100 * volume / shares.liver_volume_ml:.1f}"]
+        for name, volume in zip(names, volumes, strict=True)
     ]
-    gap_percent = 100 * shares.gap_ml / shares.liver_volume_ml
-    gap_activity = shares.gap_activity_fraction
-    rows.append(
-        [
-            "(no territory)",
-            f"{shares.gap_ml:.1f}",
-            f"{gap_percent:.1f}",
-            "" if gap_activity is None else f"{100 * gap_activity:.1f}",
-        ]
-    )
-    _console.emit_table("Perfusion territories", ["territory", "mL", "% of liver", "% of activity"], rows)
+    if shares.activity_fraction is not None and shares.gap_activity_fraction is not None:
+        columns.append("% of activity")
+        for row, fraction in zip(rows, (*shares.activity_fraction, shares.gap_activity_fraction), strict=True):
+            row.append(f"{100 * fraction:.1f}")
+    _console.emit_table("Perfusion territories", columns, rows)
     if shares.overlap_ml or shares.outside_ml:
         _console.note(
             f"the masks overlapped in {shares.overlap_ml:.1f} mL and reached {shares.outside_ml:.1f} mL "

@@ -73,6 +73,12 @@ def test_masks_report_their_gap(folder):
     assert result.exit_code == 0
     assert "right" in result.stdout
     assert "(no territory)" in result.stdout
+    assert "% of activity" not in result.stdout
+    shared = run(
+        path / "liver.nii.gz", "--masks", path / "masks.nii.gz", "-o", out, "--force",
+        "--activity", path / "spect.nii.gz",
+    )  # fmt: skip
+    assert "% of activity" in shared.stdout
     filled = run(
         path / "liver.nii.gz", "--masks", path / "masks.nii.gz", "-o", out, "--gap", "nearest", "--json", "--force",
         "--name", "left", "--name", "right",
