@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.io._dicom_object import parsing
+from sirtjax.io._quiet import without_library_messages
 
 # No codec packs a picture tighter than this; a header that claims more is damaged.
 _MOST_COMPRESSION = 20_000
@@ -95,7 +96,8 @@ def _gdcm(path: Path, data: Any) -> NDArray[Any]:
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(str(copy))
         try:
-            image = reader.Execute()
+            with without_library_messages():
+                image = reader.Execute()
         except RuntimeError as error:
             raise ImageFormatError(
                 f"{path}: the compressed pixel data ({data.file_meta.TransferSyntaxUID.name}) cannot be decoded; "

@@ -90,7 +90,7 @@ def rescaled(frame: Frame, stored: NDArray[Any], *, factor: float = 1.0) -> NDAr
     slope, intercept = (1.0 if slope is None else slope) * factor, (intercept or 0.0) * factor
     wide = stored.dtype.itemsize > 2
     with np.errstate(over="ignore"):
-        values = stored.astype(np.float64 if wide else np.float32)
+        values: NDArray[Any] = stored.astype(np.float64 if wide else np.float32)
         return np.asarray(values * slope + intercept, np.float32)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.errors import ImageFormatError
+from sirtjax.errors import GeometryError, ImageFormatError
 from sirtjax.volume import Geometry
 
 _LOG = logging.getLogger(__name__)
@@ -82,7 +82,10 @@ def header_geometry(path: Path, image: Any) -> tuple[Geometry, tuple[str, ...]]:
         raise ImageFormatError(f"{path}: spatial unit code {unit}; expected m, mm or µm")
     to_mm = np.diag([*[_MM_PER_UNIT[unit]] * 3, 1.0])
     shape = _three_dimensions(path, tuple(int(n) for n in image.shape))
-    geometry = Geometry.from_affine(shape, LPS_FROM_RAS @ to_mm @ np.asarray(affine, np.float64))
+    try:
+        geometry = Geometry.from_affine(shape, LPS_FROM_RAS @ to_mm @ np.asarray(affine, np.float64))
+    except GeometryError as error:
+        raise GeometryError(f"{path}: {error}; convert it again from DICOM") from error
     if s_code > 0 and q_code > 0:
         notes += _disagreement(path, geometry, LPS_FROM_RAS @ to_mm @ np.asarray(qform, np.float64))
     return geometry, tuple(notes)
@@ -119,8 +122,9 @@ def _three_dimensions(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int
 
 
 def _disagreement(path: Path, geometry: Geometry, other_affine: NDArray[np.float64]) -> list[str]:
-    other = Geometry.from_affine(geometry.shape, other_affine)
-    apart_mm = float(np.abs(geometry.corners_mm() - other.corners_mm()).max())
+    to_other = other_affine - geometry.affine
+    corners = geometry.to_voxel(geometry.corners_mm())
+    apart_mm = float(np.abs(corners @ to_other[:3, :3].T + to_other[:3, 3]).max())
     if apart_mm <= _DISAGREE_MM:
         return []
     note = f"sform and qform disagree by up to {apart_mm:.1f} mm; the sform was taken"

@@ -1,0 +1,101 @@
+import pytest
+
+from sirtjax.errors import OutputError
+from sirtjax.io import atomic_folder, atomic_path
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "new" / "image.nii.gz"
+    with atomic_path(target) as temporary:
+        temporary.write_text("whole")
+        assert temporary.name == target.name and not target.exists()
+    assert target.read_text() == "whole" and names(target.parent) == ["image.nii.gz"]
+
+
+def test_an_interrupted_file_leaves_nothing_and_keeps_the_old_one(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError, match="interrupted"), atomic_path(target, force=True) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("interrupted")
+    assert target.read_text() == "old" and names(tmp_path) == ["a.txt"]
+
+
+def test_an_existing_file_needs_force(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(OutputError, match=r"a\.txt: exists already; .*--force"), atomic_path(target):
+        pass
+    with atomic_path(target, force=True) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "new"
+
+
+def test_a_file_where_a_folder_is(tmp_path):
+    with pytest.raises(OutputError, match="is a folder"), atomic_path(tmp_path):
+        pass
+
+
+def test_a_block_that_writes_nothing(tmp_path):
+    with pytest.raises(OutputError, match="nothing was written"), atomic_path(tmp_path / "a"):
+        pass
+
+
+def test_a_place_that_is_a_file(tmp_path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(OutputError, match="cannot be written there"), atomic_path(tmp_path / "a" / "b"):
+        pass
+
+
+def test_a_folder_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "out"
+    target.mkdir()
+    with atomic_folder(target) as temporary:
+        (temporary / "masks").mkdir()
+        (temporary / "masks" / "liver").write_text("1")
+        assert names(target) == []
+    assert (target / "masks" / "liver").read_text() == "1" and names(tmp_path) == ["out"]
+
+
+def test_an_interrupted_folder_leaves_nothing_and_keeps_the_old_one(tmp_path):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "a").write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic_folder(target, force=True) as temporary:
+        (temporary / "a").write_text("half")
+        raise KeyboardInterrupt
+    assert (target / "a").read_text() == "old" and names(tmp_path) == ["out"]
+
+
+def test_an_existing_folder_needs_force_and_is_replaced(tmp_path):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "a").write_text("old")
+    with pytest.raises(OutputError, match=r"out: holds files already; .*--force"), atomic_folder(target):
+        pass
+    with atomic_folder(target, force=True) as temporary:
+        (temporary / "a").write_text("new")
+        (temporary / "b").write_text("new")
+    assert names(target) == ["a", "b"] and (target / "a").read_text() == "new"
+
+
+def test_force_does_not_delete_what_it_does_not_replace(tmp_path):
+    target = tmp_path / "out"
+    (target / "dicom").mkdir(parents=True)
+    (target / "dicom" / "1.dcm").write_text("the patient's images")
+    with (
+        pytest.raises(OutputError, match=r"1 other files, such as dicom/1\.dcm, that would be lost"),
+        atomic_folder(target, force=True) as temporary,
+    ):
+        (temporary / "report").write_text("new")
+    assert (target / "dicom" / "1.dcm").read_text() == "the patient's images" and names(tmp_path) == ["out"]
+
+
+def test_a_folder_where_a_file_is(tmp_path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(OutputError, match="is a file"), atomic_folder(tmp_path / "a", force=True):
+        pass
