@@ -68,7 +68,9 @@ def mask_occupancy(
         return result
     reference = crop_geometry(geometry, [s.start for s in box], [s.stop for s in box])
     steps = voxel_steps(floating, reference, transform)
-    factors = block_factors(steps, 2.0)
+    # Finer blocks for a lesion, whose surface is most of it, than for an organ, whose size would cost time.
+    small = int(np.prod(reference.shape)) <= MEAN_CHUNK
+    factors = block_factors(steps, 2.0 if small else 1.5)
     source = _prepare_mask(mask, floating, start, stop, factors)
     steps = steps / np.asarray(factors)[:, None]
     # One part more than two for each voxel of the map: turned grids need it to keep the volume.
