@@ -21,7 +21,7 @@ Array = Any
 _PROBES = 32
 
 # Fixed-point steps to find where a voxel comes from, and voxels kept between it and the faces of the grid.
-_STEPS = 15
+_STEPS = 8
 _REACH = 1.5
 
 
