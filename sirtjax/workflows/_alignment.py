@@ -18,8 +18,10 @@ Register = Callable[[Volume, Volume], spatial.Transform]
 
 HISTOGRAM_BINS = 32
 SAMPLED_FRACTION = 0.1
-SHRINK_FACTORS = (8, 4, 2)
-SMOOTHING_MM = (8.0, 4.0, 2.0)
+# Shrink factor and smoothing of each level. Both starts go through the coarse ones, the better through the fine.
+Level = tuple[int, float]
+COARSE_LEVELS: tuple[Level, ...] = ((8, 8.0), (4, 4.0))
+FINE_LEVELS: tuple[Level, ...] = ((2, 2.0),)
 
 
 def align_diagnostic(case: Case, images: CaseImages, *, register: Register | None = None) -> spatial.Transform:
@@ -77,23 +79,23 @@ def rigid_alignment(reference: Volume, floating: Volume, *, seed: int = 20) -> s
     as_they_are.SetCenter(reference.geometry.centre_mm.tolist())
     best: tuple[float, Any] | None = None
     for start in (as_they_are, sitk.Euler3DTransform(about_centres)):
-        method = _registration_method(sitk, seed)
-        method.SetInitialTransform(start, inPlace=True)
         try:
-            method.Execute(fixed, moving)
+            value = _descend(sitk, fixed, moving, start, COARSE_LEVELS, seed)
         except RuntimeError:
             continue  # ITK gives up where this start leaves no overlap; the other start decides
-        if best is None or method.GetMetricValue() < best[0]:
-            best = (method.GetMetricValue(), start)
+        if best is None or value < best[0]:
+            best = (value, start)
     if best is None:
         raise ComputationError(
             "the rigid alignment found no overlap of the diagnostic image and the CT; "
             'give a transform file made in a viewer ([registration] method = "file")'
         )
+    _descend(sitk, fixed, moving, best[1], FINE_LEVELS, seed)
     return spatial.AffineTransform(_matrix(best[1]))
 
 
-def _registration_method(sitk: Any, seed: int) -> Any:
+def _descend(sitk: Any, fixed: Any, moving: Any, transform: Any, levels: tuple[Level, ...], seed: int) -> float:
+    """Optimise the transform in place, level by level; the final metric, lower is better."""
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(HISTOGRAM_BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
@@ -103,10 +105,12 @@ def _registration_method(sitk: Any, seed: int) -> Any:
         learningRate=2.0, minStep=1e-3, numberOfIterations=100, relaxationFactor=0.6
     )
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel(SHRINK_FACTORS)
-    method.SetSmoothingSigmasPerLevel(SMOOTHING_MM)
+    method.SetShrinkFactorsPerLevel([shrink for shrink, _ in levels])
+    method.SetSmoothingSigmasPerLevel([sigma_mm for _, sigma_mm in levels])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
-    return method
+    method.SetInitialTransform(transform, inPlace=True)
+    method.Execute(fixed, moving)
+    return float(method.GetMetricValue())
 
 
 def _matrix(transform: Any) -> np.ndarray:

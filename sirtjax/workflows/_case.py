@@ -87,7 +87,8 @@ class TerritoriesTable(_Table):
     """The perfusion territories: a label map, or dividing lines drawn on axial slices, one file a surface.
 
     `names` runs from the patient's right to left, or in the order of `seeds_mm`: points (LPS, mm), one a
-    surface, on its first side, for surfaces that do not part right from left.
+    surface, on its first side, for surfaces that do not part right from left. `allow_crossing` accepts surfaces
+    that cross in the liver. Where masks claim liver twice or leave liver out, `overlap` and `gap` say what to do.
     """
 
     on: Frame
@@ -96,6 +97,9 @@ class TerritoriesTable(_Table):
     lines: tuple[Path, ...] = ()
     names: tuple[str, ...] | None = None
     seeds_mm: tuple[tuple[float, float, float], ...] | None = None
+    allow_crossing: bool = False
+    overlap: Literal["nearest", "first", "error"] = "nearest"
+    gap: Literal["leave", "nearest"] = "leave"
 
     @model_validator(mode="after")
     def _one_source(self) -> TerritoriesTable:
@@ -278,8 +282,9 @@ class Case(_Table):
         names = [injection.territory for injection in self.injections]
         if len(set(names)) != len(names):
             raise ValueError(f"each territory may have one injection, got {names}")
-        if self.prescription.choose == "given" and any(i.activity_mbq is None for i in self.injections):
-            raise ValueError('prescription.choose = "given" needs activity_mbq in every injection')
+        missing = not self.injections or any(table.activity_mbq is None for table in self.injections)
+        if self.prescription.choose == "given" and missing:
+            raise ValueError('prescription.choose = "given" needs [[injections]], each with its activity_mbq')
         return self
 
 
@@ -329,7 +334,9 @@ def case_from_table(table: dict[str, Any], *, folder: Path, source: str, overrid
 
 
 def _override(table: dict[str, Any], override: str) -> None:
-    key, _, text = override.partition("=")
+    key, equals, text = override.partition("=")
+    if not equals or not all(part.strip() for part in key.split(".")):
+        raise ConfigError(f"--set {override}: expected KEY=VALUE, as in --set dose.spacing_mm=3")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -109,7 +109,10 @@ def dose_gy(
 
     Args:
       activity_mbq: (i, j, k) per voxel.
-      mapped, tissue, nuclide, table: of the case.
+      mapped: the working grid.
+      tissue: densities.
+      nuclide: the record whose constant and kernel to use.
+      table: the method.
       holder: (i, j, k) share of each voxel that holds its activity; all of it where None.
     """
     method = dose_method(table, nuclide)

@@ -154,6 +154,7 @@ def _make_territories(case: Case, done: Products, hooks: Hooks) -> Products:
         [io.read_lines(path) for path in table.lines],
         names=table.names or (),
         seeds_mm=table.seeds_mm,
+        allow_crossing=table.allow_crossing,
         sources=[str(path) for path in table.lines],
     )
     return replace(done, territories=Divided(labels, table.on))
@@ -179,7 +180,7 @@ def _territories_from_masks(case: Case, path: Path, table: TerritoriesTable, don
         if not inside.any():
             raise GeometryError(f"{path}: territory {name!r} has no voxel in the liver; is it on the {table.on} image?")
         return replace(done, territories=Divided(LabelMap.from_mask(inside, grid, name=name), liver.frame))
-    labels, shares = territories.territories_from_masks(liver.labels, on_liver)
+    labels, shares = territories.territories_from_masks(liver.labels, on_liver, overlap=table.overlap, gap=table.gap)
     divided = Divided(labels, liver.frame, overlap_ml=shares.overlap_ml, gap_ml=shares.gap_ml)
     return replace(done, territories=divided)
 
