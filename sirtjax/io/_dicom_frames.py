@@ -155,7 +155,7 @@ def normals_agree(frames: Iterable[Frame]) -> bool:
 
 
 def _numbers(file: DicomFile, keyword: str, value: Any, count: int) -> NDArray[np.float64]:
-    if value is None or value == "" or (hasattr(value, "__len__") and len(value) == 0):
+    if value is None or (hasattr(value, "__len__") and len(value) == 0):
         raise ImageFormatError(
             f"{file.path}: no {keyword}, so its place in the patient is not known; "
             "expected a reconstructed slice, choose another series or export it again"
