@@ -8,7 +8,7 @@ import numpy as np
 
 from sirtjax.phantom._lesions import lesion_distance
 from sirtjax.phantom._organs import Organs, organs, segment_number
-from sirtjax.phantom._parameters import Anatomy
+from sirtjax.phantom._parameters import Anatomy, warp_mm
 from sirtjax.phantom._pose import Pose, displacement_mm
 from sirtjax.phantom._shapes import smooth_max, smooth_step
 from sirtjax.phantom._tissues import MAX_LESIONS, SEGMENTS, Organ, Tissue
@@ -80,6 +80,19 @@ class _Layers:
         return jax.lax.scan(cover, (ground, jnp.zeros(count, jnp.uint8)), layers)[0]
 
 
+class Shapes(NamedTuple):
+    """Signed distances (mm) of everything at n points: what `paint` makes a `Sample` of."""
+
+    mean: jax.Array
+    walls: Torso
+    bones: Skeleton
+    soft: Organs
+    segment: jax.Array
+    field: jax.Array
+    lesion: jax.Array
+    necrosis: jax.Array
+
+
 def anatomy_at(
     anatomy: Anatomy, pose: Pose, points_mm: jax.Array, table: jax.Array, blur_mm: jax.Array, vessels: jax.Array
 ) -> Sample:
@@ -96,29 +109,47 @@ def anatomy_at(
       blur_mm: width over which values mix at a surface, the voxel size.
       vessels: 1 draws the vessels inside the liver, 0 leaves them out of the values.
     """
+    return paint(shapes_at(anatomy, pose, points_mm), table, blur_mm, vessels)
+
+
+def shapes_at(anatomy: Anatomy, pose: Pose, points_mm: jax.Array) -> Shapes:
+    """The distances to all surfaces at points of a session, the first half of `anatomy_at`."""
     at = points_mm + displacement_mm(pose, points_mm)
-    angle = jnp.einsum("mc,cn->mn", anatomy.warp_wave, at, precision="highest") + anatomy.warp_phase[:, None]
-    warp = jnp.einsum("mc,mn->cn", anatomy.warp_mm, jnp.sin(angle), precision="highest")
-    mean = (at + warp) / anatomy.scale[:, None]
+    mean = (at + warp_mm(anatomy, at)) / anatomy.scale[:, None]
     x, y, z = mean
     walls = torso(anatomy, x, y, z)
-    bones = skeleton(anatomy, walls, x, y, z)
     soft = organs(anatomy, walls, mean)
-    segment = segment_number(soft.caudate, mean)
-    field = sample_field(anatomy.vessel_field_mm, anatomy.vessel_origin_mm, at)
-    lesion = lesion_distance(anatomy, at)
+    lesion, necrosis = lesion_distance(anatomy, at)
+    return Shapes(
+        mean=mean,
+        walls=walls,
+        bones=skeleton(anatomy, walls, x, y, z),
+        soft=soft,
+        segment=segment_number(soft.caudate, mean),
+        field=sample_field(anatomy.vessel_field_mm, anatomy.vessel_origin_mm, at),
+        lesion=lesion,
+        necrosis=necrosis,
+    )
+
+
+def paint(shapes: Shapes, table: jax.Array, blur_mm: jax.Array, vessels: jax.Array) -> Sample:
+    """Tissues and labels from the distances, the second half of `anatomy_at`."""
     layers = _Layers(blur_mm)
-    _paint_body(layers, walls, bones, soft, mean)
-    _paint_organs(layers, soft, mean)
+    soft = shapes.soft
+    _paint_body(layers, shapes.walls, shapes.bones, soft, shapes.mean)
+    _paint_organs(layers, soft, shapes.mean)
     for number in range(SEGMENTS):
-        share = jnp.where(segment == number + 1, layers.occupancy(soft.liver), 0.0)
+        share = jnp.where(shapes.segment == number + 1, layers.occupancy(soft.liver), 0.0)
         layers.mix(share, Tissue.LIVER_1 + number, Organ.LIVER)
-    _paint_vessels(layers, soft, field, vessels)
-    for first, distance in zip((Tissue.LESION_1, Tissue.NECROSIS_1), lesion, strict=True):
-        for number in range(MAX_LESIONS):
-            layers.paint(distance[number], first + number)
+    _paint_vessels(layers, soft, shapes.field, vessels)
     value, organ = layers.flatten(table)
-    return _label(value, organ, soft, lesion, segment, field)
+    # Lesions do not overlap each other, so each kind is one layer of several colours.
+    for first, distance in ((Tissue.LESION_1, shapes.lesion), (Tissue.NECROSIS_1, shapes.necrosis)):
+        share = layers.occupancy(distance)
+        colours = table[first : first + MAX_LESIONS]
+        rest = 1.0 - jnp.sum(share, axis=0)
+        value = value * rest[None] + jnp.einsum("lc,ln->cn", colours, share, precision="highest")
+    return _label(value, organ, shapes)
 
 
 def _paint_body(layers: _Layers, walls: Torso, bones: Skeleton, soft: Organs, mean: jax.Array) -> None:
@@ -196,27 +227,21 @@ def _paint_vessels(layers: _Layers, soft: Organs, field: jax.Array, vessels: jax
     layers.paint(soft.artery, Tissue.ARTERIAL_BLOOD, Organ.AORTA)
 
 
-def _label(
-    value: jax.Array,
-    organ: jax.Array,
-    soft: Organs,
-    lesions_mm: tuple[jax.Array, jax.Array],
-    segment: jax.Array,
-    field: jax.Array,
-) -> Sample:
+def _label(value: jax.Array, organ: jax.Array, shapes: Shapes) -> Sample:
     inside = organ == Organ.LIVER
     numbers = jnp.arange(1, MAX_LESIONS + 1, dtype=jnp.uint8)[:, None]
     lesion, necrosis = (
-        jnp.max(jnp.where((distance < 0) & inside, numbers, jnp.uint8(0)), axis=0) for distance in lesions_mm
+        jnp.max(jnp.where((distance < 0) & inside, numbers, jnp.uint8(0)), axis=0)
+        for distance in (shapes.lesion, shapes.necrosis)
     )
-    nearest = jnp.argmin(field, axis=0).astype(jnp.uint8) + 1
-    vessel = jnp.where((jnp.min(field, axis=0) < 0) & (lesion == 0), nearest, 0)
+    nearest = jnp.argmin(shapes.field, axis=0).astype(jnp.uint8) + 1
+    vessel = jnp.where((jnp.min(shapes.field, axis=0) < 0) & (lesion == 0), nearest, 0)
     return Sample(
         value=value.T,
         organ=organ,
         lesion=lesion,
         necrosis=necrosis,
-        segment=jnp.where(inside, segment, 0).astype(jnp.uint8),
+        segment=jnp.where(inside, shapes.segment, 0).astype(jnp.uint8),
         vessel=vessel.astype(jnp.uint8),
-        liver_mm=soft.liver,
+        liver_mm=shapes.soft.liver,
     )

@@ -10,7 +10,7 @@ from sirtjax.phantom._config import LesionConfig
 from sirtjax.phantom._evaluate import liver_distance
 from sirtjax.phantom._lesions import draw_volumes_ml, place_lesions
 from sirtjax.phantom._organs import SHAPES
-from sirtjax.phantom._parameters import Anatomy, draw_anatomy
+from sirtjax.phantom._parameters import Anatomy, draw_anatomy, warp_mm
 from sirtjax.phantom._vessels import FIELD_SHAPE, FIELD_SPACING_MM, grow_tree, pad_tree, vessel_field
 
 # Trunks in the average patient's frame (mm): portal vein, hepatic veins, hepatic artery.
@@ -43,11 +43,11 @@ def build_anatomy(random: np.random.Generator, lesions: LesionConfig) -> tuple[A
 
 def from_average(anatomy: Anatomy, mean_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     """Points (n, 3) of the average patient's frame in this patient's, by fixed-point iteration."""
-    target = np.asarray(mean_mm) * anatomy.scale
+    target = (np.asarray(mean_mm) * anatomy.scale).T
     at = target
     for _ in range(12):
-        at = target - np.sin(at @ anatomy.warp_wave.T + anatomy.warp_phase) @ anatomy.warp_mm
-    return np.asarray(at, np.float64)
+        at = target - warp_mm(anatomy, at, xp=np)
+    return np.asarray(at.T, np.float64)
 
 
 def _with_vessels(random: np.random.Generator, anatomy: Anatomy) -> Anatomy:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 from sirtjax.phantom._patient import Patient
+from sirtjax.volume import LabelMap
+
+_PROTOCOL = "glass-hcc-bilobar-low-bilirubin"
 
 
 def case_text(patient: Patient) -> str:
@@ -10,9 +13,15 @@ def case_text(patient: Patient) -> str:
     displacement lies in truth/ for comparison.
     """
     numbers = patient.numbers
+    maps = patient.labels["diagnostic_ct"]
     lesions = ""
-    if patient.labels["diagnostic_ct"]["lesions"].names:
-        lesions = '[masks.lesions]\npath = "truth/diagnostic_ct_lesions.nii.gz"\non = "diagnostic"\n\n'
+    if maps["lesions"].names:
+        lesions = f"""[masks.lesions]
+path = "truth/diagnostic_ct_lesions.nii.gz"
+on = "diagnostic"
+labels = {_labels(maps["lesions"])}
+
+"""
     return f"""\
 # A simulated patient: preset {numbers["preset"]}, seed {numbers["seed"]}. Plan it with: sirtjax plan case.toml -o plan/
 schema = 1
@@ -47,6 +56,7 @@ on = "activity"
 [territories]
 path = "truth/diagnostic_ct_territories.nii.gz"
 on = "diagnostic"
+labels = {_labels(maps["territories"])}
 
 # The exact displacement is in truth/: method = "file", path = "truth/spect_displacement.nii.gz".
 [registration]
@@ -65,4 +75,5 @@ territory = "left"
 """
 
 
-_PROTOCOL = "glass-hcc-bilobar-low-bilirubin"
+def _labels(labels: LabelMap) -> str:
+    return "{ " + ", ".join(f'{value} = "{name}"' for value, name in labels.names) + " }"

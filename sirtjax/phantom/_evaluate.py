@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.phantom._anatomy import Sample, anatomy_at
+from sirtjax.phantom._anatomy import Sample, paint, shapes_at
 from sirtjax.phantom._parameters import Anatomy
 from sirtjax.phantom._pose import Pose, still_pose
 from sirtjax.phantom._tissues import TISSUES
@@ -17,7 +17,9 @@ CHUNK = 1 << 14
 CHANNELS = 5
 _AWAY_MM = 1e3
 
-_compiled = jax.jit(anatomy_at)
+# Two programs rather than one: XLA computes shared distances again for every layer it fuses them into.
+_shapes = jax.jit(shapes_at)
+_paint = jax.jit(paint)
 
 
 def evaluate_points(
@@ -51,7 +53,7 @@ def evaluate_points(
         short = CHUNK - piece.shape[1]
         if short:
             piece = np.concatenate([piece, np.broadcast_to(piece[:, -1:], (3, short))], axis=1)
-        pieces.append(_compiled(anatomy, pose, piece, wide, blur, weight))
+        pieces.append(_paint(_shapes(anatomy, pose, piece), wide, blur, weight))
     joined = Sample(
         *(np.concatenate([np.asarray(part) for part in field])[:count] for field in zip(*pieces, strict=True))
     )
@@ -95,7 +97,7 @@ def evaluate_grid(
 def _may_hold_patient(anatomy: Anatomy, pose: Pose, points_mm: NDArray[np.float32]) -> NDArray[np.bool_]:
     # The skin is a superellipse of exponent 2.35, within 5.4 % of the ellipse of its semi-axes; warp and
     # deformation are bounded by their amplitudes.
-    swing = 2 * np.abs(anatomy.warp_mm).sum(axis=0) + np.abs(pose.wave_mm).sum(axis=0) + np.abs(pose.breath_mm)
+    swing = 2 * np.abs(anatomy.warp_size_mm).sum(axis=0) + np.abs(pose.wave_mm).sum(axis=0) + np.abs(pose.breath_mm)
     half = np.array([167.0, 118.0]) * 1.054 * anatomy.scale[:2] + swing[:2] + 4.0
     x, y, z = points_mm - pose.centre_mm[:, None]
     turn = pose.rotation

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sirtjax.errors import ComputationError
 from sirtjax.phantom._parameters import Anatomy, rotation_matrix
-from sirtjax.phantom._shapes import ellipsoid_distance
+from sirtjax.phantom._shapes import ellipsoid_coordinates, ellipsoid_distance
 from sirtjax.phantom._tissues import MAX_LESIONS
 
 # Gap (mm) kept between two lesions and between a lesion and the liver's surface.
@@ -21,16 +21,15 @@ _ATTEMPTS = 8
 
 def lesion_distance(anatomy: Anatomy, points_mm: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Signed distances (12, n) in mm to each lesion and to its necrotic core."""
-    smooth = ellipsoid_distance(points_mm, anatomy.lesion_centre_mm, anatomy.lesion_radii_mm, anatomy.lesion_rotation)
+    shape = (points_mm, anatomy.lesion_centre_mm, anatomy.lesion_radii_mm, anatomy.lesion_rotation)
+    u, v, w = ellipsoid_coordinates(*shape)
+    length = jnp.sqrt(u**2 + v**2 + w**2)
+    u, v, w = u / length, v / length, w / length
+    weight = anatomy.lesion_lobes[:, :, None]
+    # Three low harmonics of the direction from the centre, each between -1 and 1.
+    lobes = weight[:, 0] * (u**2 - v**2) + weight[:, 1] * 5.19 * u * v * w + weight[:, 2] * 2.59 * w * (u**2 - v**2)
     radius = jnp.mean(anatomy.lesion_radii_mm, axis=1)[:, None]
-    sx, sy, sz = (
-        jnp.sin(
-            (2.6 / radius) * (points_mm[axis][None] - anatomy.lesion_centre_mm[:, axis, None])
-            + anatomy.lesion_phase[:, axis, None]
-        )
-        for axis in range(3)
-    )
-    lesion = smooth + anatomy.lesion_lobulation[:, None] * radius * sy * (sx + sz)
+    lesion = ellipsoid_distance(*shape) + radius * lobes
     # The core is the lesion shrunk about its centre; without one it is far away.
     core = lesion + radius * (1.0 - anatomy.necrosis_scale)[:, None]
     return lesion, jnp.where(anatomy.necrosis_scale[:, None] > 0, core, 1e3)
@@ -64,20 +63,18 @@ def place_lesions(
     count = len(volumes_ml)
     stretch = np.exp(random.normal(scale=0.08, size=(count, 3)).clip(-0.15, 0.15))
     stretch /= np.cbrt(stretch.prod(axis=1, keepdims=True))
-    lobulation = random.uniform(0.015, 0.05, count)
+    lobes = random.normal(scale=0.035, size=(count, 3)).clip(-0.07, 0.07)
     candidates = random.uniform([-165, -115, -190], [115, 95, 12], (16384, 3)).astype(np.float32)
     depth = -liver_distance(np.ascontiguousarray(candidates.T))
     candidates, depth = candidates[depth > 0], depth[depth > 0]
     volumes_ml = np.array(volumes_ml, np.float64)
     for _ in range(_ROUNDS):
         radius = np.cbrt(3000.0 * volumes_ml / (4 * np.pi))
-        reach = radius * stretch.max(axis=1) * (1.0 + 2 * lobulation)
+        reach = radius * stretch.max(axis=1) * (1.0 + np.abs(lobes).sum(axis=1))
         for _ in range(_ATTEMPTS):
             centres = _centres(random, candidates, depth, reach)
             if centres is not None:
-                return _with_lesions(
-                    random, anatomy, centres, radius[:, None] * stretch, lobulation, necrotic
-                ), volumes_ml
+                return _with_lesions(random, anatomy, centres, radius[:, None] * stretch, lobes, necrotic), volumes_ml
         volumes_ml = volumes_ml * 0.9
     raise ComputationError(
         f"the liver has no room for {count} lesions of {volumes_ml.sum():.0f} mL together; "
@@ -108,7 +105,7 @@ def _with_lesions(
     anatomy: Anatomy,
     centres_mm: NDArray[np.float64],
     radii_mm: NDArray[np.float64],
-    lobulation: NDArray[np.float64],
+    lobes: NDArray[np.float64],
     necrotic: NDArray[np.bool_],
 ) -> Anatomy:
     count = len(centres_mm)
@@ -125,8 +122,7 @@ def _with_lesions(
         lesion_centre_mm=filled(anatomy.lesion_centre_mm, centres_mm),
         lesion_radii_mm=filled(anatomy.lesion_radii_mm, radii_mm),
         lesion_rotation=filled(anatomy.lesion_rotation, rotation),
-        lesion_lobulation=filled(anatomy.lesion_lobulation, lobulation),
-        lesion_phase=filled(anatomy.lesion_phase, random.uniform(0, 2 * np.pi, (count, 3))),
+        lesion_lobes=filled(anatomy.lesion_lobes, lobes),
         necrosis_scale=filled(anatomy.necrosis_scale, core),
     )
 

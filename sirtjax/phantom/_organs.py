@@ -25,9 +25,9 @@ _NAMED_SHAPES: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("umbilical_fissure", (4, -74, -104, 4, 34, 34, 0, 0, 12)),
     ("caudate", (-4, 20, -62, 24, 22, 36, 0, 0, 0)),
     ("gallbladder", (-38, -52, -122, 14, 32, 16, 24, 0, -10)),
-    ("spleen", (110, 38, -54, 33, 54, 60, -18, 16, 24)),
-    ("kidney_right", (-60, 50, -142, 28, 29, 57, 12, 12, 0)),
-    ("kidney_left", (62, 50, -126, 28, 29, 58, 12, -12, 0)),
+    ("spleen", (109, 38, -58, 35, 56, 62, -18, 16, 24)),
+    ("kidney_right", (-60, 50, -142, 29.5, 30, 59, 12, 12, 0)),
+    ("kidney_left", (62, 50, -126, 29.5, 30, 59, 12, -12, 0)),
     ("sinus_right", (-42, 42, -142, 17, 12, 30, 12, 12, 0)),
     ("sinus_left", (44, 42, -126, 17, 12, 30, 12, -12, 0)),
     ("stomach_fundus", (62, 14, -42, 34, 36, 34, 0, 0, 0)),
@@ -42,8 +42,8 @@ _NAMED_SHAPES: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("left_atrium", (14, 0, 64, 26, 17, 22, 0, 0, 0)),
     ("psoas_right", (-36, 66, -215, 17, 19, 88, 0, -4, 0)),
     ("psoas_left", (36, 66, -215, 17, 19, 88, 0, 4, 0)),
-    ("lung_right", (-66, 4, 36, 84, 104, 152, 0, 0, 0)),
-    ("lung_left", (66, 4, 36, 80, 104, 150, 0, 0, 0)),
+    ("lung_right", (-66, 4, 28, 81, 101, 142, 0, 0, 0)),
+    ("lung_left", (66, 4, 28, 76, 101, 140, 0, 0, 0)),
 )
 SHAPES = np.array([values for _, values in _NAMED_SHAPES], np.float64)
 _INDEX = {name: number for number, (name, _) in enumerate(_NAMED_SHAPES)}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +27,7 @@ class Anatomy:
       scale: (3,) size of this patient over the average one along x, y, z.
       warp_wave: (m, 3) wave vectors (rad/mm) of the smooth warp.
       warp_phase: (m,) phases.
-      warp_mm: (m, 3) amplitudes.
+      warp_size_mm: (m, 3) amplitudes.
       fat_mm: thickness of the subcutaneous fat.
       right_dome_mm: height of the right dome of the diaphragm.
       left_dome_mm: height of the left dome.
@@ -38,8 +39,7 @@ class Anatomy:
       lesion_centre_mm: (12, 3) lesion centres; lesions not there lie far outside.
       lesion_radii_mm: (12, 3) semi-axes.
       lesion_rotation: (12, 3, 3) rotations on the lesions' own axes.
-      lesion_lobulation: (12,) depth of the lobulation over the radius.
-      lesion_phase: (12, 3) phases of the lobulation.
+      lesion_lobes: (12, 3) depths of three kinds of lobulation over the radius.
       necrosis_scale: (12,) size of the necrotic core over the lesion's; 0 is none.
       vessel_field_mm: (i, j, k, 3) distance to portal vein, hepatic vein and hepatic artery.
       vessel_origin_mm: (3,) world position of voxel (0, 0, 0) of the vessel field.
@@ -48,7 +48,7 @@ class Anatomy:
     scale: Array
     warp_wave: Array
     warp_phase: Array
-    warp_mm: Array
+    warp_size_mm: Array
     fat_mm: Array
     right_dome_mm: Array
     left_dome_mm: Array
@@ -60,8 +60,7 @@ class Anatomy:
     lesion_centre_mm: Array
     lesion_radii_mm: Array
     lesion_rotation: Array
-    lesion_lobulation: Array
-    lesion_phase: Array
+    lesion_lobes: Array
     necrosis_scale: Array
     vessel_field_mm: Array
     vessel_origin_mm: Array
@@ -77,6 +76,24 @@ def rotation_matrix(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
         [-sy, cy * sx, cy * cx],
     ]
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def warp_mm(anatomy: Anatomy, points_mm: Array, *, xp: Any = jnp) -> Array:
+    """Smooth displacement (3, n) of points of this patient on the way to the average patient's frame."""
+    phase = anatomy.warp_phase[:, None]
+    return product(anatomy.warp_size_mm.T, xp.sin(product(anatomy.warp_wave, points_mm, xp=xp) + phase), xp=xp)
+
+
+def product(matrix: Array, points: Array, *, xp: Any) -> Array:
+    """A small matrix times (m, n) points, written out in full float32.
+
+    A matrix product may use fewer bits on an accelerator, and XLA does not fuse it with what comes next.
+    """
+    rows = [
+        sum((matrix[row, column] * points[column] for column in range(1, points.shape[0])), matrix[row, 0] * points[0])
+        for row in range(matrix.shape[0])
+    ]
+    return xp.stack(rows)
 
 
 def draw_anatomy(random: np.random.Generator, shapes: NDArray[np.float64]) -> Anatomy:
@@ -101,7 +118,7 @@ def draw_anatomy(random: np.random.Generator, shapes: NDArray[np.float64]) -> An
         "scale": np.clip(size * random.normal(1.0, [0.02, 0.025, 0.015]), 0.92, 1.07),
         "warp_wave": direction * (2 * np.pi / wavelength)[:, None],
         "warp_phase": random.uniform(0, 2 * np.pi, waves),
-        "warp_mm": random.normal(scale=1.6, size=(waves, 3)),
+        "warp_size_mm": random.normal(scale=1.6, size=(waves, 3)),
         "fat_mm": random.uniform(12.0, 26.0),
         "right_dome_mm": random.normal(0.0, 3.0),
         "left_dome_mm": random.normal(-14.0, 3.0),
@@ -113,8 +130,7 @@ def draw_anatomy(random: np.random.Generator, shapes: NDArray[np.float64]) -> An
         "lesion_centre_mm": np.full((MAX_LESIONS, 3), 5000.0),
         "lesion_radii_mm": np.ones((MAX_LESIONS, 3)),
         "lesion_rotation": np.broadcast_to(np.eye(3), (MAX_LESIONS, 3, 3)),
-        "lesion_lobulation": np.zeros(MAX_LESIONS),
-        "lesion_phase": np.zeros((MAX_LESIONS, 3)),
+        "lesion_lobes": np.zeros((MAX_LESIONS, 3)),
         "necrosis_scale": np.zeros(MAX_LESIONS),
         "vessel_field_mm": np.full((*FIELD_SHAPE, 3), 50.0),
         "vessel_origin_mm": np.zeros(3),

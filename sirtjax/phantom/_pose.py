@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sirtjax.phantom._parameters import rotation_matrix
+from sirtjax.phantom._parameters import product, rotation_matrix
 
 Array = Any
 _WAVES = 5
@@ -27,7 +27,7 @@ class Pose:
       breath_centre_mm: (3,) where the breathing shift is largest.
       breath_reach_mm: (3,) Gaussian reach of the breathing shift.
       wave: (m, 3) wave vectors (rad/mm) of the smooth deformation.
-      wave_phase: (m, 3) phases.
+      wave_phase: (m,) phases.
       wave_mm: (m, 3) amplitudes.
     """
 
@@ -70,7 +70,7 @@ def draw_pose(
         "breath_centre_mm": np.array([-20.0, -25.0, -30.0]),
         "breath_reach_mm": np.array([115.0, 80.0, 85.0]),
         "wave": direction * (2 * np.pi / wavelength)[:, None],
-        "wave_phase": random.uniform(0, 2 * np.pi, (_WAVES, 3)),
+        "wave_phase": random.uniform(0, 2 * np.pi, _WAVES),
         "wave_mm": random.normal(scale=1.0, size=(_WAVES, 3)) * deformation_mm / np.sqrt(_WAVES / 2),
     }
     return Pose(**{name: np.asarray(value, np.float32) for name, value in arrays.items()})
@@ -91,16 +91,11 @@ def displacement_mm(pose: Pose, points_mm: Array, *, xp: Any = jnp) -> Array:
     """
     offset = points_mm - pose.centre_mm[:, None]
     turn = pose.rotation - xp.eye(3, dtype=pose.rotation.dtype)
-    rigid = _product(turn, offset, xp) + pose.translation_mm[:, None]
+    rigid = product(turn, offset, xp=xp) + pose.translation_mm[:, None]
     away = (points_mm - pose.breath_centre_mm[:, None]) / pose.breath_reach_mm[:, None]
     rise = pose.breath_mm * xp.exp(-0.5 * xp.sum(away**2, axis=0))
     # The belly sinks back as the diaphragm rises.
     breath = xp.stack([xp.zeros_like(rise), -0.2 * rise, -rise])
-    angle = _product(pose.wave, points_mm, xp)
-    waves = xp.sin(angle[:, None, :] + pose.wave_phase[:, :, None]) * pose.wave_mm[:, :, None]
-    return rigid + breath + xp.sum(waves, axis=0)
-
-
-def _product(matrix: Array, points: Array, xp: Any) -> Array:
-    # Three products in full float32; a matrix product may use fewer bits on an accelerator.
-    return xp.sum(matrix[:, :, None] * points[None], axis=1)
+    angle = product(pose.wave, points_mm, xp=xp)
+    waves = xp.sin(angle + pose.wave_phase[:, None])
+    return rigid + breath + product(pose.wave_mm.T, waves, xp=xp)

@@ -22,18 +22,24 @@ def ellipsoid_distance(
       (e, n) distances. Exact on the surface and for spheres; elsewhere `k0 (k0 - 1) / k1` with the scaled
       radius k0 and its gradient k1.
     """
+    scaled = ellipsoid_coordinates(points_mm, centre_mm, radii_mm, local_from_world)
+    k0 = jnp.sqrt(scaled[0] ** 2 + scaled[1] ** 2 + scaled[2] ** 2)
+    slope = [scaled[axis] / radii_mm[:, axis, None] for axis in range(3)]
+    k1 = jnp.sqrt(slope[0] ** 2 + slope[1] ** 2 + slope[2] ** 2)
+    return k0 * (k0 - 1.0) / k1
+
+
+def ellipsoid_coordinates(
+    points_mm: jax.Array, centre_mm: jax.Array, radii_mm: jax.Array, local_from_world: jax.Array
+) -> list[jax.Array]:
+    """Points along each ellipsoid's own axes over its semi-axes, three of (e, n): of length 1 on its surface."""
     # Written out by component so that XLA fuses it into one loop without (e, 3, n) arrays in between.
     dx, dy, dz = (points_mm[axis][None] - centre_mm[:, axis, None] for axis in range(3))
-    k0_squared: jax.Array | float = 0.0
-    k1_squared: jax.Array | float = 0.0
+    scaled = []
     for axis in range(3):
-        row, inverse = local_from_world[:, axis, :, None], 1.0 / radii_mm[:, axis, None]
-        scaled = (row[:, 0] * dx + row[:, 1] * dy + row[:, 2] * dz) * inverse + _TINY
-        k0_squared += scaled**2
-        k1_squared += (scaled * inverse) ** 2
-    k0 = jnp.sqrt(k0_squared)
-    k1 = jnp.sqrt(k1_squared)
-    return k0 * (k0 - 1.0) / k1
+        row = local_from_world[:, axis, :, None]
+        scaled.append((row[:, 0] * dx + row[:, 1] * dy + row[:, 2] * dz) / radii_mm[:, axis, None] + _TINY)
+    return scaled
 
 
 def positive_power(x: jax.Array, exponent: float) -> jax.Array:
