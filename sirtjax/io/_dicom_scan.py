@@ -30,6 +30,10 @@ _KEYWORDS = (
 )
 # Philips: private creator, factor from counts to SUV, factor from counts to Bq/mL.
 _PRIVATE = (0x70530010, 0x70531000, 0x70531009)
+# CT, MR, PET and NM image storage, classic and enhanced.
+_IMAGES = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.4", "20", "128", "128.1", "130")
+)
 _TAGS: list[Any] = [*_KEYWORDS, *_PRIVATE]
 
 
@@ -96,7 +100,16 @@ def _read(path: Path) -> DicomFile | None:
         header = pydicom.dcmread(stream, stop_before_pixels=True, force=not named, specific_tags=_TAGS)
     if not named and "SOPClassUID" not in header and "Rows" not in header:
         return None
+    _check_whole(header)
     return DicomFile(path, header)
+
+
+def _check_whole(header: Any) -> None:
+    """Refuse an image without a size: pydicom takes the end of a truncated file for the end of its data set."""
+    meta = getattr(header, "file_meta", {})
+    kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
+    if kind in _IMAGES and not ("Rows" in header and "Columns" in header):
+        raise EOFError("an image without Rows and Columns")
 
 
 def _looks_bare(start: bytes) -> bool:
