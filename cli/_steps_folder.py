@@ -18,7 +18,7 @@ DEPENDS = {
     "liver": ("images", "masks"),
     "lesions": ("images", "masks"),
     "territories": ("images", "masks", "territories", "registration"),
-    "registration": ("images", "registration"),
+    "registration": ("images", "masks", "registration"),
 }
 
 

@@ -7,30 +7,36 @@ from typing import Any
 
 import numpy as np
 
-from sirtjax import io, spatial
+from sirtjax import io, ops, spatial
 from sirtjax.errors import ComputationError, ConfigError, GeometryError
-from sirtjax.volume import Volume
+from sirtjax.volume import LabelMap, Volume
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._vois import Voi
 
-# Where another registration plugs in: reference and floating image in, the pull transform out.
-Register = Callable[[Volume, Volume], spatial.Transform]
+# Where another registration plugs in: reference image, floating image and the liver on it in, the pull transform out.
+Register = Callable[[Volume, Volume, LabelMap | None], spatial.Transform]
 
 HISTOGRAM_BINS = 32
-SAMPLED_FRACTION = 0.1
-# Shrink factor and smoothing of each level. Both starts go through the coarse ones, the better through the fine.
+SAMPLED_FRACTION = 0.2
+# Shrink factor and smoothing of each level. Both starts go through the coarse one, the better through the fine.
 Level = tuple[int, float]
-COARSE_LEVELS: tuple[Level, ...] = ((8, 8.0), (4, 4.0))
-FINE_LEVELS: tuple[Level, ...] = ((2, 2.0),)
+COARSE_LEVELS: tuple[Level, ...] = ((8, 8.0),)
+FINE_LEVELS: tuple[Level, ...] = ((4, 4.0), (2, 2.0))
+LIVER_MARGIN_MM = 15.0
+ROOM_MM = 30.0
 
 
-def align_diagnostic(case: Case, images: CaseImages, *, register: Register | None = None) -> spatial.Transform:
+def align_diagnostic(
+    case: Case, images: CaseImages, liver: Voi | None, *, register: Register | None = None
+) -> spatial.Transform:
     """The transform floating_from_reference from the activity frame to the diagnostic frame.
 
     Args:
       case: names the method: "identity", "file" or "rigid".
       images: the images of the case.
-      register: replaces the rigid alignment, with the same direction: (reference, floating) -> pull transform.
+      liver: where it was drawn on the diagnostic image, the alignment looks there.
+      register: replaces the rigid alignment: (reference, floating, liver on it or None) -> pull transform.
 
     Raises:
       ConfigError: the diagnostic image has no registration, or a rigid one has no CT to align to.
@@ -49,24 +55,30 @@ def align_diagnostic(case: Case, images: CaseImages, *, register: Register | Non
         raise ConfigError(
             'registration.method = "rigid" needs [images.ct]: a SPECT shows too little anatomy to align to'
         )
-    return (register or rigid_alignment)(images.ct.volume, images.diagnostic.volume)
+    focus = liver.labels if liver is not None and liver.frame == "diagnostic" else None
+    return (register or rigid_alignment)(images.ct.volume, images.diagnostic.volume, focus)
 
 
-def rigid_alignment(reference: Volume, floating: Volume, *, seed: int = 20) -> spatial.AffineTransform:
+def rigid_alignment(
+    reference: Volume, floating: Volume, liver: LabelMap | None = None, *, seed: int = 20
+) -> spatial.AffineTransform:
     """Rotation and translation by mutual information (SimpleITK), from coarse to fine.
 
     It starts from the image centres and from the frames as they are, and keeps whichever ends with the
-    larger mutual information, so that two scans of different length are not pulled apart.
+    larger mutual information, so that two scans of different length are not pulled apart. With a liver mask it
+    then looks at the liver and a margin around it only, which breathing moves against spine and ribs.
 
     Args:
       reference: the image whose frame is kept, (i, j, k).
       floating: the image to bring onto it, of any modality.
+      liver: the liver on the floating image's space, any grid; the first non-zero label counts.
       seed: of the random sampling of voxels; the same seed gives the same transform.
 
     Returns:
       The pull transform: it maps a reference point (LPS, mm) to the floating image.
 
     Raises:
+      GeometryError: a grid is sheared.
       ComputationError: the images never overlap enough for the metric to be computed.
     """
     import SimpleITK as sitk
@@ -90,13 +102,46 @@ def rigid_alignment(reference: Volume, floating: Volume, *, seed: int = 20) -> s
             "the rigid alignment found no overlap of the diagnostic image and the CT; "
             'give a transform file made in a viewer ([registration] method = "file")'
         )
-    _descend(sitk, fixed, moving, best[1], FINE_LEVELS, seed)
-    return spatial.AffineTransform(_matrix(best[1]))
+    transform = best[1]
+    mask = None
+    if liver is not None:
+        near = _near(liver)
+        mask = _as_itk(near)
+        fixed = _cut_to(sitk, fixed, near, transform)
+    _descend(sitk, fixed, moving, transform, FINE_LEVELS, seed, mask=mask)
+    return spatial.AffineTransform(_matrix(transform))
 
 
-def _descend(sitk: Any, fixed: Any, moving: Any, transform: Any, levels: tuple[Level, ...], seed: int) -> float:
+def _near(liver: LabelMap) -> Volume:
+    """One within the margin around the liver, zero elsewhere."""
+    inside = np.asarray(liver.array) > 0
+    if not inside.any():
+        raise GeometryError("the liver mask is empty; the alignment can't look at it")
+    near = ops.distance_mm(inside, liver.geometry.spacing_mm) <= LIVER_MARGIN_MM
+    return Volume(near.astype(np.float32), liver.geometry, unit="1")
+
+
+def _cut_to(sitk: Any, fixed: Any, near: Volume, transform: Any) -> Any:
+    """The part of the reference image where the region lies by the transform so far, with room to move."""
+    corners = near.geometry.to_world(np.argwhere(np.asarray(near.array) > 0))
+    back = transform.GetInverse()
+    ends = np.stack([corners.min(0), corners.max(0)])
+    box = np.stack(np.meshgrid(*ends.T, indexing="ij"), -1).reshape(-1, 3)
+    voxels = np.asarray([fixed.TransformPhysicalPointToContinuousIndex(back.TransformPoint(p.tolist())) for p in box])
+    room = ROOM_MM / np.asarray(fixed.GetSpacing())
+    size = np.asarray(fixed.GetSize())
+    low = np.clip(np.floor(voxels.min(0) - room), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(voxels.max(0) + room), low + 1, size).astype(int)
+    return sitk.RegionOfInterest(fixed, (high - low).tolist(), low.tolist())
+
+
+def _descend(
+    sitk: Any, fixed: Any, moving: Any, transform: Any, levels: tuple[Level, ...], seed: int, *, mask: Any = None
+) -> float:
     """Optimise the transform in place, level by level; the final metric, lower is better."""
     method = sitk.ImageRegistrationMethod()
+    if mask is not None:
+        method.SetMetricMovingMask(sitk.Cast(mask, sitk.sitkUInt8))
     method.SetMetricAsMattesMutualInformation(HISTOGRAM_BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(SAMPLED_FRACTION, seed)

@@ -97,7 +97,7 @@ def map_case(
     activity = spatial.resample_activity(images.activity.volume, grid)
     ct_hu = None
     if images.ct is not None:
-        ct_hu = spatial.resample(images.ct.volume, grid, order="linear", fill=-1000.0)
+        ct_hu = spatial.resample(images.ct.volume, grid, order="linear", fill=-1000.0, antialias=True)
     return MappedCase(
         geometry=grid,
         activity=activity,

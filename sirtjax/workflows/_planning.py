@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -268,17 +269,14 @@ def _voi_doses(
         role: Role | None = "tumour" if voi.name in targets else ROLES.get(voi.kind)
         if role is None or not voi.territories:
             continue
-        inside = voi.weight > 0
-        weight = voi.weight[inside].astype(np.float64)
-        samples = np.stack([dose[inside] for dose in unit_dose], axis=1) * remaining
+        histogram = _histograms(voi, unit_dose, remaining, setting.mapped.geometry.voxel_volume_ml)
         doses.append(
             VoiDose(
                 name=voi.name,
                 role=role,
                 territories=voi.territories,
-                mean_gy_per_mbq=weight @ samples / weight.sum(),
-                samples_gy_per_mbq=samples,
-                sample_weight=weight,
+                mean_gy_per_mbq=np.asarray([histogram(unit).mean_gy for unit in np.eye(len(unit_dose))]),
+                dose_at_fraction=partial(_dose_at_fraction_gy, histogram),
             )
         )
     per_mbq = setting.constant_gy_g_per_mbq * np.asarray(setting.shunts) / setting.lungs.mass_g
@@ -291,6 +289,31 @@ def _voi_doses(
         previous_gy=case.dose.previous_lung_gy,
     )
     return [*doses, lungs]
+
+
+def _histograms(
+    voi: PlacedVoi, unit_dose: Sequence[Array], remaining: NDArray[np.float64], voxel_ml: float
+) -> Callable[[NDArray[np.float64]], dosimetry.Dvh]:
+    """The DVH of a VOI for activities injected: that of the report, so that a bound is met there too."""
+    known: dict[bytes, dosimetry.Dvh] = {}
+
+    def histogram(activity_mbq: NDArray[np.float64]) -> dosimetry.Dvh:
+        key = np.asarray(activity_mbq, np.float64).tobytes()
+        if key not in known:
+            in_liver = (activity_mbq * remaining).astype(np.float32)
+            dose = np.zeros_like(unit_dose[0])
+            for amount, per_mbq in zip(in_liver, unit_dose, strict=True):
+                dose += amount * per_mbq
+            known[key] = dosimetry.dose_volume_histogram(dose, voi.weight, voxel_ml, name=voi.name)
+        return known[key]
+
+    return histogram
+
+
+def _dose_at_fraction_gy(
+    histogram: Callable[[NDArray[np.float64]], dosimetry.Dvh], activity_mbq: NDArray[np.float64], fraction: float
+) -> float:
+    return histogram(activity_mbq).dose_at_percent_gy(100 * fraction)
 
 
 def _target_names(case: Case, setting: Setting) -> set[str]:

@@ -106,7 +106,7 @@ NEEDS: dict[Step, tuple[Step, ...]] = {
     "liver": ("images",),
     "lesions": ("images", "liver"),
     "territories": ("images", "liver"),
-    "registration": ("images",),
+    "registration": ("images", "liver"),
     "mapping": ("images", "liver", "lesions", "territories", "registration"),
 }
 
@@ -186,7 +186,8 @@ def _territories_from_masks(case: Case, path: Path, table: TerritoriesTable, don
 
 
 def _make_registration(case: Case, done: Products, hooks: Hooks) -> Products:
-    return replace(done, registration=align_diagnostic(case, _made(done.images), register=hooks.register))
+    transform = align_diagnostic(case, _made(done.images), done.liver, register=hooks.register)
+    return replace(done, registration=transform)
 
 
 def _make_mapping(case: Case, done: Products, hooks: Hooks) -> Products:
