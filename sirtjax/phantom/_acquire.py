@@ -47,7 +47,8 @@ def ct_image(random: np.random.Generator, hu: FloatArray, *, noise_hu: float, te
     soft = np.clip((hu + 150.0) / 100.0, 0.0, 1.0).astype(np.float32)
     # Less light reaches the detector through more tissue: air around the patient is quieter.
     body = 0.35 + 0.65 * np.clip((hu + 1000.0) / 700.0, 0.0, 1.0).astype(np.float32)
-    return np.clip(np.round(hu + noise * body + mottle * soft), -1024, 3071).astype(np.float32)
+    image: FloatArray = np.clip(np.round(hu + noise * body + mottle * soft), -1024, 3071).astype(np.float32)
+    return image
 
 
 def mr_image(random: np.random.Generator, signal: FloatArray, *, noise: float, bias: float) -> FloatArray:
@@ -72,13 +73,15 @@ def mr_image(random: np.random.Generator, signal: FloatArray, *, noise: float, b
     mottle = 1.0 + 0.03 * _correlated(random, signal.shape, (1.2, 1.2, 0.8))
     clean = signal * np.exp(field) * mottle
     real, imaginary = (random.standard_normal(signal.shape, np.float32) * np.float32(noise) for _ in range(2))
-    return np.sqrt((clean + real) ** 2 + imaginary**2).astype(np.float32)
+    magnitude: FloatArray = np.sqrt((clean + real) ** 2 + imaginary**2).astype(np.float32)
+    return magnitude
 
 
 def poisson_counts(random: np.random.Generator, expected: FloatArray, *, counts: float) -> FloatArray:
     """Counts with Poisson statistics whose expected total is `counts`, distributed as `expected`."""
     mean = np.maximum(expected, 0.0).astype(np.float64)
-    return random.poisson(mean * (counts / mean.sum())).astype(np.float32)
+    drawn: FloatArray = random.poisson(mean * (counts / mean.sum())).astype(np.float32)
+    return drawn
 
 
 def pet_image(

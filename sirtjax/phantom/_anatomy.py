@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,9 @@ from sirtjax.phantom._shapes import smooth_max, smooth_step
 from sirtjax.phantom._tissues import MAX_LESIONS, SEGMENTS, Organ, Tissue
 from sirtjax.phantom._torso import Skeleton, Torso, skeleton, torso
 from sirtjax.phantom._vessels import sample_field
+
+# NumPy on the host, jax.Array inside a transformation.
+Array = Any
 
 
 class Sample(NamedTuple):
@@ -29,13 +32,13 @@ class Sample(NamedTuple):
       liver_mm: (n,) signed distance to the liver's surface.
     """
 
-    value: jax.Array
-    organ: jax.Array
-    lesion: jax.Array
-    necrosis: jax.Array
-    segment: jax.Array
-    vessel: jax.Array
-    liver_mm: jax.Array
+    value: Array
+    organ: Array
+    lesion: Array
+    necrosis: Array
+    segment: Array
+    vessel: Array
+    liver_mm: Array
 
 
 class _Layers:
@@ -231,7 +234,7 @@ def _label(value: jax.Array, organ: jax.Array, shapes: Shapes) -> Sample:
     inside = organ == Organ.LIVER
     numbers = jnp.arange(1, MAX_LESIONS + 1, dtype=jnp.uint8)[:, None]
     lesion, necrosis = (
-        jnp.max(jnp.where((distance < 0) & inside, numbers, jnp.uint8(0)), axis=0)
+        jnp.max(jnp.where((distance < 0) & inside[None], numbers, jnp.uint8(0)), axis=0)
         for distance in (shapes.lesion, shapes.necrosis)
     )
     nearest = jnp.argmin(shapes.field, axis=0).astype(jnp.uint8) + 1

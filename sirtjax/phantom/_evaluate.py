@@ -121,4 +121,9 @@ def grid_points_mm(geometry: Geometry) -> NDArray[np.float32]:
 def liver_distance(anatomy: Anatomy) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Signed distance (mm) to the liver's surface of points (3, n) in the frame of the diagnostic CT."""
     pose = still_pose()
-    return lambda points_mm: evaluate_points(anatomy, pose, points_mm).liver_mm
+
+    def distance(points_mm: NDArray[np.float32]) -> NDArray[np.float32]:
+        liver_mm: NDArray[np.float32] = evaluate_points(anatomy, pose, points_mm).liver_mm
+        return liver_mm
+
+    return distance

@@ -184,7 +184,8 @@ def segment_number(caudate: jax.Array, points_mm: jax.Array) -> jax.Array:
 
     def side(direction: tuple[float, float]) -> jax.Array:
         length = float(np.hypot(*direction))
-        return (east * direction[1] - south * direction[0]) / length + bend
+        distance: jax.Array = (east * direction[1] - south * direction[0]) / length + bend
+        return distance
 
     # Positive on the patient's right of (or behind) the vertical plane from the confluence along `direction`.
     right_of_middle = side((-26.0, -110.0)) > 0
@@ -198,5 +199,6 @@ def segment_number(caudate: jax.Array, points_mm: jax.Array) -> jax.Array:
 
 
 def _tubes(points_mm: jax.Array, table: np.ndarray) -> jax.Array:
-    distance = capsule_distance(points_mm, table[:, 0:3], table[:, 3:6], table[:, 6:8])
+    pieces = jnp.asarray(table)
+    distance = capsule_distance(points_mm, pieces[:, 0:3], pieces[:, 3:6], pieces[:, 6:8])
     return jnp.min(distance, axis=0)

@@ -75,9 +75,8 @@ def grid(config: GridConfig, *, centre_mm: tuple[float, float, float] = _CENTRE_
     """The grid of a preset's image around a point, tilted about the left-right and the up-down axis."""
     direction = rotation_matrix(np.deg2rad([tilt_deg, 0.0, -tilt_deg / 2]))
     half = direction @ ((np.asarray(config.shape) - 1) / 2 * config.spacing_mm)
-    return Geometry.from_axes(
-        config.shape, spacing_mm=config.spacing_mm, origin_mm=np.asarray(centre_mm) - half, direction=direction
-    )
+    x, y, z = np.asarray(centre_mm) - half
+    return Geometry.from_axes(config.shape, spacing_mm=config.spacing_mm, origin_mm=(x, y, z), direction=direction)
 
 
 class _Run:

@@ -57,11 +57,12 @@ def write_patient_dicom(patient: Patient, folder: Path) -> None:
 
 
 def _write_planar(patient: Patient, path: Path) -> None:
-    views = [patient.images[f"planar_{side}"] for side in ("anterior", "posterior")]
-    spacing = views[0].geometry.spacing_mm
+    anterior, posterior = (patient.images[f"planar_{side}"] for side in ("anterior", "posterior"))
+    spacing = anterior.geometry.spacing_mm
     path.parent.mkdir(parents=True)
     io.write_dicom_planar(
-        *(np.asarray(view.array)[:, 0, :] for view in views),
+        np.asarray(anterior.array)[:, 0, :],
+        np.asarray(posterior.array)[:, 0, :],
         path,
         spacing_mm=(spacing[0], spacing[2]),
         study=_study(patient, "spect"),
