@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sirtjax.cli._console import emit_json, emit_table
+from sirtjax.cli._console import emit_json, emit_table, note
 from sirtjax.cli.plan import AsJson
 
 
@@ -26,13 +26,16 @@ def series(
         return
     rows = [
         [
-            info.modality or "?",
+            str(info.number),
+            info.modality,
             info.description or "",
-            str(info.slices),
-            "x".join(str(n) for n in info.size),
-            "x".join(f"{s:.3g}" for s in info.spacing_mm),
-            info.uid,
+            "x".join(str(n) for n in (*info.size, info.slices)),
+            "x".join(f"{mm:.3g}" for mm in info.spacing_mm or ()),
+            info.uid or "none",
         ]
         for info in found
     ]
-    emit_table(f"series in {path}", ["modality", "description", "slices", "voxels", "mm", "series UID"], rows)
+    emit_table(f"series in {path}", ["number", "modality", "description", "voxels", "mm", "series UID"], rows)
+    for info in found:
+        if info.problem is not None:
+            note(f"series {info.number}: {info.problem}")

@@ -99,9 +99,7 @@ def _checked(name: str, values: ArrayLike, shape: tuple[int, ...] | None) -> NDA
         raise InputError(f"{name} has shape {array.shape}, expected {expected}; resample it on the same grid")
     if not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
-        raise InputError(
-            f"{name} holds {count} NaN or infinite voxels; expected finite values, mend the image"
-        )
+        raise InputError(f"{name} holds {count} NaN or infinite voxels; expected finite values, mend the image")
     if array.size and array.min() < 0:
         raise InputError(f"{name} is negative (lowest {array.min():g}); expected values of zero or above")
     return array

@@ -66,8 +66,7 @@ NUCLIDES: tuple[Nuclide, ...] = (
         half_life_h=64.0416,
         energy_mev_per_decay=0.9267,
         joule_per_mev=1.602e-13,
-        source="thesis on image analysis for SIRT, Eq. 1.3: 926.7 keV, 64.0416 h, e = 1.602e-19 C "
-        "(49.38 Gy.kg/GBq)",
+        source="thesis on image analysis for SIRT, Eq. 1.3: 926.7 keV, 64.0416 h, e = 1.602e-19 C (49.38 Gy.kg/GBq)",
         radial_kernel=_Y90_KERNEL,
     ),
     Nuclide(

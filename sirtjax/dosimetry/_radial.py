@@ -91,9 +91,7 @@ def radial_kernel(name: str) -> RadialKernel:
     )
 
 
-def sphere_self_fraction(
-    sphere_radius_mm: Array, *, radial: RadialKernel, medium_density_g_per_ml: Array
-) -> Array:
+def sphere_self_fraction(sphere_radius_mm: Array, *, radial: RadialKernel, medium_density_g_per_ml: Array) -> Array:
     """Share of its own energy that a uniformly active sphere keeps, in a medium of one density.
 
     Its mean dose over that of local deposition, if the background is cold. Exact for any isotropic kernel:

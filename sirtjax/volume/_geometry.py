@@ -79,7 +79,7 @@ class Geometry:
     @property
     def voxel_from_world(self) -> NDArray[np.float64]:
         """The inverse affine, (4, 4)."""
-        return np.linalg.inv(self.affine)
+        return np.asarray(np.linalg.inv(self.affine), np.float64)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -90,7 +90,7 @@ class Geometry:
     @property
     def direction(self) -> NDArray[np.float64]:
         """Unit vectors of the i, j, k axes in the world, as the columns of a (3, 3) matrix."""
-        return self.affine[:3, :3] / np.asarray(self.spacing_mm)
+        return np.asarray(self.affine[:3, :3] / np.asarray(self.spacing_mm), np.float64)
 
     @property
     def origin_mm(self) -> tuple[float, float, float]:
@@ -111,12 +111,12 @@ class Geometry:
     def to_world(self, voxel: ArrayLike) -> NDArray[np.float64]:
         """World positions (..., 3) in mm of voxel indices (..., 3)."""
         affine = self.affine
-        return np.asarray(voxel, np.float64) @ affine[:3, :3].T + affine[:3, 3]
+        return np.asarray(np.asarray(voxel, np.float64) @ affine[:3, :3].T + affine[:3, 3])
 
     def to_voxel(self, world_mm: ArrayLike) -> NDArray[np.float64]:
         """Fractional voxel indices (..., 3) of world positions (..., 3) in mm."""
         affine = self.voxel_from_world
-        return np.asarray(world_mm, np.float64) @ affine[:3, :3].T + affine[:3, 3]
+        return np.asarray(np.asarray(world_mm, np.float64) @ affine[:3, :3].T + affine[:3, 3])
 
     def corners_mm(self) -> NDArray[np.float64]:
         """The eight outer corners (voxel edges, not centres) of the grid in the world, (8, 3)."""

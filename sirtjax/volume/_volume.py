@@ -80,7 +80,7 @@ class LabelMap:
 
     def mask(self, name: str) -> NDArray[np.bool_]:
         """True where the label of this name is, (i, j, k)."""
-        return np.asarray(self.array) == self.value(name)
+        return np.asarray(np.asarray(self.array) == self.value(name), bool)
 
     def volume_ml(self, name: str) -> float:
         """Volume of the label of this name: its voxels times the voxel volume."""
