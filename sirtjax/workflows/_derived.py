@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.workflows._mapping import MappedCase
+from sirtjax.workflows._mapping import WHOLE_LIVER, MappedCase
 from sirtjax.workflows._results import VoiKind
 
 Array = NDArray[np.float32]
 
 # A lesion belongs to a territory that holds at least this share of it.
 FED_SHARE = 0.05
-WHOLE_LIVER = "whole liver"
 
 
 @dataclass(frozen=True, eq=False)

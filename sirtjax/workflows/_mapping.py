@@ -22,6 +22,8 @@ Array = NDArray[np.float32]
 GRID_SHAPES = ((160, 112, 160), (192, 160, 192), (256, 224, 256), (320, 288, 320))
 MARGIN_MM = 15.0
 SEARCH_SPACING_MM = 6.0
+# What the one territory of a case without territories is called.
+WHOLE_LIVER = "whole liver"
 # A VOI must arrive whole: below the first fraction of its volume it is refused, below the second noted.
 REFUSED_FRACTION, NOTED_FRACTION = 0.5, 0.98
 
@@ -70,27 +72,22 @@ def map_case(
 
     Raises:
       GeometryError: more than half of a VOI falls outside the activity image.
-      ConfigError: two VOIs have the same name.
+      ConfigError: two VOIs have the same name, or one has that of a VOI made from others.
     """
     placed = [(voi.name, voi.labels, voi.frame) for voi in vois]
     if territories is not None:
         placed += [(name, territories, territory_frame) for _, name in territories.names]
-    names = [name for name, _, _ in placed]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(
-            f"two VOIs are named {', '.join(map(repr, twice))} (liver, lungs, lesions, territories); "
-            'name them apart by `labels = { 1 = "..." }` in the case'
-        )
+    _check_names([name for name, _, _ in placed], [] if territories is None else [n for _, n in territories.names])
     transforms: dict[str, spatial.Transform | None] = {"activity": None, "diagnostic": transform}
     region = [(name, labels, transforms[frame]) for name, labels, frame in placed]
     grid = working_grid(images.activity.volume.geometry, region, spacing_mm=spacing_mm)
 
+    seen = _field_of_view(images.activity.volume.geometry, grid)
     occupancy: dict[str, Array] = {}
     drawn_ml: dict[str, float] = {}
     notes: list[str] = []
     for name, labels, pull in region:
-        occupancy[name] = spatial.occupancy(labels, name, grid, transform=pull)
+        occupancy[name] = spatial.occupancy(labels, name, grid, transform=pull) * seen
         drawn_ml[name] = labels.volume_ml(name)
         arrived = float(occupancy[name].sum(dtype=np.float64)) * grid.voxel_volume_ml / drawn_ml[name]
         notes += _arrival_notes(name, labels, arrived, moved=pull is not None)
@@ -107,6 +104,17 @@ def map_case(
         activity_in_grid=_total(activity) / _total(images.activity.volume),
         notes=tuple(notes),
     )
+
+
+def _check_names(names: Sequence[str], territories: Sequence[str]) -> None:
+    made = {"normal liver", "lesions", WHOLE_LIVER, *(f"normal {name}" for name in territories)}
+    made |= {"liver", "lungs"} & set(territories)
+    twice = sorted({name for name in names if names.count(name) > 1 or name in made})
+    if twice:
+        raise ConfigError(
+            f"two VOIs are named {', '.join(map(repr, twice))} (liver, lungs, lesions, territories, normal tissue); "
+            'name them apart by `labels = { 1 = "..." }` in the case'
+        )
 
 
 def working_grid(
@@ -147,6 +155,17 @@ def working_grid(
     raise GeometryError(
         f"the VOIs span {needed} mm, the largest working grid at this spacing {largest} mm; raise dose.spacing_mm"
     )
+
+
+def _field_of_view(activity: Geometry, grid: Geometry) -> NDArray[np.bool_]:
+    """Which voxels of the working grid have their centre in the activity image; the others show no counts."""
+    place = activity.voxel_from_world @ grid.affine
+    i, j, k = np.ogrid[tuple(slice(n) for n in grid.shape)]
+    inside = np.ones(grid.shape, bool)
+    for row, size in zip(place[:3], activity.shape, strict=True):
+        index = row[0] * i + row[1] * j + row[2] * k + row[3]
+        inside &= (index >= -0.5) & (index <= size - 0.5)
+    return inside
 
 
 def _world_ordered_axes(geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -68,7 +68,7 @@ def lesion_vois(
         raise ConfigError("there are no lesion masks: give [masks.lesions] in the case")
     frame: Frame = "diagnostic" if images.diagnostic is not None else "activity"
     found = segment(image, liver.labels)
-    return tuple(Voi(name, labels, frame, "segmented automatically") for name, labels in found.items())
+    return tuple(Voi(name, _renamed(labels, name), frame, "segmented automatically") for name, labels in found.items())
 
 
 def lung_voi(case: Case, images: CaseImages) -> Voi | None:
