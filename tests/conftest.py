@@ -1,6 +1,7 @@
 """Shared test settings: strict JAX promotion, and the real data where it is present."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The tests of several rooms plan the patient of analytic_case.py.
+sys.path.append(str(Path(__file__).parent))
 
 SHARED_DATA = Path(os.environ.get("SIRTJAX_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

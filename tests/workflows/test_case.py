@@ -1,0 +1,162 @@
+import re
+from pathlib import Path
+
+import analytic_case
+import pytest
+
+from sirtjax.errors import ConfigError
+from sirtjax.workflows import case_from_table, load_case
+
+DIAGNOSTIC = {"activity": {"path": "spect.nii"}, "diagnostic": {"path": "mr.nii", "modality": "MR"}}
+
+
+def case(tmp_path, **changes):
+    return load_case(analytic_case.write_case(tmp_path, **changes))
+
+
+def refused(tmp_path, message, **changes):
+    path = analytic_case.write_case(tmp_path, **changes)
+    with pytest.raises(ConfigError, match=re.escape(message)) as found:
+        load_case(path)
+    text = str(found.value)
+    assert text.startswith(f"{path}: ")
+    assert "\n" not in text
+    return text
+
+
+def test_defaults_are_methods_never_clinical_numbers(tmp_path):
+    loaded = case(tmp_path, dose=None)
+    assert (loaded.dose.method, loaded.dose.spacing_mm, loaded.dose.density) == ("auto", 3.0, "protocol")
+    assert loaded.prescription.choose == "upper"
+    assert loaded.calibration.method == "relative"
+    assert loaded.injections == () and loaded.dose.lung_mass_g is None and loaded.shunt.source is None
+
+
+def test_relative_paths_are_relative_to_the_case_file(tmp_path):
+    folder = tmp_path / "patients" / "one"
+    folder.mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere.nii"
+    loaded = case(folder, images={"activity": {"path": str(elsewhere)}}, plan="../plan/results.json")
+    assert loaded.masks.liver.path == folder / "liver.nii"
+    assert loaded.images.activity.path == elsewhere
+    assert loaded.plan == folder / "../plan/results.json"
+
+
+def test_only_a_protocol_file_is_made_relative_not_a_protocol_name(tmp_path):
+    assert case(tmp_path).protocol.name == "resin-icc-bilobar"
+    named = case(tmp_path, protocol={"name": "own.toml#mine"})
+    assert named.protocol.name == f"{tmp_path / 'own.toml#mine'}"
+
+
+def test_every_key_that_holds_a_path_is_anchored(tmp_path):
+    shunt = {"method": "planar", "planar": ["front.nii", "back.nii"], "planar_rois": "rois.nii"}
+    territories = {"on": "activity", "lines": ["a.json", "b.json"], "names": ["one", "two", "three"]}
+    loaded = case(tmp_path, shunt=shunt, territories=territories)
+    assert loaded.shunt.planar == (tmp_path / "front.nii", tmp_path / "back.nii")
+    assert loaded.shunt.planar_rois == tmp_path / "rois.nii"
+    assert loaded.territories.lines == (tmp_path / "a.json", tmp_path / "b.json")
+    assert loaded.territories.path is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"extra": 1}, "extra: Extra inputs are not permitted"),
+        ({"dose": {"methode": "local"}}, "dose.methode: Extra inputs are not permitted"),
+        ({"dose": {"spacing_mm": "three"}}, "dose.spacing_mm"),
+        ({"dose": {"spacing_mm": -3.0}}, "dose.spacing_mm"),
+        ({"dose": {"lung_mass_g": 0.0}}, "dose.lung_mass_g: Input should be greater than 0"),
+        ({"shunt": None}, "shunt: Field required"),
+        ({"shunt": {"method": "given"}}, '`fraction` goes with method = "given"'),
+        ({"shunt": {"method": "spect", "fraction": 0.1}}, '`fraction` goes with method = "given"'),
+        ({"shunt": {"method": "given", "fraction": 5.0}}, "shunt.fraction: Input should be less than 1"),
+        ({"shunt": {"method": "planar", "planar": ["a.dcm"]}}, "`planar` and `planar_rois` go with"),
+        ({"schema": 2}, "schema: Input should be 1"),
+        ({"patient": {"id": ""}}, "patient.id"),
+        ({"patient": {"id": "a/b"}}, "patient.id"),
+        ({"images": {"ct": {"path": "ct.nii"}}}, "images.activity: Field required"),
+        ({"images": {"activity": {"path": "spect.nii", "unit": "kBq"}}}, "images.activity.unit"),
+        ({"masks": {"liver": {"path": "liver.nii"}}}, "masks.liver.on: Field required"),
+        ({"masks": {"liver": {"path": "liver.nii", "on": "diagnostic"}}}, "masks.liver is on the diagnostic image"),
+        ({"territories": {"path": "t.nii", "on": "diagnostic"}}, "territories is on the diagnostic image"),
+        ({"territories": {"on": "activity"}}, "give either `path` (masks) or `lines`"),
+        ({"territories": {"on": "activity", "lines": ["a.json"]}}, "divide the liver into 2 `names`"),
+        ({"registration": {"method": "file"}}, '`path` goes with method = "file"'),
+        ({"registration": {"method": "rigid", "path": "a.tfm"}}, '`path` goes with method = "file"'),
+        (
+            {"territories": None, "injections": [{"territory": "right"}, {"territory": "left"}]},
+            "several [[injections]] need [territories]",
+        ),
+        ({"injections": [{"territory": "right"}, {"territory": "right"}]}, "each territory may have one injection"),
+        (
+            {"prescription": {"choose": "given"}, "injections": [{"territory": "right"}]},
+            "needs [[injections]], each with its activity_mbq",
+        ),
+        ({"injections": [{"territory": "right", "residual_fraction": 1.0}]}, "injections.0.residual_fraction"),
+        ({"biology": {"tcp": "glass"}}, "`tcp` goes with `tcp_gamma50`"),
+        ({"prescription": {"choose": "best"}}, "prescription.choose"),
+    ],
+)
+def test_errors_name_the_key_in_one_line(tmp_path, changes, message):
+    refused(tmp_path, message, **changes)
+
+
+def test_diagnostic_masks_need_a_registration(tmp_path):
+    masks = {"liver": {"path": "liver.nii", "on": "diagnostic"}}
+    refused(tmp_path, "need a [registration]", images=DIAGNOSTIC, masks=masks)
+    assert case(tmp_path, images=DIAGNOSTIC, masks=masks, registration={"method": "identity"}).registration
+
+
+def test_given_needs_an_injection_with_an_activity(tmp_path):
+    refused(tmp_path, "needs [[injections]], each with its activity_mbq", prescription={"choose": "given"})
+
+
+def test_several_problems_are_all_named(tmp_path):
+    text = refused(tmp_path, "shunt: Field required", shunt=None, protocol={}, dose={"metod": "local"})
+    assert "protocol.name: Field required" in text and "dose.metod" in text
+
+
+def test_file_problems(tmp_path):
+    with pytest.raises(ConfigError, match=r"none.toml: cannot read the case file .No such file"):
+        load_case(tmp_path / "none.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("a = [1,\n")
+    with pytest.raises(ConfigError, match=r"broken.toml: not valid TOML"):
+        load_case(broken)
+    broken.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"broken.toml: cannot read the case file"):
+        load_case(broken)
+
+
+def test_overrides_replace_values_before_the_check(tmp_path):
+    path = analytic_case.write_case(tmp_path, shunt=None)
+    loaded = load_case(
+        path,
+        overrides=[
+            "shunt.method=given",
+            "shunt.fraction=0.12",
+            'prescription.choose="lower"',
+            "dose.spacing_mm=activity",
+            'prescription.targets=["alpha"]',
+        ],
+    )
+    assert (loaded.shunt.fraction, loaded.prescription.choose) == (0.12, "lower")
+    assert loaded.dose.spacing_mm == "activity" and loaded.prescription.targets == ("alpha",)
+    with pytest.raises(ConfigError, match=r"shunt.fractoin"):
+        load_case(path, overrides=["shunt.method=given", "shunt.fractoin=0.12"])
+    with pytest.raises(ConfigError, match=r"--set patient.id.first=1: id is not a table"):
+        load_case(path, overrides=["patient.id.first=1"])
+
+
+@pytest.mark.parametrize("override", ["shunt.fraction", "=0.1", "shunt.=0.1"])
+def test_an_override_without_key_or_value_is_refused(tmp_path, override):
+    path = analytic_case.write_case(tmp_path)
+    with pytest.raises(ConfigError, match=re.escape(f"--set {override}")):
+        load_case(path, overrides=[override])
+
+
+def test_a_case_can_be_made_from_tables(tmp_path):
+    made = case_from_table(analytic_case.case_table(), folder=Path("/data"), source="options")
+    assert made.images.activity.path == Path("/data/spect.nii")
+    with pytest.raises(ConfigError, match=r"^options: shunt: Field required"):
+        case_from_table(analytic_case.case_table(shunt=None), folder=Path("/data"), source="options")

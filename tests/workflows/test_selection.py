@@ -1,0 +1,246 @@
+"""What a case names must fit together: one test per way in which it may not."""
+
+import analytic_case as case
+import numpy as np
+import pytest
+
+from sirtjax.errors import ConfigError, GeometryError, ImageFormatError, InputError
+from sirtjax.io import write_nifti
+from sirtjax.volume import Geometry, LabelMap, Volume
+from sirtjax.workflows import Hooks, advance, load_case, plan_case, select_images, verify_case
+
+SIDES = {"path": "territories.nii", "on": "activity", "labels": {"1": "right", "2": "left"}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A patient on coarse grids, as these cases never reach the dose."""
+    case.write_patient(tmp_path, spect=SMALL, ct=SMALL)
+    return tmp_path
+
+
+SMALL = case.grid((26, 24, 22), (6.0, 6.5, 7.0), rotation_rad=(0, 0, 0.1), flips=(1, 1, 1))
+
+
+def refuse(folder, error, message, *, work=plan_case, **changes):
+    loaded = load_case(case.write_case(folder, **changes))
+    with pytest.raises(error, match=message) as found:
+        work(loaded)
+    assert "\n" not in str(found.value)
+
+
+def moved(geometry, shift_mm):
+    origin = np.asarray(geometry.origin_mm) + shift_mm
+    return Geometry.from_axes(
+        geometry.shape, spacing_mm=geometry.spacing_mm, origin_mm=origin.tolist(), direction=geometry.direction
+    )
+
+
+def overwrite(folder, name, array, geometry=SMALL, unit="counts"):
+    write_nifti(folder / name, Volume(np.asarray(array, np.float32), geometry, unit=unit), force=True)
+
+
+def test_ct_beside_the_activity(folder):
+    overwrite(folder, "ct.nii", np.zeros(SMALL.shape), moved(SMALL, (0, 0, 900)), "HU")
+    refuse(folder, GeometryError, r"ct\.nii: the CT .* and the activity image .* do not overlap; give the CT of")
+
+
+def test_voi_outside_the_activity(folder):
+    liver, _, _ = case.masks(SMALL)
+    far = LabelMap.from_mask(liver, moved(SMALL, (0, 0, 700)), name="liver")
+    write_nifti(folder / "liver.nii", far, force=True)
+    refuse(folder, GeometryError, "the liver lies outside the activity image", territories=None)
+
+
+def test_most_of_the_liver_beyond_the_activity(folder):
+    # The activity image ends before the middle of the liver.
+    cut = 10
+    geometry = moved(SMALL, (0, 0, 0))
+    part = Geometry.from_affine((*SMALL.shape[:2], cut), geometry.affine)
+    overwrite(folder, "spect.nii", np.ones(part.shape), part)
+    refuse(folder, GeometryError, r"only \d+% of the liver .* lies inside the activity image", territories=None)
+
+
+def test_negative_activity(folder):
+    values = case.concentration(SMALL, 7.0) * 100
+    values[3, 3, 3] = -20
+    overwrite(folder, "spect.nii", values)
+    refuse(folder, ImageFormatError, r"spect\.nii: negative activity, down to -20 counts \(largest value")
+    values[3, 3, 3] = -0.1
+    overwrite(folder, "spect.nii", values)
+    images = select_images(load_case(case.write_case(folder)))
+    assert np.asarray(images.activity.volume.array).min() == 0
+
+
+def test_empty_activity(folder):
+    overwrite(folder, "spect.nii", np.zeros(SMALL.shape))
+    refuse(folder, ImageFormatError, r"spect\.nii: the activity image is empty")
+
+
+def test_activity_that_is_not_finite(folder):
+    values = np.ones(SMALL.shape)
+    values[0, 0, 0] = np.nan
+    import nibabel
+
+    image = nibabel.Nifti1Image(values.astype(np.float32), np.diag([6.0, 6.5, 7.0, 1.0]))
+    nibabel.save(image, folder / "spect.nii")
+    refuse(folder, ImageFormatError, r"spect\.nii: .*(NaN|infinite|finite)")
+
+
+def test_a_unit_that_nobody_states(folder):
+    overwrite(folder, "spect.nii", case.concentration(SMALL, 7.0), unit="1")
+    refuse(folder, ConfigError, r'does not say what its values are; set images\.activity\.unit to "counts"')
+
+
+def test_a_unit_that_the_file_contradicts(folder):
+    images = {"activity": {"path": "spect.nii", "unit": "Bq/mL"}}
+    refuse(folder, ConfigError, "the file says its unit is counts, the case says Bq/mL", images=images)
+
+
+@pytest.mark.parametrize("name", ["spect.nii", "ct.nii", "liver.nii", "lesions.nii", "territories.nii"])
+def test_missing_files(folder, name):
+    (folder / name).unlink()
+    refuse(folder, ImageFormatError, rf"{name}: no such file")
+
+
+@pytest.mark.parametrize("name", ["spect.nii", "ct.nii", "liver.nii", "lesions.nii", "territories.nii"])
+def test_truncated_files(folder, name):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    refuse(folder, ImageFormatError, rf"{name}: .*truncated")
+
+
+@pytest.mark.parametrize("name", ["liver.nii", "lesions.nii", "territories.nii"])
+def test_empty_masks(folder, name):
+    write_nifti(folder / name, LabelMap(np.zeros(SMALL.shape, np.uint8), SMALL, names=()), force=True)
+    refuse(folder, ImageFormatError, rf"{name}: the mask is empty")
+
+
+def test_an_image_in_place_of_a_mask(folder):
+    overwrite(folder, "liver.nii", case.concentration(SMALL, 7.0) * 100, unit="1")
+    refuse(folder, ImageFormatError, r"liver\.nii: values up to .* that are not whole")
+
+
+def test_no_masks_and_nothing_to_segment_with(folder):
+    refuse(folder, ConfigError, r"there is no liver mask: give \[masks\.liver\]", masks={})
+    masks = {"liver": {"path": "liver.nii", "on": "activity"}}
+    refuse(folder, ConfigError, r"there are no lesion masks: give \[masks\.lesions\]", masks=masks)
+
+
+def test_a_label_that_is_not_there(folder):
+    liver = {"path": "liver.nii", "on": "activity"}
+    lesions = {"path": "lesions.nii", "on": "activity"}
+    labels = {"labels": {"9": "gamma"}}
+    refuse(folder, ImageFormatError, "no voxel has the value 9", masks={"liver": liver, "lesions": lesions | labels})
+    names = {"names": ["delta"]}
+    refuse(folder, InputError, "delta", masks={"liver": liver, "lesions": lesions | names})
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"1": "liver", "2": "beta"}, "a lesion may not be named liver"),
+        ({"1": "normal liver", "2": "lesions"}, "a lesion may not be named lesions, normal liver"),
+        ({"1": "right", "2": "beta"}, "two VOIs are named 'right'"),
+        ({"1": "normal right", "2": "beta"}, "two VOIs are named 'normal right'"),
+        ({"1": "whole liver", "2": "beta"}, "two VOIs are named 'whole liver'"),
+    ],
+)
+def test_names_that_collide(folder, labels, message):
+    masks = {
+        "liver": {"path": "liver.nii", "on": "activity"},
+        "lesions": {"path": "lesions.nii", "on": "activity", "labels": labels},
+    }
+    refuse(folder, ConfigError, message, masks=masks)
+
+
+@pytest.mark.parametrize("name", ["liver", "lungs", "lesions", "normal liver", "normal left", "alpha"])
+def test_territories_may_not_take_the_name_of_another_voi(folder, name):
+    territories = SIDES | {"labels": {"1": name, "2": "left"}}
+    refuse(folder, ConfigError, f"two VOIs are named '{name}'", territories=territories)
+
+
+def test_territories_beside_the_liver(folder):
+    liver, _, _ = case.masks(SMALL)
+    outside = LabelMap.from_mask(~liver, SMALL, name="right")
+    write_nifti(folder / "territories.nii", outside, force=True)
+    territories = {"path": "territories.nii", "on": "activity"}
+    refuse(folder, GeometryError, "has no voxel in the liver; is it on the activity image", territories=territories)
+
+
+def test_an_activity_image_that_shows_nothing_in_a_territory(folder):
+    values = case.concentration(SMALL, 7.0) * 100
+    values[case.points_of(SMALL)[..., 0, 0] > case.CENTRE_MM[0] - 20] = 0
+    overwrite(folder, "spect.nii", values)
+    refuse(folder, InputError, "shows no counts in the territory 'left'; is the mask on the right image")
+
+
+def test_lungs_are_needed_to_count_them(folder):
+    refuse(folder, ConfigError, r'shunt.method = "spect" needs \[masks\.lungs\]', shunt={"method": "spect"})
+
+
+def test_density_from_a_ct_that_is_not_there(folder):
+    images = {"activity": {"path": "spect.nii"}}
+    dose = {"method": "local", "density": "gate-gemini-120kv"}
+    refuse(folder, ConfigError, r"is taken from the CT: give \[images\.ct\]", images=images, dose=dose)
+
+
+def test_unknown_names_of_constants(folder):
+    refuse(folder, ConfigError, "unknown nuclide 'y91'", dose={"method": "local", "constant": "y91"})
+    refuse(folder, ConfigError, "nowhere", dose={"method": "local", "density": "nowhere"})
+    refuse(folder, ConfigError, "no published point kernel", dose={"method": "kernel", "constant": "ho166-clinical"})
+    refuse(folder, ConfigError, "nobody", biology={"tumour": "nobody"})
+
+
+def test_a_diagnostic_image_needs_a_registration(folder):
+    images = {
+        "activity": {"path": "spect.nii"},
+        "ct": {"path": "ct.nii"},
+        "diagnostic": {"path": "ct.nii", "modality": "CT"},
+    }
+    refuse(folder, ConfigError, r"the diagnostic image needs a \[registration\]", images=images)
+    images.pop("ct")
+    refuse(folder, ConfigError, r"needs \[images\.ct\]", images=images, registration={"method": "rigid"})
+    missing = {"method": "file", "path": "none.tfm"}
+    refuse(folder, InputError, r"none\.tfm", images=images, registration=missing)
+
+
+@pytest.mark.parametrize("injections", [[], [{"territory": "right", "activity_mbq": 5.0}, {"territory": "left"}]])
+def test_a_verification_needs_every_delivered_activity(folder, injections):
+    refuse(folder, ConfigError, "needs the delivered activity_mbq of every", work=verify_case, injections=injections)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"plan\.json: cannot read the plan"),
+        ("[1", "not the results.json of a plan"),
+        ("{}", "not the results.json of a plan"),
+        ('{"schema": "sirtjax-results/1", "kind": "verification", "vois": []}', "not the results.json of a plan"),
+    ],
+)
+def test_a_plan_that_is_none(folder, content, message):
+    if content is not None:
+        (folder / "plan.json").write_text(content)
+    injections = [{"territory": "right", "activity_mbq": 5.0}]
+    refuse(folder, ImageFormatError, message, work=verify_case, injections=injections, plan="plan.json")
+
+
+def test_segmentation_functions_take_the_place_of_masks(folder):
+    liver, labels, _ = case.masks(SMALL)
+    seen = []
+
+    def segment_liver(image):
+        seen.append(image.volume.unit)
+        return LabelMap.from_mask(liver, SMALL, name="anything")
+
+    def segment_lesions(image, found):
+        assert found.volume_ml("liver") > 0
+        return {"hot": LabelMap.from_mask(labels == 1, SMALL, name="1")}
+
+    loaded = load_case(case.write_case(folder, masks={}))
+    hooks = Hooks(segment_liver=segment_liver, segment_lesions=segment_lesions)
+    products = advance(loaded, "mapping", hooks=hooks)
+    assert seen == ["HU"]
+    assert set(products.mapping.occupancy) == {"liver", "hot", "right", "left"}
+    assert products.liver.origin == "segmented automatically"
