@@ -30,7 +30,7 @@ def set_up(*, verbose: bool, quiet: bool) -> None:
 def note(message: str) -> None:
     """One line of talk on stderr, not shown with --quiet."""
     if log.level < logging.ERROR:
-        err.print(message, markup=False)
+        err.print(message, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -74,10 +74,12 @@ def emit_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table on stdout; the first column is left-aligned, the others right."""
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right")
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    out.print(table)
+    # A pipe has no width to keep to: nothing is folded then.
+    console = out if out.is_terminal else Console(width=240, highlight=False)
+    console.print(table)
 
 
 def use_compilation_cache() -> None:

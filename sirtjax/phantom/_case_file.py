@@ -14,7 +14,7 @@ def case_text(patient: Patient) -> str:
     """
     numbers = patient.numbers
     maps = patient.labels["diagnostic_ct"]
-    lesions = ""
+    lesions = "[masks]\nno_lesions = true\n\n"
     if maps["lesions"].names:
         lesions = f"""[masks.lesions]
 path = "truth/diagnostic_ct_lesions.nii.gz"
@@ -67,12 +67,15 @@ method = "planar"
 planar = ["images/planar_anterior.nii.gz", "images/planar_posterior.nii.gz"]
 planar_rois = "truth/planar_organs.nii.gz"
 
-[[injections]]
-territory = "right"
+{_injections(patient)}"""
 
-[[injections]]
-territory = "left"
-"""
+
+def _injections(patient: Patient) -> str:
+    """A catheter position in each territory that has a lesion; in both where there is none."""
+    fed = {lesion["territory"] for lesion in patient.numbers["lesions"]}
+    names = [name for _, name in patient.labels["diagnostic_ct"]["territories"].names]
+    treated = [name for name in names if name in fed] or names
+    return "\n".join(f'[[injections]]\nterritory = "{name}"\n' for name in treated)
 
 
 def _labels(labels: LabelMap) -> str:

@@ -76,11 +76,26 @@ class MaskTable(_Table):
 
 
 class MasksTable(_Table):
-    """The VOIs. Every one may be left out where an automatic segmentation is passed to the workflow."""
+    """The VOIs. Every one may be left out where an automatic segmentation is passed to the workflow.
+
+    `no_lesions` says that there is none to look for: the activity then follows from the liver alone.
+    """
 
     liver: MaskTable | None = None
     lesions: MaskTable | None = None
+    no_lesions: bool = False
     lungs: MaskTable | None = None
+
+    @model_validator(mode="after")
+    def _lesions_or_none(self) -> MasksTable:
+        if self.no_lesions and self.lesions is not None:
+            raise ValueError("`no_lesions` and [masks.lesions] contradict each other")
+        return self
+
+    def drawn(self) -> dict[str, MaskTable]:
+        """The masks that are given, by VOI."""
+        named = {"liver": self.liver, "lesions": self.lesions, "lungs": self.lungs}
+        return {name: table for name, table in named.items() if table is not None}
 
 
 class TerritoriesTable(_Table):
@@ -269,7 +284,9 @@ class Case(_Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Case:
-        placed = [("masks." + name, table) for name, table in self.masks if table is not None]
+        placed: list[tuple[str, MaskTable | TerritoriesTable]] = [
+            ("masks." + name, table) for name, table in self.masks.drawn().items()
+        ]
         if self.territories is not None:
             placed.append(("territories", self.territories))
         for name, table in placed:

@@ -89,7 +89,7 @@ def _image_entry(image: Image) -> dict[str, Any]:
 
 
 def _other_files(case: Case) -> dict[str, Path]:
-    files = {f"{name} mask": table.path for name, table in case.masks if table is not None}
+    files = {f"{name} mask": table.path for name, table in case.masks.drawn().items()}
     if case.territories is not None:
         if case.territories.path is not None:
             files["territories"] = case.territories.path

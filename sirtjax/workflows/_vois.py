@@ -63,9 +63,11 @@ def lesion_vois(
     if table is not None:
         masks = _masks(table, images)
         return tuple(Voi(name, labels, table.on, str(table.path.name)) for name, labels in masks.items())
+    if case.masks.no_lesions:
+        return ()
     image = images.diagnostic if images.diagnostic is not None else images.ct
     if segment is None or image is None or liver is None:
-        raise ConfigError("there are no lesion masks: give [masks.lesions] in the case")
+        raise ConfigError("there are no lesion masks: give [masks.lesions], or masks.no_lesions = true")
     frame: Frame = "diagnostic" if images.diagnostic is not None else "activity"
     found = segment(image, liver.labels)
     return tuple(Voi(name, _renamed(labels, name), frame, "segmented automatically") for name, labels in found.items())
