@@ -75,12 +75,13 @@ def scan(path: Path) -> tuple[list[DicomFile], list[Path]]:
     for candidate in sorted(p for p in path.rglob("*") if p.is_file()):
         try:
             found = _read(candidate)
-        except _DAMAGE as error:
-            _LOG.warning("%s: damaged DICOM file (%s), left out", candidate, type(error).__name__)
+        except _DAMAGE:
             damaged.append(candidate)
             continue
         if found is not None:
             files.append(found)
+    if damaged:
+        _LOG.warning("%s: %d damaged DICOM files left out, the first %s", path, len(damaged), damaged[0].name)
     return files, damaged
 
 

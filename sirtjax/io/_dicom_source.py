@@ -71,36 +71,29 @@ def _decay(
     """How the activity is corrected for decay, the moment it therefore holds for, and remarks.
 
     START: the start of the scan, which is SeriesTime unless the series was derived later, when it is the
-    earliest acquisition. ADMIN: the injection. NONE: as measured, to first order the middle of a single
-    frame; with several bed positions there is no one moment.
+    earliest acquisition. ADMIN: the injection. NONE: as measured, to first order the middle of a PET frame;
+    with several bed positions there is no one moment. Not stated: not known, and not guessed.
     """
     header = stack.files[0].header
     correction = str(header.get("DecayCorrection") or "").strip().upper() or None
     first = min(starts, default=None)
+    if correction is None and str(header.get("DecayCorrected") or "").strip().upper() == "YES":
+        # Enhanced PET states the moment itself.
+        moment = dicom_moment(header.get("DecayCorrectionDateTime"))
+        if moment is not None:
+            return ("ADMIN" if moment == injection else "START"), moment, ()
+    if correction == "ADMIN":
+        return correction, injection, ()
     if correction == "START":
         if series_time is not None and (first is None or series_time <= first):
             return correction, series_time, ()
-        return (
-            correction,
-            first,
-            ()
-            if first is None
-            else ("SeriesTime is after the acquisition: the decay reference is the earliest acquisition",),
-        )
-    if correction == "ADMIN":
-        return correction, injection, ()
-    if correction is None and str(header.get("DecayCorrected") or "").strip().upper() == "YES":
-        moment = dicom_moment(header.get("DecayCorrectionDateTime"))
-        return ("START" if moment else None), moment, ()
-    if modality_of(stack.files[0]) not in ("PT", "NM") or first is None or max(starts) != first:
-        return correction, None, ()
-    duration_s = _duration_s(header)
-    return correction, None if duration_s is None else first + timedelta(seconds=duration_s / 2), ()
-
-
-def _duration_s(header: Any) -> float | None:
-    milliseconds = _positive(header, "ActualFrameDuration")
-    return None if milliseconds is None else milliseconds / 1000.0
+        remark = "SeriesTime is after the acquisition: the decay reference is the earliest acquisition"
+        return correction, first, () if first is None else (remark,)
+    if correction == "NONE" and first is not None and max(starts) == first:
+        duration_ms = _positive(header, "ActualFrameDuration")
+        if duration_ms is not None and modality_of(stack.files[0]) == "PT":
+            return correction, first + timedelta(milliseconds=duration_ms / 2), ()
+    return correction, None, ()
 
 
 def _injection(tracer: Any, scan: datetime | None) -> datetime | None:

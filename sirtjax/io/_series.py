@@ -180,6 +180,8 @@ def _nothing(path: Path, files: list[DicomFile], damaged: list[Path]) -> str:
         what = f"{len(damaged)} damaged DICOM files" if damaged else "no DICOM files"
         return f"{path}: {what}; expected a folder with the slices of a CT, MR, PT or NM series"
     kinds = Counter(_kind(file) for file in files)
+    if damaged:
+        kinds["damaged"] = len(damaged)
     what = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     return f"{path}: no slices of a volume among its DICOM files ({what}); expected grey-scale CT, MR, PT or NM"
 

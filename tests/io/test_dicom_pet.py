@@ -87,6 +87,7 @@ def test_the_source_has_what_calibration_needs(dicom, tmp_path, ct_array):
         ({"DecayCorrection": "NONE"}, "103500"),
         ({"DecayCorrection": "NONE", "AcquisitionTime": ["104000", *["103000"] * 5]}, None),
         ({"DecayCorrection": "NONE", "ActualFrameDuration": None}, None),
+        ({"DecayCorrection": None}, None),
         ({"SeriesTime": "", "AcquisitionTime": "", "SeriesDate": ""}, None),
     ],
 )
