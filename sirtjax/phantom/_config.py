@@ -81,7 +81,7 @@ class MaaConfig(_Table):
     """The 99mTc-MAA and where it goes; intervals are drawn from uniformly."""
 
     activity_mbq: Positive
-    territory_share: tuple[Share, Share]
+    right_to_left: Interval
     tumour_to_normal: Interval
     necrosis_to_normal: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
     lung_shunt_fraction: tuple[Share, Share]

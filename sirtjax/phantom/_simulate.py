@@ -20,7 +20,7 @@ from sirtjax.phantom._planar import planar_geometry, planar_views
 from sirtjax.phantom._pose import Pose, draw_pose, still_pose
 from sirtjax.phantom._tissues import MAX_LESIONS, Organ
 from sirtjax.phantom._truth import displacement_field, label_maps
-from sirtjax.phantom._uptake import Uptake, activity_map, draw_uptake
+from sirtjax.phantom._uptake import ActivityMap, Uptake, activity_map, draw_uptake
 from sirtjax.spatial import DisplacementField
 from sirtjax.volume import Geometry, LabelMap, Volume
 
@@ -148,27 +148,20 @@ class _Run:
         self._ct("spect_ct", "spect", portal=False)
         config, geometry = self.config.spect, grid(self.config.spect)
         activity_mbq = self.config.maa.activity_mbq
-        true, attenuation, organ = activity_map(
-            self.anatomy, self.poses["spect"], geometry, self.maa, activity_mbq=activity_mbq
-        )
+        given = activity_map(self.anatomy, self.poses["spect"], geometry, self.maa, activity_mbq=activity_mbq)
+        true = given.mbq_per_ml
         self.activity["spect"] = Volume(true, geometry, unit="MBq/mL")
         seen = acquire.blur(true, geometry, fwhm_mm=config.fwhm_mm)
         counts = acquire.poisson_counts(_random(self.seed, "spect"), seen, counts=config.counts)
         self._add("spect", "spect", counts, geometry, "counts")
-        self.numbers["maa"] = {"activity_mbq": activity_mbq, "fwhm_mm": config.fwhm_mm, **self._uptake(self.maa)}
-        self._planar(true, attenuation, organ, geometry)
+        self.numbers["maa"] = {"activity_mbq": activity_mbq, "fwhm_mm": config.fwhm_mm, **self._uptake(self.maa, given)}
+        self._planar(given, geometry)
 
-    def _planar(
-        self,
-        true: NDArray[np.float32],
-        attenuation: NDArray[np.float32],
-        organ: NDArray[np.uint8],
-        geometry: Geometry,
-    ) -> None:
+    def _planar(self, given: ActivityMap, geometry: Geometry) -> None:
         config, flat = self.config.planar, planar_geometry(geometry)
         views = planar_views(
-            true,
-            attenuation,
+            given.mbq_per_ml,
+            given.attenuation_per_mm,
             geometry,
             fwhm_mm=config.fwhm_mm,
             attenuation_corrected=config.attenuation_corrected,
@@ -178,8 +171,8 @@ class _Run:
             share = config.counts * float(view.sum(dtype=np.float64)) / total
             counts = acquire.poisson_counts(_random(self.seed, name), view, counts=share)
             self._add(name, "spect", counts, flat, "counts")
-        lungs = np.isin(organ, (Organ.RIGHT_LUNG, Organ.LEFT_LUNG)).any(axis=1, keepdims=True)
-        liver = (organ == Organ.LIVER).any(axis=1, keepdims=True)
+        lungs = np.isin(given.organ, (Organ.RIGHT_LUNG, Organ.LEFT_LUNG)).any(axis=1, keepdims=True)
+        liver = (given.organ == Organ.LIVER).any(axis=1, keepdims=True)
         rois = np.where(liver, 2, np.where(lungs, 1, 0)).astype(np.uint8)
         self.labels["planar"] = {"organs": LabelMap(rois, flat, names=((1, "lungs"), (2, "liver")))}
 
@@ -191,14 +184,13 @@ class _Run:
         uptake = Uptake(
             lung_shunt_fraction=self.maa.lung_shunt_fraction,
             extrahepatic_fraction=self.maa.extrahepatic_fraction,
-            right_share=self.maa.right_share,
+            right_to_left=self.maa.right_to_left,
             lesion_territory=self.lesion_territory,
             tumour_to_normal=self.maa.tumour_to_normal * spread,
             necrosis_to_normal=self.maa.necrosis_to_normal,
         )
-        true, _, _ = activity_map(
-            self.anatomy, self.poses["y90_pet"], geometry, uptake, activity_mbq=config.activity_mbq
-        )
+        given = activity_map(self.anatomy, self.poses["y90_pet"], geometry, uptake, activity_mbq=config.activity_mbq)
+        true = given.mbq_per_ml
         self.activity["y90_pet"] = Volume(true, geometry, unit="MBq/mL")
         left = 0.5 ** (config.delay_h / config.half_life_h)
         image = acquire.pet_image(
@@ -214,7 +206,7 @@ class _Run:
             "injection_to_scan_h": config.delay_h,
             "half_life_h": config.half_life_h,
             "fwhm_mm": config.fwhm_mm,
-            **self._uptake(uptake),
+            **self._uptake(uptake, given),
         }
 
     def fdg_pet(self) -> None:
@@ -245,11 +237,12 @@ class _Run:
         size = float(np.prod(np.asarray(self.anatomy.scale, np.float64)))
         return 74.0 * size * (0.86 + 0.14 * float(self.anatomy.fat_mm) / 19.0)
 
-    def _uptake(self, uptake: Uptake) -> dict[str, Any]:
+    def _uptake(self, uptake: Uptake, given: ActivityMap) -> dict[str, Any]:
         return {
             "lung_shunt_fraction": uptake.lung_shunt_fraction,
             "extrahepatic_fraction": uptake.extrahepatic_fraction,
-            "right_territory_share_of_liver": uptake.right_share,
+            "right_to_left_normal_concentration": uptake.right_to_left,
+            "right_territory_share_of_liver": given.right_share,
             "tumour_to_normal": uptake.tumour_to_normal[: self.lesions].tolist(),
             "necrosis_to_normal": uptake.necrosis_to_normal[: self.lesions].tolist(),
         }

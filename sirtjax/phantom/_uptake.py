@@ -23,7 +23,7 @@ class Uptake:
     Attributes:
       lung_shunt_fraction: activity in the lungs over that in lungs and liver.
       extrahepatic_fraction: share of the injected activity in neither lungs nor liver.
-      right_share: share of the liver's activity in the right territory.
+      right_to_left: concentration in the normal liver of the right territory over that of the left.
       lesion_territory: (12,) 1 right, 2 left.
       tumour_to_normal: (12,) concentration in the viable lesion over its territory's normal liver.
       necrosis_to_normal: (12,) the same for its necrotic core.
@@ -31,7 +31,7 @@ class Uptake:
 
     lung_shunt_fraction: float
     extrahepatic_fraction: float
-    right_share: float
+    right_to_left: float
     lesion_territory: NDArray[np.int64]
     tumour_to_normal: NDArray[np.float64]
     necrosis_to_normal: NDArray[np.float64]
@@ -42,17 +42,34 @@ def draw_uptake(random: np.random.Generator, config: MaaConfig, lesion_territory
     return Uptake(
         lung_shunt_fraction=float(random.uniform(*config.lung_shunt_fraction)),
         extrahepatic_fraction=float(random.uniform(*config.extrahepatic_fraction)),
-        right_share=float(random.uniform(*config.territory_share)),
+        right_to_left=float(random.uniform(*config.right_to_left)),
         lesion_territory=lesion_territory,
         tumour_to_normal=random.uniform(*config.tumour_to_normal, MAX_LESIONS),
         necrosis_to_normal=random.uniform(*config.necrosis_to_normal, MAX_LESIONS),
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ActivityMap:
+    """A true activity distribution and what was evaluated with it.
+
+    Attributes:
+      mbq_per_ml: (i, j, k) concentration.
+      attenuation_per_mm: (i, j, k) attenuation at 140 keV.
+      organ: (i, j, k) `Organ` labels.
+      right_share: share of the liver's activity in the right territory, lesions included.
+    """
+
+    mbq_per_ml: FloatArray
+    attenuation_per_mm: FloatArray
+    organ: NDArray[np.uint8]
+    right_share: float
+
+
 def activity_map(
     anatomy: Anatomy, pose: Pose, geometry: Geometry, uptake: Uptake, *, activity_mbq: float
-) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:
-    """True concentration (MBq/mL) on a grid, the attenuation (1/mm) at 140 keV and the organ labels.
+) -> ActivityMap:
+    """True activity concentration on a grid.
 
     The totals of lungs, territories and the rest of the body are exact on the grid: voxels that a surface
     divides hold their share.
@@ -61,15 +78,21 @@ def activity_map(
     sample = evaluate_grid(anatomy, pose, geometry, table=table, vessels=False)
     in_body = activity_mbq * (1.0 - uptake.extrahepatic_fraction)
     in_liver = in_body * (1.0 - uptake.lung_shunt_fraction)
+    whole_ml = sample.value[..., :4].reshape(-1, 4).sum(axis=0, dtype=np.float64) * geometry.voxel_volume_ml
+    right, left = whole_ml[0] * uptake.right_to_left, whole_ml[1]
+    right_share = float(right / (right + left))
     totals_mbq = (
-        in_liver * uptake.right_share,
-        in_liver * (1.0 - uptake.right_share),
+        in_liver * right_share,
+        in_liver * (1.0 - right_share),
         in_body * uptake.lung_shunt_fraction,
         activity_mbq * uptake.extrahepatic_fraction,
     )
     concentration = np.zeros(geometry.shape, np.float32)
     for column, total_mbq in enumerate(totals_mbq):
-        weight = sample.value[..., column]
-        whole = float(weight.sum(dtype=np.float64)) * geometry.voxel_volume_ml
-        concentration += weight * np.float32(total_mbq / whole)
-    return concentration, sample.value[..., 4], sample.organ
+        concentration += sample.value[..., column] * np.float32(total_mbq / whole_ml[column])
+    return ActivityMap(
+        mbq_per_ml=concentration,
+        attenuation_per_mm=sample.value[..., 4],
+        organ=sample.organ,
+        right_share=right_share,
+    )

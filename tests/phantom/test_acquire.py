@@ -69,7 +69,8 @@ def test_true_activity_has_the_stated_tumour_to_normal_ratio(patient: Patient) -
 
     run = _Run(patient.seed, patient.config, patient.anatomy, patient.lesion_count())
     grid = Geometry.from_axes((60, 50, 45), spacing_mm=(4.5, 4.2, 4.6), origin_mm=(-160, -115, -195))
-    true, _, _ = activity_map(patient.anatomy, patient.poses["spect"], grid, run.maa, activity_mbq=150.0)
+    given = activity_map(patient.anatomy, patient.poses["spect"], grid, run.maa, activity_mbq=150.0)
+    true = given.mbq_per_ml
     sample = evaluate_grid(patient.anatomy, patient.poses["spect"], grid)
     deep = (sample.liver_mm < -6) & (sample.lesion == 0)
     maa = patient.numbers["maa"]
@@ -79,6 +80,8 @@ def test_true_activity_has_the_stated_tumour_to_normal_ratio(patient: Patient) -
         # The voxels that are all tumour hold the most; those at its surfaces are mixed.
         viable = true[(sample.lesion == number) & (sample.necrosis == 0)].max()
         assert viable / normal == pytest.approx(maa["tumour_to_normal"][number - 1], rel=0.02)
+    normals = [np.median(true[deep & np.isin(sample.segment, of)]) for of in ((5, 6, 7, 8), (1, 2, 3, 4))]
+    assert normals[0] / normals[1] == pytest.approx(maa["right_to_left_normal_concentration"], rel=0.02)
     right_mbq = true[(sample.organ == Organ.LIVER) & (sample.segment >= 5)].sum()
     left_mbq = true[(sample.organ == Organ.LIVER) & (sample.segment < 5)].sum()
     assert right_mbq / (right_mbq + left_mbq) == pytest.approx(maa["right_territory_share_of_liver"], abs=0.03)
