@@ -65,7 +65,7 @@ def sample_linear(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
 
 def sample_flat_nearest(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Array:
     """`sample_nearest` on a `FlatGrid`, at indices given as three arrays of one shape."""
-    xp = namespace(grid.flat, *ijk)
+    xp, grid = _same_namespace(grid, ijk)
     inside, held = _hold(grid, ijk)
     i, j, k = (xp.floor(x + 0.5).astype("int32") for x in held)
     return _fill(xp, inside, grid.flat[_row(grid, i, j, k)], fill)
@@ -85,7 +85,7 @@ def sample_flat_linear(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0, half_wid
     Returns:
       Values of the points' shape, with the grid's channels last.
     """
-    xp = namespace(grid.flat, *ijk)
+    xp, grid = _same_namespace(grid, ijk)
     inside, held = _hold(grid, ijk)
     lower, upper, weight = [], [], []
     for axis, x in enumerate(held):
@@ -108,7 +108,7 @@ def sample_flat_linear(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0, half_wid
 
 def sample_flat_bspline(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Array:
     """`sample_bspline` on a `FlatGrid` of coefficients, at indices given as three arrays of one shape."""
-    xp = namespace(grid.flat, *ijk)
+    xp, grid = _same_namespace(grid, ijk)
     inside, held = _hold(grid, ijk, clamp=False)
     rows, weights = [], []
     for axis, x in enumerate(held):
@@ -131,6 +131,12 @@ def sample_flat_bspline(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Arra
             plane = plane + line * wj
         total = total + plane * wi
     return _fill(xp, inside, total, fill)
+
+
+def _same_namespace(grid: FlatGrid, ijk: Triple) -> tuple[Any, FlatGrid]:
+    """NumPy values at traced points (one image, many transforms) become JAX values: NumPy can't be indexed by them."""
+    xp = namespace(grid.flat, *ijk)
+    return xp, grid._replace(flat=xp.asarray(grid.flat))
 
 
 def _split(ijk: Array) -> Triple:
