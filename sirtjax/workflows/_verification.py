@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,21 +118,16 @@ def _absolute(
         lung_activity_mbq=shunted_mbq,
         lung_mass_g=setting.lungs.mass_g,
     )
-    return deposit, dosimetry.calibration_checks("the activity image", reference_time_known=known)
+    return deposit, dosimetry.calibration_checks("the activity image or the injection", reference_time_known=known)
 
 
 def _elapsed_h(case: Case, images: CaseImages) -> tuple[float, bool]:
-    """Hours from the injection to the image's reference time; 0 and False where one of the two is unknown."""
+    """Hours from the first injection to the image's reference time; 0 and False where one of the two is unknown."""
     reference = case.calibration.reference_time or images.activity.source.reference_time
     times = [table.time for table in case.injections if table.time is not None]
     if reference is None or not times:
         return 0.0, False
-    return dosimetry.hours_between(_naive(min(times)), _naive(reference)), True
-
-
-def _naive(time: datetime) -> datetime:
-    """DICOM times are local and carry no zone; a zone given in the case is dropped, not converted."""
-    return time.replace(tzinfo=None)
+    return max(dosimetry.hours_between(time, reference) for time in times), True
 
 
 def _delivered(table: InjectionTable, activity_mbq: float, lsf: float) -> InjectionResult:
