@@ -112,24 +112,28 @@ def concentration(geometry, margin_mm, lesions=LESIONS, lungs=None):
     return value.mean(axis=-1).astype(np.float32)
 
 
-@lru_cache(maxsize=8)
-def masks(geometry, lesions=LESIONS, shift_mm=(0.0, 0.0, 0.0)):
-    """Liver, lesion and territory labels on a grid; `shift_mm` moves the patient in it."""
-    points = points_of(geometry)[..., 0, :] - np.asarray(shift_mm)
+def labels_at(points, lesions=LESIONS):
+    """Liver, lesion and territory labels at points in the frame of the activity image."""
     liver = distance_mm(points, CENTRE_MM) <= LIVER_MM
-    labels = np.zeros(geometry.shape, np.uint8)
+    labels = np.zeros(points.shape[:-1], np.uint8)
     for value, lesion in enumerate(lesions, start=1):
         labels[distance_mm(points, CENTRE_MM + lesion.offset_mm) <= lesion.radius_mm] = value
     right = points[..., 0] < CENTRE_MM[0] + PLANE_MM
-    territories = np.where(liver, np.where(right, 1, 2), 0).astype(np.uint8)
-    return liver, labels, territories
+    return liver, labels, np.where(liver, np.where(right, 1, 2), 0).astype(np.uint8)
 
 
-def write_masks(folder, geometry, lesions=LESIONS, prefix=""):
-    liver, labels, territories = masks(geometry, lesions)
+@lru_cache(maxsize=8)
+def masks(geometry, lesions=LESIONS):
+    """Liver, lesion and territory labels on a grid."""
+    return labels_at(points_of(geometry)[..., 0, :], lesions)
+
+
+def write_labels(folder, geometry, labels, lesions=LESIONS, prefix=""):
+    """Write liver.nii, lesions.nii and territories.nii of these arrays, in that order."""
+    liver, lesion_labels, territories = labels
     names = tuple(enumerate((lesion.name for lesion in lesions), start=1))
     write_nifti(folder / f"{prefix}liver.nii", LabelMap.from_mask(liver, geometry, name="liver"), force=True)
-    write_nifti(folder / f"{prefix}lesions.nii", LabelMap(labels, geometry, names=names), force=True)
+    write_nifti(folder / f"{prefix}lesions.nii", LabelMap(lesion_labels, geometry, names=names), force=True)
     sides = LabelMap(territories, geometry, names=((1, "right"), (2, "left")))
     write_nifti(folder / f"{prefix}territories.nii", sides, force=True)
 
@@ -141,7 +145,7 @@ def write_patient(folder, *, margin_mm=7.0, spect=SPECT, ct=CT, unit="counts", s
     write_nifti(folder / "spect.nii", activity, force=True)
     liver, _, _ = masks(ct, lesions)
     write_nifti(folder / "ct.nii", Volume(np.where(liver, 50, 0).astype(np.int16), ct, unit="HU"), force=True)
-    write_masks(folder, ct, lesions)
+    write_labels(folder, ct, masks(ct, lesions), lesions)
 
 
 def case_table(lesions=LESIONS, **changes):

@@ -1,0 +1,56 @@
+"""A second patient of another size, with other grids and more lesions, compiles nothing."""
+
+import analytic_case as case
+import jax
+import pytest
+from jax import monitoring
+
+from sirtjax.reports import write_results
+from sirtjax.workflows import load_case, plan_case, verify_case
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+SECOND = (
+    case.Lesion("one", (-22.0, 6.0, 4.0), 9.0, 3.0, "right"),
+    case.Lesion("two", (-8.0, -20.0, -14.0), 8.0, 5.0, "right"),
+    case.Lesion("three", (28.0, 4.0, -8.0), 10.0, 4.5, "left"),
+)
+BIOLOGY = {"tumour": "mgh-liver-tumour", "normal_liver": "mgh-normal-liver"}
+SECOND_SPECT = case.grid((31, 36, 27), (5.1, 4.6, 5.9), rotation_rad=(0.1, 0.05, -0.2), flips=(1, -1, 1))
+SECOND_CT = case.grid((57, 49, 61), (2.6, 3.1, 2.2), rotation_rad=(0, 0.04, 0.09), flips=(-1, 1, 1))
+
+
+@pytest.fixture
+def compilations():
+    seen: list[str] = []
+
+    def listen(event: str, _: float, **kwargs: object) -> None:
+        if event == COMPILED:
+            seen.append(str(kwargs))
+
+    monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    monitoring.unregister_event_duration_listener(listen)
+
+
+def work(folder, dose, lesions=case.LESIONS):
+    """Plan, report and verify one patient."""
+    changes = {"dose": dose, "lesions": lesions, "biology": BIOLOGY}
+    result, maps, products = plan_case(load_case(case.write_case(folder, **changes)))
+    write_results(folder, result, maps)
+    delivered = [{"territory": name, "activity_mbq": 200.0} for name in ("right", "left")]
+    verify_case(load_case(case.write_case(folder, **changes, injections=delivered)), products=products)
+    return result
+
+
+def test_a_second_patient_compiles_nothing(tmp_path, compilations):
+    dose = {"method": "kernel", "spacing_mm": 3.0, "density": "gate-gemini-120kv"}
+    jax.clear_caches()
+    case.write_patient(tmp_path / "first")
+    work(tmp_path / "first", dose)
+    assert compilations, "the listener must see the first patient's compilations"
+    compilations.clear()
+    case.write_patient(tmp_path / "second", spect=SECOND_SPECT, ct=SECOND_CT, lesions=SECOND)
+    result = work(tmp_path / "second", dose, lesions=SECOND)
+    assert {voi.name for voi in result.vois} >= {"one", "two", "three"}
+    assert result.voi("one").biology["mean_bed_gy"] > result.voi("one").mean_gy
+    assert compilations == []

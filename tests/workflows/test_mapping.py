@@ -1,0 +1,110 @@
+"""Properties of the working grid over activity images of any spacing, direction and order of axes."""
+
+import analytic_case as case
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sirtjax.errors import GeometryError
+from sirtjax.io import write_nifti
+from sirtjax.spatial import resample_activity
+from sirtjax.volume import Geometry, LabelMap, Volume
+from sirtjax.workflows import advance, load_case
+from sirtjax.workflows._mapping import GRID_SHAPES, MARGIN_MM, working_grid
+
+BALL_MM = 30.0
+
+
+@st.composite
+def activity_grids(draw):
+    """A grid of 180 to 260 mm around the centre, turned by up to 0.4 rad, with axes in any order and direction."""
+    spacing = [draw(st.floats(3.0, 7.5)) for _ in range(3)]
+    shape = [int(draw(st.floats(180, 260)) / mm) for mm in spacing]
+    rotation = [draw(st.floats(-0.4, 0.4)) for _ in range(3)]
+    flips = [draw(st.sampled_from((-1, 1))) for _ in range(3)]
+    direction = case.oblique(rotation, flips)[:, list(draw(st.permutations(range(3))))]
+    origin = case.CENTRE_MM - direction @ ((np.asarray(shape) - 1) / 2 * spacing)
+    return Geometry.from_axes(shape, spacing_mm=spacing, origin_mm=origin.tolist(), direction=direction)
+
+
+def ball(geometry, radius_mm=BALL_MM):
+    mask = case.distance_mm(case.points_of(geometry)[..., 0, :], case.CENTRE_MM) <= radius_mm
+    return LabelMap.from_mask(mask, geometry, name="liver")
+
+
+def region_of(labels):
+    return [("liver", labels, None)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(activity_grids(), st.floats(2.0, 5.0))
+def test_the_grid_holds_the_vois_along_the_axes_of_the_activity_image(activity, spacing_mm):
+    grid = working_grid(activity, region_of(ball(case.CT)), spacing_mm=spacing_mm)
+    assert grid.shape in GRID_SHAPES
+    assert grid.spacing_mm == pytest.approx((spacing_mm,) * 3)
+    # The same three lines in space, in world order and growing with x, y and z.
+    aligned = np.abs(grid.direction.T @ activity.direction)
+    assert np.allclose(np.sort(aligned, axis=1), np.sort(np.eye(3), axis=1), atol=1e-6)
+    assert np.linalg.det(grid.direction) == pytest.approx(1.0)
+    surface = np.random.default_rng(0).normal(size=(200, 3))
+    surface *= (BALL_MM + MARGIN_MM - 6) / np.linalg.norm(surface, axis=1, keepdims=True)
+    voxels = grid.to_voxel(case.CENTRE_MM + surface)
+    assert (voxels >= -0.5).all() and (voxels <= np.asarray(grid.shape) - 0.5).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(activity_grids())
+def test_the_spacing_of_the_activity_image_gives_its_own_voxels(activity):
+    grid = working_grid(activity, region_of(ball(case.CT)), spacing_mm="activity")
+    index = activity.to_voxel(grid.origin_mm)
+    assert np.allclose(index, np.round(index), atol=1e-6)
+    values = np.random.default_rng(1).uniform(1, 2, activity.shape).astype(np.float32)
+    mapped = resample_activity(Volume(values, activity, unit="Bq/mL"), grid)
+    inside = np.asarray(np.round(grid.to_voxel(case.CENTRE_MM)), int)
+    near = np.stack(np.meshgrid(*(np.arange(-5, 6),) * 3, indexing="ij"), -1).reshape(-1, 3) + inside
+    source = np.round(activity.to_voxel(grid.to_world(near))).astype(int)
+    # The total is kept by one factor, which is 1 where the grids coincide.
+    assert np.allclose(np.asarray(mapped.array)[tuple(near.T)], values[tuple(source.T)], rtol=2e-3)
+
+
+def test_a_larger_patient_takes_the_next_grid():
+    wide = case.grid((64, 64, 64), (9.0, 9.0, 9.0), rotation_rad=(0, 0, 0), flips=(1, 1, 1))
+    small = working_grid(wide, region_of(ball(wide, 60)), spacing_mm=3.0)
+    large = working_grid(wide, region_of(ball(wide, 180)), spacing_mm=3.0)
+    assert small.shape == GRID_SHAPES[0]
+    assert large.shape == GRID_SHAPES[1]
+
+
+def test_too_large_for_any_grid():
+    wide = case.grid((64, 64, 64), (9.0, 9.0, 9.0), rotation_rad=(0, 0, 0), flips=(1, 1, 1))
+    with pytest.raises(GeometryError, match=r"the VOIs span .* mm, the largest working grid .* raise dose.spacing_mm"):
+        working_grid(wide, region_of(ball(wide, 250)), spacing_mm=1.0)
+
+
+def test_the_total_of_the_activity_is_kept(patient):
+    for spacing in (3.0, "activity"):
+        path = case.write_case(patient, dose={"method": "local", "spacing_mm": spacing})
+        products = advance(load_case(path), "mapping")
+        mapped, image = products.mapping, products.images.activity.volume
+        assert float(mapped.activity.array.sum(dtype=np.float64)) == pytest.approx(float(image.array.sum()), rel=1e-3)
+        assert mapped.activity_in_grid == pytest.approx(1.0, abs=1e-3)
+        for name in ("liver", "alpha", "beta", "right", "left"):
+            ml = float(mapped.occupancy[name].sum(dtype=np.float64)) * mapped.geometry.voxel_volume_ml
+            assert ml == pytest.approx(mapped.drawn_ml[name], rel=5e-3)
+
+
+def test_what_the_activity_image_does_not_show_is_not_counted_and_said(tmp_path):
+    case.write_patient(tmp_path)
+    cut = Geometry.from_affine((*case.SPECT.shape[:2], 21), case.SPECT.affine)
+    values = case.concentration(case.SPECT, 7.0)[:, :, :21] * 100
+    write_nifti(tmp_path / "spect.nii", Volume(values, cut, unit="counts"), force=True)
+    mapped = advance(load_case(case.write_case(tmp_path)), "mapping").mapping
+    shown = float(mapped.occupancy["liver"].sum()) * mapped.geometry.voxel_volume_ml / mapped.drawn_ml["liver"]
+    assert 0.7 < shown < 0.95
+    assert any(
+        line.endswith("of the liver lies outside the activity image and is not counted") for line in mapped.notes
+    )
+    counts = np.asarray(mapped.activity.array)
+    # Linear interpolation falls to zero over one voxel beyond the image.
+    assert (counts[mapped.occupancy["liver"] > 0.99] > 0).mean() > 0.99

@@ -1,0 +1,147 @@
+"""The delivered dose: patient-relative, and absolute with a known answer through the whole workflow."""
+
+import json
+from datetime import datetime, timedelta
+
+import analytic_case as case
+import numpy as np
+import pytest
+
+from sirtjax.dosimetry import nuclide
+from sirtjax.errors import ConfigError
+from sirtjax.io import write_nifti
+from sirtjax.volume import Volume
+from sirtjax.workflows import load_case, plan_case, result_to_json, verify_case
+
+LSF = 0.05
+K = nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
+INJECTED = datetime(2026, 3, 2, 10, 30)
+DELIVERED = [
+    {"territory": "right", "activity_mbq": 400.0, "time": INJECTED},
+    {"territory": "left", "activity_mbq": 250.0, "residual_fraction": 0.1, "time": INJECTED + timedelta(minutes=20)},
+]
+# The tank is cut off at the image's edge, where keeping its total costs this much.
+EDGE = 1e-3
+LOCAL = {"method": "local", "spacing_mm": 3.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verification")
+    case.write_patient(folder)
+    result, _, _ = plan_case(load_case(case.write_case(folder)))
+    (folder / "results.json").write_text(json.dumps(result_to_json(result)))
+    return folder
+
+
+def verify(folder, **changes):
+    return verify_case(load_case(case.write_case(folder, **({"injections": DELIVERED} | changes))))
+
+
+def test_relative_doses_are_those_of_the_activities_delivered(folder):
+    result, _, _ = verify(folder, plan="results.json")
+    assert result.kind == "verification"
+    for territory, activity in (("right", 400.0), ("left", 250.0)):
+        part = case.partition(7.0)[territory]
+        expected = K * activity * (1 - LSF) * part["normal"] / (1.05 * part["normal_ml"])
+        assert result.voi(f"normal {territory}").mean_gy == pytest.approx(expected, rel=0.012)
+    right, left = result.injections
+    assert (right.activity_mbq, right.lower_mbq, right.upper_mbq, right.bounds) == (400.0, None, None, ())
+    assert left.prepared_mbq == pytest.approx(250 / 0.9)
+    assert result.lung_dose_gy == pytest.approx(K * 650 * LSF / 1000, rel=1e-6)
+
+
+def test_the_plan_stands_beside_the_delivered_dose(folder):
+    result, _, _ = verify(folder, plan="results.json")
+    planned = json.loads((folder / "results.json").read_text())
+    assert set(result.planned) == {row["name"] for row in planned["vois"]} == {voi.name for voi in result.vois}
+    by_name = {row["name"]: row for row in planned["vois"]}
+    assert result.planned["alpha"]["mean_gy"] == by_name["alpha"]["mean_gy"]
+    # Planning put as much into each territory as the limit allows; delivered is more, by the ratio of activities.
+    ratio = 400.0 / planned["injections"][0]["activity_mbq"]
+    assert result.voi("alpha").mean_gy / result.planned["alpha"]["mean_gy"] == pytest.approx(ratio, rel=2e-3)
+    assert result.provenance["inputs"]["plan"]["file"] == "results.json"
+
+
+def test_a_verification_without_a_plan_has_nothing_beside_it(folder):
+    assert verify(folder)[0].planned == {}
+
+
+@pytest.fixture(scope="module")
+def uniform(tmp_path_factory):
+    """The liver in a tank of 1.000 MBq/mL, the whole image and a wide margin."""
+    folder = tmp_path_factory.mktemp("uniform")
+    case.write_patient(folder)
+    tank = Volume(np.full(case.SPECT.shape, 1.0e6, np.float32), case.SPECT, unit="Bq/mL")
+    write_nifti(folder / "spect.nii", tank, force=True)
+    return folder
+
+
+def absolute(folder, hours, *, time=INJECTED, **changes):
+    reference = {"reference_time": INJECTED + timedelta(hours=hours)} if hours is not None else {}
+    injections = [{"territory": "whole liver", "activity_mbq": 900.0} | ({"time": time} if time else {})]
+    dose = LOCAL | {"constant": "y90-thesis"}
+    table = {"calibration": {"method": "absolute", **reference}, "territories": None, "injections": injections}
+    return verify(folder, **(table | {"dose": dose} | changes))[0]
+
+
+def test_one_mbq_per_ml_a_day_after_the_injection(uniform):
+    """1.000 MBq/mL measured 24 h p.i. at 1.05 g/mL: 49.3788/1.05 * 2^(24/64.0416) = 60.98 Gy.
+
+    49.38 gives 60.978 Gy as the thesis rounds its Eq. 1.3; its own numbers give 49.3788.
+    """
+    result = absolute(uniform, 24.0)
+    expected = 49.3788 / 1.05 * 2 ** (24 / 64.0416)
+    assert expected == pytest.approx(60.978, rel=5e-5)
+    liver = result.voi("liver")
+    assert liver.mean_gy == pytest.approx(60.978, rel=EDGE)
+    assert liver.compartment_gy == pytest.approx(60.978, rel=EDGE)
+    assert (liver.min_gy, liver.max_gy) == (pytest.approx(60.978, rel=EDGE), pytest.approx(60.978, rel=EDGE))
+    at_injection = 1.0 * 2 ** (24 / 64.0416) * liver.volume_ml
+    assert liver.activity_mbq == pytest.approx(at_injection, rel=1e-3)
+    assert "SJ601" not in [check.code for check in result.checks]
+
+
+def test_the_kernel_gives_the_same_inside_a_uniform_tank(uniform):
+    result = absolute(uniform, 24.0, dose={"method": "kernel", "spacing_mm": 3.0, "constant": "y90-thesis"})
+    assert result.voi("alpha").mean_gy == pytest.approx(60.978, rel=3e-3)
+
+
+def test_decay_before_and_after_the_injection(uniform):
+    later, sooner = absolute(uniform, 0.0), absolute(uniform, -2.0)
+    assert later.voi("liver").mean_gy == pytest.approx(49.3788 / 1.05, rel=EDGE)
+    assert sooner.voi("liver").mean_gy == pytest.approx(49.3788 / 1.05 * 2 ** (-2 / 64.0416), rel=EDGE)
+
+
+@pytest.mark.parametrize(("hours", "time"), [(None, INJECTED), (24.0, None)])
+def test_a_missing_time_is_a_check_and_no_decay_correction(uniform, hours, time):
+    result = absolute(uniform, hours, time=time)
+    assert "SJ601" in [check.code for check in result.checks]
+    assert result.voi("liver").mean_gy == pytest.approx(49.3788 / 1.05, rel=EDGE)
+
+
+def test_the_earliest_injection_counts_for_all(folder, uniform):
+    (uniform / "later.nii").write_bytes((folder / "territories.nii").read_bytes())
+    territories = {"path": "later.nii", "on": "activity", "labels": {"1": "right", "2": "left"}}
+    result = absolute(uniform, 24.0, territories=territories, injections=DELIVERED)
+    assert result.voi("liver").mean_gy == pytest.approx(60.978, rel=EDGE)
+
+
+def test_absolute_needs_bq_per_ml(folder):
+    with pytest.raises(ConfigError, match=r'"absolute" needs an image in Bq/mL, this one is in counts'):
+        absolute(folder, 24.0)
+
+
+def test_zones_are_compared_not_dropped(uniform):
+    """09:30 UTC is 10:30 in a zone one hour east: the two times of the case are one moment."""
+    times = {"time": "2026-03-02T10:30:00+01:00"}
+    calibration = {"method": "absolute", "reference_time": "2026-03-03T09:30:00Z"}
+    injections = [{"territory": "whole liver", "activity_mbq": 900.0, **times}]
+    result = absolute(uniform, 24.0, calibration=calibration, injections=injections)
+    assert result.voi("liver").mean_gy == pytest.approx(60.978, rel=EDGE)
+
+
+def test_a_time_with_a_zone_and_one_without_are_not_mixed(uniform):
+    calibration = {"method": "absolute", "reference_time": "2026-03-03T09:30:00Z"}
+    with pytest.raises(ConfigError, match="one has a time zone, the other has none"):
+        absolute(uniform, 24.0, calibration=calibration)
