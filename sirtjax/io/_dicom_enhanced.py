@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from sirtjax.errors import ImageFormatError
 from sirtjax.io._dicom_frames import Frame, make_frame, optional
 from sirtjax.io._dicom_object import parsing
-from sirtjax.io._dicom_scan import DicomFile
+from sirtjax.io._dicom_scan import DicomFile, leading_text
 
 # Where in a frame's functional groups something may tell frames at one position apart, the likeliest first.
 _MARKS = (
@@ -68,5 +68,5 @@ def _frame(file: DicomFile, index: int, own: Any, shared: Any) -> Frame:
         thickness=optional(measures.get("SpacingBetweenSlices"), measures.get("SliceThickness")),
         rescale=transformation if "RescaleSlope" in transformation else file.header,
         index=index,
-        marks=tuple((key, str(value)) for key, value in marks if value is not None),
+        marks=tuple((key, leading_text(value)) for key, value in marks if value is not None),
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.io._dicom_object import number, parsing
-from sirtjax.io._dicom_scan import DicomFile
+from sirtjax.io._dicom_scan import DicomFile, leading_text, text_of
 
 Discriminators = tuple[tuple[str, str], ...]
 _ORTHONORMAL = 1e-3
@@ -81,7 +81,7 @@ def classic_frame(file: DicomFile) -> Frame:
             pixel_spacing=header.get("PixelSpacing"),
             thickness=optional(header.get("SpacingBetweenSlices"), header.get("SliceThickness")),
             rescale=header,
-            marks=tuple((key, str(header[key].value)) for key in _CLASSIC if key in header),
+            marks=tuple((key, leading_text(header[key].value)) for key in _CLASSIC if key in header),
         )
 
 
@@ -127,7 +127,7 @@ def make_frame(
         thickness_mm=None if thickness is None else abs(thickness) or None,
         slope=slope,
         intercept=intercept,
-        rescale_type=str(rescale.get("RescaleType") or "").strip().upper(),
+        rescale_type=text_of(rescale, "RescaleType").upper(),
         marks=marks,
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 from sirtjax.errors import ImageFormatError
 from sirtjax.io._dicom_frames import Frame, make_frame, optional
 from sirtjax.io._dicom_object import parsing
-from sirtjax.io._dicom_scan import DicomFile
+from sirtjax.io._dicom_scan import DicomFile, leading_text, text_of
 
 NM_STORAGE = "1.2.840.10008.5.1.4.1.1.20"
 _VECTORS = ("EnergyWindowVector", "TimeSlotVector", "RRIntervalVector")
@@ -15,13 +15,13 @@ _VECTORS = ("EnergyWindowVector", "TimeSlotVector", "RRIntervalVector")
 
 def is_nm(file: DicomFile) -> bool:
     """Whether the file is a nuclear medicine image (all its frames in one file)."""
-    return str(file.header.get("SOPClassUID") or "") == NM_STORAGE
+    return text_of(file.header, "SOPClassUID") == NM_STORAGE
 
 
 def nm_kind(file: DicomFile) -> str:
     """The third value of ImageType: "RECON TOMO", "TOMO", "WHOLE BODY", "STATIC", ...; "" where not stated."""
     kinds = file.header.get("ImageType") or []
-    return str(kinds[2]).strip().upper() if len(kinds) > 2 and not isinstance(kinds, str) else ""
+    return leading_text(kinds[2]).upper() if len(kinds) > 2 and not isinstance(kinds, str) else ""
 
 
 def nm_frames(file: DicomFile) -> list[Frame]:

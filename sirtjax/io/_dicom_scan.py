@@ -6,35 +6,38 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from sirtjax.errors import ImageFormatError
 
 _LOG = logging.getLogger(__name__)
 # What reading an image needs: nothing that names the patient is ever parsed.
-_KEYWORDS = (
-    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"),
-    *("Modality", "ImageType", "SeriesDescription", "SeriesNumber", "InstanceNumber", "PatientPosition"),
-    *("SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime"),
-    *("ContentDate", "ContentTime", "StudyDate", "StudyTime", "ActualFrameDuration"),
+_NEEDED = (
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
-    *("SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "Units", "SUVType"),
-    *("PixelPaddingValue", "PixelPaddingRangeLimit", "RealWorldValueMappingSequence"),
-    *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue", "TriggerTime"),
-    *("FrameReferenceTime", "DecayCorrection", "CorrectedImage", "PatientWeight", "PatientSize"),
-    *("RadiopharmaceuticalInformationSequence", "DecayCorrected", "DecayCorrectionDateTime"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    *("DetectorInformationSequence", "SliceVector", "EnergyWindowVector", "TimeSlotVector", "RRIntervalVector"),
-    *("DetectorVector", "AngularViewVector", "PhaseVector"),
+    *("SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "Units"),
+    *("RealWorldValueMappingSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("DetectorInformationSequence", "DetectorVector", "SliceVector"),
+    *("EnergyWindowVector", "TimeSlotVector", "RRIntervalVector"),
 )
-# Philips: private creator, factor from counts to SUV, factor from counts to Bq/mL.
-_PRIVATE = (0x70530010, 0x70531000, 0x70531009)
+# What is worth having: where it is unreadable it counts as not stated.
+_WELCOME = (
+    *("StudyInstanceUID", "FrameOfReferenceUID", "SeriesDescription", "SeriesNumber", "PatientPosition"),
+    *("StudyDate", "StudyTime", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime"),
+    *("AcquisitionDateTime", "ActualFrameDuration", "FrameReferenceTime"),
+    *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue", "TriggerTime"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "PatientWeight", "PatientSize"),
+    *("RadiopharmaceuticalInformationSequence", "DecayCorrection", "DecayCorrected", "DecayCorrectionDateTime"),
+)
+# Philips: private creator, and the factor from counts to Bq/mL.
+_PRIVATE = (0x70530010, 0x70531009)
 # CT, MR, PET and NM image storage, classic and enhanced.
 _IMAGES = tuple(
     f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.4", "20", "128", "128.1", "130")
 )
-_TAGS: list[Any] = [*_KEYWORDS, *_PRIVATE]
+# Of DICOM's descriptions and UIDs.
+_LONGEST_TEXT = 64
+_TAGS: list[Any] = [*_NEEDED, *_WELCOME, *_PRIVATE]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +67,7 @@ def scan(path: Path) -> tuple[list[DicomFile], list[Path]]:
     if path.is_file():
         try:
             found = _read(path)
-        except _DAMAGE as error:
+        except Exception as error:  # pydicom meets damaged bytes with almost any exception type
             raise ImageFormatError(
                 f"{path}: not readable as DICOM ({type(error).__name__}); it is damaged, export it again"
             ) from error
@@ -75,7 +78,7 @@ def scan(path: Path) -> tuple[list[DicomFile], list[Path]]:
     for candidate in sorted(p for p in path.rglob("*") if p.is_file()):
         try:
             found = _read(candidate)
-        except _DAMAGE:
+        except Exception:  # likewise; said below, and refused where it may be a slice
             damaged.append(candidate)
             continue
         if found is not None:
@@ -85,9 +88,19 @@ def scan(path: Path) -> tuple[list[DicomFile], list[Path]]:
     return files, damaged
 
 
-# pydicom meets damaged bytes with almost any exception type; what is raised on purpose passes.
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, LookupError, EOFError, OSError, ArithmeticError,
-           NotImplementedError, RecursionError, MemoryError, InvalidDicomError)  # fmt: skip
+def text_of(holder: Any, keyword: str) -> str:
+    """A text value of a data set, as `leading_text`; "" where there is none."""
+    return leading_text(holder.get(keyword))
+
+
+def leading_text(value: Any) -> str:
+    """A text value up to the first character that can't be printed, and at most 64 characters.
+
+    A damaged length makes a value run on into the elements behind it, those that name the patient too.
+    """
+    text = "" if value is None else str(value).strip()
+    end = next((n for n, character in enumerate(text) if not character.isprintable()), len(text))
+    return text[: min(end, _LONGEST_TEXT)].strip()
 
 
 def _read(path: Path) -> DicomFile | None:
@@ -101,8 +114,27 @@ def _read(path: Path) -> DicomFile | None:
         header = pydicom.dcmread(stream, stop_before_pixels=True, force=not named, specific_tags=_TAGS)
     if not named and "SOPClassUID" not in header and "Rows" not in header:
         return None
+    _convert(header)
     _check_whole(header)
     return DicomFile(path, header)
+
+
+def _convert(header: Any) -> None:
+    """Have every value parsed now, for pydicom parses when values are read: damage is then met here alone."""
+    for tag in list(header.keys()):
+        try:
+            _convert_value(header[tag].value)
+        except Exception:
+            if pydicom.datadict.keyword_for_tag(tag) in _NEEDED:
+                raise
+            del header[tag]
+
+
+def _convert_value(value: Any) -> None:
+    if isinstance(value, pydicom.Sequence):
+        for item in value:
+            for tag in list(item.keys()):
+                _convert_value(item[tag].value)
 
 
 def _check_whole(header: Any) -> None:
@@ -111,6 +143,10 @@ def _check_whole(header: Any) -> None:
     kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
     if kind in _IMAGES and not ("Rows" in header and "Columns" in header):
         raise EOFError("an image without Rows and Columns")
+    for keyword in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"):
+        value = header.get(keyword)
+        if value not in (None, "") and int(value) < 1:
+            raise ValueError(f"{keyword} is {value}")
 
 
 def _looks_bare(start: bytes) -> bool:

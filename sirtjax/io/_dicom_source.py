@@ -6,7 +6,7 @@ from typing import Any
 
 from sirtjax.io._dicom_frames import optional
 from sirtjax.io._dicom_object import parsing
-from sirtjax.io._dicom_scan import DicomFile
+from sirtjax.io._dicom_scan import DicomFile, text_of
 from sirtjax.io._dicom_stacks import Stack, modality_of
 from sirtjax.io._dicom_time import dicom_datetime, dicom_moment, latest_before
 from sirtjax.io._source import Source
@@ -75,9 +75,9 @@ def _decay(
     with several bed positions there is no one moment. Not stated: not known, and not guessed.
     """
     header = stack.files[0].header
-    correction = str(header.get("DecayCorrection") or "").strip().upper() or None
+    correction = text_of(header, "DecayCorrection").upper() or None
     first = min(starts, default=None)
-    if correction is None and str(header.get("DecayCorrected") or "").strip().upper() == "YES":
+    if correction is None and text_of(header, "DecayCorrected").upper() == "YES":
         # Enhanced PET states the moment itself.
         moment = dicom_moment(header.get("DecayCorrectionDateTime"))
         if moment is not None:
@@ -105,7 +105,7 @@ def _injection(tracer: Any, scan: datetime | None) -> datetime | None:
 
 def _radionuclide(tracer: Any) -> str | None:
     codes = tracer.get("RadionuclideCodeSequence") or []
-    meaning = str(codes[0].get("CodeMeaning") or "").strip().strip("^") if codes else ""
+    meaning = text_of(codes[0], "CodeMeaning").strip("^") if codes else ""
     return meaning or None
 
 
@@ -123,4 +123,4 @@ def _positive(holder: Any, keyword: str) -> float | None:
 
 
 def _text(header: Any, keyword: str) -> str | None:
-    return str(header.get(keyword) or "").strip() or None
+    return text_of(header, keyword) or None

@@ -9,7 +9,7 @@ from sirtjax.errors import ImageFormatError
 from sirtjax.io._dicom_enhanced import enhanced_frames, is_enhanced
 from sirtjax.io._dicom_frames import Frame, classic_frame, normals_agree
 from sirtjax.io._dicom_nm import is_nm, nm_frames
-from sirtjax.io._dicom_scan import DicomFile
+from sirtjax.io._dicom_scan import DicomFile, text_of
 
 VOLUME_MODALITIES = ("CT", "MR", "PT", "NM")
 # Slices closer than this lie in one place.
@@ -41,7 +41,7 @@ class Stack:
 
 def modality_of(file: DicomFile) -> str:
     """The modality as stated; "" where it isn't."""
-    return str(file.header.get("Modality") or "").strip().upper()
+    return text_of(file.header, "Modality").upper()
 
 
 def is_volume_file(file: DicomFile) -> bool:
@@ -49,12 +49,9 @@ def is_volume_file(file: DicomFile) -> bool:
     header = file.header
     if modality_of(file) not in VOLUME_MODALITIES or not header.get("Rows") or not header.get("Columns"):
         return False
-    if str(header.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE):
+    if text_of(header, "SOPClassUID").startswith(_SECONDARY_CAPTURE):
         return False
-    return (
-        int(header.get("SamplesPerPixel") or 1) == 1
-        and str(header.get("PhotometricInterpretation") or "").strip() in _GREY
-    )
+    return int(header.get("SamplesPerPixel") or 1) == 1 and text_of(header, "PhotometricInterpretation") in _GREY
 
 
 def stacks_of(files: list[DicomFile]) -> list[Stack]:
@@ -104,7 +101,7 @@ def _without_copies(files: list[DicomFile]) -> tuple[list[DicomFile], tuple[str,
     """The same instance stored twice counts once."""
     seen: dict[str, DicomFile] = {}
     for file in files:
-        uid = str(file.header.get("SOPInstanceUID") or "").strip()
+        uid = text_of(file.header, "SOPInstanceUID")
         seen.setdefault(uid or str(file.path), file)
     copies = len(files) - len(seen)
     notes = (f"{copies} files hold the same instance as another and were left out",) if copies else ()

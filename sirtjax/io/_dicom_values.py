@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sirtjax.errors import ImageFormatError
 from sirtjax.io._dicom_frames import Frame, optional
 from sirtjax.io._dicom_object import parsing
-from sirtjax.io._dicom_scan import DicomFile
+from sirtjax.io._dicom_scan import DicomFile, text_of
 from sirtjax.io._dicom_stacks import modality_of
 
 # CT numbers start at -1024 HU, the value scanners themselves write outside the field of view.
@@ -48,7 +48,7 @@ def values_unit(frames: list[Frame]) -> tuple[str, float, tuple[str, ...]]:
 
 
 def _activity_unit(file: DicomFile, modality: str) -> tuple[str, float, tuple[str, ...]]:
-    units = str(file.header.get("Units") or "").strip().upper()
+    units = text_of(file.header, "Units").upper()
     if units in _ABSOLUTE:
         return _ABSOLUTE[units], _FACTOR.get(units, 1.0), ()
     if units == "GML":
@@ -73,7 +73,7 @@ def real_world_map(file: DicomFile) -> tuple[float, float] | None:
     """Slope and intercept from stored values to Bq/mL, where the file has a real-world value map for that."""
     for item in file.header.get("RealWorldValueMappingSequence") or []:
         codes = item.get("MeasurementUnitsCodeSequence") or []
-        if codes and str(codes[0].get("CodeValue") or "").strip().lower() == "bq/ml":
+        if codes and text_of(codes[0], "CodeValue").lower() == "bq/ml":
             slope = optional(item.get("RealWorldValueSlope"))
             if slope is not None:
                 return slope, optional(item.get("RealWorldValueIntercept")) or 0.0
@@ -85,7 +85,7 @@ def rescaled(frame: Frame, stored: NDArray[Any], *, factor: float = 1.0) -> NDAr
     slope, intercept = frame.slope, frame.intercept
     if modality_of(frame.file) == "NM" or slope is None:
         mapped = real_world_map(frame.file)
-        if mapped is not None and not str(frame.file.header.get("Units") or "").strip():
+        if mapped is not None and not text_of(frame.file.header, "Units"):
             slope, intercept = mapped
     slope, intercept = (1.0 if slope is None else slope) * factor, (intercept or 0.0) * factor
     wide = stored.dtype.itemsize > 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from sirtjax.errors import ImageFormatError, InputError
 from sirtjax.io._dicom_object import parsing
-from sirtjax.io._dicom_scan import DicomFile, scan
+from sirtjax.io._dicom_scan import DicomFile, scan, text_of
 from sirtjax.io._dicom_source import acquisition_moment, series_moment
 from sirtjax.io._dicom_stacks import Stack, is_volume_file, modality_of, stacks_of
 from sirtjax.io._slice_grid import slice_grid
@@ -74,7 +75,10 @@ def find_stacks(path: Path) -> tuple[list[tuple[SeriesInfo, Stack]], list[Path]]
                 series[_key(file)].append(file)
     if not series:
         raise ImageFormatError(_nothing(path, files, damaged))
-    stacks = [stack for group in series.values() for stack in stacks_of(group)]
+    stacks = []
+    for group in series.values():
+        with parsing(group[0].path, "image"):
+            stacks += stacks_of(group)
     stacks.sort(key=lambda stack: (_time(stack) or datetime.max, _order(stack), stack.part))
     return [(_info(n, stack, path), stack) for n, stack in enumerate(stacks, start=1)], damaged
 
@@ -122,12 +126,12 @@ def _named(found: list[tuple[SeriesInfo, Stack]], series: str | int) -> list[tup
 def _key(file: DicomFile) -> tuple[str, ...]:
     """What the files of a series share; without a UID, what else a series has in common, and the folder."""
     header = file.header
-    uid = str(header.get("SeriesInstanceUID") or "").strip()
+    uid = text_of(header, "SeriesInstanceUID")
     if uid:
         return (modality_of(file), uid)
-    study = str(header.get("StudyInstanceUID") or "").strip()
-    number = str(header.get("SeriesNumber") or "").strip()
-    return (modality_of(file), study, number, str(header.get("SeriesDescription") or ""), str(file.path.parent))
+    study = text_of(header, "StudyInstanceUID")
+    number = text_of(header, "SeriesNumber")
+    return (modality_of(file), study, number, text_of(header, "SeriesDescription"), str(file.path.parent))
 
 
 def _info(number: int, stack: Stack, path: Path) -> SeriesInfo:
@@ -143,10 +147,10 @@ def _make_info(
     number: int, stack: Stack, spacing_mm: tuple[float, float, float] | None, problem: str | None
 ) -> SeriesInfo:
     header = stack.files[0].header
-    words = str(header.get("SeriesDescription") or "").strip()
+    words = text_of(header, "SeriesDescription")
     return SeriesInfo(
         number=number,
-        uid=str(header.get("SeriesInstanceUID") or "").strip() or None,
+        uid=text_of(header, "SeriesInstanceUID") or None,
         modality=modality_of(stack.files[0]),
         description=f"{words} [{stack.part}]".strip() if stack.part else words,
         slices=len(stack.frames) or len(stack.files),
@@ -165,8 +169,8 @@ def _time(stack: Stack) -> datetime | None:
 
 def _order(stack: Stack) -> tuple[int, str]:
     header = stack.files[0].header
-    number = str(header.get("SeriesNumber") or "").strip()
-    return int(number) if number.lstrip("-").isdecimal() else 0, str(header.get("SeriesInstanceUID") or "")
+    number = text_of(header, "SeriesNumber")
+    return int(number) if re.fullmatch(r"-?\d+", number) else 0, text_of(header, "SeriesInstanceUID")
 
 
 def _listed(found: list[tuple[SeriesInfo, Stack]]) -> str:
@@ -187,8 +191,8 @@ def _nothing(path: Path, files: list[DicomFile], damaged: list[Path]) -> str:
 
 
 def _kind(file: DicomFile) -> str:
-    colour = str(file.header.get("PhotometricInterpretation") or "").strip()
+    colour = text_of(file.header, "PhotometricInterpretation")
     grey = colour in ("", "MONOCHROME1", "MONOCHROME2")
     name = modality_of(file) or "without modality"
-    capture = str(file.header.get("SOPClassUID") or "").startswith("1.2.840.10008.5.1.4.1.1.7")
+    capture = text_of(file.header, "SOPClassUID").startswith("1.2.840.10008.5.1.4.1.1.7")
     return f"{name}{' secondary capture' if capture else ''}{'' if grey else f' in colour ({colour})'}"
