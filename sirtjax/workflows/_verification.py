@@ -125,6 +125,8 @@ def _elapsed_h(case: Case, images: CaseImages) -> tuple[float, bool]:
     """Hours from the first injection to the image's reference time; 0 and False where one of the two is unknown."""
     reference = case.calibration.reference_time or images.activity.source.reference_time
     times = [table.time for table in case.injections if table.time is not None]
+    if not times and images.activity.source.injection_time is not None:
+        times = [images.activity.source.injection_time]
     if reference is None or not times:
         return 0.0, False
     return max(dosimetry.hours_between(time, reference) for time in times), True
