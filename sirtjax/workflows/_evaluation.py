@@ -28,6 +28,7 @@ class Deposit:
     Attributes:
       activity_mbq: (i, j, k) per voxel, at the time of injection, decaying in place.
       dose_gy: (i, j, k).
+      injected_mbq: the activity that reached the patient.
       lung_dose_gy: mean dose of the lungs from the shunted activity, None where none is known.
       lung_activity_mbq: the activity shunted to the lungs.
       lung_mass_g: of both lungs.
@@ -36,6 +37,7 @@ class Deposit:
 
     activity_mbq: Array
     dose_gy: Array
+    injected_mbq: float
     lung_dose_gy: float
     lung_activity_mbq: float
     lung_mass_g: float

@@ -171,6 +171,7 @@ def superpose(
     return Deposit(
         activity_mbq=activity,
         dose_gy=dose,
+        injected_mbq=float(injected_mbq.sum()),
         lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
         lung_activity_mbq=shunted_mbq,
         lung_mass_g=setting.lungs.mass_g,
@@ -202,8 +203,6 @@ def assemble(
         biology=biology,
         half_life_h=setting.nuclide.half_life_h,
     )
-    shunted = deposit.lung_activity_mbq
-    injected = shunted + float(deposit.activity_mbq.sum(dtype=np.float64))
     result = Result(
         kind="plan",
         patient_id=case.patient.id,
@@ -213,7 +212,7 @@ def assemble(
         vois=vois,
         lung_dose_gy=deposit.lung_dose_gy,
         lung_mass_g=deposit.lung_mass_g,
-        lung_shunt_fraction=shunted / injected if injected > 0 else setting.shunt.fraction,
+        lung_shunt_fraction=deposit.lung_activity_mbq / deposit.injected_mbq,
         checks=_distinct((*case_checks(case, products, setting, vois, deposit), *checks)),
         methods=method_facts(case, setting, biology),
         notes=mapped.notes,

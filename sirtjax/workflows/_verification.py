@@ -62,7 +62,8 @@ def verify_case(
         _delivered(table, activity, lsf)
         for table, activity, lsf in zip(case.injections, injected.tolist(), setting.shunts, strict=True)
     )
-    return replace(result, kind="verification", injections=rows, planned=planned), maps, products
+    notes = (*result.notes, *_recovery_notes(case, setting, deposit))
+    return replace(result, kind="verification", injections=rows, notes=notes, planned=planned), maps, products
 
 
 def planned_vois(path: Path) -> dict[str, dict[str, Any]]:
@@ -114,11 +115,24 @@ def _absolute(
     deposit = Deposit(
         activity_mbq=activity_mbq,
         dose_gy=dose_gy(activity_mbq, setting.mapped, setting.tissue, setting.nuclide, case.dose),
+        injected_mbq=float(injected.sum()),
         lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
         lung_activity_mbq=shunted_mbq,
         lung_mass_g=setting.lungs.mass_g,
     )
     return deposit, dosimetry.calibration_checks("the activity image or the injection", reference_time_known=known)
+
+
+def _recovery_notes(case: Case, setting: Setting, deposit: Deposit) -> list[str]:
+    """What an absolute image shows of the activity that should be in the liver: its calibration in one number."""
+    if case.calibration.method != "absolute":
+        return []
+    shown_mbq = float(np.vdot(deposit.activity_mbq, setting.mapped.occupancy["liver"]))
+    expected_mbq = deposit.injected_mbq - deposit.lung_activity_mbq
+    return [
+        f"the image shows {shown_mbq:.0f} MBq in the liver at the time of injection, "
+        f"{shown_mbq / expected_mbq:.0%} of the activity injected and not shunted to the lungs"
+    ]
 
 
 def _elapsed_h(case: Case, images: CaseImages) -> tuple[float, bool]:
