@@ -30,6 +30,7 @@ class Sample(NamedTuple):
       segment: (n,) Couinaud segment 1 to 8, 0 outside the liver.
       vessel: (n,) 1 portal vein, 2 hepatic vein, 3 hepatic artery, in the liver and before it.
       liver_mm: (n,) signed distance to the liver's surface.
+      skin_mm: (n,) signed distance to the skin.
     """
 
     value: Array
@@ -39,6 +40,7 @@ class Sample(NamedTuple):
     segment: Array
     vessel: Array
     liver_mm: Array
+    skin_mm: Array
 
 
 class _Layers:
@@ -247,4 +249,5 @@ def _label(value: jax.Array, organ: jax.Array, shapes: Shapes) -> Sample:
         segment=jnp.where(inside, shapes.segment, 0).astype(jnp.uint8),
         vessel=vessel.astype(jnp.uint8),
         liver_mm=shapes.soft.liver,
+        skin_mm=shapes.walls.skin,
     )

@@ -16,6 +16,7 @@ from sirtjax.volume import Geometry
 CHUNK = 1 << 14
 CHANNELS = 5
 _AWAY_MM = 1e3
+_BLOCK = 4
 
 # Two programs rather than one: XLA computes shared distances again for every layer it fuses them into.
 _shapes = jax.jit(shapes_at)
@@ -79,10 +80,11 @@ def evaluate_grid(
     """
     blur_mm = float(np.cbrt(np.prod(geometry.spacing_mm)))
     points = grid_points_mm(geometry)
-    near = _may_hold_patient(anatomy, pose, points)
+    near = _may_hold_patient(anatomy, pose, geometry, blur_mm=blur_mm)
     inside = evaluate_points(anatomy, pose, points[:, near], table=table, blur_mm=blur_mm, vessels=vessels)
     air = Sample(*(np.zeros((1, *field.shape[1:]), field.dtype) for field in inside))
-    air = air._replace(liver_mm=np.full(1, _AWAY_MM, np.float32))
+    away = np.full(1, _AWAY_MM, np.float32)
+    air = air._replace(liver_mm=away, skin_mm=away)
     if table is not None:
         air = air._replace(value=np.asarray(table[:1], np.float32))
     full = []
@@ -94,17 +96,20 @@ def evaluate_grid(
     return Sample(*full)
 
 
-def _may_hold_patient(anatomy: Anatomy, pose: Pose, points_mm: NDArray[np.float32]) -> NDArray[np.bool_]:
-    # The skin is a superellipse of exponent 2.35, within 5.4 % of the ellipse of its semi-axes; warp and
-    # deformation are bounded by their amplitudes.
-    swing = 2 * np.abs(anatomy.warp_size_mm).sum(axis=0) + np.abs(pose.wave_mm).sum(axis=0) + np.abs(pose.breath_mm)
-    half = np.array([167.0, 118.0]) * 1.054 * anatomy.scale[:2] + swing[:2] + 4.0
-    x, y, z = points_mm - pose.centre_mm[:, None]
-    turn = pose.rotation
-    u = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z + (pose.centre_mm[0] + pose.translation_mm[0])
-    v = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z + (pose.centre_mm[1] + pose.translation_mm[1])
-    near: NDArray[np.bool_] = (u / half[0]) ** 2 + (v / half[1]) ** 2 < 1.0
-    return near
+def _may_hold_patient(anatomy: Anatomy, pose: Pose, geometry: Geometry, *, blur_mm: float) -> NDArray[np.bool_]:
+    # The skin seen from the middle of every block of 4x4x4 voxels tells which blocks are all air. Half as much
+    # again allows for the distance being first order only.
+    blocks = [-(-n // _BLOCK) for n in geometry.shape]
+    affine = geometry.affine
+    affine[:3, 3] = geometry.to_world([(_BLOCK - 1) / 2] * 3)
+    affine[:3, :3] *= _BLOCK
+    middles = grid_points_mm(Geometry.from_affine(blocks, affine))
+    reach_mm = (_BLOCK - 1) / 2 * float(np.linalg.norm(geometry.spacing_mm))
+    near = (evaluate_points(anatomy, pose, middles).skin_mm < 1.5 * reach_mm + blur_mm).reshape(blocks)
+    for axis, count in enumerate(geometry.shape):
+        near = np.repeat(near, _BLOCK, axis=axis).take(np.arange(count), axis=axis)
+    flat: NDArray[np.bool_] = near.ravel()
+    return flat
 
 
 def grid_points_mm(geometry: Geometry) -> NDArray[np.float32]:
