@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from sirtjax.io._slice_grid import slice_grid
 from sirtjax.io._source import Image
 from sirtjax.volume import Volume
 
+_LOG = logging.getLogger(__name__)
 # Decoders release the interpreter while they work.
 _THREADS = 4
 
@@ -47,6 +49,10 @@ def read_dicom(
     _check_damage(stack, damaged)
     grid = slice_grid(stack.frames, where=path, allow_resample=allow_resample_slices)
     unit, factor, unit_notes = values_unit(stack.frames)
+    if path.is_file() and len(stack.frames) == 1:
+        note = "a single slice was read: give the folder to read the series it belongs to"
+        _LOG.warning("%s: %s", path, note)
+        unit_notes = (note, *unit_notes)
     array, digest, notes = _voxels(stack.frames, factor=factor, hu=unit == "HU")
     if grid.source_k is not None:
         array = _between(array, grid.source_k)

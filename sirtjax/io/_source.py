@@ -29,7 +29,7 @@ class Source:
       series_time: SeriesDate and SeriesTime.
       reference_time: the time the activity is decay corrected to; None where not corrected or not known.
       decay_correction: "START", "ADMIN" or "NONE", for PT and for NM that says so.
-      radionuclide: as coded, such as "F-18"; None where the file does not say.
+      radionuclide: such as "F-18" or "Tc-99m"; None where the file does not say.
       half_life_s: of the radionuclide, as stated by the file.
       injected_activity_bq: RadionuclideTotalDose.
       injection_time: start of the injection.

@@ -7,7 +7,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from scipy.spatial.transform import Rotation
 
 from sirtjax.errors import GeometryError, ImageFormatError, InputError
-from sirtjax.io import read_image
+from sirtjax.io import list_series, read_image
 
 TURN = Rotation.from_euler("xyz", [12, -25, 40], degrees=True).as_matrix()
 
@@ -120,6 +120,24 @@ def test_no_identifier_of_the_patient_is_kept(dicom, tmp_path, ct_array, caplog)
     assert "SECRET" not in str(caught.value) and "19330405" not in str(caught.value)
 
 
+@pytest.mark.parametrize("element", [b"\x08\x00\x60\x00CS", b"\x08\x00\x3e\x10LO", b"\x28\x00\x04\x00CS"])
+def test_a_damaged_length_does_not_show_the_patient(dicom, tmp_path, ct_array, element):
+    """The value of modality, description or colour then runs on into the patient's name."""
+    folder = dicom.save(dicom.slices(ct_array), tmp_path)
+    for file in folder.iterdir():
+        raw = bytearray(file.read_bytes())
+        at = raw.index(element) + 6
+        raw[at : at + 2] = (150).to_bytes(2, "little")
+        file.write_bytes(raw)
+    texts = []
+    for read in (read_image, list_series):
+        try:
+            texts.append(repr(read(folder)))
+        except InputError as error:
+            texts.append(str(error))
+    assert len(texts) == 2 and not any("SECRET" in text for text in texts)
+
+
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
 def test_encodings(dicom, tmp_path, ct_array, syntax):
     made = dicom.slices(ct_array)
@@ -159,6 +177,7 @@ def test_a_single_file(dicom, tmp_path, ct_array):
     image = read_image(folder / "s006.dcm")
     assert image.volume.geometry.shape == (7, 5, 1)
     assert image.volume.geometry.spacing_mm == (2.0, 1.5, 3.0)
+    assert image.source.notes == ("a single slice was read: give the folder to read the series it belongs to",)
 
 
 ERRORS = {

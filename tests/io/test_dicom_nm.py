@@ -1,8 +1,10 @@
+from datetime import datetime
+
 import numpy as np
 import pytest
 
 from sirtjax.errors import ImageFormatError
-from sirtjax.io import list_series, read_image, read_planar
+from sirtjax.io import Injection, StudyIdentity, list_series, read_image, read_planar, write_dicom_planar
 
 RNG = np.random.default_rng(3)
 COUNTS = RNG.integers(0, 500, (6, 5, 4)).astype(np.uint16)  # frames, rows, columns
@@ -201,3 +203,18 @@ def test_views_turned_on_their_side(dicom, tmp_path):
 def test_no_planar_path(tmp_path):
     with pytest.raises(ImageFormatError, match="no such file or folder"):
         read_planar(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("whole_body", [True, False])
+def test_views_written_by_us_come_back(tmp_path, whole_body):
+    anterior, posterior = RNG.integers(0, 900, (2, 7, 11))
+    begun = datetime(2024, 1, 1, 9)
+    write_dicom_planar(
+        anterior, posterior, tmp_path / "planar.dcm", spacing_mm=(2.2, 2.4), whole_body=whole_body,
+        study=StudyIdentity(seed="a", patient_id="P", begun=begun), series_description="MAA", acquired=begun,
+        duration_s=600.0, injection=Injection(nuclide="Tc-99m", agent="MAA", half_life_s=21624.0, activity_bq=150e6, at=begun),
+    )  # fmt: skip
+    views = read_planar(tmp_path / "planar.dcm")
+    np.testing.assert_array_equal(views.anterior, anterior)
+    np.testing.assert_array_equal(views.posterior, posterior)
+    assert views.pixel_spacing_mm == pytest.approx((2.2, 2.4))

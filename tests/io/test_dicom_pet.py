@@ -72,7 +72,19 @@ def test_the_source_has_what_calibration_needs(dicom, tmp_path, ct_array):
     assert source.injected_activity_bq == 400e6 and source.half_life_s == 6588.0
     assert source.injection_time == datetime(2024, 1, 1, 9, 30) and source.patient_weight_kg == 80.0
     assert source.acquired == source.reference_time == datetime(2024, 1, 1, 10, 30)
-    assert source.decay_correction == "START" and source.radionuclide == "18^Fluorine"
+    assert source.decay_correction == "START" and source.radionuclide == "F-18"
+
+
+@pytest.mark.parametrize(
+    ("meaning", "name"),
+    [("^90^Yttrium", "Y-90"), ("18F", "F-18"), ("Tc-99m", "Tc-99m"), ("Technetium 99m", "Tc-99m"), ("Ho166", "Ho-166"),
+     ("something", "something"), ("99 unheard-of", "99 unheard-of"), ("", None)],
+)  # fmt: skip
+def test_the_radionuclide(dicom, tmp_path, ct_array, meaning, name):
+    made = a_pet(dicom, ct_array)
+    for data in made:
+        data.RadiopharmaceuticalInformationSequence[0].RadionuclideCodeSequence[0].CodeMeaning = meaning
+    assert read_image(dicom.save(made, tmp_path)).source.radionuclide == name
 
 
 @pytest.mark.parametrize(
