@@ -107,6 +107,8 @@ def choose_stack(
         )
     if len(fitting) > 1:
         fitting = [pair for pair in fitting if not pair[0].localizer] or fitting
+        # Projections and planar views lie beside the reconstruction made of them.
+        fitting = [pair for pair in fitting if pair[1].problem is None] or fitting
     if len(fitting) > 1:
         raise ImageFormatError(
             f"{path}: {len(fitting)} series fit, {_listed(fitting)}; choose one by its number, UID or description"

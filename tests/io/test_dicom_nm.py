@@ -109,6 +109,15 @@ def test_nm_that_is_no_volume(dicom, tmp_path, tags, message):
         read_image(folder)
 
 
+def test_projections_beside_their_reconstruction_are_not_meant(dicom, tmp_path):
+    projections = spect(dicom, ImageType=["ORIGINAL", "PRIMARY", "TOMO"], SeriesInstanceUID="1.2.7")
+    folder = dicom.save([spect(dicom), projections], tmp_path)
+    assert len(list_series(folder)) == 2
+    np.testing.assert_array_equal(read_image(folder, modality="NM").volume.array, COUNTS.transpose(2, 1, 0))
+    with pytest.raises(ImageFormatError, match="of type TOMO"):
+        read_image(folder, series="1.2.7")
+
+
 def view(dicom, name, *, coded=True, axes=None):
     item = dicom.Dataset()
     if coded:
@@ -212,7 +221,8 @@ def test_views_written_by_us_come_back(tmp_path, whole_body):
     write_dicom_planar(
         anterior, posterior, tmp_path / "planar.dcm", spacing_mm=(2.2, 2.4), whole_body=whole_body,
         study=StudyIdentity(seed="a", patient_id="P", begun=begun), series_description="MAA", acquired=begun,
-        duration_s=600.0, injection=Injection(nuclide="Tc-99m", agent="MAA", half_life_s=21624.0, activity_bq=150e6, at=begun),
+        duration_s=600.0,
+        injection=Injection(nuclide="Tc-99m", agent="MAA", half_life_s=21624.0, activity_bq=150e6, at=begun),
     )  # fmt: skip
     views = read_planar(tmp_path / "planar.dcm")
     np.testing.assert_array_equal(views.anterior, anterior)
