@@ -60,7 +60,7 @@ def align_diagnostic(
 
 
 def rigid_alignment(
-    reference: Volume, floating: Volume, liver: LabelMap | None = None, *, seed: int = 20
+    reference: Volume, floating: Volume, liver: LabelMap | None, *, seed: int = 20
 ) -> spatial.AffineTransform:
     """Rotation and translation by mutual information (SimpleITK), from coarse to fine.
 
@@ -71,7 +71,7 @@ def rigid_alignment(
     Args:
       reference: the image whose frame is kept, (i, j, k).
       floating: the image to bring onto it, of any modality.
-      liver: the liver on the floating image's space, any grid; the first non-zero label counts.
+      liver: the liver in the floating image's space, any grid, any non-zero label; None to look everywhere.
       seed: of the random sampling of voxels; the same seed gives the same transform.
 
     Returns:

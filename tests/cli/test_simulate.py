@@ -43,7 +43,7 @@ def test_the_case_is_one_that_plan_reads(folder: Path) -> None:
     case = load_case(folder / "case.toml")
     for path in (case.images.activity.path, case.masks.liver.path, case.masks.lesions.path, case.territories.path):
         assert path.is_file()
-    assert [injection.territory for injection in case.injections] == ["right", "left"]
+    assert [injection.territory for injection in case.injections] == ["right"]
 
 
 def test_nifti_round_trip(folder: Path) -> None:
