@@ -66,6 +66,7 @@ method = "rigid"
 method = "planar"
 planar = ["images/planar_anterior.nii.gz", "images/planar_posterior.nii.gz"]
 planar_rois = "truth/planar_organs.nii.gz"
+attenuation_corrected = {str(patient.config.planar.attenuation_corrected).lower()}
 
 {_injections(patient)}"""
 

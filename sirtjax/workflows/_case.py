@@ -143,13 +143,15 @@ class ShuntTable(_Table):
 
     "spect" takes the counts of the activity image in the lungs and the liver; "planar" the geometric mean of
     an anterior and a posterior view (`planar`: one DICOM file or folder with both, or two NIfTI files, anterior
-    first; `planar_rois`: a mask file with the ROIs "lungs" and "liver"); "given" the number `fraction`.
+    first; `planar_rois`: a mask file with the ROIs "lungs" and "liver"; `attenuation_corrected` where a transmission
+    scan corrected them); "given" the number `fraction`.
     """
 
     method: Literal["spect", "planar", "given"]
     fraction: Fraction | None = None
     planar: Annotated[tuple[Path, ...], Field(max_length=2)] = ()
     planar_rois: Path | None = None
+    attenuation_corrected: bool = False
     source: str | None = None
 
     @model_validator(mode="after")
@@ -213,10 +215,13 @@ class PrescriptionTable(_Table):
     """Which activity between the bounds is chosen, and which lesions the lower bound must reach.
 
     `targets` names lesions, or "lesions" for all of them taken together; without it each lesion is a target.
+    `split` says how several territories share a limit on the whole liver or the lungs: "best" by the split with the
+    largest margin over the targets, where it is known, "proportional" by reducing all alike.
     """
 
     choose: Literal["upper", "lower", "given"] = "upper"
     targets: tuple[str, ...] | None = None
+    split: Literal["best", "proportional"] = "best"
     objectives: tuple[ObjectiveTable, ...] = ()
 
 

@@ -110,12 +110,7 @@ def plan_case(
     hooks.on_step("prescription")
     remaining = 1.0 - np.asarray(setting.shunts)
     objectives = case_objectives(case, setting)
-    prescription = dosimetry.prescribe(
-        _voi_doses(case, setting, unit_dose, remaining),
-        objectives,
-        [_injection(table, case) for table in setting.injections],
-        choose=case.prescription.choose,
-    )
+    prescription = _prescribe(case, setting, _voi_doses(case, setting, unit_dose, remaining), objectives)
     chosen = np.asarray([territory.chosen_mbq for territory in prescription.territories])
     deposit = superpose(setting, unit_activity, unit_dose, chosen)
     hooks.on_step("dose-volume histograms")
@@ -251,6 +246,19 @@ def _injections(case: Case, territories: tuple[str, ...]) -> tuple[InjectionTabl
                 f"injections: there is no territory {table.territory!r}; there are {', '.join(map(repr, territories))}"
             )
     return case.injections
+
+
+def _prescribe(
+    case: Case, setting: Setting, doses: Sequence[VoiDose], objectives: Sequence[DoseObjective]
+) -> Prescription:
+    """The prescription; where the case asks for the best split and one is known, in its proportions."""
+    injections = [_injection(table, case) for table in setting.injections]
+    choose = case.prescription.choose
+    alike = dosimetry.prescribe(doses, objectives, injections, choose=choose)
+    split = alike.best_split_mbq
+    if choose != "upper" or case.prescription.split != "best" or alike.scale >= 1 or split is None or sum(split) <= 0:
+        return alike
+    return dosimetry.prescribe(doses, objectives, injections, choose=choose, shares=split)
 
 
 def _injection(table: InjectionTable, case: Case) -> Injection:

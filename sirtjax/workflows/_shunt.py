@@ -46,7 +46,7 @@ def lung_shunt(
     if table.fraction is not None:
         return LungShunt(table.fraction, "given", table.source or "given in the case")
     if table.planar_rois is not None:
-        return _planar(table.planar, table.planar_rois)
+        return _planar(table.planar, table.planar_rois, corrected=table.attenuation_corrected)
     if lungs is None:
         raise ConfigError('shunt.method = "spect" needs [masks.lungs]; or give the fraction (shunt.method = "given")')
     counts = {}
@@ -58,7 +58,7 @@ def lung_shunt(
     return LungShunt(fraction, "spect", "counts of the activity image in the lungs and the liver")
 
 
-def _planar(views: tuple[Path, ...], rois: Path) -> LungShunt:
+def _planar(views: tuple[Path, ...], rois: Path, *, corrected: bool) -> LungShunt:
     anterior, posterior = _planar_views(views)
     masks = io.read_masks(rois, only=("lungs", "liver"))
     counts = {}
@@ -73,8 +73,9 @@ def _planar(views: tuple[Path, ...], rois: Path) -> LungShunt:
             anterior=float(anterior[region].sum()), posterior=float(posterior[region].sum())
         )
     fraction = dosimetry.planar_lung_shunt_fraction(counts["lungs"], counts["liver"])
-    source = "geometric mean of the anterior and posterior views, no attenuation correction"
-    return LungShunt(fraction, "planar", source)
+    how = "transmission-corrected" if corrected else "no attenuation correction"
+    source = f"geometric mean of the anterior and posterior views, {how}"
+    return LungShunt(fraction, "planar, corrected" if corrected else "planar", source)
 
 
 def lung_mass(case: Case, mapped: MappedCase, protocol: dosimetry.Protocol) -> LungMass:
