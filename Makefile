@@ -15,7 +15,7 @@ $(INSTALLED): pyproject.toml setup.py
 	@touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/sirtjax simulate --output $(DEMO)/patient --force
+	$(BIN)/sirtjax simulate --session diagnostic_ct --session spect --output $(DEMO)/patient --force
 	$(BIN)/sirtjax plan $(DEMO)/patient/case.toml --output $(DEMO)/plan --force
 	@echo "The report is $(abspath $(DEMO))/plan/report.html"
 

@@ -1,6 +1,6 @@
 """Claim: installed to report takes at most 60 s cold and 20 s warm on 2 cores; a second patient compiles nothing.
 
-Runs `sirtjax simulate` and `sirtjax plan` as a user does, each in a process of its own:
+Runs `sirtjax simulate` and `sirtjax plan` as `make demo` does, each in a process of its own:
 
   cold    the first patient, with an empty compilation cache;
   warm    the same again, with the programs of the cold run in the cache;
@@ -59,7 +59,9 @@ def _child_cpu_s() -> float:
 def patient(folder: Path, cache: Path, *, preset: str, seed: int) -> dict[str, Any]:
     """Simulate and plan one patient."""
     case = folder / "patient" / "case.toml"
-    simulate = run(["simulate", "-o", str(case.parent), "--preset", preset, "--seed", str(seed), "--force"], cache)
+    sessions = ["--session", "diagnostic_ct", "--session", "spect"]
+    chosen = ["--preset", preset, "--seed", str(seed), "--force"]
+    simulate = run(["simulate", "-o", str(case.parent), *sessions, *chosen], cache)
     plan = run(["plan", str(case), "-o", str(folder / "plan"), "--force"], cache)
     results = json.loads((folder / "plan" / "results.json").read_text())
     return {

@@ -103,7 +103,7 @@ def _run(verb: str, given: dict[str, Any]) -> None:
     options = {name: value for name, value in given.items() if name not in SETTINGS}
     case = option.chosen_case(given["case"], options, overrides=given["override"])
     work = workflows.plan_case if verb == "plan" else workflows.verify_case
-    with progress(verb) as on_step, io.atomic_folder(output, force=force or resume) as folder:
+    with progress(verb) as on_step, io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
         products = load_steps(output / "steps", case) if resume else None
         hooks = workflows.Hooks(on_step=on_step)
         result, maps, products = work(case, products=products, hooks=hooks)

@@ -14,6 +14,10 @@ def simulate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.", show_default=False)],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed is another patient.")] = 0,
     preset: Annotated[str, typer.Option("--preset", help="Preset of configs/phantom, such as small.")] = "default",
+    session: Annotated[
+        list[str] | None,
+        typer.Option("--session", help="Only this session (repeat): diagnostic_ct, mr, spect, y90_pet, fdg_pet."),
+    ] = None,
     dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM series into OUTPUT/dicom.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the truth in numbers as JSON on stdout.")] = False,
@@ -21,12 +25,12 @@ def simulate(
     """Simulate a patient: CT, MR, SPECT/CT, PET and planar images, true masks, activities and displacements."""
     use_compilation_cache()
     from sirtjax import io
-    from sirtjax.phantom import load_preset, simulate_patient, write_patient
+    from sirtjax.phantom import SESSIONS, load_preset, simulate_patient, write_patient
 
     config = load_preset(preset)
     # The folder is asked for first, so that nobody waits for a patient who can't be written.
     with io.atomic_folder(output, force=force) as folder, progress(f"simulate {preset}, seed {seed}") as step:
-        patient = simulate_patient(seed, config, report=step)
+        patient = simulate_patient(seed, config, sessions=tuple(session or SESSIONS), report=step)
         write_patient(patient, folder, dicom=dicom, report=step)
     if as_json:
         emit_json(dict(patient.numbers))

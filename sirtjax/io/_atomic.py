@@ -3,11 +3,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from sirtjax.errors import OutputError
+
+# Names the files of a folder that a run wrote, so that the next run may replace them.
+LISTING = ".sirtjax-files"
 
 
 @contextmanager
@@ -36,33 +40,45 @@ def atomic_path(path: Path | str, *, force: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path | str, *, force: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path | str, *, force: bool = False, own: Sequence[str] = ()) -> Iterator[Path]:
     """A temporary folder to fill, which becomes the folder `path` when the block ends without an error.
 
     With `force` an existing folder is replaced, but only one that holds no file other than those written
-    anew: what a run didn't write it doesn't delete, and stale results are never mixed with new ones.
+    by an earlier run (they are listed in it, in `.sirtjax-files`) or written anew: what a run didn't write it
+    doesn't delete, and stale results are never mixed with new ones.
+
+    Args:
+      path: the folder to make.
+      force: replace a folder that is there.
+      own: patterns of files that belong to the run though no earlier run lists them, as in "steps/*".
 
     Raises:
-      OutputError: `path` is a file, or holds files and `force` is not given, or holds files that the new
-        folder doesn't, or its place refuses writing.
+      OutputError: `path` is a file, or holds files and `force` is not given, or holds files that neither an
+        earlier run nor this one wrote, or its place refuses writing.
     """
     target = Path(path)
     if target.exists() and not target.is_dir():
         raise OutputError(f"{target}: is a file; expected the name of a folder to write")
     if target.is_dir() and any(target.iterdir()) and not force:
         raise OutputError(f"{target}: holds files already; choose another folder or give --force")
+    if (target / LISTING).is_file():
+        _check_replaceable(target, None, own)  # before the work is done, where it can be known already
     with _beside(target) as folder:
         temporary = folder / (target.name or "output")
         temporary.mkdir()
         yield temporary
+        (temporary / LISTING).write_text("\n".join(sorted(_files(temporary))) + "\n", encoding="utf-8")
         if target.is_dir():
-            _check_replaceable(target, temporary)
+            _check_replaceable(target, temporary, own)
             _rename(target, folder / "replaced")
         _rename(temporary, target)
 
 
-def _check_replaceable(old: Path, new: Path) -> None:
-    others = _files(old) - _files(new)
+def _check_replaceable(old: Path, new: Path | None, own: Sequence[str]) -> None:
+    listing = old / LISTING
+    listed = set(listing.read_text(encoding="utf-8", errors="replace").splitlines()) if listing.is_file() else set()
+    others = _files(old) - listed - {LISTING} - (set() if new is None else _files(new))
+    others = {name for name in others if not any(fnmatch(name, pattern) for pattern in own)}
     if others:
         raise OutputError(
             f"{old}: holds {len(others)} other files, such as {min(others)}, that would be lost; "

@@ -80,7 +80,7 @@ def test_an_existing_folder_needs_force_and_is_replaced(tmp_path):
     with atomic_folder(target, force=True) as temporary:
         (temporary / "a").write_text("new")
         (temporary / "b").write_text("new")
-    assert names(target) == ["a", "b"] and (target / "a").read_text() == "new"
+    assert names(target) == [".sirtjax-files", "a", "b"] and (target / "a").read_text() == "new"
 
 
 def test_force_does_not_delete_what_it_does_not_replace(tmp_path):
@@ -93,6 +93,36 @@ def test_force_does_not_delete_what_it_does_not_replace(tmp_path):
     ):
         (temporary / "report").write_text("new")
     assert (target / "dicom" / "1.dcm").read_text() == "the patient's images" and names(tmp_path) == ["out"]
+
+
+def test_force_replaces_what_an_earlier_run_wrote_even_if_this_one_writes_less(tmp_path):
+    target = tmp_path / "out"
+    with atomic_folder(target) as temporary:
+        (temporary / "lesion-1").write_text("old")
+        (temporary / "lesion-2").write_text("old")
+    with atomic_folder(target, force=True) as temporary:
+        (temporary / "lesion-1").write_text("new")
+    assert names(target) == [".sirtjax-files", "lesion-1"]
+
+
+def test_a_file_added_by_the_user_is_found_before_the_work_is_done(tmp_path):
+    target = tmp_path / "out"
+    with atomic_folder(target) as temporary:
+        (temporary / "report").write_text("old")
+    (target / "my notes").write_text("mine")
+    started = False
+    with pytest.raises(OutputError, match="such as my notes"), atomic_folder(target, force=True):
+        started = True
+    assert not started and (target / "my notes").read_text() == "mine"
+
+
+def test_files_of_the_run_by_pattern_may_go(tmp_path):
+    target = tmp_path / "out"
+    (target / "steps").mkdir(parents=True)
+    (target / "steps" / "liver").write_text("step")
+    with atomic_folder(target, force=True, own=("steps/*",)) as temporary:
+        (temporary / "report").write_text("new")
+    assert names(target) == [".sirtjax-files", "report"]
 
 
 def test_a_folder_where_a_file_is(tmp_path):
