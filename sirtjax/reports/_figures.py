@@ -115,7 +115,8 @@ def dvh_figure(vois: Sequence[VoiResult], planned: dict[str, dict[str, Any]]) ->
             )
     axes.set(xlabel="absorbed dose (Gy)", ylabel="volume (%)", ylim=(0, 102), xlim=(0, max(reach * 1.05, 1.0)))
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, ncols=2 if len(vois) > 8 else 1, frameon=False)
+    if axes.lines:
+        axes.legend(fontsize=8, ncols=2 if len(vois) > 8 else 1, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

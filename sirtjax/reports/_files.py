@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +39,30 @@ def write_results(
     on_step("images")
     io.write_nifti(folder / "dose.nii.gz", maps.dose_gy, force=True)
     io.write_nifti(folder / "activity.nii.gz", maps.activity, force=True)
+    files = file_names(maps.occupancy)
     for name, weight in maps.occupancy.items():
         # Half a voxel or more is inside; the doses themselves use the partial voxels.
         mask = LabelMap.from_mask(weight >= np.float32(0.5), maps.geometry, name=name)
-        io.write_nifti(folder / "masks" / f"{file_name(name)}.nii.gz", mask, force=True)
+        io.write_nifti(folder / "masks" / f"{files[name]}.nii.gz", mask, force=True)
 
 
 def file_name(name: str) -> str:
     """A VOI's name as a file name: letters, digits, dots, dashes and underscores only."""
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """`file_name` of each, told apart by a number where two would be one, in capitals or not."""
+    files: dict[str, str] = {}
+    for name in names:
+        plain = candidate = file_name(name)
+        taken = {file.lower() for file in files.values()}
+        number = 1
+        while candidate.lower() in taken:
+            number += 1
+            candidate = f"{plain}-{number}"
+        files[name] = candidate
+    return files
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 
 from sirtjax.workflows import Result
 
@@ -31,6 +32,6 @@ def voi_csv(result: Result) -> str:
 
 
 def _cell(value: object) -> object:
-    if value is None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     return f"{value:.6g}" if isinstance(value, float) else value
