@@ -31,21 +31,22 @@ def save_steps(folder: Path, case: Case, products: Products) -> None:
       products: those that are None are left alone.
     """
     from sirtjax import io
-    from sirtjax.reports import file_name
+    from sirtjax.reports import file_names
 
-    def write_voi(kind: str, voi: Voi) -> dict[str, Any]:
-        file = f"{kind}/{file_name(voi.name)}.nii.gz"
+    def write_voi(kind: str, voi: Voi, stem: str) -> dict[str, Any]:
+        file = f"{kind}/{stem}.nii.gz"
         io.write_nifti(folder / file, voi.labels, force=True)
         return {"file": file, "name": voi.name, "frame": voi.frame, "origin": voi.origin}
 
     folder.mkdir(parents=True, exist_ok=True)
     index: dict[str, Any] = _read_index(folder)
     if products.liver is not None:
-        index["liver"] = {"of": _fingerprint(case, "liver"), "vois": [write_voi("liver", products.liver)]}
+        index["liver"] = {"of": _fingerprint(case, "liver"), "vois": [write_voi("liver", products.liver, "liver")]}
         if products.lungs is not None:
-            index["liver"]["lungs"] = write_voi("lungs", products.lungs)
+            index["liver"]["lungs"] = write_voi("lungs", products.lungs, "lungs")
     if products.lesions is not None:
-        rows = [write_voi("lesions", voi) for voi in products.lesions]
+        files = file_names(voi.name for voi in products.lesions)
+        rows = [write_voi("lesions", voi, files[voi.name]) for voi in products.lesions]
         index["lesions"] = {"of": _fingerprint(case, "lesions"), "vois": rows}
     if products.territories is not None:
         divided = products.territories
@@ -131,5 +132,21 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def _fingerprint(case: Case, step: str) -> str:
-    table = case.model_dump(mode="json", include=set(DEPENDS.get(step, ())))
-    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+    """Of the settings a step depends on, and of what is in the mask and transform files they name."""
+    from sirtjax.workflows._provenance import file_sha256
+
+    tables = {key: getattr(case, key) for key in DEPENDS.get(step, ())}
+    settings = case.model_dump(mode="json", include=set(tables))
+    files = [path for key, table in tables.items() if key != "images" for path in _paths(table)]
+    content = json.dumps([settings, [file_sha256(path) for path in files]], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _paths(value: Any) -> list[Path]:
+    """Every path in a table of the case, in order."""
+    if isinstance(value, Path):
+        return [value]
+    if isinstance(value, tuple):
+        return [path for item in value for path in _paths(item)]
+    fields = getattr(type(value), "model_fields", {})
+    return [path for name in fields for path in _paths(getattr(value, name))]

@@ -77,7 +77,8 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         name = type(error).__name__
-        print(f"sirtjax: internal error, {name}: {error}; please report it with --debug's output", file=sys.stderr)
+        told = " ".join(str(error).split())
+        print(f"sirtjax: internal error, {name}: {told}; please report it with --debug's output", file=sys.stderr)
         sys.exit(1)
 
 
