@@ -1,0 +1,117 @@
+"""The command itself: help, version, errors and exit codes."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from sirtjax import __version__
+from sirtjax.errors import ComputationError
+
+CALL = "import sys; from sirtjax.cli.main import main; main(sys.argv[1:])"
+HEAVY = ("jax", "SimpleITK", "matplotlib", "pydicom", "highdicom", "scipy", "nibabel", "numpy")
+
+
+def command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", CALL, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "120", "NO_COLOR": "1"} | environment,
+    )
+
+
+def test_help_takes_half_a_second_of_cpu():
+    taken = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert command("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(taken) <= 0.5, taken
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments):
+    code = (
+        "import sys\nfrom sirtjax.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        f"print('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED"
+
+
+def test_every_verb_is_in_the_help_and_has_its_own():
+    verbs = ("plan", "verify", "step", "prescribe", "territories", "uptake", "series", "protocols", "simulate")
+    shown = command("--help").stdout
+    for verb in verbs:
+        assert f" {verb} " in shown
+    assert "not a medical device" in shown
+
+
+def test_version(run):
+    assert run("--version").out == f"sirtjax {__version__}\n"
+
+
+def test_completion_can_be_shown():
+    assert "_SIRTJAX_COMPLETE" in command("--show-completion", "bash").stdout
+
+
+def test_bad_options_exit_with_2(run):
+    for arguments in (["--nothing"], ["nothing"], ["plan"], ["step", "nowhere", "case.toml", "-o", "out"]):
+        assert run(*arguments).code == 2
+
+
+def test_a_missing_case_is_one_line_and_exit_2(run, tmp_path):
+    done = run("plan", tmp_path / "none.toml", "-o", tmp_path / "out")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"sirtjax: {tmp_path / 'none.toml'}: cannot read the case file")
+    assert done.err.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = command("--debug", "plan", str(tmp_path / "none.toml"), "-o", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "ConfigError" in done.stderr
+
+
+def test_a_failed_computation_exits_with_1(run, monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise ComputationError("the alignment\nfound nothing")
+
+    monkeypatch.setattr("sirtjax.workflows.load_case", fail)
+    done = run("plan", tmp_path / "case.toml", "-o", tmp_path / "out")
+    assert (done.code, done.err) == (1, "sirtjax: the alignment found nothing\n")
+
+
+def test_a_system_error_names_its_file(run, monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device", "results.json")
+
+    monkeypatch.setattr("sirtjax.workflows.load_case", fail)
+    done = run("plan", tmp_path / "case.toml", "-o", tmp_path / "out")
+    assert (done.code, done.err) == (1, "sirtjax: results.json: No space left on device\n")
+
+
+def test_the_compilation_cache_is_in_the_users_folder(tmp_path):
+    code = (
+        "import jax, json\nfrom sirtjax.cli._console import use_compilation_cache\nuse_compilation_cache()\n"
+        "print(json.dumps(jax.config.jax_compilation_cache_dir))"
+    )
+
+    def folder(**environment):
+        known = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=known | environment
+        )
+        return json.loads(done.stdout)
+
+    assert folder(XDG_CACHE_HOME=str(tmp_path)) == str(tmp_path / "sirtjax" / "jax")
+    assert (tmp_path / "sirtjax" / "jax").is_dir()
+    own = str(tmp_path / "own")
+    assert folder(XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR=own) == own

@@ -1,0 +1,178 @@
+"""`sirtjax plan`: a case in, a whole folder or nothing out."""
+
+import csv
+import json
+
+import analytic_case as case
+import nibabel
+import numpy as np
+import pytest
+
+from sirtjax.errors import ComputationError
+from sirtjax.io import write_nifti
+from sirtjax.volume import Volume
+
+FILES = {"report.html", "results.json", "voi.csv", "dose.nii.gz", "activity.nii.gz"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("patient")
+    case.write_patient(folder)
+    case.write_case(folder)
+    return folder
+
+
+@pytest.fixture
+def planned(run, folder, tmp_path):
+    done = run("plan", folder / "case.toml", "-o", tmp_path / "plan", "--json")
+    assert done.code == 0, done.err
+    return done, tmp_path / "plan"
+
+
+def test_the_folder_and_the_json(planned):
+    done, out = planned
+    assert {path.name for path in out.iterdir()} == FILES | {"masks", "steps"}
+    table = json.loads(done.out)
+    assert table == json.loads((out / "results.json").read_text())
+    assert {path.name for path in (out / "masks").iterdir()} == {
+        "liver.nii.gz", "normal-liver.nii.gz", "right.nii.gz", "normal-right.nii.gz", "left.nii.gz",
+        "normal-left.nii.gz", "lesions.nii.gz", "alpha.nii.gz", "beta.nii.gz",
+    }  # fmt: skip
+    with (out / "voi.csv").open() as stream:
+        rows = {row["name"]: row for row in csv.DictReader(stream)}
+    assert float(rows["alpha"]["mean_gy"]) == pytest.approx(
+        next(voi["mean_gy"] for voi in table["vois"] if voi["name"] == "alpha"), rel=1e-5
+    )
+
+
+def test_the_dose_file_is_the_dose_of_the_table(planned):
+    done, out = planned
+    dose = nibabel.load(out / "dose.nii.gz").get_fdata()
+    mask = nibabel.load(out / "masks" / "alpha.nii.gz")
+    assert np.allclose(nibabel.load(out / "dose.nii.gz").affine, mask.affine)
+    mean_gy = next(voi["mean_gy"] for voi in json.loads(done.out)["vois"] if voi["name"] == "alpha")
+    assert dose[mask.get_fdata() > 0].mean() == pytest.approx(mean_gy, rel=0.01)
+
+
+def test_tables_and_checks_are_printed(run, folder, tmp_path):
+    done = run("plan", folder / "case.toml", "-o", tmp_path / "plan")
+    assert done.code == 0
+    for text in ("TEST-01", "resin-icc-bilobar", "right", "alpha"):
+        assert text in done.out
+    assert "SJ305" in done.err and "report.html" in done.err
+    quiet = run("--quiet", "plan", folder / "case.toml", "-o", tmp_path / "quiet")
+    assert (quiet.code, quiet.err) == (0, "")
+
+
+def test_an_existing_folder_is_replaced_only_with_force(run, folder, planned):
+    _, out = planned
+    before = (out / "report.html").read_text()
+    done = run("plan", folder / "case.toml", "-o", out)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "holds files already; choose another folder or give --force" in done.err
+    assert (out / "report.html").read_text() == before
+    lower = ("--set", "prescription.choose=lower")
+    assert run("plan", folder / "case.toml", "-o", out, "--force", *lower).code == 0
+    assert '"choose": "lower"' in (out / "results.json").read_text()
+    (out / "notes.txt").write_text("mine")
+    refused = run("plan", folder / "case.toml", "-o", out, "--force")
+    assert refused.code == 2 and "notes.txt" in refused.err
+    assert '"choose": "lower"' in (out / "results.json").read_text()
+
+
+def refused(run, path, out, message, *options, code=2):
+    done = run("plan", path, "-o", out, *options)
+    lines = [line for line in done.err.splitlines() if not line.startswith("plan: ")]
+    assert (done.code, done.out, len(lines)) == (code, "", 1), done.err
+    assert lines[0].startswith("sirtjax: ") and message in lines[0]
+    assert "Traceback" not in done.err
+    # Neither the output nor a temporary folder is left beside it.
+    assert not out.exists() and list(out.parent.iterdir()) == []
+
+
+@pytest.fixture
+def empty(tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shunt": None}, "shunt: Field required"),
+        ({"dose": {"methode": "local"}}, "dose.methode: Extra inputs are not permitted"),
+        ({"protocol": {"name": "resin-nowhere"}}, "there is no protocol 'resin-nowhere'"),
+        ({"images": {"activity": {"path": "none.nii"}}}, "none.nii: no such file"),
+        ({"shunt": {"method": "spect"}}, "needs [masks.lungs]"),
+        ({"injections": [{"territory": "middle"}]}, "there is no territory 'middle'"),
+        ({"prescription": {"targets": ["gamma"]}}, "no lesion is named gamma"),
+    ],
+)
+def test_bad_input_is_one_line_exit_2_and_leaves_nothing(run, folder, empty, tmp_path, changes, message):
+    for file in folder.glob("*.nii"):
+        (tmp_path / file.name).symlink_to(file)
+    refused(run, case.write_case(tmp_path, **changes), empty / "plan", message)
+
+
+def test_negative_activity_and_images_apart(run, folder, empty, tmp_path):
+    for file in folder.glob("*.nii"):
+        (tmp_path / file.name).symlink_to(file)
+    path = case.write_case(tmp_path)
+    (tmp_path / "spect.nii").unlink()
+    negative = Volume(np.full(case.SPECT.shape, -1, np.float32) + (np.arange(30) == 5) * 9, case.SPECT, unit="counts")
+    write_nifti(tmp_path / "spect.nii", negative)
+    refused(run, path, empty / "plan", "spect.nii: negative activity, down to -1 counts")
+
+
+def test_a_failed_computation_is_exit_1_and_leaves_nothing(run, folder, empty, monkeypatch):
+    def fail(*_, **__):
+        raise ComputationError("the dose is not finite")
+
+    monkeypatch.setattr("sirtjax.workflows.plan_case", fail)
+    refused(run, folder / "case.toml", empty / "plan", "the dose is not finite", code=1)
+
+
+def test_a_crash_half_way_leaves_the_old_output_whole(run, folder, planned, monkeypatch):
+    _, out = planned
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def crash(*_, **__):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr("sirtjax.reports._files.voi_csv", crash)
+    done = run("plan", folder / "case.toml", "-o", out, "--force", "--set", "prescription.choose=lower")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith("sirtjax: internal error, RuntimeError: killed; please report it")
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert [path.name for path in out.parent.iterdir() if path.name.startswith(".sirtjax")] == []
+
+
+def test_identify_prints_a_name_only_where_asked(run, folder, planned, tmp_path):
+    _, out = planned
+    assert "Jane Doe" not in (out / "report.html").read_text()
+    done = run("plan", folder / "case.toml", "-o", tmp_path / "named", "--identify", "Jane Doe")
+    assert done.code == 0 and "Jane Doe" in (tmp_path / "named" / "report.html").read_text()
+    for file in ("results.json", "voi.csv", "steps/steps.json"):
+        assert "Jane Doe" not in (tmp_path / "named" / file).read_text()
+    assert "Jane Doe" not in done.out + done.err
+
+
+def test_a_case_by_options(run, folder, empty):
+    options = [
+        "--patient-id", "TEST-01", "--protocol", "resin-icc-bilobar", "--activity", folder / "spect.nii",
+        "--ct", folder / "ct.nii", "--liver", folder / "liver.nii", "--lesions", folder / "lesions.nii",
+        "--lung-shunt", "0.05", "--set", "dose.method=local",
+    ]  # fmt: skip
+    done = run("plan", "-o", empty / "plan", "--json", *options)
+    assert done.code == 0, done.err
+    table = json.loads(done.out)
+    assert [row["territory"] for row in table["injections"]] == ["whole liver"]
+    assert table["injections"][0]["lung_shunt_fraction"] == 0.05
+
+
+def test_options_and_a_file_are_not_mixed(run, folder, empty):
+    refused(run, folder / "case.toml", empty / "plan", "a case file and --ct are given", "--ct", folder / "ct.nii")
+    done = run("plan", "-o", empty / "plan")
+    assert done.code == 2 and "no case: give a case file, or --activity" in done.err

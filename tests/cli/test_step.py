@@ -1,0 +1,150 @@
+"""`sirtjax step` and `plan --resume`: one step at a time, in any order, corrected in between."""
+
+import json
+import shutil
+
+import analytic_case as case
+import numpy as np
+import pytest
+
+from sirtjax.io import read_nifti_array, write_nifti
+from sirtjax.volume import LabelMap
+from sirtjax.workflows import _steps
+
+STEPS = ("images", "liver", "lesions", "territories", "registration", "mapping")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("patient")
+    case.write_patient(folder)
+    return folder
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The steps that are made, in order, as they are made."""
+    seen = []
+    for name, maker in _steps._MAKERS.items():
+
+        def watched(*given, name=name, maker=maker):
+            seen.append(name)
+            return maker(*given)
+
+        monkeypatch.setitem(_steps._MAKERS, name, watched)
+    return seen
+
+
+def index(out):
+    return json.loads((out / "steps" / "steps.json").read_text())
+
+
+def test_a_step_makes_what_it_needs_and_writes_it(run, folder, tmp_path):
+    path = case.write_case(folder)
+    done = run("step", "lesions", path, "-o", tmp_path, "--json")
+    assert done.code == 0, done.err
+    assert {row["step"] for row in json.loads(done.out)} == {"images", "liver", "lesions"}
+    assert set(index(tmp_path)) == {"liver", "lesions"}
+    assert [row["name"] for row in index(tmp_path)["lesions"]["vois"]] == ["alpha", "beta"]
+    assert (tmp_path / "steps" / "lesions" / "alpha.nii.gz").is_file()
+
+
+@pytest.mark.parametrize("order", [STEPS, STEPS[::-1], ("registration", "territories", "liver")])
+def test_the_order_of_the_steps_is_free(run, folder, tmp_path, made, order):
+    path = case.write_case(folder)
+    for name in order:
+        assert run("step", name, path, "-o", tmp_path).code == 0
+    done = run("plan", path, "-o", tmp_path, "--resume", "--json")
+    assert done.code == 0, done.err
+    # Masks, territories and registration are made once in all; images are read and mapped each time.
+    assert sorted(set(made)) == sorted({name for name in made if name != "images"} | {"images"} & set(made))
+    for name in ("liver", "lesions", "territories", "registration"):
+        assert made.count(name) == 1, made
+    direct = run("plan", path, "-o", tmp_path / "direct", "--json")
+    means = [[voi["mean_gy"] for voi in json.loads(one.out)["vois"]] for one in (done, direct)]
+    assert means[0] == pytest.approx(means[1], rel=1e-5)
+
+
+def test_a_mask_corrected_by_hand_is_used(run, folder, tmp_path):
+    path = case.write_case(folder)
+    assert run("step", "liver", path, "-o", tmp_path).code == 0
+    file = tmp_path / "steps" / "liver" / "liver.nii.gz"
+    array, geometry = read_nifti_array(file)
+    cut = np.array(array)
+    cut[: cut.shape[0] // 2 - 12] = 0
+    write_nifti(file, LabelMap.from_mask(cut > 0, geometry, name="liver"), force=True)
+    done = run("plan", path, "-o", tmp_path, "--resume", "--json")
+    assert done.code == 0, done.err
+    liver = next(voi for voi in json.loads(done.out)["vois"] if voi["name"] == "liver")
+    assert liver["drawn_ml"] == pytest.approx((cut > 0).sum() * geometry.voxel_volume_ml)
+    kept, _ = read_nifti_array(file)
+    assert np.array_equal(kept > 0, cut > 0)
+
+
+def test_a_step_can_be_made_again(run, folder, tmp_path, made):
+    path = case.write_case(folder)
+    run("step", "lesions", path, "-o", tmp_path)
+    run("step", "lesions", path, "-o", tmp_path)
+    assert made.count("lesions") == 1
+    run("step", "lesions", path, "-o", tmp_path, "--again")
+    assert (made.count("lesions"), made.count("liver")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "again"),
+    [
+        ({"shunt": {"method": "given", "fraction": 0.1}}, set()),
+        ({"prescription": {"choose": "lower"}, "dose": {"method": "local"}}, set()),
+        ({"registration": {"method": "identity"}}, {"registration", "territories"}),
+        ({"territories": None}, {"territories"}),
+        (
+            {"images": {"activity": {"path": "spect.nii"}, "ct": {"path": "ct.nii"}}},
+            {"liver", "lesions", "territories", "registration"},
+        ),
+        ({"masks": "only alpha"}, {"liver", "lesions", "territories", "registration"}),
+    ],
+)
+def test_a_changed_case_makes_only_what_depends_on_it_again(run, folder, tmp_path, made, changes, again):
+    for name in ("lesions", "territories", "registration"):
+        run("step", name, case.write_case(folder), "-o", tmp_path)
+    made.clear()
+    if changes.get("masks"):
+        masks = case.case_table()["masks"]
+        changes = {"masks": {"liver": masks["liver"], "lesions": masks["lesions"] | {"names": ["alpha"]}}}
+    done = run("step", "mapping", case.write_case(folder, **changes), "-o", tmp_path)
+    assert done.code == 0, done.err
+    assert set(made) - {"images", "mapping"} == again
+    for name in again:
+        assert f"the case has changed, the step {name} is made again" in done.err
+
+
+def test_a_mask_file_with_new_content_is_read_again(run, folder, tmp_path, made):
+    patient, out = tmp_path / "patient", tmp_path / "out"
+    shutil.copytree(folder, patient)
+    path = case.write_case(patient)
+    run("step", "registration", path, "-o", out)
+    run("step", "lesions", path, "-o", out)
+    made.clear()
+    liver, labels, territories = case.masks(case.CT)
+    case.write_labels(patient, case.CT, (liver, np.roll(labels, 1, axis=0), territories))
+    assert run("step", "lesions", path, "-o", out).code == 0
+    assert made == ["liver", "lesions"]
+    moved, _ = read_nifti_array(out / "steps" / "lesions" / "alpha.nii.gz")
+    assert np.array_equal(moved > 0, np.roll(labels, 1, axis=0) == 1)
+
+
+def test_resume_without_steps_is_a_plan(run, folder, tmp_path):
+    assert run("plan", case.write_case(folder), "-o", tmp_path / "new", "--resume").code == 0
+
+
+def test_damaged_steps(run, folder, tmp_path):
+    path = case.write_case(folder)
+    run("step", "lesions", path, "-o", tmp_path)
+    (tmp_path / "steps" / "lesions" / "alpha.nii.gz").unlink()
+    done = run("plan", path, "-o", tmp_path, "--resume")
+    assert done.code == 2 and "alpha.nii.gz: no such file" in done.err
+    (tmp_path / "steps" / "steps.json").write_text("{")
+    done = run("step", "liver", path, "-o", tmp_path)
+    assert done.code == 2 and "steps.json: can't be read" in done.err
+    (tmp_path / "steps" / "steps.json").write_text("[]")
+    assert "not an index of steps" in run("step", "liver", path, "-o", tmp_path).err
