@@ -21,7 +21,6 @@ from sirtjax.io._series import SeriesInfo as SeriesInfo
 from sirtjax.io._series import list_series as list_series
 from sirtjax.io._source import Image as Image
 from sirtjax.io._source import Source as Source
-from sirtjax.io._suv import suv as suv
 from sirtjax.io._transform_files import read_transform as read_transform
 from sirtjax.io._transform_files import write_transform as write_transform
 
@@ -45,7 +44,6 @@ __all__ = [
     "read_seg",
     "read_transform",
     "select_mask",
-    "suv",
     "write_dicom_planar",
     "write_dicom_series",
     "write_nifti",

@@ -30,7 +30,8 @@ def suv_volume(
       The volume in SUV.
 
     Raises:
-      InputError: the unit is neither Bq/mL nor SUV, or something is neither given nor in the file.
+      InputError: the unit is neither Bq/mL nor SUV, something is neither given nor in the file, or is
+        out of range.
     """
     volume, source = image.volume, image.source
     if volume.unit == "SUV":
@@ -56,13 +57,16 @@ def suv_volume(
     missing = [name for name, value in known.items() if value is None]
     if injected_activity_bq is None or injection_to_reference_h is None or half_life_h is None or weight_kg is None:
         raise InputError(f"{source.path}: SUV needs the {', '.join(missing)}, which the file doesn't say; give it")
-    suv = suv_from_bq_per_ml(
-        volume.array,
-        injected_activity_bq=injected_activity_bq,
-        injection_to_reference_h=injection_to_reference_h,
-        half_life_h=half_life_h,
-        weight_kg=weight_kg,
-    )
+    try:
+        suv = suv_from_bq_per_ml(
+            volume.array,
+            injected_activity_bq=injected_activity_bq,
+            injection_to_reference_h=injection_to_reference_h,
+            half_life_h=half_life_h,
+            weight_kg=weight_kg,
+        )
+    except InputError as error:
+        raise InputError(f"{source.path}: {error}") from error
     return volume.replace(suv, unit="SUV")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sirtjax.errors import ImageFormatError
-from sirtjax.io import Image, read_image, suv
+from sirtjax.io import read_image
 from sirtjax.io._dicom_time import dicom_datetime, dicom_moment, latest_before
 
 
@@ -120,52 +120,6 @@ def test_activity_stated_in_mbq(dicom, tmp_path, ct_array):
     made = a_pet(dicom, ct_array, RadiopharmaceuticalInformationSequence=tracer(dicom, RadionuclideTotalDose=400.0))
     source = read_image(dicom.save(made, tmp_path)).source
     assert source.injected_activity_bq == 400e6 and "taken for MBq" in source.notes[0]
-
-
-def test_suv_by_hand(dicom, tmp_path, ct_array):
-    image = read_image(dicom.save(a_pet(dicom, ct_array), tmp_path))
-    # An hour from injection to the start of the scan.
-    left_bq = 400e6 * 2 ** (-3600 / 6588)
-    expected = ct_array * 80e3 / left_bq
-    assert suv(image).unit == "SUV"
-    np.testing.assert_allclose(suv(image).array, expected, rtol=1e-6)
-    np.testing.assert_allclose(suv(image, weight_kg=40).array, expected / 2, rtol=1e-6)
-
-
-def test_suv_of_an_image_corrected_to_injection(dicom, tmp_path, ct_array):
-    image = read_image(dicom.save(a_pet(dicom, ct_array, DecayCorrection="ADMIN"), tmp_path))
-    np.testing.assert_allclose(suv(image).array, ct_array * 80e3 / 400e6, rtol=1e-6)
-
-
-def test_a_series_in_suv_is_kept(dicom, tmp_path, ct_array):
-    image = read_image(dicom.save(a_pet(dicom, ct_array, Units="GML"), tmp_path))
-    assert suv(image) is image.volume
-
-
-@pytest.mark.parametrize(
-    ("tags", "message"),
-    [
-        ({"PatientWeight": None}, "SUV needs the body weight"),
-        ({"Units": "CNTS"}, "SUV needs a PET in Bq/mL, this image is in counts"),
-        (
-            {"RadiopharmaceuticalInformationSequence": None},
-            "SUV needs the injected activity and the half-life and the injection time",
-        ),
-        ({"SeriesTime": "", "AcquisitionTime": ""}, "the decay reference time"),
-    ],
-)
-def test_suv_without_what_it_needs(dicom, tmp_path, ct_array, tags, message):
-    image = read_image(dicom.save(a_pet(dicom, ct_array, **tags), tmp_path))
-    with pytest.raises(ImageFormatError, match=message):
-        suv(image)
-
-
-def test_suv_of_a_scan_before_its_injection(dicom, tmp_path, ct_array):
-    late = tracer(dicom, RadiopharmaceuticalStartDateTime="20240101110000")
-    made = a_pet(dicom, ct_array, RadiopharmaceuticalInformationSequence=late)
-    image: Image = read_image(dicom.save(made, tmp_path))
-    with pytest.raises(ImageFormatError, match="1800 s before the injection"):
-        suv(image)
 
 
 @pytest.mark.parametrize(

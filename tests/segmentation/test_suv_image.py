@@ -57,6 +57,8 @@ def test_refuses():
         suv_volume(_image(injection_time=None))
     with pytest.raises(InputError, match="needs an image in Bq/mL, this one is in 'counts'"):
         suv_volume(_image("counts"))
+    with pytest.raises(InputError, match=r"pet: SUV: the image's reference time is 0\.5 h before injection"):
+        suv_volume(_image(injection_time=datetime(2020, 1, 1, 12, 19, 46, 200000)))
 
 
 def test_real_whole_body_pet(shared_data):
