@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from sirtjax.cli._console import note
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Case, Products, Voi
+    from sirtjax.workflows import Case, CaseImages, Products, Voi
 
 # What of a case each step depends on: a step made from other settings is made again.
 DEPENDS = {
+    "images": ("images",),
     "liver": ("images", "masks"),
     "lesions": ("images", "masks"),
     "territories": ("images", "masks", "territories", "registration"),
@@ -22,16 +23,18 @@ DEPENDS = {
 }
 
 
-def save_steps(folder: Path, case: Case, products: Products) -> None:
+def save_steps(folder: Path, case: Case, products: Products, *, with_mapping: bool = False) -> None:
     """Write what the steps have made: masks as NIfTI, the transform as an ITK file, an index of both as JSON.
 
     Args:
       folder: made where it is missing; files are replaced one by one, each whole.
       case: the case they belong to.
       products: those that are None are left alone.
+      with_mapping: also write the VOIs as they lie on the working grid.
     """
     from sirtjax import io
     from sirtjax.reports import file_names
+    from sirtjax.volume import Volume
 
     def write_voi(kind: str, voi: Voi, stem: str) -> dict[str, Any]:
         file = f"{kind}/{stem}.nii.gz"
@@ -40,6 +43,8 @@ def save_steps(folder: Path, case: Case, products: Products) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     index: dict[str, Any] = _read_index(folder)
+    if products.images is not None:
+        index["images"] = {"of": _fingerprint(case, "images"), "chosen": _image_rows(products.images)}
     if products.liver is not None:
         index["liver"] = {"of": _fingerprint(case, "liver"), "vois": [write_voi("liver", products.liver, "liver")]}
         if products.lungs is not None:
@@ -59,6 +64,13 @@ def save_steps(folder: Path, case: Case, products: Products) -> None:
     if products.registration is not None:
         file = _write_transform(folder, products.registration)
         index["registration"] = {"of": _fingerprint(case, "registration"), "file": file}
+    if with_mapping and products.mapping is not None:
+        grid = products.mapping.geometry
+        files = file_names(products.mapping.occupancy)
+        for name, weight in products.mapping.occupancy.items():
+            # Shares of partial voxels; to look at, the mapping is quick and always made anew.
+            file = f"mapping/{files[name]}.nii.gz"
+            io.write_nifti(folder / file, Volume(weight, grid, unit="1"), force=True)
     with io.atomic_path(folder / "steps.json", force=True) as temporary:
         temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
@@ -105,6 +117,23 @@ def load_steps(folder: Path, case: Case) -> Products:
         transform = io.read_transform(folder / usable["registration"]["file"], reference=reference.volume.geometry)
         products = replace(products, registration=transform)
     return products
+
+
+def _image_rows(images: CaseImages) -> dict[str, dict[str, Any]]:
+    rows = {}
+    for role in ("activity", "ct", "diagnostic"):
+        image = getattr(images, role)
+        if image is not None:
+            source = image.source
+            rows[role] = {
+                "file": Path(source.path).name,
+                "modality": source.modality,
+                "description": source.description,
+                "series_uid": source.series_uid,
+                "grid": str(image.volume.geometry),
+                "unit": image.volume.unit,
+            }
+    return rows
 
 
 def _write_transform(folder: Path, transform: Any) -> str:

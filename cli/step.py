@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
-from sirtjax.cli.plan import AsJson, CaseFile, Output, Set
+from sirtjax.cli.plan import AsJson, CaseFile, Output, Set, plan
 
 
 class StepName(StrEnum):
-    """The steps of thesis section 8.3 that come before the prescription (`sirtjax plan --resume`)."""
+    """The seven steps of thesis section 8.3; the prescription is `sirtjax plan --resume`."""
 
     images = "images"
     liver = "liver"
@@ -20,6 +20,7 @@ class StepName(StrEnum):
     territories = "territories"
     registration = "registration"
     mapping = "mapping"
+    prescription = "prescription"
 
 
 def step(
@@ -31,6 +32,9 @@ def step(
     as_json: AsJson = False,
 ) -> None:
     """Make one step of the planning, in any order; its files go to OUTPUT/steps, and `plan --resume` goes on."""
+    if name is StepName.prescription:
+        plan(output, case, resume=True, override=override, as_json=as_json)
+        return
     use_compilation_cache()
     from dataclasses import replace
 
@@ -38,12 +42,13 @@ def step(
     from sirtjax.cli._steps_folder import load_steps, save_steps
 
     loaded = workflows.load_case(case, overrides=override or ())
+    (wanted,) = (known for known in workflows.STEPS if known == name.value)
     with progress(f"step {name.value}") as on_step:
         products = load_steps(output / "steps", loaded)
         if again:
-            products = replace(products, **{name.value: None})
-        products = workflows.advance(loaded, name.value, products=products, hooks=workflows.Hooks(on_step=on_step))
-        save_steps(output / "steps", loaded, products)
+            products = replace(products, **{wanted: None})
+        products = workflows.advance(loaded, wanted, products=products, hooks=workflows.Hooks(on_step=on_step))
+        save_steps(output / "steps", loaded, products, with_mapping=True)
     rows = _summary(products)
     if as_json:
         emit_json([dict(zip(("step", "what", "value"), row, strict=True)) for row in rows])

@@ -4,6 +4,7 @@ from sirtjax.workflows._alignment import rigid_alignment as rigid_alignment
 from sirtjax.workflows._case import Case as Case
 from sirtjax.workflows._case import case_from_table as case_from_table
 from sirtjax.workflows._case import load_case as load_case
+from sirtjax.workflows._images import CaseImages as CaseImages
 from sirtjax.workflows._images import select_images as select_images
 from sirtjax.workflows._mapping import MappedCase as MappedCase
 from sirtjax.workflows._planning import plan_case as plan_case
@@ -29,6 +30,7 @@ __all__ = [
     "STEPS",
     "BoundResult",
     "Case",
+    "CaseImages",
     "Divided",
     "Fact",
     "Hooks",
