@@ -23,7 +23,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Take the steps found in 
 Identify = Annotated[str | None, typer.Option("--identify", help="Print this name in the report.", show_default=False)]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override a value of the case, as in --set prescription.choose='\"lower\"'."),
+    typer.Option("--set", help="Override a value of the case, as in --set prescription.choose=lower."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")]
 
