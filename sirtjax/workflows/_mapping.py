@@ -107,7 +107,13 @@ def map_case(
 
 
 def _check_names(names: Sequence[str], territories: Sequence[str]) -> None:
-    made = {"normal liver", "lesions", WHOLE_LIVER, *(f"normal {name}" for name in territories)}
+    made = {
+        "normal liver",
+        "lesions",
+        WHOLE_LIVER,
+        f"normal {WHOLE_LIVER}",
+        *(f"normal {name}" for name in territories),
+    }
     made |= {"liver", "lungs"} & set(territories)
     twice = sorted({name for name in names if names.count(name) > 1 or name in made})
     if twice:
