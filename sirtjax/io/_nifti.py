@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.errors import ImageFormatError, OutputError
+from sirtjax.errors import OutputError
 from sirtjax.io._atomic import atomic_path
 from sirtjax.io._finite import check_finite
 from sirtjax.io._nifti_header import LPS_FROM_RAS, header_geometry, load_header, read_voxels
@@ -62,31 +62,6 @@ def read_nifti_array(path: Path | str) -> tuple[NDArray[Any], Geometry]:
     header = load_header(path)
     geometry, _ = header_geometry(path, header)
     return read_voxels(path, header), geometry
-
-
-def read_nifti_labels(path: Path | str) -> tuple[NDArray[Any], Geometry, Mapping[int, str]]:
-    """Whole-number voxels of a NIfTI label map, their grid (LPS, mm), and the names written with them.
-
-    Raises:
-      ImageFormatError: not NIfTI, truncated, no affine, several frames, or values that are not whole numbers.
-      GeometryError: the affine is singular.
-    """
-    path = Path(path)
-    header = load_header(path)
-    geometry, _ = header_geometry(path, header)
-    array = read_voxels(path, header)
-    if array.dtype.kind == "f":
-        check_finite(array, path)
-        odd = array != np.rint(array)
-        if odd.any():
-            raise ImageFormatError(
-                f"{path}: {int(odd.sum())} voxels are not whole numbers, such as {array[odd].flat[0]:g}; "
-                "expected a label map"
-            )
-        if np.abs(array).max() > 2**31 - 1:
-            raise ImageFormatError(f"{path}: values up to {np.abs(array).max():g}; expected a label map")
-        array = array.astype(np.int32)
-    return array, geometry, stored_label_names(path)
 
 
 def stored_label_names(path: Path | str) -> Mapping[int, str]:
