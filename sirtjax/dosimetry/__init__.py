@@ -109,6 +109,7 @@ from sirtjax.dosimetry._protocol import ProtocolObjective as ProtocolObjective
 from sirtjax.dosimetry._protocol import Quantity as Quantity
 from sirtjax.dosimetry._protocol import list_protocols as list_protocols
 from sirtjax.dosimetry._protocol import load_protocol as load_protocol
+from sirtjax.dosimetry._radial import TISSUE_ELECTRONS_PER_WATER as TISSUE_ELECTRONS_PER_WATER
 from sirtjax.dosimetry._radial import RadialKernel as RadialKernel
 from sirtjax.dosimetry._radial import radial_kernel as radial_kernel
 from sirtjax.dosimetry._radial import sphere_self_fraction as sphere_self_fraction
@@ -124,6 +125,7 @@ __all__ = [
     "LIVER_ROLES",
     "NUCLIDES",
     "ROLES",
+    "TISSUE_ELECTRONS_PER_WATER",
     "Bound",
     "Check",
     "CheckRule",

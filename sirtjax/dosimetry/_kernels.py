@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.dosimetry._radial import RadialKernel
+from sirtjax.dosimetry._radial import RadialKernel, radius_scale
 from sirtjax.errors import ConfigError
 
 # NumPy at the edges, jax.Array inside a transformation.
@@ -40,7 +40,7 @@ def kernel_radius_voxels(
     Raises:
       ConfigError: if voxels are so small that the range spans more than the ladder's last step.
     """
-    range_mm = radial.range_mm * radial.medium_density_g_per_ml / medium_density_g_per_ml
+    range_mm = radial.range_mm * float(radius_scale(radial, medium_density_g_per_ml))
     needed = [math.ceil(range_mm / float(step_mm) - 1e-6) for step_mm in spacing_mm]
     top = RADIUS_LADDER_VOXELS[-1]
     if max(needed) > top:
@@ -69,7 +69,7 @@ def octant_kernel(
     Returns:
       (radius_i + 1, radius_j + 1, radius_k + 1) shares.
     """
-    scale = radial.medium_density_g_per_ml / jnp.asarray(medium_density_g_per_ml, jnp.float32)
+    scale = radius_scale(radial, jnp.asarray(medium_density_g_per_ml, jnp.float32))
     spacing = jnp.asarray(spacing_mm, jnp.float32)
 
     def tent(distance_voxels: Array, radius: int) -> Array:
@@ -104,7 +104,8 @@ def voxel_kernel(
 
     where T is the overlap of two voxels (their covariogram). T sums to 1 over offsets, so energy is conserved
     whatever the quadrature over directions n, a lattice with all permutations of the axes so that equal
-    spacings give equal entries. Radii scale inversely with density. Differentiable in spacing and density.
+    spacings give equal entries. Radii scale inversely with the density of electrons
+    (`radius_scale`). Differentiable in spacing and density.
     Against a quadrature hundreds of times finer the entries are off by at most 2e-4 of the largest for
     spacings from 1 to 6 mm, in float32.
 
