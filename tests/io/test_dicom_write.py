@@ -123,7 +123,7 @@ def test_identity_follows_from_the_seed(tmp_path):
     assert ct.StudyInstanceUID == pet.StudyInstanceUID != other.StudyInstanceUID
     assert ct.FrameOfReferenceUID != pet.FrameOfReferenceUID
     assert ct.SeriesInstanceUID != pet.SeriesInstanceUID
-    series = {pydicom.dcmread(file).SOPInstanceUID for file in (tmp_path / "ct").iterdir()}
+    series = {pydicom.dcmread(file).SOPInstanceUID for file in (tmp_path / "ct").glob("*.dcm")}
     assert len(series) == 5
     assert ct.PatientID == "PHANTOM-1" and ct.PatientIdentityRemoved == "YES"
     assert not any("PHANTOM" in file.name for file in (tmp_path / "ct").iterdir())
@@ -230,8 +230,11 @@ def test_an_existing_folder_is_kept(tmp_path):
         write(tmp_path / "out", "CT")
     (file, *_) = write(tmp_path / "out", "CT", series_description="again", force=True)
     assert pydicom.dcmread(file).SeriesDescription == "again"
-    with pytest.raises(OutputError, match=r"5 other files, such as CT_0001\.dcm"):
-        write(tmp_path / "out", "MR", force=True)
+    (file, *_) = write(tmp_path / "out", "MR", force=True)
+    assert pydicom.dcmread(file).Modality == "MR" and not list((tmp_path / "out").glob("CT_*"))
+    (tmp_path / "out" / "notes.txt").write_text("not ours")
+    with pytest.raises(OutputError, match=r"1 other files, such as notes\.txt"):
+        write(tmp_path / "out", "CT", force=True)
 
 
 def test_planar_views_that_cannot_be_written(tmp_path):
