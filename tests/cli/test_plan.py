@@ -1,13 +1,18 @@
 """`sirtjax plan`: a case in, a whole folder or nothing out."""
 
+import contextlib
 import csv
+import io
 import json
+import shutil
 
 import analytic_case as case
 import nibabel
 import numpy as np
 import pytest
 
+from sirtjax.cli import plan
+from sirtjax.cli.main import main
 from sirtjax.errors import ComputationError
 from sirtjax.io import write_nifti
 from sirtjax.volume import Volume
@@ -23,17 +28,29 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def once(folder, tmp_path_factory):
+    """The plan made once: what it printed, and its folder."""
+    out, printed = tmp_path_factory.mktemp("once") / "plan", io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(plan, "use_compilation_cache", lambda: None)
+        with pytest.raises(SystemExit) as stopped:
+            main(["plan", str(folder / "case.toml"), "-o", str(out), "--json"])
+    assert not stopped.value.code
+    return printed.getvalue(), out
+
+
 @pytest.fixture
-def planned(run, folder, tmp_path):
-    done = run("plan", folder / "case.toml", "-o", tmp_path / "plan", "--json")
-    assert done.code == 0, done.err
-    return done, tmp_path / "plan"
+def planned(once, tmp_path):
+    """What the plan printed, and a copy of its folder."""
+    shutil.copytree(once[1], tmp_path / "plan")
+    return once[0], tmp_path / "plan"
 
 
 def test_the_folder_and_the_json(planned):
-    done, out = planned
-    assert {path.name for path in out.iterdir()} == FILES | {"masks", "steps"}
-    table = json.loads(done.out)
+    printed, out = planned
+    assert {path.name for path in out.iterdir()} == FILES | {"masks", "steps", ".sirtjax-files"}
+    table = json.loads(printed)
     assert table == json.loads((out / "results.json").read_text())
     assert {path.name for path in (out / "masks").iterdir()} == {
         "liver.nii.gz", "normal-liver.nii.gz", "right.nii.gz", "normal-right.nii.gz", "left.nii.gz",
@@ -47,11 +64,11 @@ def test_the_folder_and_the_json(planned):
 
 
 def test_the_dose_file_is_the_dose_of_the_table(planned):
-    done, out = planned
+    printed, out = planned
     dose = nibabel.load(out / "dose.nii.gz").get_fdata()
     mask = nibabel.load(out / "masks" / "alpha.nii.gz")
     assert np.allclose(nibabel.load(out / "dose.nii.gz").affine, mask.affine)
-    mean_gy = next(voi["mean_gy"] for voi in json.loads(done.out)["vois"] if voi["name"] == "alpha")
+    mean_gy = next(voi["mean_gy"] for voi in json.loads(printed)["vois"] if voi["name"] == "alpha")
     assert dose[mask.get_fdata() > 0].mean() == pytest.approx(mean_gy, rel=0.01)
 
 
@@ -61,7 +78,7 @@ def test_tables_and_checks_are_printed(run, folder, tmp_path):
     for text in ("TEST-01", "resin-icc-bilobar", "right", "alpha"):
         assert text in done.out
     assert "SJ305" in done.err and "report.html" in done.err
-    quiet = run("--quiet", "plan", folder / "case.toml", "-o", tmp_path / "quiet")
+    quiet = run("--quiet", "step", "liver", folder / "case.toml", "-o", tmp_path / "quiet")
     assert (quiet.code, quiet.err) == (0, "")
 
 

@@ -44,20 +44,19 @@ def test_a_step_makes_what_it_needs_and_writes_it(run, folder, tmp_path):
     done = run("step", "lesions", path, "-o", tmp_path, "--json")
     assert done.code == 0, done.err
     assert {row["step"] for row in json.loads(done.out)} == {"images", "liver", "lesions"}
-    assert set(index(tmp_path)) == {"liver", "lesions"}
+    assert set(index(tmp_path)) == {"images", "liver", "lesions"}
     assert [row["name"] for row in index(tmp_path)["lesions"]["vois"]] == ["alpha", "beta"]
     assert (tmp_path / "steps" / "lesions" / "alpha.nii.gz").is_file()
 
 
-@pytest.mark.parametrize("order", [STEPS, STEPS[::-1], ("registration", "territories", "liver")])
+@pytest.mark.parametrize("order", [STEPS[::-1], ("registration", "territories", "liver")])
 def test_the_order_of_the_steps_is_free(run, folder, tmp_path, made, order):
     path = case.write_case(folder)
     for name in order:
         assert run("step", name, path, "-o", tmp_path).code == 0
     done = run("plan", path, "-o", tmp_path, "--resume", "--json")
     assert done.code == 0, done.err
-    # Masks, territories and registration are made once in all; images are read and mapped each time.
-    assert sorted(set(made)) == sorted({name for name in made if name != "images"} | {"images"} & set(made))
+    # Masks, territories and registration are made once in all; images are read, and mapped, each time.
     for name in ("liver", "lesions", "territories", "registration"):
         assert made.count(name) == 1, made
     direct = run("plan", path, "-o", tmp_path / "direct", "--json")

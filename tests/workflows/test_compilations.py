@@ -42,6 +42,7 @@ def work(folder, dose, lesions=case.LESIONS):
     return result
 
 
+@pytest.mark.slow
 def test_a_second_patient_compiles_nothing(tmp_path, compilations):
     dose = {"method": "kernel", "spacing_mm": 3.0, "density": "gate-gemini-120kv"}
     jax.clear_caches()
