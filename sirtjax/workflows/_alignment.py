@@ -9,7 +9,7 @@ import numpy as np
 
 from sirtjax import io, ops, spatial
 from sirtjax.errors import ComputationError, ConfigError, GeometryError
-from sirtjax.volume import LabelMap, Volume
+from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box, crop_geometry
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._images import CaseImages
 from sirtjax.workflows._vois import Voi
@@ -17,6 +17,10 @@ from sirtjax.workflows._vois import Voi
 # Where another registration plugs in: reference image, floating image and the liver on it in, the pull transform out.
 Register = Callable[[Volume, Volume, LabelMap | None], spatial.Transform]
 
+NO_OVERLAP = (
+    "the rigid alignment found no overlap of the diagnostic image and the CT; "
+    'give a transform file made in a viewer ([registration] method = "file")'
+)
 HISTOGRAM_BINS = 32
 SAMPLED_FRACTION = 0.2
 # Shrink factor and smoothing of each level. Both starts go through the coarse one, the better through the fine.
@@ -24,6 +28,7 @@ Level = tuple[int, float]
 COARSE_LEVELS: tuple[Level, ...] = ((8, 8.0),)
 FINE_LEVELS: tuple[Level, ...] = ((4, 4.0), (2, 2.0))
 LIVER_MARGIN_MM = 15.0
+NEAR_SPACING_MM = 4.0
 ROOM_MM = 30.0
 
 
@@ -98,35 +103,38 @@ def rigid_alignment(
         if best is None or value < best[0]:
             best = (value, start)
     if best is None:
-        raise ComputationError(
-            "the rigid alignment found no overlap of the diagnostic image and the CT; "
-            'give a transform file made in a viewer ([registration] method = "file")'
-        )
+        raise ComputationError(NO_OVERLAP)
     transform = best[1]
     mask = None
     if liver is not None:
         near = _near(liver)
         mask = _as_itk(near)
         fixed = _cut_to(sitk, fixed, near, transform)
-    _descend(sitk, fixed, moving, transform, FINE_LEVELS, seed, mask=mask)
+    try:
+        _descend(sitk, fixed, moving, transform, FINE_LEVELS, seed, mask=mask)
+    except RuntimeError as error:
+        raise ComputationError(NO_OVERLAP) from error
     return spatial.AffineTransform(_matrix(transform))
 
 
 def _near(liver: LabelMap) -> Volume:
-    """One within the margin around the liver, zero elsewhere."""
-    inside = np.asarray(liver.array) > 0
-    if not inside.any():
+    """One within the margin around the liver, zero elsewhere, on a coarse grid that just holds it."""
+    mask = np.asarray(liver.array) > 0
+    if not mask.any():
         raise GeometryError("the liver mask is empty; the alignment can't look at it")
-    near = ops.distance_mm(inside, liver.geometry.spacing_mm) <= LIVER_MARGIN_MM
-    return Volume(near.astype(np.float32), liver.geometry, unit="1")
+    corners = crop_geometry(liver.geometry, *bounding_box(mask)).corners_mm()
+    low, high = corners.min(0) - LIVER_MARGIN_MM, corners.max(0) + LIVER_MARGIN_MM
+    shape = np.ceil((high - low) / NEAR_SPACING_MM).astype(int) + 1
+    grid = Geometry.from_axes(shape.tolist(), spacing_mm=(NEAR_SPACING_MM,) * 3, origin_mm=low.tolist())
+    inside = spatial.occupancy(LabelMap.from_mask(mask, liver.geometry, name="liver"), "liver", grid) > 0
+    near = ops.distance_mm(inside, grid.spacing_mm) <= LIVER_MARGIN_MM
+    return Volume(near.astype(np.float32), grid, unit="1")
 
 
 def _cut_to(sitk: Any, fixed: Any, near: Volume, transform: Any) -> Any:
     """The part of the reference image where the region lies by the transform so far, with room to move."""
-    corners = near.geometry.to_world(np.argwhere(np.asarray(near.array) > 0))
+    box = near.geometry.corners_mm()
     back = transform.GetInverse()
-    ends = np.stack([corners.min(0), corners.max(0)])
-    box = np.stack(np.meshgrid(*ends.T, indexing="ij"), -1).reshape(-1, 3)
     voxels = np.asarray([fixed.TransformPhysicalPointToContinuousIndex(back.TransformPoint(p.tolist())) for p in box])
     room = ROOM_MM / np.asarray(fixed.GetSpacing())
     size = np.asarray(fixed.GetSize())

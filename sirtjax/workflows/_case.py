@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -197,7 +198,10 @@ class InjectionTable(_Table):
 
 
 class ObjectiveTable(_Table):
-    """A target or limit of this patient. It takes the place of the protocol's on the same VOI and direction.
+    """A target or limit of this patient.
+
+    On a role ("tumour") it takes the place of the protocol's on that role and direction; on one VOI by name it is
+    added to them.
 
     `kind` "mean", or "D"/"V" with `volume_fraction` for voxel-level ones: V70 >= 80 % is kind "V", dose_gy 70,
     volume_fraction 0.8; D70 >= 100 Gy is kind "D", dose_gy 100, volume_fraction 0.7.
@@ -349,10 +353,22 @@ def case_from_table(table: dict[str, Any], *, folder: Path, source: str, overrid
         return Case.model_validate(_anchored(table, folder))
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'case'}: {problem['msg'].removeprefix('Value error, ')}"
+            f"{_place(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}{_found(problem)}"
             for problem in error.errors()
         )
         raise ConfigError(f"{source}: {problems}") from error
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """The key in the case file; what the checker adds of its own (the alternatives of a union) is left out."""
+    return ".".join(str(part) for part in location if not re.search(r"[-\[]", str(part))) or "case"
+
+
+def _found(problem: Mapping[str, Any]) -> str:
+    """The value that was found, where it is a single one."""
+    if problem["type"] in ("missing", "value_error") or not isinstance(problem["input"], str | int | float):
+        return ""
+    return f", found {problem['input']!r}"
 
 
 def _override(table: dict[str, Any], override: str) -> None:

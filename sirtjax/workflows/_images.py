@@ -13,6 +13,7 @@ from sirtjax.workflows._case import ActivityTable, Case, ImageTable
 
 # What a gamma camera or PET scanner may have written: some reconstructions ring slightly below zero.
 NEGATIVE_TOLERANCE = 1e-3
+ACTIVITY_UNITS = ("counts", "Bq/mL")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def select_images(case: Case) -> CaseImages:
     tables = case.images
     activity = _activity_image(tables.activity)
     ct = None if tables.ct is None else _read(tables.ct, modality="CT")
+    if tables.ct is not None and ct is not None and ct.volume.unit in ACTIVITY_UNITS:
+        raise ConfigError(f"{tables.ct.path}: an activity image in {ct.volume.unit}; [images.ct] needs a CT in HU")
     diagnostic = None
     if tables.diagnostic is not None:
         diagnostic = _read(tables.diagnostic, modality=tables.diagnostic.modality)
@@ -74,7 +77,9 @@ def _activity_image(table: ActivityTable) -> io.Image:
 
 
 def _activity_unit(table: ActivityTable, found: str) -> str:
-    if found in ("counts", "Bq/mL"):
+    if found == "HU":
+        raise ConfigError(f"{table.path}: a CT in HU; [images.activity] needs a SPECT or PET")
+    if found in ACTIVITY_UNITS:
         if table.unit not in (None, found):
             raise ConfigError(f"{table.path}: the file says its unit is {found}, the case says {table.unit}")
         return found

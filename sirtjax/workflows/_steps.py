@@ -20,7 +20,7 @@ from sirtjax.workflows._vois import (
     SegmentLesions,
     SegmentLiver,
     Voi,
-    frame_image,
+    chosen_masks,
     lesion_vois,
     liver_voi,
     lung_voi,
@@ -162,9 +162,7 @@ def _make_territories(case: Case, done: Products, hooks: Hooks) -> Products:
 
 def _territories_from_masks(case: Case, path: Path, table: TerritoriesTable, done: Products, hooks: Hooks) -> Products:
     liver = _made(done.liver)
-    masks = io.read_masks(
-        path, reference=frame_image(_made(done.images), table.on), names=table.labels, only=table.names
-    )
+    masks = chosen_masks(table, _made(done.images))
     pull = None
     if table.on != liver.frame:
         done = advance(case, "registration", products=done, hooks=hooks)

@@ -10,7 +10,7 @@ import numpy as np
 from sirtjax import io
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.volume import LabelMap
-from sirtjax.workflows._case import Case, Frame, MaskTable
+from sirtjax.workflows._case import Case, Frame, MaskTable, TerritoriesTable
 from sirtjax.workflows._images import CaseImages
 
 # Where automatic segmentation plugs in: an image in, one map per VOI out.
@@ -90,8 +90,27 @@ def _union(name: str, table: MaskTable, images: CaseImages) -> Voi:
 
 
 def _masks(table: MaskTable, images: CaseImages) -> dict[str, LabelMap]:
+    return {name: _renamed(labels, name) for name, labels in chosen_masks(table, images).items()}
+
+
+def chosen_masks(table: MaskTable | TerritoriesTable, images: CaseImages) -> dict[str, LabelMap]:
+    """The masks of a table of the case.
+
+    Raises:
+      ConfigError: there is no path; or `labels` names some of the masks, and `names` doesn't say whether the others
+        are wanted: the organs of a whole-body label map, the liver beside its lesions.
+    """
+    if table.path is None:
+        raise ConfigError("the table gives no path of masks")
     masks = io.read_masks(table.path, reference=frame_image(images, table.on), names=table.labels, only=table.names)
-    return {name: _renamed(labels, name) for name, labels in masks.items()}
+    if table.labels is not None and table.names is None and len(masks) > len(table.labels):
+        named = ", ".join(f'"{name}"' for name in table.labels.values())
+        others = ", ".join(f"{name!r}" for name in masks if name not in table.labels.values())
+        raise ConfigError(
+            f"{table.path}: `labels` names {len(table.labels)} of {len(masks)} masks, not {others}; "
+            f"name all of them, or choose with names = [{named}]"
+        )
+    return masks
 
 
 def frame_image(images: CaseImages, frame: Frame) -> io.Image:
