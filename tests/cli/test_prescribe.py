@@ -79,7 +79,7 @@ def test_the_protocols_can_be_listed():
         ([*CASE, "--activity-mbq", "5"], InputError, "--activity-mbq goes with --choose given"),
         ([*CASE, "--tumour", "80"], InputError, "--tumour 80: expected volume in mL and T/N ratio"),
         ([*CASE, "--tumour", "a:b"], InputError, "--tumour a:b: expected"),
-        ([*CASE, "--height-m", "1.7"], InputError, "needs both"),
+        ([*CASE, "--height-m", "1.7"], InputError, "needs both --height-m and --weight-kg"),
         ([*CASE, "--height-m", "170", "--weight-kg", "70"], InputError, "check the units"),
         (
             ["--protocol", "glass-icc-bilobar", *PATIENT, "--height-m", "1.7", "--weight-kg", "70"],

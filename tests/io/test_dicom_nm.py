@@ -169,6 +169,15 @@ def test_views_in_two_files(dicom, tmp_path):
     np.testing.assert_array_equal(found.posterior, back[0].T[::-1, ::-1])
 
 
+def test_views_of_two_sizes(dicom, tmp_path):
+    made = [
+        planar(dicom, np.ones((1, *size), np.uint16), [view(dicom, name)])
+        for name, size in (("anterior", (6, 4)), ("posterior", (6, 5)))
+    ]
+    with pytest.raises(ImageFormatError, match=r"views of \(4, 6\) and \(5, 6\) pixels; expected one size"):
+        read_planar(dicom.save(made, tmp_path))
+
+
 def test_the_energy_window_is_chosen(dicom, tmp_path):
     frames = RNG.integers(0, 9, (4, 6, 4)).astype(np.uint16)
     data = planar(dicom, frames, [view(dicom, "anterior"), view(dicom, "posterior")],

@@ -184,6 +184,8 @@ def test_unusable_files(tmp_path, masks):
         read_seg(changed(fresh(), SegmentationType="SURFACE"))
     with pytest.raises(ImageFormatError, match="the SEG has no frames"):
         read_seg(changed(fresh(), PerFrameFunctionalGroupsSequence=[]))
+    with pytest.raises(ImageFormatError, match=r"states 99 frames but places \d+; export it again"):
+        read_seg(changed(fresh(), NumberOfFrames=99))
     with pytest.raises(ImageFormatError, match="says nothing of PixelMeasures"):
         read_seg(changed(fresh(), SharedFunctionalGroupsSequence=[]))
     with pytest.raises(ImageFormatError, match="not readable as DICOM SEG"):

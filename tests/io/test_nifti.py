@@ -186,6 +186,10 @@ BAD = {
     ),
     "complex": (lambda p: a_file(p, np.zeros((2, 2, 2), np.complex64), np.eye(4)), "expected one real number"),
     "flat": (lambda p: a_flat_file(p), "singular"),
+    "unit": (
+        lambda p: a_file(p, np.zeros((2, 2, 2), np.uint8), np.eye(4), xyzt_units=7),
+        "spatial unit code 7; expected m, mm or",
+    ),
 }
 
 

@@ -89,6 +89,12 @@ def test_uneven_slices_are_interpolated_when_asked(dicom, tmp_path):
     assert image.source.notes[0].startswith("6 uneven slices were interpolated onto 7 of 3 mm: 6 mm from")
 
 
+def test_a_slice_out_of_this_world_is_not_interpolated_to(dicom, tmp_path, ct_array):
+    folder = dicom.save(dicom.slices(ct_array, positions=at([0, 3, 6, 9, 12, 90000])), tmp_path)
+    with pytest.raises(GeometryError, match=r"even slices would be 30001: .*; a position is wrong"):
+        read_image(folder, allow_resample_slices=True)
+
+
 def test_even_slices_are_not_touched_when_resampling_is_allowed(dicom, tmp_path, ct_array):
     folder = dicom.save(dicom.slices(ct_array), tmp_path)
     image = read_image(folder, allow_resample_slices=True)

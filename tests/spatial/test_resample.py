@@ -209,5 +209,9 @@ def test_errors():
     with pytest.raises(InputError, match="label values must fit in 32 bits"):
         resample_labels(labels, volume.geometry)
     two = Volume(np.zeros((2, 2, 2, 2)), volume.geometry, unit="1")
+    huge = Geometry.from_axes((2**11, 2**10, 2**10), spacing_mm=(1, 1, 1))
+    coarse = Geometry.from_axes((3, 3, 3), spacing_mm=(1000, 500, 500))
+    with pytest.raises(GeometryError, match="an image of 2147483648 voxels is too large to resample; crop it first"):
+        resample(Volume(np.broadcast_to(np.float32(0), huge.shape), huge, unit="1"), coarse)
     with pytest.raises(GeometryError, match="one image at a time"):
         resample(two, volume.geometry)
