@@ -119,7 +119,7 @@ def test_jit_vmap_and_gradients():
         return jnp.sum(dose.tumour) + dose.normal
 
     arguments = (3.0, jnp.asarray([4.0, 1.5]), 0.08)
-    check_grads(tumour_dose, arguments, order=1, modes=["fwd", "rev"], atol=1e-2, rtol=1e-2)
+    check_grads(jax.jit(tumour_dose), arguments, order=1, modes=["fwd", "rev"], atol=1e-2, rtol=1e-2)
     assert jax.jit(tumour_dose)(*arguments) == pytest.approx(float(tumour_dose(*arguments)), rel=1e-6)
     many = jax.vmap(tumour_dose, in_axes=(0, None, None))(jnp.asarray([3.0, 6.0]), *arguments[1:])
     assert many[1] == pytest.approx(2 * float(many[0]), rel=1e-6)

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -149,6 +150,7 @@ def test_report_names_every_step(small: PhantomConfig) -> None:
     assert steps == ["anatomy", "fdg_pet"] and "fdg_pet" in SESSIONS
 
 
+@pytest.mark.slow
 def test_vmap_over_patients(patient: Patient, small: PhantomConfig) -> None:
     from sirtjax.phantom import anatomy_at, build_anatomy, draw_pose, still_pose
     from sirtjax.phantom._tissues import TISSUES
@@ -160,9 +162,12 @@ def test_vmap_over_patients(patient: Patient, small: PhantomConfig) -> None:
     ]
     table = np.random.default_rng(2).normal(size=(TISSUES, 2)).astype(np.float32)
     points = np.random.default_rng(3).uniform([-150, -100, -190], [150, 100, 190], (200, 3)).T.astype(np.float32)
-    stack = lambda a, b: np.stack([a, b])  # noqa: E731
+
+    def stacked(first: Any, second: Any) -> Any:
+        return jax.tree.map(lambda a, b: np.stack([a, b]), first, second)
+
     both = jax.jit(jax.vmap(anatomy_at, in_axes=(0, 0, None, None, None, None)))(
-        jax.tree.map(stack, patient.anatomy, other), jax.tree.map(stack, *poses), points, table, 2.0, 1.0
+        stacked(patient.anatomy, other), stacked(*poses), points, table, 2.0, 1.0
     )
     for number, (anatomy, pose) in enumerate(zip((patient.anatomy, other), poses, strict=True)):
         single = jax.jit(anatomy_at)(anatomy, pose, points, table, 2.0, 1.0)

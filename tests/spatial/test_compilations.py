@@ -64,6 +64,7 @@ def compilations():
     monitoring.unregister_event_duration_listener(listen)
 
 
+@pytest.mark.slow
 def test_second_patient_compiles_nothing(compilations):
     jax.clear_caches()
     patient((24, 20, 18), (2.0, 2.5, 3.0), 0)

@@ -60,7 +60,7 @@ def test_activity_shares_have_the_right_gradient():
     occupancy = jnp.asarray(generator.uniform(0, 1, (2, 4, 3, 2)), jnp.float32)
     activity = jnp.asarray(generator.uniform(1, 2, (4, 3, 2)), jnp.float32)
     check_grads(
-        lambda a, o: activity_shares(a, jnp.asarray(INSIDE, jnp.float32), o),
+        jax.jit(lambda a, o: activity_shares(a, jnp.asarray(INSIDE, jnp.float32), o)),
         (activity, occupancy),
         order=1,
         modes=["rev"],
