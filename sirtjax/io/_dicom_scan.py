@@ -127,7 +127,7 @@ def _convert(header: Any) -> None:
         except Exception:
             if pydicom.datadict.keyword_for_tag(tag) in _NEEDED:
                 raise
-            del header[tag]
+            del header[tag]  # damaged, and nothing needs it
 
 
 def _convert_value(value: Any) -> None:
