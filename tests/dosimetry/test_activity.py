@@ -29,7 +29,7 @@ def test_cumulated_activity_is_the_integral_of_decay() -> None:
 
 
 def test_pet_a_day_after_injection_gives_the_known_dose() -> None:
-    # 1.000 MBq/mL measured 24 h p.i. at 1.05 g/mL with T = 64.0416 h is 60.978 Gy.
+    """T2: 1.000 MBq/mL measured 24 h p.i. at 1.05 g/mL with T = 64.0416 h is 60.978 Gy, by hand."""
     y90 = nuclide("y90-thesis")
     activity = absolute_activity_mbq(
         np.full((2, 3, 4), 1e6, np.float32), voxel_volume_ml=0.06, elapsed_h=24.0, half_life_h=y90.half_life_h

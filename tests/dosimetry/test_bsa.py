@@ -18,6 +18,7 @@ STEPS = ((0.10, 0.8), (0.15, 0.6), (0.20, 0.0))
     ],
 )
 def test_activity_by_the_bsa_method(height_m, weight_kg, tumour_ml, liver_ml, bsa_m2, gbq):
+    """T5."""
     assert d.body_surface_area_m2(height_m, weight_kg) == pytest.approx(bsa_m2, abs=5e-6)
     activity = d.bsa_activity_mbq(height_m, weight_kg, tumour_ml, liver_ml - tumour_ml)
     assert activity == pytest.approx(1000 * gbq, abs=0.006)

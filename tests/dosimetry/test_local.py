@@ -11,11 +11,13 @@ SPACING = (2.0, 2.5, 5.0)
 
 
 def test_one_gbq_in_one_kg_gives_the_constant() -> None:
+    """T2."""
     dose = local_dose_gy(1000.0, 1000.0, constant=THESIS.dose_constant_gy_kg_per_gbq)
     assert float(dose) == pytest.approx(49.38, abs=5e-3)  # thesis Eq. 1.3
 
 
 def test_610_mbq_in_one_kg_of_lung_is_30_gy() -> None:
+    """T2."""
     dose = local_dose_gy(610.0, 1000.0, constant=THESIS.dose_constant_gy_kg_per_gbq)
     assert float(dose) == pytest.approx(30.12, abs=5e-3)  # thesis section 1.5
 

@@ -24,7 +24,7 @@ def test_outside_the_mask_nothing_weighs():
 
 
 def test_610_mbq_in_one_kg():
-    # Thesis 1.5.3.1: 610 MBq means approximately 30 Gy in 1 kg of lung; with K of Eq. 1.3 it is 30.12 Gy.
+    # T2, thesis 1.5.3.1: 610 MBq means approximately 30 Gy in 1 kg of lung; with K of Eq. 1.3 it is 30.12 Gy.
     dose = d.lung_dose_gy(6100.0, lung_shunt_fraction=0.1, lung_mass_g=1000.0, constant_gy_g_per_mbq=K_THESIS)
     assert float(dose) == pytest.approx(30.12, abs=0.005)
 

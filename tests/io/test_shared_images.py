@@ -199,6 +199,22 @@ def test_labels_lie_on_their_scans(shared_data, scan, label):
     assert 40 < np.median(liver) < 180
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("folder", "step"), [("lowdose-ct-lu177", 1), ("labels-mesh-phantom", 1), ("labels-liver", 30)]
+)
+def test_nifti_collections_against_itk(shared_data, folder, step):
+    paths = sorted((shared_data / folder).glob("*.nii.gz"))[::step]
+    assert paths
+    for path in paths:
+        volume, expected = read_image(path).volume, SimpleITK.ReadImage(str(path))
+        assert volume.geometry.shape == expected.GetSize()
+        for index in [(0, 0, 0), tuple(n - 1 for n in volume.geometry.shape)]:
+            world = expected.TransformIndexToPhysicalPoint(index)
+            np.testing.assert_allclose(volume.geometry.to_world(index), world, atol=1e-2)
+        np.testing.assert_array_equal(volume.array.transpose(2, 1, 0), SimpleITK.GetArrayFromImage(expected))
+
+
 def test_a_ct_with_padding(shared_data, tmp_path):
     folder = unpacked(shared_data / "ct-crlm/dicom-1004.tar.gz", tmp_path)
     image = read_image(folder)
