@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,17 +15,25 @@ from rich.console import Console
 from rich.table import Table
 
 log = logging.getLogger("sirtjax")
+CHATTY = ("pydicom", "highdicom", "nibabel.global", "matplotlib")
 err = Console(stderr=True, highlight=False)
 out = Console(highlight=False)
 
 Report = Callable[[str], None]
 
 
-def set_up(*, verbose: bool, quiet: bool) -> None:
-    """Send the package's log to stderr at the level asked for."""
+def set_up(*, verbose: bool, quiet: bool, debug: bool = False) -> None:
+    """Send the package's log to stderr at the level asked for.
+
+    What the readers of images say of odd files is shown with --debug only: it quotes the files, patients' names too.
+    """
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     log.setLevel(level)
+    if not debug:
+        for library in CHATTY:
+            logging.getLogger(library).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=r"(pydicom|highdicom|nibabel)\b")
 
 
 def note(message: str) -> None:

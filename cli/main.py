@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -37,7 +38,7 @@ def _options(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    _console.set_up(verbose=verbose, quiet=quiet)
+    _console.set_up(verbose=verbose, quiet=quiet, debug=debug)
 
 
 def _register_verbs() -> None:
@@ -63,23 +64,22 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in given
     try:
         app(args=given, prog_name="sirtjax")
-    except SirtjaxError as error:
-        if debug:
-            raise
-        print(f"sirtjax: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
-    except OSError as error:
-        if debug:
-            raise
-        print(f"sirtjax: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(1)
     except Exception as error:
         if debug:
-            raise
-        name = type(error).__name__
-        told = " ".join(str(error).split())
-        print(f"sirtjax: internal error, {name}: {told}; please report it with --debug's output", file=sys.stderr)
-        sys.exit(1)
+            traceback.print_exc()
+        else:
+            print(f"sirtjax: {_told(error)}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+def _told(error: Exception) -> str:
+    """What the user reads of an error, in one line."""
+    if isinstance(error, SirtjaxError):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError):
+        return f"{error.filename or 'file'}: {error.strerror or error}"
+    told = " ".join(str(error).split())
+    return f"internal error, {type(error).__name__}: {told}; please report it with --debug's output"
 
 
 def _global_options_first(arguments: list[str]) -> list[str]:

@@ -52,7 +52,7 @@ def uptake(
     ] = None,
     half_life_h: Annotated[float | None, typer.Option(help="For SUV: half-life of the nuclide.")] = None,
     weight_kg: Annotated[float | None, typer.Option(help="For SUV: body weight.")] = None,
-    force: Annotated[bool, typer.Option(help="Replace the output where it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lesions as JSON.")] = False,
     list_rules: Annotated[
         bool,

@@ -76,8 +76,16 @@ def test_a_missing_case_is_one_line_and_exit_2(run, tmp_path):
 
 def test_debug_shows_the_traceback(tmp_path):
     done = command("--debug", "plan", str(tmp_path / "none.toml"), "-o", str(tmp_path / "out"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Traceback" in done.stderr and "ConfigError" in done.stderr
+
+
+def test_what_the_readers_say_of_odd_files_is_kept_for_debug(tmp_path):
+    (tmp_path / "spect.nii").write_text("JANE DOE " * 100)
+    options = ["--protocol", "resin-icc-bilobar", "--activity", str(tmp_path / "spect.nii"), "--lung-shunt", "0.05"]
+    done = command("-v", "plan", "-o", str(tmp_path / "out"), *options)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("plan: ")]
+    assert done.returncode == 2 and len(lines) == 1 and "not readable as NIfTI" in lines[0]
 
 
 def test_a_failed_computation_exits_with_1(run, monkeypatch, tmp_path):
