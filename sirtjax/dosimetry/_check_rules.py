@@ -79,12 +79,12 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ106", "warning", "Registration not done",
-        "{where} was placed on the activity image without registration: check the alignment",
+        "placed on the activity image without registration: {where}; check the alignment",
     ),
     _rule(
         "SJ201", "warning", "Low T/N ratio",
         "the T/N ratio of {where} is {value}, below {limit}: it takes up little more than normal tissue",
-        limit=1.5, unit="1",
+        limit=1.5,
     ),
     _rule(
         "SJ202", "warning", "Liver counts outside the territories",

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from sirtjax.dosimetry._check_rules import RULES, Limit, Severity
 from sirtjax.errors import ConfigError, InputError
 
+# Relative; what rounding makes of a value that was computed to equal its limit.
+ROUNDING = 1e-6
+
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
@@ -77,12 +80,12 @@ def make_check(
 
 
 def _shown(value: Limit, unit: str) -> str:
-    """Numbers as in a report: 4 digits, fractions below 1 as percentages (a T/N ratio stays a ratio)."""
+    """Numbers as in a report: 4 digits, fractions as percentages."""
     if value is None:
         return "unknown"
     if isinstance(value, tuple):
         return f"{_shown(value[0], unit)} to {_shown(value[1], unit)}"
-    if unit == "1" and value < 1:
+    if unit == "1":
         return f"{100 * value:.3g} %"
     return f"{value:.4g}"
 
@@ -122,8 +125,7 @@ def tn_ratio_checks(tumour: str, *, tn_ratio: float) -> tuple[Check, ...]:
     """SJ201: the T/N ratio of a tumour is below 1.5."""
     limit = RULES["SJ201"].limit
     low = _number(f"T/N ratio of {tumour}", tn_ratio) < (limit if isinstance(limit, float) else 0.0)
-    # Shown as a ratio also below 1, where `1` would print as a percentage.
-    return (make_check("SJ201", where=tumour, value=tn_ratio, unit=""),) if low else ()
+    return (make_check("SJ201", where=tumour, value=tn_ratio),) if low else ()
 
 
 def counts_checks(
@@ -193,7 +195,8 @@ def unverified_checks(*names: str) -> tuple[Check, ...]:
 
 def _above(code: str, value: float, where: str | None = None, *, limit: float | None = None) -> tuple[Check, ...]:
     threshold = RULES[code].limit if limit is None else limit
-    over = isinstance(threshold, float) and _number(RULES[code].title, value) > threshold
+    # An activity chosen at a limit meets it up to rounding.
+    over = isinstance(threshold, float) and _number(RULES[code].title, value) > threshold * (1 + ROUNDING)
     return (make_check(code, where=where, value=value, limit=limit),) if over else ()
 
 

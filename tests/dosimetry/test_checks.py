@@ -153,3 +153,13 @@ def test_errors():
         d.lung_shunt_checks(float("nan"))
     with pytest.raises(InputError, match="volume of T is inf"):
         d.small_lesion_checks("T", volume_ml=np.inf, resolution_fwhm_mm=8.0)
+
+
+def test_a_lung_dose_chosen_at_its_limit_meets_it():
+    assert d.lung_dose_checks(30.0 * (1 + 1e-9), previous_gy=20.0) == ()
+    assert [check.code for check in d.lung_dose_checks(30.01, previous_gy=0.0)] == ["SJ303"]
+
+
+def test_a_fraction_of_one_is_shown_in_percent():
+    (check,) = d.counts_checks(liver_fraction_outside_territories=0.0, fraction_outside_liver_and_lungs=1.0)
+    assert check.message.startswith("100 % of the counts lie outside liver and lungs (more than 20 %)")
