@@ -244,3 +244,26 @@ def test_segmentation_functions_take_the_place_of_masks(folder):
     assert seen == ["HU"]
     assert set(products.mapping.occupancy) == {"liver", "hot", "right", "left"}
     assert products.liver.origin == "segmented automatically"
+
+
+def test_images_given_in_each_others_place(folder):
+    activity = {"path": "spect.nii", "resolution_fwhm_mm": 5.0}
+    images = {"activity": activity, "ct": {"path": "spect.nii"}}
+    refuse(
+        folder, ConfigError, r"spect\.nii: an activity image in counts; \[images\.ct\] needs a CT in HU", images=images
+    )
+    images = {"activity": {"path": "ct.nii"}, "ct": {"path": "ct.nii"}}
+    refuse(folder, ConfigError, r"ct\.nii: a CT in HU; \[images\.activity\] needs a SPECT or PET", images=images)
+
+
+def test_labels_that_name_some_of_the_masks_only(folder):
+    masks = case.case_table()["masks"]
+    lesions = {"path": "lesions.nii", "on": "activity", "labels": {"2": "tumour"}}
+    message = r"`labels` names 1 of 2 masks, not 'label 1'; name all of them, or choose with names = \[\"tumour\"\]"
+    refuse(folder, ConfigError, message, masks=masks | {"lesions": lesions})
+    liver = {"path": "lesions.nii", "on": "activity", "labels": {"1": "liver"}}
+    refuse(folder, ConfigError, "names 1 of 2 masks, not 'label 2'", masks=masks | {"liver": liver})
+    sides = {"path": "territories.nii", "on": "activity", "labels": {"1": "right"}}
+    refuse(folder, ConfigError, "names 1 of 2 masks, not 'label 2'", territories=sides)
+    chosen = load_case(case.write_case(folder, masks=masks | {"lesions": lesions | {"names": ["tumour"]}}))
+    assert [voi.name for voi in advance(chosen, "lesions").lesions] == ["tumour"]
