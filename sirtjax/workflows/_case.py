@@ -359,14 +359,18 @@ def case_from_table(table: dict[str, Any], *, folder: Path, source: str, overrid
         raise ConfigError(f"{source}: {problems}") from error
 
 
+# What the checker calls the alternatives of a value: "constrained-float", "literal['activity']".
+UNION_BRANCH = re.compile(r"constrained-\w+|literal\[.*\]")
+
+
 def _place(location: tuple[int | str, ...]) -> str:
-    """The key in the case file; what the checker adds of its own (the alternatives of a union) is left out."""
-    return ".".join(str(part) for part in location if not re.search(r"[-\[]", str(part))) or "case"
+    """The key in the case file."""
+    return ".".join(str(part) for part in location if not UNION_BRANCH.fullmatch(str(part))) or "case"
 
 
 def _found(problem: Mapping[str, Any]) -> str:
-    """The value that was found, where it is a single one."""
-    if problem["type"] in ("missing", "value_error") or not isinstance(problem["input"], str | int | float):
+    """The value that was found, where it is a single one; nothing of what might name the patient."""
+    if problem["loc"][:1] == ("patient",) or not isinstance(problem["input"], str | int | float):
         return ""
     return f", found {problem['input']!r}"
 

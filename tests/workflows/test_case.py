@@ -160,3 +160,17 @@ def test_a_case_can_be_made_from_tables(tmp_path):
     assert made.images.activity.path == Path("/data/spect.nii")
     with pytest.raises(ConfigError, match=r"^options: shunt: Field required"):
         case_from_table(analytic_case.case_table(shunt=None), folder=Path("/data"), source="options")
+
+
+def test_a_message_says_what_was_found_but_nothing_of_the_patient(tmp_path):
+    def told(**changes):
+        with pytest.raises(ConfigError) as found:
+            case(tmp_path, **changes)
+        return str(found.value)
+
+    assert "shunt.fraction: Input should be less than 1, found 5" in told(shunt={"method": "given", "fraction": 5})
+    assert "dose.spacing_mm: Input should be a valid number" in told(dose={"spacing_mm": "three"})
+    assert "images.lung-ct: Extra" in told(
+        images=analytic_case.case_table()["images"] | {"lung-ct": {"path": "ct.nii"}}
+    )
+    assert "O'Neil" not in told(patient={"id": "O'Neil"})
