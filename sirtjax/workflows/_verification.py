@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from sirtjax.workflows._results import SCHEMA, InjectionResult, Maps, Result
 from sirtjax.workflows._steps import Hooks, Products, advance
 
 Array = NDArray[np.float32]
+# What a DICOM file says in other words than "Y-90" is not compared.
+ISOTOPE = re.compile(r"[A-Z][a-z]?-\d+m?")
 
 
 def verify_case(
@@ -101,6 +104,12 @@ def _absolute(
     if images is None or setting.mapped.activity.unit != "Bq/mL":
         raise ConfigError(
             f'calibration.method = "absolute" needs an image in Bq/mL, this one is in {setting.mapped.activity.unit}'
+        )
+    imaged = images.activity.source.radionuclide
+    if imaged is not None and ISOTOPE.fullmatch(imaged) and imaged != setting.nuclide.symbol:
+        raise ConfigError(
+            f"{case.images.activity.path}: an image of {imaged}, but the dose is of {setting.nuclide.symbol}; "
+            f'give the image of the treatment, or calibration.method = "relative"'
         )
     elapsed_h, known = _elapsed_h(case, images)
     grid = setting.mapped.geometry
