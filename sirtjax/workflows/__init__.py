@@ -2,8 +2,8 @@
 
 from sirtjax.workflows._alignment import rigid_alignment as rigid_alignment
 from sirtjax.workflows._case import Case as Case
-from sirtjax.workflows._case import case_from_table as case_from_table
-from sirtjax.workflows._case import load_case as load_case
+from sirtjax.workflows._case_file import case_from_table as case_from_table
+from sirtjax.workflows._case_file import load_case as load_case
 from sirtjax.workflows._images import CaseImages as CaseImages
 from sirtjax.workflows._images import select_images as select_images
 from sirtjax.workflows._mapping import MappedCase as MappedCase

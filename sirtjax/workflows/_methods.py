@@ -16,7 +16,10 @@ DOSE_METHODS = {
     "kernel": "convolution with a voxel kernel for this voxel size, lungs by local deposition",
     "local": "local deposition of all energy in the voxel of the decay",
 }
-KERNEL_SOURCE = "radial kernel in water: Graves et al., Med Phys 2019;46:5284, doi:10.1002/mp.13789"
+KERNEL_SOURCE = (
+    "radial kernel in water, radii scaled to tissue by its electron density: "
+    "Graves et al., Med Phys 2019;46:5284, doi:10.1002/mp.13789"
+)
 CALIBRATIONS = {
     "relative": (
         "patient-relative: the counts of each territory scaled to the activity injected into it",

@@ -1,0 +1,109 @@
+"""Case files: TOML, or the same tables from options, to a checked `Case`."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sirtjax.errors import ConfigError
+from sirtjax.workflows._case import Case
+
+# What the checker calls the alternatives of a value: "constrained-float", "literal['activity']".
+UNION_BRANCH = re.compile(r"constrained-\w+|literal\[.*\]")
+# Keys that hold paths, relative to the case file.
+PATH_KEYS = frozenset({"path", "lines", "planar", "planar_rois", "plan"})
+
+
+def load_case(path: Path, *, overrides: Sequence[str] = ()) -> Case:
+    """Read and check a case file, with its relative paths made relative to the file's folder.
+
+    Args:
+      path: the case file.
+      overrides: "a.b=value" with a TOML value, set before the case is checked.
+
+    Raises:
+      ConfigError: the file is missing, not TOML, or has a key or value it should not have; names every one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the case file ({_reason(error)}); give a TOML file") from error
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return case_from_table(table, folder=path.parent, source=str(path), overrides=overrides)
+
+
+def case_from_table(table: dict[str, Any], *, folder: Path, source: str, overrides: Sequence[str] = ()) -> Case:
+    """Check a case given as nested tables (a parsed file, or command-line options).
+
+    Args:
+      table: the content of a case file.
+      folder: what relative paths are relative to.
+      source: named in error messages.
+      overrides: "a.b=value" with a TOML value, set before the case is checked.
+
+    Raises:
+      ConfigError: a key or value is missing, unknown or contradictory.
+    """
+    for override in overrides:
+        _override(table, override)
+    try:
+        return Case.model_validate(_anchored(table, folder))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_place(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}{_found(problem)}"
+            for problem in error.errors()
+        )
+        raise ConfigError(f"{source}: {problems}") from error
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """The key in the case file."""
+    return ".".join(str(part) for part in location if not UNION_BRANCH.fullmatch(str(part))) or "case"
+
+
+def _found(problem: Mapping[str, Any]) -> str:
+    """The value that was found, where it is a single one; nothing of what might name the patient."""
+    if problem["loc"][:1] == ("patient",) or not isinstance(problem["input"], str | int | float):
+        return ""
+    return f", found {problem['input']!r}"
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not all(part.strip() for part in key.split(".")):
+        raise ConfigError(f"--set {override}: expected KEY=VALUE, as in --set dose.spacing_mm=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is meant as a string
+    *folders, last = key.strip().split(".")
+    for folder in folders:
+        table = table.setdefault(folder, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: {folder} is not a table of the case")
+    table[last] = value
+
+
+def _anchored(value: Any, folder: Path, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _anchored(item, folder, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_anchored(item, folder, key) for item in value]
+    if not isinstance(value, str):
+        return value
+    is_protocol_file = key == "protocol.name" and value.partition("#")[0].endswith(".toml")
+    if key.rpartition(".")[2] in PATH_KEYS or is_protocol_file:
+        return str(folder / value)
+    return value
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
