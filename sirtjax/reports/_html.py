@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 from sirtjax.reports._figures import dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
@@ -42,7 +42,7 @@ def report_html(
     environment.filters["amount"] = amount
     source = resources.files("sirtjax.reports").joinpath("templates/report.html.jinja").read_text(encoding="utf-8")
     biology = [(voi.name, voi.biology) for voi in result.vois if voi.biology]
-    curves = [voi for voi in result.vois if voi.kind in CURVE_KINDS and voi.dvh_dose_gy]
+    curves = _curves(result.vois)
     return environment.from_string(source).render(
         title="treatment plan" if result.kind == "plan" else "treatment verification",
         result=result,
@@ -78,6 +78,14 @@ def amount(value: float | tuple[float, float] | None, unit: str) -> str:
     if unit == "1" and not isinstance(value, tuple) and value < 1:
         return f"{significant(100 * value)} %"
     return significant(value) if unit in ("", "1") else f"{significant(value)} {unit}"
+
+
+def _curves(vois: Sequence[VoiResult]) -> list[VoiResult]:
+    """The histograms worth drawing; where a territory is the whole liver, its normal tissue only once."""
+    liver_ml = [voi.volume_ml for voi in vois if voi.kind == "liver"]
+    whole = any(voi.kind == "territory" and [voi.volume_ml] == liver_ml for voi in vois)
+    kinds = tuple(kind for kind in CURVE_KINDS if not (whole and kind == "normal territory"))
+    return [voi for voi in vois if voi.kind in kinds and voi.dvh_dose_gy]
 
 
 def _v_levels(result: Result) -> list[str]:
