@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -12,6 +13,8 @@ from sirtjax.errors import OutputError
 
 # Names the files of a folder that a run wrote, so that the next run may replace them.
 LISTING = ".sirtjax-files"
+PREFIX = ".sirtjax-"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -59,8 +62,8 @@ def atomic_folder(path: Path | str, *, force: bool = False, own: Sequence[str] =
     target = Path(path)
     if target.exists() and not target.is_dir():
         raise OutputError(f"{target}: is a file; expected the name of a folder to write")
-    if target.is_dir() and any(target.iterdir()) and not force:
-        raise OutputError(f"{target}: holds files already; choose another folder or give --force")
+    if target.is_dir():
+        _check_empty(target, force)
     if (target / LISTING).is_file():
         _check_replaceable(target, None, own)  # before the work is done, where it can be known already
     with _beside(target) as folder:
@@ -69,9 +72,15 @@ def atomic_folder(path: Path | str, *, force: bool = False, own: Sequence[str] =
         yield temporary
         (temporary / LISTING).write_text("\n".join(sorted(_files(temporary))) + "\n", encoding="utf-8")
         if target.is_dir():
+            _check_empty(target, force)  # another run may have written there meanwhile
             _check_replaceable(target, temporary, own)
             _rename(target, folder / "replaced")
         _rename(temporary, target)
+
+
+def _check_empty(target: Path, force: bool) -> None:
+    if not force and any(target.iterdir()):
+        raise OutputError(f"{target}: holds files already; choose another folder or give --force")
 
 
 def _check_replaceable(old: Path, new: Path | None, own: Sequence[str]) -> None:
@@ -95,11 +104,18 @@ def _beside(target: Path) -> Iterator[Path]:
     parent = target.absolute().parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".sirtjax-", dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     except OSError as error:
         raise OutputError(f"{target}: cannot be written there ({error.strerror or error})") from error
     try:
         yield folder
+    except OSError as error:
+        # A file in a temporary folder leaves it to that folder to name the output.
+        if error.errno not in FULL or any(part.startswith(PREFIX) for part in parent.parts):
+            raise
+        raise OutputError(
+            f"{target}: cannot be written there ({error.strerror}); free space or go elsewhere"
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

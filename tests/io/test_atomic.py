@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from sirtjax.errors import OutputError
@@ -129,3 +131,21 @@ def test_a_folder_where_a_file_is(tmp_path):
     (tmp_path / "a").write_text("")
     with pytest.raises(OutputError, match="is a file"), atomic_folder(tmp_path / "a", force=True):
         pass
+
+
+def test_a_folder_that_another_run_fills_meanwhile_is_kept(tmp_path):
+    target = tmp_path / "plan"
+    with pytest.raises(OutputError, match="holds files already"), atomic_folder(target) as folder:
+        (folder / "dose.txt").write_text("second")
+        with atomic_folder(target) as other:
+            (other / "dose.txt").write_text("first")
+    assert (target / "dose.txt").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["plan"]
+
+
+def test_a_full_disk_is_told_of_the_output(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    told = pytest.raises(OutputError, match=r"plan: cannot be written there \(No space left on device\); free space")
+    with told, atomic_folder(tmp_path / "plan") as folder, atomic_path(folder / "dose.nii"):
+        raise full
+    assert list(tmp_path.iterdir()) == []
