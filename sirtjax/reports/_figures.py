@@ -233,4 +233,7 @@ def _colour_bar(figure: Any, painted: Any, unit: str) -> None:
     bar = figure.colorbar(painted, cax=figure.add_axes((0.94, 0.12, 0.012, 0.7)))
     bar.solids.set_alpha(1.0)
     bar.ax.tick_params(colors="white", labelsize=7)
+    if unit == "Bq/mL":
+        bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}")
+        unit = "MBq/mL"
     bar.ax.set_title(unit, color="white", fontsize=8)

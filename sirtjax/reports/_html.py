@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from importlib import resources
 
-from sirtjax.reports._figures import dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
+from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
 from sirtjax.workflows import Maps, Result, VoiResult
 
 SEVERITIES = ("error", "warning", "info")
@@ -56,6 +56,7 @@ def report_html(
         interval_svg=figure_svg(interval_figure(result.injections)),
         dvh_svg=figure_svg(dvh_figure(curves[:MOST_CURVES], result.planned)),
         pictures=_pictures(result, maps, on_step),
+        isodoses=list(zip(_isodose_levels(result), ISODOSE_COLOURS, strict=False)),
     )
 
 
@@ -72,10 +73,10 @@ def significant(value: float | tuple[float, float] | None) -> str:
 
 
 def amount(value: float | tuple[float, float] | None, unit: str) -> str:
-    """A number with its unit; fractions (unit "1") below one as per cent."""
+    """A number with its unit; fractions (unit "1") as per cent."""
     if value is None:
         return "–"
-    if unit == "1" and not isinstance(value, tuple) and value < 1:
+    if unit == "1" and not isinstance(value, tuple):
         return f"{significant(100 * value)} %"
     return significant(value) if unit in ("", "1") else f"{significant(value)} {unit}"
 
@@ -96,14 +97,15 @@ def _pictures(result: Result, maps: Maps, on_step: Callable[[str], None]) -> lis
     lesions = [voi for voi in result.vois if voi.kind == "lesion"]
     territories = [voi.name for voi in result.vois if voi.kind == "territory"]
     names = [voi.name for voi in lesions]
-    levels = _isodose_levels(result, lesions)
+    levels = _isodose_levels(result)
 
     def picture(focus: str, overlay: str, caption: str) -> dict[str, str]:
         on_step(f"picture of the {focus}")
         figure = fusion_figure(maps, focus, overlay=overlay, isodoses_gy=levels, lesions=names, territories=territories)
         return {"caption": caption, "data": figure_png(figure)}
 
-    pictures = [picture("liver", "activity", "Activity image over the CT, through the middle of the liver")]
+    beneath = "" if maps.ct_hu is None else " over the CT"
+    pictures = [picture("liver", "activity", f"Activity image{beneath}, through the middle of the liver")]
     for voi in lesions:
         text = f"{voi.name}: {significant(voi.volume_ml)} mL, mean {significant(voi.mean_gy)} Gy"
         pictures.append(picture(voi.name, "dose", text))
@@ -112,9 +114,9 @@ def _pictures(result: Result, maps: Maps, on_step: Callable[[str], None]) -> lis
     return pictures
 
 
-def _isodose_levels(result: Result, lesions: list[VoiResult]) -> list[float]:
+def _isodose_levels(result: Result) -> list[float]:
     """The doses the protocol speaks of (the V columns) and round ones above them, as far as the dose reaches."""
-    reach = max((voi.max_gy or voi.mean_gy for voi in lesions), default=math.inf)
+    reach = max((voi.max_gy or voi.mean_gy for voi in result.vois if voi.kind == "lesion"), default=math.inf)
     levels = sorted(float(level) for level in _v_levels(result))
     levels += [level for level in ROUND_LEVELS_GY if level > 1.3 * max(levels, default=0.0)]
     return [level for level in levels if level <= reach][:MOST_LEVELS]

@@ -52,7 +52,7 @@ def provenance(case: Case, images: CaseImages, *, registration: str) -> dict[str
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in PACKAGES},
         },
-        "device": f"{device.platform} {device.device_kind}",
+        "device": device.device_kind,
         "inputs": inputs,
         "registration": registration,
         "case": table,

@@ -157,8 +157,23 @@ def test_three_significant_digits(value, text):
 
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
-    [(0.24, "1", "24.0 %"), (1.2, "1", "1.20"), (31.0, "Gy", "31.0 Gy"), (None, "Gy", "–"), (5.0, "", "5.00"),
+    [(0.24, "1", "24.0 %"), (1.0, "1", "100 %"), (31.0, "Gy", "31.0 Gy"), (None, "Gy", "–"), (5.0, "", "5.00"),
      ((500.0, 4500.0), "mL", "500 to 4500 mL")],
 )  # fmt: skip
 def test_amounts(value, unit, text):
     assert amount(value, unit) == text
+
+
+def test_the_pictures_are_explained(result, maps, without_ct):
+    page = report_html(result, maps)
+    levels = re.findall(r"</span>([\d.]+) Gy", page)
+    assert levels and [float(level) for level in levels] == sorted(float(level) for level in levels)
+    assert "Activity image over the CT, through" in page
+    assert "Activity image, through" in report_html(result, without_ct)
+
+
+def test_lungs_have_no_share_of_the_liver_activity(result, maps):
+    lungs = dataclasses.replace(result.vois[0], name="lungs", kind="lungs", uptake_fraction=0.0)
+    page = report_html(dataclasses.replace(result, vois=(*result.vois, lungs)), maps)
+    row = next(line for line in page.splitlines() if "<td>lungs</td>" in line)
+    assert re.findall(r"<td>(.*?)</td>", row)[2] == "–"
