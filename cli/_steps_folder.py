@@ -162,7 +162,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 def _fingerprint(case: Case, step: str) -> str:
     """Of the settings a step depends on, and of what is in the mask and transform files they name."""
-    from sirtjax.workflows._provenance import file_sha256
+    from sirtjax.io import file_sha256
 
     tables = {key: getattr(case, key) for key in DEPENDS.get(step, ())}
     settings = case.model_dump(mode="json", include=set(tables))

@@ -7,6 +7,7 @@ from sirtjax.io._dicom_write import write_dicom_series as write_dicom_series
 from sirtjax.io._dicom_write_identity import Injection as Injection
 from sirtjax.io._dicom_write_identity import StudyIdentity as StudyIdentity
 from sirtjax.io._dicom_write_nm import write_dicom_planar as write_dicom_planar
+from sirtjax.io._hash import file_sha256 as file_sha256
 from sirtjax.io._image import read_image as read_image
 from sirtjax.io._lines import read_lines as read_lines
 from sirtjax.io._masks import read_masks as read_masks
@@ -33,6 +34,7 @@ __all__ = [
     "StudyIdentity",
     "atomic_folder",
     "atomic_path",
+    "file_sha256",
     "list_series",
     "read_image",
     "read_lines",

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from sirtjax.errors import OutputError
 from sirtjax.io._atomic import atomic_path
 from sirtjax.io._finite import check_finite
+from sirtjax.io._hash import file_sha256
 from sirtjax.io._nifti_header import LPS_FROM_RAS, header_geometry, load_header, read_voxels
 from sirtjax.io._source import Image, Source
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -45,7 +45,7 @@ def read_nifti(path: Path | str, *, unit: str = "1") -> Image:
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(stored, np.float32)
     check_finite(array, path)
-    source = Source(path=path, format="nifti", sha256=_sha256(path), notes=notes)
+    source = Source(path=path, format="nifti", sha256=file_sha256(path), notes=notes)
     stored_unit = _comment(header, _UNIT_KEY)
     unit = stored_unit if isinstance(stored_unit, str) else unit
     return Image(volume=Volume(array, geometry, unit=unit), source=source)
@@ -142,8 +142,3 @@ def _comment(image: Any, key: str) -> Any:
         if isinstance(found, dict) and key in found:
             return found[key]
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sirtjax import __version__
-from sirtjax.io import Image
+from sirtjax.io import Image, file_sha256
 from sirtjax.volume import Geometry
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._images import CaseImages
@@ -58,19 +58,6 @@ def provenance(case: Case, images: CaseImages, *, registration: str) -> dict[str
         "case": table,
         "case_sha256": hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest(),
     }
-
-
-def file_sha256(path: Path) -> str | None:
-    """SHA-256 of a file, or of the sorted files of a folder; None where nothing is there."""
-    digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        if not file.is_file():
-            return None
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def _image_entry(image: Image) -> dict[str, Any]:
