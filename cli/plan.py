@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from sirtjax.cli import _case_options as option
 from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
+from sirtjax.cli._options import AsJson, CaseFileOrOptions, Force, Identify, Output, Resume, Set
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Case, Result
-
-CaseFile = Annotated[Path, typer.Argument(help="The case file (TOML), see docs/case-file.md.", show_default=False)]
-CaseFileOrOptions = Annotated[
-    Path | None, typer.Argument(help="The case file (TOML), see docs/case-file.md; or use options.", show_default=False)
-]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write.", show_default=False)]
-Force = Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Take the steps found in OUTPUT/steps as they are.")]
-Identify = Annotated[str | None, typer.Option("--identify", help="Print this name in the report.", show_default=False)]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Override a value of the case, as in --set prescription.choose=lower."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")]
 
 
 def plan(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sirtjax.cli._console import emit_json, emit_table
-from sirtjax.cli.plan import AsJson
+from sirtjax.cli._options import AsJson
 
 
 def protocols(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sirtjax.cli._console import emit_json, emit_table, note
-from sirtjax.cli.plan import AsJson
+from sirtjax.cli._options import AsJson
 
 
 def series(

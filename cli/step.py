@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
-from sirtjax.cli.plan import AsJson, CaseFile, Output, Set, plan
+from sirtjax.cli._options import AsJson, CaseFile, Output, Set
+from sirtjax.cli.plan import plan
 
 
 class StepName(StrEnum):
