@@ -215,7 +215,8 @@ class PrescriptionTable(_Table):
 
     `targets` names lesions, or "lesions" for all of them taken together; without it each lesion is a target.
     `split` says how several territories share a limit on the whole liver or the lungs: "best" by the split with the
-    largest margin over the targets, where it is known, "proportional" by reducing all alike.
+    largest margin over the targets, where it is known, and by even doses where there is no target; "proportional" by
+    reducing all alike.
     """
 
     choose: Literal["upper", "lower", "given"] = "upper"

@@ -251,14 +251,28 @@ def _injections(case: Case, territories: tuple[str, ...]) -> tuple[InjectionTabl
 def _prescribe(
     case: Case, setting: Setting, doses: Sequence[VoiDose], objectives: Sequence[DoseObjective]
 ) -> Prescription:
-    """The prescription; where the case asks for the best split and one is known, in its proportions."""
+    """The prescription; where territories share a limit and the case asks for the best split, in its proportions.
+
+    Without targets no split is better than another for them: then each territory gets the same mean dose. Reducing
+    all alike would give a small territory as much activity as a large one, for a limit on the whole liver.
+    """
     injections = [_injection(table, case) for table in setting.injections]
     choose = case.prescription.choose
     alike = dosimetry.prescribe(doses, objectives, injections, choose=choose)
+    if choose != "upper" or case.prescription.split != "best" or alike.scale >= 1:
+        return alike
     split = alike.best_split_mbq
-    if choose != "upper" or case.prescription.split != "best" or alike.scale >= 1 or split is None or sum(split) <= 0:
+    if not any(territory.lower_bounds for territory in alike.territories):
+        split = _evenly(setting, doses)
+    if split is None or sum(split) <= 0:
         return alike
     return dosimetry.prescribe(doses, objectives, injections, choose=choose, shares=split)
+
+
+def _evenly(setting: Setting, doses: Sequence[VoiDose]) -> tuple[float, ...]:
+    """Activities by which each treated territory gets 1 Gy on average from its own injection."""
+    own = {dose.name: dose.mean_gy_per_mbq for dose in doses}
+    return tuple(1.0 / float(own[table.territory][index]) for index, table in enumerate(setting.injections))
 
 
 def _injection(table: InjectionTable, case: Case) -> Injection:

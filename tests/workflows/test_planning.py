@@ -267,3 +267,14 @@ def test_objectives_and_injections_must_exist(planned):
         planned(protocol={"name": "resin-nowhere"})
     with pytest.raises(InputError, match="needs a volume_fraction"):
         planned(prescription={"objectives": [own("alpha", "at least", 70.0, kind="V")]})
+
+
+def test_without_targets_a_limit_on_the_whole_liver_is_shared_by_even_doses(patient):
+    masks = {"liver": case.case_table()["masks"]["liver"], "no_lesions": True}
+    changes = {"protocol": {"name": "glass-hcc-bilobar-low-bilirubin"}, "masks": masks}
+    even, _, products = plan_case(load_case(case.write_case(patient, **changes)))
+    assert even.voi("liver").mean_gy == pytest.approx(90.0, rel=1e-4)
+    assert even.voi("right").mean_gy == pytest.approx(even.voi("left").mean_gy, rel=1e-3)
+    proportional = case.write_case(patient, prescription={"split": "proportional"}, **changes)
+    alike, _, _ = plan_case(load_case(proportional), products=products)
+    assert alike.voi("left").mean_gy > 1.3 * alike.voi("right").mean_gy
