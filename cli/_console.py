@@ -30,9 +30,9 @@ def set_up(*, verbose: bool, quiet: bool, debug: bool = False) -> None:
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     log.setLevel(level)
+    for library in CHATTY:
+        logging.getLogger(library).disabled = not debug  # a level some of them set themselves when imported
     if not debug:
-        for library in CHATTY:
-            logging.getLogger(library).setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", module=r"(pydicom|highdicom|nibabel)\b")
 
 

@@ -86,6 +86,12 @@ def test_what_the_readers_say_of_odd_files_is_kept_for_debug(tmp_path):
     done = command("-v", "plan", "-o", str(tmp_path / "out"), *options)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("plan: ")]
     assert done.returncode == 2 and len(lines) == 1 and "not readable as NIfTI" in lines[0]
+    code = (
+        "import logging, warnings\nfrom sirtjax.cli import _console\n_console.set_up(verbose=True, quiet=False)\n"
+        "import pydicom\npydicom.DataElement('SOPInstanceUID', 'UI', 'JANE DOE', validation_mode=1)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stderr == ""
 
 
 def test_a_failed_computation_exits_with_1(run, monkeypatch, tmp_path):
