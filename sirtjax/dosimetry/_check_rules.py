@@ -58,7 +58,8 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ102", "warning", "Tumour outside the liver",
-        "{value} of {where} lies outside the liver (more than {limit}): check registration and masks",
+        "{value} of {where} lies outside the liver (more than {limit}): check the registration; "
+        "a liver mask holds its lesions",
         limit=0.05, unit="1",
     ),
     _rule(
