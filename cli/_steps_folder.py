@@ -166,7 +166,10 @@ def _fingerprint(case: Case, step: str) -> str:
 
     tables = {key: getattr(case, key) for key in DEPENDS.get(step, ())}
     settings = case.model_dump(mode="json", include=set(tables))
-    files = [path for key, table in tables.items() if key != "images" for path in _paths(table)]
+    # The masks don't change with the images, the transform between them does.
+    files = [
+        path for key, table in tables.items() if key != "images" or step == "registration" for path in _paths(table)
+    ]
     content = json.dumps([settings, [file_sha256(path) for path in files]], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 

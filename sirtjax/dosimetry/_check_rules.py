@@ -83,6 +83,11 @@ CHECKS: tuple[CheckRule, ...] = (
         "placed on the activity image without registration: {where}; check the alignment",
     ),
     _rule(
+        "SJ107", "error", "Tumour not in the liver",
+        "{value} of {where} lies outside the liver (more than {limit}): the liver mask must hold its lesions",
+        limit=0.5,
+    ),
+    _rule(
         "SJ201", "warning", "Low T/N ratio",
         "the T/N ratio of {where} is {value}, below {limit}: it takes up little more than normal tissue",
         limit=1.5,

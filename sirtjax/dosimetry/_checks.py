@@ -100,8 +100,9 @@ def liver_volume_checks(liver_ml: float) -> tuple[Check, ...]:
 def tumour_place_checks(
     tumour: str, *, fraction_outside_liver: float, fraction_outside_territories: float
 ) -> tuple[Check, ...]:
-    """SJ102, SJ103: part of a tumour lies outside the liver, or outside all territories."""
-    return _above("SJ102", fraction_outside_liver, tumour) + _above("SJ103", fraction_outside_territories, tumour)
+    """SJ102 or SJ107: part or most of a tumour lies outside the liver; SJ103: outside all territories."""
+    outside = _above("SJ107", fraction_outside_liver, tumour) or _above("SJ102", fraction_outside_liver, tumour)
+    return outside + _above("SJ103", fraction_outside_territories, tumour)
 
 
 def territory_overlap_checks(first: str, second: str, *, overlap_fraction: float) -> tuple[Check, ...]:

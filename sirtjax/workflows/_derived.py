@@ -65,7 +65,8 @@ def placed_vois(
         vois.append(PlacedVoi(name, "lesion", _feeders(weight, territories), weight))
     if lungs:
         vois.append(PlacedVoi("lungs", "lungs", every, mapped.occupancy["lungs"]))
-    return tuple(voi for voi in vois if voi.weight.any())
+    # Rounding may leave specks where a lesion fills its territory: less than a thousandth of a voxel is nothing.
+    return tuple(voi for voi in vois if float(voi.weight.sum(dtype=np.float64)) > 1e-3)
 
 
 def _feeders(weight: Array, territories: dict[str, Array]) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def verify_case(
       InputError: something in the case cannot be used; the message says what.
     """
     hooks = hooks or Hooks()
-    planned = {} if case.plan is None else planned_vois(case.plan)
+    planned, planned_mbq = ({}, {}) if case.plan is None else read_plan(case.plan)
     if not case.injections or any(table.activity_mbq is None for table in case.injections):
         raise ConfigError("a verification needs the delivered activity_mbq of every one of the [[injections]]")
     products = advance(case, "mapping", products=products, hooks=hooks)
@@ -62,15 +62,15 @@ def verify_case(
     hooks.on_step("dose-volume histograms")
     result, maps = assemble(case, products, setting, deposit, case_objectives(case, setting), checks=checks)
     rows = tuple(
-        _delivered(table, activity, lsf)
+        _delivered(table, activity, lsf, planned_mbq.get(table.territory))
         for table, activity, lsf in zip(case.injections, injected.tolist(), setting.shunts, strict=True)
     )
     notes = (*result.notes, *_recovery_notes(case, setting, deposit))
     return replace(result, kind="verification", injections=rows, notes=notes, planned=planned), maps, products
 
 
-def planned_vois(path: Path) -> dict[str, dict[str, Any]]:
-    """The VOI rows of a plan's results.json, by VOI name.
+def read_plan(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
+    """The VOI rows of a plan's results.json by VOI name, and its activities by territory.
 
     Raises:
       ImageFormatError: the file cannot be read or is not a plan of this software.
@@ -79,7 +79,8 @@ def planned_vois(path: Path) -> dict[str, dict[str, Any]]:
         table = json.loads(path.read_text(encoding="utf-8"))
         if table["schema"] != SCHEMA or table["kind"] != "plan":
             raise KeyError("schema")
-        return {row["name"]: row for row in table["vois"]}
+        activities = {row["territory"]: float(row["activity_mbq"]) for row in table["injections"]}
+        return {row["name"]: row for row in table["vois"]}, activities
     except (OSError, UnicodeDecodeError) as error:
         raise ImageFormatError(f"{path}: cannot read the plan ({getattr(error, 'strerror', error)})") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -155,7 +156,7 @@ def _elapsed_h(case: Case, images: CaseImages) -> tuple[float, bool]:
     return max(dosimetry.hours_between(time, reference) for time in times), True
 
 
-def _delivered(table: InjectionTable, activity_mbq: float, lsf: float) -> InjectionResult:
+def _delivered(table: InjectionTable, activity_mbq: float, lsf: float, planned_mbq: float | None) -> InjectionResult:
     return InjectionResult(
         territory=table.territory,
         activity_mbq=activity_mbq,
@@ -165,6 +166,7 @@ def _delivered(table: InjectionTable, activity_mbq: float, lsf: float) -> Inject
         lower_mbq=None,
         upper_mbq=None,
         feasible=True,
-        binding="delivered activity, from the case",
+        binding="delivered activity, from the case"
+        + ("" if planned_mbq is None else f"; planned {planned_mbq:.0f} MBq"),
         bounds=(),
     )

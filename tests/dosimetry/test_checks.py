@@ -65,6 +65,11 @@ def test_codes_are_unique_and_documented():
             "SJ102",
         ),
         (
+            lambda: d.tumour_place_checks("T", fraction_outside_liver=0.0, fraction_outside_territories=0.0),
+            lambda: d.tumour_place_checks("T", fraction_outside_liver=0.51, fraction_outside_territories=0.0),
+            "SJ107",
+        ),
+        (
             lambda: (),
             lambda: d.tumour_place_checks("T", fraction_outside_liver=0.0, fraction_outside_territories=0.06),
             "SJ103",

@@ -59,6 +59,7 @@ def test_the_plan_stands_beside_the_delivered_dose(folder):
     by_name = {row["name"]: row for row in planned["vois"]}
     assert result.planned["alpha"]["mean_gy"] == by_name["alpha"]["mean_gy"]
     # Planning put as much into each territory as the limit allows; delivered is more, by the ratio of activities.
+    assert f"planned {planned['injections'][0]['activity_mbq']:.0f} MBq" in result.injections[0].binding
     ratio = 400.0 / planned["injections"][0]["activity_mbq"]
     assert result.voi("alpha").mean_gy / result.planned["alpha"]["mean_gy"] == pytest.approx(ratio, rel=2e-3)
     assert result.provenance["inputs"]["plan"]["file"] == "results.json"
