@@ -16,7 +16,7 @@ from sirtjax.workflows._results import VoiResult
 from sirtjax.workflows._steps import Products
 
 if TYPE_CHECKING:
-    from sirtjax.workflows._planning import Setting
+    from sirtjax.workflows._setting import Setting
 
 # The least a reconstruction resolves: two of its voxels.
 VOXELS_PER_FWHM = 2.0

@@ -10,7 +10,7 @@ from sirtjax.workflows._doses import dose_method
 from sirtjax.workflows._results import Fact
 
 if TYPE_CHECKING:
-    from sirtjax.workflows._planning import Setting
+    from sirtjax.workflows._setting import Setting
 
 DOSE_METHODS = {
     "kernel": "convolution with a voxel kernel for this voxel size, lungs by local deposition",

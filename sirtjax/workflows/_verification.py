@@ -18,8 +18,9 @@ from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._doses import dose_gy, relative_activity
 from sirtjax.workflows._evaluation import Deposit
 from sirtjax.workflows._images import CaseImages
-from sirtjax.workflows._planning import Setting, assemble, case_objectives, prepare, superpose
+from sirtjax.workflows._prescribing import case_objectives
 from sirtjax.workflows._results import SCHEMA, InjectionResult, Maps, Result
+from sirtjax.workflows._setting import Setting, assemble, prepare, superpose
 from sirtjax.workflows._steps import Hooks, Products, advance
 
 Array = NDArray[np.float32]

@@ -1,0 +1,168 @@
+"""The prescription of a case: its objectives, the dose per MBq of its VOIs, and the activities between their bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import dosimetry
+from sirtjax.dosimetry import DoseObjective, Injection, Prescription, VoiDose
+from sirtjax.errors import ConfigError
+from sirtjax.workflows._case import Case, InjectionTable
+from sirtjax.workflows._derived import PlacedVoi
+from sirtjax.workflows._results import BoundResult, InjectionResult, VoiKind
+from sirtjax.workflows._setting import Setting
+
+Array = NDArray[np.float32]
+
+Role = Literal["tumour", "normal_perfused", "perfused", "whole_normal", "whole_liver", "lungs"]
+# What an objective of a protocol calls the VOIs of a report.
+ROLES: dict[VoiKind, Role] = {
+    "liver": "whole_liver",
+    "normal liver": "whole_normal",
+    "territory": "perfused",
+    "normal territory": "normal_perfused",
+}
+
+
+def case_objectives(case: Case, setting: Setting) -> tuple[DoseObjective, ...]:
+    """The protocol's objectives for this hepatic reserve; the case's own take the place of those they name."""
+    liver = float(setting.mapped.occupancy["liver"].sum(dtype=np.float64))
+    treated = sum(float(weight.sum(dtype=np.float64)) for weight in setting.treated().values())
+    reserve = float(np.clip(1.0 - treated / liver, 0.0, 0.999))
+    own = tuple(DoseObjective(**table.model_dump()) for table in case.prescription.objectives)
+    taken = {(objective.voi, objective.direction) for objective in own}
+    shared = setting.protocol.objectives(hepatic_reserve_fraction=reserve, method=case.protocol.method)
+    return own + tuple(objective for objective in shared if (objective.voi, objective.direction) not in taken)
+
+
+def prescribe_case(
+    case: Case, setting: Setting, doses: Sequence[VoiDose], objectives: Sequence[DoseObjective]
+) -> Prescription:
+    """The prescription; where territories share a limit and the case asks for the best split, in its proportions.
+
+    Without targets no split is better than another for them: then each territory gets the same mean dose. Reducing
+    all alike would give a small territory as much activity as a large one, for a limit on the whole liver.
+    """
+    injections = [_injection(table, case) for table in setting.injections]
+    choose = case.prescription.choose
+    alike = dosimetry.prescribe(doses, objectives, injections, choose=choose)
+    if choose != "upper" or case.prescription.split != "best" or alike.scale >= 1:
+        return alike
+    split = alike.best_split_mbq
+    if not any(territory.lower_bounds for territory in alike.territories):
+        split = _evenly(setting, doses)
+    if split is None or sum(split) <= 0:
+        return alike
+    return dosimetry.prescribe(doses, objectives, injections, choose=choose, shares=split)
+
+
+def _evenly(setting: Setting, doses: Sequence[VoiDose]) -> tuple[float, ...]:
+    """Activities by which each treated territory gets 1 Gy on average from its own injection."""
+    own = {dose.name: dose.mean_gy_per_mbq for dose in doses}
+    return tuple(1.0 / float(own[table.territory][index]) for index, table in enumerate(setting.injections))
+
+
+def _injection(table: InjectionTable, case: Case) -> Injection:
+    given = table.activity_mbq if case.prescription.choose == "given" else None
+    return Injection(territory=table.territory, residual_fraction=table.residual_fraction, given_mbq=given)
+
+
+def voi_doses(
+    case: Case, setting: Setting, unit_dose: Sequence[Array], remaining: NDArray[np.float64]
+) -> list[VoiDose]:
+    """Dose per MBq injected of every VOI an objective can name, voxel by voxel too."""
+    targets = _target_names(case, setting)
+    doses = []
+    for voi in setting.vois:
+        role: Role | None = "tumour" if voi.name in targets else ROLES.get(voi.kind)
+        if role is None or not voi.territories:
+            continue
+        histogram = _histograms(voi, unit_dose, remaining, setting.mapped.geometry.voxel_volume_ml)
+        doses.append(
+            VoiDose(
+                name=voi.name,
+                role=role,
+                territories=voi.territories,
+                mean_gy_per_mbq=np.asarray([histogram(unit).mean_gy for unit in np.eye(len(unit_dose))]),
+                dose_at_fraction=partial(_dose_at_fraction_gy, histogram),
+            )
+        )
+    per_mbq = setting.constant_gy_g_per_mbq * np.asarray(setting.shunts) / setting.lungs.mass_g
+    names = tuple(table.territory for table in setting.injections)
+    lungs = VoiDose(
+        name="lungs",
+        role="lungs",
+        territories=names,
+        mean_gy_per_mbq=per_mbq,
+        previous_gy=case.dose.previous_lung_gy,
+    )
+    return [*doses, lungs]
+
+
+def _histograms(
+    voi: PlacedVoi, unit_dose: Sequence[Array], remaining: NDArray[np.float64], voxel_ml: float
+) -> Callable[[NDArray[np.float64]], dosimetry.Dvh]:
+    """The DVH of a VOI for activities injected: that of the report, so that a bound is met there too."""
+    known: dict[bytes, dosimetry.Dvh] = {}
+
+    def histogram(activity_mbq: NDArray[np.float64]) -> dosimetry.Dvh:
+        key = np.asarray(activity_mbq, np.float64).tobytes()
+        if key not in known:
+            in_liver = (activity_mbq * remaining).astype(np.float32)
+            dose = np.zeros_like(unit_dose[0])
+            for amount, per_mbq in zip(in_liver, unit_dose, strict=True):
+                dose += amount * per_mbq
+            known[key] = dosimetry.dose_volume_histogram(dose, voi.weight, voxel_ml, name=voi.name)
+        return known[key]
+
+    return histogram
+
+
+def _dose_at_fraction_gy(
+    histogram: Callable[[NDArray[np.float64]], dosimetry.Dvh], activity_mbq: NDArray[np.float64], fraction: float
+) -> float:
+    return histogram(activity_mbq).dose_at_percent_gy(100 * fraction)
+
+
+def _target_names(case: Case, setting: Setting) -> set[str]:
+    tumours = {voi.name for voi in setting.vois if voi.kind in ("lesion", "lesions")}
+    if case.prescription.targets is None:
+        return {voi.name for voi in setting.vois if voi.kind == "lesion"}
+    unknown = set(case.prescription.targets) - tumours
+    if unknown:
+        raise ConfigError(
+            f"prescription.targets: no lesion is named {', '.join(sorted(unknown))}; "
+            f"there are {', '.join(sorted(tumours))}"
+        )
+    return set(case.prescription.targets)
+
+
+def injection_result(
+    territory: dosimetry.TerritoryPrescription, lsf: float, prescription: Prescription
+) -> InjectionResult:
+    bounds = [_bound_result(bound) for bound in (*territory.lower_bounds, *territory.upper_bounds)]
+    binding = territory.binding
+    chosen = {"upper": "upper bound", "lower": "lower bound", "given": "activity given in the case"}
+    why = chosen[prescription.choose] if binding is None else binding.objective.label
+    return InjectionResult(
+        territory=territory.territory,
+        activity_mbq=territory.chosen_mbq,
+        prepared_mbq=territory.ordered_mbq,
+        residual_fraction=territory.residual_fraction,
+        lung_shunt_fraction=lsf,
+        lower_mbq=territory.lower_bound_mbq if territory.lower_bounds else None,
+        upper_mbq=territory.upper_bound_mbq if np.isfinite(territory.upper_bound_mbq) else None,
+        feasible=territory.feasible,
+        binding=why,
+        bounds=tuple(bounds),
+    )
+
+
+def _bound_result(bound: dosimetry.Bound) -> BoundResult:
+    side: Literal["lower", "upper"] = "lower" if bound.objective.direction == "at least" else "upper"
+    return BoundResult(bound.objective.label, side, bound.activity_mbq, bound.objective.source)

@@ -1,0 +1,194 @@
+"""What planning and verification share: the mapped case with its constants, and the result around a dose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import dosimetry
+from sirtjax.dosimetry import Check, DoseObjective, Protocol
+from sirtjax.errors import ConfigError
+from sirtjax.volume import Volume
+from sirtjax.workflows._biology import biology_sets
+from sirtjax.workflows._case import Case, InjectionTable
+from sirtjax.workflows._checks import case_checks
+from sirtjax.workflows._derived import PlacedVoi, placed_vois, territory_weights
+from sirtjax.workflows._doses import Medium, medium
+from sirtjax.workflows._evaluation import Deposit, evaluate_vois
+from sirtjax.workflows._mapping import MappedCase
+from sirtjax.workflows._methods import method_facts, registration_sentence
+from sirtjax.workflows._provenance import provenance
+from sirtjax.workflows._results import Maps, Result
+from sirtjax.workflows._shunt import LungMass, LungShunt, lung_mass, lung_shunt
+from sirtjax.workflows._steps import Products
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What planning and verification share: the mapped case with its constants, territories and VOIs.
+
+    Attributes:
+      protocol: the named protocol.
+      nuclide: the record in use, the protocol's or the one the case names.
+      mapped, tissue: the working grid and its densities.
+      territories: (i, j, k) share of each voxel in each territory, by name.
+      injections: one a treated territory, in order.
+      shunts: lung shunt fraction of each injection.
+      vois: every VOI of the report.
+      shunt, lungs: of the whole case.
+    """
+
+    protocol: Protocol
+    nuclide: dosimetry.Nuclide
+    mapped: MappedCase
+    tissue: Medium
+    territories: dict[str, Array]
+    injections: tuple[InjectionTable, ...]
+    shunts: tuple[float, ...]
+    vois: tuple[PlacedVoi, ...]
+    shunt: LungShunt
+    lungs: LungMass
+
+    @property
+    def constant_gy_g_per_mbq(self) -> float:
+        """K of local deposition; Gy kg/GBq and Gy g/MBq are the same number."""
+        return float(self.nuclide.dose_constant_gy_kg_per_gbq)
+
+    @property
+    def liver(self) -> Array:
+        """(i, j, k) share of each voxel in the liver, which holds all activity of a relative calibration."""
+        return self.mapped.occupancy["liver"]
+
+    def treated(self) -> dict[str, Array]:
+        """The territories that are injected, by name."""
+        return {table.territory: self.territories[table.territory] for table in self.injections}
+
+
+def prepare(case: Case, products: Products) -> Setting:
+    """Protocol, nuclide, territories, lung shunt and VOIs of a case whose steps are made."""
+    images, mapped, liver, divided = products.images, products.mapping, products.liver, products.territories
+    if images is None or mapped is None or liver is None or divided is None or products.registration is None:
+        raise ConfigError("the case is not mapped yet; run the steps before (advance)")
+    protocol = dosimetry.load_protocol(case.protocol.name)
+    nuclide = dosimetry.nuclide(case.dose.constant or protocol.nuclide)
+    names = [] if divided.labels is None else [name for _, name in divided.labels.names]
+    territories = territory_weights(mapped, names)
+    injections = _injections(case, tuple(territories))
+    shunt = lung_shunt(case, images, liver, products.lungs, products.registration)
+    lungs = lung_mass(case, mapped, protocol)
+    lesions = [voi.name for voi in products.lesions or ()]
+    treated = {table.territory: territories[table.territory] for table in injections}
+    return Setting(
+        protocol=protocol,
+        nuclide=nuclide,
+        mapped=mapped,
+        tissue=medium(mapped, case.dose, liver_density_g_per_ml=protocol.liver_density.value, lung_mass_g=lungs.mass_g),
+        territories=territories,
+        injections=injections,
+        shunts=tuple(
+            shunt.fraction if table.lung_shunt_fraction is None else table.lung_shunt_fraction for table in injections
+        ),
+        vois=placed_vois(mapped, treated, lesions, lungs=products.lungs is not None),
+        shunt=shunt,
+        lungs=lungs,
+    )
+
+
+def _injections(case: Case, territories: tuple[str, ...]) -> tuple[InjectionTable, ...]:
+    if not case.injections:
+        return tuple(InjectionTable(territory=name) for name in territories)
+    for table in case.injections:
+        if table.territory not in territories:
+            raise ConfigError(
+                f"injections: there is no territory {table.territory!r}; there are {', '.join(map(repr, territories))}"
+            )
+    return case.injections
+
+
+def superpose(
+    setting: Setting, unit_activity: Sequence[Array], unit_dose: Sequence[Array], injected_mbq: NDArray[np.float64]
+) -> Deposit:
+    """All injections together: activity that reached the patient, less what is shunted, on the unit maps."""
+    shunts = np.asarray(setting.shunts)
+    in_liver = (injected_mbq * (1.0 - shunts)).astype(np.float32)
+    shunted_mbq = float(injected_mbq @ shunts)
+    activity, dose = np.zeros_like(unit_activity[0]), np.zeros_like(unit_dose[0])
+    for amount, share, per_mbq in zip(in_liver, unit_activity, unit_dose, strict=True):
+        activity += amount * share
+        dose += amount * per_mbq
+    return Deposit(
+        activity_mbq=activity,
+        dose_gy=dose,
+        injected_mbq=float(injected_mbq.sum()),
+        lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
+        lung_activity_mbq=shunted_mbq,
+        lung_mass_g=setting.lungs.mass_g,
+        holder=setting.liver,
+    )
+
+
+def assemble(
+    case: Case,
+    products: Products,
+    setting: Setting,
+    deposit: Deposit,
+    objectives: Sequence[DoseObjective],
+    *,
+    checks: Sequence[Check],
+) -> tuple[Result, Maps]:
+    """The result's tables, checks, methods and provenance around a dose, without its injections."""
+    if products.images is None or products.registration is None:
+        raise ConfigError("the case is not mapped yet; run the steps before (advance)")
+    mapped = setting.mapped
+    biology = biology_sets(case.biology, sphere_type=setting.protocol.device)
+    vois = evaluate_vois(
+        setting.vois,
+        mapped,
+        deposit,
+        density_g_per_ml=setting.protocol.liver_density.value,
+        constant_gy_g_per_mbq=setting.constant_gy_g_per_mbq,
+        v_levels_gy=_levels(objectives),
+        biology=biology,
+        half_life_h=setting.nuclide.half_life_h,
+    )
+    result = Result(
+        kind="plan",
+        patient_id=case.patient.id,
+        protocol=setting.protocol.name,
+        protocol_title=setting.protocol.title,
+        injections=(),
+        vois=vois,
+        lung_dose_gy=deposit.lung_dose_gy,
+        lung_mass_g=deposit.lung_mass_g,
+        lung_shunt_fraction=deposit.lung_activity_mbq / deposit.injected_mbq,
+        checks=_distinct((*case_checks(case, products, setting, vois, deposit), *checks)),
+        methods=method_facts(case, setting, biology),
+        notes=mapped.notes,
+        planned={},
+        provenance=provenance(case, products.images, registration=registration_sentence(case)),
+    )
+    weights = {voi.name: voi.weight for voi in setting.vois}
+    maps = Maps(
+        geometry=mapped.geometry,
+        dose_gy=Volume(deposit.dose_gy, mapped.geometry, unit="Gy"),
+        activity=mapped.activity,
+        ct_hu=mapped.ct_hu,
+        occupancy=weights,
+        transform=products.registration,
+    )
+    return result, maps
+
+
+def _distinct(checks: Sequence[Check]) -> tuple[Check, ...]:
+    """Each code once a place: the prescription and the case look at the lungs both."""
+    return tuple({(check.code, check.where): check for check in checks}.values())
+
+
+def _levels(objectives: Sequence[DoseObjective]) -> list[float]:
+    """The x of V_x, rising: 70 Gy, and the doses the objectives on liver and tumour speak of."""
+    return sorted({70.0} | {objective.dose_gy for objective in objectives if objective.voi != "lungs"})
