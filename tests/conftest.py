@@ -1,5 +1,6 @@
 """Shared test settings: strict JAX promotion, and the real data where it is present."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -25,3 +26,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no test images at {SHARED_DATA} (set SIRTJAX_TEST_DATA)")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def _log_levels_as_before():
+    """The command line sets log levels for its process; the next test is to find them as they were."""
+    names = ("sirtjax", "pydicom", "nibabel", "nibabel.global")
+    before = {name: (logging.getLogger(name).level, logging.getLogger(name).disabled) for name in names}
+    yield
+    for name, (level, disabled) in before.items():
+        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).disabled = disabled

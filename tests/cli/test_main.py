@@ -58,8 +58,11 @@ def test_version(run):
     assert run("--version").out == f"sirtjax {__version__}\n"
 
 
-def test_completion_can_be_shown():
-    assert "_SIRTJAX_COMPLETE" in command("--show-completion", "bash").stdout
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_shown(shell):
+    # Typer looks at the parent process for the shell; here it is told, whatever runs the tests.
+    told = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    assert "_SIRTJAX_COMPLETE" in command("--show-completion", shell, **told).stdout
 
 
 def test_bad_options_exit_with_2(run):
