@@ -100,7 +100,7 @@ CHECKS: tuple[CheckRule, ...] = (
     _rule(
         "SJ203", "warning", "Counts outside liver and lungs",
         "{value} of the counts lie outside liver and lungs (more than {limit}): look for extrahepatic "
-        "deposition and free pertechnetate",
+        "deposition, and after 99mTc-MAA for free pertechnetate",
         limit=0.20, unit="1",
     ),
     _rule(

@@ -171,7 +171,7 @@ class DoseTable(_Table):
     """
 
     method: Literal["auto", "kernel", "local"] = "auto"
-    spacing_mm: Positive | Literal["activity"] = 3.0
+    spacing_mm: Annotated[float, Field(gt=0, le=10)] | Literal["activity"] = 3.0
     density: str = "protocol"
     constant: str | None = None
     lung_mass_g: Positive | None = None
