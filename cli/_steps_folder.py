@@ -56,7 +56,7 @@ def save_steps(folder: Path, case: Case, products: Products, *, with_mapping: bo
     if products.territories is not None:
         divided = products.territories
         entry: dict[str, Any] = {"of": _fingerprint(case, "territories"), "frame": divided.frame}
-        entry |= {"overlap_ml": divided.overlap_ml, "gap_ml": divided.gap_ml, "names": []}
+        entry |= {"overlap_ml": divided.overlap_ml, "gap_ml": divided.gap_ml, "notes": list(divided.notes), "names": []}
         if divided.labels is not None:
             io.write_nifti(folder / "territories.nii.gz", divided.labels, force=True)
             entry["names"] = [[int(value), name] for value, name in divided.labels.names]
@@ -110,7 +110,8 @@ def load_steps(folder: Path, case: Case) -> Products:
         if entry["names"]:
             array, geometry = io.read_nifti_array(folder / "territories.nii.gz")
             labels = LabelMap(array, geometry, names=tuple((value, name) for value, name in entry["names"]))
-        divided = Divided(labels, entry["frame"], overlap_ml=entry["overlap_ml"], gap_ml=entry["gap_ml"])
+        found = {"overlap_ml": entry["overlap_ml"], "gap_ml": entry["gap_ml"], "notes": tuple(entry["notes"])}
+        divided = Divided(labels, entry["frame"], **found)
         products = replace(products, territories=divided)
     if "registration" in usable and products.images is not None:
         reference = products.images.ct or products.images.activity

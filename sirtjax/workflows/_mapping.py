@@ -85,7 +85,7 @@ def map_case(
     seen = _field_of_view(images.activity.volume.geometry, grid)
     occupancy: dict[str, Array] = {}
     drawn_ml: dict[str, float] = {}
-    notes: list[str] = []
+    notes = _grid_notes(images, [(voi.name, voi.labels, voi.frame) for voi in vois])
     for name, labels, pull in region:
         occupancy[name] = spatial.occupancy(labels, name, grid, transform=pull) * seen
         drawn_ml[name] = labels.volume_ml(name)
@@ -197,6 +197,19 @@ def _search_grid(activity: Geometry, axes: NDArray[np.float64]) -> Geometry:
     return Geometry.from_axes(
         shape.tolist(), spacing_mm=(SEARCH_SPACING_MM,) * 3, origin_mm=origin.tolist(), direction=axes
     )
+
+
+def _grid_notes(images: CaseImages, placed: Sequence[tuple[str, LabelMap, Frame]]) -> list[str]:
+    """A sentence for each mask whose grid is not that of an image of its frame: it may be of another series."""
+    grids = {
+        "activity": [image.volume.geometry for image in (images.activity, images.ct) if image is not None],
+        "diagnostic": [image.volume.geometry for image in (images.diagnostic,) if image is not None],
+    }
+    return [
+        f"the mask of the {name} is on a grid of its own ({labels.geometry}), not on that of its image; resampled"
+        for name, labels, frame in placed
+        if not any(labels.geometry.matches(grid) for grid in grids[frame])
+    ]
 
 
 def _arrival_notes(name: str, labels: LabelMap, arrived: float, *, moved: bool) -> list[str]:

@@ -56,12 +56,14 @@ class Divided:
       labels: the map, or None where the whole liver is one territory.
       frame: the frame it is in.
       overlap_ml, gap_ml: volume claimed twice, and liver claimed by none, as found in the masks.
+      notes: sentences about masks that were resampled.
     """
 
     labels: LabelMap | None
     frame: Frame
     overlap_ml: float = 0.0
     gap_ml: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,14 +174,20 @@ def _territories_from_masks(case: Case, path: Path, table: TerritoriesTable, don
     on_liver = {
         name: np.asarray(spatial.resample_labels(mask, grid, transform=pull).array) > 0 for name, mask in masks.items()
     }
+    notes = tuple(
+        f"the mask of the {name} is on another grid ({mask.geometry}) than the liver's; resampled"
+        for name, mask in masks.items()
+        if not mask.geometry.matches(grid)
+    )
     if len(on_liver) == 1:
         ((name, mask),) = on_liver.items()
         inside = mask & (np.asarray(liver.labels.array) > 0)
         if not inside.any():
             raise GeometryError(f"{path}: territory {name!r} has no voxel in the liver; is it on the {table.on} image?")
-        return replace(done, territories=Divided(LabelMap.from_mask(inside, grid, name=name), liver.frame))
+        only = LabelMap.from_mask(inside, grid, name=name)
+        return replace(done, territories=Divided(only, liver.frame, notes=notes))
     labels, shares = territories.territories_from_masks(liver.labels, on_liver, overlap=table.overlap, gap=table.gap)
-    divided = Divided(labels, liver.frame, overlap_ml=shares.overlap_ml, gap_ml=shares.gap_ml)
+    divided = Divided(labels, liver.frame, overlap_ml=shares.overlap_ml, gap_ml=shares.gap_ml, notes=notes)
     return replace(done, territories=divided)
 
 
@@ -199,7 +207,7 @@ def _make_mapping(case: Case, done: Products, hooks: Hooks) -> Products:
         _registered(done),
         spacing_mm=case.dose.spacing_mm,
     )
-    return replace(done, mapping=mapped)
+    return replace(done, mapping=replace(mapped, notes=(*divided.notes, *mapped.notes)))
 
 
 _Product = TypeVar("_Product")

@@ -108,3 +108,25 @@ def test_what_the_activity_image_does_not_show_is_not_counted_and_said(tmp_path)
     counts = np.asarray(mapped.activity.array)
     # Linear interpolation falls to zero over one voxel beyond the image.
     assert (counts[mapped.occupancy["liver"] > 0.99] > 0).mean() > 0.99
+
+
+def test_a_mask_on_a_grid_of_its_own_is_resampled_with_a_note(tmp_path):
+    case.write_patient(tmp_path)
+    path = case.write_case(tmp_path)
+    before = advance(load_case(path), "mapping").mapping
+    assert before.notes == ()
+    before_grid = advance(load_case(path), "liver").liver.labels.geometry
+    own = case.grid((75, 71, 66), (1.9, 2.0, 2.1), rotation_rad=(0.1, -0.05, 0.2), flips=(-1, -1, 1))
+    liver, _, _ = case.masks(own, case.LESIONS)
+    write_nifti(tmp_path / "liver.nii", LabelMap.from_mask(liver, own, name="liver"), force=True)
+    after = advance(load_case(path), "mapping").mapping
+    # The file holds its affine in single precision.
+    grid = advance(load_case(path), "liver").liver.labels.geometry
+    assert grid.matches(own)
+    assert after.notes == (
+        f"the mask of the right is on another grid ({before_grid}) than the liver's; resampled",
+        f"the mask of the left is on another grid ({before_grid}) than the liver's; resampled",
+        f"the mask of the liver is on a grid of its own ({grid}), not on that of its image; resampled",
+    )
+    volumes = [m.occupancy["liver"].sum(dtype=np.float64) * m.geometry.voxel_volume_ml for m in (before, after)]
+    assert volumes[1] == pytest.approx(volumes[0], rel=5e-3)
