@@ -11,6 +11,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax
+import jax.monitoring
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -37,3 +38,20 @@ def _log_levels_as_before():
     for name, (level, disabled) in before.items():
         logging.getLogger(name).setLevel(level)
         logging.getLogger(name).disabled = disabled
+
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+@pytest.fixture
+def compilations():
+    """A list that grows with every program JAX compiles during the test."""
+    seen: list[str] = []
+
+    def listen(event: str, _: float, **kwargs: object) -> None:
+        if event == COMPILED:
+            seen.append(str(kwargs))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(listen)

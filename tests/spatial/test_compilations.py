@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 import pytest
-from jax import monitoring
 
 from sirtjax.spatial import (
     AffineTransform,
@@ -18,8 +17,6 @@ from sirtjax.spatial import (
     transform_points,
 )
 from sirtjax.volume import Geometry, LabelMap, Volume
-
-COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 def patient(shape, spacing_mm, seed):
@@ -49,19 +46,6 @@ def patient(shape, spacing_mm, seed):
     jacobian_determinant(field)
     invert(field, tolerance_mm=10)
     transform_points(field, rng.normal(size=(shape[0], 3)))
-
-
-@pytest.fixture
-def compilations():
-    seen: list[str] = []
-
-    def listen(event: str, _: float, **kwargs: object) -> None:
-        if event == COMPILED:
-            seen.append(str(kwargs))
-
-    monitoring.register_event_duration_secs_listener(listen)
-    yield seen
-    monitoring.unregister_event_duration_listener(listen)
 
 
 @pytest.mark.slow

@@ -3,12 +3,10 @@
 import analytic_case as case
 import jax
 import pytest
-from jax import monitoring
 
 from sirtjax.reports import write_results
 from sirtjax.workflows import load_case, plan_case, verify_case
 
-COMPILED = "/jax/core/compile/backend_compile_duration"
 SECOND = (
     case.Lesion("one", (-22.0, 6.0, 4.0), 9.0, 3.0, "right"),
     case.Lesion("two", (-8.0, -20.0, -14.0), 8.0, 5.0, "right"),
@@ -17,19 +15,6 @@ SECOND = (
 BIOLOGY = {"tumour": "mgh-liver-tumour", "normal_liver": "mgh-normal-liver"}
 SECOND_SPECT = case.grid((31, 36, 27), (5.1, 4.6, 5.9), rotation_rad=(0.1, 0.05, -0.2), flips=(1, -1, 1))
 SECOND_CT = case.grid((57, 49, 61), (2.6, 3.1, 2.2), rotation_rad=(0, 0.04, 0.09), flips=(-1, 1, 1))
-
-
-@pytest.fixture
-def compilations():
-    seen: list[str] = []
-
-    def listen(event: str, _: float, **kwargs: object) -> None:
-        if event == COMPILED:
-            seen.append(str(kwargs))
-
-    monitoring.register_event_duration_secs_listener(listen)
-    yield seen
-    monitoring.unregister_event_duration_listener(listen)
 
 
 def work(folder, dose, lesions=case.LESIONS):
