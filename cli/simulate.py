@@ -1,4 +1,4 @@
-"""The verb `sirtjax simulate`: a digital patient with images of every session and the truth behind them."""
+"""The verb `sirtjax simulate`: a digital patient with images of every imaging session and the truth behind them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def simulate(
     preset: Annotated[str, typer.Option("--preset", help="Preset of configs/phantom, such as small.")] = "default",
     session: Annotated[
         list[str] | None,
-        typer.Option("--session", help="Only this session (repeat): diagnostic_ct, mr, spect, y90_pet, fdg_pet."),
+        typer.Option(
+            "--session", help="Only this imaging session: diagnostic_ct, mr, spect, y90_pet, fdg_pet; repeat."
+        ),
     ] = None,
     dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM series into OUTPUT/dicom.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,

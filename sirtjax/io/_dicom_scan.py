@@ -124,7 +124,7 @@ def _convert(header: Any) -> None:
     for tag in list(header.keys()):
         try:
             _convert_value(header[tag].value)
-        except Exception:
+        except Exception:  # pydicom raises many kinds for damaged values; those that are needed are raised on
             if pydicom.datadict.keyword_for_tag(tag) in _NEEDED:
                 raise
             del header[tag]  # damaged, and nothing needs it
