@@ -17,6 +17,7 @@ from sirtjax.spatial._resample import default_fill as default_fill
 from sirtjax.spatial._resample import resample as resample
 from sirtjax.spatial._resample import resample_labels as resample_labels
 from sirtjax.spatial._transform import Transform as Transform
+from sirtjax.spatial._transform import as_field as as_field
 from sirtjax.spatial._transform import compose as compose
 from sirtjax.spatial._transform import transform_points as transform_points
 from sirtjax.spatial._transform import voxel_centres_mm as voxel_centres_mm
@@ -28,6 +29,7 @@ __all__ = [
     "DisplacementField",
     "Inversion",
     "Transform",
+    "as_field",
     "compose",
     "default_fill",
     "displacement_at",

@@ -13,21 +13,23 @@ from sirtjax.volume import Geometry
 Array = Any
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["array"], meta_fields=["geometry"])
+@partial(jax.tree_util.register_dataclass, data_fields=["array", "floating_from_displaced"], meta_fields=["geometry"])
 @dataclass(frozen=True)
 class DisplacementField:
-    """A deformation of the world: reference point x goes to x + u(x) in the floating image (pull).
+    """A deformation of the world: reference point x goes to A (x + u(x)) in the floating image (pull).
 
     Displacements between the field's voxels are interpolated linearly; outside its grid (more than half a
-    voxel beyond the end voxels) a point stays where it is.
+    voxel beyond the end voxels) u is zero, so that a point goes where A alone takes it.
 
     Attributes:
-      array: (i, j, k, 3) displacements in mm along the world's L, P, S axes, not along the grid's.
+      array: (i, j, k, 3) displacements u in mm along the world's L, P, S axes, not along the grid's.
       geometry: where the field's voxels are, in the space of the reference image.
+      floating_from_displaced: A, the (4, 4) affine map that follows the displacement; None for none.
     """
 
     array: Array
     geometry: Geometry
+    floating_from_displaced: Array | None = None
 
     def __post_init__(self) -> None:
         # Tree transformations rebuild records around placeholders that have no shape.
@@ -37,25 +39,32 @@ class DisplacementField:
                 f"a displacement field on {self.geometry.shape} voxels needs an array of shape "
                 f"{(*self.geometry.shape, 3)}, got {tuple(shape)}"
             )
+        matrix = getattr(self.floating_from_displaced, "shape", (4, 4))
+        if len(matrix) < 2 or tuple(matrix[-2:]) != (4, 4):
+            raise GeometryError(f"floating_from_displaced must be a 4x4 matrix, got shape {tuple(matrix)}")
 
 
 def displacement_at(field: DisplacementField, points_mm: Array) -> Array:
-    """Displacements (..., 3) in mm at world points (..., 3); zero outside the field. Differentiable."""
+    """Displacements u (..., 3) in mm at world points (..., 3); zero outside the field. Differentiable.
+
+    Without the affine map that may follow the displacement: for where points go, use `transform_points`.
+    """
     xp = namespace(field.array, points_mm)
     affine = xp.asarray(field.geometry.voxel_from_world, points_mm.dtype)
     return sample_linear(field.array, points_mm @ affine[:3, :3].T + _row(affine[:3, 3], points_mm))
 
 
 def jacobian_determinant(field: DisplacementField) -> Array:
-    """Local volume ratio det(I + du/dx) at the field's voxels; below zero where the deformation folds.
+    """Local volume ratio det(A) det(I + du/dx) at the field's voxels; below zero where the deformation folds.
 
-    Central differences within the grid, one-sided at its faces, in world axes whatever the grid's. An axis of
-    one voxel counts as constant.
+    A is the affine map that follows the displacement, if there is one; one that mirrors (det A below zero) turns
+    the sign round. Central differences within the grid, one-sided at its faces, in world axes whatever the
+    grid's. An axis of one voxel counts as constant.
 
     Returns:
       (i, j, k) volumes in the floating image per volume in the reference image.
     """
-    xp = namespace(field.array)
+    xp = namespace(field.array, field.floating_from_displaced)
     array = xp.asarray(field.array)
     slopes = [
         xp.gradient(array, axis=axis) if field.geometry.shape[axis] > 1 else xp.zeros_like(array) for axis in range(3)
@@ -65,7 +74,11 @@ def jacobian_determinant(field: DisplacementField) -> Array:
     gradient = along_voxel @ xp.asarray(field.geometry.voxel_from_world[:3, :3], array.dtype)
     one = xp.eye(3, dtype=array.dtype).reshape(3, 1, 1, 1, 3)
     a, b, c = (gradient[..., row, :] + one[row] for row in range(3))
-    return (xp.cross(a, b) * c).sum(axis=-1)
+    ratio = (xp.cross(a, b) * c).sum(axis=-1)
+    if field.floating_from_displaced is None:
+        return ratio
+    (d, e, f), (g, h, i), (j, k, m) = xp.asarray(field.floating_from_displaced, array.dtype)[:3, :3]
+    return ratio * (d * (h * m - i * k) - e * (g * m - i * j) + f * (g * k - h * j))
 
 
 def _row(vector: Array, like: Array) -> Array:

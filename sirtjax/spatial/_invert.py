@@ -14,7 +14,7 @@ from sirtjax.ops import FlatGrid, sample_flat_linear
 from sirtjax.spatial._affine import AffineTransform, checked_matrix
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._kernel import MEAN_CHUNK, apply_matrix, field_on_device, reference_index, run_chunks
-from sirtjax.spatial._transform import Transform
+from sirtjax.spatial._transform import Transform, affine_part, carried
 from sirtjax.volume import Geometry
 
 Array = Any
@@ -41,7 +41,7 @@ def invert(
 
     Args:
       transform: an affine transform, inverted exactly, or a field, inverted by `invert_field`.
-      geometry: grid of an inverse field; the field's own by default.
+      geometry: grid of an inverse field; by default the field's own, carried by the affine map that follows it.
       tolerance_mm: largest residual accepted for a field.
       iterations: fixed-point steps for a field.
 
@@ -65,37 +65,42 @@ def invert_field(field: DisplacementField, *, geometry: Geometry | None = None, 
     """The inverse of a displacement field by fixed-point iteration, with its residual. On the host.
 
     Iterates `v <- -u(y + v)` at each voxel centre y; it converges where the displacement changes by less than
-    its distance (gradient of u below 1 in norm).
+    its distance (gradient of u below 1 in norm). A field followed by an affine map A has an inverse of the same
+    kind: `A (x + u(x))` is undone by `A^-1 (y + w(y))`, where w(y) is A's linear part times v(A^-1 y).
 
     Args:
       field: the field u, from the reference's space to the floating image's.
-      geometry: grid of the inverse; the field's own by default.
+      geometry: grid of the inverse; by default the field's own, carried by A (sheared, where A shears).
       iterations: fixed-point steps.
 
     Reference:
       M. Chen et al., A simple fixed-point approach to invert a deformation field, Med. Phys. 35 (2008) 81,
       doi:10.1118/1.2816107.
     """
-    target = field.geometry if geometry is None else geometry
+    after = affine_part(field)
+    back = np.linalg.inv(after)
+    target = carried(field.geometry, after) if geometry is None else geometry
     flat = field_on_device(field)
-    world = target.affine.astype(np.float32)
+    world = (back @ target.affine).astype(np.float32)
+    linear = after[:3, :3].astype(np.float32)
     field_from_world = field.geometry.voxel_from_world.astype(np.float32)
     shape = np.asarray(target.shape, np.int32)
     steps = np.int32(iterations)
     count = int(np.prod(target.shape))
     found = run_chunks(
-        lambda start: _invert_chunk(flat, world, field_from_world, shape, start, steps, chunk=MEAN_CHUNK),
+        lambda start: _invert_chunk(flat, world, field_from_world, linear, shape, start, steps, chunk=MEAN_CHUNK),
         count,
         MEAN_CHUNK,
         np.float32,
         channels=4,
     )
-    inverse = DisplacementField(found[:, :3].reshape(*target.shape, 3), target)
+    followed = None if field.floating_from_displaced is None else back
+    inverse = DisplacementField(found[:, :3].reshape(*target.shape, 3), target, followed)
     return Inversion(field=inverse, residual_mm=float(found[:, 3].max()))
 
 
-def fixed_point(field: FlatGrid, field_from_world: Array, points_mm: Any, steps: Array) -> tuple[Any, Array]:
-    """Displacements v with v = -u(y + v) at points y given as three arrays, and what is left of it in mm."""
+def fixed_point(field: FlatGrid, field_from_world: Array, points_mm: Any, steps: Array) -> tuple[Any, Any]:
+    """Displacements v with v = -u(y + v) at points y given as three arrays, and by how much that is missed."""
 
     def displaced(v: Any) -> Any:
         place = tuple(y + d for y, d in zip(points_mm, v, strict=True))
@@ -105,8 +110,7 @@ def fixed_point(field: FlatGrid, field_from_world: Array, points_mm: Any, steps:
     start = tuple(jnp.zeros_like(y) for y in points_mm)
     found = lax.fori_loop(0, steps, lambda _, v: displaced(v), start)
     again = displaced(found)
-    missed = sum((a - b) ** 2 for a, b in zip(found, again, strict=True))
-    return found, jnp.sqrt(missed)
+    return found, tuple(a - b for a, b in zip(found, again, strict=True))
 
 
 @partial(jax.jit, static_argnames=("chunk",))
@@ -114,6 +118,7 @@ def _invert_chunk(
     field: FlatGrid,
     world_from_voxel: Array,
     field_from_world: Array,
+    linear: Array,
     shape: Array,
     start: Array,
     steps: Array,
@@ -122,4 +127,5 @@ def _invert_chunk(
 ) -> Array:
     points = apply_matrix(world_from_voxel, reference_index(shape, start, chunk))
     found, missed = fixed_point(field, field_from_world, points, steps)
-    return jnp.stack([*found, missed], axis=-1)
+    found, missed = (tuple(sum(a * x for a, x in zip(row, v, strict=True)) for row in linear) for v in (found, missed))
+    return jnp.stack([*found, jnp.sqrt(sum(x**2 for x in missed))], axis=-1)

@@ -13,10 +13,9 @@ from jax import lax
 from numpy.typing import NDArray
 
 from sirtjax.ops import FlatGrid, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
-from sirtjax.spatial._affine import checked_matrix
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._source import Source, to_device
-from sirtjax.spatial._transform import Transform
+from sirtjax.spatial._transform import Transform, affine_part
 from sirtjax.volume import Geometry
 
 Array = Any
@@ -51,16 +50,15 @@ def plan_path(source: Source, reference: Geometry, transform: Transform, field: 
     """The matrices between the voxels of reference, field and source, multiplied out in float64."""
     field_from_world = np.eye(4)
     if isinstance(transform, DisplacementField):
-        world = reference.affine
         field_from_world = transform.geometry.voxel_from_world
-    else:
-        world = checked_matrix(transform.floating_from_reference) @ reference.affine
+    # A (x + u) = A x + A u: what follows the displacement acts on both terms.
+    source_from_displaced = source.voxel_from_world @ affine_part(transform)
     return Path(
-        (source.voxel_from_world @ world).astype(np.float32),
+        (source_from_displaced @ reference.affine).astype(np.float32),
         field,
         (field_from_world @ reference.affine).astype(np.float32),
         field_from_world[:3, :3].astype(np.float32),
-        source.voxel_from_world[:3, :3].astype(np.float32),
+        source_from_displaced[:3, :3].astype(np.float32),
         np.asarray(reference.shape, np.int32),
     )
 
@@ -123,7 +121,8 @@ def mean_chunk(
     """The mean of the image over `chunk` reference voxels, from the linear index `start` on.
 
     Each voxel is cut into `counts` parts along its axes; each part is looked up once, over a box of
-    `half_width` source voxels. With `conserve` it is weighted by the local volume ratio of the field.
+    `half_width` source voxels. With `conserve` it is weighted by the local volume ratio of the displacement, that
+    of an affine map left out.
     """
     centre = reference_index(path.reference_shape, start, chunk)
     total = counts[0] * counts[1] * counts[2]

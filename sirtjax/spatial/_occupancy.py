@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.spatial._affine import checked_matrix, identity
+from sirtjax.spatial._affine import identity
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._kernel import MEAN_CHUNK, field_on_device, mean_chunk, plan_path, run_chunks
 from sirtjax.spatial._resample import block_factors, half_width, parts_per_voxel, voxel_steps
@@ -17,7 +17,7 @@ from sirtjax.spatial._source import (
     shifted,
     to_device,
 )
-from sirtjax.spatial._transform import Transform
+from sirtjax.spatial._transform import Transform, affine_part
 from sirtjax.volume import Geometry, LabelMap, bounding_box, crop_geometry
 
 Slices = tuple[slice, slice, slice]
@@ -91,14 +91,12 @@ def mask_occupancy(
 
 def _reached_by_label(label: Geometry, geometry: Geometry, transform: Transform) -> Slices | None:
     """The voxels of `geometry` that the (cropped) grid of a label can overlap."""
-    corners = label.corners_mm()
+    back = np.linalg.inv(affine_part(transform))
+    corners = label.corners_mm() @ back[:3, :3].T + back[:3, 3]
     if isinstance(transform, DisplacementField):
         low, high = displacement_bounds_mm(transform)
         # A point x goes to x + u: the label's points come from no further than the largest displacements.
         corners = np.concatenate([corners + a for a in _corners(-high, -low)])
-    else:
-        back = np.linalg.inv(checked_matrix(transform.floating_from_reference))
-        corners = corners @ back[:3, :3].T + back[:3, 3]
     voxels = geometry.to_voxel(corners)
     return crop_to_box(geometry, voxels.min(axis=0), voxels.max(axis=0), margin=1)
 

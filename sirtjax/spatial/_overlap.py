@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.ops import FlatGrid, namespace
-from sirtjax.spatial._affine import checked_matrix
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._invert import fixed_point
 from sirtjax.spatial._kernel import MEAN_CHUNK, apply_matrix, field_on_device, reference_index, run_chunks
-from sirtjax.spatial._transform import Transform
+from sirtjax.spatial._transform import Transform, affine_part
 from sirtjax.volume import Geometry
 
 Array = Any
@@ -55,16 +54,15 @@ def interior_mask(floating: Geometry, reference: Geometry, transform: Transform)
     """
     field = field_on_device(transform)
     field_from_world = np.eye(4)
-    reference_from_world = reference.voxel_from_world
     if isinstance(transform, DisplacementField):
         field_from_world = transform.geometry.voxel_from_world
-    else:
-        reference_from_world = reference_from_world @ np.linalg.inv(checked_matrix(transform.floating_from_reference))
+    displaced_from_floating = np.linalg.inv(affine_part(transform)) @ floating.affine
+    steps = reference.voxel_from_world @ displaced_from_floating
     # Without a field the two maps are multiplied out in float64, where the world's origin cancels.
-    world = floating.affine if field is not None else np.eye(4)
-    last = reference_from_world if field is not None else reference_from_world @ floating.affine
+    world = displaced_from_floating if field is not None else np.eye(4)
+    last = reference.voxel_from_world if field is not None else steps
     # The interpolation of a voxel reaches its neighbours' centres, further where the field stretches.
-    half = _REACH * np.abs(reference_from_world[:3, :3] @ floating.affine[:3, :3]).sum(axis=1)
+    half = _REACH * np.abs(steps[:3, :3]).sum(axis=1)
     matrices = [m.astype(np.float32) for m in (world, field_from_world, last)]
     shape, target = np.asarray(floating.shape, np.int32), np.asarray(reference.shape, np.int32)
     values = run_chunks(

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sirtjax.errors import GeometryError, InputError
-from sirtjax.spatial._affine import checked_matrix, identity
-from sirtjax.spatial._displacement import DisplacementField
+from sirtjax.spatial._affine import identity
 from sirtjax.spatial._kernel import (
     MEAN_CHUNK,
     POINT_CHUNK,
@@ -19,7 +18,7 @@ from sirtjax.spatial._kernel import (
     sample_chunk,
 )
 from sirtjax.spatial._source import Source, block_mean, crop_to_box, reached_box, shifted, to_device
-from sirtjax.spatial._transform import Transform
+from sirtjax.spatial._transform import Transform, affine_part
 from sirtjax.spatial._warp import Order
 from sirtjax.volume import Geometry, LabelMap, Volume
 
@@ -160,17 +159,15 @@ def mean_on_grid(
         MEAN_CHUNK,
         np.float32,
     )
-    if conserve and not isinstance(transform, DisplacementField):
-        values *= np.float32(abs(np.linalg.det(checked_matrix(transform.floating_from_reference)[:3, :3])))
+    if conserve:
+        values *= np.float32(abs(np.linalg.det(affine_part(transform)[:3, :3])))
     return values.reshape(reference.shape)
 
 
 def voxel_steps(floating: Geometry, reference: Geometry, transform: Transform) -> NDArray[np.float64]:
     """(3, 3): column b is the step of one reference voxel along its axis b, in floating voxels."""
-    linear = floating.voxel_from_world[:3, :3]
-    if not isinstance(transform, DisplacementField):
-        linear = linear @ checked_matrix(transform.floating_from_reference)[:3, :3]
-    return linear @ reference.affine[:3, :3]
+    steps = floating.voxel_from_world @ affine_part(transform) @ reference.affine
+    return np.asarray(steps[:3, :3], np.float64)
 
 
 def block_factors(steps: NDArray[np.float64], coarsest: float) -> tuple[int, int, int]:
@@ -211,10 +208,7 @@ def _prepare(
 ) -> Source | None:
     if array.shape != floating.shape:
         raise GeometryError(f"one image at a time: array of shape {array.shape} on {floating.shape} voxels")
-    matrix = floating.voxel_from_world
-    if not isinstance(transform, DisplacementField):
-        matrix = matrix @ checked_matrix(transform.floating_from_reference)
-    low, high = reached_box(floating, matrix, reference, transform)
+    low, high = reached_box(floating.voxel_from_world @ affine_part(transform), reference, transform)
     box = crop_to_box(floating, low, high, margin=_MARGIN[order] * max(factors))
     if box is None:
         return None

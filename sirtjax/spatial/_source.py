@@ -65,21 +65,19 @@ def displacement_bounds_mm(field: DisplacementField) -> tuple[NDArray[np.float64
 
 
 def reached_box(
-    geometry: Geometry, voxel_from_reference: NDArray[np.float64], reference: Geometry, transform: Transform
+    voxel_from_reference: NDArray[np.float64], reference: Geometry, transform: Transform
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lowest and highest fractional index of `geometry` that any point of the reference's voxels can reach.
+    """Lowest and highest fractional index of the floating grid that any point of the reference's voxels can reach.
 
     Args:
-      geometry: the floating grid.
-      voxel_from_reference: (4, 4) from the reference's world to voxels of `geometry`, the field left out.
+      voxel_from_reference: (4, 4) from the reference's world to voxels of the floating grid, the displacement left out.
       reference: the grid of the result.
       transform: pull transform; a field widens the box by its largest displacements.
     """
     corners = reference.corners_mm() @ voxel_from_reference[:3, :3].T + voxel_from_reference[:3, 3]
     low, high = corners.min(axis=0), corners.max(axis=0)
     if isinstance(transform, DisplacementField):
-        linear = geometry.voxel_from_world[:3, :3]
-        ends = np.stack(displacement_bounds_mm(transform))[:, None, :] * linear[None]
+        ends = np.stack(displacement_bounds_mm(transform))[:, None, :] * voxel_from_reference[None, :3, :3]
         low = low + ends.min(axis=0).sum(axis=1)
         high = high + ends.max(axis=0).sum(axis=1)
     return low, high

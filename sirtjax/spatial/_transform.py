@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from sirtjax.ops import namespace
-from sirtjax.spatial._affine import AffineTransform
+from sirtjax.spatial._affine import AffineTransform, checked_matrix
 from sirtjax.spatial._displacement import DisplacementField, displacement_at
 from sirtjax.volume import Geometry
 
@@ -28,22 +30,22 @@ def transform_points(transform: Transform, points_mm: Array) -> Array:
       (..., 3) LPS world points, mm.
     """
     if isinstance(transform, DisplacementField):
-        xp = namespace(transform.array, points_mm)
+        xp = namespace(transform.array, transform.floating_from_displaced, points_mm)
         points = xp.asarray(points_mm, None if hasattr(points_mm, "dtype") else "float64")
-        return points + displacement_at(transform, points)
-    xp = namespace(transform.floating_from_reference, points_mm)
-    points = xp.asarray(points_mm)
-    matrix = xp.asarray(transform.floating_from_reference)
-    return points @ matrix[:3, :3].T + matrix[:3, 3].reshape((1,) * (points.ndim - 1) + (3,))
+        displaced = points + displacement_at(transform, points)
+        matrix = transform.floating_from_displaced
+        return displaced if matrix is None else _through(matrix, displaced)
+    return _through(transform.floating_from_reference, points_mm)
 
 
 def compose(outer: Transform, inner: Transform, *, geometry: Geometry | None = None) -> Transform:
     """The transform that applies `inner` first, then `outer`: x -> outer(inner(x)).
 
-    Two affine transforms give an affine one. With a field, the result is a field sampled on `geometry`, by
-    default the inner field's grid, or the outer field's grid carried back by an inner affine (exact there).
-    A field is the identity outside its grid, so give a `geometry` that covers the images to be resampled
-    wherever one of the two is affine and moves points beyond the field.
+    Two affine transforms give an affine one. An affine after a field, or a field after an affine, gives a field
+    exact everywhere: the first keeps the field's grid, the second carries it back by the affine (sheared, where
+    that shears). Two fields give a field sampled on the inner one's grid. With a `geometry` the result is sampled
+    on that instead. Beyond the resulting grid no displacement is left, only the product of the affine maps, so
+    give a `geometry` that covers both fields where two of them are composed.
 
     Args:
       outer: applied last, from the intermediate to the floating image.
@@ -53,15 +55,47 @@ def compose(outer: Transform, inner: Transform, *, geometry: Geometry | None = N
     Returns:
       An affine transform or a displacement field.
     """
-    if isinstance(outer, AffineTransform) and isinstance(inner, AffineTransform):
-        xp = namespace(outer.floating_from_reference, inner.floating_from_reference)
-        product = xp.asarray(outer.floating_from_reference) @ xp.asarray(inner.floating_from_reference)
-        return AffineTransform(product)
-    if geometry is None:
-        geometry = _result_grid(outer, inner)
+    first, last = _affine_map(inner), _affine_map(outer)
+    product = last if first is None else first if last is None else _product(last, first)
+    if isinstance(inner, AffineTransform):
+        if isinstance(outer, AffineTransform):
+            return AffineTransform(product)
+        if geometry is None:
+            return _after_affine(outer, inner, product)
+    elif geometry is None and isinstance(outer, AffineTransform):
+        return DisplacementField(inner.array, inner.geometry, product)
+    elif geometry is None:
+        geometry = inner.geometry
+    return DisplacementField(_composed_displacement(outer, inner, first, geometry), geometry, product)
+
+
+def as_field(transform: Transform, geometry: Geometry) -> DisplacementField:
+    """The transform as a plain displacement field: all of it in the displacements of the voxels of a grid.
+
+    For what knows nothing of an affine map beside a field. Exact at the voxel centres of `geometry`, and between them
+    for an affine transform; beyond the grid nothing moves, so let it cover what is to be resampled.
+
+    Args:
+      transform: pull, LPS mm.
+      geometry: the grid, in the space of the reference image.
+    """
     points = voxel_centres_mm(geometry)
-    moved = transform_points(outer, transform_points(inner, points))
-    return DisplacementField((moved - points).astype("float32"), geometry)
+    return DisplacementField((transform_points(transform, points) - points).astype("float32"), geometry)
+
+
+def affine_part(transform: Transform) -> NDArray[np.float64]:
+    """The affine map of a transform that is left where no displacement is, (4, 4) float64 on the host.
+
+    Raises:
+      GeometryError: the matrix is not finite, singular, or has another last row than 0 0 0 1.
+    """
+    matrix = _affine_map(transform)
+    return np.eye(4) if matrix is None else checked_matrix(matrix)
+
+
+def carried(geometry: Geometry, matrix: Any) -> Geometry:
+    """The grid moved through the world with its voxels, by a (4, 4) matrix."""
+    return Geometry.from_affine(geometry.shape, np.asarray(matrix, np.float64) @ geometry.affine)
 
 
 def voxel_centres_mm(geometry: Geometry) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -71,10 +105,41 @@ def voxel_centres_mm(geometry: Geometry) -> np.ndarray[Any, np.dtype[np.float64]
     return i[:, None, None] + j[None, :, None] + k[None, None, :] + affine[:3, 3]
 
 
-def _result_grid(outer: Transform, inner: Transform) -> Geometry:
+def _after_affine(outer: DisplacementField, inner: AffineTransform, product: Array) -> DisplacementField:
+    """u(B x) after the affine map B, as displacements B^-1 u on the grid that B carries onto the field's."""
+    back = np.linalg.inv(affine_part(inner))
+    xp = namespace(outer.array)
+    array = xp.asarray(outer.array)
+    return DisplacementField(array @ xp.asarray(back[:3, :3].T, array.dtype), carried(outer.geometry, back), product)
+
+
+def _composed_displacement(outer: Transform, inner: Transform, first: Array | None, geometry: Geometry) -> Array:
+    """u(x) + M^-1 v(y), with y where `inner` takes x, u and v the displacements and M its linear part `first`."""
+    xp = namespace(*jax.tree.leaves((outer, inner)))
+    points = xp.asarray(voxel_centres_mm(geometry))
+    total: Any = 0.0
     if isinstance(inner, DisplacementField):
-        return inner.geometry
-    if isinstance(outer, AffineTransform):
-        raise TypeError("two affine transforms compose to an affine one, which has no grid")
-    back = np.linalg.inv(np.asarray(inner.floating_from_reference, np.float64))
-    return Geometry.from_affine(outer.geometry.shape, back @ outer.geometry.affine)
+        total = displacement_at(inner, points)
+    if isinstance(outer, DisplacementField):
+        added = displacement_at(outer, transform_points(inner, points))
+        if first is not None:
+            added = added @ xp.linalg.inv(xp.asarray(first, added.dtype)[:3, :3]).T
+        total = total + added
+    return total.astype("float32")
+
+
+def _affine_map(transform: Transform) -> Array | None:
+    if isinstance(transform, DisplacementField):
+        return transform.floating_from_displaced
+    return transform.floating_from_reference
+
+
+def _product(last: Array, first: Array) -> Array:
+    xp = namespace(last, first)
+    return xp.asarray(last) @ xp.asarray(first)
+
+
+def _through(matrix: Array, points_mm: Array) -> Array:
+    xp = namespace(matrix, points_mm)
+    points, matrix = xp.asarray(points_mm), xp.asarray(matrix)
+    return points @ matrix[:3, :3].T + matrix[:3, 3].reshape((1,) * (points.ndim - 1) + (3,))

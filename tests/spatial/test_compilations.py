@@ -7,6 +7,8 @@ import pytest
 from sirtjax.spatial import (
     AffineTransform,
     DisplacementField,
+    as_field,
+    compose,
     invert,
     jacobian_determinant,
     occupancy,
@@ -35,6 +37,7 @@ def patient(shape, spacing_mm, seed):
         None,
         AffineTransform(rigid_matrix((0.1, 0, 0), (1, 2, 3), (0, 0, 0))),
         DisplacementField(values, grid),
+        DisplacementField(values, grid, rigid_matrix((0.1, 0, rng.uniform()), (1, 2, 3), (0, 0, 0))),
     ):
         for order in ("linear", "nearest", "cubic"):
             resample(image, reference, order=order, transform=transform)
@@ -42,10 +45,13 @@ def patient(shape, spacing_mm, seed):
         resample_labels(labels, reference, transform=transform)
         resample_activity(spect, reference, transform=transform)
         occupancy(labels, "liver", reference, transform=transform)
-    field = DisplacementField(values, grid)
-    jacobian_determinant(field)
-    invert(field, tolerance_mm=10)
-    transform_points(field, rng.normal(size=(shape[0], 3)))
+    for matrix in (None, rigid_matrix((0.1, 0, 0), (1, 2, 3), (0, 0, 0))):
+        field = DisplacementField(values, grid, matrix)
+        jacobian_determinant(field)
+        back = invert(field, tolerance_mm=10)
+        compose(back, field)
+        as_field(field, reference)
+        transform_points(field, rng.normal(size=(shape[0], 3)))
 
 
 @pytest.mark.slow
