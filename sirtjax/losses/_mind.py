@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from sirtjax.losses._weighting import TINY, over_channels, same_shape, weighted_mean
+
+Array = Any
+
+FACES = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
+# Every two face neighbours that are not opposite one another: twelve pairs.
+PAIRS = tuple((a, b) for a, b in combinations(FACES, 2) if sum((p - q) ** 2 for p, q in zip(a, b, strict=True)) == 2)
+# The local noise estimate stays within these multiples of its mean over the image.
+VARIANCE_BOUNDS = (1e-3, 1e3)
+
+
+def mind_ssc(image: Array, *, dilation: int = 2, radius: int = 1) -> Array:
+    """Self-similarity context: twelve numbers a voxel that describe its surroundings whatever the contrast.
+
+    For each of the 12 pairs (a, b) of neighbouring face directions, `D_c(x)` is the mean over a box of
+    (2 radius + 1)^3 voxels of `(I(x + dilation a) - I(x + dilation b))^2`, edge values held beyond the image. With
+    `m_c = D_c - min_c D_c` and `V = mean_c m_c`, clamped to [0.001, 1000] times its mean over the image, the
+    descriptor is `exp(-m_c / V)`. Scaling or shifting the intensities, inversion included, changes nothing. The
+    steps are in voxels: give both images on grids of one and the same spacing. A constant image gives ones.
+
+    Args:
+      image: (i, j, k) floating values.
+      dilation: distance of the compared patches from the voxel, in voxels; static.
+      radius: half-width of the patches in voxels; static.
+
+    Returns:
+      (i, j, k, 12) values in (0, 1].
+
+    Raises:
+      ValueError: an image that is not (i, j, k), a dilation below 1 or a negative radius.
+
+    Reference:
+      Heinrich et al., MICCAI 2013, LNCS 8149:187-194, doi:10.1007/978-3-642-40811-3_24.
+    """
+    if image.ndim != 3:
+        raise ValueError(f"mind_ssc takes an (i, j, k) image, got shape {image.shape}")
+    if dilation < 1 or radius < 0:
+        raise ValueError(f"mind_ssc needs dilation >= 1 and radius >= 0, got {dilation} and {radius}")
+    padded = jnp.pad(image, dilation, mode="edge")
+    distances = [
+        _box_mean(jnp.square(_moved(padded, a, dilation) - _moved(padded, b, dilation)), radius) for a, b in PAIRS
+    ]
+    least = distances[0]
+    for distance in distances[1:]:
+        least = jnp.minimum(least, distance)
+    differences = [distance - least for distance in distances]
+    variance = sum(differences) / len(PAIRS)
+    low, high = (bound * jnp.mean(variance) for bound in VARIANCE_BOUNDS)
+    scale = -1.0 / jnp.maximum(jnp.clip(variance, low, high), TINY)
+    return jnp.stack([jnp.exp(difference * scale) for difference in differences], axis=-1)
+
+
+def descriptor_loss(warped: Array, reference: Array, *, weights: Array | None = None) -> Array:
+    """Weighted mean of squared differences of descriptors, over points and descriptor channels.
+
+    Args:
+      warped: (..., channels) descriptors of the floating image, sampled through the transform.
+      reference: (..., channels) descriptors of the reference image at the same points.
+      weights: non-negative, (...) or (..., channels); all one by default.
+
+    Returns:
+      Scalar, at least 0; at most 1 for descriptors of `mind_ssc`.
+
+    Raises:
+      ValueError: shapes that do not belong together.
+    """
+    same_shape("warped and reference", warped, reference)
+    squared = jnp.square(warped - reference)
+    return weighted_mean(squared, over_channels(weights, squared))
+
+
+def _moved(padded: Array, step: tuple[int, int, int], dilation: int) -> Array:
+    """The image at x + dilation step, of its size before it was padded by the dilation."""
+    start = [dilation * (1 + s) for s in step]
+    size = [n - 2 * dilation for n in padded.shape]
+    return lax.slice(padded, start, [s + n for s, n in zip(start, size, strict=True)])
+
+
+def _box_mean(values: Array, radius: int) -> Array:
+    if radius == 0:
+        return values
+    width = 2 * radius + 1
+    for axis, length in enumerate(values.shape):
+        padding = [(radius, radius) if a == axis else (0, 0) for a in range(values.ndim)]
+        held = jnp.pad(values, padding, mode="edge")
+        values = sum(lax.slice_in_dim(held, tap, tap + length, axis=axis) for tap in range(width)) / width
+    return values

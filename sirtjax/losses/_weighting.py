@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+Array = Any
+
+# Keeps 0 / 0 at zero, gradient included, where every weight is zero; far below any weight in use.
+TINY = 1e-20
+
+
+def weighted_mean(values: Array, weights: Array | None) -> Array:
+    """Mean of the values by non-negative weights of their shape; zero where all weights are zero."""
+    if weights is None:
+        return jnp.mean(values)
+    return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), TINY)
+
+
+def same_shape(what: str, first: Array, second: Array) -> None:
+    """Raise a ValueError where two arrays that belong together differ in shape."""
+    if first.shape != second.shape:
+        raise ValueError(f"{what} must have the same shape, got {first.shape} and {second.shape}")
+
+
+def over_channels(weights: Array | None, values: Array) -> Array | None:
+    """Weights of one point each spread over its channels; weights with channels stay as they are."""
+    if weights is None or weights.shape == values.shape:
+        return weights
+    if weights.shape != values.shape[:-1]:
+        raise ValueError(f"weights must have shape {values.shape} or {values.shape[:-1]}, got {weights.shape}")
+    return jnp.broadcast_to(weights[..., None], values.shape)
