@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from sirtjax.errors import GeometryError, ImageFormatError, OutputError
 from sirtjax.io._atomic import atomic_path
+from sirtjax.io._nifti import NIFTI_SUFFIXES
+from sirtjax.io._transform_nifti import checked_field, read_nifti_field, write_nifti_field
 from sirtjax.spatial import AffineTransform, DisplacementField, Transform
 from sirtjax.volume import Geometry
 
 _LOG = logging.getLogger(__name__)
 _ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat", ".xfm")
-_NIFTI_SUFFIXES = (".nii", ".nii.gz")
-# NIfTI intents: a vector in the world of ITK (LPS), and a displacement in that of NIfTI (RAS).
-_INTENT_VECTOR, _INTENT_DISPLACEMENT = 1007, 1006
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_transform(path: str | Path, *, reference: Geometry) -> Transform:
@@ -26,8 +24,9 @@ def read_transform(path: str | Path, *, reference: Geometry) -> Transform:
 
     ITK's transforms are pull, in LPS mm, as ours are: they take a point of the reference (fixed) image to the
     floating (moving) one. Translations, rigid, similarity and affine transforms and composites of these
-    become one affine; all others (displacement field, B-spline, composites with them) are sampled on
-    `reference` as a displacement field. NIfTI fields are those of ITK and ANTs: five dimensions
+    become one affine. A displacement field followed by linear transforms, as `write_transform` writes it, is read
+    as it is, on its own grid; all others (a field alone, B-spline, other composites) are sampled on `reference`
+    as a displacement field. NIfTI fields are those of ITK and ANTs: five dimensions
     (x, y, z, 1, 3), the intent "vector" in LPS or "displacement vector" in RAS.
 
     Args:
@@ -42,44 +41,57 @@ def read_transform(path: str | Path, *, reference: Geometry) -> Transform:
     if not path.is_file():
         raise ImageFormatError(f"{path}: no such file; expected an ITK transform or a NIfTI field")
     name = path.name.lower()
-    if name.endswith(_NIFTI_SUFFIXES):
-        return _read_nifti_field(path, reference)
+    if name.endswith(NIFTI_SUFFIXES):
+        return _on_reference(path, read_nifti_field(path), reference)
     if not name.endswith(_ITK_SUFFIXES):
-        raise ImageFormatError(f"{path}: not a transform; expected {', '.join(_ITK_SUFFIXES + _NIFTI_SUFFIXES)}")
+        raise ImageFormatError(f"{path}: not a transform; expected {', '.join(_ITK_SUFFIXES + NIFTI_SUFFIXES)}")
     transform = _itk_read(path)
     if transform.GetDimension() != 3:
         raise GeometryError(f"{path}: a transform of {transform.GetDimension()} dimensions; expected 3")
     if transform.IsLinear():
         return AffineTransform(_checked_matrix(path, _matrix(transform)))
-    return _sampled(path, transform, reference)
+    return _field_then_linear(path, transform) or _sampled(path, transform, reference)
 
 
-def write_transform(path: str | Path, transform: Transform, *, force: bool = False) -> None:
-    """Write a transform for ITK, 3D Slicer and ANTs: .tfm, .txt, .h5, .mat, or a field as .nii / .nii.gz.
+def write_transform(
+    path: str | Path, transform: Transform, *, reference: Geometry | None = None, force: bool = False
+) -> None:
+    """Write a transform for ITK, 3D Slicer and ANTs: .tfm, .txt, .h5, .mat, or displacements as .nii / .nii.gz.
+
+    ITK's formats hold any transform exactly, a displacement followed by an affine map as a composite of the two.
+    NIfTI holds the displacements of voxels and nothing else: beyond the grid nothing moves. A sheared grid,
+    which ITK cannot read from NIfTI, is replaced there by a square one around it.
 
     Args:
       path: where to; the suffix chooses the format.
       transform: pull, LPS mm.
+      reference: for NIfTI, the grid on which the whole displacement is sampled; by default a field's own, where
+        no affine map follows it. The other formats need none.
       force: replace an existing file.
 
     Raises:
-      OutputError: an unknown suffix, an affine as NIfTI, a field as .mat, or the file exists.
+      OutputError: an unknown suffix, an affine map as NIfTI without a grid, a field as .mat, or the file exists.
     """
     path = Path(path)
     name = path.name.lower()
-    nifti = name.endswith(_NIFTI_SUFFIXES)
+    nifti = name.endswith(NIFTI_SUFFIXES)
     field = isinstance(transform, DisplacementField)
     if not nifti and not name.endswith((".tfm", ".txt", ".h5", ".mat")):
         raise OutputError(f"{path}: no transform has this suffix; use .tfm, .txt, .h5, .mat or .nii.gz")
-    if (nifti and not field) or (field and name.endswith(".mat")):
-        kind = "a displacement field" if field else "an affine transform"
-        raise OutputError(f"{path}: {kind} cannot be written in this format; use .tfm or .h5")
+    if field and name.endswith(".mat"):
+        raise OutputError(f"{path}: a displacement field cannot be written in this format; use .tfm or .h5")
+    if reference is None and isinstance(transform, DisplacementField) and transform.floating_from_displaced is None:
+        reference = transform.geometry
+    if nifti and reference is None:
+        raise OutputError(
+            f"{path}: an affine transform cannot be written in this format without a grid; give the reference "
+            "image's, or use .tfm or .h5"
+        )
     with atomic_path(path, force=force) as temporary:
-        if isinstance(transform, DisplacementField):
-            write_field = _write_nifti_field if nifti else _write_itk_field
-            write_field(temporary, transform)
+        if nifti and reference is not None:
+            write_nifti_field(temporary, transform, reference)
         else:
-            _write_itk_affine(temporary, np.asarray(transform.floating_from_reference, np.float64))
+            _write_itk(temporary, transform)
 
 
 def _itk_read(path: Path) -> Any:
@@ -116,6 +128,28 @@ def _checked_matrix(path: Path, matrix: NDArray[np.float64]) -> NDArray[np.float
     return matrix
 
 
+def _field_then_linear(path: Path, transform: Any) -> DisplacementField | None:
+    """A composite of linear transforms that follow one displacement field, without resampling; else None."""
+    import SimpleITK as sitk
+
+    if transform.GetTransformEnum() != sitk.sitkComposite:
+        return None
+    composite = sitk.CompositeTransform(transform)
+    composite.FlattenTransform()
+    # ITK applies the last of a composite first.
+    *linear, first = [composite.GetNthTransform(n) for n in range(composite.GetNumberOfTransforms())]
+    if not linear or first.GetTransformEnum() != sitk.sitkDisplacementField or not all(t.IsLinear() for t in linear):
+        return None
+    image = sitk.DisplacementFieldTransform(first).GetDisplacementField()
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    geometry = Geometry.from_axes(
+        image.GetSize(), spacing_mm=image.GetSpacing(), origin_mm=image.GetOrigin(), direction=direction
+    )
+    array = np.ascontiguousarray(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0, 3), np.float32)
+    matrix = _checked_matrix(path, _matrix(sitk.CompositeTransform(linear)))
+    return DisplacementField(checked_field(path, array), geometry, matrix)
+
+
 def _sampled(path: Path, transform: Any, reference: Geometry) -> DisplacementField:
     import SimpleITK as sitk
 
@@ -128,49 +162,16 @@ def _sampled(path: Path, transform: Any, reference: Geometry) -> DisplacementFie
         reference.direction.ravel().tolist(),
     )
     array = np.ascontiguousarray(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0, 3))
-    return DisplacementField(_checked_field(path, array), reference)
+    return DisplacementField(checked_field(path, array), reference)
 
 
-def _checked_field(path: Path, array: NDArray[np.float32]) -> NDArray[np.float32]:
-    if not (np.abs(array) < 1e5).all():
-        raise GeometryError(f"{path}: displacements that are not finite or beyond 100 m; save it again")
-    return array
-
-
-def _read_nifti_field(path: Path, reference: Geometry) -> DisplacementField:
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-
-    try:
-        image: Any = nibabel.load(path)
-        intent = int(image.header["intent_code"])
-        intent_name = image.header.get_intent()[2]
-        shape = tuple(int(n) for n in image.shape)
-        if len(shape) != 5 or shape[3:] != (1, 3) or intent not in (_INTENT_VECTOR, _INTENT_DISPLACEMENT):
-            raise ImageFormatError(
-                f"{path}: shape {shape}, intent {intent}: not a displacement field as ITK and ANTs write it; "
-                "expected (x, y, z, 1, 3) and intent 1007 (vector) or 1006 (displacement vector)"
-            )
-        if intent_name.startswith("NREG"):
-            raise ImageFormatError(
-                f"{path}: a NiftyReg field (positions or velocities); convert it to an ITK transform"
-            )
-        values = np.asarray(image.dataobj, np.float64)[:, :, :, 0, :]
-        affine = _RAS_TO_LPS @ np.asarray(image.affine, np.float64)
-    except (ImageFileError, OSError, ValueError, KeyError, EOFError) as error:
-        if isinstance(error, ImageFormatError):
-            raise
-        raise ImageFormatError(f"{path}: not readable as NIfTI ({error}); save the field again") from error
-    geometry = Geometry.from_affine(shape[:3], affine)
-    if intent == _INTENT_DISPLACEMENT:
-        values = values * np.array([-1.0, -1.0, 1.0])
-    own = DisplacementField(_checked_field(path, values.astype(np.float32)), geometry)
-    if geometry.matches(reference):
-        return own
-    inside = geometry.to_voxel(reference.corners_mm())
-    if (inside < -1).any() or (inside > np.asarray(geometry.shape)).any():
+def _on_reference(path: Path, field: DisplacementField, reference: Geometry) -> DisplacementField:
+    if field.geometry.matches(reference):
+        return field
+    inside = field.geometry.to_voxel(reference.corners_mm())
+    if (inside < -1).any() or (inside > np.asarray(field.geometry.shape)).any():
         _LOG.warning("the displacement field does not cover the reference image; points outside it stay in place")
-    return _sampled(path, _itk_field(own), reference)
+    return _sampled(path, _itk_field(field), reference)
 
 
 def _itk_field(field: DisplacementField) -> Any:
@@ -184,27 +185,24 @@ def _itk_field(field: DisplacementField) -> Any:
     return sitk.DisplacementFieldTransform(image)
 
 
-def _write_itk_field(path: Path, field: DisplacementField) -> None:
+def _write_itk(path: Path, transform: Transform) -> None:
     import SimpleITK as sitk
 
-    sitk.WriteTransform(_itk_field(field), str(path))
+    if not isinstance(transform, DisplacementField):
+        written = _itk_affine(transform.floating_from_reference)
+    elif transform.floating_from_displaced is None:
+        written = _itk_field(transform)
+    else:
+        # ITK applies the last of a composite first.
+        written = sitk.CompositeTransform([_itk_affine(transform.floating_from_displaced), _itk_field(transform)])
+    sitk.WriteTransform(written, str(path))
 
 
-def _write_itk_affine(path: Path, matrix: NDArray[np.float64]) -> None:
+def _itk_affine(matrix: Any) -> Any:
     import SimpleITK as sitk
 
+    matrix = np.asarray(matrix, np.float64)
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(matrix[:3, :3].ravel().tolist())
     transform.SetTranslation(matrix[:3, 3].tolist())
-    sitk.WriteTransform(transform, str(path))
-
-
-def _write_nifti_field(path: Path, field: DisplacementField) -> None:
-    import nibabel
-
-    image = nibabel.Nifti1Image(
-        np.asarray(field.array, np.float32)[:, :, :, None, :], _RAS_TO_LPS @ field.geometry.affine
-    )
-    image.header["intent_code"] = _INTENT_VECTOR
-    image.header.set_xyzt_units("mm")
-    nibabel.save(image, path)
+    return transform

@@ -1,0 +1,97 @@
+"""Displacements in NIfTI, in the way of ITK and ANTs."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import GeometryError, ImageFormatError
+from sirtjax.io._nifti_header import LPS_FROM_RAS
+from sirtjax.spatial import DisplacementField, Transform, as_field
+from sirtjax.volume import Geometry
+
+_LOG = logging.getLogger(__name__)
+# NIfTI intents: a vector in the world of ITK (LPS), and a displacement in that of NIfTI (RAS).
+_INTENT_VECTOR, _INTENT_DISPLACEMENT = 1007, 1006
+
+
+def read_nifti_field(path: Path) -> DisplacementField:
+    """The displacements of a NIfTI file on their own grid.
+
+    Raises:
+      ImageFormatError: not such a file, or damaged.
+      GeometryError: displacements that are not finite.
+    """
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        image: Any = nibabel.load(path)
+        intent = int(image.header["intent_code"])
+        intent_name = image.header.get_intent()[2]
+        shape = tuple(int(n) for n in image.shape)
+        if len(shape) != 5 or shape[3:] != (1, 3) or intent not in (_INTENT_VECTOR, _INTENT_DISPLACEMENT):
+            raise ImageFormatError(
+                f"{path}: shape {shape}, intent {intent}: not a displacement field as ITK and ANTs write it; "
+                "expected (x, y, z, 1, 3) and intent 1007 (vector) or 1006 (displacement vector)"
+            )
+        if intent_name.startswith("NREG"):
+            raise ImageFormatError(
+                f"{path}: a NiftyReg field (positions or velocities); convert it to an ITK transform"
+            )
+        values = np.asarray(image.dataobj, np.float64)[:, :, :, 0, :]
+        affine = LPS_FROM_RAS @ np.asarray(image.affine, np.float64)
+    except (ImageFileError, OSError, ValueError, KeyError, EOFError) as error:
+        if isinstance(error, ImageFormatError):
+            raise
+        raise ImageFormatError(f"{path}: not readable as NIfTI ({error}); save the field again") from error
+    geometry = Geometry.from_affine(shape[:3], affine)
+    if intent == _INTENT_DISPLACEMENT:
+        values = values * np.array([-1.0, -1.0, 1.0])
+    return DisplacementField(checked_field(path, values.astype(np.float32)), geometry)
+
+
+def write_nifti_field(path: Path, transform: Transform, geometry: Geometry) -> None:
+    """Write the whole displacement of a transform on a grid, or where that is sheared on a square one around it."""
+    import nibabel
+
+    grid = _square(geometry)
+    field = as_field(transform, grid)
+    affine = LPS_FROM_RAS @ grid.affine
+    image = nibabel.Nifti1Image(np.asarray(field.array, np.float32)[:, :, :, None, :], affine)
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    image.header["intent_code"] = _INTENT_VECTOR
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
+
+
+def checked_field(path: Path, array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The displacements, after a check that they can be ones.
+
+    Raises:
+      GeometryError: not finite, or beyond 100 m.
+    """
+    if not (np.abs(array) < 1e5).all():
+        raise GeometryError(f"{path}: displacements that are not finite or beyond 100 m; save it again")
+    return array
+
+
+def _square(geometry: Geometry) -> Geometry:
+    """The grid, or where it is sheared, one with square axes near its own around all of it, no coarser."""
+    direction = geometry.direction
+    if np.allclose(direction.T @ direction, np.eye(3), atol=1e-5):
+        return geometry
+    _LOG.warning("the grid is sheared, which ITK cannot read from NIfTI; the field is written on a square one")
+    left, _, right = np.linalg.svd(direction)
+    axes = left @ right
+    layer_mm = 1 / np.linalg.norm(geometry.voxel_from_world[:3, :3], axis=1)
+    corners = geometry.corners_mm() @ axes
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    shape = np.ceil((high - low) / layer_mm - 1e-6).astype(int)
+    origin = axes @ (low + layer_mm / 2)
+    return Geometry.from_axes(shape.tolist(), spacing_mm=layer_mm, origin_mm=origin, direction=axes)
