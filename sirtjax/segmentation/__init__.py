@@ -1,5 +1,19 @@
 """Lesions, organs and reference regions from images: volumes in, label maps out."""
 
+from sirtjax.segmentation._atlas import Atlas as Atlas
+from sirtjax.segmentation._atlas import AtlasOutcome as AtlasOutcome
+from sirtjax.segmentation._atlas import AtlasSegmentation as AtlasSegmentation
+from sirtjax.segmentation._atlas_folder import AtlasFiles as AtlasFiles
+from sirtjax.segmentation._atlas_folder import list_atlases as list_atlases
+from sirtjax.segmentation._atlas_folder import read_atlas as read_atlas
+from sirtjax.segmentation._atlas_task import segment_liver_by_atlas as segment_liver_by_atlas
+from sirtjax.segmentation._fuse import STAPLE_LEAST as STAPLE_LEAST
+from sirtjax.segmentation._fuse import Staple as Staple
+from sirtjax.segmentation._fuse import local_similarity as local_similarity
+from sirtjax.segmentation._fuse import majority_vote as majority_vote
+from sirtjax.segmentation._fuse import pairwise_dsc as pairwise_dsc
+from sirtjax.segmentation._fuse import staple as staple
+from sirtjax.segmentation._fuse import weighted_vote as weighted_vote
 from sirtjax.segmentation._reference import LiverReference as LiverReference
 from sirtjax.segmentation._reference import liver_reference as liver_reference
 from sirtjax.segmentation._suv import suv_from_bq_per_ml as suv_from_bq_per_ml
@@ -18,15 +32,28 @@ from sirtjax.segmentation._uptake_task import UptakeSegmentation as UptakeSegmen
 from sirtjax.segmentation._uptake_task import segment_uptake as segment_uptake
 
 __all__ = [
+    "STAPLE_LEAST",
+    "Atlas",
+    "AtlasFiles",
+    "AtlasOutcome",
+    "AtlasSegmentation",
     "LesionUptake",
     "LiverReference",
+    "Staple",
     "UptakeRule",
     "UptakeSegmentation",
     "dilated_mask",
     "lesion_uptake",
+    "list_atlases",
     "liver_reference",
+    "local_similarity",
+    "majority_vote",
+    "pairwise_dsc",
+    "read_atlas",
     "seed_regions",
+    "segment_liver_by_atlas",
     "segment_uptake",
+    "staple",
     "suv_from_bq_per_ml",
     "suv_per_bq_per_ml",
     "suv_volume",
@@ -34,4 +61,5 @@ __all__ = [
     "uptake_of_maximum",
     "uptake_rule",
     "uptake_rules",
+    "weighted_vote",
 ]

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.volume import LabelMap, Volume
+
+Fusion = Literal["majority", "weighted", "staple"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Atlas:
+    """An image whose liver is known.
+
+    Attributes:
+      name: for messages and results.
+      image: the image.
+      liver: the liver drawn on it, tumours included; every label of the map counts.
+    """
+
+    name: str
+    image: Volume
+    liver: LabelMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtlasOutcome:
+    """What became of one atlas.
+
+    Attributes:
+      name: the atlas.
+      used: whether its liver was fused.
+      status: of its registration, such as "SUCCESS" or "POOR_AGREEMENT"; "OWN_IMAGE" where the atlas is the
+        patient, "REFUSED" where the registration raised an error, "OUTSIDE" where the liver was carried out of
+        the patient's image.
+      cause: why it was left out; empty where it was used.
+      weight: its share of all weight in the voxels where any atlas has the liver; None with STAPLE or left out.
+      sensitivity: as STAPLE found; None for other methods.
+      specificity: as STAPLE found; None for other methods.
+      dsc: of its liver, carried to the patient, with the result; None where left out.
+      seconds: for reading, registering and carrying it.
+    """
+
+    name: str
+    used: bool
+    status: str
+    cause: str = ""
+    weight: float | None = None
+    sensitivity: float | None = None
+    specificity: float | None = None
+    dsc: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtlasSegmentation:
+    """A liver found by atlases, and how far they agree.
+
+    Attributes:
+      liver: on the grid of the patient's image.
+      probability: on the working grid of the fusion, cut to the votes.
+      threshold: of the probability, above which is liver: 0.5, and between the last lost and the first won vote
+        for a majority of an even number.
+      fusion: the method.
+      atlases: one outcome each, in the order given.
+      agreement_dsc: (n, n) Dice similarity of the livers of the atlases used with each other.
+      seconds: for everything.
+    """
+
+    liver: LabelMap
+    probability: Volume
+    threshold: float
+    fusion: Fusion
+    atlases: tuple[AtlasOutcome, ...]
+    agreement_dsc: NDArray[np.float64]
+    seconds: float
+
+    @property
+    def volume_ml(self) -> float:
+        """Volume of the liver found."""
+        return self.liver.volume_ml("liver")

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from sirtjax import io
+from sirtjax.errors import GeometryError, ImageFormatError, InputError
+from sirtjax.segmentation._atlas import Atlas
+from sirtjax.volume import LabelMap
+
+Modality = Literal["CT", "MR"]
+SUFFIXES = (".nii.gz", ".nii")
+_LIVER = "_liver"
+# Parts of the names under which tumours of the liver are kept apart from it.
+_TUMOUR = ("tumour", "tumor", "cancer", "lesion", "metasta")
+# Headers written by different programs differ in the last digits.
+_SAME_GRID_MM = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtlasFiles:
+    """Where the image and the liver of an atlas are.
+
+    Attributes:
+      name: of the pair.
+      image: NIfTI file.
+      labels: NIfTI file on the image's grid.
+      values: the label values that make up the liver; None for all but 0.
+    """
+
+    name: str
+    image: Path
+    labels: Path
+    values: tuple[int, ...] | None
+
+
+def list_atlases(folder: Path | str, *, values: Sequence[int] | None = None) -> tuple[AtlasFiles, ...]:
+    """The atlases of a folder, by name; nothing is read but `dataset.json`.
+
+    Two layouts are known. Pairs: `NAME.nii.gz` and `NAME_liver.nii.gz` side by side, other files passed over;
+    every label of the second is liver. Challenge folders: `imagesTr/NAME_0000.nii.gz` (or `NAME.nii.gz`) and
+    `labelsTr/NAME.nii.gz`; `dataset.json` says which label is the liver, and labels of tumours, lesions,
+    cancer or metastases belong to it. Files may end in `.nii`, too.
+
+    Args:
+      folder: where to look.
+      values: the label values that make up the liver, in place of what the layout says.
+
+    Raises:
+      InputError: no such folder, no atlas in it, labels without their image, or a `dataset.json` without a liver.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected atlases as NAME.nii.gz with NAME_liver.nii.gz")
+    chosen = None if values is None else tuple(int(value) for value in values)
+    found = _challenge(folder, chosen) if (folder / "labelsTr").is_dir() else _pairs(folder, chosen)
+    if not found:
+        raise InputError(
+            f"{folder}: no atlas; expected NAME.nii.gz with NAME_liver.nii.gz, or imagesTr and labelsTr folders"
+        )
+    return tuple(found)
+
+
+def read_atlas(files: AtlasFiles, *, modality: Modality) -> Atlas:
+    """Image and liver of one atlas.
+
+    Args:
+      files: from `list_atlases`.
+      modality: what the image is, which NIfTI doesn't say: it gives its unit.
+
+    Raises:
+      ImageFormatError: not NIfTI, damaged, labels that are no whole numbers, or no liver among them.
+      GeometryError: image and labels lie on different grids.
+    """
+    image = io.read_image(files.image, modality=modality).volume
+    labels, geometry = io.read_nifti_array(files.labels)
+    if not image.geometry.matches(geometry, tolerance_mm=_SAME_GRID_MM):
+        raise GeometryError(
+            f"{files.labels}: {geometry}, but its image {files.image.name} has {image.geometry}; "
+            "an atlas needs both on one grid"
+        )
+    if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
+        raise ImageFormatError(f"{files.labels}: not whole numbers; expected the labels of an atlas")
+    liver = labels > 0 if files.values is None else np.isin(labels, files.values)
+    if not liver.any():
+        wanted = "" if files.values is None else f" among the values {', '.join(map(str, files.values))}"
+        raise ImageFormatError(
+            f"{files.labels}: no voxel is liver{wanted}; remove the atlas or give the liver's values (--atlas-label)"
+        )
+    return Atlas(name=files.name, image=image, liver=LabelMap.from_mask(liver, image.geometry, name="liver"))
+
+
+def _pairs(folder: Path, values: tuple[int, ...] | None) -> list[AtlasFiles]:
+    files = _nifti_by_stem(folder)
+    found = []
+    for stem, labels in files.items():
+        name = stem.removesuffix(_LIVER)
+        if name == stem or not name:
+            continue
+        if name not in files:
+            raise InputError(f"{labels}: its image {name}.nii.gz is not beside it; add it or remove the labels")
+        found.append(AtlasFiles(name=name, image=files[name], labels=labels, values=values))
+    return found
+
+
+def _challenge(folder: Path, values: tuple[int, ...] | None) -> list[AtlasFiles]:
+    labels = _nifti_by_stem(folder / "labelsTr")
+    images = _nifti_by_stem(folder / "imagesTr") if (folder / "imagesTr").is_dir() else {}
+    if values is None:
+        values = _liver_values(folder / "dataset.json")
+    found = []
+    for name, path in labels.items():
+        image = images.get(f"{name}_0000") or images.get(name)
+        if image is None:
+            raise InputError(
+                f"{path}: neither {name}_0000.nii.gz nor {name}.nii.gz is in {folder / 'imagesTr'}; "
+                "add it or remove the labels"
+            )
+        found.append(AtlasFiles(name=name, image=image, labels=path, values=values))
+    return found
+
+
+def _nifti_by_stem(folder: Path) -> dict[str, Path]:
+    """Name without suffix -> file, sorted; hidden files are those of other systems."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        suffix = next((end for end in SUFFIXES if path.name.lower().endswith(end)), None)
+        if suffix is None or path.name.startswith(".") or not path.is_file():
+            continue
+        stem = path.name[: -len(suffix)]
+        if stem in found:
+            raise InputError(f"{path}: {found[stem].name} is beside it; keep one of the two")
+        found[stem] = path
+    return found
+
+
+def _liver_values(path: Path) -> tuple[int, ...]:
+    """The values of the liver and its tumours, as a challenge's `dataset.json` names them."""
+    if not path.is_file():
+        raise InputError(f"{path}: not there, so which label is the liver is not known; give its value (--atlas-label)")
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        named = [pair for key, value in table.items() for pair in _named_values(str(key), value)]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: its 'labels' can't be read ({error}); give the values (--atlas-label)") from error
+    liver = {value for name, value in named if name == "liver"}
+    if not liver:
+        known = ", ".join(sorted({name for name, _ in named})) or "none"
+        raise InputError(f"{path}: no label is named 'liver', only: {known}; give the liver's values (--atlas-label)")
+    return tuple(sorted(liver | {value for name, value in named if any(part in name for part in _TUMOUR)}))
+
+
+def _named_values(key: str, value: Any) -> list[tuple[str, int]]:
+    """Pairs of name and value of an entry: `"1": "liver"`, `"liver": 1` or `"liver": [1, 2]`."""
+    if isinstance(value, str):
+        return [(value.casefold().strip(), int(key))]
+    several = value if isinstance(value, list) else [value]
+    return [(key.casefold().strip(), int(one)) for one in several]
