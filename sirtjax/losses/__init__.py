@@ -1,5 +1,11 @@
 """What registration minimises: dissimilarity of images, masks and landmarks, and the cost of a deformation."""
 
+from sirtjax.losses._jacobian import folding_penalty as folding_penalty
+from sirtjax.losses._jacobian import jacobian_matrix as jacobian_matrix
+from sirtjax.losses._jacobian import jacobian_on_grid as jacobian_on_grid
+from sirtjax.losses._jacobian import volume_change_penalty as volume_change_penalty
+from sirtjax.losses._landmarks import landmark_loss as landmark_loss
+from sirtjax.losses._lncc import lncc_loss as lncc_loss
 from sirtjax.losses._mind import descriptor_loss as descriptor_loss
 from sirtjax.losses._mind import mind_ssc as mind_ssc
 from sirtjax.losses._mutual_information import mutual_information_loss as mutual_information_loss
@@ -13,9 +19,15 @@ __all__ = [
     "bending_energy",
     "descriptor_loss",
     "diffusion_energy",
+    "folding_penalty",
+    "jacobian_matrix",
+    "jacobian_on_grid",
+    "landmark_loss",
+    "lncc_loss",
     "mind_ssc",
     "mutual_information_loss",
     "normalised_mutual_information_loss",
     "spring_energy",
     "ssd_loss",
+    "volume_change_penalty",
 ]

@@ -44,18 +44,20 @@ def mind_ssc(image: Array, *, dilation: int = 2, radius: int = 1) -> Array:
         raise ValueError(f"mind_ssc takes an (i, j, k) image, got shape {image.shape}")
     if dilation < 1 or radius < 0:
         raise ValueError(f"mind_ssc needs dilation >= 1 and radius >= 0, got {dilation} and {radius}")
+    # One pair after the other in a loop: its body is compiled once, and only one distance is in work at a time.
     padded = jnp.pad(image, dilation, mode="edge")
-    distances = [
-        _box_mean(jnp.square(_moved(padded, a, dilation) - _moved(padded, b, dilation)), radius) for a, b in PAIRS
-    ]
-    least = distances[0]
-    for distance in distances[1:]:
-        least = jnp.minimum(least, distance)
-    differences = [distance - least for distance in distances]
-    variance = sum(differences) / len(PAIRS)
-    low, high = (bound * jnp.mean(variance) for bound in VARIANCE_BOUNDS)
+    corners = dilation * (1 + jnp.asarray(PAIRS, jnp.int32))
+
+    def distance(corner: Array) -> Array:
+        first, last = (lax.dynamic_slice(padded, corner[end], image.shape) for end in range(2))
+        return _box_mean(jnp.square(first - last), radius)
+
+    distances = lax.map(distance, corners)
+    differences = distances - distances.min(axis=0, keepdims=True)
+    variance = differences.mean(axis=0, keepdims=True)
+    low, high = (bound * variance.mean() for bound in VARIANCE_BOUNDS)
     scale = -1.0 / jnp.maximum(jnp.clip(variance, low, high), TINY)
-    return jnp.stack([jnp.exp(difference * scale) for difference in differences], axis=-1)
+    return jnp.moveaxis(jnp.exp(differences * scale), 0, -1)
 
 
 def descriptor_loss(warped: Array, reference: Array, *, weights: Array | None = None) -> Array:
@@ -77,19 +79,11 @@ def descriptor_loss(warped: Array, reference: Array, *, weights: Array | None = 
     return weighted_mean(squared, over_channels(weights, squared))
 
 
-def _moved(padded: Array, step: tuple[int, int, int], dilation: int) -> Array:
-    """The image at x + dilation step, of its size before it was padded by the dilation."""
-    start = [dilation * (1 + s) for s in step]
-    size = [n - 2 * dilation for n in padded.shape]
-    return lax.slice(padded, start, [s + n for s, n in zip(start, size, strict=True)])
-
-
 def _box_mean(values: Array, radius: int) -> Array:
-    if radius == 0:
-        return values
     width = 2 * radius + 1
     for axis, length in enumerate(values.shape):
         padding = [(radius, radius) if a == axis else (0, 0) for a in range(values.ndim)]
-        held = jnp.pad(values, padding, mode="edge")
+        # The barrier keeps the three passes apart: fused, each voxel would be summed over the whole box.
+        held = lax.optimization_barrier(jnp.pad(values, padding, mode="edge"))
         values = sum(lax.slice_in_dim(held, tap, tap + length, axis=axis) for tap in range(width)) / width
     return values

@@ -101,7 +101,8 @@ def _histogram(position: Array, column: Array, weights: Array | None, bins: int)
     rows = jnp.stack(_cubic_window(position - cell), axis=-1)
     if weights is not None:
         rows = rows * weights[:, None]
-    counted = jnp.zeros((bins * bins, TAPS), rows.dtype).at[cell * bins + column].add(rows)
+    counted = jnp.zeros((bins * bins, TAPS), rows.dtype)
+    counted = counted.at[cell * bins + column].add(rows, mode="promise_in_bounds")
     counted = counted.reshape(bins, bins, TAPS)
     return sum(jnp.roll(counted[..., tap], tap - 1, axis=0) for tap in range(TAPS))
 

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from sirtjax.losses._differences import check_field
+from sirtjax.losses._weighting import same_shape, weighted_mean
+
+Array = Any
+
+# Below this volume ratio the logarithm goes on as its tangent, so that a folded voxel is still pushed back.
+LEAST_RATIO = 0.01
+
+
+def jacobian_matrix(displacement_mm: Array, spacing_mm: Array) -> Array:
+    """The derivative I + du/dx of the deformation x + u(x) at every voxel of an axis-aligned grid.
+
+    Central differences within the grid, one-sided at its faces; an axis of one voxel counts as constant.
+
+    Args:
+      displacement_mm: (i, j, k, 3) displacement along the grid's axes, which are those of the world.
+      spacing_mm: (3,) voxel size; may be traced.
+
+    Returns:
+      (i, j, k, 3, 3): row k, column d holds d(x + u)_k / dx_d.
+
+    Raises:
+      ValueError: not a displacement field.
+    """
+    columns = _columns(displacement_mm, spacing_mm)
+    return jnp.stack([jnp.stack(column, axis=-1) for column in columns], axis=-1)
+
+
+def jacobian_on_grid(displacement_mm: Array, spacing_mm: Array) -> Array:
+    """The determinant of `jacobian_matrix`: volume ratio at every voxel, below zero where the deformation folds.
+
+    Returns:
+      (i, j, k) volumes after per volume before.
+
+    Raises:
+      ValueError: not a displacement field.
+    """
+    (a, d, g), (b, e, h), (c, f, i) = _columns(displacement_mm, spacing_mm)
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+
+
+def folding_penalty(displacement_mm: Array, spacing_mm: Array, *, floor: float = 0.1) -> Array:
+    """Mean of `max(0, 1 - det / floor)^2`: zero, with zero slope, where every volume ratio is at least `floor`.
+
+    A voxel crushed to nothing contributes 1, and the penalty grows with the square of how far it is turned over.
+    Add it to the lengths of `spring_energy`, which an inversion leaves unchanged.
+
+    Args:
+      displacement_mm: (i, j, k, 3) displacement along the grid's axes, which are those of the world.
+      spacing_mm: (3,) voxel size; may be traced.
+      floor: volume ratio that still costs nothing, above 0; may be traced.
+
+    Returns:
+      Scalar without unit, at least 0.
+
+    Raises:
+      ValueError: not a displacement field.
+    """
+    lack = jnp.maximum(0.0, 1.0 - jacobian_on_grid(displacement_mm, spacing_mm) / floor)
+    return jnp.mean(jnp.square(lack))
+
+
+def volume_change_penalty(displacement_mm: Array, spacing_mm: Array, weights: Array) -> Array:
+    """Weighted mean of the squared logarithm of the volume ratio, for labels that must keep their volume.
+
+    Halving and doubling cost the same. Below a ratio of 0.01 the logarithm continues as its tangent, so that
+    folded voxels have a finite value and a slope.
+
+    Args:
+      displacement_mm: (i, j, k, 3) displacement along the grid's axes, which are those of the world.
+      spacing_mm: (3,) voxel size; may be traced.
+      weights: (i, j, k) share of the label in each voxel, non-negative; where all are zero the penalty is.
+
+    Returns:
+      Scalar without unit, at least 0.
+
+    Raises:
+      ValueError: shapes that do not belong together.
+
+    Reference:
+      Rohlfing et al., IEEE Trans Med Imaging 2003;22:730-741, doi:10.1109/TMI.2003.814791, with the square in place
+      of the absolute value.
+    """
+    ratio = jacobian_on_grid(displacement_mm, spacing_mm)
+    same_shape("the grid and weights", ratio, weights)
+    held = jnp.maximum(ratio, LEAST_RATIO)
+    logarithm = jnp.log(held) + (ratio - held) / LEAST_RATIO
+    return weighted_mean(jnp.square(logarithm), weights)
+
+
+def _columns(displacement_mm: Array, spacing_mm: Array) -> tuple[tuple[Array, Array, Array], ...]:
+    """For each axis d, the three components of d(x + u) / dx_d."""
+    check_field(displacement_mm)
+    spacing = jnp.asarray(spacing_mm, displacement_mm.dtype)
+    components = [displacement_mm[..., k] for k in range(3)]
+
+    def slope(component: Array, axis: int) -> Array:
+        if component.shape[axis] == 1:
+            return jnp.zeros_like(component)
+        steps = jnp.diff(component, axis=axis) / spacing[axis]
+        low, high = lax.slice_in_dim(steps, 0, 1, axis=axis), lax.slice_in_dim(steps, -1, None, axis=axis)
+        return 0.5 * (jnp.concatenate([low, steps], axis=axis) + jnp.concatenate([steps, high], axis=axis))
+
+    slopes = [[slope(component, axis) + (k == axis) for k, component in enumerate(components)] for axis in range(3)]
+    return tuple((column[0], column[1], column[2]) for column in slopes)

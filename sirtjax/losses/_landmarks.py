@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from sirtjax.losses._weighting import same_shape, weighted_mean
+
+Array = Any
+
+
+def landmark_loss(moved_mm: Array, target_mm: Array, *, weights: Array | None = None) -> Array:
+    """Weighted mean of the squared distances between corresponding points.
+
+    Transforms pull: move the reference's landmarks, and compare them with the floating image's.
+
+    Args:
+      moved_mm: (n, 3) landmarks of the reference image, moved by the transform.
+      target_mm: (n, 3) the same landmarks in the floating image.
+      weights: (n,) share of each landmark, non-negative; zero for rows of padding; all one by default.
+
+    Returns:
+      Scalar in mm^2, at least 0.
+
+    Raises:
+      ValueError: shapes that do not belong together.
+    """
+    if moved_mm.ndim != 2 or moved_mm.shape[-1] != 3:
+        raise ValueError(f"moved_mm must have shape (n, 3), got {moved_mm.shape}")
+    same_shape("moved_mm and target_mm", moved_mm, target_mm)
+    squared = jnp.sum(jnp.square(moved_mm - target_mm), axis=-1)
+    if weights is not None:
+        same_shape("weights and the landmarks", weights, squared)
+    return weighted_mean(squared, weights)

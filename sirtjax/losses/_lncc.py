@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from sirtjax.losses._weighting import TINY, same_shape, weighted_mean
+
+Array = Any
+
+# Windows whose variances multiply to less than this part of the two images' own count as without contrast.
+RELATIVE_FLOOR = 1e-5
+
+
+def lncc_loss(warped: Array, reference: Array, *, window: int = 7, weights: Array | None = None) -> Array:
+    """One minus the weighted mean of the squared local correlation of two images.
+
+    `cc^2 = cov(w, r)^2 / (var(w) var(r) + e)` over the cube of `window`^3 voxels around each voxel, cut off at the
+    image's faces; `e` is 1e-5 of the product of both images' variances, so that noise in a uniform window counts as
+    no correlation. Scaling or shifting either image, inversion included, changes nothing. Two images without
+    contrast have the loss 1.
+
+    Args:
+      warped: (i, j, k) values of the floating image.
+      reference: (i, j, k) values of the reference image.
+      window: side of the cube in voxels, odd; static.
+      weights: (i, j, k) share of each window by its centre, non-negative; all one by default.
+
+    Returns:
+      Scalar between 0 and 1.
+
+    Raises:
+      ValueError: an even window or one below 3, or arrays of other than one common shape (i, j, k).
+
+    Reference:
+      Cachier et al., Comput Vis Image Underst 2003;89:272-298, doi:10.1016/S1077-3142(03)00002-X; squared as in
+      Avants et al., Med Image Anal 2008;12:26-41, doi:10.1016/j.media.2007.06.004, equation 5.
+    """
+    if window < 3 or window % 2 == 0:
+        raise ValueError(f"window must be odd and at least 3, got {window}")
+    if warped.ndim != 3:
+        raise ValueError(f"warped must have shape (i, j, k), got {warped.shape}")
+    same_shape("warped and reference", warped, reference)
+    if weights is not None:
+        same_shape("warped and weights", warped, weights)
+    # Centred first: the local variance is a small difference of squares.
+    warped, reference = warped - warped.mean(), reference - reference.mean()
+    floor = RELATIVE_FLOOR * jnp.mean(warped**2) * jnp.mean(reference**2)
+    inside = _window_sum(jnp.ones_like(warped), window)
+
+    def local_mean(values: Array) -> Array:
+        return _window_sum(values, window) / inside
+
+    mean_w, mean_r = local_mean(warped), local_mean(reference)
+    covariance = local_mean(warped * reference) - mean_w * mean_r
+    variance_w = jnp.maximum(local_mean(warped**2) - mean_w**2, 0.0)
+    variance_r = jnp.maximum(local_mean(reference**2) - mean_r**2, 0.0)
+    correlation = covariance**2 / jnp.maximum(variance_w * variance_r + floor, TINY)
+    return 1.0 - weighted_mean(correlation, weights)
+
+
+def _window_sum(values: Array, window: int) -> Array:
+    """Sums over the cube around each voxel, zero beyond the image."""
+    for axis in range(3):
+        values = _axis_sum(values, window, axis)
+    return values
+
+
+def _axis_sum(values: Array, window: int, axis: int) -> Array:
+    # Sums of 1, 2, 4, ... neighbours, put together by the binary digits of the window: a window of 7 takes four
+    # additions instead of six, and there is no long running sum to lose digits in.
+    length = values.shape[axis]
+    padding = [(window // 2, window // 2) if a == axis else (0, 0) for a in range(3)]
+    power = lax.optimization_barrier(jnp.pad(values, padding))
+    total: Array = 0.0
+    start, width = 0, 1
+    while width <= window:
+        if window & width:
+            total = total + lax.slice_in_dim(power, start, start + length, axis=axis)
+            start += width
+        if 2 * width <= window:
+            here = power.shape[axis] - width
+            power = lax.slice_in_dim(power, 0, here, axis=axis) + lax.slice_in_dim(power, width, None, axis=axis)
+        width *= 2
+    return total
