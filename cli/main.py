@@ -42,7 +42,7 @@ def _options(
 
 
 def _register_verbs() -> None:
-    from sirtjax.cli import plan, prescribe, protocols, segment_uptake, series, simulate, step, territories
+    from sirtjax.cli import plan, prescribe, protocols, segment, segment_uptake, series, simulate, step, territories
 
     for verb in (
         plan.plan,
@@ -56,6 +56,7 @@ def _register_verbs() -> None:
         simulate.simulate,
     ):
         app.command()(verb)
+    app.add_typer(segment.app, name="segment")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -231,7 +231,13 @@ def _stacked(carried: list[_Carried]) -> tuple[tuple[slice, slice, slice], NDArr
     return (i, j, k), stack
 
 
-Judged = list[dict[str, float]]
+@dataclass(frozen=True, kw_only=True)
+class _Judgement:
+    """What an atlas counted in the fusion."""
+
+    weight: float | None = None
+    sensitivity: float | None = None
+    specificity: float | None = None
 
 
 def _fused(
@@ -240,29 +246,36 @@ def _fused(
     box: tuple[slice, slice, slice],
     fusion: Fusion,
     weight_power: float,
-) -> tuple[NDArray[np.float32], Judged]:
+) -> tuple[NDArray[np.float32], list[_Judgement]]:
     """Probability of the liver, and what each atlas counted."""
-    count = len(carried)
     if fusion == "staple":
         found = staple(occupancies)
         rates = zip(found.sensitivity, found.specificity, strict=True)
-        return found.probability, [{"sensitivity": float(p), "specificity": float(q)} for p, q in rates]
+        return found.probability, [_Judgement(sensitivity=float(p), specificity=float(q)) for p, q in rates]
     if fusion == "majority":
-        return majority_vote(occupancies), [{"weight": 1 / count}] * count
+        return majority_vote(occupancies), [_Judgement(weight=1 / len(carried))] * len(carried)
     alike = np.stack([one.similarity[box] for one in carried if one.similarity is not None])
     weights = (np.float32(_SIMILARITY_FLOOR) + alike.astype(np.float32)) ** np.float32(weight_power)
     voted = (occupancies > 0).any(axis=0)
     shares = (weights / weights.sum(axis=0))[:, voted].mean(axis=1)
-    return weighted_vote(occupancies, weights), [{"weight": float(share)} for share in shares]
+    return weighted_vote(occupancies, weights), [_Judgement(weight=float(share)) for share in shares]
 
 
-def _with_judgement(outcomes: list[AtlasOutcome], judged: Judged, dsc: NDArray[np.float64]) -> tuple[AtlasOutcome, ...]:
+def _with_judgement(
+    outcomes: list[AtlasOutcome], judged: list[_Judgement], dsc: NDArray[np.float64]
+) -> tuple[AtlasOutcome, ...]:
     rows = iter(zip(judged, dsc[:-1], strict=True))
     complete = []
     for outcome in outcomes:
         if outcome.used:
-            counted, agreement = next(rows)
-            outcome = replace(outcome, dsc=float(agreement), **counted)
+            one, agreement = next(rows)
+            outcome = replace(
+                outcome,
+                weight=one.weight,
+                sensitivity=one.sensitivity,
+                specificity=one.specificity,
+                dsc=float(agreement),
+            )
         complete.append(outcome)
     return tuple(complete)
 

@@ -167,7 +167,7 @@ def local_similarity(image: NDArray[np.float32], other: NDArray[np.float32], *, 
     shared = mean(a * b) - mean_a * mean_b
     spread = np.maximum(mean(a * a) - mean_a**2, 0) * np.maximum(mean(b * b) - mean_b**2, 0)
     least = np.float32(1e-4) * np.float32(a.var()) * np.float32(b.var())
-    return np.clip(shared**2 / (spread + least + np.float32(1e-30)), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(shared**2 / (spread + least + np.float32(1e-30)), 0, 1), np.float32)
 
 
 def _checked(occupancies: NDArray[np.float32], *, least: int) -> NDArray[np.float32]:
