@@ -13,6 +13,7 @@ from sirtjax.spatial._invert import invert_field as invert_field
 from sirtjax.spatial._occupancy import mask_occupancy as mask_occupancy
 from sirtjax.spatial._occupancy import occupancy as occupancy
 from sirtjax.spatial._overlap import overlap_fraction as overlap_fraction
+from sirtjax.spatial._points import points_to_reference as points_to_reference
 from sirtjax.spatial._resample import default_fill as default_fill
 from sirtjax.spatial._resample import resample as resample
 from sirtjax.spatial._resample import resample_labels as resample_labels
@@ -21,6 +22,7 @@ from sirtjax.spatial._transform import as_field as as_field
 from sirtjax.spatial._transform import compose as compose
 from sirtjax.spatial._transform import transform_points as transform_points
 from sirtjax.spatial._transform import voxel_centres_mm as voxel_centres_mm
+from sirtjax.spatial._velocity import exponential as exponential
 from sirtjax.spatial._warp import floating_coordinates as floating_coordinates
 from sirtjax.spatial._warp import warp as warp
 
@@ -33,6 +35,7 @@ __all__ = [
     "compose",
     "default_fill",
     "displacement_at",
+    "exponential",
     "floating_coordinates",
     "identity",
     "invert",
@@ -41,6 +44,7 @@ __all__ = [
     "mask_occupancy",
     "occupancy",
     "overlap_fraction",
+    "points_to_reference",
     "resample",
     "resample_activity",
     "resample_labels",

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sirtjax.errors import ComputationError
+from sirtjax.spatial._displacement import DisplacementField, displacement_at
+from sirtjax.spatial._transform import Transform, affine_part
+
+Array = Any
+
+
+def points_to_reference(
+    transform: Transform, points_mm: ArrayLike, *, tolerance_mm: float = 0.01, iterations: int = 50
+) -> NDArray[np.float64]:
+    """World points of the floating image taken to the reference image: landmarks, contours. On the host.
+
+    This is the way against the pull of a transform, and that in which an image resampled onto the reference moves. Each
+    point is solved for by itself, which is closer than an inverse field on a grid.
+
+    Args:
+      transform: the pull transform, from the reference to the floating image.
+      points_mm: (..., 3) LPS world points of the floating image, mm.
+      tolerance_mm: how far from its point a solution may be taken by the displacement.
+      iterations: most steps for each point.
+
+    Returns:
+      (..., 3) LPS world points of the reference, mm.
+
+    Raises:
+      GeometryError: the affine map is not usable.
+      ComputationError: points that nothing goes to, as where the field folds or is cut off.
+    """
+    back = np.linalg.inv(affine_part(transform))
+    goal = np.asarray(points_mm, np.float64) @ back[:3, :3].T + back[:3, 3]
+    if not isinstance(transform, DisplacementField):
+        return np.asarray(goal)
+    field = DisplacementField(np.asarray(transform.array), transform.geometry)
+    found = goal - displacement_at(field, goal)
+    missed = goal - found - displacement_at(field, found)
+    # Newton's steps, halved for a point that would come no nearer by a whole one.
+    step = np.ones((*goal.shape[:-1], 1))
+    for _ in range(iterations):
+        error = np.linalg.norm(missed, axis=-1, keepdims=True)
+        if error.size == 0 or error.max() <= 0.01 * tolerance_mm:
+            break
+        tried = found + step * (np.linalg.pinv(_slopes(field, found)) @ missed[..., None])[..., 0]
+        left = goal - tried - displacement_at(field, tried)
+        nearer = np.linalg.norm(left, axis=-1, keepdims=True) < error
+        found, missed = np.where(nearer, tried, found), np.where(nearer, left, missed)
+        step = np.where(nearer, 1.0, step / 2)
+    error = np.linalg.norm(missed, axis=-1)
+    beyond = ~(error <= tolerance_mm)
+    if beyond.any():
+        raise ComputationError(
+            f"{int(beyond.sum())} of {error.size} points could not be carried to the reference: the nearest found "
+            f"misses by up to {float(error.max()):.3g} mm, {tolerance_mm:g} mm are accepted; check that the field "
+            "does not fold and fades out at the faces of its grid"
+        )
+    return np.asarray(found)
+
+
+def _slopes(field: DisplacementField, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """I + du/dx, (..., 3, 3), by differences far smaller than a voxel."""
+    small_mm = 1e-3
+    columns = []
+    for way in small_mm * np.eye(3):
+        ends = (displacement_at(field, points_mm + sign * way) for sign in (1, -1))
+        columns.append(np.subtract(*ends) / (2 * small_mm))
+    return np.asarray(np.eye(3) + np.stack(columns, axis=-1))
