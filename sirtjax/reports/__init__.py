@@ -4,6 +4,20 @@ from sirtjax.reports._files import file_name as file_name
 from sirtjax.reports._files import file_names as file_names
 from sirtjax.reports._files import write_results as write_results
 from sirtjax.reports._html import report_html as report_html
+from sirtjax.reports._registration_page import registration_html as registration_html
+from sirtjax.reports._registration_panels import RegistrationPanel as RegistrationPanel
+from sirtjax.reports._registration_panels import registration_panels as registration_panels
+from sirtjax.reports._registration_record import registration_record as registration_record
 from sirtjax.reports._tables import voi_csv as voi_csv
 
-__all__ = ["file_name", "file_names", "report_html", "voi_csv", "write_results"]
+__all__ = [
+    "RegistrationPanel",
+    "file_name",
+    "file_names",
+    "registration_html",
+    "registration_panels",
+    "registration_record",
+    "report_html",
+    "voi_csv",
+    "write_results",
+]

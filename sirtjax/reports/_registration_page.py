@@ -1,0 +1,124 @@
+"""The report of a registration: one self-contained HTML page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from sirtjax.reports._registration_losses import stage_rows
+from sirtjax.reports._registration_paint import FOLDED, RATIO_ENDS, RATIO_STOPS
+from sirtjax.reports._registration_panels import mask_colours, registration_panels
+from sirtjax.reports._registration_record import flat_settings, status_name
+from sirtjax.spatial import AffineTransform, DisplacementField
+from sirtjax.volume import LabelMap, Volume
+
+if TYPE_CHECKING:
+    from sirtjax.registration import RegistrationResult
+
+MOMENTS = ("start", "affine", "final")
+# How a measure is called on the page, its unit, its decimals, and whether more of it is better.
+MEASURES = {
+    "dsc": ("DSC", "", 3, True),
+    "msd_mm": ("mean surface distance", "mm", 2, False),
+    "hd_mm": ("Hausdorff distance", "mm", 1, False),
+    "hd95_mm": ("Hausdorff distance, 95 %", "mm", 1, False),
+    "mcd_mm": ("distance of mass centres", "mm", 2, False),
+    "rmsd_mm": ("RMSD", "mm", 2, False),
+    "tre_mm": ("target registration error", "mm", 2, False),
+    "mutual_information": ("mutual information of the images", "nats", 3, True),
+}
+FALLING_SHORT = {"dsc": 0.005, "mutual_information": 0.005}
+FALLING_SHORT_MM = 0.05
+
+
+def registration_html(
+    result: RegistrationResult,
+    reference: Volume,
+    floating: Volume,
+    *,
+    reference_masks: Mapping[str, LabelMap],
+    floating_masks: Mapping[str, LabelMap],
+    provenance: Mapping[str, Any],
+    before: AffineTransform | None = None,
+) -> str:
+    """The report of a registration as one HTML page without outside resources.
+
+    Args:
+      result: the registration.
+      reference: the image whose frame is kept.
+      floating: the image brought onto it.
+      reference_masks: label maps of the reference by name, each holding a label of that name.
+      floating_masks: the same of the floating image.
+      provenance: as in `registration_record`: inputs, versions, preset, seconds.
+      before: where the registration started; without it, the images as their coordinates place them.
+
+    Returns:
+      The page.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = resources.files("sirtjax.reports").joinpath("templates/registration.html.jinja").read_text("utf-8")
+    panels = registration_panels(result, reference, floating, reference_masks, floating_masks, before=before)
+    names = sorted({*reference_masks, *floating_masks}, key=lambda name: (name != "liver", name))
+    return environment.from_string(source).render(
+        result=result,
+        status=status_name(result),
+        good=status_name(result) == "success",
+        panels=panels,
+        names=list(mask_colours(names).items()),
+        moments=[moment for moment in MOMENTS if moment in result.quality],
+        quality=quality_rows(result.quality),
+        stages=stage_rows(result.stages),
+        settings=flat_settings(result.config),
+        provenance=provenance,
+        ratio_stops=["#{:02x}{:02x}{:02x}".format(*stop) for stop in RATIO_STOPS],
+        ratio_ticks=ratio_ticks(),
+        folded="#{:02x}{:02x}{:02x}".format(*FOLDED),
+        kind="affine and non-rigid" if isinstance(result.transform, DisplacementField) else "affine only",
+    )
+
+
+def quality_rows(quality: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """The quality figures as rows: what is measured, then its value at each moment, as text.
+
+    A final value clearly worse than the one it started from is marked.
+    """
+    keys = list(dict.fromkeys(key for moment in MOMENTS for key in quality.get(moment, {})))
+    rows = []
+    for key in keys:
+        measure, _, where = key.partition(" ")
+        title, unit, decimals, more_is_better = MEASURES.get(measure, (measure.replace("_", " "), "", 3, None))
+        values = [quality[moment].get(key, math.nan) for moment in MOMENTS if moment in quality]
+        rows.append(
+            {
+                "what": title + (f" ({unit})" if unit else ""),
+                "where": where,
+                "values": [f"{value:.{decimals}f}" if math.isfinite(value) else "–" for value in values],
+                "worse": _worse(measure, quality, key, more_is_better),
+            }
+        )
+    return rows
+
+
+def ratio_ticks() -> list[tuple[str, float]]:
+    """Labels of the colour scale of the volume ratio, and where they stand from 0 to 1."""
+    low, high = RATIO_ENDS
+    inner = [(share, low * (high / low) ** share) for share in (0.25, 0.5, 0.75)]
+    return [
+        (f"≤ {low:.2f}", 0.0),
+        *((f"{ratio:.2f}", share) for share, ratio in inner),
+        (f"≥ {high:.2f}", 1.0),
+    ]
+
+
+def _worse(measure: str, quality: Mapping[str, Mapping[str, float]], key: str, more_is_better: bool | None) -> bool:
+    start, final = (quality.get(moment, {}).get(key, math.nan) for moment in ("start", "final"))
+    if more_is_better is None or not (math.isfinite(start) and math.isfinite(final)):
+        return False
+    loss = start - final if more_is_better else final - start
+    return loss > FALLING_SHORT.get(measure, FALLING_SHORT_MM)
