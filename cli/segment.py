@@ -126,6 +126,7 @@ def _as_json(
         "preset": preset,
         "fusion": found.fusion,
         "volume_ml": found.volume_ml,
+        "threshold": found.threshold,
         "agreement": {
             "dsc_mean": sum(pairs) / len(pairs) if pairs else None,
             "dsc_min": min(pairs) if pairs else None,

@@ -108,6 +108,7 @@ def segment_liver_by_atlas(
             carried.append(one)
         outcomes.append(replace(outcome, seconds=perf_counter() - moment))
         moment = perf_counter()
+        del atlas  # before the next is read: two large images at a time are enough
     _check_enough(outcomes, fusion, min_atlases)
     tell(f"fusing by {fusion}")
     box, occupancies = _stacked(carried)
