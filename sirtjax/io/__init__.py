@@ -17,6 +17,9 @@ from sirtjax.io._nifti import read_nifti_array as read_nifti_array
 from sirtjax.io._nifti import write_nifti as write_nifti
 from sirtjax.io._planar import PlanarViews as PlanarViews
 from sirtjax.io._planar import read_planar as read_planar
+from sirtjax.io._points import PointList as PointList
+from sirtjax.io._points import read_points as read_points
+from sirtjax.io._points import write_points as write_points
 from sirtjax.io._rtstruct import read_rtstruct as read_rtstruct
 from sirtjax.io._series import SeriesInfo as SeriesInfo
 from sirtjax.io._series import list_series as list_series
@@ -29,6 +32,7 @@ __all__ = [
     "Image",
     "Injection",
     "PlanarViews",
+    "PointList",
     "SeriesInfo",
     "Source",
     "StudyIdentity",
@@ -42,6 +46,7 @@ __all__ = [
     "read_nifti",
     "read_nifti_array",
     "read_planar",
+    "read_points",
     "read_rtstruct",
     "read_seg",
     "read_transform",
@@ -49,5 +54,6 @@ __all__ = [
     "write_dicom_planar",
     "write_dicom_series",
     "write_nifti",
+    "write_points",
     "write_transform",
 ]

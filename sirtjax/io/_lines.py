@@ -64,8 +64,8 @@ def _read_file(path: Path) -> list[NDArray[np.float64]]:
 
 
 def _plain_lines(path: Path, content: dict[str, Any]) -> list[NDArray[np.float64]]:
-    signs = _signs(path, content.get("coordinate_system"))
-    _check_unit(path, content.get("unit"))
+    signs = frame_signs(path, content.get("coordinate_system"))
+    check_unit(path, content.get("unit"))
     return [_line(path, n, points, signs) for n, points in enumerate(content["lines"], start=1)]
 
 
@@ -73,9 +73,8 @@ def _slicer_line(path: Path, markup: Any) -> list[NDArray[np.float64]]:
     if not isinstance(markup, dict) or markup.get("type") not in _SLICER_LINES:
         found = markup.get("type") if isinstance(markup, dict) else markup
         raise ImageFormatError(f"{path}: holds a markup of type {found!r}; expected {', '.join(_SLICER_LINES)}")
-    frame = markup.get("coordinateSystem")
-    signs = _signs(path, _SLICER_FRAMES.get(frame, frame) if isinstance(frame, int | str) else frame)
-    _check_unit(path, markup.get("coordinateUnits", "mm"))
+    signs = slicer_signs(path, markup)
+    check_unit(path, markup.get("coordinateUnits", "mm"))
     points = markup.get("controlPoints")
     if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
         raise ImageFormatError(f"{path}: a markup has no list of control points; save it again")
@@ -103,13 +102,29 @@ def _line(path: Path, ordinal: int, points: Any, signs: NDArray[np.float64]) -> 
     return np.asarray(values * signs)
 
 
-def _signs(path: Path, frame: Any) -> NDArray[np.float64]:
+def slicer_signs(path: Path, markup: dict[str, Any]) -> NDArray[np.float64]:
+    """What the coordinates of a markup of 3D Slicer are multiplied by to be LPS."""
+    frame = markup.get("coordinateSystem")
+    return frame_signs(path, _SLICER_FRAMES.get(frame, frame) if isinstance(frame, int | str) else frame)
+
+
+def frame_signs(path: Path, frame: Any) -> NDArray[np.float64]:
+    """What coordinates in a frame named in a file are multiplied by to be LPS.
+
+    Raises:
+      ImageFormatError: neither LPS nor RAS.
+    """
     if not isinstance(frame, str) or frame not in _LPS_FROM:
         raise ImageFormatError(f"{path}: the coordinate system is {frame!r}; expected LPS or RAS, stated in the file")
     return np.asarray(_LPS_FROM[frame])
 
 
-def _check_unit(path: Path, unit: Any) -> None:
+def check_unit(path: Path, unit: Any) -> None:
+    """Refuse another unit of length than mm.
+
+    Raises:
+      ImageFormatError: another one, or none stated.
+    """
     # Slicer may give the unit as a coded entry: value, scheme, meaning.
     stated = unit[0] if isinstance(unit, list) and unit else unit
     if stated != "mm":

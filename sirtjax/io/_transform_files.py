@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 _ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat", ".xfm")
 
 
-def read_transform(path: str | Path, *, reference: Geometry) -> Transform:
+def read_transform(path: str | Path, *, reference: Geometry | None, own_grid: bool = False) -> Transform:
     """A spatial transform from an ITK transform file or a NIfTI displacement field.
 
     ITK's transforms are pull, in LPS mm, as ours are: they take a point of the reference (fixed) image to the
@@ -31,18 +31,22 @@ def read_transform(path: str | Path, *, reference: Geometry) -> Transform:
 
     Args:
       path: .tfm, .txt, .h5, .mat or .xfm (ITK), or .nii / .nii.gz.
-      reference: the grid of the reference image.
+      reference: the grid of the reference image; None for an affine transform, or a field on its own grid.
+      own_grid: leave a displacement field on the grid it has in the file.
 
     Raises:
-      ImageFormatError: not such a file, or damaged.
+      ImageFormatError: not such a file, damaged, or a transform without a grid of its own and no `reference`.
       GeometryError: the transform is not three-dimensional or invertible, or its numbers are not finite.
     """
+    import SimpleITK as sitk
+
     path = Path(path)
     if not path.is_file():
         raise ImageFormatError(f"{path}: no such file; expected an ITK transform or a NIfTI field")
     name = path.name.lower()
     if name.endswith(NIFTI_SUFFIXES):
-        return _on_reference(path, read_nifti_field(path), reference)
+        field = read_nifti_field(path)
+        return field if own_grid or reference is None else _on_reference(path, field, reference)
     if not name.endswith(_ITK_SUFFIXES):
         raise ImageFormatError(f"{path}: not a transform; expected {', '.join(_ITK_SUFFIXES + NIFTI_SUFFIXES)}")
     transform = _itk_read(path)
@@ -50,7 +54,14 @@ def read_transform(path: str | Path, *, reference: Geometry) -> Transform:
         raise GeometryError(f"{path}: a transform of {transform.GetDimension()} dimensions; expected 3")
     if transform.IsLinear():
         return AffineTransform(_checked_matrix(path, _matrix(transform)))
-    return _field_then_linear(path, transform) or _sampled(path, transform, reference)
+    if transform.GetTransformEnum() == sitk.sitkDisplacementField and (own_grid or reference is None):
+        return _stored_field(path, transform)
+    found = _field_then_linear(path, transform)
+    if found is not None:
+        return found
+    if reference is None:
+        raise ImageFormatError(f"{path}: a {transform.GetName()} has no grid to be sampled on; give a reference image")
+    return _sampled(path, transform, reference)
 
 
 def write_transform(
@@ -140,14 +151,21 @@ def _field_then_linear(path: Path, transform: Any) -> DisplacementField | None:
     *linear, first = [composite.GetNthTransform(n) for n in range(composite.GetNumberOfTransforms())]
     if not linear or first.GetTransformEnum() != sitk.sitkDisplacementField or not all(t.IsLinear() for t in linear):
         return None
-    image = sitk.DisplacementFieldTransform(first).GetDisplacementField()
+    field = _stored_field(path, first)
+    matrix = _checked_matrix(path, _matrix(sitk.CompositeTransform(linear)))
+    return DisplacementField(field.array, field.geometry, matrix)
+
+
+def _stored_field(path: Path, transform: Any) -> DisplacementField:
+    import SimpleITK as sitk
+
+    image = sitk.DisplacementFieldTransform(transform).GetDisplacementField()
     direction = np.reshape(image.GetDirection(), (3, 3))
     geometry = Geometry.from_axes(
         image.GetSize(), spacing_mm=image.GetSpacing(), origin_mm=image.GetOrigin(), direction=direction
     )
     array = np.ascontiguousarray(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0, 3), np.float32)
-    matrix = _checked_matrix(path, _matrix(sitk.CompositeTransform(linear)))
-    return DisplacementField(checked_field(path, array), geometry, matrix)
+    return DisplacementField(checked_field(path, array), geometry)
 
 
 def _sampled(path: Path, transform: Any, reference: Geometry) -> DisplacementField:

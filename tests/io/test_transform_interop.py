@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from sirtjax.errors import GeometryError, OutputError
+from sirtjax.errors import GeometryError, ImageFormatError, OutputError
 from sirtjax.io import read_transform, write_transform
 from sirtjax.spatial import (
     AffineTransform,
@@ -132,6 +132,16 @@ def test_several_linear_transforms_after_a_field_become_one(tmp_path):
     np.testing.assert_allclose(transform_points(ours, POINTS), itk_points(theirs, POINTS), atol=1e-6)
 
 
+@pytest.mark.parametrize("suffix", ["tfm", "h5", "nii.gz"])
+def test_a_field_alone_may_stay_on_its_own_grid(tmp_path, suffix):
+    path, field = tmp_path / f"x.{suffix}", TRANSFORMS["field"]
+    write_transform(path, field)
+    for options in ({"reference": None}, {"reference": REFERENCE, "own_grid": True}):
+        again = read_transform(path, **options)
+        assert again.geometry.matches(BOX, tolerance_mm=1e-4)
+        np.testing.assert_allclose(again.array, field.array, atol=1e-6)
+
+
 @pytest.mark.parametrize("order", ["affine first", "two fields"])
 def test_other_composites_are_sampled_on_the_reference(tmp_path, order):
     field, affine = itk_field(FIELD), itk_affine(KEPT["before"])
@@ -177,6 +187,10 @@ def test_what_cannot_be_written_or_read(tmp_path):
     sitk.WriteTransform(flat, str(tmp_path / "flat.h5"))
     with pytest.raises(GeometryError, match="flattens space"):
         read_transform(tmp_path / "flat.h5", reference=REFERENCE)
+    two = sitk.CompositeTransform([itk_field(FIELD), itk_field(FIELD)])
+    sitk.WriteTransform(two, str(tmp_path / "two.h5"))
+    with pytest.raises(ImageFormatError, match=r"two\.h5: a CompositeTransform has no grid .* give a reference image"):
+        read_transform(tmp_path / "two.h5", reference=None)
     wild = DisplacementField(np.full((*BOX.shape, 3), np.nan, np.float32), BOX)
     sitk.WriteTransform(sitk.CompositeTransform([itk_affine(np.eye(4)), itk_field(wild)]), str(tmp_path / "nan.h5"))
     with pytest.raises(GeometryError, match="displacements that are not finite"):

@@ -1,0 +1,178 @@
+"""Landmarks and contours as lists of points: tables (CSV) and 3D Slicer markups."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import ImageFormatError, InputError, OutputError
+from sirtjax.io._atomic import atomic_path
+from sirtjax.io._lines import check_unit, slicer_signs
+
+Kind = Literal["points", "line", "curve", "closed curve"]
+_KINDS: dict[str, Kind] = {"Fiducial": "points", "Line": "line", "Curve": "curve", "ClosedCurve": "closed curve"}
+# Column names, and what turns them to LPS; x, y, z are LPS as in ANTs' tables.
+_FRAMES = {("x", "y", "z"): (1, 1, 1), ("l", "p", "s"): (1, 1, 1), ("r", "a", "s"): (-1, -1, 1)}
+_FARTHEST_MM = 1e5
+_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    "markups-schema-v1.0.3.json#"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointList:
+    """Points of one kind that belong together.
+
+    Attributes:
+      points_mm: (n, 3) LPS, mm.
+      kind: "points" (landmarks), "line", "curve" or "closed curve" (a contour; its first point is not repeated).
+      name: of the list; empty where the file names none.
+      labels: one for each point; empty strings where the file has none.
+    """
+
+    points_mm: NDArray[np.float64]
+    kind: Kind = "points"
+    name: str = ""
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.points_mm)
+        if len(shape) != 2 or shape[1] != 3:
+            raise InputError(f"points_mm must have shape (n, 3), got {shape}")
+        if not self.labels:
+            object.__setattr__(self, "labels", ("",) * shape[0])
+        if len(self.labels) != shape[0]:
+            raise InputError(f"{shape[0]} points need as many labels, got {len(self.labels)}")
+
+
+def read_points(path: str | Path) -> list[PointList]:
+    """Points in LPS mm from a table (.csv) or 3D Slicer markups (.mrk.json: Fiducial, Line, Curve, ClosedCurve).
+
+    A table has a row of column names: x, y, z (LPS, as ANTs has them), l, p, s or r, a, s, in mm; a column "label"
+    names points, a column "list" parts them into lists. Other columns are passed over.
+
+    Raises:
+      ImageFormatError: not such a file, no frame or unit, or no point in it.
+      InputError: a row that is no position.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageFormatError(f"{path}: no such file; expected points as .csv or 3D Slicer .mrk.json")
+    name = path.name.lower()
+    if not name.endswith((".csv", ".json")):
+        raise ImageFormatError(f"{path}: not points by its name; expected .csv or 3D Slicer .mrk.json")
+    try:
+        text = path.read_text("utf-8-sig")
+        lists = _from_table(path, text) if name.endswith(".csv") else _from_markups(path, json.loads(text))
+    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
+        raise ImageFormatError(f"{path}: not readable ({error}); save the points again") from error
+    if not lists:
+        raise ImageFormatError(f"{path}: has no point in it")
+    return lists
+
+
+def write_points(path: str | Path, lists: Sequence[PointList], *, force: bool = False) -> None:
+    """Write points as a table (.csv; columns x, y, z in LPS mm, label, list) or 3D Slicer markups (.mrk.json).
+
+    A table keeps no kinds: a contour comes back as points.
+
+    Raises:
+      OutputError: another suffix, or the file exists and `force` is not given.
+    """
+    path = Path(path)
+    name = path.name.lower()
+    if not name.endswith((".csv", ".mrk.json")):
+        raise OutputError(f"{path}: points are written as .csv or .mrk.json; choose such a name")
+    with atomic_path(path, force=force) as temporary:
+        if name.endswith(".csv"):
+            _write_table(temporary, lists)
+        else:
+            markups = {"@schema": _SCHEMA, "markups": [_markup(one) for one in lists]}
+            temporary.write_text(json.dumps(markups, indent=2, allow_nan=False), encoding="utf-8")
+
+
+def _from_table(path: Path, text: str) -> list[PointList]:
+    rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    columns = {str(name).strip().lower(): str(name) for name in rows.fieldnames or ()}
+    frame = next((names for names in _FRAMES if set(names) <= columns.keys()), None)
+    if frame is None:
+        raise ImageFormatError(
+            f"{path}: its columns are {', '.join(columns) or 'none'}; expected x, y, z (LPS, mm), or r, a, s"
+        )
+    label, group = columns.get("label", ""), columns.get("list", "")
+    places: dict[str, list[NDArray[np.float64]]] = {}
+    labels: dict[str, list[str]] = {}
+    for row in rows:
+        point = _position(f"{path}, line {rows.line_num}", [row[columns[axis]] for axis in frame])
+        name = row.get(group) or ""
+        places.setdefault(name, []).append(point * _FRAMES[frame])
+        labels.setdefault(name, []).append(row.get(label) or "")
+    return [PointList(points_mm=np.stack(places[name]), name=name, labels=tuple(labels[name])) for name in places]
+
+
+def _from_markups(path: Path, content: Any) -> list[PointList]:
+    markups = content.get("markups") if isinstance(content, dict) else None
+    if not isinstance(markups, list):
+        raise ImageFormatError(f'{path}: holds no 3D Slicer "markups"; save the points from 3D Slicer as .mrk.json')
+    found = [_from_markup(path, markup) for markup in markups]
+    return [one for one in found if len(one.points_mm)]
+
+
+def _from_markup(path: Path, markup: Any) -> PointList:
+    said = markup.get("type") if isinstance(markup, dict) else markup
+    kind = _KINDS.get(said) if isinstance(said, str) else None
+    if kind is None:
+        raise ImageFormatError(f"{path}: holds a markup of type {said!r}; expected {', '.join(_KINDS)}")
+    signs = slicer_signs(path, markup)
+    check_unit(path, markup.get("coordinateUnits", "mm"))
+    points = markup.get("controlPoints")
+    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+        raise ImageFormatError(f"{path}: a markup has no list of control points; save it again")
+    # Slicer also keeps points that are announced but not yet placed.
+    placed = [point for point in points if point.get("positionStatus", "defined") == "defined"]
+    places = [_position(f"{path}, point {n}", point.get("position")) for n, point in enumerate(placed, start=1)]
+    return PointList(
+        points_mm=np.asarray(places, np.float64).reshape(-1, 3) * signs,
+        kind=kind,
+        name=str(markup.get("name") or ""),
+        labels=tuple(str(point.get("label") or "") for point in placed),
+    )
+
+
+def _position(where: str, values: Any) -> NDArray[np.float64]:
+    try:
+        point = np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        point = np.full(3, np.nan)
+    if point.shape != (3,) or not (np.abs(point) < _FARTHEST_MM).all():
+        raise InputError(f"{where}: {values!r} is no position; expected three numbers in mm")
+    return point
+
+
+def _write_table(path: Path, lists: Sequence[PointList]) -> None:
+    named = any(one.name for one in lists) or len(lists) > 1
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["x", "y", "z", "label", *(["list"] if named else [])])
+        for number, one in enumerate(lists, start=1):
+            group = [one.name or str(number)] if named else []
+            for point, label in zip(one.points_mm, one.labels, strict=True):
+                table.writerow([*(repr(float(x)) for x in point), label, *group])
+
+
+def _markup(one: PointList) -> dict[str, Any]:
+    kind = next(said for said, kind in _KINDS.items() if kind == one.kind)
+    points = [
+        {"id": str(n), "label": label, "position": [float(x) for x in point], "positionStatus": "defined"}
+        for n, (point, label) in enumerate(zip(one.points_mm, one.labels, strict=True), start=1)
+    ]
+    named = {"name": one.name} if one.name else {}
+    return {"type": kind, **named, "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": points}
