@@ -42,13 +42,25 @@ def _options(
 
 
 def _register_verbs() -> None:
-    from sirtjax.cli import plan, prescribe, protocols, segment, segment_uptake, series, simulate, step, territories
+    from sirtjax.cli import (
+        plan,
+        prescribe,
+        protocols,
+        register,
+        segment,
+        segment_uptake,
+        series,
+        simulate,
+        step,
+        territories,
+    )
 
     for verb in (
         plan.plan,
         plan.verify,
         step.step,
         prescribe.prescribe,
+        register.register,
         territories.territories,
         segment_uptake.uptake,
         series.series,

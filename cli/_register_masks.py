@@ -1,0 +1,262 @@
+"""The masks that guide a registration: read, put on their image's grid, and made to mean the same on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax.errors import ConfigError, GeometryError, InputError
+
+if TYPE_CHECKING:
+    from sirtjax.io import Image
+    from sirtjax.volume import LabelMap
+
+LIVER = "liver"
+# Less than this is no liver, and fewer voxels hold no landmark.
+SMALLEST_LIVER_ML, FEWEST_VOXELS = 20.0, 8
+# A label belongs to the liver where more than this share of its surface touches it.
+ENCLOSED = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskFile:
+    """Masks of one file.
+
+    Attributes:
+      path: of the file or folder.
+      masks: by name, as drawn.
+      exclusive: whether the masks come from one label map, in which a voxel has one label alone.
+    """
+
+    path: Path
+    masks: Mapping[str, LabelMap]
+    exclusive: bool
+
+
+def read_mask_files(arguments: Sequence[str], image: Image, *, names: Mapping[int, str] | None) -> list[MaskFile]:
+    """Read what `--ref-labels` or `--flo-labels` name.
+
+    Args:
+      arguments: FILE, FILE#NAME for a file with one mask, or FILE#1=NAME,2=NAME for a label map.
+      image: the image they were drawn on.
+      names: of the values of NIfTI label maps without names of their own in the argument.
+    """
+    return [_read(argument, image, names) for argument in arguments]
+
+
+def parse_names(text: str, *, where: str) -> dict[int, str]:
+    """Label values and names of a text such as 1=liver,2=lesion1.
+
+    Raises:
+      ConfigError: not of that form, or a value or name twice.
+    """
+    found: dict[int, str] = {}
+    for part in text.split(","):
+        value, equals, name = (piece.strip() for piece in part.partition("="))
+        if not (equals and name and value.isdecimal() and int(value) > 0):
+            raise ConfigError(f"{where}: {part!r} is no value and name; expected as in 1=liver,2=lesion1")
+        if int(value) in found or name in found.values():
+            raise ConfigError(f"{where}: {part!r} repeats a value or a name; give each once")
+        found[int(value)] = name
+    return found
+
+
+def _read(argument: str, image: Image, names: Mapping[int, str] | None) -> MaskFile:
+    from sirtjax import io
+
+    path_text, hash_sign, spec = argument.rpartition("#")
+    if not hash_sign or Path(argument).exists():
+        path_text, spec = argument, ""
+    path = Path(path_text)
+    own = parse_names(spec, where=argument) if "=" in spec else None
+    label_map = path.is_file() and path.name.lower().endswith((".nii", ".nii.gz"))
+    chosen = own if own is not None else names if label_map and not spec else None
+    masks = io.read_masks(path, reference=image, names=_present(path, chosen, strict=own is not None))
+    if spec and own is None:
+        if len(masks) != 1:
+            raise ConfigError(f"{argument}: holds the masks {', '.join(masks)}; name them as in FILE#1=liver,2=lesion1")
+        masks = {spec: next(iter(masks.values()))}
+    return MaskFile(path=path, masks=masks, exclusive=label_map)
+
+
+def _present(path: Path, names: Mapping[int, str] | None, *, strict: bool) -> Mapping[int, str] | None:
+    """The names of values in the file: those of `--names` are of both sides, and one may lack a label."""
+    if names is None or strict or not path.is_file():
+        return names
+    from sirtjax import io
+
+    values = set(np.unique(io.read_nifti_array(path)[0]).tolist())
+    return {value: name for value, name in names.items() if value in values} or names
+
+
+def guidance(
+    reference: Sequence[MaskFile],
+    floating: Sequence[MaskFile],
+    images: tuple[Image, Image],
+    *,
+    only: Sequence[str] | None,
+    as_drawn: bool,
+) -> tuple[dict[str, LabelMap], dict[str, LabelMap], tuple[str, ...]]:
+    """The masks of both sides on their images' grids, with the same names, and what was done to them.
+
+    Args:
+      reference: files of the reference.
+      floating: files of the floating image.
+      images: the reference and the floating image.
+      only: names to keep, all where None.
+      as_drawn: leave out of the liver what a label map has other labels for.
+
+    Raises:
+      ConfigError: a name twice, an unknown name in `only`, or no name that both sides have.
+      GeometryError: a mask is outside its image.
+      InputError: a mask too small to be used.
+    """
+    notes: list[str] = []
+    sides = []
+    for role, files, image in zip(("reference", "floating"), (reference, floating), images, strict=True):
+        sides.append(_on_grid(_by_name(files, role), image, role, notes))
+    if not as_drawn:
+        _fill_liver(sides, (reference, floating), notes)
+    if only is not None:
+        sides = [_kept(side, only) for side in sides]
+    first, second = sides
+    if first and second and not set(first) & set(second):
+        raise ConfigError(
+            f"the masks have no name in common: the reference has {', '.join(first)}, the floating image "
+            f"{', '.join(second)}; name them with --names 1=liver,2=lesion1 or as FILE#liver"
+        )
+    for role, masks in (("reference", first), ("floating", second)):
+        for name, labels in masks.items():
+            _check_size(role, name, labels)
+    for role, masks, others in (("reference", first, second), ("floating", second, first)):
+        alone = sorted(set(masks) - set(others))
+        if alone:
+            notes.append(f"only the {role} image has the masks {', '.join(alone)}: they do not guide")
+    return first, second, tuple(notes)
+
+
+def _key(name: str) -> str:
+    return " ".join(name.split()).casefold()
+
+
+def _by_name(files: Sequence[MaskFile], role: str) -> dict[str, tuple[LabelMap, str, Path]]:
+    """Masks under names that do not depend on upper and lower case, with the name they have in their map."""
+    found: dict[str, tuple[LabelMap, str, Path]] = {}
+    for file in files:
+        for name, labels in file.masks.items():
+            key = _key(name)
+            if key in found:
+                raise ConfigError(
+                    f"{file.path}: the mask {name!r} is also in {found[key][2]}; name one otherwise, as in FILE#{name}2"
+                )
+            found[key] = (labels, labels.names[0][1], file.path)
+    return found
+
+
+def _on_grid(
+    masks: Mapping[str, tuple[LabelMap, str, Path]], image: Image, role: str, notes: list[str]
+) -> dict[str, LabelMap]:
+    from sirtjax import spatial
+    from sirtjax.volume import LabelMap
+
+    geometry = image.volume.geometry
+    placed, moved = {}, []
+    for name, (labels, stored, path) in masks.items():
+        mask = LabelMap.from_mask(labels.mask(stored), labels.geometry, name=name)
+        if not mask.geometry.matches(geometry):
+            moved.append(name)
+            drawn_ml = mask.volume_ml(name)
+            mask = spatial.resample_labels(mask, geometry)
+            if mask.volume_ml(name) < 0.5 * drawn_ml:
+                raise GeometryError(
+                    f"{path}: {mask.volume_ml(name):.3g} of {drawn_ml:.3g} mL of the mask {name!r} lie inside the "
+                    f"{role} image ({geometry}); give masks drawn on that image"
+                )
+        placed[name] = mask
+    if moved:
+        notes.append(f"{role}: masks drawn on another grid were resampled to the image's: {', '.join(moved)}")
+    return placed
+
+
+def _fill_liver(
+    sides: Sequence[dict[str, LabelMap]], files: tuple[Sequence[MaskFile], Sequence[MaskFile]], notes: list[str]
+) -> None:
+    """A label drawn inside the liver of one label map must not be a hole in it: add it, on both sides alike."""
+    from sirtjax.volume import LabelMap
+
+    others = [_beside_liver(side_files) for side_files in files]
+    enclosed: set[str] = set()
+    for side, names in zip(sides, others, strict=True):
+        if names:
+            masks = {name: side[name].mask(name) for name in names}
+            enclosed |= enclosed_labels(side[LIVER].mask(LIVER), masks)
+    for role, side, names in zip(("reference", "floating"), sides, others, strict=True):
+        added = sorted(enclosed & names)
+        if added:
+            liver = side[LIVER].mask(LIVER)
+            for name in added:
+                liver = liver | side[name].mask(name)
+            side[LIVER] = LabelMap.from_mask(liver, side[LIVER].geometry, name=LIVER)
+            notes.append(f"{role}: the liver includes {', '.join(added)}, drawn inside it in the same label map")
+
+
+def _beside_liver(files: Sequence[MaskFile]) -> set[str]:
+    for file in files:
+        names = {_key(name) for name in file.masks}
+        if file.exclusive and LIVER in names:
+            return names - {LIVER}
+    return set()
+
+
+def enclosed_labels(liver: NDArray[np.bool_], others: Mapping[str, NDArray[np.bool_]]) -> set[str]:
+    """The labels most of whose surface touches the liver, or others so enclosed.
+
+    Args:
+      liver: (i, j, k).
+      others: by name, on the same grid, apart from the liver.
+    """
+    inside = liver.copy()
+    found: set[str] = set()
+    waiting = {name: mask for name, mask in others.items() if mask.any()}
+    while True:
+        # From the start again after each: a necrotic core is enclosed once its lesion is.
+        name = next((name for name, mask in waiting.items() if _share(mask, inside) > ENCLOSED), None)
+        if name is None:
+            return found
+        inside |= waiting.pop(name)
+        found.add(name)
+
+
+def _share(mask: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
+    ends = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = tuple(slice(max(end.start - 1, 0), end.stop + 1) for end in ends)
+    shell = ndimage.binary_dilation(mask[box]) & ~mask[box]
+    return float((shell & inside[box]).sum() / max(int(shell.sum()), 1))
+
+
+def _kept(masks: Mapping[str, LabelMap], only: Sequence[str]) -> dict[str, LabelMap]:
+    wanted = {_key(name) for name in only}
+    missing = sorted(wanted - set(masks))
+    if masks and missing:
+        raise ConfigError(f"--only: no mask is named {missing[0]!r}; choose among {', '.join(masks)}")
+    return {name: labels for name, labels in masks.items() if name in wanted}
+
+
+def _check_size(role: str, name: str, labels: LabelMap) -> None:
+    volume_ml, voxels = labels.volume_ml(name), int(labels.mask(name).sum())
+    if name == LIVER and volume_ml < SMALLEST_LIVER_ML:
+        raise InputError(
+            f"the {role}'s liver has {volume_ml:.3g} mL; expected at least {SMALLEST_LIVER_ML:g} mL: "
+            "check the file and the names of its labels"
+        )
+    if voxels < FEWEST_VOXELS:
+        raise InputError(
+            f"the {role}'s mask {name!r} has {voxels} voxels ({volume_ml:.2g} mL); at least {FEWEST_VOXELS} can guide: "
+            "draw it larger, or choose the masks with --only"
+        )

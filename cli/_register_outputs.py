@@ -1,0 +1,115 @@
+"""What `sirtjax register` writes: transform, warped images, numbers and the report page."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sirtjax.cli._register_inputs import Choice, Side
+    from sirtjax.registration import RegistrationResult
+    from sirtjax.volume import Geometry, LabelMap
+
+PACKAGES = ("jax", "numpy", "scipy", "SimpleITK", "nibabel", "pydicom")
+
+
+def write_images(
+    folder: Path, result: RegistrationResult, reference: Side, floating: Side, *, save_field: bool
+) -> None:
+    """Write transform.h5, warped.nii.gz, warped_labels.nii.gz and, if asked for, displacement.nii.gz."""
+    from sirtjax import io, spatial
+
+    grid, volume = reference.image.volume.geometry, floating.image.volume
+    io.write_transform(folder / "transform.h5", result.transform)
+    warped = spatial.resample(volume, grid, transform=result.transform)
+    if warped.unit == "HU":
+        warped = warped.replace(np.round(np.asarray(warped.array)).astype(np.int16))
+    io.write_nifti(folder / "warped.nii.gz", warped)
+    if floating.masks:
+        labels = spatial.resample_labels(one_map(floating.masks), grid, transform=result.transform)
+        io.write_nifti(folder / "warped_labels.nii.gz", labels)
+    if save_field:
+        io.write_transform(folder / "displacement.nii.gz", whole_field(result, grid))
+
+
+def one_map(masks: Mapping[str, LabelMap]) -> LabelMap:
+    """All masks of one grid in one label map: the liver first and the largest next, so that small ones stay on top."""
+    from sirtjax.volume import LabelMap
+
+    names = sorted(masks, key=lambda name: (name != "liver", -masks[name].volume_ml(name)))
+    geometry = masks[names[0]].geometry
+    array = np.zeros(geometry.shape, np.uint8 if len(names) < 256 else np.uint16)
+    for value, name in enumerate(names, start=1):
+        array[masks[name].mask(name)] = value
+    return LabelMap(array, geometry, names=tuple(enumerate(names, start=1)))
+
+
+def whole_field(result: RegistrationResult, grid: Geometry) -> Any:
+    """The whole transform, affine part included, as displacements at the voxels of the reference image."""
+    from sirtjax import spatial
+
+    field = np.empty((*grid.shape, 3), np.float32)
+    points = spatial.voxel_centres_mm(grid)
+    for i in range(grid.shape[0]):  # a slab at a time: the points of a CT take gigabytes in float64
+        field[i] = spatial.transform_points(result.transform, points[i]) - points[i]
+    return spatial.DisplacementField(field, grid)
+
+
+def provenance(
+    *, choice: Choice, sides: Mapping[str, Side], start: Path | None, seed: int, seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """What a reader needs to make the result again; file names without folders, and no patient identifier.
+
+    Args:
+      choice: the configuration.
+      sides: "reference" and "floating".
+      start: file of the start, or None.
+      seed: of the random sampling.
+      seconds: wall time of each part.
+    """
+    import jax
+
+    from sirtjax import __version__, io
+
+    inputs: dict[str, dict[str, Any]] = {}
+    for role, side in sides.items():
+        source, volume = side.image.source, side.image.volume
+        inputs[role] = {
+            "file": Path(source.path).name,
+            "modality": source.modality,
+            "unit": volume.unit,
+            "grid": str(volume.geometry),
+            "series_uid": source.series_uid,
+            "frame_of_reference_uid": source.frame_of_reference_uid,
+            "sha256": source.sha256,
+        }
+        for name, path in side.files.items():
+            inputs[f"{role} {name}"] = {"file": path.name, "sha256": io.file_sha256(path)}
+    if start is not None:
+        inputs["start"] = {"file": start.name, "sha256": io.file_sha256(start)}
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "sirtjax": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
+        "device": jax.devices()[0].device_kind,
+        "preset": choice.name,
+        "preset_chosen_because": choice.why,
+        "seed": seed,
+        "inputs": inputs,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+
+
+def json_text(record: Mapping[str, Any]) -> str:
+    """A record as result.json holds it."""
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"

@@ -1,0 +1,427 @@
+import dataclasses
+import json
+import re
+from enum import Enum
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sirtjax import io, registration
+from sirtjax.cli._register_inputs import read_landmarks
+from sirtjax.cli._register_masks import enclosed_labels
+from sirtjax.errors import InputError
+from sirtjax.spatial import AffineTransform, DisplacementField, transform_points, voxel_centres_mm
+from sirtjax.volume import Geometry, LabelMap, Volume
+
+REFERENCE = Geometry.from_axes((40, 34, 26), spacing_mm=(5.0, 5.5, 6.0), origin_mm=(-100.0, -90.0, 0.0))
+FLOATING = Geometry.from_axes((44, 36, 30), spacing_mm=(4.5, 5.0, 5.0), origin_mm=(-95.0, -85.0, 5.0))
+FINE = Geometry.from_axes((80, 60, 60), spacing_mm=(2.5, 3.0, 2.5), origin_mm=(-95.0, -85.0, 5.0))
+SHIFT_MM = np.array([6.0, -4.0, 8.0])
+LIVER_MM, LESION_MM, KIDNEY_MM = np.array([0.0, 0.0, 75.0]), np.array([-15.0, 5.0, 70.0]), np.array([62.0, 30.0, 60.0])
+
+
+class Status(Enum):
+    SUCCESS = ("It ended better than it began.", "")
+    FOLDED = ("The deformation folds in 1.2 % of the liver.", "Raise weights.regularity.")
+
+    @property
+    def cause(self):
+        return self.value[0]
+
+    @property
+    def remedy(self):
+        return self.value[1]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage:
+    name: str
+    losses: dict
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    transform: object
+    affine: AffineTransform
+    status: Status
+    notes: tuple
+    stages: tuple
+    folding_fraction: float
+    quality: dict
+    config: object
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    name: str
+    masks: str = "none"
+    image: str = "1.0"
+
+    @property
+    def guidance(self):
+        return SimpleNamespace(masks=self.masks)
+
+    def model_dump(self, **_):
+        return {"name": self.name, "guidance": {"masks": self.masks}, "weights": {"image": self.image}}
+
+
+def image(geometry, shift_mm, *, unit="HU"):
+    world = voxel_centres_mm(geometry) - shift_mm
+    liver = (((world - LIVER_MM) / [50, 40, 38]) ** 2).sum(-1) <= 1
+    values = np.where(liver, 60.0, -80.0) + 20 * np.sin(world[..., 0] / 9)
+    return Volume(values.astype(np.float32), geometry, unit=unit)
+
+
+def drawn(geometry, shift_mm):
+    """Liver 1 with a lesion 2 drawn over it, and a kidney 5 beside it: one label map as drawing programs save it."""
+    world = voxel_centres_mm(geometry) - shift_mm
+    labels = ((((world - LIVER_MM) / [50, 40, 38]) ** 2).sum(-1) <= 1).astype(np.uint8)
+    labels[np.linalg.norm(world - KIDNEY_MM, axis=-1) <= 20] = 5
+    labels[np.linalg.norm(world - LESION_MM, axis=-1) <= 14] = 2
+    return labels
+
+
+def write_labels(path, array, geometry, names=()):
+    io.write_nifti(path, LabelMap(array, geometry, names=tuple(names)))
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("patient")
+    for side, geometry, shift_mm in (("ref", REFERENCE, 0.0), ("flo", FLOATING, SHIFT_MM)):
+        io.write_nifti(folder / f"{side}.nii.gz", image(geometry, shift_mm))
+        labels = drawn(geometry, shift_mm)
+        write_labels(folder / f"{side}_labels.nii.gz", labels, geometry)
+        write_labels(folder / f"{side}_liver.nii.gz", (labels > 0).astype(np.uint8), geometry, [(1, "Liver")])
+    (folder / "points.csv").write_text("name,x,y,z\nhilum,1.5,2,60\nclip,-3,4,55\n")
+    (folder / "moved.csv").write_text("x, y, z\n7.5, -2, 68\n3, 0, 63\n")
+    return folder
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """Stands in for the registration: the true shift as its answer, and what it was asked."""
+    from sirtjax.cli import register as verb
+
+    asked = SimpleNamespace(status=Status.SUCCESS, calls=0)
+
+    def register(reference, floating, **given):
+        vars(asked).update(given, reference=reference, floating=floating, calls=asked.calls + 1)
+        box = Geometry.from_axes((8, 8, 8), spacing_mm=(20.0, 20.0, 20.0), origin_mm=LIVER_MM - 70)
+        matrix = np.eye(4)
+        matrix[:3, 3] = SHIFT_MM
+        u = np.zeros((*box.shape, 3), np.float32)
+        u[2:6, 2:6, 2:6, 0] = 1.0
+        return Result(
+            transform=DisplacementField(u, box, matrix), affine=AffineTransform(matrix), status=asked.status,
+            notes=("a note of the engine",), folding_fraction=0.0, config=given["config"],
+            stages=(Stage(name="affine", losses={"total": np.array([1.0, 0.5])}),),
+            quality={"start": {"dsc liver": 0.7}, "affine": {"dsc liver": 0.9}, "final": {"dsc liver": 0.95}},
+        )  # fmt: skip
+
+    def settings(config, given):
+        for one in given:
+            config = dataclasses.replace(config, image=one.partition("=")[2])
+        return config
+
+    guided = {"cnn": "liver", "cnn-lm": "liver and landmarks", "descriptor-guided": "liver"}
+    contract = {
+        "register": register,
+        "Status": Status,
+        "load_preset": lambda name: Config(name, guided.get(name, "none")),
+        "config_from_table": lambda table, name: Config(name, **table),
+        "apply_settings": settings,
+    }
+    for name, value in contract.items():
+        monkeypatch.setattr(registration, name, value, raising=False)
+    monkeypatch.setattr(verb, "use_compilation_cache", lambda: None)
+    return asked
+
+
+def masks_of(patient, *more):
+    return ("--ref-labels", patient / "ref_labels.nii.gz", "--flo-labels", patient / "flo_labels.nii.gz", *more)
+
+
+NAMES = ("--names", "1=liver,2=lesion1,5=kidney")
+
+
+def test_it_writes_a_whole_folder(run, patient, engine, tmp_path):
+    out = tmp_path / "out"
+    done = run("register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", out, *masks_of(patient), *NAMES)
+    assert done.code == 0
+    assert {path.name for path in out.iterdir()} == {
+        "transform.h5", "warped.nii.gz", "warped_labels.nii.gz", "result.json", "report.html", ".sirtjax-files"
+    }  # fmt: skip
+    assert "preset cnn-lm: both sides have the liver and lesion1, kidney" in done.err
+    assert "0.95" in done.out and "success" in done.out and "a note of the engine" in done.err
+    # transform.h5 is the transform, inside the box and outside it
+    points = np.array([[0.0, 0.0, 75.0], [300.0, 0.0, 0.0]])
+    read = io.read_transform(out / "transform.h5", reference=REFERENCE)
+    np.testing.assert_allclose(transform_points(read, points), points + SHIFT_MM + [[1, 0, 0], [0, 0, 0]], atol=1e-3)
+    # warped.nii.gz is the floating image on the reference's grid
+    warped = io.read_nifti(out / "warped.nii.gz").volume
+    assert warped.unit == "HU" and warped.geometry.matches(REFERENCE)
+    true = image(REFERENCE, 0.0).array
+    middle = (slice(14, 26), slice(12, 22), slice(9, 17))
+    assert np.abs(np.asarray(warped.array)[middle] - true[middle]).mean() < 6
+    # and its labels: the lesion stays on top of the liver that includes it
+    labels = io.read_masks(out / "warped_labels.nii.gz")
+    assert set(labels) == {"liver", "lesion1", "kidney"}
+    lesion, found = drawn(REFERENCE, 0.0) == 2, labels["lesion1"].mask("lesion1")
+    assert 2 * (lesion & found).sum() / (lesion.sum() + found.sum()) > 0.8
+
+
+def test_the_record_says_where_the_result_comes_from(run, patient, engine, tmp_path):
+    out = tmp_path / "out"
+    done = run(
+        "register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", out, *masks_of(patient), *NAMES, "--json",
+        "--set", "weights.image=0.25", "--seed", 7,
+    )  # fmt: skip
+    record = json.loads((out / "result.json").read_text())
+    assert json.loads(done.out) == record
+    assert record["status"] == "success" and record["quality"]["final"] == {"dsc liver": 0.95}
+    assert record["config"]["weights"] == {"image": "0.25"}
+    source = record["provenance"]
+    assert source["preset"] == "cnn-lm" and source["seed"] == 7 == engine.seed
+    assert source["inputs"]["reference"]["sha256"] == io.file_sha256(patient / "ref.nii.gz")
+    assert source["inputs"]["floating labels 1"] == {
+        "file": "flo_labels.nii.gz", "sha256": io.file_sha256(patient / "flo_labels.nii.gz")
+    }  # fmt: skip
+    assert set(source["seconds"]) == {"reading", "registration", "images"}
+    assert str(patient) not in (out / "result.json").read_text() + (out / "report.html").read_text()
+
+
+def test_a_label_drawn_in_the_liver_is_no_hole_in_it(run, patient, engine, tmp_path):
+    common = ("register", patient / "ref.nii.gz", patient / "flo.nii.gz", *masks_of(patient), *NAMES, "--no-report")
+    done = run(*common, "-o", tmp_path / "a")
+    assert "the liver includes lesion1, drawn inside it in the same label map" in done.err
+    whole = drawn(REFERENCE, 0.0)
+    np.testing.assert_array_equal(engine.reference_masks["liver"].mask("liver"), (whole == 1) | (whole == 2))
+    np.testing.assert_array_equal(engine.reference_masks["kidney"].mask("kidney"), whole == 5)
+    assert not (tmp_path / "a" / "report.html").exists()
+    run(*common, "-o", tmp_path / "b", "--liver-as-drawn")
+    np.testing.assert_array_equal(engine.reference_masks["liver"].mask("liver"), whole == 1)
+
+
+def test_enclosed_labels_by_their_surface():
+    index = np.indices((30, 30, 30)).transpose(1, 2, 3, 0)
+
+    def ball(centre, radius):
+        return np.linalg.norm(index - centre, axis=-1) <= radius
+
+    core, lesion = ball([15, 15, 15], 2), ball([15, 15, 15], 5)
+    lesion &= ~core
+    edge, beside = ball([15, 15, 6], 3), ball([15, 15, 28], 5)
+    liver = ball([15, 15, 15], 10) & ~core & ~lesion & ~edge & ~beside
+    others = {"core": core, "lesion": lesion, "edge": edge, "beside": beside, "empty": np.zeros_like(core)}
+    assert enclosed_labels(liver, others) == {"core", "lesion", "edge"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "preset", "why"),
+    [
+        (("--only", "liver"), "cnn", "both sides have the liver"),
+        (("--only", "lesion1,Kidney"), "image", "no liver mask on both sides"),
+        (("--preset", "descriptor"), "descriptor", "given"),
+    ],
+)
+def test_the_preset_follows_what_is_there(run, patient, engine, tmp_path, chosen, preset, why):
+    done = run(
+        "register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", tmp_path / "out", *masks_of(patient), *NAMES,
+        *chosen, "--no-report",
+    )  # fmt: skip
+    assert done.code == 0 and f"preset {preset}: {why}" in done.err
+    assert engine.config.name == preset
+
+
+def test_masks_may_come_in_files_of_their_own_and_be_named(run, patient, engine, tmp_path):
+    write_labels(tmp_path / "a.nii.gz", (drawn(REFERENCE, 0.0) == 2).astype(np.uint8), REFERENCE)
+    done = run(
+        "register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", tmp_path / "out", "--no-report",
+        "--ref-labels", patient / "ref_liver.nii.gz", "--ref-labels", f"{tmp_path / 'a.nii.gz'}#tumour",
+        "--flo-labels", f"{patient / 'flo_labels.nii.gz'}#1=LIVER,2=Tumour,5=kidney",
+    )  # fmt: skip
+    assert done.code == 0
+    assert set(engine.reference_masks) == {"liver", "tumour"}
+    assert set(engine.floating_masks) == {"liver", "tumour", "kidney"}
+    assert engine.floating_masks["tumour"].mask("tumour").any()
+    assert "only the floating image has the masks kidney: they do not guide" in done.err
+
+
+def test_a_mask_on_another_grid_is_resampled_and_told(run, patient, engine, tmp_path):
+    write_labels(tmp_path / "fine.nii.gz", (drawn(FINE, SHIFT_MM) > 0).astype(np.uint8), FINE, [(1, "liver")])
+    done = run(
+        "register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", tmp_path / "out", "--no-report",
+        "--ref-labels", patient / "ref_liver.nii.gz", "--flo-labels", tmp_path / "fine.nii.gz",
+    )  # fmt: skip
+    assert done.code == 0
+    assert "floating: masks drawn on another grid were resampled to the image's: liver" in done.err
+    mask = engine.floating_masks["liver"]
+    assert mask.geometry.matches(FLOATING)
+    assert mask.volume_ml("liver") == pytest.approx(float((drawn(FLOATING, SHIFT_MM) > 0).sum()) * 0.1125, rel=0.03)
+
+
+def test_points_and_a_start_reach_the_engine(run, patient, engine, tmp_path):
+    matrix = np.eye(4)
+    matrix[:3, 3] = [5.0, 1.0, 2.0]
+    io.write_transform(tmp_path / "start.tfm", AffineTransform(matrix))
+    done = run(
+        "register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", tmp_path / "out", "--start",
+        tmp_path / "start.tfm", "--ref-points", patient / "points.csv", "--flo-points", patient / "moved.csv",
+    )  # fmt: skip
+    assert done.code == 0
+    np.testing.assert_allclose(engine.start.floating_from_reference, matrix)
+    np.testing.assert_allclose(engine.reference_points_mm, [[1.5, 2, 60], [-3, 4, 55]])
+    np.testing.assert_allclose(engine.floating_points_mm, [[7.5, -2, 68], [3, 0, 63]])
+    assert "as the given start places them" in (tmp_path / "out" / "report.html").read_text()
+    inputs = json.loads((tmp_path / "out" / "result.json").read_text())["provenance"]["inputs"]
+    assert {"start", "reference points", "floating points"} <= set(inputs)
+
+
+def test_the_field_is_written_when_asked_for(run, patient, engine, tmp_path):
+    out = tmp_path / "out"
+    run("register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", out, "--save-field", "--no-report")
+    field = io.read_transform(out / "displacement.nii.gz", reference=REFERENCE)
+    assert field.geometry.matches(REFERENCE)
+    centre = np.asarray(field.array)[20, 16, 12]  # at (0, -2, 72) mm, well inside the box
+    np.testing.assert_allclose(centre, SHIFT_MM + np.array([1, 0, 0]), atol=1e-3)
+    np.testing.assert_allclose(np.asarray(field.array)[0, 0, 0], SHIFT_MM, atol=1e-3)
+    assert not (out / "warped_labels.nii.gz").exists()
+
+
+def test_an_unusable_result_is_written_but_never_exits_0(run, patient, engine, tmp_path):
+    engine.status = Status.FOLDED
+    out = tmp_path / "out"
+    done = run("register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", out, "--no-report")
+    assert done.code == 1
+    last = done.err.strip().splitlines()[-1]
+    assert "folded: The deformation folds in 1.2 % of the liver. Raise weights.regularity." in last
+    assert "for inspection, not for use" in last
+    assert json.loads((out / "result.json").read_text())["status"] == "folded"
+    assert (out / "transform.h5").exists()
+
+
+def test_an_interrupted_run_leaves_nothing(run, patient, engine, monkeypatch, tmp_path):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registration, "register", stop)
+    done = run("register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", tmp_path / "out")
+    assert done.code == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_replaced_only_with_force(run, patient, engine, tmp_path):
+    common = ("register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", tmp_path / "out", "--no-report")
+    assert run(*common).code == 0
+    again = run(*common)
+    assert again.code == 2 and "give --force" in again.err and engine.calls == 1
+    assert run(*common, "--force").code == 0
+
+
+def test_a_nifti_that_looks_like_a_ct_is_taken_for_one(run, patient, engine, tmp_path):
+    ct = image(REFERENCE, 0.0, unit="1")
+    ct.array[:3] = -1000
+    io.write_nifti(tmp_path / "ct.nii.gz", ct)
+    common = ("register", tmp_path / "ct.nii.gz", patient / "flo.nii.gz", "--no-report")
+    done = run(*common, "-o", tmp_path / "a")
+    assert engine.reference.unit == "HU" and "taken for a CT in HU; say otherwise with --ref-modality" in done.err
+    run(*common, "-o", tmp_path / "b", "--ref-modality", "MR")
+    assert engine.reference.unit == "1"
+
+
+@pytest.fixture
+def bad(patient, tmp_path):
+    """Files that can't be used, by what is wrong with them."""
+    volume = image(REFERENCE, 0.0)
+    flat = Geometry.from_axes((40, 34, 1), spacing_mm=(5.0, 5.5, 6.0))
+    io.write_nifti(tmp_path / "flat.nii.gz", Volume(np.asarray(volume.array)[:, :, 12:13], flat, unit="HU"))
+    nan = np.array(volume.array)
+    nan[3, 3, 3] = np.nan
+    io.write_nifti(tmp_path / "nan.nii.gz", volume.replace(nan))
+    io.write_nifti(tmp_path / "constant.nii.gz", volume.replace(np.full(REFERENCE.shape, 7.0, np.float32)))
+    far = Geometry.from_axes((20, 20, 20), spacing_mm=(5.0, 5.0, 5.0), origin_mm=(900.0, 0.0, 0.0))
+    write_labels(tmp_path / "far.nii.gz", np.ones((20, 20, 20), np.uint8), far, [(1, "liver")])
+    write_labels(tmp_path / "empty.nii.gz", np.zeros(REFERENCE.shape, np.uint8), REFERENCE)
+    small = np.zeros(REFERENCE.shape, np.uint8)
+    small[20:24, 16:20, 12:15] = 1
+    write_labels(tmp_path / "small.nii.gz", small, REFERENCE, [(1, "liver")])
+    specks = np.where(drawn(REFERENCE, 0.0) > 0, 1, 0).astype(np.uint8)
+    specks[20, 16, 12] = 2
+    write_labels(tmp_path / "speck.nii.gz", specks, REFERENCE, [(1, "liver"), (2, "clip")])
+    write_labels(tmp_path / "spleen.nii.gz", small, REFERENCE, [(1, "spleen")])
+    matrix = np.eye(4)
+    matrix[0, 3] = 5000.0
+    io.write_transform(tmp_path / "away.tfm", AffineTransform(matrix))
+    io.write_transform(
+        tmp_path / "field.nii.gz", DisplacementField(np.zeros((*REFERENCE.shape, 3), np.float32), REFERENCE)
+    )
+    (tmp_path / "broken.toml").write_text("a = = 1")
+    return {"bad": tmp_path, "good": patient}
+
+
+REF, FLO, LABELS = "{good}/ref.nii.gz", "{good}/flo.nii.gz", "--flo-labels {good}/flo_liver.nii.gz --ref-labels "
+BAD = [
+    (f"{REF} {{bad}}/missing.nii.gz", "missing.nii.gz: no such file"),
+    (f"{{bad}}/flat.nii.gz {FLO}", "40x34x1 voxels, a 2D image; registration needs a volume"),
+    (f"{REF} {{bad}}/nan.nii.gz", "nan.nii.gz: .*NaN"),
+    (f"{REF} {{bad}}/constant.nii.gz", "constant.nii.gz: every voxel is 7; there is nothing to register"),
+    (f"{REF} {FLO} {LABELS}{{bad}}/far.nii.gz", "0 of 1e.03 mL of the mask 'liver' lie inside the reference image"),
+    (f"{REF} {FLO} {LABELS}{{bad}}/empty.nii.gz", "empty.nii.gz: the mask is empty"),
+    (f"{REF} {FLO} {LABELS}{{bad}}/small.nii.gz", "the reference's liver has 7.92 mL; expected at least 20 mL"),
+    (f"{REF} {FLO} {LABELS}{{bad}}/speck.nii.gz", "mask 'clip' has 1 voxels .0.17 mL.; at least 8 can guide"),
+    (
+        f"{REF} {FLO} {LABELS}{{bad}}/spleen.nii.gz",
+        "no name in common: the reference has spleen, the floating .* liver",
+    ),
+    (f"{REF} {FLO} {LABELS}{{good}}/ref_liver.nii.gz --only spleen", "no mask is named 'spleen'; choose among liver"),
+    (
+        f"{REF} {FLO} {LABELS}{{good}}/ref_liver.nii.gz --ref-labels {{good}}/ref_liver.nii.gz",
+        "the mask 'Liver' is also in .*ref_liver.nii.gz",
+    ),
+    (f"{REF} {FLO} {LABELS}{{good}}/ref_labels.nii.gz#liver", "holds the masks .*; name them as in FILE#1=liver"),
+    (f"{REF} {FLO} --names liver", "--names: 'liver' is no value and name; expected as in 1=liver"),
+    (f"{REF} {FLO} --names 1=a,1=b", "'1=b' repeats a value or a name"),
+    (f"{REF} {FLO} --preset cnn", "cnn is guided by the liver, and the reference and the floating image have no mask"),
+    (f"{REF} {FLO} --preset image --config x.toml", "--preset and --config are both given"),
+    (f"{REF} {FLO} --config {{bad}}/none.toml", "none.toml: no such file; expected a configuration"),
+    (f"{REF} {FLO} --config {{bad}}/broken.toml", "broken.toml: not readable as TOML"),
+    (f"{REF} {FLO} --start {{bad}}/away.tfm", "this start leaves the images apart .no overlap"),
+    (f"{REF} {FLO} --start {{bad}}/field.nii.gz", "a deformation; --start takes a rigid or affine transform"),
+    (f"{REF} {FLO} --ref-points {{good}}/points.csv", "--ref-points and --flo-points go together"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), BAD, ids=[told[:40] for _, told in BAD])
+def test_bad_input_gets_one_line_and_no_folder(run, bad, engine, tmp_path, arguments, told):
+    out = tmp_path / "out"
+    done = run("register", *arguments.format(**bad).split(), "-o", out)
+    assert done.code == 2
+    line = done.err.strip().splitlines()[-1]
+    assert line.startswith("sirtjax: ")
+    assert re.search(told, line), line
+    assert not out.exists() and engine.calls == 0
+
+
+def test_points_pair_by_their_labels_or_else_by_their_order(tmp_path):
+    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
+    a.write_text("label,x,y,z\nhilum,1,2,3\nclip,4,5,6\n")
+    b.write_text("label,x,y,z\nclip,40,50,60\nhilum,10,20,30\n")
+    first, second = read_landmarks((a, b))
+    np.testing.assert_allclose(first, [[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_allclose(second, [[10, 20, 30], [40, 50, 60]])
+    b.write_text("label,x,y,z\nclip,40,50,60\nhilus,10,20,30\n")
+    np.testing.assert_allclose(read_landmarks((a, b))[1], [[40, 50, 60], [10, 20, 30]])
+    assert read_landmarks((None, None)) == (None, None)
+
+
+def test_points_that_do_not_pair(tmp_path):
+    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
+    a.write_text("x,y,z\n1,2,3\n4,5,6\n")
+    b.write_text("x,y,z\n1,2,3\n")
+    with pytest.raises(InputError, match="2 points on the reference and 1 on the floating image"):
+        read_landmarks((a, b))
+    io.write_points(tmp_path / "line.mrk.json", [io.PointList(points_mm=np.eye(3), kind="curve")])
+    with pytest.raises(InputError, match="holds lines, no landmark points"):
+        read_landmarks((a, tmp_path / "line.mrk.json"))
