@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sirtjax.errors import InputError
+
+
+def dice(a: ArrayLike, b: ArrayLike) -> float:
+    """Dice similarity coefficient of two masks on one grid: twice the common volume over the sum of both.
+
+    Args:
+      a: (i, j, k) booleans; of an occupancy, the voxels from 0.5 on.
+      b: the other mask, likewise.
+
+    Raises:
+      InputError: masks of different shapes, or both empty (the coefficient is then not defined).
+    """
+    one, two = voxels_inside(a), voxels_inside(b)
+    if one.shape != two.shape:
+        raise InputError(f"masks of shape {one.shape} and {two.shape}; expected both on one grid (resample one)")
+    total = int(one.sum()) + int(two.sum())
+    if total == 0:
+        raise InputError("both masks are empty, so their overlap is not defined; check the labels")
+    return 2 * int((one & two).sum()) / total
+
+
+def voxels_inside(mask: ArrayLike) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """The voxels of a mask, or those that an occupancy fills by half or more."""
+    array = np.asarray(mask)
+    return np.asarray(array if array.dtype == bool else array >= 0.5)
