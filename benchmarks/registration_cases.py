@@ -55,7 +55,7 @@ TASKS: Mapping[str, tuple[str, str]] = {
 }
 # Parameters are chosen on the first and never on the second, which the published figures come from.
 TUNING_SEEDS = (1, 2, 3, 4, 5, 6)
-BENCHMARK_SEEDS = (101, 102, 103, 104)
+BENCHMARK_SEEDS = (101, 102, 103)
 
 SHAPE = (160, 128, 128)
 SPACING_MM = 3.0
