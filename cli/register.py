@@ -87,8 +87,8 @@ def register(
 ) -> None:
     """Bring an image onto another: affine, then non-rigid, guided by masks of the liver and of landmarks in it.
 
-    The transform maps points of the reference to the floating image, which is how images are resampled. Exit code 0
-    means that it can be used as far as the program can tell; look at report.html before you do.
+    The transform maps points of the reference to the floating image, which is how images are resampled.
+    Exit code 0 means that it can be used as far as the program can tell: look at report.html before you do.
     """
     _run(dict(locals()))
 
@@ -215,7 +215,8 @@ def _tell(record: dict[str, Any], output: Path, *, as_json: bool) -> None:
         measures = list(dict.fromkeys(key for figures in record["quality"].values() for key in figures))
         rows = [[key, *(_number(record["quality"][moment].get(key)) for moment in moments)] for key in measures]
         rows.append(["folded voxels (%)", *[""] * (len(moments) - 1), _number(100 * record["folding_fraction"])])
-        emit_table(f"{record['status']}: {record['cause']}", ["measure", *moments], rows)
+        emit_table(str(record["status"]), ["measure", *moments], rows)
+        note(str(record["cause"]))
     for line in record["notes"]:
         note(f"note: {line}")
     note(f"written to {output}")

@@ -331,6 +331,25 @@ def test_a_nifti_that_looks_like_a_ct_is_taken_for_one(run, patient, engine, tmp
     assert engine.reference.unit == "1"
 
 
+def test_dicom_is_read_and_its_patient_is_not_told(run, patient, engine, tmp_path):
+    from datetime import datetime
+
+    begun = datetime(2026, 3, 2, 10, 30)
+    study = io.StudyIdentity(seed="a", patient_id="JANSSENS-42", begun=begun)
+    io.write_dicom_series(
+        image(REFERENCE, 0.0), tmp_path / "ct", modality="CT", study=study, series_description="liver", acquired=begun
+    )
+    out = tmp_path / "out"
+    done = run("register", tmp_path / "ct", patient / "flo.nii.gz", "-o", out, "--ref-series", "liver")
+    assert done.code == 0
+    assert engine.reference.unit == "HU"
+    entry = json.loads((out / "result.json").read_text())["provenance"]["inputs"]["reference"]
+    assert entry["series_uid"] and entry["frame_of_reference_uid"] == study.frame_of_reference_uid("scanner")
+    for name in ("result.json", "report.html"):
+        assert "JANSSENS" not in (out / name).read_text()
+    assert "JANSSENS" not in done.out + done.err
+
+
 @pytest.fixture
 def bad(patient, tmp_path):
     """Files that can't be used, by what is wrong with them."""
