@@ -43,6 +43,7 @@ def _options(
 
 def _register_verbs() -> None:
     from sirtjax.cli import (
+        evaluate,
         plan,
         prescribe,
         protocols,
@@ -53,6 +54,7 @@ def _register_verbs() -> None:
         simulate,
         step,
         territories,
+        warp,
     )
 
     for verb in (
@@ -62,6 +64,7 @@ def _register_verbs() -> None:
         prescribe.prescribe,
         register.register,
         territories.territories,
+        warp.warp,
         segment_uptake.uptake,
         series.series,
         protocols.protocols,
@@ -69,6 +72,7 @@ def _register_verbs() -> None:
     ):
         app.command()(verb)
     app.add_typer(segment.app, name="segment")
+    app.add_typer(evaluate.app, name="evaluate")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,7 +54,7 @@ class PointList:
 
 
 def read_points(path: str | Path) -> list[PointList]:
-    """Points in LPS mm from a table (.csv) or 3D Slicer markups (.mrk.json: Fiducial, Line, Curve, ClosedCurve).
+    """Points in LPS mm from a table (.csv) or 3D Slicer markups (.mrk.json of any points or curves, .fcsv).
 
     A table has a row of column names: x, y, z (LPS, as ANTs has them), l, p, s or r, a, s, in mm; a column "label"
     names points, a column "list" parts them into lists. Other columns are passed over.
@@ -67,11 +67,11 @@ def read_points(path: str | Path) -> list[PointList]:
     if not path.is_file():
         raise ImageFormatError(f"{path}: no such file; expected points as .csv or 3D Slicer .mrk.json")
     name = path.name.lower()
-    if not name.endswith((".csv", ".json")):
-        raise ImageFormatError(f"{path}: not points by its name; expected .csv or 3D Slicer .mrk.json")
+    reader = {"csv": _from_table, "fcsv": _from_fiducials, "json": _from_markups}.get(name.rpartition(".")[2])
+    if reader is None:
+        raise ImageFormatError(f"{path}: not points by its name; expected .csv, or 3D Slicer .mrk.json or .fcsv")
     try:
-        text = path.read_text("utf-8-sig")
-        lists = _from_table(path, text) if name.endswith(".csv") else _from_markups(path, json.loads(text))
+        lists = reader(path, path.read_text("utf-8-sig"))
     except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
         raise ImageFormatError(f"{path}: not readable ({error}); save the points again") from error
     if not lists:
@@ -118,7 +118,18 @@ def _from_table(path: Path, text: str) -> list[PointList]:
     return [PointList(points_mm=np.stack(places[name]), name=name, labels=tuple(labels[name])) for name in places]
 
 
-def _from_markups(path: Path, content: Any) -> list[PointList]:
+def _from_fiducials(path: Path, text: str) -> list[PointList]:
+    """3D Slicer's older tables, whose frame and columns are named in comments."""
+    comments = [line.lstrip("# ").partition("=") for line in text.splitlines() if line.startswith("#")]
+    said = {key.strip(): value.strip() for key, _, value in comments}
+    signs = slicer_signs(path, {"coordinateSystem": said.get("CoordinateSystem")})
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    found = _from_table(path, "\n".join([said.get("columns", ""), *lines]))
+    return [replace(one, points_mm=one.points_mm * signs) for one in found]
+
+
+def _from_markups(path: Path, text: str) -> list[PointList]:
+    content = json.loads(text)
     markups = content.get("markups") if isinstance(content, dict) else None
     if not isinstance(markups, list):
         raise ImageFormatError(f'{path}: holds no 3D Slicer "markups"; save the points from 3D Slicer as .mrk.json')

@@ -52,6 +52,19 @@ def test_points_announced_but_not_placed_are_left_out(tmp_path):
     np.testing.assert_array_equal(found.points_mm, [[4, 5, 6]])
 
 
+@pytest.mark.parametrize(("system", "sign"), [("LPS", 1), ("0", -1)])
+def test_older_tables_of_slicer(tmp_path, system, sign):
+    path = tmp_path / "F.fcsv"
+    path.write_text(
+        f"# Markups fiducial file version = 4.11\n# CoordinateSystem = {system}\n"
+        "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID\n"
+        "0,1.5,2,3,0,0,0,1,1,1,0,F-1,,\n1,4,5,6,0,0,0,1,1,1,0,F-2,,\n"
+    )
+    (found,) = read_points(path)
+    np.testing.assert_array_equal(found.points_mm, [[sign * 1.5, sign * 2, 3], [sign * 4, sign * 5, 6]])
+    assert found.labels == ("F-1", "F-2")
+
+
 LISTS = [
     PointList(points_mm=np.array([[0.1, -2, 3], [4, 5, 1e-7]]), name="tips", labels=("a", "b, c")),
     PointList(points_mm=np.array([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]]), kind="closed curve", name="liver 12"),
@@ -95,6 +108,8 @@ def test_unusable_files(tmp_path):
     refused("l.json", json.dumps({"markups": [markup("Line", [[1, 2]])]}), "point 1: .* is no position", InputError)
     refused("m.json", json.dumps({"markups": [markup("Line", [])]}), "has no point in it")
     refused("n.json", json.dumps({"markups": [markup("Line", [], controlPoints=3)]}), "no list of control points")
+    refused("p.fcsv", "0,1,2,3\n", "the coordinate system is None")
+    refused("q.fcsv", "# CoordinateSystem = LPS\n# columns = id,x,y,z\n", "has no point in it")
     refused("o.txt", "", r"not points by its name; expected \.csv")
     with pytest.raises(ImageFormatError, match="no such file"):
         read_points(tmp_path / "none.csv")

@@ -1,0 +1,71 @@
+"""Transform files that follow each other, as one transform."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sirtjax.errors import GeometryError
+
+if TYPE_CHECKING:
+    from sirtjax.spatial import Transform
+    from sirtjax.volume import Geometry
+
+
+def pull_of(paths: list[Path], grid: Geometry, floating: Geometry, *, invert: bool) -> Transform:
+    """One transform from the grid of the result to an image, of all that the files say.
+
+    Args:
+      paths: the files, in the order in which an image goes through them.
+      grid: of the result.
+      floating: grid of the image.
+      invert: undo the transforms: the image lies in the space of their reference, the result in the other.
+    """
+    from sirtjax import spatial
+
+    # Backwards it is the image that lies in the space of the transforms' reference.
+    chain = read_chain(paths, floating if invert else grid)
+    if invert:
+        chain = [spatial.invert(step) for step in reversed(chain)]
+    *rest, total = chain
+    for outer in reversed(rest):
+        both = isinstance(outer, spatial.DisplacementField) and isinstance(total, spatial.DisplacementField)
+        total = spatial.compose(outer, total, geometry=grid if both else None)
+    return total
+
+
+def read_chain(paths: list[Path], base: Geometry | None) -> list[Transform]:
+    """The transforms, each without a grid of its own sampled where the ones after it take the base's points."""
+    from sirtjax import io, spatial
+
+    chain: list[Transform] = []
+    for path in reversed(paths):
+        cover = base
+        if base is not None and chain:
+            points = _lattice(base)
+            for step in reversed(chain):
+                points = spatial.transform_points(step, points)
+            cover = _around(points, base)
+        chain.insert(0, io.read_transform(path, reference=cover, own_grid=True))
+    return chain
+
+
+def _lattice(geometry: Geometry) -> Any:
+    import numpy as np
+
+    ends = [np.linspace(-0.5, n - 0.5, 9) for n in geometry.shape]
+    return geometry.to_world(np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3))
+
+
+def _around(points_mm: Any, like: Geometry) -> Geometry:
+    """A grid along the world's axes over all the points, with voxels about the size of another's."""
+    import numpy as np
+
+    from sirtjax.volume import Geometry
+
+    spacing = (like.voxel_volume_ml * 1000) ** (1 / 3)
+    low, high = points_mm.min(axis=0) - 2 * spacing, points_mm.max(axis=0) + 2 * spacing
+    shape = np.ceil((high - low) / spacing).astype(int) + 1
+    if np.prod(shape, dtype=float) > 2**27:
+        raise GeometryError(f"the transforms spread the reference over {high - low} mm; are they in the right order?")
+    return Geometry.from_axes(shape.tolist(), spacing_mm=(spacing,) * 3, origin_mm=low)
