@@ -125,7 +125,7 @@ def _run(given: dict[str, Any]) -> None:
     _tell(record, output, as_json=given["as_json"])
     if result.status is not registration.Status.SUCCESS:
         raise ComputationError(
-            f"{record['status']}: {result.status.cause} {result.status.remedy} "
+            f"{record['status']}: {result.status.cause}; {result.status.remedy} "
             f"({output} is written for inspection, not for use)"
         )
 
@@ -216,7 +216,7 @@ def _tell(record: dict[str, Any], output: Path, *, as_json: bool) -> None:
         rows = [[key, *(_number(record["quality"][moment].get(key)) for moment in moments)] for key in measures]
         rows.append(["folded voxels (%)", *[""] * (len(moments) - 1), _number(100 * record["folding_fraction"])])
         emit_table(str(record["status"]), ["measure", *moments], rows)
-        note(str(record["cause"]))
+        note(f"{record['cause']}; {record['remedy']}")
     for line in record["notes"]:
         note(f"note: {line}")
     note(f"written to {output}")

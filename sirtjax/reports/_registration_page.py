@@ -68,6 +68,8 @@ def registration_html(
     return environment.from_string(source).render(
         result=result,
         status=status_name(result),
+        cause=sentence(result.status.cause),
+        remedy=sentence(result.status.remedy),
         good=status_name(result) == "success",
         panels=panels,
         names=list(mask_colours(names).items()),
@@ -81,6 +83,12 @@ def registration_html(
         folded="#{:02x}{:02x}{:02x}".format(*FOLDED),
         kind="affine and non-rigid" if isinstance(result.transform, DisplacementField) else "affine only",
     )
+
+
+def sentence(text: str) -> str:
+    """A phrase with a capital and a full stop."""
+    plain = text.strip().rstrip(".")
+    return f"{plain[:1].upper()}{plain[1:]}." if plain else ""
 
 
 def quality_rows(quality: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:

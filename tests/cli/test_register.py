@@ -22,8 +22,8 @@ LIVER_MM, LESION_MM, KIDNEY_MM = np.array([0.0, 0.0, 75.0]), np.array([-15.0, 5.
 
 
 class Status(Enum):
-    SUCCESS = ("It ended better than it began.", "")
-    FOLDED = ("The deformation folds in 1.2 % of the liver.", "Raise weights.regularity.")
+    SUCCESS = ("every stage improved on the one before", "look at the report before using it")
+    FOLDED = ("the deformation folds tissue over itself", "raise weights.regularity")
 
     @property
     def cause(self):
@@ -296,7 +296,7 @@ def test_an_unusable_result_is_written_but_never_exits_0(run, patient, engine, t
     done = run("register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", out, "--no-report")
     assert done.code == 1
     last = done.err.strip().splitlines()[-1]
-    assert "folded: The deformation folds in 1.2 % of the liver. Raise weights.regularity." in last
+    assert "folded: the deformation folds tissue over itself; raise weights.regularity" in last
     assert "for inspection, not for use" in last
     assert json.loads((out / "result.json").read_text())["status"] == "folded"
     assert (out / "transform.h5").exists()
