@@ -10,7 +10,7 @@ from sirtjax.losses._weighting import TINY, same_shape, weighted_mean
 Array = Any
 
 # Windows whose variances multiply to less than this part of the two images' own count as without contrast.
-RELATIVE_FLOOR = 1e-5
+FLOOR = 1e-5
 
 
 def lncc_loss(warped: Array, reference: Array, *, window: int = 7, weights: Array | None = None) -> Array:
@@ -44,9 +44,7 @@ def lncc_loss(warped: Array, reference: Array, *, window: int = 7, weights: Arra
     same_shape("warped and reference", warped, reference)
     if weights is not None:
         same_shape("warped and weights", warped, weights)
-    # Centred first: the local variance is a small difference of squares.
-    warped, reference = warped - warped.mean(), reference - reference.mean()
-    floor = RELATIVE_FLOOR * jnp.mean(warped**2) * jnp.mean(reference**2)
+    warped, reference = _standardised(warped), _standardised(reference)
     inside = _window_sum(jnp.ones_like(warped), window)
 
     def local_mean(values: Array) -> Array:
@@ -54,10 +52,16 @@ def lncc_loss(warped: Array, reference: Array, *, window: int = 7, weights: Arra
 
     mean_w, mean_r = local_mean(warped), local_mean(reference)
     covariance = local_mean(warped * reference) - mean_w * mean_r
-    variance_w = jnp.maximum(local_mean(warped**2) - mean_w**2, 0.0)
-    variance_r = jnp.maximum(local_mean(reference**2) - mean_r**2, 0.0)
-    correlation = covariance**2 / jnp.maximum(variance_w * variance_r + floor, TINY)
+    variance_w = local_mean(jnp.square(warped)) - jnp.square(mean_w)
+    variance_r = local_mean(jnp.square(reference)) - jnp.square(mean_r)
+    correlation = jnp.square(covariance) / (variance_w * variance_r + FLOOR)
     return 1.0 - weighted_mean(correlation, weights)
+
+
+def _standardised(values: Array) -> Array:
+    """Mean zero, because a local variance is a small difference of squares, and variance one."""
+    centred = values - values.mean()
+    return centred / jnp.sqrt(jnp.maximum(jnp.mean(jnp.square(centred)), TINY))
 
 
 def _window_sum(values: Array, window: int) -> Array:

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 
 Array = Any
 
-# Keeps 0 / 0 at zero, gradient included, where every weight is zero; far below any weight in use.
-TINY = 1e-20
+# Keeps 0 / 0 at zero where every weight is zero. Far below any sum in use, but its square, by which a derivative
+# divides, is still a float32.
+TINY = 1e-15
 
 
 def weighted_mean(values: Array, weights: Array | None) -> Array:
