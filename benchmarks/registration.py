@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 import registration_cases as cases
 from registration_measure import measure
-from registration_score import COLUMNS, best_affine, score
+from registration_score import COLUMNS, best_affine, plain, score
 
 from sirtjax.io import file_sha256, read_masks, read_nifti, read_transform
 from sirtjax.spatial import DisplacementField, Transform, identity
@@ -251,7 +251,7 @@ def compare(options: argparse.Namespace, work: Path, peers: Iterable[str]) -> di
             rows += [{"task": task, "seed": seed, **row} for row in own]
             print_table(case.name, means(own))
             for row in own:
-                if "failed" in row or row.get("status", "SUCCESS") != "SUCCESS":
+                if "failed" in row or row.get("status", "success") != "success":
                     print(f"  {row['method']}: {row.get('failed') or row['status']}")
     return {"rows": rows, "cold": cold, "compilations": count_compilations(options.presets, folders)}
 
@@ -302,7 +302,7 @@ def main() -> None:
         facts = {"claim": __doc__.split("\n")[0], "machine": platform.processor() or platform.machine()}
         versions = {name: metadata.version(name) for name in ("sirtjax", "jax", "numpy", "SimpleITK")}
         facts |= {"cores": os.cpu_count(), "versions": versions, "peers": peers, "means": tables}
-        options.output.write_text(json.dumps({**facts, **found}, indent=1) + "\n")
+        options.output.write_text(json.dumps(plain({**facts, **found}), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def floating_pose(seed: int) -> Pose:
     random = random_stream(seed, "floating pose")
     still = draw_pose(random, breath_mm=0.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0)
     axis, along = (vector / np.linalg.norm(vector) for vector in random.normal(size=(2, 3)))
-    turn = _rotation(axis, np.deg2rad(random.uniform(*ROTATION_DEG)))
+    turn = rotation_about(axis, np.deg2rad(random.uniform(*ROTATION_DEG)))
     shift = along * random.uniform(*TRANSLATION_MM)
     return replace(still, rotation=turn.astype(np.float32), translation_mm=shift.astype(np.float32))
 
@@ -258,7 +258,8 @@ def write_picture(path: Path, case: Case) -> None:
     figure.savefig(path, dpi=70)
 
 
-def _rotation(axis: Points, angle_rad: float) -> Points:
+def rotation_about(axis: Points, angle_rad: float) -> Points:
+    """The rotation (3, 3) about a unit vector."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.asarray(np.eye(3) + np.sin(angle_rad) * cross + (1 - np.cos(angle_rad)) * cross @ cross)

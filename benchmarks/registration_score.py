@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,15 @@ def on_grid(transform: Transform, case: Any) -> DisplacementField:
     points = voxel_centres_mm(geometry)
     moved = np.stack([np.asarray(transform_points(transform, slab) - slab, np.float32) for slab in points])
     return DisplacementField(moved, geometry)
+
+
+def plain(value: Any) -> Any:
+    """A value for JSON, which knows neither NaN nor infinity: these become None."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def liver_points_mm(case: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
