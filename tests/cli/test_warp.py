@@ -49,7 +49,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("warp")
     io.write_nifti(folder / "reference.nii.gz", Volume(np.zeros(REFERENCE.shape, np.float32), REFERENCE, unit="HU"))
     io.write_nifti(folder / "image.nii.gz", Volume(BLURRED.astype(np.float32), FLOATING, unit="HU"))
-    spot = np.clip(BLURRED, 0, None) * (np.linalg.norm(voxel_centres_mm(FLOATING) - [4, -6, 3], axis=-1) < 20)
+    spot = np.clip(BLURRED, 0, None) * (np.linalg.norm(voxel_centres_mm(FLOATING) - [4, -6, 3], axis=-1) < 12)
     io.write_nifti(folder / "spect.nii.gz", Volume(spot.astype(np.float32), FLOATING, unit="Bq/mL"))
     around = np.linalg.norm(voxel_centres_mm(FLOATING) - [4, -6, 3], axis=-1)
     labels = np.where(around < 8, 7, np.where(around < 22, 3, 0)).astype(np.uint8)
@@ -186,7 +186,8 @@ def test_points_both_ways(run, files, tmp_path):
 def test_a_contour_goes_with_its_image(run, files, tmp_path):
     """A curve on the lesion's surface, carried with --invert, lies on the surface of the warped label."""
     turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    ring = np.stack([22 * np.cos(turn), 22 * np.sin(turn), 0 * turn], axis=-1) + [4, -6, 3]
+    ring = np.stack([22 * np.cos(turn), 22 * np.sin(turn), 0 * turn], axis=-1)
+    ring = np.add(ring, [4, -6, 3])
     io.write_points(tmp_path / "ring.mrk.json", [io.PointList(points_mm=ring, kind="closed curve", name="liver")])
     done = run(
         "warp", tmp_path / "ring.mrk.json", "-t", files / "field.h5", "--invert", "-o", tmp_path / "out.mrk.json"
@@ -277,9 +278,9 @@ def test_outputs_are_not_overwritten_nor_of_another_kind(run, files, tmp_path):
     assert (tmp_path / "out.nii.gz").read_text() == "mine"
     assert run(*arguments, "-o", tmp_path / "out.nii.gz", "--force").code == 0
     assert run(*arguments, "-o", tmp_path / "out.h5").code == 2
-    assert (
-        run("warp", files / "points.csv", "-t", files / "rigid.mat", "-o", tmp_path / "out.nii.gz", "--force").code == 2
-    )
+    points = ("--quiet", "warp", files / "points.csv", "-t", files / "rigid.mat")
+    done = run(*points, "-o", tmp_path / "out.nii.gz", "--force")
+    assert done.code == 2 and "points are written as .csv or .mrk.json" in done.err
 
 
 def test_a_field_that_folds_cannot_be_inverted(run, files, tmp_path):
