@@ -3,6 +3,9 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from scipy import ndimage
 
 from sirtjax import io
@@ -169,6 +172,49 @@ def test_overlapping_masks_show_the_smaller(run, files, tmp_path):
     lesion = (array == rows["a lesion"]["value"]).sum() * REFERENCE.voxel_volume_ml
     assert lesion == pytest.approx(rows["a lesion"]["after_ml"]) and lesion > 0
     assert (array == rows["b liver"]["value"]).sum() * REFERENCE.voxel_volume_ml < rows["b liver"]["after_ml"]
+
+
+def rtstruct(path, name, rings):
+    """A structure set with one ROI of closed contours, LPS mm."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.3"
+    meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID = generate_uid(), ExplicitVRLittleEndian
+    dataset, roi, item = Dataset(), Dataset(), Dataset()
+    dataset.file_meta, dataset.Modality = meta, "RTSTRUCT"
+    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    roi.ROINumber, roi.ROIName, roi.ReferencedFrameOfReferenceUID = 1, name, "1.2.3"
+    item.ReferencedROINumber = 1
+    item.ContourSequence = Sequence()
+    for ring in rings:
+        contour = Dataset()
+        contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", len(ring)
+        contour.ContourData = [f"{x:.3f}" for x in ring.ravel()]
+        item.ContourSequence.append(contour)
+    dataset.StructureSetROISequence, dataset.ROIContourSequence = Sequence([roi]), Sequence([item])
+    dataset.save_as(path, enforce_file_format=True)
+
+
+def test_contours_of_an_rtstruct_need_the_image_they_were_drawn_on(run, files, tmp_path):
+    turn = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+    heights = [-44 + 3.0 * k for k in range(30)]
+    rings = [
+        np.stack([np.cos(turn) * r + 4, np.sin(turn) * r - 6, np.full(90, z)], axis=-1)
+        for z, r in ((z, np.sqrt(max(22**2 - (z - 3) ** 2, 0))) for z in heights)
+        if r > 5
+    ]
+    rtstruct(tmp_path / "rs.dcm", "liver", rings)
+    common = ("warp", tmp_path / "rs.dcm", "--labels", "-t", files / "field.h5", "-r", files / "reference.nii.gz")
+    done = run("--quiet", *common, "-o", tmp_path / "no.nii.gz")
+    assert done.code == 2 and "give it with --drawn-on" in done.err and done.err.count("\n") == 1
+    out = tmp_path / "out.nii.gz"
+    assert run(*common, "--drawn-on", files / "image.nii.gz", "-o", out).code == 0
+    (found,) = io.read_masks(out).values()
+    labels = LabelMap.from_mask(
+        np.linalg.norm(voxel_centres_mm(FLOATING) - [4, -6, 3], axis=-1) < 22, FLOATING, name="l"
+    )
+    expected = resample_labels(labels, REFERENCE, transform=FIELD).array > 0
+    assert found.names[0][1] == "liver"
+    assert 2 * (found.array * expected).sum() / (found.array.sum() + expected.sum()) > 0.95
 
 
 def test_points_both_ways(run, files, tmp_path):
