@@ -1,0 +1,242 @@
+"""Cases of `sirtjax evaluate registration`: their files read, measured, and gathered in a table."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sirtjax.errors import ConfigError, ImageFormatError, SirtjaxError
+
+if TYPE_CHECKING:
+    from sirtjax.cli._register_masks import MaskFile
+    from sirtjax.metrics import RegistrationQuality
+    from sirtjax.volume import Geometry, LabelMap
+
+IDENTITY = "identity"
+REQUIRED = ("case", "transform", "ref_labels", "flo_labels")
+OPTIONAL = ("reference", "floating", "ref_points", "flo_points", "names", "organs")
+# Between several files or names in one cell.
+SEPARATOR = ";"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseFiles:
+    """What one registration is measured from.
+
+    Attributes:
+      case: its name.
+      transform: the file, or "identity".
+      ref_labels, flo_labels: mask files as FILE, FILE#NAME or FILE#1=NAME,2=NAME.
+      reference, floating: the images, which an RTSTRUCT needs and which say where a label is lost.
+      ref_points, flo_points: landmark points.
+      names: of the values of NIfTI label maps, as in 1=liver,2=lesion1.
+      organs: names that count by their surface.
+    """
+
+    case: str
+    transform: str
+    ref_labels: tuple[str, ...]
+    flo_labels: tuple[str, ...]
+    reference: Path | None = None
+    floating: Path | None = None
+    ref_points: Path | None = None
+    flo_points: Path | None = None
+    names: str | None = None
+    organs: tuple[str, ...] = ("liver",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A case measured, or why it could not be.
+
+    Attributes:
+      case: its name.
+      quality: the figures; None where it failed.
+      reason: why it failed, or which labels were lost; empty where all is measured.
+    """
+
+    case: str
+    quality: RegistrationQuality | None
+    reason: str = ""
+
+    @property
+    def status(self) -> str:
+        """In one word: measured, lost (a label is not in the reference image) or failed."""
+        if self.quality is None:
+            return "failed"
+        return "lost" if self.quality.lost else "measured"
+
+
+def measure(files: CaseFiles, *, as_drawn: bool) -> RegistrationQuality:
+    """Read the files of one case and measure its registration."""
+    from sirtjax import io, metrics, spatial
+    from sirtjax.cli._register_inputs import read_landmarks
+    from sirtjax.cli._register_masks import parse_names, read_mask_files
+
+    names = None if files.names is None else parse_names(files.names, where="names")
+    images = [None if path is None else io.read_image(path) for path in (files.reference, files.floating)]
+    sides = [
+        read_mask_files(paths, image, names=names)
+        for paths, image in zip((files.ref_labels, files.flo_labels), images, strict=True)
+    ]
+    reference_masks, floating_masks = (_by_name(side) for side in sides)
+    if not as_drawn:
+        _fill_organs((reference_masks, floating_masks), sides, files.organs)
+    image = images[0]
+    grid = _largest_grid(list(reference_masks.values())) if image is None else image.volume.geometry
+    transform = (
+        spatial.identity()
+        if files.transform == IDENTITY
+        else io.read_transform(files.transform, reference=grid, own_grid=True)
+    )
+    points = read_landmarks((files.ref_points, files.flo_points))
+    return metrics.evaluate_registration(
+        transform,
+        reference_masks,
+        floating_masks,
+        organs=files.organs,
+        reference=None if image is None else grid,
+        reference_points_mm=points[0],
+        floating_points_mm=points[1],
+    )
+
+
+def measure_all(cases: Sequence[CaseFiles], *, as_drawn: bool, on_case: Callable[[str], None]) -> list[Outcome]:
+    """Measure one case after the other; one that fails does not stop the others."""
+    found = []
+    for number, files in enumerate(cases, start=1):
+        on_case(f"{files.case} ({number} of {len(cases)})")
+        try:
+            quality = measure(files, as_drawn=as_drawn)
+        except (SirtjaxError, OSError) as error:
+            found.append(Outcome(case=files.case, quality=None, reason=" ".join(str(error).split())))
+            continue
+        lost = f"lost: {', '.join(quality.lost)}" if quality.lost else ""
+        found.append(Outcome(case=files.case, quality=quality, reason=lost))
+    return found
+
+
+def read_cases(path: Path, *, names: str | None, organs: tuple[str, ...]) -> list[CaseFiles]:
+    """The cases of a table; file names are taken from the table's folder.
+
+    Args:
+      path: CSV with the columns case, transform, ref_labels and flo_labels, and any of the optional ones.
+      names: for the cases that give none.
+      organs: for the cases that give none.
+
+    Raises:
+      ImageFormatError: no such file, or not a table.
+      ConfigError: a column missing or unknown, an empty cell that is needed, a case twice, or no case.
+    """
+    if not path.is_file():
+        raise ImageFormatError(f"{path}: no such file; expected a table of cases (CSV)")
+    try:
+        rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines(), skipinitialspace=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ImageFormatError(f"{path}: not readable as CSV ({error}); save the table again") from error
+    if not rows:
+        raise ConfigError(f"{path}: holds no case; expected a row of column names and one row per case")
+    columns = [str(name).strip() for name in rows[0] if name is not None]
+    wrong = [name for name in REQUIRED if name not in columns] + [
+        name for name in columns if name not in REQUIRED + OPTIONAL
+    ]
+    if wrong or None in rows[0]:
+        raise ConfigError(
+            f"{path}: the columns are {', '.join(columns)}; expected {', '.join(REQUIRED)} and any of "
+            f"{', '.join(OPTIONAL)}"
+        )
+    cases = [_case(path, n, row, names, organs) for n, row in enumerate(rows, start=1)]
+    seen: set[str] = set()
+    for files in cases:
+        if files.case in seen:
+            raise ConfigError(f"{path}: the case {files.case!r} is there twice; give each a name of its own")
+        seen.add(files.case)
+    return cases
+
+
+def write_table(path: Path, outcomes: Sequence[Outcome], *, force: bool) -> None:
+    """Write one row a case: its name, status and reason, then every figure that any case has; CSV."""
+    from sirtjax import io
+
+    rows = [{} if one.quality is None else one.quality.figures() for one in outcomes]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with io.atomic_path(path, force=force) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["case", "status", "reason", *columns])
+        for one, row in zip(outcomes, rows, strict=True):
+            table.writerow([one.case, one.status, one.reason, *(_cell(row.get(name)) for name in columns)])
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
+
+
+def _case(path: Path, number: int, row: dict[str, str], names: str | None, organs: tuple[str, ...]) -> CaseFiles:
+    cells = {str(key).strip(): (value or "").strip() for key, value in row.items()}
+    for name in REQUIRED:
+        if not cells[name]:
+            raise ConfigError(f"{path}, case {number}: the cell {name!r} is empty; fill it in")
+
+    def place(name: str) -> Path | None:
+        return path.parent / cells[name] if cells.get(name) else None
+
+    def parts(name: str) -> list[str]:
+        return [part.strip() for part in cells.get(name, "").split(SEPARATOR) if part.strip()]
+
+    transform = cells["transform"]
+    return CaseFiles(
+        case=cells["case"],
+        transform=transform if transform == IDENTITY else str(path.parent / transform),
+        ref_labels=tuple(str(path.parent / part) for part in parts("ref_labels")),
+        flo_labels=tuple(str(path.parent / part) for part in parts("flo_labels")),
+        reference=place("reference"),
+        floating=place("floating"),
+        ref_points=place("ref_points"),
+        flo_points=place("flo_points"),
+        names=cells.get("names") or names,
+        organs=tuple(parts("organs")) or organs,
+    )
+
+
+def _by_name(files: Sequence[MaskFile]) -> dict[str, LabelMap]:
+    from sirtjax.volume import LabelMap
+
+    found: dict[str, LabelMap] = {}
+    for file in files:
+        for name, labels in file.masks.items():
+            if name in found:
+                raise ConfigError(f"{file.path}: the mask {name!r} is in another file too; name one otherwise")
+            stored = labels.names[0][1]
+            same = stored == name
+            found[name] = labels if same else LabelMap.from_mask(labels.mask(stored), labels.geometry, name=name)
+    return found
+
+
+def _fill_organs(
+    sides: tuple[dict[str, LabelMap], dict[str, LabelMap]], files: Sequence[Sequence[MaskFile]], organs: Sequence[str]
+) -> None:
+    """A lesion drawn inside an organ of one label map leaves a hole in it: add it, on both sides alike."""
+    from sirtjax.cli._register_masks import enclosed_labels
+    from sirtjax.volume import LabelMap
+
+    for organ in (name for name in organs if all(name in side for side in sides)):
+        beside = [
+            {name for file in side if file.exclusive and organ in file.masks for name in file.masks} - {organ}
+            for side in files
+        ]
+        inside: set[str] = set()
+        for side, names in zip(sides, beside, strict=True):
+            inside |= enclosed_labels(side[organ].mask(organ), {name: side[name].mask(name) for name in names})
+        for side, names in zip(sides, beside, strict=True):
+            mask = side[organ].mask(organ)
+            for name in inside & names:
+                mask = mask | side[name].mask(name)
+            side[organ] = LabelMap.from_mask(mask, side[organ].geometry, name=organ)
+
+
+def _largest_grid(masks: list[LabelMap]) -> Geometry:
+    return max((mask.geometry for mask in masks), key=lambda grid: math.prod(grid.shape) * grid.voxel_volume_ml)
