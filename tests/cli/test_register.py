@@ -215,7 +215,14 @@ def test_enclosed_labels_by_their_surface():
     edge, beside = ball([15, 15, 7], 3), ball([15, 15, 28], 5)
     vein = ball([15, 25, 15], 3)  # half of it leaves the liver
     liver = ball([15, 15, 15], 10) & ~core & ~lesion & ~edge & ~beside & ~vein
-    others = {"vein": vein, "core": core, "lesion": lesion, "edge": edge, "beside": beside, "empty": np.zeros_like(core)}
+    others = {
+        "vein": vein,
+        "core": core,
+        "lesion": lesion,
+        "edge": edge,
+        "beside": beside,
+        "empty": np.zeros_like(core),
+    }
     assert enclosed_labels(liver, others) == {"core", "lesion", "edge"}
 
 
@@ -351,34 +358,35 @@ def test_dicom_is_read_and_its_patient_is_not_told(run, patient, engine, tmp_pat
     assert "JANSSENS" not in done.out + done.err
 
 
-@pytest.fixture
-def bad(patient, tmp_path):
+@pytest.fixture(scope="module")
+def bad(patient, tmp_path_factory):
     """Files that can't be used, by what is wrong with them."""
+    folder = tmp_path_factory.mktemp("bad")
     volume = image(REFERENCE, 0.0)
     flat = Geometry.from_axes((40, 34, 1), spacing_mm=(5.0, 5.5, 6.0))
-    io.write_nifti(tmp_path / "flat.nii.gz", Volume(np.asarray(volume.array)[:, :, 12:13], flat, unit="HU"))
+    io.write_nifti(folder / "flat.nii.gz", Volume(np.asarray(volume.array)[:, :, 12:13], flat, unit="HU"))
     nan = np.array(volume.array)
     nan[3, 3, 3] = np.nan
-    io.write_nifti(tmp_path / "nan.nii.gz", volume.replace(nan))
-    io.write_nifti(tmp_path / "constant.nii.gz", volume.replace(np.full(REFERENCE.shape, 7.0, np.float32)))
+    io.write_nifti(folder / "nan.nii.gz", volume.replace(nan))
+    io.write_nifti(folder / "constant.nii.gz", volume.replace(np.full(REFERENCE.shape, 7.0, np.float32)))
     far = Geometry.from_axes((20, 20, 20), spacing_mm=(5.0, 5.0, 5.0), origin_mm=(900.0, 0.0, 0.0))
-    write_labels(tmp_path / "far.nii.gz", np.ones((20, 20, 20), np.uint8), far, [(1, "liver")])
-    write_labels(tmp_path / "empty.nii.gz", np.zeros(REFERENCE.shape, np.uint8), REFERENCE)
+    write_labels(folder / "far.nii.gz", np.ones((20, 20, 20), np.uint8), far, [(1, "liver")])
+    write_labels(folder / "empty.nii.gz", np.zeros(REFERENCE.shape, np.uint8), REFERENCE)
     small = np.zeros(REFERENCE.shape, np.uint8)
     small[20:24, 16:20, 12:15] = 1
-    write_labels(tmp_path / "small.nii.gz", small, REFERENCE, [(1, "liver")])
+    write_labels(folder / "small.nii.gz", small, REFERENCE, [(1, "liver")])
     specks = np.where(drawn(REFERENCE, 0.0) > 0, 1, 0).astype(np.uint8)
     specks[20, 16, 12] = 2
-    write_labels(tmp_path / "speck.nii.gz", specks, REFERENCE, [(1, "liver"), (2, "clip")])
-    write_labels(tmp_path / "spleen.nii.gz", small, REFERENCE, [(1, "spleen")])
+    write_labels(folder / "speck.nii.gz", specks, REFERENCE, [(1, "liver"), (2, "clip")])
+    write_labels(folder / "spleen.nii.gz", small, REFERENCE, [(1, "spleen")])
     matrix = np.eye(4)
     matrix[0, 3] = 5000.0
-    io.write_transform(tmp_path / "away.tfm", AffineTransform(matrix))
+    io.write_transform(folder / "away.tfm", AffineTransform(matrix))
     io.write_transform(
-        tmp_path / "field.nii.gz", DisplacementField(np.zeros((*REFERENCE.shape, 3), np.float32), REFERENCE)
+        folder / "field.nii.gz", DisplacementField(np.zeros((*REFERENCE.shape, 3), np.float32), REFERENCE)
     )
-    (tmp_path / "broken.toml").write_text("a = = 1")
-    return {"bad": tmp_path, "good": patient}
+    (folder / "broken.toml").write_text("a = = 1")
+    return {"bad": folder, "good": patient}
 
 
 REF, FLO, LABELS = "{good}/ref.nii.gz", "{good}/flo.nii.gz", "--flo-labels {good}/flo_liver.nii.gz --ref-labels "
