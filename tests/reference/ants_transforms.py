@@ -83,6 +83,11 @@ def main() -> None:
                 moved = ants.apply_transforms_to_points(3, table, [str(path)])
                 kept[f"image_{name}_{suffix}"] = carried.numpy().astype(np.float32)
                 kept[f"points_{name}_{suffix}"] = moved[["x", "y", "z"]].to_numpy()
+        chain = [str(Path(folder) / name) for name in ("field_then_affine.h5", "before.tfm")]
+        write_transform(chain[1], AffineTransform(before))
+        carried = ants.apply_transforms(fixed, moving, chain, interpolator="linear", defaultvalue=-50)
+        kept["image_chain"] = carried.numpy().astype(np.float32)
+        kept["points_chain"] = ants.apply_transforms_to_points(3, table, chain)[["x", "y", "z"]].to_numpy()
     np.savez_compressed(Path(__file__).with_suffix(".npz"), **kept)
 
 
