@@ -62,7 +62,7 @@ def segment_liver_by_atlas(
     *,
     config: Any,
     register: Callable[..., Registered],
-    fusion: Fusion = "majority",
+    fusion: Fusion = "weighted",
     min_atlases: int = 1,
     weight_power: float = WEIGHT_POWER,
     report: Callable[[str], None] | None = None,

@@ -152,8 +152,8 @@ def test_an_even_split_is_not_liver(patient):
         (atlas("small", seed=8, radii_mm=small), (0, 0, 0), SUCCESS),
         (atlas("large", seed=9, radii_mm=large), (0, 0, 0), SUCCESS),
     )
-    both = segment_liver_by_atlas(image, atlases, config=None, register=register)
-    alone = segment_liver_by_atlas(image, atlases[:1], config=None, register=register)
+    both = segment_liver_by_atlas(image, atlases, config=None, register=register, fusion="majority")
+    alone = segment_liver_by_atlas(image, atlases[:1], config=None, register=register, fusion="majority")
     assert both.volume_ml == pytest.approx(alone.volume_ml, rel=0.05)
 
 
@@ -201,7 +201,7 @@ def test_what_fails_is_left_out_and_told(patient, three):
         match=r"1 of 2 atlases usable, staple fusion needs 3 \(bad: POOR_AGREEMENT, The images do not agree\)",
     ):
         segment_liver_by_atlas(image, [bad, good[0]], config=None, register=register, fusion="staple")
-    with pytest.raises(ComputationError, match="1 of 1 atlases usable, majority fusion needs 2; add atlases"):
+    with pytest.raises(ComputationError, match="1 of 1 atlases usable, weighted fusion needs 2; add atlases"):
         segment_liver_by_atlas(image, good[:1], config=None, register=register, min_atlases=2)
 
 
@@ -223,7 +223,7 @@ def test_votes_apart_are_an_error(patient):
         )
     )
     with pytest.raises(ComputationError, match="no voxel has more than half of the atlases' votes"):
-        segment_liver_by_atlas(image, atlases, config=None, register=register)
+        segment_liver_by_atlas(image, atlases, config=None, register=register, fusion="majority")
 
 
 def test_refuses(patient):
@@ -254,3 +254,26 @@ def test_a_second_patient_compiles_nothing(patient, three, compilations):
         body(other, CENTRE_MM, seed=2)[0], atlases, config=None, register=register, fusion="weighted"
     )
     assert compilations == []
+
+
+@pytest.mark.slow
+def test_other_digital_patients_find_the_liver():
+    """Three patients of other anatomy as atlases, registered by their images alone."""
+    from sirtjax import phantom, registration
+
+    def drawn(seed):
+        made = phantom.simulate_patient(seed, phantom.load_preset("small"), sessions=("diagnostic_ct",))
+        return made.images["diagnostic_ct"], made.labels["diagnostic_ct"]["liver"]
+
+    image, truth = drawn(1)
+    atlases = (
+        Atlas(name=f"patient {seed}", image=ct, liver=liver) for seed in (2, 3, 5) for ct, liver in [drawn(seed)]
+    )
+    found = segment_liver_by_atlas(
+        image, atlases, config=registration.load_preset("descriptor"), register=registration.register, fusion="weighted"
+    )
+    assert all(one.used for one in found.atlases), found.atlases
+    before = [dsc(drawn(seed)[1].mask("liver"), truth.mask("liver")) for seed in (2, 3, 5)]
+    reached = dsc(found.liver.mask("liver"), truth.mask("liver"))
+    # The mean of the published atlas method on patients (docs/atlas.md) is the least to be asked for.
+    assert reached > max(0.83, *before)
