@@ -80,9 +80,9 @@ def test_ants_carries_image_and_points_as_we_do(name, suffix):
     np.testing.assert_allclose(KEPT[f"points_{name}_{suffix}"], moved, atol=1e-3)
 
 
-def test_ants_takes_a_list_of_transforms_in_our_order():
-    """Points go through the last of the list first; `sirtjax warp` keeps to that."""
-    both = compose(FIELD, AffineTransform(KEPT["before"]))
+def test_ants_lists_transforms_in_the_order_in_which_points_go_through_them():
+    """That is, an image goes through the last of ANTs' list first; `sirtjax warp` lists them the other way round."""
+    both = compose(AffineTransform(KEPT["before"]), FIELD)
     ours = resample(IMAGE, REFERENCE, transform=both, fill=-50.0).array
     np.testing.assert_allclose(KEPT["image_chain"], ours, atol=5e-4)
     np.testing.assert_allclose(KEPT["points_chain"], transform_points(both, POINTS), atol=1e-3)
