@@ -2,8 +2,8 @@
 
 The floating image shows the patient as the phantom draws it (inspiration) but shifted and turned: the whole rigid
 part of the motion is in the pose of the floating image. The reference image shows the same patient not shifted, with
-the liver's dome 10 to 15 mm higher (expiration) and smooth waves of 3 mm standard deviation along each axis. The best
-affine map then leaves about 3 mm in the liver on average and 6 mm at the 95th percentile.
+the liver's dome 10 to 15 mm higher (expiration) and smooth waves of 5 mm root mean square. The best affine map then
+leaves about 3 mm in the liver on average and 6 mm at the 95th percentile.
 
 The map from reference to floating needs no inversion: first the reference's displacement to the patient's own frame,
 then the inverse of a rigid motion. It is computed in double precision from the formulas that the images were drawn
@@ -66,7 +66,8 @@ ROTATION_DEG = (2.0, 6.0)
 BREATH_MM = (10.0, 15.0)
 # Of the reach of the phantom's breathing shift: a steeper dome, which no affine map follows.
 BREATH_REACH = 0.6
-WAVES_MM = 3.0
+# Root mean square length of the waves' displacement, the same for every seed.
+WAVES_MM = 5.0
 
 Points = NDArray[np.float64]
 
@@ -147,8 +148,9 @@ def reference_pose(seed: int) -> Pose:
     """Expiration and smooth waves, lying as in the patient's own frame."""
     random = random_stream(seed, "reference pose")
     breath_mm = float(random.uniform(*BREATH_MM))
-    pose = draw_pose(random, breath_mm=breath_mm, rotation_deg=0.0, translation_mm=0.0, deformation_mm=WAVES_MM)
-    return replace(pose, breath_reach_mm=pose.breath_reach_mm * np.float32(BREATH_REACH))
+    pose = draw_pose(random, breath_mm=breath_mm, rotation_deg=0.0, translation_mm=0.0, deformation_mm=1.0)
+    waves = pose.wave_mm * np.float32(WAVES_MM / np.sqrt((pose.wave_mm**2).sum() / 2))
+    return replace(pose, breath_reach_mm=pose.breath_reach_mm * np.float32(BREATH_REACH), wave_mm=waves)
 
 
 def floating_pose(seed: int) -> Pose:
