@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from sirtjax.losses._differences import check_field
@@ -95,18 +96,23 @@ def volume_change_penalty(displacement_mm: Array, spacing_mm: Array, weights: Ar
     return weighted_mean(jnp.square(logarithm), weights)
 
 
-def _columns(displacement_mm: Array, spacing_mm: Array) -> tuple[tuple[Array, Array, Array], ...]:
+def _columns(displacement_mm: Array, spacing_mm: Array) -> list[tuple[Array, Array, Array]]:
     """For each axis d, the three components of d(x + u) / dx_d."""
     check_field(displacement_mm)
     spacing = jnp.asarray(spacing_mm, displacement_mm.dtype)
-    components = [displacement_mm[..., k] for k in range(3)]
+    x, y, z = (displacement_mm[..., component] for component in range(3))
+    slopes = [tuple(_slope(component, axis, spacing[axis]) for component in (x, y, z)) for axis in range(3)]
+    # The barrier keeps the nine slopes from being worked out anew in every product of the determinant.
+    (xx, yx, zx), (xy, yy, zy), (xz, yz, zz) = lax.optimization_barrier(slopes)
+    return [(xx + 1, yx, zx), (xy, yy + 1, zy), (xz, yz, zz + 1)]
 
-    def slope(component: Array, axis: int) -> Array:
-        if component.shape[axis] == 1:
-            return jnp.zeros_like(component)
-        steps = jnp.diff(component, axis=axis) / spacing[axis]
-        low, high = lax.slice_in_dim(steps, 0, 1, axis=axis), lax.slice_in_dim(steps, -1, None, axis=axis)
-        return 0.5 * (jnp.concatenate([low, steps], axis=axis) + jnp.concatenate([steps, high], axis=axis))
 
-    slopes = [[slope(component, axis) + (k == axis) for k, component in enumerate(components)] for axis in range(3)]
-    return tuple((column[0], column[1], column[2]) for column in slopes)
+def _slope(values: Array, axis: int, pitch_mm: Array) -> Array:
+    length = values.shape[axis]
+    # With the end values held, the difference across the first and last voxel spans one step instead of two.
+    steps = np.full(length, 2.0)
+    steps[[0, -1]] = 1.0
+    along = [-1 if other == axis else 1 for other in range(values.ndim)]
+    held = jnp.pad(values, [(1, 1) if other == axis else (0, 0) for other in range(values.ndim)], mode="edge")
+    ahead, behind = (lax.slice_in_dim(held, start, start + length, axis=axis) for start in (2, 0))
+    return (ahead - behind) * (1 / (jnp.asarray(steps, values.dtype) * pitch_mm)).reshape(along)

@@ -35,7 +35,7 @@ def lncc_loss(warped: Array, reference: Array, *, window: int = 7, weights: Arra
 
     Reference:
       Cachier et al., Comput Vis Image Underst 2003;89:272-298, doi:10.1016/S1077-3142(03)00002-X; squared as in
-      Avants et al., Med Image Anal 2008;12:26-41, doi:10.1016/j.media.2007.06.004, equation 5.
+      Avants et al., Med Image Anal 2008;12:26-41, doi:10.1016/j.media.2007.06.004.
     """
     if window < 3 or window % 2 == 0:
         raise ValueError(f"window must be odd and at least 3, got {window}")

@@ -38,7 +38,7 @@ def mutual_information_loss(warped: Array, reference: Array, *, bins: int = 32, 
       ValueError: fewer than 6 bins, or arrays of other than one common shape (n,).
 
     Reference:
-      Mattes et al., IEEE Trans Med Imaging 2003;22:120-128, doi:10.1109/TMI.2003.809072, equations 3 to 6.
+      Mattes et al., IEEE Trans Med Imaging 2003;22:120-128, doi:10.1109/TMI.2003.809072.
     """
     joint = _joint_probability(warped, reference, bins, weights)
     # One logarithm of the ratio: the entropies' difference would lose the digits of a small information.
@@ -69,7 +69,7 @@ def normalised_mutual_information_loss(
       ValueError: fewer than 6 bins, or arrays of other than one common shape (n,).
 
     Reference:
-      Studholme et al., Pattern Recognition 1999;32:71-86, doi:10.1016/S0031-3203(98)00091-0, equation 8.
+      Studholme et al., Pattern Recognition 1999;32:71-86, doi:10.1016/S0031-3203(98)00091-0.
     """
     joint = _joint_probability(warped, reference, bins, weights)
     return -(_entropy(joint.sum(axis=1)) + _entropy(joint.sum(axis=0))) / jnp.maximum(_entropy(joint), TINY)

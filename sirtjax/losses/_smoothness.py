@@ -57,7 +57,7 @@ def bending_energy(displacement_mm: Array, spacing_mm: Array, *, rigidity: Array
       ValueError: shapes that do not belong together.
 
     Reference:
-      Rueckert et al., IEEE Trans Med Imaging 1999;18:712-721, doi:10.1109/42.796284, equation 8.
+      Rueckert et al., IEEE Trans Med Imaging 1999;18:712-721, doi:10.1109/42.796284.
     """
     check_field(displacement_mm, rigidity)
     spacing = jnp.asarray(spacing_mm, displacement_mm.dtype)

@@ -87,6 +87,7 @@ def test_slopes_equal_finite_differences_in_double_precision(name):
             np.testing.assert_allclose(np.sum(slopes[1][key] * along), numeric, rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.slow
 @every_loss
 def test_curvature_along_a_direction_is_that_of_the_slope(name):
     """Products with the second derivative, which differentiate through an optimum."""
