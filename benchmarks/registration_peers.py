@@ -12,7 +12,7 @@ we found them:
 
   simpleitk         affine, then a B-spline in three refinements, Mattes information on 10 % of the voxels
   elastix           its default `affine` and `bspline` parameter maps (four resolutions, grid of 10 mm, bending energy)
-  elastix-masks     the same with a label map as a second image under mean squares: liver 1, lesions 2, scaled by 10
+  elastix-masks     the same with a label map as a second image under mean squares: liver 2, lesions 4
   ants              SyN as `ants.registration` does by default: affine and SyN by Mattes information, 40x20x0 steps
   ants-long         `antsRegistrationSyNQuick.sh`'s rigid, affine and SyN by information, 100x70x50x0 steps
   ants-masks        affine by mean squares of the liver masks, then SyN with the labels as a second metric
@@ -35,6 +35,8 @@ import numpy as np
 
 WINDOW_HU = (-200.0, 300.0)
 SEED = 1
+# Of the labels under elastix' mean squares, beside an information of about one.
+LABEL_SCALE = 2.0
 
 
 def simpleitk(case: Path, out: Path, *, threads: int) -> None:
@@ -188,7 +190,7 @@ def _elastix(case: Path, out: Path, *, threads: int, guided: bool) -> None:
         labels = [itk.imread(str(case / f"{side}_labels.nii.gz"), itk.F) for side in SIDES]
         for image in labels:
             view = itk.array_view_from_image(image)
-            view[...] = 10.0 * np.minimum(view, 2.0)
+            view[...] = LABEL_SCALE * np.minimum(view, 2.0)
         # The penalty does not look at its image.
         pairs = [images, labels, images]
     for fixed, moving in pairs:
