@@ -152,7 +152,8 @@ def _windowed(image: Any) -> Any:
     import SimpleITK as sitk
 
     low, high = _window(sitk.GetArrayViewFromImage(image))
-    return sitk.Clamp(image, sitk.sitkFloat32, low, high)
+    # From zero on: negative air would weigh against the patient in moments.
+    return sitk.Clamp(image, sitk.sitkFloat32, low, high) - low
 
 
 def _window(array: np.ndarray[Any, Any]) -> tuple[float, float]:
