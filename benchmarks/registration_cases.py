@@ -15,8 +15,9 @@ Tasks:
   mr-ct             tilted T1 MR to the low-dose CT of a SPECT/CT
   lowdose-lowdose   low-dose CT to low-dose CT, both without contrast
 
-Noise is that of the phantom's default preset, taken to the voxel size here: of a CT it goes with the inverse square
-root of the voxel volume, of an MR with its inverse. The masks are the true ones: the liver (holding its lesions and
+Noise is that of the phantom's default preset, taken to the voxel size here: of a CT, reconstructed with one kernel, it
+goes with the inverse square root of the slice thickness (not with the pixel size), of an MR with the inverse of the
+voxel volume. The masks are the true ones: the liver (holding its lesions and
 vessels) and 3 to 6 lesions of 1 to 90 mL.
 
     python benchmarks/registration_cases.py OUT --tasks mr-ct --seeds 101 102 --pictures
@@ -201,7 +202,7 @@ def acquire(
     portal = kind == "contrast"
     config = preset.diagnostic_ct if portal else preset.spect_ct
     sample = evaluate_grid(anatomy, pose, geometry, table=ct_table(contrast_hu, portal=portal))
-    noise_hu = config.noise_hu * np.sqrt(_voxels(config.spacing_mm, geometry))
+    noise_hu = config.noise_hu * np.sqrt(config.spacing_mm[2] / geometry.spacing_mm[2])
     return Volume(ct_image(random, sample.value[..., 0], noise_hu=noise_hu), geometry, unit="HU"), sample
 
 

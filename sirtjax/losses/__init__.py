@@ -1,5 +1,6 @@
 """What registration minimises: dissimilarity of images, masks and landmarks, and the cost of a deformation."""
 
+from sirtjax.losses._correlation_ratio import correlation_ratio_loss as correlation_ratio_loss
 from sirtjax.losses._jacobian import folding_penalty as folding_penalty
 from sirtjax.losses._jacobian import jacobian_matrix as jacobian_matrix
 from sirtjax.losses._jacobian import jacobian_on_grid as jacobian_on_grid
@@ -17,6 +18,7 @@ from sirtjax.losses._ssd import ssd_loss as ssd_loss
 
 __all__ = [
     "bending_energy",
+    "correlation_ratio_loss",
     "descriptor_loss",
     "diffusion_energy",
     "folding_penalty",

@@ -101,7 +101,7 @@ def _histogram(position: Array, column: Array, weights: Array | None, bins: int)
     # bins afterwards: one scattered index a point. Seven times faster on a CPU than products with one-hot (n, bins)
     # matrices, and a sixteenth of their memory.
     cell = _cell(position, bins)
-    rows = jnp.stack(_cubic_window(position - cell), axis=-1)
+    rows = jnp.stack(cubic_window(position - cell), axis=-1)
     if weights is not None:
         rows = rows * weights[:, None]
     counted = jnp.zeros((bins * bins, TAPS), rows.dtype)
@@ -110,7 +110,7 @@ def _histogram(position: Array, column: Array, weights: Array | None, bins: int)
     return sum(jnp.roll(counted[..., tap], tap - 1, axis=0) for tap in range(TAPS))
 
 
-def _cubic_window(t: Array) -> tuple[Array, Array, Array, Array]:
+def cubic_window(t: Array) -> tuple[Array, Array, Array, Array]:
     """Cubic B-spline weights of the bins -1, 0, 1, 2 for a position t in [0, 1] after bin 0."""
     s = 1.0 - t
     return s**3 / 6, (4 - 6 * t**2 + 3 * t**3) / 6, (4 - 6 * s**2 + 3 * s**3) / 6, t**3 / 6

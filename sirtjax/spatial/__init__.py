@@ -4,6 +4,8 @@ from sirtjax.spatial._activity import resample_activity as resample_activity
 from sirtjax.spatial._affine import AffineTransform as AffineTransform
 from sirtjax.spatial._affine import identity as identity
 from sirtjax.spatial._affine import rigid_matrix as rigid_matrix
+from sirtjax.spatial._bspline_grid import bspline_field as bspline_field
+from sirtjax.spatial._bspline_grid import bspline_matrix as bspline_matrix
 from sirtjax.spatial._displacement import DisplacementField as DisplacementField
 from sirtjax.spatial._displacement import displacement_at as displacement_at
 from sirtjax.spatial._displacement import jacobian_determinant as jacobian_determinant
@@ -32,6 +34,8 @@ __all__ = [
     "Inversion",
     "Transform",
     "as_field",
+    "bspline_field",
+    "bspline_matrix",
     "compose",
     "default_fill",
     "displacement_at",

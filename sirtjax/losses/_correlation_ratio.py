@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from sirtjax.losses._mutual_information import PADDING, TAPS, cubic_window
+from sirtjax.losses._weighting import TINY, same_shape
+
+Array = Any
+
+
+def correlation_ratio_loss(warped: Array, reference: Array, *, bins: int = 12, weights: Array | None = None) -> Array:
+    """The share of the reference's variance that no function of the warped image explains.
+
+    `1 - eta^2 = sum_k n_k var_k / (n var)`: the warped values are sorted into bins by a cubic B-spline window, as in
+    `mutual_information_loss`, and `var_k` is the variance of the reference's values that fall into bin k. It is the
+    maximum likelihood measure for a reference that is an unknown function of the floating image plus noise. The
+    function has as many free values as there are bins, where a joint histogram has their square: with the few
+    thousand voxels of an organ at low dose that decides whether the measure sees tissue or fits noise.
+    Differentiable in both images.
+
+    Args:
+      warped: (n,) values of the floating image, scaled to [0, 1] and clipped there.
+      reference: (n,) values of the reference image at the same points, in any unit.
+      bins: number of bins of the floating image, padding included; static.
+      weights: (n,) share of each point, non-negative; all one by default.
+
+    Returns:
+      Scalar from 0 (explained altogether) to 1 (not at all); 1 for a constant reference.
+
+    Raises:
+      ValueError: fewer than 6 bins, or arrays of other than one common shape (n,).
+
+    Reference:
+      Roche et al., MICCAI 1998, LNCS 1496:1115-1124, doi:10.1007/BFb0056301.
+    """
+    if bins < 2 * PADDING + 2:
+        raise ValueError(f"bins must be at least {2 * PADDING + 2}, of which {2 * PADDING} are padding, got {bins}")
+    if warped.ndim != 1:
+        raise ValueError(f"warped must have shape (n,), got {warped.shape}")
+    same_shape("warped and reference", warped, reference)
+    weight = jnp.ones_like(warped) if weights is None else weights
+    total = jnp.maximum(jnp.sum(weight), TINY)
+    centred = reference - jnp.sum(weight * reference) / total
+    variance = jnp.sum(weight * centred**2) / total
+    position = jnp.clip(warped, 0.0, 1.0) * (bins - 2 * PADDING) + PADDING
+    cell = jnp.clip(jnp.floor(lax.stop_gradient(position)), PADDING, bins - PADDING - 1).astype(jnp.int32)
+    window = jnp.stack(cubic_window(position - cell), axis=-1) * weight[:, None]
+    rows = jnp.concatenate([window, window * centred[:, None]], axis=-1)
+    summed = jnp.zeros((bins, 2 * TAPS), rows.dtype).at[cell].add(rows)
+    count = sum(jnp.roll(summed[:, tap], tap - 1) for tap in range(TAPS))
+    value = sum(jnp.roll(summed[:, TAPS + tap], tap - 1) for tap in range(TAPS))
+    explained = jnp.sum(value**2 / jnp.maximum(count, TINY)) / total
+    return 1.0 - explained / jnp.maximum(variance, TINY)

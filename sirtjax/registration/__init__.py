@@ -1,0 +1,43 @@
+"""Registration: affine and non-rigid, by images, masks and landmarks, in one differentiable program."""
+
+from sirtjax.registration._config import RegistrationConfig as RegistrationConfig
+from sirtjax.registration._config import apply_settings as apply_settings
+from sirtjax.registration._config import config_from_table as config_from_table
+from sirtjax.registration._config import load_preset as load_preset
+from sirtjax.registration._config import presets as presets
+from sirtjax.registration._landmarks import Landmarks as Landmarks
+from sirtjax.registration._landmarks import gather_landmarks as gather_landmarks
+from sirtjax.registration._locate import locate as locate
+from sirtjax.registration._pair import Pair as Pair
+from sirtjax.registration._pair import Weights as Weights
+from sirtjax.registration._prepare import Side as Side
+from sirtjax.registration._prepare import prepare_pair as prepare_pair
+from sirtjax.registration._register import register as register
+from sirtjax.registration._result import RegistrationResult as RegistrationResult
+from sirtjax.registration._result import Stage as Stage
+from sirtjax.registration._result import Status as Status
+from sirtjax.registration._solve import Solution as Solution
+from sirtjax.registration._solve import solve as solve
+from sirtjax.registration._solve import weights_of as weights_of
+
+__all__ = [
+    "Landmarks",
+    "Pair",
+    "RegistrationConfig",
+    "RegistrationResult",
+    "Side",
+    "Solution",
+    "Stage",
+    "Status",
+    "Weights",
+    "apply_settings",
+    "config_from_table",
+    "gather_landmarks",
+    "load_preset",
+    "locate",
+    "prepare_pair",
+    "presets",
+    "register",
+    "solve",
+    "weights_of",
+]

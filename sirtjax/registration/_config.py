@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sirtjax.errors import ConfigError
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Nodes = Annotated[int, Field(ge=24, le=400)]
+Controls = Annotated[int, Field(ge=4, le=100)]
+Stride = Annotated[int, Field(ge=1, le=8)]
+Points = Annotated[int, Field(ge=256)]
+Steps = Annotated[int, Field(ge=1, le=2000)]
+Similarity = Literal[
+    "mutual_information", "normalised_mutual_information", "correlation_ratio", "ssd", "lncc", "descriptor"
+]
+
+
+class _Table(BaseModel):
+    """A table of a preset: immutable, hashable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LatticeTable(_Table):
+    """The working lattice, on which every patient is registered: a fixed number of nodes, stretched over the region.
+
+    `region` is what it covers: the liver's mask or all that both images show, with `margin_mm` around. Nodes are
+    `finest_mm` apart, or further where the region is larger. Over `fade` of each side the deformation fades to
+    nothing, so that it joins the affine map outside.
+    """
+
+    shape: tuple[
+        Annotated[int, Field(ge=24, le=400)], Annotated[int, Field(ge=24, le=400)], Annotated[int, Field(ge=24, le=400)]
+    ]
+    finest_mm: Positive
+    region: Literal["liver", "images"]
+    margin_mm: NonNegative
+    fade: Annotated[float, Field(ge=0, lt=0.5)]
+
+
+class IntensityTable(_Table):
+    """Which intensities count: a window for images in HU, percentiles of the region for any other."""
+
+    window_hu: tuple[float, float]
+    percentiles: tuple[Annotated[float, Field(ge=0, le=100)], Annotated[float, Field(ge=0, le=100)]]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> IntensityTable:
+        for name, (low, high) in (("window_hu", self.window_hu), ("percentiles", self.percentiles)):
+            if not low < high:
+                raise ValueError(f"`{name}` must go from low to high, got {low}, {high}")
+        return self
+
+
+class AffineLevel(_Table):
+    """One resolution of the affine stage: `points` of every `stride`-th node, a blur, and Adam steps of up to `step_mm`."""
+
+    stride: Stride
+    points: Points
+    blur_mm: NonNegative
+    steps: Steps
+    step_mm: Positive
+
+
+class AffineTable(_Table):
+    """The affine stage. `drive` is what it matches; `search` looks for the start among shifts along the body."""
+
+    model: Literal["none", "rigid", "similarity", "affine"]
+    drive: Literal["masks", "image", "both"]
+    levels: tuple[AffineLevel, ...]
+
+
+class DeformableLevel(_Table):
+    """One resolution of the deformation: B-spline control values along each axis added to those of earlier levels."""
+
+    controls: tuple[Controls, Controls, Controls]
+    stride: Stride
+    points: Points
+    blur_mm: NonNegative
+    mask_blur_mm: NonNegative
+    steps: Steps
+    step_mm: Positive
+
+
+class DeformableTable(_Table):
+    """The deformation: a displacement, or a stationary velocity whose exponential it is (no folding, exact inverse).
+
+    `sampling` "stochastic" takes another of the stride^3 sub-lattices each step, "full" the whole lattice.
+    """
+
+    model: Literal["none", "displacement", "velocity"]
+    sampling: Literal["stochastic", "full"] = "stochastic"
+    levels: tuple[DeformableLevel, ...]
+
+
+class SimilarityTable(_Table):
+    """How images are compared, and where: everywhere, or in the guiding liver mask grown by `reach_mm`.
+
+    A negative reach keeps away from the surface, which the masks look after: at the dome two modalities put the
+    edge between liver and lung in different places.
+    """
+
+    kind: Similarity
+    bins: Annotated[int, Field(ge=8, le=256)]
+    inside: Literal["liver", "everywhere"]
+    reach_mm: Annotated[float, Field(ge=-20, le=200)] = 0.0
+
+
+class GuidanceTable(_Table):
+    """Which masks guide: none, the liver, or the liver and its landmarks (lesions, vessels, clips).
+
+    They are compared within `reach_mm` of the reference's liver.
+    """
+
+    masks: Literal["none", "liver", "liver and landmarks"]
+    reach_mm: NonNegative = 15.0
+
+
+class WeightsTable(_Table):
+    """The weights of w_I L_I + w_S L_S + L_R; traced, so that a sweep over them compiles once."""
+
+    image: NonNegative
+    masks: NonNegative
+    landmarks: NonNegative
+    regularity: NonNegative
+    folding: NonNegative
+    volume: NonNegative
+
+
+class RegularityTable(_Table):
+    """L_R: its kind, the springs' neighbours, and the rigidity of the liver against its surroundings."""
+
+    kind: Literal["spring", "bending", "diffusion"]
+    stride: Stride
+    neighbours: Literal[6, 18, 26] = 18
+    liver_rigidity: Positive = 1.0
+    outside_rigidity: Positive = 1.0
+
+
+class RegistrationConfig(_Table):
+    """How to register: a preset of configs/registration, or one like it."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    name: str
+    description: str
+    lattice: LatticeTable
+    intensity: IntensityTable
+    guidance: GuidanceTable
+    similarity: SimilarityTable
+    affine: AffineTable
+    deformable: DeformableTable
+    weights: WeightsTable
+    regularity: RegularityTable
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RegistrationConfig:
+        guided = self.guidance.masks != "none"
+        if not guided and (self.lattice.region == "liver" or self.similarity.inside == "liver"):
+            raise ValueError(
+                'without guidance there is no liver mask: lattice.region must be "images" and similarity.inside '
+                '"everywhere"'
+            )
+
+        if not guided and self.affine.drive != "image" and self.affine.model != "none":
+            raise ValueError('without guidance affine.drive must be "image"')
+        levels = [level.stride for level in self.affine.levels] + [level.stride for level in self.deformable.levels]
+        for stride in (*levels, self.regularity.stride):
+            if any(n % stride for n in self.lattice.shape):
+                raise ValueError(f"stride {stride} does not divide the lattice {self.lattice.shape}")
+        return self
+
+    def structure(self) -> RegistrationConfig:
+        """This preset with name and weights made neutral: what a program has to be compiled for."""
+        neutral = WeightsTable(**dict.fromkeys(WeightsTable.model_fields, 0.0))
+        return self.model_copy(update={"weights": neutral, "name": "", "description": ""})
+
+
+def presets() -> tuple[str, ...]:
+    """The names of the presets in `configs/registration`."""
+    folder = resources.files("sirtjax.configs") / "registration"
+    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+
+
+def load_preset(name: str) -> RegistrationConfig:
+    """A preset by its name.
+
+    Raises:
+      ConfigError: there is no preset of this name.
+    """
+    if name not in presets():
+        raise ConfigError(f"no registration preset is named {name!r}; choose one of {', '.join(presets())}")
+    text = (resources.files("sirtjax.configs") / "registration" / f"{name}.toml").read_text(encoding="utf-8")
+    return config_from_table(tomllib.loads(text), name=name)
+
+
+def config_from_table(table: Mapping[str, Any], *, name: str) -> RegistrationConfig:
+    """Check a preset given as nested tables.
+
+    Raises:
+      ConfigError: a key or value is missing, unknown or out of range; names every one.
+    """
+    try:
+        return RegistrationConfig.model_validate({**table, "name": name})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'preset'}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        )
+        raise ConfigError(f"registration preset {name!r}: {problems}") from error
+
+
+def apply_settings(config: RegistrationConfig, settings: Sequence[str]) -> RegistrationConfig:
+    """A preset with some of its values replaced, each given as `table.key=value` in TOML.
+
+    Raises:
+      ConfigError: a setting is not of that form, names no key of the preset, or its value is not allowed.
+    """
+    table = config.model_dump(mode="python", by_alias=True)
+    table.pop("name")
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        path = key.strip().split(".")
+        at: Any = table
+        for part in path[:-1]:
+            at = at.get(part) if isinstance(at, dict) else None
+        if not equals or not isinstance(at, dict) or path[-1] not in at:
+            raise ConfigError(f"--set {setting}: expected a key of the preset, such as weights.image=0.5")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()  # a word without quotes
+        at[path[-1]] = value
+    return config_from_table(table, name=config.name)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sirtjax import spatial
+from sirtjax.errors import GeometryError
+from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._pair import LANDMARKS
+from sirtjax.volume import LabelMap, Volume
+
+LIVER_NAME = "liver"
+# Less is no liver, but a slip of the pen; a landmark may be small, but not a voxel or two.
+SMALLEST_LIVER_ML, SMALLEST_LANDMARK_VOXELS = 20.0, 3
+FEWEST_SLICES = 4
+
+
+def check_image(volume: Volume, role: str) -> None:
+    """Refuse an image that can't be registered.
+
+    Raises:
+      GeometryError: it is flat, holds numbers that are not finite, or is the same everywhere.
+    """
+    if min(volume.geometry.shape) < FEWEST_SLICES:
+        raise GeometryError(
+            f"the {role} image is {volume.geometry.shape} voxels; a registration needs a volume of at least "
+            f"{FEWEST_SLICES} voxels along each axis, not a single slice"
+        )
+    array = np.asarray(volume.array)
+    low, high = float(array.min()), float(array.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        count = int(np.count_nonzero(~np.isfinite(array)))
+        raise GeometryError(
+            f"the {role} image holds {count} voxels that are not finite numbers (NaN or infinite); replace them by "
+            "the background value"
+        )
+    if low == high:
+        raise GeometryError(f"the {role} image is {low:g} everywhere; is it the right file?")
+
+
+def guiding_masks(
+    reference: Mapping[str, LabelMap], floating: Mapping[str, LabelMap], config: RegistrationConfig
+) -> tuple[dict[str, LabelMap], dict[str, LabelMap], tuple[str, ...]]:
+    """The masks of either side that the preset uses, the liver first, and what was left out.
+
+    Raises:
+      GeometryError: the preset's guidance asks for a mask that is missing, empty or too small on either side.
+    """
+    wanted = config.guidance.masks
+    if wanted == "none":
+        unused = sorted(set(reference) | set(floating))
+        said = (f"preset {config.name} uses no masks: {', '.join(unused)} did not guide",) if unused else ()
+        return {}, {}, said
+    for role, masks in (("reference", reference), ("floating", floating)):
+        if LIVER_NAME not in masks:
+            named = ", ".join(masks) or "none"
+            raise GeometryError(
+                f'preset {config.name} is guided by the liver, but the {role} masks have no "liver" '
+                f"(they have: {named}); name it, or use the preset image"
+            )
+    names = [LIVER_NAME]
+    notes: list[str] = []
+    if wanted == "liver and landmarks":
+        others = [name for name in reference if name != LIVER_NAME]
+        names += [name for name in others if name in floating]
+        single = sorted((set(reference) ^ set(floating)) - {LIVER_NAME})
+        if single:
+            notes.append(f"only one image has the masks {', '.join(single)}: they did not guide")
+        if len(names) - 1 > LANDMARKS:
+            raise GeometryError(f"{len(names) - 1} landmark masks, {LANDMARKS} can be used; choose with names")
+    for role, masks in (("reference", reference), ("floating", floating)):
+        for name in names:
+            _check_mask(masks[name], name, role)
+    return {name: reference[name] for name in names}, {name: floating[name] for name in names}, tuple(notes)
+
+
+def check_mask_on_image(labels: LabelMap, volume: Volume, name: str, role: str) -> None:
+    """Refuse a mask that lies outside its image.
+
+    Raises:
+      GeometryError: hardly any of the mask's grid reaches the image.
+    """
+    if spatial.overlap_fraction(labels.geometry, volume.geometry) <= 0:
+        raise GeometryError(
+            f'mask "{name}" lies outside the {role} image ({labels.geometry} against {volume.geometry}); '
+            "was it drawn on another image?"
+        )
+
+
+def _check_mask(labels: LabelMap, name: str, role: str) -> None:
+    voxels = int(np.count_nonzero(labels.mask(name)))
+    if voxels == 0:
+        raise GeometryError(f'mask "{name}" of the {role} image is empty; draw it, or leave it out')
+    volume_ml = voxels * float(np.prod(labels.geometry.spacing_mm)) / 1000
+    if name == LIVER_NAME and volume_ml < SMALLEST_LIVER_ML:
+        raise GeometryError(
+            f'mask "liver" of the {role} image holds {volume_ml:.1f} mL, at least {SMALLEST_LIVER_ML:g} are expected '
+            "of a liver; check the mask and its voxel size"
+        )
+    if name != LIVER_NAME and voxels < SMALLEST_LANDMARK_VOXELS:
+        raise GeometryError(
+            f'mask "{name}" of the {role} image holds {voxels} voxel(s), at least {SMALLEST_LANDMARK_VOXELS} are '
+            "needed; give it as a point instead"
+        )

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import GeometryError
+from sirtjax.registration._pair import LANDMARKS
+from sirtjax.volume import LabelMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landmarks:
+    """Points known in both images, in the fixed number of places that a solver has.
+
+    Attributes:
+      reference_mm: (LANDMARKS, 3) LPS.
+      floating_mm: (LANDMARKS, 3) LPS.
+      weight: (LANDMARKS,) 1 for a landmark, 0 for an empty place.
+    """
+
+    reference_mm: NDArray[np.float32]
+    floating_mm: NDArray[np.float32]
+    weight: NDArray[np.float32]
+
+
+def gather_landmarks(
+    reference_masks: Mapping[str, LabelMap],
+    floating_masks: Mapping[str, LabelMap],
+    *,
+    reference_points_mm: Any = None,
+    floating_points_mm: Any = None,
+) -> Landmarks:
+    """The mass centres of masks of one name, and the points given.
+
+    Args:
+      reference_masks: landmark masks of the reference, by name.
+      floating_masks: those of the floating image, of the same names.
+      reference_points_mm: (n, 3) points of the reference, LPS mm, or None.
+      floating_points_mm: (n, 3) where these are in the floating image.
+
+    Raises:
+      GeometryError: the two lists of points differ in length, are not (n, 3) or not finite, or there are more
+        than LANDMARKS landmarks.
+    """
+    pairs = [
+        (mass_centre_mm(reference_masks[name], name), mass_centre_mm(floating_masks[name], name))
+        for name in reference_masks
+    ]
+    if (reference_points_mm is None) != (floating_points_mm is None):
+        raise GeometryError("landmark points are needed for both images or for neither")
+    if reference_points_mm is not None:
+        one, two = np.asarray(reference_points_mm, np.float64), np.asarray(floating_points_mm, np.float64)
+        if one.shape != two.shape or one.ndim != 2 or one.shape[1] != 3:
+            raise GeometryError(
+                f"landmark points must be two lists of as many (x, y, z), got shapes {one.shape} and {two.shape}"
+            )
+        if not (np.isfinite(one).all() and np.isfinite(two).all()):
+            raise GeometryError("landmark points must be finite numbers; check the files")
+        pairs += list(zip(one, two, strict=True))
+    if len(pairs) > LANDMARKS:
+        raise GeometryError(f"{len(pairs)} landmarks were given, {LANDMARKS} can be used; leave out the others")
+    places = np.zeros((2, LANDMARKS, 3), np.float32)
+    for number, pair in enumerate(pairs):
+        places[:, number] = pair
+    weight = (np.arange(LANDMARKS) < len(pairs)).astype(np.float32)
+    return Landmarks(reference_mm=places[0], floating_mm=places[1], weight=weight)
+
+
+def mass_centre_mm(labels: LabelMap, name: str) -> NDArray[np.float64]:
+    """The mean position (3,) of a label's voxels, LPS mm."""
+    voxels = np.argwhere(labels.mask(name))
+    centre: NDArray[np.float64] = labels.geometry.to_world(voxels.mean(axis=0))
+    return centre

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import losses, spatial
+from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._lattice import blur, sample
+from sirtjax.registration._optimize import minimise
+from sirtjax.registration._prepare import scaled_image
+from sirtjax.spatial import AffineTransform
+from sirtjax.volume import Geometry, Volume
+
+Array = Any
+
+# A coarse look at the whole of both images: nodes, blur and intensity bins of it.
+SHAPE, COARSEST_BLUR_MM, BINS = (48, 40, 56), 12.0, 24
+# Shifts along the body that are tried, in mm, either way from each start.
+REACH_MM, STEP_MM = 360.0, 24.0
+SHIFTS = 2 * int(REACH_MM / STEP_MM) + 1
+# The best of the shifts go on to turn and shift freely.
+FINALISTS, STEPS, FIRST_STEP_MM = 4, 50, 6.0
+LEVER_MM = 150.0
+# A start is only taken where at least this share of the smaller image lies in the larger one.
+LEAST_OVERLAP = 0.4
+# The body is what is denser than this; elsewhere than in CT, brighter than this share of the window.
+BODY_HU, BODY_SHARE = -300.0, 0.15
+
+
+def locate(reference: Volume, floating: Volume, *, config: RegistrationConfig) -> AffineTransform:
+    """A rigid start from the images alone, for scans of different length and position.
+
+    The frames as they are, the bodies' mass centres in the axial plane and the images' centres are each tried
+    with shifts along the body of up to 360 mm; the best by normalised mutual information go on to turn and shift
+    freely; the best of these is the start.
+
+    Args:
+      reference: the image whose space is kept.
+      floating: the image to be found in it.
+      config: the preset, for its intensities.
+
+    Returns:
+      The pull transform, rigid.
+    """
+    one, two = _coarse(reference, config), _coarse(floating, config)
+    starts = _starts(one, two)
+    arrays = [(side.image, side.inside, side.origin_mm, side.pitch_mm) for side in (one, two)]
+    matrix = _search(arrays[0], arrays[1], starts)
+    return AffineTransform(np.asarray(matrix, np.float64))
+
+
+class _Coarse:
+    """One image on its coarse lattice."""
+
+    def __init__(self, volume: Volume, config: RegistrationConfig) -> None:
+        corners = volume.geometry.corners_mm()
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        pitch = np.maximum((high - low) / (np.asarray(SHAPE) - 1), 6.0)
+        origin = (low + high) / 2 - pitch * (np.asarray(SHAPE) - 1) / 2
+        lattice = Geometry.from_axes(SHAPE, spacing_mm=pitch.tolist(), origin_mm=origin.tolist())
+        self.image, self.inside = scaled_image(volume, lattice, config)
+        threshold = BODY_SHARE
+        if volume.unit == "HU":
+            raw = spatial.resample(volume, lattice, antialias=True).array
+            self.body = (raw > BODY_HU).astype(np.float32)
+        else:
+            self.body = (self.image > threshold).astype(np.float32) * self.inside
+        self.origin_mm, self.pitch_mm = origin.astype(np.float32), pitch.astype(np.float32)
+        self.centre_mm = (low + high) / 2
+        where = np.argwhere(self.body > 0)
+        self.body_mm = origin + pitch * where.mean(axis=0) if len(where) else self.centre_mm
+
+
+def _coarse(volume: Volume, config: RegistrationConfig) -> _Coarse:
+    return _Coarse(volume, config)
+
+
+def _starts(one: _Coarse, two: _Coarse) -> NDArray[np.float32]:
+    """Shifts (n, 3) that take the reference to the floating image, from three ways to lay one upon the other."""
+    along = np.linspace(-REACH_MM, REACH_MM, SHIFTS)
+    ways = [np.zeros(3), two.body_mm - one.body_mm, two.centre_mm - one.centre_mm]
+    shifts = [way + np.array([0.0, 0.0, z]) for way in ways for z in along]
+    return np.asarray(shifts, np.float32)
+
+
+@jax.jit
+def _search(reference: Any, floating: Any, starts: Array) -> Array:
+    image, inside, origin_mm, pitch_mm = reference
+    other, measured, other_origin_mm, other_pitch_mm = floating
+    image = blur(image, COARSEST_BLUR_MM / pitch_mm)
+    stack = jnp.stack([blur(other, COARSEST_BLUR_MM / other_pitch_mm), measured], axis=-1)
+    nodes = jnp.meshgrid(
+        *(origin_mm[axis] + pitch_mm[axis] * jnp.arange(n) for axis, n in enumerate(image.shape)), indexing="ij"
+    )
+    places = [axis.ravel() for axis in nodes]
+    centre = [jnp.mean(axis) for axis in places]
+    values, counted = image.ravel(), inside.ravel()
+    # Sizes of the two images in numbers of reference nodes: what an overlap is a share of.
+    volume_ratio = jnp.prod(other_pitch_mm) / jnp.prod(pitch_mm)
+    smaller = jnp.minimum(jnp.sum(inside), jnp.sum(measured) * volume_ratio)
+
+    def value(parameters: Array) -> tuple[Array, Array]:
+        matrix, shift = _turn(parameters[3:] / LEVER_MM), parameters[:3]
+        away = [p - c for p, c in zip(places, centre, strict=True)]
+        moved = [
+            matrix[a, 0] * away[0] + matrix[a, 1] * away[1] + matrix[a, 2] * away[2] + centre[a] + shift[a]
+            for a in range(3)
+        ]
+        index = tuple((m - o) / p for m, o, p in zip(moved, other_origin_mm, other_pitch_mm, strict=True))
+        warped = sample(stack, (index[0], index[1], index[2]))
+        weight = counted * jax.lax.stop_gradient(warped[:, 1])
+        overlap = jnp.sum(weight) / smaller
+        measure = losses.normalised_mutual_information_loss(warped[:, 0], values, bins=BINS, weights=weight)
+        return jnp.where(overlap >= LEAST_OVERLAP, measure, 0.0), overlap
+
+    still = jnp.zeros((starts.shape[0], 3), jnp.float32)
+    first = jax.lax.map(lambda p: value(p)[0], jnp.concatenate([starts, still], axis=1))
+    best = jnp.argsort(first)[:FINALISTS]
+
+    def settle(start: Array) -> tuple[Array, Array]:
+        begin = jnp.concatenate([start, jnp.zeros(3, jnp.float32)])
+        found, _ = minimise(
+            lambda p, _: (value(p)[0], jnp.zeros(1)), begin, jax.random.key(0), steps=STEPS, step_mm=FIRST_STEP_MM
+        )
+        return found, value(found)[0]
+
+    found, final = jax.lax.map(settle, starts[best])
+    chosen = found[jnp.argmin(final)]
+    turn, shift, middle = _turn(chosen[3:] / LEVER_MM), chosen[:3], jnp.stack(centre)
+    top = jnp.concatenate([turn, (middle + shift - turn @ middle)[:, None]], axis=1)
+    return jnp.concatenate([top, jnp.array([[0.0, 0.0, 0.0, 1.0]])])
+
+
+def _turn(angles: Array) -> Array:
+    x, y, z = angles
+    zero = jnp.zeros_like(x)
+    return jax.scipy.linalg.expm(jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3))

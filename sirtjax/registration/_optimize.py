@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Array = Any
+Parameters = Any
+Objective = Callable[[Parameters, Array], tuple[Array, Array]]
+
+# Adam forgets slopes after about ten steps and their size after a hundred, and ends at a twentieth of its first step.
+MOMENTUM, SIZE_MEMORY, LAST_STEP = 0.9, 0.99, 0.05
+
+
+def minimise(
+    objective: Objective, parameters: Parameters, key: Array, *, steps: int, step_mm: float
+) -> tuple[Parameters, Array]:
+    """The one loop of registration: Adam with a cosine decay, as a scan of fixed length. Pure; not jitted here.
+
+    Once a value or slope is no longer finite the parameters stay as they are, so that one bad step can't spoil
+    what was reached; the history shows it.
+
+    Args:
+      objective: (parameters, key) -> (value, terms (t,)); the key draws the step's samples.
+      parameters: where to start, in units of mm.
+      key: of the random samples.
+      steps: how many; static.
+      step_mm: size of the first steps.
+
+    Returns:
+      The parameters after the last step, and the history (steps, 1 + t) of the value and its terms.
+    """
+    schedule = optax.cosine_decay_schedule(step_mm, steps, alpha=LAST_STEP)
+    optimiser = optax.adam(schedule, b1=MOMENTUM, b2=SIZE_MEMORY)
+
+    def step(carry: Any, key: Array) -> tuple[Any, Array]:
+        parameters, state = carry
+        (value, terms), slope = jax.value_and_grad(objective, has_aux=True)(parameters, key)
+        updates, later = optimiser.update(slope, state)
+        moved = optax.apply_updates(parameters, updates)
+        finite = jnp.isfinite(value) & jnp.isfinite(optax.global_norm(slope))
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), (moved, later), (parameters, state))
+        return kept, jnp.concatenate([value[None], terms])
+
+    (parameters, _), history = jax.lax.scan(
+        step, (parameters, optimiser.init(parameters)), jax.random.split(key, steps)
+    )
+    return parameters, history

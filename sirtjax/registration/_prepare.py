@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import ops, spatial
+from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._landmarks import Landmarks
+from sirtjax.registration._pair import LIVER, Pair
+from sirtjax.spatial import AffineTransform
+from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box, crop_geometry
+
+Masks = Mapping[str, LabelMap]
+LIVER_NAME = "liver"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One image with its masks, as given."""
+
+    image: Volume
+    masks: Masks
+
+    def landmark_names(self) -> tuple[str, ...]:
+        """All masks but the liver's."""
+        return tuple(name for name in self.masks if name != LIVER_NAME)
+
+
+def prepare_pair(
+    reference: Side,
+    floating: Side,
+    landmarks: Landmarks,
+    start: AffineTransform,
+    *,
+    config: RegistrationConfig,
+) -> tuple[Pair, Geometry]:
+    """Both images and their masks on the working lattices, as NumPy arrays, and the reference's lattice.
+
+    Args:
+      reference: the image whose space the deformation lives in, and its guiding masks.
+      floating: the image to be brought onto it.
+      landmarks: points of both.
+      start: floating_from_reference to begin with.
+      config: the preset.
+    """
+    matrix = np.asarray(start.floating_from_reference, np.float64)
+    guided = config.lattice.region == "liver"
+    if guided:
+        lattice = lattice_around(mask_corners_mm(reference), config)
+        moving = lattice_around(mask_corners_mm(floating), config)
+    else:
+        shared = shared_box_mm(reference.image.geometry, floating.image.geometry, matrix)
+        lattice = lattice_around(shared, config)
+        corners = lattice.corners_mm() @ matrix[:3, :3].T + matrix[:3, 3]
+        moving = lattice_around(corners, config, margin_mm=0.0)
+    image, inside = scaled_image(reference.image, lattice, config)
+    other, measured = scaled_image(floating.image, moving, config)
+    masks = _masks_on(reference, lattice)
+    named = config.guidance.masks
+    weight = near = inside
+    if named != "none":
+        # One distance for both: it is above zero outside the liver.
+        away_mm = ops.signed_distance_mm(masks[..., LIVER] > 0.5, lattice.spacing_mm)
+        near = inside * (away_mm <= config.guidance.reach_mm)
+        if config.similarity.inside == "liver":
+            weight = inside * (away_mm <= config.similarity.reach_mm)
+            near = np.maximum(near, weight)
+        else:
+            near = inside
+    return Pair(
+        reference=image,
+        reference_weight=weight.astype(np.float32),
+        reference_near=near.astype(np.float32),
+        reference_masks=masks,
+        floating=other,
+        floating_inside=measured,
+        floating_masks=_masks_on(floating, moving),
+        mask_weight=np.array(
+            [float(named != "none"), float(named == "liver and landmarks" and bool(reference.landmark_names()))],
+            np.float32,
+        ),
+        reference_origin_mm=_row(lattice.origin_mm),
+        reference_pitch_mm=_row(lattice.spacing_mm),
+        floating_origin_mm=_row(moving.origin_mm),
+        floating_pitch_mm=_row(moving.spacing_mm),
+        landmarks_reference_mm=landmarks.reference_mm,
+        landmarks_floating_mm=landmarks.floating_mm,
+        landmarks_weight=landmarks.weight,
+        start=matrix.astype(np.float32),
+        centre_mm=_row(lattice.centre_mm),
+    ), lattice
+
+
+def lattice_around(points_mm: NDArray[Any], config: RegistrationConfig, *, margin_mm: float | None = None) -> Geometry:
+    """The working lattice along the world's axes that holds all points and the margin around them."""
+    table = config.lattice
+    margin = table.margin_mm if margin_mm is None else margin_mm
+    low, high = points_mm.min(axis=0) - margin, points_mm.max(axis=0) + margin
+    steps = np.asarray(table.shape) - 1
+    pitch = np.maximum((high - low) / steps, table.finest_mm)
+    origin = (low + high) / 2 - pitch * steps / 2
+    return Geometry.from_axes(table.shape, spacing_mm=pitch.tolist(), origin_mm=origin.tolist())
+
+
+def mask_corners_mm(side: Side) -> NDArray[np.float64]:
+    """The corners (8, 3) of the box around the liver."""
+    labels = side.masks[LIVER_NAME]
+    return crop_geometry(labels.geometry, *bounding_box(labels.mask(LIVER_NAME))).corners_mm()
+
+
+def shared_box_mm(reference: Geometry, floating: Geometry, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Two opposite corners (2, 3) of the box in the reference's space that both images reach into."""
+    back = np.linalg.inv(matrix)
+    own = reference.corners_mm()
+    other = floating.corners_mm() @ back[:3, :3].T + back[:3, 3]
+    low = np.maximum(own.min(axis=0), other.min(axis=0))
+    high = np.minimum(own.max(axis=0), other.max(axis=0))
+    return np.stack([low, np.maximum(high, low)])
+
+
+def scaled_image(
+    volume: Volume, lattice: Geometry, config: RegistrationConfig
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """An image on a lattice scaled to [0, 1], and 1 where it has been measured, 0 outside of it."""
+    finer = min(volume.geometry.spacing_mm) < 0.75 * min(lattice.spacing_mm)
+    low, high = intensity_range(volume, config)
+    values = spatial.resample(volume, lattice, fill=low, antialias=finer).array
+    scaled = np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1)
+    # A node counts as measured where the image has a voxel within half a voxel of it.
+    index = volume.geometry.to_voxel(spatial.voxel_centres_mm(lattice).reshape(-1, 3))
+    inside = ((index > -0.5) & (index < np.asarray(volume.geometry.shape) - 0.5)).all(axis=-1)
+    return np.asarray(scaled, np.float32), np.asarray(inside, np.float32).reshape(lattice.shape)
+
+
+def intensity_range(volume: Volume, config: RegistrationConfig) -> tuple[float, float]:
+    """The intensities that become 0 and 1."""
+    if volume.unit == "HU":
+        return config.intensity.window_hu
+    array = np.asarray(volume.array)
+    # Every so-manieth voxel tells the percentiles as well as all of them do.
+    few = array[tuple(slice(None, None, max(1, n // 128)) for n in array.shape)]
+    low, high = np.percentile(few, config.intensity.percentiles)
+    return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def _masks_on(side: Side, lattice: Geometry) -> NDArray[np.float32]:
+    masks = np.zeros((*lattice.shape, 2), np.float32)
+    for name, labels in side.masks.items():
+        channel = 0 if name == LIVER_NAME else 1
+        masks[..., channel] = np.maximum(masks[..., channel], spatial.occupancy(labels, name, lattice))
+    return masks
+
+
+def _row(values: Any) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32)

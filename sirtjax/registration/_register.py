@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from sirtjax import spatial
+from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._inputs import check_image, guiding_masks
+from sirtjax.registration._judge import judge
+from sirtjax.registration._landmarks import gather_landmarks, mass_centre_mm
+from sirtjax.registration._locate import locate
+from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, prepare_pair
+from sirtjax.registration._result import RegistrationResult
+from sirtjax.registration._solve import Solution, solve, weights_of
+from sirtjax.spatial import AffineTransform
+from sirtjax.volume import Volume
+
+NO_MASKS: Mapping[str, Any] = {}
+
+
+@partial(jax.jit, static_argnames="config")
+def solve_compiled(pair: Any, weights: Any, key: Any, *, config: RegistrationConfig) -> Solution:
+    """`solve`, compiled once for a structure of preset, whatever patient and weights."""
+    return solve(pair, weights, key, config=config)
+
+
+def register(
+    reference: Volume,
+    floating: Volume,
+    *,
+    config: RegistrationConfig,
+    reference_masks: Masks = NO_MASKS,
+    floating_masks: Masks = NO_MASKS,
+    reference_points_mm: Any = None,
+    floating_points_mm: Any = None,
+    start: AffineTransform | None = None,
+    seed: int = 0,
+) -> RegistrationResult:
+    """Register two images: the pull transform from the reference to the floating image, and how good it is.
+
+    Images of any size, position and modality; a second pair compiles nothing. On the host, NumPy in and out: for
+    `vmap` and gradients see `prepare_pair` and `solve`. Look at the result's status: only SUCCESS is one.
+
+    Args:
+      reference: the image whose space is kept, (i, j, k).
+      floating: the image to be brought onto it.
+      config: a preset of `load_preset`.
+      reference_masks: by name, such as "liver" and "lesion1"; each map holds its name. What guides is what the preset
+        asks for and both sides have.
+      floating_masks: likewise, in the floating image's space.
+      reference_points_mm: (n, 3) landmark points, LPS mm.
+      floating_points_mm: (n, 3) the same points in the floating image.
+      start: floating_from_reference to begin with; without it the masks' centres, or a search by the images.
+      seed: of the random samples; the same seed gives the same result on one machine.
+
+    Raises:
+      GeometryError: an image is constant, not finite or too small, a mask is missing, empty or too small, or the
+        points do not belong together.
+    """
+    check_image(reference, "reference")
+    check_image(floating, "floating")
+    one, two, notes = guiding_masks(reference_masks, floating_masks, config)
+    sides = Side(image=reference, masks=one), Side(image=floating, masks=two)
+    landmarks = gather_landmarks(
+        {name: one[name] for name in sides[0].landmark_names()},
+        {name: two[name] for name in sides[1].landmark_names()},
+        reference_points_mm=reference_points_mm,
+        floating_points_mm=floating_points_mm,
+    )
+    if start is None:
+        start = find_start(*sides, config=config)
+    pair, lattice = prepare_pair(*sides, landmarks, start, config=config)
+    solution = solve_compiled(pair, weights_of(config.weights), jax.random.key(seed), config=config.structure())
+    solution = jax.tree.map(np.asarray, jax.block_until_ready(solution))
+    return judge(solution, pair, lattice, sides, start, config=config, notes=notes)
+
+
+def find_start(reference: Side, floating: Side, *, config: RegistrationConfig) -> AffineTransform:
+    """Where to begin: the livers' mass centres upon one another, or a search by the images alone."""
+    if LIVER_NAME not in reference.masks:
+        return locate(reference.image, floating.image, config=config)
+    shift = mass_centre_mm(floating.masks[LIVER_NAME], LIVER_NAME) - mass_centre_mm(
+        reference.masks[LIVER_NAME], LIVER_NAME
+    )
+    matrix = np.eye(4)
+    matrix[:3, 3] = shift
+    return spatial.AffineTransform(matrix)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from numpy.typing import NDArray
+
+from sirtjax.registration._config import RegistrationConfig
+from sirtjax.spatial import AffineTransform, Transform
+
+
+class Status(Enum):
+    """How a registration ended: anything but SUCCESS needs a person's eye before the transform is used."""
+
+    SUCCESS = ("every stage improved on the one before", "look at the report before using it")
+    START_KEPT = (
+        "the affine stage found nothing better than its start",
+        "check that both images show the same part of the body, or give a start or masks",
+    )
+    AFFINE_KEPT = (
+        "the non-rigid stage made the agreement worse, so the affine result is kept",
+        "raise weights.regularity, lower weights.image, or use the affine result as it is",
+    )
+    FOLDED = (
+        "the deformation folds tissue over itself",
+        "raise weights.regularity or weights.folding, or use deformable.model=velocity",
+    )
+    NOT_FINITE = (
+        "the optimisation met a number that is not finite and stopped there",
+        "lower the step_mm of the levels, and check the images for constant or absurd values",
+    )
+    NO_OVERLAP = (
+        "the images hardly overlap after registration",
+        "check that both show the same part of the body, or give a start",
+    )
+    POOR_AGREEMENT = (
+        "the guiding masks still disagree after registration",
+        "check both masks for missing or extra parts and that their names mean the same organ",
+    )
+
+    @property
+    def cause(self) -> str:
+        """What happened."""
+        return self.value[0]
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return self.value[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One resolution of one stage of the optimisation.
+
+    Attributes:
+      name: such as "affine 1" or "deformable 3".
+      losses: (steps,) values under "total", "image", "masks", "landmarks" and, when deformable, "regularity". The
+        first is the weighted sum, the others are unweighted but for "regularity".
+    """
+
+    name: str
+    losses: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrationResult:
+    """A registration and how far it can be trusted.
+
+    Attributes:
+      transform: pull, from the reference to the floating image (LPS mm).
+      affine: its affine part alone.
+      status: SUCCESS, or what went wrong and what to do.
+      notes: what was noticed on the way, a sentence each.
+      stages: the loss history.
+      folding_fraction: share of the lattice's nodes inside the reference image where the deformation folds.
+      quality: figures after "start", "affine" and "final", as "dsc liver", "msd_mm liver", "mcd_mm lesion1",
+        "rmsd_mm" and "mutual_information".
+      config: the preset used.
+    """
+
+    transform: Transform
+    affine: AffineTransform
+    status: Status
+    notes: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    folding_fraction: float
+    quality: Mapping[str, Mapping[str, float]]
+    config: RegistrationConfig = field(repr=False)

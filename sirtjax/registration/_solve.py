@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from sirtjax.registration._affine import solve_affine
+from sirtjax.registration._agreement import agreement
+from sirtjax.registration._config import RegistrationConfig, WeightsTable
+from sirtjax.registration._deformable import displacement_mm, solve_deformable
+from sirtjax.registration._pair import Pair, Weights
+
+Array = Any
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """What the solver finds: x goes to affine (x + u(x)).
+
+    Attributes:
+      affine: (4, 4) floating_from_reference.
+      affine_improved: whether it is better than the start; where it is not, it is the start.
+      displacement_mm: (i, j, k, 3) u on the reference's lattice.
+      terms: (3, 2) L_I and L_S of the start, the affine map and the deformation at the last resolution.
+      overlap: share of the compared nodes that the affine map takes into the floating image.
+      affine_history: per level, (steps, 4): value, images, masks, landmarks.
+      deformable_history: per level, (steps, 5): value, images, masks, landmarks, regularity.
+    """
+
+    affine: Array
+    affine_improved: Array
+    displacement_mm: Array
+    terms: Array
+    overlap: Array
+    affine_history: tuple[Array, ...]
+    deformable_history: tuple[Array, ...]
+
+
+def solve(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfig) -> Solution:
+    """Register a pair: the affine stage, then the deformable one. Pure and differentiable; not jitted here.
+
+    With one config and one lattice shape it compiles once: patients, weights and keys are traced, and it can be
+    `vmap`-ped over any of them.
+
+    Args:
+      pair: both images on their lattices.
+      weights: of the terms.
+      key: of the random samples.
+      config: static.
+    """
+    first, second = jax.random.split(key)
+    affine, improved, affine_history = solve_affine(pair, weights, first, config=config)
+    displacement: Array = jnp.zeros((*pair.reference.shape, 3), jnp.float32)
+    history: list[Array] = []
+    if config.deformable.model != "none":
+        coefficients, history = solve_deformable(pair, affine, weights, second, config=config)
+        displacement = displacement_mm(coefficients, pair, config, stride=1, phase=None)
+    terms, overlap = agreement((pair.start, affine), displacement, pair, config)
+    return Solution(
+        affine=affine,
+        affine_improved=improved,
+        displacement_mm=displacement,
+        terms=terms,
+        overlap=overlap,
+        affine_history=tuple(affine_history),
+        deformable_history=tuple(history),
+    )
+
+
+def weights_of(table: WeightsTable) -> Weights:
+    """The preset's weights, ready to be traced."""
+    return Weights(**{name: jnp.float32(value) for name, value in table})
