@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,12 +14,18 @@ Objective = Callable[[Parameters, Array], tuple[Array, Array]]
 
 # Adam forgets slopes after about ten steps and their size after a hundred, and ends at a twentieth of its first step.
 MOMENTUM, SIZE_MEMORY, LAST_STEP = 0.9, 0.99, 0.05
+# Adam divides by the root of its squared slopes. Where a slope is always zero, this gives that root a derivative, and
+# changes no step.
+ROOT_FLOOR = 1e-24
 
 
 def minimise(
     objective: Objective, parameters: Parameters, key: Array, *, steps: int, step_mm: float
 ) -> tuple[Parameters, Array]:
     """The one loop of registration: Adam with a cosine decay, as a scan of fixed length. Pure; not jitted here.
+
+    Differentiable in what the objective closes over. Of each step only the parameters and Adam's state are kept for
+    that, and the rest is worked out again.
 
     Once a value or slope is no longer finite the parameters stay as they are, so that one bad step can't spoil
     what was reached; the history shows it.
@@ -34,8 +41,9 @@ def minimise(
       The parameters after the last step, and the history (steps, 1 + t) of the value and its terms.
     """
     schedule = optax.cosine_decay_schedule(step_mm, steps, alpha=LAST_STEP)
-    optimiser = optax.adam(schedule, b1=MOMENTUM, b2=SIZE_MEMORY)
+    optimiser = optax.adam(schedule, b1=MOMENTUM, b2=SIZE_MEMORY, eps_root=ROOT_FLOOR)
 
+    @partial(jax.checkpoint, prevent_cse=False)
     def step(carry: Any, key: Array) -> tuple[Any, Array]:
         parameters, state = carry
         (value, terms), slope = jax.value_and_grad(objective, has_aux=True)(parameters, key)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,11 +14,12 @@ from sirtjax.registration._inputs import check_image, guiding_masks
 from sirtjax.registration._judge import judge
 from sirtjax.registration._landmarks import gather_landmarks, mass_centre_mm
 from sirtjax.registration._locate import locate
+from sirtjax.registration._pair import Pair
 from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, prepare_pair
 from sirtjax.registration._result import RegistrationResult
 from sirtjax.registration._solve import Solution, solve, weights_of
 from sirtjax.spatial import AffineTransform
-from sirtjax.volume import Volume
+from sirtjax.volume import Geometry, Volume
 
 NO_MASKS: Mapping[str, Any] = {}
 
@@ -61,6 +63,69 @@ def register(
       GeometryError: an image is constant, not finite or too small, a mask is missing, empty or too small, or the
         points do not belong together.
     """
+    ready = make_ready(
+        reference,
+        floating,
+        config=config,
+        reference_masks=reference_masks,
+        floating_masks=floating_masks,
+        reference_points_mm=reference_points_mm,
+        floating_points_mm=floating_points_mm,
+        start=start,
+    )
+    solution = solve_compiled(ready.pair, weights_of(config.weights), jax.random.key(seed), config=config.structure())
+    return ready.judged(jax.tree.map(np.asarray, jax.block_until_ready(solution)), config=config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A patient on the working lattices, with all that is needed to judge the solution.
+
+    Attributes:
+      pair: what the solver sees.
+      lattice: the reference's working lattice.
+      sides: both images with the masks that guide.
+      start: what the affine stage begins with.
+      notes: what was noticed.
+    """
+
+    pair: Pair
+    lattice: Geometry
+    sides: tuple[Side, Side]
+    start: AffineTransform
+    notes: tuple[str, ...]
+
+    def judged(self, solution: Solution, *, config: RegistrationConfig) -> RegistrationResult:
+        """The result of a solution given as NumPy arrays."""
+        return judge(solution, self.pair, self.lattice, self.sides, self.start, config=config, notes=self.notes)
+
+
+def make_ready(
+    reference: Volume,
+    floating: Volume,
+    *,
+    config: RegistrationConfig,
+    reference_masks: Masks = NO_MASKS,
+    floating_masks: Masks = NO_MASKS,
+    reference_points_mm: Any = None,
+    floating_points_mm: Any = None,
+    start: AffineTransform | None = None,
+) -> Ready:
+    """Check what was given, find the start and bring both sides onto the lattices; arguments as for `register`.
+
+    Args:
+      reference: the image whose space is kept, (i, j, k).
+      floating: the image to be brought onto it.
+      config: a preset.
+      reference_masks: by name.
+      floating_masks: by name.
+      reference_points_mm: (n, 3) landmark points, LPS mm.
+      floating_points_mm: (n, 3) the same points in the floating image.
+      start: floating_from_reference to begin with, or None.
+
+    Raises:
+      GeometryError: what was given can't be registered.
+    """
     check_image(reference, "reference")
     check_image(floating, "floating")
     one, two, notes = guiding_masks(reference_masks, floating_masks, config)
@@ -74,9 +139,7 @@ def register(
     if start is None:
         start = find_start(*sides, config=config)
     pair, lattice = prepare_pair(*sides, landmarks, start, config=config)
-    solution = solve_compiled(pair, weights_of(config.weights), jax.random.key(seed), config=config.structure())
-    solution = jax.tree.map(np.asarray, jax.block_until_ready(solution))
-    return judge(solution, pair, lattice, sides, start, config=config, notes=notes)
+    return Ready(pair=pair, lattice=lattice, sides=sides, start=start, notes=notes)
 
 
 def find_start(reference: Side, floating: Side, *, config: RegistrationConfig) -> AffineTransform:

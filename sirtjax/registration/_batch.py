@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from sirtjax.errors import ConfigError, InputError
+from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._pair import Pair, Weights
+from sirtjax.registration._prepare import Masks
+from sirtjax.registration._register import NO_MASKS, Ready, make_ready
+from sirtjax.registration._result import RegistrationResult
+from sirtjax.registration._solve import Solution, solve, weights_of
+from sirtjax.spatial import AffineTransform
+from sirtjax.volume import Volume
+
+Array = Any
+AXIS = "patients"
+
+
+def register_batch(
+    references: Sequence[Volume],
+    floatings: Sequence[Volume],
+    *,
+    config: RegistrationConfig,
+    reference_masks: Sequence[Masks] | None = None,
+    floating_masks: Sequence[Masks] | None = None,
+    reference_points_mm: Sequence[Any] | None = None,
+    floating_points_mm: Sequence[Any] | None = None,
+    starts: Sequence[AffineTransform | None] | None = None,
+    seed: int = 0,
+    batch_size: int = 8,
+    threads: int = 1,
+    devices: Sequence[jax.Device] | None = None,
+) -> tuple[RegistrationResult | InputError, ...]:
+    """`register` for many patients at once: one program over `batch_size` of them, divided among all devices.
+
+    Each patient gets the samples that `register` draws with the same seed, so that the results are the same but for
+    rounding. While the devices work on one batch the host prepares the next. Patients may differ in everything but
+    the preset; the last batch is filled up, so that any number of patients compiles one program.
+
+    A patient whose input `register` would refuse does not stop the others: the error stands in the result's place.
+
+    Args:
+      references: one volume a patient.
+      floatings: as many.
+      config: a preset; one for all.
+      reference_masks: masks by name, one mapping a patient, empty where there are none.
+      floating_masks: likewise.
+      reference_points_mm: (n, 3) landmark points or None, one a patient.
+      floating_points_mm: likewise.
+      starts: floating_from_reference to begin with or None, one a patient.
+      seed: of the random samples.
+      batch_size: patients solved together, raised to a multiple of the number of devices; each takes the memory of
+        one registration.
+      threads: that prepare patients on the host.
+      devices: to share the work; all by default.
+
+    Returns:
+      For each patient, in order, its result or the error that `register` would have raised.
+
+    Raises:
+      ConfigError: lists of different length, or a batch size or number of threads below 1.
+    """
+    lists = {
+        "reference_masks": reference_masks,
+        "floating_masks": floating_masks,
+        "reference_points_mm": reference_points_mm,
+        "floating_points_mm": floating_points_mm,
+        "starts": starts,
+    }
+    _check_lists(len(references), {"floatings": floatings, **lists})
+    for name, value in (("batch_size", batch_size), ("threads", threads)):
+        if value < 1:
+            raise ConfigError(f"{name} is {value}; at least 1 is needed")
+    if not references:
+        return ()
+    mesh = patient_mesh(devices)
+    size = -(-min(batch_size, len(references)) // mesh.size) * mesh.size
+    defaults = {"reference_masks": NO_MASKS, "floating_masks": NO_MASKS}
+
+    def ready(patient: int) -> Ready | InputError:
+        given: dict[str, Any] = {
+            name.replace("starts", "start"): defaults.get(name) if values is None else values[patient]
+            for name, values in lists.items()
+        }
+        try:
+            return make_ready(references[patient], floatings[patient], config=config, **given)
+        except InputError as error:
+            return error
+
+    results: dict[int, RegistrationResult | InputError] = {}
+    waiting: tuple[list[tuple[int, Ready]], Solution] | None = None
+    with ThreadPoolExecutor(threads) as pool:
+        for batch in _batches(pool, ready, len(references), size, results):
+            started = _start(batch, size, config, seed, mesh)
+            if waiting is not None:
+                results |= _finish(*waiting, config)
+            waiting = batch, started
+    if waiting is not None:
+        results |= _finish(*waiting, config)
+    return tuple(results[patient] for patient in range(len(references)))
+
+
+def solve_batch(
+    pairs: Pair, weights: Weights, key: Array, *, config: RegistrationConfig, mesh: Mesh | None = None
+) -> Solution:
+    """`solve` over the first axis of a stack of pairs, each device taking its share of the patients.
+
+    One program for each number of patients, which has to be a multiple of the devices'; patients never wait for
+    each other's numbers, as nothing is exchanged between devices.
+
+    Args:
+      pairs: `stack_pairs` of as many patients as fit; moved to the devices as needed.
+      weights: of the terms; one for all.
+      key: of the random samples; one for all.
+      config: static.
+      mesh: of `patient_mesh`; all devices by default.
+
+    Returns:
+      The solutions, stacked, still on the devices.
+
+    Raises:
+      ConfigError: a number of patients that the devices can't share evenly.
+    """
+    mesh = patient_mesh() if mesh is None else mesh
+    count = len(pairs.reference)
+    if count % mesh.size:
+        raise ConfigError(f"{count} patients can't be shared evenly by {mesh.size} devices; fill up to a multiple")
+    pairs = jax.device_put(pairs, NamedSharding(mesh, PartitionSpec(AXIS)))
+    weights, key = jax.device_put((weights, key), NamedSharding(mesh, PartitionSpec()))
+    solution: Solution = solve_sharded(pairs, weights, key, config=config.structure(), mesh=mesh)
+    return solution
+
+
+@partial(jax.jit, static_argnames=("config", "mesh"))
+def solve_sharded(pairs: Pair, weights: Weights, key: Array, *, config: RegistrationConfig, mesh: Mesh) -> Solution:
+    """`solve` mapped over patients on every device of the mesh; compiled once for a preset and a number of patients."""
+
+    def of_device(pairs: Pair, weights: Weights, key: Array) -> Solution:
+        return jax.vmap(lambda pair: solve(pair, weights, key, config=config))(pairs)
+
+    every, share = PartitionSpec(), PartitionSpec(AXIS)
+    mapped = jax.shard_map(of_device, mesh=mesh, in_specs=(share, every, every), out_specs=share, check_vma=False)
+    solution: Solution = mapped(pairs, weights, key)
+    return solution
+
+
+def patient_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """All devices, or those given, in a row along the axis of patients."""
+    return Mesh(np.asarray(jax.devices() if devices is None else list(devices)), (AXIS,))
+
+
+def stack_pairs(pairs: Sequence[Pair]) -> Pair:
+    """Pairs of one preset, one above the other along a new first axis, as NumPy arrays."""
+    stacked: Pair = jax.tree.map(lambda *leaves: np.stack(leaves), *pairs)
+    return stacked
+
+
+def _check_lists(count: int, lists: dict[str, Any]) -> None:
+    for name, values in lists.items():
+        if values is not None and len(values) != count:
+            raise ConfigError(f"{count} references but {len(values)} {name}; give one for each patient")
+
+
+def _batches(
+    pool: ThreadPoolExecutor, ready: Any, count: int, size: int, results: dict[int, Any]
+) -> Iterator[list[tuple[int, Ready]]]:
+    """Up to `size` prepared patients at a time; those refused go straight to the results."""
+    patients = iter(range(count))
+    batch: list[tuple[int, Ready]] = []
+    # No more is prepared than one batch has room for: a prepared patient takes tens of megabytes.
+    while numbers := list(islice(patients, size - len(batch))):
+        for number, prepared in zip(numbers, pool.map(ready, numbers), strict=True):
+            if isinstance(prepared, Ready):
+                batch.append((number, prepared))
+            else:
+                results[number] = prepared
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _start(batch: list[tuple[int, Ready]], size: int, config: RegistrationConfig, seed: int, mesh: Mesh) -> Solution:
+    """Send a batch to the devices, filled up with its last patient, without waiting for them."""
+    pairs = [ready.pair for _, ready in batch]
+    pairs += [pairs[-1]] * (size - len(pairs))
+    return solve_batch(stack_pairs(pairs), weights_of(config.weights), jax.random.key(seed), config=config, mesh=mesh)
+
+
+def _finish(
+    batch: list[tuple[int, Ready]], solution: Solution, config: RegistrationConfig
+) -> dict[int, RegistrationResult]:
+    """Wait for the devices and judge each patient."""
+    arrays = jax.tree.map(np.asarray, solution)
+    return {
+        number: ready.judged(jax.tree.map(lambda leaf, at=place: leaf[at], arrays), config=config)
+        for place, (number, ready) in enumerate(batch)
+    }

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from sirtjax.registration._affine import PARAMETERS, affine_matrix, affine_value, solve_affine
+from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._deformable import deformable_value, displacement_mm, solve_deformable
+from sirtjax.registration._features import prepare_level
+from sirtjax.registration._pair import Pair, Weights
+
+Array = Any
+# The objective of a stage: (what is free, everything it depends on) -> scalar.
+Objective = Callable[[Array, Any], Array]
+# Shares of a Newton step that are tried; none is the last resort.
+SHARES = (1.0, 0.5, 0.2, 0.05, 0.0)
+# Of float32: keeps a right side of zero from being divided by.
+SMALLEST = 1e-37
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImplicitOptions:
+    """How near to the minimum, and how exactly the linear system is solved there.
+
+    Attributes:
+      newton_steps: steps to the minimum of the average over `phases`, from where the stochastic optimiser ended.
+      linear_steps: conjugate gradient steps at most, for each Newton step and for the gradient; fewer leave out the
+        directions in which the objective is flattest.
+      tolerance: of the linear system, relative to its right side; reached before `linear_steps`, it ends them.
+      damping: added to the second derivatives, as a share of the curvature along the right side. It keeps flat
+        directions from answering without bound, and makes the gradient smaller by about as much.
+      phases: how many sub-lattices the objective is averaged over, evenly spread; at most all stride^3 of them.
+    """
+
+    newton_steps: int = 6
+    linear_steps: int = 60
+    tolerance: float = 1e-4
+    damping: float = 1e-4
+    phases: int = 8
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class ImplicitSolution:
+    """A registration at its minimum, whose derivatives come from the implicit function theorem.
+
+    Attributes:
+      affine: (4, 4) floating_from_reference.
+      displacement_mm: (i, j, k, 3) u on the reference's lattice; x goes to affine (x + u(x)).
+      affine_left_mm: root mean square of the parameters' next Newton step: how far from the minimum they still are.
+      displacement_left_mm: likewise of the B-spline coefficients. Gradients hold where both are small against
+        the displacements that matter.
+    """
+
+    affine: Array
+    displacement_mm: Array
+    affine_left_mm: Array
+    displacement_left_mm: Array
+
+
+def solve_implicit(
+    pair: Pair,
+    weights: Weights,
+    key: Array,
+    *,
+    config: RegistrationConfig,
+    options: ImplicitOptions | None = None,
+) -> ImplicitSolution:
+    """`solve`, taken to its minimum, with gradients of that minimum. Pure; not jitted here.
+
+    Both stages run as in `solve`, without being recorded, then a few Newton steps take each to the minimum of its
+    last level's objective. There the derivative of what was found with respect to everything that the objective
+    depends on, images, masks, landmarks and weights, is -H^-1 d2L/(dc dtheta): no step is stored, however many
+    there were.
+
+    Args:
+      pair: both images on their lattices; differentiable.
+      weights: of the terms; differentiable.
+      key: of the random samples on the way to the minimum, which itself depends on none.
+      config: static.
+      options: how near and how exactly.
+    """
+    options = options or ImplicitOptions()
+    first, second = jax.random.split(key)
+    still_pair, still_weights = jax.lax.stop_gradient((jax.tree.map(jnp.asarray, pair), weights))
+    begin, _, _ = solve_affine(still_pair, still_weights, first, config=config)
+    affine, affine_left_mm = implicit_affine(begin, pair, weights, config=config, options=options)
+    displacement: Array = jnp.zeros((*pair.reference.shape, 3), jnp.float32)
+    left_mm: Array = jnp.float32(0)
+    if config.deformable.model != "none":
+        fixed = jax.lax.stop_gradient(affine)
+        start, _ = solve_deformable(still_pair, fixed, still_weights, second, config=config)
+        displacement, left_mm = implicit_displacement(start, pair, affine, weights, config=config, options=options)
+    return ImplicitSolution(
+        affine=affine,
+        displacement_mm=displacement,
+        affine_left_mm=affine_left_mm,
+        displacement_left_mm=left_mm,
+    )
+
+
+def implicit_affine(
+    start: Array, pair: Pair, weights: Weights, *, config: RegistrationConfig, options: ImplicitOptions
+) -> tuple[Array, Array]:
+    """The affine map at the minimum of the last level's objective, and how far from it, in mm, it may still be.
+
+    Args:
+      start: (4, 4) floating_from_reference near the minimum.
+      pair: both images on their lattices; differentiable.
+      weights: of the terms; differentiable.
+      config: static.
+      options: how near and how exactly.
+    """
+    model = config.affine.model
+    if model == "none":
+        return jnp.asarray(pair.start), jnp.float32(0)
+    level = config.affine.levels[-1]
+    base = jax.lax.stop_gradient(jnp.asarray(start))
+
+    def objective(parameters: Array, inputs: Any) -> Array:
+        pair, weights, prepared, base = inputs
+        matrix = affine_matrix(parameters, replace(pair, start=base), model=model)
+
+        def of_phase(phase: Array) -> Array:
+            return affine_value(matrix, phase, pair, prepared, weights, config, level.stride)[0]
+
+        return _over_phases(of_phase, level.stride, options.phases)
+
+    pair = jax.tree.map(jnp.asarray, pair)
+    inputs = (pair, weights, prepare_level(pair, config, level), base)
+    parameters, left_mm = _settle(objective, jnp.zeros(PARAMETERS[model], jnp.float32), inputs, options)
+    return affine_matrix(parameters, replace(pair, start=base), model=model), left_mm
+
+
+def implicit_displacement(
+    start: tuple[Array, ...],
+    pair: Pair,
+    affine: Array,
+    weights: Weights,
+    *,
+    config: RegistrationConfig,
+    options: ImplicitOptions,
+) -> tuple[Array, Array]:
+    """The deformation at the minimum of the last level's objective, and how far from it, in mm, it may still be.
+
+    Args:
+      start: coefficients of each level near the minimum, as `solve_deformable` gives them.
+      pair: both images on their lattices; differentiable.
+      affine: (4, 4) floating_from_reference; differentiable.
+      weights: of the terms; differentiable.
+      config: static.
+      options: how near and how exactly.
+
+    Returns:
+      (i, j, k, 3) u on the reference's lattice in mm, and the root mean square of the coefficients' next step.
+    """
+    level = config.deformable.levels[-1]
+    flat, unravel = ravel_pytree(start)
+
+    def objective(flat: Array, inputs: Any) -> Array:
+        pair, affine, weights, prepared = inputs
+
+        def of_phase(phase: Array) -> Array:
+            return deformable_value(unravel(flat), phase, pair, affine, prepared, weights, config, level.stride)[0]
+
+        return _over_phases(of_phase, level.stride, options.phases)
+
+    pair = jax.tree.map(jnp.asarray, pair)
+    inputs = (pair, affine, weights, prepare_level(pair, config, level))
+    found, left_mm = _settle(objective, flat, inputs, options)
+    return displacement_mm(unravel(found), pair, config, stride=1, phase=None), left_mm
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 3))
+def implicit_minimum(objective: Objective, minimum: Array, inputs: Any, options: ImplicitOptions) -> Array:
+    """A minimum as a function of what its objective depends on, by the implicit function theorem.
+
+    The value is `minimum`, unchanged; its derivative with respect to `inputs` is -H^-1 d2L/(dc dtheta), with H the
+    second derivatives of the objective there, solved for by conjugate gradients. That `minimum` is one is the
+    caller's word: elsewhere the gradient is that of a minimum that is not there.
+
+    Args:
+      objective: (free, inputs) -> scalar; closes over no traced value.
+      minimum: (n,) where its slope is zero.
+      inputs: pytree of all arrays it depends on; whole numbers in it are held.
+      options: how exactly the linear system is solved.
+    """
+    return minimum
+
+
+def _forward(objective: Objective, minimum: Array, inputs: Any, options: ImplicitOptions) -> tuple[Array, Any]:
+    return minimum, (minimum, inputs)
+
+
+def _backward(objective: Objective, options: ImplicitOptions, saved: Any, cotangent: Array) -> tuple[Array, Any]:
+    minimum, inputs = saved
+    solved = _solve_linear(objective, minimum, inputs, cotangent, options)
+    _, pull = jax.vjp(lambda inputs: jax.grad(objective)(minimum, inputs), inputs)
+    return jnp.zeros_like(minimum), *pull(-solved)
+
+
+implicit_minimum.defvjp(_forward, _backward)
+
+
+def _settle(objective: Objective, start: Array, inputs: Any, options: ImplicitOptions) -> tuple[Array, Array]:
+    """The minimum near `start`, differentiable by the implicit function theorem, and the next step's size."""
+    still = jax.lax.stop_gradient(inputs)
+
+    def newton(at: Array) -> Array:
+        return -_solve_linear(objective, at, still, jax.grad(objective)(at, still), options)
+
+    def step(at: Array, _: None) -> tuple[Array, None]:
+        direction = newton(at)
+        tried = at + jnp.array(SHARES, at.dtype)[:, None] * direction
+        values = jax.lax.map(lambda place: objective(place, still), tried)
+        return tried[jnp.argmin(jnp.where(jnp.isfinite(values), values, jnp.inf))], None
+
+    minimum, _ = jax.lax.scan(step, jax.lax.stop_gradient(start), None, length=options.newton_steps)
+    left = jax.lax.stop_gradient(jnp.sqrt(jnp.mean(newton(minimum) ** 2)))
+    return implicit_minimum(objective, jax.lax.stop_gradient(minimum), inputs, options), left
+
+
+def _solve_linear(objective: Objective, at: Array, inputs: Any, right: Array, options: ImplicitOptions) -> Array:
+    """(H + damping)^-1 right by conjugate gradients; H, the second derivatives, only as products with vectors."""
+
+    def product(vector: Array) -> Array:
+        return jax.jvp(lambda free: jax.grad(objective)(free, inputs), (at,), (vector,))[1]
+
+    square = jnp.maximum(right @ right, SMALLEST)
+    curvature = jnp.abs(right @ product(right)) / square
+    solved, _ = jax.scipy.sparse.linalg.cg(
+        lambda vector: product(vector) + options.damping * curvature * vector,
+        right,
+        tol=options.tolerance,
+        maxiter=options.linear_steps,
+    )
+    return solved
+
+
+def _over_phases(value: Callable[[Array], Array], stride: int, count: int) -> Array:
+    """The mean over sub-lattices; one at a time, and worked out anew for the gradient, so that memory stays small."""
+    phases = np.linspace(0, stride**3 - 1, min(count, stride**3)).astype(np.int32)
+    return jnp.mean(jax.lax.map(jax.checkpoint(value), jnp.asarray(phases)))
