@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from sirtjax.registration._config import AffineLevel, RegistrationConfig
-from sirtjax.registration._features import Level, compare, node_places, prepare_level, takes_part, weighted_terms
+from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._lattice import Triple
 from sirtjax.registration._optimize import minimise
 from sirtjax.registration._pair import Pair, Weights
+from sirtjax.registration._view import Plan, View, compare, node_places, plan_of, prepare_view, weighted_terms
 
 Array = Any
 # Matrix entries count as displacements in mm at this distance from the centre, about the liver's radius.
@@ -48,53 +48,54 @@ def through(matrix: Array, points: Triple) -> Triple:
     return x, y, z
 
 
-def solve_affine(
-    pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfig
-) -> tuple[Array, Array, list[Array]]:
+def solve_affine(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfig) -> tuple[Array, Array, Array]:
     """The affine stage: from coarse to fine, never worse than its start by the last level's own measure.
+
+    The levels are one scanned program with traced blurs, so that their number costs no compilation.
 
     Returns:
       (4, 4) floating_from_reference; whether it is better than the start, which it is where it is not; and the
-      history of each level.
+      history (levels, steps, 4) of the value and its terms: images, masks, landmarks.
     """
     table = config.affine
     if table.model == "none":
-        return pair.start, jnp.array(False), []
-    parameters = jnp.zeros(PARAMETERS[table.model], jnp.float32)
-    histories = []
-    for number, level in enumerate(table.levels):
-        prepared = prepare_level(pair, config, level)
+        return pair.start, jnp.array(False), jnp.zeros((0, table.steps, 4), jnp.float32)
+    plan = plan_of(config, affine=True)
 
-        def objective(parameters: Array, key: Array, level: AffineLevel = level, prepared: Level = prepared) -> Any:
-            phase = jax.random.randint(key, (), 0, level.stride**3)
-            matrix = affine_matrix(parameters, pair, model=table.model)
-            return affine_value(matrix, phase, pair, prepared, weights, config, level.stride)
+    def level(parameters: Array, settings: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        blur_mm, step_mm, key = settings
+        view = prepare_view(pair, plan, blur_mm=blur_mm, mask_blur_mm=blur_mm)
 
-        parameters, history = minimise(
-            objective, parameters, jax.random.fold_in(key, number), steps=level.steps, step_mm=level.step_mm
-        )
-        histories.append(history)
+        def objective(parameters: Array, key: Array) -> tuple[Array, Array]:
+            phase = jax.random.randint(key, (), 0, plan.phases)
+            return affine_value(affine_matrix(parameters, pair, model=table.model), phase, pair, view, weights, plan)
+
+        return minimise(objective, parameters, key, steps=table.steps, step_mm=step_mm)
+
+    blurs_mm, steps_mm = (jnp.array([getattr(one, name) for one in table.levels]) for name in ("blur_mm", "step_mm"))
+    keys = jax.random.split(key, len(table.levels))
+    still = jnp.zeros(PARAMETERS[table.model], jnp.float32)
+    parameters, history = jax.lax.scan(level, still, (blurs_mm, steps_mm, keys))
     found = affine_matrix(parameters, pair, model=table.model)
+    last = prepare_view(pair, plan, blur_mm=blurs_mm[-1], mask_blur_mm=blurs_mm[-1])
 
     def on_average(matrix: Array) -> Array:
-        phases = jnp.linspace(0, level.stride**3 - 1, PHASES).astype(jnp.int32)
-        values = jax.lax.map(
-            lambda phase: affine_value(matrix, phase, pair, prepared, weights, config, level.stride)[0], phases
-        )
+        phases = jnp.linspace(0, plan.phases - 1, min(PHASES, plan.phases)).astype(jnp.int32)
+        values = jax.lax.map(lambda phase: affine_value(matrix, phase, pair, last, weights, plan)[0], phases)
         return jnp.mean(values)
 
-    better = on_average(found) < on_average(pair.start)
-    return jnp.where(better, found, pair.start), better, histories
+    before, after = jax.lax.map(on_average, jnp.stack([pair.start, found]))
+    return jnp.where(after < before, found, pair.start), after < before, history
 
 
 def affine_value(
-    matrix: Array, phase: Array, pair: Pair, level: Level, weights: Weights, config: RegistrationConfig, stride: int
+    matrix: Array, phase: Array, pair: Pair, view: View, weights: Weights, plan: Plan
 ) -> tuple[Array, Array]:
     """The objective of an affine map on one sub-lattice, and its terms: images, masks, landmarks."""
-    _, places = node_places(level, phase, pair, stride)
-    image, masks = compare(level, through(matrix, places), phase, pair, config, affine=True, stride=stride)
+    _, places = node_places(view, phase, pair, plan)
+    image, masks = compare(view, through(matrix, places), phase, pair, plan)
     landmarks = jnp.zeros((), jnp.float32)
-    if takes_part(config, affine=True).masks:
+    if plan.masks:
         landmarks = landmark_distance(through(matrix, columns(pair.landmarks_reference_mm)), pair)
     return weighted_terms(image, masks, landmarks, weights), jnp.stack([image, masks, landmarks])
 

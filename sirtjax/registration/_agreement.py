@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from sirtjax.registration._affine import through
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._features import compare, node_places, prepare_level
-from sirtjax.registration._lattice import sample
+from sirtjax.registration._lattice import phase_offset, sample
 from sirtjax.registration._pair import Pair
+from sirtjax.registration._view import compare, floating_index, node_index, node_places, plan_of, prepare_view
 
 Array = Any
 # How many sub-lattices are looked at: enough for the differences between stages, which are what counts.
@@ -31,28 +31,28 @@ def agreement(
       (3, 2) L_I and L_S of each, 0 for what takes no part, and the share of the compared nodes that the affine map
       takes into the floating image.
     """
-    stage = (config.deformable.levels or config.affine.levels)[-1]
-    affine = not config.deformable.levels
-    stride, shape = stage.stride, pair.reference.shape
-    level = prepare_level(pair, config, stage)
+    plan = plan_of(config, affine=config.deformable.model == "none")
+    last = config.deformable.levels[-1]
+    view = prepare_view(pair, plan, blur_mm=jnp.float32(last.blur_mm), mask_blur_mm=jnp.float32(last.mask_blur_mm))
 
     def of_phase(phase: Array) -> tuple[Array, Array]:
-        nodes, places = node_places(level, phase, pair, stride)
-        columns, rows = shape[1] // stride, shape[2] // stride
-        first = (phase // stride**2, phase // stride % stride, phase % stride)
-        index = (nodes // (columns * rows), nodes // rows % columns, nodes % rows)
-        here = displacement_mm[tuple(a * stride + b for a, b in zip(index, first, strict=True))]
+        nodes, places = node_places(view, phase, pair, plan)
+        first = phase_offset(phase, plan.stride)
+        index = tuple(n * plan.stride + first[axis] for axis, n in enumerate(node_index(nodes, pair, plan)))
+        here = displacement_mm[index]
         displaced = tuple(places[axis] + here[:, axis] for axis in range(3))
-        terms = [
-            jnp.stack(compare(level, through(matrix, at), phase, pair, config, affine=affine, stride=stride))
-            for matrix, at in zip((*matrices, matrices[1]), (places, places, displaced), strict=True)
-        ]
-        moved = through(matrices[1], places)
-        where = zip(moved, pair.floating_origin_mm, pair.floating_pitch_mm, strict=True)
-        inside = sample(pair.floating_inside[..., None], tuple((x - o) / p for x, o, p in where))[:, 0]
-        kept = jax.lax.dynamic_index_in_dim(level.kept, phase, keepdims=False)
-        return jnp.stack(terms), jnp.sum(kept * inside) / jnp.maximum(jnp.sum(kept), 1.0)
 
-    phases = jnp.linspace(0, stride**3 - 1, min(PHASES, stride**3)).astype(jnp.int32)
+        def terms(made: tuple[Array, Array]) -> Array:
+            matrix, share = made
+            at = tuple(p + share * (d - p) for p, d in zip(places, displaced, strict=True))
+            return jnp.stack(compare(view, through(matrix, at), phase, pair, plan))
+
+        start, affine = matrices
+        three = jax.lax.map(terms, (jnp.stack([start, affine, affine]), jnp.array([0.0, 0.0, 1.0])))
+        inside = sample(pair.floating_inside[..., None], floating_index(through(affine, places), pair))[:, 0]
+        kept = jax.lax.dynamic_index_in_dim(view.kept, phase, keepdims=False)
+        return three, jnp.sum(kept * inside) / jnp.maximum(jnp.sum(kept), 1.0)
+
+    phases = jnp.linspace(0, plan.phases - 1, min(PHASES, plan.phases)).astype(jnp.int32)
     terms, overlap = jax.lax.map(of_phase, phases)
     return jnp.mean(terms, axis=0), jnp.mean(overlap)

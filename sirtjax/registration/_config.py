@@ -59,44 +59,46 @@ class IntensityTable(_Table):
 
 
 class AffineLevel(_Table):
-    """One resolution of the affine stage: `points` of every `stride`-th node, a blur, and Adam steps of up to `step_mm`."""
+    """One resolution of the affine stage: how much both sides are blurred, and the size of its first steps."""
 
-    stride: Stride
-    points: Points
     blur_mm: NonNegative
-    steps: Steps
     step_mm: Positive
 
 
 class AffineTable(_Table):
-    """The affine stage. `drive` is what it matches; `search` looks for the start among shifts along the body."""
+    """The affine stage: what it matches, and from coarse to fine how.
+
+    Each of the `steps` of a level looks at `points` nodes of another of the stride^3 interleaved sub-lattices.
+    """
 
     model: Literal["none", "rigid", "similarity", "affine"]
     drive: Literal["masks", "image", "both"]
-    levels: tuple[AffineLevel, ...]
+    stride: Stride
+    points: Points
+    steps: Steps
+    levels: Annotated[tuple[AffineLevel, ...], Field(min_length=1)]
 
 
 class DeformableLevel(_Table):
     """One resolution of the deformation: B-spline control values along each axis added to those of earlier levels."""
 
     controls: tuple[Controls, Controls, Controls]
-    stride: Stride
-    points: Points
     blur_mm: NonNegative
     mask_blur_mm: NonNegative
-    steps: Steps
     step_mm: Positive
 
 
 class DeformableTable(_Table):
     """The deformation: a displacement, or a stationary velocity whose exponential it is (no folding, exact inverse).
 
-    `sampling` "stochastic" takes another of the stride^3 sub-lattices each step, "full" the whole lattice.
+    Sampling is as in the affine stage; a stride of 1 with as many points as the region has nodes is full sampling.
     """
 
     model: Literal["none", "displacement", "velocity"]
-    sampling: Literal["stochastic", "full"] = "stochastic"
-    levels: tuple[DeformableLevel, ...]
+    stride: Stride
+    points: Points
+    steps: Steps
+    levels: Annotated[tuple[DeformableLevel, ...], Field(min_length=1)]
 
 
 class SimilarityTable(_Table):
@@ -169,8 +171,7 @@ class RegistrationConfig(_Table):
 
         if not guided and self.affine.drive != "image" and self.affine.model != "none":
             raise ValueError('without guidance affine.drive must be "image"')
-        levels = [level.stride for level in self.affine.levels] + [level.stride for level in self.deformable.levels]
-        for stride in (*levels, self.regularity.stride):
+        for stride in (self.affine.stride, self.deformable.stride, self.regularity.stride):
             if any(n % stride for n in self.lattice.shape):
                 raise ValueError(f"stride {stride} does not divide the lattice {self.lattice.shape}")
         return self

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 
 from sirtjax import losses, spatial
 from sirtjax.registration._affine import columns, landmark_distance, through
-from sirtjax.registration._config import DeformableLevel, RegistrationConfig
-from sirtjax.registration._features import Level, compare, node_places, prepare_level, takes_part, weighted_terms
+from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._lattice import Triple, node_positions_mm, phase_offset, phases, sample
 from sirtjax.registration._optimize import minimise
 from sirtjax.registration._pair import LESIONS, LIVER, Pair, Weights
+from sirtjax.registration._view import Plan, View, compare, node_places, plan_of, prepare_view, weighted_terms
 
 Array = Any
 Coefficients = tuple[Array, ...]
@@ -19,31 +19,38 @@ Coefficients = tuple[Array, ...]
 
 def solve_deformable(
     pair: Pair, affine: Array, weights: Weights, key: Array, *, config: RegistrationConfig
-) -> tuple[Coefficients, list[Array]]:
+) -> tuple[Coefficients, Array]:
     """The non-rigid stage: x to affine (x + u(x)), u a sum of B-spline grids that grow finer from level to level.
 
-    All grids stay free once they have joined: coarse ones keep moving what is large while fine ones settle.
+    A grid joins at its level and stays free: coarse ones keep moving what is large while fine ones settle. The
+    levels are one scanned program with traced blurs, in which the slopes of grids yet to come are zero.
 
     Returns:
-      The coefficients (a, b, c, 3) of each level, in mm, and each level's history.
+      The coefficients (a, b, c, 3) of each level, in mm, and the history (levels, steps, 5) of the value and its terms:
+      images, masks, landmarks, regularity.
     """
-    coefficients: Coefficients = ()
-    histories = []
-    for number, level in enumerate(config.deformable.levels):
-        coefficients = (*coefficients, jnp.zeros((*level.controls, 3), jnp.float32))
-        prepared = prepare_level(pair, config, level)
+    table = config.deformable
+    plan = plan_of(config, affine=False)
+    count = len(table.levels)
 
-        def objective(
-            coefficients: Coefficients, key: Array, level: DeformableLevel = level, prepared: Level = prepared
-        ) -> Any:
-            phase = jax.random.randint(key, (), 0, level.stride**3)
-            return deformable_value(coefficients, phase, pair, affine, prepared, weights, config, level.stride)
+    def level(coefficients: Coefficients, settings: tuple[Array, ...]) -> tuple[Coefficients, Array]:
+        blur_mm, mask_blur_mm, step_mm, joined, key = settings
+        view = prepare_view(pair, plan, blur_mm=blur_mm, mask_blur_mm=mask_blur_mm)
 
-        coefficients, history = minimise(
-            objective, coefficients, jax.random.fold_in(key, number), steps=level.steps, step_mm=level.step_mm
-        )
-        histories.append(history)
-    return coefficients, histories
+        def objective(coefficients: Coefficients, key: Array) -> tuple[Array, Array]:
+            phase = jax.random.randint(key, (), 0, plan.phases)
+            present = tuple(joined[n] * one for n, one in enumerate(coefficients))
+            return deformable_value(present, phase, pair, affine, view, weights, config)
+
+        return minimise(objective, coefficients, key, steps=table.steps, step_mm=step_mm)
+
+    settings = [
+        jnp.array([getattr(one, name) for one in table.levels]) for name in ("blur_mm", "mask_blur_mm", "step_mm")
+    ]
+    joined = jnp.tril(jnp.ones((count, count), jnp.float32))
+    still = tuple(jnp.zeros((*one.controls, 3), jnp.float32) for one in table.levels)
+    coefficients, history = jax.lax.scan(level, still, (*settings, joined, jax.random.split(key, count)))
+    return coefficients, history
 
 
 def deformable_value(
@@ -51,20 +58,20 @@ def deformable_value(
     phase: Array,
     pair: Pair,
     affine: Array,
-    level: Level,
+    view: View,
     weights: Weights,
     config: RegistrationConfig,
-    stride: int,
 ) -> tuple[Array, Array]:
     """The objective on one sub-lattice, and its terms: images, masks, landmarks, regularity."""
-    u = displacement_mm(coefficients, pair, config, stride=stride, phase=phase)
-    nodes, places = node_places(level, phase, pair, stride)
+    plan = plan_of(config, affine=False)
+    u = displacement_mm(coefficients, pair, config, stride=plan.stride, phase=phase)
+    nodes, places = node_places(view, phase, pair, plan)
     here = u.reshape(-1, 3)[nodes]
     moved = through(affine, tuple(places[axis] + here[:, axis] for axis in range(3)))
-    image, masks = compare(level, moved, phase, pair, config, affine=False, stride=stride)
+    image, masks = compare(view, moved, phase, pair, plan)
     landmarks = jnp.zeros((), jnp.float32)
-    if takes_part(config, affine=False).masks:
-        landmarks = landmark_distance(through(affine, _moved_landmarks(u, pair, phase, stride)), pair)
+    if plan.masks:
+        landmarks = landmark_distance(through(affine, _moved_landmarks(u, pair, phase, plan)), pair)
     regularity = _regularity(coefficients, pair, affine, weights, config)
     value = weighted_terms(image, masks, landmarks, weights) + regularity
     return value, jnp.stack([image, masks, landmarks, regularity])
@@ -89,7 +96,8 @@ def displacement_mm(
     return total
 
 
-def _moved_landmarks(u: Array, pair: Pair, phase: Array, stride: int) -> Triple:
+def _moved_landmarks(u: Array, pair: Pair, phase: Array, plan: Plan) -> Triple:
+    stride = plan.stride
     points = pair.landmarks_reference_mm
     first = phase_offset(phase, stride) / jnp.float32(stride)
     index = (points - pair.reference_origin_mm) / (pair.reference_pitch_mm * stride) - first

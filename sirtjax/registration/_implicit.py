@@ -13,8 +13,8 @@ from jax.flatten_util import ravel_pytree
 from sirtjax.registration._affine import PARAMETERS, affine_matrix, affine_value, solve_affine
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._deformable import deformable_value, displacement_mm, solve_deformable
-from sirtjax.registration._features import prepare_level
 from sirtjax.registration._pair import Pair, Weights
+from sirtjax.registration._view import plan_of, prepare_view
 
 Array = Any
 # The objective of a stage: (what is free, everything it depends on) -> scalar.
@@ -121,20 +121,21 @@ def implicit_affine(
     model = config.affine.model
     if model == "none":
         return jnp.asarray(pair.start), jnp.float32(0)
-    level = config.affine.levels[-1]
+    plan, level = plan_of(config, affine=True), config.affine.levels[-1]
     base = jax.lax.stop_gradient(jnp.asarray(start))
 
     def objective(parameters: Array, inputs: Any) -> Array:
-        pair, weights, prepared, base = inputs
+        pair, weights, view, base = inputs
         matrix = affine_matrix(parameters, replace(pair, start=base), model=model)
 
         def of_phase(phase: Array) -> Array:
-            return affine_value(matrix, phase, pair, prepared, weights, config, level.stride)[0]
+            return affine_value(matrix, phase, pair, view, weights, plan)[0]
 
-        return _over_phases(of_phase, level.stride, options.phases)
+        return _over_phases(of_phase, plan.phases, options.phases)
 
     pair = jax.tree.map(jnp.asarray, pair)
-    inputs = (pair, weights, prepare_level(pair, config, level), base)
+    view = prepare_view(pair, plan, blur_mm=jnp.float32(level.blur_mm), mask_blur_mm=jnp.float32(level.blur_mm))
+    inputs = (pair, weights, view, base)
     parameters, left_mm = _settle(objective, jnp.zeros(PARAMETERS[model], jnp.float32), inputs, options)
     return affine_matrix(parameters, replace(pair, start=base), model=model), left_mm
 
@@ -161,19 +162,21 @@ def implicit_displacement(
     Returns:
       (i, j, k, 3) u on the reference's lattice in mm, and the root mean square of the coefficients' next step.
     """
-    level = config.deformable.levels[-1]
+    plan, level = plan_of(config, affine=False), config.deformable.levels[-1]
     flat, unravel = ravel_pytree(start)
 
     def objective(flat: Array, inputs: Any) -> Array:
-        pair, affine, weights, prepared = inputs
+        pair, affine, weights, view = inputs
 
         def of_phase(phase: Array) -> Array:
-            return deformable_value(unravel(flat), phase, pair, affine, prepared, weights, config, level.stride)[0]
+            return deformable_value(unravel(flat), phase, pair, affine, view, weights, config)[0]
 
-        return _over_phases(of_phase, level.stride, options.phases)
+        return _over_phases(of_phase, plan.phases, options.phases)
 
     pair = jax.tree.map(jnp.asarray, pair)
-    inputs = (pair, affine, weights, prepare_level(pair, config, level))
+    blur_mm, mask_blur_mm = jnp.float32(level.blur_mm), jnp.float32(level.mask_blur_mm)
+    view = prepare_view(pair, plan, blur_mm=blur_mm, mask_blur_mm=mask_blur_mm)
+    inputs = (pair, affine, weights, view)
     found, left_mm = _settle(objective, flat, inputs, options)
     return displacement_mm(unravel(found), pair, config, stride=1, phase=None), left_mm
 
@@ -244,7 +247,7 @@ def _solve_linear(objective: Objective, at: Array, inputs: Any, right: Array, op
     return solved
 
 
-def _over_phases(value: Callable[[Array], Array], stride: int, count: int) -> Array:
+def _over_phases(value: Callable[[Array], Array], available: int, count: int) -> Array:
     """The mean over sub-lattices; one at a time, and worked out anew for the gradient, so that memory stays small."""
-    phases = np.linspace(0, stride**3 - 1, min(count, stride**3)).astype(np.int32)
+    phases = np.linspace(0, available - 1, min(count, available)).astype(np.int32)
     return jnp.mean(jax.lax.map(jax.checkpoint(value), jnp.asarray(phases)))

@@ -48,7 +48,7 @@ def judge(
     affine = AffineTransform(matrix)
     field = DisplacementField(np.asarray(solution.displacement_mm, np.float32), lattice, matrix)
     stages = _stages(solution)
-    deformed = bool(solution.deformable_history)
+    deformed = len(solution.deformable_history) > 0
     finite = all(np.isfinite(values).all() for stage in stages for values in stage.losses.values())
     folding = _folding_fraction(field, pair) if deformed and finite else 0.0
     quality: dict[str, Mapping[str, float]] = {"start": _quality(start, solution.terms[0], lattice, sides)}

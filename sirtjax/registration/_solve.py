@@ -26,8 +26,8 @@ class Solution:
       displacement_mm: (i, j, k, 3) u on the reference's lattice.
       terms: (3, 2) L_I and L_S of the start, the affine map and the deformation at the last resolution.
       overlap: share of the compared nodes that the affine map takes into the floating image.
-      affine_history: per level, (steps, 4): value, images, masks, landmarks.
-      deformable_history: per level, (steps, 5): value, images, masks, landmarks, regularity.
+      affine_history: (levels, steps, 4): value, images, masks, landmarks.
+      deformable_history: (levels, steps, 5): value, images, masks, landmarks, regularity; no levels without it.
     """
 
     affine: Array
@@ -35,8 +35,8 @@ class Solution:
     displacement_mm: Array
     terms: Array
     overlap: Array
-    affine_history: tuple[Array, ...]
-    deformable_history: tuple[Array, ...]
+    affine_history: Array
+    deformable_history: Array
 
 
 def solve(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfig) -> Solution:
@@ -54,7 +54,7 @@ def solve(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfi
     first, second = jax.random.split(key)
     affine, improved, affine_history = solve_affine(pair, weights, first, config=config)
     displacement: Array = jnp.zeros((*pair.reference.shape, 3), jnp.float32)
-    history: list[Array] = []
+    history: Array = jnp.zeros((0, config.deformable.steps, 5), jnp.float32)
     if config.deformable.model != "none":
         coefficients, history = solve_deformable(pair, affine, weights, second, config=config)
         displacement = displacement_mm(coefficients, pair, config, stride=1, phase=None)
@@ -65,8 +65,8 @@ def solve(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfi
         displacement_mm=displacement,
         terms=terms,
         overlap=overlap,
-        affine_history=tuple(affine_history),
-        deformable_history=tuple(history),
+        affine_history=affine_history,
+        deformable_history=history,
     )
 
 
