@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,18 @@ from numpy.typing import NDArray
 from sirtjax import metrics, spatial
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._pair import Pair
-from sirtjax.registration._prepare import LIVER_NAME, Side
+from sirtjax.registration._prepare import LIVER_NAME, Side, mask_corners_mm
 from sirtjax.registration._result import RegistrationResult, Stage, Status
 from sirtjax.registration._solve import Solution
 from sirtjax.spatial import AffineTransform, DisplacementField, Transform
-from sirtjax.volume import Geometry
+from sirtjax.volume import Geometry, crop_geometry
 
 # Below this share of the compared region inside the floating image there is nothing to compare.
 LEAST_OVERLAP = 0.3
 # Guiding livers that still overlap less than this do not show the same organ.
 LEAST_DSC = 0.85
+# Masks are compared within this distance of the reference's liver.
+BENCH_MARGIN_MM = 25.0
 # A deformation may cost this much overlap of the masks before it counts as worse.
 DSC_SLACK = 0.01
 
@@ -49,25 +52,14 @@ def judge(
     field = DisplacementField(np.asarray(solution.displacement_mm, np.float32), lattice, matrix)
     stages = _stages(solution)
     deformed = len(solution.deformable_history) > 0
-    finite = all(np.isfinite(values).all() for stage in stages for values in stage.losses.values())
-    folding = _folding_fraction(field, pair) if deformed and finite else 0.0
-    quality: dict[str, Mapping[str, float]] = {"start": _quality(start, solution.terms[0], lattice, sides)}
-    quality["affine"] = _quality(affine, solution.terms[1], lattice, sides)
-    quality["final"] = _quality(field, solution.terms[2], lattice, sides) if deformed else quality["affine"]
-    final: Transform = field if deformed else affine
-    status = Status.SUCCESS
-    if not finite:
-        status, final = Status.NOT_FINITE, affine
-    elif float(solution.overlap) < LEAST_OVERLAP:
-        status = Status.NO_OVERLAP
-    elif deformed and _worse(quality["affine"], quality["final"], solution, config):
-        status, final = Status.AFFINE_KEPT, affine
-    elif folding > 0:
-        status = Status.FOLDED
-    elif config.affine.model != "none" and not bool(solution.affine_improved):
-        status = Status.START_KEPT
-    elif quality["final"].get(f"dsc {LIVER_NAME}", 1.0) < LEAST_DSC:
-        status = Status.POOR_AGREEMENT
+    folding = folding_fraction(field, pair) if deformed and _finite(solution) else 0.0
+    bench = _bench(sides[0], lattice)
+    quality: dict[str, Mapping[str, float]] = {"start": _quality(start, solution.terms[0], bench, sides[1])}
+    quality["affine"] = _quality(affine, solution.terms[1], bench, sides[1])
+    quality["final"] = _quality(field, solution.terms[2], bench, sides[1]) if deformed else quality["affine"]
+    status = status_of(solution, quality["affine"], quality["final"], folding_fraction=folding, config=config)
+    kept = deformed and status not in (Status.NOT_FINITE, Status.AFFINE_KEPT)
+    final: Transform = field if kept else affine
     if final is affine and deformed:
         quality["final"], folding = quality["affine"], 0.0
     return RegistrationResult(
@@ -80,6 +72,44 @@ def judge(
         quality=quality,
         config=config,
     )
+
+
+def status_of(
+    solution: Solution,
+    affine: Mapping[str, float],
+    final: Mapping[str, float],
+    *,
+    folding_fraction: float,
+    config: RegistrationConfig,
+) -> Status:
+    """How a registration ended.
+
+    Args:
+      solution: what the solver found, as NumPy arrays.
+      affine: figures of the affine map: "dsc liver", or nothing without guidance.
+      final: the same of the deformation found.
+      folding_fraction: of the deformation found.
+      config: the preset, with the weights used.
+    """
+    deformed = len(solution.deformable_history) > 0
+    if not _finite(solution):
+        return Status.NOT_FINITE
+    if float(solution.overlap) < LEAST_OVERLAP:
+        return Status.NO_OVERLAP
+    if deformed and _worse(affine, final, solution, config):
+        return Status.AFFINE_KEPT
+    if folding_fraction > 0:
+        return Status.FOLDED
+    if config.affine.model != "none" and not bool(solution.affine_improved):
+        return Status.START_KEPT
+    if final.get(f"dsc {LIVER_NAME}", 1.0) < LEAST_DSC:
+        return Status.POOR_AGREEMENT
+    return Status.SUCCESS
+
+
+def _finite(solution: Solution) -> bool:
+    histories = (solution.affine_history, solution.deformable_history)
+    return all(bool(np.isfinite(history).all()) for history in histories)
 
 
 def _stages(solution: Solution) -> tuple[Stage, ...]:
@@ -95,11 +125,19 @@ def _stages(solution: Solution) -> tuple[Stage, ...]:
     )
 
 
-def _folding_fraction(field: DisplacementField, pair: Pair) -> float:
-    jacobian = spatial.jacobian_determinant(field)
-    inside = np.asarray(pair.reference_weight) > 0
-    inside |= np.asarray(pair.reference_near) > 0
-    return float((jacobian[inside] <= 0).mean()) if inside.any() else 0.0
+def folding_fraction(field: DisplacementField, pair: Pair) -> float:
+    """Share of the nodes that were looked at where a deformation folds."""
+    inside = (np.asarray(pair.reference_weight) > 0) | (np.asarray(pair.reference_near) > 0)
+    if not inside.any():
+        return 0.0
+    # Only the box that holds them: the rest of the lattice is margin.
+    where = np.argwhere(inside)
+    low, high = np.maximum(where.min(axis=0) - 1, 0), where.max(axis=0) + 2
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    part = DisplacementField(
+        np.asarray(field.array)[box], crop_geometry(field.geometry, low, high), field.floating_from_displaced
+    )
+    return float((spatial.jacobian_determinant(part)[inside[box]] <= 0).mean())
 
 
 def _worse(
@@ -114,28 +152,45 @@ def _worse(
     return bool(weights.any()) and not after <= before
 
 
-def _quality(
-    transform: Transform, terms: NDArray[Any], lattice: Geometry, sides: tuple[Side, Side]
-) -> dict[str, float]:
-    """Overlap and distances of the guiding masks on the lattice, and the image similarity."""
+@dataclass(frozen=True, kw_only=True)
+class _Bench:
+    """Where masks are compared: the lattice around the reference's liver, and the reference's masks there."""
+
+    grid: Geometry
+    occupancy: Mapping[str, NDArray[np.float32]]
+
+
+def _bench(reference: Side, lattice: Geometry) -> _Bench:
+    if not reference.masks:
+        return _Bench(grid=lattice, occupancy={})
+    index = lattice.to_voxel(mask_corners_mm(reference))
+    room = BENCH_MARGIN_MM / np.asarray(lattice.spacing_mm)
+    low = np.clip(np.floor(index.min(axis=0) - room), 0, None).astype(int)
+    high = np.minimum(np.ceil(index.max(axis=0) + room).astype(int) + 1, lattice.shape)
+    grid = crop_geometry(lattice, low, high)
+    return _Bench(
+        grid=grid,
+        occupancy={name: spatial.occupancy(labels, name, grid) for name, labels in reference.masks.items()},
+    )
+
+
+def _quality(transform: Transform, terms: NDArray[Any], bench: _Bench, floating: Side) -> dict[str, float]:
+    """Overlap and distances of the guiding masks, and the image similarity."""
     figures: dict[str, float] = {"similarity": -float(terms[0])}
-    reference, floating = sides
-    distances = []
-    for name in reference.masks:
-        one = spatial.occupancy(reference.masks[name], name, lattice)
-        two = spatial.occupancy(floating.masks[name], name, lattice, transform=transform)
+    spacing_mm, distances = bench.grid.spacing_mm, []
+    for name, one in bench.occupancy.items():
+        two = spatial.occupancy(floating.masks[name], name, bench.grid, transform=transform)
         inside = one >= 0.5, two >= 0.5
         figures[f"dsc {name}"] = metrics.dice(*inside) if inside[0].any() or inside[1].any() else float("nan")
         if not (inside[0].any() and inside[1].any()):
             distances.append(float("nan"))
             continue
         if name == LIVER_NAME:
-            figures[f"msd_mm {name}"] = metrics.surface_distances(one, two, lattice.spacing_mm).msd_mm
+            figures[f"msd_mm {name}"] = metrics.surface_distances(one, two, spacing_mm).msd_mm
             distances.append(figures[f"msd_mm {name}"])
         else:
-            figures[f"mcd_mm {name}"] = float(
-                np.linalg.norm((_centre(one) - _centre(two)) * np.asarray(lattice.spacing_mm))
-            )
+            apart_mm = (_centre(one) - _centre(two)) * np.asarray(spacing_mm)
+            figures[f"mcd_mm {name}"] = float(np.linalg.norm(apart_mm))
             distances.append(figures[f"mcd_mm {name}"])
     if distances:
         figures["rmsd_mm"] = float(np.sqrt(np.mean(np.square(distances))))

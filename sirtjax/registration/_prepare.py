@@ -130,10 +130,19 @@ def scaled_image(
     low, high = intensity_range(volume, config)
     values = spatial.resample(volume, lattice, fill=low, antialias=finer).array
     scaled = np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1)
-    # A node counts as measured where the image has a voxel within half a voxel of it.
-    index = volume.geometry.to_voxel(spatial.voxel_centres_mm(lattice).reshape(-1, 3))
-    inside = ((index > -0.5) & (index < np.asarray(volume.geometry.shape) - 0.5)).all(axis=-1)
-    return np.asarray(scaled, np.float32), np.asarray(inside, np.float32).reshape(lattice.shape)
+    return np.asarray(scaled, np.float32), _inside(volume.geometry, lattice)
+
+
+def _inside(image: Geometry, lattice: Geometry) -> NDArray[np.float32]:
+    """1 for the nodes within half a voxel of one of the image's voxel centres, else 0."""
+    matrix = image.voxel_from_world @ lattice.affine
+    i, j, k = (np.arange(n, dtype=np.float32) for n in lattice.shape)
+    inside = np.ones(lattice.shape, bool)
+    for axis, count in enumerate(image.shape):
+        a, b, c, shift = matrix[axis].astype(np.float32)
+        index = (a * i + shift)[:, None, None] + (b * j)[None, :, None] + (c * k)[None, None, :]
+        inside &= (index > -0.5) & (index < count - 0.5)
+    return inside.astype(np.float32)
 
 
 def intensity_range(volume: Volume, config: RegistrationConfig) -> tuple[float, float]:
