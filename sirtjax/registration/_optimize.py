@@ -49,7 +49,7 @@ def minimise(
         (value, terms), slope = jax.value_and_grad(objective, has_aux=True)(parameters, key)
         updates, later = optimiser.update(slope, state)
         moved = optax.apply_updates(parameters, updates)
-        finite = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(slope))
+        finite = jnp.isfinite(value) & jnp.isfinite(sum(jnp.vdot(one, one) for one in jax.tree.leaves(slope)))
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), (moved, later), (parameters, state))
         return kept, jnp.concatenate([value[None], terms])
 
