@@ -37,9 +37,12 @@ def liver(
     atlas: Annotated[
         Path | None, typer.Option(help="Folder of atlases, see docs/atlas.md.", show_default=False)
     ] = None,
-    preset: Annotated[Preset, typer.Option(help="Registration preset; both take no masks.")] = "descriptor",
+    preset: Annotated[Preset, typer.Option(help="Registration preset; both take no masks.")] = "image",
     fusion: Annotated[Fusion, typer.Option(help="How the livers of the atlases are fused.")] = "weighted",
     min_atlases: Annotated[int, typer.Option(min=1, help="Fail where fewer are usable; STAPLE needs 3.")] = 1,
+    min_likeness: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out atlases whose images resemble less at the liver's surface.")
+    ] = 0.25,
     modality: Annotated[Modality, typer.Option(help="What the image is.")] = "CT",
     atlas_modality: Annotated[Modality, typer.Option(help="What the images of the atlases are.")] = "CT",
     atlas_label: Annotated[
@@ -84,6 +87,7 @@ def liver(
             register=registration.register,
             fusion=fusion,
             min_atlases=min_atlases,
+            min_likeness=min_likeness,
             report=report,
         )
         report("writing")
@@ -93,6 +97,8 @@ def liver(
     for one in found.atlases:
         if not one.used:
             _console.note(f"atlas {one.name} left out: {one.status}, {one.cause}")
+    for line in found.notes:
+        _console.note(f"note: {line}")
     if as_json:
         _console.emit_json(_as_json(found, method=method, preset=preset, output=output, likely=likely))
     else:
@@ -132,6 +138,7 @@ def _as_json(
             "dsc_min": min(pairs) if pairs else None,
         },
         "atlases": [asdict(one) for one in found.atlases],
+        "notes": list(found.notes),
         "seconds": found.seconds,
         "output": str(output),
         "probability": None if likely is None else str(likely),
@@ -147,9 +154,9 @@ def _pairs(found: AtlasSegmentation) -> list[float]:
 def _print(found: AtlasSegmentation, output: Path) -> None:
     rows = []
     for one in found.atlases:
-        numbers = (one.weight, one.sensitivity, one.specificity, one.dsc)
+        numbers = (one.likeness, one.weight, one.sensitivity, one.specificity, one.dsc)
         rows.append([one.name, one.status, *("" if n is None else f"{n:.3f}" for n in numbers), f"{one.seconds:.1f}"])
-    columns = ["atlas", "status", "weight", "sensitivity", "specificity", "DSC with result", "s"]
+    columns = ["atlas", "status", "likeness", "weight", "sensitivity", "specificity", "DSC with result", "s"]
     pairs = _pairs(found)
     agreement = f", atlases among themselves DSC {sum(pairs) / len(pairs):.3f}" if pairs else ""
     _console.emit_table(

@@ -9,6 +9,7 @@ from sirtjax.segmentation._atlas_folder import read_atlas as read_atlas
 from sirtjax.segmentation._atlas_task import segment_liver_by_atlas as segment_liver_by_atlas
 from sirtjax.segmentation._fuse import STAPLE_LEAST as STAPLE_LEAST
 from sirtjax.segmentation._fuse import Staple as Staple
+from sirtjax.segmentation._fuse import agreeing as agreeing
 from sirtjax.segmentation._fuse import local_similarity as local_similarity
 from sirtjax.segmentation._fuse import majority_vote as majority_vote
 from sirtjax.segmentation._fuse import pairwise_dsc as pairwise_dsc
@@ -42,6 +43,7 @@ __all__ = [
     "Staple",
     "UptakeRule",
     "UptakeSegmentation",
+    "agreeing",
     "dilated_mask",
     "lesion_uptake",
     "list_atlases",

@@ -35,8 +35,11 @@ class AtlasOutcome:
       used: whether its liver was fused.
       status: of its registration, such as "SUCCESS" or "POOR_AGREEMENT"; "OWN_IMAGE" where the atlas is the
         patient, "REFUSED" where the registration raised an error, "OUTSIDE" where the liver was carried out of
-        the patient's image.
+        the patient's image, "UNLIKE" where the images differ about its surface, "OUTLIER" where it lies elsewhere
+        than the others.
       cause: why it was left out; empty where it was used.
+      likeness: mean squared local correlation of the images about the carried liver's surface, 0 to 1; None where
+        it was left out before.
       weight: its share of all weight in the voxels where any atlas has the liver; None with STAPLE or left out.
       sensitivity: as STAPLE found; None for other methods.
       specificity: as STAPLE found; None for other methods.
@@ -48,6 +51,7 @@ class AtlasOutcome:
     used: bool
     status: str
     cause: str = ""
+    likeness: float | None = None
     weight: float | None = None
     sensitivity: float | None = None
     specificity: float | None = None
@@ -68,6 +72,7 @@ class AtlasSegmentation:
       atlases: one outcome each, in the order given.
       agreement_dsc: (n, n) Dice similarity of the livers of the atlases used with each other.
       seconds: for everything.
+      notes: what to beware of, a sentence each.
     """
 
     liver: LabelMap
@@ -77,6 +82,7 @@ class AtlasSegmentation:
     atlases: tuple[AtlasOutcome, ...]
     agreement_dsc: NDArray[np.float64]
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def volume_ml(self) -> float:

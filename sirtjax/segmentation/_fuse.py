@@ -142,6 +142,29 @@ def pairwise_dsc(occupancies: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.where(both > 0, 2 * shared / np.where(both > 0, both, 1), 1.0)
 
 
+def agreeing(agreement_dsc: NDArray[np.float64], *, least_dsc: float) -> tuple[int, ...]:
+    """The raters who agree: the worst is left out, one after another, while three or more are left.
+
+    A rater agrees by the mean of its similarities with the other raters still there. Of two who differ nothing tells
+    which one is wrong, so two always stay.
+
+    Args:
+      agreement_dsc: (n, n) from `pairwise_dsc`.
+      least_dsc: what a rater needs.
+
+    Returns:
+      Numbers of the raters kept, ascending.
+    """
+    kept = list(range(len(agreement_dsc)))
+    while len(kept) > 2:
+        among = agreement_dsc[np.ix_(kept, kept)]
+        means = (among.sum(axis=0) - among.diagonal()) / (len(kept) - 1)
+        if means.min() >= least_dsc:
+            break
+        del kept[int(means.argmin())]
+    return tuple(kept)
+
+
 def local_similarity(image: NDArray[np.float32], other: NDArray[np.float32], *, window: int = 7) -> NDArray[np.float32]:
     """Squared correlation of two images in the cube around each voxel, (i, j, k) from 0 to 1.
 

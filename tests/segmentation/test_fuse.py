@@ -6,7 +6,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from sirtjax.errors import GeometryError, InputError
-from sirtjax.segmentation import local_similarity, majority_vote, pairwise_dsc, staple, weighted_vote
+from sirtjax.segmentation import agreeing, local_similarity, majority_vote, pairwise_dsc, staple, weighted_vote
 
 SHAPE = (22, 17, 13)
 
@@ -155,3 +155,17 @@ def test_refuses():
         weighted_vote(votes, np.array([-1.0, 1.0], np.float32))
     with pytest.raises(GeometryError, match=r"shapes \(2, 2, 2\) and \(3, 2, 2\)"):
         local_similarity(np.zeros((2, 2, 2), np.float32), np.zeros((3, 2, 2), np.float32))
+
+
+def test_the_raters_who_agree():
+    def matrix(*rows):
+        return np.array(rows, np.float64)
+
+    one_astray = matrix([1, 0.3, 0.9, 0.9], [0.3, 1, 0.3, 0.3], [0.9, 0.3, 1, 0.9], [0.9, 0.3, 0.9, 1])
+    assert agreeing(one_astray, least_dsc=0.7) == (0, 2, 3)
+    # With rater 1 there the others have 0.7 on average: judged again without it, they stay.
+    assert agreeing(one_astray, least_dsc=0.8) == (0, 2, 3)
+    assert agreeing(one_astray, least_dsc=0.0) == (0, 1, 2, 3)
+    # Two who differ: nothing tells which one is wrong.
+    assert agreeing(one_astray[:2, :2], least_dsc=0.7) == (0, 1)
+    assert agreeing(np.ones((1, 1)), least_dsc=0.7) == (0,)

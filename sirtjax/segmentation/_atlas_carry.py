@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax import spatial
+from sirtjax.errors import SirtjaxError
+from sirtjax.registration import Status
+from sirtjax.segmentation._atlas import Atlas, AtlasOutcome
+from sirtjax.segmentation._fuse import local_similarity
+from sirtjax.volume import Geometry, Volume, bounding_box, reorient
+
+# The soft tissue of a CT: bones, lungs and air would outweigh it in a correlation.
+_CT_WINDOW_HU = (-200.0, 300.0)
+# Voxels to either side of the carried liver's surface in which the images have to resemble one another.
+_BAND = 2
+
+
+class Registered(Protocol):
+    """What is needed of a registration's result: its transform and its status."""
+
+    @property
+    def transform(self) -> spatial.Transform: ...
+    @property
+    def status(self) -> Status: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """The liver of one atlas on the working grid: only the box that holds it, and the likeness of the images."""
+
+    start: tuple[int, int, int]
+    occupancy: NDArray[np.float32]
+    similarity: NDArray[np.float16]
+
+
+def carry(
+    image: Volume,
+    atlas: Atlas,
+    grid: Geometry,
+    patient: NDArray[np.float32],
+    *,
+    config: Any,
+    register: Callable[..., Registered],
+    min_likeness: float,
+) -> tuple[AtlasOutcome, Carried | None]:
+    """Register one atlas and carry its liver to the working grid; None where it is of no use.
+
+    Args:
+      image: the patient's.
+      atlas: the atlas.
+      grid: the working grid.
+      patient: the patient's image on it, from `windowed`.
+      config: of the registration.
+      register: (reference, floating, *, config) to a result.
+      min_likeness: of the images about the carried liver's surface; less is no success.
+    """
+
+    def refused(status: str, cause: str, likeness: float | None = None) -> tuple[AtlasOutcome, None]:
+        return AtlasOutcome(name=atlas.name, used=False, status=status, cause=cause, likeness=likeness), None
+
+    if _same_image(image, atlas.image):
+        return refused("OWN_IMAGE", "it is the patient's own image")
+    try:
+        result = register(image, atlas.image, config=config)
+    except SirtjaxError as error:
+        return refused("REFUSED", str(error))
+    if result.status is not Status.SUCCESS:
+        return refused(result.status.name, result.status.cause)
+    mask = np.asarray(atlas.liver.array) > 0
+    occupancy = spatial.mask_occupancy(mask, atlas.liver.geometry, grid, transform=result.transform)
+    if not (occupancy >= 0.5).any():
+        return refused("OUTSIDE", "its liver lies outside the patient's image after registration")
+    moved = spatial.resample(atlas.image, grid, transform=result.transform, antialias=True)
+    similarity = local_similarity(patient, windowed(moved))
+    likeness = float(similarity[_band(occupancy >= 0.5)].mean())
+    if likeness < min_likeness:
+        cause = (
+            f"the images differ about its liver's surface (likeness {likeness:.2f}, at least {min_likeness:g} needed)"
+        )
+        return refused("UNLIKE", cause, likeness)
+    # One empty voxel around, so that the votes fade out when they are interpolated.
+    start, stop = bounding_box(occupancy > 0, margin=1)
+    i, j, k = (slice(a, b) for a, b in zip(start, stop, strict=True))
+    one = Carried(start=start, occupancy=occupancy[i, j, k].copy(), similarity=similarity.astype(np.float16))
+    return AtlasOutcome(name=atlas.name, used=True, status=result.status.name, likeness=likeness), one
+
+
+def working_grid(geometry: Geometry, *, spacing_mm: float) -> Geometry:
+    """The grid along the same axes that covers the same space with voxels of at least `spacing_mm`."""
+    native = np.asarray(geometry.spacing_mm)
+    spacing = np.maximum(native, spacing_mm)
+    extent = native * geometry.shape
+    shape = np.ceil(extent / spacing - 1e-6).astype(int)
+    affine = geometry.affine
+    affine[:3, :3] = affine[:3, :3] / native * spacing
+    # The middles of both grids meet.
+    affine[:3, 3] = geometry.centre_mm - affine[:3, :3] @ ((shape - 1) / 2)
+    return Geometry.from_affine(tuple(shape.tolist()), affine)
+
+
+def windowed(volume: Volume) -> NDArray[np.float32]:
+    """The values that are compared: of a CT those of soft tissue."""
+    array = np.asarray(volume.array, np.float32)
+    return np.clip(array, *_CT_WINDOW_HU) if volume.unit == "HU" else array
+
+
+def _band(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The voxels near the surface of a mask."""
+    start, stop = bounding_box(mask, margin=_BAND)
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    inside = mask[box]
+    band = np.zeros_like(mask)
+    band[box] = ndimage.binary_dilation(inside, iterations=_BAND) & ~ndimage.binary_erosion(inside, iterations=_BAND)
+    return band
+
+
+def _same_image(one: Volume, other: Volume) -> bool:
+    if sorted(one.geometry.shape) != sorted(other.geometry.shape):
+        return False
+    a, b = reorient(one, "LPS"), reorient(other, "LPS")
+    return a.geometry.matches(b.geometry) and np.array_equal(a.array, b.array)
