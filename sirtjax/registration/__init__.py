@@ -19,8 +19,14 @@ from sirtjax.registration._result import Status as Status
 from sirtjax.registration._solve import Solution as Solution
 from sirtjax.registration._solve import solve as solve
 from sirtjax.registration._solve import weights_of as weights_of
+from sirtjax.registration._sweep import sweep_weights as sweep_weights
+from sirtjax.registration._trial import Bench as Bench
+from sirtjax.registration._trial import Trial as Trial
+from sirtjax.registration._trial import make_bench as make_bench
+from sirtjax.registration._trial import try_weights as try_weights
 
 __all__ = [
+    "Bench",
     "Landmarks",
     "Pair",
     "RegistrationConfig",
@@ -29,15 +35,19 @@ __all__ = [
     "Solution",
     "Stage",
     "Status",
+    "Trial",
     "Weights",
     "apply_settings",
     "config_from_table",
     "gather_landmarks",
     "load_preset",
     "locate",
+    "make_bench",
     "prepare_pair",
     "presets",
     "register",
     "solve",
+    "sweep_weights",
+    "try_weights",
     "weights_of",
 ]

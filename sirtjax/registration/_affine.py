@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -97,6 +98,11 @@ def affine_value(
     landmarks = jnp.zeros((), jnp.float32)
     if plan.masks:
         landmarks = landmark_distance(through(matrix, columns(pair.landmarks_reference_mm)), pair)
+    if not plan.images:
+        # What alone drives this stage counts whole: w_I = w_S = 0 is the affine map, not its start.
+        weights = replace(weights, masks=jnp.ones(()))
+    elif not plan.masks:
+        weights = replace(weights, image=jnp.ones(()))
     return weighted_terms(image, masks, landmarks, weights), jnp.stack([image, masks, landmarks])
 
 

@@ -100,7 +100,7 @@ def _moved_landmarks(u: Array, pair: Pair, phase: Array, plan: Plan) -> Triple:
     stride = plan.stride
     points = pair.landmarks_reference_mm
     first = phase_offset(phase, stride) / jnp.float32(stride)
-    index = (points - pair.reference_origin_mm) / (pair.reference_pitch_mm * stride) - first
+    index = (points - pair.reference_origin_mm[None]) / (pair.reference_pitch_mm * stride)[None] - first[None]
     return columns(points + sample(u, columns(index)))
 
 

@@ -53,10 +53,10 @@ def judge(
     stages = _stages(solution)
     deformed = len(solution.deformable_history) > 0
     folding = folding_fraction(field, pair) if deformed and _finite(solution) else 0.0
-    bench = _bench(sides[0], lattice)
-    quality: dict[str, Mapping[str, float]] = {"start": _quality(start, solution.terms[0], bench, sides[1])}
-    quality["affine"] = _quality(affine, solution.terms[1], bench, sides[1])
-    quality["final"] = _quality(field, solution.terms[2], bench, sides[1]) if deformed else quality["affine"]
+    bench = mask_bench(sides[0], lattice)
+    quality: dict[str, Mapping[str, float]] = {"start": quality_of(start, solution.terms[0], bench, sides[1])}
+    quality["affine"] = quality_of(affine, solution.terms[1], bench, sides[1])
+    quality["final"] = quality_of(field, solution.terms[2], bench, sides[1]) if deformed else quality["affine"]
     status = status_of(solution, quality["affine"], quality["final"], folding_fraction=folding, config=config)
     kept = deformed and status not in (Status.NOT_FINITE, Status.AFFINE_KEPT)
     final: Transform = field if kept else affine
@@ -132,7 +132,7 @@ def folding_fraction(field: DisplacementField, pair: Pair) -> float:
         return 0.0
     # Only the box that holds them: the rest of the lattice is margin.
     where = np.argwhere(inside)
-    low, high = np.maximum(where.min(axis=0) - 1, 0), where.max(axis=0) + 2
+    low, high = np.maximum(where.min(axis=0) - 1, 0), np.minimum(where.max(axis=0) + 2, inside.shape)
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     part = DisplacementField(
         np.asarray(field.array)[box], crop_geometry(field.geometry, low, high), field.floating_from_displaced
@@ -153,28 +153,29 @@ def _worse(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Bench:
+class MaskBench:
     """Where masks are compared: the lattice around the reference's liver, and the reference's masks there."""
 
     grid: Geometry
     occupancy: Mapping[str, NDArray[np.float32]]
 
 
-def _bench(reference: Side, lattice: Geometry) -> _Bench:
+def mask_bench(reference: Side, lattice: Geometry) -> MaskBench:
+    """The lattice around the liver, as far as `lattice` reaches, with all masks of the reference."""
     if not reference.masks:
-        return _Bench(grid=lattice, occupancy={})
+        return MaskBench(grid=lattice, occupancy={})
     index = lattice.to_voxel(mask_corners_mm(reference))
     room = BENCH_MARGIN_MM / np.asarray(lattice.spacing_mm)
     low = np.clip(np.floor(index.min(axis=0) - room), 0, None).astype(int)
     high = np.minimum(np.ceil(index.max(axis=0) + room).astype(int) + 1, lattice.shape)
     grid = crop_geometry(lattice, low, high)
-    return _Bench(
+    return MaskBench(
         grid=grid,
         occupancy={name: spatial.occupancy(labels, name, grid) for name, labels in reference.masks.items()},
     )
 
 
-def _quality(transform: Transform, terms: NDArray[Any], bench: _Bench, floating: Side) -> dict[str, float]:
+def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskBench, floating: Side) -> dict[str, float]:
     """Overlap and distances of the guiding masks, and the image similarity."""
     figures: dict[str, float] = {"similarity": -float(terms[0])}
     spacing_mm, distances = bench.grid.spacing_mm, []

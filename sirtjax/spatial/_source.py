@@ -59,8 +59,11 @@ def to_device(array: NDArray[Any], *, low: Any, high: Any) -> FlatGrid:
 
 def displacement_bounds_mm(field: DisplacementField) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Smallest and largest displacement along each world axis, zero included, (3,) each."""
-    array = np.asarray(field.array).reshape(-1, 3)
-    low, high = array.min(axis=0), array.max(axis=0)
+    array = np.asarray(field.array)
+    # Whole slices against each other first: numpy is slow over an axis of three.
+    slices = array.reshape(len(array), -1)
+    low, high = (one.reshape(-1, 3) for one in (slices.min(axis=0), slices.max(axis=0)))
+    low, high = low.min(axis=0), high.max(axis=0)
     return np.minimum(low, 0.0).astype(np.float64), np.maximum(high, 0.0).astype(np.float64)
 
 

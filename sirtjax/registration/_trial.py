@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from sirtjax import metrics
+from sirtjax.errors import GeometryError
+from sirtjax.registration._config import RegistrationConfig, WeightsTable
+from sirtjax.registration._inputs import SMALLEST_LANDMARK_VOXELS
+from sirtjax.registration._judge import MaskBench, folding_fraction, mask_bench, quality_of, status_of
+from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, lattice_around
+from sirtjax.registration._register import NO_MASKS, Ready, make_ready
+from sirtjax.registration._result import Status
+from sirtjax.registration._solve import Solution
+from sirtjax.registration._sweep import stack_weights, sweep_compiled
+from sirtjax.spatial import AffineTransform, DisplacementField, Transform
+from sirtjax.volume import Geometry, Volume, bounding_box, crop_geometry
+
+# A mask that judges has to be on the lattice that it is measured on; the rest is rounding.
+LEAST_SHARE = 0.99
+GUIDE = "dsc of the guiding livers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A pair that is registered again and again with other weights.
+
+    Attributes:
+      ready: the pair on the working lattices.
+      judging: the masks that judge, on their lattice.
+      judged: the floating image with the masks that judge.
+      points_mm: (n, 3) points of the reference and of the floating image, or None.
+      guiding: the livers that guide, for what `register` says; None where they are those that judge, or none guides.
+      affine_figures: of the affine maps met so far, by their numbers.
+    """
+
+    ready: Ready
+    judging: MaskBench
+    judged: Side
+    points_mm: tuple[Any, Any] | None
+    guiding: tuple[MaskBench, Side] | None
+    affine_figures: dict[bytes, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A pair registered with one set of weights.
+
+    Attributes:
+      weights: as used.
+      status: what `register` says with these weights.
+      figures: "rmsd_mm", "msd_mm" and "dsc" of the liver, "mcd_mm" (mean over the landmarks, NaN without),
+        "tre_mm" (NaN without points) and "folding_fraction" of the transform that `register` returns;
+        "deformed_rmsd_mm" of the deformation found, kept or not; "affine_rmsd_mm" of the affine map alone.
+    """
+
+    weights: WeightsTable
+    status: Status
+    figures: Mapping[str, float]
+
+
+def make_bench(
+    reference: Volume,
+    floating: Volume,
+    *,
+    config: RegistrationConfig,
+    reference_masks: Masks = NO_MASKS,
+    floating_masks: Masks = NO_MASKS,
+    reference_points_mm: Any = None,
+    floating_points_mm: Any = None,
+    judging_masks: tuple[Masks, Masks] | None = None,
+) -> Bench:
+    """Prepare a pair for `try_weights`, on the host: once for all weights, and for each structure of a preset.
+
+    Args:
+      reference: the image whose space is kept, (i, j, k).
+      floating: the image to be brought onto it.
+      config: a preset.
+      reference_masks: by name, for guidance.
+      floating_masks: likewise.
+      reference_points_mm: (n, 3) landmark points, LPS mm: they guide, and give the target error.
+      floating_points_mm: (n, 3) the same points in the floating image.
+      judging_masks: of the reference and of the floating image, to measure by; by default those for guidance.
+
+    Raises:
+      GeometryError: the pair can't be registered, or a mask that judges is missing, empty or outside the lattice.
+    """
+    judges = (reference_masks, floating_masks) if judging_masks is None else judging_masks
+    _check_judges(judges)
+    ready = make_ready(
+        reference,
+        floating,
+        config=config,
+        reference_masks=reference_masks,
+        floating_masks=floating_masks,
+        reference_points_mm=reference_points_mm,
+        floating_points_mm=floating_points_mm,
+    )
+    guided = config.guidance.masks != "none"
+    # As `register` measures: by the working lattice, where that is around the liver.
+    lattice = ready.lattice if guided else _lattice_of(judges[0], config)
+    names = [LIVER_NAME, *(name for name in judges[0] if name in judges[1] and name != LIVER_NAME)]
+    sides = [
+        Side(image=image, masks={name: masks[name] for name in names})
+        for image, masks in zip((reference, floating), judges, strict=True)
+    ]
+    judging = mask_bench(sides[0], lattice)
+    _check_reach(judging, sides[0])
+    guiding = None
+    if guided and judging_masks is not None:
+        livers = [replace(side, masks={LIVER_NAME: side.masks[LIVER_NAME]}) for side in ready.sides]
+        guiding = mask_bench(livers[0], ready.lattice), livers[1]
+    return Bench(
+        ready=ready,
+        judging=judging,
+        judged=sides[1],
+        points_mm=None if reference_points_mm is None else (reference_points_mm, floating_points_mm),
+        guiding=guiding,
+    )
+
+
+def try_weights(
+    bench: Bench,
+    tables: Sequence[WeightsTable],
+    *,
+    config: RegistrationConfig,
+    swept: Sequence[str],
+    seed: int = 0,
+    batch_size: int = 4,
+) -> tuple[Trial, ...]:
+    """Register a pair with several weights in one program, and measure each.
+
+    Args:
+      bench: the pair.
+      tables: up to `batch_size` sets of weights, which differ in nothing but what is swept.
+      config: a preset; its own weights don't count.
+      swept: the weights that differ between the points of the whole sweep, at least one.
+      seed: of the random samples.
+      batch_size: points solved together; fewer are filled up, so that one program serves all.
+    """
+    weights = stack_weights(tables, swept, batch_size)
+    solutions = sweep_compiled(bench.ready.pair, weights, jax.random.key(seed), config=config.structure())
+    arrays = jax.tree.map(np.asarray, jax.block_until_ready(solutions))
+    return tuple(
+        _trial(bench, jax.tree.map(lambda leaf, at=place: leaf[at], arrays), table, config)
+        for place, table in enumerate(tables)
+    )
+
+
+def _trial(bench: Bench, solution: Solution, table: WeightsTable, config: RegistrationConfig) -> Trial:
+    config = config.model_copy(update={"weights": table})
+    ready, matrix = bench.ready, np.asarray(solution.affine, np.float64)
+    affine = AffineTransform(matrix)
+    if matrix.tobytes() not in bench.affine_figures:
+        bench.affine_figures[matrix.tobytes()] = _measured(bench, affine)
+    before = bench.affine_figures[matrix.tobytes()]
+    after, folding = before, 0.0
+    if config.deformable.model != "none" and bool(np.isfinite(solution.displacement_mm).all()):
+        found = DisplacementField(np.asarray(solution.displacement_mm, np.float32), ready.lattice, matrix)
+        after, folding = _measured(bench, found), folding_fraction(found, ready.pair)
+    status = status_of(solution, *_overlaps(config, before, after), folding_fraction=folding, config=config)
+    kept = before if status in (Status.AFFINE_KEPT, Status.NOT_FINITE) else after
+    return Trial(
+        weights=table,
+        status=status,
+        figures={
+            **{name: value for name, value in kept.items() if name != GUIDE},
+            "folding_fraction": 0.0 if kept is before else folding,
+            "deformed_rmsd_mm": after["rmsd_mm"],
+            "affine_rmsd_mm": before["rmsd_mm"],
+        },
+    )
+
+
+def _overlaps(
+    config: RegistrationConfig, before: Mapping[str, float], after: Mapping[str, float]
+) -> list[dict[str, float]]:
+    """The overlap of the livers that guide, as `status_of` wants it: nothing where none does."""
+    guided = config.guidance.masks != "none"
+    return [{f"dsc {LIVER_NAME}": figures[GUIDE]} if guided else {} for figures in (before, after)]
+
+
+def _measured(bench: Bench, transform: Transform) -> dict[str, float]:
+    """The figures of a transform by the masks that judge, and the overlap of the livers that guide."""
+    nothing = np.zeros(2)  # the terms of the objective play no part here
+    figures = quality_of(transform, nothing, bench.judging, bench.judged)
+    distances = [value for name, value in figures.items() if name.startswith("mcd_mm ")]
+    lost = len(distances) < len(bench.judged.masks) - 1
+    target = float("nan")
+    if bench.points_mm is not None:
+        target = metrics.target_registration_error_mm(transform, *bench.points_mm).mean_mm
+    overlap = figures[f"dsc {LIVER_NAME}"]
+    guide = overlap
+    if bench.guiding is not None:
+        guide = quality_of(transform, nothing, *bench.guiding)[f"dsc {LIVER_NAME}"]
+    return {
+        "rmsd_mm": figures["rmsd_mm"],
+        "msd_mm": figures.get(f"msd_mm {LIVER_NAME}", float("nan")),
+        "mcd_mm": float(np.mean(distances)) if distances and not lost else float("nan"),
+        "dsc": overlap,
+        "tre_mm": target,
+        GUIDE: guide,
+    }
+
+
+def _check_reach(judging: MaskBench, reference: Side) -> None:
+    for name, inside in judging.occupancy.items():
+        drawn_ml = reference.masks[name].volume_ml(name)
+        share = float(inside.sum(dtype=np.float64)) * judging.grid.voxel_volume_ml / drawn_ml
+        if share < LEAST_SHARE:
+            raise GeometryError(
+                f'{100 * share:.0f} % of the reference\'s mask "{name}" lie on the lattice around the liver, on which '
+                "registrations are measured; leave the mask out or raise lattice.margin_mm"
+            )
+
+
+def _lattice_of(masks: Masks, config: RegistrationConfig) -> Geometry:
+    """A lattice as the preset's around all masks that judge, for a preset whose own follows the images."""
+    corners = [
+        crop_geometry(labels.geometry, *bounding_box(labels.mask(name))).corners_mm() for name, labels in masks.items()
+    ]
+    return lattice_around(np.concatenate(corners), config)
+
+
+def _check_judges(judges: tuple[Masks, Masks]) -> None:
+    for role, masks in zip(("reference", "floating"), judges, strict=True):
+        if LIVER_NAME not in masks:
+            raise GeometryError(
+                f'the {role} masks to judge by have no "liver" (they have: {", ".join(masks) or "none"}); name it'
+            )
+        for name in masks:
+            voxels = int(np.count_nonzero(masks[name].mask(name)))
+            if voxels < SMALLEST_LANDMARK_VOXELS:
+                raise GeometryError(
+                    f'the {role} mask "{name}" to judge by holds {voxels} voxel(s), at least '
+                    f"{SMALLEST_LANDMARK_VOXELS} are needed; leave it out"
+                )
