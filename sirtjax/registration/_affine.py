@@ -98,11 +98,9 @@ def affine_value(
     landmarks = jnp.zeros((), jnp.float32)
     if plan.masks:
         landmarks = landmark_distance(through(matrix, columns(pair.landmarks_reference_mm)), pair)
-    if not plan.images:
-        # What alone drives this stage counts whole: w_I = w_S = 0 is the affine map, not its start.
-        weights = replace(weights, masks=jnp.ones(()))
-    elif not plan.masks:
-        weights = replace(weights, image=jnp.ones(()))
+    if not (plan.images and plan.masks):
+        # What alone drives this stage counts whole, whatever it weighs later: w_I = w_S = 0 leaves the affine map.
+        weights = replace(weights, image=jnp.ones(()), masks=jnp.ones(()))
     return weighted_terms(image, masks, landmarks, weights), jnp.stack([image, masks, landmarks])
 
 
