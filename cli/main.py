@@ -54,6 +54,7 @@ def _register_verbs() -> None:
         simulate,
         step,
         territories,
+        tune,
         warp,
     )
 
@@ -65,6 +66,7 @@ def _register_verbs() -> None:
         register.register,
         territories.territories,
         warp.warp,
+        tune.tune,
         segment_uptake.uptake,
         series.series,
         protocols.protocols,

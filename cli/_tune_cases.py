@@ -1,0 +1,181 @@
+"""The training list of `sirtjax tune`: its files, and one case read."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sirtjax.errors import ConfigError, ImageFormatError
+
+if TYPE_CHECKING:
+    from sirtjax.registration import Bench, RegistrationConfig
+    from sirtjax.volume import LabelMap, Volume
+
+REQUIRED = ("case", "reference", "floating", "ref_labels", "flo_labels")
+OPTIONAL = ("ref_points", "flo_points", "ref_eval_labels", "flo_eval_labels", "ref_modality", "flo_modality", "names")
+SINGLE, SEVERAL = ("reference", "floating", "ref_points", "flo_points"), (
+    "ref_labels", "flo_labels", "ref_eval_labels", "flo_eval_labels",
+)  # fmt: skip
+TOGETHER = (("ref_points", "flo_points"), ("ref_eval_labels", "flo_eval_labels"))
+MODALITIES = ("CT", "MR", "PT", "NM")
+# Between several files in one cell.
+SEPARATOR = ";"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneCase:
+    """One row of the list.
+
+    Attributes:
+      case: its name.
+      cells: text of each column that is filled in.
+      folder: where its files are.
+    """
+
+    case: str
+    cells: Mapping[str, str]
+    folder: Path
+
+    def path(self, column: str) -> Path | None:
+        """The file of a column, or None."""
+        return self.folder / self.cells[column] if column in self.cells else None
+
+    def labels(self, column: str) -> list[str]:
+        """The mask files of a column, with what follows their #."""
+        parts = self.cells.get(column, "").split(SEPARATOR)
+        return [str(self.folder / part.strip()) for part in parts if part.strip()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseData:
+    """A case read: two images, and masks and points of both."""
+
+    images: tuple[Volume, Volume]
+    masks: tuple[Mapping[str, LabelMap], Mapping[str, LabelMap]]
+    judging: tuple[Mapping[str, LabelMap], Mapping[str, LabelMap]] | None
+    points_mm: tuple[Any, Any]
+    notes: tuple[str, ...]
+
+    def bench(self, config: RegistrationConfig) -> Bench:
+        """The case prepared for trials with the weights of a preset."""
+        from sirtjax import registration
+
+        return registration.make_bench(
+            *self.images,
+            config=config,
+            reference_masks=self.masks[0],
+            floating_masks=self.masks[1],
+            reference_points_mm=self.points_mm[0],
+            floating_points_mm=self.points_mm[1],
+            judging_masks=self.judging,
+        )
+
+
+def read_list(path: Path) -> list[TuneCase]:
+    """The cases of a table; file names are taken from the table's folder.
+
+    Raises:
+      ImageFormatError: no such file, or not a table.
+      ConfigError: a column missing or unknown, an empty cell that is needed, a case twice, or no case.
+    """
+    if not path.is_file():
+        raise ImageFormatError(f"{path}: no such file; expected a table of cases (CSV), see docs/tuning.md")
+    try:
+        rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines(), skipinitialspace=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ImageFormatError(f"{path}: not readable as CSV ({error}); save the table again") from error
+    if not rows:
+        raise ConfigError(f"{path}: holds no case; expected a row of column names and one row per case")
+    columns = [str(name).strip() for name in rows[0] if name is not None]
+    missing = [name for name in REQUIRED if name not in columns]
+    unknown = [name for name in columns if name not in REQUIRED + OPTIONAL]
+    if missing or unknown or None in rows[0]:
+        raise ConfigError(
+            f"{path}: the columns are {', '.join(columns)}; expected {', '.join(REQUIRED)} and any of "
+            f"{', '.join(OPTIONAL)}"
+        )
+    cases = [_case(path, number, row) for number, row in enumerate(rows, start=1)]
+    names = [one.case for one in cases]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ConfigError(f"{path}: the case {twice[0]!r} is there twice; give each a name of its own")
+    return cases
+
+
+def _case(path: Path, number: int, row: Mapping[str, str | None]) -> TuneCase:
+    cells = {str(key).strip(): (value or "").strip() for key, value in row.items()}
+    cells = {key: value for key, value in cells.items() if value}
+    for name in REQUIRED:
+        if name not in cells:
+            raise ConfigError(f"{path}, case {number}: the cell {name!r} is empty; fill it in")
+    for one, other in TOGETHER:
+        if (one in cells) != (other in cells):
+            raise ConfigError(f"{path}, case {cells['case']}: {one} and {other} go together; fill in both or neither")
+    for name in ("ref_modality", "flo_modality"):
+        if cells.get(name, "CT") not in MODALITIES:
+            raise ConfigError(f"{path}, case {cells['case']}: {name} is one of {', '.join(MODALITIES)}")
+    return TuneCase(case=cells["case"], cells=cells, folder=path.parent)
+
+
+def fingerprint(case: TuneCase) -> str:
+    """A hash of all that is read for a case: the content of its files, and what the table says of them."""
+    told = hashlib.sha256()
+    for column in SINGLE:
+        if (path := case.path(column)) is not None:
+            told.update(f"{column} {_content(path)}\n".encode())
+    for column in SEVERAL:
+        for argument in case.labels(column):
+            path_text, _, spec = argument.rpartition("#")
+            plain = not path_text or Path(argument).exists()
+            told.update(f"{column} {_content(Path(argument if plain else path_text))} {not plain and spec}\n".encode())
+    for column in ("ref_modality", "flo_modality", "names"):
+        told.update(f"{column} {case.cells.get(column)}\n".encode())
+    return told.hexdigest()
+
+
+def _content(path: Path) -> str:
+    from sirtjax import io
+
+    if path.is_dir():
+        files = sorted(one for one in path.rglob("*") if one.is_file())
+        return " ".join(str(io.file_sha256(one)) for one in files)
+    if not path.is_file():
+        raise ImageFormatError(f"{path}: no such file or folder")
+    return str(io.file_sha256(path))
+
+
+def read_case(case: TuneCase) -> CaseData:
+    """Read the files of a case."""
+    from sirtjax.cli import _register_inputs as inputs
+    from sirtjax.cli._register_masks import guidance, parse_names, read_mask_files
+
+    names = None if "names" not in case.cells else parse_names(case.cells["names"], where="names")
+    images, notes = [], list[str]()
+    for role, short in (("reference", "ref"), ("floating", "flo")):
+        path = case.path(role)
+        if path is None:
+            raise ConfigError(f"case {case.case}: the cell {role!r} is empty; fill it in")
+        image, told = inputs.read_volume(path, series=None, modality=case.cells.get(f"{short}_modality"), role=role)
+        images.append(image)
+        notes += told
+
+    def masks(kind: str) -> tuple[Mapping[str, LabelMap], Mapping[str, LabelMap]]:
+        files = [
+            read_mask_files(case.labels(f"{short}_{kind}"), image, names=names)
+            for short, image in zip(("ref", "flo"), images, strict=True)
+        ]
+        one, two, told = guidance(files[0], files[1], (images[0], images[1]), only=None, as_drawn=False)
+        notes.extend(told)
+        return one, two
+
+    return CaseData(
+        images=(images[0].volume, images[1].volume),
+        masks=masks("labels"),
+        judging=masks("eval_labels") if "ref_eval_labels" in case.cells else None,
+        points_mm=inputs.read_landmarks((case.path("ref_points"), case.path("flo_points"))),
+        notes=tuple(notes),
+    )

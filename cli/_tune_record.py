@@ -1,0 +1,173 @@
+"""What `sirtjax tune` has measured so far: a table that grows row by row, and what it was measured with."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io as text_io
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sirtjax.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from sirtjax.registration import RegistrationConfig, Trial
+
+RESULTS, STATE = "results.csv", "tune.json"
+OUTPUTS = (RESULTS, STATE, "surface.csv", "surface.png", "surface.svg", "best.toml")
+FIGURES = (
+    "rmsd_mm", "msd_mm", "mcd_mm", "dsc", "tre_mm", "folding_fraction", "deformed_rmsd_mm", "affine_rmsd_mm",
+)  # fmt: skip
+KEY_LENGTH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One case at one point of the grid.
+
+    Attributes:
+      case: its name.
+      status: as `sirtjax register` says it.
+      figures: by name, NaN where there is none.
+    """
+
+    case: str
+    status: str
+    figures: Mapping[str, float]
+
+
+class Record:
+    """The rows in a folder, known by a hash of the inputs, the configuration and the swept values.
+
+    Rows are on the disk before the next are computed, so that a run that is killed loses none of them.
+    """
+
+    def __init__(self, folder: Path, axes: Sequence[str], state: Mapping[str, Any]) -> None:
+        self.path = folder / RESULTS
+        self.axes = tuple(axes)
+        self.state = dict(state)
+        self.rows: dict[str, Row] = {}
+        self._columns = ["key", "case", *self.axes, "status", *FIGURES]
+
+    def open(self, *, resume: bool, force: bool) -> None:
+        """Begin a table, or go on with the one that is there.
+
+        Raises:
+          OutputError: there is one, or other files, and neither `resume` nor `force` is given.
+          ConfigError: the table was begun with another configuration or grid.
+        """
+        folder = self.path.parent
+        state_path = folder / STATE
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder}: is a file; expected the name of a folder to write")
+        others = [one.name for one in folder.iterdir() if one.name not in OUTPUTS] if folder.is_dir() else []
+        if others and not state_path.exists():
+            raise OutputError(f"{folder}: holds other files, such as {min(others)}; choose another folder")
+        if resume and state_path.exists():
+            self._check_state(json.loads(state_path.read_text(encoding="utf-8")))
+            self._read()
+            return
+        there = [name for name in OUTPUTS if (folder / name).exists()]
+        if there and not force:
+            raise OutputError(f"{folder}: holds {there[0]} already; go on with --resume, or begin anew with --force")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in there:
+            (folder / name).unlink()
+        _write_whole(self.path, _line(self._columns))
+        _write_whole(state_path, json.dumps(self.state, indent=1) + "\n")
+
+    def key(self, fingerprint: str, settings: Mapping[str, str]) -> str:
+        """What a row is known by."""
+        told = json.dumps([fingerprint, self.state, dict(settings)], sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()[:KEY_LENGTH]
+
+    def add(self, case: str, trials: Sequence[tuple[str, Mapping[str, str], Trial]]) -> None:
+        """Append rows in one piece and wait until they are on the disk."""
+        text = ""
+        for key, settings, trial in trials:
+            figures = [_cell(trial.figures[name]) for name in FIGURES]
+            status = trial.status.name.lower().replace("_", " ")
+            cells = [key, case, *(settings[axis] for axis in self.axes), status, *figures]
+            text += _line(cells)
+            self._take(dict(zip(self._columns, cells, strict=True)))
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _check_state(self, before: Mapping[str, Any]) -> None:
+        old, new = (dict(_flat(state)) for state in (before, self.state))
+        changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        if changed:
+            key = changed[0]
+            more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+            raise ConfigError(
+                f"{self.path.parent}: was begun with {key} = {old.get(key)}, now it is {new.get(key)}{more}; give the "
+                "same settings to go on with it, or choose another folder"
+            )
+
+    def _read(self) -> None:
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else _line(self._columns)
+        # What a killed run was writing has no end of line.
+        whole = text[: text.rfind("\n") + 1]
+        rows = list(csv.reader(whole.splitlines()))
+        if not rows or rows[0] != self._columns:
+            raise ConfigError(
+                f"{self.path}: its columns are not those of this sweep; give the same --grid keys, or choose another "
+                "folder"
+            )
+        if whole != text:
+            _write_whole(self.path, whole)
+        for row in rows[1:]:
+            if len(row) == len(self._columns):
+                self._take(dict(zip(self._columns, row, strict=True)))
+
+    def _take(self, cells: Mapping[str, str]) -> None:
+        figures = {name: float(cells[name]) if cells[name] else math.nan for name in FIGURES}
+        self.rows[cells["key"]] = Row(case=cells["case"], status=cells["status"], figures=figures)
+
+
+def state_of(config: RegistrationConfig, axes: Sequence[str], *, seed: int, batch_size: int) -> dict[str, Any]:
+    """All that the numbers depend on but the inputs and what is swept."""
+    from sirtjax import __version__
+
+    table = config.model_dump(mode="json", by_alias=True)
+    for key in axes:
+        at: Any = table
+        *parents, last = key.split(".")
+        for parent in parents:
+            at = at[parent]
+        at.pop(last)
+    table.pop("description")
+    # The number of points in one program changes the rounding of its sums.
+    return {"sirtjax": __version__, "axes": list(axes), "seed": seed, "batch": batch_size, "config": table}
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix.removeprefix("config."), value
+
+
+def _line(cells: Sequence[str]) -> str:
+    buffer = text_io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+def _cell(value: float) -> str:
+    return f"{value:.7g}" if math.isfinite(value) else ""
+
+
+def _write_whole(path: Path, text: str) -> None:
+    from sirtjax import io
+
+    with io.atomic_path(path, force=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")

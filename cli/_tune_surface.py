@@ -1,0 +1,167 @@
+"""From the rows of `sirtjax tune` to the surface: RRMSD and failures at each point, and the best of them."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sirtjax.cli._tune_grid import Grid, GridPoint
+    from sirtjax.cli._tune_record import Row
+    from sirtjax.reports import SweepSurface
+
+UNUSABLE = ("folded", "not finite")
+# What is less is no improvement on the affine map but noise of the measurement.
+LEAST_GAIN_MM = 0.01
+# More axes than a picture has are seen from their best side.
+MOST_AXES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfacePoint:
+    """All cases at one point.
+
+    Attributes:
+      point: of the grid.
+      rrmsd_mm: over the cases that have an RMSD, NaN without any.
+      affine_rrmsd_mm: of their affine maps.
+      deformed_rrmsd_mm: of the deformations found, also where `register` keeps the affine map.
+      cases: how many have an RMSD.
+      failures: how many have none, fold or are not finite.
+      statuses: how many of each status.
+    """
+
+    point: GridPoint
+    rrmsd_mm: float
+    affine_rrmsd_mm: float
+    deformed_rrmsd_mm: float
+    cases: int
+    failures: int
+    statuses: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """The sweep's result.
+
+    Attributes:
+      points: as in the grid.
+      best: the point of the fewest failures and, among these, of the lowest RRMSD; None without any RMSD.
+      affine_is_best: whether no deformation does better than the affine map alone; `best` is then the point with
+        the best affine map.
+    """
+
+    points: tuple[SurfacePoint, ...]
+    best: SurfacePoint | None
+    affine_is_best: bool
+
+
+def make_surface(grid: Grid, rows: Sequence[Sequence[Row]]) -> Surface:
+    """The surface of the rows of each point."""
+    points = tuple(_point(point, own) for point, own in zip(grid.points, rows, strict=True))
+    measured = [one for one in points if math.isfinite(one.rrmsd_mm)]
+    if not measured:
+        return Surface(points=points, best=None, affine_is_best=False)
+    best = min(measured, key=lambda one: (one.failures, one.rrmsd_mm))
+    # Of equal ones the point that says it best.
+    affine = min(measured, key=lambda one: (round(one.affine_rrmsd_mm, 4), not _is_still(one)))
+    if affine.affine_rrmsd_mm <= best.rrmsd_mm + LEAST_GAIN_MM:
+        return Surface(points=points, best=affine, affine_is_best=True)
+    return Surface(points=points, best=best, affine_is_best=False)
+
+
+def _point(point: GridPoint, rows: Sequence[Row]) -> SurfacePoint:
+    measured = [row.figures for row in rows if math.isfinite(row.figures["rmsd_mm"])]
+    failures = sum(row.status in UNUSABLE or not math.isfinite(row.figures["rmsd_mm"]) for row in rows)
+    statuses = [row.status for row in rows]
+    return SurfacePoint(
+        point=point,
+        rrmsd_mm=_rrmsd([figures["rmsd_mm"] for figures in measured]),
+        affine_rrmsd_mm=_rrmsd([figures["affine_rmsd_mm"] for figures in measured]),
+        deformed_rrmsd_mm=_rrmsd([figures["deformed_rmsd_mm"] for figures in measured]),
+        cases=len(measured),
+        failures=failures,
+        statuses={status: statuses.count(status) for status in sorted(set(statuses))},
+    )
+
+
+def _rrmsd(rmsds_mm: Sequence[float]) -> float:
+    from sirtjax import metrics
+
+    finite = [value for value in rmsds_mm if math.isfinite(value)]
+    return metrics.rrmsd_mm(finite) if finite and len(finite) == len(rmsds_mm) else math.nan
+
+
+def write_surface(path: Path, grid: Grid, surface: Surface) -> None:
+    """Write one row a point; CSV."""
+    from sirtjax import io
+
+    numbers = ("rrmsd_mm", "affine_rrmsd_mm", "deformed_rrmsd_mm")
+    statuses = sorted({status for one in surface.points for status in one.statuses})
+    with io.atomic_path(path, force=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow([*grid.axes, *numbers, "cases", "failures", *statuses])
+        for one in surface.points:
+            values = [getattr(one, name) for name in numbers]
+            table.writerow(
+                [
+                    *one.point.settings.values(),
+                    *(f"{value:.6g}" if math.isfinite(value) else "" for value in values),
+                    one.cases,
+                    one.failures,
+                    *(one.statuses.get(status, 0) for status in statuses),
+                ]
+            )
+
+
+def picture_of(grid: Grid, surface: Surface, *, title: str) -> SweepSurface:
+    """The surface for its picture; of more than two axes those with the most values, the others at their best."""
+    import numpy as np
+
+    from sirtjax.reports import SweepSurface
+
+    names = list(grid.axes)
+    longest = sorted(range(len(names)), key=lambda axis: -len(grid.axes[names[axis]]))[:MOST_AXES]
+    shown = [axis for axis in sorted(longest) if len(grid.axes[names[axis]]) > 1] or longest[:1]
+    shape = tuple(len(values) for values in grid.axes.values())
+    heights_mm = np.array([one.rrmsd_mm for one in surface.points], np.float64).reshape(shape)
+    failures = np.array([one.failures for one in surface.points], np.int64).reshape(shape)
+    hidden = [axis for axis in range(len(names)) if axis not in shown]
+    # For each point of the picture, which point of the grid stands there.
+    places = np.transpose(np.arange(len(surface.points)).reshape(shape), [*shown, *hidden])
+    places = places.reshape(*(shape[axis] for axis in shown), -1)
+    heights = np.where(np.isfinite(heights_mm), heights_mm, np.inf).ravel()
+    at = np.argmin(heights[places], axis=-1)[..., None]
+    places = np.take_along_axis(places, at, axis=-1)[..., 0]
+    if any(len(grid.axes[names[axis]]) > 1 for axis in hidden):
+        title += f"\neach at the best {', '.join(names[axis] for axis in hidden)}"
+    still = [number for number, one in enumerate(surface.points) if _is_still(one)]
+    best = [number for number, one in enumerate(surface.points) if one is surface.best]
+    if surface.affine_is_best and surface.best is not None and not _is_still(surface.best):
+        best = []  # it is the dashed line or the mark on the scale, and no point of the grid
+    affine = [one.affine_rrmsd_mm for one in surface.points if math.isfinite(one.affine_rrmsd_mm)]
+    return SweepSurface(
+        axes=[(names[axis], grid.axes[names[axis]]) for axis in shown],
+        rrmsd_mm=heights_mm.ravel()[places],
+        failures=failures.ravel()[places],
+        affine_rrmsd_mm=min(affine, default=math.nan),
+        best=_index(places, best),
+        still=_index(places, still),
+        title=title,
+    )
+
+
+def _is_still(one: SurfacePoint) -> bool:
+    weights = one.point.config.weights
+    return weights.image == 0 and weights.masks == 0
+
+
+def _index(places: object, numbers: Sequence[int]) -> tuple[int, ...] | None:
+    import numpy as np
+
+    found = np.argwhere(np.isin(np.asarray(places), numbers))
+    return tuple(int(n) for n in found[0]) if len(found) else None
