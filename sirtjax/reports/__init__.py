@@ -8,16 +8,20 @@ from sirtjax.reports._registration_page import registration_html as registration
 from sirtjax.reports._registration_panels import RegistrationPanel as RegistrationPanel
 from sirtjax.reports._registration_panels import registration_panels as registration_panels
 from sirtjax.reports._registration_record import registration_record as registration_record
+from sirtjax.reports._sweep import SweepSurface as SweepSurface
+from sirtjax.reports._sweep import sweep_figure as sweep_figure
 from sirtjax.reports._tables import voi_csv as voi_csv
 
 __all__ = [
     "RegistrationPanel",
+    "SweepSurface",
     "file_name",
     "file_names",
     "registration_html",
     "registration_panels",
     "registration_record",
     "report_html",
+    "sweep_figure",
     "voi_csv",
     "write_results",
 ]
