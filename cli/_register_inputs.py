@@ -162,6 +162,11 @@ def choose_config(
             f"{name} is guided by the liver, and {_who(reference, floating)} no mask named liver; "
             "give --ref-labels and --flo-labels, or choose the preset image or descriptor"
         )
+    if config.guidance.masks == "none" and reference.points_mm is not None:
+        raise ConfigError(
+            f"the points do not guide the preset {name}: points count beside masks of the liver; give --ref-labels and "
+            "--flo-labels, or leave out --ref-points and --flo-points"
+        )
     return Choice(config=config, name=name, why=why)
 
 

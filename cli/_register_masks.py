@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sirtjax.errors import ConfigError, GeometryError, InputError
+from sirtjax.errors import ConfigError, GeometryError
 
 if TYPE_CHECKING:
     from sirtjax.io import Image
     from sirtjax.volume import LabelMap
 
 LIVER = "liver"
-# Less than this is no liver, and fewer voxels hold no landmark.
-SMALLEST_LIVER_ML, FEWEST_VOXELS = 20.0, 8
 # A label belongs to the liver where more than this share of its surface touches it. In 3D-IRCADb-01 case 1: tumours
 # 0.81 to 1, those at the capsule included; hepatic veins with the vena cava 0.56, portal vein 0.41.
 ENCLOSED = 2 / 3
@@ -118,7 +116,6 @@ def guidance(
     Raises:
       ConfigError: a name twice, an unknown name in `only`, or no name that both sides have.
       GeometryError: a mask is outside its image.
-      InputError: a mask too small to be used.
     """
     notes: list[str] = []
     sides = []
@@ -134,13 +131,6 @@ def guidance(
             f"the masks have no name in common: the reference has {', '.join(first)}, the floating image "
             f"{', '.join(second)}; name them with --names 1=liver,2=lesion1 or as FILE#liver"
         )
-    for role, masks in (("reference", first), ("floating", second)):
-        for name, labels in masks.items():
-            _check_size(role, name, labels)
-    for role, masks, others in (("reference", first, second), ("floating", second, first)):
-        alone = sorted(set(masks) - set(others))
-        if alone:
-            notes.append(f"only the {role} image has the masks {', '.join(alone)}: they do not guide")
     return first, second, tuple(notes)
 
 
@@ -249,17 +239,3 @@ def _kept(masks: Mapping[str, LabelMap], only: Sequence[str]) -> dict[str, Label
     if masks and missing:
         raise ConfigError(f"--only: no mask is named {missing[0]!r}; choose among {', '.join(masks)}")
     return {name: labels for name, labels in masks.items() if name in wanted}
-
-
-def _check_size(role: str, name: str, labels: LabelMap) -> None:
-    volume_ml, voxels = labels.volume_ml(name), int(labels.mask(name).sum())
-    if name == LIVER and volume_ml < SMALLEST_LIVER_ML:
-        raise InputError(
-            f"the {role}'s liver has {volume_ml:.3g} mL; expected at least {SMALLEST_LIVER_ML:g} mL: "
-            "check the file and the names of its labels"
-        )
-    if voxels < FEWEST_VOXELS:
-        raise InputError(
-            f"the {role}'s mask {name!r} has {voxels} voxels ({volume_ml:.2g} mL); at least {FEWEST_VOXELS} can guide: "
-            "draw it larger, or choose the masks with --only"
-        )

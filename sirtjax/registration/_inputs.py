@@ -61,12 +61,17 @@ def guiding_masks(
             )
     names = [LIVER_NAME]
     notes: list[str] = []
+    common = set(reference) & set(floating)
+    if wanted == "liver" and len(common) > 1:
+        unused = ", ".join(sorted(common - {LIVER_NAME}))
+        notes.append(f"preset {config.name} is guided by the liver alone: {unused} did not guide")
+    for role, masks in (("reference", reference), ("floating", floating)):
+        single = ", ".join(sorted(set(masks) - common))
+        if single:
+            notes.append(f"only the {role} image has the masks {single}: they did not guide")
     if wanted == "liver and landmarks":
         others = [name for name in reference if name != LIVER_NAME]
         names += [name for name in others if name in floating]
-        single = sorted((set(reference) ^ set(floating)) - {LIVER_NAME})
-        if single:
-            notes.append(f"only one image has the masks {', '.join(single)}: they did not guide")
         if len(names) - 1 > LANDMARKS:
             raise GeometryError(f"{len(names) - 1} landmark masks, {LANDMARKS} can be used; choose with names")
     for role, masks in (("reference", reference), ("floating", floating)):
@@ -101,5 +106,5 @@ def _check_mask(labels: LabelMap, name: str, role: str) -> None:
     if name != LIVER_NAME and voxels < SMALLEST_LANDMARK_VOXELS:
         raise GeometryError(
             f'mask "{name}" of the {role} image holds {voxels} voxel(s), at least {SMALLEST_LANDMARK_VOXELS} are '
-            "needed; give it as a point instead"
+            "needed; draw it larger, leave it out or give it as a point instead"
         )

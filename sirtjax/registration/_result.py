@@ -57,7 +57,7 @@ class Stage:
 
     Attributes:
       name: such as "affine 1" or "deformable 3".
-      losses: (steps,) values under "total", "image", "masks", "landmarks" and, when deformable, "regularity". The
+      losses: (steps,) values under "total", "images", "masks", "landmarks" and, when deformable, "regularity". The
         first is the weighted sum, the others are unweighted but for "regularity".
     """
 
@@ -77,7 +77,7 @@ class RegistrationResult:
       stages: the loss history.
       folding_fraction: share of the lattice's nodes inside the reference image where the deformation folds.
       quality: figures after "start", "affine" and "final", as "dsc liver", "msd_mm liver", "mcd_mm lesion1",
-        "rmsd_mm" and "mutual_information".
+        "rmsd_mm" and "similarity".
       config: the preset used.
     """
 

@@ -27,9 +27,9 @@ MEASURES = {
     "mcd_mm": ("distance of mass centres", "mm", 2, False),
     "rmsd_mm": ("RMSD", "mm", 2, False),
     "tre_mm": ("target registration error", "mm", 2, False),
-    "mutual_information": ("mutual information of the images", "nats", 3, True),
+    "similarity": ("similarity of the images, as the preset measures it", "", 3, True),
 }
-FALLING_SHORT = {"dsc": 0.005, "mutual_information": 0.005}
+FALLING_SHORT = {"dsc": 0.005, "similarity": 0.005}
 FALLING_SHORT_MM = 0.05
 
 

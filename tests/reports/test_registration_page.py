@@ -68,9 +68,9 @@ CONFIG = SimpleNamespace(
     }
 )
 QUALITY = {
-    "start": {"dsc liver": 0.78, "msd_mm liver": 9.5, "mutual_information": 0.3},
-    "affine": {"dsc liver": 0.93, "msd_mm liver": 2.25, "mutual_information": 0.31},
-    "final": {"dsc liver": 0.985, "msd_mm liver": 0.6, "mutual_information": 0.29},
+    "start": {"dsc liver": 0.78, "msd_mm liver": 9.5, "similarity": 0.3},
+    "affine": {"dsc liver": 0.93, "msd_mm liver": 2.25, "similarity": 0.31},
+    "final": {"dsc liver": 0.985, "msd_mm liver": 0.6, "similarity": 0.29},
 }
 PROVENANCE = {
     "preset": "cnn-lm",
@@ -216,7 +216,7 @@ def test_what_got_worse_is_marked():
     rows = {row["what"]: row for row in quality_rows(QUALITY)}
     assert rows["DSC"]["values"] == ["0.780", "0.930", "0.985"] and not rows["DSC"]["worse"]
     assert rows["mean surface distance (mm)"]["where"] == "liver"
-    assert rows["mutual information of the images (nats)"]["worse"]
+    assert rows["similarity of the images, as the preset measures it"]["worse"]
     gone = quality_rows({"start": {"tre_mm x": 3.0}, "final": {"tre_mm x": 3.4, "new_thing": float("nan")}})
     assert [row["worse"] for row in gone] == [True, False]
     assert gone[1] == {"what": "new thing", "where": "", "values": ["–", "–"], "worse": False}
