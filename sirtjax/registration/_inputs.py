@@ -63,8 +63,8 @@ def guiding_masks(
     notes: list[str] = []
     common = set(reference) & set(floating)
     if wanted == "liver" and len(common) > 1:
-        unused = ", ".join(sorted(common - {LIVER_NAME}))
-        notes.append(f"preset {config.name} is guided by the liver alone: {unused} did not guide")
+        beside = ", ".join(sorted(common - {LIVER_NAME}))
+        notes.append(f"preset {config.name} is guided by the liver alone: {beside} did not guide")
     for role, masks in (("reference", reference), ("floating", floating)):
         single = ", ".join(sorted(set(masks) - common))
         if single:
