@@ -132,7 +132,7 @@ class Record:
         self.rows[cells["key"]] = Row(case=cells["case"], status=cells["status"], figures=figures)
 
 
-def state_of(config: RegistrationConfig, axes: Sequence[str], *, seed: int, batch_size: int) -> dict[str, Any]:
+def state_of(config: RegistrationConfig, axes: Sequence[str], *, seed: int, batch: int) -> dict[str, Any]:
     """All that the numbers depend on but the inputs and what is swept."""
     from sirtjax import __version__
 
@@ -144,8 +144,8 @@ def state_of(config: RegistrationConfig, axes: Sequence[str], *, seed: int, batc
             at = at[parent]
         at.pop(last)
     table.pop("description")
-    # The number of points in one program changes the rounding of its sums.
-    return {"sirtjax": __version__, "axes": list(axes), "seed": seed, "batch": batch_size, "config": table}
+    # How many points one program solves may change the last digits of its sums.
+    return {"sirtjax": __version__, "axes": list(axes), "seed": seed, "batch": batch, "config": table}
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -60,7 +60,7 @@ def tune(
     base = _config(preset, config, override or [])
     searched = make_grid(base, grid or [])
     size = min(batch, len(searched.points))
-    record = Record(output, list(searched.axes), state_of(base, list(searched.axes), seed=seed, batch_size=size))
+    record = Record(output, list(searched.axes), state_of(base, list(searched.axes), seed=seed, batch=batch))
     record.open(resume=resume, force=force)
     note(_told(searched, len(listed)))
     failed: dict[str, str] = {}
@@ -157,6 +157,8 @@ def _case(case: TuneCase, record: Record, grid: Grid, *, size: int, seed: int, o
 def _write(
     output: Path, base: RegistrationConfig, grid: Grid, surface: Surface, *, cases: int, failed: dict[str, str]
 ) -> None:
+    from matplotlib import rc_context
+
     from sirtjax import io
     from sirtjax.cli._tune_preset import preset_toml
     from sirtjax.cli._tune_surface import picture_of, write_surface
@@ -165,10 +167,11 @@ def _write(
     write_surface(output / "surface.csv", grid, surface)
     count = f"{cases} case{'s' if cases != 1 else ''}" + (f" ({len(failed)} failed)" if failed else "")
     figure = sweep_figure(picture_of(grid, surface, title=f"RRMSD of {base.name} over {count}"))
-    for suffix in ("png", "svg"):
-        with io.atomic_path(output / f"surface.{suffix}", force=True) as temporary:
-            metadata = {"Date": None, "Creator": None} if suffix == "svg" else {}
-            figure.savefig(temporary, dpi=150, metadata=metadata)
+    with io.atomic_path(output / "surface.png", force=True) as temporary:
+        figure.savefig(temporary, dpi=150)
+    # The same numbers give the same file.
+    with io.atomic_path(output / "surface.svg", force=True) as temporary, rc_context({"svg.hashsalt": "sirtjax"}):
+        figure.savefig(temporary, metadata={"Date": None, "Creator": None})
     if surface.best is not None:
         config, header = _best(base, grid, surface, count)
         with io.atomic_path(output / "best.toml", force=True) as temporary:
