@@ -1,10 +1,20 @@
 """Registration: affine and non-rigid, by images, masks and landmarks, in one differentiable program."""
 
+from sirtjax.registration._batch import patient_mesh as patient_mesh
+from sirtjax.registration._batch import register_batch as register_batch
+from sirtjax.registration._batch import solve_batch as solve_batch
+from sirtjax.registration._batch import stack_pairs as stack_pairs
 from sirtjax.registration._config import RegistrationConfig as RegistrationConfig
 from sirtjax.registration._config import apply_settings as apply_settings
 from sirtjax.registration._config import config_from_table as config_from_table
 from sirtjax.registration._config import load_preset as load_preset
 from sirtjax.registration._config import presets as presets
+from sirtjax.registration._implicit import ImplicitOptions as ImplicitOptions
+from sirtjax.registration._implicit import ImplicitSolution as ImplicitSolution
+from sirtjax.registration._implicit import implicit_affine as implicit_affine
+from sirtjax.registration._implicit import implicit_displacement as implicit_displacement
+from sirtjax.registration._implicit import implicit_minimum as implicit_minimum
+from sirtjax.registration._implicit import solve_implicit as solve_implicit
 from sirtjax.registration._landmarks import Landmarks as Landmarks
 from sirtjax.registration._landmarks import gather_landmarks as gather_landmarks
 from sirtjax.registration._locate import locate as locate
@@ -27,6 +37,8 @@ from sirtjax.registration._trial import try_weights as try_weights
 
 __all__ = [
     "Bench",
+    "ImplicitOptions",
+    "ImplicitSolution",
     "Landmarks",
     "Pair",
     "RegistrationConfig",
@@ -40,13 +52,21 @@ __all__ = [
     "apply_settings",
     "config_from_table",
     "gather_landmarks",
+    "implicit_affine",
+    "implicit_displacement",
+    "implicit_minimum",
     "load_preset",
     "locate",
     "make_bench",
+    "patient_mesh",
     "prepare_pair",
     "presets",
     "register",
+    "register_batch",
     "solve",
+    "solve_batch",
+    "solve_implicit",
+    "stack_pairs",
     "sweep_weights",
     "try_weights",
     "weights_of",

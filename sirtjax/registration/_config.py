@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sirtjax.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Nodes = Annotated[int, Field(ge=24, le=400)]
 Controls = Annotated[int, Field(ge=4, le=100)]
@@ -47,7 +48,7 @@ class LatticeTable(_Table):
 class IntensityTable(_Table):
     """Which intensities count: a window for images in HU, percentiles of the region for any other."""
 
-    window_hu: tuple[float, float]
+    window_hu: tuple[Finite, Finite]
     percentiles: tuple[Annotated[float, Field(ge=0, le=100)], Annotated[float, Field(ge=0, le=100)]]
 
     @model_validator(mode="after")
@@ -106,12 +107,16 @@ class SimilarityTable(_Table):
 
     A negative reach keeps away from the surface, which the masks look after: at the dome two modalities put the
     edge between liver and lung in different places.
+
+    `interpolation` "cubic" reads the floating side through B-splines, at several times the cost: the objective then
+    has second derivatives, which derivatives of a registration need.
     """
 
     kind: Similarity
     bins: Annotated[int, Field(ge=8, le=256)]
     inside: Literal["liver", "everywhere"]
     reach_mm: Annotated[float, Field(ge=-20, le=200)] = 0.0
+    interpolation: Literal["linear", "cubic"] = "linear"
 
 
 class GuidanceTable(_Table):

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from sirtjax.registration._affine import PARAMETERS, affine_matrix, affine_value, solve_affine
+from sirtjax.registration._affine import PARAMETERS, affine_matrix, affine_value, solve_affine, through
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._deformable import deformable_value, displacement_mm, solve_deformable
+from sirtjax.registration._lattice import node_positions_mm
 from sirtjax.registration._pair import Pair, Weights
 from sirtjax.registration._view import plan_of, prepare_view
 
@@ -21,8 +22,6 @@ Array = Any
 Objective = Callable[[Array, Any], Array]
 # Shares of a Newton step that are tried; none is the last resort.
 SHARES = (1.0, 0.5, 0.2, 0.05, 0.0)
-# Of float32: keeps a right side of zero from being divided by.
-SMALLEST = 1e-37
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +53,10 @@ class ImplicitSolution:
     Attributes:
       affine: (4, 4) floating_from_reference.
       displacement_mm: (i, j, k, 3) u on the reference's lattice; x goes to affine (x + u(x)).
-      affine_left_mm: root mean square of the parameters' next Newton step: how far from the minimum they still are.
-      displacement_left_mm: likewise of the B-spline coefficients. Gradients hold where both are small against
-        the displacements that matter.
+      affine_left_mm: how far from its minimum the affine map may still be: the root mean square, over the nodes that
+        are compared, of what one more Newton step would move.
+      displacement_left_mm: likewise of the deformation. Gradients hold where both are small against the
+        displacements that matter.
     """
 
     affine: Array
@@ -136,8 +136,11 @@ def implicit_affine(
     pair = jax.tree.map(jnp.asarray, pair)
     view = prepare_view(pair, plan, blur_mm=jnp.float32(level.blur_mm), mask_blur_mm=jnp.float32(level.blur_mm))
     inputs = (pair, weights, view, base)
-    parameters, left_mm = _settle(objective, jnp.zeros(PARAMETERS[model], jnp.float32), inputs, options)
-    return affine_matrix(parameters, replace(pair, start=base), model=model), left_mm
+    parameters, further = _settle(objective, jnp.zeros(PARAMETERS[model], jnp.float32), inputs, options)
+    found, next_one = (affine_matrix(at, replace(pair, start=base), model=model) for at in (parameters, further))
+    nodes = node_positions_mm(pair.reference_origin_mm, pair.reference_pitch_mm, pair.reference.shape, 1, jnp.zeros(3))
+    change = jnp.stack([jnp.broadcast_to(x, pair.reference.shape) for x in through(next_one - found, nodes)], axis=-1)
+    return found, _root_mean_square(change, pair)
 
 
 def implicit_displacement(
@@ -160,7 +163,7 @@ def implicit_displacement(
       options: how near and how exactly.
 
     Returns:
-      (i, j, k, 3) u on the reference's lattice in mm, and the root mean square of the coefficients' next step.
+      (i, j, k, 3) u on the reference's lattice in mm, and the root mean square of what one more step would move.
     """
     plan, level = plan_of(config, affine=False), config.deformable.levels[-1]
     flat, unravel = ravel_pytree(start)
@@ -177,8 +180,11 @@ def implicit_displacement(
     blur_mm, mask_blur_mm = jnp.float32(level.blur_mm), jnp.float32(level.mask_blur_mm)
     view = prepare_view(pair, plan, blur_mm=blur_mm, mask_blur_mm=mask_blur_mm)
     inputs = (pair, affine, weights, view)
-    found, left_mm = _settle(objective, flat, inputs, options)
-    return displacement_mm(unravel(found), pair, config, stride=1, phase=None), left_mm
+    found, further = (
+        displacement_mm(unravel(at), pair, config, stride=1, phase=None)
+        for at in _settle(objective, flat, inputs, options)
+    )
+    return found, _root_mean_square(further - found, pair)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 3))
@@ -213,38 +219,56 @@ implicit_minimum.defvjp(_forward, _backward)
 
 
 def _settle(objective: Objective, start: Array, inputs: Any, options: ImplicitOptions) -> tuple[Array, Array]:
-    """The minimum near `start`, differentiable by the implicit function theorem, and the next step's size."""
-    still = jax.lax.stop_gradient(inputs)
+    """The minimum near `start`, differentiable by the implicit function theorem, and where the next step would lead."""
+    start, still = jax.lax.stop_gradient((start, inputs))
 
-    def newton(at: Array) -> Array:
-        return -_solve_linear(objective, at, still, jax.grad(objective)(at, still), options)
-
-    def step(at: Array, _: None) -> tuple[Array, None]:
-        direction = newton(at)
-        tried = at + jnp.array(SHARES, at.dtype)[:, None] * direction
+    def step(at: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
+        direction = -_solve_linear(objective, at, still, jax.grad(objective)(at, still), options)
+        tried = at[None] + jnp.array(SHARES, at.dtype)[:, None] * direction[None]
         values = jax.lax.map(lambda place: objective(place, still), tried)
-        return tried[jnp.argmin(jnp.where(jnp.isfinite(values), values, jnp.inf))], None
+        best = tried[jnp.argmin(jnp.where(jnp.isfinite(values), values, jnp.inf))]
+        return best, (at, at + direction)
 
-    minimum, _ = jax.lax.scan(step, jax.lax.stop_gradient(start), None, length=options.newton_steps)
-    left = jax.lax.stop_gradient(jnp.sqrt(jnp.mean(newton(minimum) ** 2)))
-    return implicit_minimum(objective, jax.lax.stop_gradient(minimum), inputs, options), left
+    # The last step is not taken: it tells how far it is from where the one before it ended.
+    _, (before, after) = jax.lax.scan(step, start, None, length=options.newton_steps + 1)
+    minimum, further = jax.lax.stop_gradient((before[-1], after[-1]))
+    return implicit_minimum(objective, minimum, inputs, options), further
 
 
 def _solve_linear(objective: Objective, at: Array, inputs: Any, right: Array, options: ImplicitOptions) -> Array:
-    """(H + damping)^-1 right by conjugate gradients; H, the second derivatives, only as products with vectors."""
+    """(H + damping)^-1 right by conjugate gradients; H, the second derivatives, only as products with vectors.
 
-    def product(vector: Array) -> Array:
-        return jax.jvp(lambda free: jax.grad(objective)(free, inputs), (at,), (vector,))[1]
+    Ends at a direction in which the objective bends down: there is no minimum along it.
+    """
 
-    square = jnp.maximum(right @ right, SMALLEST)
-    curvature = jnp.abs(right @ product(right)) / square
-    solved, _ = jax.scipy.sparse.linalg.cg(
-        lambda vector: product(vector) + options.damping * curvature * vector,
-        right,
-        tol=options.tolerance,
-        maxiter=options.linear_steps,
-    )
+    def unfinished(state: Any) -> Array:
+        count, _, _, _, square, _, bends_up = state
+        return (count < options.linear_steps) & (square > options.tolerance**2 * whole) & bends_up
+
+    def step(state: Any) -> Any:
+        count, solved, rest, direction, square, damping, _ = state
+        product = jax.jvp(lambda free: jax.grad(objective)(free, inputs), (at,), (direction,))[1]
+        # The first direction is the right side itself.
+        first = options.damping * jnp.abs(direction @ product) / square
+        damping = jnp.where(count == 0, first, damping)
+        product = product + damping * direction
+        curvature = direction @ product
+        bends_up = curvature > 0
+        length = jnp.where(bends_up, square / jnp.where(bends_up, curvature, 1.0), 0.0)
+        left = rest - length * product
+        later = left @ left
+        return count + 1, solved + length * direction, left, left + later / square * direction, later, damping, bends_up
+
+    whole = right @ right
+    state = (0, jnp.zeros_like(right), right, right, whole, jnp.zeros_like(whole), jnp.array(True))
+    solved: Array = jax.lax.while_loop(unfinished, step, state)[1]
     return solved
+
+
+def _root_mean_square(change_mm: Array, pair: Pair) -> Array:
+    """Of changes (i, j, k, 3) over the nodes that are looked at."""
+    square = jnp.sum(change_mm**2, axis=-1) * pair.reference_near
+    return jax.lax.stop_gradient(jnp.sqrt(jnp.sum(square) / jnp.maximum(jnp.sum(pair.reference_near), 1.0)))
 
 
 def _over_phases(value: Callable[[Array], Array], available: int, count: int) -> Array:

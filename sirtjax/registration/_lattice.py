@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from sirtjax.ops import FlatGrid, sample_flat_linear
@@ -51,3 +52,25 @@ def sample(array: Array, index: Triple) -> Array:
     shape = array.shape[:3]
     grid = FlatGrid(array.reshape(-1, *array.shape[3:]), shape, (-0.5,) * 3, tuple(n - 0.5 for n in shape))
     return sample_flat_linear(grid, index, fill=0.0)
+
+
+def sample_smooth(array: Array, index: Triple) -> Array:
+    """Samples of (i, j, k, c) as `sample`, but twice differentiable at the indices (n,).
+
+    The values are taken as cubic B-spline coefficients, which blurs by 0.58 nodes more. Linear samples have a slope
+    that jumps at every node and no second derivative in between, so that what their slopes depend on is lost.
+    """
+    shape, channels = array.shape[:3], array.shape[3]
+    inside: Array = True
+    taps, weights = [], []
+    for x, n in zip(index, shape, strict=True):
+        inside = inside & (x >= -0.5) & (x < n - 0.5)
+        base = jnp.floor(jax.lax.stop_gradient(x))
+        t = x - base
+        taps.append(jnp.clip(base.astype(jnp.int32)[:, None] + jnp.arange(-1, 3)[None], 0, n - 1))
+        cubes = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
+        weights.append(jnp.stack(cubes, axis=-1) / 6)
+    i, j, k = taps
+    rows = (i[:, :, None, None] * shape[1] + j[:, None, :, None]) * shape[2] + k[:, None, None, :]
+    values = jnp.einsum("na,nb,nk,nabkc->nc", *weights, array.reshape(-1, channels)[rows])
+    return jnp.where(inside[:, None], values, 0.0)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from sirtjax import losses
 from sirtjax.registration._config import RegistrationConfig, SimilarityTable
-from sirtjax.registration._lattice import Triple, blur, node_positions_mm, phase_offset, phases, sample
+from sirtjax.registration._lattice import Triple, blur, node_positions_mm, phase_offset, phases, sample, sample_smooth
 from sirtjax.registration._pair import Pair, Weights
 
 Array = Any
@@ -121,7 +121,8 @@ def node_index(nodes: Array, pair: Pair, plan: Plan) -> Triple:
 
 def compare(view: View, moved_mm: Triple, phase: Array, pair: Pair, plan: Plan) -> tuple[Array, Array]:
     """L_I and L_S with the nodes of one phase moved to these world points of the floating image."""
-    warped = sample(view.floating, floating_index(moved_mm, pair))
+    read = sample_smooth if plan.similarity.interpolation == "cubic" else sample
+    warped = read(view.floating, floating_index(moved_mm, pair))
     reference, weight, kept = (
         jax.lax.dynamic_index_in_dim(array, phase, keepdims=False) for array in (view.reference, view.weight, view.kept)
     )

@@ -1,0 +1,88 @@
+"""A pair on a small lattice, changes of all it depends on, and one number that depends on its registration."""
+
+from dataclasses import replace
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from small_patient import LESION_MM, LIVER_MM, grid, image, masks, preset
+
+from sirtjax.registration._register import make_ready
+
+REFERENCE, FLOATING = grid((30, 26, 24), (4.5, 5.0, 5.5)), grid((28, 30, 22), (5.0, 4.5, 6.0))
+COMMON = {
+    "lattice": {"shape": [24, 24, 24], "finest_mm": 4.0},
+    "regularity": {"stride": 3},
+    "similarity": {"interpolation": "cubic"},
+    "weights": {"image": 30.0, "masks": 3.0, "regularity": 20.0},
+}
+ONE_LEVEL = {"controls": [4, 4, 4], "blur_mm": 6.0, "mask_blur_mm": 6.0, "step_mm": 0.5}
+DEFORMABLE = preset(
+    **COMMON,
+    affine={"model": "none"},
+    deformable={"stride": 3, "points": 512, "steps": 40, "levels": [ONE_LEVEL]},
+)
+AFFINE = preset(
+    **COMMON,
+    affine={"drive": "both", "stride": 4, "points": 256, "steps": 12, "levels": [{"blur_mm": 8.0, "step_mm": 0.5}]},
+    deformable={"model": "none"},
+)
+CHANGES = ("brightness", "ripple of the image", "ripple of the mask", "weights.image", "weights.masks", "regularity")
+# Along which the lesion's place is measured.
+PROBE = np.array([0.6, -0.5, 0.62], np.float32)
+
+
+def bend(points_mm):
+    """A smooth deformation of up to 7 mm."""
+    away = (points_mm - LIVER_MM) / 40
+    waves = [5 * np.sin(away[..., 1]) + 2, 4 * np.cos(away[..., 2]) - 3, 5 * np.sin(away[..., 0]) - 2]
+    return points_mm + np.stack(waves, axis=-1)
+
+
+@cache
+def pair():
+    """Reference bent against the floating image, on the lattices of both presets."""
+    ready = make_ready(
+        image(REFERENCE, bend),
+        image(FLOATING),
+        config=DEFORMABLE,
+        reference_masks=masks(REFERENCE, bend, lesion=False),
+        floating_masks=masks(FLOATING, lesion=False),
+    )
+    return jax.tree.map(jnp.asarray, ready.pair)
+
+
+def changed(theta, pair, weights):
+    """Pair and weights with each of `CHANGES` made by its share."""
+    i, j, k = np.indices(pair.floating.shape).astype(np.float32)
+    ripple = jnp.asarray(np.sin(i / 4) * np.cos(j / 5) * np.sin(k / 6 + 1))
+    altered = replace(
+        pair,
+        floating=pair.floating * (1 + theta[0]) + theta[1] * ripple,
+        floating_masks=pair.floating_masks + theta[2] * ripple[..., None],
+    )
+    heavier = replace(
+        weights,
+        image=weights.image * (1 + theta[3]),
+        masks=weights.masks * (1 + theta[4]),
+        regularity=weights.regularity * (1 + theta[5]),
+    )
+    return altered, heavier
+
+
+def lesion_place(affine, displacement_mm, pair):
+    """Where the tissue around the lesion goes, in mm along the probe."""
+    nodes = np.stack(np.indices(pair.reference.shape), axis=-1)
+    at_mm = np.asarray(pair.reference_origin_mm) + nodes * np.asarray(pair.reference_pitch_mm)
+    share = np.exp(-0.5 * np.sum((at_mm - LESION_MM) ** 2, axis=-1) / 12.0**2)
+    share = (share / share.sum()).astype(np.float32)
+    mean = jnp.asarray(np.sum(share[..., None] * at_mm, axis=(0, 1, 2)), jnp.float32)
+    mean = mean + jnp.sum(share[..., None] * displacement_mm, axis=(0, 1, 2))
+    return (affine[:3, :3] @ mean + affine[:3, 3]) @ PROBE
+
+
+def differences(function, *, h):
+    """Central differences at zero along each change, each with a step of its own."""
+    ways = np.diag(np.asarray(h, np.float32))
+    return np.array([(float(function(way)) - float(function(-way))) / (2 * way.sum()) for way in ways])

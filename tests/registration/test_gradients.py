@@ -1,0 +1,79 @@
+"""Derivatives of a registration through the recorded steps of its optimiser."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import small_gradients as small
+
+from sirtjax import registration
+from sirtjax.registration._optimize import minimise
+
+
+def test_slopes_through_adam_are_finite_where_a_slope_is_zero_and_right_elsewhere():
+    def reached(target):
+        def objective(at, key):
+            # The second number has no slope at all.
+            value = (at[0] - target) ** 4 + 0.0 * at[1]
+            return value, value[None]
+
+        found, _ = minimise(objective, jnp.zeros(2), jax.random.key(0), steps=12, step_mm=0.1)
+        return found[0] + found[1]
+
+    slope = jax.jit(jax.grad(reached))(3.0)
+    run = jax.jit(reached)
+    assert np.isfinite(slope)
+    assert slope == pytest.approx(float(run(3.05) - run(2.95)) / 0.1, rel=0.02)
+
+
+SMALL_STEPS = (1e-3, 1e-3, 1e-3, 0.02, 0.02, 0.02)
+
+
+def check(config, *, h, tolerance):
+    pair, weights, key = small.pair(), registration.weights_of(config.weights), jax.random.key(0)
+
+    def place(theta):
+        solution = registration.solve(*small.changed(theta, pair, weights), key, config=config)
+        return small.lesion_place(solution.affine, solution.displacement_mm, pair)
+
+    found = np.asarray(jax.jit(jax.grad(place))(np.zeros(len(small.CHANGES), np.float32)))
+    expected = small.differences(jax.jit(place), h=h)
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=1e-5)
+    return found
+
+
+def test_affine_against_differences():
+    """In small steps: where a first slope changes its sign, Adam's first step turns round and the result jumps."""
+    found = check(small.AFFINE, h=SMALL_STEPS, tolerance=0.1)
+    # Image, mask and both weights move it; regularity takes no part in an affine map.
+    assert (np.abs(found[:5]) > 1e-4).all()
+    assert found[5] == 0
+
+
+@pytest.mark.slow
+def test_deformation_against_differences():
+    config = small.DEFORMABLE
+    few = config.deformable.model_copy(update={"steps": 12})
+    found = check(config.model_copy(update={"deformable": few}), h=SMALL_STEPS, tolerance=0.2)
+    assert (np.abs(found) > 1e-5).all()
+
+
+def test_more_weight_for_landmarks_brings_them_closer():
+    """The sign of a derivative known beforehand."""
+    config, pair = small.AFFINE, small.pair()
+    pair = replace(
+        pair,
+        landmarks_reference_mm=pair.landmarks_reference_mm.at[0].set(pair.centre_mm),
+        landmarks_floating_mm=pair.landmarks_floating_mm.at[0].set(pair.centre_mm + 12.0),
+        landmarks_weight=pair.landmarks_weight.at[0].set(1.0),
+    )
+    weights = replace(registration.weights_of(config.weights), landmarks=jnp.float32(1e-4))
+
+    def distance_mm(weight):
+        solution = registration.solve(pair, replace(weights, landmarks=weight), jax.random.key(0), config=config)
+        matrix = solution.affine
+        return jnp.linalg.norm(matrix[:3, :3] @ pair.centre_mm + matrix[:3, 3] - pair.centre_mm - 12.0)
+
+    assert jax.jit(jax.grad(distance_mm))(weights.landmarks) < 0
