@@ -32,7 +32,15 @@ MasksOn = Annotated[str | None, _option("--masks-on", text="activity (default) o
 Territories = Annotated[Path | None, _option("--territories", text="Perfusion territories as a label map.")]
 Lines = Annotated[list[Path] | None, _option("--lines", text="Dividing lines, one file a surface (.json, .mrk.json).")]
 Names = Annotated[str | None, _option("--territory-names", text="Their names from the patient's right, as right,left.")]
-Registration = Annotated[str | None, _option("--registration", text="identity, rigid, or an ITK transform file.")]
+Registration = Annotated[
+    str | None, _option("--registration", text="deformable, affine, rigid, identity, or an ITK transform file.")
+]
+RegistrationPreset = Annotated[
+    str | None, _option("--registration-preset", text="image, cnn, cnn-lm, ...; by default what the masks allow.")
+]
+GuideLiver = Annotated[
+    Path | None, _option("--guide-liver", text="The liver on the other image than --liver, to guide the registration.")
+]
 LungShunt = Annotated[str | None, _option("--lung-shunt", text="spect, or the fraction, as 0.04.")]
 Injections = Annotated[
     list[str] | None, _option("--injection", text="TERRITORY=MBQ, or TERRITORY=MBQ@TIME (2026-01-31T09:30).")
@@ -51,6 +59,11 @@ def chosen_case(path: Path | None, options: Mapping[str, Any], *, overrides: lis
     from sirtjax.workflows import case_from_table, load_case
 
     given = {name: value for name, value in options.items() if value is not None and value != []}
+    needing = [name for name in ("registration_preset", "guide_liver") if name in given and "registration" not in given]
+    if needing and path is None:
+        raise ConfigError(
+            f"--{needing[0].replace('_', '-')} goes with --registration; say how, as in --registration deformable"
+        )
     if path is not None:
         if given:
             flag = "--" + next(iter(given)).replace("_", "-")
@@ -91,8 +104,13 @@ def _table(given: Mapping[str, Any]) -> dict[str, Any]:
         table["territories"] = divided
     if "registration" in given:
         method = given["registration"]
-        named = method in ("identity", "rigid")
-        table["registration"] = {"method": method} if named else {"method": "file", "path": method}
+        named = method in ("deformable", "affine", "rigid", "identity")
+        entry: dict[str, Any] = {"method": method} if named else {"method": "file", "path": method}
+        entry |= pick(preset="registration_preset")
+        if "guide_liver" in given:
+            side = "reference_masks" if frame == "diagnostic" else "floating_masks"
+            entry[side] = {"liver": pick(path="guide_liver")}
+        table["registration"] = entry
     return table
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirtjax.cli._console import note
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Case, CaseImages, Products, Voi
+    from sirtjax.volume import Geometry
+    from sirtjax.workflows import Alignment, Case, CaseImages, Products, Voi
+
+# The report of the registration.
+PAGE = "registration.html"
 
 # What of a case each step depends on: a step made from other settings is made again.
 DEPENDS = {
@@ -23,13 +28,21 @@ DEPENDS = {
 }
 
 
-def save_steps(folder: Path, case: Case, products: Products, *, with_mapping: bool = False) -> None:
+def save_steps(
+    folder: Path,
+    case: Case,
+    products: Products,
+    *,
+    registration_page: str | None = None,
+    with_mapping: bool = False,
+) -> None:
     """Write what the steps have made: masks as NIfTI, the transform as an ITK file, an index of both as JSON.
 
     Args:
       folder: made where it is missing; files are replaced one by one, each whole.
       case: the case they belong to.
       products: those that are None are left alone.
+      registration_page: the report of the registration, as HTML.
       with_mapping: also write the VOIs as they lie on the working grid.
     """
     from sirtjax import io
@@ -62,8 +75,8 @@ def save_steps(folder: Path, case: Case, products: Products, *, with_mapping: bo
             entry["names"] = [[int(value), name] for value, name in divided.labels.names]
         index["territories"] = entry
     if products.registration is not None:
-        file = _write_transform(folder, products.registration)
-        index["registration"] = {"of": _fingerprint(case, "registration"), "file": file}
+        entry = _write_alignment(folder, products.registration, registration_page)
+        index["registration"] = {"of": _fingerprint(case, "registration"), **entry}
     if with_mapping and products.mapping is not None:
         grid = products.mapping.geometry
         files = file_names(products.mapping.occupancy)
@@ -115,8 +128,8 @@ def load_steps(folder: Path, case: Case) -> Products:
         products = replace(products, territories=divided)
     if "registration" in usable and products.images is not None:
         reference = products.images.ct or products.images.activity
-        transform = io.read_transform(folder / usable["registration"]["file"], reference=reference.volume.geometry)
-        products = replace(products, registration=transform)
+        alignment = _read_alignment(folder, usable["registration"], reference.volume.geometry)
+        products = replace(products, registration=alignment)
     return products
 
 
@@ -137,13 +150,48 @@ def _image_rows(images: CaseImages) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _write_transform(folder: Path, transform: Any) -> str:
+def _write_alignment(folder: Path, alignment: Alignment, page: str | None) -> dict[str, Any]:
+    """The transform, its record and its page as files; their entry in the index."""
     from sirtjax import io
     from sirtjax.spatial import AffineTransform
 
-    file = "registration.tfm" if isinstance(transform, AffineTransform) else "registration.h5"
-    io.write_transform(folder / file, transform, force=True)
-    return file
+    file = "registration.tfm" if isinstance(alignment.transform, AffineTransform) else "registration.h5"
+    io.write_transform(folder / file, alignment.transform, force=True)
+    (folder / PAGE).unlink(missing_ok=True)
+    if page is not None:
+        with io.atomic_path(folder / PAGE, force=True) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    record = None if alignment.record is None else _finite(asdict(alignment.record))
+    return {"file": file, "sha256": io.file_sha256(folder / file), "record": record}
+
+
+def _read_alignment(folder: Path, entry: dict[str, Any], reference: Geometry) -> Alignment:
+    from sirtjax import io
+    from sirtjax.workflows import Alignment, AlignmentRecord
+
+    transform = io.read_transform(folder / entry["file"], reference=reference)
+    row = entry.get("record")
+    if row is None:
+        return Alignment(transform=transform)
+    if io.file_sha256(folder / entry["file"]) != entry.get("sha256"):
+        # Its figures are of another transform.
+        changed = AlignmentRecord(method=row["method"], notes=("the transform file of the step was changed by hand",))
+        return Alignment(transform=transform, record=changed)
+    quality = {
+        moment: {key: math.nan if value is None else value for key, value in figures.items()}
+        for moment, figures in row["quality"].items()
+    }
+    lists = {key: tuple(row[key]) for key in ("settings", "guides", "notes")}
+    page = folder / PAGE
+    text = page.read_text(encoding="utf-8") if page.is_file() else None
+    return Alignment(transform=transform, record=AlignmentRecord(**{**row, **lists, "quality": quality}), page=text)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sirtjax.cli._console import emit_json, emit_table, note, progress, use_comp
 from sirtjax.cli._options import AsJson, CaseFileOrOptions, Force, Identify, Output, Resume, Set
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Case, Result
+    from sirtjax.workflows import AlignmentRecord, Case, RegistrationSummary, Result
 
 
 def plan(
@@ -36,6 +36,8 @@ def plan(
     lines: option.Lines = None,
     territory_names: option.Names = None,
     registration: option.Registration = None,
+    registration_preset: option.RegistrationPreset = None,
+    guide_liver: option.GuideLiver = None,
     lung_shunt: option.LungShunt = None,
     injection: option.Injections = None,
 ) -> None:
@@ -66,6 +68,8 @@ def verify(
     lines: option.Lines = None,
     territory_names: option.Names = None,
     registration: option.Registration = None,
+    registration_preset: option.RegistrationPreset = None,
+    guide_liver: option.GuideLiver = None,
     lung_shunt: option.LungShunt = None,
     injection: option.Injections = None,
     plan: option.Plan = None,
@@ -82,7 +86,7 @@ def _run(verb: str, given: dict[str, Any]) -> None:
     use_compilation_cache()
     from sirtjax import io, workflows
     from sirtjax.cli._steps_folder import load_steps, save_steps
-    from sirtjax.reports import write_results
+    from sirtjax.reports import alignment_page, write_results
 
     output, force, resume, identify = given["output"], given["force"], given["resume"], given["identify"]
     options = {name: value for name, value in given.items() if name not in SETTINGS}
@@ -92,9 +96,11 @@ def _run(verb: str, given: dict[str, Any]) -> None:
         products = load_steps(output / "steps", case) if resume else None
         hooks = workflows.Hooks(on_step=on_step)
         result, maps, products = work(case, products=products, hooks=hooks)
-        write_results(folder, result, maps, identity=identify, on_step=on_step)
+        on_step("registration page")
+        page = alignment_page(products, result.provenance)
+        write_results(folder, result, maps, identity=identify, registration_page=page, on_step=on_step)
         on_step("steps")
-        save_steps(folder / "steps", case, products)
+        save_steps(folder / "steps", case, products, registration_page=page)
     _print(result, case, output, as_json=given["as_json"])
 
 
@@ -107,9 +113,26 @@ def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
         title = f"{result.kind} for {case.patient.id}, protocol {result.protocol}"
         emit_table(title, ["territory", "activity (MBq)", "lower", "upper", "decided by"], _injection_rows(result))
         emit_table("doses", ["VOI", "mL", "T/N", "mean (Gy)", "D70 (Gy)"], _voi_rows(result))
+        if result.registration is not None:
+            note(registration_line(result.registration))
         for check in result.checks:
             note(f"{check.severity}: {check.message} [{check.code}]")
     note(f"report: {output / 'report.html'}")
+
+
+def registration_line(summary: AlignmentRecord | RegistrationSummary) -> str:
+    """How the diagnostic image was registered, in one line."""
+    parts = [f"registration: {summary.method}"]
+    if summary.preset is not None:
+        parts.append(f"preset {summary.preset}")
+    if summary.status is not None:
+        parts.append(summary.status + (" (accepted by the case)" if summary.accepted else ""))
+    parts += [
+        f"{key} {' to '.join(f'{one:.3g}' for one in (summary.quality['start'][key], summary.quality['final'][key]))}"
+        for key in ("dsc liver", "msd_mm liver")
+        if key in summary.quality.get("start", {}) and key in summary.quality.get("final", {})
+    ]
+    return ", ".join(parts)
 
 
 def _injection_rows(result: Result) -> list[list[str]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
 from sirtjax.cli._options import AsJson, CaseFile, Output, Set
 from sirtjax.cli.plan import plan
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Alignment
 
 
 class StepName(StrEnum):
@@ -41,6 +44,7 @@ def step(
 
     from sirtjax import workflows
     from sirtjax.cli._steps_folder import load_steps, save_steps
+    from sirtjax.reports import alignment_page
 
     loaded = workflows.load_case(case, overrides=override or ())
     (wanted,) = (known for known in workflows.STEPS if known == name.value)
@@ -49,7 +53,10 @@ def step(
         if again:
             products = replace(products, **{wanted: None})
         products = workflows.advance(loaded, wanted, products=products, hooks=workflows.Hooks(on_step=on_step))
-        save_steps(output / "steps", loaded, products, with_mapping=True)
+        page = None
+        if products.registration is not None and products.images is not None:
+            page = alignment_page(products, workflows.provenance(loaded, products.images, registration=""))
+        save_steps(output / "steps", loaded, products, registration_page=page, with_mapping=True)
     rows = _summary(products)
     if as_json:
         emit_json([dict(zip(("step", "what", "value"), row, strict=True)) for row in rows])
@@ -59,7 +66,6 @@ def step(
 
 
 def _summary(products: object) -> list[list[str]]:
-    from sirtjax.spatial import AffineTransform
     from sirtjax.workflows import Products
 
     if not isinstance(products, Products):
@@ -76,8 +82,26 @@ def _summary(products: object) -> list[list[str]]:
         labels = products.territories.labels
         rows += [["territories", name, f"{labels.volume_ml(name):.1f} mL"] for _, name in labels.names]
     if products.registration is not None:
-        what = "affine" if isinstance(products.registration, AffineTransform) else "displacement field"
-        rows.append(["registration", "transform", what])
+        rows += _registration_rows(products.registration)
     if products.mapping is not None:
         rows.append(["mapping", "working grid", str(products.mapping.geometry)])
     return rows
+
+
+def _registration_rows(alignment: Alignment) -> list[list[str]]:
+    from sirtjax.spatial import AffineTransform
+
+    what = "affine" if isinstance(alignment.transform, AffineTransform) else "affine and displacement field"
+    rows = [["registration", "transform", what]]
+    record = alignment.record
+    if record is None:
+        return rows
+    told = {"method": record.method, "preset": record.preset, "status": record.status}
+    rows += [["registration", name, value] for name, value in told.items() if value is not None]
+    moments = [moment for moment in ("start", "affine", "final") if moment in record.quality]
+    for key in dict.fromkeys(key for moment in moments for key in record.quality[moment]):
+        values = [f"{moment} {record.quality[moment].get(key, float('nan')):.4g}" for moment in moments]
+        rows.append(["registration", key, ", ".join(values)])
+    if record.folding_fraction is not None:
+        rows.append(["registration", "folded", f"{100 * record.folding_fraction:.3g} %"])
+    return rows + [["registration", "note", line] for line in record.notes]

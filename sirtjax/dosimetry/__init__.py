@@ -29,7 +29,9 @@ from sirtjax.dosimetry._bsa import shunt_step_factor as shunt_step_factor
 from sirtjax.dosimetry._check_rules import CHECKS as CHECKS
 from sirtjax.dosimetry._check_rules import CheckRule as CheckRule
 from sirtjax.dosimetry._checks import Check as Check
+from sirtjax.dosimetry._checks import accepted_registration_checks as accepted_registration_checks
 from sirtjax.dosimetry._checks import calibration_checks as calibration_checks
+from sirtjax.dosimetry._checks import carried_volume_checks as carried_volume_checks
 from sirtjax.dosimetry._checks import constant_checks as constant_checks
 from sirtjax.dosimetry._checks import counts_checks as counts_checks
 from sirtjax.dosimetry._checks import liver_volume_checks as liver_volume_checks
@@ -152,6 +154,7 @@ __all__ = [
     "VoiDose",
     "absolute_activity_mbq",
     "absorbed_dose_gy",
+    "accepted_registration_checks",
     "activity_interval_mbq",
     "activity_per_mass_mbq",
     "bed_gy",
@@ -160,6 +163,7 @@ __all__ = [
     "bounds_along",
     "bsa_activity_mbq",
     "calibration_checks",
+    "carried_volume_checks",
     "combined_lung_shunt_fraction",
     "compartment_vois",
     "constant_checks",

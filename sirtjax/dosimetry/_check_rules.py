@@ -88,6 +88,15 @@ CHECKS: tuple[CheckRule, ...] = (
         limit=0.5,
     ),
     _rule(
+        "SJ108", "warning", "Registration accepted by the case",
+        "the registration ended as {where}, which the case accepts: look at registration.html",
+    ),
+    _rule(
+        "SJ109", "warning", "Volume changed by the registration",
+        "the transform changes the volume of {where} by {value} (more than {limit}): look at registration.html",
+        limit=0.10, unit="1",
+    ),
+    _rule(
         "SJ201", "warning", "Low T/N ratio",
         "the T/N ratio of {where} is {value}, below {limit}: it takes up little more than normal tissue",
         limit=1.5,

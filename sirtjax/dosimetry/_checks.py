@@ -122,6 +122,19 @@ def registration_checks(vois: str, *, registered: bool) -> tuple[Check, ...]:
     return () if registered else (make_check("SJ106", where=vois),)
 
 
+def accepted_registration_checks(end: str) -> tuple[Check, ...]:
+    """SJ108: the registration did not succeed, and the case accepts how it ended."""
+    return (make_check("SJ108", where=end),)
+
+
+def carried_volume_checks(voi: str, *, volume_change: float) -> tuple[Check, ...]:
+    """SJ109: the transform makes a VOI larger or smaller by more than a tenth."""
+    limit = RULES["SJ109"].limit
+    change = _number(f"volume change of {voi}", volume_change)
+    over = isinstance(limit, float) and abs(change) > limit * (1 + ROUNDING)
+    return (make_check("SJ109", where=voi, value=change),) if over else ()
+
+
 def tn_ratio_checks(tumour: str, *, tn_ratio: float) -> tuple[Check, ...]:
     """SJ201: the T/N ratio of a tumour is below 1.5."""
     limit = RULES["SJ201"].limit

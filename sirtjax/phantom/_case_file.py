@@ -9,8 +9,8 @@ _PROTOCOL = "glass-hcc-bilobar-low-bilirubin"
 def case_text(patient: Patient) -> str:
     """The planning case of a simulated patient, for `sirtjax plan`: what is known before the treatment.
 
-    The VOIs are the true ones of the diagnostic CT, brought to the SPECT/CT by a rigid registration. The true
-    displacement lies in truth/ for comparison.
+    The VOIs are the true ones of the diagnostic CT, brought to the SPECT/CT by a non-rigid registration that is guided
+    by the liver of both. The true displacement lies in truth/ for comparison.
     """
     numbers = patient.numbers
     maps = patient.labels["diagnostic_ct"]
@@ -60,7 +60,10 @@ labels = {_labels(maps["territories"])}
 
 # The exact displacement is in truth/: method = "file", path = "truth/spect_displacement.nii.gz".
 [registration]
-method = "rigid"
+method = "deformable"
+
+[registration.reference_masks.liver]
+path = "truth/spect_liver.nii.gz"
 
 [shunt]
 method = "planar"

@@ -1,5 +1,6 @@
 """Results to files: pictures, tables and pages. Nothing is computed here."""
 
+from sirtjax.reports._alignment_page import alignment_page as alignment_page
 from sirtjax.reports._files import file_name as file_name
 from sirtjax.reports._files import file_names as file_names
 from sirtjax.reports._files import write_results as write_results
@@ -15,6 +16,7 @@ from sirtjax.reports._tables import voi_csv as voi_csv
 __all__ = [
     "RegistrationPanel",
     "SweepSurface",
+    "alignment_page",
     "file_name",
     "file_names",
     "registration_html",

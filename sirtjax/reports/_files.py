@@ -21,24 +21,32 @@ def write_results(
     maps: Maps,
     *,
     identity: str | None = None,
+    registration_page: str | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> None:
-    """Write report.html, results.json, voi.csv, dose.nii.gz and the masks into a folder that exists.
+    """Write report.html, results.json, voi.csv, dose.nii.gz, the transform and the masks into a folder that exists.
 
     Args:
       folder: where to; files of these names are replaced, each whole.
       result: the numbers.
       maps: the images, on the working grid.
       identity: printed in the report in place of the pseudonym.
+      registration_page: the report of the registration as HTML, of `alignment_page`; report.html links to it.
       on_step: called with the name of each part as it begins.
     """
     on_step("report")
-    _write_text(folder / "report.html", report_html(result, maps, identity=identity, on_step=on_step))
+    linked = registration_page is not None
+    page = report_html(result, maps, identity=identity, registration_page=linked, on_step=on_step)
+    _write_text(folder / "report.html", page)
+    if registration_page is not None:
+        _write_text(folder / "registration.html", registration_page)
     _write_text(folder / "results.json", json.dumps(result_to_json(result), indent=1, allow_nan=False) + "\n")
     _write_text(folder / "voi.csv", voi_csv(result))
     on_step("images")
     io.write_nifti(folder / "dose.nii.gz", maps.dose_gy, force=True)
     io.write_nifti(folder / "activity.nii.gz", maps.activity, force=True)
+    if result.registration is not None:
+        io.write_transform(folder / "transform.h5", maps.transform, force=True)
     files = file_names(maps.occupancy)
     for name, weight in maps.occupancy.items():
         # Half a voxel or more is inside; the doses themselves use the partial voxels.

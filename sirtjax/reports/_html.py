@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 
 from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
+from sirtjax.reports._registration_page import quality_rows
 from sirtjax.workflows import Maps, Result, VoiResult
 
 SEVERITIES = ("error", "warning", "info")
@@ -22,6 +23,7 @@ def report_html(
     maps: Maps,
     *,
     identity: str | None = None,
+    registration_page: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> str:
     """The report of a plan or a verification as one HTML page without outside resources.
@@ -30,6 +32,7 @@ def report_html(
       result: the numbers.
       maps: the images, on the working grid.
       identity: what to print in place of the pseudonym, where the user asked for it.
+      registration_page: whether registration.html stands beside the page, to link to.
       on_step: called with the name of each picture as it is begun.
 
     Returns:
@@ -47,6 +50,8 @@ def report_html(
         title="treatment plan" if result.kind == "plan" else "treatment verification",
         result=result,
         identity=identity,
+        registration_page=registration_page,
+        registration_rows=[] if result.registration is None else quality_rows(result.registration.quality),
         headline=[voi for voi in result.vois if voi.kind in HEADLINE_KINDS],
         checks=sorted(result.checks, key=lambda check: SEVERITIES.index(check.severity)),
         planned=result.planned,

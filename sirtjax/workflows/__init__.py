@@ -1,20 +1,25 @@
 """Planning and verification: the steps of a patient's case as plain functions."""
 
-from sirtjax.workflows._alignment import rigid_alignment as rigid_alignment
+from sirtjax.workflows._alignment import Alignment as Alignment
+from sirtjax.workflows._alignment import AlignmentRecord as AlignmentRecord
 from sirtjax.workflows._case import Case as Case
 from sirtjax.workflows._case_file import case_from_table as case_from_table
 from sirtjax.workflows._case_file import load_case as load_case
+from sirtjax.workflows._guides import Guides as Guides
 from sirtjax.workflows._images import CaseImages as CaseImages
 from sirtjax.workflows._images import select_images as select_images
 from sirtjax.workflows._mapping import MappedCase as MappedCase
 from sirtjax.workflows._planning import plan_case as plan_case
+from sirtjax.workflows._provenance import provenance as provenance
 from sirtjax.workflows._results import SCHEMA as SCHEMA
 from sirtjax.workflows._results import BoundResult as BoundResult
 from sirtjax.workflows._results import Fact as Fact
 from sirtjax.workflows._results import InjectionResult as InjectionResult
 from sirtjax.workflows._results import Maps as Maps
+from sirtjax.workflows._results import RegistrationSummary as RegistrationSummary
 from sirtjax.workflows._results import Result as Result
 from sirtjax.workflows._results import VoiResult as VoiResult
+from sirtjax.workflows._results import VolumeChange as VolumeChange
 from sirtjax.workflows._results import result_to_json as result_to_json
 from sirtjax.workflows._steps import STEPS as STEPS
 from sirtjax.workflows._steps import Divided as Divided
@@ -28,26 +33,31 @@ from sirtjax.workflows._vois import Voi as Voi
 __all__ = [
     "SCHEMA",
     "STEPS",
+    "Alignment",
+    "AlignmentRecord",
     "BoundResult",
     "Case",
     "CaseImages",
     "Divided",
     "Fact",
+    "Guides",
     "Hooks",
     "InjectionResult",
     "MappedCase",
     "Maps",
     "Products",
+    "RegistrationSummary",
     "Result",
     "Step",
     "Voi",
     "VoiResult",
+    "VolumeChange",
     "advance",
     "case_from_table",
     "load_case",
     "plan_case",
+    "provenance",
     "result_to_json",
-    "rigid_alignment",
     "select_images",
     "verify_case",
 ]

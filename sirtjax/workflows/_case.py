@@ -4,20 +4,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from sirtjax.workflows._case_registration import GuidesTable as GuidesTable
+from sirtjax.workflows._case_registration import GuideTable as GuideTable
+from sirtjax.workflows._case_registration import RegistrationTable as RegistrationTable
+from sirtjax.workflows._case_table import Table
 
 Frame = Literal["activity", "diagnostic"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
-class _Table(BaseModel):
-    """A table of the case file: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class PatientTable(_Table):
+class PatientTable(Table):
     """Who the plan is for: a pseudonym, and what the BSA method and SUV need."""
 
     id: Annotated[str, Field(min_length=1, pattern=r"^[\w.\- ]+$")]
@@ -25,7 +24,7 @@ class PatientTable(_Table):
     weight_kg: Positive | None = None
 
 
-class ImageTable(_Table):
+class ImageTable(Table):
     """One image: a NIfTI file, or a DICOM file or folder with `series` to choose from several."""
 
     path: Path
@@ -50,7 +49,7 @@ class DiagnosticTable(ImageTable):
     modality: Literal["CT", "MR"]
 
 
-class ImagesTable(_Table):
+class ImagesTable(Table):
     """The image series of the case. `ct` shares the frame of the activity image (SPECT/CT, PET/CT)."""
 
     activity: ActivityTable
@@ -58,7 +57,7 @@ class ImagesTable(_Table):
     diagnostic: DiagnosticTable | None = None
 
 
-class MaskTable(_Table):
+class MaskTable(Table):
     """A mask file (NIfTI label map, RTSTRUCT or SEG) and the image frame it was drawn in.
 
     `names` chooses and orders the labels or ROIs to use; without it all of them are used. `labels` names the
@@ -71,7 +70,7 @@ class MaskTable(_Table):
     labels: dict[int, str] | None = None
 
 
-class MasksTable(_Table):
+class MasksTable(Table):
     """The VOIs. Every one may be left out where an automatic segmentation is passed to the workflow.
 
     `no_lesions` says that there is none to look for: the activity then follows from the liver alone.
@@ -94,7 +93,7 @@ class MasksTable(_Table):
         return {name: table for name, table in named.items() if table is not None}
 
 
-class TerritoriesTable(_Table):
+class TerritoriesTable(Table):
     """The perfusion territories: a label map, or dividing lines drawn on axial slices, one file a surface.
 
     `names` runs from the patient's right to left, or in the order of `seeds_mm`: points (LPS, mm), one a
@@ -121,20 +120,7 @@ class TerritoriesTable(_Table):
         return self
 
 
-class RegistrationTable(_Table):
-    """How the diagnostic image is brought onto the activity image."""
-
-    method: Literal["identity", "rigid", "file"]
-    path: Path | None = None
-
-    @model_validator(mode="after")
-    def _path_with_file(self) -> RegistrationTable:
-        if (self.method == "file") != (self.path is not None):
-            raise ValueError('`path` goes with method = "file", and only with it')
-        return self
-
-
-class ShuntTable(_Table):
+class ShuntTable(Table):
     """Where the lung shunt fraction comes from; there is no default.
 
     "spect" takes the counts of the activity image in the lungs and the liver; "planar" the geometric mean of
@@ -160,7 +146,7 @@ class ShuntTable(_Table):
         return self
 
 
-class DoseTable(_Table):
+class DoseTable(Table):
     """The dose calculation.
 
     `method` "auto" convolves with a dose kernel where one is published for the nuclide, and else deposits locally.
@@ -178,7 +164,7 @@ class DoseTable(_Table):
     previous_lung_gy: Annotated[float, Field(ge=0)] = 0.0
 
 
-class InjectionTable(_Table):
+class InjectionTable(Table):
     """One catheter position: the territory it fills and what is known of its activity.
 
     `activity_mbq` is at the time of injection: asked for with prescription.choose = "given", and the
@@ -192,7 +178,7 @@ class InjectionTable(_Table):
     time: datetime | None = None
 
 
-class ObjectiveTable(_Table):
+class ObjectiveTable(Table):
     """A target or limit of this patient.
 
     On a role ("tumour") it takes the place of the protocol's on that role and direction; on one VOI by name it is
@@ -210,7 +196,7 @@ class ObjectiveTable(_Table):
     source: Annotated[str, Field(min_length=3)]
 
 
-class PrescriptionTable(_Table):
+class PrescriptionTable(Table):
     """Which activity between the bounds is chosen, and which lesions the lower bound must reach.
 
     `targets` names lesions, or "lesions" for all of them taken together; without it each lesion is a target.
@@ -225,7 +211,7 @@ class PrescriptionTable(_Table):
     objectives: tuple[ObjectiveTable, ...] = ()
 
 
-class CalibrationTable(_Table):
+class CalibrationTable(Table):
     """How the activity image becomes activity.
 
     "relative" scales its counts to the injected activity (EANM); "absolute" believes its Bq/mL and corrects
@@ -236,7 +222,7 @@ class CalibrationTable(_Table):
     reference_time: datetime | None = None
 
 
-class BiologyTable(_Table):
+class BiologyTable(Table):
     """Radiobiological parameter sets by their names in configs/dosimetry/biology.toml; none is a default.
 
     The slopes `tcp_gamma50` and `ntcp_m` belong to the response sets, which have none published.
@@ -256,7 +242,7 @@ class BiologyTable(_Table):
         return self
 
 
-class ProtocolTable(_Table):
+class ProtocolTable(Table):
     """The named protocol in configs/protocols, or a .toml file like them ("file.toml#scenario").
 
     `method` chooses its multi- or single-compartment objectives; without it the recommended one is taken.
@@ -266,7 +252,7 @@ class ProtocolTable(_Table):
     method: Literal["multi", "single"] | None = None
 
 
-class Case(_Table):
+class Case(Table):
     """A patient's case file: which images and masks, which protocol, what is known of the injections.
 
     Relative paths are relative to the case file.
@@ -299,6 +285,7 @@ class Case(_Table):
                 raise ValueError(f"{name} is on the diagnostic image, but there is no [images.diagnostic]")
         if any(table.on == "diagnostic" for _, table in placed) and self.registration is None:
             raise ValueError("VOIs on the diagnostic image need a [registration] to reach the activity image")
+        self._check_guides()
         if self.territories is None and len(self.injections) > 1:
             raise ValueError("several [[injections]] need [territories] to tell what each one fills")
         names = [injection.territory for injection in self.injections]
@@ -308,3 +295,15 @@ class Case(_Table):
         if self.prescription.choose == "given" and missing:
             raise ValueError('prescription.choose = "given" needs [[injections]], each with its activity_mbq')
         return self
+
+    def _check_guides(self) -> None:
+        table, liver = self.registration, self.masks.liver
+        if table is None or not table.computed or liver is None:
+            return
+        key, guides = ("reference_masks", table.reference_masks)
+        if liver.on == "diagnostic":
+            key, guides = ("floating_masks", table.floating_masks)
+        if guides.liver is not None:
+            raise ValueError(
+                f"registration.{key}.liver: masks.liver on the {liver.on} image guides there already; leave one out"
+            )

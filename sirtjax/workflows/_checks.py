@@ -12,7 +12,7 @@ from sirtjax.dosimetry import Check
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._evaluation import Deposit
-from sirtjax.workflows._results import VoiResult
+from sirtjax.workflows._results import RegistrationSummary, VoiResult
 from sirtjax.workflows._steps import Products
 
 if TYPE_CHECKING:
@@ -35,6 +35,19 @@ def case_checks(
         moved = [voi.name for voi in (products.liver, *(products.lesions or ())) if voi and voi.frame == "diagnostic"]
         done = case.registration.method != "identity"
         found += dosimetry.registration_checks(", ".join(moved), registered=done) if moved else ()
+    return tuple(found)
+
+
+def registration_checks(summary: RegistrationSummary | None) -> tuple[Check, ...]:
+    """The checks of how a registration ended and of the volumes it changed."""
+    if summary is None:
+        return ()
+    found: list[Check] = []
+    if summary.accepted:
+        found += dosimetry.accepted_registration_checks(f"{summary.status} ({summary.cause})")
+    for row in summary.volumes:
+        if row.kind in ("liver", "lesion"):
+            found += dosimetry.carried_volume_checks(row.name, volume_change=row.change_percent / 100)
     return tuple(found)
 
 

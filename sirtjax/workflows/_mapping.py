@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,8 @@ class MappedCase:
       ct_hu: (i, j, k) the CT, or None.
       activity_in_grid: fraction of the activity image's total that lies inside the grid.
       notes: sentences about what was resampled or cut.
+      carried_ml: per name of a VOI drawn on the diagnostic image, its volume once the transform has carried it, whether
+        or not the activity image reaches that far.
     """
 
     geometry: Geometry
@@ -49,6 +51,7 @@ class MappedCase:
     ct_hu: Volume | None
     activity_in_grid: float
     notes: tuple[str, ...]
+    carried_ml: dict[str, float] = field(default_factory=dict)
 
 
 def map_case(
@@ -85,9 +88,13 @@ def map_case(
     seen = _field_of_view(images.activity.volume.geometry, grid)
     occupancy: dict[str, Array] = {}
     drawn_ml: dict[str, float] = {}
+    carried_ml: dict[str, float] = {}
     notes = _grid_notes(images, [(voi.name, voi.labels, voi.frame) for voi in vois])
     for name, labels, pull in region:
-        occupancy[name] = spatial.occupancy(labels, name, grid, transform=pull) * seen
+        share = spatial.occupancy(labels, name, grid, transform=pull)
+        if pull is not None:
+            carried_ml[name] = float(share.sum(dtype=np.float64)) * grid.voxel_volume_ml
+        occupancy[name] = share * seen
         drawn_ml[name] = labels.volume_ml(name)
         arrived = float(occupancy[name].sum(dtype=np.float64)) * grid.voxel_volume_ml / drawn_ml[name]
         notes += _arrival_notes(name, labels, arrived, moved=pull is not None)
@@ -103,6 +110,7 @@ def map_case(
         ct_hu=ct_hu,
         activity_in_grid=_total(activity) / _total(images.activity.volume),
         notes=tuple(notes),
+        carried_ml=carried_ml,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sirtjax.workflows._biology import Biology, biology_facts
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._doses import dose_method
-from sirtjax.workflows._results import Fact
+from sirtjax.workflows._results import Fact, RegistrationSummary
 
 if TYPE_CHECKING:
     from sirtjax.workflows._setting import Setting
@@ -29,7 +29,9 @@ CALIBRATIONS = {
 }
 
 
-def method_facts(case: Case, setting: Setting, biology: Biology | None) -> tuple[Fact, ...]:
+def method_facts(
+    case: Case, setting: Setting, biology: Biology | None, registered: RegistrationSummary | None
+) -> tuple[Fact, ...]:
     """Everything a reader needs to follow the numbers, in the order of the calculation."""
     nuclide, protocol, grid = setting.nuclide, setting.protocol, setting.mapped.geometry
     density = protocol.liver_density
@@ -55,13 +57,13 @@ def method_facts(case: Case, setting: Setting, biology: Biology | None) -> tuple
             "K A LSF / lung mass; the voxel dose is not used in the lungs",
             "against Monte Carlo the compartment value is 40 % low on average (d'Andrea et al., Appl Sci 2024;14:7684)",
         ),
-        Fact("registration", registration_sentence(case)),
+        Fact("registration", registration_sentence(case, registered)),
         Fact("VOIs", "partial voxels by sub-sampling the masks as drawn; D_x and V_x from the exact sorted histogram"),
     ]
     return (*facts, *(Fact(*row) for row in biology_facts(biology)))
 
 
-def registration_sentence(case: Case) -> str:
+def registration_sentence(case: Case, registered: RegistrationSummary | None) -> str:
     """How the diagnostic image was brought onto the activity image."""
     if case.images.diagnostic is None:
         return "no diagnostic image; all VOIs are on the activity image or its CT"
@@ -70,4 +72,8 @@ def registration_sentence(case: Case) -> str:
         return "none: the diagnostic image was taken to be aligned already"
     if table.path is not None:
         return f"transform file {table.path.name}"
-    return "rigid, mutual information of the diagnostic image and the CT"
+    if registered is None or registered.preset is None:
+        return f"{table.method}, by a function given to the workflow"
+    changed = f" with {', '.join(registered.settings)}" if registered.settings else ""
+    guided = f", masks of both: {', '.join(registered.guides)}" if registered.guides else ""
+    return f"{table.method}, preset {registered.preset}{changed}{guided}; it ended as {registered.status}"

@@ -14,7 +14,8 @@ from typing import Any
 from sirtjax import __version__
 from sirtjax.io import Image, file_sha256
 from sirtjax.volume import Geometry
-from sirtjax.workflows._case import Case
+from sirtjax.workflows._case import Case, RegistrationTable
+from sirtjax.workflows._case_file import PATH_KEYS
 from sirtjax.workflows._images import CaseImages
 
 PACKAGES = ("jax", "numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "nibabel")
@@ -83,6 +84,8 @@ def _other_files(case: Case) -> dict[str, Path]:
         files |= {f"dividing lines {n}": path for n, path in enumerate(case.territories.lines, start=1)}
     if case.registration is not None and case.registration.path is not None:
         files["transform"] = case.registration.path
+    if case.registration is not None:
+        files |= _guide_files(case.registration)
     files |= {f"planar {n}": path for n, path in enumerate(case.shunt.planar, start=1)}
     if case.shunt.planar_rois is not None:
         files["planar ROIs"] = case.shunt.planar_rois
@@ -91,12 +94,20 @@ def _other_files(case: Case) -> dict[str, Path]:
     return files
 
 
+def _guide_files(table: RegistrationTable) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for side, guides in (("reference", table.reference_masks), ("floating", table.floating_masks)):
+        files |= {f"{side} {role}": guide.path for role, guide in guides.given().items()}
+    points = {"reference points": table.reference_points, "floating points": table.floating_points}
+    return files | {role: path for role, path in points.items() if path is not None}
+
+
 def _without_folders(value: Any, key: str = "") -> Any:
     """File names only: folders are often named after patients."""
     if isinstance(value, Mapping):
         return {name: _without_folders(item, name) for name, item in value.items()}
     if isinstance(value, list):
         return [_without_folders(item, key) for item in value]
-    if isinstance(value, str) and key in {"path", "lines", "planar", "planar_rois", "plan"}:
+    if isinstance(value, str) and key in PATH_KEYS:
         return Path(value).name
     return value

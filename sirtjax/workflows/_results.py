@@ -108,6 +108,52 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class VolumeChange:
+    """What the transform does to the volume of one VOI drawn on the diagnostic image.
+
+    Attributes:
+      drawn_ml: as drawn.
+      carried_ml: once carried to the activity image.
+      change_percent: of the drawn volume; above 0 it has grown.
+    """
+
+    name: str
+    kind: Literal["liver", "lesion", "territory", "lungs"]
+    drawn_ml: float
+    carried_ml: float
+    change_percent: float
+
+
+@dataclass(frozen=True)
+class RegistrationSummary:
+    """How the diagnostic image was brought onto the activity image, and how far that can be trusted.
+
+    Attributes:
+      method, preset, settings, guides, status, cause, accepted, quality, folding_fraction, notes: as in
+        `AlignmentRecord`.
+      liver_jacobian_minimum, liver_jacobian_maximum: volume on the diagnostic image per volume on the activity image
+        from place to place in the liver.
+      liver_log_jacobian_std: standard deviation of its natural logarithm; null where all of the liver folds.
+      volumes: of the VOIs drawn on the diagnostic image.
+    """
+
+    method: str
+    preset: str | None
+    settings: tuple[str, ...]
+    guides: tuple[str, ...]
+    status: str | None
+    cause: str | None
+    accepted: bool
+    quality: dict[str, dict[str, float]]
+    folding_fraction: float | None
+    liver_jacobian_minimum: float
+    liver_jacobian_maximum: float
+    liver_log_jacobian_std: float
+    volumes: tuple[VolumeChange, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Result:
     """A finished plan or verification, without its images.
 
@@ -118,6 +164,7 @@ class Result:
       injections, vois, checks, methods: as their records say.
       lung_dose_gy, lung_mass_g, lung_shunt_fraction: of all injections together.
       planned: in a verification, the plan's VOI table by VOI name, where a plan was given.
+      registration: how VOIs came from the diagnostic image; None where there is none.
       provenance: versions, inputs with UIDs and hashes, the case as used, time.
     """
 
@@ -135,6 +182,7 @@ class Result:
     notes: tuple[str, ...]
     planned: dict[str, dict[str, Any]]
     provenance: dict[str, Any]
+    registration: RegistrationSummary | None = None
 
     def voi(self, name: str) -> VoiResult:
         """The VOI of this name.

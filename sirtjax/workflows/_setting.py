@@ -14,13 +14,14 @@ from sirtjax.errors import ConfigError
 from sirtjax.volume import Volume
 from sirtjax.workflows._biology import biology_sets
 from sirtjax.workflows._case import Case, InjectionTable
-from sirtjax.workflows._checks import case_checks
+from sirtjax.workflows._checks import case_checks, registration_checks
 from sirtjax.workflows._derived import PlacedVoi, placed_vois, territory_weights
 from sirtjax.workflows._doses import Medium, medium
 from sirtjax.workflows._evaluation import Deposit, evaluate_vois
 from sirtjax.workflows._mapping import MappedCase
 from sirtjax.workflows._methods import method_facts, registration_sentence
 from sirtjax.workflows._provenance import provenance
+from sirtjax.workflows._registration_summary import registration_summary
 from sirtjax.workflows._results import Maps, Result
 from sirtjax.workflows._shunt import LungMass, LungShunt, lung_mass, lung_shunt
 from sirtjax.workflows._steps import Products
@@ -79,7 +80,7 @@ def prepare(case: Case, products: Products) -> Setting:
     names = [] if divided.labels is None else [name for _, name in divided.labels.names]
     territories = territory_weights(mapped, names)
     injections = _injections(case, tuple(territories))
-    shunt = lung_shunt(case, images, liver, products.lungs, products.registration)
+    shunt = lung_shunt(case, images, liver, products.lungs, products.registration.transform)
     lungs = lung_mass(case, mapped, protocol)
     lesions = [voi.name for voi in products.lesions or ()]
     treated = {table.territory: territories[table.territory] for table in injections}
@@ -156,6 +157,9 @@ def assemble(
         biology=biology,
         half_life_h=setting.nuclide.half_life_h,
     )
+    summary = registration_summary(
+        products.registration, mapped, lesions=tuple(voi.name for voi in products.lesions or ())
+    )
     result = Result(
         kind="plan",
         patient_id=case.patient.id,
@@ -166,11 +170,14 @@ def assemble(
         lung_dose_gy=deposit.lung_dose_gy,
         lung_mass_g=deposit.lung_mass_g,
         lung_shunt_fraction=deposit.lung_activity_mbq / deposit.injected_mbq,
-        checks=_distinct((*case_checks(case, products, setting, vois, deposit), *checks)),
-        methods=method_facts(case, setting, biology),
+        checks=_distinct(
+            (*case_checks(case, products, setting, vois, deposit), *registration_checks(summary), *checks)
+        ),
+        methods=method_facts(case, setting, biology, summary),
         notes=mapped.notes,
         planned={},
-        provenance=provenance(case, products.images, registration=registration_sentence(case)),
+        provenance=provenance(case, products.images, registration=registration_sentence(case, summary)),
+        registration=summary,
     )
     weights = {voi.name: voi.weight for voi in setting.vois}
     maps = Maps(
@@ -179,7 +186,7 @@ def assemble(
         activity=mapped.activity,
         ct_hu=mapped.ct_hu,
         occupancy=weights,
-        transform=products.registration,
+        transform=products.registration.transform,
     )
     return result, maps
 

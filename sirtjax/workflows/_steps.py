@@ -12,7 +12,7 @@ import numpy as np
 from sirtjax import io, spatial, territories
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.volume import LabelMap
-from sirtjax.workflows._alignment import Register, align_diagnostic
+from sirtjax.workflows._alignment import Alignment, Register, align_diagnostic
 from sirtjax.workflows._case import Case, Frame, TerritoriesTable
 from sirtjax.workflows._images import CaseImages, select_images
 from sirtjax.workflows._mapping import MappedCase, map_case
@@ -38,7 +38,7 @@ class Hooks:
     Attributes:
       segment_liver: the liver on an image, where the case has no liver mask.
       segment_lesions: the lesions on an image, given the liver, where the case has no lesion masks.
-      register: replaces the rigid alignment of the diagnostic image.
+      register: replaces the registration of the diagnostic image.
       on_step: called with the name of each step as it begins.
     """
 
@@ -75,7 +75,7 @@ class Products:
     lesions: tuple[Voi, ...] | None = None
     lungs: Voi | None = None
     territories: Divided | None = None
-    registration: spatial.Transform | None = None
+    registration: Alignment | None = None
     mapping: MappedCase | None = None
 
 
@@ -168,7 +168,7 @@ def _territories_from_masks(case: Case, path: Path, table: TerritoriesTable, don
     pull = None
     if table.on != liver.frame:
         done = advance(case, "registration", products=done, hooks=hooks)
-        forward = _registered(done)
+        forward = _made(done.registration).transform
         pull = forward if table.on == "diagnostic" else spatial.invert(forward)
     grid = liver.labels.geometry
     on_liver = {
@@ -192,8 +192,12 @@ def _territories_from_masks(case: Case, path: Path, table: TerritoriesTable, don
 
 
 def _make_registration(case: Case, done: Products, hooks: Hooks) -> Products:
-    transform = align_diagnostic(case, _made(done.images), done.liver, register=hooks.register)
-    return replace(done, registration=transform)
+    table = case.registration
+    # Lesions guide where the other image has landmarks that may be the same.
+    if table is not None and table.computed and (table.reference_masks.landmarks or table.floating_masks.landmarks):
+        done = advance(case, "lesions", products=done, hooks=hooks)
+    alignment = align_diagnostic(case, _made(done.images), done.liver, done.lesions or (), register=hooks.register)
+    return replace(done, registration=alignment)
 
 
 def _make_mapping(case: Case, done: Products, hooks: Hooks) -> Products:
@@ -204,7 +208,7 @@ def _make_mapping(case: Case, done: Products, hooks: Hooks) -> Products:
         vois,
         divided.labels,
         divided.frame,
-        _registered(done),
+        _made(done.registration).transform,
         spacing_mm=case.dose.spacing_mm,
     )
     return replace(done, mapping=replace(mapped, notes=(*divided.notes, *mapped.notes)))
@@ -218,12 +222,6 @@ def _made(product: _Product | None) -> _Product:
     if product is None:
         raise ConfigError("a step was called before what it needs; use advance()")
     return product
-
-
-def _registered(done: Products) -> spatial.Transform:
-    if done.registration is None:
-        raise ConfigError("a step was called before the registration; use advance()")
-    return done.registration
 
 
 _MAKERS: dict[Step, Callable[[Case, Products, Hooks], Products]] = {

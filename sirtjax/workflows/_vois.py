@@ -41,7 +41,7 @@ def liver_voi(case: Case, images: CaseImages, *, segment: SegmentLiver | None = 
     """
     table = case.masks.liver
     if table is not None:
-        return _union("liver", table, images)
+        return Voi("liver", joined_mask("liver", table, images), table.on, str(table.path.name))
     if segment is None:
         raise ConfigError("there is no liver mask: give [masks.liver] in the case")
     frame: Frame = "activity" if images.ct is not None else "diagnostic"
@@ -75,10 +75,18 @@ def lesion_vois(
 
 def lung_voi(case: Case, images: CaseImages) -> Voi | None:
     """Both lungs as one VOI, or None where the case gives no lung mask."""
-    return None if case.masks.lungs is None else _union("lungs", case.masks.lungs, images)
+    table = case.masks.lungs
+    if table is None:
+        return None
+    return Voi("lungs", joined_mask("lungs", table, images), table.on, str(table.path.name))
 
 
-def _union(name: str, table: MaskTable, images: CaseImages) -> Voi:
+def joined_mask(name: str, table: MaskTable, images: CaseImages) -> LabelMap:
+    """All masks of a table as one, under this name.
+
+    Raises:
+      GeometryError: they are on different grids.
+    """
     masks = list(_masks(table, images).values())
     first = masks[0]
     joined = np.zeros(first.geometry.shape, bool)
@@ -86,7 +94,7 @@ def _union(name: str, table: MaskTable, images: CaseImages) -> Voi:
         if not labels.geometry.matches(first.geometry):
             raise GeometryError(f"{table.path}: the masks of the {name} are on different grids; choose one by `names`")
         joined |= np.asarray(labels.array) > 0
-    return Voi(name, LabelMap.from_mask(joined, first.geometry, name=name), table.on, str(table.path.name))
+    return LabelMap.from_mask(joined, first.geometry, name=name)
 
 
 def _masks(table: MaskTable, images: CaseImages) -> dict[str, LabelMap]:

@@ -23,6 +23,8 @@ SECTIONS = {
     "MasksTable": "[masks.liver]",
     "TerritoriesTable": "[territories]",
     "RegistrationTable": "[registration]",
+    "GuidesTable": "[registration.reference_masks]",
+    "GuideTable": "[registration.reference_masks]",
     "ShuntTable": "[shunt]",
     "CalibrationTable": "[calibration]",
     "DoseTable": "[dose]",
@@ -35,7 +37,7 @@ SECTIONS = {
 TABLES = {
     name: table
     for name, table in vars(_case).items()
-    if inspect.isclass(table) and issubclass(table, _case._Table) and table is not _case._Table
+    if inspect.isclass(table) and issubclass(table, _case.Table) and table is not _case.Table
 }
 
 
@@ -92,9 +94,11 @@ def test_the_page_has_no_key_that_a_case_has_not():
 
 
 def test_the_examples_are_cases():
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
     cases = [case_from_table(tomllib.loads(text), folder=Path("/p"), source="example") for text in EXAMPLES]
-    plan, verification, moved = cases
+    plan, verification, moved, registered = cases
     assert plan.territories is not None and plan.prescription.objectives[0].kind == "V"
     assert verification.plan is not None and verification.calibration.method == "absolute"
     assert moved.images.diagnostic.modality == "MR" and moved.registration.method == "file"
+    assert registered.registration.method == "deformable"
+    assert registered.registration.reference_masks.liver.path == Path("/p/liver-on-lowdose-ct.nii.gz")

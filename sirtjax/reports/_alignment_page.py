@@ -1,0 +1,32 @@
+"""The page of a plan's registration, beside its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sirtjax.reports._registration_page import registration_html
+from sirtjax.workflows import Products
+
+
+def alignment_page(products: Products, provenance: Mapping[str, Any]) -> str | None:
+    """The registration of the diagnostic image as one HTML page; None where none was made.
+
+    Args:
+      products: of the steps; a registration made earlier brings its page along.
+      provenance: of the result: versions and inputs.
+    """
+    alignment, images = products.registration, products.images
+    if alignment is None:
+        return None
+    result, guides = alignment.result, alignment.guides
+    if result is None or guides is None or images is None or images.ct is None or images.diagnostic is None:
+        return alignment.page
+    return registration_html(
+        result,
+        images.ct.volume,
+        images.diagnostic.volume,
+        reference_masks=guides.reference_masks,
+        floating_masks=guides.floating_masks,
+        provenance={**provenance, "preset": result.config.name, "seconds": {}},
+    )

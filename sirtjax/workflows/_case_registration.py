@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import model_validator
+
+from sirtjax.workflows._case_table import Table
+
+Method = Literal["deformable", "affine", "rigid", "identity", "file"]
+# Those that look at the images; the others take the transform as it is said.
+COMPUTED: tuple[Method, ...] = ("deformable", "affine", "rigid")
+# Ends of a registration that a person may accept; in the others there is no transform worth a look.
+Accepted = Literal["START_KEPT", "AFFINE_KEPT", "FOLDED", "POOR_AGREEMENT"]
+
+
+class GuideTable(Table):
+    """A mask file that guides the registration; `names` and `labels` are as in a mask of the case."""
+
+    path: Path
+    names: tuple[str, ...] | None = None
+    labels: dict[int, str] | None = None
+
+
+class GuidesTable(Table):
+    """Masks that guide the registration besides the VOIs of the case: the liver, and landmarks by their names."""
+
+    liver: GuideTable | None = None
+    landmarks: GuideTable | None = None
+
+    def given(self) -> dict[str, GuideTable]:
+        """Those that are given, by what they are."""
+        named = {"liver": self.liver, "landmarks": self.landmarks}
+        return {name: table for name, table in named.items() if table is not None}
+
+
+class RegistrationTable(Table):
+    """How the diagnostic image is brought onto the CT of the activity image.
+
+    `method` is what the diagnostic image may do: deform, be mapped by one affine map, turn and shift ("rigid"),
+    stay where it is ("identity"), or what a transform file says ("file"). `preset` names what drives the first three;
+    without it cnn-lm where both images have the liver and a landmark of one name, cnn where both have the liver, else
+    image. `settings` change values of the preset. The VOIs guide on the image they were drawn on; `reference_masks`
+    (on the CT) and `floating_masks` (on the diagnostic image) give more, and the points are landmarks of both, in one
+    order. `accept` names the ends other than success with which the case is to go on.
+    """
+
+    method: Method
+    path: Path | None = None
+    preset: str | None = None
+    settings: tuple[str, ...] = ()
+    accept: tuple[Accepted, ...] = ()
+    reference_masks: GuidesTable = GuidesTable()
+    floating_masks: GuidesTable = GuidesTable()
+    reference_points: Path | None = None
+    floating_points: Path | None = None
+
+    @property
+    def computed(self) -> bool:
+        """Whether the images are looked at."""
+        return self.method in COMPUTED
+
+    @model_validator(mode="after")
+    def _fitting(self) -> RegistrationTable:
+        if (self.method == "file") != (self.path is not None):
+            raise ValueError('`path` goes with method = "file", and only with it')
+        if (self.reference_points is None) != (self.floating_points is None):
+            raise ValueError("`reference_points` and `floating_points` go together")
+        others = sorted(self.model_fields_set - {"method", "path"})
+        if others and not self.computed:
+            raise ValueError(f"{', '.join(f'`{name}`' for name in others)}: not with method = {self.method!r}")
+        self._check_preset()
+        return self
+
+    def _check_preset(self) -> None:
+        # Here, so that reading a case without a registration doesn't import it.
+        from sirtjax.registration import presets
+
+        if self.preset is not None and self.preset not in presets():
+            raise ValueError(f"no registration preset is named {self.preset!r}; choose one of {', '.join(presets())}")
