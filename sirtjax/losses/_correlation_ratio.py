@@ -9,6 +9,8 @@ from sirtjax.losses._mutual_information import PADDING, TAPS, cubic_window
 from sirtjax.losses._weighting import TINY, same_shape
 
 Array = Any
+# Deviations below this share of the mean are no more than rounding.
+ROUNDING = 1e-5
 
 
 def correlation_ratio_loss(warped: Array, reference: Array, *, bins: int = 12, weights: Array | None = None) -> Array:
@@ -43,7 +45,8 @@ def correlation_ratio_loss(warped: Array, reference: Array, *, bins: int = 12, w
     same_shape("warped and reference", warped, reference)
     weight = jnp.ones_like(warped) if weights is None else weights
     total = jnp.maximum(jnp.sum(weight), TINY)
-    centred = reference - jnp.sum(weight * reference) / total
+    mean = jnp.sum(weight * reference) / total
+    centred = reference - mean
     variance = jnp.sum(weight * centred**2) / total
     position = jnp.clip(warped, 0.0, 1.0) * (bins - 2 * PADDING) + PADDING
     cell = jnp.clip(jnp.floor(lax.stop_gradient(position)), PADDING, bins - PADDING - 1).astype(jnp.int32)
@@ -53,4 +56,5 @@ def correlation_ratio_loss(warped: Array, reference: Array, *, bins: int = 12, w
     count = sum(jnp.roll(summed[:, tap], tap - 1) for tap in range(TAPS))
     value = sum(jnp.roll(summed[:, TAPS + tap], tap - 1) for tap in range(TAPS))
     explained = jnp.sum(value**2 / jnp.maximum(count, TINY)) / total
-    return 1.0 - explained / jnp.maximum(variance, TINY)
+    # What rounding leaves of a constant reference is no variance to be explained.
+    return 1.0 - explained / jnp.maximum(variance, TINY + (ROUNDING * mean) ** 2)

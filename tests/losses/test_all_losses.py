@@ -29,6 +29,7 @@ FOLDED = deformations.rough(size_mm=1.5)
 CASES = {
     "mutual_information_loss": on_points(losses.mutual_information_loss, bins=12),
     "normalised_mutual_information_loss": on_points(losses.normalised_mutual_information_loss, bins=12),
+    "correlation_ratio_loss": on_points(losses.correlation_ratio_loss, bins=12),
     "ssd_loss": (losses.ssd_loss, (draw(30, 2), draw(30, 2, seed=1)), {"weights": draw(30, seed=2)}),
     "lncc_loss": (losses.lncc_loss, (draw(6, 7, 5), draw(6, 7, 5, seed=1)), {"weights": draw(6, 7, 5, seed=2)}),
     "descriptor_loss": (losses.descriptor_loss, (draw(30, 12), draw(30, 12, seed=1)), {"weights": draw(30)}),
