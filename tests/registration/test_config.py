@@ -1,0 +1,136 @@
+import re
+
+import pytest
+import small_patient as small
+
+from sirtjax.errors import ConfigError
+from sirtjax.registration import apply_settings, config_from_table, load_preset, presets
+
+
+def table(**changes):
+    """The small preset as nested tables, with values replaced as in `{"lattice": {"fade": 0.2}}`."""
+    own = small.preset().model_dump(mode="json", by_alias=True)
+    own.pop("name")
+    for name, values in changes.items():
+        own[name] = {**own.get(name, {}), **values} if isinstance(values, dict) else values
+    return own
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_loads_and_is_hashable(name):
+    config = load_preset(name)
+    assert config.name == name and config.description
+    assert hash(config) == hash(load_preset(name)) and config == load_preset(name)
+
+
+def test_the_presets_are_those_of_the_documentation():
+    assert set(presets()) == {"image", "cnn", "cnn-lm", "descriptor", "descriptor-guided"}
+    guided = {name: load_preset(name).guidance.masks for name in presets()}
+    assert guided["image"] == guided["descriptor"] == "none"
+    assert guided["cnn"] == "liver" and guided["cnn-lm"] == "liver and landmarks"
+    assert guided["descriptor-guided"] != "none"
+
+
+def test_an_unknown_preset_names_those_there_are():
+    with pytest.raises(ConfigError, match=r"no registration preset is named 'cnn-ml'; choose one of cnn, cnn-lm, "):
+        load_preset("cnn-ml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"weights": {"imgae": 1.0}}, r"weights\.imgae: Extra inputs are not permitted"),
+        ({"extra": {"a": 1}}, r"extra: Extra inputs"),
+        ({"schema": 2}, r"schema: Input should be 1"),
+        ({"weights": {"image": -1.0}}, r"weights\.image: Input should be greater than or equal to 0"),
+        ({"weights": {"image": float("nan")}}, r"weights\.image: "),
+        ({"weights": {"image": float("inf")}}, r"weights\.image: "),
+        ({"lattice": {"shape": [32, 28]}}, r"lattice\.shape"),
+        ({"lattice": {"shape": [32, 28, 12]}}, r"lattice\.shape\.2: Input should be greater than or equal to 24"),
+        ({"lattice": {"fade": 0.5}}, r"lattice\.fade: Input should be less than 0\.5"),
+        ({"lattice": {"finest_mm": 0}}, r"lattice\.finest_mm: Input should be greater than 0"),
+        ({"lattice": {"region": "body"}}, r"lattice\.region: Input should be 'liver' or 'images'"),
+        ({"similarity": {"kind": "mi"}}, r"similarity\.kind: Input should be 'mutual_information'"),
+        ({"similarity": {"bins": 4}}, r"similarity\.bins: Input should be greater than or equal to 8"),
+        ({"affine": {"levels": []}}, r"affine\.levels"),
+        ({"deformable": {"levels": []}}, r"deformable\.levels"),
+        ({"affine": {"stride": 5}}, r"stride 5 does not divide the lattice \(32, 28, 24\)"),
+        ({"deformable": {"stride": 8}}, r"stride 8 does not divide the lattice"),
+        ({"regularity": {"stride": 3}}, r"stride 3 does not divide the lattice"),
+        ({"regularity": {"neighbours": 8}}, r"regularity\.neighbours"),
+        ({"regularity": {"liver_rigidity": 0.0}}, r"regularity\.liver_rigidity: Input should be greater than 0"),
+        ({"intensity": {"window_hu": [100.0, -100.0]}}, r"`window_hu` must go from low to high, got 100\.0, -100\.0"),
+        ({"intensity": {"window_hu": [float("-inf"), 100.0]}}, r"intensity\.window_hu"),
+        ({"intensity": {"percentiles": [99.0, 1.0]}}, r"`percentiles` must go from low to high"),
+        ({"intensity": {"percentiles": [0.0, 101.0]}}, r"intensity\.percentiles\.1: Input should be less"),
+        ({"guidance": {"masks": "none"}}, r'without guidance there is no liver mask: lattice\.region must be "images"'),
+        ({"guidance": {"masks": "none"}, "lattice": {"region": "images"}}, r'without guidance affine\.drive must be'),
+        (
+            {"guidance": {"masks": "none"}, "lattice": {"region": "images"}, "similarity": {"inside": "liver"}},
+            r"without guidance there is no liver mask: .* similarity\.inside",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(changes, told):
+    with pytest.raises(ConfigError, match=told) as caught:
+        config_from_table(table(**changes), name="mine")
+    assert str(caught.value).startswith("registration preset 'mine': ")
+
+
+def test_a_missing_table_is_named():
+    own = table()
+    del own["weights"]
+    with pytest.raises(ConfigError, match=r"weights: Field required"):
+        config_from_table(own, name="mine")
+
+
+def test_without_guidance_an_affine_stage_left_out_may_keep_its_drive():
+    config = config_from_table(
+        table(guidance={"masks": "none"}, lattice={"region": "images"}, affine={"model": "none"}), name="mine"
+    )
+    assert config.affine.model == "none"
+
+
+def test_settings_replace_values_and_keep_the_rest():
+    before = small.preset()
+    after = apply_settings(
+        before,
+        ["weights.image=0.5", "similarity.kind=lncc", 'regularity.kind="bending"', "deformable.levels=[{ controls = "
+         "[5, 5, 5], blur_mm = 1.0, mask_blur_mm = 1.0, step_mm = 0.5 }]", " weights.masks = 2"],
+    )  # fmt: skip
+    assert (after.weights.image, after.weights.masks, after.similarity.kind) == (0.5, 2.0, "lncc")
+    assert after.regularity.kind == "bending" and [lv.controls for lv in after.deformable.levels] == [(5, 5, 5)]
+    assert after.affine == before.affine and after.name == before.name
+    assert before.weights.image == small.preset().weights.image
+    assert apply_settings(before, []) == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("weights.image", r"--set weights\.image: expected a key of the preset, such as weights\.image=0\.5"),
+        ("weights.imgae=1", r"--set weights\.imgae=1: expected a key"),
+        ("wieghts.image=1", "expected a key"),
+        ("affine.levels.0.step_mm=1", "expected a key"),
+        ("=3", "expected a key"),
+        ("weights.image=much", r"weights\.image: Input should be a valid number"),
+        ("weights.image=-3", r"weights\.image: .*greater than or equal to 0"),
+        ("affine.stride=5", "stride 5 does not divide"),
+        ("name=3", "expected a key"),
+    ],
+)
+def test_a_setting_that_can_not_be_applied(setting, told):
+    with pytest.raises(ConfigError, match=told):
+        apply_settings(small.preset(), [setting])
+
+
+def test_weights_and_names_are_no_reason_to_compile():
+    one, other = small.preset(), apply_settings(small.preset(weights={"image": 7.0}), ["description=another"])
+    assert one.structure() == other.structure() and hash(one.structure()) == hash(other.structure())
+    for setting in ("similarity.bins=20", "affine.steps=5", "lattice.fade=0.2", "regularity.liver_rigidity=2"):
+        assert apply_settings(one, [setting]).structure() != one.structure()
+
+
+def test_a_preset_can_not_be_changed_in_place():
+    with pytest.raises(ValueError, match=re.escape("frozen")):
+        small.preset().weights.image = 3.0
