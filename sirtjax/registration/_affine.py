@@ -15,6 +15,8 @@ from sirtjax.registration._view import Plan, View, compare, node_places, plan_of
 Array = Any
 # Matrix entries count as displacements in mm at this distance from the centre, about the liver's radius.
 LEVER_MM = 100.0
+# Images alone tempt an affine map to stretch until little but background overlaps; the square of its strain costs this.
+STIFFNESS = 10.0
 # Sub-lattices that decide whether the map found is better than the start.
 PHASES = 4
 PARAMETERS = {"none": 0, "rigid": 6, "similarity": 7, "affine": 12}
@@ -101,7 +103,16 @@ def affine_value(
     if not (plan.images and plan.masks):
         # What alone drives this stage counts whole, whatever it weighs later: w_I = w_S = 0 leaves the affine map.
         weights = replace(weights, image=jnp.ones(()), masks=jnp.ones(()))
-    return weighted_terms(image, masks, landmarks, weights), jnp.stack([image, masks, landmarks])
+    value = weighted_terms(image, masks, landmarks, weights)
+    if plan.images:
+        value = value + STIFFNESS * _strain(matrix)
+    return value, jnp.stack([image, masks, landmarks])
+
+
+def _strain(matrix: Array) -> Array:
+    """The square of Green's strain of an affine map: zero for any turn and shift."""
+    linear = matrix[:3, :3]
+    return jnp.sum(((linear.T @ linear - jnp.eye(3)) / 2) ** 2)
 
 
 def landmark_distance(moved: Triple, pair: Pair) -> Array:
