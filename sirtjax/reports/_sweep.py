@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BEST, STILL, AFFINE, INK = "#d1242f", "#1d4ed8", "#0b7a55", "#1f2328"
+BEST, STILL, AFFINE, INK = "#d1242f", "#1d4ed8", "#c026d3", "#1f2328"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def _curve(surface: SweepSurface) -> Any:
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return figure
 
 
