@@ -8,7 +8,7 @@ from sirtjax import spatial
 from sirtjax.errors import GeometryError
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._pair import LANDMARKS
-from sirtjax.volume import LabelMap, Volume
+from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box, crop_geometry
 
 LIVER_NAME = "liver"
 # Less is no liver, but a slip of the pen; a landmark may be small, but not a voxel or two.
@@ -80,17 +80,23 @@ def guiding_masks(
     return {name: reference[name] for name in names}, {name: floating[name] for name in names}, tuple(notes)
 
 
-def check_mask_on_image(labels: LabelMap, volume: Volume, name: str, role: str) -> None:
+def check_masks_on_image(masks: Mapping[str, LabelMap], volume: Volume, role: str) -> None:
     """Refuse a mask that lies outside its image.
 
     Raises:
-      GeometryError: hardly any of the mask's grid reaches the image.
+      GeometryError: the box around a mask doesn't reach the image.
     """
-    if spatial.overlap_fraction(labels.geometry, volume.geometry) <= 0:
-        raise GeometryError(
-            f'mask "{name}" lies outside the {role} image ({labels.geometry} against {volume.geometry}); '
-            "was it drawn on another image?"
-        )
+    for name, labels in masks.items():
+        box = crop_geometry(labels.geometry, *bounding_box(labels.mask(name)))
+        if spatial.overlap_fraction(box, volume.geometry) <= 0:
+            raise GeometryError(
+                f'mask "{name}" lies outside the {role} image: around {_place(box)} against {_place(volume.geometry)} '
+                "(LPS mm); was it drawn on another image?"
+            )
+
+
+def _place(geometry: Geometry) -> str:
+    return "(" + ", ".join(f"{x:.0f}" for x in geometry.centre_mm) + ")"
 
 
 def _check_mask(labels: LabelMap, name: str, role: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sirtjax import spatial
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._inputs import check_image, guiding_masks
+from sirtjax.registration._inputs import check_image, check_masks_on_image, guiding_masks
 from sirtjax.registration._judge import judge
 from sirtjax.registration._landmarks import gather_landmarks, mass_centre_mm
 from sirtjax.registration._locate import locate
@@ -129,6 +129,10 @@ def make_ready(
     check_image(reference, "reference")
     check_image(floating, "floating")
     one, two, notes = guiding_masks(reference_masks, floating_masks, config)
+    check_masks_on_image(one, reference, "reference")
+    check_masks_on_image(two, floating, "floating")
+    if reference_points_mm is not None and config.guidance.masks == "none":
+        notes = (*notes, f"preset {config.name} uses no masks: the landmark points did not guide")
     sides = Side(image=reference, masks=one), Side(image=floating, masks=two)
     landmarks = gather_landmarks(
         {name: one[name] for name in sides[0].landmark_names()},
@@ -138,6 +142,7 @@ def make_ready(
     )
     if start is None:
         start = find_start(*sides, config=config)
+    spatial.invert(start)  # a start that can't be undone is refused here
     pair, lattice = prepare_pair(*sides, landmarks, start, config=config)
     return Ready(pair=pair, lattice=lattice, sides=sides, start=start, notes=notes)
 
