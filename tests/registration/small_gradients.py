@@ -73,12 +73,11 @@ def changed(theta, pair, weights):
 
 def lesion_place(affine, displacement_mm, pair):
     """Where the tissue around the lesion goes, in mm along the probe."""
-    nodes = np.stack(np.indices(pair.reference.shape), axis=-1)
-    at_mm = np.asarray(pair.reference_origin_mm) + nodes * np.asarray(pair.reference_pitch_mm)
-    share = np.exp(-0.5 * np.sum((at_mm - LESION_MM) ** 2, axis=-1) / 12.0**2)
-    share = (share / share.sum()).astype(np.float32)
-    mean = jnp.asarray(np.sum(share[..., None] * at_mm, axis=(0, 1, 2)), jnp.float32)
-    mean = mean + jnp.sum(share[..., None] * displacement_mm, axis=(0, 1, 2))
+    nodes = jnp.asarray(np.stack(np.indices(pair.reference.shape), axis=-1), jnp.float32)
+    every = (None, None, None)
+    at_mm = pair.reference_origin_mm[every] + nodes * pair.reference_pitch_mm[every]
+    share = jnp.exp(-0.5 * jnp.sum((at_mm - jnp.asarray(LESION_MM, jnp.float32)[every]) ** 2, axis=-1) / 12.0**2)
+    mean = jnp.sum(share[..., None] * (at_mm + displacement_mm), axis=(0, 1, 2)) / jnp.sum(share)
     return (affine[:3, :3] @ mean + affine[:3, 3]) @ PROBE
 
 

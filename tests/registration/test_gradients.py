@@ -34,12 +34,16 @@ SMALL_STEPS = (1e-3, 1e-3, 1e-3, 0.02, 0.02, 0.02)
 def check(config, *, h, tolerance):
     pair, weights, key = small.pair(), registration.weights_of(config.weights), jax.random.key(0)
 
-    def place(theta):
-        solution = registration.solve(*small.changed(theta, pair, weights), key, config=config)
-        return small.lesion_place(solution.affine, solution.displacement_mm, pair)
+    # The pair is an argument, not a constant: XLA would work out at length what depends on constants alone.
+    @jax.jit
+    @jax.value_and_grad
+    def place(theta, pair, weights):
+        images, terms = small.changed(theta, pair, weights)
+        solution = registration.solve(images, terms, key, config=config)
+        return small.lesion_place(solution.affine, solution.displacement_mm, images)
 
-    found = np.asarray(jax.jit(jax.grad(place))(np.zeros(len(small.CHANGES), np.float32)))
-    expected = small.differences(jax.jit(place), h=h)
+    found = place(np.zeros(len(small.CHANGES), np.float32), pair, weights)[1]
+    expected = small.differences(lambda theta: place(theta, pair, weights)[0], h=h)
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=1e-5)
     return found
 
@@ -71,9 +75,11 @@ def test_more_weight_for_landmarks_brings_them_closer():
     )
     weights = replace(registration.weights_of(config.weights), landmarks=jnp.float32(1e-4))
 
-    def distance_mm(weight):
+    @jax.jit
+    @jax.grad
+    def slope(weight, pair, weights):
         solution = registration.solve(pair, replace(weights, landmarks=weight), jax.random.key(0), config=config)
         matrix = solution.affine
         return jnp.linalg.norm(matrix[:3, :3] @ pair.centre_mm + matrix[:3, 3] - pair.centre_mm - 12.0)
 
-    assert jax.jit(jax.grad(distance_mm))(weights.landmarks) < 0
+    assert slope(weights.landmarks, pair, weights) < 0
