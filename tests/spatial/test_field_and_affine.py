@@ -123,7 +123,9 @@ def test_two_fields():
     np.testing.assert_allclose(transform_points(found, centres), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("pair", [(AFFINE, FIELD), (FIELD, AFFINE), (FIELD, PLAIN), (PLAIN, FIELD)], ids=["aF", "Fa", "Ff", "fF"])
+@pytest.mark.parametrize(
+    "pair", [(AFFINE, FIELD), (FIELD, AFFINE), (FIELD, PLAIN), (PLAIN, FIELD)], ids=["aF", "Fa", "Ff", "fF"]
+)
 def test_composed_on_a_chosen_grid_is_exact_at_its_voxels(pair):
     outer, inner = pair
     found = compose(outer, inner, geometry=REFERENCE)
