@@ -20,7 +20,14 @@ from sirtjax.reports._registration_paint import (
     ratio_colours,
     tinted,
 )
-from sirtjax.reports._registration_planes import Plane, moved_points_mm, planes_for, sample_at, volume_ratio
+from sirtjax.reports._registration_planes import (
+    Plane,
+    enlarged,
+    moved_points_mm,
+    planes_for,
+    sample_at,
+    volume_ratio,
+)
 from sirtjax.reports._registration_svg import Stroke, Tile, row_svg
 from sirtjax.spatial import AffineTransform, Transform, default_fill, identity
 from sirtjax.volume import LabelMap, Volume
@@ -174,27 +181,25 @@ def _cut(
     reference, floating, reference_masks, floating_masks = sides
     points, coarse = plane.points_mm(step_mm), plane.points_mm(LINE_MM)
     moved, started = moved_points_mm(transform, coarse), moved_points_mm(start, coarse)
+    finely = points + enlarged(moved - coarse, points.shape[:2])
 
     def image(volume: Volume, places: NDArray[np.float32]) -> Grey:
         return sample_at(volume.array, volume.geometry, places, fill=default_fill(volume.unit))
 
     def masks(maps: Mapping[str, LabelMap], places: NDArray[np.float32]) -> dict[str, Grey]:
-        return {
-            name: sample_at(labels.mask(name).view(np.uint8), labels.geometry, places, fill=0)
-            for name, labels in maps.items()
-        }
+        return {name: _mask_at(labels, name, places) for name, labels in maps.items()}
 
     return _Cut(
         plane=plane,
         step_mm=step_mm,
         reference=image(reference, points),
         before=image(floating, moved_points_mm(start, points)),
-        after=image(floating, moved_points_mm(transform, points)),
+        after=image(floating, finely),
         masks=masks(reference_masks, coarse),
         masks_before=masks(floating_masks, started),
         masks_after=masks(floating_masks, moved),
         moved_mm=moved,
-        ratio=volume_ratio(transform, plane, LINE_MM),
+        ratio=volume_ratio(transform, plane, LINE_MM, moved_mm=moved),
     )
 
 

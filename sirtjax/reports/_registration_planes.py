@@ -120,10 +120,28 @@ def moved_points_mm(transform: Transform, points_mm: NDArray[np.float32]) -> NDA
     return np.asarray(transform_points(transform, points_mm), np.float32)
 
 
-def volume_ratio(transform: Transform, plane: Plane, step_mm: float) -> NDArray[np.float32]:
-    """The Jacobian determinant of a transform in a plane, from differences over about `step_mm`."""
-    below, here, above = (
-        moved_points_mm(transform, plane.points_mm(step_mm, across_mm=offset)) for offset in (-step_mm, 0.0, step_mm)
+def enlarged(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Vectors (rows, columns, 3) of a plane's pixels on more and smaller pixels of the same plane, linearly."""
+    ends = [(np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(shape, values.shape[:2], strict=True)]
+    places = np.stack(np.meshgrid(*ends, indexing="ij")).astype(np.float32)
+    parts = [ndimage.map_coordinates(values[..., c], places, order=1, mode="nearest") for c in range(values.shape[-1])]
+    return np.asarray(np.stack(parts, axis=-1), np.float32)
+
+
+def volume_ratio(
+    transform: Transform, plane: Plane, step_mm: float, *, moved_mm: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """The Jacobian determinant of a transform in a plane, from differences over about `step_mm`.
+
+    Args:
+      transform: of the plane's points.
+      plane: where.
+      step_mm: of its pixels.
+      moved_mm: where the transform takes them, if that is known.
+    """
+    here = moved_points_mm(transform, plane.points_mm(step_mm)) if moved_mm is None else moved_mm
+    below, above = (
+        moved_points_mm(transform, plane.points_mm(step_mm, across_mm=offset)) for offset in (-step_mm, step_mm)
     )
     columns, rows = plane.pixels(step_mm)
     row_mm = plane.row_sign * plane.size_mm[1] / rows

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from sirtjax.reports._registration_planes import planes_for, sample_at, volume_ratio
+from sirtjax.reports._registration_planes import enlarged, planes_for, sample_at, volume_ratio
 from sirtjax.spatial import AffineTransform, DisplacementField, identity, voxel_centres_mm
 from sirtjax.volume import Geometry, LabelMap
 
@@ -112,3 +112,15 @@ def test_volume_ratio_of_a_field_is_its_own_and_the_affine_maps(planes):
     ratio = volume_ratio(field, plane, 2.0)
     assert inside.sum() > 500
     np.testing.assert_allclose(ratio[inside], 2 * (1 + 0.008 * points[..., 0][inside]), atol=0.07)
+
+
+def test_vectors_on_smaller_pixels(planes):
+    # A linear field is met exactly within the outermost centres, and held beyond them.
+    plane = planes["coronal"]
+    coarse, fine = plane.points_mm(2.0), plane.points_mm(0.6)
+    slope = np.array([[0.1, 0.0, -0.2], [0.0, 0.0, 0.0], [0.05, 0.0, 0.3]], np.float32)
+    found = enlarged(coarse @ slope, fine.shape[:2])
+    within = ((fine >= coarse.min(axis=(0, 1))) & (fine <= coarse.max(axis=(0, 1)))).all(-1)
+    assert within.sum() > 1000
+    np.testing.assert_allclose(found[within], (fine @ slope)[within], atol=2e-3)
+    assert np.abs(found - fine @ slope).max() < 0.6  # at most half a coarse pixel, times the slopes
