@@ -19,6 +19,14 @@ DIAGNOSTIC = case.grid(
 )
 WIDE_CT = case.grid((64, 58, 36), (3.8, 3.6, 4.9), rotation_rad=(0, 0.03, -0.05), flips=(1, -1, 1))
 ON = "diagnostic"
+# A lattice so coarse that its program compiles in seconds; for methods without deformation.
+SMALL = [
+    "lattice.shape=[24, 24, 24]", "lattice.finest_mm=5.0", "regularity.stride=2",
+    "affine.stride=2", "affine.points=1024", "affine.steps=40", "affine.levels=[{ blur_mm = 8.0, step_mm = 1.0 }]",
+]  # fmt: skip
+LIVER = {"reference_masks": {"liver": {"path": "liver.nii"}}}
+LESIONS = {"path": "lesions.nii", "labels": {"1": "alpha", "2": "beta"}}
+BOTH = {"reference_masks": {"liver": {"path": "liver.nii"}, "landmarks": LESIONS}}
 # A sphere of 9.5 mm drawn in voxels of 3.6 x 3.7 x 4.6 mm has its centroid this near.
 DRAWN_MM = 0.6
 SPHERES = ((0, 0, 0, case.LIVER_MM, 110), (70, 30, -10, 28, 160), (10, 62, 0, 18, 420), (-30, -55, 20, 14, -60))
@@ -43,14 +51,14 @@ def moved_back(geometry):
     return points @ back[:3, :3].T + back[:3, 3]
 
 
-def write_patient(folder):
-    """All files of the patient, its images, masks and transforms."""
+def write_patient(folder, *, diagnostic=DIAGNOSTIC, wide_ct=WIDE_CT):
+    """All files of the patient, its images on these grids, masks and transforms."""
     case.write_patient(folder)
-    at = moved_back(DIAGNOSTIC)
-    write_nifti(folder / "diagnostic.nii", Volume(anatomy_hu(at), DIAGNOSTIC, unit="HU"))
-    ct = Volume(anatomy_hu(case.points_of(WIDE_CT)[..., 0, :]), WIDE_CT, unit="HU")
+    at = moved_back(diagnostic)
+    write_nifti(folder / "diagnostic.nii", Volume(anatomy_hu(at), diagnostic, unit="HU"))
+    ct = Volume(anatomy_hu(case.points_of(wide_ct)[..., 0, :]), wide_ct, unit="HU")
     write_nifti(folder / "ct.nii", ct, force=True)
-    case.write_labels(folder, DIAGNOSTIC, case.labels_at(at), prefix="diagnostic-")
+    case.write_labels(folder, diagnostic, case.labels_at(at), prefix="diagnostic-")
     write_transform(folder / "moved.tfm", AffineTransform(MOVED))
     write_transform(folder / "back.tfm", AffineTransform(np.linalg.inv(MOVED)))
 
