@@ -62,6 +62,7 @@ def assert_same(one, other, *, atol_mm=0.02):
     assert one.quality["final"]["dsc liver"] == pytest.approx(other.quality["final"]["dsc liver"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_batch_equals_one_at_a_time_and_a_refused_patient_stops_no_other(compilations):
     given = patients()
     given["floatings"][1] = replace(given["floatings"][1], array=np.zeros(FLOATING.shape))
@@ -90,6 +91,7 @@ def test_batch_equals_one_at_a_time_and_a_refused_patient_stops_no_other(compila
         assert_same(result, found[2], atol_mm=1e-3)
 
 
+@pytest.mark.slow
 def test_weights_and_keys_can_be_mapped_over():
     given = patients(1)
     images, rest = [entries[0] for entries in lists(given)[:2]], lists(given)[2]

@@ -48,6 +48,7 @@ def check(config, *, h, tolerance):
     return found
 
 
+@pytest.mark.slow
 def test_affine_against_differences():
     """In small steps: where a first slope changes its sign, Adam's first step turns round and the result jumps."""
     found = check(small.AFFINE, h=SMALL_STEPS, tolerance=0.1)
@@ -64,6 +65,7 @@ def test_deformation_against_differences():
     assert (np.abs(found) > 1e-5).all()
 
 
+@pytest.mark.slow
 def test_more_weight_for_landmarks_brings_them_closer():
     """The sign of a derivative known beforehand."""
     config, pair = small.AFFINE, small.pair()
