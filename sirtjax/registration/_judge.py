@@ -94,7 +94,7 @@ def status_of(
     deformed = len(solution.deformable_history) > 0
     if not _finite(solution):
         return Status.NOT_FINITE
-    if float(solution.overlap) < LEAST_OVERLAP:
+    if not float(solution.overlap) >= LEAST_OVERLAP:
         return Status.NO_OVERLAP
     if deformed and _worse(affine, final, solution, config):
         return Status.AFFINE_KEPT

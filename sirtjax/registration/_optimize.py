@@ -51,7 +51,8 @@ def minimise(
         moved = optax.apply_updates(parameters, updates)
         finite = jnp.isfinite(value) & jnp.isfinite(sum(jnp.vdot(one, one) for one in jax.tree.leaves(slope)))
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), (moved, later), (parameters, state))
-        return kept, jnp.concatenate([value[None], terms])
+        # A slope that overflows must show in the history too, where the value may still be finite.
+        return kept, jnp.concatenate([jnp.where(finite, value, jnp.nan)[None], terms])
 
     (parameters, _), history = jax.lax.scan(
         step, (parameters, optimiser.init(parameters)), jax.random.split(key, steps)
