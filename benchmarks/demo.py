@@ -11,7 +11,7 @@ Peer: the same two steps by hand are the 30 to 45 minutes of a planning session 
 project starts from; no open program does both, so the figures are absolute seconds.
 
 Predicted before measuring: starting Python and importing JAX, SimpleITK and matplotlib costs about 2 s a verb, the
-pictures 0.3 s a lesion, the rigid alignment 2 s; compiling about 10 s for the simulation and 5 s for the plan. So
+pictures 0.3 s a lesion, the registration 5 s; compiling about 10 s for the simulation and 5 s for the plan. So
 about 30 s cold and 15 s warm.
 
     python benchmarks/demo.py --json out.json

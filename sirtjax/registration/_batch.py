@@ -81,7 +81,7 @@ def register_batch(
             raise ConfigError(f"{name} is {value}; at least 1 is needed")
     if not references:
         return ()
-    mesh = patient_mesh(devices)
+    mesh = patient_mesh(devices=devices)
     size = -(-min(batch_size, len(references)) // mesh.size) * mesh.size
     defaults = {"reference_masks": NO_MASKS, "floating_masks": NO_MASKS}
 
@@ -152,7 +152,7 @@ def solve_sharded(pairs: Pair, weights: Weights, key: Array, *, config: Registra
     return solution
 
 
-def patient_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def patient_mesh(*, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """All devices, or those given, in a row along the axis of patients."""
     return Mesh(np.asarray(jax.devices() if devices is None else list(devices)), (AXIS,))
 

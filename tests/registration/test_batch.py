@@ -1,19 +1,13 @@
 """Many patients in one program against one at a time."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 import small_patient as small
 
 from sirtjax import registration
 from sirtjax.errors import ConfigError, GeometryError
-from sirtjax.registration._register import make_ready, solve_compiled
 from sirtjax.spatial import transform_points
 
 LATTICE = {"lattice": {"shape": [24, 24, 24], "finest_mm": 4.0}, "regularity": {"stride": 4}}
@@ -91,27 +85,6 @@ def test_batch_equals_one_at_a_time_and_a_refused_patient_stops_no_other(compila
         assert_same(result, found[2], atol_mm=1e-3)
 
 
-@pytest.mark.slow
-def test_weights_and_keys_can_be_mapped_over():
-    given = patients(1)
-    images, rest = [entries[0] for entries in lists(given)[:2]], lists(given)[2]
-    ready = make_ready(*images, config=AFFINELY, **{name: values[0] for name, values in rest.items()})
-    weights = registration.weights_of(AFFINELY.weights)
-    keys = jax.random.split(jax.random.key(3), 2)
-
-    def run(pair, weight, key):
-        return registration.solve(pair, replace(weights, masks=weight), key, config=AFFINELY).affine
-
-    over_both = jax.jit(jax.vmap(jax.vmap(run, (None, None, 0)), (None, 0, None)))
-    many = over_both(ready.pair, np.array([1.0, 0.0], np.float32), keys)
-    one = replace(weights, masks=np.float32(1.0))
-    alone = solve_compiled(ready.pair, one, keys[1], config=AFFINELY.structure()).affine
-    np.testing.assert_allclose(many[0, 1], alone, atol=2e-2)
-    # Without weight nothing pulls, and the start is kept.
-    np.testing.assert_array_equal(many[1, 0], np.asarray(ready.pair.start))
-    assert np.abs(many[0, 0] - many[0, 1]).max() > 0
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -128,55 +101,3 @@ def test_refused_options(options, message):
 
 def test_no_patients_give_no_results():
     assert registration.register_batch([], [], config=AFFINELY) == ()
-
-
-SHARDED = """
-import sys
-sys.path[:0] = {paths!r}
-import jax, numpy as np
-import test_batch as tests
-from sirtjax import registration
-from sirtjax.errors import ConfigError
-from sirtjax.registration._batch import solve_sharded
-from sirtjax.registration._register import make_ready
-
-assert len(jax.devices()) == 4
-references, floatings, rest = tests.lists(tests.patients())
-found = registration.register_batch(references, floatings, config=tests.AFFINELY, **rest)
-alone = registration.register_batch(
-    references, floatings, config=tests.AFFINELY, batch_size=1, devices=jax.devices()[:1], **rest
-)
-for one, other in zip(found, alone, strict=True):
-    tests.assert_same(one, other)
-
-pairs = [make_ready(r, f, config=tests.AFFINELY, reference_masks=m, floating_masks=n).pair for r, f, m, n in
-         zip(references, floatings, rest["reference_masks"], rest["floating_masks"], strict=True)]
-pairs = registration.stack_pairs([*pairs, pairs[0]])
-weights, key = registration.weights_of(tests.AFFINELY.weights), jax.random.key(0)
-solution = registration.solve_batch(pairs, weights, key, config=tests.AFFINELY)
-for leaf in jax.tree.leaves(solution):
-    # One patient on each device.
-    assert {{shard.device for shard in leaf.addressable_shards}} == set(jax.devices())
-    assert all(shard.data.shape == (1, *leaf.shape[1:]) for shard in leaf.addressable_shards)
-mesh = registration.patient_mesh()
-program = solve_sharded.lower(pairs, weights, key, config=tests.AFFINELY.structure(), mesh=mesh).compile().as_text()
-assert "num_partitions=4" in program
-assert not any(word in program for word in ("all-gather", "all-reduce", "all-to-all", "collective-permute"))
-try:
-    three = jax.tree.map(lambda leaf: leaf[:3], pairs)
-    registration.solve_batch(three, weights, key, config=tests.AFFINELY)
-except ConfigError as error:
-    assert "3 patients can't be shared evenly by 4 devices" in str(error)
-else:
-    raise AssertionError("three patients on four devices")
-print("sharded as expected")
-"""
-
-
-@pytest.mark.slow
-def test_patients_are_shared_among_devices():
-    here = Path(__file__).parent
-    script = SHARDED.format(paths=[str(here), str(here.parent)])
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=900)
-    assert "sharded as expected" in done.stdout, done.stderr

@@ -1,7 +1,5 @@
 """Derivatives of a registration through the recorded steps of its optimiser."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,42 +44,3 @@ def check(config, *, h, tolerance):
     expected = small.differences(lambda theta: place(theta, pair, weights)[0], h=h)
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=1e-5)
     return found
-
-
-@pytest.mark.slow
-def test_affine_against_differences():
-    """In small steps: where a first slope changes its sign, Adam's first step turns round and the result jumps."""
-    found = check(small.AFFINE, h=SMALL_STEPS, tolerance=0.1)
-    # Image, mask and both weights move it; regularity takes no part in an affine map.
-    assert (np.abs(found[:5]) > 1e-4).all()
-    assert found[5] == 0
-
-
-@pytest.mark.slow
-def test_deformation_against_differences():
-    config = small.DEFORMABLE
-    few = config.deformable.model_copy(update={"steps": 12})
-    found = check(config.model_copy(update={"deformable": few}), h=SMALL_STEPS, tolerance=0.2)
-    assert (np.abs(found) > 1e-5).all()
-
-
-@pytest.mark.slow
-def test_more_weight_for_landmarks_brings_them_closer():
-    """The sign of a derivative known beforehand."""
-    config, pair = small.AFFINE, small.pair()
-    pair = replace(
-        pair,
-        landmarks_reference_mm=pair.landmarks_reference_mm.at[0].set(pair.centre_mm),
-        landmarks_floating_mm=pair.landmarks_floating_mm.at[0].set(pair.centre_mm + 12.0),
-        landmarks_weight=pair.landmarks_weight.at[0].set(1.0),
-    )
-    weights = replace(registration.weights_of(config.weights), landmarks=jnp.float32(1e-4))
-
-    @jax.jit
-    @jax.grad
-    def slope(weight, pair, weights):
-        solution = registration.solve(pair, replace(weights, landmarks=weight), jax.random.key(0), config=config)
-        matrix = solution.affine
-        return jnp.linalg.norm(matrix[:3, :3] @ pair.centre_mm + matrix[:3, 3] - pair.centre_mm - 12.0)
-
-    assert slope(weights.landmarks, pair, weights) < 0

@@ -1,17 +1,15 @@
 """Derivatives of a minimum: against closed forms, differences of re-solved minima, and the recorded optimiser."""
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import small_gradients as small
 from small_patient import preset
 
 from sirtjax import registration
-from sirtjax.registration import ImplicitOptions, implicit_displacement, implicit_minimum
+from sirtjax.registration import ImplicitOptions, implicit_minimum
 from sirtjax.registration._affine import affine_matrix
 from sirtjax.registration._implicit import _settle
 
@@ -75,27 +73,6 @@ def test_minimum_without_closed_form_against_differences_of_minima():
     np.testing.assert_allclose(by_rule[1], (of(shift, 0.4 + h)[0] - of(shift, 0.4 - h)[0]) / (2 * h), rtol=5e-3)
     # Compiled or not, the same.
     np.testing.assert_allclose(value, probe @ _settle(wavy, jnp.zeros(3), (shift, 0.4), EXACT)[0], rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_registration_at_its_minimum_against_differences_of_minima():
-    """Where the lesion goes, as the image, its mask and the weights change by a few percent."""
-    options = ImplicitOptions(newton_steps=10, linear_steps=80, tolerance=1e-4, damping=1e-5, phases=2)
-    pair, weights, config = small.pair(), registration.weights_of(small.DEFORMABLE.weights), small.DEFORMABLE
-    start = (np.zeros((4, 4, 4, 3), np.float32),)
-
-    # The pair is an argument, not a constant: XLA would work out at length what depends on constants alone.
-    @jax.jit
-    @partial(jax.value_and_grad, has_aux=True)
-    def place(theta, pair, weights):
-        images, terms = small.changed(theta, pair, weights)
-        moved, left_mm = implicit_displacement(start, images, images.start, terms, config=config, options=options)
-        return small.lesion_place(images.start, moved, images), left_mm
-
-    (_, left_mm), found = place(np.zeros(len(small.CHANGES), np.float32), pair, weights)
-    assert left_mm < 0.05
-    expected = small.differences(lambda theta: place(theta, pair, weights)[0][0], h=[0.02] * 6)
-    np.testing.assert_allclose(found, expected, atol=0.05 * np.abs(expected).max(), rtol=0.1)
 
 
 def test_without_stages_nothing_moves():
