@@ -1,4 +1,4 @@
-"""Registration: affine and non-rigid, by images, masks and landmarks, in one differentiable program."""
+"""Registration: affine and non-rigid, by images, masks and landmarks, in one jitted program."""
 
 from sirtjax.registration._batch import patient_mesh as patient_mesh
 from sirtjax.registration._batch import register_batch as register_batch

@@ -45,7 +45,7 @@ def register(
     """Register two images: the pull transform from the reference to the floating image, and how good it is.
 
     Images of any size, position and modality; a second pair compiles nothing. On the host, NumPy in and out: for
-    `vmap` and gradients see `prepare_pair` and `solve`. Look at the result's status: only SUCCESS is one.
+    `vmap` see `prepare_pair` and `solve`, or `register_batch`. Look at the result's status: only SUCCESS is one.
 
     Args:
       reference: the image whose space is kept, (i, j, k).

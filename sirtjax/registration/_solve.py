@@ -40,7 +40,7 @@ class Solution:
 
 
 def solve(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfig) -> Solution:
-    """Register a pair: the affine stage, then the deformable one. Pure and differentiable; not jitted here.
+    """Register a pair: the affine stage, then the deformable one. Pure; not jitted here.
 
     With one config and one lattice shape it compiles once: patients, weights and keys are traced, and it can be
     `vmap`-ped over any of them.
