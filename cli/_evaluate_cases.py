@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sirtjax.errors import ConfigError, ImageFormatError, SirtjaxError
+from sirtjax.cli._case_table import case_rows
+from sirtjax.errors import ConfigError, SirtjaxError
 
 if TYPE_CHECKING:
     from sirtjax.cli._register_masks import MaskFile
@@ -132,15 +133,7 @@ def read_cases(path: Path, *, names: str | None, organs: tuple[str, ...]) -> lis
       ImageFormatError: no such file, or not a table.
       ConfigError: a column missing or unknown, an empty cell that is needed, a case twice, or no case.
     """
-    if not path.is_file():
-        raise ImageFormatError(f"{path}: no such file; expected a table of cases (CSV)")
-    try:
-        rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines(), skipinitialspace=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ImageFormatError(f"{path}: not readable as CSV ({error}); save the table again") from error
-    if not rows:
-        raise ConfigError(f"{path}: holds no case; expected a row of column names and one row per case")
-    columns = [str(name).strip() for name in rows[0] if name is not None]
+    rows, columns = case_rows(path, guide="docs/evaluation.md")
     wrong = [name for name in REQUIRED if name not in columns] + [
         name for name in columns if name not in REQUIRED + OPTIONAL
     ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sirtjax.cli._case_table import case_rows
 from sirtjax.errors import ConfigError, ImageFormatError
 
 if TYPE_CHECKING:
@@ -82,15 +82,7 @@ def read_list(path: Path) -> list[TuneCase]:
       ImageFormatError: no such file, or not a table.
       ConfigError: a column missing or unknown, an empty cell that is needed, a case twice, or no case.
     """
-    if not path.is_file():
-        raise ImageFormatError(f"{path}: no such file; expected a table of cases (CSV), see docs/tuning.md")
-    try:
-        rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines(), skipinitialspace=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ImageFormatError(f"{path}: not readable as CSV ({error}); save the table again") from error
-    if not rows:
-        raise ConfigError(f"{path}: holds no case; expected a row of column names and one row per case")
-    columns = [str(name).strip() for name in rows[0] if name is not None]
+    rows, columns = case_rows(path, guide="docs/tuning.md")
     missing = [name for name in REQUIRED if name not in columns]
     unknown = [name for name in columns if name not in REQUIRED + OPTIONAL]
     if missing or unknown or None in rows[0]:

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import tomllib
-from importlib import resources
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sirtjax.errors import ConfigError
+from sirtjax.config import checked_preset, preset_names, preset_table
 from sirtjax.phantom._tissues import MAX_LESIONS
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -139,8 +137,7 @@ class PhantomConfig(_Table):
 
 def presets() -> tuple[str, ...]:
     """The names of the presets in `configs/phantom`."""
-    folder = resources.files("sirtjax.configs") / "phantom"
-    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+    return preset_names("phantom")
 
 
 def load_preset(name: str) -> PhantomConfig:
@@ -149,10 +146,7 @@ def load_preset(name: str) -> PhantomConfig:
     Raises:
       ConfigError: there is no preset of this name.
     """
-    if name not in presets():
-        raise ConfigError(f"no phantom preset is named {name!r}; choose one of {', '.join(presets())}")
-    text = (resources.files("sirtjax.configs") / "phantom" / f"{name}.toml").read_text(encoding="utf-8")
-    return config_from_table(tomllib.loads(text), name=name)
+    return config_from_table(preset_table("phantom", name), name=name)
 
 
 def config_from_table(table: dict[str, Any], *, name: str) -> PhantomConfig:
@@ -161,12 +155,4 @@ def config_from_table(table: dict[str, Any], *, name: str) -> PhantomConfig:
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.
     """
-    try:
-        return PhantomConfig.model_validate({**table, "name": name})
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'preset'}: "
-            f"{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
-        raise ConfigError(f"phantom preset {name!r}: {problems}") from error
+    return checked_preset(PhantomConfig, table, folder="phantom", name=name)

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sirtjax.config import checked_preset, preset_names, preset_table
 from sirtjax.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -189,8 +189,7 @@ class RegistrationConfig(_Table):
 
 def presets() -> tuple[str, ...]:
     """The names of the presets in `configs/registration`."""
-    folder = resources.files("sirtjax.configs") / "registration"
-    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+    return preset_names("registration")
 
 
 def load_preset(name: str) -> RegistrationConfig:
@@ -199,10 +198,7 @@ def load_preset(name: str) -> RegistrationConfig:
     Raises:
       ConfigError: there is no preset of this name.
     """
-    if name not in presets():
-        raise ConfigError(f"no registration preset is named {name!r}; choose one of {', '.join(presets())}")
-    text = (resources.files("sirtjax.configs") / "registration" / f"{name}.toml").read_text(encoding="utf-8")
-    return config_from_table(tomllib.loads(text), name=name)
+    return config_from_table(preset_table("registration", name), name=name)
 
 
 def config_from_table(table: Mapping[str, Any], *, name: str) -> RegistrationConfig:
@@ -211,15 +207,7 @@ def config_from_table(table: Mapping[str, Any], *, name: str) -> RegistrationCon
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.
     """
-    try:
-        return RegistrationConfig.model_validate({**table, "name": name})
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'preset'}: "
-            f"{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
-        raise ConfigError(f"registration preset {name!r}: {problems}") from error
+    return checked_preset(RegistrationConfig, table, folder="registration", name=name)
 
 
 def apply_settings(config: RegistrationConfig, settings: Sequence[str]) -> RegistrationConfig:

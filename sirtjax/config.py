@@ -1,0 +1,55 @@
+"""Presets: the TOML files of `sirtjax.configs`, by folder, checked by a pydantic model."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from sirtjax.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def preset_names(folder: str) -> tuple[str, ...]:
+    """The names of the presets in one folder of `sirtjax.configs`."""
+    found = (resources.files("sirtjax.configs") / folder).iterdir()
+    return tuple(sorted(item.name.removesuffix(".toml") for item in found if item.name.endswith(".toml")))
+
+
+def preset_table(folder: str, name: str) -> dict[str, Any]:
+    """A preset as nested tables, unchecked.
+
+    Raises:
+      ConfigError: there is no preset of this name.
+    """
+    names = preset_names(folder)
+    if name not in names:
+        raise ConfigError(f"no {folder} preset is named {name!r}; choose one of {', '.join(names)}")
+    return tomllib.loads((resources.files("sirtjax.configs") / folder / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def checked_preset(model: type[Model], table: Mapping[str, Any], *, folder: str, name: str) -> Model:
+    """A preset checked by its model, which has a field `name`.
+
+    Args:
+      model: what its tables must be.
+      table: nested tables.
+      folder: what kind of preset it is, for the message.
+      name: what to call it.
+
+    Raises:
+      ConfigError: a key or value is missing, unknown or out of range; names every one.
+    """
+    try:
+        return model.model_validate({**table, "name": name})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'preset'}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        )
+        raise ConfigError(f"{folder} preset {name!r}: {problems}") from error
