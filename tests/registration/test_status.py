@@ -1,0 +1,153 @@
+"""Each way a registration can end, by a case that makes it end so."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import small_patient as small
+
+from sirtjax.registration import Side, Solution, Status, apply_settings, gather_landmarks, prepare_pair
+from sirtjax.registration._judge import judge
+from sirtjax.spatial import AffineTransform, identity
+from sirtjax.volume import LabelMap
+
+
+def test_causes_and_remedies_are_sentences():
+    for status in Status:
+        assert len(status.cause) > 20 and len(status.remedy) > 20 and status.cause != status.remedy
+
+
+def test_success(registered):
+    assert registered.status is Status.SUCCESS
+
+
+def test_nothing_to_go_by_keeps_the_start(patient):
+    config = apply_settings(small.FULL, ["weights.image=0", "weights.masks=0"])
+    matrix = small.about(small.turn(0, 0, 5), [3.0, 2.0, 1.0])
+    result = patient.register(config, start=AffineTransform(matrix))
+    assert result.status is Status.START_KEPT
+    np.testing.assert_allclose(result.affine.floating_from_reference, matrix, atol=1e-5)
+    assert patient.missed_mm(result.transform).mean() == pytest.approx(
+        patient.missed_mm(AffineTransform(matrix)).mean(), abs=0.01
+    )
+
+
+def test_a_deformation_that_loses_agreement_is_not_kept(patient):
+    """Landmark points that contradict masks and images pull the livers apart."""
+    points = small.liver_points_mm(24.0)[:20]
+    wrong = patient.true(points) + np.where(np.arange(len(points)) % 2, 18.0, -18.0)[:, None]
+    config = apply_settings(small.FULL, ["weights.landmarks=100", "weights.image=1"])
+    result = patient.register(config, reference_points_mm=points, floating_points_mm=wrong)
+    assert result.status is Status.AFFINE_KEPT
+    assert result.transform is result.affine and result.folding_fraction == 0
+    assert result.quality["final"] == result.quality["affine"]
+
+
+def test_numbers_out_of_range_are_told(patient):
+    result = patient.register(apply_settings(small.FULL, ["weights.landmarks=3e38", "weights.masks=100"]))
+    assert result.status is Status.NOT_FINITE
+    assert result.transform is result.affine
+    assert np.isfinite(result.affine.floating_from_reference).all()
+
+
+def test_images_that_never_meet_are_told(patient):
+    matrix = small.about(np.eye(3), [1000.0, 0.0, 0.0])
+    assert patient.register(small.FULL, start=AffineTransform(matrix)).status is Status.NO_OVERLAP
+
+
+def test_masks_of_different_organs_are_told(patient):
+    """Two separate balls do not become a liver."""
+    from sirtjax.spatial import voxel_centres_mm
+
+    points = voxel_centres_mm(small.OBLIQUE)
+    balls = [np.linalg.norm(points - small.LIVER_MM - [x, 0, 0], axis=-1) <= 20 for x in (-38, 38)]
+    masks = {"liver": LabelMap.from_mask(balls[0] | balls[1], small.OBLIQUE, name="liver")}
+    result = patient.register(apply_settings(small.FULL, ["weights.masks=0.1"]), floating_masks=masks)
+    assert result.status is not Status.SUCCESS and result.quality["final"]["dsc liver"] < 0.85
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """A function that judges a made-up solution of a patient with itself."""
+    config = small.FULL
+    sides = tuple(Side(image=small.image(g), masks=small.masks(g)) for g in (small.STRAIGHT, small.OBLIQUE))
+    pair, lattice = prepare_pair(*sides, gather_landmarks({}, {}), identity(), config=config)
+
+    def of(*, weights=(), **changes):
+        solution = Solution(**{
+            "affine": np.eye(4, dtype="f4"), "affine_improved": np.array(True),
+            "displacement_mm": np.zeros((*lattice.shape, 3), "f4"),
+            "terms": np.array([[0.5, 0.5], [0.2, 0.2], [0.1, 0.1]], "f4"), "overlap": np.float32(1),
+            "affine_history": np.ones((1, 4, 4), "f4"), "deformable_history": np.ones((1, 5, 5), "f4"), **changes,
+        })  # fmt: skip
+        own = apply_settings(config, list(weights))
+        return judge(solution, pair, lattice, sides, identity(), config=own, notes=("seen before",))
+
+    return SimpleNamespace(of=of, shape=lattice.shape, pitch_mm=np.asarray(lattice.spacing_mm))
+
+
+def folded(judged):
+    """Tissue turned over in a few nodes in the middle, to and fro, with no net effect on the masks."""
+    u = np.zeros((*judged.shape, 3), "f4")
+    i, j, k = (n // 2 for n in judged.shape)
+    u[i, j - 1 : j + 2, k - 1 : k + 2, 0] = 3.0 * judged.pitch_mm[0]
+    u[i + 1, j - 1 : j + 2, k - 1 : k + 2, 0] = -3.0 * judged.pitch_mm[0]
+    return u
+
+
+def test_a_sound_solution_is_a_success(judged):
+    result = judged.of()
+    assert result.status is Status.SUCCESS and result.notes == ("seen before",)
+    assert result.quality["final"]["dsc liver"] > 0.95 and result.quality["final"]["similarity"] == pytest.approx(-0.1)
+    assert [len(stage.losses["total"]) for stage in result.stages] == [4, 5]
+
+
+def test_a_fold_is_told(judged):
+    result = judged.of(displacement_mm=folded(judged))
+    assert result.status is Status.FOLDED and 0 < result.folding_fraction < 0.01
+
+
+def test_worse_terms_keep_the_affine_map(judged):
+    worse = np.array([[0.5, 0.5], [0.2, 0.2], [0.1, 0.9]], "f4")
+    assert judged.of(terms=worse, weights=["weights.image=1"]).status is Status.AFFINE_KEPT
+    # Weighed otherwise the same terms are better.
+    assert judged.of(terms=worse, weights=["weights.image=10"]).status is Status.SUCCESS
+    assert judged.of(terms=np.full((3, 2), np.nan, "f4")).status is Status.AFFINE_KEPT
+
+
+def test_lost_overlap_of_the_masks_keeps_the_affine_map(judged):
+    u = np.zeros((*judged.shape, 3), "f4")
+    u[..., 0] = 8.0
+    result = judged.of(displacement_mm=u)
+    assert result.status is Status.AFFINE_KEPT and result.transform is result.affine
+
+
+def test_a_start_not_improved_on_is_told_unless_there_was_no_affine_stage(judged):
+    assert judged.of(affine_improved=np.array(False)).status is Status.START_KEPT
+    assert judged.of(affine_improved=np.array(False), weights=["affine.model=none"]).status is Status.SUCCESS
+
+
+@pytest.mark.parametrize("stage", ["affine_history", "deformable_history"])
+def test_one_number_that_is_not_finite_is_told(judged, stage):
+    history = np.ones((1, 4, 5 if stage == "deformable_history" else 4), "f4")
+    history[0, 2, 1] = np.nan
+    result = judged.of(**{stage: history})
+    assert result.status is Status.NOT_FINITE and result.transform is result.affine
+
+
+def test_little_overlap_is_told(judged):
+    assert judged.of(overlap=np.float32(0.2)).status is Status.NO_OVERLAP
+    assert judged.of(overlap=np.float32(np.nan)).status is not Status.SUCCESS
+
+
+def test_livers_that_hardly_overlap_are_told(judged):
+    matrix = np.eye(4, dtype="f4")
+    matrix[0, 3] = 25.0
+    assert judged.of(affine=matrix).status is Status.POOR_AGREEMENT
+
+
+def test_an_affine_result_alone(judged):
+    result = judged.of(deformable_history=np.zeros((0, 5, 5), "f4"), displacement_mm=np.zeros((*judged.shape, 3), "f4"))
+    assert result.status is Status.SUCCESS and isinstance(result.transform, AffineTransform)
+    assert [stage.name for stage in result.stages] == ["affine 1"]
+    assert result.quality["final"] == result.quality["affine"]
