@@ -2,6 +2,7 @@
 
 from sirtjax.losses._correlation_ratio import correlation_ratio_loss as correlation_ratio_loss
 from sirtjax.losses._jacobian import folding_penalty as folding_penalty
+from sirtjax.losses._jacobian import folding_penalty_of_ratio as folding_penalty_of_ratio
 from sirtjax.losses._jacobian import jacobian_matrix as jacobian_matrix
 from sirtjax.losses._jacobian import jacobian_on_grid as jacobian_on_grid
 from sirtjax.losses._jacobian import volume_change_penalty as volume_change_penalty
@@ -22,6 +23,7 @@ __all__ = [
     "descriptor_loss",
     "diffusion_energy",
     "folding_penalty",
+    "folding_penalty_of_ratio",
     "jacobian_matrix",
     "jacobian_on_grid",
     "landmark_loss",

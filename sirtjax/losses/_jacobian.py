@@ -64,8 +64,12 @@ def folding_penalty(displacement_mm: Array, spacing_mm: Array, *, floor: float =
     Raises:
       ValueError: not a displacement field.
     """
-    lack = jnp.maximum(0.0, 1.0 - jacobian_on_grid(displacement_mm, spacing_mm) / floor)
-    return jnp.mean(jnp.square(lack))
+    return folding_penalty_of_ratio(jacobian_on_grid(displacement_mm, spacing_mm), floor=floor)
+
+
+def folding_penalty_of_ratio(volume_ratio: Array, *, floor: float = 0.1) -> Array:
+    """`folding_penalty` where the volume ratios are known already, of any shape."""
+    return jnp.mean(jnp.square(jnp.maximum(0.0, 1.0 - volume_ratio / floor)))
 
 
 def volume_change_penalty(displacement_mm: Array, spacing_mm: Array, weights: Array) -> Array:

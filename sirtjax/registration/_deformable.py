@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from sirtjax import losses, spatial
 from sirtjax.registration._affine import columns, landmark_distance, through
@@ -72,7 +74,7 @@ def deformable_value(
     landmarks = jnp.zeros((), jnp.float32)
     if plan.masks:
         landmarks = landmark_distance(through(affine, _moved_landmarks(u, pair, phase, plan)), pair)
-    regularity = _regularity(coefficients, pair, affine, weights, config)
+    regularity = _regularity(coefficients, phase, pair, affine, weights, config)
     value = weighted_terms(image, masks, landmarks, weights) + regularity
     return value, jnp.stack([image, masks, landmarks, regularity])
 
@@ -81,19 +83,55 @@ def displacement_mm(
     coefficients: Coefficients, pair: Pair, config: RegistrationConfig, *, stride: int, phase: Array | None
 ) -> Array:
     """U (i/s, j/s, k/s, 3) in mm on a sub-lattice; without a phase the first, the whole lattice with stride 1."""
-    shape = pair.reference.shape
     offset = None if phase is None else phase_offset(phase, stride)
+    total = _spline_sum(coefficients, pair.reference.shape, config, stride=stride, offset=offset)
+    if config.deformable.model == "velocity":
+        total = spatial.exponential(total, pair.reference_pitch_mm * stride)
+    return total
+
+
+def _spline_sum(
+    coefficients: Coefficients,
+    shape: Sequence[int],
+    config: RegistrationConfig,
+    *,
+    stride: int,
+    offset: Array | None,
+    slope_along: int | None = None,
+) -> Array:
+    """The sum of the B-spline grids on a sub-lattice, or its central differences along an axis, per node."""
     total: Array = 0.0
     for own, level in zip(coefficients, config.deformable.levels, strict=False):
         weights = []
         for axis, n in enumerate(shape):
             matrix = spatial.bspline_matrix(n, level.controls[axis], taper=config.lattice.fade)
-            rows = jnp.asarray(matrix.reshape(n // stride, stride, -1).swapaxes(0, 1))
+            if axis == slope_along:
+                matrix = np.gradient(matrix, axis=0)
+            rows = jnp.asarray(matrix.reshape(n // stride, stride, -1).swapaxes(0, 1), jnp.float32)
             weights.append(rows[0] if offset is None else rows[offset[axis]])
         total = total + spatial.bspline_field(own, (weights[0], weights[1], weights[2]))
-    if config.deformable.model == "velocity":
-        total = spatial.exponential(total, pair.reference_pitch_mm * stride)
     return total
+
+
+def _volume_ratio(coefficients: Coefficients, pair: Pair, phase: Array, config: RegistrationConfig) -> Array:
+    """Jacobian determinants of x + u(x) at nodes of the whole lattice, as they are judged in the end.
+
+    Differences over the wide steps of the regularity's own sub-lattice would miss the folds between its nodes.
+    """
+    stride = config.regularity.stride
+    if config.deformable.model == "velocity":
+        u = displacement_mm(coefficients, pair, config, stride=stride, phase=None)
+        return losses.jacobian_on_grid(u, pair.reference_pitch_mm * stride)
+    offset = phase_offset(phase, config.deformable.stride) % stride
+    shape, pitch_mm = pair.reference.shape, pair.reference_pitch_mm
+    slopes = [
+        _spline_sum(coefficients, shape, config, stride=stride, offset=offset, slope_along=axis) / pitch_mm[axis]
+        for axis in range(3)
+    ]
+    (a, d, g), (b, e, h), (c, f, i) = (
+        [slopes[axis][..., part] + float(axis == part) for part in range(3)] for axis in range(3)
+    )
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
 def _moved_landmarks(u: Array, pair: Pair, phase: Array, plan: Plan) -> Triple:
@@ -105,7 +143,7 @@ def _moved_landmarks(u: Array, pair: Pair, phase: Array, plan: Plan) -> Triple:
 
 
 def _regularity(
-    coefficients: Coefficients, pair: Pair, affine: Array, weights: Weights, config: RegistrationConfig
+    coefficients: Coefficients, phase: Array, pair: Pair, affine: Array, weights: Weights, config: RegistrationConfig
 ) -> Array:
     """L_R with its barriers, on a sub-lattice of its own that is fine enough for the finest B-splines."""
     table = config.regularity
@@ -123,7 +161,8 @@ def _regularity(
         energy = losses.bending_energy(u, pitch_mm, rigidity=rigidity)
     else:
         energy = losses.diffusion_energy(u, pitch_mm, rigidity=rigidity)
-    total = weights.regularity * energy + weights.folding * losses.folding_penalty(u, pitch_mm)
+    ratio = _volume_ratio(coefficients, pair, phase, config)
+    total = weights.regularity * energy + weights.folding * losses.folding_penalty_of_ratio(ratio)
     if config.guidance.masks == "liver and landmarks":
         # What a lesion's volume changes by is the affine map's doing too.
         origin, shape = pair.reference_origin_mm, pair.reference.shape

@@ -166,5 +166,11 @@ def test_a_given_start_is_begun_with(patient, registered):
     true = AffineTransform(small.MATRIX)
     result = patient.register(small.FULL, start=true)
     assert result.status is Status.SUCCESS
-    assert result.quality["start"]["dsc liver"] > registered.quality["start"]["dsc liver"]
+    one, two = (
+        masks["lesion1"].geometry.to_world(np.argwhere(masks["lesion1"].mask("lesion1"))).mean(axis=0)
+        for masks in (patient.reference_masks, patient.floating_masks)
+    )
+    expected = np.linalg.norm(small.through(small.MATRIX)(one) - two)
+    assert result.quality["start"]["mcd_mm lesion1"] == pytest.approx(expected, abs=0.5)
+    assert registered.quality["start"]["mcd_mm lesion1"] != pytest.approx(expected, abs=1)
     assert patient.missed_mm(result.transform).mean() < 1.5
