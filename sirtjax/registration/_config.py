@@ -105,8 +105,8 @@ class DeformableTable(_Table):
 class SimilarityTable(_Table):
     """How images are compared, and where: everywhere, or in the guiding liver mask grown by `reach_mm`.
 
-    A negative reach keeps away from the surface, which the masks look after: at the dome two modalities put the
-    edge between liver and lung in different places.
+    Within `edge_mm` of the mask's surface they are not: at the dome two modalities put the edge between liver and
+    lung in different places, and masks look after it already.
 
     `interpolation` "cubic" reads the floating side through B-splines, at several times the cost: the objective then
     has second derivatives, which derivatives of a registration need.
@@ -115,7 +115,8 @@ class SimilarityTable(_Table):
     kind: Similarity
     bins: Annotated[int, Field(ge=8, le=256)]
     inside: Literal["liver", "everywhere"]
-    reach_mm: Annotated[float, Field(ge=-20, le=200)] = 0.0
+    reach_mm: Annotated[float, Field(ge=0, le=200)] = 0.0
+    edge_mm: Annotated[float, Field(ge=0, le=20)] = 0.0
     interpolation: Literal["linear", "cubic"] = "linear"
 
 

@@ -67,7 +67,8 @@ def prepare_pair(
         away_mm = ops.signed_distance_mm(masks[..., LIVER] > 0.5, lattice.spacing_mm)
         near = inside * (away_mm <= config.guidance.reach_mm)
         if config.similarity.inside == "liver":
-            weight = inside * (away_mm <= config.similarity.reach_mm)
+            compared = config.similarity
+            weight = inside * (away_mm <= compared.reach_mm) * (np.abs(away_mm) >= compared.edge_mm)
             near = np.maximum(near, weight)
         else:
             near = inside
