@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Annotated
@@ -12,6 +13,8 @@ from sirtjax import __version__
 from sirtjax.cli import _console
 from sirtjax.errors import InputError, SirtjaxError
 
+# What a shell gives for a program stopped by Ctrl-C, and typer with it.
+INTERRUPTED = 130
 GLOBAL_FLAGS = frozenset({"--verbose", "-v", "--quiet", "-q", "--debug"})
 
 app = typer.Typer(
@@ -83,12 +86,23 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in given
     try:
         app(args=given, prog_name="sirtjax")
+    except SystemExit as stopped:
+        if stopped.code == INTERRUPTED and arguments is None:
+            _leave_at_once(INTERRUPTED)
+        raise
     except Exception as error:
         if debug:
             traceback.print_exc()
         else:
             print(f"sirtjax: {_told(error)}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+def _leave_at_once(code: int) -> None:
+    """End the process now: a computation still under way would crash the interpreter as it takes itself down."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _told(error: Exception) -> str:
