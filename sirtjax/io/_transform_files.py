@@ -81,7 +81,8 @@ def write_transform(
       force: replace an existing file.
 
     Raises:
-      OutputError: an unknown suffix, an affine map as NIfTI without a grid, a field as .mat, or the file exists.
+      OutputError: an unknown suffix, an affine map as NIfTI without a grid, a field as .mat, the file exists, or
+        its place refuses writing.
     """
     path = Path(path)
     name = path.name.lower()
@@ -213,7 +214,10 @@ def _write_itk(path: Path, transform: Transform) -> None:
     else:
         # ITK applies the last of a composite first.
         written = sitk.CompositeTransform([_itk_affine(transform.floating_from_displaced), _itk_field(transform)])
-    sitk.WriteTransform(written, str(path))
+    try:
+        sitk.WriteTransform(written, str(path))
+    except RuntimeError as error:  # ITK says in several hundred words that it could not, and not why
+        raise OutputError(f"{path.name}: cannot be written there; free space or go elsewhere") from error
 
 
 def _itk_affine(matrix: Any) -> Any:
