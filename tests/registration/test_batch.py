@@ -1,13 +1,19 @@
 """Many patients in one program against one at a time."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import small_patient as small
 
 from sirtjax import registration
 from sirtjax.errors import ConfigError, GeometryError
+from sirtjax.registration._register import make_ready, solve_compiled
 from sirtjax.spatial import transform_points
 
 LATTICE = {"lattice": {"shape": [24, 24, 24], "finest_mm": 4.0}, "regularity": {"stride": 4}}
@@ -85,6 +91,34 @@ def test_batch_equals_one_at_a_time_and_a_refused_patient_stops_no_other(compila
         assert_same(result, found[2], atol_mm=1e-3)
 
 
+@pytest.mark.slow
+def test_weights_and_keys_can_be_mapped_over():
+    """One landmark that the liver's mask contradicts counts by its weight."""
+    given = patients(1)
+    images, rest = [entries[0] for entries in lists(given)[:2]], lists(given)[2]
+    masks = {name: values[0] for name, values in rest.items()}
+    points = {"reference_points_mm": small.LIVER_MM[None], "floating_points_mm": small.LIVER_MM[None]}
+    pair = make_ready(*images, config=AFFINELY, **masks, **points).pair
+    weights = registration.weights_of(AFFINELY.weights)
+    keys = jax.random.split(jax.random.key(3), 2)
+
+    def run(pair, weight, key):
+        return registration.solve(pair, replace(weights, landmarks=weight), key, config=AFFINELY).affine
+
+    over_both = jax.jit(jax.vmap(jax.vmap(run, (None, None, 0)), (None, 0, None)))
+    many = np.asarray(over_both(pair, np.array([0.0, 1.0], np.float32), keys))
+    assert many.shape == (2, 2, 4, 4)
+    for row, weight in enumerate(np.float32([0.0, 1.0])):
+        one = replace(weights, landmarks=weight)
+        for column, key in enumerate(keys):
+            alone = solve_compiled(pair, one, key, config=AFFINELY.structure()).affine
+            np.testing.assert_allclose(many[row, column], alone, atol=2e-2)
+        # Another key, other samples.
+        assert np.abs(many[row, 0] - many[row, 1]).max() > 1e-4
+    apart = np.linalg.norm(many @ [*small.LIVER_MM, 1] - [*small.LIVER_MM, 1], axis=-1)
+    assert (apart[0] > 8).all() and (apart[1] < 3).all()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -101,3 +135,55 @@ def test_refused_options(options, message):
 
 def test_no_patients_give_no_results():
     assert registration.register_batch([], [], config=AFFINELY) == ()
+
+
+SHARDED = """
+import sys
+sys.path[:0] = {paths!r}
+import jax, numpy as np
+import test_batch as tests
+from sirtjax import registration
+from sirtjax.errors import ConfigError
+from sirtjax.registration._batch import solve_sharded
+from sirtjax.registration._register import make_ready
+
+assert len(jax.devices()) == 4
+references, floatings, rest = tests.lists(tests.patients())
+found = registration.register_batch(references, floatings, config=tests.AFFINELY, **rest)
+alone = registration.register_batch(
+    references, floatings, config=tests.AFFINELY, batch_size=1, devices=jax.devices()[:1], **rest
+)
+for one, other in zip(found, alone, strict=True):
+    tests.assert_same(one, other)
+
+pairs = [make_ready(r, f, config=tests.AFFINELY, reference_masks=m, floating_masks=n).pair for r, f, m, n in
+         zip(references, floatings, rest["reference_masks"], rest["floating_masks"], strict=True)]
+pairs = registration.stack_pairs([*pairs, pairs[0]])
+weights, key = registration.weights_of(tests.AFFINELY.weights), jax.random.key(0)
+solution = registration.solve_batch(pairs, weights, key, config=tests.AFFINELY)
+# One patient on each device; what holds nothing, as the history of no deformation, lies anywhere.
+for leaf in filter(np.size, jax.tree.leaves(solution)):
+    assert {{shard.device for shard in leaf.addressable_shards}} == set(jax.devices())
+    assert all(shard.data.shape == (1, *leaf.shape[1:]) for shard in leaf.addressable_shards)
+mesh = registration.patient_mesh()
+program = solve_sharded.lower(pairs, weights, key, config=tests.AFFINELY.structure(), mesh=mesh).compile().as_text()
+assert "num_partitions=4" in program
+assert not any(word in program for word in ("all-gather", "all-reduce", "all-to-all", "collective-permute"))
+try:
+    three = jax.tree.map(lambda leaf: leaf[:3], pairs)
+    registration.solve_batch(three, weights, key, config=tests.AFFINELY)
+except ConfigError as error:
+    assert "3 patients can't be shared evenly by 4 devices" in str(error)
+else:
+    raise AssertionError("three patients on four devices")
+print("sharded as expected")
+"""
+
+
+@pytest.mark.slow
+def test_patients_are_shared_among_devices():
+    here = Path(__file__).parent
+    script = SHARDED.format(paths=[str(here), str(here.parent)])
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=900)
+    assert "sharded as expected" in done.stdout, done.stderr
