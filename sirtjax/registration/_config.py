@@ -46,9 +46,17 @@ class LatticeTable(_Table):
 
 
 class IntensityTable(_Table):
-    """Which intensities count: a window for images in HU, percentiles of the region for any other."""
+    """Which intensities count: a window for images in HU, percentiles for any other.
+
+    `tails` are the shares of the scale left for what is below the window, down to -1000 HU, and for what is above it.
+    Without a lower tail the surface of the lung appears where air is a fifth of a voxel, not a half.
+
+    `flatten` takes the smooth shading out of MR images first.
+    """
 
     window_hu: tuple[Finite, Finite]
+    tails: tuple[Annotated[float, Field(ge=0, lt=0.5)], Annotated[float, Field(ge=0, lt=0.5)]] = (0.0, 0.0)
+    flatten: bool = False
     percentiles: tuple[Annotated[float, Field(ge=0, le=100)], Annotated[float, Field(ge=0, le=100)]]
 
     @model_validator(mode="after")
@@ -103,10 +111,7 @@ class DeformableTable(_Table):
 
 
 class SimilarityTable(_Table):
-    """How images are compared, and where: everywhere, or in the guiding liver mask grown by `reach_mm`.
-
-    Within `edge_mm` of the mask's surface they are not: at the dome two modalities put the edge between liver and
-    lung in different places, and masks look after it already.
+    """How images are compared, and where: everywhere, in the body, or in the guiding liver mask grown by `reach_mm`.
 
     `interpolation` "cubic" reads the floating side through B-splines, at several times the cost: the objective then
     has second derivatives, which derivatives of a registration need.
@@ -114,9 +119,8 @@ class SimilarityTable(_Table):
 
     kind: Similarity
     bins: Annotated[int, Field(ge=8, le=256)]
-    inside: Literal["liver", "everywhere"]
+    inside: Literal["liver", "body", "everywhere"]
     reach_mm: Annotated[float, Field(ge=0, le=200)] = 0.0
-    edge_mm: Annotated[float, Field(ge=0, le=20)] = 0.0
     interpolation: Literal["linear", "cubic"] = "linear"
 
 
@@ -172,7 +176,7 @@ class RegistrationConfig(_Table):
         if not guided and (self.lattice.region == "liver" or self.similarity.inside == "liver"):
             raise ValueError(
                 'without guidance there is no liver mask: lattice.region must be "images" and similarity.inside '
-                '"everywhere"'
+                '"body" or "everywhere"'
             )
 
         if not guided and self.affine.drive != "image" and self.affine.model != "none":

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from sirtjax import losses, spatial
 from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._intensity import scaled_image
 from sirtjax.registration._lattice import blur, sample
 from sirtjax.registration._optimize import minimise
-from sirtjax.registration._prepare import scaled_image
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Geometry, Volume
 

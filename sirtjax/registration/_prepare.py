@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sirtjax import ops, spatial
 from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._intensity import body_mask, scaled_image
 from sirtjax.registration._landmarks import Landmarks
 from sirtjax.registration._pair import LIVER, Pair
 from sirtjax.spatial import AffineTransform
@@ -57,21 +58,20 @@ def prepare_pair(
         lattice = lattice_around(shared, config)
         corners = lattice.corners_mm() @ matrix[:3, :3].T + matrix[:3, 3]
         moving = lattice_around(corners, config, margin_mm=0.0)
-    image, inside = scaled_image(reference.image, lattice, config)
-    other, measured = scaled_image(floating.image, moving, config)
+    image, inside = scaled_image(reference.image, lattice, config, flatten=config.intensity.flatten)
+    other, measured = scaled_image(floating.image, moving, config, flatten=config.intensity.flatten)
     masks = _masks_on(reference, lattice)
     named = config.guidance.masks
     weight = near = inside
+    if config.similarity.inside == "body":
+        weight = near = inside * body_mask(reference.image, lattice)
     if named != "none":
         # One distance for both: it is above zero outside the liver.
         away_mm = ops.signed_distance_mm(masks[..., LIVER] > 0.5, lattice.spacing_mm)
         near = inside * (away_mm <= config.guidance.reach_mm)
         if config.similarity.inside == "liver":
-            compared = config.similarity
-            weight = inside * (away_mm <= compared.reach_mm) * (np.abs(away_mm) >= compared.edge_mm)
-            near = np.maximum(near, weight)
-        else:
-            near = inside
+            weight = inside * (away_mm <= config.similarity.reach_mm)
+        near = np.maximum(near, weight)
     return Pair(
         reference=image,
         reference_weight=weight.astype(np.float32),
@@ -121,40 +121,6 @@ def shared_box_mm(reference: Geometry, floating: Geometry, matrix: NDArray[np.fl
     low = np.maximum(own.min(axis=0), other.min(axis=0))
     high = np.minimum(own.max(axis=0), other.max(axis=0))
     return np.stack([low, np.maximum(high, low)])
-
-
-def scaled_image(
-    volume: Volume, lattice: Geometry, config: RegistrationConfig
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """An image on a lattice scaled to [0, 1], and 1 where it has been measured, 0 outside of it."""
-    finer = min(volume.geometry.spacing_mm) < 0.75 * min(lattice.spacing_mm)
-    low, high = intensity_range(volume, config)
-    values = spatial.resample(volume, lattice, fill=low, antialias=finer).array
-    scaled = np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1)
-    return np.asarray(scaled, np.float32), _inside(volume.geometry, lattice)
-
-
-def _inside(image: Geometry, lattice: Geometry) -> NDArray[np.float32]:
-    """1 for the nodes within half a voxel of one of the image's voxel centres, else 0."""
-    matrix = image.voxel_from_world @ lattice.affine
-    i, j, k = (np.arange(n, dtype=np.float32) for n in lattice.shape)
-    inside = np.ones(lattice.shape, bool)
-    for axis, count in enumerate(image.shape):
-        a, b, c, shift = matrix[axis].astype(np.float32)
-        index = (a * i + shift)[:, None, None] + (b * j)[None, :, None] + (c * k)[None, None, :]
-        inside &= (index > -0.5) & (index < count - 0.5)
-    return inside.astype(np.float32)
-
-
-def intensity_range(volume: Volume, config: RegistrationConfig) -> tuple[float, float]:
-    """The intensities that become 0 and 1."""
-    if volume.unit == "HU":
-        return config.intensity.window_hu
-    array = np.asarray(volume.array)
-    # Every so-manieth voxel tells the percentiles as well as all of them do.
-    few = array[tuple(slice(None, None, max(1, n // 128)) for n in array.shape)]
-    low, high = np.percentile(few, config.intensity.percentiles)
-    return float(low), float(high) if high > low else float(low) + 1.0
 
 
 def _masks_on(side: Side, lattice: Geometry) -> NDArray[np.float32]:

@@ -5,7 +5,8 @@ from scipy.ndimage import distance_transform_edt
 
 from sirtjax import registration
 from sirtjax.registration import Side, gather_landmarks, prepare_pair
-from sirtjax.registration._prepare import intensity_range, lattice_around, scaled_image, shared_box_mm
+from sirtjax.registration._intensity import intensity_range, scaled_image
+from sirtjax.registration._prepare import lattice_around, shared_box_mm
 from sirtjax.spatial import AffineTransform, identity, voxel_centres_mm
 from sirtjax.volume import Geometry, Volume
 
@@ -93,15 +94,13 @@ def test_nodes_are_no_closer_than_the_finest():
 
 
 def test_where_images_count():
-    """Within the liver grown by the reach, not near its surface; masks within theirs; nothing beyond the image."""
-    near = {"inside": "liver", "reach_mm": 22.0, "edge_mm": 6.0}
-    inside = small.preset(guided="liver", similarity=near, guidance={"reach_mm": 10.0})
+    """Within the liver grown by the reach; masks within theirs; nothing beyond the image."""
+    inside = small.preset(guided="liver", similarity={"inside": "liver", "reach_mm": 18.0}, guidance={"reach_mm": 10.0})
     pair, lattice = prepared(side(FINE), side(FINE), inside)
     liver = pair.reference_masks[..., 0]
-    grown, shrunk = (distance_transform_edt(one, sampling=lattice.spacing_mm) for one in (liver <= 0.5, liver > 0.5))
+    away_mm = distance_transform_edt(liver <= 0.5, sampling=lattice.spacing_mm)
     counts, node_mm = pair.reference_weight > 0, max(lattice.spacing_mm)
-    assert counts[shrunk > 6 + node_mm].all() and counts[(grown > 6 + node_mm) & (grown < 22 - node_mm)].all()
-    assert not counts[(shrunk + grown) < 6 - node_mm].any() and not counts[grown > 22 + node_mm].any()
+    assert counts[away_mm < 18 - node_mm].all() and not counts[away_mm > 18 + node_mm].any()
     assert (pair.reference_near >= (liver > 0.5)).all() and pair.reference_near.mean() < 0.5
     whole = Geometry.from_axes((24, 24, 24), spacing_mm=(2.0, 2.0, 2.0), origin_mm=small.LIVER_MM - 24)
     part = Side(image=small.image(whole), masks=small.masks(FINE))

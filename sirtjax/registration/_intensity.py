@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax import spatial
+from sirtjax.registration._config import RegistrationConfig
+from sirtjax.volume import Geometry, Volume
+
+FloatArray = NDArray[np.float32]
+
+# CT numbers of air, and how far above the window the upper tail reaches.
+AIR_HU, TAIL_HU = -1000.0, 1000.0
+# The body is what is denser than this; elsewhere than in CT, what is brighter than Otsu's threshold.
+BODY_HU = -300.0
+# The skin and what is just outside of it belong to the body's region.
+SKIN_MM = 10.0
+# N4 looks at every so-manieth node: shading is smooth, and its cost goes with their number.
+SHRINK, FITTING_LEVELS, STEPS_PER_LEVEL = 4, 3, 30
+
+
+def scaled_image(
+    volume: Volume, lattice: Geometry, config: RegistrationConfig, *, flatten: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    """An image on a lattice scaled to [0, 1], and 1 where it has been measured, 0 outside of it.
+
+    Args:
+      volume: HU, or any other unit.
+      lattice: along the world's axes.
+      config: the preset, for its intensities.
+      flatten: take the smooth shading out of an image without unit (MR).
+    """
+    finer = min(volume.geometry.spacing_mm) < 0.75 * min(lattice.spacing_mm)
+    low, high = intensity_range(volume, config)
+    inside = _inside(volume.geometry, lattice)
+    if volume.unit == "HU":
+        below, above = config.intensity.tails
+        fill = AIR_HU if below else low
+        values = np.asarray(spatial.resample(volume, lattice, fill=fill, antialias=finer).array, np.float32)
+        points = (min(AIR_HU, low - 1), low, high, high + TAIL_HU)
+        return np.interp(values, points, (0.0, below, 1.0 - above, 1.0)).astype(np.float32), inside
+    values = np.asarray(spatial.resample(volume, lattice, fill=low, antialias=finer).array, np.float32)
+    if flatten and volume.unit == "1":
+        values = values / shading(values, inside)
+        shown = values[inside > 0]
+        if shown.size:
+            low, high = _percentiles(shown, config)
+    return np.clip((values - low) / (high - low), 0, 1).astype(np.float32), inside
+
+
+def intensity_range(volume: Volume, config: RegistrationConfig) -> tuple[float, float]:
+    """The ends of the window: HU as the preset says, of any other image its percentiles."""
+    if volume.unit == "HU":
+        return config.intensity.window_hu
+    array = np.asarray(volume.array)
+    # Every so-manieth voxel tells the percentiles as well as all of them do.
+    return _percentiles(array[tuple(slice(None, None, max(1, n // 128)) for n in array.shape)], config)
+
+
+def shading(values: FloatArray, inside: FloatArray) -> FloatArray:
+    """The smooth factor, about one, by which coils and field make some places of an MR image brighter than others.
+
+    Homogeneous tissue in a shaded image lets information gain by drawing samples from where the shade is even, which
+    moved livers by 4 mm along the body.
+
+    Args:
+      values: (i, j, k) intensities.
+      inside: (i, j, k) 1 where the image has been measured.
+
+    Returns:
+      (i, j, k) factor; one everywhere for an image with nothing bright in it.
+
+    Reference:
+      Tustison et al., N4ITK: improved N3 bias correction, IEEE Trans Med Imaging 2010;29:1310-1320,
+      doi:10.1109/TMI.2010.2046908; SimpleITK's implementation.
+    """
+    import SimpleITK as sitk
+
+    whole = sitk.GetImageFromArray(np.ascontiguousarray(values))
+    few = tuple(slice(SHRINK // 2, None, SHRINK) for _ in range(3))
+    bright = ((values > _otsu(values[inside > 0])) & (inside > 0))[few].astype(np.uint8)
+    if bright.sum() < bright.size // 100:
+        return np.ones_like(values)
+    coarse, mask = (sitk.GetImageFromArray(np.ascontiguousarray(one)) for one in (values[few], bright))
+    for image in (coarse, mask):
+        image.SetSpacing([float(SHRINK)] * 3)
+        image.SetOrigin([float(SHRINK // 2)] * 3)
+    fit = sitk.N4BiasFieldCorrectionImageFilter()
+    fit.SetMaximumNumberOfIterations([STEPS_PER_LEVEL] * FITTING_LEVELS)
+    fit.Execute(coarse, mask)
+    logarithm = sitk.GetArrayFromImage(fit.GetLogBiasFieldAsImage(whole))
+    factor = np.exp(logarithm - logarithm[inside > 0].mean())
+    return np.asarray(factor, np.float32)
+
+
+def body_mask(volume: Volume, lattice: Geometry) -> FloatArray:
+    """1 in the patient and within a centimetre of the skin, with the lungs and all that is enclosed; else 0.
+
+    An image in which no body is found, such as one of a few organs cut out, counts everywhere.
+    """
+    values = np.asarray(spatial.resample(volume, lattice, fill=AIR_HU, antialias=True).array, np.float32)
+    dense = values > (BODY_HU if volume.unit == "HU" else _otsu(values[_inside(volume.geometry, lattice) > 0]))
+    dense = ndimage.binary_opening(dense, iterations=2)
+    labels, count = ndimage.label(dense)
+    if count == 0:
+        return np.ones(lattice.shape, np.float32)
+    body = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+    # Lungs are open to the ends of the image: holes are those of axial slices.
+    for k in range(lattice.shape[2]):
+        body[:, :, k] = ndimage.binary_fill_holes(body[:, :, k])
+    steps = max(1, round(SKIN_MM / max(lattice.spacing_mm)))
+    return np.asarray(ndimage.binary_dilation(body, iterations=steps), np.float32)
+
+
+def _percentiles(values: NDArray[np.float32], config: RegistrationConfig) -> tuple[float, float]:
+    low, high = np.percentile(values, config.intensity.percentiles)
+    return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def _otsu(values: FloatArray) -> float:
+    """Otsu's threshold between dark and bright, IEEE Trans Syst Man Cybern 1979;9:62-66, of 128 bins."""
+    if values.size == 0:
+        return 0.0
+    counts, edges = np.histogram(values, bins=128)
+    middle = (edges[1:] + edges[:-1]) / 2
+    below = np.cumsum(counts)[:-1]
+    above = below[-1] + counts[-1] - below
+    sums = np.cumsum(counts * middle)
+    apart = sums[:-1] / np.maximum(below, 1) - (sums[-1] - sums[:-1]) / np.maximum(above, 1)
+    return float(edges[1 + int(np.argmax(below * above * apart**2))])
+
+
+def _inside(image: Geometry, lattice: Geometry) -> NDArray[np.float32]:
+    """1 for the nodes within half a voxel of one of the image's voxel centres, else 0."""
+    matrix = image.voxel_from_world @ lattice.affine
+    i, j, k = (np.arange(n, dtype=np.float32) for n in lattice.shape)
+    inside = np.ones(lattice.shape, bool)
+    for axis, count in enumerate(image.shape):
+        a, b, c, shift = matrix[axis].astype(np.float32)
+        index = (a * i + shift)[:, None, None] + (b * j)[None, :, None] + (c * k)[None, None, :]
+        inside &= (index > -0.5) & (index < count - 0.5)
+    return inside.astype(np.float32)
