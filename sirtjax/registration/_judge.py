@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from sirtjax import metrics, spatial
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._pair import Pair
-from sirtjax.registration._prepare import LIVER_NAME, Side, mask_corners_mm
+from sirtjax.registration._pair import LIVER, Pair
+from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, mask_corners_mm
 from sirtjax.registration._result import RegistrationResult, Stage, Status
 from sirtjax.registration._solve import Solution
 from sirtjax.spatial import AffineTransform, DisplacementField, Transform
-from sirtjax.volume import Geometry, crop_geometry
+from sirtjax.volume import Geometry, Volume, crop_geometry
 
 # Below this share of the compared region inside the floating image there is nothing to compare.
 LEAST_OVERLAP = 0.3
@@ -53,10 +53,10 @@ def judge(
     stages = _stages(solution)
     deformed = len(solution.deformable_history) > 0
     folding = folding_fraction(field, pair) if deformed and _finite(solution) else 0.0
-    bench = mask_bench(sides[0], lattice)
-    quality: dict[str, Mapping[str, float]] = {"start": quality_of(start, solution.terms[0], bench, sides[1])}
-    quality["affine"] = quality_of(affine, solution.terms[1], bench, sides[1])
-    quality["final"] = quality_of(field, solution.terms[2], bench, sides[1]) if deformed else quality["affine"]
+    bench = mask_bench(sides, lattice, pair=pair)
+    quality: dict[str, Mapping[str, float]] = {"start": quality_of(start, solution.terms[0], bench)}
+    quality["affine"] = quality_of(affine, solution.terms[1], bench)
+    quality["final"] = quality_of(field, solution.terms[2], bench) if deformed else quality["affine"]
     status = status_of(solution, quality["affine"], quality["final"], folding_fraction=folding, config=config)
     kept = deformed and status not in (Status.NOT_FINITE, Status.AFFINE_KEPT)
     final: Transform = field if kept else affine
@@ -154,33 +154,67 @@ def _worse(
 
 @dataclass(frozen=True, kw_only=True)
 class MaskBench:
-    """Where masks are compared: the lattice around the reference's liver, and the reference's masks there."""
+    """Where masks are compared: the lattice around the reference's liver, its masks there, and the floating ones.
+
+    The floating liver is taken as the share of each node of its own working lattice, which costs a tenth of the
+    exact share of a voxel; the other masks, which may be of a few voxels, as they were given.
+    """
 
     grid: Geometry
     occupancy: Mapping[str, NDArray[np.float32]]
+    floating_liver: Volume | None
+    floating: Masks
 
 
-def mask_bench(reference: Side, lattice: Geometry) -> MaskBench:
-    """The lattice around the liver, as far as `lattice` reaches, with all masks of the reference."""
+def mask_bench(sides: tuple[Side, Side], lattice: Geometry, *, pair: Pair | None = None) -> MaskBench:
+    """The lattice around the liver, as far as `lattice` reaches, with all masks.
+
+    Args:
+      sides: both images with the masks to compare, the same names on both.
+      lattice: the reference's working lattice.
+      pair: what was prepared from these sides, if it was: its livers then need not be brought onto lattices again.
+    """
+    reference, floating = sides
     if not reference.masks:
-        return MaskBench(grid=lattice, occupancy={})
+        return MaskBench(grid=lattice, occupancy={}, floating_liver=None, floating={})
     index = lattice.to_voxel(mask_corners_mm(reference))
     room = BENCH_MARGIN_MM / np.asarray(lattice.spacing_mm)
     low = np.clip(np.floor(index.min(axis=0) - room), 0, None).astype(int)
     high = np.minimum(np.ceil(index.max(axis=0) + room).astype(int) + 1, lattice.shape)
     grid = crop_geometry(lattice, low, high)
+    if pair is None:
+        moving = _grid_around(mask_corners_mm(floating), lattice.spacing_mm)
+        liver = spatial.occupancy(floating.masks[LIVER_NAME], LIVER_NAME, moving)
+        occupancy = {LIVER_NAME: spatial.occupancy(reference.masks[LIVER_NAME], LIVER_NAME, grid)}
+    else:
+        pitch_mm, origin_mm = pair.floating_pitch_mm.tolist(), pair.floating_origin_mm.tolist()
+        moving = Geometry.from_axes(pair.floating.shape, spacing_mm=pitch_mm, origin_mm=origin_mm)
+        liver = np.ascontiguousarray(pair.floating_masks[..., LIVER])
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        occupancy = {LIVER_NAME: np.asarray(pair.reference_masks[..., LIVER])[box]}
+    for name in reference.landmark_names():
+        occupancy[name] = spatial.occupancy(reference.masks[name], name, grid)
     return MaskBench(
-        grid=grid,
-        occupancy={name: spatial.occupancy(labels, name, grid) for name, labels in reference.masks.items()},
+        grid=grid, occupancy=occupancy, floating_liver=Volume(liver, moving, unit="1"), floating=floating.masks
     )
 
 
-def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskBench, floating: Side) -> dict[str, float]:
+def _grid_around(points_mm: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Geometry:
+    """A grid along the world's axes that holds all points and one voxel more on each side."""
+    low, high = points_mm.min(axis=0), points_mm.max(axis=0)
+    shape = [int(np.ceil((b - a) / s)) + 3 for a, b, s in zip(low, high, spacing_mm, strict=True)]
+    return Geometry.from_axes(shape, spacing_mm=spacing_mm, origin_mm=(low - np.asarray(spacing_mm)).tolist())
+
+
+def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskBench) -> dict[str, float]:
     """Overlap and distances of the guiding masks, and the image similarity."""
     figures: dict[str, float] = {"similarity": -float(terms[0])}
     spacing_mm, distances = bench.grid.spacing_mm, []
     for name, one in bench.occupancy.items():
-        two = spatial.occupancy(floating.masks[name], name, bench.grid, transform=transform)
+        if name == LIVER_NAME and bench.floating_liver is not None:
+            two = np.asarray(spatial.resample(bench.floating_liver, bench.grid, transform=transform).array)
+        else:
+            two = spatial.occupancy(bench.floating[name], name, bench.grid, transform=transform)
         inside = one >= 0.5, two >= 0.5
         figures[f"dsc {name}"] = metrics.dice(*inside) if inside[0].any() or inside[1].any() else float("nan")
         if not (inside[0].any() and inside[1].any()):

@@ -17,8 +17,9 @@ from sirtjax.volume import Geometry, Volume
 
 Array = Any
 
-# A coarse look at the whole of both images: nodes, blur and intensity bins of it.
-SHAPE, COARSEST_BLUR_MM, BINS = (48, 40, 56), 12.0, 24
+# A coarse look at the whole of both images: nodes (of which every second along each axis is compared), blur and
+# intensity bins of it.
+SHAPE, STRIDE, COARSEST_BLUR_MM, BINS = (48, 40, 56), 2, 12.0, 24
 # Shifts along the body that are tried, in mm, either way from each start.
 REACH_MM, STEP_MM = 360.0, 24.0
 SHIFTS = 2 * int(REACH_MM / STEP_MM) + 1
@@ -91,7 +92,8 @@ def _starts(one: _Coarse, two: _Coarse) -> NDArray[np.float32]:
 def _search(reference: Any, floating: Any, starts: Array) -> Array:
     image, inside, origin_mm, pitch_mm = reference
     other, measured, other_origin_mm, other_pitch_mm = floating
-    image = blur(image, COARSEST_BLUR_MM / pitch_mm)
+    image = blur(image, COARSEST_BLUR_MM / pitch_mm)[::STRIDE, ::STRIDE, ::STRIDE]
+    inside, pitch_mm = inside[::STRIDE, ::STRIDE, ::STRIDE], STRIDE * pitch_mm
     stack = jnp.stack([blur(other, COARSEST_BLUR_MM / other_pitch_mm), measured], axis=-1)
     nodes = jnp.meshgrid(
         *(origin_mm[axis] + pitch_mm[axis] * jnp.arange(n) for axis, n in enumerate(image.shape)), indexing="ij"

@@ -32,7 +32,6 @@ class Bench:
     Attributes:
       ready: the pair on the working lattices.
       judging: the masks that judge, on their lattice.
-      judged: the floating image with the masks that judge.
       points_mm: (n, 3) points of the reference and of the floating image, or None.
       guiding: the livers that guide, for what `register` says; None where they are those that judge, or none guides.
       affine_figures: of the affine maps met so far, by their numbers.
@@ -40,9 +39,8 @@ class Bench:
 
     ready: Ready
     judging: MaskBench
-    judged: Side
     points_mm: tuple[Any, Any] | None
-    guiding: tuple[MaskBench, Side] | None
+    guiding: MaskBench | None
     affine_figures: dict[bytes, dict[str, float]] = field(default_factory=dict)
 
 
@@ -108,16 +106,15 @@ def make_bench(
         Side(image=image, masks={name: masks[name] for name in names})
         for image, masks in zip((reference, floating), judges, strict=True)
     ]
-    judging = mask_bench(sides[0], lattice)
+    judging = mask_bench((sides[0], sides[1]), lattice)
     _check_reach(judging, sides[0])
     guiding = None
     if guided and judging_masks is not None:
-        livers = [replace(side, masks={LIVER_NAME: side.masks[LIVER_NAME]}) for side in ready.sides]
-        guiding = mask_bench(livers[0], ready.lattice), livers[1]
+        one, two = (replace(side, masks={LIVER_NAME: side.masks[LIVER_NAME]}) for side in ready.sides)
+        guiding = mask_bench((one, two), ready.lattice, pair=ready.pair)
     return Bench(
         ready=ready,
         judging=judging,
-        judged=sides[1],
         points_mm=None if reference_points_mm is None else (reference_points_mm, floating_points_mm),
         guiding=guiding,
     )
@@ -187,16 +184,16 @@ def _overlaps(
 def _measured(bench: Bench, transform: Transform) -> dict[str, float]:
     """The figures of a transform by the masks that judge, and the overlap of the livers that guide."""
     nothing = np.zeros(2)  # the terms of the objective play no part here
-    figures = quality_of(transform, nothing, bench.judging, bench.judged)
+    figures = quality_of(transform, nothing, bench.judging)
     distances = [value for name, value in figures.items() if name.startswith("mcd_mm ")]
-    lost = len(distances) < len(bench.judged.masks) - 1
+    lost = len(distances) < len(bench.judging.floating) - 1
     target = float("nan")
     if bench.points_mm is not None:
         target = metrics.target_registration_error_mm(transform, *bench.points_mm).mean_mm
     overlap = figures[f"dsc {LIVER_NAME}"]
     guide = overlap
     if bench.guiding is not None:
-        guide = quality_of(transform, nothing, *bench.guiding)[f"dsc {LIVER_NAME}"]
+        guide = quality_of(transform, nothing, bench.guiding)[f"dsc {LIVER_NAME}"]
     return {
         "rmsd_mm": figures["rmsd_mm"],
         "msd_mm": figures.get(f"msd_mm {LIVER_NAME}", float("nan")),
