@@ -53,6 +53,16 @@ def pair():
     return jax.tree.map(jnp.asarray, ready.pair)
 
 
+def inner_pair():
+    """The pair with its images compared away from the borders.
+
+    How much a node counts that comes to lie near the border of the floating image is held in a derivative.
+    """
+    whole, inner = pair(), np.zeros(DEFORMABLE.lattice.shape, np.float32)
+    inner[5:-5, 5:-5, 5:-5] = 1
+    return replace(whole, reference_weight=whole.reference_weight * inner, reference_near=whole.reference_near * inner)
+
+
 def changed(theta, pair, weights):
     """Pair and weights with each of `CHANGES` made by its share."""
     i, j, k = np.indices(pair.floating.shape).astype(np.float32)

@@ -31,16 +31,6 @@ def test_slopes_through_adam_are_finite_where_a_slope_is_zero_and_right_elsewher
 SMALL_STEPS = (1e-3, 1e-3, 1e-3, 0.02, 0.02, 0.02)
 
 
-def inner_pair():
-    """The pair with its images compared away from the borders.
-
-    How much a node counts that comes to lie near the border of the floating image is held in a derivative.
-    """
-    pair, inner = small.pair(), np.zeros(small.DEFORMABLE.lattice.shape, np.float32)
-    inner[5:-5, 5:-5, 5:-5] = 1
-    return replace(pair, reference_weight=pair.reference_weight * inner, reference_near=pair.reference_near * inner)
-
-
 def check(config, pair, *, h, tolerance):
     weights, key = registration.weights_of(config.weights), jax.random.key(0)
 
@@ -61,7 +51,7 @@ def check(config, pair, *, h, tolerance):
 @pytest.mark.slow
 def test_affine_against_differences():
     """In small steps: where a first slope changes its sign, Adam's first step turns round and the result jumps."""
-    found = check(small.AFFINE, inner_pair(), h=SMALL_STEPS, tolerance=0.02)
+    found = check(small.AFFINE, small.inner_pair(), h=SMALL_STEPS, tolerance=0.02)
     # Image, mask and both weights move it; regularity takes no part in an affine map.
     assert (np.abs(found[:5]) > 0.01).all()
     assert found[5] == 0

@@ -1,15 +1,17 @@
 """Derivatives of a minimum: against closed forms, differences of re-solved minima, and the recorded optimiser."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import small_gradients as small
 from small_patient import preset
 
 from sirtjax import registration
-from sirtjax.registration import ImplicitOptions, implicit_minimum
+from sirtjax.registration import ImplicitOptions, implicit_displacement, implicit_minimum, solve_implicit
 from sirtjax.registration._affine import affine_matrix
 from sirtjax.registration._implicit import _settle
 
@@ -73,6 +75,56 @@ def test_minimum_without_closed_form_against_differences_of_minima():
     np.testing.assert_allclose(by_rule[1], (of(shift, 0.4 + h)[0] - of(shift, 0.4 - h)[0]) / (2 * h), rtol=5e-3)
     # Compiled or not, the same.
     np.testing.assert_allclose(value, probe @ _settle(wavy, jnp.zeros(3), (shift, 0.4), EXACT)[0], rtol=1e-5)
+
+
+# Two sub-lattices of the images and a few unknowns: enough steps to arrive exactly.
+WHOLE = ImplicitOptions(newton_steps=10, linear_steps=80, tolerance=1e-4, damping=0.0, phases=2)
+
+
+def against_differences(place, *, config, tolerance, left_mm):
+    """Where the lesion goes, as the image, its mask and the weights change by a few percent."""
+    pair, weights = small.inner_pair(), registration.weights_of(config.weights)
+
+    # The pair is an argument, not a constant: XLA would work out at length what depends on constants alone.
+    @jax.jit
+    @partial(jax.value_and_grad, has_aux=True)
+    def run(theta, pair, weights):
+        images, terms = small.changed(theta, pair, weights)
+        affine, displacement, left = place(images, terms)
+        return small.lesion_place(affine, displacement, images), jnp.stack(left).max()
+
+    def at(theta):
+        (value, left), slope = run(np.asarray(theta, np.float32), pair, weights)
+        assert left < left_mm
+        return value, slope
+
+    found = at(np.zeros(len(small.CHANGES)))[1]
+    expected = small.differences(lambda theta: at(theta)[0], h=[0.02] * 6)
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=1e-3)
+    return found
+
+
+@pytest.mark.slow
+def test_deformation_at_its_minimum_against_differences_of_minima():
+    def place(pair, weights):
+        start = (np.zeros((4, 4, 4, 3), np.float32),)
+        moved, left = implicit_displacement(start, pair, pair.start, weights, config=small.DEFORMABLE, options=WHOLE)
+        return pair.start, moved, [left]
+
+    found = against_differences(place, config=small.DEFORMABLE, tolerance=0.01, left_mm=1e-4)
+    assert (np.abs(found) > 0.02).all()
+
+
+@pytest.mark.slow
+def test_both_stages_at_their_minima_against_differences_of_minima():
+    config = small.DEFORMABLE.model_copy(update={"affine": small.AFFINE.affine})
+
+    def place(pair, weights):
+        found = solve_implicit(pair, weights, jax.random.key(0), config=config, options=WHOLE)
+        return found.affine, found.displacement_mm, [found.affine_left_mm, found.displacement_left_mm]
+
+    found = against_differences(place, config=config, tolerance=0.05, left_mm=0.01)
+    assert (np.abs(found) > 0.02).all()
 
 
 def test_without_stages_nothing_moves():
