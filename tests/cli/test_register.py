@@ -407,3 +407,36 @@ def test_points_that_do_not_pair(tmp_path):
     io.write_points(tmp_path / "line.mrk.json", [io.PointList(points_mm=np.eye(3), kind="curve")])
     with pytest.raises(InputError, match="holds lines, no landmark points"):
         read_landmarks((a, tmp_path / "line.mrk.json"))
+
+
+@pytest.mark.slow
+def test_a_digital_patient_from_files_to_files(run, monkeypatch, tmp_path):
+    """The real registration on real files: the liver of a low-dose CT found in the diagnostic CT."""
+    from sirtjax.cli import register as verb
+    from sirtjax.phantom import load_preset, simulate_patient, write_patient
+
+    monkeypatch.setattr(verb, "use_compilation_cache", lambda: None)
+    patient = simulate_patient(1, load_preset("small"), sessions=("diagnostic_ct", "spect"))
+    folder, out = tmp_path / "patient", tmp_path / "out"
+    folder.mkdir()
+    write_patient(patient, folder)
+    labels = [
+        part
+        for flag, session in (("--ref-labels", "spect"), ("--flo-labels", "diagnostic_ct"))
+        for name in ("liver", "lesions")
+        for part in (flag, folder / "truth" / f"{session}_{name}.nii.gz")
+    ]
+    images = [folder / "images" / f"{name}.nii.gz" for name in ("spect_ct", "diagnostic_ct")]
+    done = run("register", *images, "-o", out, *labels)
+    assert done.code == 0, done.err
+    record = json.loads((out / "result.json").read_text())
+    assert record["status"] == "success" and record["provenance"]["preset"] == "cnn-lm"
+    assert record["quality"]["final"]["dsc liver"] > max(0.93, record["quality"]["start"]["dsc liver"])
+    # Beside the program's own figures: the transform as written, against the true displacement in the liver.
+    liver = patient.labels["spect"]["liver"]
+    points = voxel_centres_mm(liver.geometry)[liver.mask("liver")]
+    read = io.read_transform(out / "transform.h5", reference=liver.geometry)
+    true = transform_points(patient.displacements["spect"], points)
+    error_mm = np.linalg.norm(transform_points(read, points) - true, axis=-1)
+    assert error_mm.mean() < 4.0 < np.linalg.norm(points - true, axis=-1).mean()
+    assert (out / "report.html").read_text().count("<image ") == 18
