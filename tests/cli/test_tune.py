@@ -311,3 +311,20 @@ TINY = (
     "deformable.steps=20", "regularity.stride=2", "similarity.reach_mm=0",
     "deformable.levels=[{controls=[5,5,5], blur_mm=2.0, mask_blur_mm=4.0, step_mm=0.5}]",
 )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_true_registrations_are_searched(run, training, monkeypatch, tmp_path):
+    from sirtjax.cli import tune as verb
+
+    monkeypatch.setattr(verb, "use_compilation_cache", lambda: None)
+    settings = [word for one in TINY for word in ("--set", one)]
+    out, small = tmp_path / "out", ("--grid", "weights.masks=0,3", "--batch", 2)
+    done = run("tune", training / "cases.csv", "-o", out, "--preset", "cnn", *settings, *small)
+    assert done.code == 0, done.err
+    rows = table(out / "results.csv")
+    # two equal images: every map has to leave them where they are
+    assert len(rows) == 4 and all(float(row["rmsd_mm"]) < 0.5 for row in rows)
+    assert all(float(row["dsc"]) > 0.98 for row in rows)
+    again = run("tune", training / "cases.csv", "-o", out, "--preset", "cnn", *settings, *small, "--resume")
+    assert again.code == 0 and again.out == done.out and table(out / "results.csv") == rows
