@@ -1,6 +1,7 @@
 """The truth of the registration cases against the images, and the score against what is known of it."""
 
 import numpy as np
+import pytest
 import registration_cases as cases
 from registration_score import best_affine, score
 from scipy import optimize
@@ -65,3 +66,11 @@ def test_files_hold_the_case(tmp_path, coarse_case):
     truth = read_transform(tmp_path / "truth.nii.gz", reference=coarse_case.reference.geometry)
     points = coarse_case.reference.geometry.to_world(np.argwhere(union)[::50])
     np.testing.assert_allclose(transform_points(truth, points), coarse_case.truth_at(points), atol=1e-3)
+
+
+@pytest.mark.slow
+def test_tasks_of_a_seed_show_the_same_patient():
+    maps = [cases.make_case(task, 2, spacing_mm=12.0) for task in cases.TASKS]
+    livers = [case.reference_masks["liver"].mask("liver") for case in maps]
+    np.testing.assert_array_equal(livers[0], livers[1])
+    np.testing.assert_array_equal(livers[0], livers[2])
