@@ -73,6 +73,29 @@ def test_the_registration_brings_every_voi_home(registered):
 
 
 @pytest.mark.slow
+def test_the_result_tells_of_it(registered):
+    result, _, _ = registered
+    told = result.registration
+    assert (told.method, told.preset, told.status, told.accepted) == ("affine", "cnn-lm", "success", False)
+    assert told.guides == ("liver", "alpha", "beta") and list(told.settings) == SMALL
+    start, final = told.quality["start"], told.quality["final"]
+    # The liver is a ball: what turned it shows in the lesions.
+    assert start["mcd_mm alpha"] > final["mcd_mm alpha"] and final["dsc liver"] > 0.9
+    assert told.liver_jacobian_minimum == told.liver_jacobian_maximum == pytest.approx(1, abs=0.15)
+    volumes = {row.name: row for row in told.volumes}
+    assert {row.kind for row in told.volumes} == {"liver", "lesion", "territory"}
+    for name in ("liver", "alpha", "beta"):
+        row = volumes[name]
+        assert row.carried_ml == pytest.approx(result.voi(name).volume_ml, rel=1e-3)
+        assert row.change_percent == pytest.approx(100 * (row.carried_ml / row.drawn_ml - 1))
+        assert abs(row.change_percent) < 10
+    assert not {"SJ106", "SJ108", "SJ109"} & {check.code for check in result.checks}
+    inputs = result.provenance["inputs"]
+    assert inputs["reference liver"]["file"] == "liver.nii" and len(inputs["reference landmarks"]["sha256"]) == 64
+    assert "preset cnn-lm" in result.provenance["registration"]
+
+
+@pytest.mark.slow
 def test_its_files_stand_beside_the_report(registered, tmp_path):
     result, maps, products = registered
     page = alignment_page(products, result.provenance)
