@@ -1,11 +1,12 @@
 """A second patient of another size, with other grids and more lesions, compiles nothing."""
 
 import analytic_case as case
+import diagnostic_case
 import jax
 import pytest
 
 from sirtjax.reports import write_results
-from sirtjax.workflows import load_case, plan_case, verify_case
+from sirtjax.workflows import advance, load_case, plan_case, verify_case
 
 SECOND = (
     case.Lesion("one", (-22.0, 6.0, 4.0), 9.0, 3.0, "right"),
@@ -40,3 +41,23 @@ def test_a_second_patient_compiles_nothing(tmp_path, compilations):
     assert {voi.name for voi in result.vois} >= {"one", "two", "three"}
     assert result.voi("one").biology["mean_bed_gy"] > result.voi("one").mean_gy
     assert compilations == []
+
+
+@pytest.mark.slow
+def test_a_second_registration_compiles_nothing(tmp_path, compilations):
+    registration = {**diagnostic_case.BOTH, "settings": diagnostic_case.SMALL}
+    sizes = (
+        {},
+        {
+            "diagnostic": case.grid((58, 64, 43), (4.0, 3.5, 4.1), rotation_rad=(0.03, 0, -0.1), flips=(-1, 1, 1)),
+            "wide_ct": case.grid((71, 50, 40), (3.4, 4.1, 4.4), rotation_rad=(0, -0.06, 0.02), flips=(1, 1, 1)),
+        },
+    )
+    for number, grids in enumerate(sizes):
+        compilations.clear()
+        folder = tmp_path / str(number)
+        diagnostic_case.write_patient(folder, **grids)
+        table = diagnostic_case.diagnostic_case(folder, "affine", registration=registration)
+        products = advance(table, "registration")
+        assert products.registration.record.status == "success"
+        assert bool(compilations) == (number == 0)
