@@ -34,15 +34,26 @@ def affine_matrix(parameters: Array, pair: Pair, *, model: str) -> Array:
     if model == "affine":
         linear = jnp.eye(3) + rest.reshape(3, 3)
     else:
-        x, y, z = rest[:3]
-        zero = jnp.zeros_like(x)
-        turn = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
-        linear = jax.scipy.linalg.expm(turn)
+        linear = turn_matrix(rest[:3])
         if model == "similarity":
             linear = linear * jnp.exp(rest[3])
     moved = pair.centre_mm + shift - linear @ pair.centre_mm
     inner = jnp.concatenate([jnp.concatenate([linear, moved[:, None]], axis=1), jnp.array([[0.0, 0.0, 0.0, 1.0]])])
     return pair.start @ inner
+
+
+def turn_matrix(angles: Array) -> Array:
+    """The rotation (3, 3) about a vector by its length in radians, smooth at zero: Rodrigues' formula."""
+    x, y, z = angles
+    zero = jnp.zeros_like(x)
+    cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
+    square = jnp.sum(angles**2)
+    small = square < 1e-6
+    angle = jnp.sqrt(jnp.where(small, 1.0, square))
+    # sin(a) / a and (1 - cos(a)) / a^2, or the first terms of their series.
+    first = jnp.where(small, 1 - square / 6, jnp.sin(angle) / angle)
+    second = jnp.where(small, 0.5 - square / 24, (1 - jnp.cos(angle)) / jnp.where(small, 1.0, square))
+    return jnp.eye(3) + first * cross + second * (cross @ cross)
 
 
 def through(matrix: Array, points: Triple) -> Triple:

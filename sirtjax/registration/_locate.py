@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import losses, spatial
+from sirtjax.registration._affine import turn_matrix
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._intensity import scaled_image
 from sirtjax.registration._lattice import blur, sample
@@ -106,7 +107,7 @@ def _search(reference: Any, floating: Any, starts: Array) -> Array:
     smaller = jnp.minimum(jnp.sum(inside), jnp.sum(measured) * volume_ratio)
 
     def value(parameters: Array) -> tuple[Array, Array]:
-        matrix, shift = _turn(parameters[3:] / LEVER_MM), parameters[:3]
+        matrix, shift = turn_matrix(parameters[3:] / LEVER_MM), parameters[:3]
         away = [p - c for p, c in zip(places, centre, strict=True)]
         moved = [
             matrix[a, 0] * away[0] + matrix[a, 1] * away[1] + matrix[a, 2] * away[2] + centre[a] + shift[a]
@@ -132,12 +133,6 @@ def _search(reference: Any, floating: Any, starts: Array) -> Array:
 
     found, final = jax.lax.map(settle, starts[best])
     chosen = found[jnp.argmin(final)]
-    turn, shift, middle = _turn(chosen[3:] / LEVER_MM), chosen[:3], jnp.stack(centre)
+    turn, shift, middle = turn_matrix(chosen[3:] / LEVER_MM), chosen[:3], jnp.stack(centre)
     top = jnp.concatenate([turn, (middle + shift - turn @ middle)[:, None]], axis=1)
     return jnp.concatenate([top, jnp.array([[0.0, 0.0, 0.0, 1.0]])])
-
-
-def _turn(angles: Array) -> Array:
-    x, y, z = angles
-    zero = jnp.zeros_like(x)
-    return jax.scipy.linalg.expm(jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3))

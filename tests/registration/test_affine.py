@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 import small_patient as small
 from scipy import linalg
+from scipy.spatial.transform import Rotation
 
 from sirtjax.registration import Status
-from sirtjax.registration._affine import LEVER_MM, PARAMETERS, affine_matrix, columns, landmark_distance, through
+from sirtjax.registration._affine import (
+    LEVER_MM,
+    PARAMETERS,
+    affine_matrix,
+    columns,
+    landmark_distance,
+    through,
+    turn_matrix,
+)
 from sirtjax.spatial import AffineTransform, identity
 
 CENTRE = np.array([12.0, -8.0, 40.0], np.float32)
@@ -150,3 +159,14 @@ def test_steps_that_lead_away_leave_the_start():
     assert result.stages[0].losses["total"][-1] > result.stages[0].losses["total"][0] + 0.3
     assert result.status is Status.START_KEPT
     np.testing.assert_allclose(result.affine.floating_from_reference, TURNED, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("angles", [(0.0, 0.0, 0.0), (1e-4, -2e-4, 1e-4), (0.02, 0.3, -0.1), (1.0, -2.0, 0.5)])
+def test_turns_are_those_of_scipy(angles):
+    angles = np.array(angles, np.float32)
+    np.testing.assert_allclose(turn_matrix(angles), Rotation.from_rotvec(angles).as_matrix(), atol=1e-6)
+    slope = jax.jacfwd(turn_matrix)(angles)
+    step = 1e-3
+    for axis in range(3):
+        ends = [Rotation.from_rotvec(angles + side * step * np.eye(3)[axis]).as_matrix() for side in (1, -1)]
+        np.testing.assert_allclose(slope[..., axis], (ends[0] - ends[1]) / (2 * step), atol=1e-4)
