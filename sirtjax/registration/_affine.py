@@ -7,16 +7,25 @@ import jax
 import jax.numpy as jnp
 
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._lattice import Triple
+from sirtjax.registration._lattice import Triple, sample
 from sirtjax.registration._optimize import minimise
 from sirtjax.registration._pair import Pair, Weights
-from sirtjax.registration._view import Plan, View, compare, node_places, plan_of, prepare_view, weighted_terms
+from sirtjax.registration._view import (
+    Plan,
+    View,
+    compare,
+    floating_index,
+    node_places,
+    plan_of,
+    prepare_view,
+    weighted_terms,
+)
 
 Array = Any
 # Matrix entries count as displacements in mm at this distance from the centre, about the liver's radius.
 LEVER_MM = 100.0
-# Images alone tempt an affine map to stretch until little but background overlaps; the square of its strain costs this.
-STIFFNESS = 10.0
+# A map that loses sight of more than half of what its start saw is no better, whatever its value.
+LEAST_SEEN = 0.5
 # Sub-lattices that decide whether the map found is better than the start.
 PHASES = 4
 PARAMETERS = {"none": 0, "rigid": 6, "similarity": 7, "affine": 12}
@@ -82,7 +91,8 @@ def solve_affine(pair: Pair, weights: Weights, key: Array, *, config: Registrati
 
         def objective(parameters: Array, key: Array) -> tuple[Array, Array]:
             phase = jax.random.randint(key, (), 0, plan.phases)
-            return affine_value(affine_matrix(parameters, pair, model=table.model), phase, pair, view, weights, plan)
+            matrix = affine_matrix(parameters, pair, model=table.model)
+            return affine_value(matrix, phase, pair, view, weights, plan, stiffness=table.stiffness)
 
         return minimise(objective, parameters, key, steps=table.steps, step_mm=step_mm)
 
@@ -93,17 +103,31 @@ def solve_affine(pair: Pair, weights: Weights, key: Array, *, config: Registrati
     found = affine_matrix(parameters, pair, model=table.model)
     last = prepare_view(pair, plan, blur_mm=blurs_mm[-1], mask_blur_mm=blurs_mm[-1])
 
-    def on_average(matrix: Array) -> Array:
-        phases = jnp.linspace(0, plan.phases - 1, min(PHASES, plan.phases)).astype(jnp.int32)
-        values = jax.lax.map(lambda phase: affine_value(matrix, phase, pair, last, weights, plan)[0], phases)
-        return jnp.mean(values)
+    def on_average(matrix: Array) -> tuple[Array, Array]:
+        def of_phase(phase: Array) -> tuple[Array, Array]:
+            value, _ = affine_value(matrix, phase, pair, last, weights, plan, stiffness=table.stiffness)
+            return value, _seen(matrix, phase, pair, last, plan)
 
-    before, after = jax.lax.map(on_average, jnp.stack([pair.start, found]))
-    return jnp.where(after < before, found, pair.start), after < before, history
+        values, seen = jax.lax.map(
+            of_phase, jnp.linspace(0, plan.phases - 1, min(PHASES, plan.phases)).astype(jnp.int32)
+        )
+        return jnp.mean(values), jnp.mean(seen)
+
+    value, seen = jax.lax.map(on_average, jnp.stack([pair.start, found]))
+    better = (value[1] < value[0]) & (seen[1] >= LEAST_SEEN * seen[0])
+    return jnp.where(better, found, pair.start), better, history
+
+
+def _seen(matrix: Array, phase: Array, pair: Pair, view: View, plan: Plan) -> Array:
+    """The share of the nodes looked at that a map takes into the floating image."""
+    _, places = node_places(view, phase, pair, plan)
+    inside = sample(pair.floating_inside[..., None], floating_index(through(matrix, places), pair))[:, 0]
+    kept = jax.lax.dynamic_index_in_dim(view.kept, phase, keepdims=False)
+    return jnp.sum(kept * inside) / jnp.maximum(jnp.sum(kept), 1.0)
 
 
 def affine_value(
-    matrix: Array, phase: Array, pair: Pair, view: View, weights: Weights, plan: Plan
+    matrix: Array, phase: Array, pair: Pair, view: View, weights: Weights, plan: Plan, *, stiffness: float
 ) -> tuple[Array, Array]:
     """The objective of an affine map on one sub-lattice, and its terms: images, masks, landmarks."""
     _, places = node_places(view, phase, pair, plan)
@@ -115,8 +139,8 @@ def affine_value(
         # What alone drives this stage counts whole, whatever it weighs later: w_I = w_S = 0 leaves the affine map.
         weights = replace(weights, image=jnp.ones(()), masks=jnp.ones(()))
     value = weighted_terms(image, masks, landmarks, weights)
-    if plan.images:
-        value = value + STIFFNESS * _strain(matrix)
+    if stiffness > 0:
+        value = value + stiffness * _strain(matrix)
     return value, jnp.stack([image, masks, landmarks])
 
 

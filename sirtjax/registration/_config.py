@@ -78,10 +78,13 @@ class AffineTable(_Table):
     """The affine stage: what it matches, and from coarse to fine how.
 
     Each of the `steps` of a level looks at `points` nodes of another of the stride^3 interleaved sub-lattices.
+    `stiffness` is what the square of the map's strain costs beside the similarity: images alone may tempt it to
+    stretch until little but background overlaps.
     """
 
     model: Literal["none", "rigid", "similarity", "affine"]
     drive: Literal["masks", "image", "both"]
+    stiffness: NonNegative = 0.0
     stride: Stride
     points: Points
     steps: Steps

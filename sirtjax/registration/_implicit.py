@@ -133,7 +133,7 @@ def implicit_affine(
         matrix = affine_matrix(parameters, replace(pair, start=base), model=model)
 
         def of_phase(phase: Array) -> Array:
-            return affine_value(matrix, phase, pair, view, weights, plan)[0]
+            return affine_value(matrix, phase, pair, view, weights, plan, stiffness=config.affine.stiffness)[0]
 
         return _over_phases(of_phase, plan.phases, options.phases)
 
