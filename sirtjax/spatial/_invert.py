@@ -19,6 +19,11 @@ from sirtjax.volume import Geometry
 
 Array = Any
 
+# Points that miss by less have arrived.
+ARRIVED_MM = 0.01
+# Newton steps after the half steps; below this volume ratio, or further than this, they are not to be trusted.
+NEWTON_STEPS, LEAST_DETERMINANT, LONGEST_STEP_MM = 20, 0.02, 20.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inversion:
@@ -65,8 +70,10 @@ def invert_field(field: DisplacementField, *, geometry: Geometry | None = None, 
     """The inverse of a displacement field by fixed-point iteration, with its residual. On the host.
 
     Iterates `v <- -u(y + v)` at each voxel centre y; it converges where the displacement changes by less than
-    its distance (gradient of u below 1 in norm). A field followed by an affine map A has an inverse of the same
-    kind: `A (x + u(x))` is undone by `A^-1 (y + w(y))`, where w(y) is A's linear part times v(A^-1 y).
+    its distance (gradient of u below 1 in norm). Where it does not, Newton steps go on.
+
+    A field followed by an affine map A has an inverse of the same kind: `A (x + u(x))` is undone by
+    `A^-1 (y + w(y))`, where w(y) is A's linear part times v(A^-1 y).
 
     Args:
       field: the field u, from the reference's space to the floating image's.
@@ -100,17 +107,78 @@ def invert_field(field: DisplacementField, *, geometry: Geometry | None = None, 
 
 
 def fixed_point(field: FlatGrid, field_from_world: Array, points_mm: Any, steps: Array) -> tuple[Any, Any]:
-    """Displacements v with v = -u(y + v) at points y given as three arrays, and by how much that is missed."""
+    """Displacements v with v = -u(y + v) at points y given as three arrays, and by how much that is missed.
+
+    Where the plain iteration does not arrive at some point, because the field stretches or squeezes too much, all are
+    taken there by Newton steps.
+    """
 
     def displaced(v: Any) -> Any:
         place = tuple(y + d for y, d in zip(points_mm, v, strict=True))
         u = sample_flat_linear(field, apply_matrix(field_from_world, place), fill=0.0)
         return tuple(-u[..., axis] for axis in range(3))
 
+    def missed(v: Any) -> Any:
+        return tuple(a - b for a, b in zip(v, displaced(v), strict=True))
+
     start = tuple(jnp.zeros_like(y) for y in points_mm)
     found = lax.fori_loop(0, steps, lambda _, v: displaced(v), start)
-    again = displaced(found)
-    return found, tuple(a - b for a, b in zip(found, again, strict=True))
+    left = missed(found)
+    arrived = jnp.max(_square(left)) <= ARRIVED_MM**2
+    result: tuple[Any, Any] = lax.cond(arrived, lambda: (found, left), lambda: _newton(missed, start, steps))
+    return result
+
+
+def _newton(missed: Any, start: Any, steps: Array) -> tuple[Any, Any]:
+    """Half steps against what is missed, which lead nearer where nothing folds, then Newton's; the best of all."""
+
+    def halved(_: Array, v: Any) -> Any:
+        return tuple(a - 0.5 * b for a, b in zip(v, missed(v), strict=True))
+
+    def step(_: Array, carried: Any) -> Any:
+        v, best, least = carried
+        left = missed(v)
+        closer = _square(left) < _square(least)
+        best, least = (
+            tuple(jnp.where(closer, new, old) for new, old in zip(*pair, strict=True))
+            for pair in ((v, best), (left, least))
+        )
+        unit = [tuple(jnp.full_like(x, float(a == axis)) for a, x in enumerate(v)) for axis in range(3)]
+        columns = [jax.jvp(missed, (v,), (along,))[1] for along in unit]
+        return tuple(a - b for a, b in zip(v, _solved(columns, left), strict=True)), best, least
+
+    half = lax.fori_loop(0, steps, halved, start)
+    last, best, least = lax.fori_loop(0, NEWTON_STEPS, step, (half, half, missed(half)))
+    left = missed(last)
+    closer = _square(left) < _square(least)
+    found, left = (
+        tuple(jnp.where(closer, new, old) for new, old in zip(*pair, strict=True))
+        for pair in ((last, best), (left, least))
+    )
+    return found, left
+
+
+def _solved(columns: Any, left: Any) -> Any:
+    """The Newton step by Cramer's rule; half of what is missed where the field all but folds, or the step is far."""
+    a, b, c = columns
+    determinant = _dot(a, _cross(b, c))
+    safe = jnp.where(jnp.abs(determinant) > LEAST_DETERMINANT, determinant, 1.0)
+    turned = (_dot(left, _cross(b, c)), _dot(a, _cross(left, c)), _dot(a, _cross(b, left)))
+    step = tuple(x / safe for x in turned)
+    good = (determinant > LEAST_DETERMINANT) & (_square(step) < LONGEST_STEP_MM**2)
+    return tuple(jnp.where(good, x, 0.5 * m) for x, m in zip(step, left, strict=True))
+
+
+def _dot(a: Any, b: Any) -> Array:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _square(a: Any) -> Array:
+    return _dot(a, a)
+
+
+def _cross(a: Any, b: Any) -> Any:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
 @partial(jax.jit, static_argnames=("chunk",))
