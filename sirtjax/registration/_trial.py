@@ -106,7 +106,8 @@ def make_bench(
         Side(image=image, masks={name: masks[name] for name in names})
         for image, masks in zip((reference, floating), judges, strict=True)
     ]
-    judging = mask_bench((sides[0], sides[1]), lattice)
+    own = ready.pair if guided and judging_masks is None else None
+    judging = mask_bench((sides[0], sides[1]), lattice, pair=own)
     _check_reach(judging, sides[0])
     guiding = None
     if guided and judging_masks is not None:
