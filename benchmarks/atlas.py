@@ -80,6 +80,8 @@ def main() -> None:
     parser.add_argument("--preset", default="image", choices=("image", "descriptor"))
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
+    if options.patients < 4:
+        parser.error("--patients must be 4 or more: STAPLE needs three atlases beside the patient")
     found = leave_one_out([make_atlas(seed) for seed in range(1, options.patients + 1)], options.preset)
     print(f"DSC before registration {statistics.fmean(found['dsc_before']):.3f}")
     print(f"registration: median CPU {statistics.median(found['registration_cpu_s']):.1f} s")
