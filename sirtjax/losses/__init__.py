@@ -1,6 +1,8 @@
-"""What registration minimises: dissimilarity of images, masks and landmarks, and the cost of a deformation."""
+"""What is minimised: by registration (images, masks, landmarks, deformation) and in training (classes of voxels)."""
 
 from sirtjax.losses._correlation_ratio import correlation_ratio_loss as correlation_ratio_loss
+from sirtjax.losses._cross_entropy import cross_entropy_loss as cross_entropy_loss
+from sirtjax.losses._focal import focal_loss as focal_loss
 from sirtjax.losses._jacobian import folding_penalty as folding_penalty
 from sirtjax.losses._jacobian import folding_penalty_of_ratio as folding_penalty_of_ratio
 from sirtjax.losses._jacobian import jacobian_matrix as jacobian_matrix
@@ -14,14 +16,17 @@ from sirtjax.losses._mutual_information import mutual_information_loss as mutual
 from sirtjax.losses._mutual_information import normalised_mutual_information_loss as normalised_mutual_information_loss
 from sirtjax.losses._smoothness import bending_energy as bending_energy
 from sirtjax.losses._smoothness import diffusion_energy as diffusion_energy
+from sirtjax.losses._soft_dice import soft_dice_loss as soft_dice_loss
 from sirtjax.losses._spring import spring_energy as spring_energy
 from sirtjax.losses._ssd import ssd_loss as ssd_loss
 
 __all__ = [
     "bending_energy",
     "correlation_ratio_loss",
+    "cross_entropy_loss",
     "descriptor_loss",
     "diffusion_energy",
+    "focal_loss",
     "folding_penalty",
     "folding_penalty_of_ratio",
     "jacobian_matrix",
@@ -31,6 +36,7 @@ __all__ = [
     "mind_ssc",
     "mutual_information_loss",
     "normalised_mutual_information_loss",
+    "soft_dice_loss",
     "spring_energy",
     "ssd_loss",
     "volume_change_penalty",

@@ -26,7 +26,11 @@ def on_field(energy, **options):
 
 
 FOLDED = deformations.rough(size_mm=1.5)
+LOGITS, CLASSES = 2 * draw(2, 3, 4, 5, 3, seed=4) - 1, np.eye(3, dtype="f4")[(3 * draw(2, 3, 4, 5, seed=5)).astype(int)]
 CASES = {
+    "soft_dice_loss": (losses.soft_dice_loss, (LOGITS, CLASSES), {}),
+    "cross_entropy_loss": (losses.cross_entropy_loss, (LOGITS, CLASSES), {"class_weights": 1 + draw(3)}),
+    "focal_loss": (losses.focal_loss, (LOGITS, CLASSES), {"class_weights": 1 + draw(3)}),
     "mutual_information_loss": on_points(losses.mutual_information_loss, bins=12),
     "normalised_mutual_information_loss": on_points(losses.normalised_mutual_information_loss, bins=12),
     "correlation_ratio_loss": on_points(losses.correlation_ratio_loss, bins=12),

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Array = Any
+
+
+def check_channels(name: str, logits: Array, onehot: Array) -> None:
+    """Raise ValueError unless both are (n, ..., classes) of one shape."""
+    if logits.shape != onehot.shape or logits.ndim < 3:
+        raise ValueError(
+            f"{name} takes logits and onehot of one shape (n, ..., classes), got {logits.shape} and {onehot.shape}"
+        )
+
+
+def overlapping(logits: Array, regions: bool) -> bool:
+    """Whether each channel is judged by itself: asked for, or there is only one."""
+    return regions or logits.shape[-1] == 1
+
+
+def probabilities(logits: Array, *, regions: bool) -> Array:
+    """Softmax over the channels, or a sigmoid each."""
+    return jax.nn.sigmoid(logits) if overlapping(logits, regions) else jax.nn.softmax(logits, axis=-1)
+
+
+def log_probabilities(logits: Array, *, regions: bool) -> tuple[Array, Array | None]:
+    """Logarithms of the probability of each channel and, for channels by themselves, of its opposite."""
+    if overlapping(logits, regions):
+        return jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
+    return jax.nn.log_softmax(logits, axis=-1), None
+
+
+def over_voxels(terms: Array, class_weights: Array | None) -> Array:
+    """Sum over channels, each times its weight, and mean over samples and voxels."""
+    if class_weights is not None:
+        weights = jnp.asarray(class_weights, terms.dtype)
+        if weights.shape != terms.shape[-1:]:
+            raise ValueError(f"class_weights must be {terms.shape[-1]} numbers, got shape {weights.shape}")
+        terms = terms * jnp.reshape(weights, (1,) * (terms.ndim - 1) + (-1,))
+    return jnp.mean(jnp.sum(terms, axis=-1))

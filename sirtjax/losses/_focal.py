@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from sirtjax.losses._channels import check_channels, log_probabilities, over_voxels
+
+Array = Any
+
+
+def focal_loss(
+    logits: Array, onehot: Array, *, gamma: float = 2.0, regions: bool = False, class_weights: Array | None = None
+) -> Array:
+    """Cross entropy in which voxels that are right already count less: each term times (1 - p)^gamma.
+
+    Args:
+      logits: (n, ..., classes) before softmax.
+      onehot: labels of the same shape, from 0 to 1.
+      gamma: 0 gives the cross entropy.
+      regions: channels may overlap: a sigmoid each, voxels inside and outside counted. So it is with one channel
+        anyway.
+      class_weights: one a class; all one by default.
+
+    Returns:
+      Scalar, at least 0: mean over voxels and samples.
+
+    Raises:
+      ValueError: shapes that differ, or not one weight a class.
+
+    Reference:
+      Lin et al., Focal loss for dense object detection, ICCV 2017, doi:10.1109/ICCV.2017.324, equation 4.
+    """
+    check_channels("focal_loss", logits, onehot)
+    inside, outside = log_probabilities(logits, regions=regions)
+    # 1 - p from its logarithm keeps its digits where p is nearly 1.
+    terms = -onehot * _rest(inside, gamma) * inside
+    if outside is not None:
+        terms = terms - (1 - onehot) * _rest(outside, gamma) * outside
+    return over_voxels(terms, class_weights)
+
+
+def _rest(log_probability: Array, gamma: float) -> Array:
+    """(1 - p)^gamma, with a slope of zero rather than NaN at p = 1."""
+    rest = -jnp.expm1(log_probability)
+    tiny = jnp.finfo(rest.dtype).tiny
+    return jnp.power(jnp.maximum(rest, tiny), gamma)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from sirtjax.losses._channels import check_channels, overlapping, probabilities
+
+Array = Any
+
+
+def soft_dice_loss(
+    logits: Array,
+    onehot: Array,
+    *,
+    background: bool = False,
+    regions: bool = False,
+    whole_batch: bool = False,
+    smooth: float = 1.0,
+) -> Array:
+    """One minus the Dice overlap of the predicted probabilities with the labels, averaged over classes and samples.
+
+    `1 - (2 sum p t + smooth) / (sum p + sum t + smooth)` over the voxels. A class that is in neither costs nothing.
+
+    Args:
+      logits: (n, ..., classes) before softmax.
+      onehot: labels of the same shape, from 0 to 1; shares of a voxel may stand there, too.
+      background: count the first class as well.
+      regions: channels may overlap: a sigmoid each instead of a softmax, and none of them is background. So it is
+        with one channel anyway.
+      whole_batch: take the sums over all samples together, which is steadier where a class is missing in some.
+      smooth: in voxels; far below the size of a structure.
+
+    Returns:
+      Scalar from 0 to 1.
+
+    Raises:
+      ValueError: shapes that differ or have no sample, voxel and class axis.
+
+    Reference:
+      Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79, with plain sums in place of sums of squares.
+    """
+    check_channels("soft_dice_loss", logits, onehot)
+    predicted = probabilities(logits, regions=regions)
+    if not background and not overlapping(logits, regions):
+        predicted, onehot = predicted[..., 1:], onehot[..., 1:]
+    axes = tuple(range(0 if whole_batch else 1, predicted.ndim - 1))
+    common = jnp.sum(predicted * onehot, axis=axes)
+    total = jnp.sum(predicted, axis=axes) + jnp.sum(onehot, axis=axes)
+    return 1 - jnp.mean((2 * common + smooth) / (total + smooth))
