@@ -1,0 +1,35 @@
+"""From the probabilities of a network to a mask: threshold, largest part, holes, small parts, inside the liver."""
+
+from sirtjax.postprocess._erode_select_dilate import erode_select_dilate as erode_select_dilate
+from sirtjax.postprocess._parts import above as above
+from sirtjax.postprocess._parts import fill_holes as fill_holes
+from sirtjax.postprocess._parts import keep_largest as keep_largest
+from sirtjax.postprocess._parts import part_volumes_ml as part_volumes_ml
+from sirtjax.postprocess._parts import remove_small as remove_small
+from sirtjax.postprocess._steps import ErodeSelectDilate as ErodeSelectDilate
+from sirtjax.postprocess._steps import FillHoles as FillHoles
+from sirtjax.postprocess._steps import LargestComponent as LargestComponent
+from sirtjax.postprocess._steps import PostprocessStep as PostprocessStep
+from sirtjax.postprocess._steps import RemoveSmall as RemoveSmall
+from sirtjax.postprocess._steps import postprocess as postprocess
+from sirtjax.postprocess._within import LIVER_MARGIN_MM as LIVER_MARGIN_MM
+from sirtjax.postprocess._within import dilated as dilated
+from sirtjax.postprocess._within import within_liver as within_liver
+
+__all__ = [
+    "LIVER_MARGIN_MM",
+    "ErodeSelectDilate",
+    "FillHoles",
+    "LargestComponent",
+    "PostprocessStep",
+    "RemoveSmall",
+    "above",
+    "dilated",
+    "erode_select_dilate",
+    "fill_holes",
+    "keep_largest",
+    "part_volumes_ml",
+    "postprocess",
+    "remove_small",
+    "within_liver",
+]

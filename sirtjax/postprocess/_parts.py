@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from sirtjax import ops
+from sirtjax.postprocess._box import in_bounding_box
+
+Mask = NDArray[np.bool_]
+
+
+def above(probability: ArrayLike, *, threshold: float = 0.5) -> Mask:
+    """True where a probability is above the threshold, (i, j, k).
+
+    One half "is the natural choice because it selects the voxels which are more likely to belong to the liver than
+    not" (thesis, chapter 3, data postprocessing; 0.5 in chapters 4 and 7, too).
+    """
+    return np.asarray(np.asarray(probability) > np.float32(threshold), bool)
+
+
+def keep_largest(mask: ArrayLike) -> Mask:
+    """The largest part of a mask; voxels that share a face are of one part. On the host.
+
+    "The thresholded map might contain multiple non-connected regions. The largest region was retained as the liver
+    segmentation and other smaller regions were discarded" (thesis, chapter 4, data post-processing).
+    """
+    return in_bounding_box(mask, ops.largest_component)
+
+
+def fill_holes(mask: ArrayLike) -> Mask:
+    """The mask with the holes that it encloses on all sides. On the host.
+
+    "Morphological operations (hole filling and small object removal) were used to refine the final segmentations"
+    (the Y-90 paper, inference).
+    """
+    return in_bounding_box(mask, lambda inside: np.asarray(ndimage.binary_fill_holes(inside), bool))
+
+
+def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, minimum_ml: float) -> Mask:
+    """The mask without its parts smaller than a volume; a part of just this volume stays. On the host.
+
+    Args:
+      mask: (i, j, k) booleans.
+      spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
+      minimum_ml: the smallest volume that is kept.
+
+    Raises:
+      ValueError: the volume is negative.
+    """
+    if minimum_ml < 0:
+        raise ValueError(f"minimum_ml must not be negative, got {minimum_ml}")
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+
+    def large_parts(inside: Mask) -> Mask:
+        labels = ops.components(inside)
+        sizes_ml = np.bincount(labels.ravel()) * voxel_ml
+        kept = sizes_ml >= minimum_ml * (1 - 1e-6)
+        kept[0] = False
+        found: Mask = kept[labels]
+        return found
+
+    return in_bounding_box(mask, large_parts)
+
+
+def part_volumes_ml(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
+    """The volumes in mL of the parts of a mask, largest first; empty for an empty mask. On the host."""
+    labels = ops.components(mask)
+    return np.asarray(np.bincount(labels.ravel())[1:] * (float(np.prod(spacing_mm)) / 1000), np.float64)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from sirtjax.postprocess._erode_select_dilate import erode_select_dilate
+from sirtjax.postprocess._parts import fill_holes, keep_largest, remove_small
+
+Mask = NDArray[np.bool_]
+
+
+class _Step(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LargestComponent(_Step):
+    """Keep the largest part: thesis, chapter 4."""
+
+    kind: Literal["largest-component"] = "largest-component"
+
+
+class ErodeSelectDilate(_Step):
+    """Cut at thin bridges, keep the largest part: thesis, chapter 3, which gives no radius."""
+
+    kind: Literal["erode-select-dilate"] = "erode-select-dilate"
+    radius_mm: float = Field(ge=0)
+
+
+class FillHoles(_Step):
+    """Fill what the mask encloses: Y-90 paper."""
+
+    kind: Literal["fill-holes"] = "fill-holes"
+
+
+class RemoveSmall(_Step):
+    """Remove parts smaller than a volume: Y-90 paper, which gives no volume."""
+
+    kind: Literal["remove-small"] = "remove-small"
+    minimum_ml: float = Field(ge=0)
+
+
+PostprocessStep = Annotated[LargestComponent | ErodeSelectDilate | FillHoles | RemoveSmall, Field(discriminator="kind")]
+
+
+def postprocess(mask: ArrayLike, spacing_mm: Sequence[float], *, steps: Sequence[PostprocessStep]) -> Mask:
+    """The mask after each step in turn. On the host.
+
+    Args:
+      mask: (i, j, k) booleans.
+      spacing_mm: voxel size along i, j, k.
+      steps: what to do, first to last; none leave the mask as it is.
+    """
+    done = np.asarray(mask, bool)
+    for step in steps:
+        done = _apply(done, spacing_mm, step)
+    return done
+
+
+def _apply(mask: Mask, spacing_mm: Sequence[float], step: PostprocessStep) -> Mask:
+    match step:
+        case LargestComponent():
+            return keep_largest(mask)
+        case ErodeSelectDilate(radius_mm=radius_mm):
+            return erode_select_dilate(mask, spacing_mm, radius_mm=radius_mm)
+        case FillHoles():
+            return fill_holes(mask)
+        case RemoveSmall(minimum_ml=minimum_ml):
+            return remove_small(mask, spacing_mm, minimum_ml=minimum_ml)
