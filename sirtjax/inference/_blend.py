@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax.inference._tiles import TileLayout
+
+Blending = Literal["gaussian", "uniform"]
+Row = NDArray[np.float32]
+# Standard deviation of the weights in tiles, as in nnU-Net v2.
+SIGMA_SHARE = 1 / 8
+
+
+def blend_weights(shape: Sequence[int], *, blending: Blending) -> tuple[Row, Row, Row]:
+    """How much the voxels of a tile count, along each axis: their product is the weight of a voxel.
+
+    "gaussian" is a unit impulse in the middle (voxel n // 2 of n) blurred with a standard deviation of an eighth of
+    the tile and scaled to 1, as in nnU-Net v2, whose weights are the same up to a factor, in half precision.
+    "uniform" counts all voxels alike.
+
+    Raises:
+      ValueError: another blending.
+    """
+    if blending not in get_args(Blending):
+        raise ValueError(f"blending must be one of {', '.join(get_args(Blending))}, got {blending!r}")
+    i, j, k = (_gaussian(int(n)) if blending == "gaussian" else np.ones(int(n), np.float32) for n in shape)
+    return i, j, k
+
+
+def summed_weights(layout: TileLayout, weights: tuple[Row, Row, Row]) -> tuple[Row, Row, Row]:
+    """The sums of the weights of all tiles in the canvas, along each axis: they are a product, too."""
+    sums = []
+    for size, starts, row in zip(layout.canvas_shape, layout.starts, weights, strict=True):
+        total = np.zeros(size, np.float32)
+        for start in starts:
+            total[start : start + len(row)] += row
+        sums.append(total)
+    return sums[0], sums[1], sums[2]
+
+
+def _gaussian(size: int) -> Row:
+    impulse = np.zeros(size)
+    impulse[size // 2] = 1
+    blurred = ndimage.gaussian_filter1d(impulse, size * SIGMA_SHARE, mode="constant")
+    # The filter ends after four standard deviations, which is half a tile: no weight is zero.
+    return np.asarray(blurred / blurred.max(), np.float32)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+Activation = Literal["softmax", "sigmoid"]
+# Voxels along the first axis that are worked on at a time: what is in between stays small.
+SLAB = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """What several networks say together.
+
+    Attributes:
+      probabilities: (i, j, k, classes) of the mean logits, as in nnU-Net.
+      entropy: (i, j, k) in nats, of the networks' mean probabilities: how far from certain, ln 2 for two classes at a
+        half each; for "sigmoid" the largest among the classes.
+      spread: (i, j, k) standard deviation of the networks' probabilities of the class in which they differ most; zero
+        for one network.
+    """
+
+    probabilities: FloatArray
+    entropy: FloatArray
+    spread: FloatArray
+
+
+def combine(members: Iterable[FloatArray], *, activation: Activation = "softmax") -> Ensemble:
+    """The mean of several networks' logits and how uncertain it is.
+
+    Args:
+      members: (i, j, k, classes) logits of each network; taken one after another.
+      activation: "softmax" where classes exclude each other, "sigmoid" where they may overlap.
+
+    Raises:
+      ValueError: no network, networks of different shapes, or another activation.
+    """
+    count, logits = 0, np.zeros(0, np.float32)
+    first, second = logits, logits
+    for member in members:
+        count += 1
+        if count == 1:
+            logits = np.array(member, np.float32)
+            continue
+        if member.shape != logits.shape:
+            raise ValueError(f"logits of {member.shape} beside {logits.shape}: networks of an ensemble agree in shape")
+        if count == 2:
+            first = class_probabilities(logits, activation=activation)
+            second = first**2
+        one = class_probabilities(member, activation=activation)
+        logits += member
+        first += one
+        second += one**2
+    if count == 0:
+        raise ValueError("an ensemble needs a network")
+    logits /= np.float32(count)
+    probabilities = class_probabilities(logits, activation=activation)
+    if count == 1:
+        zero = np.zeros(logits.shape[:3], np.float32)
+        return Ensemble(probabilities=probabilities, entropy=entropy(probabilities, activation=activation), spread=zero)
+    first /= np.float32(count)
+    second /= np.float32(count)
+    spread = np.sqrt(np.maximum(second - first**2, 0).max(axis=-1))
+    return Ensemble(probabilities=probabilities, entropy=entropy(first, activation=activation), spread=spread)
+
+
+def class_probabilities(logits: FloatArray, *, activation: Activation = "softmax") -> FloatArray:
+    """Probabilities of (i, j, k, classes) logits, computed in slabs on the host.
+
+    Raises:
+      ValueError: another activation.
+    """
+    if activation not in get_args(Activation):
+        raise ValueError(f"activation must be one of {', '.join(get_args(Activation))}, got {activation!r}")
+    result = np.empty(logits.shape, np.float32)
+    for slab in _slabs(logits.shape[0]):
+        part = logits[slab]
+        if activation == "sigmoid":
+            # The same in both tails, and no overflow.
+            result[slab] = 0.5 * (1 + np.tanh(0.5 * part))
+        else:
+            power = np.exp(part - part.max(axis=-1, keepdims=True))
+            result[slab] = power / power.sum(axis=-1, keepdims=True)
+    return result
+
+
+def entropy(probabilities: FloatArray, *, activation: Activation = "softmax") -> FloatArray:
+    """Entropy in nats of (i, j, k, classes) probabilities; of "sigmoid" the largest of the classes' own."""
+    result = np.empty(probabilities.shape[:3], np.float32)
+    for slab in _slabs(probabilities.shape[0]):
+        p = probabilities[slab]
+        result[slab] = (
+            (_surprise(p) + _surprise(1 - p)).max(axis=-1) if activation == "sigmoid" else _surprise(p).sum(axis=-1)
+        )
+    return result
+
+
+def most_likely(values: FloatArray) -> NDArray[np.uint8]:
+    """The class of the largest logit or probability, (i, j, k); the lower class of equals. Computed in slabs.
+
+    Raises:
+      ValueError: more than 256 classes.
+    """
+    if values.shape[-1] > 256:
+        raise ValueError(f"{values.shape[-1]} classes don't fit into 8 bits")
+    result = np.empty(values.shape[:-1], np.uint8)
+    for slab in _slabs(values.shape[0]):
+        result[slab] = values[slab].argmax(axis=-1)
+    return result
+
+
+def _surprise(p: FloatArray) -> FloatArray:
+    found: FloatArray = -p * np.log(np.maximum(p, np.finfo(np.float32).tiny))
+    return found
+
+
+def _slabs(count: int) -> Iterator[slice]:
+    return (slice(start, start + SLAB) for start in range(0, count, SLAB))
