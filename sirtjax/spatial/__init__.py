@@ -4,6 +4,12 @@ from sirtjax.spatial._activity import resample_activity as resample_activity
 from sirtjax.spatial._affine import AffineTransform as AffineTransform
 from sirtjax.spatial._affine import identity as identity
 from sirtjax.spatial._affine import rigid_matrix as rigid_matrix
+from sirtjax.spatial._aligned import AlignedSampling as AlignedSampling
+from sirtjax.spatial._aligned import aligned_sampling as aligned_sampling
+from sirtjax.spatial._aligned import are_aligned as are_aligned
+from sirtjax.spatial._aligned import sample_aligned as sample_aligned
+from sirtjax.spatial._aligned import sample_slab as sample_slab
+from sirtjax.spatial._aligned import slabs as slabs
 from sirtjax.spatial._bspline_grid import bspline_field as bspline_field
 from sirtjax.spatial._bspline_grid import bspline_matrix as bspline_matrix
 from sirtjax.spatial._displacement import DisplacementField as DisplacementField
@@ -30,9 +36,12 @@ from sirtjax.spatial._warp import warp as warp
 
 __all__ = [
     "AffineTransform",
+    "AlignedSampling",
     "DisplacementField",
     "Inversion",
     "Transform",
+    "aligned_sampling",
+    "are_aligned",
     "as_field",
     "bspline_field",
     "bspline_matrix",
@@ -53,6 +62,9 @@ __all__ = [
     "resample_activity",
     "resample_labels",
     "rigid_matrix",
+    "sample_aligned",
+    "sample_slab",
+    "slabs",
     "transform_points",
     "voxel_centres_mm",
     "warp",

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import GeometryError
+from sirtjax.volume import Geometry
+
+FloatArray = NDArray[np.float32]
+# Further off its place than this nowhere in the grid, in voxels, counts as along the same axes.
+TOLERANCE_VOXELS = 0.02
+# Planes of the result that are made at a time.
+SLAB = 16
+
+
+class AlignedSampling(NamedTuple):
+    """How an image is read on a grid whose axes are its own, swapped and flipped at most: axis by axis.
+
+    Attributes:
+      order: the image's axis that runs along each axis of the grid.
+      weights: along each axis of the grid, (voxels of the grid, voxels of the image).
+      inside: along each axis of the grid, which of its voxels lie in the image.
+    """
+
+    order: tuple[int, int, int]
+    weights: tuple[FloatArray, FloatArray, FloatArray]
+    inside: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels of the grid."""
+        i, j, k = (len(one) for one in self.inside)
+        return i, j, k
+
+
+def are_aligned(floating: Geometry, reference: Geometry) -> bool:
+    """Whether the axes of one grid are those of the other, swapped and flipped at most; oblique both may be."""
+    return _axes(floating, reference) is not None
+
+
+def aligned_sampling(floating: Geometry, reference: Geometry, *, antialias: bool = False) -> AlignedSampling:
+    """The weights with which `sample_aligned` reads an image on `floating` at the voxels of `reference`.
+
+    Each voxel is the linearly interpolated image at its centre, as in `resample`; with `antialias` its mean along each
+    axis over the voxel, where that is longer than the image's. In the outer half voxel of the image its edge is held.
+
+    Raises:
+      GeometryError: the grids are turned against each other.
+    """
+    order = _axes(floating, reference)
+    if order is None:
+        raise GeometryError(f"grids turned against each other can't be sampled axis by axis: {floating}; {reference}")
+    matrix = floating.voxel_from_world @ reference.affine
+    middle = (np.asarray(reference.shape) - 1) / 2
+    weights, inside = [], []
+    for axis, own in enumerate(order):
+        step = matrix[own, axis]
+        centre = matrix[own, :3] @ middle + matrix[own, 3]
+        place = centre + step * (np.arange(reference.shape[axis]) - middle[axis])
+        count = floating.shape[own]
+        inside.append((place >= -0.5 - TOLERANCE_VOXELS) & (place < count - 0.5 + TOLERANCE_VOXELS))
+        weights.append(_weights(place, abs(step) if antialias else 0.0, count))
+    return AlignedSampling(order, (weights[0], weights[1], weights[2]), (inside[0], inside[1], inside[2]))
+
+
+def sample_aligned(array: NDArray[Any], sampling: AlignedSampling, *, fill: float = 0.0) -> FloatArray:
+    """An image on the whole grid, `fill` outside of it. On the host; nothing is compiled.
+
+    Args:
+      array: (i, j, k) values.
+      sampling: from `aligned_sampling`.
+      fill: value outside the image.
+    """
+    result = np.empty(sampling.shape, np.float32)
+    for slab in slabs(sampling.shape[0]):
+        result[slab] = sample_slab(array, sampling, slab, fill=fill)
+    return result
+
+
+def slabs(count: int) -> Iterator[slice]:
+    """The planes of a grid, some at a time."""
+    return (slice(start, min(start + SLAB, count)) for start in range(0, count, SLAB))
+
+
+def sample_slab(array: NDArray[Any], sampling: AlignedSampling, slab: slice, *, fill: float = 0.0) -> FloatArray:
+    """The planes `slab` along the grid's first axis of an image, as `sample_aligned` makes them.
+
+    Args:
+      array: (i, j, k) values.
+      sampling: from `aligned_sampling`.
+      slab: which planes.
+      fill: value outside the image.
+    """
+    source = array.transpose(sampling.order)
+    first, second, third = sampling.weights
+    rows = first[slab]
+    # Of the image only the planes that count are touched.
+    used = np.flatnonzero(rows.any(axis=0))
+    low, high = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
+    part = np.asarray(source[low:high], np.float32)
+    planes = rows[:, low:high] @ part.reshape(high - low, -1)
+    values: FloatArray = np.matmul(second, planes.reshape(-1, *part.shape[1:]))
+    values = values @ third.T
+    for axis, within in enumerate((sampling.inside[0][slab], *sampling.inside[1:])):
+        if not within.all():
+            values[(slice(None),) * axis + (~within,)] = fill
+    return values
+
+
+def _axes(floating: Geometry, reference: Geometry) -> tuple[int, int, int] | None:
+    steps = (floating.voxel_from_world @ reference.affine)[:3, :3]
+    order = [int(axis) for axis in np.abs(steps).argmax(axis=0)]
+    if sorted(order) != [0, 1, 2]:
+        return None
+    across = np.abs(steps)
+    across[order, range(3)] = 0
+    # How far the corners of the grid are from where they would be.
+    if (across @ (np.asarray(reference.shape) - 1) / 2).max() > TOLERANCE_VOXELS:
+        return None
+    return order[0], order[1], order[2]
+
+
+def _weights(place: NDArray[np.float64], width: float, count: int) -> FloatArray:
+    """Rows of the linear interpolation at each place, or of its mean over `width` voxels around it."""
+    voxels = np.arange(count)
+    if width <= 1:
+        held = np.clip(place, 0, count - 1)
+        return np.asarray(np.maximum(1 - np.abs(held[:, None] - voxels), 0), np.float32)
+    low, high = (np.clip(place + side * width / 2, -0.5, count - 0.5) for side in (-1, 1))
+    length = np.maximum(high - low, 1e-6)
+    total = _hat_integral(high[:, None] - voxels) - _hat_integral(low[:, None] - voxels)
+    # Beyond the outermost centres the edge is held: what the hats lack there is the edge voxel's.
+    total[:, 0] += np.maximum(np.minimum(high, 0) - low, 0) - (
+        _hat_integral(np.minimum(high, 0)) - _hat_integral(np.minimum(low, 0))
+    )
+    last = count - 1
+    total[:, last] += np.maximum(high - np.maximum(low, last), 0) - (
+        _hat_integral(np.maximum(high, last) - last) - _hat_integral(np.maximum(low, last) - last)
+    )
+    return np.asarray(total / length[:, None], np.float32)
+
+
+def _hat_integral(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Integral from minus infinity to x of 1 - |t|, where that is positive."""
+    t = np.clip(x, -1, 1)
+    found: NDArray[np.float64] = np.where(t < 0, (t + 1) ** 2 / 2, 1 - (1 - t) ** 2 / 2)
+    return found
