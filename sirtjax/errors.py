@@ -25,6 +25,10 @@ class ConfigError(InputError):
     """A case, protocol or option is unknown, missing or contradictory."""
 
 
+class ModelError(InputError):
+    """A segmentation model or checkpoint is damaged, foreign, or not fit for the image."""
+
+
 class OutputError(InputError):
     """The output can't be written: it exists already, or the place refuses it."""
 

@@ -25,10 +25,13 @@ from sirtjax.io._series import SeriesInfo as SeriesInfo
 from sirtjax.io._series import list_series as list_series
 from sirtjax.io._source import Image as Image
 from sirtjax.io._source import Source as Source
+from sirtjax.io._torch_file import ForeignObject as ForeignObject
+from sirtjax.io._torch_file import read_torch_file as read_torch_file
 from sirtjax.io._transform_files import read_transform as read_transform
 from sirtjax.io._transform_files import write_transform as write_transform
 
 __all__ = [
+    "ForeignObject",
     "Image",
     "Injection",
     "PlanarViews",
@@ -49,6 +52,7 @@ __all__ = [
     "read_points",
     "read_rtstruct",
     "read_seg",
+    "read_torch_file",
     "read_transform",
     "select_mask",
     "write_dicom_planar",
