@@ -1,0 +1,41 @@
+"""What is done to an image before a network sees it, and undone to what the network answers."""
+
+from sirtjax.preprocess._config import ChannelNormalisation as ChannelNormalisation
+from sirtjax.preprocess._config import FixedPreprocessing as FixedPreprocessing
+from sirtjax.preprocess._config import IntensityScale as IntensityScale
+from sirtjax.preprocess._config import NnunetPreprocessing as NnunetPreprocessing
+from sirtjax.preprocess._config import Resampling as Resampling
+from sirtjax.preprocess._nnunet import NnunetCase as NnunetCase
+from sirtjax.preprocess._nnunet import fill_holes as fill_holes
+from sirtjax.preprocess._nnunet import network_axes as network_axes
+from sirtjax.preprocess._nnunet import prepare_nnunet as prepare_nnunet
+from sirtjax.preprocess._normalize import normalise_channel as normalise_channel
+from sirtjax.preprocess._resample import coarse_axis as coarse_axis
+from sirtjax.preprocess._resample import resample_image as resample_image
+from sirtjax.preprocess._resample import resample_labels as resample_labels
+from sirtjax.preprocess._resample import resampled_shape as resampled_shape
+from sirtjax.preprocess._restore import restore_labels as restore_labels
+from sirtjax.preprocess._restore import restore_maps as restore_maps
+from sirtjax.preprocess._window import percentile_window as percentile_window
+from sirtjax.preprocess._window import scale_intensity as scale_intensity
+
+__all__ = [
+    "ChannelNormalisation",
+    "FixedPreprocessing",
+    "IntensityScale",
+    "NnunetCase",
+    "NnunetPreprocessing",
+    "Resampling",
+    "coarse_axis",
+    "fill_holes",
+    "network_axes",
+    "normalise_channel",
+    "percentile_window",
+    "prepare_nnunet",
+    "resample_image",
+    "resample_labels",
+    "resampled_shape",
+    "restore_labels",
+    "restore_maps",
+    "scale_intensity",
+]

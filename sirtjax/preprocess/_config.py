@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Percentile = Annotated[float, Field(ge=0, le=100)]
+Axis = Annotated[int, Field(ge=0, le=2)]
+Order = Annotated[int, Field(ge=0, le=5)]
+Modality = Literal["CT", "MR", "PT", "NM"]
+Scheme = Literal["CTNormalization", "ZScoreNormalization", "NoNormalization", "RescaleTo01Normalization"]
+Reader = Literal["SimpleITKIO", "NibabelIO", "SimpleITKIOWithReorient", "NibabelIOWithReorient"]
+
+
+class _Table(BaseModel):
+    """A part of a model's description: immutable, hashable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IntensityScale(_Table):
+    """How intensities of one modality become the numbers a network takes.
+
+    `window` is given in the image's unit (HU for CT); `percentiles` are found in each image, for modalities without a
+    scale of their own. What lies between is mapped to `output` linearly, what lies outside to its ends.
+    """
+
+    modality: Modality
+    window: tuple[Finite, Finite] | None = None
+    percentiles: tuple[Percentile, Percentile] | None = None
+    output: tuple[Finite, Finite] = (-0.5, 0.5)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> IntensityScale:
+        if (self.window is None) == (self.percentiles is None):
+            raise ValueError("give either `window` or `percentiles`")
+        for name, pair in (("window", self.window), ("percentiles", self.percentiles), ("output", self.output)):
+            if pair is not None and not pair[0] < pair[1]:
+                raise ValueError(f"`{name}` must go from low to high, got {pair[0]}, {pair[1]}")
+        return self
+
+
+class FixedPreprocessing(_Table):
+    """One orientation and one spacing for every image, and a scale of intensities for each modality.
+
+    `axes` says where the voxel indices grow to: "LPS" is the world's own order.
+    """
+
+    kind: Literal["fixed"] = "fixed"
+    axes: Annotated[str, Field(pattern="^[LR][AP][SI]$")] = "LPS"
+    spacing_mm: tuple[Positive, Positive, Positive]
+    intensities: Annotated[tuple[IntensityScale, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> FixedPreprocessing:
+        names = [scale.modality for scale in self.intensities]
+        if len(set(names)) != len(names):
+            raise ValueError(f"`intensities` must name each modality once, got {', '.join(names)}")
+        return self
+
+
+class ChannelNormalisation(_Table):
+    """What nnU-Net does with the intensities of one channel, and the statistics of its training images.
+
+    `mask` counts only voxels inside the filled non-zero region (z-score alone).
+    """
+
+    scheme: Scheme
+    mask: bool = False
+    mean: Finite = 0.0
+    std: Finite = 1.0
+    percentile_00_5: Finite = 0.0
+    percentile_99_5: Finite = 0.0
+
+
+class Resampling(_Table):
+    """How nnU-Net resamples: the order of the spline, and whether slices are resampled each by itself.
+
+    `separate_z` left out: where the spacing of one axis is more than `threshold` times the finest one's, slices across
+    it are resampled with `order` and then picked along it with `order_z`.
+    """
+
+    order: Order = 3
+    order_z: Annotated[int, Field(ge=0, le=1)] = 0
+    separate_z: bool | None = None
+    threshold: Positive = 3.0
+
+
+class NnunetPreprocessing(_Table):
+    """What the plans of an nnU-Net v2 model say. Its axes are those of the voxel array in reverse, then transposed.
+
+    `spacing_mm` and everything after the transposition is in the network's axes.
+    """
+
+    kind: Literal["nnunet"] = "nnunet"
+    reader: Reader = "SimpleITKIO"
+    transpose_forward: tuple[Axis, Axis, Axis] = (0, 1, 2)
+    spacing_mm: tuple[Positive, Positive, Positive]
+    channels: Annotated[tuple[ChannelNormalisation, ...], Field(min_length=1)]
+    image_resampling: Resampling = Resampling()
+    label_resampling: Resampling = Resampling(order=1)
+    logit_resampling: Resampling = Resampling(order=1)
+
+    @model_validator(mode="after")
+    def _permutation(self) -> NnunetPreprocessing:
+        if sorted(self.transpose_forward) != [0, 1, 2]:
+            raise ValueError(f"`transpose_forward` must hold 0, 1, 2, each once, got {self.transpose_forward}")
+        return self

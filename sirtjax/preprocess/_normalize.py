@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import ModelError
+from sirtjax.preprocess._config import ChannelNormalisation
+
+FloatArray = NDArray[np.float32]
+# Keeps what has no contrast from being divided by zero; nnU-Net's own value for float32.
+EPSILON = 1e-8
+
+
+def normalise_channel(
+    image: FloatArray, how: ChannelNormalisation, *, inside: NDArray[np.bool_] | None = None
+) -> FloatArray:
+    """One channel as nnU-Net v2 normalises it, in float32, the same bits where the array has the same layout.
+
+    Args:
+      image: the cropped channel, in the network's axes.
+      how: the scheme and the statistics of the training images.
+      inside: the filled non-zero region, for a z-score of what is inside it; the rest is left as it is.
+
+    Raises:
+      ModelError: the scheme counts voxels of a region that is not given.
+    """
+    # Means are taken of the view that is given: a copy of another layout would be summed in another order.
+    mean, std = (image.mean(), image.std()) if how.scheme == "ZScoreNormalization" and not how.mask else (0.0, 1.0)
+    values: Any = np.array(image, np.float32, order="K")
+    if how.scheme == "CTNormalization":
+        np.clip(values, how.percentile_00_5, how.percentile_99_5, out=values)
+        values -= how.mean
+        values /= max(how.std, EPSILON)
+    elif how.scheme == "ZScoreNormalization" and how.mask:
+        if inside is None:
+            raise ModelError("a z-score inside the non-zero region needs that region; give it as inside")
+        values[inside] = (values[inside] - values[inside].mean()) / max(values[inside].std(), EPSILON)
+    elif how.scheme == "ZScoreNormalization":
+        values -= mean
+        values /= max(std, EPSILON)
+    elif how.scheme == "RescaleTo01Normalization":
+        values -= values.min()
+        values /= np.clip(values.max(), a_min=EPSILON, a_max=None)
+    return values  # type: ignore[no-any-return]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax.preprocess._config import Resampling
+
+Shape = tuple[int, int, int]
+Resize = Callable[[NDArray[Any], Sequence[int]], NDArray[Any]]
+# Spacings read from an affine carry its rounding: what differs by less is equal.
+EQUAL = 1e-6
+
+
+def resampled_shape(shape: Sequence[int], spacing_mm: Sequence[float], new_spacing_mm: Sequence[float]) -> Shape:
+    """Voxels along each axis after resampling, rounded as nnU-Net does (halves to the even number)."""
+    i, j, k = (round(old / new * n) for old, new, n in zip(spacing_mm, new_spacing_mm, shape, strict=True))
+    return int(i), int(j), int(k)
+
+
+def coarse_axis(
+    spacing_mm: Sequence[float], new_spacing_mm: Sequence[float], *, separate: bool | None, threshold: float
+) -> int | None:
+    """The axis across which nnU-Net resamples slice by slice, or None where it resamples all axes at once.
+
+    Args:
+      spacing_mm: of the array, along its axes.
+      new_spacing_mm: of the result.
+      separate: force it (True), forbid it (False) or look at the spacings (None).
+      threshold: coarsest over finest spacing above which slices are separate.
+    """
+    if separate is False:
+        return None
+    for spacing in [spacing_mm] if separate else [spacing_mm, new_spacing_mm]:
+        if separate or max(spacing) / min(spacing) > threshold:
+            coarsest = [axis for axis in range(3) if spacing[axis] >= max(spacing) * (1 - EQUAL)]
+            return coarsest[0] if len(coarsest) == 1 else None
+    return None
+
+
+def resample_image(
+    image: NDArray[Any],
+    shape: Shape,
+    *,
+    spacing_mm: Sequence[float],
+    new_spacing_mm: Sequence[float],
+    how: Resampling,
+) -> NDArray[np.float32]:
+    """A channel on another grid over the same field of view: the same bits as nnU-Net v2's default resampling.
+
+    Args:
+      image: in the network's axes.
+      shape: voxels of the result.
+      spacing_mm: of the image, along its axes.
+      new_spacing_mm: of the result.
+      how: orders of interpolation, and when slices are resampled each by itself.
+    """
+    return np.asarray(
+        _resample(
+            image,
+            shape,
+            axis=coarse_axis(spacing_mm, new_spacing_mm, separate=how.separate_z, threshold=how.threshold),
+            resize=lambda values, size: resize(values, size, order=how.order),
+            order_z=how.order_z,
+        ),
+        np.float32,
+    )
+
+
+def resample_labels(
+    labels: NDArray[Any],
+    shape: Shape,
+    *,
+    spacing_mm: Sequence[float],
+    new_spacing_mm: Sequence[float],
+    how: Resampling,
+) -> NDArray[Any]:
+    """A label map on another grid over the same field of view, as nnU-Net v2 does with the labels of a first stage.
+
+    Every label is interpolated by itself, and the largest wins; equals go to the nearest voxel's label, if it is
+    among them, otherwise to the lower one.
+
+    Args:
+      labels: whole numbers in the network's axes.
+      shape: voxels of the result.
+      spacing_mm: of the labels, along their axes.
+      new_spacing_mm: of the result.
+      how: orders of interpolation, and when slices are resampled each by itself.
+    """
+    axis = coarse_axis(spacing_mm, new_spacing_mm, separate=how.separate_z, threshold=how.threshold)
+    found = _resample(
+        labels,
+        shape,
+        axis=axis,
+        resize=lambda values, size: _resize_labels(values, size, order=how.order),
+        order_z=0,
+    )
+    return np.asarray(found).astype(labels.dtype)
+
+
+def _resample(
+    image: NDArray[Any], shape: Sequence[int], *, axis: int | None, resize: Resize, order_z: int
+) -> NDArray[Any]:
+    if tuple(shape) == image.shape:
+        return image
+    values = np.asarray(image, np.float64)
+    if axis is None:
+        return resize(values, shape)
+    plane = [n for a, n in enumerate(shape) if a != axis]
+    slices = np.stack([resize(one, plane) for one in np.moveaxis(values, axis, 0)], axis=axis)
+    if slices.shape[axis] == shape[axis]:
+        return slices
+    if order_z == 0:
+        # Between two slices the upper one counts, as ITK and SciPy round.
+        centres = (np.arange(shape[axis]) + 0.5) * (slices.shape[axis] / shape[axis]) - 0.5
+        nearest = np.clip(np.floor(centres + 0.5).astype(int), 0, slices.shape[axis] - 1)
+        return np.asarray(np.take(slices, nearest, axis=axis))
+    scales = [old / new for old, new in zip(slices.shape, shape, strict=True)]
+    points = np.meshgrid(*((np.arange(n) + 0.5) * s - 0.5 for n, s in zip(shape, scales, strict=True)), indexing="ij")
+    return np.asarray(ndimage.map_coordinates(slices, points, order=order_z, mode="nearest"))
+
+
+def resize(image: NDArray[Any], shape: Sequence[int], *, order: int) -> NDArray[np.float64]:
+    """An array stretched to another shape: splines, the border continued, clipped to the values of the input."""
+    values = np.asarray(image, np.float64)
+    factors = [1 / (old / new) for old, new in zip(values.shape, shape, strict=True)]
+    stretched = ndimage.zoom(values, factors, order=order, mode="nearest", grid_mode=True)
+    return np.asarray(np.clip(stretched, values.min(), values.max()), np.float64)
+
+
+def _resize_labels(labels: NDArray[Any], shape: Sequence[int], *, order: int) -> NDArray[Any]:
+    nearest = resize(labels, shape, order=0)
+    if order == 0:
+        return nearest
+    best = np.full(tuple(shape), -1.0)
+    winner = np.zeros(tuple(shape))
+    for value in np.unique(labels):
+        score = resize(labels == value, shape, order=order)
+        better = (score > best) | ((score == best) & (nearest == value))
+        best[better], winner[better] = score[better], value
+    return winner

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.preprocess._config import NnunetPreprocessing, Resampling
+from sirtjax.preprocess._nnunet import NnunetCase, network_axes
+from sirtjax.preprocess._resample import coarse_axis, resample_image
+
+FloatArray = NDArray[np.float32]
+# Rows of the result that are worked on at a time: what is in between stays in the processor's caches.
+ROWS = 4
+
+
+def restore_labels(
+    logits: FloatArray, case: NnunetCase, how: NnunetPreprocessing, *, regions: Sequence[int] = ()
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The labels of the voxel array, from logits on the network's grid, as nnU-Net v2 finds them.
+
+    Logits are resampled, then the largest wins (the lower class of equals); a slab at a time, so that no full-size
+    logits are held. Outside of what was kept of the image there is background.
+
+    Args:
+      logits: (i, j, k, classes) on the grid of `case.image`.
+      case: the image as it was prepared.
+      how: what the plans say.
+      regions: for a model of overlapping regions, the label of each class: written in this order where the class is
+        more likely than not.
+    """
+    classes = logits.shape[-1]
+    kind: Any = np.uint8 if max([classes - 1, *regions]) < 256 else np.uint16
+    labels = np.zeros([case.shape[axis] for axis in network_axes(how)], kind)
+    inside = labels[tuple(slice(s, s + n) for s, n in zip(case.start, case.cropped_shape, strict=True))]
+    for rows, slab in _slabs(np.moveaxis(logits, -1, 0), case, how):
+        if regions:
+            for one, value in zip(slab, regions, strict=True):
+                inside[rows][one > 0] = value
+            continue
+        best = slab[0].copy()
+        for number, one in enumerate(slab[1:], start=1):
+            inside[rows][one > best] = number
+            np.maximum(best, one, out=best)
+    return labels.transpose(_back(how))
+
+
+def restore_maps(
+    maps: FloatArray, case: NnunetCase, how: NnunetPreprocessing, *, outside: Sequence[float]
+) -> FloatArray:
+    """Maps such as probabilities on the grid of the voxel array, resampled as logits are.
+
+    Args:
+      maps: (i, j, k, map) on the grid of `case.image`.
+      case: the image as it was prepared.
+      how: what the plans say.
+      outside: the value of each map where the image was cropped away.
+    """
+    found = np.empty((maps.shape[-1], *(case.shape[axis] for axis in network_axes(how))), np.float32)
+    found[...] = np.asarray(outside, np.float32)[:, None, None, None]
+    inside = found[(slice(None), *(slice(s, s + n) for s, n in zip(case.start, case.cropped_shape, strict=True)))]
+    for rows, slab in _slabs(np.moveaxis(maps, -1, 0), case, how):
+        inside[:, rows] = slab
+    return found.transpose([*(1 + axis for axis in _back(how)), 0])
+
+
+def _back(how: NnunetPreprocessing) -> list[int]:
+    axes = network_axes(how)
+    return [axes.index(axis) for axis in range(3)]
+
+
+def _slabs(maps: FloatArray, case: NnunetCase, how: NnunetPreprocessing) -> Iterator[tuple[slice, FloatArray]]:
+    """Some rows of the cropped image at a time, and the (map, i, j, k) resampled there."""
+    if how.logit_resampling.order == 1:
+        yield from _linear_slabs(maps, case, how.logit_resampling, how.spacing_mm)
+        return
+    options: Any = {"spacing_mm": how.spacing_mm, "new_spacing_mm": case.spacing_mm, "how": how.logit_resampling}
+    whole = np.stack([resample_image(one, case.cropped_shape, **options) for one in maps])
+    yield slice(None), whole
+
+
+def _linear_slabs(
+    maps: FloatArray, case: NnunetCase, how: Resampling, spacing_mm: Sequence[float]
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Linear interpolation one axis after the other: equal to a spline of order 1 up to float32's rounding."""
+    coarse = coarse_axis(spacing_mm, case.spacing_mm, separate=how.separate_z, threshold=how.threshold)
+    weights = [
+        _between(old, new, nearest=axis == coarse and how.order_z == 0)
+        for axis, (old, new) in enumerate(zip(maps.shape[1:], case.cropped_shape, strict=True))
+    ]
+    for first in range(0, case.cropped_shape[0], ROWS):
+        rows = slice(first, first + ROWS)
+        slab = _interpolate(maps, tuple(part[rows] for part in weights[0]), axis=1)  # type: ignore[arg-type]
+        for axis in (1, 2):
+            slab = _interpolate(slab, weights[axis], axis=axis + 1)
+        yield rows, slab
+
+
+Between = tuple[NDArray[np.intp], NDArray[np.intp], FloatArray]
+
+
+def _between(old: int, new: int, *, nearest: bool) -> Between:
+    """For each new voxel the two old ones it lies between, and the share of the second."""
+    centres = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+    if nearest:
+        chosen = np.floor(centres + 0.5).astype(np.intp)
+        return chosen, chosen, np.zeros(new, np.float32)
+    lower = np.minimum(np.floor(centres).astype(np.intp), max(old - 2, 0))
+    return lower, np.minimum(lower + 1, old - 1), (centres - lower).astype(np.float32)
+
+
+def _interpolate(values: FloatArray, between: Between, *, axis: int) -> FloatArray:
+    lower, upper, share = between
+    below = np.take(values, lower, axis=axis)
+    if not share.any():
+        return below
+    shape = [1] * values.ndim
+    shape[axis] = len(share)
+    above = np.take(values, upper, axis=axis)
+    above -= below
+    above *= share.reshape(shape)
+    below += above
+    return below

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.preprocess._config import IntensityScale
+
+FloatArray = NDArray[np.float32]
+# Percentiles are read from at most about this many voxels, evenly spread: beyond, they move by less than a grey value.
+SAMPLE = 2_000_000
+
+
+def scale_intensity(image: NDArray[Any], scale: IntensityScale) -> FloatArray:
+    """Intensities mapped from a window, or from percentiles of the image, to the network's range; (i, j, k) float32.
+
+    Values outside are clipped. An image without contrast becomes the lower end throughout.
+    """
+    low, high = scale.window if scale.window is not None else percentile_window(image, scale.percentiles or (0, 100))
+    below, above = scale.output
+    values = np.asarray(image, np.float32).copy()
+    if high <= low:
+        values[...] = below
+        return values
+    np.clip(values, low, high, out=values)
+    values -= np.float32(low)
+    values *= np.float32((above - below) / (high - low))
+    values += np.float32(below)
+    return values
+
+
+def percentile_window(image: NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:
+    """The intensities below which these percentages of the voxels lie, from every n-th voxel of large images."""
+    values = np.asarray(image).reshape(-1)
+    sample = values[:: max(1, values.size // SAMPLE)]
+    low, high = np.percentile(sample, percentiles)
+    return float(low), float(high)

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from sirtjax import preprocess
+
+
+def test_a_window_maps_to_the_range_and_clips():
+    scale = preprocess.IntensityScale(modality="CT", window=(-200, 200))
+    image = np.array([-1000.0, -200, -100, 0, 200, 3000]).reshape(1, 2, 3)
+    found = preprocess.scale_intensity(image, scale)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.ravel(), [-0.5, -0.5, -0.25, 0, 0.5, 0.5], atol=1e-7)
+    assert image[0, 0, 0] == -1000
+
+
+def test_percentiles_are_the_images_own():
+    image = np.arange(101.0).reshape(1, 1, 101)
+    scale = preprocess.IntensityScale(modality="MR", percentiles=(10, 60), output=(0, 1))
+    found = preprocess.scale_intensity(image, scale).ravel()
+    np.testing.assert_allclose(found[[0, 10, 35, 60, 100]], [0, 0, 0.5, 1, 1], atol=1e-6)
+    # brighter by any factor, it is the same to the network
+    np.testing.assert_allclose(preprocess.scale_intensity(7 * image, scale).ravel(), found, atol=1e-6)
+
+
+def test_percentiles_of_large_images_are_sampled(monkeypatch):
+    monkeypatch.setattr("sirtjax.preprocess._window.SAMPLE", 1000)
+    image = np.random.default_rng(0).normal(size=(40, 50, 60))
+    low, high = preprocess.percentile_window(image, (1, 99))
+    np.testing.assert_allclose([low, high], [-2.33, 2.33], atol=0.2)
+
+
+def test_an_image_without_contrast_is_the_lower_end():
+    scale = preprocess.IntensityScale(modality="MR", percentiles=(1, 99))
+    assert preprocess.scale_intensity(np.full((2, 3, 4), 5.0), scale).tolist() == np.full((2, 3, 4), -0.5).tolist()
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ({}, "give either `window` or `percentiles`"),
+        ({"window": (0, 1), "percentiles": (0, 1)}, "give either `window` or `percentiles`"),
+        ({"window": (1, 1)}, "`window` must go from low to high, got 1.0, 1.0"),
+        ({"window": (0, 1), "output": (1, 0)}, "`output` must go from low to high"),
+        ({"window": (0, 1), "gamma": 2}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_scale_that_makes_no_sense_is_refused(table, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        preprocess.IntensityScale(modality="CT", **table)
+
+
+def test_modalities_are_named_once():
+    ct = preprocess.IntensityScale(modality="CT", window=(0, 1))
+    with pytest.raises(ValueError, match="must name each modality once, got CT, CT"):
+        preprocess.FixedPreprocessing(spacing_mm=(3, 3, 3), intensities=(ct, ct))
