@@ -4,6 +4,7 @@ from sirtjax.ops._bspline import bspline_coefficients as bspline_coefficients
 from sirtjax.ops._bspline import sample_bspline as sample_bspline
 from sirtjax.ops._bspline import sample_cubic as sample_cubic
 from sirtjax.ops._components import components as components
+from sirtjax.ops._components import fill_holes as fill_holes
 from sirtjax.ops._components import largest_component as largest_component
 from sirtjax.ops._distance import distance_mm as distance_mm
 from sirtjax.ops._distance import signed_distance_mm as signed_distance_mm
@@ -25,6 +26,7 @@ __all__ = [
     "components",
     "distance_mm",
     "fft_convolve",
+    "fill_holes",
     "flat_grid",
     "gaussian_filter",
     "good_fft_size",

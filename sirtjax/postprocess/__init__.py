@@ -1,5 +1,6 @@
 """From the probabilities of a network to a mask: threshold, largest part, holes, small parts, inside the liver."""
 
+from sirtjax.postprocess._body import enclosed_body as enclosed_body
 from sirtjax.postprocess._erode_select_dilate import erode_select_dilate as erode_select_dilate
 from sirtjax.postprocess._parts import above as above
 from sirtjax.postprocess._parts import fill_holes as fill_holes
@@ -25,6 +26,7 @@ __all__ = [
     "RemoveSmall",
     "above",
     "dilated",
+    "enclosed_body",
     "erode_select_dilate",
     "fill_holes",
     "keep_largest",

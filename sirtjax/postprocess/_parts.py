@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from sirtjax import ops
 from sirtjax.postprocess._box import in_bounding_box
@@ -36,7 +35,7 @@ def fill_holes(mask: ArrayLike) -> Mask:
     "Morphological operations (hole filling and small object removal) were used to refine the final segmentations"
     (the Y-90 paper, inference).
     """
-    return in_bounding_box(mask, lambda inside: np.asarray(ndimage.binary_fill_holes(inside), bool))
+    return in_bounding_box(mask, ops.fill_holes)
 
 
 def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, minimum_ml: float) -> Mask:

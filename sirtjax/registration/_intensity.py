@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sirtjax import spatial
+from sirtjax import postprocess, spatial
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.volume import Geometry, Volume
 
@@ -101,14 +101,9 @@ def body_mask(volume: Volume, lattice: Geometry) -> FloatArray:
     """
     values = np.asarray(spatial.resample(volume, lattice, fill=AIR_HU, antialias=True).array, np.float32)
     dense = values > (BODY_HU if volume.unit == "HU" else _otsu(values[_inside(volume.geometry, lattice) > 0]))
-    dense = ndimage.binary_opening(dense, iterations=2)
-    labels, count = ndimage.label(dense)
-    if count == 0:
+    body = postprocess.enclosed_body(dense)
+    if not body.any():
         return np.ones(lattice.shape, np.float32)
-    body = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    # Lungs are open to the ends of the image: holes are those of axial slices.
-    for k in range(lattice.shape[2]):
-        body[:, :, k] = ndimage.binary_fill_holes(body[:, :, k])
     steps = max(1, round(SKIN_MM / max(lattice.spacing_mm)))
     return np.asarray(ndimage.binary_dilation(body, iterations=steps), np.float32)
 

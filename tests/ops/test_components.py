@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sirtjax import ops
 from sirtjax.ops import components, largest_component
 
 
@@ -29,3 +30,18 @@ def test_largest():
 def test_other_connectivity_is_refused():
     with pytest.raises(ValueError, match="connectivity must be 6, 18 or 26, got 8"):
         components(mask(), connectivity=8)
+
+
+@pytest.mark.parametrize("shape", [(14, 11, 9), (1, 12, 10), (9, 8)])
+def test_holes_are_those_that_scipy_finds(shape):
+    from scipy import ndimage
+
+    mask = np.random.default_rng(3).random(shape) < 0.6
+    filled = ops.fill_holes(mask)
+    np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(mask))
+    assert filled.sum() > mask.sum() or min(shape) == 1
+
+
+def test_holes_of_nothing_and_of_everything():
+    assert not ops.fill_holes(np.zeros((3, 4, 5), bool)).any()
+    assert ops.fill_holes(np.ones((3, 4, 5), bool)).all()
