@@ -2,6 +2,9 @@
 
 from sirtjax.io._atomic import atomic_folder as atomic_folder
 from sirtjax.io._atomic import atomic_path as atomic_path
+from sirtjax.io._checkpoint import load_checkpoint as load_checkpoint
+from sirtjax.io._checkpoint import read_description as read_description
+from sirtjax.io._checkpoint import save_checkpoint as save_checkpoint
 from sirtjax.io._dicom_seg import read_seg as read_seg
 from sirtjax.io._dicom_write import write_dicom_series as write_dicom_series
 from sirtjax.io._dicom_write_identity import Injection as Injection
@@ -43,6 +46,8 @@ __all__ = [
     "atomic_path",
     "file_sha256",
     "list_series",
+    "load_checkpoint",
+    "read_description",
     "read_image",
     "read_lines",
     "read_masks",
@@ -54,6 +59,7 @@ __all__ = [
     "read_seg",
     "read_torch_file",
     "read_transform",
+    "save_checkpoint",
     "select_mask",
     "write_dicom_planar",
     "write_dicom_series",

@@ -6,7 +6,6 @@ from sirtjax.preprocess._config import IntensityScale as IntensityScale
 from sirtjax.preprocess._config import NnunetPreprocessing as NnunetPreprocessing
 from sirtjax.preprocess._config import Resampling as Resampling
 from sirtjax.preprocess._nnunet import NnunetCase as NnunetCase
-from sirtjax.preprocess._nnunet import fill_holes as fill_holes
 from sirtjax.preprocess._nnunet import network_axes as network_axes
 from sirtjax.preprocess._nnunet import prepare_nnunet as prepare_nnunet
 from sirtjax.preprocess._normalize import normalise_channel as normalise_channel
@@ -27,7 +26,6 @@ __all__ = [
     "NnunetPreprocessing",
     "Resampling",
     "coarse_axis",
-    "fill_holes",
     "network_axes",
     "normalise_channel",
     "percentile_window",
