@@ -1,4 +1,60 @@
-"""Installed as `sirtjax.train`."""
+"""Training of the segmentation networks. Installed as `sirtjax.train`."""
 
 if __name__ != "sirtjax.train":
     raise ImportError("import this package as 'sirtjax.train' (pip install -e . first)")
+
+from sirtjax.train._config import CourseConfig as CourseConfig
+from sirtjax.train._config import LogConfig as LogConfig
+from sirtjax.train._config import LossConfig as LossConfig
+from sirtjax.train._config import LossTerm as LossTerm
+from sirtjax.train._config import OptimiserConfig as OptimiserConfig
+from sirtjax.train._config import Recipe as Recipe
+from sirtjax.train._config import ScheduleConfig as ScheduleConfig
+from sirtjax.train._devices import sample_mesh as sample_mesh
+from sirtjax.train._loop import Outcome as Outcome
+from sirtjax.train._loop import train as train
+from sirtjax.train._objective import objective as objective
+from sirtjax.train._optimiser import after_plateau as after_plateau
+from sirtjax.train._optimiser import learning_rate as learning_rate
+from sirtjax.train._optimiser import make_optimiser as make_optimiser
+from sirtjax.train._scores import Scores as Scores
+from sirtjax.train._scores import overlap_counts as overlap_counts
+from sirtjax.train._scores import scores_of as scores_of
+from sirtjax.train._source import Source as Source
+from sirtjax.train._source import sample_source as sample_source
+from sirtjax.train._state import TrainState as TrainState
+from sirtjax.train._state import after_validation as after_validation
+from sirtjax.train._state import first_state as first_state
+from sirtjax.train._state_file import about_tree as about_tree
+from sirtjax.train._state_file import load_tree as load_tree
+from sirtjax.train._state_file import save_tree as save_tree
+from sirtjax.train._step import make_step as make_step
+
+__all__ = [
+    "CourseConfig",
+    "LogConfig",
+    "LossConfig",
+    "LossTerm",
+    "OptimiserConfig",
+    "Outcome",
+    "Recipe",
+    "ScheduleConfig",
+    "Scores",
+    "Source",
+    "TrainState",
+    "about_tree",
+    "after_plateau",
+    "after_validation",
+    "first_state",
+    "learning_rate",
+    "load_tree",
+    "make_optimiser",
+    "make_step",
+    "objective",
+    "overlap_counts",
+    "sample_mesh",
+    "sample_source",
+    "save_tree",
+    "scores_of",
+    "train",
+]

@@ -3,10 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from sirtjax.losses._channels import check_channels, log_probabilities, over_voxels
 
 Array = Any
+
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 def focal_loss(
@@ -43,5 +46,4 @@ def focal_loss(
 def _rest(log_probability: Array, gamma: float) -> Array:
     """(1 - p)^gamma, with a slope of zero rather than NaN at p = 1."""
     rest = -jnp.expm1(log_probability)
-    tiny = jnp.finfo(rest.dtype).tiny
-    return jnp.power(jnp.maximum(rest, tiny), gamma)
+    return jnp.power(jnp.maximum(rest, _TINY), gamma)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Table(BaseModel):
+    """A table of a training file: immutable and hashable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LossTerm(Table):
+    """One loss and how much it counts.
+
+    Attributes:
+      kind: which loss of `sirtjax.losses`.
+      weight: factor.
+      gamma: of the focal loss alone.
+      background, whole_batch, smooth: of soft Dice alone.
+    """
+
+    kind: Literal["soft-dice", "focal", "cross-entropy"]
+    weight: Positive = 1.0
+    gamma: Annotated[float, Field(ge=0)] = 2.0
+    background: bool = False
+    whole_batch: bool = False
+    smooth: Positive = 1.0
+
+
+class LossConfig(Table):
+    """What is minimised: a sum of losses, over one or several outputs of the network.
+
+    Attributes:
+      terms: the losses.
+      regions: channels may overlap (a sigmoid each); a network of one channel is so anyway.
+      deep_supervision: weights of the outputs, finest first; scaled to a sum of 1. One number for a network of
+        one output.
+    """
+
+    terms: Annotated[tuple[LossTerm, ...], Field(min_length=1)]
+    regions: bool = False
+    deep_supervision: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
+
+
+class ScheduleConfig(Table):
+    """How the learning rate goes on from its first value.
+
+    Attributes:
+      kind: constant; "plateau": times `factor` whenever the validation has not improved for more than `patience`
+        validations; "steps": times `factor` every `every_epochs`; "cosine": down to `final` at the last step.
+      factor: of plateau and steps.
+      patience: validations without improvement that are borne.
+      every_epochs: of steps.
+      final: share of the first value at the end of the cosine, and the least that plateaus lead to.
+      warmup_steps: over which it rises in a straight line to its first value.
+    """
+
+    kind: Literal["constant", "plateau", "steps", "cosine"] = "constant"
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    patience: Annotated[int, Field(ge=0)] = 0
+    every_epochs: Count | None = None
+    final: Share = 0.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _complete(self) -> ScheduleConfig:
+        if (self.kind == "steps") != (self.every_epochs is not None):
+            raise ValueError("`every_epochs` belongs to kind = 'steps', and is needed there")
+        return self
+
+
+class OptimiserConfig(Table):
+    """The optimiser.
+
+    Attributes:
+      kind: which.
+      learning_rate: the first one.
+      weight_decay: of AdamW: the share of each weight of two or more axes that a step of rate 1 takes away.
+      momentum: of SGD.
+      nesterov: of SGD.
+      clip_norm: gradients longer than this are shortened to it; None leaves them.
+      average: decay per step of a running mean of the weights, which is then validated and kept; None has none.
+    """
+
+    kind: Literal["adam", "adamw", "sgd"]
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nesterov: bool = False
+    clip_norm: Positive | None = None
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    schedule: ScheduleConfig = ScheduleConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> OptimiserConfig:
+        if self.weight_decay and self.kind != "adamw":
+            raise ValueError("`weight_decay` belongs to kind = 'adamw'")
+        if (self.momentum or self.nesterov) and self.kind != "sgd":
+            raise ValueError("`momentum` and `nesterov` belong to kind = 'sgd'")
+        return self
+
+
+class CourseConfig(Table):
+    """How long to train, and what happens when.
+
+    Attributes:
+      epochs: after which training ends.
+      steps_per_epoch: updates of an epoch; from files it may be left out: every training case once.
+      batch_size: samples of an update, on all devices together.
+      accumulate: parts an update's batch is worked off in, one after the other, to save memory.
+      precision: in which the network is computed; weights, losses and updates stay in float32.
+      validate_every_epochs: how often the validation cases are looked at.
+      save_every_steps: how often the state is written, besides after each validation; None: with those alone.
+      early_stopping: validations without improvement after which training ends; None: never.
+    """
+
+    epochs: Count
+    steps_per_epoch: Count | None = None
+    batch_size: Count = 1
+    accumulate: Count = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
+    validate_every_epochs: Count = 1
+    save_every_steps: Count | None = None
+    early_stopping: Count | None = None
+
+    @model_validator(mode="after")
+    def _divides(self) -> CourseConfig:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"`batch_size` {self.batch_size} is no multiple of `accumulate` {self.accumulate}")
+        return self
+
+
+class LogConfig(Table):
+    """What is written down on the way.
+
+    Attributes:
+      every_steps: how often the rows of log.csv are written out and progress is told.
+      tensorboard: event files for TensorBoard in the folder `tensorboard`, too.
+    """
+
+    every_steps: Count = 10
+    tensorboard: bool = True
+
+
+class Recipe(Table):
+    """What the loop needs to know: everything but the network and the data.
+
+    Attributes:
+      seed: of the first weights, of the samples and of dropout.
+      labels: names of the classes after the background (or of the channels, where they may overlap).
+      loss, optimiser, course, log: see there.
+    """
+
+    seed: int = 0
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    loss: LossConfig
+    optimiser: OptimiserConfig
+    course: CourseConfig
+    log: LogConfig = LogConfig()
+
+
+def plain(config: BaseModel) -> dict[str, Any]:
+    """A config as what JSON can hold, every default filled in."""
+    return config.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from sirtjax.errors import ConfigError
+
+Array = Any
+AXIS = "samples"
+
+
+def sample_mesh(*, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """All devices of all processes, or those given, in a row along the axis of samples."""
+    return Mesh(np.asarray(jax.devices() if devices is None else list(devices)), (AXIS,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same on each device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def divided(array: Array, mesh: Mesh) -> Array:
+    """Inside a compiled function: an array whose first axis is shared among the devices."""
+    if mesh.size == 1:
+        return array
+    return jax.lax.with_sharding_constraint(array, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def place(tree: Any, mesh: Mesh) -> Any:
+    """A tree of host arrays, the same in every process, on each device."""
+    return jax.device_put(tree, replicated(mesh))
+
+
+def place_batch(tree: Any, mesh: Mesh) -> Any:
+    """Arrays (parts, samples, ...) shared along their second axis: of each process, its own samples.
+
+    Args:
+      tree: host arrays; with several processes, those samples that this one has read.
+      mesh: the devices.
+    """
+    sharding = NamedSharding(mesh, PartitionSpec(None, AXIS))
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree)
+
+
+def check_divides(samples: int, mesh: Mesh) -> None:
+    """Check that a part of the batch can be shared evenly.
+
+    Raises:
+      ConfigError: it can't.
+    """
+    if samples % mesh.size:
+        raise ConfigError(
+            f"{samples} samples at a time can't be shared evenly by {mesh.size} devices; "
+            f"make course.batch_size a multiple of {mesh.size} times course.accumulate"
+        )

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sirtjax.io import atomic_path
+from sirtjax.train._scores import Scores
+
+STEPS = "log.csv"
+VALIDATIONS = "validation.csv"
+STEP_COLUMNS = ("step", "epoch", "loss", "gradient_norm", "learning_rate")
+VALIDATION_COLUMNS = ("step", "epoch", "case", "label", "dsc")
+Row = Mapping[str, float | int | str]
+
+
+def begin_logs(run: Path, *, after_step: int) -> None:
+    """Make the tables of a run, or take off them what lies beyond the step that is gone on from."""
+    for name, columns in ((STEPS, STEP_COLUMNS), (VALIDATIONS, VALIDATION_COLUMNS)):
+        path = run / name
+        rows = [row for row in read_rows(path) if int(row["step"]) <= after_step] if path.is_file() else []
+        with atomic_path(path, force=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def append_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Append to a table of `begin_logs`."""
+    columns = STEP_COLUMNS if path.name == STEPS else VALIDATION_COLUMNS
+    with path.open("a", newline="", encoding="utf-8") as file:
+        csv.DictWriter(file, columns).writerows(rows)
+
+
+def validation_rows(scores: Scores, *, step: int, epoch: int) -> list[Row]:
+    """One row for each case and label."""
+    return [
+        {"step": step, "epoch": epoch, "case": case, "label": label, "dsc": _number(float(scores.dsc[at, place]))}
+        for at, case in enumerate(scores.cases)
+        for place, label in enumerate(scores.labels)
+    ]
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table; a last one that was cut off in writing is passed over."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if None not in row.values() and (row["step"] or "").isdigit()]
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else repr(value)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from sirtjax.errors import ComputationError, ConfigError
+from sirtjax.train._config import Recipe
+from sirtjax.train._devices import place
+from sirtjax.train._event_file import EventFile, new_event_file, write_scalars
+from sirtjax.train._log import STEP_COLUMNS, STEPS, VALIDATIONS, append_rows, begin_logs, validation_rows
+from sirtjax.train._scores import Scores
+from sirtjax.train._source import Source
+from sirtjax.train._state import TrainState, Variables, after_validation
+from sirtjax.train._state_file import load_tree, save_tree
+from sirtjax.train._step import Forward, Metrics, make_step
+
+STATE, BEST = "state.npz", "best.npz"
+Status = Literal["finished", "stopped early", "paused"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a training, or a slice of one, ended.
+
+    Attributes:
+      status: finished (all epochs), stopped early (no improvement for as long as the recipe bears) or paused (out
+        of time: go on with resume).
+      state: the state, on the host.
+      steps: of the whole training.
+    """
+
+    status: Status
+    state: TrainState
+    steps: int
+
+
+def train(
+    forward: Forward,
+    source: Source,
+    state: TrainState,
+    *,
+    recipe: Recipe,
+    run: Path,
+    mesh: Mesh,
+    about: dict[str, Any],
+    resume: bool = False,
+    stop_after_s: float | None = None,
+    on_progress: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """Train until the recipe's end, writing state, best weights and logs into a folder.
+
+    The samples of a step depend on its number and the seed alone, and the state holds all else, so that a training
+    that was killed and resumed ends with the same weights, bit by bit, as one that was not (on the same device with
+    the same program). The state is written whole and in one move.
+
+    Args:
+      forward: the network in training.
+      source: where samples come from.
+      state: the first state.
+      recipe: what to do.
+      run: the folder; `state.npz`, `best.npz`, `log.csv` and `validation.csv` are written there by the first process.
+      mesh: the devices.
+      about: kept in both files.
+      resume: go on from `state.npz` in the folder where it is there.
+      stop_after_s: end the slice after this many seconds, once the step under way is done.
+      on_progress: told what is going on.
+
+    Raises:
+      ComputationError: the loss or its gradients are not finite.
+      ConfigError: it is not known how many steps an epoch has, or the state in the folder is of another config.
+    """
+    began_s = time.monotonic()
+    if resume and (run / STATE).is_file():
+        state, _ = load_tree(run / STATE, state)
+    per_epoch = _steps_per_epoch(recipe, source)
+    end = recipe.course.epochs * per_epoch
+    writes = jax.process_index() == 0
+    events = _begin(run, recipe, int(state.step)) if writes else None
+    step = make_step(forward, source.prepare, recipe=recipe, mesh=mesh, steps_per_epoch=per_epoch)
+    waiting: list[tuple[int, Metrics]] = []
+    done = int(state.step)
+    stale = int(state.stale)
+    limit = recipe.course.early_stopping
+    status: Status = "finished"
+    state = place(state, mesh)
+    while done < end:
+        if limit is not None and stale >= limit:
+            status = "stopped early"
+            break
+        state, metrics = step(state, source.feed(done))
+        done += 1
+        waiting.append((done, metrics))
+        if len(waiting) > 1:
+            # Two steps under way keep a device busy; more would only make the clock below run ahead.
+            jax.block_until_ready(waiting[-2][1])
+        out_of_time = stop_after_s is not None and time.monotonic() - began_s > stop_after_s
+        validate = done == end or done % (per_epoch * recipe.course.validate_every_epochs) == 0
+        save = validate or out_of_time or _due(done, recipe.course.save_every_steps)
+        if save or _due(done, recipe.log.every_steps):
+            _log(waiting, per_epoch, end, run if writes else None, events, on_progress)
+            waiting = []
+        if validate:
+            on_progress(f"step {done} of {end}, validating")
+            state = _validated(state, source, recipe, run if writes else None, events, about, per_epoch, on_progress)
+            stale = int(state.stale)
+            state = place(state, mesh)
+        if save and writes:
+            save_tree(run / STATE, state, about)
+        if out_of_time and done < end:
+            status = "paused"
+            break
+    return Outcome(status=status, state=jax.tree.map(np.asarray, state), steps=end)
+
+
+def _begin(run: Path, recipe: Recipe, step: int) -> EventFile | None:
+    begin_logs(run, after_step=step)
+    return new_event_file(run / "tensorboard", first_step=step + 1) if recipe.log.tensorboard else None
+
+
+def _steps_per_epoch(recipe: Recipe, source: Source) -> int:
+    found = recipe.course.steps_per_epoch or source.steps_per_epoch
+    if found is None:
+        raise ConfigError("course.steps_per_epoch is missing; samples that are drawn have no epochs of their own")
+    return found
+
+
+def _due(done: int, every: int | None) -> bool:
+    return every is not None and done % every == 0
+
+
+def _log(
+    waiting: list[tuple[int, Metrics]],
+    per_epoch: int,
+    end: int,
+    run: Path | None,
+    events: EventFile | None,
+    on_progress: Callable[[str], None],
+) -> None:
+    rows = []
+    for step, metrics in waiting:
+        numbers = {name: float(metrics[name]) for name in STEP_COLUMNS if name in metrics}
+        bad = [name for name, value in numbers.items() if not math.isfinite(value)]
+        if bad:
+            raise ComputationError(
+                f"step {step}: the {bad[0].replace('_', ' ')} is not finite; lower optimiser.learning_rate or set "
+                "optimiser.clip_norm, and look at the samples"
+            )
+        rows.append({"step": step, "epoch": 1 + (step - 1) // per_epoch, **numbers})
+    if rows:
+        mean = sum(row["loss"] for row in rows) / len(rows)
+        on_progress(f"step {rows[-1]['step']} of {end}, loss {mean:.4f}")
+    if run is not None:
+        append_rows(run / STEPS, rows)
+    if events is not None:
+        for row in rows:
+            write_scalars(
+                events, int(row["step"]), {f"train/{name}": row[name] for name in row if name not in ("step", "epoch")}
+            )
+
+
+def _validated(
+    state: TrainState,
+    source: Source,
+    recipe: Recipe,
+    run: Path | None,
+    events: EventFile | None,
+    about: dict[str, Any],
+    per_epoch: int,
+    on_progress: Callable[[str], None],
+) -> TrainState:
+    judged: Variables = state.judged()
+    scores: Scores = source.validate(judged)
+    step = int(state.step)
+    after, best = after_validation(state, scores.mean, optimiser=recipe.optimiser)
+    on_progress(f"step {step}, DSC {scores.mean:.4f}{', the best so far' if best else ''}")
+    if run is not None:
+        append_rows(run / VALIDATIONS, validation_rows(scores, step=step, epoch=1 + (step - 1) // per_epoch))
+        if best:
+            save_tree(run / BEST, judged, {**about, "step": step, "dsc": scores.mean})
+    if events is not None and math.isfinite(scores.mean):
+        write_scalars(events, step, {"validation/dsc": scores.mean})
+    return after

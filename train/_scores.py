@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+Array = Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """The overlap of each validation case.
+
+    Attributes:
+      cases: their names.
+      labels: names of the classes.
+      dsc: (cases, labels); NaN where a class is in neither the labels nor the prediction.
+    """
+
+    cases: tuple[str, ...]
+    labels: tuple[str, ...]
+    dsc: NDArray[np.float64]
+
+    @property
+    def mean(self) -> float:
+        """Mean over all cases and labels that have a value; NaN where none has."""
+        known = self.dsc[np.isfinite(self.dsc)]
+        return float(known.mean()) if known.size else float("nan")
+
+
+def overlap_counts(logits: Array, onehot: Array, *, regions: bool) -> Array:
+    """Voxels common to prediction and labels, predicted, and labelled, for each class but the background.
+
+    Args:
+      logits: (..., i, j, k, classes).
+      onehot: of the same shape.
+      regions: channels may overlap; so it is with one channel anyway.
+
+    Returns:
+      (..., classes, 3) whole numbers.
+    """
+    if regions or logits.shape[-1] == 1:
+        predicted, true = logits > 0, onehot >= 0.5
+    else:
+        classes = jnp.arange(1, logits.shape[-1]).reshape((1,) * (logits.ndim - 1) + (-1,))
+        predicted = jnp.argmax(logits, axis=-1)[..., None] == classes
+        true = jnp.argmax(onehot, axis=-1)[..., None] == classes
+    axes = (-4, -3, -2)
+    sums = [jnp.sum(mask, axis=axes, dtype=jnp.int32) for mask in (predicted & true, predicted, true)]
+    return jnp.stack(sums, axis=-1)
+
+
+def scores_of(counts: Array, *, cases: Sequence[str], labels: Sequence[str]) -> Scores:
+    """The Dice coefficients of `overlap_counts`, (cases, labels, 3)."""
+    common, predicted, true = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
+    total = predicted + true
+    dsc = np.where(total > 0, 2 * common / np.maximum(total, 1), np.nan)
+    return Scores(cases=tuple(cases), labels=tuple(labels), dsc=dsc)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from sirtjax.errors import ConfigError
+from sirtjax.train._config import Recipe
+from sirtjax.train._devices import check_divides, divided, place
+from sirtjax.train._objective import centre
+from sirtjax.train._scores import Scores, overlap_counts, scores_of
+from sirtjax.train._state import Variables
+from sirtjax.train._step import Prepare
+
+Array = Any
+# (key, bank) to (image (i, j, k, channels), onehot (i, j, k, classes)).
+Sample = Callable[[Array, Any], tuple[Array, Array]]
+Predict = Callable[[Variables, Array], Array]
+# Far from any seed that a training would be given.
+_VALIDATION = 0x5EED0000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where samples come from, as functions; a step's samples depend on its number and the seed alone.
+
+    Attributes:
+      feed: what a step (its number) needs from the host, placed on the devices.
+      prepare: makes images and labels of it, inside the compiled step.
+      validate: the overlap of the validation cases for the network's variables.
+      steps_per_epoch: updates in which each case is seen once; None where there is no such number.
+    """
+
+    feed: Callable[[int], Any]
+    prepare: Prepare
+    validate: Callable[[Variables], Scores]
+    steps_per_epoch: int | None = None
+
+
+def sample_source(
+    sample: Sample,
+    bank: Any,
+    *,
+    predict: Predict,
+    recipe: Recipe,
+    mesh: Mesh,
+    validation_bank: Any,
+    validation_count: int,
+) -> Source:
+    """Samples that a pure function draws on the devices, inside the training step.
+
+    Args:
+      sample: draws one from a key and the bank; it is compiled and mapped over keys.
+      bank: arrays it draws from, put on each device once.
+      predict: logits of a batch of images.
+      recipe: batch size, labels, seed.
+      mesh: the devices.
+      validation_bank: what the validation samples are drawn from, of the same shapes: nothing that is trained on.
+      validation_count: how many of them; they are the same at each validation.
+
+    Raises:
+      ConfigError: a batch that the devices can't share.
+    """
+    size = recipe.course.batch_size // recipe.course.accumulate
+    check_divides(size, mesh)
+    placed, held_back = place(bank, mesh), place(validation_bank, mesh)
+
+    def prepare(key: Array, feed: Any, part: Array) -> tuple[Array, Array]:
+        keys = divided(jax.random.split(key, size), mesh)
+        images, onehot = jax.vmap(lambda one: sample(one, feed))(keys)
+        return images, onehot
+
+    regions = recipe.loss.regions
+
+    @jax.jit
+    def count(variables: Variables, bank: Any, key: Array) -> Array:
+        image, onehot = sample(key, bank)
+        logits = predict(variables, image[None])
+        return overlap_counts(logits[0], centre(onehot[None], logits.shape[1:4])[0], regions=regions)
+
+    keys = jax.random.split(jax.random.key(recipe.seed + _VALIDATION), validation_count)
+    names = tuple(f"sample-{number}" for number in range(1, validation_count + 1))
+
+    def validate(variables: Variables) -> Scores:
+        counts = [count(variables, held_back, key) for key in keys]
+        return scores_of(jnp.stack(counts), cases=names, labels=recipe.labels)
+
+    if validation_count < 1:
+        raise ConfigError(f"{validation_count} validation samples; at least 1 is needed to choose the best weights")
+    return Source(feed=lambda step: placed, prepare=prepare, validate=validate)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from sirtjax.train._config import OptimiserConfig
+from sirtjax.train._optimiser import after_plateau, make_optimiser
+
+Array = Any
+Variables = dict[str, Any]
+
+_FIELDS = ["step", "variables", "average", "optimiser", "key", "plateau", "best_score", "best_step", "stale"]
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=_FIELDS, meta_fields=[])
+@dataclass(frozen=True, kw_only=True)
+class TrainState:
+    """Everything that training goes on from.
+
+    Attributes:
+      step: updates done.
+      variables: "params" and "statistics" of the network.
+      average: the running mean of the params; empty where none is kept.
+      optimiser: its moments.
+      key: data of the random key that all samples and dropout come from.
+      plateau: what plateaus have made of the learning rate.
+      best_score: mean DSC of the best validation; minus infinity before the first.
+      best_step: updates done by then.
+      stale: validations since then.
+    """
+
+    step: Array
+    variables: Variables
+    average: Any
+    optimiser: Any
+    key: Array
+    plateau: Array
+    best_score: Array
+    best_step: Array
+    stale: Array
+
+    def judged(self) -> Variables:
+        """The variables to validate and keep: with the mean of the params where one is kept."""
+        return {**self.variables, "params": self.average} if self.average else self.variables
+
+
+def first_state(variables: Variables, *, optimiser: OptimiserConfig, seed: int) -> TrainState:
+    """The state before the first step."""
+    params = variables["params"]
+    return TrainState(
+        step=np.int32(0),
+        variables=variables,
+        average=jax.tree.map(np.array, params) if optimiser.average is not None else {},
+        optimiser=make_optimiser(optimiser).init(params),
+        key=np.asarray(jax.random.key_data(jax.random.key(seed))),
+        plateau=np.float32(1.0),
+        best_score=np.float32(-np.inf),
+        best_step=np.int32(0),
+        stale=np.int32(0),
+    )
+
+
+def after_validation(state: TrainState, score: float, *, optimiser: OptimiserConfig) -> tuple[TrainState, bool]:
+    """The state after a validation, and whether it is the best so far.
+
+    A score that is not a number (no case had the class) is no improvement.
+    """
+    step = int(state.step)
+    best = bool(np.float32(score) > np.float32(state.best_score))
+    stale = 0 if best else int(state.stale) + 1
+    plateau = after_plateau(float(state.plateau), stale, schedule=optimiser.schedule)
+    return (
+        replace(
+            state,
+            plateau=np.float32(plateau),
+            best_score=np.float32(score) if best else np.float32(state.best_score),
+            best_step=np.int32(step if best else int(state.best_step)),
+            stale=np.int32(stale),
+        ),
+        best,
+    )

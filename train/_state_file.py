@@ -1,0 +1,97 @@
+"""The state as one file: the leaves of the tree by their path, in NumPy's .npz."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.io import atomic_path
+
+Tree = TypeVar("Tree")
+_ABOUT = "about.json"
+_FORMAT = 1
+
+
+def save_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
+    """Write the arrays of a tree and what is to be known about them; an older file is replaced in one move.
+
+    Args:
+      path: the file, .npz.
+      tree: NumPy or JAX arrays in dicts, tuples and records.
+      about: what JSON can hold.
+    """
+    leaves: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
+    text = json.dumps({"format": _FORMAT, **about}, allow_nan=False)
+    leaves[_ABOUT] = np.frombuffer(text.encode(), np.uint8)
+    with atomic_path(path, force=True) as temporary, temporary.open("wb") as file:
+        np.savez(file, **leaves)
+
+
+def load_tree(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
+    """Read a tree that `save_tree` wrote.
+
+    Args:
+      path: the file.
+      like: a tree of the same build, whose arrays say which shapes and types are expected.
+
+    Raises:
+      ImageFormatError: the file is missing or damaged.
+      ConfigError: it holds another tree: made with another network or optimiser.
+    """
+    found, about = _read(path)
+    expected = named_leaves(like)
+    missing, over = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    if missing or over:
+        odd = f"lacks {missing[0]}" if missing else f"has {over[0]} too much"
+        raise ConfigError(f"{path}: {odd}; it was made with another network or optimiser, go on with its own config")
+    for name, leaf in expected.items():
+        one = found[name]
+        if one.shape != np.shape(leaf) or one.dtype != np.asarray(leaf).dtype:
+            raise ConfigError(
+                f"{path}: {name} is {one.dtype}{list(one.shape)}, expected {np.asarray(leaf).dtype}"
+                f"{list(np.shape(leaf))}; go on with the config it was made with"
+            )
+    structure = jax.tree.structure(like)
+    return jax.tree.unflatten(structure, [found[name] for name in expected]), about
+
+
+def about_tree(path: Path) -> dict[str, Any]:
+    """What was written about a tree.
+
+    Raises:
+      ImageFormatError: the file is missing or damaged.
+    """
+    return _read(path)[1]
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """The leaves of a tree by their path, in the tree's order."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+    try:
+        # Opened here: NumPy leaves a file open that it can't read.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            found = {name: archive[name] for name in archive.files}
+        about = json.loads(found.pop(_ABOUT).tobytes())
+    except FileNotFoundError as error:
+        raise ImageFormatError(f"{path}: no such file; expected a state of training") from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ImageFormatError(f"{path}: is damaged or no state of training ({error}); start anew") from error
+    if about.get("format") != _FORMAT:
+        raise ImageFormatError(
+            f"{path}: format {about.get('format')}, expected {_FORMAT}; use the version that made it"
+        )
+    return found, about
