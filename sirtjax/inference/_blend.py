@@ -9,10 +9,12 @@ from scipy import ndimage
 
 from sirtjax.inference._tiles import TileLayout
 
-Blending = Literal["gaussian", "uniform"]
+Blending = Literal["gaussian", "uniform", "nnunet"]
 Row = NDArray[np.float32]
 # Standard deviation of the weights in tiles, as in nnU-Net v2.
 SIGMA_SHARE = 1 / 8
+# What nnU-Net v2 scales its weights to, before they are rounded to half precision.
+NNUNET_PEAK = 10
 
 
 def blend_weights(shape: Sequence[int], *, blending: Blending) -> tuple[Row, Row, Row]:
@@ -25,10 +27,32 @@ def blend_weights(shape: Sequence[int], *, blending: Blending) -> tuple[Row, Row
     Raises:
       ValueError: another blending.
     """
-    if blending not in get_args(Blending):
-        raise ValueError(f"blending must be one of {', '.join(get_args(Blending))}, got {blending!r}")
+    if blending not in ("gaussian", "uniform"):
+        raise ValueError(f"blending must be one of gaussian, uniform, got {blending!r}")
     i, j, k = (_gaussian(int(n)) if blending == "gaussian" else np.ones(int(n), np.float32) for n in shape)
     return i, j, k
+
+
+def tile_weights(layout: TileLayout, *, blending: Blending) -> tuple[Row, tuple[Row, ...]]:
+    """The weight of each voxel of a tile, and factors whose product is the sum of all tiles' weights in the canvas.
+
+    "nnunet" is "gaussian" as nnU-Net v2 stores it, in half precision: where it falls below what that holds, far from
+    the middle in several axes, every voxel has the smallest weight there is. No product of rows gives that.
+
+    Raises:
+      ValueError: another blending.
+    """
+    if blending not in get_args(Blending):
+        raise ValueError(f"blending must be one of {', '.join(get_args(Blending))}, got {blending!r}")
+    if blending == "nnunet":
+        weight = _half_gaussian(layout.output_shape)
+        total = np.zeros(layout.canvas_shape, np.float32)
+        for tile in layout.tiles():
+            total[tuple(slice(s, s + n) for s, n in zip(tile, weight.shape, strict=True))] += weight
+        return weight, (total,)
+    i, j, k = blend_weights(layout.output_shape, blending=blending)
+    a, b, c = summed_weights(layout, (i, j, k))
+    return i[:, None, None] * j[:, None] * k, (a[:, None, None], b[:, None], c)
 
 
 def summed_weights(layout: TileLayout, weights: tuple[Row, Row, Row]) -> tuple[Row, Row, Row]:
@@ -40,6 +64,15 @@ def summed_weights(layout: TileLayout, weights: tuple[Row, Row, Row]) -> tuple[R
             total[start : start + len(row)] += row
         sums.append(total)
     return sums[0], sums[1], sums[2]
+
+
+def _half_gaussian(shape: Sequence[int]) -> Row:
+    impulse = np.zeros(tuple(shape))
+    impulse[tuple(n // 2 for n in shape)] = 1
+    blurred = ndimage.gaussian_filter(impulse, [n * SIGMA_SHARE for n in shape], mode="constant")
+    half = (blurred / (blurred.max() / NNUNET_PEAK)).astype(np.float16)
+    half[half == 0] = half[half > 0].min()
+    return np.asarray(half, np.float32)
 
 
 def _gaussian(size: int) -> Row:

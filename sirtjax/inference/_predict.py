@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.inference._blend import Blending, Row, blend_weights, summed_weights
+from sirtjax.inference._blend import Blending, tile_weights
 from sirtjax.inference._program import PROGRAMS_KEPT, Program, check_memory, compiled_program
 from sirtjax.inference._tiles import Index, TileLayout, read_tile, tile_layout
 
@@ -46,7 +46,7 @@ def predict_tiles(
       patch_shape: voxels that the network takes along i, j, k.
       variables: the network's parameters.
       overlap: share of a tile that its neighbour covers, too: 0 to less than 1.
-      blending: "gaussian" (the middle of a tile counts most) or "uniform".
+      blending: "gaussian" (the middle of a tile counts most), "uniform", or "nnunet" (Gaussian to the bits of nnU-Net).
       batch: tiles in one call; with several devices a multiple of their number.
       mirror_axes: predict all combinations of flips along these of the axes 0, 1, 2, and average the logits.
       fill: the value outside the image.
@@ -72,7 +72,7 @@ def predict_tiles(
     check_memory(program.needed_bytes + sums, devices[0])
     flips = _flips(mirror_axes)
     outputs = _run(program, program.place_variables(variables), values, layout, shape, flips, fill, progress)
-    return _blended(outputs, layout, blend_weights(layout.output_shape, blending=blending), classes, len(flips))
+    return _blended(outputs, layout, blending, classes, len(flips))
 
 
 def _check(
@@ -129,7 +129,7 @@ def _run(
 def _blended(
     outputs: Iterator[tuple[list[Index], FloatArray]],
     layout: TileLayout,
-    weights: tuple[Row, Row, Row],
+    blending: Blending,
     classes: int,
     flips: int,
 ) -> FloatArray:
@@ -137,13 +137,12 @@ def _blended(
     if layout.count == 1 and flips == 1:
         return np.ascontiguousarray(next(outputs)[1][0][inside])
     total = np.zeros((*layout.canvas_shape, classes), np.float32)
-    weight = weights[0][:, None, None, None] * weights[1][:, None, None] * weights[2][:, None]
+    weight, sums = tile_weights(layout, blending=blending)
     for group, logits in outputs:
         for tile, one in zip(group, logits, strict=False):
             part = total[tuple(slice(s, s + n) for s, n in zip(tile, layout.output_shape, strict=True))]
-            part += one * weight
-    i, j, k = summed_weights(layout, weights)
-    total /= (i * np.float32(flips))[:, None, None, None]
-    total /= j[:, None, None]
-    total /= k[:, None]
+            part += one * weight[..., None]
+    total /= np.float32(flips)
+    for factor in sums:
+        total /= factor[..., None]
     return total[inside]
