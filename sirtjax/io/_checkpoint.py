@@ -72,7 +72,7 @@ def load_checkpoint(path: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
       ModelError: no checkpoint, of a newer version, damaged, or not what was saved.
     """
-    from orbax.checkpoint import v1 as orbax  # type: ignore[import-untyped]
+    from orbax.checkpoint import v1 as orbax
 
     path = Path(path)
     description = read_description(path)
