@@ -16,30 +16,58 @@ from sirtjax.phantom._pose import Pose as Pose
 from sirtjax.phantom._pose import displacement_mm as displacement_mm
 from sirtjax.phantom._pose import draw_pose as draw_pose
 from sirtjax.phantom._pose import still_pose as still_pose
+from sirtjax.phantom._random_acquire import CT_WINDOW_HU as CT_WINDOW_HU
+from sirtjax.phantom._random_acquire import MR_PERCENTILE as MR_PERCENTILE
+from sirtjax.phantom._random_acquire import normalised as normalised
+from sirtjax.phantom._random_config import SynthesisConfig as SynthesisConfig
+from sirtjax.phantom._random_config import load_synthesis_preset as load_synthesis_preset
+from sirtjax.phantom._random_config import synthesis_config as synthesis_config
+from sirtjax.phantom._random_config import synthesis_presets as synthesis_presets
+from sirtjax.phantom._random_sample import random_sample as random_sample
+from sirtjax.phantom._shape_bank import VALIDATION_SHAPES as VALIDATION_SHAPES
+from sirtjax.phantom._shape_bank import ShapeBank as ShapeBank
+from sirtjax.phantom._shape_bank import build_shape_bank as build_shape_bank
+from sirtjax.phantom._shape_bank import load_shape_bank as load_shape_bank
+from sirtjax.phantom._shape_bank import save_shape_bank as save_shape_bank
+from sirtjax.phantom._shape_bank import split_bank as split_bank
 from sirtjax.phantom._simulate import simulate_patient as simulate_patient
 from sirtjax.phantom._tissues import Organ as Organ
 from sirtjax.phantom._tissues import Tissue as Tissue
 from sirtjax.phantom._write import write_patient as write_patient
 
 __all__ = [
+    "CT_WINDOW_HU",
+    "MR_PERCENTILE",
     "SESSIONS",
+    "VALIDATION_SHAPES",
     "Anatomy",
     "Organ",
     "Patient",
     "PhantomConfig",
     "Pose",
     "Sample",
+    "ShapeBank",
+    "SynthesisConfig",
     "Tissue",
     "anatomy_at",
     "build_anatomy",
+    "build_shape_bank",
     "config_from_table",
     "displacement_mm",
     "draw_pose",
     "evaluate_grid",
     "evaluate_points",
     "load_preset",
+    "load_shape_bank",
+    "load_synthesis_preset",
+    "normalised",
     "presets",
+    "random_sample",
+    "save_shape_bank",
     "simulate_patient",
+    "split_bank",
     "still_pose",
+    "synthesis_config",
+    "synthesis_presets",
     "write_patient",
 ]

@@ -98,6 +98,14 @@ def skeleton(anatomy: Anatomy, walls: Torso, x: jax.Array, y: jax.Array, z: jax.
     sternum = superellipse_distance(x, walls.muscle + 7.5, 15.0 + 8.0 * smooth_step(z, 110.0, 150.0), 5.5, 2.6)
     sternum = jnp.maximum(jnp.where(y < 0.0, sternum, 1e3), 38.0 - z)
 
+    vertebra, disc, canal = spine(anatomy, x, y, z)
+    bone = jnp.minimum(jnp.minimum(ribs, sternum), jnp.maximum(vertebra, -canal))
+    bone = jnp.maximum(bone, walls.skin + 6.0)
+    return Skeleton(bone, disc, canal, cartilage)
+
+
+def spine(anatomy: Anatomy, x: jax.Array, y: jax.Array, z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Distances (mm, (n,)) of a column of vertebrae, of the discs between them and of the canal behind them."""
     dy = y - spine_y_mm(z)
     level = jnp.mod(z - anatomy.spine_phase_mm, VERTEBRA_PITCH_MM) - VERTEBRA_PITCH_MM / 2
     lumbar = smooth_step(-z, 0.0, 120.0)
@@ -107,12 +115,10 @@ def skeleton(anatomy: Anatomy, walls: Torso, x: jax.Array, y: jax.Array, z: jax.
     body = smooth_max(column, jnp.abs(level) - 11.0, 3.0)
     disc = jnp.maximum(column + 1.0, 10.5 - jnp.abs(level))
     canal = superellipse_distance(x, dy - 24.5, 10.5, 8.0, 2.0)
-    near = jnp.stack([across, dy, level])
+    near = jnp.stack([jnp.abs(x), dy, level])
     start = jnp.array([[9.0, 18.0, 2.0], [12.0, 30.0, 0.0], [11.0, 27.0, 2.0], [0.0, 34.0, -2.0]])
     end = jnp.array([[12.0, 30.0, 0.0], [0.0, 36.0, -2.0], [36.0, 30.0, 2.0], [0.0, 50.0, -8.0]])
     radius = jnp.array([[4.5, 4.0], [3.6, 3.6], [4.0, 3.0], [3.2, 3.6]])
     arch_parts = jnp.min(capsule_distance(near, start, end, radius), axis=0)
     vertebra = smooth_min(body, arch_parts, 3.0)
-    bone = jnp.minimum(jnp.minimum(ribs, sternum), jnp.maximum(vertebra, -canal))
-    bone = jnp.maximum(bone, walls.skin + 6.0)
-    return Skeleton(bone, disc, canal, cartilage)
+    return vertebra, disc, canal

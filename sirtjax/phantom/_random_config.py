@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sirtjax.config import checked_preset, preset_names, preset_table
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# The fields at half the resolution need an even number of voxels.
+Size = Annotated[int, Field(ge=16, le=256, multiple_of=2)]
+
+
+class _Table(BaseModel):
+    """A table of a preset: immutable and hashable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> _Table:
+        for name, value in self:
+            if isinstance(value, tuple) and len(value) == 2 and value[0] > value[1]:
+                raise ValueError(f"`{name}` must go from low to high, got {value}")
+        return self
+
+
+class ModalityShares(_Table):
+    """How often an image is CT-like, T1-like or of wholly random intensities; relative weights."""
+
+    ct: NotNegative
+    mr: NotNegative
+    random: NotNegative
+
+    @model_validator(mode="after")
+    def _some(self) -> ModalityShares:
+        if self.ct + self.mr + self.random <= 0:
+            raise ValueError("at least one of ct, mr and random must be above 0")
+        return self
+
+
+class DeformationConfig(_Table):
+    """How far a patient may be from the anatomy drawn for it.
+
+    `scale`, `shear` and the angles are bounds of uniform draws; `coarse_mm` and `fine_mm` bound the standard
+    deviation of smooth displacement fields with knots about 70 mm and 30 mm apart.
+    """
+
+    scale: Annotated[float, Field(ge=0, le=0.3)]
+    shear: Annotated[float, Field(ge=0, le=0.3)]
+    rotation_deg: Annotated[float, Field(ge=0, le=45)]
+    coarse_mm: Annotated[float, Field(ge=0, le=15)]
+    fine_mm: Annotated[float, Field(ge=0, le=4)]
+
+
+class ViewShares(_Table):
+    """What of the patient is seen: shares of all samples, the rest shows the whole liver with some of its surroundings.
+
+    `far` looks at another part of the body, `anywhere` moves the grid along the body without regard to the liver,
+    `cut` ends the scan inside the liver, above or below; `whole_grid` is the share of the rest whose scan fills
+    the grid.
+    """
+
+    far: Share
+    anywhere: Share
+    cut: Share
+    whole_grid: Share
+
+
+class SynthesisConfig(_Table):
+    """A preset of random training samples; see `random_sample` for what is drawn.
+
+    Attributes:
+      schema_version: 1.
+      name: of the preset.
+      shape: voxels of the sample, even numbers.
+      spacing_mm: of its isotropic voxels.
+      real_share: share of samples whose liver is one of the bank's.
+      modality: relative weights of kinds of image.
+      deformation: how strongly patients are deformed.
+      view: fields of view.
+      lesion_share: share of livers with lesions.
+      lesion_radius_mm: bounds of their log-uniform radius.
+      similar_share: chance of each soft tissue to have nearly the liver's intensity.
+      resection_share: share of livers with a part cut away.
+      ascites_share: share of patients with fluid in the abdomen.
+      effusion_share: share with fluid or collapsed lung above the diaphragm.
+      slice_mm: bounds of the log-uniform slice thickness.
+      noise_hu: bounds of the CT noise, on this grid, of most scans; a sixth of them have up to three times as much.
+    """
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    name: str
+    shape: tuple[Size, Size, Size]
+    spacing_mm: Annotated[float, Field(ge=2, le=8)]
+    real_share: Share
+    modality: ModalityShares
+    deformation: DeformationConfig
+    view: ViewShares
+    lesion_share: Share
+    lesion_radius_mm: tuple[Positive, Positive]
+    similar_share: Share
+    resection_share: Share
+    ascites_share: Share
+    effusion_share: Share
+    slice_mm: tuple[Positive, Positive]
+    noise_hu: tuple[NotNegative, NotNegative]
+
+
+def synthesis_presets() -> tuple[str, ...]:
+    """The names of the presets in `configs/synthesis`."""
+    return preset_names("synthesis")
+
+
+def load_synthesis_preset(name: str) -> SynthesisConfig:
+    """A preset by its name.
+
+    Raises:
+      ConfigError: there is no preset of this name.
+    """
+    return synthesis_config(preset_table("synthesis", name), name=name)
+
+
+def synthesis_config(table: dict[str, Any], *, name: str) -> SynthesisConfig:
+    """Check a preset given as nested tables.
+
+    Raises:
+      ConfigError: a key or value is missing, unknown or out of range; names every one.
+    """
+    return checked_preset(SynthesisConfig, table, folder="synthesis", name=name)

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from sirtjax.phantom._random_liver import Inside
+from sirtjax.phantom._random_tissues import Colours, Part
+
+
+class Scene(NamedTuple):
+    """Everything `paint` needs on the full grid, distances in mm.
+
+    Attributes:
+      organ: distances by name, as `_random_organs.surfaces` gives them.
+      rib: (i, j, k) distance to the ribs.
+      liver: (i, j, k) to the liver.
+      inside: lesions and vessels of the liver.
+      noise: (4, i, j, k) smooth noise of about 12 mm grain.
+      broad: (3, i, j, k) smooth noise of about 50 mm grain.
+      depth_mm: (i, j, k) position towards the back.
+      halo_mm: mean thickness of the fat around the liver.
+      ascites_mm: how far from the liver fluid reaches; negative for none.
+      effusion_mm: how far above the diaphragm fluid reaches; negative for none.
+      gas: (3,) how much gas is in stomach, bowel and colon, from -1 to 1.
+      table_mm: (2,) position of the table's upper side and its thickness.
+      arms: 1 with arms beside the body.
+    """
+
+    organ: dict[str, jax.Array]
+    rib: jax.Array
+    liver: jax.Array
+    inside: Inside
+    noise: jax.Array
+    broad: jax.Array
+    depth_mm: jax.Array
+    halo_mm: jax.Array
+    ascites_mm: jax.Array
+    effusion_mm: jax.Array
+    gas: jax.Array
+    table_mm: jax.Array
+    arms: jax.Array
+
+
+class _Canvas:
+    """Tissues painted over each other, softly over one voxel: their value, their mottle and whether it is liver."""
+
+    def __init__(self, colours: Colours, blur_mm: float, like: jax.Array) -> None:
+        self._colours = colours
+        self._blur_mm = blur_mm
+        self.value = jnp.full(like.shape, 1.0) * colours.value[Part.AIR]
+        self.rough = jnp.zeros(like.shape)
+        self.liver = jnp.zeros(like.shape)
+
+    def occupancy(self, distance_mm: jax.Array) -> jax.Array:
+        return jnp.clip(0.5 - distance_mm / self._blur_mm, 0.0, 1.0)
+
+    def paint(self, distance_mm: jax.Array, part: Part) -> None:
+        share = self.occupancy(distance_mm)
+        self.value = self.value + share * (self._colours.value[part] - self.value)
+        self.rough = self.rough + share * (self._colours.rough[part] - self.rough)
+        self.liver = self.liver * (1.0 - share) if part != Part.LIVER else self.liver + share * (1.0 - self.liver)
+
+    def tint(self, share: jax.Array, value: jax.Array) -> None:
+        """Change the value alone."""
+        self.value = self.value + share * (value - self.value)
+
+
+def paint(scene: Scene, colours: Colours, *, blur_mm: float) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Values and mottle (i, j, k) of the image before it is taken, and its labels: 1 liver, 2 lesion.
+
+    Args:
+      scene: the patient on the grid.
+      colours: its intensities.
+      blur_mm: width over which two tissues mix, the voxel size.
+    """
+    canvas = _Canvas(colours, blur_mm, scene.liver)
+    _paint_outside(canvas, scene)
+    _paint_bowel(canvas, scene)
+    _paint_chest(canvas, scene)
+    _paint_neighbours(canvas, scene)
+    lesion = _paint_liver(canvas, scene, colours)
+    liver = canvas.liver > 0.5
+    labels = jnp.where(liver, jnp.where(lesion > 0.5, 2, 1), 0).astype(jnp.int32)
+    return canvas.value, canvas.rough, labels
+
+
+def _paint_outside(canvas: _Canvas, scene: Scene) -> None:
+    organ, noise = scene.organ, scene.noise
+    top, thick = scene.table_mm
+    canvas.paint(jnp.maximum(top - scene.depth_mm, scene.depth_mm - top - thick), Part.TABLE)
+    away = (1.0 - scene.arms) * 1e3
+    canvas.paint(organ["arm"] + away, Part.FAT)
+    canvas.paint(organ["arm"] + 8.0 + 3.0 * noise[0] + away, Part.MUSCLE)
+    canvas.paint(organ["arm_bone"] + away, Part.BONE)
+    canvas.paint(organ["arm_bone"] + 5.0 + away, Part.MARROW)
+    # The skin is a partial voxel of muscle-like tissue.
+    canvas.paint(organ["skin"], Part.MUSCLE)
+    canvas.paint(organ["skin"] + 1.8, Part.FAT)
+    canvas.paint(organ["muscle"], Part.MUSCLE)
+    seam = jnp.maximum(jnp.abs(organ["muscle"] + 7.0 + 2.5 * noise[1]) - 0.8, organ["muscle"] + 2.0)
+    canvas.paint(seam, Part.FAT)
+    canvas.paint(organ["cavity"], Part.CAVITY_FAT)
+
+
+def _paint_bowel(canvas: _Canvas, scene: Scene) -> None:
+    organ, noise, broad = scene.organ, scene.noise, scene.broad
+    abdomen = jnp.maximum(organ["cavity"] + 4.0, organ["above"] + 6.0)
+    # Fluid collects around the liver and in the flanks.
+    reach = jnp.maximum(abdomen - 3.0, scene.liver - scene.ascites_mm - 10.0 * broad[0])
+    canvas.paint(reach, Part.ASCITES)
+    # More fat around the liver goes with more fat between the loops.
+    loops = (0.35 + 0.05 * scene.halo_mm - jnp.abs(noise[2] + 0.4 * noise[1])) * 9.0
+    region = jnp.maximum(abdomen, jnp.maximum(organ["bowel_roof"], scene.depth_mm - 38.0 - 12.0 * broad[1]))
+    bowel = jnp.maximum(loops, region)
+    canvas.paint(bowel, Part.BOWEL_WALL)
+    canvas.paint(bowel + 3.5, Part.BOWEL_CONTENT)
+    canvas.paint(jnp.maximum(bowel + 3.0, (0.9 - scene.gas[1] - broad[2] - noise[3] * 0.5) * 12.0), Part.GAS)
+    canvas.paint(organ["psoas"], Part.MUSCLE)
+    colon = organ["colon"] + 2.5 * noise[3]
+    canvas.paint(colon, Part.COLON_WALL)
+    canvas.paint(colon + 3.0, Part.COLON_CONTENT)
+    canvas.paint(jnp.maximum(colon + 3.0, (0.4 - scene.gas[2] - broad[1] - 0.4 * noise[0]) * 12.0), Part.GAS)
+
+
+def _paint_chest(canvas: _Canvas, scene: Scene) -> None:
+    organ, noise, broad = scene.organ, scene.noise, scene.broad
+    leaf = jnp.maximum(jnp.abs(organ["above"] + 0.5) - 1.9, organ["cavity"])
+    canvas.paint(leaf, Part.MUSCLE)
+    lung = organ["lung"]
+    canvas.paint(lung, Part.LUNG)
+    canvas.paint(jnp.maximum((1.9 - jnp.abs(noise[0] + noise[1])) * 5.0, lung + 4.0), Part.LUNG_VESSEL)
+    # Fluid and collapsed lung lie low and behind.
+    fluid = organ["above"] - scene.effusion_mm - 0.35 * scene.depth_mm - 8.0 * broad[0]
+    canvas.paint(jnp.maximum(lung, fluid), Part.EFFUSION)
+    canvas.paint(organ["airway"] - 1.2, Part.MUSCLE)
+    canvas.paint(organ["airway"], Part.GAS)
+    for bone, wall in ((scene.rib, 2.2), (organ["spine"], 2.5), (organ["pelvis"], 3.0)):
+        canvas.paint(bone, Part.BONE)
+        canvas.paint(bone + wall, Part.MARROW)
+    canvas.paint(organ["disc"], Part.DISC)
+    canvas.paint(organ["canal"], Part.CORD)
+    canvas.paint(organ["bladder"], Part.BLADDER)
+
+
+def _paint_neighbours(canvas: _Canvas, scene: Scene) -> None:
+    organ, noise, broad = scene.organ, scene.noise, scene.broad
+    canvas.paint(organ["duodenum"] + 1.5 * noise[0], Part.DUODENUM)
+    canvas.paint(organ["pancreas"] + 2.0 * noise[1], Part.PANCREAS)
+    spleen = organ["spleen"] + 1.5 * broad[2]
+    stomach = organ["stomach"] + 2.0 * noise[0]
+    kidney = organ["kidney"]
+    canvas.paint(stomach, Part.STOMACH_WALL)
+    canvas.paint(stomach + 4.0, Part.STOMACH_CONTENT)
+    # The patient lies on the back: gas collects in front.
+    level = scene.depth_mm + 28.0 - 40.0 * scene.gas[0] + 6.0 * broad[0]
+    canvas.paint(jnp.maximum(stomach + 4.0, level), Part.GAS)
+    canvas.paint(spleen, Part.SPLEEN)
+    canvas.paint(kidney - 2.0, Part.CAVITY_FAT)
+    canvas.paint(kidney, Part.KIDNEY_CORTEX)
+    canvas.paint(kidney + 8.0 + 2.0 * noise[2], Part.KIDNEY_MEDULLA)
+    canvas.paint(organ["sinus"] + 4.0, Part.RENAL_SINUS)
+    canvas.paint(organ["heart"] - 2.0 - 2.0 * broad[1], Part.CAVITY_FAT)
+    canvas.paint(organ["heart"], Part.MYOCARDIUM)
+    canvas.paint(jnp.maximum(organ["right_heart"], organ["heart"] + 4.0), Part.VEIN)
+    canvas.paint(jnp.maximum(organ["left_heart"], organ["heart"] + 8.0), Part.ARTERY)
+    # A fat plane of uneven thickness before the liver, in places none.
+    canvas.paint(jnp.maximum(scene.liver - scene.halo_mm - 2.5 * broad[2], organ["above"] + 2.0), Part.CAVITY_FAT)
+    canvas.paint(organ["gallbladder"], Part.GALLBLADDER)
+    canvas.paint(organ["portal"], Part.PORTAL)
+    canvas.paint(organ["artery"], Part.ARTERY)
+    canvas.paint(organ["vein"], Part.VEIN)
+
+
+def _paint_liver(canvas: _Canvas, scene: Scene, colours: Colours) -> jax.Array:
+    canvas.paint(scene.liver, Part.LIVER)
+    within = canvas.occupancy(scene.liver)
+    for distance, part in ((scene.inside.portal_mm, Part.PORTAL), (scene.inside.hepatic_mm, Part.HEPATIC)):
+        canvas.tint(canvas.occupancy(distance) * within, colours.value[part])
+    lesion = jnp.zeros_like(within)
+    for number in range(colours.lesion.shape[0]):
+        share = canvas.occupancy(scene.inside.lesion_mm[number]) * within
+        canvas.tint(share, colours.lesion[number])
+        canvas.tint(canvas.occupancy(scene.inside.core_mm[number]) * within, colours.core[number])
+        lesion = jnp.maximum(lesion, share)
+    return lesion

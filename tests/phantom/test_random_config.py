@@ -1,0 +1,34 @@
+"""Presets of random samples, and what a wrong one is told."""
+
+import pytest
+
+from sirtjax.config import preset_table
+from sirtjax.errors import ConfigError
+from sirtjax.phantom import load_synthesis_preset, synthesis_config, synthesis_presets
+
+
+@pytest.mark.parametrize("name", synthesis_presets())
+def test_presets_are_valid_and_hashable(name):
+    config = load_synthesis_preset(name)
+    assert config.name == name
+    assert hash(config) == hash(load_synthesis_preset(name))
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(ConfigError, match=r"no synthesis preset is named 'brain'; choose one of .*default"):
+        load_synthesis_preset("brain")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": 1}, "colour: Extra inputs are not permitted"),
+        ({"shape": [95, 80, 80]}, "shape.0: Input should be a multiple of 2"),
+        ({"slice_mm": [10.0, 1.0]}, "`slice_mm` must go from low to high"),
+        ({"modality": {"ct": 0.0, "mr": 0.0, "random": 0.0}}, "at least one of ct, mr and random must be above 0"),
+        ({"real_share": 1.5}, "real_share: Input should be less than or equal to 1"),
+    ],
+)
+def test_a_wrong_value_is_named(change, message):
+    with pytest.raises(ConfigError, match=message):
+        synthesis_config({**preset_table("synthesis", "default"), **change}, name="mine")
