@@ -57,6 +57,7 @@ def _register_verbs() -> None:
         simulate,
         step,
         territories,
+        train,
         tune,
         warp,
     )
@@ -78,6 +79,7 @@ def _register_verbs() -> None:
         app.command()(verb)
     app.add_typer(segment.app, name="segment")
     app.add_typer(evaluate.app, name="evaluate")
+    app.add_typer(train.app, name="train")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,6 +3,8 @@
 if __name__ != "sirtjax.train":
     raise ImportError("import this package as 'sirtjax.train' (pip install -e . first)")
 
+from sirtjax.train._classes import ClassConfig as ClassConfig
+from sirtjax.train._classes import channels_of as channels_of
 from sirtjax.train._config import CourseConfig as CourseConfig
 from sirtjax.train._config import LogConfig as LogConfig
 from sirtjax.train._config import LossConfig as LossConfig
@@ -10,6 +12,7 @@ from sirtjax.train._config import LossTerm as LossTerm
 from sirtjax.train._config import OptimiserConfig as OptimiserConfig
 from sirtjax.train._config import Recipe as Recipe
 from sirtjax.train._config import ScheduleConfig as ScheduleConfig
+from sirtjax.train._data_config import SyntheticConfig as SyntheticConfig
 from sirtjax.train._devices import sample_mesh as sample_mesh
 from sirtjax.train._loop import Outcome as Outcome
 from sirtjax.train._loop import train as train
@@ -17,6 +20,10 @@ from sirtjax.train._objective import objective as objective
 from sirtjax.train._optimiser import after_plateau as after_plateau
 from sirtjax.train._optimiser import learning_rate as learning_rate
 from sirtjax.train._optimiser import make_optimiser as make_optimiser
+from sirtjax.train._run import best_variables as best_variables
+from sirtjax.train._run import run_config as run_config
+from sirtjax.train._run import run_state as run_state
+from sirtjax.train._run import run_training as run_training
 from sirtjax.train._scores import Scores as Scores
 from sirtjax.train._scores import overlap_counts as overlap_counts
 from sirtjax.train._scores import scores_of as scores_of
@@ -29,8 +36,14 @@ from sirtjax.train._state_file import about_tree as about_tree
 from sirtjax.train._state_file import load_tree as load_tree
 from sirtjax.train._state_file import save_tree as save_tree
 from sirtjax.train._step import make_step as make_step
+from sirtjax.train._synthetic import draw_samples as draw_samples
+from sirtjax.train._training_file import TrainingConfig as TrainingConfig
+from sirtjax.train._training_file import load_training as load_training
+from sirtjax.train._training_file import training_from_table as training_from_table
+from sirtjax.train._training_file import training_presets as training_presets
 
 __all__ = [
+    "ClassConfig",
     "CourseConfig",
     "LogConfig",
     "LossConfig",
@@ -41,20 +54,31 @@ __all__ = [
     "ScheduleConfig",
     "Scores",
     "Source",
+    "SyntheticConfig",
     "TrainState",
+    "TrainingConfig",
     "about_tree",
     "after_plateau",
     "after_validation",
+    "best_variables",
+    "channels_of",
+    "draw_samples",
     "first_state",
     "learning_rate",
+    "load_training",
     "load_tree",
     "make_optimiser",
     "make_step",
     "objective",
     "overlap_counts",
+    "run_config",
+    "run_state",
+    "run_training",
     "sample_mesh",
     "sample_source",
     "save_tree",
     "scores_of",
     "train",
+    "training_from_table",
+    "training_presets",
 ]

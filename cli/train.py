@@ -1,0 +1,68 @@
+"""The verb `sirtjax train`: networks, from a training file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sirtjax.cli._console import emit_json, note, progress, use_compilation_cache
+from sirtjax.cli._options import AsJson
+
+if TYPE_CHECKING:
+    from sirtjax.train import Outcome
+
+app = typer.Typer(no_args_is_help=True, help="Train networks, see docs/training.md.")
+
+
+@app.callback()
+def _networks() -> None:
+    """Train networks, see docs/training.md."""
+
+
+@app.command()
+def segmentation(
+    config: Annotated[str, typer.Argument(help="Training file (TOML), or the name of a recipe.")],
+    run: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.", show_default=False)],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    stop_after_s: Annotated[
+        float | None, typer.Option(min=0, help="Pause after so many seconds; go on with --resume.")
+    ] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a value, as in --set course.epochs=10; repeat.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a segmentation network; weights, state, logs and a report go to a folder.
+
+    Example: sirtjax train segmentation thesis-liver-ct -o runs/ct --set data.path=Dataset001_Liver. A run that was
+    paused or killed goes on with --resume, and ends as if it had not been.
+    """
+    use_compilation_cache()
+    from sirtjax import train
+
+    made = train.load_training(config, overrides=override or ())
+    with progress("train") as report:
+        outcome = train.run_training(made, run, resume=resume, stop_after_s=stop_after_s, on_progress=report)
+    _tell(outcome, run, as_json=as_json)
+
+
+def _tell(outcome: Outcome, run: Path, *, as_json: bool) -> None:
+    import math
+
+    best = float(outcome.state.best_score)
+    step = int(outcome.state.step)
+    if as_json:
+        emit_json(
+            {
+                "status": outcome.status,
+                "step": step,
+                "steps": outcome.steps,
+                "best_dsc": best if math.isfinite(best) else None,
+                "best_step": int(outcome.state.best_step),
+                "run": str(run),
+            }
+        )
+    score = f", best DSC {best:.4f} at step {int(outcome.state.best_step)}" if math.isfinite(best) else ""
+    note(f"{outcome.status} at step {step} of {outcome.steps}{score}; in {run}")

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+from pydantic import Field
+
+from sirtjax.errors import ConfigError
+from sirtjax.train._config import Table
+
+Array = Any
+
+
+class ClassConfig(Table):
+    """A class that is learned, and the label values that belong to it.
+
+    Attributes:
+      name: of the class.
+      values: the values in the label maps; several are merged, as liver and tumour into the whole liver.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    values: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+
+
+def channels_of(labels: Array, classes: tuple[ClassConfig, ...], *, count: int) -> Array:
+    """Label values as the network's channels: the background first where there is one channel more than classes.
+
+    Args:
+      labels: (..., i, j, k) whole numbers; values of no class are background.
+      classes: in the order of the channels.
+      count: the network's channels.
+
+    Returns:
+      (..., i, j, k, count) float32 of 0 and 1.
+
+    Raises:
+      ConfigError: neither as many channels as classes nor one more.
+    """
+    inside = jnp.stack([_any_of(labels, one.values) for one in classes], axis=-1)
+    if count == len(classes) + 1:
+        inside = jnp.concatenate([~jnp.any(inside, axis=-1, keepdims=True), inside], axis=-1)
+    elif count != len(classes):
+        raise ConfigError(
+            f"the network gives {count} channels for {len(classes)} classes; expected {len(classes) + 1} "
+            f"(background first), or {len(classes)} with loss.regions = true"
+        )
+    return inside.astype(jnp.float32)
+
+
+def _any_of(labels: Array, values: tuple[int, ...]) -> Array:
+    found = labels == values[0]
+    for value in values[1:]:
+        found = found | (labels == value)
+    return found

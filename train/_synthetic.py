@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from sirtjax import networks, phantom
+from sirtjax.train._classes import channels_of
+from sirtjax.train._data_config import SyntheticConfig
+from sirtjax.train._source import Source, sample_source
+from sirtjax.train._training_file import TrainingConfig
+
+Array = Any
+
+
+def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels: int, mesh: Mesh) -> Source:
+    """Samples of random digital patients, validated on those made from liver shapes that are kept back.
+
+    Args:
+      config: the training.
+      data: its data table.
+      channels: of the network's output.
+      mesh: the devices.
+    """
+    bank, names = phantom.load_shape_bank(data.bank)
+
+    def sample(key: Array, bank: phantom.ShapeBank) -> tuple[Array, Array]:
+        image, labels = phantom.random_sample(key, bank, config=data.synthesis)
+        return image[..., None], channels_of(labels, config.classes, count=channels)
+
+    def predict(variables: Any, images: Array) -> Array:
+        logits: Array = networks.apply(config.network, variables, images)
+        return logits
+
+    return sample_source(
+        sample,
+        phantom.split_bank(bank, names),
+        predict=predict,
+        recipe=config.recipe(),
+        mesh=mesh,
+        validation_bank=phantom.split_bank(bank, names, validation=True),
+        validation_count=data.validation_cases,
+    )
+
+
+def draw_samples(data: SyntheticConfig, *, seed: int, count: int) -> list[tuple[Array, Array]]:
+    """Some samples of the shapes that are trained on, to look at: images and labels (i, j, k)."""
+    bank = phantom.split_bank(*phantom.load_shape_bank(data.bank))
+    draw = jax.jit(lambda key, bank: phantom.random_sample(key, bank, config=data.synthesis))
+    return [draw(key, bank) for key in jax.random.split(jax.random.key(seed), count)]

@@ -1,0 +1,156 @@
+"""Training files: TOML to a checked config."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from sirtjax import networks
+from sirtjax.config import preset_names, preset_table
+from sirtjax.errors import ConfigError
+from sirtjax.train._classes import ClassConfig
+from sirtjax.train._config import CourseConfig, LogConfig, LossConfig, OptimiserConfig, Recipe, Table
+from sirtjax.train._data_config import DataConfig
+
+FOLDER = "training"
+# Keys that hold paths, relative to the training file.
+_PATHS = (("data", "path"), ("data", "bank"))
+
+
+class TrainingConfig(Table):
+    """A training file.
+
+    Attributes:
+      schema_version: 1.
+      seed: of everything random.
+      task: what the model is for, such as "liver" or "lesions".
+      network: a `sirtjax.networks` config; in the file its table, or {preset = "name"} with keys to change.
+      classes: what is learned.
+      data: where samples come from.
+      loss, optimiser, course, log: see there.
+      source: where the recipe is from, for the model's card.
+    """
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    task: str
+    network: networks.NetworkConfig
+    classes: Annotated[tuple[ClassConfig, ...], Field(min_length=1)]
+    data: DataConfig
+    loss: LossConfig
+    optimiser: OptimiserConfig
+    course: CourseConfig
+    log: LogConfig = LogConfig()
+    source: str = ""
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _of_preset(cls, value: Any) -> Any:
+        """A preset's table with changes."""
+        if not isinstance(value, dict) or "preset" not in value:
+            return value
+        changes = dict(value)
+        preset = networks.load_network_preset(str(changes.pop("preset")))
+        return {**preset.model_dump(mode="python"), **changes} if changes else preset
+
+    @model_validator(mode="after")
+    def _apart(self) -> TrainingConfig:
+        values = [value for one in self.classes for value in one.values]
+        if len({one.name for one in self.classes}) < len(self.classes):
+            raise ValueError("two classes have the same name")
+        if len(set(values)) < len(values) and not self.loss.regions:
+            raise ValueError("a label value belongs to two classes; that takes loss.regions = true")
+        return self
+
+    def recipe(self) -> Recipe:
+        """What the loop needs to know."""
+        return Recipe(
+            seed=self.seed,
+            labels=tuple(one.name for one in self.classes),
+            loss=self.loss,
+            optimiser=self.optimiser,
+            course=self.course,
+            log=self.log,
+        )
+
+
+def training_presets() -> tuple[str, ...]:
+    """The names of the recipes in `configs/training`."""
+    return preset_names(FOLDER)
+
+
+def load_training(name: str, *, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """Read and check a training file, with its paths made relative to its folder.
+
+    Args:
+      name: a TOML file, or the name of a recipe that came with the package.
+      overrides: "a.b=value" with a TOML value; paths given here are relative to the working folder.
+
+    Raises:
+      ConfigError: the file is missing, not TOML, or has a key or value it should not have; names every one.
+    """
+    path = Path(name)
+    if path.suffix != ".toml" and not path.exists():
+        if name not in training_presets():
+            raise ConfigError(
+                f"{name}: no such file or recipe; give a .toml file or one of {', '.join(training_presets())}"
+            )
+        table = preset_table(FOLDER, name)
+    else:
+        try:
+            table = _anchored(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot read the training file ({getattr(error, 'strerror', error)})") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    for override in overrides:
+        _override(table, override)
+    return training_from_table(table, source=name)
+
+
+def training_from_table(table: dict[str, Any], *, source: str) -> TrainingConfig:
+    """Check a training file given as nested tables.
+
+    Raises:
+      ConfigError: a key or value is missing, unknown or contradictory; names every one.
+    """
+    try:
+        return TrainingConfig.model_validate(table)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_place(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()
+        )
+        raise ConfigError(f"{source}: {problems}") from error
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "file"
+
+
+def _anchored(table: dict[str, Any], folder: Path) -> dict[str, Any]:
+    for group, key in _PATHS:
+        inner = table.get(group)
+        if isinstance(inner, dict) and isinstance(inner.get(key), str):
+            inner[key] = str(folder / inner[key])
+    return table
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not all(part.strip() for part in key.split(".")):
+        raise ConfigError(f"--set {override}: expected KEY=VALUE, as in --set course.epochs=10")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is meant as a string
+    *folders, last = key.strip().split(".")
+    for folder in folders:
+        inner = table.setdefault(folder, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: {folder} is not a table of the training file")
+        table = inner
+    table[last] = value
