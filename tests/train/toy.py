@@ -17,8 +17,8 @@ def sample(key, bank):
     radius = jnp.asarray(bank)[jnp.floor(draw[3] * len(bank)).astype(int)]
     grid = jnp.stack(jnp.meshgrid(*map(jnp.arange, SHAPE), indexing="ij"), axis=-1)
     inside = (jnp.sum((grid - centre[None, None, None]) ** 2, axis=-1) < radius**2).astype(jnp.float32)
-    waves = jnp.array([12.9898, 78.233, 37.719]) * (1 + centre)
-    image = inside + 0.6 * jnp.sin(43758.5453 * jnp.sum(grid * waves[None, None, None], axis=-1))
+    waves = jnp.array([1.29, 7.82, 3.77]) * (1 + centre)
+    image = inside + 0.6 * jnp.sin(jnp.sum(grid * waves[None, None, None], axis=-1))
     return image[..., None], jnp.stack([1 - inside, inside], axis=-1)
 
 
