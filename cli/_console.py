@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -99,6 +100,8 @@ def use_compilation_cache() -> None:
     """
     import jax
 
+    from sirtjax import programs
+
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "sirtjax", "jax")
         try:
@@ -107,5 +110,7 @@ def use_compilation_cache() -> None:
             log.info("no compilation cache at %s (%s)", folder, error.strerror)
             return
         jax.config.update("jax_compilation_cache_dir", folder)
+    if kept_in := jax.config.values["jax_compilation_cache_dir"]:
+        programs.keep_programs_in(Path(kept_in))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

@@ -15,6 +15,7 @@ from sirtjax.dosimetry._local import local_dose_gy, voxel_mass_g
 from sirtjax.dosimetry._nuclides import Nuclide
 from sirtjax.dosimetry._radial import RadialKernel, radial_kernel
 from sirtjax.errors import ConfigError, InputError
+from sirtjax.programs import kept
 
 Method = Literal["kernel", "local"]
 
@@ -105,12 +106,12 @@ def _checked(name: str, values: ArrayLike, shape: tuple[int, ...] | None) -> NDA
     return array
 
 
-@jax.jit
+@kept
 def _local(activity: jax.Array, density: jax.Array, spacing: jax.Array, constant: jax.Array) -> jax.Array:
     return jnp.asarray(local_dose_gy(activity, voxel_mass_g(density, spacing), constant=constant))
 
 
-@partial(jax.jit, static_argnames=("radial", "radius_voxels"))
+@partial(kept, static_argnames=("radial", "radius_voxels"))
 def _kernel(
     activity: jax.Array,
     density: jax.Array,

@@ -15,6 +15,7 @@ from sirtjax.metrics._rmsd import rmsd_mm as rmsd_mm
 from sirtjax.metrics._rmsd import rrmsd_mm as rrmsd_mm
 from sirtjax.metrics._surface_distance import SurfaceDistances as SurfaceDistances
 from sirtjax.metrics._surface_distance import facet_distances as facet_distances
+from sirtjax.metrics._surface_distance import mean_surface_distance_mm as mean_surface_distance_mm
 from sirtjax.metrics._surface_distance import surface_distances as surface_distances
 from sirtjax.metrics._target_error import TargetError as TargetError
 from sirtjax.metrics._target_error import field_error_mm as field_error_mm
@@ -35,6 +36,7 @@ __all__ = [
     "jacobian_summary",
     "log_jacobian_std",
     "mass_centre_distance_mm",
+    "mean_surface_distance_mm",
     "rmsd_mm",
     "rrmsd_mm",
     "surface_distances",

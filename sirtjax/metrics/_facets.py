@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
+from scipy.spatial import KDTree
 
 from sirtjax.errors import InputError
 from sirtjax.volume import bounding_box
@@ -22,7 +24,7 @@ _ROUNDS = 25
 _FARTHEST_VOXELS = 0.5
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Facets:
     """A surface in pieces of four corners, each the two triangles on either side of its corners 0 and 2.
 
@@ -32,17 +34,22 @@ class Facets:
 
     corners_mm: Floats
 
-    @property
+    @cached_property
     def areas_mm2(self) -> Floats:
         """Area of each facet, (n,)."""
         a, b, c, d = np.moveaxis(self.corners_mm, 1, 0)
         one, two = np.cross(b - a, c - a), np.cross(c - a, d - a)
         return np.asarray((np.linalg.norm(one, axis=-1) + np.linalg.norm(two, axis=-1)) / 2)
 
-    @property
+    @cached_property
     def centres_mm(self) -> Floats:
         """A point on each facet: the middle of the diagonal that its two triangles share, (n, 3)."""
         return np.asarray((self.corners_mm[:, 0] + self.corners_mm[:, 2]) / 2)
+
+    @cached_property
+    def centre_tree(self) -> KDTree:
+        """The points of `centres_mm`, ready to be searched."""
+        return KDTree(self.centres_mm)
 
 
 def surface_facets(values: ArrayLike, affine: ArrayLike) -> Facets:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from sirtjax.metrics._facets import Facets
 
@@ -19,13 +18,12 @@ def distance_to_surface_mm(points_mm: Floats, surface: Facets) -> Floats:
     Exact to the triangles of the facets whose centres are the nearest, which for facets as long as wide is the
     distance to the surface itself but for a small part of a facet's size.
     """
-    tree = KDTree(surface.centres_mm)
     wanted = min(_CANDIDATES, len(surface.corners_mm))
     result = np.empty(len(points_mm))
     for start in range(0, len(points_mm), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         points = points_mm[chunk]
-        _, nearest = tree.query(points, k=wanted)
+        _, nearest = surface.centre_tree.query(points, k=wanted)
         corners = surface.corners_mm[nearest.reshape(len(points), wanted)]
         a, b, c, d = (corners[:, :, n] - points[:, None] for n in range(4))
         squared = np.minimum(_squared_to_triangle(a, b, c), _squared_to_triangle(a, c, d))

@@ -52,17 +52,27 @@ def surface_distances(a: ArrayLike, b: ArrayLike, spacing_mm: Sequence[float]) -
     return facet_distances(surface_facets(one, affine), surface_facets(two, affine))
 
 
+def mean_surface_distance_mm(a: Facets, b: Facets) -> float:
+    """The `msd_mm` of `surface_distances` alone, which costs a third of all three figures."""
+    there, back = distance_to_surface_mm(a.centres_mm, b), distance_to_surface_mm(b.centres_mm, a)
+    return _mean_by_area(there, back, a, b)
+
+
 def facet_distances(a: Facets, b: Facets) -> SurfaceDistances:
     """`surface_distances` of two surfaces."""
     there, back = distance_to_surface_mm(a.centres_mm, b), distance_to_surface_mm(b.centres_mm, a)
     weights = a.areas_mm2, b.areas_mm2
-    total = float(weights[0].sum() + weights[1].sum())
     corners = max(distance_to_surface_mm(x.corners_mm[:, 0], y).max() for x, y in ((a, b), (b, a)))
     return SurfaceDistances(
-        msd_mm=float(there @ weights[0] + back @ weights[1]) / total,
+        msd_mm=_mean_by_area(there, back, a, b),
         hd_mm=max(float(there.max()), float(back.max()), float(corners)),
         hd95_mm=max(_share_below(there, weights[0], 0.95), _share_below(back, weights[1], 0.95)),
     )
+
+
+def _mean_by_area(there: NDArray[np.float64], back: NDArray[np.float64], a: Facets, b: Facets) -> float:
+    weights = a.areas_mm2, b.areas_mm2
+    return float(there @ weights[0] + back @ weights[1]) / float(weights[0].sum() + weights[1].sum())
 
 
 def _share_below(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sirtjax.ops import gaussian_filter
+from sirtjax.programs import kept
 from sirtjax.volume import Geometry
 
 FloatArray = NDArray[np.float32]
@@ -27,7 +28,7 @@ def blur(array: FloatArray, geometry: Geometry, *, fwhm_mm: float) -> FloatArray
     return np.asarray(_blur(np.asarray(array, np.float32), sigma, radius=radius))
 
 
-@partial(jax.jit, static_argnames="radius")
+@partial(kept, static_argnames=("radius",))
 def _blur(array: jax.Array, sigma_voxels: jax.Array, *, radius: int) -> jax.Array:
     blurred: jax.Array = gaussian_filter(array, sigma_voxels, radius=radius)
     return blurred

@@ -10,6 +10,7 @@ from sirtjax.phantom._anatomy import Sample, paint, shapes_at
 from sirtjax.phantom._parameters import Anatomy
 from sirtjax.phantom._pose import Pose, still_pose
 from sirtjax.phantom._tissues import TISSUES
+from sirtjax.programs import kept
 from sirtjax.volume import Geometry
 
 # One program serves every grid of every patient: points go through it in pieces of this size.
@@ -19,8 +20,8 @@ _AWAY_MM = 1e3
 _BLOCK = 4
 
 # Two programs rather than one: XLA computes shared distances again for every layer it fuses them into.
-_shapes = jax.jit(shapes_at)
-_paint = jax.jit(paint)
+_shapes = kept(shapes_at)
+_paint = kept(paint)
 
 
 def evaluate_points(

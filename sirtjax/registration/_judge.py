@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,11 @@ class MaskBench:
     floating_liver: Volume | None
     floating: Masks
 
+    @cached_property
+    def liver_surface(self) -> metrics.Facets:
+        """The reference liver's, to which three maps are compared."""
+        return _surface(self.occupancy[LIVER_NAME], self.grid)
+
 
 def mask_bench(sides: tuple[Side, Side], lattice: Geometry, *, pair: Pair | None = None) -> MaskBench:
     """The lattice around the liver, as far as `lattice` reaches, with all masks.
@@ -221,7 +227,7 @@ def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskBench) -> d
             distances.append(float("nan"))
             continue
         if name == LIVER_NAME:
-            figures[f"msd_mm {name}"] = metrics.surface_distances(one, two, spacing_mm).msd_mm
+            figures[f"msd_mm {name}"] = metrics.mean_surface_distance_mm(bench.liver_surface, _surface(two, bench.grid))
             distances.append(figures[f"msd_mm {name}"])
         else:
             apart_mm = (_centre(one) - _centre(two)) * np.asarray(spacing_mm)
@@ -230,6 +236,10 @@ def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskBench) -> d
     if distances:
         figures["rmsd_mm"] = float(np.sqrt(np.mean(np.square(distances))))
     return figures
+
+
+def _surface(occupancy: NDArray[np.float32], grid: Geometry) -> metrics.Facets:
+    return metrics.surface_facets(occupancy, np.diag([*grid.spacing_mm, 1.0]))
 
 
 def _centre(occupancy: NDArray[np.float32]) -> NDArray[np.float64]:

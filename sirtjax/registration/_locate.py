@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import losses, spatial
+from sirtjax.programs import kept
 from sirtjax.registration._affine import turn_matrix
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._intensity import scaled_image
@@ -89,7 +90,7 @@ def _starts(one: _Coarse, two: _Coarse) -> NDArray[np.float32]:
     return np.asarray(shifts, np.float32)
 
 
-@jax.jit
+@kept
 def _search(reference: Any, floating: Any, starts: Array) -> Array:
     image, inside, origin_mm, pitch_mm = reference
     other, measured, other_origin_mm, other_pitch_mm = floating

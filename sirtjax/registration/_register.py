@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from sirtjax import spatial
+from sirtjax.programs import kept
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._inputs import check_image, check_masks_on_image, guiding_masks
 from sirtjax.registration._judge import judge
@@ -24,7 +25,7 @@ from sirtjax.volume import Geometry, Volume
 NO_MASKS: Mapping[str, Any] = {}
 
 
-@partial(jax.jit, static_argnames="config")
+@partial(kept, static_argnames=("config",))
 def solve_compiled(pair: Any, weights: Any, key: Any, *, config: RegistrationConfig) -> Solution:
     """`solve`, compiled once for a structure of preset, whatever patient and weights."""
     return solve(pair, weights, key, config=config)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from sirtjax.errors import ConfigError
+from sirtjax.programs import kept
 from sirtjax.registration._config import RegistrationConfig, WeightsTable
 from sirtjax.registration._pair import Pair, Weights
 from sirtjax.registration._solve import Solution, solve
@@ -48,7 +49,7 @@ def sweep_weights(pair: Pair, weights_grid: Weights, key: Array, *, config: Regi
     return solutions
 
 
-@partial(jax.jit, static_argnames="config")
+@partial(kept, static_argnames=("config",))
 def sweep_compiled(pair: Any, weights_grid: Any, key: Any, *, config: RegistrationConfig) -> Solution:
     """`sweep_weights`, compiled once for a structure of preset, the weights that are swept, and how many at once."""
     return sweep_weights(pair, weights_grid, key, config=config)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sirtjax.reports._registration_page import registration_html
-from sirtjax.workflows import Products
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Products
 
 
 def alignment_page(products: Products, provenance: Mapping[str, Any]) -> str | None:

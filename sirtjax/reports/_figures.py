@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.workflows import InjectionResult, Maps, VoiResult
+if TYPE_CHECKING:
+    from sirtjax.workflows import InjectionResult, Maps, VoiResult
+
 
 Slice2d = NDArray[np.float32]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from sirtjax import io
 from sirtjax.reports._html import report_html
 from sirtjax.reports._tables import voi_csv
 from sirtjax.volume import LabelMap
-from sirtjax.workflows import Maps, Result, result_to_json
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Maps, Result
 
 
 def write_results(
@@ -34,6 +37,9 @@ def write_results(
       registration_page: the report of the registration as HTML, of `alignment_page`; report.html links to it.
       on_step: called with the name of each part as it begins.
     """
+    # Here, so that a registration's record does not load planning.
+    from sirtjax.workflows import result_to_json
+
     on_step("report")
     linked = registration_page is not None
     page = report_html(result, maps, identity=identity, registration_page=linked, on_step=on_step)

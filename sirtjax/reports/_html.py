@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
 from sirtjax.reports._registration_page import quality_rows
-from sirtjax.workflows import Maps, Result, VoiResult
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Maps, Result, VoiResult
 
 SEVERITIES = ("error", "warning", "info")
 HEADLINE_KINDS = ("lesions", "normal liver")

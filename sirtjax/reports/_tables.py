@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
+from typing import TYPE_CHECKING
 
-from sirtjax.workflows import Result
+if TYPE_CHECKING:
+    from sirtjax.workflows import Result
+
 
 FIXED = (
     "name", "kind", "territory", "volume_ml", "drawn_ml", "mass_g", "activity_mbq", "uptake_fraction", "tn_ratio",

@@ -13,6 +13,7 @@ from jax import lax
 from numpy.typing import NDArray
 
 from sirtjax.ops import FlatGrid, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
+from sirtjax.programs import kept
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._source import Source, to_device
 from sirtjax.spatial._transform import Transform, affine_part
@@ -24,6 +25,8 @@ Triple = tuple[Array, Array, Array]
 # Reference voxels per call: large enough to hide the call, small enough that the last one wastes little.
 POINT_CHUNK = 2**18
 MEAN_CHUNK = 2**15
+# A lesion reaches so few voxels that a whole chunk would be waste.
+SMALL_CHUNK = 2**12
 
 
 class Path(NamedTuple):
@@ -93,7 +96,7 @@ def run_chunks(
     return result
 
 
-@partial(jax.jit, static_argnames=("order", "chunk"))
+@partial(kept, static_argnames=("order", "chunk"))
 def sample_chunk(
     source: FlatGrid, path: Path, start: Array, fill: Array, *, order: str, chunk: int = POINT_CHUNK
 ) -> Array:
@@ -106,7 +109,7 @@ def sample_chunk(
     return sample_flat_linear(source, ijk, fill=fill)
 
 
-@partial(jax.jit, static_argnames=("conserve", "chunk"))
+@partial(kept, static_argnames=("conserve", "chunk"))
 def mean_chunk(
     source: FlatGrid,
     path: Path,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sirtjax.spatial._affine import identity
 from sirtjax.spatial._displacement import DisplacementField
-from sirtjax.spatial._kernel import MEAN_CHUNK, field_on_device, mean_chunk, plan_path, run_chunks
+from sirtjax.spatial._kernel import MEAN_CHUNK, SMALL_CHUNK, field_on_device, mean_chunk, plan_path, run_chunks
 from sirtjax.spatial._resample import block_factors, half_width, parts_per_voxel, voxel_steps
 from sirtjax.spatial._source import (
     Source,
@@ -69,7 +69,8 @@ def mask_occupancy(
     reference = crop_geometry(geometry, [s.start for s in box], [s.stop for s in box])
     steps = voxel_steps(floating, reference, transform)
     # Finer blocks for a lesion, whose surface is most of it, than for an organ, whose size would cost time.
-    small = int(np.prod(reference.shape)) <= MEAN_CHUNK
+    voxels = int(np.prod(reference.shape))
+    small = voxels <= MEAN_CHUNK
     factors = block_factors(steps, 2.0 if small else 1.5)
     source = _prepare_mask(mask, floating, start, stop, factors)
     steps = steps / np.asarray(factors)[:, None]
@@ -77,10 +78,11 @@ def mask_occupancy(
     counts = parts_per_voxel(steps, 2.0) + np.int32(1)
     path = plan_path(source, reference, transform, field_on_device(transform))
     half = half_width(steps, counts)
+    chunk = SMALL_CHUNK if voxels <= SMALL_CHUNK else MEAN_CHUNK
     values = run_chunks(
-        lambda begin: mean_chunk(source.grid, path, begin, np.float32(0), half, counts, conserve=False),
-        int(np.prod(reference.shape)),
-        MEAN_CHUNK,
+        lambda begin: mean_chunk(source.grid, path, begin, np.float32(0), half, counts, conserve=False, chunk=chunk),
+        voxels,
+        chunk,
         np.float32,
     )
     # Rounding must not leave a trace of the label in voxels that only touch it.

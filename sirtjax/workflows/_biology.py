@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sirtjax import dosimetry
 from sirtjax.errors import ConfigError
+from sirtjax.programs import kept
 from sirtjax.workflows._case import BiologyTable
 from sirtjax.workflows._derived import PlacedVoi
 
@@ -115,18 +116,18 @@ def biology_facts(biology: Biology | None) -> list[tuple[str, str, str]]:
     return facts
 
 
-@jax.jit
+@kept
 def _eud(dose: jax.Array, weight: jax.Array, alpha: jax.Array) -> jax.Array:
     return dosimetry.eud_gy(dose.ravel(), weight.ravel(), alpha_per_gy=alpha)
 
 
-@jax.jit
+@kept
 def _mean_bed(dose: jax.Array, weight: jax.Array, numbers: jax.Array) -> jax.Array:
     bed = _bed(dose, numbers)
     return jnp.sum(bed * weight) / jnp.sum(weight)
 
 
-@jax.jit
+@kept
 def _eubed(dose: jax.Array, weight: jax.Array, alpha: jax.Array, numbers: jax.Array) -> jax.Array:
     return dosimetry.eud_gy(_bed(dose, numbers).ravel(), weight.ravel(), alpha_per_gy=alpha)
 

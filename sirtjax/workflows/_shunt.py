@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sirtjax import dosimetry, io, spatial
 from sirtjax.errors import ConfigError, GeometryError
+from sirtjax.programs import kept
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._images import CaseImages
 from sirtjax.workflows._mapping import MappedCase
@@ -91,7 +92,7 @@ def lung_mass(case: Case, mapped: MappedCase, protocol: dosimetry.Protocol) -> L
     return LungMass(standard.value, f"standard of the protocol: {standard.source}")
 
 
-@jax.jit
+@kept
 def _lung_mass_g(hu: jax.Array, weight: jax.Array, voxel_volume_ml: jax.Array) -> jax.Array:
     mass: jax.Array = dosimetry.lung_mass_g(hu, weight, voxel_volume_ml=voxel_volume_ml)
     return mass

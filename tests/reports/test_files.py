@@ -56,7 +56,7 @@ def test_files_that_are_there_are_replaced_whole(tmp_path, result, maps, monkeyp
     def crash(*_, **__):
         raise RuntimeError("killed")
 
-    monkeypatch.setattr("sirtjax.reports._files.result_to_json", crash)
+    monkeypatch.setattr("sirtjax.workflows.result_to_json", crash)
     with pytest.raises(RuntimeError, match="killed"):
         write_results(tmp_path, dataclasses.replace(result, kind="verification"), maps)
     assert (tmp_path / "results.json").read_text() == before

@@ -1,0 +1,168 @@
+"""Compiled programs that outlive their process, so that a second start neither traces, lowers nor compiles."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import logging
+import os
+import pickle
+import platform
+import tempfile
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental import serialize_executable
+from jax.experimental.compilation_cache import compilation_cache
+
+log = logging.getLogger(__name__)
+
+Function = Callable[..., Any]
+
+_folder: Path | None = None
+
+# What a kept program was made by; another version of one of them may make another.
+_MAKERS = ("jax", "jaxlib", "optax", "flax", "numpy")
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def keep_programs_in(folder: Path | None) -> None:
+    """Say where `kept` functions store their compiled programs; with None they live in memory alone.
+
+    The folder must be the user's own: what lies in it is run.
+    """
+    global _folder
+    _folder = folder
+
+
+def kept(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Function:
+    """`jax.jit`, whose compiled programs are stored where `keep_programs_in` says.
+
+    JAX's own cache holds compiled programs too, but finds them by the lowered program: tracing and lowering, seconds
+    for a registration, are paid in every process. Here a program is found by the arguments' shapes and types, the
+    static arguments, the text of this package and the versions, the machine and the settings it was made with. Under
+    a transformation of JAX, and where no folder was named, it is `jax.jit` and nothing more.
+
+    Args:
+      function: pure; what it closes over must not change.
+      static_argnames: keyword-only arguments that are part of the program: hashable, with a `repr` that says all.
+
+    Raises:
+      TypeError: a static argument can be given by position.
+    """
+    parameters = inspect.signature(function).parameters
+    for name in static_argnames:
+        if parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY:
+            raise TypeError(f"{function.__qualname__}: the static argument {name!r} must be keyword-only")
+    jitted = jax.jit(function, static_argnames=static_argnames)
+    programs: dict[Hashable, Function] = {}
+    defaults = {name: parameters[name].default for name in static_argnames}
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        traced = {name: value for name, value in kwargs.items() if name not in defaults}
+        leaves, structure = jax.tree.flatten((args, traced))
+        if _folder is None or any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            return jitted(*args, **kwargs)
+        static = {name: kwargs.get(name, default) for name, default in defaults.items()}
+        signature = tuple(_signature(leaf) for leaf in leaves)
+        key = (tuple(static.items()), structure, signature)
+        if key not in programs:
+            name = f"{function.__module__}.{function.__qualname__}"
+            text = "\n".join([name, repr(static), str(structure), repr(signature), _maker()])
+            path = _folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+            programs[key] = _read(path) or _make(jitted, args, kwargs, path)
+        return programs[key](*args, **traced)
+
+    # The second attribute is jit's own, for whoever counts programs or looks at one.
+    call.jitted, call._cache_size = jitted, lambda: jitted._cache_size() + len(programs)  # type: ignore[attr-defined]
+    return call
+
+
+def _signature(leaf: Any) -> tuple[tuple[int, ...], str, bool]:
+    kind = jax.typeof(leaf)
+    return kind.shape, str(kind.dtype), bool(getattr(kind, "weak_type", False))
+
+
+@functools.cache
+def _maker() -> str:
+    """All that a program depends on besides its arguments: versions, the machine, settings, our own source."""
+    source = hashlib.sha256()
+    for path in _sources(Path(str(resources.files("sirtjax")))):
+        source.update(path.read_bytes())
+    client = jax.devices()[0].client
+    devices = [f"{device.platform} {device.device_kind}" for device in jax.devices()]
+    versions = [f"{name} {metadata.version(name)}" for name in _MAKERS]
+    # Where programs are kept does not change them.
+    settings = [f"{name} {value}" for name, value in sorted(jax.config.values.items()) if "cache" not in name]
+    settings.append(os.environ.get("XLA_FLAGS", ""))
+    return "\n".join([*versions, *devices, client.platform_version, _processor(), *settings, source.hexdigest()])
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    return iter(sorted(path for path in root.rglob("*.py") if path.is_file()))
+
+
+def _processor() -> str:
+    """Name and abilities of the processor: code for one may not run on another that shares the user's folder."""
+    text = platform.machine() + platform.processor()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = information.read_text(encoding="utf-8", errors="replace").splitlines()
+        text += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+    return f"{text} {os.cpu_count()}"
+
+
+def _make(jitted: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], path: Path) -> Function:
+    # A program that came out of JAX's own cache can't be written again (XLA leaves its functions out).
+    with _without_jax_cache():
+        program: jax.stages.Compiled = jitted.lower(*args, **kwargs).compile()
+    try:
+        content = pickle.dumps(serialize_executable.serialize(program))
+        _write(path, hashlib.sha256(content).digest() + content)
+    # A full disk, a record that can't be pickled, or a program that XLA can't write: it runs all the same.
+    except (OSError, ValueError, NotImplementedError, AttributeError, pickle.PicklingError) as error:
+        log.info("compiled program not kept at %s (%s)", path, error)
+    return program
+
+
+@contextmanager
+def _without_jax_cache() -> Iterator[None]:
+    folder = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        compilation_cache.reset_cache()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".program-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _read(path: Path) -> Function | None:
+    """A stored program, or None where there is none or it is damaged: it is then made anew."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(content[_DIGEST_BYTES:]).digest() != content[:_DIGEST_BYTES]:
+        log.info("damaged compiled program at %s; it is made anew", path)
+        return None
+    program: Function = serialize_executable.deserialize_and_load(*pickle.loads(content[_DIGEST_BYTES:]))
+    return program

@@ -1,0 +1,196 @@
+"""Compiled programs that outlive their process."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sirtjax import programs
+from sirtjax.programs import keep_programs_in, kept
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Record:
+    value: object
+
+
+@pytest.fixture
+def folder(tmp_path: Path):
+    keep_programs_in(tmp_path / "programs")
+    yield tmp_path / "programs"
+    keep_programs_in(None)
+
+
+def counted():
+    """A kept function, and how often it was traced."""
+    traces = []
+
+    def scaled_sum(pair, factor, *, power: int = 1):
+        traces.append(power)
+        return {"sum": jnp.sum(pair[0] * factor) ** power, "other": pair[1] + 1}
+
+    return kept(scaled_sum, static_argnames=("power",)), traces
+
+
+ARGUMENTS = ((np.arange(4, dtype=np.float32), np.ones((2, 3), np.int32)), np.float32(2.0))
+
+
+def stored(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.exists() else []
+
+
+def test_without_a_folder_it_is_jit_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    function, traces = counted()
+    assert float(function(*ARGUMENTS)["sum"]) == 12.0
+    function(*ARGUMENTS)
+    assert traces == [1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_gives_what_jit_gives(folder):
+    function, _ = counted()
+    plain = jax.jit(lambda pair, factor: {"sum": jnp.sum(pair[0] * factor) ** 2, "other": pair[1] + 1})
+    jax.tree.map(np.testing.assert_array_equal, function(*ARGUMENTS, power=2), plain(*ARGUMENTS))
+
+
+def test_a_second_start_traces_nothing(folder):
+    first, traces = counted()
+    first(*ARGUMENTS)
+    again, later = counted()  # as a new process would: nothing in memory
+    result = again(*ARGUMENTS)
+    assert (traces, later) == ([1], [])
+    assert float(result["sum"]) == 12.0
+    np.testing.assert_array_equal(result["other"], 2)
+
+
+def test_shapes_types_and_static_arguments_have_programs_of_their_own(folder):
+    function, traces = counted()
+    (array, other), factor = ARGUMENTS
+    function((array, other), factor)
+    function((array[:3], other), factor)
+    function((array, other.astype(np.int16)), factor)
+    function((array, other), factor, power=3)
+    assert traces == [1, 1, 1, 3]
+    assert len(stored(folder)) == 4
+    assert float(function((array[:3], other), factor)["sum"]) == 6.0
+
+
+def test_values_share_a_program(folder):
+    function, traces = counted()
+    for factor in (1.0, 2.0, 3.0):
+        assert float(function(ARGUMENTS[0], np.float32(factor))["sum"]) == 6.0 * factor
+    assert traces == [1]
+
+
+def test_other_source_other_program(folder, monkeypatch):
+    function, _ = counted()
+    function(*ARGUMENTS)
+    monkeypatch.setattr(programs, "_maker", lambda: "another version of the package")
+    again, traces = counted()
+    again(*ARGUMENTS)
+    assert traces == [1]
+    assert len(stored(folder)) == 2
+
+
+def test_the_source_of_the_package_is_part_of_what_a_program_depends_on(tmp_path, monkeypatch):
+    (tmp_path / "module.py").write_text("value = 1\n")
+    monkeypatch.setattr(programs.resources, "files", lambda name: tmp_path)
+    before = programs._maker.__wrapped__()
+    (tmp_path / "module.py").write_text("value = 2\n")
+    assert programs._maker.__wrapped__() != before
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1])])
+def test_a_damaged_program_is_made_anew(folder, damage):
+    function, _ = counted()
+    function(*ARGUMENTS)
+    (path,) = stored(folder)
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    again, traces = counted()
+    assert float(again(*ARGUMENTS)["sum"]) == 12.0
+    assert traces == [1]
+    later, none = counted()
+    later(*ARGUMENTS)
+    assert none == []
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    keep_programs_in(tmp_path / "file")
+    try:
+        function, _ = counted()
+        assert float(function(*ARGUMENTS)["sum"]) == 12.0
+    finally:
+        keep_programs_in(None)
+
+
+def test_under_a_transformation_it_is_part_of_the_outer_program(folder):
+    function = kept(lambda x: jnp.sin(x) * x)
+    assert float(jax.grad(function)(0.5)) == pytest.approx(np.sin(0.5) + 0.5 * np.cos(0.5))
+    np.testing.assert_allclose(jax.vmap(function)(np.ones(3, np.float32)), np.sin(1.0), rtol=1e-6)
+    assert stored(folder) == []
+
+
+def test_a_static_argument_must_be_keyword_only():
+    def loose(x, power):
+        return x**power
+
+    with pytest.raises(TypeError, match="loose: the static argument 'power' must be keyword-only"):
+        kept(loose, static_argnames=("power",))
+
+
+def test_records_and_keys_pass(folder):
+    noise = kept(lambda record, key: Record(record.value + jax.random.normal(key, (3,))))
+    for _ in range(2):
+        one = noise(Record(np.zeros(3, np.float32)), jax.random.key(7)).value
+        np.testing.assert_array_equal(one, jax.random.normal(jax.random.key(7), (3,)))
+    assert len(stored(folder)) == 1
+
+
+def test_what_cannot_be_written_runs_all_the_same(folder):
+    @jax.tree_util.register_dataclass
+    @dataclass(frozen=True)
+    class Local:
+        value: object
+
+    assert float(kept(lambda x: Local(x + 1))(np.float32(1)).value) == 2.0
+    assert stored(folder) == []
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+import jax, numpy as np
+jax.config.update("jax_compilation_cache_dir", sys.argv[1] + "/jax")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+from sirtjax import ops, programs
+programs.keep_programs_in(Path(sys.argv[1]) / "programs")
+traced = []
+def blurred(x, width):
+    traced.append(1)
+    return ops.gaussian_filter(x, width, radius=3)
+image = np.random.default_rng(0).normal(size=(9, 8, 7)).astype(np.float32)
+result = programs.kept(blurred)(image, np.float32([1.0, 0.5, 0.8]))
+plain = jax.jit(lambda x, w: ops.gaussian_filter(x, w, radius=3))(image, np.float32([1.0, 0.5, 0.8]))
+np.testing.assert_allclose(result, plain, rtol=1e-6, atol=1e-7)
+print(len(traced))
+"""
+
+
+def test_three_processes_trace_once(tmp_path):
+    # The second reads what the first wrote; JAX's own cache beside it, which once gave programs that can't be kept.
+    counts = [
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for _ in range(3)
+    ]
+    assert counts == ["1", "0", "0"]
