@@ -1,6 +1,37 @@
 """Networks: each a frozen config, its parameters a plain pytree, and pure functions of the two."""
 
+from sirtjax.networks._build import Variables as Variables
+from sirtjax.networks._build import abstract_variables as abstract_variables
+from sirtjax.networks._build import apply as apply
+from sirtjax.networks._build import apply_training as apply_training
+from sirtjax.networks._build import initialise as initialise
+from sirtjax.networks._build import parameter_count as parameter_count
+from sirtjax.networks._config import NetworkConfig as NetworkConfig
+from sirtjax.networks._config import PlainConvUNetConfig as PlainConvUNetConfig
 from sirtjax.networks._convolution import conv3d as conv3d
 from sirtjax.networks._convolution import conv3d_transpose as conv3d_transpose
+from sirtjax.networks._presets import load_network_preset as load_network_preset
+from sirtjax.networks._presets import network_config as network_config
+from sirtjax.networks._presets import network_presets as network_presets
+from sirtjax.networks._reach import receptive_field as receptive_field
+from sirtjax.networks._sizes import input_shape as input_shape
+from sirtjax.networks._sizes import output_shape as output_shape
 
-__all__ = ["conv3d", "conv3d_transpose"]
+__all__ = [
+    "NetworkConfig",
+    "PlainConvUNetConfig",
+    "Variables",
+    "abstract_variables",
+    "apply",
+    "apply_training",
+    "conv3d",
+    "conv3d_transpose",
+    "initialise",
+    "input_shape",
+    "load_network_preset",
+    "network_config",
+    "network_presets",
+    "output_shape",
+    "parameter_count",
+    "receptive_field",
+]

@@ -1,0 +1,104 @@
+"""Features that are normalised and activated only when they are read.
+
+For the gradient, what a convolution wrote is kept and nothing else: the reader normalises and activates it, forward
+and once more on the way back. That is one array for each convolution instead of three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+
+Result = TypeVar("Result")
+Activation = Callable[[jax.Array], jax.Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """Arrays that are kept, and how they make up the feature that the next layer reads."""
+
+    kept: tuple[jax.Array, ...]
+    make: Callable[..., jax.Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """(y - mean) * factor + shift, broadcast over voxels."""
+
+    mean: jax.Array
+    factor: jax.Array
+    shift: jax.Array
+
+    def of(self, y: jax.Array) -> jax.Array:
+        """The scaled array, in its own type."""
+        return ((y - self.mean) * self.factor + self.shift).astype(y.dtype)
+
+
+def plain(x: jax.Array) -> Feature:
+    """An array as it is."""
+    return Feature(kept=(x,), make=lambda y: y)
+
+
+def scaled(y: jax.Array, scaling: Scaling, activation: Activation) -> Feature:
+    """An array that is normalised and activated when read."""
+    return Feature(kept=(y,), make=lambda y: activation(scaling.of(y)))
+
+
+def residual(y: jax.Array, scaling: Scaling, skip: Feature, activation: Activation) -> Feature:
+    """The activated sum of a normalised array and another feature."""
+    return Feature(kept=(y, *skip.kept), make=lambda y, *others: activation(scaling.of(y) + skip.make(*others)))
+
+
+def joined(*features: Feature) -> Feature:
+    """Features one after another along the channels."""
+    counts = [len(feature.kept) for feature in features]
+
+    def make(*kept: jax.Array) -> jax.Array:
+        remaining = list(kept)
+        parts = []
+        for feature, count in zip(features, counts, strict=True):
+            parts.append(feature.make(*remaining[:count]))
+            del remaining[:count]
+        return jnp.concatenate(parts, axis=-1)
+
+    return Feature(kept=tuple(y for feature in features for y in feature.kept), make=make)
+
+
+def read(function: Callable[[jax.Array], Result], feature: Feature) -> Result:
+    """Apply a function to a feature; only what the feature keeps is kept for the gradient."""
+    found: Result = jax.checkpoint(lambda *kept: function(feature.make(*kept)))(*feature.kept)
+    return found
+
+
+@jax.custom_vjp
+def moments(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and variance over the voxels of each image and channel, (n, 1, 1, 1, channel), in two passes."""
+    mean = _mean(y)
+    return mean, _mean(jnp.square(y - mean))
+
+
+def _mean(y: jax.Array) -> jax.Array:
+    # A single-precision sum over millions of voxels loses digits; over planes and then over their sums it does not.
+    wide = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+    return wide.mean(axis=(2, 3), keepdims=True).mean(axis=1, keepdims=True)
+
+
+def _moments_forward(
+    y: jax.Array,
+) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+    mean, variance = moments(y)
+    return (mean, variance), (y, mean)
+
+
+def _moments_backward(kept: tuple[jax.Array, jax.Array], gradient: tuple[jax.Array, jax.Array]) -> tuple[jax.Array]:
+    y, mean = kept
+    of_mean, of_variance = gradient
+    voxels = y.shape[1] * y.shape[2] * y.shape[3]
+    return (((of_mean + of_variance * 2 * (y - mean)) / voxels).astype(y.dtype),)
+
+
+moments.defvjp(_moments_forward, _moments_backward)

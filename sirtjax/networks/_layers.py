@@ -1,0 +1,221 @@
+"""The layers of all networks. Arrays are (n, i, j, k, channel)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+
+from sirtjax.networks._convolution import Padding, Three, conv3d, conv3d_transpose
+from sirtjax.networks._feature import Scaling, moments
+
+# Values of a shape and a number of inputs that each output sums.
+Draw = Callable[[tuple[int, ...], int], np.ndarray]
+
+EPSILON = 1e-5
+LEAK = 0.01
+
+
+def kept_size(kernel: Three) -> Padding:
+    """The padding under which a convolution of odd kernel keeps the size."""
+    a, b, c = ((k // 2, k // 2) for k in kernel)
+    return a, b, c
+
+
+def leaky_relu(x: jax.Array) -> jax.Array:
+    """Negative values scaled by 0.01."""
+    return jnp.where(x >= 0, x, LEAK * x)
+
+
+def he_normal(generator: np.random.Generator) -> Draw:
+    """Normal values of variance 2 / fan in, as suits rectifiers (He et al., ICCV 2015, arXiv 1502.01852)."""
+
+    def draw(shape: tuple[int, ...], fan_in: int) -> np.ndarray:
+        deviation = math.sqrt(2 / ((1 + LEAK**2) * fan_in))
+        return (generator.standard_normal(shape) * deviation).astype(np.float32)
+
+    return draw
+
+
+def shapes_alone(shape: tuple[int, ...], fan_in: int) -> np.ndarray:
+    """Stands for drawn values where only shapes are asked for."""
+    del fan_in
+    return np.zeros(shape, np.float32)
+
+
+class Convolution(nnx.Module):
+    """A 3D convolution, with a bias only where no normalisation follows that would take it away again."""
+
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        *,
+        kernel: Three = (3, 3, 3),
+        stride: Three = (1, 1, 1),
+        padding: Padding | None = None,
+        bias: bool = False,
+        draw: Draw,
+    ) -> None:
+        self.stride = stride
+        self.padding = kept_size(kernel) if padding is None else padding
+        self.w = nnx.Param(draw((*kernel, channels, features), math.prod(kernel) * channels))
+        self.b = nnx.Param(np.zeros(features, np.float32)) if bias else None
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = conv3d(x, self.w[...].astype(x.dtype), stride=self.stride, padding=self.padding)
+        return y if self.b is None else y + _wide(self.b[...]).astype(y.dtype)
+
+
+class TransposedConvolution(nnx.Module):
+    """A transposed convolution that multiplies the size by its stride."""
+
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        *,
+        kernel: Three,
+        stride: Three,
+        bias: bool = True,
+        draw: Draw,
+    ) -> None:
+        self.stride = stride
+        # Half of what the kernels overlap is cut off before, the rest after.
+        before = [(k - s + 1) // 2 for k, s in zip(kernel, stride, strict=True)]
+        after = [s - k + 2 * p for k, s, p in zip(kernel, stride, before, strict=True)]
+        self.padding = ((before[0], before[0]), (before[1], before[1]), (before[2], before[2]))
+        self.extra = (after[0], after[1], after[2])
+        self.w = nnx.Param(draw((*kernel, channels, features), math.prod(kernel) * channels))
+        self.b = nnx.Param(np.zeros(features, np.float32)) if bias else None
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = conv3d_transpose(
+            x, self.w[...].astype(x.dtype), stride=self.stride, padding=self.padding, output_padding=self.extra
+        )
+        return y if self.b is None else y + _wide(self.b[...]).astype(y.dtype)
+
+
+class InstanceNorm(nnx.Module):
+    """Each channel of each image to mean 0 and variance 1, then scaled and shifted by what is learned."""
+
+    def __init__(self, features: int, *, affine: bool = True) -> None:
+        self.scale = nnx.Param(np.ones(features, np.float32)) if affine else None
+        self.shift = nnx.Param(np.zeros(features, np.float32)) if affine else None
+
+    def __call__(self, y: jax.Array, *, training: bool) -> Scaling:
+        del training
+        mean, variance = moments(y)
+        factor = lax.rsqrt(variance + EPSILON)
+        if self.scale is None or self.shift is None:
+            return Scaling(mean=mean, factor=factor, shift=jnp.zeros_like(mean))
+        return Scaling(mean=mean, factor=factor * _wide(self.scale[...]), shift=_wide(self.shift[...]))
+
+
+class BatchNorm(nnx.Module):
+    """Each channel of a batch to mean 0 and variance 1; outside of training by means that ran along with it."""
+
+    def __init__(self, features: int, *, momentum: float = 0.1) -> None:
+        self.momentum = momentum
+        self.scale = nnx.Param(np.ones(features, np.float32))
+        self.shift = nnx.Param(np.zeros(features, np.float32))
+        self.mean = nnx.BatchStat(np.zeros(features, np.float32))
+        self.variance = nnx.BatchStat(np.ones(features, np.float32))
+
+    def __call__(self, y: jax.Array, *, training: bool) -> Scaling:
+        mean, variance = _wide(self.mean[...]), _wide(self.variance[...])
+        if training:
+            means, variances = moments(y)
+            mean = means.mean(axis=0, keepdims=True)
+            variance = (variances + jnp.square(means - mean)).mean(axis=0, keepdims=True)
+            count = y.size // y.shape[-1]
+            # The running variance is the unbiased one, as PyTorch's.
+            self._follow(mean, variance * (count / max(1, count - 1)))
+        return Scaling(
+            mean=mean, factor=lax.rsqrt(variance + EPSILON) * _wide(self.scale[...]), shift=_wide(self.shift[...])
+        )
+
+    def _follow(self, mean: jax.Array, variance: jax.Array) -> None:
+        for kept, found in ((self.mean, mean), (self.variance, variance)):
+            new = lax.stop_gradient(found.reshape(-1))
+            kept[...] = (1 - self.momentum) * kept[...] + self.momentum * new
+
+
+Norm = InstanceNorm | BatchNorm
+
+
+class ParametricReLU(nnx.Module):
+    """Negative values scaled by a learned slope: one for all channels, or one for each."""
+
+    def __init__(self, slopes: int = 1) -> None:
+        self.slope = nnx.Param(np.full(slopes, 0.25, np.float32))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jnp.where(x >= 0, x, _wide(self.slope[...]).astype(x.dtype) * x)
+
+
+class Dropout(nnx.Module):
+    """Values set to 0 at random in training, those left scaled up; each layer draws by its own number."""
+
+    def __init__(self, rate: float, number: int) -> None:
+        self.rate = rate
+        self.number = number
+
+    def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
+        if key is None or self.rate == 0:
+            return x
+        stays = jax.random.bernoulli(jax.random.fold_in(key, self.number), 1 - self.rate, x.shape)
+        return jnp.where(stays, x / (1 - self.rate), jnp.zeros((), x.dtype))
+
+
+def max_pool(x: jax.Array, size: Three) -> jax.Array:
+    """The largest value of each block; voxels that fill no block are left out."""
+    blocks = [n // s for n, s in zip(x.shape[1:4], size, strict=True)]
+    cut = x[:, : blocks[0] * size[0], : blocks[1] * size[1], : blocks[2] * size[2]]
+    split = cut.reshape(x.shape[0], blocks[0], size[0], blocks[1], size[1], blocks[2], size[2], x.shape[4])
+    return split.max(axis=(2, 4, 6))
+
+
+def mean_pool(x: jax.Array, size: Three) -> jax.Array:
+    """The mean of each block of voxels; sizes are multiples of the block's."""
+    blocks = [n // s for n, s in zip(x.shape[1:4], size, strict=True)]
+    split = x.reshape(x.shape[0], blocks[0], size[0], blocks[1], size[1], blocks[2], size[2], x.shape[4])
+    return split.mean(axis=(2, 4, 6))
+
+
+def repeat(x: jax.Array, rate: Three) -> jax.Array:
+    """Up-sampling: each voxel becomes a block of equal ones."""
+    n, i, j, k, channels = x.shape
+    blocks = jnp.broadcast_to(x[:, :, None, :, None, :, None], (n, i, rate[0], j, rate[1], k, rate[2], channels))
+    return blocks.reshape(n, i * rate[0], j * rate[1], k * rate[2], channels)
+
+
+def repeat_smoothly(x: jax.Array, rate: int) -> jax.Array:
+    """Up-sampling by repetition, then the mean over 3 x 3 x 3 without padding: n voxels become rate * n - 2."""
+    for axis in (1, 2, 3):
+        # The mean of three neighbours of repeated voxels is a mix of two or one of the voxels themselves.
+        x = _repeat_axis_smoothly(x, rate, axis)
+    return x
+
+
+def crop_centre(x: jax.Array, shape: Three) -> jax.Array:
+    """The middle of an array."""
+    starts = [(n - m) // 2 for n, m in zip(x.shape[1:4], shape, strict=True)]
+    return lax.slice(x, (0, *starts, 0), (x.shape[0], *(a + m for a, m in zip(starts, shape, strict=True)), x.shape[4]))
+
+
+def _repeat_axis_smoothly(x: jax.Array, rate: int, axis: int) -> jax.Array:
+    repeated = jnp.repeat(x, rate, axis=axis)
+    size = repeated.shape[axis]
+    parts = [lax.slice_in_dim(repeated, offset, size - 2 + offset, axis=axis) for offset in range(3)]
+    return (parts[0] + parts[1] + parts[2]) / 3
+
+
+def _wide(values: jax.Array) -> jax.Array:
+    """Values by channel, ready to be broadcast over voxels."""
+    return values.reshape(1, 1, 1, 1, -1)

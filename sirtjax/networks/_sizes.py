@@ -1,0 +1,73 @@
+"""Which image sizes a network takes, and which sizes come out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sirtjax.errors import ConfigError
+from sirtjax.networks._config import NetworkConfig
+from sirtjax.networks._convolution import Three
+
+
+def output_shape(config: NetworkConfig, input_shape: Sequence[int]) -> Three:
+    """The voxels that come out for an image of this shape.
+
+    Raises:
+      ConfigError: the network takes no image of this shape; names the nearest that it does.
+    """
+    found = [_output(config, axis, size) for axis, size in enumerate(input_shape)]
+    if None in found:
+        nearest = [_nearest(config, axis, size) for axis, size in enumerate(input_shape)]
+        raise ConfigError(
+            f"{config.architecture} takes no image of {_times(input_shape)} voxels; the nearest is {_times(nearest)}"
+        )
+    a, b, c = (size for size in found if size is not None)
+    return a, b, c
+
+
+def input_shape(config: NetworkConfig, output_shape: Sequence[int]) -> Three:
+    """The image that a network has to be given for an output of this shape.
+
+    Raises:
+      ConfigError: no image gives such an output; names the nearest output.
+    """
+    found = [_input(config, axis, size) for axis, size in enumerate(output_shape)]
+    if None in found:
+        nearest = [_nearest_output(config, axis, size) for axis, size in enumerate(output_shape)]
+        raise ConfigError(
+            f"{config.architecture} gives no output of {_times(output_shape)} voxels; the nearest is {_times(nearest)}"
+        )
+    a, b, c = (size for size in found if size is not None)
+    return a, b, c
+
+
+def _output(config: NetworkConfig, axis: int, size: int) -> int | None:
+    """The output along an axis, or None where no image may have this size."""
+    match config.architecture:
+        case "plain-conv-unet":
+            step = math.prod(stride[axis] for stride in config.strides)
+            return size if size >= step and size % step == 0 else None
+
+
+def _input(config: NetworkConfig, axis: int, size: int) -> int | None:
+    """The smallest image with this output along an axis."""
+    return next((n for n in range(max(1, size), size + _MARGIN) if _output(config, axis, n) == size), None)
+
+
+def _nearest(config: NetworkConfig, axis: int, size: int) -> int:
+    near = sorted(range(1, size + _MARGIN), key=lambda n: (abs(n - size), -n))
+    return next(n for n in near if _output(config, axis, n) is not None)
+
+
+def _nearest_output(config: NetworkConfig, axis: int, size: int) -> int:
+    found = (_output(config, axis, n) for n in range(1, size + _MARGIN))
+    return min((n for n in found if n is not None), key=lambda n: (abs(n - size), -n))
+
+
+# Voxels that a network may lose on the way, with its period.
+_MARGIN = 512
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
