@@ -6,19 +6,20 @@ from scipy import ndimage
 
 from sirtjax import ops
 
-# So many voxels thick is what is cut off: tables, tubes and the skin of an arm that touches.
+# Erosions and dilations by a voxel: twice as many voxels thick is what is cut off, tables, tubes, an arm that touches.
 OPENING_VOXELS = 2
 
 
-def enclosed_body(dense: ArrayLike) -> NDArray[np.bool_]:
+def enclosed_body(dense: ArrayLike, *, opening_voxels: int = OPENING_VOXELS) -> NDArray[np.bool_]:
     """The largest dense part of an image with all that it encloses in its slices across k; empty where none is found.
 
     Lungs are open to the ends of the image: what counts as enclosed is so within a slice. On the host.
 
     Args:
       dense: (i, j, k) booleans, true in soft tissue; k along the body.
+      opening_voxels: what is up to twice as thick is cut off.
     """
-    opened = ndimage.binary_opening(np.asarray(dense, bool), iterations=OPENING_VOXELS)
+    opened = ndimage.binary_opening(np.asarray(dense, bool), iterations=opening_voxels)
     body = ops.largest_component(opened)
     for k in range(body.shape[2]):
         body[:, :, k] = ops.fill_holes(body[:, :, k])

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import postprocess
+from sirtjax.errors import ImageFormatError
+from sirtjax.segmentation._contour import sharpened
+from sirtjax.segmentation._input import check_image, image_modality
+from sirtjax.segmentation._result import Segmentation
+from sirtjax.segmentation._working_grid import to_grid, working_grid
+from sirtjax.volume import Geometry, LabelMap, Volume
+
+BODY_HU, AIR_HU = -300.0, -1000.0
+SPACING_MM = 3.0
+CONTINUED, TABLE_VOXELS = 4, 3
+
+
+def segment_body(volume: Volume) -> Segmentation:
+    """The body on a CT: the largest part denser than -300 HU, with its lungs and all else that it encloses.
+
+    Raises:
+      ConfigError: the image is no CT.
+      ImageFormatError: the image can't be used, or no body is in it.
+    """
+    began = perf_counter()
+    _, grid, coarse = coarse_body(volume)
+    moment = perf_counter()
+    mask = sharpened(coarse, grid, volume, keep="above", hu=BODY_HU)
+    mask = postprocess.keep_largest(mask)
+    labels = LabelMap.from_mask(mask, volume.geometry, name="body")
+    return Segmentation(
+        labels=labels,
+        volumes_ml={"body": labels.volume_ml("body")},
+        method=f"largest part above {BODY_HU:g} HU",
+        timings_s={"find": moment - began, "back": perf_counter() - moment},
+    )
+
+
+def coarse_body(volume: Volume) -> tuple[NDArray[np.float32], Geometry, NDArray[np.bool_]]:
+    """The CT on a grid of 3 mm, that grid, and the body on it.
+
+    Raises:
+      ConfigError: the image is no CT.
+      ImageFormatError: the image can't be used, or no body is in it.
+    """
+    check_image(volume, modality=image_modality(volume, None))
+    # Along the image's axes, however oblique: lungs are closed by its slices, up to its very ends.
+    grid = working_grid(volume.geometry, spacing_mm=(SPACING_MM,) * 3, axes="LPS", most_degrees=90)
+    values = to_grid(volume, grid, fill=AIR_HU)
+    # The body goes on beyond the faces of the image: without that its ends would be rounded off.
+    dense = np.pad(values > BODY_HU, CONTINUED, mode="edge")
+    # The wall of a chest is thin until the lungs are filled; a table is thin after that, too.
+    filled = postprocess.enclosed_body(dense, opening_voxels=1)
+    body = postprocess.enclosed_body(filled, opening_voxels=TABLE_VOXELS)[(slice(CONTINUED, -CONTINUED),) * 3]
+    if not body.any():
+        raise ImageFormatError(f"no body in the image: nothing larger than a table is above {BODY_HU:g} HU")
+    return values, grid, body

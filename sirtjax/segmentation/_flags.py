@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax.segmentation._result import Flag
+from sirtjax.volume import LabelMap, axis_codes
+
+# Livers outside of this are rare enough to be looked at.
+LIVER_ML = (500.0, 4500.0)
+# A second piece larger than this share of the first is no crumb.
+LARGE_PIECE = 0.1
+# A structure that ends at a face of the image with more than this is cut off there.
+EDGE_CM2 = 2.0
+# Inside, further from the contour than a voxel, a network is expected to be surer than 95 %: entropy of 0.95 and 0.05.
+SURE_ENTROPY = 0.2
+_SIDES = {"L": "left", "R": "right", "P": "back", "A": "front", "S": "upper", "I": "lower"}
+_OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
+
+
+def volume_flags(name: str, volume_ml: float, range_ml: tuple[float, float]) -> tuple[Flag, ...]:
+    """Whether a volume is out of the usual range."""
+    low, high = range_ml
+    if low <= volume_ml <= high:
+        return ()
+    return (Flag(code="volume", message=f"{name} of {volume_ml:.0f} mL, usual are {low:g} to {high:g} mL"),)
+
+
+def piece_flags(name: str, pieces_ml: Sequence[float]) -> tuple[Flag, ...]:
+    """Whether the network found several large pieces, largest first, of what is one organ."""
+    large = [one for one in pieces_ml if one > LARGE_PIECE * pieces_ml[0]]
+    if len(large) < 2:
+        return ()
+    sizes = ", ".join(f"{one:.0f}" for one in large)
+    return (Flag(code="pieces", message=f"{len(large)} large pieces of {name} ({sizes} mL), expected is one"),)
+
+
+def entropy_flags(name: str, mask: NDArray[np.bool_], entropy: NDArray[np.float32]) -> tuple[Flag, ...]:
+    """Whether the network is unsure inside what it found, away from its contour; both on its grid."""
+    inside = ndimage.binary_erosion(mask)
+    inside = inside if inside.any() else mask
+    if not inside.any():
+        return ()
+    mean = float(entropy[inside].mean())
+    if mean <= SURE_ENTROPY:
+        return ()
+    message = f"the network is unsure inside the {name}: mean entropy {mean:.2f}, expected is at most {SURE_ENTROPY:g}"
+    return (Flag(code="entropy", message=message),)
+
+
+def edge_flags(labels: LabelMap, name: str) -> tuple[Flag, ...]:
+    """At which faces of the image a structure ends, and so is not shown whole."""
+    mask = labels.mask(name)
+    spacing = labels.geometry.spacing_mm
+    found = []
+    for axis, letter in enumerate(axis_codes(labels.geometry)):
+        pixel_cm2 = float(np.prod(spacing)) / spacing[axis] / 100
+        for end, side in ((0, _OPPOSITE[letter]), (-1, letter)):
+            area_cm2 = float(np.take(mask, end, axis=axis).sum()) * pixel_cm2
+            if area_cm2 > EDGE_CM2:
+                found.append(f"{_SIDES[side]} ({area_cm2:.0f} cm2)")
+    if not found:
+        return ()
+    return (Flag(code="edge", message=f"the image ends in the {name}, at its {', '.join(found)} side"),)

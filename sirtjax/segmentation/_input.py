@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.volume import Volume
+
+# Thinner than this along an axis, an image shows no organ.
+LEAST_VOXELS, LEAST_EXTENT_MM = 4, 20.0
+# Voxels looked at to tell whether numbers are HU, evenly spread.
+SAMPLE = 2_000_000
+# Scanners fill what they have not measured with less than this.
+PADDING_HU = -1100.0
+# Fat, lung and air are below, and hardly anything but bone, metal and dense contrast medium is above.
+FAT_HU, DENSE_HU = -20.0, 800.0
+SOFT_HU = (-150.0, 300.0)
+LEAST_LIGHT_SHARE, MOST_DENSE_SHARE, LEAST_SOFT_SHARE = 0.01, 0.10, 0.02
+
+
+def image_modality(volume: Volume, asked: str | None) -> str:
+    """What an image is: CT where it is in HU, else what the user says; never guessed.
+
+    Args:
+      volume: the image, in "HU", or in "1" (no unit), as readers give MR and NIfTI files that say nothing.
+      asked: "CT" or "MR", or None where the user says nothing.
+
+    Raises:
+      ConfigError: it can't be told, what is asked contradicts the image, or it is neither CT nor MR.
+    """
+    if volume.unit not in ("HU", "1"):
+        raise ConfigError(f"the image is in {volume.unit}; organs are segmented on CT or MR, give one of those")
+    if asked is None:
+        if volume.unit == "HU":
+            return "CT"
+        raise ConfigError("the file does not say what the image is; give --modality CT or --modality MR")
+    if asked not in ("CT", "MR"):
+        raise ConfigError(f"organs are segmented on CT or MR, got modality {asked!r}")
+    if asked == "MR" and volume.unit == "HU":
+        raise ConfigError("the image is in HU, so it is a CT; leave out --modality MR, or give the MR")
+    return asked
+
+
+def check_image(volume: Volume, *, modality: str) -> None:
+    """Refuse what no organ can be found in, before the work begins.
+
+    Args:
+      volume: the image.
+      modality: "CT" or "MR".
+
+    Raises:
+      ImageFormatError: NaN or infinite voxels, constant, a single slice or a very thin stack, or a CT whose numbers are
+        no HU.
+    """
+    array = np.asarray(volume.array)
+    low, high = float(array.min()), float(array.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ImageFormatError("the image has NaN or infinite voxels; mend it or choose another")
+    if low == high:
+        raise ImageFormatError(f"the image is {low:g} everywhere; choose another")
+    extents = [n * s for n, s in zip(array.shape, volume.geometry.spacing_mm, strict=True)]
+    if min(array.shape) < LEAST_VOXELS or min(extents) < LEAST_EXTENT_MM:
+        size = "x".join(str(n) for n in array.shape)
+        raise ImageFormatError(
+            f"the image has {size} voxels over {min(extents):.0f} mm at its thinnest; organs need a volume of at least "
+            f"{LEAST_VOXELS} slices and {LEAST_EXTENT_MM:g} mm, give the whole series"
+        )
+    if modality == "CT":
+        _check_hu(array)
+
+
+def _check_hu(array: NDArray[Any]) -> None:
+    step = max(1, round((array.size / SAMPLE) ** (1 / 3)))
+    sample = array[::step, ::step, ::step]
+    sample = sample[sample > PADDING_HU]
+    light, dense = (float(np.mean(found)) if found.size else 0.0 for found in (sample < FAT_HU, sample > DENSE_HU))
+    soft = float(np.mean((sample > SOFT_HU[0]) & (sample < SOFT_HU[1]))) if sample.size else 0.0
+    advice = "give the CT in Hounsfield units (rescale slope and intercept applied), or --modality MR if it is an MR"
+    if dense > MOST_DENSE_SHARE:
+        raise ImageFormatError(
+            f"{dense:.0%} of the voxels are above {DENSE_HU:g}, in a CT hardly any are: the numbers are inverted or "
+            f"have an offset; {advice}"
+        )
+    if light < LEAST_LIGHT_SHARE:
+        raise ImageFormatError(
+            f"{light:.1%} of the voxels are below {FAT_HU:g}, in a CT fat, lung and air are: the numbers are no HU; "
+            f"{advice}"
+        )
+    if soft < LEAST_SOFT_SHARE:
+        raise ImageFormatError(
+            f"{soft:.1%} of the voxels are soft tissue ({SOFT_HU[0]:g} to {SOFT_HU[1]:g} HU): this is no abdomen, or "
+            f"the numbers are no HU; {advice}"
+        )

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sirtjax.volume import LabelMap, Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """A reason to look at a result before it is used.
+
+    Attributes:
+      code: stable, such as "volume" or "edge".
+      message: what was found and what is usual, one sentence.
+    """
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """What was found in an image. It is automatic and nobody has looked at it.
+
+    Attributes:
+      labels: on the image's grid.
+      volumes_ml: of each label, by its name.
+      method: the model's name, or the rule by which it was found.
+      probabilities: of each label on the network's grid, as the network gave them; empty without a network.
+      uncertainty: entropy in nats of the network's answer, on its grid; None without a network.
+      spread: standard deviation among the networks of an ensemble, on their grid; None for a single one.
+      flags: what speaks against using it unseen.
+      timings_s: duration of each stage.
+    """
+
+    labels: LabelMap
+    volumes_ml: Mapping[str, float]
+    method: str
+    probabilities: Mapping[str, Volume] = field(default_factory=dict)
+    uncertainty: Volume | None = None
+    spread: Volume | None = None
+    flags: tuple[Flag, ...] = ()
+    timings_s: Mapping[str, float] = field(default_factory=dict)
