@@ -214,7 +214,7 @@ def _grid_around(points_mm: NDArray[Any], spacing_mm: tuple[float, float, float]
 
 def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskBench) -> dict[str, float]:
     """Overlap and distances of the guiding masks, and the image similarity."""
-    figures: dict[str, float] = {"similarity": -float(terms[0])}
+    figures: dict[str, float] = {"similarity": 0.0 - float(terms[0])}
     spacing_mm, distances = bench.grid.spacing_mm, []
     for name, one in bench.occupancy.items():
         if name == LIVER_NAME and bench.floating_liver is not None:
