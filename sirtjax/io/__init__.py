@@ -2,6 +2,7 @@
 
 from sirtjax.io._atomic import atomic_folder as atomic_folder
 from sirtjax.io._atomic import atomic_path as atomic_path
+from sirtjax.io._checkpoint import Storage as Storage
 from sirtjax.io._checkpoint import load_checkpoint as load_checkpoint
 from sirtjax.io._checkpoint import read_description as read_description
 from sirtjax.io._checkpoint import save_checkpoint as save_checkpoint
@@ -41,6 +42,7 @@ __all__ = [
     "PointList",
     "SeriesInfo",
     "Source",
+    "Storage",
     "StudyIdentity",
     "atomic_folder",
     "atomic_path",

@@ -15,6 +15,19 @@ from sirtjax.segmentation._fuse import majority_vote as majority_vote
 from sirtjax.segmentation._fuse import pairwise_dsc as pairwise_dsc
 from sirtjax.segmentation._fuse import staple as staple
 from sirtjax.segmentation._fuse import weighted_vote as weighted_vote
+from sirtjax.segmentation._model import Model as Model
+from sirtjax.segmentation._model import ModelSpec as ModelSpec
+from sirtjax.segmentation._model import Tiles as Tiles
+from sirtjax.segmentation._model import network_function as network_function
+from sirtjax.segmentation._model import read_model as read_model
+from sirtjax.segmentation._model import save_model as save_model
+from sirtjax.segmentation._model_library import ModelEntry as ModelEntry
+from sirtjax.segmentation._model_library import find_model as find_model
+from sirtjax.segmentation._model_library import load_model as load_model
+from sirtjax.segmentation._model_library import models as models
+from sirtjax.segmentation._model_library import models_folder as models_folder
+from sirtjax.segmentation._nnunet_predict import NnunetPrediction as NnunetPrediction
+from sirtjax.segmentation._nnunet_predict import predict_nnunet as predict_nnunet
 from sirtjax.segmentation._reference import LiverReference as LiverReference
 from sirtjax.segmentation._reference import liver_reference as liver_reference
 from sirtjax.segmentation._suv import suv_from_bq_per_ml as suv_from_bq_per_ml
@@ -40,18 +53,31 @@ __all__ = [
     "AtlasSegmentation",
     "LesionUptake",
     "LiverReference",
+    "Model",
+    "ModelEntry",
+    "ModelSpec",
+    "NnunetPrediction",
     "Staple",
+    "Tiles",
     "UptakeRule",
     "UptakeSegmentation",
     "agreeing",
     "dilated_mask",
+    "find_model",
     "lesion_uptake",
     "list_atlases",
     "liver_reference",
+    "load_model",
     "local_similarity",
     "majority_vote",
+    "models",
+    "models_folder",
+    "network_function",
     "pairwise_dsc",
+    "predict_nnunet",
     "read_atlas",
+    "read_model",
+    "save_model",
     "seed_regions",
     "segment_liver_by_atlas",
     "segment_uptake",

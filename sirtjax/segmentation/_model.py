@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import jax
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sirtjax import networks
+from sirtjax.errors import ModelError
+from sirtjax.io import Storage, load_checkpoint, save_checkpoint
+from sirtjax.networks import NetworkConfig, Variables
+from sirtjax.postprocess import PostprocessStep
+from sirtjax.preprocess import FixedPreprocessing, NnunetPreprocessing
+
+Count = Annotated[int, Field(ge=1)]
+Axis = Annotated[int, Field(ge=0, le=2)]
+Label = Annotated[int, Field(ge=1, le=65535)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tiles(_Table):
+    """How an image is divided for the network: what it takes at once, and how its answers are put together."""
+
+    shape: tuple[Count, Count, Count]
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    blending: Literal["gaussian", "uniform", "nnunet"] = "gaussian"
+
+
+class ModelSpec(_Table):
+    """Everything about a segmentation model but its weights.
+
+    Attributes:
+      name: what it is called on the command line.
+      task: what it finds: "liver", "lesions", "lungs", "body", "total" or a word of the site's own.
+      modalities: of the images it takes, CT, MR, PT or NM; empty where that is not known.
+      channels: names of the images it takes together.
+      labels: names and values of what it finds, in the order of the network's classes; background is not among them.
+      activation: "softmax" for classes that exclude each other, the first of them background; "sigmoid" for regions
+        that may overlap, each written over those before it.
+      network: the network.
+      preprocessing: what is done to an image before.
+      tiles: how the image is divided.
+      mirror_axes: axes of the network's input along which it was trained to be flipped.
+      postprocess: what is done to the mask, first to last.
+      previous: the first stage of a cascade, whose labels become input channels.
+      previous_values: those labels.
+      source: where the model is from.
+      licence: its short name; the text stands beside the weights.
+    """
+
+    name: Annotated[str, Field(pattern=NAME)]
+    task: str
+    modalities: tuple[Literal["CT", "MR", "PT", "NM"], ...] = ()
+    channels: Annotated[tuple[str, ...], Field(min_length=1)] = ("image",)
+    labels: Annotated[dict[str, Label], Field(min_length=1)]
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    network: NetworkConfig
+    preprocessing: Annotated[FixedPreprocessing | NnunetPreprocessing, Field(discriminator="kind")]
+    tiles: Tiles
+    mirror_axes: tuple[Axis, ...] = ()
+    postprocess: tuple[PostprocessStep, ...] = ()
+    previous: ModelSpec | None = None
+    previous_values: tuple[Label, ...] = ()
+    source: str = ""
+    licence: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.labels.values())) != len(self.labels):
+            raise ValueError(f"`labels` must have distinct values, got {list(self.labels.values())}")
+        if len(set(self.mirror_axes)) != len(self.mirror_axes):
+            raise ValueError(f"`mirror_axes` must name each axis once, got {self.mirror_axes}")
+        classes = len(self.labels) + (self.activation == "softmax")
+        if self.network.classes != classes:
+            raise ValueError(f"the network has {self.network.classes} classes, expected {classes} for these labels")
+        inputs = len(self.channels) + len(self.previous_values)
+        if self.network.channels != inputs:
+            raise ValueError(f"the network takes {self.network.channels} channels, expected {inputs} for these images")
+        if (self.previous is None) != (not self.previous_values):
+            raise ValueError("`previous` and `previous_values` go together")
+        if isinstance(self.preprocessing, NnunetPreprocessing) and len(self.preprocessing.channels) != len(
+            self.channels
+        ):
+            raise ValueError(
+                f"`preprocessing` is for {len(self.preprocessing.channels)} of {len(self.channels)} channels"
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A segmentation model that is ready to run.
+
+    Attributes:
+      spec: what it is.
+      folds: the variables of each network of the ensemble, whose logits are averaged.
+      previous: the first stage of a cascade.
+    """
+
+    spec: ModelSpec
+    folds: tuple[Variables, ...]
+    previous: Model | None = None
+
+
+@lru_cache(maxsize=32)
+def network_function(config: NetworkConfig) -> Callable[[Variables, jax.Array], jax.Array]:
+    """The network as a function of variables and images: the same object for equal configs, so it compiles once."""
+
+    def run(variables: Variables, x: jax.Array) -> jax.Array:
+        return networks.apply(config, variables, x)
+
+    return run
+
+
+def save_model(
+    path: Path | str, model: Model, *, licence_text: str = "", storage: Storage = "float32", force: bool = False
+) -> None:
+    """Write a model as a checkpoint's folder, whole or not at all.
+
+    Args:
+      path: the folder to make.
+      model: what to write.
+      licence_text: shown to whoever asks for it.
+      storage: "float16" halves the size and rounds kernels to 11 bits.
+      force: replace a model that is there.
+
+    Raises:
+      ModelError: the weights hold something else than finite numbers.
+      OutputError: the folder exists and `force` is not given, or cannot be written.
+    """
+    table = {"spec": model.spec.model_dump(mode="json")}
+    save_checkpoint(path, _weights(model), table, licence=licence_text, storage=storage, force=force)
+
+
+def read_model(path: Path | str) -> Model:
+    """The model in a checkpoint's folder, its weights checked against the network.
+
+    Raises:
+      ModelError: no checkpoint, damaged, or no segmentation model.
+    """
+    weights, table = load_checkpoint(path)
+    spec = model_spec(table, path=Path(path))
+    model = _assembled(spec, weights, Path(path))
+    _check_variables(model, Path(path))
+    return model
+
+
+def model_spec(table: Mapping[str, Any], *, path: Path) -> ModelSpec:
+    """The description in a checkpoint's table.
+
+    Raises:
+      ModelError: it describes no segmentation model, or one this version does not know; names the first mistake.
+    """
+    if "spec" not in table:
+        raise ModelError(f"{path}: is a checkpoint, but not of a segmentation model; sirtjax models list shows those")
+    try:
+        return ModelSpec.model_validate(table["spec"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "spec"
+        told = first["msg"].removeprefix("Value error, ")
+        raise ModelError(f"{path}: its description is not usable: {where}: {told}; import the model again") from error
+
+
+def _weights(model: Model) -> dict[str, Any]:
+    folds = {f"fold_{number}": variables for number, variables in enumerate(model.folds)}
+    return {"folds": folds} | ({} if model.previous is None else {"previous": _weights(model.previous)})
+
+
+def _assembled(spec: ModelSpec, weights: Mapping[str, Any], path: Path) -> Model:
+    folds = weights.get("folds", {})
+    if not folds or (spec.previous is not None and "previous" not in weights):
+        raise ModelError(f"{path}: lacks the weights of a network; import the model again")
+    previous = None if spec.previous is None else _assembled(spec.previous, weights["previous"], path)
+    ordered = sorted(folds, key=lambda name: (len(name), name))  # fold_10 after fold_9
+    return Model(spec=spec, folds=tuple(folds[name] for name in ordered), previous=previous)
+
+
+def _check_variables(model: Model, path: Path) -> None:
+    for variables in model.folds:
+        check_variables(model.spec.network, variables, path)
+    if model.previous is not None:
+        _check_variables(model.previous, path)
+
+
+def check_variables(config: NetworkConfig, variables: Variables, path: Path) -> None:
+    """Refuse weights that are not the network's, before anything is run.
+
+    Raises:
+      ModelError: some are missing, unexpected or of another shape.
+    """
+    expected = {name: leaf.shape for name, leaf in _flat(networks.abstract_variables(config)).items()}
+    found = {name: leaf.shape for name, leaf in _flat(variables).items()}
+    odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if odd:
+        raise ModelError(
+            f"{path}: its weights are not the network's: {odd[0]} has shape {found.get(odd[0])}, expected "
+            f"{expected.get(odd[0])} (and {len(odd) - 1} more); import the model again"
+        )
+
+
+def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {"/".join(str(getattr(step, "key", step)) for step in path): leaf for path, leaf in leaves}

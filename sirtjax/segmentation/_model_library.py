@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from sirtjax.errors import ModelError
+from sirtjax.io import read_description
+from sirtjax.segmentation._model import Model, ModelSpec, model_spec, read_model
+
+# The file by which a model's folder is known.
+DESCRIPTION = "checkpoint.json"
+# Names the folder of a site's own models; without it they are kept where the system keeps a user's data.
+VARIABLE = "SIRTJAX_MODELS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """One installed model.
+
+    Attributes:
+      name: what `load_model` takes.
+      path: its folder.
+      shipped: whether it came with the package.
+      spec: what it is; None where that cannot be read.
+      problem: why not; empty for a sound model. Weights are not looked at.
+      licence_text: the text of its licence.
+      sha256: of its weights, as they were saved.
+    """
+
+    name: str
+    path: Path
+    shipped: bool
+    spec: ModelSpec | None
+    problem: str = ""
+    licence_text: str = ""
+    sha256: str = ""
+
+
+def models_folder() -> Path:
+    """Where the user's models are: the folder SIRTJAX_MODELS names, or `sirtjax/models` in the user's data folder."""
+    if os.environ.get(VARIABLE):
+        return Path(os.environ[VARIABLE])
+    if sys.platform == "darwin":
+        data = Path.home() / "Library" / "Application Support"
+    elif sys.platform == "win32":
+        data = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return data / "sirtjax" / "models"
+
+
+def models() -> tuple[ModelEntry, ...]:
+    """Every installed model by name: those of the user's folder, then those that came with the package.
+
+    A model of the user's hides one of the package of the same name. Damaged ones are listed with what is wrong.
+    """
+    shipped = Path(str(resources.files("sirtjax"))) / "models"
+    found: dict[str, ModelEntry] = {}
+    for folder, is_shipped in ((models_folder(), False), (shipped, True)):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.is_dir() and not path.name.startswith((".", "_")) and path.name not in found:
+                found[path.name] = _entry(path, shipped=is_shipped)
+    return tuple(found[name] for name in sorted(found))
+
+
+def find_model(name: str) -> ModelEntry:
+    """The installed model of this name.
+
+    Raises:
+      ModelError: there is none; lists those there are.
+    """
+    installed = models()
+    for entry in installed:
+        if entry.name == name:
+            return entry
+    names = ", ".join(entry.name for entry in installed) or "none"
+    raise ModelError(
+        f"no model is named {name!r}; installed: {names}. sirtjax models import adds one, or give a model's folder"
+    )
+
+
+def load_model(name_or_path: Path | str) -> Model:
+    """A model by its name or its folder, weights verified.
+
+    A word without a slash is a name first: a folder of images called "liver" is not in the way of the model "liver".
+
+    Raises:
+      ModelError: no such model, or a damaged one.
+    """
+    path = Path(name_or_path)
+    named = isinstance(name_or_path, str) and path.name == name_or_path
+    if named and not (path / DESCRIPTION).is_file():
+        return read_model(find_model(path.name).path)
+    if not path.is_dir():
+        raise ModelError(f"{path}: no folder of a model is there; give its folder, or the name of an installed model")
+    return read_model(path)
+
+
+def _entry(path: Path, *, shipped: bool) -> ModelEntry:
+    try:
+        described = read_description(path)
+        spec = model_spec(described["table"], path=path)
+    except ModelError as error:
+        return ModelEntry(name=path.name, path=path, shipped=shipped, spec=None, problem=str(error))
+    return ModelEntry(
+        name=path.name,
+        path=path,
+        shipped=shipped,
+        spec=spec,
+        licence_text=described["licence"],
+        sha256=described["sha256"],
+    )

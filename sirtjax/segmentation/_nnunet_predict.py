@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import GeometryError, ModelError
+from sirtjax.inference import Ensemble, class_probabilities, combine, predict_tiles
+from sirtjax.preprocess import NnunetCase, NnunetPreprocessing, prepare_nnunet, restore_labels, restore_maps
+from sirtjax.segmentation._model import Model, network_function
+from sirtjax.volume import LabelMap, Volume, axis_codes, reorient
+
+FloatArray = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+Image = TypeVar("Image", Volume, LabelMap)
+# What nnU-Net's readers that reorient turn images to.
+REORIENTED = "RAS"
+# A logit beyond doubt, for what was cropped away.
+CERTAIN = 50.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NnunetPrediction:
+    """What an nnU-Net finds in an image.
+
+    Attributes:
+      labels: on the grid of the image.
+      logits: (i, j, k, class) in the network's axes and spacing: the mean over the folds.
+      probabilities: (i, j, k, class) on the grid of the image, where they were asked for.
+      entropy: (i, j, k) there, in nats, of the mean of the folds' probabilities.
+      spread: (i, j, k) there, the standard deviation of the folds' probabilities.
+    """
+
+    labels: LabelMap
+    logits: FloatArray
+    probabilities: FloatArray | None = None
+    entropy: FloatArray | None = None
+    spread: FloatArray | None = None
+
+
+def predict_nnunet(
+    images: Sequence[Volume],
+    model: Model,
+    *,
+    mirror: bool = True,
+    maps: bool = False,
+    batch: int = 1,
+    devices: Sequence[jax.Device] | None = None,
+    progress: Progress | None = None,
+) -> NnunetPrediction:
+    """Run an imported nnU-Net v2 as its own predictor does: the same tiles, weights, flips, folds and resampling.
+
+    The sums of tiles are kept in float32; nnU-Net keeps them in float16, which alone moves its logits near the
+    borders of an image.
+
+    Args:
+      images: one for each channel of the model, on one grid.
+      model: with preprocessing of the kind "nnunet".
+      mirror: average over the flips that the model was trained with.
+      maps: also bring probabilities and uncertainty to the grid of the image.
+      batch: tiles in one call of the network.
+      devices: share each batch; JAX's default device if not given.
+      progress: called with the number of calls of the network done and to do, of one stage of a cascade at a time.
+
+    Raises:
+      ModelError: the model is of another kind, or takes other images.
+      GeometryError: the images are not on one grid.
+      InputError: too little memory.
+    """
+    how = _check(images, model)
+    previous = None
+    if model.previous is not None:
+        options = {"mirror": mirror, "batch": batch, "devices": devices, "progress": progress}
+        previous = _turned(predict_nnunet(images, model.previous, **options).labels, how).array  # type: ignore[arg-type]
+    turned = [_turned(image, how) for image in images]
+    case = prepare_nnunet(
+        [one.array for one in turned],
+        spacing_mm=turned[0].geometry.spacing_mm,
+        how=how,
+        previous_labels=previous,
+        previous_values=model.spec.previous_values,
+    )
+    axes = model.spec.mirror_axes if mirror else ()
+    members = _members(case.image, model, axes, batch=batch, devices=devices, progress=progress)
+    logits = np.zeros(0, np.float32)
+    uncertainty = None
+    if maps:
+        kept: list[FloatArray] = []
+        uncertainty = combine(_summed(members, kept), activation=model.spec.activation)
+        logits = kept[0]
+    else:
+        for number, member in enumerate(members):
+            logits = member if number == 0 else np.add(logits, member, out=logits)
+    logits /= np.float32(len(model.folds))
+    labels = _on_image(restore_labels(logits, case, how, regions=_regions(model)), turned[0], images[0], model)
+    if uncertainty is None:
+        return NnunetPrediction(labels=labels, logits=logits)
+    return _with_maps(labels, logits, uncertainty, case=case, model=model, images=(turned[0], images[0]))
+
+
+def _check(images: Sequence[Volume], model: Model) -> NnunetPreprocessing:
+    how, name = model.spec.preprocessing, model.spec.name
+    if not isinstance(how, NnunetPreprocessing):
+        raise ModelError(f"model {name}: is no nnU-Net; run it by segment")
+    if len(images) != len(model.spec.channels):
+        wanted = ", ".join(model.spec.channels)
+        raise ModelError(f"model {name}: takes {len(model.spec.channels)} images ({wanted}), got {len(images)}")
+    if not all(images[0].geometry.matches(one.geometry) for one in images[1:]):
+        raise GeometryError("the images of one patient must be on one grid; resample them to the first")
+    return how
+
+
+def _turned(image: Image, how: NnunetPreprocessing) -> Image:
+    """An image with its axes as the model's reader turns them."""
+    return reorient(image, REORIENTED) if how.reader.endswith("WithReorient") else image
+
+
+def _members(
+    image: FloatArray,
+    model: Model,
+    mirror_axes: Sequence[int],
+    *,
+    batch: int,
+    devices: Sequence[jax.Device] | None,
+    progress: Progress | None,
+) -> Iterator[FloatArray]:
+    """The logits of each fold, one after another."""
+    tiles, folds = model.spec.tiles, len(model.folds)
+    for number, variables in enumerate(model.folds):
+        yield predict_tiles(
+            network_function(model.spec.network),
+            image,
+            variables=variables,
+            patch_shape=tiles.shape,
+            overlap=tiles.overlap,
+            blending=tiles.blending,
+            batch=batch,
+            mirror_axes=mirror_axes,
+            devices=devices,
+            progress=None if progress is None else partial(_share, progress, number, folds),
+        )
+
+
+def _share(progress: Progress, number: int, folds: int, done: int, total: int) -> None:
+    progress(number * total + done, folds * total)
+
+
+def _summed(members: Iterable[FloatArray], kept: list[FloatArray]) -> Iterator[FloatArray]:
+    """The members as they are, with their sum left in `kept`."""
+    for number, member in enumerate(members):
+        if number == 0:
+            kept.append(member.copy())
+        else:
+            kept[0] += member
+        yield member
+
+
+def _regions(model: Model) -> tuple[int, ...]:
+    return tuple(model.spec.labels.values()) if model.spec.activation == "sigmoid" else ()
+
+
+def _on_image(values: NDArray[Any], turned: Volume, image: Volume, model: Model) -> LabelMap:
+    names = tuple((value, name) for name, value in sorted(model.spec.labels.items(), key=lambda pair: pair[1]))
+    labels = reorient(LabelMap(values, turned.geometry, names=names), axis_codes(image.geometry))
+    # Turning there and back leaves rounding in the affine.
+    return LabelMap(np.ascontiguousarray(labels.array), image.geometry, names=names)
+
+
+def _with_maps(
+    labels: LabelMap,
+    logits: FloatArray,
+    uncertainty: Ensemble,
+    *,
+    case: NnunetCase,
+    model: Model,
+    images: tuple[Volume, Volume],
+) -> NnunetPrediction:
+    how = model.spec.preprocessing
+    turned, image = images
+
+    def back(maps: FloatArray, outside: Sequence[float]) -> FloatArray:
+        restored = restore_maps(maps, case, how, outside=outside)  # type: ignore[arg-type]
+        parts = [
+            reorient(Volume(restored[..., n], turned.geometry, unit="1"), axis_codes(image.geometry)).array
+            for n in range(restored.shape[-1])
+        ]
+        return np.stack(parts, axis=-1)
+
+    certain = [-CERTAIN] * logits.shape[-1]
+    if model.spec.activation == "softmax":
+        certain[0] = CERTAIN
+    probabilities = class_probabilities(back(logits, certain), activation=model.spec.activation)
+    both = back(np.stack([uncertainty.entropy, uncertainty.spread], axis=-1), (0.0, 0.0))
+    return NnunetPrediction(
+        labels=labels, logits=logits, probabilities=probabilities, entropy=both[..., 0], spread=both[..., 1]
+    )
