@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sirtjax import phantom
+from sirtjax.preprocess import AugmentConfig, FixedPreprocessing
 from sirtjax.train._config import Count, Table
 
 
@@ -40,4 +41,59 @@ class SyntheticConfig(Table):
         return phantom.synthesis_config(table, name=name)
 
 
-DataConfig = SyntheticConfig
+class OrganMask(Table):
+    """Train inside an organ alone: beyond its margin the image is dark, and it is cut to the organ's box.
+
+    Attributes:
+      values: label values of the organ, lesions in it among them.
+      margin_mm: how far it is widened.
+    """
+
+    values: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(min_length=1)]
+    margin_mm: Annotated[float, Field(ge=0)]
+
+
+class FilesConfig(Table):
+    """Images and label maps on the disk.
+
+    Attributes:
+      kind: "files".
+      path: a dataset folder of nnU-Net (raw) or of the Medical Segmentation Decathlon, or a CSV table of cases.
+      preprocessing: axes, spacing and intensity scales, as a model's own.
+      patch_shape: what the network takes at once; whole images where it is as large as they are.
+      foreground: chance that a patch has a labelled voxel in its middle.
+      validation: share of the cases that is validated on, of those that don't say so themselves.
+      augmentation: how images are varied.
+      mask: keep an organ alone; None keeps all.
+      median: a median filter of 3 x 3 x 3 voxels.
+      overlap: of the tiles in validation.
+      cache: folder of the prepared cases; the user's cache folder by default.
+      threads: that read.
+    """
+
+    kind: Literal["files"]
+    path: Path
+    preprocessing: FixedPreprocessing
+    patch_shape: tuple[Count, Count, Count]
+    foreground: Annotated[float, Field(ge=0, le=1)] = 0.5
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    augmentation: AugmentConfig = AugmentConfig()
+    mask: OrganMask | None = None
+    median: bool = False
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    cache: Path | None = None
+    threads: Count = 4
+
+    @model_validator(mode="after")
+    def _one_output(self) -> FilesConfig:
+        if len({scale.output for scale in self.preprocessing.intensities}) > 1:
+            raise ValueError("all modalities must be mapped to the same `output` range")
+        return self
+
+    @property
+    def output(self) -> tuple[float, float]:
+        """The network's range of intensities."""
+        return self.preprocessing.intensities[0].output
+
+
+DataConfig = Annotated[SyntheticConfig | FilesConfig, Field(discriminator="kind")]

@@ -14,7 +14,9 @@ from sirtjax import __version__, networks
 from sirtjax.errors import ConfigError, OutputError
 from sirtjax.io import atomic_path
 from sirtjax.train._config import plain
+from sirtjax.train._data_config import FilesConfig, SyntheticConfig
 from sirtjax.train._devices import sample_mesh
+from sirtjax.train._file_source import file_source
 from sirtjax.train._loop import BEST, STATE, Outcome, train
 from sirtjax.train._source import Source
 from sirtjax.train._state import TrainState, Variables, first_state
@@ -26,7 +28,7 @@ Array = Any
 CONFIG = "config.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 # What may differ when a run goes on: it changes no number, or where the same files lie.
-_FREE = ("log", "data.path", "data.bank", "course.save_every_steps")
+_FREE = ("log", "data.path", "data.bank", "data.cache", "data.threads", "course.save_every_steps")
 
 
 def run_training(
@@ -55,7 +57,7 @@ def run_training(
     """
     mesh = sample_mesh(devices=devices)
     _open(run, config, resume)
-    source = make_source(config, mesh)
+    source = make_source(config, mesh, on_progress=on_progress)
     variables = jax.tree.map(jax.device_get, networks.initialise(config.network, seed=config.seed))
 
     def forward(variables: Variables, images: Array, key: Array) -> tuple[tuple[Array, ...], Any]:
@@ -75,9 +77,15 @@ def run_training(
     )
 
 
-def make_source(config: TrainingConfig, mesh: Mesh) -> Source:
+def make_source(
+    config: TrainingConfig, mesh: Mesh, *, on_progress: Callable[[str], None] = lambda text: None
+) -> Source:
     """Where the samples of a training come from."""
-    return synthetic_source(config, config.data, channels=config.network.classes, mesh=mesh)
+    match config.data:
+        case SyntheticConfig():
+            return synthetic_source(config, config.data, channels=config.network.classes, mesh=mesh)
+        case FilesConfig():
+            return file_source(config, config.data, mesh=mesh, on_progress=on_progress)
 
 
 def run_config(run: Path) -> TrainingConfig:

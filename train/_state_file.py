@@ -39,7 +39,7 @@ def load_tree(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
 
     Args:
       path: the file.
-      like: a tree of the same build, whose arrays say which shapes and types are expected.
+      like: a tree of the same build, whose arrays, or shapes and types in their place, say what is expected.
 
     Raises:
       ImageFormatError: the file is missing or damaged.
@@ -53,10 +53,10 @@ def load_tree(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
         raise ConfigError(f"{path}: {odd}; it was made with another network or optimiser, go on with its own config")
     for name, leaf in expected.items():
         one = found[name]
-        if one.shape != np.shape(leaf) or one.dtype != np.asarray(leaf).dtype:
+        if one.shape != leaf.shape or one.dtype != leaf.dtype:
             raise ConfigError(
-                f"{path}: {name} is {one.dtype}{list(one.shape)}, expected {np.asarray(leaf).dtype}"
-                f"{list(np.shape(leaf))}; go on with the config it was made with"
+                f"{path}: {name} is {one.dtype}{list(one.shape)}, expected {leaf.dtype}{list(leaf.shape)}; "
+                "go on with the config it was made with"
             )
     structure = jax.tree.structure(like)
     return jax.tree.unflatten(structure, [found[name] for name in expected]), about

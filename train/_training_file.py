@@ -18,7 +18,7 @@ from sirtjax.train._data_config import DataConfig
 
 FOLDER = "training"
 # Keys that hold paths, relative to the training file.
-_PATHS = (("data", "path"), ("data", "bank"))
+_PATHS = (("data", "path"), ("data", "bank"), ("data", "cache"))
 
 
 class TrainingConfig(Table):

@@ -1,5 +1,9 @@
 """What is done to an image before a network sees it, and undone to what the network answers."""
 
+from sirtjax.preprocess._augment import AugmentConfig as AugmentConfig
+from sirtjax.preprocess._augment import IntensityShift as IntensityShift
+from sirtjax.preprocess._augment import augment as augment
+from sirtjax.preprocess._augment import shift_hu as shift_hu
 from sirtjax.preprocess._config import ChannelNormalisation as ChannelNormalisation
 from sirtjax.preprocess._config import FixedPreprocessing as FixedPreprocessing
 from sirtjax.preprocess._config import IntensityScale as IntensityScale
@@ -19,12 +23,15 @@ from sirtjax.preprocess._window import percentile_window as percentile_window
 from sirtjax.preprocess._window import scale_intensity as scale_intensity
 
 __all__ = [
+    "AugmentConfig",
     "ChannelNormalisation",
     "FixedPreprocessing",
     "IntensityScale",
+    "IntensityShift",
     "NnunetCase",
     "NnunetPreprocessing",
     "Resampling",
+    "augment",
     "coarse_axis",
     "network_axes",
     "normalise_channel",
@@ -36,4 +43,5 @@ __all__ = [
     "restore_labels",
     "restore_maps",
     "scale_intensity",
+    "shift_hu",
 ]

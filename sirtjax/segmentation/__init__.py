@@ -7,6 +7,7 @@ from sirtjax.segmentation._atlas_folder import AtlasFiles as AtlasFiles
 from sirtjax.segmentation._atlas_folder import list_atlases as list_atlases
 from sirtjax.segmentation._atlas_folder import read_atlas as read_atlas
 from sirtjax.segmentation._atlas_task import segment_liver_by_atlas as segment_liver_by_atlas
+from sirtjax.segmentation._body import segment_body as segment_body
 from sirtjax.segmentation._fuse import STAPLE_LEAST as STAPLE_LEAST
 from sirtjax.segmentation._fuse import Staple as Staple
 from sirtjax.segmentation._fuse import agreeing as agreeing
@@ -15,6 +16,9 @@ from sirtjax.segmentation._fuse import majority_vote as majority_vote
 from sirtjax.segmentation._fuse import pairwise_dsc as pairwise_dsc
 from sirtjax.segmentation._fuse import staple as staple
 from sirtjax.segmentation._fuse import weighted_vote as weighted_vote
+from sirtjax.segmentation._input import check_image as check_image
+from sirtjax.segmentation._input import image_modality as image_modality
+from sirtjax.segmentation._lungs import segment_lungs as segment_lungs
 from sirtjax.segmentation._model import Model as Model
 from sirtjax.segmentation._model import ModelSpec as ModelSpec
 from sirtjax.segmentation._model import Tiles as Tiles
@@ -30,6 +34,11 @@ from sirtjax.segmentation._nnunet_predict import NnunetPrediction as NnunetPredi
 from sirtjax.segmentation._nnunet_predict import predict_nnunet as predict_nnunet
 from sirtjax.segmentation._reference import LiverReference as LiverReference
 from sirtjax.segmentation._reference import liver_reference as liver_reference
+from sirtjax.segmentation._result import Flag as Flag
+from sirtjax.segmentation._result import Segmentation as Segmentation
+from sirtjax.segmentation._segment import segment as segment
+from sirtjax.segmentation._structures import Structure as Structure
+from sirtjax.segmentation._structures import labels_of as labels_of
 from sirtjax.segmentation._suv import suv_from_bq_per_ml as suv_from_bq_per_ml
 from sirtjax.segmentation._suv import suv_per_bq_per_ml as suv_per_bq_per_ml
 from sirtjax.segmentation._suv_image import suv_volume as suv_volume
@@ -44,6 +53,9 @@ from sirtjax.segmentation._uptake_rules import uptake_rule as uptake_rule
 from sirtjax.segmentation._uptake_rules import uptake_rules as uptake_rules
 from sirtjax.segmentation._uptake_task import UptakeSegmentation as UptakeSegmentation
 from sirtjax.segmentation._uptake_task import segment_uptake as segment_uptake
+from sirtjax.segmentation._working_grid import on_image as on_image
+from sirtjax.segmentation._working_grid import to_grid as to_grid
+from sirtjax.segmentation._working_grid import working_grid as working_grid
 
 __all__ = [
     "STAPLE_LEAST",
@@ -51,19 +63,25 @@ __all__ = [
     "AtlasFiles",
     "AtlasOutcome",
     "AtlasSegmentation",
+    "Flag",
     "LesionUptake",
     "LiverReference",
     "Model",
     "ModelEntry",
     "ModelSpec",
     "NnunetPrediction",
+    "Segmentation",
     "Staple",
+    "Structure",
     "Tiles",
     "UptakeRule",
     "UptakeSegmentation",
     "agreeing",
+    "check_image",
     "dilated_mask",
     "find_model",
+    "image_modality",
+    "labels_of",
     "lesion_uptake",
     "list_atlases",
     "liver_reference",
@@ -73,21 +91,27 @@ __all__ = [
     "models",
     "models_folder",
     "network_function",
+    "on_image",
     "pairwise_dsc",
     "predict_nnunet",
     "read_atlas",
     "read_model",
     "save_model",
     "seed_regions",
+    "segment",
+    "segment_body",
     "segment_liver_by_atlas",
+    "segment_lungs",
     "segment_uptake",
     "staple",
     "suv_from_bq_per_ml",
     "suv_per_bq_per_ml",
     "suv_volume",
+    "to_grid",
     "uptake_above",
     "uptake_of_maximum",
     "uptake_rule",
     "uptake_rules",
     "weighted_vote",
+    "working_grid",
 ]

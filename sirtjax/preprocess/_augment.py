@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+from pydantic import BaseModel, ConfigDict, Field
+
+from sirtjax.ops import sample_linear, sample_nearest
+
+Array = Any
+Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class IntensityShift(BaseModel):
+    """One number, normally distributed, added to a whole image of CT; the thesis (3.3.2) takes N(-40, 40) HU."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mean_hu: float
+    deviation_hu: NotNegative
+
+
+class AugmentConfig(BaseModel):
+    """How training images are varied at random.
+
+    Attributes:
+      flip: chance of a flip along each axis i, j, k.
+      rotation_deg: bound of the uniform angle about each axis.
+      scale: bound of the uniform change of size, as a share.
+      elastic_mm: standard deviation of a smooth displacement; 0 has none.
+      elastic_grid_mm: distance of its control points.
+      shift: of CT intensities, before they are clipped.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    flip: tuple[Share, Share, Share] = (0.0, 0.0, 0.0)
+    rotation_deg: tuple[NotNegative, NotNegative, NotNegative] = (0.0, 0.0, 0.0)
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    elastic_mm: NotNegative = 0.0
+    elastic_grid_mm: Positive = 40.0
+    shift: IntensityShift | None = None
+
+    @property
+    def moves(self) -> bool:
+        """Whether voxels change their place by more than flips."""
+        return bool(any(self.rotation_deg) or self.scale or self.elastic_mm)
+
+
+def augment(
+    key: Array, image: Array, labels: Array, *, config: AugmentConfig, spacing_mm: tuple[float, float, float]
+) -> tuple[Array, Array]:
+    """An image and its labels, turned, scaled, deformed and flipped together at random.
+
+    Pure and jittable; what comes from outside takes the nearest value at the edge, in image and labels.
+
+    Args:
+      key: of the random numbers.
+      image: (i, j, k, channels) floating values.
+      labels: (i, j, k) whole numbers.
+      config: what is done; static.
+      spacing_mm: of the voxels along i, j, k; static.
+    """
+    to_place, to_flip = jax.random.split(key)
+    if config.moves:
+        index = _places(to_place, image.shape[:3], config, spacing_mm)
+        image, labels = sample_linear(image, index), sample_nearest(labels, index)
+    if any(config.flip):
+        draw = jax.random.uniform(to_flip, (3,))
+        for axis, chance in enumerate(config.flip):
+            if chance:
+                flipped = draw[axis] < chance
+                image = jnp.where(flipped, jnp.flip(image, axis), image)
+                labels = jnp.where(flipped, jnp.flip(labels, axis), labels)
+    return image, labels
+
+
+def shift_hu(key: Array, shift: IntensityShift) -> Array:
+    """The number that is added to an image of CT."""
+    return shift.mean_hu + shift.deviation_hu * jax.random.normal(key)
+
+
+def _places(key: Array, shape: tuple[int, ...], config: AugmentConfig, spacing_mm: tuple[float, float, float]) -> Array:
+    """Where in the image each voxel of the result is taken from, (i, j, k, 3) indices inside the image."""
+    keys = jax.random.split(key, 3)
+    spacing = jnp.asarray(spacing_mm, jnp.float32)
+    middle = (jnp.asarray(shape, jnp.float32) - 1) / 2
+    grid = jnp.stack(jnp.meshgrid(*(jnp.arange(n, dtype=jnp.float32) for n in shape), indexing="ij"), axis=-1)
+    away_mm = (grid - _row(middle)) * _row(spacing)
+    angles = jnp.deg2rad(jnp.asarray(config.rotation_deg)) * jax.random.uniform(keys[0], (3,), minval=-1.0)
+    size = 1 + config.scale * jax.random.uniform(keys[1], minval=-1.0)
+    moved_mm = jnp.einsum("ijkx,yx->ijky", away_mm, _rotation(angles) / size)
+    if config.elastic_mm:
+        moved_mm = moved_mm + _elastic_mm(keys[2], shape, config, spacing_mm)
+    index = moved_mm / _row(spacing) + _row(middle)
+    return jnp.clip(index, 0.0, _row(2 * middle))
+
+
+def _elastic_mm(
+    key: Array, shape: tuple[int, ...], config: AugmentConfig, spacing_mm: tuple[float, float, float]
+) -> Array:
+    knots = [math.ceil(n * mm / config.elastic_grid_mm) + 3 for n, mm in zip(shape, spacing_mm, strict=True)]
+    drawn = config.elastic_mm * jax.random.normal(key, (*knots, 3))
+    # Between the knots a cubic; those around the image are cut off with what lies beyond them.
+    fine = [round((count - 1) * config.elastic_grid_mm / mm) for count, mm in zip(knots, spacing_mm, strict=True)]
+    field = jax.image.resize(drawn, (*(max(a, b) for a, b in zip(fine, shape, strict=True)), 3), "cubic")
+    starts = [(a - b) // 2 for a, b in zip(field.shape, shape, strict=False)]
+    return field[tuple(slice(a, a + n) for a, n in zip(starts, shape, strict=True))]
+
+
+def _rotation(angles: Array) -> Array:
+    (a, b, c), (x, y, z) = jnp.cos(angles), jnp.sin(angles)
+    zero, one = jnp.zeros(()), jnp.ones(())
+    about_i = jnp.array([[one, zero, zero], [zero, a, -x], [zero, x, a]])
+    about_j = jnp.array([[b, zero, y], [zero, one, zero], [-y, zero, b]])
+    about_k = jnp.array([[c, -z, zero], [z, c, zero], [zero, zero, one]])
+    return about_k @ about_j @ about_i
+
+
+def _row(vector: Array) -> Array:
+    return vector[None, None, None, :]

@@ -1,0 +1,174 @@
+"""Training cases on the disk: nnU-Net's raw folders, the Medical Segmentation Decathlon's, and tables."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from sirtjax.errors import ConfigError
+
+Split = Literal["train", "validation"]
+_COLUMNS = ("case", "image", "label")
+_MORE = ("modality", "split")
+_SEPARATOR = ";"
+_SPLITS: dict[str, Split | None] = {"": None, "train": "train", "validation": "validation"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Images of one patient and their labels.
+
+    Attributes:
+      name: of the case.
+      images: one file a channel.
+      label: the label map.
+      modality: "CT", "MR", ...: which intensity scale applies.
+      split: what it is used for; None where the source does not say.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path
+    modality: str
+    split: Split | None = None
+
+
+def folder_cases(folder: Path) -> tuple[Case, ...]:
+    """The cases of a dataset folder with dataset.json, imagesTr and labelsTr, as nnU-Net or the Decathlon lays it out.
+
+    Images are CT where the first channel is called so, else MR.
+
+    Raises:
+      ConfigError: no such folder, no cases, or files that are missing.
+    """
+    described = _description(folder)
+    listed = described.get("training")
+    cases = _decathlon(folder, described, listed) if isinstance(listed, list) else _nnunet(folder, described)
+    if not cases:
+        raise ConfigError(f"{folder}: no training case; expected images in imagesTr and labels in labelsTr")
+    return _present(cases, str(folder))
+
+
+def table_cases(path: Path) -> tuple[Case, ...]:
+    """The cases of a CSV table with the columns case, image and label, and optionally modality and split.
+
+    Paths are relative to the table; several channels of a case are divided by ";".
+
+    Raises:
+      ConfigError: columns or files that are missing, names that are not distinct, or a split that is none.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = tuple(reader.fieldnames or ()), list(reader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the table of cases ({getattr(error, 'strerror', error)})") from error
+    missing = [name for name in _COLUMNS if name not in columns]
+    unknown = [name for name in columns if name not in (*_COLUMNS, *_MORE)]
+    if missing or unknown:
+        found = f"has no column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
+        raise ConfigError(f"{path}: {found}; expected {', '.join(_COLUMNS)} and, if wanted, {', '.join(_MORE)}")
+    cases = []
+    for number, row in enumerate(rows, start=2):
+        word = (row.get("split") or "").strip()
+        if word not in _SPLITS:
+            raise ConfigError(f"{path}, line {number}: split is {word!r}; expected train, validation or nothing")
+        images = tuple(path.parent / name.strip() for name in (row["image"] or "").split(_SEPARATOR))
+        cases.append(
+            Case(
+                name=(row["case"] or "").strip(),
+                images=images,
+                label=path.parent / (row["label"] or "").strip(),
+                modality=(row.get("modality") or "").strip() or "CT",
+                split=_SPLITS[word],
+            )
+        )
+    if not cases:
+        raise ConfigError(f"{path}: the table has no case; give one a line")
+    return _present(cases, str(path))
+
+
+def split_cases(cases: Sequence[Case], *, share: float, seed: int) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """Cases to train with and to validate on; those that don't say which are divided by a hash of their names.
+
+    The same names are always divided in the same way, and a case more moves none of the others but the last ones.
+
+    Raises:
+      ConfigError: nothing to train with, or nothing to validate on.
+    """
+    free = [case for case in cases if case.split is None]
+    order = sorted(free, key=lambda case: hashlib.sha256(f"{seed}/{case.name}".encode()).hexdigest())
+    count = max(1, round(share * len(free))) if free and share > 0 else 0
+    chosen = {case.name for case in order[:count]} | {case.name for case in cases if case.split == "validation"}
+    training = tuple(replace(case, split="train") for case in cases if case.name not in chosen)
+    validation = tuple(replace(case, split="validation") for case in cases if case.name in chosen)
+    for some, word in ((training, "to train with"), (validation, "to validate on")):
+        if not some:
+            raise ConfigError(f"of {len(cases)} cases none is left {word}; change data.validation or add cases")
+    return training, validation
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    path = folder / "dataset.json"
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); expected a dataset of nnU-Net or the Decathlon"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(described, dict):
+        raise ConfigError(f"{path}: expected a JSON object")
+    return described
+
+
+def _modality(described: dict[str, Any]) -> str:
+    names = described.get("channel_names") or described.get("modality") or {}
+    first = str(names.get("0", "CT")) if isinstance(names, dict) else "CT"
+    return "CT" if first.upper().startswith("CT") else "MR"
+
+
+def _decathlon(folder: Path, described: dict[str, Any], listed: list[Any]) -> list[Case]:
+    cases = []
+    for entry in listed:
+        if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
+            raise ConfigError(f"{folder / 'dataset.json'}: `training` must list an image and a label for each case")
+        image, label = (folder / str(entry.get(key, "")) for key in ("image", "label"))
+        cases.append(Case(name=_stem(image.name), images=(image,), label=label, modality=_modality(described)))
+    return cases
+
+
+def _nnunet(folder: Path, described: dict[str, Any]) -> list[Case]:
+    ending = str(described.get("file_ending", ".nii.gz"))
+    channels = max(1, len(described.get("channel_names") or {}))
+    modality = _modality(described)
+    cases = []
+    for label in sorted((folder / "labelsTr").glob(f"*{ending}")):
+        name = label.name.removesuffix(ending)
+        images = tuple(folder / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
+        cases.append(Case(name=name, images=images, label=label, modality=modality))
+    return cases
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _present(cases: Sequence[Case], where: str) -> tuple[Case, ...]:
+    names = [case.name for case in cases]
+    if len(set(names)) < len(names) or "" in names:
+        raise ConfigError(f"{where}: every case needs a name of its own")
+    for case in cases:
+        for path in (*case.images, case.label):
+            if not path.exists():
+                raise ConfigError(f"{where}: case {case.name} lacks {path}")
+    counts = {len(case.images) for case in cases}
+    if len(counts) > 1:
+        raise ConfigError(f"{where}: cases have {min(counts)} to {max(counts)} channels; expected as many in each")
+    return tuple(cases)

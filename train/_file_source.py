@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from numpy.typing import NDArray
+
+from sirtjax import segmentation
+from sirtjax.errors import ConfigError
+from sirtjax.inference import predict_tiles
+from sirtjax.preprocess import augment, shift_hu
+from sirtjax.train._cache import MaskConfig, PreparedCase, prepare_cases
+from sirtjax.train._cases import folder_cases, split_cases, table_cases
+from sirtjax.train._classes import ClassConfig, channels_of
+from sirtjax.train._data_config import FilesConfig
+from sirtjax.train._devices import check_divides, place_batch
+from sirtjax.train._patches import patch_batches
+from sirtjax.train._scores import Scores, overlap_counts, scores_of
+from sirtjax.train._source import Source
+from sirtjax.train._state import Variables
+from sirtjax.train._training_file import TrainingConfig
+
+Array = Any
+
+
+def file_source(
+    config: TrainingConfig, data: FilesConfig, *, mesh: Mesh, on_progress: Callable[[str], None] = lambda text: None
+) -> Source:
+    """Patches of images on the disk, varied at random on the device; validated on whole images.
+
+    Args:
+      config: the training.
+      data: its data table.
+      mesh: the devices.
+      on_progress: told of each case that is prepared.
+
+    Raises:
+      ConfigError: cases that are missing or cannot be used, or a batch that the devices can't share.
+    """
+    course = config.course
+    size = course.batch_size // course.accumulate
+    check_divides(size, mesh)
+    listed = table_cases(data.path) if data.path.suffix == ".csv" else folder_cases(data.path)
+    if len(listed[0].images) != config.network.channels:
+        raise ConfigError(
+            f"{data.path}: cases have {len(listed[0].images)} images, the network takes {config.network.channels} "
+            "channels; set network.channels"
+        )
+    training, validation = split_cases(listed, share=data.validation, seed=config.seed)
+    mask = None if data.mask is None else MaskConfig(values=data.mask.values, margin_mm=data.mask.margin_mm)
+    settings: dict[str, Any] = {
+        "preprocessing": data.preprocessing,
+        "mask": mask,
+        "median": data.median,
+        "cache": data.cache or default_cache(),
+        "on_progress": on_progress,
+    }
+    ready = prepare_cases(training, **settings)
+    held_back = prepare_cases(validation, **settings)
+    read = patch_batches(
+        ready,
+        shape=data.patch_shape,
+        foreground=data.foreground,
+        seed=config.seed,
+        batch_size=course.batch_size,
+        threads=data.threads,
+        share=(jax.process_index(), jax.process_count()),
+    )
+
+    def feed(step: int) -> Any:
+        batch = read(step)
+        parts = jax.tree.map(lambda x: x.reshape(course.accumulate, -1, *x.shape[1:]), batch)
+        return place_batch(parts, mesh)
+
+    return Source(
+        feed=feed,
+        prepare=_prepare(config, data),
+        validate=lambda variables: _validated(variables, held_back, config, data),
+        steps_per_epoch=-(-len(ready) // course.batch_size),
+    )
+
+
+def default_cache() -> Path:
+    """Where prepared cases are kept: the user's cache folder."""
+    import os
+
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sirtjax" / "training"
+
+
+def scaled(image: Array, low: Array, high: Array, output: tuple[float, float]) -> Array:
+    """(..., channels) clipped to [low, high] of each channel and mapped linearly to the network's range."""
+    shape = (1,) * (image.ndim - 1) + (-1,)
+    xp = np if isinstance(image, np.ndarray) else jnp
+    low, high = xp.reshape(low, shape), xp.reshape(high, shape)
+    inside = xp.clip(image, low, high) - low
+    return output[0] + inside * ((output[1] - output[0]) / xp.maximum(high - low, 1e-6))
+
+
+def _prepare(config: TrainingConfig, data: FilesConfig) -> Callable[[Array, Any, Array], tuple[Array, Array]]:
+    classes, count, output = config.classes, config.network.classes, data.output
+    vary, spacing_mm = data.augmentation, data.preprocessing.spacing_mm
+
+    def one(key: Array, patch: dict[str, Array]) -> tuple[Array, Array]:
+        to_place, to_shift = jax.random.split(key)
+        image, labels = augment(
+            to_place, patch["image"], patch["labels"].astype(jnp.int32), config=vary, spacing_mm=spacing_mm
+        )
+        if vary.shift is not None:
+            image = image + patch["ct"] * shift_hu(to_shift, vary.shift)
+        image = scaled(image, patch["low"], patch["high"], output)
+        return image, channels_of(labels, classes, count=count)
+
+    def prepare(key: Array, feed: Any, part: Array) -> tuple[Array, Array]:
+        patches = jax.tree.map(lambda x: x[part], feed)
+        keys = jax.random.split(key, patches["labels"].shape[0])
+        images, onehot = jax.vmap(one)(keys, patches)
+        return images, onehot
+
+    return prepare
+
+
+def _validated(
+    variables: Variables, cases: tuple[PreparedCase, ...], config: TrainingConfig, data: FilesConfig
+) -> Scores:
+    held: Variables = jax.tree.map(np.asarray, variables)
+    counts = [_counts(predicted(held, case, config, data), case, config.classes, config) for case in cases]
+    labels = tuple(one.name for one in config.classes)
+    return scores_of(np.stack(counts), cases=[case.case.name for case in cases], labels=labels)
+
+
+def predicted(
+    variables: Variables, case: PreparedCase, config: TrainingConfig, data: FilesConfig
+) -> NDArray[np.float32]:
+    """Logits (i, j, k, classes) of a whole prepared case, tile by tile."""
+    low, high = np.asarray(case.low, np.float32), np.asarray(case.high, np.float32)
+    image = scaled(np.asarray(case.image), low, high, data.output)
+    return predict_tiles(
+        segmentation.network_function(config.network),
+        image,
+        variables=variables,
+        patch_shape=data.patch_shape,
+        overlap=data.overlap,
+        fill=data.output[0],
+        devices=jax.local_devices()[:1],
+    )
+
+
+def _counts(
+    logits: NDArray[np.float32], case: PreparedCase, classes: tuple[ClassConfig, ...], config: TrainingConfig
+) -> NDArray[np.int32]:
+    # In slabs: a whole body's labels as channels would not fit beside its logits.
+    total = np.zeros((len(classes), 3), np.int64)
+    for start in range(0, logits.shape[2], 16):
+        slab = slice(start, start + 16)
+        onehot = channels_of(jnp.asarray(case.labels[:, :, slab]), classes, count=config.network.classes)
+        total += np.asarray(overlap_counts(jnp.asarray(logits[:, :, slab]), onehot, regions=config.loss.regions))
+    return total.astype(np.int32)

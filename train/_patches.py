@@ -1,0 +1,133 @@
+"""Patches of prepared cases in an order that depends on the seed alone, read ahead by grain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import ConfigError
+from sirtjax.train._cache import PreparedCase
+
+# More than any training has; without an end grain cannot take every n-th batch.
+_EPOCHS = 1_000_000
+
+Patch = dict[str, NDArray[Any]]
+Shape = tuple[int, int, int]
+
+
+class _Places:
+    """What grain takes for a source: a length, and an item for each number."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: SupportsIndex) -> int:
+        return int(index)
+
+
+def patch_batches(
+    cases: Sequence[PreparedCase],
+    *,
+    shape: Shape,
+    foreground: float,
+    seed: int,
+    batch_size: int,
+    threads: int,
+    share: tuple[int, int] = (0, 1),
+) -> Callable[[int], Patch]:
+    """A function from a step's number to its batch of patches.
+
+    Every case comes once before any comes again. Steps are meant to be asked for one after the other, and are then
+    read ahead; any other is found, too, and the same number always gives the same batch.
+
+    Args:
+      cases: what patches are cut from.
+      shape: of a patch; cases are continued where it reaches beyond them.
+      foreground: chance that the middle of a patch is a voxel with a label.
+      seed: of order and places.
+      batch_size: patches of a step, of all processes together.
+      threads: that read.
+      share: which part of each batch this process reads: its number and that of processes.
+
+    Returns:
+      The function; a batch has "image" (n, i, j, k, channels), "labels" (n, i, j, k), "low" and "high" (n, channels)
+      and "ct" (n,), 1 for CT.
+
+    Raises:
+      ConfigError: grain is not installed.
+    """
+    try:
+        grain: Any = import_module("grain")
+    except ImportError as error:
+        raise ConfigError("training from files needs grain; install it with pip install 'sirtjax[train]'") from error
+    number, processes = share
+
+    def cut(index: int, rng: np.random.Generator) -> Patch:
+        return patch_of(cases[index], shape, foreground=foreground, rng=rng)
+
+    places: Any = grain.MapDataset.source(_Places(len(cases))).seed(seed).shuffle().repeat(_EPOCHS).random_map(cut)
+    # Of each run of batch_size patches a process takes its own part, so that together they read what one would.
+    batches = places.batch(batch_size // processes)[number::processes]
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4)
+    ahead: list[Any] = [-1, None]
+
+    def feed(step: int) -> Patch:
+        if ahead[0] != step:
+            ahead[:] = [step, iter(batches[step:].to_iter_dataset(options))]
+        ahead[0] = step + 1
+        return dict(next(ahead[1]))
+
+    return feed
+
+
+def patch_of(case: PreparedCase, shape: Shape, *, foreground: float, rng: np.random.Generator) -> Patch:
+    """A random patch of a case.
+
+    Args:
+      case: the case.
+      shape: of the patch; where it is larger than the case, the case lies in it at random.
+      foreground: chance that its middle is a voxel with a label.
+      rng: of the place.
+    """
+    around = rng.random() < foreground
+    start = _around_a_label(case.labels, shape, rng) if around else _anywhere(case.labels.shape, shape, rng)
+    held = tuple(
+        slice(max(a, 0), max(min(a + n, size), 0)) for a, n, size in zip(start, shape, case.labels.shape, strict=True)
+    )
+    before = [part.start - a for part, a in zip(held, start, strict=True)]
+    inner = tuple(slice(b, b + part.stop - part.start) for b, part in zip(before, held, strict=True))
+    image = np.empty((*shape, case.image.shape[3]), np.float32)
+    image[...] = np.minimum(np.asarray(case.low, np.float32), case.image[held].min(initial=np.inf))
+    image[inner] = case.image[held]
+    labels = np.zeros(shape, np.uint8)
+    labels[inner] = case.labels[held]
+    return {
+        "image": image,
+        "labels": labels,
+        "low": np.asarray(case.low, np.float32),
+        "high": np.asarray(case.high, np.float32),
+        "ct": np.asarray(case.case.modality == "CT", np.float32),
+    }
+
+
+def _anywhere(size: Sequence[int], shape: Shape, rng: np.random.Generator) -> list[int]:
+    low = [min(0, n - p) for n, p in zip(size, shape, strict=True)]
+    high = [max(0, n - p) for n, p in zip(size, shape, strict=True)]
+    return [int(rng.integers(a, b + 1)) for a, b in zip(low, high, strict=True)]
+
+
+def _around_a_label(labels: NDArray[np.uint8], shape: Shape, rng: np.random.Generator) -> list[int]:
+    places = np.flatnonzero(labels)
+    if not places.size:
+        return _anywhere(labels.shape, shape, rng)
+    chosen = np.unravel_index(places[rng.integers(places.size)], labels.shape)
+    wanted = [int(at) - p // 2 for at, p in zip(chosen, shape, strict=True)]
+    ends = [(min(0, n - p), max(0, n - p)) for n, p in zip(labels.shape, shape, strict=True)]
+    return [int(np.clip(a, low, high)) for a, (low, high) in zip(wanted, ends, strict=True)]
