@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sirtjax.cli import _console
-from sirtjax.errors import ConfigError, OutputError
+from sirtjax.cli._segment_atlas import AtlasOptions, Fusion, Modality, Preset, liver_by_atlas
+from sirtjax.cli._segment_files import result_files
+from sirtjax.cli._segment_structure import Options, segment_structure
+from sirtjax.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sirtjax.segmentation import AtlasSegmentation
+    from sirtjax.segmentation import Structure
 
-Method = Literal["atlas"]
-Fusion = Literal["majority", "weighted", "staple"]
-Preset = Literal["image", "descriptor"]
-Modality = Literal["CT", "MR"]
+Method = Literal["network", "atlas"]
+Device = Literal["cpu", "gpu", "tpu"]
+ATLASES = "By atlases (--method atlas)"
 
 app = typer.Typer(no_args_is_help=True, help="Segment an organ of an image.")
+
+Image = Annotated[Path, typer.Argument(help="CT or MR: NIfTI file, DICOM file or folder.", show_default=False)]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Label map to write (.nii or .nii.gz).", show_default=False)
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", help="Installed model (sirtjax models list) or a model's folder.", show_default=False),
+]
+ImageModality = Annotated[
+    Modality | None, typer.Option(help="What the image is, where a NIfTI file doesn't say.", show_default=False)
+]
+DeviceName = Annotated[Device | None, typer.Option("--device", help="Where the network runs.", show_default=False)]
+Mirror = Annotated[bool, typer.Option("--mirror", help="Average over flips: better by little, slower by much.")]
+Series = Annotated[str | None, typer.Option(help="Series of a DICOM folder: UID or description.", show_default=False)]
+SaveProbabilities = Annotated[
+    bool,
+    typer.Option("--save-probabilities", help="Also write OUTPUT_probability and OUTPUT_uncertainty (entropy, nats)."),
+]
+Preview = Annotated[Path | None, typer.Option(help="Picture of three planes with contours (.png).", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")]
 
 
 @app.callback()
@@ -29,139 +51,191 @@ def _organs() -> None:
 
 @app.command()
 def liver(
-    image: Annotated[Path, typer.Argument(help="CT or MR: NIfTI file, DICOM file or folder.", show_default=False)],
-    method: Annotated[Method, typer.Option(help="How: by registered atlases.", show_default=False)],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Label map to write (.nii or .nii.gz).", show_default=False)
-    ],
+    image: Image,
+    output: Output,
+    method: Annotated[Method, typer.Option(help="By a network, or by registered atlases.")] = "network",
+    model: ModelName = None,
+    modality: ImageModality = None,
+    device: DeviceName = None,
+    mirror: Mirror = False,
+    series: Series = None,
+    save_probabilities: SaveProbabilities = False,
+    preview: Preview = None,
     atlas: Annotated[
-        Path | None, typer.Option(help="Folder of atlases, see docs/atlas.md.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder of atlases, see docs/atlas.md.", show_default=False, rich_help_panel=ATLASES),
     ] = None,
-    preset: Annotated[Preset, typer.Option(help="Registration preset; both take no masks.")] = "image",
-    fusion: Annotated[Fusion, typer.Option(help="How the livers of the atlases are fused.")] = "weighted",
-    min_atlases: Annotated[int, typer.Option(min=1, help="Fail where fewer are usable; STAPLE needs 3.")] = 1,
+    preset: Annotated[
+        Preset, typer.Option(help="Registration preset; both take no masks.", rich_help_panel=ATLASES)
+    ] = "image",
+    fusion: Annotated[
+        Fusion, typer.Option(help="How the livers of the atlases are fused.", rich_help_panel=ATLASES)
+    ] = "weighted",
+    min_atlases: Annotated[
+        int, typer.Option(min=1, help="Fail where fewer are usable; STAPLE needs 3.", rich_help_panel=ATLASES)
+    ] = 1,
     min_likeness: Annotated[
-        float, typer.Option(min=0, max=1, help="Leave out atlases whose images resemble less at the liver's surface.")
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Leave out atlases whose images resemble less at the liver's surface.",
+            rich_help_panel=ATLASES,
+        ),
     ] = 0.25,
-    modality: Annotated[Modality, typer.Option(help="What the image is.")] = "CT",
-    atlas_modality: Annotated[Modality, typer.Option(help="What the images of the atlases are.")] = "CT",
+    atlas_modality: Annotated[
+        Modality, typer.Option(help="What the images of the atlases are.", rich_help_panel=ATLASES)
+    ] = "CT",
     atlas_label: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Value of the liver in the atlases' label maps; repeat.", show_default=False),
+        typer.Option(
+            min=1,
+            help="Value of the liver in the atlases' label maps; repeat.",
+            show_default=False,
+            rich_help_panel=ATLASES,
+        ),
     ] = None,
-    series: Annotated[
-        str | None, typer.Option(help="Series of a DICOM folder: UID or description.", show_default=False)
-    ] = None,
-    save_probabilities: Annotated[
-        bool, typer.Option("--save-probabilities", help="Also write the fused probability, OUTPUT_probability.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
-    """The liver of a CT or MR.
+    """The liver of a CT or MR, its lesions included.
 
-    By atlases: each image of the folder is registered to the patient's, its liver carried along, and the livers
-    are fused; the largest part is written on the grid of the patient's image.
+    By a network: the model "liver" unless --model names another; the result is on the grid of the image, and what
+    speaks against using it unseen is told. By atlases: each image of the folder is registered to the patient's, its
+    liver carried along, and the livers are fused.
     """
-    if atlas is None:
-        raise ConfigError(f"--method {method} needs a folder of atlases; give --atlas DIR")
-    likely = _probability_path(output) if save_probabilities else None
-    for path in (output, likely):
-        _check_output(path, force=force)
-    _console.use_compilation_cache()
-    from sirtjax import io, registration, segmentation, spatial
-
-    files = segmentation.list_atlases(atlas, values=atlas_label)
-    if fusion == "staple" and len(files) < segmentation.STAPLE_LEAST:
-        raise ConfigError(
-            f"{atlas}: {len(files)} atlases, but STAPLE needs {segmentation.STAPLE_LEAST}; choose another --fusion"
-        )
-    config = registration.load_preset(preset)
-    with _console.progress("segment liver") as report:
-        report("reading")
-        patient = io.read_image(image, series=series, modality=modality).volume
-        found = segmentation.segment_liver_by_atlas(
-            patient,
-            (segmentation.read_atlas(one, modality=atlas_modality) for one in files),
-            config=config,
-            register=registration.register,
+    files = result_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
+    if method == "atlas":
+        if model is not None or device is not None or mirror:
+            raise ConfigError("--model, --device and --mirror are for --method network; leave them out")
+        how = AtlasOptions(
+            atlas=atlas,
+            preset=preset,
             fusion=fusion,
             min_atlases=min_atlases,
             min_likeness=min_likeness,
-            report=report,
+            modality=modality or "CT",
+            atlas_modality=atlas_modality,
+            atlas_label=atlas_label,
         )
-        report("writing")
-        if likely is not None:
-            io.write_nifti(likely, spatial.resample(found.probability, patient.geometry, fill=0.0), force=force)
-        io.write_nifti(output, found.liver, force=force)
-    for one in found.atlases:
-        if not one.used:
-            _console.note(f"atlas {one.name} left out: {one.status}, {one.cause}")
-    for line in found.notes:
-        _console.note(f"note: {line}")
-    if as_json:
-        _console.emit_json(_as_json(found, method=method, preset=preset, output=output, likely=likely))
-    else:
-        _print(found, output)
-
-
-def _probability_path(output: Path) -> Path:
-    for suffix in (".nii.gz", ".nii"):
-        if output.name.lower().endswith(suffix):
-            stem = output.name[: -len(suffix)]
-            return output.with_name(f"{stem}_probability{output.name[-len(suffix) :]}")
-    return output.with_name(f"{output.name}_probability")
-
-
-def _check_output(path: Path | None, *, force: bool) -> None:
-    """Refuse before the minutes of work what can't be written after them."""
-    if path is None:
+        liver_by_atlas(image, files, how, series=series, force=force, as_json=as_json)
         return
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        raise OutputError(f"{path}: expected a name that ends in .nii or .nii.gz")
-    if path.exists() and not force:
-        raise OutputError(f"{path}: exists already; choose another name or give --force")
+    if atlas is not None:
+        raise ConfigError("--atlas is for --method atlas; give that, or leave it out")
+    options = _options(model, modality, series, device, mirror, force, as_json)
+    segment_structure(image, "liver", files, options)
 
 
-def _as_json(
-    found: AtlasSegmentation, *, method: str, preset: str, output: Path, likely: Path | None
-) -> dict[str, Any]:
-    pairs = _pairs(found)
-    return {
-        "method": method,
-        "preset": preset,
-        "fusion": found.fusion,
-        "volume_ml": found.volume_ml,
-        "threshold": found.threshold,
-        "agreement": {
-            "dsc_mean": sum(pairs) / len(pairs) if pairs else None,
-            "dsc_min": min(pairs) if pairs else None,
-        },
-        "atlases": [asdict(one) for one in found.atlases],
-        "notes": list(found.notes),
-        "seconds": found.seconds,
-        "output": str(output),
-        "probability": None if likely is None else str(likely),
-    }
+@app.command()
+def lesions(
+    image: Image,
+    output: Output,
+    liver: Annotated[
+        Path | None, typer.Option(help="Liver mask: lesions stay within 6 mm of it.", show_default=False)
+    ] = None,
+    model: ModelName = None,
+    modality: ImageModality = None,
+    device: DeviceName = None,
+    mirror: Mirror = False,
+    series: Series = None,
+    save_probabilities: SaveProbabilities = False,
+    preview: Preview = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """The lesions in the liver of a CT or MR, by a network.
+
+    The model "lesions" unless --model names another. Without --liver the liver is the lesion model's own, or that of
+    the model "liver".
+    """
+    files = result_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
+    options = _options(model, modality, series, device, mirror, force, as_json, liver=liver)
+    segment_structure(image, "lesions", files, options)
 
 
-def _pairs(found: AtlasSegmentation) -> list[float]:
-    """DSC of each atlas used with each other one."""
-    count = len(found.agreement_dsc)
-    return [float(found.agreement_dsc[a, b]) for a in range(count) for b in range(a)]
-
-
-def _print(found: AtlasSegmentation, output: Path) -> None:
-    rows = []
-    for one in found.atlases:
-        numbers = (one.likeness, one.weight, one.sensitivity, one.specificity, one.dsc)
-        rows.append([one.name, one.status, *("" if n is None else f"{n:.3f}" for n in numbers), f"{one.seconds:.1f}"])
-    columns = ["atlas", "status", "likeness", "weight", "sensitivity", "specificity", "DSC with result", "s"]
-    pairs = _pairs(found)
-    agreement = f", atlases among themselves DSC {sum(pairs) / len(pairs):.3f}" if pairs else ""
-    _console.emit_table(
-        f"liver {found.volume_ml:.0f} mL by {found.fusion} fusion of {len(found.agreement_dsc)} atlases{agreement}",
-        columns,
-        rows,
+@app.command()
+def lungs(
+    image: Image,
+    output: Output,
+    model: ModelName = None,
+    modality: ImageModality = None,
+    device: DeviceName = None,
+    mirror: Mirror = False,
+    series: Series = None,
+    save_probabilities: SaveProbabilities = False,
+    preview: Preview = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """The lungs of a CT by their HU; of other images by the network that --model names."""
+    _by_hu_or_network(
+        "lungs", image, output, model, modality, device, mirror, series, save_probabilities, preview, force, as_json
     )
-    _console.note(f"written to {output}")
+
+
+@app.command()
+def body(
+    image: Image,
+    output: Output,
+    model: ModelName = None,
+    modality: ImageModality = None,
+    device: DeviceName = None,
+    mirror: Mirror = False,
+    series: Series = None,
+    save_probabilities: SaveProbabilities = False,
+    preview: Preview = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """The body of a CT by its HU, lungs and all else inside included; of other images by the network of --model."""
+    _by_hu_or_network(
+        "body", image, output, model, modality, device, mirror, series, save_probabilities, preview, force, as_json
+    )
+
+
+def _by_hu_or_network(
+    structure: Structure,
+    image: Path,
+    output: Path,
+    model: str | None,
+    modality: Modality | None,
+    device: Device | None,
+    mirror: bool,
+    series: str | None,
+    save_probabilities: bool,
+    preview: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    if model is None and (save_probabilities or device is not None or mirror):
+        raise ConfigError(
+            f"{structure} by HU have no probabilities, device or flips; give --model, or leave out "
+            "--save-probabilities, --device and --mirror"
+        )
+    if model is None and modality == "MR":
+        raise ConfigError(f"{structure} are found by HU on a CT alone; for an MR give --model")
+    files = result_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
+    segment_structure(image, structure, files, _options(model, modality, series, device, mirror, force, as_json))
+
+
+def _options(
+    model: str | None,
+    modality: Modality | None,
+    series: str | None,
+    device: Device | None,
+    mirror: bool,
+    force: bool,
+    as_json: bool,
+    *,
+    liver: Path | None = None,
+) -> Options:
+    return Options(
+        model=model,
+        modality=modality,
+        series=series,
+        device=device,
+        mirror=mirror,
+        force=force,
+        as_json=as_json,
+        liver=liver,
+    )

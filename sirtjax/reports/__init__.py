@@ -9,6 +9,7 @@ from sirtjax.reports._registration_page import registration_html as registration
 from sirtjax.reports._registration_panels import RegistrationPanel as RegistrationPanel
 from sirtjax.reports._registration_panels import registration_panels as registration_panels
 from sirtjax.reports._registration_record import registration_record as registration_record
+from sirtjax.reports._segmentation_preview import segmentation_preview as segmentation_preview
 from sirtjax.reports._sweep import SweepSurface as SweepSurface
 from sirtjax.reports._sweep import sweep_figure as sweep_figure
 from sirtjax.reports._tables import voi_csv as voi_csv
@@ -23,6 +24,7 @@ __all__ = [
     "registration_panels",
     "registration_record",
     "report_html",
+    "segmentation_preview",
     "sweep_figure",
     "voi_csv",
     "write_results",

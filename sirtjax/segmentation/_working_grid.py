@@ -105,3 +105,12 @@ def _straight(axes: str) -> NDArray[np.float64]:
         row, sign = columns[letter]
         matrix[row, column] = sign
     return matrix
+
+
+def on_image(volume: Volume, geometry: Geometry) -> Volume:
+    """A map on a network's grid, such as a probability, linearly interpolated to an image's grid; zero outside."""
+    values = np.empty(geometry.shape, np.float32)
+    whole = (slice(0, geometry.shape[0]), slice(0, geometry.shape[1]), slice(0, geometry.shape[2]))
+    for place, (one,) in slabs_on_image([np.asarray(volume.array)], volume.geometry, geometry, whole):
+        values[place] = one
+    return Volume(values, geometry, unit=volume.unit)

@@ -1,0 +1,62 @@
+"""What `sirtjax segment` writes, and that it may be written, before the work begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sirtjax.errors import OutputError
+
+_NIFTI = (".nii.gz", ".nii")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Where results go; None for what is not asked for."""
+
+    labels: Path
+    probability: Path | None
+    uncertainty: Path | None
+    preview: Path | None
+
+
+def result_files(output: Path, *, save_probabilities: bool, preview: Path | None, force: bool) -> Files:
+    """The files of a run, none of which exists unless it may be replaced.
+
+    Raises:
+      OutputError: a name with another ending, or a file that exists already.
+    """
+    if not output.name.lower().endswith(_NIFTI):
+        raise OutputError(f"{output}: expected a name that ends in .nii or .nii.gz")
+    if preview is not None and preview.suffix.lower() != ".png":
+        raise OutputError(f"{preview}: expected a name that ends in .png")
+    files = Files(
+        labels=output,
+        probability=beside(output, "probability") if save_probabilities else None,
+        uncertainty=beside(output, "uncertainty") if save_probabilities else None,
+        preview=preview,
+    )
+    check_writable(files.labels, files.probability, files.uncertainty, files.preview, force=force)
+    return files
+
+
+def check_writable(*paths: Path | None, force: bool) -> None:
+    """Refuse before the minutes of work what can't be written after them.
+
+    Raises:
+      OutputError: a file exists already, or there is no folder for it.
+    """
+    for path in paths:
+        if path is not None and path.exists() and not force:
+            raise OutputError(f"{path}: exists already; choose another name or give --force")
+        if path is not None and not path.absolute().parent.is_dir():
+            raise OutputError(f"{path.absolute().parent}: no such folder; make it first")
+
+
+def beside(output: Path, what: str) -> Path:
+    """OUTPUT_what, with the ending of OUTPUT."""
+    for suffix in _NIFTI:
+        if output.name.lower().endswith(suffix):
+            stem = output.name[: -len(suffix)]
+            return output.with_name(f"{stem}_{what}{output.name[-len(suffix) :]}")
+    return output.with_name(f"{output.name}_{what}")

@@ -1,0 +1,182 @@
+"""`sirtjax segment liver|lesions|lungs|body`: one structure of an image, by a network or by HU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sirtjax.cli import _console
+from sirtjax.cli._segment_files import Files
+from sirtjax.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    import jax
+
+    from sirtjax.segmentation import Model, Segmentation, Structure
+    from sirtjax.volume import LabelMap, Volume
+
+# The models that come with the package, or that a site has imported under these names.
+DEFAULT_MODELS = {"liver": "liver", "lesions": "lesions"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the verbs share."""
+
+    model: str | None
+    modality: Literal["CT", "MR"] | None
+    series: str | None
+    device: str | None
+    mirror: bool
+    force: bool
+    as_json: bool
+    liver: Path | None = None
+
+
+def segment_structure(image: Path, structure: Structure, files: Files, options: Options) -> None:
+    """Read the image, find the structure, write and print what was found."""
+    _console.use_compilation_cache()
+    from sirtjax import io, segmentation
+
+    timings = {}
+    with _console.progress(f"segment {structure}") as report:
+        devices = chosen_devices(options.device)
+        model = _model(structure, options.model)
+        report("reading")
+        began = time.perf_counter()
+        read = io.read_image(image, series=options.series, modality=options.modality or ("CT", "MR"))
+        timings["read"] = time.perf_counter() - began
+        volume, modality = read.volume, options.modality or read.source.modality
+        if model is None:
+            found = segmentation.segment_body(volume) if structure == "body" else segmentation.segment_lungs(volume)
+        else:
+
+            def run(one: Model, what: Structure, liver: LabelMap | None = None) -> Segmentation:
+                return segmentation.segment(
+                    volume,
+                    one,
+                    structure=what,
+                    modality=modality,
+                    mirror=options.mirror,
+                    liver=liver,
+                    maps=files.probability is not None,
+                    devices=devices,
+                    progress=lambda done, total: report(f"network, {done} of {total}"),
+                )
+
+            liver = None if structure != "lesions" else _liver(options.liver, volume, model, run)
+            found = run(model, structure, liver)
+        report("writing")
+        began = time.perf_counter()
+        _write(found, volume, structure, files, force=options.force)
+        timings = {**timings, **found.timings_s, "write": time.perf_counter() - began}
+    for flag in found.flags:
+        _console.note(f"look at it: {flag.message} [{flag.code}]")
+    if options.as_json:
+        _console.emit_json(_as_json(found, structure, files, timings, model))
+    else:
+        _print(found, structure, timings, files)
+
+
+def chosen_devices(name: str | None) -> list[jax.Device] | None:
+    """All devices of the kind asked for; None for JAX's own choice.
+
+    Raises:
+      ConfigError: there is none of this kind here.
+    """
+    import jax
+
+    if name is None:
+        return None
+    try:
+        return list(jax.devices(name))
+    except RuntimeError as error:
+        kinds = ", ".join(sorted({device.platform for device in jax.devices()} | {"cpu"}))
+        raise ConfigError(f"--device {name}: there is none here, JAX finds {kinds}; choose one of those") from error
+
+
+def _model(structure: Structure, name: str | None) -> Model | None:
+    """The model to run; None for what needs none."""
+    from sirtjax import segmentation
+
+    if name is not None:
+        return segmentation.load_model(name)
+    if structure not in DEFAULT_MODELS:
+        return None
+    default = DEFAULT_MODELS[structure]
+    if any(entry.name == default for entry in segmentation.models()):
+        return segmentation.load_model(default)
+    raise ModelError(
+        f"no model for {structure} is installed; sirtjax models import takes an nnU-Net or MONAI model that you have "
+        f"(name it {default}), or give --model"
+    )
+
+
+def _liver(
+    path: Path | None, volume: Volume, model: Model, run: Callable[[Model, Structure], Segmentation]
+) -> LabelMap | None:
+    """Where lesions may be: the liver given, the lesion model's own, or that of the liver model."""
+    from sirtjax import io, segmentation
+
+    if path is not None:
+        masks = io.read_masks(path)
+        return next(iter(masks.values())) if len(masks) == 1 else io.select_mask(masks, "liver")
+    if any(name.lower() == "liver" for name in model.spec.labels):
+        return run(model, "liver").labels
+    if any(entry.name == DEFAULT_MODELS["liver"] for entry in segmentation.models()):
+        return run(segmentation.load_model(DEFAULT_MODELS["liver"]), "liver").labels
+    raise ModelError(f"the model {model.spec.name!r} does not know where the liver is; give --liver MASK")
+
+
+def _write(found: Segmentation, volume: Volume, structure: str, files: Files, *, force: bool) -> None:
+    from sirtjax import io, segmentation
+    from sirtjax.cli._segment_preview import write_preview
+
+    if files.probability is not None and structure in found.probabilities:
+        likely = segmentation.on_image(found.probabilities[structure], volume.geometry)
+        io.write_nifti(files.probability, likely, force=force)
+    if files.uncertainty is not None and found.uncertainty is not None:
+        io.write_nifti(files.uncertainty, segmentation.on_image(found.uncertainty, volume.geometry), force=force)
+    if files.preview is not None:
+        title = "; ".join([f"{structure} {found.volumes_ml[structure]:.0f} mL by {found.method}", *_warnings(found)])
+        write_preview(files.preview, volume, found.labels, title=title, force=force)
+    io.write_nifti(files.labels, found.labels, force=force)
+
+
+def _warnings(found: Segmentation) -> list[str]:
+    return [flag.message for flag in found.flags] + ["automatic, not verified"]
+
+
+def _as_json(
+    found: Segmentation, structure: str, files: Files, timings: dict[str, float], model: Model | None
+) -> dict[str, Any]:
+    return {
+        "structure": structure,
+        "method": found.method,
+        "model": None
+        if model is None
+        else {"name": model.spec.name, "source": model.spec.source, "licence": model.spec.licence},
+        "verified": False,
+        "volume_ml": found.volumes_ml[structure],
+        "flags": [{"code": flag.code, "message": flag.message} for flag in found.flags],
+        "timings_s": {stage: round(seconds, 4) for stage, seconds in timings.items()},
+        "output": str(files.labels),
+        "probability": _told(files.probability),
+        "uncertainty": _told(files.uncertainty),
+        "preview": _told(files.preview),
+    }
+
+
+def _told(path: Path | None) -> str | None:
+    return str(path) if path is not None and path.exists() else None
+
+
+def _print(found: Segmentation, structure: str, timings: dict[str, float], files: Files) -> None:
+    rows = [["found by", found.method]]
+    rows += [[stage, f"{seconds:.2f} s"] for stage, seconds in timings.items()]
+    rows.append(["in all", f"{sum(timings.values()):.2f} s"])
+    _console.emit_table("automatic, not verified", [structure, f"{found.volumes_ml[structure]:.1f} mL"], rows)
+    _console.note(f"written to {files.labels}")

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax import ops
+from sirtjax.postprocess import FillHoles, LargestComponent, PostprocessStep, postprocess
+from sirtjax.segmentation._working_grid import Box, box_on_image, slabs_on_image
+from sirtjax.volume import Geometry, bounding_box
+
+FloatArray = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+# As much below one half as a float32 can tell apart safely.
+BELOW = np.float32(0.5 - 1e-3)
+
+
+def cleaned(
+    probability: FloatArray, grid: Geometry, *, steps: Sequence[PostprocessStep], region: Mask | None = None
+) -> tuple[FloatArray, Mask]:
+    """A probability in which the steps of post-processing are done, and the mask above one half.
+
+    Where a step takes voxels away or adds some, the probability is moved across one half; where the mask stays as it
+    was, so does the probability, and with it the contour between the voxels. What lies further from the mask than a
+    voxel becomes zero.
+
+    Args:
+      probability: (i, j, k) on the network's grid.
+      grid: that grid.
+      steps: what to do to the mask.
+      region: where the structure may be.
+    """
+    before = probability > 0.5
+    after = postprocess(before if region is None else before & region, grid.spacing_mm, steps=steps)
+    near = ndimage.binary_dilation(after, np.ones((3, 3, 3), bool))
+    changed = np.where(after, np.maximum(probability, 1 - BELOW), np.minimum(probability, BELOW))
+    kept = np.where(after == before, probability, changed)
+    return np.where(near, kept, 0).astype(np.float32), after
+
+
+def labels_on_image(
+    probabilities: Mapping[int, FloatArray],
+    grid: Geometry,
+    geometry: Geometry,
+    *,
+    activation: Literal["softmax", "sigmoid"],
+    steps: Sequence[PostprocessStep] = (),
+) -> NDArray[Any]:
+    """Labels on the image's grid from probabilities on the network's, which are what is interpolated.
+
+    Interpolating labels would leave stairs. Works on some planes at a time, and only on the box where something may be
+    found.
+
+    Args:
+      probabilities: of each label value, cleaned.
+      grid: theirs.
+      geometry: the image's.
+      activation: "softmax" gives a voxel to the likeliest label if that is likelier than background, "sigmoid" to the
+        last one that is likelier than not.
+      steps: what to do to the masks again, of what an interpolation can undo: parts that hang together by a corner,
+        and holes that open.
+    """
+    result: NDArray[Any] = np.zeros(geometry.shape, np.uint8 if max(probabilities) < 256 else np.uint16)
+    maps = list(probabilities.values())
+    box = _reach(maps, grid, geometry)
+    if box is None:
+        return result
+    for place, values in slabs_on_image(maps, grid, geometry, box):
+        part = result[place]
+        if activation == "sigmoid" or len(values) == 1:
+            for label, one in zip(probabilities, values, strict=True):
+                part[one > 0.5] = label
+            continue
+        best = 1 - np.sum(values, axis=0)
+        for label, one in zip(probabilities, values, strict=True):
+            part[one > best] = label
+            np.maximum(best, one, out=best)
+    again = [step for step in steps if isinstance(step, LargestComponent | FillHoles)]
+    for label in probabilities if again else ():
+        _repeat(result, box, label, again)
+    return result
+
+
+def _repeat(labels: NDArray[Any], box: Box, label: int, steps: Sequence[PostprocessStep]) -> None:
+    """Clean one label in place; what it loses becomes background, what it gains was background."""
+    part = labels[box]
+    before = part == label
+    after = before
+    for step in steps:
+        after = ops.largest_component(after) if isinstance(step, LargestComponent) else ops.fill_holes(after)
+    part[before & ~after] = 0
+    part[after & (part == 0)] = label
+
+
+def _reach(maps: Sequence[FloatArray], grid: Geometry, geometry: Geometry) -> Box | None:
+    found = np.logical_or.reduce([one > 0.25 for one in maps])
+    if not found.any():
+        return None
+    start, stop = bounding_box(found, margin=1)
+    part = (slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2]))
+    return box_on_image(grid, part, geometry)

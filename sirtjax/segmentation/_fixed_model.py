@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax import inference, ops
+from sirtjax.errors import ModelError
+from sirtjax.inference import Ensemble
+from sirtjax.preprocess import FixedPreprocessing, IntensityScale, scale_intensity
+from sirtjax.segmentation._model import Model, network_function
+from sirtjax.segmentation._working_grid import Box, to_grid, working_grid
+from sirtjax.spatial import default_fill
+from sirtjax.volume import Geometry, Volume, bounding_box
+
+FloatArray = NDArray[np.float32]
+# Brighter than this share of the window above its lower end is more than air, and what is around it is kept.
+BODY_SHARE, BODY_MARGIN_VOXELS = 0.05, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An image as a network takes it.
+
+    Attributes:
+      image: (i, j, k, 1) on a box of the network's grid.
+      grid: the network's grid over the whole image.
+      box: which of its voxels the network is run on.
+      fill: what lies outside of the image.
+    """
+
+    image: FloatArray
+    grid: Geometry
+    box: Box
+    fill: float
+
+
+def prepare(volume: Volume, how: FixedPreprocessing, *, modality: str) -> Prepared:
+    """An image on the network's grid, its intensities scaled as those of its modality.
+
+    The box is that of the patient: what is beyond it is air, as everything is that lies outside of the image.
+
+    Raises:
+      ModelError: the model was not made for this modality.
+    """
+    scale = next((one for one in how.intensities if one.modality == modality), None)
+    if scale is None:
+        known = " or ".join(one.modality for one in how.intensities)
+        raise ModelError(f"the model takes {known} images, this one is {modality}; choose another --model")
+    grid = working_grid(volume.geometry, spacing_mm=how.spacing_mm, axes=how.axes)
+    low = default_fill(volume.unit) if modality == "CT" else float(np.asarray(volume.array).min())
+    values = to_grid(volume, grid, fill=low)
+    scaled = scale_intensity(values, scale)
+    box = _patient_box(scaled, scale)
+    return Prepared(image=scaled[box][..., None], grid=grid, box=box, fill=scale.output[0])
+
+
+def run(
+    model: Model,
+    prepared: Prepared,
+    *,
+    mirror: bool = False,
+    devices: Sequence[jax.Device] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Ensemble:
+    """What the networks of a model say of an image, on the whole of their grid.
+
+    Args:
+      model: with preprocessing of the kind "fixed".
+      prepared: from `prepare`.
+      mirror: average over the flips that the model was trained with.
+      devices: where to run; tiles are shared evenly.
+      progress: called with the number of calls of a network done and to do.
+    """
+    spec = model.spec
+    count = len(devices) if devices else 1
+
+    def member(number: int, variables: Any) -> FloatArray:
+        def tell(done: int, total: int) -> None:
+            if progress is not None:
+                progress(number * total + done, len(model.folds) * total)
+
+        return inference.predict_tiles(
+            network_function(spec.network),
+            prepared.image,
+            patch_shape=spec.tiles.shape,
+            variables=variables,
+            overlap=spec.tiles.overlap,
+            blending=spec.tiles.blending,
+            batch=count,
+            mirror_axes=spec.mirror_axes if mirror else (),
+            fill=prepared.fill,
+            devices=devices,
+            progress=tell,
+        )
+
+    members = (member(number, variables) for number, variables in enumerate(model.folds))
+    found = inference.combine(members, activation=spec.activation)
+    shape, box = prepared.grid.shape, prepared.box
+    probabilities = np.zeros((*shape, found.probabilities.shape[-1]), np.float32)
+    if spec.activation == "softmax":
+        probabilities[..., 0] = 1
+    probabilities[box] = found.probabilities
+    entropy, spread = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    entropy[box], spread[box] = found.entropy, found.spread
+    return Ensemble(probabilities=probabilities, entropy=entropy, spread=spread)
+
+
+def _patient_box(scaled: FloatArray, scale: IntensityScale) -> Box:
+    whole: Box = (slice(0, scaled.shape[0]), slice(0, scaled.shape[1]), slice(0, scaled.shape[2]))
+    if scale.window is None:
+        return whole  # no scale of its own: dark may be tissue
+    low, high = scale.output
+    # Opened, so that a table does not count; of the largest part, so that nothing beside the patient does.
+    tissue = ndimage.binary_opening(scaled > low + BODY_SHARE * (high - low), iterations=2)
+    if not tissue.any():
+        return whole
+    start, stop = bounding_box(ops.largest_component(tissue), margin=BODY_MARGIN_VOXELS)
+    return slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2])

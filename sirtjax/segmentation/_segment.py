@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import postprocess, spatial
+from sirtjax.errors import ImageFormatError, ModelError
+from sirtjax.postprocess import LIVER_MARGIN_MM
+from sirtjax.preprocess import FixedPreprocessing
+from sirtjax.segmentation._carry_back import cleaned, labels_on_image
+from sirtjax.segmentation._fixed_model import Prepared, prepare, run
+from sirtjax.segmentation._flags import LIVER_ML, edge_flags, entropy_flags, piece_flags, volume_flags
+from sirtjax.segmentation._input import check_image, image_modality
+from sirtjax.segmentation._model import Model
+from sirtjax.segmentation._nnunet_predict import predict_nnunet
+from sirtjax.segmentation._result import Flag, Segmentation
+from sirtjax.segmentation._structures import Structure, labels_of
+from sirtjax.volume import LabelMap, Volume
+
+FloatArray = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+
+def segment(
+    volume: Volume,
+    model: Model,
+    *,
+    structure: Structure | None = None,
+    modality: str | None = None,
+    mirror: bool = False,
+    liver: LabelMap | None = None,
+    maps: bool = False,
+    devices: Sequence[jax.Device] | None = None,
+    progress: Progress | None = None,
+) -> Segmentation:
+    """Segment an image of any size, spacing and orientation by a network.
+
+    The image is brought to the network's grid, the network's probabilities (of an nnU-Net: logits) back to the image's
+    grid by linear interpolation, so that contours are smooth, and labels are made of those. A second image of another
+    size compiles nothing. The result is automatic: look at it, above all where it is flagged.
+
+    Args:
+      volume: CT in HU, or MR.
+      model: from `load_model` or an import.
+      structure: one label of this name alone, of those of the model that make it up; all of the model's by default.
+      modality: "CT" or "MR"; needed where the image is not in HU.
+      mirror: average over the flips that the model was trained with: slower by their number.
+      liver: where lesions may be; those further than 6 mm outside of it are dropped.
+      maps: also give probabilities and uncertainty of an nnU-Net, on the image's grid; of other models they come for
+        nothing, on the network's.
+      devices: where to run; JAX's first device by default.
+      progress: called with the number of calls of the network done and to do.
+
+    Raises:
+      ConfigError: the modality can't be told or contradicts the image, or no such structure.
+      ImageFormatError: the image can't be used, or no liver is in it.
+      ModelError: the model was not made for such an image or structure.
+      InputError: too little memory.
+    """
+    kind = image_modality(volume, modality)
+    _check_model(model, kind)
+    chosen = tuple(model.spec.labels) if structure is None else labels_of(model.spec, structure)
+    check_image(volume, modality=kind)
+    names = tuple((model.spec.labels[name], name) for name in chosen) if structure is None else ((1, structure),)
+    if isinstance(model.spec.preprocessing, FixedPreprocessing):
+        found = _by_fixed(volume, model, chosen, names, kind, mirror, liver, devices, progress)
+    else:
+        found = _by_nnunet(volume, model, chosen, names, mirror, liver, maps, devices, progress)
+    if "liver" in found.volumes_ml and found.volumes_ml["liver"] == 0:
+        raise ImageFormatError(
+            f"no liver was found in the image by the model {model.spec.name!r}; does it show one? give another image "
+            "or --model"
+        )
+    return found
+
+
+def _check_model(model: Model, modality: str) -> None:
+    spec = model.spec
+    if spec.modalities and modality not in spec.modalities:
+        known = " or ".join(spec.modalities)
+        raise ModelError(
+            f"the model {spec.name!r} was made for {known}, the image is {modality}; choose another --model"
+        )
+    if len(spec.channels) > 1:
+        wanted = ", ".join(spec.channels)
+        raise ModelError(f"the model {spec.name!r} takes {len(spec.channels)} images together ({wanted}), got one")
+
+
+def _by_fixed(
+    volume: Volume,
+    model: Model,
+    chosen: Sequence[str],
+    names: tuple[tuple[int, str], ...],
+    modality: str,
+    mirror: bool,
+    liver: LabelMap | None,
+    devices: Sequence[jax.Device] | None,
+    progress: Progress | None,
+) -> Segmentation:
+    spec = model.spec
+    moments = [perf_counter()]
+    prepared = prepare(volume, spec.preprocessing, modality=modality)  # type: ignore[arg-type]  # the caller looked
+    moments.append(perf_counter())
+    answer = run(model, prepared, mirror=mirror, devices=devices, progress=progress)
+    moments.append(perf_counter())
+    grid = prepared.grid
+    raw = _by_label(answer.probabilities, model, chosen, names)
+    region = None if liver is None else _around(liver, prepared)
+    clean: dict[int, FloatArray] = {}
+    flags: list[Flag] = []
+    for (value, name), probability in zip(names, raw.values(), strict=True):
+        clean[value], mask = cleaned(probability, grid, steps=spec.postprocess, region=region)
+        if name == "liver":
+            flags += piece_flags(name, postprocess.part_volumes_ml(probability > 0.5, grid.spacing_mm).tolist())
+            flags += entropy_flags(name, mask, answer.entropy)
+    moments.append(perf_counter())
+    array = labels_on_image(clean, grid, volume.geometry, activation=spec.activation, steps=spec.postprocess)
+    moments.append(perf_counter())
+    labels = LabelMap(array, volume.geometry, names=names)
+    stages = ("resample", "network", "postprocess", "back")
+    return Segmentation(
+        labels=labels,
+        volumes_ml=_volumes_ml(labels),
+        method=spec.name,
+        probabilities={name: Volume(raw[value], grid, unit="1") for value, name in names},
+        uncertainty=Volume(answer.entropy, grid, unit="1"),
+        spread=Volume(answer.spread, grid, unit="1") if len(model.folds) > 1 else None,
+        flags=(*flags, *_flags_of_labels(labels)),
+        timings_s={stage: b - a for stage, a, b in zip(stages, moments, moments[1:], strict=False)},
+    )
+
+
+def _by_nnunet(
+    volume: Volume,
+    model: Model,
+    chosen: Sequence[str],
+    names: tuple[tuple[int, str], ...],
+    mirror: bool,
+    liver: LabelMap | None,
+    maps: bool,
+    devices: Sequence[jax.Device] | None,
+    progress: Progress | None,
+) -> Segmentation:
+    began = perf_counter()
+    found = predict_nnunet([volume], model, mirror=mirror, maps=maps, devices=devices, progress=progress)
+    predicted = perf_counter()
+    source = np.asarray(found.labels.array)
+    values = {value: [model.spec.labels[one] for one in chosen] for value, _ in names}
+    if len(names) > 1 or len(chosen) == 1:
+        values = {value: [model.spec.labels[one]] for (value, _), one in zip(names, chosen, strict=True)}
+    array: NDArray[Any] = np.zeros(source.shape, source.dtype)
+    region = None if liver is None else _liver_on(liver, volume)
+    flags: list[Flag] = []
+    for value, name in names:
+        mask = np.isin(source, values[value])
+        if name == "liver":
+            flags += piece_flags(name, postprocess.part_volumes_ml(mask, volume.geometry.spacing_mm).tolist())
+        if region is not None:
+            mask &= region
+        array[postprocess.postprocess(mask, volume.geometry.spacing_mm, steps=model.spec.postprocess)] = value
+    labels = LabelMap(array, volume.geometry, names=names)
+    probabilities = {}
+    if found.probabilities is not None:
+        raw = _by_label(found.probabilities, model, chosen, names)
+        probabilities = {name: Volume(raw[value], volume.geometry, unit="1") for value, name in names}
+    return Segmentation(
+        labels=labels,
+        volumes_ml=_volumes_ml(labels),
+        method=model.spec.name,
+        probabilities=probabilities,
+        uncertainty=None if found.entropy is None else Volume(found.entropy, volume.geometry, unit="1"),
+        spread=None if found.spread is None else Volume(found.spread, volume.geometry, unit="1"),
+        flags=(*flags, *_flags_of_labels(labels)),
+        timings_s={"network": predicted - began, "postprocess": perf_counter() - predicted},
+    )
+
+
+def _by_label(
+    probabilities: FloatArray, model: Model, chosen: Sequence[str], names: tuple[tuple[int, str], ...]
+) -> Mapping[int, FloatArray]:
+    """The probability of each label wanted; of one that several of the model's make up, theirs together."""
+    order = list(model.spec.labels)
+    first = 1 if model.spec.activation == "softmax" else 0
+    parts = [probabilities[..., first + order.index(name)] for name in chosen]
+    if len(names) == len(chosen):
+        return {value: part for (value, _), part in zip(names, parts, strict=True)}
+    joined = np.sum(parts, axis=0) if first else np.max(parts, axis=0)
+    return {names[0][0]: joined.astype(np.float32)}
+
+
+def _around(liver: LabelMap, prepared: Prepared) -> NDArray[np.bool_]:
+    """Where on the network's grid lesions may be."""
+    name = liver.names[0][1]
+    share = spatial.occupancy(liver, name, prepared.grid)
+    return postprocess.dilated(share > 0.5, prepared.grid.spacing_mm, margin_mm=LIVER_MARGIN_MM)
+
+
+def _liver_on(liver: LabelMap, volume: Volume) -> NDArray[np.bool_]:
+    """Where on the image's grid lesions may be."""
+    if not liver.geometry.matches(volume.geometry):
+        liver = spatial.resample_labels(liver, volume.geometry)
+    mask = liver.mask(liver.names[0][1])
+    return postprocess.dilated(mask, volume.geometry.spacing_mm, margin_mm=LIVER_MARGIN_MM)
+
+
+def _volumes_ml(labels: LabelMap) -> dict[str, float]:
+    counts = np.bincount(np.asarray(labels.array).ravel(), minlength=max(value for value, _ in labels.names) + 1)
+    return {name: float(counts[value]) * labels.geometry.voxel_volume_ml for value, name in labels.names}
+
+
+def _flags_of_labels(labels: LabelMap) -> tuple[Flag, ...]:
+    if "liver" not in (name for _, name in labels.names):
+        return ()
+    return (*volume_flags("liver", labels.volume_ml("liver"), LIVER_ML), *edge_flags(labels, "liver"))

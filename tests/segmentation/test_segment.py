@@ -1,0 +1,243 @@
+"""From an image to labels with a network that is a plain threshold of its input."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sirtjax import segmentation, spatial
+from sirtjax.errors import ConfigError, ImageFormatError, ModelError
+from sirtjax.networks import PlainConvUNetConfig
+from sirtjax.postprocess import FillHoles, LargestComponent
+from sirtjax.preprocess import FixedPreprocessing, IntensityScale
+from sirtjax.segmentation import Model, ModelSpec, Tiles
+from sirtjax.volume import Geometry, LabelMap, Volume, reorient
+
+LIVER_HU, BODY_HU = 150.0, 40.0
+
+
+def spec(**changes):
+    table = {
+        "name": "bright",
+        "task": "liver",
+        "modalities": ("CT", "MR"),
+        "labels": {"liver": 1},
+        "network": PlainConvUNetConfig(features=(2, 2), classes=2),
+        "preprocessing": FixedPreprocessing(
+            spacing_mm=(5.0, 5.0, 6.0),
+            intensities=(
+                IntensityScale(modality="CT", window=(-200, 200)),
+                IntensityScale(modality="MR", percentiles=(1, 99.5)),
+            ),
+        ),
+        "tiles": Tiles(shape=(32, 30, 20)),
+        "mirror_axes": (0,),
+        "postprocess": (LargestComponent(), FillHoles()),
+    }
+    return ModelSpec(**{**table, **changes})
+
+
+def bright(variables, tiles):
+    """Two classes; sure where the scaled image is well above 0.24, half way between body and liver."""
+    logit = (tiles[..., 0] - variables["middle"]) * variables["steepness"]
+    return jnp.stack([jnp.zeros_like(logit), logit], axis=-1)
+
+
+def fold(middle=0.24, steepness=60.0):
+    return {"middle": np.float32(middle), "steepness": np.float32(steepness)}
+
+
+@pytest.fixture
+def model(monkeypatch):
+    monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: bright)
+    return Model(spec=spec(), folds=(fold(),))
+
+
+def grid(shape=(90, 80, 60), spacing_mm=(3.0, 3.0, 4.0), *, degrees=0.0):
+    turn = np.radians(degrees)
+    direction = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    own = Geometry.from_axes(shape, spacing_mm=spacing_mm, direction=direction)
+    return Geometry.from_axes(
+        shape, spacing_mm=spacing_mm, direction=direction, origin_mm=np.array([10, -20, 300]) - own.centre_mm
+    )
+
+
+def patient(geometry, *, radii_mm=(70.0, 60.0, 55.0), extra=(), hole=False, seed=0):
+    """A body with one bright ellipsoid in the middle, 968 mL, and smaller bright balls (centre, radius) in mm."""
+    centres = np.stack(np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij"), axis=-1)
+    place = geometry.to_world(centres) - (10, -20, 300)
+    hu = np.full(geometry.shape, -1000.0, np.float32)
+    hu[(place[..., 0] / 125) ** 2 + (place[..., 1] / 105) ** 2 < 1] = BODY_HU
+    liver = ((place / radii_mm) ** 2).sum(axis=-1) < 1
+    hu[liver] = LIVER_HU
+    for centre, radius in extra:
+        hu[np.linalg.norm(place - centre, axis=-1) < radius] = LIVER_HU
+    if hole:
+        hu[np.linalg.norm(place, axis=-1) < 12] = BODY_HU
+    hu += np.random.default_rng(seed).normal(0, 4, geometry.shape)
+    return Volume(hu.astype(np.float32), geometry, unit="HU"), liver
+
+
+def dsc(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+@pytest.mark.parametrize(("codes", "degrees"), [("LPS", 0), ("RAS", 0), ("SAL", 0), ("LPS", 3), ("RSA", 25)])
+def test_any_orientation(model, codes, degrees):
+    volume, liver = patient(grid(degrees=degrees))
+    turned = reorient(volume, codes)
+    found = segmentation.segment(turned, model)
+    assert found.labels.geometry == turned.geometry
+    mask = reorient(found.labels, reorient_codes(volume)).mask("liver")
+    assert dsc(mask, liver) > 0.98
+    assert found.volumes_ml == {"liver": pytest.approx(968, rel=0.02)}
+    assert (found.flags, found.method) == ((), "bright")
+    assert set(found.timings_s) == {"resample", "network", "back", "postprocess"}
+    assert found.probabilities["liver"].geometry.spacing_mm == pytest.approx((5, 5, 6))
+    assert found.spread is None and found.uncertainty is not None
+
+
+def reorient_codes(volume):
+    from sirtjax.volume import axis_codes
+
+    return axis_codes(volume.geometry)
+
+
+def test_contours_are_smoother_than_the_network_s_voxels(model):
+    volume, liver = patient(grid((150, 140, 130), (1.5, 1.5, 1.5)))
+    soft = replace(model, folds=(fold(steepness=12.0),))
+    found = segmentation.segment(volume, soft)
+    coarse = found.probabilities["liver"]
+    stairs = LabelMap.from_mask(np.asarray(coarse.array) > 0.5, coarse.geometry, name="liver")
+    nearest = spatial.resample_labels(stairs, volume.geometry).mask("liver")
+    smooth = dsc(found.labels.mask("liver"), liver)
+    assert smooth > 0.985
+    assert 1 - smooth < 0.5 * (1 - dsc(nearest, liver))
+
+
+def test_a_second_image_of_another_size_compiles_nothing(model, compilations):
+    segmentation.segment(patient(grid())[0], model)
+    del compilations[:]
+    found = segmentation.segment(patient(grid((70, 81, 93), (3.5, 3.0, 2.5)))[0], model)
+    assert found.volumes_ml["liver"] == pytest.approx(968, rel=0.02)
+    assert compilations == []
+
+
+def test_crumbs_go_holes_are_filled_and_pieces_are_flagged(model):
+    volume, liver = patient(grid(), extra=[((95, 0, 0), 14), ((-90, 0, 60), 32)], hole=True)
+    found = segmentation.segment(volume, model)
+    assert dsc(found.labels.mask("liver"), liver) > 0.98
+    (flag,) = found.flags
+    assert flag.code == "pieces" and flag.message.startswith("2 large pieces of liver (9")
+    raw = segmentation.segment(volume, replace(model, spec=spec(postprocess=())))
+    assert raw.volumes_ml["liver"] > found.volumes_ml["liver"] + 100
+
+
+def test_what_looks_odd_is_flagged(model):
+    small = segmentation.segment(patient(grid(), radii_mm=(40, 40, 40))[0], model)
+    (flag,) = small.flags
+    assert flag.code == "volume" and flag.message.endswith(" mL, usual are 500 to 4500 mL")
+    cut = segmentation.segment(patient(grid((90, 80, 22)))[0], model)
+    (flag,) = cut.flags
+    assert flag.code == "edge" and "upper (" in flag.message and "lower (" in flag.message
+    unsure = replace(model, folds=(fold(steepness=6.0),))
+    (flag,) = segmentation.segment(patient(grid())[0], unsure).flags
+    assert flag.code == "entropy" and "the network is unsure inside the liver: mean entropy 0." in flag.message
+
+
+def test_networks_that_disagree_show_it(model):
+    both = replace(model, folds=(fold(), fold(middle=0.45, steepness=20.0)))
+    found = segmentation.segment(patient(grid())[0], both)
+    assert found.spread is not None
+    assert np.asarray(found.spread.array).max() > 0.3
+    np.testing.assert_array_equal(found.spread.geometry.affine, found.uncertainty.geometry.affine)
+
+
+def test_flips_and_devices(model):
+    volume, _ = patient(grid())
+    seen = []
+    found = segmentation.segment(
+        volume, model, mirror=True, devices=jax.devices("cpu")[:1], progress=lambda *now: seen.append(now)
+    )
+    plain = segmentation.segment(volume, model)
+    np.testing.assert_array_equal(found.labels.array, plain.labels.array)
+    assert seen[-1][0] == seen[-1][1] == 2 * len({a for a, _ in seen}) // 2
+
+
+def test_mr_is_scaled_by_its_own_percentiles_and_has_to_be_named(model):
+    volume, liver = patient(grid())
+    mr = volume.replace((np.maximum(volume.array, -150) + 150) * 3.7, unit="1")
+    # Air is the lowest, the liver the highest: body at 0.63 of the range.
+    named = replace(model, folds=(fold(middle=0.3),))
+    found = segmentation.segment(mr, named, modality="MR")
+    assert dsc(found.labels.mask("liver"), liver) > 0.97
+    with pytest.raises(ConfigError, match="does not say what the image is; give --modality CT or --modality MR"):
+        segmentation.segment(mr, named)
+    with pytest.raises(ConfigError, match="the image is in HU, so it is a CT; leave out --modality MR"):
+        segmentation.segment(volume, named, modality="MR")
+    with pytest.raises(ConfigError, match="got modality 'PT'"):
+        segmentation.segment(mr, named, modality="PT")
+
+
+def test_a_model_is_not_used_for_what_it_was_not_made_for(model):
+    volume, _ = patient(grid())
+    for_mr = replace(model, spec=spec(modalities=("MR",)))
+    with pytest.raises(ModelError, match="'bright' was made for MR, the image is CT; choose another --model"):
+        segmentation.segment(volume, for_mr)
+    only_mr = FixedPreprocessing(
+        spacing_mm=(5, 5, 6), intensities=(IntensityScale(modality="MR", percentiles=(1, 99)),)
+    )
+    with pytest.raises(ModelError, match="the model takes MR images, this one is CT"):
+        segmentation.segment(volume, replace(model, spec=spec(preprocessing=only_mr)))
+    two = spec(channels=("CT", "PT"), network=PlainConvUNetConfig(features=(2, 2), channels=2, classes=2))
+    with pytest.raises(ModelError, match=r"takes 2 images together \(CT, PT\), got one"):
+        segmentation.segment(volume, replace(model, spec=two))
+
+
+def test_no_liver_is_an_error_that_says_so(model):
+    volume, _ = patient(grid(), radii_mm=(0.1, 0.1, 0.1))
+    with pytest.raises(ImageFormatError, match="no liver was found in the image by the model 'bright'"):
+        segmentation.segment(volume, model)
+
+
+@pytest.fixture
+def with_lesions(model):
+    """Background, liver, cancer: the liver where it is bright, lesions where it is brighter still."""
+    network = PlainConvUNetConfig(features=(2, 2), classes=3)
+    return replace(model, spec=spec(labels={"liver": 1, "cancer": 2}, network=network, postprocess=()))
+
+
+def two_levels(variables, tiles):
+    x = tiles[..., 0]
+    return jnp.stack([jnp.full_like(x, 0.0), (x - 0.24) * 60, (x - 0.24) * 60 + (x - 0.42) * 120], axis=-1)
+
+
+def test_lesions_of_a_model_that_knows_both(with_lesions, monkeypatch):
+    monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: two_levels)
+    volume, liver = patient(grid())
+    place = volume.geometry.to_world(np.stack(np.meshgrid(*map(np.arange, volume.geometry.shape), indexing="ij"), -1))
+    inside, outside = (np.linalg.norm(place - (x, -20, 300), axis=-1) < 20 for x in (20, 105))
+    array = volume.array.copy()
+    array[inside | outside] = 195
+    volume = volume.replace(array)
+    everything = segmentation.segment(volume, with_lesions)
+    assert everything.labels.names == ((1, "liver"), (2, "cancer"))
+    assert dsc(everything.labels.mask("cancer"), inside | outside) > 0.9
+    whole = segmentation.segment(volume, with_lesions, structure="liver")
+    assert dsc(whole.labels.mask("liver"), liver | outside) > 0.97
+    given = LabelMap.from_mask(liver, volume.geometry, name="liver")
+    lesions = segmentation.segment(volume, with_lesions, structure="lesions", liver=given)
+    assert lesions.labels.names == ((1, "lesions"),)
+    assert dsc(lesions.labels.mask("lesions"), inside) > 0.93
+    with pytest.raises(ModelError, match="the model 'bright' finds liver, cancer, no lungs; choose another --model"):
+        segmentation.segment(volume, with_lesions, structure="lungs")
+    with pytest.raises(ConfigError, match="structures are liver, lesions, lungs, body, got 'spleen'"):
+        segmentation.segment(volume, with_lesions, structure="spleen")
+
+
+def test_no_lesion_is_a_result(with_lesions, monkeypatch):
+    monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: two_levels)
+    found = segmentation.segment(patient(grid())[0], with_lesions, structure="lesions")
+    assert found.volumes_ml == {"lesions": 0.0} and not np.asarray(found.labels.array).any()
