@@ -38,6 +38,8 @@ class Body(NamedTuple):
       centre_mm: (3,) what the middle of the window looks at.
       inflate_mm: how much the liver's neighbours are swollen before the liver pushes them aside.
       halo_mm: mean thickness of the fat around the liver; none where negative.
+      roof_mm: how much higher than on average the bowel reaches.
+      recess_mm: how much lower than on average the lungs hang behind the liver.
     """
 
     anatomy: Anatomy
@@ -51,34 +53,40 @@ class Body(NamedTuple):
     centre_mm: jax.Array
     inflate_mm: jax.Array
     halo_mm: jax.Array
+    roof_mm: jax.Array
+    recess_mm: jax.Array
 
 
 def draw_body(key: jax.Array, bank: ShapeBank, config: SynthesisConfig) -> Body:
     """A random patient around one of the bank's livers, or around the simulator's."""
-    keys = jax.random.split(key, 10)
+    keys = jax.random.split(key, 9)
     shape = at_index(bank, jax.random.randint(keys[0], (), 0, bank.count))
     real = jax.random.uniform(keys[1]) < config.real_share
-    low, high = shape.box_mm
-    extent = high - low
+    lowest, highest = shape.box_mm
+    extent = highest - lowest
     # A real liver sizes the body around it; the simulator's gets a body of any size.
     fit = jnp.stack(
         [
-            0.6 * -low[0] / _RIGHT_MM + 0.4 * extent[1] / _DEEP_MM,
-            0.25 * -low[0] / _RIGHT_MM + 0.75 * extent[1] / _DEEP_MM,
+            0.6 * -lowest[0] / _RIGHT_MM + 0.4 * extent[1] / _DEEP_MM,
+            0.25 * -lowest[0] / _RIGHT_MM + 0.75 * extent[1] / _DEEP_MM,
             extent[2] / _HIGH_MM,
         ]
     )
     jitter = 1.0 + 0.05 * jax.random.normal(keys[2], (3,))
     free = jax.random.uniform(keys[3], (3,), minval=0.85, maxval=1.22)
     scale = jnp.clip(jnp.where(real, fit * jitter, free), 0.78, 1.38)
-    place = jnp.stack([-_RIGHT_MM * scale[0] - low[0], jnp.zeros(()), -high[2]])
+    place = jnp.stack([-_RIGHT_MM * scale[0] - lowest[0], jnp.zeros(()), -highest[2]])
     place = place + jnp.array([3.0, 8.0, 6.0]) * jax.random.normal(keys[4], (3,)) + jnp.array([1.0, 0.0, -5.0])
     share = jnp.maximum(jax.random.uniform(keys[5], minval=-0.5, maxval=0.4), 0.0)
     window, centre = _view(keys[6], extent[2], real, scale, config)
-    inflate = jax.random.uniform(keys[7], minval=0.0, maxval=14.0)
-    halo = jax.random.uniform(keys[8], minval=-7.0, maxval=5.0)
+    inflate, halo, roof, recess = (
+        low + (high - low) * draw
+        for draw, (low, high) in zip(
+            jax.random.uniform(keys[7], (4,)), ((0.0, 20.0), (-8.0, 4.0), (0.0, 110.0), (0.0, 60.0)), strict=True
+        )
+    )
     return Body(
-        anatomy=_anatomy(keys[9]),
+        anatomy=_anatomy(keys[8]),
         shape=shape,
         real=real,
         share=share,
@@ -89,6 +97,8 @@ def draw_body(key: jax.Array, bank: ShapeBank, config: SynthesisConfig) -> Body:
         centre_mm=centre,
         inflate_mm=inflate,
         halo_mm=halo,
+        roof_mm=roof,
+        recess_mm=recess,
     )
 
 

@@ -77,11 +77,15 @@ def around_liver(body: Body, walls: Torso, points_mm: jax.Array, liver_mm: jax.A
     usual = z - walls.above_diaphragm / 0.62 * high
     # The lung may hang down in front of the liver, but not far below the height it usually ends at.
     over = jnp.maximum(top + 2.0, usual - 45.0)
-    dome = jnp.where(body.real, weight * over + (1.0 - weight) * usual, usual)
+    beside = usual - body.recess_mm * smooth_step(y, 15.0, 75.0)
+    dome = jnp.where(body.real, weight * over + (1.0 - weight) * beside, usual)
+    # The wall follows the liver's right and front: where the two are near each other, it comes nearer still.
+    hug = 13.0 * jnp.maximum(1.0 - jnp.abs(liver_mm - 17.0) / 15.0, 0.0) * smooth_step(-x, -30.0, 25.0)
+    gap = jnp.clip(0.5 * body.halo_mm, -3.5, 1.5)
     return Torso(
-        skin=smooth_min(walls.skin, liver_mm - 16.0, 10.0),
-        muscle=smooth_min(walls.muscle, liver_mm - 11.0, 10.0),
-        cavity=smooth_min(walls.cavity, liver_mm - 1.5, 8.0),
+        skin=smooth_min(walls.skin + hug, liver_mm - 16.0, 10.0),
+        muscle=smooth_min(walls.muscle + hug, liver_mm - 11.0, 10.0),
+        cavity=smooth_min(walls.cavity + hug, liver_mm - gap, 6.0),
         spine_tube=walls.spine_tube,
         above_diaphragm=(z - dome) * 0.62,
     )
@@ -113,9 +117,9 @@ def surfaces(body: Body, walls: Torso, ellipsoids: dict[str, jax.Array], points_
     left = smooth_max(smooth_max(chest, -x, 4.0), jnp.where(z > 20.0, d["lung_left"], -50.0), 16.0)
     vertebra, disc, canal = spine(body.anatomy, x, y, z)
     sinus = jnp.minimum(d["sinus_right"], d["sinus_left"])
-    # Bowel reaches as high as the swelling of the neighbours says, highest on the left.
-    roof = -128.0 + 4.5 * swell - 0.25 * jnp.abs(x) + 40.0 * smooth_step(x, 0.0, 60.0)
-    kidneys = smooth_max(jnp.minimum(d["kidney_right"] - 0.7 * swell, d["kidney_left"]), -sinus, 6.0)
+    # Highest on the left, under the diaphragm.
+    roof = -128.0 + body.roof_mm - 0.25 * jnp.abs(x) + 40.0 * smooth_step(x, 0.0, 60.0)
+    kidneys = smooth_max(jnp.minimum(d["kidney_right"] - 0.35 * swell, d["kidney_left"]), -sinus, 6.0)
     return {
         "skin": walls.skin,
         "muscle": walls.muscle,

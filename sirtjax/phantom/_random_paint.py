@@ -9,8 +9,30 @@ from sirtjax.phantom._random_liver import Inside
 from sirtjax.phantom._random_tissues import Colours, Part
 
 
+class Patient(NamedTuple):
+    """What else is drawn for one patient.
+
+    Attributes:
+      halo_mm: mean thickness of the fat around the liver.
+      ascites_mm: how far from the liver fluid reaches; negative for none.
+      effusion_mm: how far above the diaphragm fluid reaches; negative for none.
+      gas: (3,) how much gas is in stomach, bowel and colon, from -1 to 1.
+      table_mm: (2,) position of the table's upper side and its thickness.
+      arms: 1 with arms beside the body.
+      branches: how much of the smaller branches of the vessels shows, from 0 to 1.
+    """
+
+    halo_mm: jax.Array
+    ascites_mm: jax.Array
+    effusion_mm: jax.Array
+    gas: jax.Array
+    table_mm: jax.Array
+    arms: jax.Array
+    branches: jax.Array
+
+
 class Scene(NamedTuple):
-    """Everything `paint` needs on the full grid, distances in mm.
+    """Everything `paint` needs on the full grid, or on some planes of it; distances in mm.
 
     Attributes:
       organ: distances by name, as `_random_organs.surfaces` gives them.
@@ -18,14 +40,10 @@ class Scene(NamedTuple):
       liver: (i, j, k) to the liver.
       inside: lesions and vessels of the liver.
       noise: (4, i, j, k) smooth noise of about 12 mm grain.
-      broad: (3, i, j, k) smooth noise of about 50 mm grain.
+      loops: (2, i, j, k) smooth noise of the grain of bowel.
+      broad: (4, i, j, k) smooth noise of about 50 mm grain.
       depth_mm: (i, j, k) position towards the back.
-      halo_mm: mean thickness of the fat around the liver.
-      ascites_mm: how far from the liver fluid reaches; negative for none.
-      effusion_mm: how far above the diaphragm fluid reaches; negative for none.
-      gas: (3,) how much gas is in stomach, bowel and colon, from -1 to 1.
-      table_mm: (2,) position of the table's upper side and its thickness.
-      arms: 1 with arms beside the body.
+      patient: what else is drawn.
     """
 
     organ: dict[str, jax.Array]
@@ -33,14 +51,10 @@ class Scene(NamedTuple):
     liver: jax.Array
     inside: Inside
     noise: jax.Array
+    loops: jax.Array
     broad: jax.Array
     depth_mm: jax.Array
-    halo_mm: jax.Array
-    ascites_mm: jax.Array
-    effusion_mm: jax.Array
-    gas: jax.Array
-    table_mm: jax.Array
-    arms: jax.Array
+    patient: Patient
 
 
 class _Canvas:
@@ -88,9 +102,9 @@ def paint(scene: Scene, colours: Colours, *, blur_mm: float) -> tuple[jax.Array,
 
 def _paint_outside(canvas: _Canvas, scene: Scene) -> None:
     organ, noise = scene.organ, scene.noise
-    top, thick = scene.table_mm
+    top, thick = scene.patient.table_mm
     canvas.paint(jnp.maximum(top - scene.depth_mm, scene.depth_mm - top - thick), Part.TABLE)
-    away = (1.0 - scene.arms) * 1e3
+    away = (1.0 - scene.patient.arms) * 1e3
     canvas.paint(organ["arm"] + away, Part.FAT)
     canvas.paint(organ["arm"] + 8.0 + 3.0 * noise[0] + away, Part.MUSCLE)
     canvas.paint(organ["arm_bone"] + away, Part.BONE)
@@ -108,20 +122,22 @@ def _paint_bowel(canvas: _Canvas, scene: Scene) -> None:
     organ, noise, broad = scene.organ, scene.noise, scene.broad
     abdomen = jnp.maximum(organ["cavity"] + 4.0, organ["above"] + 6.0)
     # Fluid collects around the liver and in the flanks.
-    reach = jnp.maximum(abdomen - 3.0, scene.liver - scene.ascites_mm - 10.0 * broad[0])
+    reach = jnp.maximum(abdomen - 3.0, scene.liver - scene.patient.ascites_mm - 10.0 * broad[0])
     canvas.paint(reach, Part.ASCITES)
     # More fat around the liver goes with more fat between the loops.
-    loops = (0.35 + 0.05 * scene.halo_mm - jnp.abs(noise[2] + 0.4 * noise[1])) * 9.0
+    loops = (0.3 + 0.04 * scene.patient.halo_mm - jnp.abs(scene.loops[0] + 0.25 * noise[1])) * 15.0
     region = jnp.maximum(abdomen, jnp.maximum(organ["bowel_roof"], scene.depth_mm - 38.0 - 12.0 * broad[1]))
     bowel = jnp.maximum(loops, region)
     canvas.paint(bowel, Part.BOWEL_WALL)
     canvas.paint(bowel + 3.5, Part.BOWEL_CONTENT)
-    canvas.paint(jnp.maximum(bowel + 3.0, (0.9 - scene.gas[1] - broad[2] - noise[3] * 0.5) * 12.0), Part.GAS)
+    canvas.paint(
+        jnp.maximum(bowel + 3.0, (1.0 - scene.patient.gas[1] - scene.loops[1] - noise[3] * 0.3) * 12.0), Part.GAS
+    )
     canvas.paint(organ["psoas"], Part.MUSCLE)
     colon = organ["colon"] + 2.5 * noise[3]
     canvas.paint(colon, Part.COLON_WALL)
     canvas.paint(colon + 3.0, Part.COLON_CONTENT)
-    canvas.paint(jnp.maximum(colon + 3.0, (0.4 - scene.gas[2] - broad[1] - 0.4 * noise[0]) * 12.0), Part.GAS)
+    canvas.paint(jnp.maximum(colon + 3.0, (0.4 - scene.patient.gas[2] - broad[1] - 0.4 * noise[0]) * 12.0), Part.GAS)
 
 
 def _paint_chest(canvas: _Canvas, scene: Scene) -> None:
@@ -132,7 +148,7 @@ def _paint_chest(canvas: _Canvas, scene: Scene) -> None:
     canvas.paint(lung, Part.LUNG)
     canvas.paint(jnp.maximum((1.9 - jnp.abs(noise[0] + noise[1])) * 5.0, lung + 4.0), Part.LUNG_VESSEL)
     # Fluid and collapsed lung lie low and behind.
-    fluid = organ["above"] - scene.effusion_mm - 0.35 * scene.depth_mm - 8.0 * broad[0]
+    fluid = organ["above"] - scene.patient.effusion_mm - 0.35 * scene.depth_mm - 8.0 * broad[0]
     canvas.paint(jnp.maximum(lung, fluid), Part.EFFUSION)
     canvas.paint(organ["airway"] - 1.2, Part.MUSCLE)
     canvas.paint(organ["airway"], Part.GAS)
@@ -154,7 +170,7 @@ def _paint_neighbours(canvas: _Canvas, scene: Scene) -> None:
     canvas.paint(stomach, Part.STOMACH_WALL)
     canvas.paint(stomach + 4.0, Part.STOMACH_CONTENT)
     # The patient lies on the back: gas collects in front.
-    level = scene.depth_mm + 28.0 - 40.0 * scene.gas[0] + 6.0 * broad[0]
+    level = scene.depth_mm + 44.0 - 26.0 * scene.patient.gas[0] + 6.0 * broad[0]
     canvas.paint(jnp.maximum(stomach + 4.0, level), Part.GAS)
     canvas.paint(spleen, Part.SPLEEN)
     canvas.paint(kidney - 2.0, Part.CAVITY_FAT)
@@ -166,7 +182,9 @@ def _paint_neighbours(canvas: _Canvas, scene: Scene) -> None:
     canvas.paint(jnp.maximum(organ["right_heart"], organ["heart"] + 4.0), Part.VEIN)
     canvas.paint(jnp.maximum(organ["left_heart"], organ["heart"] + 8.0), Part.ARTERY)
     # A fat plane of uneven thickness before the liver, in places none.
-    canvas.paint(jnp.maximum(scene.liver - scene.halo_mm - 2.5 * broad[2], organ["above"] + 2.0), Part.CAVITY_FAT)
+    canvas.paint(
+        jnp.maximum(scene.liver - scene.patient.halo_mm - 2.5 * broad[2], organ["above"] + 2.0), Part.CAVITY_FAT
+    )
     canvas.paint(organ["gallbladder"], Part.GALLBLADDER)
     canvas.paint(organ["portal"], Part.PORTAL)
     canvas.paint(organ["artery"], Part.ARTERY)
@@ -178,6 +196,9 @@ def _paint_liver(canvas: _Canvas, scene: Scene, colours: Colours) -> jax.Array:
     within = canvas.occupancy(scene.liver)
     for distance, part in ((scene.inside.portal_mm, Part.PORTAL), (scene.inside.hepatic_mm, Part.HEPATIC)):
         canvas.tint(canvas.occupancy(distance) * within, colours.value[part])
+    # Smaller branches: where two noises are both near zero lie winding lines.
+    thin = jnp.exp(-(scene.noise[0] ** 2 + scene.noise[3] ** 2) / 0.08) * within
+    canvas.tint(scene.patient.branches * thin, colours.value[Part.PORTAL])
     lesion = jnp.zeros_like(within)
     for number in range(colours.lesion.shape[0]):
         share = canvas.occupancy(scene.inside.lesion_mm[number]) * within

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -7,13 +9,13 @@ from sirtjax.phantom._random_acquire import acquire, normalised
 from sirtjax.phantom._random_body import Body, draw_body, window_points_mm
 from sirtjax.phantom._random_config import SynthesisConfig
 from sirtjax.phantom._random_fields import doubled, random_field
-from sirtjax.phantom._random_liver import inside_liver, real_liver_mm, resected
+from sirtjax.phantom._random_liver import draw_contents, inside_liver, real_liver_mm, resected_mm
 from sirtjax.phantom._random_organs import around_liver, ribs, surfaces, walls_and_liver
-from sirtjax.phantom._random_paint import Scene, paint
-from sirtjax.phantom._random_tissues import draw_colours
+from sirtjax.phantom._random_paint import Patient, Scene, paint
+from sirtjax.phantom._random_tissues import Colours, draw_colours
 from sirtjax.phantom._shape_bank import ShapeBank
 
-_FINE_GRAIN_MM, _BROAD_GRAIN_MM = 12.0, 48.0
+_FINE_GRAIN_MM, _LOOP_GRAIN_MM, _BROAD_GRAIN_MM = 12.0, 26.0, 48.0
 
 
 def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -> tuple[jax.Array, jax.Array]:
@@ -38,62 +40,121 @@ def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -
     keys = jax.random.split(key, 8)
     body = draw_body(keys[0], bank, config)
     points = window_points_mm(keys[1], body, config)
-    grid = points.shape[1:]
-    noise, broad = _grains(keys[2], grid, config)
-    scene = _scene(keys[3], body, points, noise, broad, config)
+    grains = _grains(keys[2], points.shape[1:], config)
+    fields = _half_resolution(body, points[:, ::2, ::2, ::2])
     colours = draw_colours(keys[4], config)
-    value, rough, labels = paint(scene, colours, blur_mm=config.spacing_mm)
-    mottle = jnp.stack([noise[4], noise[5], broad[3]])
+    value, rough, labels = _painted(keys[3], body, points, grains, fields, colours, config)
+    mottle = jnp.stack([grains.fine[4], grains.fine[5], grains.broad[3]])[:, :-1]
     image = acquire(keys[5], value, rough, mottle, colours.kind, config)
-    i, j, k = config.shape
-    image, labels = image[:i, :j, :k], labels[:i, :j, :k]
+    _, j, k = config.shape
+    image, labels = image[:, :j, :k], labels[:, :j, :k]
     seen = _field_of_view(keys[6], labels > 0, config)
     image = normalised(jnp.where(seen, image, -1000.0), colours.kind == 0)
     return jnp.where(seen, image, -1.0).astype(jnp.float32), jnp.where(seen, labels, 0)
 
 
-def _grains(key: jax.Array, grid: tuple[int, ...], config: SynthesisConfig) -> tuple[jax.Array, jax.Array]:
-    fine_key, broad_key = jax.random.split(key)
+class _Grains(NamedTuple):
+    """Smooth noise of three grains, each (channels, i + 1, j + 1, k + 1)."""
+
+    fine: jax.Array
+    loops: jax.Array
+    broad: jax.Array
+
+
+def _grains(key: jax.Array, grid: tuple[int, ...], config: SynthesisConfig) -> _Grains:
+    fine_key, loop_key, broad_key = jax.random.split(key, 3)
 
     def knots(grain_mm: float) -> tuple[int, ...]:
         return tuple(int((n - 1) * config.spacing_mm / grain_mm) + 3 for n in grid)
 
     fine = random_field(fine_key, grid, knots(_FINE_GRAIN_MM), channels=6)
-    return fine, random_field(broad_key, grid, knots(_BROAD_GRAIN_MM), channels=4)
+    loops = random_field(loop_key, grid, knots(_LOOP_GRAIN_MM), channels=2)
+    return _Grains(fine, loops, random_field(broad_key, grid, knots(_BROAD_GRAIN_MM), channels=4))
 
 
-def _scene(
-    key: jax.Array, body: Body, points: jax.Array, noise: jax.Array, broad: jax.Array, config: SynthesisConfig
-) -> Scene:
-    keys = jax.random.split(key, 8)
-    coarse = points[:, ::2, ::2, ::2]
-    few = coarse.reshape(3, -1)
-    walls, ellipsoids, simulated = walls_and_liver(body, few)
-    simulated_full = doubled(simulated.reshape(1, *coarse.shape[1:]))[0]
+def _half_resolution(body: Body, points: jax.Array) -> dict[str, jax.Array]:
+    """Smooth distances (mm) on every second point (3, a, b, c): by name, each (a, b, c).
+
+    Plane by plane, which stays in the cache, and because XLA would otherwise compute every surface again for each
+    layer that uses it.
+    """
+
+    def plane(at: jax.Array) -> dict[str, jax.Array]:
+        few = at.reshape(3, -1)
+        walls, ellipsoids, simulated = walls_and_liver(body, few)
+        liver = _blended(body, real_liver_mm(body, few), simulated)
+        walls = around_liver(body, walls, few, liver)
+        fields = surfaces(body, walls, ellipsoids, few)
+        every = {**fields, "simulated": simulated, "liver": liver}
+        return {name: field.reshape(at.shape[1:]) for name, field in every.items()}
+
+    fields: dict[str, jax.Array] = jax.lax.map(plane, jnp.moveaxis(points, 1, 0))
+    return fields
+
+
+def _blended(body: Body, real: jax.Array, simulated: jax.Array) -> jax.Array:
     share = jnp.where(body.real, body.share, 1.0)
     # The bank's distances end at 32 mm, which would let the blend reach too far out.
-    liver = (1.0 - share) * real_liver_mm(body, points) + share * jnp.minimum(simulated_full, 60.0)
-    walls = around_liver(body, walls, few, liver[::2, ::2, ::2].reshape(-1))
-    fields = surfaces(body, walls, ellipsoids, few)
-    full = doubled(jnp.stack(list(fields.values())).reshape(len(fields), *coarse.shape[1:]))
-    organ = dict(zip(fields, full, strict=True))
-    liver = liver + 0.8 * noise[3] * jax.random.uniform(keys[0])
-    liver = resected(keys[1], liver, points, config.resection_share)
-    draw = jax.random.uniform(keys[2], (6,))
-    return Scene(
-        organ=organ,
-        rib=ribs(body, organ["muscle"], points, body.anatomy.rib_phase_mm),
-        liver=liver,
-        inside=inside_liver(keys[3], body, liver, points, noise[2], config),
-        noise=noise[:4],
-        broad=broad[:3],
-        depth_mm=points[1],
+    return (1.0 - share) * real + share * jnp.minimum(simulated, 60.0)
+
+
+def _painted(
+    key: jax.Array,
+    body: Body,
+    points: jax.Array,
+    grains: _Grains,
+    fields: dict[str, jax.Array],
+    colours: Colours,
+    config: SynthesisConfig,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Values, mottle and labels (i, j + 1, k + 1), two planes at a time."""
+    keys = jax.random.split(key, 3)
+    few = points[:, ::2, ::2, ::2].reshape(3, -1)
+    contents = draw_contents(keys[0], body, fields["liver"].reshape(-1), few, config)
+    patient = _draw_patient(keys[1], body, config)
+    uneven = 0.8 * jax.random.uniform(keys[2])
+    names = [name for name in fields if name != "liver"]
+    stacked = jnp.stack([fields[name] for name in names], axis=1)
+
+    def planes(number: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def here(array: jax.Array, axis: int) -> jax.Array:
+            return jax.lax.dynamic_slice_in_dim(array, 2 * number, 2, axis=axis)
+
+        pair = jnp.moveaxis(jax.lax.dynamic_slice_in_dim(stacked, number, 2, axis=0), 0, 1)
+        full = doubled(pair)[:, :2]
+        organ = dict(zip(names, full, strict=True))
+        at, noise = here(points, 1), here(grains.fine, 1)
+        liver = _blended(body, real_liver_mm(body, at), organ["simulated"]) + uneven * noise[3]
+        liver = resected_mm(contents, liver, at)
+        scene = Scene(
+            organ=organ,
+            rib=ribs(body, organ["muscle"], at, body.anatomy.rib_phase_mm),
+            liver=liver,
+            inside=inside_liver(contents, at, noise[2]),
+            noise=noise[:4],
+            loops=here(grains.loops, 1),
+            broad=here(grains.broad, 1),
+            depth_mm=at[1],
+            patient=patient,
+        )
+        return paint(scene, colours, blur_mm=config.spacing_mm)
+
+    done = jax.lax.map(planes, jnp.arange(config.shape[0] // 2))
+    value, rough, labels = (part.reshape(-1, *part.shape[2:]) for part in done)
+    return value, rough, labels
+
+
+def _draw_patient(key: jax.Array, body: Body, config: SynthesisConfig) -> Patient:
+    keys = jax.random.split(key, 4)
+    draw = jax.random.uniform(keys[0], (6,))
+    return Patient(
         halo_mm=body.halo_mm,
         ascites_mm=jnp.where(draw[0] < config.ascites_share, 40.0 * draw[1], -1e3),
         effusion_mm=jnp.where(draw[2] < config.effusion_share, 50.0 * draw[3] - 25.0, -1e3),
-        gas=jax.random.uniform(keys[4], (3,), minval=-1.0, maxval=1.0),
+        gas=jax.random.uniform(keys[1], (3,), minval=-1.0, maxval=1.0),
         table_mm=jnp.stack([112.0 * body.scale[1] + 16.0 * draw[4], 4.0 + 20.0 * draw[5]]),
-        arms=(jax.random.uniform(keys[5]) < 0.3).astype(jnp.float32),
+        arms=(jax.random.uniform(keys[2]) < 0.3).astype(jnp.float32),
+        branches=jnp.maximum(jax.random.uniform(keys[3], minval=-0.3, maxval=0.9), 0.0),
     )
 
 
@@ -115,9 +176,8 @@ def _field_of_view(key: jax.Array, liver: jax.Array, config: SynthesisConfig) ->
     # A round or rectangular field in the plane that may cut the sides of the body.
     x = (jnp.arange(i) - (i - 1) / 2)[:, None] * config.spacing_mm
     y = (jnp.arange(j) - (j - 1) / 2)[None, :] * config.spacing_mm
-    size = jax.random.uniform(keys[4], (3,), minval=-0.2, maxval=1.0)
-    round_mm = 165.0 + 110.0 * size[0]
-    circle = x**2 + y**2 < round_mm**2
-    box = (jnp.abs(x) < 150.0 + 60.0 * size[1]) & (jnp.abs(y) < 115.0 + 60.0 * size[2])
-    plane = jnp.where(size[1] > 0.7, circle, jnp.where(size[1] < 0.0, box, True))
+    size = jax.random.uniform(keys[4], (4,))
+    circle = x**2 + y**2 < (160.0 + 110.0 * size[0]) ** 2
+    box = (jnp.abs(x) < 150.0 + 50.0 * size[1]) & (jnp.abs(y) < 115.0 + 50.0 * size[2])
+    plane = jnp.where(size[3] < 0.2, circle, jnp.where(size[3] < 0.32, box, True))
     return plane[:, :, None] & slices[None, None, :]
