@@ -1,4 +1,4 @@
-"""How good a result is: overlap, surfaces, mass centres, target errors, Jacobians. On the host; never a loss."""
+"""How good a result is: overlap, surfaces, lesions, mass centres, target errors, Jacobians, tests; never a loss."""
 
 from sirtjax.metrics._facets import Facets as Facets
 from sirtjax.metrics._facets import surface_facets as surface_facets
@@ -6,13 +6,23 @@ from sirtjax.metrics._jacobian import JacobianSummary as JacobianSummary
 from sirtjax.metrics._jacobian import folding_fraction as folding_fraction
 from sirtjax.metrics._jacobian import jacobian_summary as jacobian_summary
 from sirtjax.metrics._jacobian import log_jacobian_std as log_jacobian_std
+from sirtjax.metrics._lesions import Connectivity as Connectivity
+from sirtjax.metrics._lesions import LesionDetection as LesionDetection
+from sirtjax.metrics._lesions import lesion_detection as lesion_detection
 from sirtjax.metrics._mass_centre import mass_centre_distance_mm as mass_centre_distance_mm
 from sirtjax.metrics._overlap import dice as dice
+from sirtjax.metrics._paired_tests import PairedTest as PairedTest
+from sirtjax.metrics._paired_tests import group_test as group_test
+from sirtjax.metrics._paired_tests import paired_test as paired_test
 from sirtjax.metrics._quality import LabelQuality as LabelQuality
 from sirtjax.metrics._quality import RegistrationQuality as RegistrationQuality
 from sirtjax.metrics._registration import evaluate_registration as evaluate_registration
 from sirtjax.metrics._rmsd import rmsd_mm as rmsd_mm
 from sirtjax.metrics._rmsd import rrmsd_mm as rrmsd_mm
+from sirtjax.metrics._segmentation import SegmentationQuality as SegmentationQuality
+from sirtjax.metrics._segmentation import evaluate_segmentation as evaluate_segmentation
+from sirtjax.metrics._surface_agreement import SurfaceAgreement as SurfaceAgreement
+from sirtjax.metrics._surface_agreement import surface_agreement as surface_agreement
 from sirtjax.metrics._surface_distance import SurfaceDistances as SurfaceDistances
 from sirtjax.metrics._surface_distance import facet_distances as facet_distances
 from sirtjax.metrics._surface_distance import mean_surface_distance_mm as mean_surface_distance_mm
@@ -22,23 +32,33 @@ from sirtjax.metrics._target_error import field_error_mm as field_error_mm
 from sirtjax.metrics._target_error import target_registration_error_mm as target_registration_error_mm
 
 __all__ = [
+    "Connectivity",
     "Facets",
     "JacobianSummary",
     "LabelQuality",
+    "LesionDetection",
+    "PairedTest",
     "RegistrationQuality",
+    "SegmentationQuality",
+    "SurfaceAgreement",
     "SurfaceDistances",
     "TargetError",
     "dice",
     "evaluate_registration",
+    "evaluate_segmentation",
     "facet_distances",
     "field_error_mm",
     "folding_fraction",
+    "group_test",
     "jacobian_summary",
+    "lesion_detection",
     "log_jacobian_std",
     "mass_centre_distance_mm",
     "mean_surface_distance_mm",
+    "paired_test",
     "rmsd_mm",
     "rrmsd_mm",
+    "surface_agreement",
     "surface_distances",
     "surface_facets",
     "target_registration_error_mm",

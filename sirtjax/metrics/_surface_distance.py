@@ -61,6 +61,11 @@ def mean_surface_distance_mm(a: Facets, b: Facets) -> float:
 def facet_distances(a: Facets, b: Facets) -> SurfaceDistances:
     """`surface_distances` of two surfaces."""
     there, back = distance_to_surface_mm(a.centres_mm, b), distance_to_surface_mm(b.centres_mm, a)
+    return surface_figures(a, b, there, back)
+
+
+def surface_figures(a: Facets, b: Facets, there: NDArray[np.float64], back: NDArray[np.float64]) -> SurfaceDistances:
+    """The figures of two surfaces from the distances of their facets' centres to the other."""
     weights = a.areas_mm2, b.areas_mm2
     corners = max(distance_to_surface_mm(x.corners_mm[:, 0], y).max() for x, y in ((a, b), (b, a)))
     return SurfaceDistances(

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sirtjax.errors import InputError
+from sirtjax.metrics._overlap import voxels_inside
+from sirtjax.ops import components
+
+Connectivity = Literal[6, 18, 26]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LesionDetection:
+    """Which lesions were found, by the counting rules of the thesis (7.3.3).
+
+    Attributes:
+      reference_count: drawn lesions.
+      predicted_count: predicted ones.
+      detected: drawn lesions that at least one predicted one overlaps (true positives).
+      missed: the other drawn ones (false negatives).
+      false_positives: predicted lesions that overlap no drawn one.
+      connectivity: by which voxels make a lesion.
+      minimum_ml: lesions smaller than this were left out, on both sides.
+    """
+
+    reference_count: int
+    predicted_count: int
+    detected: int
+    missed: int
+    false_positives: int
+    connectivity: Connectivity
+    minimum_ml: float
+
+    @property
+    def sensitivity(self) -> float:
+        """TP / (TP + FN); NaN where no lesion is drawn."""
+        return self.detected / self.reference_count if self.reference_count else math.nan
+
+    @property
+    def precision(self) -> float:
+        """TP / (TP + FP); NaN where nothing is detected and nothing falsely found."""
+        found = self.detected + self.false_positives
+        return self.detected / found if found else math.nan
+
+
+def lesion_detection(
+    predicted: ArrayLike,
+    reference: ArrayLike,
+    spacing_mm: Sequence[float],
+    *,
+    connectivity: Connectivity = 26,
+    minimum_ml: float = 0.0,
+) -> LesionDetection:
+    """Count lesions as detected, missed or falsely found.
+
+    A drawn lesion counts once, however many predicted ones overlap it; a predicted one that overlaps several drawn
+    ones detects each of them. Any common voxel is an overlap. What is left out as too small neither has to be found nor
+    counts as found, but a predicted lesion on one that is too small is not false either.
+
+    Args:
+      predicted: (i, j, k) mask of lesions.
+      reference: the mask drawn, on the same grid.
+      spacing_mm: voxel size along i, j, k.
+      connectivity: 6 (faces), 18 (and edges) or 26 (and corners).
+      minimum_ml: of a lesion that counts.
+
+    Raises:
+      InputError: masks of different shapes.
+      ValueError: another connectivity.
+
+    Reference:
+      Thesis, chapter 7.3.3, equations 7.1 and 7.2; it leaves connectivity and minimum size open.
+    """
+    found, drawn = voxels_inside(predicted), voxels_inside(reference)
+    if found.shape != drawn.shape:
+        raise InputError(f"masks of shape {found.shape} and {drawn.shape}; expected both on one grid (resample one)")
+    voxel_ml = float(np.prod(np.asarray(spacing_mm, np.float64))) / 1000
+    lesions = components(drawn, connectivity=connectivity)
+    candidates = components(found, connectivity=connectivity)
+    counted, kept = (_large(labels, minimum_ml / voxel_ml) for labels in (lesions, candidates))
+    # Pairs of a drawn and a predicted lesion that share a voxel.
+    both = drawn & found
+    pairs = np.unique(np.stack([lesions[both], candidates[both]]), axis=1)
+    detected = np.unique(pairs[0][np.isin(pairs[1], kept)])
+    hits = int(np.isin(counted, detected).sum())
+    false = int((~np.isin(kept, pairs[1])).sum())
+    return LesionDetection(
+        reference_count=len(counted),
+        predicted_count=len(kept),
+        detected=hits,
+        missed=len(counted) - hits,
+        false_positives=false,
+        connectivity=connectivity,
+        minimum_ml=minimum_ml,
+    )
+
+
+def _large(labels: NDArray[np.int32], least_voxels: float) -> NDArray[np.int64]:
+    """Numbers of the components of at least so many voxels."""
+    sizes = np.bincount(labels.ravel())[1:]
+    # A size given in mL is rarely a whole number of voxels: rounding must not drop one that has just as many.
+    return np.flatnonzero(sizes >= least_voxels * (1 - 1e-9)) + 1

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from sirtjax.errors import InputError
+
+LEVEL = 0.05
+# Of Shapiro and Wilk's test.
+_FEWEST = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedTest:
+    """Whether two models differ in a metric over the same cases.
+
+    Attributes:
+      test: the t-test where the values of both models are normally distributed, else Wilcoxon's signed-rank test.
+      p: its two-sided p value; 1 where no case differs.
+      mean_difference: of the first model's values minus the second's.
+      normality_p: p of Shapiro and Wilk's test for the values of each model.
+      count: pairs.
+    """
+
+    test: Literal["paired t", "Wilcoxon signed-rank"]
+    p: float
+    mean_difference: float
+    normality_p: tuple[float, float]
+    count: int
+
+    @property
+    def significant(self) -> bool:
+        """Whether p is below 0.05."""
+        return self.p < LEVEL
+
+
+def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
+    """Compare two models over the same cases, as the thesis does (4.3.4).
+
+    Shapiro and Wilk's test says whether the values of a model are normally distributed; if both are, at a level of
+    0.05, a paired t-test follows, else Wilcoxon's signed-rank test.
+
+    Args:
+      first: values of one model, a number a case.
+      second: of the other, in the same order.
+
+    Raises:
+      InputError: lists of different length, fewer than three pairs, or a value that is no number.
+    """
+    one, two = _values("first", first), _values("second", second)
+    if len(one) != len(two):
+        raise InputError(f"{len(one)} and {len(two)} values; a paired test needs the same cases for both")
+    normality = _normality(one), _normality(two)
+    if np.array_equal(one, two):
+        test: Literal["paired t", "Wilcoxon signed-rank"] = "Wilcoxon signed-rank"
+        p = 1.0
+    elif min(normality) >= LEVEL and np.ptp(one - two) > 0:
+        test, p = "paired t", float(stats.ttest_rel(one, two).pvalue)
+    else:
+        test, p = "Wilcoxon signed-rank", float(stats.wilcoxon(one, two).pvalue)
+    return PairedTest(test=test, p=p, mean_difference=float(np.mean(one - two)), normality_p=normality, count=len(one))
+
+
+def group_test(groups: Sequence[Sequence[float]]) -> float:
+    """The p value of Kruskal and Wallis' test: whether values of several groups have one distribution.
+
+    The groups need not be of the same cases.
+
+    Raises:
+      InputError: fewer than two groups, fewer than three values in one, or a value that is no number.
+    """
+    values = [_values(f"group {number}", group) for number, group in enumerate(groups, start=1)]
+    if len(values) < 2:
+        raise InputError("the test of Kruskal and Wallis needs at least two groups")
+    if np.ptp(np.concatenate(values)) == 0:
+        return 1.0
+    return float(stats.kruskal(*values).pvalue)
+
+
+def _values(name: str, values: Sequence[float]) -> NDArray[np.float64]:
+    array = np.asarray(values, np.float64)
+    if len(array) < _FEWEST:
+        raise InputError(f"{name}: {len(array)} values; the tests need at least {_FEWEST} cases")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: a value is not a number; leave out the case on both sides")
+    return array
+
+
+def _normality(values: NDArray[np.float64]) -> float:
+    # Values that are all the same have no distribution to speak of.
+    return 0.0 if np.ptp(values) == 0 or math.isclose(np.ptp(values), 0) else float(stats.shapiro(values).pvalue)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import GeometryError
+from sirtjax.metrics._facets import surface_facets
+from sirtjax.metrics._surface_agreement import SurfaceAgreement, surface_agreement
+from sirtjax.volume import Geometry
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationQuality:
+    """How well a segmentation fits one that is taken for right.
+
+    Where one of both is empty there is no surface and every distance is NaN, the DSC 0; where both are, all is NaN.
+    Means over cases without distances flatter a model that misses whole structures: say how many there were.
+
+    Attributes:
+      dsc: Dice similarity coefficient.
+      volume_ratio: predicted over reference volume; NaN without a reference.
+      false_negative_rate: share of the reference that was missed.
+      false_positive_rate: share of the prediction that is not in the reference. It does not depend on the field of
+        view, as the share of all background would.
+      msd_mm, mda_mm, hd_mm, hd95_mm, surface_dsc: as in `SurfaceAgreement`.
+      tolerance_mm: of the surface DSC.
+      predicted_ml, reference_ml: volumes.
+    """
+
+    dsc: float
+    volume_ratio: float
+    false_negative_rate: float
+    false_positive_rate: float
+    msd_mm: float
+    mda_mm: float
+    hd_mm: float
+    hd95_mm: float
+    surface_dsc: float
+    tolerance_mm: float
+    predicted_ml: float
+    reference_ml: float
+
+    @property
+    def empty(self) -> str:
+        """What is empty: "", "prediction", "reference" or "both"."""
+        named = {(0.0, 0.0): "both", (0.0, 1.0): "prediction", (1.0, 0.0): "reference"}
+        return named.get((float(self.predicted_ml > 0), float(self.reference_ml > 0)), "")
+
+
+def evaluate_segmentation(
+    predicted: Mask, reference: Mask, geometry: Geometry, *, tolerance_mm: float
+) -> SegmentationQuality:
+    """Overlap, volumes and surface distances of a mask against a reference mask.
+
+    Args:
+      predicted: (i, j, k) booleans.
+      reference: of the same shape.
+      geometry: the grid of both; sheared and oblique grids are measured as they are.
+      tolerance_mm: of the surface DSC.
+
+    Raises:
+      GeometryError: masks that are not on the grid.
+    """
+    for name, mask in (("predicted", predicted), ("reference", reference)):
+        if mask.shape != geometry.shape:
+            raise GeometryError(f"the {name} mask has shape {mask.shape}, its grid {geometry.shape}")
+    voxel_ml = geometry.voxel_volume_ml
+    sizes = int(predicted.sum()), int(reference.sum())
+    common = int((predicted & reference).sum())
+    surfaces = _surfaces(predicted, reference, geometry, tolerance_mm)
+    return SegmentationQuality(
+        dsc=_ratio(2 * common, sum(sizes)),
+        volume_ratio=_ratio(sizes[0], sizes[1]),
+        false_negative_rate=_ratio(sizes[1] - common, sizes[1]),
+        false_positive_rate=_ratio(sizes[0] - common, sizes[0]),
+        msd_mm=surfaces.msd_mm,
+        mda_mm=surfaces.mda_mm,
+        hd_mm=surfaces.hd_mm,
+        hd95_mm=surfaces.hd95_mm,
+        surface_dsc=surfaces.surface_dsc,
+        tolerance_mm=tolerance_mm,
+        predicted_ml=sizes[0] * voxel_ml,
+        reference_ml=sizes[1] * voxel_ml,
+    )
+
+
+def _surfaces(predicted: Mask, reference: Mask, geometry: Geometry, tolerance_mm: float) -> SurfaceAgreement:
+    some = bool(predicted.any()), bool(reference.any())
+    if not all(some):
+        share = 0.0 if any(some) else math.nan
+        nowhere = math.nan
+        return SurfaceAgreement(msd_mm=nowhere, mda_mm=nowhere, hd_mm=nowhere, hd95_mm=nowhere, surface_dsc=share)
+    one, two = (surface_facets(mask, geometry.affine) for mask in (predicted, reference))
+    return surface_agreement(one, two, tolerance_mm=tolerance_mm)
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
