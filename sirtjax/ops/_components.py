@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+_RANK = {6: 1, 18: 2, 26: 3}
+_SLAB = 32
+
 
 def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDArray[np.int32]:
     """Connected components of a mask, numbered from 1, largest first. On the host.
@@ -20,21 +23,33 @@ def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDAr
     Raises:
       ValueError: another connectivity.
     """
-    rank = {6: 1, 18: 2, 26: 3}.get(connectivity)
-    if rank is None:
+    if connectivity not in _RANK:
         raise ValueError(f"connectivity must be 6, 18 or 26, got {connectivity}")
-    labels, count = ndimage.label(np.asarray(mask, bool), ndimage.generate_binary_structure(3, rank))
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    renumber = np.zeros(count + 1, np.int32)
-    renumber[np.argsort(-sizes, kind="stable") + 1] = np.arange(1, count + 1)
+    labels, sizes = _labelled(mask, connectivity)
+    renumber = np.zeros(len(sizes) + 1, np.int32)
+    renumber[np.argsort(-sizes, kind="stable") + 1] = np.arange(1, len(sizes) + 1)
     numbered: NDArray[np.int32] = renumber[labels]
     return numbered
 
 
 def largest_component(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDArray[np.bool_]:
     """The largest connected component of a mask; empty for an empty mask. On the host."""
-    largest: NDArray[np.bool_] = components(mask, connectivity=connectivity) == 1
+    labels, sizes = _labelled(mask, connectivity)
+    if sizes.size == 0:
+        return np.zeros(labels.shape, bool)
+    largest: NDArray[np.bool_] = labels == 1 + int(np.argmax(sizes))
     return largest
+
+
+def _labelled(mask: ArrayLike, connectivity: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Components in the order of their first voxel, and the number of voxels of each."""
+    structure = ndimage.generate_binary_structure(3, _RANK[connectivity])
+    labels, count = ndimage.label(np.asarray(mask, bool), structure)
+    # In slabs: counting turns its input to 64 bits, eight times the mask.
+    sizes = np.zeros(count + 1, np.int64)
+    for start in range(0, labels.shape[0], _SLAB):
+        sizes += np.bincount(labels[start : start + _SLAB].ravel(), minlength=count + 1)
+    return labels, sizes[1:]
 
 
 def fill_holes(mask: ArrayLike) -> NDArray[np.bool_]:

@@ -209,8 +209,7 @@ def _liver_on(liver: LabelMap, volume: Volume) -> NDArray[np.bool_]:
 
 
 def _volumes_ml(labels: LabelMap) -> dict[str, float]:
-    counts = np.bincount(np.asarray(labels.array).ravel(), minlength=max(value for value, _ in labels.names) + 1)
-    return {name: float(counts[value]) * labels.geometry.voxel_volume_ml for value, name in labels.names}
+    return {name: labels.volume_ml(name) for _, name in labels.names}
 
 
 def _flags_of_labels(labels: LabelMap) -> tuple[Flag, ...]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from sirtjax.errors import GeometryError
 from sirtjax.volume import Geometry
@@ -21,12 +22,12 @@ class AlignedSampling(NamedTuple):
 
     Attributes:
       order: the image's axis that runs along each axis of the grid.
-      weights: along each axis of the grid, (voxels of the grid, voxels of the image).
+      weights: along each axis of the grid, (voxels of the grid, voxels of the image), sparse.
       inside: along each axis of the grid, which of its voxels lie in the image.
     """
 
     order: tuple[int, int, int]
-    weights: tuple[FloatArray, FloatArray, FloatArray]
+    weights: tuple[Any, Any, Any]
     inside: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
 
     @property
@@ -62,7 +63,7 @@ def aligned_sampling(floating: Geometry, reference: Geometry, *, antialias: bool
         place = centre + step * (np.arange(reference.shape[axis]) - middle[axis])
         count = floating.shape[own]
         inside.append((place >= -0.5 - TOLERANCE_VOXELS) & (place < count - 0.5 + TOLERANCE_VOXELS))
-        weights.append(_weights(place, abs(step) if antialias else 0.0, count))
+        weights.append(sparse.csr_array(_weights(place, abs(step) if antialias else 0.0, count)))
     return AlignedSampling(order, (weights[0], weights[1], weights[2]), (inside[0], inside[1], inside[2]))
 
 
@@ -98,16 +99,26 @@ def sample_slab(array: NDArray[Any], sampling: AlignedSampling, slab: slice, *, 
     first, second, third = sampling.weights
     rows = first[slab]
     # Of the image only the planes that count are touched.
-    used = np.flatnonzero(rows.any(axis=0))
-    low, high = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
-    part = np.asarray(source[low:high], np.float32)
-    planes = rows[:, low:high] @ part.reshape(high - low, -1)
-    values: FloatArray = np.matmul(second, planes.reshape(-1, *part.shape[1:]))
-    values = values @ third.T
+    low, high = (int(rows.indices.min()), int(rows.indices.max()) + 1) if rows.nnz else (0, 1)
+    part = np.ascontiguousarray(source[low:high], np.float32)
+    values: FloatArray = (rows[:, low:high] @ part.reshape(high - low, -1)).reshape(-1, *part.shape[1:])
+    # Sparse products run on one thread and along memory; the axis that grows comes last, while there is little to turn.
+    if second.shape[0] > second.shape[1]:
+        values = _along_second(_along_third(values, third), second)
+    else:
+        values = _along_third(_along_second(values, second), third)
     for axis, within in enumerate((sampling.inside[0][slab], *sampling.inside[1:])):
         if not within.all():
             values[(slice(None),) * axis + (~within,)] = fill
     return values
+
+
+def _along_second(values: FloatArray, weights: Any) -> FloatArray:
+    return np.stack([weights @ plane for plane in values])
+
+
+def _along_third(values: FloatArray, weights: Any) -> FloatArray:
+    return np.stack([np.ascontiguousarray((weights @ np.ascontiguousarray(plane.T)).T) for plane in values])
 
 
 def _axes(floating: Geometry, reference: Geometry) -> tuple[int, int, int] | None:
