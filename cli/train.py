@@ -48,6 +48,32 @@ def segmentation(
     _tell(outcome, run, as_json=as_json)
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    name: Annotated[str, typer.Option(help="What to call the model.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write; by default among your own models.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Short name of its licence, such as Apache-2.0.")] = "",
+    licence_file: Annotated[Path | None, typer.Option(help="The licence's text.", show_default=False)] = None,
+    half: Annotated[bool, typer.Option("--half", help="Store kernels in half precision: half the size.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Make a model of the best weights of a run, for `sirtjax segment ... --model NAME`."""
+    from sirtjax import segmentation, train
+    from sirtjax.errors import ConfigError
+
+    try:
+        text = "" if licence_file is None else licence_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{licence_file}: the licence's text cannot be read ({error})") from error
+    model, about = train.model_of_run(run, name=name, licence=licence)
+    target = segmentation.models_folder() / name if output is None else output
+    segmentation.save_model(target, model, licence_text=text, storage="float16" if half else "float32", force=force)
+    note(f"{name}: step {about['step']}, validation DSC {about['dsc']:.4f}; written to {target}")
+
+
 def _tell(outcome: Outcome, run: Path, *, as_json: bool) -> None:
     import math
 

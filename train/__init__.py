@@ -14,6 +14,8 @@ from sirtjax.train._config import Recipe as Recipe
 from sirtjax.train._config import ScheduleConfig as ScheduleConfig
 from sirtjax.train._data_config import SyntheticConfig as SyntheticConfig
 from sirtjax.train._devices import sample_mesh as sample_mesh
+from sirtjax.train._export import model_of_run as model_of_run
+from sirtjax.train._export import synthetic_preprocessing as synthetic_preprocessing
 from sirtjax.train._loop import Outcome as Outcome
 from sirtjax.train._loop import train as train
 from sirtjax.train._objective import objective as objective
@@ -69,6 +71,7 @@ __all__ = [
     "load_tree",
     "make_optimiser",
     "make_step",
+    "model_of_run",
     "objective",
     "overlap_counts",
     "run_config",
@@ -78,6 +81,7 @@ __all__ = [
     "sample_source",
     "save_tree",
     "scores_of",
+    "synthetic_preprocessing",
     "train",
     "training_from_table",
     "training_presets",

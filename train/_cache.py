@@ -17,9 +17,9 @@ from sirtjax import segmentation, spatial
 from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.io import atomic_folder, read_image, read_nifti_array
 from sirtjax.ops import distance_mm
-from sirtjax.preprocess import FixedPreprocessing, IntensityScale, percentile_window
+from sirtjax.preprocess import FixedPreprocessing, IntensityScale, intensity_window
 from sirtjax.train._cases import Case
-from sirtjax.volume import LabelMap, Volume, bounding_box
+from sirtjax.volume import LabelMap, bounding_box
 
 # Anything that changes what is kept changes this number.
 _VERSION = 1
@@ -134,7 +134,7 @@ def _prepare(
     labels = np.asarray(spatial.resample_labels(LabelMap(label_values, own, names=names), grid).array, np.uint8)
     if median:
         channels = [ndimage.median_filter(channel, size=3, mode="nearest") for channel in channels]
-    windows = [_window(volume, scale) for volume in volumes]
+    windows = [intensity_window(np.asarray(volume.array), scale) for volume in volumes]
     image = np.stack(channels, axis=-1).astype(np.float32)
     if mask is not None:
         image, labels = _inside(case, image, labels, mask, preprocessing.spacing_mm, [low for low, _ in windows])
@@ -142,12 +142,6 @@ def _prepare(
         np.save(temporary / "image.npy", image)
         np.save(temporary / "labels.npy", labels)
         (temporary / "window.json").write_text(json.dumps(windows), encoding="utf-8")
-
-
-def _window(volume: Volume, scale: IntensityScale) -> tuple[float, float]:
-    if scale.window is not None:
-        return scale.window
-    return percentile_window(np.asarray(volume.array), scale.percentiles or (0.0, 100.0))
 
 
 def _label_values(case: Case, values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from sirtjax.phantom._pose import displacement_mm as displacement_mm
 from sirtjax.phantom._pose import draw_pose as draw_pose
 from sirtjax.phantom._pose import still_pose as still_pose
 from sirtjax.phantom._random_acquire import CT_WINDOW_HU as CT_WINDOW_HU
+from sirtjax.phantom._random_acquire import MR_LIMIT as MR_LIMIT
 from sirtjax.phantom._random_acquire import MR_PERCENTILE as MR_PERCENTILE
 from sirtjax.phantom._random_acquire import normalised as normalised
 from sirtjax.phantom._random_config import SynthesisConfig as SynthesisConfig
@@ -37,6 +38,7 @@ from sirtjax.phantom._write import write_patient as write_patient
 
 __all__ = [
     "CT_WINDOW_HU",
+    "MR_LIMIT",
     "MR_PERCENTILE",
     "SESSIONS",
     "VALIDATION_SHAPES",

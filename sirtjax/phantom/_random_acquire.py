@@ -12,7 +12,8 @@ CT_WINDOW_HU = (-200.0, 300.0)
 # Of an MR image's foreground: the percentile that becomes 1. Zero signal becomes -1.
 MR_PERCENTILE = 98.0
 _FOREGROUND = 0.1  # of the brightest percentile
-_MR_LIMIT = 1.5
+# Brighter voxels than that percentile go on to this, then are clipped.
+MR_LIMIT = 1.5
 _LOW_DOSE_SHARE = 1.0 / 6.0
 _BLUR_VOXELS = (0.15, 0.75)
 
@@ -71,7 +72,7 @@ def normalised(image: jax.Array, ct: jax.Array) -> jax.Array:
     bright = jnp.percentile(some, 99.0)
     foreground = jnp.where(some > _FOREGROUND * bright, some, jnp.nan)
     top = jnp.nan_to_num(jnp.nanpercentile(foreground, MR_PERCENTILE), nan=1.0)
-    scaled = jnp.clip(2.0 * image / jnp.maximum(top, 1e-6) - 1.0, -1.0, _MR_LIMIT)
+    scaled = jnp.clip(2.0 * image / jnp.maximum(top, 1e-6) - 1.0, -1.0, MR_LIMIT)
     return jnp.where(ct, window, scaled)
 
 

@@ -6,6 +6,7 @@ from sirtjax.preprocess._augment import augment as augment
 from sirtjax.preprocess._augment import shift_hu as shift_hu
 from sirtjax.preprocess._config import ChannelNormalisation as ChannelNormalisation
 from sirtjax.preprocess._config import FixedPreprocessing as FixedPreprocessing
+from sirtjax.preprocess._config import Foreground as Foreground
 from sirtjax.preprocess._config import IntensityScale as IntensityScale
 from sirtjax.preprocess._config import NnunetPreprocessing as NnunetPreprocessing
 from sirtjax.preprocess._config import Resampling as Resampling
@@ -19,6 +20,7 @@ from sirtjax.preprocess._resample import resample_labels as resample_labels
 from sirtjax.preprocess._resample import resampled_shape as resampled_shape
 from sirtjax.preprocess._restore import restore_labels as restore_labels
 from sirtjax.preprocess._restore import restore_maps as restore_maps
+from sirtjax.preprocess._window import intensity_window as intensity_window
 from sirtjax.preprocess._window import percentile_window as percentile_window
 from sirtjax.preprocess._window import scale_intensity as scale_intensity
 
@@ -26,6 +28,7 @@ __all__ = [
     "AugmentConfig",
     "ChannelNormalisation",
     "FixedPreprocessing",
+    "Foreground",
     "IntensityScale",
     "IntensityShift",
     "NnunetCase",
@@ -33,6 +36,7 @@ __all__ = [
     "Resampling",
     "augment",
     "coarse_axis",
+    "intensity_window",
     "network_axes",
     "normalise_channel",
     "percentile_window",

@@ -20,22 +20,34 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Foreground(_Table):
+    """A window from zero signal to `headroom` times a percentile of the foreground.
+
+    Foreground are the voxels above a tenth of the 99th percentile of all: the patient, however much air is around.
+    """
+
+    percentile: Percentile = 98.0
+    headroom: Positive = 1.0
+
+
 class IntensityScale(_Table):
     """How intensities of one modality become the numbers a network takes.
 
-    `window` is given in the image's unit (HU for CT); `percentiles` are found in each image, for modalities without a
-    scale of their own. What lies between is mapped to `output` linearly, what lies outside to its ends.
+    `window` is given in the image's unit (HU for CT); `percentiles` and `foreground` are found in each image, for
+    modalities without a scale of their own. What lies between is mapped to `output` linearly, what lies outside to its
+    ends.
     """
 
     modality: Modality
     window: tuple[Finite, Finite] | None = None
     percentiles: tuple[Percentile, Percentile] | None = None
+    foreground: Foreground | None = None
     output: tuple[Finite, Finite] = (-0.5, 0.5)
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> IntensityScale:
-        if (self.window is None) == (self.percentiles is None):
-            raise ValueError("give either `window` or `percentiles`")
+    def _one_of_them(self) -> IntensityScale:
+        if [self.window, self.percentiles, self.foreground].count(None) != 2:
+            raise ValueError("give one of `window`, `percentiles` and `foreground`")
         for name, pair in (("window", self.window), ("percentiles", self.percentiles), ("output", self.output)):
             if pair is not None and not pair[0] < pair[1]:
                 raise ValueError(f"`{name}` must go from low to high, got {pair[0]}, {pair[1]}")

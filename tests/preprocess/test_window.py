@@ -29,6 +29,26 @@ def test_percentiles_of_large_images_are_sampled(monkeypatch):
     np.testing.assert_allclose([low, high], [-2.33, 2.33], atol=0.2)
 
 
+def test_the_foreground_is_found_however_much_air_is_around():
+    tissue = np.linspace(50.0, 250.0, 2001)
+    scale = preprocess.IntensityScale(modality="MR", foreground={"percentile": 95, "headroom": 1.25}, output=(-1, 1.5))
+    for air in (1000, 20000):
+        image = np.concatenate([tissue, np.zeros(air)]).reshape(1, 1, -1)
+        low, high = preprocess.intensity_window(image, scale)
+        assert low == 0.0 and high == pytest.approx(1.25 * 240.0)
+        found = preprocess.scale_intensity(image, scale).ravel()
+        # Zero signal, the percentile itself, and what is brighter than all the room above it.
+        assert found[-1] == -1.0
+        assert np.interp(240.0, tissue, found[:2001]) == pytest.approx(1.0, abs=1e-3)
+    bright = preprocess.scale_intensity(np.array([[[*tissue, 1e4]]]), scale)
+    assert bright.max() == 1.5
+
+
+def test_an_image_without_signal_has_no_foreground():
+    scale = preprocess.IntensityScale(modality="MR", foreground={}, output=(-1, 1))
+    assert (preprocess.scale_intensity(np.zeros((2, 3, 4)), scale) == -1).all()
+
+
 def test_an_image_without_contrast_is_the_lower_end():
     scale = preprocess.IntensityScale(modality="MR", percentiles=(1, 99))
     assert preprocess.scale_intensity(np.full((2, 3, 4), 5.0), scale).tolist() == np.full((2, 3, 4), -0.5).tolist()
@@ -37,8 +57,8 @@ def test_an_image_without_contrast_is_the_lower_end():
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
-        ({}, "give either `window` or `percentiles`"),
-        ({"window": (0, 1), "percentiles": (0, 1)}, "give either `window` or `percentiles`"),
+        ({}, "give one of `window`, `percentiles` and `foreground`"),
+        ({"window": (0, 1), "percentiles": (0, 1)}, "give one of `window`, `percentiles` and `foreground`"),
         ({"window": (1, 1)}, "`window` must go from low to high, got 1.0, 1.0"),
         ({"window": (0, 1), "output": (1, 0)}, "`output` must go from low to high"),
         ({"window": (0, 1), "gamma": 2}, "Extra inputs are not permitted"),
