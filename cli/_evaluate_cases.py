@@ -84,9 +84,9 @@ def measure(files: CaseFiles, *, as_drawn: bool) -> RegistrationQuality:
         read_mask_files(paths, image, names=names)
         for paths, image in zip((files.ref_labels, files.flo_labels), images, strict=True)
     ]
-    reference_masks, floating_masks = (_by_name(side) for side in sides)
+    reference_masks, floating_masks = (masks_by_name(side) for side in sides)
     if not as_drawn:
-        _fill_organs((reference_masks, floating_masks), sides, files.organs)
+        fill_organs((reference_masks, floating_masks), sides, files.organs)
     image = images[0]
     grid = _largest_grid(list(reference_masks.values())) if image is None else image.volume.geometry
     transform = (
@@ -195,7 +195,8 @@ def _case(path: Path, number: int, row: dict[str, str], names: str | None, organ
     )
 
 
-def _by_name(files: Sequence[MaskFile]) -> dict[str, LabelMap]:
+def masks_by_name(files: Sequence[MaskFile]) -> dict[str, LabelMap]:
+    """The masks of several files by their names, which must differ."""
     from sirtjax.volume import LabelMap
 
     found: dict[str, LabelMap] = {}
@@ -209,7 +210,7 @@ def _by_name(files: Sequence[MaskFile]) -> dict[str, LabelMap]:
     return found
 
 
-def _fill_organs(
+def fill_organs(
     sides: tuple[dict[str, LabelMap], dict[str, LabelMap]], files: Sequence[Sequence[MaskFile]], organs: Sequence[str]
 ) -> None:
     """A lesion drawn inside an organ of one label map leaves a hole in it: add it, on both sides alike."""

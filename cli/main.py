@@ -47,6 +47,7 @@ def _options(
 def _register_verbs() -> None:
     from sirtjax.cli import (
         evaluate,
+        evaluate_segmentation,
         plan,
         prescribe,
         protocols,
@@ -78,6 +79,7 @@ def _register_verbs() -> None:
     ):
         app.command()(verb)
     app.add_typer(segment.app, name="segment")
+    evaluate.app.command()(evaluate_segmentation.segmentation)
     app.add_typer(evaluate.app, name="evaluate")
     app.add_typer(train.app, name="train")
 

@@ -1,6 +1,7 @@
 """Results to files: pictures, tables and pages. Nothing is computed here."""
 
 from sirtjax.reports._alignment_page import alignment_page as alignment_page
+from sirtjax.reports._box_plots import box_plots as box_plots
 from sirtjax.reports._files import file_name as file_name
 from sirtjax.reports._files import file_names as file_names
 from sirtjax.reports._files import write_results as write_results
@@ -18,6 +19,7 @@ __all__ = [
     "RegistrationPanel",
     "SweepSurface",
     "alignment_page",
+    "box_plots",
     "file_name",
     "file_names",
     "registration_html",

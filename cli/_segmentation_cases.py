@@ -1,0 +1,357 @@
+"""Cases of `sirtjax evaluate segmentation`: their masks read, measured and summed up."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sirtjax.cli._case_table import case_rows
+from sirtjax.errors import ConfigError, SirtjaxError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sirtjax.metrics import Connectivity, PairedTest
+    from sirtjax.volume import Geometry, LabelMap
+
+    Mask = NDArray[np.bool_]
+
+REQUIRED = ("case", "predicted", "reference")
+OPTIONAL = ("model", "predicted_names", "reference_names", "height_m", "weight_kg", "tumour_ml")
+# What is compared between models and drawn as boxes, each with its direction: more is better, less, or 1.
+COMPARED = ("dsc", "surface_dsc", "msd_mm", "mda_mm", "hd_mm", "hd95_mm", "volume_ratio", "sensitivity", "precision")
+SUMMED = (*COMPARED, "false_negative_rate", "false_positive_rate", "false_positives", "activity_ratio")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """What the body-surface-area method needs besides the liver's volume."""
+
+    height_m: float
+    weight_kg: float
+    tumour_ml: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationCase:
+    """A segmentation and what it is measured against.
+
+    Attributes:
+      case, model: their names; model is empty where there is only one.
+      predicted, reference: mask files.
+      predicted_names, reference_names: of the values of NIfTI label maps, as in 1=liver,2=lesion.
+      body: for the ratio of activities.
+    """
+
+    case: str
+    predicted: Path
+    reference: Path
+    model: str = ""
+    predicted_names: str | None = None
+    reference_names: str | None = None
+    body: Body | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How is measured.
+
+    Attributes:
+      labels: names of the masks; all that are on both sides where empty.
+      lesions: names whose components are counted as lesions.
+      liver: the name whose volume goes into the ratio of activities.
+      tolerance_mm: of the surface DSC.
+      connectivity, minimum_ml: of lesions.
+      as_drawn: don't add to the liver what its label map has inside it.
+    """
+
+    labels: tuple[str, ...]
+    lesions: tuple[str, ...]
+    liver: str
+    tolerance_mm: float
+    connectivity: Connectivity
+    minimum_ml: float
+    as_drawn: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Figures of one label of one case, or why there are none."""
+
+    case: str
+    model: str
+    label: str
+    figures: dict[str, float]
+    empty: str = ""
+    reason: str = ""
+
+
+def read_segmentation_cases(path: Path) -> list[SegmentationCase]:
+    """The cases of a table; file names are taken from the table's folder.
+
+    Args:
+      path: CSV with the columns case, predicted and reference, and any of the optional ones.
+
+    Raises:
+      ImageFormatError: no such file, or not a table.
+      ConfigError: a column missing or unknown, an empty cell that is needed, a case twice, or no case.
+    """
+    rows, columns = case_rows(path, guide="docs/evaluation.md")
+    wrong = [name for name in REQUIRED if name not in columns] + [
+        name for name in columns if name not in REQUIRED + OPTIONAL
+    ]
+    if wrong or None in rows[0]:
+        raise ConfigError(
+            f"{path}: the columns are {', '.join(columns)}; expected {', '.join(REQUIRED)} and any of "
+            f"{', '.join(OPTIONAL)}"
+        )
+    cases = [_case(path, number, row) for number, row in enumerate(rows, start=1)]
+    seen: set[tuple[str, str]] = set()
+    for one in cases:
+        if (one.model, one.case) in seen:
+            raise ConfigError(f"{path}: the case {one.case!r} is there twice for one model; name one otherwise")
+        seen.add((one.model, one.case))
+    return cases
+
+
+def measure_segmentations(
+    cases: Sequence[SegmentationCase], *, rules: Rules, on_case: Callable[[str], None]
+) -> list[Measured]:
+    """Measure one case after the other; one that fails does not stop the others."""
+    found: list[Measured] = []
+    for number, one in enumerate(cases, start=1):
+        on_case(f"{one.case} ({number} of {len(cases)})")
+        try:
+            found.extend(measure_segmentation(one, rules=rules))
+        except (SirtjaxError, OSError) as error:
+            reason = " ".join(str(error).split())
+            found.append(Measured(case=one.case, model=one.model, label="", figures={}, reason=reason))
+    return found
+
+
+def measure_segmentation(case: SegmentationCase, *, rules: Rules) -> Iterator[Measured]:
+    """The figures of every label of a case."""
+    from sirtjax import metrics
+
+    predicted, reference = _masks(case, rules)
+    for label in _labels(case, predicted, reference, rules):
+        one, two, geometry = _pair(predicted.get(label), reference.get(label))
+        quality = metrics.evaluate_segmentation(one, two, geometry, tolerance_mm=rules.tolerance_mm)
+        figures = {name: value for name, value in asdict(quality).items() if name != "tolerance_mm"}
+        if label in rules.lesions:
+            counted = metrics.lesion_detection(
+                one, two, geometry.spacing_mm, connectivity=rules.connectivity, minimum_ml=rules.minimum_ml
+            )
+            figures |= {"sensitivity": counted.sensitivity, "precision": counted.precision}
+            figures |= {
+                name: float(getattr(counted, name))
+                for name in ("reference_count", "predicted_count", "detected", "missed", "false_positives")
+            }
+        if label == rules.liver and case.body is not None:
+            figures["activity_ratio"] = activity_ratio(quality.predicted_ml, quality.reference_ml, case.body)
+        yield Measured(case=case.case, model=case.model, label=label, figures=figures, empty=quality.empty)
+
+
+def activity_ratio(predicted_ml: float, reference_ml: float, body: Body) -> float:
+    """The ratio of two BSA activities for one tumour volume in two liver volumes; NaN where a liver holds less."""
+    from sirtjax.dosimetry import bsa_activity_mbq
+
+    if min(predicted_ml, reference_ml) < max(body.tumour_ml, 1e-9):
+        return math.nan
+    first, second = (
+        bsa_activity_mbq(body.height_m, body.weight_kg, body.tumour_ml, liver_ml - body.tumour_ml)
+        for liver_ml in (predicted_ml, reference_ml)
+    )
+    return float(first / second)
+
+
+def compare_models(measured: Sequence[Measured]) -> list[tuple[str, str, str, str, PairedTest]]:
+    """Paired tests of each pair of models, for each label and metric that three common cases have a number for."""
+    from sirtjax import metrics
+
+    tests = []
+    for label in _distinct(one.label for one in measured if one.label):
+        models = _distinct(one.model for one in measured if one.label == label)
+        pairs = [(a, b) for at, a in enumerate(models) for b in models[at + 1 :]]
+        for first, second in pairs:
+            for metric in COMPARED:
+                values = [_values(measured, label, model, metric) for model in (first, second)]
+                common = [case for case in values[0] if case in values[1]]
+                if len(common) >= 3:
+                    test = metrics.paired_test(*([side[case] for case in common] for side in values))
+                    tests.append((label, metric, first, second, test))
+    return tests
+
+
+def compare_all(measured: Sequence[Measured]) -> list[tuple[str, str, float]]:
+    """The p value of Kruskal and Wallis' test over three and more models, for each label and metric."""
+    from sirtjax import metrics
+
+    tests = []
+    for label in _distinct(one.label for one in measured if one.label):
+        models = _distinct(one.model for one in measured if one.label == label)
+        for metric in COMPARED if len(models) > 2 else ():
+            groups = [list(_values(measured, label, model, metric).values()) for model in models]
+            if min(len(group) for group in groups) >= 3:
+                tests.append((label, metric, metrics.group_test(groups)))
+    return tests
+
+
+def box_groups(measured: Sequence[Measured]) -> dict[str, dict[str, list[float]]]:
+    """For each metric, the values of each model and label."""
+    models = _distinct(one.model for one in measured if one.label)
+    groups: dict[str, dict[str, list[float]]] = {}
+    for metric in COMPARED:
+        for label in _distinct(one.label for one in measured if one.label):
+            for model in models:
+                values = list(_values(measured, label, model, metric).values())
+                if values:
+                    name = " ".join(word for word in (model, label) if word)
+                    groups.setdefault(metric, {})[name] = values
+    return groups
+
+
+def write_measured(path: Path, measured: Sequence[Measured], *, force: bool) -> None:
+    """Write one row a case and label: names, what is empty, why it failed, then every figure; CSV."""
+    from sirtjax import io
+
+    columns = list(dict.fromkeys(name for one in measured for name in one.figures))
+    with io.atomic_path(path, force=force) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["case", "model", "label", "empty", "reason", *columns])
+        for one in measured:
+            cells = [_cell(one.figures.get(name)) for name in columns]
+            table.writerow([one.case, one.model, one.label, one.empty, one.reason, *cells])
+
+
+def summary(measured: Sequence[Measured]) -> list[dict[str, Any]]:
+    """For each model, label and metric: mean, standard deviation, median and range, and of how many cases."""
+    import numpy as np
+
+    rows = []
+    for model in _distinct(one.model for one in measured if one.label):
+        for label in _distinct(one.label for one in measured if one.label and one.model == model):
+            cases = sum(one.model == model and one.label == label for one in measured)
+            for metric in SUMMED:
+                values = np.array(list(_values(measured, label, model, metric).values()))
+                if values.size:
+                    spread = float(values.std(ddof=1)) if values.size > 1 else math.nan
+                    rows.append(
+                        {
+                            "model": model,
+                            "label": label,
+                            "metric": metric,
+                            "mean": float(values.mean()),
+                            "sd": spread,
+                            "median": float(np.median(values)),
+                            "minimum": float(values.min()),
+                            "maximum": float(values.max()),
+                            "measured": int(values.size),
+                            "cases": cases,
+                        }
+                    )
+    return rows
+
+
+def _values(measured: Sequence[Measured], label: str, model: str, metric: str) -> dict[str, float]:
+    chosen = (one for one in measured if one.label == label and one.model == model)
+    values = {one.case: one.figures.get(metric, math.nan) for one in chosen}
+    return {case: value for case, value in values.items() if math.isfinite(value)}
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _masks(case: SegmentationCase, rules: Rules) -> tuple[dict[str, LabelMap], dict[str, LabelMap]]:
+    """The masks of both files by name; a label map without any label has none."""
+    from sirtjax.cli._evaluate_cases import fill_organs, masks_by_name
+    from sirtjax.cli._register_masks import parse_names, read_mask_files
+
+    files = []
+    for path, text in ((case.predicted, case.predicted_names), (case.reference, case.reference_names)):
+        names = None if text is None else parse_names(text, where="names")
+        files.append([] if _is_empty(path) else read_mask_files([str(path)], None, names=names))
+    predicted, reference = (masks_by_name(side) for side in files)
+    if len(predicted) == len(reference) == 1 and not rules.labels:
+        # One mask each: they are meant to be the same structure, whatever their files are called.
+        (name,) = reference
+        predicted = {name: next(iter(predicted.values()))}
+    elif not rules.as_drawn:
+        fill_organs((predicted, reference), files, (rules.liver,))
+    return predicted, reference
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a NIfTI file has no voxel above zero: nothing was found, which is a result and no mistake."""
+    from sirtjax import io
+
+    return path.is_file() and path.name.endswith((".nii", ".nii.gz")) and not io.read_nifti_array(path)[0].any()
+
+
+def _labels(
+    case: SegmentationCase, predicted: dict[str, LabelMap], reference: dict[str, LabelMap], rules: Rules
+) -> list[str]:
+    """The labels to measure: those asked for, else those of the reference and lesions that are only predicted."""
+    extra = [name for name in rules.lesions if name in predicted and name not in reference]
+    wanted = list(rules.labels) or [*reference, *extra]
+    wanted = [name for name in wanted if name in predicted or name in reference]
+    if not wanted or (predicted and not any(name in predicted for name in wanted)):
+        sides = "; ".join(", ".join(side) or "nothing" for side in (predicted, reference))
+        raise ConfigError(f"{case.case}: no label is in both files ({sides}); name them alike with --names")
+    return wanted
+
+
+def _pair(predicted: LabelMap | None, reference: LabelMap | None) -> tuple[Mask, Mask, Geometry]:
+    """Both masks on the reference's grid, or on the prediction's where there is no reference; one may be empty."""
+    import numpy as np
+
+    from sirtjax import spatial
+
+    if predicted is not None and reference is not None and not predicted.geometry.matches(reference.geometry):
+        predicted = spatial.resample_labels(predicted, reference.geometry)
+    known = reference if reference is not None else predicted
+    if known is None:
+        raise ConfigError("the label is in neither file")
+    nothing = np.zeros(known.geometry.shape, bool)
+    one, two = (nothing if side is None else np.asarray(side.array) > 0 for side in (predicted, reference))
+    return one, two, known.geometry
+
+
+def _case(path: Path, number: int, row: dict[str, str]) -> SegmentationCase:
+    cells = {str(key).strip(): (value or "").strip() for key, value in row.items()}
+    for name in REQUIRED:
+        if not cells[name]:
+            raise ConfigError(f"{path}, case {number}: the cell {name!r} is empty; fill it in")
+    return SegmentationCase(
+        case=cells["case"],
+        predicted=path.parent / cells["predicted"],
+        reference=path.parent / cells["reference"],
+        model=cells.get("model", ""),
+        predicted_names=cells.get("predicted_names") or None,
+        reference_names=cells.get("reference_names") or None,
+        body=_body(path, number, cells),
+    )
+
+
+def _body(path: Path, number: int, cells: dict[str, str]) -> Body | None:
+    names = ("height_m", "weight_kg", "tumour_ml")
+    given = [name for name in names if cells.get(name)]
+    if not given:
+        return None
+    try:
+        height_m, weight_kg, tumour_ml = (float(cells[name]) for name in names)
+    except (KeyError, ValueError):
+        raise ConfigError(
+            f"{path}, case {number}: {', '.join(names)} go together, as numbers; got {', '.join(given)}"
+        ) from None
+    return Body(height_m=height_m, weight_kg=weight_kg, tumour_ml=tumour_ml)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
