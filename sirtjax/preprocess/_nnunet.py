@@ -47,7 +47,7 @@ def prepare_nnunet(
     previous_labels: NDArray[Any] | None = None,
     previous_values: Sequence[int] = (),
 ) -> NnunetCase:
-    """Transpose, crop to what is not zero, normalise and resample as nnU-Net v2 does, to the same bits.
+    """Transpose, crop to what is not zero, normalise and resample as nnU-Net v2 does, up to the last bit of float32.
 
     Args:
       channels: (i, j, k) voxels of each channel, all on one grid, oriented as the model's reader orients them.

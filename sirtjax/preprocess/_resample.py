@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def resample_image(
     new_spacing_mm: Sequence[float],
     how: Resampling,
 ) -> NDArray[np.float32]:
-    """A channel on another grid over the same field of view: the same bits as nnU-Net v2's default resampling.
+    """A channel on another grid over the same field of view: as nnU-Net v2, up to the last bit of float32.
 
     Args:
       image: in the network's axes.
@@ -106,11 +107,10 @@ def _resample(
 ) -> NDArray[Any]:
     if tuple(shape) == image.shape:
         return image
-    values = np.asarray(image, np.float64)
     if axis is None:
-        return resize(values, shape)
+        return resize(image, shape)
     plane = [n for a, n in enumerate(shape) if a != axis]
-    slices = np.stack([resize(one, plane) for one in np.moveaxis(values, axis, 0)], axis=axis)
+    slices = np.stack([resize(one, plane) for one in np.moveaxis(image, axis, 0)], axis=axis)
     if slices.shape[axis] == shape[axis]:
         return slices
     if order_z == 0:
@@ -124,21 +124,46 @@ def _resample(
 
 
 def resize(image: NDArray[Any], shape: Sequence[int], *, order: int) -> NDArray[np.float64]:
-    """An array stretched to another shape: splines, the border continued, clipped to the values of the input."""
+    """An array of two or three axes stretched to another shape, the border continued, clipped to the input's values.
+
+    What `scipy.ndimage.zoom` does tap by tap, as products with a matrix for each axis: several times faster, and equal
+    up to the rounding of float64.
+    """
+    values = np.asarray(image)
+    matrices = [_stretching(old, new, order) for old, new in zip(values.shape, shape, strict=True)]
+    if values.ndim == 2:
+        found = matrices[0] @ np.asarray(values, np.float64) @ matrices[1].T
+    else:
+        planes = np.empty((values.shape[0], *shape[1:]))
+        for number, plane in enumerate(values):
+            np.matmul(matrices[1] @ np.asarray(plane, np.float64), matrices[2].T, out=planes[number])
+        found = (matrices[0] @ planes.reshape(len(planes), -1)).reshape(tuple(shape))
+    return np.asarray(np.clip(found, float(values.min()), float(values.max()), out=found))
+
+
+@lru_cache(maxsize=64)
+def _stretching(old: int, new: int, order: int) -> NDArray[np.float64]:
+    """(new, old): what each voxel of a row adds to each voxel of the stretched row; found by stretching unit rows."""
+    if old == new:
+        return np.eye(old)
+    return np.stack([_zoom(row, (new,), order=order) for row in np.eye(old)], axis=1)
+
+
+def _zoom(image: NDArray[Any], shape: Sequence[int], *, order: int) -> NDArray[np.float64]:
     values = np.asarray(image, np.float64)
     factors = [1 / (old / new) for old, new in zip(values.shape, shape, strict=True)]
-    stretched = ndimage.zoom(values, factors, order=order, mode="nearest", grid_mode=True)
-    return np.asarray(np.clip(stretched, values.min(), values.max()), np.float64)
+    return np.asarray(ndimage.zoom(values, factors, order=order, mode="nearest", grid_mode=True), np.float64)
 
 
 def _resize_labels(labels: NDArray[Any], shape: Sequence[int], *, order: int) -> NDArray[Any]:
-    nearest = resize(labels, shape, order=0)
+    # Ties are decided by equal scores: SciPy's own sums keep those that nnU-Net finds.
+    nearest = _zoom(labels, shape, order=0)
     if order == 0:
         return nearest
     best = np.full(tuple(shape), -1.0)
     winner = np.zeros(tuple(shape))
     for value in np.unique(labels):
-        score = resize(labels == value, shape, order=order)
+        score = _zoom(labels == value, shape, order=order).clip(0, 1)
         better = (score > best) | ((score == best) & (nearest == value))
         best[better], winner[better] = score[better], value
     return winner

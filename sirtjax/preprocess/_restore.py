@@ -85,16 +85,16 @@ def _linear_slabs(
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Linear interpolation one axis after the other: equal to a spline of order 1 up to float32's rounding."""
     coarse = coarse_axis(spacing_mm, case.spacing_mm, separate=how.separate_z, threshold=how.threshold)
-    weights = [
-        _between(old, new, nearest=axis == coarse and how.order_z == 0)
-        for axis, (old, new) in enumerate(zip(maps.shape[1:], case.cropped_shape, strict=True))
-    ]
+    nearest = [axis == coarse and how.order_z == 0 for axis in range(3)]
+    sizes = list(zip(maps.shape[1:], case.cropped_shape, strict=True))
+    lower, upper, share = _between(*sizes[0], nearest=nearest[0])
+    down, across = (_matrix(_between(*sizes[axis], nearest=nearest[axis]), sizes[axis][0]) for axis in (1, 2))
     for first in range(0, case.cropped_shape[0], ROWS):
         rows = slice(first, first + ROWS)
-        slab = _interpolate(maps, tuple(part[rows] for part in weights[0]), axis=1)  # type: ignore[arg-type]
-        for axis in (1, 2):
-            slab = _interpolate(slab, weights[axis], axis=axis + 1)
-        yield rows, slab
+        slab = maps[:, lower[rows]]
+        if share[rows].any():
+            slab = slab + (maps[:, upper[rows]] - slab) * share[rows, None, None]
+        yield rows, np.matmul(np.matmul(down, slab), across.T)
 
 
 Between = tuple[NDArray[np.intp], NDArray[np.intp], FloatArray]
@@ -110,15 +110,10 @@ def _between(old: int, new: int, *, nearest: bool) -> Between:
     return lower, np.minimum(lower + 1, old - 1), (centres - lower).astype(np.float32)
 
 
-def _interpolate(values: FloatArray, between: Between, *, axis: int) -> FloatArray:
+def _matrix(between: Between, old: int) -> FloatArray:
+    """(new, old) weights: products with them are faster than gathering along the last axes."""
     lower, upper, share = between
-    below = np.take(values, lower, axis=axis)
-    if not share.any():
-        return below
-    shape = [1] * values.ndim
-    shape[axis] = len(share)
-    above = np.take(values, upper, axis=axis)
-    above -= below
-    above *= share.reshape(shape)
-    below += above
-    return below
+    matrix = np.zeros((len(share), old), np.float32)
+    matrix[np.arange(len(share)), lower] = 1 - share
+    matrix[np.arange(len(share)), upper] += share
+    return matrix
