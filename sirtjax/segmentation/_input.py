@@ -18,6 +18,8 @@ PADDING_HU = -1100.0
 FAT_HU, DENSE_HU = -20.0, 800.0
 SOFT_HU = (-150.0, 300.0)
 LEAST_LIGHT_SHARE, MOST_DENSE_SHARE, LEAST_SOFT_SHARE = 0.01, 0.10, 0.02
+# MR signal is not negative; what has been filtered or interpolated goes below zero by little, air in HU by much.
+MOST_NEGATIVE_SHARE = 0.25
 
 
 def image_modality(volume: Volume, asked: str | None) -> str:
@@ -51,8 +53,8 @@ def check_image(volume: Volume, *, modality: str) -> None:
       modality: "CT" or "MR".
 
     Raises:
-      ImageFormatError: NaN or infinite voxels, constant, a single slice or a very thin stack, or a CT whose numbers are
-        no HU.
+      ImageFormatError: NaN or infinite voxels, constant, a single slice or a very thin stack, a CT whose numbers are no
+        HU, or an MR that is negative.
     """
     array = np.asarray(volume.array)
     low, high = float(array.min()), float(array.max())
@@ -67,14 +69,24 @@ def check_image(volume: Volume, *, modality: str) -> None:
             f"the image has {size} voxels over {min(extents):.0f} mm at its thinnest; organs need a volume of at least "
             f"{LEAST_VOXELS} slices and {LEAST_EXTENT_MM:g} mm, give the whole series"
         )
-    if modality == "CT":
-        _check_hu(array)
-
-
-def _check_hu(array: NDArray[Any]) -> None:
     step = max(1, round((array.size / SAMPLE) ** (1 / 3)))
     sample = array[::step, ::step, ::step]
-    sample = sample[sample > PADDING_HU]
+    if modality == "CT":
+        _check_hu(sample[sample > PADDING_HU])
+    else:
+        _check_signal(sample)
+
+
+def _check_signal(sample: NDArray[Any]) -> None:
+    negative = float(np.mean(sample < -0.1 * np.abs(sample).max()))
+    if negative > MOST_NEGATIVE_SHARE:
+        raise ImageFormatError(
+            f"{negative:.0%} of the voxels are far below zero, in an MR none are: this looks like a CT in HU, or is "
+            "inverted; give --modality CT, or the MR"
+        )
+
+
+def _check_hu(sample: NDArray[Any]) -> None:
     light, dense = (float(np.mean(found)) if found.size else 0.0 for found in (sample < FAT_HU, sample > DENSE_HU))
     soft = float(np.mean((sample > SOFT_HU[0]) & (sample < SOFT_HU[1]))) if sample.size else 0.0
     advice = "give the CT in Hounsfield units (rescale slope and intercept applied), or --modality MR if it is an MR"

@@ -11,7 +11,7 @@ from sirtjax import segmentation, spatial
 from sirtjax.errors import ConfigError, ImageFormatError, ModelError
 from sirtjax.networks import PlainConvUNetConfig
 from sirtjax.postprocess import FillHoles, LargestComponent
-from sirtjax.preprocess import FixedPreprocessing, IntensityScale
+from sirtjax.preprocess import ChannelNormalisation, FixedPreprocessing, IntensityScale, NnunetPreprocessing
 from sirtjax.segmentation import Model, ModelSpec, Tiles
 from sirtjax.volume import Geometry, LabelMap, Volume, reorient
 
@@ -177,6 +177,8 @@ def test_mr_is_scaled_by_its_own_percentiles_and_has_to_be_named(model):
         segmentation.segment(mr, named)
     with pytest.raises(ConfigError, match="the image is in HU, so it is a CT; leave out --modality MR"):
         segmentation.segment(volume, named, modality="MR")
+    with pytest.raises(ImageFormatError, match="voxels are far below zero, in an MR none are: this looks like a CT"):
+        segmentation.segment(volume.replace(volume.array, unit="1"), named, modality="MR")
     with pytest.raises(ConfigError, match="got modality 'PT'"):
         segmentation.segment(mr, named, modality="PT")
 
@@ -241,3 +243,49 @@ def test_no_lesion_is_a_result(with_lesions, monkeypatch):
     monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: two_levels)
     found = segmentation.segment(patient(grid())[0], with_lesions, structure="lesions")
     assert found.volumes_ml == {"lesions": 0.0} and not np.asarray(found.labels.array).any()
+
+
+def predicted(volume, labels, *, maps):
+    """What an nnU-Net that finds liver 1 and cancer 2 would give."""
+    names = ((1, "liver"), (2, "cancer"))
+    probabilities = np.stack([labels == value for value in range(3)], axis=-1).astype(np.float32) if maps else None
+    return segmentation.NnunetPrediction(
+        labels=LabelMap(labels, volume.geometry, names=names),
+        logits=np.zeros((1, 1, 1, 3), np.float32),
+        probabilities=probabilities,
+        entropy=np.zeros(labels.shape, np.float32) if maps else None,
+    )
+
+
+def test_an_imported_nnunet_goes_the_same_way(with_lesions, monkeypatch):
+    volume, liver = patient(grid())
+    labels = liver.astype(np.uint8)
+    labels[40:46, 38:44, 28:32] = 2
+    labels[2:5, 2:5, 2:5] = 1  # a crumb
+    labels[80:84, 70:74, 50:53] = 2  # a lesion elsewhere
+    asked = []
+
+    def predict(images, model, **options):
+        asked.append((images[0] is volume, options["mirror"], options["maps"]))
+        return predicted(volume, labels, maps=options["maps"])
+
+    monkeypatch.setattr("sirtjax.segmentation._segment.predict_nnunet", predict)
+    how = NnunetPreprocessing(
+        spacing_mm=(2, 2, 2), channels=(ChannelNormalisation(scheme="CTNormalization"),), reader="NibabelIO"
+    )
+    nnunet = replace(
+        with_lesions,
+        spec=with_lesions.spec.model_copy(update={"preprocessing": how, "postprocess": (LargestComponent(),)}),
+    )
+    whole = segmentation.segment(volume, nnunet, structure="liver", mirror=True)
+    assert dsc(whole.labels.mask("liver"), liver) > 0.999
+    assert whole.labels.mask("liver")[42, 40, 30] and not whole.labels.mask("liver")[3, 3, 3]
+    assert whole.uncertainty is None and dict(whole.probabilities) == {}
+    given = LabelMap.from_mask(liver, volume.geometry, name="liver")
+    lesions = segmentation.segment(volume, nnunet, structure="lesions", liver=given, maps=True)
+    np.testing.assert_array_equal(lesions.labels.mask("lesions"), (labels == 2) & liver)
+    assert lesions.probabilities["lesions"].array[82, 72, 51] == 1  # as the network gave them
+    assert lesions.uncertainty is not None
+    both = segmentation.segment(volume, nnunet)
+    assert both.labels.names == ((1, "liver"), (2, "cancer"))
+    assert asked == [(True, True, False), (True, False, True), (True, False, False)]
