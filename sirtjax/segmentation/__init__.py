@@ -16,6 +16,8 @@ from sirtjax.segmentation._fuse import majority_vote as majority_vote
 from sirtjax.segmentation._fuse import pairwise_dsc as pairwise_dsc
 from sirtjax.segmentation._fuse import staple as staple
 from sirtjax.segmentation._fuse import weighted_vote as weighted_vote
+from sirtjax.segmentation._import_monai import import_monai as import_monai
+from sirtjax.segmentation._import_nnunet import import_nnunet as import_nnunet
 from sirtjax.segmentation._input import check_image as check_image
 from sirtjax.segmentation._input import image_modality as image_modality
 from sirtjax.segmentation._lungs import segment_lungs as segment_lungs
@@ -81,6 +83,8 @@ __all__ = [
     "dilated_mask",
     "find_model",
     "image_modality",
+    "import_monai",
+    "import_nnunet",
     "labels_of",
     "lesion_uptake",
     "list_atlases",

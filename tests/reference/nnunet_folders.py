@@ -65,14 +65,15 @@ MODELS = {
 }
 
 
-def image(name):
-    """(voxels (i, j, k), RAS affine): an oblique, anisotropic body with air around it."""
+def image(name, *, scale=1):
+    """(voxels (i, j, k), RAS affine): an oblique, anisotropic body with air around it, `scale` times as large."""
     shape, spacing, axes = {
         "plain": ((30, 34, 9), (0.8, 0.8, 5.0), np.eye(3)),
         "old": ((22, 13, 26), (1.0, 2.0, 1.0), np.array([[0, 0, -1], [1, 0, 0], [0, -1, 0]])),
         "residual": ((26, 21, 23), (1.1, 1.0, 1.9), np.diag([-1, -1, 1])),
         "cascade": ((25, 22, 14), (1.0, 1.1, 2.0), np.eye(3)),
     }[name]
+    shape = tuple(round(n * scale) for n in shape)
     random = np.random.default_rng(sorted(MODELS).index(name))
     grid = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     radius = np.sqrt(sum((x / a) ** 2 for x, a in zip(grid, (0.9, 0.8, 1.4), strict=True)))
@@ -98,11 +99,11 @@ def _rotation(a, b, c):
     return turns[0] @ turns[1] @ turns[2]
 
 
-def write_image(path, name):
+def write_image(path, name, *, scale=1):
     """The image as NIfTI."""
     import nibabel
 
-    values, affine = image(name)
+    values, affine = image(name, scale=scale)
     written = nibabel.Nifti1Image(values, affine)
     written.set_qform(affine, 1)
     written.set_sform(affine, 1)
