@@ -48,6 +48,7 @@ def _register_verbs() -> None:
     from sirtjax.cli import (
         evaluate,
         evaluate_segmentation,
+        models,
         plan,
         prescribe,
         protocols,
@@ -81,6 +82,7 @@ def _register_verbs() -> None:
     app.add_typer(segment.app, name="segment")
     evaluate.app.command()(evaluate_segmentation.segmentation)
     app.add_typer(evaluate.app, name="evaluate")
+    app.add_typer(models.app, name="models")
     app.add_typer(train.app, name="train")
 
 

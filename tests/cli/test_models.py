@@ -1,0 +1,111 @@
+"""`sirtjax models`, from a trained folder to a prediction by name."""
+
+import json
+
+import nnunet_models
+import pytest
+
+from sirtjax import segmentation
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nnunet")
+    nnunet_models.unpack(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def library(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIRTJAX_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def test_an_imported_model_is_listed_described_and_found(run, root, library):
+    folder = nnunet_models.trained_folder(root, "residual")
+    done = run("models", "import", folder, "--name", "ours", "--task", "liver", "--licence", "CC-BY-4.0")
+    assert done.code == 0 and done.out == "ours\n"
+    assert "No licence text came with this model" in done.err
+    assert "1 network, task liver, labels liver, tumor" in done.err
+    listed = run("models", "list")
+    assert listed.code == 0 and "ours" in listed.out and "residual-encoder-unet" in listed.out
+    told = run("models", "info", "ours")
+    assert told.code == 0 and "16 x 16 x 16" in told.out and "CC-BY-4.0" in told.out and "1 liver, 2 tumor" in told.out
+    assert "No licence text came" in told.out
+    assert run("models", "path", "ours").out == f"{library / 'ours'}\n"
+    assert run("models", "path").out == f"{library}\n"
+    assert segmentation.load_model("ours").spec.task == "liver"
+
+
+def test_tables_are_json_on_request(run, root):
+    folder = nnunet_models.trained_folder(root, "plain")
+    done = json.loads(run("models", "import", folder, "--half", "--json", "--fold", "1").out)
+    assert done["name"] == "Dataset987_Test-3d_fullres" and done["spec"]["tiles"]["blending"] == "nnunet"
+    listed = [one for one in json.loads(run("models", "list", "--json").out) if not one["shipped"]]
+    assert listed == [done] and len(done["sha256"]) == 64 and done["problem"] is None
+    told = json.loads(run("models", "info", done["name"], "--json").out)
+    assert told["licence_text"].startswith("No licence text")
+
+
+def test_the_licence_comes_from_a_file_or_from_the_folder(run, root, tmp_path, library):
+    folder = nnunet_models.trained_folder(root, "residual")
+    (tmp_path / "terms.txt").write_text("Ask first.\n")
+    assert run("models", "import", folder, "--name", "a", "--licence-file", tmp_path / "terms.txt").code == 0
+    assert run("models", "info", "a").out.endswith("Ask first.\n\n")
+    (folder.parent / "LICENSE").write_text("Free.")
+    try:
+        assert run("models", "import", folder, "--name", "b").code == 0
+    finally:
+        (folder.parent / "LICENSE").unlink()
+    assert run("models", "info", "b").out.endswith("Free.\n")
+    done = run("models", "import", folder, "--name", "c", "--licence-file", tmp_path / "none.txt")
+    assert done.code == 2 and "none.txt: the licence's text cannot be read" in done.err
+    assert not (library / "c").exists()
+
+
+def test_a_model_is_replaced_by_force_alone(run, root, library):
+    folder = nnunet_models.trained_folder(root, "residual")
+    assert run("models", "import", folder, "--name", "ours").code == 0
+    again = run("models", "import", folder, "--name", "ours")
+    assert again.code == 2 and "holds files already" in again.err and "--force" in again.err
+    assert run("models", "import", folder, "--name", "ours", "--force").code == 0
+    assert [path.name for path in library.iterdir()] == ["ours"]
+
+
+def test_what_is_damaged_is_listed_and_told(run, library):
+    (library / "broken").mkdir(parents=True)
+    listed = run("models", "list")
+    assert listed.code == 0 and "unusable" in listed.out and "broken can't be used" in listed.err
+    told = run("models", "info", "broken")
+    assert told.code == 2 and "is not a sirtjax checkpoint" in told.err and told.err.count("\n") == 1
+    other = run("models", "info", "other")
+    assert other.code == 2 and "no model is named 'other'; installed: " in other.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("none",), "none: MONAI weights don't say what they are for; give --description"),
+        ((".", "--description", "x.toml"), "--description is for MONAI weights"),
+        ((".",), "has no plans.json; expected a folder that nnU-Net v2 trained"),
+    ],
+)
+def test_what_cannot_be_imported_is_one_line(run, arguments, complaint, tmp_path, monkeypatch, library):
+    monkeypatch.chdir(tmp_path)
+    done = run("models", "import", *arguments)
+    assert done.code == 2 and complaint in done.err
+    assert not library.exists()
+
+
+def test_monai_weights_come_with_a_description(run, tmp_path, library):
+    (tmp_path / "model.toml").write_text(
+        'name = "m"\ntask = "liver"\nlabels = { liver = 1 }\n[tiles]\nshape = [16, 12, 8]\n'
+        '[network]\narchitecture = "monai-unet"\nclasses = 2\nfeatures = [3, 4, 6]\nstrides = [2, 2]\n'
+        'normalisation = "batch"\n'
+        '[preprocessing]\nkind = "fixed"\nspacing_mm = [1.5, 1.5, 2.0]\n'
+        'intensities = [{ modality = "CT", window = [-200.0, 250.0] }]\n'
+    )
+    weights = nnunet_models.REFERENCE / "monai_unet.pth"
+    done = run("models", "import", weights, "--description", tmp_path / "model.toml", "--name", "site")
+    assert done.code == 0, done.err
+    assert segmentation.load_model("site").spec.network.architecture == "monai-unet"
