@@ -44,7 +44,6 @@ def acquire(
     thickness = jnp.maximum(jnp.exp(jax.random.uniform(keys[3], minval=low, maxval=high)), 1.0)
     offset = jax.random.uniform(keys[4], minval=-1.0, maxval=0.0)
     average, back = slice_matrices(shape[2], thickness, offset)
-    # Seldom the thick slices lie along another axis: coronal MR.
     image = along(image, blur_matrix(shape[0], sigma[0]), 0)
     image = along(image, blur_matrix(shape[1], sigma[0]), 1)
     image = along(image, back @ average, 2)
@@ -59,21 +58,27 @@ def acquire(
     return jnp.where(ct, image, jnp.abs(image))
 
 
-def normalised(image: jax.Array, ct: jax.Array) -> jax.Array:
+def normalised(image: jax.Array, seen: jax.Array, *, ct: jax.Array, gain: jax.Array | float = 1.0) -> jax.Array:
     """An image as the network sees it: CT by a fixed window, anything else by the brightness of its foreground.
 
     CT: `CT_WINDOW_HU` to -1 to 1, clipped. Other: 0 to -1 and `MR_PERCENTILE` of the foreground (voxels above a
-    tenth of the 99th percentile) to 1, clipped at 1.5.
+    tenth of the 99th percentile) to 1, clipped at `MR_LIMIT`.
+
+    Args:
+      image: (i, j, k) intensities.
+      seen: (i, j, k) whether a voxel lies in the field of view; what does not becomes -1.
+      ct: whether the intensities are HU.
+      gain: brightens what is not CT.
     """
     low, high = CT_WINDOW_HU
     window = jnp.clip(2.0 * (image - low) / (high - low) - 1.0, -1.0, 1.0)
     # Every third voxel along each axis gives the percentiles well enough, and sorting them is cheap.
-    some = image[1::3, 1::3, 1::3].ravel()
-    bright = jnp.percentile(some, 99.0)
+    some = jnp.where(seen, image, jnp.nan)[1::3, 1::3, 1::3].ravel()
+    bright = jnp.nanpercentile(some, 99.0)
     foreground = jnp.where(some > _FOREGROUND * bright, some, jnp.nan)
     top = jnp.nan_to_num(jnp.nanpercentile(foreground, MR_PERCENTILE), nan=1.0)
-    scaled = jnp.clip(2.0 * image / jnp.maximum(top, 1e-6) - 1.0, -1.0, MR_LIMIT)
-    return jnp.where(ct, window, scaled)
+    scaled = jnp.clip(2.0 * gain * image / jnp.maximum(top, 1e-6) - 1.0, -1.0, MR_LIMIT)
+    return jnp.where(seen, jnp.where(ct, window, scaled), -1.0)
 
 
 def _shaded(key: jax.Array, image: jax.Array, ct: jax.Array) -> jax.Array:

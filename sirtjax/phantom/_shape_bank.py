@@ -199,7 +199,7 @@ def _stored(fine: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _top(distance: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     inside = distance < 0
-    column = inside.any(axis=2)
+    column = np.asarray(inside.any(axis=2))
     last = BANK_SHAPE[2] - 1 - np.argmax(inside[:, :, ::-1], axis=2)
     height = BANK_ORIGIN_MM[2] + BANK_SPACING_MM * last.astype(np.float32)
     beside = distance_mm(column[:, :, None], [BANK_SPACING_MM] * 3)[:, :, 0]
