@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ CT_WINDOW_HU, PERCENTILES = (-160.0, 240.0), (1.0, 99.5)
 # Lungs and body are drawn on air.
 WIDE_WINDOW_HU = (-1000.0, 300.0)
 AIR_STRUCTURES = frozenset({"lungs", "body"})
-FIGURE_WIDTH, TITLE, TOP_SHARE = 12.0, 9, 0.88
+FIGURE_WIDTH, FONT = 12.0, 9
+# Inches: of a line of the title, and of the names of the planes.
+LINE, NAMES, LETTERS = 0.19, 0.32, 165
 
 
 def segmentation_preview(volume: Volume, labels: LabelMap, *, title: str) -> Any:
@@ -36,10 +39,12 @@ def segmentation_preview(volume: Volume, labels: LabelMap, *, title: str) -> Any
     low, high = _window(volume, labels)
     extents = [n * s for n, s in zip(array.shape, image.geometry.spacing_mm, strict=True)]
     widths = (extents[0], extents[0], extents[1])
-    height = FIGURE_WIDTH * max(extents[1], extents[2]) / sum(widths) / TOP_SHARE
+    lines = textwrap.wrap(title, LETTERS)
+    head = LINE * len(lines) + NAMES
+    height = FIGURE_WIDTH * max(extents[1], extents[2]) / sum(widths) + head
     figure = Figure(figsize=(FIGURE_WIDTH, height), facecolor="black")
     grid = figure.add_gridspec(
-        1, 3, width_ratios=widths, left=0.003, right=0.997, top=TOP_SHARE, bottom=0.005, wspace=0.01
+        1, 3, width_ratios=widths, left=0.003, right=0.997, top=1 - head / height, bottom=0.005, wspace=0.01
     )
     for column, (name, axis) in enumerate((("axial", 2), ("coronal", 1), ("sagittal", 0))):
         axes = figure.add_subplot(grid[0, column])
@@ -58,9 +63,9 @@ def segmentation_preview(volume: Volume, labels: LabelMap, *, title: str) -> Any
                 axes.contour(inside.astype(np.float32), levels=[0.5], colors=colour, linewidths=1.0, **options)
         if axis == 2:
             axes.invert_yaxis()
-        axes.set_title(name, color="white", fontsize=TITLE, pad=3)
+        axes.set_title(name, color="white", fontsize=FONT, pad=3)
         axes.set_axis_off()
-    figure.suptitle(title, color="white", fontsize=TITLE + 1, x=0.01, ha="left", y=0.985)
+    figure.suptitle("\n".join(lines), color="white", fontsize=FONT, x=0.006, ha="left", va="top", y=1 - 0.05 / height)
     return figure
 
 
