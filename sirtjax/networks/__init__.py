@@ -6,10 +6,19 @@ from sirtjax.networks._build import apply as apply
 from sirtjax.networks._build import apply_training as apply_training
 from sirtjax.networks._build import initialise as initialise
 from sirtjax.networks._build import parameter_count as parameter_count
+from sirtjax.networks._config import DeepMedicConfig as DeepMedicConfig
+from sirtjax.networks._config import HighResUNetConfig as HighResUNetConfig
+from sirtjax.networks._config import MonaiUNetConfig as MonaiUNetConfig
 from sirtjax.networks._config import NetworkConfig as NetworkConfig
 from sirtjax.networks._config import PlainConvUNetConfig as PlainConvUNetConfig
+from sirtjax.networks._config import ResidualEncoderUNetConfig as ResidualEncoderUNetConfig
+from sirtjax.networks._config import ThesisUNetConfig as ThesisUNetConfig
+from sirtjax.networks._config import Y90UNetConfig as Y90UNetConfig
 from sirtjax.networks._convolution import conv3d as conv3d
 from sirtjax.networks._convolution import conv3d_transpose as conv3d_transpose
+from sirtjax.networks._deepmedic import pathway_size as pathway_size
+from sirtjax.networks._foreign import from_monai as from_monai
+from sirtjax.networks._foreign import from_nnunet as from_nnunet
 from sirtjax.networks._presets import load_network_preset as load_network_preset
 from sirtjax.networks._presets import network_config as network_config
 from sirtjax.networks._presets import network_presets as network_presets
@@ -18,14 +27,22 @@ from sirtjax.networks._sizes import input_shape as input_shape
 from sirtjax.networks._sizes import output_shape as output_shape
 
 __all__ = [
+    "DeepMedicConfig",
+    "HighResUNetConfig",
+    "MonaiUNetConfig",
     "NetworkConfig",
     "PlainConvUNetConfig",
+    "ResidualEncoderUNetConfig",
+    "ThesisUNetConfig",
     "Variables",
+    "Y90UNetConfig",
     "abstract_variables",
     "apply",
     "apply_training",
     "conv3d",
     "conv3d_transpose",
+    "from_monai",
+    "from_nnunet",
     "initialise",
     "input_shape",
     "load_network_preset",
@@ -33,5 +50,6 @@ __all__ = [
     "network_presets",
     "output_shape",
     "parameter_count",
+    "pathway_size",
     "receptive_field",
 ]

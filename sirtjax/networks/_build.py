@@ -13,8 +13,12 @@ from flax import nnx
 
 from sirtjax.errors import ConfigError
 from sirtjax.networks._config import NetworkConfig
+from sirtjax.networks._deepmedic import DeepMedic
 from sirtjax.networks._layers import Draw, he_normal, shapes_alone
 from sirtjax.networks._plain_unet import PlainConvUNet
+from sirtjax.networks._pooled_unet import PooledUNet
+from sirtjax.networks._residual_unet import ResidualEncoderUNet
+from sirtjax.networks._strided_unet import StridedUNet
 
 # {"params": nested dict of arrays, "statistics": nested dict of arrays}
 Variables = dict[str, Any]
@@ -68,6 +72,14 @@ def _module(config: NetworkConfig, draw: Draw) -> nnx.Module:
     match config.architecture:
         case "plain-conv-unet":
             return PlainConvUNet(config, draw=draw)
+        case "residual-encoder-unet":
+            return ResidualEncoderUNet(config, draw=draw)
+        case "monai-unet" | "y90-unet":
+            return StridedUNet(config, draw=draw)
+        case "thesis-unet" | "highres-unet":
+            return PooledUNet(config, draw=draw)
+        case "deepmedic":
+            return DeepMedic(config, draw=draw)
 
 
 @lru_cache(maxsize=32)

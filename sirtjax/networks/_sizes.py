@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sirtjax.errors import ConfigError
 from sirtjax.networks._config import NetworkConfig
 from sirtjax.networks._convolution import Three
+from sirtjax.networks._pooled_unet import VALID_KERNELS
 
 
 def output_shape(config: NetworkConfig, input_shape: Sequence[int]) -> Three:
@@ -45,9 +46,34 @@ def input_shape(config: NetworkConfig, output_shape: Sequence[int]) -> Three:
 def _output(config: NetworkConfig, axis: int, size: int) -> int | None:
     """The output along an axis, or None where no image may have this size."""
     match config.architecture:
-        case "plain-conv-unet":
+        case "deepmedic":
+            found = size - 2 * len(config.features[0]) * max(config.factors)
+            return found if found > 0 and found % max(config.factors) == 0 else None
+        case "thesis-unet":
+            levels = len(config.features) - 1
+            if size % config.rate**levels:
+                return None
+            found = size // config.rate**levels
+            for _ in range(levels):
+                found = config.rate * found - 2
+            return found if found > 0 else None
+        case "highres-unet":
+            return _valid_output(len(config.features) - 1, [kernel[axis] - 1 for kernel in VALID_KERNELS], size)
+        case _:
             step = math.prod(stride[axis] for stride in config.strides)
             return size if size >= step and size % step == 0 else None
+
+
+def _valid_output(levels: int, lost: Sequence[int], size: int) -> int | None:
+    """The output of a network without padding, whose levels lose so many voxels on each side."""
+    for level in range(levels + 1):
+        size -= sum(lost)
+        if size <= 0 or (level < levels and size % 2):
+            return None
+        size = size // 2 if level < levels else size
+    for _ in range(levels):
+        size = 2 * size - sum(lost)
+    return size if size > 0 else None
 
 
 def _input(config: NetworkConfig, axis: int, size: int) -> int | None:
