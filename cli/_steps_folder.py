@@ -52,7 +52,11 @@ def save_steps(
     def write_voi(kind: str, voi: Voi, stem: str) -> dict[str, Any]:
         file = f"{kind}/{stem}.nii.gz"
         io.write_nifti(folder / file, voi.labels, force=True)
-        return {"file": file, "name": voi.name, "frame": voi.frame, "origin": voi.origin}
+        row = {"file": file, "name": voi.name, "frame": voi.frame, "origin": voi.origin}
+        if voi.automatic is None:
+            return row
+        sha256 = io.file_sha256(folder / file)
+        return row | {"automatic": voi.automatic, "doubts": list(voi.doubts), "sha256": sha256}
 
     folder.mkdir(parents=True, exist_ok=True)
     index: dict[str, Any] = _read_index(folder)
@@ -108,7 +112,11 @@ def load_steps(folder: Path, case: Case) -> Products:
     def read_voi(row: dict[str, Any]) -> Voi:
         (labels,) = io.read_masks(folder / row["file"]).values()
         named = LabelMap.from_mask(labels.array, labels.geometry, name=row["name"])
-        return Voi(row["name"], named, row["frame"], row["origin"])
+        automatic, doubts, origin = row.get("automatic"), tuple(row.get("doubts", ())), row["origin"]
+        if automatic is not None and io.file_sha256(folder / row["file"]) != row.get("sha256"):
+            # Somebody has had it in hand since: it is theirs now.
+            automatic, doubts, origin = None, (), f"{origin}, changed by hand"
+        return Voi(row["name"], named, row["frame"], origin, automatic, doubts)
 
     products = Products(images=select_images(case))
     if "liver" in usable:

@@ -94,7 +94,7 @@ def _run(verb: str, given: dict[str, Any]) -> None:
     work = workflows.plan_case if verb == "plan" else workflows.verify_case
     with progress(verb) as on_step, io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
         products = load_steps(output / "steps", case) if resume else None
-        hooks = workflows.Hooks(on_step=on_step)
+        hooks = workflows.automatic_hooks(on_step=on_step)
         result, maps, products = work(case, products=products, hooks=hooks)
         on_step("registration page")
         page = alignment_page(products, result.provenance)

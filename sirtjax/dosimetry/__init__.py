@@ -30,6 +30,7 @@ from sirtjax.dosimetry._check_rules import CHECKS as CHECKS
 from sirtjax.dosimetry._check_rules import CheckRule as CheckRule
 from sirtjax.dosimetry._checks import Check as Check
 from sirtjax.dosimetry._checks import accepted_registration_checks as accepted_registration_checks
+from sirtjax.dosimetry._checks import automatic_mask_checks as automatic_mask_checks
 from sirtjax.dosimetry._checks import calibration_checks as calibration_checks
 from sirtjax.dosimetry._checks import carried_volume_checks as carried_volume_checks
 from sirtjax.dosimetry._checks import constant_checks as constant_checks
@@ -157,6 +158,7 @@ __all__ = [
     "accepted_registration_checks",
     "activity_interval_mbq",
     "activity_per_mass_mbq",
+    "automatic_mask_checks",
     "bed_gy",
     "best_split",
     "body_surface_area_m2",

@@ -97,6 +97,14 @@ CHECKS: tuple[CheckRule, ...] = (
         limit=0.10, unit="1",
     ),
     _rule(
+        "SJ110", "warning", "Segmented automatically",
+        "{where}, and nobody has verified it: look at its contour before using the numbers",
+    ),
+    _rule(
+        "SJ111", "warning", "Doubtful automatic segmentation",
+        "automatic segmentation: {where}; correct the mask, or draw it",
+    ),
+    _rule(
         "SJ201", "warning", "Low T/N ratio",
         "the T/N ratio of {where} is {value}, below {limit}: it takes up little more than normal tissue",
         limit=1.5,

@@ -6,6 +6,7 @@ The functions take summary numbers and return the checks that apply: an empty tu
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sirtjax.dosimetry._check_rules import RULES, Limit, Severity
@@ -133,6 +134,18 @@ def carried_volume_checks(voi: str, *, volume_change: float) -> tuple[Check, ...
     change = _number(f"volume change of {voi}", volume_change)
     over = isinstance(limit, float) and abs(change) > limit * (1 + ROUNDING)
     return (make_check("SJ109", where=voi, value=change),) if over else ()
+
+
+def automatic_mask_checks(vois: str, *, method: str, doubts: Sequence[str] = ()) -> tuple[Check, ...]:
+    """SJ110: VOIs were segmented automatically; SJ111: each reason for doubt about them.
+
+    Args:
+      vois: their names.
+      method: the model or rule.
+      doubts: what speaks against using them unseen, one sentence each.
+    """
+    found = make_check("SJ110", where=f"{vois}: segmented automatically by {method}")
+    return (found, *(make_check("SJ111", where=doubt) for doubt in doubts))
 
 
 def tn_ratio_checks(tumour: str, *, tn_ratio: float) -> tuple[Check, ...]:

@@ -2,6 +2,7 @@
 
 from sirtjax.workflows._alignment import Alignment as Alignment
 from sirtjax.workflows._alignment import AlignmentRecord as AlignmentRecord
+from sirtjax.workflows._automatic import automatic_hooks as automatic_hooks
 from sirtjax.workflows._case import Case as Case
 from sirtjax.workflows._case_file import case_from_table as case_from_table
 from sirtjax.workflows._case_file import load_case as load_case
@@ -28,6 +29,7 @@ from sirtjax.workflows._steps import Products as Products
 from sirtjax.workflows._steps import Step as Step
 from sirtjax.workflows._steps import advance as advance
 from sirtjax.workflows._verification import verify_case as verify_case
+from sirtjax.workflows._vois import AutomaticMask as AutomaticMask
 from sirtjax.workflows._vois import Voi as Voi
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "STEPS",
     "Alignment",
     "AlignmentRecord",
+    "AutomaticMask",
     "BoundResult",
     "Case",
     "CaseImages",
@@ -53,6 +56,7 @@ __all__ = [
     "VoiResult",
     "VolumeChange",
     "advance",
+    "automatic_hooks",
     "case_from_table",
     "load_case",
     "plan_case",

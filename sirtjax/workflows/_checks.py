@@ -27,6 +27,7 @@ def case_checks(
 ) -> tuple[Check, ...]:
     """Every check of masks, counts, lungs, calibration and constants that applies to this case."""
     found: list[Check] = []
+    found += _automatic_checks(products)
     found += _mask_checks(case, products, setting, vois)
     found += _count_checks(products, setting, vois)
     found += _lung_checks(case, products, setting, deposit)
@@ -49,6 +50,19 @@ def registration_checks(summary: RegistrationSummary | None) -> tuple[Check, ...
         if row.kind in ("liver", "lesion"):
             found += dosimetry.carried_volume_checks(row.name, volume_change=row.change_percent / 100)
     return tuple(found)
+
+
+def _automatic_checks(products: Products) -> list[Check]:
+    """One check for all VOIs of a method, and their doubts."""
+    everything = (products.liver, *(products.lesions or ()), products.lungs)
+    automatic = [voi for voi in everything if voi is not None and voi.automatic is not None]
+    found: list[Check] = []
+    for method in dict.fromkeys(voi.automatic for voi in automatic):
+        of_it = [voi for voi in automatic if voi.automatic == method]
+        doubts = [doubt for voi in of_it for doubt in voi.doubts]
+        names = ", ".join(voi.name for voi in of_it)
+        found += dosimetry.automatic_mask_checks(names, method=str(method), doubts=doubts)
+    return found
 
 
 def _mask_checks(case: Case, products: Products, setting: Setting, vois: Sequence[VoiResult]) -> list[Check]:

@@ -18,7 +18,7 @@ from sirtjax.workflows._images import CaseImages, select_images
 from sirtjax.workflows._mapping import MappedCase, map_case
 from sirtjax.workflows._vois import (
     SegmentLesions,
-    SegmentLiver,
+    SegmentOrgan,
     Voi,
     chosen_masks,
     lesion_vois,
@@ -38,12 +38,14 @@ class Hooks:
     Attributes:
       segment_liver: the liver on an image, where the case has no liver mask.
       segment_lesions: the lesions on an image, given the liver, where the case has no lesion masks.
+      segment_lungs: both lungs on the CT, where the shunt is counted in the SPECT and the case has no lung mask.
       register: replaces the registration of the diagnostic image.
       on_step: called with the name of each step as it begins.
     """
 
-    segment_liver: SegmentLiver | None = None
+    segment_liver: SegmentOrgan | None = None
     segment_lesions: SegmentLesions | None = None
+    segment_lungs: SegmentOrgan | None = None
     register: Register | None = None
     on_step: Callable[[str], None] = lambda step: None
 
@@ -127,7 +129,7 @@ def _make_images(case: Case, done: Products, hooks: Hooks) -> Products:
 def _make_liver(case: Case, done: Products, hooks: Hooks) -> Products:
     images = _made(done.images)
     liver = liver_voi(case, images, segment=hooks.segment_liver)
-    return replace(done, liver=liver, lungs=lung_voi(case, images))
+    return replace(done, liver=liver, lungs=lung_voi(case, images, segment=hooks.segment_lungs))
 
 
 def _make_lesions(case: Case, done: Products, hooks: Hooks) -> Products:

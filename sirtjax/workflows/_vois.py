@@ -13,19 +13,46 @@ from sirtjax.volume import LabelMap
 from sirtjax.workflows._case import Case, Frame, MaskTable, TerritoriesTable
 from sirtjax.workflows._images import CaseImages
 
+
+@dataclass(frozen=True)
+class AutomaticMask:
+    """What a program found in an image.
+
+    Attributes:
+      labels: one label, or one for each lesion.
+      method: the model or rule, for the report.
+      doubts: what speaks against using it unseen, one sentence each.
+    """
+
+    labels: LabelMap
+    method: str
+    doubts: tuple[str, ...] = ()
+
+
 # Where automatic segmentation plugs in: an image in, one map per VOI out.
-SegmentLiver = Callable[[io.Image], LabelMap]
-SegmentLesions = Callable[[io.Image, LabelMap], Mapping[str, LabelMap]]
+SegmentOrgan = Callable[[io.Image], LabelMap | AutomaticMask]
+SegmentLesions = Callable[[io.Image, LabelMap], Mapping[str, LabelMap | AutomaticMask]]
 
 
 @dataclass(frozen=True)
 class Voi:
-    """A volume of interest as drawn: one named mask on its own grid, in the frame of one image."""
+    """A volume of interest: one named mask on its own grid, in the frame of one image.
+
+    Attributes:
+      name: of the VOI.
+      labels: its mask.
+      frame: of which image.
+      origin: the file, or the method.
+      automatic: the method by which a program found it; None where it was given.
+      doubts: what speaks against using an automatic one unseen.
+    """
 
     name: str
     labels: LabelMap
     frame: Frame
     origin: str
+    automatic: str | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def volume_ml(self) -> float:
@@ -33,7 +60,7 @@ class Voi:
         return self.labels.volume_ml(self.name)
 
 
-def liver_voi(case: Case, images: CaseImages, *, segment: SegmentLiver | None = None) -> Voi:
+def liver_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = None) -> Voi:
     """The whole liver, lesions included: the union of the masks given, or what `segment` makes of the CT.
 
     Raises:
@@ -48,7 +75,7 @@ def liver_voi(case: Case, images: CaseImages, *, segment: SegmentLiver | None = 
     image = images.ct if images.ct is not None else images.diagnostic
     if image is None:
         raise ConfigError("there is no CT or MR to segment the liver on: give [images.ct] or [masks.liver]")
-    return Voi("liver", _renamed(segment(image), "liver"), frame, "segmented automatically")
+    return _automatic("liver", segment(image), frame)
 
 
 def lesion_vois(
@@ -70,14 +97,16 @@ def lesion_vois(
         raise ConfigError("there are no lesion masks: give [masks.lesions], or masks.no_lesions = true")
     frame: Frame = "diagnostic" if images.diagnostic is not None else "activity"
     found = segment(image, liver.labels)
-    return tuple(Voi(name, _renamed(labels, name), frame, "segmented automatically") for name, labels in found.items())
+    return tuple(_automatic(name, one, frame) for name, one in found.items())
 
 
-def lung_voi(case: Case, images: CaseImages) -> Voi | None:
-    """Both lungs as one VOI, or None where the case gives no lung mask."""
+def lung_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = None) -> Voi | None:
+    """Both lungs as one VOI; without a mask what `segment` makes of the CT where the shunt needs them, else None."""
     table = case.masks.lungs
     if table is None:
-        return None
+        if segment is None or images.ct is None or case.shunt.method != "spect":
+            return None
+        return _automatic("lungs", segment(images.ct), "activity")
     return Voi("lungs", joined_mask("lungs", table, images), table.on, str(table.path.name))
 
 
@@ -95,6 +124,12 @@ def joined_mask(name: str, table: MaskTable, images: CaseImages) -> LabelMap:
             raise GeometryError(f"{table.path}: the masks of the {name} are on different grids; choose one by `names`")
         joined |= np.asarray(labels.array) > 0
     return LabelMap.from_mask(joined, first.geometry, name=name)
+
+
+def _automatic(name: str, found: LabelMap | AutomaticMask, frame: Frame) -> Voi:
+    made = found if isinstance(found, AutomaticMask) else AutomaticMask(found, "a function of the caller")
+    labels = _renamed(made.labels, name)
+    return Voi(name, labels, frame, f"segmented automatically by {made.method}", made.method, made.doubts)
 
 
 def _masks(table: MaskTable, images: CaseImages) -> dict[str, LabelMap]:

@@ -7,7 +7,7 @@ import pytest
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError, InputError
 from sirtjax.io import write_nifti
 from sirtjax.volume import Geometry, LabelMap, Volume
-from sirtjax.workflows import Hooks, advance, load_case, plan_case, select_images, verify_case
+from sirtjax.workflows import AutomaticMask, Hooks, advance, load_case, plan_case, select_images, verify_case
 
 SIDES = {"path": "territories.nii", "on": "activity", "labels": {"1": "right", "2": "left"}}
 
@@ -243,7 +243,53 @@ def test_segmentation_functions_take_the_place_of_masks(folder):
     products = advance(loaded, "mapping", hooks=hooks)
     assert seen == ["HU"]
     assert set(products.mapping.occupancy) == {"liver", "hot", "right", "left"}
-    assert products.liver.origin == "segmented automatically"
+    assert products.liver.origin == "segmented automatically by a function of the caller"
+
+
+def test_automatic_masks_are_told_with_their_doubts(folder):
+    liver, labels, _ = case.masks(SMALL)
+
+    def segment_liver(image):
+        return AutomaticMask(LabelMap.from_mask(liver, SMALL, name="liver"), "a model", ("too much of it",))
+
+    def segment_lesions(image, found):
+        return {"hot": LabelMap.from_mask(labels == 1, SMALL, name="1")}
+
+    hooks = Hooks(segment_liver=segment_liver, segment_lesions=segment_lesions)
+    result, _, _ = plan_case(load_case(case.write_case(folder, masks={})), hooks=hooks)
+    told = [(check.code, check.message) for check in result.checks if check.code in ("SJ110", "SJ111")]
+    assert told == [
+        (
+            "SJ110",
+            "liver: segmented automatically by a model, and nobody has verified it: look at its contour before using "
+            "the numbers",
+        ),
+        ("SJ111", "automatic segmentation: too much of it; correct the mask, or draw it"),
+        (
+            "SJ110",
+            "hot: segmented automatically by a function of the caller, and nobody has verified it: look at its contour "
+            "before using the numbers",
+        ),
+    ]
+
+
+def test_drawn_masks_are_not_called_automatic(folder):
+    result, _, _ = plan_case(load_case(case.write_case(folder)))
+    assert not {"SJ110", "SJ111"} & {check.code for check in result.checks}
+
+
+def test_lungs_are_segmented_only_where_the_counts_need_them(folder):
+    def lungs(image):
+        asked.append(image.volume.unit)
+        return LabelMap.from_mask(np.asarray(image.volume.array) < -500, image.volume.geometry, name="air")
+
+    for method, times in (({"method": "given", "fraction": 0.05, "source": "test"}, 0), ({"method": "spect"}, 1)):
+        asked = []
+        masks = {key: table for key, table in case.case_table()["masks"].items() if key != "lungs"}
+        loaded = load_case(case.write_case(folder, masks=masks, shunt=method))
+        products = advance(loaded, "liver", hooks=Hooks(segment_lungs=lungs))
+        assert len(asked) == times
+        assert (products.lungs is None) == (times == 0)
 
 
 def test_images_given_in_each_others_place(folder):
