@@ -9,9 +9,14 @@ import typer
 
 from sirtjax.cli._console import emit_json, note, progress, use_compilation_cache
 from sirtjax.cli._options import AsJson
+from sirtjax.cli._training_report import write_report
+from sirtjax.errors import OutputError
 
 if TYPE_CHECKING:
     from sirtjax.train import Outcome
+
+REPORT = "report.html"
+SAMPLES = 8
 
 app = typer.Typer(no_args_is_help=True, help="Train networks, see docs/training.md.")
 
@@ -45,7 +50,28 @@ def segmentation(
     made = train.load_training(config, overrides=override or ())
     with progress("train") as report:
         outcome = train.run_training(made, run, resume=resume, stop_after_s=stop_after_s, on_progress=report)
+        if outcome.status != "paused":
+            report("report")
+            write_report(run, run / REPORT, samples=SAMPLES)
     _tell(outcome, run, as_json=as_json)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Page to write; RUN/report.html.")] = None,
+    samples: Annotated[int, typer.Option(min=0, max=40, help="Pictures of training samples.")] = SAMPLES,
+    force: Annotated[bool, typer.Option("--force", help="Replace a page given by --output.")] = False,
+) -> None:
+    """Curves, cases and sample pictures of a run, as one HTML page; also of one that goes on."""
+    use_compilation_cache()
+    if output is not None and output.exists() and not force:
+        raise OutputError(f"{output}: exists already; choose another name or give --force")
+    target = run / REPORT if output is None else output
+    with progress("report") as say:
+        say("samples")
+        write_report(run, target, samples=samples)
+    note(f"written to {target}")
 
 
 @app.command()

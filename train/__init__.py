@@ -12,6 +12,7 @@ from sirtjax.train._config import LossTerm as LossTerm
 from sirtjax.train._config import OptimiserConfig as OptimiserConfig
 from sirtjax.train._config import Recipe as Recipe
 from sirtjax.train._config import ScheduleConfig as ScheduleConfig
+from sirtjax.train._data_config import FilesConfig as FilesConfig
 from sirtjax.train._data_config import SyntheticConfig as SyntheticConfig
 from sirtjax.train._devices import sample_mesh as sample_mesh
 from sirtjax.train._export import model_of_run as model_of_run
@@ -22,7 +23,12 @@ from sirtjax.train._objective import objective as objective
 from sirtjax.train._optimiser import after_plateau as after_plateau
 from sirtjax.train._optimiser import learning_rate as learning_rate
 from sirtjax.train._optimiser import make_optimiser as make_optimiser
+from sirtjax.train._record import RunRecord as RunRecord
+from sirtjax.train._record import SampleSlice as SampleSlice
+from sirtjax.train._record import run_record as run_record
+from sirtjax.train._record import sample_slices as sample_slices
 from sirtjax.train._run import best_variables as best_variables
+from sirtjax.train._run import make_source as make_source
 from sirtjax.train._run import run_config as run_config
 from sirtjax.train._run import run_state as run_state
 from sirtjax.train._run import run_training as run_training
@@ -47,12 +53,15 @@ from sirtjax.train._training_file import training_presets as training_presets
 __all__ = [
     "ClassConfig",
     "CourseConfig",
+    "FilesConfig",
     "LogConfig",
     "LossConfig",
     "LossTerm",
     "OptimiserConfig",
     "Outcome",
     "Recipe",
+    "RunRecord",
+    "SampleSlice",
     "ScheduleConfig",
     "Scores",
     "Source",
@@ -70,14 +79,17 @@ __all__ = [
     "load_training",
     "load_tree",
     "make_optimiser",
+    "make_source",
     "make_step",
     "model_of_run",
     "objective",
     "overlap_counts",
     "run_config",
+    "run_record",
     "run_state",
     "run_training",
     "sample_mesh",
+    "sample_slices",
     "sample_source",
     "save_tree",
     "scores_of",

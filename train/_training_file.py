@@ -146,7 +146,7 @@ def _override(table: dict[str, Any], override: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text  # a bare word is meant as a string
+        value = text.strip()  # a bare word is meant as a string
     *folders, last = key.strip().split(".")
     for folder in folders:
         inner = table.setdefault(folder, {})

@@ -34,7 +34,11 @@ def scale_intensity(image: NDArray[Any], scale: IntensityScale) -> FloatArray:
 
 
 def intensity_window(image: NDArray[Any], scale: IntensityScale) -> tuple[float, float]:
-    """The intensities of an image that become the ends of the network's range."""
+    """The intensities of an image that become the ends of the network's range.
+
+    Raises:
+      ConfigError: the scale has no rule.
+    """
     if scale.window is not None:
         return scale.window
     if scale.percentiles is not None:

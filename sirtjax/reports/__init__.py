@@ -14,10 +14,13 @@ from sirtjax.reports._segmentation_preview import segmentation_preview as segmen
 from sirtjax.reports._sweep import SweepSurface as SweepSurface
 from sirtjax.reports._sweep import sweep_figure as sweep_figure
 from sirtjax.reports._tables import voi_csv as voi_csv
+from sirtjax.reports._training_page import TrainingPage as TrainingPage
+from sirtjax.reports._training_page import training_html as training_html
 
 __all__ = [
     "RegistrationPanel",
     "SweepSurface",
+    "TrainingPage",
     "alignment_page",
     "box_plots",
     "file_name",
@@ -28,6 +31,7 @@ __all__ = [
     "report_html",
     "segmentation_preview",
     "sweep_figure",
+    "training_html",
     "voi_csv",
     "write_results",
 ]

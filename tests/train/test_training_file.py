@@ -1,0 +1,117 @@
+import dataset
+import pytest
+
+from sirtjax import phantom, train
+from sirtjax.errors import ConfigError
+
+
+def written(folder, text):
+    path = folder / "training.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def toml(folder):
+    return """
+schema = 1
+task = "liver"
+classes = [{ name = "liver", values = [1, 2] }]
+network = { preset = "small", classes = 2, deep_supervision = false }
+loss = { terms = [{ kind = "soft-dice" }] }
+optimiser = { kind = "adam", learning_rate = 1e-3 }
+course = { epochs = 3, steps_per_epoch = 4 }
+data = { kind = "synthetic", bank = "bank.npz", synthesis = { shape = [32, 32, 32], modality = { ct = 1.0 } } }
+"""
+
+
+def test_a_file_with_presets_changed_in_places(tmp_path):
+    config = train.load_training(written(tmp_path, toml(tmp_path)))
+    default = phantom.load_synthesis_preset("default")
+    assert config.data.synthesis.shape == (32, 32, 32)
+    assert config.data.synthesis.modality.ct == 1.0 and config.data.synthesis.modality.mr == default.modality.mr
+    assert config.network.classes == 2 and not config.network.deep_supervision
+    assert config.data.bank == tmp_path / "bank.npz"
+    assert config.recipe().labels == ("liver",)
+
+
+def test_values_are_set_from_outside(tmp_path):
+    path = written(tmp_path, toml(tmp_path))
+    config = train.load_training(path, overrides=["course.epochs=7", "data.bank=other.npz", "optimiser.kind = sgd"])
+    assert config.course.epochs == 7 and str(config.data.bank) == "other.npz" and config.optimiser.kind == "sgd"
+    for wrong, complaint in (
+        ("course.epochs", "expected KEY=VALUE"),
+        ("course.=1", "expected KEY=VALUE"),
+        ("task.a=1", "task is not a table of the training file"),
+        ("course.colour=1", r"course.colour: Extra inputs"),
+    ):
+        with pytest.raises(ConfigError, match=complaint):
+            train.load_training(path, overrides=[wrong])
+
+
+def test_what_a_run_writes_down_says_the_same(tmp_path):
+    config = train.load_training(written(tmp_path, toml(tmp_path)))
+    again = train.training_from_table(config.model_dump(mode="json", by_alias=True), source="x")
+    assert again == config
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"network": {"preset": "none"}}, "network: no networks preset is named 'none'"),
+        ({"network": {"architecture": "plain-conv-unet"}}, r"network.*: Field required"),
+        ({"classes": []}, "classes: Tuple should have at least 1 item"),
+        (
+            {"classes": [{"name": "a", "values": [1]}, {"name": "a", "values": [2]}]},
+            "two classes have the same name",
+        ),
+        (
+            {"classes": [{"name": "a", "values": [1]}, {"name": "b", "values": [1, 2]}]},
+            r"a label value belongs to two classes; that takes loss.regions = true",
+        ),
+        ({"course": {"batch_size": 3, "accumulate": 2}}, "`batch_size` 3 is no multiple of `accumulate` 2"),
+        ({"data": {"kind": "clouds"}}, r"data: .*'clouds'"),
+        ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, change, complaint):
+    table = dataset.training(tmp_path, tmp_path)
+    if "network" in change or "data" in change:
+        table = {**table, **change}
+    else:
+        table = dataset.training(tmp_path, tmp_path, **change)
+    with pytest.raises(ConfigError, match=complaint):
+        train.training_from_table(table, source="x.toml")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"nothing: no such file or recipe; give a .toml file or one of .*liver-synthetic"
+    ):
+        train.load_training("nothing")
+    with pytest.raises(ConfigError, match="cannot read the training file"):
+        train.load_training(str(tmp_path / "none.toml"))
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        train.load_training(written(tmp_path, "a = "))
+
+
+@pytest.mark.parametrize("name", train.training_presets())
+def test_every_recipe_can_be_read(name, tmp_path):
+    config = train.load_training(name, overrides=["data.path=here"] if name != "liver-synthetic" else [])
+    assert config.source and config.task in ("liver", "lesions")
+    recipe = config.recipe()
+    assert recipe.course.epochs > 0 and recipe.labels
+
+
+def test_channels_of_classes():
+    import numpy as np
+
+    labels = np.array([[[0, 1, 2, 3]]])
+    classes = (
+        train.ClassConfig(name="liver", values=(1, 2)),
+        train.ClassConfig(name="other", values=(3,)),
+    )
+    with_background = train.channels_of(labels, classes, count=3)
+    np.testing.assert_array_equal(with_background[0, 0], [[1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(train.channels_of(labels, classes, count=2)[0, 0], with_background[0, 0, :, 1:])
+    with pytest.raises(ConfigError, match=r"gives 4 channels for 2 classes; expected 3 \(background first\), or 2"):
+        train.channels_of(labels, classes, count=4)
