@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The models that come with the package, or that a site has imported under these names.
 DEFAULT_MODELS = {"liver": "liver", "lesions": "lesions"}
+# Maps are written in this many steps from zero to one.
+STEPS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,18 +134,29 @@ def _liver(
 
 
 def _write(found: Segmentation, volume: Volume, structure: str, files: Files, *, force: bool) -> None:
-    from sirtjax import io, segmentation
+    from sirtjax import io
     from sirtjax.cli._segment_preview import write_preview
 
     if files.probability is not None and structure in found.probabilities:
-        likely = segmentation.on_image(found.probabilities[structure], volume.geometry)
-        io.write_nifti(files.probability, likely, force=force)
+        io.write_nifti(files.probability, _rounded(found.probabilities[structure], volume), force=force)
     if files.uncertainty is not None and found.uncertainty is not None:
-        io.write_nifti(files.uncertainty, segmentation.on_image(found.uncertainty, volume.geometry), force=force)
+        io.write_nifti(files.uncertainty, _rounded(found.uncertainty, volume), force=force)
     if files.preview is not None:
         title = "; ".join([f"{structure} {found.volumes_ml[structure]:.0f} mL by {found.method}", *_warnings(found)])
         write_preview(files.preview, volume, found.labels, title=title, force=force)
     io.write_nifti(files.labels, found.labels, force=force)
+
+
+def _rounded(likely: Volume, image: Volume) -> Volume:
+    """A map on the image's grid in steps of 1/1024: what lies below is interpolation, and takes most of the file."""
+    import numpy as np
+
+    from sirtjax import segmentation
+
+    on_image = segmentation.on_image(likely, image.geometry)
+    np.round(on_image.array * np.float32(STEPS), out=on_image.array)
+    on_image.array[...] /= STEPS
+    return on_image
 
 
 def _warnings(found: Segmentation) -> list[str]:

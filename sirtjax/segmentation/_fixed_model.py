@@ -19,6 +19,8 @@ from sirtjax.spatial import default_fill
 from sirtjax.volume import Geometry, Volume, bounding_box
 
 FloatArray = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Region = Callable[[Geometry], Mask]
 # Brighter than this share of the window above its lower end is more than air, and what is around it is kept.
 BODY_SHARE, BODY_MARGIN_VOXELS = 0.05, 3
 
@@ -32,18 +34,29 @@ class Prepared:
       grid: the network's grid over the whole image.
       box: which of its voxels the network is run on.
       fill: what lies outside of the image.
+      region: where on the grid to look; None for everywhere.
     """
 
     image: FloatArray
     grid: Geometry
     box: Box
     fill: float
+    region: Mask | None = None
 
 
-def prepare(volume: Volume, how: FixedPreprocessing, *, modality: str) -> Prepared:
+def prepare(
+    volume: Volume, how: FixedPreprocessing, *, modality: str, region: Region | None = None, margin: Sequence[int] = ()
+) -> Prepared:
     """An image on the network's grid, its intensities scaled as those of its modality.
 
     The box is that of the patient: what is beyond it is air, as everything is that lies outside of the image.
+
+    Args:
+      volume: the image.
+      how: the model's preprocessing.
+      modality: what the image is.
+      region: gives the mask on a grid to which the search is limited; with it the box is that of the mask.
+      margin: voxels of the network's grid that are kept around that mask.
 
     Raises:
       ModelError: the model was not made for this modality.
@@ -57,7 +70,10 @@ def prepare(volume: Volume, how: FixedPreprocessing, *, modality: str) -> Prepar
     values = to_grid(volume, grid, fill=low)
     scaled = scale_intensity(values, scale)
     box = _patient_box(scaled, scale)
-    return Prepared(image=scaled[box][..., None], grid=grid, box=box, fill=scale.output[0])
+    within = None if region is None else region(grid)
+    if within is not None and within.any():
+        box = _meet(box, _widened(within, margin or (0, 0, 0)))
+    return Prepared(image=scaled[box][..., None], grid=grid, box=box, fill=scale.output[0], region=within)
 
 
 def run(
@@ -122,3 +138,17 @@ def _patient_box(scaled: FloatArray, scale: IntensityScale) -> Box:
         return whole
     start, stop = bounding_box(ops.largest_component(tissue), margin=BODY_MARGIN_VOXELS)
     return slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2])
+
+
+def _widened(mask: Mask, margin: Sequence[int]) -> Box:
+    start, stop = bounding_box(mask)
+    i, j, k = (slice(max(0, a - m), min(n, b + m)) for a, b, n, m in zip(start, stop, mask.shape, margin, strict=True))
+    return i, j, k
+
+
+def _meet(first: Box, second: Box) -> Box:
+    """What two boxes share; the second where they share nothing."""
+    both = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(first, second, strict=True)]
+    if any(one.stop <= one.start for one in both):
+        return second
+    return both[0], both[1], both[2]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -13,17 +14,19 @@ from sirtjax.errors import ImageFormatError, ModelError
 from sirtjax.postprocess import LIVER_MARGIN_MM
 from sirtjax.preprocess import FixedPreprocessing
 from sirtjax.segmentation._carry_back import cleaned, labels_on_image
-from sirtjax.segmentation._fixed_model import Prepared, prepare, run
+from sirtjax.segmentation._fixed_model import prepare, run
 from sirtjax.segmentation._flags import LIVER_ML, edge_flags, entropy_flags, piece_flags, volume_flags
 from sirtjax.segmentation._input import check_image, image_modality
 from sirtjax.segmentation._model import Model
 from sirtjax.segmentation._nnunet_predict import predict_nnunet
 from sirtjax.segmentation._result import Flag, Segmentation
 from sirtjax.segmentation._structures import Structure, labels_of
-from sirtjax.volume import LabelMap, Volume
+from sirtjax.volume import Geometry, LabelMap, Volume
 
 FloatArray = NDArray[np.float32]
 Progress = Callable[[int, int], None]
+# Around a liver as much of the image is kept for lesions as this part of a tile.
+CONTEXT = 4
 
 
 def segment(
@@ -104,17 +107,20 @@ def _by_fixed(
 ) -> Segmentation:
     spec = model.spec
     moments = [perf_counter()]
-    prepared = prepare(volume, spec.preprocessing, modality=modality)  # type: ignore[arg-type]  # the caller looked
+    # Lesions need the surroundings of the liver that fit into a tile; the rest of the patient costs time alone.
+    around = [n // CONTEXT for n in spec.tiles.shape]
+    region = None if liver is None else partial(_around, liver)
+    how: Any = spec.preprocessing  # the caller looked at its kind
+    prepared = prepare(volume, how, modality=modality, region=region, margin=around)
     moments.append(perf_counter())
     answer = run(model, prepared, mirror=mirror, devices=devices, progress=progress)
     moments.append(perf_counter())
     grid = prepared.grid
     raw = _by_label(answer.probabilities, model, chosen, names)
-    region = None if liver is None else _around(liver, prepared)
     clean: dict[int, FloatArray] = {}
     flags: list[Flag] = []
     for (value, name), probability in zip(names, raw.values(), strict=True):
-        clean[value], mask = cleaned(probability, grid, steps=spec.postprocess, region=region)
+        clean[value], mask = cleaned(probability, grid, steps=spec.postprocess, region=prepared.region)
         if name == "liver":
             flags += piece_flags(name, postprocess.part_volumes_ml(probability > 0.5, grid.spacing_mm).tolist())
             flags += entropy_flags(name, mask, answer.entropy)
@@ -193,11 +199,10 @@ def _by_label(
     return {names[0][0]: joined.astype(np.float32)}
 
 
-def _around(liver: LabelMap, prepared: Prepared) -> NDArray[np.bool_]:
+def _around(liver: LabelMap, grid: Geometry) -> NDArray[np.bool_]:
     """Where on the network's grid lesions may be."""
-    name = liver.names[0][1]
-    share = spatial.occupancy(liver, name, prepared.grid)
-    return postprocess.dilated(share > 0.5, prepared.grid.spacing_mm, margin_mm=LIVER_MARGIN_MM)
+    share = spatial.occupancy(liver, liver.names[0][1], grid)
+    return postprocess.dilated(share > 0.5, grid.spacing_mm, margin_mm=LIVER_MARGIN_MM)
 
 
 def _liver_on(liver: LabelMap, volume: Volume) -> NDArray[np.bool_]:

@@ -109,6 +109,7 @@ def test_a_liver_with_everything_that_can_be_written(run, installed, folder, tmp
     likely = io.read_image(told["probability"]).volume
     assert likely.geometry.matches(GRID) and likely.unit == "1"
     assert 2 * ((likely.array > 0.5) & liver).sum() / ((likely.array > 0.5).sum() + liver.sum()) > 0.96
+    np.testing.assert_array_equal(likely.array * 1024, np.round(likely.array * 1024))
     entropy = io.read_image(tmp_path / "liver_uncertainty.nii.gz").volume.array
     assert 0.3 < entropy.max() <= np.log(2) + 1e-5 and entropy.min() >= 0
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and told["preview"] == str(picture)

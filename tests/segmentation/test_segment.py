@@ -239,6 +239,25 @@ def test_lesions_of_a_model_that_knows_both(with_lesions, monkeypatch):
         segmentation.segment(volume, with_lesions, structure="spleen")
 
 
+def test_lesions_are_looked_for_around_the_liver_alone(with_lesions, monkeypatch):
+    monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: two_levels)
+    small = replace(with_lesions, spec=with_lesions.spec.model_copy(update={"tiles": Tiles(shape=(12, 12, 12))}))
+    volume, liver = patient(grid(), radii_mm=(35, 30, 30))
+    array = volume.array.copy()
+    array[43:48, 38:43, 28:32] = 195
+    volume = volume.replace(array)
+    calls = []
+    options = {"structure": "lesions", "progress": lambda done, total: calls.append(total)}
+    everywhere = segmentation.segment(volume, small, **options)
+    given = LabelMap.from_mask(liver, volume.geometry, name="liver")
+    around = segmentation.segment(volume, small, liver=given, **options)
+    assert calls[-1] < 0.3 * calls[0]
+    np.testing.assert_array_equal(around.labels.array, everywhere.labels.array)
+    assert around.probabilities["lesions"].geometry == everywhere.probabilities["lesions"].geometry
+    elsewhere = LabelMap.from_mask(np.zeros_like(liver), volume.geometry, name="liver")
+    assert segmentation.segment(volume, small, liver=elsewhere, **options).volumes_ml == {"lesions": 0.0}
+
+
 def test_no_lesion_is_a_result(with_lesions, monkeypatch):
     monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: two_levels)
     found = segmentation.segment(patient(grid())[0], with_lesions, structure="lesions")
