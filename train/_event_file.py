@@ -57,14 +57,6 @@ def write_scalars(file: EventFile, step: int, values: Mapping[str, float]) -> No
     _append(file, _double(1, time.time()) + _integer(2, step) + _message(5, parts))
 
 
-def write_picture(file: EventFile, step: int, name: str, png: bytes) -> None:
-    """Append one event with a picture, as PNG."""
-    width, height = struct.unpack(">II", png[16:24])  # of the header chunk
-    image = _integer(1, height) + _integer(2, width) + _integer(3, 3) + _text(4, png)
-    value = _text(1, name.encode()) + _message(4, image)
-    _append(file, _double(1, time.time()) + _integer(2, step) + _message(5, _message(1, value)))
-
-
 def crc32c(data: bytes) -> int:
     """CRC-32C (Castagnoli) of some bytes, RFC 3720 appendix B.4."""
     value = 0xFFFFFFFF

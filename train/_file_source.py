@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from sirtjax import segmentation
+from sirtjax import networks, segmentation
 from sirtjax.errors import ConfigError
 from sirtjax.inference import predict_tiles
 from sirtjax.preprocess import augment, shift_hu
@@ -65,6 +65,7 @@ def file_source(
     read = patch_batches(
         ready,
         shape=data.patch_shape,
+        judged=networks.output_shape(config.network, data.patch_shape),
         foreground=data.foreground,
         seed=config.seed,
         batch_size=course.batch_size,

@@ -36,6 +36,7 @@ def patch_batches(
     cases: Sequence[PreparedCase],
     *,
     shape: Shape,
+    judged: Shape,
     foreground: float,
     seed: int,
     batch_size: int,
@@ -50,6 +51,7 @@ def patch_batches(
     Args:
       cases: what patches are cut from.
       shape: of a patch; cases are continued where it reaches beyond them.
+      judged: of its middle that the network has an answer for; this is what is placed inside of the cases.
       foreground: chance that the middle of a patch is a voxel with a label.
       seed: of order and places.
       batch_size: patches of a step, of all processes together.
@@ -70,7 +72,7 @@ def patch_batches(
     number, processes = share
 
     def cut(index: int, rng: np.random.Generator) -> Patch:
-        return patch_of(cases[index], shape, foreground=foreground, rng=rng)
+        return patch_of(cases[index], shape, judged=judged, foreground=foreground, rng=rng)
 
     places: Any = grain.MapDataset.source(_Places(len(cases))).seed(seed).shuffle().repeat(_EPOCHS).random_map(cut)
     # Of each run of batch_size patches a process takes its own part, so that together they read what one would.
@@ -87,17 +89,19 @@ def patch_batches(
     return feed
 
 
-def patch_of(case: PreparedCase, shape: Shape, *, foreground: float, rng: np.random.Generator) -> Patch:
+def patch_of(case: PreparedCase, shape: Shape, *, judged: Shape, foreground: float, rng: np.random.Generator) -> Patch:
     """A random patch of a case.
 
     Args:
       case: the case.
-      shape: of the patch; where it is larger than the case, the case lies in it at random.
+      shape: of the patch.
+      judged: of the middle of it that lies inside of the case; where that is larger, the case lies in it at random.
       foreground: chance that its middle is a voxel with a label.
       rng: of the place.
     """
     around = rng.random() < foreground
-    start = _around_a_label(case.labels, shape, rng) if around else _anywhere(case.labels.shape, shape, rng)
+    inner_start = _around_a_label(case.labels, judged, rng) if around else _anywhere(case.labels.shape, judged, rng)
+    start = [a - (n - m) // 2 for a, n, m in zip(inner_start, shape, judged, strict=True)]
     held = tuple(
         slice(max(a, 0), max(min(a + n, size), 0)) for a, n, size in zip(start, shape, case.labels.shape, strict=True)
     )

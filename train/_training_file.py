@@ -128,7 +128,8 @@ def training_from_table(table: dict[str, Any], *, source: str) -> TrainingConfig
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) or "file"
+    # The kind of the data, which the checker puts between, is no key of the file.
+    return ".".join(str(part) for part in location if part not in ("files", "synthetic")) or "file"
 
 
 def _anchored(table: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import dataset
@@ -173,10 +174,10 @@ def test_what_cannot_be_prepared_is_refused(tmp_path):
 def test_patches(tmp_path):
     (case,) = prepared(folder_cases(dataset.nnunet(tmp_path, 1)), tmp_path / "cache")
     rng = np.random.default_rng(0)
-    small = [patch_of(case, (4, 5, 3), foreground=1.0, rng=rng) for _ in range(20)]
+    small = [patch_of(case, (4, 5, 3), judged=(4, 5, 3), foreground=1.0, rng=rng) for _ in range(20)]
     assert all(patch["labels"].shape == (4, 5, 3) and patch["image"].shape == (4, 5, 3, 1) for patch in small)
     assert all((patch["labels"] > 0).any() for patch in small)
-    large = patch_of(case, (20, 15, 16), foreground=0.5, rng=rng)
+    large = patch_of(case, (20, 15, 16), judged=(20, 15, 16), foreground=0.5, rng=rng)
     assert np.sum(large["labels"] > 0) == np.sum(case.labels > 0)
     assert np.sort(large["image"].ravel())[-case.image.size :].sum() == pytest.approx(case.image.sum(), rel=0.05)
     assert large["image"].min() == -200 and large["ct"] == 1
@@ -184,9 +185,24 @@ def test_patches(tmp_path):
     assert len(places) > 1
 
 
+def test_of_a_network_that_gives_less_than_it_gets_the_answer_reaches_everywhere(tmp_path):
+    """The judged middle of patches larger than the case covers the case, corners and all, and never less."""
+    (case,) = prepared(folder_cases(dataset.nnunet(tmp_path, 1)), tmp_path / "cache")
+    numbered = np.arange(1, case.labels.size + 1).reshape(*case.labels.shape, 1).astype("f4")
+    case = dataclasses.replace(case, image=numbered, low=(0.0,))
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(200):
+        patch = patch_of(case, (40, 40, 40), judged=(6, 6, 6), foreground=0.0, rng=rng)
+        middle = patch["image"][17:23, 17:23, 17:23, 0]
+        assert (middle > 0).all()
+        seen.update(middle.ravel().astype(int).tolist())
+    assert len(seen) > 0.9 * case.labels.size
+
+
 def test_batches_depend_on_their_number_and_the_seed(tmp_path):
     cases = prepared(folder_cases(dataset.nnunet(tmp_path, 4)), tmp_path / "cache")
-    options = {"shape": (6, 6, 6), "foreground": 0.5, "batch_size": 2, "threads": 1}
+    options = {"shape": (6, 6, 6), "judged": (6, 6, 6), "foreground": 0.5, "batch_size": 2, "threads": 1}
     read = patch_batches(cases, seed=1, **options)
     first = [read(step) for step in range(4)]
     later = patch_batches(cases, seed=1, **options)
@@ -208,7 +224,7 @@ def test_without_grain_it_says_what_to_install(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_patches, "import_module", missing)
     with pytest.raises(ConfigError, match=r"needs grain; install it with pip install 'sirtjax\[train\]'"):
-        patch_batches([], shape=(2, 2, 2), foreground=0.0, seed=0, batch_size=1, threads=1)
+        patch_batches([], shape=(2, 2, 2), judged=(2, 2, 2), foreground=0.0, seed=0, batch_size=1, threads=1)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 import dataset
 import pytest
 
-from sirtjax import phantom, train
+from sirtjax import networks, phantom, train
 from sirtjax.errors import ConfigError
 
 
@@ -100,6 +100,11 @@ def test_every_recipe_can_be_read(name, tmp_path):
     assert config.source and config.task in ("liver", "lesions")
     recipe = config.recipe()
     assert recipe.course.epochs > 0 and recipe.labels
+    assert config.network.classes - len(config.classes) in (0, 1)
+    if config.data.kind == "files":
+        answer = networks.output_shape(config.network, config.data.patch_shape)
+        papers = {"deepmedic": (15, 15, 15), "thesis-unet": (163, 136, 136), "highres-unet": (92, 84, 42)}
+        assert answer == papers.get(config.network.architecture, (128, 128, 128))
 
 
 def test_channels_of_classes():
