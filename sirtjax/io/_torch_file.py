@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pickle
-import pickletools
 import re
+import struct
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.errors import ModelError
+from sirtjax.io._pickle_limits import check_limits
 
 # Names of PyTorch's storages -> how their bytes are read; bfloat16 is the upper half of a float32.
 STORAGES = {
@@ -32,12 +33,10 @@ STORAGES = {
 SCALARS = frozenset({"f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1"})
 # The structure around the arrays; a checkpoint with its whole history has a few megabytes.
 STRUCTURE_MAX_BYTES = 256 * 2**20
-# The most containers within one another; deeper ones could exhaust the interpreter's stack.
-MAX_NESTING = 500
-MARK = -1
-FILLING = frozenset({"SETITEM", "SETITEMS", "APPEND", "APPENDS", "ADDITEMS", "BUILD"})
 LEGACY_START = b"\x80\x02"
 ZIP_START = b"PK\x03\x04"
+# What Python's reader of archives raises over a damaged one: odd names, versions, sizes and flags among it.
+BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, struct.error)
 ADVICE = "save it again as a dictionary of weights (torch.save(model.state_dict(), ...))"
 
 
@@ -90,12 +89,14 @@ def read_torch_file(path: Path | str) -> dict[str, Any]:
         raise ModelError(
             f"{path}: cannot be read ({error.strerror or error}); expected a PyTorch checkpoint"
         ) from error
-    if not zipfile.is_zipfile(path):
-        raise ModelError(f"{path}: {_why_no_archive(start)}")
     try:
+        if not zipfile.is_zipfile(path):
+            raise ModelError(f"{path}: {_why_no_archive(start)}")
         with zipfile.ZipFile(path) as archive:
             found = _read(path, archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except ModelError:
+        raise
+    except (*BROKEN_ARCHIVE, OSError) as error:
         raise ModelError(f"{path}: is damaged or truncated ({error}); copy it again from its source") from error
     if isinstance(found, ForeignObject):
         raise ModelError(f"{path}: holds a pickled {found.origin}, expected a dictionary of weights; {ADVICE}")
@@ -137,7 +138,7 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Any:
         raise ModelError(f"{path}: byte order {order!r} is unknown, expected little or big; the file is damaged")
     structure = archive.read(pickles[0])
     try:
-        _check_structure(structure)
+        check_limits(structure)
         return _Reader(path, archive, folder, "<" if order == "little" else ">", structure).load()
     except ModelError:
         raise
@@ -147,49 +148,6 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Any:
     ) as error:  # fmt: skip
         what = " ".join(str(error).split())[:120] or type(error).__name__
         raise ModelError(f"{path}: its structure is damaged or not of PyTorch ({what}); {ADVICE}") from error
-
-
-def _check_structure(structure: bytes) -> None:
-    """Refuse what makes the unpickler allocate or recurse without bounds: far memo slots, containers nested deep.
-
-    Plays the pickle's stack with the depth of each object in place of the object.
-    """
-    stack: list[int] = []
-    memo: dict[int, int] = {}
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(structure)):
-        name = opcode.name
-        if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            slot = len(memo) if argument is None else int(argument)
-            if slot > max(count, 256):
-                raise ValueError(f"memo slot {slot} of an object that cannot exist")
-            memo[slot] = stack[-1]
-        elif name in ("GET", "BINGET", "LONG_BINGET"):
-            stack.append(memo[int(str(argument))])
-        elif name == "MARK":
-            stack.append(MARK)
-        else:
-            _play(opcode, stack)
-        if stack and stack[-1] > MAX_NESTING:
-            raise ValueError(f"more than {MAX_NESTING} containers within one another")
-
-
-def _play(opcode: pickletools.OpcodeInfo, stack: list[int]) -> None:
-    taken: list[int] = []
-    if pickletools.markobject in opcode.stack_before:
-        while stack[-1] != MARK:
-            taken.append(stack.pop())
-        stack.pop()
-        below = opcode.stack_before.index(pickletools.markobject)
-    else:
-        below = len(opcode.stack_before)
-    held = [stack.pop() for _ in range(below)]
-    if opcode.name in FILLING:  # the container that was there, now with these in it
-        container, items = (held[-1], [*held[:-1], *taken])
-        stack.append(max([container, *(1 + depth for depth in items)]))
-    elif opcode.name == "DUP":
-        stack += [held[0], held[0]]
-    elif opcode.stack_after:
-        stack.append(1 + max([*held, *taken], default=-1))
 
 
 class _Storage:
