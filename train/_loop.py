@@ -16,11 +16,12 @@ from sirtjax.train._config import Recipe
 from sirtjax.train._devices import place
 from sirtjax.train._event_file import EventFile, new_event_file, write_scalars
 from sirtjax.train._log import STEP_COLUMNS, STEPS, VALIDATIONS, append_rows, begin_logs, validation_rows
+from sirtjax.train._program import compiled_step
 from sirtjax.train._scores import Scores
 from sirtjax.train._source import Source
 from sirtjax.train._state import TrainState, Variables, after_validation
 from sirtjax.train._state_file import load_tree, save_tree
-from sirtjax.train._step import Forward, Metrics, make_step
+from sirtjax.train._step import Forward, Metrics, Step, make_step
 
 STATE, BEST = "state.npz", "best.npz"
 Status = Literal["finished", "stopped early", "paused"]
@@ -53,6 +54,7 @@ def train(
     about: dict[str, Any],
     resume: bool = False,
     stop_after_s: float | None = None,
+    on_begin: Callable[[], None] = lambda: None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Train until the recipe's end, writing state, best weights and logs into a folder.
@@ -71,10 +73,12 @@ def train(
       about: kept in both files.
       resume: go on from `state.npz` in the folder where it is there.
       stop_after_s: end the slice after this many seconds, once the step under way is done.
+      on_begin: called in the first process once nothing is in the way any more, before anything is written.
       on_progress: told what is going on.
 
     Raises:
       ComputationError: the loss or its gradients are not finite.
+      InputError: a step takes more memory than there is.
       ConfigError: it is not known how many steps an epoch has, or the state in the folder is of another config.
     """
     began_s = time.monotonic()
@@ -83,8 +87,8 @@ def train(
     per_epoch = _steps_per_epoch(recipe, source)
     end = recipe.course.epochs * per_epoch
     writes = jax.process_index() == 0
-    events = _begin(run, recipe, int(state.step)) if writes else None
-    step = make_step(forward, source.prepare, recipe=recipe, mesh=mesh, steps_per_epoch=per_epoch)
+    events: EventFile | None = None
+    step: Step | None = None
     waiting: list[tuple[int, Metrics]] = []
     done = int(state.step)
     stale = int(state.stale)
@@ -95,7 +99,15 @@ def train(
         if limit is not None and stale >= limit:
             status = "stopped early"
             break
-        state, metrics = step(state, source.feed(done))
+        feed = source.feed(done)
+        if step is None:
+            on_progress("compiling")
+            made = make_step(forward, source.prepare, recipe=recipe, mesh=mesh, steps_per_epoch=per_epoch)
+            step = compiled_step(made, state, feed, device=mesh.local_devices[0])
+            if writes:
+                on_begin()
+                events = _begin(run, recipe, done)
+        state, metrics = step(state, feed)
         done += 1
         waiting.append((done, metrics))
         if len(waiting) > 1:

@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from sirtjax import losses
+from sirtjax.errors import ConfigError
 from sirtjax.train._config import LossConfig, LossTerm
 
 Array = Any
@@ -23,11 +24,12 @@ def objective(outputs: Sequence[Array], onehot: Array, *, config: LossConfig) ->
       config: which losses, with which weights.
 
     Raises:
-      ValueError: not as many outputs as weights, or an output that is no whole fraction of the finest one.
+      ConfigError: not as many outputs as weights.
+      ValueError: an output that is no whole fraction of the finest one.
     """
     weights = config.deep_supervision
     if len(outputs) != len(weights):
-        raise ValueError(
+        raise ConfigError(
             f"the network gives {len(outputs)} outputs but loss.deep_supervision has {len(weights)} weights; "
             "give one for each, finest first"
         )

@@ -54,9 +54,10 @@ def run_training(
       OutputError: the folder holds files and `resume` is not given.
       ConfigError: the folder is a run of another config, or the network does not fit the classes or samples.
       ComputationError: the loss is not finite.
+      InputError: a step takes more memory than there is.
     """
     mesh = sample_mesh(devices=devices)
-    _open(run, config, resume)
+    _check_folder(run, config, resume)
     source = make_source(config, mesh, on_progress=on_progress)
     variables = jax.tree.map(jax.device_get, networks.initialise(config.network, seed=config.seed))
 
@@ -73,6 +74,7 @@ def run_training(
         about=plain(config),
         resume=resume,
         stop_after_s=stop_after_s,
+        on_begin=lambda: _describe(run, config),
         on_progress=on_progress,
     )
 
@@ -123,16 +125,16 @@ def run_state(run: Path) -> TrainState:
     return load_tree(run / STATE, first_state(variables, optimiser=config.optimiser, seed=config.seed))[0]
 
 
-def _open(run: Path, config: TrainingConfig, resume: bool) -> None:
-    if jax.process_index() != 0:
-        return
+def _check_folder(run: Path, config: TrainingConfig, resume: bool) -> None:
     if run.exists() and not run.is_dir():
         raise OutputError(f"{run}: is a file; expected the name of a folder to write")
     if run.is_dir() and any(run.iterdir()):
         if not resume:
             raise OutputError(f"{run}: holds files already; choose another folder, or go on with --resume")
         _check_same(run_config(run), config, run)
-    run.mkdir(parents=True, exist_ok=True)
+
+
+def _describe(run: Path, config: TrainingConfig) -> None:
     described = {
         "sirtjax": __version__,
         "python": platform.python_version(),

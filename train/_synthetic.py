@@ -22,7 +22,12 @@ def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels:
       data: its data table.
       channels: of the network's output.
       mesh: the devices.
+
+    Raises:
+      ConfigError: the network takes no samples of this shape.
+      ImageFormatError: the file of liver shapes is missing or damaged.
     """
+    networks.output_shape(config.network, data.synthesis.shape)  # refuses what does not fit
     bank, names = phantom.load_shape_bank(data.bank)
 
     def sample(key: Array, bank: phantom.ShapeBank) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ from sirtjax.inference._ensemble import combine as combine
 from sirtjax.inference._ensemble import entropy as entropy
 from sirtjax.inference._ensemble import most_likely as most_likely
 from sirtjax.inference._predict import predict_tiles as predict_tiles
+from sirtjax.inference._program import available_bytes as available_bytes
 from sirtjax.inference._tiles import TileLayout as TileLayout
 from sirtjax.inference._tiles import tile_layout as tile_layout
 from sirtjax.inference._tiles import tile_starts as tile_starts
@@ -18,6 +19,7 @@ __all__ = [
     "Blending",
     "Ensemble",
     "TileLayout",
+    "available_bytes",
     "blend_weights",
     "class_probabilities",
     "combine",

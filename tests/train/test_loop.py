@@ -12,7 +12,7 @@ import pytest
 import toy
 
 from sirtjax import train
-from sirtjax.errors import ComputationError, ConfigError
+from sirtjax.errors import ComputationError, ConfigError, InputError
 
 HERE = Path(__file__).parent
 
@@ -108,6 +108,17 @@ def test_a_loss_that_is_no_number_ends_it(tmp_path, monkeypatch):
     with pytest.raises(ComputationError, match=r"step 1: the loss is not finite; lower optimiser.learning_rate"):
         toy.run(tmp_path, toy.recipe())
     assert not (tmp_path / "state.npz").exists()
+
+
+def test_too_little_memory_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    from sirtjax.train import _program
+
+    monkeypatch.setattr(_program, "available_bytes", lambda device: 1000)
+    with pytest.raises(
+        InputError, match=r"a training step needs 0\.0 GiB of memory on cpu, .* raise course\.accumulate"
+    ):
+        toy.run(tmp_path / "run", toy.recipe())
+    assert not any((tmp_path / "run").iterdir())
 
 
 def test_drawn_samples_have_no_epochs_of_their_own(tmp_path):

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from sirtjax.errors import InputError
+from sirtjax.inference import available_bytes
+from sirtjax.train._state import TrainState
+from sirtjax.train._step import Step
+
+
+def compiled_step(step: Any, state: TrainState, feed: Any, *, device: jax.Device) -> Step:
+    """The step of `make_step` as a program for arrays as these, if there is memory for it.
+
+    Args:
+      step: of `make_step`.
+      state: on the devices.
+      feed: of one step.
+      device: one of those that train.
+
+    Raises:
+      InputError: a step takes more memory than the device has.
+    """
+    program = step.lower(state, feed).compile()
+    memory = program.memory_analysis()
+    available = available_bytes(device)
+    if memory is not None and available is not None:
+        needed = memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+        if needed > available:
+            raise InputError(
+                f"a training step needs {needed / 2**30:.1f} GiB of memory on {device.platform}, "
+                f"{available / 2**30:.1f} GiB are free; raise course.accumulate, or train on smaller patches"
+            )
+    run: Step = program
+    return run
