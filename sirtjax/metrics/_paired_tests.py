@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from sirtjax.errors import InputError
 
@@ -53,6 +52,8 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
     Raises:
       InputError: lists of different length, fewer than three pairs, or a value that is no number.
     """
+    from scipy import stats  # half a second, which no other figure needs
+
     one, two = _values("first", first), _values("second", second)
     if len(one) != len(two):
         raise InputError(f"{len(one)} and {len(two)} values; a paired test needs the same cases for both")
@@ -75,6 +76,8 @@ def group_test(groups: Sequence[Sequence[float]]) -> float:
     Raises:
       InputError: fewer than two groups, fewer than three values in one, or a value that is no number.
     """
+    from scipy import stats  # half a second, which no other figure needs
+
     values = [_values(f"group {number}", group) for number, group in enumerate(groups, start=1)]
     if len(values) < 2:
         raise InputError("the test of Kruskal and Wallis needs at least two groups")
@@ -93,5 +96,7 @@ def _values(name: str, values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _normality(values: NDArray[np.float64]) -> float:
+    from scipy import stats  # half a second, which no other figure needs
+
     # Values that are all the same have no distribution to speak of.
     return 0.0 if np.ptp(values) == 0 or math.isclose(np.ptp(values), 0) else float(stats.shapiro(values).pvalue)

@@ -102,9 +102,7 @@ def test_damaged_and_foreign_checkpoints_are_one_line(folder):
 def test_a_checkpoint_that_is_not_of_nnunet(folder, tmp_path, monkeypatch):
     trained = folder("residual")
     monkeypatch.setattr("sirtjax.segmentation._import_nnunet.read_torch_file", lambda path: {"state_dict": {}, "e": 1})
-    with pytest.raises(
-        ModelError, match="is no checkpoint of nnU-Net v2: it has no network_weights, but e, st"
-    ):
+    with pytest.raises(ModelError, match="is no checkpoint of nnU-Net v2: it has no network_weights, but e, st"):
         segmentation.import_nnunet(trained)
 
 
