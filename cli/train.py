@@ -10,7 +10,7 @@ import typer
 from sirtjax.cli._console import emit_json, note, progress, use_compilation_cache
 from sirtjax.cli._options import AsJson
 from sirtjax.cli._training_report import write_report
-from sirtjax.errors import OutputError
+from sirtjax.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from sirtjax.train import Outcome
@@ -37,20 +37,29 @@ def segmentation(
     override: Annotated[
         list[str] | None, typer.Option("--set", help="Change a value, as in --set course.epochs=10; repeat.")
     ] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Share the work with other processes: the first one's address."),
+    ] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="How many there are.")] = None,
+    process: Annotated[int | None, typer.Option(min=0, help="Which of them this is, from 0.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a segmentation network; weights, state, logs and a report go to a folder.
 
     Example: sirtjax train segmentation thesis-liver-ct -o runs/ct --set data.path=Dataset001_Liver. A run that was
-    paused or killed goes on with --resume, and ends as if it had not been.
+    paused or killed goes on with --resume, and ends as if it had not been. All devices share each batch; with
+    --coordinator, --processes and --process so do those of several computers that see the same folders.
     """
+    _join(coordinator, processes, process)
     use_compilation_cache()
     from sirtjax import train
 
     made = train.load_training(config, overrides=override or ())
     with progress("train") as report:
         outcome = train.run_training(made, run, resume=resume, stop_after_s=stop_after_s, on_progress=report)
-        if outcome.status != "paused":
+        # With several processes a part of them would wait for the others' pictures.
+        if outcome.status != "paused" and processes is None:
             report("report")
             write_report(run, run / REPORT, samples=SAMPLES)
     _tell(outcome, run, as_json=as_json)
@@ -88,7 +97,6 @@ def export(
 ) -> None:
     """Make a model of the best weights of a run, for `sirtjax segment ... --model NAME`."""
     from sirtjax import segmentation, train
-    from sirtjax.errors import ConfigError
 
     try:
         text = "" if licence_file is None else licence_file.read_text(encoding="utf-8")
@@ -98,6 +106,18 @@ def export(
     target = segmentation.models_folder() / name if output is None else output
     segmentation.save_model(target, model, licence_text=text, storage="float16" if half else "float32", force=force)
     note(f"{name}: step {about['step']}, validation DSC {about['dsc']:.4f}; written to {target}")
+
+
+def _join(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    if coordinator is None and processes is None and process is None:
+        return
+    if coordinator is None or processes is None or process is None:
+        raise ConfigError("--coordinator, --processes and --process go together; give all three in every process")
+    if process >= processes:
+        raise ConfigError(f"--process is {process}; of {processes} processes the last is {processes - 1}")
+    import jax
+
+    jax.distributed.initialize(coordinator, num_processes=processes, process_id=process)
 
 
 def _tell(outcome: Outcome, run: Path, *, as_json: bool) -> None:

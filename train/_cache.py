@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sirtjax import segmentation, spatial
-from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.errors import ConfigError, ImageFormatError, OutputError
 from sirtjax.io import atomic_folder, read_image, read_nifti_array
 from sirtjax.ops import distance_mm
 from sirtjax.preprocess import FixedPreprocessing, IntensityScale, intensity_window
@@ -89,7 +89,12 @@ def prepare_cases(
         folder = cache / _key(case, preprocessing, mask, median)
         if not folder.is_dir():
             on_progress(f"preparing {case.name} ({number} of {len(cases)})")
-            _prepare(case, preprocessing, scale, mask, median, folder)
+            try:
+                _prepare(case, preprocessing, scale, mask, median, folder)
+            except OutputError:
+                # Another process may have prepared the same case meanwhile.
+                if not folder.is_dir():
+                    raise
         prepared.append(_read(case, folder))
     return tuple(prepared)
 

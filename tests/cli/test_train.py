@@ -1,4 +1,7 @@
 import json
+import os
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -76,3 +79,37 @@ def test_what_is_no_training_file(call, tmp_path):
     assert not (tmp_path / "run").exists()
     done = call("report", tmp_path)
     assert done.code == 2 and "is no run of training" in done.err
+
+
+def test_processes_must_know_each_other(call, tmp_path):
+    done = call("segmentation", "x", "-o", tmp_path / "run", "--processes", "2")
+    assert done.code == 2 and "--coordinator, --processes and --process go together" in done.err
+    three = ("--coordinator", "localhost:1", "--processes", "2", "--process", "2")
+    done = call("segmentation", "x", "-o", tmp_path / "run", *three)
+    assert done.code == 2 and "--process is 2; of 2 processes the last is 1" in done.err
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_training(tmp_path):
+    config = training_file(tmp_path)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    script = "from sirtjax.cli.main import main; main()"
+    shared = ["train", "segmentation", config, "-o", tmp_path / "run", "--set", "course.epochs=1"]
+    words = [str(word) for word in [*shared, "--coordinator", f"localhost:{port}", "--processes", 2]]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(tmp_path / "user-cache")}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, *words, "--process", str(number)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    said = [process.communicate(timeout=900)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert (tmp_path / "run" / "best.npz").is_file()
+    assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 3

@@ -146,6 +146,21 @@ def test_what_was_prepared_is_kept(tmp_path):
     assert not np.array_equal(again[0].image, again[1].image)
 
 
+def test_two_may_prepare_the_same_case(tmp_path, monkeypatch):
+    from sirtjax.train import _cache
+
+    cases = folder_cases(dataset.nnunet(tmp_path, 1))
+    prepare = _cache._prepare
+
+    def twice(*arguments):
+        prepare(*arguments)  # the other process
+        prepare(*arguments)
+
+    monkeypatch.setattr(_cache, "_prepare", twice)
+    (case,) = prepared(cases, tmp_path / "cache")
+    assert case.labels.any()
+
+
 def test_inside_an_organ_alone(tmp_path):
     cases = folder_cases(dataset.nnunet(tmp_path, 1))
     (whole,) = prepared(cases, tmp_path / "cache")

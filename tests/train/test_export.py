@@ -1,5 +1,7 @@
 """A training run becomes a model that segments."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -9,7 +11,6 @@ from sirtjax.cli.main import main
 from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.train._config import plain
 from sirtjax.train._loop import BEST
-from sirtjax.train._run import _open
 from sirtjax.train._state_file import save_tree
 
 CONFIG = train.load_training("liver-synthetic", overrides=["network.features=[2,3]", "data.synthesis.shape=[16,16,16]"])
@@ -19,7 +20,8 @@ CONFIG = train.load_training("liver-synthetic", overrides=["network.features=[2,
 def run(tmp_path):
     """The folder of a run after a validation, with weights that nobody trained."""
     folder = tmp_path / "run"
-    _open(folder, CONFIG, resume=False)
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"config": plain(CONFIG)}))
     variables = networks.initialise(CONFIG.network, seed=3)
     save_tree(folder / BEST, variables, {**plain(CONFIG), "step": 40, "dsc": 0.5})
     return folder
