@@ -1,4 +1,5 @@
 import dataclasses
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,7 @@ def changed(made, table, **values):
     return made.model_copy(update={table: getattr(made, table).model_copy(update=values)})
 
 
+@lru_cache
 def fixed_batch(count=4):
     keys = jax.random.split(jax.random.key(5), count)
     return jax.jit(jax.vmap(lambda key: toy.sample(key, toy.BANK)))(keys)
@@ -96,7 +98,8 @@ def test_statistics_go_from_part_to_part():
 
 def test_long_gradients_are_shortened():
     made = changed(toy.recipe(), "optimiser", kind="sgd", learning_rate=1.0, clip_norm=1e-3)
-    after, metrics = one_step(made)
+    images, onehot = fixed_batch()
+    after, metrics = one_step(made, forward=plain, prepare=given, feed=(images[None], onehot[None]))
     assert metrics["gradient_norm"] > 1e-3
     moved = jax.tree.map(lambda a, b: a - b, after.variables["params"], toy.variables()["params"])
     assert float(length(moved)) == pytest.approx(1e-3, rel=1e-2)
@@ -107,10 +110,12 @@ def test_half_precision_in_the_network_alone():
 
     def watching(variables, x, key):
         seen.extend([x.dtype, variables["params"]["one"]["kernel"].dtype, variables["statistics"]["mean"].dtype])
-        return toy.forward(variables, x, key)
+        return plain(variables, x, key)
 
-    _, loss = one_step(toy.recipe())
-    after, rough = one_step(toy.recipe(precision="bfloat16"), forward=watching)
+    images, onehot = fixed_batch()
+    fed = {"prepare": given, "feed": (images[None], onehot[None])}
+    _, loss = one_step(toy.recipe(), forward=plain, **fed)
+    after, rough = one_step(toy.recipe(precision="bfloat16"), forward=watching, **fed)
     assert set(seen[:2]) == {jnp.bfloat16.dtype} and seen[2] == jnp.float32
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(after.variables))
     assert rough["loss"] == pytest.approx(loss["loss"], rel=0.02) and rough["loss"] != loss["loss"]
@@ -118,22 +123,26 @@ def test_half_precision_in_the_network_alone():
 
 def test_a_running_mean_of_the_weights():
     made = changed(toy.recipe(), "optimiser", average=0.99)
-    after, _ = one_step(made)
+    images, onehot = fixed_batch()
+    after, _ = one_step(made, forward=plain, prepare=given, feed=(images[None], onehot[None]))
     start, moved = toy.variables()["params"], after.variables["params"]
     # Ahead of the tenth step and more it keeps (1 + step) / (10 + step).
     jax.tree.map(
         lambda a, s, p: np.testing.assert_allclose(a, 0.1 * s + 0.9 * p, atol=1e-6), after.average, start, moved
     )
     assert after.judged()["params"] is after.average
-    assert one_step(toy.recipe())[0].judged()["params"] is not None
+    without = dataclasses.replace(after, average={})
+    assert without.judged()["params"] is after.variables["params"]
 
 
 def test_every_step_and_every_seed_draws_its_own_samples():
     made = toy.recipe()
-    state = train.first_state(toy.variables(), optimiser=made.optimiser, seed=made.seed)
-    first = one_step(made)[1]["loss"]
-    assert one_step(made)[1]["loss"] == first
-    later = dataclasses.replace(state, step=np.int32(1))
-    assert one_step(made, state=later)[1]["loss"] != first
-    other = train.first_state(toy.variables(), optimiser=made.optimiser, seed=4)
-    assert one_step(made, state=other)[1]["loss"] != first
+    mesh = train.sample_mesh(devices=jax.devices()[:1])
+    step = train.make_step(toy.forward, toy.source(made, mesh).prepare, recipe=made, mesh=mesh, steps_per_epoch=4)
+
+    def loss(seed, done):
+        state = train.first_state(toy.variables(), optimiser=made.optimiser, seed=seed)
+        return float(step(jax.device_put(dataclasses.replace(state, step=np.int32(done))), toy.BANK)[1]["loss"])
+
+    assert loss(3, 0) == loss(3, 0)
+    assert len({loss(3, 0), loss(3, 1), loss(4, 0)}) == 3
