@@ -37,8 +37,9 @@ _TO_IMAGE = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 
 
 # Input channels up to which the slices that a kernel spans are stacked as channels of one 2D convolution.
 _FEW_CHANNELS = 4
-# About what a slab holds beside input and output.
-_SLAB_BYTES = 16e6
+# About what a slab holds beside input and output: the fastest of several on a processor with 2 MB for each core.
+_SLAB_BYTES = 6e6
+_PRODUCT_BYTES = 2e6
 
 
 def correlate(x: jax.Array, w: jax.Array, *, stride: Three, padding: Padding) -> jax.Array:
@@ -53,7 +54,7 @@ def correlate(x: jax.Array, w: jax.Array, *, stride: Three, padding: Padding) ->
     minimal = taps == _TAPS and step == 1 and channels > _FEW_CHANNELS and 6 * -(-depth // _TILE) < 3 * depth
     voxels = x.shape[0] * (x.shape[2] * x.shape[3] * channels + out[1] * out[2] * features)
     unit, held = (_TILE, 6 * voxels) if minimal else (1, taps * voxels)
-    slab, steps = _slabs(depth, unit, held * x.dtype.itemsize)
+    slab, steps = _slabs(depth, unit, held * x.dtype.itemsize / _SLAB_BYTES)
     read = (slab - 1) * step + taps
     whole = _minimal if minimal else _stacked if channels <= _FEW_CHANNELS else _summed
     body = partial(whole, w=w, step=step, slab=slab, flat=flat)
@@ -109,7 +110,7 @@ def weight_gradient(x: jax.Array, dy: jax.Array, *, kernel: Three, stride: Three
     copies_x = math.prod(k for k, on_x in zip(kernel, sides, strict=True) if on_x)
     copies_dy = math.prod(kernel) // copies_x
     held = (copies_x * channels + copies_dy * features) * x.shape[0] * positions[1] * positions[2] * x.dtype.itemsize
-    slab, steps = _slabs(positions[0], 1, held)
+    slab, steps = _slabs(positions[0], 1, held / _PRODUCT_BYTES)
     low, step = padding[0][0], stride[0]
     # What is read of each along the first axis for the positions from `start` on.
     x_read = (slab - 1) * step + kernel[0] if sides[0] else slab
@@ -138,12 +139,12 @@ def _single(x: jax.Array) -> jax.Array:
     return x.astype(jnp.float32)
 
 
-def _slabs(depth: int, unit: int, unit_bytes: float) -> tuple[int, int]:
-    """Slices in a slab, a multiple of `unit`, and how many slabs cover the depth."""
+def _slabs(depth: int, unit: int, filled: float) -> tuple[int, int]:
+    """Slices in a slab, a multiple of `unit`, and how many slabs cover the depth; a unit fills so much of a slab."""
     units = -(-depth // unit)
     # A slab that overhangs the image could not be moved back onto it.
     most = max(1, depth // unit)
-    steps = min(most, math.ceil(units * unit_bytes / _SLAB_BYTES))
+    steps = min(most, math.ceil(units * filled))
     if steps <= 1:
         return units * unit, 1
     slab = min(most, -(-units // steps)) * unit

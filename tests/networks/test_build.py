@@ -105,7 +105,13 @@ def test_variables_are_plain_and_as_announced(name):
     assert any(not np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (variables, other)), strict=True))
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("plain-conv-unet", "deepmedic", "y90-unet") else pytest.mark.slow)
+        for name in TINY
+    ],
+)
 def test_inference_is_deterministic_and_keeps_images_apart(name):
     config, shape = tiny(name)
     variables = initialise(config, seed=0)
@@ -195,16 +201,22 @@ def test_sizes_that_do_not_divide_are_refused_with_the_nearest():
 
 
 def test_deep_supervision_gives_coarser_outputs_in_training():
-    config, shape = tiny("plain-conv-unet")
+    def outputs(config, shape):
+        train = partial(jax.eval_shape, partial(apply_training, config))
+        x = jax.ShapeDtypeStruct((1, *shape, 1), jnp.float32)
+        found, statistics = train(abstract_variables(config), x, key=jax.random.key(0))
+        assert statistics == {}
+        return [y.shape for y in found]
+
+    assert outputs(*tiny("plain-conv-unet")) == [(1, 6, 8, 12, 2), (1, 6, 4, 6, 2)]
+    assert outputs(*tiny("plain-conv-unet", deep_supervision=False)) == [(1, 6, 8, 12, 2)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain-conv-unet", "residual-encoder-unet", "thesis-unet", "highres-unet"])
+def test_networks_without_batch_statistics_are_in_training_what_they_are_in_inference(name):
+    config, shape = tiny(name)
     variables = initialise(config, seed=0)
-    train = jax.jit(apply_training, static_argnums=0)
-    outputs, statistics = train(config, variables, image(config, shape), key=jax.random.key(0))
-    assert [y.shape for y in outputs] == [(1, 6, 8, 12, 2), (1, 6, 4, 6, 2)]
-    assert statistics == {}
-    logits = jax.jit(apply, static_argnums=0)(config, variables, image(config, shape))
-    np.testing.assert_allclose(outputs[0], logits, atol=1e-5)
-    config, _ = tiny("plain-conv-unet", deep_supervision=False)
-    one = jax.eval_shape(
-        partial(apply_training, config), initialise(config, seed=0), image(config, shape), key=jax.random.key(0)
-    )
-    assert [y.shape for y in one[0]] == [(1, 6, 8, 12, 2)]
+    x = image(config, shape)
+    outputs, _ = jax.jit(apply_training, static_argnums=0)(config, variables, x, key=jax.random.key(0))
+    np.testing.assert_allclose(outputs[0], jax.jit(apply, static_argnums=0)(config, variables, x), atol=1e-5)

@@ -38,7 +38,10 @@ def assert_same(config, variables, logits):
     np.testing.assert_allclose(found, logits, atol=1e-5 * np.abs(logits).max())
 
 
-@pytest.mark.parametrize("name", foreign.TABLES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in ("plain", "monai") else pytest.mark.slow) for name in foreign.TABLES],
+)
 def test_logits_are_those_of_pytorch(frozen, name):
     assert_same(*read(name, state_of(frozen, name)), frozen[f"{name}/logits"])
 
@@ -55,9 +58,12 @@ def test_logits_are_those_of_pytorch_here(name):
 
 
 def test_lower_outputs_may_be_left_out(frozen):
-    config, variables = read("plain", state_of(frozen, "plain"), deep_supervision=False)
+    _, variables = read("plain", state_of(frozen, "plain"), deep_supervision=False)
     assert list(variables["params"]["decoder"]["heads"]) == ["0"]
-    assert_same(config, variables, frozen["plain/logits"])
+    _, all_of_them = read("plain", state_of(frozen, "plain"))
+    np.testing.assert_array_equal(
+        variables["params"]["decoder"]["heads"]["0"]["w"], all_of_them["params"]["decoder"]["heads"]["1"]["w"]
+    )
 
 
 def test_missing_unexpected_and_misshapen_tensors_are_named(frozen):

@@ -68,7 +68,7 @@ def takes(config, size, axis):
     return _output(config, axis, size) is not None
 
 
-FAST = ("residual", "highres", "deepmedic")
+FAST = ("residual", "deepmedic")
 
 
 @pytest.mark.parametrize(
