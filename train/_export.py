@@ -5,7 +5,7 @@ from typing import Any
 
 from sirtjax import phantom
 from sirtjax.errors import ConfigError
-from sirtjax.postprocess import LargestComponent
+from sirtjax.postprocess import FillHoles, LargestComponent
 from sirtjax.preprocess import FixedPreprocessing, Foreground, IntensityScale
 from sirtjax.segmentation import Model, ModelSpec, Tiles
 from sirtjax.train._data_config import FilesConfig, SyntheticConfig
@@ -16,8 +16,8 @@ from sirtjax.train._training_file import TrainingConfig
 def model_of_run(run: Path, *, name: str, licence: str = "") -> tuple[Model, dict[str, Any]]:
     """The best weights of a training run as a model that `sirtjax.segmentation` runs, and what is known of them.
 
-    Images are prepared as in training, and divided into tiles of the size that was trained on. An organ is one piece:
-    of the liver the largest part is kept, of lesions all.
+    Images are prepared as in training, and divided into tiles of the size that was trained on. An organ is one piece
+    without holes: of the liver the largest part is kept and filled, of lesions all.
 
     Args:
       run: the folder of the run.
@@ -43,7 +43,7 @@ def model_of_run(run: Path, *, name: str, licence: str = "") -> tuple[Model, dic
         network=config.network,
         preprocessing=preprocessing,
         tiles=Tiles(shape=shape),
-        postprocess=(LargestComponent(),) if config.task == "liver" else (),
+        postprocess=(LargestComponent(), FillHoles()) if config.task == "liver" else (),
         source=config.source,
         licence=licence,
     )

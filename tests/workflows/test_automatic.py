@@ -1,0 +1,72 @@
+"""A case without a mask of the liver: the model that comes with the package takes its place, and says so."""
+
+import numpy as np
+import pytest
+
+from sirtjax import io, metrics, phantom, spatial
+from sirtjax.volume import LabelMap
+from sirtjax.workflows import advance, automatic_hooks, load_case
+
+SEED = 905
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A digital patient's SPECT/CT, with no mask but the lesion's."""
+    folder = tmp_path_factory.mktemp("automatic")
+    made = phantom.simulate_patient(SEED, phantom.load_preset("default"), sessions=("spect",))
+    for name in ("spect", "spect_ct"):
+        io.write_nifti(folder / f"{name}.nii.gz", made.images[name])
+    for name in ("liver", "lungs", "lesions"):
+        io.write_nifti(folder / f"{name}.nii.gz", made.labels["spect"][name])
+    (folder / "case.toml").write_text(
+        """
+schema = 1
+[patient]
+id = "TEST"
+[protocol]
+name = "glass-hcc-lobectomy"
+[images.activity]
+path = "spect.nii.gz"
+unit = "counts"
+[images.ct]
+path = "spect_ct.nii.gz"
+[masks.lesions]
+path = "lesions.nii.gz"
+on = "activity"
+[shunt]
+method = "spect"
+[[injections]]
+territory = "whole liver"
+"""
+    )
+    return folder
+
+
+def dsc_of(folder, name, found):
+    (truth,) = io.read_masks(folder / f"{name}.nii.gz").values()
+    grid = found.geometry
+    if not truth.geometry.matches(grid):
+        truth = spatial.resample_labels(truth, grid)
+    return metrics.dice(np.asarray(truth.array) > 0, np.asarray(found.array) > 0)
+
+
+@pytest.mark.slow
+def test_liver_and_lungs_are_found_and_called_automatic(folder):
+    products = advance(load_case(folder / "case.toml"), "liver", hooks=automatic_hooks())
+    assert products.liver.automatic == "the model 'liver'"
+    assert products.liver.frame == "activity"
+    assert dsc_of(folder, "liver", products.liver.labels) > 0.9
+    assert products.lungs.automatic == "CT numbers"
+    assert dsc_of(folder, "lungs", products.lungs.labels) > 0.9
+
+
+@pytest.mark.slow
+def test_a_mask_that_is_given_is_not_made(folder):
+    text = (folder / "case.toml").read_text()
+    (folder / "drawn.toml").write_text(
+        text.replace("[masks.lesions]", '[masks.liver]\npath = "liver.nii.gz"\non = "activity"\n[masks.lesions]', 1)
+    )
+    products = advance(load_case(folder / "drawn.toml"), "liver", hooks=automatic_hooks(model="there is none"))
+    assert products.liver.automatic is None
+    assert isinstance(products.liver.labels, LabelMap)
