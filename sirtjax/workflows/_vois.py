@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sirtjax import io
-from sirtjax.errors import ConfigError, GeometryError
+from sirtjax.errors import ConfigError, GeometryError, InputError
 from sirtjax.volume import LabelMap
 from sirtjax.workflows._case import Case, Frame, MaskTable, TerritoriesTable
 from sirtjax.workflows._images import CaseImages
@@ -65,6 +65,7 @@ def liver_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = 
 
     Raises:
       ConfigError: neither a mask nor a segmentation function is given.
+      InputError: the segmentation finds no liver, or can't use the image.
     """
     table = case.masks.liver
     if table is not None:
@@ -75,7 +76,7 @@ def liver_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = 
     image = images.ct if images.ct is not None else images.diagnostic
     if image is None:
         raise ConfigError("there is no CT or MR to segment the liver on: give [images.ct] or [masks.liver]")
-    return _automatic("liver", segment(image), frame)
+    return _automatic("liver", _segmented("liver", segment, image), frame)
 
 
 def lesion_vois(
@@ -101,12 +102,16 @@ def lesion_vois(
 
 
 def lung_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = None) -> Voi | None:
-    """Both lungs as one VOI; without a mask what `segment` makes of the CT where the shunt needs them, else None."""
+    """Both lungs as one VOI; without a mask what `segment` makes of the CT where the shunt needs them, else None.
+
+    Raises:
+      InputError: the segmentation finds no lungs, or can't use the CT.
+    """
     table = case.masks.lungs
     if table is None:
         if segment is None or images.ct is None or case.shunt.method != "spect":
             return None
-        return _automatic("lungs", segment(images.ct), "activity")
+        return _automatic("lungs", _segmented("lungs", segment, images.ct), "activity")
     return Voi("lungs", joined_mask("lungs", table, images), table.on, str(table.path.name))
 
 
@@ -124,6 +129,14 @@ def joined_mask(name: str, table: MaskTable, images: CaseImages) -> LabelMap:
             raise GeometryError(f"{table.path}: the masks of the {name} are on different grids; choose one by `names`")
         joined |= np.asarray(labels.array) > 0
     return LabelMap.from_mask(joined, first.geometry, name=name)
+
+
+def _segmented(name: str, segment: SegmentOrgan, image: io.Image) -> LabelMap | AutomaticMask:
+    try:
+        return segment(image)
+    except InputError as error:
+        message = f"the case has no [masks.{name}], and automatic segmentation fails: {error}"
+        raise type(error)(message) from error
 
 
 def _automatic(name: str, found: LabelMap | AutomaticMask, frame: Frame) -> Voi:

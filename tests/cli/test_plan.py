@@ -122,7 +122,7 @@ def empty(tmp_path):
         ({"dose": {"methode": "local"}}, "dose.methode: Extra inputs are not permitted"),
         ({"protocol": {"name": "resin-nowhere"}}, "there is no protocol 'resin-nowhere'"),
         ({"images": {"activity": {"path": "none.nii"}}}, "none.nii: no such file"),
-        ({"shunt": {"method": "spect"}}, "needs [masks.lungs]"),
+        ({"shunt": {"method": "spect"}}, "no [masks.lungs], and automatic segmentation fails"),
         ({"injections": [{"territory": "middle"}]}, "there is no territory 'middle'"),
         ({"prescription": {"targets": ["gamma"]}}, "no lesion is named gamma"),
     ],
