@@ -127,6 +127,8 @@ def test_an_interrupted_run_leaves_no_result(files, tmp_path, how):
     process = subprocess.Popen(
         [sys.executable, "-c", "from sirtjax.cli.main import main; main()", "register", *words],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        # What a shell starts in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     with process:
         try:
