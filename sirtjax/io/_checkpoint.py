@@ -63,6 +63,9 @@ def save_checkpoint(
     text = json.dumps(description, indent=2, allow_nan=False, ensure_ascii=False)
     with atomic_folder(path, force=force, own=(f"{WEIGHTS}/*",)) as folder:
         orbax.save((folder / WEIGHTS).absolute(), tree)
+        # Orbax names the folder it wrote to, which says where somebody keeps files; that it is there is what counts.
+        for note in (folder / WEIGHTS).rglob("commit_success.txt"):
+            note.write_text("complete\n", encoding="utf-8")
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 

@@ -44,6 +44,13 @@ def test_weights_and_table_come_back_bit_by_bit(tmp_path, variables):
     assert described["arrays"]["params/stage_0/kernel"] == ["float32", [3, 3, 1, 2, 4]]
 
 
+def test_no_file_says_where_it_was_written(tmp_path, variables):
+    io.save_checkpoint(tmp_path / "m", variables, {})
+    files = [path for path in (tmp_path / "m").rglob("*") if path.is_file()]
+    assert len(files) > 4
+    assert not [path for path in files if str(tmp_path).encode() in path.read_bytes()]
+
+
 def test_the_hash_is_of_the_values_not_of_the_files(tmp_path, variables):
     io.save_checkpoint(tmp_path / "a", variables, {})
     io.save_checkpoint(tmp_path / "b", variables, {"other": 1})
