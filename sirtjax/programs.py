@@ -74,7 +74,9 @@ def kept(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Functi
         key = (tuple(static.items()), structure, signature)
         if key not in programs:
             name = f"{function.__module__}.{function.__qualname__}"
-            text = "\n".join([name, repr(static), str(structure), repr(signature), _maker()])
+            # Functions made in place share their name: the line tells them apart.
+            line = str(function.__code__.co_firstlineno)
+            text = "\n".join([name, line, repr(static), str(structure), repr(signature), _maker()])
             path = _folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
             programs[key] = _read(path) or _make(jitted, args, kwargs, path)
         return programs[key](*args, **traced)
@@ -93,7 +95,7 @@ def _signature(leaf: Any) -> tuple[tuple[int, ...], str, bool]:
 def _maker() -> str:
     """All that a program depends on besides its arguments: versions, the machine, settings, our own source."""
     source = hashlib.sha256()
-    for path in _sources(Path(str(resources.files("sirtjax")))):
+    for path in sorted(Path(str(resources.files("sirtjax"))).rglob("*.py")):
         source.update(path.read_bytes())
     client = jax.devices()[0].client
     devices = [f"{device.platform} {device.device_kind}" for device in jax.devices()]
@@ -102,10 +104,6 @@ def _maker() -> str:
     settings = [f"{name} {value}" for name, value in sorted(jax.config.values.items()) if "cache" not in name]
     settings.append(os.environ.get("XLA_FLAGS", ""))
     return "\n".join([*versions, *devices, client.platform_version, _processor(), *settings, source.hexdigest()])
-
-
-def _sources(root: Path) -> Iterator[Path]:
-    return iter(sorted(path for path in root.rglob("*.py") if path.is_file()))
 
 
 def _processor() -> str:

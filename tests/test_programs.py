@@ -82,6 +82,13 @@ def test_shapes_types_and_static_arguments_have_programs_of_their_own(folder):
     assert float(function((array[:3], other), factor)["sum"]) == 6.0
 
 
+def test_functions_of_one_name_have_programs_of_their_own(folder):
+    twice = kept(lambda x: 2 * x)
+    thrice = kept(lambda x: 3 * x)
+    assert (float(twice(np.float32(1))), float(thrice(np.float32(1)))) == (2.0, 3.0)
+    assert len(stored(folder)) == 2
+
+
 def test_values_share_a_program(folder):
     function, traces = counted()
     for factor in (1.0, 2.0, 3.0):
