@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sirtjax.errors import ConfigError, ImageFormatError
 
 
-def case_rows(path: Path, *, guide: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """The rows of a table of cases, at least one, and the names of its columns.
+def case_rows(path: Path, *, guide: str, required: Sequence[str], optional: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of a table of cases, at least one, with the columns that are needed and no unknown ones.
 
     Args:
       path: the CSV file.
       guide: the page that describes its columns.
+      required: names of columns that must be there.
+      optional: names of those that may be.
 
     Raises:
       ImageFormatError: no such file, or not a table.
-      ConfigError: it holds no case.
+      ConfigError: it holds no case, or a column is missing or unknown.
     """
     if not path.is_file():
         raise ImageFormatError(f"{path}: no such file; expected a table of cases (CSV), see {guide}")
@@ -28,4 +31,11 @@ def case_rows(path: Path, *, guide: str) -> tuple[list[dict[str, Any]], list[str
         raise ImageFormatError(f"{path}: not readable as CSV ({error}); save the table again") from error
     if not rows:
         raise ConfigError(f"{path}: holds no case; expected a row of column names and one row per case")
-    return rows, [str(name).strip() for name in rows[0] if name is not None]
+    columns = [str(name).strip() for name in rows[0] if name is not None]
+    known = {*required, *optional}
+    if not set(required) <= set(columns) <= known or None in rows[0]:
+        raise ConfigError(
+            f"{path}: the columns are {', '.join(columns)}; expected {', '.join(required)} and any of "
+            f"{', '.join(optional)}"
+        )
+    return rows
