@@ -40,6 +40,7 @@ wheel: $(INSTALLED)
 	build/wheel-check/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	cd build && wheel-check/bin/sirtjax --version && wheel-check/bin/sirtjax protocols > /dev/null
 	cd build && wheel-check/bin/sirtjax simulate --preset small --output wheel-check/patient --force
+	cd build && wheel-check/bin/sirtjax segment liver wheel-check/patient/images/spect_ct.nii.gz --modality CT --output wheel-check/liver.nii.gz --force
 	cd build && wheel-check/bin/sirtjax plan wheel-check/patient/case.toml --output wheel-check/plan --force
 
 clean:

@@ -52,7 +52,9 @@ def step(
         products = load_steps(output / "steps", loaded)
         if again:
             products = replace(products, **{wanted: None})
-        products = workflows.advance(loaded, wanted, products=products, hooks=workflows.Hooks(on_step=on_step))
+        products = workflows.advance(
+            loaded, wanted, products=products, hooks=workflows.automatic_hooks(on_step=on_step)
+        )
         page = None
         if products.registration is not None and products.images is not None:
             page = alignment_page(products, workflows.provenance(loaded, products.images, registration=""))

@@ -7,9 +7,10 @@ import analytic_case as case
 import numpy as np
 import pytest
 
-from sirtjax.io import read_nifti_array, write_nifti
+from sirtjax.cli._steps_folder import load_steps
+from sirtjax.io import read_masks, read_nifti_array, write_nifti
 from sirtjax.volume import LabelMap
-from sirtjax.workflows import _steps
+from sirtjax.workflows import AutomaticMask, Hooks, _steps, load_case
 
 STEPS = ("images", "liver", "lesions", "territories", "registration", "mapping")
 
@@ -130,6 +131,28 @@ def test_a_mask_file_with_new_content_is_read_again(run, folder, tmp_path, made)
     assert made == ["liver", "lesions"]
     moved, _ = read_nifti_array(out / "steps" / "lesions" / "alpha.nii.gz")
     assert np.array_equal(moved > 0, np.roll(labels, 1, axis=0) == 1)
+
+
+def test_an_automatic_mask_corrected_by_hand_is_no_longer_automatic(run, folder, tmp_path, monkeypatch):
+    def found(image):
+        (liver,) = read_masks(folder / "liver.nii").values()
+        return AutomaticMask(liver, "a model", ("too much of it",))
+
+    hooks = Hooks(segment_liver=found)
+    monkeypatch.setattr("sirtjax.workflows.automatic_hooks", lambda *, on_step: hooks)
+    masks = {key: table for key, table in case.case_table()["masks"].items() if key != "liver"}
+    path = case.write_case(folder, masks=masks)
+    assert run("step", "liver", path, "-o", tmp_path).code == 0
+    as_found = load_steps(tmp_path / "steps", load_case(path)).liver
+    assert (as_found.automatic, as_found.doubts) == ("a model", ("too much of it",))
+    file = tmp_path / "steps" / "liver" / "liver.nii.gz"
+    array, geometry = read_nifti_array(file)
+    cut = np.array(array) > 0
+    cut[: cut.shape[0] // 2 - 12] = False
+    write_nifti(file, LabelMap.from_mask(cut, geometry, name="liver"), force=True)
+    corrected = load_steps(tmp_path / "steps", load_case(path)).liver
+    assert (corrected.automatic, corrected.doubts) == (None, ())
+    assert corrected.origin == "segmented automatically by a model, changed by hand"
 
 
 def test_resume_without_steps_is_a_plan(run, folder, tmp_path):
