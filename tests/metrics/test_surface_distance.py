@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from sirtjax.errors import InputError
 from sirtjax.io import read_nifti_array
-from sirtjax.metrics import Facets, dice, facet_distances, surface_distances, surface_facets
+from sirtjax.metrics import Facets, dice, facet_distances, mean_surface_distance_mm, surface_distances, surface_facets
 from sirtjax.metrics._nearest import distance_to_surface_mm
 
 
@@ -176,3 +176,10 @@ def test_published_scores_of_a_challenge_submission(shared_data):
     assert time.process_time() - start < 20
     assert found.msd_mm == pytest.approx(0.734, abs=0.03)
     assert found.hd_mm == pytest.approx(14, abs=0.2)
+
+
+def test_the_mean_alone_is_that_of_all_figures():
+    spacing = (0.9, 1.4, 2.5)
+    masks = [ball((40, 30, 18), spacing, (18.0, 20.0, 22.0 + shift), 14.0) for shift in (0.0, 3.0)]
+    one, two = (surface_facets(mask, np.diag([*spacing, 1.0])) for mask in masks)
+    assert mean_surface_distance_mm(one, two) == surface_distances(*masks, spacing).msd_mm > 1.0
