@@ -124,11 +124,11 @@ def test_a_full_disk_leaves_nothing_half_written(run, files, registered, tmp_pat
 def test_an_interrupted_run_leaves_no_result(files, tmp_path, how):
     out = tmp_path / "out"
     words = [str(word) for word in given(files, out, "--set", "affine.steps=2000", "--set", "deformable.steps=2000")]
+    # What a shell starts in the background ignores Ctrl-C, and so would its children: heed it again.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     process = subprocess.Popen(
-        [sys.executable, "-c", "from sirtjax.cli.main import main; main()", "register", *words],
+        [sys.executable, "-c", heeding + "from sirtjax.cli.main import main; main()", "register", *words],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
-        # What a shell starts in the background ignores Ctrl-C, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     with process:
         try:
