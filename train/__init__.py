@@ -27,11 +27,11 @@ from sirtjax.train._record import RunRecord as RunRecord
 from sirtjax.train._record import SampleSlice as SampleSlice
 from sirtjax.train._record import run_record as run_record
 from sirtjax.train._record import sample_slices as sample_slices
-from sirtjax.train._run import best_variables as best_variables
 from sirtjax.train._run import make_source as make_source
-from sirtjax.train._run import run_config as run_config
-from sirtjax.train._run import run_state as run_state
 from sirtjax.train._run import run_training as run_training
+from sirtjax.train._run_folder import best_variables as best_variables
+from sirtjax.train._run_folder import run_config as run_config
+from sirtjax.train._run_folder import run_state as run_state
 from sirtjax.train._scores import Scores as Scores
 from sirtjax.train._scores import overlap_counts as overlap_counts
 from sirtjax.train._scores import scores_of as scores_of

@@ -9,7 +9,7 @@ from sirtjax.postprocess import FillHoles, LargestComponent
 from sirtjax.preprocess import FixedPreprocessing, Foreground, IntensityScale
 from sirtjax.segmentation import Model, ModelSpec, Tiles
 from sirtjax.train._data_config import FilesConfig, SyntheticConfig
-from sirtjax.train._run import best_variables, run_config
+from sirtjax.train._run_folder import best_variables, run_config
 from sirtjax.train._training_file import TrainingConfig
 
 

@@ -16,7 +16,8 @@ from sirtjax import networks
 from sirtjax.train._devices import place, sample_mesh
 from sirtjax.train._log import STEPS, VALIDATIONS, read_rows
 from sirtjax.train._objective import centre
-from sirtjax.train._run import CONFIG, best_variables, make_source, run_config
+from sirtjax.train._run import make_source
+from sirtjax.train._run_folder import CONFIG, best_variables, run_config
 from sirtjax.train._training_file import TrainingConfig
 
 

@@ -32,6 +32,7 @@ class TrainingConfig(Table):
       classes: what is learned.
       data: where samples come from.
       loss, optimiser, course, log: see there.
+      weights: what to begin with in place of drawn weights: the name or folder of a model, or the folder of a run.
       source: where the recipe is from, for the model's card.
     """
 
@@ -45,6 +46,7 @@ class TrainingConfig(Table):
     optimiser: OptimiserConfig
     course: CourseConfig
     log: LogConfig = LogConfig()
+    weights: str | None = None
     source: str = ""
 
     @field_validator("network", mode="before")
@@ -137,6 +139,9 @@ def _anchored(table: dict[str, Any], folder: Path) -> dict[str, Any]:
         inner = table.get(group)
         if isinstance(inner, dict) and isinstance(inner.get(key), str):
             inner[key] = str(folder / inner[key])
+    weights = table.get("weights")
+    if isinstance(weights, str) and Path(weights).name != weights:  # a single word is the name of a model
+        table["weights"] = str(folder / weights)
     return table
 
 

@@ -1,0 +1,107 @@
+"""The folder of a run: what it was told to do, its weights, and whether another config may go on in it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from sirtjax import __version__, networks
+from sirtjax.errors import ConfigError, OutputError
+from sirtjax.io import atomic_path
+from sirtjax.train._config import plain
+from sirtjax.train._loop import BEST, STATE
+from sirtjax.train._state import TrainState, Variables, first_state
+from sirtjax.train._state_file import load_tree
+from sirtjax.train._training_file import TrainingConfig, training_from_table
+
+CONFIG = "config.json"
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+# What may differ when a run goes on: it changes no number, or where the same files lie.
+_FREE = ("log", "data.path", "data.bank", "data.cache", "data.threads", "course.save_every_steps")
+
+
+def run_config(run: Path) -> TrainingConfig:
+    """The config of a run.
+
+    Raises:
+      ConfigError: the folder is no run.
+    """
+    try:
+        table = json.loads((run / CONFIG).read_text(encoding="utf-8"))["config"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{run}: is no run of training ({CONFIG} is missing or damaged)") from error
+    return training_from_table(table, source=str(run / CONFIG))
+
+
+def best_variables(run: Path) -> tuple[Variables, dict[str, Any]]:
+    """The weights of the best validation of a run, and what is known of them: the config, "step" and "dsc".
+
+    Raises:
+      ImageFormatError: there was no validation yet.
+    """
+    like = networks.abstract_variables(run_config(run).network)
+    variables, about = load_tree(run / BEST, like)
+    return variables, about
+
+
+def run_state(run: Path) -> TrainState:
+    """The state of a run.
+
+    Raises:
+      ImageFormatError: nothing was saved yet.
+    """
+    config = run_config(run)
+    variables = networks.initialise(config.network, seed=config.seed)
+    return load_tree(run / STATE, first_state(variables, optimiser=config.optimiser, seed=config.seed))[0]
+
+
+def check_folder(run: Path, config: TrainingConfig, *, resume: bool) -> None:
+    """Refuse a folder that a run can't begin in, or that this config can't go on in.
+
+    Raises:
+      OutputError: the folder holds files and `resume` is not given, or is a file.
+      ConfigError: it is a run of another config, or no run.
+    """
+    if run.exists() and not run.is_dir():
+        raise OutputError(f"{run}: is a file; expected the name of a folder to write")
+    if run.is_dir() and any(run.iterdir()):
+        if not resume:
+            raise OutputError(f"{run}: holds files already; choose another folder, or go on with --resume")
+        _check_same(run_config(run), config, run)
+
+
+def describe_run(run: Path, config: TrainingConfig) -> None:
+    """Write down the config, and what it runs on."""
+    described = {
+        "sirtjax": __version__,
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "devices": sorted({device.device_kind for device in jax.devices()}),
+        "config": plain(config),
+    }
+    with atomic_path(run / CONFIG, force=True) as temporary:
+        temporary.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+
+
+def _check_same(before: TrainingConfig, now: TrainingConfig, run: Path) -> None:
+    old, new = (_flat(plain(config)) for config in (before, now))
+    for key in sorted(old.keys() | new.keys()):
+        free = any(key == name or key.startswith(f"{name}.") for name in _FREE)
+        if not free and old.get(key) != new.get(key):
+            raise ConfigError(
+                f"{run}: was begun with {key} = {old.get(key)!r}, now it is {new.get(key)!r}; "
+                "go on with the same config, or begin in another folder"
+            )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        name: leaf for key, inner in value.items() for name, leaf in _flat(inner, f"{prefix}.{key}".lstrip(".")).items()
+    }
