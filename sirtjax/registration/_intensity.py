@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -20,33 +22,51 @@ SKIN_MM = 10.0
 SHRINK, FITTING_LEVELS, STEPS_PER_LEVEL = 4, 3, 30
 
 
-def scaled_image(
-    volume: Volume, lattice: Geometry, config: RegistrationConfig, *, flatten: bool = False
-) -> tuple[FloatArray, FloatArray]:
-    """An image on a lattice scaled to [0, 1], and 1 where it has been measured, 0 outside of it.
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """An image on a lattice as it was measured: what is scaled, and where the body is looked for.
+
+    Attributes:
+      values: (i, j, k) in the image's unit; air, or its darkest, where nothing was measured.
+      inside: (i, j, k) 1 where it was measured, 0 outside of it.
+      unit: of the values.
+      window: what becomes 0 and 1 (`intensity_range`).
+    """
+
+    values: FloatArray
+    inside: FloatArray
+    unit: str
+    window: tuple[float, float]
+
+
+def on_lattice(volume: Volume, lattice: Geometry, config: RegistrationConfig) -> Measured:
+    """An image on a lattice along the world's axes, averaged over its cells where it is finer than they are."""
+    window = intensity_range(volume, config)
+    finer = min(volume.geometry.spacing_mm) < 0.75 * min(lattice.spacing_mm)
+    fill = AIR_HU if volume.unit == "HU" else window[0]
+    values = np.asarray(spatial.resample(volume, lattice, fill=fill, antialias=finer).array, np.float32)
+    return Measured(values=values, inside=_inside(volume.geometry, lattice), unit=volume.unit, window=window)
+
+
+def scaled_image(measured: Measured, config: RegistrationConfig, *, flatten: bool = False) -> FloatArray:
+    """An image scaled to [0, 1].
 
     Args:
-      volume: HU, or any other unit.
-      lattice: along the world's axes.
+      measured: HU, or any other unit.
       config: the preset, for its intensities.
       flatten: take the smooth shading out of an image without unit (MR).
     """
-    finer = min(volume.geometry.spacing_mm) < 0.75 * min(lattice.spacing_mm)
-    low, high = intensity_range(volume, config)
-    inside = _inside(volume.geometry, lattice)
-    if volume.unit == "HU":
+    values, (low, high) = measured.values, measured.window
+    if measured.unit == "HU":
         below, above = config.intensity.tails
-        fill = AIR_HU if below else low
-        values = np.asarray(spatial.resample(volume, lattice, fill=fill, antialias=finer).array, np.float32)
         points = (min(AIR_HU, low - 1), low, high, high + TAIL_HU)
-        return np.interp(values, points, (0.0, below, 1.0 - above, 1.0)).astype(np.float32), inside
-    values = np.asarray(spatial.resample(volume, lattice, fill=low, antialias=finer).array, np.float32)
-    if flatten and volume.unit == "1":
-        values = values / shading(values, inside)
-        shown = values[inside > 0]
+        return np.interp(values, points, (0.0, below, 1.0 - above, 1.0)).astype(np.float32)
+    if flatten and measured.unit == "1":
+        values = values / shading(values, measured.inside)
+        shown = values[measured.inside > 0]
         if shown.size:
             low, high = _percentiles(shown, config)
-    return np.clip((values - low) / (high - low), 0, 1).astype(np.float32), inside
+    return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
 
 
 def intensity_range(volume: Volume, config: RegistrationConfig) -> tuple[float, float]:
@@ -94,13 +114,13 @@ def shading(values: FloatArray, inside: FloatArray) -> FloatArray:
     return np.asarray(factor, np.float32)
 
 
-def body_mask(volume: Volume, lattice: Geometry) -> FloatArray:
+def body_mask(measured: Measured, lattice: Geometry) -> FloatArray:
     """1 in the patient and within a centimetre of the skin, with the lungs and all that is enclosed; else 0.
 
     An image in which no body is found, such as one of a few organs cut out, counts everywhere.
     """
-    values = np.asarray(spatial.resample(volume, lattice, fill=AIR_HU, antialias=True).array, np.float32)
-    dense = values > (BODY_HU if volume.unit == "HU" else _otsu(values[_inside(volume.geometry, lattice) > 0]))
+    values = measured.values
+    dense = values > (BODY_HU if measured.unit == "HU" else _otsu(values[measured.inside > 0]))
     body = postprocess.enclosed_body(dense)
     if not body.any():
         return np.ones(lattice.shape, np.float32)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax import losses, spatial
+from sirtjax import losses
 from sirtjax.programs import kept
 from sirtjax.registration._affine import turn_matrix
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._intensity import scaled_image
+from sirtjax.registration._intensity import on_lattice, scaled_image
 from sirtjax.registration._lattice import blur, sample
 from sirtjax.registration._optimize import minimise
 from sirtjax.spatial import AffineTransform
@@ -65,16 +65,12 @@ class _Coarse:
         pitch = np.maximum((high - low) / (np.asarray(SHAPE) - 1), 6.0)
         origin = (low + high) / 2 - pitch * (np.asarray(SHAPE) - 1) / 2
         lattice = Geometry.from_axes(SHAPE, spacing_mm=pitch.tolist(), origin_mm=origin.tolist())
-        self.image, self.inside = scaled_image(volume, lattice, config)
-        threshold = BODY_SHARE
-        if volume.unit == "HU":
-            raw = spatial.resample(volume, lattice, antialias=True).array
-            self.body = (raw > BODY_HU).astype(np.float32)
-        else:
-            self.body = (self.image > threshold).astype(np.float32) * self.inside
+        measured = on_lattice(volume, lattice, config)
+        self.image, self.inside = scaled_image(measured, config), measured.inside
+        body = measured.values > BODY_HU if volume.unit == "HU" else (self.image > BODY_SHARE) & (self.inside > 0)
         self.origin_mm, self.pitch_mm = origin.astype(np.float32), pitch.astype(np.float32)
         self.centre_mm = (low + high) / 2
-        where = np.argwhere(self.body > 0)
+        where = np.argwhere(body)
         self.body_mm = origin + pitch * where.mean(axis=0) if len(where) else self.centre_mm
 
 

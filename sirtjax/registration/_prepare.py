@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sirtjax import ops, spatial
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._intensity import body_mask, scaled_image
+from sirtjax.registration._intensity import body_mask, on_lattice, scaled_image
 from sirtjax.registration._landmarks import Landmarks
 from sirtjax.registration._pair import LIVER, Pair
 from sirtjax.spatial import AffineTransform
@@ -58,13 +58,13 @@ def prepare_pair(
         lattice = lattice_around(shared, config)
         corners = lattice.corners_mm() @ matrix[:3, :3].T + matrix[:3, 3]
         moving = lattice_around(corners, config, margin_mm=0.0)
-    image, inside = scaled_image(reference.image, lattice, config, flatten=config.intensity.flatten)
-    other, measured = scaled_image(floating.image, moving, config, flatten=config.intensity.flatten)
+    one, two = on_lattice(reference.image, lattice, config), on_lattice(floating.image, moving, config)
+    flatten, inside = config.intensity.flatten, one.inside
     masks = _masks_on(reference, lattice)
     named = config.guidance.masks
     weight = near = inside
     if config.similarity.inside == "body":
-        weight = near = inside * body_mask(reference.image, lattice)
+        weight = near = inside * body_mask(one, lattice)
     if named != "none":
         # One distance for both: it is above zero outside the liver.
         away_mm = ops.signed_distance_mm(masks[..., LIVER] > 0.5, lattice.spacing_mm)
@@ -73,12 +73,12 @@ def prepare_pair(
             weight = inside * (away_mm <= config.similarity.reach_mm)
         near = np.maximum(near, weight)
     return Pair(
-        reference=image,
+        reference=scaled_image(one, config, flatten=flatten),
         reference_weight=weight.astype(np.float32),
         reference_near=near.astype(np.float32),
         reference_masks=masks,
-        floating=other,
-        floating_inside=measured,
+        floating=scaled_image(two, config, flatten=flatten),
+        floating_inside=two.inside,
         floating_masks=_masks_on(floating, moving),
         mask_weight=np.array(
             [float(named != "none"), float(named == "liver and landmarks" and bool(reference.landmark_names()))],

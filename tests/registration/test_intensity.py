@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 import small_patient as small
 
-from sirtjax.registration._intensity import body_mask, scaled_image, shading
+from sirtjax.registration._intensity import body_mask, on_lattice, scaled_image, shading
 from sirtjax.spatial import voxel_centres_mm
 from sirtjax.volume import Geometry, Volume
 
@@ -16,7 +16,8 @@ TAILS = small.preset(intensity={"window_hu": [-100.0, 200.0], "tails": [0.4, 0.2
 def test_tails_keep_apart_what_is_outside_the_window():
     hu = np.array([-1200, -1000, -550, -100, 50, 200, 700, 1200, 3000], np.float32)
     geometry = Geometry.from_axes((9, 4, 4), spacing_mm=(4.0, 4.0, 4.0))
-    values, _ = scaled_image(Volume(np.tile(hu[:, None, None], (1, 4, 4)), geometry, unit="HU"), geometry, TAILS)
+    image = Volume(np.tile(hu[:, None, None], (1, 4, 4)), geometry, unit="HU")
+    values = scaled_image(on_lattice(image, geometry, TAILS), TAILS)
     np.testing.assert_allclose(values[:, 1, 1], [0, 0, 0.2, 0.4, 0.6, 0.8, 0.9, 1, 1], atol=1e-6)
 
 
@@ -24,7 +25,8 @@ def test_without_tails_the_window_is_all():
     plain = small.preset(intensity={"window_hu": [-100.0, 200.0]})
     hu = np.array([-1000, -100, 50, 200, 900], np.float32)
     geometry = Geometry.from_axes((5, 4, 4), spacing_mm=(4.0, 4.0, 4.0))
-    values, _ = scaled_image(Volume(np.tile(hu[:, None, None], (1, 4, 4)), geometry, unit="HU"), geometry, plain)
+    image = Volume(np.tile(hu[:, None, None], (1, 4, 4)), geometry, unit="HU")
+    values = scaled_image(on_lattice(image, geometry, plain), plain)
     np.testing.assert_allclose(values[:, 1, 1], [0, 0, 0.5, 1, 1], atol=1e-6)
 
 
@@ -55,7 +57,7 @@ def test_only_images_without_unit_are_flattened():
     config = small.preset()
     spread = {}
     for unit, flatten in (("1", False), ("1", True), ("Bq/mL", False), ("Bq/mL", True)):
-        values, _ = scaled_image(Volume(image, LATTICE, unit=unit), LATTICE, config, flatten=flatten)
+        values = scaled_image(on_lattice(Volume(image, LATTICE, unit=unit), LATTICE, config), config, flatten=flatten)
         spread[unit, flatten] = values[body].std() / values[body].mean()
     assert spread["1", True] < 0.8 * spread["1", False]
     assert spread["Bq/mL", True] == spread["Bq/mL", False]
@@ -70,14 +72,14 @@ def test_the_body_is_filled_and_grown_by_a_centimetre(unit):
     inside = (radius < 1) & ~lungs
     table = (np.abs(y - 88) < 3) & (np.abs(x) < 60)  # under the patient, not the largest piece
     image = np.where(inside | table, 40.0, -1000.0) if unit == "HU" else np.where(inside, 300.0, 10.0)
-    found = body_mask(Volume(image.astype(np.float32), LATTICE, unit=unit), LATTICE) > 0
+    found = body_mask(on_lattice(Volume(image.astype(np.float32), LATTICE, unit=unit), LATTICE, TAILS), LATTICE) > 0
     assert found[(radius < 1) | lungs].all()
     assert not found[radius > 1.35].any()
 
 
 def test_without_a_body_everything_counts():
     empty = Volume(np.full(LATTICE.shape, -1000, np.float32), LATTICE, unit="HU")
-    assert body_mask(empty, LATTICE).all()
+    assert body_mask(on_lattice(empty, LATTICE, TAILS), LATTICE).all()
 
 
 def test_the_threshold_of_other_images_is_otsus():

@@ -5,7 +5,7 @@ from scipy.ndimage import distance_transform_edt
 
 from sirtjax import registration
 from sirtjax.registration import Side, gather_landmarks, prepare_pair
-from sirtjax.registration._intensity import intensity_range, scaled_image
+from sirtjax.registration._intensity import intensity_range, on_lattice, scaled_image
 from sirtjax.registration._prepare import lattice_around, shared_box_mm
 from sirtjax.spatial import AffineTransform, identity, voxel_centres_mm
 from sirtjax.volume import Geometry, Volume
@@ -44,9 +44,9 @@ def test_the_arrays_have_one_shape_whatever_the_image(straight):
 def test_oblique_and_flipped_grids_say_the_same_as_a_straight_one(straight, geometry):
     """Sampled at the straight lattice's nodes, as their own boxes differ by a voxel."""
     _, lattice = straight
-    one, inside = scaled_image(small.image(FINE), lattice, GUIDED)
-    other, measured = scaled_image(small.image(geometry), lattice, GUIDED)
-    both = (inside > 0) & (measured > 0)
+    measured = [on_lattice(small.image(grid), lattice, GUIDED) for grid in (FINE, geometry)]
+    one, other = (scaled_image(image, GUIDED) for image in measured)
+    both = (measured[0].inside > 0) & (measured[1].inside > 0)
     assert both.mean() > 0.5
     apart = np.abs(one - other)[both]
     assert apart.mean() < 0.01 and np.percentile(apart, 99) < 0.08
@@ -73,8 +73,8 @@ def test_a_finer_image_is_averaged_and_not_picked_from():
     rng = np.random.default_rng(0)
     noise = Volume(rng.normal(50, 60, FINE.shape).astype(np.float32), FINE, unit="HU")
     lattice = lattice_around(FINE.corners_mm(), small.preset(lattice={"margin_mm": 0.0}))
-    values, inside = scaled_image(noise, lattice, GUIDED)
-    assert values[inside > 0].std() * 400 < 35
+    measured = on_lattice(noise, lattice, GUIDED)
+    assert scaled_image(measured, GUIDED)[measured.inside > 0].std() * 400 < 35
 
 
 def test_the_region_is_the_liver_with_its_margin(straight):
