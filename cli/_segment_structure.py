@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sirtjax.cli import _console
 from sirtjax.cli._segment_files import Files
+from sirtjax.cli._segment_liver import LIVER_MODEL, Liver, liver_for_lesions
 from sirtjax.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sirtjax.volume import LabelMap, Volume
 
 # The models that come with the package, or that a site has imported under these names.
-DEFAULT_MODELS = {"liver": "liver", "lesions": "lesions"}
+DEFAULT_MODELS = {"liver": LIVER_MODEL, "lesions": "lesions"}
 # Maps are written in this many steps from zero to one.
 STEPS = 1024
 
@@ -36,6 +36,7 @@ class Options:
     force: bool
     as_json: bool
     liver: Path | None = None
+    minimum_ml: float | None = None
 
 
 def segment_structure(image: Path, structure: Structure, files: Files, options: Options) -> None:
@@ -52,25 +53,29 @@ def segment_structure(image: Path, structure: Structure, files: Files, options: 
         read = io.read_image(image, series=options.series, modality=options.modality or ("CT", "MR"))
         timings["read"] = time.perf_counter() - began
         volume, modality = read.volume, options.modality or read.source.modality
+        liver: Liver | None = None
         if model is None:
             found = segmentation.segment_body(volume) if structure == "body" else segmentation.segment_lungs(volume)
         else:
 
-            def run(one: Model, what: Structure, liver: LabelMap | None = None) -> Segmentation:
+            def run(one: Model, what: Structure, within: LabelMap | None = None) -> Segmentation:
                 return segmentation.segment(
                     volume,
                     one,
                     structure=what,
                     modality=modality,
                     mirror=options.mirror,
-                    liver=liver,
+                    liver=within,
+                    minimum_ml=options.minimum_ml if what == structure else None,
                     maps=files.probability is not None,
                     devices=devices,
                     progress=lambda done, total: report(f"network, {done} of {total}"),
                 )
 
-            liver = None if structure != "lesions" else _liver(options.liver, volume, model, run)
-            found = run(model, structure, liver)
+            if structure == "lesions":
+                liver = liver_for_lesions(options.liver, read, model, run)
+                _tell_liver(liver)
+            found = run(model, structure, None if liver is None else liver.labels)
         report("writing")
         began = time.perf_counter()
         _write(found, volume, structure, files, force=options.force)
@@ -78,7 +83,8 @@ def segment_structure(image: Path, structure: Structure, files: Files, options: 
     for flag in found.flags:
         _console.note(f"look at it: {flag.message} [{flag.code}]")
     if options.as_json:
-        _console.emit_json(_as_json(found, structure, files, timings, model))
+        described = {} if liver is None else {"liver": liver.described()}
+        _console.emit_json(_as_json(found, structure, files, timings, model) | described)
     else:
         _print(found, structure, timings, files)
 
@@ -117,20 +123,15 @@ def _model(structure: Structure, name: str | None) -> Model | None:
     )
 
 
-def _liver(
-    path: Path | None, volume: Volume, model: Model, run: Callable[[Model, Structure], Segmentation]
-) -> LabelMap | None:
-    """Where lesions may be: the liver given, the lesion model's own, or that of the liver model."""
-    from sirtjax import io, segmentation
-
-    if path is not None:
-        masks = io.read_masks(path)
-        return next(iter(masks.values())) if len(masks) == 1 else io.select_mask(masks, "liver")
-    if any(name.lower() == "liver" for name in model.spec.labels):
-        return run(model, "liver").labels
-    if any(entry.name == DEFAULT_MODELS["liver"] for entry in segmentation.models()):
-        return run(segmentation.load_model(DEFAULT_MODELS["liver"]), "liver").labels
-    raise ModelError(f"the model {model.spec.name!r} does not know where the liver is; give --liver MASK")
+def _tell_liver(liver: Liver) -> None:
+    if liver.method is None:
+        return
+    _console.note(
+        f"lesions are looked for in a draft of the liver by the model {liver.method!r}, {liver.volume_ml:.0f} mL, that "
+        "nobody has looked at; to use another, give --liver MASK"
+    )
+    for flag in liver.flags:
+        _console.note(f"look at the liver: {flag.message} [{flag.code}]")
 
 
 def _write(found: Segmentation, volume: Volume, structure: str, files: Files, *, force: bool) -> None:

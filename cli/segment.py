@@ -131,7 +131,12 @@ def lesions(
     image: Image,
     output: Output,
     liver: Annotated[
-        Path | None, typer.Option(help="Liver mask: lesions stay within 6 mm of it.", show_default=False)
+        Path | None,
+        typer.Option(help="Liver mask, lesions included: they stay within 6 mm of it.", show_default=False),
+    ] = None,
+    minimum_ml: Annotated[
+        float | None,
+        typer.Option(min=0, help="Drop lesions smaller than this, mL; by default as the model.", show_default=False),
     ] = None,
     model: ModelName = None,
     modality: ImageModality = None,
@@ -145,11 +150,11 @@ def lesions(
 ) -> None:
     """The lesions in the liver of a CT or MR, by a network.
 
-    The model "lesions" unless --model names another. Without --liver the liver is the lesion model's own, or that of
-    the model "liver".
+    The model "lesions" unless --model names another. Without --liver the liver is found first, by the lesion model or
+    by the model "liver"; that is a draft, and is told.
     """
     files = result_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
-    options = _options(model, modality, series, device, mirror, force, as_json, liver=liver)
+    options = _options(model, modality, series, device, mirror, force, as_json, liver=liver, minimum_ml=minimum_ml)
     segment_structure(image, "lesions", files, options)
 
 
@@ -228,6 +233,7 @@ def _options(
     as_json: bool,
     *,
     liver: Path | None = None,
+    minimum_ml: float | None = None,
 ) -> Options:
     return Options(
         model=model,
@@ -238,4 +244,5 @@ def _options(
         force=force,
         as_json=as_json,
         liver=liver,
+        minimum_ml=minimum_ml,
     )

@@ -6,37 +6,22 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from sirtjax import segmentation, spatial
 from sirtjax.errors import ConfigError, ImageFormatError, OutputError
 from sirtjax.io import atomic_folder, read_image, read_nifti_array
-from sirtjax.ops import distance_mm
-from sirtjax.preprocess import FixedPreprocessing, IntensityScale, intensity_window
+from sirtjax.preprocess import FixedPreprocessing, prepare_fixed
 from sirtjax.train._cases import Case
-from sirtjax.volume import LabelMap, bounding_box
+from sirtjax.volume import Geometry, LabelMap
 
 # Anything that changes what is kept changes this number.
-_VERSION = 1
-_FILL_HU = -1024.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskConfig:
-    """Where to look: inside the label values, widened.
-
-    Attributes:
-      values: label values of the organ, lesions in it among them.
-      margin_mm: how far beyond them.
-    """
-
-    values: tuple[int, ...]
-    margin_mm: float
+_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +46,7 @@ def prepare_cases(
     cases: Sequence[Case],
     *,
     preprocessing: FixedPreprocessing,
-    mask: MaskConfig | None,
-    median: bool,
+    organ: Sequence[int] = (),
     cache: Path,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[PreparedCase, ...]:
@@ -73,9 +57,8 @@ def prepare_cases(
 
     Args:
       cases: of `folder_cases` or `table_cases`.
-      preprocessing: axes, spacing and intensity scales; intensities are clipped later, after they were varied.
-      mask: keep the inside of an organ alone, cut to its box.
-      median: a median of 3 x 3 x 3 voxels on the network's grid.
+      preprocessing: that of a model of it; intensities are clipped later, after they were varied.
+      organ: for its mask, the label values of the organ, of lesions in it among them.
       cache: folder to keep them in.
       on_progress: told of each case that is prepared anew.
 
@@ -85,12 +68,12 @@ def prepare_cases(
     """
     prepared = []
     for number, case in enumerate(cases, start=1):
-        scale = scale_of(preprocessing, case)
-        folder = cache / _key(case, preprocessing, mask, median)
+        _check_modality(preprocessing, case)
+        folder = cache / _key(case, preprocessing, organ)
         if not folder.is_dir():
             on_progress(f"preparing {case.name} ({number} of {len(cases)})")
             try:
-                _prepare(case, preprocessing, scale, mask, median, folder)
+                _prepare(case, preprocessing, organ, folder)
             except OutputError:
                 # Another process may have prepared the same case meanwhile.
                 if not folder.is_dir():
@@ -99,53 +82,33 @@ def prepare_cases(
     return tuple(prepared)
 
 
-def scale_of(preprocessing: FixedPreprocessing, case: Case) -> IntensityScale:
-    """The intensity scale of a case's modality.
-
-    Raises:
-      ConfigError: the preprocessing has none.
-    """
-    for scale in preprocessing.intensities:
-        if scale.modality == case.modality:
-            return scale
-    known = ", ".join(scale.modality for scale in preprocessing.intensities)
-    raise ConfigError(f"case {case.name} is {case.modality}; data.preprocessing.intensities has {known} alone")
+def _check_modality(preprocessing: FixedPreprocessing, case: Case) -> None:
+    if preprocessing.scale_of(case.modality) is None:
+        known = ", ".join(scale.modality for scale in preprocessing.intensities)
+        raise ConfigError(f"case {case.name} is {case.modality}; data.preprocessing.intensities has {known} alone")
 
 
-def _key(case: Case, preprocessing: FixedPreprocessing, mask: MaskConfig | None, median: bool) -> str:
+def _key(case: Case, preprocessing: FixedPreprocessing, organ: Sequence[int]) -> str:
     files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in (*case.images, case.label)]
-    setting = [_VERSION, preprocessing.model_dump(mode="json"), repr(mask), median, case.modality, files]
+    setting = [_VERSION, preprocessing.model_dump(mode="json"), list(organ), case.modality, files]
     return hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _prepare(
-    case: Case,
-    preprocessing: FixedPreprocessing,
-    scale: IntensityScale,
-    mask: MaskConfig | None,
-    median: bool,
-    folder: Path,
-) -> None:
+def _prepare(case: Case, preprocessing: FixedPreprocessing, organ: Sequence[int], folder: Path) -> None:
     volumes = [read_image(path).volume for path in case.images]
     first = volumes[0].geometry
-    grid = segmentation.working_grid(first, spacing_mm=preprocessing.spacing_mm, axes=preprocessing.axes)
     values, own = read_nifti_array(case.label)
     if not own.matches(first) or any(not volume.geometry.matches(first) for volume in volumes):
         raise ConfigError(f"case {case.name}: images and labels lie on different grids; resample them onto one")
     label_values = _label_values(case, values)
-    fill = _FILL_HU if case.modality == "CT" else 0.0
-    channels = [segmentation.to_grid(volume, grid, fill=fill) for volume in volumes]
+    around = None if preprocessing.mask is None else _around(case, label_values, own, organ)
+    ready = prepare_fixed(volumes, how=preprocessing, modality=case.modality, around=around)
     names = tuple((int(value), str(value)) for value in np.unique(label_values) if value)
-    labels = np.asarray(spatial.resample_labels(LabelMap(label_values, own, names=names), grid).array, np.uint8)
-    if median:
-        channels = [ndimage.median_filter(channel, size=3, mode="nearest") for channel in channels]
-    windows = [intensity_window(np.asarray(volume.array), scale) for volume in volumes]
-    image = np.stack(channels, axis=-1).astype(np.float32)
-    if mask is not None:
-        image, labels = _inside(case, image, labels, mask, preprocessing.spacing_mm, [low for low, _ in windows])
+    labels = spatial.resample_labels(LabelMap(label_values, own, names=names), ready.grid)
     with atomic_folder(folder) as temporary:
-        np.save(temporary / "image.npy", image)
-        np.save(temporary / "labels.npy", labels)
+        np.save(temporary / "image.npy", ready.image)
+        np.save(temporary / "labels.npy", np.asarray(labels.array, np.uint8)[ready.box])
+        windows = list(zip(ready.low, ready.high, strict=True))
         (temporary / "window.json").write_text(json.dumps(windows), encoding="utf-8")
 
 
@@ -155,22 +118,13 @@ def _label_values(case: Case, values: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray(values, np.uint8)
 
 
-def _inside(
-    case: Case,
-    image: NDArray[np.float32],
-    labels: NDArray[np.uint8],
-    mask: MaskConfig,
-    spacing_mm: Sequence[float],
-    low: Sequence[float],
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    organ = np.isin(labels, mask.values)
-    if not organ.any():
-        raise ConfigError(f"case {case.name}: no voxel has one of the mask's values {mask.values}; check data.mask")
-    near = distance_mm(organ, spacing_mm) <= mask.margin_mm
-    start, stop = bounding_box(near, margin=0)
-    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    outside = np.asarray(low, np.float32)
-    return np.where(near[..., None], image, outside)[box], labels[box]
+def _around(
+    case: Case, values: NDArray[np.uint8], own: Geometry, organ: Sequence[int]
+) -> Callable[[Geometry, float], NDArray[np.bool_]]:
+    inside = np.isin(values, organ)
+    if not inside.any():
+        raise ConfigError(f"case {case.name}: no voxel has one of the mask's values {tuple(organ)}; check data.mask")
+    return partial(segmentation.around_organ, LabelMap.from_mask(inside, own, name="organ"))
 
 
 def _read(case: Case, folder: Path) -> PreparedCase:

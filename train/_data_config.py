@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sirtjax import phantom
-from sirtjax.preprocess import AugmentConfig, FixedPreprocessing
+from sirtjax.preprocess import AugmentConfig, FixedPreprocessing, OrganMask
 from sirtjax.train._config import Count, Table
 
 
@@ -41,11 +41,11 @@ class SyntheticConfig(Table):
         return phantom.synthesis_config(table, name=name)
 
 
-class OrganMask(Table):
-    """Train inside an organ alone: beyond its margin the image is dark, and it is cut to the organ's box.
+class LiverMask(Table):
+    """Train inside the liver alone: beyond its margin the image is dark, and it is cut to the liver's box.
 
     Attributes:
-      values: label values of the organ, lesions in it among them.
+      values: label values of the liver, of lesions in it among them.
       margin_mm: how far it is widened.
     """
 
@@ -64,7 +64,7 @@ class FilesConfig(Table):
       foreground: chance that a patch has a labelled voxel in its middle.
       validation: share of the cases that is validated on, of those that don't say so themselves.
       augmentation: how images are varied.
-      mask: keep an organ alone; None keeps all.
+      mask: keep the liver alone; None keeps all.
       median: a median filter of 3 x 3 x 3 voxels.
       overlap: of the tiles in validation.
       cache: folder of the prepared cases; the user's cache folder by default.
@@ -78,7 +78,7 @@ class FilesConfig(Table):
     foreground: Annotated[float, Field(ge=0, le=1)] = 0.5
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
     augmentation: AugmentConfig = AugmentConfig()
-    mask: OrganMask | None = None
+    mask: LiverMask | None = None
     median: bool = False
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     cache: Path | None = None
@@ -89,6 +89,18 @@ class FilesConfig(Table):
         if len({scale.output for scale in self.preprocessing.intensities}) > 1:
             raise ValueError("all modalities must be mapped to the same `output` range")
         return self
+
+    @model_validator(mode="after")
+    def _said_once(self) -> FilesConfig:
+        if self.preprocessing.median or self.preprocessing.mask is not None:
+            raise ValueError("`median` and `mask` belong to `data`, not to `data.preprocessing`")
+        return self
+
+    @property
+    def prepared(self) -> FixedPreprocessing:
+        """All that is done to an image before it is varied and clipped: what a model of the run does, too."""
+        mask = None if self.mask is None else OrganMask(margin_mm=self.mask.margin_mm)
+        return self.preprocessing.model_copy(update={"median": self.median, "mask": mask})
 
     @property
     def output(self) -> tuple[float, float]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sirtjax import networks, segmentation
 from sirtjax.errors import ConfigError
 from sirtjax.inference import predict_tiles
-from sirtjax.preprocess import augment, shift_hu
-from sirtjax.train._cache import MaskConfig, PreparedCase, prepare_cases
+from sirtjax.preprocess import augment, shift_hu, to_range
+from sirtjax.train._cache import PreparedCase, prepare_cases
 from sirtjax.train._cases import folder_cases, split_cases, table_cases
 from sirtjax.train._classes import ClassConfig, channels_of
 from sirtjax.train._data_config import FilesConfig
@@ -23,6 +23,7 @@ from sirtjax.train._patches import patch_batches
 from sirtjax.train._scores import Scores, overlap_counts, scores_of
 from sirtjax.train._source import Source
 from sirtjax.train._state import Variables
+from sirtjax.train._tile_shape import tile_shape
 from sirtjax.train._training_file import TrainingConfig
 
 Array = Any
@@ -52,11 +53,9 @@ def file_source(
             "channels; set network.channels"
         )
     training, validation = split_cases(listed, share=data.validation, seed=config.seed)
-    mask = None if data.mask is None else MaskConfig(values=data.mask.values, margin_mm=data.mask.margin_mm)
     settings: dict[str, Any] = {
-        "preprocessing": data.preprocessing,
-        "mask": mask,
-        "median": data.median,
+        "preprocessing": data.prepared,
+        "organ": () if data.mask is None else data.mask.values,
         "cache": data.cache or default_cache(),
         "on_progress": on_progress,
     }
@@ -93,15 +92,6 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sirtjax" / "training"
 
 
-def scaled(image: Array, low: Array, high: Array, output: tuple[float, float]) -> Array:
-    """(..., channels) clipped to [low, high] of each channel and mapped linearly to the network's range."""
-    shape = (1,) * (image.ndim - 1) + (-1,)
-    xp = np if isinstance(image, np.ndarray) else jnp
-    low, high = xp.reshape(low, shape), xp.reshape(high, shape)
-    inside = xp.clip(image, low, high) - low
-    return output[0] + inside * ((output[1] - output[0]) / xp.maximum(high - low, 1e-6))
-
-
 def _prepare(config: TrainingConfig, data: FilesConfig) -> Callable[[Array, Any, Array], tuple[Array, Array]]:
     classes, count, output = config.classes, config.network.classes, data.output
     vary, spacing_mm = data.augmentation, data.preprocessing.spacing_mm
@@ -113,7 +103,7 @@ def _prepare(config: TrainingConfig, data: FilesConfig) -> Callable[[Array, Any,
         )
         if vary.shift is not None:
             image = image + patch["ct"] * shift_hu(to_shift, vary.shift)
-        image = scaled(image, patch["low"], patch["high"], output)
+        image = to_range(image, patch["low"], patch["high"], output=output)
         return image, channels_of(labels, classes, count=count)
 
     def prepare(key: Array, feed: Any, part: Array) -> tuple[Array, Array]:
@@ -138,13 +128,12 @@ def predicted(
     variables: Variables, case: PreparedCase, config: TrainingConfig, data: FilesConfig
 ) -> NDArray[np.float32]:
     """Logits (i, j, k, classes) of a whole prepared case, tile by tile."""
-    low, high = np.asarray(case.low, np.float32), np.asarray(case.high, np.float32)
-    image = scaled(np.asarray(case.image), low, high, data.output)
+    image = to_range(np.asarray(case.image), case.low, case.high, output=data.output)
     return predict_tiles(
         segmentation.network_function(config.network),
         image,
         variables=variables,
-        patch_shape=data.patch_shape,
+        patch_shape=tile_shape(config.network, data.patch_shape),
         overlap=data.overlap,
         fill=data.output[0],
         devices=jax.local_devices()[:1],

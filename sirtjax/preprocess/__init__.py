@@ -9,7 +9,10 @@ from sirtjax.preprocess._config import FixedPreprocessing as FixedPreprocessing
 from sirtjax.preprocess._config import Foreground as Foreground
 from sirtjax.preprocess._config import IntensityScale as IntensityScale
 from sirtjax.preprocess._config import NnunetPreprocessing as NnunetPreprocessing
+from sirtjax.preprocess._config import OrganMask as OrganMask
 from sirtjax.preprocess._config import Resampling as Resampling
+from sirtjax.preprocess._fixed import FixedCase as FixedCase
+from sirtjax.preprocess._fixed import prepare_fixed as prepare_fixed
 from sirtjax.preprocess._nnunet import NnunetCase as NnunetCase
 from sirtjax.preprocess._nnunet import network_axes as network_axes
 from sirtjax.preprocess._nnunet import prepare_nnunet as prepare_nnunet
@@ -23,16 +26,21 @@ from sirtjax.preprocess._restore import restore_maps as restore_maps
 from sirtjax.preprocess._window import intensity_window as intensity_window
 from sirtjax.preprocess._window import percentile_window as percentile_window
 from sirtjax.preprocess._window import scale_intensity as scale_intensity
+from sirtjax.preprocess._window import to_range as to_range
+from sirtjax.preprocess._working_grid import to_grid as to_grid
+from sirtjax.preprocess._working_grid import working_grid as working_grid
 
 __all__ = [
     "AugmentConfig",
     "ChannelNormalisation",
+    "FixedCase",
     "FixedPreprocessing",
     "Foreground",
     "IntensityScale",
     "IntensityShift",
     "NnunetCase",
     "NnunetPreprocessing",
+    "OrganMask",
     "Resampling",
     "augment",
     "coarse_axis",
@@ -40,6 +48,7 @@ __all__ = [
     "network_axes",
     "normalise_channel",
     "percentile_window",
+    "prepare_fixed",
     "prepare_nnunet",
     "resample_image",
     "resample_labels",
@@ -48,4 +57,7 @@ __all__ = [
     "restore_maps",
     "scale_intensity",
     "shift_hu",
+    "to_grid",
+    "to_range",
+    "working_grid",
 ]

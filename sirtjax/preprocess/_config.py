@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Percentile = Annotated[float, Field(ge=0, le=100)]
 Axis = Annotated[int, Field(ge=0, le=2)]
 Order = Annotated[int, Field(ge=0, le=5)]
@@ -54,15 +55,28 @@ class IntensityScale(_Table):
         return self
 
 
+class OrganMask(_Table):
+    """The part of an image that a network sees: an organ with what lies in it, widened.
+
+    Beyond it the image has the lower end of its window, and it is cut to the box of what is left.
+    """
+
+    organ: Literal["liver"] = "liver"
+    margin_mm: NotNegative
+
+
 class FixedPreprocessing(_Table):
     """One orientation and one spacing for every image, and a scale of intensities for each modality.
 
-    `axes` says where the voxel indices grow to: "LPS" is the world's own order.
+    `axes` says where the voxel indices grow to: "LPS" is the world's own order. On that grid, first to last: a median
+    of 3 x 3 x 3 voxels, the `mask`, the scale.
     """
 
     kind: Literal["fixed"] = "fixed"
     axes: Annotated[str, Field(pattern="^[LR][AP][SI]$")] = "LPS"
     spacing_mm: tuple[Positive, Positive, Positive]
+    median: bool = False
+    mask: OrganMask | None = None
     intensities: Annotated[tuple[IntensityScale, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -71,6 +85,10 @@ class FixedPreprocessing(_Table):
         if len(set(names)) != len(names):
             raise ValueError(f"`intensities` must name each modality once, got {', '.join(names)}")
         return self
+
+    def scale_of(self, modality: str) -> IntensityScale | None:
+        """The scale of a modality; None where there is none."""
+        return next((scale for scale in self.intensities if scale.modality == modality), None)
 
 
 class ChannelNormalisation(_Table):

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.errors import ConfigError
 from sirtjax.preprocess._config import IntensityScale
 
+Array = Any
 FloatArray = NDArray[np.float32]
 # Percentiles are read from at most about this many voxels, evenly spread: beyond, they move by less than a grey value.
 SAMPLE = 2_000_000
 # Of the brightest percentile: above it is tissue, below it air and its noise.
 FOREGROUND_SHARE = 0.1
+# Windows narrower than this are none.
+LEAST_CONTRAST = 1e-6
 
 
 def scale_intensity(image: NDArray[Any], scale: IntensityScale) -> FloatArray:
@@ -21,16 +25,28 @@ def scale_intensity(image: NDArray[Any], scale: IntensityScale) -> FloatArray:
     Values outside are clipped. An image without contrast becomes the lower end throughout.
     """
     low, high = intensity_window(image, scale)
-    below, above = scale.output
-    values = np.asarray(image, np.float32).copy()
-    if high <= low:
-        values[...] = below
-        return values
-    np.clip(values, low, high, out=values)
-    values -= np.float32(low)
-    values *= np.float32((above - below) / (high - low))
-    values += np.float32(below)
-    return values
+    values = np.asarray(image, np.float32)[..., None]
+    return np.asarray(to_range(values, [low], [high], output=scale.output)[..., 0])
+
+
+def to_range(image: Array, low: Array, high: Array, *, output: tuple[float, float]) -> Array:
+    """Intensities clipped to a window of each channel and mapped to the network's range; NumPy's and JAX's arrays.
+
+    Args:
+      image: (..., channels) float32.
+      low: the intensity of each channel that becomes the lower end of the range.
+      high: the one that becomes its upper end; where it is no higher than `low`, all become the lower end.
+      output: the range.
+    """
+    xp: Any = np if isinstance(image, np.ndarray) else jnp
+    shape = (1,) * (image.ndim - 1) + (-1,)
+    low, high = (xp.reshape(xp.asarray(end, xp.float32), shape) for end in (low, high))
+    inside = xp.clip(image, low, high)
+    # In place for NumPy, a whole image would be copied else.
+    inside -= low
+    inside *= (output[1] - output[0]) / xp.maximum(high - low, LEAST_CONTRAST)
+    inside += output[0]
+    return inside
 
 
 def intensity_window(image: NDArray[Any], scale: IntensityScale) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from sirtjax.segmentation._atlas_folder import list_atlases as list_atlases
 from sirtjax.segmentation._atlas_folder import read_atlas as read_atlas
 from sirtjax.segmentation._atlas_task import segment_liver_by_atlas as segment_liver_by_atlas
 from sirtjax.segmentation._body import segment_body as segment_body
+from sirtjax.segmentation._fixed_model import around_organ as around_organ
 from sirtjax.segmentation._fuse import STAPLE_LEAST as STAPLE_LEAST
 from sirtjax.segmentation._fuse import Staple as Staple
 from sirtjax.segmentation._fuse import agreeing as agreeing
@@ -56,8 +57,6 @@ from sirtjax.segmentation._uptake_rules import uptake_rules as uptake_rules
 from sirtjax.segmentation._uptake_task import UptakeSegmentation as UptakeSegmentation
 from sirtjax.segmentation._uptake_task import segment_uptake as segment_uptake
 from sirtjax.segmentation._working_grid import on_image as on_image
-from sirtjax.segmentation._working_grid import to_grid as to_grid
-from sirtjax.segmentation._working_grid import working_grid as working_grid
 
 __all__ = [
     "STAPLE_LEAST",
@@ -79,6 +78,7 @@ __all__ = [
     "UptakeRule",
     "UptakeSegmentation",
     "agreeing",
+    "around_organ",
     "check_image",
     "dilated_mask",
     "find_model",
@@ -111,11 +111,9 @@ __all__ = [
     "suv_from_bq_per_ml",
     "suv_per_bq_per_ml",
     "suv_volume",
-    "to_grid",
     "uptake_above",
     "uptake_of_maximum",
     "uptake_rule",
     "uptake_rules",
     "weighted_vote",
-    "working_grid",
 ]

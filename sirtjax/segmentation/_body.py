@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from sirtjax import postprocess
 from sirtjax.errors import ImageFormatError
+from sirtjax.preprocess import to_grid, working_grid
 from sirtjax.segmentation._contour import sharpened
 from sirtjax.segmentation._input import check_image, image_modality
 from sirtjax.segmentation._result import Segmentation
-from sirtjax.segmentation._working_grid import to_grid, working_grid
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 BODY_HU, AIR_HU = -300.0, -1000.0

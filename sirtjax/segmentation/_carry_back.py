@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sirtjax import ops
-from sirtjax.postprocess import FillHoles, LargestComponent, PostprocessStep, postprocess
+from sirtjax.postprocess import FillHoles, LargestComponent, PostprocessStep, RemoveSmall, postprocess, remove_small
 from sirtjax.segmentation._working_grid import Box, box_on_image, slabs_on_image
 from sirtjax.volume import Geometry, bounding_box
 
@@ -61,7 +61,7 @@ def labels_on_image(
       activation: "softmax" gives a voxel to the likeliest label if that is likelier than background, "sigmoid" to the
         last one that is likelier than not.
       steps: what to do to the masks again, of what an interpolation can undo: parts that hang together by a corner,
-        and holes that open.
+        holes that open, and parts that get too small.
     """
     result: NDArray[Any] = np.zeros(geometry.shape, np.uint8 if max(probabilities) < 256 else np.uint16)
     maps = list(probabilities.values())
@@ -78,19 +78,24 @@ def labels_on_image(
         for label, one in zip(probabilities, values, strict=True):
             part[one > best] = label
             np.maximum(best, one, out=best)
-    again = [step for step in steps if isinstance(step, LargestComponent | FillHoles)]
+    again = [step for step in steps if isinstance(step, LargestComponent | FillHoles | RemoveSmall)]
     for label in probabilities if again else ():
-        _repeat(result, box, label, again)
+        _repeat(result, box, label, again, geometry.spacing_mm)
     return result
 
 
-def _repeat(labels: NDArray[Any], box: Box, label: int, steps: Sequence[PostprocessStep]) -> None:
+def _repeat(
+    labels: NDArray[Any], box: Box, label: int, steps: Sequence[PostprocessStep], spacing_mm: Sequence[float]
+) -> None:
     """Clean one label in place; what it loses becomes background, what it gains was background."""
     part = labels[box]
     before = part == label
     after = before
     for step in steps:
-        after = ops.largest_component(after) if isinstance(step, LargestComponent) else ops.fill_holes(after)
+        if isinstance(step, RemoveSmall):
+            after = remove_small(after, spacing_mm, minimum_ml=step.minimum_ml)
+        else:
+            after = ops.largest_component(after) if isinstance(step, LargestComponent) else ops.fill_holes(after)
     part[before & ~after] = 0
     part[after & (part == 0)] = label
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -9,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sirtjax import inference, ops
+from sirtjax import inference, ops, postprocess, spatial
 from sirtjax.errors import ModelError
 from sirtjax.inference import Ensemble
-from sirtjax.preprocess import FixedPreprocessing, IntensityScale, scale_intensity
+from sirtjax.postprocess import LIVER_MARGIN_MM
+from sirtjax.preprocess import FixedPreprocessing, IntensityScale, prepare_fixed
 from sirtjax.segmentation._model import Model, network_function
-from sirtjax.segmentation._working_grid import Box, to_grid, working_grid
-from sirtjax.spatial import default_fill
-from sirtjax.volume import Geometry, Volume, bounding_box
+from sirtjax.segmentation._working_grid import Box
+from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Region = Callable[[Geometry], Mask]
 # Brighter than this share of the window above its lower end is more than air, and what is around it is kept.
 BODY_SHARE, BODY_MARGIN_VOXELS = 0.05, 3
 
@@ -45,35 +45,50 @@ class Prepared:
 
 
 def prepare(
-    volume: Volume, how: FixedPreprocessing, *, modality: str, region: Region | None = None, margin: Sequence[int] = ()
+    volume: Volume,
+    how: FixedPreprocessing,
+    *,
+    modality: str,
+    organ: LabelMap | None = None,
+    margin: Sequence[int] = (),
 ) -> Prepared:
     """An image on the network's grid, its intensities scaled as those of its modality.
 
-    The box is that of the patient: what is beyond it is air, as everything is that lies outside of the image.
+    The box is that of the patient: what is beyond it is air, as everything is that lies outside of the image. Of a
+    network that was trained inside an organ it is that of the organ.
 
     Args:
       volume: the image.
       how: the model's preprocessing.
       modality: what the image is.
-      region: gives the mask on a grid to which the search is limited; with it the box is that of the mask.
-      margin: voxels of the network's grid that are kept around that mask.
+      organ: what the search is limited to, and what is less than 6 mm beyond it.
+      margin: voxels of the network's grid that are kept around that.
 
     Raises:
-      ModelError: the model was not made for this modality.
+      ModelError: the model was not made for this modality, or needs the organ.
     """
-    scale = next((one for one in how.intensities if one.modality == modality), None)
+    scale = how.scale_of(modality)
     if scale is None:
         known = " or ".join(one.modality for one in how.intensities)
         raise ModelError(f"the model takes {known} images, this one is {modality}; choose another --model")
-    grid = working_grid(volume.geometry, spacing_mm=how.spacing_mm, axes=how.axes)
-    low = default_fill(volume.unit) if modality == "CT" else float(np.asarray(volume.array).min())
-    values = to_grid(volume, grid, fill=low)
-    scaled = scale_intensity(values, scale)
-    box = _patient_box(scaled, scale)
-    within = None if region is None else region(grid)
-    if within is not None and within.any():
-        box = _meet(box, _widened(within, margin or (0, 0, 0)))
-    return Prepared(image=scaled[box][..., None], grid=grid, box=box, fill=scale.output[0], region=within)
+    if how.mask is not None and organ is None:
+        raise ModelError(f"the model sees the {how.mask.organ} alone; give its mask with --{how.mask.organ} MASK")
+    around = None if organ is None else cache(partial(around_organ, organ))
+    case = prepare_fixed([volume], how=how, modality=modality, around=around)
+    scaled, box = case.scaled(), case.box
+    region = None if around is None else around(case.grid, LIVER_MARGIN_MM)
+    if how.mask is None:
+        box = _patient_box(scaled[..., 0], scale)
+        if region is not None and region.any():
+            box = _meet(box, _widened(region, margin or (0, 0, 0)))
+        scaled = scaled[box]
+    return Prepared(image=scaled, grid=case.grid, box=box, fill=scale.output[0], region=region)
+
+
+def around_organ(organ: LabelMap, grid: Geometry, margin_mm: float) -> Mask:
+    """Where on a grid is an organ, the first label of its map, or what lies within a distance of it."""
+    share = spatial.occupancy(organ, organ.names[0][1], grid)
+    return postprocess.dilated(share > 0.5, grid.spacing_mm, margin_mm=margin_mm)
 
 
 def run(

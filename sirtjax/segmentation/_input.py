@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.errors import ConfigError, ImageFormatError
-from sirtjax.volume import Volume
+from sirtjax.errors import ConfigError, GeometryError, ImageFormatError
+from sirtjax.volume import LabelMap, Volume
 
 # Thinner than this along an axis, an image shows no organ.
 LEAST_VOXELS, LEAST_EXTENT_MM = 4, 20.0
@@ -20,6 +20,8 @@ SOFT_HU = (-150.0, 300.0)
 LEAST_LIGHT_SHARE, MOST_DENSE_SHARE, LEAST_SOFT_SHARE = 0.01, 0.10, 0.02
 # MR signal is not negative; what has been filtered or interpolated goes below zero by little, air in HU by much.
 MOST_NEGATIVE_SHARE = 0.25
+# A field of view may cut a liver, but one that is mostly elsewhere was drawn on another image.
+LEAST_LIVER_SHARE = 0.5
 
 
 def image_modality(volume: Volume, asked: str | None) -> str:
@@ -75,6 +77,37 @@ def check_image(volume: Volume, *, modality: str) -> None:
         _check_hu(sample[sample > PADDING_HU])
     else:
         _check_signal(sample)
+
+
+def check_liver(liver: LabelMap, volume: Volume, *, modality: str) -> None:
+    """Refuse a mask of the liver that is empty or was drawn on another image.
+
+    Args:
+      liver: the first label of its map, on any grid.
+      volume: the image.
+      modality: "CT" or "MR".
+
+    Raises:
+      ImageFormatError: the mask is empty, or the CT has no soft tissue there.
+      GeometryError: it lies outside of the image, by half or more.
+    """
+    places = np.argwhere(liver.mask(liver.names[0][1]))
+    if not len(places):
+        raise ImageFormatError("the liver's mask is empty; give the mask that was drawn on this image")
+    places = places[:: -(-len(places) // SAMPLE)]
+    index = np.rint(volume.geometry.to_voxel(liver.geometry.to_world(places))).astype(int)
+    inside = np.all((index >= 0) & (index < volume.geometry.shape), axis=1)
+    if inside.mean() < LEAST_LIVER_SHARE:
+        raise GeometryError(
+            f"of the liver's mask {inside.mean():.0%} lies in the image; give the mask that was drawn on this image"
+        )
+    if modality == "CT":
+        middle = float(np.median(np.asarray(volume.array)[tuple(index[inside].T)]))
+        if not SOFT_HU[0] < middle < SOFT_HU[1]:
+            raise ImageFormatError(
+                f"inside the liver's mask the CT has {middle:.0f} HU (median), a liver has {SOFT_HU[0]:g} to "
+                f"{SOFT_HU[1]:g}; give the mask that was drawn on this image"
+            )
 
 
 def _check_signal(sample: NDArray[Any]) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import postprocess, spatial
-from sirtjax.errors import ImageFormatError, ModelError
-from sirtjax.postprocess import LIVER_MARGIN_MM
+from sirtjax.errors import ConfigError, ImageFormatError, ModelError
+from sirtjax.postprocess import LIVER_MARGIN_MM, PostprocessStep, RemoveSmall
 from sirtjax.preprocess import FixedPreprocessing
 from sirtjax.segmentation._carry_back import cleaned, labels_on_image
 from sirtjax.segmentation._fixed_model import prepare, run
 from sirtjax.segmentation._flags import LIVER_ML, edge_flags, entropy_flags, piece_flags, volume_flags
-from sirtjax.segmentation._input import check_image, image_modality
+from sirtjax.segmentation._input import check_image, check_liver, image_modality
 from sirtjax.segmentation._model import Model
 from sirtjax.segmentation._nnunet_predict import predict_nnunet
 from sirtjax.segmentation._result import Flag, Segmentation
 from sirtjax.segmentation._structures import Structure, labels_of
-from sirtjax.volume import Geometry, LabelMap, Volume
+from sirtjax.volume import LabelMap, Volume
 
 FloatArray = NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -37,6 +37,7 @@ def segment(
     modality: str | None = None,
     mirror: bool = False,
     liver: LabelMap | None = None,
+    minimum_ml: float | None = None,
     maps: bool = False,
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
@@ -53,7 +54,9 @@ def segment(
       structure: one label of this name alone, of those of the model that make it up; all of the model's by default.
       modality: "CT" or "MR"; needed where the image is not in HU.
       mirror: average over the flips that the model was trained with: slower by their number.
-      liver: where lesions may be; those further than 6 mm outside of it are dropped.
+      liver: where lesions may be; those further than 6 mm outside of it are dropped. A model that was trained inside
+        of the liver sees nothing else, and can't be run without.
+      minimum_ml: parts smaller than this are dropped; by default as the model says.
       maps: also give probabilities and uncertainty of an nnU-Net, on the image's grid; of other models they come for
         nothing, on the network's.
       devices: where to run; JAX's first device by default.
@@ -61,19 +64,23 @@ def segment(
 
     Raises:
       ConfigError: the modality can't be told or contradicts the image, or no such structure.
-      ImageFormatError: the image can't be used, or no liver is in it.
-      ModelError: the model was not made for such an image or structure.
+      ImageFormatError: the image or `liver` can't be used, or no liver is in the image.
+      GeometryError: `liver` lies elsewhere.
+      ModelError: the model was not made for such an image or structure, or needs `liver`.
       InputError: too little memory.
     """
     kind = image_modality(volume, modality)
     _check_model(model, kind)
     chosen = tuple(model.spec.labels) if structure is None else labels_of(model.spec, structure)
     check_image(volume, modality=kind)
+    if liver is not None:
+        check_liver(liver, volume, modality=kind)
+    steps = _steps(model.spec.postprocess, minimum_ml)
     names = tuple((model.spec.labels[name], name) for name in chosen) if structure is None else ((1, structure),)
     if isinstance(model.spec.preprocessing, FixedPreprocessing):
-        found = _by_fixed(volume, model, chosen, names, kind, mirror, liver, devices, progress)
+        found = _by_fixed(volume, model, chosen, names, steps, kind, mirror, liver, devices, progress)
     else:
-        found = _by_nnunet(volume, model, chosen, names, mirror, liver, maps, devices, progress)
+        found = _by_nnunet(volume, model, chosen, names, steps, mirror, liver, maps, devices, progress)
     if "liver" in found.volumes_ml and found.volumes_ml["liver"] == 0:
         raise ImageFormatError(
             f"no liver was found in the image by the model {model.spec.name!r}; does it show one? give another image "
@@ -94,11 +101,21 @@ def _check_model(model: Model, modality: str) -> None:
         raise ModelError(f"the model {spec.name!r} takes {len(spec.channels)} images together ({wanted}), got one")
 
 
+def _steps(steps: Sequence[PostprocessStep], minimum_ml: float | None) -> tuple[PostprocessStep, ...]:
+    """A model's post-processing, with another size of what is too small."""
+    if minimum_ml is None:
+        return tuple(steps)
+    if not 0 <= minimum_ml < math.inf:
+        raise ConfigError(f"the smallest part to keep is {minimum_ml} mL; expected zero or more")
+    return (*(one for one in steps if not isinstance(one, RemoveSmall)), RemoveSmall(minimum_ml=minimum_ml))
+
+
 def _by_fixed(
     volume: Volume,
     model: Model,
     chosen: Sequence[str],
     names: tuple[tuple[int, str], ...],
+    steps: Sequence[PostprocessStep],
     modality: str,
     mirror: bool,
     liver: LabelMap | None,
@@ -109,9 +126,8 @@ def _by_fixed(
     moments = [perf_counter()]
     # Lesions need the surroundings of the liver that fit into a tile; the rest of the patient costs time alone.
     around = [n // CONTEXT for n in spec.tiles.shape]
-    region = None if liver is None else partial(_around, liver)
     how: Any = spec.preprocessing  # the caller looked at its kind
-    prepared = prepare(volume, how, modality=modality, region=region, margin=around)
+    prepared = prepare(volume, how, modality=modality, organ=liver, margin=around)
     moments.append(perf_counter())
     answer = run(model, prepared, mirror=mirror, devices=devices, progress=progress)
     moments.append(perf_counter())
@@ -120,12 +136,12 @@ def _by_fixed(
     clean: dict[int, FloatArray] = {}
     flags: list[Flag] = []
     for (value, name), probability in zip(names, raw.values(), strict=True):
-        clean[value], mask = cleaned(probability, grid, steps=spec.postprocess, region=prepared.region)
+        clean[value], mask = cleaned(probability, grid, steps=steps, region=prepared.region)
         if name == "liver":
             flags += piece_flags(name, postprocess.part_volumes_ml(probability > 0.5, grid.spacing_mm).tolist())
             flags += entropy_flags(name, mask, answer.entropy)
     moments.append(perf_counter())
-    array = labels_on_image(clean, grid, volume.geometry, activation=spec.activation, steps=spec.postprocess)
+    array = labels_on_image(clean, grid, volume.geometry, activation=spec.activation, steps=steps)
     moments.append(perf_counter())
     labels = LabelMap(array, volume.geometry, names=names)
     stages = ("resample", "network", "postprocess", "back")
@@ -146,6 +162,7 @@ def _by_nnunet(
     model: Model,
     chosen: Sequence[str],
     names: tuple[tuple[int, str], ...],
+    steps: Sequence[PostprocessStep],
     mirror: bool,
     liver: LabelMap | None,
     maps: bool,
@@ -168,7 +185,7 @@ def _by_nnunet(
             flags += piece_flags(name, postprocess.part_volumes_ml(mask, volume.geometry.spacing_mm).tolist())
         if region is not None:
             mask &= region
-        array[postprocess.postprocess(mask, volume.geometry.spacing_mm, steps=model.spec.postprocess)] = value
+        array[postprocess.postprocess(mask, volume.geometry.spacing_mm, steps=steps)] = value
     labels = LabelMap(array, volume.geometry, names=names)
     probabilities = {}
     if found.probabilities is not None:
@@ -197,12 +214,6 @@ def _by_label(
         return {value: part for (value, _), part in zip(names, parts, strict=True)}
     joined = np.sum(parts, axis=0) if first else np.max(parts, axis=0)
     return {names[0][0]: joined.astype(np.float32)}
-
-
-def _around(liver: LabelMap, grid: Geometry) -> NDArray[np.bool_]:
-    """Where on the network's grid lesions may be."""
-    share = spatial.occupancy(liver, liver.names[0][1], grid)
-    return postprocess.dilated(share > 0.5, grid.spacing_mm, margin_mm=LIVER_MARGIN_MM)
 
 
 def _liver_on(liver: LabelMap, volume: Volume) -> NDArray[np.bool_]:

@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from sirtjax import train
 from sirtjax.errors import ConfigError, ImageFormatError
-from sirtjax.preprocess import FixedPreprocessing
-from sirtjax.train._cache import MaskConfig, prepare_cases
+from sirtjax.preprocess import FixedPreprocessing, OrganMask
+from sirtjax.train._cache import prepare_cases
 from sirtjax.train._cases import folder_cases, split_cases, table_cases
 from sirtjax.train._patches import patch_batches, patch_of
 
@@ -20,12 +20,11 @@ def preprocessing(modality="CT", **scale):
     return FixedPreprocessing.model_validate(table)
 
 
-def prepared(cases, cache, *, made=None, mask=None, told=None):
+def prepared(cases, cache, *, made=None, organ=(), told=None):
     return prepare_cases(
         cases,
         preprocessing=made or preprocessing(),
-        mask=mask,
-        median=False,
+        organ=organ,
         cache=cache,
         on_progress=(told if told is not None else []).append,
     )
@@ -164,12 +163,13 @@ def test_two_may_prepare_the_same_case(tmp_path, monkeypatch):
 def test_inside_an_organ_alone(tmp_path):
     cases = folder_cases(dataset.nnunet(tmp_path, 1))
     (whole,) = prepared(cases, tmp_path / "cache")
-    (case,) = prepared(cases, tmp_path / "cache", mask=MaskConfig(values=(1, 2), margin_mm=3.0))
+    masked = preprocessing().model_copy(update={"mask": OrganMask(margin_mm=4.0)})
+    (case,) = prepared(cases, tmp_path / "cache", made=masked, organ=(1, 2))
     assert np.sum(case.labels > 0) == np.sum(whole.labels > 0)
     assert np.prod(case.labels.shape) < 0.7 * np.prod(whole.labels.shape)
     assert (case.image[0, 0, 0] == -200).all() and (case.image[case.labels > 0] > -60).all()
     with pytest.raises(ConfigError, match=r"no voxel has one of the mask's values \(9,\)"):
-        prepared(cases, tmp_path / "cache", mask=MaskConfig(values=(9,), margin_mm=3.0))
+        prepared(cases, tmp_path / "cache", made=masked, organ=(9,))
 
 
 def test_what_cannot_be_prepared_is_refused(tmp_path):
@@ -259,3 +259,12 @@ def test_training_from_files(tmp_path):
     changed = train.training_from_table(dataset.training(folder, tmp_path / "cache", seed=5), source="test")
     with pytest.raises(ConfigError, match=r"was begun with seed = 0, now it is 5; go on with the same config"):
         train.run_training(changed, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("key", ["median", "mask"])
+def test_median_and_mask_are_said_in_one_place(tmp_path, key):
+    value = {"median": True, "mask": {"margin_mm": 6.0}}[key]
+    table = dataset.training(tmp_path, tmp_path / "cache")
+    table["data"]["preprocessing"][key] = value
+    with pytest.raises(ConfigError, match="`median` and `mask` belong to `data`, not to `data.preprocessing`"):
+        train.training_from_table(table, source="test")

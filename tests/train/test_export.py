@@ -9,9 +9,11 @@ import pytest
 from sirtjax import networks, phantom, preprocess, segmentation, train
 from sirtjax.cli.main import main
 from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.postprocess import RemoveSmall
 from sirtjax.train._config import plain
 from sirtjax.train._loop import BEST
 from sirtjax.train._state_file import save_tree
+from sirtjax.train._tile_shape import tile_shape
 
 CONFIG = train.load_training("liver-synthetic", overrides=["network.features=[2,3]", "data.synthesis.shape=[16,16,16]"])
 
@@ -61,6 +63,71 @@ def test_the_verb_writes_a_model_that_can_be_read(run, tmp_path, capsys):
     assert ended.value.code == 0
     assert "mine: step 40, validation DSC 0.5000" in capsys.readouterr().err
     assert segmentation.read_model(target).spec.name == "mine"
+
+
+TINY = {
+    "thesis-lesions-3mm-ct": ["network.features=[2,2,2,2]"],
+    "thesis-lesions-ct": ["network.features=[2,2,2,2]"],
+    "thesis-lesions-generalised": ["network.features=[2,2,2,2]"],
+    "thesis-liver-deepmedic-ct": [
+        "network.features=[[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1],[1,1,1,1,1,1,1,1,1,1]]",
+        "network.combined=[2,2]",
+    ],
+}
+
+
+def made_of(recipe, folder, *overrides):
+    config = train.load_training(recipe, overrides=[*TINY.get(recipe, ()), "data.path=nowhere", *overrides])
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"config": plain(config)}))
+    save_tree(folder / BEST, networks.initialise(config.network, seed=3), {**plain(config), "step": 1, "dsc": 0.1})
+    return train.model_of_run(folder, name="mine")[0]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "spacing_mm", "tile", "output"),
+    [
+        ("thesis-lesions-3mm-ct", (3, 3, 3), (189, 162, 162), (163, 136, 136)),
+        ("thesis-lesions-ct", (1, 1, 3), (180, 172, 86), (92, 84, 42)),
+        ("thesis-lesions-generalised", (1, 1, 3), (180, 172, 86), (92, 84, 42)),
+    ],
+)
+def test_lesions_inside_the_liver(tmp_path, recipe, spacing_mm, tile, output):
+    """The thesis' figures (chapter 7), and what is chosen for what it leaves open."""
+    spec = made_of(recipe, tmp_path / "run").spec
+    how = spec.preprocessing
+    assert (how.mask, how.median) == (preprocess.OrganMask(organ="liver", margin_mm=6.0), False)
+    assert how.spacing_mm == spacing_mm and how.intensities[0].window == (-200, 200)
+    assert (spec.tiles.shape, spec.tiles.overlap) == (tile, 0.5)
+    assert networks.output_shape(spec.network, spec.tiles.shape) == output
+    assert spec.labels == {"lesion": 1} and segmentation.labels_of(spec, "lesions") == ("lesion",)
+    assert spec.postprocess == (RemoveSmall(minimum_ml=0.1),)
+
+
+def test_deepmedic_takes_more_at_once_than_in_training(tmp_path):
+    spec = made_of("thesis-liver-deepmedic-ct", tmp_path / "run").spec
+    assert (spec.preprocessing.median, spec.preprocessing.mask) == (True, None)
+    assert (spec.tiles.shape, spec.tiles.overlap) == ((345, 345, 345), 0.0)
+    assert networks.output_shape(spec.network, spec.tiles.shape) == (45, 45, 45)
+    assert (spec.activation, spec.labels) == ("sigmoid", {"liver": 1})
+
+
+def test_what_deepmedic_says_does_not_depend_on_what_it_takes_at_once():
+    table = {"architecture": "deepmedic", "classes": 1, "factors": [1, 3], "features": [[2, 2]] * 2, "combined": [2]}
+    config = networks.network_config(table)
+    variables = networks.initialise(config, seed=1)
+    assert networks.output_shape(config, (15, 18, 15)) == (3, 6, 3)
+    assert tile_shape(config, (15, 18, 15)) == (21, 30, 21)
+    image = np.random.default_rng(0).normal(0, 0.1, (1, 21, 30, 21, 1)).astype("f4")
+    apply = jax.jit(lambda image: networks.apply(config, variables, image))
+    large, small = apply(image), apply(image[:, 3:18, 3:21, 6:21])
+    np.testing.assert_allclose(large[:, 3:6, 3:9, 6:9], small, atol=1e-5)
+    assert np.std(small) > 1e-4
+
+
+def test_a_run_on_several_images_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"run: its network takes 2 images of a patient together, .* one; train on"):
+        made_of("thesis-lesions-3mm-ct", tmp_path / "run", "network.channels=2")
 
 
 def test_what_is_no_run_is_refused(tmp_path):

@@ -1,0 +1,96 @@
+"""Where `sirtjax segment lesions` looks for lesions: in the liver that is given, or in one that is found first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sirtjax.errors import ModelError
+
+if TYPE_CHECKING:
+    from sirtjax.io import Image
+    from sirtjax.segmentation import Flag, Model, Segmentation, Structure
+    from sirtjax.volume import LabelMap
+
+LIVER_MODEL = "liver"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Liver:
+    """A liver, and where it is from.
+
+    Attributes:
+      labels: its mask, lesions in it included.
+      method: the model that found it; None for one that was given.
+      flags: what speaks against using it unseen.
+    """
+
+    labels: LabelMap
+    method: str | None = None
+    flags: tuple[Flag, ...] = ()
+
+    @property
+    def volume_ml(self) -> float:
+        """Its volume."""
+        return float(self.labels.volume_ml(self.labels.names[0][1]))
+
+    def described(self) -> dict[str, Any]:
+        """What is told of it as JSON."""
+        return {
+            "method": self.method or "given",
+            "verified": None if self.method is None else False,
+            "volume_ml": self.volume_ml,
+            "flags": [{"code": flag.code, "message": flag.message} for flag in self.flags],
+        }
+
+
+def liver_for_lesions(
+    path: Path | None, read: Image, model: Model, run: Callable[[Model, Structure], Segmentation]
+) -> Liver:
+    """The liver given, the lesion model's own, or that of the liver model.
+
+    Args:
+      path: of the mask; None where none is given.
+      read: the image.
+      model: that of the lesions.
+      run: segments a structure of the image by a model.
+
+    Raises:
+      ModelError: none is given, and there is no model that finds one.
+    """
+    from sirtjax import segmentation
+    from sirtjax.preprocess import FixedPreprocessing
+
+    if path is not None:
+        return Liver(labels=_given(path, read))
+    how = model.spec.preprocessing
+    sees_all = not isinstance(how, FixedPreprocessing) or how.mask is None
+    if sees_all and any(name.lower() == "liver" for name in model.spec.labels):
+        found = run(model, "liver")
+    elif any(entry.name == LIVER_MODEL for entry in segmentation.models()):
+        found = run(segmentation.load_model(LIVER_MODEL), "liver")
+    else:
+        raise ModelError(f"the model {model.spec.name!r} does not know where the liver is; give --liver MASK")
+    return Liver(labels=found.labels, method=found.method, flags=tuple(found.flags))
+
+
+def _given(path: Path, read: Image) -> LabelMap:
+    """The liver in a file: its only mask, or the one of that name, with what it encloses and lesions drawn in it."""
+    from sirtjax import io, ops
+    from sirtjax.cli._register_masks import enclosed_labels
+    from sirtjax.volume import LabelMap
+
+    masks = io.read_masks(path, reference=read)
+    liver = next(iter(masks.values())) if len(masks) == 1 else io.select_mask(masks, "liver")
+    mask = liver.mask(liver.names[0][1])
+    beside = {
+        name: other.mask(other.names[0][1])
+        for name, other in masks.items()
+        if other is not liver and other.geometry.matches(liver.geometry)
+    }
+    beside = {name: other for name, other in beside.items() if not (other & mask).any()}
+    for name in enclosed_labels(mask, beside):
+        mask = mask | beside[name]
+    return LabelMap.from_mask(ops.fill_holes(mask), liver.geometry, name="liver")

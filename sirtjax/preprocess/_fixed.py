@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.preprocess._config import FixedPreprocessing, IntensityScale, OrganMask
+from sirtjax.preprocess._window import intensity_window, to_range
+from sirtjax.preprocess._working_grid import to_grid, working_grid
+from sirtjax.spatial import default_fill
+from sirtjax.volume import Geometry, Volume, bounding_box
+
+FloatArray = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
+Around = Callable[[Geometry, float], Mask]
+MEDIAN_VOXELS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedCase:
+    """Images on a network's grid, before their intensities are clipped and scaled.
+
+    Attributes:
+      image: (i, j, k, channels) on the box, in the images' own unit.
+      grid: the network's grid over the whole images.
+      box: which of its voxels are kept.
+      low: the intensity of each channel that becomes the lower end of the network's range.
+      high: the one that becomes its upper end.
+      output: that range.
+    """
+
+    image: FloatArray
+    grid: Geometry
+    box: Box
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    output: tuple[float, float]
+
+    def scaled(self) -> FloatArray:
+        """The image as the network takes it."""
+        return np.asarray(to_range(self.image, self.low, self.high, output=self.output))
+
+
+def prepare_fixed(
+    volumes: Sequence[Volume], *, how: FixedPreprocessing, modality: str, around: Around | None = None
+) -> FixedCase:
+    """Images of one patient as a network is trained on them and as it segments them, up to the last bit.
+
+    Args:
+      volumes: one a channel, all on one grid.
+      how: what is done.
+      modality: of the images.
+      around: for `how.mask`, where on a grid is the organ or what lies within so many mm of it.
+
+    Raises:
+      ConfigError: no scale for this modality, or a mask is asked for and none given.
+      ImageFormatError: nothing of the organ lies in the image.
+    """
+    scale = how.scale_of(modality)
+    if scale is None:
+        known = " or ".join(one.modality for one in how.intensities)
+        raise ConfigError(f"there is an intensity scale for {known}, none for {modality}; give another image")
+    grid = working_grid(volumes[0].geometry, spacing_mm=how.spacing_mm, axes=how.axes)
+    channels = [_on_grid(volume, grid, how, scale) for volume in volumes]
+    windows = [intensity_window(channel, scale) for channel in channels]
+    low, high = (tuple(ends) for ends in zip(*windows, strict=True))
+    image = np.stack(channels, axis=-1)
+    box: Box = (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
+    if how.mask is not None:
+        inside = _inside(how.mask, grid, around)
+        start, stop = bounding_box(inside)
+        box = (slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2]))
+        image = np.where(inside[box][..., None], image[box], np.asarray(low, np.float32))
+    return FixedCase(image=image, grid=grid, box=box, low=low, high=high, output=scale.output)
+
+
+def _on_grid(volume: Volume, grid: Geometry, how: FixedPreprocessing, scale: IntensityScale) -> FloatArray:
+    fill = default_fill("HU") if scale.modality == "CT" else float(np.asarray(volume.array).min())
+    values = to_grid(volume, grid, fill=fill)
+    if how.median:
+        values = ndimage.median_filter(values, size=MEDIAN_VOXELS, mode="nearest")
+    return np.asarray(values, np.float32)
+
+
+def _inside(mask: OrganMask, grid: Geometry, around: Around | None) -> Mask:
+    if around is None:
+        raise ConfigError(f"the network sees the {mask.organ} alone; give a mask of the {mask.organ}")
+    inside = around(grid, mask.margin_mm)
+    if not inside.any():
+        raise ImageFormatError(
+            f"nothing of the {mask.organ}'s mask lies in the image; give the mask that was drawn on this image"
+        )
+    return inside

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import spatial
+from sirtjax.volume import Geometry, Volume, reorient
+
+FloatArray = NDArray[np.float32]
+# Turned by less than this, an image keeps its own axes: networks see patients that lie as askew, and no corner of the
+# working grid lies outside of the image.
+OBLIQUE_DEGREES = 5.0
+
+
+def working_grid(
+    geometry: Geometry, *, spacing_mm: Sequence[float], axes: str, most_degrees: float = OBLIQUE_DEGREES
+) -> Geometry:
+    """A network's grid for an image: over its field of view, with voxels of one size in one order.
+
+    Along the image's own axes, sheared as they may be; along the world's where they are further off.
+
+    Args:
+      geometry: the image's grid.
+      spacing_mm: voxel size along the result's i, j, k.
+      axes: where its indices grow to, such as "LPS".
+      most_degrees: how far the image's axes may be off the world's to be kept.
+    """
+    own = reorient(Volume(np.broadcast_to(np.float32(0), geometry.shape), geometry, unit="1"), axes).geometry
+    straight = _straight(axes)
+    cosines = np.abs(np.sum(own.direction * straight, axis=0))
+    if np.degrees(np.arccos(np.clip(cosines.min(), 0, 1))) <= most_degrees:
+        direction, extent = own.direction, np.asarray(own.shape) * own.spacing_mm
+        middle = own.centre_mm
+    else:
+        corners = geometry.corners_mm() @ straight
+        direction, extent = straight, corners.max(axis=0) - corners.min(axis=0)
+        middle = straight @ (corners.max(axis=0) + corners.min(axis=0)) / 2
+    # What exceeds a whole number of voxels by the rounding of an affine is no voxel.
+    shape = np.maximum(1, np.ceil(extent / spacing_mm - 1e-3)).astype(int)
+    affine = np.eye(4)
+    affine[:3, :3] = direction * np.asarray(spacing_mm)
+    affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
+    return Geometry.from_affine(shape.tolist(), affine)
+
+
+def to_grid(volume: Volume, grid: Geometry, *, fill: float) -> FloatArray:
+    """An image on the network's grid: the mean over each of its voxels, `fill` outside of the image."""
+    if spatial.are_aligned(volume.geometry, grid):
+        sampling = spatial.aligned_sampling(volume.geometry, grid, antialias=True)
+        return spatial.sample_aligned(np.asarray(volume.array), sampling, fill=fill)
+    return np.asarray(spatial.resample(volume, grid, fill=fill, antialias=True).array, np.float32)
+
+
+def _straight(axes: str) -> NDArray[np.float64]:
+    """Unit vectors of the axes named, as columns, in the LPS world."""
+    columns = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
+    matrix = np.zeros((3, 3))
+    for column, letter in enumerate(axes):
+        row, sign = columns[letter]
+        matrix[row, column] = sign
+    return matrix
