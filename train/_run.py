@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sirtjax.train._data_config import FilesConfig, SyntheticConfig
 from sirtjax.train._devices import sample_mesh
 from sirtjax.train._file_source import file_source
 from sirtjax.train._initial import initial_variables
+from sirtjax.train._lock import run_lock
 from sirtjax.train._loop import STATE, Outcome, train
 from sirtjax.train._run_folder import check_folder, describe_run
 from sirtjax.train._source import Source
@@ -43,7 +45,7 @@ def run_training(
       on_progress: told what is going on.
 
     Raises:
-      OutputError: the folder holds files and `resume` is not given.
+      OutputError: the folder holds files and `resume` is not given, or another training writes there.
       ConfigError: the folder is a run of another config, or the network does not fit the classes or samples.
       ModelError: the weights to begin with are not there, or another network's.
       ComputationError: the loss is not finite.
@@ -51,26 +53,28 @@ def run_training(
     """
     mesh = sample_mesh(devices=devices)
     check_folder(run, config, resume=resume)
-    source = make_source(config, mesh, on_progress=on_progress)
-    goes_on = resume and (run / STATE).is_file()
-    variables = initial_variables(config.model_copy(update={"weights": None}) if goes_on else config)
+    with run_lock(run) if jax.process_index() == 0 else nullcontext():
+        check_folder(run, config, resume=resume)  # another training may have ended there meanwhile
+        source = make_source(config, mesh, on_progress=on_progress)
+        goes_on = resume and (run / STATE).is_file()
+        variables = initial_variables(config.model_copy(update={"weights": None}) if goes_on else config)
 
-    def forward(variables: Variables, images: Array, key: Array) -> tuple[tuple[Array, ...], Any]:
-        return networks.apply_training(config.network, variables, images, key=key)
+        def forward(variables: Variables, images: Array, key: Array) -> tuple[tuple[Array, ...], Any]:
+            return networks.apply_training(config.network, variables, images, key=key)
 
-    return train(
-        forward,
-        source,
-        first_state(variables, optimiser=config.optimiser, seed=config.seed),
-        recipe=config.recipe(),
-        run=run,
-        mesh=mesh,
-        about=plain(config),
-        resume=resume,
-        stop_after_s=stop_after_s,
-        on_begin=lambda: describe_run(run, config),
-        on_progress=on_progress,
-    )
+        return train(
+            forward,
+            source,
+            first_state(variables, optimiser=config.optimiser, seed=config.seed),
+            recipe=config.recipe(),
+            run=run,
+            mesh=mesh,
+            about=plain(config),
+            resume=resume,
+            stop_after_s=stop_after_s,
+            on_begin=lambda: describe_run(run, config),
+            on_progress=on_progress,
+        )
 
 
 def make_source(

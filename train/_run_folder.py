@@ -14,6 +14,7 @@ from sirtjax import __version__, networks
 from sirtjax.errors import ConfigError, OutputError
 from sirtjax.io import atomic_path
 from sirtjax.train._config import plain
+from sirtjax.train._lock import LOCK
 from sirtjax.train._loop import BEST, STATE
 from sirtjax.train._state import TrainState, Variables, first_state
 from sirtjax.train._state_file import load_tree
@@ -69,7 +70,7 @@ def check_folder(run: Path, config: TrainingConfig, *, resume: bool) -> None:
     """
     if run.exists() and not run.is_dir():
         raise OutputError(f"{run}: is a file; expected the name of a folder to write")
-    if run.is_dir() and any(run.iterdir()):
+    if run.is_dir() and any(path.name != LOCK for path in run.iterdir()):
         if not resume:
             raise OutputError(f"{run}: holds files already; choose another folder, or go on with --resume")
         _check_same(run_config(run), config, run)

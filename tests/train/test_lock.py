@@ -1,0 +1,138 @@
+"""Two trainings can't write to one folder, and one that was killed is in nobody's way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import dataset
+import jax
+import numpy as np
+import pytest
+
+from sirtjax import train
+from sirtjax.errors import OutputError
+from sirtjax.train._lock import LOCK, run_lock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sirtjax.train._lock import run_lock
+with run_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process of its own that holds the folder tmp_path/run."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "run")]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_second_process_is_refused_until_the_first_is_killed(holder, tmp_path):
+    run = tmp_path / "run"
+    told = rf"run: another training writes there \(process {holder.pid} on .+\); wait for it or stop it, or choose"
+    for _ in range(2):
+        with pytest.raises(OutputError, match=told), run_lock(run):
+            pass
+    assert (run / LOCK).is_file()
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert (run / LOCK).is_file()
+    with run_lock(run):
+        assert f"process {os.getpid()} " in (run / LOCK).read_text()
+    assert run.is_dir() and not list(run.iterdir())
+
+
+def test_a_run_is_refused_where_another_is_under_way(holder, tmp_path):
+    folder = dataset.nnunet(tmp_path / "data", 3)
+    config = train.training_from_table(dataset.training(folder, tmp_path / "cache"), source="test")
+    for resume in (False, True):
+        with pytest.raises(OutputError, match="another training writes there"):
+            train.run_training(config, tmp_path / "run", resume=resume)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_was_made_for_the_lock_alone_goes_again(tmp_path):
+    with run_lock(tmp_path / "a" / "run"):
+        assert (tmp_path / "a" / "run" / LOCK).is_file()
+    assert not (tmp_path / "a" / "run").exists()
+    with run_lock(tmp_path / "run"):
+        (tmp_path / "run" / "state.npz").touch()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["state.npz"]
+    (tmp_path / "mine").mkdir()
+    with run_lock(tmp_path / "mine"):
+        pass
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_a_lock_that_goes_while_it_is_waited_for_is_not_taken(tmp_path, monkeypatch):
+    """Who opens the file just before its holder removes it must not think it has the folder."""
+    from sirtjax.train import _lock
+
+    lock, calls = _lock._lock, []
+
+    def late(descriptor, run):
+        calls.append(descriptor)
+        if len(calls) == 1:
+            (run / LOCK).unlink()
+        return lock(descriptor, run)
+
+    monkeypatch.setattr(_lock, "_lock", late)
+    with run_lock(tmp_path):
+        assert len(calls) == 2 and (tmp_path / LOCK).is_file()
+        with pytest.raises(OutputError, match="another training"), run_lock(tmp_path):
+            pass
+
+
+def test_where_nothing_can_be_written_or_locked(tmp_path, monkeypatch):
+    import fcntl
+
+    (tmp_path / "file").touch()
+    told = r"file: cannot be written there .*; choose another folder"
+    with pytest.raises(OutputError, match=told), run_lock(tmp_path / "file"):
+        pass
+
+    def refuse(descriptor, how):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    told = r"run: files cannot be locked there \(Function not implemented\); choose another disk"
+    with pytest.raises(OutputError, match=told), run_lock(tmp_path / "run"):
+        pass
+
+
+@pytest.mark.slow
+def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
+    folder = dataset.nnunet(tmp_path / "data")
+    table = dataset.training(folder, tmp_path / "cache", course={"epochs": 16, "save_every_steps": 4})
+    config = train.training_from_table(table, source="test")
+    script = (
+        "import json, sys; from pathlib import Path; from sirtjax import train\n"
+        "config = train.training_from_table(json.loads(sys.argv[1]), source='test')\n"
+        "train.run_training(config, Path(sys.argv[2]), on_progress=lambda text: print(text, flush=True))\n"
+    )
+    command = [sys.executable, "-c", script, json.dumps(table), str(tmp_path / "run")]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("step 8 "):
+                break
+        with pytest.raises(OutputError, match="another training writes there"):
+            train.run_training(config, tmp_path / "run", resume=True)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL and (tmp_path / "run" / LOCK).is_file()
+    resumed = train.run_training(config, tmp_path / "run", resume=True)
+    whole = train.run_training(config, tmp_path / "whole")
+    jax.tree.map(np.testing.assert_array_equal, resumed.state, whole.state)
+    assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 1 + resumed.steps
+    assert not (tmp_path / "run" / LOCK).exists()
