@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sirtjax.errors import ModelError
+from sirtjax.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from sirtjax.io import Image
@@ -47,24 +47,28 @@ class Liver:
 
 
 def liver_for_lesions(
-    path: Path | None, read: Image, model: Model, run: Callable[[Model, Structure], Segmentation]
+    path: Path | None, name: str | None, read: Image, model: Model, run: Callable[[Model, Structure], Segmentation]
 ) -> Liver:
     """The liver given, the lesion model's own, or that of the liver model.
 
     Args:
       path: of the mask; None where none is given.
+      name: which mask of the file; where there are several, the one called liver by default.
       read: the image.
       model: that of the lesions.
       run: segments a structure of the image by a model.
 
     Raises:
       ModelError: none is given, and there is no model that finds one.
+      ConfigError: a name without a file, or not that of a mask in it.
     """
     from sirtjax import segmentation
     from sirtjax.preprocess import FixedPreprocessing
 
     if path is not None:
-        return Liver(labels=_given(path, read))
+        return Liver(labels=_given(path, name, read))
+    if name is not None:
+        raise ConfigError("--liver-name chooses among the masks of --liver; give that, too, or leave it out")
     how = model.spec.preprocessing
     sees_all = not isinstance(how, FixedPreprocessing) or how.mask is None
     if sees_all and any(name.lower() == "liver" for name in model.spec.labels):
@@ -76,21 +80,21 @@ def liver_for_lesions(
     return Liver(labels=found.labels, method=found.method, flags=tuple(found.flags))
 
 
-def _given(path: Path, read: Image) -> LabelMap:
-    """The liver in a file: its only mask, or the one of that name, with what it encloses and lesions drawn in it."""
+def _given(path: Path, name: str | None, read: Image) -> LabelMap:
+    """The liver in a file, with what it encloses and lesions drawn in it."""
     from sirtjax import io, ops
     from sirtjax.cli._register_masks import enclosed_labels
     from sirtjax.volume import LabelMap
 
     masks = io.read_masks(path, reference=read)
-    liver = next(iter(masks.values())) if len(masks) == 1 else io.select_mask(masks, "liver")
+    wanted = (name or "liver").lower()
+    found = list(masks) if name is None and len(masks) == 1 else [one for one in masks if one.lower() == wanted]
+    if len(found) != 1:
+        raise ConfigError(f"{path}: has the masks {', '.join(masks)}; choose the liver with --liver-name")
+    liver = masks[found[0]]
     mask = liver.mask(liver.names[0][1])
-    beside = {
-        name: other.mask(other.names[0][1])
-        for name, other in masks.items()
-        if other is not liver and other.geometry.matches(liver.geometry)
-    }
-    beside = {name: other for name, other in beside.items() if not (other & mask).any()}
-    for name in enclosed_labels(mask, beside):
-        mask = mask | beside[name]
+    beside = {other: one.mask(one.names[0][1]) for other, one in masks.items() if one.geometry.matches(liver.geometry)}
+    beside = {other: one for other, one in beside.items() if not (one & mask).any()}
+    for other in enclosed_labels(mask, beside):
+        mask = mask | beside[other]
     return LabelMap.from_mask(ops.fill_holes(mask), liver.geometry, name="liver")

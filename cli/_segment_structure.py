@@ -36,6 +36,7 @@ class Options:
     force: bool
     as_json: bool
     liver: Path | None = None
+    liver_name: str | None = None
     minimum_ml: float | None = None
 
 
@@ -73,7 +74,7 @@ def segment_structure(image: Path, structure: Structure, files: Files, options: 
                 )
 
             if structure == "lesions":
-                liver = liver_for_lesions(options.liver, read, model, run)
+                liver = liver_for_lesions(options.liver, options.liver_name, read, model, run)
                 _tell_liver(liver)
             found = run(model, structure, None if liver is None else liver.labels)
         report("writing")

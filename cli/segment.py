@@ -134,6 +134,9 @@ def lesions(
         Path | None,
         typer.Option(help="Liver mask, lesions included: they stay within 6 mm of it.", show_default=False),
     ] = None,
+    liver_name: Annotated[
+        str | None, typer.Option(help="Which mask of that file is the liver.", show_default=False)
+    ] = None,
     minimum_ml: Annotated[
         float | None,
         typer.Option(min=0, help="Drop lesions smaller than this, mL; by default as the model.", show_default=False),
@@ -154,7 +157,18 @@ def lesions(
     by the model "liver"; that is a draft, and is told.
     """
     files = result_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
-    options = _options(model, modality, series, device, mirror, force, as_json, liver=liver, minimum_ml=minimum_ml)
+    options = _options(
+        model,
+        modality,
+        series,
+        device,
+        mirror,
+        force,
+        as_json,
+        liver=liver,
+        liver_name=liver_name,
+        minimum_ml=minimum_ml,
+    )
     segment_structure(image, "lesions", files, options)
 
 
@@ -233,6 +247,7 @@ def _options(
     as_json: bool,
     *,
     liver: Path | None = None,
+    liver_name: str | None = None,
     minimum_ml: float | None = None,
 ) -> Options:
     return Options(
@@ -244,5 +259,6 @@ def _options(
         force=force,
         as_json=as_json,
         liver=liver,
+        liver_name=liver_name,
         minimum_ml=minimum_ml,
     )

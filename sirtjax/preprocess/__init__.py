@@ -13,6 +13,7 @@ from sirtjax.preprocess._config import OrganMask as OrganMask
 from sirtjax.preprocess._config import Resampling as Resampling
 from sirtjax.preprocess._fixed import FixedCase as FixedCase
 from sirtjax.preprocess._fixed import prepare_fixed as prepare_fixed
+from sirtjax.preprocess._median import median_27 as median_27
 from sirtjax.preprocess._nnunet import NnunetCase as NnunetCase
 from sirtjax.preprocess._nnunet import network_axes as network_axes
 from sirtjax.preprocess._nnunet import prepare_nnunet as prepare_nnunet
@@ -45,6 +46,7 @@ __all__ = [
     "augment",
     "coarse_axis",
     "intensity_window",
+    "median_27",
     "network_axes",
     "normalise_channel",
     "percentile_window",

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.preprocess._config import FixedPreprocessing, IntensityScale, OrganMask
+from sirtjax.preprocess._median import median_27
 from sirtjax.preprocess._window import intensity_window, to_range
 from sirtjax.preprocess._working_grid import to_grid, working_grid
 from sirtjax.spatial import default_fill
@@ -18,7 +18,6 @@ FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Box = tuple[slice, slice, slice]
 Around = Callable[[Geometry, float], Mask]
-MEDIAN_VOXELS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +81,7 @@ def prepare_fixed(
 def _on_grid(volume: Volume, grid: Geometry, how: FixedPreprocessing, scale: IntensityScale) -> FloatArray:
     fill = default_fill("HU") if scale.modality == "CT" else float(np.asarray(volume.array).min())
     values = to_grid(volume, grid, fill=fill)
-    if how.median:
-        values = ndimage.median_filter(values, size=MEDIAN_VOXELS, mode="nearest")
-    return np.asarray(values, np.float32)
+    return median_27(values) if how.median else np.asarray(values, np.float32)
 
 
 def _inside(mask: OrganMask, grid: Geometry, around: Around | None) -> Mask:

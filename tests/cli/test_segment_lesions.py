@@ -97,6 +97,8 @@ def images(tmp_path):
     io.write_nifti(tmp_path / "liver.nii.gz", LabelMap.from_mask(labels > 0, GRID, name="liver"))
     both = LabelMap(labels, GRID, names=((1, "liver"), (2, "tumour")))
     io.write_nifti(tmp_path / "both.nii.gz", both)
+    plain_names = LabelMap(labels, GRID, names=((1, "Organ"), (2, "tumour")))
+    io.write_nifti(tmp_path / "named.nii.gz", plain_names)
     empty = LabelMap(np.zeros(GRID.shape, np.uint8), GRID, names=((1, "liver"),))
     io.write_nifti(tmp_path / "empty.nii.gz", empty)
     far = Geometry.from_axes(GRID.shape, spacing_mm=GRID.spacing_mm, origin_mm=(-60, -55, 500))
@@ -143,6 +145,7 @@ def test_an_exported_run_segments_in_a_liver_given_or_found(call, exported, imag
     for name, options in {
         "given": ["--liver", images / "liver.nii.gz"],
         "both": ["--liver", images / "both.nii.gz"],
+        "named": ["--liver", images / "named.nii.gz", "--liver-name", "organ"],
         "found": [],
     }.items():
         out = images / f"{name}-lesions.nii.gz"
@@ -156,10 +159,11 @@ def test_an_exported_run_segments_in_a_liver_given_or_found(call, exported, imag
     assert told["given"]["method"] == "given" and told["given"]["verified"] is None
     assert told["found"]["method"] == "liver" and told["found"]["verified"] is False
     assert [flag["code"] for flag in told["found"]["flags"]] == ["volume"]
-    assert told["both"] == told["given"]
+    assert told["both"] == told["named"] == told["given"]
     assert told["found"]["volume_ml"] == pytest.approx(told["given"]["volume_ml"], rel=0.05)
     masks = {name: _mask(images / f"{name}-lesions.nii.gz") for name in told}
-    np.testing.assert_array_equal(masks["given"], masks["both"])
+    for name in ("both", "named"):
+        np.testing.assert_array_equal(masks["given"], masks[name])
     # A network with weights at random says something; nothing of it lies away from the liver.
     assert masks["given"].any() and masks["found"].any()
     near = ndimage.distance_transform_edt(scene()[1] == 0, sampling=GRID.spacing_mm) < 6 + 5
@@ -176,6 +180,8 @@ def _mask(path):
         ([], "the model 'mine' does not know where the liver is; give --liver MASK"),
         (["--liver", "empty.nii.gz"], "empty.nii.gz"),
         (["--liver", "other.nii.gz"], "of the liver's mask 0% lies in the image; give the mask that was drawn on this"),
+        (["--liver-name", "liver"], "--liver-name chooses among the masks of --liver; give that, too, or leave it out"),
+        (["--liver", "named.nii.gz"], "has the masks Organ, tumour; choose the liver with --liver-name"),
         (["--liver", "nothing.nii.gz"], "nothing.nii.gz: no such file"),
         (["--liver", "liver.nii.gz", "--minimum-ml", "-1"], "minimum-ml"),
     ],

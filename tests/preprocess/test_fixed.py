@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from sirtjax import preprocess
 from sirtjax.errors import ConfigError, ImageFormatError
@@ -44,6 +45,14 @@ def test_the_median_of_27_voxels():
     wide = np.pad(np.asarray(volume.array), 1, mode="edge")
     views = np.lib.stride_tricks.sliding_window_view(wide, (3, 3, 3))
     np.testing.assert_allclose(case.image[..., 0], np.median(views, axis=(3, 4, 5)), atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(9, 8, 7), (1, 4, 5), (3, 1, 2)])
+def test_the_median_is_scipys(shape):
+    draw = np.random.default_rng(1)
+    image = (draw.integers(-4, 5, shape) + draw.choice([0, 0.5], shape)).astype("f4")
+    expected = ndimage.median_filter(image, size=3, mode="nearest")
+    np.testing.assert_array_equal(preprocess.median_27(image), expected)
 
 
 def test_beyond_the_mask_is_the_lower_end_and_it_is_cut_to_its_box():
