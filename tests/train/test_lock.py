@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from sirtjax import train
-from sirtjax.errors import OutputError
+from sirtjax.errors import ConfigError, OutputError
 from sirtjax.train._lock import LOCK, run_lock
+from sirtjax.train._run_folder import check_folder
 
 HOLD = """
 import sys, time
@@ -60,6 +61,17 @@ def test_a_run_is_refused_where_another_is_under_way(holder, tmp_path):
         with pytest.raises(OutputError, match="another training writes there"):
             train.run_training(config, tmp_path / "run", resume=resume)
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_lock_that_was_left_behind_is_no_run(tmp_path, resume):
+    """Killed before its first step, a training leaves a folder that another one begins in."""
+    (tmp_path / LOCK).write_text("process 1 on nowhere")
+    config = train.training_from_table(dataset.training(tmp_path, tmp_path), source="test")
+    check_folder(tmp_path, config, resume=resume)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises((OutputError, ConfigError), match="holds files already" if not resume else "is no run"):
+        check_folder(tmp_path, config, resume=resume)
 
 
 def test_what_was_made_for_the_lock_alone_goes_again(tmp_path):
