@@ -266,5 +266,5 @@ def test_median_and_mask_are_said_in_one_place(tmp_path, key):
     value = {"median": True, "mask": {"margin_mm": 6.0}}[key]
     table = dataset.training(tmp_path, tmp_path / "cache")
     table["data"]["preprocessing"][key] = value
-    with pytest.raises(ConfigError, match="`median` and `mask` belong to `data`, not to `data.preprocessing`"):
+    with pytest.raises(ConfigError, match=r"`median` and `mask` belong to `data`, not to `data\.preprocessing`"):
         train.training_from_table(table, source="test")
