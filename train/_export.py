@@ -52,6 +52,7 @@ def model_of_run(run: Path, *, name: str, licence: str = "") -> tuple[Model, dic
         network=config.network,
         preprocessing=preprocessing,
         tiles=tiles,
+        mirror_axes=_flipped(config),
         postprocess=_postprocess(config.task),
         source=config.source,
         licence=licence,
@@ -81,6 +82,14 @@ def _preparation(config: TrainingConfig) -> tuple[FixedPreprocessing, Tiles]:
         case FilesConfig() as data:
             shape = tile_shape(config.network, data.patch_shape)
             return data.prepared, Tiles(shape=shape, overlap=data.overlap)
+
+
+def _flipped(config: TrainingConfig) -> tuple[int, ...]:
+    match config.data:
+        case SyntheticConfig():
+            return ()  # a body's left and right are told apart
+        case FilesConfig() as data:
+            return tuple(axis for axis, chance in enumerate(data.augmentation.flip) if chance > 0)
 
 
 def _postprocess(task: str) -> tuple[PostprocessStep, ...]:

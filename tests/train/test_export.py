@@ -102,6 +102,7 @@ def test_lesions_inside_the_liver(tmp_path, recipe, spacing_mm, tile, output):
     assert networks.output_shape(spec.network, spec.tiles.shape) == output
     assert spec.labels == {"lesion": 1} and segmentation.labels_of(spec, "lesions") == ("lesion",)
     assert spec.postprocess == (RemoveSmall(minimum_ml=0.1),)
+    assert spec.mirror_axes == (0, 1)
 
 
 def test_deepmedic_takes_more_at_once_than_in_training(tmp_path):
