@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -70,8 +71,41 @@ def joined(*features: Feature) -> Feature:
 
 def read(function: Callable[[jax.Array], Result], feature: Feature) -> Result:
     """Apply a function to a feature; only what the feature keeps is kept for the gradient."""
-    found: Result = jax.checkpoint(lambda *kept: function(feature.make(*kept)))(*feature.kept)
+    convert: Any = jax.closure_convert
+    run, closed_over = convert(lambda *kept: function(feature.make(*kept)), *feature.kept)
+    found: Result = _again(run, feature.kept, closed_over)
     return found
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _again(run: Callable[..., Result], kept: tuple[jax.Array, ...], closed_over: list[jax.Array]) -> Result:
+    return run(*kept, *closed_over)
+
+
+def _again_forward(
+    run: Callable[..., Result], kept: tuple[jax.Array, ...], closed_over: list[jax.Array]
+) -> tuple[Result, tuple[tuple[jax.Array, ...], list[jax.Array]]]:
+    return run(*kept, *closed_over), (kept, closed_over)
+
+
+def _again_backward(
+    run: Callable[..., Result], arguments: tuple[tuple[jax.Array, ...], list[jax.Array]], gradient: Result
+) -> tuple[tuple[jax.Array, ...], list[jax.Array]]:
+    """Run once more, not before the gradient is there.
+
+    XLA on a CPU heeds no barrier when it orders operations: it would run them on the way forward already, and hold
+    all of what they found. A zero made of the gradient leaves it no choice.
+    """
+    kept, closed_over = arguments
+    first = jax.tree.leaves(gradient)[0]
+    zero = jnp.nan_to_num(first[(0,) * first.ndim] * 0)
+    late = [a + zero.astype(a.dtype) for a in closed_over]
+    _, pull = jax.vjp(lambda kept, closed_over: run(*kept, *closed_over), kept, late)
+    found: tuple[tuple[jax.Array, ...], list[jax.Array]] = pull(gradient)
+    return found
+
+
+_again.defvjp(_again_forward, _again_backward)
 
 
 @jax.custom_vjp

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -173,19 +175,46 @@ class Dropout(nnx.Module):
         return jnp.where(stays, x / (1 - self.rate), jnp.zeros((), x.dtype))
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
 def max_pool(x: jax.Array, size: Three) -> jax.Array:
-    """The largest value of each block; voxels that fill no block are left out."""
-    blocks = [n // s for n, s in zip(x.shape[1:4], size, strict=True)]
-    cut = x[:, : blocks[0] * size[0], : blocks[1] * size[1], : blocks[2] * size[2]]
-    split = cut.reshape(x.shape[0], blocks[0], size[0], blocks[1], size[1], blocks[2], size[2], x.shape[4])
-    return split.max(axis=(2, 4, 6))
+    """The largest value of each block; voxels that fill no block are left out. Equal ones share the gradient."""
+    return _blocks(x, size).max(axis=(2, 4, 6))
+
+
+def _max_pool_forward(x: jax.Array, size: Three) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    y = max_pool(x, size)
+    return y, (x, y)
+
+
+def _max_pool_backward(size: Three, kept: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array]:
+    x, y = kept
+    # Voxels of one place in their blocks at a time: a sum over blocks would write out what it compares.
+    places = itertools.product(*map(range, size))
+    found = [
+        x[:, a :: size[0], b :: size[1], c :: size[2]][:, : y.shape[1], : y.shape[2], : y.shape[3]] == y
+        for a, b, c in places
+    ]
+    share = dy / sum(largest.astype(dy.dtype) for largest in found)
+    wide = (slice(None), slice(None), None, slice(None), None, slice(None), None)
+    blocks = jnp.where(_blocks(x, size) == y[wide], share[wide], jnp.zeros((), dy.dtype))
+    n, *shape, channels = y.shape
+    dx = blocks.reshape(n, *(count * s for count, s in zip(shape, size, strict=True)), channels)
+    return (jnp.pad(dx, [(0, a - b) for a, b in zip(x.shape, dx.shape, strict=True)]),)
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def mean_pool(x: jax.Array, size: Three) -> jax.Array:
     """The mean of each block of voxels; sizes are multiples of the block's."""
-    blocks = [n // s for n, s in zip(x.shape[1:4], size, strict=True)]
-    split = x.reshape(x.shape[0], blocks[0], size[0], blocks[1], size[1], blocks[2], size[2], x.shape[4])
-    return split.mean(axis=(2, 4, 6))
+    return _blocks(x, size).mean(axis=(2, 4, 6))
+
+
+def _blocks(x: jax.Array, size: Three) -> jax.Array:
+    """Voxels by block and place in it, (n, i, a, j, b, k, c, channel), without those that fill no block."""
+    counts = [n // s for n, s in zip(x.shape[1:4], size, strict=True)]
+    cut = x[:, : counts[0] * size[0], : counts[1] * size[1], : counts[2] * size[2]]
+    return cut.reshape(x.shape[0], counts[0], size[0], counts[1], size[1], counts[2], size[2], x.shape[4])
 
 
 def repeat(x: jax.Array, rate: Three) -> jax.Array:
@@ -195,12 +224,26 @@ def repeat(x: jax.Array, rate: Three) -> jax.Array:
     return blocks.reshape(n, i * rate[0], j * rate[1], k * rate[2], channels)
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
 def repeat_smoothly(x: jax.Array, rate: int) -> jax.Array:
     """Up-sampling by repetition, then the mean over 3 x 3 x 3 without padding: n voxels become rate * n - 2."""
     for axis in (1, 2, 3):
-        # The mean of three neighbours of repeated voxels is a mix of two or one of the voxels themselves.
         x = _repeat_axis_smoothly(x, rate, axis)
     return x
+
+
+def _repeat_smoothly_forward(x: jax.Array, rate: int) -> tuple[jax.Array, None]:
+    return repeat_smoothly(x, rate), None
+
+
+def _repeat_smoothly_backward(rate: int, kept: None, dy: jax.Array) -> tuple[jax.Array]:
+    del kept
+    for axis in (1, 2, 3):
+        dy = _gather_axis_smoothly(dy, rate, axis)
+    return (dy,)
+
+
+repeat_smoothly.defvjp(_repeat_smoothly_forward, _repeat_smoothly_backward)
 
 
 def crop_centre(x: jax.Array, shape: Three) -> jax.Array:
@@ -209,11 +252,33 @@ def crop_centre(x: jax.Array, shape: Three) -> jax.Array:
     return lax.slice(x, (0, *starts, 0), (x.shape[0], *(a + m for a, m in zip(starts, shape, strict=True)), x.shape[4]))
 
 
+def _next_shares(rate: int) -> np.ndarray:
+    """The mean of three neighbours of repeated voxels mixes a voxel with the next: the share of the next, by phase."""
+    return np.maximum(0, np.arange(rate) + 3 - rate).astype(np.float32) / 3
+
+
 def _repeat_axis_smoothly(x: jax.Array, rate: int, axis: int) -> jax.Array:
-    repeated = jnp.repeat(x, rate, axis=axis)
-    size = repeated.shape[axis]
-    parts = [lax.slice_in_dim(repeated, offset, size - 2 + offset, axis=axis) for offset in range(3)]
-    return (parts[0] + parts[1] + parts[2]) / 3
+    shares = jnp.expand_dims(_next_shares(rate).astype(x.dtype), [a for a in range(x.ndim + 1) if a != axis + 1])
+    size = x.shape[axis]
+    # Past the last voxel is one that has no share in what is left after the cut.
+    following = lax.slice_in_dim(jnp.pad(x, [(0, int(a == axis)) for a in range(x.ndim)]), 1, size + 1, axis=axis)
+    mixed = (1 - shares) * jnp.expand_dims(x, axis + 1) + shares * jnp.expand_dims(following, axis + 1)
+    repeated = mixed.reshape(*x.shape[:axis], rate * size, *x.shape[axis + 1 :])
+    return lax.slice_in_dim(repeated, 0, rate * size - 2, axis=axis)
+
+
+def _gather_axis_smoothly(dy: jax.Array, rate: int, axis: int) -> jax.Array:
+    """The transpose of `_repeat_axis_smoothly`: phases added up, those with a share in the next voxel for it too."""
+    size = (dy.shape[axis] + 2) // rate
+    # Beyond the last but one voxel's block stand phases of the last voxel alone.
+    inner = rate * (size - 1)
+    phases = [lax.slice_in_dim(dy, phase, inner, rate, axis=axis) for phase in range(rate)]
+    shares = _next_shares(rate).tolist()
+    of_own = sum((1 - share) * part for share, part in zip(shares, phases, strict=True))
+    of_next = sum(share * part for share, part in zip(shares, phases, strict=True) if share)
+    last = lax.slice_in_dim(dy, inner, None, axis=axis).sum(axis=axis, keepdims=True)
+    own = jnp.concatenate([of_own, last], axis=axis)
+    return own + jnp.pad(of_next, [(int(a == axis), 0) for a in range(dy.ndim)])
 
 
 def _wide(values: jax.Array) -> jax.Array:
