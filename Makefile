@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 DEMO ?= demo
 
-.PHONY: demo test test-slow lint types wheel clean
+PEERS := $(VENV)-peers
+# Without another index this is a build for the CPU only where the index has one.
+TORCH ?= torch==2.13.0
+
+.PHONY: demo test test-slow test-peers lint types wheel clean
 
 # The environment is made once and again whenever what it is made from changes.
 $(INSTALLED): pyproject.toml setup.py
@@ -20,10 +24,19 @@ demo: $(INSTALLED)
 	@echo "The report is $(abspath $(DEMO))/plan/report.html"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not peers"
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not peers"
+
+# PyTorch, MONAI and nnU-Net themselves, in an environment of their own: nothing here needs them.
+$(PEERS)/installed: pyproject.toml setup.py
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,peers]' $(TORCH)
+	@touch $@
+
+test-peers: $(PEERS)/installed
+	$(PEERS)/bin/python -m pytest -n 2 --dist loadfile -m peers
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

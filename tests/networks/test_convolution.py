@@ -156,12 +156,14 @@ def test_transpose_equal_to_xla(name):
         assert_close(one, other)
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "extra"),
     [((2, 2, 2), (2, 2, 2), 0, 0), ((3, 3, 3), (2, 2, 2), 1, 1), ((1, 2, 3), (1, 2, 3), 0, 0)],
 )
 def test_transpose_equal_to_pytorch(kernel, stride, padding, extra):
-    torch = pytest.importorskip("torch")
+    import torch
+
     x, w = arrays((2, 3, 4, 5), kernel, 5, 4)
     theirs = torch.nn.functional.conv_transpose3d(
         torch.tensor(x).permute(0, 4, 1, 2, 3),

@@ -46,11 +46,9 @@ def test_logits_are_those_of_pytorch(frozen, name):
     assert_same(*read(name, state_of(frozen, name)), frozen[f"{name}/logits"])
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("name", foreign.TABLES)
 def test_logits_are_those_of_pytorch_here(name):
-    pytest.importorskip("torch")
-    pytest.importorskip("monai")
-    pytest.importorskip("dynamic_network_architectures")
     net = foreign.make(name, bias=False)
     # As saved by distributed and by compiled training.
     state = {f"module._orig_mod.{key}": array for key, array in foreign.state_of(net).items()}

@@ -70,9 +70,9 @@ def test_a_first_stage_becomes_channels(name, frozen):
         np.testing.assert_array_equal(case.image[..., channel], expected == value)
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("name", truth.CASES)
 def test_it_is_nnunet_beside_it_up_to_the_last_bit(name):
-    pytest.importorskip("nnunetv2", reason="nnU-Net itself is not installed")
     case, _ = prepared(name)
     data, _, _ = truth.run(name)
     if name == "torch":

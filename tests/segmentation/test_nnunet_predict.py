@@ -42,6 +42,9 @@ def test_logits_and_labels_are_those_of_nnunet(name, loaded):
     assert found.labels.geometry == image.geometry
     assert found.labels.names == tuple((value, name) for name, value in model.spec.labels.items())
     assert (np.asarray(found.labels.array) == labels).mean() >= 0.9999
+    # As it is, it sums tiles in half precision, of which the border loses most: nearly all of so small an image. At
+    # twice the size 99.98 % are equal (benchmarks/nnunet_agreement.py).
+    assert (np.asarray(found.labels.array) == stock).mean() >= 0.995
     assert len(np.unique(labels)) == 3  # nothing is right by being empty
 
 
@@ -109,17 +112,20 @@ def test_what_does_not_fit_the_model_is_one_line(loaded):
         segmentation.predict_nnunet([empty], model)
 
 
-@pytest.mark.slow
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", nnunet_models.MODELS)
 def test_other_weights_beside_nnunet_itself(name, tmp_path):
-    pytest.importorskip("nnunetv2", reason="nnU-Net itself is not installed")
     trained = nnunet_models.folders.build(tmp_path, name, seed=100)
     file = tmp_path / "case.nii.gz"
     nnunet_models.write_image(file, name)
     with nnunet_models.folders.float32_sums():
         logits, labels = nnunet_models.folders.predict(trained, file)
+    _, stock = nnunet_models.folders.predict(trained, file)
     model = segmentation.import_nnunet(nnunet_models.trained_folder(tmp_path, name))
     found = segmentation.predict_nnunet([io.read_image(file).volume], model)
     np.testing.assert_allclose(np.moveaxis(found.logits, -1, 0), logits, atol=1e-4, rtol=0)
     assert (np.asarray(found.labels.array) == labels).mean() >= 0.9999
+    # As it is, it sums tiles in half precision, of which the border loses most: nearly all of so small an image. At
+    # twice the size 99.98 % are equal (benchmarks/nnunet_agreement.py).
+    assert (np.asarray(found.labels.array) == stock).mean() >= 0.995
