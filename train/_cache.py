@@ -21,7 +21,7 @@ from sirtjax.train._cases import Case
 from sirtjax.volume import Geometry, LabelMap
 
 # Anything that changes what is kept changes this number.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sirtjax import inference, ops, postprocess, spatial
+from sirtjax import inference, ops, postprocess
 from sirtjax.errors import ModelError
 from sirtjax.inference import Ensemble
 from sirtjax.postprocess import LIVER_MARGIN_MM
-from sirtjax.preprocess import FixedPreprocessing, IntensityScale, prepare_fixed
+from sirtjax.preprocess import FixedPreprocessing, IntensityScale, prepare_fixed, to_grid
 from sirtjax.segmentation._model import Model, network_function
 from sirtjax.segmentation._working_grid import Box
 from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box
@@ -87,7 +87,8 @@ def prepare(
 
 def around_organ(organ: LabelMap, grid: Geometry, margin_mm: float) -> Mask:
     """Where on a grid is an organ, the first label of its map, or what lies within a distance of it."""
-    share = spatial.occupancy(organ, organ.names[0][1], grid)
+    mask = organ.mask(organ.names[0][1]).astype(np.float32)
+    share = to_grid(Volume(mask, organ.geometry, unit="1"), grid, fill=0.0)
     return postprocess.dilated(share > 0.5, grid.spacing_mm, margin_mm=margin_mm)
 
 
