@@ -66,7 +66,7 @@ def scaled_image(measured: Measured, config: RegistrationConfig, *, flatten: boo
         shown = values[measured.inside > 0]
         if shown.size:
             low, high = _percentiles(shown, config)
-    return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1), np.float32)
 
 
 def intensity_range(volume: Volume, config: RegistrationConfig) -> tuple[float, float]:

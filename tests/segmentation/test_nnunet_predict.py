@@ -42,9 +42,6 @@ def test_logits_and_labels_are_those_of_nnunet(name, loaded):
     assert found.labels.geometry == image.geometry
     assert found.labels.names == tuple((value, name) for name, value in model.spec.labels.items())
     assert (np.asarray(found.labels.array) == labels).mean() >= 0.9999
-    # As it is, it sums tiles in half precision, of which the border loses most: nearly all of so small an image. At
-    # twice the size 99.98 % are equal (benchmarks/nnunet_agreement.py).
-    assert (np.asarray(found.labels.array) == stock).mean() >= 0.995
     assert len(np.unique(labels)) == 3  # nothing is right by being empty
 
 
