@@ -39,7 +39,7 @@ _TO_IMAGE = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 
 _FEW_CHANNELS = 4
 # About what a slab holds beside input and output: the fastest of several on a processor with 2 MB for each core.
 _SLAB_BYTES = 6e6
-_PRODUCT_BYTES = 2e6
+_PRODUCT_BYTES = 8e5
 
 
 def correlate(x: jax.Array, w: jax.Array, *, stride: Three, padding: Padding) -> jax.Array:
@@ -111,6 +111,11 @@ def weight_gradient(x: jax.Array, dy: jax.Array, *, kernel: Three, stride: Three
     copies_dy = math.prod(kernel) // copies_x
     held = (copies_x * channels + copies_dy * features) * x.shape[0] * positions[1] * positions[2] * x.dtype.itemsize
     slab, steps = _slabs(positions[0], 1, held / _PRODUCT_BYTES)
+    # A slice that is too much itself is taken some rows at a time; rows of zeros fill the last part.
+    parts = math.ceil(held / _PRODUCT_BYTES) if slab == 1 else 1
+    rows = -(-positions[1] // parts)
+    parts = -(-positions[1] // rows)
+    positions[1] = rows * parts
     low, step = padding[0][0], stride[0]
     # What is read of each along the first axis for the positions from `start` on.
     x_read = (slab - 1) * step + kernel[0] if sides[0] else slab
@@ -122,17 +127,42 @@ def weight_gradient(x: jax.Array, dy: jax.Array, *, kernel: Three, stride: Three
         dy_shift = 0 if sides[0] else low - kernel[0] + 1
         images = _window(x, x_start, x_read, reach=(-low if sides[0] else 0, x_last))
         gradients = _window(dy, start + dy_shift, dy_read, reach=(dy_shift, last + dy_shift))
-        counts = (slab, positions[1], positions[2])
-        copies = _shifted_images(images, kernel, stride, padding, sides, counts)
-        spread = _shifted_gradients(gradients, kernel, padding, sides, counts)
-        return copies.T @ spread
+        for axis in (2, 3):
+            where = (kernel[axis - 1], stride[axis - 1], padding[axis - 1][0], positions[axis - 1])
+            images, gradients = _aligned(images, gradients, axis, *where, on_x=sides[axis - 1])
+        counts = (slab, rows, positions[2])
+        x_rows, dy_rows = ((rows - 1) * stride[1] + kernel[1], rows) if sides[1] else (rows, rows + kernel[1] - 1)
 
-    if steps == 1:
-        total = product(0)
-    else:
-        start = jnp.zeros((copies_x * channels, copies_dy * features), x.dtype)
-        total = lax.fori_loop(0, steps, lambda index, sum_: sum_ + product(index * slab), start)
-    return _unfold(total, kernel, sides, channels, features)
+        def part(index: jax.Array | int) -> jax.Array:
+            first = index * rows
+            some = lax.dynamic_slice_in_dim(images, first * stride[1] if sides[1] else first, x_rows, 2)
+            theirs = lax.dynamic_slice_in_dim(gradients, first, dy_rows, 2)
+            copies = _shifted_images(some, kernel, stride, sides, counts)
+            return copies.T @ _shifted_gradients(theirs, kernel, sides, counts)
+
+        return _total(part, parts)
+
+    return _unfold(_total(lambda index: product(index * slab), steps), kernel, sides, channels, features)
+
+
+def _total(part: Callable[[jax.Array | int], jax.Array], count: int) -> jax.Array:
+    """The sum of parts 0 to count - 1, one after another."""
+    if count == 1:
+        return part(0)
+    shape = jax.eval_shape(lambda: part(0))
+    total: jax.Array = lax.fori_loop(0, count, lambda i, sum_: sum_ + part(i), jnp.zeros(shape.shape, shape.dtype))
+    return total
+
+
+def _aligned(
+    x: jax.Array, dy: jax.Array, axis: int, kernel: int, step: int, low: int, positions: int, *, on_x: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Zeros around both, so that along an axis the shifts of one meet all positions of the other."""
+    size, found = x.shape[axis], dy.shape[axis]
+    if on_x:
+        reach = (positions - 1) * step + kernel
+        return _pad(x, axis, low, reach - low - size), _pad(dy, axis, 0, positions - found)
+    return _pad(x, axis, 0, positions - size), _pad(dy, axis, kernel - 1 - low, positions + low - found)
 
 
 def _single(x: jax.Array) -> jax.Array:
@@ -237,27 +267,16 @@ def _sides(channels: int, features: int, kernel: Three, stride: Three) -> tuple[
     return min(itertools.product(*choices), key=copied)  # type: ignore[return-value]
 
 
-def _shifted_images(
-    x: jax.Array, kernel: Three, stride: Three, padding: Padding, sides: tuple[bool, ...], positions: Three
-) -> jax.Array:
+def _shifted_images(x: jax.Array, kernel: Three, stride: Three, sides: tuple[bool, ...], positions: Three) -> jax.Array:
     """Rows: positions; columns: taps along the axes in which x is shifted, then channels."""
-    for axis in (2, 3):
-        if sides[axis - 1]:
-            x = _pad(x, axis, *padding[axis - 1])
     taps = [range(k) if side else range(1) for k, side in zip(kernel, sides, strict=True)]
     steps = [s if side else 1 for s, side in zip(stride, sides, strict=True)]
     copies = [_strided(x, offsets, steps, positions) for offsets in itertools.product(*taps)]
     return jnp.concatenate(copies, axis=-1).reshape(-1, len(copies) * x.shape[4])
 
 
-def _shifted_gradients(
-    dy: jax.Array, kernel: Three, padding: Padding, sides: tuple[bool, ...], positions: Three
-) -> jax.Array:
+def _shifted_gradients(dy: jax.Array, kernel: Three, sides: tuple[bool, ...], positions: Three) -> jax.Array:
     """Rows: positions; columns: taps along the axes in which dy is shifted, against their order, then features."""
-    for axis in (2, 3):
-        if not sides[axis - 1]:
-            k, (low, high) = kernel[axis - 1], padding[axis - 1]
-            dy = _pad(dy, axis, k - 1 - low, k - 1 - high)
     taps = [range(1) if side else range(k - 1, -1, -1) for k, side in zip(kernel, sides, strict=True)]
     copies = [_strided(dy, offsets, [1, 1, 1], positions) for offsets in itertools.product(*taps)]
     return jnp.concatenate(copies, axis=-1).reshape(-1, len(copies) * dy.shape[4])
