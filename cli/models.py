@@ -12,6 +12,7 @@ from sirtjax.cli._options import AsJson
 from sirtjax.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from sirtjax.preprocess import FixedPreprocessing, NnunetPreprocessing
     from sirtjax.segmentation import Model, ModelEntry
 
 # Files in which models bring their licence along.
@@ -48,7 +49,7 @@ def list_models(as_json: AsJson = False) -> None:
 
 @app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="Name of an installed model.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Name of an installed model, or a model's folder.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
     """What a model is, where it is from, and the text of its licence."""
@@ -185,6 +186,7 @@ def _facts(entry: ModelEntry) -> list[tuple[str, Any]]:
         ("labels", ", ".join(f"{value} {label}" for label, value in spec.labels.items())),
         ("network", spec.network.architecture),
         ("spacing", " x ".join(f"{mm:g}" for mm in spec.preprocessing.spacing_mm) + " mm"),
+        *_prepared(spec.preprocessing),
         ("tile", " x ".join(map(str, spec.tiles.shape))),
         ("flips", ", ".join(map(str, spec.mirror_axes)) or "none"),
         ("first stage", "none" if spec.previous is None else spec.previous.name),
@@ -193,6 +195,14 @@ def _facts(entry: ModelEntry) -> list[tuple[str, Any]]:
         ("SHA-256", entry.sha256),
         ("folder", entry.path),
     ]
+
+
+def _prepared(how: FixedPreprocessing | NnunetPreprocessing) -> list[tuple[str, Any]]:
+    """What else is done to an image before, where anything is."""
+    if how.kind != "fixed":
+        return []
+    mask = [] if how.mask is None else [("looks at", f"the {how.mask.organ} and {how.mask.margin_mm:g} mm around it")]
+    return [*mask, *([("filter", "median of 3 x 3 x 3 voxels")] if how.median else [])]
 
 
 def _entry_table(entry: ModelEntry) -> dict[str, Any]:

@@ -66,37 +66,37 @@ def models() -> tuple[ModelEntry, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def find_model(name: str) -> ModelEntry:
-    """The installed model of this name.
-
-    Raises:
-      ModelError: there is none; lists those there are.
-    """
-    installed = models()
-    for entry in installed:
-        if entry.name == name:
-            return entry
-    names = ", ".join(entry.name for entry in installed) or "none"
-    raise ModelError(
-        f"no model is named {name!r}; installed: {names}. sirtjax models import adds one, or give a model's folder"
-    )
-
-
-def load_model(name_or_path: Path | str) -> Model:
-    """A model by its name or its folder, weights verified.
+def find_model(name_or_path: Path | str) -> ModelEntry:
+    """The model of this name, or the one in this folder; its weights are not looked at.
 
     A word without a slash is a name first: a folder of images called "liver" is not in the way of the model "liver".
 
     Raises:
-      ModelError: no such model, or a damaged one.
+      ModelError: there is none; lists those there are.
     """
     path = Path(name_or_path)
     named = isinstance(name_or_path, str) and path.name == name_or_path
-    if named and not (path / DESCRIPTION).is_file():
-        return read_model(find_model(path.name).path)
-    if not path.is_dir():
-        raise ModelError(f"{path}: no folder of a model is there; give its folder, or the name of an installed model")
-    return read_model(path)
+    if not named or (path / DESCRIPTION).is_file():
+        if not path.is_dir():
+            raise ModelError(f"{path}: no folder of a model is there; give its folder, or the name of an installed model")
+        return _entry(path, shipped=False)
+    installed = models()
+    for entry in installed:
+        if entry.name == path.name:
+            return entry
+    names = ", ".join(entry.name for entry in installed) or "none"
+    raise ModelError(
+        f"no model is named {path.name!r}; installed: {names}. sirtjax models import adds one, or give a model's folder"
+    )
+
+
+def load_model(name_or_path: Path | str) -> Model:
+    """A model by its name or its folder (see `find_model`), weights verified.
+
+    Raises:
+      ModelError: no such model, or a damaged one.
+    """
+    return read_model(find_model(name_or_path).path)
 
 
 def _entry(path: Path, *, shipped: bool) -> ModelEntry:

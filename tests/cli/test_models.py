@@ -5,7 +5,8 @@ import json
 import nnunet_models
 import pytest
 
-from sirtjax import segmentation
+from sirtjax import networks, segmentation
+from sirtjax.preprocess import FixedPreprocessing, IntensityScale, OrganMask
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +110,23 @@ def test_monai_weights_come_with_a_description(run, tmp_path, library):
     done = run("models", "import", weights, "--description", tmp_path / "model.toml", "--name", "site")
     assert done.code == 0, done.err
     assert segmentation.load_model("site").spec.network.architecture == "monai-unet"
+
+
+def test_a_folder_is_described_too_with_all_that_is_done_to_an_image(run, tmp_path):
+    network = networks.network_config({"architecture": "plain-conv-unet", "classes": 2, "features": [2, 2]})
+    how = FixedPreprocessing(
+        spacing_mm=(3, 3, 3),
+        intensities=(IntensityScale(modality="CT", window=(-100, 200)),),
+        median=True,
+        mask=OrganMask(margin_mm=6.0),
+    )
+    spec = segmentation.ModelSpec(
+        name="inner", task="lesions", modalities=("CT",), labels={"lesion": 1}, network=network, preprocessing=how,
+        tiles=segmentation.Tiles(shape=(16, 16, 16)),
+    )  # fmt: skip
+    model = segmentation.Model(spec=spec, folds=(networks.initialise(network, seed=0),))
+    segmentation.save_model(tmp_path / "here" / "inner", model)
+    told = run("models", "info", tmp_path / "here" / "inner")
+    assert told.code == 0 and "the liver and 6 mm around it" in told.out and "median of 3 x 3 x 3" in told.out
+    gone = run("models", "info", tmp_path / "nowhere" / "inner")
+    assert gone.code == 2 and "no folder of a model is there" in gone.err
