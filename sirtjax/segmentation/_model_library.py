@@ -78,7 +78,7 @@ def find_model(name_or_path: Path | str) -> ModelEntry:
     named = isinstance(name_or_path, str) and path.name == name_or_path
     if not named or (path / DESCRIPTION).is_file():
         if not path.is_dir():
-            raise ModelError(f"{path}: no folder of a model is there; give its folder, or the name of an installed model")
+            raise ModelError(f"{path}: no folder of a model is there; give one, or the name of an installed model")
         return _entry(path, shipped=False)
     installed = models()
     for entry in installed:
