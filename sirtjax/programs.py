@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 
@@ -86,9 +87,19 @@ def kept(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Functi
     return call
 
 
-def _signature(leaf: Any) -> tuple[tuple[int, ...], str, bool]:
+def _signature(leaf: Any) -> Hashable:
+    """Shape, type and whether the type is weak, as JAX sees them; `jax.typeof` would take longer than some programs."""
+    if isinstance(leaf, jax.Array):
+        return leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)  # keys have none
+    if isinstance(leaf, np.ndarray | np.generic):
+        return leaf.shape, _canonical(leaf.dtype), False
     kind = jax.typeof(leaf)
-    return kind.shape, str(kind.dtype), bool(getattr(kind, "weak_type", False))
+    return kind.shape, kind.dtype, bool(getattr(kind, "weak_type", False))
+
+
+@functools.cache
+def _canonical(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(jax.dtypes.canonicalize_dtype(dtype))
 
 
 @functools.cache

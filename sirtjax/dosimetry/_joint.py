@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
 
 from sirtjax.dosimetry._objectives import LIVER_ROLES, DoseObjective, Float, VoiDose
 from sirtjax.errors import ComputationError
@@ -76,6 +75,8 @@ def best_split(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int
 
 
 def _maximise(gain: Float, matrix: Float, at_most: Float) -> Float:
+    from scipy.optimize import linprog  # a quarter of a second to load, for plans of several injections alone
+
     solution = linprog(-gain, A_ub=matrix, b_ub=at_most, bounds=[(0, None)] * len(gain), method="highs")
     if not solution.success:
         raise ComputationError(f"the best split between the injections was not found: {solution.message}")

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
-from scipy.spatial import KDTree
 
 from sirtjax.errors import InputError
 from sirtjax.volume import bounding_box
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree  # takes a fifth of a second to load, which is for those who measure surfaces
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -49,6 +51,8 @@ class Facets:
     @cached_property
     def centre_tree(self) -> KDTree:
         """The points of `centres_mm`, ready to be searched."""
+        from scipy.spatial import KDTree
+
         return KDTree(self.centres_mm)
 
 
@@ -133,6 +137,8 @@ def _cell_vertices(shape: tuple[int, ...], passages: list[tuple[Indices, Floats]
 
 def _relaxed(vertices: Floats, quads: Indices) -> Floats:
     """The vertices with the terraces of the voxels smoothed, none farther than half a voxel from where it was."""
+    from scipy import sparse
+
     following = np.roll(quads, -1, axis=1)
     first, second = np.concatenate([quads, following]).ravel(), np.concatenate([following, quads]).ravel()
     count = len(vertices)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 
 from sirtjax.errors import GeometryError, InputError
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -98,8 +98,8 @@ def liver_reference(
     if not normal.any():
         raise InputError("liver reference: the liver mask is empty on the PET grid; check that both overlap")
     box = _wide_box(normal, kernel.shape)
-    means = signal.fftconvolve(uptake[box], kernel, mode="same")
-    squares = signal.fftconvolve(np.square(uptake[box]), kernel, mode="same")
+    means = _smoothed(uptake[box], kernel)
+    squares = _smoothed(np.square(uptake[box]), kernel)
     places = np.argwhere(_fitting(normal[box], kernel)) + [s.start for s in box]
     places = _right_middle(places, normal, pet.geometry)
     if len(places) == 0:
@@ -123,7 +123,13 @@ def _typical(mean: Float, variance: Float) -> int:
 
 def _fitting(normal: Mask, kernel: Float) -> Mask:
     """Where the whole ball lies in `normal`; beyond the array is outside."""
-    return np.asarray(signal.fftconvolve(normal.astype(np.float64), kernel, mode="same") > 1 - 1e-6)
+    return _smoothed(normal.astype(np.float64), kernel) > 1 - 1e-6
+
+
+def _smoothed(values: Float, kernel: Float) -> Float:
+    from scipy.signal import fftconvolve  # loads all of SciPy's statistics, which half the verbs do without
+
+    return np.asarray(fftconvolve(values, kernel, mode="same"))
 
 
 def _right_middle(places: NDArray[np.intp], normal: Mask, geometry: Geometry) -> NDArray[np.intp]:

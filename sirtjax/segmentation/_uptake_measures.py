@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import signal
 
 from sirtjax.errors import GeometryError
 from sirtjax.segmentation._reference import ball_kernel
@@ -54,6 +53,8 @@ def lesion_uptake(pet: Volume, lesions: LabelMap) -> tuple[LesionUptake, ...]:
 def _measured(
     uptake: np.ndarray, inside: np.ndarray, name: str, kernel: np.ndarray, voxel_volume_ml: float
 ) -> LesionUptake:
+    from scipy.signal import oaconvolve  # loads all of SciPy's statistics, which half the verbs do without
+
     where = np.argwhere(inside)
     if len(where) == 0:
         raise GeometryError(f"lesion {name!r} has no voxel on the PET's grid")
@@ -63,7 +64,7 @@ def _measured(
     low, high = np.maximum(start - half, 0), np.minimum(stop + half, uptake.shape)
     part = uptake[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     part = np.pad(part, list(zip(low - (start - half), (stop + half) - high, strict=True)), mode="edge")
-    peaks = signal.oaconvolve(part, kernel, mode="valid")
+    peaks = oaconvolve(part, kernel, mode="valid")
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     values, volume_ml = uptake[inside], len(where) * voxel_volume_ml
     return LesionUptake(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
-from sirtjax import io, segmentation
-from sirtjax.segmentation import Model, Segmentation
+from sirtjax import io
 from sirtjax.workflows._steps import Hooks
 from sirtjax.workflows._vois import AutomaticMask
+
+if TYPE_CHECKING:
+    # Loaded with its networks once a mask is missing: a plan from given masks does without.
+    from sirtjax.segmentation import Model, Segmentation
 
 
 def automatic_hooks(*, model: str = "liver", on_step: Callable[[str], None] = lambda step: None) -> Hooks:
@@ -23,14 +27,20 @@ def automatic_hooks(*, model: str = "liver", on_step: Callable[[str], None] = la
 
     @cache
     def loaded() -> Model:
+        from sirtjax import segmentation
+
         return segmentation.load_model(model)
 
     def liver(image: io.Image) -> AutomaticMask:
+        from sirtjax import segmentation
+
         modality = "CT" if image.volume.unit == "HU" else "MR"  # a case's images are one of both
         found = segmentation.segment(image.volume, loaded(), structure="liver", modality=modality)
         return _mask(found, f"the model {found.method!r}")
 
     def lungs(image: io.Image) -> AutomaticMask:
+        from sirtjax import segmentation
+
         return _mask(segmentation.segment_lungs(image.volume), "CT numbers")
 
     return Hooks(segment_liver=liver, segment_lungs=lungs, on_step=on_step)

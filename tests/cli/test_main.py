@@ -46,6 +46,14 @@ def test_help_imports_nothing_heavy(arguments):
     assert done.stdout.splitlines()[-1] == "LOADED"
 
 
+def test_a_plan_from_given_masks_loads_no_networks():
+    """What a plan does not need took half of its start."""
+    needless = ("flax", "orbax", "scipy.signal", "scipy.stats", "scipy.optimize", "sirtjax.networks", "matplotlib")
+    code = f"import sys, sirtjax.workflows\nprint(*[name for name in {needless!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 def test_every_verb_is_in_the_help_and_has_its_own():
     verbs = ("plan", "verify", "step", "prescribe", "territories", "uptake", "series", "protocols", "simulate")
     shown = command("--help").stdout
