@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import inspect
@@ -131,6 +132,7 @@ def _make(jitted: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], path: P
     # A program that came out of JAX's own cache can't be written again (XLA leaves its functions out).
     with _without_jax_cache():
         program: jax.stages.Compiled = jitted.lower(*args, **kwargs).compile()
+    _give_back_memory()
     try:
         content = pickle.dumps(serialize_executable.serialize(program))
         _write(path, hashlib.sha256(content).digest() + content)
@@ -138,6 +140,14 @@ def _make(jitted: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], path: P
     except (OSError, ValueError, NotImplementedError, AttributeError, pickle.PicklingError) as error:
         log.info("compiled program not kept at %s (%s)", path, error)
     return program
+
+
+def _give_back_memory() -> None:
+    """Return to the system what compiling took: glibc would keep some 600 MB of a registration's for itself."""
+    if platform.system() == "Linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        if trim is not None:
+            trim(0)
 
 
 @contextmanager
