@@ -90,22 +90,26 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write; by default among your own models.")
     ] = None,
+    last: Annotated[
+        bool, typer.Option("--last", help="The weights of the last step, not those of the best validation.")
+    ] = False,
     licence: Annotated[str, typer.Option(help="Short name of its licence, such as Apache-2.0.")] = "",
     licence_file: Annotated[Path | None, typer.Option(help="The licence's text.", show_default=False)] = None,
     half: Annotated[bool, typer.Option("--half", help="Store kernels in half precision: half the size.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
-    """Make a model of the best weights of a run, for `sirtjax segment ... --model NAME`."""
+    """Make a model of the weights of a run, for `sirtjax segment ... --model NAME`."""
     from sirtjax import segmentation, train
 
     try:
         text = "" if licence_file is None else licence_file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{licence_file}: the licence's text cannot be read ({error})") from error
-    model, about = train.model_of_run(run, name=name, licence=licence)
+    model, about = train.model_of_run(run, name=name, licence=licence, last=last)
     target = segmentation.models_folder() / name if output is None else output
     segmentation.save_model(target, model, licence_text=text, storage="float16" if half else "float32", force=force)
-    note(f"{name}: step {about['step']}, validation DSC {about['dsc']:.4f}; written to {target}")
+    judged = f", validation DSC {about['dsc']:.4f}" if "dsc" in about else ""
+    note(f"{name}: step {about['step']}{judged}; written to {target}")
 
 
 def _join(coordinator: str | None, processes: int | None, process: int | None) -> None:

@@ -9,7 +9,7 @@ from sirtjax.postprocess import FillHoles, LargestComponent, PostprocessStep, Re
 from sirtjax.preprocess import FixedPreprocessing, Foreground, IntensityScale
 from sirtjax.segmentation import Model, ModelSpec, Tiles
 from sirtjax.train._data_config import FilesConfig, SyntheticConfig
-from sirtjax.train._run_folder import best_variables, run_config
+from sirtjax.train._run_folder import best_variables, run_config, run_state
 from sirtjax.train._tile_shape import tile_shape
 from sirtjax.train._training_file import TrainingConfig
 
@@ -17,8 +17,8 @@ from sirtjax.train._training_file import TrainingConfig
 LEAST_LESION_ML = 0.1
 
 
-def model_of_run(run: Path, *, name: str, licence: str = "") -> tuple[Model, dict[str, Any]]:
-    """The best weights of a training run as a model that `sirtjax.segmentation` runs, and what is known of them.
+def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False) -> tuple[Model, dict[str, Any]]:
+    """The weights of a training run as a model that `sirtjax.segmentation` runs, and what is known of them.
 
     Images are prepared as in training, the part that was trained on and the median filter included, and divided into
     tiles as in validation. Of the liver the largest part is kept and filled, of lesions all but the smallest.
@@ -27,16 +27,21 @@ def model_of_run(run: Path, *, name: str, licence: str = "") -> tuple[Model, dic
       run: the folder of the run.
       name: of the model.
       licence: its short name.
+      last: take the weights of the last step in place of those of the best validation.
 
     Returns:
-      The model, and its "step" and "dsc" of the best validation.
+      The model, and the "step" of its weights, with the "dsc" of the best validation for those.
 
     Raises:
       ConfigError: the folder is no run, or one on several images of a patient together.
-      ImageFormatError: there was no validation yet.
+      ImageFormatError: there was no validation yet, or nothing was saved.
     """
     config = run_config(run)
-    variables, about = best_variables(run)
+    if last:
+        state = run_state(run)
+        variables, about = state.judged(), {"step": int(state.step)}
+    else:
+        variables, about = best_variables(run)
     preprocessing, tiles = _preparation(config)
     if config.network.channels > 1:
         raise ConfigError(

@@ -1,6 +1,7 @@
 """A training run becomes a model that segments."""
 
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -11,7 +12,8 @@ from sirtjax.cli.main import main
 from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.postprocess import RemoveSmall
 from sirtjax.train._config import plain
-from sirtjax.train._loop import BEST
+from sirtjax.train._loop import BEST, STATE
+from sirtjax.train._state import first_state
 from sirtjax.train._state_file import save_tree
 from sirtjax.train._tile_shape import tile_shape
 
@@ -129,6 +131,16 @@ def test_what_deepmedic_says_does_not_depend_on_what_it_takes_at_once():
 def test_a_run_on_several_images_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"run: its network takes 2 images of a patient together, .* one; train on"):
         made_of("thesis-lesions-3mm-ct", tmp_path / "run", "network.channels=2")
+
+
+def test_the_last_weights_are_taken_on_request(run):
+    drawn = networks.initialise(CONFIG.network, seed=4)
+    state = first_state(networks.initialise(CONFIG.network, seed=5), optimiser=CONFIG.optimiser, seed=0)
+    state = replace(state, step=np.int32(60), average=drawn["params"])
+    save_tree(run / STATE, state, {})
+    model, about = train.model_of_run(run, name="mine", last=True)
+    assert about == {"step": 60}
+    jax.tree.map(np.testing.assert_array_equal, model.folds[0]["params"], drawn["params"])
 
 
 def test_what_is_no_run_is_refused(tmp_path):
