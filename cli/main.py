@@ -105,7 +105,10 @@ def main(arguments: list[str] | None = None) -> None:
             traceback.print_exc()
         else:
             print(f"sirtjax: {_told(error)}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+        code = 2 if isinstance(error, InputError) else 1
+        if arguments is None:
+            _leave_at_once(code)
+        sys.exit(code)
 
 
 def _spare_the_processor() -> None:
@@ -119,7 +122,7 @@ def _spare_the_processor() -> None:
 
 
 def _leave_at_once(code: int) -> None:
-    """End the process now: a computation still under way would crash the interpreter as it takes itself down."""
+    """End the process now: a computation under way, or a library whose disk was full, would crash as it is unloaded."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

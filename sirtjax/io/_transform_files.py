@@ -16,6 +16,8 @@ from sirtjax.spatial import AffineTransform, DisplacementField, Transform
 from sirtjax.volume import Geometry
 
 _LOG = logging.getLogger(__name__)
+# What HDF5 writes beside the numbers, and then some.
+ITK_OVERHEAD_BYTES = 2**16
 _ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat", ".xfm")
 
 
@@ -215,9 +217,22 @@ def _write_itk(path: Path, transform: Transform) -> None:
         # ITK applies the last of a composite first.
         written = sitk.CompositeTransform([_itk_affine(transform.floating_from_displaced), _itk_field(transform)])
     try:
+        # HDF5 pours its whole stack of calls on stderr when a disk is full, and crashes as the process ends.
+        numbers = np.asarray(transform.array).size if isinstance(transform, DisplacementField) else 0
+        _try_space(path, 8 * numbers + ITK_OVERHEAD_BYTES)
         sitk.WriteTransform(written, str(path))
-    except RuntimeError as error:  # ITK says in several hundred words that it could not, and not why
+    # ITK says in several hundred words that it could not, and not why.
+    except (OSError, RuntimeError) as error:
         raise OutputError(f"{path.name}: cannot be written there; free space or go elsewhere") from error
+
+
+def _try_space(path: Path, count: int) -> None:
+    """See whether so many bytes can be written at a place; nothing is left of them."""
+    block = bytes(2**20)
+    with path.open("wb") as file:
+        for start in range(0, count, len(block)):
+            file.write(block[: count - start])
+    path.unlink()
 
 
 def _itk_affine(matrix: Any) -> Any:

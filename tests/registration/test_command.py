@@ -119,6 +119,26 @@ def test_a_full_disk_leaves_nothing_half_written(run, files, registered, tmp_pat
     assert not any(tmp_path.iterdir())
 
 
+def test_a_full_disk_is_one_line_and_exit_code_2_for_the_whole_process(tmp_path):
+    """HDF5 says much of a full disk, and crashes as its process ends."""
+    code = (
+        "import resource, sys\n"
+        "import numpy as np\n"
+        "from sirtjax import io\n"
+        "from sirtjax.cli import main\n"
+        "from sirtjax.spatial import AffineTransform\n"
+        "def app(**_):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "    io.write_transform(sys.argv[1], AffineTransform(np.eye(4)))\n"
+        "main.app = app\n"
+        "main.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "t.h5")], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "sirtjax: t.h5: cannot be written there; free space or go elsewhere\n"
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_leaves_no_result(files, tmp_path, how):
