@@ -78,7 +78,9 @@ def kept(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Functi
             name = f"{function.__module__}.{function.__qualname__}"
             # Functions made in place share their name: the line tells them apart.
             line = str(function.__code__.co_firstlineno)
-            text = "\n".join([name, line, repr(static), str(structure), repr(signature), _maker()])
+            # Not the types' repr: equal ones may be spelled differently ("<f4", as files have it).
+            leaf_text = repr([(shape, str(dtype), weak) for shape, dtype, weak in signature])
+            text = "\n".join([name, line, repr(static), str(structure), leaf_text, _maker()])
             path = _folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
             programs[key] = _read(path) or _make(jitted, args, kwargs, path)
         return programs[key](*args, **traced)
@@ -88,7 +90,7 @@ def kept(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Functi
     return call
 
 
-def _signature(leaf: Any) -> Hashable:
+def _signature(leaf: Any) -> tuple[tuple[int, ...], Any, bool]:
     """Shape, type and whether the type is weak, as JAX sees them; `jax.typeof` would take longer than some programs."""
     if isinstance(leaf, jax.Array):
         return leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)  # keys have none

@@ -70,6 +70,16 @@ def test_a_second_start_traces_nothing(folder):
     np.testing.assert_array_equal(result["other"], 2)
 
 
+def test_a_type_spelled_as_in_a_file_shares_the_program(folder):
+    (one, other), factor = ARGUMENTS
+    spelled = one.astype(one.dtype.newbyteorder("<"))
+    assert repr(spelled.dtype) == "dtype('<f4')"
+    counted()[0]((spelled, other), factor)
+    function, traces = counted()  # as another process has it
+    assert float(function((one, other), factor)["sum"]) == 12.0
+    assert traces == [] and len(stored(folder)) == 1
+
+
 def test_shapes_types_and_static_arguments_have_programs_of_their_own(folder):
     function, traces = counted()
     (array, other), factor = ARGUMENTS
