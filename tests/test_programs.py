@@ -70,18 +70,6 @@ def test_a_second_start_traces_nothing(folder):
     np.testing.assert_array_equal(result["other"], 2)
 
 
-def test_a_type_spelled_as_in_a_file_shares_the_program(folder):
-    (one, other), factor = ARGUMENTS
-    spelled = one.astype(one.dtype.newbyteorder("<"))
-    assert repr(spelled.dtype) == "dtype('<f4')"
-    programs._canonical.cache_clear()
-    counted()[0]((spelled, other), factor)
-    programs._canonical.cache_clear()  # as in another process
-    function, traces = counted()
-    assert float(function((one, other), factor)["sum"]) == 12.0
-    assert traces == [] and len(stored(folder)) == 1
-
-
 def test_shapes_types_and_static_arguments_have_programs_of_their_own(folder):
     function, traces = counted()
     (array, other), factor = ARGUMENTS
@@ -196,7 +184,7 @@ traced = []
 def blurred(x, width):
     traced.append(1)
     return ops.gaussian_filter(x, width, radius=3)
-image = np.random.default_rng(0).normal(size=(9, 8, 7)).astype(np.float32)
+image = np.random.default_rng(0).normal(size=(9, 8, 7)).astype(np.dtype("f4").newbyteorder(sys.argv[2]))
 result = programs.kept(blurred)(image, np.float32([1.0, 0.5, 0.8]))
 plain = jax.jit(lambda x, w: ops.gaussian_filter(x, w, radius=3))(image, np.float32([1.0, 0.5, 0.8]))
 np.testing.assert_allclose(result, plain, rtol=1e-6, atol=1e-7)
@@ -206,10 +194,11 @@ print(len(traced))
 
 def test_three_processes_trace_once(tmp_path):
     # The second reads what the first wrote; JAX's own cache beside it, which once gave programs that can't be kept.
+    # The first has its image as files do, whose type is the same but spelled "<f4".
     counts = [
         subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", SCRIPT, str(tmp_path), order], capture_output=True, text=True, check=True
         ).stdout.strip()
-        for _ in range(3)
+        for order in "<=="
     ]
     assert counts == ["1", "0", "0"]
