@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -228,10 +229,13 @@ def _write_itk(path: Path, transform: Transform) -> None:
 
 def _try_space(path: Path, count: int) -> None:
     """See whether so many bytes can be written at a place; nothing is left of them."""
-    block = bytes(2**20)
     with path.open("wb") as file:
-        for start in range(0, count, len(block)):
-            file.write(block[: count - start])
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, count)
+        else:
+            block = bytes(2**20)
+            for start in range(0, count, len(block)):
+                file.write(block[: count - start])
     path.unlink()
 
 
