@@ -66,19 +66,23 @@ def jacobian_determinant(field: DisplacementField) -> Array:
     """
     xp = namespace(field.array, field.floating_from_displaced)
     array = xp.asarray(field.array)
-    slopes = [
-        xp.gradient(array, axis=axis) if field.geometry.shape[axis] > 1 else xp.zeros_like(array) for axis in range(3)
-    ]
-    # Slopes are per voxel along the grid's axes; the inverse affine turns them into world axes.
-    along_voxel = xp.stack(slopes, axis=-1)
-    gradient = along_voxel @ xp.asarray(field.geometry.voxel_from_world[:3, :3], array.dtype)
-    one = xp.eye(3, dtype=array.dtype).reshape(3, 1, 1, 1, 3)
-    a, b, c = (gradient[..., row, :] + one[row] for row in range(3))
-    ratio = (xp.cross(a, b) * c).sum(axis=-1)
+    steps = xp.asarray(field.geometry.affine[:3, :3], array.dtype)
+    # The volume that a voxel's three edges span once displaced, over that of the voxel: no slope in world axes needed.
+    edges = []
+    for axis, count in enumerate(field.geometry.shape):
+        each = (array[..., along] for along in range(3))
+        slopes = (xp.gradient(one, axis=axis) if count > 1 else xp.zeros_like(one) for one in each)
+        edges.append([slope + step for slope, step in zip(slopes, steps[:, axis], strict=True)])
+    ratio = _triple_product(edges) / _triple_product(steps.T)
     if field.floating_from_displaced is None:
         return ratio
-    (d, e, f), (g, h, i), (j, k, m) = xp.asarray(field.floating_from_displaced, array.dtype)[:3, :3]
-    return ratio * (d * (h * m - i * k) - e * (g * m - i * j) + f * (g * k - h * j))
+    return ratio * _triple_product(xp.asarray(field.floating_from_displaced, array.dtype)[:3, :3])
+
+
+def _triple_product(rows: Any) -> Array:
+    """The determinant of three rows of three, each entry a number or an array."""
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
 def _row(vector: Array, like: Array) -> Array:
