@@ -89,23 +89,22 @@ def solve_affine(pair: Pair, weights: Weights, key: Array, *, config: Registrati
         return prepare_view(pair, plan, blur_mm=blur_mm, mask_blur_mm=blur_mm)
 
     def level(carried: tuple[Array, View], settings: tuple[Array, Array, Array]) -> tuple[tuple[Array, View], Array]:
-        blur_mm, step_mm, key = settings
+        blur_mm, step_mm, sampled = settings
         parameters, view = carried[0], look(blur_mm)
 
-        def objective(parameters: Array, key: Array) -> tuple[Array, Array]:
-            phase = jax.random.randint(key, (), 0, plan.phases)
+        def objective(parameters: Array, phase: Array) -> tuple[Array, Array]:
             matrix = affine_matrix(parameters, pair, model=table.model)
             return affine_value(matrix, phase, pair, view, weights, plan, stiffness=table.stiffness)
 
-        parameters, history = minimise(objective, parameters, key, steps=table.steps, step_mm=step_mm)
+        parameters, history = minimise(objective, parameters, sampled, step_mm=step_mm)
         return (parameters, view), history
 
     blurs_mm, steps_mm = (jnp.array([getattr(one, name) for one in table.levels]) for name in ("blur_mm", "step_mm"))
-    keys = jax.random.split(key, len(table.levels))
+    sampled = jax.random.randint(key, (len(table.levels), table.steps), 0, plan.phases)
     still = jnp.zeros(PARAMETERS[table.model], jnp.float32)
     # The last level's view is carried out of the scan: it measures what was found against the start.
     unseen = jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), jax.eval_shape(look, blurs_mm[0]))
-    (parameters, last), history = jax.lax.scan(level, (still, unseen), (blurs_mm, steps_mm, keys))
+    (parameters, last), history = jax.lax.scan(level, (still, unseen), (blurs_mm, steps_mm, sampled))
     found = affine_matrix(parameters, pair, model=table.model)
 
     def on_average(matrix: Array) -> tuple[Array, Array]:

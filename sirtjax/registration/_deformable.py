@@ -36,22 +36,22 @@ def solve_deformable(
     count = len(table.levels)
 
     def level(coefficients: Coefficients, settings: tuple[Array, ...]) -> tuple[Coefficients, Array]:
-        blur_mm, mask_blur_mm, step_mm, joined, key = settings
+        blur_mm, mask_blur_mm, step_mm, joined, sampled = settings
         view = prepare_view(pair, plan, blur_mm=blur_mm, mask_blur_mm=mask_blur_mm)
 
-        def objective(coefficients: Coefficients, key: Array) -> tuple[Array, Array]:
-            phase = jax.random.randint(key, (), 0, plan.phases)
+        def objective(coefficients: Coefficients, phase: Array) -> tuple[Array, Array]:
             present = tuple(joined[n] * one for n, one in enumerate(coefficients))
             return deformable_value(present, phase, pair, affine, view, weights, config)
 
-        return minimise(objective, coefficients, key, steps=table.steps, step_mm=step_mm)
+        return minimise(objective, coefficients, sampled, step_mm=step_mm)
 
     settings = [
         jnp.array([getattr(one, name) for one in table.levels]) for name in ("blur_mm", "mask_blur_mm", "step_mm")
     ]
     joined = jnp.tril(jnp.ones((count, count), jnp.float32))
     still = tuple(jnp.zeros((*one.controls, 3), jnp.float32) for one in table.levels)
-    coefficients, history = jax.lax.scan(level, still, (*settings, joined, jax.random.split(key, count)))
+    sampled = jax.random.randint(key, (count, table.steps), 0, plan.phases)
+    coefficients, history = jax.lax.scan(level, still, (*settings, joined, sampled))
     return coefficients, history
 
 

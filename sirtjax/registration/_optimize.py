@@ -20,7 +20,7 @@ ROOT_FLOOR = 1e-24
 
 
 def minimise(
-    objective: Objective, parameters: Parameters, key: Array, *, steps: int, step_mm: float
+    objective: Objective, parameters: Parameters, samples: Array, *, step_mm: float
 ) -> tuple[Parameters, Array]:
     """The one loop of registration: Adam with a cosine decay, as a scan of fixed length. Pure; not jitted here.
 
@@ -31,22 +31,23 @@ def minimise(
     what was reached; the history shows it.
 
     Args:
-      objective: (parameters, key) -> (value, terms (t,)); the key draws the step's samples.
+      objective: (parameters, sample) -> (value, terms (t,)).
       parameters: where to start, in units of mm.
-      key: of the random samples.
-      steps: how many; static.
+      samples: (steps, ...) what each step is to look at, drawn beforehand: a generator within the loop is as many
+        operations as the rest of a step.
       step_mm: size of the first steps.
 
     Returns:
       The parameters after the last step, and the history (steps, 1 + t) of the value and its terms.
     """
+    steps = samples.shape[0]
     schedule = optax.cosine_decay_schedule(step_mm, steps, alpha=LAST_STEP)
     optimiser = optax.adam(schedule, b1=MOMENTUM, b2=SIZE_MEMORY, eps_root=ROOT_FLOOR)
 
     @partial(jax.checkpoint, prevent_cse=False)
-    def step(carry: Any, key: Array) -> tuple[Any, Array]:
+    def step(carry: Any, sample: Array) -> tuple[Any, Array]:
         parameters, state = carry
-        (value, terms), slope = jax.value_and_grad(objective, has_aux=True)(parameters, key)
+        (value, terms), slope = jax.value_and_grad(objective, has_aux=True)(parameters, sample)
         updates, later = optimiser.update(slope, state)
         moved = optax.apply_updates(parameters, updates)
         finite = jnp.isfinite(value) & jnp.isfinite(sum(jnp.vdot(one, one) for one in jax.tree.leaves(slope)))
@@ -54,7 +55,5 @@ def minimise(
         # A slope that overflows must show in the history too, where the value may still be finite.
         return kept, jnp.concatenate([jnp.where(finite, value, jnp.nan)[None], terms])
 
-    (parameters, _), history = jax.lax.scan(
-        step, (parameters, optimiser.init(parameters)), jax.random.split(key, steps)
-    )
+    (parameters, _), history = jax.lax.scan(step, (parameters, optimiser.init(parameters)), samples)
     return parameters, history
