@@ -6,6 +6,8 @@ from sirtjax.ops._namespace import namespace
 
 Array = Any
 Triple = tuple[Array, Array, Array]
+# Up to so many channels are interpolated one by one; with more, XLA would read the corners again for each.
+FEW_CHANNELS = 2
 
 
 class FlatGrid(NamedTuple):
@@ -94,16 +96,26 @@ def sample_flat_linear(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0, half_wid
         weight.append(xp.clip(fraction, 0.0, 1.0))
         lower.append(base.astype("int32"))
         upper.append(xp.minimum(base.astype("int32") + 1, grid.shape[axis] - 1))
-    wi, wj, wk = (_channels(w, grid.flat) for w in weight)
+    # Few channels are taken apart: the slope of a weight would else be a sum over an axis of two, for which XLA leaves
+    # its fused loop.
+    apart = grid.flat.ndim == 2 and grid.flat.shape[1] <= FEW_CHANNELS
+    wi, wj, wk = (w if apart else _channels(w, grid.flat) for w in weight)
 
-    def along_k(i: Array, j: Array) -> Array:
-        first, last = grid.flat[_row(grid, i, j, lower[2])], grid.flat[_row(grid, i, j, upper[2])]
-        return first * (1 - wk) + last * wk
+    def corner(i: Array, j: Array, k: Array) -> list[Array]:
+        values = grid.flat[_row(grid, i, j, k)]
+        return [values[..., channel] for channel in range(grid.flat.shape[1])] if apart else [values]
 
-    def along_j(i: Array) -> Array:
-        return along_k(i, lower[1]) * (1 - wj) + along_k(i, upper[1]) * wj
+    def between(first: list[Array], last: list[Array], weight: Array) -> list[Array]:
+        return [one * (1 - weight) + other * weight for one, other in zip(first, last, strict=True)]
 
-    return _fill(xp, inside, along_j(lower[0]) * (1 - wi) + along_j(upper[0]) * wi, fill)
+    def along_k(i: Array, j: Array) -> list[Array]:
+        return between(corner(i, j, lower[2]), corner(i, j, upper[2]), wk)
+
+    def along_j(i: Array) -> list[Array]:
+        return between(along_k(i, lower[1]), along_k(i, upper[1]), wj)
+
+    found = between(along_j(lower[0]), along_j(upper[0]), wi)
+    return _fill(xp, inside, xp.stack(found, -1) if apart else found[0], fill)
 
 
 def sample_flat_bspline(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Array:
