@@ -11,7 +11,7 @@ from sirtjax.io import write_nifti
 from sirtjax.spatial import resample_activity
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows import advance, load_case
-from sirtjax.workflows._mapping import GRID_SHAPES, MARGIN_MM, working_grid
+from sirtjax.workflows._working_grid import GRID_SHAPES, MARGIN_MM, working_grid
 
 BALL_MM = 30.0
 
