@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from sirtjax.networks._convolution_cpu import correlate, input_gradient, weight_gradient
+from sirtjax.networks._convolution_cpu import correlate, input_gradient
+from sirtjax.networks._weight_gradient_cpu import weight_gradient
 
 Three = tuple[int, int, int]
 Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]

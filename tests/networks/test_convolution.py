@@ -9,6 +9,7 @@ import pytest
 from jax import lax
 
 from sirtjax.networks import _convolution_cpu as cpu
+from sirtjax.networks import _weight_gradient_cpu as products
 from sirtjax.networks import conv3d, conv3d_transpose
 
 LAYOUT = ("NDHWC", "DHWIO", "NDHWC")
@@ -48,6 +49,10 @@ CASES = {
     "uneven padding": ((1, 7, 6, 5), (3, 3, 3), 5, 6, (1, 1, 1), ((0, 2), (2, 1), (3, 0))),
     "padding wider than the kernel": ((1, 5, 4, 5), (3, 3, 3), 5, 6, (1, 1, 1), ((3, 0), (0, 4), (3, 3))),
     "one channel": ((2, 6, 7, 5), (3, 3, 3), 1, 6, (1, 1, 1), ONES),
+    "two channels": ((1, 5, 6, 9), (3, 3, 3), 2, 12, (1, 1, 1), ONES),
+    "two channels and features": ((2, 6, 5, 19), (3, 3, 3), 2, 2, (1, 1, 1), ONES),
+    "rows of a long kernel": ((1, 7, 6, 9), (3, 2, 7), 4, 3, (2, 2, 1), ((1, 0), (0, 1), (2, 5))),
+    "strided few features": ((1, 9, 7, 6), (3, 3, 3), 3, 5, (2, 3, 1), ((1, 0), (1, 1), (2, 1))),
     "one feature": ((1, 6, 7, 5), (3, 3, 3), 6, 1, (1, 1, 1), ONES),
     "strided": ((2, 8, 6, 10), (3, 3, 3), 6, 5, (2, 2, 2), ONES),
     "strided over odd sizes": ((1, 9, 7, 5), (3, 3, 3), 5, 6, (2, 2, 2), ONES),
@@ -62,11 +67,28 @@ CASES = {
 }
 
 
-IN_SLABS = ("odd depth and a batch", "uneven padding", "one channel", "strided over odd sizes", "kernel of five by two")
+IN_SLABS = (
+    "odd depth and a batch",
+    "uneven padding",
+    "one channel",
+    "two channels and features",
+    "strided over odd sizes",
+    "kernel of five by two",
+)
 
 
 # The rest of the cases takes as long again.
-FIRST = ("odd depth and a batch", "three slices", "valid", "one channel", "strided", "flat kernel", "a strided point")
+FIRST = (
+    "odd depth and a batch",
+    "three slices",
+    "valid",
+    "one channel",
+    "two channels and features",
+    "strided few features",
+    "strided",
+    "flat kernel",
+    "a strided point",
+)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +100,8 @@ FIRST = ("odd depth and a batch", "three slices", "valid", "one channel", "strid
 )
 def test_equal_to_xla(monkeypatch, name, slab_bytes):
     shape, kernel, channels, features, stride, padding = CASES[name]
-    monkeypatch.setattr(cpu, "_SLAB_BYTES", slab_bytes)
-    monkeypatch.setattr(cpu, "_PRODUCT_BYTES", slab_bytes)
+    monkeypatch.setattr(cpu, "SLAB_BYTES", slab_bytes)
+    monkeypatch.setattr(products, "PRODUCT_BYTES", slab_bytes)
     x, w = arrays(shape, kernel, channels, features)
     found = jax.jit(lambda x, w: with_gradients(lambda x, w: conv3d(x, w, stride=stride, padding=padding), x, w))(x, w)
     expected = jax.jit(lambda x, w: with_gradients(lambda x, w: native(x, w, stride, padding), x, w))(x, w)
@@ -88,7 +110,7 @@ def test_equal_to_xla(monkeypatch, name, slab_bytes):
 
 
 def test_slabs_are_used(monkeypatch):
-    monkeypatch.setattr(cpu, "_SLAB_BYTES", 2e3)
+    monkeypatch.setattr(cpu, "SLAB_BYTES", 2e3)
     x, w = arrays((1, 17, 6, 5), (3, 3, 3), 6, 5)
     assert "while" in jax.jit(conv3d).lower(x, w).as_text()
     assert_close(conv3d(x, w), native(x, w, (1, 1, 1), ONES))

@@ -1,0 +1,53 @@
+"""Slabs of slices along the first axis of (n, i, j, k, c) images."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Three = tuple[int, int, int]
+Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+def single(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.float32)
+
+
+def slabs(depth: int, unit: int, filled: float) -> tuple[int, int]:
+    """Slices in a slab, a multiple of `unit`, and how many slabs cover the depth; a unit fills so much of a slab."""
+    units = -(-depth // unit)
+    # A slab that overhangs the image could not be moved back onto it.
+    most = max(1, depth // unit)
+    steps = min(most, math.ceil(units * filled))
+    if steps <= 1:
+        return units * unit, 1
+    slab = min(most, -(-units // steps)) * unit
+    return slab, -(-depth // slab)
+
+
+def window(x: jax.Array, start: jax.Array | int, length: int, *, reach: tuple[int, int] | None = None) -> jax.Array:
+    """Slices from `start` on, zeros where there are none; a traced start lies within `reach`."""
+    size = x.shape[1]
+    if reach is None or isinstance(start, int):
+        first = int(start)
+        return pad(x, 1, -first, first + length - size)
+    before, after = max(0, -reach[0]), max(0, reach[1] + length - size)
+    inside = min(size, length)
+    begin = jnp.clip(start, 0, size - inside)
+    found = lax.dynamic_slice_in_dim(x, begin, inside, 1)
+    if before == after == 0:
+        return found
+    found = pad(found, 1, before, max(after, length - inside - before))
+    return lax.dynamic_slice_in_dim(found, before + start - begin, length, 1)
+
+
+def pad(x: jax.Array, axis: int, low: int, high: int) -> jax.Array:
+    """Zeros added to an axis, or voxels cut off it where negative."""
+    if low == high == 0:
+        return x
+    widths = [(0, 0, 0)] * x.ndim
+    widths[axis] = (low, high, 0)
+    return lax.pad(x, jnp.zeros((), x.dtype), widths)
