@@ -67,7 +67,7 @@ def _unions(
                 mask |= labels.mask(name)
                 break
         else:
-            unions.append((name, labels.mask(name).copy(), labels.geometry, transform))
+            unions.append((name, labels.mask(name), labels.geometry, transform))
     return unions
 
 

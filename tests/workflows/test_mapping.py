@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sirtjax.errors import GeometryError
 from sirtjax.io import write_nifti
-from sirtjax.spatial import resample_activity
+from sirtjax.spatial import AffineTransform, resample_activity
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows import advance, load_case
 from sirtjax.workflows._working_grid import GRID_SHAPES, MARGIN_MM, working_grid
@@ -74,6 +74,27 @@ def test_a_larger_patient_takes_the_next_grid():
     large = working_grid(wide, region_of(ball(wide, 180)), spacing_mm=3.0)
     assert small.shape == GRID_SHAPES[0]
     assert large.shape == GRID_SHAPES[1]
+
+
+def test_every_voi_counts_whether_or_not_it_shares_its_grid_with_others():
+    wide = case.grid((64, 64, 64), (9.0, 9.0, 9.0), rotation_rad=(0, 0, 0), flips=(1, 1, 1))
+    points = case.points_of(wide)[..., 0, :]
+    shift_mm = np.array([150.0, 0.0, 0.0])
+
+    def voi(name, centre_mm):
+        return LabelMap.from_mask(case.distance_mm(points, centre_mm) <= BALL_MM, wide, name=name)
+
+    def held(region):
+        grid = working_grid(wide, region, spacing_mm=3.0)
+        assert grid.shape == GRID_SHAPES[0]
+        voxels = [grid.to_voxel(case.CENTRE_MM + sign * shift_mm) for sign in (-1, 1)]
+        return [bool(((v >= 0) & (v <= np.asarray(grid.shape) - 1)).all()) for v in voxels]
+
+    first, second = voi("liver", case.CENTRE_MM - shift_mm), voi("lungs", case.CENTRE_MM + shift_mm)
+    assert held([("liver", first, None), ("lungs", second, None)]) == [True, True]
+    # The same place by way of a transform of its own: a pull, so the mask is drawn where the first one is.
+    pull = AffineTransform(np.block([[np.eye(3), -2 * shift_mm[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]]))
+    assert held([("liver", first, None), ("lungs", voi("lungs", case.CENTRE_MM - shift_mm), pull)]) == [True, True]
 
 
 def test_too_large_for_any_grid():
