@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -230,13 +231,24 @@ def _write_itk(path: Path, transform: Transform) -> None:
 def _try_space(path: Path, count: int) -> None:
     """See whether so many bytes can be written at a place; nothing is left of them."""
     with path.open("wb") as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, count)
-        else:
+        if not _reserved(file.fileno(), count):
             block = bytes(2**20)
             for start in range(0, count, len(block)):
                 file.write(block[: count - start])
     path.unlink()
+
+
+def _reserved(descriptor: int, count: int) -> bool:
+    """Take so many bytes without writing them; False where the system or the file system has no way to."""
+    if not hasattr(os, "posix_fallocate"):
+        return False
+    try:
+        os.posix_fallocate(descriptor, 0, count)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            return False
+        raise
+    return True
 
 
 def _itk_affine(matrix: Any) -> Any:

@@ -8,6 +8,7 @@ Neural Networks, CVPR 2016, arXiv 1509.09308). Slabs keep what is transient smal
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from functools import partial
 
 import jax
@@ -74,9 +75,7 @@ def input_gradient(dy: jax.Array, w: jax.Array, *, shape: Three, stride: Three, 
 
     def phase(offsets: Three) -> jax.Array:
         """The voxels s * v + offset: each kernel tap reaches those of one offset."""
-        firsts = [(o + low) % s for o, (low, _), s in zip(offsets, padding, stride, strict=True)]
-        shifts = [(o + low) // s for o, (low, _), s in zip(offsets, padding, stride, strict=True)]
-        part = w[firsts[0] :: stride[0], firsts[1] :: stride[1], firsts[2] :: stride[2]]
+        part, shifts = _taps_of_phase(w, offsets, stride=stride, padding=padding)
         if 0 in part.shape:
             return jnp.zeros((dy.shape[0], *counts, w.shape[3]), dy.dtype)
         back = tuple(
@@ -89,6 +88,15 @@ def input_gradient(dy: jax.Array, w: jax.Array, *, shape: Three, stride: Three, 
     return dx[:, : shape[0], : shape[1], : shape[2]]
 
 
+def _taps_of_phase(
+    w: jax.Array, offsets: Iterable[int], *, stride: Three, padding: Padding
+) -> tuple[jax.Array, list[int]]:
+    """The kernel taps that reach the voxels s * v + offset, and by how many output voxels the first is ahead of v."""
+    reached = [divmod(o + low, s) for o, (low, _), s in zip(offsets, padding, stride, strict=True)]
+    i, j, k = (first for _, first in reached)
+    return w[i :: stride[0], j :: stride[1], k :: stride[2]], [shift for shift, _ in reached]
+
+
 def _phases_together(dy: jax.Array, w: jax.Array, counts: list[int], *, stride: Three, padding: Padding) -> jax.Array:
     """All phases of a strided input gradient as the features of one convolution.
 
@@ -97,9 +105,7 @@ def _phases_together(dy: jax.Array, w: jax.Array, counts: list[int], *, stride: 
     """
     parts, reaches = [], []
     for offsets in itertools.product(*map(range, stride)):
-        firsts = [(o + low) % s for o, (low, _), s in zip(offsets, padding, stride, strict=True)]
-        shifts = [(o + low) // s for o, (low, _), s in zip(offsets, padding, stride, strict=True)]
-        part = w[firsts[0] :: stride[0], firsts[1] :: stride[1], firsts[2] :: stride[2]]
+        part, shifts = _taps_of_phase(w, offsets, stride=stride, padding=padding)
         parts.append(part[::-1, ::-1, ::-1].swapaxes(3, 4))
         # Steps from a voxel of the input to those of the output that it reaches.
         reaches.append([(shift - taps + 1, shift) for shift, taps in zip(shifts, part.shape[:3], strict=True)])

@@ -126,8 +126,8 @@ def _search(reference: Any, floating: Any, starts: Array) -> Array:
         found, history = minimise(
             lambda p, _: (value(p)[0], jnp.zeros(1)), begin, jnp.arange(STEPS), step_mm=FIRST_STEP_MM
         )
-        # The last step is a twentieth of the first: its value before stands for the one after.
-        return found, history[-1, 0]
+        # The last step is a twentieth of the first: its value before stands for the one after. What is no number loses.
+        return found, jnp.nan_to_num(history[-1, 0], nan=jnp.inf)
 
     found, final = jax.lax.map(settle, starts[best])
     chosen = found[jnp.argmin(final)]

@@ -33,8 +33,8 @@ def minimise(
     Args:
       objective: (parameters, sample) -> (value, terms (t,)).
       parameters: where to start, in units of mm.
-      samples: (steps, ...) what each step is to look at, drawn beforehand: a generator within the loop is as many
-        operations as the rest of a step.
+      samples: (steps, ...) what each step is to look at, drawn beforehand: a generator within the loop would add
+        hundreds of operations to every step.
       step_mm: size of the first steps.
 
     Returns:
