@@ -25,7 +25,7 @@ def working_grid(
     """The smallest of the fixed grids, along the activity image's axes, that holds the VOIs with a margin.
 
     Raises:
-      GeometryError: the VOIs lie outside the activity image, or no grid is large enough.
+      GeometryError: a VOI is empty, the VOIs lie outside the activity image, or no grid is large enough.
     """
     axes, native_mm = _world_ordered_axes(activity)
     spacing = np.asarray(native_mm) if spacing_mm == "activity" else np.full(3, float(spacing_mm))
@@ -62,12 +62,15 @@ def _unions(
     """The VOIs of one grid and transform as one mask, which is carried once for all, under the first one's name."""
     unions: list[tuple[str, NDArray[np.bool_], Geometry, spatial.Transform | None]] = []
     for name, labels, transform in region:
+        own = labels.mask(name)
+        if not own.any():
+            raise GeometryError(f"the mask of the {name} is empty; draw it, or leave it out of the case")
         for _, mask, drawn_on, pull in unions:
             if pull is transform and labels.geometry.matches(drawn_on):
-                mask |= labels.mask(name)
+                mask |= own
                 break
         else:
-            unions.append((name, labels.mask(name), labels.geometry, transform))
+            unions.append((name, own, labels.geometry, transform))
     return unions
 
 

@@ -97,6 +97,13 @@ def test_every_voi_counts_whether_or_not_it_shares_its_grid_with_others():
     assert held([("liver", first, None), ("lungs", voi("lungs", case.CENTRE_MM - shift_mm), pull)]) == [True, True]
 
 
+def test_an_empty_voi_is_refused_beside_others_of_its_grid():
+    wide = case.grid((64, 64, 64), (9.0, 9.0, 9.0), rotation_rad=(0, 0, 0), flips=(1, 1, 1))
+    empty = LabelMap(np.zeros(wide.shape, np.uint8), wide, names=((1, "lesion"),))
+    with pytest.raises(GeometryError, match="the mask of the lesion is empty"):
+        working_grid(wide, [("liver", ball(wide, 60), None), ("lesion", empty, None)], spacing_mm=3.0)
+
+
 def test_too_large_for_any_grid():
     wide = case.grid((64, 64, 64), (9.0, 9.0, 9.0), rotation_rad=(0, 0, 0), flips=(1, 1, 1))
     with pytest.raises(GeometryError, match=r"the VOIs span .* mm, the largest working grid .* raise dose.spacing_mm"):
