@@ -6,10 +6,11 @@ INSTALLED := $(VENV)/installed
 DEMO ?= demo
 
 PEERS := $(VENV)-peers
+READERS := $(VENV)-readers
 # Without another index this is a build for the CPU only where the index has one.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-slow test-peers lint types wheel clean
+.PHONY: demo test test-slow test-peers test-clinic clinic-programs lint types wheel clean
 
 # The environment is made once and again whenever what it is made from changes.
 $(INSTALLED): pyproject.toml setup.py
@@ -24,10 +25,10 @@ demo: $(INSTALLED)
 	@echo "The report is $(abspath $(DEMO))/plan/report.html"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not peers"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not peers and not clinic"
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not peers"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not peers and not clinic"
 
 # PyTorch, MONAI and nnU-Net themselves, in an environment of their own: nothing here needs them.
 $(PEERS)/installed: pyproject.toml setup.py
@@ -37,6 +38,30 @@ $(PEERS)/installed: pyproject.toml setup.py
 
 test-peers: $(PEERS)/installed
 	$(PEERS)/bin/python -m pytest -n 2 --dist loadfile -m peers
+
+# Programs of clinics, from Debian, and dicompyler-core, which needs an older pydicom: an environment of its own.
+CLINIC_PROGRAMS := dciodvfy plastimatch storescu Orthanc dcm2niix chromium
+CLINIC_PACKAGES := dicom3tools plastimatch dcmtk orthanc dcm2niix chromium
+$(READERS)/installed:
+	$(PYTHON) -m venv $(READERS)
+	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check 'dicompyler-core==0.5.6' 'pydicom<3' 'numpy<2'
+	@touch $@
+
+$(VENV)/clinic: $(INSTALLED) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,clinic]'
+	@touch $@
+
+clinic-programs:
+	@for program in $(CLINIC_PROGRAMS); do \
+	  PATH=$$PATH:/usr/sbin:/sbin command -v $$program > /dev/null || missing=1; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  apt-get update -q > /dev/null && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(CLINIC_PACKAGES) > /dev/null; \
+	fi
+
+test-clinic: $(VENV)/clinic $(READERS)/installed clinic-programs
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m clinic
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -15,11 +15,13 @@ TIERS = (
     ("volume", "ops"),
     ("spatial",),
     ("io",),  # reads and writes transforms, so it stands on spatial
+    ("dicom",),  # objects about images that io reads
     ("preprocess", "losses", "metrics", "networks", "postprocess", "dosimetry", "territories", "phantom"),
     ("inference", "registration"),
     ("segmentation",),
     ("workflows",),
     ("reports", "train"),
+    ("service", "review"),  # plans again and reports
     ("cli",),
 )
 TIER = {room: tier for tier, rooms in enumerate(TIERS) for room in rooms}

@@ -1,0 +1,1 @@
+"""DICOM objects about other images: structure sets, segmentations, doses, registrations, measurements."""
