@@ -1,1 +1,7 @@
 """DICOM objects about other images: structure sets, segmentations, doses, registrations, measurements."""
+
+from sirtjax.dicom._algorithm import Algorithm as Algorithm
+
+__all__ = [
+    "Algorithm",
+]

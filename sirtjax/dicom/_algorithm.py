@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sirtjax.errors import InputError
+
+Family = Literal["AI", "atlas", "threshold", "rules", "manual"]
+How = Literal["automatic", "semi-automatic", "manual"]
+
+FAMILIES: tuple[Family, ...] = ("AI", "atlas", "threshold", "rules", "manual")
+_MOST_CHARACTERS = 64  # of a DICOM long string
+
+
+@dataclass(frozen=True, kw_only=True)
+class Algorithm:
+    """What drew a mask, as DICOM objects name it.
+
+    Attributes:
+      name: of the method or the model, such as "liver-ct-3mm".
+      version: of it.
+      family: "AI" (a network), "atlas" (masks of other patients, carried over), "threshold" (of intensity or uptake),
+        "rules" (growing, filling, cutting) or "manual" (a person).
+      corrected: whether a person changed the result by hand.
+    """
+
+    name: str
+    version: str
+    family: Family
+    corrected: bool = False
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise InputError(f"algorithm family is {self.family!r}; expected one of {', '.join(FAMILIES)}")
+        for what, text in (("name", self.name), ("version", self.version)):
+            if not text.strip() or len(text) > _MOST_CHARACTERS or "\\" in text:
+                raise InputError(
+                    f"the algorithm's {what} is {text!r}; expected 1 to {_MOST_CHARACTERS} characters without backslash"
+                )
+
+    @property
+    def how(self) -> How:
+        """Whether a program drew it, a person did, or both."""
+        if self.family == "manual":
+            return "manual"
+        return "semi-automatic" if self.corrected else "automatic"
