@@ -27,6 +27,8 @@ from sirtjax.io._points import write_points as write_points
 from sirtjax.io._rtstruct import read_rtstruct as read_rtstruct
 from sirtjax.io._series import SeriesInfo as SeriesInfo
 from sirtjax.io._series import list_series as list_series
+from sirtjax.io._series_headers import SeriesHeaders as SeriesHeaders
+from sirtjax.io._series_headers import read_headers as read_headers
 from sirtjax.io._source import Image as Image
 from sirtjax.io._source import Source as Source
 from sirtjax.io._torch_file import ForeignObject as ForeignObject
@@ -40,6 +42,7 @@ __all__ = [
     "Injection",
     "PlanarViews",
     "PointList",
+    "SeriesHeaders",
     "SeriesInfo",
     "Source",
     "Storage",
@@ -50,6 +53,7 @@ __all__ = [
     "list_series",
     "load_checkpoint",
     "read_description",
+    "read_headers",
     "read_image",
     "read_lines",
     "read_masks",

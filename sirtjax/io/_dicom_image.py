@@ -46,7 +46,7 @@ def read_dicom(
     _, stack = choose_stack(path, found, series=series, modality=modality)
     if stack.problem is not None:
         raise stack.problem
-    _check_damage(stack, damaged)
+    check_damage(stack, damaged)
     grid = slice_grid(stack.frames, where=path, allow_resample=allow_resample_slices)
     unit, factor, unit_notes = values_unit(stack.frames)
     if path.is_file() and len(stack.frames) == 1:
@@ -61,8 +61,12 @@ def read_dicom(
     return Image(volume=Volume(array, grid.geometry, unit=unit), source=source)
 
 
-def _check_damage(stack: Stack, damaged: list[Path]) -> None:
-    """A file that can't be parsed beside the slices of a series may be its last slice."""
+def check_damage(stack: Stack, damaged: list[Path]) -> None:
+    """Refuse damaged files beside the slices of a series: one may be its last slice.
+
+    Raises:
+      ImageFormatError: there is one.
+    """
     folders = {file.path.parent for file in stack.files}
     beside = [path for path in damaged if path.parent in folders]
     if beside:

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sirtjax.errors import InputError
+
+# Of a person's name in DICOM; "\" and "=" part its values and spellings, "^" its components.
+_LONGEST_NAME = 64
+_FORBIDDEN = "\\="
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """Who looked at a result, when, and what came of it.
+
+    Attributes:
+      reviewer: the physician's name, as in "Meyer^Anna" or "Anna Meyer".
+      at: when.
+      verified: True for approved, False for rejected.
+    """
+
+    reviewer: str
+    at: datetime
+    verified: bool
+
+    def __post_init__(self) -> None:
+        name = self.reviewer.strip()
+        if not name or len(name) > _LONGEST_NAME or not name.isprintable() or any(c in name for c in _FORBIDDEN):
+            raise InputError(
+                f"the reviewer's name has {len(self.reviewer)} characters; expected 1 to {_LONGEST_NAME} printable "
+                r"ones without '\' and '='"
+            )
