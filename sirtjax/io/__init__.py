@@ -6,6 +6,8 @@ from sirtjax.io._checkpoint import Storage as Storage
 from sirtjax.io._checkpoint import load_checkpoint as load_checkpoint
 from sirtjax.io._checkpoint import read_description as read_description
 from sirtjax.io._checkpoint import save_checkpoint as save_checkpoint
+from sirtjax.io._dicom_object import parsing as parsing
+from sirtjax.io._dicom_object import read_dataset as read_dataset
 from sirtjax.io._dicom_seg import read_seg as read_seg
 from sirtjax.io._dicom_write import write_dicom_series as write_dicom_series
 from sirtjax.io._dicom_write_identity import Injection as Injection
@@ -52,6 +54,8 @@ __all__ = [
     "file_sha256",
     "list_series",
     "load_checkpoint",
+    "parsing",
+    "read_dataset",
     "read_description",
     "read_headers",
     "read_image",
