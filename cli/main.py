@@ -51,8 +51,10 @@ def _options(
 
 def _register_verbs() -> None:
     from sirtjax.cli import (
+        doctor,
         evaluate,
         evaluate_segmentation,
+        inspect,
         models,
         plan,
         prescribe,
@@ -80,6 +82,8 @@ def _register_verbs() -> None:
         tune.tune,
         segment_uptake.uptake,
         series.series,
+        inspect.inspect,
+        doctor.doctor,
         protocols.protocols,
         simulate.simulate,
     ):
@@ -127,7 +131,6 @@ def _spare_the_processor() -> None:
 
 
 def _keep_memory() -> None:
-    """Let glibc hand freed arrays out again in place of fetching fresh pages: a third of the time in the kernel."""
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
     if set_option is not None:
         # One arena for all threads would save a little more here, and cost compiling and the dose a quarter.

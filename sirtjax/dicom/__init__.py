@@ -3,19 +3,31 @@
 from sirtjax.dicom._algorithm import Algorithm as Algorithm
 from sirtjax.dicom._approval import Approval as Approval
 from sirtjax.dicom._codes import segment_kinds as segment_kinds
+from sirtjax.dicom._inspect import inspect_folder as inspect_folder
 from sirtjax.dicom._reference import Reference as Reference
 from sirtjax.dicom._reference import read_reference as read_reference
+from sirtjax.dicom._referenced import referenced_series as referenced_series
 from sirtjax.dicom._registration_read import Registration as Registration
 from sirtjax.dicom._registration_read import read_registration as read_registration
 from sirtjax.dicom._registration_write import write_registration as write_registration
+from sirtjax.dicom._studies import Inspection as Inspection
+from sirtjax.dicom._studies import ObjectFacts as ObjectFacts
+from sirtjax.dicom._studies import SeriesFacts as SeriesFacts
+from sirtjax.dicom._studies import StudyFacts as StudyFacts
 
 __all__ = [
     "Algorithm",
     "Approval",
+    "Inspection",
+    "ObjectFacts",
     "Reference",
     "Registration",
+    "SeriesFacts",
+    "StudyFacts",
+    "inspect_folder",
     "read_reference",
     "read_registration",
+    "referenced_series",
     "segment_kinds",
     "write_registration",
 ]

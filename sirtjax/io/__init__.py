@@ -9,6 +9,7 @@ from sirtjax.io._checkpoint import save_checkpoint as save_checkpoint
 from sirtjax.io._dicom_object import parsing as parsing
 from sirtjax.io._dicom_object import read_dataset as read_dataset
 from sirtjax.io._dicom_seg import read_seg as read_seg
+from sirtjax.io._dicom_source import radionuclide_of as radionuclide_of
 from sirtjax.io._dicom_write import write_dicom_series as write_dicom_series
 from sirtjax.io._dicom_write_identity import Injection as Injection
 from sirtjax.io._dicom_write_identity import StudyIdentity as StudyIdentity
@@ -21,6 +22,8 @@ from sirtjax.io._masks import select_mask as select_mask
 from sirtjax.io._nifti import read_nifti as read_nifti
 from sirtjax.io._nifti import read_nifti_array as read_nifti_array
 from sirtjax.io._nifti import write_nifti as write_nifti
+from sirtjax.io._patient_mark import PatientMark as PatientMark
+from sirtjax.io._patient_mark import patient_mark as patient_mark
 from sirtjax.io._planar import PlanarViews as PlanarViews
 from sirtjax.io._planar import read_planar as read_planar
 from sirtjax.io._points import PointList as PointList
@@ -42,6 +45,7 @@ __all__ = [
     "ForeignObject",
     "Image",
     "Injection",
+    "PatientMark",
     "PlanarViews",
     "PointList",
     "SeriesHeaders",
@@ -55,6 +59,8 @@ __all__ = [
     "list_series",
     "load_checkpoint",
     "parsing",
+    "patient_mark",
+    "radionuclide_of",
     "read_dataset",
     "read_description",
     "read_headers",

@@ -19,6 +19,7 @@ from sirtjax.io._dicom_source import stack_source
 from sirtjax.io._dicom_stacks import Stack
 from sirtjax.io._dicom_values import clamp_padding, rescaled, values_unit
 from sirtjax.io._finite import check_finite
+from sirtjax.io._mixed_series import check_one_patient
 from sirtjax.io._series import choose_stack, find_stacks
 from sirtjax.io._slice_grid import slice_grid
 from sirtjax.io._source import Image
@@ -47,6 +48,7 @@ def read_dicom(
     if stack.problem is not None:
         raise stack.problem
     check_damage(stack, damaged)
+    check_one_patient(stack)
     grid = slice_grid(stack.frames, where=path, allow_resample=allow_resample_slices)
     unit, factor, unit_notes = values_unit(stack.frames)
     if path.is_file() and len(stack.frames) == 1:

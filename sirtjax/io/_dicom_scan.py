@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pydicom
 
 from sirtjax.errors import ImageFormatError
+from sirtjax.io._patient_mark import IDENTIFIERS, PatientMark, patient_mark
 
 _LOG = logging.getLogger(__name__)
-# What reading an image needs: nothing that names the patient is ever parsed.
+# What reading an image needs.
 _NEEDED = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
@@ -37,7 +38,7 @@ _IMAGES = tuple(
 )
 # Of DICOM's descriptions and UIDs.
 _LONGEST_TEXT = 64
-_TAGS: list[Any] = [*_NEEDED, *_WELCOME, *_PRIVATE]
+_TAGS: list[Any] = [*_NEEDED, *_WELCOME, *_PRIVATE, *IDENTIFIERS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +48,12 @@ class DicomFile:
     Attributes:
       path: the file.
       header: a pydicom data set without pixels and without patient identifiers.
+      patient: tells the patients of two files apart.
     """
 
     path: Path
     header: Any
+    patient: PatientMark = field(default_factory=PatientMark)
 
 
 def scan(path: Path) -> tuple[list[DicomFile], list[Path]]:
@@ -115,8 +118,11 @@ def _read(path: Path) -> DicomFile | None:
     if not named and "SOPClassUID" not in header and "Rows" not in header:
         return None
     _convert(header)
+    patient = patient_mark(header)
+    for keyword in IDENTIFIERS:
+        header.pop(keyword, None)  # from here on nothing names the patient
     _check_whole(header)
-    return DicomFile(path, header)
+    return DicomFile(path, header, patient)
 
 
 def _convert(header: Any) -> None:
@@ -138,9 +144,11 @@ def _convert_value(value: Any) -> None:
 
 
 def _check_whole(header: Any) -> None:
-    """Refuse an image without a size: pydicom takes the end of a truncated file for the end of its data set."""
+    """Refuse what is cut off: pydicom takes the end of a truncated file for the end of its data set."""
     meta = getattr(header, "file_meta", {})
     kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
+    if not kind and not text_of(header, "Modality"):
+        raise EOFError("a DICOM file that says nothing of itself")
     if kind in _IMAGES and not ("Rows" in header and "Columns" in header):
         raise EOFError("an image without Rows and Columns")
     for keyword in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"):

@@ -59,12 +59,13 @@ def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[s
             series_time=series_time,
             reference_time=reference,
             decay_correction=correction,
-            radionuclide=_radionuclide(tracer),
+            radionuclide=radionuclide_of(tracer),
             half_life_s=_positive(tracer, "RadionuclideHalfLife"),
             injected_activity_bq=activity_bq,
             injection_time=injection,
             patient_weight_kg=_positive(header, "PatientWeight"),
             patient_height_m=_positive(header, "PatientSize"),
+            patient=file.patient,
             sha256=sha256,
             notes=(*notes, *remarks, *doubts),
         )
@@ -123,7 +124,7 @@ def _injection(tracer: Any, scan: datetime | None) -> datetime | None:
     return moment
 
 
-def _radionuclide(tracer: Any) -> str | None:
+def radionuclide_of(tracer: Any) -> str | None:
     """The radionuclide as "F-18", from the meaning of its code: "^18^Fluorine", "18F", "F-18", "Technetium 99m"."""
     codes = tracer.get("RadionuclideCodeSequence") or []
     meaning = text_of(codes[0], "CodeMeaning") if codes else ""

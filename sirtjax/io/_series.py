@@ -11,6 +11,8 @@ from sirtjax.io._dicom_object import parsing
 from sirtjax.io._dicom_scan import DicomFile, scan, text_of
 from sirtjax.io._dicom_source import acquisition_moment, series_moment
 from sirtjax.io._dicom_stacks import Stack, is_volume_file, modality_of, stacks_of
+from sirtjax.io._dicom_values import values_unit
+from sirtjax.io._mixed_series import check_one_patient
 from sirtjax.io._slice_grid import slice_grid
 
 _MOST_LISTED = 12
@@ -30,7 +32,7 @@ class SeriesInfo:
       spacing_mm: along i, j, k; None where the slices make no volume.
       time: when the acquisition began, else the time of the series.
       localizer: scout views, not chosen unless by number or UID.
-      problem: why it can't be read as a volume; None where it can.
+      problem: why it can't be read as a volume; None where nothing in its headers is against it.
     """
 
     number: int
@@ -139,10 +141,14 @@ def _key(file: DicomFile) -> tuple[str, ...]:
 def _info(number: int, stack: Stack, path: Path) -> SeriesInfo:
     if stack.problem is not None:
         return _make_info(number, stack, None, str(stack.problem))
+    spacing_mm = None
     try:
-        return _make_info(number, stack, slice_grid(stack.frames, where=path).geometry.spacing_mm, None)
+        spacing_mm = slice_grid(stack.frames, where=path).geometry.spacing_mm
+        check_one_patient(stack)
+        values_unit(stack.frames)
     except InputError as error:
-        return _make_info(number, stack, None, str(error))
+        return _make_info(number, stack, spacing_mm, str(error))
+    return _make_info(number, stack, spacing_mm, None)
 
 
 def _make_info(

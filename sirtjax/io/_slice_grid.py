@@ -18,6 +18,8 @@ EVEN_SHARE = 0.05
 EVEN_MM = 0.05
 # The smallest distance between slices, against the median, that still is a rounding and not a repeat.
 _MOST_SLICES = 10_000
+# Gaps named in a message.
+_MOST_PLACES = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,10 +132,25 @@ def _check_sideways(frames: list[Frame], depths: NDArray[np.float64], where: Pat
 def _gap(frames: list[Frame], steps: NDArray[np.float64]) -> str:
     median = float(np.median(steps))
     at = int(np.abs(steps - median).argmax())
-    return (
+    worst = (
         f"{steps[at]:.4g} mm from {_at(frames[at])} to {_at(frames[at + 1])}, where the median step of "
         f"{len(frames)} slices is {median:.4g} mm"
     )
+    return worst + _missing(frames, steps)
+
+
+def _missing(frames: list[Frame], steps: NDArray[np.float64]) -> str:
+    """Which slices are missing, where every gap is a whole number of steps; "" where the spacing itself varies."""
+    # Not the mean of two middle steps, which may be no step of the series.
+    step = float(np.percentile(steps, 50, method="lower"))
+    counts = np.rint(steps / step).astype(int)
+    if (counts < 1).any() or (np.abs(steps - counts * step) > max(EVEN_SHARE * step, EVEN_MM)).any():
+        return ""
+    places = [
+        f"{counts[at] - 1} between {_name(frames[at])} and {_name(frames[at + 1])}" for at in np.flatnonzero(counts > 1)
+    ]
+    more = f" and in {len(places) - _MOST_PLACES} more places" if len(places) > _MOST_PLACES else ""
+    return f"; {(counts - 1).sum()} missing: {', '.join(places[:_MOST_PLACES])}{more}"
 
 
 def _at(frame: Frame) -> str:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from sirtjax.io._patient_mark import PatientMark
 from sirtjax.volume import Volume
 
 
@@ -35,6 +36,7 @@ class Source:
       injection_time: start of the injection.
       patient_weight_kg: body weight.
       patient_height_m: body height.
+      patient: tells the patients of two images apart within this process.
       sha256: of the bytes read; for a series over its files in slice order.
       notes: what was done to the image in reading it beyond decoding, one sentence each.
     """
@@ -59,6 +61,7 @@ class Source:
     injection_time: datetime | None = None
     patient_weight_kg: float | None = None
     patient_height_m: float | None = None
+    patient: PatientMark = field(default_factory=PatientMark)
     sha256: str | None = None
     notes: tuple[str, ...] = ()
 
