@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.errors import InputError
+from sirtjax.spatial import mask_occupancy
+from sirtjax.volume import Geometry, LabelMap, axis_codes, reorient
+
+_LOG = logging.getLogger(__name__)
+# Beyond this a change of volume is worth a word.
+_NOTABLE_CHANGE = 0.05
+
+
+def label_of(masks_name: str, labels: LabelMap) -> str:
+    """Which label of a map a mask's name means: the one of that name, or the only one.
+
+    Raises:
+      InputError: several labels and none of that name, or a label without a voxel.
+    """
+    names = [name for _, name in labels.names]
+    if masks_name not in names and len(names) != 1:
+        raise InputError(
+            f"mask {masks_name!r}: its map holds {', '.join(map(repr, names)) or 'no label'}; expected one"
+        )
+    label = masks_name if masks_name in names else names[0]
+    if not labels.mask(label).any():
+        raise InputError(f"mask {masks_name!r} is empty; leave it out, or draw it")
+    return label
+
+
+def placed_mask(name: str, labels: LabelMap, geometry: Geometry) -> NDArray[np.bool_]:
+    """A mask on another grid, (i, j, k): voxel for voxel where the grids hold the same voxels, in whatever order.
+
+    On any other grid it takes as many voxels as its volume fills, those that lie inside with most of theirs: cut at one
+    half, a small lesion on large voxels would lose a tenth of its volume.
+
+    Args:
+      name: of the mask.
+      labels: its label map.
+      geometry: the grid wanted.
+
+    Raises:
+      InputError: an empty mask, or one of which nothing is left on the grid.
+    """
+    label = label_of(name, labels)
+    turned = reorient(labels, axis_codes(geometry))
+    if turned.geometry.matches(geometry):
+        return turned.mask(label)
+    mask = _fullest(mask_occupancy(labels.mask(label), labels.geometry, geometry))
+    before_ml, after_ml = labels.volume_ml(label), float(mask.sum()) * geometry.voxel_volume_ml
+    if not mask.any():
+        raise InputError(
+            f"mask {name!r} of {before_ml:.3g} mL leaves no voxel on the grid of the reference ({geometry}); "
+            "it is too small for its voxels or lies outside: choose the image it was drawn on"
+        )
+    if abs(after_ml - before_ml) > _NOTABLE_CHANGE * before_ml:
+        _LOG.warning("mask %r has %.3g mL on the grid of the reference, drawn %.3g mL", name, after_ml, before_ml)
+    return mask
+
+
+def _fullest(share: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """The voxels with the largest shares, as many as the shares sum up to; of those with equal shares all or none."""
+    count = round(float(share.sum(dtype=np.float64)))
+    if count == 0:
+        return np.zeros(share.shape, bool)
+    inside = share[share > 0]
+    last = np.partition(inside, -count)[-count]
+    fewer, more = np.asarray(share > last), np.asarray(share >= last)
+    return fewer if fewer.any() and count - fewer.sum() < more.sum() - count else more
