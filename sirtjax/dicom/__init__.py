@@ -10,6 +10,7 @@ from sirtjax.dicom._referenced import referenced_series as referenced_series
 from sirtjax.dicom._registration_read import Registration as Registration
 from sirtjax.dicom._registration_read import read_registration as read_registration
 from sirtjax.dicom._registration_write import write_registration as write_registration
+from sirtjax.dicom._rtstruct_write import write_rtstruct as write_rtstruct
 from sirtjax.dicom._seg_write import write_seg as write_seg
 from sirtjax.dicom._studies import Inspection as Inspection
 from sirtjax.dicom._studies import ObjectFacts as ObjectFacts
@@ -31,5 +32,6 @@ __all__ = [
     "referenced_series",
     "segment_kinds",
     "write_registration",
+    "write_rtstruct",
     "write_seg",
 ]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class Reference:
       frame_numbers: of each slice in a multi-frame image, from 1; None where each slice is an object of its own.
     """
 
-    headers: tuple[Any, ...]
+    headers: tuple[Any, ...] = field(repr=False)
     geometry: Geometry
     frame_of_reference_uid: str
     study_uid: str

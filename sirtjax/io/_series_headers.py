@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class SeriesHeaders:
       modality: "CT", "MR", "PT" or "NM".
     """
 
-    headers: tuple[Any, ...]
+    headers: tuple[Any, ...] = field(repr=False)
     frame_numbers: tuple[int, ...] | None
     geometry: Geometry
     modality: str

@@ -39,6 +39,7 @@ def test_slices_are_in_the_order_of_the_grid(ct, ct_folder):
     assert ct.frame_of_reference_uid == image.source.frame_of_reference_uid
     assert (ct.study_uid, ct.series_uid, ct.modality) == (image.source.study_uid, image.source.series_uid, "CT")
     assert all("PixelData" not in header for header in ct.headers)
+    assert "PHANTOM" not in repr(ct)  # which tracebacks and logs show
 
 
 def test_frames_of_one_file_have_numbers(tmp_path):

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.dicom._contours import plane_outlines
+from sirtjax.dicom._reference import Reference
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SliceContour:
+    """One closed contour on one slice.
+
+    Attributes:
+      k: the slice of the reference.
+      points_mm: (n, 3) in the patient, the first point not repeated.
+    """
+
+    k: int
+    points_mm: NDArray[np.float64]
+
+
+def slice_contours(fraction: NDArray[Any], reference: Reference) -> list[SliceContour]:
+    """The contours of a mask on every slice that it meets, from how much of each voxel of the reference is inside."""
+    found = []
+    for k in np.flatnonzero(fraction.any(axis=(0, 1))):
+        for polygon in plane_outlines(fraction[:, :, k]):
+            points = reference.geometry.to_world(np.column_stack([polygon, np.full(len(polygon), float(k))]))
+            found.append(SliceContour(k=int(k), points_mm=points + _off_grid_mm(reference, int(k))))
+    return found
+
+
+def _off_grid_mm(reference: Reference, k: int) -> NDArray[np.float64]:
+    """From the even grid to where slice k says it is: positions are rounded, and readers look for the slice's own."""
+    if reference.frame_numbers is not None:
+        return np.zeros(3)
+    stated = np.array([float(x) for x in reference.headers[k].ImagePositionPatient])
+    return np.asarray(stated - reference.geometry.to_world((0, 0, k)))

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.path import Path as Outline
+from scipy import ndimage
+
+from sirtjax.dicom._contours import plane_outlines, polygon_area
+
+
+def filled(polygons, shape):
+    """How often matplotlib finds the centre of each pixel inside."""
+    centres = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 2)
+    count = np.zeros(shape, int)
+    for polygon in polygons:
+        closed = np.concatenate([polygon, polygon[:1]])
+        count += Outline(closed, closed=True).contains_points(centres).reshape(shape)
+    return count
+
+
+def area(polygons):
+    """By the shoelace formula, written out."""
+    total = 0.0
+    for polygon in polygons:
+        for (a, b), (c, d) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+            total += (a * d - c * b) / 2
+    return total
+
+
+SHAPES = {
+    "one pixel": [[1]],
+    "two": [[1, 1]],
+    "touching at a corner": [[1, 0], [0, 1]],
+    "a hole of one pixel": [[1, 1, 1], [1, 0, 1], [1, 1, 1]],
+    "holes touching at a corner": [[1, 1, 1, 1], [1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 1]],
+    "an island in a hole": np.pad(np.pad(np.pad([[1]], 1), 2, constant_values=1), 1),
+    "thin and bent": [[1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1]],
+    "filling the slice": np.ones((5, 7)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_keep_their_pixels_and_their_area(name):
+    mask = np.array(SHAPES[name], float)
+    outlines = plane_outlines(mask)
+    np.testing.assert_array_equal(filled(outlines, mask.shape), mask)
+    assert area(outlines) == pytest.approx(mask.sum(), abs=1e-6)
+    assert area(outlines) == pytest.approx(sum(map(polygon_area, outlines)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.05, 0.95), size=st.sampled_from([(9, 14), (25, 6)]))
+def test_any_mask_keeps_its_pixels_and_its_area(seed, share, size):
+    mask = np.random.default_rng(seed).random(size) < share
+    outlines = plane_outlines(mask)
+    np.testing.assert_array_equal(filled(outlines, mask.shape), mask)
+    assert area(outlines) == pytest.approx(mask.sum(), abs=1e-6)
+
+
+def test_a_hole_is_joined_to_its_outer_outline():
+    i, j = np.mgrid[:30, :26]
+    ring = (np.hypot(i - 14, j - 12) < 11) & (np.hypot(i - 12, j - 13) > 4)
+    (outline,) = plane_outlines(ring)
+    np.testing.assert_array_equal(filled([outline], ring.shape), ring)
+    # The channel: one edge run once each way.
+    edges = {(*np.round(a, 9), *np.round(b, 9)) for a, b in zip(outline, np.roll(outline, -1, axis=0), strict=True)}
+    assert sum((c, d, a, b) in edges for a, b, c, d in edges) == 2
+
+
+def test_outlines_run_at_the_half_level():
+    """Of a long straight edge, where no corner adds or takes area, exactly halfway between the centres."""
+    mask = np.zeros((40, 40))
+    mask[10:30, 10:30] = 1
+    (outline,) = plane_outlines(mask)
+    flat = outline[:, 0].max()
+    assert flat == pytest.approx(29.5, abs=0.01) and len(outline) == 8
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.5])
+def test_partly_filled_pixels_keep_their_area(sigma):
+    rng = np.random.default_rng(3)
+    fraction = np.clip(ndimage.gaussian_filter(rng.random((40, 33)), sigma) * 4 - 1.7, 0, 1)
+    assert area(plane_outlines(fraction)) == pytest.approx(fraction.sum(), abs=1e-3)
+
+
+def test_a_disc_between_pixels_is_outlined_finer_than_them():
+    """From the area that a disc takes of each pixel, its outline comes back within a tenth of a pixel."""
+    fine, centre, radius = 20, np.array([10.3, 11.8]), 6.37
+    places = (np.arange(24 * fine) + 0.5) / fine - 0.5
+    inside = np.hypot(places[:, None] - centre[0], places[None] - centre[1]) < radius
+    (outline,) = plane_outlines(inside.reshape(24, fine, 24, fine).mean(axis=(1, 3)))
+    assert np.abs(np.hypot(*(outline - centre).T) - radius).max() < 0.1
+    assert polygon_area(outline) == pytest.approx(np.pi * radius**2, rel=2e-3)
+
+
+def test_less_than_a_pixel_is_outlined_as_less():
+    (outline,) = plane_outlines(np.array([[0, 0.0, 0], [0, 0.2, 0.1], [0, 0, 0]]))
+    assert polygon_area(outline) == pytest.approx(0.3, abs=1e-6)
+
+
+def test_nothing_has_no_outline():
+    assert plane_outlines(np.zeros((4, 5))) == []
