@@ -3,6 +3,7 @@
 from sirtjax.dicom._algorithm import Algorithm as Algorithm
 from sirtjax.dicom._approval import Approval as Approval
 from sirtjax.dicom._codes import segment_kinds as segment_kinds
+from sirtjax.dicom._encapsulated_pdf import write_encapsulated_pdf as write_encapsulated_pdf
 from sirtjax.dicom._inspect import inspect_folder as inspect_folder
 from sirtjax.dicom._reference import Reference as Reference
 from sirtjax.dicom._reference import read_reference as read_reference
@@ -31,6 +32,7 @@ __all__ = [
     "read_registration",
     "referenced_series",
     "segment_kinds",
+    "write_encapsulated_pdf",
     "write_registration",
     "write_rtstruct",
     "write_seg",
