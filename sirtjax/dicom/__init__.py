@@ -11,6 +11,8 @@ from sirtjax.dicom._referenced import referenced_series as referenced_series
 from sirtjax.dicom._registration_read import Registration as Registration
 from sirtjax.dicom._registration_read import read_registration as read_registration
 from sirtjax.dicom._registration_write import write_registration as write_registration
+from sirtjax.dicom._rtdose_read import read_rtdose as read_rtdose
+from sirtjax.dicom._rtdose_write import write_rtdose as write_rtdose
 from sirtjax.dicom._rtstruct_write import write_rtstruct as write_rtstruct
 from sirtjax.dicom._seg_write import write_seg as write_seg
 from sirtjax.dicom._studies import Inspection as Inspection
@@ -30,10 +32,12 @@ __all__ = [
     "inspect_folder",
     "read_reference",
     "read_registration",
+    "read_rtdose",
     "referenced_series",
     "segment_kinds",
     "write_encapsulated_pdf",
     "write_registration",
+    "write_rtdose",
     "write_rtstruct",
     "write_seg",
 ]
