@@ -5,6 +5,10 @@ from sirtjax.dicom._approval import Approval as Approval
 from sirtjax.dicom._codes import segment_kinds as segment_kinds
 from sirtjax.dicom._encapsulated_pdf import write_encapsulated_pdf as write_encapsulated_pdf
 from sirtjax.dicom._inspect import inspect_folder as inspect_folder
+from sirtjax.dicom._measurement import Measurement as Measurement
+from sirtjax.dicom._measurement import MeasurementGroup as MeasurementGroup
+from sirtjax.dicom._measurement import measurement_names as measurement_names
+from sirtjax.dicom._measurements_write import write_measurements as write_measurements
 from sirtjax.dicom._reference import Reference as Reference
 from sirtjax.dicom._reference import read_reference as read_reference
 from sirtjax.dicom._referenced import referenced_series as referenced_series
@@ -24,18 +28,22 @@ __all__ = [
     "Algorithm",
     "Approval",
     "Inspection",
+    "Measurement",
+    "MeasurementGroup",
     "ObjectFacts",
     "Reference",
     "Registration",
     "SeriesFacts",
     "StudyFacts",
     "inspect_folder",
+    "measurement_names",
     "read_reference",
     "read_registration",
     "read_rtdose",
     "referenced_series",
     "segment_kinds",
     "write_encapsulated_pdf",
+    "write_measurements",
     "write_registration",
     "write_rtdose",
     "write_rtstruct",
