@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sirtjax.errors import ImageFormatError
+
+FIRST = "0" * 64
+_TAIL_BYTES = 65536
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditReport:
+    """Whether an audit log is as it was written.
+
+    Attributes:
+      entries: that were read.
+      whole: nothing was changed, added, taken out or cut off.
+      line: the first line that is not as it was written, counted from 1; None where all are.
+      problem: what is wrong with it.
+      torn: lines cut short by a power failure, and declared by the entry behind them.
+    """
+
+    entries: int
+    whole: bool
+    line: int | None = None
+    problem: str | None = None
+    torn: int = 0
+
+
+class AuditLog:
+    """An append-only log of JSON lines, each of which holds the hash of the one before.
+
+    Several processes may append. Beside it, `audit.head` holds number and hash of the last entry, so that lines cut
+    off at the end are missed too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._head = head_path(path)
+
+    def append(self, event: str, **facts: str | int | float | None) -> None:
+        """Add an entry; it is on disk when this returns."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        descriptor = os.open(self._path, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            number, previous, torn = _last(descriptor)
+            entry: dict[str, Any] = {"n": number + 1, "at": _now(), "event": event, **facts, "previous": previous}
+            if torn:
+                entry["after_torn"] = hashlib.sha256(torn).hexdigest()
+            entry["hash"] = _hash(entry)
+            line = json.dumps(entry, sort_keys=True) + "\n"
+            os.write(descriptor, (b"\n" if torn else b"") + line.encode())
+            os.fsync(descriptor)
+            self._write_head(number + 1, entry["hash"])
+        finally:
+            os.close(descriptor)
+
+    def _write_head(self, number: int, digest: str) -> None:
+        descriptor = os.open(self._head, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            # Of one length always, so that one write replaces it.
+            os.pwrite(descriptor, f"{number:020d} {digest}\n".encode(), 0)
+        finally:
+            os.close(descriptor)
+
+
+def head_path(path: Path) -> Path:
+    """Where the last entry's number and hash are kept."""
+    return path.with_suffix(".head")
+
+
+def check_audit(path: Path | str) -> AuditReport:
+    """Read an audit log from its first line to its last and recompute every hash.
+
+    Raises:
+      ImageFormatError: there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageFormatError(f"{path}: no such file; expected the audit log of a service")
+    previous, number, torn_bytes, torn, seen = FIRST, 0, b"", 0, {0: FIRST}
+    for line_number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line:
+            continue
+        entry = _parsed(line)
+        if entry is None:
+            if torn_bytes:
+                return _broken(number, line_number - 1, "it is no entry")
+            torn_bytes, torn_line = line, line_number
+            continue
+        if torn_bytes:
+            if entry.get("after_torn") != hashlib.sha256(torn_bytes).hexdigest():
+                return _broken(number, torn_line, "it is no entry")
+            torn, torn_bytes = torn + 1, b""
+        if entry.get("hash") != _hash(entry):
+            return _broken(number, line_number, "its hash is not that of its content")
+        if entry.get("n") != number + 1 or entry.get("previous") != previous:
+            return _broken(number, line_number, f"it does not follow entry {number}")
+        number, previous = number + 1, str(entry["hash"])
+        seen[number] = previous
+    if torn_bytes:
+        return _broken(number, torn_line, "it is no entry")
+    return _against_head(path, seen, number, torn)
+
+
+def _against_head(path: Path, seen: dict[int, str], number: int, torn: int) -> AuditReport:
+    try:
+        words = head_path(path).read_text(encoding="ascii").split()
+        last, digest = int(words[0]), words[1]
+    except (OSError, ValueError, IndexError):
+        return _broken(number, number, f"{head_path(path).name}, which names the last entry, is missing or unreadable")
+    if seen.get(last) != digest:
+        return _broken(number, number + 1, f"the log ends after entry {number}, it once held entry {last}")
+    return AuditReport(entries=number, whole=True, torn=torn)
+
+
+def _broken(entries: int, line: int, problem: str) -> AuditReport:
+    return AuditReport(entries=entries, whole=False, line=line, problem=problem)
+
+
+def _last(descriptor: int) -> tuple[int, str, bytes]:
+    """Number and hash of the last entry, and what stands behind it without an end."""
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+    *lines, torn = tail.split(b"\n")
+    for line in reversed(lines):
+        entry = _parsed(line)
+        if entry is not None:
+            return int(entry["n"]), str(entry["hash"]), torn
+    return 0, FIRST, torn
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("n"), int) and "hash" in entry else None
+
+
+def _hash(entry: dict[str, Any]) -> str:
+    kept = {key: value for key, value in entry.items() if key != "hash"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

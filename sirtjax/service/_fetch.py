@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sirtjax.errors import ComputationError
+from sirtjax.service._config import Limits, Listen
+from sirtjax.service._find import FoundSeries
+from sirtjax.service._names import hashed_name, shown
+from sirtjax.service._scu import Node, associated
+from sirtjax.service._spool import OUT_OF_RESOURCES, SUCCESS, Refusal, Spool
+
+LOG = logging.getLogger(__name__)
+_PENDING = 0xFF00
+_MIN_FREE_BYTES = 500_000_000
+# Images of CT, MR, PET and NM, and what is said about them: structure sets, segmentations, doses, registrations, plans.
+_CLASSES = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{n}"
+    for n in (
+        "2",
+        "2.1",
+        "2.2",
+        "4",
+        "4.1",
+        "4.4",
+        "20",
+        "128",
+        "128.1",
+        "130",
+        "481.2",
+        "481.3",
+        "66.1",
+        "66.3",
+        "66.4",
+    )
+)
+
+
+def fetch_series(
+    node: Node, series: Sequence[FoundSeries], folder: Path | str, *, listen: Listen, force: bool = False
+) -> dict[str, int]:
+    """Have a PACS send series to us (C-MOVE) and write them into a folder, one below it for each.
+
+    The PACS has to know `listen.ae_title` with this machine's address and port. The folder appears when all is there.
+
+    Args:
+      node: the PACS; `node.calling` has to be `listen.ae_title`.
+      series: from `find_series`.
+      folder: where to.
+      listen: where the images are taken; `listening_address` finds a host.
+      force: replace a folder that is there.
+
+    Returns:
+      For each folder how many files are in it.
+
+    Raises:
+      ConfigError: the address can't be bound.
+      OutputError: the folder is there already.
+      ComputationError: there is no association, or not all images came.
+    """
+    from pynetdicom import build_context
+    from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as Model
+
+    from sirtjax.io import atomic_folder
+    from sirtjax.service._receiver import Receiver
+
+    counts: dict[str, int] = {}
+    with atomic_folder(folder, force=force) as temporary:
+        incoming = temporary / "incoming"
+        incoming.mkdir()
+        intake = _FolderIntake(node, incoming)
+        receiver = Receiver(listen, Limits(), intake, incoming, storage_classes=_CLASSES)
+        receiver.start()
+        try:
+            with associated(node, [build_context(Model)]) as association:
+                for number, one in enumerate(series, start=1):
+                    name = f"{number:03d}_{_letters(one.modality)}_{hashed_name(one.series_uid)[:8]}"
+                    intake.target = temporary / name
+                    intake.target.mkdir()
+                    _move(association, Model, listen.ae_title, one)
+                    counts[name] = sum(1 for _ in intake.target.iterdir())
+                    if counts[name] == 0 or counts[name] < (one.images or 0):
+                        raise ComputationError(
+                            f"{counts[name]} of {one.images or 'an unknown number of'} images of series {number} came; "
+                            f"check that the PACS knows {listen.ae_title} at this machine's port {listen.port}"
+                        )
+        finally:
+            receiver.stop()
+        shutil.rmtree(incoming)
+    return counts
+
+
+def listening_address(host: str) -> str:
+    """Our address on the way to a host: listening there, other networks hear nothing of it.
+
+    Raises:
+      ComputationError: the host has no address.
+    """
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, 9))  # sends nothing
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise ComputationError(f"{host} is no address ({error.strerror}); check the host's name") from error
+
+
+def _move(association: Any, model: Any, destination: str, series: FoundSeries) -> None:
+    from pydicom.dataset import Dataset
+
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "SERIES"
+    identifier.StudyInstanceUID, identifier.SeriesInstanceUID = series.study_uid, series.series_uid
+    code = None
+    for status, _ in association.send_c_move(identifier, destination, model):
+        code = status.get("Status")
+    if code != 0:
+        told = "no answer came" if code is None else f"status 0x{code:04X}"
+        raise ComputationError(
+            f"the PACS did not send all of a series ({told}); check that it knows {destination} at this machine"
+        )
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text if c.isascii() and c.isalnum())[:8] or "series"
+
+
+class _FolderIntake:
+    """Puts images into the folder that was asked for, under hashed names."""
+
+    def __init__(self, node: Node, folder: Path) -> None:
+        self._node, self._folder = node, folder
+        self._lock = threading.Lock()
+        self.target = folder
+
+    def admit(self, address: str, caller: str, certificate: str | None) -> str | None:
+        return None if caller == self._node.called else "not the PACS that was asked"
+
+    def begin(self, association: Any, spool: Spool) -> None:
+        return
+
+    def check_room(self, association: Any, received: int) -> None:
+        if shutil.disk_usage(self._folder).free < _MIN_FREE_BYTES:
+            raise Refusal(OUT_OF_RESOURCES, "finds the disk full")
+
+    def store(self, association: Any, spool: Spool) -> int:
+        try:
+            path = spool.finish()
+            with self._lock:
+                path.rename(self.target / f"{hashed_name(spool.sop_uid)}.dcm")
+            return SUCCESS
+        except Refusal as refusal:
+            self.note(f"image refused: it {refusal.reason}", "the PACS")
+            return refusal.status
+        finally:
+            spool.drop()
+
+    def released(self, association: Any) -> None:
+        return
+
+    def note(self, event: str, address: str) -> None:
+        LOG.warning("%s (%s)", event, shown(address))

@@ -1,0 +1,170 @@
+"""A process that parses what came from the wire, and may neither take memory nor write.
+
+Run as a script, apart from the package: it imports pydicom and nothing of ours, so that its memory is its own limit's.
+One JSON line in names a file, one JSON line out says what it is, or why it is refused in words of this file alone:
+no value of the data set ever leaves it but UIDs, the modality and hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import resource
+import sys
+import warnings
+from typing import Any
+
+MIB = 1 << 20
+MOST_ELEMENTS = 200_000
+DEEPEST = 16
+LONGEST_SIDE = 8192
+PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
+CLASSIC = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4")
+PATIENT = ("PatientID", "IssuerOfPatientID", "PatientBirthDate")
+# The image as readers see it: two data sets that agree in these are the same image.
+SEEN = (
+    *("Rows", "Columns", "NumberOfFrames", "BitsAllocated", "BitsStored", "PixelRepresentation"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"),
+    *("FrameOfReferenceUID", "InstanceNumber"),
+)
+
+
+class Refused(Exception):
+    """What is wrong with an object, in words that hold none of its values."""
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    limit = int(sys.argv[1]) * MIB
+    import pydicom
+
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Of pydicom's remarks some quote values.
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    print(json.dumps({"ready": pydicom.__version__}), flush=True)
+    for line in sys.stdin:
+        path = json.loads(line)["path"]
+        answer, end = answered(pydicom, path)
+        print(json.dumps(answer), flush=True)
+        if end:
+            return
+
+
+def answered(pydicom: Any, path: str) -> tuple[dict[str, Any], bool]:
+    """What a file is or why it is refused, and whether this process has to end."""
+    try:
+        return inspected(pydicom, path), False
+    except Refused as refused:
+        return {"why": str(refused)}, False
+    except (MemoryError, RecursionError):
+        # What is left of the memory afterwards is anyone's guess.
+        return {"why": "takes too much memory to parse, or nests too deeply"}, True
+    except Exception:  # pydicom meets damaged bytes with almost any exception type
+        return {"why": "damaged: it can't be parsed"}, False
+
+
+def inspected(pydicom: Any, path: str) -> dict[str, Any]:
+    """Parse a file from end to end and check that it is an image that readers can place."""
+    dataset = pydicom.dcmread(path)
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    if syntax not in PLAIN:
+        raise Refused("compressed or deflated; expected implicit or explicit VR little endian")
+    walk(pydicom, dataset, depth=0, count=[0])
+    sop_class = str(dataset.get("SOPClassUID", ""))
+    pixels = checked_pixels(dataset)
+    if sop_class in CLASSIC:
+        check_place(dataset)
+    image = hashlib.sha256(pixels)
+    image.update(repr([[name, str(dataset.get(name, ""))] for name in SEEN]).encode("utf-8", "replace"))
+    who = repr([str(dataset.get(name, "")) for name in PATIENT])
+    series_uid = str(dataset.get("SeriesInstanceUID", ""))
+    return {
+        "sop_class": sop_class,
+        "sop_uid": str(dataset.get("SOPInstanceUID", "")),
+        "series_uid": series_uid,
+        "study_uid": str(dataset.get("StudyInstanceUID", "")),
+        "modality": str(dataset.get("Modality", ""))[:16],
+        "patient": hashlib.sha256((series_uid + who).encode("utf-8", "replace")).hexdigest(),
+        "digest": image.hexdigest(),
+    }
+
+
+def walk(pydicom: Any, dataset: Any, *, depth: int, count: list[int]) -> None:
+    """Have every sequence parsed, so that none is left that unfolds in another process."""
+    if depth > DEEPEST:
+        raise Refused(f"sequences nest deeper than {DEEPEST}")
+    for tag in list(dataset.keys()):
+        count[0] += 1
+        if count[0] > MOST_ELEMENTS:
+            raise Refused(f"more than {MOST_ELEMENTS} elements")
+        try:
+            value = dataset[tag].value
+        except (MemoryError, RecursionError):
+            raise
+        except Exception:  # a damaged value that an image may not need; those it needs are looked at below
+            continue
+        if isinstance(value, pydicom.Sequence):
+            for item in value:
+                walk(pydicom, item, depth=depth + 1, count=count)
+
+
+def checked_pixels(dataset: Any) -> bytes:
+    """The pixels, as many as the header says."""
+    rows, columns = whole(dataset, "Rows"), whole(dataset, "Columns")
+    if not (0 < rows <= LONGEST_SIDE and 0 < columns <= LONGEST_SIDE):
+        raise Refused(f"Rows and Columns are not between 1 and {LONGEST_SIDE}")
+    if whole(dataset, "SamplesPerPixel") != 1:
+        raise Refused("SamplesPerPixel is not 1")
+    bits, frames = whole(dataset, "BitsAllocated"), whole(dataset, "NumberOfFrames", 1)
+    if bits not in (8, 16, 32):
+        raise Refused("BitsAllocated is not 8, 16 or 32")
+    if frames < 1:
+        raise Refused("NumberOfFrames is less than 1")
+    pixels = dataset.get("PixelData")
+    expected = rows * columns * frames * bits // 8
+    if not isinstance(pixels, bytes) or len(pixels) not in (expected, expected + expected % 2):
+        raise Refused("PixelData is not as long as rows, columns, frames and bits make it")
+    return pixels
+
+
+def check_place(dataset: Any) -> None:
+    """Position, directions and spacing of an image of one frame."""
+    numbers(dataset, "ImagePositionPatient", 3)
+    axes = numbers(dataset, "ImageOrientationPatient", 6)
+    lengths = [math.dist((0, 0, 0), axes[:3]), math.dist((0, 0, 0), axes[3:])]
+    skew = sum(a * b for a, b in zip(axes[:3], axes[3:], strict=True))
+    if max(abs(length - 1) for length in lengths) > 0.01 or abs(skew) > 0.01:
+        raise Refused("ImageOrientationPatient is not two unit vectors at right angles")
+    if not all(0 < value < 100 for value in numbers(dataset, "PixelSpacing", 2)):
+        raise Refused("PixelSpacing is not between 0 and 100 mm")
+
+
+def whole(dataset: Any, name: str, missing: int | None = None) -> int:
+    """A whole number of the header."""
+    value = dataset.get(name)
+    if value in (None, "") and missing is not None:
+        return missing
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise Refused(f"{name} is missing or no number") from None
+
+
+def numbers(dataset: Any, name: str, count: int) -> list[float]:
+    """Finite numbers of the header."""
+    try:
+        values = [float(value) for value in dataset.get(name)]
+    except (TypeError, ValueError):
+        raise Refused(f"{name} is missing or no numbers") from None
+    if len(values) != count or not all(math.isfinite(value) and abs(value) < 1e6 for value in values):
+        raise Refused(f"{name} is not {count} finite numbers")
+    return values
+
+
+if __name__ == "__main__":
+    main()

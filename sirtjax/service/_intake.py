@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sirtjax.errors import ImageFormatError
+from sirtjax.service._audit import AuditLog
+from sirtjax.service._config import ANYWHERE, Peer, ServiceConfig
+from sirtjax.service._guard import Guard, Inspected
+from sirtjax.service._limits import Rate
+from sirtjax.service._names import hashed_name, shown
+from sirtjax.service._queue import Queue
+from sirtjax.service._queue_tables import Arrival
+from sirtjax.service._spool import (
+    DUPLICATE,
+    NO_MATCH,
+    NOT_AUTHORISED,
+    NOT_UNDERSTOOD,
+    OUT_OF_RESOURCES,
+    SUCCESS,
+    Refusal,
+    Spool,
+)
+
+LOG = logging.getLogger(__name__)
+_MB = 1e6
+# Refusals of one kind from one peer that are worth a line each minute.
+_NOTES_PER_MINUTE = 6
+
+
+class SeriesIntake:
+    """Takes images into the queue: looked at by the guard, named by hashes, on disk before the peer is told so."""
+
+    def __init__(
+        self,
+        config: ServiceConfig,
+        queue: Queue,
+        guard: Guard,
+        audit: AuditLog,
+        *,
+        free_bytes: Callable[[Path], int] | None = None,
+    ) -> None:
+        self._config, self._queue, self._guard, self._audit = config, queue, guard, audit
+        self.incoming, self.received = config.state / "incoming", config.state / "received"
+        self._free_bytes = free_bytes or (lambda folder: shutil.disk_usage(folder).free)
+        self._lock = threading.Lock()
+        self._touched: dict[Any, set[int]] = {}
+        self._spools: dict[Any, list[Spool]] = {}
+        self._objects = Rate(config.limits.objects_per_minute)
+        self._bytes = Rate(config.limits.mb_per_minute * _MB)
+        self._notes = Rate(_NOTES_PER_MINUTE)
+        self._peers = {peer.ae_title: (peer, allowed_addresses(peer)) for peer in config.peer}
+
+    def admit(self, address: str, caller: str, certificate: str | None) -> str | None:
+        """Why a caller is not let in; None where it is."""
+        known = self._peers.get(caller)
+        if known is None:
+            problem = "unknown AE title"
+        elif known[1] is not None and ipaddress.ip_address(address) not in known[1]:
+            problem = "another address than its own"
+        elif known[0].certificate_name is not None and certificate != known[0].certificate_name:
+            problem = "another certificate than its own"
+        else:
+            return None
+        self.note(f"caller refused: {problem}", address, caller=caller)
+        return problem
+
+    def begin(self, association: Any, spool: Spool) -> None:
+        """Remember what comes in, for an association that ends on the way."""
+        with self._lock:
+            self._spools.setdefault(association, []).append(spool)
+
+    def check_room(self, association: Any, received: int) -> None:
+        """Refuse what a peer may not send, or sends too much of, and what there is no room for.
+
+        Raises:
+          Refusal: with the status to answer.
+        """
+        limits = self._config.limits
+        caller = _caller(association)
+        if not self._peers[caller][0].may_send:
+            raise Refusal(NOT_AUTHORISED, "comes from a peer that may not send")
+        if self._free_bytes(self.incoming) < limits.min_free_mb * _MB:
+            raise Refusal(OUT_OF_RESOURCES, f"finds less than {limits.min_free_mb:g} MB free on the disk")
+        if received == 0 and not self._objects.take(caller):
+            raise Refusal(OUT_OF_RESOURCES, f"is more than {limits.objects_per_minute} a minute")
+
+    def store(self, association: Any, spool: Spool) -> int:
+        """Keep an image, or say why not."""
+        caller = _caller(association)
+        try:
+            if not self._bytes.take(caller, amount=spool.received):
+                raise Refusal(OUT_OF_RESOURCES, f"is more than {self._config.limits.mb_per_minute:g} MB a minute")
+            path = spool.finish()
+            self._keep(association, caller, path, self._inspect(path, spool))
+            return SUCCESS
+        except Refusal as refusal:
+            self.note(f"image refused: it {refusal.reason}", _address(association), caller=caller)
+            return refusal.status
+        except OSError as error:
+            self.note(f"image refused: {error.strerror}", _address(association), caller=caller)
+            return OUT_OF_RESOURCES
+        finally:
+            spool.drop()
+            with self._lock:
+                left = self._spools.get(association, [])
+                if spool in left:
+                    left.remove(spool)
+
+    def _inspect(self, path: Path, spool: Spool) -> Inspected:
+        try:
+            inspected = self._guard.inspect(path)
+        except ImageFormatError as error:
+            raise Refusal(NOT_UNDERSTOOD, f"was not understood: {error}") from error
+        if (inspected.sop_class, inspected.sop_uid) != (spool.sop_class, spool.sop_uid):
+            raise Refusal(NO_MATCH, "is another object than was announced")
+        if inspected.modality not in self._config.work.modalities:
+            raise Refusal(NO_MATCH, f"is no {' or '.join(self._config.work.modalities)}")
+        return inspected
+
+    def _keep(self, association: Any, caller: str, path: Path, inspected: Inspected) -> None:
+        limits = self._config.limits
+        series = hashed_name(caller, inspected.series_uid)
+        arrival = Arrival(
+            series=series,
+            name=hashed_name(inspected.sop_uid),
+            sender=caller,
+            series_uid=inspected.series_uid,
+            study_uid=inspected.study_uid,
+            patient=inspected.patient,
+            modality=inspected.modality,
+            digest=inspected.digest,
+        )
+        target = self.received / series / f"{arrival.name}.dcm"
+        with self._lock:
+            was_there = target.exists()
+            if not was_there:
+                target.parent.mkdir(exist_ok=True)
+                os.link(path, target)
+                sync_folder(target.parent)
+            outcome, row = self._queue.add(
+                arrival,
+                now=time.time(),
+                quiet_s=limits.quiet_s,
+                objects_per_series=limits.objects_per_series,
+                open_series=limits.open_series,
+            )
+            if outcome == "new" and was_there:
+                os.replace(path, target)  # left by a stop between the file and its row
+            elif outcome != "new" and not was_there:
+                target.unlink()
+            if row:
+                self._touched.setdefault(association, set()).add(row)
+        if outcome == "conflict":
+            raise Refusal(
+                DUPLICATE, "differs from one of the same UID, or its series belongs to another study or patient"
+            )
+        if outcome == "full":
+            raise Refusal(OUT_OF_RESOURCES, f"is one of more than {limits.objects_per_series} of its series")
+        if outcome == "busy":
+            raise Refusal(OUT_OF_RESOURCES, f"begins more than {limits.open_series} series at once")
+
+    def released(self, association: Any) -> None:
+        """The series that nobody else is still sending are complete soon."""
+        with self._lock:
+            mine = self._touched.pop(association, set())
+            others: set[int] = set()
+            for other, series in self._touched.items():
+                if other.is_alive():
+                    others |= series
+        self._queue.released(mine - others, due=time.time() + self._config.limits.settle_s)
+
+    def tick(self) -> None:
+        """Close the series that are quiet, and clear away what broken associations have left."""
+        with self._lock:
+            for association in [one for one in self._touched if not one.is_alive()]:
+                del self._touched[association]
+            gone = [one for one in self._spools if not one.is_alive()]
+            left = [spool for one in gone for spool in self._spools.pop(one)]
+            held: set[int] = set()
+            for association, spools in self._spools.items():
+                if spools:
+                    held |= self._touched.get(association, set())
+        for spool in left:
+            spool.drop()
+        for name in self._queue.complete_quiet(now=time.time(), held=held):
+            self._audit.append("series complete", series=name)
+            LOG.info("series %s is complete", name)
+
+    def note(self, event: str, address: str, *, caller: str | None = None) -> None:
+        """Write down what was refused, a few times a minute for each peer and kind."""
+        if self._notes.take(f"{event} {address}"):
+            name = None if caller is None else shown(caller)
+            LOG.warning("%s (%s at %s)", event, name or "no AE title", shown(address))
+            self._audit.append(event, address=shown(address), caller=name)
+
+
+def allowed_addresses(peer: Peer) -> frozenset[Any] | None:
+    """Where a peer may connect from; None for anywhere."""
+    if ANYWHERE in peer.addresses:
+        return None
+    found: set[Any] = set()
+    for name in peer.addresses or (peer.host,):
+        try:
+            found |= {ipaddress.ip_address(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
+        except OSError:
+            LOG.warning("the address of peer %s is not known: nothing is taken from it", shown(peer.name))
+    return frozenset(found)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's entries on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _caller(association: Any) -> str:
+    return str(association.requestor.ae_title).strip()
+
+
+def _address(association: Any) -> str:
+    return str(association.requestor.address_info.address)

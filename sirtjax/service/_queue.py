@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from sirtjax.service._queue_tables import STATES, TABLES, Arrival, Delivery, Job, ResultFile
+
+Outcome = Literal["new", "duplicate", "conflict", "full", "busy"]
+
+
+class Queue:
+    """What was received, what is to be done and what is to be sent: a SQLite file that outlives the service.
+
+    Every method is one transaction, on disk when it returns. Times are seconds since the epoch.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        self._db.executescript(TABLES)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def add(
+        self, arrival: Arrival, *, now: float, quiet_s: float, objects_per_series: int, open_series: int
+    ) -> tuple[Outcome, int]:
+        """Note an image whose file is in place, and put off the end of its series.
+
+        An image that is new to a series that was complete begins the next generation of it: all its images are worked
+        on again. One that is known changes nothing.
+
+        Args:
+          arrival: the image.
+          now: the time.
+          quiet_s: how long after it the series is complete if nothing more comes.
+          objects_per_series: the most images of a series.
+          open_series: the most series of a sender that are not complete yet.
+
+        Returns:
+          "new"; "duplicate" of one that is there; "conflict" with one under the same UID, or with the study or
+          patient of the series; "full" where the series has all it may have; "busy" where the sender has too many
+          series begun. And the series' id.
+        """
+        with self._transaction() as db:
+            row = db.execute(
+                "SELECT id, state, study_uid, patient, modality FROM series WHERE name = ?", (arrival.series,)
+            ).fetchone()
+            if row is None:
+                begun = "SELECT COUNT(*) FROM series WHERE state = 'receiving' AND sender = ?"
+                if db.execute(begun, (arrival.sender,)).fetchone()[0] >= open_series:
+                    return "busy", 0
+                series, state = self._new_series(arrival, now, quiet_s), "receiving"
+            else:
+                series, state = row[0], row[1]
+                if row[2:] != (arrival.study_uid, arrival.patient, arrival.modality):
+                    return "conflict", series
+            known = db.execute(
+                "SELECT digest FROM objects WHERE series = ? AND name = ?", (series, arrival.name)
+            ).fetchone()
+            if known is not None:
+                return ("duplicate" if known[0] == arrival.digest else "conflict"), series
+            count = db.execute("SELECT COUNT(*) FROM objects WHERE series = ?", (series,)).fetchone()[0]
+            if count >= objects_per_series:
+                return "full", series
+            db.execute("INSERT INTO objects VALUES (?, ?, ?)", (series, arrival.name, arrival.digest))
+            later = "" if state == "receiving" else ", generation = generation + 1, attempts = 0, reason = NULL"
+            db.execute(
+                f"UPDATE series SET state = 'receiving', due = ?, changed = ?{later} WHERE id = ?",
+                (now + quiet_s, now, series),
+            )
+            if state != "receiving":
+                # What was made of the images before and is not sent yet would be out of date on arrival.
+                db.execute("UPDATE results SET state = 'superseded' WHERE series = ? AND state = 'pending'", (series,))
+            return "new", series
+
+    def _new_series(self, arrival: Arrival, now: float, quiet_s: float) -> int:
+        cursor = self._db.execute(
+            "INSERT INTO series (name, sender, series_uid, study_uid, patient, modality, state, generation, attempts, "
+            "due, changed) VALUES (?, ?, ?, ?, ?, ?, 'receiving', 1, 0, ?, ?)",
+            (
+                arrival.series,
+                arrival.sender,
+                arrival.series_uid,
+                arrival.study_uid,
+                arrival.patient,
+                arrival.modality,
+                now + quiet_s,
+                now,
+            ),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def released(self, series: Iterable[int], *, due: float) -> None:
+        """The last association that brought these series has ended well: they are complete at `due` already."""
+        with self._transaction() as db:
+            for one in series:
+                db.execute(
+                    "UPDATE series SET due = min(due, ?) WHERE id = ? AND state = 'receiving'",
+                    (due, one),
+                )
+
+    def complete_quiet(self, *, now: float, held: Iterable[int] = ()) -> list[str]:
+        """Declare the series complete that are due, but those that are coming in right now; their names."""
+        with self._transaction() as db:
+            due = db.execute("SELECT id, name FROM series WHERE state = 'receiving' AND due <= ?", (now,)).fetchall()
+            kept = set(held)
+            complete = [(one, name) for one, name in due if one not in kept]
+            for one, _ in complete:
+                db.execute("UPDATE series SET state = 'ready', due = ?, changed = ? WHERE id = ?", (now, now, one))
+            return [name for _, name in complete]
+
+    def claim(self, *, now: float) -> Job | None:
+        """Take the series that has been ready longest; None where there is none."""
+        with self._transaction() as db:
+            row = db.execute(
+                "UPDATE series SET state = 'working', attempts = attempts + 1, changed = ? WHERE id = "
+                "(SELECT id FROM series WHERE state = 'ready' AND due <= ? ORDER BY due, id LIMIT 1) "
+                "RETURNING id, name, generation, attempts, sender",
+                (now, now),
+            ).fetchone()
+            if row is None:
+                return None
+            return Job(id=row[0], name=row[1], generation=row[2], attempts=row[3], sender=row[4])
+
+    def names_of(self, job: Job) -> list[str]:
+        """The hashed names of a job's images."""
+        with self._lock:
+            rows = self._db.execute("SELECT name FROM objects WHERE series = ? ORDER BY name", (job.id,)).fetchall()
+        return [row[0] for row in rows]
+
+    def finish(self, job: Job, results: Iterable[ResultFile], *, now: float) -> bool:
+        """Note the results of a job, on disk already; False where images came in meanwhile that they lack."""
+        with self._transaction() as db:
+            if not self._leave_work(job, "delivering", now, None, now):
+                return False
+            for result in results:
+                # What was sent already, of fewer images, need not be sent again where nothing has changed.
+                sent = "SELECT 1 FROM results WHERE series = ? AND sop_uid = ? AND state = 'sent'"
+                if db.execute(sent, (job.id, result.sop_uid)).fetchone() is not None:
+                    continue
+                db.execute(
+                    "INSERT OR IGNORE INTO results (series, generation, sop_uid, file, sha256, state, attempts, due, "
+                    "since) VALUES (?, ?, ?, ?, ?, 'pending', 0, ?, ?)",
+                    (job.id, job.generation, result.sop_uid, result.file, result.sha256, now, now),
+                )
+            self._settle(job.id, now)
+            return True
+
+    def give_up(self, job: Job, state: Literal["refused", "failed"], reason: str, *, now: float) -> bool:
+        """Note that a job can't be done; False where images came in meanwhile."""
+        with self._transaction():
+            return self._leave_work(job, state, now, reason, now)
+
+    def try_again(self, job: Job, reason: str, *, now: float, due: float) -> bool:
+        """Hand a job back; False where images came in meanwhile."""
+        with self._transaction():
+            return self._leave_work(job, "ready", now, reason, due)
+
+    def _leave_work(self, job: Job, state: str, now: float, reason: str | None, due: float) -> bool:
+        cursor = self._db.execute(
+            "UPDATE series SET state = ?, reason = ?, changed = ?, due = ? "
+            "WHERE id = ? AND state = 'working' AND generation = ?",
+            (state, reason, now, due, job.id, job.generation),
+        )
+        return cursor.rowcount == 1
+
+    def recover(self, *, now: float, attempts: int) -> tuple[list[str], list[str]]:
+        """After a start: what was being worked on is ready again, or failed where it was tried too often."""
+        with self._transaction() as db:
+            again: list[tuple[int, str]] = []
+            lost: list[tuple[int, str]] = []
+            for one, name, tried in db.execute("SELECT id, name, attempts FROM series WHERE state = 'working'"):
+                (again if tried < attempts else lost).append((one, name))
+            for one, _ in again:
+                db.execute("UPDATE series SET state = 'ready', changed = ? WHERE id = ?", (now, one))
+            for one, _ in lost:
+                db.execute(
+                    "UPDATE series SET state = 'failed', changed = ?, reason = ? WHERE id = ?",
+                    (now, "the process that worked on it ended each time", one),
+                )
+            return [name for _, name in again], [name for _, name in lost]
+
+    def next_delivery(self, *, now: float) -> Delivery | None:
+        """The results that have been due longest, all those of one series together."""
+        with self._lock:
+            first = self._db.execute(
+                "SELECT r.series, s.name, s.sender, r.attempts, r.since "
+                "FROM results r JOIN series s ON s.id = r.series "
+                "WHERE r.state = 'pending' AND r.due <= ? ORDER BY r.due, r.id LIMIT 1",
+                (now,),
+            ).fetchone()
+            if first is None:
+                return None
+            files = self._db.execute(
+                "SELECT id, file FROM results WHERE series = ? AND state = 'pending' AND due <= ? ORDER BY id",
+                (first[0], now),
+            ).fetchall()
+        return Delivery(
+            series=first[0],
+            name=first[1],
+            sender=first[2],
+            attempts=first[3],
+            since=first[4],
+            files=tuple((row, Path(file)) for row, file in files),
+        )
+
+    def delivered(self, delivery: Delivery, rows: Iterable[int], *, now: float) -> None:
+        """These results have arrived."""
+        with self._transaction() as db:
+            for row in rows:
+                db.execute("UPDATE results SET state = 'sent', due = ? WHERE id = ?", (now, row))
+            self._settle(delivery.series, now)
+
+    def postpone(self, delivery: Delivery, rows: Iterable[int], *, due: float) -> None:
+        """These results have not arrived; they are tried again at `due`."""
+        with self._transaction() as db:
+            for row in rows:
+                db.execute("UPDATE results SET attempts = attempts + 1, due = ? WHERE id = ?", (due, row))
+
+    def abandon(self, delivery: Delivery, rows: Iterable[int], reason: str, *, now: float) -> None:
+        """These results are sent no more."""
+        with self._transaction() as db:
+            for row in rows:
+                db.execute("UPDATE results SET state = 'abandoned', due = ? WHERE id = ?", (now, row))
+            db.execute(
+                "UPDATE series SET state = 'failed', reason = ?, changed = ? WHERE id = ? AND state = 'delivering'",
+                (reason, now, delivery.series),
+            )
+
+    def _settle(self, series: int, now: float) -> None:
+        """A series is done when none of its results waits any more."""
+        self._db.execute(
+            "UPDATE series SET state = 'done', changed = ? WHERE id = ? AND state = 'delivering' AND NOT EXISTS "
+            "(SELECT 1 FROM results WHERE series = ? AND state = 'pending')",
+            (now, series, series),
+        )
+
+    def forget(self, *, before: float) -> list[str]:
+        """Drop the series that ended before a time; their names, so that their files can go too."""
+        with self._transaction() as db:
+            ended = "state IN ('done', 'refused', 'failed') AND changed < ?"
+            names = [row[0] for row in db.execute(f"SELECT name FROM series WHERE {ended}", (before,))]
+            db.execute(f"DELETE FROM series WHERE {ended}", (before,))
+            return names
+
+    def series_names(self) -> dict[str, set[str]]:
+        """The hashed names of all series, and of the images of each."""
+        with self._lock:
+            found: dict[str, set[str]] = {row[0]: set() for row in self._db.execute("SELECT name FROM series")}
+            rows = self._db.execute("SELECT s.name, o.name FROM objects o JOIN series s ON s.id = o.series")
+            for series, name in rows:
+                found[series].add(name)
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """How many series are in each state."""
+        with self._lock:
+            rows = dict(self._db.execute("SELECT state, COUNT(*) FROM series GROUP BY state").fetchall())
+        return {state: int(rows.get(state, 0)) for state in STATES}
+
+    def reasons(self) -> list[tuple[str, str, str]]:
+        """Name, state and reason of the series that were refused or failed."""
+        with self._lock:
+            return self._db.execute(
+                "SELECT name, state, reason FROM series WHERE state IN ('refused', 'failed') ORDER BY changed, id"
+            ).fetchall()
+
+    def timings(self) -> list[tuple[str, float]]:
+        """Name of each series that is done, and when it was."""
+        with self._lock:
+            return self._db.execute("SELECT name, changed FROM series WHERE state = 'done' ORDER BY changed").fetchall()

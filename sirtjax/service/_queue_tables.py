@@ -1,0 +1,130 @@
+"""The tables of the queue, and what its rows are called outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+# A series is receiving until it is quiet, ready until a worker takes it, working until its results are on disk,
+# delivering until they have arrived, and then done; refused where it is no image that can be worked on, failed where
+# working on it or sending its results was given up.
+STATES = ("receiving", "ready", "working", "delivering", "done", "refused", "failed")
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS series (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    sender TEXT NOT NULL,
+    series_uid TEXT NOT NULL,
+    study_uid TEXT NOT NULL,
+    patient TEXT NOT NULL,
+    modality TEXT NOT NULL,
+    state TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    due REAL NOT NULL,
+    reason TEXT,
+    changed REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS series_by_state ON series (state, due);
+CREATE TABLE IF NOT EXISTS objects (
+    series INTEGER NOT NULL REFERENCES series (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (series, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS results (
+    id INTEGER PRIMARY KEY,
+    series INTEGER NOT NULL REFERENCES series (id) ON DELETE CASCADE,
+    generation INTEGER NOT NULL,
+    sop_uid TEXT NOT NULL,
+    file TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    due REAL NOT NULL,
+    since REAL NOT NULL,
+    UNIQUE (series, generation, sop_uid)
+);
+CREATE INDEX IF NOT EXISTS results_by_state ON results (state, due);
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """An image that has come in and was looked at.
+
+    Attributes:
+      series: hashed name of the series it belongs to.
+      name: hashed name of the image.
+      sender: AE title of the peer.
+      series_uid: SeriesInstanceUID.
+      study_uid: StudyInstanceUID.
+      patient: hash of who the patient is.
+      modality: "CT" or "MR".
+      digest: of its pixels and of where they are.
+    """
+
+    series: str
+    name: str
+    sender: str
+    series_uid: str
+    study_uid: str
+    patient: str
+    modality: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A complete series that a worker has taken.
+
+    Attributes:
+      id: of the row.
+      name: hashed name of the series, that of its folder.
+      generation: which set of images it is; a later one replaces it.
+      attempts: how often it was taken, this time included.
+      sender: AE title of the peer it came from.
+    """
+
+    id: int
+    name: str
+    generation: int
+    attempts: int
+    sender: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFile:
+    """A DICOM object that was written.
+
+    Attributes:
+      sop_uid: its SOPInstanceUID.
+      file: its path below the folder of results.
+      sha256: of the file.
+    """
+
+    sop_uid: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """Results that are to be sent now.
+
+    Attributes:
+      series: id of the series.
+      name: its hashed name.
+      sender: AE title of the peer it came from.
+      attempts: how often it was tried, without this time.
+      since: when it was first due, seconds since the epoch.
+      files: pairs of row id and path below the folder of results.
+    """
+
+    series: int
+    name: str
+    sender: str
+    attempts: int
+    since: float
+    files: tuple[tuple[int, Path], ...]

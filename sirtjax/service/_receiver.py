@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydicom.filewriter import write_file_meta_info
+from pynetdicom import AE, evt
+from pynetdicom.dsutils import create_file_meta
+from pynetdicom.sop_class import Verification
+
+from sirtjax.errors import ConfigError
+from sirtjax.service._config import Limits, Listen, TlsFiles
+from sirtjax.service._limits import Rate, Slots
+from sirtjax.service._names import hashed_name, is_uid
+from sirtjax.service._spool import CLASS_NOT_SUPPORTED, INVALID_INSTANCE, NOT_UNDERSTOOD, Refusal, Spool
+from sirtjax.service._transport import Bounds, Server, quieten
+
+# CT and MR images, enhanced and legacy converted ones with them.
+IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.4"))
+# What every node can send (PS3.5 section 10.1): nothing unfolds here that came in small.
+SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
+# Threads of an association look for its end this often.
+_END_S = 5.0
+_MIB = 1 << 20
+
+
+class Intake(Protocol):
+    """What becomes of the images that come in."""
+
+    def admit(self, address: str, caller: str, certificate: str | None) -> str | None:
+        """Why a caller is not let in: "busy" where it may try again; None where it is let in."""
+
+    def begin(self, association: Any, spool: Spool) -> None:
+        """An image begins to come in."""
+
+    def check_room(self, association: Any, received: int) -> None:
+        """Refuse an image there is no room for; asked before it comes and every 16 MiB."""
+
+    def store(self, association: Any, spool: Spool) -> int:
+        """Keep an image that has come in, and say so with a DIMSE status."""
+
+    def released(self, association: Any) -> None:
+        """An association has ended well."""
+
+    def note(self, event: str, address: str) -> None:
+        """Something was refused before an association could be told."""
+
+
+class Receiver:
+    """A Storage and Verification SCP on pynetdicom, with bounds on all that a peer may do."""
+
+    def __init__(
+        self,
+        listen: Listen,
+        limits: Limits,
+        intake: Intake,
+        incoming: Path,
+        *,
+        storage_classes: tuple[str, ...] = IMAGE_CLASSES,
+    ) -> None:
+        quieten()
+        self._listen, self._limits, self._intake, self._incoming = listen, limits, intake, incoming
+        self._classes = frozenset(storage_classes)
+        self._number = 0
+        self._lock = threading.Lock()
+        self._ae = AE(ae_title=listen.ae_title)
+        # Our own slots are counted before an association is; these would be counted after.
+        self._ae.maximum_associations = limits.associations + 1
+        self._ae.maximum_pdu_size = limits.pdu_bytes
+        self._ae.acse_timeout = limits.request_s
+        self._ae.dimse_timeout = limits.idle_s
+        self._ae.network_timeout = limits.idle_s
+        self._ae.require_called_aet = True
+        self._ae.add_supported_context(Verification)
+        for one in storage_classes:
+            self._ae.add_supported_context(one, list(SYNTAXES))
+        self._server: Server | None = None
+
+    def start(self) -> int:
+        """Listen; the port.
+
+        Raises:
+          ConfigError: the address can't be bound, or the TLS files can't be read.
+        """
+        listen, limits = self._listen, self._limits
+        bounds = Bounds(
+            pdu_bytes=limits.pdu_bytes,
+            pdu_s=limits.pdu_s,
+            request_s=limits.request_s,
+            association_s=limits.association_s,
+            slots=Slots(most=limits.associations, per_address=limits.associations_per_address),
+            connections=Rate(limits.connections_per_minute),
+            admit=self._intake.admit,
+            spool=self._spool,
+            note=self._intake.note,
+        )
+        context = None if listen.tls is None else server_context(listen.tls)
+        try:
+            server: Server = self._ae.make_server(
+                (listen.host, listen.port),
+                ssl_context=context,
+                evt_handlers=[(evt.EVT_C_STORE, self._store), (evt.EVT_RELEASED, self._released)],
+                server_class=Server,
+                bounds=bounds,
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"listen: {listen.host} port {listen.port} can't be bound ({error.strerror}); choose another"
+            ) from error
+        self._ae._servers.append(server)
+        self._server = server
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="receiver").start()
+        return int(server.server_address[1])
+
+    def tick(self) -> None:
+        """End the associations that have lasted too long; to be called now and then."""
+        if self._server is not None:
+            self._server.end_old_associations()
+
+    def stop(self) -> None:
+        """Stop listening and abort the associations there are."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.shutdown()
+        for slot in server.bounds.slots.held():
+            if slot.association is not None:
+                slot.association.abort()
+                slot.association.join(_END_S)
+
+    def _spool(self, association: Any, sop_class: str, sop_uid: str, syntax: str) -> Spool:
+        """Where the data set of a request goes, or that it is read and dropped."""
+        with self._lock:
+            self._number += 1
+            path = self._incoming / f"{hashed_name(str(self._number), sop_uid)}.part"
+        meta, refusal = b"", None
+        try:
+            if sop_class not in self._classes:
+                raise Refusal(CLASS_NOT_SUPPORTED, "is of a class that is not taken")
+            if not is_uid(sop_uid):
+                raise Refusal(INVALID_INSTANCE, "has a SOP Instance UID that is none")
+            self._intake.check_room(association, 0)
+            meta = file_start(sop_class, sop_uid, syntax)
+        except Refusal as found:
+            refusal = found
+        spool = Spool(
+            sop_class,
+            sop_uid,
+            path=path,
+            meta=meta,
+            refusal=refusal,
+            most=int(self._limits.object_mb * _MIB),
+            check=lambda received: self._intake.check_room(association, received),
+        )
+        self._intake.begin(association, spool)
+        return spool
+
+    def _store(self, event: Any) -> int:
+        spool = event.request.DataSet
+        if not isinstance(spool, Spool):
+            return NOT_UNDERSTOOD
+        return self._intake.store(event.assoc, spool)
+
+    def _released(self, event: Any) -> None:
+        self._intake.released(event.assoc)
+
+
+def file_start(sop_class: str, sop_uid: str, syntax: str) -> bytes:
+    """What stands before the data set in a DICOM file."""
+    start = BytesIO()
+    start.write(b"\0" * 128 + b"DICM")
+    write_file_meta_info(
+        start, create_file_meta(sop_class_uid=sop_class, sop_instance_uid=sop_uid, transfer_syntax=syntax)
+    )
+    return start.getvalue()
+
+
+def server_context(files: TlsFiles) -> ssl.SSLContext:
+    """TLS that asks for the peer's certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return _loaded(context, files)
+
+
+def client_context(files: TlsFiles) -> ssl.SSLContext:
+    """TLS that shows our certificate, and asks for one that the authority signed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Certificates of DICOM nodes name the node, not the host.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    return _loaded(context, files)
+
+
+def _loaded(context: ssl.SSLContext, files: TlsFiles) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    steps: tuple[tuple[Path, Callable[[], None]], ...] = (
+        (files.certificate, lambda: context.load_cert_chain(files.certificate, files.key)),
+        (files.authority, lambda: context.load_verify_locations(files.authority)),
+    )
+    for path, load in steps:
+        try:
+            load()
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"{path}: not usable for TLS ({error.strerror or error.args[0]}); expected PEM with its key"
+            ) from error
+    return context

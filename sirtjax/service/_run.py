@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sirtjax.errors import ComputationError, ConfigError
+from sirtjax.service._audit import AuditLog
+from sirtjax.service._config import ServiceConfig
+from sirtjax.service._queue import Queue
+from sirtjax.service._requires import require_pynetdicom
+from sirtjax.service._segmenter import ConfiguredSegmenter, Segmenter
+from sirtjax.service._worker import AUDIT_FILE, QUEUE_FILE, WorkerProcess, lock_file, start_logging
+
+if TYPE_CHECKING:
+    from sirtjax.service._intake import SeriesIntake
+    from sirtjax.service._receiver import Receiver
+
+LOG = logging.getLogger(__name__)
+_TICK_S = 0.2
+_TIDY_S = 60.0
+
+
+def serve(
+    config: ServiceConfig,
+    *,
+    segmenter: Segmenter | None = None,
+    stop: threading.Event | None = None,
+    on_ready: Callable[[int], None] | None = None,
+    log_level: int = logging.INFO,
+) -> None:
+    """Take series by DICOM, segment them, and send structure sets back; until `stop` is set.
+
+    Args:
+      config: the service.
+      segmenter: an image to a mask for each structure, a function that a new process can import; what `config.work`
+        names by default.
+      stop: ends the service when it is set; None for one that goes on until it is interrupted.
+      on_ready: called with the port when associations are taken.
+      log_level: of the lines on stderr.
+
+    Raises:
+      ConfigError: pynetdicom is missing, the state can't be written, another service holds it, the address can't be
+        bound, or a model is not installed.
+      ComputationError: images can't be parsed here.
+    """
+    require_pynetdicom()
+    state = config.state
+    _prepare(state)
+    try:
+        with lock_file(state / "service.lock", wait=False):
+            if segmenter is None:
+                ConfiguredSegmenter(config.work).check()
+            _serve(config, segmenter, stop or threading.Event(), on_ready, log_level)
+    except BlockingIOError as error:
+        raise ConfigError(f"{state}: another service works there; stop it, or choose another state folder") from error
+
+
+def _serve(
+    config: ServiceConfig,
+    segmenter: Segmenter | None,
+    stop: threading.Event,
+    on_ready: Callable[[int], None] | None,
+    log_level: int,
+) -> None:
+    from sirtjax.service._guard import Guard
+    from sirtjax.service._intake import SeriesIntake
+    from sirtjax.service._receiver import Receiver
+
+    state, limits = config.state, config.limits
+    start_logging(log_level)
+    queue, audit = Queue(state / QUEUE_FILE), AuditLog(state / AUDIT_FILE)
+    audit.append("service starts", ae_title=config.listen.ae_title)
+    _clear_unfinished(state, queue)
+    guard = Guard(inspectors=limits.inspectors, memory_mb=limits.inspect_mb, timeout_s=limits.inspect_s)
+    intake = SeriesIntake(config, queue, guard, audit)
+    receiver = Receiver(config.listen, limits, intake, intake.incoming)
+    worker = WorkerProcess(config, segmenter, log_level)
+    try:
+        guard.start()
+        port = receiver.start()
+        worker.keep()
+        LOG.info("listening as %s at %s port %d", config.listen.ae_title, config.listen.host, port)
+        if on_ready is not None:
+            on_ready(port)
+        _watch(config, queue, intake, receiver, worker, stop)
+    finally:
+        receiver.stop()
+        worker.stop()
+        guard.close()
+        audit.append("service stops")
+        queue.close()
+
+
+def _watch(
+    config: ServiceConfig,
+    queue: Queue,
+    intake: SeriesIntake,
+    receiver: Receiver,
+    worker: WorkerProcess,
+    stop: threading.Event,
+) -> None:
+    tidied = time.monotonic()
+    while not stop.wait(_TICK_S):
+        receiver.tick()
+        intake.tick()
+        worker.keep()
+        if time.monotonic() - tidied > _TIDY_S:
+            tidied = time.monotonic()
+            for name in queue.forget(before=time.time() - config.limits.keep_s):
+                _remove(config.state, name)
+
+
+def _prepare(state: Path) -> None:
+    try:
+        for folder in (state, state / "incoming", state / "received", state / "results"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"{state}: can't be made ({error.strerror}); choose another folder for state") from error
+
+
+def _clear_unfinished(state: Path, queue: Queue) -> None:
+    """Remove what a stop in mid-work has left: no peer was told that it is kept."""
+    for path in (state / "incoming").iterdir():
+        path.unlink()
+    known = queue.series_names()
+    for folder in (state / "received").iterdir():
+        images = known.get(folder.name)
+        if images is None:
+            _remove(state, folder.name)
+            continue
+        for path in folder.iterdir():
+            if path.stem not in images:
+                path.unlink()
+    for folder in (state / "results").iterdir():
+        if folder.name not in known:
+            _remove(state, folder.name)
+
+
+def _remove(state: Path, name: str) -> None:
+    for kind in ("received", "results"):
+        shutil.rmtree(state / kind / name, ignore_errors=True)
+
+
+def check_service(config: ServiceConfig) -> None:
+    """Check what a service needs before it starts: the library, its TLS files, its models.
+
+    Raises:
+      ConfigError: pynetdicom is missing, or TLS files can't be read.
+      ModelError: a model is not installed, or does not know its structure.
+    """
+    require_pynetdicom()
+    from sirtjax.service._receiver import client_context, server_context
+
+    if config.listen.tls is not None:
+        server_context(config.listen.tls)
+        client_context(config.listen.tls)
+    ConfiguredSegmenter(config.work).check()
+
+
+def audit_path(config: ServiceConfig) -> Path:
+    """Where the audit log of a service is."""
+    return config.state / AUDIT_FILE
+
+
+def service_counts(config: ServiceConfig) -> dict[str, int]:
+    """How many series of a service are in each state, whether it runs or not.
+
+    Raises:
+      ComputationError: it has never run.
+    """
+    path = config.state / QUEUE_FILE
+    if not path.is_file():
+        raise ComputationError(f"{config.state}: no queue is there; the service has not run yet")
+    queue = Queue(path)
+    try:
+        return queue.counts()
+    finally:
+        queue.close()

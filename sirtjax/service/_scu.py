@@ -1,0 +1,220 @@
+"""Our side of an association that we ask for: sending, and asking what is there."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sirtjax.errors import ComputationError, ImageFormatError, InputError
+from sirtjax.service._config import TlsFiles
+
+# A warning says that it was stored all the same (PS3.4 annex B.2.3).
+_WARNINGS = (0xB000, 0xB006, 0xB007)
+_MOST_CONTEXTS = 128
+_NEEDED = ("SOPClassUID", "SOPInstanceUID")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A DICOM node to talk to, and how we call ourselves there.
+
+    Attributes:
+      host: where it listens.
+      port: where it listens.
+      called: its AE title.
+      calling: ours.
+      tls: files for TLS; None for plain TCP.
+      timeout_s: for the connection and every answer.
+    """
+
+    host: str
+    port: int
+    called: str
+    calling: str = "SIRTJAX"
+    tls: TlsFiles | None = None
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What became of one file.
+
+    Attributes:
+      path: the file.
+      status: DIMSE status; None where none came.
+      arrived: the node has it.
+      problem: why it has not, in words.
+    """
+
+    path: Path
+    status: int | None
+    arrived: bool
+    problem: str | None = None
+
+
+class _Sockets:
+    """Keeps the sockets of an association that does not come about: the library loses those it could not connect."""
+
+    def __init__(self, entity: Any, context: ssl.SSLContext | None) -> None:
+        self._context = context
+        self._kept: list[socket.socket] = []
+        self._make = entity._create_socket
+        entity._create_socket = self._create
+
+    def _create(self, *arguments: Any) -> Any:
+        made = self._make(*arguments)
+        self._kept.append(made.socket)
+        return made
+
+    def wrap_socket(self, plain: socket.socket, **options: Any) -> ssl.SSLSocket:
+        """What the library asks of a TLS context."""
+        if self._context is None:
+            raise ValueError("no TLS was asked for")
+        secured = self._context.wrap_socket(plain, **options)
+        self._kept.append(secured)
+        return secured
+
+    def close(self) -> None:
+        """Close what is still open."""
+        for one in self._kept:
+            one.close()
+
+
+@contextmanager
+def associated(node: Node, contexts: list[Any]) -> Iterator[Any]:
+    """An association, released at the end.
+
+    Raises:
+      ComputationError: it did not come about.
+    """
+    from pynetdicom import AE, evt
+
+    from sirtjax.service._receiver import client_context
+    from sirtjax.service._transport import quieten
+
+    quieten()
+    entity = AE(ae_title=node.calling)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = node.timeout_s
+    entity.connection_timeout = min(node.timeout_s, 20.0)
+    opened: list[bool] = []
+    handlers = [(evt.EVT_CONN_OPEN, _no_delay), (evt.EVT_CONN_OPEN, lambda _: opened.append(True))]
+    sockets = _Sockets(entity, None if node.tls is None else client_context(node.tls))
+    tls = None if node.tls is None else (sockets, node.host)
+    try:
+        association = entity.associate(
+            node.host,
+            node.port,
+            contexts=contexts,
+            ae_title=node.called,
+            evt_handlers=handlers,
+            tls_args=tls,
+        )
+    except OSError as error:
+        raise ComputationError(f"{node.host} is no address ({error.strerror}); check the host's name") from error
+    if not association.is_established:
+        sockets.close()
+        if association.is_rejected:
+            why = "it refused the association; check both AE titles, and that it knows us"
+        elif association.rejected_contexts:
+            why = "it takes nothing of what was to be sent or asked"
+        elif opened:
+            why = "it ended the association before it began; check port and TLS"
+        else:
+            why = "there was no answer; check host, port and TLS"
+        raise ComputationError(f"{node.called} at {node.host} port {node.port}: {why}")
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def echo(node: Node) -> None:
+    """Ask whether a node is there (C-ECHO).
+
+    Raises:
+      ComputationError: it is not, or does not say so.
+    """
+    from pynetdicom import build_context
+    from pynetdicom.sop_class import Verification
+
+    with associated(node, [build_context(Verification)]) as association:
+        status = association.send_c_echo().get("Status")
+    if status != 0:
+        raise ComputationError(f"{node.called} at {node.host} port {node.port}: no answer to C-ECHO; look at its log")
+
+
+def send_files(paths: Sequence[Path | str], node: Node) -> list[Sent]:
+    """Send DICOM files, one association for all; those with compressed pixels as they are, or not at all.
+
+    Args:
+      paths: of the files; every one is looked at before any is sent.
+      node: where to.
+
+    Returns:
+      What became of each, in their order.
+
+    Raises:
+      ImageFormatError: a file is no DICOM object.
+      InputError: files of more kinds than one association can hold.
+      ComputationError: there is no association.
+    """
+    files = [Path(path) for path in paths]
+    kinds = [_kind(path) for path in files]
+    pairs = list(dict.fromkeys(kinds))
+    if len(pairs) > _MOST_CONTEXTS:
+        raise InputError(f"the files are of {len(pairs)} kinds; expected at most {_MOST_CONTEXTS}, send them in parts")
+    from pynetdicom import build_context
+
+    # One syntax a context: with several, the node would choose and could leave out the file's own.
+    contexts = [build_context(sop_class, [syntax]) for sop_class, syntax in pairs]
+    results = []
+    with associated(node, contexts) as association:
+        for path in files:
+            results.append(_send(association, path))
+    return results
+
+
+def _send(association: Any, path: Path) -> Sent:
+    if not association.is_established:
+        return Sent(path=path, status=None, arrived=False, problem="the association ended before it")
+    try:
+        answer = association.send_c_store(str(path))
+    except ValueError:
+        return Sent(path=path, status=None, arrived=False, problem="the node does not take objects of its kind")
+    except RuntimeError:
+        return Sent(path=path, status=None, arrived=False, problem="the association ended before it")
+    status = answer.get("Status")
+    if status is None:
+        return Sent(path=path, status=None, arrived=False, problem="no answer came")
+    if status == 0 or status in _WARNINGS:
+        return Sent(path=path, status=status, arrived=True)
+    return Sent(path=path, status=status, arrived=False, problem=f"the node refused it with status 0x{status:04X}")
+
+
+def _kind(path: Path) -> tuple[str, str]:
+    """SOP class and transfer syntax of a file."""
+    import pydicom
+
+    try:
+        header = pydicom.dcmread(path, specific_tags=list(_NEEDED), stop_before_pixels=True)
+        sop_class, syntax = str(header.SOPClassUID), str(header.file_meta.TransferSyntaxUID)
+        if not str(header.SOPInstanceUID):
+            raise ValueError("no SOP Instance UID")
+    except OSError as error:
+        raise ImageFormatError(f"{path}: {error.strerror or 'not readable'}; expected a DICOM file") from error
+    except Exception as error:  # pydicom meets damaged bytes with almost any exception type
+        raise ImageFormatError(
+            f"{path}: not readable as DICOM ({type(error).__name__}); leave it out, or export it again"
+        ) from error
+    return sop_class, syntax
+
+
+def _no_delay(event: Any) -> None:
+    # Without it, Nagle's algorithm and delayed acknowledgements cost about 40 ms an object.
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

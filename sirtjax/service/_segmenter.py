@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sirtjax.errors import ConfigError, ModelError
+from sirtjax.service._config import Work
+
+if TYPE_CHECKING:
+    from sirtjax.dicom import Algorithm
+    from sirtjax.io import Image
+    from sirtjax.segmentation import Model, Structure
+    from sirtjax.volume import LabelMap
+
+# What an image becomes: a mask for each structure.
+Segmenter = Callable[["Image"], Mapping[str, "LabelMap"]]
+_LIVER = "liver"
+# The models that come with the package, or that a site has imported under these names.
+DEFAULT_MODELS = {"liver": _LIVER, "lesions": "lesions"}
+_MOST_CHARACTERS = 64
+
+
+@dataclass
+class ConfiguredSegmenter:
+    """Finds the structures that the configuration names, by its models; loads each of them once.
+
+    Attributes:
+      work: the configuration.
+    """
+
+    work: Work
+    _models: dict[str, Model] = field(default_factory=dict)
+
+    def __call__(self, image: Image) -> dict[str, LabelMap]:
+        """The structures of an image."""
+        found: dict[str, LabelMap] = {}
+        # The liver first: lesions are looked for in it.
+        for structure in sorted(self.work.structures, key=lambda name: name != _LIVER):
+            found[structure] = self._find(structure, image, found.get(_LIVER))
+        return {structure: found[structure] for structure in self.work.structures}
+
+    def check(self) -> None:
+        """Load every model, so that one that is missing is known before images come.
+
+        Raises:
+          ModelError: a model is not installed, or does not know its structure.
+        """
+        from sirtjax import segmentation
+
+        for structure in self.work.structures:
+            model = self._model(structure)
+            if model is not None:
+                segmentation.labels_of(model.spec, structure)
+
+    def algorithm(self) -> Algorithm:
+        """What drew the masks, as the objects name it."""
+        from sirtjax import __version__
+        from sirtjax.dicom import Algorithm
+
+        models = [model.spec.name for model in map(self._model, self.work.structures) if model is not None]
+        name = "+".join(dict.fromkeys(models)) or "sirtjax"
+        return Algorithm(name=name[:_MOST_CHARACTERS], version=__version__, family="AI" if models else "rules")
+
+    def _find(self, structure: Structure, image: Image, liver: LabelMap | None) -> LabelMap:
+        from sirtjax import segmentation
+
+        model = self._model(structure)
+        if model is None:
+            by_hu = segmentation.segment_body if structure == "body" else segmentation.segment_lungs
+            return by_hu(image.volume).labels
+        if structure == "lesions" and liver is None:
+            liver = self._find("liver", image, None)
+        return segmentation.segment(
+            image.volume,
+            model,
+            structure=structure,
+            modality=image.source.modality,
+            liver=liver if structure == "lesions" else None,
+            devices=self._devices(),
+        ).labels
+
+    def _model(self, structure: str) -> Model | None:
+        """The model of a structure; None for what is found by HU."""
+        from sirtjax import segmentation
+
+        name = self.work.models.get(structure, DEFAULT_MODELS.get(structure))
+        if name is None:
+            return None
+        if name not in self._models:
+            try:
+                self._models[name] = segmentation.load_model(name)
+            except ConfigError as error:
+                raise ModelError(f"work: no model {name!r} for {structure} is installed; {error}") from error
+        return self._models[name]
+
+    def _devices(self) -> list[Any] | None:
+        if self.work.device is None:
+            return None
+        import jax
+
+        try:
+            return list(jax.devices(self.work.device))
+        except RuntimeError as error:
+            raise ConfigError(f"work.device {self.work.device}: there is none here; leave it out") from error

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SUCCESS = 0x0000
+OUT_OF_RESOURCES = 0xA700
+NO_MATCH = 0xA900
+NOT_UNDERSTOOD = 0xC000
+DUPLICATE = 0x0111
+INVALID_INSTANCE = 0x0117
+CLASS_NOT_SUPPORTED = 0x0122
+NOT_AUTHORISED = 0x0124
+
+
+class Refusal(Exception):
+    """An image that is not taken, with the status that says so on the wire."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class Spool(io.BytesIO):
+    """A data set on its way from the wire to a file; what is refused is read and dropped, for the peer has begun.
+
+    It is a `BytesIO` by name alone, because that is what the network library wants to write to.
+
+    Attributes:
+      sop_class: as the request says.
+      sop_uid: as the request says.
+      path: of the file; None where the image is refused.
+      refusal: why it is; None where it is not.
+      received: bytes that came.
+    """
+
+    def __init__(
+        self,
+        sop_class: str,
+        sop_uid: str,
+        *,
+        path: Path | None,
+        meta: bytes = b"",
+        refusal: Refusal | None = None,
+        most: int,
+        check: Callable[[int], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.sop_class, self.sop_uid = sop_class, sop_uid
+        self.refusal = refusal
+        self.received = 0
+        self.path: Path | None = None
+        self._most, self._check = most, check
+        self._file: io.BufferedWriter | None = None
+        if refusal is None and path is not None:
+            self.path = path
+            self._file = path.open("xb")
+            self._file.write(meta)
+
+    def write(self, data: Any) -> int:
+        """Take the next part of the data set."""
+        length = len(data)
+        before, self.received = self.received, self.received + length
+        if self._file is None:
+            return length
+        try:
+            if self.received > self._most:
+                raise Refusal(OUT_OF_RESOURCES, f"is longer than {self._most / 1e6:g} MB")
+            # Every 16 MiB, whether there is still room for it.
+            if self._check is not None and before >> 24 != self.received >> 24:
+                self._check(self.received)
+            self._file.write(data)
+        except Refusal as refusal:
+            self._refuse(refusal)
+        except OSError as error:
+            self._refuse(Refusal(OUT_OF_RESOURCES, f"can't be written ({error.strerror})"))
+        return length
+
+    def finish(self) -> Path:
+        """Put the file on disk for good.
+
+        Raises:
+          Refusal: the image was refused on the way.
+        """
+        if self.refusal is None and self._file is not None:
+            try:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
+            except OSError as error:
+                self._refuse(Refusal(OUT_OF_RESOURCES, f"can't be written ({error.strerror})"))
+        if self.refusal is not None:
+            raise self.refusal
+        if self.path is None:
+            raise Refusal(NOT_UNDERSTOOD, "has no data set")
+        return self.path
+
+    def drop(self) -> None:
+        """Remove the file."""
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError:
+                # A full disk refuses what was buffered once more; the file goes all the same.
+                file = None
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+            self.path = None
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        self.drop()

@@ -1,0 +1,343 @@
+"""pynetdicom's acceptor with bounds: on connections, handshakes, PDUs, commands, data sets and time.
+
+pynetdicom 3.0.4 takes a PDU of any length, waits for one for ever, keeps commands and data sets of any length in
+memory, does a TLS handshake in the thread that accepts, and lets a thread die with a traceback. All of it is replaced
+here through subclasses; nothing of the library is changed in place.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from pynetdicom import _config, evt
+from pynetdicom.acse import ACSE
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+from sirtjax.service._limits import Rate, Slot, Slots
+from sirtjax.service._spool import Spool
+
+LOG = logging.getLogger(__name__)
+
+_HEADER = 6
+_DATA, _ASSOCIATE = 0x04, (0x01, 0x02, 0x03)
+# Of the PDUs that negotiate: 128 presentation contexts with a dozen syntaxes each stay below it.
+_MOST_NEGOTIATION = 131_072
+# PS3.8: a release or an abort is four bytes long.
+_SHORT = 4
+# A command set holds some UIDs and numbers; a data set of another message than C-STORE is none of ours.
+_MOST_COMMAND = 8192
+_MOST_OTHER_DATA = 65536
+# A peer has to wait for an answer before it asks again; this many complete requests may wait all the same.
+_MOST_WAITING = 2
+_REJECTED_PERMANENT, _REJECTED_TRANSIENT = 0x01, 0x02
+_BY_USER, _BY_PROVIDER = 0x01, 0x03
+_UNKNOWN_CALLER, _LOCAL_LIMIT = 0x03, 0x02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What the acceptor is held to.
+
+    Attributes:
+      pdu_bytes: the longest data PDU.
+      pdu_s: within which a PDU has to be there from its first byte to its last.
+      request_s: within which an association has to be asked for, and a TLS handshake has to end.
+      association_s: the longest association.
+      slots: connections at once.
+      connections: new connections of an address.
+      admit: says why a caller is not let in, None where it is; takes address, AE title and certificate name.
+      spool: where the data set of a C-STORE goes; takes the association, the request's SOP class and
+        instance, and the transfer syntax.
+      note: hears of what was refused, for the log; takes an event's name and the address.
+    """
+
+    pdu_bytes: int
+    pdu_s: float
+    request_s: float
+    association_s: float
+    slots: Slots
+    connections: Rate
+    admit: Callable[[str, str, str | None], str | None]
+    spool: Callable[[Any, str, str, str], Spool]
+    note: Callable[[str, str], None]
+
+
+class Unbounded(Exception):
+    """The peer went beyond a bound; the association ends."""
+
+
+class _Socket(AssociationSocket):  # type: ignore[misc]
+    """Reads no PDU that is too long, and none for too long."""
+
+    def __init__(self, association: Any, bounds: Bounds, **options: Any) -> None:
+        super().__init__(association, **options)
+        self._bounds = bounds
+        self._body_of: int | None = None
+        self._deadline = 0.0
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        kind, self._body_of = self._body_of, None
+        if kind is None:
+            self._deadline = time.monotonic() + self._bounds.pdu_s
+            data = self._read(nr_bytes)
+            if len(data) == _HEADER:
+                self._body_of = data[0] if 0x01 <= data[0] <= 0x07 else None
+            return data
+        if nr_bytes > self._most(kind):
+            self._bounds.note("PDU too long", peer_address(self.assoc))
+            # The library takes an OSError for the end of the connection, and closes it.
+            raise OSError("PDU longer than announced")
+        return self._read(nr_bytes)
+
+    def _most(self, kind: int) -> int:
+        if kind == _DATA:
+            return self._bounds.pdu_bytes
+        return _MOST_NEGOTIATION if kind in _ASSOCIATE else _SHORT
+
+    def _read(self, count: int) -> bytearray:
+        connection = self.socket
+        if connection is None:
+            raise OSError("connection closed")
+        data = bytearray()
+        while len(data) < count:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                self._bounds.note("PDU too slow", peer_address(self.assoc))
+                raise TimeoutError("PDU too slow")
+            connection.settimeout(left)
+            part = connection.recv(min(count - len(data), 65536))
+            if not part:
+                return data
+            data += part
+        # What is sent must not wait for ever either, for a peer that doesn't read.
+        connection.settimeout(self._bounds.pdu_s)
+        return data
+
+
+class _Dul(DULServiceProvider):  # type: ignore[misc]
+    """Closes the connection when its thread ends, however it does."""
+
+    def run_reactor(self) -> None:
+        try:
+            super().run_reactor()
+        except Exception as error:  # the state machine raises what damaged PDUs cause, of any type
+            LOG.info("association from %s ended: %s", peer_address(self.assoc), type(error).__name__)
+            # As the library's own actions do where a connection was lost.
+            self.assoc.dimse.msg_queue.put((None, None))
+            self.assoc.is_established = False
+            self.assoc._kill = True
+            self.kill_dul()
+        finally:
+            close(self.socket)
+            self.assoc.dimse.drop()
+
+
+class _Dimse(DIMSEServiceProvider):  # type: ignore[misc]
+    """Puts the data sets of C-STORE requests into files, and ends associations that go beyond a bound."""
+
+    def __init__(self, association: Any, bounds: Bounds) -> None:
+        super().__init__(association)
+        self.message: Any = None
+        self._bounds = bounds
+        self._commands = 0
+        self._others = 0
+
+    def receive_primitive(self, primitive: Any) -> None:
+        try:
+            for value in primitive.presentation_data_value_list:
+                self._receive(value)
+        except Exception as error:  # a damaged command raises errors of any type in the library
+            self.drop()
+            self._bounds.note(
+                str(error) if isinstance(error, Unbounded) else "damaged message", peer_address(self.assoc)
+            )
+            self.dul.event_queue.put("Evt19")
+
+    def _receive(self, value: Sequence[Any]) -> None:
+        data = value[1]
+        if not data:
+            raise Unbounded("empty fragment")
+        if data[0] & 1:
+            self._commands += len(data)
+        elif not isinstance(getattr(self.message, "data_set", None), Spool):
+            self._others += len(data)
+        if self._commands > _MOST_COMMAND or self._others > _MOST_OTHER_DATA:
+            raise Unbounded("message too long")
+        if self.msg_queue.qsize() >= _MOST_WAITING:
+            raise Unbounded("requests without waiting for answers")
+        part = P_DATA()
+        part.presentation_data_value_list = [list(value)]
+        super().receive_primitive(part)
+        if self.message is None:
+            self._commands = self._others = 0
+        elif isinstance(self.message, C_STORE_RQ) and not isinstance(self.message.data_set, Spool):
+            context = self.assoc._accepted_cx.get(self.message.context_id)
+            if context is None:
+                raise Unbounded("a context that was not agreed on")
+            command = self.message.command_set
+            self.message.data_set = self._bounds.spool(
+                self.assoc,
+                str(command.get("AffectedSOPClassUID", "")),
+                str(command.get("AffectedSOPInstanceUID", "")),
+                str(context.transfer_syntax[0]),
+            )
+
+    def drop(self) -> None:
+        """Forget the message that is coming in, and its file."""
+        message, self.message = self.message, None
+        if message is not None:
+            if isinstance(message.data_set, Spool):
+                message.data_set.drop()
+            message.data_set = BytesIO()
+
+
+class _Acse(ACSE):  # type: ignore[misc]
+    """Lets in whom the configuration names, from where it says."""
+
+    def __init__(self, association: Any, bounds: Bounds) -> None:
+        super().__init__(association)
+        self._bounds = bounds
+
+    def _negotiate_as_acceptor(self) -> None:
+        association = self.assoc
+        caller = str(self.requestor.primitive.calling_ae_title)
+        problem = self._bounds.admit(peer_address(association), caller, certificate_name(association))
+        if problem is None:
+            super()._negotiate_as_acceptor()
+            return
+        self.requestor.ae_title = caller
+        if problem == "busy":
+            self.send_reject(_REJECTED_TRANSIENT, _BY_PROVIDER, _LOCAL_LIMIT)
+        else:
+            self.send_reject(_REJECTED_PERMANENT, _BY_USER, _UNKNOWN_CALLER)
+        evt.trigger(association, evt.EVT_REJECTED, {})
+        association.kill()
+
+
+class _Handler(RequestHandler):  # type: ignore[misc]
+    def _create_association(self) -> Any:
+        association = super()._create_association()
+        bounds = self.server.bounds
+        # Its own parts have not been started yet.
+        association.acse = _Acse(association, bounds)
+        association.dul = _Dul(association)
+        association.dimse = _Dimse(association, bounds)
+        association.acse_timeout = association.acse_timeout
+        association.network_timeout = association.network_timeout
+        association.set_socket(_Socket(association, bounds, client_socket=self.request))
+        self.server.slot_of(self.request).association = association
+        return association
+
+
+class Server(ThreadedAssociationServer):  # type: ignore[misc]
+    """Accepts connections within bounds; a handshake is done in the thread of its connection."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *arguments: Any, bounds: Bounds, **options: Any) -> None:
+        self.bounds = bounds
+        self._slots: dict[int, Slot] = {}
+        super().__init__(*arguments, request_handler=_Handler, **options)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = self.socket.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        address = str(client_address[0])
+        if not self.bounds.connections.take(address):
+            self.bounds.note("too many connections a minute", address)
+            return False
+        slot = self.bounds.slots.take(address)
+        if slot is None:
+            self.bounds.note("too many connections at once", address)
+            return False
+        self._slots[id(request)] = slot
+        return True
+
+    def slot_of(self, request: Any) -> Slot:
+        """The slot of a connection, once."""
+        return self._slots.pop(id(request))
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        secured = request
+        try:
+            if self.ssl_context is not None:
+                request.settimeout(self.bounds.request_s)
+                secured = self.ssl_context.wrap_socket(request, server_side=True)
+                self._slots[id(secured)] = self._slots.pop(id(request))
+            self.finish_request(secured, client_address)
+        except Exception as error:  # whatever one connection does, the others go on
+            told = "TLS handshake failed" if isinstance(error, ssl.SSLError | TimeoutError) else "connection failed"
+            self.bounds.note(told, str(client_address[0]))
+            for one in (request, secured):
+                slot = self._slots.pop(id(one), None)
+                if slot is not None:
+                    slot.give_up()
+            self.shutdown_request(secured)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        self.bounds.note("connection failed", str(client_address[0]))
+
+    def end_old_associations(self) -> None:
+        """Close the connections of associations that have lasted too long."""
+        for slot in self.bounds.slots.held():
+            if slot.association is not None and time.monotonic() - slot.since > self.bounds.association_s:
+                self.bounds.note("association too long", slot.address)
+                close(slot.association.dul.socket)
+
+
+def close(connection: Any) -> None:
+    """Shut a library's socket down, so that the thread that reads from it wakes up."""
+    inner = getattr(connection, "socket", None)
+    if inner is None:
+        return
+    try:
+        # An abortive end: a peer that doesn't read would keep what was sent to it in the system's memory.
+        inner.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
+        inner.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # Closed by the other end already.
+        inner.close()
+        return
+    inner.close()
+
+
+def peer_address(association: Any) -> str:
+    """Where the other end of an accepted association is."""
+    return str(association.requestor.address_info.address)
+
+
+def certificate_name(association: Any) -> str | None:
+    """The common name of the peer's certificate; None without TLS."""
+    connection = getattr(association.dul.socket, "socket", None)
+    if not isinstance(connection, ssl.SSLSocket):
+        return None
+    certificate: dict[str, Any] = connection.getpeercert() or {}
+    for part in certificate.get("subject", ()):
+        for key, value in part:
+            if key == "commonName":
+                return str(value)
+    return ""
+
+
+def quieten() -> None:
+    """Have the library log nothing: what it logs quotes what peers sent, patients' names too."""
+    _config.LOG_HANDLER_LEVEL = "none"
+    _config.LOG_REQUEST_IDENTIFIERS = False
+    _config.LOG_RESPONSE_IDENTIFIERS = False
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
