@@ -1,6 +1,9 @@
 """DICOM objects about other images: structure sets, segmentations, doses, registrations, measurements."""
 
 from sirtjax.dicom._algorithm import Algorithm as Algorithm
+from sirtjax.dicom._anonymise import AnonymiseOptions as AnonymiseOptions
+from sirtjax.dicom._anonymise_folder import Anonymised as Anonymised
+from sirtjax.dicom._anonymise_folder import anonymise_folder as anonymise_folder
 from sirtjax.dicom._approval import Approval as Approval
 from sirtjax.dicom._codes import segment_kinds as segment_kinds
 from sirtjax.dicom._encapsulated_pdf import write_encapsulated_pdf as write_encapsulated_pdf
@@ -26,6 +29,8 @@ from sirtjax.dicom._studies import StudyFacts as StudyFacts
 
 __all__ = [
     "Algorithm",
+    "AnonymiseOptions",
+    "Anonymised",
     "Approval",
     "Inspection",
     "Measurement",
@@ -35,6 +40,7 @@ __all__ = [
     "Registration",
     "SeriesFacts",
     "StudyFacts",
+    "anonymise_folder",
     "inspect_folder",
     "measurement_names",
     "read_reference",

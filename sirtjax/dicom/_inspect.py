@@ -23,7 +23,7 @@ def inspect_folder(path: Path | str) -> Inspection:
     if not files:
         what = f"{len(damaged)} damaged DICOM files and no other" if damaged else "no DICOM files"
         raise ImageFormatError(f"{path}: {what}; expected a folder with DICOM studies")
-    patients = _patients(files)
+    patients = number_patients(files)
     studies = _studies(files, patients)
     number_of_study = {study.uid or "": study.number for study in studies}
     of_series: dict[str, list[FileHeader]] = defaultdict(list)
@@ -55,7 +55,7 @@ def inspect_folder(path: Path | str) -> Inspection:
     )
 
 
-def _patients(files: list[FileHeader]) -> dict[PatientMark, int]:
+def number_patients(files: list[FileHeader]) -> dict[PatientMark, int]:
     """Mark -> number of the patient, in the order of the files."""
     numbers: dict[PatientMark, int] = {}
     for file in files:

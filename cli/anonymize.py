@@ -1,0 +1,88 @@
+"""The verb `sirtjax anonymize`: DICOM files without identifiers, and a search of what was written for them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sirtjax.cli._console import emit_json, emit_table, progress
+from sirtjax.cli._options import AsJson
+
+
+def anonymize(
+    source: Annotated[Path, typer.Argument(help="A folder with DICOM files anywhere below it.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)],
+    pseudonym: Annotated[
+        str | None, typer.Option("--id", help="The patient's new ID; without it a random one.", show_default=False)
+    ] = None,
+    keep_characteristics: Annotated[
+        bool, typer.Option("--keep-characteristics", help="Keep age, sex, size and weight (SUV and BSA need them).")
+    ] = False,
+    shift_dates: Annotated[
+        bool, typer.Option("--shift-dates", help="Keep times, and dates shifted by a random number of days a patient.")
+    ] = False,
+    keep_descriptions: Annotated[
+        bool,
+        typer.Option("--keep-descriptions", help="Keep descriptions and structures' names that hold no identifier."),
+    ] = False,
+    also_remove: Annotated[
+        list[str] | None, typer.Option("--also-remove", help="A further element, by keyword or ggggeeee; repeat.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write DICOM files without identifiers (PS3.15 basic profile), and search every byte of them for identifiers."""
+    from sirtjax import dicom
+
+    options = dicom.AnonymiseOptions(
+        characteristics=keep_characteristics,
+        shift_dates=shift_dates,
+        descriptors=keep_descriptions,
+        remove=frozenset(_tag(text) for text in also_remove or ()),
+    )
+    _check(pseudonym)
+    with progress("anonymize") as on_step:
+        done = dicom.anonymise_folder(
+            source, target, options=options, pseudonym=pseudonym, force=force, on_step=on_step
+        )
+    if as_json:
+        emit_json(asdict(done))
+        return
+    rows = [
+        ["files written", str(done.files)],
+        ["series", str(done.series)],
+        ["patients", ", ".join(done.patients)],
+        *[[f"left out: {reason}", str(count)] for reason, count in done.left_out.items()],
+        ["identifiers looked for in every byte", f"{done.canaries}, none found"],
+    ]
+    if done.short:
+        rows.append(["identifiers too short to look for", str(done.short)])
+    emit_table(str(target), ["what", "found"], rows)
+
+
+def _check(pseudonym: str | None) -> None:
+    import re
+
+    from sirtjax.errors import ConfigError
+
+    if pseudonym is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", pseudonym):
+        raise ConfigError("--id: expected 1 to 64 letters, digits, `_`, `.` or `-`, the first a letter or digit")
+
+
+def _tag(text: str) -> int:
+    from pydicom.datadict import tag_for_keyword
+
+    from sirtjax.errors import ConfigError
+
+    tag = tag_for_keyword(text)
+    if tag is None:
+        try:
+            tag = int(text.replace(",", ""), 16) if len(text.replace(",", "")) == 8 else None
+        except ValueError:
+            tag = None
+    if tag is None:
+        raise ConfigError(f"--also-remove {text}: no DICOM element; give a keyword as ProtocolName, or ggggeeee")
+    return int(tag)
