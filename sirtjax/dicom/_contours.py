@@ -13,16 +13,24 @@ _LEVEL_STEPS, _SHIFT_STEPS = 14, 40
 # Every vertex stays this share of a pixel away from the centres between which it lies, so that no rounding of a
 # reader moves a pixel from one side of the outline to the other.
 _CLEARANCE = 0.02
+# As much of two pixels that touch at a corner is cut off there, as a share of their sides, that outlines don't meet.
+_CUT = 0.04
+# How far along an edge a channel may begin.
+_STARTS = np.array([0.37, 0.29, 0.43])
 
 
 def plane_outlines(fraction: NDArray[Any]) -> list[Points]:
     """Closed outlines of what lies in one slice, of exactly its area, with holes joined as keyholes.
 
-    Around whole pixels they run at the 0.5 level, between the centres of pixels inside and outside, moved by as much
-    outwards or inwards as the corners that they cut off take or add. They hold the same pixel centres as the mask and
-    the same area, so that programs that count centres and programs that measure polygons find the same volume. Pixels
-    that touch at a corner alone are outlined apart. Where pixels are partly inside, each connected part is cut at the
-    level at which its outline has the area of the part.
+    Whole pixels are outlined along their sides, halfway between the centres of pixels inside and outside. Only so do
+    programs that measure polygons, and programs that count the points of a grid of their own inside of them (the
+    pixels', shifted, or two or three times as fine), all find the volume of the mask: an outline that cuts corners has
+    points of such a grid on it, and counts differ by several percent of a lesion.
+
+    Where pixels are partly inside (a mask of another grid), each connected part is cut at the level at which its
+    outline has the area of the part.
+
+    Pixels that touch at a corner alone are outlined apart.
 
     Args:
       fraction: (i, j) how much of each pixel is inside, 0 to 1.
@@ -38,7 +46,8 @@ def plane_outlines(fraction: NDArray[Any]) -> list[Points]:
         rows, columns = (slice(s.start - 1, s.stop + 1) for s in window)
         part = np.where(labels[rows, columns] == number, padded[rows, columns], 0.0)
         corner = np.array([rows.start - 1, columns.start - 1], np.float64)
-        found += [polygon + corner for polygon in _part_outlines(part)]
+        loops = _along_sides(part > 0) if part[part > 0].min() == 1 else _of_area(part)
+        found += [_without_straight_points(polygon) + corner for polygon in _keyholed(loops)]
     return found
 
 
@@ -48,7 +57,30 @@ def polygon_area(points: Points) -> float:
     return float(x @ np.roll(y, -1) - np.roll(x, -1) @ y) / 2
 
 
-def _part_outlines(part: NDArray[np.float64]) -> list[Points]:
+def _along_sides(inside: NDArray[np.bool_]) -> list[Points]:
+    """Loops along the sides of pixels."""
+    loops = []
+    for crossing in _crossings(inside):
+        middles = crossing.mean(axis=1)
+        following = np.roll(middles, -1, axis=0)
+        # Both are on the sides of one square between four centres; the outline goes by its middle.
+        cell = np.floor(np.minimum(middles, following)).astype(np.int64)
+        straight = (middles == following).any(axis=1)
+        cell_middle = cell + 0.5
+        i, j = cell[~straight].T
+        alone = (inside[i, j] == inside[i + 1, j + 1]) & (inside[i + 1, j] == inside[i, j + 1])
+        share = np.where(alone, 1 - _CUT, 1.0)[:, None]
+        first = middles[~straight] + share * (cell_middle[~straight] - middles[~straight])
+        second = following[~straight] + share * (cell_middle[~straight] - following[~straight])
+        corners = np.stack([first, second], axis=1)
+        # One point where no corner is cut off.
+        kept = np.stack([np.ones(len(alone), bool), alone], axis=1)
+        loops.append(np.asarray(corners[kept]))
+    return loops
+
+
+def _of_area(part: NDArray[np.float64]) -> list[Points]:
+    """Loops between the centres of pixels, that hold as much as lies in the part."""
     area = float(part.sum())
     level = _level(part, area)
     crossings = _crossings(part > level)
@@ -60,16 +92,12 @@ def _part_outlines(part: NDArray[np.float64]) -> list[Points]:
             low = shift
         else:
             high = shift
-    loops = [_place(crossing, share, (low + high) / 2) for crossing, share in zip(crossings, shares, strict=True)]
-    return [_without_straight_points(polygon) for polygon in _keyholed(loops)]
+    return [_place(crossing, share, (low + high) / 2) for crossing, share in zip(crossings, shares, strict=True)]
 
 
 def _level(part: NDArray[np.float64], area: float) -> float:
-    """The level at which the outline of a part holds its area; pixels on or below it are outside."""
-    values = np.unique(part)
-    if len(values) == 2:
-        return float(values[1]) / 2
-    low, high = 0.0, float(values[-1])
+    """The level at which the outline of a part about holds its area; pixels on or below it are outside."""
+    low, high = 0.0, float(part.max())
     for _ in range(_LEVEL_STEPS):
         level = (low + high) / 2
         crossings = _crossings(part > level)
@@ -140,15 +168,18 @@ def _keyholed(loops: list[Points]) -> list[Points]:
 
 
 def _rightmost(hole: Points) -> tuple[int, Points]:
-    """A point halfway along an edge, from where nothing of the hole lies further along the first axis.
+    """A point on an edge, and the edge's number, from where nothing of the hole lies further along the first axis.
 
-    Half an edge's way is never at the height of a pixel's centre, so that no channel runs through one.
+    Not at the height of a pixel's centre, so that no channel runs through one.
     """
     following = np.roll(hole, -1, axis=0)
-    edge = int(np.argmax(np.where(hole[:, 1] != following[:, 1], hole[:, 0] + following[:, 0], -np.inf)))
-    height = float(hole[edge, 1] + following[edge, 1]) / 2
-    at, point = max(_hits(hole, height), key=lambda hit: float(hit[1][0]))
-    return at, point
+    heights = hole[:, 1, None] + _STARTS * (following[:, 1] - hole[:, 1])[:, None]
+    apart = np.abs(heights - np.rint(heights))
+    best = apart.argmax(axis=1)[:, None]
+    heights, apart = (np.take_along_axis(values, best, axis=1)[:, 0] for values in (heights, apart))
+    usable = (hole[:, 1] != following[:, 1]) & (apart > _CLEARANCE / 5)
+    edge = int(np.argmax(np.where(usable, hole[:, 0] + following[:, 0], -np.inf)))
+    return max(_hits(hole, float(heights[edge])), key=lambda hit: float(hit[1][0]))
 
 
 def _hits(loop: Points, height: float) -> list[tuple[int, Points]]:

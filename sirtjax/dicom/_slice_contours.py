@@ -29,8 +29,19 @@ def slice_contours(fraction: NDArray[Any], reference: Reference) -> list[SliceCo
     for k in np.flatnonzero(fraction.any(axis=(0, 1))):
         for polygon in plane_outlines(fraction[:, :, k]):
             points = reference.geometry.to_world(np.column_stack([polygon, np.full(len(polygon), float(k))]))
-            found.append(SliceContour(k=int(k), points_mm=points + _off_grid_mm(reference, int(k))))
+            points = _started_apart(points + _off_grid_mm(reference, int(k)))
+            found.append(SliceContour(k=int(k), points_mm=points))
     return found
+
+
+def _started_apart(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same contour, begun where the last point is furthest from the first across the body.
+
+    There are programs (plastimatch 1.9) that take a last point with the x and y of the first for the first again,
+    whatever its z, and drop it: in a sagittal or coronal slice, a corner.
+    """
+    across = np.linalg.norm((points - np.roll(points, 1, axis=0))[:, :2], axis=1)
+    return np.roll(points, -int(across.argmax()), axis=0)
 
 
 def _off_grid_mm(reference: Reference, k: int) -> NDArray[np.float64]:

@@ -209,6 +209,17 @@ def test_contours_on_frames_of_one_file_name_the_frame(tmp_path):
     np.testing.assert_array_equal(read_rtstruct(path, geometry)["ball"].array, ball.array)
 
 
+@pytest.mark.parametrize("codes", ["PIR", "LIP", "ILA", "LPS"])
+def test_the_last_point_is_not_above_the_first(codes, tmp_path):
+    """Programs that look at x and y alone would take it for the first point again, and drop it."""
+    reference = cases.write_reference(tmp_path / "mr", cases.oriented(codes), modality="MR")
+    path = write(tmp_path, cases.organs(cases.oriented(codes)), reference)
+    for roi in pydicom.dcmread(path).ROIContourSequence:
+        for contour in roi.ContourSequence:
+            points = np.array(contour.ContourData, float).reshape(-1, 3)
+            assert np.abs(points[0, :2] - points[-1, :2]).max() > 0.05
+
+
 def test_slices_that_are_rounded_off_the_even_grid_keep_their_own_planes(ct_folder, tmp_path):
     for n, source in enumerate(sorted(ct_folder.glob("*.dcm"))):
         dataset = pydicom.dcmread(source)
