@@ -47,8 +47,9 @@ def correlate(x: jax.Array, w: jax.Array, *, stride: Three, padding: Padding) ->
     slab, steps = slabs(depth, unit, held * x.dtype.itemsize / SLAB_BYTES)
     read = (slab - 1) * step + taps
     whole = minimal if tiled else stacked if channels <= FEW_CHANNELS else summed
-    if whole is stacked and stride[2] == 1 and (width := row_width(channels, features)) > 1:
-        plane = partial(flat_in_rows, stride=stride[1], padding=padding[1:], columns=out[2], width=width)
+    width = row_width(channels, features)
+    if whole is stacked and width * stride[2] > 1:
+        plane = partial(flat_in_rows, stride=stride[1:], padding=padding[1:], columns=out[2], width=width)
     body = partial(whole, w=w, step=step, slab=slab, flat=plane)
     if steps == 1:
         return body(window(x, -low, read))[:, :depth]

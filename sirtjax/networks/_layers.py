@@ -70,8 +70,19 @@ class Convolution(nnx.Module):
         self.b = nnx.Param(np.zeros(features, np.float32)) if bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        y = conv3d(x, self.w[...].astype(x.dtype), stride=self.stride, padding=self.padding)
+        return self.shifted(conv3d(x, self.w[...].astype(x.dtype), stride=self.stride, padding=self.padding))
+
+    def shifted(self, y: jax.Array) -> jax.Array:
+        """With the bias, if there is one."""
         return y if self.b is None else y + _wide(self.b[...]).astype(y.dtype)
+
+
+def together(first: Convolution, second: Convolution, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Two convolutions of the same image by kernels of one shape and stride, as one of the features of both."""
+    w = jnp.concatenate([first.w[...], second.w[...]], axis=-1)
+    y = conv3d(x, w.astype(x.dtype), stride=first.stride, padding=first.padding)
+    size = first.w[...].shape[-1]
+    return first.shifted(y[..., :size]), second.shifted(y[..., size:])
 
 
 class TransposedConvolution(nnx.Module):

@@ -50,23 +50,26 @@ def flat(images: jax.Array, kernels: jax.Array, *, stride: tuple[int, int], padd
 
 
 def flat_in_rows(
-    images: jax.Array, kernels: jax.Array, *, stride: int, padding: Padding2, columns: int, width: int
+    images: jax.Array, kernels: jax.Array, *, stride: tuple[int, int], padding: Padding2, columns: int, width: int
 ) -> jax.Array:
-    """`flat` with `width` voxels of a row as channels and features, and kernels as bands.
+    """`flat` with `width` voxels of a result's row as features, what they read as channels, and kernels as bands.
 
     Three times the products or less, but few channels alone would leave most of each vector register empty.
     """
     n, slices, rows, size, channels = images.shape
     taps, reach, _, features = kernels.shape
-    width = max(width, reach - 1)
-    count = -(-columns // width)
+    step = stride[1]
+    beyond = max(0, reach - step)
+    width = max(width, -(-beyond // step))
+    span, count = width * step, -(-columns // width)
     # Blocks of a row, each with what its kernels reach in the next one.
-    blocks = pad(images, 3, padding[1][0], (count + 1) * width - padding[1][0] - size)
-    blocks = blocks.reshape(n, slices, rows, count + 1, width * channels)
-    blocks = jnp.concatenate([blocks[..., :-1, :], blocks[..., 1:, : (reach - 1) * channels]], axis=-1)
-    bands = jnp.stack([pad(kernels, 1, start, width - 1 - start) for start in range(width)], axis=3)
+    blocks = pad(images, 3, padding[1][0], (count + 1) * span - padding[1][0] - size)
+    blocks = blocks.reshape(n, slices, rows, count + 1, span * channels)
+    blocks = jnp.concatenate([blocks[..., :-1, :], blocks[..., 1:, : beyond * channels]], axis=-1)
+    starts = range(0, span, step)
+    bands = jnp.stack([pad(kernels, 1, start, span + beyond - reach - start) for start in starts], axis=3)
     bands = bands.reshape(taps, 1, blocks.shape[-1], width * features)
-    found = flat(blocks, bands, stride=(stride, 1), padding=(padding[0], (0, 0)))
+    found = flat(blocks, bands, stride=(stride[0], 1), padding=(padding[0], (0, 0)))
     return found.reshape(*found.shape[:3], count * width, features)[:, :, :, :columns]
 
 

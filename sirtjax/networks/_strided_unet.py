@@ -22,6 +22,7 @@ from sirtjax.networks._layers import (
     ParametricReLU,
     TransposedConvolution,
     leaky_relu,
+    together,
 )
 
 ONE: Three = (1, 1, 1)
@@ -68,7 +69,10 @@ class Layer(nnx.Module):
         self.finish = None if last else Finish(features, style=style, dropout=dropout)
 
     def __call__(self, feature: Feature, *, key: jax.Array | None, training: bool) -> Feature:
-        y = read(self.conv, feature)
+        return self.finished(read(self.conv, feature), key=key, training=training)
+
+    def finished(self, y: jax.Array, *, key: jax.Array | None, training: bool) -> Feature:
+        """What follows on the convolution's result."""
         return plain(y) if self.finish is None else self.finish(y, key=key, training=training)
 
 
@@ -103,14 +107,25 @@ class ResidualUnit(nnx.Module):
             for index in range(units)
         )
         kernel = (3, 3, 3) if stride != ONE else ONE
+        # Of one kernel and stride, so that they can run as one.
+        self.alike = kernel != ONE
         around = partial(Convolution, kernel=kernel, stride=stride, bias=True, draw=style.draw)
         self.around = around(channels, features) if stride != ONE or channels != features else None
 
     def __call__(self, feature: Feature, *, key: jax.Array | None, training: bool) -> Feature:
-        path = feature
-        for layer in self.layers:
+        first, *others = self.layers
+        conv, around = first.conv, self.around
+        if around is None:
+            y, skip = read(conv, feature), feature
+        elif self.alike and isinstance(conv, Convolution):
+            # One convolution of twice the features costs less than two of the same image.
+            y, beside = read(lambda x: together(conv, around, x), feature)
+            skip = plain(beside)
+        else:
+            y, skip = read(conv, feature), plain(read(around, feature))
+        path = first.finished(y, key=key, training=training)
+        for layer in others:
             path = layer(path, key=key, training=training)
-        skip = feature if self.around is None else plain(read(self.around, feature))
         size = len(path.kept)
         return Feature(
             kept=(*path.kept, *skip.kept), make=lambda *kept: path.make(*kept[:size]) + skip.make(*kept[size:])
