@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # The report of the registration.
 PAGE = "registration.html"
+# The case with its paths, so that the folder can be reviewed and planned again by itself.
+CASE = "case.json"
 
 # What of a case each step depends on: a step made from other settings is made again.
 DEPENDS = {
@@ -53,12 +55,14 @@ def save_steps(
         file = f"{kind}/{stem}.nii.gz"
         io.write_nifti(folder / file, voi.labels, force=True)
         row = {"file": file, "name": voi.name, "frame": voi.frame, "origin": voi.origin}
-        if voi.automatic is None:
+        if voi.automatic is None and voi.draft is None:
             return row
         sha256 = io.file_sha256(folder / file)
-        return row | {"automatic": voi.automatic, "doubts": list(voi.doubts), "sha256": sha256}
+        return row | {"automatic": voi.automatic, "doubts": list(voi.doubts), "draft": voi.draft, "sha256": sha256}
 
     folder.mkdir(parents=True, exist_ok=True)
+    with io.atomic_path(folder / CASE, force=True) as temporary:
+        temporary.write_text(json.dumps(_given(_absolute(case)), indent=1) + "\n", encoding="utf-8")
     index: dict[str, Any] = _read_index(folder)
     if products.images is not None:
         index["images"] = {"of": _fingerprint(case, "images"), "chosen": _image_rows(products.images)}
@@ -74,6 +78,7 @@ def save_steps(
         divided = products.territories
         entry: dict[str, Any] = {"of": _fingerprint(case, "territories"), "frame": divided.frame}
         entry |= {"overlap_ml": divided.overlap_ml, "gap_ml": divided.gap_ml, "notes": list(divided.notes), "names": []}
+        entry["draft"] = divided.draft
         if divided.labels is not None:
             io.write_nifti(folder / "territories.nii.gz", divided.labels, force=True)
             entry["names"] = [[int(value), name] for value, name in divided.labels.names]
@@ -113,10 +118,11 @@ def load_steps(folder: Path, case: Case) -> Products:
         (labels,) = io.read_masks(folder / row["file"]).values()
         named = LabelMap.from_mask(labels.array, labels.geometry, name=row["name"])
         automatic, doubts, origin = row.get("automatic"), tuple(row.get("doubts", ())), row["origin"]
-        if automatic is not None and io.file_sha256(folder / row["file"]) != row.get("sha256"):
+        draft = row.get("draft")
+        if "sha256" in row and io.file_sha256(folder / row["file"]) != row["sha256"]:
             # Somebody has had it in hand since: it is theirs now.
-            automatic, doubts, origin = None, (), f"{origin}, changed by hand"
-        return Voi(row["name"], named, row["frame"], origin, automatic, doubts)
+            automatic, doubts, draft, origin = None, (), None, f"{origin}, changed by hand"
+        return Voi(row["name"], named, row["frame"], origin, automatic, doubts, draft)
 
     products = Products(images=select_images(case))
     if "liver" in usable:
@@ -132,6 +138,7 @@ def load_steps(folder: Path, case: Case) -> Products:
             array, geometry = io.read_nifti_array(folder / "territories.nii.gz")
             labels = LabelMap(array, geometry, names=tuple((value, name) for value, name in entry["names"]))
         found = {"overlap_ml": entry["overlap_ml"], "gap_ml": entry["gap_ml"], "notes": tuple(entry["notes"])}
+        found["draft"] = entry.get("draft")
         divided = Divided(labels, entry["frame"], **found)
         products = replace(products, territories=divided)
     if "registration" in usable and products.images is not None:
@@ -139,6 +146,38 @@ def load_steps(folder: Path, case: Case) -> Products:
         alignment = _read_alignment(folder, usable["registration"], reference.volume.geometry)
         products = replace(products, registration=alignment)
     return products
+
+
+def load_saved_case(folder: Path) -> Case:
+    """The case that the steps of a folder belong to, as it was used.
+
+    Raises:
+      ConfigError: the folder holds none, or one that is damaged.
+    """
+    from sirtjax.errors import ConfigError
+    from sirtjax.workflows import case_from_table
+
+    path = folder / CASE
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: can't be read ({error}); plan into this folder again, or give --case") from error
+    return case_from_table(table, folder=folder, source=str(path))
+
+
+def _absolute(case: Case) -> Case:
+    """The case with every path absolute, so that it means the same from any folder of this machine."""
+    from sirtjax.workflows import case_from_table
+
+    # What was left out stays out: some tables look at what was given.
+    table = _given(case)
+    return case_from_table(table, folder=Path.cwd(), source="case")
+
+
+def _given(case: Case) -> dict[str, Any]:
+    """The tables of a case as its file gave them."""
+    table: dict[str, Any] = case.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return table
 
 
 def _image_rows(images: CaseImages) -> dict[str, dict[str, Any]]:
@@ -221,6 +260,7 @@ def _fingerprint(case: Case, step: str) -> str:
     """Of the settings a step depends on, and of what is in the mask and transform files they name."""
     from sirtjax.io import file_sha256
 
+    case = _absolute(case)
     tables = {key: getattr(case, key) for key in DEPENDS.get(step, ())}
     settings = case.model_dump(mode="json", include=set(tables))
     # The masks don't change with the images, the transform between them does.

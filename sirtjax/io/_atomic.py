@@ -43,7 +43,9 @@ def atomic_path(path: Path | str, *, force: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path | str, *, force: bool = False, own: Sequence[str] = ()) -> Iterator[Path]:
+def atomic_folder(
+    path: Path | str, *, force: bool = False, own: Sequence[str] = (), keep: Sequence[str] = ()
+) -> Iterator[Path]:
     """A temporary folder to fill, which becomes the folder `path` when the block ends without an error.
 
     With `force` an existing folder is replaced, but only one that holds no file other than those written
@@ -54,6 +56,7 @@ def atomic_folder(path: Path | str, *, force: bool = False, own: Sequence[str] =
       path: the folder to make.
       force: replace a folder that is there.
       own: patterns of files that belong to the run though no earlier run lists them, as in "steps/*".
+      keep: folders in it that are no run's: they are taken over into the new one as they are.
 
     Raises:
       OutputError: `path` is a file, or holds files and `force` is not given, or holds files that neither an
@@ -65,7 +68,8 @@ def atomic_folder(path: Path | str, *, force: bool = False, own: Sequence[str] =
     if target.is_dir():
         _check_empty(target, force)
     if (target / LISTING).is_file():
-        _check_replaceable(target, None, own)  # before the work is done, where it can be known already
+        kept = (*own, *(f"{name}/*" for name in keep))
+        _check_replaceable(target, None, kept)  # before the work is done, where it can be known already
     with _beside(target) as folder:
         temporary = folder / (target.name or "output")
         temporary.mkdir()
@@ -73,7 +77,11 @@ def atomic_folder(path: Path | str, *, force: bool = False, own: Sequence[str] =
         (temporary / LISTING).write_text("\n".join(sorted(_files(temporary))) + "\n", encoding="utf-8")
         if target.is_dir():
             _check_empty(target, force)  # another run may have written there meanwhile
-            _check_replaceable(target, temporary, own)
+            _check_replaceable(target, temporary, (*own, *(f"{name}/*" for name in keep)))
+            for name in keep:
+                if (target / name).is_dir():
+                    # Copied, not moved: until the new folder is in its place the old one lacks nothing.
+                    shutil.copytree(target / name, temporary / name)
             _rename(target, folder / "replaced")
         _rename(temporary, target)
 

@@ -165,6 +165,7 @@ class Result:
       lung_dose_gy, lung_mass_g, lung_shunt_fraction: of all injections together.
       planned: in a verification, the plan's VOI table by VOI name, where a plan was given.
       registration: how VOIs came from the diagnostic image; None where there is none.
+      drafts: a sentence for each mask that is a draft; a plan with any is a draft itself.
       provenance: versions, inputs with UIDs and hashes, the case as used, time.
     """
 
@@ -183,6 +184,7 @@ class Result:
     planned: dict[str, dict[str, Any]]
     provenance: dict[str, Any]
     registration: RegistrationSummary | None = None
+    drafts: tuple[str, ...] = ()
 
     def voi(self, name: str) -> VoiResult:
         """The VOI of this name.

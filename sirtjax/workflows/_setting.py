@@ -17,6 +17,7 @@ from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._checks import case_checks, registration_checks
 from sirtjax.workflows._derived import PlacedVoi, placed_vois, territory_weights
 from sirtjax.workflows._doses import Medium, medium
+from sirtjax.workflows._drafts import draft_masks
 from sirtjax.workflows._evaluation import Deposit, evaluate_vois
 from sirtjax.workflows._mapping import MappedCase
 from sirtjax.workflows._methods import method_facts, registration_sentence
@@ -178,6 +179,7 @@ def assemble(
         planned={},
         provenance=provenance(case, products.images, registration=registration_sentence(case, summary)),
         registration=summary,
+        drafts=draft_masks(products),
     )
     weights = {voi.name: voi.weight for voi in setting.vois}
     maps = Maps(

@@ -59,6 +59,7 @@ class Divided:
       frame: the frame it is in.
       overlap_ml, gap_ml: volume claimed twice, and liver claimed by none, as found in the masks.
       notes: sentences about masks that were resampled.
+      draft: why nobody answers for them as they are, as in `Voi`.
     """
 
     labels: LabelMap | None
@@ -66,6 +67,7 @@ class Divided:
     overlap_ml: float = 0.0
     gap_ml: float = 0.0
     notes: tuple[str, ...] = ()
+    draft: str | None = None
 
 
 @dataclass(frozen=True)

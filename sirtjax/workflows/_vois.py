@@ -45,6 +45,7 @@ class Voi:
       origin: the file, or the method.
       automatic: the method by which a program found it; None where it was given.
       doubts: what speaks against using an automatic one unseen.
+      draft: why nobody answers for it as it is, such as a change since its signature; None where somebody does.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Voi:
     origin: str
     automatic: str | None = None
     doubts: tuple[str, ...] = ()
+    draft: str | None = None
 
     @property
     def volume_ml(self) -> float:
