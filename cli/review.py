@@ -1,0 +1,100 @@
+"""The verb `sirtjax review`: a local page to look at a plan's masks, correct and sign them, and plan again."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sirtjax.cli._console import note, progress, use_compilation_cache
+
+if TYPE_CHECKING:
+    from sirtjax.review import Session
+    from sirtjax.workflows import Case, Products
+
+
+def review(
+    output: Annotated[Path, typer.Argument(help="The folder that sirtjax plan or verify wrote.", show_default=False)],
+    case: Annotated[
+        Path | None,
+        typer.Option("--case", help="The case file, where its files have moved since.", show_default=False),
+    ] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page, or print its address only.")
+    ] = True,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="No page: plan again with the masks as they were reviewed.")
+    ] = False,
+) -> None:
+    """Look at the masks of a plan in the browser, correct and sign them, and plan again. Stays on this machine."""
+    use_compilation_cache()
+    session = _session(output, case)
+    if recompute:
+        with progress("plan") as on_step:
+            session.replan_now(on_step)
+        note(f"report: {output / 'report.html'}")
+        return
+    _serve(session, port=port, browser=browser)
+
+
+def _session(output: Path, case_file: Path | None) -> Session:
+    from sirtjax.cli._steps_folder import load_saved_case, load_steps
+    from sirtjax.review import Session
+    from sirtjax.workflows import load_case
+
+    case = load_saved_case(output / "steps") if case_file is None else load_case(case_file)
+    with progress("review") as on_step:
+        on_step("images and masks")
+        products = load_steps(output / "steps", case)
+
+    def replan(products: Products, on_step: Callable[[str], None]) -> None:
+        plan_again(output, case, products, on_step)
+
+    return Session(output, products, replan)
+
+
+def plan_again(output: Path, case: Case, products: Products, on_step: Callable[[str], None]) -> None:
+    """Make the plan (or verification) of a folder anew with these products; its review stays in it."""
+    import json
+
+    from sirtjax import io, workflows
+    from sirtjax.cli._steps_folder import save_steps
+    from sirtjax.reports import alignment_page, write_results
+    from sirtjax.review import REVIEW
+
+    kind = json.loads((output / "results.json").read_text(encoding="utf-8"))["kind"]
+    work = workflows.plan_case if kind == "plan" else workflows.verify_case
+    with io.atomic_folder(output, force=True, own=("steps/*",), keep=(REVIEW,)) as folder:
+        result, maps, made = work(case, products=products, hooks=workflows.automatic_hooks(on_step=on_step))
+        on_step("registration page")
+        page = alignment_page(made, result.provenance)
+        write_results(folder, result, maps, registration_page=page, on_step=on_step)
+        on_step("steps")
+        save_steps(folder / "steps", case, made, registration_page=page)
+
+
+def _serve(session: Session, *, port: int, browser: bool) -> None:
+    from sirtjax.errors import OutputError
+    from sirtjax.review import ReviewServer
+
+    try:
+        server = ReviewServer(session, port=port)
+    except OSError as error:
+        raise OutputError(f"port {port}: can't be listened on ({error.strerror}); choose another by --port") from error
+    print(server.address, flush=True)
+    note("Ctrl-C ends it. Only this machine can open the address; keep it to yourself.")
+    if browser:
+        webbrowser.open(server.address)
+    try:
+        server.serve_forever(poll_interval=0.2)
+    except KeyboardInterrupt:
+        note("review: ended")
+    finally:
+        server.server_close()
+        if session.replanning.progress.state == "running":
+            note("review: the plan under way is finished first")
+        session.replanning.wait()

@@ -1,0 +1,25 @@
+"""The page on which a plan's masks are looked at, corrected and signed; its server is for this machine only."""
+
+from sirtjax.review._masks import ReviewMask as ReviewMask
+from sirtjax.review._masks import plan_masks as plan_masks
+from sirtjax.review._refusal import Refusal as Refusal
+from sirtjax.review._server import ReviewServer as ReviewServer
+from sirtjax.review._session import REVIEW as REVIEW
+from sirtjax.review._session import Session as Session
+from sirtjax.review._versions import History as History
+from sirtjax.review._versions import Signature as Signature
+from sirtjax.review._versions import Version as Version
+from sirtjax.review._versions import read_history as read_history
+
+__all__ = [
+    "REVIEW",
+    "History",
+    "Refusal",
+    "ReviewMask",
+    "ReviewServer",
+    "Session",
+    "Signature",
+    "Version",
+    "plan_masks",
+    "read_history",
+]

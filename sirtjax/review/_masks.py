@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sirtjax.errors import ConfigError
+from sirtjax.reports import file_names
+from sirtjax.volume import LabelMap
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Products, Voi
+
+Role = Literal["liver", "lesion", "lungs", "territories"]
+Frame = Literal["activity", "diagnostic"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReviewMask:
+    """A mask that a plan used and that can be looked at, corrected and signed.
+
+    Attributes:
+      key: names it in addresses and folders; letters, digits, dots, dashes and underscores.
+      name: for people.
+      role: what the plan uses it for.
+      frame: of which image it is.
+      labels: as the plan used it; one label, or one a territory.
+      origin: the file or method it comes from.
+      automatic: the method by which a program found it; None where it was given.
+      draft: why the plan took it for a draft, other than for being automatic; None where it didn't.
+    """
+
+    key: str
+    name: str
+    role: Role
+    frame: Frame
+    labels: LabelMap
+    origin: str
+    automatic: str | None = None
+    draft: str | None = None
+
+
+def plan_masks(products: Products) -> tuple[ReviewMask, ...]:
+    """The masks of a plan: liver, lesions, territories, lungs.
+
+    Raises:
+      ConfigError: the steps hold no liver, so nothing was planned yet.
+    """
+    liver, lesions, lungs, divided = products.liver, products.lesions, products.lungs, products.territories
+    if liver is None:
+        raise ConfigError("the folder holds no planned liver; make a plan first: sirtjax plan CASE.toml -o OUT")
+    found = [_of_voi("liver", "liver", liver)]
+    keys = file_names(voi.name for voi in lesions or ())
+    found += [_of_voi(f"lesion-{keys[voi.name]}", "lesion", voi) for voi in lesions or ()]
+    if divided is not None and divided.labels is not None:
+        found.append(
+            ReviewMask(
+                key="territories",
+                name="territories",
+                role="territories",
+                frame=divided.frame,
+                labels=divided.labels,
+                origin="the case",
+                draft=divided.draft,
+            )
+        )
+    if lungs is not None:
+        found.append(_of_voi("lungs", "lungs", lungs))
+    return tuple(found)
+
+
+def by_key(masks: Sequence[ReviewMask]) -> dict[str, ReviewMask]:
+    """The masks by their keys."""
+    return {mask.key: mask for mask in masks}
+
+
+def _of_voi(key: str, role: Role, voi: Voi) -> ReviewMask:
+    return ReviewMask(
+        key=key,
+        name=voi.name,
+        role=role,
+        frame=voi.frame,
+        labels=voi.labels,
+        origin=voi.origin,
+        automatic=voi.automatic,
+        draft=voi.draft,
+    )

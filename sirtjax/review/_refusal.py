@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+from sirtjax.errors import InputError
+
+
+class Refusal(InputError):
+    """A request that is not done, with the HTTP status that says so."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status

@@ -1,0 +1,124 @@
+"""The plan again with the masks as they are now."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sirtjax.errors import SirtjaxError
+from sirtjax.review._masks import ReviewMask
+from sirtjax.review._refusal import Refusal
+from sirtjax.review._versions import History
+from sirtjax.volume import LabelMap
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Products, Voi
+
+Reviewed = tuple[ReviewMask, LabelMap, History]
+
+
+def reviewed_products(products: Products, reviewed: Mapping[str, Reviewed]) -> Products:
+    """The products with reviewed masks in place of those they were planned with.
+
+    Where the liver has changed, territories that were not reviewed themselves are made anew; where the liver or a
+    lesion has changed, a registration that they guide is kept: what was looked at is what is used.
+
+    Args:
+      products: as planned.
+      reviewed: masks by key, each with its newest version and history.
+    """
+
+    def changed(voi: Voi, key: str) -> Voi:
+        if key not in reviewed:
+            return voi
+        mask, labels, history = reviewed[key]
+        named = LabelMap.from_mask(labels.array, labels.geometry, name=voi.name)
+        state, reason = history.state()
+        # A draft that is one for being automatic alone stays told as automatic, with its doubts.
+        untouched = state == "draft" and history.current.number == 1
+        return replace(
+            voi,
+            labels=named,
+            origin=told_origin(mask, history),
+            automatic=history.automatic if untouched else None,
+            doubts=voi.doubts if untouched else (),
+            draft=reason,
+        )
+
+    liver = None if products.liver is None else changed(products.liver, "liver")
+    lungs = None if products.lungs is None else changed(products.lungs, "lungs")
+    by_name = {mask.name: key for key, (mask, _, _) in reviewed.items() if mask.role == "lesion"}
+    lesions = tuple(changed(voi, by_name.get(voi.name, "")) for voi in products.lesions or ())
+    divided = products.territories
+    if "territories" in reviewed and divided is not None:
+        _, labels, history = reviewed["territories"]
+        divided = replace(divided, labels=labels, draft=history.state()[1])
+    elif "liver" in reviewed and reviewed["liver"][2].current.number > 1:
+        divided = None
+    return replace(products, liver=liver, lungs=lungs, lesions=lesions, territories=divided, mapping=None)
+
+
+def told_origin(mask: ReviewMask, history: History) -> str:
+    """Where a reviewed mask comes from, in one line."""
+    origin = mask.origin.partition("; version ")[0]
+    told = f"{origin}; version {history.current.number} of the review, SHA-256 {history.current.sha256[:12]}"
+    signed = history.signature()
+    return told if signed is None else f"{told}, {signed.state} by {signed.reviewer} on {signed.at[:10]}"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the planning is: state "idle", "running", "done" or "failed", and its step or what went wrong."""
+
+    state: str = "idle"
+    message: str = ""
+
+
+class Replanning:
+    """One planning at a time, in a thread of its own."""
+
+    def __init__(self, work: Callable[[Callable[[str], None]], None]) -> None:
+        self._work = work
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self.progress = Progress()
+
+    def start(self) -> None:
+        """Begin.
+
+        Raises:
+          Refusal: (409) one is under way.
+        """
+        with self._lock:
+            self.check_idle()
+            self.progress = Progress("running", "starting")
+            # Not a daemon: a folder is never left half replaced because the server stopped.
+            self._thread = threading.Thread(target=self._run, name="replan")
+            self._thread.start()
+
+    def check_idle(self) -> None:
+        """Refuse while a planning is under way.
+
+        Raises:
+          Refusal: (409) it is.
+        """
+        if self.progress.state == "running":
+            raise Refusal(409, "the plan is being made; wait until it is done")
+
+    def wait(self) -> None:
+        """Until it is done."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._work(lambda step: setattr(self, "progress", Progress("running", step)))
+        except SirtjaxError as error:
+            self.progress = Progress("failed", " ".join(str(error).split()))
+        except BaseException as error:
+            self.progress = Progress("failed", f"internal error, {type(error).__name__}")
+            raise
+        else:
+            self.progress = Progress("done", "the plan is new")

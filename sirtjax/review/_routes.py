@@ -1,0 +1,167 @@
+"""What each address of the page's server answers."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+from urllib.parse import unquote
+
+from sirtjax.review._refusal import Refusal
+from sirtjax.review._session import Session
+
+TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
+TYPES |= {"svg": "image/svg+xml", "txt": "text/plain; charset=utf-8"}
+LONGEST_NAME, LONGEST_COMMENT = 100, 1000
+# The report beside the page; they bring their styles and pictures along.
+REPORTS = ("report.html", "registration.html")
+REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request that was let in: its parts unquoted, its body unpacked, the names of its headers in small letters."""
+
+    method: str
+    path: tuple[str, ...]
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What is sent back."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def answer(session: Session, asked: Asked) -> Answer:
+    """Do what a request asks for.
+
+    Raises:
+      Refusal: it can't be done; its status says why.
+    """
+    match asked.method, asked.path:
+        case "GET", ():
+            return _file("index.html")
+        case "GET", ("page", *parts):
+            return _file("/".join(parts))
+        case "GET", ("favicon.ico",):
+            return _file("favicon.svg")
+        case "GET", (name,) if name in REPORTS:
+            return _report(session, name)
+        case _, ("api", *parts):
+            return _api(session, asked, tuple(parts))
+    raise Refusal(404, "there is nothing at this address")
+
+
+def _api(session: Session, asked: Asked, parts: tuple[str, ...]) -> Answer:
+    match asked.method, parts:
+        case "GET", ("plan",):
+            return _json(session.describe())
+        case "GET", ("scenes", scene, "image"):
+            return _image(session.image_bytes(scene))
+        case "GET", ("scenes", scene, "dose"):
+            return _image(session.dose_bytes(scene))
+        case "GET", ("scenes", scene, "before" | "after" as moment):
+            return _image(session.other_image_bytes(scene, registered=moment == "after"))
+        case "GET", ("scenes", scene, "deformation"):
+            return _json(session.deformation(scene))
+        case "GET", ("scenes", scene, "masks", key):
+            return _image(session.carried_mask_bytes(key, scene))
+        case "GET", ("masks", key):
+            packed, sha256 = session.mask_bytes(key, version=_number(asked.query.get("version")))
+            return _image(packed, {"ETag": f'"{sha256}"'})
+        case "PUT", ("masks", key):
+            return _save(session, asked, key)
+        case "POST", ("masks", key, "sign"):
+            return _sign(session, asked, key)
+        case "POST", ("replan",):
+            session.replanning.start()
+            return _json({"state": "running"}, status=202)
+        case "GET", ("replan",):
+            progress = session.replanning.progress
+            return _json({"state": progress.state, "message": progress.message})
+    raise Refusal(404, "there is nothing at this address")
+
+
+def _save(session: Session, asked: Asked, key: str) -> Answer:
+    reviewer = _name(unquote(asked.headers.get("x-reviewer", "")))
+    grid = asked.headers.get("x-grid", "")
+    return _json(session.save(key, asked.body, by=reviewer, if_match=_if_match(asked), grid=grid))
+
+
+def _sign(session: Session, asked: Asked, key: str) -> Answer:
+    try:
+        table = json.loads(asked.body)
+    except ValueError as error:
+        raise Refusal(400, "the body is not JSON") from error
+    if not isinstance(table, dict) or not isinstance(table.get("comment", ""), str):
+        raise Refusal(400, "a signature is a table of state, reviewer and comment")
+    state, comment = table.get("state"), table.get("comment", "").strip()
+    if state not in ("verified", "rejected"):
+        raise Refusal(400, "a mask is signed as verified or rejected")
+    if len(comment) > LONGEST_COMMENT:
+        raise Refusal(400, f"a comment has at most {LONGEST_COMMENT} letters")
+    reviewer = _name(table.get("reviewer"))
+    return _json(session.sign(key, state, reviewer=reviewer, if_match=_if_match(asked), comment=comment))
+
+
+def _name(given: Any) -> str:
+    if not isinstance(given, str) or not given.strip():
+        raise Refusal(400, "who is it? Give the reviewer's name")
+    if len(given) > LONGEST_NAME or not given.isprintable():
+        raise Refusal(400, f"a name has at most {LONGEST_NAME} letters, on one line")
+    return given.strip()
+
+
+def _if_match(asked: Asked) -> str:
+    given = asked.headers.get("if-match", "")
+    if len(given) < 3 or not (given.startswith('"') and given.endswith('"')):
+        raise Refusal(428, "a change names the version it was made from (If-Match)")
+    return given[1:-1]
+
+
+def _number(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 7):
+        raise Refusal(404, "versions have whole numbers")
+    return int(text)
+
+
+def _file(name: str) -> Answer:
+    """A file of the page; nothing but what lies in its folder."""
+    parts = name.split("/")
+    kind = TYPES.get(name.rpartition(".")[2])
+    place = resources.files("sirtjax.review").joinpath("page", *parts)
+    # A part is a plain name: no "..", no drive, no separator of this or another system.
+    plain = all(part.replace(".", "").replace("-", "").isalnum() for part in parts)
+    if kind is None or not plain or not place.is_file():
+        raise Refusal(404, "there is nothing at this address")
+    return Answer(body=place.read_bytes(), headers={"Content-Type": kind})
+
+
+def _report(session: Session, name: str) -> Answer:
+    path = session.folder / name
+    if not path.is_file():
+        raise Refusal(404, "this plan has no such report")
+    headers = {"Content-Type": TYPES["html"], "Content-Security-Policy": REPORT_POLICY}
+    return Answer(body=path.read_bytes(), headers=headers)
+
+
+def _image(packed: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+    told = {"Content-Type": "application/octet-stream", "Content-Encoding": "gzip", **(headers or {})}
+    return Answer(body=packed, headers=told)
+
+
+def _json(table: dict[str, Any], *, status: int = 200) -> Answer:
+    body = gzip.compress(json.dumps(table, allow_nan=False).encode(), compresslevel=3)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    return Answer(status=status, body=body, headers=headers)

@@ -1,0 +1,190 @@
+"""What the page looks at: an image and masks on one grid, cut down to the liver's surroundings, in axes of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import io, spatial
+from sirtjax.errors import ConfigError
+from sirtjax.review._masks import Frame, ReviewMask
+from sirtjax.review._refusal import Refusal
+from sirtjax.volume import Geometry, LabelMap, Volume, axis_codes, bounding_box, crop_geometry, reorient
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import CaseImages
+
+# The viewer's own order of axes: it then neither swaps nor flips anything, and neither does the page.
+PAGE_AXES = "RAS"
+MARGIN_MM = 30.0
+INT16 = np.iinfo(np.int16)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+    """Masks that share a grid, and the part of that grid that the page is given.
+
+    Attributes:
+      key: names it in addresses.
+      frame: of which image.
+      grid: the masks' own grid, whole.
+      start, stop: the box of it that the page is given.
+      geometry: that box with its axes in the viewer's order.
+      masks: keys of the masks that are edited here.
+    """
+
+    key: str
+    frame: Frame
+    grid: Geometry
+    start: tuple[int, int, int]
+    stop: tuple[int, int, int]
+    geometry: Geometry
+    masks: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the grid the page is given: what is saved must lie on the same."""
+        return hashlib.sha256(repr(self.geometry).encode()).hexdigest()[:32]
+
+
+def plan_scenes(masks: Sequence[ReviewMask], images: CaseImages) -> tuple[Scene, ...]:
+    """One scene for each grid that masks are on, the liver's first; one on the activity image's CT in any case."""
+    groups: list[list[ReviewMask]] = []
+    for mask in masks:
+        for group in groups:
+            if group[0].frame == mask.frame and group[0].labels.geometry.matches(mask.labels.geometry):
+                group.append(mask)
+                break
+        else:
+            groups.append([mask])
+    scenes = [_scene(f"{number}", group) for number, group in enumerate(groups)]
+    if images.diagnostic is not None and not any(scene.frame == "activity" for scene in scenes):
+        grid = frame_image(images, "activity").volume.geometry
+        scenes.append(_boxed(str(len(scenes)), "activity", grid, (0, 0, 0), grid.shape, ()))
+    return tuple(scenes)
+
+
+def frame_image(images: CaseImages, frame: Frame) -> io.Image:
+    """The image that masks of a frame are looked at on: the diagnostic one, or the CT beside the activity image.
+
+    Raises:
+      ConfigError: the case has no diagnostic image.
+    """
+    if frame == "activity":
+        return images.activity if images.ct is None else images.ct
+    if images.diagnostic is None:
+        raise ConfigError("a mask is on the diagnostic image, but the case has none; give the right case by --case")
+    return images.diagnostic
+
+
+def scene_image(scene: Scene, image: io.Image) -> Volume:
+    """The image on the scene's grid, in 16 bits: as stored where the grids are one, else interpolated."""
+    return _in_16_bits(_on(scene, image.volume, None))
+
+
+def carried_image(scene: Scene, volume: Volume, transform: spatial.Transform | None) -> Volume:
+    """Another image on the scene's grid, through a transform if one is given, in 16 bits."""
+    return _in_16_bits(_on(scene, volume, transform))
+
+
+def scene_dose(scene: Scene, dose_gy: Volume, transform: spatial.Transform | None) -> tuple[NDArray[np.uint16], float]:
+    """The dose on the scene's grid in steps of 1/65535 of its largest value, and that step in Gy."""
+    values = np.asarray(spatial.resample(dose_gy, scene.geometry, fill=0.0, transform=transform).array)
+    step_gy = max(float(values.max()), 1e-6) / 65535
+    return np.rint(np.clip(values, 0, None) / step_gy).astype(np.uint16), step_gy
+
+
+def to_page(scene: Scene, labels: LabelMap) -> LabelMap:
+    """A mask on the scene's own grid as the page gets it."""
+    i, j, k = (slice(a, b) for a, b in zip(scene.start, scene.stop, strict=True))
+    part = np.asarray(labels.array)[i, j, k].astype(np.uint8)
+    boxed = LabelMap(part, crop_geometry(scene.grid, scene.start, scene.stop), names=labels.names)
+    return reorient(boxed, PAGE_AXES)
+
+
+def from_page(scene: Scene, voxels: bytes, before: LabelMap) -> NDArray[np.uint8]:
+    """What the page sends, back on the mask's own grid; beyond the scene the mask stays as it was.
+
+    Args:
+      scene: where it was edited.
+      voxels: one byte a voxel, the first axis fastest.
+      before: the version it was made from.
+
+    Raises:
+      Refusal: (422) not as many voxels as the scene has, or a label that the mask doesn't have.
+    """
+    wanted = int(np.prod(scene.geometry.shape))
+    if len(voxels) != wanted:
+        raise Refusal(422, f"{len(voxels)} voxels on a grid of {wanted}; load the page again")
+    flat = np.frombuffer(voxels, np.uint8)
+    known = {0, *(value for value, _ in before.names)}
+    unknown = sorted(set(np.unique(flat).tolist()) - known)
+    if unknown:
+        raise Refusal(422, f"the mask has no label {unknown[0]}; load the page again")
+    on_page = LabelMap(flat.reshape(scene.geometry.shape, order="F"), scene.geometry, names=before.names)
+    boxed = reorient(on_page, axis_codes(scene.grid))
+    array: NDArray[np.uint8] = np.array(before.array, np.uint8)
+    i, j, k = (slice(a, b) for a, b in zip(scene.start, scene.stop, strict=True))
+    array[i, j, k] = boxed.array
+    return array
+
+
+def packed(image: Volume | LabelMap) -> bytes:
+    """An image as the bytes of a .nii.gz file."""
+    with tempfile.TemporaryDirectory(prefix="sirtjax-") as folder:
+        path = Path(folder) / "image.nii.gz"
+        io.write_nifti(path, image)
+        return path.read_bytes()
+
+
+def _scene(key: str, group: Sequence[ReviewMask]) -> Scene:
+    grid = group[0].labels.geometry
+    inside = np.zeros(grid.shape, bool)
+    for mask in group:
+        inside |= np.asarray(mask.labels.array) > 0
+    start, stop = (0, 0, 0), grid.shape
+    if inside.any():
+        low, high = bounding_box(inside)
+        margin = [round(MARGIN_MM / mm) for mm in grid.spacing_mm]
+        i, j, k = (max(0, a - m) for a, m in zip(low, margin, strict=True))
+        start = (i, j, k)
+        i, j, k = (min(n, b + m) for n, b, m in zip(grid.shape, high, margin, strict=True))
+        stop = (i, j, k)
+    return _boxed(key, group[0].frame, grid, start, stop, tuple(mask.key for mask in group))
+
+
+def _boxed(
+    key: str,
+    frame: Frame,
+    grid: Geometry,
+    start: tuple[int, int, int],
+    stop: tuple[int, int, int],
+    masks: tuple[str, ...],
+) -> Scene:
+    box = crop_geometry(grid, start, stop)
+    turned = reorient(LabelMap(np.broadcast_to(np.uint8(0), box.shape), box, names=()), PAGE_AXES).geometry
+    return Scene(key=key, frame=frame, grid=grid, start=start, stop=stop, geometry=turned, masks=masks)
+
+
+def _on(scene: Scene, volume: Volume, transform: spatial.Transform | None) -> Volume:
+    if transform is None and volume.geometry.matches(scene.grid):
+        i, j, k = (slice(a, b) for a, b in zip(scene.start, scene.stop, strict=True))
+        box = crop_geometry(scene.grid, scene.start, scene.stop)
+        return reorient(Volume(np.asarray(volume.array)[i, j, k], box, unit=volume.unit), PAGE_AXES)
+    return spatial.resample(volume, scene.geometry, transform=transform)
+
+
+def _in_16_bits(volume: Volume) -> Volume:
+    values = np.asarray(volume.array)
+    if volume.unit == "HU":
+        return volume.replace(np.rint(np.clip(values, INT16.min, INT16.max)).astype(np.int16))
+    # MR and counts have no scale of their own: the largest value becomes 4095.
+    largest = max(float(np.abs(values).max()), 1e-6)
+    return volume.replace(np.rint(values * (4095 / largest)).astype(np.int16), unit="1")

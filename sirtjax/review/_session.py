@@ -1,0 +1,328 @@
+"""A plan's folder under review: its masks with their versions, its scenes, and what the page is told of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sirtjax import io, spatial
+from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.review._masks import Frame, ReviewMask, by_key, plan_masks
+from sirtjax.review._refusal import Refusal
+from sirtjax.review._replan import Replanning, reviewed_products
+from sirtjax.review._scene import (
+    Scene,
+    carried_image,
+    frame_image,
+    from_page,
+    packed,
+    plan_scenes,
+    scene_dose,
+    scene_image,
+    to_page,
+)
+from sirtjax.review._versions import (
+    History,
+    SignedState,
+    Version,
+    first_history,
+    read_history,
+    read_version,
+    save_version,
+    sign_version,
+)
+from sirtjax.volume import LabelMap, Volume
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Products
+
+# Where in a plan's folder the review keeps its versions.
+REVIEW = "review"
+LATTICE_MM = 12.0
+# Plans with the masks as they are now, writes the folder, and calls back with each step's name.
+Replan = Callable[["Products", Callable[[str], None]], None]
+
+
+class Session:
+    """One folder under review. Its methods may be called from any thread.
+
+    Args:
+      folder: that `sirtjax plan` or `verify` wrote.
+      products: the steps in it, with images, liver and registration.
+      replan: plans again and writes the folder.
+    """
+
+    def __init__(self, folder: Path, products: Products, replan: Replan) -> None:
+        if products.images is None or products.registration is None:
+            raise ConfigError(f"{folder}: its steps are not complete; make a plan first: sirtjax plan CASE.toml -o OUT")
+        self.folder = folder
+        self.products = products
+        self.images = products.images
+        self.transform = products.registration.transform
+        self.masks = by_key(plan_masks(products))
+        self.scenes = {scene.key: scene for scene in plan_scenes(tuple(self.masks.values()), self.images)}
+        self.replanning = Replanning(self.replan_now)
+        self._replan = replan
+        self._lock = threading.RLock()
+        self._kept: dict[tuple[str, ...], bytes] = {}
+        self._first: dict[str, History] = {}
+        self._inverse: spatial.Transform | None = None
+        self._results()  # a folder without results is refused now, not once the page is open
+
+    def describe(self) -> dict[str, Any]:
+        """Everything the page shows before it loads images."""
+        results = self._results()
+        return {
+            "patient": results["patient_id"],
+            "kind": results["kind"],
+            "protocol": results["protocol_title"],
+            "created": results["provenance"]["created"],
+            "drafts": results.get("drafts", []),
+            "injections": [{key: row[key] for key in ("territory", "activity_mbq")} for row in results["injections"]],
+            "registered": self.images.diagnostic is not None,
+            "masks": [self.describe_mask(key) for key in self.masks],
+            "scenes": [self._describe_scene(scene) for scene in self.scenes.values()],
+        }
+
+    def describe_mask(self, key: str) -> dict[str, Any]:
+        """A mask's state and versions."""
+        mask, history = self._mask(key), self._history(key)
+        state, reason = history.state()
+        scene = self._scene_of(key)
+        return {
+            "key": key,
+            "name": mask.name,
+            "role": mask.role,
+            "frame": mask.frame,
+            "origin": mask.origin,
+            "labels": [[value, name] for value, name in mask.labels.names],
+            "scene": None if scene is None else scene.key,
+            "state": state,
+            "reason": reason,
+            "sha256": history.current.sha256,
+            "versions": [asdict(one) for one in history.versions],
+            "signatures": [asdict(one) for one in history.signatures],
+        }
+
+    def mask_bytes(self, key: str, *, version: int | None = None) -> tuple[bytes, str]:
+        """A version of a mask (the newest by default) for its scene, as .nii.gz, and the SHA-256 of the newest.
+
+        Raises:
+          Refusal: (404) there is no such version.
+        """
+        with self._lock:
+            history = self._history(key)
+            wanted = history.current.number if version is None else version
+            found = next((one for one in history.versions if one.number == wanted), None)
+            if found is None:
+                raise Refusal(404, f"the mask has no version {wanted}")
+            labels = self._read(key, found)
+            return packed(to_page(self._required_scene(key), labels)), history.current.sha256
+
+    def carried_mask_bytes(self, key: str, scene_key: str) -> bytes:
+        """A mask of another scene, carried to this one to look at, as .nii.gz."""
+        with self._lock:
+            mask, scene = self._mask(key), self._scene(scene_key)
+            labels = self._newest(key)
+            pull = self._pull(scene.frame, mask.frame)
+            return packed(spatial.resample_labels(labels, scene.geometry, transform=pull))
+
+    def image_bytes(self, scene_key: str) -> bytes:
+        """The image of a scene as .nii.gz."""
+        scene = self._scene(scene_key)
+        image = frame_image(self.images, scene.frame)
+        return self._cached(("image", scene_key), lambda: packed(scene_image(scene, image)))
+
+    def dose_bytes(self, scene_key: str) -> bytes:
+        """The dose of the plan on a scene as .nii.gz; its unit in the header is the step in Gy."""
+        scene = self._scene(scene_key)
+
+        def make() -> bytes:
+            dose = io.read_nifti(self.folder / "dose.nii.gz", unit="Gy").volume
+            steps, step_gy = scene_dose(scene, dose, self._pull(scene.frame, "activity"))
+            return packed(Volume(steps, scene.geometry, unit=f"{step_gy:.9g} Gy"))
+
+        return self._cached(("dose", scene_key), make)
+
+    def other_image_bytes(self, scene_key: str, *, registered: bool) -> bytes:
+        """The diagnostic image on a scene of the activity image, before or after the registration.
+
+        Raises:
+          Refusal: (404) there is no diagnostic image, or the scene is its own.
+        """
+        scene = self._scene(scene_key)
+        diagnostic = self.images.diagnostic
+        if diagnostic is None or scene.frame != "activity":
+            raise Refusal(404, "there is no registration to look at here")
+        transform = self.transform if registered else None
+        make = lambda: packed(carried_image(scene, diagnostic.volume, transform))  # noqa: E731
+        return self._cached(("other", scene_key, str(registered)), make)
+
+    def deformation(self, scene_key: str) -> dict[str, Any]:
+        """Where the points of a lattice go by what the transform does beyond its best affine map, in voxels.
+
+        The lattice is that of the scene; a shift, turn or stretch of the whole would carry it off the screen.
+
+        Raises:
+          Refusal: (404) there is no registration to look at here.
+        """
+        scene = self._scene(scene_key)
+        if self.images.diagnostic is None or scene.frame != "activity":
+            raise Refusal(404, "there is no registration to look at here")
+        shape, spacing = np.asarray(scene.geometry.shape), np.asarray(scene.geometry.spacing_mm)
+        counts = np.maximum(np.floor((shape - 1) * spacing / LATTICE_MM).astype(int) + 1, 2)
+        axes = [np.linspace(0, n - 1, c) for n, c in zip(shape, counts, strict=True)]
+        index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        points = scene.geometry.to_world(index)
+        moved = np.asarray(spatial.transform_points(self.transform, points.astype(np.float32)), np.float64)
+        design = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+        affine, *_ = np.linalg.lstsq(design, moved, rcond=None)
+        bent = scene.geometry.to_voxel(points + moved - design @ affine)
+        return {"shape": counts.tolist(), "voxels": np.round(bent, 2).ravel().tolist()}
+
+    def save(self, key: str, voxels: bytes, *, by: str, if_match: str, grid: str) -> dict[str, Any]:
+        """Save what the page sends as a new version.
+
+        Args:
+          key: of the mask.
+          voxels: one byte a voxel of its scene, the first axis fastest.
+          by: the reviewer's name.
+          if_match: SHA-256 of the version it was made from.
+          grid: fingerprint of the scene's grid.
+
+        Raises:
+          Refusal: (412) somebody saved meanwhile; (422) it is on another grid; (409) the plan is being made.
+        """
+        with self._lock:
+            self.replanning.check_idle()
+            scene, mask = self._required_scene(key), self._mask(key)
+            if grid != scene.fingerprint:
+                raise Refusal(422, "the mask is on another grid than this folder's; load the page again")
+            array = from_page(scene, voxels, self._newest(key))
+            save_version(self._folder(key), mask, array, by=by, if_match=if_match)
+            return self.describe_mask(key)
+
+    def sign(self, key: str, state: SignedState, *, reviewer: str, if_match: str, comment: str) -> dict[str, Any]:
+        """Sign the newest version as verified or rejected.
+
+        Args:
+          key: of the mask.
+          state: what the reviewer found.
+          reviewer: their name.
+          if_match: SHA-256 of the version they looked at.
+          comment: free text.
+
+        Raises:
+          Refusal: (412) it is not the one the reviewer looked at; (409) the plan is being made.
+        """
+        with self._lock:
+            self.replanning.check_idle()
+            folder, mask = self._folder(key), self._mask(key)
+            sign_version(folder, mask, state, reviewer=reviewer, if_match=if_match, comment=comment)
+            return self.describe_mask(key)
+
+    def reviewed(self) -> Products:
+        """The products with the newest version of each mask, each said to be a draft or not."""
+        with self._lock:
+            found: dict[str, tuple[ReviewMask, LabelMap, History]] = {}
+            for key, mask in self.masks.items():
+                history = read_history(self._folder(key))
+                if history is not None:
+                    found[key] = (mask, self._read(key, history.current), history)
+            return reviewed_products(self.products, found)
+
+    def replan_now(self, on_step: Callable[[str], None]) -> None:
+        """Plan again with the masks as they are now, and return when it is done."""
+        self._replan(self.reviewed(), on_step)
+        with self._lock:
+            for kept in [kept for kept in self._kept if kept[0] == "dose"]:
+                del self._kept[kept]
+
+    def _results(self) -> dict[str, Any]:
+        path = self.folder / "results.json"
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ImageFormatError(
+                f"{path}: can't be read ({error}); give the folder that sirtjax plan or verify wrote"
+            ) from error
+        if not isinstance(table, dict):
+            raise ImageFormatError(f"{path}: not a table of results; plan into this folder again")
+        return table
+
+    def _describe_scene(self, scene: Scene) -> dict[str, Any]:
+        image = frame_image(self.images, scene.frame)
+        is_hu = image.volume.unit == "HU"
+        return {
+            "key": scene.key,
+            "frame": scene.frame,
+            "shape": list(scene.geometry.shape),
+            "spacing_mm": list(scene.geometry.spacing_mm),
+            "voxel_ml": scene.geometry.voxel_volume_ml,
+            "grid": scene.fingerprint,
+            "masks": list(scene.masks),
+            "unit": "HU" if is_hu else "",
+            "compare": self.images.diagnostic is not None and scene.frame == "activity",
+            "other_unit": "HU" if self.images.diagnostic and self.images.diagnostic.volume.unit == "HU" else "",
+        }
+
+    def _newest(self, key: str) -> LabelMap:
+        return self._read(key, self._history(key).current)
+
+    def _read(self, key: str, version: Version) -> LabelMap:
+        folder, mask = self._folder(key), self._mask(key)
+        if read_history(folder) is None:
+            return mask.labels
+        return read_version(folder, version, mask)
+
+    def _history(self, key: str) -> History:
+        found = read_history(self._folder(key))
+        if found is not None:
+            return found
+        if key not in self._first:
+            self._first[key] = first_history(self._mask(key))
+        return self._first[key]
+
+    def _folder(self, key: str) -> Path:
+        return self.folder / REVIEW / key
+
+    def _mask(self, key: str) -> ReviewMask:
+        if key not in self.masks:
+            raise Refusal(404, "there is no such mask")
+        return self.masks[key]
+
+    def _scene(self, key: str) -> Scene:
+        if key not in self.scenes:
+            raise Refusal(404, "there is no such scene")
+        return self.scenes[key]
+
+    def _scene_of(self, key: str) -> Scene | None:
+        return next((scene for scene in self.scenes.values() if key in scene.masks), None)
+
+    def _required_scene(self, key: str) -> Scene:
+        scene = self._scene_of(key)
+        if scene is None:
+            raise Refusal(404, "the mask is in no scene")
+        return scene
+
+    def _pull(self, to: Frame, of: Frame) -> spatial.Transform | None:
+        """From points of one frame to those of another."""
+        if to == of or self.images.diagnostic is None:
+            return None
+        if to == "activity":
+            return self.transform
+        if self._inverse is None:
+            self._inverse = spatial.invert(self.transform)
+        return self._inverse
+
+    def _cached(self, name: tuple[str, ...], make: Callable[[], bytes]) -> bytes:
+        with self._lock:
+            if name not in self._kept:
+                self._kept[name] = make()
+            return self._kept[name]

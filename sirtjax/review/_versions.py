@@ -1,0 +1,258 @@
+"""The versions of a mask, each a file that is never written again, and who signed which."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import io
+from sirtjax.errors import ImageFormatError
+from sirtjax.review._masks import ReviewMask
+from sirtjax.review._refusal import Refusal
+from sirtjax.volume import LabelMap
+
+SCHEMA = "sirtjax-review/1"
+LISTING = "versions.json"
+SignedState = Literal["verified", "rejected"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One state of a mask.
+
+    Attributes:
+      number: from 1, which is the mask as the plan used it.
+      file: its name in the mask's folder.
+      sha256: of the file.
+      at, by: when it was saved (UTC, ISO 8601) and by whom; by "" where the plan made it.
+      parent: SHA-256 of the version it was made from; None for the first.
+      volume_ml: per label.
+    """
+
+    number: int
+    file: str
+    sha256: str
+    at: str
+    by: str
+    parent: str | None
+    volume_ml: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """Somebody's word on one version: it holds for the file with this hash and no other."""
+
+    sha256: str
+    state: SignedState
+    reviewer: str
+    at: str
+    comment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """All versions and signatures of a mask, oldest first; `automatic` is the method that found the first version."""
+
+    versions: tuple[Version, ...]
+    signatures: tuple[Signature, ...] = ()
+    automatic: str | None = None
+    draft: str | None = None
+
+    @property
+    def current(self) -> Version:
+        """The newest version."""
+        return self.versions[-1]
+
+    def signature(self) -> Signature | None:
+        """The last word on the newest version; None where nobody has said one."""
+        return next((one for one in reversed(self.signatures) if one.sha256 == self.current.sha256), None)
+
+    def state(self) -> tuple[str, str | None]:
+        """What the newest version is ("verified", "rejected", "given" or "draft"), and why it is a draft or None.
+
+        A rejected mask is a draft too.
+        """
+        signed = self.signature()
+        if signed is not None and signed.state == "verified":
+            return "verified", None
+        if signed is not None:
+            return "rejected", f"rejected by {signed.reviewer} on {signed.at[:10]}"
+        if self.current.number > 1:
+            return "draft", f"changed by {self.current.by} on {self.current.at[:10]}, not signed"
+        if self.draft is not None:
+            return "draft", self.draft
+        if self.automatic is not None:
+            return "draft", f"segmented automatically by {self.automatic}, not verified"
+        return "given", None
+
+
+def read_history(folder: Path) -> History | None:
+    """The history in a mask's folder; None where the mask was neither changed nor signed yet.
+
+    Raises:
+      ImageFormatError: the listing is damaged.
+    """
+    path = folder / LISTING
+    if not path.is_file():
+        return None
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        if table["schema"] != SCHEMA:
+            raise ValueError(f"schema {table['schema']!r}")
+        return History(
+            versions=tuple(Version(**row) for row in table["versions"]),
+            signatures=tuple(Signature(**row) for row in table["signatures"]),
+            automatic=table["automatic"],
+            draft=table["draft"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ImageFormatError(f"{path}: not a listing of mask versions ({error}); restore it from a backup") from error
+
+
+def first_history(mask: ReviewMask) -> History:
+    """The history of a mask that is as the plan used it; nothing is written before it changes or is signed."""
+    with tempfile.TemporaryDirectory(prefix="sirtjax-") as folder:
+        first = _write_version(Path(folder), mask.labels, number=1, by="", parent=None)
+    return History(versions=(first,), automatic=mask.automatic, draft=mask.draft)
+
+
+def _begun(folder: Path, mask: ReviewMask) -> History:
+    """The history on disk, begun with the mask as the plan used it where there is none."""
+    found = read_history(folder)
+    if found is not None:
+        return found
+    first = _write_version(folder, mask.labels, number=1, by="", parent=None)
+    history = History(versions=(first,), automatic=mask.automatic, draft=mask.draft)
+    _write_listing(folder, mask, history)
+    return history
+
+
+def read_version(folder: Path, version: Version, mask: ReviewMask) -> LabelMap:
+    """The mask as it was saved.
+
+    Raises:
+      ImageFormatError: the file is not the one that was saved.
+    """
+    path = folder / version.file
+    if not path.is_file() or io.file_sha256(path) != version.sha256:
+        raise ImageFormatError(
+            f"{path}: not the file that was saved as version {version.number} (its SHA-256 differs); "
+            "restore it from a backup"
+        )
+    array, geometry = io.read_nifti_array(path)
+    return LabelMap(array, geometry, names=mask.labels.names)
+
+
+def save_version(folder: Path, mask: ReviewMask, array: NDArray[np.uint8], *, by: str, if_match: str) -> History:
+    """Add a version, unless another was saved since the one it was made from.
+
+    Args:
+      folder: of the mask.
+      mask: whose version it is.
+      array: (i, j, k) labels on the mask's own grid.
+      by: the reviewer's name.
+      if_match: SHA-256 of the version it was made from.
+
+    Returns:
+      The history with it; the one before where nothing has changed.
+
+    Raises:
+      Refusal: (412) the newest version is another one.
+    """
+    with _alone(folder):
+        history = _begun(folder, mask)
+        _check_match(history, if_match)
+        before = read_version(folder, history.current, mask)
+        if np.array_equal(before.array, array):
+            return history
+        # The grid is that of the first file, bit by bit.
+        labels = LabelMap(array, before.geometry, names=mask.labels.names)
+        number = history.current.number + 1
+        added = _write_version(folder, labels, number=number, by=by, parent=history.current.sha256)
+        history = replace(history, versions=(*history.versions, added))
+        _write_listing(folder, mask, history)
+        return history
+
+
+def sign_version(
+    folder: Path, mask: ReviewMask, state: SignedState, *, reviewer: str, if_match: str, comment: str = ""
+) -> History:
+    """Sign the newest version.
+
+    Args:
+      folder: of the mask.
+      mask: which is signed.
+      state: what the reviewer found.
+      reviewer: their name.
+      if_match: SHA-256 of the version they looked at.
+      comment: free text.
+
+    Raises:
+      Refusal: (412) the newest version is another one.
+    """
+    with _alone(folder):
+        history = _begun(folder, mask)
+        _check_match(history, if_match)
+        read_version(folder, history.current, mask)
+        signature = Signature(sha256=history.current.sha256, state=state, reviewer=reviewer, at=_now(), comment=comment)
+        history = replace(history, signatures=(*history.signatures, signature))
+        _write_listing(folder, mask, history)
+        return history
+
+
+def _check_match(history: History, if_match: str) -> None:
+    if history.current.sha256 != if_match:
+        by = history.current.by or "the plan"
+        raise Refusal(412, f"version {history.current.number} was saved by {by} meanwhile; load it and edit again")
+
+
+def _write_version(folder: Path, labels: LabelMap, *, number: int, by: str, parent: str | None) -> Version:
+    path = folder / f"{number:04d}.nii.gz"
+    # One that is there but in no listing is left from a save that was cut off.
+    io.write_nifti(path, labels, force=True)
+    return Version(
+        number=number,
+        file=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        at=_now(),
+        by=by,
+        parent=parent,
+        volume_ml={name: labels.volume_ml(name) for _, name in labels.names},
+    )
+
+
+def _write_listing(folder: Path, mask: ReviewMask, history: History) -> None:
+    table: dict[str, Any] = {"schema": SCHEMA, "mask": mask.name, "role": mask.role, "frame": mask.frame}
+    table |= {"automatic": history.automatic, "draft": history.draft}
+    table |= {"versions": [asdict(one) for one in history.versions]}
+    table |= {"signatures": [asdict(one) for one in history.signatures]}
+    with io.atomic_path(folder / LISTING, force=True) as temporary:
+        temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder against another server on it; where the system has no such locks, one server is the rule."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

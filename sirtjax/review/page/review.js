@@ -1,0 +1,507 @@
+// The page: what is loaded, what is chosen, and what every control does.
+import { getImage, getJson, getMask, putMask, Refused, signMask, startReplan } from "./api.js";
+import { Comparison } from "./compare.js";
+import { Editor } from "./editor.js";
+import { Input, voxelOf } from "./input.js";
+import { Mask } from "./masks.js";
+import { ISODOSE_COLOURS, Overlay } from "./overlay.js";
+import { $, listMasks, showDoses, showLegend, showMask, showPlan, toast } from "./panels.js";
+import { PLANES } from "./planes.js";
+import { View } from "./view.js";
+
+const WINDOWS = {
+  liver: { low: -60, high: 200 }, abdomen: { low: -160, high: 240 }, "low contrast": { low: 20, high: 130 },
+  lung: { low: -1350, high: 150 }, bone: { low: -450, high: 1050 },
+};
+const PLAIN_WINDOWS = { "whole range": { low: 0, high: 4095 }, bright: { low: 0, high: 2600 }, brighter: { low: 0, high: 1600 } };
+const ISODOSES_GY = [20, 40, 70, 100, 150, 205, 300, 400];
+const POLL_MS = 700;
+
+const view = new View($("gl"));
+const overlay = new Overlay($("overlay"), view);
+const comparison = new Comparison(view);
+const state = { plan: null, scene: null, masks: [], active: null, image: null, dose: null, window: null, hover: null, plane: 0 };
+const editor = new Editor({
+  view,
+  active: () => state.active,
+  changed,
+  get image() {
+    return state.image.data;
+  },
+  get window() {
+    return state.window;
+  },
+});
+// For looking in from outside: the tests of the page ask it what it shows.
+globalThis.review = { state, view, editor, overlay };
+
+// ---- drawing -------------------------------------------------------------------------------------------------
+
+let asked = false;
+function redraw() {
+  if (asked) return;
+  asked = true;
+  requestAnimationFrame(() => {
+    asked = false;
+    if (!state.image) return;
+    view.draw();
+    overlay.draw(drawn());
+  });
+}
+
+function drawn() {
+  const opacity = Number($("fill-opacity").value);
+  const masks = state.masks.filter((mask) => mask.data && mask.visible).map((mask) => ({
+    name: mask.key, data: mask.data, labels: mask.labels, active: mask === state.active, opacity,
+    fill: $("show-fill").checked && mask.told.role !== "lungs", outline: $("show-outline").checked,
+    dashed: mask.told.role === "territories",
+  }));
+  const colour = { erase: "#ff8080", outside: "#ff8080", inside: "#7dff9a" }[editor.tool] ?? state.active?.colour ?? "#fff";
+  const brushes = !["look", "fill"].includes(editor.tool);
+  const { hover, dose } = state;
+  return {
+    masks,
+    dose: dose && $("show-isodoses").checked ? { data: dose.data, levels: dose.levels } : null,
+    brush: brushes && hover ? { plane: hover.tile.plane, u: hover.place[0], v: hover.place[1], radiusMm: editor.radiusMm, colour } : null,
+    path: editor.stroke && editor.tool === "fill" ? { plane: editor.stroke.plane, points: editor.stroke.path, colour } : null,
+    grid: $("show-grid").checked ? comparison.lattice : null,
+    marks: editor.marks,
+  };
+}
+
+let counting = 0;
+function changed(mask, settled) {
+  if (mask) overlay.forget(mask.key);
+  redraw();
+  if (!settled) return;
+  // Histograms walk through every voxel: not before the hand rests.
+  clearTimeout(counting);
+  counting = setTimeout(panels, 60);
+}
+
+function panels() {
+  if (!state.active) return;
+  listMasks(state.masks, state.active, { show: showOrHide, choose });
+  showMask(state.active, { loadVersion });
+  // Carried masks are to look at; the lungs' dose is counted another way than voxel by voxel.
+  const counted = state.masks.filter((mask) => mask.told.scene === state.scene.key && mask.told.role !== "lungs");
+  showDoses(counted, state.active, state.dose, state.scene.voxel_ml);
+  const { active } = state;
+  const here = active.told.scene === state.scene.key;
+  const able = here && Boolean(active.data);
+  const set = (id, on) => ($(id).disabled = !on);
+  document.querySelectorAll("[data-tool]").forEach((button) => {
+    button.setAttribute("role", "radio");
+    button.setAttribute("aria-checked", String(button.dataset.tool === editor.tool));
+    button.disabled = !able && button.dataset.tool !== "look";
+  });
+  set("undo", able && active.history.done.length);
+  set("redo", able && active.history.undone.length);
+  set("fill-slice", able);
+  set("interpolate", able && editor.keys(state.plane).length);
+  set("grow", able && editor.canGrow);
+  set("clear-marks", editor.marks.size);
+  set("save", able && active.dirty);
+  set("verify", able && !active.dirty);
+  set("reject", able && !active.dirty);
+  $("brush-size").textContent = `${(2 * editor.radiusMm).toFixed(editor.radiusMm < 5 ? 1 : 0)} mm`;
+}
+
+function readout() {
+  const { hover } = state;
+  const voxel = hover && voxelOf(view, hover.tile, hover.place);
+  if (!voxel) return ($("readout").textContent = "");
+  const at = voxel[0] + view.shape[0] * (voxel[1] + view.shape[1] * voxel[2]);
+  const parts = [state.scene.unit === "HU" ? `${state.image.data[at]} HU` : `grey ${state.image.data[at]}`];
+  if (state.dose) parts.push(`${(state.dose.data[at] * state.dose.stepGy).toFixed(1)} Gy`);
+  for (const mask of state.masks.filter((one) => one.data && one.visible)) {
+    const label = mask.labels.find(({ value }) => value === mask.data[at]);
+    if (label) parts.push(label.name);
+  }
+  $("readout").textContent = parts.join(" · ");
+}
+
+// ---- loading -------------------------------------------------------------------------------------------------
+
+async function busy(message, work) {
+  $("busy").hidden = false;
+  $("busy").textContent = message;
+  try {
+    return await work();
+  } finally {
+    $("busy").hidden = true;
+  }
+}
+
+async function openScene(key) {
+  const scene = state.plan.scenes.find((one) => one.key === key);
+  await busy("loading the image …", async () => {
+    const image = await getImage(`/api/scenes/${key}/image`);
+    state.scene = scene;
+    state.image = null; // nothing is drawn while masks of the former scene are there
+    overlay.forget();
+    comparison.clear();
+    editor.marks.clear();
+    fillWindows(scene);
+    await view.setImage(image, scene.spacing_mm, state.window);
+    state.image = image;
+    $("compare").hidden = !scene.compare;
+    $("compare-mode").value = "off";
+    $("show-grid").checked = false;
+    $("busy").textContent = "loading masks …";
+    for (const mask of state.masks) {
+      await loadMask(mask, scene);
+      if (mask.told.role === "lungs") mask.visible = mask.told.scene === key;
+    }
+    const mine = state.masks.filter((mask) => mask.told.scene === key);
+    state.active = mine[0] ?? state.masks[0];
+    centre(state.active);
+    $("busy").textContent = "loading the dose …";
+    await loadDose();
+  });
+  document.body.dataset.ready = key;
+  editor.label = state.active.labels[0].value;
+  panels();
+  redraw();
+}
+
+async function loadMask(mask, scene) {
+  if (mask.told.scene === scene.key) {
+    // What was drawn stays, wherever one looks meanwhile.
+    if (mask.own) return ([mask.data, mask.sha256] = [mask.own, mask.sha256]);
+    const found = await getMask(mask.key);
+    mask.load(found.data, found.etag);
+    mask.own = mask.data;
+    return null;
+  }
+  try {
+    mask.data = (await getImage(`/api/scenes/${scene.key}/masks/${encodeURIComponent(mask.key)}`)).data;
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    mask.data = null;
+  }
+  return null;
+}
+
+async function loadDose() {
+  state.dose = null;
+  try {
+    const image = await getImage(`/api/scenes/${state.scene.key}/dose`);
+    const stepGy = Number.parseFloat(image.text);
+    const levels = ISODOSES_GY.filter((gy) => gy < 65535 * stepGy).map((gy, at) => ({ gy, steps: gy / stepGy, colour: ISODOSE_COLOURS[at] }));
+    state.dose = { ...image, stepGy, levels };
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    toast(`no dose here: ${error.message}`, true);
+  }
+  overlay.forget();
+  await colours();
+}
+
+async function colours() {
+  const { dose } = state;
+  const on = dose && $("show-dose").checked;
+  await view.setDose(on ? dose : null, 20 / (dose?.stepGy ?? 1), 65535, Number($("dose-opacity").value));
+  showLegend(dose?.levels ?? [], dose && $("show-isodoses").checked);
+  redraw();
+}
+
+function fillWindows(scene) {
+  const named = scene.unit === "HU" ? WINDOWS : PLAIN_WINDOWS;
+  $("window").replaceChildren(...Object.keys(named).map((name) => new Option(name)));
+  state.window = Object.values(named)[0];
+}
+
+/** The middle of a mask, where there is one. */
+function centre(mask) {
+  const sum = [0, 0, 0];
+  let count = 0;
+  const [nx, ny] = view.shape;
+  mask?.data?.forEach((label, at) => {
+    if (!label) return;
+    count++;
+    sum[0] += at % nx;
+    sum[1] += Math.floor(at / nx) % ny;
+    sum[2] += Math.floor(at / (nx * ny));
+  });
+  view.moveTo(count ? sum.map((total) => total / count) : view.shape.map((size) => size / 2));
+}
+
+// ---- what controls do ----------------------------------------------------------------------------------------
+
+async function choose(mask) {
+  if (mask.told.scene !== null && mask.told.scene !== state.scene.key) {
+    $("scene").value = mask.told.scene;
+    await openScene(mask.told.scene);
+  }
+  state.active = mask;
+  mask.visible = true;
+  editor.label = mask.labels[0].value;
+  editor.marks.clear();
+  centre(mask);
+  panels();
+  redraw();
+}
+
+function showOrHide(mask, on) {
+  mask.visible = on;
+  panels();
+  redraw();
+}
+
+async function save() {
+  const mask = state.active;
+  const reviewer = needName();
+  if (!reviewer || !mask.dirty) return;
+  if (editor.marks.size) return toast("grow or clear the marks first", true);
+  try {
+    const told = await putMask(mask.key, mask.data, { sha256: mask.sha256, grid: state.scene.grid, reviewer });
+    mask.tell(told);
+    mask.keep(told.sha256);
+    toast(`saved as version ${told.versions.length}`);
+  } catch (error) {
+    if (error.status !== 412) throw error;
+    $("conflict-text").textContent = error.message;
+    $("conflict").showModal();
+  }
+  panels();
+}
+
+async function sign(decision) {
+  const mask = state.active;
+  const reviewer = needName();
+  if (!reviewer) return;
+  try {
+    mask.tell(await signMask(mask.key, { sha256: mask.sha256, state: decision, reviewer, comment: $("comment").value }));
+    mask.keep(mask.told.sha256);
+    $("comment").value = "";
+    toast(`${mask.name}: ${decision}`);
+  } catch (error) {
+    if (error.status !== 412) throw error;
+    $("conflict-text").textContent = error.message;
+    $("conflict").showModal();
+  }
+  panels();
+}
+
+function needName() {
+  const name = $("reviewer").value.trim();
+  if (!name) {
+    toast("who is it? Give the reviewer's name first", true);
+    $("reviewer").focus();
+  }
+  return name;
+}
+
+async function loadTheirs() {
+  $("conflict").close();
+  const mask = state.active;
+  const found = await getMask(mask.key);
+  mask.load(found.data, found.etag);
+  mask.own = mask.data;
+  const plan = await getJson("/api/plan");
+  mask.tell(plan.masks.find((one) => one.key === mask.key));
+  changed(mask, true);
+}
+
+async function loadVersion(mask, number) {
+  const found = await getMask(mask.key, number);
+  editor.replace(mask, found.data);
+  toast(`version ${number} is on the screen; save it to use it`);
+}
+
+async function planAgain() {
+  const unsaved = state.masks.filter((mask) => mask.dirty).map((mask) => mask.name);
+  if (unsaved.length) return toast(`save first: ${unsaved.join(", ")}`, true);
+  await startReplan();
+  $("replan").disabled = true;
+  for (;;) {
+    const progress = await getJson("/api/replan");
+    $("replan-state").textContent = progress.state === "running" ? `planning: ${progress.message}` : progress.message;
+    if (progress.state !== "running") {
+      $("replan").disabled = false;
+      if (progress.state === "failed") return toast(progress.message, true);
+      break;
+    }
+    await new Promise((done) => setTimeout(done, POLL_MS));
+  }
+  const plan = await getJson("/api/plan");
+  state.plan = plan;
+  plan.masks.forEach((told) => state.masks.find((mask) => mask.key === told.key).tell(told));
+  showPlan(plan);
+  await loadDose();
+  panels();
+  toast(plan.drafts.length ? "planned again: a DRAFT" : "planned again");
+  return null;
+}
+
+async function compare() {
+  comparison.mode = $("compare-mode").value;
+  comparison.moment = $("compare-moment").value;
+  comparison.amount = Number($("compare-amount").value);
+  await busy("loading the other image …", () => comparison.show(state.scene.key, state.scene.other_unit, state.window));
+  redraw();
+}
+
+const commands = {
+  undo: () => editor.undo(),
+  redo: () => editor.redo(),
+  save: () => save(),
+  tool: (name) => {
+    editor.tool = name;
+    panels();
+    redraw();
+  },
+  brush: (factor) => {
+    editor.size = Math.max(0, Math.min(1, editor.size + 0.05 * Math.sign(factor - 1)));
+    $("brush").value = editor.size;
+    panels();
+    redraw();
+  },
+  reset: () => {
+    view.reset();
+    redraw();
+  },
+  dose: () => {
+    $("show-dose").checked = !$("show-dose").checked;
+    return colours();
+  },
+};
+
+/** Everything that may fail tells so, once, where it can be read. */
+function guarded(work) {
+  return async (...given) => {
+    try {
+      await work(...given);
+    } catch (error) {
+      toast(error.message, true);
+      if (!(error instanceof Refused)) throw error;
+    }
+  };
+}
+
+function wire() {
+  const on = (id, event, work) => $(id).addEventListener(event, guarded(work));
+  on("scene", "change", () => openScene($("scene").value));
+  on("window", "change", async () => {
+    state.window = (state.scene.unit === "HU" ? WINDOWS : PLAIN_WINDOWS)[$("window").value];
+    view.setWindow(state.window);
+    if (comparison.mode !== "off") await compare();
+    redraw();
+  });
+  on("layout", "change", () => {
+    const single = PLANES.findIndex((plane) => plane.name === $("layout").value);
+    state.plane = Math.max(0, single);
+    view.arrange($("layout").value);
+    panels();
+    redraw();
+  });
+  for (const id of ["show-outline", "show-fill"]) on(id, "change", redraw);
+  on("fill-opacity", "input", redraw);
+  on("label", "change", () => (editor.label = Number($("label").value)));
+  on("brush", "input", () => {
+    editor.size = Number($("brush").value);
+    panels();
+    redraw();
+  });
+  document.querySelectorAll("[data-tool]").forEach((button) => button.addEventListener("click", () => commands.tool(button.dataset.tool)));
+  on("fill-slice", "click", () => editor.fillOutlines(state.plane));
+  on("interpolate", "click", () => editor.interpolate(state.plane));
+  on("grow", "click", () => busy("growing …", async () => editor.grow()));
+  on("clear-marks", "click", () => editor.clearMarks());
+  for (const id of ["undo", "redo", "save", "reset"]) on(id, "click", commands[id]);
+  on("verify", "click", () => sign("verified"));
+  on("reject", "click", () => sign("rejected"));
+  on("show-dose", "change", colours);
+  on("show-isodoses", "change", colours);
+  on("dose-opacity", "input", () => {
+    view.setDoseOpacity(Number($("dose-opacity").value));
+    redraw();
+  });
+  for (const id of ["compare-mode", "compare-moment"]) on(id, "change", compare);
+  on("compare-amount", "input", compare);
+  on("show-grid", "change", async () => {
+    if ($("show-grid").checked) await comparison.grid(state.scene.key);
+    redraw();
+  });
+  on("replan", "click", planAgain);
+  on("conflict-load", "click", loadTheirs);
+  on("conflict-stay", "click", () => $("conflict").close());
+  on("reviewer", "change", () => localStorage.setItem("reviewer", $("reviewer").value.trim()));
+  $("reviewer").value = localStorage.getItem("reviewer") ?? "";
+  new ResizeObserver(() => {
+    view.nv.resizeListener();
+    view.arrange();
+    redraw();
+  }).observe($("stage"));
+  addEventListener("beforeunload", (event) => {
+    if (state.masks.some((mask) => mask.dirty)) event.preventDefault();
+  });
+}
+
+const page = {
+  tool: () => editor.tool,
+  plane: () => state.plane,
+  paintBegin: (tile, place) => {
+    state.plane = tile.plane;
+    const here = state.active.told.scene === state.scene.key;
+    if (!here || !editor.begin(tile, place)) toast("this mask is drawn on another image: choose it in the list", true);
+  },
+  paintMove: (place) => editor.move(place) ?? redraw(),
+  paintEnd: () => editor.end(),
+  paintCancel: () => editor.cancel(),
+  look: (tile, [u, v]) => {
+    state.plane = tile.plane;
+    const [a, b] = PLANES[tile.plane].axes;
+    const to = [...view.cross];
+    [to[a], to[b]] = [u, v];
+    view.moveTo(to);
+    redraw();
+  },
+  scroll: (plane, step) => {
+    state.plane = plane;
+    const to = [...view.cross];
+    to[PLANES[plane].axes[2]] += step;
+    view.moveTo(to);
+    readout();
+    redraw();
+  },
+  zoomBy: (factor) => {
+    view.zoom = Math.max(1, Math.min(12, view.zoom * factor));
+    if (view.zoom === 1) view.pan = [0, 0, 0];
+    redraw();
+  },
+  panBy: (plane, du, dv) => {
+    const { axes } = PLANES[plane];
+    view.pan[axes[0]] += du * view.spacing[axes[0]];
+    view.pan[axes[1]] += dv * view.spacing[axes[1]];
+    redraw();
+  },
+  hover: (place) => {
+    state.hover = place;
+    readout();
+    redraw();
+  },
+  command: (name, ...given) => guarded(commands[name])(...given),
+};
+
+async function start() {
+  await view.attach();
+  state.plan = await getJson("/api/plan");
+  let lesions = 0;
+  state.masks = state.plan.masks.map((told) => new Mask(told, told.role === "lesion" ? lesions++ : 0));
+  showPlan(state.plan);
+  const names = { activity: "SPECT/PET side", diagnostic: "diagnostic" };
+  const label = (scene) => `${names[scene.frame]}: ${scene.masks.length > 2 ? `${scene.masks.length} masks` : scene.masks.join(", ") || "compare"}`;
+  $("scene").replaceChildren(...state.plan.scenes.map((scene) => new Option(label(scene), scene.key)));
+  // Three planes of a phone's width show nothing; one does.
+  if (innerWidth < 700) {
+    $("layout").value = "axial";
+    view.layout = "axial";
+  }
+  wire();
+  new Input($("overlay"), view, page);
+  await openScene(state.plan.scenes[0].key);
+}
+
+guarded(start)();
