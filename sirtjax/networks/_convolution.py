@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from sirtjax.networks._convolution_cpu import correlate, input_gradient
+from sirtjax.networks._slabs import Padding as Padding
+from sirtjax.networks._slabs import Three as Three
 from sirtjax.networks._weight_gradient_cpu import weight_gradient
 
-Three = tuple[int, int, int]
-Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 SAME: Padding = ((1, 1), (1, 1), (1, 1))
 _LAYOUT = ("NDHWC", "DHWIO", "NDHWC")
 
