@@ -154,7 +154,8 @@ def _segments(base: Any, labels: list[str], codes: list[SegmentCode], algorithm:
             segmented_property_category=_concept(code.category),
             segmented_property_type=_concept(code.type),
             algorithm_type=_HOW[algorithm.how],
-            algorithm_identification=identified,
+            # A person has no name in it: the standard forbids one there.
+            algorithm_identification=None if algorithm.how == "manual" else identified,
             tracking_id=label,
             tracking_uid=content_uid("segment", str(base.SOPInstanceUID), label),
             anatomic_regions=None if code.region is None else [_concept(code.region)],
