@@ -17,7 +17,8 @@ import warnings
 from typing import Any
 
 MIB = 1 << 20
-MOST_ELEMENTS = 200_000
+# An image of one frame has some hundred elements; each frame of an enhanced one some fifty more.
+MOST_ELEMENTS, MOST_ENHANCED = 10_000, 200_000
 DEEPEST = 16
 LONGEST_SIDE = 8192
 PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
@@ -74,8 +75,8 @@ def inspected(pydicom: Any, path: str) -> dict[str, Any]:
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     if syntax not in PLAIN:
         raise Refused("compressed or deflated; expected implicit or explicit VR little endian")
-    walk(pydicom, dataset, depth=0, count=[0])
     sop_class = str(dataset.get("SOPClassUID", ""))
+    walk(pydicom, dataset, depth=0, left=[MOST_ELEMENTS if sop_class in CLASSIC else MOST_ENHANCED])
     pixels = checked_pixels(dataset)
     if sop_class in CLASSIC:
         check_place(dataset)
@@ -94,14 +95,14 @@ def inspected(pydicom: Any, path: str) -> dict[str, Any]:
     }
 
 
-def walk(pydicom: Any, dataset: Any, *, depth: int, count: list[int]) -> None:
+def walk(pydicom: Any, dataset: Any, *, depth: int, left: list[int]) -> None:
     """Have every sequence parsed, so that none is left that unfolds in another process."""
     if depth > DEEPEST:
         raise Refused(f"sequences nest deeper than {DEEPEST}")
     for tag in list(dataset.keys()):
-        count[0] += 1
-        if count[0] > MOST_ELEMENTS:
-            raise Refused(f"more than {MOST_ELEMENTS} elements")
+        left[0] -= 1
+        if left[0] < 0:
+            raise Refused("more elements than an image has")
         try:
             value = dataset[tag].value
         except (MemoryError, RecursionError):
@@ -110,7 +111,7 @@ def walk(pydicom: Any, dataset: Any, *, depth: int, count: list[int]) -> None:
             continue
         if isinstance(value, pydicom.Sequence):
             for item in value:
-                walk(pydicom, item, depth=depth + 1, count=count)
+                walk(pydicom, item, depth=depth + 1, left=left)
 
 
 def checked_pixels(dataset: Any) -> bytes:

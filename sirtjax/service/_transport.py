@@ -19,8 +19,9 @@ from typing import Any
 
 from pynetdicom import _config, evt
 from pynetdicom.acse import ACSE
+from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ, DIMSEMessage
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
@@ -41,6 +42,7 @@ _MOST_COMMAND = 8192
 _MOST_OTHER_DATA = 65536
 # A peer has to wait for an answer before it asks again; this many complete requests may wait all the same.
 _MOST_WAITING = 2
+_LAST_OF_COMMAND = 3
 _REJECTED_PERMANENT, _REJECTED_TRANSIENT = 0x01, 0x02
 _BY_USER, _BY_PROVIDER = 0x01, 0x03
 _UNKNOWN_CALLER, _LOCAL_LIMIT = 0x03, 0x02
@@ -126,6 +128,19 @@ class _Socket(AssociationSocket):  # type: ignore[misc]
         return data
 
 
+class _Association(Association):  # type: ignore[misc]
+    """Ends its connection when its thread ends, however it does."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception as error:  # a damaged request raises errors of any type in the negotiation
+            LOG.info("association from %s ended: %s", peer_address(self), type(error).__name__)
+        finally:
+            self.dul.kill_dul()
+            close(self.dul.socket)
+
+
 class _Dul(DULServiceProvider):  # type: ignore[misc]
     """Closes the connection when its thread ends, however it does."""
 
@@ -142,6 +157,8 @@ class _Dul(DULServiceProvider):  # type: ignore[misc]
         finally:
             close(self.socket)
             self.assoc.dimse.drop()
+            # An association that is still waiting to be asked for would hold its place until its time is up.
+            self.to_user_queue.put(None)
 
 
 class _Dimse(DIMSEServiceProvider):  # type: ignore[misc]
@@ -179,15 +196,30 @@ class _Dimse(DIMSEServiceProvider):  # type: ignore[misc]
             raise Unbounded("requests without waiting for answers")
         part = P_DATA()
         part.presentation_data_value_list = [list(value)]
-        super().receive_primitive(part)
         if self.message is None:
+            self.message = DIMSEMessage()
+        complete = self.message.decode_msg(part, self.assoc)
+        if data[0] & 3 == _LAST_OF_COMMAND:
+            self._begin(self.message)
+        if complete:
+            message, self.message = self.message, None
             self._commands = self._others = 0
-        elif isinstance(self.message, C_STORE_RQ) and not isinstance(self.message.data_set, Spool):
-            context = self.assoc._accepted_cx.get(self.message.context_id)
-            if context is None:
-                raise Unbounded("a context that was not agreed on")
-            command = self.message.command_set
-            self.message.data_set = self._bounds.spool(
+            self.msg_queue.put((message.context_id, message.message_to_primitive()))
+
+    def _begin(self, message: Any) -> None:
+        """A command is there: its data set, if one follows, goes into a file."""
+        if not isinstance(message, C_ECHO_RQ | C_STORE_RQ):
+            raise Unbounded("a request of another kind")
+        context = self.assoc._accepted_cx.get(message.context_id)
+        if context is None:
+            raise Unbounded("a context that was not agreed on")
+        if isinstance(message, C_STORE_RQ):
+            command = message.command_set
+            if command.get("AffectedSOPClassUID") != context.abstract_syntax:
+                raise Unbounded("an object in the context of another class")
+            if "AffectedSOPInstanceUID" not in command:
+                raise Unbounded("an object without a name")  # the library would not answer it
+            message.data_set = self._bounds.spool(
                 self.assoc,
                 str(command.get("AffectedSOPClassUID", "")),
                 str(command.get("AffectedSOPInstanceUID", "")),
@@ -230,7 +262,8 @@ class _Handler(RequestHandler):  # type: ignore[misc]
     def _create_association(self) -> Any:
         association = super()._create_association()
         bounds = self.server.bounds
-        # Its own parts have not been started yet.
+        # The library makes one of its own; neither it nor its parts have been started yet.
+        association.__class__ = _Association
         association.acse = _Acse(association, bounds)
         association.dul = _Dul(association)
         association.dimse = _Dimse(association, bounds)
