@@ -5,7 +5,12 @@ from typing import Any
 
 from sirtjax.dicom._inspect_headers import FileHeader, short_text
 from sirtjax.dicom._referenced import series_named_by
+from sirtjax.dicom._rtdose_read import read_rtdose
 from sirtjax.dicom._studies import ObjectFacts, SeriesFacts
+from sirtjax.errors import InputError
+from sirtjax.io import read_headers
+from sirtjax.spatial import overlap_fraction
+from sirtjax.volume import Geometry
 
 # Names listed in a message.
 _MOST_NAMES = 6
@@ -43,6 +48,8 @@ def object_facts(
     if missing and not about:
         problems.append(f"refers to {missing} series that {'is' if missing == 1 else 'are'} not in this folder")
     problems += _misfits(patient, frames, about, series)
+    if header.modality == "RTDOSE" and not problems:
+        problems += _dose_misfits(header, frames, series)
     return ObjectFacts(
         number=number,
         kind=header.modality,
@@ -123,6 +130,23 @@ def _misfits(
         yield f"is drawn in another frame of reference than series {_some(wrong)}, which it refers to"
     elif frames and not about and not any(one.frame_of_reference_uid in frames for one in series):
         yield "no series of this folder is in its frame of reference"
+
+
+def _dose_misfits(header: FileHeader, frames: tuple[str, ...], series: Sequence[SeriesFacts]) -> Iterator[str]:
+    """Whether the dose can be read, and lies on the series in its frame of reference."""
+    try:
+        grid = read_rtdose(header.path).geometry
+    except InputError as error:
+        yield str(error).removeprefix(f"{header.path}: ")
+        return
+    beside = [one for one in series if one.frame_of_reference_uid in frames and not one.problems]
+    apart = [one.number for one in beside if overlap_fraction(grid, _grid(one)) == 0]
+    if beside and len(apart) == len(beside):
+        yield f"lies nowhere on series {_some(apart)}, in whose frame of reference it is"
+
+
+def _grid(one: SeriesFacts) -> Geometry:
+    return read_headers(one.folder, series=one.uid, modality=one.modality).geometry
 
 
 def _some(names: Sequence[object]) -> str:

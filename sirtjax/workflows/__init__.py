@@ -6,11 +6,16 @@ from sirtjax.workflows._automatic import automatic_hooks as automatic_hooks
 from sirtjax.workflows._case import Case as Case
 from sirtjax.workflows._case_file import case_from_table as case_from_table
 from sirtjax.workflows._case_file import load_case as load_case
-from sirtjax.workflows._drafts import draft_masks as draft_masks
 from sirtjax.workflows._guides import Guides as Guides
 from sirtjax.workflows._images import CaseImages as CaseImages
 from sirtjax.workflows._images import select_images as select_images
 from sirtjax.workflows._mapping import MappedCase as MappedCase
+from sirtjax.workflows._mask_roles import MASK_ROLES as MASK_ROLES
+from sirtjax.workflows._mask_roles import MaskProposal as MaskProposal
+from sirtjax.workflows._mask_roles import MaskRole as MaskRole
+from sirtjax.workflows._mask_roles import mask_frame as mask_frame
+from sirtjax.workflows._mask_roles import mask_role_of as mask_role_of
+from sirtjax.workflows._mask_roles import propose_masks as propose_masks
 from sirtjax.workflows._planning import plan_case as plan_case
 from sirtjax.workflows._provenance import provenance as provenance
 from sirtjax.workflows._results import SCHEMA as SCHEMA
@@ -23,6 +28,10 @@ from sirtjax.workflows._results import Result as Result
 from sirtjax.workflows._results import VoiResult as VoiResult
 from sirtjax.workflows._results import VolumeChange as VolumeChange
 from sirtjax.workflows._results import result_to_json as result_to_json
+from sirtjax.workflows._roles import IMAGE_ROLES as IMAGE_ROLES
+from sirtjax.workflows._roles import ImageRole as ImageRole
+from sirtjax.workflows._roles import RoleProposal as RoleProposal
+from sirtjax.workflows._roles import propose_roles as propose_roles
 from sirtjax.workflows._steps import STEPS as STEPS
 from sirtjax.workflows._steps import Divided as Divided
 from sirtjax.workflows._steps import Hooks as Hooks
@@ -34,6 +43,8 @@ from sirtjax.workflows._vois import AutomaticMask as AutomaticMask
 from sirtjax.workflows._vois import Voi as Voi
 
 __all__ = [
+    "IMAGE_ROLES",
+    "MASK_ROLES",
     "SCHEMA",
     "STEPS",
     "Alignment",
@@ -46,12 +57,16 @@ __all__ = [
     "Fact",
     "Guides",
     "Hooks",
+    "ImageRole",
     "InjectionResult",
     "MappedCase",
     "Maps",
+    "MaskProposal",
+    "MaskRole",
     "Products",
     "RegistrationSummary",
     "Result",
+    "RoleProposal",
     "Step",
     "Voi",
     "VoiResult",
@@ -59,9 +74,12 @@ __all__ = [
     "advance",
     "automatic_hooks",
     "case_from_table",
-    "draft_masks",
     "load_case",
+    "mask_frame",
+    "mask_role_of",
     "plan_case",
+    "propose_masks",
+    "propose_roles",
     "provenance",
     "result_to_json",
     "select_images",

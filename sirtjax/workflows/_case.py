@@ -14,6 +14,8 @@ from sirtjax.workflows._case_table import Table
 Frame = Literal["activity", "diagnostic"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+# What a person may answer for where DICOM headers speak against a case.
+Acceptable = Literal["PATIENT_IDS", "FRAME_OF_REFERENCE", "MASK_SERIES"]
 
 
 class PatientTable(Table):
@@ -255,7 +257,8 @@ class ProtocolTable(Table):
 class Case(Table):
     """A patient's case file: which images and masks, which protocol, what is known of the injections.
 
-    Relative paths are relative to the case file.
+    Relative paths are relative to the case file. `accept` names what speaks against the case in the DICOM headers and
+    has been checked by a person.
     """
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
@@ -272,6 +275,7 @@ class Case(Table):
     biology: BiologyTable | None = None
     injections: tuple[InjectionTable, ...] = ()
     plan: Path | None = None
+    accept: tuple[Acceptable, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Case:

@@ -10,6 +10,7 @@ from sirtjax import io, spatial
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError
 from sirtjax.volume import Volume
 from sirtjax.workflows._case import ActivityTable, Case, ImageTable
+from sirtjax.workflows._one_case import check_one_case
 
 # What a gamma camera or PET scanner may have written: some reconstructions ring slightly below zero.
 NEGATIVE_TOLERANCE = 1e-3
@@ -35,8 +36,8 @@ def select_images(case: Case) -> CaseImages:
     """Read the images a case names and check that each can play its role.
 
     Raises:
-      InputError: an image cannot be read, is of the wrong modality, has negative activity, or does not
-        overlap the activity image.
+      InputError: an image cannot be read, is of the wrong modality, has negative activity, does not overlap the
+        activity image, or is of another patient; a mask was drawn on another series.
     """
     tables = case.images
     activity = _activity_image(tables.activity)
@@ -51,7 +52,9 @@ def select_images(case: Case) -> CaseImages:
             f"{tables.ct.path if tables.ct else ''}: the CT ({ct.volume.geometry}) and the activity image "
             f"({activity.volume.geometry}) do not overlap; give the CT of the same SPECT/CT or PET/CT"
         )
-    return CaseImages(activity=activity, ct=ct, diagnostic=diagnostic)
+    images = CaseImages(activity=activity, ct=ct, diagnostic=diagnostic)
+    check_one_case(case, images)
+    return images
 
 
 def _read(table: ImageTable, *, modality: str | tuple[str, ...]) -> io.Image:

@@ -1,0 +1,77 @@
+"""Whether the images and masks of a case belong together: one patient, the frames they claim, the series drawn on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sirtjax import io
+from sirtjax.dicom import referenced_series
+from sirtjax.errors import GeometryError, InputError
+from sirtjax.workflows._case import Case, Frame
+
+if TYPE_CHECKING:
+    from sirtjax.workflows._images import CaseImages
+
+
+def check_one_case(case: Case, images: CaseImages) -> None:
+    """Refuse images of two patients, a CT in another frame of reference, and masks drawn on another series.
+
+    What DICOM doesn't state, and NIfTI never does, is not checked; `accept` of the case lets each of the three pass.
+
+    Raises:
+      InputError: images of two patients.
+      GeometryError: another frame of reference or another series.
+    """
+    if "PATIENT_IDS" not in case.accept:
+        _check_patients(images)
+    if "FRAME_OF_REFERENCE" not in case.accept:
+        _check_frame(images)
+    if "MASK_SERIES" not in case.accept:
+        for name, table in case.masks.drawn().items():
+            _check_mask(f"masks.{name}", table.path, table.on, images)
+        if case.territories is not None and case.territories.path is not None:
+            _check_mask("territories", case.territories.path, case.territories.on, images)
+
+
+def _present(images: CaseImages) -> list[tuple[str, io.Image]]:
+    named = (("activity", images.activity), ("CT", images.ct), ("diagnostic", images.diagnostic))
+    return [(role, image) for role, image in named if image is not None]
+
+
+def _check_patients(images: CaseImages) -> None:
+    (role, first), *others = _present(images)
+    for other_role, other in others:
+        if other.source.patient.contradicts(first.source.patient):
+            raise InputError(
+                f"{other.source.path}: the {other_role} image is of another patient (ID, name, date of birth) than the "
+                f"{role} image ({first.source.path}); give images of one patient, or "
+                'accept = ["PATIENT_IDS"] where a person has checked that they are'
+            )
+
+
+def _check_frame(images: CaseImages) -> None:
+    activity, ct = images.activity.source, None if images.ct is None else images.ct.source
+    if ct is None or activity.frame_of_reference_uid is None or ct.frame_of_reference_uid is None:
+        return
+    if activity.frame_of_reference_uid != ct.frame_of_reference_uid:
+        raise GeometryError(
+            f"{ct.path}: the CT is in frame of reference {ct.frame_of_reference_uid}, the activity image "
+            f"({activity.path}) in {activity.frame_of_reference_uid}; give the CT of the same SPECT/CT or PET/CT, "
+            'or accept = ["FRAME_OF_REFERENCE"] where a person has checked that they lie alike'
+        )
+
+
+def _check_mask(name: str, path: Path, frame: Frame, images: CaseImages) -> None:
+    drawn_on = images.diagnostic if frame == "diagnostic" else None
+    allowed = [drawn_on] if drawn_on is not None else [images.ct, images.activity]
+    uids = {image.source.series_uid for image in allowed if image is not None}
+    if None in uids or not uids:
+        return
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        named = referenced_series(file)
+        if named and not uids & set(named):
+            raise GeometryError(
+                f"{file}: {name} was drawn on another series ({named[0]}) than the {frame} image of the case; "
+                'choose another file or image, or accept = ["MASK_SERIES"] where a person has checked that they fit'
+            )
