@@ -10,6 +10,7 @@ from sirtjax.reports._registration_page import registration_html as registration
 from sirtjax.reports._registration_panels import RegistrationPanel as RegistrationPanel
 from sirtjax.reports._registration_panels import registration_panels as registration_panels
 from sirtjax.reports._registration_record import registration_record as registration_record
+from sirtjax.reports._report_pdf import report_pdf as report_pdf
 from sirtjax.reports._segmentation_preview import segmentation_preview as segmentation_preview
 from sirtjax.reports._sweep import SweepSurface as SweepSurface
 from sirtjax.reports._sweep import sweep_figure as sweep_figure
@@ -29,6 +30,7 @@ __all__ = [
     "registration_panels",
     "registration_record",
     "report_html",
+    "report_pdf",
     "segmentation_preview",
     "sweep_figure",
     "training_html",

@@ -48,7 +48,7 @@ def report_html(
     environment.filters["amount"] = amount
     source = resources.files("sirtjax.reports").joinpath("templates/report.html.jinja").read_text(encoding="utf-8")
     biology = [(voi.name, voi.biology) for voi in result.vois if voi.biology]
-    curves = _curves(result.vois)
+    curves = curves_of(result.vois)
     return environment.from_string(source).render(
         title="treatment plan" if result.kind == "plan" else "treatment verification",
         result=result,
@@ -58,13 +58,13 @@ def report_html(
         headline=[voi for voi in result.vois if voi.kind in HEADLINE_KINDS],
         checks=sorted(result.checks, key=lambda check: SEVERITIES.index(check.severity)),
         planned=result.planned,
-        v_levels=_v_levels(result),
+        v_levels=v_levels(result),
         biology_rows=biology,
         biology_keys=list(dict.fromkeys(key for _, row in biology for key in row)),
         interval_svg=figure_svg(interval_figure(result.injections)),
         dvh_svg=figure_svg(dvh_figure(curves[:MOST_CURVES], result.planned)),
-        pictures=_pictures(result, maps, on_step),
-        isodoses=list(zip(_isodose_levels(result), ISODOSE_COLOURS, strict=False)),
+        pictures=pictures_of(result, maps, on_step),
+        isodoses=list(zip(isodose_levels(result), ISODOSE_COLOURS, strict=False)),
     )
 
 
@@ -89,7 +89,7 @@ def amount(value: float | tuple[float, float] | None, unit: str) -> str:
     return significant(value) if unit in ("", "1") else f"{significant(value)} {unit}"
 
 
-def _curves(vois: Sequence[VoiResult]) -> list[VoiResult]:
+def curves_of(vois: Sequence[VoiResult]) -> list[VoiResult]:
     """The histograms worth drawing; where a territory is the whole liver, its normal tissue only once."""
     liver_ml = [voi.volume_ml for voi in vois if voi.kind == "liver"]
     whole = any(voi.kind == "territory" and [voi.volume_ml] == liver_ml for voi in vois)
@@ -97,15 +97,15 @@ def _curves(vois: Sequence[VoiResult]) -> list[VoiResult]:
     return [voi for voi in vois if voi.kind in kinds and voi.dvh_dose_gy]
 
 
-def _v_levels(result: Result) -> list[str]:
+def v_levels(result: Result) -> list[str]:
     return list(dict.fromkeys(level for voi in result.vois for level in voi.v_percent))
 
 
-def _pictures(result: Result, maps: Maps, on_step: Callable[[str], None]) -> list[dict[str, str]]:
+def pictures_of(result: Result, maps: Maps, on_step: Callable[[str], None]) -> list[dict[str, str]]:
     lesions = [voi for voi in result.vois if voi.kind == "lesion"]
     territories = [voi.name for voi in result.vois if voi.kind == "territory"]
     names = [voi.name for voi in lesions]
-    levels = _isodose_levels(result)
+    levels = isodose_levels(result)
 
     def picture(focus: str, overlay: str, caption: str) -> dict[str, str]:
         on_step(f"picture of the {focus}")
@@ -122,9 +122,9 @@ def _pictures(result: Result, maps: Maps, on_step: Callable[[str], None]) -> lis
     return pictures
 
 
-def _isodose_levels(result: Result) -> list[float]:
+def isodose_levels(result: Result) -> list[float]:
     """The doses the protocol speaks of (the V columns) and round ones above them, as far as the dose reaches."""
     reach = max((voi.max_gy or voi.mean_gy for voi in result.vois if voi.kind == "lesion"), default=math.inf)
-    levels = sorted(float(level) for level in _v_levels(result))
+    levels = sorted(float(level) for level in v_levels(result))
     levels += [level for level in ROUND_LEVELS_GY if level > 1.3 * max(levels, default=0.0)]
     return [level for level in levels if level <= reach][:MOST_LEVELS]
