@@ -58,7 +58,7 @@ def write_encapsulated_pdf(
     dataset.DocumentTitle = short_text(title, what="document's title", longest=_LONGEST_TITLE)
     dataset.ConceptNameCodeSequence = []
     dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
-    # Values of DICOM have an even number of bytes; the length says where the document ends.
+    # In the file the document gets an even number of bytes; the length says where it ends.
     dataset.EncapsulatedDocumentLength = len(pdf)
-    dataset.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
+    dataset.EncapsulatedDocument = pdf
     return save_object(dataset, path, force=force)

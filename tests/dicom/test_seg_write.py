@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from sirtjax.dicom import Algorithm, read_reference, segment_kinds, write_seg
 from sirtjax.dicom._codes import segment_code
+from sirtjax.dicom._placed_mask import _fullest
 from sirtjax.errors import GeometryError, InputError, OutputError
 from sirtjax.io import read_seg, write_dicom_series
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -212,6 +213,20 @@ def test_masks_on_another_grid(ct, tmp_path, caplog):
     assert written.FrameOfReferenceUID == ct.frame_of_reference_uid
     assert "DerivationImageSequence" not in written.PerFrameFunctionalGroupsSequence[0]
     assert len(written.SourceImageSequence) == len(ct.headers)
+
+
+@pytest.mark.parametrize(
+    ("shares", "taken"),
+    [
+        ([1, 0.9, 0.6, 0.4, 0.1], 3),
+        ([0.3, 0.3, 0.2, 0.1, 0], 2),  # both of an equal share
+        ([1, 0.4, 0.4, 0.4, 0], 1),  # or none of them, where all would be further off
+        ([0.2, 0.1, 0, 0, 0], 0),
+    ],
+)
+def test_voxels_partly_inside(shares, taken):
+    found = _fullest(np.array(shares, np.float32))
+    assert found.sum() == taken and found[:taken].all()
 
 
 def test_a_mask_that_the_reference_cuts_is_reported(ct, tmp_path, caplog):
