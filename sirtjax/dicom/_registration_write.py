@@ -13,6 +13,7 @@ import sirtjax
 from sirtjax.dicom._object import decimal, new_object, referenced, save_object, short_text
 from sirtjax.dicom._reference import Reference
 from sirtjax.errors import GeometryError, InputError
+from sirtjax.io import patient_mark
 from sirtjax.spatial import AffineTransform, DisplacementField, Transform
 from sirtjax.volume import Geometry, Volume, axis_codes, reorient
 
@@ -58,8 +59,8 @@ def write_registration(
       GeometryError: a singular matrix, displacements that are not finite, or a sheared grid.
       OutputError: the file exists already, or its place refuses writing.
     """
-    if str(fixed.headers[0].get("PatientID") or "") != str(moving.headers[0].get("PatientID") or ""):
-        raise InputError("the fixed and the moving series have different patient IDs; register series of one patient")
+    if patient_mark(fixed.headers[0]).contradicts(patient_mark(moving.headers[0])):
+        raise InputError("the fixed and the moving series are of two patients; register series of one patient")
     if isinstance(transform, AffineTransform):
         dataset = _spatial(_matrix(transform.floating_from_reference), fixed, moving, description)
     elif isinstance(transform, DisplacementField):

@@ -81,10 +81,9 @@ def write_seg(
     labels = [short_text(name, what="segment's label") for name in masks]
     codes = [segment_code(name, kind=kinds.get(name)) for name in masks]
     geometry = _own_geometry(masks) if own_grid else reference.geometry
-    # (slices, rows, columns, segments) of the slices that hold anything.
-    stack = np.stack([placed_mask(name, m, geometry).transpose(2, 1, 0) for name, m in masks.items()], axis=-1)
-    used = np.flatnonzero(stack.any(axis=(1, 2, 3)))
-    stack = np.ascontiguousarray(stack[used])
+    placed = [placed_mask(name, mask, geometry).transpose(2, 1, 0) for name, mask in masks.items()]
+    used = np.flatnonzero(np.any([planes.any(axis=(1, 2)) for planes in placed], axis=0))
+    stack = np.stack([planes[used] for planes in placed], axis=-1)
     base = _base(stack, geometry, reference, description, algorithm, labels, codes)
     segmentation = _segmentation(stack, geometry, used, base, _segments(base, labels, codes, algorithm))
     _refer(segmentation, reference, own_grid=own_grid)
@@ -178,7 +177,7 @@ def _concept(code: Code) -> Any:
 def _segmentation(
     stack: NDArray[np.bool_], geometry: Geometry, used: NDArray[np.int64], base: Any, segments: list[Any]
 ) -> Any:
-    """The segmentation of the slices used, as highdicom writes it.
+    """The segmentation, (slices used, rows, columns, segments), as highdicom writes it.
 
     It is shown one plain image per slice of the segmentation's own grid in place of the reference's headers: those may
     be multi-frame, of a class that highdicom does not know, or lack what it takes for granted. `_refer` names the

@@ -1,5 +1,6 @@
 """Segmentations against three readers: ours, highdicom's own and GDCM's (in SimpleITK)."""
 
+import dataclasses
 import logging
 import re
 
@@ -10,7 +11,15 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from sirtjax.dicom import Algorithm, read_reference, segment_kinds, write_seg
+from sirtjax.dicom import (
+    Algorithm,
+    Measurement,
+    MeasurementGroup,
+    read_reference,
+    segment_kinds,
+    write_measurements,
+    write_seg,
+)
 from sirtjax.dicom._codes import segment_code
 from sirtjax.dicom._placed_mask import _fullest
 from sirtjax.errors import GeometryError, InputError, OutputError
@@ -180,6 +189,8 @@ def test_an_image_of_many_frames(tmp_path):
         study=study, series_description="SPECT", acquired=cases.ACQUIRED, duration_s=600, injection=cases.INJECTION,
     )  # fmt: skip
     reference = read_reference(tmp_path / "nm")
+    # As where the slices are not in the order of the frames.
+    reference = dataclasses.replace(reference, frame_numbers=tuple(np.roll(reference.frame_numbers, 7).tolist()))
     masks = {"liver": cases.organs(geometry)["liver"]}
     path = write(tmp_path / "seg.dcm", masks, reference)
     assert_placed(masks, by_ours(path))
@@ -335,3 +346,23 @@ def test_nothing_is_overwritten(ct, tmp_path):
 def test_algorithms_that_dicom_cannot_name(change, message):
     with pytest.raises(InputError, match=message):
         Algorithm(**({"name": "network", "version": "1", "family": "AI"} | change))
+
+
+def test_the_patient_is_taken_over_as_he_is(ct_folder, tmp_path):
+    """In other letters, born on a day that never was, without what highdicom takes for granted."""
+    for path in ct_folder.glob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        dataset.SpecificCharacterSet, dataset.PatientName = "ISO_IR 100", "Müller^Jürgen"
+        with pydicom.config.disable_value_validation():
+            dataset.PatientBirthDate, dataset.PatientSex = "19410229", "X"
+        del dataset.AccessionNumber, dataset.StudyID, dataset.StudyTime
+        dataset.save_as(tmp_path / path.name)
+    reference = read_reference(tmp_path)
+    liver = cases.organs(reference.geometry)["liver"]
+    group = MeasurementGroup(name="liver", measurements=(Measurement(name="volume", value=1.0, unit="mL"),))
+    seg = write(tmp_path / "out" / "seg.dcm", {"liver": liver}, reference)
+    for path in (seg, write_measurements(tmp_path / "out" / "sr.dcm", (group,), reference, segmentation=seg)):
+        written = pydicom.dcmread(path)
+        assert (written.PatientName, written.PatientBirthDate, written.PatientSex) == ("Müller^Jürgen", "19410229", "X")
+        assert "AccessionNumber" in written and not written.AccessionNumber
+        assert (written.StudyInstanceUID, written.StudyDate) == (reference.study_uid, reference.headers[0].StudyDate)
