@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sirtjax.dicom._apportion import apportioned
 from sirtjax.dicom._contours import plane_outlines
 from sirtjax.dicom._reference import Reference
 
@@ -26,8 +27,9 @@ class SliceContour:
 def slice_contours(fraction: NDArray[Any], reference: Reference) -> list[SliceContour]:
     """The contours of a mask on every slice that it meets, from how much of each voxel of the reference is inside."""
     found = []
-    for k in np.flatnonzero(fraction.any(axis=(0, 1))):
-        for polygon in plane_outlines(fraction[:, :, k]):
+    held = apportioned(fraction)
+    for k in np.flatnonzero(held.any(axis=(0, 1))):
+        for polygon in plane_outlines(held[:, :, k], fraction[:, :, k]):
             points = reference.geometry.to_world(np.column_stack([polygon, np.full(len(polygon), float(k))]))
             points = _started_apart(points + _off_grid_mm(reference, int(k)))
             found.append(SliceContour(k=int(k), points_mm=points))
