@@ -120,6 +120,11 @@ class Queue:
                     (due, one),
                 )
 
+    def wait_again(self, *, due: float) -> None:
+        """After a start: what was coming in gets its time once more, for nobody could send meanwhile."""
+        with self._transaction() as db:
+            db.execute("UPDATE series SET due = max(due, ?) WHERE state = 'receiving'", (due,))
+
     def complete_quiet(self, *, now: float, held: Iterable[int] = ()) -> list[str]:
         """Declare the series complete that are due, but those that are coming in right now; their names."""
         with self._transaction() as db:

@@ -76,6 +76,7 @@ def _serve(
     queue, audit = Queue(state / QUEUE_FILE), AuditLog(state / AUDIT_FILE)
     audit.append("service starts", ae_title=config.listen.ae_title)
     _clear_unfinished(state, queue)
+    queue.wait_again(due=time.time() + limits.quiet_s)
     guard = Guard(inspectors=limits.inspectors, memory_mb=limits.inspect_mb, timeout_s=limits.inspect_s)
     intake = SeriesIntake(config, queue, guard, audit)
     receiver = Receiver(config.listen, limits, intake, intake.incoming)

@@ -85,6 +85,20 @@ class _Sockets:
             one.close()
 
 
+def _keep_answers(association: Any) -> None:
+    """Let nobody but who waits for an answer take it.
+
+    The library's own thread looks for requests of the other end, of which there are none here; on a busy machine it
+    comes first now and then, takes an answer for one, and drops it.
+    """
+    take = association.dimse.get_msg
+
+    def wait_for_it(block: bool = False) -> Any:
+        return take(block=True) if block else (None, None)
+
+    association.dimse.get_msg = wait_for_it
+
+
 @contextmanager
 def associated(node: Node, contexts: list[Any]) -> Iterator[Any]:
     """An association, released at the end.
@@ -127,11 +141,13 @@ def associated(node: Node, contexts: list[Any]) -> Iterator[Any]:
         else:
             why = "there was no answer; check host, port and TLS"
         raise ComputationError(f"{node.called} at {node.host} port {node.port}: {why}")
+    _keep_answers(association)
     try:
         yield association
     finally:
         if association.is_established:
             association.release()
+        sockets.close()
 
 
 def echo(node: Node) -> None:

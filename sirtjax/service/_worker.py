@@ -99,6 +99,7 @@ def run_worker(config: ServiceConfig, segmenter: Segmenter | None, log_level: in
             audit.append("series taken up again", series=name)
         for name in lost:
             audit.append("series failed", series=name, reason="the process that worked on it ended each time")
+        LOG.info("the worker is ready")
         delivering = threading.Thread(target=_deliver, args=(queue, config, audit, stop), daemon=True)
         delivering.start()
         _work(queue, config, audit, segmenter, stop)

@@ -66,6 +66,14 @@ def test_an_image_after_the_release_puts_the_end_off_again(queue):
     assert queue.complete_quiet(now=63) == ["s1"]
 
 
+def test_what_was_coming_in_before_a_stop_gets_its_time_again(queue):
+    add(queue, arrival(), now=0)
+    queue.wait_again(due=500)
+    queue.wait_again(due=400)
+    assert queue.complete_quiet(now=499) == []
+    assert queue.complete_quiet(now=500) == ["s1"]
+
+
 def test_a_series_that_is_coming_in_right_now_is_left_alone(queue):
     _, row = add(queue, arrival(), now=0)
     assert queue.complete_quiet(now=100, held={row}) == []
