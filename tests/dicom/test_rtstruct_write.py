@@ -222,6 +222,24 @@ def test_the_last_point_is_not_above_the_first(codes, tmp_path):
             assert np.abs(points[0, :2] - points[-1, :2]).max() > 0.05
 
 
+def test_slices_of_a_tilted_gantry(ct_folder, tmp_path):
+    """Each slice further back than the one below: a sheared grid, whose contours stay in the planes of the slices."""
+    for n, source in enumerate(sorted(ct_folder.glob("*.dcm"))):
+        dataset = pydicom.dcmread(source)
+        x, y, z = dataset.ImagePositionPatient
+        dataset.ImagePositionPatient = [x, float(y) + 1.7 * n, z]
+        dataset.save_as(tmp_path / source.name)
+    reference = read_reference(tmp_path)
+    masks = cases.organs(reference.geometry)
+    path = write(tmp_path / "out", masks, reference)
+    found = read_rtstruct(path, reference.geometry)
+    for name, labels in masks.items():
+        np.testing.assert_array_equal(found[name].array, labels.array)
+        np.testing.assert_allclose(cases.centroid_mm(found[name]), cases.centroid_mm(labels), atol=0.01)
+    for contour in pydicom.dcmread(path).ROIContourSequence[0].ContourSequence:
+        assert np.ptp(np.array(contour.ContourData[2::3], float)) == 0
+
+
 def test_slices_that_are_rounded_off_the_even_grid_keep_their_own_planes(ct_folder, tmp_path):
     for n, source in enumerate(sorted(ct_folder.glob("*.dcm"))):
         dataset = pydicom.dcmread(source)
