@@ -25,7 +25,7 @@ class Registration:
     Attributes:
       transform: pull, from the fixed frame of reference to the moving one, LPS mm.
       fixed_frame_uid: the frame whose points the transform takes.
-      moving_frame_uid: the frame that it takes them to.
+      moving_frame_uid: the frame that it takes them to; empty where the object names its images alone.
     """
 
     transform: Transform
