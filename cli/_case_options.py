@@ -49,6 +49,23 @@ Plan = Annotated[Path | None, _option("--plan", text="results.json of the plan, 
 Calibration = Annotated[str | None, _option("--calibration", text="relative or absolute.")]
 
 
+Studies = Annotated[
+    Path | None,
+    typer.Option(
+        "--dicom", help="A folder with the patient's DICOM studies, in place of a case file.", show_default=False
+    ),
+]
+Roles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role",
+        help="With --dicom, NAME=SERIES by number, UID or description, or none: activity, ct, diagnostic; "
+        "liver, lesions, lungs, territories also OBJECT:STRUCTURE,STRUCTURE.",
+        show_default=False,
+    ),
+]
+
+
 def chosen_case(path: Path | None, options: Mapping[str, Any], *, overrides: list[str] | None) -> Case:
     """The case of a file, or of options; one of the two.
 
@@ -71,10 +88,12 @@ def chosen_case(path: Path | None, options: Mapping[str, Any], *, overrides: lis
         return load_case(path, overrides=overrides or ())
     if not given:
         raise ConfigError("no case: give a case file, or --activity, --liver, --lesions, --protocol and --lung-shunt")
-    return case_from_table(_table(given), folder=Path.cwd(), source="options", overrides=overrides or ())
+    return case_from_table(case_table(given), folder=Path.cwd(), source="options", overrides=overrides or ())
 
 
-def _table(given: Mapping[str, Any]) -> dict[str, Any]:
+def case_table(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The case that options make, as nested tables."""
+
     def pick(**keys: str) -> dict[str, Any]:
         return {key: _plain(given[name]) for key, name in keys.items() if name in given}
 

@@ -63,7 +63,9 @@ def print_inspection(found: Inspection) -> None:
         for one in found.series
     ]
     columns = ["series", "patient", "study", "modality", "description", "shows", "voxels", "mm", "frame", "problems"]
-    emit_table(f"{found.path}: {', '.join(counts)}", columns, rows)
+    title = f"{found.path}: {', '.join(counts)}"
+    if found.series:
+        emit_table(title, columns, rows)
     if found.objects:
         rows = [
             [
@@ -79,7 +81,7 @@ def print_inspection(found: Inspection) -> None:
             for one in found.objects
         ]
         columns = ["object", "patient", "study", "kind", "label", "about series", "structures", "problems"]
-        emit_table("about them", columns, rows)
+        emit_table("about them" if found.series else title, columns, rows)
 
 
 def _counted(count: int, one: str, many: str) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 def plan(
     output: Output,
     case: CaseFileOrOptions = None,
+    studies: option.Studies = None,
+    role: option.Roles = None,
     force: Force = False,
     resume: Resume = False,
     identify: Identify = None,
@@ -48,6 +50,8 @@ def plan(
 def verify(
     output: Output,
     case: CaseFileOrOptions = None,
+    studies: option.Studies = None,
+    role: option.Roles = None,
     force: Force = False,
     resume: Resume = False,
     identify: Identify = None,
@@ -79,18 +83,17 @@ def verify(
     _run("verify", dict(locals()))
 
 
-SETTINGS = ("output", "case", "force", "resume", "identify", "override", "as_json")
+SETTINGS = ("output", "case", "studies", "role", "force", "resume", "identify", "override", "as_json")
 
 
 def _run(verb: str, given: dict[str, Any]) -> None:
     use_compilation_cache()
     from sirtjax import io, workflows
     from sirtjax.cli._steps_folder import load_steps, save_steps
-    from sirtjax.reports import alignment_page, write_results
+    from sirtjax.reports import alignment_page, case_references, write_dicom_results, write_results
 
     output, force, resume, identify = given["output"], given["force"], given["resume"], given["identify"]
-    options = {name: value for name, value in given.items() if name not in SETTINGS}
-    case = option.chosen_case(given["case"], options, overrides=given["override"])
+    case = _case(verb, given)
     work = workflows.plan_case if verb == "plan" else workflows.verify_case
     with progress(verb) as on_step, io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
         products = load_steps(output / "steps", case) if resume else None
@@ -99,9 +102,34 @@ def _run(verb: str, given: dict[str, Any]) -> None:
         on_step("registration page")
         page = alignment_page(products, result.provenance)
         write_results(folder, result, maps, identity=identify, registration_page=page, on_step=on_step)
+        if given["studies"] is not None:
+            on_step("DICOM objects")
+            written = write_dicom_results(
+                folder / "dicom", result, maps, products, case_references(case), identity=identify
+            )
         on_step("steps")
         save_steps(folder / "steps", case, products, registration_page=page)
     _print(result, case, output, as_json=given["as_json"])
+    if given["studies"] is not None:
+        for sentence in written.left_out:
+            note(sentence)
+        note(f"DICOM objects: {output / 'dicom'}")
+
+
+def _case(verb: str, given: dict[str, Any]) -> Case:
+    """The case of a file, of options, or of a folder of studies."""
+    from sirtjax.cli._case_studies import case_of_studies
+    from sirtjax.errors import ConfigError
+
+    options = {name: value for name, value in given.items() if name not in SETTINGS}
+    if given["studies"] is None:
+        if given["role"]:
+            raise ConfigError("--role goes with --dicom; in a case file, choose a series by `series`")
+        return option.chosen_case(given["case"], options, overrides=given["override"])
+    if given["case"] is not None:
+        raise ConfigError(f"{given['case']}: a case file and --dicom are given; give one of them")
+    said = {name: value for name, value in options.items() if value is not None and value != []}
+    return case_of_studies(given["studies"], verb, said, roles=given["role"] or [], overrides=given["override"] or [])
 
 
 def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sirtjax.errors import ImageFormatError
-from sirtjax.io import PatientMark, patient_mark, radionuclide_of
+from sirtjax.io import PatientMark, check_inflation, patient_mark, radionuclide_of
 
 IMAGE_MODALITIES = ("CT", "MR", "PT", "NM")
 _TAGS: list[Any] = [
@@ -104,6 +104,7 @@ def _read(path: Path) -> FileHeader | None:
         if not named and not bare:
             return None
         stream.seek(0)
+        check_inflation(path)
         header = pydicom.dcmread(stream, stop_before_pixels=True, force=not named, specific_tags=_TAGS)
     modality = short_text(header, "Modality").upper()
     if not modality and "SOPClassUID" not in header:

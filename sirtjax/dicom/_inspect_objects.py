@@ -47,7 +47,7 @@ def object_facts(
     missing = len(uids) - len(known)
     if missing and not about:
         problems.append(f"refers to {missing} series that {'is' if missing == 1 else 'are'} not in this folder")
-    problems += _misfits(patient, frames, about, series)
+    problems += _misfits(patient, missing, frames, about, series)
     if header.modality == "RTDOSE" and not problems:
         problems += _dose_misfits(header, frames, series)
     return ObjectFacts(
@@ -89,6 +89,10 @@ def _frames(header: FileHeader, dataset: Any) -> Iterator[str]:
     if header.modality == "RTSTRUCT":
         items = dataset.get("StructureSetROISequence") or []
         found = [str(item.get("ReferencedFrameOfReferenceUID") or "") for item in items]
+    for item in dataset.get("RegistrationSequence") or []:
+        found.append(str(item.get("FrameOfReferenceUID") or ""))
+    for item in dataset.get("DeformableRegistrationSequence") or []:
+        found.append(str(item.get("SourceFrameOfReferenceUID") or ""))
     yield from dict.fromkeys(uid for uid in found if uid)
 
 
@@ -116,7 +120,7 @@ def _problems(kind: str, dataset: Any) -> Iterator[str]:
 
 
 def _misfits(
-    patient: int, frames: tuple[str, ...], about: Sequence[SeriesFacts], series: Sequence[SeriesFacts]
+    patient: int, missing: int, frames: tuple[str, ...], about: Sequence[SeriesFacts], series: Sequence[SeriesFacts]
 ) -> Iterator[str]:
     others = [one.number for one in about if one.patient != patient]
     if others:
@@ -128,7 +132,7 @@ def _misfits(
     ]
     if wrong:
         yield f"is drawn in another frame of reference than series {_some(wrong)}, which it refers to"
-    elif frames and not about and not any(one.frame_of_reference_uid in frames for one in series):
+    elif frames and not about and not missing and not any(one.frame_of_reference_uid in frames for one in series):
         yield "no series of this folder is in its frame of reference"
 
 

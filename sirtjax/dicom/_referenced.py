@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sirtjax.io import parsing
+from sirtjax.io import check_inflation, parsing
 
 # Where RTSTRUCT, SEG and REG name the series they are about.
 REFERENCES = (
@@ -26,6 +26,7 @@ def referenced_series(path: Path | str) -> tuple[str, ...]:
     if not path.is_file() or not pydicom.misc.is_dicom(path):
         return ()
     with parsing(path, "mask"):
+        check_inflation(path)
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Modality", *REFERENCES])
         return series_named_by(header) if str(header.get("Modality", "")) in ("RTSTRUCT", "SEG") else ()
 

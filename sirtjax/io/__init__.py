@@ -6,6 +6,7 @@ from sirtjax.io._checkpoint import Storage as Storage
 from sirtjax.io._checkpoint import load_checkpoint as load_checkpoint
 from sirtjax.io._checkpoint import read_description as read_description
 from sirtjax.io._checkpoint import save_checkpoint as save_checkpoint
+from sirtjax.io._dicom_claims import check_inflation as check_inflation
 from sirtjax.io._dicom_decode import decode_file as decode_file
 from sirtjax.io._dicom_object import parsing as parsing
 from sirtjax.io._dicom_object import read_dataset as read_dataset
@@ -56,6 +57,7 @@ __all__ = [
     "StudyIdentity",
     "atomic_folder",
     "atomic_path",
+    "check_inflation",
     "decode_file",
     "file_sha256",
     "list_series",

@@ -13,11 +13,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from sirtjax.errors import ImageFormatError
+from sirtjax.io._dicom_claims import MOST_COMPRESSION
 from sirtjax.io._dicom_object import parsing
 from sirtjax.io._quiet import without_library_messages
 
-# No codec packs a picture tighter than this; a header that claims more is damaged.
-_MOST_COMPRESSION = 20_000
 # The JPEG processes (baseline to 12 bits, progressive and lossless) that ITK's own GDCM decodes whole.
 _JPEG = "1.2.840.10008.1.2.4."
 _GDCM = tuple(f"{_JPEG}{n}" for n in (51, 53, 55, 57, 70))
@@ -63,7 +62,7 @@ def _pixels(path: Path, data: Any) -> NDArray[Any]:
         raise ImageFormatError(f"{path}: no pixel data; it is truncated, copy or export it again")
     frames = int(data.get("NumberOfFrames") or 1)
     claimed = frames * int(data.Rows) * int(data.Columns) * (int(data.get("BitsAllocated") or 16) // 8)
-    held = len(stored) * (_MOST_COMPRESSION if syntax.is_compressed else 1)
+    held = len(stored) * (MOST_COMPRESSION if syntax.is_compressed else 1)
     if claimed > held:
         raise ImageFormatError(
             f"{path}: the pixel data is truncated: {len(stored)} bytes where {frames} frames of "

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.errors import ImageFormatError
+from sirtjax.io._dicom_claims import check_claimed_pixels
 from sirtjax.io._dicom_decode import decode_file
 from sirtjax.io._dicom_frames import Frame
 from sirtjax.io._dicom_object import parsing
@@ -49,6 +50,9 @@ def read_dicom(
         raise stack.problem
     check_damage(stack, damaged)
     check_one_patient(stack)
+    for file in stack.files:
+        with parsing(file.path, "image"):
+            check_claimed_pixels(file.path, file.header)
     grid = slice_grid(stack.frames, where=path, allow_resample=allow_resample_slices)
     unit, factor, unit_notes = values_unit(stack.frames)
     if path.is_file() and len(stack.frames) == 1:

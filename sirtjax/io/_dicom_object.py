@@ -8,6 +8,7 @@ from typing import Any
 import pydicom
 
 from sirtjax.errors import ImageFormatError, SirtjaxError
+from sirtjax.io._dicom_claims import check_inflation
 
 
 @contextmanager
@@ -16,6 +17,9 @@ def parsing(path: Path, kind: str) -> Iterator[None]:
 
     pydicom converts values when they are read, so that damage surfaces as almost any exception type, anywhere
     in the parse. Wrap the parsing alone in this, not the computing.
+
+    Raises:
+      ImageFormatError: in place of what was raised in the block.
     """
     try:
         yield
@@ -37,6 +41,7 @@ def read_dataset(path: Path, kind: str) -> Any:
     if not path.is_file():
         raise ImageFormatError(f"{path}: no such file; expected a DICOM {kind}")
     with parsing(path, kind):
+        check_inflation(path)
         return pydicom.dcmread(path)
 
 

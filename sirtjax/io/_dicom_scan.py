@@ -8,6 +8,7 @@ from typing import Any
 import pydicom
 
 from sirtjax.errors import ImageFormatError
+from sirtjax.io._dicom_claims import check_inflation
 from sirtjax.io._patient_mark import IDENTIFIERS, PatientMark, patient_mark
 
 _LOG = logging.getLogger(__name__)
@@ -114,6 +115,7 @@ def _read(path: Path) -> DicomFile | None:
         if not named and not _looks_bare(start):
             return None
         stream.seek(0)
+        check_inflation(path)
         header = pydicom.dcmread(stream, stop_before_pixels=True, force=not named, specific_tags=_TAGS)
     if not named and "SOPClassUID" not in header and "Rows" not in header:
         return None

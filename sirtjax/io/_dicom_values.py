@@ -32,7 +32,9 @@ def values_unit(frames: list[Frame]) -> tuple[str, float, tuple[str, ...]]:
     file = frames[0].file
     modality = modality_of(file)
     with parsing(file.path, "image"):
-        if modality in ("CT", "PT") and any(f.slope is None for f in frames):
+        if modality in ("CT", "PT") and any(
+            f.slope is None or (modality == "CT" and f.intercept is None) for f in frames
+        ):
             raise ImageFormatError(
                 f"{file.path}: no RescaleSlope and RescaleIntercept, so its numbers are not in "
                 f"{'HU' if modality == 'CT' else 'a known unit'}; export the series again"

@@ -2,6 +2,9 @@
 
 from sirtjax.reports._alignment_page import alignment_page as alignment_page
 from sirtjax.reports._box_plots import box_plots as box_plots
+from sirtjax.reports._dicom_results import DicomResults as DicomResults
+from sirtjax.reports._dicom_results import case_references as case_references
+from sirtjax.reports._dicom_results import write_dicom_results as write_dicom_results
 from sirtjax.reports._files import file_name as file_name
 from sirtjax.reports._files import file_names as file_names
 from sirtjax.reports._files import write_results as write_results
@@ -19,11 +22,13 @@ from sirtjax.reports._training_page import TrainingPage as TrainingPage
 from sirtjax.reports._training_page import training_html as training_html
 
 __all__ = [
+    "DicomResults",
     "RegistrationPanel",
     "SweepSurface",
     "TrainingPage",
     "alignment_page",
     "box_plots",
+    "case_references",
     "file_name",
     "file_names",
     "registration_html",
@@ -35,5 +40,6 @@ __all__ = [
     "sweep_figure",
     "training_html",
     "voi_csv",
+    "write_dicom_results",
     "write_results",
 ]

@@ -1,0 +1,334 @@
+"""A case from a folder of DICOM studies: roles proposed from the headers, asked for or given by --role."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from sirtjax.cli import _case_options as option
+from sirtjax.cli._console import err, note
+
+if TYPE_CHECKING:
+    from sirtjax.dicom import Inspection, ObjectFacts, SeriesFacts
+    from sirtjax.workflows import Case, ImageRole, MaskProposal, MaskRole, RoleProposal
+
+# Options that say what the roles say.
+INSTEAD = {"activity": "activity", "ct": "ct", "diagnostic": "diagnostic", "diagnostic_modality": "diagnostic"}
+MOST_ANSWERS = 20
+NONE = "none"
+
+
+@dataclass
+class Chosen:
+    """The roles as they stand, to be asked about and changed.
+
+    Attributes:
+      inspection: of the folder.
+      kind: "plan" or "verify".
+      images: what was given by --role or answered.
+      masks: what was given by --role or answered: the object and names of its structures, or None for no mask.
+      options: given on the command line.
+    """
+
+    inspection: Inspection
+    kind: Any
+    images: dict[ImageRole, SeriesFacts | None]
+    masks: dict[MaskRole, tuple[ObjectFacts, tuple[str, ...]] | None]
+    options: Mapping[str, Any]
+
+    def proposals(self) -> tuple[dict[ImageRole, RoleProposal], dict[MaskRole, MaskProposal]]:
+        """What is proposed with what was given."""
+        from sirtjax import workflows
+
+        roles = workflows.propose_roles(self.inspection, self.kind, given=self.images)
+        found = workflows.propose_masks(self.inspection, roles)
+        for role, given in self.masks.items():
+            found.pop(role, None)
+            if given is not None:
+                found[role] = _given_mask(self.inspection, role, given, roles)
+        for role in list(found):
+            if self.options.get(role) or (role == "territories" and self.options.get("lines")):
+                del found[role]  # given as a file
+        return roles, found
+
+
+def case_of_studies(
+    studies: Path, verb: str, options: Mapping[str, Any], *, roles: Sequence[str], overrides: Sequence[str]
+) -> Case:
+    """The case that a folder of studies makes, with its roles printed and asked about where somebody can answer.
+
+    Args:
+      studies: the folder.
+      verb: "plan" or "verify".
+      options: of the command line, those not given left out.
+      roles: of --role, as NAME=SERIES.
+      overrides: of --set.
+
+    Raises:
+      ConfigError: a role that can't be filled, options missing, or two patients in the folder.
+    """
+    from sirtjax import dicom
+    from sirtjax.errors import ConfigError
+    from sirtjax.workflows import case_from_table
+
+    for name, role in INSTEAD.items():
+        if name in options:
+            raise ConfigError(
+                f"--dicom and --{name.replace('_', '-')} are given; choose the series by --role {role}=NUMBER"
+            )
+    inspection = dicom.inspect_folder(studies)
+    chosen = Chosen(inspection, verb, {}, {}, options)
+    for text in roles:
+        _set_role(chosen, text)
+    images, masks = chosen.proposals()
+    _show(chosen, images, masks)
+    if _can_ask() and not _all_given(images):
+        images, masks = _ask(chosen, images, masks)
+    _check_clear(inspection, images, masks)
+    images = _without_idle_diagnostic(images, masks, options)
+    table = _table(chosen, images, masks, overrides)
+    case = case_from_table(table, folder=Path.cwd(), source=f"{studies} and options", overrides=overrides)
+    if inspection.patients > 1 and "PATIENT_IDS" not in case.accept:
+        raise ConfigError(
+            f"{studies}: holds studies of {inspection.patients} patients (by ID, name and date of birth); give the "
+            "folder of one, or --set 'accept=[\"PATIENT_IDS\"]' where a person has checked that they are one"
+        )
+    return case
+
+
+def _set_role(chosen: Chosen, text: str) -> None:
+    """Take one NAME=SERIES.
+
+    Raises:
+      ConfigError: no such role, series, object or structure.
+    """
+    from sirtjax.errors import ConfigError
+    from sirtjax.workflows import IMAGE_ROLES, MASK_ROLES
+
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not value or name not in (*IMAGE_ROLES, *MASK_ROLES):
+        known = ", ".join((*IMAGE_ROLES, *MASK_ROLES))
+        raise ConfigError(f"--role {text}: expected NAME=SERIES with one of {known}, as in --role diagnostic=3")
+    inspection = chosen.inspection
+    for role in IMAGE_ROLES:
+        if name == role:
+            chosen.images[role] = None if value == NONE else _one(inspection.series, value, text)
+            return
+    (mask_role,) = (role for role in MASK_ROLES if name == role)
+    if value == NONE:
+        chosen.masks[mask_role] = None
+        return
+    which, _, names = value.partition(":")
+    source = _one([one for one in inspection.objects if one.kind in ("RTSTRUCT", "SEG")], which, text)
+    wanted = tuple(word.strip() for word in names.split(",") if word.strip())
+    unknown = [word for word in wanted if word not in source.names]
+    if unknown:
+        raise ConfigError(
+            f"--role {text}: object {source.number} has no {unknown[0]!r}; it has {', '.join(source.names)}"
+        )
+    chosen.masks[mask_role] = (source, wanted)
+
+
+def _one(found: Sequence[Any], value: str, text: str) -> Any:
+    """The one series or object of a number, UID or part of a description."""
+    from sirtjax.errors import ConfigError
+
+    def label(one: Any) -> str:
+        return str(getattr(one, "description", "") or getattr(one, "label", ""))
+
+    ways: tuple[Callable[[Any], bool], ...] = (
+        lambda one: value.isdecimal() and one.number == int(value),
+        lambda one: value in (getattr(one, "uid", None), getattr(one, "series_uid", None)),
+        lambda one: not value.isdecimal() and value.lower() in label(one).lower(),
+    )
+    for fits in ways:
+        fitting = [one for one in found if fits(one)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            raise ConfigError(f"--role {text}: {len(fitting)} fit ({_listed(fitting)}); choose one by its number")
+    raise ConfigError(f"--role {text}: there is none; there are {_listed(found) or 'none at all'}")
+
+
+def _given_mask(
+    inspection: Inspection,
+    role: MaskRole,
+    given: tuple[ObjectFacts, tuple[str, ...]],
+    roles: Mapping[ImageRole, RoleProposal],
+) -> MaskProposal:
+    from sirtjax.errors import ConfigError
+    from sirtjax.workflows import MaskProposal, mask_frame, mask_role_of
+
+    source, names = given
+    placed = mask_frame(source, roles, inspection)
+    if placed is None:
+        raise ConfigError(
+            f"--role {role}={source.number}: the object was drawn on another series than those of the case; choose "
+            "that series for a role, or another object"
+        )
+    called = tuple(name for name in source.names if mask_role_of(name) == role)
+    if not names and not called and len(source.names) != 1:
+        raise ConfigError(
+            f"--role {role}={source.number}: it has {', '.join(source.names)}; say which, as in "
+            f"--role {role}={source.number}:{source.names[0] if source.names else 'NAME'}"
+        )
+    return MaskProposal(
+        role=role,
+        source=source,
+        names=names or called or source.names,
+        frame=placed[0],
+        reasons=("as given",),
+        given=True,
+    )
+
+
+def _show(chosen: Chosen, images: Mapping[Any, RoleProposal], masks: Mapping[Any, MaskProposal]) -> None:
+    """Say on stderr what plays which role, and why."""
+    for role, proposal in images.items():
+        named = "none" if proposal.series is None else f"series {proposal.series}"
+        note(f"{role}: {named} ({'; '.join(proposal.reasons)})")
+        for other, reasons in proposal.others[:3]:
+            note(f"  or series {other} ({'; '.join(reasons)})")
+    for mask_role, mask in masks.items():
+        names = ", ".join(mask.names)
+        note(f"{mask_role}: object {mask.source.number}, {mask.source.kind}, {names} ({'; '.join(mask.reasons)})")
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty() and err.is_terminal
+
+
+def _all_given(images: Mapping[Any, RoleProposal]) -> bool:
+    return all(proposal.given for proposal in images.values())
+
+
+def _ask(chosen: Chosen, images: Any, masks: Any) -> tuple[Any, Any]:
+    """Let the user accept or change the roles."""
+    from sirtjax.errors import InputError
+
+    for _ in range(MOST_ANSWERS):
+        answer = typer.prompt(
+            "Enter to go on, ROLE=SERIES to change (as ct=2, diagnostic=none), q to stop",
+            default="",
+            show_default=False,
+            err=True,
+        ).strip()
+        if not answer:
+            break
+        if answer.lower() == "q":
+            raise typer.Exit(130)
+        before = dict(chosen.images), dict(chosen.masks)
+        try:
+            _set_role(chosen, answer)
+            images, masks = chosen.proposals()
+        except InputError as error:
+            chosen.images, chosen.masks = before
+            note(str(error))
+            continue
+        _show(chosen, images, masks)
+    return images, masks
+
+
+def _check_clear(inspection: Inspection, images: Mapping[Any, RoleProposal], masks: Mapping[Any, MaskProposal]) -> None:
+    """Refuse what fits as well as something else, and a case without an activity image."""
+    from sirtjax.errors import ConfigError
+
+    for role, proposal in images.items():
+        if proposal.tied and proposal.series is not None:
+            fitting = _listed([proposal.series, *proposal.tied])
+            raise ConfigError(
+                f"{inspection.path}: {1 + len(proposal.tied)} series fit the role {role} alike ({fitting}); "
+                f"say which by --role {role}=NUMBER"
+            )
+    for mask_role, mask in masks.items():
+        if mask.tied:
+            fitting = _listed([mask.source, *mask.tied])
+            raise ConfigError(
+                f"{inspection.path}: {1 + len(mask.tied)} objects hold the {mask_role} ({fitting}); "
+                f"say which by --role {mask_role}=NUMBER"
+            )
+    if images["activity"].series is None:
+        raise ConfigError(
+            f"{inspection.path}: {images['activity'].reasons[0]} ({_listed(inspection.series) or 'no image series'}); "
+            "say which series it is by --role activity=NUMBER"
+        )
+
+
+def _without_idle_diagnostic(
+    images: dict[Any, RoleProposal], masks: Mapping[Any, MaskProposal], options: Mapping[str, Any]
+) -> dict[Any, RoleProposal]:
+    """Leave a proposed diagnostic image out where no mask is on it: it would only have to be registered."""
+    diagnostic = images["diagnostic"]
+    drawn = any(mask.frame == "diagnostic" for mask in masks.values()) or options.get("masks_on") == "diagnostic"
+    if diagnostic.series is None or diagnostic.given or drawn:
+        return images
+    note(f"series {diagnostic.series.number} is not used: no mask is drawn on it")
+    return {**images, "diagnostic": replace(diagnostic, series=None)}
+
+
+def _table(
+    chosen: Chosen,
+    images: Mapping[Any, RoleProposal],
+    masks: Mapping[Any, MaskProposal],
+    overrides: Sequence[str],
+) -> dict[str, Any]:
+    """The case as nested tables."""
+    table = option.case_table(chosen.options)
+    activity, diagnostic = images["activity"].series, images["diagnostic"].series
+    for role, proposal in images.items():
+        if proposal.series is not None:
+            entry = table["images"].setdefault(role, {})
+            entry |= _series_entry(chosen.inspection, proposal.series)
+            if role == "diagnostic":
+                entry["modality"] = proposal.series.modality
+    for mask_role, mask in masks.items():
+        entry = {"path": str(mask.source.path.absolute()), "on": mask.frame, "names": list(mask.names)}
+        if mask_role == "territories":
+            table["territories"] = entry
+        else:
+            table["masks"][mask_role] = entry
+    frames = [None if one is None else one.frame_of_reference_uid for one in (diagnostic, activity)]
+    if frames[0] is not None and frames[0] == frames[1] and "registration" not in table:
+        table["registration"] = {"method": "identity"}
+        note("registration: none, the diagnostic and the activity image share a frame of reference")
+    _check_complete(chosen, table, overrides)
+    return table
+
+
+def _series_entry(inspection: Inspection, one: SeriesFacts) -> dict[str, str]:
+    """The path and series by which a case names it."""
+    if one.uid is not None and one.stacks == 1:
+        return {"path": str(one.folder.absolute()), "series": one.uid}
+    return {"path": str(inspection.path.absolute()), "series": str(one.number)}
+
+
+def _check_complete(chosen: Chosen, table: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Name every option that the folder can't say, in one line: no clinical quantity is taken for granted."""
+    from sirtjax.errors import ConfigError
+
+    said = {override.partition("=")[0].strip() for override in overrides}
+    missing = []
+    if not table["protocol"] and "protocol.name" not in said:
+        missing.append("--protocol NAME (`sirtjax protocols` lists them)")
+    if not table["shunt"] and "shunt.method" not in said:
+        missing.append("--lung-shunt spect or a fraction")
+    on_diagnostic = [table["territories"]] if "territories" in table else []
+    on_diagnostic += list(table["masks"].values())
+    if "registration" not in table and any(entry["on"] == "diagnostic" for entry in on_diagnostic):
+        missing.append("--registration deformable, affine, rigid or a transform file")
+    if "lesions" not in table["masks"] and not said & {"masks.no_lesions", "masks.lesions.path"}:
+        missing.append("--lesions FILE or --role lesions=OBJECT (or --set masks.no_lesions=true)")
+    if chosen.kind == "verify" and not table["injections"]:
+        missing.append("--injection TERRITORY=MBQ@TIME")
+    if missing:
+        raise ConfigError(f"{chosen.inspection.path}: the folder does not say everything; give {'; '.join(missing)}")
+
+
+def _listed(found: Sequence[object]) -> str:
+    more = f"; and {len(found) - 8} more" if len(found) > 8 else ""
+    return "; ".join(str(one) for one in found[:8]) + more

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+from sirtjax.errors import ImageFormatError
+
+# No codec packs a picture tighter than this; a header that claims more is damaged.
+MOST_COMPRESSION = 20_000
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+# What a deflated file may unpack to: this many times its size, or this much where it is small.
+_MOST_INFLATION = 50
+_FREE_BYTES = 64_000_000
+_CHUNK = 1 << 16
+_META_AT, _META_HEAD = 132, 12
+
+
+def check_claimed_pixels(path: Path, header: Any) -> None:
+    """Refuse a header that claims more pixels than its file can hold, before room is made for them.
+
+    Raises:
+      ImageFormatError: it does.
+    """
+    frames = int(header.get("NumberOfFrames") or 1)
+    claimed = frames * int(header.Rows) * int(header.Columns)
+    syntax = getattr(header, "file_meta", {}).get("TransferSyntaxUID")
+    packed = syntax is not None and (syntax.is_compressed or str(syntax).encode() == _DEFLATED)
+    size = path.stat().st_size
+    if claimed > size * (MOST_COMPRESSION if packed else 1):
+        raise ImageFormatError(
+            f"{path}: the header says {header.Columns}x{header.Rows}x{frames} pixels, but the file has {size} bytes; "
+            "it is truncated or damaged, export it again"
+        )
+
+
+def check_inflation(path: Path) -> None:
+    """Refuse a deflated file that unpacks to far more than it holds, before it is parsed: parsing unpacks all of it.
+
+    Raises:
+      ImageFormatError: it does, or it is no deflated data.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(1024)
+        if _DEFLATED not in start:
+            return
+        head = start[_META_AT : _META_AT + _META_HEAD]
+        stream.seek(_META_AT + _META_HEAD + int.from_bytes(head[8:12], "little"))
+        most = max(_FREE_BYTES, _MOST_INFLATION * path.stat().st_size)
+        unpacked, inflater = 0, zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            while not inflater.eof and (chunk := inflater.unconsumed_tail or stream.read(_CHUNK)):
+                unpacked += len(inflater.decompress(chunk, _CHUNK))
+                if unpacked > most:
+                    raise ImageFormatError(f"{path}: deflated, and unpacks to more than {most} bytes; it is no image")
+        except zlib.error as error:
+            raise ImageFormatError(f"{path}: not readable as deflated DICOM ({error}); export it again") from error

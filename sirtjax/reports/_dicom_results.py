@@ -1,0 +1,231 @@
+"""A finished plan or verification as DICOM objects, to file beside the images it was made from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import sirtjax
+from sirtjax import dicom, spatial
+from sirtjax.reports._report_pdf import report_pdf
+from sirtjax.volume import LabelMap
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Case, Maps, Products, Result, Voi, VoiResult
+
+# What a DICOM object calls the structures of a report.
+_KINDS = {"lesions": "lesion"}
+_QUANTITIES = (
+    ("volume", "volume_ml", "mL", 1.0),
+    ("mass", "mass_g", "g", 1.0),
+    ("activity", "activity_mbq", "MBq", 1.0),
+    ("uptake", "uptake_fraction", "%", 100.0),
+    ("T/N ratio", "tn_ratio", "1", 1.0),
+    ("mean dose", "mean_gy", "Gy", 1.0),
+    ("minimum dose", "min_gy", "Gy", 1.0),
+    ("maximum dose", "max_gy", "Gy", 1.0),
+    ("compartment dose", "compartment_gy", "Gy", 1.0),
+)
+_LONGEST_NAME = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomResults:
+    """What was written.
+
+    Attributes:
+      files: in the folder, by what they are.
+      left_out: a sentence for each thing that has no object.
+    """
+
+    files: Mapping[str, Path]
+    left_out: tuple[str, ...]
+
+
+def case_references(case: Case) -> dict[str, dicom.Reference]:
+    """The DICOM series of a case's images by role: "activity", "ct" and "diagnostic".
+
+    Raises:
+      InputError: an image is no DICOM series, or one that objects can't refer to.
+    """
+    images = case.images
+    found = {
+        "activity": dicom.read_reference(images.activity.path, series=images.activity.series, modality=("NM", "PT"))
+    }
+    if images.ct is not None:
+        found["ct"] = dicom.read_reference(images.ct.path, series=images.ct.series, modality="CT")
+    if images.diagnostic is not None:
+        table = images.diagnostic
+        found["diagnostic"] = dicom.read_reference(table.path, series=table.series, modality=table.modality)
+    return found
+
+
+def write_dicom_results(
+    folder: Path,
+    result: Result,
+    maps: Maps,
+    products: Products,
+    references: Mapping[str, dicom.Reference],
+    *,
+    identity: str | None = None,
+) -> DicomResults:
+    """Write a result as DICOM objects into a folder: structure sets, segmentations, dose, registration, SR and PDF.
+
+    The structures are written on the CT of the activity image (or the activity image itself), where those drawn on the
+    diagnostic image are as the registration carried them, and once more as drawn on the diagnostic image.
+
+    Args:
+      folder: where to; made where it is missing.
+      result: the numbers.
+      maps: the images, on the working grid.
+      products: the steps behind them.
+      references: of `case_references`.
+      identity: printed in the document in place of the pseudonym.
+
+    Raises:
+      InputError: something can't be written as DICOM; the message says what.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, Path] = {}
+    left_out: list[str] = []
+    anchor = references.get("ct", references["activity"])
+    kinds: dict[str, str] = {}
+    names = dicom_names([*(row.name for row in result.vois), *(name for name, *_ in _drawn(products))])
+    for frame, reference in (("activity", anchor), ("diagnostic", references.get("diagnostic"))):
+        masks = {} if reference is None else _masks(products, maps, frame, names, kinds, left_out)
+        if not masks or reference is None:
+            continue
+        algorithm = _algorithm(products)
+        files[f"structures {frame}"] = dicom.write_rtstruct(
+            folder / f"rtstruct-{frame}.dcm", masks, reference, label="sirtjax", description=_what(result)
+        )
+        files[f"segmentation {frame}"] = dicom.write_seg(
+            folder / f"seg-{frame}.dcm",
+            masks,
+            reference,
+            description=_what(result),
+            algorithm=algorithm,
+            kinds={name: kinds[name] for name in masks},
+        )
+    files["dose"] = dicom.write_rtdose(folder / "rtdose.dcm", maps.dose_gy, anchor, comment=_what(result))
+    _write_registration(folder, maps, anchor, references.get("diagnostic"), files, left_out)
+    files["measurements"] = dicom.write_measurements(
+        folder / "measurements.dcm",
+        [_group(result, row, names[row.name]) for row in result.vois],
+        anchor,
+        segmentation=files.get("segmentation activity"),
+        description=_what(result),
+    )
+    pdf = report_pdf(result, maps, identity=identity)
+    files["report"] = dicom.write_encapsulated_pdf(folder / "report.dcm", pdf, anchor, title=_what(result))
+    return DicomResults(files=files, left_out=tuple(left_out))
+
+
+def _what(result: Result) -> str:
+    draft = "DRAFT " if result.drafts else ""
+    return f"{draft}SIRT {'planned' if result.kind == 'plan' else 'delivered'} dose, {result.protocol}"[:_LONGEST_NAME]
+
+
+def dicom_names(names: Sequence[str]) -> dict[str, str]:
+    """Each name as DICOM objects can hold it: no path, no control character, at most 64 letters, no two alike."""
+    found: dict[str, str] = {}
+    for name in names:
+        plain = "".join(letter if letter.isprintable() and letter not in "/\\" else "-" for letter in name)
+        plain = plain[: _LONGEST_NAME - 4].strip(" .") or "structure"
+        candidate, number = plain, 1
+        while name not in found and candidate.casefold() in {one.casefold() for one in found.values()}:
+            number += 1
+            candidate = f"{plain} {number}"
+        found.setdefault(name, candidate)
+    return found
+
+
+def _masks(
+    products: Products,
+    maps: Maps,
+    frame: str,
+    names: Mapping[str, str],
+    kinds: dict[str, str],
+    left_out: list[str],
+) -> dict[str, LabelMap]:
+    """The structures to write in one frame: as drawn there, and in that of the activity image also as carried to it."""
+    found: dict[str, LabelMap] = {}
+    for name, kind, labels, drawn_on in _drawn(products):
+        plain = names[name]
+        kinds[plain] = kind
+        if drawn_on == frame:
+            found[plain] = LabelMap.from_mask(np.asarray(labels.array) > 0, labels.geometry, name=plain)
+        elif frame == "activity":
+            carried = maps.occupancy[name] >= np.float32(0.5)
+            if carried.any():
+                found[plain] = LabelMap.from_mask(carried, maps.geometry, name=plain)
+            else:
+                left_out.append(f"{name} fills half of no voxel of the working grid: it is in no structure set there")
+    return found
+
+
+def _drawn(products: Products) -> Iterator[tuple[str, str, LabelMap, str]]:
+    """Name, kind, mask and frame of every structure the steps have made."""
+    vois: list[tuple[Voi | None, str]] = [(products.liver, "liver")]
+    vois += [(voi, "lesion") for voi in products.lesions or ()]
+    vois += [(products.lungs, "lungs")]
+    for voi, kind in vois:
+        if voi is not None:
+            yield voi.name, kind, voi.labels, voi.frame
+    divided = products.territories
+    if divided is not None and divided.labels is not None:
+        for value, name in divided.labels.names:
+            one = np.asarray(divided.labels.array) == value
+            yield name, "territory", LabelMap.from_mask(one, divided.labels.geometry, name=name), divided.frame
+
+
+def _algorithm(products: Products) -> dicom.Algorithm:
+    """What drew the structures: a person, a program, or one after the other."""
+    vois = [voi for voi in (products.liver, *(products.lesions or ()), products.lungs) if voi is not None]
+    methods = list(dict.fromkeys(voi.automatic for voi in vois if voi.automatic is not None))
+    if not methods:
+        return dicom.Algorithm(name="drawn by hand", version="1", family="manual")
+    by_hand = any(voi.automatic is None for voi in vois)
+    name = ", ".join(methods).replace("\\", "/")[:_LONGEST_NAME]
+    return dicom.Algorithm(name=name, version=sirtjax.__version__, family="AI", corrected=by_hand)
+
+
+def _write_registration(
+    folder: Path,
+    maps: Maps,
+    fixed: dicom.Reference,
+    moving: dicom.Reference | None,
+    files: dict[str, Path],
+    left_out: list[str],
+) -> None:
+    if moving is None or moving.frame_of_reference_uid == fixed.frame_of_reference_uid:
+        return
+    if fixed.headers[0].get("PatientID") != moving.headers[0].get("PatientID"):
+        left_out.append("the two images file under different patient IDs: there is no registration object")
+        return
+    transform = maps.transform
+    if not isinstance(transform, spatial.AffineTransform | spatial.DisplacementField):
+        transform = spatial.as_field(transform, fixed.geometry)
+    files["registration"] = dicom.write_registration(folder / "registration.dcm", transform, fixed, moving)
+
+
+def _group(result: Result, row: VoiResult, name: str) -> dicom.MeasurementGroup:
+    found = [
+        dicom.Measurement(name=quantity, value=float(value) * factor, unit=unit)
+        for quantity, field, unit, factor in _QUANTITIES
+        if (value := getattr(row, field)) is not None and math.isfinite(value)
+    ]
+    for letter, values, unit in (("D", row.d_gy, "Gy"), ("V", row.v_percent, "%")):
+        found += [
+            dicom.Measurement(name=f"{letter}{at}", value=float(value), unit=unit)
+            for at, value in values.items()
+            if math.isfinite(value)
+        ]
+    if row.kind == "liver":
+        found.append(dicom.Measurement(name="lung shunt", value=100 * result.lung_shunt_fraction, unit="%"))
+    return dicom.MeasurementGroup(name=name, measurements=tuple(found), kind=_KINDS.get(row.kind, row.kind))

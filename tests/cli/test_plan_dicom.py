@@ -1,0 +1,246 @@
+"""`sirtjax plan --dicom`: a folder of studies in, a report and DICOM objects out."""
+
+import contextlib
+import io
+import json
+import subprocess
+
+import analytic_case as case
+import dicom_case
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+
+from sirtjax import dicom
+from sirtjax.cli import _case_studies, plan
+from sirtjax.cli.main import main
+from sirtjax.io import read_image, read_rtstruct, read_seg
+
+OBJECTS = {
+    "rtstruct-activity.dcm", "rtstruct-diagnostic.dcm", "seg-activity.dcm", "seg-diagnostic.dcm", "rtdose.dcm",
+    "registration.dcm", "measurements.dcm", "report.dcm",
+}  # fmt: skip
+# The two studies lie alike though they don't share a frame of reference.
+SAID = (*dicom_case.SAID, "--registration", "identity")
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory):
+    return dicom_case.write_studies(tmp_path_factory.mktemp("dicom") / "studies")
+
+
+@pytest.fixture(scope="module")
+def once(studies, tmp_path_factory):
+    """The plan made once: what it printed on stdout and stderr, and its folder."""
+    out, printed, told = tmp_path_factory.mktemp("once") / "plan", io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(plan, "use_compilation_cache", lambda: None)
+        patch.setattr("sirtjax.cli._console.err.file", told)
+        with pytest.raises(SystemExit) as stopped:
+            main(["plan", "--dicom", str(studies), "-o", str(out), "--json", *SAID])
+    assert not stopped.value.code, told.getvalue()
+    return printed.getvalue(), told.getvalue(), out
+
+
+def test_roles_are_printed_with_their_reasons(once):
+    _, told, _ = once
+    said = " ".join(told.split())
+    assert "activity: series 3: NM 'MAA SPECT' 26x24x22 (a SPECT; of Tc-99m; it says '99mTc-MAA'; a CT shares" in said
+    assert "ct: series 2: CT 'low dose CT' 26x24x22 (shares the frame of reference of series 3; same study)" in said
+    assert "diagnostic: series 1: CT 'CT portal venous' 32x30x26 (masks are drawn on it (object 4)" in said
+    assert "liver: object 4, RTSTRUCT, Liver (drawn on series 1, the diagnostic image; it has 'Liver')" in said
+    assert "lesions: object 4, RTSTRUCT, GTV alpha, GTV beta" in said
+
+
+def test_the_objects_are_there_and_the_patient_is_in_them_alone(once, studies):
+    printed, told, out = once
+    assert {path.name for path in (out / "dicom").iterdir()} == OBJECTS
+    spect = pydicom.dcmread(next((studies / "spect").glob("*.dcm")), stop_before_pixels=True)
+    for name in OBJECTS:
+        data = pydicom.dcmread(out / "dicom" / name)
+        assert data.PatientID == dicom_case.PATIENT
+        assert (data.StudyInstanceUID == spect.StudyInstanceUID) == ("diagnostic" not in name)
+    for path in out.rglob("*"):
+        if path.is_file() and path.suffix != ".dcm":
+            assert dicom_case.PATIENT.encode() not in path.read_bytes()
+    assert dicom_case.PATIENT not in printed + told
+    table = json.loads(printed)
+    assert table["provenance"]["inputs"]["activity"]["series_uid"] == spect.SeriesInstanceUID
+
+
+@pytest.mark.parametrize(("frame", "folder"), [("activity", "spect-ct"), ("diagnostic", "diagnostic")])
+def test_structures_lie_where_the_organs_are(once, studies, frame, folder):
+    _, _, out = once
+    image = read_image(studies / folder, modality="CT")
+    about = image.source
+    drawn = read_rtstruct(
+        out / "dicom" / f"rtstruct-{frame}.dcm",
+        image.volume.geometry,
+        frame_of_reference_uid=about.frame_of_reference_uid,
+    )
+    segments = read_seg(out / "dicom" / f"seg-{frame}.dcm")
+    names = {"liver", "GTV alpha", "GTV beta"}
+    assert set(drawn) == set(segments) == names
+    truth = {"liver": (np.zeros(3), case.ball_ml(case.LIVER_MM))}
+    truth |= {f"GTV {one.name}": (np.asarray(one.offset_mm), one.volume_ml()) for one in case.LESIONS}
+    for masks in (drawn, segments):
+        for name, (offset_mm, volume_ml) in truth.items():
+            labels = masks[name]
+            index = np.argwhere(np.asarray(labels.array) > 0)
+            centre = labels.geometry.to_world(index.mean(axis=0))
+            # Drawn in voxels of 4.6 x 4.8 x 5.5 mm, and carried to some of 6 x 6.5 x 7 mm.
+            assert np.linalg.norm(centre - case.CENTRE_MM - offset_mm) < 1.5, name
+            assert labels.volume_ml(name) == pytest.approx(volume_ml, rel=0.05 if name == "liver" else 0.2), name
+    data = pydicom.dcmread(out / "dicom" / f"rtstruct-{frame}.dcm")
+    assert dicom.referenced_series(out / "dicom" / f"rtstruct-{frame}.dcm") == (about.series_uid,)
+    instances = {
+        item.ReferencedSOPInstanceUID
+        for roi in data.ROIContourSequence
+        for contour in roi.ContourSequence
+        for item in contour.ContourImageSequence
+    }
+    assert instances <= set(about.sop_instance_uids)
+
+
+def test_dose_numbers_and_document_are_those_of_the_report(once):
+    printed, _, out = once
+    table = json.loads(printed)
+    dose = dicom.read_rtdose(out / "dicom" / "rtdose.dcm")
+    nifti = nibabel.load(out / "dose.nii.gz")
+    values = nifti.get_fdata()
+    index = np.argwhere(values > 0.2 * values.max())
+    ras = index @ nifti.affine[:3, :3].T + nifti.affine[:3, 3]
+    at = np.rint(dose.geometry.to_voxel(ras * (-1, -1, 1))).astype(int)
+    assert np.abs(np.asarray(dose.array)[tuple(at.T)] - values[tuple(index.T)]).max() < 1e-4 * values.max()
+    report = pydicom.dcmread(out / "dicom" / "measurements.dcm")
+    numbers = {round(float(element.value), 3) for element in report.iterall() if element.keyword == "NumericValue"}
+    for voi in table["vois"]:
+        assert any(abs(number - voi["mean_gy"]) < 1e-2 for number in numbers), voi["name"]
+    document = pydicom.dcmread(out / "dicom" / "report.dcm")
+    assert document.EncapsulatedDocument.startswith(b"%PDF-")
+    registration = dicom.read_registration(out / "dicom" / "registration.dcm")
+    assert registration.fixed_frame_uid != registration.moving_frame_uid
+
+
+def test_what_was_written_belongs_to_the_studies(once, studies, tmp_path):
+    """Filed beside the images, every object is found and fits the series it is about."""
+    _, _, out = once
+    both = tmp_path / "both"
+    both.mkdir()
+    (both / "studies").symlink_to(studies)
+    for path in [*(p for p in studies.rglob("*.dcm")), *(out / "dicom").iterdir()]:
+        (both / f"{path.parent.name}-{path.name}").symlink_to(path)
+    found = dicom.inspect_folder(both)
+    assert (found.patients, found.problems) == (1, ())
+    assert {one.kind for one in found.objects} == {"RTSTRUCT", "SEG", "RTDOSE", "REG", "SR", "DOC"}
+    assert [(one.kind, one.problems) for one in found.objects if one.problems] == []
+
+
+@pytest.mark.clinic
+def test_validators_find_no_error(once):
+    _, _, out = once
+    for name in sorted(OBJECTS):
+        done = subprocess.run(["dciodvfy", "-new", out / "dicom" / name], capture_output=True, text=True, timeout=120)
+        assert done.returncode in (0, 1), f"{name}: dciodvfy crashed"
+        assert [line for line in done.stderr.splitlines() if line.startswith("Error")] == [], name
+
+
+@pytest.fixture
+def refused(run, studies, tmp_path):
+    """A function that plans from the studies and looks for one line of refusal, with nothing written."""
+
+    def check(message, *arguments, folder=studies, verb="plan"):
+        done = run(verb, "--dicom", folder, "-o", tmp_path / "out", *arguments)
+        lines = [line for line in done.err.splitlines() if line.startswith("sirtjax: ")]
+        assert (done.code, done.out, len(lines)) == (2, "", 1), done.err
+        assert message in lines[0] and "Traceback" not in done.err
+        assert not (tmp_path / "out").exists()
+        return done.err
+
+    return check
+
+
+def test_what_the_folder_cannot_say_is_asked_for_in_one_line(refused):
+    told = refused("the folder does not say everything; give --protocol NAME")
+    for option in ("--lung-shunt spect or a fraction", "--registration deformable, affine, rigid"):
+        assert option in told
+    assert "--lesions" not in told
+    told = refused("--injection TERRITORY=MBQ@TIME", "--role", "activity=3", verb="verify")
+    assert "verify" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--role", "spleen=1"), "--role spleen=1: expected NAME=SERIES with one of activity, ct, diagnostic"),
+        (("--role", "activity"), "--role activity: expected NAME=SERIES"),
+        (("--role", "activity=9"), "--role activity=9: there is none; there are 1: CT 'CT portal venous'"),
+        (("--role", "ct=ct"), "--role ct=ct: 3 fit (1: CT 'CT portal venous' 32x30x26; 2: CT 'low dose CT'"),
+        (("--role", "liver=1"), "--role liver=1: there is none; there are 4: RTSTRUCT 'planning' (Liver, GTV alpha"),
+        (("--role", "liver=4:Spleen"), "object 4 has no 'Spleen'; it has Liver, GTV alpha, GTV beta"),
+        (("--role", "territories=4"), "it has Liver, GTV alpha, GTV beta; say which, as in --role territories=4:Liver"),
+        (("--role", "diagnostic=none", "--role", "liver=4"), "was drawn on another series than those of the case"),
+        (("--role", "lesions=none"), "--lesions FILE or --role lesions=OBJECT"),
+        (("--role", "activity=1", *SAID), "expected NM or PT, found CT"),
+        (("--activity", "spect.nii"), "--dicom and --activity are given; choose the series by --role activity=NUMBER"),
+        (("--diagnostic-modality", "MR"), "choose the series by --role diagnostic=NUMBER"),
+    ],
+)
+def test_roles_that_do_not_fit(refused, arguments, message):
+    refused(message, *arguments)
+
+
+def test_a_case_file_and_a_folder_are_not_mixed(run, studies, tmp_path):
+    done = run("plan", "case.toml", "--dicom", studies, "-o", tmp_path / "out")
+    assert done.code == 2 and "case.toml: a case file and --dicom are given" in done.err
+    done = run("plan", "case.toml", "--role", "ct=1", "-o", tmp_path / "out")
+    assert done.code == 2 and "--role goes with --dicom" in done.err
+
+
+def test_series_that_fit_alike_are_asked_about(refused, tmp_path):
+    folder = dicom_case.write_studies(tmp_path / "studies")
+    counts = 900.0 * case.concentration(dicom_case.SPECT, 7.0)
+    dicom_case.write_series(folder / "again", counts, dicom_case.SPECT, "NM", "MAA SPECT again", day=10)
+    message = "2 series fit the role activity alike (3: NM 'MAA SPECT"
+    refused(message, *SAID, folder=folder)
+
+
+def test_a_folder_without_an_activity_image(refused, tmp_path):
+    folder = tmp_path / "studies"
+    dicom_case.write_series(
+        folder / "ct", dicom_case.anatomy_hu(dicom_case.DIAGNOSTIC), dicom_case.DIAGNOSTIC, "CT", "abdomen"
+    )
+    refused("no SPECT or PET of the right nuclide is here (1: CT 'abdomen'", *SAID, folder=folder)
+
+
+def test_answers_at_a_terminal(studies, tmp_path, monkeypatch):
+    """Who sits at a terminal may change the roles, is told what is wrong with an answer, and may stop."""
+    import typer
+
+    answers = iter(["ct=77", "diagnostic=none", "liver=none", "lesions=none", ""])
+    monkeypatch.setattr(_case_studies, "_can_ask", lambda: True)
+    monkeypatch.setattr(_case_studies.typer, "prompt", lambda *_, **__: next(answers))
+    said = {"protocol": "resin-icc-bilobar", "lung_shunt": "0.05"}
+    made = _case_studies.case_of_studies(studies, "plan", said, roles=[], overrides=["masks.no_lesions=true"])
+    assert next(answers, "none left") == "none left"
+    assert made.images.diagnostic is None and made.masks.liver is None and made.images.ct is not None
+    monkeypatch.setattr(_case_studies.typer, "prompt", lambda *_, **__: "q")
+    with pytest.raises(typer.Exit):
+        _case_studies.case_of_studies(studies, "plan", said, roles=[], overrides=[])
+    # Nobody is asked where every role is given.
+    roles = ["activity=3", "ct=2", "diagnostic=none", "liver=none", "lesions=none"]
+    made = _case_studies.case_of_studies(studies, "plan", said, roles=roles, overrides=["masks.no_lesions=true"])
+    assert made.images.activity.series == pydicom.dcmread(next((studies / "spect").glob("*.dcm"))).SeriesInstanceUID
+
+
+@pytest.mark.slow
+def test_verify_from_a_pet_ct(run, tmp_path):
+    folder = dicom_case.write_studies(tmp_path / "studies", activity="PT")
+    done = run("verify", "--dicom", folder, "-o", tmp_path / "out", "--json", *SAID, "--injection", "whole liver=1800")
+    assert done.code == 0, done.err
+    table = json.loads(done.out)
+    assert (table["kind"], table["injections"][0]["activity_mbq"]) == ("verification", 1800)
+    assert "activity: series 3: PT '90Y PET'" in done.err
+    assert {path.name for path in (tmp_path / "out" / "dicom").iterdir()} == OBJECTS
+    assert "delivered dose" in pydicom.dcmread(tmp_path / "out" / "dicom" / "rtdose.dcm").DoseComment
