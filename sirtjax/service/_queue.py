@@ -191,7 +191,7 @@ class Queue:
         return cursor.rowcount == 1
 
     def recover(self, *, now: float, attempts: int) -> tuple[list[str], list[str]]:
-        """After a start: what was being worked on is ready again, or failed where it was tried too often."""
+        """After a start of the worker alone: what it was at is ready again, or failed where it was tried too often."""
         with self._transaction() as db:
             again: list[tuple[int, str]] = []
             lost: list[tuple[int, str]] = []
@@ -205,6 +205,19 @@ class Queue:
                     (now, "the process that worked on it ended each time", one),
                 )
             return [name for _, name in again], [name for _, name in lost]
+
+    def pardon(self, *, now: float) -> list[str]:
+        """After a start of the whole service: what was being worked on is ready again, and the try does not count.
+
+        It was the service that ended, and not the process that worked on it alone.
+        """
+        with self._transaction() as db:
+            working = [row[0] for row in db.execute("SELECT name FROM series WHERE state = 'working'")]
+            db.execute(
+                "UPDATE series SET state = 'ready', attempts = attempts - 1, changed = ? WHERE state = 'working'",
+                (now,),
+            )
+            return working
 
     def next_delivery(self, *, now: float) -> Delivery | None:
         """The results that have been due longest, all those of one series together."""

@@ -77,6 +77,8 @@ def _serve(
     audit.append("service starts", ae_title=config.listen.ae_title)
     _clear_unfinished(state, queue)
     queue.wait_again(due=time.time() + limits.quiet_s)
+    for name in queue.pardon(now=time.time()):
+        audit.append("series taken up again", series=name)
     guard = Guard(inspectors=limits.inspectors, memory_mb=limits.inspect_mb, timeout_s=limits.inspect_s)
     intake = SeriesIntake(config, queue, guard, audit)
     receiver = Receiver(config.listen, limits, intake, intake.incoming)

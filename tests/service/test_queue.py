@@ -188,6 +188,16 @@ def test_after_a_start_work_is_taken_up_again_but_not_for_ever(queue):
     assert queue.counts()["failed"] == 1
 
 
+def test_a_start_of_the_whole_service_does_not_count_as_a_try(queue):
+    add(queue, arrival(), now=0)
+    queue.complete_quiet(now=60)
+    for _ in range(20):
+        assert queue.claim(now=60).attempts == 1
+        assert queue.pardon(now=60) == ["s1"]
+    assert queue.pardon(now=60) == []
+    assert queue.counts()["ready"] == 1
+
+
 def test_what_has_ended_is_forgotten_whole(queue, tmp_path):
     add(queue, arrival(), now=0)
     queue.complete_quiet(now=60)
