@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # The viewer's own order of axes: it then neither swaps nor flips anything, and neither does the page.
 PAGE_AXES = "RAS"
 MARGIN_MM = 30.0
+# Voxels along the side of a block by which a mask of the other frame is found.
+BLOCK = 4
 INT16 = np.iinfo(np.int16)
 
 
@@ -54,8 +56,17 @@ class Scene:
         return hashlib.sha256(repr(self.geometry).encode()).hexdigest()[:32]
 
 
-def plan_scenes(masks: Sequence[ReviewMask], images: CaseImages) -> tuple[Scene, ...]:
-    """One scene for each grid that masks are on, the liver's first; one on the activity image's CT in any case."""
+def plan_scenes(
+    masks: Sequence[ReviewMask], images: CaseImages, *, transform: spatial.Transform | None = None
+) -> tuple[Scene, ...]:
+    """One scene for each grid that masks are on, the liver's first; one on the activity image's CT in any case.
+
+    Args:
+      masks: of the plan.
+      images: of its case.
+      transform: pull, from the activity frame to the diagnostic one; with it scenes of the activity frame reach as
+        far as the liver does that was drawn on the diagnostic image.
+    """
     groups: list[list[ReviewMask]] = []
     for mask in masks:
         for group in groups:
@@ -64,10 +75,14 @@ def plan_scenes(masks: Sequence[ReviewMask], images: CaseImages) -> tuple[Scene,
                 break
         else:
             groups.append([mask])
-    scenes = [_scene(f"{number}", group) for number, group in enumerate(groups)]
-    if images.diagnostic is not None and not any(scene.frame == "activity" for scene in scenes):
-        grid = frame_image(images, "activity").volume.geometry
-        scenes.append(_boxed(str(len(scenes)), "activity", grid, (0, 0, 0), grid.shape, ()))
+    places = [(group[0].frame, group[0].labels.geometry, group) for group in groups]
+    if images.diagnostic is not None and not any(frame == "activity" for frame, _, _ in places):
+        places.append(("activity", frame_image(images, "activity").volume.geometry, []))
+    drawn_elsewhere = [mask for mask in masks if mask.role == "liver" and mask.frame == "diagnostic"]
+    scenes = []
+    for number, (frame, grid, group) in enumerate(places):
+        carried = drawn_elsewhere if frame == "activity" and transform is not None else []
+        scenes.append(_scene(f"{number}", frame, grid, group, [_reach(mask, grid, transform) for mask in carried]))
     return tuple(scenes)
 
 
@@ -144,11 +159,15 @@ def packed(image: Volume | LabelMap) -> bytes:
         return path.read_bytes()
 
 
-def _scene(key: str, group: Sequence[ReviewMask]) -> Scene:
-    grid = group[0].labels.geometry
+def _scene(
+    key: str, frame: Frame, grid: Geometry, group: Sequence[ReviewMask], others: Sequence[NDArray[np.bool_]]
+) -> Scene:
+    """The box of a grid around masks drawn on it and what else is to be seen there, with a margin."""
     inside = np.zeros(grid.shape, bool)
     for mask in group:
         inside |= np.asarray(mask.labels.array) > 0
+    for other in others:
+        inside |= other
     start, stop = (0, 0, 0), grid.shape
     if inside.any():
         low, high = bounding_box(inside)
@@ -157,20 +176,23 @@ def _scene(key: str, group: Sequence[ReviewMask]) -> Scene:
         start = (i, j, k)
         i, j, k = (min(n, b + m) for n, b, m in zip(grid.shape, high, margin, strict=True))
         stop = (i, j, k)
-    return _boxed(key, group[0].frame, grid, start, stop, tuple(mask.key for mask in group))
-
-
-def _boxed(
-    key: str,
-    frame: Frame,
-    grid: Geometry,
-    start: tuple[int, int, int],
-    stop: tuple[int, int, int],
-    masks: tuple[str, ...],
-) -> Scene:
     box = crop_geometry(grid, start, stop)
     turned = reorient(LabelMap(np.broadcast_to(np.uint8(0), box.shape), box, names=()), PAGE_AXES).geometry
-    return Scene(key=key, frame=frame, grid=grid, start=start, stop=stop, geometry=turned, masks=masks)
+    keys = tuple(mask.key for mask in group)
+    return Scene(key=key, frame=frame, grid=grid, start=start, stop=stop, geometry=turned, masks=keys)
+
+
+def _reach(mask: ReviewMask, grid: Geometry, transform: spatial.Transform | None) -> NDArray[np.bool_]:
+    """Roughly where a mask of the other frame lies on a grid: looked up once for blocks of voxels."""
+    coarse_shape = tuple(-(-n // BLOCK) for n in grid.shape)
+    affine = grid.affine @ np.diag([BLOCK, BLOCK, BLOCK, 1.0])
+    affine[:3, 3] = grid.to_world([(BLOCK - 1) / 2] * 3)
+    coarse = Geometry.from_affine(coarse_shape, affine)
+    found = np.asarray(spatial.resample_labels(mask.labels, coarse, transform=transform).array) > 0
+    for axis in range(3):
+        found = found.repeat(BLOCK, axis=axis)
+    i, j, k = grid.shape
+    return found[:i, :j, :k]
 
 
 def _on(scene: Scene, volume: Volume, transform: spatial.Transform | None) -> Volume:

@@ -66,7 +66,7 @@ class Session:
         self.images = products.images
         self.transform = products.registration.transform
         self.masks = by_key(plan_masks(products))
-        self.scenes = {scene.key: scene for scene in plan_scenes(tuple(self.masks.values()), self.images)}
+        self.scenes = {scene.key: scene for scene in self._planned_scenes()}
         self.replanning = Replanning(self.replan_now)
         self._replan = replan
         self._lock = threading.RLock()
@@ -74,6 +74,9 @@ class Session:
         self._first: dict[str, History] = {}
         self._inverse: spatial.Transform | None = None
         self._results()  # a folder without results is refused now, not once the page is open
+
+    def _planned_scenes(self) -> tuple[Scene, ...]:
+        return plan_scenes(tuple(self.masks.values()), self.images, transform=self.transform)
 
     def describe(self) -> dict[str, Any]:
         """Everything the page shows before it loads images."""

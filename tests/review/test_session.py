@@ -158,6 +158,9 @@ def test_masks_and_dose_are_carried_between_the_frames(plan_folder, moved_case):
     sent = image(session.carried_mask_bytes("liver", "1"))
     centroid = np.argwhere(carried).mean(0) @ sent.affine[:3, :3].T + sent.affine[:3, 3]
     assert np.abs(centroid * [-1, -1, 1] - case.CENTRE_MM).max() < 0.6
+    # The scene ends where the carried liver does, not at the rim of the CT.
+    assert carried.sum() * session.scenes["1"].geometry.voxel_volume_ml == pytest.approx(case.ball_ml(52), rel=0.02)
+    assert np.prod(session.scenes["1"].geometry.shape) < 0.8 * np.prod(session.scenes["1"].grid.shape)
     # In the frame where it was drawn the dose is the plan's, carried back.
     dose = image(session.dose_bytes("0"))
     step_gy = float(bytes(dose.header["descrip"]).split()[0])

@@ -77,8 +77,13 @@ export function showDoses(masks, active, dose, voxelMl) {
   const rows = [];
   const curves = [];
   for (const mask of masks.filter((one) => one.data && (one.visible || one === active))) {
-    for (const label of mask.labels) {
-      const found = histogram(mask.data, label.value, dose?.data, dose?.stepGy ?? 0, voxelMl);
+    // Counting walks through every voxel of the scene: once for each change of a mask or of the dose.
+    if (mask.counted?.dose !== dose) {
+      const found = mask.labels.map(({ value }) => histogram(mask.data, value, dose?.data, dose?.stepGy ?? 0, voxelMl));
+      mask.counted = { dose, found };
+    }
+    for (const [at, label] of mask.labels.entries()) {
+      const found = mask.counted.found[at];
       rows.push({ name: label.name, colour: label.colour, ...found });
       curves.push({ colour: label.colour, curve: found.curve, active: mask === active });
     }

@@ -1,21 +1,15 @@
 // The page: what is loaded, what is chosen, and what every control does.
-import { getImage, getJson, getMask, putMask, Refused, signMask, startReplan } from "./api.js";
+import { getImage, getJson, getMask, Refused } from "./api.js";
 import { Comparison } from "./compare.js";
+import { ISODOSES_GY, middle, PLAIN_WINDOWS, WINDOWS } from "./display.js";
 import { Editor } from "./editor.js";
 import { Input, voxelOf } from "./input.js";
 import { Mask } from "./masks.js";
 import { ISODOSE_COLOURS, Overlay } from "./overlay.js";
 import { $, listMasks, showDoses, showLegend, showMask, showPlan, toast } from "./panels.js";
 import { PLANES } from "./planes.js";
+import { recorder } from "./record.js";
 import { View } from "./view.js";
-
-const WINDOWS = {
-  liver: { low: -60, high: 200 }, abdomen: { low: -160, high: 240 }, "low contrast": { low: 20, high: 130 },
-  lung: { low: -1350, high: 150 }, bone: { low: -450, high: 1050 },
-};
-const PLAIN_WINDOWS = { "whole range": { low: 0, high: 4095 }, bright: { low: 0, high: 2600 }, brighter: { low: 0, high: 1600 } };
-const ISODOSES_GY = [20, 40, 70, 100, 150, 205, 300, 400];
-const POLL_MS = 700;
 
 const view = new View($("gl"));
 const overlay = new Overlay($("overlay"), view);
@@ -32,19 +26,25 @@ const editor = new Editor({
     return state.window;
   },
 });
+const record = recorder({ state, editor, changed, panels, loadDose });
 // For looking in from outside: the tests of the page ask it what it shows.
 globalThis.review = { state, view, editor, overlay };
 
 // ---- drawing -------------------------------------------------------------------------------------------------
 
 let asked = false;
-function redraw() {
+let stale = false;
+
+/** Draw again with the next frame: everything, or the lines alone, which costs next to nothing. */
+function redraw(linesOnly = false) {
+  stale ||= linesOnly !== true;
   if (asked) return;
   asked = true;
   requestAnimationFrame(() => {
     asked = false;
     if (!state.image) return;
-    view.draw();
+    if (stale) view.draw();
+    stale = false;
     overlay.draw(drawn());
   });
 }
@@ -71,8 +71,11 @@ function drawn() {
 
 let counting = 0;
 function changed(mask, settled) {
-  if (mask) overlay.forget(mask.key);
-  redraw();
+  if (mask) {
+    overlay.forget(mask.key);
+    mask.counted = null;
+  }
+  redraw(true);
   if (!settled) return;
   // Histograms walk through every voxel: not before the hand rests.
   clearTimeout(counting);
@@ -82,7 +85,7 @@ function changed(mask, settled) {
 function panels() {
   if (!state.active) return;
   listMasks(state.masks, state.active, { show: showOrHide, choose });
-  showMask(state.active, { loadVersion });
+  showMask(state.active, record);
   // Carried masks are to look at; the lungs' dose is counted another way than voxel by voxel.
   const counted = state.masks.filter((mask) => mask.told.scene === state.scene.key && mask.told.role !== "lungs");
   showDoses(counted, state.active, state.dose, state.scene.voxel_ml);
@@ -150,12 +153,15 @@ async function openScene(key) {
     $("show-grid").checked = false;
     $("busy").textContent = "loading masks …";
     for (const mask of state.masks) {
+      mask.counted = null;
       await loadMask(mask, scene);
       if (mask.told.role === "lungs") mask.visible = mask.told.scene === key;
     }
     const mine = state.masks.filter((mask) => mask.told.scene === key);
     state.active = mine[0] ?? state.masks[0];
-    centre(state.active);
+    // Where masks are the lungs' alone one still looks for the liver first.
+    const first = state.active.told.role === "lungs" ? state.masks[0] : state.active;
+    view.moveTo(middle(first.data, view.shape));
     $("busy").textContent = "loading the dose …";
     await loadDose();
   });
@@ -212,21 +218,6 @@ function fillWindows(scene) {
   state.window = Object.values(named)[0];
 }
 
-/** The middle of a mask, where there is one. */
-function centre(mask) {
-  const sum = [0, 0, 0];
-  let count = 0;
-  const [nx, ny] = view.shape;
-  mask?.data?.forEach((label, at) => {
-    if (!label) return;
-    count++;
-    sum[0] += at % nx;
-    sum[1] += Math.floor(at / nx) % ny;
-    sum[2] += Math.floor(at / (nx * ny));
-  });
-  view.moveTo(count ? sum.map((total) => total / count) : view.shape.map((size) => size / 2));
-}
-
 // ---- what controls do ----------------------------------------------------------------------------------------
 
 async function choose(mask) {
@@ -238,7 +229,7 @@ async function choose(mask) {
   mask.visible = true;
   editor.label = mask.labels[0].value;
   editor.marks.clear();
-  centre(mask);
+  view.moveTo(middle(mask.data, view.shape));
   panels();
   redraw();
 }
@@ -246,93 +237,7 @@ async function choose(mask) {
 function showOrHide(mask, on) {
   mask.visible = on;
   panels();
-  redraw();
-}
-
-async function save() {
-  const mask = state.active;
-  const reviewer = needName();
-  if (!reviewer || !mask.dirty) return;
-  if (editor.marks.size) return toast("grow or clear the marks first", true);
-  try {
-    const told = await putMask(mask.key, mask.data, { sha256: mask.sha256, grid: state.scene.grid, reviewer });
-    mask.tell(told);
-    mask.keep(told.sha256);
-    toast(`saved as version ${told.versions.length}`);
-  } catch (error) {
-    if (error.status !== 412) throw error;
-    $("conflict-text").textContent = error.message;
-    $("conflict").showModal();
-  }
-  panels();
-}
-
-async function sign(decision) {
-  const mask = state.active;
-  const reviewer = needName();
-  if (!reviewer) return;
-  try {
-    mask.tell(await signMask(mask.key, { sha256: mask.sha256, state: decision, reviewer, comment: $("comment").value }));
-    mask.keep(mask.told.sha256);
-    $("comment").value = "";
-    toast(`${mask.name}: ${decision}`);
-  } catch (error) {
-    if (error.status !== 412) throw error;
-    $("conflict-text").textContent = error.message;
-    $("conflict").showModal();
-  }
-  panels();
-}
-
-function needName() {
-  const name = $("reviewer").value.trim();
-  if (!name) {
-    toast("who is it? Give the reviewer's name first", true);
-    $("reviewer").focus();
-  }
-  return name;
-}
-
-async function loadTheirs() {
-  $("conflict").close();
-  const mask = state.active;
-  const found = await getMask(mask.key);
-  mask.load(found.data, found.etag);
-  mask.own = mask.data;
-  const plan = await getJson("/api/plan");
-  mask.tell(plan.masks.find((one) => one.key === mask.key));
-  changed(mask, true);
-}
-
-async function loadVersion(mask, number) {
-  const found = await getMask(mask.key, number);
-  editor.replace(mask, found.data);
-  toast(`version ${number} is on the screen; save it to use it`);
-}
-
-async function planAgain() {
-  const unsaved = state.masks.filter((mask) => mask.dirty).map((mask) => mask.name);
-  if (unsaved.length) return toast(`save first: ${unsaved.join(", ")}`, true);
-  await startReplan();
-  $("replan").disabled = true;
-  for (;;) {
-    const progress = await getJson("/api/replan");
-    $("replan-state").textContent = progress.state === "running" ? `planning: ${progress.message}` : progress.message;
-    if (progress.state !== "running") {
-      $("replan").disabled = false;
-      if (progress.state === "failed") return toast(progress.message, true);
-      break;
-    }
-    await new Promise((done) => setTimeout(done, POLL_MS));
-  }
-  const plan = await getJson("/api/plan");
-  state.plan = plan;
-  plan.masks.forEach((told) => state.masks.find((mask) => mask.key === told.key).tell(told));
-  showPlan(plan);
-  await loadDose();
-  panels();
-  toast(plan.drafts.length ? "planned again: a DRAFT" : "planned again");
-  return null;
+  redraw(true);
 }
 
 async function compare() {
@@ -346,17 +251,17 @@ async function compare() {
 const commands = {
   undo: () => editor.undo(),
   redo: () => editor.redo(),
-  save: () => save(),
+  save: () => record.save(),
   tool: (name) => {
     editor.tool = name;
     panels();
-    redraw();
+    redraw(true);
   },
   brush: (factor) => {
     editor.size = Math.max(0, Math.min(1, editor.size + 0.05 * Math.sign(factor - 1)));
     $("brush").value = editor.size;
     panels();
-    redraw();
+    redraw(true);
   },
   reset: () => {
     view.reset();
@@ -396,13 +301,12 @@ function wire() {
     panels();
     redraw();
   });
-  for (const id of ["show-outline", "show-fill"]) on(id, "change", redraw);
-  on("fill-opacity", "input", redraw);
+  for (const id of ["show-outline", "show-fill", "fill-opacity"]) on(id, "input", () => redraw(true));
   on("label", "change", () => (editor.label = Number($("label").value)));
   on("brush", "input", () => {
     editor.size = Number($("brush").value);
     panels();
-    redraw();
+    redraw(true);
   });
   document.querySelectorAll("[data-tool]").forEach((button) => button.addEventListener("click", () => commands.tool(button.dataset.tool)));
   on("fill-slice", "click", () => editor.fillOutlines(state.plane));
@@ -410,8 +314,8 @@ function wire() {
   on("grow", "click", () => busy("growing …", async () => editor.grow()));
   on("clear-marks", "click", () => editor.clearMarks());
   for (const id of ["undo", "redo", "save", "reset"]) on(id, "click", commands[id]);
-  on("verify", "click", () => sign("verified"));
-  on("reject", "click", () => sign("rejected"));
+  on("verify", "click", () => record.sign("verified"));
+  on("reject", "click", () => record.sign("rejected"));
   on("show-dose", "change", colours);
   on("show-isodoses", "change", colours);
   on("dose-opacity", "input", () => {
@@ -422,10 +326,10 @@ function wire() {
   on("compare-amount", "input", compare);
   on("show-grid", "change", async () => {
     if ($("show-grid").checked) await comparison.grid(state.scene.key);
-    redraw();
+    redraw(true);
   });
-  on("replan", "click", planAgain);
-  on("conflict-load", "click", loadTheirs);
+  on("replan", "click", record.planAgain);
+  on("conflict-load", "click", record.loadTheirs);
   on("conflict-stay", "click", () => $("conflict").close());
   on("reviewer", "change", () => localStorage.setItem("reviewer", $("reviewer").value.trim()));
   $("reviewer").value = localStorage.getItem("reviewer") ?? "";
@@ -447,7 +351,7 @@ const page = {
     const here = state.active.told.scene === state.scene.key;
     if (!here || !editor.begin(tile, place)) toast("this mask is drawn on another image: choose it in the list", true);
   },
-  paintMove: (place) => editor.move(place) ?? redraw(),
+  paintMove: (place) => editor.move(place) ?? redraw(true),
   paintEnd: () => editor.end(),
   paintCancel: () => editor.cancel(),
   look: (tile, [u, v]) => {
@@ -480,7 +384,7 @@ const page = {
   hover: (place) => {
     state.hover = place;
     readout();
-    redraw();
+    redraw(true);
   },
   command: (name, ...given) => guarded(commands[name])(...given),
 };
