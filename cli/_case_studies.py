@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sirtjax.cli import _case_options as option
-from sirtjax.cli._console import err, note
+from sirtjax.cli._console import err, log, note
 
 if TYPE_CHECKING:
     from sirtjax.dicom import Inspection, ObjectFacts, SeriesFacts
@@ -200,7 +201,8 @@ def _show(chosen: Chosen, images: Mapping[Any, RoleProposal], masks: Mapping[Any
 
 
 def _can_ask() -> bool:
-    return sys.stdin.isatty() and err.is_terminal
+    """Whether somebody sees what is asked and can answer."""
+    return sys.stdin.isatty() and err.is_terminal and log.level < logging.ERROR
 
 
 def _all_given(images: Mapping[Any, RoleProposal]) -> bool:

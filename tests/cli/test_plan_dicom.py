@@ -34,9 +34,12 @@ def studies(tmp_path_factory):
 def once(studies, tmp_path_factory):
     """The plan made once: what it printed on stdout and stderr, and its folder."""
     out, printed, told = tmp_path_factory.mktemp("once") / "plan", io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(told),
+    ):
         patch.setattr(plan, "use_compilation_cache", lambda: None)
-        patch.setattr("sirtjax.cli._console.err.file", told)
         with pytest.raises(SystemExit) as stopped:
             main(["plan", "--dicom", str(studies), "-o", str(out), "--json", *SAID])
     assert not stopped.value.code, told.getvalue()
