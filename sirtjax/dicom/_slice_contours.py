@@ -48,7 +48,8 @@ def _started_apart(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _off_grid_mm(reference: Reference, k: int) -> NDArray[np.float64]:
     """From the even grid to where slice k says it is: positions are rounded, and readers look for the slice's own."""
-    if reference.frame_numbers is not None:
-        return np.zeros(3)
-    stated = np.array([float(x) for x in reference.headers[k].ImagePositionPatient])
+    header = reference.headers[0 if reference.frame_numbers is not None else k]
+    if reference.frame_numbers is not None or "ImagePositionPatient" not in header:
+        return np.zeros(3)  # frames have their places in functional groups, or evenly by the number of the slice
+    stated = np.array([float(x) for x in header.ImagePositionPatient])
     return np.asarray(stated - reference.geometry.to_world((0, 0, k)))

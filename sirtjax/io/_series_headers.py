@@ -6,6 +6,7 @@ from typing import Any
 
 import pydicom
 
+from sirtjax.errors import ImageFormatError
 from sirtjax.io._dicom_image import check_damage
 from sirtjax.io._dicom_object import parsing
 from sirtjax.io._series import choose_stack, find_stacks
@@ -42,7 +43,7 @@ def read_headers(
       modality: what it has to be, as in `read_image`.
 
     Raises:
-      ImageFormatError: not DICOM, damaged, or no or several series that fit.
+      ImageFormatError: not DICOM, damaged, no or several series that fit, or a series of several multi-frame files.
       GeometryError: slices missing, duplicate or unevenly spaced, or no place in space.
     """
     path = Path(path)
@@ -52,7 +53,13 @@ def read_headers(
         raise stack.problem
     check_damage(stack, damaged)
     geometry = slice_grid(stack.frames, where=path).geometry
-    single = len(stack.files) == 1 and int(stack.files[0].header.get("NumberOfFrames") or 0) > 0
+    frames = [int(file.header.get("NumberOfFrames") or 0) for file in stack.files]
+    single = len(frames) == 1 and frames[0] > 0
+    if not single and max(frames) > 1:
+        raise ImageFormatError(
+            f"{path}: the series lies in {len(frames)} files of several frames each; expected one such file, or a file "
+            "per slice, so that objects can refer to it; export it again"
+        )
     files = [stack.files[0]] if single else [frame.file for frame in stack.frames]
     headers: dict[Path, Any] = {}
     for file in files:

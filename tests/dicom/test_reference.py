@@ -5,6 +5,7 @@ import cases
 import numpy as np
 import pydicom
 import pytest
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
 
 from sirtjax.dicom import Approval, read_reference
 from sirtjax.dicom._object import new_object, save_object, short_text
@@ -77,6 +78,14 @@ def test_slices_that_do_not_belong_together(ct_folder, tmp_path, keyword, messag
     with pytest.raises(ImageFormatError, match=re.escape(message)) as caught:
         read_reference(change(ct_folder, tmp_path, edit))
     assert "SECRET" not in str(caught.value) and "PHANTOM-7" not in str(caught.value)
+
+
+def test_a_series_in_several_multi_frame_files_is_refused(ct_folder, tmp_path):
+    slices = [pydicom.dcmread(path) for path in sorted(ct_folder.glob("*.dcm"))]
+    for n, half in enumerate((slices[:10], slices[10:])):
+        LegacyConvertedEnhancedCTImage(half, "1.2.3.4", 7, f"1.2.3.4.{n}", n + 1).save_as(tmp_path / f"{n}.dcm")
+    with pytest.raises(ImageFormatError, match="in 2 files of several frames each; expected one such file"):
+        read_reference(tmp_path)
 
 
 @pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "StudyInstanceUID", "SOPInstanceUID"])

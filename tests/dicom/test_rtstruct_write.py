@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 from highdicom._standard_utils import check_required_attributes
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
 
 from sirtjax.dicom import Algorithm, Approval, read_reference, write_rtstruct
 from sirtjax.errors import GeometryError, InputError, OutputError
@@ -220,6 +221,26 @@ def test_the_last_point_is_not_above_the_first(codes, tmp_path):
         for contour in roi.ContourSequence:
             points = np.array(contour.ContourData, float).reshape(-1, 3)
             assert np.abs(points[0, :2] - points[-1, :2]).max() > 0.05
+
+
+def test_an_enhanced_multi_frame_image(ct_folder, masks, tmp_path):
+    """The same CT converted by highdicom: the same contours, on frames of one object."""
+    slices = [pydicom.dcmread(path) for path in sorted(ct_folder.glob("*.dcm"))]
+    enhanced = LegacyConvertedEnhancedCTImage(slices, "1.2.3.4", 7, "1.2.3.4.5", 1)
+    (tmp_path / "enhanced").mkdir()
+    enhanced.save_as(tmp_path / "enhanced" / "ct.dcm")
+    reference = read_reference(tmp_path / "enhanced")
+    path = write(tmp_path, masks, reference)
+    (frame_of_reference,) = pydicom.dcmread(path).ReferencedFrameOfReferenceSequence
+    (series,) = frame_of_reference.RTReferencedStudySequence[0].RTReferencedSeriesSequence
+    assert [item.ReferencedSOPInstanceUID for item in series.ContourImageSequence] == ["1.2.3.4.5"]
+    for contour in pydicom.dcmread(path).ROIContourSequence[0].ContourSequence:
+        frame = enhanced.PerFrameFunctionalGroupsSequence[contour.ContourImageSequence[0].ReferencedFrameNumber - 1]
+        place = frame.PlanePositionSequence[0].ImagePositionPatient
+        assert float(contour.ContourData[2]) == pytest.approx(float(place[2]), abs=1e-5)
+    found = read_rtstruct(path, reference.geometry)
+    for name, labels in masks.items():
+        np.testing.assert_array_equal(found[name].array, labels.array)
 
 
 def test_slices_of_a_tilted_gantry(ct_folder, tmp_path):
