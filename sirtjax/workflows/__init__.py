@@ -6,6 +6,7 @@ from sirtjax.workflows._automatic import automatic_hooks as automatic_hooks
 from sirtjax.workflows._case import Case as Case
 from sirtjax.workflows._case_file import case_from_table as case_from_table
 from sirtjax.workflows._case_file import load_case as load_case
+from sirtjax.workflows._drafts import draft_masks as draft_masks
 from sirtjax.workflows._guides import Guides as Guides
 from sirtjax.workflows._images import CaseImages as CaseImages
 from sirtjax.workflows._images import select_images as select_images
@@ -74,6 +75,7 @@ __all__ = [
     "advance",
     "automatic_hooks",
     "case_from_table",
+    "draft_masks",
     "load_case",
     "mask_frame",
     "mask_role_of",
