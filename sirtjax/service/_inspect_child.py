@@ -12,12 +12,15 @@ import hashlib
 import json
 import logging
 import math
+import os
 import resource
 import sys
 import warnings
 from typing import Any
 
 MIB = 1 << 20
+# Whoever asks whether the service is there comes before what is being parsed.
+BEHIND_THE_RECEIVER = 5
 # An image of one frame has some hundred elements; each frame of an enhanced one some fifty more.
 MOST_ELEMENTS, MOST_ENHANCED = 10_000, 200_000
 DEEPEST = 16
@@ -42,6 +45,7 @@ def main() -> None:
     limit = int(sys.argv[1]) * MIB
     import pydicom
 
+    os.nice(BEHIND_THE_RECEIVER)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

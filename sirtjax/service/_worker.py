@@ -33,6 +33,7 @@ AUDIT_FILE, QUEUE_FILE = "audit.jsonl", "queue.sqlite"
 _POLL_S = 0.1
 _RETRY_S = 30.0
 _GRACE_S = 2.0
+_BEHIND_THE_RECEIVER = 5
 
 
 class WorkerProcess:
@@ -88,6 +89,7 @@ class WorkerProcess:
 def run_worker(config: ServiceConfig, segmenter: Segmenter | None, log_level: int, line: Connection) -> None:
     """The worker's own main function: works and delivers until the service's end of the line is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then closes the line
+    os.nice(_BEHIND_THE_RECEIVER)
     start_logging(log_level)
     stop = threading.Event()
     threading.Thread(target=_await_end, args=(line, stop), daemon=True).start()
