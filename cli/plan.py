@@ -88,32 +88,23 @@ SETTINGS = ("output", "case", "studies", "role", "force", "resume", "identify", 
 
 def _run(verb: str, given: dict[str, Any]) -> None:
     use_compilation_cache()
-    from sirtjax import io, workflows
-    from sirtjax.cli._steps_folder import load_steps, save_steps
-    from sirtjax.reports import alignment_page, case_references, write_dicom_results, write_results
+    from sirtjax import io
+    from sirtjax.cli._plan_folder import DICOM, fill_plan_folder
+    from sirtjax.cli._steps_folder import load_steps
 
-    output, force, resume, identify = given["output"], given["force"], given["resume"], given["identify"]
+    output, force, resume = given["output"], given["force"], given["resume"]
+    objects = given["studies"] is not None
     case = _case(verb, given)
-    work = workflows.plan_case if verb == "plan" else workflows.verify_case
     with progress(verb) as on_step, io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
         products = load_steps(output / "steps", case) if resume else None
-        hooks = workflows.automatic_hooks(on_step=on_step)
-        result, maps, products = work(case, products=products, hooks=hooks)
-        on_step("registration page")
-        page = alignment_page(products, result.provenance)
-        write_results(folder, result, maps, identity=identify, registration_page=page, on_step=on_step)
-        if given["studies"] is not None:
-            on_step("DICOM objects")
-            written = write_dicom_results(
-                folder / "dicom", result, maps, products, case_references(case), identity=identify
-            )
-        on_step("steps")
-        save_steps(folder / "steps", case, products, registration_page=page)
+        result, left_out = fill_plan_folder(
+            folder, verb, case, products=products, objects=objects, identity=given["identify"], on_step=on_step
+        )
     _print(result, case, output, as_json=given["as_json"])
-    if given["studies"] is not None:
-        for sentence in written.left_out:
-            note(sentence)
-        note(f"DICOM objects: {output / 'dicom'}")
+    for sentence in left_out:
+        note(sentence)
+    if objects:
+        note(f"DICOM objects: {output / DICOM}")
 
 
 def _case(verb: str, given: dict[str, Any]) -> Case:

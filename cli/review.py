@@ -12,6 +12,7 @@ import typer
 from sirtjax.cli._console import note, progress, use_compilation_cache
 
 if TYPE_CHECKING:
+    from sirtjax.dicom import Approval
     from sirtjax.review import Session
     from sirtjax.workflows import Case, Products
 
@@ -52,29 +53,42 @@ def _session(output: Path, case_file: Path | None) -> Session:
         products = load_steps(output / "steps", case)
 
     def replan(products: Products, on_step: Callable[[str], None]) -> None:
-        plan_again(output, case, products, on_step)
+        plan_again(output, case, products, on_step, approval=session.approval())
 
-    return Session(output, products, replan)
+    session = Session(output, products, replan)
+    return session
 
 
-def plan_again(output: Path, case: Case, products: Products, on_step: Callable[[str], None]) -> None:
-    """Make the plan (or verification) of a folder anew with these products; its review stays in it."""
+def plan_again(
+    output: Path,
+    case: Case,
+    products: Products,
+    on_step: Callable[[str], None],
+    *,
+    approval: Approval | None = None,
+) -> None:
+    """Make the plan (or verification) of a folder anew with these products; its review stays in it.
+
+    DICOM objects are written where the folder has some, approved where all masks are.
+    """
     import json
 
-    from sirtjax import io, workflows
-    from sirtjax.cli._steps_folder import save_steps
-    from sirtjax.reports import alignment_page, write_results
+    from sirtjax import io
+    from sirtjax.cli._plan_folder import DICOM, fill_plan_folder
     from sirtjax.review import REVIEW
 
     kind = json.loads((output / "results.json").read_text(encoding="utf-8"))["kind"]
-    work = workflows.plan_case if kind == "plan" else workflows.verify_case
+    objects = (output / DICOM).is_dir()
     with io.atomic_folder(output, force=True, own=("steps/*",), keep=(REVIEW,)) as folder:
-        result, maps, made = work(case, products=products, hooks=workflows.automatic_hooks(on_step=on_step))
-        on_step("registration page")
-        page = alignment_page(made, result.provenance)
-        write_results(folder, result, maps, registration_page=page, on_step=on_step)
-        on_step("steps")
-        save_steps(folder / "steps", case, made, registration_page=page)
+        fill_plan_folder(
+            folder,
+            "plan" if kind == "plan" else "verify",
+            case,
+            products=products,
+            objects=objects,
+            approval=approval,
+            on_step=on_step,
+        )
 
 
 def _serve(session: Session, *, port: int, browser: bool) -> None:

@@ -72,6 +72,7 @@ def write_dicom_results(
     products: Products,
     references: Mapping[str, dicom.Reference],
     *,
+    approval: dicom.Approval | None = None,
     identity: str | None = None,
 ) -> DicomResults:
     """Write a result as DICOM objects into a folder: structure sets, segmentations, dose, registration, SR and PDF.
@@ -85,6 +86,7 @@ def write_dicom_results(
       maps: the images, on the working grid.
       products: the steps behind them.
       references: of `case_references`.
+      approval: who answers for all structures; unapproved where None.
       identity: printed in the document in place of the pseudonym.
 
     Raises:
@@ -102,7 +104,12 @@ def write_dicom_results(
             continue
         algorithm = _algorithm(products)
         files[f"structures {frame}"] = dicom.write_rtstruct(
-            folder / f"rtstruct-{frame}.dcm", masks, reference, label="sirtjax", description=_what(result)
+            folder / f"rtstruct-{frame}.dcm",
+            masks,
+            reference,
+            label="sirtjax",
+            description=_what(result),
+            approved=approval,
         )
         files[f"segmentation {frame}"] = dicom.write_seg(
             folder / f"seg-{frame}.dcm",

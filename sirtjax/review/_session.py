@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ from sirtjax.review._versions import (
 from sirtjax.volume import LabelMap, Volume
 
 if TYPE_CHECKING:
+    from sirtjax.dicom import Approval
     from sirtjax.workflows import Products
 
 # Where in a plan's folder the review keeps its versions.
@@ -211,7 +213,7 @@ class Session:
             save_version(self._folder(key), mask, array, by=by, if_match=if_match)
             return self.describe_mask(key)
 
-    def sign(self, key: str, state: SignedState, *, reviewer: str, if_match: str, comment: str) -> dict[str, Any]:
+    def sign(self, key: str, state: SignedState, *, reviewer: str, if_match: str, comment: str = "") -> dict[str, Any]:
         """Sign the newest version as verified or rejected.
 
         Args:
@@ -239,6 +241,18 @@ class Session:
                 if history is not None:
                     found[key] = (mask, self._read(key, history.current), history)
             return reviewed_products(self.products, found)
+
+    def approval(self) -> Approval | None:
+        """The last signature, where the newest version of every mask is signed as verified; else None."""
+        from sirtjax.dicom import Approval
+
+        with self._lock:
+            signed = [self._history(key).signature() for key in self.masks]
+        words = [one for one in signed if one is not None and one.state == "verified"]
+        if not words or len(words) < len(signed):
+            return None
+        last = max(words, key=lambda one: one.at)
+        return Approval(reviewer=last.reviewer, at=datetime.fromisoformat(last.at), verified=True)
 
     def replan_now(self, on_step: Callable[[str], None]) -> None:
         """Plan again with the masks as they are now, and return when it is done."""

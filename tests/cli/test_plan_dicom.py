@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import subprocess
 
 import analytic_case as case
@@ -13,7 +14,7 @@ import pydicom
 import pytest
 
 from sirtjax import dicom
-from sirtjax.cli import _case_studies, plan
+from sirtjax.cli import _case_studies, plan, review
 from sirtjax.cli.main import main
 from sirtjax.io import read_image, read_rtstruct, read_seg
 
@@ -247,3 +248,22 @@ def test_verify_from_a_pet_ct(run, tmp_path):
     assert "activity: series 3: PT '90Y PET'" in done.err
     assert {path.name for path in (tmp_path / "out" / "dicom").iterdir()} == OBJECTS
     assert "delivered dose" in pydicom.dcmread(tmp_path / "out" / "dicom" / "rtdose.dcm").DoseComment
+
+
+@pytest.mark.slow
+def test_a_plan_made_again_after_the_review_has_its_objects_approved(once, tmp_path):
+    folder = shutil.copytree(once[2], tmp_path / "plan")
+    with contextlib.redirect_stderr(io.StringIO()):
+        session = review._session(folder, None)
+    keys = [row["key"] for row in session.describe()["masks"]]
+    session.sign(keys[0], "verified", reviewer="Anna Meyer", if_match=session.describe_mask(keys[0])["sha256"])
+    session.replan_now(lambda step: None)
+    before = pydicom.dcmread(folder / "dicom" / "rtstruct-activity.dcm")
+    assert before.ApprovalStatus == "UNAPPROVED"
+    for key in keys[1:]:
+        session.sign(key, "verified", reviewer="Anna Meyer", if_match=session.describe_mask(key)["sha256"])
+    session.replan_now(lambda step: None)
+    assert {path.name for path in (folder / "dicom").iterdir()} == OBJECTS
+    after = pydicom.dcmread(folder / "dicom" / "rtstruct-activity.dcm")
+    assert (after.ApprovalStatus, after.ReviewerName) == ("APPROVED", "Anna Meyer")
+    assert after.SOPInstanceUID != before.SOPInstanceUID

@@ -73,11 +73,16 @@ def test_a_port_in_use_is_told(run, whole_folder):
 
 def test_recompute_plans_with_the_reviewed_masks_and_opens_nothing(run, whole_folder, monkeypatch):
     seen = []
-    monkeypatch.setattr(verb, "plan_again", lambda output, case, products, on_step: seen.append((output, products)))
+
+    def plan_again(output, case, products, on_step, *, approval):
+        seen.append((output, products, approval))
+
+    monkeypatch.setattr(verb, "plan_again", plan_again)
     code, told = run(whole_folder, "--recompute")
     assert code == 0 and "report.html" in told.err and told.out == ""
-    ((output, products),) = seen
+    ((output, products, approval),) = seen
     assert output == whole_folder and products.liver is not None and products.mapping is None
+    assert approval is None
 
 
 def test_ctrl_c_ends_it_and_leaves_nothing(whole_folder):

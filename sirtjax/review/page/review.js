@@ -2,7 +2,9 @@
 import { getImage, getJson, getMask, Refused } from "./api.js";
 import { Comparison } from "./compare.js";
 import { ISODOSES_GY, middle, PLAIN_WINDOWS, WINDOWS } from "./display.js";
+import { drawn } from "./drawn.js";
 import { Editor } from "./editor.js";
+import { gestures } from "./gestures.js";
 import { Input, voxelOf } from "./input.js";
 import { Mask } from "./masks.js";
 import { ISODOSE_COLOURS, Overlay } from "./overlay.js";
@@ -45,28 +47,8 @@ function redraw(linesOnly = false) {
     if (!state.image) return;
     if (stale) view.draw();
     stale = false;
-    overlay.draw(drawn());
+    overlay.draw(drawn({ state, editor, comparison }));
   });
-}
-
-function drawn() {
-  const opacity = Number($("fill-opacity").value);
-  const masks = state.masks.filter((mask) => mask.data && mask.visible).map((mask) => ({
-    name: mask.key, data: mask.data, labels: mask.labels, active: mask === state.active, opacity,
-    fill: $("show-fill").checked && mask.told.role !== "lungs", outline: $("show-outline").checked,
-    dashed: mask.told.role === "territories",
-  }));
-  const colour = { erase: "#ff8080", outside: "#ff8080", inside: "#7dff9a" }[editor.tool] ?? state.active?.colour ?? "#fff";
-  const brushes = !["look", "fill"].includes(editor.tool);
-  const { hover, dose } = state;
-  return {
-    masks,
-    dose: dose && $("show-isodoses").checked ? { data: dose.data, levels: dose.levels } : null,
-    brush: brushes && hover ? { plane: hover.tile.plane, u: hover.place[0], v: hover.place[1], radiusMm: editor.radiusMm, colour } : null,
-    path: editor.stroke && editor.tool === "fill" ? { plane: editor.stroke.plane, points: editor.stroke.path, colour } : null,
-    grid: $("show-grid").checked ? comparison.lattice : null,
-    marks: editor.marks,
-  };
 }
 
 let counting = 0;
@@ -343,52 +325,6 @@ function wire() {
   });
 }
 
-const page = {
-  tool: () => editor.tool,
-  plane: () => state.plane,
-  paintBegin: (tile, place) => {
-    state.plane = tile.plane;
-    const here = state.active.told.scene === state.scene.key;
-    if (!here || !editor.begin(tile, place)) toast("this mask is drawn on another image: choose it in the list", true);
-  },
-  paintMove: (place) => editor.move(place) ?? redraw(true),
-  paintEnd: () => editor.end(),
-  paintCancel: () => editor.cancel(),
-  look: (tile, [u, v]) => {
-    state.plane = tile.plane;
-    const [a, b] = PLANES[tile.plane].axes;
-    const to = [...view.cross];
-    [to[a], to[b]] = [u, v];
-    view.moveTo(to);
-    redraw();
-  },
-  scroll: (plane, step) => {
-    state.plane = plane;
-    const to = [...view.cross];
-    to[PLANES[plane].axes[2]] += step;
-    view.moveTo(to);
-    readout();
-    redraw();
-  },
-  zoomBy: (factor) => {
-    view.zoom = Math.max(1, Math.min(12, view.zoom * factor));
-    if (view.zoom === 1) view.pan = [0, 0, 0];
-    redraw();
-  },
-  panBy: (plane, du, dv) => {
-    const { axes } = PLANES[plane];
-    view.pan[axes[0]] += du * view.spacing[axes[0]];
-    view.pan[axes[1]] += dv * view.spacing[axes[1]];
-    redraw();
-  },
-  hover: (place) => {
-    state.hover = place;
-    readout();
-    redraw(true);
-  },
-  command: (name, ...given) => guarded(commands[name])(...given),
-};
-
 async function start() {
   await view.attach();
   state.plan = await getJson("/api/plan");
@@ -404,7 +340,8 @@ async function start() {
     view.layout = "axial";
   }
   wire();
-  new Input($("overlay"), view, page);
+  const command = (name, ...given) => guarded(commands[name])(...given);
+  new Input($("overlay"), view, gestures({ state, view, editor, redraw, readout, command }));
   await openScene(state.plan.scenes[0].key);
 }
 

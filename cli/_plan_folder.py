@@ -1,0 +1,58 @@
+"""The folder of a plan or verification, made once and made again after a review."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sirtjax.dicom import Approval
+    from sirtjax.workflows import Case, Products, Result
+
+DICOM = "dicom"
+
+
+def fill_plan_folder(
+    folder: Path,
+    kind: str,
+    case: Case,
+    *,
+    products: Products | None = None,
+    objects: bool = False,
+    approval: Approval | None = None,
+    identity: str | None = None,
+    on_step: Callable[[str], None],
+) -> tuple[Result, tuple[str, ...]]:
+    """Plan or verify a case into a folder; the result, and a sentence for each thing without a DICOM object.
+
+    Args:
+      folder: where to.
+      kind: "plan" or "verify".
+      case: the case.
+      products: steps that are made already.
+      objects: write DICOM objects too.
+      approval: who answers for all masks.
+      identity: printed in the report in place of the pseudonym.
+      on_step: called with the name of each step as it begins.
+    """
+    from sirtjax import workflows
+    from sirtjax.cli._steps_folder import save_steps
+    from sirtjax.reports import alignment_page, case_references, write_dicom_results, write_results
+
+    work = workflows.plan_case if kind == "plan" else workflows.verify_case
+    result, maps, products = work(case, products=products, hooks=workflows.automatic_hooks(on_step=on_step))
+    on_step("registration page")
+    page = alignment_page(products, result.provenance)
+    write_results(folder, result, maps, identity=identity, registration_page=page, on_step=on_step)
+    left_out: tuple[str, ...] = ()
+    if objects:
+        on_step("DICOM objects")
+        references = case_references(case)
+        written = write_dicom_results(
+            folder / DICOM, result, maps, products, references, approval=approval, identity=identity
+        )
+        left_out = written.left_out
+    on_step("steps")
+    save_steps(folder / "steps", case, products, registration_page=page)
+    return result, left_out
