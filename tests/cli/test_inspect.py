@@ -79,7 +79,8 @@ def test_what_is_there(inspected):
     frames = [one["frame_of_reference_uid"] for one in found["series"]]
     assert frames[1] == frames[2] != frames[0]
     assert found["series"][2]["nuclide"] == "Y-90"
-    assert "1 patient, 2 studies, 3 image series" in shown
+    # The table breaks its title where the folder's name is long.
+    assert "1 patient, 2 studies, 3 image series" in " ".join(shown.split())
     assert "Nothing is wrong that the headers tell." in shown
 
 

@@ -86,7 +86,9 @@ def test_recompute_plans_with_the_reviewed_masks_and_opens_nothing(run, whole_fo
 
 
 def test_ctrl_c_ends_it_and_leaves_nothing(whole_folder):
-    command = [sys.executable, "-c", "from sirtjax.cli.main import main; main()", "review", str(whole_folder)]
+    # A child of a shell's background job ignores Ctrl-C unless told otherwise.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heeding + "from sirtjax.cli.main import main; main()", "review", str(whole_folder)]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     with subprocess.Popen(
         [*command, "--no-browser"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

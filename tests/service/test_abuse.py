@@ -19,7 +19,8 @@ import raw
 from sirtjax.service import check_audit, send_files
 
 MOST_GROWTH_MB = 64
-ECHO_S = 1.0
+# Far from the second that benchmarks/service.py holds it to: no machine is so busy, but a hang takes longer.
+ECHO_S = 10.0
 LIMITS = """pdu_s = 2.0
 request_s = 1.0
 idle_s = 4.0
