@@ -80,6 +80,9 @@ wheel: $(INSTALLED)
 	cd build && wheel-check/bin/sirtjax simulate --preset small --output wheel-check/patient --force
 	cd build && wheel-check/bin/sirtjax segment liver wheel-check/patient/images/spect_ct.nii.gz --modality CT --output wheel-check/liver.nii.gz --force
 	cd build && wheel-check/bin/sirtjax plan wheel-check/patient/case.toml --output wheel-check/plan --force
+	cd build && wheel-check/bin/sirtjax review wheel-check/plan --recompute
+	cd build && wheel-check/bin/sirtjax doctor
+	$(PYTHON) -m zipfile -l dist/*.whl | grep -q 'review/page/vendor/niivue.umd.js'
 
 clean:
 	rm -rf build dist $(DEMO) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
