@@ -11,11 +11,11 @@ import sirtjax
 from sirtjax.dicom._approval import Approval
 from sirtjax.dicom._codes import Code, SegmentCode, segment_code
 from sirtjax.dicom._measurement import OWN_SCHEME, MeasurementGroup
-from sirtjax.dicom._object import MANUFACTURER, content_uid, date_time, new_object, save_object, short_text
+from sirtjax.dicom._object import MANUFACTURER, content_uid, new_object, save_object, short_text
 from sirtjax.dicom._reference import Reference
 from sirtjax.dicom._seg_write import SEG_CLASS
 from sirtjax.errors import InputError
-from sirtjax.io import parsing, read_dataset
+from sirtjax.io import date_time, parsing, read_dataset
 
 SR_CLASS = "1.2.840.10008.5.1.4.1.1.88.33"
 _SERIES_NUMBER = 9600

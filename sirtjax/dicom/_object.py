@@ -9,7 +9,7 @@ from typing import Any
 import sirtjax
 from sirtjax.dicom._reference import Reference
 from sirtjax.errors import InputError
-from sirtjax.io import atomic_path
+from sirtjax.io import atomic_path, date_time
 
 MANUFACTURER = "sirtjax"
 _PATIENT = (
@@ -134,18 +134,6 @@ def short_text(text: str, *, what: str, longest: int = 64) -> str:
             "ones without '\\', as DICOM can hold it"
         )
     return stripped
-
-
-def date_time(moment: datetime) -> tuple[str, str]:
-    """A date and time as DICOM's DA and TM."""
-    return moment.strftime("%Y%m%d"), moment.strftime("%H%M%S.%f")
-
-
-def decimal(value: float) -> str:
-    """A number as DICOM's decimal string: as exact as 16 characters can be."""
-    from pydicom.valuerep import format_number_as_ds
-
-    return str(format_number_as_ds(float(value) + 0.0))
 
 
 def referenced(sop_class_uid: str, sop_instance_uid: str, *, frame: int | None = None) -> Any:

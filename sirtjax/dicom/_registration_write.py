@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sirtjax
-from sirtjax.dicom._object import decimal, new_object, referenced, save_object, short_text
+from sirtjax.dicom._object import new_object, referenced, save_object, short_text
 from sirtjax.dicom._reference import Reference
 from sirtjax.errors import GeometryError, InputError
-from sirtjax.io import patient_mark
+from sirtjax.io import decimal, patient_mark
 from sirtjax.spatial import AffineTransform, DisplacementField, Transform
 from sirtjax.volume import Geometry, Volume, axis_codes, reorient
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.dicom._object import decimal, new_object, referenced, save_object, short_text
+from sirtjax.dicom._object import new_object, referenced, save_object, short_text
 from sirtjax.dicom._reference import Reference
 from sirtjax.errors import GeometryError, InputError
+from sirtjax.io import decimal, right_handed
 from sirtjax.spatial import overlap_fraction
 from sirtjax.volume import Geometry, Volume
 
@@ -84,26 +85,11 @@ def _stored(dose_gy: Volume) -> tuple[NDArray[np.uint16], str, Geometry]:
     if not np.isfinite(dose).all() or dose.min() < 0:
         what = f"down to {dose.min():g} Gy" if np.isfinite(dose).all() else "NaN or infinite"
         raise InputError(f"the dose has values that no dose has: {what}; expected finite Gy from 0 on")
-    geometry, dose = _right_handed(dose_gy.geometry, dose)
+    geometry, dose = right_handed(dose_gy.geometry, dose)
     scaling = decimal(dose.max() / _LARGEST or 1.0)
     # By the scaling as written, so that its rounding does not add to that of the doses.
     stored = np.minimum(np.rint(dose / float(scaling)), _LARGEST).astype("<u2")
     return np.ascontiguousarray(stored.transpose(2, 1, 0)), scaling, geometry
-
-
-def _right_handed(geometry: Geometry, array: NDArray[np.float64]) -> tuple[Geometry, NDArray[np.float64]]:
-    """The same voxels with k along row x column, as DICOM counts frames."""
-    direction = geometry.direction
-    if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-4:
-        raise GeometryError(
-            "the axes of the dose's grid are not at right angles; resample it before writing an RT Dose"
-        )
-    if np.linalg.det(direction) > 0:
-        return geometry, array
-    affine = geometry.affine
-    affine[:3, 3] = geometry.to_world((0, 0, geometry.shape[2] - 1))
-    affine[:3, 2] *= -1
-    return Geometry.from_affine(geometry.shape, affine), array[:, :, ::-1]
 
 
 def _add_grid(dataset: Any, geometry: Geometry) -> None:

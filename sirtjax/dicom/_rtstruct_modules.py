@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from sirtjax.dicom._algorithm import Algorithm
 from sirtjax.dicom._approval import Approval
-from sirtjax.dicom._object import date_time, referenced
+from sirtjax.dicom._object import referenced
 from sirtjax.dicom._reference import Reference
 from sirtjax.dicom._slice_contours import SliceContour
+from sirtjax.io import date_time
 
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
 _CONTOUR_DATA = 0x30060050

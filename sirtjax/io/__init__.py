@@ -15,6 +15,9 @@ from sirtjax.io._dicom_source import radionuclide_of as radionuclide_of
 from sirtjax.io._dicom_write import write_dicom_series as write_dicom_series
 from sirtjax.io._dicom_write_identity import Injection as Injection
 from sirtjax.io._dicom_write_identity import StudyIdentity as StudyIdentity
+from sirtjax.io._dicom_write_modules import date_time as date_time
+from sirtjax.io._dicom_write_modules import decimal as decimal
+from sirtjax.io._dicom_write_modules import right_handed as right_handed
 from sirtjax.io._dicom_write_nm import write_dicom_planar as write_dicom_planar
 from sirtjax.io._hash import file_sha256 as file_sha256
 from sirtjax.io._image import read_image as read_image
@@ -58,6 +61,8 @@ __all__ = [
     "atomic_folder",
     "atomic_path",
     "check_inflation",
+    "date_time",
+    "decimal",
     "decode_file",
     "file_sha256",
     "list_series",
@@ -79,6 +84,7 @@ __all__ = [
     "read_seg",
     "read_torch_file",
     "read_transform",
+    "right_handed",
     "save_checkpoint",
     "select_mask",
     "write_dicom_planar",

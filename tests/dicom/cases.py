@@ -176,3 +176,17 @@ def dciodvfy(path: Path) -> list[str]:
 
 def _world(geometry: Geometry) -> np.ndarray:
     return geometry.to_world(np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), axis=-1))
+
+
+def write_tomogram(folder, geometry):
+    """A SPECT whose slices are frames of one file."""
+    write_dicom_series(
+        Volume(np.ones(geometry.shape, np.float32), geometry, unit="counts"),
+        folder,
+        modality="NM",
+        study=StudyIdentity(seed="nm", patient_id="PHANTOM-7", begun=BEGUN),
+        series_description="SPECT",
+        acquired=ACQUIRED,
+        duration_s=600,
+        injection=INJECTION,
+    )

@@ -10,8 +10,7 @@ from highdicom.legacy import LegacyConvertedEnhancedCTImage
 from sirtjax.dicom import Approval, read_reference
 from sirtjax.dicom._object import new_object, save_object, short_text
 from sirtjax.errors import GeometryError, ImageFormatError, InputError, OutputError
-from sirtjax.io import read_image, write_dicom_series
-from sirtjax.volume import Volume
+from sirtjax.io import read_image
 
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 
@@ -45,17 +44,7 @@ def test_slices_are_in_the_order_of_the_grid(ct, ct_folder):
 
 def test_frames_of_one_file_have_numbers(tmp_path):
     geometry = cases.axial((8, 7, 5), spacing_mm=(4, 4, 5))
-    study = cases.StudyIdentity(seed="nm", patient_id="PHANTOM-7", begun=cases.BEGUN)
-    write_dicom_series(
-        Volume(np.ones(geometry.shape, np.float32), geometry, unit="counts"),
-        tmp_path / "nm",
-        modality="NM",
-        study=study,
-        series_description="SPECT",
-        acquired=cases.ACQUIRED,
-        duration_s=600,
-        injection=cases.INJECTION,
-    )
+    cases.write_tomogram(tmp_path / "nm", geometry)
     found = read_reference(tmp_path / "nm")
     assert len(found.headers) == 1 and found.frame_numbers == (1, 2, 3, 4, 5) and found.geometry.matches(geometry)
     assert found.instance(3) == (found.headers[0].SOPClassUID, found.headers[0].SOPInstanceUID, 4)

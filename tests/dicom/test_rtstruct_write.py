@@ -10,8 +10,8 @@ from highdicom.legacy import LegacyConvertedEnhancedCTImage
 
 from sirtjax.dicom import Algorithm, Approval, read_reference, write_rtstruct
 from sirtjax.errors import GeometryError, InputError, OutputError
-from sirtjax.io import read_rtstruct, write_dicom_series
-from sirtjax.volume import LabelMap, Volume, reorient
+from sirtjax.io import read_rtstruct
+from sirtjax.volume import LabelMap, reorient
 
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 WHEN = datetime(2026, 1, 3, 10, 30)
@@ -190,17 +190,7 @@ def test_every_kind_of_series(kind, tmp_path):
 
 def test_contours_on_frames_of_one_file_name_the_frame(tmp_path):
     geometry = cases.axial((12, 11, 6), spacing_mm=(4, 4, 5))
-    study = cases.StudyIdentity(seed="nm", patient_id="PHANTOM-7", begun=cases.BEGUN)
-    write_dicom_series(
-        Volume(np.ones(geometry.shape, np.float32), geometry, unit="counts"),
-        tmp_path / "nm",
-        modality="NM",
-        study=study,
-        series_description="SPECT",
-        acquired=cases.ACQUIRED,
-        duration_s=600,
-        injection=cases.INJECTION,
-    )
+    cases.write_tomogram(tmp_path / "nm", geometry)
     reference = read_reference(tmp_path / "nm")
     ball = cases.ball(geometry, geometry.centre_mm, 9)
     path = write(tmp_path, {"ball": ball}, reference)
