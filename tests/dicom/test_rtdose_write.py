@@ -136,7 +136,7 @@ def test_doses_that_cannot_be_written(dose, ct, tmp_path):
         write(tmp_path, dose.replace(np.where(dose.array > 100, np.nan, dose.array)), ct)
     sheared = dose.geometry.affine
     sheared[1, 2] = 1.5
-    with pytest.raises(GeometryError, match="not at right angles .*; resample"):
+    with pytest.raises(GeometryError, match=r"not at right angles .*; resample"):
         write(tmp_path, Volume(dose.array, Geometry.from_affine(dose.geometry.shape, sheared), unit="Gy"), ct)
     away = cases.axial((5, 5, 5), centre_mm=ct.geometry.centre_mm + 800)
     with pytest.raises(GeometryError, match=r"does not meet the CT series .* give the series"):
