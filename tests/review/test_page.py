@@ -15,8 +15,8 @@ from reviewed_plan import Client, grid, mask_on, served
 from sirtjax import workflows
 from sirtjax.cli.review import _session as opened
 from sirtjax.io import Image, Source
-from sirtjax.review import Session, read_history
-from sirtjax.volume import Volume
+from sirtjax.review import ReviewMask, Session, read_history
+from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows import CaseImages, Products, Voi
 
 pytestmark = pytest.mark.clinic
@@ -407,10 +407,9 @@ def test_a_phone_and_a_large_screen(browser, planned, width, height):
         assert (gone == (i, j, k)).all(axis=1).any() and set(gone[:, 2]) == {k}
 
 
-def tiny_session(folder, codes):
-    """A session on one small mask, its image on the same grid of these axis codes."""
-    geometry = grid(codes, True)
-    mask = mask_on(geometry)
+def mask_session(folder, mask):
+    """A session on one mask, its image on the same grid."""
+    geometry = mask.labels.geometry
     values = np.where(mask.labels.array > 0, 100, -100).astype(np.int16)
     image = Image(volume=Volume(values, geometry, unit="HU"), source=Source(path="ct.nii", format="nifti"))
     from sirtjax.spatial import identity
@@ -431,7 +430,7 @@ CODES = ("LPS", "RIA", "PSL", "ALI", "SAR", "IRP")
 
 @pytest.mark.parametrize("codes", CODES)
 def test_a_voxel_painted_is_the_voxel_saved_on_grids_of_every_axis(browser, plan_folder, codes):
-    session = tiny_session(plan_folder, codes)
+    session = mask_session(plan_folder, mask_on(grid(codes, True)))
     mask = session.masks["liver"]
     ras = np.diag([-1, -1, 1, 1]) @ mask.labels.geometry.affine
     with page_on(browser, session, viewport={"width": 900, "height": 420}) as page:
@@ -451,3 +450,28 @@ def test_a_voxel_painted_is_the_voxel_saved_on_grids_of_every_axis(browser, plan
     assert np.array_equal(saved.affine, saved.affine.astype(np.float32))
     first = nibabel.load(plan_folder / "review" / "liver" / history.versions[0].file)
     assert np.array_equal(saved.affine, first.affine)
+
+
+def test_a_liver_of_64_voxels_a_side_is_corrected_and_rejected(browser, plan_folder):
+    geometry = Geometry.from_axes((64, 64, 64), spacing_mm=(3, 3, 3), origin_mm=(-95, -95, -95), direction=np.eye(3))
+    centre = np.moveaxis(np.indices(geometry.shape), 0, -1) - 31.5
+    ball = (np.linalg.norm(centre, axis=-1) < 24).astype(np.uint8)
+    labels = LabelMap(ball, geometry, names=((1, "liver"),))
+    mask = ReviewMask(key="liver", name="liver", role="liver", frame="activity", labels=labels, origin="a file")
+    with page_on(browser, mask_session(plan_folder, mask)) as page:
+        assert page.get("Array.from(review.view.shape)") == [64, 64, 64]
+        i, j, k = page.get("review.view.cross")
+        page.tool("erase")
+        page.brush_mm(20)
+        page.drag(0, (i - 6, j), (i + 6, j))
+        drawn = page.voxels()
+        assert (ball != drawn).any() and (ball != drawn).any(axis=(0, 1)).nonzero()[0].tolist() == [k]
+        page.save()
+        page.page.click("#reject")
+        page.until("review.state.active.told.state === 'rejected'")
+    history = read_history(plan_folder / "review" / "liver")
+    assert (history.signature().state, history.signature().reviewer) == ("rejected", "Dr. A. Example")
+    saved = nibabel.load(plan_folder / "review" / "liver" / history.current.file)
+    # The page has axes of its own: right, anterior, superior.
+    assert np.array_equal(np.asarray(nibabel.as_closest_canonical(saved).dataobj), drawn)
+    assert np.array_equal(saved.affine, np.diag([-1.0, -1, 1, 1]) @ geometry.affine)
