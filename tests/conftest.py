@@ -55,3 +55,17 @@ def compilations():
     jax.monitoring.register_event_duration_secs_listener(listen)
     yield seen
     jax.monitoring.unregister_event_duration_listener(listen)
+
+
+CACHE_FOLDER = jax.config.values["jax_compilation_cache_dir"]
+
+
+@pytest.fixture(autouse=True)
+def _no_programs_kept():
+    """A verb run in this process keeps its programs in the user's folder; the next test is to find none kept."""
+    from sirtjax import programs
+
+    yield
+    programs.keep_programs_in(None)
+    if jax.config.values["jax_compilation_cache_dir"] != CACHE_FOLDER:
+        jax.config.update("jax_compilation_cache_dir", CACHE_FOLDER)
