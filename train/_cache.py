@@ -21,7 +21,7 @@ from sirtjax.train._cases import Case
 from sirtjax.volume import Geometry, LabelMap
 
 # Anything that changes what is kept changes this number.
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class PreparedCase:
       image: (i, j, k, channels) float32 in the image's own unit, read from the disk as needed.
       labels: (i, j, k) of the file's values, likewise.
       low, high: the intensities that the network's range begins and ends with, one a channel.
+      unseen: what lies beyond, one a channel.
     """
 
     case: Case
@@ -40,6 +41,7 @@ class PreparedCase:
     labels: NDArray[np.uint8]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    unseen: tuple[float, ...]
 
 
 def prepare_cases(
@@ -108,7 +110,7 @@ def _prepare(case: Case, preprocessing: FixedPreprocessing, organ: Sequence[int]
     with atomic_folder(folder) as temporary:
         np.save(temporary / "image.npy", ready.image)
         np.save(temporary / "labels.npy", np.asarray(labels.array, np.uint8)[ready.box])
-        windows = list(zip(ready.low, ready.high, strict=True))
+        windows = list(zip(ready.low, ready.high, ready.unseen, strict=True))
         (temporary / "window.json").write_text(json.dumps(windows), encoding="utf-8")
 
 
@@ -133,6 +135,7 @@ def _read(case: Case, folder: Path) -> PreparedCase:
         case=case,
         image=np.load(folder / "image.npy", mmap_mode="r"),
         labels=np.load(folder / "labels.npy", mmap_mode="r"),
-        low=tuple(float(low) for low, _ in windows),
-        high=tuple(float(high) for _, high in windows),
+        low=tuple(float(low) for low, _, _ in windows),
+        high=tuple(float(high) for _, high, _ in windows),
+        unseen=tuple(float(unseen) for _, _, unseen in windows),
     )

@@ -42,7 +42,7 @@ class SyntheticConfig(Table):
 
 
 class LiverMask(Table):
-    """Train inside the liver alone: beyond its margin the image is dark, and it is cut to the liver's box.
+    """Train inside the liver alone: beyond its margin the image is left out, and it is cut to the liver's box.
 
     Attributes:
       values: label values of the liver, of lesions in it among them.
@@ -86,8 +86,16 @@ class FilesConfig(Table):
 
     @model_validator(mode="after")
     def _one_output(self) -> FilesConfig:
-        if len({scale.output for scale in self.preprocessing.intensities}) > 1:
-            raise ValueError("all modalities must be mapped to the same `output` range")
+        if len({(scale.output, scale.unseen) for scale in self.preprocessing.intensities}) > 1:
+            raise ValueError(
+                "all modalities must be mapped to the same `output` range, with `organ` all or none of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _organ_given(self) -> FilesConfig:
+        if self.mask is None and any(scale.organ is not None for scale in self.preprocessing.intensities):
+            raise ValueError("intensities around the organ's median (`organ`) need the organ: give `mask`")
         return self
 
     @model_validator(mode="after")
@@ -101,6 +109,11 @@ class FilesConfig(Table):
         """All that is done to an image before it is varied and clipped: what a model of the run does, too."""
         mask = None if self.mask is None else OrganMask(margin_mm=self.mask.margin_mm)
         return self.preprocessing.model_copy(update={"median": self.median, "mask": mask})
+
+    @property
+    def unseen(self) -> float:
+        """What the network is given where there is nothing."""
+        return self.preprocessing.intensities[0].unseen
 
     @property
     def output(self) -> tuple[float, float]:

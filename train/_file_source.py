@@ -135,7 +135,7 @@ def predicted(
         variables=variables,
         patch_shape=tile_shape(config.network, data.patch_shape),
         overlap=data.overlap,
-        fill=data.output[0],
+        fill=data.unseen,
         devices=jax.local_devices()[:1],
     )
 

@@ -108,7 +108,9 @@ def patch_of(case: PreparedCase, shape: Shape, *, judged: Shape, foreground: flo
     before = [part.start - a for part, a in zip(held, start, strict=True)]
     inner = tuple(slice(b, b + part.stop - part.start) for b, part in zip(before, held, strict=True))
     image = np.empty((*shape, case.image.shape[3]), np.float32)
-    image[...] = np.minimum(np.asarray(case.low, np.float32), case.image[held].min(initial=np.inf))
+    low, unseen = np.asarray(case.low, np.float32), np.asarray(case.unseen, np.float32)
+    # What is dark is as dark as anything, so that it stays so where intensities are shifted.
+    image[...] = np.where(unseen > low, unseen, np.minimum(low, case.image[held].min(initial=np.inf)))
     image[inner] = case.image[held]
     labels = np.zeros(shape, np.uint8)
     labels[inner] = case.labels[held]

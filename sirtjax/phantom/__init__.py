@@ -20,6 +20,8 @@ from sirtjax.phantom._random_acquire import CT_WINDOW_HU as CT_WINDOW_HU
 from sirtjax.phantom._random_acquire import MR_LIMIT as MR_LIMIT
 from sirtjax.phantom._random_acquire import MR_PERCENTILE as MR_PERCENTILE
 from sirtjax.phantom._random_acquire import normalised as normalised
+from sirtjax.phantom._random_acquire import normalised_inside as normalised_inside
+from sirtjax.phantom._random_config import InsideLiver as InsideLiver
 from sirtjax.phantom._random_config import SynthesisConfig as SynthesisConfig
 from sirtjax.phantom._random_config import load_synthesis_preset as load_synthesis_preset
 from sirtjax.phantom._random_config import synthesis_config as synthesis_config
@@ -43,6 +45,7 @@ __all__ = [
     "SESSIONS",
     "VALIDATION_SHAPES",
     "Anatomy",
+    "InsideLiver",
     "Organ",
     "Patient",
     "PhantomConfig",
@@ -63,6 +66,7 @@ __all__ = [
     "load_shape_bank",
     "load_synthesis_preset",
     "normalised",
+    "normalised_inside",
     "presets",
     "random_sample",
     "save_shape_bank",

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sirtjax.phantom._random_config import SynthesisConfig
+from sirtjax.phantom._random_config import InsideLiver, SynthesisConfig
 from sirtjax.phantom._random_fields import along, blur_matrix, random_field, slice_matrices
 
 # What a CT shows of air and of padding, HU; the lower end of the network's window lies above it.
@@ -79,6 +79,27 @@ def normalised(image: jax.Array, seen: jax.Array, *, ct: jax.Array, gain: jax.Ar
     top = jnp.nan_to_num(jnp.nanpercentile(foreground, MR_PERCENTILE), nan=1.0)
     scaled = jnp.clip(2.0 * gain * image / jnp.maximum(top, 1e-6) - 1.0, -1.0, MR_LIMIT)
     return jnp.where(seen, jnp.where(ct, window, scaled), -1.0)
+
+
+def normalised_inside(
+    image: jax.Array, seen: jax.Array, liver: jax.Array, *, ct: jax.Array, how: InsideLiver
+) -> jax.Array:
+    """An image as a network of lesions sees it: the liver's median is 0, what lies its reach away -1 and 1, clipped.
+
+    What is not seen is 0, too: then nothing stands out but what differs from the liver.
+
+    Args:
+      image: (i, j, k) intensities.
+      seen: (i, j, k) what lies in the field of view and near the liver.
+      liver: (i, j, k) the liver, its lesions included.
+      ct: whether the intensities are HU.
+      how: the reach.
+    """
+    # Every second voxel along each axis is enough, and sorting them is cheap.
+    some = jnp.where(seen & liver, image, jnp.nan)[::2, ::2, ::2].ravel()
+    middle = jnp.nan_to_num(jnp.nanmedian(some))
+    reach = jnp.maximum(jnp.where(ct, how.reach_hu, how.reach_share * middle), 1e-6)
+    return jnp.where(seen, jnp.clip((image - middle) / reach, -1.0, 1.0), 0.0)
 
 
 def _shaded(key: jax.Array, image: jax.Array, ct: jax.Array) -> jax.Array:

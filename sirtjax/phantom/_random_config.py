@@ -68,6 +68,22 @@ class ViewShares(_Table):
     whole_grid: Share
 
 
+class InsideLiver(_Table):
+    """Samples of the liver alone, as a network of lesions sees it: around some place in it, the rest left out.
+
+    Attributes:
+      margin_mm: how far beyond the liver is seen.
+      outline_mm: bound of the standard deviation by which the outline that the image is cut along is off the liver's.
+      reach_hu: of a CT, the distance from the liver's median to either end of the network's range.
+      reach_share: of other images that distance over the median.
+    """
+
+    margin_mm: NotNegative
+    outline_mm: NotNegative
+    reach_hu: Positive
+    reach_share: Annotated[float, Field(gt=0, le=1)]
+
+
 class SynthesisConfig(_Table):
     """A preset of random training samples; see `random_sample` for what is drawn.
 
@@ -82,12 +98,14 @@ class SynthesisConfig(_Table):
       view: fields of view.
       lesion_share: share of livers with lesions.
       lesion_radius_mm: bounds of their log-uniform radius.
+      least_contrast: of a lesion to the liver, over the most there is (80 HU, 60 % of the signal).
       similar_share: chance of each soft tissue to have nearly the liver's intensity.
       resection_share: share of livers with a part cut away.
       ascites_share: share of patients with fluid in the abdomen.
       effusion_share: share with fluid or collapsed lung above the diaphragm.
       slice_mm: bounds of the log-uniform slice thickness.
       noise_hu: bounds of the CT noise, on this grid, of most scans; a sixth of them have up to three times as much.
+      inside: show the liver alone; None shows the patient.
     """
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
@@ -100,12 +118,14 @@ class SynthesisConfig(_Table):
     view: ViewShares
     lesion_share: Share
     lesion_radius_mm: tuple[Positive, Positive]
+    least_contrast: Share = 0.0
     similar_share: Share
     resection_share: Share
     ascites_share: Share
     effusion_share: Share
     slice_mm: tuple[Positive, Positive]
     noise_hu: tuple[NotNegative, NotNegative]
+    inside: InsideLiver | None = None
 
 
 def synthesis_presets() -> tuple[str, ...]:

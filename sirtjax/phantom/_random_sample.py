@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from sirtjax.phantom._random_acquire import acquire, normalised
+from sirtjax.phantom._random_acquire import acquire, normalised, normalised_inside
 from sirtjax.phantom._random_body import Body, draw_body, window_points_mm
-from sirtjax.phantom._random_config import SynthesisConfig
+from sirtjax.phantom._random_config import InsideLiver, SynthesisConfig
 from sirtjax.phantom._random_fields import doubled, random_field
 from sirtjax.phantom._random_liver import draw_contents, inside_liver, real_liver_mm, resected_mm
 from sirtjax.phantom._random_organs import around_liver, ribs, surfaces, walls_and_liver
@@ -16,6 +16,10 @@ from sirtjax.phantom._random_tissues import Colours, draw_colours
 from sirtjax.phantom._shape_bank import ShapeBank
 
 _FINE_GRAIN_MM, _LOOP_GRAIN_MM, _BROAD_GRAIN_MM = 12.0, 26.0, 48.0
+_OUTLINE_GRAIN_MM = 25.0
+# The average simulated liver lies between these corners (mm), a sixth of the box or more in it.
+_LIVER_BOX_MM = ((-132.0, -85.0, -160.0), (100.0, 85.0, 0.0))
+_PLACES = 512
 
 
 def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -> tuple[jax.Array, jax.Array]:
@@ -42,6 +46,8 @@ def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -
       horizontal streaks of up to 0.9 of the noise, MR noise of 0.6 % of the mean signal for each HU of CT noise.
     - What is not CT up to 15 % brighter or darker than its own scale makes it.
     - A round field of view of 320 to 540 mm in a fifth, a rectangle of 300 to 400 by 230 to 330 mm in an eighth.
+    - With `config.inside` the grid lies around any place in the liver, and shows it alone, cut along an outline that
+      is off its own.
 
     Args:
       key: where all randomness comes from.
@@ -49,29 +55,59 @@ def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -
       config: shape, spacing and shares of everything.
 
     Returns:
-      The image (i, j, k) float32 as `normalised` gives it, -1 outside the field of view, and its labels (i, j, k)
-      int32: 0 elsewhere, 1 liver, 2 lesion in it.
+      The image (i, j, k) float32 as `normalised` gives it, -1 outside the field of view, or as `normalised_inside`
+      does, and its labels (i, j, k) int32: 0 elsewhere, 1 liver, 2 lesion in it.
 
     Reference:
       Billot et al., SynthSeg: Segmentation of brain MRI scans of any contrast and resolution without retraining,
       Med Image Anal 2023, doi:10.1016/j.media.2023.102789.
     """
     keys = jax.random.split(key, 8)
+    place_key, outline_key = jax.random.split(jax.random.fold_in(key, 1))
     body = draw_body(keys[0], bank, config)
+    if config.inside is not None:
+        body = body._replace(centre_mm=_place_in_liver(place_key, body))
     points = window_points_mm(keys[1], body, config)
     grains = _grains(keys[2], points.shape[1:], config)
     fields = _half_resolution(body, points[:, ::2, ::2, ::2])
     colours = draw_colours(keys[4], config)
-    value, rough, labels = _painted(keys[3], body, points, grains, fields, colours, config)
+    value, rough, labels, liver_mm = _painted(keys[3], body, points, grains, fields, colours, config)
     mottle = jnp.stack([grains.fine[4], grains.fine[5], grains.broad[3]])[:, :-1]
     image = acquire(keys[5], value, rough, mottle, colours.kind, config)
     _, j, k = config.shape
-    image, labels = image[:, :j, :k], labels[:, :j, :k]
+    image, labels, liver_mm = image[:, :j, :k], labels[:, :j, :k], liver_mm[:, :j, :k]
     seen = _field_of_view(keys[6], labels > 0, config)
+    if config.inside is not None:
+        seen = seen & (_outline_mm(outline_key, liver_mm, config.inside, config) < config.inside.margin_mm)
+        image = normalised_inside(image, seen, labels > 0, ct=colours.kind == 0, how=config.inside)
+        return image, jnp.where(seen, labels, 0)
     # The foreground of a real image holds more or less of bright fat, so that its percentile is not quite this one.
     gain = jax.random.uniform(keys[7], minval=0.85, maxval=1.15)
     image = normalised(image, seen, ct=colours.kind == 0, gain=gain)
     return image, jnp.where(seen, labels, 0)
+
+
+def _place_in_liver(key: jax.Array, body: Body) -> jax.Array:
+    """A position (3,) in mm in the liver, every one as likely."""
+    place_key, choice_key = jax.random.split(key)
+    lowest, highest = (
+        jnp.where(body.real, real + body.place_mm, jnp.array(bound) * body.scale)
+        for real, bound in zip(body.shape.box_mm, _LIVER_BOX_MM, strict=True)
+    )
+    share = jax.random.uniform(place_key, (3, _PLACES))
+    places = lowest[:, None] + (highest - lowest)[:, None] * share
+    _, _, simulated = walls_and_liver(body, places)
+    inside = _blended(body, real_liver_mm(body, places), simulated) < 0
+    chance = jax.random.uniform(choice_key, (_PLACES,))
+    return places[:, jnp.argmax(jnp.where(inside, chance, -1.0))]
+
+
+def _outline_mm(key: jax.Array, liver_mm: jax.Array, how: InsideLiver, config: SynthesisConfig) -> jax.Array:
+    """Distance (mm) to a liver's surface as somebody, or another network, would draw it."""
+    field_key, size_key = jax.random.split(key)
+    knots = tuple(int((n - 1) * config.spacing_mm / _OUTLINE_GRAIN_MM) + 3 for n in liver_mm.shape)
+    size = how.outline_mm * jax.random.uniform(size_key)
+    return liver_mm + size * random_field(field_key, liver_mm.shape, knots, channels=1)[0]
 
 
 class _Grains(NamedTuple):
@@ -127,8 +163,8 @@ def _painted(
     fields: dict[str, jax.Array],
     colours: Colours,
     config: SynthesisConfig,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Values, mottle and labels (i, j + 1, k + 1), two planes at a time."""
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Values, mottle, labels and distances to the liver (i, j + 1, k + 1), two planes at a time."""
     keys = jax.random.split(key, 3)
     few = points[:, ::2, ::2, ::2].reshape(3, -1)
     contents = draw_contents(keys[0], body, fields["liver"].reshape(-1), few, config)
@@ -137,7 +173,7 @@ def _painted(
     names = [name for name in fields if name != "liver"]
     stacked = jnp.stack([fields[name] for name in names], axis=1)
 
-    def planes(number: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def planes(number: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         def here(array: jax.Array, axis: int) -> jax.Array:
             return jax.lax.dynamic_slice_in_dim(array, 2 * number, 2, axis=axis)
 
@@ -158,11 +194,11 @@ def _painted(
             depth_mm=at[1],
             patient=patient,
         )
-        return paint(scene, colours, blur_mm=config.spacing_mm)
+        return *paint(scene, colours, blur_mm=config.spacing_mm), liver
 
     done = jax.lax.map(planes, jnp.arange(config.shape[0] // 2))
-    value, rough, labels = (part.reshape(-1, *part.shape[2:]) for part in done)
-    return value, rough, labels
+    value, rough, labels, liver_mm = (part.reshape(-1, *part.shape[2:]) for part in done)
+    return value, rough, labels, liver_mm
 
 
 def _draw_patient(key: jax.Array, body: Body, config: SynthesisConfig) -> Patient:

@@ -154,7 +154,7 @@ def draw_colours(key: jax.Array, config: SynthesisConfig) -> Colours:
     alike = (jax.random.uniform(alike_key, (PARTS,)) < config.similar_share) & jnp.asarray(_SIMILAR_MASK)
     value = jnp.where(alike, liver + step * jax.random.normal(amount_key, (PARTS,)), value)
     rough = jnp.where(kind == 0, jnp.asarray(_ROUGH[:, 0]), jnp.asarray(_ROUGH[:, 1]) * jnp.abs(value) * 1.5)
-    lesion, core = _lesion_values(keys[5], liver, kind)
+    lesion, core = _lesion_values(keys[5], liver, kind, config.least_contrast)
     return Colours(value=value, rough=rough, lesion=lesion, core=core, kind=kind)
 
 
@@ -192,7 +192,7 @@ def _mr(key: jax.Array) -> jax.Array:
     factor = jnp.exp(0.16 * jax.random.normal(keys[1], (PARTS,)))
     value = table[:, sequence] * factor
     # Out of phase, fatty livers darken; iron darkens them in phase.
-    dark = jnp.where(jax.random.uniform(keys[2]) < 0.2, jax.random.uniform(keys[3], minval=0.35, maxval=0.9), 1.0)
+    dark = jnp.where(jax.random.uniform(keys[2]) < 0.35, jax.random.uniform(keys[3], minval=0.3, maxval=0.9), 1.0)
     return value.at[Part.LIVER].multiply(dark)
 
 
@@ -209,11 +209,12 @@ def _free(key: jax.Array) -> jax.Array:
     return value.at[Part.LUNG].set(lung).at[Part.CAVITY_FAT].set(deep)
 
 
-def _lesion_values(key: jax.Array, liver: jax.Array, kind: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _lesion_values(key: jax.Array, liver: jax.Array, kind: jax.Array, least: float) -> tuple[jax.Array, jax.Array]:
     keys = jax.random.split(key, 4)
     # Lesions of one patient are alike, but for a spread; most are darker than the liver.
     common = jax.random.uniform(keys[0], minval=-1.0, maxval=0.35)
     each = common + 0.2 * jax.random.normal(keys[1], (LESIONS,))
+    each = jnp.where(each < 0, -1.0, 1.0) * jnp.maximum(jnp.abs(each), least)
     size = jnp.array([80.0, 0.6, 0.9])[kind] * jnp.where(kind == 0, 1.0, liver)
     lesion = liver + size * each
     dark = jax.random.uniform(keys[2], (LESIONS,), minval=-1.0, maxval=0.3)

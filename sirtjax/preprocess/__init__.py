@@ -10,6 +10,7 @@ from sirtjax.preprocess._config import Foreground as Foreground
 from sirtjax.preprocess._config import IntensityScale as IntensityScale
 from sirtjax.preprocess._config import NnunetPreprocessing as NnunetPreprocessing
 from sirtjax.preprocess._config import OrganMask as OrganMask
+from sirtjax.preprocess._config import OrganWindow as OrganWindow
 from sirtjax.preprocess._config import Resampling as Resampling
 from sirtjax.preprocess._fixed import FixedCase as FixedCase
 from sirtjax.preprocess._fixed import prepare_fixed as prepare_fixed
@@ -42,6 +43,7 @@ __all__ = [
     "NnunetCase",
     "NnunetPreprocessing",
     "OrganMask",
+    "OrganWindow",
     "Resampling",
     "augment",
     "coarse_axis",

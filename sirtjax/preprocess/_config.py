@@ -31,34 +31,51 @@ class Foreground(_Table):
     headroom: Positive = 1.0
 
 
+class OrganWindow(_Table):
+    """A window around the median of an organ: what differs from it lies on either side of the middle.
+
+    `reach` is the distance to either end in the image's unit; with `relative` it is a share of the median. What the
+    network does not see becomes the median, so that nothing stands out but what differs from the organ.
+    """
+
+    reach: Positive
+    relative: bool = False
+
+
 class IntensityScale(_Table):
     """How intensities of one modality become the numbers a network takes.
 
     `window` is given in the image's unit (HU for CT); `percentiles` and `foreground` are found in each image, for
-    modalities without a scale of their own. What lies between is mapped to `output` linearly, what lies outside to its
-    ends.
+    modalities without a scale of their own; `organ` is found inside of the organ that a network sees alone. What lies
+    between is mapped to `output` linearly, what lies outside to its ends.
     """
 
     modality: Modality
     window: tuple[Finite, Finite] | None = None
     percentiles: tuple[Percentile, Percentile] | None = None
     foreground: Foreground | None = None
+    organ: OrganWindow | None = None
     output: tuple[Finite, Finite] = (-0.5, 0.5)
 
     @model_validator(mode="after")
     def _one_of_them(self) -> IntensityScale:
-        if [self.window, self.percentiles, self.foreground].count(None) != 2:
-            raise ValueError("give one of `window`, `percentiles` and `foreground`")
+        if [self.window, self.percentiles, self.foreground, self.organ].count(None) != 3:
+            raise ValueError("give one of `window`, `percentiles`, `foreground` and `organ`")
         for name, pair in (("window", self.window), ("percentiles", self.percentiles), ("output", self.output)):
             if pair is not None and not pair[0] < pair[1]:
                 raise ValueError(f"`{name}` must go from low to high, got {pair[0]}, {pair[1]}")
         return self
 
+    @property
+    def unseen(self) -> float:
+        """What a network is given where there is nothing: the lower end, or the middle around an organ's median."""
+        return self.output[0] if self.organ is None else (self.output[0] + self.output[1]) / 2
+
 
 class OrganMask(_Table):
     """The part of an image that a network sees: an organ with what lies in it, widened.
 
-    Beyond it the image has the lower end of its window, and it is cut to the box of what is left.
+    Beyond it is nothing (`IntensityScale.unseen`), and the image is cut to the box of what is left.
     """
 
     organ: Literal["liver"] = "liver"

@@ -30,6 +30,7 @@ class FixedCase:
       box: which of its voxels are kept.
       low: the intensity of each channel that becomes the lower end of the network's range.
       high: the one that becomes its upper end.
+      unseen: the intensity of each channel where there is nothing: `low`, or the organ's median.
       output: that range.
     """
 
@@ -38,6 +39,7 @@ class FixedCase:
     box: Box
     low: tuple[float, ...]
     high: tuple[float, ...]
+    unseen: tuple[float, ...]
     output: tuple[float, float]
 
     def scaled(self) -> FloatArray:
@@ -54,10 +56,10 @@ def prepare_fixed(
       volumes: one a channel, all on one grid.
       how: what is done.
       modality: of the images.
-      around: for `how.mask`, where on a grid is the organ or what lies within so many mm of it.
+      around: for `how.mask` and scales of `organ`, where on a grid is the organ or what lies within so many mm.
 
     Raises:
-      ConfigError: no scale for this modality, or a mask is asked for and none given.
+      ConfigError: no scale for this modality, or a mask is asked for or the scale looks into one, and none given.
       ImageFormatError: nothing of the organ lies in the image.
     """
     scale = how.scale_of(modality)
@@ -66,16 +68,18 @@ def prepare_fixed(
         raise ConfigError(f"there is an intensity scale for {known}, none for {modality}; give another image")
     grid = working_grid(volumes[0].geometry, spacing_mm=how.spacing_mm, axes=how.axes)
     channels = [_on_grid(volume, grid, how, scale) for volume in volumes]
-    windows = [intensity_window(channel, scale) for channel in channels]
+    organ = None if scale.organ is None or around is None else around(grid, 0.0)
+    windows = [intensity_window(channel, scale, organ=organ) for channel in channels]
     low, high = (tuple(ends) for ends in zip(*windows, strict=True))
+    unseen = low if scale.organ is None else tuple((a + b) / 2 for a, b in windows)
     image = np.stack(channels, axis=-1)
     box: Box = (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
     if how.mask is not None:
         inside = _inside(how.mask, grid, around)
         start, stop = bounding_box(inside)
         box = (slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2]))
-        image = np.where(inside[box][..., None], image[box], np.asarray(low, np.float32))
-    return FixedCase(image=image, grid=grid, box=box, low=low, high=high, output=scale.output)
+        image = np.where(inside[box][..., None], image[box], np.asarray(unseen, np.float32))
+    return FixedCase(image=image, grid=grid, box=box, low=low, high=high, unseen=unseen, output=scale.output)
 
 
 def _on_grid(volume: Volume, grid: Geometry, how: FixedPreprocessing, scale: IntensityScale) -> FloatArray:

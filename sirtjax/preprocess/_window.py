@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.errors import ConfigError
-from sirtjax.preprocess._config import IntensityScale
+from sirtjax.preprocess._config import IntensityScale, OrganWindow
 
 Array = Any
 FloatArray = NDArray[np.float32]
@@ -49,18 +49,29 @@ def to_range(image: Array, low: Array, high: Array, *, output: tuple[float, floa
     return inside
 
 
-def intensity_window(image: NDArray[Any], scale: IntensityScale) -> tuple[float, float]:
+def intensity_window(
+    image: NDArray[Any], scale: IntensityScale, *, organ: NDArray[np.bool_] | None = None
+) -> tuple[float, float]:
     """The intensities of an image that become the ends of the network's range.
 
+    Args:
+      image: (i, j, k) intensities.
+      scale: the rule.
+      organ: (i, j, k) where the organ is, for rules that look there.
+
     Raises:
-      ConfigError: the scale has no rule.
+      ConfigError: the scale has no rule, or looks inside of an organ that is not given.
     """
     if scale.window is not None:
         return scale.window
     if scale.percentiles is not None:
         return percentile_window(image, scale.percentiles)
+    if scale.organ is not None:
+        return _around_median(image, scale.organ, organ)
     if scale.foreground is None:
-        raise ConfigError(f"the scale of {scale.modality} has no rule; give `window`, `percentiles` or `foreground`")
+        raise ConfigError(
+            f"the scale of {scale.modality} has no rule; give `window`, `percentiles`, `foreground` or `organ`"
+        )
     _, bright = percentile_window(image, (0, 99))
     values = np.asarray(image).reshape(-1)
     inside = values[values > FOREGROUND_SHARE * bright]
@@ -68,6 +79,14 @@ def intensity_window(image: NDArray[Any], scale: IntensityScale) -> tuple[float,
         return 0.0, 0.0
     _, top = percentile_window(inside, (0, scale.foreground.percentile))
     return 0.0, scale.foreground.headroom * top
+
+
+def _around_median(image: NDArray[Any], how: OrganWindow, organ: NDArray[np.bool_] | None) -> tuple[float, float]:
+    if organ is None or not organ.any():
+        raise ConfigError("intensities are scaled around the organ's median; give a mask of the organ")
+    middle = float(np.median(np.asarray(image)[organ]))
+    reach = how.reach * abs(middle) if how.relative else how.reach
+    return middle - reach, middle + reach
 
 
 def percentile_window(image: NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:

@@ -33,7 +33,7 @@ class Prepared:
       image: (i, j, k, 1) on a box of the network's grid.
       grid: the network's grid over the whole image.
       box: which of its voxels the network is run on.
-      fill: what lies outside of the image.
+      fill: what lies outside of it.
       region: where on the grid to look; None for everywhere.
     """
 
@@ -82,7 +82,7 @@ def prepare(
         if region is not None and region.any():
             box = _meet(box, _widened(region, margin or (0, 0, 0)))
         scaled = scaled[box]
-    return Prepared(image=scaled, grid=case.grid, box=box, fill=scale.output[0], region=region)
+    return Prepared(image=scaled, grid=case.grid, box=box, fill=scale.unseen, region=region)
 
 
 def around_organ(organ: LabelMap, grid: Geometry, margin_mm: float) -> Mask:

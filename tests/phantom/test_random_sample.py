@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from sirtjax.config import preset_table
 from sirtjax.phantom import MR_LIMIT, ShapeBank, normalised, random_sample, synthesis_config
+from sirtjax.phantom._random_tissues import Part, draw_colours
 from sirtjax.phantom._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM, _top
 
 COUNT = 50
@@ -134,6 +136,59 @@ def test_outside_the_field_of_view_is_the_lower_end():
     np.testing.assert_allclose(mr[4, 4, 2], 2 * float(image[4, 4, 2]) / top - 1, atol=1e-5)
     np.testing.assert_allclose(ct[0, 0, 0], 2 * 200 / 500 - 1, atol=1e-6)
     assert ct[8, 8, 5] == 1.0
+
+
+@pytest.fixture(scope="module")
+def inside(bank):
+    """Samples of the liver alone: images (n, i, j, k), labels and the preset."""
+    table = preset_table("synthesis", "lesions")
+    table |= {"shape": [32, 32, 32], "spacing_mm": 4.0, "view": {**table["view"], "cut": 0.0, "whole_grid": 1.0}}
+    config = synthesis_config(table, name="small lesions")
+
+    def one(number):
+        return random_sample(jax.random.fold_in(jax.random.key(8), number), bank, config=config)
+
+    compiled = jax.jit(one, compiler_options={"xla_backend_optimization_level": 0})
+    image, labels = zip(*(compiled(number) for number in range(30)), strict=True)
+    return np.stack(image), np.stack(labels), config
+
+
+def test_inside_the_liver_every_sample_looks_at_a_place_in_it(inside):
+    _, labels, config = inside
+    livers = labels > 0
+    # The middle is a place in the liver before it is resected and deformed by some millimetres.
+    near = livers[:, 14:18, 14:18, 14:18].any(axis=(1, 2, 3))
+    assert near.mean() > 0.9
+    share = np.mean((labels == 2).any(axis=(1, 2, 3)))
+    assert share > config.lesion_share - 0.2
+    # Not the same place of all of them.
+    middles = np.array([np.mean(np.nonzero(one), axis=1) for one in livers])
+    assert (middles.std(axis=0) * config.spacing_mm > 8).all()
+
+
+def test_inside_the_liver_nothing_else_is_seen(inside):
+    image, labels, config = inside
+    assert image.min() == -1.0 and image.max() == 1.0
+    for one, label in zip(image, labels, strict=True):
+        away_mm = ndimage.distance_transform_edt(label == 0) * config.spacing_mm
+        # The margin and three deviations of the outline; a resection may leave thin strips further off.
+        reach_mm = np.percentile(away_mm[one != 0], 99)
+        assert reach_mm < config.inside.margin_mm + 3 * config.inside.outline_mm
+        assert np.mean(one[label > 0] != 0) > 0.5
+        assert abs(np.median(one[::2, ::2, ::2][label[::2, ::2, ::2] > 0])) < 0.02
+
+
+def test_lesions_differ_from_the_liver_by_the_least_contrast():
+    config = synthesis_config({**preset_table("synthesis", "lesions"), "least_contrast": 0.25}, name="plain")
+    colours = [draw_colours(jax.random.key(number), config) for number in range(40)]
+    size = np.array([80.0, 0.6, 0.9])
+    for one in colours:
+        liver = float(one.value[Part.LIVER])
+        most = size[int(one.kind)] * (1.0 if one.kind == 0 else liver)
+        apart = np.abs(np.asarray(one.lesion) - liver)
+        floor = np.asarray(one.lesion) <= (-60.0 if one.kind == 0 else 0.0)  # darker than that they do not get
+        assert (apart[~floor] >= 0.25 * most * (1 - 1e-3)).all()
+    assert any((np.asarray(one.lesion) > one.value[Part.LIVER]).any() for one in colours)
 
 
 @pytest.mark.slow

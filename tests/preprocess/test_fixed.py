@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from sirtjax import preprocess
 from sirtjax.errors import ConfigError, ImageFormatError
-from sirtjax.preprocess import FixedPreprocessing, IntensityScale, OrganMask
+from sirtjax.preprocess import FixedPreprocessing, IntensityScale, OrganMask, OrganWindow
 from sirtjax.volume import Geometry, Volume
 
 GRID = Geometry.from_axes((12, 10, 8), spacing_mm=(2.0, 3.0, 4.0), origin_mm=(-5, 7, 100))
@@ -78,6 +78,21 @@ def test_percentiles_are_those_of_the_whole_image_on_the_grid_after_the_median()
     case = preprocess.prepare_fixed([noise(unit="1")], how=made, modality="MR", around=box_around)
     whole = preprocess.prepare_fixed([noise(unit="1")], how=how(median=True), modality="CT")
     np.testing.assert_allclose((*case.low, *case.high), np.percentile(whole.image, (5, 95)), rtol=1e-5)
+
+
+def test_a_window_around_the_median_of_the_organ_itself():
+    scale = IntensityScale(modality="CT", organ=OrganWindow(reach=80.0), output=(-1, 1))
+    made = FixedPreprocessing(spacing_mm=(2, 3, 4), intensities=(scale,), mask=OrganMask(margin_mm=4.0))
+    volume = noise()
+    case = preprocess.prepare_fixed([volume], how=made, modality="CT", around=box_around)
+    middle = np.median(np.asarray(volume.array)[4:7, 3:6, 2:5])
+    assert (case.low[0], case.unseen[0], case.high[0]) == pytest.approx((middle - 80, middle, middle + 80), abs=1e-3)
+    # Nothing stands out beyond the mask.
+    seen = box_around(case.grid, 4.0)[case.box]
+    corner = preprocess.prepare_fixed([volume], how=made, modality="CT", around=_corner_less).scaled()
+    assert seen[0, 0, 0] and corner[0, 0, 0, 0] == pytest.approx(0.0, abs=1e-6) == scale.unseen
+    with pytest.raises(ConfigError, match="around the organ's median; give a mask"):
+        preprocess.prepare_fixed([volume], how=made.model_copy(update={"mask": None}), modality="CT")
 
 
 def test_numpy_and_jax_scale_alike():

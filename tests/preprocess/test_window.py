@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sirtjax import preprocess
+from sirtjax.errors import ConfigError
 
 
 def test_a_window_maps_to_the_range_and_clips():
@@ -57,8 +58,8 @@ def test_an_image_without_contrast_is_the_lower_end():
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
-        ({}, "give one of `window`, `percentiles` and `foreground`"),
-        ({"window": (0, 1), "percentiles": (0, 1)}, "give one of `window`, `percentiles` and `foreground`"),
+        ({}, "give one of `window`, `percentiles`, `foreground` and `organ`"),
+        ({"window": (0, 1), "percentiles": (0, 1)}, "give one of `window`, `percentiles`, `foreground` and `organ`"),
         ({"window": (1, 1)}, "`window` must go from low to high, got 1.0, 1.0"),
         ({"window": (0, 1), "output": (1, 0)}, "`output` must go from low to high"),
         ({"window": (0, 1), "gamma": 2}, "Extra inputs are not permitted"),
@@ -67,6 +68,20 @@ def test_an_image_without_contrast_is_the_lower_end():
 def test_a_scale_that_makes_no_sense_is_refused(table, complaint):
     with pytest.raises(ValueError, match=complaint):
         preprocess.IntensityScale(modality="CT", **table)
+
+
+@pytest.mark.parametrize(("relative", "ends"), [(False, (40.0, 80.0)), (True, (-1140.0, 1260.0))])
+def test_around_the_median_of_an_organ(relative, ends):
+    image = np.full((4, 5, 6), 900.0)
+    image[1:3, 1:4, 2:5] = 60.0
+    image[1, 1, 2:5] = -50.0  # lesions move the median by little
+    inside = image < 100
+    how = preprocess.OrganWindow(reach=20.0, relative=relative)
+    scale = preprocess.IntensityScale(modality="MR", organ=how)
+    assert preprocess.intensity_window(image, scale, organ=inside) == ends
+    for organ in (None, np.zeros_like(inside)):
+        with pytest.raises(ConfigError, match="scaled around the organ's median; give a mask of the organ"):
+            preprocess.intensity_window(image, scale, organ=organ)
 
 
 def test_modalities_are_named_once():

@@ -200,6 +200,19 @@ def test_patches(tmp_path):
     assert len(places) > 1
 
 
+def test_around_an_organs_median_patches_go_on_with_it(tmp_path):
+    (first,) = folder_cases(dataset.nnunet(tmp_path, 1))
+    made = preprocessing().model_dump(mode="json")
+    made |= {"intensities": [{"modality": "CT", "organ": {"reach": 50.0}}], "mask": {"margin_mm": 0.0}}
+    (case,) = prepared([first], tmp_path / "cache", made=FixedPreprocessing.model_validate(made), organ=(1,))
+    (low,), (middle,), (high,) = case.low, case.unseen, case.high
+    assert (middle - low, high - middle) == pytest.approx((50.0, 50.0))
+    patch = patch_of(case, (20, 15, 16), judged=(20, 15, 16), foreground=0.5, rng=np.random.default_rng(0))
+    beyond = patch["image"][patch["labels"] == 0]
+    assert np.mean(beyond == np.float32(middle)) > 0.9
+    assert np.median(patch["image"][patch["labels"] == 1]) == pytest.approx(middle, abs=5.0)
+
+
 def test_of_a_network_that_gives_less_than_it_gets_the_answer_reaches_everywhere(tmp_path):
     """The judged middle of patches larger than the case covers the case, corners and all, and never less."""
     (case,) = prepared(folder_cases(dataset.nnunet(tmp_path, 1)), tmp_path / "cache")

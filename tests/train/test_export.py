@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from sirtjax.train._loop import BEST, STATE
 from sirtjax.train._state import first_state
 from sirtjax.train._state_file import save_tree
 from sirtjax.train._tile_shape import tile_shape
+from sirtjax.volume import Geometry, LabelMap, Volume
 
 CONFIG = train.load_training("liver-synthetic", overrides=["network.features=[2,3]", "data.synthesis.shape=[16,16,16]"])
 
@@ -43,6 +45,27 @@ def test_images_are_scaled_as_random_samples_are(modality, is_ct):
     expected = phantom.normalised(image, np.ones(image.shape, bool), ct=is_ct)
     np.testing.assert_allclose(preprocess.scale_intensity(image, scale), expected, atol=0.01)
     assert np.ptp(expected) > 1.5
+
+
+@pytest.mark.parametrize(("modality", "is_ct"), [("CT", True), ("MR", False)])
+def test_livers_are_shown_to_lesion_models_as_in_random_samples(modality, is_ct):
+    synthesis = phantom.load_synthesis_preset("lesions")
+    how = train.synthetic_preprocessing(synthesis)
+    grid = Geometry.from_axes((20, 18, 16), spacing_mm=(synthesis.spacing_mm,) * 3)
+    assert how.spacing_mm == grid.spacing_mm
+    draw = np.random.default_rng(4)
+    # Blocks of two voxels: samples take the median of every second one along each axis.
+    values = draw.normal(70, 40, (10, 9, 8)) if is_ct else draw.gamma(2.0, 200.0, (10, 9, 8))
+    image = values.astype("f4").repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    inside = np.zeros(grid.shape, bool)
+    inside[4:14, 4:14, 4:12] = True
+    volume = Volume(image, grid, unit="HU" if is_ct else "1")
+    around = partial(segmentation.around_organ, LabelMap.from_mask(inside, grid, name="liver"))
+    case = preprocess.prepare_fixed([volume], how=how, modality=modality, around=around)
+    seen = around(grid, synthesis.inside.margin_mm)
+    expected = phantom.normalised_inside(image, seen, inside, ct=is_ct, how=synthesis.inside)
+    np.testing.assert_allclose(case.scaled()[..., 0], np.asarray(expected)[case.box], atol=1e-4)
+    assert np.ptp(expected[inside]) > 1.5 and inside.sum() < seen.sum() < seen.size
 
 
 def test_a_run_becomes_a_model(run):

@@ -55,11 +55,13 @@ SCALES = {"CT": {"window": [-200.0, 200.0]}, "MR": {"percentiles": [1.0, 99.0]}}
         ("CT", {"mask": {"values": [1, 2], "margin_mm": 6.0}}),
         ("CT", {"median": True}),
         ("MR", {"mask": {"values": [1, 2], "margin_mm": 9.5}, "median": True}),
+        ("MR", {"mask": {"values": [1, 2], "margin_mm": 6.0}, "scale": {"organ": {"reach": 0.8, "relative": True}}}),
     ],
 )
 def test_the_same_bits_in_training_and_in_segmentation(tmp_path, degrees, modality, changes):
     cases = written(tmp_path, degrees=degrees, modality=modality)
-    intensities = [{"modality": modality, **SCALES[modality]}]
+    changes = dict(changes)
+    intensities = [{"modality": modality, **changes.pop("scale", SCALES[modality])}]
     how = {"spacing_mm": [3.0, 2.5, 6.0], "intensities": intensities}
     made = config(cases, tmp_path / "cache", preprocessing=how, overlap=0.25, augmentation={}, **changes)
     data = made.data
