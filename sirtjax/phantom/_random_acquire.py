@@ -82,7 +82,13 @@ def normalised(image: jax.Array, seen: jax.Array, *, ct: jax.Array, gain: jax.Ar
 
 
 def normalised_inside(
-    image: jax.Array, seen: jax.Array, liver: jax.Array, *, ct: jax.Array, how: InsideLiver
+    image: jax.Array,
+    seen: jax.Array,
+    liver: jax.Array,
+    *,
+    ct: jax.Array,
+    how: InsideLiver,
+    shift: jax.Array | float = 0.0,
 ) -> jax.Array:
     """An image as a network of lesions sees it: the liver's median is 0, what lies its reach away -1 and 1, clipped.
 
@@ -91,14 +97,16 @@ def normalised_inside(
     Args:
       image: (i, j, k) intensities.
       seen: (i, j, k) what lies in the field of view and near the liver.
-      liver: (i, j, k) the liver, its lesions included.
+      liver: (i, j, k) where to take the median.
       ct: whether the intensities are HU.
       how: the reach.
+      shift: of the median, as a share of the reach.
     """
     # Every second voxel along each axis is enough, and sorting them is cheap.
     some = jnp.where(seen & liver, image, jnp.nan)[::2, ::2, ::2].ravel()
-    middle = jnp.nan_to_num(jnp.nanmedian(some))
-    reach = jnp.maximum(jnp.where(ct, how.reach_hu, how.reach_share * middle), 1e-6)
+    median = jnp.nan_to_num(jnp.nanmedian(some))
+    reach = jnp.maximum(jnp.where(ct, how.reach_hu, how.reach_share * median), 1e-6)
+    middle = median + shift * reach
     return jnp.where(seen, jnp.clip((image - middle) / reach, -1.0, 1.0), 0.0)
 
 

@@ -17,6 +17,7 @@ from sirtjax.phantom._shape_bank import ShapeBank
 
 _FINE_GRAIN_MM, _LOOP_GRAIN_MM, _BROAD_GRAIN_MM = 12.0, 26.0, 48.0
 _OUTLINE_GRAIN_MM = 25.0
+_LESIONS_SHIFT = 0.08
 # The average simulated liver lies between these corners (mm), a sixth of the box or more in it.
 _LIVER_BOX_MM = ((-132.0, -85.0, -160.0), (100.0, 85.0, 0.0))
 _PLACES = 512
@@ -63,7 +64,7 @@ def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -
       Med Image Anal 2023, doi:10.1016/j.media.2023.102789.
     """
     keys = jax.random.split(key, 8)
-    place_key, outline_key = jax.random.split(jax.random.fold_in(key, 1))
+    place_key, outline_key, shift_key = jax.random.split(jax.random.fold_in(key, 1), 3)
     body = draw_body(keys[0], bank, config)
     if config.inside is not None:
         body = body._replace(centre_mm=_place_in_liver(place_key, body))
@@ -79,7 +80,9 @@ def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -
     seen = _field_of_view(keys[6], labels > 0, config)
     if config.inside is not None:
         seen = seen & (_outline_mm(outline_key, liver_mm, config.inside, config) < config.inside.margin_mm)
-        image = normalised_inside(image, seen, labels > 0, ct=colours.kind == 0, how=config.inside)
+        # Of a whole liver the median is that of its tissue, moved by its lesions; a large one may fill this grid.
+        shift = _LESIONS_SHIFT * jax.random.normal(shift_key)
+        image = normalised_inside(image, seen, labels == 1, ct=colours.kind == 0, how=config.inside, shift=shift)
         return image, jnp.where(seen, labels, 0)
     # The foreground of a real image holds more or less of bright fat, so that its percentile is not quite this one.
     gain = jax.random.uniform(keys[7], minval=0.85, maxval=1.15)

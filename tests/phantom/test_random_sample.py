@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from sirtjax.config import preset_table
 from sirtjax.phantom import MR_LIMIT, ShapeBank, normalised, random_sample, synthesis_config
+from sirtjax.phantom._random_sample import _LESIONS_SHIFT
 from sirtjax.phantom._random_tissues import Part, draw_colours
 from sirtjax.phantom._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM, _top
 
@@ -175,7 +176,8 @@ def test_inside_the_liver_nothing_else_is_seen(inside):
         reach_mm = np.percentile(away_mm[one != 0], 99)
         assert reach_mm < config.inside.margin_mm + 3 * config.inside.outline_mm
         assert np.mean(one[label > 0] != 0) > 0.5
-        assert abs(np.median(one[::2, ::2, ::2][label[::2, ::2, ::2] > 0])) < 0.02
+        # The liver's tissue is the middle, but for a shift as by lesions elsewhere.
+        assert abs(np.median(one[::2, ::2, ::2][label[::2, ::2, ::2] == 1])) < 4 * _LESIONS_SHIFT
 
 
 def test_lesions_differ_from_the_liver_by_the_least_contrast():

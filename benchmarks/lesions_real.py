@@ -1,0 +1,150 @@
+"""Claim: the lesion model that comes with the package finds most lesions of a size that matters; a draft, no more.
+
+Runs `sirtjax.segmentation.segment` with the lesion model on every real case with drawn lesions in a folder of open
+data, and on digital patients (contrast CT, low-dose CT, T1 MR), inside the drawn liver and inside the one that the
+liver model finds. Prints DSC, volume ratio and how many lesions were found, by the counting rules of the thesis
+(7.3.3). The model was trained on random digital patients alone. One real scan is a smoke test and no claim of
+performance.
+
+    python benchmarks/lesions_real.py --data FOLDER --pictures PICTURES -o results.json
+
+FOLDER is described in segmentation_cases.py; of its scans 3D-IRCADb-01 case 1 alone has lesions drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from segmentation_cases import Case, digital_cases, draw, real_cases
+
+from sirtjax import metrics, ops, segmentation
+from sirtjax.errors import SirtjaxError
+from sirtjax.volume import LabelMap
+
+# Smaller lesions are not counted: the model does not keep them.
+LEAST_ML = 0.1
+# Limits of the groups that lesions are counted in.
+SIZES_ML = (LEAST_ML, 1.0, 10.0, float("inf"))
+COLUMNS = ("dsc", "volume_ratio", "predicted_ml", "reference_ml", "seconds")
+
+
+def measure(
+    case: Case, truth: LabelMap, liver: LabelMap, model: segmentation.Model, pictures: Path | None
+) -> dict[str, Any]:
+    """What the lesion model finds in a liver, against the lesions drawn."""
+    begun = time.perf_counter()
+    try:
+        found = segmentation.segment(case.image, model, structure="lesions", modality=case.modality, liver=liver)
+    except SirtjaxError as error:
+        return {"error": str(error)}
+    seconds = time.perf_counter() - begun
+    drawn, mask = truth.mask("lesions"), found.labels.mask("lesions")
+    spacing_mm = case.image.geometry.spacing_mm
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    counts = metrics.lesion_detection(mask, drawn, spacing_mm, minimum_ml=LEAST_ML)
+    both = int(drawn.sum()) + int(mask.sum())
+    numbers = ops.components(drawn, connectivity=26)
+    sizes_ml = np.bincount(numbers.ravel())[1:] * voxel_ml
+    hit = np.isin(np.arange(1, len(sizes_ml) + 1), np.unique(numbers[mask]))
+    if pictures is not None:
+        draw(case, truth=drawn, found=mask, path=pictures / f"{case.group} {case.name}.png")
+    return {
+        "dsc": 2.0 * int((drawn & mask).sum()) / both if both else 1.0,
+        "volume_ratio": found.volumes_ml["lesions"] / max(truth.volume_ml("lesions"), voxel_ml),
+        "predicted_ml": found.volumes_ml["lesions"],
+        "reference_ml": truth.volume_ml("lesions"),
+        "drawn": counts.reference_count,
+        "detected": counts.detected,
+        "false": counts.false_positives,
+        "lesions": [[round(float(ml), 2), bool(one)] for ml, one in zip(sizes_ml, hit, strict=True) if ml >= LEAST_ML],
+        "seconds": seconds,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of real scans; without it digital patients alone")
+    parser.add_argument("--model", default="lesions", help="name or folder of the model")
+    parser.add_argument("--patients", type=int, default=4, help="digital patients")
+    parser.add_argument("--pictures", type=Path, help="folder for a picture of each case, inside the drawn liver")
+    parser.add_argument("-o", "--output", type=Path)
+    given = parser.parse_args()
+    if given.pictures is not None:
+        given.pictures.mkdir(parents=True, exist_ok=True)
+    model, liver_model = segmentation.load_model(given.model), segmentation.load_model("liver")
+    rows = []
+    for case in itertools.chain(real_cases(given.data) if given.data else (), digital_cases(given.patients)):
+        if case.liver is None or case.lesions is None or not case.lesions.mask("lesions").any():
+            continue
+        automatic = segmentation.segment(case.image, liver_model, structure="liver", modality=case.modality).labels
+        for liver, words, pictures in ((case.liver, "drawn", given.pictures), (automatic, "found", None)):
+            row = {"group": case.group, "case": case.name, "truth": case.truth, "liver": words}
+            rows.append(row | measure(case, case.lesions, liver, model, pictures))
+            tell(rows[-1])
+    means = mean_by_group(rows)
+    print(json.dumps(means, indent=1))
+    if given.output is not None:
+        record = {
+            "claim": (__doc__ or "").splitlines()[0].removeprefix("Claim: "),
+            "machine": platform.platform(),
+            "model": {"name": model.spec.name, "source": model.spec.source},
+            "means": means,
+            "rows": rows,
+        }
+        given.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def tell(row: dict[str, Any]) -> None:
+    """A row on the screen."""
+    figures = " ".join(f"{name} {row[name]:.3f}" for name in COLUMNS if name in row)
+    counts = " ".join(f"{name} {row[name]}" for name in ("drawn", "detected", "false") if name in row)
+    print(
+        row["group"],
+        "|",
+        row["case"],
+        "| liver",
+        row["liver"],
+        "|",
+        row.get("error", f"{figures} {counts}"),
+        file=sys.stderr,
+    )
+
+
+def mean_by_group(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Means and sums by group of cases and origin of the liver; a case that ended in an error counts as DSC 0."""
+    result: dict[str, dict[str, Any]] = {}
+    for group, liver in dict.fromkeys((row["group"], row["liver"]) for row in rows):
+        members = [row for row in rows if (row["group"], row["liver"]) == (group, liver)]
+        lesions = [lesion for row in members for lesion in row.get("lesions", ())]
+        result[f"{group}, liver {liver}"] = {
+            "cases": len(members),
+            "errors": sum("error" in row for row in members),
+            "dsc": statistics.mean(row.get("dsc", 0.0) for row in members),
+            "lowest_dsc": min(row.get("dsc", 0.0) for row in members),
+            "drawn": sum(row.get("drawn", 0) for row in members),
+            "detected": sum(row.get("detected", 0) for row in members),
+            "false": sum(row.get("false", 0) for row in members),
+            "detected_by_size": {
+                f"{low:g} to {high:g} mL": of_size(lesions, low, high) for low, high in itertools.pairwise(SIZES_ML)
+            },
+        }
+    return result
+
+
+def of_size(lesions: list[list[Any]], low_ml: float, high_ml: float) -> dict[str, int]:
+    """How many lesions of a size are drawn, and how many of them are found."""
+    found = [hit for ml, hit in lesions if low_ml <= ml < high_ml]
+    return {"drawn": len(found), "detected": sum(found)}
+
+
+if __name__ == "__main__":
+    main()
