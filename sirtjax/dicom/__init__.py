@@ -1,6 +1,7 @@
 """DICOM objects about other images: structure sets, segmentations, doses, registrations, measurements."""
 
 from sirtjax.dicom._algorithm import Algorithm as Algorithm
+from sirtjax.dicom._algorithm import DrawnBy as DrawnBy
 from sirtjax.dicom._anonymise import AnonymiseOptions as AnonymiseOptions
 from sirtjax.dicom._anonymise_folder import Anonymised as Anonymised
 from sirtjax.dicom._anonymise_folder import anonymise_folder as anonymise_folder
@@ -32,6 +33,7 @@ __all__ = [
     "AnonymiseOptions",
     "Anonymised",
     "Approval",
+    "DrawnBy",
     "Inspection",
     "Measurement",
     "MeasurementGroup",

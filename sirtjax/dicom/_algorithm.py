@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,3 +45,21 @@ class Algorithm:
         if self.family == "manual":
             return "manual"
         return "semi-automatic" if self.corrected else "automatic"
+
+
+# One for all masks, or one for each by its name.
+DrawnBy = Algorithm | Mapping[str, Algorithm]
+
+
+def algorithm_of_each(names: Iterable[str], algorithm: DrawnBy) -> dict[str, Algorithm]:
+    """What drew each mask: the one algorithm of all, or each its own.
+
+    Raises:
+      InputError: a mask has none.
+    """
+    if isinstance(algorithm, Algorithm):
+        return dict.fromkeys(names, algorithm)
+    missing = [name for name in names if name not in algorithm]
+    if missing:
+        raise InputError(f"nothing says what drew {', '.join(map(repr, missing))}; give an algorithm of every mask")
+    return {name: algorithm[name] for name in names}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sirtjax.dicom._algorithm import Algorithm
+from sirtjax.dicom._algorithm import DrawnBy, algorithm_of_each
 from sirtjax.dicom._approval import Approval
 from sirtjax.dicom._object import new_object, save_object, short_text
 from sirtjax.dicom._on_reference import on_reference
@@ -35,7 +35,7 @@ def write_rtstruct(
     *,
     label: str,
     description: str | None = None,
-    algorithm: Algorithm | None = None,
+    algorithm: DrawnBy | None = None,
     colours: Mapping[str, Colour] | None = None,
     approved: Approval | None = None,
     created: datetime | None = None,
@@ -53,7 +53,7 @@ def write_rtstruct(
       reference: the series that the ROIs are drawn on.
       label: of the structure set, at most 16 characters.
       description: of the structure set.
-      algorithm: what drew the masks; not stated where None.
+      algorithm: what drew the masks, or what drew each, by its name; not stated where None.
       colours: red, green and blue from 0 to 255 by name; the others get one of seven.
       approved: who looked at it; unapproved where None.
       created: when the result was made; now where None. The UIDs don't depend on it.
@@ -63,19 +63,22 @@ def write_rtstruct(
       The file.
 
     Raises:
-      InputError: no mask, an empty one, or a name, label or colour that DICOM can't hold.
+      InputError: no mask, an empty one, one that no algorithm is named for, or a name, label or colour that DICOM
+        can't hold.
       GeometryError: a mask that is not on the series.
       OutputError: the file exists already.
     """
     names = _roi_names(masks)
     chosen = _colours(names, colours)
     label = short_text(label, what="structure set label", longest=_LONGEST_LABEL)
-    digest = hashlib.sha256(repr((label, description, algorithm, approved, chosen)).encode())
+    drawn_by = None if algorithm is None else algorithm_of_each(masks, algorithm)
+    digest = hashlib.sha256(repr((label, description, drawn_by, approved, chosen)).encode())
     drawn = []
     for name, labels in masks.items():
         fraction = on_reference(labels, reference, name=names[name])
         digest.update(names[name].encode() + b"\0" + np.ascontiguousarray(fraction).tobytes())
-        drawn.append((names[name], slice_contours(fraction, reference)))
+        by = None if drawn_by is None else drawn_by[name]
+        drawn.append((names[name], slice_contours(fraction, reference), by))
     dataset = new_object(
         reference,
         sop_class_uid=_RTSTRUCT_CLASS,
@@ -88,8 +91,8 @@ def write_rtstruct(
     _add_structure_set(dataset, label, description)
     add_referenced_series(dataset, reference)
     add_approval(dataset, approved)
-    for number, (name, contours) in enumerate(drawn, start=1):
-        add_roi(dataset, number, name, contours, reference=reference, algorithm=algorithm, colour=chosen[name])
+    for number, (name, contours, by) in enumerate(drawn, start=1):
+        add_roi(dataset, number, name, contours, reference=reference, algorithm=by, colour=chosen[name])
     return save_object(dataset, path, force=force)
 
 

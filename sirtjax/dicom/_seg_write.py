@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sirtjax
-from sirtjax.dicom._algorithm import Algorithm
+from sirtjax.dicom._algorithm import Algorithm, DrawnBy, algorithm_of_each
 from sirtjax.dicom._codes import Code, SegmentCode, segment_code
 from sirtjax.dicom._object import MANUFACTURER, content_uid, new_object, referenced, save_object, short_text
 from sirtjax.dicom._placed_mask import label_of, placed_mask
@@ -39,7 +39,7 @@ def write_seg(
     reference: Reference,
     *,
     description: str,
-    algorithm: Algorithm,
+    algorithm: DrawnBy,
     kinds: Mapping[str, str] | None = None,
     own_grid: bool = False,
     force: bool = False,
@@ -59,7 +59,7 @@ def write_seg(
       masks: by the label of the segment; of each map the label of that name, or its only one.
       reference: the series that the masks were drawn on, or that they are to be shown on.
       description: of the object and its series.
-      algorithm: what drew them.
+      algorithm: what drew them, or what drew each, by the name of the mask.
       kinds: what a mask is, one of `segment_kinds`, where its name does not say so.
       own_grid: keep the masks' own grid.
       force: replace a file that is there.
@@ -68,7 +68,7 @@ def write_seg(
       The file.
 
     Raises:
-      InputError: no masks, an empty one, or one whose code is not known.
+      InputError: no masks, an empty one, one whose code is not known, or one that no algorithm is named for.
       GeometryError: masks of several grids with `own_grid`, or a grid whose slices are no rectangles.
       OutputError: the file exists already, or its place refuses writing.
     """
@@ -80,12 +80,13 @@ def write_seg(
         raise InputError(f"kinds names {min(unknown)!r}, which is none of the masks: {', '.join(map(repr, masks))}")
     labels = [short_text(name, what="segment's label") for name in masks]
     codes = [segment_code(name, kind=kinds.get(name)) for name in masks]
+    drawn_by = list(algorithm_of_each(masks, algorithm).values())
     geometry = _own_geometry(masks) if own_grid else reference.geometry
     placed = [placed_mask(name, mask, geometry).transpose(2, 1, 0) for name, mask in masks.items()]
     used = np.flatnonzero(np.any([planes.any(axis=(1, 2)) for planes in placed], axis=0))
     stack = np.stack([planes[used] for planes in placed], axis=-1)
-    base = _base(stack, geometry, reference, description, algorithm, labels, codes)
-    segmentation = _segmentation(stack, geometry, used, base, _segments(base, labels, codes, algorithm))
+    base = _base(stack, geometry, reference, description, drawn_by, labels, codes)
+    segmentation = _segmentation(stack, geometry, used, base, _segments(base, labels, codes, drawn_by))
     _refer(segmentation, reference, own_grid=own_grid)
     _settle(segmentation, base)
     return save_object(segmentation, path, force=force)
@@ -115,12 +116,12 @@ def _base(
     geometry: Geometry,
     reference: Reference,
     description: str,
-    algorithm: Algorithm,
+    drawn_by: list[Algorithm],
     labels: list[str],
     codes: list[SegmentCode],
 ) -> Any:
     digest = hashlib.sha256(np.packbits(stack).tobytes())
-    digest.update(repr((geometry, description, algorithm, labels, codes)).encode())
+    digest.update(repr((geometry, description, drawn_by, labels, codes)).encode())
     base = new_object(
         reference,
         sop_class_uid=SEG_CLASS,
@@ -134,19 +135,19 @@ def _base(
     return base
 
 
-def _segments(base: Any, labels: list[str], codes: list[SegmentCode], algorithm: Algorithm) -> list[Any]:
+def _segments(base: Any, labels: list[str], codes: list[SegmentCode], drawn_by: list[Algorithm]) -> list[Any]:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
 
-    identified = AlgorithmIdentificationSequence(
-        name=algorithm.name,
-        family=_concept(FAMILY_CODES[algorithm.family]),
-        version=algorithm.version,
-        source=MANUFACTURER,
-    )
     segments = []
-    for number, (label, code) in enumerate(zip(labels, codes, strict=True), start=1):
+    for number, (label, code, algorithm) in enumerate(zip(labels, codes, drawn_by, strict=True), start=1):
+        identified = AlgorithmIdentificationSequence(
+            name=algorithm.name,
+            family=_concept(FAMILY_CODES[algorithm.family]),
+            version=algorithm.version,
+            source=MANUFACTURER,
+        )
         segment = SegmentDescription(
             segment_number=number,
             segment_label=label,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -102,7 +102,7 @@ def write_dicom_results(
         masks = {} if reference is None else _masks(products, maps, frame, names, kinds, left_out)
         if not masks or reference is None:
             continue
-        algorithm = _algorithm(products)
+        drawn_by = _algorithms(products, names)
         files[f"structures {frame}"] = dicom.write_rtstruct(
             folder / f"rtstruct-{frame}.dcm",
             masks,
@@ -116,7 +116,7 @@ def write_dicom_results(
             masks,
             reference,
             description=_what(result),
-            algorithm=algorithm,
+            algorithm=drawn_by,
             kinds={name: kinds[name] for name in masks},
         )
     files["dose"] = dicom.write_rtdose(folder / "rtdose.dcm", maps.dose_gy, anchor, comment=_what(result))
@@ -191,15 +191,18 @@ def _drawn(products: Products) -> Iterator[tuple[str, str, LabelMap, str]]:
             yield name, "territory", LabelMap.from_mask(one, divided.labels.geometry, name=name), divided.frame
 
 
-def _algorithm(products: Products) -> dicom.Algorithm:
-    """What drew the structures: a person, a program, or one after the other."""
-    vois = [voi for voi in (products.liver, *(products.lesions or ()), products.lungs) if voi is not None]
-    methods = list(dict.fromkeys(voi.automatic for voi in vois if voi.automatic is not None))
-    if not methods:
-        return dicom.Algorithm(name="drawn by hand", version="1", family="manual")
-    by_hand = any(voi.automatic is None for voi in vois)
-    name = ", ".join(methods).replace("\\", "/")[:_LONGEST_NAME]
-    return dicom.Algorithm(name=name, version=sirtjax.__version__, family="AI", corrected=by_hand)
+def _algorithms(products: Products, names: Mapping[str, str]) -> dict[str, dicom.Algorithm]:
+    """What drew each structure, by the name it has in the objects: a person or a program."""
+    from sirtjax.workflows import BY_CT_NUMBERS
+
+    by_hand = dicom.Algorithm(name="drawn by hand", version="1", family="manual")
+    found = dict.fromkeys(names.values(), by_hand)
+    for voi in (products.liver, *(products.lesions or ()), products.lungs):
+        if voi is not None and voi.automatic is not None:
+            method = voi.automatic.replace("\\", "/")[:_LONGEST_NAME]
+            family: Literal["AI", "threshold"] = "threshold" if voi.automatic == BY_CT_NUMBERS else "AI"
+            found[names[voi.name]] = dicom.Algorithm(name=method, version=sirtjax.__version__, family=family)
+    return found
 
 
 def _write_registration(

@@ -53,14 +53,19 @@ class ConfiguredSegmenter:
             if model is not None:
                 segmentation.labels_of(model.spec, structure)
 
-    def algorithm(self) -> Algorithm:
-        """What drew the masks, as the objects name it."""
+    def algorithms(self) -> dict[str, Algorithm]:
+        """What draws each structure, as the objects name it."""
         from sirtjax import __version__
         from sirtjax.dicom import Algorithm
 
-        models = [model.spec.name for model in map(self._model, self.work.structures) if model is not None]
-        name = "+".join(dict.fromkeys(models)) or "sirtjax"
-        return Algorithm(name=name[:_MOST_CHARACTERS], version=__version__, family="AI" if models else "rules")
+        found: dict[str, Algorithm] = {}
+        for structure in self.work.structures:
+            model = self._model(structure)
+            name = "CT numbers" if model is None else model.spec.name
+            found[structure] = Algorithm(
+                name=name[:_MOST_CHARACTERS], version=__version__, family="threshold" if model is None else "AI"
+            )
+        return found
 
     def _find(self, structure: Structure, image: Image, liver: LabelMap | None) -> LabelMap:
         from sirtjax import segmentation

@@ -12,14 +12,19 @@ from sirtjax.service._queue_tables import Job, ResultFile
 from sirtjax.service._segmenter import Segmenter
 
 if TYPE_CHECKING:
-    from sirtjax.dicom import Algorithm
+    from sirtjax.dicom import DrawnBy
 
 LABEL = "sirtjax"
 DESCRIPTION = "automatic, not verified"
 
 
 def work_on(
-    job: Job, names: list[str], state: Path, work: Work, segmenter: Segmenter, algorithm: Algorithm
+    job: Job,
+    names: list[str],
+    state: Path,
+    work: Work,
+    segmenter: Segmenter,
+    algorithm: DrawnBy,
 ) -> list[ResultFile]:
     """Segment a complete series and write the objects about it; they are on disk when this returns.
 
@@ -29,7 +34,7 @@ def work_on(
       state: the folder of the service.
       work: what is written.
       segmenter: finds the structures.
-      algorithm: what they are found by.
+      algorithm: what they are found by, all of them or each.
 
     Raises:
       InputError: the series is no image that can be worked on.

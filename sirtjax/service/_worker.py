@@ -26,7 +26,7 @@ from sirtjax.service._queue_tables import Job
 from sirtjax.service._segmenter import ConfiguredSegmenter, Segmenter
 
 if TYPE_CHECKING:
-    from sirtjax.dicom import Algorithm
+    from sirtjax.dicom import DrawnBy
 
 LOG = logging.getLogger(__name__)
 AUDIT_FILE, QUEUE_FILE = "audit.jsonl", "queue.sqlite"
@@ -161,7 +161,7 @@ def _await_end(line: Connection, stop: threading.Event) -> None:
 def _work(
     queue: Queue, config: ServiceConfig, audit: AuditLog, segmenter: Segmenter | None, stop: threading.Event
 ) -> None:
-    algorithm: Algorithm | None = None
+    algorithm: DrawnBy | None = None
     while not stop.is_set():
         job = queue.claim(now=time.time())
         if job is None:
@@ -172,8 +172,8 @@ def _work(
         _do(queue, config, audit, job, segmenter, algorithm)
 
 
-def prepared(config: ServiceConfig, segmenter: Segmenter | None) -> tuple[Segmenter, Algorithm]:
-    """What finds the structures, and its name."""
+def prepared(config: ServiceConfig, segmenter: Segmenter | None) -> tuple[Segmenter, DrawnBy]:
+    """What finds the structures, and its name, or that of what finds each."""
     from sirtjax import __version__
     from sirtjax.dicom import Algorithm
 
@@ -181,7 +181,7 @@ def prepared(config: ServiceConfig, segmenter: Segmenter | None) -> tuple[Segmen
         name = getattr(segmenter, "__name__", type(segmenter).__name__)
         return segmenter, Algorithm(name=name[:64], version=__version__, family="rules")
     configured = ConfiguredSegmenter(config.work)
-    return configured, configured.algorithm()
+    return configured, configured.algorithms()
 
 
 def _do(

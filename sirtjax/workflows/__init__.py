@@ -2,6 +2,7 @@
 
 from sirtjax.workflows._alignment import Alignment as Alignment
 from sirtjax.workflows._alignment import AlignmentRecord as AlignmentRecord
+from sirtjax.workflows._automatic import BY_CT_NUMBERS as BY_CT_NUMBERS
 from sirtjax.workflows._automatic import automatic_hooks as automatic_hooks
 from sirtjax.workflows._case import Case as Case
 from sirtjax.workflows._case_file import case_from_table as case_from_table
@@ -44,6 +45,7 @@ from sirtjax.workflows._vois import AutomaticMask as AutomaticMask
 from sirtjax.workflows._vois import Voi as Voi
 
 __all__ = [
+    "BY_CT_NUMBERS",
     "IMAGE_ROLES",
     "MASK_ROLES",
     "SCHEMA",

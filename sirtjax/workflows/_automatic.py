@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     # Loaded with its networks once a mask is missing: a plan from given masks does without.
     from sirtjax.segmentation import Model, Segmentation
 
+# How lungs are found: by no network.
+BY_CT_NUMBERS = "CT numbers"
+
 
 def automatic_hooks(*, model: str = "liver", on_step: Callable[[str], None] = lambda step: None) -> Hooks:
     """Hooks that segment the liver by a model and the lungs by their density, where the case has no mask of them.
@@ -41,7 +44,7 @@ def automatic_hooks(*, model: str = "liver", on_step: Callable[[str], None] = la
     def lungs(image: io.Image) -> AutomaticMask:
         from sirtjax import segmentation
 
-        return _mask(segmentation.segment_lungs(image.volume), "CT numbers")
+        return _mask(segmentation.segment_lungs(image.volume), BY_CT_NUMBERS)
 
     return Hooks(segment_liver=liver, segment_lungs=lungs, on_step=on_step)
 

@@ -13,10 +13,12 @@ import numpy as np
 import pydicom
 import pytest
 
-from sirtjax import dicom
+from sirtjax import dicom, workflows
 from sirtjax.cli import _case_studies, plan, review
 from sirtjax.cli.main import main
 from sirtjax.io import read_image, read_rtstruct, read_seg
+from sirtjax.reports._dicom_results import _algorithms
+from sirtjax.volume import Geometry, LabelMap
 
 OBJECTS = {
     "rtstruct-activity.dcm", "rtstruct-diagnostic.dcm", "seg-activity.dcm", "seg-diagnostic.dcm", "rtdose.dcm",
@@ -105,6 +107,33 @@ def test_structures_lie_where_the_organs_are(once, studies, frame, folder):
         for item in contour.ContourImageSequence
     }
     assert instances <= set(about.sop_instance_uids)
+
+
+def test_drawn_structures_are_not_told_as_a_programs(once):
+    segments = pydicom.dcmread(once[2] / "dicom" / "seg-activity.dcm").SegmentSequence
+    assert {segment.SegmentAlgorithmType for segment in segments} == {"MANUAL"}
+
+
+def test_each_structure_says_what_drew_it():
+    grid = Geometry.from_axes((4, 4, 4), spacing_mm=(2.0, 2.0, 2.0))
+    mask = np.ones(grid.shape, bool)
+
+    def voi(name, automatic):
+        return workflows.Voi(name, LabelMap.from_mask(mask, grid, name=name), "activity", "x", automatic)
+
+    products = workflows.Products(
+        liver=voi("liver", "the model 'liver'"),
+        lesions=(voi("GTV", None),),
+        lungs=voi("lungs", workflows.BY_CT_NUMBERS),
+    )
+    names = {"liver": "liver", "GTV": "GTV-1", "lungs": "lungs", "left": "left"}
+    found = {name: (one.name, one.family) for name, one in _algorithms(products, names).items()}
+    assert found == {
+        "liver": ("the model 'liver'", "AI"),
+        "GTV-1": ("drawn by hand", "manual"),
+        "lungs": ("CT numbers", "threshold"),
+        "left": ("drawn by hand", "manual"),
+    }
 
 
 def test_dose_numbers_and_document_are_those_of_the_report(once):

@@ -161,6 +161,22 @@ def test_how_it_was_drawn(ct, tmp_path, algorithm, how):
     assert (segment.SegmentAlgorithmType, segment.get("SegmentAlgorithmName")) == (how, named)
 
 
+def test_each_segment_says_what_drew_it(ct, tmp_path):
+    organs = cases.organs(ct.geometry)
+    masks = {"liver": organs["liver"], "lungs": organs["liver"]}
+    drawn_by = {
+        "lungs": Algorithm(name="CT numbers", version="1", family="threshold"),
+        "liver": Algorithm(name="network", version="2", family="AI"),
+        "more than is written": Algorithm(name="x", version="1", family="AI"),
+    }
+    segments = pydicom.dcmread(write(tmp_path / "seg.dcm", masks, ct, algorithm=drawn_by)).SegmentSequence
+    families = [one.SegmentationAlgorithmIdentificationSequence[0].AlgorithmFamilyCodeSequence[0] for one in segments]
+    assert [one.SegmentAlgorithmName for one in segments] == ["network", "CT numbers"]
+    assert [one.CodeMeaning for one in families] == ["Artificial Intelligence", "Histogram Analysis"]
+    with pytest.raises(InputError, match="nothing says what drew 'liver'; give an algorithm of every mask"):
+        write(tmp_path / "none.dcm", masks, ct, algorithm={"lungs": drawn_by["lungs"]})
+
+
 def test_codes_are_those_of_the_standard():
     """Each value and meaning as pydicom's copy of PS3.16 and SNOMED CT has them."""
     from pydicom.sr import _concepts_dict

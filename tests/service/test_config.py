@@ -8,6 +8,7 @@ import pytest
 from sirtjax.cli.main import main
 from sirtjax.errors import ConfigError
 from sirtjax.service import read_config
+from sirtjax.service._segmenter import ConfiguredSegmenter
 
 ROOT = Path(__file__).parents[2]
 GOOD = """
@@ -56,6 +57,15 @@ def test_the_example_is_one(tmp_path):
 def test_what_is_wrong_is_named(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
         read_config(config(tmp_path, text))
+
+
+def test_objects_name_what_found_each_structure(tmp_path):
+    work = read_config(config(tmp_path, GOOD + '[work]\nstructures = ["lungs", "liver"]')).work
+    found = ConfiguredSegmenter(work).algorithms()
+    assert {name: (one.name, one.family) for name, one in found.items()} == {
+        "lungs": ("CT numbers", "threshold"),
+        "liver": ("liver", "AI"),
+    }
 
 
 def test_no_file_is_said(tmp_path):
