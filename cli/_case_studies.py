@@ -323,8 +323,11 @@ def _check_complete(chosen: Chosen, table: Mapping[str, Any], overrides: Sequenc
     on_diagnostic += list(table["masks"].values())
     if "registration" not in table and any(entry["on"] == "diagnostic" for entry in on_diagnostic):
         missing.append("--registration deformable, affine, rigid or a transform file")
-    if "lesions" not in table["masks"] and not said & {"masks.no_lesions", "masks.lesions.path"}:
-        missing.append("--lesions FILE or --role lesions=OBJECT (or --set masks.no_lesions=true)")
+    if "lesions" not in table["masks"] and not said & {"masks.no_lesions", "masks.find_lesions", "masks.lesions.path"}:
+        missing.append(
+            "--lesions FILE or --role lesions=OBJECT (or --set masks.find_lesions=true for a draft, or "
+            "masks.no_lesions=true)"
+        )
     if chosen.kind == "verify" and not table["injections"]:
         missing.append("--injection TERRITORY=MBQ@TIME")
     if missing:

@@ -41,7 +41,8 @@ def fill_plan_folder(
     from sirtjax.reports import alignment_page, case_references, write_dicom_results, write_results
 
     work = workflows.plan_case if kind == "plan" else workflows.verify_case
-    result, maps, products = work(case, products=products, hooks=workflows.automatic_hooks(on_step=on_step))
+    hooks = workflows.automatic_hooks(find_lesions=case.masks.find_lesions, on_step=on_step)
+    result, maps, products = work(case, products=products, hooks=hooks)
     on_step("registration page")
     page = alignment_page(products, result.provenance)
     write_results(folder, result, maps, identity=identity, registration_page=page, on_step=on_step)

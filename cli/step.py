@@ -52,9 +52,8 @@ def step(
         products = load_steps(output / "steps", loaded)
         if again:
             products = replace(products, **{wanted: None})
-        products = workflows.advance(
-            loaded, wanted, products=products, hooks=workflows.automatic_hooks(on_step=on_step)
-        )
+        hooks = workflows.automatic_hooks(find_lesions=loaded.masks.find_lesions, on_step=on_step)
+        products = workflows.advance(loaded, wanted, products=products, hooks=hooks)
         page = None
         if products.registration is not None and products.images is not None:
             page = alignment_page(products, workflows.provenance(loaded, products.images, registration=""))

@@ -16,6 +16,8 @@ _FOREGROUND = 0.1  # of the brightest percentile
 MR_LIMIT = 1.5
 _LOW_DOSE_SHARE = 1.0 / 6.0
 _BLUR_VOXELS = (0.15, 0.75)
+# Far apart, or shading would look like lesions.
+_SHADING_GRAIN_MM = 200.0
 
 
 def acquire(
@@ -36,8 +38,8 @@ def acquire(
     level = jnp.where(kind == 0, 1000.0, jnp.mean(value))
     ct = kind == 0
     weight = jax.random.uniform(keys[0], (3,)) * jnp.array([1.0, 0.7, 0.5])
-    image = value + rough * jnp.tensordot(weight, noise, axes=1)
-    image = _shaded(keys[1], image, ct)
+    image = value + config.mottle * rough * jnp.tensordot(weight, noise, axes=1)
+    image = _shaded(keys[1], image, ct, config.spacing_mm)
     # Resolution within the slice, slices of any thickness, then what the interpolation back leaves of them.
     sigma = jax.random.uniform(keys[2], (2,), minval=_BLUR_VOXELS[0], maxval=_BLUR_VOXELS[1])
     low, high = (float(np.log(bound / config.spacing_mm)) for bound in config.slice_mm)
@@ -110,9 +112,10 @@ def normalised_inside(
     return jnp.where(seen, jnp.clip((image - middle) / reach, -1.0, 1.0), 0.0)
 
 
-def _shaded(key: jax.Array, image: jax.Array, ct: jax.Array) -> jax.Array:
+def _shaded(key: jax.Array, image: jax.Array, ct: jax.Array, spacing_mm: float) -> jax.Array:
     field_key, size_key = jax.random.split(key)
-    field = random_field(field_key, image.shape, (5, 5, 5), channels=1)[0]
+    knots = tuple(max(round((n - 1) * spacing_mm / _SHADING_GRAIN_MM), 1) + 3 for n in image.shape)
+    field = random_field(field_key, image.shape, knots, channels=1)[0]
     size = jax.random.uniform(size_key)
     # CT: beam hardening and scatter shift large regions by some HU. MR: the coils' sensitivity.
     return jnp.where(ct, image + 6.0 * size * field, image * jnp.exp(0.3 * size * field))

@@ -105,6 +105,7 @@ class SynthesisConfig(_Table):
       effusion_share: share with fluid or collapsed lung above the diaphragm.
       slice_mm: bounds of the log-uniform slice thickness.
       noise_hu: bounds of the CT noise, on this grid, of most scans; a sixth of them have up to three times as much.
+      mottle: of all tissues, over what is usual.
       inside: show the liver alone; None shows the patient.
     """
 
@@ -125,6 +126,7 @@ class SynthesisConfig(_Table):
     effusion_share: Share
     slice_mm: tuple[Positive, Positive]
     noise_hu: tuple[NotNegative, NotNegative]
+    mottle: NotNegative = 1.0
     inside: InsideLiver | None = None
 
 

@@ -2,52 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sirtjax import io
+import numpy as np
+
+from sirtjax import io, ops
+from sirtjax.volume import LabelMap
 from sirtjax.workflows._steps import Hooks
 from sirtjax.workflows._vois import AutomaticMask
 
 if TYPE_CHECKING:
     # Loaded with its networks once a mask is missing: a plan from given masks does without.
-    from sirtjax.segmentation import Model, Segmentation
+    from sirtjax.segmentation import Model, Segmentation, Structure
 
 # How lungs are found: by no network.
 BY_CT_NUMBERS = "CT numbers"
 
 
-def automatic_hooks(*, model: str = "liver", on_step: Callable[[str], None] = lambda step: None) -> Hooks:
-    """Hooks that segment the liver by a model and the lungs by their density, where the case has no mask of them.
+def automatic_hooks(
+    *,
+    model: str = "liver",
+    lesion_model: str = "lesions",
+    find_lesions: bool = False,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> Hooks:
+    """Hooks that find what a case has no mask of: the liver and, if wanted, lesions by models, lungs by density.
 
-    Nothing is loaded before it is needed. Lesions are not segmented: give their masks, or a hook of your own.
+    Nothing is loaded before it is needed.
 
     Args:
       model: name or folder of the liver's model.
+      lesion_model: of the lesions' model.
+      find_lesions: whether lesions are looked for, as `Case.masks.find_lesions` says.
       on_step: called with the name of each step as it begins.
     """
 
     @cache
-    def loaded() -> Model:
+    def loaded(name: str) -> Model:
         from sirtjax import segmentation
 
-        return segmentation.load_model(model)
+        return segmentation.load_model(name)
 
-    def liver(image: io.Image) -> AutomaticMask:
+    def found(image: io.Image, by: str, structure: Structure, liver: LabelMap | None = None) -> Segmentation:
         from sirtjax import segmentation
 
         modality = "CT" if image.volume.unit == "HU" else "MR"  # a case's images are one of both
-        found = segmentation.segment(image.volume, loaded(), structure="liver", modality=modality)
-        return _mask(found, f"the model {found.method!r}")
+        return segmentation.segment(image.volume, loaded(by), structure=structure, modality=modality, liver=liver)
+
+    def liver(image: io.Image) -> AutomaticMask:
+        return _mask(found(image, model, "liver"))
+
+    def lesions(image: io.Image, within: LabelMap | None) -> Mapping[str, AutomaticMask]:
+        doubts: tuple[str, ...] = ()
+        if within is None:
+            drafted = found(image, model, "liver")
+            within = drafted.labels
+            doubts = (f"lesions were looked for in a liver that the model {drafted.method!r} found on their image",)
+        together = found(image, lesion_model, "lesions", within)
+        return {
+            name: AutomaticMask(labels, f"the model {together.method!r}", doubts)
+            for name, labels in _apart(together.labels).items()
+        }
 
     def lungs(image: io.Image) -> AutomaticMask:
         from sirtjax import segmentation
 
         return _mask(segmentation.segment_lungs(image.volume), BY_CT_NUMBERS)
 
-    return Hooks(segment_liver=liver, segment_lungs=lungs, on_step=on_step)
+    return Hooks(
+        segment_liver=liver,
+        segment_lesions=lesions if find_lesions else None,
+        segment_lungs=lungs,
+        on_step=on_step,
+    )
 
 
-def _mask(found: Segmentation, method: str) -> AutomaticMask:
-    return AutomaticMask(found.labels, method, tuple(flag.message for flag in found.flags))
+def _mask(found: Segmentation, method: str | None = None) -> AutomaticMask:
+    doubts = tuple(flag.message for flag in found.flags)
+    return AutomaticMask(found.labels, method or f"the model {found.method!r}", doubts)
+
+
+def _apart(labels: LabelMap) -> dict[str, LabelMap]:
+    """Each part of the lesions by itself, the largest first: "Lesion 1", "Lesion 2"."""
+    numbers = ops.components(np.asarray(labels.array) > 0, connectivity=26)
+    sizes = np.bincount(numbers.ravel())[1:]
+    names = {f"Lesion {place}": number + 1 for place, number in enumerate(np.argsort(-sizes, kind="stable"), start=1)}
+    return {name: LabelMap.from_mask(numbers == number, labels.geometry, name=name) for name, number in names.items()}

@@ -75,18 +75,26 @@ class MaskTable(Table):
 class MasksTable(Table):
     """The VOIs. Every one may be left out where an automatic segmentation is passed to the workflow.
 
-    `no_lesions` says that there is none to look for: the activity then follows from the liver alone.
+    `no_lesions` says that there is none to look for: the activity then follows from the liver alone. `find_lesions` has
+    them drafted by a network; nothing does so unasked.
     """
 
     liver: MaskTable | None = None
     lesions: MaskTable | None = None
     no_lesions: bool = False
+    find_lesions: bool = False
     lungs: MaskTable | None = None
 
     @model_validator(mode="after")
     def _lesions_or_none(self) -> MasksTable:
-        if self.no_lesions and self.lesions is not None:
-            raise ValueError("`no_lesions` and [masks.lesions] contradict each other")
+        given = {
+            "`no_lesions`": self.no_lesions,
+            "`find_lesions`": self.find_lesions,
+            "[masks.lesions]": self.lesions is not None,
+        }
+        said = [name for name, here in given.items() if here]
+        if len(said) > 1:
+            raise ValueError(f"{' and '.join(said)} contradict each other")
         return self
 
     def drawn(self) -> dict[str, MaskTable]:

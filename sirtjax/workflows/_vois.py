@@ -31,7 +31,8 @@ class AutomaticMask:
 
 # Where automatic segmentation plugs in: an image in, one map per VOI out.
 SegmentOrgan = Callable[[io.Image], LabelMap | AutomaticMask]
-SegmentLesions = Callable[[io.Image, LabelMap], Mapping[str, LabelMap | AutomaticMask]]
+# For lesions the liver is given where it lies in the frame of the image.
+SegmentLesions = Callable[[io.Image, LabelMap | None], Mapping[str, LabelMap | AutomaticMask]]
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,13 @@ def liver_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = 
 def lesion_vois(
     case: Case, images: CaseImages, liver: Voi | None, *, segment: SegmentLesions | None = None
 ) -> tuple[Voi, ...]:
-    """The lesions, each its own VOI.
+    """The lesions, each its own VOI: the masks given, or what `segment` finds.
+
+    They are looked for on the diagnostic image, which shows them best, else on the CT beside the activity image.
 
     Raises:
-      ConfigError: neither masks nor a segmentation function is given.
+      ConfigError: neither masks nor a segmentation function is given, or it finds none.
+      InputError: the segmentation can't use the image.
     """
     table = case.masks.lesions
     if table is not None:
@@ -96,10 +100,23 @@ def lesion_vois(
     if case.masks.no_lesions:
         return ()
     image = images.diagnostic if images.diagnostic is not None else images.ct
-    if segment is None or image is None or liver is None:
-        raise ConfigError("there are no lesion masks: give [masks.lesions], or masks.no_lesions = true")
+    if segment is None:
+        raise ConfigError(
+            "there are no lesion masks: give [masks.lesions], masks.find_lesions = true for a draft by the model "
+            "'lesions', or masks.no_lesions = true"
+        )
+    if image is None:
+        raise ConfigError("there is no CT or MR to find lesions on: give [images.ct] or [masks.lesions]")
     frame: Frame = "diagnostic" if images.diagnostic is not None else "activity"
-    found = segment(image, liver.labels)
+    within = liver.labels if liver is not None and liver.frame == frame else None
+    try:
+        found = segment(image, within)
+    except InputError as error:
+        raise type(error)(f"lesions: {error}; or give [masks.lesions] in the case") from error
+    if not found:
+        raise ConfigError(
+            "no lesion was found: give [masks.lesions] in the case, or masks.no_lesions = true if there is none"
+        )
     return tuple(_automatic(name, one, frame) for name, one in found.items())
 
 

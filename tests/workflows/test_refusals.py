@@ -30,6 +30,13 @@ def test_lesions_where_there_are_none(folder):
     refuse(folder, r"masks: `no_lesions` and \[masks.lesions\] contradict each other", masks=masks)
 
 
+def test_lesions_both_to_find_and_given_or_absent(folder):
+    masks = case.case_table()["masks"] | {"find_lesions": True}
+    refuse(folder, r"masks: `find_lesions` and \[masks.lesions\] contradict each other", masks=masks)
+    masks = {"liver": masks["liver"], "find_lesions": True, "no_lesions": True}
+    refuse(folder, "masks: `no_lesions` and `find_lesions` contradict each other", masks=masks)
+
+
 @pytest.mark.parametrize("override", ["dose.spacing_mm", "=3", "dose.=3"])
 def test_an_override_that_sets_nothing(folder, override):
     refuse(folder, "expected KEY=VALUE, as in --set dose.spacing_mm=3", overrides=(override,))

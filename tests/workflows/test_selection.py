@@ -125,6 +125,10 @@ def test_no_masks_and_nothing_to_segment_with(folder):
     refuse(folder, ConfigError, r"there is no liver mask: give \[masks\.liver\]", masks={})
     masks = {"liver": {"path": "liver.nii", "on": "activity"}}
     refuse(folder, ConfigError, r"there are no lesion masks: give \[masks\.lesions\]", masks=masks)
+    # Asked for, but with nothing that can search.
+    refuse(
+        folder, ConfigError, r"there are no lesion masks: give \[masks\.lesions\]", masks=masks | {"find_lesions": True}
+    )
 
 
 def test_a_label_that_is_not_there(folder):
