@@ -55,11 +55,15 @@ class PlainConvUNetConfig(_EncoderDecoder):
     Isensee et al., nnU-Net, Nature Methods 18:203, 2021, doi:10.1038/s41592-020-01008-z. `convolutions` counts those of
     each encoder stage, the first of them strided by the stage's `strides`; `decoder_convolutions` those of each
     decoder stage from the lowest up. With `deep_supervision` every decoder stage has an output in training.
+
+    `normalisation` "none", which nnU-Net does not have, scales and shifts each feature by learned numbers alone: for
+    images whose contrast means something, and that may show nothing, which an instance normalisation would amplify.
     """
 
     architecture: Literal["plain-conv-unet"] = "plain-conv-unet"
     convolutions: tuple[Count, ...]
     decoder_convolutions: tuple[Count, ...]
+    normalisation: Literal["instance", "none"] = "instance"
     deep_supervision: bool = True
 
     @model_validator(mode="before")

@@ -130,6 +130,19 @@ class InstanceNorm(nnx.Module):
         return Scaling(mean=mean, factor=factor * _wide(self.scale[...]), shift=_wide(self.shift[...]))
 
 
+class Affine(nnx.Module):
+    """Each channel scaled and shifted by what is learned alone: what an image shows does not change its scale."""
+
+    def __init__(self, features: int) -> None:
+        self.scale = nnx.Param(np.ones(features, np.float32))
+        self.shift = nnx.Param(np.zeros(features, np.float32))
+
+    def __call__(self, y: jax.Array, *, training: bool) -> Scaling:
+        del training
+        shift = _wide(self.shift[...])
+        return Scaling(mean=jnp.zeros_like(shift), factor=_wide(self.scale[...]), shift=shift)
+
+
 class BatchNorm(nnx.Module):
     """Each channel of a batch to mean 0 and variance 1; outside of training by means that ran along with it."""
 

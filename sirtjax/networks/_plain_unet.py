@@ -10,15 +10,17 @@ from flax import nnx
 from sirtjax.networks._config import PlainConvUNetConfig
 from sirtjax.networks._convolution import Three
 from sirtjax.networks._feature import Feature, joined, plain, read, scaled
-from sirtjax.networks._layers import Convolution, Draw, InstanceNorm, TransposedConvolution, leaky_relu
+from sirtjax.networks._layers import Affine, Convolution, Draw, InstanceNorm, TransposedConvolution, leaky_relu
 
 
 class Unit(nnx.Module):
-    """A convolution, to be normalised and activated by whoever reads it."""
+    """A convolution, to be normalised (or scaled alone) and activated by whoever reads it."""
 
-    def __init__(self, channels: int, features: int, *, kernel: Three, stride: Three, draw: Draw) -> None:
+    def __init__(
+        self, channels: int, features: int, *, kernel: Three, stride: Three, draw: Draw, normalised: bool = True
+    ) -> None:
         self.conv = Convolution(channels, features, kernel=kernel, stride=stride, draw=draw)
-        self.norm = InstanceNorm(features)
+        self.norm = InstanceNorm(features) if normalised else Affine(features)
 
     def __call__(self, feature: Feature, *, training: bool) -> Feature:
         y = read(self.conv, feature)
@@ -28,7 +30,17 @@ class Unit(nnx.Module):
 class Stage(nnx.Module):
     """Units in a row; the first may be strided."""
 
-    def __init__(self, channels: int, features: int, *, count: int, kernel: Three, stride: Three, draw: Draw) -> None:
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        *,
+        count: int,
+        kernel: Three,
+        stride: Three,
+        draw: Draw,
+        normalised: bool = True,
+    ) -> None:
         self.units = nnx.List(
             Unit(
                 channels if index == 0 else features,
@@ -36,6 +48,7 @@ class Stage(nnx.Module):
                 kernel=kernel,
                 stride=stride if index == 0 else (1, 1, 1),
                 draw=draw,
+                normalised=normalised,
             )
             for index in range(count)
         )
@@ -59,6 +72,7 @@ class Decoder(nnx.Module):
         classes: int,
         deep_supervision: bool,
         draw: Draw,
+        normalised: bool = True,
     ) -> None:
         levels = range(len(features) - 1, 0, -1)
         self.ups = nnx.List(
@@ -73,6 +87,7 @@ class Decoder(nnx.Module):
                 kernel=kernels[s - 1],
                 stride=(1, 1, 1),
                 draw=draw,
+                normalised=normalised,
             )
             for s, count in zip(levels, counts, strict=True)
         )
@@ -96,8 +111,9 @@ class PlainConvUNet(nnx.Module):
 
     def __init__(self, config: PlainConvUNetConfig, *, draw: Draw) -> None:
         before = (config.channels, *config.features)
+        normalised = config.normalisation == "instance"
         self.encoder = nnx.List(
-            Stage(before[s], features, count=count, kernel=kernel, stride=stride, draw=draw)
+            Stage(before[s], features, count=count, kernel=kernel, stride=stride, draw=draw, normalised=normalised)
             for s, (features, count, kernel, stride) in enumerate(
                 zip(config.features, config.convolutions, config.kernels, config.strides, strict=True)
             )
@@ -110,6 +126,7 @@ class PlainConvUNet(nnx.Module):
             classes=config.classes,
             deep_supervision=config.deep_supervision,
             draw=draw,
+            normalised=normalised,
         )
 
     def __call__(self, x: jax.Array, *, key: jax.Array | None, training: bool) -> tuple[jax.Array, ...]:

@@ -162,6 +162,27 @@ def test_overfits_one_case(name):
     assert right > 0.97
 
 
+@pytest.mark.parametrize(("normalisation", "same"), [("none", True), ("instance", False)])
+def test_without_normalisation_what_lies_far_away_changes_nothing(normalisation, same):
+    config = network_config(
+        {
+            "architecture": "plain-conv-unet",
+            "classes": 2,
+            "features": [3, 4],
+            "convolutions": [1, 1],
+            "decoder_convolutions": [1],
+            "normalisation": normalisation,
+        }
+    )
+    variables = initialise(config, seed=1)
+    x = image(config, (8, 8, 32))
+    lit = x.copy()
+    lit[:, 2:6, 2:6, 26:30] += 20.0
+    here, there = (apply(config, variables, one)[..., :16, :] for one in (x, lit))
+    assert np.allclose(here, there, atol=1e-6) == same
+    assert np.std(here) > 1e-3
+
+
 def test_wrong_variables_are_named():
     config, shape = tiny("plain-conv-unet")
     variables = initialise(config, seed=0)

@@ -45,6 +45,15 @@ def test_instance_norm_scales_and_shifts():
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
+def test_affine_scales_and_shifts_by_what_is_learned_alone():
+    layer = layers.Affine(2)
+    x = image(1, 4, 5, 6, 2) * 3 + 7
+    np.testing.assert_array_equal(layer(jnp.asarray(x), training=True).of(x), x)
+    layer.scale[...] = jnp.array([2.0, 1.0])
+    layer.shift[...] = jnp.array([0.5, -1.0])
+    np.testing.assert_allclose(layer(jnp.asarray(x), training=False).of(x), x * [2, 1] + [0.5, -1], rtol=1e-6)
+
+
 def test_batch_norm_uses_the_batch_in_training_and_follows_it():
     norm = layers.BatchNorm(2)
     x = image(3, 2, 3, 4, 2) * 2 + 5
