@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import platform
 import statistics
 import sys
 import time
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from segmentation_cases import Case, digital_cases, draw, real_cases
+from segmentation_cases import Case, digital_cases, draw, real_cases, write_results
 
 from sirtjax import metrics, ops, segmentation
 from sirtjax.errors import SirtjaxError
@@ -93,14 +92,7 @@ def main() -> None:
     means = mean_by_group(rows)
     print(json.dumps(means, indent=1))
     if given.output is not None:
-        record = {
-            "claim": (__doc__ or "").splitlines()[0].removeprefix("Claim: "),
-            "machine": platform.platform(),
-            "model": {"name": model.spec.name, "source": model.spec.source},
-            "means": means,
-            "rows": rows,
-        }
-        given.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_results(given.output, __doc__ or "", model, means, rows)
 
 
 def tell(row: dict[str, Any]) -> None:

@@ -6,16 +6,20 @@ A folder of real scans holds `ct-liver-ircad01` (3D-IRCADb-01 case 1), `ct-liver
 
 from __future__ import annotations
 
+import json
+import platform
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import io, phantom, spatial
+from sirtjax.segmentation import Model
 from sirtjax.volume import LabelMap, Volume
 
 FIRST_SEED = 900
@@ -153,3 +157,15 @@ def draw(case: Case, *, truth: NDArray[np.bool_], found: NDArray[np.bool_], path
     figure.suptitle(f"{case.group}: {case.name}")
     figure.savefig(path.with_name(path.name.replace(" ", "-").replace(",", "")), dpi=90, bbox_inches="tight")
     plt.close(figure)
+
+
+def write_results(path: Path, words: str, model: Model, means: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """A benchmark's results as JSON: its claim, which is the first line of its words, the model and the figures."""
+    record = {
+        "claim": words.splitlines()[0].removeprefix("Claim: "),
+        "machine": platform.platform(),
+        "model": {"name": model.spec.name, "source": model.spec.source},
+        "means": means,
+        "rows": rows,
+    }
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
