@@ -17,6 +17,8 @@ LARGE_PIECE = 0.1
 EDGE_CM2 = 2.0
 # Inside, further from the contour than a voxel, a network is expected to be surer than 95 %: entropy of 0.95 and 0.05.
 SURE_ENTROPY = 0.2
+# More lesions than this in one liver are noise or vessels more often than disease.
+MANY_LESIONS = 15
 _SIDES = {"L": "left", "R": "right", "P": "back", "A": "front", "S": "upper", "I": "lower"}
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 
@@ -36,6 +38,14 @@ def piece_flags(name: str, pieces_ml: Sequence[float]) -> tuple[Flag, ...]:
         return ()
     sizes = ", ".join(f"{one:.0f}" for one in large)
     return (Flag(code="pieces", message=f"{len(large)} large pieces of {name} ({sizes} mL), expected is one"),)
+
+
+def count_flags(name: str, count: int) -> tuple[Flag, ...]:
+    """Whether so many lesions were found that most of them may be none, as on noisy images."""
+    if count <= MANY_LESIONS:
+        return ()
+    message = f"{count} parts of {name}, more than {MANY_LESIONS}: on a noisy or low-dose image most are noise"
+    return (Flag(code="many", message=message),)
 
 
 def entropy_flags(name: str, mask: NDArray[np.bool_], entropy: NDArray[np.float32]) -> tuple[Flag, ...]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -9,13 +10,13 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax import postprocess, spatial
+from sirtjax import ops, postprocess, spatial
 from sirtjax.errors import ConfigError, ImageFormatError, ModelError
 from sirtjax.postprocess import LIVER_MARGIN_MM, PostprocessStep, RemoveSmall
 from sirtjax.preprocess import FixedPreprocessing
 from sirtjax.segmentation._carry_back import cleaned, labels_on_image
 from sirtjax.segmentation._fixed_model import prepare, run
-from sirtjax.segmentation._flags import LIVER_ML, edge_flags, entropy_flags, piece_flags, volume_flags
+from sirtjax.segmentation._flags import LIVER_ML, count_flags, edge_flags, entropy_flags, piece_flags, volume_flags
 from sirtjax.segmentation._input import check_image, check_liver, image_modality
 from sirtjax.segmentation._model import Model
 from sirtjax.segmentation._nnunet_predict import predict_nnunet
@@ -81,6 +82,9 @@ def segment(
         found = _by_fixed(volume, model, chosen, names, steps, kind, mirror, liver, devices, progress)
     else:
         found = _by_nnunet(volume, model, chosen, names, steps, mirror, liver, maps, devices, progress)
+    if structure == "lesions":
+        count = int(ops.components(np.asarray(found.labels.array) > 0, connectivity=26).max(initial=0))
+        found = replace(found, flags=(*found.flags, *count_flags(structure, count)))
     if "liver" in found.volumes_ml and found.volumes_ml["liver"] == 0:
         raise ImageFormatError(
             f"no liver was found in the image by the model {model.spec.name!r}; does it show one? give another image "

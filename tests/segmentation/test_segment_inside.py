@@ -119,6 +119,15 @@ def test_small_lesions_are_dropped_by_their_volume(model):
         found(volume, model, liver, minimum_ml=-1.0)
 
 
+def test_a_crowd_of_lesions_is_flagged(model):
+    crowd = [((x, y, z), 5.5) for x in (-18, 0, 18) for y in (-18, 0, 18) for z in (285, 310)]
+    for lesions, flagged in ((crowd[:15], []), (crowd, ["many"])):
+        volume, liver = scene(*lesions)
+        found = segmentation.segment(volume, model, structure="lesions", liver=liver)
+        assert [flag.code for flag in found.flags] == flagged
+    assert found.flags[0].message.startswith("18 parts of lesions, more than 15: on a noisy or low-dose image")
+
+
 def test_a_liver_that_can_t_be_used_is_refused(model):
     volume, liver = scene(DEEP)
     with pytest.raises(ModelError, match="the model sees the liver alone; give its mask with --liver MASK"):
