@@ -70,3 +70,51 @@ def test_a_mask_that_is_given_is_not_made(folder):
     products = advance(load_case(folder / "drawn.toml"), "liver", hooks=automatic_hooks(model="there is none"))
     assert products.liver.automatic is None
     assert isinstance(products.liver.labels, LabelMap)
+
+
+@pytest.mark.slow
+def test_lesions_are_found_on_the_diagnostic_image_in_a_liver_of_its_own(tmp_path):
+    made = phantom.simulate_patient(SEED, phantom.load_preset("default"), sessions=("diagnostic_ct", "spect"))
+    for name in ("spect", "spect_ct", "diagnostic_ct"):
+        io.write_nifti(tmp_path / f"{name}.nii.gz", made.images[name])
+    io.write_nifti(tmp_path / "liver.nii.gz", made.labels["spect"]["liver"])
+    (tmp_path / "case.toml").write_text(
+        """
+schema = 1
+[patient]
+id = "TEST"
+[protocol]
+name = "glass-hcc-lobectomy"
+[images.activity]
+path = "spect.nii.gz"
+unit = "counts"
+[images.ct]
+path = "spect_ct.nii.gz"
+[images.diagnostic]
+path = "diagnostic_ct.nii.gz"
+modality = "CT"
+[masks]
+find_lesions = true
+[masks.liver]
+path = "liver.nii.gz"
+on = "activity"
+[shunt]
+method = "given"
+fraction = 0.05
+[registration]
+method = "rigid"
+[[injections]]
+territory = "whole liver"
+"""
+    )
+    case = load_case(tmp_path / "case.toml")
+    products = advance(case, "lesions", hooks=automatic_hooks(find_lesions=case.masks.find_lesions))
+    assert {voi.frame for voi in products.lesions} == {"diagnostic"}
+    assert {voi.automatic for voi in products.lesions} == {"the model 'lesions'"}
+    assert all("that the model 'liver' found on their image" in voi.doubts[0] for voi in products.lesions)
+    found = np.any([np.asarray(voi.labels.array) > 0 for voi in products.lesions], axis=0)
+    truth = made.labels["diagnostic_ct"]["lesions"]
+    assert truth.geometry.matches(products.lesions[0].labels.geometry)
+    assert metrics.dice(np.asarray(truth.array) > 0, found) > 0.5
+    sizes = [voi.volume_ml for voi in products.lesions]
+    assert sizes == sorted(sizes, reverse=True) and products.lesions[0].name == "Lesion 1"
