@@ -139,7 +139,7 @@ def test_an_automatic_mask_corrected_by_hand_is_no_longer_automatic(run, folder,
         return AutomaticMask(liver, "a model", ("too much of it",))
 
     hooks = Hooks(segment_liver=found)
-    monkeypatch.setattr("sirtjax.workflows.automatic_hooks", lambda *, on_step: hooks)
+    monkeypatch.setattr("sirtjax.workflows.automatic_hooks", lambda **options: hooks)
     masks = {key: table for key, table in case.case_table()["masks"].items() if key != "liver"}
     path = case.write_case(folder, masks=masks)
     assert run("step", "liver", path, "-o", tmp_path).code == 0

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from sirtjax.config import preset_table
 from sirtjax.phantom import MR_LIMIT, ShapeBank, normalised, random_sample, synthesis_config
+from sirtjax.phantom._random_acquire import _shaded
 from sirtjax.phantom._random_sample import _LESIONS_SHIFT
 from sirtjax.phantom._random_tissues import Part, draw_colours
 from sirtjax.phantom._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM, _top
@@ -178,6 +179,16 @@ def test_inside_the_liver_nothing_else_is_seen(inside):
         assert np.mean(one[label > 0] != 0) > 0.5
         # The liver's tissue is the middle, but for a shift as by lesions elsewhere.
         assert abs(np.median(one[::2, ::2, ::2][label[::2, ::2, ::2] == 1])) < 4 * _LESIONS_SHIFT
+
+
+def test_shading_changes_slowly_in_small_grids_too():
+    """Across the 12 cm of a small grid it must not look like lesions."""
+    plain = jnp.ones((48, 48, 48))
+    for number in range(5):
+        shade = np.log(np.asarray(_shaded(jax.random.key(number), plain, jnp.bool_(False), 2.5)))
+        # Bent by little over 4 cm.
+        bend = shade[16:] - 2 * shade[8:-8] + shade[:-16]
+        assert np.sqrt(np.mean(bend**2)) < 0.15 * np.sqrt(np.mean(shade**2))
 
 
 def test_lesions_differ_from_the_liver_by_the_least_contrast():

@@ -66,6 +66,7 @@ def test_livers_are_shown_to_lesion_models_as_in_random_samples(modality, is_ct)
     expected = phantom.normalised_inside(image, seen, inside, ct=is_ct, how=synthesis.inside)
     np.testing.assert_allclose(case.scaled()[..., 0], np.asarray(expected)[case.box], atol=1e-4)
     assert np.ptp(expected[inside]) > 1.5 and inside.sum() < seen.sum() < seen.size
+    assert case.image.shape[:3] == tuple(np.ptp(axis) + 1 for axis in np.nonzero(seen))
 
 
 def test_a_run_becomes_a_model(run):
