@@ -117,14 +117,17 @@ def read(folder):
     return [pydicom.dcmread(path) for path in sorted(folder.rglob("*.dcm"))]
 
 
+DRAWN_UID = r"(2\.25|1\.2\.826\.0\.1\.3680043\.8\.498)\.[0-9]{20,39}"
+
+
 def everything(folder):
     """All bytes and names of the output, as text in the encodings a name may be in, lower case.
 
     But for the UIDs that were drawn: among so many random digits any four may be found.
     """
     content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    content = re.sub(rb"2\.25\.[0-9]{30,39}", b"", content)
-    names = re.sub(r"2\.25\.[0-9]{30,39}", "", " ".join(str(path.relative_to(folder)) for path in folder.rglob("*")))
+    content = re.sub(DRAWN_UID.encode(), b"", content)
+    names = re.sub(DRAWN_UID, "", " ".join(str(path.relative_to(folder)) for path in folder.rglob("*")))
     texts = [content.decode(encoding, "ignore") for encoding in ("utf-8", "latin-1", "utf-16-le", "utf-16-be")]
     return " ".join([*texts, names]).lower()
 
