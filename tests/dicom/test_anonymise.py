@@ -190,7 +190,8 @@ def test_another_run_gives_other_uids(tmp_path, source):
 def test_options_keep_what_they_say(tmp_path, source):
     options = AnonymiseOptions(characteristics=True, shift_dates=True, descriptors=True)
     anonymise_folder(source, tmp_path / "out", options=options, pseudonym="STUDY-7")
-    text = everything(tmp_path / "out")
+    # A shifted date may be any, the 15th of August among them.
+    text = re.sub(r"20[0-9]{6}", "", everything(tmp_path / "out"))
     assert [word for word in WORDS if word in text] == []
     first, _, drawn, _ = read(tmp_path / "out")
     assert (first.PatientID, float(first.PatientWeight), first.PatientAge) == ("STUDY-7", 71.5, "090Y")
