@@ -59,8 +59,12 @@ def automatic_hooks(
         if within is None:
             drafted = found(image, model, "liver")
             within = drafted.labels
-            doubts = (f"lesions were looked for in a liver that the model {drafted.method!r} found on their image",)
+            doubts = (
+                f"lesions were looked for in a liver that the model {drafted.method!r} found on their image",
+                *(flag.message for flag in drafted.flags),
+            )
         together = found(image, lesion_model, "lesions", within)
+        doubts += tuple(flag.message for flag in together.flags)
         return {
             name: AutomaticMask(labels, f"the model {together.method!r}", doubts)
             for name, labels in _apart(together.labels).items()

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.io import read_image
+from sirtjax.segmentation import Flag, Segmentation
 from sirtjax.volume import LabelMap
 from sirtjax.workflows import AutomaticMask, Hooks, advance, automatic_hooks, load_case, plan_case
 from sirtjax.workflows._automatic import _apart
@@ -67,6 +69,23 @@ def test_a_plan_says_that_nobody_has_verified_them(folder):
     told = {check.code: check.where for check in result.checks}
     assert "Lesion 1: segmented automatically by the model 'x'" in told["SJ110"]
     assert "doubtful" in told["SJ111"]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_what_speaks_against_them_goes_with_them(folder, monkeypatch, given):
+    def segment(volume, model, *, structure, modality, liver):
+        assert (structure == "liver") == (liver is None)
+        mask = LabelMap.from_mask(np.asarray(drawn().array) > 0, GRID, name=structure)
+        flags = (Flag(code="x", message=f"doubtful {structure}"),)
+        return Segmentation(labels=mask, volumes_ml={structure: 1.0}, method=model, flags=flags)
+
+    monkeypatch.setattr("sirtjax.segmentation.load_model", lambda name: name)
+    monkeypatch.setattr("sirtjax.segmentation.segment", segment)
+    find = automatic_hooks(find_lesions=True).segment_lesions
+    found = find(read_image(folder / "ct.nii", modality="CT"), drawn() if given else None)
+    assert found["Lesion 1"].method == "the model 'lesions'"
+    assert found["Lesion 1"].doubts[-1] == "doubtful lesions"
+    assert ("doubtful liver" in found["Lesion 1"].doubts) != given
 
 
 def test_nothing_is_looked_for_unasked(folder):
