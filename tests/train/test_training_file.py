@@ -83,6 +83,27 @@ def test_what_is_wrong_is_named(tmp_path, change, complaint):
         train.training_from_table(table, source="x.toml")
 
 
+ORGAN = '{ modality = "CT", organ = { reach = 60.0 } }'
+
+
+@pytest.mark.parametrize(
+    ("intensities", "masked", "complaint"),
+    [
+        (ORGAN, False, r"intensities around the organ's median \(`organ`\) need the organ: give `mask`"),
+        (ORGAN + ', { modality = "MR", percentiles = [1.0, 99.0] }', True, "with `organ` all or none of them"),
+        (ORGAN + ', { modality = "MR", organ = { reach = 0.5, relative = true } }', True, None),
+    ],
+)
+def test_intensities_around_the_organ_need_it_in_every_modality(intensities, masked, complaint):
+    changes = ["data.path=here", f"data.preprocessing.intensities=[{intensities}]"]
+    recipe = "thesis-lesions-3mm-ct" if masked else "thesis-liver-ct"
+    if complaint is None:
+        assert train.load_training(recipe, overrides=changes).data.unseen == 0.0
+        return
+    with pytest.raises(ConfigError, match=complaint):
+        train.load_training(recipe, overrides=changes)
+
+
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(
         ConfigError, match=r"nothing: no such file or recipe; give a .toml file or one of .*liver-synthetic"
