@@ -20,12 +20,12 @@ from sirtjax.networks._planes import (
     TAPS,
     TILE,
     flat,
-    flat_in_rows,
     minimal,
-    row_width,
     stacked,
+    stacked_in_rows,
     summed,
 )
+from sirtjax.networks._rows import rows_of
 from sirtjax.networks._slabs import Padding, Three, pad, single, slabs, window
 
 # About what a slab holds beside input and output: the fastest of several on a processor with 2 MB for each core.
@@ -40,17 +40,19 @@ def correlate(x: jax.Array, w: jax.Array, *, stride: Three, padding: Padding) ->
     taps, channels, features = w.shape[0], w.shape[3], w.shape[4]
     out = [(n + sum(p) - k) // s + 1 for n, p, k, s in zip(x.shape[1:4], padding, w.shape[:3], stride, strict=True)]
     depth, step, low = out[0], stride[0], padding[0][0]
-    plane = partial(flat, stride=stride[1:], padding=padding[1:])
     tiled = taps == TAPS and step == 1 and channels > FEW_CHANNELS and 6 * -(-depth // TILE) < 3 * depth
     voxels = x.shape[0] * (x.shape[2] * x.shape[3] * channels + out[1] * out[2] * features)
     unit, held = (TILE, 6 * voxels) if tiled else (1, taps * voxels)
     slab, steps = slabs(depth, unit, held * x.dtype.itemsize / SLAB_BYTES)
     read = (slab - 1) * step + taps
-    whole = minimal if tiled else stacked if channels <= FEW_CHANNELS else summed
-    width = row_width(channels, features)
-    if whole is stacked and width * stride[2] > 1:
-        plane = partial(flat_in_rows, stride=stride[1:], padding=padding[1:], columns=out[2], width=width)
-    body = partial(whole, w=w, step=step, slab=slab, flat=plane)
+    few = channels <= FEW_CHANNELS
+    rows = rows_of(w, step=stride[2], low=padding[2][0], columns=out[2]) if few else None
+    if rows is None:
+        plane = partial(flat, stride=stride[1:], padding=padding[1:])
+        body = partial(minimal if tiled else stacked if few else summed, w=w, step=step, slab=slab, flat=plane)
+    else:
+        plane = partial(flat, stride=(stride[1], 1), padding=(padding[1], (0, 0)))
+        body = partial(stacked_in_rows, w=w, step=step, slab=slab, flat=plane, rows=rows)
     if steps == 1:
         return body(window(x, -low, read))[:, :depth]
 

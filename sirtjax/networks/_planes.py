@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from sirtjax.networks._slabs import pad
+from sirtjax.networks._rows import Rows
 
-Padding2 = tuple[tuple[int, int], tuple[int, int]]
 Flat = Callable[[jax.Array, jax.Array], jax.Array]
 
 # F(4, 3) at the points 0, 1, -1, 2, -2 and infinity.
@@ -31,15 +30,6 @@ _TO_IMAGE = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 
 
 # Input channels up to which the slices that a kernel spans are stacked as channels of one 2D convolution.
 FEW_CHANNELS = 4
-# Voxels in a row that become channels then: so many that as few features fill a vector register, or with more features
-# and at most so many channels two.
-_VECTOR, _PAIRED_CHANNELS = 16, 2
-
-
-def row_width(channels: int, features: int) -> int:
-    if features <= FEW_CHANNELS:
-        return _VECTOR // channels
-    return 2 if channels <= _PAIRED_CHANNELS else 1
 
 
 def flat(images: jax.Array, kernels: jax.Array, *, stride: tuple[int, int], padding: object) -> jax.Array:
@@ -47,30 +37,6 @@ def flat(images: jax.Array, kernels: jax.Array, *, stride: tuple[int, int], padd
     batch = images.reshape(-1, *images.shape[2:])
     found = lax.conv_general_dilated(batch, kernels, stride, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))  # type: ignore[arg-type]
     return found.reshape(*images.shape[:2], *found.shape[1:])
-
-
-def flat_in_rows(
-    images: jax.Array, kernels: jax.Array, *, stride: tuple[int, int], padding: Padding2, columns: int, width: int
-) -> jax.Array:
-    """`flat` with `width` voxels of a result's row as features, what they read as channels, and kernels as bands.
-
-    Three times the products or less, but few channels alone would leave most of each vector register empty.
-    """
-    n, slices, rows, size, channels = images.shape
-    taps, reach, _, features = kernels.shape
-    step = stride[1]
-    beyond = max(0, reach - step)
-    width = max(width, -(-beyond // step))
-    span, count = width * step, -(-columns // width)
-    # Blocks of a row, each with what its kernels reach in the next one.
-    blocks = pad(images, 3, padding[1][0], (count + 1) * span - padding[1][0] - size)
-    blocks = blocks.reshape(n, slices, rows, count + 1, span * channels)
-    blocks = jnp.concatenate([blocks[..., :-1, :], blocks[..., 1:, : beyond * channels]], axis=-1)
-    starts = range(0, span, step)
-    bands = jnp.stack([pad(kernels, 1, start, span + beyond - reach - start) for start in starts], axis=3)
-    bands = bands.reshape(taps, 1, blocks.shape[-1], width * features)
-    found = flat(blocks, bands, stride=(stride[0], 1), padding=(padding[0], (0, 0)))
-    return found.reshape(*found.shape[:3], count * width, features)[:, :, :, :columns]
 
 
 def _every(slab: jax.Array, first: int, step: int, count: int) -> jax.Array:
@@ -88,6 +54,12 @@ def stacked(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> 
     """One 2D convolution of more channels."""
     channels = jnp.concatenate([_every(x, a, step, slab) for a in range(w.shape[0])], axis=-1)
     return flat(channels, jnp.concatenate(list(w), axis=2))
+
+
+def stacked_in_rows(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat, rows: Rows) -> jax.Array:
+    """`stacked` of blocks of rows, made first: slices are put together by whole blocks then, and not by voxels."""
+    beyond = max(0, w.shape[2] - rows.step)
+    return rows.voxels(stacked(rows.blocks(x, beyond), w=rows.bands(w, beyond), step=step, slab=slab, flat=flat))
 
 
 def minimal(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> jax.Array:

@@ -1,0 +1,65 @@
+"""Voxels of a row as channels: `width` of a result's as features, what they read as channels, and kernels as bands.
+
+Three times the products or less, but few channels alone would leave most of each vector register empty.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from sirtjax.networks._slabs import pad
+
+# So many voxels that as few features fill a vector register; where features are more, two for so many channels.
+_VECTOR, _FEW_FEATURES, _PAIRED_CHANNELS = 16, 4, 2
+
+
+class Rows(NamedTuple):
+    """How a row is cut into blocks.
+
+    Attributes:
+      width: voxels of a result's row in a block.
+      step: between them in the image's row.
+      low: zeros before the image's row.
+      columns: of the result.
+    """
+
+    width: int
+    step: int
+    low: int
+    columns: int
+
+    @property
+    def span(self) -> int:
+        """Voxels of the image's row from one block to the next."""
+        return self.width * self.step
+
+    def blocks(self, x: jax.Array, beyond: int) -> jax.Array:
+        """Blocks of each row of (n, slices, rows, size, channels), with as many voxels of the next as are `beyond`."""
+        n, slices, rows, size, channels = x.shape
+        count = -(-self.columns // self.width)
+        x = pad(x, 3, self.low, (count + 1) * self.span - self.low - size)
+        x = x.reshape(n, slices, rows, count + 1, self.span * channels)
+        return jnp.concatenate([x[..., :-1, :], x[..., 1:, : beyond * channels]], axis=-1)
+
+    def bands(self, w: jax.Array, beyond: int) -> jax.Array:
+        """The kernels (a, b, c, in, out) of blocks: one for each voxel of a result's row, shifted to its place."""
+        a, b, c, channels, features = w.shape
+        shifted = [pad(w, 2, first, self.span + beyond - c - first) for first in range(0, self.span, self.step)]
+        return jnp.stack(shifted, axis=4).reshape(a, b, 1, (self.span + beyond) * channels, self.width * features)
+
+    def voxels(self, y: jax.Array) -> jax.Array:
+        """Blocks of results as voxels."""
+        return y.reshape(*y.shape[:3], y.shape[3] * self.width, -1)[:, :, :, : self.columns]
+
+
+def rows_of(w: jax.Array, *, step: int, low: int, columns: int) -> Rows | None:
+    """The rows for kernels (a, b, c, in, out) of few channels; None where they are best left as they are."""
+    reach, channels, features = w.shape[2:]
+    wide = _VECTOR // channels if features <= _FEW_FEATURES else 2 if channels <= _PAIRED_CHANNELS else 1
+    if wide * step == 1:
+        return None
+    # What a block needs of others lies in the next one.
+    return Rows(width=max(wide, -(-max(0, reach - step) // step)), step=step, low=low, columns=columns)
