@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+# Values that are added up at once.
+_REGISTER = 16
+
 Result = TypeVar("Result")
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -111,14 +114,28 @@ _again.defvjp(_again_forward, _again_backward)
 @jax.custom_vjp
 def moments(y: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and variance over the voxels of each image and channel, (n, 1, 1, 1, channel), in two passes."""
-    mean = _mean(y)
-    return mean, _mean(jnp.square(y - mean))
+    n, i, j, k, channels = y.shape
+    group = _group(j * k, channels)
+    wide = y.astype(jnp.promote_types(y.dtype, jnp.float32)).reshape(n, i, -1, group * channels)
+    mean = _mean(wide, channels)
+    variance = _mean(jnp.square(wide - jnp.tile(mean, group)), channels)
+    return mean[:, :, None], variance[:, :, None]
 
 
-def _mean(y: jax.Array) -> jax.Array:
+def _group(voxels: int, channels: int) -> int:
+    """How many voxels of a plane stand beside each other to be added up: few channels would not fill a register."""
+    group = 1
+    while group * channels < _REGISTER and voxels % (2 * group) == 0:
+        group *= 2
+    return group
+
+
+def _mean(y: jax.Array, channels: int) -> jax.Array:
+    """Over the planes and groups of (n, i, groups, group x channels): (n, 1, 1, channels)."""
+    n, i, _, size = y.shape
     # A single-precision sum over millions of voxels loses digits; over planes and then over their sums it does not.
-    wide = y.astype(jnp.promote_types(y.dtype, jnp.float32))
-    return wide.mean(axis=(2, 3), keepdims=True).mean(axis=1, keepdims=True)
+    planes = y.mean(axis=2).reshape(n, i, size // channels, channels).mean(axis=2)
+    return planes.mean(axis=1)[:, None, None]
 
 
 def _moments_forward(

@@ -14,8 +14,11 @@ def image(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def test_moments_keep_their_digits_far_from_zero():
-    x = image(2, 12, 9, 10, 3) + 1000
+# Groups of 8, 2 and 1 voxels are added up at once; channels that fill a register.
+@pytest.mark.parametrize("shape", [(1, 12, 8, 16, 2), (2, 12, 9, 10, 3), (2, 12, 7, 9, 1), (2, 12, 8, 8, 32)])
+def test_moments_keep_their_digits_far_from_zero(shape):
+    channel = np.arange(shape[-1], dtype=np.float32)
+    x = image(*shape) * (1 + 0.1 * channel) + 1000 + 10 * channel
     mean, variance = jax.jit(moments)(x)
     wide = x.astype(np.float64)
     np.testing.assert_allclose(mean[:, 0, 0, 0], wide.mean(axis=(1, 2, 3)), rtol=1e-6)
