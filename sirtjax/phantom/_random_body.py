@@ -40,6 +40,8 @@ class Body(NamedTuple):
       halo_mm: mean thickness of the fat around the liver; none where negative.
       roof_mm: how much higher than on average the bowel reaches.
       recess_mm: how much lower than on average the lungs hang behind the liver.
+      diaphragm_mm: thickness of the diaphragm.
+      sheet_mm: fat between the liver and the diaphragm and wall over it.
     """
 
     anatomy: Anatomy
@@ -55,6 +57,8 @@ class Body(NamedTuple):
     halo_mm: jax.Array
     roof_mm: jax.Array
     recess_mm: jax.Array
+    diaphragm_mm: jax.Array
+    sheet_mm: jax.Array
 
 
 def draw_body(key: jax.Array, bank: ShapeBank, config: SynthesisConfig) -> Body:
@@ -85,6 +89,7 @@ def draw_body(key: jax.Array, bank: ShapeBank, config: SynthesisConfig) -> Body:
             jax.random.uniform(keys[7], (4,)), ((0.0, 20.0), (-8.0, 4.0), (0.0, 110.0), (0.0, 60.0)), strict=True
         )
     )
+    diaphragm, sheet = jax.random.uniform(jax.random.fold_in(key, 1), (2,))
     return Body(
         anatomy=_anatomy(keys[8]),
         shape=shape,
@@ -99,6 +104,8 @@ def draw_body(key: jax.Array, bank: ShapeBank, config: SynthesisConfig) -> Body:
         halo_mm=halo,
         roof_mm=roof,
         recess_mm=recess,
+        diaphragm_mm=1.5 + 5.5 * diaphragm,
+        sheet_mm=jnp.maximum(6.0 * sheet - 3.0, 0.0),
     )
 
 

@@ -43,6 +43,8 @@ _PORTAL = np.array([[16, 2, -140, -8, -2, -104, 7, 7], [-8, -2, -104, -30, -8, -
 _PELVIS = np.array([[-78, 36, -300, 58, 56, 74], [78, 36, -300, 58, 56, 74]], np.float32)
 _FEMORA = np.array([[-92, 6, -382, 26, 26, 26], [92, 6, -382, 26, 26, 26]], np.float32)
 _BLADDER = np.array([[0, -20, -370, 42, 38, 36]], np.float32)
+# `Torso.above_diaphragm` for a millimetre up, and where the diaphragm's upper side is in it.
+STEEPNESS, DIAPHRAGM_TOP = 0.62, 1.4
 
 
 def body_points_mm(body: Body, points_mm: jax.Array) -> jax.Array:
@@ -74,20 +76,21 @@ def around_liver(body: Body, walls: Torso, points_mm: jax.Array, liver_mm: jax.A
     x, y, z = points_mm
     top, weight = _liver_top(body, x, y)
     high = body.scale[2]
-    usual = z - walls.above_diaphragm / 0.62 * high
+    usual = z - walls.above_diaphragm / STEEPNESS * high
     # The lung may hang down in front of the liver, but not far below the height it usually ends at.
-    over = jnp.maximum(top + 2.0, usual - 45.0)
+    upon = top + body.sheet_mm + body.diaphragm_mm - DIAPHRAGM_TOP / STEEPNESS
+    over = jnp.maximum(upon, usual - 45.0)
     beside = usual - body.recess_mm * smooth_step(y, 15.0, 75.0)
     dome = jnp.where(body.real, weight * over + (1.0 - weight) * beside, usual)
     # The wall follows the liver's right and front: where the two are near each other, it comes nearer still.
     hug = 13.0 * jnp.maximum(1.0 - jnp.abs(liver_mm - 17.0) / 15.0, 0.0) * smooth_step(-x, -30.0, 25.0)
-    gap = jnp.clip(0.5 * body.halo_mm, -3.5, 1.5)
+    gap = jnp.clip(0.5 * body.halo_mm, -3.5, 1.5) + body.sheet_mm
     return Torso(
         skin=smooth_min(walls.skin + hug, liver_mm - 16.0, 10.0),
         muscle=smooth_min(walls.muscle + hug, liver_mm - 11.0, 10.0),
         cavity=smooth_min(walls.cavity + hug, liver_mm - gap, 6.0),
         spine_tube=walls.spine_tube,
-        above_diaphragm=(z - dome) * 0.62,
+        above_diaphragm=(z - dome) * STEEPNESS,
     )
 
 

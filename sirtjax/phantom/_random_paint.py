@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from sirtjax.phantom._random_liver import Inside
+from sirtjax.phantom._random_organs import DIAPHRAGM_TOP, STEEPNESS
 from sirtjax.phantom._random_tissues import Colours, Part
 
 
@@ -14,6 +15,7 @@ class Patient(NamedTuple):
 
     Attributes:
       halo_mm: mean thickness of the fat around the liver.
+      diaphragm_mm: thickness of the diaphragm.
       ascites_mm: how far from the liver fluid reaches; negative for none.
       effusion_mm: how far above the diaphragm fluid reaches; negative for none.
       gas: (3,) how much gas is in stomach, bowel and colon, from -1 to 1.
@@ -23,6 +25,7 @@ class Patient(NamedTuple):
     """
 
     halo_mm: jax.Array
+    diaphragm_mm: jax.Array
     ascites_mm: jax.Array
     effusion_mm: jax.Array
     gas: jax.Array
@@ -142,7 +145,8 @@ def _paint_bowel(canvas: _Canvas, scene: Scene) -> None:
 
 def _paint_chest(canvas: _Canvas, scene: Scene) -> None:
     organ, noise, broad = scene.organ, scene.noise, scene.broad
-    leaf = jnp.maximum(jnp.abs(organ["above"] + 0.5) - 1.9, organ["cavity"])
+    below = DIAPHRAGM_TOP - STEEPNESS * scene.patient.diaphragm_mm
+    leaf = jnp.maximum(jnp.maximum(organ["above"] - DIAPHRAGM_TOP, below - organ["above"]), organ["cavity"])
     canvas.paint(leaf, Part.MUSCLE)
     lung = organ["lung"]
     canvas.paint(lung, Part.LUNG)
