@@ -85,7 +85,9 @@ def report(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folder of a run; of several, the mean of their weights.", show_default=False)
+    ],
     name: Annotated[str, typer.Option(help="What to call the model.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write; by default among your own models.")
@@ -98,18 +100,22 @@ def export(
     half: Annotated[bool, typer.Option("--half", help="Store kernels in half precision: half the size.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
-    """Make a model of the weights of a run, for `sirtjax segment ... --model NAME`."""
+    """Make a model of the weights of a run, for `sirtjax segment ... --model NAME`.
+
+    Of several runs, each of which began with the weights of another, it gets the mean of their weights.
+    """
     from sirtjax import segmentation, train
 
     try:
         text = "" if licence_file is None else licence_file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{licence_file}: the licence's text cannot be read ({error})") from error
-    model, about = train.model_of_run(run, name=name, licence=licence, last=last)
+    model, about = train.model_of_runs(runs, name=name, licence=licence, last=last)
     target = segmentation.models_folder() / name if output is None else output
     segmentation.save_model(target, model, licence_text=text, storage="float16" if half else "float32", force=force)
     judged = f", validation DSC {about['dsc']:.4f}" if "dsc" in about else ""
-    note(f"{name}: step {about['step']}{judged}; written to {target}")
+    steps = about["step"] if isinstance(about["step"], int) else " and ".join(str(step) for step in about["step"])
+    note(f"{name}: step {steps}{judged}; written to {target}")
 
 
 def _join(coordinator: str | None, processes: int | None, process: int | None) -> None:

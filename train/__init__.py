@@ -16,6 +16,7 @@ from sirtjax.train._data_config import FilesConfig as FilesConfig
 from sirtjax.train._data_config import SyntheticConfig as SyntheticConfig
 from sirtjax.train._devices import sample_mesh as sample_mesh
 from sirtjax.train._export import model_of_run as model_of_run
+from sirtjax.train._export import model_of_runs as model_of_runs
 from sirtjax.train._export import synthetic_preprocessing as synthetic_preprocessing
 from sirtjax.train._loop import Outcome as Outcome
 from sirtjax.train._loop import train as train
@@ -82,6 +83,7 @@ __all__ = [
     "make_source",
     "make_step",
     "model_of_run",
+    "model_of_runs",
     "objective",
     "overlap_counts",
     "run_config",

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import jax
+import numpy as np
 
 from sirtjax import phantom
 from sirtjax.errors import ConfigError
@@ -15,6 +20,41 @@ from sirtjax.train._training_file import TrainingConfig
 
 # A ball of 5.8 mm: smaller parts are noise more often than lesions. Chosen here, the thesis keeps all.
 LEAST_LESION_ML = 0.1
+
+
+def model_of_runs(
+    runs: Sequence[Path], *, name: str, licence: str = "", last: bool = False
+) -> tuple[Model, dict[str, Any]]:
+    """The mean of the weights of runs that begin with each other's weights, number by number, as one model.
+
+    Such runs lie in one valley of the loss, and the mean in its middle (Wortsman et al., Model soups, ICML 2022,
+    arXiv 2203.05482); of runs that each began anew it is useless.
+
+    Args:
+      runs: folders of runs of one network on images of one preparation.
+      name: of the model.
+      licence: its short name.
+      last: take the weights of the last steps in place of those of the best validations.
+
+    Returns:
+      The model, with the first run's source, and the "step" of each run's weights; of a single run `model_of_run`.
+
+    Raises:
+      ConfigError: a folder is no run, or a run of another network, other classes or another preparation.
+      ImageFormatError: there was no validation yet, or nothing was saved.
+    """
+    (first, about), *others = (model_of_run(run, name=name, licence=licence, last=last) for run in runs)
+    if not others:
+        return first, about
+    for run, (other, _) in zip(runs[1:], others, strict=True):
+        if other.spec.model_copy(update={"source": first.spec.source}) != first.spec:
+            raise ConfigError(
+                f"{run}: makes another model than {runs[0]} does (network, classes, preparation or tiles differ); "
+                "weights have a mean only between runs of one recipe"
+            )
+    folds = (first.folds[0], *(other.folds[0] for other, _ in others))
+    variables = jax.tree.map(lambda *arrays: np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype), *folds)
+    return replace(first, folds=(variables,)), {"step": [about["step"], *(known["step"] for _, known in others)]}
 
 
 def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False) -> tuple[Model, dict[str, Any]]:

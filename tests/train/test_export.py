@@ -22,15 +22,18 @@ from sirtjax.volume import Geometry, LabelMap, Volume
 CONFIG = train.load_training("liver-synthetic", overrides=["network.features=[2,3]", "data.synthesis.shape=[16,16,16]"])
 
 
+def untrained(folder, *, config=CONFIG, seed=3, step=40):
+    """The folder of a run after a validation, with weights that nobody trained."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"config": plain(config)}))
+    variables = networks.initialise(config.network, seed=seed)
+    save_tree(folder / BEST, variables, {**plain(config), "step": step, "dsc": 0.5})
+    return folder
+
+
 @pytest.fixture
 def run(tmp_path):
-    """The folder of a run after a validation, with weights that nobody trained."""
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"config": plain(CONFIG)}))
-    variables = networks.initialise(CONFIG.network, seed=3)
-    save_tree(folder / BEST, variables, {**plain(CONFIG), "step": 40, "dsc": 0.5})
-    return folder
+    return untrained(tmp_path / "run")
 
 
 @pytest.mark.parametrize(("modality", "is_ct"), [("CT", True), ("MR", False)])
@@ -165,6 +168,33 @@ def test_the_last_weights_are_taken_on_request(run):
     model, about = train.model_of_run(run, name="mine", last=True)
     assert about == {"step": 60}
     jax.tree.map(np.testing.assert_array_equal, model.folds[0]["params"], drawn["params"])
+
+
+def test_several_runs_become_the_mean_of_their_weights(run, tmp_path, capsys):
+    others = [untrained(tmp_path / f"run{seed}", seed=seed, step=10 * seed) for seed in (4, 8)]
+    target = tmp_path / "model"
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "export", str(run), *map(str, others), "--name", "mine", "-o", str(target)])
+    assert ended.value.code == 0
+    assert "mine: step 40 and 40 and 80; written" in capsys.readouterr().err
+    drawn = [networks.initialise(CONFIG.network, seed=seed) for seed in (3, 4, 8)]
+    mean = jax.tree.map(lambda *arrays: sum(np.float64(one) for one in arrays) / 3, *drawn)
+    found = segmentation.read_model(target).folds[0]
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=1e-7), found, mean)
+
+
+def test_runs_of_other_recipes_have_no_mean(run, tmp_path):
+    wider = train.load_training(
+        "liver-synthetic", overrides=["network.features=[2,4]", "data.synthesis.shape=[16,16,16]"]
+    )
+    finer = train.load_training(
+        "liver-synthetic",
+        overrides=["network.features=[2,3]", "data.synthesis.shape=[16,16,16]", "data.synthesis.spacing_mm=4.0"],
+    )
+    for name, config in (("wider", wider), ("finer", finer)):
+        other = untrained(tmp_path / name, config=config)
+        with pytest.raises(ConfigError, match=rf"{name}: makes another model than .*run does .* of one recipe"):
+            train.model_of_runs([run, other], name="mine")
 
 
 def test_what_is_no_run_is_refused(tmp_path):
