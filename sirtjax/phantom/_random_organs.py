@@ -44,7 +44,7 @@ _PELVIS = np.array([[-78, 36, -300, 58, 56, 74], [78, 36, -300, 58, 56, 74]], np
 _FEMORA = np.array([[-92, 6, -382, 26, 26, 26], [92, 6, -382, 26, 26, 26]], np.float32)
 _BLADDER = np.array([[0, -20, -370, 42, 38, 36]], np.float32)
 # `Torso.above_diaphragm` for a millimetre up, and where the diaphragm's upper side is in it.
-STEEPNESS, DIAPHRAGM_TOP = 0.62, 1.4
+_STEEPNESS, _DIAPHRAGM_TOP = 0.62, 1.4
 
 
 def body_points_mm(body: Body, points_mm: jax.Array) -> jax.Array:
@@ -76,9 +76,9 @@ def around_liver(body: Body, walls: Torso, points_mm: jax.Array, liver_mm: jax.A
     x, y, z = points_mm
     top, weight = _liver_top(body, x, y)
     high = body.scale[2]
-    usual = z - walls.above_diaphragm / STEEPNESS * high
+    usual = z - walls.above_diaphragm / _STEEPNESS * high
     # The lung may hang down in front of the liver, but not far below the height it usually ends at.
-    upon = top + body.sheet_mm + body.diaphragm_mm - DIAPHRAGM_TOP / STEEPNESS
+    upon = top + body.sheet_mm + body.diaphragm_mm - _DIAPHRAGM_TOP / _STEEPNESS
     over = jnp.maximum(upon, usual - 45.0)
     beside = usual - body.recess_mm * smooth_step(y, 15.0, 75.0)
     dome = jnp.where(body.real, weight * over + (1.0 - weight) * beside, usual)
@@ -90,8 +90,14 @@ def around_liver(body: Body, walls: Torso, points_mm: jax.Array, liver_mm: jax.A
         muscle=smooth_min(walls.muscle + hug, liver_mm - 11.0, 10.0),
         cavity=smooth_min(walls.cavity + hug, liver_mm - gap, 6.0),
         spine_tube=walls.spine_tube,
-        above_diaphragm=(z - dome) * STEEPNESS,
+        above_diaphragm=(z - dome) * _STEEPNESS,
     )
+
+
+def diaphragm_mm(above: jax.Array, cavity_mm: jax.Array, thickness_mm: jax.Array) -> jax.Array:
+    """Distance to the diaphragm, from `Torso.above_diaphragm`, the distance to the cavity and its thickness."""
+    below = _DIAPHRAGM_TOP - _STEEPNESS * thickness_mm
+    return jnp.maximum(jnp.maximum(above - _DIAPHRAGM_TOP, below - above), cavity_mm)
 
 
 def surfaces(body: Body, walls: Torso, ellipsoids: dict[str, jax.Array], points_mm: jax.Array) -> dict[str, jax.Array]:

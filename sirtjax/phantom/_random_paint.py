@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from sirtjax.phantom._random_liver import Inside
-from sirtjax.phantom._random_organs import DIAPHRAGM_TOP, STEEPNESS
+from sirtjax.phantom._random_organs import diaphragm_mm
 from sirtjax.phantom._random_tissues import Colours, Part
 
 
@@ -145,9 +145,7 @@ def _paint_bowel(canvas: _Canvas, scene: Scene) -> None:
 
 def _paint_chest(canvas: _Canvas, scene: Scene) -> None:
     organ, noise, broad = scene.organ, scene.noise, scene.broad
-    below = DIAPHRAGM_TOP - STEEPNESS * scene.patient.diaphragm_mm
-    leaf = jnp.maximum(jnp.maximum(organ["above"] - DIAPHRAGM_TOP, below - organ["above"]), organ["cavity"])
-    canvas.paint(leaf, Part.MUSCLE)
+    canvas.paint(diaphragm_mm(organ["above"], organ["cavity"], scene.patient.diaphragm_mm), Part.MUSCLE)
     lung = organ["lung"]
     canvas.paint(lung, Part.LUNG)
     canvas.paint(jnp.maximum((1.9 - jnp.abs(noise[0] + noise[1])) * 5.0, lung + 4.0), Part.LUNG_VESSEL)

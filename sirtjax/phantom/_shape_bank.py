@@ -201,7 +201,11 @@ def _top(distance: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.i
     inside = distance < 0
     column = np.asarray(inside.any(axis=2))
     last = BANK_SHAPE[2] - 1 - np.argmax(inside[:, :, ::-1], axis=2)
-    height = BANK_ORIGIN_MM[2] + BANK_SPACING_MM * last.astype(np.float32)
+    # Between the last voxel inside and the next one up the distance passes zero.
+    within = np.take_along_axis(distance, last[..., None], 2)[..., 0]
+    beyond = np.take_along_axis(distance, np.minimum(last + 1, BANK_SHAPE[2] - 1)[..., None], 2)[..., 0]
+    share = np.where(beyond > 0, -within / np.maximum(beyond - within, 1e-6), 0)
+    height = BANK_ORIGIN_MM[2] + BANK_SPACING_MM * (last + share).astype(np.float32)
     beside = distance_mm(column[:, :, None], [BANK_SPACING_MM] * 3)[:, :, 0]
     nearest: NDArray[np.int32] = ndimage.distance_transform_edt(~column, return_distances=False, return_indices=True)
     filled = ndimage.gaussian_filter(height[nearest[0], nearest[1]], 2.0, mode="nearest")

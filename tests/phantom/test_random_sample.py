@@ -9,6 +9,9 @@ from scipy import ndimage
 from sirtjax.config import preset_table
 from sirtjax.phantom import MR_LIMIT, ShapeBank, normalised, random_sample, synthesis_config
 from sirtjax.phantom._random_acquire import _shaded
+from sirtjax.phantom._random_body import draw_body
+from sirtjax.phantom._random_liver import real_liver_mm
+from sirtjax.phantom._random_organs import around_liver, diaphragm_mm, walls_and_liver
 from sirtjax.phantom._random_sample import _LESIONS_SHIFT
 from sirtjax.phantom._random_tissues import Part, draw_colours
 from sirtjax.phantom._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM, _top
@@ -189,6 +192,23 @@ def test_shading_changes_slowly_in_small_grids_too():
         # Bent by little over 4 cm.
         bend = shade[16:] - 2 * shade[8:-8] + shade[:-16]
         assert np.sqrt(np.mean(bend**2)) < 0.15 * np.sqrt(np.mean(shade**2))
+
+
+@pytest.mark.parametrize(("sheet_mm", "thickness_mm"), [(0.0, 2.0), (0.0, 7.0), (3.0, 4.0)])
+def test_the_diaphragm_lies_on_the_liver_with_what_fat_there_is_between(bank, whole, sheet_mm, thickness_mm):
+    given = {"diaphragm_mm": jnp.array(thickness_mm), "sheet_mm": jnp.array(sheet_mm)}
+    drawn = draw_body(jax.random.key(3), jax.tree.map(jnp.asarray, bank), whole)
+    body = drawn._replace(real=jnp.array(True), share=jnp.array(0.0), scale=jnp.ones(3), **given)
+    # A column through the middle of the right lobe, where the liver's top is level.
+    x, y = float(body.place_mm[0]) - 70.0, float(body.place_mm[1])
+    z = np.arange(-60.0, 90.0, 0.05, np.float32) + float(body.place_mm[2])
+    points = jnp.stack([jnp.full(z.shape, x), jnp.full(z.shape, y), jnp.asarray(z)])
+    walls, _, _ = walls_and_liver(body, points)
+    liver = real_liver_mm(body, points)
+    walls = around_liver(body, walls, points, liver)
+    leaf = z[np.asarray(diaphragm_mm(walls.above_diaphragm, walls.cavity, body.diaphragm_mm)) < 0]
+    assert leaf[0] - z[np.asarray(liver) < 0][-1] == pytest.approx(sheet_mm, abs=0.6)
+    assert leaf[-1] - leaf[0] == pytest.approx(thickness_mm, abs=0.2)
 
 
 def test_lesions_differ_from_the_liver_by_the_least_contrast():
