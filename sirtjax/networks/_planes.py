@@ -15,7 +15,7 @@ Flat = Callable[[jax.Array, jax.Array], jax.Array]
 
 # F(4, 3) at the points 0, 1, -1, 2, -2 and infinity.
 TILE, TAPS = 4, 3
-_OF_IMAGE = np.array(
+OF_IMAGE = np.array(
     [
         [4, 0, -5, 0, 1, 0],
         [0, -4, -4, 1, 1, 0],
@@ -25,8 +25,8 @@ _OF_IMAGE = np.array(
         [0, 4, 0, -5, 0, 1],
     ]
 )
-_OF_KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
-_TO_IMAGE = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+OF_KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+TO_IMAGE = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
 
 # Input channels up to which the slices that a kernel spans are stacked as channels of one 2D convolution.
 FEW_CHANNELS = 4
@@ -39,20 +39,18 @@ def flat(images: jax.Array, kernels: jax.Array, *, stride: tuple[int, int], padd
     return found.reshape(*images.shape[:2], *found.shape[1:])
 
 
-def _every(slab: jax.Array, first: int, step: int, count: int) -> jax.Array:
+def every(slab: jax.Array, first: int, step: int, count: int) -> jax.Array:
     return lax.slice_in_dim(slab, first, first + (count - 1) * step + 1, step, axis=1)
 
 
 def summed(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> jax.Array:
     """One 2D convolution for each tap along the first axis."""
-    return sum(
-        (flat(_every(x, a, step, slab), w[a]) for a in range(1, w.shape[0])), flat(_every(x, 0, step, slab), w[0])
-    )
+    return sum((flat(every(x, a, step, slab), w[a]) for a in range(1, w.shape[0])), flat(every(x, 0, step, slab), w[0]))
 
 
 def stacked(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> jax.Array:
     """One 2D convolution of more channels."""
-    channels = jnp.concatenate([_every(x, a, step, slab) for a in range(w.shape[0])], axis=-1)
+    channels = jnp.concatenate([every(x, a, step, slab) for a in range(w.shape[0])], axis=-1)
     return flat(channels, jnp.concatenate(list(w), axis=2))
 
 
@@ -65,13 +63,13 @@ def stacked_in_rows(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: F
 def minimal(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> jax.Array:
     """Six 2D convolutions for four slices; `step` is one."""
     tiles = slab // TILE
-    read = [_every(x, offset, TILE * step, tiles) for offset in range(TILE + TAPS - 1)]
-    found = [flat(_mix(image, read), _mix(kernel, w)) for image, kernel in zip(_OF_IMAGE, _OF_KERNEL, strict=True)]
-    slices = jnp.stack([_mix(row, found) for row in _TO_IMAGE], axis=2)
+    read = [every(x, offset, TILE * step, tiles) for offset in range(TILE + TAPS - 1)]
+    found = [flat(mix(image, read), mix(kernel, w)) for image, kernel in zip(OF_IMAGE, OF_KERNEL, strict=True)]
+    slices = jnp.stack([mix(row, found) for row in TO_IMAGE], axis=2)
     return slices.reshape(slices.shape[0], slab, *slices.shape[3:])
 
 
-def _mix(factors: np.ndarray, arrays: Iterable[jax.Array]) -> jax.Array:
+def mix(factors: np.ndarray, arrays: Iterable[jax.Array]) -> jax.Array:
     """The sum of arrays times their factors."""
     terms = [a if f == 1 else float(f) * a for f, a in zip(factors, arrays, strict=True) if f]
     return sum(terms[1:], terms[0])

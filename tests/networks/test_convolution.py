@@ -112,6 +112,40 @@ def test_equal_to_xla(monkeypatch, name, slab_bytes):
         assert_close(one, other)
 
 
+@pytest.mark.parametrize("tile_bytes", [1e9, 1e3])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "odd depth and a batch",
+        "valid",
+        "uneven padding",
+        pytest.param("padding wider than the kernel", marks=pytest.mark.slow),
+        pytest.param("strided unevenly", marks=pytest.mark.slow),
+        pytest.param("kernel along the first axes", marks=pytest.mark.slow),
+    ],
+)
+def test_gradient_to_kernels_by_minimal_filtering(monkeypatch, name, tile_bytes):
+    shape, kernel, channels, features, stride, padding = CASES[name]
+    monkeypatch.setattr(products, "MINIMAL_FROM", channels * features)
+    monkeypatch.setattr(products, "TILE_BYTES", tile_bytes)
+    used = []
+    minimal = products._minimal
+    monkeypatch.setattr(products, "_minimal", lambda *args, **how: used.append(name) or minimal(*args, **how))
+    x, w = arrays(shape, kernel, channels, features)
+    found = jax.jit(lambda x, w: with_gradients(lambda x, w: conv3d(x, w, stride=stride, padding=padding), x, w))(x, w)
+    expected = jax.jit(lambda x, w: with_gradients(lambda x, w: native(x, w, stride, padding), x, w))(x, w)
+    assert used == [name]
+    assert_close(found[2], expected[2])
+
+
+def test_many_channels_have_their_gradient_by_minimal_filtering():
+    x, w = arrays((1, 9, 6, 5), (3, 3, 3), 32, 33)
+    gradient = jax.jit(lambda x, w: with_gradients(conv3d, x, w)[2])
+    # A product for each of six tiles' parts in place of one for each slab.
+    assert gradient.lower(x, w).as_text().count("stablehlo.dot_general") == 6
+    assert_close(gradient(x, w), with_gradients(lambda x, w: native(x, w, (1, 1, 1), ONES), x, w)[2])
+
+
 def test_slabs_are_used(monkeypatch):
     monkeypatch.setattr(cpu, "SLAB_BYTES", 2e3)
     x, w = arrays((1, 17, 6, 5), (3, 3, 3), 6, 5)
