@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -92,9 +93,9 @@ def _minimal(x: jax.Array, dy: jax.Array, *, kernel: Three, stride: Three, paddi
         gradients = window(dy, start, slab * TILE, reach=(0, last))
         read = [every(images, offset, TILE, slab) for offset in range(TILE + TAPS - 1)]
         given = [every(gradients, offset, TILE, slab) for offset in range(TILE)]
-        where = {"kernel": plane, "stride": (1, *stride[1:]), "padding": ((0, 0), *padding[1:])}
+        flat = partial(weight_gradient, kernel=plane, stride=(1, *stride[1:]), padding=((0, 0), *padding[1:]))
         pairs = zip(OF_IMAGE, TO_IMAGE.T, strict=True)
-        return jnp.concatenate([weight_gradient(mix(image, read), mix(back, given), **where) for image, back in pairs])
+        return jnp.concatenate([flat(mix(image, read), mix(back, given)) for image, back in pairs])
 
     found = _total(products, steps)
     return jnp.stack([mix(factors, list(found)) for factors in OF_KERNEL.T])
