@@ -26,7 +26,7 @@ from sirtjax.networks._planes import (
     summed,
 )
 from sirtjax.networks._rows import rows_of
-from sirtjax.networks._slabs import Padding, Three, pad, single, slabs, window
+from sirtjax.networks._slabs import Padding, Three, in_line, pad, single, slabs, window
 
 # About what a slab holds beside input and output: the fastest of several on a processor with 2 MB for each core.
 SLAB_BYTES = 6e6
@@ -60,10 +60,11 @@ def correlate(x: jax.Array, w: jax.Array, *, stride: Three, padding: Padding) ->
         # The last slab begins where it ends with the image.
         start = jnp.minimum(index * slab, depth - slab)
         found = body(window(x, start * step - low, read, reach=(-low, (depth - slab) * step - low)))
-        return lax.dynamic_update_slice_in_dim(y, found, start, 1)
+        return lax.dynamic_update_slice_in_dim(y, in_line(found), start, 1)
 
-    y: jax.Array = lax.fori_loop(0, steps, write, jnp.zeros((x.shape[0], *out, features), x.dtype))
-    return y
+    size = out[1] * out[2] * features
+    y: jax.Array = lax.fori_loop(0, steps, write, jnp.zeros((x.shape[0], depth, size), x.dtype))
+    return y.reshape(x.shape[0], *out, features)
 
 
 def input_gradient(dy: jax.Array, w: jax.Array, *, shape: Three, stride: Three, padding: Padding) -> jax.Array:

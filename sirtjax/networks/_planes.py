@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from sirtjax.networks._rows import Rows
+from sirtjax.networks._slabs import in_line
 
 Flat = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -63,10 +64,14 @@ def stacked_in_rows(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: F
 def minimal(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> jax.Array:
     """Six 2D convolutions for four slices; `step` is one."""
     tiles = slab // TILE
-    read = [every(x, offset, TILE * step, tiles) for offset in range(TILE + TAPS - 1)]
-    found = [flat(mix(image, read), mix(kernel, w)) for image, kernel in zip(OF_IMAGE, OF_KERNEL, strict=True)]
-    slices = jnp.stack([mix(row, found) for row in TO_IMAGE], axis=2)
-    return slices.reshape(slices.shape[0], slab, *slices.shape[3:])
+    n, _, *plane = x.shape
+    slices = in_line(x)
+    read = [every(slices, offset, TILE * step, tiles) for offset in range(TILE + TAPS - 1)]
+    mixed = (mix(image, read).reshape(n, tiles, *plane) for image in OF_IMAGE)
+    found = [flat(image, mix(kernel, w)) for image, kernel in zip(mixed, OF_KERNEL, strict=True)]
+    lines = [in_line(one) for one in found]
+    slices = jnp.stack([mix(row, lines) for row in TO_IMAGE], axis=2)
+    return slices.reshape(n, slab, *found[0].shape[2:])
 
 
 def mix(factors: np.ndarray, arrays: Iterable[jax.Array]) -> jax.Array:

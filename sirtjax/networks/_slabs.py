@@ -19,29 +19,48 @@ def single(x: jax.Array) -> jax.Array:
 def slabs(depth: int, unit: int, filled: float) -> tuple[int, int]:
     """Slices in a slab, a multiple of `unit`, and how many slabs cover the depth; a unit fills so much of a slab."""
     units = -(-depth // unit)
+    steps = min(units, math.ceil(units * filled))
     # A slab that overhangs the image could not be moved back onto it.
     most = max(1, depth // unit)
-    steps = min(most, math.ceil(units * filled))
-    if steps <= 1:
+    if steps <= 1 or most == 1:
         return units * unit, 1
     slab = min(most, -(-units // steps)) * unit
     return slab, -(-depth // slab)
 
 
+def in_line(x: jax.Array) -> jax.Array:
+    """Each slice as one axis: loops over a whole slice fill vector registers, those over a few channels need not."""
+    return x.reshape(*x.shape[:2], -1)
+
+
 def window(x: jax.Array, start: jax.Array | int, length: int, *, reach: tuple[int, int] | None = None) -> jax.Array:
     """Slices from `start` on, zeros where there are none; a traced start lies within `reach`."""
-    size = x.shape[1]
+    size, plane = x.shape[1], x.shape[2:]
     if reach is None or isinstance(start, int):
         first = int(start)
         return pad(x, 1, -first, first + length - size)
+    slices = in_line(x)
     before, after = max(0, -reach[0]), max(0, reach[1] + length - size)
     inside = min(size, length)
-    begin = jnp.clip(start, 0, size - inside)
-    found = lax.dynamic_slice_in_dim(x, begin, inside, 1)
+
+    def within() -> jax.Array:
+        return lax.dynamic_slice_in_dim(slices, start, length, 1)
+
+    def across() -> jax.Array:
+        begin = jnp.clip(start, 0, size - inside)
+        found = lax.dynamic_slice_in_dim(slices, begin, inside, 1)
+        found = pad(found, 1, before, max(after, length - inside - before))
+        return lax.dynamic_slice_in_dim(found, before + start - begin, length, 1)
+
     if before == after == 0:
-        return found
-    found = pad(found, 1, before, max(after, length - inside - before))
-    return lax.dynamic_slice_in_dim(found, before + start - begin, length, 1)
+        found = within()
+    elif inside < length:
+        found = across()
+    else:
+        # What a condition gives is written out. Fused into what reads it, the slices' places would be worked out anew
+        # for every number: half the time of minimal filtering.
+        found = lax.cond((start < 0) | (start + length > size), across, within)
+    return found.reshape(*found.shape[:2], *plane)
 
 
 def pad(x: jax.Array, axis: int, low: int, high: int) -> jax.Array:
