@@ -200,11 +200,11 @@ def test_what_can_t_be_done_is_one_line(call, exported, images, monkeypatch, opt
 
 @pytest.mark.slow
 def test_a_training_inside_the_liver_finds_lesions(call, tmp_path):
-    # A median over 27 voxels leaves little of tumours of 3 x 3 x 2.
-    words = ["--set", "data.median=false", "--json"]
+    # A median over 27 voxels leaves little of tumours of 3 x 3 x 2. Half as many epochs end on the way up.
+    words = ["--set", "data.median=false", "--set", "course.epochs=60", "--json"]
     done = call("train", "segmentation", training_file(tmp_path), "-o", tmp_path / "run", *words)
     assert done.code == 0, done.err
-    assert json.loads(done.out)["best_dsc"] > 0.6
+    assert json.loads(done.out)["best_dsc"] > 0.9
     done = call("train", "export", tmp_path / "run", "--name", "mine", "-o", tmp_path / "model")
     assert done.code == 0, done.err
     hu, labels = dataset.case(11)
@@ -215,4 +215,4 @@ def test_a_training_inside_the_liver_finds_lesions(call, tmp_path):
     done = call("segment", "lesions", tmp_path / "ct.nii.gz", "-o", tmp_path / "out.nii.gz", *options)
     assert done.code == 0, done.err
     found = _mask(tmp_path / "out.nii.gz")
-    assert 2 * (found & (labels == 2)).sum() / (found.sum() + (labels == 2).sum()) > 0.6
+    assert 2 * (found & (labels == 2)).sum() / (found.sum() + (labels == 2).sum()) > 0.9
