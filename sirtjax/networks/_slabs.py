@@ -40,7 +40,8 @@ def window(x: jax.Array, start: jax.Array | int, length: int, *, reach: tuple[in
         first = int(start)
         return pad(x, 1, -first, first + length - size)
     slices = in_line(x)
-    before, after = max(0, -reach[0]), max(0, reach[1] + length - size)
+    lowest, highest = reach
+    before, after = max(0, -lowest), max(0, highest + length - size)
     inside = min(size, length)
 
     def within() -> jax.Array:
@@ -52,13 +53,14 @@ def window(x: jax.Array, start: jax.Array | int, length: int, *, reach: tuple[in
         found = pad(found, 1, before, max(after, length - inside - before))
         return lax.dynamic_slice_in_dim(found, before + start - begin, length, 1)
 
+    found: jax.Array
+    # What a condition gives is written out. Fused into what reads it, the slices' places would be worked out anew for
+    # every number: half the time of minimal filtering.
     if before == after == 0:
-        found = within()
+        found = lax.cond(start == lowest, lambda: slices[:, lowest : lowest + length], within)
     elif inside < length:
         found = across()
     else:
-        # What a condition gives is written out. Fused into what reads it, the slices' places would be worked out anew
-        # for every number: half the time of minimal filtering.
         found = lax.cond((start < 0) | (start + length > size), across, within)
     return found.reshape(*found.shape[:2], *plane)
 
