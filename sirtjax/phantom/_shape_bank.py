@@ -24,7 +24,8 @@ BANK_SHAPE = (88, 64, 72)
 BANK_SPACING_MM = 4.0
 BANK_ORIGIN_MM = (-204.0, -126.0, -256.0)
 STEP_MM = 0.25  # of the stored distances; they end at +-127 steps
-FORMAT = "sirtjax liver shapes 1"
+# The second has tops where livers end, the first had those of voxels.
+FORMAT = "sirtjax liver shapes 2"
 # Kept back for choosing checkpoints and settings: every ninth name of the collection.
 VALIDATION_SHAPES = (
     "segmentation-9",
