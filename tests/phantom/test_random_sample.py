@@ -15,6 +15,7 @@ from sirtjax.phantom._random_organs import around_liver, diaphragm_mm, walls_and
 from sirtjax.phantom._random_sample import _LESIONS_SHIFT
 from sirtjax.phantom._random_tissues import Part, draw_colours
 from sirtjax.phantom._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM, _top
+from sirtjax.phantom._torso import Torso
 
 COUNT = 50
 
@@ -209,6 +210,21 @@ def test_the_diaphragm_lies_on_the_liver_with_what_fat_there_is_between(bank, wh
     leaf = z[np.asarray(diaphragm_mm(walls.above_diaphragm, walls.cavity, body.diaphragm_mm)) < 0]
     assert leaf[0] - z[np.asarray(liver) < 0][-1] == pytest.approx(sheet_mm, abs=0.6)
     assert leaf[-1] - leaf[0] == pytest.approx(thickness_mm, abs=0.2)
+
+
+@pytest.mark.parametrize("halo_mm", [-2.0, 2.0])
+def test_the_wall_lies_as_far_from_the_liver_as_there_is_fat_between(bank, whole, halo_mm):
+    drawn = draw_body(jax.random.key(3), jax.tree.map(jnp.asarray, bank), whole)
+    drawn = drawn._replace(real=jnp.array(True), share=jnp.array(0.0), scale=jnp.ones(3), halo_mm=jnp.array(halo_mm))
+    liver = jnp.linspace(-5.0, 10.0, 1501)
+    # Walls that lie within the liver are pushed out to its surface.
+    far = jnp.full(liver.shape, 60.0)
+    points = jnp.zeros((3, liver.size)) + drawn.place_mm[:, None] - jnp.array([[70.0], [0.0], [60.0]])
+    walls = Torso(skin=far, muscle=far, cavity=far, spine_tube=far, above_diaphragm=far)
+    for sheet_mm in (0.0, 3.0):
+        moved = around_liver(drawn._replace(sheet_mm=jnp.array(sheet_mm)), walls, points, liver)
+        ends = float(liver[np.asarray(moved.cavity) < 0][-1])
+        assert ends == pytest.approx(0.5 * halo_mm + sheet_mm, abs=0.05)
 
 
 def test_lesions_differ_from_the_liver_by_the_least_contrast():
