@@ -57,8 +57,7 @@ def stacked(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> 
 
 def stacked_in_rows(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat, rows: Rows) -> jax.Array:
     """`stacked` of blocks of rows, made first: slices are put together by whole blocks then, and not by voxels."""
-    beyond = max(0, w.shape[2] - rows.step)
-    return rows.voxels(stacked(rows.blocks(x, beyond), w=rows.bands(w, beyond), step=step, slab=slab, flat=flat))
+    return rows.voxels(stacked(rows.blocks(x), w=rows.bands(w), step=step, slab=slab, flat=flat))
 
 
 def minimal(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> jax.Array:

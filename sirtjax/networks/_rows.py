@@ -24,31 +24,34 @@ class Rows(NamedTuple):
       step: between them in the image's row.
       low: zeros before the image's row.
       columns: of the result.
+      beyond: voxels of the next block that kernels read.
     """
 
     width: int
     step: int
     low: int
     columns: int
+    beyond: int
 
     @property
     def span(self) -> int:
         """Voxels of the image's row from one block to the next."""
         return self.width * self.step
 
-    def blocks(self, x: jax.Array, beyond: int) -> jax.Array:
-        """Blocks of each row of (n, slices, rows, size, channels), with as many voxels of the next as are `beyond`."""
+    def blocks(self, x: jax.Array) -> jax.Array:
+        """Blocks of each row of (n, slices, rows, size, channels), with what kernels read of the next."""
         n, slices, rows, size, channels = x.shape
         count = -(-self.columns // self.width)
         x = pad(x, 3, self.low, (count + 1) * self.span - self.low - size)
         x = x.reshape(n, slices, rows, count + 1, self.span * channels)
-        return jnp.concatenate([x[..., :-1, :], x[..., 1:, : beyond * channels]], axis=-1)
+        return jnp.concatenate([x[..., :-1, :], x[..., 1:, : self.beyond * channels]], axis=-1)
 
-    def bands(self, w: jax.Array, beyond: int) -> jax.Array:
+    def bands(self, w: jax.Array) -> jax.Array:
         """The kernels (a, b, c, in, out) of blocks: one for each voxel of a result's row, shifted to its place."""
         a, b, c, channels, features = w.shape
-        shifted = [pad(w, 2, first, self.span + beyond - c - first) for first in range(0, self.span, self.step)]
-        return jnp.stack(shifted, axis=4).reshape(a, b, 1, (self.span + beyond) * channels, self.width * features)
+        size = self.span + self.beyond
+        shifted = [pad(w, 2, first, size - c - first) for first in range(0, self.span, self.step)]
+        return jnp.stack(shifted, axis=4).reshape(a, b, 1, size * channels, self.width * features)
 
     def voxels(self, y: jax.Array) -> jax.Array:
         """Blocks of results as voxels."""
@@ -61,5 +64,6 @@ def rows_of(w: jax.Array, *, step: int, low: int, columns: int) -> Rows | None:
     wide = _VECTOR // channels if features <= _FEW_FEATURES else 2 if channels <= _PAIRED_CHANNELS else 1
     if wide * step == 1:
         return None
+    beyond = max(0, reach - step)
     # What a block needs of others lies in the next one.
-    return Rows(width=max(wide, -(-max(0, reach - step) // step)), step=step, low=low, columns=columns)
+    return Rows(width=max(wide, -(-beyond // step)), step=step, low=low, columns=columns, beyond=beyond)
