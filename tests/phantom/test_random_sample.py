@@ -12,7 +12,7 @@ from sirtjax.phantom._random_acquire import _shaded
 from sirtjax.phantom._random_body import draw_body
 from sirtjax.phantom._random_liver import real_liver_mm
 from sirtjax.phantom._random_organs import around_liver, diaphragm_mm, walls_and_liver
-from sirtjax.phantom._random_sample import _LESIONS_SHIFT
+from sirtjax.phantom._random_sample import _LESIONS_SHIFT, _draw_patient
 from sirtjax.phantom._random_tissues import Part, draw_colours
 from sirtjax.phantom._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM, _top
 from sirtjax.phantom._torso import Torso
@@ -210,6 +210,13 @@ def test_the_diaphragm_lies_on_the_liver_with_what_fat_there_is_between(bank, wh
     leaf = z[np.asarray(diaphragm_mm(walls.above_diaphragm, walls.cavity, body.diaphragm_mm)) < 0]
     assert leaf[0] - z[np.asarray(liver) < 0][-1] == pytest.approx(sheet_mm, abs=0.6)
     assert leaf[-1] - leaf[0] == pytest.approx(thickness_mm, abs=0.2)
+
+
+def test_the_diaphragm_is_painted_as_thick_as_it_was_drawn(bank, whole):
+    body = draw_body(jax.random.key(3), jax.tree.map(jnp.asarray, bank), whole)
+    patient = _draw_patient(jax.random.key(4), body, whole)
+    assert 1.5 <= float(body.diaphragm_mm) <= 7.0 and float(body.diaphragm_mm) != float(body.halo_mm)
+    assert (patient.diaphragm_mm, patient.halo_mm) == (body.diaphragm_mm, body.halo_mm)
 
 
 @pytest.mark.parametrize("halo_mm", [-2.0, 2.0])
