@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -41,10 +42,8 @@ def mutual_information_loss(warped: Array, reference: Array, *, bins: int = 32, 
       Mattes et al., IEEE Trans Med Imaging 2003;22:120-128, doi:10.1109/TMI.2003.809072.
     """
     joint = _joint_probability(warped, reference, bins, weights)
-    # One logarithm of the ratio: the entropies' difference would lose the digits of a small information.
-    independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
-    seen = (joint > 0) & (independent > 0)
-    return -jnp.sum(joint * jnp.log(jnp.where(seen, joint, 1.0) / jnp.where(seen, independent, 1.0)))
+    information: Array = _information(joint)
+    return -information
 
 
 def normalised_mutual_information_loss(
@@ -116,6 +115,47 @@ def cubic_window(t: Array) -> tuple[Array, Array, Array, Array]:
     return s**3 / 6, (4 - 6 * t**2 + 3 * t**3) / 6, (4 - 6 * s**2 + 3 * s**3) / 6, t**3 / 6
 
 
+# The derivatives are written out. A value that is the only one in its bin and close to the edge gives that bin a
+# probability near 1e-20, and automatic differentiation of the ratio divides by the square of a product of marginals.
+@jax.custom_jvp
+def _information(joint: Array) -> Array:
+    """Returns the mutual information of a joint probability of sum one (or zero)."""
+    return jnp.sum(joint * _log_ratio(joint))
+
+
+@_information.defjvp
+def _information_along(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # The derivatives of the logarithms add up to the derivative of the sum of all probabilities, which is constant.
+    (joint,), (change,) = primals, tangents
+    log_ratio = _log_ratio(joint)
+    return jnp.sum(joint * log_ratio), jnp.sum(change * log_ratio)
+
+
+def _log_ratio(joint: Array) -> Array:
+    """Returns log(p / (p_warped p_reference)), and 0 for empty bins."""
+    # The logarithms are subtracted: the product of two small marginals would underflow. The difference of the
+    # entropies would lose the digits of a small information.
+    of_warped, of_reference = joint.sum(axis=1, keepdims=True), joint.sum(axis=0, keepdims=True)
+    return jnp.where(_occupied(joint), _log(joint) - _log(of_warped) - _log(of_reference), 0.0)
+
+
+@jax.custom_jvp
 def _entropy(probability: Array) -> Array:
-    # The inner where keeps the gradient of an empty bin finite.
-    return -jnp.sum(probability * jnp.log(jnp.where(probability > 0, probability, 1.0)))
+    return -jnp.sum(probability * _log(probability))
+
+
+@_entropy.defjvp
+def _entropy_along(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (probability,), (change,) = primals, tangents
+    log = _log(probability)
+    return -jnp.sum(probability * log), -jnp.sum(change * jnp.where(_occupied(probability), log + 1.0, 0.0))
+
+
+def _log(probability: Array) -> Array:
+    """Returns the logarithm, and 0 for an empty bin, so that its derivative is finite."""
+    return jnp.log(jnp.where(_occupied(probability), probability, 1.0))
+
+
+def _occupied(probability: Array) -> Array:
+    # The reciprocal of a subnormal number may overflow.
+    return probability >= jnp.finfo(probability.dtype).tiny
