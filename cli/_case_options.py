@@ -22,6 +22,9 @@ PatientId = Annotated[str | None, _option("--patient-id", text="Pseudonym printe
 Protocol = Annotated[str | None, _option("--protocol", text="Named protocol, see `sirtjax protocols`.")]
 Activity = Annotated[Path | None, _option("--activity", text="SPECT or PET: NIfTI, DICOM file or folder.")]
 ActivityUnit = Annotated[str | None, _option("--activity-unit", text="counts or Bq/mL, where the file doesn't say.")]
+ActivityNuclide = Annotated[
+    str | None, _option("--activity-nuclide", text="Tc-99m, Y-90 or Ho-166: what was imaged, if the file does not say.")
+]
 Ct = Annotated[Path | None, _option("--ct", text="CT of the SPECT/CT or PET/CT.")]
 Diagnostic = Annotated[Path | None, _option("--diagnostic", text="CT or MR the masks were drawn on.")]
 DiagnosticModality = Annotated[str | None, _option("--diagnostic-modality", text="CT or MR.")]
@@ -99,7 +102,7 @@ def case_table(given: Mapping[str, Any]) -> dict[str, Any]:
 
     frame = given.get("masks_on", "activity")
     images = {
-        "activity": pick(path="activity", unit="activity_unit"),
+        "activity": pick(path="activity", unit="activity_unit", nuclide="activity_nuclide"),
         "ct": pick(path="ct"),
         "diagnostic": pick(path="diagnostic", modality="diagnostic_modality"),
     }

@@ -131,7 +131,7 @@ def _answer(
     from sirtjax import dosimetry as d
 
     protocol = d.load_protocol(name)
-    nuclide = protocol.nuclide_record if numbers.constant is None else d.nuclide(numbers.constant)
+    nuclide = protocol.nuclide_record_named(numbers.constant)
     density = protocol.liver_density.value if numbers.density_g_per_ml is None else numbers.density_g_per_ml
     lung_mass = protocol.standard_lung_mass.value if numbers.lung_mass_g is None else numbers.lung_mass_g
     territory = d.CompartmentTerritory(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sirtjax.errors import ImageFormatError
-from sirtjax.io import PatientMark, check_inflation, patient_mark, radionuclide_of
+from sirtjax.io import PatientMark, check_inflation, patient_mark, radionuclides_of
 
 IMAGE_MODALITIES = ("CT", "MR", "PT", "NM")
 _TAGS: list[Any] = [
@@ -128,7 +128,7 @@ def _read(path: Path) -> FileHeader | None:
         day=None if study is None else study.date(),
         time=moment_of(short_text(header, "SeriesDate"), short_text(header, "SeriesTime")) or study,
         image_type=(kinds.upper(),) if isinstance(kinds, str) else tuple(str(kind).upper() for kind in kinds),
-        nuclide=radionuclide_of(tracer),
+        nuclide=" + ".join(radionuclides_of(header)) or None,
         agent=short_text(tracer, "Radiopharmaceutical") or _coded(tracer),
         contrast=short_text(header, "ContrastBolusAgent") or None,
         body_part=short_text(header, "BodyPartExamined") or None,

@@ -105,6 +105,14 @@ CHECKS: tuple[CheckRule, ...] = (
         "automatic segmentation: {where}; correct the mask, or draw it",
     ),
     _rule(
+        "SJ120", "warning", "Radionuclide of an image not stated",
+        "{where}: the file names no radionuclide; check the image, and state its `nuclide` in the case",
+    ),
+    _rule(
+        "SJ121", "warning", "Image names several radionuclides",
+        "{where}: make sure that the series was reconstructed from the energy window of the expected one",
+    ),
+    _rule(
         "SJ201", "warning", "Low T/N ratio",
         "the T/N ratio of {where} is {value}, below {limit}: it takes up little more than normal tissue",
         limit=1.5,

@@ -107,6 +107,20 @@ class Protocol:
         """The nuclide with the protocol's dose constant."""
         return nuclide(self.nuclide)
 
+    def nuclide_record_named(self, constant: str | None) -> Nuclide:
+        """Returns the record whose dose constant is used: the named one, or the protocol's if None.
+
+        Raises:
+          ConfigError: there is no such record, or it is of another nuclide than the protocol's.
+        """
+        record = self.nuclide_record if constant is None else nuclide(constant)
+        if record.symbol != self.nuclide_record.symbol:
+            raise ConfigError(
+                f"dose constant '{record.name}' is of {record.symbol}, but protocol '{self.name}' is for "
+                f"{self.nuclide_record.symbol}; choose a record of that nuclide or another protocol"
+            )
+        return record
+
     @property
     def unverified(self) -> tuple[str, ...]:
         """What in it is marked as not found in its source."""

@@ -11,7 +11,6 @@ from sirtjax.io._dicom_decode import decode_file as decode_file
 from sirtjax.io._dicom_object import parsing as parsing
 from sirtjax.io._dicom_object import read_dataset as read_dataset
 from sirtjax.io._dicom_seg import read_seg as read_seg
-from sirtjax.io._dicom_source import radionuclide_of as radionuclide_of
 from sirtjax.io._dicom_write import write_dicom_series as write_dicom_series
 from sirtjax.io._dicom_write_identity import Injection as Injection
 from sirtjax.io._dicom_write_identity import StudyIdentity as StudyIdentity
@@ -34,6 +33,7 @@ from sirtjax.io._planar import read_planar as read_planar
 from sirtjax.io._points import PointList as PointList
 from sirtjax.io._points import read_points as read_points
 from sirtjax.io._points import write_points as write_points
+from sirtjax.io._radionuclide import radionuclides_of as radionuclides_of
 from sirtjax.io._rtstruct import read_rtstruct as read_rtstruct
 from sirtjax.io._series import SeriesInfo as SeriesInfo
 from sirtjax.io._series import list_series as list_series
@@ -69,7 +69,7 @@ __all__ = [
     "load_checkpoint",
     "parsing",
     "patient_mark",
-    "radionuclide_of",
+    "radionuclides_of",
     "read_dataset",
     "read_description",
     "read_headers",

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,26 +9,8 @@ from sirtjax.io._dicom_object import parsing
 from sirtjax.io._dicom_scan import DicomFile, text_of
 from sirtjax.io._dicom_stacks import Stack, modality_of
 from sirtjax.io._dicom_time import dicom_datetime, dicom_moment, latest_before
+from sirtjax.io._radionuclide import radionuclides_of
 from sirtjax.io._source import Source
-
-_ELEMENTS = {
-    "carbon": "C",
-    "copper": "Cu",
-    "fluorine": "F",
-    "gallium": "Ga",
-    "holmium": "Ho",
-    "indium": "In",
-    "iodine": "I",
-    "lutetium": "Lu",
-    "nitrogen": "N",
-    "oxygen": "O",
-    "rhenium": "Re",
-    "rubidium": "Rb",
-    "samarium": "Sm",
-    "technetium": "Tc",
-    "yttrium": "Y",
-    "zirconium": "Zr",
-}
 
 
 def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[str, ...]) -> Source:
@@ -59,7 +40,7 @@ def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[s
             series_time=series_time,
             reference_time=reference,
             decay_correction=correction,
-            radionuclide=radionuclide_of(tracer),
+            radionuclides=radionuclides_of(header),
             half_life_s=_positive(tracer, "RadionuclideHalfLife"),
             injected_activity_bq=activity_bq,
             injection_time=injection,
@@ -122,18 +103,6 @@ def _injection(tracer: Any, scan: datetime | None) -> datetime | None:
     if moment is None and scan is not None:
         moment = latest_before(tracer.get("RadiopharmaceuticalStartTime"), scan)
     return moment
-
-
-def radionuclide_of(tracer: Any) -> str | None:
-    """The radionuclide as "F-18", from the meaning of its code: "^18^Fluorine", "18F", "F-18", "Technetium 99m"."""
-    codes = tracer.get("RadionuclideCodeSequence") or []
-    meaning = text_of(codes[0], "CodeMeaning") if codes else ""
-    mass = re.search(r"\d+m?", meaning)
-    word = re.search(r"[A-Za-z]+", meaning.replace(mass.group(), " ") if mass else meaning)
-    if mass is None or word is None:
-        return meaning or None
-    symbol = _ELEMENTS.get(word.group().lower(), word.group())
-    return f"{symbol}-{mass.group()}" if len(symbol) <= 2 else meaning
 
 
 def _activity_bq(tracer: Any) -> tuple[float | None, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from sirtjax.io._dicom_nm import nm_kind
 from sirtjax.io._dicom_object import number, parsing
 from sirtjax.io._dicom_scan import DicomFile, scan
 from sirtjax.io._dicom_stacks import modality_of
+from sirtjax.io._radionuclide import radionuclides_of
 
 _PLANAR = ("STATIC", "WHOLE BODY")
 _LEFT, _HEAD = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
@@ -30,11 +31,13 @@ class PlanarViews:
         the head.
       posterior: counts of the detector behind, along the same axes.
       pixel_spacing_mm: along the first and the second index.
+      radionuclides: names such as "Tc-99m"; empty if the files name none.
     """
 
     anterior: NDArray[np.float32]
     posterior: NDArray[np.float32]
     pixel_spacing_mm: tuple[float, float]
+    radionuclides: tuple[str, ...] = ()
 
 
 def read_planar(path: Path | str, *, energy_window: int = 1) -> PlanarViews:
@@ -80,7 +83,8 @@ def read_planar(path: Path | str, *, energy_window: int = 1) -> PlanarViews:
     anterior, posterior = views["anterior"][0], views["posterior"][0]
     if anterior.shape != posterior.shape:
         raise ImageFormatError(f"{path}: views of {anterior.shape} and {posterior.shape} pixels; expected one size")
-    return PlanarViews(anterior, posterior, spacings.pop())
+    named = dict.fromkeys(name for file in files for name in radionuclides_of(file.header))
+    return PlanarViews(anterior, posterior, spacings.pop(), tuple(named))
 
 
 def _detectors(file: DicomFile, count: int, energy_window: int) -> list[Any]:

@@ -30,7 +30,7 @@ class Source:
       series_time: SeriesDate and SeriesTime.
       reference_time: the time the activity is decay corrected to; None where not corrected or not known.
       decay_correction: "START", "ADMIN" or "NONE", for PT and for NM that says so.
-      radionuclide: such as "F-18" or "Tc-99m"; None where the file does not say.
+      radionuclides: names such as "F-18" or "Tc-99m"; empty if the file names none.
       half_life_s: of the radionuclide, as stated by the file.
       injected_activity_bq: RadionuclideTotalDose.
       injection_time: start of the injection.
@@ -55,7 +55,7 @@ class Source:
     series_time: datetime | None = None
     reference_time: datetime | None = None
     decay_correction: str | None = None
-    radionuclide: str | None = None
+    radionuclides: tuple[str, ...] = ()
     half_life_s: float | None = None
     injected_activity_bq: float | None = None
     injection_time: datetime | None = None
@@ -64,6 +64,11 @@ class Source:
     patient: PatientMark = field(default_factory=PatientMark)
     sha256: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def radionuclide(self) -> str | None:
+        """Returns the radionuclide of the image; None if the file names none or several."""
+        return self.radionuclides[0] if len(self.radionuclides) == 1 else None
 
 
 @dataclass(frozen=True)

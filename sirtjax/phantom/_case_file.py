@@ -37,6 +37,7 @@ name = "{_PROTOCOL}"
 [images.activity]
 path = "images/spect.nii.gz"
 unit = "counts"
+nuclide = "Tc-99m"
 
 [images.ct]
 path = "images/spect_ct.nii.gz"
@@ -69,6 +70,7 @@ path = "truth/spect_liver.nii.gz"
 method = "planar"
 planar = ["images/planar_anterior.nii.gz", "images/planar_posterior.nii.gz"]
 planar_rois = "truth/planar_organs.nii.gz"
+nuclide = "Tc-99m"
 attenuation_corrected = {str(patient.config.planar.attenuation_corrected).lower()}
 
 {_injections(patient)}"""

@@ -14,6 +14,8 @@ from sirtjax.workflows._case_table import Table
 Frame = Literal["activity", "diagnostic"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+# The nuclides that the activity image of a case can show.
+Isotope = Literal["Tc-99m", "Y-90", "Ho-166"]
 # What a person may answer for where DICOM headers speak against a case.
 Acceptable = Literal["PATIENT_IDS", "FRAME_OF_REFERENCE", "MASK_SERIES"]
 
@@ -38,10 +40,12 @@ class ActivityTable(ImageTable):
     """The 99mTc-MAA SPECT of a planning case, the 90Y or 166Ho image of a verification case.
 
     `unit` states what the voxels of a NIfTI file are; DICOM says so itself. `resolution_fwhm_mm` is that of the
-    reconstructed image; without it two voxels are taken, the least it can be.
+    reconstructed image; without it two voxels are taken, the least it can be. `nuclide` states what was imaged if the
+    file does not, such as "Tc-99m".
     """
 
     unit: Literal["counts", "Bq/mL"] | None = None
+    nuclide: Isotope | None = None
     resolution_fwhm_mm: Positive | None = None
 
 
@@ -136,13 +140,14 @@ class ShuntTable(Table):
     "spect" takes the counts of the activity image in the lungs and the liver; "planar" the geometric mean of
     an anterior and a posterior view (`planar`: one DICOM file or folder with both, or two NIfTI files, anterior
     first; `planar_rois`: a mask file with the ROIs "lungs" and "liver"; `attenuation_corrected` where a transmission
-    scan corrected them); "given" the number `fraction`.
+    scan corrected them; `nuclide` if the files name none); "given" the number `fraction`.
     """
 
     method: Literal["spect", "planar", "given"]
     fraction: Fraction | None = None
     planar: Annotated[tuple[Path, ...], Field(max_length=2)] = ()
     planar_rois: Path | None = None
+    nuclide: Isotope | None = None
     attenuation_corrected: bool = False
     source: str | None = None
 

@@ -31,6 +31,7 @@ def case_checks(
     found += _mask_checks(case, products, setting, vois)
     found += _count_checks(products, setting, vois)
     found += _lung_checks(case, products, setting, deposit)
+    found += setting.shunt.checks
     found += _constant_checks(case, setting)
     if case.registration is not None and products.images is not None and products.images.diagnostic is not None:
         moved = [voi.name for voi in (products.liver, *(products.lesions or ())) if voi and voi.frame == "diagnostic"]

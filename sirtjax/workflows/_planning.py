@@ -8,10 +8,11 @@ import numpy as np
 
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._doses import dose_gy, relative_activity
+from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._prescribing import case_objectives, injection_result, prescribe_case, voi_doses
 from sirtjax.workflows._results import Maps, Result
 from sirtjax.workflows._setting import assemble, prepare, superpose
-from sirtjax.workflows._steps import Hooks, Products, advance
+from sirtjax.workflows._steps import Hooks, Products, advance, made_images
 
 
 def plan_case(
@@ -31,6 +32,8 @@ def plan_case(
       InputError: something in the case cannot be used; the message says what.
     """
     hooks = hooks or Hooks()
+    products = advance(case, "images", products=products, hooks=hooks)
+    checks = activity_nuclide_checks(case, made_images(products), "plan")
     products = advance(case, "mapping", products=products, hooks=hooks)
     setting = prepare(case, products)
     hooks.on_step("dose")
@@ -48,7 +51,7 @@ def plan_case(
     chosen = np.asarray([territory.chosen_mbq for territory in prescription.territories])
     deposit = superpose(setting, unit_activity, unit_dose, chosen)
     hooks.on_step("dose-volume histograms")
-    result, maps = assemble(case, products, setting, deposit, objectives, checks=prescription.checks)
+    result, maps = assemble(case, products, setting, deposit, objectives, checks=(*checks, *prescription.checks))
     injections = tuple(
         injection_result(territory, lsf, prescription)
         for territory, lsf in zip(prescription.territories, setting.shunts, strict=True)

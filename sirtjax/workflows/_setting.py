@@ -77,7 +77,7 @@ def prepare(case: Case, products: Products) -> Setting:
     if images is None or mapped is None or liver is None or divided is None or products.registration is None:
         raise ConfigError("the case is not mapped yet; run the steps before (advance)")
     protocol = dosimetry.load_protocol(case.protocol.name)
-    nuclide = dosimetry.nuclide(case.dose.constant or protocol.nuclide)
+    nuclide = protocol.nuclide_record_named(case.dose.constant)
     names = [] if divided.labels is None else [name for _, name in divided.labels.names]
     territories = territory_weights(mapped, names)
     injections = _injections(case, tuple(territories))

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry, io, spatial
+from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.programs import kept
 from sirtjax.workflows._case import Case
+from sirtjax.workflows._imaged_nuclide import allowed_nuclides, imaged_nuclide_checks, treated_nuclide
 from sirtjax.workflows._images import CaseImages
 from sirtjax.workflows._mapping import MappedCase
 from sirtjax.workflows._vois import Voi
@@ -25,6 +27,7 @@ class LungShunt:
     fraction: float
     method: str
     source: str
+    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def lung_shunt(
     if table.fraction is not None:
         return LungShunt(table.fraction, "given", table.source or "given in the case")
     if table.planar_rois is not None:
-        return _planar(table.planar, table.planar_rois, corrected=table.attenuation_corrected)
+        return _planar(case, table.planar, table.planar_rois)
     if lungs is None:
         raise ConfigError('shunt.method = "spect" needs [masks.lungs]; or give the fraction (shunt.method = "given")')
     counts = {}
@@ -59,8 +62,12 @@ def lung_shunt(
     return LungShunt(fraction, "spect", "counts of the activity image in the lungs and the liver")
 
 
-def _planar(views: tuple[Path, ...], rois: Path, *, corrected: bool) -> LungShunt:
-    anterior, posterior = _planar_views(views)
+def _planar(case: Case, views: tuple[Path, ...], rois: Path) -> LungShunt:
+    anterior, posterior, named = _planar_views(views)
+    corrected = case.shunt.attenuation_corrected
+    # The lungs are measured before the treatment, also where a verification uses the result.
+    allowed = allowed_nuclides("plan", treated_nuclide(case).symbol)
+    checks = imaged_nuclide_checks(views[0], "planar image of the lung shunt", named, case.shunt.nuclide, allowed)
     masks = io.read_masks(rois, only=("lungs", "liver"))
     counts = {}
     for organ, labels in masks.items():
@@ -76,7 +83,7 @@ def _planar(views: tuple[Path, ...], rois: Path, *, corrected: bool) -> LungShun
     fraction = dosimetry.planar_lung_shunt_fraction(counts["lungs"], counts["liver"])
     how = "transmission-corrected" if corrected else "no attenuation correction"
     source = f"geometric mean of the anterior and posterior views, {how}"
-    return LungShunt(fraction, "planar, corrected" if corrected else "planar", source)
+    return LungShunt(fraction, "planar, corrected" if corrected else "planar", source, checks)
 
 
 def lung_mass(case: Case, mapped: MappedCase, protocol: dosimetry.Protocol) -> LungMass:
@@ -98,10 +105,12 @@ def _lung_mass_g(hu: jax.Array, weight: jax.Array, voxel_volume_ml: jax.Array) -
     return mass
 
 
-def _planar_views(paths: tuple[Path, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The anterior and the posterior view as flat images, from one DICOM source or two NIfTI files."""
+def _planar_views(paths: tuple[Path, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[str, ...]]:
+    """Reads the flat anterior and posterior view and the nuclides they name: one DICOM source or two NIfTI files."""
     if len(paths) == 1:
         planar = io.read_planar(paths[0])
-        return planar.anterior, planar.posterior
-    anterior, posterior = (np.asarray(io.read_image(path).volume.array, np.float32).squeeze() for path in paths)
-    return anterior, posterior
+        return planar.anterior, planar.posterior, planar.radionuclides
+    images = [io.read_image(path) for path in paths]
+    anterior, posterior = (np.asarray(image.volume.array, np.float32).squeeze() for image in images)
+    named = dict.fromkeys(name for image in images for name in image.source.radionuclides)
+    return anterior, posterior, tuple(named)

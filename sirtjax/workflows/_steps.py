@@ -228,6 +228,11 @@ def _made(product: _Product | None) -> _Product:
     return product
 
 
+def made_images(products: Products) -> CaseImages:
+    """Returns the images of a case whose first step is made."""
+    return _made(products.images)
+
+
 _MAKERS: dict[Step, Callable[[Case, Products, Hooks], Products]] = {
     "images": _make_images,
     "liver": _make_liver,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,14 @@ from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._doses import dose_gy, relative_activity
 from sirtjax.workflows._evaluation import Deposit
+from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._images import CaseImages
 from sirtjax.workflows._prescribing import case_objectives
 from sirtjax.workflows._results import SCHEMA, InjectionResult, Maps, Result
 from sirtjax.workflows._setting import Setting, assemble, prepare, superpose
-from sirtjax.workflows._steps import Hooks, Products, advance
+from sirtjax.workflows._steps import Hooks, Products, advance, made_images
 
 Array = NDArray[np.float32]
-# What a DICOM file says in other words than "Y-90" is not compared.
-ISOTOPE = re.compile(r"[A-Z][a-z]?-\d+m?")
 
 
 def verify_case(
@@ -51,15 +49,17 @@ def verify_case(
     planned, planned_mbq = ({}, {}) if case.plan is None else read_plan(case.plan)
     if not case.injections or any(table.activity_mbq is None for table in case.injections):
         raise ConfigError("a verification needs the delivered activity_mbq of every one of the [[injections]]")
+    products = advance(case, "images", products=products, hooks=hooks)
+    checks = activity_nuclide_checks(case, made_images(products), "verification")
     products = advance(case, "mapping", products=products, hooks=hooks)
     setting = prepare(case, products)
     injected = np.asarray([table.activity_mbq for table in case.injections], np.float64)
     hooks.on_step("dose")
-    checks: tuple[Check, ...] = ()
     if case.calibration.method == "relative":
         deposit = _relative(case, setting, injected)
     else:
-        deposit, checks = _absolute(case, products, setting, injected)
+        deposit, calibration = _absolute(case, products, setting, injected)
+        checks = (*checks, *calibration)
     hooks.on_step("dose-volume histograms")
     result, maps = assemble(case, products, setting, deposit, case_objectives(case, setting), checks=checks)
     rows = tuple(
@@ -106,12 +106,6 @@ def _absolute(
     if images is None or setting.mapped.activity.unit != "Bq/mL":
         raise ConfigError(
             f'calibration.method = "absolute" needs an image in Bq/mL, this one is in {setting.mapped.activity.unit}'
-        )
-    imaged = images.activity.source.radionuclide
-    if imaged is not None and ISOTOPE.fullmatch(imaged) and imaged != setting.nuclide.symbol:
-        raise ConfigError(
-            f"{case.images.activity.path}: an image of {imaged}, but the dose is of {setting.nuclide.symbol}; "
-            f'give the image of the treatment, or calibration.method = "relative"'
         )
     elapsed_h, known = _elapsed_h(case, images)
     grid = setting.mapped.geometry

@@ -1,0 +1,93 @@
+"""Which nuclide the image of a role may show: 177Lu is no 90Y, and a 90Y PET plans nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import analytic_case as case
+import pytest
+
+from sirtjax.errors import ConfigError
+from sirtjax.workflows import advance, load_case, plan_case, verify_case
+from sirtjax.workflows._imaged_nuclide import allowed_nuclides, imaged_nuclide_checks
+
+IMAGE = Path("spect")
+INJECTED = [{"territory": "right", "activity_mbq": 900.0}, {"territory": "left", "activity_mbq": 500.0}]
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("patient")
+    case.write_patient(folder)
+    return folder
+
+
+def images_naming(loaded, *names):
+    """The products of a case whose activity image names these nuclides, as a DICOM file of any class would."""
+    products = advance(loaded, "mapping")
+    activity = products.images.activity
+    named = replace(activity, source=replace(activity.source, radionuclides=names))
+    return replace(products, images=replace(products.images, activity=named))
+
+
+def codes(result):
+    return [check.code for check in result.checks if check.code in ("SJ120", "SJ121")]
+
+
+@pytest.mark.parametrize(
+    ("work", "protocol", "allowed", "refused"),
+    [
+        (plan_case, "resin-icc-bilobar", "Tc-99m", ["Lu-177", "Y-90", "Ho-166", "F-18", "Lu"]),
+        (plan_case, "holmium-icc-bilobar", "Ho-166", ["Lu-177", "Y-90"]),
+        (verify_case, "resin-icc-bilobar", "Y-90", ["Lu-177", "Tc-99m", "Ho-166"]),
+        (verify_case, "holmium-icc-bilobar", "Ho-166", ["Y-90", "Tc-99m"]),
+    ],
+)
+def test_an_image_of_another_nuclide_is_refused(patient, work, protocol, allowed, refused):
+    loaded = load_case(case.write_case(patient, protocol={"name": protocol}, injections=INJECTED))
+    for name in refused:
+        with pytest.raises(ConfigError, match=rf"spect\.nii: the image is of {name}, but .* must show .*{allowed}"):
+            work(loaded, products=images_naming(loaded, name))
+    assert codes(work(loaded, products=images_naming(loaded, allowed))[0]) == []
+
+
+@pytest.mark.parametrize("method", ["relative", "absolute"])
+def test_a_verification_of_either_calibration_refuses_it(patient, method):
+    table = {"injections": INJECTED, "calibration": {"method": method}}
+    loaded = load_case(case.write_case(patient, **table))
+    with pytest.raises(ConfigError, match="the image is of Lu-177, but the activity image of a verification"):
+        verify_case(loaded, products=images_naming(loaded, "Lu-177"))
+
+
+def test_an_image_that_names_none_raises_a_check_until_the_case_states_it(patient):
+    silent = load_case(case.write_case(patient))
+    assert codes(plan_case(silent)[0]) == ["SJ120"]
+    images = {"activity": {"path": "spect.nii", "resolution_fwhm_mm": 5.0, "nuclide": "Tc-99m"}}
+    stated = load_case(case.write_case(patient, images=images))
+    assert codes(plan_case(stated)[0]) == []
+    with pytest.raises(ConfigError, match="the file names Ho-166, but the case states nuclide Tc-99m"):
+        imaged_nuclide_checks(IMAGE, "image", ["Ho-166"], "Tc-99m", ("Tc-99m", "Ho-166"))
+
+
+def test_a_case_may_not_state_a_nuclide_that_the_role_excludes(patient):
+    images = {"activity": {"path": "spect.nii", "nuclide": "Y-90"}}
+    with pytest.raises(ConfigError, match=r"the case states nuclide Y-90; .* a plan must show Tc-99m"):
+        plan_case(load_case(case.write_case(patient, images=images)))
+
+
+def test_several_nuclides_are_checked_and_none_that_fits_is_refused():
+    allowed = allowed_nuclides("plan", "Ho-166")
+    (check,) = imaged_nuclide_checks(IMAGE, "image", ["Tc-99m", "Lu-177"], None, allowed)
+    assert check.code == "SJ121" and "Tc-99m and Lu-177" in check.message
+    with pytest.raises(ConfigError, match="Lu-177 and F-18"):
+        imaged_nuclide_checks(IMAGE, "image", ["Lu-177", "F-18"], None, allowed)
+
+
+def test_an_element_without_its_mass_number_is_not_stated():
+    (check,) = imaged_nuclide_checks(IMAGE, "image", ["Tc"], None, ("Tc-99m",))
+    assert check.code == "SJ120"
+
+
+def test_a_dose_constant_of_another_nuclide_than_the_protocols_is_refused(patient):
+    loaded = load_case(case.write_case(patient, dose={"constant": "ho166-clinical"}))
+    with pytest.raises(ConfigError, match=r"'ho166-clinical' is of Ho-166, but protocol .* is for Y-90"):
+        plan_case(loaded)
