@@ -12,6 +12,7 @@ from sirtjax.errors import ConfigError
 _AE_TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-. ]{0,14}[A-Za-z0-9]?\Z")
 SENDER = "sender"
 ANYWHERE = "*"
+ANY_NAME = "*"
 
 
 def _ae_title(value: str) -> str:
@@ -41,11 +42,13 @@ class TlsFiles(_Table):
       certificate: our own, with the chain that leads to it.
       key: the private key of it.
       authority: certificates of those that sign the peers'.
+      minimum: lowest TLS version, "1.2" or "1.3".
     """
 
     certificate: Place
     key: Place
     authority: Place
+    minimum: Literal["1.2", "1.3"] = "1.2"
 
 
 class Listen(_Table):
@@ -75,7 +78,8 @@ class Peer(_Table):
       addresses: where it may connect from; the address of `host` by default, "*" for anywhere.
       may_send: whether it may store images here; it may always ask whether the service is there (C-ECHO).
       tls: whether results are sent to it through TLS, with the files of `listen.tls`.
-      certificate_name: common name that its TLS certificate must carry; None for any that the authority signed.
+      certificate_name: name that its TLS certificate must contain, as common name, host name or address; "*" for any
+        certificate of the authority. Default: any when it connects to us, `host` when we connect to it.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
@@ -116,12 +120,15 @@ class Limits(_Table):
     Attributes:
       pdu_bytes: the longest PDU taken, and announced.
       pdu_s: within which a PDU has to come in whole.
-      request_s: within which a connection has to ask for an association, and a TLS handshake has to end.
+      request_s: within which a connection has to finish its TLS handshake and ask for an association.
       idle_s: after which a silent association is aborted.
       association_s: after which any association is ended.
       associations: at once, of all peers together.
       associations_per_address: at once, from one address.
-      connections_per_minute: new ones from one address.
+      associations_reserved: that stay free for each peer, whatever the others hold.
+      waiting: connections that have not asked for an association yet; the oldest is closed for a new one.
+      waiting_per_address: the same from one address.
+      connections_per_minute: new associations of one AE title from one address.
       object_mb: of one image.
       objects_per_minute: images from one peer.
       mb_per_minute: from one peer.
@@ -145,6 +152,9 @@ class Limits(_Table):
     association_s: Seconds = 1800.0
     associations: Annotated[int, Field(ge=1, le=200)] = 48
     associations_per_address: Annotated[int, Field(ge=1, le=200)] = 24
+    associations_reserved: Annotated[int, Field(ge=0, le=200)] = 2
+    waiting: Annotated[int, Field(ge=8, le=512)] = 256
+    waiting_per_address: Annotated[int, Field(ge=4, le=512)] = 64
     connections_per_minute: Annotated[int, Field(ge=1)] = 600
     object_mb: Annotated[float, Field(gt=0, le=2048)] = 256.0
     objects_per_minute: Annotated[int, Field(ge=1)] = 60_000

@@ -26,6 +26,7 @@ def node_of(peer: Peer, config: ServiceConfig) -> Node:
         called=peer.ae_title,
         calling=config.listen.ae_title,
         tls=tls,
+        certificate_name=peer.certificate_name,
         timeout_s=config.limits.idle_s,
     )
 

@@ -14,6 +14,7 @@ from sirtjax.service._find import FoundSeries
 from sirtjax.service._names import hashed_name, shown
 from sirtjax.service._scu import Node, associated
 from sirtjax.service._spool import OUT_OF_RESOURCES, SUCCESS, Refusal, Spool
+from sirtjax.service._tls import names_match
 
 LOG = logging.getLogger(__name__)
 _PENDING = 0xFF00
@@ -137,8 +138,22 @@ class _FolderIntake:
         self._lock = threading.Lock()
         self.target = folder
 
-    def admit(self, address: str, caller: str, certificate: str | None) -> str | None:
-        return None if caller == self._node.called else "not the PACS that was asked"
+    @property
+    def titles(self) -> frozenset[str]:
+        return frozenset({self._node.called})
+
+    def listed(self, address: str) -> bool:
+        return True  # a PACS may send from another of its machines than the one that was asked
+
+    def admit(self, address: str, caller: str, names: frozenset[str] | None) -> str | None:
+        if caller != self._node.called:
+            problem = "not the PACS that was asked"
+        elif names is not None and not names_match(names, self._node.certificate_name or self._node.host):
+            problem = "another certificate than that of the PACS"
+        else:
+            return None
+        self.note(f"caller refused: {problem}", address)
+        return problem
 
     def begin(self, association: Any, spool: Spool) -> None:
         return

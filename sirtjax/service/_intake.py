@@ -29,11 +29,14 @@ from sirtjax.service._spool import (
     Refusal,
     Spool,
 )
+from sirtjax.service._tls import names_match
 
 LOG = logging.getLogger(__name__)
 _MB = 1e6
 # Refusals of one kind from one peer that are worth a line each minute.
 _NOTES_PER_MINUTE = 6
+# And of all kinds from all addresses: each is a line on disk.
+_NOTES_IN_ALL = 300
 
 
 class SeriesIntake:
@@ -57,16 +60,27 @@ class SeriesIntake:
         self._objects = Rate(config.limits.objects_per_minute)
         self._bytes = Rate(config.limits.mb_per_minute * _MB)
         self._notes = Rate(_NOTES_PER_MINUTE)
+        self._all_notes = Rate(_NOTES_IN_ALL)
         self._peers = {peer.ae_title: (peer, allowed_addresses(peer)) for peer in config.peer}
 
-    def admit(self, address: str, caller: str, certificate: str | None) -> str | None:
-        """Why a caller is not let in; None where it is."""
+    @property
+    def titles(self) -> frozenset[str]:
+        """AE titles of the peers."""
+        return frozenset(self._peers)
+
+    def listed(self, address: str) -> bool:
+        """Returns whether any peer may connect from this address."""
+        place = plain_address(address)
+        return any(allowed is None or place in allowed for _, allowed in self._peers.values())
+
+    def admit(self, address: str, caller: str, names: frozenset[str] | None) -> str | None:
+        """Returns why a caller is refused, None if it is admitted; `names` are those of its certificate."""
         known = self._peers.get(caller)
         if known is None:
             problem = "unknown AE title"
-        elif known[1] is not None and ipaddress.ip_address(address) not in known[1]:
+        elif known[1] is not None and plain_address(address) not in known[1]:
             problem = "another address than its own"
-        elif known[0].certificate_name is not None and certificate != known[0].certificate_name:
+        elif known[0].certificate_name is not None and not names_match(names or frozenset(), known[0].certificate_name):
             problem = "another certificate than its own"
         else:
             return None
@@ -197,7 +211,7 @@ class SeriesIntake:
 
     def note(self, event: str, address: str, *, caller: str | None = None) -> None:
         """Write down what was refused, a few times a minute for each peer and kind."""
-        if self._notes.take(f"{event} {address}"):
+        if self._notes.take(f"{event} {address}") and self._all_notes.take(""):
             name = None if caller is None else shown(caller)
             LOG.warning("%s (%s at %s)", event, name or "no AE title", shown(address))
             self._audit.append(event, address=shown(address), caller=name)
@@ -210,10 +224,16 @@ def allowed_addresses(peer: Peer) -> frozenset[Any] | None:
     found: set[Any] = set()
     for name in peer.addresses or (peer.host,):
         try:
-            found |= {ipaddress.ip_address(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
+            found |= {plain_address(str(entry[4][0])) for entry in socket.getaddrinfo(name, None)}
         except OSError:
             LOG.warning("the address of peer %s is not known: nothing is taken from it", shown(peer.name))
     return frozenset(found)
+
+
+def plain_address(text: str) -> Any:
+    """Returns an address; an IPv4 one that came through an IPv6 socket as IPv4."""
+    address = ipaddress.ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def sync_folder(folder: Path) -> None:

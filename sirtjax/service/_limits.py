@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+from sirtjax.service._spool import Spool
 
 
 class Rate:
@@ -49,21 +52,33 @@ class Rate:
 
 
 class Slots:
-    """Connections at once: in all, and from one address."""
+    """Associations at once: in all, from one address, and of one peer.
 
-    def __init__(self, *, most: int, per_address: int) -> None:
-        self._most, self._per_address = most, per_address
+    Args:
+      most: of all peers together.
+      per_address: from one address.
+      peers: number of peers that are known.
+      reserved: slots that stay free for each peer, whatever the others hold; fewer where `most` is too small.
+    """
+
+    def __init__(self, *, most: int, per_address: int, peers: int, reserved: int) -> None:
+        self._most, self._per_address, self._peers = most, per_address, peers
+        self._reserved = min(reserved, most // max(peers, 1))
         self._lock = threading.Lock()
         self._held: list[Slot] = []
 
-    def take(self, address: str) -> Slot | None:
-        """A slot for a connection from an address; None where there is none left."""
+    def take(self, address: str, peer: str) -> Slot | None:
+        """Takes a slot for a known peer; None when none is left for it."""
         with self._lock:
             self._held = [slot for slot in self._held if slot.is_held()]
-            mine = sum(slot.address == address for slot in self._held)
-            if len(self._held) >= self._most or mine >= self._per_address:
-                return None
-            slot = Slot(address)
+            held = Counter(slot.peer for slot in self._held)
+            if held[peer] >= self._reserved:
+                spent = sum(min(number, self._reserved) for number in held.values())
+                free = self._most - len(self._held) - (self._peers * self._reserved - spent)
+                here = sum(slot.address == address for slot in self._held)
+                if free <= 0 or here >= self._per_address:
+                    return None
+            slot = Slot(address, peer)
             self._held.append(slot)
             return slot
 
@@ -75,10 +90,11 @@ class Slots:
 
 
 class Slot:
-    """The place of one connection: free again when it was given up, or when the association's thread has ended."""
+    """The place of one association: free again when it was given up, or when the association's thread has ended."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, peer: str) -> None:
         self.address = address
+        self.peer = peer
         self.since = time.monotonic()
         self.association: Any = None
         self._given_up = False
@@ -93,3 +109,38 @@ class Slot:
             return False
         # A thread that has not been started yet has no identity.
         return self.association is None or self.association.ident is None or self.association.is_alive()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Limits of the acceptor, and the functions that decide about callers.
+
+    Attributes:
+      pdu_bytes: longest data PDU, bytes.
+      pdu_s: seconds within which a PDU has to arrive from its first byte to its last.
+      request_s: seconds within which a connection has to finish its TLS handshake and ask for an association.
+      association_s: longest association, seconds.
+      waiting: connections that have not asked for an association yet.
+      waiting_per_address: the same from one address.
+      slots: associations at once.
+      connections: new associations of an address and AE title.
+      listed: returns whether any peer may connect from an address.
+      admit: returns why a caller is refused, None if it is admitted; takes address, AE title and the names in its
+        certificate (None without TLS).
+      spool: returns the file for the data set of a C-STORE; takes the association, the request's SOP class and
+        instance, and the transfer syntax.
+      note: records what was refused; takes an event's name and the address.
+    """
+
+    pdu_bytes: int
+    pdu_s: float
+    request_s: float
+    association_s: float
+    waiting: int
+    waiting_per_address: int
+    slots: Slots
+    connections: Rate
+    listed: Callable[[str], bool]
+    admit: Callable[[str, str, frozenset[str] | None], str | None]
+    spool: Callable[[Any, str, str, str], Spool]
+    note: Callable[[str, str], None]

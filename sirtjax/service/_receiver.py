@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import ssl
 import threading
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +11,12 @@ from pynetdicom.dsutils import create_file_meta
 from pynetdicom.sop_class import Verification
 
 from sirtjax.errors import ConfigError
-from sirtjax.service._config import Limits, Listen, TlsFiles
-from sirtjax.service._limits import Rate, Slots
+from sirtjax.service._config import Limits, Listen
+from sirtjax.service._limits import Bounds, Rate, Slots
 from sirtjax.service._names import hashed_name, is_uid
 from sirtjax.service._spool import CLASS_NOT_SUPPORTED, INVALID_INSTANCE, NOT_UNDERSTOOD, Refusal, Spool
-from sirtjax.service._transport import Bounds, Server, quieten
+from sirtjax.service._tls import server_context
+from sirtjax.service._transport import Server, quieten
 
 # CT and MR images, enhanced and legacy converted ones with them.
 IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.4"))
@@ -31,8 +30,14 @@ _MIB = 1 << 20
 class Intake(Protocol):
     """What becomes of the images that come in."""
 
-    def admit(self, address: str, caller: str, certificate: str | None) -> str | None:
-        """Why a caller is not let in: "busy" where it may try again; None where it is let in."""
+    titles: frozenset[str]
+    """AE titles of the callers that may be admitted."""
+
+    def listed(self, address: str) -> bool:
+        """Returns whether any caller may connect from this address."""
+
+    def admit(self, address: str, caller: str, names: frozenset[str] | None) -> str | None:
+        """Returns why a caller is refused, None if it is admitted; `names` are those of its certificate."""
 
     def begin(self, association: Any, spool: Spool) -> None:
         """An image begins to come in."""
@@ -92,8 +97,16 @@ class Receiver:
             pdu_s=limits.pdu_s,
             request_s=limits.request_s,
             association_s=limits.association_s,
-            slots=Slots(most=limits.associations, per_address=limits.associations_per_address),
+            waiting=limits.waiting,
+            waiting_per_address=limits.waiting_per_address,
+            slots=Slots(
+                most=limits.associations,
+                per_address=limits.associations_per_address,
+                peers=len(self._intake.titles),
+                reserved=limits.associations_reserved,
+            ),
             connections=Rate(limits.connections_per_minute),
+            listed=self._intake.listed,
             admit=self._intake.admit,
             spool=self._spool,
             note=self._intake.note,
@@ -102,16 +115,15 @@ class Receiver:
         try:
             server: Server = self._ae.make_server(
                 (listen.host, listen.port),
-                ssl_context=context,
                 evt_handlers=[(evt.EVT_C_STORE, self._store), (evt.EVT_RELEASED, self._released)],
                 server_class=Server,
                 bounds=bounds,
+                tls=context,
             )
         except OSError as error:
             raise ConfigError(
                 f"listen: {listen.host} port {listen.port} can't be bound ({error.strerror}); choose another"
             ) from error
-        self._ae._servers.append(server)
         self._server = server
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="receiver").start()
         return int(server.server_address[1])
@@ -177,35 +189,3 @@ def file_start(sop_class: str, sop_uid: str, syntax: str) -> bytes:
         start, create_file_meta(sop_class_uid=sop_class, sop_instance_uid=sop_uid, transfer_syntax=syntax)
     )
     return start.getvalue()
-
-
-def server_context(files: TlsFiles) -> ssl.SSLContext:
-    """TLS that asks for the peer's certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return _loaded(context, files)
-
-
-def client_context(files: TlsFiles) -> ssl.SSLContext:
-    """TLS that shows our certificate, and asks for one that the authority signed."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Certificates of DICOM nodes name the node, not the host.
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_REQUIRED
-    return _loaded(context, files)
-
-
-def _loaded(context: ssl.SSLContext, files: TlsFiles) -> ssl.SSLContext:
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    steps: tuple[tuple[Path, Callable[[], None]], ...] = (
-        (files.certificate, lambda: context.load_cert_chain(files.certificate, files.key)),
-        (files.authority, lambda: context.load_verify_locations(files.authority)),
-    )
-    for path, load in steps:
-        try:
-            load()
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                f"{path}: not usable for TLS ({error.strerror or error.args[0]}); expected PEM with its key"
-            ) from error
-    return context

@@ -157,11 +157,10 @@ def check_service(config: ServiceConfig) -> None:
       ModelError: a model is not installed, or does not know its structure.
     """
     require_pynetdicom()
-    from sirtjax.service._receiver import client_context, server_context
+    from sirtjax.service._tls import server_context
 
     if config.listen.tls is not None:
         server_context(config.listen.tls)
-        client_context(config.listen.tls)
     ConfiguredSegmenter(config.work).check()
 
 

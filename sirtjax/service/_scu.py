@@ -29,6 +29,8 @@ class Node:
       called: its AE title.
       calling: ours.
       tls: files for TLS; None for plain TCP.
+      certificate_name: name that its TLS certificate must contain; "*" for any that the authority signed; None for
+        `host`.
       timeout_s: for the connection and every answer.
     """
 
@@ -37,6 +39,7 @@ class Node:
     called: str
     calling: str = "SIRTJAX"
     tls: TlsFiles | None = None
+    certificate_name: str | None = None
     timeout_s: float = 60.0
 
 
@@ -100,15 +103,23 @@ def _keep_answers(association: Any) -> None:
 
 
 @contextmanager
-def associated(node: Node, contexts: list[Any]) -> Iterator[Any]:
+def associated(
+    node: Node, contexts: list[Any], *, roles: Sequence[Any] = (), handlers: Sequence[Any] = ()
+) -> Iterator[Any]:
     """An association, released at the end.
+
+    Args:
+      node: where to.
+      contexts: presentation contexts to propose.
+      roles: role selections to propose.
+      handlers: of requests of the other end; pairs of event and function.
 
     Raises:
       ComputationError: it did not come about.
     """
     from pynetdicom import AE, evt
 
-    from sirtjax.service._receiver import client_context
+    from sirtjax.service._tls import client_context
     from sirtjax.service._transport import quieten
 
     quieten()
@@ -116,17 +127,24 @@ def associated(node: Node, contexts: list[Any]) -> Iterator[Any]:
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = node.timeout_s
     entity.connection_timeout = min(node.timeout_s, 20.0)
     opened: list[bool] = []
-    handlers = [(evt.EVT_CONN_OPEN, _no_delay), (evt.EVT_CONN_OPEN, lambda _: opened.append(True))]
-    sockets = _Sockets(entity, None if node.tls is None else client_context(node.tls))
-    tls = None if node.tls is None else (sockets, node.host)
+    told: list[str] = []
+    context = None
+    if node.tls is not None:
+        context = client_context(node.tls, host=node.host, expected=node.certificate_name, failed=told.append)
+    sockets = _Sockets(entity, context)
     try:
         association = entity.associate(
             node.host,
             node.port,
             contexts=contexts,
             ae_title=node.called,
-            evt_handlers=handlers,
-            tls_args=tls,
+            ext_neg=list(roles),
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, _no_delay),
+                (evt.EVT_CONN_OPEN, lambda _: opened.append(True)),
+                *handlers,
+            ],
+            tls_args=None if node.tls is None else (sockets, node.host),
         )
     except OSError as error:
         raise ComputationError(f"{node.host} is no address ({error.strerror}); check the host's name") from error
@@ -136,6 +154,8 @@ def associated(node: Node, contexts: list[Any]) -> Iterator[Any]:
             why = "it refused the association; check both AE titles, and that it knows us"
         elif association.rejected_contexts:
             why = "it takes nothing of what was to be sent or asked"
+        elif told:
+            why = f"{told[0]}; check certificate, authority and name"
         elif opened:
             why = "it ended the association before it began; check port and TLS"
         else:

@@ -2,23 +2,22 @@
 
 pynetdicom 3.0.4 takes a PDU of any length, waits for one for ever, keeps commands and data sets of any length in
 memory, does a TLS handshake in the thread that accepts, and lets a thread die with a traceback. All of it is replaced
-here through subclasses; nothing of the library is changed in place.
+here through subclasses; nothing of the library is changed in place. `_library.py` lists the members this relies on.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
+import socketserver
 import ssl
 import struct
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
-from pynetdicom import _config, evt
-from pynetdicom.acse import ACSE
+from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ, DIMSEMessage
@@ -26,15 +25,13 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
-from sirtjax.service._limits import Rate, Slot, Slots
+from sirtjax.service._limits import Bounds, Slot
+from sirtjax.service._lobby import HEADER, LONGEST_REQUEST, Lobby
 from sirtjax.service._spool import Spool
 
 LOG = logging.getLogger(__name__)
 
-_HEADER = 6
 _DATA, _ASSOCIATE = 0x04, (0x01, 0x02, 0x03)
-# Of the PDUs that negotiate: 128 presentation contexts with a dozen syntaxes each stay below it.
-_MOST_NEGOTIATION = 131_072
 # PS3.8: a release or an abort is four bytes long.
 _SHORT = 4
 # A command set holds some UIDs and numbers; a data set of another message than C-STORE is none of ours.
@@ -43,37 +40,6 @@ _MOST_OTHER_DATA = 65536
 # A peer has to wait for an answer before it asks again; this many complete requests may wait all the same.
 _MOST_WAITING = 2
 _LAST_OF_COMMAND = 3
-_REJECTED_PERMANENT, _REJECTED_TRANSIENT = 0x01, 0x02
-_BY_USER, _BY_PROVIDER = 0x01, 0x03
-_UNKNOWN_CALLER, _LOCAL_LIMIT = 0x03, 0x02
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """What the acceptor is held to.
-
-    Attributes:
-      pdu_bytes: the longest data PDU.
-      pdu_s: within which a PDU has to be there from its first byte to its last.
-      request_s: within which an association has to be asked for, and a TLS handshake has to end.
-      association_s: the longest association.
-      slots: connections at once.
-      connections: new connections of an address.
-      admit: says why a caller is not let in, None where it is; takes address, AE title and certificate name.
-      spool: where the data set of a C-STORE goes; takes the association, the request's SOP class and
-        instance, and the transfer syntax.
-      note: hears of what was refused, for the log; takes an event's name and the address.
-    """
-
-    pdu_bytes: int
-    pdu_s: float
-    request_s: float
-    association_s: float
-    slots: Slots
-    connections: Rate
-    admit: Callable[[str, str, str | None], str | None]
-    spool: Callable[[Any, str, str, str], Spool]
-    note: Callable[[str, str], None]
 
 
 class Unbounded(Exception):
@@ -83,18 +49,23 @@ class Unbounded(Exception):
 class _Socket(AssociationSocket):  # type: ignore[misc]
     """Reads no PDU that is too long, and none for too long."""
 
-    def __init__(self, association: Any, bounds: Bounds, **options: Any) -> None:
-        super().__init__(association, **options)
+    def __init__(self, association: Any, bounds: Bounds, connection: socket.socket, first: bytes) -> None:
+        super().__init__(association, client_socket=connection)
         self._bounds = bounds
+        self._first = bytearray(first)
         self._body_of: int | None = None
         self._deadline = 0.0
+
+    @property
+    def ready(self) -> bool:
+        return bool(self._first) or bool(super().ready)
 
     def recv(self, nr_bytes: int) -> bytearray:
         kind, self._body_of = self._body_of, None
         if kind is None:
             self._deadline = time.monotonic() + self._bounds.pdu_s
             data = self._read(nr_bytes)
-            if len(data) == _HEADER:
+            if len(data) == HEADER:
                 self._body_of = data[0] if 0x01 <= data[0] <= 0x07 else None
             return data
         if nr_bytes > self._most(kind):
@@ -106,9 +77,12 @@ class _Socket(AssociationSocket):  # type: ignore[misc]
     def _most(self, kind: int) -> int:
         if kind == _DATA:
             return self._bounds.pdu_bytes
-        return _MOST_NEGOTIATION if kind in _ASSOCIATE else _SHORT
+        return LONGEST_REQUEST if kind in _ASSOCIATE else _SHORT
 
     def _read(self, count: int) -> bytearray:
+        if self._first:  # the request, which the lobby has read
+            data, self._first = self._first[:count], self._first[count:]
+            return data
         connection = self.socket
         if connection is None:
             raise OSError("connection closed")
@@ -149,10 +123,9 @@ class _Dul(DULServiceProvider):  # type: ignore[misc]
             super().run_reactor()
         except Exception as error:  # the state machine raises what damaged PDUs cause, of any type
             LOG.info("association from %s ended: %s", peer_address(self.assoc), type(error).__name__)
-            # As the library's own actions do where a connection was lost.
+            # As the library's own actions do where a connection was lost; the association ends with this thread.
             self.assoc.dimse.msg_queue.put((None, None))
             self.assoc.is_established = False
-            self.assoc._kill = True
             self.kill_dul()
         finally:
             close(self.socket)
@@ -210,7 +183,8 @@ class _Dimse(DIMSEServiceProvider):  # type: ignore[misc]
         """A command is there: its data set, if one follows, goes into a file."""
         if not isinstance(message, C_ECHO_RQ | C_STORE_RQ):
             raise Unbounded("a request of another kind")
-        context = self.assoc._accepted_cx.get(message.context_id)
+        agreed = {one.context_id: one for one in self.assoc.accepted_contexts}
+        context = agreed.get(message.context_id)
         if context is None:
             raise Unbounded("a context that was not agreed on")
         if isinstance(message, C_STORE_RQ):
@@ -235,55 +209,46 @@ class _Dimse(DIMSEServiceProvider):  # type: ignore[misc]
             message.data_set = BytesIO()
 
 
-class _Acse(ACSE):  # type: ignore[misc]
-    """Lets in whom the configuration names, from where it says."""
-
-    def __init__(self, association: Any, bounds: Bounds) -> None:
-        super().__init__(association)
-        self._bounds = bounds
-
-    def _negotiate_as_acceptor(self) -> None:
-        association = self.assoc
-        caller = str(self.requestor.primitive.calling_ae_title)
-        problem = self._bounds.admit(peer_address(association), caller, certificate_name(association))
-        if problem is None:
-            super()._negotiate_as_acceptor()
-            return
-        self.requestor.ae_title = caller
-        if problem == "busy":
-            self.send_reject(_REJECTED_TRANSIENT, _BY_PROVIDER, _LOCAL_LIMIT)
-        else:
-            self.send_reject(_REJECTED_PERMANENT, _BY_USER, _UNKNOWN_CALLER)
-        evt.trigger(association, evt.EVT_REJECTED, {})
-        association.kill()
-
-
 class _Handler(RequestHandler):  # type: ignore[misc]
     def _create_association(self) -> Any:
         association = super()._create_association()
         bounds = self.server.bounds
+        slot, first = self.server.arrival_of(self.request)
         # The library makes one of its own; neither it nor its parts have been started yet.
         association.__class__ = _Association
-        association.acse = _Acse(association, bounds)
         association.dul = _Dul(association)
         association.dimse = _Dimse(association, bounds)
         association.acse_timeout = association.acse_timeout
         association.network_timeout = association.network_timeout
-        association.set_socket(_Socket(association, bounds, client_socket=self.request))
-        self.server.slot_of(self.request).association = association
+        association.set_socket(_Socket(association, bounds, self.request, first))
+        slot.association = association
         return association
 
 
 class Server(ThreadedAssociationServer):  # type: ignore[misc]
-    """Accepts connections within bounds; a handshake is done in the thread of its connection."""
+    """Accepts connections within bounds: an association gets a thread once its caller is known."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, *arguments: Any, bounds: Bounds, **options: Any) -> None:
+    def __init__(self, *arguments: Any, bounds: Bounds, tls: ssl.SSLContext | None, **options: Any) -> None:
         self.bounds = bounds
-        self._slots: dict[int, Slot] = {}
+        self._arrivals: dict[int, tuple[Slot, bytes]] = {}
+        self._lobby = Lobby(bounds, tls, self._enter)
+        # The library knows nothing of TLS: it would do the handshakes in the thread that accepts.
         super().__init__(*arguments, request_handler=_Handler, **options)
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """Accept until `shutdown`."""
+        self._lobby.start()
+        super().serve_forever(poll_interval)
+
+    def shutdown(self) -> None:
+        """Stop accepting, and close the connections that wait."""
+        # Not the library's own, which looks for this server in a private list.
+        socketserver.BaseServer.shutdown(self)
+        self.server_close()
+        self._lobby.stop()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = self.socket.accept()
@@ -292,36 +257,31 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         address = str(client_address[0])
-        if not self.bounds.connections.take(address):
-            self.bounds.note("too many connections a minute", address)
-            return False
-        slot = self.bounds.slots.take(address)
-        if slot is None:
-            self.bounds.note("too many connections at once", address)
-            return False
-        self._slots[id(request)] = slot
-        return True
+        if self.bounds.listed(address):
+            return True
+        self.bounds.note("address is not on the list", address)
+        return False
 
-    def slot_of(self, request: Any) -> Slot:
-        """The slot of a connection, once."""
-        return self._slots.pop(id(request))
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._lobby.add(request, client_address)
+
+    def _enter(self, connection: socket.socket, address: Any, first: bytes, slot: Slot) -> None:
+        self._arrivals[id(connection)] = slot, first
+        super().process_request(connection, address)
+
+    def arrival_of(self, request: Any) -> tuple[Slot, bytes]:
+        """The slot of a connection and what was read from it, once."""
+        return self._arrivals.pop(id(request))
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        secured = request
+        slot = self._arrivals[id(request)][0]
         try:
-            if self.ssl_context is not None:
-                request.settimeout(self.bounds.request_s)
-                secured = self.ssl_context.wrap_socket(request, server_side=True)
-                self._slots[id(secured)] = self._slots.pop(id(request))
-            self.finish_request(secured, client_address)
-        except Exception as error:  # whatever one connection does, the others go on
-            told = "TLS handshake failed" if isinstance(error, ssl.SSLError | TimeoutError) else "connection failed"
-            self.bounds.note(told, str(client_address[0]))
-            for one in (request, secured):
-                slot = self._slots.pop(id(one), None)
-                if slot is not None:
-                    slot.give_up()
-            self.shutdown_request(secured)
+            self.finish_request(request, client_address)
+        except Exception:  # whatever one connection does, the others go on
+            self.bounds.note("connection failed", str(client_address[0]))
+            self._arrivals.pop(id(request), None)
+            slot.give_up()
+            self.shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         self.bounds.note("connection failed", str(client_address[0]))
@@ -353,19 +313,6 @@ def close(connection: Any) -> None:
 def peer_address(association: Any) -> str:
     """Where the other end of an accepted association is."""
     return str(association.requestor.address_info.address)
-
-
-def certificate_name(association: Any) -> str | None:
-    """The common name of the peer's certificate; None without TLS."""
-    connection = getattr(association.dul.socket, "socket", None)
-    if not isinstance(connection, ssl.SSLSocket):
-        return None
-    certificate: dict[str, Any] = connection.getpeercert() or {}
-    for part in certificate.get("subject", ()):
-        for key, value in part:
-            if key == "commonName":
-                return str(value)
-    return ""
 
 
 def quieten() -> None:

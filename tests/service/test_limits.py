@@ -33,17 +33,32 @@ def test_a_rate_forgets_those_that_come_no_more():
 
 
 def test_slots_are_free_again_when_their_thread_has_ended():
-    slots = Slots(most=3, per_address=2)
-    first, second = slots.take("a"), slots.take("a")
-    assert slots.take("a") is None and slots.take("b") is not None and slots.take("c") is None
+    slots = Slots(most=3, per_address=2, peers=3, reserved=0)
+    first, second = slots.take("a", "A"), slots.take("a", "A")
+    assert slots.take("a", "A") is None and slots.take("b", "B") is not None and slots.take("c", "C") is None
     first.give_up()
-    third = slots.take("a")
+    third = slots.take("a", "A")
     assert third is not None
     third.association = threading.Thread(target=lambda: None)
     assert len(slots.held()) == 3, "a thread that was not started yet"
     third.association.start()
     third.association.join()
     assert slots.held() == [second, slots.held()[1]]
+
+
+def test_each_peer_finds_its_reserved_slots_free():
+    slots = Slots(most=10, per_address=10, peers=3, reserved=2)
+    greedy = [slots.take("a", "A") for _ in range(20)]
+    assert sum(one is not None for one in greedy) == 6
+    # Also from an address that has as many as it may have.
+    crowded = Slots(most=10, per_address=3, peers=2, reserved=2)
+    assert [crowded.take("a", "A") is not None for _ in range(5)] == [True, True, True, False, False]
+    assert [crowded.take("a", "B") is not None for _ in range(3)] == [True, True, False]
+    for peer in ("B", "C"):
+        assert [slots.take("a", peer) is not None for _ in range(3)] == [True, True, False]
+    # More peers than slots: nothing is reserved, and all slots can be taken.
+    many = Slots(most=3, per_address=9, peers=9, reserved=2)
+    assert [many.take("a", name) is not None for name in "ABCD"] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("text", ["1.2", "0.0", "1.2.840.10008.5.1.4.1.1.2", "2.25." + "1" * 59])
