@@ -14,7 +14,7 @@ from sirtjax.service._fetch import listening_address as listening_address
 from sirtjax.service._find import FoundSeries as FoundSeries
 from sirtjax.service._find import Query as Query
 from sirtjax.service._find import find_series as find_series
-from sirtjax.service._requires import require_pynetdicom as require_pynetdicom
+from sirtjax.service._library import require_pynetdicom as require_pynetdicom
 from sirtjax.service._run import audit_path as audit_path
 from sirtjax.service._run import check_service as check_service
 from sirtjax.service._run import serve as serve

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from sirtjax.errors import ComputationError, ConfigError
 from sirtjax.service._audit import AuditLog
 from sirtjax.service._config import ServiceConfig
+from sirtjax.service._library import require_pynetdicom
 from sirtjax.service._queue import Queue
-from sirtjax.service._requires import require_pynetdicom
 from sirtjax.service._segmenter import ConfiguredSegmenter, Segmenter
 from sirtjax.service._worker import AUDIT_FILE, QUEUE_FILE, WorkerProcess, lock_file, start_logging
 

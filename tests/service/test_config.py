@@ -75,7 +75,7 @@ def test_no_file_is_said(tmp_path):
 
 def test_a_missing_library_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pynetdicom", None)
-    monkeypatch.setattr("sirtjax.service._requires.find_spec", lambda name: None)
+    monkeypatch.setattr("sirtjax.service._library.find_spec", lambda name: None)
     path = config(tmp_path, GOOD.replace('"state"', f'"{tmp_path}/state"'))
     for arguments in (
         ["serve", str(path)],
