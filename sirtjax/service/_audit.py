@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sirtjax.errors import ImageFormatError
+from sirtjax.service._private import open_private
 
 FIRST = "0" * 64
 _TAIL_BYTES = 65536
@@ -47,8 +48,7 @@ class AuditLog:
 
     def append(self, event: str, **facts: str | int | float | None) -> None:
         """Add an entry; it is on disk when this returns."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-        descriptor = os.open(self._path, flags, 0o600)
+        descriptor = open_private(self._path, os.O_RDWR | os.O_APPEND)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             number, previous, torn = _last(descriptor)
@@ -64,7 +64,7 @@ class AuditLog:
             os.close(descriptor)
 
     def _write_head(self, number: int, digest: str) -> None:
-        descriptor = os.open(self._head, os.O_WRONLY | os.O_CREAT, 0o600)
+        descriptor = open_private(self._head, os.O_WRONLY)
         try:
             # Of one length always, so that one write replaces it.
             os.pwrite(descriptor, f"{number:020d} {digest}\n".encode(), 0)

@@ -17,6 +17,7 @@ from sirtjax.service._config import ANYWHERE, Peer, ServiceConfig
 from sirtjax.service._guard import Guard, Inspected
 from sirtjax.service._limits import Rate
 from sirtjax.service._names import hashed_name, shown
+from sirtjax.service._private import private_folder
 from sirtjax.service._queue import Queue
 from sirtjax.service._queue_tables import Arrival
 from sirtjax.service._spool import (
@@ -157,7 +158,7 @@ class SeriesIntake:
         with self._lock:
             was_there = target.exists()
             if not was_there:
-                target.parent.mkdir(exist_ok=True)
+                private_folder(target.parent)
                 os.link(path, target)
                 sync_folder(target.parent)
             outcome, row = self._queue.add(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from sirtjax.service._private import open_private
 from sirtjax.service._queue_tables import STATES, TABLES, Arrival, Delivery, Job, ResultFile
 
 Outcome = Literal["new", "duplicate", "conflict", "full", "busy"]
@@ -20,6 +22,8 @@ class Queue:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        # SQLite gives the files beside it (-wal, -shm) the mode of this one.
+        os.close(open_private(path, os.O_RDWR))
         self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")

@@ -12,6 +12,7 @@ from sirtjax.errors import ComputationError, ConfigError
 from sirtjax.service._audit import AuditLog
 from sirtjax.service._config import ServiceConfig
 from sirtjax.service._library import require_pynetdicom
+from sirtjax.service._private import private_folder, restrict_tree
 from sirtjax.service._queue import Queue
 from sirtjax.service._segmenter import ConfiguredSegmenter, Segmenter
 from sirtjax.service._worker import AUDIT_FILE, QUEUE_FILE, WorkerProcess, lock_file, start_logging
@@ -121,7 +122,8 @@ def _watch(
 def _prepare(state: Path) -> None:
     try:
         for folder in (state, state / "incoming", state / "received", state / "results"):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(folder)
+        restrict_tree(state)
     except OSError as error:
         raise ConfigError(f"{state}: can't be made ({error.strerror}); choose another folder for state") from error
 

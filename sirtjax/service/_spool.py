@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sirtjax.service._private import open_private
+
 SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
 NO_MATCH = 0xA900
@@ -58,7 +60,7 @@ class Spool(io.BytesIO):
         self._file: io.BufferedWriter | None = None
         if refusal is None and path is not None:
             self.path = path
-            self._file = path.open("xb")
+            self._file = os.fdopen(open_private(path, os.O_WRONLY | os.O_EXCL), "wb")
             self._file.write(meta)
 
     def write(self, data: Any) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sirtjax.errors import ImageFormatError
 from sirtjax.service._config import Work
 from sirtjax.service._intake import sync_folder
+from sirtjax.service._private import FILE_MODE, private_folder
 from sirtjax.service._queue_tables import Job, ResultFile
 from sirtjax.service._segmenter import Segmenter
 
@@ -50,7 +51,8 @@ def work_on(
     masks = dict(segmenter(image))
     relative = Path(job.name) / str(job.generation)
     folder = state / "results" / relative
-    folder.mkdir(parents=True, exist_ok=True)
+    for one in (folder.parent, folder):
+        private_folder(one)
     written = []
     for kind in work.objects:
         path = folder / f"{kind}.dcm"
@@ -60,6 +62,7 @@ def work_on(
             )
         else:
             dicom.write_seg(path, masks, reference, description=DESCRIPTION, algorithm=algorithm, force=True)
+        path.chmod(FILE_MODE)
         written.append(_described(path, relative / path.name))
     for changed in (folder, folder.parent, state / "results"):
         sync_folder(changed)

@@ -21,6 +21,7 @@ from sirtjax.errors import InputError, SirtjaxError
 from sirtjax.service._audit import AuditLog
 from sirtjax.service._config import ServiceConfig
 from sirtjax.service._deliver import deliver_next
+from sirtjax.service._private import open_private
 from sirtjax.service._queue import Queue
 from sirtjax.service._queue_tables import Job
 from sirtjax.service._segmenter import ConfiguredSegmenter, Segmenter
@@ -90,6 +91,8 @@ def run_worker(config: ServiceConfig, segmenter: Segmenter | None, log_level: in
     """The worker's own main function: works and delivers until the service's end of the line is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then closes the line
     os.nice(_BEHIND_THE_RECEIVER)
+    # Of this process alone; what the libraries write here is the service's.
+    os.umask(0o077)
     start_logging(log_level)
     stop = threading.Event()
     threading.Thread(target=_await_end, args=(line, stop), daemon=True).start()
@@ -135,7 +138,7 @@ class lock_file:
         self._descriptor = -1
 
     def __enter__(self) -> lock_file:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._descriptor = open_private(self._path, os.O_RDWR)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | (0 if self._wait else fcntl.LOCK_NB))
         except OSError:
