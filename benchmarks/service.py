@@ -1,4 +1,6 @@
-"""The DICOM service under load, abuse, kills and mutated files: `python benchmarks/service.py [load abuse kills fuzz]`.
+"""The DICOM service under load, idle connections, abuse, kills and mutated files.
+
+`python benchmarks/service.py [load crowd abuse kills fuzz]`
 
 What is run is what the tests of tests/service run a share of; the figures go to benchmarks/results/service.json. The
 structures are found by a threshold, so that the times are those of the service alone.
@@ -21,6 +23,7 @@ SEED = 20
 ECHO_S = 1.0
 
 import bench  # noqa: E402
+import crowd  # noqa: E402
 import fuzz  # noqa: E402
 import test_abuse  # noqa: E402
 import test_kill  # noqa: E402
@@ -37,6 +40,20 @@ def abuse(folder: Path) -> dict:
     if found["echo_failures"] or found["echo_most_s"] >= ECHO_S:
         raise SystemExit(f"C-ECHO took up to {found['echo_most_s']:.2f} s; {ECHO_S} s are allowed on a quiet machine")
     return {**found, "names": [case.__name__ for case in test_abuse.CASES]}
+
+
+def crowds(folder: Path) -> dict:
+    """C-ECHOs of a known peer among idle connections of strangers, and of its own address."""
+    loads = {
+        "two_strangers": [f"127.0.0.{n}" for n in (6, 7) for _ in range(24)],
+        "own_address": ["127.0.0.1"] * 150,
+    }
+    found = {}
+    with bench.Pacs() as pacs, bench.Service(folder, pacs.port) as service:
+        bench.wait_for(lambda: "the worker is ready" in service.log_text(), timeout_s=120, what="the worker")
+        for name, sources in loads.items():
+            found[name] = crowd.run_crowd(service.port, sources, echoes=60)
+    return found
 
 
 def kills(folder: Path) -> dict:
@@ -56,7 +73,7 @@ def fuzzed(folder: Path) -> dict:
     return {**sums, "peak_mb": round(fuzz.peak_mb(), 1), **found}
 
 
-RUNS = {"load": load, "abuse": abuse, "kills": kills, "fuzz": fuzzed}
+RUNS = {"load": load, "crowd": crowds, "abuse": abuse, "kills": kills, "fuzz": fuzzed}
 
 
 def main() -> None:

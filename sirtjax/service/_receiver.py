@@ -30,8 +30,9 @@ _MIB = 1 << 20
 class Intake(Protocol):
     """What becomes of the images that come in."""
 
-    titles: frozenset[str]
-    """AE titles of the callers that may be admitted."""
+    @property
+    def titles(self) -> frozenset[str]:
+        """AE titles of the callers that may be admitted."""
 
     def listed(self, address: str) -> bool:
         """Returns whether any caller may connect from this address."""
