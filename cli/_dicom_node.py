@@ -36,6 +36,15 @@ Authority = Annotated[
         "--tls-authority", help="Who signs the node's certificate (PEM).", show_default=False, rich_help_panel=TLS
     ),
 ]
+CertificateName = Annotated[
+    str | None,
+    typer.Option(
+        "--tls-name",
+        help="Name in the node's certificate; '*' for any. Default: its host.",
+        show_default=False,
+        rich_help_panel=TLS,
+    ),
+]
 
 
 def chosen_node(
@@ -46,6 +55,7 @@ def chosen_node(
     certificate: Path | None = None,
     key: Path | None = None,
     authority: Path | None = None,
+    certificate_name: str | None = None,
 ) -> Node:
     """The node that the options name.
 
@@ -57,6 +67,8 @@ def chosen_node(
     files = (certificate, key, authority)
     if any(files) and not all(files):
         raise ConfigError("TLS needs --tls-certificate, --tls-key and --tls-authority; give all three, or none")
+    if certificate_name is not None and not any(files) and config is None:
+        raise ConfigError("--tls-name: needs --tls-certificate, --tls-key and --tls-authority, or --config")
     tls = None
     if certificate is not None and key is not None and authority is not None:
         tls = TlsFiles(certificate=certificate, key=key, authority=authority)
@@ -74,9 +86,17 @@ def chosen_node(
             called=peer.ae_title,
             calling=calling or known.listen.ae_title,
             tls=tls or (known.listen.tls if peer.tls else None),
+            certificate_name=certificate_name or peer.certificate_name,
         )
     title, _, place = text.partition("@")
     host, _, port = place.rpartition(":")
     if not (title and host and port.isdigit() and 0 < int(port) < 65536 and len(title) <= 16):
         raise ConfigError(f"the node is {text!r}; expected AE@HOST:PORT such as PACS@10.0.0.5:104, or --config")
-    return Node(host=host, port=int(port), called=title, calling=calling or "SIRTJAX", tls=tls)
+    return Node(
+        host=host,
+        port=int(port),
+        called=title,
+        calling=calling or "SIRTJAX",
+        tls=tls,
+        certificate_name=certificate_name,
+    )

@@ -33,6 +33,7 @@ def fetch(
     tls_certificate: _dicom_node.Certificate = None,
     tls_key: _dicom_node.Key = None,
     tls_authority: _dicom_node.Authority = None,
+    tls_name: _dicom_node.CertificateName = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +42,13 @@ def fetch(
 
     service.require_pynetdicom()
     chosen = _dicom_node.chosen_node(
-        node, config, calling, certificate=tls_certificate, key=tls_key, authority=tls_authority
+        node,
+        config,
+        calling,
+        certificate=tls_certificate,
+        key=tls_key,
+        authority=tls_authority,
+        certificate_name=tls_name,
     )
     query = service.Query(
         patient_id=patient,

@@ -20,6 +20,7 @@ def send(
     tls_certificate: _dicom_node.Certificate = None,
     tls_key: _dicom_node.Key = None,
     tls_authority: _dicom_node.Authority = None,
+    tls_name: _dicom_node.CertificateName = None,
     as_json: AsJson = False,
 ) -> None:
     """Send DICOM files to a node (C-STORE), as they are."""
@@ -27,7 +28,13 @@ def send(
 
     service.require_pynetdicom()
     chosen = _dicom_node.chosen_node(
-        node, config, calling, certificate=tls_certificate, key=tls_key, authority=tls_authority
+        node,
+        config,
+        calling,
+        certificate=tls_certificate,
+        key=tls_key,
+        authority=tls_authority,
+        certificate_name=tls_name,
     )
     files = _files(paths)
     with _console.progress("send") as report:

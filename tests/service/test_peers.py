@@ -152,7 +152,7 @@ def test_tls_takes_the_certificates_of_the_authority_alone(tmp_path):
         plain = run(ECHOSCU, "-aet", "PACS", "-aec", "SIRTJAX", "127.0.0.1", str(service.port))
         assert plain.returncode != 0, "no TLS at all"
         shown = TlsFiles(certificate=f"{pacs}.crt", key=f"{pacs}.key", authority=f"{hospital}.crt")
-        echo(service.node(tls=shown))
+        echo(service.node(tls=shown, certificate_name="sirtjax"))
         sent = asked(pacs, tool=STORESCU, more=files)
         assert sent.returncode == 0, sent.stdout + sent.stderr
         assert [one.Modality for one in files_in(folder, 1)] == ["RTSTRUCT"]
