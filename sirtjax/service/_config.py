@@ -77,6 +77,9 @@ class Peer(_Table):
       port: where it listens; None where nothing is ever sent to it.
       addresses: where it may connect from; the address of `host` by default, "*" for anywhere.
       may_send: whether it may store images here; it may always ask whether the service is there (C-ECHO).
+      commit_results: whether it is asked for storage commitment of the results that were sent to it.
+      may_request_commitment: whether it may ask for storage commitment of the images it has sent; they are kept for
+        `limits.keep_s` after their series has ended, so it must not be used in place of an archive.
       tls: whether results are sent to it through TLS, with the files of `listen.tls`.
       certificate_name: name that its TLS certificate must contain, as common name, host name or address; "*" for any
         certificate of the authority. Default: any when it connects to us, `host` when we connect to it.
@@ -88,6 +91,8 @@ class Peer(_Table):
     port: Port | None = None
     addresses: tuple[str, ...] = ()
     may_send: bool = True
+    commit_results: bool = False
+    may_request_commitment: bool = False
     tls: bool = False
     certificate_name: str | None = None
 
@@ -142,6 +147,7 @@ class Limits(_Table):
       settle_s: likewise where the association that brought it was released.
       retry_s: the first pause after a delivery that failed; it doubles each time, up to an hour.
       give_up_s: after which a delivery is no longer tried.
+      commitment_s: after which a storage commitment that was not reported is asked for again.
       keep_s: how long a series that is done stays on disk, so that what comes again is known.
     """
 
@@ -169,6 +175,7 @@ class Limits(_Table):
     settle_s: Seconds = 5.0
     retry_s: Seconds = 10.0
     give_up_s: Seconds = 172_800.0
+    commitment_s: Seconds = 3600.0
     keep_s: Seconds = 86_400.0
 
 
@@ -204,6 +211,9 @@ class ServiceConfig(_Table):
             raise ValueError(f"results go to peer {self.work.deliver!r}, which has no port to send them to")
         if self.listen.tls is None and any(peer.tls or peer.certificate_name for peer in self.peer):
             raise ValueError("a peer asks for TLS, but listen.tls names no certificate, key and authority")
+        for peer in self.peer:
+            if peer.commit_results and peer.port is None:
+                raise ValueError(f"peer {peer.name!r} has commit_results, but no port to ask at; add `port`")
         unused = sorted(set(self.work.models) - set(self.work.structures))
         if unused:
             raise ValueError(f"work.models names {unused[0]!r}, which is not among work.structures")

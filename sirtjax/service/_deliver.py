@@ -6,13 +6,13 @@ import time
 from sirtjax.errors import SirtjaxError
 from sirtjax.service._audit import AuditLog
 from sirtjax.service._config import Peer, ServiceConfig
+from sirtjax.service._limits import pause_s
 from sirtjax.service._names import shown
 from sirtjax.service._queue import Queue
 from sirtjax.service._queue_tables import Delivery
 from sirtjax.service._scu import Node, send_files
 
 LOG = logging.getLogger(__name__)
-_LONGEST_PAUSE_S = 3600.0
 
 
 def node_of(peer: Peer, config: ServiceConfig) -> Node:
@@ -55,7 +55,7 @@ def deliver_next(queue: Queue, config: ServiceConfig, audit: AuditLog) -> bool:
         outcomes = []
     arrived = [row for row, sent in zip(rows, outcomes, strict=False) if sent.arrived]
     if arrived:
-        queue.delivered(delivery, arrived, now=time.time())
+        queue.delivered(delivery, arrived, now=time.time(), commit=peer.commit_results)
         audit.append("results delivered", series=delivery.name, destination=shown(peer.ae_title), objects=len(arrived))
         LOG.info("series %s: %d results delivered", delivery.name, len(arrived))
     for sent in outcomes:
@@ -72,8 +72,7 @@ def _later(queue: Queue, config: ServiceConfig, audit: AuditLog, delivery: Deliv
     if now - delivery.since > limits.give_up_s:
         _abandon(queue, audit, delivery, rows, f"the results could not be sent for {limits.give_up_s:g} s")
         return
-    pause_s = min(limits.retry_s * 2 ** min(delivery.attempts, 20), _LONGEST_PAUSE_S)
-    queue.postpone(delivery, rows, due=now + pause_s)
+    queue.postpone(delivery, rows, due=now + pause_s(limits, delivery.attempts))
 
 
 def _abandon(queue: Queue, audit: AuditLog, delivery: Delivery, rows: list[int], reason: str) -> None:

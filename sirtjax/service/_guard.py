@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from sirtjax.errors import ComputationError, ImageFormatError
+from sirtjax.service._commit_message import CommitmentMessage
 from sirtjax.service._names import checked_uid
 
 CHILD = Path(__file__).with_name("_inspect_child.py")
 _START_S = 60.0
 _LONGEST_ANSWER = 65536
+# 10 000 instances of two UIDs each.
+_LONGEST_COMMITMENT = 2 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,29 @@ class Guard:
             digest=str(answer["digest"]),
         )
 
+    def commitment(self, path: Path) -> CommitmentMessage:
+        """Parses a request for storage commitment, or the report about one.
+
+        Raises:
+          ImageFormatError: it is neither; the message contains none of its values.
+        """
+        inspector = self._free.get()
+        try:
+            answer = inspector.ask(path, self._timeout_s, kind="commitment", longest=_LONGEST_COMMITMENT)
+        finally:
+            self._free.put(inspector)
+        if "why" in answer:
+            raise ImageFormatError(str(answer["why"]))
+
+        def uids(item: list[Any]) -> tuple[str, str]:
+            return checked_uid(item[0], "ReferencedSOPClassUID"), checked_uid(item[1], "ReferencedSOPInstanceUID")
+
+        return CommitmentMessage(
+            transaction=checked_uid(answer["transaction"], "TransactionUID"),
+            instances=tuple(uids(item) for item in answer["instances"]),
+            failed=tuple((*uids(item), int(item[2])) for item in answer["failed"]),
+        )
+
     def process_ids(self) -> list[int]:
         """Of the processes that are there."""
         return [inspector.process.pid for inspector in self._all if inspector.process is not None]
@@ -101,14 +127,16 @@ class _Inspector:
         self._memory_mb = memory_mb
         self.process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, path: Path, timeout_s: float) -> dict[str, Any]:
+    def ask(
+        self, path: Path, timeout_s: float, *, kind: str = "image", longest: int = _LONGEST_ANSWER
+    ) -> dict[str, Any]:
         process = self.start()
         if process.stdin is None:
             raise ComputationError("the process that parses images has no input; start the service again")
         try:
-            process.stdin.write(json.dumps({"path": str(path)}).encode() + b"\n")
+            process.stdin.write(json.dumps({"path": str(path), "kind": kind}).encode() + b"\n")
             process.stdin.flush()
-            line = _line(process, timeout_s)
+            line = _line(process, timeout_s, longest)
         except OSError:
             line = b""
         if line is None:
@@ -154,12 +182,12 @@ class _Inspector:
                     continue  # a request that it will not read any more
 
 
-def _line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes | None:
+def _line(process: subprocess.Popen[bytes], timeout_s: float, longest: int = _LONGEST_ANSWER) -> bytes | None:
     """The next line of a process; empty where it has ended, None where it takes too long."""
     if process.stdout is None:
         return b""
     descriptor, deadline, line = process.stdout.fileno(), time.monotonic() + timeout_s, b""
-    while not line.endswith(b"\n") and len(line) < _LONGEST_ANSWER:
+    while not line.endswith(b"\n") and len(line) < longest:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([descriptor], [], [], left)[0]:
             return None

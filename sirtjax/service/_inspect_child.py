@@ -24,6 +24,7 @@ BEHIND_THE_RECEIVER = 5
 # An image of one frame has some hundred elements; each frame of an enhanced one some fifty more.
 MOST_ELEMENTS, MOST_ENHANCED = 10_000, 200_000
 DEEPEST = 16
+MOST_COMMITTED, LONGEST_UID = 10_000, 65
 LONGEST_SIDE = 8192
 PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 CLASSIC = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4")
@@ -54,8 +55,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     print(json.dumps({"ready": pydicom.__version__}), flush=True)
     for line in sys.stdin:
-        path = json.loads(line)["path"]
-        answer, exhausted = answered(pydicom, path)
+        request = json.loads(line)
+        answer, exhausted = answered(pydicom, request["path"], request["kind"])
         print(json.dumps(answer), flush=True)
         # A length that lies asks for memory and gets none; only where some was got and not given back, another
         # process is better.
@@ -73,10 +74,10 @@ def address_space_bytes(*, unknown: int) -> int:
         return unknown
 
 
-def answered(pydicom: Any, path: str) -> tuple[dict[str, Any], bool]:
+def answered(pydicom: Any, path: str, kind: str) -> tuple[dict[str, Any], bool]:
     """What a file is or why it is refused, and whether memory or stack ran out."""
     try:
-        return inspected(pydicom, path), False
+        return (commitment if kind == "commitment" else inspected)(pydicom, path), False
     except Refused as refused:
         return {"why": str(refused)}, False
     except (MemoryError, RecursionError):
@@ -109,6 +110,32 @@ def inspected(pydicom: Any, path: str) -> dict[str, Any]:
         "patient": hashlib.sha256((series_uid + who).encode("utf-8", "replace")).hexdigest(),
         "digest": image.hexdigest(),
     }
+
+
+def commitment(pydicom: Any, path: str) -> dict[str, Any]:
+    """Parse a request for storage commitment, or the report about one."""
+    dataset = pydicom.dcmread(path)
+    if str(dataset.file_meta.TransferSyntaxUID) not in PLAIN:
+        raise Refused("compressed or deflated; expected implicit or explicit VR little endian")
+    instances = items(dataset, "ReferencedSOPSequence")
+    failed = items(dataset, "FailedSOPSequence")
+    if len(instances) + len(failed) > MOST_COMMITTED:
+        raise Refused(f"more than {MOST_COMMITTED} instances")
+    return {
+        "transaction": str(dataset.get("TransactionUID", "")),
+        "instances": [identity(item) for item in instances],
+        "failed": [[*identity(item), whole(item, "FailureReason", 0) & 0xFFFF] for item in failed],
+    }
+
+
+def items(dataset: Any, name: str) -> list[Any]:
+    """The items of a sequence; none where it is missing."""
+    return list(dataset.get(name) or [])
+
+
+def identity(item: Any) -> list[str]:
+    """Class and instance that an item refers to."""
+    return [str(item.get(f"ReferencedSOP{part}UID", ""))[:LONGEST_UID] for part in ("Class", "Instance")]
 
 
 def walk(pydicom: Any, dataset: Any, *, depth: int, left: list[int]) -> None:

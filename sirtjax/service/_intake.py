@@ -153,6 +153,7 @@ class SeriesIntake:
             patient=inspected.patient,
             modality=inspected.modality,
             digest=inspected.digest,
+            sop_class=inspected.sop_class,
         )
         target = self.received / series / f"{arrival.name}.dcm"
         with self._lock:

@@ -7,7 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sirtjax.service._config import Limits
 from sirtjax.service._spool import Spool
+
+_LONGEST_PAUSE_S = 3600.0
+
+
+def pause_s(limits: Limits, attempts: int) -> float:
+    """Returns the seconds until something that failed is tried again: twice as long each time, at most an hour."""
+    return float(min(limits.retry_s * 2.0 ** min(attempts, 20), _LONGEST_PAUSE_S))
 
 
 class Rate:
@@ -129,6 +137,8 @@ class Bounds:
         certificate (None without TLS).
       spool: returns the file for the data set of a C-STORE; takes the association, the request's SOP class and
         instance, and the transfer syntax.
+      message: returns the file for the data set of a request about storage commitment; takes the association and the
+        transfer syntax. None if the service takes no part in it.
       note: records what was refused; takes an event's name and the address.
     """
 
@@ -143,4 +153,5 @@ class Bounds:
     listed: Callable[[str], bool]
     admit: Callable[[str, str, frozenset[str] | None], str | None]
     spool: Callable[[Any, str, str, str], Spool]
+    message: Callable[[Any, str], Spool] | None
     note: Callable[[str, str], None]

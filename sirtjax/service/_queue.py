@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sirtjax.service._private import open_private
-from sirtjax.service._queue_tables import STATES, TABLES, Arrival, Delivery, Job, ResultFile
+from sirtjax.service._queue_tables import ADDED, STATES, TABLES, Arrival, Delivery, Job, ResultFile
 
 Outcome = Literal["new", "duplicate", "conflict", "full", "busy"]
 
@@ -29,6 +29,9 @@ class Queue:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA foreign_keys = ON")
         self._db.executescript(TABLES)
+        for table, column, kind in ADDED:
+            if column not in [row[1] for row in self._db.execute(f"PRAGMA table_info({table})")]:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     def close(self) -> None:
         """Close the file."""
@@ -36,7 +39,8 @@ class Queue:
             self._db.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction of this process's connection; nothing of it is kept if it raises."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -66,7 +70,7 @@ class Queue:
           patient of the series; "full" where the series has all it may have; "busy" where the sender has too many
           series begun. And the series' id.
         """
-        with self._transaction() as db:
+        with self.transaction() as db:
             row = db.execute(
                 "SELECT id, state, study_uid, patient, modality FROM series WHERE name = ?", (arrival.series,)
             ).fetchone()
@@ -87,7 +91,10 @@ class Queue:
             count = db.execute("SELECT COUNT(*) FROM objects WHERE series = ?", (series,)).fetchone()[0]
             if count >= objects_per_series:
                 return "full", series
-            db.execute("INSERT INTO objects VALUES (?, ?, ?)", (series, arrival.name, arrival.digest))
+            db.execute(
+                "INSERT INTO objects (series, name, digest, sop_class) VALUES (?, ?, ?, ?)",
+                (series, arrival.name, arrival.digest, arrival.sop_class),
+            )
             later = "" if state == "receiving" else ", generation = generation + 1, attempts = 0, reason = NULL"
             db.execute(
                 f"UPDATE series SET state = 'receiving', due = ?, changed = ?{later} WHERE id = ?",
@@ -95,7 +102,10 @@ class Queue:
             )
             if state != "receiving":
                 # What was made of the images before and is not sent yet would be out of date on arrival.
-                db.execute("UPDATE results SET state = 'superseded' WHERE series = ? AND state = 'pending'", (series,))
+                db.execute(
+                    "UPDATE results SET state = 'superseded' WHERE series = ? AND state IN ('pending', 'stored')",
+                    (series,),
+                )
             return "new", series
 
     def _new_series(self, arrival: Arrival, now: float, quiet_s: float) -> int:
@@ -117,7 +127,7 @@ class Queue:
 
     def released(self, series: Iterable[int], *, due: float) -> None:
         """The last association that brought these series has ended well: they are complete at `due` already."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             for one in series:
                 db.execute(
                     "UPDATE series SET due = min(due, ?) WHERE id = ? AND state = 'receiving'",
@@ -126,12 +136,12 @@ class Queue:
 
     def wait_again(self, *, due: float) -> None:
         """After a start: what was coming in gets its time once more, for nobody could send meanwhile."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("UPDATE series SET due = max(due, ?) WHERE state = 'receiving'", (due,))
 
     def complete_quiet(self, *, now: float, held: Iterable[int] = ()) -> list[str]:
         """Declare the series complete that are due, but those that are coming in right now; their names."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             due = db.execute("SELECT id, name FROM series WHERE state = 'receiving' AND due <= ?", (now,)).fetchall()
             kept = set(held)
             complete = [(one, name) for one, name in due if one not in kept]
@@ -141,7 +151,7 @@ class Queue:
 
     def claim(self, *, now: float) -> Job | None:
         """Take the series that has been ready longest; None where there is none."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             row = db.execute(
                 "UPDATE series SET state = 'working', attempts = attempts + 1, changed = ? WHERE id = "
                 "(SELECT id FROM series WHERE state = 'ready' AND due <= ? ORDER BY due, id LIMIT 1) "
@@ -160,7 +170,7 @@ class Queue:
 
     def finish(self, job: Job, results: Iterable[ResultFile], *, now: float) -> bool:
         """Note the results of a job, on disk already; False where images came in meanwhile that they lack."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             if not self._leave_work(job, "delivering", now, None, now):
                 return False
             for result in results:
@@ -173,17 +183,17 @@ class Queue:
                     "since) VALUES (?, ?, ?, ?, ?, 'pending', 0, ?, ?)",
                     (job.id, job.generation, result.sop_uid, result.file, result.sha256, now, now),
                 )
-            self._settle(job.id, now)
+            self.settle(job.id, now)
             return True
 
     def give_up(self, job: Job, state: Literal["refused", "failed"], reason: str, *, now: float) -> bool:
         """Note that a job can't be done; False where images came in meanwhile."""
-        with self._transaction():
+        with self.transaction():
             return self._leave_work(job, state, now, reason, now)
 
     def try_again(self, job: Job, reason: str, *, now: float, due: float) -> bool:
         """Hand a job back; False where images came in meanwhile."""
-        with self._transaction():
+        with self.transaction():
             return self._leave_work(job, "ready", now, reason, due)
 
     def _leave_work(self, job: Job, state: str, now: float, reason: str | None, due: float) -> bool:
@@ -196,7 +206,7 @@ class Queue:
 
     def recover(self, *, now: float, attempts: int) -> tuple[list[str], list[str]]:
         """After a start of the worker alone: what it was at is ready again, or failed where it was tried too often."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             again: list[tuple[int, str]] = []
             lost: list[tuple[int, str]] = []
             for one, name, tried in db.execute("SELECT id, name, attempts FROM series WHERE state = 'working'"):
@@ -215,7 +225,7 @@ class Queue:
 
         It was the service that ended, and not the process that worked on it alone.
         """
-        with self._transaction() as db:
+        with self.transaction() as db:
             working = [row[0] for row in db.execute("SELECT name FROM series WHERE state = 'working'")]
             db.execute(
                 "UPDATE series SET state = 'ready', attempts = attempts - 1, changed = ? WHERE state = 'working'",
@@ -247,22 +257,24 @@ class Queue:
             files=tuple((row, Path(file)) for row, file in files),
         )
 
-    def delivered(self, delivery: Delivery, rows: Iterable[int], *, now: float) -> None:
-        """These results have arrived."""
-        with self._transaction() as db:
+    def delivered(self, delivery: Delivery, rows: Iterable[int], *, now: float, commit: bool = False) -> None:
+        """These results have arrived; with `commit` they are done once the peer has committed to store them."""
+        with self.transaction() as db:
             for row in rows:
-                db.execute("UPDATE results SET state = 'sent', due = ? WHERE id = ?", (now, row))
-            self._settle(delivery.series, now)
+                db.execute(
+                    "UPDATE results SET state = ?, due = ? WHERE id = ?", ("stored" if commit else "sent", now, row)
+                )
+            self.settle(delivery.series, now)
 
     def postpone(self, delivery: Delivery, rows: Iterable[int], *, due: float) -> None:
         """These results have not arrived; they are tried again at `due`."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             for row in rows:
                 db.execute("UPDATE results SET attempts = attempts + 1, due = ? WHERE id = ?", (due, row))
 
     def abandon(self, delivery: Delivery, rows: Iterable[int], reason: str, *, now: float) -> None:
         """These results are sent no more."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             for row in rows:
                 db.execute("UPDATE results SET state = 'abandoned', due = ? WHERE id = ?", (now, row))
             db.execute(
@@ -270,17 +282,17 @@ class Queue:
                 (reason, now, delivery.series),
             )
 
-    def _settle(self, series: int, now: float) -> None:
-        """A series is done when none of its results waits any more."""
+    def settle(self, series: int, now: float) -> None:
+        """Declares a series done if none of its results waits to be sent or committed; inside a transaction."""
         self._db.execute(
             "UPDATE series SET state = 'done', changed = ? WHERE id = ? AND state = 'delivering' AND NOT EXISTS "
-            "(SELECT 1 FROM results WHERE series = ? AND state = 'pending')",
+            "(SELECT 1 FROM results WHERE series = ? AND state IN ('pending', 'stored'))",
             (now, series, series),
         )
 
     def forget(self, *, before: float) -> list[str]:
         """Drop the series that ended before a time; their names, so that their files can go too."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             ended = "state IN ('done', 'refused', 'failed') AND changed < ?"
             names = [row[0] for row in db.execute(f"SELECT name FROM series WHERE {ended}", (before,))]
             db.execute(f"DELETE FROM series WHERE {ended}", (before,))

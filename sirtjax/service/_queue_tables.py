@@ -47,7 +47,26 @@ CREATE TABLE IF NOT EXISTS results (
     UNIQUE (series, generation, sop_uid)
 );
 CREATE INDEX IF NOT EXISTS results_by_state ON results (state, due);
+CREATE TABLE IF NOT EXISTS commitments (
+    transaction_uid TEXT PRIMARY KEY,
+    series INTEGER NOT NULL REFERENCES series (id) ON DELETE CASCADE,
+    peer TEXT NOT NULL,
+    state TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS requests (
+    id INTEGER PRIMARY KEY,
+    peer TEXT NOT NULL,
+    transaction_uid TEXT NOT NULL,
+    report TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    due REAL NOT NULL,
+    since REAL NOT NULL,
+    UNIQUE (peer, transaction_uid)
+);
 """
+# Columns that came later: table, column, type.
+ADDED = (("objects", "sop_class", "TEXT NOT NULL DEFAULT ''"),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +82,7 @@ class Arrival:
       patient: hash of who the patient is.
       modality: "CT" or "MR".
       digest: of its pixels and of where they are.
+      sop_class: SOPClassUID.
     """
 
     series: str
@@ -73,6 +93,7 @@ class Arrival:
     patient: str
     modality: str
     digest: str
+    sop_class: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydicom.filewriter import write_file_meta_info
 from pynetdicom import AE, evt
@@ -11,10 +11,12 @@ from pynetdicom.dsutils import create_file_meta
 from pynetdicom.sop_class import Verification
 
 from sirtjax.errors import ConfigError
+from sirtjax.service._commit_intake import CommitmentIntake
+from sirtjax.service._commit_message import PUSH_MODEL, WELL_KNOWN
 from sirtjax.service._config import Limits, Listen
 from sirtjax.service._limits import Bounds, Rate, Slots
 from sirtjax.service._names import hashed_name, is_uid
-from sirtjax.service._spool import CLASS_NOT_SUPPORTED, INVALID_INSTANCE, NOT_UNDERSTOOD, Refusal, Spool
+from sirtjax.service._spool import CLASS_NOT_SUPPORTED, INVALID_INSTANCE, NOT_AUTHORISED, NOT_UNDERSTOOD, Refusal, Spool
 from sirtjax.service._tls import server_context
 from sirtjax.service._transport import Server, quieten
 
@@ -25,6 +27,8 @@ SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 # Threads of an association look for its end this often.
 _END_S = 5.0
 _MIB = 1 << 20
+# A request for storage commitment has some 150 bytes for each instance.
+_MOST_MESSAGE = 2 << 20
 
 
 class Intake(Protocol):
@@ -67,6 +71,7 @@ class Receiver:
         incoming: Path,
         *,
         storage_classes: tuple[str, ...] = IMAGE_CLASSES,
+        commitment: CommitmentIntake | None = None,
     ) -> None:
         quieten()
         self._listen, self._limits, self._intake, self._incoming = listen, limits, intake, incoming
@@ -84,6 +89,10 @@ class Receiver:
         self._ae.add_supported_context(Verification)
         for one in storage_classes:
             self._ae.add_supported_context(one, list(SYNTAXES))
+        self._commitment = commitment if commitment is not None and commitment.used else None
+        if self._commitment is not None:
+            # Peers ask us, and report about what we have asked them: in that role they are the provider.
+            self._ae.add_supported_context(PUSH_MODEL, list(SYNTAXES), scu_role=True, scp_role=True)
         self._server: Server | None = None
 
     def start(self) -> int:
@@ -110,13 +119,17 @@ class Receiver:
             listed=self._intake.listed,
             admit=self._intake.admit,
             spool=self._spool,
+            message=None if self._commitment is None else self._message,
             note=self._intake.note,
         )
         context = None if listen.tls is None else server_context(listen.tls)
+        handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_RELEASED, self._released)]
+        if self._commitment is not None:
+            handlers += [(evt.EVT_N_ACTION, self._action), (evt.EVT_N_EVENT_REPORT, self._event_report)]
         try:
             server: Server = self._ae.make_server(
                 (listen.host, listen.port),
-                evt_handlers=[(evt.EVT_C_STORE, self._store), (evt.EVT_RELEASED, self._released)],
+                evt_handlers=handlers,
                 server_class=Server,
                 bounds=bounds,
                 tls=context,
@@ -147,9 +160,7 @@ class Receiver:
 
     def _spool(self, association: Any, sop_class: str, sop_uid: str, syntax: str) -> Spool:
         """Where the data set of a request goes, or that it is read and dropped."""
-        with self._lock:
-            self._number += 1
-            path = self._incoming / f"{hashed_name(str(self._number), sop_uid)}.part"
+        path = self._part(sop_uid)
         meta, refusal = b"", None
         try:
             if sop_class not in self._classes:
@@ -171,6 +182,30 @@ class Receiver:
         )
         self._intake.begin(association, spool)
         return spool
+
+    def _message(self, association: Any, syntax: str) -> Spool:
+        """The file for the data set of a request about storage commitment."""
+        meta = file_start(PUSH_MODEL, WELL_KNOWN, syntax)
+        spool = Spool(PUSH_MODEL, WELL_KNOWN, path=self._part(WELL_KNOWN), meta=meta, most=_MOST_MESSAGE)
+        self._intake.begin(association, spool)
+        return spool
+
+    def _part(self, name: str) -> Path:
+        with self._lock:
+            self._number += 1
+            return self._incoming / f"{hashed_name(str(self._number), name)}.part"
+
+    def _action(self, event: Any) -> tuple[int, None]:
+        return self._taken(event, event.request.ActionInformation, "action"), None
+
+    def _event_report(self, event: Any) -> tuple[int, None]:
+        return self._taken(event, event.request.EventInformation, "report"), None
+
+    def _taken(self, event: Any, data: Any, kind: Literal["action", "report"]) -> int:
+        if self._commitment is None:
+            return NOT_AUTHORISED
+        take = self._commitment.action if kind == "action" else self._commitment.report
+        return take(event.assoc, event.request, data if isinstance(data, Spool) else None)
 
     def _store(self, event: Any) -> int:
         spool = event.request.DataSet

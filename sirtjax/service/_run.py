@@ -14,6 +14,7 @@ from sirtjax.service._config import ServiceConfig
 from sirtjax.service._library import require_pynetdicom
 from sirtjax.service._private import private_folder, restrict_tree
 from sirtjax.service._queue import Queue
+from sirtjax.service._queue_commitments import Commitments
 from sirtjax.service._segmenter import ConfiguredSegmenter, Segmenter
 from sirtjax.service._worker import AUDIT_FILE, QUEUE_FILE, WorkerProcess, lock_file, start_logging
 
@@ -68,6 +69,7 @@ def _serve(
     on_ready: Callable[[int], None] | None,
     log_level: int,
 ) -> None:
+    from sirtjax.service._commit_intake import CommitmentIntake
     from sirtjax.service._guard import Guard
     from sirtjax.service._intake import SeriesIntake
     from sirtjax.service._receiver import Receiver
@@ -82,7 +84,9 @@ def _serve(
         audit.append("series taken up again", series=name)
     guard = Guard(inspectors=limits.inspectors, memory_mb=limits.inspect_mb, timeout_s=limits.inspect_s)
     intake = SeriesIntake(config, queue, guard, audit)
-    receiver = Receiver(config.listen, limits, intake, intake.incoming)
+    commitments = Commitments(queue)
+    commitment = CommitmentIntake(config, commitments, guard, audit, intake.note)
+    receiver = Receiver(config.listen, limits, intake, intake.incoming, commitment=commitment)
     worker = WorkerProcess(config, segmenter, log_level)
     try:
         guard.start()
@@ -115,8 +119,10 @@ def _watch(
         worker.keep()
         if time.monotonic() - tidied > _TIDY_S:
             tidied = time.monotonic()
-            for name in queue.forget(before=time.time() - config.limits.keep_s):
+            before = time.time() - config.limits.keep_s
+            for name in queue.forget(before=before):
                 _remove(config.state, name)
+            Commitments(queue).forget(before=before)
 
 
 def _prepare(state: Path) -> None:

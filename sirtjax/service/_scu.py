@@ -102,6 +102,11 @@ def _keep_answers(association: Any) -> None:
     association.dimse.get_msg = wait_for_it
 
 
+def answers_requests(association: Any) -> None:
+    """Lets the library's thread serve requests of the other end again, once all of ours are answered."""
+    del association.dimse.get_msg
+
+
 @contextmanager
 def associated(
     node: Node, contexts: list[Any], *, roles: Sequence[Any] = (), handlers: Sequence[Any] = ()
@@ -201,7 +206,7 @@ def send_files(paths: Sequence[Path | str], node: Node) -> list[Sent]:
       ComputationError: there is no association.
     """
     files = [Path(path) for path in paths]
-    kinds = [_kind(path) for path in files]
+    kinds = [kind_of(path) for path in files]
     pairs = list(dict.fromkeys(kinds))
     if len(pairs) > _MOST_CONTEXTS:
         raise InputError(f"the files are of {len(pairs)} kinds; expected at most {_MOST_CONTEXTS}, send them in parts")
@@ -233,8 +238,12 @@ def _send(association: Any, path: Path) -> Sent:
     return Sent(path=path, status=status, arrived=False, problem=f"the node refused it with status 0x{status:04X}")
 
 
-def _kind(path: Path) -> tuple[str, str]:
-    """SOP class and transfer syntax of a file."""
+def kind_of(path: Path) -> tuple[str, str]:
+    """Returns SOP class and transfer syntax of a file.
+
+    Raises:
+      ImageFormatError: it is not a readable DICOM object.
+    """
     import pydicom
 
     try:

@@ -20,11 +20,19 @@ from typing import Any
 from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ, DIMSEMessage
+from pynetdicom.dimse_messages import (
+    C_ECHO_RQ,
+    C_STORE_RQ,
+    N_ACTION_RQ,
+    N_EVENT_REPORT_RQ,
+    N_EVENT_REPORT_RSP,
+    DIMSEMessage,
+)
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from sirtjax.service._commit_message import PUSH_MODEL
 from sirtjax.service._limits import Bounds, Slot
 from sirtjax.service._lobby import HEADER, LONGEST_REQUEST, Lobby
 from sirtjax.service._spool import Spool
@@ -143,6 +151,11 @@ class _Dimse(DIMSEServiceProvider):  # type: ignore[misc]
         self._bounds = bounds
         self._commands = 0
         self._others = 0
+        self._expected = 0
+
+    def expects_answer(self) -> None:
+        """One report of ours will be answered in this association."""
+        self._expected += 1
 
     def receive_primitive(self, primitive: Any) -> None:
         try:
@@ -181,12 +194,20 @@ class _Dimse(DIMSEServiceProvider):  # type: ignore[misc]
 
     def _begin(self, message: Any) -> None:
         """A command is there: its data set, if one follows, goes into a file."""
-        if not isinstance(message, C_ECHO_RQ | C_STORE_RQ):
+        if isinstance(message, N_EVENT_REPORT_RSP) and self._expected:
+            self._expected -= 1
+            return
+        commitment = isinstance(message, N_ACTION_RQ | N_EVENT_REPORT_RQ) and self._bounds.message is not None
+        if not (commitment or isinstance(message, C_ECHO_RQ | C_STORE_RQ)):
             raise Unbounded("a request of another kind")
         agreed = {one.context_id: one for one in self.assoc.accepted_contexts}
         context = agreed.get(message.context_id)
         if context is None:
             raise Unbounded("a context that was not agreed on")
+        if commitment and self._bounds.message is not None:
+            if context.abstract_syntax != PUSH_MODEL:
+                raise Unbounded("a request in the context of another class")
+            message.data_set = self._bounds.message(self.assoc, str(context.transfer_syntax[0]))
         if isinstance(message, C_STORE_RQ):
             command = message.command_set
             if command.get("AffectedSOPClassUID") != context.abstract_syntax:

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from sirtjax.errors import InputError, SirtjaxError
 from sirtjax.service._audit import AuditLog
+from sirtjax.service._commit_scu import commit_next
 from sirtjax.service._config import ServiceConfig
 from sirtjax.service._deliver import deliver_next
 from sirtjax.service._private import open_private
 from sirtjax.service._queue import Queue
+from sirtjax.service._queue_commitments import Commitments
 from sirtjax.service._queue_tables import Job
 from sirtjax.service._segmenter import ConfiguredSegmenter, Segmenter
 
@@ -224,9 +226,10 @@ def _end(queue: Queue, audit: AuditLog, job: Job, state: Any, reason: str) -> No
 
 
 def _deliver(queue: Queue, config: ServiceConfig, audit: AuditLog, stop: threading.Event) -> None:
+    commitments = Commitments(queue)
     while not stop.is_set():
         try:
-            if deliver_next(queue, config, audit):
+            if deliver_next(queue, config, audit) or commit_next(commitments, config, audit):
                 continue
         except OSError as error:  # a full disk, a lost file: later perhaps not
             LOG.error("results can't be sent: %s", error.strerror)

@@ -1,65 +1,17 @@
 """Real peers: dcmtk and Orthanc send to the service, take its results, and are asked by `send` and `fetch`."""
 
 import json
-import os
-import subprocess
 import time
-import urllib.request
 
 import bench
 import pydicom
 import pytest
+from peers import ECHOSCU, STORESCP, STORESCU, Orthanc, Program, certificate, files_in, run
 
 from sirtjax.cli.main import main
 from sirtjax.service import TlsFiles, echo
 
 pytestmark = pytest.mark.clinic
-# dcmtk's own, not pynetdicom's scripts of the same names.
-STORESCU, STORESCP, ECHOSCU = "/usr/bin/storescu", "/usr/bin/storescp", "/usr/bin/echoscu"
-ORTHANC = "/usr/sbin/Orthanc"
-QUICK = os.environ | {"TCP_NODELAY": "1"}
-
-
-def run(*command, timeout_s=60):
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, env=QUICK)
-
-
-def wait_for_port(port, process):
-    def there():
-        assert process.poll() is None, "the peer ended"
-        try:
-            bench.socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
-    bench.wait_for(there, what=f"port {port}")
-
-
-class Program:
-    """A peer's server, ended with the test."""
-
-    def __init__(self, folder, port, *command):
-        self._log = (folder / f"{os.path.basename(command[0])}.log").open("wb")
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT, env=QUICK)
-        self.port = port
-
-    def __enter__(self):
-        try:
-            wait_for_port(self.port, self.process)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(10)
-        self._log.close()
 
 
 @pytest.fixture
@@ -69,16 +21,6 @@ def dcmtk(tmp_path):
     folder.mkdir()
     with Program(tmp_path, port, STORESCP, "-aet", "PACS", "-od", str(folder), str(port)):
         yield port, folder
-
-
-def files_in(folder, count):
-    def there():
-        found = [path for path in sorted(folder.iterdir()) if path.stat().st_size > 0]
-        return found if len(found) >= count else None
-
-    found = bench.wait_for(there, what=f"{count} files")
-    time.sleep(0.3)  # the last one is being written
-    return [pydicom.dcmread(path) for path in found]
 
 
 def test_dcmtk_sends_a_series_and_gets_its_structure_set(tmp_path, dcmtk):
@@ -102,29 +44,6 @@ def test_dcmtk_sends_a_series_and_gets_its_structure_set(tmp_path, dcmtk):
     source = pydicom.dcmread(tmp_path / "ct" / "CT_0001.dcm")
     assert structures.Modality == "RTSTRUCT" and structures.StudyInstanceUID == source.StudyInstanceUID
     assert "deliver" in config
-
-
-def certificate(folder, name, authority=None):
-    """A key and a certificate, signed by an authority or by itself."""
-    key, request, signed = (folder / f"{name}.{kind}" for kind in ("key", "csr", "crt"))
-    subject = f"/CN={name}"
-    if authority is None:
-        made = run(
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(signed)),
-            *("-days", "2", "-subj", subject),
-        )
-    else:
-        made = run(
-            *("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(request)),
-            *("-subj", subject),
-        )
-        assert made.returncode == 0, made.stderr
-        made = run(
-            *("openssl", "x509", "-req", "-in", str(request), "-CA", f"{authority}.crt", "-CAkey", f"{authority}.key"),
-            *("-CAcreateserial", "-out", str(signed), "-days", "2"),
-        )
-    assert made.returncode == 0, made.stderr
-    return str(folder / name)
 
 
 def test_tls_takes_the_certificates_of_the_authority_alone(tmp_path):
@@ -158,34 +77,6 @@ def test_tls_takes_the_certificates_of_the_authority_alone(tmp_path):
         assert [one.Modality for one in files_in(folder, 1)] == ["RTSTRUCT"]
         log = service.log_text()
     assert "another certificate than its own" in log and "TLS handshake failed" in log and "Traceback" not in log
-
-
-class Orthanc(Program):
-    """Orthanc as the PACS; nobody but this machine can use its REST interface."""
-
-    def __init__(self, folder, port, modalities):
-        self.http = bench.free_port()
-        settings = {
-            "StorageDirectory": str(folder / "orthanc"),
-            "IndexDirectory": str(folder / "orthanc"),
-            "Plugins": [],
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
-            "HttpPort": self.http,
-            "DicomPort": port,
-            "DicomAet": "PACS",
-            "DicomCheckCalledAet": True,
-            "DicomAlwaysAllowStore": False,
-            "DicomModalities": modalities,
-        }
-        path = folder / "orthanc.json"
-        path.write_text(json.dumps(settings))
-        super().__init__(folder, port, ORTHANC, str(path))
-
-    def ask(self, path, body=None):
-        data = None if body is None else body.encode()
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", data=data, timeout=60) as answer:
-            return json.loads(answer.read())
 
 
 def ends(arguments, code=0):
