@@ -27,7 +27,12 @@ def fetch(
         Path | None,
         typer.Option("--output", "-o", help="Folder to write; without it, what fits is listed.", show_default=False),
     ] = None,
-    port: Annotated[int, typer.Option(help="Where we listen; the PACS has to know it.", min=1, max=65535)] = 11112,
+    get: Annotated[
+        bool, typer.Option("--get", help="Retrieve with C-GET: the PACS does not connect to this machine.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(help="Local port for C-MOVE; the PACS has to know it.", min=1, max=65535)
+    ] = 11112,
     config: _dicom_node.Config = None,
     calling: _dicom_node.Calling = None,
     tls_certificate: _dicom_node.Certificate = None,
@@ -37,7 +42,7 @@ def fetch(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the series of a PACS that fit (C-FIND), or have them sent into a folder (C-MOVE)."""
+    """List the series of a PACS that fit (C-FIND), or have them sent into a folder (C-MOVE, or C-GET with --get)."""
     from sirtjax import service
 
     service.require_pynetdicom()
@@ -64,12 +69,14 @@ def fetch(
     if output is None:
         _list(found, as_json=as_json)
         return
-    listen = service.Listen(
-        ae_title=chosen.calling, host=service.listening_address(chosen.host), port=port, tls=chosen.tls
-    )
     with _console.progress("fetch") as report:
         report(f"{len(found)} series from {chosen.called}")
-        counts = service.fetch_series(chosen, found, output, listen=listen, force=force)
+        if get:
+            counts = service.get_series(chosen, found, output, force=force)
+        else:
+            host = service.listening_address(chosen.host)
+            listen = service.Listen(ae_title=chosen.calling, host=host, port=port, tls=chosen.tls)
+            counts = service.fetch_series(chosen, found, output, listen=listen, force=force)
     if as_json:
         _console.emit_json({"output": str(output), "files": counts})
     _console.note(f"{sum(counts.values())} files of {len(counts)} series in {output}")

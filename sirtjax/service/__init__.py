@@ -10,6 +10,7 @@ from sirtjax.service._config import TlsFiles as TlsFiles
 from sirtjax.service._config import Work as Work
 from sirtjax.service._config import read_config as read_config
 from sirtjax.service._fetch import fetch_series as fetch_series
+from sirtjax.service._fetch import get_series as get_series
 from sirtjax.service._fetch import listening_address as listening_address
 from sirtjax.service._find import FoundSeries as FoundSeries
 from sirtjax.service._find import Query as Query
@@ -44,6 +45,7 @@ __all__ = [
     "echo",
     "fetch_series",
     "find_series",
+    "get_series",
     "listening_address",
     "read_config",
     "require_pynetdicom",

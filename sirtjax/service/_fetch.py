@@ -4,16 +4,16 @@ import logging
 import shutil
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sirtjax.errors import ComputationError
 from sirtjax.service._config import Limits, Listen
 from sirtjax.service._find import FoundSeries
-from sirtjax.service._names import hashed_name, shown
+from sirtjax.service._names import hashed_name, is_uid, shown
 from sirtjax.service._scu import Node, associated
-from sirtjax.service._spool import OUT_OF_RESOURCES, SUCCESS, Refusal, Spool
+from sirtjax.service._spool import INVALID_INSTANCE, OUT_OF_RESOURCES, SUCCESS, Refusal, Spool
 from sirtjax.service._tls import names_match
 
 LOG = logging.getLogger(__name__)
@@ -40,6 +40,64 @@ _CLASSES = tuple(
         "66.4",
     )
 )
+
+
+def get_series(node: Node, series: Sequence[FoundSeries], folder: Path | str, *, force: bool = False) -> dict[str, int]:
+    """Retrieves series from a PACS in our own association (C-GET) into a folder, with one subfolder for each.
+
+    The PACS does not have to connect to us. The folder appears when all images are there.
+
+    Args:
+      node: the PACS.
+      series: from `find_series`.
+      folder: folder to write.
+      force: replace an existing folder.
+
+    Returns:
+      Number of files in each subfolder.
+
+    Raises:
+      OutputError: the folder exists.
+      ComputationError: there is no association, or not all images came.
+    """
+    from pynetdicom import build_context, build_role, evt
+    from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as Model
+
+    from sirtjax.io import atomic_folder
+    from sirtjax.service._receiver import SYNTAXES, file_start
+
+    counts: dict[str, int] = {}
+    with atomic_folder(folder, force=force) as temporary:
+        incoming = temporary / "incoming"
+        incoming.mkdir()
+        intake = _FolderIntake(node, incoming)
+
+        def take(event: Any) -> int:
+            request, syntax = event.request, str(event.context.transfer_syntax)
+            sop_class, sop_uid = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
+            if not is_uid(sop_uid):
+                return INVALID_INSTANCE
+            path = incoming / f"{hashed_name(sop_uid)}.part"
+            meta = file_start(sop_class, sop_uid, syntax)
+            try:
+                intake.check_room(event.assoc, 0)
+                spool = Spool(sop_class, sop_uid, path=path, meta=meta, most=int(Limits().object_mb * 1e6))
+            except Refusal as refusal:
+                return refusal.status
+            spool.write(request.DataSet.getbuffer())
+            return intake.store(event.assoc, spool)
+
+        contexts = [build_context(Model), *(build_context(one, list(SYNTAXES)) for one in _CLASSES)]
+        roles = [build_role(one, scp_role=True) for one in _CLASSES]
+        with associated(node, contexts, roles=roles, handlers=[(evt.EVT_C_STORE, take)]) as association:
+            for number, one in enumerate(series, start=1):
+                name = _folder_name(number, one)
+                intake.target = temporary / name
+                intake.target.mkdir()
+                _await(association.send_c_get(_identifier(one), Model), "check its log, and that it allows C-GET")
+                counts[name] = _count(intake.target, number, one, "check that the PACS allows C-GET of this series")
+        shutil.rmtree(incoming)
+    return counts
 
 
 def fetch_series(
@@ -79,17 +137,13 @@ def fetch_series(
         receiver.start()
         try:
             with associated(node, [build_context(Model)]) as association:
+                known = f"check that the PACS knows {listen.ae_title} at this machine's port {listen.port}"
                 for number, one in enumerate(series, start=1):
-                    name = f"{number:03d}_{_letters(one.modality)}_{hashed_name(one.series_uid)[:8]}"
+                    name = _folder_name(number, one)
                     intake.target = temporary / name
                     intake.target.mkdir()
-                    _move(association, Model, listen.ae_title, one)
-                    counts[name] = sum(1 for _ in intake.target.iterdir())
-                    if counts[name] == 0 or counts[name] < (one.images or 0):
-                        raise ComputationError(
-                            f"{counts[name]} of {one.images or 'an unknown number of'} images of series {number} came; "
-                            f"check that the PACS knows {listen.ae_title} at this machine's port {listen.port}"
-                        )
+                    _await(association.send_c_move(_identifier(one), listen.ae_title, Model), known)
+                    counts[name] = _count(intake.target, number, one, known)
         finally:
             receiver.stop()
         shutil.rmtree(incoming)
@@ -110,20 +164,36 @@ def listening_address(host: str) -> str:
         raise ComputationError(f"{host} is no address ({error.strerror}); check the host's name") from error
 
 
-def _move(association: Any, model: Any, destination: str, series: FoundSeries) -> None:
+def _identifier(series: FoundSeries) -> Any:
     from pydicom.dataset import Dataset
 
     identifier = Dataset()
     identifier.QueryRetrieveLevel = "SERIES"
     identifier.StudyInstanceUID, identifier.SeriesInstanceUID = series.study_uid, series.series_uid
+    return identifier
+
+
+def _await(responses: Iterable[tuple[Any, Any]], remedy: str) -> None:
+    """Wait for the last response of a retrieval."""
     code = None
-    for status, _ in association.send_c_move(identifier, destination, model):
+    for status, _ in responses:
         code = status.get("Status")
     if code != 0:
         told = "no answer came" if code is None else f"status 0x{code:04X}"
-        raise ComputationError(
-            f"the PACS did not send all of a series ({told}); check that it knows {destination} at this machine"
-        )
+        raise ComputationError(f"the PACS did not send all of a series ({told}); {remedy}")
+
+
+def _count(folder: Path, number: int, series: FoundSeries, remedy: str) -> int:
+    """The number of images that came, if it is that of the series."""
+    count = sum(1 for _ in folder.iterdir())
+    if count == 0 or count < (series.images or 0):
+        expected = series.images or "an unknown number of"
+        raise ComputationError(f"{count} of {expected} images of series {number} came; {remedy}")
+    return count
+
+
+def _folder_name(number: int, series: FoundSeries) -> str:
+    return f"{number:03d}_{_letters(series.modality)}_{hashed_name(series.series_uid)[:8]}"
 
 
 def _letters(text: str) -> str:

@@ -11,7 +11,7 @@ import pydicom
 
 # dcmtk's own, not pynetdicom's scripts of the same names.
 STORESCU, STORESCP, ECHOSCU = "/usr/bin/storescu", "/usr/bin/storescp", "/usr/bin/echoscu"
-ORTHANC = "/usr/sbin/Orthanc"
+ORTHANC, DCMQRSCP = "/usr/sbin/Orthanc", "/usr/bin/dcmqrscp"
 QUICK = os.environ | {"TCP_NODELAY": "1"}
 
 

@@ -102,3 +102,11 @@ def test_a_crowd_leaves_nothing_behind(open_service):
     with Crowd(open_service.port, ["127.0.0.1"] * 60) as crowd:
         crowd.refill()
     bench.wait_for(lambda: open_files() <= before, what="closed connections")
+
+
+def test_without_storage_commitment_its_context_is_not_agreed_on(service):
+    with raw.connect(service.port) as c:
+        c.sendall(raw.request(contexts=[raw.context(1, "1.2.840.10008.1.20.1", [raw.IMPLICIT])]))
+        kind, body = raw.receive(c)
+        answer = body.find(b"\x21\x00")
+        assert kind == raw.ACCEPT and body[answer + 6] == 3, "abstract syntax not supported (PS3.8 table 9-18)"
