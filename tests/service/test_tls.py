@@ -206,9 +206,8 @@ def test_the_files_must_belong_together(tmp_path, keys):
     with pytest.raises(ConfigError, match=r"pacs.crt: not usable for TLS .* expected PEM with its key"):
         server_context(mixed)
     config = tmp_path / "service.toml"
-    config.write_text(
-        f'state = "{tmp_path}"\n{table(keys, more='minimum = "1.1"\n')}[[peer]]\nname = "p"\nae_title = "P"\nport = 104\n'
-    )
+    tls = table(keys, more='minimum = "1.1"')
+    config.write_text(f'state = "{tmp_path}"\n{tls}\n[[peer]]\nname = "p"\nae_title = "P"\nport = 104\n')
     with pytest.raises(ConfigError, match=r"listen\.tls\.minimum: Input should be '1\.2' or '1\.3'"):
         read_config(config)
 
