@@ -96,6 +96,7 @@ def chosen_case(path: Path | None, options: Mapping[str, Any], *, overrides: lis
 
 def case_table(given: Mapping[str, Any]) -> dict[str, Any]:
     """The case that options make, as nested tables."""
+    from sirtjax.workflows import NO_PSEUDONYM
 
     def pick(**keys: str) -> dict[str, Any]:
         return {key: _plain(given[name]) for key, name in keys.items() if name in given}
@@ -109,7 +110,7 @@ def case_table(given: Mapping[str, Any]) -> dict[str, Any]:
     masks = {name: {"path": str(given[name]), "on": frame} for name in ("liver", "lesions", "lungs") if name in given}
     table: dict[str, Any] = {
         "schema": 1,
-        "patient": {"id": given.get("patient_id", "anonymous")},
+        "patient": {"id": given.get("patient_id", NO_PSEUDONYM)},
         "protocol": pick(name="protocol"),
         "images": {role: entry for role, entry in images.items() if entry},
         "masks": masks,

@@ -114,3 +114,17 @@ def use_compilation_cache() -> None:
         programs.keep_programs_in(Path(kept_in))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def use_patient_key() -> None:
+    """Let results state their patient by hashes keyed with a secret of this user, so that a plan can be recognised.
+
+    Without a folder that can be written, plans are compared by their pseudonyms only; that is noted.
+    """
+    from sirtjax import io
+
+    path = io.patient_key_file()
+    try:
+        io.use_patient_key(io.read_patient_key(path))
+    except OSError as error:
+        log.info("no key of patient marks at %s (%s)", path, error.strerror)

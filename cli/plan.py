@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from sirtjax.cli import _case_options as option
-from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
+from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache, use_patient_key
 from sirtjax.cli._options import AsJson, CaseFileOrOptions, Force, Identify, Output, Resume, Set
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ SETTINGS = ("output", "case", "studies", "role", "force", "resume", "identify", 
 
 def _run(verb: str, given: dict[str, Any]) -> None:
     use_compilation_cache()
+    use_patient_key()
     from sirtjax import io
     from sirtjax.cli._plan_folder import DICOM, fill_plan_folder
     from sirtjax.cli._steps_folder import load_steps
@@ -107,6 +110,16 @@ def _run(verb: str, given: dict[str, Any]) -> None:
         note(sentence)
     if objects:
         note(f"DICOM objects: {output / DICOM}")
+    if verb == "verify":
+        _exit_by_checks(result)
+
+
+def _exit_by_checks(result: Result) -> None:
+    """Ends with exit code 1 if a check of the delivered dose is an error: a script must not take it for a success."""
+    errors = [check.code for check in result.checks if check.severity == "error"]
+    if errors:
+        note(f"verify: exit code 1 because of {', '.join(sorted(set(errors)))}; all results are written")
+        raise typer.Exit(1)
 
 
 def _case(verb: str, given: dict[str, Any]) -> Case:
@@ -134,6 +147,7 @@ def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
         title = f"{result.kind} for {case.patient.id}, protocol {result.protocol}"
         emit_table(title, ["territory", "activity (MBq)", "lower", "upper", "decided by"], _injection_rows(result))
         emit_table("doses", ["VOI", "mL", "T/N", "mean (Gy)", "D70 (Gy)"], _voi_rows(result))
+        emit_table("targets and limits", *_objective_table(result))
         if result.registration is not None:
             note(registration_line(result.registration))
         for check in result.checks:
@@ -161,6 +175,24 @@ def _injection_rows(result: Result) -> list[list[str]]:
         [row.territory, _number(row.activity_mbq), _number(row.lower_mbq), _number(row.upper_mbq), row.binding]
         for row in result.injections
     ]
+
+
+def _objective_table(result: Result) -> tuple[list[str], list[list[str]]]:
+    """Each target, limit and goal with its dose, in a verification next to the dose of the plan."""
+    from sirtjax.reports import dose_text
+
+    planned = result.comparison is not None
+    rows = [
+        [
+            row.name,
+            *([dose_text(row.planned_gy, row.planned_fraction)] if planned else []),
+            dose_text(row.value_gy, row.value_fraction),
+            "yes" if row.met else "no",
+        ]
+        for row in result.objectives
+    ]
+    said = "predicted" if result.kind == "plan" else "delivered"
+    return ["objective", *(["planned"] if planned else []), said, "met"], rows
 
 
 def _voi_rows(result: Result) -> list[list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sirtjax.cli._console import note, progress, use_compilation_cache
+from sirtjax.cli._console import note, progress, use_compilation_cache, use_patient_key
 
 if TYPE_CHECKING:
     from sirtjax.dicom import Approval
@@ -33,6 +33,7 @@ def review(
 ) -> None:
     """Look at the masks of a plan in the browser, correct and sign them, and plan again. Stays on this machine."""
     use_compilation_cache()
+    use_patient_key()
     session = _session(output, case)
     if recompute:
         with progress("plan") as on_step:

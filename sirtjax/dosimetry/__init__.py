@@ -35,13 +35,17 @@ from sirtjax.dosimetry._checks import calibration_checks as calibration_checks
 from sirtjax.dosimetry._checks import carried_volume_checks as carried_volume_checks
 from sirtjax.dosimetry._checks import constant_checks as constant_checks
 from sirtjax.dosimetry._checks import counts_checks as counts_checks
+from sirtjax.dosimetry._checks import delivered_activity_checks as delivered_activity_checks
+from sirtjax.dosimetry._checks import injected_territory_checks as injected_territory_checks
 from sirtjax.dosimetry._checks import liver_volume_checks as liver_volume_checks
 from sirtjax.dosimetry._checks import lung_dose_checks as lung_dose_checks
 from sirtjax.dosimetry._checks import lung_shunt_checks as lung_shunt_checks
 from sirtjax.dosimetry._checks import lungs_missing_checks as lungs_missing_checks
 from sirtjax.dosimetry._checks import make_check as make_check
+from sirtjax.dosimetry._checks import planned_volume_checks as planned_volume_checks
 from sirtjax.dosimetry._checks import registration_checks as registration_checks
 from sirtjax.dosimetry._checks import small_lesion_checks as small_lesion_checks
+from sirtjax.dosimetry._checks import staged_activity_checks as staged_activity_checks
 from sirtjax.dosimetry._checks import territory_overlap_checks as territory_overlap_checks
 from sirtjax.dosimetry._checks import tn_ratio_checks as tn_ratio_checks
 from sirtjax.dosimetry._checks import tumour_place_checks as tumour_place_checks
@@ -94,6 +98,8 @@ from sirtjax.dosimetry._objectives import ROLES as ROLES
 from sirtjax.dosimetry._objectives import DoseObjective as DoseObjective
 from sirtjax.dosimetry._objectives import VoiDose as VoiDose
 from sirtjax.dosimetry._objectives import resolve_objectives as resolve_objectives
+from sirtjax.dosimetry._outcomes import objective_outcomes as objective_outcomes
+from sirtjax.dosimetry._outcomes import outcome_checks as outcome_checks
 from sirtjax.dosimetry._partition import Compartments as Compartments
 from sirtjax.dosimetry._partition import fractional_uptake as fractional_uptake
 from sirtjax.dosimetry._partition import partition_activity_mbq as partition_activity_mbq
@@ -174,6 +180,7 @@ __all__ = [
     "counts_checks",
     "cumulated_activity_mbq_h",
     "decay_factor",
+    "delivered_activity_checks",
     "delivered_activity_mbq",
     "density_curve",
     "density_g_per_ml",
@@ -185,6 +192,7 @@ __all__ = [
     "generalised_eud_gy",
     "geometric_mean_counts",
     "hours_between",
+    "injected_territory_checks",
     "kernel_dose_gy",
     "kernel_radius_voxels",
     "list_protocols",
@@ -208,12 +216,15 @@ __all__ = [
     "mono_compartment_dose_gy",
     "ntcp_lkb",
     "nuclide",
+    "objective_outcomes",
     "octant_kernel",
     "ordered_activity_mbq",
+    "outcome_checks",
     "pack_voi",
     "partition_activity_mbq",
     "partition_dose_gy",
     "planar_lung_shunt_fraction",
+    "planned_volume_checks",
     "prescribe",
     "radial_kernel",
     "read_density_curve",
@@ -229,6 +240,7 @@ __all__ = [
     "smooth_dose_at_volume_fraction_gy",
     "smooth_volume_fraction_at_dose",
     "sphere_self_fraction",
+    "staged_activity_checks",
     "superposed_dose_gy",
     "tcp_linear_logit",
     "tcp_logit",

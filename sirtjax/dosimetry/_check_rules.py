@@ -171,6 +171,24 @@ CHECKS: tuple[CheckRule, ...] = (
         "{where}: {value} {unit} predicted, recommended {limit} {unit}", unit="Gy", source="the protocol",
     ),
     _rule(
+        "SJ404", "warning", "Dose target not reached by the delivered dose",
+        "{where}: {value} {unit} delivered, target {limit} {unit}", unit="Gy", source="the protocol",
+    ),
+    _rule(
+        "SJ405", "error", "Liver dose limit exceeded by the delivered dose",
+        "{where}: {value} {unit} delivered, limit {limit} {unit}", unit="Gy", source="the protocol",
+    ),
+    _rule(
+        "SJ406", "info", "Recommendation of the protocol not met by the delivered dose",
+        "{where}: {value} {unit} delivered, recommended {limit} {unit}", unit="Gy", source="the protocol",
+    ),
+    _rule(
+        "SJ407", "warning", "Staged injections: activity outside their territories",
+        "{value} of the activity in the liver lies outside every injected territory (more than {limit}): it was "
+        "corrected for decay from the injection into the nearest territory",
+        limit=0.05, unit="1",
+    ),
+    _rule(
         "SJ501", "error", "No activity meets target and limits in a territory",
         "{where}: the targets need {value} {unit}, the limits allow {limit} {unit}; the limits were kept",
         unit="MBq", source="thesis section 8.3",
@@ -191,6 +209,81 @@ CHECKS: tuple[CheckRule, ...] = (
     _rule(
         "SJ505", "info", "Another split meets every target",
         "reducing all territories alike misses a target; the split {where} meets all targets and limits",
+    ),
+    _rule(
+        "SJ510", "info", "Verification without a plan",
+        "no plan is given: delivered activities and doses are compared with the protocol only",
+    ),
+    _rule(
+        "SJ511", "warning", "Patient of the plan not verified",
+        "{where}: compare the patient of the plan with the patient of the images yourself",
+    ),
+    _rule(
+        "SJ512", "info", "Patient of the plan compared by pseudonym only",
+        "plan and case have the same pseudonym, and no image or mask in common; {where}",
+    ),
+    _rule(
+        "SJ513", "warning", "Patient of the plan accepted by the case",
+        "plan and case differ in {where}, which the case accepts (PLAN_PATIENT)",
+    ),
+    _rule(
+        "SJ514", "warning", "Protocol differs from the plan",
+        "{where}: the plan was made for other targets and limits",
+    ),
+    _rule(
+        "SJ515", "error", "Nuclide differs from the plan",
+        "{where}: give the plan of this treatment, or correct the protocol",
+    ),
+    _rule(
+        "SJ516", "warning", "VOIs differ from the plan",
+        "{where}: their planned and delivered doses cannot be compared",
+    ),
+    _rule(
+        "SJ517", "warning", "VOI volume differs from the plan",
+        "the volume of {where} differs from the plan by {value} (more than {limit}): check that it is the same VOI",
+        limit=0.10, unit="1",
+    ),
+    _rule(
+        "SJ518", "warning", "Territories differ from the plan",
+        "{where}: planned and delivered activities cannot be compared there",
+    ),
+    _rule(
+        "SJ519", "info", "Frame of reference differs from the plan",
+        "other frame of reference than in the plan: {where}; VOIs are compared by name and volume, not by position",
+    ),
+    _rule(
+        "SJ520", "info", "Inputs differ from the plan",
+        "other content than in the plan: {where}",
+    ),
+    _rule(
+        "SJ521", "warning", "Activity image of the plan",
+        "the activity image is the one that the plan was made from: a verification needs the image after treatment",
+    ),
+    _rule(
+        "SJ522", "warning", "Delivered activity differs from the planned activity",
+        "{where}: the delivered activity differs from the planned activity by {value} (more than {limit})",
+        limit=0.10, unit="1", source=f"{_EANM_2022}; Konijnenberg et al., EANM position paper 2021, "
+        "doi:10.1007/s00259-020-05038-9: within 10 % of the intended activity",
+    ),
+    _rule(
+        "SJ523", "error", "Injection into a territory that was not planned",
+        "{where}: {value} {unit} delivered, the plan has no injection there", unit="MBq",
+    ),
+    _rule(
+        "SJ524", "warning", "Planned territory not injected",
+        "{where}: {value} {unit} planned, no injection delivered", unit="MBq",
+    ),
+    _rule(
+        "SJ525", "warning", "Targets or limits differ from the plan",
+        "{where}; the targets and limits of both are evaluated",
+    ),
+    _rule(
+        "SJ526", "warning", "The plan is a draft",
+        "the plan is a DRAFT: {where}",
+    ),
+    _rule(
+        "SJ527", "warning", "Dose constant differs from the plan",
+        "{where}: planned and delivered doses are not comparable",
     ),
     _rule(
         "SJ601", "warning", "Calibration time missing",

@@ -6,7 +6,7 @@ The functions take summary numbers and return the checks that apply: an empty tu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sirtjax.dosimetry._check_rules import RULES, Limit, Severity
@@ -130,10 +130,7 @@ def accepted_registration_checks(end: str) -> tuple[Check, ...]:
 
 def carried_volume_checks(voi: str, *, volume_change: float) -> tuple[Check, ...]:
     """SJ109: the transform makes a VOI larger or smaller by more than a tenth."""
-    limit = RULES["SJ109"].limit
-    change = _number(f"volume change of {voi}", volume_change)
-    over = isinstance(limit, float) and abs(change) > limit * (1 + ROUNDING)
-    return (make_check("SJ109", where=voi, value=change),) if over else ()
+    return _changed("SJ109", voi, volume_change)
 
 
 def automatic_mask_checks(vois: str, *, method: str, doubts: Sequence[str] = ()) -> tuple[Check, ...]:
@@ -218,6 +215,49 @@ def constant_checks(
 def unverified_checks(*names: str) -> tuple[Check, ...]:
     """SJ603: numbers that the protocol marks as unverified."""
     return tuple(make_check("SJ603", where=name) for name in names)
+
+
+def delivered_activity_checks(territory: str, *, planned_mbq: float, delivered_mbq: float) -> tuple[Check, ...]:
+    """SJ522: the activity delivered into a territory differs from the planned activity by more than 10 %.
+
+    Args:
+      territory: where it was injected.
+      planned_mbq: activity in the patient at injection by the plan, above 0.
+      delivered_mbq: activity in the patient at injection.
+    """
+    return _changed("SJ522", territory, delivered_mbq / planned_mbq - 1.0)
+
+
+def injected_territory_checks(
+    *, planned_mbq: Mapping[str, float], delivered_mbq: Mapping[str, float]
+) -> tuple[Check, ...]:
+    """SJ523: injections into territories that the plan leaves alone; SJ524: planned territories without an injection.
+
+    Args:
+      planned_mbq: activity by territory in the plan.
+      delivered_mbq: activity by territory that was injected.
+    """
+    unplanned = [name for name in delivered_mbq if name not in planned_mbq]
+    missed = [name for name in planned_mbq if name not in delivered_mbq]
+    return (
+        *(make_check("SJ523", where=name, value=delivered_mbq[name]) for name in unplanned),
+        *(make_check("SJ524", where=name, value=planned_mbq[name]) for name in missed),
+    )
+
+
+def planned_volume_checks(voi: str, *, planned_ml: float, found_ml: float) -> tuple[Check, ...]:
+    """SJ517: the volume of a VOI differs from its volume in the plan by more than a tenth."""
+    return _changed("SJ517", voi, found_ml / planned_ml - 1.0)
+
+
+def staged_activity_checks(fraction_outside: float) -> tuple[Check, ...]:
+    """SJ407: with injections at different times, much of the liver's activity lies in no injected territory."""
+    return _above("SJ407", fraction_outside)
+
+
+def _changed(code: str, where: str, change: float) -> tuple[Check, ...]:
+    """The check of a relative change: its limit is on the size, its value has the sign."""
+    return (make_check(code, where=where, value=change),) if _above(code, abs(change), where) else ()
 
 
 def _above(code: str, value: float, where: str | None = None, *, limit: float | None = None) -> tuple[Check, ...]:

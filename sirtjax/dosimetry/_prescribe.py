@@ -29,11 +29,11 @@ from sirtjax.dosimetry._objectives import (
     VoiDose,
     resolve_objectives,
 )
+from sirtjax.dosimetry._outcomes import TOLERANCE, objective_outcomes, outcome_checks
 from sirtjax.dosimetry._prescription import (
     Bound,
     Choice,
     Injection,
-    Outcome,
     Prediction,
     Prescription,
     TerritoryPrescription,
@@ -41,9 +41,6 @@ from sirtjax.dosimetry._prescription import (
 from sirtjax.errors import ConfigError, InputError
 
 Pair = tuple[DoseObjective, VoiDose]
-
-# Doses come from float32 maps; a dose is at its limit within this relative difference.
-TOLERANCE = 1e-5
 
 
 def prescribe(
@@ -118,7 +115,7 @@ def prescribe(
         best_split_mbq=split.activity_mbq if split is not None and split.complete else None,
         total_mbq=float(chosen.sum()),
         predictions=tuple(_prediction(voi, injections, chosen) for voi in vois),
-        outcomes=tuple(_outcome(objective, voi, chosen) for objective, voi in pairs),
+        outcomes=objective_outcomes(objectives, vois, chosen),
         checks=tuple(notes),
     )
     return replace(result, checks=result.checks + _prescription_checks(result))
@@ -289,21 +286,6 @@ def _prediction(voi: VoiDose, injections: Sequence[Injection], chosen: Float) ->
     )
 
 
-def _outcome(objective: DoseObjective, voi: VoiDose, chosen: Float) -> Outcome:
-    value = voi.value_gy(objective, chosen) + (voi.previous_gy if objective.cumulative else 0.0)
-    over = value >= objective.dose_gy * (1 - TOLERANCE)
-    under = value <= objective.dose_gy * (1 + TOLERANCE)
-    fraction = voi.volume_fraction_at(objective.dose_gy, chosen) if objective.kind == "V" else None
-    return Outcome(
-        objective=replace(objective, voi=voi.name),
-        voi=voi.name,
-        role=voi.role,
-        value_gy=value,
-        value_fraction=fraction,
-        met=over if objective.direction == "at least" else under,
-    )
-
-
 def _prescription_checks(result: Prescription) -> tuple[Check, ...]:
     checks = []
     for territory in result.territories:
@@ -320,33 +302,15 @@ def _prescription_checks(result: Prescription) -> tuple[Check, ...]:
         checks.append(make_check("SJ502", value=result.joint_lower_mbq, limit=result.joint_upper_mbq))
     if result.choose != "given" and result.scale < 1 - TOLERANCE and len(result.territories) > 1:
         checks.append(make_check("SJ503", value=result.scale))
-    missed = [outcome for outcome in result.outcomes if not outcome.met]
-    checks += [
-        make_check(
-            _missed_code(outcome),
-            where=outcome.objective.label,
-            value=outcome.value_gy,
-            limit=outcome.objective.dose_gy,
-            source=outcome.objective.source,
-        )
-        for outcome in missed
-    ]
+    checks += outcome_checks(result.outcomes, "predicted")
     targets_missed = any(
-        outcome.objective.direction == "at least" and outcome.objective.purpose == "bound" for outcome in missed
+        outcome.objective.direction == "at least" and outcome.objective.purpose == "bound"
+        for outcome in result.outcomes
+        if not outcome.met
     )
     if result.feasible and targets_missed and result.best_split_mbq is not None and result.choose != "given":
         checks.append(make_check("SJ505", where=", ".join(f"{a:.0f}" for a in result.best_split_mbq) + " MBq"))
     return tuple(checks)
-
-
-def _missed_code(outcome: Outcome) -> str:
-    if outcome.objective.purpose == "goal":
-        return "SJ403"
-    if outcome.objective.direction == "at least":
-        return "SJ401"
-    if outcome.role == "lungs":
-        return "SJ304" if outcome.objective.cumulative else "SJ303"
-    return "SJ402"
 
 
 def _check_input(

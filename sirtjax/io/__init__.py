@@ -26,8 +26,11 @@ from sirtjax.io._masks import select_mask as select_mask
 from sirtjax.io._nifti import read_nifti as read_nifti
 from sirtjax.io._nifti import read_nifti_array as read_nifti_array
 from sirtjax.io._nifti import write_nifti as write_nifti
+from sirtjax.io._patient_key import patient_key_file as patient_key_file
+from sirtjax.io._patient_key import read_patient_key as read_patient_key
 from sirtjax.io._patient_mark import PatientMark as PatientMark
 from sirtjax.io._patient_mark import patient_mark as patient_mark
+from sirtjax.io._patient_mark import use_patient_key as use_patient_key
 from sirtjax.io._planar import PlanarViews as PlanarViews
 from sirtjax.io._planar import read_planar as read_planar
 from sirtjax.io._points import PointList as PointList
@@ -45,6 +48,7 @@ from sirtjax.io._torch_file import ForeignObject as ForeignObject
 from sirtjax.io._torch_file import read_torch_file as read_torch_file
 from sirtjax.io._transform_files import read_transform as read_transform
 from sirtjax.io._transform_files import write_transform as write_transform
+from sirtjax.io._user_folder import user_data_folder as user_data_folder
 
 __all__ = [
     "ForeignObject",
@@ -68,6 +72,7 @@ __all__ = [
     "list_series",
     "load_checkpoint",
     "parsing",
+    "patient_key_file",
     "patient_mark",
     "radionuclides_of",
     "read_dataset",
@@ -78,6 +83,7 @@ __all__ = [
     "read_masks",
     "read_nifti",
     "read_nifti_array",
+    "read_patient_key",
     "read_planar",
     "read_points",
     "read_rtstruct",
@@ -87,6 +93,8 @@ __all__ = [
     "right_handed",
     "save_checkpoint",
     "select_mask",
+    "use_patient_key",
+    "user_data_folder",
     "write_dicom_planar",
     "write_dicom_series",
     "write_nifti",

@@ -6,25 +6,30 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-# Of this process alone: a mark can be compared while the process runs, and means nothing after it or outside.
-_KEY = secrets.token_bytes(32)
+from sirtjax.io._patient_key import key_fingerprint
+
+# Of this process only, unless a lasting key is set: then a mark means nothing after the process or outside of it.
+_key = secrets.token_bytes(32)
+_fingerprint: str | None = None
 # What the mark is made of; never kept.
 IDENTIFIERS = ("PatientID", "PatientName", "PatientBirthDate")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PatientMark:
-    """Tells the patients of two images apart without saying who they are: keyed hashes, with a key that is never kept.
+    """Tells the patients of two images apart without saying who they are: hashes that mean nothing without the key.
 
     Attributes:
       number: of the patient ID; None where the file has none.
       name: of the patient's name.
       born: of the date of birth.
+      key: name of the lasting key (`use_patient_key`); None for the key of the process.
     """
 
     number: str | None = None
     name: str | None = None
     born: str | None = None
+    key: str | None = None
 
     def contradicts(self, other: PatientMark) -> bool:
         """Whether the two can't be taken for one person.
@@ -37,14 +42,33 @@ class PatientMark:
             return not (named and (self.name, self.born) == (other.name, other.born))
         return self.born is not None and other.born is not None and self.born != other.born
 
+    def confirms(self, other: PatientMark) -> bool:
+        """Whether the two state one patient: the same ID, or the same name and date of birth, and no contradiction."""
+        if self.contradicts(other):
+            return False
+        numbered = self.number is not None and self.number == other.number
+        named = self.name is not None and self.born is not None
+        return numbered or (named and (self.name, self.born) == (other.name, other.born))
+
+
+def use_patient_key(key: bytes) -> None:
+    """Sets the key of all marks made from now on, so that they can be compared with those of other processes.
+
+    Args:
+      key: 32 secret bytes, of `read_patient_key`. A person with the key can test whether a mark belongs to a known
+        patient; without it the marks reveal nothing.
+    """
+    global _key, _fingerprint
+    _key, _fingerprint = key, key_fingerprint(key)
+
 
 def patient_mark(header: Any) -> PatientMark:
     """The mark of the patient a header is about."""
     number, name, born = (_hashed(header.get(keyword)) for keyword in IDENTIFIERS)
-    return PatientMark(number=number, name=name, born=born)
+    return PatientMark(number=number, name=name, born=born, key=_fingerprint)
 
 
 def _hashed(value: Any) -> str | None:
     text = unicodedata.normalize("NFKC", "" if value is None else str(value)).upper()
     plain = "".join(letter for letter in text.partition("=")[0] if letter.isalnum())
-    return hashlib.blake2b(plain.encode(), key=_KEY, digest_size=16).hexdigest() if plain else None
+    return hashlib.blake2b(plain.encode(), key=_key, digest_size=16).hexdigest() if plain else None

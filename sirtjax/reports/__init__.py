@@ -9,6 +9,7 @@ from sirtjax.reports._files import file_name as file_name
 from sirtjax.reports._files import file_names as file_names
 from sirtjax.reports._files import write_results as write_results
 from sirtjax.reports._html import report_html as report_html
+from sirtjax.reports._plan_tables import dose_text as dose_text
 from sirtjax.reports._registration_page import registration_html as registration_html
 from sirtjax.reports._registration_panels import RegistrationPanel as RegistrationPanel
 from sirtjax.reports._registration_panels import registration_panels as registration_panels
@@ -29,6 +30,7 @@ __all__ = [
     "alignment_page",
     "box_plots",
     "case_references",
+    "dose_text",
     "file_name",
     "file_names",
     "registration_html",

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from sirtjax.errors import ModelError
-from sirtjax.io import read_description
+from sirtjax.io import read_description, user_data_folder
 from sirtjax.segmentation._model import Model, ModelSpec, model_spec, read_model
 
 # The file by which a model's folder is known.
@@ -43,13 +42,7 @@ def models_folder() -> Path:
     """Where the user's models are: the folder SIRTJAX_MODELS names, or `sirtjax/models` in the user's data folder."""
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE])
-    if sys.platform == "darwin":
-        data = Path.home() / "Library" / "Application Support"
-    elif sys.platform == "win32":
-        data = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return data / "sirtjax" / "models"
+    return user_data_folder() / "sirtjax" / "models"
 
 
 def models() -> tuple[ModelEntry, ...]:

@@ -4,6 +4,7 @@ from sirtjax.workflows._alignment import Alignment as Alignment
 from sirtjax.workflows._alignment import AlignmentRecord as AlignmentRecord
 from sirtjax.workflows._automatic import BY_CT_NUMBERS as BY_CT_NUMBERS
 from sirtjax.workflows._automatic import automatic_hooks as automatic_hooks
+from sirtjax.workflows._case import NO_PSEUDONYM as NO_PSEUDONYM
 from sirtjax.workflows._case import Case as Case
 from sirtjax.workflows._case_file import case_from_table as case_from_table
 from sirtjax.workflows._case_file import load_case as load_case
@@ -18,15 +19,21 @@ from sirtjax.workflows._mask_roles import MaskRole as MaskRole
 from sirtjax.workflows._mask_roles import mask_frame as mask_frame
 from sirtjax.workflows._mask_roles import mask_role_of as mask_role_of
 from sirtjax.workflows._mask_roles import propose_masks as propose_masks
+from sirtjax.workflows._plan_record import TreatmentPlan as TreatmentPlan
+from sirtjax.workflows._plan_record import read_plan as read_plan
 from sirtjax.workflows._planning import plan_case as plan_case
 from sirtjax.workflows._provenance import provenance as provenance
 from sirtjax.workflows._results import SCHEMA as SCHEMA
 from sirtjax.workflows._results import BoundResult as BoundResult
+from sirtjax.workflows._results import ComparisonRow as ComparisonRow
 from sirtjax.workflows._results import Fact as Fact
 from sirtjax.workflows._results import InjectionResult as InjectionResult
 from sirtjax.workflows._results import Maps as Maps
+from sirtjax.workflows._results import ObjectiveResult as ObjectiveResult
+from sirtjax.workflows._results import PlanComparison as PlanComparison
 from sirtjax.workflows._results import RegistrationSummary as RegistrationSummary
 from sirtjax.workflows._results import Result as Result
+from sirtjax.workflows._results import TerritoryResult as TerritoryResult
 from sirtjax.workflows._results import VoiResult as VoiResult
 from sirtjax.workflows._results import VolumeChange as VolumeChange
 from sirtjax.workflows._results import result_to_json as result_to_json
@@ -48,6 +55,7 @@ __all__ = [
     "BY_CT_NUMBERS",
     "IMAGE_ROLES",
     "MASK_ROLES",
+    "NO_PSEUDONYM",
     "SCHEMA",
     "STEPS",
     "Alignment",
@@ -56,6 +64,7 @@ __all__ = [
     "BoundResult",
     "Case",
     "CaseImages",
+    "ComparisonRow",
     "Divided",
     "Fact",
     "Guides",
@@ -66,11 +75,15 @@ __all__ = [
     "Maps",
     "MaskProposal",
     "MaskRole",
+    "ObjectiveResult",
+    "PlanComparison",
     "Products",
     "RegistrationSummary",
     "Result",
     "RoleProposal",
     "Step",
+    "TerritoryResult",
+    "TreatmentPlan",
     "Voi",
     "VoiResult",
     "VolumeChange",
@@ -85,6 +98,7 @@ __all__ = [
     "propose_masks",
     "propose_roles",
     "provenance",
+    "read_plan",
     "result_to_json",
     "select_images",
     "verify_case",

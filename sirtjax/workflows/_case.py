@@ -17,7 +17,9 @@ Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 # The nuclides that the activity image of a case can show.
 Isotope = Literal["Tc-99m", "Y-90", "Ho-166"]
 # What a person may answer for where DICOM headers speak against a case.
-Acceptable = Literal["PATIENT_IDS", "FRAME_OF_REFERENCE", "MASK_SERIES"]
+Acceptable = Literal["PATIENT_IDS", "FRAME_OF_REFERENCE", "MASK_SERIES", "PLAN_PATIENT"]
+# The pseudonym of a case whose options name none: it is no evidence of who the patient is.
+NO_PSEUDONYM = "anonymous"
 
 
 class PatientTable(Table):

@@ -25,7 +25,7 @@ CALIBRATIONS = {
         "patient-relative: the counts of each territory scaled to the activity injected into it",
         "EANM standard operational procedure, Chiesa et al., EJNMMI Phys 2021, doi:10.1186/s40658-021-00394-3",
     ),
-    "absolute": ("absolute: Bq/mL of the image, corrected for decay to the time of injection", ""),
+    "absolute": ("absolute: Bq/mL of the image, corrected for decay from the time of each injection", ""),
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._doses import dose_gy, relative_activity
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
+from sirtjax.workflows._objective_results import objective_results
 from sirtjax.workflows._prescribing import case_objectives, injection_result, prescribe_case, voi_doses
 from sirtjax.workflows._results import Maps, Result
 from sirtjax.workflows._setting import assemble, prepare, superpose
@@ -56,4 +57,5 @@ def plan_case(
         injection_result(territory, lsf, prescription)
         for territory, lsf in zip(prescription.territories, setting.shunts, strict=True)
     )
-    return replace(result, injections=injections), maps, products
+    met = objective_results(prescription.outcomes)
+    return replace(result, injections=injections, objectives=met), maps, products

@@ -76,7 +76,7 @@ def voi_doses(
     case: Case, setting: Setting, unit_dose: Sequence[Array], remaining: NDArray[np.float64]
 ) -> list[VoiDose]:
     """Dose per MBq injected of every VOI an objective can name, voxel by voxel too."""
-    targets = _target_names(case, setting)
+    targets = target_names(case, setting)
     doses = []
     for voi in setting.vois:
         role: Role | None = "tumour" if voi.name in targets else ROLES.get(voi.kind)
@@ -129,7 +129,7 @@ def _dose_at_fraction_gy(
     return histogram(activity_mbq).dose_at_percent_gy(100 * fraction)
 
 
-def _target_names(case: Case, setting: Setting) -> set[str]:
+def target_names(case: Case, setting: Setting) -> set[str]:
     tumours = {voi.name for voi in setting.vois if voi.kind in ("lesion", "lesions")}
     if case.prescription.targets is None:
         return {voi.name for voi in setting.vois if voi.kind == "lesion"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import platform
@@ -55,10 +56,17 @@ def provenance(case: Case, images: CaseImages, *, registration: str) -> dict[str
         },
         "device": device.device_kind,
         "inputs": inputs,
+        "patient": _patient_entry(images),
         "registration": registration,
         "case": table,
         "case_sha256": hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest(),
     }
+
+
+def _patient_entry(images: CaseImages) -> dict[str, str | None] | None:
+    """Keyed hashes of the patient's identifiers; None without a lasting key or if no image names its patient."""
+    mark = images.activity.source.patient
+    return dataclasses.asdict(mark) if mark.key is not None and (mark.number or mark.name or mark.born) else None
 
 
 def _image_entry(image: Image) -> dict[str, Any]:

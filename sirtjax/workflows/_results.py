@@ -14,7 +14,7 @@ from sirtjax.dosimetry import Check
 from sirtjax.spatial import Transform
 from sirtjax.volume import Geometry, Volume
 
-SCHEMA = "sirtjax-results/1"
+SCHEMA = "sirtjax-results/2"
 
 VoiKind = Literal["liver", "normal liver", "lesion", "lesions", "territory", "normal territory", "lungs"]
 
@@ -84,6 +84,8 @@ class InjectionResult:
       binding: the name of the bound the activity sits on, or why it was chosen.
       lung_shunt_fraction, residual_fraction: used for it.
       bounds: every bound by itself.
+      planned_mbq: in a verification, the activity of the plan; None without a plan or if it plans none here.
+      elapsed_h: hours from this injection to the time that the image's Bq/mL refer to; None without decay correction.
     """
 
     territory: str
@@ -96,6 +98,97 @@ class InjectionResult:
     feasible: bool
     binding: str
     bounds: tuple[BoundResult, ...]
+    planned_mbq: float | None = None
+    elapsed_h: float | None = None
+
+
+@dataclass(frozen=True)
+class TerritoryResult:
+    """One perfusion territory of the liver.
+
+    Attributes:
+      name: of the territory.
+      volume_ml: on the working grid.
+      treated: whether an injection fills it.
+    """
+
+    name: str
+    volume_ml: float
+    treated: bool
+
+
+@dataclass(frozen=True)
+class ObjectiveResult:
+    """A target, limit or goal on one VOI, and the dose it is compared with.
+
+    Attributes:
+      name: the objective in the field's notation, such as "mean(lesion 1) >= 205 Gy".
+      voi, role: the VOI, and its role in the protocol.
+      direction: "at least" (targets) or "at most" (limits).
+      kind: "mean", "D" (D_x) or "V" (V_x).
+      purpose: "bound" restricts the activity, "goal" is a recommendation.
+      dose_gy: the target or limit; x of V_x.
+      volume_fraction: x of D_x, or the volume asked for at V_x; None for a mean.
+      cumulative: whether the dose of earlier treatments is included.
+      value_gy: predicted by a plan, delivered in a verification: mean dose, or D_x at `volume_fraction`.
+      value_fraction: for "V" the fraction of the VOI that receives at least `dose_gy`; otherwise None.
+      met: whether `value_gy` meets the objective.
+      source: of the target or limit.
+      planned_gy, planned_fraction, planned_met: the same in the plan of a verification; None without one.
+      only_planned: whether the plan has the objective and the case of the verification does not.
+    """
+
+    name: str
+    voi: str
+    role: str
+    direction: Literal["at least", "at most"]
+    kind: Literal["mean", "D", "V"]
+    purpose: Literal["bound", "goal"]
+    dose_gy: float
+    volume_fraction: float | None
+    cumulative: bool
+    value_gy: float
+    value_fraction: float | None
+    met: bool
+    source: str
+    planned_gy: float | None = None
+    planned_fraction: float | None = None
+    planned_met: bool | None = None
+    only_planned: bool = False
+
+
+Agreement = Literal["same", "different", "unknown"]
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One property of a verification and of its plan.
+
+    Attributes:
+      name: what is compared, such as "protocol" or "volume of lesion 1".
+      planned, found: in the plan and in the verification, as printed.
+      agreement: "unknown" if one of the two is not stated.
+    """
+
+    name: str
+    planned: str
+    found: str
+    agreement: Agreement
+
+
+@dataclass(frozen=True)
+class PlanComparison:
+    """What a verification has in common with its plan.
+
+    Attributes:
+      created: when the plan was made.
+      lung_dose_gy: mean lung dose of the plan.
+      rows: patient, protocol, nuclide, territories, VOIs, frames of reference and inputs.
+    """
+
+    created: str
+    lung_dose_gy: float | None
+    rows: tuple[ComparisonRow, ...]
 
 
 @dataclass(frozen=True)
@@ -162,6 +255,10 @@ class Result:
       patient_id: the pseudonym of the case.
       protocol: the protocol's name; `protocol_title` for people.
       injections, vois, checks, methods: as their records say.
+      nuclide, nuclide_record: such as "Y-90", and the record of its constants, such as "y90-icrp107".
+      territories: all of them, treated or not.
+      objectives: every target, limit and goal, on the predicted or the delivered dose.
+      comparison: in a verification, what it has in common with its plan; None without a plan.
       lung_dose_gy, lung_mass_g, lung_shunt_fraction: of all injections together.
       planned: in a verification, the plan's VOI table by VOI name, where a plan was given.
       registration: how VOIs came from the diagnostic image; None where there is none.
@@ -185,6 +282,11 @@ class Result:
     provenance: dict[str, Any]
     registration: RegistrationSummary | None = None
     drafts: tuple[str, ...] = ()
+    nuclide: str = ""
+    nuclide_record: str = ""
+    territories: tuple[TerritoryResult, ...] = ()
+    objectives: tuple[ObjectiveResult, ...] = ()
+    comparison: PlanComparison | None = None
 
     def voi(self, name: str) -> VoiResult:
         """The VOI of this name.

@@ -23,7 +23,7 @@ from sirtjax.workflows._mapping import MappedCase
 from sirtjax.workflows._methods import method_facts, registration_sentence
 from sirtjax.workflows._provenance import provenance
 from sirtjax.workflows._registration_summary import registration_summary
-from sirtjax.workflows._results import Maps, Result
+from sirtjax.workflows._results import Maps, Result, TerritoryResult
 from sirtjax.workflows._shunt import LungMass, LungShunt, lung_mass, lung_shunt
 from sirtjax.workflows._steps import Products
 
@@ -171,7 +171,7 @@ def assemble(
         lung_dose_gy=deposit.lung_dose_gy,
         lung_mass_g=deposit.lung_mass_g,
         lung_shunt_fraction=deposit.lung_activity_mbq / deposit.injected_mbq,
-        checks=_distinct(
+        checks=distinct_checks(
             (*case_checks(case, products, setting, vois, deposit), *registration_checks(summary), *checks)
         ),
         methods=method_facts(case, setting, biology, summary),
@@ -180,6 +180,9 @@ def assemble(
         provenance=provenance(case, products.images, registration=registration_sentence(case, summary)),
         registration=summary,
         drafts=draft_masks(products),
+        nuclide=setting.nuclide.symbol,
+        nuclide_record=setting.nuclide.name,
+        territories=_territory_results(setting),
     )
     weights = {voi.name: voi.weight for voi in setting.vois}
     maps = Maps(
@@ -193,9 +196,20 @@ def assemble(
     return result, maps
 
 
-def _distinct(checks: Sequence[Check]) -> tuple[Check, ...]:
-    """Each code once a place: the prescription and the case look at the lungs both."""
-    return tuple({(check.code, check.where): check for check in checks}.values())
+def distinct_checks(checks: Sequence[Check]) -> tuple[Check, ...]:
+    """Each code once per place: objectives and `case_checks` both evaluate the lungs, and the objectives name them."""
+    found = {(check.code, check.where): check for check in checks}.values()
+    named = {(check.code, check.limit) for check in found if check.where is not None}
+    return tuple(check for check in found if check.where is not None or (check.code, check.limit) not in named)
+
+
+def _territory_results(setting: Setting) -> tuple[TerritoryResult, ...]:
+    treated = {table.territory for table in setting.injections}
+    voxel_ml = setting.mapped.geometry.voxel_volume_ml
+    return tuple(
+        TerritoryResult(name, float(weight.sum(dtype=np.float64)) * voxel_ml, name in treated)
+        for name, weight in setting.territories.items()
+    )
 
 
 def _levels(objectives: Sequence[DoseObjective]) -> list[float]:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
-from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case, InjectionTable
+from sirtjax.workflows._decay import STAGED_NOTE, InjectionDecay, activity_at_injection_mbq, injection_decay
 from sirtjax.workflows._doses import dose_gy, relative_activity
 from sirtjax.workflows._evaluation import Deposit
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
-from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._objective_results import delivered_objectives
+from sirtjax.workflows._plan_comparison import compare_with_plan
+from sirtjax.workflows._plan_patient import refuse_other_patient
+from sirtjax.workflows._plan_record import TreatmentPlan, read_plan
 from sirtjax.workflows._prescribing import case_objectives
-from sirtjax.workflows._results import SCHEMA, InjectionResult, Maps, Result
-from sirtjax.workflows._setting import Setting, assemble, prepare, superpose
+from sirtjax.workflows._results import InjectionResult, Maps, PlanComparison, Result
+from sirtjax.workflows._setting import Setting, assemble, distinct_checks, prepare, superpose
 from sirtjax.workflows._steps import Hooks, Products, advance, made_images
 
 Array = NDArray[np.float32]
@@ -46,48 +47,53 @@ def verify_case(
       InputError: something in the case cannot be used; the message says what.
     """
     hooks = hooks or Hooks()
-    planned, planned_mbq = ({}, {}) if case.plan is None else read_plan(case.plan)
+    plan = None if case.plan is None else read_plan(case.plan)
     if not case.injections or any(table.activity_mbq is None for table in case.injections):
         raise ConfigError("a verification needs the delivered activity_mbq of every one of the [[injections]]")
     products = advance(case, "images", products=products, hooks=hooks)
-    checks = activity_nuclide_checks(case, made_images(products), "verification")
+    images = made_images(products)
+    checks = activity_nuclide_checks(case, images, "verification")
+    if plan is not None and case.plan is not None:
+        refuse_other_patient(case, images, plan, case.plan)
     products = advance(case, "mapping", products=products, hooks=hooks)
     setting = prepare(case, products)
     injected = np.asarray([table.activity_mbq for table in case.injections], np.float64)
     hooks.on_step("dose")
+    decay: InjectionDecay | None = None
     if case.calibration.method == "relative":
         deposit = _relative(case, setting, injected)
     else:
-        deposit, calibration = _absolute(case, products, setting, injected)
+        decay = injection_decay(case, images)
+        deposit, calibration = _absolute(case, products, setting, injected, decay)
         checks = (*checks, *calibration)
     hooks.on_step("dose-volume histograms")
-    result, maps = assemble(case, products, setting, deposit, case_objectives(case, setting), checks=checks)
+    objectives = case_objectives(case, setting)
+    result, maps = assemble(case, products, setting, deposit, objectives, checks=checks)
     rows = tuple(
-        _delivered(table, activity, lsf, planned_mbq.get(table.territory))
-        for table, activity, lsf in zip(case.injections, injected.tolist(), setting.shunts, strict=True)
+        _delivered(table, activity, lsf, plan, elapsed_h)
+        for table, activity, lsf, elapsed_h in zip(
+            case.injections,
+            injected.tolist(),
+            setting.shunts,
+            decay.elapsed_h if decay is not None else (None,) * len(injected),
+            strict=True,
+        )
     )
-    notes = (*result.notes, *_recovery_notes(case, setting, deposit))
-    return replace(result, kind="verification", injections=rows, notes=notes, planned=planned), maps, products
-
-
-def read_plan(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
-    """The VOI rows of a plan's results.json by VOI name, and its activities by territory.
-
-    Raises:
-      ImageFormatError: the file cannot be read or is not a plan of this software.
-    """
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        if table["schema"] != SCHEMA or table["kind"] != "plan":
-            raise KeyError("schema")
-        activities = {row["territory"]: float(row["activity_mbq"]) for row in table["injections"]}
-        return {row["name"]: row for row in table["vois"]}, activities
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImageFormatError(f"{path}: cannot read the plan ({getattr(error, 'strerror', error)})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ImageFormatError(
-            f"{path}: not the results.json of a plan ({SCHEMA}); give that of `sirtjax plan`"
-        ) from error
+    met, unmet = delivered_objectives(case, setting, deposit, result.vois, objectives, plan)
+    result = replace(
+        result,
+        kind="verification",
+        injections=rows,
+        notes=(*result.notes, *_absolute_notes(setting, deposit, decay)),
+        objectives=met,
+        planned={} if plan is None else plan.vois,
+    )
+    comparison: PlanComparison | None = None
+    differences: tuple[Check, ...] = (dosimetry.make_check("SJ510"),)
+    if plan is not None:
+        comparison, differences = compare_with_plan(case, images, result, plan)
+    checks = distinct_checks((*result.checks, *unmet, *differences))
+    return replace(result, comparison=comparison, checks=checks), maps, products
 
 
 def _relative(case: Case, setting: Setting, injected: NDArray[np.float64]) -> Deposit:
@@ -100,22 +106,14 @@ def _relative(case: Case, setting: Setting, injected: NDArray[np.float64]) -> De
 
 
 def _absolute(
-    case: Case, products: Products, setting: Setting, injected: NDArray[np.float64]
+    case: Case, products: Products, setting: Setting, injected: NDArray[np.float64], decay: InjectionDecay
 ) -> tuple[Deposit, tuple[Check, ...]]:
     images = products.images
     if images is None or setting.mapped.activity.unit != "Bq/mL":
         raise ConfigError(
             f'calibration.method = "absolute" needs an image in Bq/mL, this one is in {setting.mapped.activity.unit}'
         )
-    elapsed_h, known = _elapsed_h(case, images)
-    grid = setting.mapped.geometry
-    activity = dosimetry.absolute_activity_mbq(
-        np.asarray(setting.mapped.activity.array, np.float32),
-        voxel_volume_ml=np.float32(grid.voxel_volume_ml),
-        elapsed_h=np.float32(elapsed_h),
-        half_life_h=np.float32(setting.nuclide.half_life_h),
-    )
-    activity_mbq = np.asarray(activity, np.float32)
+    activity_mbq, checks = activity_at_injection_mbq(setting, decay)
     shunted_mbq = float(injected @ np.asarray(setting.shunts))
     deposit = Deposit(
         activity_mbq=activity_mbq,
@@ -125,33 +123,26 @@ def _absolute(
         lung_activity_mbq=shunted_mbq,
         lung_mass_g=setting.lungs.mass_g,
     )
-    return deposit, dosimetry.calibration_checks("the activity image or the injection", reference_time_known=known)
+    return deposit, (*decay.checks, *checks)
 
 
-def _recovery_notes(case: Case, setting: Setting, deposit: Deposit) -> list[str]:
+def _absolute_notes(setting: Setting, deposit: Deposit, decay: InjectionDecay | None) -> list[str]:
     """What an absolute image shows of the activity that should be in the liver: its calibration in one number."""
-    if case.calibration.method != "absolute":
+    if decay is None:
         return []
     shown_mbq = float(np.vdot(deposit.activity_mbq, setting.mapped.occupancy["liver"]))
     expected_mbq = deposit.injected_mbq - deposit.lung_activity_mbq
-    return [
+    recovery = (
         f"the image shows {shown_mbq:.0f} MBq in the liver at the time of injection, "
         f"{shown_mbq / expected_mbq:.0%} of the activity injected and not shunted to the lungs"
-    ]
+    )
+    return [recovery, *([STAGED_NOTE] if decay.staged else [])]
 
 
-def _elapsed_h(case: Case, images: CaseImages) -> tuple[float, bool]:
-    """Hours from the first injection to the image's reference time; 0 and False where one of the two is unknown."""
-    reference = case.calibration.reference_time or images.activity.source.reference_time
-    times = [table.time for table in case.injections if table.time is not None]
-    if not times and images.activity.source.injection_time is not None:
-        times = [images.activity.source.injection_time]
-    if reference is None or not times:
-        return 0.0, False
-    return max(dosimetry.hours_between(time, reference) for time in times), True
-
-
-def _delivered(table: InjectionTable, activity_mbq: float, lsf: float, planned_mbq: float | None) -> InjectionResult:
+def _delivered(
+    table: InjectionTable, activity_mbq: float, lsf: float, plan: TreatmentPlan | None, elapsed_h: float | None
+) -> InjectionResult:
+    planned_mbq = None if plan is None else plan.planned_mbq.get(table.territory)
     return InjectionResult(
         territory=table.territory,
         activity_mbq=activity_mbq,
@@ -164,4 +155,6 @@ def _delivered(table: InjectionTable, activity_mbq: float, lsf: float, planned_m
         binding="delivered activity, from the case"
         + ("" if planned_mbq is None else f"; planned {planned_mbq:.0f} MBq"),
         bounds=(),
+        planned_mbq=planned_mbq,
+        elapsed_h=elapsed_h,
     )

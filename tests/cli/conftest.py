@@ -12,14 +12,21 @@ class Done:
     err: str
 
 
+@pytest.fixture(scope="session")
+def patient_key(tmp_path_factory):
+    """A key of patient marks for these tests; the user's own is left alone."""
+    return tmp_path_factory.mktemp("key") / "patient.key"
+
+
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch, capsys, patient_key):
     """A function that runs `sirtjax` with arguments: exit code, stdout and stderr."""
     from sirtjax.cli import plan, step
     from sirtjax.cli.main import main
 
     for verb in (plan, step):
         monkeypatch.setattr(verb, "use_compilation_cache", lambda: None)
+    monkeypatch.setenv("SIRTJAX_PATIENT_KEY", str(patient_key))
 
     def run_verb(*arguments):
         capsys.readouterr()

@@ -226,7 +226,13 @@ def test_a_verification_needs_every_delivered_activity(folder, injections):
         (None, r"plan\.json: cannot read the plan"),
         ("[1", "not the results.json of a plan"),
         ("{}", "not the results.json of a plan"),
-        ('{"schema": "sirtjax-results/1", "kind": "verification", "vois": []}', "not the results.json of a plan"),
+        ('{"schema": "sirtjax-results/2", "kind": "verification"}', r"not the results.json of a plan \(kind"),
+        ('{"schema": "sirtjax-results/2", "kind": "plan", "protocol": 3}', r"of a plan \(protocol: Input should be a "),
+        (
+            '{"schema": "sirtjax-results/1", "kind": "plan"}',
+            r"format sirtjax-results/1, expected sirtjax-results/2; plan",
+        ),
+        ("[" * 100_000, "not the results.json of a plan"),
     ],
 )
 def test_a_plan_that_is_none(folder, content, message):

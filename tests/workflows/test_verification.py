@@ -10,8 +10,8 @@ import pytest
 from sirtjax.dosimetry import nuclide
 from sirtjax.errors import ConfigError
 from sirtjax.io import write_nifti
-from sirtjax.volume import Volume
-from sirtjax.workflows import load_case, plan_case, result_to_json, verify_case
+from sirtjax.volume import LabelMap, Volume
+from sirtjax.workflows import _decay, load_case, plan_case, result_to_json, verify_case
 
 LSF = 0.05
 K = nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
@@ -65,7 +65,10 @@ def test_the_plan_stands_beside_the_delivered_dose(folder):
 
 
 def test_a_verification_without_a_plan_has_nothing_beside_it(folder):
-    assert verify(folder)[0].planned == {}
+    result = verify(folder)[0]
+    assert (result.planned, result.comparison) == ({}, None)
+    assert "SJ510" in [check.code for check in result.checks]
+    assert all(row.planned_gy is None for row in result.objectives)
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +124,87 @@ def test_a_missing_time_is_a_check_and_no_decay_correction(uniform, hours, time)
     assert result.voi("liver").mean_gy == pytest.approx(49.3788 / 1.05, rel=EDGE)
 
 
-def test_the_earliest_injection_counts_for_all(folder, uniform):
+STAGED = [
+    {"territory": "right", "activity_mbq": 400.0, "time": INJECTED},
+    {"territory": "left", "activity_mbq": 250.0, "time": INJECTED + timedelta(hours=24)},
+]
+
+
+def divided(folder, uniform, changes=()):
     (uniform / "later.nii").write_bytes((folder / "territories.nii").read_bytes())
-    territories = {"path": "later.nii", "on": "activity", "labels": {"1": "right", "2": "left"}}
-    result = absolute(uniform, 24.0, territories=territories, injections=DELIVERED)
-    assert result.voi("liver").mean_gy == pytest.approx(60.978, rel=EDGE)
+    table = {"path": "later.nii", "on": "activity", "labels": {"1": "right", "2": "left"}} | dict(changes)
+    return {"territories": table}
+
+
+def test_staged_injections_decay_each_from_its_own_time(folder, uniform):
+    """1.000 MBq/mL two days after the first injection: 48 h for the right side, 24 h for the left."""
+    result = absolute(uniform, 48.0, **divided(folder, uniform), injections=STAGED)
+    right, left = (49.3788 / 1.05 * 2 ** (hours / 64.0416) for hours in (48, 24))
+    # Voxels cut by the dividing plane are shared: they are 6 % of the smaller side.
+    assert result.voi("normal right").d_gy["50"] == pytest.approx(right, rel=EDGE)
+    assert result.voi("normal left").d_gy["50"] == pytest.approx(left, rel=EDGE)
+    assert result.voi("alpha").mean_gy == pytest.approx(right, rel=EDGE)
+    assert result.voi("beta").mean_gy == pytest.approx(left, rel=EDGE)
+    expected_ml = {"normal right": right, "normal left": left}
+    for name, dose in expected_ml.items():
+        assert result.voi(name).mean_gy == pytest.approx(dose, rel=8e-3)
+    assert [row.elapsed_h for row in result.injections] == [48.0, 24.0]
+    assert right / left == pytest.approx(1.2966, abs=1e-4)
+    assert any("the injections were at different times" in line for line in result.notes)
+    assert {"SJ601", "SJ407"}.isdisjoint(check.code for check in result.checks)
+
+
+def test_staged_injections_in_the_other_order(folder, uniform):
+    result = absolute(uniform, 48.0, **divided(folder, uniform), injections=STAGED[::-1])
+    assert result.voi("beta").mean_gy == pytest.approx(49.3788 / 1.05 * 2 ** (24 / 64.0416), rel=EDGE)
+
+
+def test_an_image_corrected_to_the_first_injection(folder, uniform):
+    """The reference time is a day before the second injection: its activity there is less than the image says."""
+    result = absolute(uniform, 0.0, **divided(folder, uniform), injections=STAGED)
+    assert result.voi("alpha").mean_gy == pytest.approx(49.3788 / 1.05, rel=EDGE)
+    assert result.voi("beta").mean_gy == pytest.approx(49.3788 / 1.05 * 2 ** (-24 / 64.0416), rel=EDGE)
+
+
+def test_activity_outside_the_injected_territories_decays_with_the_nearest_one(folder, uniform):
+    """Only a slab of the liver is in a territory, in two parts; the rest follows the nearer one, with a check."""
+    sides = case.masks(case.CT)[2]
+    points = case.points_of(case.CT)[..., 0, :]
+    slab = np.abs(points[..., 2] - case.CENTRE_MM[2]) < 20
+    labels = LabelMap(np.where(slab, sides, 0).astype(np.uint8), case.CT, names=((1, "right"), (2, "left")))
+    write_nifti(uniform / "slab.nii", labels, force=True)
+    table = {"path": "slab.nii", "on": "activity", "labels": {"1": "right", "2": "left"}}
+    result = absolute(uniform, 48.0, territories=table, injections=STAGED)
+    right, left = (49.3788 / 1.05 * 2 ** (hours / 64.0416) for hours in (48, 24))
+    mixed = (case.TERRITORY_ML["right"] * right + case.TERRITORY_ML["left"] * left) / sum(case.TERRITORY_ML.values())
+    assert result.voi("liver").mean_gy == pytest.approx(mixed, rel=1e-2)
+    (check,) = (check for check in result.checks if check.code == "SJ407")
+    outside = 1 - float((slab & (sides > 0)).sum()) / float((sides > 0).sum())
+    assert check.value == pytest.approx(outside, abs=0.03)
+
+
+def test_a_voxel_in_two_territories_is_shared_by_its_fractions():
+    right = np.asarray([0.5, 0.5, 0.0, 0.0], np.float32).reshape(4, 1, 1)
+    left = np.asarray([0.0, 1.0, 0.5, 0.0], np.float32).reshape(4, 1, 1)
+    first, second = _decay._shares([right, left], (1.0, 1.0, 1.0))
+    assert first.ravel().tolist() == pytest.approx([1.0, 1 / 3, 0.0, 0.0])
+    assert second.ravel().tolist() == pytest.approx([0.0, 2 / 3, 1.0, 1.0])
+
+
+def test_one_unknown_time_is_named_and_not_corrected(folder, uniform):
+    injections = [STAGED[0], {key: STAGED[1][key] for key in ("territory", "activity_mbq")}]
+    result = absolute(uniform, 48.0, **divided(folder, uniform), injections=injections)
+    (check,) = (check for check in result.checks if check.code == "SJ601")
+    assert check.where == "the injection into left"
+    assert result.voi("beta").mean_gy == pytest.approx(49.3788 / 1.05, rel=EDGE)
+    assert result.voi("alpha").mean_gy == pytest.approx(49.3788 / 1.05 * 2 ** (48 / 64.0416), rel=EDGE)
+
+
+def test_times_of_a_relative_verification_change_nothing(folder):
+    """Counts of a territory are scaled to what was injected into it: all of them decay alike."""
+    staged = [dict(row, time=INJECTED + timedelta(hours=24 * n)) for n, row in enumerate(DELIVERED)]
+    together, apart = verify(folder)[0], verify(folder, injections=staged)[0]
+    assert [voi.mean_gy for voi in apart.vois] == [voi.mean_gy for voi in together.vois]
 
 
 def test_absolute_needs_bq_per_ml(folder):

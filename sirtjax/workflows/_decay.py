@@ -1,0 +1,131 @@
+"""Decay between injections and the image: each injection's activity is taken back to its own time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax import dosimetry
+from sirtjax.dosimetry import Check
+from sirtjax.workflows._case import Case, InjectionTable
+from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._setting import Setting
+
+Array = NDArray[np.float32]
+
+# Times of one treatment as they are typed in: within a second they are the same.
+SAME_TIME_H = 1.0 / 3600.0
+STAGED_NOTE = (
+    "the injections were at different times: the activity of each voxel was taken back to the injection into its "
+    "territory, in voxels of several territories by their shares, and outside of them to that of the nearest one"
+)
+
+
+@dataclass(frozen=True)
+class InjectionDecay:
+    """How long after each injection the image's activity holds.
+
+    Attributes:
+      elapsed_h: per injection, hours from it to the reference time of the image; negative if the injection is later;
+        None if one of the two times is unknown.
+      checks: SJ601 for each time that is unknown.
+    """
+
+    elapsed_h: tuple[float | None, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def staged(self) -> bool:
+        """Whether the injections differ in time."""
+        hours = self.corrected_h
+        return max(hours) - min(hours) > SAME_TIME_H
+
+    @property
+    def corrected_h(self) -> tuple[float, ...]:
+        """The hours to correct for: 0 if they are unknown."""
+        return tuple(0.0 if hours is None else hours for hours in self.elapsed_h)
+
+
+def injection_decay(case: Case, images: CaseImages) -> InjectionDecay:
+    """Returns the hours from each injection of the case to the reference time of the activity image.
+
+    The injection time of the DICOM header counts if the case states no time at all: it names one injection only.
+
+    Raises:
+      ConfigError: one time has a time zone and the other has none.
+    """
+    source = images.activity.source
+    reference = case.calibration.reference_time or source.reference_time
+    stated = any(table.time is not None for table in case.injections)
+    times = [table.time if stated else source.injection_time for table in case.injections]
+    elapsed = tuple(
+        None if time is None or reference is None else dosimetry.hours_between(time, reference) for time in times
+    )
+    checks: list[Check] = []
+    if reference is None:
+        checks += dosimetry.calibration_checks("the activity image", reference_time_known=False)
+    for table, time in zip(case.injections, times, strict=True):
+        checks += dosimetry.calibration_checks(_name(table), reference_time_known=time is not None)
+    return InjectionDecay(elapsed, tuple(checks))
+
+
+def _name(table: InjectionTable) -> str:
+    return f"the injection into {table.territory}"
+
+
+def activity_at_injection_mbq(setting: Setting, decay: InjectionDecay) -> tuple[Array, tuple[Check, ...]]:
+    """Takes the activity of an absolute image back to the injections.
+
+    A voxel in one injected territory is corrected from the time of that injection. A voxel in several is divided
+    between them in proportion to its fraction in each. A voxel in none (scatter, motion, untreated liver) is treated as
+    the nearest injected territory.
+
+    Args:
+      setting: the mapped case; its activity in Bq/mL.
+      decay: of `injection_decay`, in the order of the injections.
+
+    Returns:
+      (i, j, k) MBq per voxel, each at its own injection, and the check of the activity that lies in no territory.
+    """
+    concentration = np.asarray(setting.mapped.activity.array, np.float32)
+    hours = decay.corrected_h
+    if not decay.staged:
+        return _back(setting, concentration, hours[0]), ()
+    shares = _shares(list(setting.treated().values()), setting.mapped.geometry.spacing_mm)
+    activity = np.zeros_like(concentration)
+    for share, elapsed_h in zip(shares, hours, strict=True):
+        activity += _back(setting, concentration * share, elapsed_h)
+    return activity, dosimetry.staged_activity_checks(_fraction_outside(setting, activity))
+
+
+def _back(setting: Setting, concentration: Array, elapsed_h: float) -> Array:
+    activity = dosimetry.absolute_activity_mbq(
+        concentration,
+        voxel_volume_ml=np.float32(setting.mapped.geometry.voxel_volume_ml),
+        elapsed_h=np.float32(elapsed_h),
+        half_life_h=np.float32(setting.nuclide.half_life_h),
+    )
+    return np.asarray(activity, np.float32)
+
+
+def _shares(territories: Sequence[Array], spacing_mm: tuple[float, float, float]) -> list[Array]:
+    """Which share of each voxel's activity belongs to each territory, (i, j, k) each; they add up to 1 everywhere."""
+    total = np.sum(territories, axis=0, dtype=np.float32)
+    nearest = ndimage.distance_transform_edt(
+        total <= 0, sampling=spacing_mm, return_distances=False, return_indices=True
+    )
+    at = tuple(nearest)
+    return [(territory[at] / total[at]).astype(np.float32) for territory in territories]
+
+
+def _fraction_outside(setting: Setting, activity_mbq: Array) -> float:
+    treated = np.zeros_like(setting.liver)
+    for weight in setting.treated().values():
+        treated = np.maximum(treated, weight)
+    in_liver = float(np.vdot(activity_mbq, setting.liver))
+    outside = float(np.vdot(activity_mbq, np.clip(setting.liver - treated, 0.0, 1.0)))
+    return outside / in_liver if in_liver > 0 else 0.0

@@ -1,0 +1,187 @@
+"""The plan of a verification, read from its results.json."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sirtjax.errors import ImageFormatError
+from sirtjax.io import PatientMark
+from sirtjax.workflows._results import SCHEMA, ObjectiveResult, TerritoryResult
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class TreatmentPlan:
+    """What a verification compares itself with.
+
+    Attributes:
+      patient_id: pseudonym; empty if the file has none.
+      patient: keyed hashes of the patient's identifiers; empty for NIfTI images.
+      protocol: name of the protocol.
+      nuclide, nuclide_record: such as "Y-90" and "y90-icrp107".
+      created: when the plan was made.
+      planned_mbq: activity in the patient at injection, by territory.
+      territories: all of them.
+      objectives: with the predicted doses.
+      vois: the rows of the VOI table by name, as in the file.
+      lung_dose_gy: mean lung dose.
+      inputs: file, UIDs and hash of each input by its role, as in the file.
+      drafts: a sentence for each mask that nobody has approved.
+    """
+
+    patient_id: str
+    patient: PatientMark
+    protocol: str
+    nuclide: str
+    nuclide_record: str
+    created: str
+    planned_mbq: dict[str, float]
+    territories: tuple[TerritoryResult, ...]
+    objectives: tuple[ObjectiveResult, ...]
+    vois: dict[str, dict[str, Any]]
+    lung_dose_gy: float | None
+    inputs: dict[str, dict[str, Any]]
+    drafts: tuple[str, ...]
+
+
+class _Part(BaseModel):
+    # A plan has much that a verification does not read.
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class _Injection(_Part):
+    territory: str
+    activity_mbq: NotNegative
+
+
+class _Territory(_Part):
+    name: str
+    volume_ml: NotNegative
+    treated: bool
+
+
+class _Voi(_Part):
+    name: str
+    kind: str
+    volume_ml: Positive
+    drawn_ml: Positive | None
+    mean_gy: Finite | None
+    d_gy: dict[str, Finite | None]
+    dvh_dose_gy: list[Finite]
+    dvh_volume_percent: list[Finite]
+
+
+class _Objective(_Part):
+    name: str
+    voi: str
+    role: str
+    direction: Literal["at least", "at most"]
+    kind: Literal["mean", "D", "V"]
+    purpose: Literal["bound", "goal"]
+    dose_gy: Positive
+    volume_fraction: Annotated[float, Field(gt=0, le=1)] | None
+    cumulative: bool
+    value_gy: Finite
+    value_fraction: Finite | None
+    met: bool
+    source: str
+
+
+class _Input(_Part):
+    file: str
+    grid: str | None = None
+    series_uid: str | None = None
+    frame_of_reference_uid: str | None = None
+    sha256: str | None = None
+
+
+class _Mark(_Part):
+    key: str | None = None
+    number: str | None = None
+    name: str | None = None
+    born: str | None = None
+
+
+class _Provenance(_Part):
+    created: str
+    inputs: dict[str, _Input]
+    patient: _Mark | None = None
+
+
+class _Plan(_Part):
+    kind: Literal["plan"]
+    patient_id: str | None = None
+    protocol: str
+    nuclide: str
+    nuclide_record: str
+    injections: list[_Injection]
+    territories: list[_Territory]
+    objectives: list[_Objective]
+    vois: list[_Voi]
+    lung_dose_gy: Finite | None
+    provenance: _Provenance
+    drafts: list[str]
+
+
+def read_plan(path: Path) -> TreatmentPlan:
+    """Reads the results.json of a plan.
+
+    Raises:
+      ImageFormatError: the file cannot be read, is not a plan of this software or is of another version of the format.
+    """
+    table = _table(path)
+    try:
+        plan = _Plan.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ImageFormatError(
+            f"{path}: not the results.json of a plan ({where}: {first['msg']}); give that of `sirtjax plan`"
+        ) from error
+    rows: list[dict[str, Any]] = table["vois"]
+    mark = plan.provenance.patient
+    return TreatmentPlan(
+        patient_id=plan.patient_id or "",
+        patient=PatientMark() if mark is None else PatientMark(**mark.model_dump()),
+        protocol=plan.protocol,
+        nuclide=plan.nuclide,
+        nuclide_record=plan.nuclide_record,
+        created=plan.provenance.created,
+        planned_mbq={row.territory: row.activity_mbq for row in plan.injections if row.activity_mbq > 0},
+        territories=tuple(TerritoryResult(**row.model_dump()) for row in plan.territories),
+        objectives=tuple(ObjectiveResult(**row.model_dump()) for row in plan.objectives),
+        vois={str(row["name"]): row for row in rows},
+        lung_dose_gy=plan.lung_dose_gy,
+        inputs={role: one.model_dump() for role, one in plan.provenance.inputs.items()},
+        drafts=tuple(plan.drafts),
+    )
+
+
+def _table(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        raise ImageFormatError(f"{path}: cannot read the plan ({kind}); give the results.json of `sirtjax plan`")
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "not UTF-8 text"
+        raise ImageFormatError(f"{path}: cannot read the plan ({reason})") from error
+    except (ValueError, RecursionError) as error:
+        raise ImageFormatError(
+            f"{path}: not the results.json of a plan (not JSON); give that of `sirtjax plan`"
+        ) from error
+    schema = table.get("schema") if isinstance(table, dict) else None
+    if not isinstance(table, dict) or not str(schema).startswith(SCHEMA.partition("/")[0] + "/"):
+        raise ImageFormatError(f"{path}: not the results.json of a plan ({SCHEMA}); give that of `sirtjax plan`")
+    if schema != SCHEMA:
+        raise ImageFormatError(f"{path}: a plan in the format {schema}, expected {SCHEMA}; plan the case again")
+    return table
