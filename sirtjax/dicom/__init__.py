@@ -9,6 +9,7 @@ from sirtjax.dicom._approval import Approval as Approval
 from sirtjax.dicom._codes import segment_kinds as segment_kinds
 from sirtjax.dicom._encapsulated_pdf import write_encapsulated_pdf as write_encapsulated_pdf
 from sirtjax.dicom._inspect import inspect_folder as inspect_folder
+from sirtjax.dicom._measurement import Evaluation as Evaluation
 from sirtjax.dicom._measurement import Measurement as Measurement
 from sirtjax.dicom._measurement import MeasurementGroup as MeasurementGroup
 from sirtjax.dicom._measurement import measurement_names as measurement_names
@@ -34,6 +35,7 @@ __all__ = [
     "Anonymised",
     "Approval",
     "DrawnBy",
+    "Evaluation",
     "Inspection",
     "Measurement",
     "MeasurementGroup",

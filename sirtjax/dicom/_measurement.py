@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from sirtjax.errors import InputError
 
 # Of concepts that no scheme of PS3.16 has; each says in its meaning what it is.
 OWN_SCHEME = "99SIRTJAX"
+# Of a code's meaning, by PS3.5.
+_LONGEST_MEANING = 64
 _GY, _ML, _PERCENT, _RATIO = ("Gy",), ("mL",), ("%",), ("1",)
 _UNITS = {
     "Gy": Code("Gy", "UCUM", "gray"),
@@ -24,6 +27,7 @@ _CONCEPTS: dict[str, tuple[Code, tuple[str, ...]]] = {
     "mean dose": (Code("128533", "DCM", "Mean Absorbed Radiation Dose"), _GY),
     "minimum dose": (Code("128532", "DCM", "Minimum Absorbed Radiation Dose"), _GY),
     "maximum dose": (Code("128531", "DCM", "Maximum Absorbed Radiation Dose"), _GY),
+    "planned mean dose": (Code("planned-mean", OWN_SCHEME, "Mean absorbed dose of the plan"), _GY),
     "median dose": (Code("128539", "DCM", "Median Absorbed Radiation Dose"), _GY),
     "activity": (Code("activity", OWN_SCHEME, "Activity in the structure"), ("MBq",)),
     "uptake": (Code("uptake", OWN_SCHEME, "Share of the liver's activity"), _PERCENT),
@@ -43,7 +47,8 @@ class Measurement:
 
     Attributes:
       name: one of `measurement_names`, or a point of the dose-volume histogram: "D70" (the dose that 70 % of the volume
-        receives at least, Gy) or "V100" (the share of the volume that receives at least 100 Gy, %).
+        receives at least, Gy) or "V100" (the share of the volume that receives at least 100 Gy, %); "planned D70" and
+        "planned V100" are the same in the plan of a verification.
       value: in `unit`.
       unit: "Gy", "mL", "g", "MBq", "%" or "1", as fits the name.
     """
@@ -71,6 +76,37 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Whether a dose meets a target or limit on a structure.
+
+    Attributes:
+      objective: what is asked of the structure, such as "Mean dose at least 205 Gy (delivered)"; without the name of
+        the structure, since codes remain when names are removed. At most 64 letters.
+      met: whether it holds.
+    """
+
+    objective: str
+    met: bool
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.objective) <= _LONGEST_MEANING:
+            raise InputError(
+                f"objective {self.objective!r} has {len(self.objective)} letters; DICOM holds 1 to {_LONGEST_MEANING}"
+            )
+
+    @property
+    def concept(self) -> Code:
+        """The objective, coded: the same objective has the same code in every report."""
+        digest = hashlib.blake2b(self.objective.encode(), digest_size=5).hexdigest()
+        return Code(f"goal-{digest}", OWN_SCHEME, self.objective)
+
+    @property
+    def answer(self) -> Code:
+        """Yes or no, coded in SNOMED CT."""
+        return Code("373066001", "SCT", "Yes") if self.met else Code("373067005", "SCT", "No")
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasurementGroup:
     """The measurements of one structure.
 
@@ -78,11 +114,13 @@ class MeasurementGroup:
       name: of the structure; where a segmentation goes with the report, the label of its segment.
       measurements: at least one.
       kind: what it is, one of `segment_kinds`, where its name does not say so.
+      evaluations: targets and limits on the structure, each at most once.
     """
 
     name: str
     measurements: tuple[Measurement, ...]
     kind: str | None = None
+    evaluations: tuple[Evaluation, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.measurements:
@@ -99,14 +137,15 @@ def _concept(name: str) -> tuple[Code, tuple[str, ...]]:
     known = _CONCEPTS.get(name)
     if known is not None:
         return known
-    point = re.fullmatch(r"([DV])(\d{1,4}(?:\.\d{1,2})?)", name)
+    point = re.fullmatch(r"(planned )?([DV])(\d{1,4}(?:\.\d{1,2})?)", name)
     if point is None:
         raise InputError(
             f"no code is known for measurement {name!r}; expected one of {', '.join(_CONCEPTS)}, D70 or V100"
         )
-    of, at = point.groups()
+    planned, of, at = point.groups()
     if of == "D" and not 0 < float(at) <= 100:
         raise InputError(f"measurement {name!r} is of {at} % of the volume; expected above 0 to 100")
+    value, before = (f"planned-{of}{at}", "Plan: ") if planned else (name, "")
     if of == "D":
-        return Code(name, OWN_SCHEME, f"Dose that {at} % of the volume receives at least"), _GY
-    return Code(name, OWN_SCHEME, f"Share of the volume with at least {at} Gy"), _PERCENT
+        return Code(value, OWN_SCHEME, f"{before}Dose that {at} % of the volume receives at least"), _GY
+    return Code(value, OWN_SCHEME, f"{before}Share of the volume with at least {at} Gy"), _PERCENT

@@ -109,6 +109,11 @@ def _group(base: Any, group: MeasurementGroup, code: SegmentCode, reference: Ref
             for one in group.measurements
         ],
     }
+    if group.evaluations:
+        options["qualitative_evaluations"] = [
+            sr.QualitativeEvaluation(name=_concept(one.concept), value=_concept(one.answer))
+            for one in group.evaluations
+        ]
     site = code.region or (code.type if code.side is not None else None)
     if site is not None:
         side = None if code.side is None else _concept(code.side)

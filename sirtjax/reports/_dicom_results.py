@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +11,13 @@ import numpy as np
 
 import sirtjax
 from sirtjax import dicom, spatial
+from sirtjax.reports._dicom_measurements import measurement_groups
 from sirtjax.reports._report_pdf import report_pdf
 from sirtjax.volume import LabelMap
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Case, Maps, Products, Result, Voi, VoiResult
+    from sirtjax.workflows import Case, Maps, Products, Result, Voi
 
-# What a DICOM object calls the structures of a report.
-_KINDS = {"lesions": "lesion"}
-_QUANTITIES = (
-    ("volume", "volume_ml", "mL", 1.0),
-    ("mass", "mass_g", "g", 1.0),
-    ("activity", "activity_mbq", "MBq", 1.0),
-    ("uptake", "uptake_fraction", "%", 100.0),
-    ("T/N ratio", "tn_ratio", "1", 1.0),
-    ("mean dose", "mean_gy", "Gy", 1.0),
-    ("minimum dose", "min_gy", "Gy", 1.0),
-    ("maximum dose", "max_gy", "Gy", 1.0),
-    ("compartment dose", "compartment_gy", "Gy", 1.0),
-)
 _LONGEST_NAME = 64
 
 
@@ -123,7 +110,7 @@ def write_dicom_results(
     _write_registration(folder, maps, anchor, references.get("diagnostic"), files, left_out)
     files["measurements"] = dicom.write_measurements(
         folder / "measurements.dcm",
-        [_group(result, row, names[row.name]) for row in result.vois],
+        measurement_groups(result, names),
         anchor,
         segmentation=files.get("segmentation activity"),
         description=_what(result),
@@ -222,20 +209,3 @@ def _write_registration(
     if not isinstance(transform, spatial.AffineTransform | spatial.DisplacementField):
         transform = spatial.as_field(transform, fixed.geometry)
     files["registration"] = dicom.write_registration(folder / "registration.dcm", transform, fixed, moving)
-
-
-def _group(result: Result, row: VoiResult, name: str) -> dicom.MeasurementGroup:
-    found = [
-        dicom.Measurement(name=quantity, value=float(value) * factor, unit=unit)
-        for quantity, field, unit, factor in _QUANTITIES
-        if (value := getattr(row, field)) is not None and math.isfinite(value)
-    ]
-    for letter, values, unit in (("D", row.d_gy, "Gy"), ("V", row.v_percent, "%")):
-        found += [
-            dicom.Measurement(name=f"{letter}{at}", value=float(value), unit=unit)
-            for at, value in values.items()
-            if math.isfinite(value)
-        ]
-    if row.kind == "liver":
-        found.append(dicom.Measurement(name="lung shunt", value=100 * result.lung_shunt_fraction, unit="%"))
-    return dicom.MeasurementGroup(name=name, measurements=tuple(found), kind=_KINDS.get(row.kind, row.kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,26 +30,42 @@ def missed(row: ObjectiveResult) -> str:
 
 
 def objective_header(result: Result) -> list[str]:
-    """Returns the column titles of `objective_cells`."""
+    """Returns the column titles of `objective_rows`."""
     said = "predicted" if result.kind == "plan" else "delivered"
     planned = ["planned"] if result.comparison is not None else []
     return ["target, limit or goal", *planned, said, "result", "source of the number"]
 
 
-def objective_cells(result: Result) -> list[list[str]]:
-    """Returns the table of targets, limits and goals: one row each, as text."""
-    cells = []
-    for row in result.objectives:
-        planned = [dose_text(row.planned_gy, row.planned_fraction)] if result.comparison is not None else []
-        source = row.source + (" (only in the plan)" if row.only_planned else "")
-        name = row.name + (" (recommended)" if row.purpose == "goal" else "")
-        cells.append([name, *planned, dose_text(row.value_gy, row.value_fraction), MET[row.met], source])
-    return cells
+@dataclass(frozen=True)
+class ObjectiveRow:
+    """One row of the table of targets and limits.
+
+    Attributes:
+      cells: as text, in the order of `objective_header`.
+      verdict: the column that says whether the objective is met.
+      severity: of the check that it raises; empty if it is met.
+    """
+
+    cells: tuple[str, ...]
+    verdict: int
+    severity: str
+
+
+def objective_rows(result: Result) -> list[ObjectiveRow]:
+    """Returns the table of targets, limits and goals: one row per objective and VOI."""
+    rows = []
+    for one in result.objectives:
+        planned = [dose_text(one.planned_gy, one.planned_fraction)] if result.comparison is not None else []
+        doses = [*planned, dose_text(one.value_gy, one.value_fraction)]
+        source = one.source + (" (only in the plan)" if one.only_planned else "")
+        name = one.name + (" (recommended)" if one.purpose == "goal" else "")
+        rows.append(ObjectiveRow((name, *doses, MET[one.met], source), 1 + len(doses), missed(one)))
+    return rows
 
 
 def comparison_rows(result: Result) -> tuple[ComparisonRow, ...]:
     """Returns the rows of a verification next to its plan, what differs first."""
     if result.comparison is None:
         return ()
-    order = {"different": 0, "unknown": 1, "same": 2}
+    order = {"differs": 0, "unknown": 1, "agrees": 2}
     return tuple(sorted(result.comparison.rows, key=lambda row: order[row.agreement]))

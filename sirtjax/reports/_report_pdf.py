@@ -29,12 +29,15 @@ from sirtjax.reports._html import (
 )
 from sirtjax.reports._pdf_blocks import SOFT, Block, Heading, Key, Paragraph, Picture, Table
 from sirtjax.reports._pdf_pages import pdf_of
+from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
 from sirtjax.reports._registration_page import quality_rows
 
 if TYPE_CHECKING:
     from sirtjax.workflows import InjectionResult, Maps, RegistrationSummary, Result
 
 SEVERITY_COLOURS = {"error": "#b42318", "warning": "#9a6700", "info": SOFT}
+GOOD = "#1a7f37"
+AGREEMENT_COLOURS = {"agrees": GOOD, "differs": SEVERITY_COLOURS["warning"], "unknown": SOFT}
 GROUP_KINDS = ("liver", "normal liver", "lungs")
 DISCLAIMER = (
     "Research software, not a medical device. Every number here needs the review of a qualified medical physicist "
@@ -74,6 +77,8 @@ def report_blocks(result: Result, maps: Maps, identity: str | None, on_step: Cal
         *_head(result, identity or result.patient_id),
         *_summary(result),
         *_checks(result),
+        *_objectives(result),
+        *_comparison(result),
         *_doses(result),
         *([] if result.registration is None else _registration(result.registration)),
         *_images(result, maps, on_step),
@@ -106,17 +111,22 @@ def _summary(result: Result) -> list[Block]:
         [
             f"{one.territory}: {said} at injection",
             f"{significant(one.activity_mbq)} MBq",
-            _interval(one) if planned else "",
+            _interval(one) if planned else _planned(one.planned_mbq, "MBq"),
         ]
         for one in result.injections
     ]
     rows += [
-        [f"{voi.name}, mean dose", f"{significant(voi.mean_gy)} Gy", f"{significant(voi.volume_ml)} mL"]
+        [
+            f"{voi.name}, mean dose",
+            f"{significant(voi.mean_gy)} Gy",
+            _next_to_plan(f"{significant(voi.volume_ml)} mL", result.planned.get(voi.name, {}).get("mean_gy")),
+        ]
         for voi in result.vois
         if voi.kind in HEADLINE_KINDS
     ]
     shunt = f"lung shunt {significant(100 * result.lung_shunt_fraction)} %"
-    rows.append(["lungs, mean dose", f"{significant(result.lung_dose_gy)} Gy", shunt])
+    planned_gy = None if result.comparison is None else result.comparison.lung_dose_gy
+    rows.append(["lungs, mean dose", f"{significant(result.lung_dose_gy)} Gy", _next_to_plan(shunt, planned_gy)])
     blocks: list[Block] = [
         Heading(text="Summary"),
         Table(header=["", "", ""], rows=rows, align="lrl", strong=frozenset(range(len(result.injections))), size=9.0),
@@ -156,6 +166,14 @@ def _summary(result: Result) -> list[Block]:
     return blocks
 
 
+def _planned(value: float | None, unit: str) -> str:
+    return "" if value is None else f"planned {significant(value)} {unit}"
+
+
+def _next_to_plan(text: str, planned_gy: float | None) -> str:
+    return text if planned_gy is None else f"{text} · {_planned(planned_gy, 'Gy')}"
+
+
 def _interval(one: InjectionResult) -> str:
     low, high = one.lower_mbq, one.upper_mbq
     if low is not None and high is not None:
@@ -178,8 +196,32 @@ def _checks(result: Result) -> list[Block]:
         header = ["code", "severity", "finding", "value", "limit", "source"]
         blocks.append(Table(header=header, rows=rows, align="lllrrl", colours=inks))
     else:
-        blocks.append(Paragraph(text="Every check passed.", colour="#1a7f37", bold=True))
+        blocks.append(Paragraph(text="Every check passed.", colour=GOOD, bold=True))
     return blocks + [Paragraph(text=line, bullet=True) for line in result.notes]
+
+
+def _objectives(result: Result) -> list[Block]:
+    rows = objective_rows(result)
+    if not rows:
+        return []
+    header = objective_header(result)
+    inks = tuple(((n, row.verdict), SEVERITY_COLOURS.get(row.severity, GOOD)) for n, row in enumerate(rows))
+    align = "l" + "r" * (len(header) - 2) + "l"
+    table = Table(header=header, rows=[row.cells for row in rows], align=align, colours=inks)
+    return [Heading(text="Targets and limits"), table]
+
+
+def _comparison(result: Result) -> list[Block]:
+    if result.comparison is None:
+        return []
+    rows = comparison_rows(result)
+    inks = tuple(((n, 3), AGREEMENT_COLOURS[row.agreement]) for n, row in enumerate(rows))
+    cells = [[row.name, row.planned, row.found, row.agreement] for row in rows]
+    return [
+        Heading(text="Comparison with the plan"),
+        Paragraph(text=f"The plan of {result.comparison.created}. What differs is listed first."),
+        Table(header=["property", "plan", "verification", "agreement"], rows=cells, align="llll", colours=inks),
+    ]
 
 
 def _doses(result: Result) -> list[Block]:

@@ -114,7 +114,7 @@ def _back(setting: Setting, concentration: Array, elapsed_h: float) -> Array:
 
 def _shares(territories: Sequence[Array], spacing_mm: tuple[float, float, float]) -> list[Array]:
     """Which share of each voxel's activity belongs to each territory, (i, j, k) each; they add up to 1 everywhere."""
-    total = np.sum(territories, axis=0, dtype=np.float32)
+    total = np.asarray(np.sum(territories, axis=0), np.float32)
     nearest = ndimage.distance_transform_edt(
         total <= 0, sampling=spacing_mm, return_distances=False, return_indices=True
     )

@@ -151,7 +151,7 @@ def _frames(inputs: Mapping[str, Mapping[str, Any]], plan: TreatmentPlan) -> Fou
         known = before is not None and here is not None
         agreement = _agreement(before == here) if known else "unknown"
         rows.append(ComparisonRow(f"frame of reference, {role}", before or "–", here or "–", agreement))
-        other += [role] if agreement == "different" else []
+        other += [role] if agreement == "differs" else []
     return rows, [dosimetry.make_check("SJ519", where=", ".join(other))] if other else []
 
 
@@ -166,9 +166,9 @@ def _inputs(inputs: Mapping[str, Mapping[str, Any]], plan: TreatmentPlan) -> Fou
         known = before is not None and here is not None
         agreement = _agreement(before == here) if known else "unknown"
         rows.append(ComparisonRow(f"SHA-256, {role}", (before or "–")[:16], (here or "–")[:16], agreement))
-        if agreement == "different" and role not in ACQUIRED:
+        if agreement == "differs" and role not in ACQUIRED:
             other.append(role)
-        if agreement == "same" and role == "activity":
+        if agreement == "agrees" and role == "activity":
             checks.append(dosimetry.make_check("SJ521"))
     if other:
         checks.append(dosimetry.make_check("SJ520", where=", ".join(other)))
@@ -176,7 +176,7 @@ def _inputs(inputs: Mapping[str, Mapping[str, Any]], plan: TreatmentPlan) -> Fou
 
 
 def _agreement(same: bool) -> Agreement:
-    return "same" if same else "different"
+    return "agrees" if same else "differs"
 
 
 def _difference(what: str, before: Mapping[str, object], here: Mapping[str, object]) -> str:

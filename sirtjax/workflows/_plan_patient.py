@@ -51,15 +51,15 @@ def compare_patient(
     contradiction = _contradiction(case, images, plan)
     if contradiction is not None:
         check = dosimetry.make_check("SJ513", where=contradiction)
-        return _row("different", "accepted by the case", case, plan), (check,)
+        return _row("differs", "accepted by the case", case, plan), (check,)
     if _by_headers(images, plan) == "same":
-        return _row("same", "by the identifiers of the DICOM headers", case, plan), ()
+        return _row("agrees", "by the identifiers of the DICOM headers", case, plan), ()
     shared = sorted(role for role, one in inputs.items() if _of_one_patient(role) and _in_plan(one, plan))
     if shared:
-        return _row("same", f"by the content of {', '.join(shared)}", case, plan), ()
+        return _row("agrees", f"by the content of {', '.join(shared)}", case, plan), ()
     why = _why_unknown(images, plan)
     if _by_pseudonym(case, plan) == "same":
-        return _row("same", "by the pseudonym", case, plan), (dosimetry.make_check("SJ512", where=why),)
+        return _row("agrees", "by the pseudonym", case, plan), (dosimetry.make_check("SJ512", where=why),)
     return _row("unknown", "nothing to compare", case, plan), (dosimetry.make_check("SJ511", where=why),)
 
 

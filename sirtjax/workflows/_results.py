@@ -157,7 +157,7 @@ class ObjectiveResult:
     only_planned: bool = False
 
 
-Agreement = Literal["same", "different", "unknown"]
+Agreement = Literal["agrees", "differs", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class ComparisonRow:
     Attributes:
       name: what is compared, such as "protocol" or "volume of lesion 1".
       planned, found: in the plan and in the verification, as printed.
-      agreement: "unknown" if one of the two is not stated.
+      agreement: numbers agree within the limit of their check; "unknown" if one of the two is not stated.
     """
 
     name: str

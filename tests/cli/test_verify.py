@@ -138,7 +138,7 @@ def test_another_patient_whom_the_headers_name(run, tmp_path, plan_of, monkeypat
     same = done("verify", "SECRET-1", "same", injections=KEPT, plan=plan)
     assert same.code == 0, same.err
     rows = json.loads((tmp_path / "same" / "results.json").read_text())["comparison"]["rows"]
-    assert rows[0]["agreement"] == "same" and "identifiers of the DICOM headers" in rows[0]["found"]
+    assert rows[0]["agreement"] == "agrees" and "identifiers of the DICOM headers" in rows[0]["found"]
     other = done("verify", "SECRET-2", "other", injections=KEPT, plan=plan)
     assert other.code == 2
     assert "the plan of another patient: the identifiers of the DICOM headers (ID, name, date of birth)" in other.err

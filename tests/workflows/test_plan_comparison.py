@@ -50,7 +50,7 @@ def pseudonym(loaded, name, *accept):
 def test_the_same_plan_agrees_but_for_the_image_it_was_made_from(done):
     comparison, checks = compare_with_plan(done[0], done[1], done[2], done[3])
     assert [check.code for check in checks] == ["SJ521"]
-    assert {row.agreement for row in comparison.rows} == {"same", "unknown"}
+    assert {row.agreement for row in comparison.rows} == {"agrees", "unknown"}
     unknown = {row.name for row in comparison.rows if row.agreement == "unknown"}
     # NIfTI has no frames of reference.
     assert unknown == {"frame of reference, activity", "frame of reference, ct"}
@@ -98,7 +98,7 @@ def test_equal_identifiers_overrule_the_pseudonyms(done):
     same = replace(plan, patient=MARK)
     refuse_other_patient(other, marked(images, MARK), same, loaded.plan)
     row, checks = compare_patient(other, marked(images, MARK), same, {})
-    assert (row.agreement, checks) == ("same", ())
+    assert (row.agreement, checks) == ("agrees", ())
     assert "TEST-02" in row.found
 
 
@@ -107,7 +107,7 @@ def test_hashes_of_another_key_are_not_compared(done):
     other = replace(plan, patient=replace(MARK, key="k2", number="n2", name="a2", born="b2"))
     refuse_other_patient(loaded, marked(images, MARK), other, loaded.plan)
     row, (check,) = compare_patient(loaded, marked(images, MARK), other, {})
-    assert (row.agreement, check.code) == ("same", "SJ512")
+    assert (row.agreement, check.code) == ("agrees", "SJ512")
     assert "different keys" in check.message
 
 
@@ -127,7 +127,7 @@ def test_little_or_nothing_to_compare_is_a_check(done, here, there, code):
     refuse_other_patient(case_here, images, replace(plan, patient_id=there), loaded.plan)
     row, (check,) = compare_patient(case_here, images, replace(plan, patient_id=there), {})
     assert check.code == code
-    assert row.agreement == ("same" if code == "SJ512" else "unknown")
+    assert row.agreement == ("agrees" if code == "SJ512" else "unknown")
     assert "names no patient" in check.message
 
 
@@ -136,7 +136,7 @@ def test_an_input_in_common_shows_the_patient(done):
     inputs = {"liver mask": {"sha256": plan.inputs["liver mask"]["sha256"]}}
     anonymous = pseudonym(loaded, "anonymous")
     row, checks = compare_patient(anonymous, images, plan, inputs)
-    assert (row.agreement, checks) == ("same", ())
+    assert (row.agreement, checks) == ("agrees", ())
     # Lines may be a template for several patients.
     _, checks = compare_patient(anonymous, images, plan, {"dividing lines 1": inputs["liver mask"]})
     assert [check.code for check in checks] == ["SJ511"]

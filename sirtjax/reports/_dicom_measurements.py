@@ -1,0 +1,109 @@
+"""The numbers of a result as measurements of a DICOM structured report: doses, and targets and limits met or not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sirtjax import dicom
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import ObjectiveResult, Result, VoiResult
+
+# What a DICOM object calls the structures of a report.
+_KINDS = {"lesions": "lesion"}
+_QUANTITIES = (
+    ("volume", "volume_ml", "mL", 1.0),
+    ("mass", "mass_g", "g", 1.0),
+    ("activity", "activity_mbq", "MBq", 1.0),
+    ("uptake", "uptake_fraction", "%", 100.0),
+    ("T/N ratio", "tn_ratio", "1", 1.0),
+    ("mean dose", "mean_gy", "Gy", 1.0),
+    ("minimum dose", "min_gy", "Gy", 1.0),
+    ("maximum dose", "max_gy", "Gy", 1.0),
+    ("compartment dose", "compartment_gy", "Gy", 1.0),
+)
+LUNGS = "lungs"
+
+
+def measurement_groups(result: Result, names: Mapping[str, str]) -> list[dicom.MeasurementGroup]:
+    """Returns one group per VOI, and one of the lungs if they have no mask but a limit.
+
+    A verification has the plan's doses next to the delivered ones, and for each target and limit whether the plan and
+    the delivered dose meet it.
+
+    Args:
+      result: the numbers.
+      names: per VOI its name in the objects.
+    """
+    groups = [_group(result, row, names[row.name]) for row in result.vois]
+    if LUNGS not in names and any(one.voi == LUNGS for one in result.objectives):
+        groups.append(_lungs(result))
+    return groups
+
+
+def _group(result: Result, row: VoiResult, name: str) -> dicom.MeasurementGroup:
+    found = _numbers([(quantity, getattr(row, field), unit, by) for quantity, field, unit, by in _QUANTITIES])
+    found += _numbers([(f"D{at}", value, "Gy", 1.0) for at, value in row.d_gy.items()])
+    found += _numbers([(f"V{at}", value, "%", 1.0) for at, value in row.v_percent.items()])
+    if row.kind == "liver":
+        found.append(dicom.Measurement(name="lung shunt", value=100 * result.lung_shunt_fraction, unit="%"))
+    found += _planned(result.planned.get(row.name, {}))
+    return dicom.MeasurementGroup(
+        name=name,
+        measurements=tuple(found),
+        kind=_KINDS.get(row.kind, row.kind),
+        evaluations=_evaluations(result, row.name),
+    )
+
+
+def _lungs(result: Result) -> dicom.MeasurementGroup:
+    planned = None if result.comparison is None else result.comparison.lung_dose_gy
+    return dicom.MeasurementGroup(
+        name=LUNGS,
+        measurements=tuple(
+            _numbers([("mean dose", result.lung_dose_gy, "Gy", 1.0), ("planned mean dose", planned, "Gy", 1.0)])
+        ),
+        kind=LUNGS,
+        evaluations=_evaluations(result, LUNGS),
+    )
+
+
+def _planned(row: Mapping[str, Any]) -> list[dicom.Measurement]:
+    """The doses of the plan's VOI table: the mean, D_x and V_x."""
+    found = _numbers([("planned mean dose", row.get("mean_gy"), "Gy", 1.0)])
+    found += _numbers([(f"planned D{at}", value, "Gy", 1.0) for at, value in row.get("d_gy", {}).items()])
+    return found + _numbers([(f"planned V{at}", value, "%", 1.0) for at, value in row.get("v_percent", {}).items()])
+
+
+def _numbers(rows: list[tuple[str, float | None, str, float]]) -> list[dicom.Measurement]:
+    """Those of the numbers (name, value, unit, factor) that are there and finite."""
+    return [
+        dicom.Measurement(name=name, value=float(value) * factor, unit=unit)
+        for name, value, unit, factor in rows
+        if value is not None and math.isfinite(value)
+    ]
+
+
+def _evaluations(result: Result, voi: str) -> tuple[dicom.Evaluation, ...]:
+    moment = "predicted" if result.kind == "plan" else "delivered"
+    found: dict[str, dicom.Evaluation] = {}
+    for one in result.objectives:
+        if one.voi != voi:
+            continue
+        for met, when in ((one.met, moment), (one.planned_met, "planned")):
+            if met is not None:
+                text = f"{_asked(one)} ({when})"
+                found[text] = dicom.Evaluation(objective=text, met=met)
+    return tuple(found.values())
+
+
+def _asked(one: ObjectiveResult) -> str:
+    """An objective without the name of its VOI, which anonymised reports must not have."""
+    sum_of = " with earlier" if one.cumulative else ""
+    percent = 100 * (one.volume_fraction or 0.0)
+    if one.kind == "V":
+        return f"V{one.dose_gy:g}Gy {one.direction} {percent:g} %{sum_of}"
+    what = "Mean dose" if one.kind == "mean" else f"D{percent:g}"
+    return f"{what} {one.direction} {one.dose_gy:g} Gy{sum_of}"
