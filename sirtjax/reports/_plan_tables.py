@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MET = {True: "met", False: "not met"}
 
 
-def dose_text(dose_gy: float | None, fraction: float | None = None) -> str:
+def dose_text(dose_gy: float | None, fraction: float | None) -> str:
     """Returns a dose in Gy, or the fraction of the volume above the dose of a V_x objective in %."""
     if fraction is not None and math.isfinite(fraction):
         return f"{100 * fraction:.4g} %"

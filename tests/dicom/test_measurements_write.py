@@ -12,6 +12,7 @@ import pytest
 from sirtjax.dicom import (
     Algorithm,
     Approval,
+    Evaluation,
     Measurement,
     MeasurementGroup,
     measurement_names,
@@ -77,6 +78,20 @@ def test_every_number_comes_back(ct, seg, tmp_path):
     assert found["alpha"][1]["Activity in the structure"] == (310.5, "MBq", "UCUM")
     assert found["lungs"][1] == {"Mean Absorbed Radiation Dose": (3.1, "Gy", "UCUM")}
     assert [found[name][0].finding_type.meaning for name in ("liver", "alpha", "lungs")] == ["Liver", "Lesion", "Lung"]
+
+
+def test_what_is_met_comes_back_as_yes_or_no(ct, seg, tmp_path):
+    met = tuple(Evaluation(objective=f"Mean dose at most {gy} Gy (delivered)", met=gy > 38) for gy in (30, 40))
+    groups = tuple(dataclasses.replace(group, evaluations=met) for group in GROUPS)
+    found = read(write_measurements(tmp_path / "sr.dcm", groups, ct, segmentation=seg))
+    for name in ("liver", "lungs"):
+        # Highdicom counts the category of the finding among them.
+        answers = [one for one in found[name][0].get_qualitative_evaluations() if "dose" in one.name.meaning]
+        assert {one.name.meaning: one.value.meaning for one in answers} == {
+            "Mean dose at most 30 Gy (delivered)": "No",
+            "Mean dose at most 40 Gy (delivered)": "Yes",
+        }
+        assert {one.value.scheme_designator for one in answers} == {"SCT"}
 
 
 def test_structures_refer_to_their_segments(ct, seg, tmp_path):

@@ -8,7 +8,17 @@ import pytest
 from sirtjax.dosimetry import make_check
 from sirtjax.spatial import identity
 from sirtjax.volume import Geometry, Volume
-from sirtjax.workflows import BoundResult, Fact, InjectionResult, Maps, Result, VoiResult
+from sirtjax.workflows import (
+    BoundResult,
+    ComparisonRow,
+    Fact,
+    InjectionResult,
+    Maps,
+    ObjectiveResult,
+    PlanComparison,
+    Result,
+    VoiResult,
+)
 
 SHAPE = (26, 22, 20)
 GEOMETRY = Geometry.from_axes(SHAPE, spacing_mm=(3.0, 3.5, 4.0), origin_mm=(-40.0, 12.0, 300.0))
@@ -118,3 +128,46 @@ def maps(vois):
 @pytest.fixture
 def without_ct(maps):
     return dataclasses.replace(maps, ct_hu=None)
+
+
+def objective(name, voi, **more):
+    values = {
+        "name": name, "voi": voi, "role": "tumour", "direction": "at least", "kind": "mean", "purpose": "bound",
+        "dose_gy": 205.0, "volume_fraction": None, "cumulative": False, "value_gy": 111.25, "value_fraction": None,
+        "met": False, "source": "a <i>table</i>", "planned_gy": 208.5, "planned_fraction": None, "planned_met": True,
+        "only_planned": False,
+    }  # fmt: skip
+    return ObjectiveResult(**(values | more))
+
+
+@pytest.fixture
+def verification(result):
+    """The result as a verification that misses a target and a V objective and exceeds a limit, next to its plan."""
+    limit = {"role": "whole_normal", "direction": "at most", "dose_gy": 90.0, "value_gy": 142.25, "planned_gy": 82.5}
+    volume = {"kind": "V", "dose_gy": 70.0, "volume_fraction": 0.8, "value_gy": 60.0, "value_fraction": 0.625}
+    goal = {"purpose": "goal", "dose_gy": 250.0, "planned_gy": None, "planned_met": None, "only_planned": True}
+    lungs = {"role": "lungs", "direction": "at most", "dose_gy": 30.0, "value_gy": 4.5, "planned_gy": 2.5, "met": True}
+    comparison = PlanComparison(
+        created="2026-02-27T08:00:00+00:00",
+        lung_dose_gy=2.5,
+        rows=(
+            ComparisonRow("protocol", "resin-icc-bilobar", "resin-icc-bilobar", "agrees"),
+            ComparisonRow("frame of reference, ct", "1.2.3", "–", "unknown"),
+            ComparisonRow("VOIs", "liver, <u>old</u>", "liver", "differs"),
+        ),
+    )
+    injection = dataclasses.replace(result.injections[0], lower_mbq=None, upper_mbq=None, bounds=(), planned_mbq=612.0)
+    return dataclasses.replace(
+        result,
+        kind="verification",
+        injections=(injection,),
+        planned={row.name: dataclasses.asdict(row) | {"mean_gy": 77.7} for row in result.vois},
+        objectives=(
+            objective("mean(lesion 1) >= 205 Gy", "lesion 1"),
+            objective("mean(normal liver) <= 90 Gy", "normal liver", **limit),
+            objective("V70Gy(lesion 1) >= 80 %", "lesion 1", planned_fraction=0.875, **volume),
+            objective("mean(lesion 1) >= 250 Gy", "lesion 1", **goal),
+            objective("mean(lungs) <= 30 Gy", "lungs", **lungs),
+        ),
+        comparison=comparison,
+    )
