@@ -121,12 +121,12 @@ def test_another_patient_whom_the_headers_name(run, tmp_path, plan_of, monkeypat
     monkeypatch.setattr(_patient_mark, "_fingerprint", None)
 
     def done(verb, patient, out, **changes):
-        folder = tmp_path / patient
-        if not folder.is_dir():
-            case.write_patient(folder, ct=dicom_case.SPECT, spect=dicom_case.SPECT)
-            counts = 1000.0 * case.concentration(dicom_case.SPECT, 7.0)
-            dicom_case.write_series(folder / "spect", counts, dicom_case.SPECT, "PT", "PET", patient=patient)
-        images = {"activity": {"path": "spect", "resolution_fwhm_mm": 5.0}}
+        folder = tmp_path / f"{patient}-{verb}"
+        case.write_patient(folder, ct=dicom_case.SPECT, spect=dicom_case.SPECT)
+        counts = 1000.0 * case.concentration(dicom_case.SPECT, 7.0)
+        modality = "NM" if verb == "plan" else "PT"
+        dicom_case.write_series(folder / "image", counts, dicom_case.SPECT, modality, "image", patient=patient)
+        images = {"activity": {"path": "image", "resolution_fwhm_mm": 5.0}}
         path = case.write_case(folder, images=images, dose={"method": "local", "spacing_mm": 6.0}, **changes)
         return run(verb, path, "-o", tmp_path / out)
 
