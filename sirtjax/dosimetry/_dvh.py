@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sirtjax.dosimetry._dvh_samples import SLIVER, Box, coarse_share, subsamples_for, subvoxel_samples
+from sirtjax.dosimetry._dvh_curve import point_curve, spread_curve
+from sirtjax.dosimetry._dvh_rounding import ROUNDS, rounding_step_gy, smoothed_within
+from sirtjax.dosimetry._dvh_samples import (
+    SLIVER,
+    Box,
+    coarse_share,
+    subsamples_for,
+    subvoxel_samples,
+    voxel_spreads_gy,
+)
 from sirtjax.errors import GeometryError, InputError
 
 Float = NDArray[np.float64]
@@ -15,6 +24,8 @@ Float = NDArray[np.float64]
 _ROUNDING = 1e-4
 # Reconstructions and convolutions may ring slightly below zero, as a share of the highest dose of the grid.
 _RINGING = 1e-2
+# Larger VOIs keep rounded doses, an error of at most half a step; smoothing them takes longer than all else.
+_ROUNDING_VOXELS = 2**15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,19 +173,35 @@ def dose_volume_histogram(
     count = subsamples_for(voxels) if subsamples is None else subsamples
     if count < 1:
         raise InputError(f"DVH of {name!r}: subsamples must be at least 1, got {count}")
-    samples: NDArray[Any]
-    shares: NDArray[Any]
+    samples: NDArray[Any] = part_dose[inside]
+    shares: NDArray[Any] = part_share[inside].astype(np.float64)
+    total = float(shares.sum())
+    mean_gy = float((samples * shares).sum()) / total
+    spreads: NDArray[Any] | None = None
+    if subsamples != 1 and voxels <= _ROUNDING_VOXELS:
+        dose = _unrounded(dose, box, inside)
     if count > 1:
         given = fine if factor > 1 else None
-        samples, shares = subvoxel_samples(dose, share, box, inside, subsamples=count, fine=given)
-        samples, shares = samples[shares > 0], shares[shares > 0]
+        samples, spreads, shares = subvoxel_samples(dose, share, box, inside, subsamples=count, fine=given)
+        used = shares > 0
+        samples, spreads, shares = samples[used], spreads[used], shares[used]
         if not np.isfinite(samples).all():
             raise InputError(f"DVH of {name!r}: the dose beside the VOI is not finite; mend the dose map")
-    else:
-        samples, shares = part_dose[inside], part_share[inside]
-    volume_ml = float(part_share[inside].sum(dtype=np.float64)) * voxel_volume_ml
-    outside_ml = _outside_ml(volume_ml, voi_volume_ml, name, allow_truncated=allow_truncated)
-    return _curve(samples, shares, volume_ml, name=name, voxels=voxels, subsamples=count, volume_outside_ml=outside_ml)
+        if factor > 1:
+            mean_gy = float((samples * shares).sum() / shares.sum())
+    elif subsamples is None:
+        samples, spreads = dose[box][inside], voxel_spreads_gy(dose, box, inside)
+    volume_ml = total * voxel_volume_ml
+    return _summary(
+        samples,
+        spreads,
+        shares * (volume_ml / float(shares.sum())),
+        mean_gy,
+        name=name,
+        voxels=voxels,
+        subsamples=count,
+        volume_outside_ml=_outside_ml(volume_ml, voi_volume_ml, name, allow_truncated=allow_truncated),
+    )
 
 
 def _refinement(dose_shape: tuple[int, ...], weight_shape: tuple[int, ...], name: str) -> int:
@@ -222,6 +249,17 @@ def _check_weights(lowest: float, highest: float, name: str) -> None:
         )
 
 
+def _unrounded(dose: NDArray[Any], box: Box, inside: NDArray[np.bool_]) -> NDArray[Any]:
+    """The dose, smoothed in and around the VOI within the step to which it was rounded; unchanged if it was not."""
+    step_gy = rounding_step_gy(dose[box], inside)
+    if step_gy == 0:
+        return dose
+    around = tuple(slice(max(span.start - ROUNDS, 0), span.stop + ROUNDS) for span in box)
+    smoothed = dose.astype(np.float32)
+    smoothed[around] = smoothed_within(dose[around], step_gy)
+    return smoothed
+
+
 def _outside_ml(volume_ml: float, voi_volume_ml: float | None, name: str, *, allow_truncated: bool) -> float:
     if voi_volume_ml is None:
         return 0.0
@@ -234,38 +272,40 @@ def _outside_ml(volume_ml: float, voi_volume_ml: float | None, name: str, *, all
     return max(0.0, missing)
 
 
-def _curve(
+def _summary(
     samples: NDArray[Any],
-    shares: NDArray[Any],
-    volume_ml: float,
+    spreads: NDArray[Any] | None,
+    volumes_ml: Float,
+    mean_gy: float,
     *,
     name: str,
     voxels: int,
     subsamples: int,
     volume_outside_ml: float,
 ) -> Dvh:
-    order = np.argsort(samples)[::-1]
-    dose = samples[order].astype(np.float64)
-    share = shares[order].astype(np.float64)
-    # Points within a voxel are in or out; a voxel's own dose counts with whatever share of it is inside.
-    inside = share * subsamples**3 >= (0.5 if subsamples > 1 else 0.0)
-    share *= volume_ml / share.sum()
+    volume_ml = float(volumes_ml.sum())
     # Not `@`: its threads cost more than the sum.
-    mean = float((dose * share).sum()) / volume_ml
-    std = float(np.sqrt((np.square(dose - mean) * share).sum() / volume_ml))
-    # Slivers at the edge keep their volume but don't set the extremes.
-    reached = dose[inside] if inside.any() else dose
-    dose = np.clip(dose, min(reached[-1], mean), max(reached[0], mean))
+    middle = float((samples * volumes_ml).sum()) / volume_ml
+    variance = float((np.square(samples - middle) * volumes_ml).sum()) / volume_ml
+    if spreads is None:
+        dose, above = point_curve(samples, volumes_ml)
+    else:
+        variance += float((np.square(spreads) * volumes_ml).sum()) / (12 * volume_ml)
+        dose, above = spread_curve(samples, spreads, volumes_ml)
+    # Slivers at the edge keep their volume but do not set the extremes. Points within a voxel are in or out; the
+    # dose of a whole voxel counts regardless of its occupancy.
+    reached = samples[volumes_ml >= 0.5 * volumes_ml.max()] if subsamples > 1 else samples
+    lowest, highest = min(float(reached.min()), mean_gy), max(float(reached.max()), mean_gy)
     return Dvh(
         name=name,
         volume_ml=volume_ml,
         volume_outside_ml=volume_outside_ml,
-        mean_gy=mean,
-        std_gy=std,
-        minimum_gy=float(dose[-1]),
-        maximum_gy=float(dose[0]),
+        mean_gy=mean_gy,
+        std_gy=float(np.sqrt(variance)),
+        minimum_gy=lowest,
+        maximum_gy=highest,
         voxels=voxels,
         subsamples=subsamples,
-        curve_dose_gy=dose,
-        curve_volume_ml=np.cumsum(share) - share / 2,
+        curve_dose_gy=np.clip(dose, lowest, highest),
+        curve_volume_ml=above,
     )

@@ -68,8 +68,9 @@ def dose_at_volume_fraction_gy(dose_gy: jax.Array, weight: jax.Array, fraction: 
     """D_x: the dose that the hottest `fraction` of the VOI receives at least, by the weighted sorted curve.
 
     The curve runs linearly between the voxels' doses at the middle of their cumulative volumes, from the
-    maximum for 0 to the minimum for 1, as in `Dvh`. Differentiable in dose, weight and fraction through the
-    interpolation between the two neighbouring voxels.
+    maximum for 0 to the minimum for 1, as in `Dvh` with one sample per voxel. Equal doses share one node at the
+    middle of their joint volume. Differentiable in dose, weight and fraction through the interpolation between
+    the two neighbouring doses.
 
     Args:
       dose_gy: (voxels,) dose.
@@ -84,7 +85,11 @@ def dose_at_volume_fraction_gy(dose_gy: jax.Array, weight: jax.Array, fraction: 
     order = jnp.argsort(-dose)
     dose, share = dose[order], weight[order]
     reached = jnp.cumsum(share)
-    middle = reached - share / 2
+    new = dose[1:] != dose[:-1]
+    starts, ends = jnp.append(True, new), jnp.append(new, True)
+    before_level = jax.lax.cummax(jnp.where(starts, reached - share, -jnp.inf))
+    after_level = jax.lax.cummin(jnp.where(ends, reached, jnp.inf), reverse=True)
+    middle = (before_level + after_level) / 2
     target = fraction * reached[-1]
     after = jnp.clip(jnp.searchsorted(middle, target), 1, dose.size - 1)
     before = after - 1

@@ -30,8 +30,8 @@ def subvoxel_samples(
     *,
     subsamples: int,
     fine: NDArray[Any] | None = None,
-) -> tuple[Float, Float]:
-    """Doses and weights at `subsamples`^3 points in each voxel of a VOI, conserving both voxel by voxel.
+) -> tuple[Float, Float, Float]:
+    """Doses, spreads and weights of `subsamples`^3 parts of each voxel of a VOI, conserving both voxel by voxel.
 
     The dose within a voxel is linear, its slopes limited so that no sample leaves the range of the 26
     neighbours; the mean of the samples of a voxel is the voxel's dose. The occupied part of an edge voxel is
@@ -47,7 +47,8 @@ def subvoxel_samples(
       fine: occupancy of each sub-point where it is known, on a grid `subsamples` times as fine.
 
     Returns:
-      Doses in Gy and weights (each voxel's sum to its occupancy), both (voxels * subsamples^3,).
+      Doses in Gy at the middle of the parts, the width of the dose interval of each part in Gy, and weights (each
+      voxel's sum to its occupancy), (voxels * subsamples^3,) each.
 
     Reference:
       Slope limiting after Barth & Jespersen, AIAA paper 89-0366, 1989, doi:10.2514/6.1989-366; filling along
@@ -57,12 +58,46 @@ def subvoxel_samples(
     voxels = np.argwhere(inside)
     dose = _patches(_with_margin(dose_gy, box), voxels)
     offsets = (np.arange(subsamples) + 0.5) / subsamples - 0.5
-    samples = _linear_dose(dose, offsets)
+    samples, slopes = _linear_dose(dose, offsets)
+    occupied = _patches(_with_margin(weight, box), voxels)
     if fine is None:
-        weights = _filled(_patches(_with_margin(weight, box), voxels), offsets)
+        weights = _filled(occupied, offsets)
     else:
         weights = _blocks(fine, subsamples)[box][inside].astype(np.float64)
-    return samples.ravel(), weights.ravel() / subsamples**3
+    spread = (np.abs(slopes).max(axis=1) / subsamples)[:, None, None, None]
+    # The occupied part of an edge point is on its inner side: if the dose changes across the edge, that part has a
+    # narrower range of doses, and those of that side.
+    empty = (1 - np.minimum(weights, 1)) * _inward(slopes, occupied)[:, None, None, None]
+    samples = samples + empty * spread / 2
+    spread = spread * (1 - np.abs(empty))
+    return samples.ravel(), spread.ravel(), weights.ravel() / subsamples**3
+
+
+def voxel_spreads_gy(dose_gy: NDArray[Any], box: Box, inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Computes the width over which the dose of each whole voxel of a VOI is spread.
+
+    That is the difference between the faces of the voxel across which the dose changes most. Neighbours along
+    that axis then join without a gap or an overlap.
+
+    Args:
+      dose_gy: (i, j, k) dose per voxel.
+      box: the bounding box of the VOI in the grid.
+      inside: the voxels of the box.
+
+    Returns:
+      (voxels,) Gy.
+    """
+    dose = _with_margin(dose_gy, box, np.float32)
+    at = np.flatnonzero(np.pad(inside, 1))
+    strides = (dose.shape[1] * dose.shape[2], dose.shape[2], 1)
+    flat = dose.ravel()
+    centre = flat[at]
+    width = np.zeros(len(at), np.float32)
+    for stride in strides:
+        # A dose next to the VOI that is not finite has no slope.
+        slope = _limited_slopes(flat[at + stride] - centre, centre - flat[at - stride])
+        np.maximum(width, np.abs(slope), out=width)
+    return width
 
 
 def coarse_share(fine: NDArray[Any], factor: int) -> NDArray[np.float32]:
@@ -76,12 +111,12 @@ def _blocks(fine: NDArray[Any], factor: int) -> NDArray[Any]:
     return fine.reshape(i, factor, j, factor, k, factor).transpose(0, 2, 4, 1, 3, 5)
 
 
-def _with_margin(array: NDArray[Any], box: Box) -> Float:
+def _with_margin(array: NDArray[Any], box: Box, dtype: type[np.floating[Any]] = np.float64) -> NDArray[Any]:
     """The box and one voxel around it; beyond the grid the edge repeats, so that the slope is 0."""
     spans = list(zip(box, array.shape, strict=True))
     wide = tuple(slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in spans)
     missing = [(int(s.start == 0), int(s.stop == n)) for s, n in spans]
-    return np.pad(np.asarray(array[wide], np.float64), missing, mode="edge")
+    return np.pad(np.asarray(array[wide], dtype), missing, mode="edge")
 
 
 def _patches(array: Float, inside: NDArray[np.intp]) -> Float:
@@ -90,24 +125,45 @@ def _patches(array: Float, inside: NDArray[np.intp]) -> Float:
     return np.ascontiguousarray(windows[tuple(inside.T)])
 
 
-def _linear_dose(patches: Float, offsets: Float) -> Float:
-    """Limited linear dose at the sub-points, (voxels, n, n, n)."""
+def _limited_slopes(ahead: NDArray[Any], behind: NDArray[Any]) -> NDArray[Any]:
+    """Slopes per voxel: central differences, at most twice the smaller side, 0 at an extremum; all of one shape."""
+    size = np.minimum(np.abs(ahead + behind) / 2, 2 * np.minimum(np.abs(ahead), np.abs(behind)))
+    return np.where(ahead * behind > 0, np.copysign(size, ahead), 0)
+
+
+def _linear_dose(patches: Float, offsets: Float) -> tuple[Float, Float]:
+    """Limited linear dose at the sub-points, (voxels, n, n, n), and its slopes per voxel, (voxels, 3)."""
     centre = patches[:, 1, 1, 1]
     ahead = np.stack([patches[:, 2, 1, 1], patches[:, 1, 2, 1], patches[:, 1, 1, 2]], axis=1) - centre[:, None]
     behind = centre[:, None] - np.stack([patches[:, 0, 1, 1], patches[:, 1, 0, 1], patches[:, 1, 1, 0]], axis=1)
-    size = np.minimum(np.abs(ahead + behind) / 2, 2 * np.minimum(np.abs(ahead), np.abs(behind)))
-    slopes = np.where(ahead * behind > 0, np.sign(ahead) * size, 0.0)
+    slopes = _limited_slopes(ahead, behind)
     reach = np.abs(slopes).sum(axis=1) / 2
     flat = patches.reshape(len(patches), 27)
     room = np.minimum(flat.max(axis=1) - centre, centre - flat.min(axis=1))
     slopes *= (np.minimum(reach, room) / np.where(reach > 0, reach, 1.0))[:, None]
     along = slopes[:, :, None] * offsets
-    return (
+    samples = (
         centre[:, None, None, None]
         + along[:, 0, :, None, None]
         + along[:, 1, None, :, None]
         + along[:, 2, None, None, :]
     )
+    return samples, slopes
+
+
+def _inward(slopes: Float, occupied: Float) -> Float:
+    """Cosine between the gradient of the dose and that of the occupancy in each voxel, (voxels,)."""
+    inner = np.stack(
+        [
+            occupied[:, 2, 1, 1] - occupied[:, 0, 1, 1],
+            occupied[:, 1, 2, 1] - occupied[:, 1, 0, 1],
+            occupied[:, 1, 1, 2] - occupied[:, 1, 1, 0],
+        ],
+        axis=1,
+    )
+    size = np.linalg.norm(slopes, axis=1) * np.linalg.norm(inner, axis=1)
+    cosine: Float = (slopes * inner).sum(axis=1) / np.where(size > 0, size, 1.0)
+    return cosine
 
 
 def _filled(patches: Float, offsets: Float) -> Float:
