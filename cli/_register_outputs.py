@@ -15,15 +15,23 @@ import numpy as np
 if TYPE_CHECKING:
     from sirtjax.cli._register_inputs import Choice, Side
     from sirtjax.registration import RegistrationResult
-    from sirtjax.volume import Geometry, LabelMap
+    from sirtjax.volume import LabelMap
 
 PACKAGES = ("jax", "numpy", "scipy", "SimpleITK", "nibabel", "pydicom")
 
 
 def write_images(
-    folder: Path, result: RegistrationResult, reference: Side, floating: Side, *, save_field: bool
+    folder: Path, result: RegistrationResult, reference: Side, floating: Side, *, field_grid: str | None
 ) -> None:
-    """Write transform.h5, warped.nii.gz, warped_labels.nii.gz and, if asked for, displacement.nii.gz."""
+    """Write transform.h5, warped.nii.gz, warped_labels.nii.gz and, if asked for, displacement.nii.gz.
+
+    Args:
+      folder: where to.
+      result: of the registration.
+      reference: the reference image and its masks.
+      floating: the floating image and its masks.
+      field_grid: "lattice" or "reference", the grid of displacement.nii.gz; None for no such file.
+    """
     from sirtjax import io, spatial
 
     grid, volume = reference.image.volume.geometry, floating.image.volume
@@ -35,8 +43,9 @@ def write_images(
     if floating.masks:
         labels = spatial.resample_labels(one_map(floating.masks), grid, transform=result.transform)
         io.write_nifti(folder / "warped_labels.nii.gz", labels)
-    if save_field:
-        io.write_transform(folder / "displacement.nii.gz", whole_field(result, grid))
+    if field_grid is not None:
+        nodes = io.covering_lattice(result.transform, grid) if field_grid == "lattice" else grid
+        io.write_transform(folder / "displacement.nii.gz", result.transform, reference=nodes)
 
 
 def one_map(masks: Mapping[str, LabelMap]) -> LabelMap:
@@ -49,17 +58,6 @@ def one_map(masks: Mapping[str, LabelMap]) -> LabelMap:
     for value, name in enumerate(names, start=1):
         array[masks[name].mask(name)] = value
     return LabelMap(array, geometry, names=tuple(enumerate(names, start=1)))
-
-
-def whole_field(result: RegistrationResult, grid: Geometry) -> Any:
-    """The whole transform, affine part included, as displacements at the voxels of the reference image."""
-    from sirtjax import spatial
-
-    field = np.empty((*grid.shape, 3), np.float32)
-    points = spatial.voxel_centres_mm(grid)
-    for i in range(grid.shape[0]):  # a slab at a time: the points of a CT take gigabytes in float64
-        field[i] = spatial.transform_points(result.transform, points[i]) - points[i]
-    return spatial.DisplacementField(field, grid)
 
 
 def provenance(

@@ -55,6 +55,12 @@ AsDrawn = _option("--liver-as-drawn", text="Don't add to the liver what its labe
 Series = _option("--ref-series", text="Series of a DICOM folder: UID, number or description.", panel=SOURCES)
 OtherSeries = _option("--flo-series", text="The same for the floating image.", panel=SOURCES)
 ReferenceModality = _option("--ref-modality", text="What the reference is, where NIfTI doesn't say.", panel=SOURCES)
+FieldGrid = Literal["lattice", "reference"]
+FieldGridOption = typer.Option(
+    help="Grid of the displacement field: the transform's own lattice (exact, a few MB) or the reference's voxels. "
+    "Default: lattice.",
+    show_default=False,
+)
 FloatingModality = _option("--flo-modality", text="What the floating image is.", panel=SOURCES)
 
 
@@ -80,6 +86,7 @@ def register(
     save_field: Annotated[
         bool, typer.Option("--save-field", help="Also write displacement.nii.gz (ITK, ANTs).")
     ] = False,
+    field_grid: Annotated[FieldGrid | None, FieldGridOption] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave out report.html.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the random sampling of voxels.")] = 0,
     force: Force = False,
@@ -90,7 +97,12 @@ def register(
     The transform maps points of the reference to the floating image, which is how images are resampled.
     Exit code 0 means that it can be used as far as the program can tell: look at report.html before you do.
     """
-    _run(dict(locals()))
+    given = dict(locals())
+    from sirtjax.errors import ConfigError
+
+    if field_grid is not None and not save_field:
+        raise ConfigError(f"--field-grid {field_grid}: sets the grid of the displacement field; add --save-field")
+    _run({**given, "field_grid": (field_grid or "lattice") if save_field else None})
 
 
 def _run(given: dict[str, Any]) -> None:
@@ -119,7 +131,7 @@ def _run(given: dict[str, Any]) -> None:
             )
         result = replace(result, notes=(*notes, *result.notes))
         with _timed(seconds, "images", on_step):
-            outputs.write_images(folder, result, first, second, save_field=given["save_field"])
+            outputs.write_images(folder, result, first, second, field_grid=given["field_grid"])
         told = {"choice": choice, "start": given["start"], "seed": given["seed"], "seconds": seconds}
         record = _write_result(folder, result, first, second, told, page=not given["no_report"], before=start)
     _tell(record, output, as_json=given["as_json"])

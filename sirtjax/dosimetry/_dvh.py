@@ -30,17 +30,20 @@ _ROUNDING_VOXELS = 2**15
 
 @dataclass(frozen=True, kw_only=True)
 class Dvh:
-    """The dose-volume histogram of one VOI, kept as its exact sorted curve rather than as bins.
+    """The dose-volume histogram of one VOI, kept as its sorted curve rather than as bins.
 
-    The curve runs linearly through each sample's dose at the middle of the sample's own volume, ends at the
-    maximum for 0 and at the minimum for the whole volume, and is monotone. D_x and V_x are inverses of each
-    other on it.
+    The volume of each sample is spread over the doses between the faces of its part of the voxel, so that the curve
+    does not depend on whether doses are equal. With one sample per voxel, it runs linearly through the distinct
+    doses at the middle of their volumes instead. It ends at the maximum for 0 and at the minimum for the whole
+    volume, and is monotone. D_x and V_x are inverses of each other on it.
 
     Attributes:
       name: what the VOI is called.
       volume_ml: volume on the dose grid, partial voxels counted by their occupancy.
       volume_outside_ml: volume of the VOI that the dose grid does not cover.
-      mean_gy: occupancy-weighted mean dose.
+      mean_gy: occupancy-weighted mean of the voxels' doses, which is energy divided by mass if the density is
+        uniform, and adds up over VOIs that share voxels. The curve places the occupied part of an edge voxel within
+        the voxel, therefore the area below it can differ from the mean for small VOIs.
       std_gy: occupancy-weighted standard deviation of the dose.
       minimum_gy: lowest dose of a sample inside the VOI, D100.
       maximum_gy: highest dose of a sample inside the VOI, D0.
@@ -132,7 +135,8 @@ def dose_volume_histogram(
 
     A VOI of few voxels is sampled within its voxels (`subsamples` points along each axis): the dose linearly
     between the neighbours, the occupied part of an edge voxel towards its occupied neighbours. Volumes are
-    conserved voxel by voxel, and so is the mean dose of every voxel that lies wholly inside.
+    conserved voxel by voxel, and so is the mean dose of every voxel that lies wholly inside. Doses that were rounded to
+    a common step are smoothed within that step for the curve, in VOIs of up to 32768 voxels.
 
     Args:
       dose_gy: (i, j, k) dose per voxel.
@@ -140,7 +144,8 @@ def dose_volume_histogram(
         a grid n times as fine, for a lesion of about one voxel (then `subsamples` is n and not given).
       voxel_volume_ml: volume of one dose voxel.
       name: what messages call the VOI.
-      subsamples: points per axis and voxel; by default as many as make 4096 samples in the VOI (at most 12).
+      subsamples: points per axis and voxel; by default as many as make 4096 samples in the VOI (at most 12). With 1
+        each voxel is one dose without a spread, as in `pack_voi`.
       voi_volume_ml: volume of the VOI on its own grid; gives the part that the dose grid cuts off.
       allow_truncated: accept a VOI of which more than 1 % lies outside the dose grid; the DVH is then of the
         part inside.

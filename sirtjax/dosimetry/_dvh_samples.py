@@ -60,10 +60,7 @@ def subvoxel_samples(
     offsets = (np.arange(subsamples) + 0.5) / subsamples - 0.5
     samples, slopes = _linear_dose(dose, offsets)
     occupied = _patches(_with_margin(weight, box), voxels)
-    if fine is None:
-        weights = _filled(occupied, offsets)
-    else:
-        weights = _blocks(fine, subsamples)[box][inside].astype(np.float64)
+    weights = _filled(occupied, offsets) if fine is None else _blocks(fine, subsamples)[box][inside].astype(np.float64)
     spread = (np.abs(slopes).max(axis=1) / subsamples)[:, None, None, None]
     # The occupied part of an edge point is on its inner side: if the dose changes across the edge, that part has a
     # narrower range of doses, and those of that side.

@@ -48,6 +48,7 @@ from sirtjax.io._torch_file import ForeignObject as ForeignObject
 from sirtjax.io._torch_file import read_torch_file as read_torch_file
 from sirtjax.io._transform_files import read_transform as read_transform
 from sirtjax.io._transform_files import write_transform as write_transform
+from sirtjax.io._transform_slices import covering_lattice as covering_lattice
 from sirtjax.io._user_folder import user_data_folder as user_data_folder
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "atomic_folder",
     "atomic_path",
     "check_inflation",
+    "covering_lattice",
     "date_time",
     "decimal",
     "decode_file",

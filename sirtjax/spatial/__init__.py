@@ -26,6 +26,7 @@ from sirtjax.spatial._resample import default_fill as default_fill
 from sirtjax.spatial._resample import resample as resample
 from sirtjax.spatial._resample import resample_labels as resample_labels
 from sirtjax.spatial._transform import Transform as Transform
+from sirtjax.spatial._transform import affine_part as affine_part
 from sirtjax.spatial._transform import as_field as as_field
 from sirtjax.spatial._transform import compose as compose
 from sirtjax.spatial._transform import transform_points as transform_points
@@ -40,6 +41,7 @@ __all__ = [
     "DisplacementField",
     "Inversion",
     "Transform",
+    "affine_part",
     "aligned_sampling",
     "are_aligned",
     "as_field",
