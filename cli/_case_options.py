@@ -20,7 +20,7 @@ def _option(*names: str, text: str) -> Any:
 
 PatientId = Annotated[str | None, _option("--patient-id", text="Pseudonym printed in the report.")]
 Protocol = Annotated[str | None, _option("--protocol", text="Named protocol, see `sirtjax protocols`.")]
-Activity = Annotated[Path | None, _option("--activity", text="SPECT or PET: NIfTI, DICOM file or folder.")]
+Activity = Annotated[Path | None, _option("--activity", text="SPECT or PET: NIfTI, NRRD, DICOM file or folder.")]
 ActivityUnit = Annotated[str | None, _option("--activity-unit", text="counts or Bq/mL, where the file doesn't say.")]
 ActivityNuclide = Annotated[
     str | None, _option("--activity-nuclide", text="Tc-99m, Y-90 or Ho-166: what was imaged, if the file does not say.")
@@ -28,7 +28,7 @@ ActivityNuclide = Annotated[
 Ct = Annotated[Path | None, _option("--ct", text="CT of the SPECT/CT or PET/CT.")]
 Diagnostic = Annotated[Path | None, _option("--diagnostic", text="CT or MR the masks were drawn on.")]
 DiagnosticModality = Annotated[str | None, _option("--diagnostic-modality", text="CT or MR.")]
-Liver = Annotated[Path | None, _option("--liver", text="Liver mask: NIfTI, RTSTRUCT or SEG.")]
+Liver = Annotated[Path | None, _option("--liver", text="Liver mask: NIfTI, NRRD, .seg.nrrd, RTSTRUCT or SEG.")]
 Lesions = Annotated[Path | None, _option("--lesions", text="Lesion masks.")]
 Lungs = Annotated[Path | None, _option("--lungs", text="Lung mask.")]
 MasksOn = Annotated[str | None, _option("--masks-on", text="activity (default) or diagnostic: the image they are on.")]

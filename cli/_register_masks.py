@@ -76,7 +76,7 @@ def _read(argument: str, image: Image | None, names: Mapping[int, str] | None) -
         path_text, spec = argument, ""
     path = Path(path_text)
     own = parse_names(spec, where=argument) if "=" in spec else None
-    label_map = path.is_file() and path.name.lower().endswith((".nii", ".nii.gz"))
+    label_map = io.is_label_file(path)
     chosen = own if own is not None else names if label_map and not spec else None
     masks = io.read_masks(path, reference=image, names=_present(path, chosen, strict=own is not None))
     if spec and own is None:
@@ -92,7 +92,7 @@ def _present(path: Path, names: Mapping[int, str] | None, *, strict: bool) -> Ma
         return names
     from sirtjax import io
 
-    values = set(np.unique(io.read_nifti_array(path)[0]).tolist())
+    values = set(np.unique(io.read_label_array(path)[0]).tolist())
     return {value: name for value, name in names.items() if value in values} or names
 
 

@@ -70,7 +70,7 @@ def liver_by_atlas(
 
             title = f"liver {found.volume_ml:.0f} mL by {found.fusion} fusion of atlases; automatic, not verified"
             write_preview(files.preview, patient, found.liver, title=title, force=force)
-        io.write_nifti(files.labels, found.liver, force=force)
+        io.write_labels(files.labels, found.liver, force=force)
     for one in found.atlases:
         if not one.used:
             _console.note(f"atlas {one.name} left out: {one.status}, {one.cause}")

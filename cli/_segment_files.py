@@ -8,6 +8,7 @@ from pathlib import Path
 from sirtjax.errors import OutputError
 
 _NIFTI = (".nii.gz", ".nii")
+_SEGMENTATION = ".seg.nrrd"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,8 @@ def result_files(output: Path, *, save_probabilities: bool, preview: Path | None
     Raises:
       OutputError: a name with another ending, or a file that exists already.
     """
-    if not output.name.lower().endswith(_NIFTI):
-        raise OutputError(f"{output}: expected a name that ends in .nii or .nii.gz")
+    if not output.name.lower().endswith((*_NIFTI, _SEGMENTATION)):
+        raise OutputError(f"{output}: expected a name that ends in .nii, .nii.gz or .seg.nrrd")
     if preview is not None and preview.suffix.lower() != ".png":
         raise OutputError(f"{preview}: expected a name that ends in .png")
     files = Files(
@@ -54,7 +55,9 @@ def check_writable(*paths: Path | None, force: bool) -> None:
 
 
 def beside(output: Path, what: str) -> Path:
-    """OUTPUT_what, with the ending of OUTPUT."""
+    """Returns OUTPUT_what with the suffix of OUTPUT; .nii.gz if that is .seg.nrrd, which contains masks only."""
+    if output.name.lower().endswith(_SEGMENTATION):
+        return output.with_name(f"{output.name[: -len(_SEGMENTATION)]}_{what}.nii.gz")
     for suffix in _NIFTI:
         if output.name.lower().endswith(suffix):
             stem = output.name[: -len(suffix)]

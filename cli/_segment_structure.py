@@ -146,7 +146,7 @@ def _write(found: Segmentation, volume: Volume, structure: str, files: Files, *,
     if files.preview is not None:
         title = "; ".join([f"{structure} {found.volumes_ml[structure]:.0f} mL by {found.method}", *_warnings(found)])
         write_preview(files.preview, volume, found.labels, title=title, force=force)
-    io.write_nifti(files.labels, found.labels, force=force)
+    io.write_labels(files.labels, found.labels, force=force)
 
 
 def _rounded(likely: Volume, image: Volume) -> Volume:

@@ -280,10 +280,10 @@ def _masks(case: SegmentationCase, rules: Rules) -> tuple[dict[str, LabelMap], d
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether a NIfTI file has no voxel above zero: nothing was found, which is a result and no mistake."""
+    """Returns whether every voxel of a NIfTI or NRRD label file is zero: nothing was found, which is a valid result."""
     from sirtjax import io
 
-    return path.is_file() and path.name.endswith((".nii", ".nii.gz")) and not io.read_nifti_array(path)[0].any()
+    return io.is_label_file(path) and not io.read_label_array(path)[0].any()
 
 
 def _labels(

@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Segment an organ of an image.")
 
 Image = Annotated[Path, typer.Argument(help="CT or MR: NIfTI file, DICOM file or folder.", show_default=False)]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Label map to write (.nii or .nii.gz).", show_default=False)
+    Path, typer.Option("--output", "-o", help="Label map to write (.nii, .nii.gz or .seg.nrrd).", show_default=False)
 ]
 ModelName = Annotated[
     str | None,

@@ -29,8 +29,8 @@ def _list_rules(asked: bool) -> None:
 
 
 def uptake(
-    pet: Annotated[Path, typer.Argument(help="PET: NIfTI file, DICOM file or folder.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write (.nii or .nii.gz).")],
+    pet: Annotated[Path, typer.Argument(help="PET: NIfTI, NRRD or DICOM file, or DICOM folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write (.nii, .nii.gz or .seg.nrrd).")],
     minimum_ml: Annotated[float, typer.Option(min=0.0, help="Leave out lesions smaller than this, mL.")],
     rule: Annotated[
         str | None, typer.Option(help="Named rule, such as percist or percent-41; see --list-rules.")
@@ -91,7 +91,7 @@ def uptake(
         )
         measured = segmentation.lesion_uptake(volume, found.lesions)
         report("writing")
-        io.write_nifti(output, found.lesions, force=force)
+        io.write_labels(output, found.lesions, force=force)
     if as_json:
         _console.emit_json(_as_json(found, measured, volume.unit, output))
     else:

@@ -22,7 +22,7 @@ ADVISED_LINES = 4
 
 def territories(
     liver: Annotated[Path, typer.Argument(help="Liver mask: NIfTI, RTSTRUCT or SEG.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write (.nii or .nii.gz).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Label map to write (.nii, .nii.gz or .seg.nrrd).")],
     lines: Annotated[
         list[Path] | None,
         typer.Option("--lines", help="Lines of one dividing surface (JSON, .mrk.json); once a surface, from right."),
@@ -85,7 +85,7 @@ def territories(
             report("sharing the activity")
             shares = _with_activity(labels, whole, shares, io.read_image(activity))
         report("writing")
-        io.write_nifti(output, labels, force=force)
+        io.write_labels(output, labels, force=force)
     if as_json:
         _console.emit_json(_as_json(shares, output))
     else:

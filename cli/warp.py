@@ -30,7 +30,9 @@ def warp(
     transform: Annotated[
         list[Path], typer.Option("--transform", "-t", help="Transform (.h5, .tfm, .mat, .nii.gz); several in order.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Written: .nii.gz, or for points .csv, .mrk.json.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File: .nii.gz; masks also .seg.nrrd; points .csv, .mrk.json.")
+    ],
     reference: Annotated[
         Path | None, typer.Option("--reference", "-r", help="Image whose grid the result gets; points need none.")
     ] = None,
@@ -173,11 +175,16 @@ def _warp_labels(path: Path, how: _How, output: Path, *, drawn_on: Path | None, 
             pulls[mask.geometry] = pull_of(how.paths, how.grid, mask.geometry, invert=how.invert)
         pull = pulls[mask.geometry]
         carried[name] = spatial.resample_labels(mask, how.grid, transform=pull).array > 0
-    together = np.zeros(how.grid.shape, np.uint16 if max(values.values()) < 2**16 else np.int32)
-    for name in sorted(carried, key=lambda name: -int(carried[name].sum())):
-        together[carried[name]] = values[name]
-    result = LabelMap(together, how.grid, names=tuple((values[name], name) for name in masks))
-    io.write_nifti(output, result, force=force)
+    if output.name.lower().endswith(io.SEG_NRRD_SUFFIX):
+        # Segments may overlap, labels of one map may not.
+        warped = {name: LabelMap.from_mask(mask, how.grid, name=name) for name, mask in carried.items()}
+        io.write_seg_nrrd(output, warped, force=force)
+    else:
+        together = np.zeros(how.grid.shape, np.uint16 if max(values.values()) < 2**16 else np.int32)
+        for name in sorted(carried, key=lambda name: -int(carried[name].sum())):
+            together[carried[name]] = values[name]
+        result = LabelMap(together, how.grid, names=tuple((values[name], name) for name in masks))
+        io.write_nifti(output, result, force=force)
     rows: dict[str, dict[str, float]] = {}
     for name, mask in masks.items():
         after_ml = float(carried[name].sum()) * how.grid.voxel_volume_ml
@@ -201,13 +208,13 @@ def _masks(path: Path, image: Image | None) -> dict[str, LabelMap]:
 
 
 def _values(path: Path, masks: dict[str, LabelMap]) -> dict[str, int]:
-    """The values of a label map in NIfTI are kept; other masks are numbered."""
+    """Returns the values of a label file; masks of other files are numbered."""
     from sirtjax import io
 
     numbers = {name: n for n, name in enumerate(masks, start=1)}
-    if not path.is_file() or not path.name.lower().endswith((".nii", ".nii.gz")):
+    if not io.is_label_file(path):
         return numbers
-    array, _ = io.read_nifti_array(path)
+    array, _ = io.read_label_array(path)
     stored = {name: float(array[mask.array > 0].flat[0]) for name, mask in masks.items()}
     if any(value != int(value) for value in stored.values()):
         return numbers

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sirtjax import segmentation, spatial
 from sirtjax.errors import ConfigError, ImageFormatError, OutputError
-from sirtjax.io import atomic_folder, read_image, read_nifti_array
+from sirtjax.io import atomic_folder, read_image, read_label_array
 from sirtjax.preprocess import FixedPreprocessing, prepare_fixed
 from sirtjax.train._cases import Case
 from sirtjax.volume import Geometry, LabelMap
@@ -99,7 +99,7 @@ def _key(case: Case, preprocessing: FixedPreprocessing, organ: Sequence[int]) ->
 def _prepare(case: Case, preprocessing: FixedPreprocessing, organ: Sequence[int], folder: Path) -> None:
     volumes = [read_image(path).volume for path in case.images]
     first = volumes[0].geometry
-    values, own = read_nifti_array(case.label)
+    values, own = read_label_array(case.label)
     if not own.matches(first) or any(not volume.geometry.matches(first) for volume in volumes):
         raise ConfigError(f"case {case.name}: images and labels lie on different grids; resample them onto one")
     label_values = _label_values(case, values)

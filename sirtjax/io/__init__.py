@@ -20,12 +20,19 @@ from sirtjax.io._dicom_write_modules import right_handed as right_handed
 from sirtjax.io._dicom_write_nm import write_dicom_planar as write_dicom_planar
 from sirtjax.io._hash import file_sha256 as file_sha256
 from sirtjax.io._image import read_image as read_image
+from sirtjax.io._label_file import is_label_file as is_label_file
+from sirtjax.io._label_file import read_label_array as read_label_array
+from sirtjax.io._label_file import write_labels as write_labels
 from sirtjax.io._lines import read_lines as read_lines
 from sirtjax.io._masks import read_masks as read_masks
 from sirtjax.io._masks import select_mask as select_mask
 from sirtjax.io._nifti import read_nifti as read_nifti
 from sirtjax.io._nifti import read_nifti_array as read_nifti_array
 from sirtjax.io._nifti import write_nifti as write_nifti
+from sirtjax.io._nrrd import read_nrrd as read_nrrd
+from sirtjax.io._nrrd_segments import read_seg_nrrd as read_seg_nrrd
+from sirtjax.io._nrrd_write import SEG_NRRD_SUFFIX as SEG_NRRD_SUFFIX
+from sirtjax.io._nrrd_write import write_seg_nrrd as write_seg_nrrd
 from sirtjax.io._patient_key import patient_key_file as patient_key_file
 from sirtjax.io._patient_key import read_patient_key as read_patient_key
 from sirtjax.io._patient_mark import PatientMark as PatientMark
@@ -52,6 +59,7 @@ from sirtjax.io._transform_slices import covering_lattice as covering_lattice
 from sirtjax.io._user_folder import user_data_folder as user_data_folder
 
 __all__ = [
+    "SEG_NRRD_SUFFIX",
     "ForeignObject",
     "Image",
     "Injection",
@@ -71,6 +79,7 @@ __all__ = [
     "decimal",
     "decode_file",
     "file_sha256",
+    "is_label_file",
     "list_series",
     "load_checkpoint",
     "parsing",
@@ -81,15 +90,18 @@ __all__ = [
     "read_description",
     "read_headers",
     "read_image",
+    "read_label_array",
     "read_lines",
     "read_masks",
     "read_nifti",
     "read_nifti_array",
+    "read_nrrd",
     "read_patient_key",
     "read_planar",
     "read_points",
     "read_rtstruct",
     "read_seg",
+    "read_seg_nrrd",
     "read_torch_file",
     "read_transform",
     "right_handed",
@@ -99,7 +111,9 @@ __all__ = [
     "user_data_folder",
     "write_dicom_planar",
     "write_dicom_series",
+    "write_labels",
     "write_nifti",
     "write_points",
+    "write_seg_nrrd",
     "write_transform",
 ]

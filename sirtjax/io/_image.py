@@ -4,6 +4,8 @@ from pathlib import Path
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.io._nifti import is_nifti, read_nifti
+from sirtjax.io._nrrd import read_nrrd
+from sirtjax.io._nrrd_header import is_nrrd
 from sirtjax.io._source import Image
 
 
@@ -14,14 +16,14 @@ def read_image(
     modality: str | tuple[str, ...] | None = None,
     allow_resample_slices: bool = False,
 ) -> Image:
-    """An image of one NIfTI file, or of one DICOM series in a folder with anything in it.
+    """Reads an image: one NIfTI or NRRD file, or one DICOM series in a folder with anything in it.
 
     Values are float32: HU for CT, Bq/mL or counts or SUV for PET as the series says, counts or Bq/mL for NM,
-    arbitrary ("1") for MR. A NIfTI file says neither modality nor unit; it is taken for what `modality` asks
-    for, "HU" for CT and "1" for all others.
+    arbitrary ("1") for MR. NIfTI and NRRD files state neither modality nor unit: the unit is "HU" if `modality` is
+    "CT", otherwise "1".
 
     Args:
-      path: a .nii or .nii.gz file, a DICOM file (its whole series is in the file or in its folder), or a
+      path: a .nii, .nii.gz or .nrrd file, a DICOM file (its whole series is in the file or in its folder), or a
         folder.
       series: which series of the folder: SeriesInstanceUID, number in `list_series`, or a part of the
         description; needed where there are several that fit `modality`.
@@ -34,11 +36,12 @@ def read_image(
     """
     path = Path(path)
     if not path.exists():
-        raise ImageFormatError(f"{path}: no such file or folder; expected a NIfTI file or a DICOM folder")
-    if path.is_file() and is_nifti(path):
+        raise ImageFormatError(f"{path}: no such file or folder; expected a NIfTI or NRRD file or a DICOM folder")
+    if path.is_file() and (is_nifti(path) or is_nrrd(path)):
         if series is not None:
-            raise ImageFormatError(f"{path}: a NIfTI file holds no series; leave out series {series!r}")
-        return read_nifti(path, unit="HU" if modality == "CT" else "1")
+            raise ImageFormatError(f"{path}: only DICOM has series; omit series {series!r}")
+        read = read_nifti if is_nifti(path) else read_nrrd
+        return read(path, unit="HU" if modality == "CT" else "1")
     from sirtjax.io._dicom_image import read_dicom
 
     return read_dicom(path, series=series, modality=modality, allow_resample_slices=allow_resample_slices)

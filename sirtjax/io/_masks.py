@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from sirtjax.errors import GeometryError, ImageFormatError, InputError
 from sirtjax.io._dicom_object import parsing, read_dataset
 from sirtjax.io._dicom_seg import read_seg
+from sirtjax.io._label_file import is_segmentation, label_names, read_label_array
 from sirtjax.io._mask_names import find_name, unique_names
-from sirtjax.io._nifti import is_nifti, read_nifti_array, stored_label_names
+from sirtjax.io._nifti import is_nifti
+from sirtjax.io._nrrd_header import is_nrrd
+from sirtjax.io._nrrd_segments import read_seg_nrrd
 from sirtjax.io._rtstruct import read_rtstruct
 from sirtjax.io._source import Image
 from sirtjax.volume import LabelMap
@@ -27,16 +30,16 @@ def read_masks(
     names: Mapping[int, str] | None = None,
     only: Collection[str] | None = None,
 ) -> dict[str, LabelMap]:
-    """Masks from a NIfTI label map or probability map, a DICOM RTSTRUCT or a DICOM SEG, one map per name.
+    """Reads masks from a NIfTI or NRRD label or probability map, a .seg.nrrd, an RTSTRUCT or a DICOM SEG, one per name.
 
-    NIfTI and SEG masks come on their own grid, those of an RTSTRUCT on the grid of the reference image. In a
-    NIfTI file, whole numbers are labels, other numbers from 0 to 1 are probabilities, taken from 0.5 on.
+    Masks are on their own grid, except those of an RTSTRUCT, which are on the grid of the reference image. In a
+    NIfTI or plain NRRD file, whole numbers are labels, other numbers from 0 to 1 are probabilities, taken from 0.5 on.
 
     Args:
       path: the file, or a folder: all mask files directly in it, other files passed over.
       reference: the image the masks belong to. An RTSTRUCT needs it; for DICOM masks in another frame of
         reference it raises an error.
-      names: names of the values of a NIfTI label map, in place of those that `write_nifti` stored in it.
+      names: names of the values of a NIfTI or plain NRRD label map, instead of those that `write_nifti` stored in it.
         Values not named are called "label 3"; the only value of a file is called as the file.
       only: names of the masks wanted; all where None.
 
@@ -50,7 +53,7 @@ def read_masks(
     """
     path = Path(path)
     if not path.exists():
-        raise ImageFormatError(f"{path}: no such file; expected a NIfTI mask, an RTSTRUCT or a SEG")
+        raise ImageFormatError(f"{path}: no such file; expected a NIfTI or NRRD mask, an RTSTRUCT or a SEG")
     files = _mask_files(path) if path.is_dir() else [path]
     if len(files) == 1:
         return _read_file(files[0], reference, names, only)
@@ -74,8 +77,10 @@ def select_mask(masks: Mapping[str, LabelMap], name: str) -> LabelMap:
 def _read_file(
     path: Path, reference: Image | None, names: Mapping[int, str] | None, only: Collection[str] | None
 ) -> dict[str, LabelMap]:
-    if is_nifti(path):
-        masks = _read_nifti_masks(path, names)
+    if is_segmentation(path):
+        return read_seg_nrrd(path, only=only)
+    if is_nifti(path) or is_nrrd(path):
+        masks = _read_label_masks(path, names)
         return masks if only is None else _chosen(masks, only, path)
     modality, frame = _dicom_kind(path)
     expected = reference.source.frame_of_reference_uid if reference is not None else None
@@ -92,7 +97,7 @@ def _read_file(
             )
         return read_seg(path, only=only)
     raise ImageFormatError(
-        f"{path}: DICOM of modality {modality or 'unknown'}; expected RTSTRUCT or SEG, or a NIfTI mask"
+        f"{path}: DICOM of modality {modality or 'unknown'}; expected RTSTRUCT or SEG, or a NIfTI or NRRD mask"
     )
 
 
@@ -107,7 +112,7 @@ def _mask_files(folder: Path) -> list[Path]:
 
     chosen = []
     for file in sorted(file for file in folder.iterdir() if file.is_file()):
-        if is_nifti(file):
+        if is_nifti(file) or is_nrrd(file):
             chosen.append(file)
         elif pydicom.misc.is_dicom(file):
             with parsing(file, "file"):
@@ -115,12 +120,12 @@ def _mask_files(folder: Path) -> list[Path]:
                 if str(header.get("Modality") or "") in ("RTSTRUCT", "SEG"):
                     chosen.append(file)
     if not chosen:
-        raise ImageFormatError(f"{folder}: no mask in the folder; expected .nii, .nii.gz, RTSTRUCT or SEG files")
+        raise ImageFormatError(f"{folder}: no mask in the folder; expected .nii, .nii.gz, .nrrd, RTSTRUCT or SEG files")
     return chosen
 
 
-def _read_nifti_masks(path: Path, names: Mapping[int, str] | None) -> dict[str, LabelMap]:
-    array, geometry = read_nifti_array(path)
+def _read_label_masks(path: Path, names: Mapping[int, str] | None) -> dict[str, LabelMap]:
+    array, geometry = read_label_array(path)
     values = _label_values(path, array)
     if values is None:
         mask = array >= 0.5
@@ -132,7 +137,7 @@ def _read_nifti_masks(path: Path, names: Mapping[int, str] | None) -> dict[str, 
         found = ", ".join(map(str, values))
         raise ImageFormatError(f"{path}: no voxel has the value {missing[0]}; its values are {found}")
     plain = _stem(path) if len(values) == 1 else ""
-    known = stored_label_names(path) if names is None else names
+    known = label_names(path) if names is None else names
     labels = unique_names(known.get(value) or plain or f"label {value}" for value in values)
     return {
         name: LabelMap.from_mask(array == value, geometry, name=name)
@@ -174,7 +179,7 @@ def _renamed(labels: LabelMap, name: str) -> LabelMap:
 
 def _stem(path: Path) -> str:
     name = path.name
-    for suffix in (".nii.gz", ".nii"):
+    for suffix in (".nii.gz", ".nii", ".nrrd"):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)] or name
     return name

@@ -17,7 +17,7 @@ class Source:
 
     Attributes:
       path: the file or folder that was read.
-      format: "nifti" or "dicom".
+      format: "nifti", "nrrd" or "dicom".
       modality: "CT", "MR", "PT" or "NM" as the file says; None where it does not (NIfTI).
       series_uid: SeriesInstanceUID.
       study_uid: StudyInstanceUID.
@@ -42,7 +42,7 @@ class Source:
     """
 
     path: Path
-    format: Literal["nifti", "dicom"]
+    format: Literal["nifti", "nrrd", "dicom"]
     modality: str | None = None
     series_uid: str | None = None
     study_uid: str | None = None

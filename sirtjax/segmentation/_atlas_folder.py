@@ -14,7 +14,7 @@ from sirtjax.segmentation._atlas import Atlas
 from sirtjax.volume import LabelMap
 
 Modality = Literal["CT", "MR"]
-SUFFIXES = (".nii.gz", ".nii")
+SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 _LIVER = "_liver"
 # Parts of the names under which tumours of the liver are kept apart from it.
 _TUMOUR = ("tumour", "tumor", "cancer", "lesion", "metasta")
@@ -45,7 +45,7 @@ def list_atlases(folder: Path | str, *, values: Sequence[int] | None = None) -> 
     Two layouts are known. Pairs: `NAME.nii.gz` and `NAME_liver.nii.gz` side by side, other files passed over;
     every label of the second is liver. Challenge folders: `imagesTr/NAME_0000.nii.gz` (or `NAME.nii.gz`) and
     `labelsTr/NAME.nii.gz`; `dataset.json` says which label is the liver, and labels of tumours, lesions,
-    cancer or metastases belong to it. Files may end in `.nii`, too.
+    cancer or metastases belong to it. Files may also end in `.nii` or `.nrrd`.
 
     Args:
       folder: where to look.
@@ -78,7 +78,7 @@ def read_atlas(files: AtlasFiles, *, modality: Modality) -> Atlas:
       GeometryError: image and labels lie on different grids.
     """
     image = io.read_image(files.image, modality=modality).volume
-    labels, geometry = io.read_nifti_array(files.labels)
+    labels, geometry = io.read_label_array(files.labels)
     if not image.geometry.matches(geometry, tolerance_mm=_SAME_GRID_MM):
         raise GeometryError(
             f"{files.labels}: {geometry}, but its image {files.image.name} has {image.geometry}; "

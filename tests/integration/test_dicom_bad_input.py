@@ -207,7 +207,7 @@ def test_a_dose_given_as_a_mask(refused, studies):
     dose = Volume(np.ones(grid.shape, np.float32), grid, unit="Gy")
     dicom.write_rtdose(studies / "dose.dcm", dose, dicom.read_reference(studies / "diagnostic"))
     masks = ON_DIAGNOSTIC["masks"] | {"liver": {"path": "dose.dcm", "on": "diagnostic"}}
-    refused("dose.dcm: DICOM of modality RTDOSE; expected RTSTRUCT or SEG, or a NIfTI mask", masks=masks)
+    refused("dose.dcm: DICOM of modality RTDOSE; expected RTSTRUCT or SEG, or a NIfTI or NRRD mask", masks=masks)
 
 
 def test_empty_structures(refused, studies):

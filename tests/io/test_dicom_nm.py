@@ -236,4 +236,4 @@ def test_views_written_by_us_come_back(tmp_path, whole_body):
     views = read_planar(tmp_path / "planar.dcm")
     np.testing.assert_array_equal(views.anterior, anterior)
     np.testing.assert_array_equal(views.posterior, posterior)
-    assert views.pixel_spacing_mm == pytest.approx((2.2, 2.4))
+    assert views.pixel_spacing_mm == pytest.approx((2.2, 2.4)) and views.radionuclides == ("Tc-99m",)

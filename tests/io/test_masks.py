@@ -136,7 +136,7 @@ def test_a_folder_of_masks(tmp_path):
 
 
 def test_unusable_files(tmp_path):
-    with pytest.raises(ImageFormatError, match="no such file; expected a NIfTI mask, an RTSTRUCT or a SEG"):
+    with pytest.raises(ImageFormatError, match="no such file; expected a NIfTI or NRRD mask, an RTSTRUCT or a SEG"):
         read_masks(tmp_path / "none.nii")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageFormatError, match="no mask in the folder"):

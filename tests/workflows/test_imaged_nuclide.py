@@ -1,12 +1,16 @@
 """Which nuclide the image of a role may show: 177Lu is no 90Y, and a 90Y PET plans nothing."""
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import analytic_case as case
+import numpy as np
 import pytest
 
 from sirtjax.errors import ConfigError
+from sirtjax.io import Injection, StudyIdentity, write_dicom_planar, write_nifti
+from sirtjax.volume import Geometry, LabelMap
 from sirtjax.workflows import advance, load_case, plan_case, verify_case
 from sirtjax.workflows._imaged_nuclide import allowed_nuclides, imaged_nuclide_checks
 
@@ -85,6 +89,34 @@ def test_several_nuclides_are_checked_and_none_that_fits_is_refused():
 def test_an_element_without_its_mass_number_is_not_stated():
     (check,) = imaged_nuclide_checks(IMAGE, "image", ["Tc"], None, ("Tc-99m",))
     assert check.code == "SJ120"
+
+
+@pytest.mark.parametrize(("nuclide", "refused"), [("Tc-99m", False), ("Y-90", True), ("In-111", True)])
+def test_planar_views_of_the_lung_shunt(patient, nuclide, refused):
+    """The shunt of a 90Y case is measured with 99mTc, in a verification, too."""
+    views, begun = np.ones((2, 8, 9)), datetime(2026, 1, 1, 9)
+    write_dicom_planar(
+        views[0], views[1], patient / f"{nuclide}.dcm", spacing_mm=(3.0, 3.0), duration_s=60.0, acquired=begun,
+        study=StudyIdentity(seed=nuclide, patient_id="P", begun=begun), series_description="planar",
+        injection=Injection(nuclide=nuclide, agent="MAA", half_life_s=21624.0, activity_bq=150e6, at=begun),
+    )  # fmt: skip
+    organs = np.zeros((8, 1, 9), np.uint8)
+    organs[:, :, :2], organs[:, :, 3:] = 1, 2
+    grid = Geometry.from_axes(organs.shape, spacing_mm=(3.0, 3.0, 3.0))
+    rois = LabelMap(organs, grid, names=((1, "lungs"), (2, "liver")))
+    write_nifti(patient / "rois.nii", rois, force=True)
+    shunt = {"method": "planar", "planar": [f"{nuclide}.dcm"], "planar_rois": "rois.nii"}
+    for work, more in ((plan_case, {}), (verify_case, {"injections": INJECTED})):
+        loaded = load_case(case.write_case(patient, shunt=shunt, **more))
+        if refused:
+            with pytest.raises(ConfigError, match=f"is of {nuclide}, but the planar image"):
+                work(loaded)
+        else:
+            result, _, _ = work(loaded)
+            assert result.lung_shunt_fraction == pytest.approx(0.25)
+            assert [check.where for check in result.checks if check.code == "SJ120"] == [
+                check.where for check in result.checks if check.code == "SJ120" and "activity image" in check.where
+            ]
 
 
 def test_a_dose_constant_of_another_nuclide_than_the_protocols_is_refused(patient):
