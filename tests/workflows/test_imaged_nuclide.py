@@ -91,7 +91,7 @@ def test_an_element_without_its_mass_number_is_not_stated():
     assert check.code == "SJ120"
 
 
-@pytest.mark.parametrize(("nuclide", "refused"), [("Tc-99m", False), ("Y-90", True), ("In-111", True)])
+@pytest.mark.parametrize(("nuclide", "refused"), [("Tc-99m", False), ("Y-90", True), ("Lu-177", True)])
 def test_planar_views_of_the_lung_shunt(patient, nuclide, refused):
     """The shunt of a 90Y case is measured with 99mTc, in a verification, too."""
     views, begun = np.ones((2, 8, 9)), datetime(2026, 1, 1, 9)
