@@ -85,6 +85,7 @@ def measure(plan: Path) -> dict[str, Any]:
             page.on("response", lambda answer: sent.append(int(answer.headers.get("content-length", 0))))
             began = time.perf_counter()
             page.goto(address)
+            page.wait_for_url(address.partition("enter")[0])
             until(page, READY)
             figures: dict[str, Any] = {"ready_s": time.perf_counter() - began, "sent_mb": sum(sent) / 1e6}
             figures["part"] = page.evaluate("Array.from(review.view.shape)")

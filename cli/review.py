@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from sirtjax.cli._console import note, progress, use_compilation_cache, use_pati
 
 if TYPE_CHECKING:
     from sirtjax.dicom import Approval
-    from sirtjax.review import Session
+    from sirtjax.review import ReviewServer, Session
     from sirtjax.workflows import Case, Products
 
 
@@ -25,7 +26,7 @@ def review(
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page, or print its address only.")
+        bool, typer.Option("--browser/--no-browser", help="Open the page, or print an address that opens it once.")
     ] = True,
     recompute: Annotated[
         bool, typer.Option("--recompute", help="No page: plan again with the masks as they were reviewed.")
@@ -80,7 +81,7 @@ def plan_again(
 
     kind = json.loads((output / "results.json").read_text(encoding="utf-8"))["kind"]
     objects = (output / DICOM).is_dir()
-    with io.atomic_folder(output, force=True, own=("steps/*",), keep=(REVIEW,)) as folder:
+    with io.atomic_folder(output, force=True, own=("steps/*",), keep=(REVIEW,), private=True) as folder:
         fill_plan_folder(
             folder,
             "plan" if kind == "plan" else "verify",
@@ -100,10 +101,14 @@ def _serve(session: Session, *, port: int, browser: bool) -> None:
         server = ReviewServer(session, port=port)
     except OSError as error:
         raise OutputError(f"port {port}: can't be listened on ({error.strerror}); choose another by --port") from error
-    print(server.address, flush=True)
-    note("Ctrl-C ends it. Only this machine can open the address; keep it to yourself.")
     if browser:
-        webbrowser.open(server.address)
+        print(server.address, flush=True)
+        entry = server.write_entry_file()
+        threading.Thread(target=_open_browser, args=(server, entry.path), daemon=True).start()
+    else:
+        print(server.issue_address(), flush=True)
+        note("The address opens the page once, within 15 minutes, on this machine. Keep it to yourself.")
+    note("If no page opens, use --no-browser. Ctrl-C ends it." if browser else "Ctrl-C ends it.")
     try:
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
@@ -113,3 +118,10 @@ def _serve(session: Session, *, port: int, browser: bool) -> None:
         if session.replanning.progress.state == "running":
             note("review: the plan under way is finished first")
         session.replanning.wait()
+
+
+def _open_browser(server: ReviewServer, path: Path) -> None:
+    # The path of a file, because each user of the machine can read the browser's command line.
+    if not webbrowser.open(path.as_uri()):
+        server.remove_entry_files()
+        note(f"no browser could be started; open this address once, within 15 minutes: {server.issue_address()}")

@@ -44,7 +44,7 @@ class Client:
         self.server = server
 
     def ask(self, method, path, body=None, **headers):
-        given = {"Host": f"127.0.0.1:{self.server.port}", "Cookie": f"{self.server.cookie}={self.server.token}"}
+        given = {"Host": f"127.0.0.1:{self.server.port}", "Cookie": f"{self.server.cookie}={self.server.key}"}
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
         try:

@@ -15,14 +15,21 @@ from sirtjax.errors import OutputError
 LISTING = ".sirtjax-files"
 PREFIX = ".sirtjax-"
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# For the user only.
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 
 @contextmanager
-def atomic_path(path: Path | str, *, force: bool = False) -> Iterator[Path]:
+def atomic_path(path: Path | str, *, force: bool = False, private: bool = False) -> Iterator[Path]:
     """A temporary path to write a file to, which becomes `path` when the block ends without an error.
 
     The temporary file has the same name, in a hidden folder beside the target, so that format rules by
     suffix hold and the renaming stays on one file system. After an error nothing is left.
+
+    Args:
+      path: the file to write.
+      force: replace an existing file.
+      private: give the file mode 0600, regardless of the umask.
 
     Raises:
       OutputError: `path` exists and `force` is not given, is a folder, or its place refuses writing.
@@ -37,6 +44,8 @@ def atomic_path(path: Path | str, *, force: bool = False) -> Iterator[Path]:
         yield temporary
         if not temporary.is_file():
             raise OutputError(f"{target}: nothing was written")
+        if private:
+            temporary.chmod(PRIVATE_FILE)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         _rename(temporary, target)
@@ -44,7 +53,12 @@ def atomic_path(path: Path | str, *, force: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(
-    path: Path | str, *, force: bool = False, own: Sequence[str] = (), keep: Sequence[str] = ()
+    path: Path | str,
+    *,
+    force: bool = False,
+    own: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    private: bool = False,
 ) -> Iterator[Path]:
     """A temporary folder to fill, which becomes the folder `path` when the block ends without an error.
 
@@ -57,6 +71,7 @@ def atomic_folder(
       force: replace a folder that is there.
       own: patterns of files that belong to the run though no earlier run lists them, as in "steps/*".
       keep: folders in it that are no run's: they are taken over into the new one as they are.
+      private: give the folder and all folders in it mode 0700, and all files mode 0600, regardless of the umask.
 
     Raises:
       OutputError: `path` is a file, or holds files and `force` is not given, or holds files that neither an
@@ -82,8 +97,19 @@ def atomic_folder(
                 if (target / name).is_dir():
                     # Copied, not moved: until the new folder is in its place the old one lacks nothing.
                     shutil.copytree(target / name, temporary / name)
+            if private:
+                make_private(temporary)
             _rename(target, folder / "replaced")
+        elif private:
+            make_private(temporary)
         _rename(temporary, target)
+
+
+def make_private(folder: Path) -> None:
+    """Gives a folder and all folders in it mode 0700, and all files in it mode 0600."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
 
 
 def _check_empty(target: Path, force: bool) -> None:

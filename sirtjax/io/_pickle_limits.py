@@ -4,6 +4,10 @@ import pickletools
 
 # The most containers within one another; deeper ones could exhaust the interpreter's stack.
 MAX_NESTING = 500
+# Objects that wait to be put into a container. Pickle writes the items of lists and dictionaries in batches of 1000.
+MAX_WAITING = 250_000
+# A checkpoint with its whole history has about a million operations.
+MAX_OPERATIONS = 8_000_000
 # What stands for a mark on the stack of depths.
 MARK = -1
 # Operations that put objects into a container that is there already.
@@ -11,11 +15,17 @@ FILLING = frozenset({"SETITEM", "SETITEMS", "APPEND", "APPENDS", "ADDITEMS", "BU
 
 
 def check_limits(structure: bytes) -> None:
-    """Refuse what makes the unpickler allocate or recurse without bounds: far memo slots, containers nested deep.
+    """Refuses a pickle that makes the unpickler allocate or recurse without bounds.
 
-    Plays the pickle's stack with the depth of each object in place of the object.
+    Such are far memo slots, deeply nested containers and an endless number of objects. Each limit is checked while
+    the operations are read, so a refusal takes no longer than reading what is allowed. Plays the pickle's stack with
+    the depth of each object instead of the object.
+
+    Raises:
+      ValueError: a limit is exceeded.
     """
     stack: list[int] = []
+    open_marks = 0
     memo: dict[int, int] = {}
     for count, (opcode, argument, _) in enumerate(pickletools.genops(structure)):
         name = opcode.name
@@ -28,10 +38,17 @@ def check_limits(structure: bytes) -> None:
             stack.append(memo[int(str(argument))])
         elif name == "MARK":
             stack.append(MARK)
+            open_marks += 1
         else:
             _play(opcode, stack)
-        if stack and stack[-1] > MAX_NESTING:
+            open_marks -= pickletools.markobject in opcode.stack_before
+        # A container is marked where its items begin: open marks are containers within one another, too.
+        if open_marks > MAX_NESTING or (stack and stack[-1] > MAX_NESTING):
             raise ValueError(f"more than {MAX_NESTING} containers within one another")
+        if len(stack) > MAX_WAITING:
+            raise ValueError(f"more than {MAX_WAITING} objects that are in no container yet")
+        if count > MAX_OPERATIONS:
+            raise ValueError(f"more than {MAX_OPERATIONS} operations")
 
 
 def _play(opcode: pickletools.OpcodeInfo, stack: list[int]) -> None:

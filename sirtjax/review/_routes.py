@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -16,6 +16,8 @@ from sirtjax.review._session import Session
 TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 TYPES |= {"svg": "image/svg+xml", "txt": "text/plain; charset=utf-8"}
 LONGEST_NAME, LONGEST_COMMENT = 100, 1000
+# In bytes of JSON: up to twelve for a letter.
+LONGEST_SIGNATURE = 16384
 # The report beside the page; they bring their styles and pictures along.
 REPORTS = ("report.html", "registration.html")
 REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
@@ -23,13 +25,16 @@ REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; f
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request that was let in: its parts unquoted, its body unpacked, the names of its headers in small letters."""
+    """A request that was let in: its parts unquoted, the names of its headers in small letters.
+
+    `read_body` returns the body, unpacked, or refuses one of more than so many bytes.
+    """
 
     method: str
     path: tuple[str, ...]
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    read_body: Callable[[int], bytes] = lambda limit: b""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +88,7 @@ def _api(session: Session, asked: Asked, parts: tuple[str, ...]) -> Answer:
         case "POST", ("masks", key, "sign"):
             return _sign(session, asked, key)
         case "POST", ("replan",):
+            asked.read_body(0)
             session.replanning.start()
             return _json({"state": "running"}, status=202)
         case "GET", ("replan",):
@@ -94,13 +100,15 @@ def _api(session: Session, asked: Asked, parts: tuple[str, ...]) -> Answer:
 def _save(session: Session, asked: Asked, key: str) -> Answer:
     reviewer = _name(unquote(asked.headers.get("x-reviewer", "")))
     grid = asked.headers.get("x-grid", "")
-    return _json(session.save(key, asked.body, by=reviewer, if_match=_if_match(asked), grid=grid))
+    voxels = asked.read_body(session.voxel_count(key))
+    return _json(session.save(key, voxels, by=reviewer, if_match=_if_match(asked), grid=grid))
 
 
 def _sign(session: Session, asked: Asked, key: str) -> Answer:
+    body = asked.read_body(LONGEST_SIGNATURE)
     try:
-        table = json.loads(asked.body)
-    except ValueError as error:
+        table = json.loads(body)
+    except (ValueError, RecursionError) as error:
         raise Refusal(400, "the body is not JSON") from error
     if not isinstance(table, dict) or not isinstance(table.get("comment", ""), str):
         raise Refusal(400, "a signature is a table of state, reviewer and comment")

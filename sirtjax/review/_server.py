@@ -1,11 +1,13 @@
-"""The page's server: this machine only, one token, every request checked before it is read."""
+"""The page's server: this machine only, one-time tokens for a cookie, each request checked before it is read."""
 
 from __future__ import annotations
 
 import hmac
 import json
 import secrets
-import zlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,15 +15,20 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sirtjax.errors import SirtjaxError
+from sirtjax.review._body import read_body
+from sirtjax.review._entry import TOKEN_BYTES, EntryFile, EntryTokens
 from sirtjax.review._refusal import Refusal
 from sirtjax.review._routes import Answer, Asked, answer
 from sirtjax.review._session import Session
 
 HOST = "127.0.0.1"
-# Of a request's body as it is sent, and unpacked: four times the largest mask we know, a CT of 512 x 512 x 1000.
-MAX_BODY, MAX_UNPACKED = 64 << 20, 1 << 30
 IDLE_S = 60
-TOKEN_BYTES = 32
+# Bodies that are read and saved simultaneously, and how long others wait, s: they are what takes memory.
+MAX_CHANGES, WAIT_S = 2, 30.0
+# Of a posted token.
+MAX_ENTRY = 1024
+ENTERED = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>sirtjax review</title>
+<meta http-equiv="refresh" content="0;url=/"><a href="/">Open the review page</a></html>"""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -36,7 +43,10 @@ HEADERS = {
 
 
 class ReviewServer(ThreadingHTTPServer):
-    """Serves one session on 127.0.0.1 to whoever holds its token.
+    """Serves one session on 127.0.0.1 to browsers that hold its cookie.
+
+    The cookie is obtained by a one-time token: by its address (`issue_address`), or by a file that only the user
+    can read (`write_entry_file`).
 
     Args:
       session: the folder under review.
@@ -48,9 +58,12 @@ class ReviewServer(ThreadingHTTPServer):
     allow_reuse_port = False
 
     def __init__(self, session: Session, *, port: int = 0) -> None:
-        super().__init__((HOST, port), _Handler)
         self.session = session
-        self.token = secrets.token_urlsafe(TOKEN_BYTES)
+        self.key = secrets.token_urlsafe(TOKEN_BYTES)
+        self.tokens = EntryTokens()
+        self._entry_files: list[EntryFile] = []
+        self._changes = threading.BoundedSemaphore(MAX_CHANGES)
+        super().__init__((HOST, port), _Handler)
 
     @property
     def port(self) -> int:
@@ -59,8 +72,42 @@ class ReviewServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """What to open: it hands the token over once, as a cookie, and leads to the page."""
-        return f"http://{HOST}:{self.port}/enter?token={self.token}"
+        """The address of the page, without a token: for a browser that has the cookie."""
+        return f"http://{HOST}:{self.port}/"
+
+    def issue_address(self) -> str:
+        """Returns an address that opens the page once, within 15 minutes."""
+        return f"{self.address}enter?token={self.tokens.issue()}"
+
+    def write_entry_file(self) -> EntryFile:
+        """Writes a local page that opens the review page once, within 15 minutes; removed after use."""
+        written = EntryFile(f"{self.address}enter", self.tokens.issue())
+        self._entry_files.append(written)
+        return written
+
+    def remove_entry_files(self) -> None:
+        """Removes the entry files."""
+        while self._entry_files:
+            self._entry_files.pop().remove()
+
+    def server_close(self) -> None:
+        """Stops listening and removes the entry files."""
+        super().server_close()
+        self.remove_entry_files()
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Holds one of the few places for requests with a body.
+
+        Raises:
+          Refusal: (503) none became free.
+        """
+        if not self._changes.acquire(timeout=WAIT_S):
+            raise Refusal(503, "other changes are being saved; try again")
+        try:
+            yield
+        finally:
+            self._changes.release()
 
     @property
     def cookie(self) -> str:
@@ -112,25 +159,40 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = parse_qs(parts.query)
         if parts.path == "/enter":
-            self._check_token(query.get("token", [""])[0])
-            cookie = f"{self.server.cookie}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
-            return Answer(status=303, headers={"Location": "/", "Set-Cookie": cookie})
-        self._check_token(self._cookie_token())
-        if self.command != "GET":
-            self._check_origin()
-        body = b"" if self.command == "GET" else self._body()
+            return self._enter(query)
+        if not self._has_cookie():
+            raise Refusal(403, "this browser has no access; open the address that a new run of sirtjax review prints")
+        if self.command == "GET":
+            return self._answer_to(parts.path, query)
+        self._check_origin()
+        with self.server.changing():
+            return self._answer_to(parts.path, query)
+
+    def _answer_to(self, path: str, query: dict[str, list[str]]) -> Answer:
         asked = Asked(
             method=self.command,
-            path=tuple(unquote(part) for part in parts.path.split("/") if part),
+            path=tuple(unquote(part) for part in path.split("/") if part),
             query={key: values[0] for key, values in query.items()},
-            headers={key.lower(): value for key, value in self.headers.items()},
-            body=body,
+            headers=self._headers(),
+            read_body=self._body,
         )
         return answer(self.server.session, asked)
 
-    def _check_token(self, given: str) -> None:
-        if not hmac.compare_digest(given.encode(), self.server.token.encode()):
-            raise Refusal(403, "open the address that sirtjax review printed: it holds the token of this run")
+    def _enter(self, query: dict[str, list[str]]) -> Answer:
+        posted = parse_qs(self._body(MAX_ENTRY).decode("ascii", "replace")) if self.command == "POST" else query
+        valid = self.server.tokens.redeem(posted.get("token", [""])[0])
+        # A browser that fetched the address ahead, or reloads it, has the cookie already.
+        if not valid and not self._has_cookie():
+            raise Refusal(403, "this address was used already or is too old; run sirtjax review again for a new one")
+        headers = {"Content-Type": "text/html; charset=utf-8"}
+        if valid:
+            self.server.remove_entry_files()
+            headers["Set-Cookie"] = f"{self.server.cookie}={self.server.key}; HttpOnly; SameSite=Strict; Path=/"
+        # Not a redirection: one that begins in the local file would count as another site's, without the cookie.
+        return Answer(body=ENTERED, headers=headers)
+
+    def _has_cookie(self) -> bool:
+        return hmac.compare_digest(self._cookie_token().encode(), self.server.key.encode())
 
     def _cookie_token(self) -> str:
         try:
@@ -145,24 +207,13 @@ class _Handler(BaseHTTPRequestHandler):
         if origin is not None and origin not in {f"http://{host}" for host in self.server.hosts}:
             raise Refusal(403, "only the page itself may change anything")
 
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding"):
-            raise Refusal(411, "a body needs its Content-Length")
-        stated = self.headers.get("Content-Length", "")
-        if not (stated.isascii() and stated.isdecimal()):
-            raise Refusal(411, "a body needs its Content-Length")
-        if int(stated) > MAX_BODY:
-            raise Refusal(413, f"{int(stated)} bytes, at most {MAX_BODY} are taken")
-        raw = self.rfile.read(int(stated))
-        if len(raw) != int(stated):
-            raise Refusal(400, "the body ends before its Content-Length")
+    def _headers(self) -> dict[str, str]:
+        return {key.lower(): value for key, value in self.headers.items()}
+
+    def _body(self, limit: int) -> bytes:
+        body = read_body(self.rfile.read, self._headers(), limit=limit)
         self.read_all = True
-        encoding = self.headers.get("Content-Encoding", "identity")
-        if encoding == "identity":
-            return raw
-        if encoding != "gzip":
-            raise Refusal(415, "a body is plain or packed by gzip")
-        return unpacked(raw, limit=MAX_UNPACKED)
+        return body
 
     def _send(self, done: Answer) -> None:
         try:
@@ -176,24 +227,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(done.body)
         except (ConnectionError, TimeoutError):
             self.close_connection = True  # the page was closed meanwhile
-
-
-def unpacked(raw: bytes, *, limit: int) -> bytes:
-    """What a gzip body holds, as long as that is no more than `limit` bytes.
-
-    Raises:
-      Refusal: (413) it is more; (400) it is no gzip, or cut off.
-    """
-    machine = zlib.decompressobj(wbits=31)
-    try:
-        found = machine.decompress(raw, limit)
-    except zlib.error as error:
-        raise Refusal(400, "the body is not gzip") from error
-    if machine.unconsumed_tail:
-        raise Refusal(413, f"the body unpacks to more than {limit} bytes")
-    if not machine.eof:
-        raise Refusal(400, "the packed body is cut off")
-    return found
 
 
 def _told(status: int, message: str) -> Answer:

@@ -191,6 +191,15 @@ class Session:
         bent = scene.geometry.to_voxel(points + moved - design @ affine)
         return {"shape": counts.tolist(), "voxels": np.round(bent, 2).ravel().tolist()}
 
+    def voxel_count(self, key: str) -> int:
+        """Returns how many voxels the page sends of a mask.
+
+        Raises:
+          Refusal: (404) there is no such mask, or it is in no scene.
+        """
+        self._mask(key)
+        return int(np.prod(self._required_scene(key).geometry.shape))
+
     def save(self, key: str, voxels: bytes, *, by: str, if_match: str, grid: str) -> dict[str, Any]:
         """Save what the page sends as a new version.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import io
-from sirtjax.errors import ImageFormatError
+from sirtjax.errors import ImageFormatError, OutputError
 from sirtjax.review._masks import ReviewMask
 from sirtjax.review._refusal import Refusal
 from sirtjax.volume import LabelMap
@@ -219,7 +220,8 @@ def _check_match(history: History, if_match: str) -> None:
 def _write_version(folder: Path, labels: LabelMap, *, number: int, by: str, parent: str | None) -> Version:
     path = folder / f"{number:04d}.nii.gz"
     # One that is there but in no listing is left from a save that was cut off.
-    io.write_nifti(path, labels, force=True)
+    with io.atomic_path(path, force=True, private=True) as temporary:
+        io.write_nifti(temporary, labels)
     return Version(
         number=number,
         file=path.name,
@@ -236,7 +238,7 @@ def _write_listing(folder: Path, mask: ReviewMask, history: History) -> None:
     table |= {"automatic": history.automatic, "draft": history.draft}
     table |= {"versions": [asdict(one) for one in history.versions]}
     table |= {"signatures": [asdict(one) for one in history.signatures]}
-    with io.atomic_path(folder / LISTING, force=True) as temporary:
+    with io.atomic_path(folder / LISTING, force=True, private=True) as temporary:
         temporary.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
@@ -247,12 +249,17 @@ def _now() -> str:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the folder against another server on it; where the system has no such locks, one server is the rule."""
-    folder.mkdir(parents=True, exist_ok=True)
+    for made in (folder.parent, folder):
+        made.mkdir(parents=True, exist_ok=True)
+        try:
+            made.chmod(0o700)
+        except PermissionError as error:
+            raise OutputError(f"{made}: is owned by another user; review your own copy of the plan") from error
     try:
         import fcntl
     except ImportError:
         yield
         return
-    with (folder / ".lock").open("w") as lock:
+    with open(folder / ".lock", "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,5 @@
 import errno
+import os
 
 import pytest
 
@@ -149,3 +150,27 @@ def test_a_full_disk_is_told_of_the_output(tmp_path):
     with told, atomic_folder(tmp_path / "plan") as folder, atomic_path(folder / "dose.nii"):
         raise full
     assert list(tmp_path.iterdir()) == []
+
+
+def test_private_files_and_folders_are_for_the_user_only(tmp_path):
+    before = os.umask(0)
+    try:
+        with atomic_path(tmp_path / "file", private=True) as path:
+            path.write_text("x")
+        with atomic_path(tmp_path / "open") as path:
+            path.write_text("x")
+        for _ in range(2):
+            with atomic_folder(tmp_path / "out", force=True, private=True) as folder:
+                (folder / "inner").mkdir()
+                (folder / "inner" / "file").write_text("x")
+    finally:
+        os.umask(before)
+    modes = {str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {
+        "file": 0o600,
+        "open": 0o666,
+        "out": 0o700,
+        "out/.sirtjax-files": 0o600,
+        "out/inner": 0o700,
+        "out/inner/file": 0o600,
+    }

@@ -230,6 +230,9 @@ def test_a_damaged_structure_is_one_line(tmp_path, value, complaint):
         (b"\x80\x02}r\xff\xff\xff\x7f.", "memo slot 2147483647 of an object that cannot exist"),
         (b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"K\x01s.", "more than 500 containers within one another"),
         (b"\x80\x02}" + b"]" * 100_000 + b"a" * 99_999 + b"K\x01s.", "more than 500 containers within one another"),
+        # Refused where the limit is passed: what follows is no pickle and would be the complaint otherwise.
+        (b"\x80\x02" + b"(NNN" * 501 + b"\xff", "more than 500 containers within one another"),
+        (b"\x80\x02" + b"]" * 250_001 + b"\xff", "more than 250000 objects that are in no container yet"),
         (b"\x80\x02}X" + struct.pack("<I", 2**31), "its structure is damaged"),
         (b"\x80\x02}(u", "its structure is damaged"),
         (b"\x80\x09}.", "its structure is damaged"),
@@ -239,6 +242,17 @@ def test_a_damaged_structure_is_one_line(tmp_path, value, complaint):
 def test_a_hostile_structure_is_refused_before_it_is_read(tmp_path, structure, complaint):
     with pytest.raises(ModelError, match=complaint):
         io.read_torch_file(archive(tmp_path / "a.pth", structure))
+
+
+def test_many_containers_beside_one_another_are_read(tmp_path):
+    many = {f"k{number}": [(number, (number,)), {"a": [number]}] for number in range(2000)}
+    assert io.read_torch_file(archive(tmp_path / "a.pth", pickled(many)))["k1999"] == [(1999, (1999,)), {"a": [1999]}]
+
+
+def test_endless_operations_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("sirtjax.io._pickle_limits.MAX_OPERATIONS", 100)
+    with pytest.raises(ModelError, match="more than 100 operations"):
+        io.read_torch_file(archive(tmp_path / "a.pth", b"\x80\x02" + b"N0" * 51 + b"\xff"))
 
 
 def test_a_large_structure_is_refused(tmp_path, monkeypatch):

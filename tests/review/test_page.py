@@ -59,7 +59,8 @@ class Page:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", lambda line: self.complaints.append(line.text) if line.type == "error" else None)
-        self.page.goto(server.address)
+        self.page.goto(server.issue_address())
+        self.page.wait_for_url(server.address)
         self.until("document.body.dataset.ready !== undefined && document.getElementById('busy').hidden")
 
     def get(self, script):
@@ -163,6 +164,32 @@ def planned(tmp_path_factory):
     written = [str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()]
     (out / ".sirtjax-files").write_text("\n".join(written))
     return out
+
+
+def test_the_entry_file_opens_the_page_once(browser, session):
+    """As `sirtjax review` starts a browser: from a local file, whose token is not in the history afterwards."""
+    with served(session) as server:
+        entry = server.write_entry_file()
+        page_text = entry.path.read_text()
+        context = browser.new_context(viewport=SMALL)
+        page = context.new_page()
+        page.goto(entry.path.as_uri())
+        page.wait_for_url(server.address)
+        deadline = time.monotonic() + PATIENCE_S
+        while not page.evaluate("document.body.dataset.ready !== undefined") and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert page.evaluate("document.body.dataset.ready !== undefined")
+        (cookie,) = context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        assert not entry.path.exists()
+        entry.path.parent.mkdir()
+        entry.path.write_text(page_text)  # as if somebody had copied it
+        other = browser.new_context(viewport=SMALL).new_page()
+        other.goto(entry.path.as_uri())
+        other.wait_for_url(f"{server.address}enter")
+        assert "used already" in other.content()
+        entry.remove()
+        context.close()
 
 
 def test_erase_fill_undo_save_conflict_sign_and_plan_again(browser, planned):
