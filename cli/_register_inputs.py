@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError, InputError
+from sirtjax.parsing import ParseError, parse_toml
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -187,11 +188,9 @@ def _who(reference: Side, floating: Side) -> str:
 
 
 def _table(path: Path) -> dict[str, Any]:
-    import tomllib
-
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; expected a configuration (TOML), see docs/registration.md")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return parse_toml(path.read_text(encoding="utf-8"))
+    except (ParseError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as TOML ({error})") from error

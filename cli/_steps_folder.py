@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirtjax.cli._console import note
+from sirtjax.parsing import parse_json
 
 if TYPE_CHECKING:
     from sirtjax.volume import Geometry
@@ -159,7 +160,7 @@ def load_saved_case(folder: Path) -> Case:
 
     path = folder / CASE
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: can't be read ({error}); plan into this folder again, or give --case") from error
     return case_from_table(table, folder=folder, source=str(path))
@@ -248,7 +249,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ImageFormatError(f"{path}: can't be read ({error}); remove the folder and run the steps again") from error
     if not isinstance(index, dict):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sirtjax.errors import ConfigError
+from sirtjax.parsing import ParseError, parse_toml
 
 if TYPE_CHECKING:
     from sirtjax.registration import RegistrationConfig
@@ -89,8 +89,8 @@ def make_grid(config: RegistrationConfig, given: Sequence[str]) -> Grid:
 def _values(text: str) -> tuple[str, ...]:
     """The values of a list without its brackets, each once, as text that TOML reads; words need no quotes."""
     try:
-        values = tomllib.loads(f"values = [{text}]")["values"]
-    except tomllib.TOMLDecodeError:
+        values = parse_toml(f"values = [{text}]")["values"]
+    except ParseError:
         values = [part.strip() for part in text.split(",") if part.strip()]
     # 0 and 0.0 are one value.
     return tuple(dict.fromkeys(_plain(value) for value in values))

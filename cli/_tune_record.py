@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirtjax.errors import ConfigError, OutputError
+from sirtjax.parsing import parse_json
 
 if TYPE_CHECKING:
     from sirtjax.registration import RegistrationConfig, Trial
@@ -69,7 +70,13 @@ class Record:
         if others and not state_path.exists():
             raise OutputError(f"{folder}: holds other files, such as {min(others)}; choose another folder")
         if resume and state_path.exists():
-            self._check_state(json.loads(state_path.read_text(encoding="utf-8")))
+            try:
+                state = parse_json(state_path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise OutputError(f"{state_path}: is damaged ({error}); use --force to start over") from error
+            if not isinstance(state, dict):
+                raise OutputError(f"{state_path}: is not the state of a search; use --force to start over")
+            self._check_state(state)
             self._read()
             return
         there = [name for name in OUTPUTS if (folder / name).exists()]

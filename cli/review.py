@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sirtjax.cli._console import note, progress, use_compilation_cache, use_patient_key
+from sirtjax.parsing import parse_json
 
 if TYPE_CHECKING:
     from sirtjax.dicom import Approval
@@ -73,13 +74,11 @@ def plan_again(
 
     DICOM objects are written where the folder has some, approved where all masks are.
     """
-    import json
-
     from sirtjax import io
     from sirtjax.cli._plan_folder import DICOM, fill_plan_folder
     from sirtjax.review import REVIEW
 
-    kind = json.loads((output / "results.json").read_text(encoding="utf-8"))["kind"]
+    kind = parse_json((output / "results.json").read_text(encoding="utf-8"))["kind"]
     objects = (output / DICOM).is_dir()
     with io.atomic_folder(output, force=True, own=("steps/*",), keep=(REVIEW,), private=True) as folder:
         fill_plan_folder(

@@ -11,6 +11,7 @@ import typer
 from sirtjax.cli._console import Report, emit_json, emit_table, note, progress, use_compilation_cache
 from sirtjax.cli._options import AsJson, Force, Output
 from sirtjax.errors import ComputationError, ConfigError, SirtjaxError
+from sirtjax.parsing import ParseError, parse_toml
 
 if TYPE_CHECKING:
     from sirtjax.cli._tune_cases import TuneCase
@@ -90,8 +91,6 @@ def tune(
 
 
 def _config(preset: str, path: Path | None, settings: list[str]) -> RegistrationConfig:
-    import tomllib
-
     from sirtjax import registration
 
     if path is None:
@@ -99,8 +98,8 @@ def _config(preset: str, path: Path | None, settings: list[str]) -> Registration
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; expected a configuration (TOML), see docs/registration.md")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = parse_toml(path.read_text(encoding="utf-8"))
+    except (ParseError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as TOML ({error})") from error
     return registration.apply_settings(registration.config_from_table(table, name=path.stem), settings)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sirtjax.errors import ConfigError
+from sirtjax.parsing import parse_toml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -29,7 +29,7 @@ def preset_table(folder: str, name: str) -> dict[str, Any]:
     names = preset_names(folder)
     if name not in names:
         raise ConfigError(f"no {folder} preset is named {name!r}; choose one of {', '.join(names)}")
-    return tomllib.loads((resources.files("sirtjax.configs") / folder / f"{name}.toml").read_text(encoding="utf-8"))
+    return parse_toml((resources.files("sirtjax.configs") / folder / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def checked_preset(model: type[Model], table: Mapping[str, Any], *, folder: str, name: str) -> Model:

@@ -11,7 +11,8 @@ MAX_LINES = 400
 # A room may import itself and the rooms of lower tiers; rooms of one tier don't know each other.
 TIERS = (
     ("errors",),
-    ("config", "programs"),  # mistakes of a config are errors
+    ("parsing", "programs"),  # mistakes in a file are errors
+    ("config",),
     ("volume", "ops"),
     ("spatial",),
     ("io",),  # reads and writes transforms, so it stands on spatial

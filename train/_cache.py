@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sirtjax import segmentation, spatial
 from sirtjax.errors import ConfigError, ImageFormatError, OutputError
 from sirtjax.io import atomic_folder, read_image, read_label_array
+from sirtjax.parsing import parse_json
 from sirtjax.preprocess import FixedPreprocessing, prepare_fixed
 from sirtjax.train._cases import Case
 from sirtjax.volume import Geometry, LabelMap
@@ -130,7 +131,7 @@ def _around(
 
 
 def _read(case: Case, folder: Path) -> PreparedCase:
-    windows = json.loads((folder / "window.json").read_text(encoding="utf-8"))
+    windows = parse_json((folder / "window.json").read_text(encoding="utf-8"))
     return PreparedCase(
         case=case,
         image=np.load(folder / "image.npy", mmap_mode="r"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from sirtjax.errors import ConfigError
+from sirtjax.parsing import parse_json
 
 Split = Literal["train", "validation"]
 _COLUMNS = ("case", "image", "label")
@@ -116,7 +116,7 @@ def split_cases(cases: Sequence[Case], *, share: float, seed: int) -> tuple[tupl
 def _description(folder: Path) -> dict[str, Any]:
     path = folder / "dataset.json"
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
+        described = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); expected a dataset of nnU-Net or the Decathlon"

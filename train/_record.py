@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import networks
+from sirtjax.parsing import parse_json
 from sirtjax.train._devices import place, sample_mesh
 from sirtjax.train._log import STEPS, VALIDATIONS, read_rows
 from sirtjax.train._objective import centre
@@ -68,7 +68,7 @@ def run_record(run: Path) -> RunRecord:
       ConfigError: the folder is no run.
     """
     config = run_config(run)
-    described = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+    described = parse_json((run / CONFIG).read_text(encoding="utf-8"))
     rows = read_rows(run / STEPS) if (run / STEPS).is_file() else []
     validated = read_rows(run / VALIDATIONS) if (run / VALIDATIONS).is_file() else []
     labels = [one.name for one in config.classes]

@@ -13,6 +13,7 @@ import jax
 from sirtjax import __version__, networks
 from sirtjax.errors import ConfigError, OutputError
 from sirtjax.io import atomic_path
+from sirtjax.parsing import parse_json
 from sirtjax.train._config import plain
 from sirtjax.train._lock import LOCK
 from sirtjax.train._loop import BEST, STATE
@@ -33,7 +34,7 @@ def run_config(run: Path) -> TrainingConfig:
       ConfigError: the folder is no run.
     """
     try:
-        table = json.loads((run / CONFIG).read_text(encoding="utf-8"))["config"]
+        table = parse_json((run / CONFIG).read_text(encoding="utf-8"))["config"]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{run}: is no run of training ({CONFIG} is missing or damaged)") from error
     return training_from_table(table, source=str(run / CONFIG))

@@ -13,6 +13,7 @@ import numpy as np
 
 from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.io import atomic_path
+from sirtjax.parsing import parse_json
 
 Tree = TypeVar("Tree")
 _ABOUT = "about.json"
@@ -85,7 +86,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             found = {name: archive[name] for name in archive.files}
-        about = json.loads(found.pop(_ABOUT).tobytes())
+        about = parse_json(found.pop(_ABOUT).tobytes())
     except FileNotFoundError as error:
         raise ImageFormatError(f"{path}: no such file; expected a state of training") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

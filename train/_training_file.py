@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from sirtjax import networks
 from sirtjax.config import preset_names, preset_table
 from sirtjax.errors import ConfigError
+from sirtjax.parsing import ParseError, parse_toml
 from sirtjax.train._classes import ClassConfig
 from sirtjax.train._config import CourseConfig, LogConfig, LossConfig, OptimiserConfig, Recipe, Table
 from sirtjax.train._data_config import DataConfig
@@ -104,10 +104,10 @@ def load_training(name: str, *, overrides: Sequence[str] = ()) -> TrainingConfig
         table = preset_table(FOLDER, name)
     else:
         try:
-            table = _anchored(tomllib.loads(path.read_text(encoding="utf-8")), path.parent)
+            table = _anchored(parse_toml(path.read_text(encoding="utf-8")), path.parent)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: cannot read the training file ({getattr(error, 'strerror', error)})") from error
-        except tomllib.TOMLDecodeError as error:
+        except ParseError as error:
             raise ConfigError(f"{path}: not valid TOML: {error}") from error
     for override in overrides:
         _override(table, override)
@@ -150,8 +150,8 @@ def _override(table: dict[str, Any], override: str) -> None:
     if not equals or not all(part.strip() for part in key.split(".")):
         raise ConfigError(f"--set {override}: expected KEY=VALUE, as in --set course.epochs=10")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}")["value"]
+    except ParseError:
         value = text.strip()  # a bare word is meant as a string
     *folders, last = key.strip().split(".")
     for folder in folders:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -11,6 +10,7 @@ from jax.typing import ArrayLike
 
 from sirtjax.dosimetry._biology import ntcp_lkb, tcp_logit
 from sirtjax.errors import ConfigError
+from sirtjax.parsing import parse_toml
 
 SphereType = Literal["resin", "glass", "holmium", "ebrt"]
 Endpoint = Literal["TCP", "NTCP"]
@@ -155,7 +155,7 @@ def _check_use(parameters: ResponseParameters, endpoint: Endpoint, sphere_type: 
 @cache
 def _table() -> dict[str, dict[str, dict[str, Any]]]:
     text = (resources.files("sirtjax.configs") / "dosimetry" / "biology.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return parse_toml(text)
 
 
 def _entry(kind: str, name: str) -> dict[str, Any]:

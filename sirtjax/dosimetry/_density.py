@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -11,6 +10,7 @@ import numpy as np
 
 from sirtjax.errors import ConfigError
 from sirtjax.ops import namespace
+from sirtjax.parsing import ParseError, parse_toml
 
 # NumPy at the edges, jax.Array inside a transformation.
 Array = Any
@@ -105,8 +105,8 @@ def density_curve(name: str) -> DensityCurve:
 
 def _parse(file: Traversable) -> DensityCurve:
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = parse_toml(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ParseError) as error:
         raise ConfigError(f"{file}: not a readable TOML density curve ({error})") from error
     if set(table) != {"name", "source", "points"}:
         raise ConfigError(f"{file}: a density curve has the keys name, source and points, got {', '.join(table)}")

@@ -6,7 +6,6 @@ objectives by key. The protocol "glass-hcc-lobectomy" is the scenario "hcc-lobec
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sirtjax.dosimetry._nuclides import Nuclide, nuclide
 from sirtjax.dosimetry._objectives import DoseObjective, Role
 from sirtjax.errors import ConfigError
+from sirtjax.parsing import ParseError, parse_toml
 
 Mark = Literal["stated", "code", "derived", "unverified"]
 Method = Literal["multi", "single"]
@@ -296,8 +296,8 @@ def _shipped() -> dict[str, _File]:
 
 def _parse(content: str, *, source: str) -> _File:
     try:
-        return _File.model_validate(tomllib.loads(content))
-    except tomllib.TOMLDecodeError as error:
+        return _File.model_validate(parse_toml(content))
+    except ParseError as error:
         raise ConfigError(f"{source}: not valid TOML: {error}") from error
     except ValidationError as error:
         problems = "; ".join(

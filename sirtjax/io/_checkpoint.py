@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sirtjax.errors import ModelError
 from sirtjax.io._atomic import atomic_folder
+from sirtjax.parsing import parse_json
 
 # What a checkpoint's folder holds: the arrays as orbax writes them, and what they are.
 WEIGHTS, DESCRIPTION = "weights", "checkpoint.json"
@@ -101,7 +102,7 @@ def read_description(path: Path | str) -> dict[str, Any]:
     if not (path / DESCRIPTION).is_file():
         raise ModelError(f"{path}: is not a sirtjax checkpoint: there is no {DESCRIPTION} in it")
     try:
-        found = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+        found = parse_json((path / DESCRIPTION).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path / DESCRIPTION}: is damaged ({error}); copy or import the model again") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:

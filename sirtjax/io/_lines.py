@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.errors import ImageFormatError, InputError
+from sirtjax.parsing import parse_json
 
 # To LPS from what a file may name; 3D Slicer once wrote its frames as numbers (0 RAS, 1 LPS).
 _LPS_FROM = {"LPS": (1.0, 1.0, 1.0), "RAS": (-1.0, -1.0, 1.0)}
@@ -46,8 +46,8 @@ def _read_file(path: Path) -> list[NDArray[np.float64]]:
     if not path.is_file():
         raise ImageFormatError(f"{path}: no such file; expected lines as JSON or 3D Slicer .mrk.json")
     try:
-        content = json.loads(path.read_text("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(path.read_text("utf-8-sig"))
+    except ValueError as error:
         raise ImageFormatError(f"{path}: not readable as JSON ({error}); save the lines again") from error
     if isinstance(content, dict) and isinstance(content.get("markups"), list):
         lines = [line for markup in content["markups"] for line in _slicer_line(path, markup)]

@@ -15,6 +15,7 @@ from sirtjax.io._finite import check_finite
 from sirtjax.io._hash import file_sha256
 from sirtjax.io._nifti_header import LPS_FROM_RAS, header_geometry, load_header, read_voxels
 from sirtjax.io._source import Image, Source
+from sirtjax.parsing import parse_json
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -136,7 +137,7 @@ def _comment(image: Any, key: str) -> Any:
             continue
         try:
             content = extension.get_content()
-            found = json.loads((content if isinstance(content, str) else bytes(content).decode()).rstrip("\0 "))
+            found = parse_json((content if isinstance(content, str) else bytes(content).decode()).rstrip("\0 "))
         except (ValueError, TypeError):
             continue  # somebody else's comment
         if isinstance(found, dict) and key in found:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sirtjax.errors import ImageFormatError, InputError, OutputError
 from sirtjax.io._atomic import atomic_path
 from sirtjax.io._lines import check_unit, slicer_signs
+from sirtjax.parsing import ParseError, parse_json
 
 Kind = Literal["points", "line", "curve", "closed curve"]
 _KINDS: dict[str, Kind] = {"Fiducial": "points", "Line": "line", "Curve": "curve", "ClosedCurve": "closed curve"}
@@ -72,7 +73,7 @@ def read_points(path: str | Path) -> list[PointList]:
         raise ImageFormatError(f"{path}: not points by its name; expected .csv, or 3D Slicer .mrk.json or .fcsv")
     try:
         lists = reader(path, path.read_text("utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
+    except (UnicodeDecodeError, ParseError, csv.Error) as error:
         raise ImageFormatError(f"{path}: not readable ({error}); save the points again") from error
     if not lists:
         raise ImageFormatError(f"{path}: has no point in it")
@@ -129,7 +130,7 @@ def _from_fiducials(path: Path, text: str) -> list[PointList]:
 
 
 def _from_markups(path: Path, text: str) -> list[PointList]:
-    content = json.loads(text)
+    content = parse_json(text)
     markups = content.get("markups") if isinstance(content, dict) else None
     if not isinstance(markups, list):
         raise ImageFormatError(f'{path}: holds no 3D Slicer "markups"; save the points from 3D Slicer as .mrk.json')

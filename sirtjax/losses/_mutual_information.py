@@ -158,5 +158,5 @@ def _log(probability: Array) -> Array:
 
 def _occupied(probability: Array) -> Array:
     # The reciprocal of a subnormal number may overflow.
-    smallest: float = jnp.finfo(probability.dtype).tiny  # type: ignore[no-untyped-call]
+    smallest = float(jnp.finfo(probability.dtype).tiny)  # type: ignore[no-untyped-call]
     return probability >= smallest

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sirtjax.config import checked_preset, preset_names, preset_table
 from sirtjax.errors import ConfigError
+from sirtjax.parsing import ParseError, parse_toml
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -235,8 +235,8 @@ def apply_settings(config: RegistrationConfig, settings: Sequence[str]) -> Regis
         if not equals or not isinstance(at, dict) or path[-1] not in at:
             raise ConfigError(f"--set {setting}: expected a key of the preset, such as weights.image=0.5")
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+            value = parse_toml(f"value = {text}")["value"]
+        except ParseError:
             value = text.strip()  # a word without quotes
         at[path[-1]] = value
     return config_from_table(table, name=config.name)

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import unquote
 
+from sirtjax.parsing import ParseError, parse_json
 from sirtjax.review._refusal import Refusal
 from sirtjax.review._session import Session
 
@@ -107,8 +108,8 @@ def _save(session: Session, asked: Asked, key: str) -> Answer:
 def _sign(session: Session, asked: Asked, key: str) -> Answer:
     body = asked.read_body(LONGEST_SIGNATURE)
     try:
-        table = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        table = parse_json(body)
+    except ParseError as error:
         raise Refusal(400, "the body is not JSON") from error
     if not isinstance(table, dict) or not isinstance(table.get("comment", ""), str):
         raise Refusal(400, "a signature is a table of state, reviewer and comment")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,6 +13,7 @@ import numpy as np
 
 from sirtjax import io, spatial
 from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.parsing import parse_json
 from sirtjax.review._masks import Frame, ReviewMask, by_key, plan_masks
 from sirtjax.review._refusal import Refusal
 from sirtjax.review._replan import Replanning, reviewed_products
@@ -273,7 +273,7 @@ class Session:
     def _results(self) -> dict[str, Any]:
         path = self.folder / "results.json"
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
+            table = parse_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ImageFormatError(
                 f"{path}: can't be read ({error}); give the folder that sirtjax plan or verify wrote"

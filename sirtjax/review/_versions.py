@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sirtjax import io
 from sirtjax.errors import ImageFormatError, OutputError
+from sirtjax.parsing import parse_json
 from sirtjax.review._masks import ReviewMask
 from sirtjax.review._refusal import Refusal
 from sirtjax.volume import LabelMap
@@ -107,7 +108,7 @@ def read_history(folder: Path) -> History | None:
     if not path.is_file():
         return None
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_json(path.read_text(encoding="utf-8"))
         if table["schema"] != SCHEMA:
             raise ValueError(f"schema {table['schema']!r}")
         return History(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from sirtjax import io
 from sirtjax.errors import GeometryError, ImageFormatError, InputError
+from sirtjax.parsing import parse_json
 from sirtjax.segmentation._atlas import Atlas
 from sirtjax.volume import LabelMap
 
@@ -144,7 +144,7 @@ def _liver_values(path: Path) -> tuple[int, ...]:
     if not path.is_file():
         raise InputError(f"{path}: not there, so which label is the liver is not known; give its value (--atlas-label)")
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        table = parse_json(path.read_text(encoding="utf-8"))["labels"]
         named = [pair for key, value in table.items() for pair in _named_values(str(key), value)]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path}: its 'labels' can't be read ({error}); give the values (--atlas-label)") from error

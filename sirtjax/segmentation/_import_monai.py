@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 from sirtjax import networks
 from sirtjax.errors import ConfigError, ModelError
 from sirtjax.io import read_torch_file
+from sirtjax.parsing import parse_toml
 from sirtjax.segmentation._model import Model, ModelSpec
 
 # Under which keys training programs keep the weights among other things.
@@ -56,7 +56,7 @@ def import_monai(
 
 def _described(path: Path, given: Mapping[str, str]) -> ModelSpec:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(
             f"{path}: cannot be read ({error.strerror or error}); expected a model's description"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sirtjax.errors import ModelError
+from sirtjax.parsing import parse_json
 from sirtjax.preprocess import ChannelNormalisation, NnunetPreprocessing, Resampling
 
 # Keys of a configuration, and whether they were written by planners before nnU-Net 2.4 alone.
@@ -116,7 +116,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"{path}: is missing; expected the folder of a trained nnU-Net v2 model, with its {path.name}")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: is damaged ({error}); copy the folder again") from error
     if not isinstance(found, dict):

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
 from sirtjax.errors import ConfigError
+from sirtjax.parsing import parse_toml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,4 +54,4 @@ def uptake_rules() -> tuple[str, ...]:
 @cache
 def _table() -> dict[str, dict[str, Any]]:
     text = (resources.files("sirtjax.configs") / "segmentation" / "uptake.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return parse_toml(text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sirtjax.errors import ImageFormatError
+from sirtjax.parsing import parse_json
 from sirtjax.service._private import open_private
 
 FIRST = "0" * 64
@@ -140,7 +141,7 @@ def _last(descriptor: int) -> tuple[int, str, bytes]:
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
     except ValueError:
         return None
     return entry if isinstance(entry, dict) and isinstance(entry.get("n"), int) and "hash" in entry else None

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sirtjax.errors import ConfigError
+from sirtjax.parsing import ParseError, parse_toml
 
 _AE_TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-. ]{0,14}[A-Za-z0-9]?\Z")
 SENDER = "sender"
@@ -252,10 +252,10 @@ def read_config(path: Path | str) -> ServiceConfig:
     """
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; expected the TOML file of a service") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ParseError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML, {error}") from error
     try:
         return ServiceConfig.model_validate(table)

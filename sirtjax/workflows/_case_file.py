@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sirtjax.errors import ConfigError
+from sirtjax.parsing import ParseError, parse_toml
 from sirtjax.workflows._case import Case
 
 # What the checker calls the alternatives of a value: "constrained-float", "literal['activity']".
@@ -34,8 +34,8 @@ def load_case(path: Path, *, overrides: Sequence[str] = ()) -> Case:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read the case file ({_reason(error)}); give a TOML file") from error
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = parse_toml(text)
+    except ParseError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     return case_from_table(table, folder=path.parent, source=str(path), overrides=overrides)
 
@@ -81,8 +81,8 @@ def _override(table: dict[str, Any], override: str) -> None:
     if not equals or not all(part.strip() for part in key.split(".")):
         raise ConfigError(f"--set {override}: expected KEY=VALUE, as in --set dose.spacing_mm=3")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}")["value"]
+    except ParseError:
         value = text  # a bare word is meant as a string
     *folders, last = key.strip().split(".")
     for folder in folders:

@@ -1,0 +1,65 @@
+"""TOML and JSON of files: whatever is wrong with a text ends in an error of one line."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Any
+
+from sirtjax.errors import InputError
+
+# Files of this package, of nnU-Net and of 3D Slicer nest less than ten levels. What reads them recurses.
+MAX_DEPTH = 100
+
+
+class ParseError(InputError):
+    """A text is not valid TOML or JSON, or is nested too deeply."""
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Returns the tables of a TOML text.
+
+    Raises:
+      ParseError: not valid TOML, or nested more than 100 levels deep.
+    """
+    try:
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:  # syntax, and numbers with thousands of digits
+        raise ParseError(str(error)) from error
+    _check_depth(table)
+    return table
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Returns the value of a JSON text; bytes are UTF-8, UTF-16 or UTF-32.
+
+    Raises:
+      ParseError: not valid JSON, or nested more than 100 levels deep.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        raise ParseError(str(error)) from error
+    _check_depth(value)
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    containers = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        containers = [
+            item
+            for container in containers
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, dict | list)
+        ]
+    if containers:
+        raise _too_deep()
+
+
+def _too_deep() -> ParseError:
+    return ParseError(f"nested more than {MAX_DEPTH} levels deep")
