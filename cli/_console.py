@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +15,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 log = logging.getLogger("sirtjax")
+# What reverses or isolates the direction of the letters after it.
+DIRECTIONS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 CHATTY = ("pydicom", "highdicom", "nibabel.global", "matplotlib")
-err = Console(stderr=True, highlight=False)
-out = Console(highlight=False)
+# Texts of files are printed as they are: neither markup ("[b]") nor emoji codes (":star:").
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+out = Console(highlight=False, markup=False, emoji=False)
 
 Report = Callable[[str], None]
 
@@ -29,7 +34,9 @@ def set_up(*, verbose: bool, quiet: bool, debug: bool = False) -> None:
     What the readers of images say of odd files is shown with --debug only: it quotes the files, patients' names too.
     """
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.WARNING
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     log.setLevel(level)
     for library in CHATTY:
         logging.getLogger(library).disabled = not debug  # a level some of them set themselves when imported
@@ -37,10 +44,35 @@ def set_up(*, verbose: bool, quiet: bool, debug: bool = False) -> None:
         warnings.filterwarnings("ignore", module=r"(pydicom|highdicom|nibabel)\b")
 
 
+def plain(text: str, *, lines: bool = False) -> str:
+    r"""Returns a text that shows every character and does nothing to a terminal.
+
+    Files can contain escape sequences, line breaks that forge other lines, and marks that reverse the direction of
+    letters. They are replaced by what Python writes for them, as in "\x1b".
+
+    Args:
+      text: as a file has it.
+      lines: keep line breaks and tabs.
+    """
+    kept = "\n\t" if lines else ""
+    return "".join(char if char in kept or not _acts(char) else ascii(char)[1:-1] for char in text)
+
+
+def _acts(char: str) -> bool:
+    """Whether a character is not shown but acts: controls, line separators, halves of pairs, marks of direction."""
+    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(char) in DIRECTIONS
+
+
+class _PlainFormatter(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = plain(record.message)
+        return super().formatMessage(record)
+
+
 def note(message: str) -> None:
     """One line of talk on stderr, not shown with --quiet."""
     if log.level < logging.ERROR:
-        err.print(message, markup=False, soft_wrap=True)
+        err.print(plain(message), soft_wrap=True)
 
 
 @contextmanager
@@ -55,18 +87,18 @@ def progress(title: str) -> Iterator[Report]:
     elif err.is_terminal:
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
         with Progress(*columns, console=err, transient=True) as bar:
-            task = bar.add_task(title)
+            task = bar.add_task(plain(title))
 
             def show(step: str) -> None:
-                bar.update(task, description=f"{title}: {step}")
+                bar.update(task, description=plain(f"{title}: {step}"))
 
             yield show
     else:
 
         def say(step: str) -> None:
-            err.print(f"{title}: {step}", markup=False)
+            err.print(plain(f"{title}: {step}"))
 
         yield say
 
@@ -80,15 +112,20 @@ def emit_json(value: Any) -> None:
     print(json.dumps(value, indent=2, allow_nan=False, default=str))
 
 
+def emit_text(text: str) -> None:
+    """Print a text on stdout, with its lines."""
+    print(plain(text, lines=True))
+
+
 def emit_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table on stdout; the first column is left-aligned, the others right."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(plain(title)), title_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        table.add_column(Text(plain(column)), justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(plain(cell)) for cell in row))
     # A pipe has no width to keep to: nothing is folded then.
-    console = out if out.is_terminal else Console(width=240, highlight=False)
+    console = out if out.is_terminal else Console(width=240, highlight=False, markup=False, emoji=False)
     console.print(table)
 
 

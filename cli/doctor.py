@@ -16,7 +16,7 @@ from typing import Literal
 
 import typer
 
-from sirtjax.cli._console import emit_json, use_compilation_cache
+from sirtjax.cli._console import emit_json, emit_text, use_compilation_cache
 from sirtjax.cli._options import AsJson
 
 State = Literal["ok", "missing", "broken"]
@@ -68,7 +68,7 @@ def doctor(as_json: AsJson = False) -> None:
     else:
         widest = max(len(finding.name) for finding in findings)
         for finding in findings:
-            print(f"{finding.state:<8}{finding.name:<{widest}}  {finding.detail}")
+            emit_text(f"{finding.state:<8}{finding.name:<{widest}}  {finding.detail}")
     if broken:
         raise typer.Exit(1)
 

@@ -119,9 +119,9 @@ def main(arguments: list[str] | None = None) -> None:
         raise
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            print(_console.plain(traceback.format_exc(), lines=True), end="", file=sys.stderr)
         else:
-            print(f"sirtjax: {_told(error)}", file=sys.stderr)
+            print(_console.plain(f"sirtjax: {_told(error)}"), file=sys.stderr)
         code = 2 if isinstance(error, InputError) else 1
         if arguments is None:
             _leave_at_once(code)

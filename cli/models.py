@@ -62,7 +62,7 @@ def info(
         _console.emit_json(_entry_table(entry) | {"licence_text": entry.licence_text})
         return
     _console.emit_table(name, ["what", "value"], [[what, str(value)] for what, value in _facts(entry)])
-    print(entry.licence_text)
+    _console.emit_text(entry.licence_text)
 
 
 @app.command()
