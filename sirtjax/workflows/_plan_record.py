@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.io import PatientMark
+from sirtjax.parsing import parse_json
 from sirtjax.workflows._results import SCHEMA, ObjectiveResult, TerritoryResult
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -171,11 +171,11 @@ def _table(path: Path) -> dict[str, Any]:
         kind = "a folder" if path.is_dir() else "not a regular file"
         raise ImageFormatError(f"{path}: cannot read the plan ({kind}); give the results.json of `sirtjax plan`")
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "not UTF-8 text"
         raise ImageFormatError(f"{path}: cannot read the plan ({reason})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ImageFormatError(
             f"{path}: not the results.json of a plan (not JSON); give that of `sirtjax plan`"
         ) from error
