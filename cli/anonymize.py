@@ -56,10 +56,11 @@ def anonymize(
         ["series", str(done.series)],
         ["patients", ", ".join(done.patients)],
         *[[f"left out: {reason}", str(count)] for reason, count in done.left_out.items()],
-        ["identifiers looked for in every byte", f"{done.canaries}, none found"],
+        *[[f"removed because of a word in it: {keyword}", str(count)] for keyword, count in done.cleaned.items()],
+        ["identifiers searched for in every byte", f"{done.canaries}, none found"],
     ]
     if done.short:
-        rows.append(["identifiers too short to look for", str(done.short)])
+        rows.append(["identifiers too short to search for", str(done.short)])
     emit_table(str(target), ["what", "found"], rows)
 
 

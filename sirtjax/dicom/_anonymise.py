@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from sirtjax.dicom._identifiers import Identifiers, names_no_instance
 from sirtjax.dicom._profile import basic_profile
+from sirtjax.dicom._safe_codes import CODE_KEYWORDS, clean_code, is_code
+from sirtjax.dicom._safe_text import are_safe_numbers, is_safe_text, known_words, values_of
 
 # The objects that are written; pictures of screens, documents and what isn't known may show anything.
 SUPPORTED = {
@@ -35,13 +39,13 @@ _OLDEST = 89  # ages above are as rare as names
 
 @dataclass(frozen=True, kw_only=True)
 class AnonymiseOptions:
-    """What is kept beyond the basic profile.
+    """Data that are retained in addition to the basic profile.
 
     Attributes:
       characteristics: age, sex, size and weight, which SUV and BSA need.
-      shift_dates: dates stay apart as they were, all shifted by the same number of days a patient; times stay.
-      descriptors: descriptions and names of structures, where no identifier is found in them.
-      remove: further elements to remove, by keyword.
+      shift_dates: intervals between dates, all shifted by the same number of days per patient; times.
+      descriptors: the known words of descriptions and of names of structures.
+      remove: tags of further elements to remove.
     """
 
     characteristics: bool = False
@@ -52,32 +56,45 @@ class AnonymiseOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Pseudonym:
-    """What one patient's files get in place of identifiers.
+    """The replacements of one patient's identifiers.
 
     Attributes:
-      patient_id: also the name.
-      days: what dates are shifted by; None where they are replaced by a dummy.
-      uid: the new UID of an old one.
-      is_clean: whether a text holds none of the identifiers found.
+      patient_id: new ID, also the name.
+      days: number of days by which dates are shifted; None if they are replaced by a dummy.
+      uid: returns the new UID of an old one.
+      identifiers: of the whole folder.
     """
 
     patient_id: str
     days: int | None
     uid: Callable[[str], str]
-    is_clean: Callable[[str], bool]
+    identifiers: Identifiers
 
 
-def anonymise_dataset(dataset: Any, pseudonym: Pseudonym, *, options: AnonymiseOptions) -> None:
-    """Apply the basic profile of PS3.15 to a data set, in place, its sequences too.
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    pseudonym: Pseudonym
+    options: AnonymiseOptions
+    cleaned: Counter[str] = field(default_factory=Counter)
+
+
+def anonymise_dataset(dataset: Any, pseudonym: Pseudonym, *, options: AnonymiseOptions) -> Counter[str]:
+    """Applies the basic profile of PS3.15 to a data set and its sequences, in place.
+
+    Text stays only in attributes on the profile's list, and only if the vocabulary has each of its words.
 
     Args:
       dataset: of a file of a supported class, with its file meta information.
       pseudonym: of its patient.
-      options: what is kept beyond the profile.
-    """
-    from pydicom.dataset import Dataset
+      options: data to retain beyond the profile.
 
-    _clean(dataset, pseudonym, options)
+    Returns:
+      Keyword -> number of values that the profile would retain and that were removed because of their words.
+    """
+    run = _Run(pseudonym=pseudonym, options=options)
+    _clean(dataset, run)
+    if "SpecificCharacterSet" in dataset:
+        del dataset.SpecificCharacterSet  # what is left is ASCII
     dataset.PatientName = f"{pseudonym.patient_id}^"
     dataset.PatientID = pseudonym.patient_id
     for keyword in ("PatientBirthDate", "PatientSex"):
@@ -85,9 +102,28 @@ def anonymise_dataset(dataset: Any, pseudonym: Pseudonym, *, options: AnonymiseO
             setattr(dataset, keyword, "")
     if str(dataset.get("VerificationFlag") or "") == "VERIFIED":
         dataset.VerificationFlag = "UNVERIFIED"  # who verified it is gone
+    _state_method(dataset, options)
+    return run.cleaned
+
+
+_STATED = ("YES", "REMOVED", "MODIFIED", "UNVERIFIED")
+
+
+def own_texts() -> frozenset[str]:
+    """Returns the texts that anonymised files have in common, which are not those of a patient."""
+    codes = (text for pair in _CODES.values() for text in pair)
+    return frozenset({*_STATED, _DUMMY_TEXT, f"{_DUMMY_TEXT}^", _OTHER, _method(), *codes})
+
+
+def _method() -> str:
+    return f"sirtjax, {basic_profile().edition}"
+
+
+def _state_method(dataset: Any, options: AnonymiseOptions) -> None:
+    from pydicom.dataset import Dataset
+
     dataset.PatientIdentityRemoved = "YES"
-    kept_dates = "MODIFIED" if options.shift_dates else "REMOVED"
-    dataset.LongitudinalTemporalInformationModified = kept_dates
+    dataset.LongitudinalTemporalInformationModified = "MODIFIED" if options.shift_dates else "REMOVED"
     used = ["basic", "structured"]
     used += [name for name in ("descriptors", "characteristics") if getattr(options, name)]
     used += ["dates"] if options.shift_dates else []
@@ -98,13 +134,15 @@ def anonymise_dataset(dataset: Any, pseudonym: Pseudonym, *, options: AnonymiseO
         item.CodingSchemeDesignator = "DCM"
         items.append(item)
     dataset.DeidentificationMethodCodeSequence = items
-    dataset.DeidentificationMethod = f"sirtjax, {basic_profile().edition}"
+    dataset.DeidentificationMethod = _method()
 
 
-def _clean(dataset: Any, pseudonym: Pseudonym, options: AnonymiseOptions) -> None:
+def _clean(dataset: Any, run: _Run) -> None:
     from pydicom.datadict import dictionary_has_tag
 
-    profile = basic_profile()
+    profile, options = basic_profile(), run.options
+    if is_code(dataset) and clean_code(dataset, run.pseudonym.identifiers):
+        run.cleaned["CodeMeaning"] += 1
     for tag in list(dataset.keys()):
         number = int(tag)
         kept = options.characteristics and number in profile.characteristics
@@ -112,51 +150,119 @@ def _clean(dataset: Any, pseudonym: Pseudonym, options: AnonymiseOptions) -> Non
         if not known or number in options.remove or (profile.goes_with_its_group(number) and not kept):
             del dataset[tag]
             continue
+        if _is_safe_as_read(dataset, tag, run):
+            continue
         element = dataset[tag]
         if element.VR == "UN":
             del dataset[tag]
+        elif element.keyword in CODE_KEYWORDS and is_code(dataset):
+            continue
         elif element.VR == "SQ" and number not in profile.remove and number not in profile.empty:
-            _clean_items(element, pseudonym, options)
+            _clean_items(element, run)
         elif kept:
-            _cap_age(element)
+            _keep_characteristic(dataset, element, run)
         else:
-            _act(dataset, element, pseudonym, options)
+            _act(dataset, element, run)
 
 
-def _clean_items(element: Any, pseudonym: Pseudonym, options: AnonymiseOptions) -> None:
+def _is_safe_as_read(dataset: Any, tag: Any, run: _Run) -> bool:
+    """Returns whether an element is of safe decimal numbers; contours have too many to convert each one."""
+    from pydicom.datadict import dictionary_VR
+    from pydicom.dataelem import RawDataElement
+
+    profile, number, raw = basic_profile(), int(tag), dataset.get_item(tag)
+    acted_on = profile.remove | profile.empty | profile.dummy | profile.characteristics
+    if not isinstance(raw, RawDataElement) or number in acted_on or not isinstance(raw.value, bytes):
+        return False
+    is_decimal = raw.VR == "DS" or (raw.VR is None and dictionary_VR(tag) == "DS")
+    return is_decimal and are_safe_numbers(raw.value.rstrip(b"\0").decode("latin-1"), "DS", run.pseudonym.identifiers)
+
+
+def _clean_items(element: Any, run: _Run) -> None:
     if element.keyword == "ContentSequence":
         element.value = [item for item in element.value if str(item.get("ValueType") or "") in _CLEAN_CONTENT]
+    names: set[str] = set()
     for position, item in enumerate(element.value, start=1):
-        _clean(item, pseudonym, options)
-        if "ROIName" in item and element.keyword == "StructureSetROISequence" and not item.ROIName:
-            item.ROIName = f"ROI {item.get('ROINumber') or position}"
+        _clean(item, run)
+        for keyword, sequence, number, kind in _NUMBERED:
+            if element.keyword == sequence and keyword in item:
+                _number_name(item, keyword, f"{kind} {item.get(number) or position}", names)
 
 
-def _act(dataset: Any, element: Any, pseudonym: Pseudonym, options: AnonymiseOptions) -> None:
-    """What the profile says of one element that is no sequence, or a sequence that is removed or emptied."""
+_NUMBERED = (
+    ("ROIName", "StructureSetROISequence", "ROINumber", "ROI"),
+    ("SegmentLabel", "SegmentSequence", "SegmentNumber", "Segment"),
+)
+
+
+def _number_name(item: Any, keyword: str, numbered: str, names: set[str]) -> None:
+    """Names a structure by its number if its name is gone or another structure has the same."""
+    name = str(item.get(keyword) or "")
+    if name in ("", _DUMMY_TEXT) or name in names:
+        setattr(item, keyword, numbered if name in ("", _DUMMY_TEXT) else f"{name}, {numbered}"[:64])
+    names.add(str(item.get(keyword)))
+
+
+def _act(dataset: Any, element: Any, run: _Run) -> None:
+    """Applies the profile to one element that is not a sequence, or to a sequence that is removed or emptied."""
     profile, tag, vr = basic_profile(), int(element.tag), element.VR
-    text = "\\".join(map(str, element.value)) if _several(element) else str(element.value or "")
-    if options.descriptors and tag in profile.descriptors and vr != "SQ" and pseudonym.is_clean(text):
-        return
+    text = "\\".join(values_of(element)) if vr != "SQ" else ""
+    if run.options.descriptors and tag in profile.descriptors and vr != "SQ" and text:
+        words = known_words(text, run.pseudonym.identifiers)
+        if words != text.strip():
+            run.cleaned[element.keyword] += 1
+        if words:
+            element.value = words
+            return
     if vr == "UI":
-        _replace_uids(element, pseudonym)
-    elif vr in ("DA", "DT", "TM") and options.shift_dates and element.keyword not in _BIRTH:
-        _shift(element, pseudonym.days or 0)
+        _replace_uids(element, run.pseudonym)
+    elif vr in ("DA", "DT", "TM") and run.options.shift_dates and element.keyword not in _BIRTH:
+        _shift(element, run.pseudonym.days or 0)
     elif tag in profile.remove:
         del dataset[element.tag]
     elif tag in profile.empty or element.keyword == "ROIName":
         element.value = [] if vr == "SQ" else ""
     elif tag in profile.dummy or vr in ("PN", "DA", "DT", "TM"):
         element.value = _dummy(vr) if text else ""
+    elif vr in _NUMBERS:
+        if not are_safe_numbers(text, vr, run.pseudonym.identifiers):
+            run.cleaned[element.keyword] += 1
+            element.value = ""
+    elif vr in _BINARY or " or " in vr:
+        if tag not in profile.binary:
+            del dataset[element.tag]
+    elif vr in _TEXT:
+        _clean_text(dataset, element, run)
+    elif vr not in _BINARY_NUMBERS:
+        del dataset[element.tag]
 
 
 _BIRTH = ("PatientBirthDate", "PatientBirthTime")
+_NUMBERS = ("DS", "IS", "AS")
+_TEXT = ("CS", "LO", "SH", "ST", "LT", "UT", "UC", "UR", "AE")
+_BINARY = ("OB", "OW", "OF", "OD", "OL", "OV")
+_BINARY_NUMBERS = ("US", "SS", "UL", "SL", "FL", "FD", "UV", "SV", "AT")
+_OTHER = "OTHER"
+_OTHER_TERM = ("ImageType", "FrameType")  # unknown terms are replaced one by one: their positions count
 
 
-def _several(element: Any) -> bool:
-    from pydicom.multival import MultiValue
-
-    return isinstance(element.value, MultiValue | list)
+def _clean_text(dataset: Any, element: Any, run: _Run) -> None:
+    """Retains a text whose attribute and words are known; otherwise replaces, empties or removes it."""
+    profile, tag, vr = basic_profile(), int(element.tag), element.VR
+    values = values_of(element)
+    safe = [is_safe_text(value, tag, vr, run.pseudonym.identifiers) for value in values]
+    if all(safe):
+        return
+    if vr == "CS" or tag in profile.safe_text:
+        run.cleaned[element.keyword] += 1
+    if element.keyword in _OTHER_TERM:
+        element.value = [value if stays else _OTHER for value, stays in zip(values, safe, strict=True)]
+    elif tag in profile.needed:
+        element.value = _DUMMY_TEXT
+    elif tag in profile.needed_empty:
+        element.value = ""
+    else:
+        del dataset[element.tag]
 
 
 def _dummy(vr: str) -> str:
@@ -165,36 +271,25 @@ def _dummy(vr: str) -> str:
 
 
 def _replace_uids(element: Any, pseudonym: Pseudonym) -> None:
-    if int(element.tag) in basic_profile().kept_uids:
-        return
-    if _several(element):
-        element.value = [_replaced(str(uid), pseudonym) for uid in element.value]
-    elif element.value:
-        element.value = _replaced(str(element.value), pseudonym)
-
-
-def _replaced(uid: str, pseudonym: Pseudonym) -> str:
-    return uid if names_no_instance(uid) else pseudonym.uid(uid)
-
-
-def names_no_instance(uid: str) -> bool:
-    """Whether the standard itself has registered a UID: classes, syntaxes, well-known frames of reference."""
-    from pydicom.uid import UID_dictionary
-
-    return not uid or uid in UID_dictionary
+    values = [uid if names_no_instance(uid) else pseudonym.uid(uid) for uid in values_of(element)]
+    if values:
+        element.value = values if len(values) > 1 else values[0]
 
 
 def _shift(element: Any, days: int) -> None:
-    if element.VR == "TM":
-        return
-    values = [str(value) for value in element.value] if _several(element) else [str(element.value or "")]
-    moved = [shifted(value, days) for value in values]
-    element.value = moved if len(moved) > 1 else moved[0]
+    moved = [shifted(value, days) if element.VR != "TM" else _time(value) for value in values_of(element)]
+    if moved:
+        element.value = moved if len(moved) > 1 else moved[0]
+
+
+def _time(value: str) -> str:
+    """Returns a DICOM time unchanged, or a dummy if it is not one."""
+    return value if re.fullmatch(r"\d{2}(:?\d{2}){0,2}(\.\d{1,6})? *", value) else DUMMY_TIME
 
 
 def shifted(value: str, days: int) -> str:
-    """A DICOM date, or date and time, some days later; a dummy where it is none, for nobody knows what it says."""
-    match = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})(\d*\.?\d*)([+-]\d{4})?", value.strip())
+    """Returns a DICOM date, or date and time, some days later; a dummy if it is not one."""
+    match = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})(\d{0,6}(?:\.\d{1,6})?)([+-]\d{4})?", value.strip())
     if match is None:
         return "" if not value.strip() else DUMMY_DATE
     try:
@@ -204,7 +299,11 @@ def shifted(value: str, days: int) -> str:
     return f"{day:%Y%m%d}{match[4]}{match[5] or ''}"
 
 
-def _cap_age(element: Any) -> None:
-    match = re.fullmatch(r"(\d{3})Y", str(element.value or "")) if element.VR == "AS" else None
-    if match is not None and int(match[1]) > _OLDEST:
+def _keep_characteristic(dataset: Any, element: Any, run: _Run) -> None:
+    value = "\\".join(values_of(element))
+    if element.VR == "CS":
+        element.value = value if value in ("M", "F", "O") else ""
+    elif element.VR not in _NUMBERS or not are_safe_numbers(value, element.VR, run.pseudonym.identifiers):
+        del dataset[element.tag]
+    elif element.VR == "AS" and value.endswith("Y") and int(value[:3]) > _OLDEST:
         element.value = f"{_OLDEST + 1:03d}Y"

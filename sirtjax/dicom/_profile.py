@@ -9,17 +9,20 @@ from sirtjax.config import preset_table
 
 @dataclass(frozen=True, kw_only=True)
 class ConfidentialityProfile:
-    """PS3.15's basic profile as sets of tags: configs/dicom/basic-profile.toml.
+    """The basic profile of PS3.15 as sets of tags, from configs/dicom/basic-profile.toml.
 
     Attributes:
       edition: of the standard, and the table.
       removed_groups: even group numbers.
       kept_of_group: group -> the only tags of it that stay.
       removed_ranges: first and last tag, and the tags in between that stay.
-      remove, empty, dummy: tags, by what is done to them.
-      characteristics, descriptors: tags that an option keeps.
-      identifiers: tags whose values the output must not hold anywhere.
-      kept_uids: tags of UIDs that name no instance.
+      remove, empty, dummy: tags, by the action of the table.
+      characteristics, descriptors: tags that an option retains.
+      safe_text: free text that stays if the vocabulary has all its words.
+      needed, needed_empty: text that is replaced by a dummy or emptied instead of removed.
+      binary: binary values that stay.
+      numbers, words: tags whose values identify a person, by their parts or words.
+      common: words of such values that identify nobody.
     """
 
     edition: str
@@ -31,11 +34,16 @@ class ConfidentialityProfile:
     dummy: frozenset[int]
     characteristics: frozenset[int]
     descriptors: frozenset[int]
-    identifiers: frozenset[int]
-    kept_uids: frozenset[int]
+    safe_text: frozenset[int]
+    needed: frozenset[int]
+    needed_empty: frozenset[int]
+    binary: frozenset[int]
+    numbers: frozenset[int]
+    words: frozenset[int]
+    common: frozenset[str]
 
     def goes_with_its_group(self, tag: int) -> bool:
-        """Whether an element is removed for where it stands, not for what it is."""
+        """Returns whether an element is removed because of its group or range, regardless of its value."""
         group = tag >> 16
         if group in self.removed_groups:
             return True
@@ -46,34 +54,40 @@ class ConfidentialityProfile:
 
 @cache
 def basic_profile() -> ConfidentialityProfile:
-    """The Basic Application Level Confidentiality Profile."""
+    """Returns the Basic Application Level Confidentiality Profile."""
     table = preset_table("dicom", "basic-profile")
-    actions, options, scan = table["actions"], table["options"], table["scan"]
+    actions, options, text, scan = table["actions"], table["options"], table["text"], table["scan"]
     return ConfidentialityProfile(
         edition=str(table["edition"]),
         removed_groups=frozenset(group for text in table["removed_groups"] for group in _groups(text)),
-        kept_of_group={int(group, 16): _tags(names) for group, names in table["kept_of_group"].items()},
+        kept_of_group={int(group, 16): tags_of(names) for group, names in table["kept_of_group"].items()},
         removed_ranges=tuple(
-            (int(row["first"], 16), int(row["last"], 16), _tags(row["kept"])) for row in table["removed_ranges"]
+            (int(row["first"], 16), int(row["last"], 16), tags_of(row["kept"])) for row in table["removed_ranges"]
         ),
-        remove=_tags(actions["remove"]) | _tags(actions["remove_sequences"]),
-        empty=_tags(actions["empty"]),
-        dummy=_tags(actions["dummy"]),
-        characteristics=_tags(options["characteristics"]),
-        descriptors=_tags(options["descriptors"]),
-        identifiers=_tags(scan["identifiers"]),
-        kept_uids=_tags(scan["kept_uids"]),
+        remove=tags_of(actions["remove"]) | tags_of(actions["remove_sequences"]),
+        empty=tags_of(actions["empty"]),
+        dummy=tags_of(actions["dummy"]),
+        characteristics=tags_of(options["characteristics"]),
+        descriptors=tags_of(options["descriptors"]),
+        safe_text=tags_of(text["safe"]),
+        needed=tags_of(text["needed"]),
+        needed_empty=tags_of(text["needed_empty"]),
+        binary=tags_of(text["binary"]),
+        numbers=tags_of(scan["numbers"]),
+        words=tags_of(scan["words"]),
+        common=frozenset(scan["common"].split()),
     )
 
 
-def _tags(keywords: Any) -> frozenset[int]:
+def tags_of(keywords: Any) -> frozenset[int]:
+    """Returns the tags of keywords of the data dictionary."""
     from pydicom.datadict import tag_for_keyword
 
     return frozenset(int(tag_for_keyword(keyword)) for keyword in keywords)
 
 
 def _groups(text: str) -> list[int]:
-    """One group, or all even ones of a pattern such as "60xx"."""
+    """Returns one group, or all even groups of a pattern such as "60xx"."""
     if not text.endswith("xx"):
         return [int(text, 16)]
     return [int(text[:2] + f"{low:02x}", 16) for low in range(0, 256, 2)]
