@@ -1,4 +1,4 @@
-"""The verb `sirtjax anonymize`: DICOM files without identifiers, and a search of what was written for them."""
+"""The command `sirtjax anonymize`: writes DICOM files without identifiers and searches the output for them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,32 @@ from sirtjax.cli._options import AsJson
 
 
 def anonymize(
-    source: Annotated[Path, typer.Argument(help="A folder with DICOM files anywhere below it.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Folder that contains DICOM files, also in subfolders.", show_default=False)],
     target: Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)],
     pseudonym: Annotated[
-        str | None, typer.Option("--id", help="The patient's new ID; without it a random one.", show_default=False)
+        str | None, typer.Option("--id", help="New ID of the patient (default: random).", show_default=False)
     ] = None,
     keep_characteristics: Annotated[
-        bool, typer.Option("--keep-characteristics", help="Keep age, sex, size and weight (SUV and BSA need them).")
+        bool, typer.Option("--keep-characteristics", help="Keep age, sex, size and weight (required for SUV and BSA).")
     ] = False,
     shift_dates: Annotated[
-        bool, typer.Option("--shift-dates", help="Keep times, and dates shifted by a random number of days a patient.")
+        bool, typer.Option("--shift-dates", help="Keep times, and dates shifted by a random number of days per patient.")
     ] = False,
     keep_descriptions: Annotated[
         bool,
-        typer.Option("--keep-descriptions", help="Keep descriptions and structures' names that hold no identifier."),
+        typer.Option("--keep-descriptions", help="Keep known words of descriptions and structure names, without identifiers."),
     ] = False,
     also_remove: Annotated[
-        list[str] | None, typer.Option("--also-remove", help="A further element, by keyword or ggggeeee; repeat.")
+        list[str] | None, typer.Option("--also-remove", help="Element to remove in addition, by keyword or ggggeeee; repeatable.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write DICOM files without identifiers (PS3.15 basic profile), and search every byte of them for identifiers."""
+    """Write DICOM files without identifiers (PS3.15 basic profile), and search the output for identifiers.
+
+    Text stays only in listed attributes and only with known words; everything removed is listed. Text burned into the
+    image and faces are not detected: review the images before you pass them on.
+    """
     from sirtjax import dicom
 
     options = dicom.AnonymiseOptions(

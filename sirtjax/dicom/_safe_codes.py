@@ -185,12 +185,13 @@ def standard_meanings() -> frozenset[str]:
 def _meanings() -> dict[tuple[str, str], str]:
     from pydicom.sr.codedict import codes
 
-    return {
-        (str(code.scheme_designator), str(code.value)): _fitting(str(code.meaning))
-        for name in codes.schemes()
-        if name in _SCHEMES
-        for code in getattr(codes, name).concepts.values()
-    }
+    found: dict[tuple[str, str], str] = {}
+    for name in codes.schemes():
+        for code in getattr(codes, name).concepts.values() if name in _SCHEMES else ():
+            key, meaning = (str(code.scheme_designator), str(code.value)), _fitting(str(code.meaning))
+            # One code can have several meanings: "Liver" and "Liver structure (body structure)".
+            found[key] = min(found.get(key, meaning), meaning, key=len)
+    return found
 
 
 @cache
@@ -200,7 +201,8 @@ def _of_snomed(value: str) -> str | None:
     from pydicom.sr.coding import Code
 
     wanted = Code(value, "SRT", "")
-    return next((_fitting(str(code.meaning)) for code in codes.SCT.concepts.values() if code == wanted), None)
+    found = next((str(code.value) for code in codes.SCT.concepts.values() if code == wanted), "")
+    return _meanings().get(("SCT", found))
 
 
 def _fitting(meaning: str) -> str:

@@ -84,4 +84,6 @@ def _stays(piece: str, identifiers: Identifiers, *, hit: bool) -> bool:
         return len(piece) <= 2 and not hit
     if not piece.isalpha():
         return piece.isprintable()
+    if hit and len(piece) == 1:
+        return False  # an initial
     return vocabulary().has_text(piece, digits=2) and not identifiers.is_name(piece)

@@ -67,14 +67,15 @@ def test_bad_options_write_nothing(run, source, tmp_path, options, message):
     assert message in lines[0] and not (tmp_path / "out").exists()
 
 
-def test_an_identifier_left_is_said_in_one_line(run, source, tmp_path):
+def test_one_run_lists_every_value_that_it_removes(run, source, tmp_path):
     for path in source.glob("*.dcm"):
         data = pydicom.dcmread(path)
-        data.ManufacturerModelName = "scanner of secret-id"
+        data.ManufacturerModelName, data.ConvolutionKernel = "scanner of secret-id", "Secret"
         data.save_as(path)
-    done = run("anonymize", source, tmp_path / "out")
-    lines = [line for line in done.err.splitlines() if not line.startswith("anonymize: ")]
-    assert (done.code, done.out, len(lines)) == (2, "", 1)
-    assert "in ManufacturerModelName; --also-remove ManufacturerModelName" in lines[0]
-    assert "secret" not in lines[0].lower()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+    done = run("anonymize", source, tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    cleaned = json.loads(done.out)["cleaned"]
+    assert (cleaned["ManufacturerModelName"], cleaned["ConvolutionKernel"]) == (4, 4)
+    assert "secret" not in (done.out + done.err).lower()
+    shown = run("anonymize", source, tmp_path / "shown")
+    assert "removed because of a word in it: ConvolutionKernel" in shown.out and "secret" not in shown.out.lower()

@@ -1,7 +1,7 @@
 """Invented patients whose identifiers stand in every text attribute of the data dictionary, and a search for them.
 
-The search shares no code with the anonymiser: `secrets_of` lists the forms in which an identifier may be written, and `hunt`
-looks for them in the bytes of files and in the values that pydicom prints.
+The search shares no code with the anonymiser: `secrets_of` lists the forms in which an identifier may be written, and
+`hunt` searches for them in the bytes of files and in the values that pydicom prints.
 """
 
 import re
@@ -91,7 +91,12 @@ def day_forms(day):
     y, m, d, month = day.year, day.month, day.day, MONTHS[day.month - 1]
     return [
         *(f"{y}{m:02d}{d:02d}", f"{d:02d}.{m:02d}.{y}", f"{y}-{m:02d}-{d:02d}", f"{d} {month} {y}", f"{d}.{m}.{y}"),
-        *(f"{m:02d}/{d:02d}/{y}", f"{month} {d}, {y}", f"{d:02d}-{month.upper()}-{y}", f"{d:02d}.{m:02d}.{y % 100:02d}"),
+        *(
+            f"{m:02d}/{d:02d}/{y}",
+            f"{month} {d}, {y}",
+            f"{d:02d}-{month.upper()}-{y}",
+            f"{d:02d}.{m:02d}.{y % 100:02d}",
+        ),
     ]
 
 
@@ -167,7 +172,10 @@ def study(patient, sop_class="1.2.840.10008.5.1.4.1.1.2", modality="CT", number=
         item, inner = Dataset(), Dataset()
         fill(item, draw.choice(tags, 12, replace=False), patient, draw)
         fill(inner, draw.choice(tags, 6, replace=False), patient, draw)
-        item.CodeValue, item.CodingSchemeDesignator = str(patient.number), ("L", "SCT", "99LOCAL")[int(draw.integers(3))]
+        item.CodeValue, item.CodingSchemeDesignator = (
+            str(patient.number),
+            ("L", "SCT", "99LOCAL")[int(draw.integers(3))],
+        )
         item.CodeMeaning = forms(patient)[int(draw.integers(8))][:64]
         item.add_new(int(draw.choice(sequences)), "SQ", Sequence([inner]))
         data.add_new(int(tag), "SQ", Sequence([item]))
@@ -206,13 +214,13 @@ def save(data, path, *, implicit=False):
 
 DRAWN_UID = rb"(?:2\.25|1\.2\.826\.0\.1\.3680043\.8\.498)\.[0-9]{15,39}"
 ENCODINGS = (
-    *("utf-8", "latin-1", "utf-16-le", "utf-16-be", "shift_jis", "iso2022_jp", "euc_jp", "euc_kr", "iso2022_kr", "gb18030"),
-    *("iso8859-2", "iso8859-5", "iso8859-7", "cp1251", "koi8-r"),
+    *("utf-8", "latin-1", "utf-16-le", "utf-16-be", "shift_jis", "iso2022_jp", "euc_jp", "euc_kr"),
+    *("iso2022_kr", "gb18030", "iso8859-2", "iso8859-5", "iso8859-7", "cp1251", "koi8-r"),
 )  # fmt: skip
 
 
 def hunt(folder: Path, secrets):
-    """(kind, secret, place) of each secret in the files' names, bytes and printed values. Digits in drawn UIDs are chance."""
+    """(kind, secret, place) of each secret in names, bytes and printed values; digits in drawn UIDs are chance."""
     found = set()
     for path in folder.rglob("*"):
         if not path.is_file():
@@ -223,7 +231,9 @@ def hunt(folder: Path, secrets):
         texts["name"] = re.sub(DRAWN_UID.decode(), "", str(path.relative_to(folder))).lower()
         if path.suffix == ".dcm":
             printed = str(pydicom.dcmread(path, stop_before_pixels=True))
-            texts["printed"] = re.sub(r"^.{0,60}?[A-Z]{2}: ", "", re.sub(DRAWN_UID.decode(), "", printed), flags=re.M).lower()
+            texts["printed"] = re.sub(
+                r"^.{0,60}?[A-Z]{2}: ", "", re.sub(DRAWN_UID.decode(), "", printed), flags=re.M
+            ).lower()
         for place, text in texts.items():
             for kind, secret in ((kind, secret) for kind, several in secrets.items() for secret in several):
                 if secret in text and _stands_alone(secret, text, kind):
