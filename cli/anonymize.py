@@ -13,7 +13,9 @@ from sirtjax.cli._options import AsJson
 
 
 def anonymize(
-    source: Annotated[Path, typer.Argument(help="Folder that contains DICOM files, also in subfolders.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(help="Folder that contains DICOM files, also in subfolders.", show_default=False)
+    ],
     target: Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)],
     pseudonym: Annotated[
         str | None, typer.Option("--id", help="New ID of the patient (default: random).", show_default=False)
@@ -22,14 +24,16 @@ def anonymize(
         bool, typer.Option("--keep-characteristics", help="Keep age, sex, size and weight (required for SUV and BSA).")
     ] = False,
     shift_dates: Annotated[
-        bool, typer.Option("--shift-dates", help="Keep times, and dates shifted by a random number of days per patient.")
+        bool,
+        typer.Option("--shift-dates", help="Keep times, and dates shifted by random days per patient."),
     ] = False,
     keep_descriptions: Annotated[
         bool,
-        typer.Option("--keep-descriptions", help="Keep known words of descriptions and structure names, without identifiers."),
+        typer.Option("--keep-descriptions", help="Keep known words of descriptions and structure names."),
     ] = False,
     also_remove: Annotated[
-        list[str] | None, typer.Option("--also-remove", help="Element to remove in addition, by keyword or ggggeeee; repeatable.")
+        list[str] | None,
+        typer.Option("--also-remove", help="Further element to remove: keyword or ggggeeee; repeatable."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output folder.")] = False,
     as_json: AsJson = False,

@@ -217,7 +217,7 @@ def _act(dataset: Any, element: Any, run: _Run) -> None:
     if vr == "UI":
         _replace_uids(element, run.pseudonym)
     elif vr in ("DA", "DT", "TM") and run.options.shift_dates and element.keyword not in _BIRTH:
-        _shift(element, run.pseudonym.days or 0)
+        _shift(element, run.pseudonym)
     elif tag in profile.remove:
         del dataset[element.tag]
     elif tag in profile.empty or element.keyword == "ROIName":
@@ -276,20 +276,26 @@ def _replace_uids(element: Any, pseudonym: Pseudonym) -> None:
         element.value = values if len(values) > 1 else values[0]
 
 
-def _shift(element: Any, days: int) -> None:
-    moved = [shifted(value, days) if element.VR != "TM" else _time(value) for value in values_of(element)]
+def _shift(element: Any, pseudonym: Pseudonym) -> None:
+    days, is_time = pseudonym.days or 0, element.VR == "TM"
+    moved = [_time(value, pseudonym) if is_time else shifted(value, days) for value in values_of(element)]
     if moved:
         element.value = moved if len(moved) > 1 else moved[0]
 
 
-def _time(value: str) -> str:
-    """Returns a DICOM time unchanged, or a dummy if it is not one."""
-    return value if re.fullmatch(r"\d{2}(:?\d{2}){0,2}(\.\d{1,6})? *", value) else DUMMY_TIME
+_HOUR, _SIXTY = r"(?:[01]\d|2[0-3])", r"(?:[0-5]\d|60)"
+_TIME = rf"{_HOUR}(?::?{_SIXTY}){{0,2}}(?:\.\d{{1,6}})?"
+
+
+def _time(value: str, pseudonym: Pseudonym) -> str:
+    """Returns a DICOM time unchanged; a dummy if it is not one or is the patient's number."""
+    is_time = re.fullmatch(rf"{_TIME} *", value) is not None
+    return value if is_time and pseudonym.identifiers.kind_in(value) != "a number" else DUMMY_TIME
 
 
 def shifted(value: str, days: int) -> str:
     """Returns a DICOM date, or date and time, some days later; a dummy if it is not one."""
-    match = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})(\d{0,6}(?:\.\d{1,6})?)([+-]\d{4})?", value.strip())
+    match = re.fullmatch(rf"(\d{{4}})\.?(\d{{2}})\.?(\d{{2}})((?:{_TIME})?)([+-]\d{{4}})?", value.strip())
     if match is None:
         return "" if not value.strip() else DUMMY_DATE
     try:

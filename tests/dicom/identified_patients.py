@@ -127,7 +127,7 @@ def secrets_of(patient):
     }
 
 
-def fill(dataset, tags, patient, draw):
+def fill(dataset, tags, patient, draw, odd):
     """Writes an identifier into each of some elements, in a form that fits or overflows its value representation."""
     possible = forms(patient)
     for tag in tags:
@@ -142,8 +142,8 @@ def fill(dataset, tags, patient, draw):
         elif vr in ("DS", "IS", "AS"):
             text = f"{patient.birth:%Y%m%d}" if draw.integers(2) else "4711x"
             text = text if text.isdigit() or vr == "AS" else f"{patient.examined:%Y%m%d}"
-        elif vr in ("DA", "DT", "TM") and draw.integers(2):
-            text = f"{patient.examined:%Y%m%d}" if vr != "TM" else "101112"
+        elif vr in ("DA", "DT", "TM") and (draw.integers(2) or not odd):
+            text = {"DA": f"{patient.examined:%Y%m%d}", "DT": f"{patient.examined:%Y%m%d}101112", "TM": "101112"}[vr]
         dataset.add_new(tag, vr, text)
         assert keyword in dataset
 
@@ -161,17 +161,20 @@ def sequence_tags():
     return [tag for tag, entry in sorted(DicomDictionary.items()) if entry[0] == "SQ" and tag >> 16 > 7 and entry[4]]
 
 
-def study(patient, sop_class="1.2.840.10008.5.1.4.1.1.2", modality="CT", number=1, seed=0):
-    """A small image that names its patient in every text attribute, in nested sequences and in private elements."""
+def study(patient, sop_class="1.2.840.10008.5.1.4.1.1.2", modality="CT", number=1, seed=0, odd=True):
+    """A small image that names its patient in every text attribute, in nested sequences and in private elements.
+
+    Unless `odd`, dates and times are valid ones.
+    """
     draw = np.random.default_rng([seed, patient.number])
     data = Dataset()
     data.SpecificCharacterSet = list(patient.charset) if isinstance(patient.charset, tuple) else patient.charset
     tags, sequences = text_tags(), sequence_tags()
-    fill(data, tags, patient, draw)
-    for tag in draw.choice(sequences, 60, replace=False):
+    fill(data, tags, patient, draw, odd)
+    for tag in draw.choice(sequences, 40, replace=False):
         item, inner = Dataset(), Dataset()
-        fill(item, draw.choice(tags, 12, replace=False), patient, draw)
-        fill(inner, draw.choice(tags, 6, replace=False), patient, draw)
+        fill(item, draw.choice(tags, 12, replace=False), patient, draw, odd)
+        fill(inner, draw.choice(tags, 6, replace=False), patient, draw, odd)
         item.CodeValue, item.CodingSchemeDesignator = (
             str(patient.number),
             ("L", "SCT", "99LOCAL")[int(draw.integers(3))],

@@ -15,12 +15,10 @@ EVERYTHING = AnonymiseOptions(characteristics=True, shift_dates=True, descriptor
 
 
 @pytest.fixture(autouse=True)
-def any_value():
-    """Lets pydicom write values that no representation allows, as scanners do."""
-    before = pydicom.config.settings.writing_validation_mode
-    pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
-    yield
-    pydicom.config.settings.writing_validation_mode = before
+def any_value(monkeypatch):
+    """Lets pydicom write values that no representation allows, as scanners do, and not warn of each."""
+    monkeypatch.setattr(pydicom.config.settings, "_writing_validation_mode", pydicom.config.IGNORE)
+    monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.IGNORE)
 
 
 def leaks(folder, patient, options, index):
