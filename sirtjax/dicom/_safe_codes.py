@@ -6,7 +6,7 @@ from typing import Any
 
 from sirtjax.dicom._identifiers import Identifiers
 from sirtjax.dicom._vocabulary import text_runs
-from sirtjax.io import radionuclide_of
+from sirtjax.io import radionuclides_of
 
 # Everything that makes a data set a coded concept (PS3.3, table 8.8-1); the last of them describe where it is listed.
 CODE_KEYWORDS = frozenset(
@@ -172,7 +172,9 @@ def _nuclides() -> dict[str, tuple[str, str, str]]:
 
 
 def _symbol(meaning: str) -> str | None:
-    return radionuclide_of({"RadionuclideCodeSequence": [{"CodeMeaning": meaning}]})
+    codes = [{"CodeMeaning": meaning}]
+    named = radionuclides_of({"RadiopharmaceuticalInformationSequence": [{"RadionuclideCodeSequence": codes}]})
+    return named[0] if len(named) == 1 else None
 
 
 @cache
