@@ -87,8 +87,12 @@ def check_audit(path: Path | str) -> AuditReport:
     path = Path(path)
     if not path.is_file():
         raise ImageFormatError(f"{path}: no such file; expected the audit log of a service")
+    with path.open("rb") as file:
+        # A service that is appending holds the lock until the head names its entry.
+        fcntl.flock(file, fcntl.LOCK_SH)
+        content, head = file.read(), _read_head(path)
     previous, number, torn_bytes, torn, seen = FIRST, 0, b"", 0, {0: FIRST}
-    for line_number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for line_number, line in enumerate(content.split(b"\n"), start=1):
         if not line:
             continue
         entry = _parsed(line)
@@ -109,14 +113,22 @@ def check_audit(path: Path | str) -> AuditReport:
         seen[number] = previous
     if torn_bytes:
         return _broken(number, torn_line, "it is no entry")
-    return _against_head(path, seen, number, torn)
+    return _against_head(path, head, seen, number, torn)
 
 
-def _against_head(path: Path, seen: dict[int, str], number: int, torn: int) -> AuditReport:
+def _read_head(path: Path) -> str:
+    """What the head holds; nothing where it is missing or no text."""
     try:
-        words = head_path(path).read_text(encoding="ascii").split()
+        return head_path(path).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _against_head(path: Path, head: str, seen: dict[int, str], number: int, torn: int) -> AuditReport:
+    try:
+        words = head.split()
         last, digest = int(words[0]), words[1]
-    except (OSError, ValueError, IndexError):
+    except (ValueError, IndexError):
         return _broken(number, number, f"{head_path(path).name}, which names the last entry, is missing or unreadable")
     if seen.get(last) != digest:
         return _broken(number, number + 1, f"the log ends after entry {number}, it once held entry {last}")

@@ -43,13 +43,20 @@ def commit_next(commitments: Commitments, config: ServiceConfig, audit: AuditLog
     return False
 
 
-def ask_commitment(node: Node, message: CommitmentMessage, reported: Callable[[CommitmentMessage], bool]) -> None:
+def ask_commitment(
+    node: Node,
+    message: CommitmentMessage,
+    reported: Callable[[CommitmentMessage], bool],
+    *,
+    done: Callable[[], bool] = lambda: False,
+) -> None:
     """Asks a node for storage commitment (N-ACTION) and waits a moment for its report in the same association.
 
     Args:
       node: where the instances are stored.
       message: Transaction UID and instances.
       reported: takes a report; returns whether it belongs to a request of ours.
+      done: returns whether the report has come in another association.
 
     Raises:
       ComputationError: there is no association, or the node refuses the request.
@@ -71,7 +78,7 @@ def ask_commitment(node: Node, message: CommitmentMessage, reported: Callable[[C
         _check(status, "storage commitment was refused")
         answers_requests(association)
         end = time.monotonic() + _STAY_S
-        while association.is_established and time.monotonic() < end and not there.wait(0.1):
+        while association.is_established and time.monotonic() < end and not (there.wait(0.1) or done()):
             continue
         if there.is_set():
             time.sleep(0.2)  # its answer is on the way
@@ -120,7 +127,7 @@ def _ask(commitments: Commitments, config: ServiceConfig, audit: AuditLog, work:
         return take_report(commitments, config, audit, report, peer.ae_title) is not None
 
     try:
-        ask_commitment(node, message, reported)
+        ask_commitment(node, message, reported, done=lambda: commitments.is_answered(message.transaction))
     except SirtjaxError as error:
         LOG.warning("results of series %s are not committed yet: %s", work.name, error)
         commitments.postpone(work, due=time.time() + pause_s(limits, work.attempts))

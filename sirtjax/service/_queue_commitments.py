@@ -133,6 +133,12 @@ class Commitments:
             self._queue.settle(series, now)
         return name, committed, failed
 
+    def is_answered(self, transaction: str) -> bool:
+        """Returns whether a request of ours was reported about."""
+        with self._queue.transaction() as db:
+            found = db.execute("SELECT state FROM commitments WHERE transaction_uid = ?", (transaction,)).fetchone()
+        return found is not None and found[0] == "answered"
+
     def abandon(self, work: Uncommitted, reason: str, *, now: float) -> None:
         """Gives up on a commitment: the series has failed, although its results have arrived."""
         with self._queue.transaction() as db:

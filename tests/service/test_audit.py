@@ -1,6 +1,7 @@
 """The audit log: any change to any line is found, and where."""
 
 import json
+import threading
 
 import pytest
 
@@ -100,3 +101,24 @@ def test_a_kill_between_entry_and_head_does_no_harm(path):
 def test_no_log_is_said(tmp_path):
     with pytest.raises(ImageFormatError, match="no such file; expected the audit log of a service"):
         check_audit(tmp_path / "audit.jsonl")
+
+
+def test_a_log_is_whole_while_others_append(path):
+    end = threading.Event()
+
+    def append():
+        log = AuditLog(path)
+        while not end.is_set():
+            log.append("series complete")
+
+    writers = [threading.Thread(target=append) for _ in range(2)]
+    for one in writers:
+        one.start()
+    try:
+        reports = [check_audit(path) for _ in range(60)]
+    finally:
+        end.set()
+        for one in writers:
+            one.join()
+    assert all(report.whole for report in reports)
+    assert reports[-1].entries > reports[0].entries

@@ -59,8 +59,9 @@ def report(commitments, one, peer="PACS", now=70):
 
 
 def test_a_series_is_done_when_its_results_are_committed(queue, asked):
+    assert not asked.is_answered("1.9.1")
     assert report(asked, message(committed=["2.5"])) == ("s1", 1, 0)
-    assert state_of(queue)[:2] == ("done", "sent")
+    assert state_of(queue)[:2] == ("done", "sent") and asked.is_answered("1.9.1")
     # Once more the same: known, and nothing changes.
     assert report(asked, message(committed=["2.5"])) == ("s1", 0, 0)
 
