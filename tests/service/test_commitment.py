@@ -106,6 +106,7 @@ def test_a_series_is_done_once_its_results_are_committed(tmp_path, here):
         ended_well(service)
 
 
+@pytest.mark.slow
 def test_results_that_are_not_committed_are_sent_again(tmp_path):
     with Archive(fail=1) as pacs, bench.Service(tmp_path, pacs.port, peer="commit_results = true") as service:
         send_files(bench.write_series(tmp_path / "ct", seed="lost"), service.node())
@@ -115,6 +116,7 @@ def test_results_that_are_not_committed_are_sent_again(tmp_path):
         assert [one["failed"] for one in audited(service, "storage commitment received")] == [1, 0]
 
 
+@pytest.mark.slow
 def test_a_commitment_that_is_never_reported_is_asked_again_and_given_up(tmp_path):
     limits = "commitment_s = 0.5\ngive_up_s = 6"
     with (
