@@ -4,7 +4,8 @@ import logging
 import shutil
 import socket
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,41 +64,15 @@ def get_series(node: Node, series: Sequence[FoundSeries], folder: Path | str, *,
     from pynetdicom import build_context, build_role, evt
     from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as Model
 
-    from sirtjax.io import atomic_folder
-    from sirtjax.service._receiver import SYNTAXES, file_start
+    from sirtjax.service._receiver import SYNTAXES
 
-    counts: dict[str, int] = {}
-    with atomic_folder(folder, force=force) as temporary:
-        incoming = temporary / "incoming"
-        incoming.mkdir()
-        intake = _FolderIntake(node, incoming)
-
-        def take(event: Any) -> int:
-            request, syntax = event.request, str(event.context.transfer_syntax)
-            sop_class, sop_uid = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
-            if not is_uid(sop_uid):
-                return INVALID_INSTANCE
-            path = incoming / f"{hashed_name(sop_uid)}.part"
-            meta = file_start(sop_class, sop_uid, syntax)
-            try:
-                intake.check_room(event.assoc, 0)
-                spool = Spool(sop_class, sop_uid, path=path, meta=meta, most=int(Limits().object_mb * 1e6))
-            except Refusal as refusal:
-                return refusal.status
-            spool.write(request.DataSet.getbuffer())
-            return intake.store(event.assoc, spool)
-
-        contexts = [build_context(Model), *(build_context(one, list(SYNTAXES)) for one in _CLASSES)]
-        roles = [build_role(one, scp_role=True) for one in _CLASSES]
-        with associated(node, contexts, roles=roles, handlers=[(evt.EVT_C_STORE, take)]) as association:
-            for number, one in enumerate(series, start=1):
-                name = _folder_name(number, one)
-                intake.target = temporary / name
-                intake.target.mkdir()
-                _await(association.send_c_get(_identifier(one), Model), "check its log, and that it allows C-GET")
-                counts[name] = _count(intake.target, number, one, "check that the PACS allows C-GET of this series")
-        shutil.rmtree(incoming)
-    return counts
+    contexts = [build_context(Model), *(build_context(one, list(SYNTAXES)) for one in _CLASSES)]
+    roles = [build_role(one, scp_role=True) for one in _CLASSES]
+    remedy = "check the log of the PACS, and that it allows C-GET"
+    with _intake(node, folder, force=force) as intake:
+        handlers = [(evt.EVT_C_STORE, intake.take)]
+        with associated(node, contexts, roles=roles, handlers=handlers) as association:
+            return intake.collect(series, lambda one: association.send_c_get(_identifier(one), Model), remedy)
 
 
 def fetch_series(
@@ -125,29 +100,20 @@ def fetch_series(
     from pynetdicom import build_context
     from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as Model
 
-    from sirtjax.io import atomic_folder
     from sirtjax.service._receiver import Receiver
 
-    counts: dict[str, int] = {}
-    with atomic_folder(folder, force=force) as temporary:
-        incoming = temporary / "incoming"
-        incoming.mkdir()
-        intake = _FolderIntake(node, incoming)
-        receiver = Receiver(listen, Limits(), intake, incoming, storage_classes=_CLASSES)
+    title = listen.ae_title
+    remedy = f"check that the PACS knows {title} at this machine's port {listen.port}"
+    with _intake(node, folder, force=force) as intake:
+        receiver = Receiver(listen, Limits(), intake, intake.incoming, storage_classes=_CLASSES)
         receiver.start()
         try:
             with associated(node, [build_context(Model)]) as association:
-                known = f"check that the PACS knows {listen.ae_title} at this machine's port {listen.port}"
-                for number, one in enumerate(series, start=1):
-                    name = _folder_name(number, one)
-                    intake.target = temporary / name
-                    intake.target.mkdir()
-                    _await(association.send_c_move(_identifier(one), listen.ae_title, Model), known)
-                    counts[name] = _count(intake.target, number, one, known)
+                return intake.collect(
+                    series, lambda one: association.send_c_move(_identifier(one), title, Model), remedy
+                )
         finally:
             receiver.stop()
-        shutil.rmtree(incoming)
-    return counts
 
 
 def listening_address(host: str) -> str:
@@ -183,15 +149,6 @@ def _await(responses: Iterable[tuple[Any, Any]], remedy: str) -> None:
         raise ComputationError(f"the PACS did not send all of a series ({told}); {remedy}")
 
 
-def _count(folder: Path, number: int, series: FoundSeries, remedy: str) -> int:
-    """The number of images that came, if it is that of the series."""
-    count = sum(1 for _ in folder.iterdir())
-    if count == 0 or count < (series.images or 0):
-        expected = series.images or "an unknown number of"
-        raise ComputationError(f"{count} of {expected} images of series {number} came; {remedy}")
-    return count
-
-
 def _folder_name(number: int, series: FoundSeries) -> str:
     return f"{number:03d}_{_letters(series.modality)}_{hashed_name(series.series_uid)[:8]}"
 
@@ -200,13 +157,60 @@ def _letters(text: str) -> str:
     return "".join(c for c in text if c.isascii() and c.isalnum())[:8] or "series"
 
 
+@contextmanager
+def _intake(node: Node, folder: Path | str, *, force: bool) -> Iterator[_FolderIntake]:
+    """An intake for a folder, which appears at the end."""
+    from sirtjax.io import atomic_folder
+
+    with atomic_folder(folder, force=force) as temporary:
+        intake = _FolderIntake(node, temporary)
+        yield intake
+        shutil.rmtree(intake.incoming)
+
+
 class _FolderIntake:
     """Puts images into the folder that was asked for, under hashed names."""
 
     def __init__(self, node: Node, folder: Path) -> None:
         self._node, self._folder = node, folder
         self._lock = threading.Lock()
-        self.target = folder
+        self._target = folder
+        self.incoming = folder / "incoming"
+        self.incoming.mkdir()
+
+    def collect(
+        self, series: Sequence[FoundSeries], ask: Callable[[FoundSeries], Iterable[tuple[Any, Any]]], remedy: str
+    ) -> dict[str, int]:
+        """Asks for one series after another; the number of images of each folder."""
+        counts: dict[str, int] = {}
+        for number, one in enumerate(series, start=1):
+            name = _folder_name(number, one)
+            self._target = self._folder / name
+            self._target.mkdir()
+            _await(ask(one), remedy)
+            count = counts[name] = sum(1 for _ in self._target.iterdir())
+            if count == 0 or count < (one.images or 0):
+                expected = one.images or "an unknown number of"
+                raise ComputationError(f"{count} of {expected} images of series {number} came; {remedy}")
+        return counts
+
+    def take(self, event: Any) -> int:
+        """Takes an image that came in our own association; its DIMSE status."""
+        from sirtjax.service._receiver import file_start
+
+        request, syntax = event.request, str(event.context.transfer_syntax)
+        sop_class, sop_uid = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
+        if not is_uid(sop_uid):
+            return INVALID_INSTANCE
+        path = self.incoming / f"{hashed_name(sop_uid)}.part"
+        meta = file_start(sop_class, sop_uid, syntax)
+        try:
+            self.check_room(event.assoc, 0)
+            spool = Spool(sop_class, sop_uid, path=path, meta=meta, most=int(Limits().object_mb * 1e6))
+        except Refusal as refusal:
+            return refusal.status
+        spool.write(request.DataSet.getbuffer())
+        return self.store(event.assoc, spool)
 
     @property
     def titles(self) -> frozenset[str]:
@@ -236,7 +240,7 @@ class _FolderIntake:
         try:
             path = spool.finish()
             with self._lock:
-                path.rename(self.target / f"{hashed_name(spool.sop_uid)}.dcm")
+                path.rename(self._target / f"{hashed_name(spool.sop_uid)}.dcm")
             return SUCCESS
         except Refusal as refusal:
             self.note(f"image refused: it {refusal.reason}", "the PACS")
