@@ -23,11 +23,12 @@ from sirtjax.service._deliver import node_of
 from sirtjax.service._limits import pause_s
 from sirtjax.service._names import checked_uid, shown
 from sirtjax.service._queue_commitments import Answer, Commitments, Uncommitted
-from sirtjax.service._scu import Node, answers_requests, associated, kind_of
+from sirtjax.service._scu import Node, answers_requests, associated, keep_answers, kind_of
 
 LOG = logging.getLogger(__name__)
 # How long a report may come in the association of the request; later ones come in an association of the peer.
 _STAY_S = 3.0
+_GRACE_S = 0.1
 
 
 def commit_next(commitments: Commitments, config: ServiceConfig, audit: AuditLog) -> bool:
@@ -62,26 +63,37 @@ def ask_commitment(
       ComputationError: there is no association, or the node refuses the request.
     """
     from pynetdicom import build_context, evt
+    from pynetdicom.dimse_primitives import N_EVENT_REPORT
 
-    there = threading.Event()
+    begun, answered = threading.Event(), threading.Event()
 
     def take(event: Any) -> tuple[int, None]:
+        begun.set()
         try:
             known = reported(_message_of(event.event_information))
         except (SirtjaxError, AttributeError, TypeError, ValueError):
             return INVALID_ARGUMENT, None
-        there.set()
         return (0 if known else INVALID_ARGUMENT), None
 
     with associated(node, [build_context(PUSH_MODEL)], handlers=[(evt.EVT_N_EVENT_REPORT, take)]) as association:
+        send = association.dimse.send_msg
+
+        def sent(primitive: Any, context: int) -> None:
+            send(primitive, context)
+            if isinstance(primitive, N_EVENT_REPORT):
+                answered.set()
+
+        association.dimse.send_msg = sent
         status, _ = association.send_n_action(message.dataset(), REQUEST_ACTION, PUSH_MODEL, WELL_KNOWN)
         _check(status, "storage commitment was refused")
         answers_requests(association)
         end = time.monotonic() + _STAY_S
-        while association.is_established and time.monotonic() < end and not (there.wait(0.1) or done()):
+        while association.is_established and time.monotonic() < end and not (begun.wait(0.1) or done()):
             continue
-        if there.is_set():
-            time.sleep(0.2)  # its answer is on the way
+        keep_answers(association)
+        # A report that has come in must be answered before the release: the library does not wait for that.
+        if begun.wait(_GRACE_S):
+            answered.wait(node.timeout_s)
 
 
 def report_commitment(node: Node, report: CommitmentMessage) -> None:

@@ -88,7 +88,7 @@ class _Sockets:
             one.close()
 
 
-def _keep_answers(association: Any) -> None:
+def keep_answers(association: Any) -> None:
     """Let nobody but who waits for an answer take it.
 
     The library's own thread looks for requests of the other end, of which there are none here; on a busy machine it
@@ -166,7 +166,7 @@ def associated(
         else:
             why = "there was no answer; check host, port and TLS"
         raise ComputationError(f"{node.called} at {node.host} port {node.port}: {why}")
-    _keep_answers(association)
+    keep_answers(association)
     try:
         yield association
     finally:
