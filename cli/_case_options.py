@@ -48,6 +48,10 @@ LungShunt = Annotated[str | None, _option("--lung-shunt", text="spect, or the fr
 Injections = Annotated[
     list[str] | None, _option("--injection", text="TERRITORY=MBQ, or TERRITORY=MBQ@TIME (2026-01-31T09:30).")
 ]
+Choose = Annotated[str | None, _option("--choose", text="upper, lower or given: which activity between the bounds.")]
+Residual = Annotated[
+    float | None, _option("--residual", text="Fraction of the activity that remains in vial and catheter.")
+]
 Plan = Annotated[Path | None, _option("--plan", text="results.json of the plan, to stand beside the delivered dose.")]
 Calibration = Annotated[str | None, _option("--calibration", text="relative or absolute.")]
 
@@ -69,7 +73,43 @@ Roles = Annotated[
 ]
 
 
-def chosen_case(path: Path | None, options: Mapping[str, Any], *, overrides: list[str] | None) -> Case:
+# Keys of [prescription] and the options that give them; neither has a default.
+PRESCRIBED = {"choose": "choose", "residual_fraction": "residual"}
+CHOICES = {
+    "choose": "--choose upper, lower or given",
+    "residual": "--residual NUMBER (share that stays in vial and catheter, 0 to below 1)",
+}
+
+
+def missing_choices(**given: object) -> str:
+    """Say in one line which of --choose and --residual (those that are None) to give."""
+    names = [name for name in CHOICES if name in given and given[name] is None]
+    return (
+        f"{' and '.join(f'--{name}' for name in names)} missing, and neither has a default; "
+        f"give {' and '.join(CHOICES[name] for name in names)}"
+    )
+
+
+def check_choices(case: Case, path: Path | None) -> None:
+    """Refuse to plan a case that does not say which activity is chosen and what stays in the vial.
+
+    Raises:
+      ConfigError: one or both are missing; names the keys of the case file, or the options where there is none.
+    """
+    from sirtjax.errors import ConfigError
+    from sirtjax.workflows import check_prescription, missing_prescription
+
+    if path is not None:
+        check_prescription(case, source=str(path))
+        return
+    missing = missing_prescription(case)
+    if missing:
+        raise ConfigError(missing_choices(**{PRESCRIBED[key]: None for key in missing}))
+
+
+def chosen_case(
+    path: Path | None, options: Mapping[str, Any], *, overrides: list[str] | None, unset: list[str] | None = None
+) -> Case:
     """The case of a file, or of options; one of the two.
 
     Raises:
@@ -88,10 +128,14 @@ def chosen_case(path: Path | None, options: Mapping[str, Any], *, overrides: lis
         if given:
             flag = "--" + next(iter(given)).replace("_", "-")
             raise ConfigError(f"{path}: a case file and {flag} are given; put it into the file, or use --set")
-        return load_case(path, overrides=overrides or ())
+        return load_case(path, overrides=overrides or (), unset=unset or ())
     if not given:
-        raise ConfigError("no case: give a case file, or --activity, --liver, --lesions, --protocol and --lung-shunt")
-    return case_from_table(case_table(given), folder=Path.cwd(), source="options", overrides=overrides or ())
+        raise ConfigError(
+            "no case: give a case file, or --activity, --liver, --lesions, --protocol, --lung-shunt, --choose and "
+            "--residual"
+        )
+    changes = {"overrides": overrides or (), "unset": unset or ()}
+    return case_from_table(case_table(given), folder=Path.cwd(), source="options", **changes)
 
 
 def case_table(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,6 +162,9 @@ def case_table(given: Mapping[str, Any]) -> dict[str, Any]:
         "injections": [_injection(text) for text in given.get("injection", [])],
         **pick(plan="plan"),
     }
+    prescribed = {key: given[name] for key, name in PRESCRIBED.items() if name in given}
+    if prescribed:
+        table["prescription"] = prescribed
     if "calibration" in given:
         table["calibration"] = {"method": given["calibration"]}
     if "territories" in given or "lines" in given:

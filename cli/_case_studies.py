@@ -59,7 +59,13 @@ class Chosen:
 
 
 def case_of_studies(
-    studies: Path, verb: str, options: Mapping[str, Any], *, roles: Sequence[str], overrides: Sequence[str]
+    studies: Path,
+    verb: str,
+    options: Mapping[str, Any],
+    *,
+    roles: Sequence[str],
+    overrides: Sequence[str],
+    unset: Sequence[str] = (),
 ) -> Case:
     """The case that a folder of studies makes, with its roles printed and asked about where somebody can answer.
 
@@ -69,6 +75,7 @@ def case_of_studies(
       options: of the command line, those not given left out.
       roles: of --role, as NAME=SERIES.
       overrides: of --set.
+      unset: of --unset.
 
     Raises:
       ConfigError: a role that can't be filled, options missing, or two patients in the folder.
@@ -93,7 +100,8 @@ def case_of_studies(
     _check_clear(inspection, images, masks)
     images = _without_idle_diagnostic(images, masks, options)
     table = _table(chosen, images, masks, overrides)
-    case = case_from_table(table, folder=Path.cwd(), source=f"{studies} and options", overrides=overrides)
+    source = f"{studies} and options"
+    case = case_from_table(table, folder=Path.cwd(), source=source, overrides=overrides, unset=unset)
     if inspection.patients > 1 and "PATIENT_IDS" not in case.accept:
         raise ConfigError(
             f"{studies}: holds studies of {inspection.patients} patients (by ID, name and date of birth); give the "
@@ -330,6 +338,12 @@ def _check_complete(chosen: Chosen, table: Mapping[str, Any], overrides: Sequenc
         )
     if chosen.kind == "verify" and not table["injections"]:
         missing.append("--injection TERRITORY=MBQ@TIME")
+    if chosen.kind == "plan":
+        missing += [
+            option.CHOICES[name]
+            for key, name in option.PRESCRIBED.items()
+            if key not in table.get("prescription", {}) and f"prescription.{key}" not in said
+        ]
     if missing:
         raise ConfigError(f"{chosen.inspection.path}: the folder does not say everything; give {'; '.join(missing)}")
 

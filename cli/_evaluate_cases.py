@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -150,7 +149,7 @@ def write_table(path: Path, outcomes: Sequence[Outcome], *, force: bool) -> None
     rows = [{} if one.quality is None else one.quality.figures() for one in outcomes]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with io.atomic_path(path, force=force) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
+        table = io.CsvWriter(file)
         table.writerow(["case", "status", "reason", *columns])
         for one, row in zip(outcomes, rows, strict=True):
             table.writerow([one.case, one.status, one.reason, *(_cell(row.get(name)) for name in columns)])

@@ -19,4 +19,11 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a value of the case, as in --set prescription.choose=lower."),
 ]
+Unset = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unset", help="Remove a key or table of the case before --set, as in --unset registration.reference_masks."
+    ),
+]
+Pdf = Annotated[bool, typer.Option("--pdf/--no-pdf", help="Write report.pdf beside report.html.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")]

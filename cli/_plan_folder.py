@@ -20,6 +20,7 @@ def fill_plan_folder(
     *,
     products: Products | None = None,
     objects: bool = False,
+    pdf: bool = True,
     approval: Approval | None = None,
     identity: str | None = None,
     on_step: Callable[[str], None],
@@ -32,26 +33,28 @@ def fill_plan_folder(
       case: the case.
       products: steps that are made already.
       objects: write DICOM objects too.
+      pdf: write report.pdf; a DICOM object holds it anyway.
       approval: who answers for all masks.
       identity: printed in the report in place of the pseudonym.
       on_step: called with the name of each step as it begins.
     """
     from sirtjax import workflows
     from sirtjax.cli._steps_folder import save_steps
-    from sirtjax.reports import alignment_page, case_references, write_dicom_results, write_results
+    from sirtjax.reports import REPORT_PDF, alignment_page, case_references, write_dicom_results, write_results
 
     work = workflows.plan_case if kind == "plan" else workflows.verify_case
     hooks = workflows.automatic_hooks(find_lesions=case.masks.find_lesions, on_step=on_step)
     result, maps, products = work(case, products=products, hooks=hooks)
     on_step("registration page")
     page = alignment_page(products, result.provenance)
-    write_results(folder, result, maps, identity=identity, registration_page=page, on_step=on_step)
+    write_results(folder, result, maps, identity=identity, registration_page=page, pdf=pdf, on_step=on_step)
     left_out: tuple[str, ...] = ()
     if objects:
         on_step("DICOM objects")
         references = case_references(case)
+        document = (folder / REPORT_PDF).read_bytes() if pdf else None
         written = write_dicom_results(
-            folder / DICOM, result, maps, products, references, approval=approval, identity=identity
+            folder / DICOM, result, maps, products, references, approval=approval, identity=identity, pdf=document
         )
         left_out = written.left_out
     on_step("steps")

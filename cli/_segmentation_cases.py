@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -214,7 +213,7 @@ def write_measured(path: Path, measured: Sequence[Measured], *, force: bool) -> 
 
     columns = list(dict.fromkeys(name for one in measured for name in one.figures))
     with io.atomic_path(path, force=force) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
+        table = io.CsvWriter(file)
         table.writerow(["case", "model", "label", "empty", "reason", *columns])
         for one in measured:
             cells = [_cell(one.figures.get(name)) for name in columns]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,13 @@ from sirtjax.parsing import parse_json
 
 if TYPE_CHECKING:
     from sirtjax.volume import Geometry
-    from sirtjax.workflows import Alignment, Case, CaseImages, Products, Voi
+    from sirtjax.workflows import Alignment, Case, CaseImages, Products, UsedMask, Voi
 
 # The report of the registration.
 PAGE = "registration.html"
+TERRITORIES = "territories.nii.gz"
+# Said of the origin of a mask whose file is not the one that was written.
+CHANGED = ", changed by hand"
 # The case with its paths, so that the folder can be reviewed and planned again by itself.
 CASE = "case.json"
 
@@ -55,11 +59,12 @@ def save_steps(
     def write_voi(kind: str, voi: Voi, stem: str) -> dict[str, Any]:
         file = f"{kind}/{stem}.nii.gz"
         io.write_nifti(folder / file, voi.labels, force=True)
-        row = {"file": file, "name": voi.name, "frame": voi.frame, "origin": voi.origin}
+        row: dict[str, Any] = {"file": file, "name": voi.name, "frame": voi.frame, "origin": voi.origin}
+        sha256 = io.file_sha256(folder / file)
+        row |= {"sha256": sha256, "used": None if voi.used is None else asdict(voi.used)}
         if voi.automatic is None and voi.draft is None:
             return row
-        sha256 = io.file_sha256(folder / file)
-        return row | {"automatic": voi.automatic, "doubts": list(voi.doubts), "draft": voi.draft, "sha256": sha256}
+        return row | {"automatic": voi.automatic, "doubts": list(voi.doubts), "draft": voi.draft}
 
     folder.mkdir(parents=True, exist_ok=True)
     with io.atomic_path(folder / CASE, force=True) as temporary:
@@ -81,8 +86,10 @@ def save_steps(
         entry |= {"overlap_ml": divided.overlap_ml, "gap_ml": divided.gap_ml, "notes": list(divided.notes), "names": []}
         entry["draft"] = divided.draft
         if divided.labels is not None:
-            io.write_nifti(folder / "territories.nii.gz", divided.labels, force=True)
+            io.write_nifti(folder / TERRITORIES, divided.labels, force=True)
             entry["names"] = [[int(value), name] for value, name in divided.labels.names]
+            used = None if divided.used is None else asdict(divided.used)
+            entry |= {"sha256": io.file_sha256(folder / TERRITORIES), "used": used}
         index["territories"] = entry
     if products.registration is not None:
         entry = _write_alignment(folder, products.registration, registration_page)
@@ -119,11 +126,12 @@ def load_steps(folder: Path, case: Case) -> Products:
         (labels,) = io.read_masks(folder / row["file"]).values()
         named = LabelMap.from_mask(labels.array, labels.geometry, name=row["name"])
         automatic, doubts, origin = row.get("automatic"), tuple(row.get("doubts", ())), row["origin"]
-        draft = row.get("draft")
-        if "sha256" in row and io.file_sha256(folder / row["file"]) != row["sha256"]:
+        draft, used = row.get("draft"), _used(folder, row["file"], row)
+        if used is not None and used.version is None:
             # Somebody has had it in hand since: it is theirs now.
-            automatic, doubts, draft, origin = None, (), None, f"{origin}, changed by hand"
-        return Voi(row["name"], named, row["frame"], origin, automatic, doubts, draft)
+            automatic, doubts, draft = None, (), None
+            origin = origin if origin.endswith(CHANGED) else f"{origin}{CHANGED}"
+        return Voi(row["name"], named, row["frame"], origin, automatic, doubts, draft, used)
 
     products = Products(images=select_images(case))
     if "liver" in usable:
@@ -136,10 +144,11 @@ def load_steps(folder: Path, case: Case) -> Products:
         entry = usable["territories"]
         labels = None
         if entry["names"]:
-            array, geometry = io.read_nifti_array(folder / "territories.nii.gz")
+            array, geometry = io.read_nifti_array(folder / TERRITORIES)
             labels = LabelMap(array, geometry, names=tuple((value, name) for value, name in entry["names"]))
         found = {"overlap_ml": entry["overlap_ml"], "gap_ml": entry["gap_ml"], "notes": tuple(entry["notes"])}
         found["draft"] = entry.get("draft")
+        found["used"] = _used(folder, TERRITORIES, entry) if entry["names"] else None
         divided = Divided(labels, entry["frame"], **found)
         products = replace(products, territories=divided)
     if "registration" in usable and products.images is not None:
@@ -147,6 +156,18 @@ def load_steps(folder: Path, case: Case) -> Products:
         alignment = _read_alignment(folder, usable["registration"], reference.volume.geometry)
         products = replace(products, registration=alignment)
     return products
+
+
+def _used(folder: Path, file: str, row: Mapping[str, Any]) -> UsedMask | None:
+    """The file of a mask where it is not the case's: that of its review, or the step's own where it was changed."""
+    from sirtjax import io
+    from sirtjax.workflows import UsedMask
+
+    sha256 = io.file_sha256(folder / file) or ""
+    if "sha256" in row and sha256 != row["sha256"]:
+        return UsedMask(file=f"{folder.name}/{file}", sha256=sha256, replaces=True)
+    kept = row.get("used")
+    return None if kept is None else UsedMask(**kept)
 
 
 def load_saved_case(folder: Path) -> Case:

@@ -119,10 +119,12 @@ class Record:
             )
 
     def _read(self) -> None:
+        from sirtjax.io import plain_cell
+
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else _line(self._columns)
         # What a killed run was writing has no end of line.
         whole = text[: text.rfind("\n") + 1]
-        rows = list(csv.reader(whole.splitlines()))
+        rows = [[plain_cell(cell) for cell in row] for row in csv.reader(whole.splitlines())]
         if not rows or rows[0] != self._columns:
             raise ConfigError(
                 f"{self.path}: its columns are not those of this sweep; give the same --grid keys, or choose another "
@@ -164,8 +166,10 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _line(cells: Sequence[str]) -> str:
+    from sirtjax.io import CsvWriter
+
     buffer = text_io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    CsvWriter(buffer, lineterminator="\n").writerow(cells)
     return buffer.getvalue()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -103,7 +102,7 @@ def write_surface(path: Path, grid: Grid, surface: Surface) -> None:
     numbers = ("rrmsd_mm", "affine_rrmsd_mm", "deformed_rrmsd_mm")
     statuses = sorted({status for one in surface.points for status in one.statuses})
     with io.atomic_path(path, force=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
+        table = io.CsvWriter(file)
         table.writerow([*grid.axes, *numbers, "cases", "failures", *statuses])
         for one in surface.points:
             values = [getattr(one, name) for name in numbers]

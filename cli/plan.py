@@ -9,7 +9,7 @@ import typer
 
 from sirtjax.cli import _case_options as option
 from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache, use_patient_key
-from sirtjax.cli._options import AsJson, CaseFileOrOptions, Force, Identify, Output, Resume, Set
+from sirtjax.cli._options import AsJson, CaseFileOrOptions, Force, Identify, Output, Pdf, Resume, Set, Unset
 
 if TYPE_CHECKING:
     from sirtjax.workflows import AlignmentRecord, Case, RegistrationSummary, Result
@@ -24,7 +24,9 @@ def plan(
     resume: Resume = False,
     identify: Identify = None,
     override: Set = None,
+    unset: Unset = None,
     as_json: AsJson = False,
+    pdf: Pdf = True,
     patient_id: option.PatientId = None,
     protocol: option.Protocol = None,
     activity: option.Activity = None,
@@ -45,6 +47,8 @@ def plan(
     guide_liver: option.GuideLiver = None,
     lung_shunt: option.LungShunt = None,
     injection: option.Injections = None,
+    choose: option.Choose = None,
+    residual: option.Residual = None,
 ) -> None:
     """Plan a treatment: masks and territories on the SPECT, doses, bounds and the activity to prescribe."""
     _run("plan", dict(locals()))
@@ -59,7 +63,9 @@ def verify(
     resume: Resume = False,
     identify: Identify = None,
     override: Set = None,
+    unset: Unset = None,
     as_json: AsJson = False,
+    pdf: Pdf = True,
     patient_id: option.PatientId = None,
     protocol: option.Protocol = None,
     activity: option.Activity = None,
@@ -87,7 +93,7 @@ def verify(
     _run("verify", dict(locals()))
 
 
-SETTINGS = ("output", "case", "studies", "role", "force", "resume", "identify", "override", "as_json")
+SETTINGS = ("output", "case", "studies", "role", "force", "resume", "identify", "override", "unset", "as_json", "pdf")
 
 
 def _run(verb: str, given: dict[str, Any]) -> None:
@@ -103,7 +109,14 @@ def _run(verb: str, given: dict[str, Any]) -> None:
     with progress(verb) as on_step, io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
         products = load_steps(output / "steps", case) if resume else None
         result, left_out = fill_plan_folder(
-            folder, verb, case, products=products, objects=objects, identity=given["identify"], on_step=on_step
+            folder,
+            verb,
+            case,
+            products=products,
+            objects=objects,
+            pdf=given["pdf"],
+            identity=given["identify"],
+            on_step=on_step,
         )
     _print(result, case, output, as_json=given["as_json"])
     for sentence in left_out:
@@ -131,11 +144,15 @@ def _case(verb: str, given: dict[str, Any]) -> Case:
     if given["studies"] is None:
         if given["role"]:
             raise ConfigError("--role goes with --dicom; in a case file, choose a series by `series`")
-        return option.chosen_case(given["case"], options, overrides=given["override"])
+        case = option.chosen_case(given["case"], options, overrides=given["override"], unset=given["unset"])
+        if verb == "plan":
+            option.check_choices(case, given["case"])
+        return case
     if given["case"] is not None:
         raise ConfigError(f"{given['case']}: a case file and --dicom are given; give one of them")
     said = {name: value for name, value in options.items() if value is not None and value != []}
-    return case_of_studies(given["studies"], verb, said, roles=given["role"] or [], overrides=given["override"] or [])
+    roles, overrides, unset = (given[name] or [] for name in ("role", "override", "unset"))
+    return case_of_studies(given["studies"], verb, said, roles=roles, overrides=overrides, unset=unset)
 
 
 def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:

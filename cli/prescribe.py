@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sirtjax.cli import _console
+from sirtjax.cli._case_options import missing_choices
 from sirtjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,10 +43,13 @@ def prescribe(
         float | None, typer.Option(help="Lung mass; without it the protocol's standard mass.")
     ] = None,
     previous_lung_gy: Annotated[float, typer.Option(help="Mean lung dose of earlier treatments.")] = 0.0,
-    residual: Annotated[float, typer.Option(help="Fraction of the vial that stays behind.")] = 0.0,
+    residual: Annotated[
+        float | None, typer.Option(help="Fraction of the activity that remains in vial and catheter; no default.")
+    ] = None,
     choose: Annotated[
-        Literal["upper", "lower", "given"], typer.Option(help="Which activity between the bounds.")
-    ] = "upper",
+        Literal["upper", "lower", "given"] | None,
+        typer.Option(help="Which activity between the bounds; no default."),
+    ] = None,
     activity_mbq: Annotated[float | None, typer.Option(help="With --choose given: MBq entering the patient.")] = None,
     method: Annotated[
         Literal["multi", "single"] | None,
@@ -66,8 +70,10 @@ def prescribe(
     """Bounds and activity of one territory from volumes, T/N ratios and lung shunt: no images needed.
 
     Example: sirtjax prescribe --protocol glass-hcc-lobectomy --tumour 120:4 --normal-ml 700
-    --untreated-ml 600 --lsf 0.05 --lung-mass-g 900
+    --untreated-ml 600 --lsf 0.05 --lung-mass-g 900 --residual 0.01 --choose upper
     """
+    if residual is None or choose is None:
+        raise InputError(missing_choices(choose=choose, residual=residual))
     _check_given(choose, activity_mbq)
     numbers = _Numbers(
         tumours=_tumours(tumour or []),
@@ -172,7 +178,7 @@ def _checks(
     found = list(d.liver_volume_checks(numbers.perfused_ml + numbers.untreated_ml))
     for tumour in numbers.tumours:
         found += d.tn_ratio_checks(tumour.name, tn_ratio=tumour.tn_ratio)
-    found += d.lung_shunt_checks(numbers.lung_shunt_fraction)
+    found += d.lung_shunt_checks(numbers.lung_shunt_fraction, device=protocol.device)
     found += d.lungs_missing_checks(lung_mask=numbers.lung_mass_g is not None, lung_mass_g=lung_mass)
     found += d.constant_checks(
         "dose constant",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sirtjax.cli._console import note, progress, use_compilation_cache, use_patient_key
+from sirtjax.cli._options import Pdf
 from sirtjax.parsing import parse_json
 
 if TYPE_CHECKING:
@@ -32,11 +33,12 @@ def review(
     recompute: Annotated[
         bool, typer.Option("--recompute", help="No page: plan again with the masks as they were reviewed.")
     ] = False,
+    pdf: Pdf = True,
 ) -> None:
     """Look at the masks of a plan in the browser, correct and sign them, and plan again. Stays on this machine."""
     use_compilation_cache()
     use_patient_key()
-    session = _session(output, case)
+    session = _session(output, case, pdf=pdf)
     if recompute:
         with progress("plan") as on_step:
             session.replan_now(on_step)
@@ -45,7 +47,7 @@ def review(
     _serve(session, port=port, browser=browser)
 
 
-def _session(output: Path, case_file: Path | None) -> Session:
+def _session(output: Path, case_file: Path | None, *, pdf: bool = True) -> Session:
     from sirtjax.cli._steps_folder import load_saved_case, load_steps
     from sirtjax.review import Session
     from sirtjax.workflows import load_case
@@ -56,7 +58,7 @@ def _session(output: Path, case_file: Path | None) -> Session:
         products = load_steps(output / "steps", case)
 
     def replan(products: Products, on_step: Callable[[str], None]) -> None:
-        plan_again(output, case, products, on_step, approval=session.approval())
+        plan_again(output, case, products, on_step, approval=session.approval(), pdf=pdf)
 
     session = Session(output, products, replan)
     return session
@@ -69,6 +71,7 @@ def plan_again(
     on_step: Callable[[str], None],
     *,
     approval: Approval | None = None,
+    pdf: bool = True,
 ) -> None:
     """Make the plan (or verification) of a folder anew with these products; its review stays in it.
 
@@ -87,6 +90,7 @@ def plan_again(
             case,
             products=products,
             objects=objects,
+            pdf=pdf,
             approval=approval,
             on_step=on_step,
         )

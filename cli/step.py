@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
-from sirtjax.cli._options import AsJson, CaseFile, Output, Set
+from sirtjax.cli._options import AsJson, CaseFile, Output, Set, Unset
 from sirtjax.cli.plan import plan
 
 if TYPE_CHECKING:
@@ -33,11 +33,12 @@ def step(
     output: Output,
     again: Annotated[bool, typer.Option("--again", help="Make this step again, even where its file is there.")] = False,
     override: Set = None,
+    unset: Unset = None,
     as_json: AsJson = False,
 ) -> None:
     """Make one step of the planning, in any order; its files go to OUTPUT/steps, and `plan --resume` goes on."""
     if name is StepName.prescription:
-        plan(output, case, resume=True, override=override, as_json=as_json)
+        plan(output, case, resume=True, override=override, unset=unset, as_json=as_json)
         return
     use_compilation_cache()
     from dataclasses import replace
@@ -46,7 +47,7 @@ def step(
     from sirtjax.cli._steps_folder import load_steps, save_steps
     from sirtjax.reports import alignment_page
 
-    loaded = workflows.load_case(case, overrides=override or ())
+    loaded = workflows.load_case(case, overrides=override or (), unset=unset or ())
     (wanted,) = (known for known in workflows.STEPS if known == name.value)
     with progress(f"step {name.value}") as on_step:
         products = load_steps(output / "steps", loaded)

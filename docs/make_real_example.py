@@ -47,7 +47,10 @@ path = "lesions.nii.gz"
 on = "activity"
 labels = {{ {labels} }}
 
+# What stays in vial and catheter is assumed for the example.
 [prescription]
+choose = "upper"
+residual_fraction = 0.01
 targets = ["lesions"]
 
 # The scan ends in the lung bases, so that counts can't give the shunt.

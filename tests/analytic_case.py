@@ -21,6 +21,8 @@ CENTRE_MM = np.array([35.0, -22.0, 410.0])
 LIVER_MM = 52.0
 # The dividing plane: x = centre + PLANE_MM; "right" is the patient's right, lower x in LPS.
 PLANE_MM = 8.0
+# What no case has by default; under a test's own [prescription], too.
+PRESCRIPTION = {"choose": "upper", "residual_fraction": 0.0}
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,8 @@ def case_table(lesions=LESIONS, **changes):
         "dose": {"method": "local", "spacing_mm": 3.0},
     }
     merged = table | changes
+    if changes.get("prescription", {}) is not None:
+        merged["prescription"] = PRESCRIPTION | changes.get("prescription", {})
     return {key: value for key, value in merged.items() if value is not None}
 
 

@@ -18,8 +18,20 @@ INJECTED = {
     "PT": Injection(nuclide="Y-90", agent="90Y microspheres", activity_bq=2e9, at=BEGUN, half_life_s=230760.0),
 }
 # What the folder can't say.
-SAID = ("--protocol", "resin-icc-bilobar", "--lung-shunt", "0.05", "--set", "dose.method=local", "--set",
-        "dose.spacing_mm=6", "--set", "images.activity.resolution_fwhm_mm=5")  # fmt: skip
+SAID = (
+    "--protocol",
+    "resin-icc-bilobar",
+    "--lung-shunt",
+    "0.05",
+    "--set",
+    "dose.method=local",
+    "--set",
+    "dose.spacing_mm=6",
+    "--set",
+    "images.activity.resolution_fwhm_mm=5",
+)
+# What only a plan needs.
+CHOSEN = ("--choose", "upper", "--residual", "0")  # fmt: skip
 
 
 def write_series(folder, array, geometry, modality, description, *, day=0, patient=PATIENT, frame="scanner"):

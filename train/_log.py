@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sirtjax.io import atomic_path
+from sirtjax.io import CsvWriter, atomic_path, plain_cell
 from sirtjax.train._scores import Scores
 
 STEPS = "log.csv"
@@ -21,16 +21,16 @@ def begin_logs(run: Path, *, after_step: int) -> None:
         path = run / name
         rows = [row for row in read_rows(path) if int(row["step"]) <= after_step] if path.is_file() else []
         with atomic_path(path, force=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+            writer = CsvWriter(file)
+            writer.writerow(columns)
+            writer.writerows([row[name] for name in columns] for row in rows)
 
 
 def append_rows(path: Path, rows: Sequence[Row]) -> None:
     """Append to a table of `begin_logs`."""
     columns = STEP_COLUMNS if path.name == STEPS else VALIDATION_COLUMNS
     with path.open("a", newline="", encoding="utf-8") as file:
-        csv.DictWriter(file, columns).writerows(rows)
+        CsvWriter(file).writerows([row[name] for name in columns] for row in rows)
 
 
 def validation_rows(scores: Scores, *, step: int, epoch: int) -> list[Row]:
@@ -45,7 +45,8 @@ def validation_rows(scores: Scores, *, step: int, epoch: int) -> list[Row]:
 def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a table; a last one that was cut off in writing is passed over."""
     with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if None not in row.values() and (row["step"] or "").isdigit()]
+        rows = [row for row in csv.DictReader(file) if None not in row.values() and (row["step"] or "").isdigit()]
+    return [{name: plain_cell(cell) for name, cell in row.items() if name is not None} for row in rows]
 
 
 def _number(value: float) -> str:

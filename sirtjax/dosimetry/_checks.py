@@ -159,9 +159,16 @@ def counts_checks(
     return _above("SJ202", liver_fraction_outside_territories) + _above("SJ203", fraction_outside_liver_and_lungs)
 
 
-def lung_shunt_checks(lung_shunt_fraction: float, *, planar: bool = False) -> tuple[Check, ...]:
-    """SJ301 above 10 %, SJ302 above 20 % (only the higher one), SJ306 for a planar measurement."""
-    found = _above("SJ302", lung_shunt_fraction) or _above("SJ301", lung_shunt_fraction)
+def lung_shunt_checks(lung_shunt_fraction: float, *, device: str, planar: bool = False) -> tuple[Check, ...]:
+    """SJ301 above 10 %, SJ302 above 20 % (only the higher one) for resin, SJ306 for a planar measurement.
+
+    Args:
+      lung_shunt_fraction: the largest of all injections.
+      device: "resin", "glass" or "holmium"; the limits are those of the BSA method, which is for resin alone.
+      planar: whether it was measured on planar images without attenuation correction.
+    """
+    number = _number("lung shunt fraction", lung_shunt_fraction)
+    found = _above("SJ302", number) or _above("SJ301", number) if device == "resin" else ()
     return found + ((make_check("SJ306"),) if planar else ())
 
 

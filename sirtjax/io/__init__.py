@@ -6,6 +6,9 @@ from sirtjax.io._checkpoint import Storage as Storage
 from sirtjax.io._checkpoint import load_checkpoint as load_checkpoint
 from sirtjax.io._checkpoint import read_description as read_description
 from sirtjax.io._checkpoint import save_checkpoint as save_checkpoint
+from sirtjax.io._csv_cells import CsvWriter as CsvWriter
+from sirtjax.io._csv_cells import csv_cell as csv_cell
+from sirtjax.io._csv_cells import plain_cell as plain_cell
 from sirtjax.io._dicom_claims import check_inflation as check_inflation
 from sirtjax.io._dicom_decode import decode_file as decode_file
 from sirtjax.io._dicom_object import parsing as parsing
@@ -59,6 +62,7 @@ from sirtjax.io._transform_slices import covering_lattice as covering_lattice
 from sirtjax.io._user_folder import user_data_folder as user_data_folder
 
 __all__ = [
+    "CsvWriter",
     "SEG_NRRD_SUFFIX",
     "ForeignObject",
     "Image",
@@ -75,6 +79,7 @@ __all__ = [
     "atomic_path",
     "check_inflation",
     "covering_lattice",
+    "csv_cell",
     "date_time",
     "decimal",
     "decode_file",
@@ -85,6 +90,7 @@ __all__ = [
     "parsing",
     "patient_key_file",
     "patient_mark",
+    "plain_cell",
     "radionuclides_of",
     "read_dataset",
     "read_description",

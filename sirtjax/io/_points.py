@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sirtjax.errors import ImageFormatError, InputError, OutputError
 from sirtjax.io._atomic import atomic_path
+from sirtjax.io._csv_cells import CsvWriter, plain_cell
 from sirtjax.io._lines import check_unit, slicer_signs
 from sirtjax.parsing import ParseError, parse_json
 
@@ -83,7 +84,8 @@ def read_points(path: str | Path) -> list[PointList]:
 def write_points(path: str | Path, lists: Sequence[PointList], *, force: bool = False) -> None:
     """Write points as a table (.csv; columns x, y, z in LPS mm, label, list) or 3D Slicer markups (.mrk.json).
 
-    A table keeps no kinds: a contour comes back as points.
+    A table keeps no kinds: a contour comes back as points. A label that a spreadsheet would take for a formula gets an
+    apostrophe in front, which `read_points` takes off.
 
     Raises:
       OutputError: another suffix, or the file exists and `force` is not given.
@@ -113,9 +115,9 @@ def _from_table(path: Path, text: str) -> list[PointList]:
     labels: dict[str, list[str]] = {}
     for row in rows:
         point = _position(f"{path}, line {rows.line_num}", [row[columns[axis]] for axis in frame])
-        name = row.get(group) or ""
+        name = plain_cell(row.get(group) or "")
         places.setdefault(name, []).append(point * _FRAMES[frame])
-        labels.setdefault(name, []).append(row.get(label) or "")
+        labels.setdefault(name, []).append(plain_cell(row.get(label) or ""))
     return [PointList(points_mm=np.stack(places[name]), name=name, labels=tuple(labels[name])) for name in places]
 
 
@@ -172,7 +174,7 @@ def _position(where: str, values: Any) -> NDArray[np.float64]:
 def _write_table(path: Path, lists: Sequence[PointList]) -> None:
     named = any(one.name for one in lists) or len(lists) > 1
     with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
+        table = CsvWriter(file)
         table.writerow(["x", "y", "z", "label", *(["list"] if named else [])])
         for number, one in enumerate(lists, start=1):
             group = [one.name or str(number)] if named else []

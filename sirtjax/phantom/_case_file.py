@@ -73,6 +73,11 @@ planar_rois = "truth/planar_organs.nii.gz"
 nuclide = "Tc-99m"
 attenuation_corrected = {str(patient.config.planar.attenuation_corrected).lower()}
 
+# Neither has a default: what stays in vial and catheter (this one is made up), and which activity between the bounds.
+[prescription]
+choose = "upper"
+residual_fraction = 0.01
+
 {_injections(patient)}"""
 
 

@@ -5,6 +5,7 @@ from sirtjax.reports._box_plots import box_plots as box_plots
 from sirtjax.reports._dicom_results import DicomResults as DicomResults
 from sirtjax.reports._dicom_results import case_references as case_references
 from sirtjax.reports._dicom_results import write_dicom_results as write_dicom_results
+from sirtjax.reports._files import REPORT_PDF as REPORT_PDF
 from sirtjax.reports._files import file_name as file_name
 from sirtjax.reports._files import file_names as file_names
 from sirtjax.reports._files import write_results as write_results
@@ -23,6 +24,7 @@ from sirtjax.reports._training_page import TrainingPage as TrainingPage
 from sirtjax.reports._training_page import training_html as training_html
 
 __all__ = [
+    "REPORT_PDF",
     "DicomResults",
     "RegistrationPanel",
     "SweepSurface",

@@ -61,6 +61,7 @@ def write_dicom_results(
     *,
     approval: dicom.Approval | None = None,
     identity: str | None = None,
+    pdf: bytes | None = None,
 ) -> DicomResults:
     """Write a result as DICOM objects into a folder: structure sets, segmentations, dose, registration, SR and PDF.
 
@@ -75,6 +76,7 @@ def write_dicom_results(
       references: of `case_references`.
       approval: who answers for all structures; unapproved where None.
       identity: printed in the document in place of the pseudonym.
+      pdf: the report of `report_pdf`, where it is drawn already.
 
     Raises:
       InputError: something can't be written as DICOM; the message says what.
@@ -115,7 +117,8 @@ def write_dicom_results(
         segmentation=files.get("segmentation activity"),
         description=_what(result),
     )
-    pdf = report_pdf(result, maps, identity=identity)
+    if pdf is None:
+        pdf = report_pdf(result, maps, identity=identity)
     files["report"] = dicom.write_encapsulated_pdf(folder / "report.dcm", pdf, anchor, title=_what(result))
     return DicomResults(files=files, left_out=tuple(left_out))
 

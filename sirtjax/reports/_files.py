@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirtjax import io
-from sirtjax.reports._html import report_html
+from sirtjax.reports._html import pictures_of, report_html
+from sirtjax.reports._report_pdf import report_pdf
 from sirtjax.reports._tables import voi_csv
 from sirtjax.volume import LabelMap
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Maps, Result
+
+
+REPORT_PDF = "report.pdf"
 
 
 def write_results(
@@ -25,16 +29,18 @@ def write_results(
     *,
     identity: str | None = None,
     registration_page: str | None = None,
+    pdf: bool = True,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> None:
-    """Write report.html, results.json, voi.csv, dose.nii.gz, the transform and the masks into a folder that exists.
+    """Write report.html, report.pdf, results.json, voi.csv, dose.nii.gz, the transform and the masks into a folder.
 
     Args:
-      folder: where to; files of these names are replaced, each whole.
+      folder: where to, it exists; files of these names are replaced, each whole.
       result: the numbers.
       maps: the images, on the working grid.
       identity: printed in the report in place of the pseudonym.
       registration_page: the report of the registration as HTML, of `alignment_page`; report.html links to it.
+      pdf: whether to write report.pdf.
       on_step: called with the name of each part as it begins.
     """
     # Here, so that a registration's record does not load planning.
@@ -42,8 +48,14 @@ def write_results(
 
     on_step("report")
     linked = registration_page is not None
-    page = report_html(result, maps, identity=identity, registration_page=linked, on_step=on_step)
+    pictures = pictures_of(result, maps, on_step)
+    page = report_html(result, maps, identity=identity, registration_page=linked, pictures=pictures)
     _write_text(folder / "report.html", page)
+    if pdf:
+        on_step("PDF")
+        document = report_pdf(result, maps, identity=identity, pictures=pictures)
+        with io.atomic_path(folder / REPORT_PDF, force=True) as temporary:
+            temporary.write_bytes(document)
     if registration_page is not None:
         _write_text(folder / "registration.html", registration_page)
     _write_text(folder / "results.json", json.dumps(result_to_json(result), indent=1, allow_nan=False) + "\n")

@@ -12,12 +12,14 @@ from sirtjax.reports._plan_tables import comparison_rows, objective_header, obje
 from sirtjax.reports._registration_page import quality_rows
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Maps, Result, VoiResult
+    from sirtjax.workflows import Maps, MaskResult, Result, VoiResult
 
 SEVERITIES = ("error", "warning", "info")
 HEADLINE_KINDS = ("lesions", "normal liver")
 CURVE_KINDS = ("lesion", "normal liver", "normal territory")
 MOST_CURVES = 16
+# Of the table of doses, beside those of V and of a plan.
+DOSE_COLUMNS = 11
 MOST_LEVELS = 5
 ROUND_LEVELS_GY = (150.0, 200.0, 300.0, 400.0, 600.0, 800.0)
 
@@ -28,6 +30,7 @@ def report_html(
     *,
     identity: str | None = None,
     registration_page: bool = False,
+    pictures: Sequence[dict[str, str]] | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> str:
     """The report of a plan or a verification as one HTML page without outside resources.
@@ -37,6 +40,7 @@ def report_html(
       maps: the images, on the working grid.
       identity: what to print in place of the pseudonym, where the user asked for it.
       registration_page: whether registration.html stands beside the page, to link to.
+      pictures: of `pictures_of`, where they are drawn already.
       on_step: called with the name of each picture as it is begun.
 
     Returns:
@@ -47,6 +51,8 @@ def report_html(
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["sig"] = significant
     environment.filters["amount"] = amount
+    environment.filters["percent"] = percent
+    environment.filters["signed"] = signed_at
     source = resources.files("sirtjax.reports").joinpath("templates/report.html.jinja").read_text(encoding="utf-8")
     biology = [(voi.name, voi.biology) for voi in result.vois if voi.biology]
     curves = curves_of(result.vois)
@@ -63,11 +69,12 @@ def report_html(
         objective_rows=objective_rows(result),
         comparison_rows=comparison_rows(result),
         v_levels=v_levels(result),
+        dose_columns=DOSE_COLUMNS + len(v_levels(result)) + bool(result.planned),
         biology_rows=biology,
         biology_keys=list(dict.fromkeys(key for _, row in biology for key in row)),
         interval_svg=figure_svg(interval_figure(result.injections)),
         dvh_svg=figure_svg(dvh_figure(curves[:MOST_CURVES], result.planned)),
-        pictures=pictures_of(result, maps, on_step),
+        pictures=pictures_of(result, maps, on_step) if pictures is None else pictures,
         isodoses=list(zip(isodose_levels(result), ISODOSE_COLOURS, strict=False)),
     )
 
@@ -82,6 +89,16 @@ def significant(value: float | tuple[float, float] | None) -> str:
         return "0"
     digits = max(2 - math.floor(math.log10(abs(value))), 0)
     return f"{value:.{digits}f}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction in per cent with three significant digits, or a dash where there is none."""
+    return significant(None if fraction is None else 100 * fraction)
+
+
+def signed_at(mask: MaskResult) -> str:
+    """Day and minute of a signature in UTC, or a dash."""
+    return "–" if mask.signed_at is None else mask.signed_at[:16].replace("T", " ")
 
 
 def amount(value: float | tuple[float, float] | None, unit: str) -> str:
@@ -106,6 +123,7 @@ def v_levels(result: Result) -> list[str]:
 
 
 def pictures_of(result: Result, maps: Maps, on_step: Callable[[str], None]) -> list[dict[str, str]]:
+    """Draw the slices of a report, each with its caption; HTML and PDF show the same."""
     lesions = [voi for voi in result.vois if voi.kind == "lesion"]
     territories = [voi.name for voi in result.vois if voi.kind == "territory"]
     names = [voi.name for voi in lesions]

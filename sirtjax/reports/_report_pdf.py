@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sirtjax.reports._figures import (
@@ -23,7 +23,9 @@ from sirtjax.reports._html import (
     amount,
     curves_of,
     isodose_levels,
+    percent,
     pictures_of,
+    signed_at,
     significant,
     v_levels,
 )
@@ -52,6 +54,7 @@ def report_pdf(
     maps: Maps,
     *,
     identity: str | None = None,
+    pictures: Sequence[dict[str, str]] | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> bytes:
     """The report of a plan or a verification as a PDF of A4 pages.
@@ -60,6 +63,7 @@ def report_pdf(
       result: the numbers.
       maps: the images, on the working grid.
       identity: what to print in place of the pseudonym, where the user asked for it.
+      pictures: of `pictures_of`, where they are drawn already.
       on_step: called with the name of each picture as it is begun.
 
     Returns:
@@ -68,10 +72,12 @@ def report_pdf(
     draft = "DRAFT" if result.drafts else None
     title = f"SIRT {_what(result)} · {identity or result.patient_id}"
     footer = f"{draft} · {title}. {DISCLAIMER}" if draft else f"{title}. {DISCLAIMER}"
-    return pdf_of(report_blocks(result, maps, identity, on_step), title=title, footer=footer, stamp=draft)
+    if pictures is None:
+        pictures = pictures_of(result, maps, on_step)
+    return pdf_of(report_blocks(result, identity, pictures), title=title, footer=footer, stamp=draft)
 
 
-def report_blocks(result: Result, maps: Maps, identity: str | None, on_step: Callable[[str], None]) -> list[Block]:
+def report_blocks(result: Result, identity: str | None, pictures: Sequence[dict[str, str]]) -> list[Block]:
     """What the report holds, from top to bottom."""
     return [
         *_head(result, identity or result.patient_id),
@@ -81,7 +87,7 @@ def report_blocks(result: Result, maps: Maps, identity: str | None, on_step: Cal
         *_comparison(result),
         *_doses(result),
         *([] if result.registration is None else _registration(result.registration)),
-        *_images(result, maps, on_step),
+        *_images(result, pictures),
         *_methods(result),
     ]
 
@@ -148,7 +154,7 @@ def _summary(result: Result) -> list[Block]:
             one.territory,
             significant(one.activity_mbq),
             significant(one.prepared_mbq),
-            significant(100 * one.residual_fraction),
+            percent(one.residual_fraction),
             significant(100 * one.lung_shunt_fraction),
             one.binding,
         ]
@@ -296,7 +302,7 @@ def _registration(found: RegistrationSummary) -> list[Block]:
     return blocks + [Paragraph(text=line, bullet=True) for line in found.notes]
 
 
-def _images(result: Result, maps: Maps, on_step: Callable[[str], None]) -> list[Block]:
+def _images(result: Result, pictures: Sequence[dict[str, str]]) -> list[Block]:
     outlines = (
         (LIVER, False, "liver"),
         (LESION, False, "lesion in focus"),
@@ -309,7 +315,6 @@ def _images(result: Result, maps: Maps, on_step: Callable[[str], None]) -> list[
         Key(entries=(*outlines, *((colour, False, f"{level:g} Gy") for level, colour in isodoses))),
         Paragraph(text="The patient's right is on the left, in sagittal slices the front.", size=7.5, colour=SOFT),
     ]
-    pictures = pictures_of(result, maps, on_step)
     return blocks + [Picture(png=_png(each["data"]), caption=each["caption"]) for each in pictures]
 
 
@@ -332,11 +337,31 @@ def _methods(result: Result) -> list[Block]:
     return [
         Heading(text="Methods"),
         Table(header=["", "", ""], rows=facts, align="lll"),
+        *_masks(result),
         Heading(text="Inputs", level=3),
         Table(header=header, rows=inputs, align="llllll", size=6.5),
         Heading(text="Software", level=3),
         Paragraph(text=f"{software} on {given['device']}. Case SHA-256 {given['case_sha256']}."),
     ]
+
+
+def _masks(result: Result) -> list[Block]:
+    rows = [
+        [
+            mask.name,
+            mask.origin,
+            significant(mask.volume_ml),
+            "–" if mask.version is None else str(mask.version),
+            mask.state,
+            (mask.reviewer or "–") + (f": {mask.comment}" if mask.comment else ""),
+            signed_at(mask),
+            (mask.sha256 or "")[:16],
+        ]
+        for mask in result.masks
+    ]
+    header = ["mask", "from", "volume (mL)", "version", "state", "signed by", "signed on (UTC)", "SHA-256"]
+    heading = Heading(text="Masks", level=3)
+    return [heading, Table(header=header, rows=rows, align="llrlllll", size=6.5)] if rows else []
 
 
 def _png(data_uri: str) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from typing import TYPE_CHECKING
+
+from sirtjax.io import CsvWriter
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Result
@@ -18,12 +19,15 @@ FIXED = (
 
 
 def voi_csv(result: Result) -> str:
-    """One row a VOI; the columns carry their units in their names, an absent value is empty."""
+    """One row a VOI; the columns carry their units in their names, an absent value is empty.
+
+    A name that a spreadsheet would take for a formula gets an apostrophe, which `sirtjax.io.plain_cell` takes off.
+    """
     doses = list(dict.fromkeys(key for voi in result.vois for key in voi.d_gy))
     volumes = list(dict.fromkeys(key for voi in result.vois for key in voi.v_percent))
     biology = list(dict.fromkeys(key for voi in result.vois for key in voi.biology))
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = CsvWriter(buffer, lineterminator="\n")
     writer.writerow([*FIXED, *(f"d{key}_gy" for key in doses), *(f"v{key}gy_percent" for key in volumes), *biology])
     for voi in result.vois:
         row = [getattr(voi, name) for name in FIXED]

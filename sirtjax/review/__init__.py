@@ -3,8 +3,8 @@
 from sirtjax.review._masks import ReviewMask as ReviewMask
 from sirtjax.review._masks import plan_masks as plan_masks
 from sirtjax.review._refusal import Refusal as Refusal
+from sirtjax.review._replan import REVIEW as REVIEW
 from sirtjax.review._server import ReviewServer as ReviewServer
-from sirtjax.review._session import REVIEW as REVIEW
 from sirtjax.review._session import Session as Session
 from sirtjax.review._versions import History as History
 from sirtjax.review._versions import Signature as Signature

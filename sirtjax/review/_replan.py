@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,12 @@ from sirtjax.review._versions import History
 from sirtjax.volume import LabelMap
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Products, Voi
+    from sirtjax.workflows import Alignment, Products, UsedMask, Voi
 
+# Where in a plan's folder the review keeps its versions.
+REVIEW = "review"
+# How a note on the masks of a registration begins.
+GUIDED = "before their review these masks guided the registration:"
 Reviewed = tuple[ReviewMask, LabelMap, History]
 
 
@@ -45,6 +49,7 @@ def reviewed_products(products: Products, reviewed: Mapping[str, Reviewed]) -> P
             automatic=history.automatic if untouched else None,
             doubts=voi.doubts if untouched else (),
             draft=reason,
+            used=used_mask(history, key, replaces=voi.used is not None and voi.used.replaces),
         )
 
     liver = None if products.liver is None else changed(products.liver, "liver")
@@ -54,10 +59,61 @@ def reviewed_products(products: Products, reviewed: Mapping[str, Reviewed]) -> P
     divided = products.territories
     if "territories" in reviewed and divided is not None:
         _, labels, history = reviewed["territories"]
-        divided = replace(divided, labels=labels, draft=history.state()[1])
+        before = divided.used is not None and divided.used.replaces
+        used = used_mask(history, "territories", replaces=before)
+        divided = replace(divided, labels=labels, draft=history.state()[1], used=used)
     elif "liver" in reviewed and reviewed["liver"][2].current.number > 1:
         divided = None
-    return replace(products, liver=liver, lungs=lungs, lesions=lesions, territories=divided, mapping=None)
+    registration = _with_guides(products.registration, (liver, *lesions))
+    return replace(
+        products,
+        liver=liver,
+        lungs=lungs,
+        lesions=lesions,
+        territories=divided,
+        registration=registration,
+        mapping=None,
+    )
+
+
+def _with_guides(alignment: Alignment | None, vois: Sequence[Voi | None]) -> Alignment | None:
+    """The registration with a note on the masks that guided it before they were changed."""
+    if alignment is None or alignment.record is None or alignment.record.preset is None:
+        return alignment
+    record = alignment.record
+    versions = [
+        f"{voi.name} (now version {voi.used.version})"
+        for voi in vois
+        if voi is not None and voi.name in record.guides and voi.used is not None and (voi.used.version or 1) > 1
+    ]
+    notes = tuple(note for note in record.notes if not note.startswith(GUIDED))
+    if versions:
+        notes = (*notes, f"{GUIDED} {', '.join(versions)}")
+    return replace(alignment, record=replace(record, notes=notes))
+
+
+def used_mask(history: History, key: str, *, replaces: bool) -> UsedMask:
+    """The newest version of a mask and its signature, as a result names them.
+
+    Args:
+      history: of the mask.
+      key: of the mask.
+      replaces: whether its first version is another mask already than that of the case.
+    """
+    from sirtjax.workflows import UsedMask
+
+    state, _ = history.state()
+    signed, current = history.signature(), history.current
+    return UsedMask(
+        file=f"{REVIEW}/{key}/{current.file}",
+        sha256=current.sha256,
+        replaces=replaces or current.number > 1,
+        version=current.number,
+        state=state,
+        reviewer=None if signed is None else signed.reviewer,
+        signed_at=None if signed is None else signed.at,
+        comment="" if signed is None else signed.comment,
+    )
 
 
 def told_origin(mask: ReviewMask, history: History) -> str:

@@ -16,7 +16,7 @@ from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.parsing import parse_json
 from sirtjax.review._masks import Frame, ReviewMask, by_key, plan_masks
 from sirtjax.review._refusal import Refusal
-from sirtjax.review._replan import Replanning, reviewed_products
+from sirtjax.review._replan import REVIEW, Replanning, reviewed_products
 from sirtjax.review._scene import (
     Scene,
     carried_image,
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from sirtjax.dicom import Approval
     from sirtjax.workflows import Products
 
-# Where in a plan's folder the review keeps its versions.
-REVIEW = "review"
 LATTICE_MM = 12.0
 # Plans with the masks as they are now, writes the folder, and calls back with each step's name.
 Replan = Callable[["Products", Callable[[str], None]], None]

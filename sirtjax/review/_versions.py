@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from sirtjax.parsing import parse_json
 from sirtjax.review._masks import ReviewMask
 from sirtjax.review._refusal import Refusal
 from sirtjax.volume import LabelMap
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import MaskState
 
 SCHEMA = "sirtjax-review/1"
 LISTING = "versions.json"
@@ -79,7 +82,7 @@ class History:
         """The last word on the newest version; None where nobody has said one."""
         return next((one for one in reversed(self.signatures) if one.sha256 == self.current.sha256), None)
 
-    def state(self) -> tuple[str, str | None]:
+    def state(self) -> tuple[MaskState, str | None]:
         """What the newest version is ("verified", "rejected", "given" or "draft"), and why it is a draft or None.
 
         A rejected mask is a draft too.

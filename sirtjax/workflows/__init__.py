@@ -23,12 +23,15 @@ from sirtjax.workflows._plan_record import TreatmentPlan as TreatmentPlan
 from sirtjax.workflows._plan_record import read_plan as read_plan
 from sirtjax.workflows._planning import plan_case as plan_case
 from sirtjax.workflows._provenance import provenance as provenance
+from sirtjax.workflows._required import check_prescription as check_prescription
+from sirtjax.workflows._required import missing_prescription as missing_prescription
 from sirtjax.workflows._results import SCHEMA as SCHEMA
 from sirtjax.workflows._results import BoundResult as BoundResult
 from sirtjax.workflows._results import ComparisonRow as ComparisonRow
 from sirtjax.workflows._results import Fact as Fact
 from sirtjax.workflows._results import InjectionResult as InjectionResult
 from sirtjax.workflows._results import Maps as Maps
+from sirtjax.workflows._results import MaskResult as MaskResult
 from sirtjax.workflows._results import ObjectiveResult as ObjectiveResult
 from sirtjax.workflows._results import PlanComparison as PlanComparison
 from sirtjax.workflows._results import RegistrationSummary as RegistrationSummary
@@ -47,6 +50,8 @@ from sirtjax.workflows._steps import Hooks as Hooks
 from sirtjax.workflows._steps import Products as Products
 from sirtjax.workflows._steps import Step as Step
 from sirtjax.workflows._steps import advance as advance
+from sirtjax.workflows._used_mask import MaskState as MaskState
+from sirtjax.workflows._used_mask import UsedMask as UsedMask
 from sirtjax.workflows._verification import verify_case as verify_case
 from sirtjax.workflows._vois import AutomaticMask as AutomaticMask
 from sirtjax.workflows._vois import Voi as Voi
@@ -74,9 +79,11 @@ __all__ = [
     "MappedCase",
     "Maps",
     "MaskProposal",
+    "MaskResult",
     "MaskRole",
     "ObjectiveResult",
     "PlanComparison",
+    "MaskState",
     "Products",
     "RegistrationSummary",
     "Result",
@@ -84,16 +91,19 @@ __all__ = [
     "Step",
     "TerritoryResult",
     "TreatmentPlan",
+    "UsedMask",
     "Voi",
     "VoiResult",
     "VolumeChange",
     "advance",
     "automatic_hooks",
     "case_from_table",
+    "check_prescription",
     "draft_masks",
     "load_case",
     "mask_frame",
     "mask_role_of",
+    "missing_prescription",
     "plan_case",
     "propose_masks",
     "propose_roles",

@@ -185,12 +185,13 @@ class InjectionTable(Table):
     """One catheter position: the territory it fills and what is known of its activity.
 
     `activity_mbq` is at the time of injection: asked for with prescription.choose = "given", and the
-    delivered activity in a verification. `residual_fraction` stays in vial and catheter.
+    delivered activity in a verification. `residual_fraction` stays in vial and catheter; without it that of the
+    [prescription] holds.
     """
 
     territory: str
     activity_mbq: Positive | None = None
-    residual_fraction: Fraction = 0.0
+    residual_fraction: Fraction | None = None
     lung_shunt_fraction: Fraction | None = None
     time: datetime | None = None
 
@@ -216,13 +217,15 @@ class ObjectiveTable(Table):
 class PrescriptionTable(Table):
     """Which activity between the bounds is chosen, and which lesions the lower bound must reach.
 
+    A plan needs `choose` and a `residual_fraction`, here for all injections or in each of them; neither has a default.
     `targets` names lesions, or "lesions" for all of them taken together; without it each lesion is a target.
     `split` says how several territories share a limit on the whole liver or the lungs: "best" by the split with the
     largest margin over the targets, where it is known, and by even doses where there is no target; "proportional" by
     reducing all alike.
     """
 
-    choose: Literal["upper", "lower", "given"] = "upper"
+    choose: Literal["upper", "lower", "given"] | None = None
+    residual_fraction: Fraction | None = None
     targets: tuple[str, ...] | None = None
     split: Literal["best", "proportional"] = "best"
     objectives: tuple[ObjectiveTable, ...] = ()

@@ -19,12 +19,13 @@ UNION_BRANCH = re.compile(r"constrained-\w+|literal\[.*\]")
 PATH_KEYS = frozenset({"path", "lines", "planar", "planar_rois", "plan", "reference_points", "floating_points"})
 
 
-def load_case(path: Path, *, overrides: Sequence[str] = ()) -> Case:
+def load_case(path: Path, *, overrides: Sequence[str] = (), unset: Sequence[str] = ()) -> Case:
     """Read and check a case file, with its relative paths made relative to the file's folder.
 
     Args:
       path: the case file.
       overrides: "a.b=value" with a TOML value, set before the case is checked.
+      unset: keys "a.b" or tables "a" that are removed before `overrides` are set.
 
     Raises:
       ConfigError: the file is missing, not TOML, or has a key or value it should not have; names every one.
@@ -37,10 +38,12 @@ def load_case(path: Path, *, overrides: Sequence[str] = ()) -> Case:
         table = parse_toml(text)
     except ParseError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    return case_from_table(table, folder=path.parent, source=str(path), overrides=overrides)
+    return case_from_table(table, folder=path.parent, source=str(path), overrides=overrides, unset=unset)
 
 
-def case_from_table(table: dict[str, Any], *, folder: Path, source: str, overrides: Sequence[str] = ()) -> Case:
+def case_from_table(
+    table: dict[str, Any], *, folder: Path, source: str, overrides: Sequence[str] = (), unset: Sequence[str] = ()
+) -> Case:
     """Check a case given as nested tables (a parsed file, or command-line options).
 
     Args:
@@ -48,10 +51,13 @@ def case_from_table(table: dict[str, Any], *, folder: Path, source: str, overrid
       folder: what relative paths are relative to.
       source: named in error messages.
       overrides: "a.b=value" with a TOML value, set before the case is checked.
+      unset: keys "a.b" or tables "a" that are removed before `overrides` are set.
 
     Raises:
       ConfigError: a key or value is missing, unknown or contradictory.
     """
+    for key in unset:
+        _unset(table, key)
     for override in overrides:
         _override(table, override)
     try:
@@ -80,6 +86,8 @@ def _override(table: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not all(part.strip() for part in key.split(".")):
         raise ConfigError(f"--set {override}: expected KEY=VALUE, as in --set dose.spacing_mm=3")
+    if not text.strip():
+        raise ConfigError(f"--set {override}: no value; give one, or remove the key with --unset {key.strip()}")
     try:
         value = parse_toml(f"value = {text}")["value"]
     except ParseError:
@@ -90,6 +98,17 @@ def _override(table: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override}: {folder} is not a table of the case")
     table[last] = value
+
+
+def _unset(table: dict[str, Any], key: str) -> None:
+    *folders, last = (part.strip() for part in key.split("."))
+    for folder in folders:
+        table = table.get(folder, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--unset {key}: {folder} is not a table of the case")
+    if last not in table:
+        raise ConfigError(f"--unset {key}: the case does not give it; there it gives {', '.join(table) or 'nothing'}")
+    del table[last]
 
 
 def _anchored(value: Any, folder: Path, key: str = "") -> Any:

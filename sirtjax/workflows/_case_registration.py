@@ -68,7 +68,10 @@ class RegistrationTable(Table):
             raise ValueError("`reference_points` and `floating_points` go together")
         others = sorted(self.model_fields_set - {"method", "path"})
         if others and not self.computed:
-            raise ValueError(f"{', '.join(f'`{name}`' for name in others)}: not with method = {self.method!r}")
+            raise ValueError(
+                f"{', '.join(f'`{name}`' for name in others)}: not with method = {self.method!r}; leave it out "
+                f"(--unset registration.{others[0]})"
+            )
         self._check_preset()
         return self
 

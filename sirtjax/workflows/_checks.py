@@ -120,7 +120,9 @@ def _count_checks(products: Products, setting: Setting, vois: Sequence[VoiResult
 def _lung_checks(case: Case, products: Products, setting: Setting, deposit: Deposit) -> list[Check]:
     protocol = setting.protocol
     return [
-        *dosimetry.lung_shunt_checks(max(setting.shunts), planar=setting.shunt.method == "planar"),
+        *dosimetry.lung_shunt_checks(
+            max(setting.shunts), device=protocol.device, planar=setting.shunt.method == "planar"
+        ),
         *dosimetry.lung_dose_checks(
             deposit.lung_dose_gy,
             previous_gy=case.dose.previous_lung_gy,

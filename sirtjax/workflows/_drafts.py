@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from sirtjax.workflows._notes import grouped
 from sirtjax.workflows._steps import Products
 
 
 def draft_masks(products: Products) -> tuple[str, ...]:
-    """A sentence for each mask that a program found or that changed since its signature; none for one that was given.
+    """A sentence for each reason why masks are drafts: a program found them, or they changed since their signature.
 
     Args:
       products: the steps of a case.
 
     Returns:
-      "name: reason", in the order liver, lesions, lungs, territories.
+      "name, name: reason", in the order liver, lesions, lungs, territories; nothing for masks that were given.
     """
-    found: list[str] = []
+    found: list[tuple[str, str]] = []
     for voi in (products.liver, *(products.lesions or ()), products.lungs):
         if voi is None:
             continue
         if voi.draft is not None:
-            found.append(f"{voi.name}: {voi.draft}")
+            found.append((voi.name, voi.draft))
         elif voi.automatic is not None:
-            found.append(f"{voi.name}: segmented automatically by {voi.automatic}, not verified")
+            found.append((voi.name, f"segmented automatically by {voi.automatic}, not verified"))
     if products.territories is not None and products.territories.draft is not None:
-        found.append(f"territories: {products.territories.draft}")
-    return tuple(found)
+        found.append(("territories", products.territories.draft))
+    return tuple(f"{', '.join(names)}: {reason}" for reason, names in grouped(found).items())

@@ -13,6 +13,7 @@ from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows._case import Frame
 from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._notes import grouped, listed, masks_of
 from sirtjax.workflows._vois import Voi
 from sirtjax.workflows._working_grid import working_grid
 
@@ -85,15 +86,17 @@ def map_case(
     occupancy: dict[str, Array] = {}
     drawn_ml: dict[str, float] = {}
     carried_ml: dict[str, float] = {}
-    notes = _grid_notes(images, [(voi.name, voi.labels, voi.frame) for voi in vois])
+    arrived: dict[str, float] = {}
     for name, labels, pull in region:
         share = spatial.occupancy(labels, name, grid, transform=pull)
         if pull is not None:
             carried_ml[name] = float(share.sum(dtype=np.float64)) * grid.voxel_volume_ml
         occupancy[name] = share * seen
         drawn_ml[name] = labels.volume_ml(name)
-        arrived = float(occupancy[name].sum(dtype=np.float64)) * grid.voxel_volume_ml / drawn_ml[name]
-        notes += _arrival_notes(name, labels, arrived, moved=pull is not None)
+        share_arrived = float(occupancy[name].sum(dtype=np.float64)) * grid.voxel_volume_ml / drawn_ml[name]
+        _check_arrival(name, labels, share_arrived)
+        if pull is None:
+            arrived[name] = share_arrived
     activity = spatial.resample_activity(images.activity.volume, grid)
     ct_hu = None
     if images.ct is not None:
@@ -105,7 +108,10 @@ def map_case(
         drawn_ml=drawn_ml,
         ct_hu=ct_hu,
         activity_in_grid=_total(activity) / _total(images.activity.volume),
-        notes=tuple(notes),
+        notes=(
+            *_grid_notes(images, [(voi.name, voi.labels, voi.frame) for voi in vois]),
+            *_arrival_notes(arrived),
+        ),
         carried_ml=carried_ml,
     )
 
@@ -144,22 +150,34 @@ def _grid_notes(images: CaseImages, placed: Sequence[tuple[str, LabelMap, Frame]
         "activity": [image.volume.geometry for image in (images.activity, images.ct) if image is not None],
         "diagnostic": [image.volume.geometry for image in (images.diagnostic,) if image is not None],
     }
-    return [
-        f"the mask of the {name} is on a grid of its own ({labels.geometry}), not on that of its image; resampled"
+    apart = [
+        (name, (str(labels.geometry), frame))
         for name, labels, frame in placed
         if not any(labels.geometry.matches(grid) for grid in grids[frame])
     ]
+    return [
+        f"{masks_of(names)} on a grid of {'its' if len(names) == 1 else 'their'} own ({grid}), not on that of "
+        f"{'its' if len(names) == 1 else 'their'} image; resampled"
+        for (grid, _), names in grouped(apart).items()
+    ]
 
 
-def _arrival_notes(name: str, labels: LabelMap, arrived: float, *, moved: bool) -> list[str]:
+def _check_arrival(name: str, labels: LabelMap, arrived: float) -> None:
     if arrived < REFUSED_FRACTION:
         raise GeometryError(
             f"only {arrived:.0%} of the {name} ({labels.volume_ml(name):.1f} mL) lies inside the activity image; "
             "check the mask's image and the registration, or image the whole liver"
         )
-    if arrived < NOTED_FRACTION and not moved:
-        return [f"{1 - arrived:.1%} of the {name} lies outside the activity image and is not counted"]
-    return []
+
+
+def _arrival_notes(arrived: dict[str, float]) -> list[str]:
+    """One sentence on the VOIs of which a part lies outside the activity image."""
+    outside = "outside the activity image and"
+    cut = {name: f"{1 - share:.1%}" for name, share in arrived.items() if share < NOTED_FRACTION}
+    if len(cut) < 2:
+        return [f"{part} of the {name} lies {outside} is not counted" for name, part in cut.items()]
+    parts = listed([f"{part} of {name}" for name, part in cut.items()])
+    return [f"{parts} lie {outside} are not counted"]
 
 
 def _total(volume: Volume) -> float:

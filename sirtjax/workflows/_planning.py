@@ -10,7 +10,14 @@ from sirtjax.workflows._case import Case
 from sirtjax.workflows._doses import dose_gy, relative_activity
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._objective_results import objective_results
-from sirtjax.workflows._prescribing import case_objectives, injection_result, prescribe_case, voi_doses
+from sirtjax.workflows._prescribing import (
+    case_objectives,
+    injection_result,
+    prescribe_case,
+    prescription_facts,
+    voi_doses,
+)
+from sirtjax.workflows._required import check_prescription
 from sirtjax.workflows._results import Maps, Result
 from sirtjax.workflows._setting import assemble, prepare, superpose
 from sirtjax.workflows._steps import Hooks, Products, advance, made_images
@@ -33,6 +40,7 @@ def plan_case(
       InputError: something in the case cannot be used; the message says what.
     """
     hooks = hooks or Hooks()
+    check_prescription(case)
     products = advance(case, "images", products=products, hooks=hooks)
     checks = activity_nuclide_checks(case, made_images(products), "plan")
     products = advance(case, "mapping", products=products, hooks=hooks)
@@ -58,4 +66,5 @@ def plan_case(
         for territory, lsf in zip(prescription.territories, setting.shunts, strict=True)
     )
     met = objective_results(prescription.outcomes)
-    return replace(result, injections=injections, objectives=met), maps, products
+    methods = (*result.methods, *prescription_facts(case, setting))
+    return replace(result, injections=injections, objectives=met, methods=methods), maps, products

@@ -14,7 +14,8 @@ from sirtjax.dosimetry import DoseObjective, Injection, Prescription, VoiDose
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._derived import PlacedVoi
-from sirtjax.workflows._results import BoundResult, InjectionResult, VoiKind
+from sirtjax.workflows._required import check_prescription
+from sirtjax.workflows._results import BoundResult, Fact, InjectionResult, VoiKind
 from sirtjax.workflows._setting import Setting
 
 Array = NDArray[np.float32]
@@ -34,7 +35,10 @@ def case_objectives(case: Case, setting: Setting) -> tuple[DoseObjective, ...]:
     liver = float(setting.mapped.occupancy["liver"].sum(dtype=np.float64))
     treated = sum(float(weight.sum(dtype=np.float64)) for weight in setting.treated().values())
     reserve = float(np.clip(1.0 - treated / liver, 0.0, 0.999))
-    own = tuple(DoseObjective(**table.model_dump()) for table in case.prescription.objectives)
+    own = tuple(
+        DoseObjective(**table.model_dump() | {"voi": _lesion_name(table.voi, setting)})
+        for table in case.prescription.objectives
+    )
     taken = {(objective.voi, objective.direction) for objective in own}
     shared = setting.protocol.objectives(hepatic_reserve_fraction=reserve, method=case.protocol.method)
     return own + tuple(objective for objective in shared if (objective.voi, objective.direction) not in taken)
@@ -49,7 +53,7 @@ def prescribe_case(
     all alike would give a small territory as much activity as a large one, for a limit on the whole liver.
     """
     injections = [_injection(table, case) for table in setting.injections]
-    choose = case.prescription.choose
+    choose = check_prescription(case)
     alike = dosimetry.prescribe(doses, objectives, injections, choose=choose)
     if choose != "upper" or case.prescription.split != "best" or alike.scale >= 1:
         return alike
@@ -68,8 +72,21 @@ def _evenly(setting: Setting, doses: Sequence[VoiDose]) -> tuple[float, ...]:
 
 
 def _injection(table: InjectionTable, case: Case) -> Injection:
+    if table.residual_fraction is None:
+        raise ConfigError(f"injections: {table.territory!r} has no residual_fraction; give one")
     given = table.activity_mbq if case.prescription.choose == "given" else None
     return Injection(territory=table.territory, residual_fraction=table.residual_fraction, given_mbq=given)
+
+
+def prescription_facts(case: Case, setting: Setting) -> tuple[Fact, ...]:
+    """The residual and the choice between the bounds, as the report prints them."""
+    residuals = ", ".join(
+        f"{100 * (table.residual_fraction or 0.0):.3g} % ({table.territory})" for table in setting.injections
+    )
+    return (
+        Fact("residual in vial and catheter", residuals, "the case"),
+        Fact("choice between the bounds", str(case.prescription.choose), "the case"),
+    )
 
 
 def voi_doses(
@@ -133,13 +150,20 @@ def target_names(case: Case, setting: Setting) -> set[str]:
     tumours = {voi.name for voi in setting.vois if voi.kind in ("lesion", "lesions")}
     if case.prescription.targets is None:
         return {voi.name for voi in setting.vois if voi.kind == "lesion"}
-    unknown = set(case.prescription.targets) - tumours
+    targets = {_lesion_name(name, setting) for name in case.prescription.targets}
+    unknown = targets - tumours
     if unknown:
         raise ConfigError(
             f"prescription.targets: no lesion is named {', '.join(sorted(unknown))}; "
             f"there are {', '.join(sorted(tumours))}"
         )
-    return set(case.prescription.targets)
+    return targets
+
+
+def _lesion_name(name: str, setting: Setting) -> str:
+    """The name of the VOI; "lesions" are the only lesion where there is one alone, which then has no VOI beside it."""
+    found = [voi.name for voi in setting.vois if voi.kind == "lesion"]
+    return found[0] if name == "lesions" and len(found) == 1 else name
 
 
 def injection_result(

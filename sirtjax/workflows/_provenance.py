@@ -18,17 +18,22 @@ from sirtjax.volume import Geometry
 from sirtjax.workflows._case import Case, RegistrationTable
 from sirtjax.workflows._case_file import PATH_KEYS
 from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._mask_records import used_inputs
+from sirtjax.workflows._steps import Products
 
 PACKAGES = ("jax", "numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "nibabel")
 
 
-def provenance(case: Case, images: CaseImages, *, registration: str) -> dict[str, Any]:
+def provenance(
+    case: Case, images: CaseImages, *, registration: str, products: Products | None = None
+) -> dict[str, Any]:
     """What a reader needs to make the result again, without any patient identifier but the case's pseudonym.
 
     Args:
       case: the case as used, every default filled in.
       images: the images read for it.
       registration: one sentence on how the diagnostic image was aligned.
+      products: the steps; masks of a review take the place of those of the case among the inputs.
     """
     import jax
 
@@ -55,7 +60,7 @@ def provenance(case: Case, images: CaseImages, *, registration: str) -> dict[str
             **{name: metadata.version(name) for name in PACKAGES},
         },
         "device": device.device_kind,
-        "inputs": inputs,
+        "inputs": inputs if products is None else used_inputs(inputs, products),
         "patient": _patient_entry(images),
         "registration": registration,
         "case": table,

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from sirtjax.dosimetry import Check
 from sirtjax.spatial import Transform
 from sirtjax.volume import Geometry, Volume
+from sirtjax.workflows._used_mask import MaskState
 
 SCHEMA = "sirtjax-results/2"
 
+MaskRole = Literal["liver", "lesion", "lungs", "territories"]
 VoiKind = Literal["liver", "normal liver", "lesion", "lesions", "territory", "normal territory", "lungs"]
 
 
@@ -78,7 +80,8 @@ class InjectionResult:
 
     Attributes:
       activity_mbq: reaching the patient at the time of injection.
-      prepared_mbq: in the vial at that time: activity / (1 - residual fraction).
+      prepared_mbq: in the vial at that time: activity / (1 - residual fraction); None where a verification does not
+        know the residual.
       lower_mbq, upper_mbq: the interval between the bounds; None where there is no such bound.
       feasible: whether the interval is not empty.
       binding: the name of the bound the activity sits on, or why it was chosen.
@@ -90,8 +93,8 @@ class InjectionResult:
 
     territory: str
     activity_mbq: float
-    prepared_mbq: float
-    residual_fraction: float
+    prepared_mbq: float | None
+    residual_fraction: float | None
     lung_shunt_fraction: float
     lower_mbq: float | None
     upper_mbq: float | None
@@ -247,6 +250,36 @@ class RegistrationSummary:
 
 
 @dataclass(frozen=True)
+class MaskResult:
+    """A mask as it was used, and who answers for it.
+
+    Attributes:
+      name, role: which it is.
+      frame: the image it is drawn on, "activity" or "diagnostic".
+      origin: the file or the method it comes from first.
+      volume_ml: as drawn; of territories, of all together.
+      file, sha256: what was read: the case's file, or a version of the review by its name below the plan's folder; None
+        where a program made it.
+      version: in the review; None where it was not reviewed.
+      state: "given", "draft", "verified" or "rejected".
+      reviewer, signed_at, comment: the signature on this version (UTC, ISO 8601); None and "" without one.
+    """
+
+    name: str
+    role: MaskRole
+    frame: str
+    origin: str
+    volume_ml: float
+    file: str | None
+    sha256: str | None
+    version: int | None
+    state: MaskState
+    reviewer: str | None
+    signed_at: str | None
+    comment: str
+
+
+@dataclass(frozen=True)
 class Result:
     """A finished plan or verification, without its images.
 
@@ -262,8 +295,9 @@ class Result:
       lung_dose_gy, lung_mass_g, lung_shunt_fraction: of all injections together.
       planned: in a verification, the plan's VOI table by VOI name, where a plan was given.
       registration: how VOIs came from the diagnostic image; None where there is none.
-      drafts: a sentence for each mask that is a draft; a plan with any is a draft itself.
+      drafts: a sentence for each reason why masks are drafts, with their names; a plan with any is a draft itself.
       provenance: versions, inputs with UIDs and hashes, the case as used, time.
+      masks: each mask with its file, version and signature.
     """
 
     kind: Literal["plan", "verification"]
@@ -287,6 +321,7 @@ class Result:
     territories: tuple[TerritoryResult, ...] = ()
     objectives: tuple[ObjectiveResult, ...] = ()
     comparison: PlanComparison | None = None
+    masks: tuple[MaskResult, ...] = ()
 
     def voi(self, name: str) -> VoiResult:
         """The VOI of this name.

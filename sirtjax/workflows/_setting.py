@@ -20,6 +20,7 @@ from sirtjax.workflows._doses import Medium, medium
 from sirtjax.workflows._drafts import draft_masks
 from sirtjax.workflows._evaluation import Deposit, evaluate_vois
 from sirtjax.workflows._mapping import MappedCase
+from sirtjax.workflows._mask_records import mask_results
 from sirtjax.workflows._methods import method_facts, registration_sentence
 from sirtjax.workflows._provenance import provenance
 from sirtjax.workflows._registration_summary import registration_summary
@@ -102,14 +103,18 @@ def prepare(case: Case, products: Products) -> Setting:
 
 
 def _injections(case: Case, territories: tuple[str, ...]) -> tuple[InjectionTable, ...]:
+    shared = case.prescription.residual_fraction
     if not case.injections:
-        return tuple(InjectionTable(territory=name) for name in territories)
+        return tuple(InjectionTable(territory=name, residual_fraction=shared) for name in territories)
     for table in case.injections:
         if table.territory not in territories:
             raise ConfigError(
                 f"injections: there is no territory {table.territory!r}; there are {', '.join(map(repr, territories))}"
             )
-    return case.injections
+    return tuple(
+        table if table.residual_fraction is not None else table.model_copy(update={"residual_fraction": shared})
+        for table in case.injections
+    )
 
 
 def superpose(
@@ -177,12 +182,15 @@ def assemble(
         methods=method_facts(case, setting, biology, summary),
         notes=mapped.notes,
         planned={},
-        provenance=provenance(case, products.images, registration=registration_sentence(case, summary)),
+        provenance=provenance(
+            case, products.images, registration=registration_sentence(case, summary), products=products
+        ),
         registration=summary,
         drafts=draft_masks(products),
         nuclide=setting.nuclide.symbol,
         nuclide_record=setting.nuclide.name,
         territories=_territory_results(setting),
+        masks=mask_results(case, products),
     )
     weights = {voi.name: voi.weight for voi in setting.vois}
     maps = Maps(

@@ -16,6 +16,8 @@ from sirtjax.workflows._alignment import Alignment, Register, align_diagnostic
 from sirtjax.workflows._case import Case, Frame, TerritoriesTable
 from sirtjax.workflows._images import CaseImages, select_images
 from sirtjax.workflows._mapping import MappedCase, map_case
+from sirtjax.workflows._notes import grouped, masks_of
+from sirtjax.workflows._used_mask import UsedMask
 from sirtjax.workflows._vois import (
     SegmentLesions,
     SegmentOrgan,
@@ -59,7 +61,7 @@ class Divided:
       frame: the frame it is in.
       overlap_ml, gap_ml: volume claimed twice, and liver claimed by none, as found in the masks.
       notes: sentences about masks that were resampled.
-      draft: why nobody answers for them as they are, as in `Voi`.
+      draft, used: why nobody answers for them as they are, and their file where it is not the case's, as in `Voi`.
     """
 
     labels: LabelMap | None
@@ -68,6 +70,7 @@ class Divided:
     gap_ml: float = 0.0
     notes: tuple[str, ...] = ()
     draft: str | None = None
+    used: UsedMask | None = None
 
 
 @dataclass(frozen=True)
@@ -178,10 +181,10 @@ def _territories_from_masks(case: Case, path: Path, table: TerritoriesTable, don
     on_liver = {
         name: np.asarray(spatial.resample_labels(mask, grid, transform=pull).array) > 0 for name, mask in masks.items()
     }
+    apart = [(name, str(mask.geometry)) for name, mask in masks.items() if not mask.geometry.matches(grid)]
     notes = tuple(
-        f"the mask of the {name} is on another grid ({mask.geometry}) than the liver's; resampled"
-        for name, mask in masks.items()
-        if not mask.geometry.matches(grid)
+        f"{masks_of(names)} on another grid ({own}) than the liver's; resampled"
+        for own, names in grouped(apart).items()
     )
     if len(on_liver) == 1:
         ((name, mask),) = on_liver.items()

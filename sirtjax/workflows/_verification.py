@@ -72,7 +72,7 @@ def verify_case(
     rows = tuple(
         _delivered(table, activity, lsf, plan, elapsed_h)
         for table, activity, lsf, elapsed_h in zip(
-            case.injections,
+            setting.injections,
             injected.tolist(),
             setting.shunts,
             decay.elapsed_h if decay is not None else (None,) * len(injected),
@@ -146,7 +146,7 @@ def _delivered(
     return InjectionResult(
         territory=table.territory,
         activity_mbq=activity_mbq,
-        prepared_mbq=activity_mbq / (1.0 - table.residual_fraction),
+        prepared_mbq=None if table.residual_fraction is None else activity_mbq / (1.0 - table.residual_fraction),
         residual_fraction=table.residual_fraction,
         lung_shunt_fraction=lsf,
         lower_mbq=None,

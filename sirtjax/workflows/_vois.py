@@ -12,6 +12,7 @@ from sirtjax.errors import ConfigError, GeometryError, InputError
 from sirtjax.volume import LabelMap
 from sirtjax.workflows._case import Case, Frame, MaskTable, TerritoriesTable
 from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._used_mask import UsedMask
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Voi:
       automatic: the method by which a program found it; None where it was given.
       doubts: what speaks against using an automatic one unseen.
       draft: why nobody answers for it as it is, such as a change since its signature; None where somebody does.
+      used: the file it was taken from where that is not the case's, with its signature.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Voi:
     automatic: str | None = None
     doubts: tuple[str, ...] = ()
     draft: str | None = None
+    used: UsedMask | None = None
 
     @property
     def volume_ml(self) -> float:

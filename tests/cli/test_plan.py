@@ -17,7 +17,7 @@ from sirtjax.errors import ComputationError
 from sirtjax.io import write_nifti
 from sirtjax.volume import Volume
 
-FILES = {"report.html", "results.json", "voi.csv", "dose.nii.gz", "activity.nii.gz"}
+FILES = {"report.html", "report.pdf", "results.json", "voi.csv", "dose.nii.gz", "activity.nii.gz"}
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +125,31 @@ def empty(tmp_path):
         ({"shunt": {"method": "spect"}}, "no [masks.lungs], and automatic segmentation fails"),
         ({"injections": [{"territory": "middle"}]}, "there is no territory 'middle'"),
         ({"prescription": {"targets": ["gamma"]}}, "no lesion is named gamma"),
+        (
+            {"prescription": None},
+            "case.toml: prescription.choose and prescription.residual_fraction missing",
+        ),
     ],
 )
 def test_bad_input_is_one_line_exit_2_and_leaves_nothing(run, folder, empty, tmp_path, changes, message):
     for file in folder.glob("*.nii"):
         (tmp_path / file.name).symlink_to(file)
     refused(run, case.write_case(tmp_path, **changes), empty / "plan", message)
+
+
+def test_options_name_the_choice_and_the_residual_that_they_lack(run, folder, empty):
+    said = ("--activity", folder / "spect.nii", "--liver", folder / "liver.nii", "--lesions", folder / "lesions.nii")
+    said = (*said, "--protocol", "resin-icc-bilobar", "--lung-shunt", "0.05")
+    both = run("plan", *said, "-o", empty / "plan")
+    message = (
+        "sirtjax: --choose and --residual missing, and neither has a default; give --choose upper, lower or given and "
+        "--residual NUMBER (share that stays in vial and catheter, 0 to below 1)"
+    )
+    assert (both.code, both.err.splitlines()) == (2, [message])
+    one = run("plan", *said, "--choose", "upper", "-o", empty / "plan")
+    assert one.code == 2 and one.err.startswith("sirtjax: --residual missing, ") and "--choose" not in one.err
+    wrong = run("plan", *said, "--choose", "most", "--residual", "1.5", "-o", empty / "plan")
+    assert wrong.code == 2 and "prescription.choose" in wrong.err and "prescription.residual_fraction" in wrong.err
 
 
 def test_negative_activity_and_images_apart(run, folder, empty, tmp_path):
@@ -180,7 +199,7 @@ def test_a_case_by_options(run, folder, empty):
     options = [
         "--patient-id", "TEST-01", "--protocol", "resin-icc-bilobar", "--activity", folder / "spect.nii",
         "--ct", folder / "ct.nii", "--liver", folder / "liver.nii", "--lesions", folder / "lesions.nii",
-        "--lung-shunt", "0.05", "--set", "dose.method=local",
+        "--lung-shunt", "0.05", "--set", "dose.method=local", "--choose", "upper", "--residual", "0",
     ]  # fmt: skip
     done = run("plan", "-o", empty / "plan", "--json", *options)
     assert done.code == 0, done.err

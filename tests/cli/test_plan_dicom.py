@@ -44,7 +44,7 @@ def once(studies, tmp_path_factory):
     ):
         patch.setattr(plan, "use_compilation_cache", lambda: None)
         with pytest.raises(SystemExit) as stopped:
-            main(["plan", "--dicom", str(studies), "-o", str(out), "--json", *SAID])
+            main(["plan", "--dicom", str(studies), "-o", str(out), "--json", *SAID, *dicom_case.CHOSEN])
     assert not stopped.value.code, told.getvalue()
     return printed.getvalue(), told.getvalue(), out
 
@@ -199,8 +199,11 @@ def test_what_the_folder_cannot_say_is_asked_for_in_one_line(refused):
     for option in ("--lung-shunt spect or a fraction", "--registration deformable, affine, rigid"):
         assert option in told
     assert "--lesions" not in told
+    both = "--choose upper, lower or given; --residual NUMBER (share that stays in vial and catheter"
+    assert both in refused("the folder does not say everything", *SAID) and both in told
+    assert "--choose" not in refused("give --residual NUMBER", *SAID, "--set", "prescription.choose=lower")
     told = refused("--injection TERRITORY=MBQ@TIME", "--role", "activity=3", verb="verify")
-    assert "verify" not in told
+    assert "verify" not in told and "--choose" not in told and "--residual" not in told
 
 
 @pytest.mark.parametrize(
@@ -215,7 +218,7 @@ def test_what_the_folder_cannot_say_is_asked_for_in_one_line(refused):
         (("--role", "territories=4"), "it has Liver, GTV alpha, GTV beta; say which, as in --role territories=4:Liver"),
         (("--role", "diagnostic=none", "--role", "liver=4"), "was drawn on another series than those of the case"),
         (("--role", "lesions=none"), "--lesions FILE or --role lesions=OBJECT"),
-        (("--role", "activity=1", *SAID), "expected NM or PT, found CT"),
+        (("--role", "activity=1", *SAID, *dicom_case.CHOSEN), "expected NM or PT, found CT"),
         (("--activity", "spect.nii"), "--dicom and --activity are given; choose the series by --role activity=NUMBER"),
         (("--diagnostic-modality", "MR"), "choose the series by --role diagnostic=NUMBER"),
     ],
@@ -254,7 +257,7 @@ def test_answers_at_a_terminal(studies, tmp_path, monkeypatch):
     answers = iter(["ct=77", "diagnostic=none", "liver=none", "lesions=none", ""])
     monkeypatch.setattr(_case_studies, "_can_ask", lambda: True)
     monkeypatch.setattr(_case_studies.typer, "prompt", lambda *_, **__: next(answers))
-    said = {"protocol": "resin-icc-bilobar", "lung_shunt": "0.05"}
+    said = {"protocol": "resin-icc-bilobar", "lung_shunt": "0.05", "choose": "upper", "residual": 0.01}
     made = _case_studies.case_of_studies(studies, "plan", said, roles=[], overrides=["masks.no_lesions=true"])
     assert next(answers, "none left") == "none left"
     assert made.images.diagnostic is None and made.masks.liver is None and made.images.ct is not None

@@ -9,7 +9,8 @@ from sirtjax.errors import ConfigError, InputError
 
 app = typer.Typer()
 app.command()(prescribe)
-PATIENT = ["--normal-ml", "900", "--untreated-ml", "0", "--lsf", "0", "--tumour", "100:5"]
+CHOSEN = ["--residual", "0", "--choose", "upper"]
+PATIENT = [*CHOSEN, "--normal-ml", "900", "--untreated-ml", "0", "--lsf", "0", "--tumour", "100:5"]
 CASE = ["--protocol", "resin-icc-bilobar", *PATIENT, "--density-g-per-ml", "1.0", "--constant", "y90-thesis"]
 
 
@@ -53,7 +54,7 @@ def test_given_activity_and_empty_interval():
 def test_bsa_beside_it():
     # BSA of 1.70 m and 70 kg is 1.80968; tumour 150 of 1500 mL gives 1709.68 MBq, times 0.8 above 10 % shunt.
     answer = result(
-        *("--protocol", "resin-icc-bilobar", "--normal-ml", "1350", "--untreated-ml", "0", "--lsf", "0.12"),
+        *("--protocol", "resin-icc-bilobar", *CHOSEN, "--normal-ml", "1350", "--untreated-ml", "0", "--lsf", "0.12"),
         *("--tumour", "150:4", "--height-m", "1.7", "--weight-kg", "70"),
     )
     assert answer["other_rules"]["bsa_whole_liver_mbq"] == pytest.approx(1709.68, abs=0.01)
@@ -77,6 +78,13 @@ def test_the_protocols_can_be_listed():
         (["--protocol", "nothing", *PATIENT], ConfigError, "there is no protocol 'nothing'"),
         ([*CASE, "--choose", "given"], InputError, "--activity-mbq goes with --choose given"),
         ([*CASE, "--activity-mbq", "5"], InputError, "--activity-mbq goes with --choose given"),
+        (
+            ["--protocol", "resin-icc-bilobar", *PATIENT[4:]],
+            InputError,
+            "--choose and --residual missing, and neither has a default; give --choose upper, lower or given and --",
+        ),
+        (["--protocol", "resin-icc-bilobar", *PATIENT[2:]], InputError, "--residual missing"),
+        (["--protocol", "resin-icc-bilobar", *PATIENT[:2], *PATIENT[4:]], InputError, "--choose missing"),
         ([*CASE, "--tumour", "80"], InputError, "--tumour 80: expected volume in mL and T/N ratio"),
         ([*CASE, "--tumour", "a:b"], InputError, "--tumour a:b: expected"),
         ([*CASE, "--height-m", "1.7"], InputError, "needs both --height-m and --weight-kg"),
@@ -86,7 +94,7 @@ def test_the_protocols_can_be_listed():
             InputError,
             "has no BSA method",
         ),
-        ([*CASE[:6], "--lsf", "5", "--untreated-ml", "0"], InputError, "not a percentage"),
+        ([*CASE[:-8], "--lsf", "5", "--untreated-ml", "0"], InputError, "not a percentage"),
         ([*CASE, "--untreated-ml", "-5"], InputError, "untreated liver volume"),
     ],
 )

@@ -15,6 +15,10 @@ def codes(checks):
     return [check.code for check in checks]
 
 
+def resin_shunt_checks(fraction):
+    return d.lung_shunt_checks(fraction, device="resin")
+
+
 def test_codes_are_unique_and_documented():
     listed = [rule.code for rule in d.CHECKS]
     assert listed == sorted(set(listed))
@@ -37,8 +41,8 @@ def test_codes_are_unique_and_documented():
         (lambda: d.liver_volume_checks(500.0), lambda: d.liver_volume_checks(499.0), "SJ101"),
         (lambda: d.liver_volume_checks(4500.0), lambda: d.liver_volume_checks(4501.0), "SJ101"),
         (lambda: d.tn_ratio_checks("T", tn_ratio=1.5), lambda: d.tn_ratio_checks("T", tn_ratio=1.49), "SJ201"),
-        (lambda: d.lung_shunt_checks(0.10), lambda: d.lung_shunt_checks(0.11), "SJ301"),
-        (lambda: (), lambda: d.lung_shunt_checks(0.21), "SJ302"),
+        (lambda: resin_shunt_checks(0.10), lambda: resin_shunt_checks(0.11), "SJ301"),
+        (lambda: (), lambda: resin_shunt_checks(0.21), "SJ302"),
         (
             lambda: d.lung_dose_checks(30.0, previous_gy=0.0),
             lambda: d.lung_dose_checks(30.1, previous_gy=0.0),
@@ -90,8 +94,8 @@ def test_codes_are_unique_and_documented():
             "SJ305",
         ),
         (
-            lambda: d.lung_shunt_checks(0.05),
-            lambda: d.lung_shunt_checks(0.05, planar=True),
+            lambda: d.lung_shunt_checks(0.05, device="glass"),
+            lambda: d.lung_shunt_checks(0.05, device="glass", planar=True),
             "SJ306",
         ),
         (
@@ -119,10 +123,17 @@ def test_messages_name_numbers_and_units():
     (check,) = d.liver_volume_checks(320.4)
     assert check.message == "the liver has 320.4 mL, expected 500 to 4500 mL: check the liver mask"
     assert (check.value, check.limit, check.unit) == (320.4, (500.0, 4500.0), "mL")
-    (check,) = d.lung_shunt_checks(0.123)
+    (check,) = resin_shunt_checks(0.123)
     assert "is 12.3 % (above 10 %)" in check.message
     (check,) = d.tn_ratio_checks("lesion 2", tn_ratio=0.8)
     assert "of lesion 2 is 0.8, below 1.5" in check.message
+
+
+@pytest.mark.parametrize("device", ["glass", "holmium"])
+def test_the_limits_of_the_resin_bsa_method_are_for_resin_alone(device):
+    assert d.lung_shunt_checks(0.12, device=device) == d.lung_shunt_checks(0.24, device=device) == ()
+    assert codes(d.lung_shunt_checks(0.24, device=device, planar=True)) == ["SJ306"]
+    assert codes(d.lung_shunt_checks(0.24, device="resin", planar=True)) == ["SJ302", "SJ306"]
 
 
 def test_the_protocols_lung_limits_replace_the_table():
@@ -155,7 +166,7 @@ def test_errors():
     with pytest.raises(ConfigError, match="there is no check SJ999"):
         d.make_check("SJ999")
     with pytest.raises(InputError, match="a check needs a finite number"):
-        d.lung_shunt_checks(float("nan"))
+        d.lung_shunt_checks(float("nan"), device="glass")
     with pytest.raises(InputError, match="volume of T is inf"):
         d.small_lesion_checks("T", volume_ml=np.inf, resolution_fwhm_mm=8.0)
 

@@ -82,7 +82,8 @@ def slices(folder):
 
 
 def planned_by_folder(studies):
-    return ("plan", "--dicom", studies, "-o", studies.parent / "out", *dicom_case.SAID, "--registration", "identity")
+    said = (*dicom_case.SAID, *dicom_case.CHOSEN, "--registration", "identity")
+    return ("plan", "--dicom", studies, "-o", studies.parent / "out", *said)
 
 
 def test_unreadable_slices(refused, studies):

@@ -13,14 +13,20 @@ def test_every_file(tmp_path, result, maps):
     write_results(tmp_path, result, maps, on_step=steps.append)
     assert steps[0] == "report" and steps[-1] == "images"
     assert {path.name for path in tmp_path.iterdir()} == {
-        "report.html", "results.json", "voi.csv", "dose.nii.gz", "activity.nii.gz", "masks",
+        "report.html", "report.pdf", "results.json", "voi.csv", "dose.nii.gz", "activity.nii.gz", "masks",
     }  # fmt: skip
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF-")
     assert len(list((tmp_path / "masks").iterdir())) == len(maps.occupancy)
     dose = read_nifti(tmp_path / "dose.nii.gz").volume
     assert dose.unit == "Gy" and dose.geometry.matches(maps.geometry)
     assert np.allclose(dose.array, maps.dose_gy.array)
     mask, _ = read_nifti_array(tmp_path / "masks" / "lesion-1.nii.gz")
     assert np.array_equal(mask > 0, maps.occupancy["lesion 1"] >= 0.5)
+
+
+def test_without_a_pdf(tmp_path, result, maps):
+    write_results(tmp_path, result, maps, pdf=False)
+    assert (tmp_path / "report.html").is_file() and not (tmp_path / "report.pdf").exists()
 
 
 def test_json_has_no_nan(tmp_path, result, maps):

@@ -42,7 +42,8 @@ def blank(monkeypatch):
 
 
 def laid(result, maps, **options):
-    return pages_of(report_blocks(result, maps, options.get("identity"), lambda step: None))
+    pictures = _html.pictures_of(result, maps, lambda step: None)
+    return pages_of(report_blocks(result, options.get("identity"), pictures))
 
 
 def words(pages):

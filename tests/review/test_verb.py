@@ -86,7 +86,8 @@ def test_a_port_in_use_is_told(run, whole_folder):
 def test_recompute_plans_with_the_reviewed_masks_and_opens_nothing(run, whole_folder, monkeypatch):
     seen = []
 
-    def plan_again(output, case, products, on_step, *, approval):
+    def plan_again(output, case, products, on_step, *, approval, pdf):
+        assert pdf
         seen.append((output, products, approval))
 
     monkeypatch.setattr(verb, "plan_again", plan_again)

@@ -36,8 +36,11 @@ path = "lesions.nii.gz"
 on = "activity"
 [shunt]
 method = "spect"
+[prescription]
+choose = "upper"
 [[injections]]
 territory = "whole liver"
+residual_fraction = 0.01
 """
     )
     return folder
@@ -103,8 +106,11 @@ method = "given"
 fraction = 0.05
 [registration]
 method = "rigid"
+[prescription]
+choose = "upper"
 [[injections]]
 territory = "whole liver"
+residual_fraction = 0.01
 """
     )
     case = load_case(tmp_path / "case.toml")

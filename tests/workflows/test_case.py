@@ -128,6 +128,53 @@ def test_file_problems(tmp_path):
         load_case(broken)
 
 
+REGISTERED = {
+    "images": {
+        "activity": {"path": "spect.nii"},
+        "ct": {"path": "ct.nii"},
+        "diagnostic": {"path": "ct.nii", "modality": "CT"},
+    },
+    "registration": {"method": "rigid", "reference_masks": {"liver": {"path": "liver.nii"}}, "accept": ["FOLDED"]},
+    "masks": {"liver": {"path": "liver.nii", "on": "diagnostic"}, "no_lesions": True},
+}
+
+
+def test_a_case_that_registers_becomes_one_with_a_transform_file(tmp_path):
+    path = analytic_case.write_case(tmp_path, **REGISTERED)
+    to_file = ["registration.method=file", "registration.path=moved.tfm"]
+    with pytest.raises(ConfigError, match=r"`accept`, `reference_masks`: not with .*--unset registration.accept"):
+        load_case(path, overrides=to_file)
+    loaded = load_case(path, overrides=to_file, unset=["registration.reference_masks", "registration.accept"])
+    assert (loaded.registration.method, loaded.registration.path) == ("file", tmp_path / "moved.tfm")
+    # A whole table goes too, and what is set afterwards begins an empty one.
+    assert load_case(path, overrides=to_file, unset=["registration"]) == loaded
+
+
+@pytest.mark.parametrize(
+    ("unset", "message"),
+    [
+        (
+            "registration.referencemasks",
+            "--unset registration.referencemasks: the case does not give it; there it gives",
+        ),
+        ("biology.tumour", "--unset biology.tumour: the case does not give it; there it gives nothing"),
+        ("patient.id.first", "--unset patient.id.first: id is not a table of the case"),
+        ("", "--unset : the case does not give it"),
+        ("shunt", "shunt: Field required"),
+    ],
+)
+def test_what_cannot_be_unset(tmp_path, unset, message):
+    with pytest.raises(ConfigError) as caught:
+        load_case(analytic_case.write_case(tmp_path, **REGISTERED), unset=[unset])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["dose.previous_lung_gy=", "dose.previous_lung_gy= "])
+def test_setting_nothing_removes_nothing(tmp_path, override):
+    with pytest.raises(ConfigError, match=r"no value; give one, or remove the key with --unset dose.previous_lung_gy"):
+        load_case(analytic_case.write_case(tmp_path), overrides=[override])
+
+
 def test_overrides_replace_values_before_the_check(tmp_path):
     path = analytic_case.write_case(tmp_path, shunt=None)
     loaded = load_case(

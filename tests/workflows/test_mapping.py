@@ -152,9 +152,16 @@ def test_a_mask_on_a_grid_of_its_own_is_resampled_with_a_note(tmp_path):
     grid = advance(load_case(path), "liver").liver.labels.geometry
     assert grid.matches(own)
     assert after.notes == (
-        f"the mask of the right is on another grid ({before_grid}) than the liver's; resampled",
-        f"the mask of the left is on another grid ({before_grid}) than the liver's; resampled",
+        f"the masks of right and left are on another grid ({before_grid}) than the liver's; resampled",
         f"the mask of the liver is on a grid of its own ({grid}), not on that of its image; resampled",
+    )
+    # Its lesions on the same grid are named in the same note.
+    _, lesions, _ = case.masks(own, case.LESIONS)
+    names = tuple(enumerate((lesion.name for lesion in case.LESIONS), start=1))
+    write_nifti(tmp_path / "lesions.nii", LabelMap(lesions, own, names=names), force=True)
+    assert advance(load_case(path), "mapping").mapping.notes[1:] == (
+        f"the masks of liver, alpha and beta are on a grid of their own ({grid}), not on that of their image; "
+        "resampled",
     )
     volumes = [m.occupancy["liver"].sum(dtype=np.float64) * m.geometry.voxel_volume_ml for m in (before, after)]
     assert volumes[1] == pytest.approx(volumes[0], rel=5e-3)

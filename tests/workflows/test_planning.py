@@ -152,6 +152,21 @@ def test_targets_choose_the_lesions_that_bound(planned):
         planned(prescription={"targets": ["gamma"]})
 
 
+def test_all_lesions_together_may_be_one(planned):
+    masks = case.case_table()["masks"]
+    one = {
+        "masks": masks | {"lesions": masks["lesions"] | {"names": ["alpha"]}},
+        "injections": [{"territory": "right"}],
+    }
+    named, _ = planned(prescription={"choose": "lower", "targets": ["alpha"]}, **one)
+    together, _ = planned(prescription={"choose": "lower", "targets": ["lesions"]}, **one)
+    assert together.injections == named.injections
+    assert together.voi("alpha").mean_gy == pytest.approx(100.0, rel=1e-4)
+    objectives = [own("lesions", "at least", 130.0)]
+    higher, _ = planned(prescription={"choose": "lower", "objectives": objectives, "targets": ["lesions"]}, **one)
+    assert higher.voi("alpha").mean_gy == pytest.approx(130.0, rel=1e-4)
+
+
 @pytest.mark.parametrize(("kind", "fraction"), [("V", 0.8), ("D", 0.7)])
 def test_voxel_level_objectives_hold(planned, kind, fraction):
     objectives = [own("tumour", "at least", 70.0, kind=kind, volume_fraction=fraction)]

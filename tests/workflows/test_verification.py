@@ -64,6 +64,15 @@ def test_the_plan_stands_beside_the_delivered_dose(folder):
     assert result.provenance["inputs"]["plan"]["file"] == "results.json"
 
 
+def test_a_verification_needs_no_choice_and_leaves_an_unknown_residual_open(folder):
+    result, _, _ = verify(folder, prescription=None)
+    right, left = result.injections
+    assert (right.residual_fraction, right.prepared_mbq) == (None, None)
+    assert (left.residual_fraction, left.prepared_mbq) == (0.1, pytest.approx(250 / 0.9))
+    shared, _, _ = verify(folder, prescription={"residual_fraction": 0.2})
+    assert [row.prepared_mbq for row in shared.injections] == [pytest.approx(500), pytest.approx(250 / 0.9)]
+
+
 def test_a_verification_without_a_plan_has_nothing_beside_it(folder):
     result = verify(folder)[0]
     assert (result.planned, result.comparison) == ({}, None)

@@ -1,0 +1,59 @@
+"""Tables (CSV) with names from other programs in them, written so that no spreadsheet takes a cell for a formula."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from typing import IO
+
+# What a spreadsheet begins a formula or a cell with (OWASP, CSV injection), the wide forms too.
+_BEGINS = r"[=+\-@\t\r\n＝＋－＠]"
+# A cell begins with the text, and after what another program may take for a separator; blanks and quotes don't count.
+_STARTS = r"((?:^|[;\t\r\n])[ \"\u00a0\u3000\ufeff\u200b]*)"
+_TO_WRITE = re.compile(rf"{_STARTS}(?='*{_BEGINS})")
+_WRITTEN = re.compile(rf"{_STARTS}'(?='*{_BEGINS})")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?inf|nan", re.ASCII)
+
+
+def csv_cell(value: object) -> object:
+    """Put an apostrophe where a text would begin a formula, and leave numbers as they are.
+
+    Args:
+      value: a number, also as text, a text, or None.
+
+    Returns:
+      What to write; `plain_cell` takes the apostrophes off again.
+
+    Reference:
+      OWASP, CSV injection, https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    if not isinstance(value, str) or _NUMBER.fullmatch(value):
+        return value
+    return _TO_WRITE.sub(r"\1'", value)
+
+
+def plain_cell(text: str) -> str:
+    """Take off the apostrophes that `csv_cell` has put in."""
+    return _WRITTEN.sub(r"\1", text)
+
+
+class CsvWriter:
+    """A `csv.writer` whose cells all go through `csv_cell`.
+
+    Args:
+      file: open for text, without translation of line ends.
+      lineterminator: between the rows.
+    """
+
+    def __init__(self, file: IO[str], *, lineterminator: str = "\r\n") -> None:
+        self._writer = csv.writer(file, lineterminator=lineterminator)
+
+    def writerow(self, cells: Iterable[object]) -> None:
+        """Write one row."""
+        self._writer.writerow([csv_cell(cell) for cell in cells])
+
+    def writerows(self, rows: Iterable[Iterable[object]]) -> None:
+        """Write several rows."""
+        for row in rows:
+            self.writerow(row)

@@ -1,0 +1,118 @@
+"""Each mask of a result with the file it was taken from, its version and its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sirtjax.io import file_sha256
+from sirtjax.workflows._case import Case
+from sirtjax.workflows._results import MaskResult, MaskRole
+from sirtjax.workflows._steps import Divided, Products
+from sirtjax.workflows._used_mask import UsedMask
+from sirtjax.workflows._vois import Voi
+
+
+def mask_results(case: Case, products: Products) -> tuple[MaskResult, ...]:
+    """List the masks as they were used: liver, lesions, lungs, territories.
+
+    Args:
+      case: names the files of masks that nobody has changed.
+      products: the steps.
+
+    Returns:
+      One record a mask.
+    """
+    tables = case.masks.drawn()
+    found = []
+    for role, table, vois in _by_role(products):
+        path = tables[table].path if table in tables else None
+        found += [_of_voi(role, voi, path) for voi in vois]
+    divided = products.territories
+    if divided is not None and divided.labels is not None:
+        found.append(_of_territories(case, divided))
+    return tuple(found)
+
+
+def used_inputs(inputs: dict[str, dict[str, Any]], products: Products) -> dict[str, dict[str, Any]]:
+    """The inputs of a case with the masks that took the place of those it names.
+
+    Args:
+      inputs: by role, as the case names them.
+      products: the steps, with masks of a review or changed by hand.
+
+    Returns:
+      A new table; a file of which no mask was used is not in it.
+    """
+    found = dict(inputs)
+    for _, table, vois in _by_role(products):
+        changed = {voi.name: voi.used for voi in vois if voi.used is not None and voi.used.replaces}
+        if changed and len(changed) == len(vois):
+            found.pop(f"{table} mask", None)
+        found |= {f"{name} mask": _entry(used) for name, used in changed.items()}
+    divided = products.territories
+    if divided is not None and divided.used is not None and divided.used.replaces:
+        found = {role: entry for role, entry in found.items() if not role.startswith("dividing lines ")}
+        found["territories"] = _entry(divided.used)
+    return found
+
+
+def _by_role(products: Products) -> Iterable[tuple[MaskRole, str, tuple[Voi, ...]]]:
+    """The masks of each role, with the name of its table in the case."""
+    yield "liver", "liver", () if products.liver is None else (products.liver,)
+    yield "lesion", "lesions", products.lesions or ()
+    yield "lungs", "lungs", () if products.lungs is None else (products.lungs,)
+
+
+def _of_voi(role: MaskRole, voi: Voi, path: Path | None) -> MaskResult:
+    draft = voi.draft is not None or voi.automatic is not None
+    return _record(voi.name, role, voi.frame, voi.origin, voi.volume_ml, voi.used, path, draft=draft)
+
+
+def _of_territories(case: Case, divided: Divided) -> MaskResult:
+    labels, table = divided.labels, case.territories
+    volume_ml = 0.0 if labels is None else sum(labels.volume_ml(name) for _, name in labels.names)
+    path = None if table is None else table.path
+    origin = "dividing lines" if path is None else path.name
+    draft = divided.draft is not None
+    return _record("territories", "territories", divided.frame, origin, volume_ml, divided.used, path, draft=draft)
+
+
+def _record(
+    name: str,
+    role: MaskRole,
+    frame: str,
+    origin: str,
+    volume_ml: float,
+    used: UsedMask | None,
+    path: Path | None,
+    *,
+    draft: bool,
+) -> MaskResult:
+    if used is None:
+        used = UsedMask(
+            file="" if path is None else path.name,
+            sha256="" if path is None else file_sha256(path) or "",
+            replaces=False,
+            state="draft" if draft else "given",
+        )
+    return MaskResult(
+        name=name,
+        role=role,
+        frame=frame,
+        origin=origin.partition("; version ")[0],
+        volume_ml=volume_ml,
+        file=used.file or None,
+        sha256=used.sha256 or None,
+        version=used.version,
+        state=used.state,
+        reviewer=used.reviewer,
+        signed_at=used.signed_at,
+        comment=used.comment,
+    )
+
+
+def _entry(used: UsedMask) -> dict[str, Any]:
+    entry: dict[str, Any] = {"file": used.file, "modality": None, "grid": None, "series_uid": None}
+    return entry | {"sha256": used.sha256} | ({} if used.version is None else {"version": used.version})

@@ -1,0 +1,52 @@
+"""What a plan needs from its user and no protocol states: the choice between the bounds and the residual."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sirtjax.errors import ConfigError
+from sirtjax.workflows._case import Case
+
+# The key under [prescription], and what to write.
+REQUIRED = {
+    "choose": 'choose = "upper", "lower" or "given" (which activity between the bounds)',
+    "residual_fraction": "residual_fraction = NUMBER (share that stays in vial and catheter, 0 to below 1)",
+}
+
+
+def missing_prescription(case: Case) -> tuple[str, ...]:
+    """List the keys of [prescription] that a plan needs and the case does not give.
+
+    Args:
+      case: the case; a residual of each injection takes the place of the shared one.
+    """
+    shared = case.prescription.residual_fraction
+    residual = shared is not None or (
+        bool(case.injections) and all(table.residual_fraction is not None for table in case.injections)
+    )
+    given = {"choose": case.prescription.choose is not None, "residual_fraction": residual}
+    return tuple(key for key in REQUIRED if not given[key])
+
+
+def check_prescription(case: Case, *, source: str = "the case") -> Literal["upper", "lower", "given"]:
+    """Check that a case says all that a plan needs from its user.
+
+    Args:
+      case: the case.
+      source: its file, for the message.
+
+    Returns:
+      Which activity between the bounds is chosen.
+
+    Raises:
+      ConfigError: the choice or a residual is missing; names both where both are.
+    """
+    missing = missing_prescription(case)
+    choose = case.prescription.choose
+    if missing or choose is None:
+        keys = " and ".join(f"prescription.{key}" for key in missing)
+        raise ConfigError(
+            f"{source}: {keys} missing, and neither has a default; write under [prescription] "
+            f"{' and '.join(REQUIRED[key] for key in missing)}, or use --set"
+        )
+    return choose

@@ -1,0 +1,31 @@
+"""The file that a mask was taken from, and who answers for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+MaskState = Literal["given", "draft", "verified", "rejected"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsedMask:
+    """A mask of the review, or one that was changed in the folder of the steps.
+
+    Attributes:
+      file: its name below the plan's folder.
+      sha256: of the file.
+      replaces: whether it is another mask than the one of the case, which was then not used.
+      version: its number in the review; None where it was changed outside of it.
+      state: of that version.
+      reviewer, signed_at, comment: the signature on this version; None and "" where there is none.
+    """
+
+    file: str
+    sha256: str
+    replaces: bool
+    version: int | None = None
+    state: MaskState = "given"
+    reviewer: str | None = None
+    signed_at: str | None = None
+    comment: str = ""

@@ -1,0 +1,60 @@
+"""What a plan takes from its user alone: the choice between the bounds and the residual in the vial."""
+
+import analytic_case as case
+import pytest
+
+from sirtjax.errors import ConfigError
+from sirtjax.workflows import check_prescription, load_case, missing_prescription, plan_case
+
+EACH = [{"territory": "right", "residual_fraction": 0.02}, {"territory": "left", "residual_fraction": 0.0}]
+CHOICE, RESIDUAL = 'choose = "upper", "lower" or "given"', "residual_fraction = NUMBER (share that stays in vial"
+
+
+def bare(tmp_path, prescription, **changes):
+    """A case with exactly this table of the prescription."""
+    path = case.write_case(tmp_path, prescription=None, **changes)
+    with path.open("a") as file:
+        file.write(f"prescription = {case.toml(prescription)}\n")
+    return load_case(path)
+
+
+@pytest.mark.parametrize(
+    ("prescription", "injections", "missing"),
+    [
+        ({}, None, ("choose", "residual_fraction")),
+        ({"choose": "lower"}, None, ("residual_fraction",)),
+        ({"choose": "lower"}, [*EACH[:1], {"territory": "left"}], ("residual_fraction",)),
+        ({"residual_fraction": 0.0}, None, ("choose",)),
+        ({}, EACH, ("choose",)),
+        ({"choose": "lower"}, EACH, ()),
+        ({"choose": "lower", "residual_fraction": 0.0}, [*EACH[:1], {"territory": "left"}], ()),
+    ],
+)
+def test_what_is_missing_is_named_in_one_line(tmp_path, prescription, injections, missing):
+    loaded = bare(tmp_path, prescription, injections=injections)
+    assert missing_prescription(loaded) == missing
+    if not missing:
+        assert check_prescription(loaded) == "lower"
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_prescription(loaded, source="case.toml")
+    text = str(caught.value)
+    assert text.startswith(f"case.toml: {' and '.join(f'prescription.{key}' for key in missing)} missing")
+    assert (CHOICE in text, RESIDUAL in text) == ("choose" in missing, "residual_fraction" in missing)
+    assert "\n" not in text
+
+
+def test_a_plan_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(ConfigError, match="neither has a default"):
+        plan_case(bare(tmp_path, {}))  # its images do not exist
+
+
+def test_the_shared_residual_holds_where_an_injection_gives_none_and_the_report_prints_both(planned):
+    injections = [{"territory": "right"}, {"territory": "left", "residual_fraction": 0.2}]
+    result, _ = planned(prescription={"residual_fraction": 0.1}, injections=injections)
+    right, left = result.injections
+    assert right.prepared_mbq == pytest.approx(right.activity_mbq / 0.9)
+    assert left.prepared_mbq == pytest.approx(left.activity_mbq / 0.8)
+    facts = {fact.name: (fact.value, fact.source) for fact in result.methods}
+    assert facts["residual in vial and catheter"] == ("10 % (right), 20 % (left)", "the case")
+    assert facts["choice between the bounds"] == ("upper", "the case")
