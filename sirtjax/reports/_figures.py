@@ -23,6 +23,12 @@ ISODOSE_COLOURS = ("#4d7cff", "#35d0ff", "#c8ff3d", "#ffb020", "#ff3b30")
 FAINT = 0.08
 PLANES = ("axial", "coronal", "sagittal")
 FIGURE_WIDTH, PLANES_SHARE = 10.2, 0.9
+LONGEST_LABEL = 32
+
+
+def short(name: str) -> str:
+    """A name as a label of a graph: one of more than 32 letters without its middle, so that it leaves room."""
+    return name if len(name) <= LONGEST_LABEL else f"{name[:19]}…{name[-12:]}"
 
 
 def figure_png(figure: Any, *, dpi: int = 110) -> str:
@@ -108,7 +114,7 @@ def dvh_figure(vois: Sequence[VoiResult], planned: dict[str, dict[str, Any]]) ->
         if not voi.dvh_dose_gy:
             continue
         colour = LIVER_INK if voi.kind == "normal liver" else next(colours, (0.3, 0.3, 0.3))
-        axes.plot(voi.dvh_dose_gy, voi.dvh_volume_percent, color=colour, linewidth=1.8, label=voi.name)
+        axes.plot(voi.dvh_dose_gy, voi.dvh_volume_percent, color=colour, linewidth=1.8, label=short(voi.name))
         reach = max(reach, _dose_at(voi, 1.0))
         before = planned.get(voi.name)
         if before and before.get("dvh_dose_gy"):
@@ -144,7 +150,7 @@ def interval_figure(injections: Sequence[InjectionResult]) -> Any:
             axes.plot([bound.activity_mbq] * 2, [row - 0.33, row + 0.33], color=ink, linewidth=1.6)
         axes.plot(injection.activity_mbq, row, marker="D", color="black", markersize=7, zorder=5)
     reach = max(reach, *[activity for activity in shown if activity < 2.5 * reach], 1.0)
-    axes.set_yticks(range(len(injections)), [injection.territory for injection in reversed(injections)])
+    axes.set_yticks(range(len(injections)), [short(one.territory) for one in reversed(injections)])
     axes.set(xlim=(0, reach * 1.08), ylim=(-0.6, len(injections) - 0.4), xlabel="activity at injection (MBq)")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="x", alpha=0.25)

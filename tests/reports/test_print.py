@@ -100,8 +100,7 @@ def case(request, result, maps):
     if request.param == "verification":
         planned = {voi.name: dataclasses.asdict(voi) for voi in vois}
         changed = dataclasses.replace(changed, kind="verification", planned=planned)
-    # Without the CT, whose liver is as even a grey as a scrollbar.
-    return changed, dataclasses.replace(maps, occupancy=weights, ct_hu=None)
+    return changed, dataclasses.replace(maps, occupancy=weights)
 
 
 def numbers(voi: VoiResult, levels):
@@ -114,7 +113,7 @@ def numbers(voi: VoiResult, levels):
 def test_every_column_and_every_row_is_whole(case, printed):
     result, maps = case
     levels = ["70", "100", "90", "205", "120", "75"]
-    words, pages = printed(report_html(result, maps))
+    words, pages = printed(report_html(result, maps, pictures=[]))
     for word in words:
         assert word.x[0] > MARGIN_PT - ROUNDING_PT and word.x[1] < A4_PT[0] - MARGIN_PT + ROUNDING_PT, word
         # A row that a page cuts through has letters in the margin.
@@ -160,9 +159,9 @@ def no_scrollbar(picture):
     return not (full == high * wide).any()
 
 
-def test_the_judge_finds_what_scrolls(printed, result, without_ct):
+def test_the_judge_finds_what_scrolls(printed, result, maps):
     # The page as it was: what is wider than the paper scrolls, and is cut off.
-    page = report_html(result, without_ct)
+    page = report_html(result, maps, pictures=[])
     broken = re.sub(r"\.wide \{ overflow: visible; \}", ".wide { overflow-x: scroll; width: 300px; }", page)
     assert broken != page
     words, pages = printed(broken)
