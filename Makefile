@@ -40,8 +40,8 @@ test-peers: $(PEERS)/installed
 	$(PEERS)/bin/python -m pytest -n 2 --dist loadfile -m peers
 
 # Programs of clinics, from Debian, and dicompyler-core, which needs an older pydicom: an environment of its own.
-CLINIC_PROGRAMS := dciodvfy plastimatch storescu Orthanc dcm2niix chromium
-CLINIC_PACKAGES := dicom3tools plastimatch dcmtk orthanc dcm2niix chromium
+CLINIC_PROGRAMS := dciodvfy plastimatch storescu Orthanc dcm2niix chromium pdftoppm
+CLINIC_PACKAGES := dicom3tools plastimatch dcmtk orthanc dcm2niix chromium poppler-utils
 $(READERS)/installed:
 	$(PYTHON) -m venv $(READERS)
 	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check 'dicompyler-core==0.5.6' 'pydicom<3' 'numpy<2'

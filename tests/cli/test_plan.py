@@ -2,6 +2,8 @@
 
 import contextlib
 import csv
+import gzip
+import hashlib
 import io
 import json
 import shutil
@@ -11,7 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from sirtjax.cli import plan
+from sirtjax.cli import plan, review
 from sirtjax.cli.main import main
 from sirtjax.errors import ComputationError
 from sirtjax.io import write_nifti
@@ -185,10 +187,37 @@ def test_a_crash_half_way_leaves_the_old_output_whole(run, folder, planned, monk
     assert [path.name for path in out.parent.iterdir() if path.name.startswith(".sirtjax")] == []
 
 
+def test_a_plan_after_a_review_names_reviewer_signature_and_version(run, planned, monkeypatch):
+    _, out = planned
+    monkeypatch.setattr(review, "use_compilation_cache", lambda: None)
+    first = json.loads((out / "results.json").read_text())
+    session = review._session(out, None)
+    packed, sha256 = session.mask_bytes("liver")
+    voxels = np.asarray(nibabel.Nifti1Image.from_bytes(gzip.decompress(packed)).dataobj).copy()
+    voxels[tuple(np.argwhere(voxels)[0])] = 0
+    grid = next(scene["grid"] for scene in session.describe()["scenes"] if "liver" in scene["masks"])
+    told = session.save("liver", voxels.tobytes(order="F"), by="Dr. A", if_match=sha256, grid=grid)
+    session.sign("liver", "verified", reviewer="Dr. Meyer", if_match=told["sha256"])
+    (out / "report.pdf").unlink()
+    assert run("review", out, "--recompute").code == 0
+    table = json.loads((out / "results.json").read_text())
+    (row,) = [row for row in table["masks"] if row["name"] == "liver"]
+    assert (row["reviewer"], row["version"], row["state"]) == ("Dr. Meyer", 2, "verified")
+    assert row["signed_at"] == session.describe_mask("liver")["signatures"][0]["at"]
+    assert table["provenance"]["inputs"]["liver mask"]["sha256"] == row["sha256"] == told["sha256"]
+    assert hashlib.sha256((out / row["file"]).read_bytes()).hexdigest() == told["sha256"]
+    old = first["provenance"]["inputs"]["liver mask"]["sha256"]
+    assert old not in json.dumps(table["provenance"]["inputs"])
+    page = (out / "report.html").read_text()
+    assert "Dr. Meyer" in page and told["sha256"][:16] in page and old[:16] not in page
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF-")
+
+
 def test_identify_prints_a_name_only_where_asked(run, folder, planned, tmp_path):
     _, out = planned
     assert "Jane Doe" not in (out / "report.html").read_text()
-    done = run("plan", folder / "case.toml", "-o", tmp_path / "named", "--identify", "Jane Doe")
+    done = run("plan", folder / "case.toml", "-o", tmp_path / "named", "--identify", "Jane Doe", "--no-pdf")
+    assert (out / "report.pdf").is_file() and not (tmp_path / "named" / "report.pdf").exists()
     assert done.code == 0 and "Jane Doe" in (tmp_path / "named" / "report.html").read_text()
     for file in ("results.json", "voi.csv", "steps/steps.json"):
         assert "Jane Doe" not in (tmp_path / "named" / file).read_text()
