@@ -130,9 +130,10 @@ def test_what_the_activity_image_does_not_show_is_not_counted_and_said(tmp_path)
     mapped = advance(load_case(case.write_case(tmp_path)), "mapping").mapping
     shown = float(mapped.occupancy["liver"].sum()) * mapped.geometry.voxel_volume_ml / mapped.drawn_ml["liver"]
     assert 0.7 < shown < 0.95
-    assert any(
-        line.endswith("of the liver lies outside the activity image and is not counted") for line in mapped.notes
-    )
+    # One sentence for all that is cut off, the liver first.
+    (note,) = [line for line in mapped.notes if "outside the activity image" in line]
+    assert float(note.partition("% of liver")[0]) == pytest.approx(100 * (1 - shown), abs=0.1)
+    assert " of right" in note and " of left" in note and note.endswith(" and are not counted")
     counts = np.asarray(mapped.activity.array)
     # Linear interpolation falls to zero over one voxel beyond the image.
     assert (counts[mapped.occupancy["liver"] > 0.99] > 0).mean() > 0.99
