@@ -152,18 +152,23 @@ def test_targets_choose_the_lesions_that_bound(planned):
         planned(prescription={"targets": ["gamma"]})
 
 
-def test_all_lesions_together_may_be_one(planned):
+def test_all_lesions_together_may_be_one(patient):
     masks = case.case_table()["masks"]
     one = {
         "masks": masks | {"lesions": masks["lesions"] | {"names": ["alpha"]}},
         "injections": [{"territory": "right"}],
     }
-    named, _ = planned(prescription={"choose": "lower", "targets": ["alpha"]}, **one)
-    together, _ = planned(prescription={"choose": "lower", "targets": ["lesions"]}, **one)
+
+    def plan(products=None, **prescription):
+        path = case.write_case(patient, prescription={"choose": "lower", **prescription}, **one)
+        result, _, made = plan_case(load_case(path), products=products)
+        return result, made
+
+    named, products = plan(targets=["alpha"])
+    together, _ = plan(products, targets=["lesions"])
     assert together.injections == named.injections
     assert together.voi("alpha").mean_gy == pytest.approx(100.0, rel=1e-4)
-    objectives = [own("lesions", "at least", 130.0)]
-    higher, _ = planned(prescription={"choose": "lower", "objectives": objectives, "targets": ["lesions"]}, **one)
+    higher, _ = plan(products, targets=["lesions"], objectives=[own("lesions", "at least", 130.0)])
     assert higher.voi("alpha").mean_gy == pytest.approx(130.0, rel=1e-4)
 
 
