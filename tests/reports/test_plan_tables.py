@@ -57,8 +57,8 @@ def test_the_colour_of_a_missed_objective_is_that_of_its_check(verification):
     assert [row.severity for row in objective_rows(verification)] == ["warning", "error", "warning", "info", ""]
 
 
-def test_the_pdf_has_the_same_tables(verification, maps):
-    tables = [block for block in report_blocks(verification, maps, None, lambda step: None) if isinstance(block, Table)]
+def test_the_pdf_has_the_same_tables(verification):
+    tables = [block for block in report_blocks(verification, None, []) if isinstance(block, Table)]
     (met,) = (table for table in tables if "target, limit or goal" in table.header)
     assert [list(row[:4]) for row in met.rows][1] == ["mean(normal liver) <= 90 Gy", "82.5 Gy", "142.2 Gy", "not met"]
     (compared,) = (table for table in tables if table.header[-1] == "agreement")
