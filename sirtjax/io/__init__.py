@@ -62,8 +62,8 @@ from sirtjax.io._transform_slices import covering_lattice as covering_lattice
 from sirtjax.io._user_folder import user_data_folder as user_data_folder
 
 __all__ = [
-    "CsvWriter",
     "SEG_NRRD_SUFFIX",
+    "CsvWriter",
     "ForeignObject",
     "Image",
     "Injection",
