@@ -97,7 +97,7 @@ def test_no_success_ends_with_code_1_and_writes_nothing(run, folder, tmp_path, m
 
 def test_options_in_place_of_a_case(run, folder, tmp_path, made):
     arguments = [
-        "plan", "-o", tmp_path / "out", "--ct", folder / "ct.nii",
+        "plan", "-o", tmp_path / "out", "--ct", folder / "ct.nii", "--choose", "upper", "--residual", "0",
         "--activity", folder / "spect.nii", "--activity-unit", "counts",
         "--diagnostic", folder / "diagnostic.nii", "--diagnostic-modality", "CT", "--masks-on", "diagnostic",
         "--liver", folder / "diagnostic-liver.nii", "--lesions", folder / "diagnostic-lesions.nii",
