@@ -86,6 +86,10 @@ def _api(session: Session, asked: Asked, parts: tuple[str, ...]) -> Answer:
             return _image(packed, {"ETag": f'"{sha256}"'})
         case "PUT", ("masks", key):
             return _save(session, asked, key)
+        case "GET", ("masks", key, "histograms"):
+            return _json(session.histograms(key))
+        case "POST", ("masks", key, "histograms"):
+            return _json(session.histograms(key, voxels=asked.body, grid=asked.headers.get("x-grid", "")))
         case "POST", ("masks", key, "sign"):
             return _sign(session, asked, key)
         case "POST", ("replan",):

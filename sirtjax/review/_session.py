@@ -73,6 +73,7 @@ class Session:
         self._kept: dict[tuple[str, ...], bytes] = {}
         self._first: dict[str, History] = {}
         self._inverse: spatial.Transform | None = None
+        self._dose: Volume | None = None
         self._results()  # a folder without results is refused now, not once the page is open
 
     def _planned_scenes(self) -> tuple[Scene, ...]:
@@ -147,11 +148,41 @@ class Session:
         scene = self._scene(scene_key)
 
         def make() -> bytes:
-            dose = io.read_nifti(self.folder / "dose.nii.gz", unit="Gy").volume
-            steps, step_gy = scene_dose(scene, dose, self._pull(scene.frame, "activity"))
+            steps, step_gy = scene_dose(scene, self._dose_gy(), self._pull(scene.frame, "activity"))
             return packed(Volume(steps, scene.geometry, unit=f"{step_gy:.9g} Gy"))
 
         return self._cached(("dose", scene_key), make)
+
+    def histograms(self, key: str, *, voxels: bytes | None = None, grid: str = "") -> dict[str, Any]:
+        """Volume, mean, D70 and curve of each label of a mask, as the report has them; None outside the dose.
+
+        Args:
+          key: of the mask.
+          voxels: what is on the page, one byte a voxel of its scene; None for the newest version.
+          grid: fingerprint of the scene's grid, with `voxels`.
+
+        Raises:
+          Refusal: (422) the voxels are on another grid.
+        """
+        from sirtjax.workflows import voi_histogram
+
+        with self._lock:
+            mask, labels = self._mask(key), self._newest(key)
+            if voxels is not None:
+                scene = self._required_scene(key)
+                if grid != scene.fingerprint:
+                    raise Refusal(422, "the mask is on another grid than this folder's; load the page again")
+                labels = LabelMap(from_page(scene, voxels, labels), labels.geometry, names=labels.names)
+            dose, pull = self._dose_gy(), self._pull("activity", mask.frame)
+        activity = self.images.activity.volume.geometry
+        found = {name: voi_histogram(labels, name, dose, activity, transform=pull) for _, name in labels.names}
+        return {"vois": {name: None if one is None else asdict(one) for name, one in found.items()}}
+
+    def _dose_gy(self) -> Volume:
+        """The dose of the plan, read once per plan."""
+        if self._dose is None:
+            self._dose = io.read_nifti(self.folder / "dose.nii.gz", unit="Gy").volume
+        return self._dose
 
     def other_image_bytes(self, scene_key: str, *, registered: bool) -> bytes:
         """The diagnostic image on a scene of the activity image, before or after the registration.
@@ -265,6 +296,7 @@ class Session:
         """Plan again with the masks as they are now, and return when it is done."""
         self._replan(self.reviewed(), on_step)
         with self._lock:
+            self._dose = None
             for kept in [kept for kept in self._kept if kept[0] == "dose"]:
                 del self._kept[kept]
 

@@ -53,6 +53,8 @@ from sirtjax.workflows._steps import advance as advance
 from sirtjax.workflows._used_mask import MaskState as MaskState
 from sirtjax.workflows._used_mask import UsedMask as UsedMask
 from sirtjax.workflows._verification import verify_case as verify_case
+from sirtjax.workflows._voi_histogram import VoiHistogram as VoiHistogram
+from sirtjax.workflows._voi_histogram import voi_histogram as voi_histogram
 from sirtjax.workflows._vois import AutomaticMask as AutomaticMask
 from sirtjax.workflows._vois import Voi as Voi
 
@@ -93,6 +95,7 @@ __all__ = [
     "TreatmentPlan",
     "UsedMask",
     "Voi",
+    "VoiHistogram",
     "VoiResult",
     "VolumeChange",
     "advance",
@@ -112,4 +115,5 @@ __all__ = [
     "result_to_json",
     "select_images",
     "verify_case",
+    "voi_histogram",
 ]

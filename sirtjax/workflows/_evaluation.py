@@ -85,7 +85,7 @@ def evaluate_vois(
         activity_mbq = _inside(full_mbq, voi.weight)
         dvh = dosimetry.dose_volume_histogram(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name)
         mass_g = dvh.volume_ml * density_g_per_ml
-        dose_axis, volume_axis = _curve(dvh)
+        dose_axis, volume_axis = curve_points(dvh)
         rows.append(
             VoiResult(
                 name=voi.name,
@@ -145,7 +145,7 @@ def _tn_ratio(voi: PlacedVoi, concentration: float, normal: Mapping[str, float])
     return concentration / beside if beside > 0 else None
 
 
-def _curve(dvh: dosimetry.Dvh) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def curve_points(dvh: dosimetry.Dvh) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The cumulative DVH at evenly spaced doses, short enough for a file and a plot."""
     dose = np.linspace(0.0, dvh.maximum_gy * 1.001, CURVE_POINTS)
     percent = np.asarray(dvh.percent_at_dose(dose))

@@ -82,7 +82,7 @@ def map_case(
     region = [(name, labels, transforms[frame]) for name, labels, frame in placed]
     grid = working_grid(images.activity.volume.geometry, region, spacing_mm=spacing_mm)
 
-    seen = _field_of_view(images.activity.volume.geometry, grid)
+    seen = field_of_view(images.activity.volume.geometry, grid)
     occupancy: dict[str, Array] = {}
     drawn_ml: dict[str, float] = {}
     carried_ml: dict[str, float] = {}
@@ -133,7 +133,7 @@ def _check_names(names: Sequence[str], territories: Sequence[str]) -> None:
         )
 
 
-def _field_of_view(activity: Geometry, grid: Geometry) -> NDArray[np.bool_]:
+def field_of_view(activity: Geometry, grid: Geometry) -> NDArray[np.bool_]:
     """Which voxels of the working grid have their centre in the activity image; the others show no counts."""
     place = activity.voxel_from_world @ grid.affine
     i, j, k = np.ogrid[tuple(slice(n) for n in grid.shape)]

@@ -102,6 +102,7 @@ class Page:
     def settle(self):
         """Until what was done is drawn and counted."""
         self.get("new Promise((done) => setTimeout(() => requestAnimationFrame(done), 120))")
+        self.until("!document.getElementById('doses').textContent.includes('…')")
 
     def go(self, slice_):
         """To an axial slice: the last step by key, for each one draws, and software is slow at that."""
@@ -203,6 +204,13 @@ def test_erase_fill_undo_save_conflict_sign_and_plan_again(browser, planned):
         first = page.voxels()
         i, j, k = page.get("review.view.cross")
         assert first[i, j, k] == 1  # it opens in the middle of the liver
+        page.settle()
+        for row in json.loads((planned / "results.json").read_text())["vois"]:
+            cells = page.page.locator(f'[data-voi="{row["name"]}"] td')
+            if cells.count():  # the table has the report's own numbers
+                found = [float(cells.nth(column).text_content()) for column in (1, 2, 3)]
+                expected = [row["volume_ml"], row["mean_gy"], row["d_gy"]["70"]]
+                assert found == pytest.approx(expected, rel=6e-3)
         before_ml = float(page.page.locator('[data-voi="liver"] td').nth(1).text_content())
 
         # Erase with the mouse: voxels of this slice alone, at this place.

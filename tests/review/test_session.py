@@ -5,13 +5,15 @@ import threading
 import time
 
 import analytic_case as case
+import diagnostic_case
 import nibabel
 import numpy as np
 import pytest
 from reviewed_plan import DOSE_GY
 
-from sirtjax import spatial
+from sirtjax import spatial, workflows
 from sirtjax.errors import ComputationError, ConfigError, ImageFormatError
+from sirtjax.reports import write_results
 from sirtjax.review import Refusal, Session
 from sirtjax.workflows import Products, draft_masks
 
@@ -49,6 +51,45 @@ def test_the_dose_under_the_cursor_is_the_dose_of_the_plan(session):
     step_gy = float(bytes(sent.header["descrip"]).split()[0])
     values = np.asarray(sent.dataobj)[page_voxels(session, "liver")[0] > 0] * step_gy
     assert values == pytest.approx(DOSE_GY, rel=1e-4)
+
+
+def test_histograms_are_those_of_the_report(tmp_path):
+    """Volume, mean, D70 and curve of every mask of a plan, on masks of another grid and frame than the dose."""
+    diagnostic_case.write_patient(tmp_path)
+    result, maps, products = workflows.plan_case(diagnostic_case.diagnostic_case(tmp_path, "file", "moved.tfm"))
+    (tmp_path / "out").mkdir()
+    write_results(tmp_path / "out", result, maps)
+    session = Session(tmp_path / "out", products, lambda products, on_step: None)
+    compared = set()
+    for mask in session.describe()["masks"]:
+        for name, found in session.histograms(mask["key"])["vois"].items():
+            row = result.voi(name)
+            assert found["volume_ml"] == pytest.approx(row.volume_ml, rel=1e-5)
+            assert found["mean_gy"] == pytest.approx(row.mean_gy, rel=1e-5)
+            assert found["d70_gy"] == pytest.approx(row.d_gy["70"], rel=1e-4)
+            assert found["dvh_dose_gy"] == pytest.approx(row.dvh_dose_gy, rel=1e-4)
+            assert found["dvh_volume_percent"] == pytest.approx(row.dvh_volume_percent, abs=0.05)
+            compared.add(name)
+    assert {"liver", "alpha", "beta"} <= compared
+
+
+def test_histograms_follow_what_is_on_the_page(session):
+    voxels, _ = page_voxels(session, "lesion-alpha")
+    whole = session.histograms("lesion-alpha")["vois"]["alpha"]
+    assert whole["d70_gy"] == pytest.approx(DOSE_GY, rel=1e-6)
+    place = np.argwhere(voxels)
+    half = voxels.copy()
+    half[: int(np.median(place[:, 0]))] = 0
+    grid = grid_of(session, "lesion-alpha")
+    sent = session.histograms("lesion-alpha", voxels=half.tobytes(order="F"), grid=grid)["vois"]["alpha"]
+    assert sent["volume_ml"] / whole["volume_ml"] == pytest.approx(half.sum() / voxels.sum(), rel=0.01)
+    nothing = session.histograms("lesion-alpha", voxels=bytes(voxels.size), grid=grid)
+    assert nothing == {"vois": {"alpha": None}}
+    # Nothing is saved by asking.
+    assert page_voxels(session, "lesion-alpha")[0].sum() == voxels.sum()
+    with pytest.raises(Refusal, match="on another grid") as refused:
+        session.histograms("lesion-alpha", voxels=half.tobytes(order="F"), grid="another")
+    assert refused.value.status == 422
 
 
 def test_a_plan_from_changed_masks_is_a_draft_until_they_are_signed(session):

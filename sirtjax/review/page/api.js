@@ -53,6 +53,18 @@ export async function putMask(key, voxels, { sha256, grid, reviewer }) {
   return response.json();
 }
 
+/** Volume, mean, D70 and curve by label, as the report has them: of the voxels given, or of the newest version. */
+export async function getHistograms(key, voxels, grid) {
+  if (!voxels) return (await getJson(`${address(key)}/histograms`)).vois;
+  const packed = new Response(new Blob([voxels]).stream().pipeThrough(new CompressionStream("gzip")));
+  const response = await asked(`${address(key)}/histograms`, {
+    method: "POST",
+    body: await packed.arrayBuffer(),
+    headers: { "Content-Encoding": "gzip", "Content-Type": "application/octet-stream", "X-Grid": grid },
+  });
+  return (await response.json()).vois;
+}
+
 export async function signMask(key, { sha256, state, reviewer, comment }) {
   const response = await asked(`${address(key)}/sign`, {
     method: "POST",

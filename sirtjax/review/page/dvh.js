@@ -1,34 +1,25 @@
-// Cumulative dose-volume histograms of the masks as they are drawn now, and their picture.
-const BINS = 400;
+// Cumulative dose-volume histograms: asked of the server, which computes those of the report too, and drawn.
+import { getHistograms } from "./api.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Volume, mean, D70 and the curve of the voxels with one label. */
-export function histogram(labels, label, dose, stepGy, voxelMl) {
-  const topGy = 65535 * stepGy;
-  const counts = new Float64Array(BINS + 1);
-  let voxels = 0;
-  let sum = 0;
-  for (let at = 0; at < labels.length; at++) {
-    if (labels[at] !== label) continue;
-    voxels++;
-    if (!dose) continue;
-    sum += dose[at];
-    counts[Math.floor((dose[at] / 65535) * BINS)]++;
-  }
-  const found = { volumeMl: voxels * voxelMl, meanGy: null, d70Gy: null, curve: [], topGy };
-  if (!voxels || !dose) return found;
-  found.meanGy = (sum / voxels) * stepGy;
-  let above = voxels;
-  for (let bin = 0; bin <= BINS; bin++) {
-    const gy = (bin / BINS) * topGy;
-    found.curve.push([gy, (100 * above) / voxels]);
-    if (found.d70Gy === null && above - counts[bin] < 0.7 * voxels) {
-      const over = (above - 0.7 * voxels) / Math.max(counts[bin], 1);
-      found.d70Gy = gy + (Math.max(over, 0) * topGy) / BINS;
+/** Ask for the histograms of masks that have none; `told` is called for each answer. One question per mask at a time. */
+export async function count(masks, grid, told) {
+  for (const mask of masks.filter((one) => one.data && !one.counted && !one.asking)) {
+    mask.asking = true;
+    try {
+      // A stroke while the answer is on its way sets `stroke` to another value: the answer is then out of date.
+      let stroke;
+      do {
+        stroke = mask.strokes;
+        const found = await getHistograms(mask.key, mask.dirty ? mask.data : null, grid);
+        if (stroke === mask.strokes) mask.counted = found;
+      } while (stroke !== mask.strokes);
+    } finally {
+      mask.asking = false;
     }
-    above -= counts[bin];
+    told();
   }
-  return found;
 }
 
 /** Draw curves into an <svg>; each is {name, colour, curve, dashed}. */

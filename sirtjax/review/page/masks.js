@@ -12,6 +12,8 @@ export class Mask {
     this.data = null;
     this.visible = told.role !== "territories";
     this.history = new History();
+    this.counted = null; // histograms by label, from the server
+    this.strokes = 0; // changes since the page was opened
     this.saved = null; // the last stroke that is in the saved version
     this.edited = PLANE_SETS();
   }

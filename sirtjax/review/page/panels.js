@@ -1,5 +1,5 @@
 // What stands beside the slices: lists and tables, made anew from the state of the page.
-import { drawCurves, histogram } from "./dvh.js";
+import { drawCurves } from "./dvh.js";
 
 const STATES = { given: "given", draft: "draft", verified: "verified", rejected: "rejected" };
 const SVG = "http://www.w3.org/2000/svg";
@@ -72,27 +72,24 @@ function told(mask) {
   return mask.reason ? `Draft: ${mask.reason}.` : `As given: ${mask.origin}.`;
 }
 
-/** Histograms and their table, of every mask that is loaded and shown. */
-export function showDoses(masks, active, dose, voxelMl) {
+/** Histograms and their table, of every mask that is loaded and shown; dots until the server has answered. */
+export function showDoses(masks, active) {
   const rows = [];
   const curves = [];
   for (const mask of masks.filter((one) => one.data && (one.visible || one === active))) {
-    // Counting walks through every voxel of the scene: once for each change of a mask or of the dose.
-    if (mask.counted?.dose !== dose) {
-      const found = mask.labels.map(({ value }) => histogram(mask.data, value, dose?.data, dose?.stepGy ?? 0, voxelMl));
-      mask.counted = { dose, found };
-    }
-    for (const [at, label] of mask.labels.entries()) {
-      const found = mask.counted.found[at];
-      rows.push({ name: label.name, colour: label.colour, ...found });
-      curves.push({ colour: label.colour, curve: found.curve, active: mask === active });
+    for (const label of mask.labels) {
+      const found = mask.counted?.[label.name];
+      rows.push({ name: label.name, colour: label.colour, waiting: !mask.counted, found });
+      const curve = (found?.dvh_dose_gy ?? []).map((gy, at) => [gy, found.dvh_volume_percent[at]]);
+      curves.push({ colour: label.colour, curve, active: mask === active });
     }
   }
-  const number = (value) => (value === null ? "–" : value.toPrecision(value < 100 ? 3 : 4));
+  const number = (value) => (value === undefined ? "–" : value.toPrecision(value < 100 ? 3 : 4));
   $("doses").tBodies[0].replaceChildren(
     ...rows.map((row) => {
       const name = made("td", {}, patch(row.colour), row.name);
-      const cells = [row.volumeMl, row.meanGy, row.d70Gy].map((value) => made("td", { textContent: number(value) }));
+      const values = [row.found?.volume_ml, row.found?.mean_gy, row.found?.d70_gy];
+      const cells = values.map((value) => made("td", { textContent: row.waiting ? "…" : number(value) }));
       const line = made("tr", {}, name, ...cells);
       line.dataset.voi = row.name;
       return line;

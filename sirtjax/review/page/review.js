@@ -3,6 +3,7 @@ import { getImage, getJson, getMask, Refused } from "./api.js";
 import { Comparison } from "./compare.js";
 import { ISODOSES_GY, middle, PLAIN_WINDOWS, WINDOWS } from "./display.js";
 import { drawn } from "./drawn.js";
+import { count } from "./dvh.js";
 import { Editor } from "./editor.js";
 import { gestures } from "./gestures.js";
 import { Input, voxelOf } from "./input.js";
@@ -56,10 +57,11 @@ function changed(mask, settled) {
   if (mask) {
     overlay.forget(mask.key);
     mask.counted = null;
+    mask.strokes++;
   }
   redraw(true);
   if (!settled) return;
-  // Histograms walk through every voxel: not before the hand rests.
+  // The server counts: not before the hand rests.
   clearTimeout(counting);
   counting = setTimeout(panels, 60);
 }
@@ -68,9 +70,13 @@ function panels() {
   if (!state.active) return;
   listMasks(state.masks, state.active, { show: showOrHide, choose });
   showMask(state.active, record);
-  // Carried masks are to look at; the lungs' dose is counted another way than voxel by voxel.
+  // Carried masks are to look at; the dose of the lungs is that of their shunt, not of voxels.
   const counted = state.masks.filter((mask) => mask.told.scene === state.scene.key && mask.told.role !== "lungs");
-  showDoses(counted, state.active, state.dose, state.scene.voxel_ml);
+  const { scene } = state;
+  const doses = () => state.scene === scene && showDoses(counted, state.active);
+  doses();
+  const shown = counted.filter((mask) => mask.visible || mask === state.active);
+  guarded(() => count(shown, scene.grid, doses))();
   const { active } = state;
   const here = active.told.scene === state.scene.key;
   const able = here && Boolean(active.data);
@@ -135,7 +141,6 @@ async function openScene(key) {
     $("show-grid").checked = false;
     $("busy").textContent = "loading masks …";
     for (const mask of state.masks) {
-      mask.counted = null;
       await loadMask(mask, scene);
       if (mask.told.role === "lungs") mask.visible = mask.told.scene === key;
     }
@@ -182,6 +187,8 @@ async function loadDose() {
     if (!(error instanceof Refused)) throw error;
     toast(`no dose here: ${error.message}`, true);
   }
+  // A new dose, perhaps: its histograms too.
+  for (const mask of state.masks) mask.counted = null;
   overlay.forget();
   await colours();
 }
