@@ -89,5 +89,5 @@ def _counted_curve(dose_gy: NDArray[Any], spread_gy: NDArray[Any], volume_ml: ND
         kinks += np.bincount(at + 1, weight * (ends - at), _INTERVALS + 1)
     slope = np.cumsum(kinks[::-1])
     above = np.maximum.accumulate(np.append(0.0, np.cumsum(slope)[:-1]))
-    node = lowest + width * (np.arange(_INTERVALS, -1, -1) - 2)
+    node = np.asarray(lowest + width * (np.arange(_INTERVALS, -1, -1) - 2), np.float64)
     return node, above * (float(volume_ml.sum()) / above[-1])
