@@ -9,6 +9,9 @@ from sirtjax.phantom._config import load_preset as load_preset
 from sirtjax.phantom._config import presets as presets
 from sirtjax.phantom._evaluate import evaluate_grid as evaluate_grid
 from sirtjax.phantom._evaluate import evaluate_points as evaluate_points
+from sirtjax.phantom._neighbour_mass import NeighbourMass as NeighbourMass
+from sirtjax.phantom._neighbour_mass import WithMass as WithMass
+from sirtjax.phantom._neighbour_mass import add_neighbour_mass as add_neighbour_mass
 from sirtjax.phantom._parameters import Anatomy as Anatomy
 from sirtjax.phantom._patient import SESSIONS as SESSIONS
 from sirtjax.phantom._patient import Patient as Patient
@@ -46,6 +49,7 @@ __all__ = [
     "VALIDATION_SHAPES",
     "Anatomy",
     "InsideLiver",
+    "NeighbourMass",
     "Organ",
     "Patient",
     "PhantomConfig",
@@ -54,6 +58,8 @@ __all__ = [
     "ShapeBank",
     "SynthesisConfig",
     "Tissue",
+    "WithMass",
+    "add_neighbour_mass",
     "anatomy_at",
     "build_anatomy",
     "build_shape_bank",
