@@ -177,11 +177,27 @@ def _as_json(
         "verified": False,
         "volume_ml": found.volumes_ml[structure],
         "flags": [{"code": flag.code, "message": flag.message} for flag in found.flags],
+        "quality": described_quality(found),
         "timings_s": {stage: round(seconds, 4) for stage, seconds in timings.items()},
         "output": str(files.labels),
         "probability": _told(files.probability),
         "uncertainty": _told(files.uncertainty),
         "preview": _told(files.preview),
+    }
+
+
+def described_quality(found: Segmentation) -> dict[str, Any] | None:
+    """The estimated agreement of a liver with the true one; None where the model has no calibration."""
+    quality = found.quality
+    if quality is None:
+        return None
+    return {
+        "estimated_dsc": round(quality.dsc, 3),
+        "interval_90": [round(quality.low, 3), round(quality.high, 3)],
+        "limit": quality.limit,
+        "doubtful": quality.doubtful,
+        "reasons": list(quality.reasons),
+        "evidence": {name: round(value, 4) for name, value in quality.evidence.items()},
     }
 
 
@@ -191,6 +207,8 @@ def _told(path: Path | None) -> str | None:
 
 def _print(found: Segmentation, structure: str, timings: dict[str, float], files: Files) -> None:
     rows = [["found by", found.method]]
+    if found.quality is not None:
+        rows.append(["estimated DSC", f"{found.quality.dsc:.2f} ({found.quality.low:.2f} to {found.quality.high:.2f})"])
     rows += [[stage, f"{seconds:.2f} s"] for stage, seconds in timings.items()]
     rows.append(["in all", f"{sum(timings.values()):.2f} s"])
     _console.emit_table("automatic, not verified", [structure, f"{found.volumes_ml[structure]:.1f} mL"], rows)

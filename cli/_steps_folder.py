@@ -64,7 +64,8 @@ def save_steps(
         row |= {"sha256": sha256, "used": None if voi.used is None else asdict(voi.used)}
         if voi.automatic is None and voi.draft is None:
             return row
-        return row | {"automatic": voi.automatic, "doubts": list(voi.doubts), "draft": voi.draft}
+        told = row | {"automatic": voi.automatic, "doubts": list(voi.doubts), "draft": voi.draft}
+        return told if voi.estimated_dsc is None else told | {"estimated_dsc": voi.estimated_dsc}
 
     folder.mkdir(parents=True, exist_ok=True)
     with io.atomic_path(folder / CASE, force=True) as temporary:
@@ -127,11 +128,12 @@ def load_steps(folder: Path, case: Case) -> Products:
         named = LabelMap.from_mask(labels.array, labels.geometry, name=row["name"])
         automatic, doubts, origin = row.get("automatic"), tuple(row.get("doubts", ())), row["origin"]
         draft, used = row.get("draft"), _used(folder, row["file"], row)
+        estimated_dsc = row.get("estimated_dsc")
         if used is not None and used.version is None:
             # Somebody has had it in hand since: it is theirs now.
-            automatic, doubts, draft = None, (), None
+            automatic, doubts, draft, estimated_dsc = None, (), None, None
             origin = origin if origin.endswith(CHANGED) else f"{origin}{CHANGED}"
-        return Voi(row["name"], named, row["frame"], origin, automatic, doubts, draft, used)
+        return Voi(row["name"], named, row["frame"], origin, automatic, doubts, draft, used, estimated_dsc)
 
     products = Products(images=select_images(case))
     if "liver" in usable:

@@ -36,6 +36,7 @@ from sirtjax.dosimetry._checks import carried_volume_checks as carried_volume_ch
 from sirtjax.dosimetry._checks import constant_checks as constant_checks
 from sirtjax.dosimetry._checks import counts_checks as counts_checks
 from sirtjax.dosimetry._checks import delivered_activity_checks as delivered_activity_checks
+from sirtjax.dosimetry._checks import draft_quality_checks as draft_quality_checks
 from sirtjax.dosimetry._checks import injected_territory_checks as injected_territory_checks
 from sirtjax.dosimetry._checks import liver_volume_checks as liver_volume_checks
 from sirtjax.dosimetry._checks import lung_dose_checks as lung_dose_checks
@@ -186,6 +187,7 @@ __all__ = [
     "density_g_per_ml",
     "dose_at_volume_fraction_gy",
     "dose_volume_histogram",
+    "draft_quality_checks",
     "eubed_gy",
     "eud_gy",
     "fractional_uptake",

@@ -105,6 +105,11 @@ CHECKS: tuple[CheckRule, ...] = (
         "automatic segmentation: {where}; correct the mask, or draw it",
     ),
     _rule(
+        "SJ115", "warning", "Low estimated quality of an automatic segmentation",
+        "the estimated DSC of {where} (segmented automatically) is {value}, below {limit}: correct it, or draw it",
+        limit=0.90,
+    ),
+    _rule(
         "SJ120", "warning", "Radionuclide of an image not stated",
         "{where}: the file names no radionuclide; check the image, and state its `nuclide` in the case",
     ),

@@ -145,6 +145,19 @@ def automatic_mask_checks(vois: str, *, method: str, doubts: Sequence[str] = ())
     return (found, *(make_check("SJ111", where=doubt) for doubt in doubts))
 
 
+def draft_quality_checks(voi: str, *, estimated_dsc: float) -> tuple[Check, ...]:
+    """SJ115: the estimated DSC of a VOI that a program found is below 0.90.
+
+    Args:
+      voi: its name.
+      estimated_dsc: agreement with the true organ, as the model's calibration estimates it.
+    """
+    limit = RULES["SJ115"].limit
+    value = _number(f"estimated DSC of {voi}", estimated_dsc)
+    below = isinstance(limit, float) and value < limit
+    return (make_check("SJ115", where=voi, value=value),) if below else ()
+
+
 def tn_ratio_checks(tumour: str, *, tn_ratio: float) -> tuple[Check, ...]:
     """SJ201: the T/N ratio of a tumour is below 1.5."""
     limit = RULES["SJ201"].limit

@@ -48,6 +48,7 @@ def reviewed_products(products: Products, reviewed: Mapping[str, Reviewed]) -> P
             origin=told_origin(mask, history),
             automatic=history.automatic if untouched else None,
             doubts=voi.doubts if untouched else (),
+            estimated_dsc=voi.estimated_dsc if untouched else None,
             draft=reason,
             used=used_mask(history, key, replaces=voi.used is not None and voi.used.replaces),
         )

@@ -35,6 +35,18 @@ from sirtjax.segmentation._model_library import models as models
 from sirtjax.segmentation._model_library import models_folder as models_folder
 from sirtjax.segmentation._nnunet_predict import NnunetPrediction as NnunetPrediction
 from sirtjax.segmentation._nnunet_predict import predict_nnunet as predict_nnunet
+from sirtjax.segmentation._quality_calibration import EvidenceWeight as EvidenceWeight
+from sirtjax.segmentation._quality_calibration import QualityCalibration as QualityCalibration
+from sirtjax.segmentation._quality_calibration import QualityEstimate as QualityEstimate
+from sirtjax.segmentation._quality_calibration import Regression as Regression
+from sirtjax.segmentation._quality_calibration import estimate_quality as estimate_quality
+from sirtjax.segmentation._quality_evidence import EVIDENCE_WORDS as EVIDENCE_WORDS
+from sirtjax.segmentation._quality_evidence import outline_evidence as outline_evidence
+from sirtjax.segmentation._quality_shape import LiverShapes as LiverShapes
+from sirtjax.segmentation._quality_shape import centred_distance_mm as centred_distance_mm
+from sirtjax.segmentation._quality_shape import fit_liver_shapes as fit_liver_shapes
+from sirtjax.segmentation._quality_shape import liver_shapes as liver_shapes
+from sirtjax.segmentation._quality_shape import save_liver_shapes as save_liver_shapes
 from sirtjax.segmentation._reference import LiverReference as LiverReference
 from sirtjax.segmentation._reference import liver_reference as liver_reference
 from sirtjax.segmentation._result import Flag as Flag
@@ -59,18 +71,24 @@ from sirtjax.segmentation._uptake_task import segment_uptake as segment_uptake
 from sirtjax.segmentation._working_grid import on_image as on_image
 
 __all__ = [
+    "EVIDENCE_WORDS",
     "STAPLE_LEAST",
     "Atlas",
     "AtlasFiles",
     "AtlasOutcome",
     "AtlasSegmentation",
+    "EvidenceWeight",
     "Flag",
     "LesionUptake",
     "LiverReference",
+    "LiverShapes",
     "Model",
     "ModelEntry",
     "ModelSpec",
     "NnunetPrediction",
+    "QualityCalibration",
+    "QualityEstimate",
+    "Regression",
     "Segmentation",
     "Staple",
     "Structure",
@@ -79,9 +97,12 @@ __all__ = [
     "UptakeSegmentation",
     "agreeing",
     "around_organ",
+    "centred_distance_mm",
     "check_image",
     "dilated_mask",
+    "estimate_quality",
     "find_model",
+    "fit_liver_shapes",
     "image_modality",
     "import_monai",
     "import_nnunet",
@@ -89,6 +110,7 @@ __all__ = [
     "lesion_uptake",
     "list_atlases",
     "liver_reference",
+    "liver_shapes",
     "load_model",
     "local_similarity",
     "majority_vote",
@@ -96,10 +118,12 @@ __all__ = [
     "models_folder",
     "network_function",
     "on_image",
+    "outline_evidence",
     "pairwise_dsc",
     "predict_nnunet",
     "read_atlas",
     "read_model",
+    "save_liver_shapes",
     "save_model",
     "seed_regions",
     "segment",

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from sirtjax.segmentation._quality_calibration import QualityEstimate
+from sirtjax.segmentation._quality_evidence import EVIDENCE_WORDS
 from sirtjax.segmentation._result import Flag
 from sirtjax.volume import LabelMap, axis_codes
 
@@ -75,3 +77,13 @@ def edge_flags(labels: LabelMap, name: str) -> tuple[Flag, ...]:
     if not found:
         return ()
     return (Flag(code="edge", message=f"the image ends in the {name}, at its {', '.join(found)} side"),)
+
+
+def quality_flags(name: str, quality: QualityEstimate) -> tuple[Flag, ...]:
+    """Whether a mask is likely to agree less with the true organ than the calibration's limit."""
+    if not quality.doubtful:
+        return ()
+    reasons = "; ".join(EVIDENCE_WORDS[one] for one in quality.reasons[:2] if one in EVIDENCE_WORDS)
+    interval = f"90 % interval {quality.low:.2f} to {quality.high:.2f}"
+    message = f"the estimated DSC of the {name} is {quality.dsc:.2f} ({interval}), below {quality.limit:.2f}"
+    return (Flag(code="quality", message=f"{message}: {reasons}" if reasons else message),)

@@ -15,6 +15,7 @@ from sirtjax.io import Storage, load_checkpoint, save_checkpoint
 from sirtjax.networks import NetworkConfig, Variables
 from sirtjax.postprocess import PostprocessStep
 from sirtjax.preprocess import FixedPreprocessing, NnunetPreprocessing
+from sirtjax.segmentation._quality_calibration import QualityCalibration
 
 Count = Annotated[int, Field(ge=1)]
 Axis = Annotated[int, Field(ge=0, le=2)]
@@ -52,6 +53,7 @@ class ModelSpec(_Table):
       postprocess: what is done to the mask, first to last.
       previous: the first stage of a cascade, whose labels become input channels.
       previous_values: those labels.
+      quality: how good its liver is likely to be; None where that was not calibrated for these weights.
       source: where the model is from.
       licence: its short name; the text stands beside the weights.
     """
@@ -69,6 +71,7 @@ class ModelSpec(_Table):
     postprocess: tuple[PostprocessStep, ...] = ()
     previous: ModelSpec | None = None
     previous_values: tuple[Label, ...] = ()
+    quality: QualityCalibration | None = None
     source: str = ""
     licence: str = ""
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sirtjax.segmentation._quality_calibration import QualityEstimate
 from sirtjax.volume import LabelMap, Volume
 
 
@@ -30,6 +31,7 @@ class Segmentation:
       probabilities: of each label on the network's grid, as the network gave them; empty without a network.
       uncertainty: entropy in nats of the network's answer, on its grid; None without a network.
       spread: standard deviation among the networks of an ensemble, on their grid; None for a single one.
+      quality: estimated agreement of the liver with the true one; None where the model has no calibration.
       flags: what speaks against using it unseen.
       timings_s: duration of each stage.
     """
@@ -40,5 +42,6 @@ class Segmentation:
     probabilities: Mapping[str, Volume] = field(default_factory=dict)
     uncertainty: Volume | None = None
     spread: Volume | None = None
+    quality: QualityEstimate | None = None
     flags: tuple[Flag, ...] = ()
     timings_s: Mapping[str, float] = field(default_factory=dict)

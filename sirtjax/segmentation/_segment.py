@@ -16,10 +16,20 @@ from sirtjax.postprocess import LIVER_MARGIN_MM, PostprocessStep, RemoveSmall
 from sirtjax.preprocess import FixedPreprocessing
 from sirtjax.segmentation._carry_back import cleaned, labels_on_image
 from sirtjax.segmentation._fixed_model import prepare, run
-from sirtjax.segmentation._flags import LIVER_ML, count_flags, edge_flags, entropy_flags, piece_flags, volume_flags
+from sirtjax.segmentation._flags import (
+    LIVER_ML,
+    count_flags,
+    edge_flags,
+    entropy_flags,
+    piece_flags,
+    quality_flags,
+    volume_flags,
+)
 from sirtjax.segmentation._input import check_image, check_liver, image_modality
 from sirtjax.segmentation._model import Model
 from sirtjax.segmentation._nnunet_predict import predict_nnunet
+from sirtjax.segmentation._quality import mask_quality
+from sirtjax.segmentation._quality_calibration import QualityEstimate
 from sirtjax.segmentation._result import Flag, Segmentation
 from sirtjax.segmentation._structures import Structure, labels_of
 from sirtjax.volume import LabelMap, Volume
@@ -139,16 +149,26 @@ def _by_fixed(
     raw = _by_label(answer.probabilities, model, chosen, names)
     clean: dict[int, FloatArray] = {}
     flags: list[Flag] = []
+    quality: QualityEstimate | None = None
+    estimating = 0.0
     for (value, name), probability in zip(names, raw.values(), strict=True):
         clean[value], mask = cleaned(probability, grid, steps=steps, region=prepared.region)
         if name == "liver":
             flags += piece_flags(name, postprocess.part_volumes_ml(probability > 0.5, grid.spacing_mm).tolist())
             flags += entropy_flags(name, mask, answer.entropy)
+            began = perf_counter()
+            parts = chosen if len(names) == 1 else (name,)
+            quality = mask_quality(model, prepared, probability, mask, parts=parts, devices=devices)
+            flags += () if quality is None else quality_flags(name, quality)
+            estimating += perf_counter() - began
     moments.append(perf_counter())
     array = labels_on_image(clean, grid, volume.geometry, activation=spec.activation, steps=steps)
     moments.append(perf_counter())
     labels = LabelMap(array, volume.geometry, names=names)
     stages = ("resample", "network", "postprocess", "back")
+    timings = {stage: b - a for stage, a, b in zip(stages, moments, moments[1:], strict=False)}
+    if quality is not None:
+        timings |= {"postprocess": timings["postprocess"] - estimating, "quality": estimating}
     return Segmentation(
         labels=labels,
         volumes_ml=_volumes_ml(labels),
@@ -156,8 +176,9 @@ def _by_fixed(
         probabilities={name: Volume(raw[value], grid, unit="1") for value, name in names},
         uncertainty=Volume(answer.entropy, grid, unit="1"),
         spread=Volume(answer.spread, grid, unit="1") if len(model.folds) > 1 else None,
+        quality=quality,
         flags=(*flags, *_flags_of_labels(labels)),
-        timings_s={stage: b - a for stage, a, b in zip(stages, moments, moments[1:], strict=False)},
+        timings_s=timings,
     )
 
 

@@ -84,8 +84,10 @@ def automatic_hooks(
 
 
 def _mask(found: Segmentation, method: str | None = None) -> AutomaticMask:
-    doubts = tuple(flag.message for flag in found.flags)
-    return AutomaticMask(found.labels, method or f"the model {found.method!r}", doubts)
+    # The estimated quality has a check of its own.
+    doubts = tuple(flag.message for flag in found.flags if flag.code != "quality")
+    estimated = None if found.quality is None else found.quality.dsc
+    return AutomaticMask(found.labels, method or f"the model {found.method!r}", doubts, estimated)
 
 
 def _apart(labels: LabelMap) -> dict[str, LabelMap]:

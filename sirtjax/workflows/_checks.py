@@ -63,6 +63,9 @@ def _automatic_checks(products: Products) -> list[Check]:
         doubts = [doubt for voi in of_it for doubt in voi.doubts]
         names = ", ".join(voi.name for voi in of_it)
         found += dosimetry.automatic_mask_checks(names, method=str(method), doubts=doubts)
+        for voi in of_it:
+            if voi.estimated_dsc is not None:
+                found += dosimetry.draft_quality_checks(voi.name, estimated_dsc=voi.estimated_dsc)
     return found
 
 

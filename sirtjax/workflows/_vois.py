@@ -23,11 +23,13 @@ class AutomaticMask:
       labels: one label, or one for each lesion.
       method: the model or rule, for the report.
       doubts: what speaks against using it unseen, one sentence each.
+      estimated_dsc: with the true organ, as the model's calibration estimates it; None where it has none.
     """
 
     labels: LabelMap
     method: str
     doubts: tuple[str, ...] = ()
+    estimated_dsc: float | None = None
 
 
 # Where automatic segmentation plugs in: an image in, one map per VOI out.
@@ -47,6 +49,7 @@ class Voi:
       origin: the file, or the method.
       automatic: the method by which a program found it; None where it was given.
       doubts: what speaks against using an automatic one unseen.
+      estimated_dsc: of an automatic one with the true organ; None where it was not estimated.
       draft: why nobody answers for it as it is, such as a change since its signature; None where somebody does.
       used: the file it was taken from where that is not the case's, with its signature.
     """
@@ -59,6 +62,7 @@ class Voi:
     doubts: tuple[str, ...] = ()
     draft: str | None = None
     used: UsedMask | None = None
+    estimated_dsc: float | None = None
 
     @property
     def volume_ml(self) -> float:
@@ -164,7 +168,15 @@ def _segmented(name: str, segment: SegmentOrgan, image: io.Image) -> LabelMap | 
 def _automatic(name: str, found: LabelMap | AutomaticMask, frame: Frame) -> Voi:
     made = found if isinstance(found, AutomaticMask) else AutomaticMask(found, "a function of the caller")
     labels = _renamed(made.labels, name)
-    return Voi(name, labels, frame, f"segmented automatically by {made.method}", made.method, made.doubts)
+    return Voi(
+        name,
+        labels,
+        frame,
+        f"segmented automatically by {made.method}",
+        made.method,
+        made.doubts,
+        estimated_dsc=made.estimated_dsc,
+    )
 
 
 def _masks(table: MaskTable, images: CaseImages) -> dict[str, LabelMap]:

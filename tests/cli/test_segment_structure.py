@@ -65,6 +65,7 @@ def installed(monkeypatch):
 
     monkeypatch.setattr("sirtjax.cli._console.use_compilation_cache", lambda: None)
     monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: threshold)
+    monkeypatch.setattr("sirtjax.segmentation._quality_ensemble.network_function", lambda config: threshold)
     monkeypatch.setattr(segmentation, "models", lambda: tuple(Entry(name) for name in found))
     monkeypatch.setattr(segmentation, "load_model", lambda name: found[str(name)])
     return found
@@ -103,6 +104,7 @@ def test_a_liver_with_everything_that_can_be_written(run, installed, folder, tmp
     assert (told["structure"], told["method"], told["verified"]) == ("liver", "liver", False)
     assert told["model"] == {"name": "liver", "source": "a threshold", "licence": "CC0-1.0"}
     assert told["volume_ml"] == pytest.approx(968, rel=0.04) and told["flags"] == []
+    assert told["quality"] is None
     assert set(told["timings_s"]) == {"read", "resample", "network", "postprocess", "back", "write"}
     liver = scene()[1]
     assert dsc(out, "liver", liver) > 0.96
@@ -114,6 +116,31 @@ def test_a_liver_with_everything_that_can_be_written(run, installed, folder, tmp
     assert 0.3 < entropy.max() <= np.log(2) + 1e-5 and entropy.min() >= 0
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and told["preview"] == str(picture)
     assert "network, 1 of " in done.err
+
+
+@pytest.mark.parametrize(("intercept", "doubtful"), [(-1.5, True), (-3.5, False)])
+def test_the_estimated_quality_is_told(run, installed, folder, tmp_path, intercept, doubtful):
+    term = segmentation.EvidenceWeight(name="faint", low=-6, high=0, centre=-3, scale=1, weight=0.01)
+    regression = segmentation.Regression(terms=(term,), intercept=intercept)
+    calibration = segmentation.QualityCalibration(
+        regressions=(regression,), low_quantile=-0.2, high_quantile=0.2, source="a test"
+    )
+    model = installed["liver"]
+    spec = model.spec.model_copy(update={"quality": calibration})
+    installed["liver"] = segmentation.Model(spec=spec, folds=model.folds)
+    done = run("segment", "liver", folder / "ct.nii.gz", "-o", tmp_path / "l.nii.gz", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    quality = told["quality"]
+    assert quality["estimated_dsc"] == pytest.approx(1 - np.exp(intercept), abs=0.02)
+    low, high = quality["interval_90"]
+    assert low < quality["estimated_dsc"] < high
+    assert quality["doubtful"] == doubtful == ("quality" in [flag["code"] for flag in told["flags"]])
+    assert ("look at it: the estimated DSC of the liver is" in done.err) == doubtful
+    assert set(quality["evidence"]) == set(segmentation.EVIDENCE_WORDS)
+    assert told["timings_s"]["quality"] > 0
+    table = run("segment", "liver", folder / "ct.nii.gz", "-o", tmp_path / "l.nii.gz", "--force")
+    assert f"{quality['estimated_dsc']:.2f}" in table.out and "estimated DSC" in table.out
 
 
 def test_a_table_without_json(run, installed, folder, tmp_path):

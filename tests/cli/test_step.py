@@ -136,7 +136,7 @@ def test_a_mask_file_with_new_content_is_read_again(run, folder, tmp_path, made)
 def test_an_automatic_mask_corrected_by_hand_is_no_longer_automatic(run, folder, tmp_path, monkeypatch):
     def found(image):
         (liver,) = read_masks(folder / "liver.nii").values()
-        return AutomaticMask(liver, "a model", ("too much of it",))
+        return AutomaticMask(liver, "a model", ("too much of it",), 0.75)
 
     hooks = Hooks(segment_liver=found)
     monkeypatch.setattr("sirtjax.workflows.automatic_hooks", lambda **options: hooks)
@@ -145,13 +145,14 @@ def test_an_automatic_mask_corrected_by_hand_is_no_longer_automatic(run, folder,
     assert run("step", "liver", path, "-o", tmp_path).code == 0
     as_found = load_steps(tmp_path / "steps", load_case(path)).liver
     assert (as_found.automatic, as_found.doubts) == ("a model", ("too much of it",))
+    assert as_found.estimated_dsc == 0.75
     file = tmp_path / "steps" / "liver" / "liver.nii.gz"
     array, geometry = read_nifti_array(file)
     cut = np.array(array) > 0
     cut[: cut.shape[0] // 2 - 12] = False
     write_nifti(file, LabelMap.from_mask(cut, geometry, name="liver"), force=True)
     corrected = load_steps(tmp_path / "steps", load_case(path)).liver
-    assert (corrected.automatic, corrected.doubts) == (None, ())
+    assert (corrected.automatic, corrected.doubts, corrected.estimated_dsc) == (None, (), None)
     assert corrected.origin == "segmented automatically by a model, changed by hand"
 
 

@@ -40,6 +40,11 @@ def test_codes_are_unique_and_documented():
         # Just within the limit: nothing; just beyond it: the check.
         (lambda: d.liver_volume_checks(500.0), lambda: d.liver_volume_checks(499.0), "SJ101"),
         (lambda: d.liver_volume_checks(4500.0), lambda: d.liver_volume_checks(4501.0), "SJ101"),
+        (
+            lambda: d.draft_quality_checks("liver", estimated_dsc=0.90),
+            lambda: d.draft_quality_checks("liver", estimated_dsc=0.899),
+            "SJ115",
+        ),
         (lambda: d.tn_ratio_checks("T", tn_ratio=1.5), lambda: d.tn_ratio_checks("T", tn_ratio=1.49), "SJ201"),
         (lambda: resin_shunt_checks(0.10), lambda: resin_shunt_checks(0.11), "SJ301"),
         (lambda: (), lambda: resin_shunt_checks(0.21), "SJ302"),

@@ -289,9 +289,25 @@ def test_automatic_masks_are_told_with_their_doubts(folder):
     ]
 
 
+@pytest.mark.parametrize(("estimated_dsc", "told"), [(0.75, True), (0.95, False), (None, False)])
+def test_a_liver_of_low_estimated_quality_is_told(folder, estimated_dsc, told):
+    liver, labels, _ = case.masks(SMALL)
+
+    def segment_liver(image):
+        return AutomaticMask(LabelMap.from_mask(liver, SMALL, name="liver"), "a model", (), estimated_dsc)
+
+    def segment_lesions(image, found):
+        return {"hot": LabelMap.from_mask(labels == 1, SMALL, name="1")}
+
+    hooks = Hooks(segment_liver=segment_liver, segment_lesions=segment_lesions)
+    result, _, _ = plan_case(load_case(case.write_case(folder, masks={})), hooks=hooks)
+    found = [check for check in result.checks if check.code == "SJ115"]
+    assert [(check.where, check.value, check.severity) for check in found] == [("liver", 0.75, "warning")] * told
+
+
 def test_drawn_masks_are_not_called_automatic(folder):
     result, _, _ = plan_case(load_case(case.write_case(folder)))
-    assert not {"SJ110", "SJ111"} & {check.code for check in result.checks}
+    assert not {"SJ110", "SJ111", "SJ115"} & {check.code for check in result.checks}
 
 
 def test_lungs_are_segmented_only_where_the_counts_need_them(folder):

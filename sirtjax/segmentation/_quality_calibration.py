@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+# Nothing is estimated to be better or worse than what the calibration could have seen.
+ERROR_RANGE = (0.02, 0.6)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EvidenceWeight(_Table):
+    """One term of the regression: `weight` times the standardised evidence.
+
+    Attributes:
+      name: of the evidence, as `mask_evidence` gives it.
+      low: less counts as this, the 1st percentile of the calibration cases.
+      high: more counts as this.
+      centre: mean of the calibration cases.
+      scale: their standard deviation.
+      weight: change of the logarithm of 1 - DSC by one standard deviation.
+    """
+
+    name: str
+    low: Finite
+    high: Finite
+    centre: Finite
+    scale: Positive
+    weight: Finite
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("`low` must be below `high`")
+        return self
+
+    def term(self, value: float) -> float:
+        """Its contribution to the logarithm of 1 - DSC; of a value that is not finite that of the worst."""
+        worst = self.high if self.weight > 0 else self.low
+        known = value if math.isfinite(value) else worst
+        return self.weight * (min(max(known, self.low), self.high) - self.centre) / self.scale
+
+
+class Regression(_Table):
+    """A linear regression of the logarithm of 1 - DSC.
+
+    Attributes:
+      terms: one for each evidence.
+      intercept: what they add to.
+    """
+
+    terms: Annotated[tuple[EvidenceWeight, ...], Field(min_length=1)]
+    intercept: Finite
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len({term.name for term in self.terms}) != len(self.terms):
+            raise ValueError("`terms` must name each evidence once")
+        return self
+
+
+class QualityCalibration(_Table):
+    """How evidence about a mask becomes an estimate of its DSC; fitted by `benchmarks/segmentation_quality.py`.
+
+    Attributes:
+      regressions: one of all evidence, fitted to digital patients, and one of the shape alone, fitted to outlines that
+        were spoiled, too: the worst of them counts, because a network may be certain of what is wrong.
+      low_quantile: added to the logarithm, it gives the best end of a 90 % interval.
+      high_quantile: the same for the worst end.
+      limit: a lower estimate raises the flag.
+      source: the cases it was fitted to.
+    """
+
+    regressions: Annotated[tuple[Regression, ...], Field(min_length=1)]
+    low_quantile: Finite
+    high_quantile: Finite
+    limit: Share = 0.9
+    source: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low_quantile <= 0 <= self.high_quantile:
+            raise ValueError("`low_quantile` must not be above 0, `high_quantile` not below")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityEstimate:
+    """How good a mask is likely to be, nobody having looked at it.
+
+    Attributes:
+      dsc: estimated Dice similarity with the true organ.
+      low: of the 90 % interval.
+      high: of the 90 % interval.
+      limit: a lower estimate is doubtful.
+      evidence: what it was estimated from, by name.
+      reasons: names of the evidence that lowers the estimate, the heaviest first.
+    """
+
+    dsc: float
+    low: float
+    high: float
+    limit: float
+    evidence: Mapping[str, float]
+    reasons: tuple[str, ...]
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the estimate is below the limit."""
+        return self.dsc < self.limit
+
+
+def estimate_quality(calibration: QualityCalibration, found: Mapping[str, float]) -> QualityEstimate:
+    """The estimate of a mask's DSC.
+
+    Args:
+      calibration: of the model that found the mask.
+      found: evidence by name; missing or not finite counts as the worst.
+    """
+    every = [
+        (one.intercept, {term.name: term.term(found.get(term.name, math.nan)) for term in one.terms})
+        for one in calibration.regressions
+    ]
+    intercept, terms = max(every, key=lambda one: one[0] + math.fsum(one[1].values()))
+    level = intercept + math.fsum(terms.values())
+    ends = (level + calibration.high_quantile, level, level + calibration.low_quantile)
+    low, dsc, high = (1 - min(max(math.exp(one), ERROR_RANGE[0]), ERROR_RANGE[1]) for one in ends)
+    order = sorted((name for name in terms if terms[name] > 0), key=lambda name: -terms[name])
+    return QualityEstimate(
+        dsc=dsc, low=low, high=high, limit=calibration.limit, evidence=dict(found), reasons=tuple(order)
+    )

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sirtjax import ops
+from sirtjax.segmentation._quality_ensemble import Tile
+from sirtjax.segmentation._quality_shape import LiverShapes, shape_evidence
+
+FloatArray = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+# What each evidence says to a reader where it is the heaviest reason for a low estimate.
+EVIDENCE_WORDS = {
+    "doubt": "the network is unsure of parts of it",
+    "disagreement": "the network's answer changes when the image is shifted, scaled, blurred or noisier",
+    "unlike": "its shape is unlike that of a liver",
+    "excess": "it has a part that livers do not have",
+    "lacking": "it lacks a part that livers have",
+    "thin": "parts of it are thin or hang by a neck",
+    "faint": "much of its surface shows no edge in the image",
+}
+# Parts narrower than twice this are thin; a step below this share of the network's range is no edge (15 HU on CT).
+THIN_MM, EDGE_STEP = 10.0, 0.06
+# Logarithms need a floor: less than this is nothing.
+LEAST = 0.005
+
+
+def mask_evidence(tile: Tile, spacing_mm: Sequence[float], shapes: LiverShapes) -> dict[str, float]:
+    """What tells how good a liver mask is, each number larger the more doubtful the mask is.
+
+    The logarithms of `doubt` (1 - the DSC that the mean probabilities of all variants expect), `disagreement` (1 - the
+    median DSC of a variant's mask with this one), `unlike`, `excess` and `lacking` (`shape_evidence`), `thin` (share
+    of the volume that an opening by 10 mm takes away), and `faint` (share of the surface without an edge).
+
+    Args:
+      tile: around the liver; all worst for an empty mask.
+      spacing_mm: of its voxels.
+      shapes: of livers.
+    """
+    if not tile.mask.any():
+        return dict.fromkeys(EVIDENCE_WORDS, math.inf)
+    found = _logarithms({**_agreement(tile), "faint": _faint(tile)}) | outline_evidence(tile.mask, spacing_mm, shapes)
+    return {name: found[name] for name in EVIDENCE_WORDS}
+
+
+def outline_evidence(mask: Mask, spacing_mm: Sequence[float], shapes: LiverShapes) -> dict[str, float]:
+    """The part of `mask_evidence` that needs no image: `unlike`, `excess`, `lacking` and `thin`.
+
+    Args:
+      mask: (i, j, k) along LPS, not empty.
+      spacing_mm: of its voxels.
+      shapes: of livers.
+    """
+    return _logarithms(shape_evidence(mask, spacing_mm, shapes) | {"thin": _thin(mask, spacing_mm)})
+
+
+def _logarithms(found: dict[str, float]) -> dict[str, float]:
+    return {name: math.log(max(value, LEAST)) for name, value in found.items()}
+
+
+def _agreement(tile: Tile) -> dict[str, float]:
+    total, count = tile.probability.astype(np.float32), np.ones(tile.mask.shape, np.float32)
+    overlaps = []
+    for one in tile.variants:
+        seen = np.isfinite(one)
+        probability = np.where(seen, one, 0)
+        other = probability > 0.5
+        other = ops.largest_component(other) if other.any() else other
+        both = (tile.mask & seen).sum() + other.sum()
+        overlaps.append(2 * (other & tile.mask).sum() / max(both, 1))
+        total, count = total + probability, count + seen
+    mean = total / count
+    expected = 2 * mean[tile.mask].sum() / (tile.mask.sum() + mean.sum())
+    median = float(np.median(overlaps)) if overlaps else 1.0
+    return {"doubt": 1 - float(expected), "disagreement": 1 - median}
+
+
+def _thin(mask: Mask, spacing_mm: Sequence[float]) -> float:
+    core = ops.distance_mm(~mask, spacing_mm) > THIN_MM
+    if not core.any():
+        return 1.0
+    opened = ops.distance_mm(ops.largest_component(core), spacing_mm) <= THIN_MM
+    return 1 - float((opened & mask).sum() / mask.sum())
+
+
+def _faint(tile: Tile) -> float:
+    """Share of the surface at which what lies beyond is as bright as what lies within."""
+    beyond = ndimage.binary_dilation(tile.mask, iterations=2) & ~ndimage.binary_dilation(tile.mask)
+    if not beyond.any():
+        return 1.0
+    weight = ndimage.gaussian_filter(tile.mask.astype(np.float32), 2.0)
+    within = ndimage.gaussian_filter(np.where(tile.mask, tile.image, 0), 2.0) / np.maximum(weight, 1e-3)
+    step = np.abs(ndimage.gaussian_filter(tile.image, 0.7) - within)[beyond]
+    return float((step < EDGE_STEP).mean())
