@@ -336,6 +336,7 @@ def _check_complete(chosen: Chosen, table: Mapping[str, Any], overrides: Sequenc
             "--lesions FILE or --role lesions=OBJECT (or --set masks.find_lesions=true for a draft, or "
             "masks.no_lesions=true)"
         )
+    missing += _missing_images(table, {key.strip(): value for key, _, value in map(_parted, overrides)})
     if chosen.kind == "verify" and not table["injections"]:
         missing.append("--injection TERRITORY=MBQ@TIME")
     if chosen.kind == "plan":
@@ -346,6 +347,34 @@ def _check_complete(chosen: Chosen, table: Mapping[str, Any], overrides: Sequenc
         ]
     if missing:
         raise ConfigError(f"{chosen.inspection.path}: the folder does not say everything; give {'; '.join(missing)}")
+
+
+def _parted(override: str) -> tuple[str, str, str]:
+    return override.partition("=")
+
+
+def _missing_images(table: Mapping[str, Any], overridden: Mapping[str, str]) -> list[str]:
+    """The options for images that the rest of the case needs, where no series has the role."""
+    images, masks = table["images"], table["masks"]
+    missing = []
+    drawn = [*masks.values(), *([table["territories"]] if "territories" in table else [])]
+    if "diagnostic" not in images and any(entry["on"] == "diagnostic" for entry in drawn):
+        missing.append("--role diagnostic=NUMBER (a mask is contoured on the diagnostic image)")
+    if "ct" in images:
+        return missing
+    registration = table.get("registration", {})
+    method = overridden.get("registration.method", str(registration.get("method", "identity"))).strip(" '\"")
+    density = overridden.get("dose.density", str(table.get("dose", {}).get("density", "protocol"))).strip(" '\"")
+    reasons = []
+    if "diagnostic" in images and method != "identity" and "path" not in registration:
+        reasons.append(f"the {method} registration is computed on the CT")
+    if density != "protocol":
+        reasons.append(f"the density {density} is computed from the CT")
+    if "liver" not in masks and "diagnostic" not in images:
+        reasons.append("the liver is segmented on a CT or MR if there is no --liver FILE")
+    if reasons:
+        missing.append(f"--role ct=NUMBER ({'; '.join(reasons)})")
+    return missing
 
 
 def _listed(found: Sequence[object]) -> str:

@@ -61,16 +61,16 @@ def absorbed_dose_gy(
     if method != "kernel":
         raise ConfigError(f"unknown dose method '{method}'; choose kernel or local")
     radial = _point_kernel(nuclide)
+    missing = []
     if lung is None:
-        raise ConfigError(
-            "the kernel method needs the lung mask, since a soft-tissue kernel must not give a lung dose; "
-            "pass lung (zeros where the field holds no lung) or use local deposition"
+        missing.append(
+            "the lung mask, since a soft-tissue kernel must not give a lung dose: pass lung (zeros where the field "
+            "holds no lung) or use local deposition"
         )
     if medium_density_g_per_ml is None or not medium_density_g_per_ml > 0:
-        raise ConfigError(
-            f"the kernel method needs a positive medium_density_g_per_ml (soft tissue is about 1.04), "
-            f"got {medium_density_g_per_ml}"
-        )
+        missing.append(f"a positive medium_density_g_per_ml (soft tissue is about 1.04), got {medium_density_g_per_ml}")
+    if lung is None or medium_density_g_per_ml is None or missing:
+        raise ConfigError(f"the kernel method needs {'; and '.join(missing)}")
     share = _checked("lung", lung, activity.shape)
     if share.max(initial=0.0) > 1:
         raise InputError(f"lung must hold shares in [0, 1], got values up to {share.max():g}")

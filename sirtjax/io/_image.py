@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sirtjax.errors import ImageFormatError
+from sirtjax.io._kind_of_file import check_file
 from sirtjax.io._nifti import is_nifti, read_nifti
 from sirtjax.io._nrrd import read_nrrd
 from sirtjax.io._nrrd_header import is_nrrd
@@ -35,8 +36,7 @@ def read_image(
       GeometryError: slices missing, duplicate or unevenly spaced, or no place in space.
     """
     path = Path(path)
-    if not path.exists():
-        raise ImageFormatError(f"{path}: no such file or folder; expected a NIfTI or NRRD file or a DICOM folder")
+    check_file(path, "a NIfTI or NRRD file or a DICOM folder", folder=True)
     if path.is_file() and (is_nifti(path) or is_nrrd(path)):
         if series is not None:
             raise ImageFormatError(f"{path}: only DICOM has series; omit series {series!r}")

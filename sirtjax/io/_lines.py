@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.errors import ImageFormatError, InputError
+from sirtjax.io._kind_of_file import check_file
 from sirtjax.parsing import parse_json
 
 # To LPS from what a file may name; 3D Slicer once wrote its frames as numbers (0 RAS, 1 LPS).
@@ -43,8 +44,7 @@ def read_lines(path: str | Path) -> list[NDArray[np.float64]]:
 
 
 def _read_file(path: Path) -> list[NDArray[np.float64]]:
-    if not path.is_file():
-        raise ImageFormatError(f"{path}: no such file; expected lines as JSON or 3D Slicer .mrk.json")
+    check_file(path, "lines as JSON or 3D Slicer .mrk.json")
     try:
         content = parse_json(path.read_text("utf-8-sig"))
     except ValueError as error:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sirtjax.errors import GeometryError, ImageFormatError, InputError
 from sirtjax.io._dicom_object import parsing, read_dataset
 from sirtjax.io._dicom_seg import read_seg
+from sirtjax.io._kind_of_file import check_file
 from sirtjax.io._label_file import is_segmentation, label_names, read_label_array
 from sirtjax.io._mask_names import find_name, unique_names
 from sirtjax.io._nifti import is_nifti
@@ -52,8 +53,7 @@ def read_masks(
       InputError: an RTSTRUCT without a reference image, or a name that is not there.
     """
     path = Path(path)
-    if not path.exists():
-        raise ImageFormatError(f"{path}: no such file; expected a NIfTI or NRRD mask, an RTSTRUCT or a SEG")
+    check_file(path, "a NIfTI or NRRD mask, an RTSTRUCT or a SEG", folder=True)
     files = _mask_files(path) if path.is_dir() else [path]
     if len(files) == 1:
         return _read_file(files[0], reference, names, only)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.errors import GeometryError, ImageFormatError
+from sirtjax.io._kind_of_file import check_file
 from sirtjax.volume import Geometry
 
 _LOG = logging.getLogger(__name__)
@@ -30,8 +31,7 @@ def load_header(path: Path) -> Any:
     """
     import nibabel
 
-    if not path.is_file():
-        raise ImageFormatError(f"{path}: no such file; expected a NIfTI image")
+    check_file(path, "a NIfTI image")
     try:
         start = _first_bytes(path)
         kind = nibabel.Nifti2Image if start[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nibabel.Nifti1Image

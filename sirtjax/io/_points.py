@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sirtjax.errors import ImageFormatError, InputError, OutputError
 from sirtjax.io._atomic import atomic_path
 from sirtjax.io._csv_cells import CsvWriter, plain_cell
+from sirtjax.io._kind_of_file import check_file
 from sirtjax.io._lines import check_unit, slicer_signs
 from sirtjax.parsing import ParseError, parse_json
 
@@ -66,8 +67,7 @@ def read_points(path: str | Path) -> list[PointList]:
       InputError: a row that is no position.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ImageFormatError(f"{path}: no such file; expected points as .csv or 3D Slicer .mrk.json")
+    check_file(path, "points as .csv or 3D Slicer .mrk.json")
     name = path.name.lower()
     reader = {"csv": _from_table, "fcsv": _from_fiducials, "json": _from_markups}.get(name.rpartition(".")[2])
     if reader is None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sirtjax.errors import GeometryError, ImageFormatError, OutputError
 from sirtjax.io._atomic import atomic_path
+from sirtjax.io._kind_of_file import check_file
 from sirtjax.io._nifti import NIFTI_SUFFIXES
 from sirtjax.io._transform_nifti import checked_field, read_nifti_field, write_nifti_field
 from sirtjax.spatial import AffineTransform, DisplacementField, Transform
@@ -45,8 +46,7 @@ def read_transform(path: str | Path, *, reference: Geometry | None, own_grid: bo
     import SimpleITK as sitk
 
     path = Path(path)
-    if not path.is_file():
-        raise ImageFormatError(f"{path}: no such file; expected an ITK transform or a NIfTI field")
+    check_file(path, "an ITK transform or a NIfTI field")
     name = path.name.lower()
     if name.endswith(NIFTI_SUFFIXES):
         field = read_nifti_field(path)

@@ -235,6 +235,11 @@ def test_float32_noise_is_a_millionth_of_the_largest_dose() -> None:
             InputError,
             r"lung has shape \(3, 3, 4\), expected the activity",
         ),
+        (
+            {"medium_density_g_per_ml": None, "lung": None},
+            ConfigError,
+            "needs the lung mask.*; and a positive medium_density_g_per_ml",
+        ),
         ({"medium_density_g_per_ml": None}, ConfigError, "needs a positive medium_density_g_per_ml"),
         (
             {"nuclide": nuclide("ho166-icrp107")},

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from sirtjax.errors import ImageFormatError
+
+KINDS = {
+    stat.S_IFIFO: "a named pipe (fifo)",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def check_file(path: Path, expected: str, *, folder: bool = False) -> None:
+    """Refuses a path that is neither a regular file nor, if allowed, a folder, and says what it is.
+
+    Reading a named pipe would wait, and reading a device might not end.
+
+    Args:
+      path: to be read.
+      expected: what the file should be, for the message.
+      folder: whether a folder is allowed.
+
+    Raises:
+      ImageFormatError: there is nothing there, or something else.
+    """
+    if path.is_file() or (folder and path.is_dir()):
+        return
+    try:
+        kind = KINDS.get(stat.S_IFMT(path.stat().st_mode), "no regular file")
+    except OSError:
+        what = "file or folder" if folder else "file"
+        raise ImageFormatError(f"{path}: no such {what}; expected {expected}") from None
+    raise ImageFormatError(f"{path}: is {kind}; expected {expected}")
