@@ -149,6 +149,7 @@ def use_compilation_cache() -> None:
         jax.config.update("jax_compilation_cache_dir", folder)
     if kept_in := jax.config.values["jax_compilation_cache_dir"]:
         programs.keep_programs_in(Path(kept_in))
+        programs.limit_folder(Path(kept_in))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -10,7 +11,9 @@ import logging
 import os
 import pickle
 import platform
+import re
 import tempfile
+import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata, resources
@@ -31,6 +34,12 @@ _folder: Path | None = None
 # What a kept program was made by; another version of one of them may make another.
 _MAKERS = ("jax", "jaxlib", "optax", "flax", "numpy")
 _DIGEST_BYTES = hashlib.sha256().digest_size
+# Of a cache folder. A registration's program has some 10 MB, a network's 30 MB.
+MAX_BYTES, MAX_AGE_S = 2 << 30, 30 * 86400.0
+# JAX's own cache writes a file for each program, and one whose time is that of its last use.
+_JAX_PROGRAM, _JAX_USE = "-cache", "-atime"
+# Programs by their names, and what a killed process left of one: the folder may be the user's and hold other files.
+_PROGRAM = re.compile(r".+-[0-9a-f]{32,64}(-cache|-atime)?|\.program-\w+")
 
 
 def keep_programs_in(folder: Path | None) -> None:
@@ -138,6 +147,7 @@ def _make(jitted: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], path: P
     try:
         content = pickle.dumps(serialize_executable.serialize(program))
         _write(path, hashlib.sha256(content).digest() + content)
+        limit_folder(path.parent)
     # A full disk, a record that can't be pickled, or a program that XLA can't write: it runs all the same.
     except (OSError, ValueError, NotImplementedError, AttributeError, pickle.PicklingError) as error:
         log.info("compiled program not kept at %s (%s)", path, error)
@@ -182,8 +192,48 @@ def _read(path: Path) -> Function | None:
         content = path.read_bytes()
     except OSError:
         return None
+    with contextlib.suppress(OSError):  # the folder may be read-only
+        os.utime(path)  # in use: the least recently used ones are removed first
     if hashlib.sha256(content[_DIGEST_BYTES:]).digest() != content[:_DIGEST_BYTES]:
         log.info("damaged compiled program at %s; it is made anew", path)
         return None
-    program: Function = serialize_executable.deserialize_and_load(*pickle.loads(content[_DIGEST_BYTES:]))
+    try:
+        program: Function = serialize_executable.deserialize_and_load(*pickle.loads(content[_DIGEST_BYTES:]))
+    # Another XLA, driver or machine fails in ways of its own; whatever it is, compiling again replaces the file.
+    except Exception as error:
+        log.info("compiled program at %s can't be loaded (%s); it is compiled again", path, type(error).__name__)
+        return None
     return program
+
+
+def limit_folder(folder: Path, *, max_bytes: int = MAX_BYTES, max_age_s: float = MAX_AGE_S) -> None:
+    """Removes the files of a cache folder that were not used for long, and the least recently used beyond a size.
+
+    Programs of older source or versions are never used again, so they go by their age. Other processes may read,
+    write and remove files in the folder at the same time: a file that disappears is compiled again.
+
+    Args:
+      folder: the cache; subfolders and files not named as programs are left alone.
+      max_bytes: size of all files that may stay.
+      max_age_s: seconds since a file was last used (JAX marks that by a file "-atime", `kept` by its own time).
+    """
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            with contextlib.suppress(OSError):
+                if _PROGRAM.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    found.append((_last_use(entry), entry.stat().st_size, Path(entry.path)))
+    total, now = 0, time.time()
+    for used, size, path in sorted(found, reverse=True):
+        total += size
+        if total > max_bytes or now - used > max_age_s:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _last_use(entry: os.DirEntry[str]) -> float:
+    used = entry.stat().st_mtime
+    if entry.name.endswith(_JAX_PROGRAM):
+        with contextlib.suppress(OSError):
+            used = max(used, os.stat(entry.path.removesuffix(_JAX_PROGRAM) + _JAX_USE).st_mtime)
+    return used

@@ -1,7 +1,11 @@
 """Compiled programs that outlive their process."""
 
+import hashlib
+import os
+import pickle
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,6 +131,85 @@ def test_a_damaged_program_is_made_anew(folder, damage):
     later, none = counted()
     later(*ARGUMENTS)
     assert none == []
+
+
+def test_a_program_that_cannot_be_loaded_is_compiled_again_and_replaced(folder):
+    function, _ = counted()
+    function(*ARGUMENTS)
+    (path,) = stored(folder)
+    for record in (b"no pickle", pickle.dumps((b"no program", None, None)), pickle.dumps(1)):
+        # Undamaged by its checksum, as what another version or driver wrote.
+        path.write_bytes(hashlib.sha256(record).digest() + record)
+        again, traces = counted()
+        assert float(again(*ARGUMENTS)["sum"]) == 12.0
+        assert traces == [1]
+        later, none = counted()
+        assert float(later(*ARGUMENTS)["sum"]) == 12.0
+        assert none == []
+
+
+OTHERS = ("thesis.tex", "report-final", ".program-killed")
+HASH = "-" + 32 * "0a"
+
+
+def aged(folder, name, *, days, size=1000):
+    stem, dash, kind = name.partition("-")
+    path = folder / (name if name in OTHERS else f"{stem}{HASH}{dash}{kind}")
+    path.write_bytes(bytes(size))
+    os.utime(path, (time.time() - days * 86400,) * 2)
+    return path
+
+
+def names(folder):
+    return sorted(path.name.replace(HASH, "") for path in folder.iterdir())
+
+
+def test_programs_not_used_for_a_month_go(tmp_path):
+    aged(tmp_path, "old", days=31)
+    aged(tmp_path, "recent", days=29)
+    aged(tmp_path, "jit_f-cache", days=40)  # JAX's own, used yesterday
+    aged(tmp_path, "jit_f-atime", days=1)
+    aged(tmp_path, "jit_g-cache", days=40)
+    (tmp_path / "folder").mkdir()
+    for name in OTHERS:
+        aged(tmp_path, name, days=400)
+    programs.limit_folder(tmp_path)
+    assert names(tmp_path) == ["folder", "jit_f-atime", "jit_f-cache", "recent", "report-final", "thesis.tex"]
+
+
+def test_the_least_recently_used_go_beyond_the_size(tmp_path):
+    for days in range(5):
+        aged(tmp_path, f"p{days}", days=days)
+    programs.limit_folder(tmp_path, max_bytes=3500)
+    assert names(tmp_path) == ["p0", "p1", "p2"]
+
+
+def test_use_keeps_a_program_and_a_new_one_makes_room(folder, monkeypatch):
+    function, _ = counted()
+    function(*ARGUMENTS)
+    (path,) = stored(folder)
+    aged(folder, "of older source", days=40)
+    os.utime(path, (time.time() - 29 * 86400,) * 2)
+    again, _ = counted()
+    again(*ARGUMENTS)
+    assert time.time() - path.stat().st_mtime < 3600
+    again(*ARGUMENTS, power=2)
+    assert len(stored(folder)) == 2 and path in stored(folder)
+
+
+def test_a_folder_that_is_changed_meanwhile_or_missing_is_no_error(tmp_path, monkeypatch):
+    programs.limit_folder(tmp_path / "none")
+    gone = aged(tmp_path, "gone", days=40)
+    aged(tmp_path, "old", days=40)
+    unlink = Path.unlink
+
+    def by_another_process_first(path, *arguments, **options):
+        gone.exists() and unlink(gone)
+        unlink(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "unlink", by_another_process_first)
+    programs.limit_folder(tmp_path)
+    assert names(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path):
