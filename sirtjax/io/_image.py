@@ -36,7 +36,7 @@ def read_image(
       GeometryError: slices missing, duplicate or unevenly spaced, or no place in space.
     """
     path = Path(path)
-    check_file(path, "a NIfTI or NRRD file or a DICOM folder", folder=True)
+    check_file(path, "a NIfTI or NRRD file or a DICOM folder", folder=True, missing="no such file or folder")
     if path.is_file() and (is_nifti(path) or is_nrrd(path)):
         if series is not None:
             raise ImageFormatError(f"{path}: only DICOM has series; omit series {series!r}")

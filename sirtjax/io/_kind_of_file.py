@@ -14,7 +14,7 @@ KINDS = {
 }
 
 
-def check_file(path: Path, expected: str, *, folder: bool = False) -> None:
+def check_file(path: Path, expected: str, *, folder: bool = False, missing: str = "no such file") -> None:
     """Refuses a path that is neither a regular file nor, if allowed, a folder, and says what it is.
 
     Reading a named pipe would wait, and reading a device might not end.
@@ -23,6 +23,7 @@ def check_file(path: Path, expected: str, *, folder: bool = False) -> None:
       path: to be read.
       expected: what the file should be, for the message.
       folder: whether a folder is allowed.
+      missing: what to say of a path at which there is nothing.
 
     Raises:
       ImageFormatError: there is nothing there, or something else.
@@ -32,6 +33,5 @@ def check_file(path: Path, expected: str, *, folder: bool = False) -> None:
     try:
         kind = KINDS.get(stat.S_IFMT(path.stat().st_mode), "no regular file")
     except OSError:
-        what = "file or folder" if folder else "file"
-        raise ImageFormatError(f"{path}: no such {what}; expected {expected}") from None
+        raise ImageFormatError(f"{path}: {missing}; expected {expected}") from None
     raise ImageFormatError(f"{path}: is {kind}; expected {expected}")
