@@ -227,6 +227,7 @@ def _tell(record: dict[str, Any], output: Path, *, as_json: bool) -> None:
         measures = list(dict.fromkeys(key for figures in record["quality"].values() for key in figures))
         rows = [[key, *(_number(record["quality"][moment].get(key)) for moment in moments)] for key in measures]
         rows.append(["folded voxels (%)", *[""] * (len(moments) - 1), _number(100 * record["folding_fraction"])])
+        rows += [[f"fit {key}", *[""] * (len(moments) - 1), _number(value)] for key, value in record["fit"].items()]
         emit_table(str(record["status"]), ["measure", *moments], rows)
         note(f"{record['cause']}; {record['remedy']}")
     for line in record["notes"]:

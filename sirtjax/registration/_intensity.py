@@ -99,7 +99,7 @@ def shading(values: FloatArray, inside: FloatArray) -> FloatArray:
 
     whole = sitk.GetImageFromArray(np.ascontiguousarray(values))
     few = tuple(slice(SHRINK // 2, None, SHRINK) for _ in range(3))
-    bright = ((values > _otsu(values[inside > 0])) & (inside > 0))[few].astype(np.uint8)
+    bright = ((values > otsu_threshold(values[inside > 0])) & (inside > 0))[few].astype(np.uint8)
     if bright.sum() < bright.size // 100:
         return np.ones_like(values)
     coarse, mask = (sitk.GetImageFromArray(np.ascontiguousarray(one)) for one in (values[few], bright))
@@ -120,7 +120,7 @@ def body_mask(measured: Measured, lattice: Geometry) -> FloatArray:
     An image in which no body is found, such as one of a few organs cut out, counts everywhere.
     """
     values = measured.values
-    dense = values > (BODY_HU if measured.unit == "HU" else _otsu(values[measured.inside > 0]))
+    dense = values > (BODY_HU if measured.unit == "HU" else otsu_threshold(values[measured.inside > 0]))
     body = postprocess.enclosed_body(dense)
     if not body.any():
         return np.ones(lattice.shape, np.float32)
@@ -133,7 +133,7 @@ def _percentiles(values: NDArray[np.float32], config: RegistrationConfig) -> tup
     return float(low), float(high) if high > low else float(low) + 1.0
 
 
-def _otsu(values: FloatArray) -> float:
+def otsu_threshold(values: FloatArray) -> float:
     """Otsu's threshold between dark and bright, IEEE Trans Syst Man Cybern 1979;9:62-66, of 128 bins."""
     if values.size == 0:
         return 0.0

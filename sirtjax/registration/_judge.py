@@ -10,6 +10,17 @@ from numpy.typing import NDArray
 
 from sirtjax import metrics, spatial
 from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._confirm import (
+    ALIKE_RATIO,
+    cropped,
+    fit_figures,
+    fit_limits,
+    implausible,
+    is_confirmed,
+    is_judged_by_images,
+)
+from sirtjax.registration._fit import Fit, measure_fit
+from sirtjax.registration._mask_doubt import doubtful_mask
 from sirtjax.registration._pair import LIVER, Pair
 from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, mask_corners_mm
 from sirtjax.registration._result import RegistrationResult, Stage, Status
@@ -25,6 +36,16 @@ LEAST_DSC = 0.85
 BENCH_MARGIN_MM = 25.0
 # A deformation may cost this much overlap of the masks before it counts as worse.
 DSC_SLACK = 0.01
+# Steps that are not finite are skipped. A level that lost more than this fraction of its steps did not optimise.
+MOST_SKIPPED = 0.5
+# Livers that overlap this much need no deformation.
+ALIKE_DSC = 0.95
+# Ends that a wrong mask can cause.
+OF_MASKS = (
+    Status.NO_OVERLAP, Status.AFFINE_KEPT, Status.FOLDED, Status.IMPLAUSIBLE, Status.START_KEPT,
+    Status.POOR_AGREEMENT, Status.UNCONFIRMED,
+)  # fmt: skip
+STILL = "the start or the affine map was already right: a later stage found nothing better"
 
 
 def judge(
@@ -58,8 +79,20 @@ def judge(
     quality: dict[str, Mapping[str, float]] = {"start": quality_of(start, solution.terms[0], bench)}
     quality["affine"] = quality_of(affine, solution.terms[1], bench)
     quality["final"] = quality_of(field, solution.terms[2], bench) if deformed else quality["affine"]
-    status = status_of(solution, quality["affine"], quality["final"], folding_fraction=folding, config=config)
-    kept = deformed and status not in (Status.NOT_FINITE, Status.AFFINE_KEPT)
+    kept = keeps_deformation(solution, quality["affine"], quality["final"], config)
+    fit = fit_of(solution, pair, kept=kept)
+    doubts = doubts_of(fit, affine, sides, config=config)
+    status = status_of(
+        solution, quality["affine"], quality["final"], folding_fraction=folding, config=config, doubts=doubts
+    )
+    if status is not Status.SUCCESS:
+        notes = (*notes, *doubts.sentences)
+        if sides[0].masks and status in OF_MASKS:
+            sentence = doubtful_mask(sides, config)
+            status = status if sentence is None else Status.MASK_IN_DOUBT
+            notes = notes if sentence is None else (*notes, sentence)
+    elif (deformed and not kept) or (config.affine.model != "none" and not bool(solution.affine_improved)):
+        notes = (*notes, STILL)
     final: Transform = field if kept else affine
     if final is affine and deformed:
         quality["final"], folding = quality["affine"], 0.0
@@ -67,11 +100,78 @@ def judge(
         transform=final,
         affine=affine,
         status=status,
-        notes=notes,
+        notes=(*notes, *_skipped_note(solution)),
         stages=stages,
         folding_fraction=folding,
         quality=quality,
         config=config,
+        fit=doubts.figures,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubts:
+    """Reasons against a registration that do not come from its optimisation.
+
+    Attributes:
+      figures: of `fit_figures`.
+      confirmed: whether the images agree far better than at wrong alignments, or do not count.
+      alike: whether they agree so well that no stage could improve much.
+      cropped: sentences of `cropped`.
+      implausible: sentences of `implausible`.
+    """
+
+    figures: Mapping[str, float]
+    confirmed: bool
+    alike: bool
+    cropped: tuple[str, ...] = ()
+    implausible: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All reasons, for the notes."""
+        found = (*self.cropped, *self.implausible)
+        if self.confirmed:
+            return found
+        place, ratio = self.figures["blocks_in_place"], self.figures["distance_ratio"]
+        return (
+            *found,
+            f"{100 * place:.0f} % of the blocks of the images agree best where they are, and the images differ "
+            f"{ratio:.2f} times as much as at wrong alignments",
+        )
+
+
+def keeps_deformation(
+    solution: Solution, affine: Mapping[str, float], final: Mapping[str, float], config: RegistrationConfig
+) -> bool:
+    """Whether the result is the deformation; arguments as for `status_of`."""
+    deformed = len(solution.deformable_history) > 0
+    return deformed and _finite(solution) and not _worse(affine, final, solution, config)
+
+
+def fit_of(solution: Solution, pair: Pair, *, kept: bool) -> Fit:
+    """The agreement of the images at the deformation, or at the affine map if the deformation is not kept."""
+    u = np.asarray(solution.displacement_mm, np.float32)
+    return measure_fit(pair, np.asarray(solution.affine), u if kept else np.zeros_like(u))
+
+
+def doubts_of(fit: Fit, affine: AffineTransform, sides: tuple[Side, Side], *, config: RegistrationConfig) -> Doubts:
+    """Returns the reasons against a registration.
+
+    Args:
+      fit: of the transform that is kept.
+      affine: its affine part.
+      sides: both images with the masks that guided.
+      config: the preset.
+    """
+    figures = fit_figures(fit)
+    limits = fit_limits(sides[0].image, sides[1].image)
+    return Doubts(
+        figures=figures,
+        confirmed=is_confirmed(figures, limits) or not is_judged_by_images(config),
+        alike=is_confirmed(figures, limits) and figures["distance_ratio"] <= ALIKE_RATIO,
+        cropped=() if sides[0].masks else cropped(affine, sides),
+        implausible=implausible(affine, sides),
     )
 
 
@@ -82,6 +182,7 @@ def status_of(
     *,
     folding_fraction: float,
     config: RegistrationConfig,
+    doubts: Doubts,
 ) -> Status:
     """How a registration ended.
 
@@ -91,26 +192,59 @@ def status_of(
       final: the same of the deformation found.
       folding_fraction: of the deformation found.
       config: the preset, with the weights used.
+      doubts: reasons against it.
     """
+    dsc = f"dsc {LIVER_NAME}"
     deformed = len(solution.deformable_history) > 0
     if not _finite(solution):
         return Status.NOT_FINITE
     if not float(solution.overlap) >= LEAST_OVERLAP:
         return Status.NO_OVERLAP
     if deformed and _worse(affine, final, solution, config):
-        return Status.AFFINE_KEPT
+        # Images of one pose leave a deformation nothing to gain, and noise decides.
+        if not (doubts.alike and affine.get(dsc, 1.0) >= ALIKE_DSC):
+            return Status.AFFINE_KEPT
+        folding_fraction, final = 0.0, affine
     if folding_fraction > 0:
         return Status.FOLDED
-    if config.affine.model != "none" and not bool(solution.affine_improved):
+    if doubts.cropped:
+        return Status.CROPPED
+    if doubts.implausible:
+        return Status.IMPLAUSIBLE
+    still = config.affine.model != "none" and not bool(solution.affine_improved)
+    if still and (not doubts.confirmed or not _driven(config)):
         return Status.START_KEPT
-    if final.get(f"dsc {LIVER_NAME}", 1.0) < LEAST_DSC:
+    if final.get(dsc, 1.0) < LEAST_DSC:
         return Status.POOR_AGREEMENT
-    return Status.SUCCESS
+    return Status.SUCCESS if doubts.confirmed else Status.UNCONFIRMED
+
+
+def _driven(config: RegistrationConfig) -> bool:
+    """Whether anything counts at all."""
+    return config.weights.image > 0 or config.weights.masks > 0
 
 
 def _finite(solution: Solution) -> bool:
-    histories = (solution.affine_history, solution.deformable_history)
-    return all(bool(np.isfinite(history).all()) for history in histories)
+    """Whether the result is finite, and every level kept enough of its steps."""
+    if not (np.isfinite(solution.affine).all() and np.isfinite(solution.displacement_mm).all()):
+        return False
+    return all(bool((_skipped(history) <= MOST_SKIPPED).all()) for history in _histories(solution))
+
+
+def _histories(solution: Solution) -> tuple[NDArray[Any], NDArray[Any]]:
+    return np.asarray(solution.affine_history), np.asarray(solution.deformable_history)
+
+
+def _skipped(history: NDArray[Any]) -> NDArray[np.float64]:
+    """The fraction of the steps of each level (levels,) that were skipped."""
+    lost = ~np.isfinite(history).all(axis=2)
+    return np.asarray(lost.mean(axis=1) if lost.size else np.zeros(0), np.float64)
+
+
+def _skipped_note(solution: Solution) -> tuple[str, ...]:
+    lost = sum(int((~np.isfinite(history).all(axis=2)).sum()) for history in _histories(solution))
+    steps = sum(history.shape[0] * history.shape[1] for history in _histories(solution))
+    return (f"{lost} of {steps} optimisation steps were not finite and were skipped",) if lost else ()
 
 
 def _stages(solution: Solution) -> tuple[Stage, ...]:

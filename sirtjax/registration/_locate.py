@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from sirtjax import losses
 from sirtjax.programs import kept
@@ -25,8 +26,15 @@ SHAPE, STRIDE, COARSEST_BLUR_MM, BINS = (48, 40, 56), 2, 12.0, 24
 # Shifts along the body that are tried, in mm, either way from each start.
 REACH_MM, STEP_MM = 360.0, 24.0
 SHIFTS = 2 * int(REACH_MM / STEP_MM) + 1
-# The best of the shifts go on to turn and shift freely.
-FINALISTS, STEPS, FIRST_STEP_MM = 4, 50, 6.0
+# The best of them are refined, with every rotation and shift free: so many of those without a rotation and so many
+# of the others, of one rotation each.
+FINALISTS, ROTATED_FINALISTS, STEPS, FIRST_STEP_MM = 3, 2, 50, 6.0
+# Shifts along the body that are tried with each rotation, in mm, from the position that aligns the bodies' centroids.
+ROTATED_SHIFTS_MM = (-120.0, -80.0, -40.0, 0.0, 40.0, 80.0, 120.0)
+# Rotations about each axis that are tried beside the 24 that permute the axes, in degrees.
+COARSE_ANGLES_DEG = (-60.0, -30.0, 30.0, 60.0)
+# A rotated start must have this much more normalised mutual information: few scans come with a wrong frame.
+ROTATED_GAIN = 0.01
 LEVER_MM = 150.0
 # A start is only taken where at least this share of the smaller image lies in the larger one.
 LEAST_OVERLAP = 0.4
@@ -39,7 +47,8 @@ def locate(reference: Volume, floating: Volume, *, config: RegistrationConfig) -
 
     The frames as they are, the bodies' mass centres in the axial plane and the images' centres are each tried
     with shifts along the body of up to 360 mm; the best by normalised mutual information go on to turn and shift
-    freely; the best of these is the start.
+    freely; the best of these is the start. Rotations by multiples of 90 degrees about the axes, and by 30 and 60
+    degrees, are tried too, with the bodies' centroids aligned: the frame of an image may be wrong.
 
     Args:
       reference: the image whose space is kept.
@@ -50,9 +59,9 @@ def locate(reference: Volume, floating: Volume, *, config: RegistrationConfig) -
       The pull transform, rigid.
     """
     one, two = _coarse(reference, config), _coarse(floating, config)
-    starts = _starts(one, two)
+    starts, turned = _starts(one, two)
     arrays = [(side.image, side.inside, side.origin_mm, side.pitch_mm) for side in (one, two)]
-    matrix = _search(arrays[0], arrays[1], starts)
+    matrix, *_ = _search(arrays[0], arrays[1], starts, turned)
     return AffineTransform(np.asarray(matrix, np.float64))
 
 
@@ -70,6 +79,8 @@ class _Coarse:
         body = measured.values > BODY_HU if volume.unit == "HU" else (self.image > BODY_SHARE) & (self.inside > 0)
         self.origin_mm, self.pitch_mm = origin.astype(np.float32), pitch.astype(np.float32)
         self.centre_mm = (low + high) / 2
+        # The mean of the nodes that are compared, about which starts rotate.
+        self.middle_mm = origin + pitch * STRIDE * (np.ceil(np.asarray(SHAPE) / STRIDE) - 1) / 2
         where = np.argwhere(body)
         self.body_mm = origin + pitch * where.mean(axis=0) if len(where) else self.centre_mm
 
@@ -78,16 +89,29 @@ def _coarse(volume: Volume, config: RegistrationConfig) -> _Coarse:
     return _Coarse(volume, config)
 
 
-def _starts(one: _Coarse, two: _Coarse) -> NDArray[np.float32]:
-    """Shifts (n, 3) that take the reference to the floating image, from three ways to lay one upon the other."""
+def _starts(one: _Coarse, two: _Coarse) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Shifts in mm and rotation vectors times LEVER_MM: without rotation (n, 6), and others (rotations, shifts, 6)."""
     along = np.linspace(-REACH_MM, REACH_MM, SHIFTS)
     ways = [np.zeros(3), two.body_mm - one.body_mm, two.centre_mm - one.centre_mm]
     shifts = [way + np.array([0.0, 0.0, z]) for way in ways for z in along]
-    return np.asarray(shifts, np.float32)
+    still = np.concatenate([np.stack(shifts), np.zeros((len(shifts), 3))], axis=1)
+    turned = []
+    for vector in rotation_vectors():
+        matrix = Rotation.from_rotvec(vector).as_matrix()
+        shift = two.body_mm - one.middle_mm - matrix @ (one.body_mm - one.middle_mm)
+        turned.append([[*(shift + z * matrix[:, 2]), *(LEVER_MM * vector)] for z in ROTATED_SHIFTS_MM])
+    return still.astype(np.float32), np.asarray(turned, np.float32)
+
+
+def rotation_vectors() -> NDArray[np.float64]:
+    """The rotations (n, 3) that are tried, in radians: all that permute the axes, and coarse angles about each axis."""
+    group = [vector for vector in Rotation.create_group("O").as_rotvec() if np.linalg.norm(vector) > 1e-6]
+    coarse = [np.deg2rad(angle) * axis for axis in np.eye(3) for angle in COARSE_ANGLES_DEG]
+    return np.stack([*group, *coarse])
 
 
 @kept
-def _search(reference: Any, floating: Any, starts: Array) -> Array:
+def _search(reference: Any, floating: Any, starts: Array, turned: Array) -> tuple[Array, Array, Array]:
     image, inside, origin_mm, pitch_mm = reference
     other, measured, other_origin_mm, other_pitch_mm = floating
     image = blur(image, COARSEST_BLUR_MM / pitch_mm)[::STRIDE, ::STRIDE, ::STRIDE]
@@ -117,20 +141,25 @@ def _search(reference: Any, floating: Any, starts: Array) -> Array:
         measure = losses.normalised_mutual_information_loss(warped[:, 0], values, bins=BINS, weights=weight)
         return jnp.where(overlap >= LEAST_OVERLAP, measure, 0.0), overlap
 
-    still = jnp.zeros((starts.shape[0], 3), jnp.float32)
-    first = jax.lax.map(lambda p: value(p)[0], jnp.concatenate([starts, still], axis=1))
-    best = jnp.argsort(first)[:FINALISTS]
+    first = jax.lax.map(lambda p: value(p)[0], starts)
+    rotations, shifts = turned.shape[:2]
+    others = jax.lax.map(lambda p: value(p)[0], turned.reshape(-1, 6)).reshape(rotations, shifts)
+    # Of each rotation the best shift, so that the finalists differ.
+    leading = jnp.take_along_axis(turned, jnp.argmin(others, axis=1)[:, None, None], axis=1)[:, 0]
+    chosen = jnp.concatenate(
+        [starts[jnp.argsort(first)[:FINALISTS]], leading[jnp.argsort(jnp.min(others, axis=1))[:ROTATED_FINALISTS]]]
+    )
 
     def settle(start: Array) -> tuple[Array, Array]:
-        begin = jnp.concatenate([start, jnp.zeros(3, jnp.float32)])
         found, history = minimise(
-            lambda p, _: (value(p)[0], jnp.zeros(1)), begin, jnp.arange(STEPS), step_mm=FIRST_STEP_MM
+            lambda p, _: (value(p)[0], jnp.zeros(1)), start, jnp.arange(STEPS), step_mm=FIRST_STEP_MM
         )
         # The last step is a twentieth of the first: its value before stands for the one after. What is no number loses.
         return found, jnp.nan_to_num(history[-1, 0], nan=jnp.inf)
 
-    found, final = jax.lax.map(settle, starts[best])
-    chosen = found[jnp.argmin(final)]
-    turn, shift, middle = turn_matrix(chosen[3:] / LEVER_MM), chosen[:3], jnp.stack(centre)
+    found, final = jax.lax.map(settle, chosen)
+    rotated = jnp.arange(final.shape[0]) >= FINALISTS
+    best = found[jnp.argmin(final + ROTATED_GAIN * rotated)]
+    turn, shift, middle = turn_matrix(best[3:] / LEVER_MM), best[:3], jnp.stack(centre)
     top = jnp.concatenate([turn, (middle + shift - turn @ middle)[:, None]], axis=1)
-    return jnp.concatenate([top, jnp.array([[0.0, 0.0, 0.0, 1.0]])])
+    return jnp.concatenate([top, jnp.array([[0.0, 0.0, 0.0, 1.0]])]), final, found

@@ -27,8 +27,8 @@ def minimise(
     Differentiable in what the objective closes over. Of each step only the parameters and Adam's state are kept for
     that, and the rest is worked out again.
 
-    Once a value or slope is no longer finite the parameters stay as they are, so that one bad step can't spoil
-    what was reached; the history shows it.
+    A step whose value or gradient is not finite is skipped: the parameters and Adam's state stay unchanged, the next
+    step continues from them, and the history holds NaN for the value of the skipped step.
 
     Args:
       objective: (parameters, sample) -> (value, terms (t,)).

@@ -14,7 +14,10 @@ from sirtjax.spatial import AffineTransform, Transform
 class Status(Enum):
     """How a registration ended: anything but SUCCESS needs a person's eye before the transform is used."""
 
-    SUCCESS = ("every stage improved on the one before", "look at the report before using it")
+    SUCCESS = (
+        "the images agree far better than at deliberately wrong alignments, and so do the guiding masks",
+        "look at the report before using it",
+    )
     START_KEPT = (
         "the affine stage found nothing better than its start",
         "check that both images show the same part of the body, or give a start or masks",
@@ -28,12 +31,28 @@ class Status(Enum):
         "raise weights.regularity or weights.folding, or use deformable.model=velocity",
     )
     NOT_FINITE = (
-        "the optimisation met a number that is not finite and stopped there",
+        "more than half of the steps of a level were not finite, or the transform itself is not",
         "lower the step_mm of the levels, and check the images for constant or absurd values",
     )
     NO_OVERLAP = (
         "the images hardly overlap after registration",
         "check that both show the same part of the body, or give a start",
+    )
+    CROPPED = (
+        "one image shows less than three quarters of the body's cross-section that the other one shows",
+        "use images that show the whole body's width, or register by masks",
+    )
+    IMPLAUSIBLE = (
+        "the affine map or the livers' volumes differ by more than two scans of one patient can",
+        "check that both liver masks show the same whole organ, and the voxel sizes of both images",
+    )
+    UNCONFIRMED = (
+        "the images agree hardly better than at deliberately wrong alignments",
+        "check that both images show the same part of the body in the same orientation, or give a start or masks",
+    )
+    MASK_IN_DOUBT = (
+        "the images agree clearly better if they are registered without the masks",
+        "correct the liver mask that the notes name, or use the preset image",
     )
     POOR_AGREEMENT = (
         "the guiding masks still disagree after registration",
@@ -78,6 +97,7 @@ class RegistrationResult:
       folding_fraction: share of the lattice's nodes inside the reference image where the deformation folds.
       quality: figures after "start", "affine" and "final", as "dsc liver", "msd_mm liver", "mcd_mm lesion1",
         "rmsd_mm" and "similarity".
+      fit: agreement of the images at the transform and at wrong alignments, as `fit_figures` returns it.
       config: the preset used.
     """
 
@@ -89,3 +109,4 @@ class RegistrationResult:
     folding_fraction: float
     quality: Mapping[str, Mapping[str, float]]
     config: RegistrationConfig = field(repr=False)
+    fit: Mapping[str, float] = field(default_factory=dict)

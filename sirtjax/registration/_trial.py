@@ -11,7 +11,16 @@ from sirtjax import metrics
 from sirtjax.errors import GeometryError
 from sirtjax.registration._config import RegistrationConfig, WeightsTable
 from sirtjax.registration._inputs import SMALLEST_LANDMARK_VOXELS
-from sirtjax.registration._judge import MaskBench, folding_fraction, mask_bench, quality_of, status_of
+from sirtjax.registration._judge import (
+    MaskBench,
+    doubts_of,
+    fit_of,
+    folding_fraction,
+    keeps_deformation,
+    mask_bench,
+    quality_of,
+    status_of,
+)
 from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, lattice_around
 from sirtjax.registration._register import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import Status
@@ -160,7 +169,10 @@ def _trial(bench: Bench, solution: Solution, table: WeightsTable, config: Regist
     if config.deformable.model != "none" and bool(np.isfinite(solution.displacement_mm).all()):
         found = DisplacementField(np.asarray(solution.displacement_mm, np.float32), ready.lattice, matrix)
         after, folding = _measured(bench, found), folding_fraction(found, ready.pair)
-    status = status_of(solution, *_overlaps(config, before, after), folding_fraction=folding, config=config)
+    overlaps = _overlaps(config, before, after)
+    fit = fit_of(solution, ready.pair, kept=keeps_deformation(solution, overlaps[0], overlaps[1], config))
+    doubts = doubts_of(fit, affine, ready.sides, config=config)
+    status = status_of(solution, *overlaps, folding_fraction=folding, config=config, doubts=doubts)
     kept = before if status in (Status.AFFINE_KEPT, Status.NOT_FINITE) else after
     return Trial(
         weights=table,

@@ -75,6 +75,7 @@ def registration_html(
         names=list(mask_colours(names).items()),
         moments=[moment for moment in MOMENTS if moment in result.quality],
         quality=quality_rows(result.quality),
+        fit=fit_sentence(result.fit),
         stages=stage_rows(result.stages),
         settings=flat_settings(result.config),
         provenance=provenance,
@@ -89,6 +90,17 @@ def sentence(text: str) -> str:
     """A phrase with a capital and a full stop."""
     plain = text.strip().rstrip(".")
     return f"{plain[:1].upper()}{plain[1:]}." if plain else ""
+
+
+def fit_sentence(fit: Mapping[str, float]) -> str:
+    """The agreement of the images against wrong alignments, in a sentence; empty if it was not measured."""
+    if not fit:
+        return ""
+    return (
+        f"Images against deliberately wrong alignments: {100 * fit['blocks_in_place']:.0f} % of {fit['blocks']:.0f} "
+        f"blocks agree best in place; the images differ {fit['distance_ratio']:.2f} times as much as at wrong shifts, "
+        f"and at the best wrong alignment {fit['margin']:.2f} times as much as here."
+    )
 
 
 def quality_rows(quality: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:

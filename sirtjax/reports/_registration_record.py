@@ -33,6 +33,7 @@ def registration_record(result: RegistrationResult, *, provenance: Mapping[str, 
         "remedy": result.status.remedy,
         "notes": list(result.notes),
         "quality": {moment: dict(figures) for moment, figures in result.quality.items()},
+        "fit": dict(result.fit),
         "folding_fraction": result.folding_fraction,
         "affine_floating_from_reference": np.asarray(result.affine.floating_from_reference, np.float64).tolist(),
         "stages": [

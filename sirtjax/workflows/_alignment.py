@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from sirtjax import io, registration, spatial
 from sirtjax.errors import ComputationError, ConfigError
 from sirtjax.registration import RegistrationConfig, RegistrationResult, Status
 from sirtjax.volume import Volume
 from sirtjax.workflows._case import Case, RegistrationTable
+from sirtjax.workflows._case_registration import Accepted
 from sirtjax.workflows._guides import LIVER, Guides, gather_guides
 from sirtjax.workflows._images import CaseImages
 from sirtjax.workflows._vois import Voi
@@ -175,7 +177,7 @@ def _accepted(status: Status, preset: str, table: RegistrationTable) -> bool:
     if status.name in table.accept:
         return True
     way_on = "give a transform file made in a viewer"
-    if status.name in ("START_KEPT", "AFFINE_KEPT", "FOLDED", "POOR_AGREEMENT"):
+    if status.name in get_args(Accepted):
         way_on = f'look at it with `sirtjax register`, and accept it by registration.accept = ["{status.name}"]'
     raise ComputationError(
         f"the registration of the diagnostic image (preset {preset}) ended as {status.name}: {status.cause}; "

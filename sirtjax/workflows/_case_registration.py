@@ -11,7 +11,9 @@ Method = Literal["deformable", "affine", "rigid", "identity", "file"]
 # Those that look at the images; the others take the transform as it is said.
 COMPUTED: tuple[Method, ...] = ("deformable", "affine", "rigid")
 # Ends of a registration that a person may accept; in the others there is no transform worth a look.
-Accepted = Literal["START_KEPT", "AFFINE_KEPT", "FOLDED", "POOR_AGREEMENT"]
+Accepted = Literal[
+    "START_KEPT", "AFFINE_KEPT", "FOLDED", "CROPPED", "IMPLAUSIBLE", "UNCONFIRMED", "MASK_IN_DOUBT", "POOR_AGREEMENT"
+]
 
 
 class GuideTable(Table):

@@ -42,6 +42,25 @@ def test_scans_of_other_length_and_place_are_found(reference, floating, options)
     assert missed_mm(locate(one, two, config=FREE), true) < 10
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [small.turn(0, 0, 180), small.turn(0, 0, 90), small.turn(180, 0, 0), small.turn(0, 90, 0), small.turn(50, 0, 0)],
+    ids=["half a turn", "a quarter turn", "upside down", "lying on a side", "50 degrees"],
+)
+def test_a_frame_that_is_rotated_is_found(turn):
+    one, _ = scan(-60, 140)
+    two, true = scan(-60, 140, shift_mm=(15.0, -10.0, 20.0), turn=turn)
+    assert missed_mm(locate(one, two, config=FREE), true) < 10
+
+
+def test_a_mirrored_frame_stays_a_rotation():
+    """No rotation undoes a reflection: the start stays rigid, and the agreement has to tell."""
+    one, _ = scan(-60, 140)
+    two, _ = scan(-60, 140, turn=np.diag([-1.0, 1.0, 1.0]))
+    linear = np.asarray(locate(one, two, config=FREE).floating_from_reference)[:3, :3]
+    assert np.linalg.det(linear) == pytest.approx(1.0, abs=1e-4)
+
+
 def test_the_start_is_rigid():
     one, _ = scan(-60, 140)
     two, _ = scan(-60, 140, shift_mm=(20.0, 0.0, 10.0), turn=small.turn(5, 5, -5))

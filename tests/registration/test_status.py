@@ -7,8 +7,8 @@ import pytest
 import small_patient as small
 
 from sirtjax.registration import Side, Solution, Status, apply_settings, gather_landmarks, prepare_pair
-from sirtjax.registration._judge import judge
-from sirtjax.spatial import AffineTransform, identity
+from sirtjax.registration._judge import STILL, judge
+from sirtjax.spatial import AffineTransform, identity, voxel_centres_mm
 from sirtjax.volume import LabelMap
 
 
@@ -57,8 +57,6 @@ def test_images_that_never_meet_are_told(patient):
 
 def test_masks_of_different_organs_are_told(patient):
     """Two separate balls do not become a liver."""
-    from sirtjax.spatial import voxel_centres_mm
-
     points = voxel_centres_mm(small.OBLIQUE)
     balls = [np.linalg.norm(points - small.LIVER_MM - [x, 0, 0], axis=-1) <= 20 for x in (-38, 38)]
     masks = {"liver": LabelMap.from_mask(balls[0] | balls[1], small.OBLIQUE, name="liver")}
@@ -69,8 +67,20 @@ def test_masks_of_different_organs_are_told(patient):
 @pytest.fixture(scope="module")
 def judged():
     """A function that judges a made-up solution of a patient with itself."""
+    return judged_with(small.image(small.OBLIQUE))
+
+
+@pytest.fixture(scope="module")
+def unrelated():
+    """The same with a floating image that shows something else, under the same masks."""
+    other = small.image(small.OBLIQUE, lambda points: points[..., [1, 2, 0]] * 1.3 + 40.0)
+    return judged_with(other)
+
+
+def judged_with(floating):
     config = small.FULL
-    sides = tuple(Side(image=small.image(g), masks=small.masks(g)) for g in (small.STRAIGHT, small.OBLIQUE))
+    images = small.image(small.STRAIGHT), floating
+    sides = tuple(Side(image=image, masks=small.masks(image.geometry)) for image in images)
     pair, lattice = prepare_pair(*sides, gather_landmarks({}, {}), identity(), config=config)
 
     def of(*, weights=(), **changes):
@@ -122,17 +132,62 @@ def test_lost_overlap_of_the_masks_keeps_the_affine_map(judged):
     assert result.status is Status.AFFINE_KEPT and result.transform is result.affine
 
 
-def test_a_start_not_improved_on_is_told_unless_there_was_no_affine_stage(judged):
-    assert judged.of(affine_improved=np.array(False)).status is Status.START_KEPT
+def test_a_start_that_is_already_right_is_a_success(judged):
+    result = judged.of(affine_improved=np.array(False))
+    assert result.status is Status.SUCCESS and result.notes == ("seen before", STILL)
     assert judged.of(affine_improved=np.array(False), weights=["affine.model=none"]).status is Status.SUCCESS
 
 
+def test_a_start_not_improved_on_is_a_failure_where_the_images_do_not_agree(judged, unrelated):
+    assert unrelated.of(affine_improved=np.array(False)).status is Status.START_KEPT
+    # Nothing drove the registration: the start is all that there is.
+    nothing = ["weights.image=0", "weights.masks=0"]
+    assert judged.of(affine_improved=np.array(False), weights=nothing).status is Status.START_KEPT
+
+
+def test_images_that_agree_nowhere_are_no_success(unrelated):
+    result = unrelated.of()
+    assert result.status is Status.UNCONFIRMED
+    assert result.fit["blocks_in_place"] < 0.3 and result.fit["distance_ratio"] > 0.7
+    assert any("blocks of the images agree best where they are" in note for note in result.notes)
+    # A preset that only uses the masks is judged by them.
+    assert unrelated.of(weights=["weights.image=0"]).status is Status.SUCCESS
+
+
+def test_stretches_that_no_patient_has_are_no_success(judged):
+    matrix = np.eye(4, dtype="f4")
+    matrix[2, 2] = 0.54
+    result = judged.of(affine=matrix)
+    assert result.status is Status.IMPLAUSIBLE
+    assert any("stretches by 0.54 to 1.00" in note for note in result.notes)
+
+
+def test_livers_of_very_different_volume_are_no_success(patient):
+    """268 against 1540 mL, as of a kidney drawn as the liver, even where the masks end up on one another."""
+    small_liver = small.liver_radius(voxel_centres_mm(small.OBLIQUE)) <= 0.55
+    masks = {"liver": LabelMap.from_mask(small_liver, small.OBLIQUE, name="liver")}
+    result = patient.register(small.FULL, floating_masks=masks)
+    assert result.status in (Status.IMPLAUSIBLE, Status.MASK_IN_DOUBT)
+    assert any("the liver mask holds" in note for note in result.notes)
+
+
 @pytest.mark.parametrize("stage", ["affine_history", "deformable_history"])
-def test_one_number_that_is_not_finite_is_told(judged, stage):
+def test_one_bad_step_does_not_discard_the_result(judged, stage):
     history = np.ones((1, 4, 5 if stage == "deformable_history" else 4), "f4")
     history[0, 2, 1] = np.nan
     result = judged.of(**{stage: history})
+    assert result.status is Status.SUCCESS and result.transform is not result.affine
+    assert result.notes[-1] in ("1 of 9 optimisation steps were not finite and were skipped",)
+    # Most steps of a level lost: nothing was optimised there.
+    history[0, 1:, 1] = np.nan
+    result = judged.of(**{stage: history})
     assert result.status is Status.NOT_FINITE and result.transform is result.affine
+
+
+def test_a_result_that_is_not_finite_is_told(judged):
+    u = np.zeros((*judged.shape, 3), "f4")
+    u[4, 5, 6] = np.nan
+    assert judged.of(displacement_mm=u).status is Status.NOT_FINITE
 
 
 def test_little_overlap_is_told(judged):

@@ -1,0 +1,151 @@
+"""Whether a registration can be right: agreement of the images, stretches, volumes and fields of view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.registration._config import RegistrationConfig
+from sirtjax.registration._fit import Fit
+from sirtjax.registration._intensity import BODY_HU, otsu_threshold
+from sirtjax.registration._prepare import LIVER_NAME, Side
+from sirtjax.spatial import AffineTransform
+from sirtjax.volume import Volume
+
+# Singular values of the affine map, and floating per reference volume of the liver masks, that one patient can have.
+STRETCHES, LIVER_RATIO = (0.7, 1.45), (0.6, 1.67)
+# The least fraction of one image's body, in the slices both show, that lies inside the other image.
+LEAST_COVERED = 0.75
+# About how many nodes along each axis the body is sampled with for that.
+BODY_NODES = 48
+# Fewer blocks than this say nothing.
+FEWEST_BLOCKS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitLimits:
+    """The agreement from which on a registration is confirmed.
+
+    Calibrated on the pairs of the set "calibration" of `benchmarks/registration_status.py`.
+
+    Attributes:
+      blocks_in_place: least fraction of blocks.
+      distance_ratio: largest distance of the descriptors, relative to its mean at wrong alignments.
+      margin: least distance at the best wrong alignment, relative to the distance at the transform.
+    """
+
+    blocks_in_place: float
+    distance_ratio: float
+    margin: float = 1.1
+
+
+# Two CTs agree better than images of different modality.
+OF_CT = FitLimits(blocks_in_place=0.6, distance_ratio=0.5)
+OTHER = FitLimits(blocks_in_place=0.42, distance_ratio=0.6)
+# Images this much alike show the same patient in the same pose: nothing is left for a further stage to improve.
+ALIKE_RATIO = 0.15
+
+
+def fit_figures(fit: Fit) -> dict[str, float]:
+    """Returns the agreement as numbers for reports: less distance is better, more blocks in place are.
+
+    Returns:
+      "distance" of the descriptors at the transform (between 0 and 1), "distance_ratio" relative to the mean at wrong
+      alignments, "margin" of the best wrong alignment, "blocks" compared and "blocks_in_place" as a fraction.
+    """
+    wrong = fit.shifted[np.isfinite(fit.shifted)]
+    distance = float(fit.distance)
+    mean = float(wrong.mean()) if wrong.size else float("nan")
+    least = float(min(wrong.min(), fit.reflected.min())) if wrong.size else float("nan")
+    known = np.isfinite(distance) and mean > 0
+    return {
+        "distance": distance,
+        "distance_ratio": distance / mean if known else float("nan"),
+        "margin": least / max(distance, 1e-9) if known else float("nan"),
+        "blocks": float(fit.blocks),
+        "blocks_in_place": float(fit.blocks_in_place),
+    }
+
+
+def is_confirmed(figures: Mapping[str, float], limits: FitLimits) -> bool:
+    """Whether the images agree far better than at wrong alignments."""
+    return (
+        figures["blocks"] >= FEWEST_BLOCKS
+        and figures["blocks_in_place"] >= limits.blocks_in_place
+        and figures["distance_ratio"] <= limits.distance_ratio
+        and figures["margin"] >= limits.margin
+    )
+
+
+def fit_limits(reference: Volume, floating: Volume) -> FitLimits:
+    """The limits for two images: stricter for two CTs."""
+    return OF_CT if reference.unit == floating.unit == "HU" else OTHER
+
+
+def is_judged_by_images(config: RegistrationConfig) -> bool:
+    """Whether the images count: a preset that only uses masks is judged by the masks."""
+    return config.guidance.masks == "none" or config.weights.image > 0
+
+
+def implausible(affine: AffineTransform, sides: tuple[Side, Side]) -> tuple[str, ...]:
+    """What two scans of one patient cannot differ by, a sentence each; empty if nothing."""
+    found = []
+    matrix = np.asarray(affine.floating_from_reference, np.float64)[:3, :3]
+    least, most = np.linalg.svd(matrix, compute_uv=False)[[-1, 0]]
+    if not (STRETCHES[0] <= least and most <= STRETCHES[1] and np.linalg.det(matrix) > 0):
+        found.append(
+            f"the affine map stretches by {least:.2f} to {most:.2f} along its axes; {STRETCHES[0]:g} to "
+            f"{STRETCHES[1]:g} is plausible for one patient"
+        )
+    if all(LIVER_NAME in side.masks for side in sides):
+        one, two = (side.masks[LIVER_NAME].volume_ml(LIVER_NAME) for side in sides)
+        if not LIVER_RATIO[0] <= two / one <= LIVER_RATIO[1]:
+            found.append(
+                f"the liver mask holds {one:.0f} mL in the reference and {two:.0f} mL in the floating image, a ratio "
+                f"of {two / one:.2f}; {LIVER_RATIO[0]:g} to {LIVER_RATIO[1]:g} is plausible for one patient"
+            )
+    return tuple(found)
+
+
+def cropped(affine: AffineTransform, sides: tuple[Side, Side]) -> tuple[str, ...]:
+    """Which body is cut off at the sides of the other image, a sentence each; empty if none.
+
+    A shorter image along the body is a usual difference of two scans; one that shows half of each slice is not.
+    """
+    matrix = np.asarray(affine.floating_from_reference, np.float64)
+    ways = (("reference", "floating", 0, matrix), ("floating", "reference", 1, np.linalg.inv(matrix)))
+    found = []
+    for own, other, side, way in ways:
+        share = covered_fraction(sides[side].image, sides[1 - side].image, way)
+        if share < LEAST_COVERED:
+            found.append(
+                f"{100 * share:.0f} % of the {own} image's body, in the slices both images show, lie inside the "
+                f"{other} image; at least {100 * LEAST_COVERED:.0f} % are expected"
+            )
+    return tuple(found)
+
+
+def covered_fraction(image: Volume, other: Volume, other_from_image: NDArray[np.float64]) -> float:
+    """The fraction of the body, within the other image's extent along the body, that lies inside the other image.
+
+    Args:
+      image: shows the body.
+      other: its grid alone is used.
+      other_from_image: (4, 4) affine map of world points.
+    """
+    array = np.asarray(image.array)
+    steps = [max(1, n // BODY_NODES) for n in array.shape]
+    values = np.asarray(array[tuple(slice(step // 2, None, step) for step in steps)], np.float32)
+    body = values > (BODY_HU if image.unit == "HU" else otsu_threshold(values.ravel()))
+    index = np.argwhere(body) * steps + [step // 2 for step in steps]
+    points = image.geometry.to_world(index) @ other_from_image[:3, :3].T + other_from_image[:3, 3]
+    there = other.geometry.to_voxel(points)
+    inside = (there > -0.5) & (there < np.asarray(other.geometry.shape) - 0.5)
+    # The axis of the other image that runs along this image's body.
+    along = other.geometry.voxel_from_world[:3, :3] @ other_from_image[:3, :3] @ np.array([0.0, 0.0, 1.0])
+    axis = int(np.argmax(np.abs(along) * np.asarray(other.geometry.spacing_mm)))
+    shown = inside[:, axis]
+    return float(inside[shown].all(axis=1).mean()) if shown.any() else 0.0
