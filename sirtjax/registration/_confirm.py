@@ -18,7 +18,7 @@ from sirtjax.volume import Volume
 # Singular values of the affine map, and floating per reference volume of the liver masks, that one patient can have.
 STRETCHES, LIVER_RATIO = (0.7, 1.45), (0.6, 1.67)
 # The least fraction of one image's body, in the slices both show, that lies inside the other image.
-LEAST_COVERED = 0.75
+LEAST_COVERED = 0.85
 # About how many nodes along each axis the body is sampled with for that.
 BODY_NODES = 48
 # Fewer blocks than this say nothing.

@@ -134,6 +134,8 @@ class Doubts:
         if self.confirmed:
             return found
         place, ratio = self.figures["blocks_in_place"], self.figures["distance_ratio"]
+        if not np.isfinite(ratio):
+            return (*found, "the images show too little in common to be compared")
         return (
             *found,
             f"{100 * place:.0f} % of the blocks of the images agree best where they are, and the images differ "

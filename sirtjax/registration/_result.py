@@ -39,7 +39,7 @@ class Status(Enum):
         "check that both show the same part of the body, or give a start",
     )
     CROPPED = (
-        "one image shows less than three quarters of the body's cross-section that the other one shows",
+        "one image shows less than 85 % of the body's cross-section that the other one shows",
         "use images that show the whole body's width, or register by masks",
     )
     IMPLAUSIBLE = (

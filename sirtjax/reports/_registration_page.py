@@ -96,6 +96,8 @@ def fit_sentence(fit: Mapping[str, float]) -> str:
     """The agreement of the images against wrong alignments, in a sentence; empty if it was not measured."""
     if not fit:
         return ""
+    if not math.isfinite(fit["distance_ratio"]):
+        return "The images show too little in common to be compared with wrong alignments."
     return (
         f"Images against deliberately wrong alignments: {100 * fit['blocks_in_place']:.0f} % of {fit['blocks']:.0f} "
         f"blocks agree best in place; the images differ {fit['distance_ratio']:.2f} times as much as at wrong shifts, "

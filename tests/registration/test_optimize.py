@@ -19,9 +19,9 @@ def run(bad_steps, *, poison):
         if poison == "value":
             value = value + jnp.where(is_bad > 0, jnp.nan, 0.0)
         else:
-            # Zero everywhere, with an infinite gradient at a bad step.
-            value = value + jnp.sqrt(jnp.where(is_bad > 0, 0.0, 1.0) * jnp.abs(parameters[0] - GOAL[0]) ** 2) * 0.0
-            value = value + is_bad * jnp.sqrt(jnp.abs(parameters[0] * 0.0))
+            # The root of zero has an infinite slope, the root of one adds a constant.
+            nothing = parameters[0] * 0.0
+            value = value + jnp.sqrt(jnp.where(is_bad > 0, nothing, 1.0 + nothing))
         return value, jnp.zeros(1)
 
     return jax.jit(lambda start: minimise(objective, start, bad, step_mm=0.5))(jnp.zeros(2))
