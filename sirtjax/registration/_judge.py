@@ -41,10 +41,7 @@ MOST_SKIPPED = 0.5
 # Livers that overlap this much need no deformation.
 ALIKE_DSC = 0.95
 # Ends that a wrong mask can cause.
-OF_MASKS = (
-    Status.NO_OVERLAP, Status.AFFINE_KEPT, Status.FOLDED, Status.IMPLAUSIBLE, Status.START_KEPT,
-    Status.POOR_AGREEMENT, Status.UNCONFIRMED,
-)  # fmt: skip
+OF_MASKS = (Status.FOLDED, Status.IMPLAUSIBLE, Status.START_KEPT, Status.POOR_AGREEMENT, Status.UNCONFIRMED)
 STILL = "the start or the affine map was already right: a later stage found nothing better"
 
 

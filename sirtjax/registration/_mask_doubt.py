@@ -21,6 +21,8 @@ from sirtjax.registration._prepare import LIVER_NAME, Side, prepare_pair
 RIGID_LIMITS = FitLimits(blocks_in_place=0.3, distance_ratio=0.7, margin=1.03)
 # Masks that share less than this of the smaller one mark different places.
 LEAST_SHARED = 0.3
+# Masks that overlap this much without their guidance do not contradict the images.
+LEAST_DSC = 0.8
 # Every so-many-th node is evaluated, in this many bins of intensity.
 STRIDE, BINS = 2, 24
 
@@ -33,7 +35,7 @@ def doubtful_mask(sides: tuple[Side, Side], config: RegistrationConfig) -> str |
       config: the guided preset.
 
     Returns:
-      A sentence, or None if the images alone do not agree either.
+      A sentence, or None if the images alone do not agree either, or the masks agree with them.
     """
     free = config.model_copy(
         update={
@@ -70,12 +72,14 @@ def _on_nodes(pair: Pair) -> tuple[NDArray[Any], NDArray[Any], list[NDArray[Any]
 
 def _sentence(
     reference: NDArray[Any], floating: NDArray[Any], images: list[NDArray[Any]], volumes_ml: list[float]
-) -> str:
+) -> str | None:
     both = reference & floating
     sizes = f"{volumes_ml[0]:.0f} mL in the reference, {volumes_ml[1]:.0f} mL in the floating image"
     if both.sum() < LEAST_SHARED * max(1, min(reference.sum(), floating.sum())):
         return f"registered without the masks, the two liver masks mark different places ({sizes}): check both"
     overlap = 2 * both.sum() / (reference.sum() + floating.sum())
+    if overlap >= LEAST_DSC:
+        return None
     neither = ~(reference | floating)
     against = {"reference": 0, "floating": 0}
     alone = {"reference": reference & ~floating, "floating": floating & ~reference}

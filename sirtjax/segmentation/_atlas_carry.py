@@ -21,6 +21,11 @@ _CT_WINDOW_HU = (-200.0, 300.0)
 _BAND = 2
 
 
+# An atlas is another person: the limits of `register` for two images of one patient do not apply to its agreement and
+# its field of view. The similarity about the warped liver decides.
+USABLE = (Status.SUCCESS, Status.UNCONFIRMED, Status.CROPPED)
+
+
 class Registered(Protocol):
     """What is needed of a registration's result: its transform and its status."""
 
@@ -70,7 +75,7 @@ def carry(
         result = register(image, atlas.image, config=config)
     except SirtjaxError as error:
         return refused("REFUSED", str(error))
-    if result.status is not Status.SUCCESS:
+    if result.status not in USABLE:
         return refused(result.status.name, result.status.cause)
     mask = np.asarray(atlas.liver.array) > 0
     occupancy = spatial.mask_occupancy(mask, atlas.liver.geometry, grid, transform=result.transform)

@@ -207,6 +207,19 @@ def test_what_fails_is_left_out_and_told(patient, three):
         segment_liver_by_atlas(image, good[:1], config=None, register=register, min_atlases=2)
 
 
+@pytest.mark.parametrize("status", [Status.UNCONFIRMED, Status.CROPPED])
+def test_another_persons_images_need_not_agree_as_one_patients(patient, three, status):
+    image, _ = patient
+    good, undo = three
+
+    def register(reference, floating, *, config):
+        return Result(undo(reference, floating, config=config).transform, status)
+
+    found = segment_liver_by_atlas(image, good, config=None, register=register)
+    assert [one.used for one in found.atlases] == [True, True, True]
+    assert {one.status for one in found.atlases} == {status.name}
+
+
 def test_the_own_image_is_known_on_a_flipped_grid(patient):
     from sirtjax.volume import reorient
 
