@@ -68,7 +68,8 @@ def judge(
     """
     matrix = np.asarray(solution.affine, np.float64)
     affine = AffineTransform(matrix)
-    field = DisplacementField(np.asarray(solution.displacement_mm, np.float32), lattice, matrix)
+    # A displacement that is not finite is not kept; its figures are those of no displacement.
+    field = DisplacementField(np.nan_to_num(solution.displacement_mm, posinf=0.0, neginf=0.0), lattice, matrix)
     stages = _stages(solution)
     deformed = len(solution.deformable_history) > 0
     folding = folding_fraction(field, pair) if deformed and _finite(solution) else 0.0
@@ -151,7 +152,7 @@ def keeps_deformation(
 def fit_of(solution: Solution, pair: Pair, *, kept: bool) -> Fit:
     """The agreement of the images at the deformation, or at the affine map if the deformation is not kept."""
     u = np.asarray(solution.displacement_mm, np.float32)
-    return measure_fit(pair, np.asarray(solution.affine), u if kept else np.zeros_like(u))
+    return measure_fit(pair, np.asarray(solution.affine, np.float32), u if kept else np.zeros_like(u))
 
 
 def doubts_of(fit: Fit, affine: AffineTransform, sides: tuple[Side, Side], *, config: RegistrationConfig) -> Doubts:
