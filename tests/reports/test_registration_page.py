@@ -56,6 +56,7 @@ class Result:
     folding_fraction: float
     quality: dict
     config: object
+    fit: dict = dataclasses.field(default_factory=dict)
 
 
 CONFIG = SimpleNamespace(
@@ -298,3 +299,12 @@ def test_settings_are_flat():
         ("x", "none"),
     ]  # fmt: skip
     assert flat_settings(CONFIG) == expected
+
+
+def test_the_agreement_of_the_images_is_a_sentence():
+    from sirtjax.reports._registration_page import fit_sentence
+
+    figures = {"distance": 0.03, "distance_ratio": 0.251, "margin": 2.1, "blocks": 240.0, "blocks_in_place": 0.873}
+    assert fit_sentence({}) == ""
+    assert "87 % of 240 blocks" in fit_sentence(figures) and "0.25 times" in fit_sentence(figures)
+    assert "too little in common" in fit_sentence({**figures, "distance_ratio": float("nan")})
