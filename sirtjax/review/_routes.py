@@ -89,7 +89,8 @@ def _api(session: Session, asked: Asked, parts: tuple[str, ...]) -> Answer:
         case "GET", ("masks", key, "histograms"):
             return _json(session.histograms(key))
         case "POST", ("masks", key, "histograms"):
-            return _json(session.histograms(key, voxels=asked.body, grid=asked.headers.get("x-grid", "")))
+            voxels = asked.read_body(session.voxel_count(key))
+            return _json(session.histograms(key, voxels=voxels, grid=asked.headers.get("x-grid", "")))
         case "POST", ("masks", key, "sign"):
             return _sign(session, asked, key)
         case "POST", ("replan",):
