@@ -356,3 +356,16 @@ def test_the_log_says_nothing_of_the_patient(client, capfd):
     client.ask("GET", "/api/plan")
     client.ask("GET", "/api/masks/lesion-alpha")
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_histograms_of_voxels_on_the_page_are_answered(client):
+    """Of the saved mask and of the same voxels as the page sends them; too many voxels are refused."""
+    _, scene = mask_of(client)
+    path, voxels = "/api/masks/liver/histograms", voxels_of(client)
+    saved_status, saved = told(client.ask("GET", path))
+    status, sent = told(client.ask("POST", path, voxels.tobytes(), X_Grid=scene["grid"]))
+    assert (saved_status, status) == (200, 200)
+    assert sent == saved
+    assert saved["vois"]["liver"]["volume_ml"] > 0
+    assert told(client.ask("POST", path, voxels.tobytes(), X_Grid="another"))[0] == 422
+    assert client.ask("POST", path, voxels.tobytes() + b"0", X_Grid=scene["grid"])[0] == 413
