@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +52,12 @@ def write_seg_nrrd(path: Path | str, masks: LabelMap | Mapping[str, LabelMap], *
         # No name and no time, so that equal masks write equal bytes.
         with gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed:
             # List axis first: the values of all layers of one voxel are neighbours.
-            packed.write(np.ascontiguousarray(layers.T))
+            packed.write(np.ascontiguousarray(layers.T).tobytes())
 
 
 def _layers(
     path: Path, masks: LabelMap | Mapping[str, LabelMap]
-) -> tuple[NDArray[np.uint8 | np.uint16], list[tuple[str, int, int]], Geometry]:
+) -> tuple[NDArray[Any], list[tuple[str, int, int]], Geometry]:
     """The layers (layer, i, j, k), the name, layer and label of each segment, and the grid."""
     named: Iterable[tuple[str, NDArray[np.bool_], int | None]]
     if isinstance(masks, LabelMap):
@@ -76,7 +77,7 @@ def _layers(
     if largest > _MOST_LABELS:
         raise OutputError(f"{path}: label {largest} is too large for a segmentation (at most {_MOST_LABELS})")
     kind = np.uint8 if largest < 256 else np.uint16
-    layers: list[NDArray[np.uint8 | np.uint16]] = []
+    layers: list[NDArray[Any]] = []
     segments: list[tuple[str, int, int]] = []
     for name, mask, value in named:
         free = next((n for n, layer in enumerate(layers) if not layer[mask].any()), len(layers))
@@ -88,7 +89,7 @@ def _layers(
     return np.stack(layers or [np.zeros(geometry.shape, kind)]), segments, geometry
 
 
-def _header(geometry: Geometry, layers: NDArray[np.uint8 | np.uint16], segments: list[tuple[str, int, int]]) -> str:
+def _header(geometry: Geometry, layers: NDArray[Any], segments: list[tuple[str, int, int]]) -> str:
     count = len(layers)
     affine = geometry.affine
     vectors = " ".join(_vector(affine[:3, axis].tolist()) for axis in range(3))
