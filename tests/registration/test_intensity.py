@@ -83,7 +83,7 @@ def test_without_a_body_everything_counts():
 
 
 def test_the_threshold_of_other_images_is_otsus():
-    from sirtjax.registration._intensity import _otsu
+    from sirtjax.registration._intensity import otsu_threshold
 
     rng = np.random.default_rng(3)
     values = np.concatenate([rng.normal(20, 8, 6000), rng.normal(200, 40, 3000)]).astype(np.float32)
@@ -91,4 +91,4 @@ def test_the_threshold_of_other_images_is_otsus():
     otsu = sitk.OtsuThresholdImageFilter()
     otsu.SetNumberOfHistogramBins(128)
     otsu.Execute(image)
-    assert _otsu(values) == pytest.approx(otsu.GetThreshold(), abs=4)
+    assert otsu_threshold(values) == pytest.approx(otsu.GetThreshold(), abs=4)
