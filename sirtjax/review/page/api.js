@@ -75,5 +75,5 @@ export async function signMask(key, { sha256, state, reviewer, comment }) {
 }
 
 export async function startReplan() {
-  return (await asked("/api/replan", { method: "POST", body: "{}" })).json();
+  return (await asked("/api/replan", { method: "POST" })).json();
 }
