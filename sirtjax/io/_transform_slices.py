@@ -78,8 +78,11 @@ def _sampler(values: Float, own: Geometry, geometry: Geometry) -> Any:
         planes = np.ascontiguousarray((along[0] @ np.moveaxis(values, 2, 0) @ along[1].T).astype(np.float32))
 
         def product(k: int) -> NDArray[np.float32]:
-            used = np.flatnonzero(along[2][k])
-            return np.asarray(np.tensordot(along[2][k][used].astype(np.float32), planes[used], axes=1))
+            # Not a matrix product: two planes at most take part, and its threads take more time than the sum.
+            total = np.zeros(planes.shape[1:], np.float32)
+            for node in np.flatnonzero(along[2][k]):
+                total += np.float32(along[2][k][node]) * planes[node]
+            return total
 
         return product
     i, j = np.arange(geometry.shape[0])[:, None], np.arange(geometry.shape[1])[None, :]
