@@ -117,7 +117,8 @@ def cropped(affine: AffineTransform, sides: tuple[Side, Side]) -> tuple[str, ...
     A shorter image along the body is a usual difference of two scans; one that shows half of each slice is not.
     """
     matrix = np.asarray(affine.floating_from_reference, np.float64)
-    ways = (("reference", "floating", 0, matrix), ("floating", "reference", 1, np.linalg.inv(matrix)))
+    inverse = np.asarray(np.linalg.inv(matrix), np.float64)
+    ways = (("reference", "floating", 0, matrix), ("floating", "reference", 1, inverse))
     found = []
     for own, other, side, way in ways:
         share = covered_fraction(sides[side].image, sides[1 - side].image, way)
