@@ -46,7 +46,7 @@ def write(contender: str, transform_file: Path, reference_file: Path, target: Pa
         nibabel.save(nibabel.Nifti1Image(field[:, :, :, None], np.diag([-1, -1, 1, 1]) @ grid.affine), target)
     else:
         nodes = io.covering_lattice(transform, grid) if contender == "lattice" else grid
-        io.write_transform(target, transform, reference=nodes)
+        io.write_transform(target, transform, reference=nodes, step_mm=1 / 1024)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "cpu_s": round(time.process_time() - cpu, 2),

@@ -69,7 +69,12 @@ def read_transform(path: str | Path, *, reference: Geometry | None, own_grid: bo
 
 
 def write_transform(
-    path: str | Path, transform: Transform, *, reference: Geometry | None = None, force: bool = False
+    path: str | Path,
+    transform: Transform,
+    *,
+    reference: Geometry | None = None,
+    step_mm: float | None = None,
+    force: bool = False,
 ) -> None:
     """Write a transform for ITK, 3D Slicer and ANTs: .tfm, .txt, .h5, .mat, or displacements as .nii / .nii.gz.
 
@@ -82,6 +87,7 @@ def write_transform(
       transform: pull, LPS mm.
       reference: for NIfTI, the grid on which the whole displacement is sampled; by default a field's own, where
         no affine map follows it. The other formats need none.
+      step_mm: for NIfTI, round displacements to multiples of this, which compresses better; default: no rounding.
       force: replace an existing file.
 
     Raises:
@@ -105,7 +111,7 @@ def write_transform(
         )
     with atomic_path(path, force=force) as temporary:
         if nifti and reference is not None:
-            write_nifti_field(temporary, transform, reference)
+            write_nifti_field(temporary, transform, reference, step_mm=step_mm)
         else:
             _write_itk(temporary, transform)
 

@@ -20,8 +20,6 @@ from sirtjax.volume import Geometry
 
 _LOG = logging.getLogger(__name__)
 # NIfTI intents: a vector in the world of ITK (LPS), and a displacement in that of NIfTI (RAS).
-# Displacements are rounded to 1/1024 mm, which compresses better than random last digits.
-_STEPS_PER_MM = np.float32(1024)
 _INTENT_VECTOR, _INTENT_DISPLACEMENT = 1007, 1006
 
 
@@ -61,10 +59,10 @@ def read_nifti_field(path: Path) -> DisplacementField:
     return DisplacementField(checked_field(path, values.astype(np.float32)), geometry)
 
 
-def write_nifti_field(path: Path, transform: Transform, geometry: Geometry) -> None:
+def write_nifti_field(path: Path, transform: Transform, geometry: Geometry, *, step_mm: float | None) -> None:
     """Write the whole displacement of a transform on a grid, or where that is sheared on a square one around it.
 
-    Displacements are rounded to 1/1024 mm and written slice by slice.
+    The displacements are written slice by slice, rounded to multiples of `step_mm` if that is given.
     """
     import nibabel
 
@@ -83,11 +81,9 @@ def write_nifti_field(path: Path, transform: Transform, geometry: Geometry) -> N
         gzip = zlib.compressobj(1, zlib.DEFLATED, 31, 9, zlib.Z_RLE) if path.name.lower().endswith(".gz") else None
         start = io.BytesIO()
         header.write_to(start)
-        planes = (
-            (np.rint(plane * _STEPS_PER_MM) / _STEPS_PER_MM).tobytes(order="F")
-            for plane in displacement_slices(transform, grid)
-        )
-        for part in chain([start.getvalue()], planes):
+        slices = displacement_slices(transform, grid)
+        planes = (plane if step_mm is None else np.rint(plane / step_mm) * np.float32(step_mm) for plane in slices)
+        for part in chain([start.getvalue()], (np.asarray(plane, np.float32).tobytes(order="F") for plane in planes)):
             raw.write(part if gzip is None else gzip.compress(part))
         if gzip is not None:
             raw.write(gzip.flush())

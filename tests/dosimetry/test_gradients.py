@@ -198,6 +198,7 @@ HOST = {
     "load_protocol",
     "make_check",
     "nuclide",
+    "objective_outcomes",
     "pack_voi",
     "planar_lung_shunt_fraction",
     "prescribe",
