@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -85,6 +84,8 @@ def _looked(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
 
 
 def _versions() -> Iterator[Finding]:
+    from importlib import metadata
+
     from sirtjax import __version__
 
     yield Finding("sirtjax", "ok", f"{__version__}, Python {platform.python_version()} at {sys.executable}")
