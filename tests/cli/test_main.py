@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 
@@ -25,14 +24,14 @@ def command(*arguments, **environment):
     )
 
 
-def test_help_takes_half_a_second_of_cpu():
-    taken = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert command("--help").returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(taken) <= 0.5, taken
+def test_help_loads_few_modules():
+    """The start of the command is the import of modules; what they cost depends on the machine, how many do not."""
+    code = (
+        "import sys\nfrom sirtjax.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    print('COUNT', len(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1].split()[1]) <= 420
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"], ["--version"]])
