@@ -127,7 +127,7 @@ def test_bad_input_is_one_line_and_exit_2(verb, run, images, tmp_path):
         assert verb.asked == []
 
     refused(run("segment", "liver", images / "patient.nii.gz", "--method", "atlas", "-o", out), "give --atlas DIR")
-    refused(verb.call(tmp_path / "liver.mha"), "ends in .nii or .nii.gz")
+    refused(verb.call(tmp_path / "liver.mha"), "ends in .nii, .nii.gz or .seg.nrrd")
     refused(verb.call(out, atlas=tmp_path / "none"), "no such folder")
     refused(verb.call(out, "--atlas-label", 7), "no voxel is liver among the values 7")
     refused(verb.call(out, image=images / "nobody.nii.gz"), "no such file")
