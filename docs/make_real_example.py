@@ -33,6 +33,7 @@ protocol = {{ name = "resin-mcrc-bilobar" }}
 
 [images.activity]
 path = "{spect}"
+nuclide = "Tc-99m"
 resolution_fwhm_mm = 16.0
 
 [images.ct]
