@@ -20,8 +20,6 @@ OPTION_HELP = 110
 
 NOT_YET = {
     "phrases": {
-        "CONTRIBUTING.md",
-        "README.md",
         "cli",
         "docs/architecture.md",
         "docs/atlas.md",
@@ -68,7 +66,6 @@ NOT_YET = {
         "train",
     },
     "sentences": {
-        "README.md",
         "docs/architecture.md",
         "docs/atlas.md",
         "docs/case-file.md",
@@ -109,7 +106,6 @@ NOT_YET = {
         "docs/transforms.md",
         "docs/tuning.md",
         "docs/validation.md",
-        "README.md",
     },
     "docstrings": {
         "cli",
@@ -160,7 +156,11 @@ PHRASES = [
     )
 ]
 # Correct uses of a phrase, and text of file formats and standards that has to be quoted.
-ALLOWED = re.compile(r"\b(line|ray|rays|plane|planes|beam) (that )?lies? in (a|the|one) plane\b", re.IGNORECASE)
+ALLOWED = re.compile(
+    r"\b(lines?|rays?|points?|planes?) (that )?lies? in (a|the|one) plane\b"
+    r"|\b(subject and|starts? with a|before its) verb\b",
+    re.IGNORECASE,
+)
 
 # First words of docstrings that end in -s and are not verbs.
 NOT_VERBS = {
