@@ -65,6 +65,7 @@ def anonymize(
         ["patients", ", ".join(done.patients)],
         *[[f"left out: {reason}", str(count)] for reason, count in done.left_out.items()],
         *[[f"removed because of a word in it: {keyword}", str(count)] for keyword, count in done.cleaned.items()],
+        *([["comments or unused bits of pixels blanked, files", str(done.pixels)]] if done.pixels else []),
         ["identifiers searched for in every byte", f"{done.canaries}, none found"],
     ]
     if done.short:

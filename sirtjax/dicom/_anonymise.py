@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sirtjax.dicom._identifiers import Identifiers, names_no_instance
+from sirtjax.dicom._pixel_text import remove_pixels
 from sirtjax.dicom._profile import basic_profile
 from sirtjax.dicom._safe_codes import CODE_KEYWORDS, clean_code, is_code
 from sirtjax.dicom._safe_text import are_safe_numbers, is_safe_text, known_words, values_of
@@ -184,6 +185,7 @@ def _clean_items(element: Any, run: _Run) -> None:
     names: set[str] = set()
     for position, item in enumerate(element.value, start=1):
         _clean(item, run)
+        remove_pixels(item)
         for keyword, sequence, number, kind in _NUMBERED:
             if element.keyword == sequence and keyword in item:
                 _number_name(item, keyword, f"{kind} {item.get(number) or position}", names)

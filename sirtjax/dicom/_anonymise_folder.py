@@ -14,6 +14,7 @@ from sirtjax.dicom._identifier_search import needles_of, search_file
 from sirtjax.dicom._identifiers import Identifiers
 from sirtjax.dicom._inspect import number_patients
 from sirtjax.dicom._inspect_headers import FileHeader, read_file_headers
+from sirtjax.dicom._pixel_text import UncleanPixelsError, clean_pixels
 from sirtjax.errors import ImageFormatError, InputError
 from sirtjax.io import atomic_folder, parsing
 
@@ -33,6 +34,7 @@ class Anonymised:
       left_out: reason -> number of files that were not written.
       cleaned: keyword -> number of values that the profile retains and that were removed, because they have a word
         that is unknown or an identifier.
+      pixels: number of files with comments, unused bits or further bytes in the pixel data, which were blanked.
       canaries: number of identifiers that were searched for in the output.
       short: number of identifiers that are too short to search for.
     """
@@ -42,6 +44,7 @@ class Anonymised:
     series: int
     left_out: dict[str, int]
     cleaned: dict[str, int]
+    pixels: int
     canaries: int
     short: int
 
@@ -108,6 +111,7 @@ def anonymise_folder(
         series=len(set(progress.written.values())),
         left_out=dict(left_out),
         cleaned=dict(progress.cleaned.most_common()),
+        pixels=progress.cleaned_pixels[True],
         canaries=identifiers.count,
         short=len(identifiers.initials | identifiers.short),
     )
@@ -115,12 +119,16 @@ def anonymise_folder(
 
 @dataclass(frozen=True, kw_only=True)
 class _Progress:
-    """Files written with their series, numbers of series, and the counts of the result."""
+    """Files written with their series, numbers of series, and the counts of the result.
+
+    `cleaned_pixels` counts the files whose pixel data was (True) and was not (False) changed.
+    """
 
     left_out: Counter[str]
     written: dict[Path, int] = field(default_factory=dict)
     series: dict[str, int] = field(default_factory=dict)
     cleaned: Counter[str] = field(default_factory=Counter)
+    cleaned_pixels: Counter[bool] = field(default_factory=Counter)
 
 
 def _check_apart(source: Path, target: Path) -> None:
@@ -193,6 +201,10 @@ def _write(
         if reason is not None:
             return reason
         syntax = _syntax(dataset)
+        try:
+            progress.cleaned_pixels.update([clean_pixels(dataset, syntax)])
+        except UncleanPixelsError as error:
+            return str(error)
         sop_class = str(dataset.SOPClassUID)
         progress.cleaned.update(anonymise_dataset(dataset, pseudonym, options=options))
         meta = FileMetaDataset()
