@@ -7,10 +7,11 @@ DEMO ?= demo
 
 PEERS := $(VENV)-peers
 READERS := $(VENV)-readers
+DOCS := $(VENV)-docs
 # Without another index this is a build for the CPU only where the index has one.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-slow test-peers test-clinic clinic-programs lint types wheel clean
+.PHONY: demo test test-slow test-peers test-clinic clinic-programs lint types docs wheel release-notes tag clean
 
 # The environment is made once and again whenever what it is made from changes.
 $(INSTALLED): pyproject.toml setup.py
@@ -70,10 +71,23 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
+# The documentation site, in build/site: strict, so a broken link or an error in a tutorial ends it.
+$(DOCS)/installed: pyproject.toml setup.py
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+docs: $(DOCS)/installed
+	JAX_PLATFORMS=cpu NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
 # A wheel in a fresh environment, away from the checkout, whose console script runs.
 wheel: $(INSTALLED)
-	rm -rf dist build
-	$(BIN)/python -m build --outdir dist .
+	rm -rf dist build/lib build/bdist.* build/wheel-check
+	mkdir -p build
+	$(BIN)/python -m build --outdir dist . > build/build.log 2>&1 || { cat build/build.log; exit 1; }
+	! grep -A 12 'would be ignored' build/build.log
+	for file in CHANGELOG.md docs/conventions.md mkdocs.yml; do tar -tzf dist/*.tar.gz | grep -q "/$$file$$" || { echo "the sdist lacks $$file"; exit 1; }; done
+	$(BIN)/python -m twine check --strict dist/*
 	rm -rf build/wheel-check && $(PYTHON) -m venv build/wheel-check
 	build/wheel-check/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	cd build && wheel-check/bin/sirtjax --version && wheel-check/bin/sirtjax protocols > /dev/null
@@ -83,6 +97,12 @@ wheel: $(INSTALLED)
 	cd build && wheel-check/bin/sirtjax review wheel-check/plan --recompute
 	cd build && wheel-check/bin/sirtjax doctor
 	$(PYTHON) -m zipfile -l dist/*.whl | grep -q 'review/page/vendor/niivue.umd.js'
+
+release-notes:
+	@$(PYTHON) packaging/release.py
+
+tag:
+	$(PYTHON) packaging/release.py --tag
 
 clean:
 	rm -rf build dist $(DEMO) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
