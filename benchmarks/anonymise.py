@@ -2,8 +2,8 @@
 
 Runs `sirtjax anonymize` and, if SIRTJAX_DEID_PYTHON names the Python of an environment that has them, `deid` with its
 bundled recipe and `dicognito`, on the same files (their dates and times are valid: dicognito stops at others). The
-search is that of tests/dicom/identified_patients.py, which shares no code with any of them. The figures go to
-benchmarks/results/anonymise.json.
+search is that of tests/dicom/deidentify/identified_patients.py, which shares no code with any of them. The figures go
+to benchmarks/results/anonymise.json.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "anonymise.json"
-sys.path.append(str(ROOT / "tests" / "dicom"))
+sys.path.append(str(ROOT / "tests" / "dicom" / "deidentify"))
 
 import identified_patients as invented  # noqa: E402
 import pydicom  # noqa: E402

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from sirtjax import io, segmentation
+from sirtjax import formats, segmentation
 
 SCRIPT = Path(__file__).parents[1] / "tests" / "reference" / "nnunet_folders.py"
 LOGITS_WITHIN, LABELS_EQUAL, LABELS_EQUAL_STOCK = 1e-4, 0.9999, 0.997
@@ -68,7 +68,7 @@ def compare(folders: Any, name: str, *, root: Path, scale: float, seed: int) -> 
         with folders.float32_sums():
             logits, labels = folders.predict(trained, file)
     model = segmentation.import_nnunet(list(trained.values())[-1])
-    image = io.read_image(file).volume
+    image = formats.read_image(file).volume
     segmentation.predict_nnunet([image], model)
     began = time.perf_counter()
     found = segmentation.predict_nnunet([image], model)

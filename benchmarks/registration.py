@@ -40,7 +40,8 @@ import registration_cases as cases
 from registration_measure import measure
 from registration_score import COLUMNS, best_affine, plain, score
 
-from sirtjax.io import file_sha256, read_masks, read_nifti, read_transform
+from sirtjax.formats import read_masks
+from sirtjax.io import file_sha256, read_nifti, read_transform
 from sirtjax.spatial import DisplacementField, Transform, identity
 from sirtjax.volume import Geometry, LabelMap, Volume, crop_geometry
 

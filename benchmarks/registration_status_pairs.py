@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from registration_robustness import without_chunk
 from scipy import ndimage
 
-from sirtjax import io, spatial
+from sirtjax import formats, io, spatial
 from sirtjax.phantom import Organ, build_anatomy, load_preset
 from sirtjax.phantom._scene import random_stream
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -189,9 +189,9 @@ def scan(name: str, data: Path) -> tuple[Volume, Mapping[str, LabelMap]]:
     if path.endswith(".tar.gz"):
         with tempfile.TemporaryDirectory() as scratch, tarfile.open(data / path) as packed:
             packed.extractall(scratch, filter="data")
-            volume = io.read_image(Path(scratch), modality=modality).volume
+            volume = formats.read_image(Path(scratch), modality=modality).volume
     else:
-        volume = io.read_image(data / path, modality=modality).volume
+        volume = formats.read_image(data / path, modality=modality).volume
     native = volume.geometry
     spacing = np.maximum(native.spacing_mm, REAL_SPACING_MM)
     shape = np.floor(np.asarray(native.shape) * np.asarray(native.spacing_mm) / spacing).astype(int)

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from sirtjax import io, spatial
+from sirtjax import formats, io, spatial
 from sirtjax.volume import Geometry, Volume
 
 SHAPE, SPACING_MM = (512, 512, 200), (0.78, 0.78, 1.5)
@@ -44,7 +44,7 @@ def large_plan(folder: Path) -> Path:
     patient = folder / "patient"
     chosen = ["--session", "diagnostic_ct", "--session", "spect", "--preset", "small"]
     subprocess.run([SIRTJAX, "-q", "simulate", "-o", str(patient), *chosen], check=True, stdout=subprocess.DEVNULL)
-    image = io.read_image(patient / "images" / "diagnostic_ct.nii.gz").volume
+    image = formats.read_image(patient / "images" / "diagnostic_ct.nii.gz").volume
     centre = image.geometry.to_world((np.asarray(image.geometry.shape) - 1) / 2)
     affine = np.diag([*SPACING_MM, 1.0])
     affine[:3, 3] = centre - np.asarray(SPACING_MM) * (np.asarray(SHAPE) - 1) / 2
@@ -54,7 +54,7 @@ def large_plan(folder: Path) -> Path:
     io.write_nifti(patient / "images" / "diagnostic_ct.nii.gz", Volume(fine + noise, geometry, unit="HU"), force=True)
     for drawn in ("liver", "lesions", "territories"):
         path = patient / "truth" / f"diagnostic_ct_{drawn}.nii.gz"
-        masks = io.read_masks(path)
+        masks = formats.read_masks(path)
         first = next(iter(masks.values()))
         labels = np.zeros(SHAPE, np.uint8)
         names = tuple(enumerate(masks, start=1))

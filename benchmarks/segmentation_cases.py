@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax import io, phantom, spatial
+from sirtjax import formats, io, phantom, spatial
 from sirtjax.segmentation import Model
 from sirtjax.volume import LabelMap, Volume
 
@@ -42,7 +42,7 @@ def real_cases(data: Path) -> Iterator[Case]:
     """The scans of the folder, one at a time."""
     for folder, label in (("ct-liver-ircad01", "mask_liver"), ("ct-liver-chaos03", "liver_label")):
         if (data / folder).is_dir():
-            image = io.read_image(data / folder / "dicom", modality="CT").volume
+            image = formats.read_image(data / folder / "dicom", modality="CT").volume
             yield Case(
                 group="real CT, whole liver",
                 name=folder,
@@ -54,7 +54,7 @@ def real_cases(data: Path) -> Iterator[Case]:
             )
     folder = data / "lowdose-ct-lu177"
     if folder.is_dir():
-        image = io.read_image(folder / "ct_hu.nii.gz", modality="CT").volume
+        image = formats.read_image(folder / "ct_hu.nii.gz", modality="CT").volume
         (path,) = folder.glob("labels*.nii.gz")
         yield Case(
             group="real low-dose CT",
@@ -70,7 +70,7 @@ def real_cases(data: Path) -> Iterator[Case]:
         ("example_mr_sm", "MR", "example_seg_mr"),
     ):
         if folder.is_dir():
-            image = io.read_image(folder / f"{name}.nii.gz", modality=modality).volume
+            image = formats.read_image(folder / f"{name}.nii.gz", modality=modality).volume
             yield Case(
                 group="cut-off liver against another model",
                 name=name,
@@ -83,7 +83,7 @@ def real_cases(data: Path) -> Iterator[Case]:
     if archive.is_file():
         with tempfile.TemporaryDirectory() as scratch, tarfile.open(archive) as packed:
             packed.extractall(scratch, filter="data")
-            image = io.read_image(Path(scratch), modality="CT").volume
+            image = formats.read_image(Path(scratch), modality="CT").volume
         yield Case(group="no truth", name="ct-crlm-1004", truth="none", modality="CT", image=image, liver=None)
 
 

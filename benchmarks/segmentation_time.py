@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from sirtjax import io, metrics, phantom, spatial
+from sirtjax import dicom, formats, io, metrics, phantom, spatial
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 SHAPE, SPACING_MM = (512, 512, 200), (0.78, 0.78, 1.5)
@@ -50,9 +50,9 @@ def patient(folder: Path) -> tuple[dict[str, Path], LabelMap]:
     image = Volume(np.clip(np.rint(fine + noise), -1024, 3071).astype(np.float32), geometry, unit="HU")
     files = {"NIfTI": folder / "ct.nii.gz", "DICOM": folder / "dicom"}
     io.write_nifti(files["NIfTI"], image)
-    study = io.StudyIdentity(seed="segmentation time", patient_id="large", begun=datetime(2026, 1, 5, 9))
+    study = dicom.StudyIdentity(seed="segmentation time", patient_id="large", begun=datetime(2026, 1, 5, 9))
     written = {"modality": "CT", "study": study, "series_description": "large", "acquired": study.begun}
-    io.write_dicom_series(image, files["DICOM"], **written)
+    dicom.write_dicom_series(image, files["DICOM"], **written)
     return files, spatial.resample_labels(liver, geometry)
 
 
@@ -90,7 +90,7 @@ def main() -> None:
             caches = folder / f"caches {kind}"
             for which in ("first", "next"):
                 row = run(file, folder / "liver.nii.gz", caches)
-                found = io.read_masks(folder / "liver.nii.gz")["liver"]
+                found = formats.read_masks(folder / "liver.nii.gz")["liver"]
                 row["dsc"] = float(metrics.dice(found.mask("liver"), truth.mask("liver")))
                 rows.append({"file": kind, "run": which, **row, "within": all(row[k] <= LIMITS[k] for k in LIMITS)})
                 print(describe(rows[-1]), flush=True)

@@ -73,12 +73,12 @@ class Outcome:
 
 def measure(files: CaseFiles, *, as_drawn: bool) -> RegistrationQuality:
     """Read the files of one case and measure its registration."""
-    from sirtjax import io, metrics, spatial
+    from sirtjax import formats, io, metrics, spatial
     from sirtjax.cli._register_inputs import read_landmarks
     from sirtjax.cli._register_masks import parse_names, read_mask_files
 
     names = None if files.names is None else parse_names(files.names, where="names")
-    images = [None if path is None else io.read_image(path) for path in (files.reference, files.floating)]
+    images = [None if path is None else formats.read_image(path) for path in (files.reference, files.floating)]
     sides = [
         read_mask_files(paths, image, names=names)
         for paths, image in zip((files.ref_labels, files.flo_labels), images, strict=True)

@@ -54,9 +54,9 @@ def read_volume(path: Path, *, series: str | None, modality: str | None, role: s
       GeometryError: fewer than four voxels along an axis.
       InputError: the image is constant, or cannot be read.
     """
-    from sirtjax import io
+    from sirtjax import formats
 
-    image = io.read_image(path, series=series, modality=modality)
+    image = formats.read_image(path, series=series, modality=modality)
     volume, notes = image.volume, list(image.source.notes)
     if min(volume.geometry.shape) < FEWEST_SLICES:
         size = "x".join(str(n) for n in volume.geometry.shape)

@@ -69,7 +69,7 @@ def parse_names(text: str, *, where: str) -> dict[int, str]:
 
 
 def _read(argument: str, image: Image | None, names: Mapping[int, str] | None) -> MaskFile:
-    from sirtjax import io
+    from sirtjax import formats, io
 
     path_text, hash_sign, spec = argument.rpartition("#")
     if not hash_sign or Path(argument).exists():
@@ -78,7 +78,7 @@ def _read(argument: str, image: Image | None, names: Mapping[int, str] | None) -
     own = parse_names(spec, where=argument) if "=" in spec else None
     label_map = io.is_label_file(path)
     chosen = own if own is not None else names if label_map and not spec else None
-    masks = io.read_masks(path, reference=image, names=_present(path, chosen, strict=own is not None))
+    masks = formats.read_masks(path, reference=image, names=_present(path, chosen, strict=own is not None))
     if spec and own is None:
         if len(masks) != 1:
             raise ConfigError(f"{argument}: holds the masks {', '.join(masks)}; name them as in FILE#1=liver,2=lesion1")

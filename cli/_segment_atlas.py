@@ -39,7 +39,7 @@ def liver_by_atlas(
     if options.atlas is None:
         raise ConfigError("--method atlas needs a folder of atlases; give --atlas DIR")
     _console.use_compilation_cache()
-    from sirtjax import io, registration, segmentation, spatial
+    from sirtjax import formats, io, registration, segmentation, spatial
 
     atlases = segmentation.list_atlases(options.atlas, values=options.atlas_label)
     if options.fusion == "staple" and len(atlases) < segmentation.STAPLE_LEAST:
@@ -50,7 +50,7 @@ def liver_by_atlas(
     config = registration.load_preset(options.preset)
     with _console.progress("segment liver") as report:
         report("reading")
-        patient = io.read_image(image, series=series, modality=options.modality).volume
+        patient = formats.read_image(image, series=series, modality=options.modality).volume
         found = segmentation.segment_liver_by_atlas(
             patient,
             (segmentation.read_atlas(one, modality=options.atlas_modality) for one in atlases),

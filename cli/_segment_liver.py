@@ -82,11 +82,11 @@ def liver_for_lesions(
 
 def _given(path: Path, name: str | None, read: Image) -> LabelMap:
     """The liver in a file, with what it encloses and lesions drawn in it."""
-    from sirtjax import io, ops
+    from sirtjax import formats, ops
     from sirtjax.cli._register_masks import enclosed_labels
     from sirtjax.volume import LabelMap
 
-    masks = io.read_masks(path, reference=read)
+    masks = formats.read_masks(path, reference=read)
     wanted = (name or "liver").lower()
     found = list(masks) if name is None and len(masks) == 1 else [one for one in masks if one.lower() == wanted]
     if len(found) != 1:

@@ -43,7 +43,7 @@ class Options:
 def segment_structure(image: Path, structure: Structure, files: Files, options: Options) -> None:
     """Read the image, find the structure, write and print what was found."""
     _console.use_compilation_cache()
-    from sirtjax import io, segmentation
+    from sirtjax import formats, segmentation
 
     timings = {}
     with _console.progress(f"segment {structure}") as report:
@@ -51,7 +51,7 @@ def segment_structure(image: Path, structure: Structure, files: Files, options: 
         model = _model(structure, options.model)
         report("reading")
         began = time.perf_counter()
-        read = io.read_image(image, series=options.series, modality=options.modality or ("CT", "MR"))
+        read = formats.read_image(image, series=options.series, modality=options.modality or ("CT", "MR"))
         timings["read"] = time.perf_counter() - began
         volume, modality = read.volume, options.modality or read.source.modality
         liver: Liver | None = None

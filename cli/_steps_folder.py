@@ -114,7 +114,7 @@ def load_steps(folder: Path, case: Case) -> Products:
     Raises:
       InputError: a file of a step is missing or damaged.
     """
-    from sirtjax import io
+    from sirtjax import formats, io
     from sirtjax.volume import LabelMap
     from sirtjax.workflows import Divided, Products, Voi, select_images
 
@@ -124,7 +124,7 @@ def load_steps(folder: Path, case: Case) -> Products:
         note(f"{folder / 'steps.json'}: the case has changed, the step {step} is made again")
 
     def read_voi(row: dict[str, Any]) -> Voi:
-        (labels,) = io.read_masks(folder / row["file"]).values()
+        (labels,) = formats.read_masks(folder / row["file"]).values()
         named = LabelMap.from_mask(labels.array, labels.geometry, name=row["name"])
         automatic, doubts, origin = row.get("automatic"), tuple(row.get("doubts", ())), row["origin"]
         draft, used = row.get("draft"), _used(folder, row["file"], row)

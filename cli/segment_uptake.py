@@ -64,12 +64,12 @@ def uptake(
     What SUV needs and a DICOM series says (activity, times, half-life, weight) is read from it; what is given
     here goes before. Lesions are named lesion-1, lesion-2, ... from the largest, or as their regions.
     """
-    from sirtjax import io, segmentation
+    from sirtjax import formats, io, segmentation
 
     chosen = _rule(rule, threshold, fraction)
     with _console.progress("uptake") as report:
         report("reading")
-        image = _with_unit(io.read_image(pet, series=series, modality="PT"), unit)
+        image = _with_unit(formats.read_image(pet, series=series, modality="PT"), unit)
         volume = image.volume
         if chosen.kind != "of-maximum" or (volume.unit == "Bq/mL" and injected_mbq is not None):
             volume = segmentation.suv_volume(
@@ -122,9 +122,9 @@ def _with_unit(image: Image, unit: Unit | None) -> Image:
 
 
 def _liver(path: Path, name: str | None, image: Image) -> LabelMap:
-    from sirtjax import io
+    from sirtjax import formats
 
-    masks = io.read_masks(path, reference=image)
+    masks = formats.read_masks(path, reference=image)
     if name is None and len(masks) == 1:
         (name,) = masks
     if name is None or name not in masks:
@@ -135,12 +135,12 @@ def _liver(path: Path, name: str | None, image: Image) -> LabelMap:
 def _regions(path: Path, image: Image) -> LabelMap:
     import numpy as np
 
-    from sirtjax import io
+    from sirtjax import formats
     from sirtjax.volume import LabelMap
 
     geometry = image.volume.geometry
     together = np.zeros(geometry.shape, np.uint16)
-    masks = io.read_masks(path, reference=image)
+    masks = formats.read_masks(path, reference=image)
     for value, (name, mask) in enumerate(masks.items(), start=1):
         inside = np.asarray(_on_grid(mask, geometry, path).array) > 0
         if (together[inside] > 0).any():

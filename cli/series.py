@@ -18,9 +18,9 @@ def series(
     """List the image series in a folder, to choose one by `series = ...` in a case file."""
     from dataclasses import asdict
 
-    from sirtjax import io
+    from sirtjax import dicom
 
-    found = io.list_series(path)
+    found = dicom.list_series(path)
     if as_json:
         emit_json([asdict(info) for info in found])
         return

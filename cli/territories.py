@@ -60,14 +60,14 @@ def territories(
     Every dividing surface is fitted through lines drawn on two or more slices. The first name belongs to the
     patient's right of the first surface (or to where its seed lies), the last to what the others leave.
     """
-    from sirtjax import io
+    from sirtjax import formats, io
     from sirtjax.errors import ConfigError
 
     if bool(lines) == bool(masks):
         raise ConfigError("give either --lines (dividing lines) or --masks (territory masks)")
     with _console.progress("territories") as report:
         report("reading")
-        image = None if reference is None else io.read_image(reference)
+        image = None if reference is None else formats.read_image(reference)
         whole = _liver(liver, liver_name, image)
         if lines:
             report("fitting the surfaces")
@@ -83,7 +83,7 @@ def territories(
             labels, shares = _from_masks(whole, masks or [], name, image, overlap=overlap, gap=gap)
         if activity is not None:
             report("sharing the activity")
-            shares = _with_activity(labels, whole, shares, io.read_image(activity))
+            shares = _with_activity(labels, whole, shares, formats.read_image(activity))
         report("writing")
         io.write_labels(output, labels, force=force)
     if as_json:
@@ -93,12 +93,12 @@ def territories(
 
 
 def _liver(path: Path, name: str | None, reference: Image | None) -> LabelMap:
-    from sirtjax import io
+    from sirtjax import formats
     from sirtjax.errors import ConfigError
 
-    masks = io.read_masks(path, reference=reference)
+    masks = formats.read_masks(path, reference=reference)
     if name is not None:
-        return io.select_mask(masks, name)
+        return formats.select_mask(masks, name)
     if len(masks) != 1:
         raise ConfigError(f"{path}: holds {len(masks)} masks ({', '.join(masks)}); choose one with --liver-name")
     return next(iter(masks.values()))
@@ -144,19 +144,19 @@ def _from_masks(
     overlap: Overlap,
     gap: Gap,
 ) -> tuple[LabelMap, TerritoryShares]:
-    from sirtjax import io
+    from sirtjax import formats
     from sirtjax.errors import ConfigError
     from sirtjax.territories import territories_from_masks
 
     found: dict[str, LabelMap] = {}
     for path in paths:
-        masks = io.read_masks(path, reference=reference)
+        masks = formats.read_masks(path, reference=reference)
         twice = sorted(found.keys() & masks.keys())
         if twice:
             raise ConfigError(f"{path}: {', '.join(twice)} also named in a file before it; rename one of them")
         found |= masks
     if names:
-        found = {name: io.select_mask(found, name) for name in names}
+        found = {name: formats.select_mask(found, name) for name in names}
     return territories_from_masks(
         liver,
         {name: _on_grid(name, mask, liver) for name, mask in found.items()},

@@ -120,9 +120,9 @@ def _check_options(
 
 
 def _image(path: Path, series: str | None) -> Volume:
-    from sirtjax import io
+    from sirtjax import formats
 
-    return io.read_image(path, series=series).volume
+    return formats.read_image(path, series=series).volume
 
 
 def _warp_image(
@@ -161,10 +161,10 @@ def _total(volume: Volume) -> float:
 def _warp_labels(path: Path, how: _How, output: Path, *, drawn_on: Path | None, force: bool) -> dict[str, Any]:
     import numpy as np
 
-    from sirtjax import io, spatial
+    from sirtjax import formats, io, spatial
     from sirtjax.volume import LabelMap
 
-    image = None if drawn_on is None else io.read_image(drawn_on)
+    image = None if drawn_on is None else formats.read_image(drawn_on)
     masks = _masks(path, image)
     values = _values(path, masks)
     carried: dict[str, Any] = {}
@@ -196,10 +196,10 @@ def _warp_labels(path: Path, how: _How, output: Path, *, drawn_on: Path | None, 
 
 
 def _masks(path: Path, image: Image | None) -> dict[str, LabelMap]:
-    from sirtjax import io
+    from sirtjax import formats
 
     try:
-        return io.read_masks(path, reference=image)
+        return formats.read_masks(path, reference=image)
     except InputError as error:
         # Of all errors there, contours without the image they were drawn on are no more than an InputError.
         if image is not None or type(error) is not InputError:

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from sirtjax import io, spatial
+from sirtjax import formats, io, spatial
+from sirtjax.dicom import Injection, StudyIdentity, write_dicom_series
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 TN_RATIO = 4.0
@@ -64,12 +65,12 @@ source = "assumed for the example"
 
 def read_patient(folder: Path) -> tuple[Volume, LabelMap, LabelMap]:
     """CT, liver and tumours (one label each), checked to be on one grid."""
-    ct = io.read_image(folder / "dicom", modality="CT").volume
-    (liver,) = io.read_masks(folder / "mask_liver.nii.gz").values()
+    ct = formats.read_image(folder / "dicom", modality="CT").volume
+    (liver,) = formats.read_masks(folder / "mask_liver.nii.gz").values()
     labels = np.zeros(ct.geometry.shape, np.uint8)
     names = []
     for value, path in enumerate(sorted(folder.glob("mask_livertumor*.nii.gz")), start=1):
-        (tumour,) = io.read_masks(path).values()
+        (tumour,) = formats.read_masks(path).values()
         labels[place_on(tumour, ct.geometry)] = value
         names.append((value, f"tumour {value}"))
     on_ct = LabelMap.from_mask(place_on(liver, ct.geometry), ct.geometry, name="liver")
@@ -116,15 +117,15 @@ def write_patient(source: Path, folder: Path, *, dicom: bool) -> Path:
 
 
 def _write_dicom(folder: Path, ct: Volume, spect: Volume) -> None:
-    study = io.StudyIdentity(seed="real-ct-example", patient_id="real-ct-example", begun=BEGUN)
-    injection = io.Injection(
+    study = StudyIdentity(seed="real-ct-example", patient_id="real-ct-example", begun=BEGUN)
+    injection = Injection(
         nuclide="Tc-99m", agent="MAA", activity_bq=150e6, at=datetime(2026, 3, 2, 8, 0), half_life_s=6.015 * 3600
     )
     whole = Volume(np.rint(np.asarray(ct.array)), ct.geometry, unit="HU")
-    io.write_dicom_series(
+    write_dicom_series(
         whole, folder / "ct", modality="CT", study=study, series_description="CT", acquired=BEGUN, force=True
     )
-    io.write_dicom_series(
+    write_dicom_series(
         spect,
         folder / "spect",
         modality="NM",

@@ -6,7 +6,7 @@ import analytic_case as case
 import numpy as np
 
 from sirtjax import dicom
-from sirtjax.io import Injection, StudyIdentity, write_dicom_series
+from sirtjax.dicom import Injection, StudyIdentity, write_dicom_series
 from sirtjax.volume import LabelMap, Volume
 
 BEGUN = datetime(2026, 3, 2, 9)

@@ -16,7 +16,8 @@ TIERS = (
     ("volume", "ops"),
     ("spatial",),
     ("io",),  # reads and writes transforms, so it stands on spatial
-    ("dicom",),  # objects about images that io reads
+    ("dicom",),  # flips frames too
+    ("formats",),  # chooses among the readers of io and dicom
     ("preprocess", "losses", "metrics", "networks", "postprocess", "dosimetry", "territories", "phantom"),
     ("inference", "registration"),
     ("segmentation",),

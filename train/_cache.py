@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sirtjax import segmentation, spatial
 from sirtjax.errors import ConfigError, ImageFormatError, OutputError
-from sirtjax.io import atomic_folder, read_image, read_label_array
+from sirtjax.formats import read_image
+from sirtjax.io import atomic_folder, read_label_array
 from sirtjax.parsing import parse_json
 from sirtjax.preprocess import FixedPreprocessing, prepare_fixed
 from sirtjax.train._cases import Case

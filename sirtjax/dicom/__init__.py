@@ -1,33 +1,47 @@
-"""DICOM objects about other images: structure sets, segmentations, doses, registrations, measurements."""
+"""All DICOM objects, one folder per kind of object with its reader and its writer."""
 
-from sirtjax.dicom._algorithm import Algorithm as Algorithm
-from sirtjax.dicom._algorithm import DrawnBy as DrawnBy
-from sirtjax.dicom._anonymise import AnonymiseOptions as AnonymiseOptions
-from sirtjax.dicom._anonymise_folder import Anonymised as Anonymised
-from sirtjax.dicom._anonymise_folder import anonymise_folder as anonymise_folder
-from sirtjax.dicom._approval import Approval as Approval
-from sirtjax.dicom._codes import segment_kinds as segment_kinds
-from sirtjax.dicom._encapsulated_pdf import write_encapsulated_pdf as write_encapsulated_pdf
-from sirtjax.dicom._inspect import inspect_folder as inspect_folder
-from sirtjax.dicom._measurement import Evaluation as Evaluation
-from sirtjax.dicom._measurement import Measurement as Measurement
-from sirtjax.dicom._measurement import MeasurementGroup as MeasurementGroup
-from sirtjax.dicom._measurement import measurement_names as measurement_names
-from sirtjax.dicom._measurements_write import write_measurements as write_measurements
-from sirtjax.dicom._reference import Reference as Reference
-from sirtjax.dicom._reference import read_reference as read_reference
-from sirtjax.dicom._referenced import referenced_series as referenced_series
-from sirtjax.dicom._registration_read import Registration as Registration
-from sirtjax.dicom._registration_read import read_registration as read_registration
-from sirtjax.dicom._registration_write import write_registration as write_registration
-from sirtjax.dicom._rtdose_read import read_rtdose as read_rtdose
-from sirtjax.dicom._rtdose_write import write_rtdose as write_rtdose
-from sirtjax.dicom._rtstruct_write import write_rtstruct as write_rtstruct
-from sirtjax.dicom._seg_write import write_seg as write_seg
-from sirtjax.dicom._studies import Inspection as Inspection
-from sirtjax.dicom._studies import ObjectFacts as ObjectFacts
-from sirtjax.dicom._studies import SeriesFacts as SeriesFacts
-from sirtjax.dicom._studies import StudyFacts as StudyFacts
+from sirtjax.dicom.deidentify import Anonymised as Anonymised
+from sirtjax.dicom.deidentify import AnonymiseOptions as AnonymiseOptions
+from sirtjax.dicom.deidentify import anonymise_folder as anonymise_folder
+from sirtjax.dicom.image import Injection as Injection
+from sirtjax.dicom.image import PlanarViews as PlanarViews
+from sirtjax.dicom.image import SeriesHeaders as SeriesHeaders
+from sirtjax.dicom.image import SeriesInfo as SeriesInfo
+from sirtjax.dicom.image import StudyIdentity as StudyIdentity
+from sirtjax.dicom.image import list_series as list_series
+from sirtjax.dicom.image import radionuclides_of as radionuclides_of
+from sirtjax.dicom.image import read_dicom_series as read_dicom_series
+from sirtjax.dicom.image import read_headers as read_headers
+from sirtjax.dicom.image import read_planar as read_planar
+from sirtjax.dicom.image import write_dicom_planar as write_dicom_planar
+from sirtjax.dicom.image import write_dicom_series as write_dicom_series
+from sirtjax.dicom.inspect import Inspection as Inspection
+from sirtjax.dicom.inspect import ObjectFacts as ObjectFacts
+from sirtjax.dicom.inspect import SeriesFacts as SeriesFacts
+from sirtjax.dicom.inspect import StudyFacts as StudyFacts
+from sirtjax.dicom.inspect import inspect_folder as inspect_folder
+from sirtjax.dicom.inspect import referenced_series as referenced_series
+from sirtjax.dicom.reference import Algorithm as Algorithm
+from sirtjax.dicom.reference import Approval as Approval
+from sirtjax.dicom.reference import DrawnBy as DrawnBy
+from sirtjax.dicom.reference import Reference as Reference
+from sirtjax.dicom.reference import read_reference as read_reference
+from sirtjax.dicom.reference import segment_kinds as segment_kinds
+from sirtjax.dicom.registration import Registration as Registration
+from sirtjax.dicom.registration import read_registration as read_registration
+from sirtjax.dicom.registration import write_registration as write_registration
+from sirtjax.dicom.report import Evaluation as Evaluation
+from sirtjax.dicom.report import Measurement as Measurement
+from sirtjax.dicom.report import MeasurementGroup as MeasurementGroup
+from sirtjax.dicom.report import measurement_names as measurement_names
+from sirtjax.dicom.report import write_encapsulated_pdf as write_encapsulated_pdf
+from sirtjax.dicom.report import write_measurements as write_measurements
+from sirtjax.dicom.rtdose import read_rtdose as read_rtdose
+from sirtjax.dicom.rtdose import write_rtdose as write_rtdose
+from sirtjax.dicom.rtstruct import read_rtstruct as read_rtstruct
+from sirtjax.dicom.rtstruct import write_rtstruct as write_rtstruct
+from sirtjax.dicom.seg import read_seg as read_seg
+from sirtjax.dicom.seg import write_seg as write_seg
 
 __all__ = [
     "Algorithm",
@@ -36,22 +50,36 @@ __all__ = [
     "Approval",
     "DrawnBy",
     "Evaluation",
+    "Injection",
     "Inspection",
     "Measurement",
     "MeasurementGroup",
     "ObjectFacts",
+    "PlanarViews",
     "Reference",
     "Registration",
     "SeriesFacts",
+    "SeriesHeaders",
+    "SeriesInfo",
     "StudyFacts",
+    "StudyIdentity",
     "anonymise_folder",
     "inspect_folder",
+    "list_series",
     "measurement_names",
+    "radionuclides_of",
+    "read_dicom_series",
+    "read_headers",
+    "read_planar",
     "read_reference",
     "read_registration",
     "read_rtdose",
+    "read_rtstruct",
+    "read_seg",
     "referenced_series",
     "segment_kinds",
+    "write_dicom_planar",
+    "write_dicom_series",
     "write_encapsulated_pdf",
     "write_measurements",
     "write_registration",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sirtjax import io
+from sirtjax import dicom
 from sirtjax.phantom._patient import Patient
 
 # Sessions follow each other as in a clinic; a patient that is not real was born on no date.
@@ -40,7 +40,7 @@ def write_patient_dicom(patient: Patient, folder: Path) -> None:
             # MR is stored in whole numbers without a rescale.
             volume = volume.replace(np.round(np.asarray(volume.array)))
         injection = _injection(patient, session) if modality in ("NM", "PT") else None
-        io.write_dicom_series(
+        dicom.write_dicom_series(
             volume,
             folder / name,
             modality=modality,
@@ -60,7 +60,7 @@ def _write_planar(patient: Patient, path: Path) -> None:
     anterior, posterior = (patient.images[f"planar_{side}"] for side in ("anterior", "posterior"))
     spacing = anterior.geometry.spacing_mm
     path.parent.mkdir(parents=True)
-    io.write_dicom_planar(
+    dicom.write_dicom_planar(
         np.asarray(anterior.array)[:, 0, :],
         np.asarray(posterior.array)[:, 0, :],
         path,
@@ -78,8 +78,8 @@ def _begun(session: str) -> datetime:
     return _BEGUN + timedelta(days=_DAYS[session])
 
 
-def _study(patient: Patient, session: str) -> io.StudyIdentity:
-    return io.StudyIdentity(
+def _study(patient: Patient, session: str) -> dicom.StudyIdentity:
+    return dicom.StudyIdentity(
         seed=f"phantom {patient.config.name} {patient.seed} {session}",
         patient_id=f"phantom-{patient.config.name}-{patient.seed}",
         begun=_begun(session),
@@ -87,7 +87,7 @@ def _study(patient: Patient, session: str) -> io.StudyIdentity:
     )
 
 
-def _injection(patient: Patient, session: str) -> io.Injection:
+def _injection(patient: Patient, session: str) -> dicom.Injection:
     config = patient.config
     nuclide, agent, activity_mbq, delay_h, half_life_h = {
         "spect": ("Tc-99m", "99mTc-MAA", config.maa.activity_mbq, _SPECT_DELAY_H, _TC99M_HALF_LIFE_H),
@@ -106,7 +106,7 @@ def _injection(patient: Patient, session: str) -> io.Injection:
             config.fdg_pet.half_life_h,
         ),
     }[session]
-    return io.Injection(
+    return dicom.Injection(
         nuclide=nuclide,
         agent=agent,
         activity_bq=activity_mbq * 1e6,

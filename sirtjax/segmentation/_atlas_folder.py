@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sirtjax import io
+from sirtjax import formats, io
 from sirtjax.errors import GeometryError, ImageFormatError, InputError
 from sirtjax.parsing import parse_json
 from sirtjax.segmentation._atlas import Atlas
@@ -77,7 +77,7 @@ def read_atlas(files: AtlasFiles, *, modality: Modality) -> Atlas:
       ImageFormatError: not NIfTI, damaged, labels that are no whole numbers, or no liver among them.
       GeometryError: image and labels lie on different grids.
     """
-    image = io.read_image(files.image, modality=modality).volume
+    image = formats.read_image(files.image, modality=modality).volume
     labels, geometry = io.read_label_array(files.labels)
     if not image.geometry.matches(geometry, tolerance_mm=_SAME_GRID_MM):
         raise GeometryError(

@@ -40,13 +40,13 @@ def work_on(
     Raises:
       InputError: the series is no image that can be worked on.
     """
-    from sirtjax import dicom, io
+    from sirtjax import dicom, formats
 
     source = state / "received" / job.name
     missing = [name for name in names if not (source / f"{name}.dcm").is_file()]
     if missing:
         raise ImageFormatError(f"{len(missing)} of the {len(names)} images of the series are no longer on disk")
-    image = io.read_image(source, modality=work.modalities)
+    image = formats.read_image(source, modality=work.modalities)
     reference = dicom.read_reference(source, modality=work.modalities)
     masks = dict(segmenter(image))
     relative = Path(job.name) / str(job.generation)

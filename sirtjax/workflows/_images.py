@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sirtjax import io, spatial
+from sirtjax import formats, io, spatial
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError
 from sirtjax.volume import Volume
 from sirtjax.workflows._case import ActivityTable, Case, ImageTable
@@ -58,7 +58,7 @@ def select_images(case: Case) -> CaseImages:
 
 
 def _read(table: ImageTable, *, modality: str | tuple[str, ...]) -> io.Image:
-    return io.read_image(
+    return formats.read_image(
         table.path, series=table.series, modality=modality, allow_resample_slices=table.resample_slices
     )
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax import dosimetry, io, spatial
+from sirtjax import dicom, dosimetry, formats, spatial
 from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.programs import kept
@@ -68,7 +68,7 @@ def _planar(case: Case, views: tuple[Path, ...], rois: Path) -> LungShunt:
     # The lungs are measured before the treatment, also where a verification uses the result.
     allowed = allowed_nuclides("plan", treated_nuclide(case).symbol)
     checks = imaged_nuclide_checks(views[0], "planar image of the lung shunt", named, case.shunt.nuclide, allowed)
-    masks = io.read_masks(rois, only=("lungs", "liver"))
+    masks = formats.read_masks(rois, only=("lungs", "liver"))
     counts = {}
     for organ, labels in masks.items():
         region = np.asarray(labels.array).squeeze() > 0
@@ -108,9 +108,9 @@ def _lung_mass_g(hu: jax.Array, weight: jax.Array, voxel_volume_ml: jax.Array) -
 def _planar_views(paths: tuple[Path, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[str, ...]]:
     """Reads the flat anterior and posterior view and the nuclides they name: one DICOM source or two NIfTI files."""
     if len(paths) == 1:
-        planar = io.read_planar(paths[0])
+        planar = dicom.read_planar(paths[0])
         return planar.anterior, planar.posterior, planar.radionuclides
-    images = [io.read_image(path) for path in paths]
+    images = [formats.read_image(path) for path in paths]
     anterior, posterior = (np.asarray(image.volume.array, np.float32).squeeze() for image in images)
     named = dict.fromkeys(name for image in images for name in image.source.radionuclides)
     return anterior, posterior, tuple(named)

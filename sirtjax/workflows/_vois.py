@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sirtjax import io
+from sirtjax import formats, io
 from sirtjax.errors import ConfigError, GeometryError, InputError
 from sirtjax.volume import LabelMap
 from sirtjax.workflows._case import Case, Frame, MaskTable, TerritoriesTable
@@ -192,7 +192,9 @@ def chosen_masks(table: MaskTable | TerritoriesTable, images: CaseImages) -> dic
     """
     if table.path is None:
         raise ConfigError("the table gives no path of masks")
-    masks = io.read_masks(table.path, reference=frame_image(images, table.on), names=table.labels, only=table.names)
+    masks = formats.read_masks(
+        table.path, reference=frame_image(images, table.on), names=table.labels, only=table.names
+    )
     if table.labels is not None and table.names is None and len(masks) > len(table.labels):
         named = ", ".join(f'"{name}"' for name in table.labels.values())
         others = ", ".join(f"{name!r}" for name in masks if name not in table.labels.values())

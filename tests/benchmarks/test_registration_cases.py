@@ -6,7 +6,8 @@ import registration_cases as cases
 from registration_score import best_affine, score
 from scipy import optimize
 
-from sirtjax.io import read_masks, read_transform
+from sirtjax.formats import read_masks
+from sirtjax.io import read_transform
 from sirtjax.phantom import displacement_mm
 from sirtjax.spatial import AffineTransform, identity, transform_points
 

@@ -7,7 +7,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from sirtjax.io import StudyIdentity, read_image, write_dicom_series
+from sirtjax.dicom import StudyIdentity, write_dicom_series
+from sirtjax.formats import read_image
 from sirtjax.volume import Geometry, Volume
 
 GRID = Geometry.from_axes((6, 5, 4), spacing_mm=(2.0, 2.0, 3.0), origin_mm=(-10.0, -8.0, 90.0))

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from sirtjax.cli import _console
-from sirtjax.io import StudyIdentity, write_dicom_series
+from sirtjax.dicom import StudyIdentity, write_dicom_series
 from sirtjax.volume import Geometry, Volume
 
 # The first is a real description; the second ended commands with an internal error.

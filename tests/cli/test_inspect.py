@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from sirtjax.io import Injection, StudyIdentity, write_dicom_series
+from sirtjax.dicom import Injection, StudyIdentity, write_dicom_series
 from sirtjax.volume import Geometry, Volume
 
 BEGUN = datetime(2026, 3, 2, 9)

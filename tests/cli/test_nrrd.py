@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from sirtjax import io
 from sirtjax.cli.main import app
-from sirtjax.io import read_masks, write_seg_nrrd
+from sirtjax.formats import read_masks
+from sirtjax.io import write_seg_nrrd
 from sirtjax.spatial import AffineTransform
 from sirtjax.workflows import load_case, plan_case
 

@@ -16,7 +16,8 @@ import pytest
 from sirtjax import dicom, workflows
 from sirtjax.cli import _case_studies, plan, review
 from sirtjax.cli.main import main
-from sirtjax.io import read_image, read_rtstruct, read_seg
+from sirtjax.dicom import read_rtstruct, read_seg
+from sirtjax.formats import read_image
 from sirtjax.reports._dicom_results import _algorithms
 from sirtjax.volume import Geometry, LabelMap
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from sirtjax import io, registration
+from sirtjax import dicom, formats, io, registration
 from sirtjax.cli._register_inputs import read_landmarks
 from sirtjax.cli._register_masks import enclosed_labels
 from sirtjax.errors import InputError
@@ -109,7 +109,7 @@ def test_it_writes_a_whole_folder(run, patient, engine, tmp_path):
     middle = (slice(14, 26), slice(12, 22), slice(9, 17))
     assert np.abs(np.asarray(warped.array)[middle] - true[middle]).mean() < 6
     # and its labels: the lesion stays on top of the liver that includes it
-    labels = io.read_masks(out / "warped_labels.nii.gz")
+    labels = formats.read_masks(out / "warped_labels.nii.gz")
     assert set(labels) == {"liver", "lesion1", "kidney"}
     lesion, found = drawn(REFERENCE, 0.0) == 2, labels["lesion1"].mask("lesion1")
     assert 2 * (lesion & found).sum() / (lesion.sum() + found.sum()) > 0.8
@@ -316,8 +316,8 @@ def test_dicom_is_read_and_its_patient_is_not_told(run, patient, engine, tmp_pat
     from datetime import datetime
 
     begun = datetime(2026, 3, 2, 10, 30)
-    study = io.StudyIdentity(seed="a", patient_id="JANSSENS-42", begun=begun)
-    io.write_dicom_series(
+    study = dicom.StudyIdentity(seed="a", patient_id="JANSSENS-42", begun=begun)
+    dicom.write_dicom_series(
         image(REFERENCE, 0.0), tmp_path / "ct", modality="CT", study=study, series_description="liver", acquired=begun
     )
     out = tmp_path / "out"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sirtjax import io, registration, spatial
+from sirtjax import formats, io, registration, spatial
 from sirtjax.registration import Status
 from sirtjax.volume import Geometry, LabelMap, Volume
 
@@ -72,10 +72,10 @@ def test_the_middle_of_three_atlases(verb, tmp_path):
     # Concentric balls: DSC of radii a < b is 2 a^3 / (a^3 + b^3).
     assert told["agreement"]["dsc_min"] == pytest.approx(2 * 24**3 / (24**3 + 28**3), abs=0.03)
     assert told["agreement"]["dsc_min"] < told["agreement"]["dsc_mean"] < 1
-    (written,) = io.read_masks(out).values()
+    (written,) = formats.read_masks(out).values()
     assert written.geometry.matches(GRID)
     assert written.volume_ml("liver") == pytest.approx(told["volume_ml"])
-    probability = io.read_image(tmp_path / "liver_probability.nii.gz").volume
+    probability = formats.read_image(tmp_path / "liver_probability.nii.gz").volume
     assert told["probability"].endswith("liver_probability.nii.gz")
     assert probability.geometry.matches(GRID)
     np.testing.assert_array_equal(np.asarray(probability.array) > 0.5, written.mask("liver"))
@@ -152,4 +152,4 @@ def test_an_existing_output_needs_force(verb, tmp_path):
     done = verb.call(out)
     assert done.code == 2 and "exists already" in done.err and out.read_bytes() == b"mine"
     assert verb.call(out, "--force", "--fusion", "majority").code == 0
-    assert io.read_masks(out)
+    assert formats.read_masks(out)

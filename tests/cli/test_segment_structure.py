@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sirtjax import io, segmentation
+from sirtjax import formats, io, segmentation
 from sirtjax.networks import PlainConvUNetConfig
 from sirtjax.postprocess import LargestComponent
 from sirtjax.preprocess import FixedPreprocessing, IntensityScale
@@ -89,7 +89,7 @@ def _thin():
 
 
 def dsc(path, name, mask):
-    labels = io.read_masks(path)[name]
+    labels = formats.read_masks(path)[name]
     assert labels.geometry.matches(GRID)
     found = labels.mask(name)
     return 2 * (found & mask).sum() / (found.sum() + mask.sum())
@@ -108,11 +108,11 @@ def test_a_liver_with_everything_that_can_be_written(run, installed, folder, tmp
     assert set(told["timings_s"]) == {"read", "resample", "network", "postprocess", "back", "write"}
     liver = scene()[1]
     assert dsc(out, "liver", liver) > 0.96
-    likely = io.read_image(told["probability"]).volume
+    likely = formats.read_image(told["probability"]).volume
     assert likely.geometry.matches(GRID) and likely.unit == "1"
     assert 2 * ((likely.array > 0.5) & liver).sum() / ((likely.array > 0.5).sum() + liver.sum()) > 0.96
     np.testing.assert_array_equal(likely.array * 1024, np.round(likely.array * 1024))
-    entropy = io.read_image(tmp_path / "liver_uncertainty.nii.gz").volume.array
+    entropy = formats.read_image(tmp_path / "liver_uncertainty.nii.gz").volume.array
     assert 0.3 < entropy.max() <= np.log(2) + 1e-5 and entropy.min() >= 0
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and told["preview"] == str(picture)
     assert "network, 1 of " in done.err

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import typer
 
-from sirtjax import io
+from sirtjax import formats, io
 from sirtjax.cli.segment_uptake import uptake
 from sirtjax.errors import ConfigError, GeometryError, OutputError
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -60,7 +60,7 @@ def test_percist_from_files(patient, tmp_path, capsys):
     (lesion,) = answer["lesions"]
     assert lesion["volume_ml"] == pytest.approx(8.0, rel=0.08)
     assert lesion["maximum"] == pytest.approx(7.0, rel=1e-5)
-    (written,) = io.read_masks(out).values()
+    (written,) = formats.read_masks(out).values()
     assert written.volume_ml(written.names[0][1]) == pytest.approx(lesion["volume_ml"])
 
 

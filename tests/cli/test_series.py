@@ -4,7 +4,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from sirtjax.io import StudyIdentity, write_dicom_series
+from sirtjax.dicom import StudyIdentity, write_dicom_series
 from sirtjax.volume import Geometry, Volume
 
 

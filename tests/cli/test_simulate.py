@@ -6,7 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from sirtjax import io
+from sirtjax import formats, io
 from sirtjax.cli.simulate import simulate
 from sirtjax.errors import ConfigError, OutputError
 from sirtjax.workflows import load_case
@@ -49,19 +49,19 @@ def test_the_case_is_one_that_plan_reads(folder: Path) -> None:
 
 def test_nifti_round_trip(folder: Path) -> None:
     truth = json.loads((folder / "truth.json").read_text())
-    lesions = io.read_masks(folder / "truth" / "diagnostic_ct_lesions.nii.gz")
+    lesions = formats.read_masks(folder / "truth" / "diagnostic_ct_lesions.nii.gz")
     assert list(lesions) == [row["name"] for row in truth["lesions"]]
-    ct = io.read_image(folder / "images" / "diagnostic_ct.nii.gz").volume
+    ct = formats.read_image(folder / "images" / "diagnostic_ct.nii.gz").volume
     assert -1024 <= np.min(ct.array) < -900 and np.max(ct.array) > 300
-    session = io.read_image(folder / "images" / "spect_ct.nii.gz").volume.geometry
+    session = formats.read_image(folder / "images" / "spect_ct.nii.gz").volume.geometry
     field = io.read_transform(folder / "truth" / "spect_displacement.nii.gz", reference=session)
     assert field.geometry.matches(session) and 3 < np.abs(field.array).max() < 45
 
 
 def test_dicom_shows_the_same_patient(folder: Path) -> None:
     for name, modality in (("diagnostic_ct", "CT"), ("mr", "MR"), ("spect", "NM"), ("y90_pet", "PT")):
-        image = io.read_image(folder / "dicom" / name)
-        nifti = io.read_image(folder / "images" / f"{name}.nii.gz").volume
+        image = formats.read_image(folder / "dicom" / name)
+        nifti = formats.read_image(folder / "images" / f"{name}.nii.gz").volume
         assert image.source.modality == modality
         assert image.volume.geometry.matches(nifti.geometry, tolerance_mm=0.02)
         np.testing.assert_allclose(image.volume.array, nifti.array, atol=0.01 * float(np.max(nifti.array)))
@@ -69,7 +69,7 @@ def test_dicom_shows_the_same_patient(folder: Path) -> None:
 
 def test_one_session_shares_one_frame_of_reference(folder: Path) -> None:
     frame = {
-        name: io.read_image(folder / "dicom" / name).source.frame_of_reference_uid
+        name: formats.read_image(folder / "dicom" / name).source.frame_of_reference_uid
         for name in ("diagnostic_ct", "mr", "spect", "spect_ct", "y90_pet", "y90_ct", "fdg_pet")
     }
     assert frame["spect"] == frame["spect_ct"] and frame["y90_pet"] == frame["y90_ct"]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sirtjax.cli._steps_folder import load_steps
-from sirtjax.io import read_masks, read_nifti_array, write_nifti
+from sirtjax.formats import read_masks
+from sirtjax.io import read_nifti_array, write_nifti
 from sirtjax.volume import LabelMap
 from sirtjax.workflows import AutomaticMask, Hooks, _steps, load_case
 

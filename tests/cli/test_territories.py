@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from sirtjax import io
+from sirtjax import formats, io
 from sirtjax.cli.territories import territories
 from sirtjax.errors import ConfigError, InputError
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -60,7 +60,7 @@ def test_lines_make_a_label_map_and_its_volumes(folder):
         assert entry["volume_ml"] == pytest.approx(truth[entry["name"]], rel=1e-6)
     right, left = (3 * truth["right"], truth["left"])
     assert printed["territories"][0]["activity_fraction"] == pytest.approx(right / (right + left), rel=1e-4)
-    written = io.read_masks(out)
+    written = formats.read_masks(out)
     assert list(written) == ["right", "left"]
     assert written["left"].volume_ml("left") == pytest.approx(truth["left"], rel=1e-6)
     assert written["left"].geometry.matches(GEOMETRY)

@@ -8,7 +8,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from scipy import ndimage
 
-from sirtjax import io
+from sirtjax import formats, io
 from sirtjax.cli import warp as verb
 from sirtjax.spatial import (
     AffineTransform,
@@ -154,7 +154,7 @@ def test_labels_keep_names_and_values(run, files, tmp_path):
     expected = resample_labels(LabelMap(stored, FLOATING, names=((3, "a"), (7, "b"))), REFERENCE, transform=FIELD)
     assert geometry.matches(REFERENCE)
     assert (array != expected.array).mean() < 1e-3
-    assert set(io.read_masks(out)) == {"liver", "lesion"}
+    assert set(formats.read_masks(out)) == {"liver", "lesion"}
 
 
 def test_overlapping_masks_show_the_smaller(run, files, tmp_path):
@@ -208,7 +208,7 @@ def test_contours_of_an_rtstruct_need_the_image_they_were_drawn_on(run, files, t
     assert done.code == 2 and "give it with --drawn-on" in done.err and done.err.count("\n") == 1
     out = tmp_path / "out.nii.gz"
     assert run(*common, "--drawn-on", files / "image.nii.gz", "-o", out).code == 0
-    (found,) = io.read_masks(out).values()
+    (found,) = formats.read_masks(out).values()
     labels = LabelMap.from_mask(
         np.linalg.norm(voxel_centres_mm(FLOATING) - [4, -6, 3], axis=-1) < 22, FLOATING, name="l"
     )

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sirtjax.dicom import Reference, read_reference
-from sirtjax.io import Injection, StudyIdentity, write_dicom_series
+from sirtjax.dicom import Injection, Reference, StudyIdentity, read_reference, write_dicom_series
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 BEGUN, ACQUIRED = datetime(2026, 1, 2, 9, 0), datetime(2026, 1, 2, 9, 30)

@@ -16,12 +16,13 @@ from sirtjax.dicom import (
     MeasurementGroup,
     read_reference,
     read_registration,
+    write_dicom_series,
     write_encapsulated_pdf,
     write_measurements,
     write_registration,
     write_seg,
 )
-from sirtjax.io import write_dicom_series, write_transform
+from sirtjax.io import write_transform
 from sirtjax.spatial import AffineTransform, DisplacementField, rigid_matrix, transform_points
 from sirtjax.volume import LabelMap, Volume
 

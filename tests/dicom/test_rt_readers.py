@@ -16,8 +16,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from sirtjax.dicom import Approval, read_reference, write_rtdose, write_rtstruct
-from sirtjax.io import StudyIdentity, write_dicom_series
+from sirtjax.dicom import Approval, StudyIdentity, read_reference, write_dicom_series, write_rtdose, write_rtstruct
 from sirtjax.volume import Geometry, LabelMap, Volume, axis_codes, reorient
 
 pytestmark = pytest.mark.clinic

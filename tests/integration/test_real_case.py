@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sirtjax.io import read_image
+from sirtjax.formats import read_image
 from sirtjax.reports import write_results
 from sirtjax.workflows import load_case, plan_case
 

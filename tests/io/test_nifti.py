@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from sirtjax.errors import InputError, OutputError
-from sirtjax.io import read_image, read_nifti_array, write_nifti
+from sirtjax.formats import read_image
+from sirtjax.io import read_nifti_array, write_nifti
 from sirtjax.io._nifti import stored_label_names
 from sirtjax.volume import Geometry, LabelMap, Volume
 

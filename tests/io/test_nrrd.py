@@ -7,7 +7,8 @@ import pytest
 import SimpleITK as sitk
 
 from sirtjax.errors import GeometryError, ImageFormatError, InputError, OutputError
-from sirtjax.io import read_image, read_label_array, read_masks, read_nrrd, read_seg_nrrd, write_labels, write_seg_nrrd
+from sirtjax.formats import read_image, read_masks
+from sirtjax.io import read_label_array, read_nrrd, read_seg_nrrd, write_labels, write_seg_nrrd
 from sirtjax.volume import Geometry, LabelMap
 
 RNG = np.random.default_rng(5)

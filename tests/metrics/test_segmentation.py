@@ -5,7 +5,8 @@ import pytest
 import SimpleITK as sitk
 
 from sirtjax.errors import GeometryError
-from sirtjax.io import read_image, read_nifti_array
+from sirtjax.formats import read_image
+from sirtjax.io import read_nifti_array
 from sirtjax.metrics import evaluate_segmentation
 from sirtjax.volume import Geometry
 

@@ -6,7 +6,7 @@ import nnunet_models
 import numpy as np
 import pytest
 
-from sirtjax import io, segmentation
+from sirtjax import formats, segmentation
 from sirtjax.errors import GeometryError, ModelError
 from sirtjax.preprocess import FixedPreprocessing, IntensityScale
 from sirtjax.volume import crop, reorient
@@ -27,7 +27,7 @@ def loaded(root):
         file = root / f"{name}.nii.gz"
         nnunet_models.write_image(file, name)
         model = segmentation.import_nnunet(nnunet_models.trained_folder(root, name))
-        return model, io.read_image(file).volume
+        return model, formats.read_image(file).volume
 
     return load
 
@@ -120,7 +120,7 @@ def test_other_weights_beside_nnunet_itself(name, tmp_path):
         logits, labels = nnunet_models.folders.predict(trained, file)
     _, stock = nnunet_models.folders.predict(trained, file)
     model = segmentation.import_nnunet(nnunet_models.trained_folder(tmp_path, name))
-    found = segmentation.predict_nnunet([io.read_image(file).volume], model)
+    found = segmentation.predict_nnunet([formats.read_image(file).volume], model)
     np.testing.assert_allclose(np.moveaxis(found.logits, -1, 0), logits, atol=1e-4, rtol=0)
     assert (np.asarray(found.labels.array) == labels).mean() >= 0.9999
     # As it is, it sums tiles in half precision, of which the border loses most: nearly all of so small an image. At

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sirtjax.errors import InputError
-from sirtjax.io import Image, Source, read_image
+from sirtjax.formats import read_image
+from sirtjax.io import Image, Source
 from sirtjax.segmentation import suv_volume
 from sirtjax.volume import Geometry, Volume
 

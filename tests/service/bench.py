@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sirtjax import io
+from sirtjax import dicom
 from sirtjax.service import Node
 from sirtjax.volume import Geometry, Volume
 
@@ -34,11 +34,11 @@ def write_series(folder, *, seed, slices=6, size=16, modality="CT", study=None, 
     if air:
         array[:2], array[-2:] = -1000, -1000
     volume = Volume(array if modality == "CT" else array * 20, geometry, unit="HU" if modality == "CT" else "1")
-    files = io.write_dicom_series(
+    files = dicom.write_dicom_series(
         volume,
         folder,
         modality=modality,
-        study=io.StudyIdentity(seed=study or seed, patient_id=f"CANARYID {seed}", begun=AT),
+        study=dicom.StudyIdentity(seed=study or seed, patient_id=f"CANARYID {seed}", begun=AT),
         series_description=f"series {seed}",
         acquired=AT,
     )

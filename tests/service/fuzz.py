@@ -13,7 +13,7 @@ import bench
 import raw
 import standin
 
-from sirtjax import dicom, io
+from sirtjax import dicom, formats
 from sirtjax.errors import ComputationError, InputError
 from sirtjax.service._guard import Guard
 
@@ -144,7 +144,7 @@ def bases(folder):
     """Folders to mutate a file of: CT, MR, and a structure set and a segmentation of the CT."""
     bench.write_series(folder / "CT", seed="fuzz", slices=4)
     bench.write_series(folder / "MR", seed="fuzz", slices=4, modality="MR")
-    image = io.read_image(folder / "CT")
+    image = formats.read_image(folder / "CT")
     reference = dicom.read_reference(folder / "CT")
     masks = {"liver": standin.bright(image)["liver"]}
     algorithm = dicom.Algorithm(name="threshold", version="1", family="threshold")
@@ -170,10 +170,10 @@ def fuzz_reader(folder, count, seed):
         victim = dice.choice(sorted(place.glob("*.dcm")))
         victim.write_bytes(mutated(victim.read_bytes(), dice))
         if kind in ("CT", "MR"):
-            reader = dice.choice((io.read_image, dicom.read_reference))
+            reader = dice.choice((formats.read_image, dicom.read_reference))
             tally.run(number, lambda reader=reader, place=place: reader(place))
         else:
-            tally.run(number, lambda victim=victim: io.read_masks(victim, reference=image))
+            tally.run(number, lambda victim=victim: formats.read_masks(victim, reference=image))
     return tally.told()
 
 

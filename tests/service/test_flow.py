@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from sirtjax import io
+from sirtjax import formats
 from sirtjax.cli.main import main
 from sirtjax.errors import ComputationError
 from sirtjax.service import check_audit, echo, send_files
@@ -74,7 +74,7 @@ def test_a_series_comes_back_as_a_structure_set_of_its_own_study(tmp_path, servi
     instances = {str(pydicom.dcmread(path).SOPInstanceUID) for path in files}
     assert referenced(structures) == (str(first.SeriesInstanceUID), instances)
     structures.save_as(tmp_path / "rtstruct.dcm", enforce_file_format=True)
-    read = io.read_masks(tmp_path / "rtstruct.dcm", reference=io.read_image(tmp_path / "ct"))
+    read = formats.read_masks(tmp_path / "rtstruct.dcm", reference=formats.read_image(tmp_path / "ct"))
     # The bright cube of the phantom: 4 x 4 x 4 voxels of 2 x 2 x 3 mm.
     assert read["liver"].volume_ml("liver") == pytest.approx(4 * 4 * 4 * 12e-3, rel=0.02)
 

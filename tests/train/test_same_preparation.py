@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from sirtjax import inference, io, networks, train
+from sirtjax import formats, inference, io, networks, train
 from sirtjax.preprocess import to_range
 from sirtjax.segmentation import Model, ModelSpec
 from sirtjax.segmentation._fixed_model import prepare, run
@@ -74,8 +74,8 @@ def test_the_same_bits_in_training_and_in_segmentation(tmp_path, degrees, modali
     preprocessing, tiles = _preparation(made)
 
     # As a user has it: the image and a mask of the liver in files of their own.
-    image = io.read_image(tmp_path / "image.nii.gz", modality=modality).volume
-    masks = io.read_masks(tmp_path / "labels.nii.gz")
+    image = formats.read_image(tmp_path / "image.nii.gz", modality=modality).volume
+    masks = formats.read_masks(tmp_path / "labels.nii.gz")
     whole = masks["liver"].mask("liver") | masks["lesion"].mask("lesion")
     organ = LabelMap.from_mask(whole, image.geometry, name="liver") if "mask" in changes else None
     ready = prepare(image, preprocessing, modality=modality, organ=organ)

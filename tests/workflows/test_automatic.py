@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sirtjax import io, metrics, phantom, spatial
+from sirtjax import formats, io, metrics, phantom, spatial
 from sirtjax.volume import LabelMap
 from sirtjax.workflows import advance, automatic_hooks, load_case
 
@@ -47,7 +47,7 @@ residual_fraction = 0.01
 
 
 def dsc_of(folder, name, found):
-    (truth,) = io.read_masks(folder / f"{name}.nii.gz").values()
+    (truth,) = formats.read_masks(folder / f"{name}.nii.gz").values()
     grid = found.geometry
     if not truth.geometry.matches(grid):
         truth = spatial.resample_labels(truth, grid)

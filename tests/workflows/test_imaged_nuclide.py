@@ -8,8 +8,9 @@ import analytic_case as case
 import numpy as np
 import pytest
 
+from sirtjax.dicom import Injection, StudyIdentity, write_dicom_planar
 from sirtjax.errors import ConfigError
-from sirtjax.io import Injection, StudyIdentity, write_dicom_planar, write_nifti
+from sirtjax.io import write_nifti
 from sirtjax.volume import Geometry, LabelMap
 from sirtjax.workflows import advance, load_case, plan_case, verify_case
 from sirtjax.workflows._imaged_nuclide import allowed_nuclides, imaged_nuclide_checks

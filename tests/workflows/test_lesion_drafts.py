@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sirtjax.errors import ConfigError, ImageFormatError
-from sirtjax.io import read_image
+from sirtjax.formats import read_image
 from sirtjax.segmentation import Flag, Segmentation
 from sirtjax.volume import LabelMap
 from sirtjax.workflows import AutomaticMask, Hooks, advance, automatic_hooks, load_case, plan_case

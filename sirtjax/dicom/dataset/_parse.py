@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pydicom
+
+from sirtjax.dicom.dataset._claims import check_inflation
+from sirtjax.errors import ImageFormatError, SirtjaxError
+
+
+@contextmanager
+def parsing(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever pydicom meets in damaged bytes into one `ImageFormatError` naming the file.
+
+    pydicom converts values when they are read, so that damage surfaces as almost any exception type, anywhere
+    in the parse. Wrap the parsing alone in this, not the computing.
+
+    Raises:
+      ImageFormatError: in place of what was raised in the block.
+    """
+    try:
+        yield
+    except SirtjaxError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ImageFormatError(
+            f"{path}: not readable as DICOM {kind} ({type(error).__name__}: {reason}); export the file again"
+        ) from error
+
+
+def read_dataset(path: Path, kind: str) -> Any:
+    """The DICOM data set of one file.
+
+    Raises:
+      ImageFormatError: there is no such file, or it is not DICOM.
+    """
+    if not path.is_file():
+        raise ImageFormatError(f"{path}: no such file; expected a DICOM {kind}")
+    with parsing(path, kind):
+        check_inflation(path)
+        return pydicom.dcmread(path)
+
+
+def number(value: Any) -> float:
+    """A DICOM decimal string or number as a float; nothing there is an error for `parsing` to report."""
+    if value is None or value == "":
+        raise ValueError("an empty value where a number is needed")
+    return float(value)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pydicom
+
+from sirtjax.dicom.dataset._claims import check_inflation
+from sirtjax.errors import ImageFormatError
+from sirtjax.io import IDENTIFIERS, PatientMark, patient_mark
+
+_LOG = logging.getLogger(__name__)
+# What reading an image needs.
+_NEEDED = (
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
+    *("SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "RescaleType", "Units"),
+    *("RealWorldValueMappingSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("DetectorInformationSequence", "DetectorVector", "SliceVector"),
+    *("EnergyWindowVector", "TimeSlotVector", "RRIntervalVector"),
+)
+# What is worth having: where it is unreadable it counts as not stated.
+_WELCOME = (
+    *("StudyInstanceUID", "FrameOfReferenceUID", "SeriesDescription", "SeriesNumber", "PatientPosition"),
+    *("StudyDate", "StudyTime", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime"),
+    *("AcquisitionDateTime", "ActualFrameDuration", "FrameReferenceTime"),
+    *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue", "TriggerTime"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "PatientWeight", "PatientSize"),
+    *("RadiopharmaceuticalInformationSequence", "DecayCorrection", "DecayCorrected", "DecayCorrectionDateTime"),
+)
+# Philips: private creator, and the factor from counts to Bq/mL.
+_PRIVATE = (0x70530010, 0x70531009)
+# CT, MR, PET and NM image storage, classic and enhanced.
+_IMAGES = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.4", "20", "128", "128.1", "130")
+)
+# Of DICOM's descriptions and UIDs.
+_LONGEST_TEXT = 64
+_TAGS: list[Any] = [*_NEEDED, *_WELCOME, *_PRIVATE, *IDENTIFIERS]
+
+
+@dataclass(frozen=True, eq=False)
+class DicomFile:
+    """A DICOM file and the part of its header that reading an image needs.
+
+    Attributes:
+      path: the file.
+      header: a pydicom data set without pixels and without patient identifiers.
+      patient: tells the patients of two files apart.
+    """
+
+    path: Path
+    header: Any
+    patient: PatientMark = field(default_factory=PatientMark)
+
+
+def scan(path: Path) -> tuple[list[DicomFile], list[Path]]:
+    """The DICOM files at a path, and those that claim to be DICOM but can't be parsed.
+
+    A folder is searched to its depths; files that are not DICOM are passed over. A DICOMDIR stands for the
+    folder it is in.
+
+    Raises:
+      ImageFormatError: a single file that is not DICOM, or an unreadable file.
+    """
+    if path.is_file() and path.name.upper().startswith("DICOMDIR"):
+        path = path.parent
+    if path.is_file():
+        try:
+            found = _read(path)
+        except Exception as error:  # pydicom meets damaged bytes with almost any exception type
+            raise ImageFormatError(
+                f"{path}: not readable as DICOM ({type(error).__name__}); it is damaged, export it again"
+            ) from error
+        if found is None:
+            raise ImageFormatError(f"{path}: not a DICOM file; expected DICOM, or NIfTI named .nii or .nii.gz")
+        return [found], []
+    files, damaged = [], []
+    for candidate in sorted(p for p in path.rglob("*") if p.is_file()):
+        try:
+            found = _read(candidate)
+        except Exception:  # likewise; said below, and refused where it may be a slice
+            damaged.append(candidate)
+            continue
+        if found is not None:
+            files.append(found)
+    if damaged:
+        _LOG.warning("%s: %d damaged DICOM files left out, the first %s", path, len(damaged), damaged[0].name)
+    return files, damaged
+
+
+def text_of(holder: Any, keyword: str) -> str:
+    """A text value of a data set, as `leading_text`; "" where there is none."""
+    return leading_text(holder.get(keyword))
+
+
+def leading_text(value: Any) -> str:
+    """A text value up to the first character that can't be printed, and at most 64 characters.
+
+    A damaged length makes a value run on into the elements behind it, those that name the patient too.
+    """
+    text = "" if value is None else str(value).strip()
+    end = next((n for n, character in enumerate(text) if not character.isprintable()), len(text))
+    return text[: min(end, _LONGEST_TEXT)].strip()
+
+
+def _read(path: Path) -> DicomFile | None:
+    """The header of a file; None where it is no DICOM, or DICOM that is no image and no other object."""
+    with path.open("rb") as stream:
+        start = stream.read(132)
+        named = start[128:] == b"DICM"
+        if not named and not _looks_bare(start):
+            return None
+        stream.seek(0)
+        check_inflation(path)
+        header = pydicom.dcmread(stream, stop_before_pixels=True, force=not named, specific_tags=_TAGS)
+    if not named and "SOPClassUID" not in header and "Rows" not in header:
+        return None
+    _convert(header)
+    patient = patient_mark(header)
+    for keyword in IDENTIFIERS:
+        header.pop(keyword, None)  # from here on nothing names the patient
+    _check_whole(header)
+    return DicomFile(path, header, patient)
+
+
+def _convert(header: Any) -> None:
+    """Have every value parsed now, for pydicom parses when values are read: damage is then met here alone."""
+    for tag in list(header.keys()):
+        try:
+            _convert_value(header[tag].value)
+        except Exception:  # pydicom raises many kinds for damaged values; those that are needed are raised on
+            if pydicom.datadict.keyword_for_tag(tag) in _NEEDED:
+                raise
+            del header[tag]  # damaged, and nothing needs it
+
+
+def _convert_value(value: Any) -> None:
+    if isinstance(value, pydicom.Sequence):
+        for item in value:
+            for tag in list(item.keys()):
+                _convert_value(item[tag].value)
+
+
+def _check_whole(header: Any) -> None:
+    """Refuse what is cut off: pydicom takes the end of a truncated file for the end of its data set."""
+    meta = getattr(header, "file_meta", {})
+    kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
+    if not kind and not text_of(header, "Modality"):
+        raise EOFError("a DICOM file that says nothing of itself")
+    if kind in _IMAGES and not ("Rows" in header and "Columns" in header):
+        raise EOFError("an image without Rows and Columns")
+    for keyword in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"):
+        value = header.get(keyword)
+        if value not in (None, "") and int(value) < 1:
+            raise ValueError(f"{keyword} is {value}")
+
+
+def _looks_bare(start: bytes) -> bool:
+    # Without preamble a data set opens with an element of group 0002 or 0008, in either byte order.
+    groups = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
+    return len(start) == 132 and start[:2] in groups and start[2:4] != start[:2]

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.dicom.dataset._parse import number, parsing
+from sirtjax.dicom.dataset._scan import DicomFile, leading_text, text_of
+from sirtjax.errors import ImageFormatError
+
+Discriminators = tuple[tuple[str, str], ...]
+_ORTHONORMAL = 1e-3
+# Coordinates beyond this are damage, not places.
+_FARTHEST_MM = 1e5
+# What tells slices at one position apart, the likeliest first.
+_CLASSIC = (
+    *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue", "TriggerTime"),
+    *("ImageType", "FrameReferenceTime", "AcquisitionTime"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """One two-dimensional picture of a series, in space.
+
+    Attributes:
+      file: where it is.
+      index: its number in the file, from 0.
+      position_mm: (3,) centre of its first pixel.
+      axes: (2, 3) unit vectors along a row and along a column.
+      pixel_spacing_mm: distance between rows, and between columns.
+      thickness_mm: distance between slices as stated, or thickness; None where neither is.
+      slope: of the rescaling to the units of the series; None where the file states none.
+      intercept: likewise.
+      rescale_type: as stated for the rescaling.
+      marks: what may tell it from others at the same position.
+    """
+
+    file: DicomFile
+    index: int
+    position_mm: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    pixel_spacing_mm: tuple[float, float]
+    thickness_mm: float | None
+    slope: float | None
+    intercept: float | None
+    rescale_type: str
+    marks: Discriminators
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Number of columns and of rows."""
+        return int(self.file.header.Columns), int(self.file.header.Rows)
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """Row x column."""
+        return np.cross(self.axes[0], self.axes[1])
+
+    @property
+    def depth_mm(self) -> float:
+        """Position along the normal."""
+        return float(self.position_mm @ self.normal)
+
+
+def classic_frame(file: DicomFile) -> Frame:
+    """The one frame of a CT, MR or PET slice.
+
+    Raises:
+      ImageFormatError: no position, orientation or pixel spacing.
+    """
+    header = file.header
+    with parsing(file.path, "image"):
+        return make_frame(
+            file,
+            position=header.get("ImagePositionPatient"),
+            orientation=header.get("ImageOrientationPatient"),
+            pixel_spacing=header.get("PixelSpacing"),
+            thickness=optional(header.get("SpacingBetweenSlices"), header.get("SliceThickness")),
+            rescale=header,
+            marks=tuple((key, leading_text(header[key].value)) for key in _CLASSIC if key in header),
+        )
+
+
+def make_frame(
+    file: DicomFile,
+    *,
+    position: Any,
+    orientation: Any,
+    pixel_spacing: Any,
+    thickness: float | None,
+    rescale: Any,
+    index: int = 0,
+    marks: Discriminators = (),
+) -> Frame:
+    """A frame from the raw values of its plane, checked.
+
+    Args:
+      file: where it is.
+      position: ImagePositionPatient.
+      orientation: ImageOrientationPatient.
+      pixel_spacing: PixelSpacing.
+      thickness: distance between slices, mm, its sign of no account.
+      rescale: the data set that may hold RescaleSlope, RescaleIntercept and RescaleType.
+      index: its number in the file.
+      marks: what may tell it from others at the same position.
+
+    Raises:
+      ImageFormatError: no position, orientation or pixel spacing, or values that are none.
+    """
+    place = _numbers(file, "ImagePositionPatient", position, 3)
+    if np.abs(place).max() > _FARTHEST_MM:
+        raise ImageFormatError(f"{file.path}: ImagePositionPatient {place.tolist()} is not a place in mm")
+    spacing = _numbers(file, "PixelSpacing", pixel_spacing, 2)
+    if spacing.min() <= 0 or spacing.max() > _FARTHEST_MM:
+        raise ImageFormatError(f"{file.path}: PixelSpacing {spacing.tolist()}; expected two positive mm")
+    slope, intercept = optional(rescale.get("RescaleSlope")), optional(rescale.get("RescaleIntercept"))
+    return Frame(
+        file=file,
+        index=index,
+        position_mm=place,
+        axes=_axes(file, _numbers(file, "ImageOrientationPatient", orientation, 6)),
+        pixel_spacing_mm=(float(spacing[0]), float(spacing[1])),
+        thickness_mm=None if thickness is None else abs(thickness) or None,
+        slope=slope,
+        intercept=intercept,
+        rescale_type=text_of(rescale, "RescaleType").upper(),
+        marks=marks,
+    )
+
+
+def optional(*values: Any) -> float | None:
+    """The first of the values that is there, as a finite number; None where none is.
+
+    Raises:
+      ValueError: a value is there but is not a finite number.
+    """
+    for value in values:
+        if value is None or value == "":
+            continue
+        found = number(value)
+        if not np.isfinite(found):
+            raise ValueError(f"{value!r} where a number is needed")
+        return found
+    return None
+
+
+def normals_agree(frames: Iterable[Frame]) -> bool:
+    """Whether all frames are parallel and turned alike."""
+    first, *others = frames
+    return all(np.allclose(first.axes, other.axes, atol=_ORTHONORMAL) for other in others)
+
+
+def _numbers(file: DicomFile, keyword: str, value: Any, count: int) -> NDArray[np.float64]:
+    if value is None or (hasattr(value, "__len__") and len(value) == 0):
+        raise ImageFormatError(
+            f"{file.path}: no {keyword}, so its place in the patient is not known; "
+            "expected a reconstructed slice, choose another series or export it again"
+        )
+    found = np.asarray([number(x) for x in value], np.float64)
+    if found.shape != (count,) or not np.isfinite(found).all():
+        raise ImageFormatError(f"{file.path}: {keyword} is {list(value)}; expected {count} numbers")
+    return found
+
+
+def _axes(file: DicomFile, cosines: NDArray[np.float64]) -> NDArray[np.float64]:
+    axes = cosines.reshape(2, 3)
+    if not np.allclose(axes @ axes.T, np.eye(2), atol=_ORTHONORMAL):
+        raise ImageFormatError(
+            f"{file.path}: ImageOrientationPatient {cosines.tolist()} is not two perpendicular unit vectors"
+        )
+    row = axes[0] / np.linalg.norm(axes[0])
+    column = axes[1] - (axes[1] @ row) * row
+    return np.stack([row, column / np.linalg.norm(column)])

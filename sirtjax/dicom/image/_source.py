@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sirtjax.dicom.dataset._parse import parsing
+from sirtjax.dicom.dataset._scan import DicomFile, text_of
+from sirtjax.dicom.dataset._time import dicom_datetime, dicom_moment, latest_before
+from sirtjax.dicom.image._frames import optional
+from sirtjax.dicom.image._radionuclide import radionuclides_of
+from sirtjax.dicom.image._stacks import Stack, modality_of
+from sirtjax.io import Source
+
+
+def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[str, ...]) -> Source:
+    """Where a stack came from, with what its calibration needs."""
+    file = stack.files[0]
+    header = file.header
+    with parsing(file.path, "image"):
+        series_time = series_moment(header)
+        starts = [moment for moment in map(acquisition_moment, stack.files) if moment is not None]
+        acquired = min(starts, default=None)
+        tracer = (header.get("RadiopharmaceuticalInformationSequence") or [{}])[0]
+        injection = _injection(tracer, acquired or series_time)
+        activity_bq, doubts = _activity_bq(tracer)
+        correction, reference, remarks = _decay(stack, series_time, starts, injection)
+        return Source(
+            path=path,
+            format="dicom",
+            modality=modality_of(file) or None,
+            series_uid=_text(header, "SeriesInstanceUID"),
+            study_uid=_text(header, "StudyInstanceUID"),
+            frame_of_reference_uid=_text(header, "FrameOfReferenceUID"),
+            sop_instance_uids=tuple(_text(f.header, "SOPInstanceUID") or "" for f in stack.files),
+            sop_class_uid=_text(header, "SOPClassUID"),
+            description=_text(header, "SeriesDescription"),
+            patient_position=_text(header, "PatientPosition"),
+            acquired=acquired,
+            series_time=series_time,
+            reference_time=reference,
+            decay_correction=correction,
+            radionuclides=radionuclides_of(header),
+            half_life_s=_positive(tracer, "RadionuclideHalfLife"),
+            injected_activity_bq=activity_bq,
+            injection_time=injection,
+            patient_weight_kg=_positive(header, "PatientWeight"),
+            patient_height_m=_positive(header, "PatientSize"),
+            patient=file.patient,
+            sha256=sha256,
+            notes=(*notes, *remarks, *doubts),
+        )
+
+
+def series_moment(header: Any) -> datetime | None:
+    """SeriesDate and SeriesTime, or those of the study where the series has none."""
+    return dicom_datetime(header.get("SeriesDate"), header.get("SeriesTime")) or dicom_datetime(
+        header.get("StudyDate"), header.get("StudyTime")
+    )
+
+
+def acquisition_moment(file: DicomFile) -> datetime | None:
+    """When the acquisition of a file's data began."""
+    header = file.header
+    return dicom_moment(header.get("AcquisitionDateTime")) or dicom_datetime(
+        header.get("AcquisitionDate"), header.get("AcquisitionTime")
+    )
+
+
+def _decay(
+    stack: Stack, series_time: datetime | None, starts: list[datetime], injection: datetime | None
+) -> tuple[str | None, datetime | None, tuple[str, ...]]:
+    """How the activity is corrected for decay, the moment it therefore holds for, and remarks.
+
+    START: the start of the scan, which is SeriesTime unless the series was derived later, when it is the
+    earliest acquisition. ADMIN: the injection. NONE: as measured, to first order the middle of a PET frame;
+    with several bed positions there is no one moment. Not stated: not known, and not guessed.
+    """
+    header = stack.files[0].header
+    correction = text_of(header, "DecayCorrection").upper() or None
+    first = min(starts, default=None)
+    if correction is None and text_of(header, "DecayCorrected").upper() == "YES":
+        # Enhanced PET states the moment itself.
+        moment = dicom_moment(header.get("DecayCorrectionDateTime"))
+        if moment is not None:
+            return ("ADMIN" if moment == injection else "START"), moment, ()
+    if correction == "ADMIN":
+        return correction, injection, ()
+    if correction == "START":
+        if series_time is not None and (first is None or series_time <= first):
+            return correction, series_time, ()
+        remark = "SeriesTime is after the acquisition: the decay reference is the earliest acquisition"
+        return correction, first, () if first is None else (remark,)
+    if correction == "NONE" and first is not None and max(starts) == first:
+        duration_ms = _positive(header, "ActualFrameDuration")
+        if duration_ms is not None and modality_of(stack.files[0]) == "PT":
+            return correction, first + timedelta(milliseconds=duration_ms / 2), ()
+    return correction, None, ()
+
+
+def _injection(tracer: Any, scan: datetime | None) -> datetime | None:
+    moment = dicom_moment(tracer.get("RadiopharmaceuticalStartDateTime"))
+    if moment is None and scan is not None:
+        moment = latest_before(tracer.get("RadiopharmaceuticalStartTime"), scan)
+    return moment
+
+
+def _activity_bq(tracer: Any) -> tuple[float | None, tuple[str, ...]]:
+    activity = _positive(tracer, "RadionuclideTotalDose")
+    # Some scanners state MBq in place of Bq: nobody is injected with less than a hundred thousand Bq.
+    if activity is not None and activity < 1e5:
+        return activity * 1e6, (f"RadionuclideTotalDose {activity:g} was taken for MBq",)
+    return activity, ()
+
+
+def _positive(holder: Any, keyword: str) -> float | None:
+    found = optional(holder.get(keyword))
+    return found if found is not None and found > 0 else None
+
+
+def _text(header: Any, keyword: str) -> str | None:
+    return text_of(header, keyword) or None

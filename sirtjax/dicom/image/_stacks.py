@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sirtjax.dicom.dataset._scan import DicomFile, text_of
+from sirtjax.dicom.image._enhanced import enhanced_frames, is_enhanced
+from sirtjax.dicom.image._frames import Frame, classic_frame, normals_agree
+from sirtjax.dicom.image._nm import is_nm, nm_frames
+from sirtjax.errors import ImageFormatError
+
+VOLUME_MODALITIES = ("CT", "MR", "PT", "NM")
+# Slices closer than this lie in one place.
+SAME_PLACE_MM = 0.01
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_GREY = ("MONOCHROME1", "MONOCHROME2", "")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stack:
+    """Parallel slices of one series and one size that may make a volume.
+
+    Attributes:
+      files: of the stack.
+      frames: sorted along row x column; empty where there is a problem with reading their places.
+      problem: why the stack is no volume; None where nothing is known against it.
+      part: what tells it from other stacks of its series; "" for the only one.
+      localizer: all slices are scout views.
+      notes: what was left out, one sentence each.
+    """
+
+    files: list[DicomFile]
+    frames: list[Frame] = field(default_factory=list)
+    problem: ImageFormatError | None = None
+    part: str = ""
+    localizer: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def modality_of(file: DicomFile) -> str:
+    """The modality as stated; "" where it isn't."""
+    return text_of(file.header, "Modality").upper()
+
+
+def is_volume_file(file: DicomFile) -> bool:
+    """Whether the file may be part of a volume: a grey-scale image of a modality that makes volumes."""
+    header = file.header
+    if modality_of(file) not in VOLUME_MODALITIES or not header.get("Rows") or not header.get("Columns"):
+        return False
+    if text_of(header, "SOPClassUID").startswith(_SECONDARY_CAPTURE):
+        return False
+    return int(header.get("SamplesPerPixel") or 1) == 1 and text_of(header, "PhotometricInterpretation") in _GREY
+
+
+def stacks_of(files: list[DicomFile]) -> list[Stack]:
+    """The stacks of one series: apart by orientation, size and pixel spacing, scouts, and repeats in time.
+
+    Slices at the same position are told apart by what distinguishes them (phase, echo, ...) if that parts
+    the series into stacks without repeats; otherwise they stay together, for the reader to refuse.
+    """
+    files, notes = _without_copies(files)
+    try:
+        frames = [frame for file in files for frame in _frames(file)]
+    except ImageFormatError as error:
+        return [Stack(files=files, problem=error)]
+    stacks = []
+    for like in _alike(frames):
+        for part, members in _apart(like).items():
+            members.sort(key=lambda frame: (frame.depth_mm, str(frame.file.path), frame.index))
+            stacks.append(
+                Stack(
+                    files=list(dict.fromkeys(frame.file for frame in members)),
+                    frames=members,
+                    part=part,
+                    localizer=all(_is_localizer(frame.file) for frame in members),
+                    notes=notes,
+                )
+            )
+    if len(stacks) > 1:
+        stacks = [replace(s, part=s.part or _describe(s)) for s in stacks]
+    return stacks
+
+
+def _frames(file: DicomFile) -> list[Frame]:
+    if is_nm(file):
+        return nm_frames(file)
+    if is_enhanced(file):
+        return enhanced_frames(file)
+    count = int(file.header.get("NumberOfFrames") or 1)
+    if count > 1:
+        raise ImageFormatError(
+            f"{file.path}: {count} frames and no functional groups that say where they are; "
+            "export it as single slices or as an enhanced image"
+        )
+    return [classic_frame(file)]
+
+
+def _without_copies(files: list[DicomFile]) -> tuple[list[DicomFile], tuple[str, ...]]:
+    """The same instance stored twice counts once."""
+    seen: dict[str, DicomFile] = {}
+    for file in files:
+        uid = text_of(file.header, "SOPInstanceUID")
+        seen.setdefault(uid or str(file.path), file)
+    copies = len(files) - len(seen)
+    notes = (f"{copies} files hold the same instance as another and were left out",) if copies else ()
+    return list(seen.values()), notes
+
+
+def _alike(frames: list[Frame]) -> list[list[Frame]]:
+    groups: list[list[Frame]] = []
+    for frame in frames:
+        for group in groups:
+            first = group[0]
+            if (
+                first.size == frame.size
+                and _is_localizer(first.file) == _is_localizer(frame.file)
+                and np.allclose(first.pixel_spacing_mm, frame.pixel_spacing_mm, rtol=1e-3)
+                and normals_agree((first, frame))
+            ):
+                group.append(frame)
+                break
+        else:
+            groups.append([frame])
+    return groups
+
+
+def _apart(frames: list[Frame]) -> dict[str, list[Frame]]:
+    if not _repeats(frames):
+        return {"": frames}
+    for key in dict.fromkeys(key for frame in frames for key, _ in frame.marks):
+        groups: dict[str, list[Frame]] = defaultdict(list)
+        for frame in frames:
+            groups[f"{key} {dict(frame.marks).get(key, 'not stated')}"].append(frame)
+        smallest = min(len(group) for group in groups.values())
+        if len(groups) > 1 and smallest > 1 and not any(map(_repeats, groups.values())):
+            return dict(groups)
+    return {"": frames}
+
+
+def _repeats(frames: list[Frame]) -> bool:
+    depths = np.sort([frame.depth_mm for frame in frames])
+    return bool((np.diff(depths) < SAME_PLACE_MM).any())
+
+
+def _is_localizer(file: DicomFile) -> bool:
+    kinds = file.header.get("ImageType") or []
+    return not isinstance(kinds, str) and any(str(kind).strip().upper() == "LOCALIZER" for kind in kinds)
+
+
+def _describe(stack: Stack) -> str:
+    if stack.localizer:
+        return "localizer"
+    first = stack.frames[0]
+    plane = ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(first.normal)))]
+    columns, rows = first.size
+    return f"{plane}, {columns}x{rows}"

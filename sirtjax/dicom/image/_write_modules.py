@@ -1,0 +1,157 @@
+"""The parts of a DICOM object that CT, MR, PET and NM images share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import sirtjax
+from sirtjax.dicom.image._identity import CODE_OF_NUCLIDE, Injection, StudyIdentity
+from sirtjax.errors import GeometryError
+from sirtjax.volume import Geometry
+
+
+def image_dataset(
+    study: StudyIdentity,
+    *,
+    sop_class_uid: str,
+    modality: str,
+    description: str,
+    series_number: int,
+    instance_number: int,
+    acquired: datetime,
+    frame: str,
+) -> Any:
+    """A data set with the patient, study, series, frame of reference and equipment modules filled in."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    series = (modality, str(series_number), description)
+    dataset = Dataset()
+    dataset.SOPClassUID = sop_class_uid
+    dataset.SOPInstanceUID = study.uid(*series, str(instance_number))
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = sop_class_uid
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.PatientID = study.patient_id
+    dataset.PatientName = f"{study.patient_id}^"
+    dataset.PatientBirthDate = ""
+    dataset.PatientSex = study.patient_sex
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.DeidentificationMethod = "Written under a pseudonym, without identifiers"
+    if study.patient_weight_kg is not None:
+        dataset.PatientWeight = decimal(study.patient_weight_kg)
+    dataset.StudyInstanceUID = study.study_uid
+    dataset.StudyDate, dataset.StudyTime = date_time(study.begun)
+    dataset.StudyID = "1"
+    dataset.AccessionNumber = dataset.ReferringPhysicianName = ""
+    dataset.Modality = modality
+    dataset.SeriesInstanceUID = study.uid(*series)
+    dataset.SeriesNumber = series_number
+    dataset.SeriesDescription = description
+    dataset.SeriesDate, dataset.SeriesTime = date_time(acquired)
+    dataset.AcquisitionDate, dataset.AcquisitionTime = date_time(acquired)
+    dataset.ContentDate, dataset.ContentTime = date_time(acquired)
+    dataset.AcquisitionNumber = 1
+    dataset.InstanceNumber = instance_number
+    dataset.BodyPartExamined = study.body_part
+    dataset.FrameOfReferenceUID = study.frame_of_reference_uid(frame)
+    dataset.PositionReferenceIndicator = ""
+    dataset.Manufacturer = dataset.ManufacturerModelName = "sirtjax"
+    dataset.SoftwareVersions = sirtjax.__version__
+    return dataset
+
+
+def add_plane(dataset: Any, geometry: Geometry, k: int) -> None:
+    """Where slice k of the grid lies."""
+    position = geometry.to_world((0, 0, k))
+    normal = np.cross(*geometry.direction.T[:2])
+    dataset.PixelSpacing = [decimal(geometry.spacing_mm[1]), decimal(geometry.spacing_mm[0])]
+    dataset.ImageOrientationPatient = [decimal(x) for x in geometry.direction.T[:2].ravel()]
+    dataset.ImagePositionPatient = [decimal(x) for x in position]
+    dataset.SliceThickness = decimal(geometry.spacing_mm[2])
+    dataset.SliceLocation = decimal(float(position @ normal))
+
+
+def add_pixels(dataset: Any, pixels: NDArray[np.int16] | NDArray[np.uint16]) -> None:
+    """Store pixels, (rows, columns) or (frames, rows, columns), 16 bits, uncompressed."""
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.Rows, dataset.Columns = pixels.shape[-2:]
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit = 15
+    dataset.PixelRepresentation = 1 if pixels.dtype == np.int16 else 0
+    dataset.PixelData = np.ascontiguousarray(pixels).astype(pixels.dtype.newbyteorder("<")).tobytes()
+
+
+def add_patient_orientation(dataset: Any, study: StudyIdentity) -> None:
+    """The NM/PET Patient Orientation module: how the patient lies, in codes."""
+    from pydicom.sr.codedict import codes
+
+    supine, head_first = study.patient_position.endswith("S"), study.patient_position.startswith("HF")
+    orientation = coded(codes.SCT.Recumbent)
+    orientation.PatientOrientationModifierCodeSequence = [coded(codes.SCT.Supine if supine else codes.SCT.Prone)]
+    dataset.PatientOrientationCodeSequence = [orientation]
+    dataset.PatientGantryRelationshipCodeSequence = [coded(codes.SCT.Headfirst if head_first else codes.SCT.FeetFirst)]
+
+
+def add_injection(dataset: Any, injection: Injection) -> None:
+    """The radiopharmaceutical: nuclide, activity, time and half-life."""
+    from pydicom.dataset import Dataset
+    from pydicom.sr.codedict import codes
+
+    item = Dataset()
+    item.Radiopharmaceutical = injection.agent
+    item.RadiopharmaceuticalStartTime = date_time(injection.at)[1]
+    item.RadiopharmaceuticalStartDateTime = "".join(date_time(injection.at))
+    # DICOM wants becquerel in PET and megabecquerel in NM images.
+    dose = injection.activity_bq if dataset.Modality == "PT" else injection.activity_bq / 1e6
+    item.RadionuclideTotalDose = decimal(dose)
+    item.RadionuclideHalfLife = decimal(injection.half_life_s)
+    item.RadionuclideCodeSequence = [coded(getattr(codes.SCT, CODE_OF_NUCLIDE[injection.nuclide]))]
+    dataset.RadiopharmaceuticalInformationSequence = [item]
+
+
+def right_handed(geometry: Geometry, array: NDArray[Any]) -> tuple[Geometry, NDArray[Any]]:
+    """The same voxels with k along row x column, as DICOM counts slices.
+
+    Raises:
+      GeometryError: the axes are not at right angles, which these DICOM images cannot say.
+    """
+    direction = geometry.direction
+    if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-4:
+        raise GeometryError(
+            "the axes of the grid are not at right angles (a tilted gantry?); resample it before writing DICOM"
+        )
+    if np.linalg.det(direction) > 0:
+        return geometry, array
+    affine = geometry.affine
+    affine[:3, 3] = geometry.to_world((0, 0, geometry.shape[2] - 1))
+    affine[:3, 2] *= -1
+    return Geometry.from_affine(geometry.shape, affine), array[:, :, ::-1]
+
+
+def date_time(moment: datetime) -> tuple[str, str]:
+    """A date and time as DICOM's DA and TM."""
+    return moment.strftime("%Y%m%d"), moment.strftime("%H%M%S.%f")
+
+
+def decimal(value: float) -> str:
+    """A number as DICOM's decimal string: as exact as 16 characters can be."""
+    from pydicom.valuerep import format_number_as_ds
+
+    return str(format_number_as_ds(float(value) + 0.0))
+
+
+def coded(code: Any) -> Any:
+    """The item of a code sequence for a SNOMED CT code."""
+    from pydicom.dataset import Dataset
+
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, "SCT", code.meaning
+    return item

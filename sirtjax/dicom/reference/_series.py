@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sirtjax.dicom.image._series_headers import read_headers
+from sirtjax.errors import ImageFormatError
+from sirtjax.volume import Geometry
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reference:
+    """The image series that a DICOM object is about.
+
+    Attributes:
+      headers: pydicom data sets without pixels, those that name the patient too: one per slice in the order of k, or
+        the only one of a multi-frame image (enhanced CT, MR or PET; NM).
+      geometry: the grid of the slices, as `io.read_image` gives it.
+      frame_of_reference_uid: of the series.
+      study_uid: of the study it belongs to.
+      series_uid: SeriesInstanceUID.
+      modality: "CT", "MR", "PT" or "NM".
+      frame_numbers: of each slice in a multi-frame image, from 1; None where each slice is an object of its own.
+    """
+
+    headers: tuple[Any, ...] = field(repr=False)
+    geometry: Geometry
+    frame_of_reference_uid: str
+    study_uid: str
+    series_uid: str
+    modality: str
+    frame_numbers: tuple[int, ...] | None = None
+
+    def instance(self, k: int) -> tuple[str, str, int | None]:
+        """SOP class, SOP instance and frame number (None where there are no frames) of slice k."""
+        header = self.headers[0 if self.frame_numbers is not None else k]
+        frame = None if self.frame_numbers is None else self.frame_numbers[k]
+        return str(header.SOPClassUID), str(header.SOPInstanceUID), frame
+
+
+def read_reference(
+    path: str | Path, *, series: str | int | None = None, modality: str | tuple[str, ...] | None = None
+) -> Reference:
+    """The series that an object is to refer to: chosen by the rules of `io.read_image`, read without its pixels.
+
+    Args:
+      path: a DICOM file or a folder.
+      series: which series of the folder: UID, number or part of the description.
+      modality: what it has to be.
+
+    Raises:
+      ImageFormatError: no DICOM series that fits, UIDs missing, or slices of several patients, studies or frames.
+      GeometryError: slices missing, duplicate or unevenly spaced.
+    """
+    found = read_headers(path, series=series, modality=modality)
+    for header in found.headers:
+        for keyword in ("SOPClassUID", "SOPInstanceUID"):
+            if not str(header.get(keyword) or ""):
+                raise ImageFormatError(
+                    f"{path}: a slice has no {keyword}, so no object can refer to it; export it again"
+                )
+    # By their values, which no message may name.
+    for keyword, what in (("PatientID", "patients"), ("PatientName", "patients")):
+        _one_value(path, found.headers, keyword, what)
+    return Reference(
+        headers=found.headers,
+        geometry=found.geometry,
+        frame_of_reference_uid=_uid(path, found.headers, "FrameOfReferenceUID", "frames of reference"),
+        study_uid=_uid(path, found.headers, "StudyInstanceUID", "studies"),
+        series_uid=_uid(path, found.headers, "SeriesInstanceUID", "series"),
+        modality=found.modality,
+        frame_numbers=found.frame_numbers,
+    )
+
+
+def _uid(path: str | Path, headers: tuple[Any, ...], keyword: str, what: str) -> str:
+    value = _one_value(path, headers, keyword, what)
+    if not value:
+        raise ImageFormatError(
+            f"{path}: the series has no {keyword}, which objects about it must name; export it from the PACS again"
+        )
+    return value
+
+
+def _one_value(path: str | Path, headers: tuple[Any, ...], keyword: str, what: str) -> str:
+    values = {str(header.get(keyword) or "") for header in headers}
+    if len(values) != 1:
+        raise ImageFormatError(
+            f"{path}: the slices belong to {len(values)} {what} (by {keyword}); expected one, export the series again"
+        )
+    return values.pop()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import sirtjax
+from sirtjax.dicom.reference._object import new_object, referenced, save_object, short_text
+from sirtjax.dicom.reference._series import Reference
+from sirtjax.errors import InputError
+
+PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
+_SERIES_NUMBER = 9500
+_LONGEST_TITLE = 64
+# The end of a PDF may be followed by a few line ends.
+_TAIL_BYTES = 1024
+
+
+def write_encapsulated_pdf(
+    path: str | Path, pdf: bytes, reference: Reference, *, title: str, force: bool = False
+) -> Path:
+    """Write a PDF document into the patient's study, as an Encapsulated PDF object.
+
+    Args:
+      path: the file to write.
+      pdf: the document.
+      reference: the series that it is about; the object files under its study and refers to its images.
+      title: of the document and the object's series.
+      force: replace a file that is there.
+
+    Returns:
+      The file.
+
+    Raises:
+      InputError: the bytes are no whole PDF, or the title is none that DICOM can hold.
+      OutputError: the file exists already, or its place refuses writing.
+    """
+    if not pdf.startswith(b"%PDF-") or b"%%EOF" not in pdf[-_TAIL_BYTES:]:
+        raise InputError(
+            f"the report of {len(pdf)} bytes is no whole PDF (expected %PDF- at its start, %%EOF at its end); "
+            "make it again"
+        )
+    dataset = new_object(
+        reference,
+        sop_class_uid=PDF_CLASS,
+        modality="DOC",
+        content=hashlib.sha256(pdf + title.encode()).hexdigest(),
+        series_number=_SERIES_NUMBER,
+        description=title,
+    )
+    # A document has no place in space.
+    del dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator
+    dataset.DeviceSerialNumber = sirtjax.__version__
+    dataset.ConversionType = "WSD"
+    dataset.ContentDate, dataset.ContentTime = dataset.InstanceCreationDate, dataset.InstanceCreationTime
+    dataset.AcquisitionDateTime = None
+    dataset.BurnedInAnnotation = "YES"
+    dataset.SourceInstanceSequence = [referenced(str(h.SOPClassUID), str(h.SOPInstanceUID)) for h in reference.headers]
+    dataset.DocumentTitle = short_text(title, what="document's title", longest=_LONGEST_TITLE)
+    dataset.ConceptNameCodeSequence = []
+    dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    # In the file the document gets an even number of bytes; the length says where it ends.
+    dataset.EncapsulatedDocumentLength = len(pdf)
+    dataset.EncapsulatedDocument = pdf
+    return save_object(dataset, path, force=force)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+
+from sirtjax.dicom.reference._codes import Code
+from sirtjax.errors import InputError
+
+# Of concepts that no scheme of PS3.16 has; each says in its meaning what it is.
+OWN_SCHEME = "99SIRTJAX"
+# Of a code's meaning, by PS3.5.
+_LONGEST_MEANING = 64
+_GY, _ML, _PERCENT, _RATIO = ("Gy",), ("mL",), ("%",), ("1",)
+_UNITS = {
+    "Gy": Code("Gy", "UCUM", "gray"),
+    "mL": Code("ml", "UCUM", "milliliter"),
+    "%": Code("%", "UCUM", "percent"),
+    "1": Code("1", "UCUM", "no units"),
+    "g": Code("g", "UCUM", "gram"),
+    "MBq": Code("MBq", "UCUM", "megabecquerel"),
+}
+_CONCEPTS: dict[str, tuple[Code, tuple[str, ...]]] = {
+    "volume": (Code("118565006", "SCT", "Volume"), _ML),
+    "mass": (Code("118538004", "SCT", "Mass"), ("g",)),
+    "mean dose": (Code("128533", "DCM", "Mean Absorbed Radiation Dose"), _GY),
+    "minimum dose": (Code("128532", "DCM", "Minimum Absorbed Radiation Dose"), _GY),
+    "maximum dose": (Code("128531", "DCM", "Maximum Absorbed Radiation Dose"), _GY),
+    "planned mean dose": (Code("planned-mean", OWN_SCHEME, "Mean absorbed dose of the plan"), _GY),
+    "median dose": (Code("128539", "DCM", "Median Absorbed Radiation Dose"), _GY),
+    "activity": (Code("activity", OWN_SCHEME, "Activity in the structure"), ("MBq",)),
+    "uptake": (Code("uptake", OWN_SCHEME, "Share of the liver's activity"), _PERCENT),
+    "T/N ratio": (Code("tn-ratio", OWN_SCHEME, "Tumour to normal tissue ratio of activity concentration"), _RATIO),
+    "lung shunt": (Code("lung-shunt", OWN_SCHEME, "Lung shunt fraction"), _PERCENT),
+    "compartment dose": (Code("compartment-dose", OWN_SCHEME, "Mean dose of the multi-compartment method"), _GY),
+    "BED": (Code("bed", OWN_SCHEME, "Biologically effective dose, mean"), _GY),
+    "EUD": (Code("eud", OWN_SCHEME, "Equivalent uniform dose"), _GY),
+    "TCP": (Code("tcp", OWN_SCHEME, "Tumour control probability"), _PERCENT),
+    "NTCP": (Code("ntcp", OWN_SCHEME, "Normal tissue complication probability"), _PERCENT),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One number about a structure.
+
+    Attributes:
+      name: one of `measurement_names`, or a point of the dose-volume histogram: "D70" (the dose that 70 % of the volume
+        receives at least, Gy) or "V100" (the share of the volume that receives at least 100 Gy, %); "planned D70" and
+        "planned V100" are the same in the plan of a verification.
+      value: in `unit`.
+      unit: "Gy", "mL", "g", "MBq", "%" or "1", as fits the name.
+    """
+
+    name: str
+    value: float
+    unit: str
+
+    def __post_init__(self) -> None:
+        _, units = _concept(self.name)
+        if self.unit not in units:
+            raise InputError(f"{self.name} is in {self.unit!r}; expected {' or '.join(units)}")
+        if not math.isfinite(self.value):
+            raise InputError(f"{self.name} is {self.value}, which DICOM cannot hold as a measurement; leave it out")
+
+    @property
+    def concept(self) -> Code:
+        """What is measured, coded."""
+        return _concept(self.name)[0]
+
+    @property
+    def unit_code(self) -> Code:
+        """The unit, coded in UCUM."""
+        return _UNITS[self.unit]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Whether a dose meets a target or limit on a structure.
+
+    Attributes:
+      objective: what is asked of the structure, such as "Mean dose at least 205 Gy (delivered)"; without the name of
+        the structure, since codes remain when names are removed. At most 64 letters.
+      met: whether it holds.
+    """
+
+    objective: str
+    met: bool
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.objective) <= _LONGEST_MEANING:
+            raise InputError(
+                f"objective {self.objective!r} has {len(self.objective)} letters; DICOM holds 1 to {_LONGEST_MEANING}"
+            )
+
+    @property
+    def concept(self) -> Code:
+        """The objective, coded: the same objective has the same code in every report."""
+        digest = hashlib.blake2b(self.objective.encode(), digest_size=5).hexdigest()
+        return Code(f"goal-{digest}", OWN_SCHEME, self.objective)
+
+    @property
+    def answer(self) -> Code:
+        """Yes or no, coded in SNOMED CT."""
+        return Code("373066001", "SCT", "Yes") if self.met else Code("373067005", "SCT", "No")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasurementGroup:
+    """The measurements of one structure.
+
+    Attributes:
+      name: of the structure; where a segmentation goes with the report, the label of its segment.
+      measurements: at least one.
+      kind: what it is, one of `segment_kinds`, where its name does not say so.
+      evaluations: targets and limits on the structure, each at most once.
+    """
+
+    name: str
+    measurements: tuple[Measurement, ...]
+    kind: str | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.measurements:
+            raise InputError(f"no measurement of {self.name!r}; give at least one, or leave the structure out")
+
+
+def measurement_names() -> tuple[str, ...]:
+    """The names that a measurement may have beside D and V values."""
+    return tuple(_CONCEPTS)
+
+
+def _concept(name: str) -> tuple[Code, tuple[str, ...]]:
+    """The code of a measurement and the units that it may have."""
+    known = _CONCEPTS.get(name)
+    if known is not None:
+        return known
+    point = re.fullmatch(r"(planned )?([DV])(\d{1,4}(?:\.\d{1,2})?)", name)
+    if point is None:
+        raise InputError(
+            f"no code is known for measurement {name!r}; expected one of {', '.join(_CONCEPTS)}, D70 or V100"
+        )
+    planned, of, at = point.groups()
+    if of == "D" and not 0 < float(at) <= 100:
+        raise InputError(f"measurement {name!r} is of {at} % of the volume; expected above 0 to 100")
+    value, before = (f"planned-{of}{at}", "Plan: ") if planned else (name, "")
+    if of == "D":
+        return Code(value, OWN_SCHEME, f"{before}Dose that {at} % of the volume receives at least"), _GY
+    return Code(value, OWN_SCHEME, f"{before}Share of the volume with at least {at} Gy"), _PERCENT

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.dicom.image._write_modules import date_time
+from sirtjax.dicom.reference._algorithm import Algorithm
+from sirtjax.dicom.reference._approval import Approval
+from sirtjax.dicom.reference._object import referenced
+from sirtjax.dicom.reference._series import Reference
+from sirtjax.dicom.rtstruct._slice_contours import SliceContour
+
+_STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
+_CONTOUR_DATA = 0x30060050
+_GENERATED = {"automatic": "AUTOMATIC", "semi-automatic": "SEMIAUTOMATIC", "manual": "MANUAL"}
+
+
+def add_referenced_series(dataset: Any, reference: Reference) -> None:
+    """Which frame of reference, study, series and slices the contours are drawn on."""
+    from pydicom.dataset import Dataset
+
+    series = Dataset()
+    series.SeriesInstanceUID = reference.series_uid
+    series.ContourImageSequence = [
+        referenced(str(header.SOPClassUID), str(header.SOPInstanceUID)) for header in reference.headers
+    ]
+    study = referenced(_STUDY_CLASS, reference.study_uid)
+    study.RTReferencedSeriesSequence = [series]
+    frame = Dataset()
+    frame.FrameOfReferenceUID = reference.frame_of_reference_uid
+    frame.RTReferencedStudySequence = [study]
+    dataset.ReferencedFrameOfReferenceSequence = [frame]
+
+
+def add_approval(dataset: Any, approved: Approval | None) -> None:
+    """Whether a physician approved or rejected it, who and when."""
+    if approved is None:
+        dataset.ApprovalStatus = "UNAPPROVED"
+        return
+    dataset.ApprovalStatus = "APPROVED" if approved.verified else "REJECTED"
+    dataset.ReviewDate, dataset.ReviewTime = date_time(approved.at)
+    dataset.ReviewerName = approved.reviewer.strip()
+
+
+def add_roi(
+    dataset: Any,
+    number: int,
+    name: str,
+    contours: Sequence[SliceContour],
+    *,
+    reference: Reference,
+    algorithm: Algorithm | None,
+    colour: tuple[int, int, int],
+) -> None:
+    """Add one ROI: what it is, its contours and its observation.
+
+    Args:
+      dataset: the structure set, with its three sequences of ROIs.
+      number: of the ROI, from 1.
+      name: of the ROI.
+      contours: on the slices of the reference.
+      reference: the series it is drawn on.
+      algorithm: what drew it.
+      colour: to show it in.
+    """
+    from pydicom.dataset import Dataset
+
+    roi = Dataset()
+    roi.ROINumber, roi.ROIName = number, name
+    roi.ReferencedFrameOfReferenceUID = reference.frame_of_reference_uid
+    roi.ROIGenerationAlgorithm = None if algorithm is None else _GENERATED[algorithm.how]
+    if algorithm is not None:
+        roi.ROIGenerationDescription = f"{algorithm.name} {algorithm.version}"[:64].rstrip()
+    dataset.StructureSetROISequence.append(roi)
+    drawn = Dataset()
+    drawn.ReferencedROINumber = number
+    drawn.ROIDisplayColor = list(colour)
+    drawn.ContourSequence = [_contour(contour, at, reference) for at, contour in enumerate(contours, start=1)]
+    dataset.ROIContourSequence.append(drawn)
+    observation = Dataset()
+    observation.ObservationNumber = observation.ReferencedROINumber = number
+    observation.RTROIInterpretedType = observation.ROIInterpreter = None
+    dataset.RTROIObservationsSequence.append(observation)
+
+
+def _contour(contour: SliceContour, number: int, reference: Reference) -> Any:
+    from pydicom.dataset import Dataset
+
+    item = Dataset()
+    item.ContourNumber = number
+    sop_class_uid, sop_instance_uid, frame = reference.instance(contour.k)
+    item.ContourImageSequence = [referenced(sop_class_uid, sop_instance_uid, frame=frame)]
+    item.ContourGeometricType = "CLOSED_PLANAR"
+    item.NumberOfContourPoints = len(contour.points_mm)
+    item[_CONTOUR_DATA] = _decimals(contour.points_mm)
+    return item
+
+
+def _decimals(points_mm: NDArray[np.float64]) -> Any:
+    """The element of the points, written to a millionth of a millimetre: in 16 characters up to 99 m."""
+    from pydicom.dataelem import RawDataElement
+    from pydicom.tag import Tag
+
+    # As bytes at once: an object per number would take most of the time of writing.
+    text = "\\".join(f"{x:.6f}" for x in (points_mm + 0.0).ravel())
+    value = (text + " " * (len(text) % 2)).encode("ascii")
+    return RawDataElement(Tag(_CONTOUR_DATA), "DS", len(value), value, 0, True, True)

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.dicom.dataset._parse import parsing, read_dataset
+from sirtjax.dicom.rtstruct._raster import rasterise
+from sirtjax.errors import GeometryError, ImageFormatError, InputError
+from sirtjax.io import find_name, unique_names
+from sirtjax.volume import Geometry, LabelMap
+
+_LOG = logging.getLogger(__name__)
+_RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+# No scanner bore reaches that far from its origin: such a number is damage.
+_FARTHEST_MM = 1e5
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Roi:
+    name: str
+    contours: tuple[NDArray[np.float64], ...]
+    exclusive_or: bool
+    frame_of_reference_uid: str | None
+    ignored: int
+
+
+def read_rtstruct(
+    path: str | Path,
+    reference: Geometry,
+    *,
+    only: Collection[str] | None = None,
+    frame_of_reference_uid: str | None = None,
+) -> dict[str, LabelMap]:
+    """The ROIs of a DICOM RT Structure Set as masks on the grid of a reference image.
+
+    A voxel belongs to an ROI when its centre lies inside the contours: filled by the even-odd rule with
+    holes, keyholes, XOR contours, several pieces and islands; interpolated where contour planes and slices do
+    not coincide, across gaps of up to 2.5 times the ROI's median plane distance; ending half a plane distance
+    beyond the last contour; in any orientation. Contours of fewer than three points, points and open lines
+    enclose nothing and are left out with a note in the log, as are ROIs without any contour, outside the grid
+    or too small to hold a voxel centre.
+
+    Args:
+      path: the RTSTRUCT file.
+      reference: the grid of the masks, usually that of the image the ROIs were drawn on.
+      only: names of the ROIs wanted, all where None. One asked for by name that gives no mask is an error.
+      frame_of_reference_uid: of the reference image; an ROI drawn in another frame is an error. Not checked
+        where None.
+
+    Returns:
+      A map with the one label 1 per ROI, by name, in the file's order; repeated names are numbered.
+
+    Raises:
+      ImageFormatError: not an RTSTRUCT, or damaged.
+      GeometryError: another frame of reference, or no ROI lies inside the grid.
+      InputError: a name that is not there, or an ROI that cannot be used.
+    """
+    path = Path(path)
+    rois = _read_rois(path)
+    if only is not None:
+        names = [roi.name for roi in rois]
+        wanted = {find_name(names, name, where=str(path)) for name in only}
+        rois = [roi for roi in rois if roi.name in wanted]
+    masks: dict[str, LabelMap] = {}
+    left_out: dict[str, list[str]] = {}
+    for roi in rois:
+        _check_frame(path, roi, frame_of_reference_uid)
+        reason, mask = _fill(path, roi, reference)
+        if mask is not None:
+            masks[roi.name] = LabelMap.from_mask(mask, reference, name=roi.name)
+        elif only is not None:
+            raise GeometryError(f"{path}: ROI {roi.name!r} {reason}; check that it was drawn on this image")
+        else:
+            left_out.setdefault(reason, []).append(roi.name)
+    for reason, names in left_out.items():
+        _LOG.warning("%d of %d ROIs left out: each %s: %s", len(names), len(rois), reason, ", ".join(names))
+    if not masks:
+        reasons = "; ".join(f"{len(names)}: each {reason}" for reason, names in left_out.items())
+        raise GeometryError(
+            f"{path}: none of its {len(rois)} ROIs gives a mask ({reasons or 'it lists none'}); "
+            "check that the structure set belongs to the reference image"
+        )
+    return masks
+
+
+def _fill(path: Path, roi: _Roi, reference: Geometry) -> tuple[str, NDArray[np.bool_] | None]:
+    if roi.ignored:
+        _LOG.warning("ROI %s: %d contours that enclose nothing (points, open lines) ignored", roi.name, roi.ignored)
+    if not roi.contours:
+        return "has no closed contour", None
+    voxels = reference.to_voxel(np.concatenate(roi.contours))
+    size = np.asarray(reference.shape)
+    if (voxels.max(axis=0) < -0.5).any() or (voxels.min(axis=0) > size - 0.5).any():
+        return "lies outside the grid of the reference image", None
+    try:
+        mask = rasterise(roi.contours, reference, exclusive_or=roi.exclusive_or, name=roi.name)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    beyond = np.maximum(-0.5 - voxels.min(axis=0), voxels.max(axis=0) - (size - 0.5)) * reference.spacing_mm
+    if beyond.max() > 0.5 * max(reference.spacing_mm):
+        _LOG.warning("ROI %s reaches %.1f mm beyond the reference image: cut off there", roi.name, beyond.max())
+    if not mask.any():
+        return "holds no voxel centre (smaller than a voxel, or outside the grid)", None
+    return "", mask
+
+
+def _check_frame(path: Path, roi: _Roi, expected: str | None) -> None:
+    if expected and roi.frame_of_reference_uid and roi.frame_of_reference_uid != expected:
+        raise GeometryError(
+            f"{path}: ROI {roi.name!r} is drawn in frame of reference {roi.frame_of_reference_uid}, but the "
+            f"reference image is in {expected}; give the image it was drawn on as reference"
+        )
+
+
+def _read_rois(path: Path) -> list[_Roi]:
+    dataset = read_dataset(path, "RTSTRUCT")
+    with parsing(path, "RTSTRUCT"):
+        sop_class = str(dataset.get("SOPClassUID", ""))
+        if sop_class != _RTSTRUCT_CLASS:
+            found = str(dataset.get("Modality", "")) or sop_class or "nothing to tell"
+            raise ImageFormatError(f"{path}: expected an RTSTRUCT, found {found}; choose another file")
+        listed = list(dataset.get("StructureSetROISequence") or [])
+        drawn = {
+            int(item.ReferencedROINumber): list(item.get("ContourSequence") or [])
+            for item in dataset.get("ROIContourSequence") or []
+        }
+        raw_names = [str(item.get("ROIName") or "") or f"ROI {item.ROINumber}" for item in listed]
+        names = unique_names(raw_names)
+        return [
+            _read_roi(path, name, item, drawn.get(int(item.ROINumber), []))
+            for name, item in zip(names, listed, strict=True)
+        ]
+
+
+def _read_roi(path: Path, name: str, listed: Any, contours: list[Any]) -> _Roi:
+    kept, kinds = [], set()
+    for contour in contours:
+        kind = str(contour.get("ContourGeometricType") or "")
+        points = _points(path, name, contour)
+        if kind in _CLOSED and len(points) >= 3:
+            kept.append(points)
+            kinds.add(kind)
+    return _Roi(
+        name=name,
+        contours=tuple(kept),
+        exclusive_or="CLOSEDPLANAR_XOR" in kinds,
+        frame_of_reference_uid=str(listed.get("ReferencedFrameOfReferenceUID") or "") or None,
+        ignored=len(contours) - len(kept),
+    )
+
+
+def _points(path: Path, name: str, contour: Any) -> NDArray[np.float64]:
+    data = contour.get("ContourData")
+    values = np.atleast_1d(np.asarray([] if data is None else data, np.float64))
+    if values.size % 3:
+        raise ImageFormatError(
+            f"{path}: ROI {name!r} has a contour of {values.size} numbers, not a multiple of three; "
+            "export the structure set again"
+        )
+    if not (np.abs(values) < _FARTHEST_MM).all():
+        raise ImageFormatError(f"{path}: ROI {name!r} has a contour point that is no position in mm; export it again")
+    points = values.reshape(-1, 3)
+    if len(points) > 1 and np.array_equal(points[0], points[-1]):
+        points = points[:-1]
+    return points
