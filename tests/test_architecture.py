@@ -1,6 +1,8 @@
-"""The house rules that hold for every file: who may import whom, and what a file may be."""
+"""The rules for every file: what it may import, and what it may contain."""
 
 import ast
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAX_LINES = 400
 
-# A room may import itself and the rooms of lower tiers; rooms of one tier don't know each other.
+# A subpackage may import itself and subpackages of lower tiers; docs/architecture.md has the same table.
 TIERS = (
     ("errors",),
     ("parsing", "programs"),  # mistakes in a file are errors
@@ -26,7 +28,25 @@ TIERS = (
     ("service", "review"),  # plans again and reports
     ("cli",),
 )
-TIER = {room: tier for tier, rooms in enumerate(TIERS) for room in rooms}
+TIER = {name: tier for tier, names in enumerate(TIERS) for name in names}
+# Folders of dicom: each may import the ones before it.
+DICOM_FOLDERS = (
+    "dataset",
+    "image",
+    "reference",
+    "rtstruct",
+    "seg",
+    "rtdose",
+    "registration",
+    "report",
+    "inspect",
+    "deidentify",
+)
+# Import cycles between files that are still to be removed; no other is allowed.
+KNOWN_CYCLES = (
+    {"sirtjax.workflows._checks", "sirtjax.workflows._methods", "sirtjax.workflows._setting"},
+    {"sirtjax.workflows._images", "sirtjax.workflows._one_case"},
+)
 # Data and the version: below everything.
 FOUNDATION = {"", "configs"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base"}
@@ -49,45 +69,117 @@ def sources(root):
     return found
 
 
-def room_of(module):
+def subpackage_of(module):
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else ""
 
 
 def imported_modules(tree):
-    """Every module that is imported anywhere in a file, with the line, also inside functions."""
+    """Every module that is imported anywhere in a file, with the line, also inside functions.
+
+    A private name counts as a module of its own: `from sirtjax.io import _nifti` imports sirtjax.io._nifti.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, node.lineno
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             if node.module == "sirtjax":
-                # `from sirtjax import io` names a room; `from sirtjax import __version__` a constant of none.
+                # `from sirtjax import io` names a subpackage; `from sirtjax import __version__` a constant.
                 for alias in node.names:
                     yield ("sirtjax" if alias.name.startswith("__") else f"sirtjax.{alias.name}"), node.lineno
             else:
                 yield node.module, node.lineno
+                for alias in node.names:
+                    if re.match("_[^_]", alias.name):
+                        yield f"{node.module}.{alias.name}", node.lineno
 
 
 def import_offences(relative, module, tree):
-    room = room_of(module)
-    if room not in FOUNDATION and room not in TIER:
-        yield f"{relative}: room {room!r} is in no tier"
+    own = subpackage_of(module)
+    if own not in FOUNDATION and own not in TIER:
+        yield f"{relative}: subpackage {own!r} is in no tier"
         return
+    if own == "dicom":
+        yield from dicom_offences(relative, module, tree)
     for target, line in imported_modules(tree):
         if target.split(".")[0] in ("train", "cli", "configs"):
             yield f"{relative}:{line}: imports {target} as a top-level package, expected sirtjax.{target}"
         if target.split(".")[0] != "sirtjax":
             continue
-        other = room_of(target)
-        if other == room or other in FOUNDATION:
+        other = subpackage_of(target)
+        if other == own or other in FOUNDATION:
             continue
         if other not in TIER:
-            yield f"{relative}:{line}: imports {target}, a room in no tier"
-        elif room in FOUNDATION or TIER[other] >= TIER[room]:
-            yield f"{relative}:{line}: {room or 'sirtjax'} imports {other}, which is not below it"
-        elif len(target.split(".")) > 2 and target.split(".")[2].startswith("_") and room != "cli":
-            yield f"{relative}:{line}: reaches past the door of {other} for {target}"
+            yield f"{relative}:{line}: imports {target}, a subpackage in no tier"
+        elif own in FOUNDATION or TIER[other] >= TIER[own]:
+            yield f"{relative}:{line}: {own or 'sirtjax'} imports {other}, which is not below it"
+        elif any(part.startswith("_") for part in target.split(".")[2:]) and own != "cli":
+            yield f"{relative}:{line}: imports {target}, which is private to {other}"
+
+
+def dicom_offences(relative, module, tree):
+    """Imports against the order of the folders of dicom; a file beside them may import all."""
+    folder = module.split(".")[2] if len(module.split(".")) > 2 else ""
+    if folder not in DICOM_FOLDERS:
+        if folder:
+            yield f"{relative}: expected a file in one of the folders {', '.join(DICOM_FOLDERS)}"
+        return
+    for target, line in imported_modules(tree):
+        parts = target.split(".")
+        if parts[:2] == ["sirtjax", "dicom"]:
+            other = parts[2] if len(parts) > 2 else "dicom"
+            if other not in DICOM_FOLDERS[: DICOM_FOLDERS.index(folder) + 1]:
+                yield f"{relative}:{line}: dicom/{folder} imports {other}, which is not before it"
+
+
+def file_imports(root):
+    """Dotted module -> modules of the package that its file imports, also inside functions."""
+    files = sources(root)
+    known = set(files.values())
+    graph = {}
+    for relative, module in files.items():
+        found = set()
+        for node in ast.walk(ast.parse((root / relative).read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                submodules = {f"{node.module}.{alias.name}" for alias in node.names} & known
+                found |= submodules
+                if len(submodules) < len(node.names):
+                    found.add(node.module)
+        graph[module] = found & known - {module}
+    return graph
+
+
+def cycles(graph):
+    """Sets of two or more nodes that reach each other (strongly connected components; Tarjan 1972)."""
+    order, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        order[node] = low[node] = len(order)
+        stack.append(node)
+        for other in sorted(graph[node]):
+            if other not in order:
+                visit(other)
+            if other in stack:
+                low[node] = min(low[node], low[other])
+        if low[node] == order[node]:
+            start = stack.index(node)
+            if len(stack) - start > 1:
+                found.append(set(stack[start:]))
+            del stack[start:]
+
+    for node in sorted(graph):
+        if node not in order:
+            visit(node)
+    return found
+
+
+def cycle_offences(root):
+    for cycle in cycles(file_imports(root)):
+        if cycle not in KNOWN_CYCLES:
+            yield f"import cycle between files: {', '.join(sorted(cycle))}"
 
 
 def form_offences(relative, tree, text):
@@ -108,7 +200,7 @@ def form_offences(relative, tree, text):
 
 
 def init_offences(relative, tree):
-    """A room's door holds a docstring, re-exports and `__all__`, nothing else."""
+    """The `__init__` of a subpackage holds a docstring, re-exports and `__all__`, nothing else."""
     if ast.get_docstring(tree) is None:
         yield f"{relative}: no docstring"
     exported, listed = set(), None
@@ -140,12 +232,49 @@ def offences(root):
         tree = ast.parse(text, str(relative))
         found += import_offences(relative, module, tree)
         found += form_offences(relative, tree, text)
-    return found
+    return found + list(cycle_offences(root))
 
 
-def test_the_house_keeps_its_rules():
+def documented_tiers(text):
+    """Pairs of tier and subpackage in the rows of the table in docs/architecture.md."""
+    section = text.partition("| tier | subpackage | holds |")[2].partition("\n\n")[0]
+    return re.findall(r"^\| ([^|]+) \| `(\w+)` \|", section, re.M)
+
+
+def tier_table_offences(rows):
+    names = [name for _, name in rows]
+    for name in sorted(set(TIER) ^ set(names)):
+        yield f"{name}: in {'the table' if name in names else 'TIERS'} only"
+    known = [(label, name, TIER[name]) for label, name in rows if name in TIER]
+    for (label, name, tier), (next_label, next_name, next_tier) in pairwise(known):
+        if tier > next_tier:
+            yield f"{next_name} is listed after {name}, expected before it"
+        elif (tier == next_tier) != (label == next_label):
+            yield f"{name} and {next_name}: {'one tier' if tier == next_tier else 'two tiers'} in TIERS"
+
+
+def test_every_file_keeps_the_rules():
     assert len(sources(ROOT)) > 20
     assert offences(ROOT) == []
+
+
+def test_the_documented_tiers_are_the_tested_ones():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    assert list(tier_table_offences(documented_tiers(text))) == []
+    assert tuple(re.findall(r"^\| `dicom/(\w+)` \|", text, re.M)) == DICOM_FOLDERS
+
+
+def test_a_wrong_tier_table_is_found():
+    rows = [("0", "errors"), ("1", "volume"), ("1", "spatial"), ("0", "parsing"), ("0", "cellar")]
+    found = list(tier_table_offences(rows))
+    assert "cellar: in the table only" in found and "ops: in TIERS only" in found
+    assert "volume and spatial: two tiers in TIERS" in found
+    assert "parsing is listed after spatial, expected before it" in found
+
+
+def test_cycles_are_found_through_any_number_of_files():
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set()}) == [{"a", "b", "c"}]
+    assert cycles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
 GOOD = {
@@ -183,13 +312,38 @@ GOOD = {
         ("sirtjax/errors.py", "import sirtjax.volume\n", "errors imports volume, which is not below"),
         ("train/loop.py", "from sirtjax.reports import r\n", "train imports reports, which is not below"),
         ("train/loop.py", "import train.state\n", "imports train.state as a top-level package"),
-        ("sirtjax/dosimetry/_d.py", "from sirtjax.volume._v import v\n", "reaches past the door of volume"),
+        (
+            "sirtjax/dosimetry/_d.py",
+            "from sirtjax.volume._v import v\n",
+            "imports sirtjax.volume._v, which is private to volume",
+        ),
         (
             "sirtjax/dosimetry/_d.py",
             "from sirtjax.cellar import v\n",
-            "imports sirtjax.cellar, a room in no tier",
+            "imports sirtjax.cellar, a subpackage in no tier",
         ),
-        ("sirtjax/cellar/_c.py", "x = 1\n", "room 'cellar' is in no tier"),
+        ("sirtjax/cellar/_c.py", "x = 1\n", "subpackage 'cellar' is in no tier"),
+        (
+            "sirtjax/dosimetry/_d.py",
+            "from sirtjax.volume import _v\n",
+            "imports sirtjax.volume._v, which is private to volume",
+        ),
+        (
+            "sirtjax/dosimetry/_d.py",
+            "from sirtjax.dicom.seg._read import read_seg\n",
+            "imports sirtjax.dicom.seg._read, which is private to dicom",
+        ),
+        (
+            "sirtjax/dicom/seg/_read.py",
+            "from sirtjax.dicom.rtdose._read import read_rtdose\n",
+            "_read.py:1: dicom/seg imports rtdose, which is not before it",
+        ),
+        ("sirtjax/dicom/_seg.py", "x = 1\n", "dicom/_seg.py: expected a file in one of the folders"),
+        (
+            "sirtjax/volume/_v.py",
+            "def v():\n    from sirtjax.volume import v\n",
+            "import cycle between files: sirtjax.volume, sirtjax.volume._v",
+        ),
         ("sirtjax/volume/_r.py", "from . import _v\n", "_r.py:1: relative import"),
         ("sirtjax/volume/_a.py", "def f(x):\n    assert x\n", "_a.py:2: assert does not survive"),
         ("cli/a.py", "try:\n    pass\nexcept:\n    pass\n", "a.py:3: bare except"),
@@ -221,7 +375,7 @@ def test_each_rule_can_fail(tmp_path, path, text, complaint):
     assert any(complaint in offence for offence in offences(tmp_path)), offences(tmp_path)
 
 
-def test_a_good_house_is_left_in_peace(tmp_path):
+def test_good_files_have_no_offences(tmp_path):
     for name, content in GOOD.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
