@@ -267,8 +267,8 @@ CHECKS: tuple[CheckRule, ...] = (
     _rule(
         "SJ522", "warning", "Delivered activity differs from the planned activity",
         "{where}: the delivered activity differs from the planned activity by {value} (more than {limit})",
-        limit=0.10, unit="1", source=f"{_EANM_2022}; Konijnenberg et al., EANM position paper 2021, "
-        "doi:10.1007/s00259-020-05038-9: within 10 % of the intended activity",
+        limit=0.10, unit="1",
+        source=f"{_EANM_2022}; 2021, doi:10.1007/s00259-020-05038-9: within 10 %",
     ),
     _rule(
         "SJ523", "error", "Injection into a territory that was not planned",
