@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sirtjax.cli import _console
-from sirtjax.cli._segment_files import Files
 from sirtjax.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sirtjax.segmentation import AtlasSegmentation
+    from sirtjax.segmentation import AtlasSegmentation, SegmentationFiles
 
 Fusion = Literal["majority", "weighted", "staple"]
 Preset = Literal["image", "descriptor"]
@@ -33,7 +32,7 @@ class AtlasOptions:
 
 
 def liver_by_atlas(
-    image: Path, files: Files, options: AtlasOptions, *, series: str | None, force: bool, as_json: bool
+    image: Path, files: SegmentationFiles, options: AtlasOptions, *, series: str | None, force: bool, as_json: bool
 ) -> None:
     """Register each atlas to the image, fuse their livers, write and print what was found."""
     if options.atlas is None:
@@ -66,7 +65,7 @@ def liver_by_atlas(
             likely = spatial.resample(found.probability, patient.geometry, fill=0.0)
             io.write_nifti(files.probability, likely, force=force)
         if files.preview is not None:
-            from sirtjax.cli._segment_preview import write_preview
+            from sirtjax.reports import write_preview
 
             title = f"liver {found.volume_ml:.0f} mL by {found.fusion} fusion of atlases; automatic, not verified"
             write_preview(files.preview, patient, found.liver, title=title, force=force)
@@ -82,7 +81,7 @@ def liver_by_atlas(
         _print(found, files.labels)
 
 
-def _as_json(found: AtlasSegmentation, preset: str, files: Files) -> dict[str, Any]:
+def _as_json(found: AtlasSegmentation, preset: str, files: SegmentationFiles) -> dict[str, Any]:
     pairs = _pairs(found)
     return {
         "method": "atlas",

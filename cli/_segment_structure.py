@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sirtjax.cli import _console
-from sirtjax.cli._segment_files import Files
-from sirtjax.cli._segment_liver import LIVER_MODEL, Liver, liver_for_lesions
 from sirtjax.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     import jax
 
-    from sirtjax.segmentation import Model, Segmentation, Structure
+    from sirtjax.segmentation import LesionLiver, Model, Segmentation, SegmentationFiles, Structure
     from sirtjax.volume import LabelMap, Volume
 
 # The models that come with the package, or that a site has imported under these names.
-DEFAULT_MODELS = {"liver": LIVER_MODEL, "lesions": "lesions"}
+DEFAULT_MODELS = {"liver": "liver", "lesions": "lesions"}
 # Maps are written in this many steps from zero to one.
 STEPS = 1024
 
@@ -40,7 +38,7 @@ class Options:
     minimum_ml: float | None = None
 
 
-def segment_structure(image: Path, structure: Structure, files: Files, options: Options) -> None:
+def segment_structure(image: Path, structure: Structure, files: SegmentationFiles, options: Options) -> None:
     """Read the image, find the structure, write and print what was found."""
     _console.use_compilation_cache()
     from sirtjax import formats, segmentation
@@ -54,7 +52,7 @@ def segment_structure(image: Path, structure: Structure, files: Files, options: 
         read = formats.read_image(image, series=options.series, modality=options.modality or ("CT", "MR"))
         timings["read"] = time.perf_counter() - began
         volume, modality = read.volume, options.modality or read.source.modality
-        liver: Liver | None = None
+        liver: LesionLiver | None = None
         if model is None:
             found = segmentation.segment_body(volume) if structure == "body" else segmentation.segment_lungs(volume)
         else:
@@ -74,7 +72,7 @@ def segment_structure(image: Path, structure: Structure, files: Files, options: 
                 )
 
             if structure == "lesions":
-                liver = liver_for_lesions(options.liver, options.liver_name, read, model, run)
+                liver = segmentation.liver_for_lesions(options.liver, options.liver_name, read, model, run)
                 _tell_liver(liver)
             found = run(model, structure, None if liver is None else liver.labels)
         report("writing")
@@ -124,7 +122,7 @@ def _model(structure: Structure, name: str | None) -> Model | None:
     )
 
 
-def _tell_liver(liver: Liver) -> None:
+def _tell_liver(liver: LesionLiver) -> None:
     if liver.method is None:
         return
     _console.note(
@@ -135,9 +133,9 @@ def _tell_liver(liver: Liver) -> None:
         _console.note(f"look at the liver: {flag.message} [{flag.code}]")
 
 
-def _write(found: Segmentation, volume: Volume, structure: str, files: Files, *, force: bool) -> None:
+def _write(found: Segmentation, volume: Volume, structure: str, files: SegmentationFiles, *, force: bool) -> None:
     from sirtjax import io
-    from sirtjax.cli._segment_preview import write_preview
+    from sirtjax.reports import write_preview
 
     if files.probability is not None and structure in found.probabilities:
         io.write_nifti(files.probability, _rounded(found.probabilities[structure], volume), force=force)
@@ -166,7 +164,7 @@ def _warnings(found: Segmentation) -> list[str]:
 
 
 def _as_json(
-    found: Segmentation, structure: str, files: Files, timings: dict[str, float], model: Model | None
+    found: Segmentation, structure: str, files: SegmentationFiles, timings: dict[str, float], model: Model | None
 ) -> dict[str, Any]:
     return {
         "structure": structure,
@@ -205,7 +203,7 @@ def _told(path: Path | None) -> str | None:
     return str(path) if path is not None and path.exists() else None
 
 
-def _print(found: Segmentation, structure: str, timings: dict[str, float], files: Files) -> None:
+def _print(found: Segmentation, structure: str, timings: dict[str, float], files: SegmentationFiles) -> None:
     rows = [["found by", found.method]]
     if found.quality is not None:
         rows.append(["estimated DSC", f"{found.quality.dsc:.2f} ({found.quality.low:.2f} to {found.quality.high:.2f})"])

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
-from sirtjax.cli._evaluate_cases import CaseFiles, Outcome, measure, measure_all, read_cases, write_table
 from sirtjax.cli._options import AsJson
 from sirtjax.errors import ComputationError, ConfigError, OutputError
+from sirtjax.studies import (
+    RegistrationCase,
+    RegistrationOutcome,
+    measure_registration,
+    measure_registrations,
+    read_registration_cases,
+    write_registrations,
+)
 
 if TYPE_CHECKING:
     from sirtjax.metrics import RegistrationQuality
@@ -72,12 +79,12 @@ def registration(
     if cases is not None:
         if any(value is not None for value in one_case):
             raise ConfigError("--cases names the files of every case; leave out TRANSFORM and the options of one case")
-        listed = read_cases(cases, names=names, organs=organs)
+        listed = read_registration_cases(cases, names=names, organs=organs)
         _many(listed, as_drawn=as_drawn, output=output, force=force, as_json=as_json)
         return
     if transform is None or not ref_labels or not flo_labels:
         raise ConfigError("give TRANSFORM (or identity) with --ref-labels and --flo-labels, or a table with --cases")
-    files = CaseFiles(
+    files = RegistrationCase(
         case=Path(transform).name,
         transform=transform,
         ref_labels=tuple(ref_labels),
@@ -97,13 +104,15 @@ def _check_output(output: Path | None, force: bool) -> None:
         raise OutputError(f"{output}: exists already; choose another name or give --force")
 
 
-def _one(files: CaseFiles, *, as_drawn: bool, output: Path | None, force: bool, as_json: bool) -> None:
+def _one(files: RegistrationCase, *, as_drawn: bool, output: Path | None, force: bool, as_json: bool) -> None:
     use_compilation_cache()
     with progress("evaluate") as report:
         report("measuring")
-        quality = measure(files, as_drawn=as_drawn)
+        quality = measure_registration(files, as_drawn=as_drawn)
     if output is not None:
-        write_table(output, [Outcome(case=files.case, quality=quality, reason=_reason(quality))], force=force)
+        write_registrations(
+            output, [RegistrationOutcome(case=files.case, quality=quality, reason=_reason(quality))], force=force
+        )
     if as_json:
         emit_json(_as_json(quality))
     else:
@@ -117,14 +126,14 @@ def _one(files: CaseFiles, *, as_drawn: bool, output: Path | None, force: bool, 
         )
 
 
-def _many(listed: list[CaseFiles], *, as_drawn: bool, output: Path | None, force: bool, as_json: bool) -> None:
+def _many(listed: list[RegistrationCase], *, as_drawn: bool, output: Path | None, force: bool, as_json: bool) -> None:
     from sirtjax import metrics
 
     use_compilation_cache()
     with progress("evaluate") as report:
-        outcomes = measure_all(listed, as_drawn=as_drawn, on_case=report)
+        outcomes = measure_registrations(listed, as_drawn=as_drawn, on_case=report)
     if output is not None:
-        write_table(output, outcomes, force=force)
+        write_registrations(output, outcomes, force=force)
     measured = [one.quality.rmsd_mm for one in outcomes if one.quality is not None and not one.quality.lost]
     rrmsd = metrics.rrmsd_mm(measured) if measured else None
     if as_json:
@@ -195,7 +204,7 @@ def _print(case: str, quality: RegistrationQuality) -> None:
     emit_table("registration", ["measure", "value"], lines)
 
 
-def _print_many(outcomes: list[Outcome], rrmsd: float | None, count: int) -> None:
+def _print_many(outcomes: list[RegistrationOutcome], rrmsd: float | None, count: int) -> None:
     rows = []
     for one in outcomes:
         if one.quality is None:

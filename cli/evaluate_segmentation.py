@@ -10,11 +10,12 @@ import typer
 
 from sirtjax.cli._console import emit_json, emit_table, note, progress
 from sirtjax.cli._options import AsJson
-from sirtjax.cli._segmentation_cases import (
-    Body,
-    Measured,
-    Rules,
+from sirtjax.errors import ComputationError, ConfigError, OutputError
+from sirtjax.studies import (
+    BodySize,
+    MeasuredSegmentation,
     SegmentationCase,
+    SegmentationRules,
     box_groups,
     compare_all,
     compare_models,
@@ -23,7 +24,6 @@ from sirtjax.cli._segmentation_cases import (
     summary,
     write_measured,
 )
-from sirtjax.errors import ComputationError, ConfigError, OutputError
 
 if TYPE_CHECKING:
     from sirtjax.metrics import Connectivity
@@ -72,7 +72,7 @@ def segmentation(
     _check_outputs((output, plot), force)
     if connectivity not in CONNECTIVITIES:
         raise ConfigError(f"--connectivity is {connectivity}; expected 6, 18 or 26")
-    rules = Rules(
+    rules = SegmentationRules(
         labels=tuple(label or ()),
         lesions=tuple(lesions or ()),
         liver=liver,
@@ -106,16 +106,16 @@ def _check_outputs(paths: tuple[Path | None, ...], force: bool) -> None:
             raise OutputError(f"{path}: exists already; choose another name or give --force")
 
 
-def _body(height_m: float | None, weight_kg: float | None, tumour_ml: float | None) -> Body | None:
+def _body(height_m: float | None, weight_kg: float | None, tumour_ml: float | None) -> BodySize | None:
     if height_m is None and weight_kg is None and tumour_ml is None:
         return None
     if height_m is None or weight_kg is None or tumour_ml is None:
         raise ConfigError("--height-m, --weight-kg and --tumour-ml go together; give all three")
-    return Body(height_m=height_m, weight_kg=weight_kg, tumour_ml=tumour_ml)
+    return BodySize(height_m=height_m, weight_kg=weight_kg, tumour_ml=tumour_ml)
 
 
 def _listed(
-    predicted: Path | None, reference: Path | None, names: str | None, cases: Path | None, body: Body | None
+    predicted: Path | None, reference: Path | None, names: str | None, cases: Path | None, body: BodySize | None
 ) -> list[SegmentationCase]:
     if cases is not None:
         if predicted is not None or body is not None:
@@ -147,7 +147,7 @@ def _listed(
     ]
 
 
-def _draw(path: Path, measured: list[Measured], force: bool) -> None:
+def _draw(path: Path, measured: list[MeasuredSegmentation], force: bool) -> None:
     from sirtjax import io, reports
 
     groups = box_groups(measured)
@@ -158,7 +158,7 @@ def _draw(path: Path, measured: list[Measured], force: bool) -> None:
         figure.savefig(temporary, dpi=150)
 
 
-def _print(measured: list[Measured], rules: Rules) -> None:
+def _print(measured: list[MeasuredSegmentation], rules: SegmentationRules) -> None:
     rows = []
     for one in measured:
         head = [one.case, one.model, one.label]
@@ -183,7 +183,7 @@ def _print(measured: list[Measured], rules: Rules) -> None:
             note(f"{one.case}: {one.reason}")
 
 
-def _print_lesions(counted: list[Measured], rules: Rules) -> None:
+def _print_lesions(counted: list[MeasuredSegmentation], rules: SegmentationRules) -> None:
     names = ("reference_count", "detected", "missed", "false_positives")
     rows = [
         [
@@ -203,7 +203,7 @@ def _print_lesions(counted: list[Measured], rules: Rules) -> None:
     emit_table(title, ["case", "model", "label", "drawn", "TP", "FN", "FP", "sensitivity", "precision"], rows)
 
 
-def _print_summary(measured: list[Measured]) -> None:
+def _print_summary(measured: list[MeasuredSegmentation]) -> None:
     rows = [
         [
             row["metric"],
@@ -221,7 +221,7 @@ def _print_summary(measured: list[Measured]) -> None:
     )
 
 
-def _print_tests(measured: list[Measured]) -> None:
+def _print_tests(measured: list[MeasuredSegmentation]) -> None:
     rows = [
         [
             metric,
@@ -243,7 +243,7 @@ def _print_tests(measured: list[Measured]) -> None:
         emit_table("all models (Kruskal-Wallis)", ["metric", "label", "p"], several)
 
 
-def _as_json(measured: list[Measured], rules: Rules) -> dict[str, Any]:
+def _as_json(measured: list[MeasuredSegmentation], rules: SegmentationRules) -> dict[str, Any]:
     tests = [
         {
             "label": label,

@@ -100,14 +100,13 @@ def _run(verb: str, given: dict[str, Any]) -> None:
     use_compilation_cache()
     use_patient_key()
     from sirtjax import io
-    from sirtjax.cli._plan_folder import DICOM, fill_plan_folder
-    from sirtjax.cli._steps_folder import load_steps
+    from sirtjax.reports import DICOM_FOLDER, fill_plan_folder, load_steps
 
     output, force, resume = given["output"], given["force"], given["resume"]
     objects = given["studies"] is not None
     case = _case(verb, given)
     with progress(verb) as on_step, io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
-        products = load_steps(output / "steps", case) if resume else None
+        products = load_steps(output / "steps", case, on_note=note) if resume else None
         result, left_out = fill_plan_folder(
             folder,
             verb,
@@ -122,7 +121,7 @@ def _run(verb: str, given: dict[str, Any]) -> None:
     for sentence in left_out:
         note(sentence)
     if objects:
-        note(f"DICOM objects: {output / DICOM}")
+        note(f"DICOM objects: {output / DICOM_FOLDER}")
     if verb == "verify":
         _exit_by_checks(result)
 

@@ -15,8 +15,7 @@ from sirtjax.cli._console import Report, emit_json, emit_table, note, progress, 
 from sirtjax.cli._options import Force, Output
 
 if TYPE_CHECKING:
-    from sirtjax.cli._register_inputs import Choice, Side
-    from sirtjax.registration import RegistrationResult
+    from sirtjax.registration import ChosenConfig, RegistrationInput, RegistrationResult
     from sirtjax.spatial import AffineTransform
 
 Modality = Literal["CT", "MR", "PT", "NM"]
@@ -107,8 +106,7 @@ def register(
 
 def _run(given: dict[str, Any]) -> None:
     use_compilation_cache()
-    from sirtjax import io, registration
-    from sirtjax.cli import _register_outputs as outputs
+    from sirtjax import io, registration, reports
     from sirtjax.errors import ComputationError
 
     output, seconds = given["output"], dict[str, float]()
@@ -131,7 +129,7 @@ def _run(given: dict[str, Any]) -> None:
             )
         result = replace(result, notes=(*notes, *result.notes))
         with _timed(seconds, "images", on_step):
-            outputs.write_images(folder, result, first, second, field_grid=given["field_grid"])
+            reports.write_registration_images(folder, result, first, second, field_grid=given["field_grid"])
         told = {"choice": choice, "start": given["start"], "seed": given["seed"], "seconds": seconds}
         record = _write_result(folder, result, first, second, told, page=not given["no_report"], before=start)
     _tell(record, output, as_json=given["as_json"])
@@ -150,23 +148,22 @@ def _timed(seconds: dict[str, float], step: str, on_step: Report) -> Iterator[No
     seconds[step] = time.perf_counter() - began
 
 
-def _read(given: dict[str, Any]) -> tuple[Side, Side, tuple[str, ...]]:
-    from sirtjax.cli import _register_inputs as inputs
-    from sirtjax.cli._register_masks import guidance, parse_names, read_mask_files
+def _read(given: dict[str, Any]) -> tuple[RegistrationInput, RegistrationInput, tuple[str, ...]]:
+    from sirtjax import registration as r
 
-    names = None if given["names"] is None else parse_names(given["names"], where="--names")
+    names = None if given["names"] is None else r.parse_label_names(given["names"], where="--names")
     roles = (("reference", "ref"), ("floating", "flo"))
     images, files, notes = [], [], list[str]()
     for role, short in roles:
-        image, assumed = inputs.read_volume(
+        image, assumed = r.read_registration_image(
             given[role], series=given[f"{short}_series"], modality=given[f"{short}_modality"], role=role
         )
         images.append(image)
         notes += assumed
-        files.append(read_mask_files(given[f"{short}_labels"] or [], image, names=names))
-    points = inputs.read_landmarks((given["ref_points"], given["flo_points"]))
+        files.append(r.read_mask_files(given[f"{short}_labels"] or [], image, names=names))
+    points = r.read_landmarks((given["ref_points"], given["flo_points"]))
     only = None if given["only"] is None else [name for name in given["only"].split(",") if name.strip()]
-    first, second, done = guidance(
+    first, second, done = r.guidance_masks(
         files[0], files[1], (images[0], images[1]), only=only, as_drawn=given["liver_as_drawn"]
     )
     sides = []
@@ -174,35 +171,36 @@ def _read(given: dict[str, Any]) -> tuple[Side, Side, tuple[str, ...]]:
         paths = {f"labels {n}": file.path for n, file in enumerate(files[number], start=1)}
         if given[f"{short}_points"] is not None:
             paths["points"] = given[f"{short}_points"]
-        sides.append(inputs.Side(image=images[number], masks=masks, points_mm=points[number], files=paths))
+        sides.append(r.RegistrationInput(image=images[number], masks=masks, points_mm=points[number], files=paths))
     return sides[0], sides[1], (*notes, *done)
 
 
-def _choose(given: dict[str, Any], first: Side, second: Side) -> tuple[Choice, AffineTransform | None]:
-    from sirtjax.cli._register_inputs import check_overlap, choose_config, read_start
+def _choose(
+    given: dict[str, Any], first: RegistrationInput, second: RegistrationInput
+) -> tuple[ChosenConfig, AffineTransform | None]:
+    from sirtjax.registration import check_initial_overlap, choose_config, read_initial_transform
 
     choice = choose_config(given["preset"], given["config"], given["override"] or (), first, second)
     grid, path = first.image.volume.geometry, given["start"]
-    start = None if path is None else read_start(path, grid)
-    check_overlap(grid, second.image.volume.geometry, start, path)
+    start = None if path is None else read_initial_transform(path, grid)
+    check_initial_overlap(grid, second.image.volume.geometry, start, path)
     return choice, start
 
 
 def _write_result(
     folder: Path,
     result: RegistrationResult,
-    first: Side,
-    second: Side,
+    first: RegistrationInput,
+    second: RegistrationInput,
     told: dict[str, Any],
     *,
     page: bool,
     before: AffineTransform | None,
 ) -> dict[str, Any]:
     """Write result.json and the page; both tell the same of where the result comes from."""
-    from sirtjax.cli._register_outputs import json_text, provenance
-    from sirtjax.reports import registration_html, registration_record
+    from sirtjax.reports import json_text, registration_html, registration_provenance, registration_record
 
-    source = provenance(sides={"reference": first, "floating": second}, **told)
+    source = registration_provenance(sides={"reference": first, "floating": second}, **told)
     record = registration_record(result, provenance=source)
     (folder / "result.json").write_text(json_text(record), encoding="utf-8")
     if page:

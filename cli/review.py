@@ -48,14 +48,14 @@ def review(
 
 
 def _session(output: Path, case_file: Path | None, *, pdf: bool = True) -> Session:
-    from sirtjax.cli._steps_folder import load_saved_case, load_steps
+    from sirtjax.reports import load_saved_case, load_steps
     from sirtjax.review import Session
     from sirtjax.workflows import load_case
 
     case = load_saved_case(output / "steps") if case_file is None else load_case(case_file)
     with progress("review") as on_step:
         on_step("images and masks")
-        products = load_steps(output / "steps", case)
+        products = load_steps(output / "steps", case, on_note=note)
 
     def replan(products: Products, on_step: Callable[[str], None]) -> None:
         plan_again(output, case, products, on_step, approval=session.approval(), pdf=pdf)
@@ -78,11 +78,11 @@ def plan_again(
     DICOM objects are written where the folder has some, approved where all masks are.
     """
     from sirtjax import io
-    from sirtjax.cli._plan_folder import DICOM, fill_plan_folder
+    from sirtjax.reports import DICOM_FOLDER, fill_plan_folder
     from sirtjax.review import REVIEW
 
     kind = parse_json((output / "results.json").read_text(encoding="utf-8"))["kind"]
-    objects = (output / DICOM).is_dir()
+    objects = (output / DICOM_FOLDER).is_dir()
     with io.atomic_folder(output, force=True, own=("steps/*",), keep=(REVIEW,), private=True) as folder:
         fill_plan_folder(
             folder,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sirtjax.cli._segment_atlas import AtlasOptions, Fusion, Modality, Preset, liver_by_atlas
-from sirtjax.cli._segment_files import result_files
 from sirtjax.cli._segment_structure import Options, segment_structure
 from sirtjax.errors import ConfigError
 
@@ -104,7 +103,9 @@ def liver(
     speaks against using it unseen is told. By atlases: each image of the folder is registered to the patient's, its
     liver carried along, and the livers are fused.
     """
-    files = result_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
+    from sirtjax.segmentation import segmentation_files
+
+    files = segmentation_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
     if method == "atlas":
         if model is not None or device is not None or mirror:
             raise ConfigError("--model, --device and --mirror are for --method network; leave them out")
@@ -156,7 +157,9 @@ def lesions(
     The model "lesions" unless --model names another. Without --liver the liver is found first, by the lesion model or
     by the model "liver"; that is a draft, and is told.
     """
-    files = result_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
+    from sirtjax.segmentation import segmentation_files
+
+    files = segmentation_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
     options = _options(
         model,
         modality,
@@ -233,7 +236,9 @@ def _by_hu_or_network(
         )
     if model is None and modality == "MR":
         raise ConfigError(f"{structure} are found by HU on a CT alone; for an MR give --model")
-    files = result_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
+    from sirtjax.segmentation import segmentation_files
+
+    files = segmentation_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
     segment_structure(image, structure, files, _options(model, modality, series, device, mirror, force, as_json))
 
 

@@ -44,13 +44,12 @@ def step(
     from dataclasses import replace
 
     from sirtjax import workflows
-    from sirtjax.cli._steps_folder import load_steps, save_steps
-    from sirtjax.reports import alignment_page
+    from sirtjax.reports import alignment_page, load_steps, save_steps
 
     loaded = workflows.load_case(case, overrides=override or (), unset=unset or ())
     (wanted,) = (known for known in workflows.STEPS if known == name.value)
     with progress(f"step {name.value}") as on_step:
-        products = load_steps(output / "steps", loaded)
+        products = load_steps(output / "steps", loaded, on_note=note)
         if again:
             products = replace(products, **{wanted: None})
         hooks = workflows.automatic_hooks(find_lesions=loaded.masks.find_lesions, on_step=on_step)

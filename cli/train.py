@@ -9,7 +9,6 @@ import typer
 
 from sirtjax.cli._console import emit_json, note, progress, use_compilation_cache
 from sirtjax.cli._options import AsJson
-from sirtjax.cli._training_report import write_report
 from sirtjax.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def segmentation(
     """
     _join(coordinator, processes, process)
     use_compilation_cache()
-    from sirtjax import train
+    from sirtjax import studies, train
 
     made = train.load_training(config, overrides=override or ())
     with progress("train") as report:
@@ -61,7 +60,7 @@ def segmentation(
         # With several processes a part of them would wait for the others' pictures.
         if outcome.status != "paused" and processes is None:
             report("report")
-            write_report(run, run / REPORT, samples=SAMPLES)
+            studies.write_training_report(run, run / REPORT, samples=SAMPLES)
     _tell(outcome, run, as_json=as_json)
 
 
@@ -76,10 +75,12 @@ def report(
     use_compilation_cache()
     if output is not None and output.exists() and not force:
         raise OutputError(f"{output}: exists already; choose another name or give --force")
+    from sirtjax.studies import write_training_report
+
     target = run / REPORT if output is None else output
     with progress("report") as say:
         say("samples")
-        write_report(run, target, samples=samples)
+        write_training_report(run, target, samples=samples)
     note(f"written to {target}")
 
 

@@ -10,7 +10,6 @@ import typer
 
 from sirtjax.cli import _console
 from sirtjax.cli._console import use_compilation_cache
-from sirtjax.cli._warp_chain import pull_of, read_chain
 from sirtjax.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def _warp_image(
 ) -> dict[str, Any]:
     from sirtjax import io, spatial
 
-    pull = pull_of(how.paths, how.grid, volume.geometry, invert=how.invert)
+    pull = io.read_composed_transform(how.paths, how.grid, volume.geometry, invert=how.invert)
     if activity:
         carried = spatial.resample_activity(volume, how.grid, transform=pull)
     else:
@@ -172,7 +171,7 @@ def _warp_labels(path: Path, how: _How, output: Path, *, drawn_on: Path | None, 
     for name, mask in masks.items():
         # Masks of one file share a grid; those of a folder need not.
         if mask.geometry not in pulls:
-            pulls[mask.geometry] = pull_of(how.paths, how.grid, mask.geometry, invert=how.invert)
+            pulls[mask.geometry] = io.read_composed_transform(how.paths, how.grid, mask.geometry, invert=how.invert)
         pull = pulls[mask.geometry]
         carried[name] = spatial.resample_labels(mask, how.grid, transform=pull).array > 0
     if output.name.lower().endswith(io.SEG_NRRD_SUFFIX):
@@ -229,7 +228,7 @@ def _warp_points(
     from sirtjax import io, spatial
 
     lists = io.read_points(path)
-    chain = read_chain(transforms, grid)
+    chain = io.read_transforms(transforms, grid)
     moved, farthest_mm = [], 0.0
     for one in lists:
         points = one.points_mm

@@ -25,7 +25,7 @@ TIERS = (
     ("segmentation",),
     ("workflows",),
     ("reports", "train"),
-    ("service", "review"),  # plans again and reports
+    ("service", "review", "studies"),  # plans again and reports; many cases
     ("cli",),
 )
 TIER = {name: tier for tier, names in enumerate(TIERS) for name in names}

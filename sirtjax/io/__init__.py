@@ -43,6 +43,8 @@ from sirtjax.io._source import Image as Image
 from sirtjax.io._source import Source as Source
 from sirtjax.io._torch_file import ForeignObject as ForeignObject
 from sirtjax.io._torch_file import read_torch_file as read_torch_file
+from sirtjax.io._transform_chain import read_composed_transform as read_composed_transform
+from sirtjax.io._transform_chain import read_transforms as read_transforms
 from sirtjax.io._transform_files import read_transform as read_transform
 from sirtjax.io._transform_files import write_transform as write_transform
 from sirtjax.io._transform_slices import covering_lattice as covering_lattice
@@ -75,6 +77,7 @@ __all__ = [
     "patient_key_file",
     "patient_mark",
     "plain_cell",
+    "read_composed_transform",
     "read_description",
     "read_label_array",
     "read_lines",
@@ -86,6 +89,7 @@ __all__ = [
     "read_seg_nrrd",
     "read_torch_file",
     "read_transform",
+    "read_transforms",
     "save_checkpoint",
     "unique_names",
     "use_patient_key",

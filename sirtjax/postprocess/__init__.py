@@ -1,6 +1,7 @@
 """From the probabilities of a network to a mask: threshold, largest part, holes, small parts, inside the liver."""
 
 from sirtjax.postprocess._body import enclosed_body as enclosed_body
+from sirtjax.postprocess._enclosed import enclosed_labels as enclosed_labels
 from sirtjax.postprocess._erode_select_dilate import erode_select_dilate as erode_select_dilate
 from sirtjax.postprocess._parts import above as above
 from sirtjax.postprocess._parts import fill_holes as fill_holes
@@ -27,6 +28,7 @@ __all__ = [
     "above",
     "dilated",
     "enclosed_body",
+    "enclosed_labels",
     "erode_select_dilate",
     "fill_holes",
     "keep_largest",

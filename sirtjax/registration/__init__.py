@@ -9,6 +9,14 @@ from sirtjax.registration._config import apply_settings as apply_settings
 from sirtjax.registration._config import config_from_table as config_from_table
 from sirtjax.registration._config import load_preset as load_preset
 from sirtjax.registration._config import presets as presets
+from sirtjax.registration._image_files import ChosenConfig as ChosenConfig
+from sirtjax.registration._image_files import RegistrationInput as RegistrationInput
+from sirtjax.registration._image_files import check_initial_overlap as check_initial_overlap
+from sirtjax.registration._image_files import choose_config as choose_config
+from sirtjax.registration._image_files import read_initial_transform as read_initial_transform
+from sirtjax.registration._image_files import read_landmarks as read_landmarks
+from sirtjax.registration._image_files import read_registration_config as read_registration_config
+from sirtjax.registration._image_files import read_registration_image as read_registration_image
 from sirtjax.registration._implicit import ImplicitOptions as ImplicitOptions
 from sirtjax.registration._implicit import ImplicitSolution as ImplicitSolution
 from sirtjax.registration._implicit import implicit_affine as implicit_affine
@@ -18,6 +26,10 @@ from sirtjax.registration._implicit import solve_implicit as solve_implicit
 from sirtjax.registration._landmarks import Landmarks as Landmarks
 from sirtjax.registration._landmarks import gather_landmarks as gather_landmarks
 from sirtjax.registration._locate import locate as locate
+from sirtjax.registration._mask_files import MaskFile as MaskFile
+from sirtjax.registration._mask_files import guidance_masks as guidance_masks
+from sirtjax.registration._mask_files import parse_label_names as parse_label_names
+from sirtjax.registration._mask_files import read_mask_files as read_mask_files
 from sirtjax.registration._pair import Pair as Pair
 from sirtjax.registration._pair import Weights as Weights
 from sirtjax.registration._prepare import Side as Side
@@ -37,11 +49,14 @@ from sirtjax.registration._trial import try_weights as try_weights
 
 __all__ = [
     "Bench",
+    "ChosenConfig",
     "ImplicitOptions",
     "ImplicitSolution",
     "Landmarks",
+    "MaskFile",
     "Pair",
     "RegistrationConfig",
+    "RegistrationInput",
     "RegistrationResult",
     "Side",
     "Solution",
@@ -50,17 +65,26 @@ __all__ = [
     "Trial",
     "Weights",
     "apply_settings",
+    "check_initial_overlap",
+    "choose_config",
     "config_from_table",
     "gather_landmarks",
+    "guidance_masks",
     "implicit_affine",
     "implicit_displacement",
     "implicit_minimum",
     "load_preset",
     "locate",
     "make_bench",
+    "parse_label_names",
     "patient_mesh",
     "prepare_pair",
     "presets",
+    "read_initial_transform",
+    "read_landmarks",
+    "read_mask_files",
+    "read_registration_config",
+    "read_registration_image",
     "register",
     "register_batch",
     "solve",

@@ -10,13 +10,22 @@ from sirtjax.reports._files import file_name as file_name
 from sirtjax.reports._files import file_names as file_names
 from sirtjax.reports._files import write_results as write_results
 from sirtjax.reports._html import report_html as report_html
+from sirtjax.reports._plan_folder import DICOM_FOLDER as DICOM_FOLDER
+from sirtjax.reports._plan_folder import fill_plan_folder as fill_plan_folder
 from sirtjax.reports._plan_tables import dose_text as dose_text
+from sirtjax.reports._preview_file import write_preview as write_preview
+from sirtjax.reports._registration_folder import json_text as json_text
+from sirtjax.reports._registration_folder import registration_provenance as registration_provenance
+from sirtjax.reports._registration_folder import write_registration_images as write_registration_images
 from sirtjax.reports._registration_page import registration_html as registration_html
 from sirtjax.reports._registration_panels import RegistrationPanel as RegistrationPanel
 from sirtjax.reports._registration_panels import registration_panels as registration_panels
 from sirtjax.reports._registration_record import registration_record as registration_record
 from sirtjax.reports._report_pdf import report_pdf as report_pdf
 from sirtjax.reports._segmentation_preview import segmentation_preview as segmentation_preview
+from sirtjax.reports._steps_folder import load_saved_case as load_saved_case
+from sirtjax.reports._steps_folder import load_steps as load_steps
+from sirtjax.reports._steps_folder import save_steps as save_steps
 from sirtjax.reports._sweep import SweepSurface as SweepSurface
 from sirtjax.reports._sweep import sweep_figure as sweep_figure
 from sirtjax.reports._tables import voi_csv as voi_csv
@@ -24,6 +33,7 @@ from sirtjax.reports._training_page import TrainingPage as TrainingPage
 from sirtjax.reports._training_page import training_html as training_html
 
 __all__ = [
+    "DICOM_FOLDER",
     "REPORT_PDF",
     "DicomResults",
     "RegistrationPanel",
@@ -35,15 +45,23 @@ __all__ = [
     "dose_text",
     "file_name",
     "file_names",
+    "fill_plan_folder",
+    "json_text",
+    "load_saved_case",
+    "load_steps",
     "registration_html",
     "registration_panels",
+    "registration_provenance",
     "registration_record",
     "report_html",
     "report_pdf",
+    "save_steps",
     "segmentation_preview",
     "sweep_figure",
     "training_html",
     "voi_csv",
     "write_dicom_results",
+    "write_preview",
+    "write_registration_images",
     "write_results",
 ]

@@ -21,6 +21,9 @@ from sirtjax.segmentation._import_monai import import_monai as import_monai
 from sirtjax.segmentation._import_nnunet import import_nnunet as import_nnunet
 from sirtjax.segmentation._input import check_image as check_image
 from sirtjax.segmentation._input import image_modality as image_modality
+from sirtjax.segmentation._liver_for_lesions import LIVER_MODEL as LIVER_MODEL
+from sirtjax.segmentation._liver_for_lesions import LesionLiver as LesionLiver
+from sirtjax.segmentation._liver_for_lesions import liver_for_lesions as liver_for_lesions
 from sirtjax.segmentation._lungs import segment_lungs as segment_lungs
 from sirtjax.segmentation._model import Model as Model
 from sirtjax.segmentation._model import ModelSpec as ModelSpec
@@ -35,6 +38,8 @@ from sirtjax.segmentation._model_library import models as models
 from sirtjax.segmentation._model_library import models_folder as models_folder
 from sirtjax.segmentation._nnunet_predict import NnunetPrediction as NnunetPrediction
 from sirtjax.segmentation._nnunet_predict import predict_nnunet as predict_nnunet
+from sirtjax.segmentation._output_files import SegmentationFiles as SegmentationFiles
+from sirtjax.segmentation._output_files import segmentation_files as segmentation_files
 from sirtjax.segmentation._quality_calibration import EvidenceWeight as EvidenceWeight
 from sirtjax.segmentation._quality_calibration import QualityCalibration as QualityCalibration
 from sirtjax.segmentation._quality_calibration import QualityEstimate as QualityEstimate
@@ -72,6 +77,7 @@ from sirtjax.segmentation._working_grid import on_image as on_image
 
 __all__ = [
     "EVIDENCE_WORDS",
+    "LIVER_MODEL",
     "STAPLE_LEAST",
     "Atlas",
     "AtlasFiles",
@@ -79,6 +85,7 @@ __all__ = [
     "AtlasSegmentation",
     "EvidenceWeight",
     "Flag",
+    "LesionLiver",
     "LesionUptake",
     "LiverReference",
     "LiverShapes",
@@ -90,6 +97,7 @@ __all__ = [
     "QualityEstimate",
     "Regression",
     "Segmentation",
+    "SegmentationFiles",
     "Staple",
     "Structure",
     "Tiles",
@@ -109,6 +117,7 @@ __all__ = [
     "labels_of",
     "lesion_uptake",
     "list_atlases",
+    "liver_for_lesions",
     "liver_reference",
     "liver_shapes",
     "load_model",
@@ -131,6 +140,7 @@ __all__ = [
     "segment_liver_by_atlas",
     "segment_lungs",
     "segment_uptake",
+    "segmentation_files",
     "staple",
     "suv_from_bq_per_ml",
     "suv_per_bq_per_ml",

@@ -7,9 +7,6 @@ import pytest
 import SimpleITK as sitk
 
 from sirtjax import dicom, formats, io, registration
-from sirtjax.cli._register_inputs import read_landmarks
-from sirtjax.cli._register_masks import enclosed_labels
-from sirtjax.errors import InputError
 from sirtjax.registration import RegistrationResult, Stage, Status
 from sirtjax.spatial import AffineTransform, DisplacementField, transform_points, voxel_centres_mm
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -145,28 +142,6 @@ def test_a_label_drawn_in_the_liver_is_no_hole_in_it(run, patient, engine, tmp_p
     assert not (tmp_path / "a" / "report.html").exists()
     run(*common, "-o", tmp_path / "b", "--liver-as-drawn")
     np.testing.assert_array_equal(engine.reference_masks["liver"].mask("liver"), whole == 1)
-
-
-def test_enclosed_labels_by_their_surface():
-    index = np.indices((30, 30, 30)).transpose(1, 2, 3, 0)
-
-    def ball(centre, radius):
-        return np.linalg.norm(index - centre, axis=-1) <= radius
-
-    core, lesion = ball([15, 15, 15], 2), ball([15, 15, 15], 5)
-    lesion &= ~core
-    edge, beside = ball([15, 15, 7], 3), ball([15, 15, 28], 5)
-    vein = ball([15, 25, 15], 3)  # half of it leaves the liver
-    liver = ball([15, 15, 15], 10) & ~core & ~lesion & ~edge & ~beside & ~vein
-    others = {
-        "vein": vein,
-        "core": core,
-        "lesion": lesion,
-        "edge": edge,
-        "beside": beside,
-        "empty": np.zeros_like(core),
-    }
-    assert enclosed_labels(liver, others) == {"core", "lesion", "edge"}
 
 
 @pytest.mark.parametrize(
@@ -414,29 +389,6 @@ def test_bad_input_gets_one_line_and_no_folder(run, bad, engine, tmp_path, argum
     assert line.startswith("sirtjax: ")
     assert re.search(told, line), line
     assert not out.exists() and engine.calls == 0
-
-
-def test_points_pair_by_their_labels_or_else_by_their_order(tmp_path):
-    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
-    a.write_text("label,x,y,z\nhilum,1,2,3\nclip,4,5,6\n")
-    b.write_text("label,x,y,z\nclip,40,50,60\nhilum,10,20,30\n")
-    first, second = read_landmarks((a, b))
-    np.testing.assert_allclose(first, [[1, 2, 3], [4, 5, 6]])
-    np.testing.assert_allclose(second, [[10, 20, 30], [40, 50, 60]])
-    b.write_text("label,x,y,z\nclip,40,50,60\nhilus,10,20,30\n")
-    np.testing.assert_allclose(read_landmarks((a, b))[1], [[40, 50, 60], [10, 20, 30]])
-    assert read_landmarks((None, None)) == (None, None)
-
-
-def test_points_that_do_not_pair(tmp_path):
-    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
-    a.write_text("x,y,z\n1,2,3\n4,5,6\n")
-    b.write_text("x,y,z\n1,2,3\n")
-    with pytest.raises(InputError, match="2 points on the reference and 1 on the floating image"):
-        read_landmarks((a, b))
-    io.write_points(tmp_path / "line.mrk.json", [io.PointList(points_mm=np.eye(3), kind="curve")])
-    with pytest.raises(InputError, match="holds lines, no landmark points"):
-        read_landmarks((a, tmp_path / "line.mrk.json"))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from sirtjax import io, networks, segmentation, train
 from sirtjax.networks import PlainConvUNetConfig
 from sirtjax.postprocess import LargestComponent
 from sirtjax.preprocess import FixedPreprocessing, IntensityScale
-from sirtjax.segmentation import Model, ModelSpec, Tiles
+from sirtjax.segmentation import Model, ModelSpec, Tiles, _model_library
 from sirtjax.train._config import plain
 from sirtjax.train._loop import BEST
 from sirtjax.train._state_file import save_tree
@@ -132,8 +132,9 @@ def liver_model(monkeypatch):
     class Entry:
         name = "liver"
 
-    monkeypatch.setattr(segmentation, "models", lambda: (Entry(),))
-    monkeypatch.setattr(segmentation, "load_model", lambda name: model if str(name) == "liver" else load(name))
+    for place in (segmentation, _model_library):
+        monkeypatch.setattr(place, "models", lambda: (Entry(),))
+        monkeypatch.setattr(place, "load_model", lambda name: model if str(name) == "liver" else load(name))
     monkeypatch.setattr(
         "sirtjax.segmentation._fixed_model.network_function",
         lambda config: threshold if config == spec.network else function(config),
@@ -187,7 +188,8 @@ def _mask(path):
     ],
 )
 def test_what_can_t_be_done_is_one_line(call, exported, images, monkeypatch, options, message):
-    monkeypatch.setattr(segmentation, "models", lambda: ())
+    for place in (segmentation, _model_library):
+        monkeypatch.setattr(place, "models", lambda: ())
     options = [images / one if one.endswith(".gz") else one for one in options]
     out = images / "out.nii.gz"
     done = call(

@@ -10,7 +10,7 @@ from sirtjax import formats, io, segmentation
 from sirtjax.networks import PlainConvUNetConfig
 from sirtjax.postprocess import LargestComponent
 from sirtjax.preprocess import FixedPreprocessing, IntensityScale
-from sirtjax.segmentation import Model, ModelSpec, Tiles
+from sirtjax.segmentation import Model, ModelSpec, Tiles, _model_library
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 GRID = Geometry.from_axes((60, 50, 30), spacing_mm=(4.5, 4.5, 6.0), origin_mm=(-133, -110, -87))
@@ -66,8 +66,9 @@ def installed(monkeypatch):
     monkeypatch.setattr("sirtjax.cli._console.use_compilation_cache", lambda: None)
     monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: threshold)
     monkeypatch.setattr("sirtjax.segmentation._quality_ensemble.network_function", lambda config: threshold)
-    monkeypatch.setattr(segmentation, "models", lambda: tuple(Entry(name) for name in found))
-    monkeypatch.setattr(segmentation, "load_model", lambda name: found[str(name)])
+    for place in (segmentation, _model_library):
+        monkeypatch.setattr(place, "models", lambda: tuple(Entry(name) for name in found))
+        monkeypatch.setattr(place, "load_model", lambda name: found[str(name)])
     return found
 
 

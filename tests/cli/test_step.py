@@ -7,9 +7,9 @@ import analytic_case as case
 import numpy as np
 import pytest
 
-from sirtjax.cli._steps_folder import load_steps
 from sirtjax.formats import read_masks
 from sirtjax.io import read_nifti_array, write_nifti
+from sirtjax.reports import load_steps
 from sirtjax.volume import LabelMap
 from sirtjax.workflows import AutomaticMask, Hooks, _steps, load_case
 

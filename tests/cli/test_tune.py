@@ -5,14 +5,10 @@ import tomllib
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from sirtjax import io, registration
-from sirtjax.cli._tune_grid import make_grid
-from sirtjax.cli._tune_preset import preset_toml
-from sirtjax.errors import ConfigError, GeometryError
+from sirtjax.errors import GeometryError
 from sirtjax.registration import Status, Trial
-from sirtjax.reports import SweepSurface, sweep_figure
 from sirtjax.spatial import voxel_centres_mm
 from sirtjax.volume import Geometry, LabelMap, Volume
 
@@ -229,27 +225,6 @@ def test_other_keys_of_the_preset_and_the_default_grid(run, training, engine, tm
     done = run("tune", training / "cases.csv", "-o", tmp_path / "out", *given)
     assert done.code == 0 and "2 programs to compile" in done.err
     assert engine.swept == ("masks",) and len(engine.solved) == 8
-    guided = make_grid(registration.load_preset("cnn"), [])
-    assert list(guided.axes) == ["weights.image", "weights.masks"] and len(guided.points) == 25
-    assert list(make_grid(registration.load_preset("image"), []).axes) == ["weights.image"]
-    words = make_grid(registration.load_preset("cnn"), ["regularity.kind=spring,bending"])
-    assert [point.config.regularity.kind for point in words.points] == ["spring", "bending"]
-    assert words.swept == ("image",) and len(words.structures()) == 2
-
-
-@pytest.mark.parametrize(
-    ("given", "complaint"),
-    [
-        ("weights.image", "expected a key and its values, such as weights.image=0,0.3,1,3"),
-        ("weights.image=-1", "weights.image: Input should be greater than or equal to 0"),
-        ("weights.liver=1", "--grid weights.liver=1: expected a key of the preset"),
-    ],
-)
-def test_a_grid_that_cannot_be_is_refused(given, complaint):
-    with pytest.raises(ConfigError, match=complaint):
-        make_grid(registration.load_preset("cnn"), [given])
-    with pytest.raises(ConfigError, match="is there twice"):
-        make_grid(registration.load_preset("cnn"), ["weights.image=1", "weights.image=2"])
 
 
 @pytest.mark.parametrize(
@@ -270,40 +245,6 @@ def test_a_list_that_cannot_be_is_refused(run, engine, tmp_path, text, complaint
     done = run("tune", tmp_path / "cases.csv", "-o", tmp_path / "out", *SMALL)
     assert done.code == 2 and complaint in done.err and not (tmp_path / "out").exists()
     assert "no such file" in run("tune", tmp_path / "none.csv", "-o", tmp_path / "out").err
-
-
-@pytest.mark.parametrize("name", registration.presets())
-def test_every_preset_survives_being_written(name):
-    preset = registration.load_preset(name)
-    text = preset_toml(preset, ["found"])
-    assert registration.config_from_table(tomllib.loads(text), name=name) == preset
-
-
-def picture(axes, heights, **given):
-    heights = np.asarray(heights, np.float64)
-    failures = given.pop("failures", np.zeros(heights.shape, np.int64))
-    return sweep_figure(
-        SweepSurface(axes=axes, rrmsd_mm=heights, failures=failures, affine_rrmsd_mm=4.0, title="RRMSD", **given)
-    )
-
-
-def test_the_pictures_mark_the_best_the_still_and_the_affine():
-    curve = picture([("weights.image", ["0", "1", "3"])], [4.0, 2.0, np.nan], best=(1,), still=(0,))
-    labels = [text.get_text() for text in curve.legends[0].get_texts()]
-    assert labels == ["RRMSD", "affine map alone: 4.00 mm", "no images, no masks", "best: 2.00 mm"]
-    assert [text.get_text() for text in curve.axes[0].get_xticklabels()] == ["0", "1", "3"]
-    failures = np.array([[0, 0], [1, 2]])
-    shown = picture(
-        [("weights.image", ["0", "1"]), ("weights.masks", ["0", "3"])], [[4.0, 3.0], [2.5, np.nan]],
-        best=(1, 0), still=(0, 0), failures=failures,
-    )  # fmt: skip
-    axes = shown.axes[0]
-    assert {text.get_text() for text in axes.texts} == {"4.00", "3.00", "2.50\n1 failed", "none\n2 failed"}
-    frames = {patch.get_label(): patch.get_xy() for patch in axes.patches}
-    assert frames["best"] == pytest.approx((-0.41, 0.59)) and frames["no images, no masks"] == pytest.approx(
-        (-0.47, -0.47)
-    )
-    assert isinstance(shown, Figure)
 
 
 TINY = (

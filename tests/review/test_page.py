@@ -151,8 +151,7 @@ def page_on(browser, session, **options):
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     """A plan made through the command line's own functions, with masks on a diagnostic CT."""
-    from sirtjax.cli._steps_folder import save_steps
-    from sirtjax.reports import write_results
+    from sirtjax.reports import save_steps, write_results
 
     folder = tmp_path_factory.mktemp("patient")
     diagnostic_case.write_patient(folder)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sirtjax import io, workflows
-from sirtjax.cli._steps_folder import load_steps, save_steps
+from sirtjax.reports import load_steps, save_steps
 from sirtjax.review import Session
 from sirtjax.review._scene import to_page
 from sirtjax.volume import LabelMap

@@ -17,9 +17,9 @@ import pytest
 
 from sirtjax import io
 from sirtjax.cli import review as verb
-from sirtjax.cli._steps_folder import load_saved_case, load_steps, save_steps
 from sirtjax.cli.main import main
 from sirtjax.errors import ConfigError, OutputError
+from sirtjax.reports import load_saved_case, load_steps, save_steps
 from sirtjax.workflows import load_case
 
 # A child of a shell's background job ignores Ctrl-C unless told otherwise.
@@ -184,14 +184,13 @@ def test_no_command_line_shows_what_opens_the_page(whole_folder, tmp_path):
 
 def test_all_that_a_review_writes_is_private(whole_folder, monkeypatch):
     """Versions, listings and the plan made again: for the user only, though the umask would allow more."""
-    from sirtjax.cli import _plan_folder
 
     def fill(folder, *arguments, **options):
         (folder / "steps").mkdir()
         (folder / "steps" / "case.json").write_text("{}")
         (folder / "report.html").write_text("new")
 
-    monkeypatch.setattr(_plan_folder, "fill_plan_folder", fill)
+    monkeypatch.setattr("sirtjax.reports.fill_plan_folder", fill)
     before = os.umask(0)
     try:
         session = verb._session(whole_folder, None)

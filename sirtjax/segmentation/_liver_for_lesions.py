@@ -1,4 +1,4 @@
-"""Where `sirtjax segment lesions` looks for lesions: in the liver that is given, or in one that is found first."""
+"""The liver in which lesions are segmented: provided as a mask, or segmented first."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirtjax.errors import ConfigError, ModelError
+from sirtjax.segmentation import _model_library
 
 if TYPE_CHECKING:
     from sirtjax.io import Image
-    from sirtjax.segmentation import Flag, Model, Segmentation, Structure
+    from sirtjax.segmentation._model import Model
+    from sirtjax.segmentation._result import Flag, Segmentation
+    from sirtjax.segmentation._structures import Structure
     from sirtjax.volume import LabelMap
 
 LIVER_MODEL = "liver"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Liver:
-    """A liver, and where it is from.
+class LesionLiver:
+    """A liver mask and its origin.
 
     Attributes:
       labels: its mask, lesions in it included.
       method: the model that found it; None for one that was given.
-      flags: what speaks against using it unseen.
+      flags: its quality flags.
     """
 
     labels: LabelMap
@@ -48,7 +51,7 @@ class Liver:
 
 def liver_for_lesions(
     path: Path | None, name: str | None, read: Image, model: Model, run: Callable[[Model, Structure], Segmentation]
-) -> Liver:
+) -> LesionLiver:
     """The liver given, the lesion model's own, or that of the liver model.
 
     Args:
@@ -62,28 +65,27 @@ def liver_for_lesions(
       ModelError: none is given, and there is no model that finds one.
       ConfigError: a name without a file, or not that of a mask in it.
     """
-    from sirtjax import segmentation
     from sirtjax.preprocess import FixedPreprocessing
 
     if path is not None:
-        return Liver(labels=_given(path, name, read))
+        return LesionLiver(labels=_given(path, name, read))
     if name is not None:
         raise ConfigError("--liver-name chooses among the masks of --liver; give that, too, or leave it out")
     how = model.spec.preprocessing
     sees_all = not isinstance(how, FixedPreprocessing) or how.mask is None
     if sees_all and any(name.lower() == "liver" for name in model.spec.labels):
         found = run(model, "liver")
-    elif any(entry.name == LIVER_MODEL for entry in segmentation.models()):
-        found = run(segmentation.load_model(LIVER_MODEL), "liver")
+    elif any(entry.name == LIVER_MODEL for entry in _model_library.models()):
+        found = run(_model_library.load_model(LIVER_MODEL), "liver")
     else:
         raise ModelError(f"the model {model.spec.name!r} does not know where the liver is; give --liver MASK")
-    return Liver(labels=found.labels, method=found.method, flags=tuple(found.flags))
+    return LesionLiver(labels=found.labels, method=found.method, flags=tuple(found.flags))
 
 
 def _given(path: Path, name: str | None, read: Image) -> LabelMap:
     """The liver in a file, with what it encloses and lesions drawn in it."""
     from sirtjax import formats, ops
-    from sirtjax.cli._register_masks import enclosed_labels
+    from sirtjax.postprocess import enclosed_labels
     from sirtjax.volume import LabelMap
 
     masks = formats.read_masks(path, reference=read)

@@ -1,4 +1,4 @@
-"""What `sirtjax segment` writes, and that it may be written, before the work begins."""
+"""Names of the files of a segmentation, checked before the work begins."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _SEGMENTATION = ".seg.nrrd"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files:
-    """Where results go; None for what is not asked for."""
+class SegmentationFiles:
+    """Files to write; None for those that are not requested."""
 
     labels: Path
     probability: Path | None
@@ -21,8 +21,16 @@ class Files:
     preview: Path | None
 
 
-def result_files(output: Path, *, save_probabilities: bool, preview: Path | None, force: bool) -> Files:
-    """The files of a run, none of which exists unless it may be replaced.
+def segmentation_files(
+    output: Path, *, save_probabilities: bool, preview: Path | None, force: bool
+) -> SegmentationFiles:
+    """Returns the files to write, none of which exists unless `force` is set.
+
+    Args:
+      output: label map: .nii, .nii.gz or .seg.nrrd.
+      save_probabilities: also write OUTPUT_probability and OUTPUT_uncertainty.
+      preview: picture to write (.png); None for none.
+      force: allow existing files.
 
     Raises:
       OutputError: a name with another ending, or a file that exists already.
@@ -31,7 +39,7 @@ def result_files(output: Path, *, save_probabilities: bool, preview: Path | None
         raise OutputError(f"{output}: expected a name that ends in .nii, .nii.gz or .seg.nrrd")
     if preview is not None and preview.suffix.lower() != ".png":
         raise OutputError(f"{preview}: expected a name that ends in .png")
-    files = Files(
+    files = SegmentationFiles(
         labels=output,
         probability=beside(output, "probability") if save_probabilities else None,
         uncertainty=beside(output, "uncertainty") if save_probabilities else None,

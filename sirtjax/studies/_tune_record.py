@@ -1,4 +1,4 @@
-"""What `sirtjax tune` has measured so far: a table that grows row by row, and what it was measured with."""
+"""The results of a weight search so far: a table that grows row by row, and the settings it was made with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases of `sirtjax evaluate segmentation`: their masks read, measured and summed up."""
+"""Segmentations of many cases: read, evaluated, summarised and compared between models."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sirtjax.cli._case_table import case_rows
 from sirtjax.errors import ConfigError, SirtjaxError
+from sirtjax.studies._case_table import case_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ SUMMED = (*COMPARED, "false_negative_rate", "false_positive_rate", "false_positi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Body:
+class BodySize:
     """What the body-surface-area method needs besides the liver's volume."""
 
     height_m: float
@@ -53,11 +53,11 @@ class SegmentationCase:
     model: str = ""
     predicted_names: str | None = None
     reference_names: str | None = None
-    body: Body | None = None
+    body: BodySize | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class SegmentationRules:
     """How is measured.
 
     Attributes:
@@ -79,7 +79,7 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredSegmentation:
     """Figures of one label of one case, or why there are none."""
 
     case: str
@@ -111,21 +111,21 @@ def read_segmentation_cases(path: Path) -> list[SegmentationCase]:
 
 
 def measure_segmentations(
-    cases: Sequence[SegmentationCase], *, rules: Rules, on_case: Callable[[str], None]
-) -> list[Measured]:
+    cases: Sequence[SegmentationCase], *, rules: SegmentationRules, on_case: Callable[[str], None]
+) -> list[MeasuredSegmentation]:
     """Measure one case after the other; one that fails does not stop the others."""
-    found: list[Measured] = []
+    found: list[MeasuredSegmentation] = []
     for number, one in enumerate(cases, start=1):
         on_case(f"{one.case} ({number} of {len(cases)})")
         try:
             found.extend(measure_segmentation(one, rules=rules))
         except (SirtjaxError, OSError) as error:
             reason = " ".join(str(error).split())
-            found.append(Measured(case=one.case, model=one.model, label="", figures={}, reason=reason))
+            found.append(MeasuredSegmentation(case=one.case, model=one.model, label="", figures={}, reason=reason))
     return found
 
 
-def measure_segmentation(case: SegmentationCase, *, rules: Rules) -> Iterator[Measured]:
+def measure_segmentation(case: SegmentationCase, *, rules: SegmentationRules) -> Iterator[MeasuredSegmentation]:
     """The figures of every label of a case."""
     from sirtjax import metrics
 
@@ -145,10 +145,10 @@ def measure_segmentation(case: SegmentationCase, *, rules: Rules) -> Iterator[Me
             }
         if label == rules.liver and case.body is not None:
             figures["activity_ratio"] = activity_ratio(quality.predicted_ml, quality.reference_ml, case.body)
-        yield Measured(case=case.case, model=case.model, label=label, figures=figures, empty=quality.empty)
+        yield MeasuredSegmentation(case=case.case, model=case.model, label=label, figures=figures, empty=quality.empty)
 
 
-def activity_ratio(predicted_ml: float, reference_ml: float, body: Body) -> float:
+def activity_ratio(predicted_ml: float, reference_ml: float, body: BodySize) -> float:
     """The ratio of two BSA activities for one tumour volume in two liver volumes; NaN where a liver holds less."""
     from sirtjax.dosimetry import bsa_activity_mbq
 
@@ -161,7 +161,7 @@ def activity_ratio(predicted_ml: float, reference_ml: float, body: Body) -> floa
     return float(first / second)
 
 
-def compare_models(measured: Sequence[Measured]) -> list[tuple[str, str, str, str, PairedTest]]:
+def compare_models(measured: Sequence[MeasuredSegmentation]) -> list[tuple[str, str, str, str, PairedTest]]:
     """Paired tests of each pair of models, for each label and metric that three common cases have a number for."""
     from sirtjax import metrics
 
@@ -179,7 +179,7 @@ def compare_models(measured: Sequence[Measured]) -> list[tuple[str, str, str, st
     return tests
 
 
-def compare_all(measured: Sequence[Measured]) -> list[tuple[str, str, float]]:
+def compare_all(measured: Sequence[MeasuredSegmentation]) -> list[tuple[str, str, float]]:
     """The p value of Kruskal and Wallis' test over three and more models, for each label and metric."""
     from sirtjax import metrics
 
@@ -193,7 +193,7 @@ def compare_all(measured: Sequence[Measured]) -> list[tuple[str, str, float]]:
     return tests
 
 
-def box_groups(measured: Sequence[Measured]) -> dict[str, dict[str, list[float]]]:
+def box_groups(measured: Sequence[MeasuredSegmentation]) -> dict[str, dict[str, list[float]]]:
     """For each metric, the values of each model and label."""
     models = _distinct(one.model for one in measured if one.label)
     groups: dict[str, dict[str, list[float]]] = {}
@@ -207,7 +207,7 @@ def box_groups(measured: Sequence[Measured]) -> dict[str, dict[str, list[float]]
     return groups
 
 
-def write_measured(path: Path, measured: Sequence[Measured], *, force: bool) -> None:
+def write_measured(path: Path, measured: Sequence[MeasuredSegmentation], *, force: bool) -> None:
     """Write one row a case and label: names, what is empty, why it failed, then every figure; CSV."""
     from sirtjax import io
 
@@ -220,7 +220,7 @@ def write_measured(path: Path, measured: Sequence[Measured], *, force: bool) -> 
             table.writerow([one.case, one.model, one.label, one.empty, one.reason, *cells])
 
 
-def summary(measured: Sequence[Measured]) -> list[dict[str, Any]]:
+def summary(measured: Sequence[MeasuredSegmentation]) -> list[dict[str, Any]]:
     """For each model, label and metric: mean, standard deviation, median and range, and of how many cases."""
     import numpy as np
 
@@ -249,7 +249,7 @@ def summary(measured: Sequence[Measured]) -> list[dict[str, Any]]:
     return rows
 
 
-def _values(measured: Sequence[Measured], label: str, model: str, metric: str) -> dict[str, float]:
+def _values(measured: Sequence[MeasuredSegmentation], label: str, model: str, metric: str) -> dict[str, float]:
     chosen = (one for one in measured if one.label == label and one.model == model)
     values = {one.case: one.figures.get(metric, math.nan) for one in chosen}
     return {case: value for case, value in values.items() if math.isfinite(value)}
@@ -259,14 +259,14 @@ def _distinct(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _masks(case: SegmentationCase, rules: Rules) -> tuple[dict[str, LabelMap], dict[str, LabelMap]]:
+def _masks(case: SegmentationCase, rules: SegmentationRules) -> tuple[dict[str, LabelMap], dict[str, LabelMap]]:
     """The masks of both files by name; a label map without any label has none."""
-    from sirtjax.cli._evaluate_cases import fill_organs, masks_by_name
-    from sirtjax.cli._register_masks import parse_names, read_mask_files
+    from sirtjax.registration import parse_label_names, read_mask_files
+    from sirtjax.studies._registration_cases import fill_organs, masks_by_name
 
     files = []
     for path, text in ((case.predicted, case.predicted_names), (case.reference, case.reference_names)):
-        names = None if text is None else parse_names(text, where="names")
+        names = None if text is None else parse_label_names(text, where="names")
         files.append([] if _is_empty(path) else read_mask_files([str(path)], None, names=names))
     predicted, reference = (masks_by_name(side) for side in files)
     if len(predicted) == len(reference) == 1 and not rules.labels:
@@ -286,7 +286,7 @@ def _is_empty(path: Path) -> bool:
 
 
 def _labels(
-    case: SegmentationCase, predicted: dict[str, LabelMap], reference: dict[str, LabelMap], rules: Rules
+    case: SegmentationCase, predicted: dict[str, LabelMap], reference: dict[str, LabelMap], rules: SegmentationRules
 ) -> list[str]:
     """The labels to measure: those asked for, else those of the reference and lesions that are only predicted."""
     extra = [name for name in rules.lesions if name in predicted and name not in reference]
@@ -330,7 +330,7 @@ def _case(path: Path, number: int, row: dict[str, str]) -> SegmentationCase:
     )
 
 
-def _body(path: Path, number: int, cells: dict[str, str]) -> Body | None:
+def _body(path: Path, number: int, cells: dict[str, str]) -> BodySize | None:
     names = ("height_m", "weight_kg", "tumour_ml")
     given = [name for name in names if cells.get(name)]
     if not given:
@@ -341,7 +341,7 @@ def _body(path: Path, number: int, cells: dict[str, str]) -> Body | None:
         raise ConfigError(
             f"{path}, case {number}: {', '.join(names)} go together, as numbers; got {', '.join(given)}"
         ) from None
-    return Body(height_m=height_m, weight_kg=weight_kg, tumour_ml=tumour_ml)
+    return BodySize(height_m=height_m, weight_kg=weight_kg, tumour_ml=tumour_ml)
 
 
 def _cell(value: float | None) -> str:

@@ -1,16 +1,15 @@
-"""The products of the planning steps as files, so that steps can be run one by one and corrected in between."""
+"""Results of the planning steps as files, so that steps can run separately and be corrected in between."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sirtjax.cli._console import note
 from sirtjax.parsing import parse_json
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def save_steps(
       with_mapping: also write the VOIs as they lie on the working grid.
     """
     from sirtjax import io
-    from sirtjax.reports import file_names
+    from sirtjax.reports._files import file_names
     from sirtjax.volume import Volume
 
     def write_voi(kind: str, voi: Voi, stem: str) -> dict[str, Any]:
@@ -106,10 +105,15 @@ def save_steps(
         temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
-def load_steps(folder: Path, case: Case) -> Products:
-    """Read what the steps have made, as far as it was made from the same settings of the case.
+def load_steps(folder: Path, case: Case, *, on_note: Callable[[str], None] = lambda note: None) -> Products:
+    """Reads the results of the steps that were made with the same settings of the case.
 
-    Masks and the transform are taken as they are in the files now: corrected by hand, they stay corrected.
+    Masks and the transform are read from the files, so manual corrections are kept.
+
+    Args:
+      folder: of the steps.
+      case: the case.
+      on_note: called with a sentence for each step that must be made again because the case has changed.
 
     Raises:
       InputError: a file of a step is missing or damaged.
@@ -121,7 +125,7 @@ def load_steps(folder: Path, case: Case) -> Products:
     index = _read_index(folder)
     usable = {step: entry for step, entry in index.items() if entry.get("of") == _fingerprint(case, step)}
     for step in sorted(index.keys() - usable.keys()):
-        note(f"{folder / 'steps.json'}: the case has changed, the step {step} is made again")
+        on_note(f"{folder / 'steps.json'}: the case has changed, the step {step} is made again")
 
     def read_voi(row: dict[str, Any]) -> Voi:
         (labels,) = formats.read_masks(folder / row["file"]).values()

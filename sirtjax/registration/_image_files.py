@@ -1,22 +1,22 @@
-"""What `sirtjax register` is given: two images, their masks and points, a configuration and a start."""
+"""Files of a registration: two images, their masks and landmarks, a configuration and an initial transform."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError, InputError
 from sirtjax.parsing import ParseError, parse_toml
+from sirtjax.registration._config import RegistrationConfig, apply_settings, config_from_table, load_preset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sirtjax.io import Image, PointList
-    from sirtjax.registration import RegistrationConfig
     from sirtjax.spatial import AffineTransform
     from sirtjax.volume import Geometry, LabelMap
 
@@ -29,8 +29,15 @@ ONLY_CT_BELOW = -500.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Side:
-    """One of the two images, with what was drawn on it."""
+class RegistrationInput:
+    """One of the two images with its masks and landmarks.
+
+    Attributes:
+      image: as read.
+      masks: by name, on the grid of the image.
+      points_mm: (n, 3) landmarks, LPS; None if there are none.
+      files: paths of the masks and landmarks, by a name for the record.
+    """
 
     image: Image
     masks: Mapping[str, LabelMap]
@@ -39,16 +46,30 @@ class Side:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The configuration: from where, and in words why."""
+class ChosenConfig:
+    """A configuration and the reason for it.
+
+    Attributes:
+      config: the configuration.
+      name: of the preset or of the file.
+      why: the reason in words.
+    """
 
     config: RegistrationConfig
     name: str
     why: str
 
 
-def read_volume(path: Path, *, series: str | None, modality: str | None, role: str) -> tuple[Image, tuple[str, ...]]:
-    """An image to register, and what was assumed of it.
+def read_registration_image(
+    path: Path, *, series: str | None, modality: str | None, role: str
+) -> tuple[Image, tuple[str, ...]]:
+    """Reads an image to register; returns it with a note for each assumption made about it.
+
+    Args:
+      path: NIfTI, NRRD or DICOM file, or DICOM folder.
+      series: DICOM series by UID, number or description.
+      modality: CT, MR, PT or NM; None if the file states it.
+      role: "reference" or "floating", for messages.
 
     Raises:
       GeometryError: fewer than four voxels along an axis.
@@ -72,8 +93,8 @@ def read_volume(path: Path, *, series: str | None, modality: str | None, role: s
     return image, tuple(notes)
 
 
-def read_start(path: Path, geometry: Geometry) -> AffineTransform:
-    """The affine transform of a file.
+def read_initial_transform(path: Path, geometry: Geometry) -> AffineTransform:
+    """Reads an affine transform, from reference to floating points.
 
     Raises:
       ConfigError: it is not affine.
@@ -87,8 +108,16 @@ def read_start(path: Path, geometry: Geometry) -> AffineTransform:
     return transform
 
 
-def check_overlap(reference: Geometry, floating: Geometry, start: AffineTransform | None, path: Path | None) -> None:
-    """Refuse a start that leaves the two images apart.
+def check_initial_overlap(
+    reference: Geometry, floating: Geometry, start: AffineTransform | None, path: Path | None
+) -> None:
+    """Raises if the two images do not overlap under an initial transform.
+
+    Args:
+      reference: grid of the reference image.
+      floating: grid of the floating image.
+      start: the initial transform; None if there is none.
+      path: its file.
 
     Raises:
       GeometryError: no voxel of the reference meets the floating image.
@@ -108,7 +137,7 @@ def check_overlap(reference: Geometry, floating: Geometry, start: AffineTransfor
 
 
 def read_landmarks(paths: tuple[Path | None, Path | None]) -> tuple[Points | None, Points | None]:
-    """The landmark points of both sides in one order: by their labels where both files have the same, else as listed.
+    """Reads the landmarks of both images, matched by label if both files have the same labels, otherwise by order.
 
     Raises:
       InputError: given on one side alone, of another number, or no points but lines.
@@ -139,25 +168,34 @@ def _landmarks(path: Path, lists: Sequence[PointList]) -> tuple[Points, list[str
 
 
 def choose_config(
-    preset: str | None, path: Path | None, settings: Sequence[str], reference: Side, floating: Side
-) -> Choice:
-    """The configuration asked for, or the preset that uses the most of what is given.
+    preset: str | None,
+    path: Path | None,
+    settings: Sequence[str],
+    reference: RegistrationInput,
+    floating: RegistrationInput,
+) -> ChosenConfig:
+    """Returns the requested configuration, or the preset that uses most of the masks.
+
+    Args:
+      preset: its name; None to select one.
+      path: TOML file to use instead of a preset.
+      settings: overrides as KEY=VALUE.
+      reference: the reference image and its masks.
+      floating: the floating image and its masks.
 
     Raises:
       ConfigError: two are given, one is unknown or its values are, or it needs a liver that is not there.
     """
-    from sirtjax import registration
-
     if preset is not None and path is not None:
         raise ConfigError("--preset and --config are both given; choose one, and change single values with --set")
     common = [name for name in reference.masks if name in floating.masks]
     if path is not None:
         name, why = path.name, "given"
-        config = registration.config_from_table(_table(path), name=path.stem)
+        config = read_registration_config(path)
     else:
         name, why = (preset, "given") if preset is not None else _default_preset(common)
-        config = registration.load_preset(name)
-    config = registration.apply_settings(config, list(settings))
+        config = load_preset(name)
+    config = apply_settings(config, list(settings))
     if config.guidance.masks != "none" and "liver" not in common:
         raise ConfigError(
             f"{name} is guided by the liver, and {_who(reference, floating)} no mask named liver; "
@@ -168,7 +206,7 @@ def choose_config(
             f"the points do not guide the preset {name}: points count beside masks of the liver; give --ref-labels and "
             "--flo-labels, or leave out --ref-points and --flo-points"
         )
-    return Choice(config=config, name=name, why=why)
+    return ChosenConfig(config=config, name=name, why=why)
 
 
 def _default_preset(common: Sequence[str]) -> tuple[str, str]:
@@ -180,17 +218,23 @@ def _default_preset(common: Sequence[str]) -> tuple[str, str]:
     return "cnn", "both sides have the liver"
 
 
-def _who(reference: Side, floating: Side) -> str:
+def _who(reference: RegistrationInput, floating: RegistrationInput) -> str:
     lacking = [
         role for role, side in (("reference", reference), ("floating image", floating)) if "liver" not in side.masks
     ]
     return " and ".join(f"the {role}" for role in lacking) + (" have" if len(lacking) == 2 else " has")
 
 
-def _table(path: Path) -> dict[str, Any]:
+def read_registration_config(path: Path) -> RegistrationConfig:
+    """Reads a configuration from a TOML file.
+
+    Raises:
+      ConfigError: no such file, not TOML, or a key or value that is not allowed.
+    """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; expected a configuration (TOML), see docs/registration.md")
     try:
-        return parse_toml(path.read_text(encoding="utf-8"))
+        table = parse_toml(path.read_text(encoding="utf-8"))
     except (ParseError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as TOML ({error})") from error
+    return config_from_table(table, name=path.stem)

@@ -1,4 +1,4 @@
-"""The masks that guide a registration: read, put on their image's grid, and made to mean the same on both sides."""
+"""Mask files that guide a registration: read, resampled to their image and matched by name."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from sirtjax.errors import ConfigError, GeometryError
+from sirtjax.postprocess import enclosed_labels
 
 if TYPE_CHECKING:
     from sirtjax.io import Image
     from sirtjax.volume import LabelMap
 
 LIVER = "liver"
-# A label belongs to the liver where more than this share of its surface touches it. In 3D-IRCADb-01 case 1: tumours
-# 0.81 to 1, those at the capsule included; hepatic veins with the vena cava 0.56, portal vein 0.41.
-ENCLOSED = 2 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +47,7 @@ def read_mask_files(
     return [_read(argument, image, names) for argument in arguments]
 
 
-def parse_names(text: str, *, where: str) -> dict[int, str]:
+def parse_label_names(text: str, *, where: str) -> dict[int, str]:
     """Label values and names of a text such as 1=liver,2=lesion1.
 
     Raises:
@@ -75,7 +71,7 @@ def _read(argument: str, image: Image | None, names: Mapping[int, str] | None) -
     if not hash_sign or Path(argument).exists():
         path_text, spec = argument, ""
     path = Path(path_text)
-    own = parse_names(spec, where=argument) if "=" in spec else None
+    own = parse_label_names(spec, where=argument) if "=" in spec else None
     label_map = io.is_label_file(path)
     chosen = own if own is not None else names if label_map and not spec else None
     masks = formats.read_masks(path, reference=image, names=_present(path, chosen, strict=own is not None))
@@ -96,7 +92,7 @@ def _present(path: Path, names: Mapping[int, str] | None, *, strict: bool) -> Ma
     return {value: name for value, name in names.items() if value in values} or names
 
 
-def guidance(
+def guidance_masks(
     reference: Sequence[MaskFile],
     floating: Sequence[MaskFile],
     images: tuple[Image, Image],
@@ -205,32 +201,6 @@ def _beside_liver(files: Sequence[MaskFile]) -> set[str]:
         if file.exclusive and LIVER in names:
             return names - {LIVER}
     return set()
-
-
-def enclosed_labels(liver: NDArray[np.bool_], others: Mapping[str, NDArray[np.bool_]]) -> set[str]:
-    """The labels most of whose surface touches the liver, or others so enclosed.
-
-    Args:
-      liver: (i, j, k).
-      others: by name, on the same grid, apart from the liver.
-    """
-    inside = liver.copy()
-    found: set[str] = set()
-    waiting = {name: mask for name, mask in others.items() if mask.any()}
-    while True:
-        # From the start again after each: a necrotic core is enclosed once its lesion is.
-        name = next((name for name, mask in waiting.items() if _share(mask, inside) > ENCLOSED), None)
-        if name is None:
-            return found
-        inside |= waiting.pop(name)
-        found.add(name)
-
-
-def _share(mask: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
-    ends = ndimage.find_objects(mask.astype(np.uint8))[0]
-    box = tuple(slice(max(end.start - 1, 0), end.stop + 1) for end in ends)
-    shell = ndimage.binary_dilation(mask[box]) & ~mask[box]
-    return float((shell & inside[box]).sum() / max(int(shell.sum()), 1))
 
 
 def _kept(masks: Mapping[str, LabelMap], only: Sequence[str]) -> dict[str, LabelMap]:

@@ -1,4 +1,4 @@
-"""The best preset of a sweep as TOML, with a header that says how it was found."""
+"""The best preset of a weight search as TOML, with a header that states how it was found."""
 
 from __future__ import annotations
 

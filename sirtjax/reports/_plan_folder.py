@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sirtjax.dicom import Approval
     from sirtjax.workflows import Case, Products, Result
 
-DICOM = "dicom"
+DICOM_FOLDER = "dicom"
 
 
 def fill_plan_folder(
@@ -39,8 +39,10 @@ def fill_plan_folder(
       on_step: called with the name of each step as it begins.
     """
     from sirtjax import workflows
-    from sirtjax.cli._steps_folder import save_steps
-    from sirtjax.reports import REPORT_PDF, alignment_page, case_references, write_dicom_results, write_results
+    from sirtjax.reports._alignment_page import alignment_page
+    from sirtjax.reports._dicom_results import case_references, write_dicom_results
+    from sirtjax.reports._files import REPORT_PDF, write_results
+    from sirtjax.reports._steps_folder import save_steps
 
     work = workflows.plan_case if kind == "plan" else workflows.verify_case
     hooks = workflows.automatic_hooks(find_lesions=case.masks.find_lesions, on_step=on_step)
@@ -54,7 +56,14 @@ def fill_plan_folder(
         references = case_references(case)
         document = (folder / REPORT_PDF).read_bytes() if pdf else None
         written = write_dicom_results(
-            folder / DICOM, result, maps, products, references, approval=approval, identity=identity, pdf=document
+            folder / DICOM_FOLDER,
+            result,
+            maps,
+            products,
+            references,
+            approval=approval,
+            identity=identity,
+            pdf=document,
         )
         left_out = written.left_out
     on_step("steps")

@@ -1,4 +1,4 @@
-"""Cases of `sirtjax evaluate registration`: their files read, measured, and gathered in a table."""
+"""Registrations of many cases: read, evaluated and written as a table."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sirtjax.cli._case_table import case_rows
 from sirtjax.errors import ConfigError, SirtjaxError
+from sirtjax.studies._case_table import case_rows
 
 if TYPE_CHECKING:
-    from sirtjax.cli._register_masks import MaskFile
     from sirtjax.metrics import RegistrationQuality
+    from sirtjax.registration import MaskFile
     from sirtjax.volume import Geometry, LabelMap
 
 IDENTITY = "identity"
@@ -24,7 +24,7 @@ SEPARATOR = ";"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaseFiles:
+class RegistrationCase:
     """What one registration is measured from.
 
     Attributes:
@@ -50,7 +50,7 @@ class CaseFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RegistrationOutcome:
     """A case measured, or why it could not be.
 
     Attributes:
@@ -71,13 +71,12 @@ class Outcome:
         return "lost" if self.quality.lost else "measured"
 
 
-def measure(files: CaseFiles, *, as_drawn: bool) -> RegistrationQuality:
+def measure_registration(files: RegistrationCase, *, as_drawn: bool) -> RegistrationQuality:
     """Read the files of one case and measure its registration."""
     from sirtjax import formats, io, metrics, spatial
-    from sirtjax.cli._register_inputs import read_landmarks
-    from sirtjax.cli._register_masks import parse_names, read_mask_files
+    from sirtjax.registration import parse_label_names, read_landmarks, read_mask_files
 
-    names = None if files.names is None else parse_names(files.names, where="names")
+    names = None if files.names is None else parse_label_names(files.names, where="names")
     images = [None if path is None else formats.read_image(path) for path in (files.reference, files.floating)]
     sides = [
         read_mask_files(paths, image, names=names)
@@ -105,22 +104,24 @@ def measure(files: CaseFiles, *, as_drawn: bool) -> RegistrationQuality:
     )
 
 
-def measure_all(cases: Sequence[CaseFiles], *, as_drawn: bool, on_case: Callable[[str], None]) -> list[Outcome]:
+def measure_registrations(
+    cases: Sequence[RegistrationCase], *, as_drawn: bool, on_case: Callable[[str], None]
+) -> list[RegistrationOutcome]:
     """Measure one case after the other; one that fails does not stop the others."""
     found = []
     for number, files in enumerate(cases, start=1):
         on_case(f"{files.case} ({number} of {len(cases)})")
         try:
-            quality = measure(files, as_drawn=as_drawn)
+            quality = measure_registration(files, as_drawn=as_drawn)
         except (SirtjaxError, OSError) as error:
-            found.append(Outcome(case=files.case, quality=None, reason=" ".join(str(error).split())))
+            found.append(RegistrationOutcome(case=files.case, quality=None, reason=" ".join(str(error).split())))
             continue
         lost = f"lost: {', '.join(quality.lost)}" if quality.lost else ""
-        found.append(Outcome(case=files.case, quality=quality, reason=lost))
+        found.append(RegistrationOutcome(case=files.case, quality=quality, reason=lost))
     return found
 
 
-def read_cases(path: Path, *, names: str | None, organs: tuple[str, ...]) -> list[CaseFiles]:
+def read_registration_cases(path: Path, *, names: str | None, organs: tuple[str, ...]) -> list[RegistrationCase]:
     """The cases of a table; file names are taken from the table's folder.
 
     Args:
@@ -142,7 +143,7 @@ def read_cases(path: Path, *, names: str | None, organs: tuple[str, ...]) -> lis
     return cases
 
 
-def write_table(path: Path, outcomes: Sequence[Outcome], *, force: bool) -> None:
+def write_registrations(path: Path, outcomes: Sequence[RegistrationOutcome], *, force: bool) -> None:
     """Write one row a case: its name, status and reason, then every figure that any case has; CSV."""
     from sirtjax import io
 
@@ -159,7 +160,7 @@ def _cell(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
 
 
-def _case(path: Path, number: int, row: dict[str, str], names: str | None, organs: tuple[str, ...]) -> CaseFiles:
+def _case(path: Path, number: int, row: dict[str, str], names: str | None, organs: tuple[str, ...]) -> RegistrationCase:
     cells = {str(key).strip(): (value or "").strip() for key, value in row.items()}
     for name in REQUIRED:
         if not cells[name]:
@@ -172,7 +173,7 @@ def _case(path: Path, number: int, row: dict[str, str], names: str | None, organ
         return [part.strip() for part in cells.get(name, "").split(SEPARATOR) if part.strip()]
 
     transform = cells["transform"]
-    return CaseFiles(
+    return RegistrationCase(
         case=cells["case"],
         transform=transform if transform == IDENTITY else str(path.parent / transform),
         ref_labels=tuple(str(path.parent / part) for part in parts("ref_labels")),
@@ -205,7 +206,7 @@ def fill_organs(
     sides: tuple[dict[str, LabelMap], dict[str, LabelMap]], files: Sequence[Sequence[MaskFile]], organs: Sequence[str]
 ) -> None:
     """A lesion drawn inside an organ of one label map leaves a hole in it: add it, on both sides alike."""
-    from sirtjax.cli._register_masks import enclosed_labels
+    from sirtjax.postprocess import enclosed_labels
     from sirtjax.volume import LabelMap
 
     for organ in (name for name in organs if all(name in side for side in sides)):

@@ -1,4 +1,4 @@
-"""The training list of `sirtjax tune`: its files, and one case read."""
+"""Cases of a weight search: the table of their files, and reading one case."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sirtjax.cli._case_table import case_rows
 from sirtjax.errors import ConfigError, ImageFormatError
+from sirtjax.studies._case_table import case_rows
 
 if TYPE_CHECKING:
     from sirtjax.registration import Bench, RegistrationConfig
@@ -135,16 +135,23 @@ def _content(path: Path) -> str:
 
 def read_case(case: TuneCase) -> CaseData:
     """Read the files of a case."""
-    from sirtjax.cli import _register_inputs as inputs
-    from sirtjax.cli._register_masks import guidance, parse_names, read_mask_files
+    from sirtjax.registration import (
+        guidance_masks,
+        parse_label_names,
+        read_landmarks,
+        read_mask_files,
+        read_registration_image,
+    )
 
-    names = None if "names" not in case.cells else parse_names(case.cells["names"], where="names")
+    names = None if "names" not in case.cells else parse_label_names(case.cells["names"], where="names")
     images, notes = [], list[str]()
     for role, short in (("reference", "ref"), ("floating", "flo")):
         path = case.path(role)
         if path is None:
             raise ConfigError(f"case {case.case}: the cell {role!r} is empty; fill it in")
-        image, told = inputs.read_volume(path, series=None, modality=case.cells.get(f"{short}_modality"), role=role)
+        image, told = read_registration_image(
+            path, series=None, modality=case.cells.get(f"{short}_modality"), role=role
+        )
         images.append(image)
         notes += told
 
@@ -153,7 +160,7 @@ def read_case(case: TuneCase) -> CaseData:
             read_mask_files(case.labels(f"{short}_{kind}"), image, names=names)
             for short, image in zip(("ref", "flo"), images, strict=True)
         ]
-        one, two, told = guidance(files[0], files[1], (images[0], images[1]), only=None, as_drawn=False)
+        one, two, told = guidance_masks(files[0], files[1], (images[0], images[1]), only=None, as_drawn=False)
         notes.extend(told)
         return one, two
 
@@ -161,6 +168,6 @@ def read_case(case: TuneCase) -> CaseData:
         images=(images[0].volume, images[1].volume),
         masks=masks("labels"),
         judging=masks("eval_labels") if "ref_eval_labels" in case.cells else None,
-        points_mm=inputs.read_landmarks((case.path("ref_points"), case.path("flo_points"))),
+        points_mm=read_landmarks((case.path("ref_points"), case.path("flo_points"))),
         notes=tuple(notes),
     )

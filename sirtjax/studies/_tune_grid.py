@@ -1,4 +1,4 @@
-"""The grid of `sirtjax tune`: settings of a preset and the values each of them takes."""
+"""The grid of a weight search: keys of a preset and their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a training run, from what the run wrote down."""
+"""The page of a training run, from the record of the run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 
-def write_report(run: Path, target: Path, *, samples: int) -> None:
+def write_training_report(run: Path, target: Path, *, samples: int) -> None:
     """Write the page of a run; sample pictures need the weights of a validation.
 
     Args:

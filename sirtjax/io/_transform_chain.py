@@ -1,4 +1,4 @@
-"""Transform files that follow each other, as one transform."""
+"""Sequences of transform files, composed into one transform."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirtjax.errors import GeometryError
+from sirtjax.io._transform_files import read_transform
 
 if TYPE_CHECKING:
     from sirtjax.spatial import Transform
     from sirtjax.volume import Geometry
 
 
-def pull_of(paths: list[Path], grid: Geometry, floating: Geometry, *, invert: bool) -> Transform:
+def read_composed_transform(paths: list[Path], grid: Geometry, floating: Geometry, *, invert: bool) -> Transform:
     """One transform from the grid of the result to an image, of all that the files say.
 
     Args:
@@ -24,7 +25,7 @@ def pull_of(paths: list[Path], grid: Geometry, floating: Geometry, *, invert: bo
     from sirtjax import spatial
 
     # Backwards it is the image that lies in the space of the transforms' reference.
-    chain = read_chain(paths, floating if invert else grid)
+    chain = read_transforms(paths, floating if invert else grid)
     if invert:
         chain = [spatial.invert(step) for step in reversed(chain)]
     *rest, total = chain
@@ -34,9 +35,9 @@ def pull_of(paths: list[Path], grid: Geometry, floating: Geometry, *, invert: bo
     return total
 
 
-def read_chain(paths: list[Path], base: Geometry | None) -> list[Transform]:
+def read_transforms(paths: list[Path], base: Geometry | None) -> list[Transform]:
     """The transforms, each without a grid of its own sampled where the ones after it take the base's points."""
-    from sirtjax import io, spatial
+    from sirtjax import spatial
 
     chain: list[Transform] = []
     for path in reversed(paths):
@@ -46,7 +47,7 @@ def read_chain(paths: list[Path], base: Geometry | None) -> list[Transform]:
             for step in reversed(chain):
                 points = spatial.transform_points(step, points)
             cover = _around(points, base)
-        chain.insert(0, io.read_transform(path, reference=cover, own_grid=True))
+        chain.insert(0, read_transform(path, reference=cover, own_grid=True))
     return chain
 
 

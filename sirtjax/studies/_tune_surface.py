@@ -1,4 +1,4 @@
-"""From the rows of `sirtjax tune` to the surface: RRMSD and failures at each point, and the best of them."""
+"""The surface of a weight search: RRMSD and failures at each grid point, and the best point."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sirtjax.cli._tune_grid import Grid, GridPoint
-    from sirtjax.cli._tune_record import Row
     from sirtjax.reports import SweepSurface
+    from sirtjax.studies._tune_grid import Grid, GridPoint
+    from sirtjax.studies._tune_record import Row
 
 UNUSABLE = ("folded", "not finite")
 # What is less is no improvement on the affine map but noise of the measurement.
@@ -117,7 +117,7 @@ def write_surface(path: Path, grid: Grid, surface: Surface) -> None:
             )
 
 
-def picture_of(grid: Grid, surface: Surface, *, title: str) -> SweepSurface:
+def surface_picture(grid: Grid, surface: Surface, *, title: str) -> SweepSurface:
     """The surface for its picture; of more than two axes those with the most values, the others at their best."""
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""What `sirtjax register` writes: transform, warped images, numbers and the report page."""
+"""The folder of a registration: transform, warped images, numbers and the report page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from sirtjax.cli._register_inputs import Choice, Side
-    from sirtjax.registration import RegistrationResult
+    from sirtjax.registration import ChosenConfig, RegistrationInput, RegistrationResult
     from sirtjax.volume import LabelMap
 
 # A thousandth of a voxel compresses better than random last digits.
@@ -22,8 +21,13 @@ FIELD_STEP_MM = 1 / 1024
 PACKAGES = ("jax", "numpy", "scipy", "SimpleITK", "nibabel", "pydicom")
 
 
-def write_images(
-    folder: Path, result: RegistrationResult, reference: Side, floating: Side, *, field_grid: str | None
+def write_registration_images(
+    folder: Path,
+    result: RegistrationResult,
+    reference: RegistrationInput,
+    floating: RegistrationInput,
+    *,
+    field_grid: str | None,
 ) -> None:
     """Write transform.h5, warped.nii.gz, warped_labels.nii.gz and, if asked for, displacement.nii.gz.
 
@@ -62,8 +66,13 @@ def one_map(masks: Mapping[str, LabelMap]) -> LabelMap:
     return LabelMap(array, geometry, names=tuple(enumerate(names, start=1)))
 
 
-def provenance(
-    *, choice: Choice, sides: Mapping[str, Side], start: Path | None, seed: int, seconds: Mapping[str, float]
+def registration_provenance(
+    *,
+    choice: ChosenConfig,
+    sides: Mapping[str, RegistrationInput],
+    start: Path | None,
+    seed: int,
+    seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """What a reader needs to make the result again; file names without folders, and no patient identifier.
 

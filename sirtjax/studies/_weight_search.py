@@ -1,0 +1,264 @@
+"""A grid search for the registration weights that give the lowest error over a list of cases."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sirtjax.errors import ConfigError, SirtjaxError
+from sirtjax.studies._tune_cases import TuneCase, fingerprint, read_case, read_list
+from sirtjax.studies._tune_grid import Grid, make_grid
+from sirtjax.studies._tune_record import Record, Row, state_of
+from sirtjax.studies._tune_surface import Surface, make_surface, surface_picture, write_surface
+
+if TYPE_CHECKING:
+    from sirtjax.registration import RegistrationConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightSearch:
+    """Result of a weight search.
+
+    Attributes:
+      grid: the grid points.
+      surface: RRMSD and failures at each grid point, and the best point.
+      rows: results of each case, in the order of the grid points.
+      failed: the reason for each case that could not be registered and evaluated.
+    """
+
+    grid: Grid
+    surface: Surface
+    rows: Mapping[str, tuple[Row, ...]]
+    failed: Mapping[str, str]
+
+    @property
+    def sentence(self) -> str:
+        """Returns the best point and its errors in one sentence."""
+        surface, best = self.surface, self.surface.best
+        if best is None:
+            return "nothing could be measured"
+        if surface.affine_is_best:
+            lowest = min((one.rrmsd_mm for one in surface.points if math.isfinite(one.rrmsd_mm)), default=math.nan)
+            return (
+                f"the affine map alone is best, RRMSD {best.affine_rrmsd_mm:.2f} mm; no deformation of this grid "
+                f"improves on it (lowest {lowest:.2f} mm)"
+            )
+        settings = ", ".join(f"{key} = {value}" for key, value in best.point.settings.items())
+        failures = f", {best.failures} failed" if best.failures else ""
+        return (
+            f"best at {settings}: RRMSD {best.rrmsd_mm:.2f} mm over {best.cases} cases{failures}; "
+            f"the affine map alone {best.affine_rrmsd_mm:.2f} mm"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the result as nested dictionaries without NaN."""
+        best = self.surface.best
+        points = [
+            {
+                "settings": dict(one.point.settings),
+                "rrmsd_mm": _finite(one.rrmsd_mm),
+                "affine_rrmsd_mm": _finite(one.affine_rrmsd_mm),
+                "deformed_rrmsd_mm": _finite(one.deformed_rrmsd_mm),
+                "cases": one.cases,
+                "failures": one.failures,
+                "statuses": dict(one.statuses),
+            }
+            for one in self.surface.points
+        ]
+        cases = {
+            case: [
+                {"status": row.status, **{name: _finite(value) for name, value in row.figures.items()}} for row in rows
+            ]
+            for case, rows in self.rows.items()
+        }
+        return {
+            "axes": {key: list(values) for key, values in self.grid.axes.items()},
+            "points": points,
+            "best": None if best is None else dict(best.point.settings),
+            "affine_is_best": self.surface.affine_is_best,
+            "summary": self.sentence,
+            "cases": cases,
+            "failed": dict(self.failed),
+        }
+
+
+def search_weights(
+    cases: Path,
+    output: Path,
+    *,
+    preset: str = "cnn",
+    config: Path | None = None,
+    settings: Sequence[str] = (),
+    grid: Sequence[str] = (),
+    batch_size: int = 4,
+    seed: int = 0,
+    resume: bool = False,
+    force: bool = False,
+    on_step: Callable[[str], None] = lambda step: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> WeightSearch:
+    """Registers every case at every point of a grid of settings and finds the point of the lowest RRMSD.
+
+    Each result is written to OUTPUT/results.csv before the next is computed, so that a search can be stopped and
+    resumed. Also writes surface.csv, surface.png, surface.svg and best.toml.
+
+    Args:
+      cases: table of cases (CSV), see docs/tuning.md.
+      output: folder to write.
+      preset: name of the preset that the settings change.
+      config: TOML file to use instead of the preset.
+      settings: overrides of the preset for all points, as KEY=VALUE.
+      grid: axes as KEY=VALUES; empty for the default grid.
+      batch_size: points solved together.
+      seed: of the voxel sampling.
+      resume: continue the search in `output`.
+      force: overwrite the search in `output`.
+      on_step: called with the name of each step.
+      on_note: called with each remark, such as the reason a case failed.
+
+    Returns:
+      The surface and the results of each case.
+
+    Raises:
+      ConfigError: the table, the preset or the grid is not valid, or `output` was made with other settings.
+      OutputError: `output` contains other files, or a search and neither `resume` nor `force` is set.
+    """
+    if resume and force:
+        raise ConfigError("--resume goes on with a sweep and --force begins anew; give one of them")
+    listed = read_list(cases)
+    base = _config(preset, config, settings)
+    searched = make_grid(base, grid)
+    size = min(batch_size, len(searched.points))
+    record = Record(output, list(searched.axes), state_of(base, list(searched.axes), seed=seed, batch=batch_size))
+    record.open(resume=resume, force=force)
+    on_note(_announced(searched, len(listed)))
+    failed: dict[str, str] = {}
+    keys: dict[str, list[str]] = {}
+    search = _Search(record=record, grid=searched, size=size, seed=seed, on_step=on_step, on_note=on_note)
+    for number, case in enumerate(listed, start=1):
+        try:
+            keys[case.case] = search.evaluate(case, at=f"{number} of {len(listed)}")
+        except (SirtjaxError, OSError) as error:
+            failed[case.case] = " ".join(str(error).split())
+            on_note(f"{case.case}: {failed[case.case]}")
+    found = {case: tuple(record.rows[key] for key in own) for case, own in keys.items()}
+    surface = make_surface(
+        searched, [[rows[place] for rows in found.values()] for place in range(len(searched.points))]
+    )
+    result = WeightSearch(grid=searched, surface=surface, rows=found, failed=failed)
+    _write(output, base, result)
+    return result
+
+
+def _config(preset: str, path: Path | None, settings: Sequence[str]) -> RegistrationConfig:
+    from sirtjax import registration
+
+    base = registration.load_preset(preset) if path is None else registration.read_registration_config(path)
+    return registration.apply_settings(base, list(settings))
+
+
+def _announced(grid: Grid, cases: int) -> str:
+    programs = len(grid.structures())
+    text = f"{len(grid.points)} points of {', '.join(grid.axes)} for {cases} cases"
+    if programs > 1:
+        text += f"; {programs} programs to compile, as not all that is swept are weights"
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Search:
+    """What the evaluation of each case shares."""
+
+    record: Record
+    grid: Grid
+    size: int
+    seed: int
+    on_step: Callable[[str], None]
+    on_note: Callable[[str], None]
+
+    def evaluate(self, case: TuneCase, *, at: str) -> list[str]:
+        """Measures what is missing of a case; returns the keys of its rows, in the order of the grid points."""
+        from sirtjax import registration
+
+        self.on_step(f"{case.case} ({at})")
+        mark = fingerprint(case)
+        keys = {id(point): self.record.key(mark, point.settings) for point in self.grid.points}
+        data = None
+        for points in self.grid.structures():
+            # The same points are always solved together, so that a search that was stopped ends with the same numbers.
+            chunks = [points[begin : begin + self.size] for begin in range(0, len(points), self.size)]
+            bench = None
+            for number, chunk in enumerate(chunks, start=1):
+                missing = [point for point in chunk if keys[id(point)] not in self.record.rows]
+                if not missing:
+                    continue
+                if data is None:
+                    data = read_case(case)
+                    for line in data.notes:
+                        self.on_note(f"{case.case}: {line}")
+                if bench is None:
+                    bench = data.bench(points[0].config)
+                self.on_step(f"{case.case} ({at}), {number} of {len(chunks)}")
+                trials = registration.try_weights(
+                    bench,
+                    [point.config.weights for point in chunk],
+                    config=chunk[0].config,
+                    swept=self.grid.swept,
+                    seed=self.seed,
+                    batch_size=self.size,
+                )
+                done = [
+                    (keys[id(point)], point.settings, trial)
+                    for point, trial in zip(chunk, trials, strict=True)
+                    if point in missing
+                ]
+                self.record.add(case.case, done)
+        return [keys[id(point)] for point in self.grid.points]
+
+
+def _write(output: Path, base: RegistrationConfig, search: WeightSearch) -> None:
+    from matplotlib import rc_context
+
+    from sirtjax import io
+    from sirtjax.reports import sweep_figure
+    from sirtjax.studies._tune_preset import preset_toml
+
+    grid, surface, cases = search.grid, search.surface, len(search.rows)
+    write_surface(output / "surface.csv", grid, surface)
+    count = f"{cases} case{'s' if cases != 1 else ''}" + (f" ({len(search.failed)} failed)" if search.failed else "")
+    figure = sweep_figure(surface_picture(grid, surface, title=f"RRMSD of {base.name} over {count}"))
+    with io.atomic_path(output / "surface.png", force=True) as temporary:
+        figure.savefig(temporary, dpi=150)
+    # The same numbers give the same file.
+    with io.atomic_path(output / "surface.svg", force=True) as temporary, rc_context({"svg.hashsalt": "sirtjax"}):
+        figure.savefig(temporary, metadata={"Date": None, "Creator": None})
+    if surface.best is not None:
+        config, header = _best(base, search, surface.best.point.config, count)
+        with io.atomic_path(output / "best.toml", force=True) as temporary:
+            temporary.write_text(preset_toml(config, header), encoding="utf-8")
+
+
+def _best(
+    base: RegistrationConfig, search: WeightSearch, config: RegistrationConfig, count: str
+) -> tuple[RegistrationConfig, list[str]]:
+    """Returns the best preset, and how it was found."""
+    from sirtjax import __version__
+
+    grid = search.grid
+    searched = "; ".join(f"{key} = {', '.join(values)}" for key, values in grid.axes.items())
+    header = [
+        f"The best of {len(grid.points)} points of a search from the preset {base.name} over {count}: {searched}",
+        f"Found with sirtjax tune {__version__}: {search.sentence}.",
+        "Used by: sirtjax register REF FLO -o OUT --config THIS.toml",
+    ]
+    if search.surface.affine_is_best:
+        config = config.model_copy(update={"deformable": config.deformable.model_copy(update={"model": "none"})})
+        header.insert(2, 'Therefore deformable.model = "none".')
+    return config, header
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
