@@ -110,7 +110,7 @@ from sirtjax.dosimetry._prescribe import bounds_along as bounds_along
 from sirtjax.dosimetry._prescribe import prescribe as prescribe
 from sirtjax.dosimetry._prescription import Bound as Bound
 from sirtjax.dosimetry._prescription import Injection as Injection
-from sirtjax.dosimetry._prescription import Outcome as Outcome
+from sirtjax.dosimetry._prescription import ObjectiveOutcome as ObjectiveOutcome
 from sirtjax.dosimetry._prescription import Prediction as Prediction
 from sirtjax.dosimetry._prescription import Prescription as Prescription
 from sirtjax.dosimetry._prescription import TerritoryPrescription as TerritoryPrescription
@@ -147,7 +147,7 @@ __all__ = [
     "Dvh",
     "Injection",
     "Nuclide",
-    "Outcome",
+    "ObjectiveOutcome",
     "Prediction",
     "Prescription",
     "Protocol",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sirtjax.dosimetry._checks import Check, make_check
 from sirtjax.dosimetry._objectives import DoseObjective, Float, VoiDose, resolve_objectives
-from sirtjax.dosimetry._prescription import Outcome
+from sirtjax.dosimetry._prescription import ObjectiveOutcome
 
 # Doses come from float32 maps; a dose is at its limit within this relative difference.
 TOLERANCE = 1e-5
@@ -23,7 +23,7 @@ _CODES: dict[Moment, tuple[str, str, str]] = {
 
 def objective_outcomes(
     objectives: Sequence[DoseObjective], vois: Sequence[VoiDose], activity_mbq: Float
-) -> tuple[Outcome, ...]:
+) -> tuple[ObjectiveOutcome, ...]:
     """Evaluates every objective on the dose of these activities.
 
     Args:
@@ -41,7 +41,7 @@ def objective_outcomes(
     return tuple(_outcome(objective, voi, activity_mbq) for objective, voi in resolve_objectives(objectives, vois))
 
 
-def outcome_checks(outcomes: Sequence[Outcome], moment: Moment) -> tuple[Check, ...]:
+def outcome_checks(outcomes: Sequence[ObjectiveOutcome], moment: Moment) -> tuple[Check, ...]:
     """Returns one check per objective that is not met.
 
     Args:
@@ -62,12 +62,12 @@ def outcome_checks(outcomes: Sequence[Outcome], moment: Moment) -> tuple[Check, 
     )
 
 
-def _outcome(objective: DoseObjective, voi: VoiDose, activity_mbq: Float) -> Outcome:
+def _outcome(objective: DoseObjective, voi: VoiDose, activity_mbq: Float) -> ObjectiveOutcome:
     value = voi.value_gy(objective, activity_mbq) + (voi.previous_gy if objective.cumulative else 0.0)
     over = value >= objective.dose_gy * (1 - TOLERANCE)
     under = value <= objective.dose_gy * (1 + TOLERANCE)
     fraction = voi.volume_fraction_at(objective.dose_gy, activity_mbq) if objective.kind == "V" else None
-    return Outcome(
+    return ObjectiveOutcome(
         objective=replace(objective, voi=voi.name),
         voi=voi.name,
         role=voi.role,
@@ -77,7 +77,7 @@ def _outcome(objective: DoseObjective, voi: VoiDose, activity_mbq: Float) -> Out
     )
 
 
-def _missed_code(outcome: Outcome, moment: Moment) -> str:
+def _missed_code(outcome: ObjectiveOutcome, moment: Moment) -> str:
     goal, target, limit = _CODES[moment]
     if outcome.objective.purpose == "goal":
         return goal

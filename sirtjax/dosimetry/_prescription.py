@@ -100,7 +100,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ObjectiveOutcome:
     """How an objective stands at the chosen activities.
 
     Attributes:
@@ -153,5 +153,5 @@ class Prescription:
     best_split_mbq: tuple[float, ...] | None
     total_mbq: float
     predictions: tuple[Prediction, ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ObjectiveOutcome, ...]
     checks: tuple[Check, ...]

@@ -22,7 +22,7 @@ Mark = Literal["stated", "code", "derived", "unverified"]
 Method = Literal["multi", "single"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Source = Annotated[str, Field(min_length=3)]
+Citation = Annotated[str, Field(min_length=3)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +187,7 @@ class _Table(BaseModel):
 class _Quantity(_Table):
     value: Positive
     unit: str
-    source: Source
+    source: Citation
     mark: Mark
 
 
@@ -195,7 +195,7 @@ class _Objective(_Table):
     voi: Role
     direction: Literal["at least", "at most"]
     dose_gy: Positive
-    source: Source
+    source: Citation
     kind: Literal["mean", "D", "V"] = "mean"
     volume_fraction: Fraction | None = None
     purpose: Literal["bound", "goal"] = "bound"
@@ -219,7 +219,7 @@ class _Step(_Table):
 
 class _ShuntSteps(_Table):
     steps: tuple[_Step, ...]
-    source: Source
+    source: Citation
 
 
 class _Scenario(_Table):

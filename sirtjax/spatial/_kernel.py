@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sirtjax.ops import FlatGrid, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
 from sirtjax.programs import kept
 from sirtjax.spatial._displacement import DisplacementField
-from sirtjax.spatial._source import Source, to_device
+from sirtjax.spatial._source import SourceGrid, to_device
 from sirtjax.spatial._transform import Transform, affine_part
 from sirtjax.volume import Geometry
 
@@ -49,7 +49,7 @@ class Path(NamedTuple):
     reference_shape: Array
 
 
-def plan_path(source: Source, reference: Geometry, transform: Transform, field: FlatGrid | None) -> Path:
+def plan_path(source: SourceGrid, reference: Geometry, transform: Transform, field: FlatGrid | None) -> Path:
     """The matrices between the voxels of reference, field and source, multiplied out in float64."""
     field_from_world = np.eye(4)
     if isinstance(transform, DisplacementField):

@@ -10,7 +10,7 @@ from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._kernel import MEAN_CHUNK, SMALL_CHUNK, field_on_device, mean_chunk, plan_path, run_chunks
 from sirtjax.spatial._resample import block_factors, half_width, parts_per_voxel, voxel_steps
 from sirtjax.spatial._source import (
-    Source,
+    SourceGrid,
     block_mean,
     crop_to_box,
     displacement_bounds_mm,
@@ -109,7 +109,7 @@ def _corners(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.
     return corners
 
 
-def _prepare_mask(mask: NDArray[Any], floating: Geometry, start: Any, stop: Any, factors: Any) -> Source:
+def _prepare_mask(mask: NDArray[Any], floating: Geometry, start: Any, stop: Any, factors: Any) -> SourceGrid:
     # One block of background all round, so that a part at the label's edge finds it.
     blocks = np.asarray(factors)
     inner = mask[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].astype(np.float32)
@@ -117,4 +117,6 @@ def _prepare_mask(mask: NDArray[Any], floating: Geometry, start: Any, stop: Any,
     padded = np.pad(inner, [(int(f), int(f + m)) for f, m in zip(blocks, missing, strict=True)])
     part = block_mean(padded, factors, mode="constant")
     grid = to_device(part, low=np.full(3, -0.5), high=np.asarray(part.shape) - 0.5)
-    return Source(grid=grid, voxel_from_world=shifted(floating.voxel_from_world, np.asarray(start) - blocks, factors))
+    return SourceGrid(
+        grid=grid, voxel_from_world=shifted(floating.voxel_from_world, np.asarray(start) - blocks, factors)
+    )

@@ -17,7 +17,7 @@ from sirtjax.spatial._kernel import (
     run_chunks,
     sample_chunk,
 )
-from sirtjax.spatial._source import Source, block_mean, crop_to_box, reached_box, shifted, to_device
+from sirtjax.spatial._source import SourceGrid, block_mean, crop_to_box, reached_box, shifted, to_device
 from sirtjax.spatial._transform import Transform, affine_part
 from sirtjax.spatial._warp import Order
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -205,7 +205,7 @@ def _prepare(
     order: Order,
     dtype: Any,
     factors: tuple[int, int, int] = (1, 1, 1),
-) -> Source | None:
+) -> SourceGrid | None:
     if array.shape != floating.shape:
         raise GeometryError(f"one image at a time: array of shape {array.shape} on {floating.shape} voxels")
     low, high = reached_box(floating.voxel_from_world @ affine_part(transform), reference, transform)
@@ -223,4 +223,4 @@ def _prepare(
     shift = start + (blocks - 1) / 2
     inside = (np.full(3, -0.5) - shift) / blocks, (np.asarray(floating.shape) - 0.5 - shift) / blocks
     grid = to_device(part.astype(dtype, copy=False), low=inside[0], high=inside[1])
-    return Source(grid=grid, voxel_from_world=shifted(floating.voxel_from_world, start, factors))
+    return SourceGrid(grid=grid, voxel_from_world=shifted(floating.voxel_from_world, start, factors))

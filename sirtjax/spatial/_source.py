@@ -23,7 +23,7 @@ _ALIGNMENT = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SourceGrid:
     """The part of an image that a reference grid can reach, ready for the kernels.
 
     Attributes:

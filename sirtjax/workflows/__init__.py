@@ -1,18 +1,18 @@
 """Planning and verification: the steps of a patient's case as plain functions."""
 
-from sirtjax.workflows._alignment import Alignment as Alignment
-from sirtjax.workflows._alignment import AlignmentRecord as AlignmentRecord
+from sirtjax.workflows._alignment_record import Alignment as Alignment
+from sirtjax.workflows._alignment_record import AlignmentRecord as AlignmentRecord
 from sirtjax.workflows._automatic import BY_CT_NUMBERS as BY_CT_NUMBERS
 from sirtjax.workflows._automatic import automatic_hooks as automatic_hooks
 from sirtjax.workflows._case import NO_PSEUDONYM as NO_PSEUDONYM
 from sirtjax.workflows._case import Case as Case
 from sirtjax.workflows._case_file import case_from_table as case_from_table
 from sirtjax.workflows._case_file import load_case as load_case
+from sirtjax.workflows._case_images import CaseImages as CaseImages
 from sirtjax.workflows._drafts import draft_masks as draft_masks
 from sirtjax.workflows._guides import Guides as Guides
-from sirtjax.workflows._images import CaseImages as CaseImages
 from sirtjax.workflows._images import select_images as select_images
-from sirtjax.workflows._mapping import MappedCase as MappedCase
+from sirtjax.workflows._mapped_case import MappedCase as MappedCase
 from sirtjax.workflows._mask_roles import MASK_ROLES as MASK_ROLES
 from sirtjax.workflows._mask_roles import MaskProposal as MaskProposal
 from sirtjax.workflows._mask_roles import MaskRole as MaskRole
@@ -22,6 +22,12 @@ from sirtjax.workflows._mask_roles import propose_masks as propose_masks
 from sirtjax.workflows._plan_record import TreatmentPlan as TreatmentPlan
 from sirtjax.workflows._plan_record import read_plan as read_plan
 from sirtjax.workflows._planning import plan_case as plan_case
+from sirtjax.workflows._products import STEPS as STEPS
+from sirtjax.workflows._products import Divided as Divided
+from sirtjax.workflows._products import Hooks as Hooks
+from sirtjax.workflows._products import MappedProducts as MappedProducts
+from sirtjax.workflows._products import Products as Products
+from sirtjax.workflows._products import Step as Step
 from sirtjax.workflows._provenance import provenance as provenance
 from sirtjax.workflows._required import check_prescription as check_prescription
 from sirtjax.workflows._required import missing_prescription as missing_prescription
@@ -44,19 +50,14 @@ from sirtjax.workflows._roles import IMAGE_ROLES as IMAGE_ROLES
 from sirtjax.workflows._roles import ImageRole as ImageRole
 from sirtjax.workflows._roles import RoleProposal as RoleProposal
 from sirtjax.workflows._roles import propose_roles as propose_roles
-from sirtjax.workflows._steps import STEPS as STEPS
-from sirtjax.workflows._steps import Divided as Divided
-from sirtjax.workflows._steps import Hooks as Hooks
-from sirtjax.workflows._steps import Products as Products
-from sirtjax.workflows._steps import Step as Step
 from sirtjax.workflows._steps import advance as advance
 from sirtjax.workflows._used_mask import MaskState as MaskState
 from sirtjax.workflows._used_mask import UsedMask as UsedMask
 from sirtjax.workflows._verification import verify_case as verify_case
+from sirtjax.workflows._voi import AutomaticMask as AutomaticMask
+from sirtjax.workflows._voi import Voi as Voi
 from sirtjax.workflows._voi_histogram import VoiHistogram as VoiHistogram
 from sirtjax.workflows._voi_histogram import voi_histogram as voi_histogram
-from sirtjax.workflows._vois import AutomaticMask as AutomaticMask
-from sirtjax.workflows._vois import Voi as Voi
 
 __all__ = [
     "BY_CT_NUMBERS",
@@ -79,6 +80,7 @@ __all__ = [
     "ImageRole",
     "InjectionResult",
     "MappedCase",
+    "MappedProducts",
     "Maps",
     "MaskProposal",
     "MaskResult",

@@ -10,8 +10,8 @@ import numpy as np
 
 from sirtjax import io, ops
 from sirtjax.volume import LabelMap
-from sirtjax.workflows._steps import Hooks
-from sirtjax.workflows._vois import AutomaticMask
+from sirtjax.workflows._products import Hooks
+from sirtjax.workflows._voi import AutomaticMask
 
 if TYPE_CHECKING:
     # Loaded with its networks once a mask is missing: a plan from given masks does without.

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.workflows._case import Case
+from sirtjax.workflows._deposit import Deposit
 from sirtjax.workflows._derived import PlacedVoi
-from sirtjax.workflows._evaluation import Deposit
+from sirtjax.workflows._products import MappedProducts
 from sirtjax.workflows._results import RegistrationSummary, VoiResult
-from sirtjax.workflows._steps import Products
-
-if TYPE_CHECKING:
-    from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._setting import Setting
 
 # The least a reconstruction resolves: two of its voxels.
 VOXELS_PER_FWHM = 2.0
 
 
 def case_checks(
-    case: Case, products: Products, setting: Setting, vois: Sequence[VoiResult], deposit: Deposit
+    case: Case, products: MappedProducts, setting: Setting, vois: Sequence[VoiResult], deposit: Deposit
 ) -> tuple[Check, ...]:
     """Every check of masks, counts, lungs, calibration and constants that applies to this case."""
     found: list[Check] = []
@@ -33,8 +30,8 @@ def case_checks(
     found += _lung_checks(case, products, setting, deposit)
     found += setting.shunt.checks
     found += _constant_checks(case, setting)
-    if case.registration is not None and products.images is not None and products.images.diagnostic is not None:
-        moved = [voi.name for voi in (products.liver, *(products.lesions or ())) if voi and voi.frame == "diagnostic"]
+    if case.registration is not None and products.images.diagnostic is not None:
+        moved = [voi.name for voi in (products.liver, *products.lesions) if voi.frame == "diagnostic"]
         done = case.registration.method != "identity"
         found += dosimetry.registration_checks(", ".join(moved), registered=done) if moved else ()
     return tuple(found)
@@ -53,9 +50,9 @@ def registration_checks(summary: RegistrationSummary | None) -> tuple[Check, ...
     return tuple(found)
 
 
-def _automatic_checks(products: Products) -> list[Check]:
+def _automatic_checks(products: MappedProducts) -> list[Check]:
     """One check for all VOIs of a method, and their doubts."""
-    everything = (products.liver, *(products.lesions or ()), products.lungs)
+    everything = (products.liver, *products.lesions, products.lungs)
     automatic = [voi for voi in everything if voi is not None and voi.automatic is not None]
     found: list[Check] = []
     for method in dict.fromkeys(voi.automatic for voi in automatic):
@@ -69,7 +66,7 @@ def _automatic_checks(products: Products) -> list[Check]:
     return found
 
 
-def _mask_checks(case: Case, products: Products, setting: Setting, vois: Sequence[VoiResult]) -> list[Check]:
+def _mask_checks(case: Case, products: MappedProducts, setting: Setting, vois: Sequence[VoiResult]) -> list[Check]:
     found: list[Check] = []
     liver = setting.mapped.occupancy["liver"]
     territories = np.zeros_like(liver)
@@ -90,7 +87,7 @@ def _mask_checks(case: Case, products: Products, setting: Setting, vois: Sequenc
             volume_ml = row.drawn_ml or row.volume_ml
             found += dosimetry.small_lesion_checks(row.name, volume_ml=volume_ml, resolution_fwhm_mm=fwhm)
     divided = products.territories
-    if divided is not None and divided.labels is not None and divided.overlap_ml > 0:
+    if divided.labels is not None and divided.overlap_ml > 0:
         names = [name for _, name in divided.labels.names]
         smallest_ml = min(divided.labels.volume_ml(name) for name in names)
         found += dosimetry.territory_overlap_checks(
@@ -99,7 +96,7 @@ def _mask_checks(case: Case, products: Products, setting: Setting, vois: Sequenc
     return found
 
 
-def _count_checks(products: Products, setting: Setting, vois: Sequence[VoiResult]) -> list[Check]:
+def _count_checks(products: MappedProducts, setting: Setting, vois: Sequence[VoiResult]) -> list[Check]:
     found: list[Check] = []
     for row in vois:
         if row.kind == "lesion" and row.tn_ratio is not None:
@@ -120,7 +117,7 @@ def _count_checks(products: Products, setting: Setting, vois: Sequence[VoiResult
     return found
 
 
-def _lung_checks(case: Case, products: Products, setting: Setting, deposit: Deposit) -> list[Check]:
+def _lung_checks(case: Case, products: MappedProducts, setting: Setting, deposit: Deposit) -> list[Check]:
     protocol = setting.protocol
     return [
         *dosimetry.lung_shunt_checks(
@@ -162,7 +159,8 @@ def _outside(voi: PlacedVoi, region: np.ndarray) -> float:
     return max(1.0 - inside / total, 0.0)
 
 
-def _resolution_fwhm_mm(case: Case, products: Products) -> float:
-    if case.images.activity.resolution_fwhm_mm is not None or products.images is None:
-        return case.images.activity.resolution_fwhm_mm or 0.0
+def _resolution_fwhm_mm(case: Case, products: MappedProducts) -> float:
+    stated = case.images.activity.resolution_fwhm_mm
+    if stated is not None:
+        return stated
     return VOXELS_PER_FWHM * max(products.images.activity.volume.geometry.spacing_mm)

@@ -12,7 +12,7 @@ from scipy import ndimage
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.workflows._case import Case, InjectionTable
-from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._setting import Setting
 
 Array = NDArray[np.float32]

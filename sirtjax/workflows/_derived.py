@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.workflows._mapping import WHOLE_LIVER, MappedCase
+from sirtjax.workflows._mapped_case import WHOLE_LIVER, MappedCase
 from sirtjax.workflows._results import VoiKind
 
 Array = NDArray[np.float32]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sirtjax import dosimetry
 from sirtjax.errors import ConfigError, InputError
 from sirtjax.workflows._case import DoseTable
-from sirtjax.workflows._mapping import MappedCase
+from sirtjax.workflows._mapped_case import MappedCase
 
 Array = NDArray[np.float32]
 

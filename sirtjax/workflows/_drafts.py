@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sirtjax.workflows._notes import grouped
-from sirtjax.workflows._steps import Products
+from sirtjax.workflows._products import Products
 
 
 def draft_masks(products: Products) -> tuple[str, ...]:

@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry
 from sirtjax.workflows._biology import Biology, biology_row
+from sirtjax.workflows._deposit import Deposit
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._doses import per_full_voxel
-from sirtjax.workflows._mapping import MappedCase
+from sirtjax.workflows._mapped_case import MappedCase
 from sirtjax.workflows._results import VoiResult
 
 Array = NDArray[np.float32]
 
 DOSE_PERCENTS = (98, 95, 70, 50, 2)
 CURVE_POINTS = 200
-
-
-@dataclass(frozen=True)
-class Deposit:
-    """Activity and dose of all injections together.
-
-    Attributes:
-      activity_mbq: (i, j, k) per voxel, at the time of injection, decaying in place.
-      dose_gy: (i, j, k).
-      injected_mbq: the activity that reached the patient.
-      lung_dose_gy: mean dose of the lungs from the shunted activity, None where none is known.
-      lung_activity_mbq: the activity shunted to the lungs.
-      lung_mass_g: of both lungs.
-      holder: (i, j, k) share of each voxel that holds its activity; None where the activity fills the voxels.
-    """
-
-    activity_mbq: Array
-    dose_gy: Array
-    injected_mbq: float
-    lung_dose_gy: float
-    lung_activity_mbq: float
-    lung_mass_g: float
-    holder: Array | None = None
 
 
 def evaluate_vois(

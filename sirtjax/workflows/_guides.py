@@ -14,8 +14,9 @@ from sirtjax import io
 from sirtjax.errors import ConfigError, InputError
 from sirtjax.volume import LabelMap
 from sirtjax.workflows._case import Case, Frame, GuidesTable, MaskTable
-from sirtjax.workflows._images import CaseImages
-from sirtjax.workflows._vois import Voi, chosen_masks, joined_mask
+from sirtjax.workflows._case_images import CaseImages
+from sirtjax.workflows._voi import Voi
+from sirtjax.workflows._vois import chosen_masks, joined_mask
 
 Points = NDArray[np.float64]
 LIVER = "liver"

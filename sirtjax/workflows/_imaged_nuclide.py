@@ -10,7 +10,7 @@ from sirtjax import dosimetry
 from sirtjax.dosimetry import Check, make_check
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case
-from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._case_images import CaseImages
 
 # Before the treatment a gamma camera images 99mTc-MAA, or a scout dose of 166Ho if the treatment is with 166Ho.
 SURROGATE, SCOUT = "Tc-99m", "Ho-166"

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sirtjax import formats, io, spatial
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError
 from sirtjax.volume import Volume
 from sirtjax.workflows._case import ActivityTable, Case, ImageTable
+from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._one_case import check_one_case
 
 # What a gamma camera or PET scanner may have written: some reconstructions ring slightly below zero.
 NEGATIVE_TOLERANCE = 1e-3
 ACTIVITY_UNITS = ("counts", "Bq/mL")
-
-
-@dataclass(frozen=True)
-class CaseImages:
-    """The images of a case.
-
-    Attributes:
-      activity: the SPECT or PET the dose is computed from, in counts or Bq/mL.
-      ct: the CT acquired with it, in its frame, or None.
-      diagnostic: the CT or MR on which VOIs were drawn, or None.
-    """
-
-    activity: io.Image
-    ct: io.Image | None
-    diagnostic: io.Image | None
 
 
 def select_images(case: Case) -> CaseImages:

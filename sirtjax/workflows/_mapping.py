@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,43 +11,16 @@ from sirtjax import spatial
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows._case import Frame
-from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._case_images import CaseImages
+from sirtjax.workflows._dose_grid import dose_grid
+from sirtjax.workflows._mapped_case import WHOLE_LIVER, MappedCase
 from sirtjax.workflows._notes import grouped, listed, masks_of
-from sirtjax.workflows._vois import Voi
-from sirtjax.workflows._working_grid import working_grid
+from sirtjax.workflows._voi import Voi
 
 Array = NDArray[np.float32]
 
-# What the one territory of a case without territories is called.
-WHOLE_LIVER = "whole liver"
 # A VOI must arrive whole: below the first fraction of its volume it is refused, below the second noted.
 REFUSED_FRACTION, NOTED_FRACTION = 0.5, 0.98
-
-
-@dataclass(frozen=True)
-class MappedCase:
-    """Everything the dose needs, on one working grid.
-
-    Attributes:
-      geometry: the working grid, in the frame of the activity image.
-      activity: (i, j, k) in the unit of the activity image, its total conserved.
-      occupancy: per VOI name, the fraction of each voxel inside it, (i, j, k) in [0, 1].
-      drawn_ml: per VOI name, its volume as drawn.
-      ct_hu: (i, j, k) the CT, or None.
-      activity_in_grid: fraction of the activity image's total that lies inside the grid.
-      notes: sentences about what was resampled or cut.
-      carried_ml: per name of a VOI drawn on the diagnostic image, its volume once the transform has carried it, whether
-        or not the activity image reaches that far.
-    """
-
-    geometry: Geometry
-    activity: Volume
-    occupancy: dict[str, Array]
-    drawn_ml: dict[str, float]
-    ct_hu: Volume | None
-    activity_in_grid: float
-    notes: tuple[str, ...]
-    carried_ml: dict[str, float] = field(default_factory=dict)
 
 
 def map_case(
@@ -80,7 +52,7 @@ def map_case(
     _check_names([name for name, _, _ in placed], [] if territories is None else [n for _, n in territories.names])
     transforms: dict[str, spatial.Transform | None] = {"activity": None, "diagnostic": transform}
     region = [(name, labels, transforms[frame]) for name, labels, frame in placed]
-    grid = working_grid(images.activity.volume.geometry, region, spacing_mm=spacing_mm)
+    grid = dose_grid(images.activity.volume.geometry, region, spacing_mm=spacing_mm)
 
     seen = field_of_view(images.activity.volume.geometry, grid)
     occupancy: dict[str, Array] = {}

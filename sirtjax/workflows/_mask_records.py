@@ -8,10 +8,10 @@ from typing import Any
 
 from sirtjax.io import file_sha256
 from sirtjax.workflows._case import Case
+from sirtjax.workflows._products import Divided, Products
 from sirtjax.workflows._results import MaskResult, MaskRole
-from sirtjax.workflows._steps import Divided, Products
 from sirtjax.workflows._used_mask import UsedMask
-from sirtjax.workflows._vois import Voi
+from sirtjax.workflows._voi import Voi
 
 
 def mask_results(case: Case, products: Products) -> tuple[MaskResult, ...]:

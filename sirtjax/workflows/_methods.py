@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sirtjax.workflows._biology import Biology, biology_facts
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._doses import dose_method
 from sirtjax.workflows._results import Fact, RegistrationSummary
-
-if TYPE_CHECKING:
-    from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._setting import Setting
 
 DOSE_METHODS = {
     "kernel": "convolution with a voxel kernel for this voxel size, lungs by local deposition",

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry
-from sirtjax.dosimetry import Check, DoseObjective, Outcome, VoiDose
+from sirtjax.dosimetry import Check, DoseObjective, ObjectiveOutcome, VoiDose
 from sirtjax.workflows._case import Case
+from sirtjax.workflows._deposit import Deposit
 from sirtjax.workflows._derived import PlacedVoi
-from sirtjax.workflows._evaluation import Deposit
 from sirtjax.workflows._plan_record import TreatmentPlan
 from sirtjax.workflows._prescribing import ROLES, Role, target_names
 from sirtjax.workflows._results import ObjectiveResult, VoiResult
@@ -23,7 +23,7 @@ _ONE_TREATMENT = np.ones(1)
 
 
 def objective_results(
-    outcomes: Sequence[Outcome], plan: TreatmentPlan | None = None, *, only_planned: bool = False
+    outcomes: Sequence[ObjectiveOutcome], plan: TreatmentPlan | None = None, *, only_planned: bool = False
 ) -> tuple[ObjectiveResult, ...]:
     """Returns one row per objective and VOI, with the plan's value next to it.
 
@@ -60,7 +60,7 @@ def delivered_objectives(
     """
     vois = _delivered_vois(case, setting, deposit, rows, plan)
     own = dosimetry.objective_outcomes(objectives, vois, _ONE_TREATMENT)
-    added: tuple[Outcome, ...] = ()
+    added: tuple[ObjectiveOutcome, ...] = ()
     if plan is not None:
         known = {objective_key(outcome.objective) for outcome in own}
         names = {voi.name for voi in vois}
@@ -139,7 +139,7 @@ def _objective(row: ObjectiveResult) -> DoseObjective:
     )
 
 
-def _row(outcome: Outcome, plan: TreatmentPlan | None, only_planned: bool) -> ObjectiveResult:
+def _row(outcome: ObjectiveOutcome, plan: TreatmentPlan | None, only_planned: bool) -> ObjectiveResult:
     objective = outcome.objective
     before = None
     if plan is not None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sirtjax import io
 from sirtjax.dicom import referenced_series
 from sirtjax.errors import GeometryError, InputError
 from sirtjax.workflows._case import Case, Frame
-
-if TYPE_CHECKING:
-    from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._case_images import CaseImages
 
 
 def check_one_case(case: Case, images: CaseImages) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.workflows._case import Case
-from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._objective_results import objective_key
 from sirtjax.workflows._plan_patient import compare_patient
 from sirtjax.workflows._plan_record import TreatmentPlan

@@ -15,7 +15,7 @@ from sirtjax.dosimetry import Check
 from sirtjax.errors import InputError
 from sirtjax.io import PatientMark
 from sirtjax.workflows._case import NO_PSEUDONYM, Case
-from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._plan_record import TreatmentPlan
 from sirtjax.workflows._results import Agreement, ComparisonRow
 

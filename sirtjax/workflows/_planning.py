@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sirtjax.workflows._assemble import assemble, prepare, superpose
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._doses import dose_gy, relative_activity
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
@@ -17,15 +18,15 @@ from sirtjax.workflows._prescribing import (
     prescription_facts,
     voi_doses,
 )
+from sirtjax.workflows._products import Hooks, MappedProducts, Products
 from sirtjax.workflows._required import check_prescription
 from sirtjax.workflows._results import Maps, Result
-from sirtjax.workflows._setting import assemble, prepare, superpose
-from sirtjax.workflows._steps import Hooks, Products, advance, made_images
+from sirtjax.workflows._steps import made_all, made_images
 
 
 def plan_case(
     case: Case, *, products: Products | None = None, hooks: Hooks | None = None
-) -> tuple[Result, Maps, Products]:
+) -> tuple[Result, Maps, MappedProducts]:
     """A treatment plan: the seven steps of thesis section 8.3, from the case file to the prescription.
 
     Args:
@@ -41,10 +42,10 @@ def plan_case(
     """
     hooks = hooks or Hooks()
     check_prescription(case)
-    products = advance(case, "images", products=products, hooks=hooks)
-    checks = activity_nuclide_checks(case, made_images(products), "plan")
-    products = advance(case, "mapping", products=products, hooks=hooks)
-    setting = prepare(case, products)
+    images, products = made_images(case, products=products, hooks=hooks)
+    checks = activity_nuclide_checks(case, images, "plan")
+    mapped = made_all(case, products=products, hooks=hooks)
+    setting = prepare(case, mapped)
     hooks.on_step("dose")
     unit_activity, unit_dose = [], []
     for name, region in setting.treated().items():
@@ -60,11 +61,11 @@ def plan_case(
     chosen = np.asarray([territory.chosen_mbq for territory in prescription.territories])
     deposit = superpose(setting, unit_activity, unit_dose, chosen)
     hooks.on_step("dose-volume histograms")
-    result, maps = assemble(case, products, setting, deposit, objectives, checks=(*checks, *prescription.checks))
+    result, maps = assemble(case, mapped, setting, deposit, objectives, checks=(*checks, *prescription.checks))
     injections = tuple(
         injection_result(territory, lsf, prescription)
         for territory, lsf in zip(prescription.territories, setting.shunts, strict=True)
     )
     met = objective_results(prescription.outcomes)
     methods = (*result.methods, *prescription_facts(case, setting))
-    return replace(result, injections=injections, objectives=met, methods=methods), maps, products
+    return replace(result, injections=injections, objectives=met, methods=methods), maps, mapped

@@ -17,9 +17,9 @@ from sirtjax.io import Image, file_sha256
 from sirtjax.volume import Geometry
 from sirtjax.workflows._case import Case, RegistrationTable
 from sirtjax.workflows._case_file import PATH_KEYS
-from sirtjax.workflows._images import CaseImages
+from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._mask_records import used_inputs
-from sirtjax.workflows._steps import Products
+from sirtjax.workflows._products import Products
 
 PACKAGES = ("jax", "numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "nibabel")
 

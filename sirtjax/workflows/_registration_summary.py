@@ -9,8 +9,8 @@ import numpy as np
 from sirtjax import metrics
 from sirtjax.spatial import DisplacementField, Transform
 from sirtjax.volume import LabelMap, bounding_box, crop_geometry
-from sirtjax.workflows._alignment import Alignment
-from sirtjax.workflows._mapping import MappedCase
+from sirtjax.workflows._alignment_record import Alignment
+from sirtjax.workflows._mapped_case import MappedCase
 from sirtjax.workflows._results import RegistrationSummary, VolumeChange
 
 # Voxels of the field left around the liver, for its slopes.

@@ -1,32 +1,19 @@
-"""What planning and verification share: the mapped case with its constants, and the result around a dose."""
+"""What planning and verification share, as a record: the mapped case with its constants, territories and VOIs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry
-from sirtjax.dosimetry import Check, DoseObjective, Protocol
-from sirtjax.errors import ConfigError
-from sirtjax.volume import Volume
-from sirtjax.workflows._biology import biology_sets
-from sirtjax.workflows._case import Case, InjectionTable
-from sirtjax.workflows._checks import case_checks, registration_checks
-from sirtjax.workflows._derived import PlacedVoi, placed_vois, territory_weights
-from sirtjax.workflows._doses import Medium, medium
-from sirtjax.workflows._drafts import draft_masks
-from sirtjax.workflows._evaluation import Deposit, evaluate_vois
-from sirtjax.workflows._mapping import MappedCase
-from sirtjax.workflows._mask_records import mask_results
-from sirtjax.workflows._methods import method_facts, registration_sentence
-from sirtjax.workflows._provenance import provenance
-from sirtjax.workflows._registration_summary import registration_summary
-from sirtjax.workflows._results import Maps, Result, TerritoryResult
-from sirtjax.workflows._shunt import LungMass, LungShunt, lung_mass, lung_shunt
-from sirtjax.workflows._steps import Products
+from sirtjax.dosimetry import Protocol
+from sirtjax.workflows._case import InjectionTable
+from sirtjax.workflows._derived import PlacedVoi
+from sirtjax.workflows._doses import Medium
+from sirtjax.workflows._mapped_case import MappedCase
+from sirtjax.workflows._shunt import LungMass, LungShunt
 
 Array = NDArray[np.float32]
 
@@ -70,156 +57,3 @@ class Setting:
     def treated(self) -> dict[str, Array]:
         """The territories that are injected, by name."""
         return {table.territory: self.territories[table.territory] for table in self.injections}
-
-
-def prepare(case: Case, products: Products) -> Setting:
-    """Protocol, nuclide, territories, lung shunt and VOIs of a case whose steps are made."""
-    images, mapped, liver, divided = products.images, products.mapping, products.liver, products.territories
-    if images is None or mapped is None or liver is None or divided is None or products.registration is None:
-        raise ConfigError("the case is not mapped yet; run the steps before (advance)")
-    protocol = dosimetry.load_protocol(case.protocol.name)
-    nuclide = protocol.nuclide_record_named(case.dose.constant)
-    names = [] if divided.labels is None else [name for _, name in divided.labels.names]
-    territories = territory_weights(mapped, names)
-    injections = _injections(case, tuple(territories))
-    shunt = lung_shunt(case, images, liver, products.lungs, products.registration.transform)
-    lungs = lung_mass(case, mapped, protocol)
-    lesions = [voi.name for voi in products.lesions or ()]
-    treated = {table.territory: territories[table.territory] for table in injections}
-    return Setting(
-        protocol=protocol,
-        nuclide=nuclide,
-        mapped=mapped,
-        tissue=medium(mapped, case.dose, liver_density_g_per_ml=protocol.liver_density.value, lung_mass_g=lungs.mass_g),
-        territories=territories,
-        injections=injections,
-        shunts=tuple(
-            shunt.fraction if table.lung_shunt_fraction is None else table.lung_shunt_fraction for table in injections
-        ),
-        vois=placed_vois(mapped, treated, lesions, lungs=products.lungs is not None),
-        shunt=shunt,
-        lungs=lungs,
-    )
-
-
-def _injections(case: Case, territories: tuple[str, ...]) -> tuple[InjectionTable, ...]:
-    shared = case.prescription.residual_fraction
-    if not case.injections:
-        return tuple(InjectionTable(territory=name, residual_fraction=shared) for name in territories)
-    for table in case.injections:
-        if table.territory not in territories:
-            raise ConfigError(
-                f"injections: there is no territory {table.territory!r}; there are {', '.join(map(repr, territories))}"
-            )
-    return tuple(
-        table if table.residual_fraction is not None else table.model_copy(update={"residual_fraction": shared})
-        for table in case.injections
-    )
-
-
-def superpose(
-    setting: Setting, unit_activity: Sequence[Array], unit_dose: Sequence[Array], injected_mbq: NDArray[np.float64]
-) -> Deposit:
-    """All injections together: activity that reached the patient, less what is shunted, on the unit maps."""
-    shunts = np.asarray(setting.shunts)
-    in_liver = (injected_mbq * (1.0 - shunts)).astype(np.float32)
-    shunted_mbq = float(injected_mbq @ shunts)
-    activity, dose = np.zeros_like(unit_activity[0]), np.zeros_like(unit_dose[0])
-    for amount, share, per_mbq in zip(in_liver, unit_activity, unit_dose, strict=True):
-        activity += amount * share
-        dose += amount * per_mbq
-    return Deposit(
-        activity_mbq=activity,
-        dose_gy=dose,
-        injected_mbq=float(injected_mbq.sum()),
-        lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
-        lung_activity_mbq=shunted_mbq,
-        lung_mass_g=setting.lungs.mass_g,
-        holder=setting.liver,
-    )
-
-
-def assemble(
-    case: Case,
-    products: Products,
-    setting: Setting,
-    deposit: Deposit,
-    objectives: Sequence[DoseObjective],
-    *,
-    checks: Sequence[Check],
-) -> tuple[Result, Maps]:
-    """The result's tables, checks, methods and provenance around a dose, without its injections."""
-    if products.images is None or products.registration is None:
-        raise ConfigError("the case is not mapped yet; run the steps before (advance)")
-    mapped = setting.mapped
-    biology = biology_sets(case.biology, sphere_type=setting.protocol.device)
-    vois = evaluate_vois(
-        setting.vois,
-        mapped,
-        deposit,
-        density_g_per_ml=setting.protocol.liver_density.value,
-        constant_gy_g_per_mbq=setting.constant_gy_g_per_mbq,
-        v_levels_gy=_levels(objectives),
-        biology=biology,
-        half_life_h=setting.nuclide.half_life_h,
-    )
-    summary = registration_summary(
-        products.registration, mapped, lesions=tuple(voi.name for voi in products.lesions or ())
-    )
-    result = Result(
-        kind="plan",
-        patient_id=case.patient.id,
-        protocol=setting.protocol.name,
-        protocol_title=setting.protocol.title,
-        injections=(),
-        vois=vois,
-        lung_dose_gy=deposit.lung_dose_gy,
-        lung_mass_g=deposit.lung_mass_g,
-        lung_shunt_fraction=deposit.lung_activity_mbq / deposit.injected_mbq,
-        checks=distinct_checks(
-            (*case_checks(case, products, setting, vois, deposit), *registration_checks(summary), *checks)
-        ),
-        methods=method_facts(case, setting, biology, summary),
-        notes=mapped.notes,
-        planned={},
-        provenance=provenance(
-            case, products.images, registration=registration_sentence(case, summary), products=products
-        ),
-        registration=summary,
-        drafts=draft_masks(products),
-        nuclide=setting.nuclide.symbol,
-        nuclide_record=setting.nuclide.name,
-        territories=_territory_results(setting),
-        masks=mask_results(case, products),
-    )
-    weights = {voi.name: voi.weight for voi in setting.vois}
-    maps = Maps(
-        geometry=mapped.geometry,
-        dose_gy=Volume(deposit.dose_gy, mapped.geometry, unit="Gy"),
-        activity=mapped.activity,
-        ct_hu=mapped.ct_hu,
-        occupancy=weights,
-        transform=products.registration.transform,
-    )
-    return result, maps
-
-
-def distinct_checks(checks: Sequence[Check]) -> tuple[Check, ...]:
-    """Each code once per place: objectives and `case_checks` both evaluate the lungs, and the objectives name them."""
-    found = {(check.code, check.where): check for check in checks}.values()
-    named = {(check.code, check.limit) for check in found if check.where is not None}
-    return tuple(check for check in found if check.where is not None or (check.code, check.limit) not in named)
-
-
-def _territory_results(setting: Setting) -> tuple[TerritoryResult, ...]:
-    treated = {table.territory for table in setting.injections}
-    voxel_ml = setting.mapped.geometry.voxel_volume_ml
-    return tuple(
-        TerritoryResult(name, float(weight.sum(dtype=np.float64)) * voxel_ml, name in treated)
-        for name, weight in setting.territories.items()
-    )
-
-
-def _levels(objectives: Sequence[DoseObjective]) -> list[float]:
-    """The x of V_x, rising: 70 Gy, and the doses the objectives on liver and tumour speak of."""
-    return sorted({70.0} | {objective.dose_gy for objective in objectives if objective.voi != "lungs"})

@@ -14,10 +14,10 @@ from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.programs import kept
 from sirtjax.workflows._case import Case
+from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._imaged_nuclide import allowed_nuclides, imaged_nuclide_checks, treated_nuclide
-from sirtjax.workflows._images import CaseImages
-from sirtjax.workflows._mapping import MappedCase
-from sirtjax.workflows._vois import Voi
+from sirtjax.workflows._mapped_case import MappedCase
+from sirtjax.workflows._voi import Voi
 
 
 @dataclass(frozen=True)

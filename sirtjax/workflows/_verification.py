@@ -10,26 +10,28 @@ from numpy.typing import NDArray
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError
+from sirtjax.workflows._assemble import assemble, distinct_checks, prepare, superpose
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._decay import STAGED_NOTE, InjectionDecay, activity_at_injection_mbq, injection_decay
+from sirtjax.workflows._deposit import Deposit
 from sirtjax.workflows._doses import dose_gy, relative_activity
-from sirtjax.workflows._evaluation import Deposit
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._objective_results import delivered_objectives
 from sirtjax.workflows._plan_comparison import compare_with_plan
 from sirtjax.workflows._plan_patient import refuse_other_patient
 from sirtjax.workflows._plan_record import TreatmentPlan, read_plan
 from sirtjax.workflows._prescribing import case_objectives
+from sirtjax.workflows._products import Hooks, MappedProducts, Products
 from sirtjax.workflows._results import InjectionResult, Maps, PlanComparison, Result
-from sirtjax.workflows._setting import Setting, assemble, distinct_checks, prepare, superpose
-from sirtjax.workflows._steps import Hooks, Products, advance, made_images
+from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._steps import made_all, made_images
 
 Array = NDArray[np.float32]
 
 
 def verify_case(
     case: Case, *, products: Products | None = None, hooks: Hooks | None = None
-) -> tuple[Result, Maps, Products]:
+) -> tuple[Result, Maps, MappedProducts]:
     """The absorbed dose after treatment, from the 90Y PET or another image of what was injected.
 
     "relative" calibration scales the counts of each territory to the activity injected into it; "absolute" takes
@@ -50,13 +52,12 @@ def verify_case(
     plan = None if case.plan is None else read_plan(case.plan)
     if not case.injections or any(table.activity_mbq is None for table in case.injections):
         raise ConfigError("a verification needs the delivered activity_mbq of every one of the [[injections]]")
-    products = advance(case, "images", products=products, hooks=hooks)
-    images = made_images(products)
+    images, products = made_images(case, products=products, hooks=hooks)
     checks = activity_nuclide_checks(case, images, "verification")
     if plan is not None and case.plan is not None:
         refuse_other_patient(case, images, plan, case.plan)
-    products = advance(case, "mapping", products=products, hooks=hooks)
-    setting = prepare(case, products)
+    mapped = made_all(case, products=products, hooks=hooks)
+    setting = prepare(case, mapped)
     injected = np.asarray([table.activity_mbq for table in case.injections], np.float64)
     hooks.on_step("dose")
     decay: InjectionDecay | None = None
@@ -64,11 +65,11 @@ def verify_case(
         deposit = _relative(case, setting, injected)
     else:
         decay = injection_decay(case, images)
-        deposit, calibration = _absolute(case, products, setting, injected, decay)
+        deposit, calibration = _absolute(case, setting, injected, decay)
         checks = (*checks, *calibration)
     hooks.on_step("dose-volume histograms")
     objectives = case_objectives(case, setting)
-    result, maps = assemble(case, products, setting, deposit, objectives, checks=checks)
+    result, maps = assemble(case, mapped, setting, deposit, objectives, checks=checks)
     rows = tuple(
         _delivered(table, activity, lsf, plan, elapsed_h)
         for table, activity, lsf, elapsed_h in zip(
@@ -93,7 +94,7 @@ def verify_case(
     if plan is not None:
         comparison, differences = compare_with_plan(case, images, result, plan)
     checks = distinct_checks((*result.checks, *unmet, *differences))
-    return replace(result, comparison=comparison, checks=checks), maps, products
+    return replace(result, comparison=comparison, checks=checks), maps, mapped
 
 
 def _relative(case: Case, setting: Setting, injected: NDArray[np.float64]) -> Deposit:
@@ -106,10 +107,9 @@ def _relative(case: Case, setting: Setting, injected: NDArray[np.float64]) -> De
 
 
 def _absolute(
-    case: Case, products: Products, setting: Setting, injected: NDArray[np.float64], decay: InjectionDecay
+    case: Case, setting: Setting, injected: NDArray[np.float64], decay: InjectionDecay
 ) -> tuple[Deposit, tuple[Check, ...]]:
-    images = products.images
-    if images is None or setting.mapped.activity.unit != "Bq/mL":
+    if setting.mapped.activity.unit != "Bq/mL":
         raise ConfigError(
             f'calibration.method = "absolute" needs an image in Bq/mL, this one is in {setting.mapped.activity.unit}'
         )

@@ -2,72 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
 import numpy as np
 
 from sirtjax import formats, io
 from sirtjax.errors import ConfigError, GeometryError, InputError
 from sirtjax.volume import LabelMap
 from sirtjax.workflows._case import Case, Frame, MaskTable, TerritoriesTable
-from sirtjax.workflows._images import CaseImages
-from sirtjax.workflows._used_mask import UsedMask
-
-
-@dataclass(frozen=True)
-class AutomaticMask:
-    """What a program found in an image.
-
-    Attributes:
-      labels: one label, or one for each lesion.
-      method: the model or rule, for the report.
-      doubts: what speaks against using it unseen, one sentence each.
-      estimated_dsc: with the true organ, as the model's calibration estimates it; None where it has none.
-    """
-
-    labels: LabelMap
-    method: str
-    doubts: tuple[str, ...] = ()
-    estimated_dsc: float | None = None
-
-
-# Where automatic segmentation plugs in: an image in, one map per VOI out.
-SegmentOrgan = Callable[[io.Image], LabelMap | AutomaticMask]
-# For lesions the liver is given where it lies in the frame of the image.
-SegmentLesions = Callable[[io.Image, LabelMap | None], Mapping[str, LabelMap | AutomaticMask]]
-
-
-@dataclass(frozen=True)
-class Voi:
-    """A volume of interest: one named mask on its own grid, in the frame of one image.
-
-    Attributes:
-      name: of the VOI.
-      labels: its mask.
-      frame: of which image.
-      origin: the file, or the method.
-      automatic: the method by which a program found it; None where it was given.
-      doubts: what speaks against using an automatic one unseen.
-      estimated_dsc: of an automatic one with the true organ; None where it was not estimated.
-      draft: why nobody answers for it as it is, such as a change since its signature; None where somebody does.
-      used: the file it was taken from where that is not the case's, with its signature.
-    """
-
-    name: str
-    labels: LabelMap
-    frame: Frame
-    origin: str
-    automatic: str | None = None
-    doubts: tuple[str, ...] = ()
-    draft: str | None = None
-    used: UsedMask | None = None
-    estimated_dsc: float | None = None
-
-    @property
-    def volume_ml(self) -> float:
-        """Volume as drawn."""
-        return self.labels.volume_ml(self.name)
+from sirtjax.workflows._case_images import CaseImages
+from sirtjax.workflows._voi import AutomaticMask, SegmentLesions, SegmentOrgan, Voi
 
 
 def liver_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = None) -> Voi:

@@ -11,7 +11,7 @@ from sirtjax.io import write_nifti
 from sirtjax.spatial import AffineTransform, resample_activity
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows import advance, load_case
-from sirtjax.workflows._working_grid import GRID_SHAPES, MARGIN_MM, working_grid
+from sirtjax.workflows._dose_grid import GRID_SHAPES, MARGIN_MM, dose_grid
 
 BALL_MM = 30.0
 
@@ -40,7 +40,7 @@ def region_of(labels):
 @settings(max_examples=25, deadline=None)
 @given(activity_grids(), st.floats(2.0, 5.0))
 def test_the_grid_holds_the_vois_along_the_axes_of_the_activity_image(activity, spacing_mm):
-    grid = working_grid(activity, region_of(ball(case.CT)), spacing_mm=spacing_mm)
+    grid = dose_grid(activity, region_of(ball(case.CT)), spacing_mm=spacing_mm)
     assert grid.shape in GRID_SHAPES
     assert grid.spacing_mm == pytest.approx((spacing_mm,) * 3)
     # The same three lines in space, in world order and growing with x, y and z.
@@ -56,7 +56,7 @@ def test_the_grid_holds_the_vois_along_the_axes_of_the_activity_image(activity, 
 @settings(max_examples=15, deadline=None)
 @given(activity_grids())
 def test_the_spacing_of_the_activity_image_gives_its_own_voxels(activity):
-    grid = working_grid(activity, region_of(ball(case.CT)), spacing_mm="activity")
+    grid = dose_grid(activity, region_of(ball(case.CT)), spacing_mm="activity")
     index = activity.to_voxel(grid.origin_mm)
     assert np.allclose(index, np.round(index), atol=1e-6)
     values = np.random.default_rng(1).uniform(1, 2, activity.shape).astype(np.float32)
@@ -70,8 +70,8 @@ def test_the_spacing_of_the_activity_image_gives_its_own_voxels(activity):
 
 def test_a_larger_patient_takes_the_next_grid():
     wide = case.grid((64, 64, 64), (9.0, 9.0, 9.0), rotation_rad=(0, 0, 0), flips=(1, 1, 1))
-    small = working_grid(wide, region_of(ball(wide, 60)), spacing_mm=3.0)
-    large = working_grid(wide, region_of(ball(wide, 180)), spacing_mm=3.0)
+    small = dose_grid(wide, region_of(ball(wide, 60)), spacing_mm=3.0)
+    large = dose_grid(wide, region_of(ball(wide, 180)), spacing_mm=3.0)
     assert small.shape == GRID_SHAPES[0]
     assert large.shape == GRID_SHAPES[1]
 
@@ -85,7 +85,7 @@ def test_every_voi_counts_whether_or_not_it_shares_its_grid_with_others():
         return LabelMap.from_mask(case.distance_mm(points, centre_mm) <= BALL_MM, wide, name=name)
 
     def held(region):
-        grid = working_grid(wide, region, spacing_mm=3.0)
+        grid = dose_grid(wide, region, spacing_mm=3.0)
         assert grid.shape == GRID_SHAPES[0]
         voxels = [grid.to_voxel(case.CENTRE_MM + sign * shift_mm) for sign in (-1, 1)]
         return [bool(((v >= 0) & (v <= np.asarray(grid.shape) - 1)).all()) for v in voxels]
@@ -101,13 +101,13 @@ def test_an_empty_voi_is_refused_beside_others_of_its_grid():
     wide = case.grid((64, 64, 64), (9.0, 9.0, 9.0), rotation_rad=(0, 0, 0), flips=(1, 1, 1))
     empty = LabelMap(np.zeros(wide.shape, np.uint8), wide, names=((1, "lesion"),))
     with pytest.raises(GeometryError, match="the mask of the lesion is empty"):
-        working_grid(wide, [("liver", ball(wide, 60), None), ("lesion", empty, None)], spacing_mm=3.0)
+        dose_grid(wide, [("liver", ball(wide, 60), None), ("lesion", empty, None)], spacing_mm=3.0)
 
 
 def test_too_large_for_any_grid():
     wide = case.grid((64, 64, 64), (9.0, 9.0, 9.0), rotation_rad=(0, 0, 0), flips=(1, 1, 1))
     with pytest.raises(GeometryError, match=r"the VOIs span .* mm, the largest working grid .* raise dose.spacing_mm"):
-        working_grid(wide, region_of(ball(wide, 250)), spacing_mm=1.0)
+        dose_grid(wide, region_of(ball(wide, 250)), spacing_mm=1.0)
 
 
 def test_the_total_of_the_activity_is_kept(patient):

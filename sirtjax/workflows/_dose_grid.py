@@ -16,7 +16,7 @@ MARGIN_MM = 15.0
 SEARCH_SPACING_MM = 6.0
 
 
-def working_grid(
+def dose_grid(
     activity: Geometry,
     region: Sequence[tuple[str, LabelMap, spatial.Transform | None]],
     *,

@@ -1,0 +1,33 @@
+"""Activity and dose of a whole treatment, as a record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Deposit:
+    """Activity and dose of all injections together.
+
+    Attributes:
+      activity_mbq: (i, j, k) per voxel, at the time of injection, decaying in place.
+      dose_gy: (i, j, k).
+      injected_mbq: the activity that reached the patient.
+      lung_dose_gy: mean dose of the lungs from the shunted activity, None where none is known.
+      lung_activity_mbq: the activity shunted to the lungs.
+      lung_mass_g: of both lungs.
+      holder: (i, j, k) share of each voxel that holds its activity; None where the activity fills the voxels.
+    """
+
+    activity_mbq: Array
+    dose_gy: Array
+    injected_mbq: float
+    lung_dose_gy: float
+    lung_activity_mbq: float
+    lung_mass_g: float
+    holder: Array | None = None

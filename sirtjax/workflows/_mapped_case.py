@@ -1,0 +1,41 @@
+"""A case on its dose grid: activity, VOIs and CT, as a record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.volume import Geometry, Volume
+
+Array = NDArray[np.float32]
+
+# What the one territory of a case without territories is called.
+WHOLE_LIVER = "whole liver"
+
+
+@dataclass(frozen=True)
+class MappedCase:
+    """Everything the dose needs, on one working grid.
+
+    Attributes:
+      geometry: the working grid, in the frame of the activity image.
+      activity: (i, j, k) in the unit of the activity image, its total conserved.
+      occupancy: per VOI name, the fraction of each voxel inside it, (i, j, k) in [0, 1].
+      drawn_ml: per VOI name, its volume as drawn.
+      ct_hu: (i, j, k) the CT, or None.
+      activity_in_grid: fraction of the activity image's total that lies inside the grid.
+      notes: sentences about what was resampled or cut.
+      carried_ml: per name of a VOI drawn on the diagnostic image, its volume once the transform has carried it, whether
+        or not the activity image reaches that far.
+    """
+
+    geometry: Geometry
+    activity: Volume
+    occupancy: dict[str, Array]
+    drawn_ml: dict[str, float]
+    ct_hu: Volume | None
+    activity_in_grid: float
+    notes: tuple[str, ...]
+    carried_ml: dict[str, float] = field(default_factory=dict)

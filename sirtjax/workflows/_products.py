@@ -1,0 +1,99 @@
+"""What the steps of a case make, as records, and the functions that plug into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from sirtjax.volume import LabelMap
+from sirtjax.workflows._alignment_record import Alignment, Register
+from sirtjax.workflows._case import Frame
+from sirtjax.workflows._case_images import CaseImages
+from sirtjax.workflows._mapped_case import MappedCase
+from sirtjax.workflows._used_mask import UsedMask
+from sirtjax.workflows._voi import SegmentLesions, SegmentOrgan, Voi
+
+# The steps of thesis section 8.3; the seventh, the prescription, is `plan_case`.
+Step = Literal["images", "liver", "lesions", "territories", "registration", "mapping"]
+STEPS: tuple[Step, ...] = get_args(Step)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Functions that take the place of files: automatic segmentation, another registration, progress.
+
+    Attributes:
+      segment_liver: the liver on an image, where the case has no liver mask.
+      segment_lesions: the lesions on an image, given the liver, where the case has no lesion masks.
+      segment_lungs: both lungs on the CT, where the shunt is counted in the SPECT and the case has no lung mask.
+      register: replaces the registration of the diagnostic image.
+      on_step: called with the name of each step as it begins.
+    """
+
+    segment_liver: SegmentOrgan | None = None
+    segment_lesions: SegmentLesions | None = None
+    segment_lungs: SegmentOrgan | None = None
+    register: Register | None = None
+    on_step: Callable[[str], None] = lambda step: None
+
+
+@dataclass(frozen=True)
+class Divided:
+    """The perfusion territories of the liver.
+
+    Attributes:
+      labels: the map, or None where the whole liver is one territory.
+      frame: the frame it is in.
+      overlap_ml, gap_ml: volume claimed twice, and liver claimed by none, as found in the masks.
+      notes: sentences about masks that were resampled.
+      draft, used: why nobody answers for them as they are, and their file where it is not the case's, as in `Voi`.
+    """
+
+    labels: LabelMap | None
+    frame: Frame
+    overlap_ml: float = 0.0
+    gap_ml: float = 0.0
+    notes: tuple[str, ...] = ()
+    draft: str | None = None
+    used: UsedMask | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Products:
+    """The products of some of the steps, for a case that is resumed; None is not made yet.
+
+    Attributes:
+      images: the images of the case.
+      liver: the liver.
+      lesions: the lesions; empty if the case has none.
+      lungs: the lungs; made with the liver, and None if the case does not need them.
+      territories: the perfusion territories.
+      registration: the transform to the diagnostic image.
+      mapping: all of it on the dose grid.
+    """
+
+    images: CaseImages | None = None
+    liver: Voi | None = None
+    lesions: tuple[Voi, ...] | None = None
+    lungs: Voi | None = None
+    territories: Divided | None = None
+    registration: Alignment | None = None
+    mapping: MappedCase | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappedProducts(Products):
+    """The products of all six steps: what a plan or verification starts from.
+
+    Attributes:
+      images, liver, lesions, lungs, territories, registration, mapping: as in `Products`; only `lungs` may be None.
+    """
+
+    # `field()` removes the default that the base class has.
+    images: CaseImages = field()
+    liver: Voi = field()
+    lesions: tuple[Voi, ...] = field()
+    territories: Divided = field()
+    registration: Alignment = field()
+    mapping: MappedCase = field()
