@@ -32,7 +32,7 @@ from segmentation_quality_cases import SERIES, Case, case_maker
 from segmentation_quality_fit import as_if_certain, fitted, summary
 from segmentation_quality_outlines import shape_modes, spoiled_outlines
 
-from sirtjax import metrics, phantom, segmentation, spatial
+from sirtjax import metrics, phantom, segmentation, spatial, synthesis
 from sirtjax.errors import SirtjaxError
 from sirtjax.segmentation import EvidenceWeight, Model, QualityCalibration, Regression
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -75,12 +75,12 @@ def main() -> None:
 
 def make_outlines(bank_path: Path, output: Path, *, install: bool) -> None:
     """Spoiled outlines, a line each, beside the modes of outlines that are none of them."""
-    bank, names = phantom.load_shape_bank(bank_path)
+    bank, names = synthesis.load_shape_bank(bank_path)
     with output.open("w", encoding="utf-8") as lines:
         for row in spoiled_outlines(bank, names):
             lines.write(json.dumps(row) + "\n")
     if install:
-        modes = shape_modes(phantom.split_bank(bank, names).distance_step)
+        modes = shape_modes(synthesis.split_bank(bank, names).distance_step)
         segmentation.save_liver_shapes(segmentation.find_model("liver").path / "shapes.npz", modes)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sirtjax import phantom
+from sirtjax import phantom, synthesis
 from sirtjax.errors import ComputationError
 from sirtjax.volume import Geometry, LabelMap, Volume
 
@@ -22,7 +22,7 @@ ORIGINS, ORIGIN_SHARES = ("renal", "adrenal", "gastric", "bowel", "exophytic"), 
 LEAST_LIVER_ML, MOST_MASS_ML = 400.0, 800.0
 CONTRAST_HU, CONTRAST_SHARE = 8.0, 0.06
 # random_sample gives CT in the network's window and MR beyond 1; what is clipped below is air.
-CT_WINDOW, MR_SIGNAL, AIR_HU = phantom.CT_WINDOW_HU, 1000.0, -1000.0
+CT_WINDOW, MR_SIGNAL, AIR_HU = synthesis.CT_WINDOW_HU, 1000.0, -1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +63,18 @@ class Case:
 
 def case_maker(bank_path: Path) -> Callable[[int, Series], Case | dict[str, Any]]:
     """A function of seed and series that gives a case, or why there is none. Compiles the random patient once."""
-    bank, names = phantom.load_shape_bank(bank_path)
-    train = phantom.split_bank(bank, names)
-    held = phantom.split_bank(bank, names, validation=True)
+    bank, names = synthesis.load_shape_bank(bank_path)
+    train = synthesis.split_bank(bank, names)
+    held = synthesis.split_bank(bank, names, validation=True)
     # Repeated to as many as the others, so that one program serves both.
     held = jax.tree.map(lambda array: np.resize(array, (train.count, *array.shape[1:])), held)
     banks = {False: jax.device_put(train), True: jax.device_put(held)}
-    preset = phantom.load_synthesis_preset("default")
+    preset = synthesis.load_preset("default")
     modality = preset.modality.model_copy(update={"ct": 0.8, "mr": 0.2, "random": 0.0})
     view = preset.view.model_copy(update={"far": 0.0, "anywhere": 0.05, "cut": 0.1})
     config = preset.model_copy(update={"real_share": 0.9, "modality": modality, "view": view})
     grid = Geometry.from_affine(config.shape, np.diag([config.spacing_mm] * 3 + [1.0]))
-    draw = jax.jit(phantom.random_sample, static_argnames="config")
+    draw = jax.jit(synthesis.random_sample, static_argnames="config")
 
     def random_patient(seed: int, held_out: bool) -> tuple[Volume, LabelMap]:
         image, labels = (np.asarray(part) for part in draw(jax.random.key(seed), banks[held_out], config=config))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sirtjax import ops
-from sirtjax.phantom import VALIDATION_SHAPES, ShapeBank
 from sirtjax.segmentation import LiverShapes, centred_distance_mm, fit_liver_shapes, outline_evidence
+from sirtjax.synthesis import VALIDATION_SHAPES, ShapeBank
 
 BANK_MM, STEP_MM, GRID_MM = 4.0, 0.25, 5.0
 MODES, SEED = 10, 0

@@ -20,10 +20,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sirtjax.phantom import (
+from sirtjax.synthesis import (
     build_shape_bank,
+    load_preset,
     load_shape_bank,
-    load_synthesis_preset,
     random_sample,
     save_shape_bank,
     split_bank,
@@ -48,7 +48,7 @@ def main() -> None:
         built, names = build_shape_bank(paths, report=print)
         save_shape_bank(options.bank, built, names, licence=options.licence)
     bank, names = load_shape_bank(options.bank)
-    config = load_synthesis_preset(options.preset)
+    config = load_preset(options.preset)
     train = jax.device_put(split_bank(bank, names))
     draw = jax.jit(random_sample, static_argnames="config")
     start = time.perf_counter()

@@ -21,6 +21,7 @@ TIERS = (
     ("dicom",),  # flips frames too
     ("formats",),  # chooses among the readers of io and dicom
     ("preprocess", "losses", "metrics", "networks", "postprocess", "dosimetry", "territories", "phantom"),
+    ("synthesis",),  # paints the anatomy of phantom, scales intensities as preprocess
     ("inference", "registration"),
     ("segmentation",),
     ("workflows",),

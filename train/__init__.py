@@ -17,7 +17,6 @@ from sirtjax.train._data_config import SyntheticConfig as SyntheticConfig
 from sirtjax.train._devices import sample_mesh as sample_mesh
 from sirtjax.train._export import model_of_run as model_of_run
 from sirtjax.train._export import model_of_runs as model_of_runs
-from sirtjax.train._export import synthetic_preprocessing as synthetic_preprocessing
 from sirtjax.train._loop import Outcome as Outcome
 from sirtjax.train._loop import train as train
 from sirtjax.train._objective import objective as objective
@@ -95,7 +94,6 @@ __all__ = [
     "sample_source",
     "save_tree",
     "scores_of",
-    "synthetic_preprocessing",
     "train",
     "training_from_table",
     "training_presets",

@@ -5,24 +5,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sirtjax import phantom
 from sirtjax.preprocess import AugmentConfig, FixedPreprocessing, OrganMask
+from sirtjax.synthesis import config_from_table, load_preset
 from sirtjax.train._config import Count, Table
 
 
 class SyntheticConfig(Table):
-    """Digital patients, drawn anew for each step on the device that trains (`sirtjax.phantom.random_sample`).
+    """Digital patients, drawn anew for each step on the device that trains (`sirtjax.synthesis.random_sample`).
 
     Attributes:
       kind: "synthetic".
-      bank: the file of liver shapes (`sirtjax.phantom.save_shape_bank`); those it keeps back are validated on.
+      bank: the file of liver shapes (`sirtjax.synthesis.save_shape_bank`); those it keeps back are validated on.
       synthesis: a preset of configs/synthesis by {preset = "name"} with keys to change, or a whole table.
       validation_cases: how many samples of held-back shapes are looked at.
     """
 
     kind: Literal["synthetic"]
     bank: Path
-    synthesis: Any = Field(default_factory=lambda: phantom.load_synthesis_preset("default"))
+    synthesis: Any = Field(default_factory=lambda: load_preset("default"))
     validation_cases: Count = 64
 
     @field_validator("synthesis", mode="before")
@@ -34,11 +34,11 @@ class SyntheticConfig(Table):
         changes = dict(value)
         written = changes.pop("name", "default")  # of a table that a run wrote down
         name = str(changes.pop("preset", written))
-        table = phantom.load_synthesis_preset(name).model_dump(mode="python", by_alias=True)
+        table = load_preset(name).model_dump(mode="python", by_alias=True)
         table.pop("name")
         for key, new in changes.items():
             table[key] = {**table[key], **new} if isinstance(new, dict) and isinstance(table.get(key), dict) else new
-        return phantom.synthesis_config(table, name=name)
+        return config_from_table(table, name=name)
 
 
 class LiverMask(Table):

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from sirtjax import phantom
+from sirtjax import synthesis
 from sirtjax.errors import ConfigError
 from sirtjax.postprocess import FillHoles, LargestComponent, PostprocessStep, RemoveSmall
-from sirtjax.preprocess import FixedPreprocessing, Foreground, IntensityScale, OrganMask, OrganWindow
+from sirtjax.preprocess import FixedPreprocessing
 from sirtjax.segmentation import Model, ModelSpec, Tiles
 from sirtjax.train._data_config import FilesConfig, SyntheticConfig
 from sirtjax.train._run_folder import best_variables, run_config, run_state
@@ -105,43 +105,10 @@ def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False)
     return Model(spec=spec, folds=(variables,)), about
 
 
-def synthetic_preprocessing(synthesis: phantom.SynthesisConfig) -> FixedPreprocessing:
-    """How an image becomes what random samples of digital patients are.
-
-    The counterpart of `phantom.normalised` and, of the liver alone, `phantom.normalised_inside`.
-    """
-    if synthesis.inside is not None:
-        return _inside_liver(synthesis, synthesis.inside)
-    top = phantom.MR_LIMIT
-    # Zero signal is -1 and the percentile is 1: the limit lies so much further up.
-    foreground = Foreground(percentile=phantom.MR_PERCENTILE, headroom=(top + 1.0) / 2.0)
-    return FixedPreprocessing(
-        axes="LPS",
-        spacing_mm=(synthesis.spacing_mm,) * 3,
-        intensities=(
-            IntensityScale(modality="CT", window=phantom.CT_WINDOW_HU, output=(-1.0, 1.0)),
-            IntensityScale(modality="MR", foreground=foreground, output=(-1.0, top)),
-        ),
-    )
-
-
-def _inside_liver(synthesis: phantom.SynthesisConfig, inside: phantom.InsideLiver) -> FixedPreprocessing:
-    ct, other = OrganWindow(reach=inside.reach_hu), OrganWindow(reach=inside.reach_share, relative=True)
-    return FixedPreprocessing(
-        axes="LPS",
-        spacing_mm=(synthesis.spacing_mm,) * 3,
-        mask=OrganMask(margin_mm=inside.margin_mm),
-        intensities=(
-            IntensityScale(modality="CT", organ=ct, output=(-1.0, 1.0)),
-            IntensityScale(modality="MR", organ=other, output=(-1.0, 1.0)),
-        ),
-    )
-
-
 def _preparation(config: TrainingConfig) -> tuple[FixedPreprocessing, Tiles]:
     match config.data:
         case SyntheticConfig() as data:
-            return synthetic_preprocessing(data.synthesis), Tiles(shape=data.synthesis.shape)
+            return synthesis.preprocessing_for(data.synthesis), Tiles(shape=data.synthesis.shape)
         case FilesConfig() as data:
             shape = tile_shape(config.network, data.patch_shape)
             return data.prepared, Tiles(shape=shape, overlap=data.overlap)

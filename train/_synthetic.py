@@ -5,7 +5,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from sirtjax import networks, phantom
+from sirtjax import networks, synthesis
 from sirtjax.train._classes import channels_of
 from sirtjax.train._data_config import SyntheticConfig
 from sirtjax.train._source import Source, sample_source
@@ -28,10 +28,10 @@ def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels:
       ImageFormatError: the file of liver shapes is missing or damaged.
     """
     networks.output_shape(config.network, data.synthesis.shape)  # refuses what does not fit
-    bank, names = phantom.load_shape_bank(data.bank)
+    bank, names = synthesis.load_shape_bank(data.bank)
 
-    def sample(key: Array, bank: phantom.ShapeBank) -> tuple[Array, Array]:
-        image, labels = phantom.random_sample(key, bank, config=data.synthesis)
+    def sample(key: Array, bank: synthesis.ShapeBank) -> tuple[Array, Array]:
+        image, labels = synthesis.random_sample(key, bank, config=data.synthesis)
         return image[..., None], channels_of(labels, config.classes, count=channels)
 
     def predict(variables: Any, images: Array) -> Array:
@@ -40,17 +40,17 @@ def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels:
 
     return sample_source(
         sample,
-        phantom.split_bank(bank, names),
+        synthesis.split_bank(bank, names),
         predict=predict,
         recipe=config.recipe(),
         mesh=mesh,
-        validation_bank=phantom.split_bank(bank, names, validation=True),
+        validation_bank=synthesis.split_bank(bank, names, validation=True),
         validation_count=data.validation_cases,
     )
 
 
 def draw_samples(data: SyntheticConfig, *, seed: int, count: int) -> list[tuple[Array, Array]]:
     """Some samples of the shapes that are trained on, to look at: images and labels (i, j, k)."""
-    bank = phantom.split_bank(*phantom.load_shape_bank(data.bank))
-    draw = jax.jit(lambda key, bank: phantom.random_sample(key, bank, config=data.synthesis))
+    bank = synthesis.split_bank(*synthesis.load_shape_bank(data.bank))
+    draw = jax.jit(lambda key, bank: synthesis.random_sample(key, bank, config=data.synthesis))
     return [draw(key, bank) for key in jax.random.split(jax.random.key(seed), count)]

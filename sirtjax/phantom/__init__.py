@@ -12,6 +12,11 @@ from sirtjax.phantom._evaluate import evaluate_points as evaluate_points
 from sirtjax.phantom._neighbour_mass import NeighbourMass as NeighbourMass
 from sirtjax.phantom._neighbour_mass import WithMass as WithMass
 from sirtjax.phantom._neighbour_mass import add_neighbour_mass as add_neighbour_mass
+from sirtjax.phantom._organs import AIRWAYS as AIRWAYS
+from sirtjax.phantom._organs import ARTERIES as ARTERIES
+from sirtjax.phantom._organs import ELLIPSOIDS as ELLIPSOIDS
+from sirtjax.phantom._organs import VEINS as VEINS
+from sirtjax.phantom._organs import organ_ellipsoids as organ_ellipsoids
 from sirtjax.phantom._parameters import Anatomy as Anatomy
 from sirtjax.phantom._patient import SESSIONS as SESSIONS
 from sirtjax.phantom._patient import Patient as Patient
@@ -19,67 +24,58 @@ from sirtjax.phantom._pose import Pose as Pose
 from sirtjax.phantom._pose import displacement_mm as displacement_mm
 from sirtjax.phantom._pose import draw_pose as draw_pose
 from sirtjax.phantom._pose import still_pose as still_pose
-from sirtjax.phantom._random_acquire import CT_WINDOW_HU as CT_WINDOW_HU
-from sirtjax.phantom._random_acquire import MR_LIMIT as MR_LIMIT
-from sirtjax.phantom._random_acquire import MR_PERCENTILE as MR_PERCENTILE
-from sirtjax.phantom._random_acquire import normalised as normalised
-from sirtjax.phantom._random_acquire import normalised_inside as normalised_inside
-from sirtjax.phantom._random_config import InsideLiver as InsideLiver
-from sirtjax.phantom._random_config import SynthesisConfig as SynthesisConfig
-from sirtjax.phantom._random_config import load_synthesis_preset as load_synthesis_preset
-from sirtjax.phantom._random_config import synthesis_config as synthesis_config
-from sirtjax.phantom._random_config import synthesis_presets as synthesis_presets
-from sirtjax.phantom._random_sample import random_sample as random_sample
-from sirtjax.phantom._shape_bank import VALIDATION_SHAPES as VALIDATION_SHAPES
-from sirtjax.phantom._shape_bank import ShapeBank as ShapeBank
-from sirtjax.phantom._shape_bank import build_shape_bank as build_shape_bank
-from sirtjax.phantom._shape_bank import load_shape_bank as load_shape_bank
-from sirtjax.phantom._shape_bank import save_shape_bank as save_shape_bank
-from sirtjax.phantom._shape_bank import split_bank as split_bank
+from sirtjax.phantom._shapes import ellipsoid_distance as ellipsoid_distance
+from sirtjax.phantom._shapes import smooth_max as smooth_max
+from sirtjax.phantom._shapes import smooth_min as smooth_min
+from sirtjax.phantom._shapes import smooth_step as smooth_step
+from sirtjax.phantom._shapes import superellipse_distance as superellipse_distance
+from sirtjax.phantom._shapes import tube_distance as tube_distance
 from sirtjax.phantom._simulate import simulate_patient as simulate_patient
+from sirtjax.phantom._tissues import MAX_LESIONS as MAX_LESIONS
 from sirtjax.phantom._tissues import Organ as Organ
 from sirtjax.phantom._tissues import Tissue as Tissue
+from sirtjax.phantom._torso import Torso as Torso
+from sirtjax.phantom._torso import spine as spine
+from sirtjax.phantom._torso import torso as torso
 from sirtjax.phantom._write import write_patient as write_patient
 
 __all__ = [
-    "CT_WINDOW_HU",
-    "MR_LIMIT",
-    "MR_PERCENTILE",
+    "AIRWAYS",
+    "ARTERIES",
+    "ELLIPSOIDS",
+    "MAX_LESIONS",
     "SESSIONS",
-    "VALIDATION_SHAPES",
+    "VEINS",
     "Anatomy",
-    "InsideLiver",
     "NeighbourMass",
     "Organ",
     "Patient",
     "PhantomConfig",
     "Pose",
     "Sample",
-    "ShapeBank",
-    "SynthesisConfig",
     "Tissue",
+    "Torso",
     "WithMass",
     "add_neighbour_mass",
     "anatomy_at",
     "build_anatomy",
-    "build_shape_bank",
     "config_from_table",
     "displacement_mm",
     "draw_pose",
+    "ellipsoid_distance",
     "evaluate_grid",
     "evaluate_points",
     "load_preset",
-    "load_shape_bank",
-    "load_synthesis_preset",
-    "normalised",
-    "normalised_inside",
+    "organ_ellipsoids",
     "presets",
-    "random_sample",
-    "save_shape_bank",
     "simulate_patient",
-    "split_bank",
+    "smooth_max",
+    "smooth_min",
+    "smooth_step",
+    "spine",
     "still_pose",
-    "synthesis_config",
-    "synthesis_presets",
+    "superellipse_distance",
+    "torso",
+    "tube_distance",
     "write_patient",
 ]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sirtjax.phantom._config import LesionConfig
 from sirtjax.phantom._evaluate import liver_distance
 from sirtjax.phantom._lesions import draw_volumes_ml, place_lesions
-from sirtjax.phantom._organs import SHAPES
+from sirtjax.phantom._organs import ELLIPSOIDS
 from sirtjax.phantom._parameters import Anatomy, draw_anatomy, warp_mm
 from sirtjax.phantom._vessels import FIELD_SHAPE, FIELD_SPACING_MM, grow_tree, pad_tree, vessel_field
 from sirtjax.programs import kept
@@ -28,7 +28,7 @@ def build_anatomy(random: np.random.Generator, lesions: LesionConfig) -> tuple[A
       ComputationError: the lesions found no room in the liver.
     """
     anatomy_random, lesion_random, vessel_random = random.spawn(3)
-    anatomy = draw_anatomy(anatomy_random, SHAPES)
+    anatomy = draw_anatomy(anatomy_random, ELLIPSOIDS)
     count = int(lesion_random.integers(lesions.count[0], lesions.count[1] + 1))
     volumes_ml = draw_volumes_ml(
         lesion_random, count=count, smallest_ml=lesions.volume_ml[0], largest_ml=lesions.volume_ml[1]

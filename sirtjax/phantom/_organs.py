@@ -8,16 +8,16 @@ import numpy as np
 
 from sirtjax.phantom._parameters import Anatomy
 from sirtjax.phantom._shapes import (
-    capsule_distance,
     ellipsoid_distance,
     smooth_max,
     smooth_min,
     superellipse_distance,
+    tube_distance,
 )
 from sirtjax.phantom._torso import Torso
 
 # The average patient's ellipsoids: centre (mm LPS), semi-axes (mm), rotation about x, y, z (degrees).
-_NAMED_SHAPES: tuple[tuple[str, tuple[float, ...]], ...] = (
+_NAMED_ELLIPSOIDS: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("liver_right", (-70, 0, -72, 76, 86, 82, 0, 0, 0)),
     ("liver_tip", (-102, 18, -114, 34, 48, 50, 0, 8, 0)),
     ("liver_left", (4, -46, -50, 80, 38, 34, 0, 12, 8)),
@@ -45,11 +45,10 @@ _NAMED_SHAPES: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("lung_right", (-66, 4, 28, 81, 101, 142, 0, 0, 0)),
     ("lung_left", (66, 4, 28, 76, 101, 140, 0, 0, 0)),
 )
-SHAPES = np.array([values for _, values in _NAMED_SHAPES], np.float64)
-_INDEX = {name: number for number, (name, _) in enumerate(_NAMED_SHAPES)}
+ELLIPSOIDS = np.array([values for _, values in _NAMED_ELLIPSOIDS], np.float64)
 
 # Tubes that every patient has: start, end (mm), radius at start and end (mm).
-_ARTERIES = np.array(
+ARTERIES = np.array(
     [
         [4, -22, 72, -6, -18, 118, 15, 15],
         [-6, -18, 118, 4, 14, 138, 15, 13],
@@ -63,7 +62,7 @@ _ARTERIES = np.array(
     ],
     np.float32,
 )
-_VEINS = np.array(
+VEINS = np.array(
     [
         [-24, 34, -240, -24, 32, -100, 11, 12],
         [-24, 32, -100, -20, 22, -12, 12, 13],
@@ -74,7 +73,7 @@ _VEINS = np.array(
     ],
     np.float32,
 )
-_AIRWAYS = np.array(
+AIRWAYS = np.array(
     [
         [0, 10, 240, 2, 12, 108, 9, 8.5],
         [2, 12, 108, -34, 14, 82, 7, 6],
@@ -111,15 +110,20 @@ class Organs(NamedTuple):
     psoas: jax.Array
 
 
+def organ_ellipsoids(anatomy: Anatomy, points_mm: jax.Array) -> dict[str, jax.Array]:
+    """Returns the signed distance (n,) in mm of points (3, n) to each ellipsoid that organs are made of, by name."""
+    distance = ellipsoid_distance(points_mm, anatomy.shape_centre_mm, anatomy.shape_radii_mm, anatomy.shape_rotation)
+    return {name: distance[number] for number, (name, _) in enumerate(_NAMED_ELLIPSOIDS)}
+
+
 def organs(anatomy: Anatomy, walls: Torso, points_mm: jax.Array) -> Organs:
     """The soft organs at points (3, n) of the average patient's frame."""
-    shape = ellipsoid_distance(points_mm, anatomy.shape_centre_mm, anatomy.shape_radii_mm, anatomy.shape_rotation)
-    d = {name: shape[number] for name, number in _INDEX.items()}
+    d = organ_ellipsoids(anatomy, points_mm)
     x, y, z = points_mm
     below = walls.above_diaphragm
-    vein = _tubes(points_mm, _VEINS)
-    artery = _tubes(points_mm, _ARTERIES)
-    airway = _tubes(points_mm, _AIRWAYS)
+    vein = tube_distance(points_mm, VEINS)
+    artery = tube_distance(points_mm, ARTERIES)
+    airway = tube_distance(points_mm, AIRWAYS)
     stomach = smooth_min(smooth_min(d["stomach_fundus"], d["stomach_body"], 30.0), d["stomach_antrum"], 24.0)
     stomach = smooth_max(smooth_max(stomach, below + 4.0, 8.0), walls.cavity + 6.0, 6.0)
     kidney_right, kidney_left = (
@@ -196,9 +200,3 @@ def segment_number(caudate: jax.Array, points_mm: jax.Array) -> jax.Array:
     left = jnp.where(left_of_fissure, jnp.where(upper, 2, 3), 4)
     number = jnp.where(right_of_middle, right, left)
     return jnp.where((caudate < 0) & ~right_of_middle, 1, number)
-
-
-def _tubes(points_mm: jax.Array, table: np.ndarray) -> jax.Array:
-    pieces = jnp.asarray(table)
-    distance = capsule_distance(points_mm, pieces[:, 0:3], pieces[:, 3:6], pieces[:, 6:8])
-    return jnp.min(distance, axis=0)

@@ -33,7 +33,7 @@ class Anatomy:
       left_dome_mm: height of the left dome.
       rib_phase_mm: where along z the ribs begin.
       spine_phase_mm: where along z the vertebrae begin.
-      shape_centre_mm: (e, 3) centres of the ellipsoids of `_organs.SHAPES`.
+      shape_centre_mm: (e, 3) centres of the ellipsoids of `_organs.ELLIPSOIDS`.
       shape_radii_mm: (e, 3) their semi-axes.
       shape_rotation: (e, 3, 3) rotations on their own axes.
       lesion_centre_mm: (12, 3) lesion centres; lesions not there lie far outside.

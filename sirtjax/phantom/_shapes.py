@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # Keeps the gradient-normalised distances finite at the exact centre of a shape.
 _TINY = 1e-6
@@ -72,6 +73,18 @@ def capsule_distance(points_mm: jax.Array, start_mm: jax.Array, end_mm: jax.Arra
     squared = sum(((offset[i] - along * axis[:, i, None]) ** 2 for i in range(3)), jnp.zeros_like(along))
     radius = radius_mm[:, :1] * (1 - along) + radius_mm[:, 1:] * along
     return jnp.sqrt(squared + _TINY) - radius
+
+
+def tube_distance(points_mm: jax.Array, table: np.ndarray | jax.Array) -> jax.Array:
+    """Returns the signed distance (n,) in mm of points (3, n) to the nearest of several round-ended cylinders.
+
+    Args:
+      points_mm: (3, n) points.
+      table: (c, 8) start (3) and end (3) of each axis and the radius at both ends, mm.
+    """
+    pieces = jnp.asarray(table)
+    distance = capsule_distance(points_mm, pieces[:, 0:3], pieces[:, 3:6], pieces[:, 6:8])
+    return jnp.min(distance, axis=0)
 
 
 def smooth_min(a: jax.Array, b: jax.Array, width_mm: float) -> jax.Array:

@@ -19,14 +19,31 @@ FOREGROUND_SHARE = 0.1
 LEAST_CONTRAST = 1e-6
 
 
-def scale_intensity(image: NDArray[Any], scale: IntensityScale) -> FloatArray:
-    """Intensities mapped from a window, or from percentiles of the image, to the network's range; (i, j, k) float32.
+def scale_intensity(
+    image: Array, scale: IntensityScale, *, organ: Array | None = None, seen: Array | None = None
+) -> Array:
+    """Returns an image as a network receives it: intensities mapped from the scale's window to its output range.
 
-    Values outside are clipped. An image without contrast becomes the lower end throughout.
+    Values outside the window are clipped. An image without contrast becomes the lower end throughout. NumPy arrays
+    give a NumPy array. With JAX arrays the function is pure and can be traced.
+
+    Args:
+      image: (i, j, k) intensities.
+      scale: the rule.
+      organ: (i, j, k) mask of the organ, for rules that need it.
+      seen: (i, j, k) field of view; voxels outside it are not counted and become `scale.unseen`.
+
+    Returns:
+      (i, j, k) float32.
+
+    Raises:
+      ConfigError: as `intensity_window`.
     """
-    low, high = intensity_window(image, scale)
-    values = np.asarray(image, np.float32)[..., None]
-    return np.asarray(to_range(values, [low], [high], output=scale.output)[..., 0])
+    xp = _namespace(image)
+    low, high = intensity_window(image, scale, organ=organ, seen=seen)
+    values = xp.asarray(image, xp.float32)[..., None]
+    scaled = to_range(values, xp.stack([low]), xp.stack([high]), output=scale.output)[..., 0]
+    return scaled if seen is None else xp.where(seen, scaled, xp.float32(scale.unseen))
 
 
 def to_range(image: Array, low: Array, high: Array, *, output: tuple[float, float]) -> Array:
@@ -38,7 +55,7 @@ def to_range(image: Array, low: Array, high: Array, *, output: tuple[float, floa
       high: the one that becomes its upper end; where it is no higher than `low`, all become the lower end.
       output: the range.
     """
-    xp: Any = np if isinstance(image, np.ndarray) else jnp
+    xp = _namespace(image)
     shape = (1,) * (image.ndim - 1) + (-1,)
     low, high = (xp.reshape(xp.asarray(end, xp.float32), shape) for end in (low, high))
     inside = xp.clip(image, low, high)
@@ -50,43 +67,68 @@ def to_range(image: Array, low: Array, high: Array, *, output: tuple[float, floa
 
 
 def intensity_window(
-    image: NDArray[Any], scale: IntensityScale, *, organ: NDArray[np.bool_] | None = None
-) -> tuple[float, float]:
-    """The intensities of an image that become the ends of the network's range.
+    image: Array, scale: IntensityScale, *, organ: Array | None = None, seen: Array | None = None
+) -> tuple[Array, Array]:
+    """Returns the two intensities of an image that become the ends of the network's range.
+
+    This is the only definition of the rule: segmentation applies it to NumPy arrays, `sirtjax.synthesis` to traced
+    JAX arrays. Of more than `SAMPLE` voxels NumPy counts an even selection, JAX all.
 
     Args:
       image: (i, j, k) intensities.
       scale: the rule.
-      organ: (i, j, k) where the organ is, for rules that look there.
+      organ: (i, j, k) mask of the organ, for rules that need it.
+      seen: (i, j, k) the voxels that count; None counts all.
+
+    Returns:
+      Lower and upper end: floats for NumPy, scalar arrays for JAX.
 
     Raises:
-      ConfigError: the scale has no rule, or looks inside of an organ that is not given.
+      ConfigError: the scale has no rule, or needs the organ and `organ` is missing or an empty NumPy mask.
     """
     if scale.window is not None:
         return scale.window
     if scale.percentiles is not None:
-        return percentile_window(image, scale.percentiles)
+        low, high = _percentiles(image, seen, scale.percentiles)
+        return low, high
     if scale.organ is not None:
-        return _around_median(image, scale.organ, organ)
+        return _around_median(image, scale.organ, organ, seen)
     if scale.foreground is None:
         raise ConfigError(
             f"the scale of {scale.modality} has no rule; give `window`, `percentiles`, `foreground` or `organ`"
         )
-    _, bright = percentile_window(image, (0, 99))
-    values = np.asarray(image).reshape(-1)
-    inside = values[values > FOREGROUND_SHARE * bright]
-    if bright <= 0 or not inside.size:
-        return 0.0, 0.0
-    _, top = percentile_window(inside, (0, scale.foreground.percentile))
-    return 0.0, scale.foreground.headroom * top
+    _, bright = _percentiles(image, seen, (0, 99))
+    inside = image > FOREGROUND_SHARE * bright
+    _, top = _percentiles(image, inside if seen is None else inside & seen, (0, scale.foreground.percentile))
+    top = _namespace(image).where(bright > 0, top, 0.0)
+    return 0.0, scale.foreground.headroom * (float(top) if isinstance(image, np.ndarray) else top)
 
 
-def _around_median(image: NDArray[Any], how: OrganWindow, organ: NDArray[np.bool_] | None) -> tuple[float, float]:
-    if organ is None or not organ.any():
+def _around_median(image: Array, how: OrganWindow, organ: Array | None, seen: Array | None) -> tuple[Array, Array]:
+    on_host = isinstance(image, np.ndarray)
+    counted = organ if organ is None or seen is None else organ & seen
+    if counted is None or (on_host and not counted.any()):
         raise ConfigError("intensities are scaled around the organ's median; give a mask of the organ")
-    middle = float(np.median(np.asarray(image)[organ]))
+    if on_host:
+        middle = float(np.median(image[counted]))
+    else:
+        middle = jnp.nan_to_num(jnp.nanmedian(jnp.where(counted, image, jnp.nan)))
     reach = how.reach * abs(middle) if how.relative else how.reach
     return middle - reach, middle + reach
+
+
+def _percentiles(image: Array, inside: Array | None, percentiles: tuple[float, float]) -> tuple[Array, Array]:
+    """Two percentiles of the voxels in a mask; 0 where it is empty."""
+    if isinstance(image, np.ndarray):
+        values = image if inside is None else image[inside]
+        return percentile_window(values, percentiles) if values.size else (0.0, 0.0)
+    values = image if inside is None else jnp.where(inside, image, jnp.nan)
+    low, high = jnp.nan_to_num(jnp.nanpercentile(values, jnp.asarray(percentiles, jnp.float32)))
+    return low, high
+
+
+def _namespace(image: Array) -> Any:
+    return np if isinstance(image, np.ndarray) else jnp
 
 
 def percentile_window(image: NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:

@@ -5,10 +5,11 @@ from dataclasses import replace
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sirtjax import networks, phantom, preprocess, segmentation, train
+from sirtjax import networks, preprocess, segmentation, synthesis, train
 from sirtjax.cli.main import main
 from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.postprocess import RemoveSmall
@@ -37,24 +38,10 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize(("modality", "is_ct"), [("CT", True), ("MR", False)])
-def test_images_are_scaled_as_random_samples_are(modality, is_ct):
-    draw = np.random.default_rng(2)
-    image = draw.normal(60, 300, (20, 18, 16)) if is_ct else draw.gamma(2.0, 200.0, (20, 18, 16))
-    image = np.where(draw.random(image.shape) < 0.3, -1000 if is_ct else 3.0, image).astype("f4")
-    # Samples take percentiles from every third voxel along each axis: here those are all there is.
-    image = image.repeat(3, 0).repeat(3, 1).repeat(3, 2)
-    how = train.synthetic_preprocessing(CONFIG.data.synthesis)
-    (scale,) = (one for one in how.intensities if one.modality == modality)
-    expected = phantom.normalised(image, np.ones(image.shape, bool), ct=is_ct)
-    np.testing.assert_allclose(preprocess.scale_intensity(image, scale), expected, atol=0.01)
-    assert np.ptp(expected) > 1.5
-
-
-@pytest.mark.parametrize(("modality", "is_ct"), [("CT", True), ("MR", False)])
 def test_livers_are_shown_to_lesion_models_as_in_random_samples(modality, is_ct):
-    synthesis = phantom.load_synthesis_preset("lesions")
-    how = train.synthetic_preprocessing(synthesis)
-    grid = Geometry.from_axes((20, 18, 16), spacing_mm=(synthesis.spacing_mm,) * 3)
+    preset = synthesis.load_preset("lesions")
+    how = synthesis.preprocessing_for(preset)
+    grid = Geometry.from_axes((20, 18, 16), spacing_mm=(preset.spacing_mm,) * 3)
     assert how.spacing_mm == grid.spacing_mm
     draw = np.random.default_rng(4)
     # Blocks of two voxels: samples take the median of every second one along each axis.
@@ -65,8 +52,10 @@ def test_livers_are_shown_to_lesion_models_as_in_random_samples(modality, is_ct)
     volume = Volume(image, grid, unit="HU" if is_ct else "1")
     around = partial(segmentation.around_organ, LabelMap.from_mask(inside, grid, name="liver"))
     case = preprocess.prepare_fixed([volume], how=how, modality=modality, around=around)
-    seen = around(grid, synthesis.inside.margin_mm)
-    expected = phantom.normalised_inside(image, seen, inside, ct=is_ct, how=synthesis.inside)
+    seen = around(grid, preset.inside.margin_mm)
+    expected = synthesis.scale_sample(
+        *(jnp.asarray(array) for array in (image, seen, inside)), preset, ct=jnp.bool_(is_ct)
+    )
     np.testing.assert_allclose(case.scaled()[..., 0], np.asarray(expected)[case.box], atol=1e-4)
     assert np.ptp(expected[inside]) > 1.5 and inside.sum() < seen.sum() < seen.size
     assert case.image.shape[:3] == tuple(np.ptp(axis) + 1 for axis in np.nonzero(seen))

@@ -1,7 +1,7 @@
 import dataset
 import pytest
 
-from sirtjax import networks, phantom, train
+from sirtjax import networks, synthesis, train
 from sirtjax.errors import ConfigError
 
 
@@ -26,7 +26,7 @@ data = { kind = "synthetic", bank = "bank.npz", synthesis = { shape = [32, 32, 3
 
 def test_a_file_with_presets_changed_in_places(tmp_path):
     config = train.load_training(written(tmp_path, toml(tmp_path)))
-    default = phantom.load_synthesis_preset("default")
+    default = synthesis.load_preset("default")
     assert config.data.synthesis.shape == (32, 32, 32)
     assert config.data.synthesis.modality.ct == 1.0 and config.data.synthesis.modality.mr == default.modality.mr
     assert config.network.classes == 2 and not config.network.deep_supervision

@@ -5,13 +5,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from sirtjax.phantom._random_liver import Inside
-from sirtjax.phantom._random_organs import diaphragm_mm
-from sirtjax.phantom._random_tissues import Colours, Part
+from sirtjax.synthesis._liver import Inside
+from sirtjax.synthesis._organs import diaphragm_mm
+from sirtjax.synthesis._tissues import Colours, Part
 
 
-class Patient(NamedTuple):
-    """What else is drawn for one patient.
+class Extras(NamedTuple):
+    """What is drawn for one patient besides body and liver.
 
     Attributes:
       halo_mm: mean thickness of the fat around the liver.
@@ -34,11 +34,11 @@ class Patient(NamedTuple):
     branches: jax.Array
 
 
-class Scene(NamedTuple):
+class Layers(NamedTuple):
     """Everything `paint` needs on the full grid, or on some planes of it; distances in mm.
 
     Attributes:
-      organ: distances by name, as `_random_organs.surfaces` gives them.
+      organ: distances by name, as `surfaces` gives them.
       rib: (i, j, k) distance to the ribs.
       liver: (i, j, k) to the liver.
       inside: lesions and vessels of the liver.
@@ -46,7 +46,7 @@ class Scene(NamedTuple):
       loops: (2, i, j, k) smooth noise of the grain of bowel.
       broad: (4, i, j, k) smooth noise of about 50 mm grain.
       depth_mm: (i, j, k) position towards the back.
-      patient: what else is drawn.
+      extras: what is drawn besides.
     """
 
     organ: dict[str, jax.Array]
@@ -57,7 +57,7 @@ class Scene(NamedTuple):
     loops: jax.Array
     broad: jax.Array
     depth_mm: jax.Array
-    patient: Patient
+    extras: Extras
 
 
 class _Canvas:
@@ -84,30 +84,30 @@ class _Canvas:
         self.value = self.value + share * (value - self.value)
 
 
-def paint(scene: Scene, colours: Colours, *, blur_mm: float) -> tuple[jax.Array, jax.Array, jax.Array]:
+def paint(layers: Layers, colours: Colours, *, blur_mm: float) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Values and mottle (i, j, k) of the image before it is taken, and its labels: 1 liver, 2 lesion.
 
     Args:
-      scene: the patient on the grid.
+      layers: the patient on the grid.
       colours: its intensities.
       blur_mm: width over which two tissues mix, the voxel size.
     """
-    canvas = _Canvas(colours, blur_mm, scene.liver)
-    _paint_outside(canvas, scene)
-    _paint_bowel(canvas, scene)
-    _paint_chest(canvas, scene)
-    _paint_neighbours(canvas, scene)
-    lesion = _paint_liver(canvas, scene, colours)
+    canvas = _Canvas(colours, blur_mm, layers.liver)
+    _paint_outside(canvas, layers)
+    _paint_bowel(canvas, layers)
+    _paint_chest(canvas, layers)
+    _paint_neighbours(canvas, layers)
+    lesion = _paint_liver(canvas, layers, colours)
     liver = canvas.liver > 0.5
     labels = jnp.where(liver, jnp.where(lesion > 0.5, 2, 1), 0).astype(jnp.int32)
     return canvas.value, canvas.rough, labels
 
 
-def _paint_outside(canvas: _Canvas, scene: Scene) -> None:
-    organ, noise = scene.organ, scene.noise
-    top, thick = scene.patient.table_mm
-    canvas.paint(jnp.maximum(top - scene.depth_mm, scene.depth_mm - top - thick), Part.TABLE)
-    away = (1.0 - scene.patient.arms) * 1e3
+def _paint_outside(canvas: _Canvas, layers: Layers) -> None:
+    organ, noise = layers.organ, layers.noise
+    top, thick = layers.extras.table_mm
+    canvas.paint(jnp.maximum(top - layers.depth_mm, layers.depth_mm - top - thick), Part.TABLE)
+    away = (1.0 - layers.extras.arms) * 1e3
     canvas.paint(organ["arm"] + away, Part.FAT)
     canvas.paint(organ["arm"] + 8.0 + 3.0 * noise[0] + away, Part.MUSCLE)
     canvas.paint(organ["arm_bone"] + away, Part.BONE)
@@ -121,40 +121,40 @@ def _paint_outside(canvas: _Canvas, scene: Scene) -> None:
     canvas.paint(organ["cavity"], Part.CAVITY_FAT)
 
 
-def _paint_bowel(canvas: _Canvas, scene: Scene) -> None:
-    organ, noise, broad = scene.organ, scene.noise, scene.broad
+def _paint_bowel(canvas: _Canvas, layers: Layers) -> None:
+    organ, noise, broad = layers.organ, layers.noise, layers.broad
     abdomen = jnp.maximum(organ["cavity"] + 4.0, organ["above"] + 6.0)
     # Fluid collects around the liver and in the flanks.
-    reach = jnp.maximum(abdomen - 3.0, scene.liver - scene.patient.ascites_mm - 10.0 * broad[0])
+    reach = jnp.maximum(abdomen - 3.0, layers.liver - layers.extras.ascites_mm - 10.0 * broad[0])
     canvas.paint(reach, Part.ASCITES)
     # More fat around the liver goes with more fat between the loops.
-    loops = (0.3 + 0.04 * scene.patient.halo_mm - jnp.abs(scene.loops[0] + 0.25 * noise[1])) * 15.0
-    region = jnp.maximum(abdomen, jnp.maximum(organ["bowel_roof"], scene.depth_mm - 38.0 - 12.0 * broad[1]))
+    loops = (0.3 + 0.04 * layers.extras.halo_mm - jnp.abs(layers.loops[0] + 0.25 * noise[1])) * 15.0
+    region = jnp.maximum(abdomen, jnp.maximum(organ["bowel_roof"], layers.depth_mm - 38.0 - 12.0 * broad[1]))
     bowel = jnp.maximum(loops, region)
     canvas.paint(bowel, Part.BOWEL_WALL)
     canvas.paint(bowel + 3.5, Part.BOWEL_CONTENT)
     canvas.paint(
-        jnp.maximum(bowel + 3.0, (1.0 - scene.patient.gas[1] - scene.loops[1] - noise[3] * 0.3) * 12.0), Part.GAS
+        jnp.maximum(bowel + 3.0, (1.0 - layers.extras.gas[1] - layers.loops[1] - noise[3] * 0.3) * 12.0), Part.GAS
     )
     canvas.paint(organ["psoas"], Part.MUSCLE)
     colon = organ["colon"] + 2.5 * noise[3]
     canvas.paint(colon, Part.COLON_WALL)
     canvas.paint(colon + 3.0, Part.COLON_CONTENT)
-    canvas.paint(jnp.maximum(colon + 3.0, (0.4 - scene.patient.gas[2] - broad[1] - 0.4 * noise[0]) * 12.0), Part.GAS)
+    canvas.paint(jnp.maximum(colon + 3.0, (0.4 - layers.extras.gas[2] - broad[1] - 0.4 * noise[0]) * 12.0), Part.GAS)
 
 
-def _paint_chest(canvas: _Canvas, scene: Scene) -> None:
-    organ, noise, broad = scene.organ, scene.noise, scene.broad
-    canvas.paint(diaphragm_mm(organ["above"], organ["cavity"], scene.patient.diaphragm_mm), Part.MUSCLE)
+def _paint_chest(canvas: _Canvas, layers: Layers) -> None:
+    organ, noise, broad = layers.organ, layers.noise, layers.broad
+    canvas.paint(diaphragm_mm(organ["above"], organ["cavity"], layers.extras.diaphragm_mm), Part.MUSCLE)
     lung = organ["lung"]
     canvas.paint(lung, Part.LUNG)
     canvas.paint(jnp.maximum((1.9 - jnp.abs(noise[0] + noise[1])) * 5.0, lung + 4.0), Part.LUNG_VESSEL)
     # Fluid and collapsed lung lie low and behind.
-    fluid = organ["above"] - scene.patient.effusion_mm - 0.35 * scene.depth_mm - 8.0 * broad[0]
+    fluid = organ["above"] - layers.extras.effusion_mm - 0.35 * layers.depth_mm - 8.0 * broad[0]
     canvas.paint(jnp.maximum(lung, fluid), Part.EFFUSION)
     canvas.paint(organ["airway"] - 1.2, Part.MUSCLE)
     canvas.paint(organ["airway"], Part.GAS)
-    for bone, wall in ((scene.rib, 2.2), (organ["spine"], 2.5), (organ["pelvis"], 3.0)):
+    for bone, wall in ((layers.rib, 2.2), (organ["spine"], 2.5), (organ["pelvis"], 3.0)):
         canvas.paint(bone, Part.BONE)
         canvas.paint(bone + wall, Part.MARROW)
     canvas.paint(organ["disc"], Part.DISC)
@@ -162,8 +162,8 @@ def _paint_chest(canvas: _Canvas, scene: Scene) -> None:
     canvas.paint(organ["bladder"], Part.BLADDER)
 
 
-def _paint_neighbours(canvas: _Canvas, scene: Scene) -> None:
-    organ, noise, broad = scene.organ, scene.noise, scene.broad
+def _paint_neighbours(canvas: _Canvas, layers: Layers) -> None:
+    organ, noise, broad = layers.organ, layers.noise, layers.broad
     canvas.paint(organ["duodenum"] + 1.5 * noise[0], Part.DUODENUM)
     canvas.paint(organ["pancreas"] + 2.0 * noise[1], Part.PANCREAS)
     spleen = organ["spleen"] + 1.5 * broad[2]
@@ -172,7 +172,7 @@ def _paint_neighbours(canvas: _Canvas, scene: Scene) -> None:
     canvas.paint(stomach, Part.STOMACH_WALL)
     canvas.paint(stomach + 4.0, Part.STOMACH_CONTENT)
     # The patient lies on the back: gas collects in front.
-    level = scene.depth_mm + 44.0 - 26.0 * scene.patient.gas[0] + 6.0 * broad[0]
+    level = layers.depth_mm + 44.0 - 26.0 * layers.extras.gas[0] + 6.0 * broad[0]
     canvas.paint(jnp.maximum(stomach + 4.0, level), Part.GAS)
     canvas.paint(spleen, Part.SPLEEN)
     canvas.paint(kidney - 2.0, Part.CAVITY_FAT)
@@ -185,7 +185,7 @@ def _paint_neighbours(canvas: _Canvas, scene: Scene) -> None:
     canvas.paint(jnp.maximum(organ["left_heart"], organ["heart"] + 8.0), Part.ARTERY)
     # A fat plane of uneven thickness before the liver, in places none.
     canvas.paint(
-        jnp.maximum(scene.liver - scene.patient.halo_mm - 2.5 * broad[2], organ["above"] + 2.0), Part.CAVITY_FAT
+        jnp.maximum(layers.liver - layers.extras.halo_mm - 2.5 * broad[2], organ["above"] + 2.0), Part.CAVITY_FAT
     )
     canvas.paint(organ["gallbladder"], Part.GALLBLADDER)
     canvas.paint(organ["portal"], Part.PORTAL)
@@ -193,18 +193,18 @@ def _paint_neighbours(canvas: _Canvas, scene: Scene) -> None:
     canvas.paint(organ["vein"], Part.VEIN)
 
 
-def _paint_liver(canvas: _Canvas, scene: Scene, colours: Colours) -> jax.Array:
-    canvas.paint(scene.liver, Part.LIVER)
-    within = canvas.occupancy(scene.liver)
-    for distance, part in ((scene.inside.portal_mm, Part.PORTAL), (scene.inside.hepatic_mm, Part.HEPATIC)):
+def _paint_liver(canvas: _Canvas, layers: Layers, colours: Colours) -> jax.Array:
+    canvas.paint(layers.liver, Part.LIVER)
+    within = canvas.occupancy(layers.liver)
+    for distance, part in ((layers.inside.portal_mm, Part.PORTAL), (layers.inside.hepatic_mm, Part.HEPATIC)):
         canvas.tint(canvas.occupancy(distance) * within, colours.value[part])
     # Smaller branches: where two noises are both near zero lie winding lines.
-    thin = jnp.exp(-(scene.noise[0] ** 2 + scene.noise[3] ** 2) / 0.08) * within
-    canvas.tint(scene.patient.branches * thin, colours.value[Part.PORTAL])
+    thin = jnp.exp(-(layers.noise[0] ** 2 + layers.noise[3] ** 2) / 0.08) * within
+    canvas.tint(layers.extras.branches * thin, colours.value[Part.PORTAL])
     lesion = jnp.zeros_like(within)
     for number in range(colours.lesion.shape[0]):
-        share = canvas.occupancy(scene.inside.lesion_mm[number]) * within
+        share = canvas.occupancy(layers.inside.lesion_mm[number]) * within
         canvas.tint(share, colours.lesion[number])
-        canvas.tint(canvas.occupancy(scene.inside.core_mm[number]) * within, colours.core[number])
+        canvas.tint(canvas.occupancy(layers.inside.core_mm[number]) * within, colours.core[number])
         lesion = jnp.maximum(lesion, share)
     return lesion

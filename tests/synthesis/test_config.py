@@ -4,19 +4,19 @@ import pytest
 
 from sirtjax.config import preset_table
 from sirtjax.errors import ConfigError
-from sirtjax.phantom import load_synthesis_preset, synthesis_config, synthesis_presets
+from sirtjax.synthesis import config_from_table, list_presets, load_preset
 
 
-@pytest.mark.parametrize("name", synthesis_presets())
+@pytest.mark.parametrize("name", list_presets())
 def test_presets_are_valid_and_hashable(name):
-    config = load_synthesis_preset(name)
+    config = load_preset(name)
     assert config.name == name
-    assert hash(config) == hash(load_synthesis_preset(name))
+    assert hash(config) == hash(load_preset(name))
 
 
 def test_an_unknown_preset_is_refused():
     with pytest.raises(ConfigError, match=r"no synthesis preset is named 'brain'; choose one of .*default"):
-        load_synthesis_preset("brain")
+        load_preset("brain")
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ def test_an_unknown_preset_is_refused():
 )
 def test_a_wrong_value_is_named(change, message):
     with pytest.raises(ConfigError, match=message):
-        synthesis_config({**preset_table("synthesis", "default"), **change}, name="mine")
+        config_from_table({**preset_table("synthesis", "default"), **change}, name="mine")

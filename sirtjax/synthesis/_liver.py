@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sirtjax.phantom._random_body import Body
-from sirtjax.phantom._random_config import SynthesisConfig
-from sirtjax.phantom._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM
+from sirtjax.synthesis._body import Body
+from sirtjax.synthesis._config import SynthesisConfig
+from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM, STEP_MM
 
 LESIONS = 8
 _VESSELS = 5  # of each tree

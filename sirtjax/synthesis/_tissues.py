@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sirtjax.phantom._random_config import SynthesisConfig
-from sirtjax.phantom._random_liver import LESIONS
+from sirtjax.synthesis._config import SynthesisConfig
+from sirtjax.synthesis._liver import LESIONS
 
 
 class Part(IntEnum):

@@ -5,15 +5,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from sirtjax.phantom._random_acquire import acquire, normalised, normalised_inside
-from sirtjax.phantom._random_body import Body, draw_body, window_points_mm
-from sirtjax.phantom._random_config import InsideLiver, SynthesisConfig
-from sirtjax.phantom._random_fields import doubled, random_field
-from sirtjax.phantom._random_liver import draw_contents, inside_liver, real_liver_mm, resected_mm
-from sirtjax.phantom._random_organs import around_liver, ribs, surfaces, walls_and_liver
-from sirtjax.phantom._random_paint import Patient, Scene, paint
-from sirtjax.phantom._random_tissues import Colours, draw_colours
-from sirtjax.phantom._shape_bank import ShapeBank
+from sirtjax.synthesis._acquire import acquire
+from sirtjax.synthesis._body import Body, draw_body, window_points_mm
+from sirtjax.synthesis._config import InsideLiver, SynthesisConfig
+from sirtjax.synthesis._fields import doubled, random_field
+from sirtjax.synthesis._intensity import scale_sample
+from sirtjax.synthesis._liver import draw_contents, inside_liver, real_liver_mm, resected_mm
+from sirtjax.synthesis._organs import around_liver, ribs, surfaces, walls_and_liver
+from sirtjax.synthesis._paint import Extras, Layers, paint
+from sirtjax.synthesis._shape_bank import ShapeBank
+from sirtjax.synthesis._tissues import Colours, draw_colours
 
 _FINE_GRAIN_MM, _LOOP_GRAIN_MM, _BROAD_GRAIN_MM = 12.0, 26.0, 48.0
 _OUTLINE_GRAIN_MM = 25.0
@@ -57,8 +58,8 @@ def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -
       config: shape, spacing and shares of everything.
 
     Returns:
-      The image (i, j, k) float32 as `normalised` gives it, -1 outside the field of view, or as `normalised_inside`
-      does, and its labels (i, j, k) int32: 0 elsewhere, 1 liver, 2 lesion in it.
+      The image (i, j, k) float32, scaled as `preprocessing_for` scales a real one, and its labels (i, j, k) int32:
+      0 elsewhere, 1 liver, 2 lesion in it.
 
     Reference:
       Billot et al., SynthSeg: Segmentation of brain MRI scans of any contrast and resolution without retraining,
@@ -81,13 +82,13 @@ def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -
     seen = _field_of_view(keys[6], labels > 0, config)
     if config.inside is not None:
         seen = seen & (_outline_mm(outline_key, liver_mm, config.inside, config) < config.inside.margin_mm)
-        # Of a whole liver the median is that of its tissue, moved by its lesions; a large one may fill this grid.
+        # The median of a whole liver is that of its tissue, moved by its lesions; a large one may fill this grid.
         shift = _LESIONS_SHIFT * jax.random.normal(shift_key)
-        image = normalised_inside(image, seen, labels == 1, ct=colours.kind == 0, how=config.inside, shift=shift)
-        return image, jnp.where(seen, labels, 0)
-    # The foreground of a real image holds more or less of bright fat, so that its percentile is not quite this one.
-    gain = jax.random.uniform(keys[7], minval=0.85, maxval=1.15)
-    image = normalised(image, seen, ct=colours.kind == 0, gain=gain)
+        image = scale_sample(image, seen, labels == 1, config, ct=colours.kind == 0, shift=shift)
+    else:
+        # Real foregrounds contain more or less of bright fat, so that their percentile is not quite this one.
+        gain = jax.random.uniform(keys[7], minval=0.85, maxval=1.15)
+        image = scale_sample(image, seen, labels == 1, config, ct=colours.kind == 0, gain=gain)
     return image, jnp.where(seen, labels, 0)
 
 
@@ -172,7 +173,7 @@ def _painted(
     keys = jax.random.split(key, 3)
     few = points[:, ::2, ::2, ::2].reshape(3, -1)
     contents = draw_contents(keys[0], body, fields["liver"].reshape(-1), few, config)
-    patient = _draw_patient(keys[1], body, config)
+    extras = _draw_extras(keys[1], body, config)
     uneven = 0.8 * jax.random.uniform(keys[2])
     names = [name for name in fields if name != "liver"]
     stacked = jnp.stack([fields[name] for name in names], axis=1)
@@ -187,7 +188,7 @@ def _painted(
         at, noise = here(points, 1), here(grains.fine, 1)
         liver = _blended(body, real_liver_mm(body, at), organ["simulated"]) + uneven * noise[3]
         liver = resected_mm(contents, liver, at)
-        scene = Scene(
+        layers = Layers(
             organ=organ,
             rib=ribs(body, organ["muscle"], at, body.anatomy.rib_phase_mm),
             liver=liver,
@@ -196,19 +197,19 @@ def _painted(
             loops=here(grains.loops, 1),
             broad=here(grains.broad, 1),
             depth_mm=at[1],
-            patient=patient,
+            extras=extras,
         )
-        return *paint(scene, colours, blur_mm=config.spacing_mm), liver
+        return *paint(layers, colours, blur_mm=config.spacing_mm), liver
 
     done = jax.lax.map(planes, jnp.arange(config.shape[0] // 2))
     value, rough, labels, liver_mm = (part.reshape(-1, *part.shape[2:]) for part in done)
     return value, rough, labels, liver_mm
 
 
-def _draw_patient(key: jax.Array, body: Body, config: SynthesisConfig) -> Patient:
+def _draw_extras(key: jax.Array, body: Body, config: SynthesisConfig) -> Extras:
     keys = jax.random.split(key, 4)
     draw = jax.random.uniform(keys[0], (6,))
-    return Patient(
+    return Extras(
         halo_mm=body.halo_mm,
         diaphragm_mm=body.diaphragm_mm,
         ascites_mm=jnp.where(draw[0] < config.ascites_share, 40.0 * draw[1], -1e3),

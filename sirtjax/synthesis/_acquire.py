@@ -4,16 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sirtjax.phantom._random_config import InsideLiver, SynthesisConfig
-from sirtjax.phantom._random_fields import along, blur_matrix, random_field, slice_matrices
+from sirtjax.synthesis._config import SynthesisConfig
+from sirtjax.synthesis._fields import along, blur_matrix, random_field, slice_matrices
 
-# What a CT shows of air and of padding, HU; the lower end of the network's window lies above it.
-CT_WINDOW_HU = (-200.0, 300.0)
-# Of an MR image's foreground: the percentile that becomes 1. Zero signal becomes -1.
-MR_PERCENTILE = 98.0
-_FOREGROUND = 0.1  # of the brightest percentile
-# Brighter voxels than that percentile go on to this, then are clipped.
-MR_LIMIT = 1.5
 _LOW_DOSE_SHARE = 1.0 / 6.0
 _BLUR_VOXELS = (0.15, 0.75)
 # Far apart, or shading would look like lesions.
@@ -58,58 +51,6 @@ def acquire(
     image = image + size * grain + streak_size * streaks
     # Magnitude images have no negative signal.
     return jnp.where(ct, image, jnp.abs(image))
-
-
-def normalised(image: jax.Array, seen: jax.Array, *, ct: jax.Array, gain: jax.Array | float = 1.0) -> jax.Array:
-    """An image as the network sees it: CT by a fixed window, anything else by the brightness of its foreground.
-
-    CT: `CT_WINDOW_HU` to -1 to 1, clipped. Other: 0 to -1 and `MR_PERCENTILE` of the foreground (voxels above a
-    tenth of the 99th percentile) to 1, clipped at `MR_LIMIT`.
-
-    Args:
-      image: (i, j, k) intensities.
-      seen: (i, j, k) whether a voxel lies in the field of view; what does not becomes -1.
-      ct: whether the intensities are HU.
-      gain: brightens what is not CT.
-    """
-    low, high = CT_WINDOW_HU
-    window = jnp.clip(2.0 * (image - low) / (high - low) - 1.0, -1.0, 1.0)
-    # Every third voxel along each axis gives the percentiles well enough, and sorting them is cheap.
-    some = jnp.where(seen, image, jnp.nan)[1::3, 1::3, 1::3].ravel()
-    bright = jnp.nanpercentile(some, 99.0)
-    foreground = jnp.where(some > _FOREGROUND * bright, some, jnp.nan)
-    top = jnp.nan_to_num(jnp.nanpercentile(foreground, MR_PERCENTILE), nan=1.0)
-    scaled = jnp.clip(2.0 * gain * image / jnp.maximum(top, 1e-6) - 1.0, -1.0, MR_LIMIT)
-    return jnp.where(seen, jnp.where(ct, window, scaled), -1.0)
-
-
-def normalised_inside(
-    image: jax.Array,
-    seen: jax.Array,
-    liver: jax.Array,
-    *,
-    ct: jax.Array,
-    how: InsideLiver,
-    shift: jax.Array | float = 0.0,
-) -> jax.Array:
-    """An image as a network of lesions sees it: the liver's median is 0, what lies its reach away -1 and 1, clipped.
-
-    What is not seen is 0, too: then nothing stands out but what differs from the liver.
-
-    Args:
-      image: (i, j, k) intensities.
-      seen: (i, j, k) what lies in the field of view and near the liver.
-      liver: (i, j, k) where to take the median.
-      ct: whether the intensities are HU.
-      how: the reach.
-      shift: of the median, as a share of the reach.
-    """
-    # Every second voxel along each axis is enough, and sorting them is cheap.
-    some = jnp.where(seen & liver, image, jnp.nan)[::2, ::2, ::2].ravel()
-    median = jnp.nan_to_num(jnp.nanmedian(some))
-    reach = jnp.maximum(jnp.where(ct, how.reach_hu, how.reach_share * median), 1e-6)
-    middle = median + shift * reach
-    return jnp.where(seen, jnp.clip((image - middle) / reach, -1.0, 1.0), 0.0)
 
 
 def _shaded(key: jax.Array, image: jax.Array, ct: jax.Array, spacing_mm: float) -> jax.Array:

@@ -6,12 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sirtjax.phantom._organs import SHAPES
-from sirtjax.phantom._parameters import Anatomy
-from sirtjax.phantom._random_config import SynthesisConfig
-from sirtjax.phantom._random_fields import random_field
-from sirtjax.phantom._shape_bank import ShapeBank, at_index
-from sirtjax.phantom._tissues import MAX_LESIONS
+from sirtjax.phantom import ELLIPSOIDS, MAX_LESIONS, Anatomy
+from sirtjax.synthesis._config import SynthesisConfig
+from sirtjax.synthesis._fields import random_field
+from sirtjax.synthesis._shape_bank import ShapeBank, at_index
 
 # The average patient's liver (mm): its right edge, its extent front to back and its height, by which the body
 # around a real liver is sized. Evaluated from the simulator's average shapes.
@@ -164,8 +162,8 @@ def _view(
 
 def _anatomy(key: jax.Array) -> Anatomy:
     keys = jax.random.split(key, 8)
-    count = len(SHAPES)
-    base = jnp.asarray(SHAPES, jnp.float32)
+    count = len(ELLIPSOIDS)
+    base = jnp.asarray(ELLIPSOIDS, jnp.float32)
     size = 1.0 + _SIZE * jnp.clip(jax.random.normal(keys[0], (count, 1)), -2.0, 2.0)
     stretch = 1.0 + 0.5 * _SIZE * jnp.clip(jax.random.normal(keys[1], (count, 3)), -2.0, 2.0)
     place = _PLACE_MM * jnp.clip(jax.random.normal(keys[2], (count, 3)), -2.0, 2.0)

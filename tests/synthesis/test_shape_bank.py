@@ -7,8 +7,15 @@ import pytest
 
 from sirtjax.errors import ImageFormatError, InputError
 from sirtjax.io import write_nifti
-from sirtjax.phantom import VALIDATION_SHAPES, ShapeBank, build_shape_bank, load_shape_bank, save_shape_bank, split_bank
-from sirtjax.phantom._shape_bank import BANK_ORIGIN_MM, BANK_SPACING_MM, STEP_MM
+from sirtjax.synthesis import (
+    VALIDATION_SHAPES,
+    ShapeBank,
+    build_shape_bank,
+    load_shape_bank,
+    save_shape_bank,
+    split_bank,
+)
+from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SPACING_MM, STEP_MM
 from sirtjax.volume import Geometry, LabelMap, reorient
 
 # A ball of 55 mm on the patient's right, in an image with other axes than the bank's and unequal voxels.

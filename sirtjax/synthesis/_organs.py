@@ -4,19 +4,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sirtjax.phantom._organs import _AIRWAYS, _ARTERIES, _INDEX, _VEINS
-from sirtjax.phantom._parameters import Anatomy
-from sirtjax.phantom._random_body import Body
-from sirtjax.phantom._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM
-from sirtjax.phantom._shapes import (
-    capsule_distance,
+from sirtjax.phantom import (
+    AIRWAYS,
+    ARTERIES,
+    VEINS,
+    Anatomy,
+    Torso,
     ellipsoid_distance,
+    organ_ellipsoids,
     smooth_max,
     smooth_min,
     smooth_step,
+    spine,
     superellipse_distance,
+    torso,
+    tube_distance,
 )
-from sirtjax.phantom._torso import Torso, spine, torso
+from sirtjax.synthesis._body import Body
+from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM
 
 # Bowel that touches the liver or lies near it, in the average patient's frame: start, end (mm), radii (mm).
 _COLON = np.array(
@@ -57,9 +62,7 @@ def walls_and_liver(body: Body, points_mm: jax.Array) -> tuple[Torso, dict[str, 
     """The average walls, the distances to the simulator's ellipsoids, and its liver, at points (3, n)."""
     mean = body_points_mm(body, points_mm)
     walls = torso(body.anatomy, *mean)
-    anatomy = body.anatomy
-    shape = ellipsoid_distance(mean, anatomy.shape_centre_mm, anatomy.shape_radii_mm, anatomy.shape_rotation)
-    d = {name: shape[number] for name, number in _INDEX.items()}
+    d = organ_ellipsoids(body.anatomy, mean)
     lobes = smooth_min(smooth_min(d["liver_right"], d["liver_tip"], 24.0), d["liver_left"], 34.0)
     lobes = smooth_max(lobes, walls.above_diaphragm + 2.3, 4.0)
     lobes = smooth_max(lobes, walls.cavity + 1.8, 6.0)
@@ -68,7 +71,7 @@ def walls_and_liver(body: Body, points_mm: jax.Array) -> tuple[Torso, dict[str, 
     lobes = smooth_max(lobes, -(d["kidney_right"] - 5.0), 12.0)
     lobes = smooth_max(lobes, -d["umbilical_fissure"], 6.0)
     lobes = smooth_max(lobes, -(d["gallbladder"] - 1.0), 5.0)
-    return walls, d, jnp.maximum(lobes, -(tubes(mean, _VEINS) - 1.0))
+    return walls, d, jnp.maximum(lobes, -(tube_distance(mean, VEINS) - 1.0))
 
 
 def around_liver(body: Body, walls: Torso, points_mm: jax.Array, liver_mm: jax.Array) -> Torso:
@@ -110,7 +113,7 @@ def surfaces(body: Body, walls: Torso, ellipsoids: dict[str, jax.Array], points_
     x, y, z = mean
     d, below, swell = ellipsoids, walls.above_diaphragm, body.inflate_mm
     inside = walls.cavity + 3.0
-    vein, artery, airway = (tubes(mean, table) for table in (_VEINS, _ARTERIES, _AIRWAYS))
+    vein, artery, airway = (tube_distance(mean, table) for table in (VEINS, ARTERIES, AIRWAYS))
 
     def abdominal(distance: jax.Array) -> jax.Array:
         return smooth_max(smooth_max(distance, below + 3.0, 6.0), inside, 6.0)
@@ -141,7 +144,7 @@ def surfaces(body: Body, walls: Torso, ellipsoids: dict[str, jax.Array], points_
         "left_heart": jnp.minimum(d["left_ventricle"], d["left_atrium"]),
         "artery": artery,
         "vein": vein,
-        "portal": tubes(mean, _PORTAL),
+        "portal": tube_distance(mean, _PORTAL),
         "gallbladder": abdominal(d["gallbladder"] - 0.4 * swell),
         "spleen": abdominal(d["spleen"] - 0.5 * swell),
         "kidney": abdominal(kidneys),
@@ -149,9 +152,9 @@ def surfaces(body: Body, walls: Torso, ellipsoids: dict[str, jax.Array], points_
         "stomach": abdominal(stomach - 0.8 * swell),
         "pancreas": smooth_min(d["pancreas_tail"], d["pancreas_head"], 16.0) - 0.3 * swell,
         "psoas": jnp.minimum(d["psoas_right"], d["psoas_left"]),
-        "colon": abdominal(tubes(mean, _COLON) - 0.6 * swell + 6.0),
+        "colon": abdominal(tube_distance(mean, _COLON) - 0.6 * swell + 6.0),
         "bowel_roof": (z - roof) * 0.8,
-        "duodenum": abdominal(tubes(mean, _DUODENUM) - 0.5 * swell + 3.0),
+        "duodenum": abdominal(tube_distance(mean, _DUODENUM) - 0.5 * swell + 3.0),
         "spine": jnp.maximum(jnp.maximum(vertebra, -canal), walls.skin + 6.0),
         "disc": disc,
         "canal": canal,
@@ -172,13 +175,6 @@ def ribs(body: Body, muscle_mm: jax.Array, points_mm: jax.Array, phase_mm: jax.A
     back = jnp.where(y > 50.0, 26.0 - across, -1e3)
     sternum = jnp.maximum(jnp.maximum(jnp.abs(muscle_mm + 7.5) - 5.0, across - 19.0), jnp.maximum(38.0 - z, y))
     return jnp.minimum(jnp.maximum(ring, jnp.maximum(front, back)), sternum)
-
-
-def tubes(points_mm: jax.Array, table: np.ndarray | jax.Array) -> jax.Array:
-    """Distance (mm) of points (3, n) to the nearest of some round-ended cylinders: start, end, radius at each."""
-    pieces = jnp.asarray(table)
-    distance = capsule_distance(points_mm, pieces[:, 0:3], pieces[:, 3:6], pieces[:, 6:8])
-    return jnp.min(distance, axis=0)
 
 
 def _limbs(anatomy: Anatomy, walls: Torso, mean: jax.Array) -> dict[str, jax.Array]:

@@ -130,21 +130,21 @@ class SynthesisConfig(_Table):
     inside: InsideLiver | None = None
 
 
-def synthesis_presets() -> tuple[str, ...]:
+def list_presets() -> tuple[str, ...]:
     """The names of the presets in `configs/synthesis`."""
     return preset_names("synthesis")
 
 
-def load_synthesis_preset(name: str) -> SynthesisConfig:
+def load_preset(name: str) -> SynthesisConfig:
     """A preset by its name.
 
     Raises:
       ConfigError: there is no preset of this name.
     """
-    return synthesis_config(preset_table("synthesis", name), name=name)
+    return config_from_table(preset_table("synthesis", name), name=name)
 
 
-def synthesis_config(table: dict[str, Any], *, name: str) -> SynthesisConfig:
+def config_from_table(table: dict[str, Any], *, name: str) -> SynthesisConfig:
     """Check a preset given as nested tables.
 
     Raises:

@@ -1,0 +1,39 @@
+"""Training images of random digital patients, drawn inside the compiled training step."""
+
+from sirtjax.synthesis._config import InsideLiver as InsideLiver
+from sirtjax.synthesis._config import SynthesisConfig as SynthesisConfig
+from sirtjax.synthesis._config import config_from_table as config_from_table
+from sirtjax.synthesis._config import list_presets as list_presets
+from sirtjax.synthesis._config import load_preset as load_preset
+from sirtjax.synthesis._intensity import CT_WINDOW_HU as CT_WINDOW_HU
+from sirtjax.synthesis._intensity import MR_LIMIT as MR_LIMIT
+from sirtjax.synthesis._intensity import MR_PERCENTILE as MR_PERCENTILE
+from sirtjax.synthesis._intensity import preprocessing_for as preprocessing_for
+from sirtjax.synthesis._intensity import scale_sample as scale_sample
+from sirtjax.synthesis._sample import random_sample as random_sample
+from sirtjax.synthesis._shape_bank import VALIDATION_SHAPES as VALIDATION_SHAPES
+from sirtjax.synthesis._shape_bank import ShapeBank as ShapeBank
+from sirtjax.synthesis._shape_bank import build_shape_bank as build_shape_bank
+from sirtjax.synthesis._shape_bank import load_shape_bank as load_shape_bank
+from sirtjax.synthesis._shape_bank import save_shape_bank as save_shape_bank
+from sirtjax.synthesis._shape_bank import split_bank as split_bank
+
+__all__ = [
+    "CT_WINDOW_HU",
+    "MR_LIMIT",
+    "MR_PERCENTILE",
+    "VALIDATION_SHAPES",
+    "InsideLiver",
+    "ShapeBank",
+    "SynthesisConfig",
+    "build_shape_bank",
+    "config_from_table",
+    "list_presets",
+    "load_preset",
+    "load_shape_bank",
+    "preprocessing_for",
+    "random_sample",
+    "save_shape_bank",
+    "scale_sample",
+    "split_bank",
+]
