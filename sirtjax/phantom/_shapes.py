@@ -51,7 +51,15 @@ def positive_power(x: jax.Array, exponent: float) -> jax.Array:
 def superellipse_distance(
     u_mm: jax.Array, v_mm: jax.Array, a_mm: jax.Array | float, b_mm: jax.Array | float, exponent: float
 ) -> jax.Array:
-    """Signed distance (mm) to the tube `|u/a|^n + |v/b|^n = 1`, first order at its wall."""
+    """Returns the signed distance in mm to the tube `|u/a|^n + |v/b|^n = 1`, first order at its wall.
+
+    Args:
+      u_mm: (n,) position along the first axis of the cross-section.
+      v_mm: (n,) position along the second axis.
+      a_mm: semi-axis along the first axis.
+      b_mm: semi-axis along the second axis.
+      exponent: 2 gives an ellipse, more a rounded rectangle.
+    """
     p, q = jnp.abs(u_mm / a_mm) + _TINY, jnp.abs(v_mm / b_mm) + _TINY
     k0 = positive_power(positive_power(p, exponent) + positive_power(q, exponent), 1.0 / exponent)
     across = positive_power(p / k0, exponent - 1) / a_mm

@@ -59,7 +59,14 @@ def diaphragm_z_mm(anatomy: Anatomy, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def torso(anatomy: Anatomy, x: jax.Array, y: jax.Array, z: jax.Array) -> Torso:
-    """The body's outline, its fat layer, its muscular wall, the cavity inside and the diaphragm across it."""
+    """Returns the body's outline, its fat layer, its muscular wall, the cavity inside and the diaphragm across it.
+
+    Args:
+      anatomy: the parameters of the patient.
+      x: (n,) position towards the patient's left, mm.
+      y: (n,) position towards the back, mm.
+      z: (n,) position towards the head, mm.
+    """
     up = smooth_step(z, 90.0, 260.0)
     a, b = 167.0 - 26.0 * up, 114.0 - 18.0 * up
     skin = superellipse_distance(x, y + 4.0, a, b, 2.35)
@@ -105,7 +112,14 @@ def skeleton(anatomy: Anatomy, walls: Torso, x: jax.Array, y: jax.Array, z: jax.
 
 
 def spine(anatomy: Anatomy, x: jax.Array, y: jax.Array, z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Distances (mm, (n,)) of a column of vertebrae, of the discs between them and of the canal behind them."""
+    """Returns the distances (n,) in mm to the vertebrae, the discs between them and the canal behind them.
+
+    Args:
+      anatomy: the parameters of the patient.
+      x: (n,) position towards the patient's left, mm.
+      y: (n,) position towards the back, mm.
+      z: (n,) position towards the head, mm.
+    """
     dy = y - spine_y_mm(z)
     level = jnp.mod(z - anatomy.spine_phase_mm, VERTEBRA_PITCH_MM) - VERTEBRA_PITCH_MM / 2
     lumbar = smooth_step(-z, 0.0, 120.0)

@@ -109,6 +109,7 @@ def _around_median(image: Array, how: OrganWindow, organ: Array | None, seen: Ar
     counted = organ if organ is None or seen is None else organ & seen
     if counted is None or (on_host and not counted.any()):
         raise ConfigError("intensities are scaled around the organ's median; give a mask of the organ")
+    middle: Array
     if on_host:
         middle = float(np.median(image[counted]))
     else:
@@ -122,8 +123,8 @@ def _percentiles(image: Array, inside: Array | None, percentiles: tuple[float, f
     if isinstance(image, np.ndarray):
         values = image if inside is None else image[inside]
         return percentile_window(values, percentiles) if values.size else (0.0, 0.0)
-    values = image if inside is None else jnp.where(inside, image, jnp.nan)
-    low, high = jnp.nan_to_num(jnp.nanpercentile(values, jnp.asarray(percentiles, jnp.float32)))
+    masked = image if inside is None else jnp.where(inside, image, jnp.nan)
+    low, high = jnp.nan_to_num(jnp.nanpercentile(masked, jnp.asarray(percentiles, jnp.float32)))
     return low, high
 
 
