@@ -24,7 +24,7 @@ from sirtjax.io import (
 )
 from sirtjax.volume import LabelMap
 
-# More distinct whole numbers than any labelling has: an image given in place of a mask.
+# More distinct whole numbers than any label map has: the file is an image.
 _MOST_LABELS = 256
 
 
@@ -35,18 +35,18 @@ def read_masks(
     names: Mapping[int, str] | None = None,
     only: Collection[str] | None = None,
 ) -> dict[str, LabelMap]:
-    """Reads masks from a NIfTI or NRRD label or probability map, a .seg.nrrd, an RTSTRUCT or a DICOM SEG, one per name.
+    """Reads masks from NIfTI, NRRD, .seg.nrrd, RTSTRUCT or DICOM SEG files, one per name.
 
     Masks are on their own grid, except those of an RTSTRUCT, which are on the grid of the reference image. In a
-    NIfTI or plain NRRD file, whole numbers are labels, other numbers from 0 to 1 are probabilities, taken from 0.5 on.
+    NIfTI or plain NRRD file, whole numbers are labels. Other numbers from 0 to 1 are probabilities, thresholded at 0.5.
 
     Args:
-      path: the file, or a folder: all mask files directly in it, other files passed over.
+      path: the file, or a folder: all mask files directly in it. Other files are ignored.
       reference: the image the masks belong to. An RTSTRUCT needs it; for DICOM masks in another frame of
         reference it raises an error.
       names: names of the values of a NIfTI or plain NRRD label map, instead of those that `write_nifti` stored in it.
-        Values not named are called "label 3"; the only value of a file is called as the file.
-      only: names of the masks wanted; all where None.
+        Values not named are called "label 3"; the only value of a file has the name of the file.
+      only: names of the requested masks. Default: all.
 
     Returns:
       A map with the one label 1 per mask, by name. Masks may overlap.
@@ -54,7 +54,7 @@ def read_masks(
     Raises:
       ImageFormatError: a file of another kind, damaged, with NaN, without any mask, or an empty mask.
       GeometryError: another frame of reference, or an ROI outside the reference image.
-      InputError: an RTSTRUCT without a reference image, or a name that is not there.
+      InputError: an RTSTRUCT without a reference image, or a name that does not exist.
     """
     path = Path(path)
     check_file(path, "a NIfTI or NRRD mask, an RTSTRUCT or a SEG", folder=True)
@@ -70,10 +70,10 @@ def read_masks(
 
 
 def select_mask(masks: Mapping[str, LabelMap], name: str) -> LabelMap:
-    """The mask of this name: exactly so, or else with upper and lower case taken as equal.
+    """Returns the mask with this name; if none matches exactly, upper and lower case are equal.
 
     Raises:
-      InputError: none has that name, or several do but for their case; the names there are listed.
+      InputError: no mask has that name, or several differ only in case; the message lists the names.
     """
     return masks[find_name(list(masks), name, where="masks")]
 
