@@ -57,6 +57,10 @@ NOT_YET = {
         "sirtjax/territories",
         "sirtjax/workflows",
         "train",
+        "sirtjax/studies",
+        "sirtjax/pipeline",
+        "sirtjax/uncertainty",
+        "sirtjax/cohort",
     },
     "sentences": {
         "docs/architecture.md",
@@ -112,6 +116,10 @@ NOT_YET = {
         "sirtjax/volume",
         "sirtjax/workflows",
         "train",
+        "sirtjax/studies",
+        "sirtjax/pipeline",
+        "sirtjax/uncertainty",
+        "sirtjax/cohort",
     },
     "help": {
         "cli",
