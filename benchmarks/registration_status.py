@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import registration_status_pairs as pairs
 from registration_score import plain
+from registration_status_subjects import SCANS
 
 from sirtjax import metrics, spatial
 from sirtjax.errors import InputError
@@ -42,7 +43,7 @@ from sirtjax.registration._intensity import BODY_HU
 # Name: first seed of the phantoms, and the real scans.
 SETS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "calibration": (2000, ("chaos03", "lowdose", "torso", "thigh-ct", "thigh-mr")),
-    "evaluation": (5000, tuple(pairs.SCANS)),
+    "evaluation": (5000, tuple(SCANS)),
 }
 RIGHT_TRE_MM, RIGHT_DSC = 10.0, 0.85
 POINTS = 4000

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import registration_status as benchmark
 import registration_status_pairs as pairs
+from registration_status_subjects import phantom_case
 
 from sirtjax.registration import Status, load_preset, register
 from sirtjax.spatial import AffineTransform, DisplacementField, identity, transform_points, voxel_centres_mm
@@ -81,7 +82,7 @@ def test_a_handful_of_pairs(fault, guided):
 @pytest.mark.parametrize("noise_hu", [0.0, 10.0])
 def test_an_image_registered_to_itself_is_a_success(preset, noise_hu):
     """The initial transform is already correct."""
-    case = pairs.phantom_case(FIRST_SEED)
+    case = phantom_case(FIRST_SEED)
     image, masks = case.reference, case.reference_masks
     noise = np.random.default_rng(1).normal(0, 1, image.array.shape).astype("f4") * noise_hu
     given = {"liver": masks["liver"]} if preset == "cnn" else {}

@@ -7,8 +7,11 @@ import pytest
 import small_patient as small
 
 from sirtjax.registration import Status, apply_settings
+from sirtjax.registration._confirm import fit_figures
 from sirtjax.registration._deformable import displacement_mm
-from sirtjax.spatial import DisplacementField, identity, jacobian_determinant, transform_points
+from sirtjax.registration._fit import measure_fit
+from sirtjax.registration._register import make_ready
+from sirtjax.spatial import DisplacementField, identity, jacobian_determinant, transform_points, voxel_centres_mm
 from sirtjax.volume import Geometry
 
 SHAPE, PITCH_MM = (32, 28, 24), (4.5, 5.0, 5.5)
@@ -80,10 +83,24 @@ def bent():
     return small.case(small.wave, lesion=False)
 
 
+def exact_agreement(case, config):
+    """What `fit` is at the exact map."""
+    ready = make_ready(
+        case.reference, case.floating, config=config, reference_masks=case.reference_masks,
+        floating_masks=case.floating_masks, start=identity(),
+    )  # fmt: skip
+    points = voxel_centres_mm(ready.lattice)
+    return fit_figures(measure_fit(ready.pair, np.eye(4), case.true(points) - points))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_similarity_brings_the_images_closer(bent, kind):
-    """From 7 mm apart, with masks of little weight, the contrast turned round but for squared differences."""
+    """From 7 mm apart, with masks of little weight, the contrast turned round but for squared differences.
+
+    Turned round, this smooth phantom without noise does not even confirm its exact map: 0.36 of the blocks stay in
+    place. Such a result may be unconfirmed, but must agree as well as the exact map does.
+    """
     weight = {"ssd": 100.0, "descriptor": 20.0, "lncc": 3.0}.get(kind, 5.0)
     config = small.preset(
         affine={"model": "none"}, similarity={"kind": kind},
@@ -92,7 +109,13 @@ def test_every_similarity_brings_the_images_closer(bent, kind):
     case = bent if kind == "ssd" else small.case(small.wave, lesion=False, contrast=lambda hu: 60 - 0.7 * hu)
     result = case.register(config, start=identity())
     before = case.missed_mm(identity()).mean()
-    assert result.status is Status.SUCCESS
+    if kind == "ssd":
+        assert result.status is Status.SUCCESS
+    else:
+        assert result.status in (Status.SUCCESS, Status.UNCONFIRMED)
+        exact = exact_agreement(case, config)
+        assert result.fit["distance_ratio"] < 1.05 * exact["distance_ratio"]
+        assert result.fit["blocks_in_place"] > 0.9 * exact["blocks_in_place"]
     assert result.quality["final"]["similarity"] > result.quality["start"]["similarity"]
     assert before > 6 and case.missed_mm(result.transform).mean() < 0.3 * before
 
