@@ -20,7 +20,7 @@ from sirtjax.registration._confirm import (
     is_judged_by_images,
 )
 from sirtjax.registration._fit import Fit, measure_fit
-from sirtjax.registration._mask_doubt import doubtful_mask
+from sirtjax.registration._mask_doubt import register_unguided
 from sirtjax.registration._pair import LIVER, Pair
 from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, mask_corners_mm
 from sirtjax.registration._result import RegistrationResult, Stage, Status
@@ -43,6 +43,7 @@ ALIKE_DSC = 0.95
 # Ends that a wrong mask can cause.
 OF_MASKS = (Status.FOLDED, Status.IMPLAUSIBLE, Status.START_KEPT, Status.POOR_AGREEMENT, Status.UNCONFIRMED)
 STILL = "the start or the affine map was already right: a later stage found nothing better"
+OTHER_START = "the images and the masks agree at a rigid map that was found without the masks: use another start"
 
 
 def judge(
@@ -83,12 +84,14 @@ def judge(
     status = status_of(
         solution, quality["affine"], quality["final"], folding_fraction=folding, config=config, doubts=doubts
     )
+    restart = None
     if status is not Status.SUCCESS:
         notes = (*notes, *doubts.sentences)
-        if sides[0].masks and status in OF_MASKS:
-            sentence = doubtful_mask(sides, config)
-            status = status if sentence is None else Status.MASK_IN_DOUBT
-            notes = notes if sentence is None else (*notes, sentence)
+        unguided = register_unguided(sides, config) if sides[0].masks and status in OF_MASKS else None
+        if unguided is not None and unguided.sentence is not None:
+            status, notes = Status.MASK_IN_DOUBT, (*notes, unguided.sentence)
+        elif unguided is not None:
+            restart, notes = unguided.start, (*notes, OTHER_START)
     elif (deformed and not kept) or (config.affine.model != "none" and not bool(solution.affine_improved)):
         notes = (*notes, STILL)
     final: Transform = field if kept else affine
@@ -104,6 +107,7 @@ def judge(
         quality=quality,
         config=config,
         fit=doubts.figures,
+        restart=restart,
     )
 
 

@@ -1,7 +1,8 @@
-"""Which guiding liver mask is in doubt, if the images agree without the masks and not with them."""
+"""Registers without the masks if the guided registration failed: a mask is in doubt, or the frame was rotated."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sirtjax.registration._lattice import sample
 from sirtjax.registration._locate import locate
 from sirtjax.registration._pair import LIVER, Pair
 from sirtjax.registration._prepare import LIVER_NAME, Side, prepare_pair
+from sirtjax.spatial import AffineTransform
 
 # A rigid map leaves the motion of organs: it is right if the images agree this well, which those of unrelated content
 # never did.
@@ -27,15 +29,28 @@ LEAST_DSC = 0.8
 STRIDE, BINS = 2, 24
 
 
-def doubtful_mask(sides: tuple[Side, Side], config: RegistrationConfig) -> str | None:
-    """Registers the images rigidly without the masks and names the liver mask that contradicts them.
+@dataclass(frozen=True, kw_only=True)
+class Unguided:
+    """Two images that agree if they are registered rigidly without their masks.
+
+    Attributes:
+      start: the rigid map.
+      sentence: names the liver mask that contradicts the images there; None if both masks agree with them.
+    """
+
+    start: AffineTransform
+    sentence: str | None
+
+
+def register_unguided(sides: tuple[Side, Side], config: RegistrationConfig) -> Unguided | None:
+    """Registers the images rigidly without the masks, and compares the liver masks there.
 
     Args:
       sides: both images with their guiding masks.
       config: the guided preset.
 
     Returns:
-      A sentence, or None if the images alone do not agree either, or the masks agree with them.
+      None if the images alone do not agree either.
     """
     free = config.model_copy(
         update={
@@ -51,7 +66,7 @@ def doubtful_mask(sides: tuple[Side, Side], config: RegistrationConfig) -> str |
     if not is_confirmed(figures, RIGID_LIMITS):
         return None
     volumes = [side.masks[LIVER_NAME].volume_ml(LIVER_NAME) for side in sides]
-    return _sentence(*_on_nodes(pair), volumes)
+    return Unguided(start=start, sentence=_sentence(*_on_nodes(pair), volumes))
 
 
 def _on_nodes(pair: Pair) -> tuple[NDArray[Any], NDArray[Any], list[NDArray[Any]]]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,16 +13,17 @@ from sirtjax.programs import kept
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._inputs import check_image, check_masks_on_image, guiding_masks
 from sirtjax.registration._judge import judge
-from sirtjax.registration._landmarks import gather_landmarks, mass_centre_mm
+from sirtjax.registration._landmarks import Landmarks, gather_landmarks, mass_centre_mm
 from sirtjax.registration._locate import locate
 from sirtjax.registration._pair import Pair
 from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, prepare_pair
-from sirtjax.registration._result import RegistrationResult
+from sirtjax.registration._result import RegistrationResult, Status
 from sirtjax.registration._solve import Solution, solve, weights_of
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Geometry, Volume
 
 NO_MASKS: Mapping[str, Any] = {}
+RESTARTED = "registered from a start that the images gave: with the centroids of the liver masks aligned it failed"
 
 
 @partial(kept, static_argnames=("config",))
@@ -74,6 +75,14 @@ def register(
         floating_points_mm=floating_points_mm,
         start=start,
     )
+    result = _solved(ready, config=config, seed=seed)
+    if start is not None or result.restart is None:
+        return result
+    again = _solved(ready.restarted(result.restart, config=config), config=config, seed=seed)
+    return again if again.status is Status.SUCCESS else result
+
+
+def _solved(ready: Ready, *, config: RegistrationConfig, seed: int) -> RegistrationResult:
     solution = solve_compiled(ready.pair, weights_of(config.weights), jax.random.key(seed), config=config.structure())
     return ready.judged(jax.tree.map(np.asarray, jax.block_until_ready(solution)), config=config)
 
@@ -86,6 +95,7 @@ class Ready:
       pair: what the solver sees.
       lattice: the reference's working lattice.
       sides: both images with the masks that guide.
+      landmarks: of both sides.
       start: what the affine stage begins with.
       notes: what was noticed.
     """
@@ -93,12 +103,18 @@ class Ready:
     pair: Pair
     lattice: Geometry
     sides: tuple[Side, Side]
+    landmarks: Landmarks
     start: AffineTransform
     notes: tuple[str, ...]
 
     def judged(self, solution: Solution, *, config: RegistrationConfig) -> RegistrationResult:
         """The result of a solution given as NumPy arrays."""
         return judge(solution, self.pair, self.lattice, self.sides, self.start, config=config, notes=self.notes)
+
+    def restarted(self, start: AffineTransform, *, config: RegistrationConfig) -> Ready:
+        """The same patient from another start."""
+        pair, lattice = prepare_pair(*self.sides, self.landmarks, start, config=config)
+        return replace(self, pair=pair, lattice=lattice, start=start, notes=(*self.notes, RESTARTED))
 
 
 def make_ready(
@@ -145,7 +161,7 @@ def make_ready(
         start = find_start(*sides, config=config)
     spatial.invert(start)  # a start that can't be undone is refused here
     pair, lattice = prepare_pair(*sides, landmarks, start, config=config)
-    return Ready(pair=pair, lattice=lattice, sides=sides, start=start, notes=notes)
+    return Ready(pair=pair, lattice=lattice, sides=sides, landmarks=landmarks, start=start, notes=notes)
 
 
 def find_start(reference: Side, floating: Side, *, config: RegistrationConfig) -> AffineTransform:

@@ -99,6 +99,7 @@ class RegistrationResult:
         "rmsd_mm" and "similarity".
       fit: agreement of the images at the transform and at wrong alignments, as `fit_figures` returns it.
       config: the preset used.
+      restart: rigid map at which images and masks agree, if the registration guided by masks failed from another start.
     """
 
     transform: Transform
@@ -110,3 +111,4 @@ class RegistrationResult:
     quality: Mapping[str, Mapping[str, float]]
     config: RegistrationConfig = field(repr=False)
     fit: Mapping[str, float] = field(default_factory=dict)
+    restart: AffineTransform | None = None

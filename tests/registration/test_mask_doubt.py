@@ -1,12 +1,14 @@
-"""Which mask contradicts the images."""
+"""Registrations without the masks: which mask contradicts the images, and rotated frames."""
 
 import numpy as np
 import pytest
 import small_patient as small
 
-from sirtjax.registration import Side
-from sirtjax.registration._mask_doubt import doubtful_mask
-from sirtjax.spatial import voxel_centres_mm
+from sirtjax.registration import Side, Status
+from sirtjax.registration._judge import OTHER_START
+from sirtjax.registration._mask_doubt import register_unguided
+from sirtjax.registration._register import RESTARTED
+from sirtjax.spatial import identity, voxel_centres_mm
 from sirtjax.volume import LabelMap
 
 WIDE = small.grid((64, 52, 56), (3.5, 3.5, 4.0))
@@ -36,17 +38,46 @@ def without_a_half(points, mask):
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("change", [with_a_mass, without_a_half])
 def test_the_mask_that_was_changed_is_named(change, which):
-    said = doubtful_mask(sides(change, which=which), small.FULL)
-    assert said is not None and said.startswith(f"the {('reference', 'floating')[which]} liver mask is in doubt")
+    found = register_unguided(sides(change, which=which), small.FULL)
+    assert found is not None
+    assert found.sentence.startswith(f"the {('reference', 'floating')[which]} liver mask is in doubt")
 
 
 def test_masks_in_different_places():
-    away = doubtful_mask(
+    away = register_unguided(
         sides(lambda p, _: np.linalg.norm(p - small.LIVER_MM - [-75, 0, 0], axis=-1) < 25, which=1), small.FULL
     )
-    assert away is not None and "mark different places" in away
+    assert away is not None and "mark different places" in away.sentence
 
 
 def test_images_of_different_content_name_no_mask():
     other = small.image(WIDE, lambda points: points[..., [1, 2, 0]] * 1.3 + 40.0)
-    assert doubtful_mask(sides(floating=other), small.FULL) is None
+    assert register_unguided(sides(floating=other), small.FULL) is None
+
+
+def test_masks_that_agree_with_the_images_name_no_mask():
+    found = register_unguided(sides(), small.FULL)
+    assert found is not None and found.sentence is None
+    np.testing.assert_allclose(found.start.floating_from_reference, np.eye(4), atol=0.5)
+
+
+@pytest.fixture(scope="module")
+def rotated():
+    """The patient in a frame rotated by 90 degrees and shifted, with a lesion."""
+    return small.case(
+        small.through(small.about(small.turn(0, 0, 90), [5.0, -4.0, 6.0])), reference=WIDE, floating=WIDE
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_rotated_frame_is_registered_from_the_start_that_the_images_give(rotated):
+    result = rotated.register(small.FULL)
+    assert result.status is Status.SUCCESS and RESTARTED in result.notes
+    assert rotated.missed_mm(result.transform).mean() < 2.0
+
+
+@pytest.mark.slow
+def test_a_start_that_the_user_gives_is_not_replaced(rotated):
+    result = rotated.register(small.FULL, start=identity())
+    assert result.status is not Status.SUCCESS and OTHER_START in result.notes and RESTARTED not in result.notes
+    assert rotated.missed_mm(result.restart).mean() < 10.0
