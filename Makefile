@@ -26,7 +26,7 @@ demo: $(INSTALLED)
 	@echo "The report is $(abspath $(DEMO))/plan/report.html"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not peers and not clinic"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules tests sirtjax -m "not slow and not peers and not clinic"
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not peers and not clinic"

@@ -27,6 +27,7 @@ TIERS = (
     ("workflows",),
     ("reports", "train"),
     ("service", "review", "studies"),  # plans again and reports; many cases
+    ("tasks",),  # one function for each task of cli
     ("cli",),
 )
 TIER = {name: tier for tier, names in enumerate(TIERS) for name in names}
@@ -201,7 +202,12 @@ def form_offences(relative, tree, text):
 
 
 def init_offences(relative, tree):
-    """The `__init__` of a subpackage holds a docstring, re-exports and `__all__`, nothing else."""
+    """The `__init__` of a subpackage holds a docstring, re-exports and `__all__`, nothing else.
+
+    That of the package itself loads on first use: tests/tasks/test_top_level.py is about it.
+    """
+    if relative == Path("sirtjax/__init__.py"):
+        return
     if ast.get_docstring(tree) is None:
         yield f"{relative}: no docstring"
     exported, listed = set(), None
@@ -217,7 +223,7 @@ def init_offences(relative, tree):
             name = node.targets[0].id
             if name == "__all__":
                 listed = set(ast.literal_eval(node.value))
-            elif not (len(relative.parts) == 2 and name == "__version__"):
+            else:
                 yield f"{relative}:{node.lineno}: {name} is defined here, expected re-exports only"
         else:
             yield f"{relative}:{node.lineno}: code, expected re-exports only"

@@ -13,6 +13,7 @@ from sirtjax.registration._image_files import ChosenConfig as ChosenConfig
 from sirtjax.registration._image_files import RegistrationInput as RegistrationInput
 from sirtjax.registration._image_files import check_initial_overlap as check_initial_overlap
 from sirtjax.registration._image_files import choose_config as choose_config
+from sirtjax.registration._image_files import default_preset as default_preset
 from sirtjax.registration._image_files import read_initial_transform as read_initial_transform
 from sirtjax.registration._image_files import read_landmarks as read_landmarks
 from sirtjax.registration._image_files import read_registration_config as read_registration_config
@@ -68,6 +69,7 @@ __all__ = [
     "check_initial_overlap",
     "choose_config",
     "config_from_table",
+    "default_preset",
     "gather_landmarks",
     "guidance_masks",
     "implicit_affine",

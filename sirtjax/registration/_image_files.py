@@ -193,7 +193,7 @@ def choose_config(
         name, why = path.name, "given"
         config = read_registration_config(path)
     else:
-        name, why = (preset, "given") if preset is not None else _default_preset(common)
+        name, why = (preset, "given") if preset is not None else default_preset(common)
         config = load_preset(name)
     config = apply_settings(config, list(settings))
     if config.guidance.masks != "none" and "liver" not in common:
@@ -209,7 +209,12 @@ def choose_config(
     return ChosenConfig(config=config, name=name, why=why)
 
 
-def _default_preset(common: Sequence[str]) -> tuple[str, str]:
+def default_preset(common: Sequence[str]) -> tuple[str, str]:
+    """Returns the preset that uses most of the masks, and the reason.
+
+    Args:
+      common: names of the masks that both images have.
+    """
     landmarks = [name for name in common if name != "liver"]
     if "liver" not in common:
         return "image", "no liver mask on both sides"

@@ -12,6 +12,7 @@ from sirtjax.reports._files import write_results as write_results
 from sirtjax.reports._html import report_html as report_html
 from sirtjax.reports._plan_folder import DICOM_FOLDER as DICOM_FOLDER
 from sirtjax.reports._plan_folder import fill_plan_folder as fill_plan_folder
+from sirtjax.reports._plan_folder import write_plan_folder as write_plan_folder
 from sirtjax.reports._plan_tables import dose_text as dose_text
 from sirtjax.reports._preview_file import write_preview as write_preview
 from sirtjax.reports._registration_folder import json_text as json_text
@@ -61,6 +62,7 @@ __all__ = [
     "training_html",
     "voi_csv",
     "write_dicom_results",
+    "write_plan_folder",
     "write_preview",
     "write_registration_images",
     "write_results",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sirtjax.dicom import Approval
-    from sirtjax.workflows import Case, Products, Result
+    from sirtjax.workflows import Case, Maps, Products, Result
 
 DICOM_FOLDER = "dicom"
 
@@ -25,28 +25,77 @@ def fill_plan_folder(
     identity: str | None = None,
     on_step: Callable[[str], None],
 ) -> tuple[Result, tuple[str, ...]]:
-    """Plan or verify a case into a folder; the result, and a sentence for each thing without a DICOM object.
+    """Plans or verifies a case and writes all results to a folder.
 
     Args:
-      folder: where to.
+      folder: output folder; it exists.
       kind: "plan" or "verify".
       case: the case.
-      products: steps that are made already.
-      objects: write DICOM objects too.
-      pdf: write report.pdf; a DICOM object holds it anyway.
-      approval: who answers for all masks.
-      identity: printed in the report in place of the pseudonym.
-      on_step: called with the name of each step as it begins.
+      products: completed steps, which are used as they are.
+      objects: whether to write DICOM objects.
+      pdf: whether to write report.pdf.
+      approval: who approved all masks; None if nobody did.
+      identity: text that the report shows in place of the pseudonym.
+      on_step: called with the name of each step when it begins.
+
+    Returns:
+      The result, and one sentence for each item without a DICOM object.
     """
     from sirtjax import workflows
+
+    work = workflows.plan_case if kind == "plan" else workflows.verify_case
+    hooks = workflows.automatic_hooks(find_lesions=case.masks.find_lesions, on_step=on_step)
+    result, maps, products = work(case, products=products, hooks=hooks)
+    left_out = write_plan_folder(
+        folder,
+        case,
+        result,
+        maps,
+        products,
+        objects=objects,
+        pdf=pdf,
+        approval=approval,
+        identity=identity,
+        on_step=on_step,
+    )
+    return result, left_out
+
+
+def write_plan_folder(
+    folder: Path,
+    case: Case,
+    result: Result,
+    maps: Maps,
+    products: Products,
+    *,
+    objects: bool = False,
+    pdf: bool = True,
+    approval: Approval | None = None,
+    identity: str | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> tuple[str, ...]:
+    """Writes a plan or verification to a folder: reports, results, images, steps and, if requested, DICOM objects.
+
+    Args:
+      folder: output folder; it exists.
+      case: the case.
+      result: the numbers.
+      maps: images on the working grid.
+      products: steps that led to them.
+      objects: whether to write DICOM objects.
+      pdf: whether to write report.pdf.
+      approval: who approved all masks; None if nobody did.
+      identity: text that the report shows in place of the pseudonym.
+      on_step: called with the name of each part when it begins.
+
+    Returns:
+      One sentence for each item without a DICOM object.
+    """
     from sirtjax.reports._alignment_page import alignment_page
     from sirtjax.reports._dicom_results import case_references, write_dicom_results
     from sirtjax.reports._files import REPORT_PDF, write_results
     from sirtjax.reports._steps_folder import save_steps
 
-    work = workflows.plan_case if kind == "plan" else workflows.verify_case
-    hooks = workflows.automatic_hooks(find_lesions=case.masks.find_lesions, on_step=on_step)
-    result, maps, products = work(case, products=products, hooks=hooks)
     on_step("registration page")
     page = alignment_page(products, result.provenance)
     write_results(folder, result, maps, identity=identity, registration_page=page, pdf=pdf, on_step=on_step)
@@ -68,4 +117,4 @@ def fill_plan_folder(
         left_out = written.left_out
     on_step("steps")
     save_steps(folder / "steps", case, products, registration_page=page)
-    return result, left_out
+    return left_out

@@ -1,0 +1,1 @@
+../../sirtjax/__init__.pyi

@@ -1,0 +1,52 @@
+"""Types of the lazily loaded names of `sirtjax`."""
+
+from sirtjax import cli as cli
+from sirtjax import config as config
+from sirtjax import configs as configs
+from sirtjax import dicom as dicom
+from sirtjax import dosimetry as dosimetry
+from sirtjax import errors as errors
+from sirtjax import formats as formats
+from sirtjax import inference as inference
+from sirtjax import io as io
+from sirtjax import losses as losses
+from sirtjax import metrics as metrics
+from sirtjax import networks as networks
+from sirtjax import ops as ops
+from sirtjax import parsing as parsing
+from sirtjax import phantom as phantom
+from sirtjax import postprocess as postprocess
+from sirtjax import preprocess as preprocess
+from sirtjax import programs as programs
+from sirtjax import registration as registration
+from sirtjax import reports as reports
+from sirtjax import review as review
+from sirtjax import segmentation as segmentation
+from sirtjax import service as service
+from sirtjax import spatial as spatial
+from sirtjax import studies as studies
+from sirtjax import synthesis as synthesis
+from sirtjax import tasks as tasks
+from sirtjax import territories as territories
+from sirtjax import train as train
+from sirtjax import volume as volume
+from sirtjax import workflows as workflows
+from sirtjax.formats import read_image as read_image
+from sirtjax.formats import read_masks as read_masks
+from sirtjax.io import read_transform as read_transform
+from sirtjax.io import write_labels as write_labels
+from sirtjax.io import write_nifti as write_nifti
+from sirtjax.io import write_transform as write_transform
+from sirtjax.tasks import absorbed_dose as absorbed_dose
+from sirtjax.tasks import dose_volume_histogram as dose_volume_histogram
+from sirtjax.tasks import plan as plan
+from sirtjax.tasks import register as register
+from sirtjax.tasks import segment as segment
+from sirtjax.tasks import simulate as simulate
+from sirtjax.tasks import verify as verify
+from sirtjax.tasks import warp as warp
+from sirtjax.volume import Geometry as Geometry
+from sirtjax.volume import LabelMap as LabelMap
+from sirtjax.volume import Volume as Volume
+
+__version__: str

@@ -1,0 +1,78 @@
+"""Segmentation of one structure with the models that are installed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from sirtjax import segmentation
+from sirtjax.errors import ConfigError
+from sirtjax.io import Image
+from sirtjax.segmentation import Model, Segmentation, Structure
+from sirtjax.tasks._image import modality_of, volume_of
+from sirtjax.volume import LabelMap, Volume
+
+# Structures found by CT numbers alone.
+BY_CT_NUMBERS = {"lungs": segmentation.segment_lungs, "body": segmentation.segment_body}
+
+
+def segment(
+    image: Volume | Image,
+    structure: Structure,
+    *,
+    model: str | Path | Model | None = None,
+    modality: str | None = None,
+    liver: LabelMap | None = None,
+    minimum_ml: float | None = None,
+    mirror: bool = False,
+) -> Segmentation:
+    """Segments the liver, the lesions in it, the lungs or the body of an image.
+
+    The liver and lesions are found by a network, lungs and body by CT numbers. Lesions are searched inside the liver;
+    without `liver`, the installed liver model is run first and its flags are added to the result. The result is
+    automatic: look at it before use, in particular if it has flags.
+
+    Args:
+      image: CT in HU or MR, (i, j, k), any spacing and orientation, from `read_image` or as a volume.
+      structure: "liver", "lesions", "lungs" or "body".
+      model: name or folder of a model, or a model; by default the installed model named like the structure.
+      modality: "CT" or "MR"; required for a volume that is not in HU.
+      liver: label map whose first label is the liver, lesions included.
+      minimum_ml: smallest component that is kept; by default the model's value.
+      mirror: average over flips: slightly better, several times slower.
+
+    Returns:
+      The label map on the grid of the image, volumes in mL, flags and, if calibrated, the estimated DSC.
+
+    Raises:
+      ConfigError: a model was given for lungs or body, or the modality is missing.
+      ModelError: no model is installed for the structure, or it does not suit the image.
+      ImageFormatError: the image cannot be used, or nothing was found.
+
+    Examples:
+      >>> import sirtjax as sj
+      >>> patient = sj.simulate(seed=1, preset="small", sessions=["spect"])
+      >>> lungs = sj.segment(patient.images["spect_ct"], "lungs")
+      >>> [name for _, name in lungs.labels.names]
+      ['lungs']
+    """
+    if structure in BY_CT_NUMBERS:
+        if model is not None:
+            raise ConfigError(f"{structure}: found by CT numbers, not by a model; leave out model")
+        return BY_CT_NUMBERS[structure](volume_of(image))
+    modality = modality_of(image, modality)
+    chosen = model if isinstance(model, Model) else segmentation.load_model(structure if model is None else model)
+    flags: tuple[segmentation.Flag, ...] = ()
+    if structure == "lesions" and liver is None:
+        draft = segment(image, "liver", modality=modality, mirror=mirror)
+        liver, flags = draft.labels, draft.flags
+    found = segmentation.segment(
+        volume_of(image),
+        chosen,
+        structure=structure,
+        modality=modality,
+        mirror=mirror,
+        liver=liver,
+        minimum_ml=minimum_ml,
+    )
+    return replace(found, flags=(*flags, *found.flags))

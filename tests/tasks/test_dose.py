@@ -1,0 +1,68 @@
+import math
+
+import numpy as np
+import pytest
+
+import sirtjax as sj
+from sirtjax.errors import ConfigError, GeometryError, InputError
+
+GRID = sj.Geometry.from_axes((12, 10, 8), spacing_mm=(4.0, 5.0, 6.0), origin_mm=(0.0, 0.0, 0.0))
+# Gy kg / GBq by ICRP Publication 107: energy of a decay times the decays of 1 GBq.
+CONSTANT = 0.93311e6 * 1.602176634e-19 * 1e9 * 64.1 * 3600 / math.log(2)
+
+
+def uniform(value, unit):
+    return sj.Volume(np.full(GRID.shape, value, np.float32), GRID, unit=unit)
+
+
+@pytest.mark.parametrize(("unit", "value"), [("Bq/mL", 2e6), ("MBq/mL", 2.0)])
+def test_local_deposition_of_a_uniform_concentration(unit, value):
+    dose = sj.absorbed_dose(uniform(value, unit), nuclide="y90-icrp107", method="local", density_g_per_ml=1.05)
+    assert dose.unit == "Gy" and dose.geometry is GRID
+    # 2 MBq in 1.05 g.
+    np.testing.assert_allclose(dose.array, CONSTANT * 2.0 / 1.05, rtol=1e-4)
+
+
+def test_an_image_of_density_gives_each_voxel_its_mass():
+    density = np.linspace(0.5, 1.5, GRID.shape[0], dtype=np.float32)[:, None, None] * np.ones(GRID.shape, np.float32)
+    volume = sj.Volume(density, GRID, unit="g/mL")
+    dose = sj.absorbed_dose(uniform(1.0, "MBq/mL"), nuclide="y90-icrp107", method="local", density_g_per_ml=volume)
+    np.testing.assert_allclose(dose.array * density, CONSTANT, rtol=1e-4)
+
+
+def test_counts_and_other_grids_are_refused():
+    with pytest.raises(InputError, match=r"'counts'.*relative_activity_mbq"):
+        sj.absorbed_dose(uniform(1.0, "counts"), nuclide="y90-icrp107", method="local", density_g_per_ml=1.0)
+    shifted = sj.Geometry.from_axes(GRID.shape, spacing_mm=GRID.spacing_mm, origin_mm=(3.0, 0.0, 0.0))
+    other = sj.Volume(np.ones(GRID.shape), shifted, unit="g/mL")
+    with pytest.raises(GeometryError, match="another grid"):
+        sj.absorbed_dose(uniform(1.0, "MBq/mL"), nuclide="y90-icrp107", method="local", density_g_per_ml=other)
+    with pytest.raises(ConfigError, match="lung mask"):
+        sj.absorbed_dose(uniform(1.0, "MBq/mL"), nuclide="y90-icrp107", method="kernel", density_g_per_ml=1.0)
+
+
+def test_a_histogram_of_a_mask_on_a_finer_grid():
+    """A dose that rises along i: the mean over a box is the dose at its centre, its extent the range."""
+    rising = 4.0 * np.arange(GRID.shape[0], dtype=np.float32)[:, None, None]
+    dose = sj.Volume(np.broadcast_to(rising, GRID.shape), GRID, unit="Gy")
+    fine = sj.Geometry.from_axes((48, 50, 48), spacing_mm=(1.0, 1.0, 1.0), origin_mm=(-1.5, -2.0, -2.5))
+    inside = np.zeros(fine.shape, bool)
+    inside[12:28, 10:30, 12:36] = True
+    mask = sj.LabelMap.from_mask(inside, fine, name="lesion")
+    dvh = sj.dose_volume_histogram(dose, mask)
+    centre = fine.to_world([[19.5, 19.5, 23.5]])[0][0]
+    assert dvh.volume_ml == pytest.approx(16 * 20 * 24 * 1e-3, rel=1e-3)
+    # One Gy per mm along i, from index 12 to 27: D70 is exceeded by the upper 70 %.
+    assert dvh.mean_gy == pytest.approx(centre, abs=0.05)
+    assert dvh.dose_at_percent_gy(70) == pytest.approx(centre - 8 + 0.3 * 16, abs=0.3)
+
+
+def test_a_histogram_needs_a_dose_and_a_name():
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[2:5, 2:5, 2:5], labels[6:9, 2:5, 2:5] = 1, 2
+    mask = sj.LabelMap(labels, GRID, names=((1, "a"), (2, "b")))
+    with pytest.raises(InputError, match=r"2 labels \(a, b\)"):
+        sj.dose_volume_histogram(uniform(1.0, "Gy"), mask)
+    with pytest.raises(InputError, match="expected Gy"):
+        sj.dose_volume_histogram(uniform(1.0, "1"), mask, name="a")
+    assert sj.dose_volume_histogram(uniform(7.0, "Gy"), mask, name="b").mean_gy == pytest.approx(7.0, rel=1e-5)
