@@ -12,5 +12,5 @@ def volume_of(image: Volume | Image) -> Volume:
 
 
 def modality_of(image: Volume | Image, modality: str | None) -> str | None:
-    """Returns the modality that is given, or else that of the file; None if neither states it."""
+    """Returns the provided modality, otherwise that of the file; None if neither states it."""
     return image.source.modality if modality is None and isinstance(image, Image) else modality

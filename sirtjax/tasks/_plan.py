@@ -43,7 +43,7 @@ class PlannedCase:
           force: replace a folder of an earlier run.
           dicom: also write DICOM objects (structure sets, dose, report); the case must be DICOM.
           pdf: also write report.pdf.
-          identity: text that the report shows in place of the pseudonym.
+          identity: text printed in the report instead of the pseudonym.
 
         Returns:
           The folder.

@@ -12,7 +12,7 @@ from sirtjax.segmentation import Model, Segmentation, Structure
 from sirtjax.tasks._image import modality_of, volume_of
 from sirtjax.volume import LabelMap, Volume
 
-# Structures found by CT numbers alone.
+# Structures segmented only by CT numbers.
 BY_CT_NUMBERS = {"lungs": segmentation.segment_lungs, "body": segmentation.segment_body}
 
 

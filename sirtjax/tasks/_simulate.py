@@ -1,4 +1,4 @@
-"""Digital patients with known ground truth."""
+"""Digital phantoms with known ground truth."""
 
 from __future__ import annotations
 
