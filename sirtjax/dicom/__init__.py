@@ -1,5 +1,8 @@
 """All DICOM objects, one folder per kind of object with its reader and its writer."""
 
+from sirtjax.dicom.dataset import ObjectKind as ObjectKind
+from sirtjax.dicom.dataset import is_dicom as is_dicom
+from sirtjax.dicom.dataset import object_kind as object_kind
 from sirtjax.dicom.deidentify import Anonymised as Anonymised
 from sirtjax.dicom.deidentify import AnonymiseOptions as AnonymiseOptions
 from sirtjax.dicom.deidentify import anonymise_folder as anonymise_folder
@@ -55,6 +58,7 @@ __all__ = [
     "Measurement",
     "MeasurementGroup",
     "ObjectFacts",
+    "ObjectKind",
     "PlanarViews",
     "Reference",
     "Registration",
@@ -65,8 +69,10 @@ __all__ = [
     "StudyIdentity",
     "anonymise_folder",
     "inspect_folder",
+    "is_dicom",
     "list_series",
     "measurement_names",
+    "object_kind",
     "radionuclides_of",
     "read_dicom_series",
     "read_headers",

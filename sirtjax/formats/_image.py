@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sirtjax.dicom import read_dicom_series
 from sirtjax.errors import ImageFormatError
 from sirtjax.io import Image, check_file, is_nifti, is_nrrd, read_nifti, read_nrrd
 
@@ -38,6 +39,4 @@ def read_image(
             raise ImageFormatError(f"{path}: only DICOM has series; omit series {series!r}")
         read = read_nifti if is_nifti(path) else read_nrrd
         return read(path, unit="HU" if modality == "CT" else "1")
-    from sirtjax.dicom import read_dicom_series
-
     return read_dicom_series(path, series=series, modality=modality, allow_resample_slices=allow_resample_slices)

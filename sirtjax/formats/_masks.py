@@ -2,30 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sirtjax.dicom import read_rtstruct, read_seg
-from sirtjax.dicom.dataset import parsing, read_dataset
+from sirtjax import dicom
 from sirtjax.errors import GeometryError, ImageFormatError, InputError
-from sirtjax.io import (
-    Image,
-    check_file,
-    find_name,
-    is_nifti,
-    is_nrrd,
-    is_segmentation,
-    label_names,
-    read_label_array,
-    read_seg_nrrd,
-    unique_names,
-)
+from sirtjax.io import Image, check_file, find_name, is_nifti, is_nrrd, read_label_masks, unique_names
 from sirtjax.volume import LabelMap
-
-# More distinct whole numbers than any label map has: the file is an image.
-_MOST_LABELS = 256
 
 
 def read_masks(
@@ -66,7 +47,10 @@ def read_masks(
         name: _renamed(labels, name)
         for name, (_, labels) in zip(unique_names(name for name, _ in found), found, strict=True)
     }
-    return masks if only is None else _chosen(masks, only, path)
+    if only is None:
+        return masks
+    wanted = {find_name(list(masks), name, where=str(path)) for name in only}
+    return {name: labels for name, labels in masks.items() if name in wanted}
 
 
 def select_mask(masks: Mapping[str, LabelMap], name: str) -> LabelMap:
@@ -81,109 +65,40 @@ def select_mask(masks: Mapping[str, LabelMap], name: str) -> LabelMap:
 def _read_file(
     path: Path, reference: Image | None, names: Mapping[int, str] | None, only: Collection[str] | None
 ) -> dict[str, LabelMap]:
-    if is_segmentation(path):
-        return read_seg_nrrd(path, only=only)
     if is_nifti(path) or is_nrrd(path):
-        masks = _read_label_masks(path, names)
-        return masks if only is None else _chosen(masks, only, path)
-    modality, frame = _dicom_kind(path)
+        return read_label_masks(path, names=names, only=only)
+    kind = dicom.object_kind(path, expected="RTSTRUCT or SEG, nor NIfTI by its name")
     expected = reference.source.frame_of_reference_uid if reference is not None else None
-    if modality == "RTSTRUCT":
+    if kind.modality == "RTSTRUCT":
         if reference is None:
             raise InputError(f"{path}: contours need the image they were drawn on; give it as reference")
         geometry = reference.volume.geometry
-        return read_rtstruct(path, geometry, only=only, frame_of_reference_uid=expected)
-    if modality == "SEG":
+        return dicom.read_rtstruct(path, geometry, only=only, frame_of_reference_uid=expected)
+    if kind.modality == "SEG":
+        frame = kind.frame_of_reference_uid
         if expected and frame and frame != expected:
             raise GeometryError(
                 f"{path}: the segmentation is in frame of reference {frame}, but the reference image is in "
                 f"{expected}; give the image it was drawn on as reference"
             )
-        return read_seg(path, only=only)
+        return dicom.read_seg(path, only=only)
     raise ImageFormatError(
-        f"{path}: DICOM of modality {modality or 'unknown'}; expected RTSTRUCT or SEG, or a NIfTI or NRRD mask"
+        f"{path}: DICOM of modality {kind.modality or 'unknown'}; expected RTSTRUCT or SEG, or a NIfTI or NRRD mask"
     )
 
 
-def _dicom_kind(path: Path) -> tuple[str, str]:
-    dataset = read_dataset(path, "RTSTRUCT or SEG, nor NIfTI by its name")
-    with parsing(path, "mask"):
-        return str(dataset.get("Modality") or ""), str(dataset.get("FrameOfReferenceUID") or "")
+def _is_mask_file(path: Path) -> bool:
+    if is_nifti(path) or is_nrrd(path):
+        return True
+    return dicom.is_dicom(path) and dicom.object_kind(path).modality in ("RTSTRUCT", "SEG")
 
 
 def _mask_files(folder: Path) -> list[Path]:
-    import pydicom
-
-    chosen = []
-    for file in sorted(file for file in folder.iterdir() if file.is_file()):
-        if is_nifti(file) or is_nrrd(file):
-            chosen.append(file)
-        elif pydicom.misc.is_dicom(file):
-            with parsing(file, "file"):
-                header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["Modality"])
-                if str(header.get("Modality") or "") in ("RTSTRUCT", "SEG"):
-                    chosen.append(file)
+    chosen = [file for file in sorted(folder.iterdir()) if file.is_file() and _is_mask_file(file)]
     if not chosen:
         raise ImageFormatError(f"{folder}: no mask in the folder; expected .nii, .nii.gz, .nrrd, RTSTRUCT or SEG files")
     return chosen
 
 
-def _read_label_masks(path: Path, names: Mapping[int, str] | None) -> dict[str, LabelMap]:
-    array, geometry = read_label_array(path)
-    values = _label_values(path, array)
-    if values is None:
-        mask = array >= 0.5
-        if not mask.any():
-            raise ImageFormatError(f"{path}: no probability reaches 0.5, so the mask is empty; choose another")
-        return {_stem(path): LabelMap.from_mask(mask, geometry, name=_stem(path))}
-    missing = sorted(set(names or {}) - set(values))
-    if missing:
-        found = ", ".join(map(str, values))
-        raise ImageFormatError(f"{path}: no voxel has the value {missing[0]}; its values are {found}")
-    plain = _stem(path) if len(values) == 1 else ""
-    known = label_names(path) if names is None else names
-    labels = unique_names(known.get(value) or plain or f"label {value}" for value in values)
-    return {
-        name: LabelMap.from_mask(array == value, geometry, name=name)
-        for name, value in zip(labels, values, strict=True)
-    }
-
-
-def _label_values(path: Path, array: NDArray[Any]) -> list[int] | None:
-    """The labels in use, ascending; None where the numbers are probabilities."""
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ImageFormatError(f"{path}: has NaN or infinite voxels; a mask holds labels, or numbers from 0 to 1")
-    low, high = float(array.min()), float(array.max())
-    if low < 0:
-        raise ImageFormatError(f"{path}: values from {low:g} to {high:g}; a mask has none below 0; choose another")
-    if high == 0:
-        raise ImageFormatError(f"{path}: the mask is empty (every voxel is 0); choose another file")
-    if array.dtype.kind == "f" and not (array == np.rint(array)).all():
-        if high > 1:
-            raise ImageFormatError(
-                f"{path}: values up to {high:g} that are not whole: neither labels nor probabilities from 0 to 1"
-            )
-        return None
-    values = [int(value) for value in np.unique(array) if value != 0]
-    if len(values) > _MOST_LABELS:
-        raise ImageFormatError(
-            f"{path}: {len(values)} different values, an image rather than a mask; choose another file"
-        )
-    return values
-
-
-def _chosen(masks: Mapping[str, LabelMap], only: Collection[str], path: Path) -> dict[str, LabelMap]:
-    wanted = {find_name(list(masks), name, where=str(path)) for name in only}
-    return {name: labels for name, labels in masks.items() if name in wanted}
-
-
 def _renamed(labels: LabelMap, name: str) -> LabelMap:
     return LabelMap(labels.array, labels.geometry, names=((1, name),))
-
-
-def _stem(path: Path) -> str:
-    name = path.name
-    for suffix in (".nii.gz", ".nii", ".nrrd"):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)] or name
-    return name

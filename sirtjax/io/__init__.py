@@ -13,10 +13,9 @@ from sirtjax.io._finite import check_finite as check_finite
 from sirtjax.io._hash import file_sha256 as file_sha256
 from sirtjax.io._kind_of_file import check_file as check_file
 from sirtjax.io._label_file import is_label_file as is_label_file
-from sirtjax.io._label_file import is_segmentation as is_segmentation
-from sirtjax.io._label_file import label_names as label_names
 from sirtjax.io._label_file import read_label_array as read_label_array
 from sirtjax.io._label_file import write_labels as write_labels
+from sirtjax.io._label_masks import read_label_masks as read_label_masks
 from sirtjax.io._lines import read_lines as read_lines
 from sirtjax.io._mask_names import find_name as find_name
 from sirtjax.io._mask_names import unique_names as unique_names
@@ -31,7 +30,7 @@ from sirtjax.io._nrrd_write import SEG_NRRD_SUFFIX as SEG_NRRD_SUFFIX
 from sirtjax.io._nrrd_write import write_seg_nrrd as write_seg_nrrd
 from sirtjax.io._patient_key import patient_key_file as patient_key_file
 from sirtjax.io._patient_key import read_patient_key as read_patient_key
-from sirtjax.io._patient_mark import IDENTIFIERS as IDENTIFIERS
+from sirtjax.io._patient_mark import PATIENT_KEYWORDS as PATIENT_KEYWORDS
 from sirtjax.io._patient_mark import PatientMark as PatientMark
 from sirtjax.io._patient_mark import patient_mark as patient_mark
 from sirtjax.io._patient_mark import use_patient_key as use_patient_key
@@ -51,7 +50,7 @@ from sirtjax.io._transform_slices import covering_lattice as covering_lattice
 from sirtjax.io._user_folder import user_data_folder as user_data_folder
 
 __all__ = [
-    "IDENTIFIERS",
+    "PATIENT_KEYWORDS",
     "SEG_NRRD_SUFFIX",
     "CsvWriter",
     "ForeignObject",
@@ -71,8 +70,6 @@ __all__ = [
     "is_label_file",
     "is_nifti",
     "is_nrrd",
-    "is_segmentation",
-    "label_names",
     "load_checkpoint",
     "patient_key_file",
     "patient_mark",
@@ -80,6 +77,7 @@ __all__ = [
     "read_composed_transform",
     "read_description",
     "read_label_array",
+    "read_label_masks",
     "read_lines",
     "read_nifti",
     "read_nifti_array",

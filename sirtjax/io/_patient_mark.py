@@ -12,7 +12,7 @@ from sirtjax.io._patient_key import key_fingerprint
 _key = secrets.token_bytes(32)
 _fingerprint: str | None = None
 # What the mark is made of; never kept.
-IDENTIFIERS = ("PatientID", "PatientName", "PatientBirthDate")
+PATIENT_KEYWORDS = ("PatientID", "PatientName", "PatientBirthDate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def use_patient_key(key: bytes) -> None:
 
 def patient_mark(header: Any) -> PatientMark:
     """The mark of the patient a header is about."""
-    number, name, born = (_hashed(header.get(keyword)) for keyword in IDENTIFIERS)
+    number, name, born = (_hashed(header.get(keyword)) for keyword in PATIENT_KEYWORDS)
     return PatientMark(number=number, name=name, born=born, key=_fingerprint)
 
 

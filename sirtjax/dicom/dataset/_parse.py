@@ -43,10 +43,3 @@ def read_dataset(path: Path, kind: str) -> Any:
     with parsing(path, kind):
         check_inflation(path)
         return pydicom.dcmread(path)
-
-
-def number(value: Any) -> float:
-    """A DICOM decimal string or number as a float; nothing there is an error for `parsing` to report."""
-    if value is None or value == "":
-        raise ValueError("an empty value where a number is needed")
-    return float(value)

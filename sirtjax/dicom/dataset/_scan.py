@@ -8,8 +8,9 @@ from typing import Any
 import pydicom
 
 from sirtjax.dicom.dataset._claims import check_inflation
+from sirtjax.dicom.dataset._values import text_of
 from sirtjax.errors import ImageFormatError
-from sirtjax.io import IDENTIFIERS, PatientMark, patient_mark
+from sirtjax.io import PATIENT_KEYWORDS, PatientMark, patient_mark
 
 _LOG = logging.getLogger(__name__)
 # What reading an image needs.
@@ -37,9 +38,7 @@ _PRIVATE = (0x70530010, 0x70531009)
 _IMAGES = tuple(
     f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.4", "20", "128", "128.1", "130")
 )
-# Of DICOM's descriptions and UIDs.
-_LONGEST_TEXT = 64
-_TAGS: list[Any] = [*_NEEDED, *_WELCOME, *_PRIVATE, *IDENTIFIERS]
+_TAGS: list[Any] = [*_NEEDED, *_WELCOME, *_PRIVATE, *PATIENT_KEYWORDS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,21 +91,6 @@ def scan(path: Path) -> tuple[list[DicomFile], list[Path]]:
     return files, damaged
 
 
-def text_of(holder: Any, keyword: str) -> str:
-    """A text value of a data set, as `leading_text`; "" where there is none."""
-    return leading_text(holder.get(keyword))
-
-
-def leading_text(value: Any) -> str:
-    """A text value up to the first character that can't be printed, and at most 64 characters.
-
-    A damaged length makes a value run on into the elements behind it, those that name the patient too.
-    """
-    text = "" if value is None else str(value).strip()
-    end = next((n for n, character in enumerate(text) if not character.isprintable()), len(text))
-    return text[: min(end, _LONGEST_TEXT)].strip()
-
-
 def _read(path: Path) -> DicomFile | None:
     """The header of a file; None where it is no DICOM, or DICOM that is no image and no other object."""
     with path.open("rb") as stream:
@@ -121,7 +105,7 @@ def _read(path: Path) -> DicomFile | None:
         return None
     _convert(header)
     patient = patient_mark(header)
-    for keyword in IDENTIFIERS:
+    for keyword in PATIENT_KEYWORDS:
         header.pop(keyword, None)  # from here on nothing names the patient
     _check_whole(header)
     return DicomFile(path, header, patient)

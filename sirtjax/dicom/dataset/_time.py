@@ -1,3 +1,5 @@
+"""Dates and times of DICOM elements, as read and as written."""
+
 from __future__ import annotations
 
 import re
@@ -50,3 +52,8 @@ def _clock(text: str) -> timedelta | None:
         return None
     micro = int((match.group(4) or "0").ljust(6, "0"))
     return timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=micro)
+
+
+def date_time(moment: datetime) -> tuple[str, str]:
+    """A date and time as DICOM's DA and TM."""
+    return moment.strftime("%Y%m%d"), moment.strftime("%H%M%S.%f")

@@ -5,8 +5,9 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._parse import parsing
-from sirtjax.dicom.dataset._scan import DicomFile, leading_text
-from sirtjax.dicom.image._frames import Frame, make_frame, optional
+from sirtjax.dicom.dataset._scan import DicomFile
+from sirtjax.dicom.dataset._values import leading_text, optional
+from sirtjax.dicom.image._frames import Frame, make_frame
 from sirtjax.errors import ImageFormatError
 
 # Where in a frame's functional groups something may tell frames at one position apart, the likeliest first.

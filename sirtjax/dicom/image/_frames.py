@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.dicom.dataset._parse import number, parsing
-from sirtjax.dicom.dataset._scan import DicomFile, leading_text, text_of
+from sirtjax.dicom.dataset._parse import parsing
+from sirtjax.dicom.dataset._scan import DicomFile
+from sirtjax.dicom.dataset._values import leading_text, number, optional, text_of
 from sirtjax.errors import ImageFormatError
 
 Discriminators = tuple[tuple[str, str], ...]
@@ -130,22 +131,6 @@ def make_frame(
         rescale_type=text_of(rescale, "RescaleType").upper(),
         marks=marks,
     )
-
-
-def optional(*values: Any) -> float | None:
-    """The first of the values that is there, as a finite number; None where none is.
-
-    Raises:
-      ValueError: a value is there but is not a finite number.
-    """
-    for value in values:
-        if value is None or value == "":
-            continue
-        found = number(value)
-        if not np.isfinite(found):
-            raise ValueError(f"{value!r} where a number is needed")
-        return found
-    return None
 
 
 def normals_agree(frames: Iterable[Frame]) -> bool:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sirtjax.dicom.dataset._scan import text_of
+from sirtjax.dicom.dataset._values import text_of
 from sirtjax.dicom.image._stacks import Stack
 from sirtjax.errors import ImageFormatError
 

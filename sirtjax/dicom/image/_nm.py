@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from sirtjax.dicom.dataset._parse import parsing
-from sirtjax.dicom.dataset._scan import DicomFile, leading_text, text_of
-from sirtjax.dicom.image._frames import Frame, make_frame, optional
+from sirtjax.dicom.dataset._scan import DicomFile
+from sirtjax.dicom.dataset._values import leading_text, optional, text_of
+from sirtjax.dicom.image._frames import Frame, make_frame
 from sirtjax.errors import ImageFormatError
 
 NM_STORAGE = "1.2.840.10008.5.1.4.1.1.20"

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.dicom.dataset._decode import decode_file
-from sirtjax.dicom.dataset._parse import number, parsing
+from sirtjax.dicom.dataset._parse import parsing
 from sirtjax.dicom.dataset._scan import DicomFile, scan
+from sirtjax.dicom.dataset._values import number
 from sirtjax.dicom.image._nm import nm_kind
 from sirtjax.dicom.image._radionuclide import radionuclides_of
 from sirtjax.dicom.image._stacks import modality_of

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from sirtjax.dicom.dataset._scan import text_of
-from sirtjax.dicom.image._frames import optional
+from sirtjax.dicom.dataset._values import optional, text_of
 
 # Element symbols by name, of all elements with a radionuclide used in medicine.
 _ELEMENTS = {

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from sirtjax.dicom.dataset._parse import parsing
-from sirtjax.dicom.dataset._scan import DicomFile, scan, text_of
+from sirtjax.dicom.dataset._scan import DicomFile, scan
+from sirtjax.dicom.dataset._values import text_of
 from sirtjax.dicom.image._mixed_series import check_one_patient
 from sirtjax.dicom.image._slice_grid import slice_grid
 from sirtjax.dicom.image._source import acquisition_moment, series_moment

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sirtjax.dicom.dataset._parse import parsing
-from sirtjax.dicom.dataset._scan import DicomFile, text_of
+from sirtjax.dicom.dataset._scan import DicomFile
 from sirtjax.dicom.dataset._time import dicom_datetime, dicom_moment, latest_before
-from sirtjax.dicom.image._frames import optional
+from sirtjax.dicom.dataset._values import optional, text_of
 from sirtjax.dicom.image._radionuclide import radionuclides_of
 from sirtjax.dicom.image._stacks import Stack, modality_of
 from sirtjax.io import Source

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sirtjax.dicom.dataset._scan import DicomFile, text_of
+from sirtjax.dicom.dataset._scan import DicomFile
+from sirtjax.dicom.dataset._values import text_of
 from sirtjax.dicom.image._enhanced import enhanced_frames, is_enhanced
 from sirtjax.dicom.image._frames import Frame, classic_frame, normals_agree
 from sirtjax.dicom.image._nm import is_nm, nm_frames

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.dicom.dataset._parse import parsing
-from sirtjax.dicom.dataset._scan import DicomFile, text_of
-from sirtjax.dicom.image._frames import Frame, optional
+from sirtjax.dicom.dataset._scan import DicomFile
+from sirtjax.dicom.dataset._values import optional, text_of
+from sirtjax.dicom.image._frames import Frame
 from sirtjax.dicom.image._stacks import modality_of
 from sirtjax.errors import ImageFormatError
 

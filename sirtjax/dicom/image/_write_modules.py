@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sirtjax
+from sirtjax.dicom.dataset._time import date_time
+from sirtjax.dicom.dataset._values import decimal
 from sirtjax.dicom.image._identity import CODE_OF_NUCLIDE, Injection, StudyIdentity
 from sirtjax.errors import GeometryError
 from sirtjax.volume import Geometry
@@ -134,18 +136,6 @@ def right_handed(geometry: Geometry, array: NDArray[Any]) -> tuple[Geometry, NDA
     affine[:3, 3] = geometry.to_world((0, 0, geometry.shape[2] - 1))
     affine[:3, 2] *= -1
     return Geometry.from_affine(geometry.shape, affine), array[:, :, ::-1]
-
-
-def date_time(moment: datetime) -> tuple[str, str]:
-    """A date and time as DICOM's DA and TM."""
-    return moment.strftime("%Y%m%d"), moment.strftime("%H%M%S.%f")
-
-
-def decimal(value: float) -> str:
-    """A number as DICOM's decimal string: as exact as 16 characters can be."""
-    from pydicom.valuerep import format_number_as_ds
-
-    return str(format_number_as_ds(float(value) + 0.0))
 
 
 def coded(code: Any) -> Any:

@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sirtjax.dicom.dataset._values import decimal
 from sirtjax.dicom.image._identity import Injection, StudyIdentity
-from sirtjax.dicom.image._write_modules import (
-    add_injection,
-    add_patient_orientation,
-    add_pixels,
-    coded,
-    decimal,
-    image_dataset,
-)
+from sirtjax.dicom.image._write_modules import add_injection, add_patient_orientation, add_pixels, coded, image_dataset
 from sirtjax.errors import InputError
 from sirtjax.io import atomic_path
 from sirtjax.volume import Geometry

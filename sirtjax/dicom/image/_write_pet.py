@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sirtjax.dicom.dataset._values import decimal
 from sirtjax.dicom.image._identity import Injection, StudyIdentity
-from sirtjax.dicom.image._write_modules import add_injection, add_patient_orientation, add_pixels, add_plane, decimal
+from sirtjax.dicom.image._write_modules import add_injection, add_patient_orientation, add_pixels, add_plane
 from sirtjax.errors import InputError
 from sirtjax.volume import Geometry
 

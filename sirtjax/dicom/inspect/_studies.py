@@ -27,7 +27,7 @@ class SeriesFacts:
     """What the headers of one image series (or one of its stacks of slices) say; no pixel is looked at.
 
     Attributes:
-      number: as in `io.list_series`.
+      number: as in `list_series`.
       uid: SeriesInstanceUID; None where the files have none.
       stacks: of slices that its series falls into; 1 where it is the whole series.
       modality: "CT", "MR", "PT" or "NM".
@@ -135,7 +135,7 @@ class Inspection:
       path: the folder.
       patients: how many.
       studies: by date.
-      series: image series and stacks, as `io.list_series` numbers them.
+      series: image series and stacks, as `list_series` numbers them.
       objects: what is about them.
       damaged: DICOM files that can't be read.
       problems: of the folder as a whole, one sentence each.

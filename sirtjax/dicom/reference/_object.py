@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import sirtjax
-from sirtjax.dicom.image._write_modules import date_time
+from sirtjax.dicom.dataset._time import date_time
 from sirtjax.dicom.reference._series import Reference
 from sirtjax.errors import InputError
 from sirtjax.io import atomic_path

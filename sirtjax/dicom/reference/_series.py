@@ -16,7 +16,7 @@ class Reference:
     Attributes:
       headers: pydicom data sets without pixels, those that name the patient too: one per slice in the order of k, or
         the only one of a multi-frame image (enhanced CT, MR or PET; NM).
-      geometry: the grid of the slices, as `io.read_image` gives it.
+      geometry: the grid of the slices, as `read_dicom_series` returns it.
       frame_of_reference_uid: of the series.
       study_uid: of the study it belongs to.
       series_uid: SeriesInstanceUID.
@@ -42,7 +42,7 @@ class Reference:
 def read_reference(
     path: str | Path, *, series: str | int | None = None, modality: str | tuple[str, ...] | None = None
 ) -> Reference:
-    """The series that an object is to refer to: chosen by the rules of `io.read_image`, read without its pixels.
+    """The series that an object is to refer to: chosen as `read_dicom_series` does, read without its pixels.
 
     Args:
       path: a DICOM file or a folder.

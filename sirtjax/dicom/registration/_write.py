@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sirtjax
-from sirtjax.dicom.image._write_modules import decimal
+from sirtjax.dicom.dataset._values import decimal
 from sirtjax.dicom.reference._object import new_object, referenced, save_object, short_text
 from sirtjax.dicom.reference._series import Reference
 from sirtjax.errors import GeometryError, InputError

@@ -9,7 +9,7 @@ from typing import Any
 
 import sirtjax
 from sirtjax.dicom.dataset._parse import parsing, read_dataset
-from sirtjax.dicom.image._write_modules import date_time
+from sirtjax.dicom.dataset._time import date_time
 from sirtjax.dicom.reference._approval import Approval
 from sirtjax.dicom.reference._codes import Code, SegmentCode, segment_code
 from sirtjax.dicom.reference._object import MANUFACTURER, content_uid, new_object, save_object, short_text

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.dicom.image._write_modules import decimal, right_handed
+from sirtjax.dicom.dataset._values import decimal
+from sirtjax.dicom.image._write_modules import right_handed
 from sirtjax.dicom.reference._object import new_object, referenced, save_object, short_text
 from sirtjax.dicom.reference._series import Reference
 from sirtjax.errors import GeometryError, InputError

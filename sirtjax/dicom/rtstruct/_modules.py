@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.dicom.image._write_modules import date_time
+from sirtjax.dicom.dataset._time import date_time
 from sirtjax.dicom.reference._algorithm import Algorithm
 from sirtjax.dicom.reference._approval import Approval
 from sirtjax.dicom.reference._object import referenced

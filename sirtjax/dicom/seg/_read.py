@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.pixels import iter_pixels
 
-from sirtjax.dicom.dataset._parse import number, parsing, read_dataset
+from sirtjax.dicom.dataset._parse import parsing, read_dataset
+from sirtjax.dicom.dataset._values import number
 from sirtjax.dicom.seg._frame_grid import frame_grid
 from sirtjax.errors import GeometryError, ImageFormatError
 from sirtjax.io import find_name, unique_names

@@ -1,0 +1,54 @@
+"""Numbers and texts of DICOM elements, as read and as written."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+# Of DICOM's descriptions and UIDs.
+_LONGEST_TEXT = 64
+
+
+def number(value: Any) -> float:
+    """A DICOM decimal string or number as a float; nothing there is an error for `parsing` to report."""
+    if value is None or value == "":
+        raise ValueError("an empty value where a number is needed")
+    return float(value)
+
+
+def optional(*values: Any) -> float | None:
+    """The first of the values that is there, as a finite number; None where none is.
+
+    Raises:
+      ValueError: a value is there but is not a finite number.
+    """
+    for value in values:
+        if value is None or value == "":
+            continue
+        found = number(value)
+        if not math.isfinite(found):
+            raise ValueError(f"{value!r} where a number is needed")
+        return found
+    return None
+
+
+def text_of(holder: Any, keyword: str) -> str:
+    """A text value of a data set, as `leading_text`; "" where there is none."""
+    return leading_text(holder.get(keyword))
+
+
+def leading_text(value: Any) -> str:
+    """A text value up to the first character that can't be printed, and at most 64 characters.
+
+    A damaged length makes a value run on into the elements behind it, those that name the patient too.
+    """
+    text = "" if value is None else str(value).strip()
+    end = next((n for n, character in enumerate(text) if not character.isprintable()), len(text))
+    return text[: min(end, _LONGEST_TEXT)].strip()
+
+
+def decimal(value: float) -> str:
+    """A number as DICOM's decimal string: as exact as 16 characters can be."""
+    from pydicom.valuerep import format_number_as_ds
+
+    return str(format_number_as_ds(float(value) + 0.0))
