@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,15 @@ def test_a_tag_needs_one_version_and_a_dated_section(release):
 
 def test_the_changelog_has_an_unreleased_section(release):
     assert "Unreleased" in release["sections"]((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+
+
+def test_the_conda_recipe_requires_what_the_wheel_requires():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    recipe = (ROOT / "packaging" / "conda" / "recipe.yaml").read_text(encoding="utf-8")
+    stated = recipe.split("  run:\n")[1].split("  run_constraints:")[0]
+    names = {"matplotlib": "matplotlib-base"}
+    expected = []
+    for requirement in wheel:
+        name, bounds = re.fullmatch(r"([\w.-]+)(.+)", requirement).groups()
+        expected.append(f"{names.get(name, name.lower())} {bounds}")
+    assert re.findall(r"- (.+)", stated)[1:] == expected

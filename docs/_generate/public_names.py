@@ -42,10 +42,36 @@ def _first_line(value: object) -> str:
     return text.splitlines()[0].replace("|", "\\|") if text else ""
 
 
+def _defined_in(value: object) -> str:
+    """Returns the public module of a function or class."""
+    parts = value.__module__.split(".")
+    private = [part.startswith("_") for part in parts]
+    return ".".join(parts[: private.index(True)] if any(private) else parts)
+
+
 def module_page(name: str) -> str:
-    """Returns the Markdown page of a module: an overview and one mkdocstrings block per public name."""
+    """Returns the Markdown page of a module: an overview and one mkdocstrings block per public name.
+
+    The top level only points to the subpackages that define its names.
+    """
     module = importlib.import_module(name)
     names = public_names(module)
+    if name == "sirtjax":
+        rows = [
+            f"| [`sj.{each}`][{_defined_in(value)}.{each}] | {_first_line(value)} |"
+            for each, value in ((each, getattr(module, each)) for each in names)
+        ]
+        return "\n".join(
+            [
+                "# sirtjax",
+                "",
+                inspect.getdoc(module).split("Examples:")[0],
+                "| name | description |",
+                "|---|---|",
+                *rows,
+                "",
+            ]
+        )
     lines = [f"# {name}", "", inspect.getdoc(module) or "", ""]
     if names:
         lines += ["| name | description |", "|---|---|"]
