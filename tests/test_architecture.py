@@ -44,11 +44,6 @@ DICOM_FOLDERS = (
     "inspect",
     "deidentify",
 )
-# Import cycles between files that are still to be removed; no other is allowed.
-KNOWN_CYCLES = (
-    {"sirtjax.workflows._checks", "sirtjax.workflows._methods", "sirtjax.workflows._setting"},
-    {"sirtjax.workflows._images", "sirtjax.workflows._one_case"},
-)
 # Data and the version: below everything.
 FOUNDATION = {"", "configs"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base"}
@@ -180,8 +175,7 @@ def cycles(graph):
 
 def cycle_offences(root):
     for cycle in cycles(file_imports(root)):
-        if cycle not in KNOWN_CYCLES:
-            yield f"import cycle between files: {', '.join(sorted(cycle))}"
+        yield f"import cycle between files: {', '.join(sorted(cycle))}"
 
 
 def form_offences(relative, tree, text):

@@ -1,4 +1,8 @@
-"""All DICOM objects, one folder per kind of object with its reader and its writer."""
+"""All DICOM: one folder per kind of object, with its reader and its writer.
+
+`dataset` and `reference` hold what the objects share; `image`, `rtstruct`, `seg`, `rtdose`, `registration` and `report`
+are the objects; `inspect` and `deidentify` work on folders of them. Public names of all folders are re-exported here.
+"""
 
 from sirtjax.dicom.dataset import ObjectKind as ObjectKind
 from sirtjax.dicom.dataset import is_dicom as is_dicom

@@ -1,4 +1,7 @@
-"""One DICOM file: parses it within limits, decodes its pixels, reads its values."""
+"""One DICOM file: parses it within limits, decodes its pixels, reads and writes its values.
+
+Start with `_scan.py` (which files of a folder are DICOM) and `_parse.py` (pydicom's errors as one error).
+"""
 
 from sirtjax.dicom.dataset._kind import ObjectKind as ObjectKind
 from sirtjax.dicom.dataset._kind import is_dicom as is_dicom

@@ -1,4 +1,4 @@
-"""Removes identifiers from DICOM files (PS3.15 basic profile) and checks the output."""
+"""Removes identifiers from DICOM files (PS3.15 basic profile), then searches the written files for them."""
 
 from sirtjax.dicom.deidentify._dataset import AnonymiseOptions as AnonymiseOptions
 from sirtjax.dicom.deidentify._folder import Anonymised as Anonymised

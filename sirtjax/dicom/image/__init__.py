@@ -1,4 +1,8 @@
-"""CT, MR, PET, SPECT and planar images: finds, reads and writes series."""
+"""Images (CT, MR, PET, SPECT, planar): finds the series of a folder, reads one as a volume, writes one.
+
+Reading goes from files (`dataset/_scan.py`) to frames (`_frames.py`, `_enhanced.py`, `_nm.py`), to stacks with one
+geometry (`_stacks.py`), to a grid (`_slice_grid.py`) and to values in HU, Bq/mL or counts (`_values.py`).
+"""
 
 from sirtjax.dicom.image._identity import Injection as Injection
 from sirtjax.dicom.image._identity import StudyIdentity as StudyIdentity

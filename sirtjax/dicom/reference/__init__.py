@@ -1,4 +1,7 @@
-"""The series that a written object refers to, and the modules and codes that such objects share."""
+"""The series that a written object refers to, and what the writers of such objects share.
+
+`Reference` provides patient, study, frame of reference and grid; `_object.py` makes the modules that every object has.
+"""
 
 from sirtjax.dicom.reference._algorithm import Algorithm as Algorithm
 from sirtjax.dicom.reference._algorithm import DrawnBy as DrawnBy

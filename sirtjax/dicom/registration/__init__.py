@@ -1,4 +1,4 @@
-"""Spatial and deformable registration objects: transforms read and written."""
+"""Spatial and deformable registration objects: reads and writes transforms between two frames of reference."""
 
 from sirtjax.dicom.registration._read import Registration as Registration
 from sirtjax.dicom.registration._read import read_registration as read_registration

@@ -1,4 +1,4 @@
-"""Structured reports (SR) of measurements, and encapsulated PDF."""
+"""Structured reports of measurements (SR, TID 1500), and reports as encapsulated PDF."""
 
 from sirtjax.dicom.report._encapsulated_pdf import write_encapsulated_pdf as write_encapsulated_pdf
 from sirtjax.dicom.report._measurement import Evaluation as Evaluation

@@ -1,4 +1,4 @@
-"""Dose maps (RTDOSE): read and written in Gy."""
+"""Dose maps (RTDOSE): reads and writes absorbed dose in Gy on a grid."""
 
 from sirtjax.dicom.rtdose._read import read_rtdose as read_rtdose
 from sirtjax.dicom.rtdose._write import write_rtdose as write_rtdose
