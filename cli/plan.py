@@ -1,129 +1,101 @@
-"""The verbs `sirtjax plan` and `sirtjax verify`: a case in, a folder with the report out."""
+"""The commands `sirtjax plan` and `sirtjax verify`: a case in, a folder with the report out."""
 
 from __future__ import annotations
 
+import logging
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from sirtjax.cli import _case_options as option
-from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache, use_patient_key
+from sirtjax.cli._console import (
+    emit_json,
+    emit_table,
+    err,
+    log,
+    note,
+    progress,
+    use_compilation_cache,
+    use_patient_key,
+)
+from sirtjax.cli._option_records import with_records
 from sirtjax.cli._options import AsJson, CaseFileOrOptions, Force, Identify, Output, Pdf, Resume, Set, Unset
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import AlignmentRecord, Case, RegistrationSummary, Result
+    from sirtjax.workflows import AlignmentRecord, Case, CaseOptions, RegistrationSummary, Result
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlanArguments:
+    """Options of `plan` and `verify` that do not describe the case."""
+
+    output: Output
+    case: CaseFileOrOptions = None
+    studies: option.Studies = None
+    role: option.Roles = None
+    force: Force = False
+    resume: Resume = False
+    identify: Identify = None
+    override: Set = None
+    unset: Unset = None
+    as_json: AsJson = False
+    pdf: Pdf = True
+
+
+@with_records
 def plan(
-    output: Output,
-    case: CaseFileOrOptions = None,
-    studies: option.Studies = None,
-    role: option.Roles = None,
-    force: Force = False,
-    resume: Resume = False,
-    identify: Identify = None,
-    override: Set = None,
-    unset: Unset = None,
-    as_json: AsJson = False,
-    pdf: Pdf = True,
-    patient_id: option.PatientId = None,
-    protocol: option.Protocol = None,
-    activity: option.Activity = None,
-    activity_unit: option.ActivityUnit = None,
-    activity_nuclide: option.ActivityNuclide = None,
-    ct: option.Ct = None,
-    diagnostic: option.Diagnostic = None,
-    diagnostic_modality: option.DiagnosticModality = None,
-    liver: option.Liver = None,
-    lesions: option.Lesions = None,
-    lungs: option.Lungs = None,
-    masks_on: option.MasksOn = None,
-    territories: option.Territories = None,
-    lines: option.Lines = None,
-    territory_names: option.Names = None,
-    registration: option.Registration = None,
-    registration_preset: option.RegistrationPreset = None,
-    guide_liver: option.GuideLiver = None,
-    lung_shunt: option.LungShunt = None,
-    injection: option.Injections = None,
+    arguments: PlanArguments,
+    options: option.CaseArguments,
     choose: option.Choose = None,
     residual: option.Residual = None,
 ) -> None:
-    """Plan a treatment: masks and territories on the SPECT, doses, bounds and the activity to prescribe."""
-    _run("plan", dict(locals()))
+    """Plan a treatment: absorbed dose, activity bounds and prescribed activity."""
+    run_plan("plan", arguments, options.case_options(choose=choose, residual=residual))
 
 
+@with_records
 def verify(
-    output: Output,
-    case: CaseFileOrOptions = None,
-    studies: option.Studies = None,
-    role: option.Roles = None,
-    force: Force = False,
-    resume: Resume = False,
-    identify: Identify = None,
-    override: Set = None,
-    unset: Unset = None,
-    as_json: AsJson = False,
-    pdf: Pdf = True,
-    patient_id: option.PatientId = None,
-    protocol: option.Protocol = None,
-    activity: option.Activity = None,
-    activity_unit: option.ActivityUnit = None,
-    activity_nuclide: option.ActivityNuclide = None,
-    ct: option.Ct = None,
-    diagnostic: option.Diagnostic = None,
-    diagnostic_modality: option.DiagnosticModality = None,
-    liver: option.Liver = None,
-    lesions: option.Lesions = None,
-    lungs: option.Lungs = None,
-    masks_on: option.MasksOn = None,
-    territories: option.Territories = None,
-    lines: option.Lines = None,
-    territory_names: option.Names = None,
-    registration: option.Registration = None,
-    registration_preset: option.RegistrationPreset = None,
-    guide_liver: option.GuideLiver = None,
-    lung_shunt: option.LungShunt = None,
-    injection: option.Injections = None,
-    plan: option.Plan = None,
+    arguments: PlanArguments,
+    options: option.CaseArguments,
+    plan: option.PlanFile = None,
     calibration: option.Calibration = None,
 ) -> None:
-    """Verify a treatment: the dose delivered, from the 90Y PET, beside the dose planned."""
-    _run("verify", dict(locals()))
+    """Compute the delivered dose from post-treatment PET and compare it with the plan."""
+    run_plan("verify", arguments, options.case_options(plan=plan, calibration=calibration))
 
 
-SETTINGS = ("output", "case", "studies", "role", "force", "resume", "identify", "override", "unset", "as_json", "pdf")
-
-
-def _run(verb: str, given: dict[str, Any]) -> None:
+def run_plan(kind: Literal["plan", "verify"], arguments: PlanArguments, options: CaseOptions | None = None) -> None:
+    """Plan or verify the case, print the result and end with exit code 1 if a delivered dose is an error."""
     use_compilation_cache()
     use_patient_key()
-    from sirtjax import io
-    from sirtjax.reports import DICOM_FOLDER, fill_plan_folder, load_steps
+    from sirtjax.reports import DICOM_FOLDER, write_plan
+    from sirtjax.workflows import CaseOptions
 
-    output, force, resume = given["output"], given["force"], given["resume"]
-    objects = given["studies"] is not None
-    case = _case(verb, given)
-    with progress(verb) as on_step, io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
-        products = load_steps(output / "steps", case, on_note=note) if resume else None
-        result, left_out = fill_plan_folder(
-            folder,
-            verb,
+    case = _case(kind, arguments, options or CaseOptions())
+    objects = arguments.studies is not None
+    with progress(kind) as on_step:
+        done = write_plan(
             case,
-            products=products,
+            arguments.output,
+            kind=kind,
+            resume=arguments.resume,
+            force=arguments.force,
             objects=objects,
-            pdf=given["pdf"],
-            identity=given["identify"],
+            pdf=arguments.pdf,
+            identity=arguments.identify,
             on_step=on_step,
+            on_note=note,
         )
-    _print(result, case, output, as_json=given["as_json"])
-    for sentence in left_out:
+    _print(done.result, case, arguments.output, as_json=arguments.as_json)
+    for sentence in done.left_out:
         note(sentence)
     if objects:
-        note(f"DICOM objects: {output / DICOM_FOLDER}")
-    if verb == "verify":
-        _exit_by_checks(result)
+        note(f"DICOM objects: {arguments.output / DICOM_FOLDER}")
+    if kind == "verify":
+        _exit_by_checks(done.result)
 
 
 def _exit_by_checks(result: Result) -> None:
@@ -134,24 +106,49 @@ def _exit_by_checks(result: Result) -> None:
         raise typer.Exit(1)
 
 
-def _case(verb: str, given: dict[str, Any]) -> Case:
-    """The case of a file, of options, or of a folder of studies."""
-    from sirtjax.cli._case_studies import case_of_studies
+def _case(kind: Literal["plan", "verify"], arguments: PlanArguments, options: CaseOptions) -> Case:
+    """Returns the case of a file, of options, or of a folder of studies."""
+    from sirtjax import workflows
     from sirtjax.errors import ConfigError
 
-    options = {name: value for name, value in given.items() if name not in SETTINGS}
-    if given["studies"] is None:
-        if given["role"]:
+    overrides, unset = arguments.override or (), arguments.unset or ()
+    if arguments.studies is None:
+        if arguments.role:
             raise ConfigError("--role goes with --dicom; in a case file, choose a series by `series`")
-        case = option.chosen_case(given["case"], options, overrides=given["override"], unset=given["unset"])
-        if verb == "plan":
-            option.check_choices(case, given["case"])
+        case = workflows.read_case(arguments.case, options, overrides=overrides, unset=unset)
+        if kind == "plan":
+            workflows.check_choices(case, arguments.case)
         return case
-    if given["case"] is not None:
-        raise ConfigError(f"{given['case']}: a case file and --dicom are given; give one of them")
-    said = {name: value for name, value in options.items() if value is not None and value != []}
-    roles, overrides, unset = (given[name] or [] for name in ("role", "override", "unset"))
-    return case_of_studies(given["studies"], verb, said, roles=roles, overrides=overrides, unset=unset)
+    if arguments.case is not None:
+        raise ConfigError(f"{arguments.case}: a case file and --dicom are given; give one of them")
+    return workflows.case_from_studies(
+        arguments.studies,
+        kind,
+        options,
+        roles=arguments.role or (),
+        overrides=overrides,
+        unset=unset,
+        on_note=note,
+        ask=_ask if _can_ask() else None,
+    )
+
+
+def _can_ask() -> bool:
+    """Returns whether a person sees a question and can answer it."""
+    return sys.stdin.isatty() and err.is_terminal and log.level < logging.ERROR
+
+
+def _ask() -> str:
+    """Ask for a change to the roles; exit if the answer is q."""
+    answer: str = typer.prompt(
+        "Enter to go on, ROLE=SERIES to change (as ct=2, diagnostic=none), q to stop",
+        default="",
+        show_default=False,
+        err=True,
+    ).strip()
+    if answer.lower() == "q":
+        raise typer.Exit(130)
+    return answer
 
 
 def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:

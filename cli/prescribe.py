@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sirtjax.cli import _console
-from sirtjax.cli._case_options import missing_choices
 from sirtjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,7 +72,10 @@ def prescribe(
     --untreated-ml 600 --lsf 0.05 --lung-mass-g 900 --residual 0.01 --choose upper
     """
     if residual is None or choose is None:
-        raise InputError(missing_choices(choose=choose, residual=residual))
+        from sirtjax.workflows import missing_choices
+
+        given = {"choose": choose, "residual": residual}
+        raise InputError(missing_choices(*(name for name, value in given.items() if value is None)))
     _check_given(choose, activity_mbq)
     numbers = _Numbers(
         tumours=_tumours(tumour or []),

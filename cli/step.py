@@ -1,4 +1,4 @@
-"""The verb `sirtjax step`: one step of the planning at a time, its product in a file to look at and to correct."""
+"""The command `sirtjax step`: one planning step at a time, with its results in files to review and correct."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import typer
 
 from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
 from sirtjax.cli._options import AsJson, CaseFile, Output, Set, Unset
-from sirtjax.cli.plan import plan
+from sirtjax.cli.plan import PlanArguments, run_plan
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Alignment
+    from sirtjax.workflows import Alignment, Products
 
 
 class StepName(StrEnum):
@@ -28,36 +28,28 @@ class StepName(StrEnum):
 
 
 def step(
-    name: Annotated[StepName, typer.Argument(help="The step to make; what it needs is made too.", show_default=False)],
+    name: Annotated[StepName, typer.Argument(help="Step to run, with its prerequisites.", show_default=False)],
     case: CaseFile,
     output: Output,
-    again: Annotated[bool, typer.Option("--again", help="Make this step again, even where its file is there.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Rerun the step even if its output exists.")] = False,
     override: Set = None,
     unset: Unset = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make one step of the planning, in any order; its files go to OUTPUT/steps, and `plan --resume` goes on."""
+    """Run one planning step and write its files to OUTPUT/steps."""
     if name is StepName.prescription:
-        plan(output, case, resume=True, override=override, unset=unset, as_json=as_json)
+        run_plan(
+            "plan",
+            PlanArguments(output=output, case=case, resume=True, override=override, unset=unset, as_json=as_json),
+        )
         return
     use_compilation_cache()
-    from dataclasses import replace
-
-    from sirtjax import workflows
-    from sirtjax.reports import alignment_page, load_steps, save_steps
+    from sirtjax import reports, workflows
 
     loaded = workflows.load_case(case, overrides=override or (), unset=unset or ())
     (wanted,) = (known for known in workflows.STEPS if known == name.value)
     with progress(f"step {name.value}") as on_step:
-        products = load_steps(output / "steps", loaded, on_note=note)
-        if again:
-            products = replace(products, **{wanted: None})
-        hooks = workflows.automatic_hooks(find_lesions=loaded.masks.find_lesions, on_step=on_step)
-        products = workflows.advance(loaded, wanted, products=products, hooks=hooks)
-        page = None
-        if products.registration is not None and products.images is not None:
-            page = alignment_page(products, workflows.provenance(loaded, products.images, registration=""))
-        save_steps(output / "steps", loaded, products, registration_page=page, with_mapping=True)
+        products = reports.run_step(loaded, wanted, output, again=again, on_step=on_step, on_note=note)
     rows = _summary(products)
     if as_json:
         emit_json([dict(zip(("step", "what", "value"), row, strict=True)) for row in rows])
@@ -66,11 +58,7 @@ def step(
     note(f"files: {output / 'steps'}")
 
 
-def _summary(products: object) -> list[list[str]]:
-    from sirtjax.workflows import Products
-
-    if not isinstance(products, Products):
-        raise TypeError("products of the steps expected")
+def _summary(products: Products) -> list[list[str]]:
     rows: list[list[str]] = []
     if products.images is not None:
         for role in ("activity", "ct", "diagnostic"):

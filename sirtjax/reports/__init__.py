@@ -11,7 +11,10 @@ from sirtjax.reports._files import file_names as file_names
 from sirtjax.reports._files import write_results as write_results
 from sirtjax.reports._html import report_html as report_html
 from sirtjax.reports._plan_folder import DICOM_FOLDER as DICOM_FOLDER
+from sirtjax.reports._plan_folder import WrittenPlan as WrittenPlan
 from sirtjax.reports._plan_folder import fill_plan_folder as fill_plan_folder
+from sirtjax.reports._plan_folder import run_step as run_step
+from sirtjax.reports._plan_folder import write_plan as write_plan
 from sirtjax.reports._plan_folder import write_plan_folder as write_plan_folder
 from sirtjax.reports._plan_tables import dose_text as dose_text
 from sirtjax.reports._preview_file import write_preview as write_preview
@@ -40,6 +43,7 @@ __all__ = [
     "RegistrationPanel",
     "SweepSurface",
     "TrainingPage",
+    "WrittenPlan",
     "alignment_page",
     "box_plots",
     "case_references",
@@ -56,12 +60,14 @@ __all__ = [
     "registration_record",
     "report_html",
     "report_pdf",
+    "run_step",
     "save_steps",
     "segmentation_preview",
     "sweep_figure",
     "training_html",
     "voi_csv",
     "write_dicom_results",
+    "write_plan",
     "write_plan_folder",
     "write_preview",
     "write_registration_images",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from sirtjax.dicom import Approval
-    from sirtjax.workflows import Case, Maps, Products, Result
+    from sirtjax.workflows import Case, Maps, Products, Result, Step
 
 DICOM_FOLDER = "dicom"
 
@@ -118,3 +119,96 @@ def write_plan_folder(
     on_step("steps")
     save_steps(folder / "steps", case, products, registration_page=page)
     return left_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenPlan:
+    """A plan or verification that was written to a folder.
+
+    Attributes:
+      result: its numbers.
+      left_out: a sentence for each item without a DICOM object.
+    """
+
+    result: Result
+    left_out: tuple[str, ...]
+
+
+def write_plan(
+    case: Case,
+    output: Path,
+    *,
+    kind: Literal["plan", "verify"] = "plan",
+    resume: bool = False,
+    force: bool = False,
+    objects: bool = False,
+    pdf: bool = True,
+    identity: str | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> WrittenPlan:
+    """Plans or verifies a case and writes the report, results, images and steps to a folder.
+
+    Args:
+      case: the case.
+      output: folder to write; it appears when it is complete.
+      kind: "plan" or "verify".
+      resume: reuse the completed steps in OUTPUT/steps, and overwrite the folder.
+      force: overwrite an existing folder.
+      objects: also write DICOM objects to OUTPUT/dicom.
+      pdf: write report.pdf.
+      identity: patient name printed in the report; None for the pseudonym.
+      on_step: called with the name of each step.
+      on_note: called with each remark.
+
+    Raises:
+      OutputError: the folder exists and neither `resume` nor `force` is set.
+      InputError: a file or a value of the case is not valid.
+    """
+    from sirtjax import io
+    from sirtjax.reports._steps_folder import load_steps
+
+    with io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
+        products = load_steps(output / "steps", case, on_note=on_note) if resume else None
+        result, left_out = fill_plan_folder(
+            folder, kind, case, products=products, objects=objects, pdf=pdf, identity=identity, on_step=on_step
+        )
+    return WrittenPlan(result=result, left_out=left_out)
+
+
+def run_step(
+    case: Case,
+    step: Step,
+    output: Path,
+    *,
+    again: bool = False,
+    on_step: Callable[[str], None] = lambda step: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Products:
+    """Runs one planning step and its prerequisites and writes their files to OUTPUT/steps.
+
+    Args:
+      case: the case.
+      step: name of the step.
+      output: folder of the plan; completed steps in it are reused.
+      again: run the step even if its files exist.
+      on_step: called with the name of each step.
+      on_note: called with each remark.
+
+    Returns:
+      The results of all completed steps.
+    """
+    from sirtjax import workflows
+    from sirtjax.reports._alignment_page import alignment_page
+    from sirtjax.reports._steps_folder import load_steps, save_steps
+
+    products = load_steps(output / "steps", case, on_note=on_note)
+    if again:
+        products = replace(products, **{step: None})
+    hooks = workflows.automatic_hooks(find_lesions=case.masks.find_lesions, on_step=on_step)
+    products = workflows.advance(case, step, products=products, hooks=hooks)
+    page = None
+    if products.registration is not None and products.images is not None:
+        page = alignment_page(products, workflows.provenance(case, products.images, registration=""))
+    save_steps(output / "steps", case, products, registration_page=page, with_mapping=True)
+    return products

@@ -2,6 +2,8 @@
 
 from sirtjax.review._masks import ReviewMask as ReviewMask
 from sirtjax.review._masks import plan_masks as plan_masks
+from sirtjax.review._plan_again import open_review as open_review
+from sirtjax.review._plan_again import plan_again as plan_again
 from sirtjax.review._refusal import Refusal as Refusal
 from sirtjax.review._replan import REVIEW as REVIEW
 from sirtjax.review._server import ReviewServer as ReviewServer
@@ -20,6 +22,8 @@ __all__ = [
     "Session",
     "Signature",
     "Version",
+    "open_review",
+    "plan_again",
     "plan_masks",
     "read_history",
 ]

@@ -8,7 +8,12 @@ from sirtjax.workflows._case import NO_PSEUDONYM as NO_PSEUDONYM
 from sirtjax.workflows._case import Case as Case
 from sirtjax.workflows._case_file import case_from_table as case_from_table
 from sirtjax.workflows._case_file import load_case as load_case
+from sirtjax.workflows._case_from_studies import case_from_studies as case_from_studies
 from sirtjax.workflows._case_images import CaseImages as CaseImages
+from sirtjax.workflows._case_options import CaseOptions as CaseOptions
+from sirtjax.workflows._case_options import check_choices as check_choices
+from sirtjax.workflows._case_options import missing_choices as missing_choices
+from sirtjax.workflows._case_options import read_case as read_case
 from sirtjax.workflows._drafts import draft_masks as draft_masks
 from sirtjax.workflows._guides import Guides as Guides
 from sirtjax.workflows._images import select_images as select_images
@@ -72,6 +77,7 @@ __all__ = [
     "BoundResult",
     "Case",
     "CaseImages",
+    "CaseOptions",
     "ComparisonRow",
     "Divided",
     "Fact",
@@ -102,17 +108,21 @@ __all__ = [
     "VolumeChange",
     "advance",
     "automatic_hooks",
+    "case_from_studies",
     "case_from_table",
+    "check_choices",
     "check_prescription",
     "draft_masks",
     "load_case",
     "mask_frame",
     "mask_role_of",
+    "missing_choices",
     "missing_prescription",
     "plan_case",
     "propose_masks",
     "propose_roles",
     "provenance",
+    "read_case",
     "read_plan",
     "result_to_json",
     "select_images",

@@ -17,6 +17,7 @@ from sirtjax.cli import plan, review
 from sirtjax.cli.main import main
 from sirtjax.errors import ComputationError
 from sirtjax.io import write_nifti
+from sirtjax.review import open_review
 from sirtjax.volume import Volume
 
 FILES = {"report.html", "report.pdf", "results.json", "voi.csv", "dose.nii.gz", "activity.nii.gz"}
@@ -191,7 +192,7 @@ def test_a_plan_after_a_review_names_reviewer_signature_and_version(run, planned
     _, out = planned
     monkeypatch.setattr(review, "use_compilation_cache", lambda: None)
     first = json.loads((out / "results.json").read_text())
-    session = review._session(out, None)
+    session = open_review(out)
     packed, sha256 = session.mask_bytes("liver")
     voxels = np.asarray(nibabel.Nifti1Image.from_bytes(gzip.decompress(packed)).dataobj).copy()
     voxels[tuple(np.argwhere(voxels)[0])] = 0

@@ -14,11 +14,12 @@ import pydicom
 import pytest
 
 from sirtjax import dicom, workflows
-from sirtjax.cli import _case_studies, plan, review
+from sirtjax.cli import plan
 from sirtjax.cli.main import main
 from sirtjax.dicom import read_rtstruct, read_seg
 from sirtjax.formats import read_image
 from sirtjax.reports._dicom_results import _algorithms
+from sirtjax.review import open_review
 from sirtjax.volume import Geometry, LabelMap
 
 OBJECTS = {
@@ -251,24 +252,27 @@ def test_a_folder_without_an_activity_image(refused, tmp_path):
     refused("no SPECT or PET of the right nuclide is here (1: CT 'abdomen'", *SAID, folder=folder)
 
 
-def test_answers_at_a_terminal(studies, tmp_path, monkeypatch):
-    """Who sits at a terminal may change the roles, is told what is wrong with an answer, and may stop."""
-    import typer
-
+def test_answers_at_a_terminal(studies, monkeypatch):
+    """A person at a terminal may change the roles, sees what is wrong with an answer, and may stop."""
     answers = iter(["ct=77", "diagnostic=none", "liver=none", "lesions=none", ""])
-    monkeypatch.setattr(_case_studies, "_can_ask", lambda: True)
-    monkeypatch.setattr(_case_studies.typer, "prompt", lambda *_, **__: next(answers))
-    said = {"protocol": "resin-icc-bilobar", "lung_shunt": "0.05", "choose": "upper", "residual": 0.01}
-    made = _case_studies.case_of_studies(studies, "plan", said, roles=[], overrides=["masks.no_lesions=true"])
+    monkeypatch.setattr(plan, "_can_ask", lambda: True)
+    monkeypatch.setattr(plan.typer, "prompt", lambda *_, **__: next(answers))
+    options = workflows.CaseOptions(protocol="resin-icc-bilobar", lung_shunt="0.05", choose="upper", residual=0.01)
+
+    def made(*roles, override=()):
+        arguments = plan.PlanArguments(output=studies, studies=studies, role=list(roles), override=list(override))
+        return plan._case("plan", arguments, options)
+
+    case = made(override=["masks.no_lesions=true"])
     assert next(answers, "none left") == "none left"
-    assert made.images.diagnostic is None and made.masks.liver is None and made.images.ct is not None
-    monkeypatch.setattr(_case_studies.typer, "prompt", lambda *_, **__: "q")
-    with pytest.raises(typer.Exit):
-        _case_studies.case_of_studies(studies, "plan", said, roles=[], overrides=[])
-    # Nobody is asked where every role is given.
-    roles = ["activity=3", "ct=2", "diagnostic=none", "liver=none", "lesions=none"]
-    made = _case_studies.case_of_studies(studies, "plan", said, roles=roles, overrides=["masks.no_lesions=true"])
-    assert made.images.activity.series == pydicom.dcmread(next((studies / "spect").glob("*.dcm"))).SeriesInstanceUID
+    assert case.images.diagnostic is None and case.masks.liver is None and case.images.ct is not None
+    monkeypatch.setattr(plan.typer, "prompt", lambda *_, **__: "q")
+    with pytest.raises(plan.typer.Exit):
+        made()
+    # Nothing is asked if every role is given.
+    roles = ("activity=3", "ct=2", "diagnostic=none", "liver=none", "lesions=none")
+    case = made(*roles, override=["masks.no_lesions=true"])
+    assert case.images.activity.series == pydicom.dcmread(next((studies / "spect").glob("*.dcm"))).SeriesInstanceUID
 
 
 @pytest.mark.slow
@@ -287,7 +291,7 @@ def test_verify_from_a_pet_ct(run, tmp_path):
 def test_a_plan_made_again_after_the_review_has_its_objects_approved(once, tmp_path):
     folder = shutil.copytree(once[2], tmp_path / "plan")
     with contextlib.redirect_stderr(io.StringIO()):
-        session = review._session(folder, None)
+        session = open_review(folder)
     keys = [row["key"] for row in session.describe()["masks"]]
     session.sign(keys[0], "verified", reviewer="Anna Meyer", if_match=session.describe_mask(keys[0])["sha256"])
     session.replan_now(lambda step: None)

@@ -13,9 +13,9 @@ import pytest
 from reviewed_plan import Client, grid, mask_on, served
 
 from sirtjax import workflows
-from sirtjax.cli.review import _session as opened
 from sirtjax.io import Image, Source
 from sirtjax.review import ReviewMask, Session, read_history
+from sirtjax.review import open_review as opened
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows import CaseImages, Products, Voi
 
@@ -193,7 +193,7 @@ def test_the_entry_file_opens_the_page_once(browser, session):
 
 
 def test_erase_fill_undo_save_conflict_sign_and_plan_again(browser, planned):
-    session = opened(planned, None)
+    session = opened(planned)
     given = planned / "steps" / "liver" / "liver.nii.gz"
     before_save = nibabel.load(given)
     sform = before_save.header.binaryblock[280:328]
@@ -310,7 +310,7 @@ def test_erase_fill_undo_save_conflict_sign_and_plan_again(browser, planned):
 
 
 def test_grow_cut_interpolation_and_filled_outlines(browser, planned):
-    session = opened(planned, None)
+    session = opened(planned)
     with page_on(browser, session) as page:
         page.page.click('[data-mask="lesion-alpha"]')
         page.settle()
@@ -362,7 +362,7 @@ def test_grow_cut_interpolation_and_filled_outlines(browser, planned):
 
 
 def test_closing_with_unsaved_changes_asks_first(browser, planned):
-    with page_on(browser, opened(planned, None)) as page:
+    with page_on(browser, opened(planned)) as page:
         i, j, _ = page.get("review.view.cross")
         page.tool("erase")
         page.drag(0, (i, j), (i + 2, j))
@@ -377,7 +377,7 @@ def test_closing_with_unsaved_changes_asks_first(browser, planned):
 
 
 def test_hounsfield_units_and_dose_under_the_cursor(browser, planned):
-    session = opened(planned, None)
+    session = opened(planned)
     with page_on(browser, session) as page:
         i, j, k = page.get("review.view.cross")
         page.page.mouse.move(*page.pixel(0, i, j))
@@ -399,7 +399,7 @@ def test_hounsfield_units_and_dose_under_the_cursor(browser, planned):
 
 
 def test_the_registration_can_be_looked_at(browser, planned):
-    with page_on(browser, opened(planned, None)) as page:
+    with page_on(browser, opened(planned)) as page:
         page.page.select_option("#scene", "1")
         page.until("document.body.dataset.ready === '1' && document.getElementById('busy').hidden")
         pictures = {}
@@ -420,7 +420,7 @@ def test_the_registration_can_be_looked_at(browser, planned):
 def test_a_phone_and_a_large_screen(browser, planned, width, height):
     phone = width < 500
     options = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2} if phone else {}
-    with page_on(browser, opened(planned, None), viewport={"width": width, "height": height}, **options) as page:
+    with page_on(browser, opened(planned), viewport={"width": width, "height": height}, **options) as page:
         assert page.get("document.documentElement.scrollWidth") <= width
         assert len(page.get("review.view.tiles()")) == (1 if phone else 3)
         stage = page.page.locator("#stage").bounding_box()

@@ -20,6 +20,7 @@ from sirtjax.cli import review as verb
 from sirtjax.cli.main import main
 from sirtjax.errors import ConfigError, OutputError
 from sirtjax.reports import load_saved_case, load_steps, save_steps
+from sirtjax.review import open_review, plan_again
 from sirtjax.workflows import load_case
 
 # A child of a shell's background job ignores Ctrl-C unless told otherwise.
@@ -193,7 +194,7 @@ def test_all_that_a_review_writes_is_private(whole_folder, monkeypatch):
     monkeypatch.setattr("sirtjax.reports.fill_plan_folder", fill)
     before = os.umask(0)
     try:
-        session = verb._session(whole_folder, None)
+        session = open_review(whole_folder)
         mask = session.describe_mask("liver")
         session.sign("liver", "verified", reviewer="Dr. A", if_match=mask["sha256"])
         written = [whole_folder / "review", *(whole_folder / "review").rglob("*")]
@@ -202,7 +203,7 @@ def test_all_that_a_review_writes_is_private(whole_folder, monkeypatch):
         assert {stat.S_IMODE(path.stat().st_mode) for path in written if path.is_dir()} == {0o700}
         (whole_folder / "report.html").write_text("old")
         (whole_folder / ".sirtjax-files").write_text("report.html\nresults.json\ndose.nii.gz\n")
-        verb.plan_again(whole_folder, None, None, lambda step: None)
+        plan_again(whole_folder, None, None, lambda step: None)
     finally:
         os.umask(before)
     assert (whole_folder / "report.html").read_text() == "new"

@@ -1,24 +1,25 @@
-"""A case from a folder of DICOM studies: roles proposed from the headers, asked for or given by --role."""
+"""A case from a folder of DICOM studies: roles proposed from the headers, confirmed or set by the user."""
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
-from sirtjax.cli import _case_options as option
-from sirtjax.cli._console import err, log, note
+from sirtjax import dicom
+from sirtjax.errors import ConfigError, InputError
+from sirtjax.workflows._case import Case
+from sirtjax.workflows._case_file import case_from_table
+from sirtjax.workflows._case_options import CHOICES, PRESCRIBED, CaseOptions, case_table
+from sirtjax.workflows._mask_roles import MASK_ROLES, MaskProposal, MaskRole, mask_frame, mask_role_of, propose_masks
+from sirtjax.workflows._roles import IMAGE_ROLES, ImageRole, RoleProposal, propose_roles
 
 if TYPE_CHECKING:
     from sirtjax.dicom import Inspection, ObjectFacts, SeriesFacts
-    from sirtjax.workflows import Case, ImageRole, MaskProposal, MaskRole, RoleProposal
 
-# Options that say what the roles say.
+Note = Callable[[str], None]
+# Options that set the same as the roles.
 INSTEAD = {"activity": "activity", "ct": "ct", "diagnostic": "diagnostic", "diagnostic_modality": "diagnostic"}
 MOST_ANSWERS = 20
 NONE = "none"
@@ -33,72 +34,72 @@ class Chosen:
       kind: "plan" or "verify".
       images: what was given by --role or answered.
       masks: what was given by --role or answered: the object and names of its structures, or None for no mask.
-      options: given on the command line.
+      options: the other values of the case.
+      on_note: called with each remark.
     """
 
     inspection: Inspection
     kind: Any
     images: dict[ImageRole, SeriesFacts | None]
     masks: dict[MaskRole, tuple[ObjectFacts, tuple[str, ...]] | None]
-    options: Mapping[str, Any]
+    options: CaseOptions
+    on_note: Note
 
     def proposals(self) -> tuple[dict[ImageRole, RoleProposal], dict[MaskRole, MaskProposal]]:
         """What is proposed with what was given."""
-        from sirtjax import workflows
-
-        roles = workflows.propose_roles(self.inspection, self.kind, given=self.images)
-        found = workflows.propose_masks(self.inspection, roles)
+        roles = propose_roles(self.inspection, self.kind, given=self.images)
+        found = propose_masks(self.inspection, roles)
         for role, given in self.masks.items():
             found.pop(role, None)
             if given is not None:
                 found[role] = _given_mask(self.inspection, role, given, roles)
         for role in list(found):
-            if self.options.get(role) or (role == "territories" and self.options.get("lines")):
+            if role in self.options.provided or (role == "territories" and self.options.lines):
                 del found[role]  # given as a file
         return roles, found
 
 
-def case_of_studies(
+def case_from_studies(
     studies: Path,
-    verb: str,
-    options: Mapping[str, Any],
+    kind: Literal["plan", "verify"],
+    options: CaseOptions,
     *,
-    roles: Sequence[str],
-    overrides: Sequence[str],
+    roles: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     unset: Sequence[str] = (),
+    on_note: Note = lambda note: None,
+    ask: Callable[[], str] | None = None,
 ) -> Case:
-    """The case that a folder of studies makes, with its roles printed and asked about where somebody can answer.
+    """Makes a case from a folder of DICOM studies; the roles of its series and masks are proposed from the headers.
 
     Args:
       studies: the folder.
-      verb: "plan" or "verify".
-      options: of the command line, those not given left out.
-      roles: of --role, as NAME=SERIES.
-      overrides: of --set.
-      unset: of --unset.
+      kind: "plan" or "verify".
+      options: the other values of the case.
+      roles: NAME=SERIES or NAME=OBJECT:STRUCTURE,STRUCTURE, each.
+      overrides: KEY=VALUE of the case, each.
+      unset: keys or tables to remove before.
+      on_note: called with each proposed role and its reasons.
+      ask: returns a change to the roles, such as "ct=2", or "" to accept them; None to ask nothing.
 
     Raises:
-      ConfigError: a role that can't be filled, options missing, or two patients in the folder.
+      ConfigError: a role cannot be filled, values are missing, or the folder has several patients.
     """
-    from sirtjax import dicom
-    from sirtjax.errors import ConfigError
-    from sirtjax.workflows import case_from_table
-
     for name, role in INSTEAD.items():
-        if name in options:
+        if name in options.provided:
             raise ConfigError(
                 f"--dicom and --{name.replace('_', '-')} are given; choose the series by --role {role}=NUMBER"
             )
     inspection = dicom.inspect_folder(studies)
-    chosen = Chosen(inspection, verb, {}, {}, options)
+    chosen = Chosen(inspection, kind, {}, {}, options, on_note)
     for text in roles:
         _set_role(chosen, text)
     images, masks = chosen.proposals()
     _show(chosen, images, masks)
-    if _can_ask() and not _all_given(images):
-        images, masks = _ask(chosen, images, masks)
+    if ask is not None and not _all_given(images):
+        images, masks = _ask(chosen, images, masks, ask)
     _check_clear(inspection, images, masks)
-    images = _without_idle_diagnostic(images, masks, options)
+    images = _without_idle_diagnostic(chosen, images, masks)
     table = _table(chosen, images, masks, overrides)
     source = f"{studies} and options"
     case = case_from_table(table, folder=Path.cwd(), source=source, overrides=overrides, unset=unset)
@@ -116,9 +117,6 @@ def _set_role(chosen: Chosen, text: str) -> None:
     Raises:
       ConfigError: no such role, series, object or structure.
     """
-    from sirtjax.errors import ConfigError
-    from sirtjax.workflows import IMAGE_ROLES, MASK_ROLES
-
     name, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not value or name not in (*IMAGE_ROLES, *MASK_ROLES):
         known = ", ".join((*IMAGE_ROLES, *MASK_ROLES))
@@ -145,7 +143,6 @@ def _set_role(chosen: Chosen, text: str) -> None:
 
 def _one(found: Sequence[Any], value: str, text: str) -> Any:
     """The one series or object of a number, UID or part of a description."""
-    from sirtjax.errors import ConfigError
 
     def label(one: Any) -> str:
         return str(getattr(one, "description", "") or getattr(one, "label", ""))
@@ -170,9 +167,6 @@ def _given_mask(
     given: tuple[ObjectFacts, tuple[str, ...]],
     roles: Mapping[ImageRole, RoleProposal],
 ) -> MaskProposal:
-    from sirtjax.errors import ConfigError
-    from sirtjax.workflows import MaskProposal, mask_frame, mask_role_of
-
     source, names = given
     placed = mask_frame(source, roles, inspection)
     if placed is None:
@@ -197,7 +191,8 @@ def _given_mask(
 
 
 def _show(chosen: Chosen, images: Mapping[Any, RoleProposal], masks: Mapping[Any, MaskProposal]) -> None:
-    """Say on stderr what plays which role, and why."""
+    """Reports the series or object of each role, and why."""
+    note = chosen.on_note
     for role, proposal in images.items():
         named = "none" if proposal.series is None else f"series {proposal.series}"
         note(f"{role}: {named} ({'; '.join(proposal.reasons)})")
@@ -208,37 +203,23 @@ def _show(chosen: Chosen, images: Mapping[Any, RoleProposal], masks: Mapping[Any
         note(f"{mask_role}: object {mask.source.number}, {mask.source.kind}, {names} ({'; '.join(mask.reasons)})")
 
 
-def _can_ask() -> bool:
-    """Whether somebody sees what is asked and can answer."""
-    return sys.stdin.isatty() and err.is_terminal and log.level < logging.ERROR
-
-
 def _all_given(images: Mapping[Any, RoleProposal]) -> bool:
     return all(proposal.given for proposal in images.values())
 
 
-def _ask(chosen: Chosen, images: Any, masks: Any) -> tuple[Any, Any]:
-    """Let the user accept or change the roles."""
-    from sirtjax.errors import InputError
-
+def _ask(chosen: Chosen, images: Any, masks: Any, ask: Callable[[], str]) -> tuple[Any, Any]:
+    """Lets the user accept or change the roles."""
     for _ in range(MOST_ANSWERS):
-        answer = typer.prompt(
-            "Enter to go on, ROLE=SERIES to change (as ct=2, diagnostic=none), q to stop",
-            default="",
-            show_default=False,
-            err=True,
-        ).strip()
+        answer = ask().strip()
         if not answer:
             break
-        if answer.lower() == "q":
-            raise typer.Exit(130)
         before = dict(chosen.images), dict(chosen.masks)
         try:
             _set_role(chosen, answer)
             images, masks = chosen.proposals()
         except InputError as error:
             chosen.images, chosen.masks = before
-            note(str(error))
+            chosen.on_note(str(error))
             continue
         _show(chosen, images, masks)
     return images, masks
@@ -246,8 +227,6 @@ def _ask(chosen: Chosen, images: Any, masks: Any) -> tuple[Any, Any]:
 
 def _check_clear(inspection: Inspection, images: Mapping[Any, RoleProposal], masks: Mapping[Any, MaskProposal]) -> None:
     """Refuse what fits as well as something else, and a case without an activity image."""
-    from sirtjax.errors import ConfigError
-
     for role, proposal in images.items():
         if proposal.tied and proposal.series is not None:
             fitting = _listed([proposal.series, *proposal.tied])
@@ -270,14 +249,14 @@ def _check_clear(inspection: Inspection, images: Mapping[Any, RoleProposal], mas
 
 
 def _without_idle_diagnostic(
-    images: dict[Any, RoleProposal], masks: Mapping[Any, MaskProposal], options: Mapping[str, Any]
+    chosen: Chosen, images: dict[Any, RoleProposal], masks: Mapping[Any, MaskProposal]
 ) -> dict[Any, RoleProposal]:
     """Leave a proposed diagnostic image out where no mask is on it: it would only have to be registered."""
     diagnostic = images["diagnostic"]
-    drawn = any(mask.frame == "diagnostic" for mask in masks.values()) or options.get("masks_on") == "diagnostic"
+    drawn = any(mask.frame == "diagnostic" for mask in masks.values()) or chosen.options.masks_on == "diagnostic"
     if diagnostic.series is None or diagnostic.given or drawn:
         return images
-    note(f"series {diagnostic.series.number} is not used: no mask is drawn on it")
+    chosen.on_note(f"series {diagnostic.series.number} is not used: no mask is drawn on it")
     return {**images, "diagnostic": replace(diagnostic, series=None)}
 
 
@@ -288,7 +267,7 @@ def _table(
     overrides: Sequence[str],
 ) -> dict[str, Any]:
     """The case as nested tables."""
-    table = option.case_table(chosen.options)
+    table = case_table(chosen.options)
     activity, diagnostic = images["activity"].series, images["diagnostic"].series
     for role, proposal in images.items():
         if proposal.series is not None:
@@ -305,7 +284,7 @@ def _table(
     frames = [None if one is None else one.frame_of_reference_uid for one in (diagnostic, activity)]
     if frames[0] is not None and frames[0] == frames[1] and "registration" not in table:
         table["registration"] = {"method": "identity"}
-        note("registration: none, the diagnostic and the activity image share a frame of reference")
+        chosen.on_note("registration: none, the diagnostic and the activity image share a frame of reference")
     _check_complete(chosen, table, overrides)
     return table
 
@@ -319,8 +298,6 @@ def _series_entry(inspection: Inspection, one: SeriesFacts) -> dict[str, str]:
 
 def _check_complete(chosen: Chosen, table: Mapping[str, Any], overrides: Sequence[str]) -> None:
     """Name every option that the folder can't say, in one line: no clinical quantity is taken for granted."""
-    from sirtjax.errors import ConfigError
-
     said = {override.partition("=")[0].strip() for override in overrides}
     missing = []
     if not table["protocol"] and "protocol.name" not in said:
@@ -341,8 +318,8 @@ def _check_complete(chosen: Chosen, table: Mapping[str, Any], overrides: Sequenc
         missing.append("--injection TERRITORY=MBQ@TIME")
     if chosen.kind == "plan":
         missing += [
-            option.CHOICES[name]
-            for key, name in option.PRESCRIBED.items()
+            CHOICES[name]
+            for key, name in PRESCRIBED.items()
             if key not in table.get("prescription", {}) and f"prescription.{key}" not in said
         ]
     if missing:

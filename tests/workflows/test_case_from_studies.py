@@ -2,7 +2,7 @@
 
 import pytest
 
-from sirtjax.cli._case_studies import _missing_images
+from sirtjax.workflows._case_from_studies import _missing_images
 
 LIVER = {"path": "l.dcm", "on": "activity"}
 DRAWN = {"path": "l.dcm", "on": "diagnostic"}
