@@ -1,269 +1,258 @@
-"""`sirtjax segment`: organs from images, one verb an organ."""
+"""The commands `sirtjax segment liver|lesions|lungs|body`: one structure of an image."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from sirtjax.cli._segment_atlas import AtlasOptions, Fusion, Modality, Preset, liver_by_atlas
-from sirtjax.cli._segment_structure import Options, segment_structure
+from sirtjax.cli import _console
+from sirtjax.cli._option_records import with_records
+from sirtjax.cli._options import AsJson, ForceFile, LabelOutput, LiverName, Series
 from sirtjax.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sirtjax.segmentation import Structure
+    from sirtjax.reports import AtlasSegmentedFile, SegmentedFile
+    from sirtjax.segmentation import SegmentationFiles, Structure
 
-Method = Literal["network", "atlas"]
-Device = Literal["cpu", "gpu", "tpu"]
-ATLASES = "By atlases (--method atlas)"
+Modality = Literal["CT", "MR"]
+ATLASES = "Atlases (--method atlas)"
 
-app = typer.Typer(no_args_is_help=True, help="Segment an organ of an image.")
+app = typer.Typer(no_args_is_help=True, help="Segment liver, lesions, lungs or body.")
 
-Image = Annotated[Path, typer.Argument(help="CT or MR: NIfTI file, DICOM file or folder.", show_default=False)]
-Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Label map to write (.nii, .nii.gz or .seg.nrrd).", show_default=False)
-]
-ModelName = Annotated[
-    str | None,
-    typer.Option("--model", help="Installed model (sirtjax models list) or a model's folder.", show_default=False),
-]
-ImageModality = Annotated[
-    Modality | None, typer.Option(help="What the image is, where a NIfTI file doesn't say.", show_default=False)
-]
-DeviceName = Annotated[Device | None, typer.Option("--device", help="Where the network runs.", show_default=False)]
-Mirror = Annotated[bool, typer.Option("--mirror", help="Average over flips: better by little, slower by much.")]
-Series = Annotated[str | None, typer.Option(help="Series of a DICOM folder: UID or description.", show_default=False)]
-SaveProbabilities = Annotated[
-    bool,
-    typer.Option("--save-probabilities", help="Also write OUTPUT_probability and OUTPUT_uncertainty (entropy, nats)."),
-]
-Preview = Annotated[Path | None, typer.Option(help="Picture of three planes with contours (.png).", show_default=False)]
-Force = Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")]
+
+def _atlas(text: str, **limits: Any) -> Any:
+    return typer.Option(help=text, rich_help_panel=ATLASES, **limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentArguments:
+    """Options that all structures share."""
+
+    image: Annotated[
+        Path, typer.Argument(help="CT or MR: NIfTI, NRRD or DICOM file, or DICOM folder.", show_default=False)
+    ]
+    output: LabelOutput
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Installed model (see `sirtjax models list`) or its folder.", show_default=False),
+    ] = None
+    modality: Annotated[
+        Modality | None, typer.Option(help="Modality of the image if a NIfTI file.", show_default=False)
+    ] = None
+    device: Annotated[
+        Literal["cpu", "gpu", "tpu"] | None,
+        typer.Option("--device", help="Device for the network (default: selected by JAX).", show_default=False),
+    ] = None
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Average predictions over flips (slightly better, much slower).")
+    ] = False
+    series: Series = None
+    save_probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--save-probabilities", help="Also write OUTPUT_probability and OUTPUT_uncertainty (entropy, nats)."
+        ),
+    ] = False
+    preview: Annotated[
+        Path | None, typer.Option(help="Picture to write (.png): three planes with contours.", show_default=False)
+    ] = None
+    force: ForceFile = False
+    as_json: AsJson = False
+
+    def files(self) -> SegmentationFiles:
+        """Returns the files to write, checked before the work begins."""
+        from sirtjax.segmentation import segmentation_files
+
+        return segmentation_files(
+            self.output, save_probabilities=self.save_probabilities, preview=self.preview, force=self.force
+        )
 
 
 @app.callback()
-def _organs() -> None:
-    """Segment an organ of an image."""
+def _structures() -> None:
+    """Segment liver, lesions, lungs or body."""
 
 
 @app.command()
+@with_records
 def liver(
-    image: Image,
-    output: Output,
-    method: Annotated[Method, typer.Option(help="By a network, or by registered atlases.")] = "network",
-    model: ModelName = None,
-    modality: ImageModality = None,
-    device: DeviceName = None,
-    mirror: Mirror = False,
-    series: Series = None,
-    save_probabilities: SaveProbabilities = False,
-    preview: Preview = None,
-    atlas: Annotated[
-        Path | None,
-        typer.Option(help="Folder of atlases, see docs/atlas.md.", show_default=False, rich_help_panel=ATLASES),
-    ] = None,
+    arguments: SegmentArguments,
+    method: Annotated[
+        Literal["network", "atlas"], typer.Option(help="Method: a network, or registered atlases.")
+    ] = "network",
+    atlas: Annotated[Path | None, _atlas("Folder of atlases, see docs/atlas.md.", show_default=False)] = None,
     preset: Annotated[
-        Preset, typer.Option(help="Registration preset; both take no masks.", rich_help_panel=ATLASES)
+        Literal["image", "descriptor"], _atlas("Registration preset; both work without masks.")
     ] = "image",
-    fusion: Annotated[
-        Fusion, typer.Option(help="How the livers of the atlases are fused.", rich_help_panel=ATLASES)
-    ] = "weighted",
-    min_atlases: Annotated[
-        int, typer.Option(min=1, help="Fail where fewer are usable; STAPLE needs 3.", rich_help_panel=ATLASES)
-    ] = 1,
+    fusion: Annotated[Literal["majority", "weighted", "staple"], _atlas("Fusion of the warped livers.")] = "weighted",
+    min_atlases: Annotated[int, _atlas("Smallest number of usable atlases; STAPLE needs 3.", min=1)] = 1,
     min_likeness: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Leave out atlases whose images resemble less at the liver's surface.",
-            rich_help_panel=ATLASES,
-        ),
+        float, _atlas("Exclude atlases with a lower image similarity at the liver surface.", min=0, max=1)
     ] = 0.25,
-    atlas_modality: Annotated[
-        Modality, typer.Option(help="What the images of the atlases are.", rich_help_panel=ATLASES)
-    ] = "CT",
+    atlas_modality: Annotated[Modality, _atlas("Modality of the atlases.")] = "CT",
     atlas_label: Annotated[
         list[int] | None,
-        typer.Option(
-            min=1,
-            help="Value of the liver in the atlases' label maps; repeat.",
-            show_default=False,
-            rich_help_panel=ATLASES,
-        ),
+        _atlas("Value of the liver in the label maps of the atlases; repeatable.", min=1, show_default=False),
     ] = None,
-    force: Force = False,
-    as_json: AsJson = False,
 ) -> None:
-    """The liver of a CT or MR, its lesions included.
+    """Segment the liver (including lesions) on CT or MR.
 
-    By a network: the model "liver" unless --model names another; the result is on the grid of the image, and what
-    speaks against using it unseen is told. By atlases: each image of the folder is registered to the patient's, its
-    liver carried along, and the livers are fused.
+    With --method network, quality flags are printed to stderr. With --method atlas, each image of the folder is
+    registered to IMAGE, its liver is warped, and the livers are fused.
     """
-    from sirtjax.segmentation import segmentation_files
+    files = arguments.files()
+    if method == "network":
+        if atlas is not None:
+            raise ConfigError("--atlas is for --method atlas; give that, or leave it out")
+        _segment("liver", arguments, files)
+        return
+    if arguments.model is not None or arguments.device is not None or arguments.mirror:
+        raise ConfigError("--model, --device and --mirror are for --method network; leave them out")
+    if atlas is None:
+        raise ConfigError("--method atlas needs a folder of atlases; give --atlas DIR")
+    _console.use_compilation_cache()
+    from sirtjax.reports import segment_file_by_atlas
 
-    files = segmentation_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
-    if method == "atlas":
-        if model is not None or device is not None or mirror:
-            raise ConfigError("--model, --device and --mirror are for --method network; leave them out")
-        how = AtlasOptions(
-            atlas=atlas,
+    with _console.progress("segment liver") as on_step:
+        done = segment_file_by_atlas(
+            arguments.image,
+            atlas,
+            files,
             preset=preset,
             fusion=fusion,
             min_atlases=min_atlases,
             min_likeness=min_likeness,
-            modality=modality or "CT",
+            modality=arguments.modality or "CT",
             atlas_modality=atlas_modality,
-            atlas_label=atlas_label,
+            atlas_values=atlas_label,
+            series=arguments.series,
+            force=arguments.force,
+            on_step=on_step,
         )
-        liver_by_atlas(image, files, how, series=series, force=force, as_json=as_json)
-        return
-    if atlas is not None:
-        raise ConfigError("--atlas is for --method atlas; give that, or leave it out")
-    options = _options(model, modality, series, device, mirror, force, as_json)
-    segment_structure(image, "liver", files, options)
+    _print_atlas(done, as_json=arguments.as_json)
 
 
 @app.command()
+@with_records
 def lesions(
-    image: Image,
-    output: Output,
+    arguments: SegmentArguments,
     liver: Annotated[
         Path | None,
-        typer.Option(help="Liver mask, lesions included: they stay within 6 mm of it.", show_default=False),
+        typer.Option(
+            help="Liver mask including lesions, which are searched for up to 6 mm beyond it.", show_default=False
+        ),
     ] = None,
-    liver_name: Annotated[
-        str | None, typer.Option(help="Which mask of that file is the liver.", show_default=False)
-    ] = None,
+    liver_name: LiverName = None,
     minimum_ml: Annotated[
         float | None,
-        typer.Option(min=0, help="Drop lesions smaller than this, mL; by default as the model.", show_default=False),
+        typer.Option(min=0, help="Smallest lesion to keep, mL (default: value of the model).", show_default=False),
     ] = None,
-    model: ModelName = None,
-    modality: ImageModality = None,
-    device: DeviceName = None,
-    mirror: Mirror = False,
-    series: Series = None,
-    save_probabilities: SaveProbabilities = False,
-    preview: Preview = None,
-    force: Force = False,
-    as_json: AsJson = False,
 ) -> None:
-    """The lesions in the liver of a CT or MR, by a network.
+    """Segment liver lesions on CT or MR.
 
-    The model "lesions" unless --model names another. Without --liver the liver is found first, by the lesion model or
-    by the model "liver"; that is a draft, and is told.
+    Without --liver, the liver is segmented first, by the lesion model or by the model "liver".
     """
-    from sirtjax.segmentation import segmentation_files
-
-    files = segmentation_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
-    options = _options(
-        model,
-        modality,
-        series,
-        device,
-        mirror,
-        force,
-        as_json,
-        liver=liver,
-        liver_name=liver_name,
-        minimum_ml=minimum_ml,
-    )
-    segment_structure(image, "lesions", files, options)
+    files = arguments.files()
+    _segment("lesions", arguments, files, liver=liver, liver_name=liver_name, minimum_ml=minimum_ml)
 
 
 @app.command()
-def lungs(
-    image: Image,
-    output: Output,
-    model: ModelName = None,
-    modality: ImageModality = None,
-    device: DeviceName = None,
-    mirror: Mirror = False,
-    series: Series = None,
-    save_probabilities: SaveProbabilities = False,
-    preview: Preview = None,
-    force: Force = False,
-    as_json: AsJson = False,
-) -> None:
-    """The lungs of a CT by their HU; of other images by the network that --model names."""
-    _by_hu_or_network(
-        "lungs", image, output, model, modality, device, mirror, series, save_probabilities, preview, force, as_json
-    )
+@with_records
+def lungs(arguments: SegmentArguments) -> None:
+    """Segment the lungs (CT: by HU; other images: with --model)."""
+    _by_hu_or_network("lungs", arguments)
 
 
 @app.command()
-def body(
-    image: Image,
-    output: Output,
-    model: ModelName = None,
-    modality: ImageModality = None,
-    device: DeviceName = None,
-    mirror: Mirror = False,
-    series: Series = None,
-    save_probabilities: SaveProbabilities = False,
-    preview: Preview = None,
-    force: Force = False,
-    as_json: AsJson = False,
-) -> None:
-    """The body of a CT by its HU, lungs and all else inside included; of other images by the network of --model."""
-    _by_hu_or_network(
-        "body", image, output, model, modality, device, mirror, series, save_probabilities, preview, force, as_json
-    )
+@with_records
+def body(arguments: SegmentArguments) -> None:
+    """Segment the body (CT: by HU; other images: with --model)."""
+    _by_hu_or_network("body", arguments)
 
 
-def _by_hu_or_network(
+def _by_hu_or_network(structure: Structure, arguments: SegmentArguments) -> None:
+    if arguments.model is None:
+        if arguments.save_probabilities or arguments.device is not None or arguments.mirror:
+            raise ConfigError(
+                f"{structure} by HU have no probabilities, device or flips; give --model, or leave out "
+                "--save-probabilities, --device and --mirror"
+            )
+        if arguments.modality == "MR":
+            raise ConfigError(f"{structure} are found by HU on a CT alone; for an MR give --model")
+    _segment(structure, arguments, arguments.files())
+
+
+def _segment(
     structure: Structure,
-    image: Path,
-    output: Path,
-    model: str | None,
-    modality: Modality | None,
-    device: Device | None,
-    mirror: bool,
-    series: str | None,
-    save_probabilities: bool,
-    preview: Path | None,
-    force: bool,
-    as_json: bool,
-) -> None:
-    if model is None and (save_probabilities or device is not None or mirror):
-        raise ConfigError(
-            f"{structure} by HU have no probabilities, device or flips; give --model, or leave out "
-            "--save-probabilities, --device and --mirror"
-        )
-    if model is None and modality == "MR":
-        raise ConfigError(f"{structure} are found by HU on a CT alone; for an MR give --model")
-    from sirtjax.segmentation import segmentation_files
-
-    files = segmentation_files(output, save_probabilities=save_probabilities, preview=preview, force=force)
-    segment_structure(image, structure, files, _options(model, modality, series, device, mirror, force, as_json))
-
-
-def _options(
-    model: str | None,
-    modality: Modality | None,
-    series: str | None,
-    device: Device | None,
-    mirror: bool,
-    force: bool,
-    as_json: bool,
+    arguments: SegmentArguments,
+    files: SegmentationFiles,
     *,
     liver: Path | None = None,
     liver_name: str | None = None,
     minimum_ml: float | None = None,
-) -> Options:
-    return Options(
-        model=model,
-        modality=modality,
-        series=series,
-        device=device,
-        mirror=mirror,
-        force=force,
-        as_json=as_json,
-        liver=liver,
-        liver_name=liver_name,
-        minimum_ml=minimum_ml,
+) -> None:
+    _console.use_compilation_cache()
+    from sirtjax.reports import segment_file
+
+    with _console.progress(f"segment {structure}") as on_step:
+        done = segment_file(
+            arguments.image,
+            structure,
+            files,
+            model=arguments.model,
+            modality=arguments.modality,
+            series=arguments.series,
+            device=arguments.device,
+            mirror=arguments.mirror,
+            liver=liver,
+            liver_name=liver_name,
+            minimum_ml=minimum_ml,
+            force=arguments.force,
+            on_step=on_step,
+            on_note=_console.note,
+        )
+    for flag in done.found.flags:
+        _console.note(f"look at it: {flag.message} [{flag.code}]")
+    if arguments.as_json:
+        _console.emit_json(done.to_json())
+    else:
+        _print(done)
+
+
+def _print(done: SegmentedFile) -> None:
+    quality, timings = done.found.quality, done.timings_s
+    rows = [["found by", done.found.method]]
+    if quality is not None:
+        rows.append(["estimated DSC", f"{quality.dsc:.2f} ({quality.low:.2f} to {quality.high:.2f})"])
+    rows += [[stage, f"{seconds:.2f} s"] for stage, seconds in timings.items()]
+    rows.append(["in all", f"{sum(timings.values()):.2f} s"])
+    _console.emit_table("automatic, not verified", [done.structure, f"{done.volume_ml:.1f} mL"], rows)
+    _console.note(f"written to {done.files.labels}")
+
+
+def _print_atlas(done: AtlasSegmentedFile, *, as_json: bool) -> None:
+    found = done.found
+    for one in found.atlases:
+        if not one.used:
+            _console.note(f"atlas {one.name} left out: {one.status}, {one.cause}")
+    for line in found.notes:
+        _console.note(f"note: {line}")
+    if as_json:
+        _console.emit_json(done.to_json())
+        return
+    rows = []
+    for one in found.atlases:
+        numbers = (one.likeness, one.weight, one.sensitivity, one.specificity, one.dsc)
+        rows.append([one.name, one.status, *("" if n is None else f"{n:.3f}" for n in numbers), f"{one.seconds:.1f}"])
+    columns = ["atlas", "status", "likeness", "weight", "sensitivity", "specificity", "DSC with result", "s"]
+    pairs = done.pairwise_dsc
+    agreement = f", atlases among themselves DSC {sum(pairs) / len(pairs):.3f}" if pairs else ""
+    _console.emit_table(
+        f"liver {found.volume_ml:.0f} mL by {found.fusion} fusion of {len(found.agreement_dsc)} atlases{agreement}",
+        columns,
+        rows,
     )
+    _console.note(f"written to {done.files.labels}")

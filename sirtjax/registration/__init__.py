@@ -33,6 +33,8 @@ from sirtjax.registration._mask_files import parse_label_names as parse_label_na
 from sirtjax.registration._mask_files import read_mask_files as read_mask_files
 from sirtjax.registration._pair import Pair as Pair
 from sirtjax.registration._pair import Weights as Weights
+from sirtjax.registration._paired_files import ImageFiles as ImageFiles
+from sirtjax.registration._paired_files import read_registration_inputs as read_registration_inputs
 from sirtjax.registration._prepare import Side as Side
 from sirtjax.registration._prepare import prepare_pair as prepare_pair
 from sirtjax.registration._register import register as register
@@ -51,6 +53,7 @@ from sirtjax.registration._trial import try_weights as try_weights
 __all__ = [
     "Bench",
     "ChosenConfig",
+    "ImageFiles",
     "ImplicitOptions",
     "ImplicitSolution",
     "Landmarks",
@@ -87,6 +90,7 @@ __all__ = [
     "read_mask_files",
     "read_registration_config",
     "read_registration_image",
+    "read_registration_inputs",
     "register",
     "register_batch",
     "solve",

@@ -17,15 +17,17 @@ from sirtjax.reports._plan_folder import run_step as run_step
 from sirtjax.reports._plan_folder import write_plan as write_plan
 from sirtjax.reports._plan_folder import write_plan_folder as write_plan_folder
 from sirtjax.reports._plan_tables import dose_text as dose_text
-from sirtjax.reports._preview_file import write_preview as write_preview
-from sirtjax.reports._registration_folder import json_text as json_text
-from sirtjax.reports._registration_folder import registration_provenance as registration_provenance
-from sirtjax.reports._registration_folder import write_registration_images as write_registration_images
+from sirtjax.reports._register_files import RegisteredFiles as RegisteredFiles
+from sirtjax.reports._register_files import register_files as register_files
 from sirtjax.reports._registration_page import registration_html as registration_html
 from sirtjax.reports._registration_panels import RegistrationPanel as RegistrationPanel
 from sirtjax.reports._registration_panels import registration_panels as registration_panels
 from sirtjax.reports._registration_record import registration_record as registration_record
 from sirtjax.reports._report_pdf import report_pdf as report_pdf
+from sirtjax.reports._segment_atlas_file import AtlasSegmentedFile as AtlasSegmentedFile
+from sirtjax.reports._segment_atlas_file import segment_file_by_atlas as segment_file_by_atlas
+from sirtjax.reports._segment_file import SegmentedFile as SegmentedFile
+from sirtjax.reports._segment_file import segment_file as segment_file
 from sirtjax.reports._segmentation_preview import segmentation_preview as segmentation_preview
 from sirtjax.reports._steps_folder import load_saved_case as load_saved_case
 from sirtjax.reports._steps_folder import load_steps as load_steps
@@ -39,8 +41,11 @@ from sirtjax.reports._training_page import training_html as training_html
 __all__ = [
     "DICOM_FOLDER",
     "REPORT_PDF",
+    "AtlasSegmentedFile",
     "DicomResults",
+    "RegisteredFiles",
     "RegistrationPanel",
+    "SegmentedFile",
     "SweepSurface",
     "TrainingPage",
     "WrittenPlan",
@@ -51,17 +56,18 @@ __all__ = [
     "file_name",
     "file_names",
     "fill_plan_folder",
-    "json_text",
     "load_saved_case",
     "load_steps",
+    "register_files",
     "registration_html",
     "registration_panels",
-    "registration_provenance",
     "registration_record",
     "report_html",
     "report_pdf",
     "run_step",
     "save_steps",
+    "segment_file",
+    "segment_file_by_atlas",
     "segmentation_preview",
     "sweep_figure",
     "training_html",

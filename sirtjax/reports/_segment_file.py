@@ -1,0 +1,240 @@
+"""Segmenting one structure of an image file, and writing masks, probabilities and a preview."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sirtjax.errors import ConfigError, ModelError
+from sirtjax.reports._preview_file import write_preview
+
+if TYPE_CHECKING:
+    import jax
+
+    from sirtjax.segmentation import LesionLiver, Model, Segmentation, SegmentationFiles, Structure
+    from sirtjax.volume import LabelMap, Volume
+
+OnStep = Callable[[str], None]
+# Bundled models, or models that a site has imported under these names.
+DEFAULT_MODELS = {"liver": "liver", "lesions": "lesions"}
+# Maps are written in this many steps from zero to one.
+STEPS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentedFile:
+    """A structure that was segmented and written.
+
+    Attributes:
+      structure: its name.
+      found: the segmentation.
+      files: the files written.
+      model: the model; None for rules on HU.
+      liver: the liver in which lesions were searched for; None for other structures.
+      timings_s: seconds of each stage.
+    """
+
+    structure: Structure
+    found: Segmentation
+    files: SegmentationFiles
+    model: Model | None
+    liver: LesionLiver | None
+    timings_s: dict[str, float]
+
+    @property
+    def volume_ml(self) -> float:
+        """Volume of the structure."""
+        return float(self.found.volumes_ml[self.structure])
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the result as nested dictionaries."""
+        found, model, files = self.found, self.model, self.files
+        table = {
+            "structure": self.structure,
+            "method": found.method,
+            "model": None
+            if model is None
+            else {"name": model.spec.name, "source": model.spec.source, "licence": model.spec.licence},
+            "verified": False,
+            "volume_ml": self.volume_ml,
+            "flags": [{"code": flag.code, "message": flag.message} for flag in found.flags],
+            "quality": _described_quality(found),
+            "timings_s": {stage: round(seconds, 4) for stage, seconds in self.timings_s.items()},
+            "output": str(files.labels),
+            "probability": _existing(files.probability),
+            "uncertainty": _existing(files.uncertainty),
+            "preview": _existing(files.preview),
+        }
+        return table if self.liver is None else table | {"liver": self.liver.described()}
+
+
+def segment_file(
+    image: Path,
+    structure: Structure,
+    files: SegmentationFiles,
+    *,
+    model: str | None = None,
+    modality: Literal["CT", "MR"] | None = None,
+    series: str | None = None,
+    device: str | None = None,
+    mirror: bool = False,
+    liver: Path | None = None,
+    liver_name: str | None = None,
+    minimum_ml: float | None = None,
+    force: bool = False,
+    on_step: OnStep = lambda step: None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> SegmentedFile:
+    """Segments a structure of an image file and writes the masks.
+
+    Args:
+      image: CT or MR: NIfTI, NRRD or DICOM file, or DICOM folder.
+      structure: "liver", "lesions", "lungs" or "body".
+      files: the files to write.
+      model: name or folder of a model; None for the default of the structure.
+      modality: of the image; None if the file states it.
+      series: DICOM series by UID, number or description.
+      device: "cpu", "gpu" or "tpu"; None for JAX's default.
+      mirror: average predictions over flips.
+      liver: liver mask for lesions; None to segment the liver first.
+      liver_name: name of the liver mask in its file.
+      minimum_ml: smallest lesion to keep, mL; None for the model's value.
+      force: overwrite existing files.
+      on_step: called with the name of each step.
+      on_note: called with the origin and the quality flags of a liver that was segmented first.
+
+    Raises:
+      ModelError: no model is installed for the structure.
+      ConfigError: no such device, or a liver name without a file.
+    """
+    from sirtjax import formats, segmentation
+
+    timings: dict[str, float] = {}
+    devices = chosen_devices(device)
+    chosen = _model(structure, model)
+    on_step("reading")
+    began = time.perf_counter()
+    read = formats.read_image(image, series=series, modality=modality or ("CT", "MR"))
+    timings["read"] = time.perf_counter() - began
+    volume = read.volume
+    used: LesionLiver | None = None
+    if chosen is None:
+        found = segmentation.segment_body(volume) if structure == "body" else segmentation.segment_lungs(volume)
+    else:
+
+        def run(one: Model, what: Structure, within: LabelMap | None = None) -> Segmentation:
+            return segmentation.segment(
+                volume,
+                one,
+                structure=what,
+                modality=modality or read.source.modality,
+                mirror=mirror,
+                liver=within,
+                minimum_ml=minimum_ml if what == structure else None,
+                maps=files.probability is not None,
+                devices=devices,
+                progress=lambda done, total: on_step(f"network, {done} of {total}"),
+            )
+
+        if structure == "lesions":
+            used = segmentation.liver_for_lesions(liver, liver_name, read, chosen, run)
+            _report_liver(used, on_note)
+        found = run(chosen, structure, None if used is None else used.labels)
+    on_step("writing")
+    began = time.perf_counter()
+    _write(found, volume, structure, files, force=force)
+    timings = {**timings, **found.timings_s, "write": time.perf_counter() - began}
+    return SegmentedFile(structure=structure, found=found, files=files, model=chosen, liver=used, timings_s=timings)
+
+
+def chosen_devices(name: str | None) -> list[jax.Device] | None:
+    """Returns all devices of the requested kind; None for JAX's default.
+
+    Raises:
+      ConfigError: there is none of this kind.
+    """
+    import jax
+
+    if name is None:
+        return None
+    try:
+        return list(jax.devices(name))
+    except RuntimeError as error:
+        kinds = ", ".join(sorted({device.platform for device in jax.devices()} | {"cpu"}))
+        raise ConfigError(f"--device {name}: there is none here, JAX finds {kinds}; choose one of those") from error
+
+
+def _model(structure: Structure, name: str | None) -> Model | None:
+    """Returns the model to run; None for rules on HU."""
+    from sirtjax import segmentation
+
+    if name is not None:
+        return segmentation.load_model(name)
+    if structure not in DEFAULT_MODELS:
+        return None
+    default = DEFAULT_MODELS[structure]
+    if any(entry.name == default for entry in segmentation.models()):
+        return segmentation.load_model(default)
+    raise ModelError(
+        f"no model for {structure} is installed; sirtjax models import takes an nnU-Net or MONAI model that you have "
+        f"(name it {default}), or give --model"
+    )
+
+
+def _report_liver(liver: LesionLiver, on_note: Callable[[str], None]) -> None:
+    if liver.method is None:
+        return
+    on_note(
+        f"lesions are looked for in a draft of the liver by the model {liver.method!r}, {liver.volume_ml:.0f} mL, that "
+        "nobody has looked at; to use another, give --liver MASK"
+    )
+    for flag in liver.flags:
+        on_note(f"look at the liver: {flag.message} [{flag.code}]")
+
+
+def _write(found: Segmentation, volume: Volume, structure: str, files: SegmentationFiles, *, force: bool) -> None:
+    from sirtjax import io
+
+    if files.probability is not None and structure in found.probabilities:
+        io.write_nifti(files.probability, _rounded(found.probabilities[structure], volume), force=force)
+    if files.uncertainty is not None and found.uncertainty is not None:
+        io.write_nifti(files.uncertainty, _rounded(found.uncertainty, volume), force=force)
+    if files.preview is not None:
+        warnings = [*(flag.message for flag in found.flags), "automatic, not verified"]
+        title = "; ".join([f"{structure} {found.volumes_ml[structure]:.0f} mL by {found.method}", *warnings])
+        write_preview(files.preview, volume, found.labels, title=title, force=force)
+    io.write_labels(files.labels, found.labels, force=force)
+
+
+def _rounded(likely: Volume, image: Volume) -> Volume:
+    """Returns a map on the image's grid in steps of 1/1024: finer digits are interpolation, and compress badly."""
+    import numpy as np
+
+    from sirtjax import segmentation
+
+    on_image = segmentation.on_image(likely, image.geometry)
+    np.round(on_image.array * np.float32(STEPS), out=on_image.array)
+    on_image.array[...] /= STEPS
+    return on_image
+
+
+def _described_quality(found: Segmentation) -> dict[str, Any] | None:
+    """Returns the estimated agreement of a liver with the true one; None if the model has no calibration."""
+    quality = found.quality
+    if quality is None:
+        return None
+    return {
+        "estimated_dsc": round(quality.dsc, 3),
+        "interval_90": [round(quality.low, 3), round(quality.high, 3)],
+        "limit": quality.limit,
+        "doubtful": quality.doubtful,
+        "reasons": list(quality.reasons),
+        "evidence": {name: round(value, 4) for name, value in quality.evidence.items()},
+    }
+
+
+def _existing(path: Path | None) -> str | None:
+    return str(path) if path is not None and path.exists() else None
