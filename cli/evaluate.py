@@ -1,78 +1,63 @@
-"""`sirtjax evaluate`: how good a result is, against a reference; one verb a kind of result."""
+"""The command `sirtjax evaluate registration`: metrics of one or many registrations."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
-from sirtjax.cli._options import AsJson
+from sirtjax.cli._options import AsJson, FloLabels, FloPoints, ForceFile, LabelNames, RefLabels, RefPoints
 from sirtjax.errors import ComputationError, ConfigError, OutputError
-from sirtjax.studies import (
-    RegistrationCase,
-    RegistrationOutcome,
-    measure_registration,
-    measure_registrations,
-    read_registration_cases,
-    write_registrations,
-)
 
 if TYPE_CHECKING:
     from sirtjax.metrics import RegistrationQuality
+    from sirtjax.studies import RegistrationCase, RegistrationStudy
 
-app = typer.Typer(no_args_is_help=True, help="Measure how good a result is, see docs/evaluation.md.")
+app = typer.Typer(no_args_is_help=True, help="Evaluate a registration or a segmentation.")
 
 
 @app.callback()
-def _results() -> None:
-    """Measure how good a result is, see docs/evaluation.md."""
-
-
-def _labels(side: str, word: str) -> Any:
-    text = f"Masks on the {word}: NIfTI, RTSTRUCT or SEG; FILE#NAME or FILE#1=NAME,2=NAME names them; repeat."
-    return typer.Option(f"--{side}-labels", help=text, show_default=False)
+def _evaluate() -> None:
+    """Evaluate a registration or a segmentation."""
 
 
 @app.command()
 def registration(
     transform: Annotated[
         str | None,
-        typer.Argument(help="ITK or NIfTI transform, from reference to floating points, or identity."),
+        typer.Argument(help="ITK or NIfTI transform from reference to floating points, or identity."),
     ] = None,
-    ref_labels: Annotated[list[str] | None, _labels("ref", "reference")] = None,
-    flo_labels: Annotated[list[str] | None, _labels("flo", "floating image")] = None,
+    ref_labels: RefLabels = None,
+    flo_labels: FloLabels = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Reference image: its grid, and what an RTSTRUCT was drawn on.")
+        Path | None, typer.Option(help="Reference image: its grid, and the image of an RTSTRUCT.")
     ] = None,
-    floating: Annotated[Path | None, typer.Option(help="Floating image, which its RTSTRUCT needs.")] = None,
-    ref_points: Annotated[
-        Path | None, typer.Option(help="Landmark points: .mrk.json of 3D Slicer, or .csv (x,y,z: LPS mm).")
-    ] = None,
-    flo_points: Annotated[Path | None, typer.Option(help="The same points there, by label or order.")] = None,
-    names: Annotated[
-        str | None, typer.Option(help="Names of the values of NIfTI label maps: 1=liver,2=lesion1.")
-    ] = None,
+    floating: Annotated[Path | None, typer.Option(help="Floating image, required for its RTSTRUCT.")] = None,
+    ref_points: RefPoints = None,
+    flo_points: FloPoints = None,
+    names: LabelNames = None,
     organ: Annotated[
         list[str] | None,
-        typer.Option(help="Counts by its surface, other masks by their mass centre; repeat; by default liver."),
+        typer.Option(help="Mask evaluated by its surface (default: liver), others by centroid; repeatable."),
     ] = None,
     as_drawn: Annotated[
-        bool, typer.Option("--as-drawn", help="Don't add to an organ what its label map has inside it.")
+        bool, typer.Option("--as-drawn", help="Do not add labels enclosed by an organ to the organ mask.")
     ] = False,
-    cases: Annotated[Path | None, typer.Option(help="Table of cases (CSV) in place of one TRANSFORM.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Table to write (.csv), a row a case.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")] = False,
+    cases: Annotated[Path | None, typer.Option(help="Table of cases (CSV), used instead of TRANSFORM.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV table to write, one row per case.")] = None,
+    force: ForceFile = False,
     as_json: AsJson = False,
 ) -> None:
-    """Overlap, surface and mass centre distances, RMSD, target error and folding of a registration, or of many.
+    """Compute Dice, surface and centroid distances, TRE and folding of transforms.
 
     Example: sirtjax evaluate registration transform.tfm --ref-labels ref.nii.gz --flo-labels flo.nii.gz
-    --names 1=liver,2=lesion1. With --cases, the exit code is 1 if any case could not be measured.
+    --names 1=liver,2=lesion1. With --cases, the exit code is 1 if a case could not be evaluated.
     """
+    from sirtjax.studies import RegistrationCase, read_registration_cases
+
     organs = tuple(organ or ("liver",))
     one_case = (transform, ref_labels, flo_labels, reference, floating, ref_points, flo_points)
     _check_output(output, force)
@@ -106,62 +91,40 @@ def _check_output(output: Path | None, force: bool) -> None:
 
 def _one(files: RegistrationCase, *, as_drawn: bool, output: Path | None, force: bool, as_json: bool) -> None:
     use_compilation_cache()
-    with progress("evaluate") as report:
-        report("measuring")
-        quality = measure_registration(files, as_drawn=as_drawn)
-    if output is not None:
-        write_registrations(
-            output, [RegistrationOutcome(case=files.case, quality=quality, reason=_reason(quality))], force=force
-        )
+    from sirtjax import studies
+
+    with progress("evaluate") as on_step:
+        on_step("measuring")
+        quality = studies.evaluate_registration_case(files, as_drawn=as_drawn, output=output, force=force)
     if as_json:
-        emit_json(_as_json(quality))
+        emit_json(studies.quality_to_json(quality))
     else:
         _print(files.case, quality)
-    for said in quality.notes:
-        note(said)
+    for line in quality.notes:
+        note(line)
     if quality.lost:
         raise ComputationError(
-            f"{files.case}: {_reason(quality)}; there is no RMSD. Look at the transform, and whether the masks "
-            "belong to its images"
+            f"{files.case}: lost: {', '.join(quality.lost)}; there is no RMSD. Look at the transform, and whether the "
+            "masks belong to its images"
         )
 
 
 def _many(listed: list[RegistrationCase], *, as_drawn: bool, output: Path | None, force: bool, as_json: bool) -> None:
-    from sirtjax import metrics
-
     use_compilation_cache()
-    with progress("evaluate") as report:
-        outcomes = measure_registrations(listed, as_drawn=as_drawn, on_case=report)
-    if output is not None:
-        write_registrations(output, outcomes, force=force)
-    measured = [one.quality.rmsd_mm for one in outcomes if one.quality is not None and not one.quality.lost]
-    rrmsd = metrics.rrmsd_mm(measured) if measured else None
-    if as_json:
-        told = [
-            {
-                "case": one.case,
-                "status": one.status,
-                "reason": one.reason,
-                "quality": None if one.quality is None else _as_json(one.quality),
-            }
-            for one in outcomes
-        ]
-        emit_json({"cases": told, "rrmsd_mm": rrmsd, "rrmsd_cases": len(measured)})
-    else:
-        _print_many(outcomes, rrmsd, len(measured))
-    for one in outcomes:
-        for said in () if one.quality is None else one.quality.notes:
-            note(f"{one.case}: {said}")
-    bad = [one for one in outcomes if one.status != "measured"]
-    if bad:
-        raise ComputationError(
-            f"{len(bad)} of {len(outcomes)} cases could not be measured and are not in the RRMSD; the first is "
-            f"{bad[0].case}: {bad[0].reason}"
+    from sirtjax import studies
+
+    with progress("evaluate") as on_step:
+        study = studies.evaluate_registration_cases(
+            listed, as_drawn=as_drawn, output=output, force=force, on_case=on_step
         )
-
-
-def _reason(quality: RegistrationQuality) -> str:
-    return f"lost: {', '.join(quality.lost)}" if quality.lost else ""
+    if as_json:
+        emit_json(study.to_json())
+    else:
+        _print_many(study)
+    for one in study.outcomes:
+        for line in () if one.quality is None else one.quality.notes:
+            note(f"{one.case}: {line}")
+    study.check_complete()
 
 
 def _print(case: str, quality: RegistrationQuality) -> None:
@@ -204,9 +167,9 @@ def _print(case: str, quality: RegistrationQuality) -> None:
     emit_table("registration", ["measure", "value"], lines)
 
 
-def _print_many(outcomes: list[RegistrationOutcome], rrmsd: float | None, count: int) -> None:
+def _print_many(study: RegistrationStudy) -> None:
     rows = []
-    for one in outcomes:
+    for one in study.outcomes:
         if one.quality is None:
             rows.append([one.case, one.status, *["-"] * 6])
             continue
@@ -226,9 +189,9 @@ def _print_many(outcomes: list[RegistrationOutcome], rrmsd: float | None, count:
                 f"{100 * one.quality.jacobian.folding_fraction:.3g}",
             ]
         )
-    told = "none" if rrmsd is None else f"{rrmsd:.2f} mm"
+    rrmsd = "none" if study.rrmsd_mm is None else f"{study.rrmsd_mm:.2f} mm"
     columns = ["case", "status", "RMSD mm", "DSC organs", "MSD mm", "MCD mm", "TRE mm", "folding %"]
-    emit_table(f"RRMSD {told} over {count} of {len(outcomes)} cases", columns, rows)
+    emit_table(f"RRMSD {rrmsd} over {study.count} of {len(study.outcomes)} cases", columns, rows)
 
 
 def _mean(values: list[float]) -> float:
@@ -237,31 +200,3 @@ def _mean(values: list[float]) -> float:
 
 def _number(value: float, form: str) -> str:
     return format(value, form) if math.isfinite(value) else "-"
-
-
-def _as_json(quality: RegistrationQuality) -> Any:
-    labels = [asdict(label) | {"volume_change": label.volume_change} for label in quality.labels]
-    target = None
-    if quality.target is not None:
-        target = {key: value for key, value in asdict(quality.target).items() if key != "each_mm"}
-        target["each_mm"] = quality.target.each_mm.tolist()
-    return _finite(
-        {
-            "rmsd_mm": quality.rmsd_mm,
-            "lost": list(quality.lost),
-            "labels": labels,
-            "target": target,
-            "jacobian": asdict(quality.jacobian),
-            "organ_jacobian": None if quality.organ_jacobian is None else asdict(quality.organ_jacobian),
-            "notes": list(quality.notes),
-        }
-    )
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: what could not be measured is null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

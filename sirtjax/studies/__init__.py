@@ -2,21 +2,19 @@
 
 from sirtjax.studies._registration_cases import RegistrationCase as RegistrationCase
 from sirtjax.studies._registration_cases import RegistrationOutcome as RegistrationOutcome
-from sirtjax.studies._registration_cases import measure_registration as measure_registration
-from sirtjax.studies._registration_cases import measure_registrations as measure_registrations
 from sirtjax.studies._registration_cases import read_registration_cases as read_registration_cases
-from sirtjax.studies._registration_cases import write_registrations as write_registrations
+from sirtjax.studies._registration_study import RegistrationStudy as RegistrationStudy
+from sirtjax.studies._registration_study import evaluate_registration_case as evaluate_registration_case
+from sirtjax.studies._registration_study import evaluate_registration_cases as evaluate_registration_cases
+from sirtjax.studies._registration_study import quality_to_json as quality_to_json
 from sirtjax.studies._segmentation_cases import BodySize as BodySize
 from sirtjax.studies._segmentation_cases import MeasuredSegmentation as MeasuredSegmentation
 from sirtjax.studies._segmentation_cases import SegmentationCase as SegmentationCase
 from sirtjax.studies._segmentation_cases import SegmentationRules as SegmentationRules
-from sirtjax.studies._segmentation_cases import box_groups as box_groups
-from sirtjax.studies._segmentation_cases import compare_all as compare_all
 from sirtjax.studies._segmentation_cases import compare_models as compare_models
-from sirtjax.studies._segmentation_cases import measure_segmentations as measure_segmentations
 from sirtjax.studies._segmentation_cases import read_segmentation_cases as read_segmentation_cases
-from sirtjax.studies._segmentation_cases import summary as summary
-from sirtjax.studies._segmentation_cases import write_measured as write_measured
+from sirtjax.studies._segmentation_study import SegmentationStudy as SegmentationStudy
+from sirtjax.studies._segmentation_study import evaluate_segmentation_cases as evaluate_segmentation_cases
 from sirtjax.studies._training_report import write_training_report as write_training_report
 from sirtjax.studies._tune_grid import Grid as Grid
 from sirtjax.studies._tune_grid import GridPoint as GridPoint
@@ -35,25 +33,23 @@ __all__ = [
     "MeasuredSegmentation",
     "RegistrationCase",
     "RegistrationOutcome",
+    "RegistrationStudy",
     "Row",
     "SegmentationCase",
     "SegmentationRules",
+    "SegmentationStudy",
     "Surface",
     "SurfacePoint",
     "WeightSearch",
-    "box_groups",
-    "compare_all",
     "compare_models",
+    "evaluate_registration_case",
+    "evaluate_registration_cases",
+    "evaluate_segmentation_cases",
     "make_grid",
-    "measure_registration",
-    "measure_registrations",
-    "measure_segmentations",
     "preset_toml",
+    "quality_to_json",
     "read_registration_cases",
     "read_segmentation_cases",
     "search_weights",
-    "summary",
-    "write_measured",
-    "write_registrations",
     "write_training_report",
 ]

@@ -116,9 +116,13 @@ def measure_registrations(
         except (SirtjaxError, OSError) as error:
             found.append(RegistrationOutcome(case=files.case, quality=None, reason=" ".join(str(error).split())))
             continue
-        lost = f"lost: {', '.join(quality.lost)}" if quality.lost else ""
-        found.append(RegistrationOutcome(case=files.case, quality=quality, reason=lost))
+        found.append(RegistrationOutcome(case=files.case, quality=quality, reason=lost_labels(quality)))
     return found
+
+
+def lost_labels(quality: RegistrationQuality) -> str:
+    """Returns which labels are outside the reference image; empty if there are none."""
+    return f"lost: {', '.join(quality.lost)}" if quality.lost else ""
 
 
 def read_registration_cases(path: Path, *, names: str | None, organs: tuple[str, ...]) -> list[RegistrationCase]:
