@@ -56,6 +56,10 @@ from sirtjax.dosimetry._compartment import delivered_activity_mbq as delivered_a
 from sirtjax.dosimetry._compartment import mono_compartment_activity_mbq as mono_compartment_activity_mbq
 from sirtjax.dosimetry._compartment import mono_compartment_dose_gy as mono_compartment_dose_gy
 from sirtjax.dosimetry._compartment import ordered_activity_mbq as ordered_activity_mbq
+from sirtjax.dosimetry._compartment_prescription import CompartmentPatient as CompartmentPatient
+from sirtjax.dosimetry._compartment_prescription import CompartmentPrescription as CompartmentPrescription
+from sirtjax.dosimetry._compartment_prescription import parse_tumour as parse_tumour
+from sirtjax.dosimetry._compartment_prescription import prescribe_compartments as prescribe_compartments
 from sirtjax.dosimetry._compartment_vois import CompartmentTerritory as CompartmentTerritory
 from sirtjax.dosimetry._compartment_vois import TumourCompartment as TumourCompartment
 from sirtjax.dosimetry._compartment_vois import compartment_vois as compartment_vois
@@ -139,6 +143,8 @@ __all__ = [
     "Bound",
     "Check",
     "CheckRule",
+    "CompartmentPatient",
+    "CompartmentPrescription",
     "CompartmentTerritory",
     "Compartments",
     "ConjugateCounts",
@@ -223,11 +229,13 @@ __all__ = [
     "ordered_activity_mbq",
     "outcome_checks",
     "pack_voi",
+    "parse_tumour",
     "partition_activity_mbq",
     "partition_dose_gy",
     "planar_lung_shunt_fraction",
     "planned_volume_checks",
     "prescribe",
+    "prescribe_compartments",
     "radial_kernel",
     "read_density_curve",
     "registration_checks",

@@ -1,0 +1,233 @@
+"""A prescription for one territory from volumes, T/N ratios and lung shunt, without images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from sirtjax.dosimetry._bsa import bsa_activity_mbq, shunt_step_factor
+from sirtjax.dosimetry._checks import (
+    Check,
+    constant_checks,
+    liver_volume_checks,
+    lung_shunt_checks,
+    lungs_missing_checks,
+    tn_ratio_checks,
+    unverified_checks,
+)
+from sirtjax.dosimetry._compartment import activity_per_mass_mbq
+from sirtjax.dosimetry._compartment_vois import CompartmentTerritory, TumourCompartment, compartment_vois
+from sirtjax.dosimetry._nuclides import Nuclide
+from sirtjax.dosimetry._prescribe import prescribe
+from sirtjax.dosimetry._prescription import Injection, Prescription
+from sirtjax.dosimetry._protocol import Protocol, load_protocol
+from sirtjax.errors import InputError
+
+TERRITORY = "treated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompartmentPatient:
+    """A patient as compartments; None for values that the protocol provides.
+
+    Attributes:
+      tumours: volume and T/N ratio of each tumour.
+      normal_ml: volume of normal tissue in the treated territory.
+      untreated_ml: volume of the liver outside the territory.
+      lung_shunt_fraction: from 0 to below 1.
+      residual_fraction: fraction of the activity that remains in vial and catheter.
+      lung_mass_g: lung mass.
+      previous_lung_gy: mean lung dose of earlier treatments.
+      constant: name of a nuclide record instead of the protocol's.
+      density_g_per_ml: density of the liver.
+      height_m: body height, for the BSA activity.
+      weight_kg: body weight, for the BSA activity.
+    """
+
+    tumours: tuple[TumourCompartment, ...]
+    normal_ml: float
+    untreated_ml: float
+    lung_shunt_fraction: float
+    residual_fraction: float
+    lung_mass_g: float | None = None
+    previous_lung_gy: float = 0.0
+    constant: str | None = None
+    density_g_per_ml: float | None = None
+    height_m: float | None = None
+    weight_kg: float | None = None
+
+    @property
+    def perfused_ml(self) -> float:
+        """Volume of the treated territory."""
+        return self.normal_ml + sum(tumour.volume_ml for tumour in self.tumours)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompartmentPrescription:
+    """A prescription with its checks and the values it was computed with.
+
+    Attributes:
+      protocol: the protocol.
+      plan: bounds, selected activity and predicted doses.
+      checks: of the input and of the prescription.
+      nuclide: the nuclide record used.
+      density_g_per_ml: density of the liver used.
+      lung_mass_g: lung mass used.
+      lung_shunt_fraction: lung shunt used.
+      other_rules: activities by the semi-empirical rules of the device, by name, for comparison.
+    """
+
+    protocol: Protocol
+    plan: Prescription
+    checks: tuple[Check, ...]
+    nuclide: Nuclide
+    density_g_per_ml: float
+    lung_mass_g: float
+    lung_shunt_fraction: float
+    other_rules: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the prescription as nested dictionaries; an absent bound is None."""
+        prescription = asdict(self.plan)
+        prescription["checks"] = [asdict(check) for check in self.checks]
+        table = {
+            "protocol": {"name": self.protocol.name, "title": self.protocol.title},
+            "used": {
+                "nuclide": self.nuclide.name,
+                "dose_constant_gy_kg_per_gbq": self.nuclide.dose_constant_gy_kg_per_gbq,
+                "dose_constant_source": self.nuclide.source,
+                "liver_density_g_per_ml": self.density_g_per_ml,
+                "lung_mass_g": self.lung_mass_g,
+                "lung_shunt_fraction": self.lung_shunt_fraction,
+            },
+            "prescription": prescription,
+            "other_rules": self.other_rules,
+        }
+        return {key: _finite(value) for key, value in table.items()}
+
+
+def parse_tumour(text: str, *, number: int) -> TumourCompartment:
+    """Returns the tumour of a text such as "80:5", its volume in mL and its T/N ratio.
+
+    Raises:
+      InputError: not of that form.
+    """
+    volume, colon, ratio = text.partition(":")
+    try:
+        volume_ml, tn_ratio = float(volume), float(ratio if colon else "missing")
+    except ValueError:
+        raise InputError(f"--tumour {text}: expected volume in mL and T/N ratio as ML:TN, such as 80:5") from None
+    return TumourCompartment(name=f"tumour {number}", volume_ml=volume_ml, tn_ratio=tn_ratio)
+
+
+def prescribe_compartments(
+    protocol: str,
+    patient: CompartmentPatient,
+    *,
+    choose: Literal["upper", "lower", "given"],
+    activity_mbq: float | None = None,
+    method: Literal["multi", "single"] | None = None,
+) -> CompartmentPrescription:
+    """Computes the activity bounds of one territory and selects an activity between them.
+
+    Args:
+      protocol: name of a protocol, or FILE.toml#scenario.
+      patient: volumes, T/N ratios and lung shunt.
+      choose: the upper bound, the lower bound, or `activity_mbq`.
+      activity_mbq: activity that enters the patient, with `choose` "given" only.
+      method: objectives of the multi- or the single-compartment method; None for the protocol's.
+
+    Raises:
+      InputError: a value is not valid, or height and weight do not fit the protocol.
+    """
+    if (choose == "given") != (activity_mbq is not None):
+        raise InputError("--activity-mbq goes with --choose given, and only with it")
+    chosen = load_protocol(protocol)
+    nuclide = chosen.nuclide_record_named(patient.constant)
+    density = chosen.liver_density.value if patient.density_g_per_ml is None else patient.density_g_per_ml
+    lung_mass = chosen.standard_lung_mass.value if patient.lung_mass_g is None else patient.lung_mass_g
+    territory = CompartmentTerritory(
+        name=TERRITORY,
+        normal_volume_ml=patient.normal_ml,
+        tumours=patient.tumours,
+        lung_shunt_fraction=patient.lung_shunt_fraction,
+    )
+    vois = compartment_vois(
+        [territory],
+        untreated_volume_ml=patient.untreated_ml,
+        density_g_per_ml=density,
+        constant_gy_g_per_mbq=nuclide.dose_constant_gy_kg_per_gbq,
+        lung_mass_g=lung_mass,
+        previous_lung_gy=patient.previous_lung_gy,
+    )
+    reserve = patient.untreated_ml / (patient.untreated_ml + patient.perfused_ml)
+    injection = Injection(territory=TERRITORY, residual_fraction=patient.residual_fraction, given_mbq=activity_mbq)
+    objectives = chosen.objectives(hepatic_reserve_fraction=reserve, method=method)
+    plan = prescribe(vois, objectives, [injection], choose=choose)
+    return CompartmentPrescription(
+        protocol=chosen,
+        plan=plan,
+        checks=_checks(chosen, patient, nuclide, density, lung_mass) + plan.checks,
+        nuclide=nuclide,
+        density_g_per_ml=density,
+        lung_mass_g=lung_mass,
+        lung_shunt_fraction=patient.lung_shunt_fraction,
+        other_rules=_other_rules(chosen, patient, density),
+    )
+
+
+def _checks(
+    protocol: Protocol, patient: CompartmentPatient, nuclide: Nuclide, density: float, lung_mass: float
+) -> tuple[Check, ...]:
+    expected = protocol.nuclide_record
+    found = list(liver_volume_checks(patient.perfused_ml + patient.untreated_ml))
+    for tumour in patient.tumours:
+        found += tn_ratio_checks(tumour.name, tn_ratio=tumour.tn_ratio)
+    found += lung_shunt_checks(patient.lung_shunt_fraction, device=protocol.device)
+    found += lungs_missing_checks(lung_mask=patient.lung_mass_g is not None, lung_mass_g=lung_mass)
+    found += constant_checks(
+        "dose constant",
+        used=nuclide.dose_constant_gy_kg_per_gbq,
+        protocol=expected.dose_constant_gy_kg_per_gbq,
+        unit="Gy.kg/GBq",
+    )
+    found += constant_checks(
+        "liver density", used=density, protocol=protocol.liver_density.value, unit=protocol.liver_density.unit
+    )
+    found += unverified_checks(*protocol.unverified)
+    return tuple(found)
+
+
+def _other_rules(protocol: Protocol, patient: CompartmentPatient, density: float) -> dict[str, float]:
+    """Returns the activities by the semi-empirical rules of the device."""
+    height_m, weight_kg = patient.height_m, patient.weight_kg
+    if (height_m is None) != (weight_kg is None):
+        raise InputError("the BSA activity needs both --height-m and --weight-kg")
+    rules: dict[str, float] = {}
+    if height_m is not None and weight_kg is not None:
+        if not protocol.lung_shunt_steps:
+            raise InputError(f"protocol {protocol.name} has no BSA method; leave out --height-m and --weight-kg")
+        if not (0 < height_m < 3 and 0 < weight_kg < 500):
+            raise InputError(f"height {height_m} m or weight {weight_kg} kg is not a person's; check the units")
+        tumour_ml = patient.perfused_ml - patient.normal_ml
+        whole = float(bsa_activity_mbq(height_m, weight_kg, tumour_ml, patient.normal_ml + patient.untreated_ml))
+        factor = shunt_step_factor(patient.lung_shunt_fraction, steps=protocol.lung_shunt_steps)
+        rules |= {
+            "bsa_whole_liver_mbq": whole,
+            "bsa_lung_shunt_factor": factor,
+            "bsa_reduced_mbq": whole * factor,
+        }
+    if protocol.activity_per_mass is not None:
+        rules["activity_per_mass_mbq"] = float(
+            activity_per_mass_mbq(density * patient.perfused_ml, activity_mbq_per_kg=protocol.activity_per_mass.value)
+        )
+    return rules
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
