@@ -5,6 +5,8 @@ from sirtjax.reports._box_plots import box_plots as box_plots
 from sirtjax.reports._dicom_results import DicomResults as DicomResults
 from sirtjax.reports._dicom_results import case_references as case_references
 from sirtjax.reports._dicom_results import write_dicom_results as write_dicom_results
+from sirtjax.reports._divide_liver_file import DividedLiver as DividedLiver
+from sirtjax.reports._divide_liver_file import divide_liver_file as divide_liver_file
 from sirtjax.reports._files import REPORT_PDF as REPORT_PDF
 from sirtjax.reports._files import file_name as file_name
 from sirtjax.reports._files import file_names as file_names
@@ -37,12 +39,14 @@ from sirtjax.reports._sweep import sweep_figure as sweep_figure
 from sirtjax.reports._tables import voi_csv as voi_csv
 from sirtjax.reports._training_page import TrainingPage as TrainingPage
 from sirtjax.reports._training_page import training_html as training_html
+from sirtjax.reports._warp_files import warp_file as warp_file
 
 __all__ = [
     "DICOM_FOLDER",
     "REPORT_PDF",
     "AtlasSegmentedFile",
     "DicomResults",
+    "DividedLiver",
     "RegisteredFiles",
     "RegistrationPanel",
     "SegmentedFile",
@@ -52,6 +56,7 @@ __all__ = [
     "alignment_page",
     "box_plots",
     "case_references",
+    "divide_liver_file",
     "dose_text",
     "file_name",
     "file_names",
@@ -72,6 +77,7 @@ __all__ = [
     "sweep_figure",
     "training_html",
     "voi_csv",
+    "warp_file",
     "write_dicom_results",
     "write_plan",
     "write_plan_folder",

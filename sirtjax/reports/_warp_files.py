@@ -1,0 +1,233 @@
+"""Warping image, mask, activity and point files by transform files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sirtjax.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from sirtjax.io import Image
+    from sirtjax.spatial import Transform
+    from sirtjax.volume import Geometry, LabelMap, Volume
+
+Order = Literal["linear", "cubic", "nearest"]
+Note = Callable[[str], None]
+POINT_SUFFIXES = (".csv", ".fcsv", ".json")
+
+
+def warp_file(
+    source: Path,
+    transforms: Sequence[Path],
+    output: Path,
+    *,
+    reference: Path | None = None,
+    labels: bool = False,
+    activity: bool = False,
+    order: Order | None = None,
+    invert: bool = False,
+    fill: float | None = None,
+    series: str | None = None,
+    reference_series: str | None = None,
+    drawn_on: Path | None = None,
+    force: bool = False,
+    on_step: Callable[[str], None] = lambda step: None,
+    on_note: Note = lambda note: None,
+) -> dict[str, Any]:
+    """Warps an image, masks, an activity map or points by one or more transforms and writes the result.
+
+    A transform maps points of its reference image to its floating image: images go from floating to reference, points
+    from reference to floating.
+
+    Args:
+      source: image, masks or points (.csv, .fcsv, .json).
+      transforms: files, in the order in which an image goes through them.
+      output: file to write.
+      reference: image that defines the output grid; not needed for points.
+      labels: the source contains masks.
+      activity: the source is an activity map, whose total is preserved.
+      order: interpolation of an image; None for linear.
+      invert: apply the inverse.
+      fill: value outside the image; None for -1024 HU, otherwise 0.
+      series: DICOM series of the source.
+      reference_series: DICOM series of the reference.
+      drawn_on: image on which the contours of an RTSTRUCT were drawn.
+      force: overwrite an existing file.
+      on_step: called with the name of each step.
+      on_note: called with each remark.
+
+    Returns:
+      Grid and unit, volumes of the masks, totals of the activity, or number of points and largest displacement.
+
+    Raises:
+      ConfigError: options that exclude each other, or no reference.
+      InputError: a file is not valid.
+    """
+    points = source.name.lower().endswith(POINT_SUFFIXES)
+    _check_options(points, labels=labels, activity=activity, order=order, fill=fill, drawn_on=drawn_on)
+    on_step("reading")
+    grid = None if reference is None else _image(reference, reference_series).geometry
+    if points:
+        done = _warp_points(source, list(transforms), grid, output, invert=invert, force=force)
+    elif grid is None:
+        raise ConfigError(f"{source}: --reference is missing: the image whose grid the result gets")
+    else:
+        how = _How(grid=grid, paths=list(transforms), invert=invert, on_note=on_note)
+        if labels:
+            done = _warp_labels(source, how, output, drawn_on=drawn_on, force=force)
+        else:
+            volume = _image(source, series)
+            done = _warp_image(volume, how, output, activity=activity, order=order, fill=fill, force=force)
+    on_step("written")
+    return done
+
+
+@dataclass(frozen=True, kw_only=True)
+class _How:
+    """Output grid, transforms in the order in which an image goes through them, and where remarks go."""
+
+    grid: Geometry
+    paths: list[Path]
+    invert: bool
+    on_note: Note
+
+
+def _check_options(
+    points: bool, *, labels: bool, activity: bool, order: Order | None, fill: float | None, drawn_on: Path | None
+) -> None:
+    given = {"--labels": labels, "--activity": activity, "--order": order is not None}
+    chosen = [name for name, used in given.items() if used]
+    if len(chosen) > 1:
+        raise ConfigError(f"{' and '.join(chosen)} exclude each other; give one")
+    if points and (chosen or fill is not None or drawn_on is not None):
+        raise ConfigError("points are carried as they are; leave out --labels, --activity, --order, --fill, --drawn-on")
+    if fill is not None and (labels or activity):
+        raise ConfigError("outside a label map or an activity map there is nothing; leave out --fill")
+    if drawn_on is not None and not labels:
+        raise ConfigError("--drawn-on goes with --labels; give both, or neither")
+
+
+def _image(path: Path, series: str | None) -> Volume:
+    from sirtjax import formats
+
+    return formats.read_image(path, series=series).volume
+
+
+def _warp_image(
+    volume: Volume,
+    how: _How,
+    output: Path,
+    *,
+    activity: bool,
+    order: Order | None,
+    fill: float | None,
+    force: bool,
+) -> dict[str, Any]:
+    from sirtjax import io, spatial
+
+    pull = io.read_composed_transform(how.paths, how.grid, volume.geometry, invert=how.invert)
+    if activity:
+        carried = spatial.resample_activity(volume, how.grid, transform=pull)
+    else:
+        carried = spatial.resample(volume, how.grid, order=order or "linear", fill=fill, transform=pull)
+    io.write_nifti(output, carried, force=force)
+    done: dict[str, Any] = {"grid": str(how.grid), "unit": volume.unit}
+    if activity:
+        before, after = _total(volume), _total(carried)
+        if not after:
+            how.on_note(f"{output}: no activity reaches the grid of the reference; does the transform need --invert?")
+        done |= {"total_before": before, "total_after": after}
+    return done
+
+
+def _total(volume: Volume) -> float:
+    """The sum of counts, or of concentration times volume in mL."""
+    voxel = 1.0 if volume.unit == "counts" else volume.geometry.voxel_volume_ml
+    return float(volume.array.sum(dtype="float64")) * voxel
+
+
+def _warp_labels(path: Path, how: _How, output: Path, *, drawn_on: Path | None, force: bool) -> dict[str, Any]:
+    import numpy as np
+
+    from sirtjax import formats, io, spatial
+    from sirtjax.volume import LabelMap
+
+    image = None if drawn_on is None else formats.read_image(drawn_on)
+    masks = _masks(path, image)
+    values = _values(path, masks)
+    carried: dict[str, Any] = {}
+    pulls: dict[Geometry, Transform] = {}
+    for name, mask in masks.items():
+        # Masks of one file share a grid; those of a folder need not.
+        if mask.geometry not in pulls:
+            pulls[mask.geometry] = io.read_composed_transform(how.paths, how.grid, mask.geometry, invert=how.invert)
+        pull = pulls[mask.geometry]
+        carried[name] = spatial.resample_labels(mask, how.grid, transform=pull).array > 0
+    if output.name.lower().endswith(io.SEG_NRRD_SUFFIX):
+        # Segments may overlap, labels of one map may not.
+        warped = {name: LabelMap.from_mask(mask, how.grid, name=name) for name, mask in carried.items()}
+        io.write_seg_nrrd(output, warped, force=force)
+    else:
+        together = np.zeros(how.grid.shape, np.uint16 if max(values.values()) < 2**16 else np.int32)
+        for name in sorted(carried, key=lambda name: -int(carried[name].sum())):
+            together[carried[name]] = values[name]
+        result = LabelMap(together, how.grid, names=tuple((values[name], name) for name in masks))
+        io.write_nifti(output, result, force=force)
+    rows: dict[str, dict[str, float]] = {}
+    for name, mask in masks.items():
+        after_ml = float(carried[name].sum()) * how.grid.voxel_volume_ml
+        rows[name] = {"value": values[name], "before_ml": mask.volume_ml(mask.names[0][1]), "after_ml": after_ml}
+    for name, row in rows.items():
+        if not row["after_ml"]:
+            how.on_note(f"{output}: nothing of {name!r} reaches the grid of the reference")
+    return {"grid": str(how.grid), "masks": rows}
+
+
+def _masks(path: Path, image: Image | None) -> dict[str, LabelMap]:
+    from sirtjax import formats
+
+    try:
+        return formats.read_masks(path, reference=image)
+    except InputError as error:
+        # Of all errors there, contours without the image they were drawn on are no more than an InputError.
+        if image is not None or type(error) is not InputError:
+            raise
+        raise ConfigError(f"{path}: contours need the image they were drawn on; give it with --drawn-on") from error
+
+
+def _values(path: Path, masks: dict[str, LabelMap]) -> dict[str, int]:
+    """Returns the values of a label file; masks of other files are numbered."""
+    from sirtjax import io
+
+    numbers = {name: n for n, name in enumerate(masks, start=1)}
+    if not io.is_label_file(path):
+        return numbers
+    array, _ = io.read_label_array(path)
+    stored = {name: float(array[mask.array > 0].flat[0]) for name, mask in masks.items()}
+    if any(value != int(value) for value in stored.values()):
+        return numbers
+    return {name: int(value) for name, value in stored.items()}
+
+
+def _warp_points(
+    path: Path, transforms: list[Path], grid: Geometry | None, output: Path, *, invert: bool, force: bool
+) -> dict[str, Any]:
+    import numpy as np
+
+    from sirtjax import io, spatial
+
+    lists = io.read_points(path)
+    chain = io.read_transforms(transforms, grid)
+    moved, farthest_mm = [], 0.0
+    for one in lists:
+        points = one.points_mm
+        for step in chain if invert else reversed(chain):
+            points = spatial.points_to_reference(step, points) if invert else spatial.transform_points(step, points)
+        farthest_mm = max(farthest_mm, float(np.linalg.norm(points - one.points_mm, axis=-1).max()))
+        moved.append(replace(one, points_mm=points))
+    io.write_points(output, moved, force=force)
+    count = sum(len(one.points_mm) for one in lists)
+    return {"points": count, "to": "reference" if invert else "floating image", "farthest_mm": farthest_mm}
