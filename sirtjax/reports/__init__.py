@@ -30,6 +30,9 @@ from sirtjax.reports._segment_atlas_file import AtlasSegmentedFile as AtlasSegme
 from sirtjax.reports._segment_atlas_file import segment_file_by_atlas as segment_file_by_atlas
 from sirtjax.reports._segment_file import SegmentedFile as SegmentedFile
 from sirtjax.reports._segment_file import segment_file as segment_file
+from sirtjax.reports._segment_uptake_file import SuvInputs as SuvInputs
+from sirtjax.reports._segment_uptake_file import UptakeFile as UptakeFile
+from sirtjax.reports._segment_uptake_file import segment_uptake_file as segment_uptake_file
 from sirtjax.reports._segmentation_preview import segmentation_preview as segmentation_preview
 from sirtjax.reports._steps_folder import load_saved_case as load_saved_case
 from sirtjax.reports._steps_folder import load_steps as load_steps
@@ -50,8 +53,10 @@ __all__ = [
     "RegisteredFiles",
     "RegistrationPanel",
     "SegmentedFile",
+    "SuvInputs",
     "SweepSurface",
     "TrainingPage",
+    "UptakeFile",
     "WrittenPlan",
     "alignment_page",
     "box_plots",
@@ -73,6 +78,7 @@ __all__ = [
     "save_steps",
     "segment_file",
     "segment_file_by_atlas",
+    "segment_uptake_file",
     "segmentation_preview",
     "sweep_figure",
     "training_html",
