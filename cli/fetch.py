@@ -1,4 +1,4 @@
-"""The verb `sirtjax fetch`: what a PACS holds, and series of it into a folder."""
+"""The command `sirtjax fetch`: query a PACS and retrieve series."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sirtjax.cli import _console, _dicom_node
+from sirtjax.cli import _console
+from sirtjax.cli._dicom_node import NodeArguments
+from sirtjax.cli._option_records import with_records
 from sirtjax.cli._options import AsJson, Force
 from sirtjax.errors import ComputationError
 
@@ -15,46 +17,36 @@ if TYPE_CHECKING:
     from sirtjax.service import FoundSeries
 
 
+@with_records
 def fetch(
-    node: _dicom_node.To,
+    node: NodeArguments,
     patient: Annotated[str, typer.Option("--patient", help="Patient ID.", show_default=False)] = "",
     accession: Annotated[str, typer.Option("--accession", help="Accession number.", show_default=False)] = "",
     study: Annotated[str, typer.Option("--study", help="Study Instance UID.", show_default=False)] = "",
     series: Annotated[str, typer.Option("--series", help="Series Instance UID.", show_default=False)] = "",
-    date: Annotated[str, typer.Option("--date", help="Study date: YYYYMMDD, or A-B.", show_default=False)] = "",
-    modality: Annotated[str, typer.Option("--modality", help="Of the series.", show_default=False)] = "",
+    date: Annotated[
+        str, typer.Option("--date", help="Study date or range: YYYYMMDD or YYYYMMDD-YYYYMMDD.", show_default=False)
+    ] = "",
+    modality: Annotated[
+        str, typer.Option("--modality", help="Modality of the series, e.g. CT.", show_default=False)
+    ] = "",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder to write; without it, what fits is listed.", show_default=False),
+        typer.Option("--output", "-o", help="Folder to write (default: list matching series).", show_default=False),
     ] = None,
     get: Annotated[
         bool, typer.Option("--get", help="Retrieve with C-GET: the PACS does not connect to this machine.")
     ] = False,
     port: Annotated[
-        int, typer.Option(help="Local port for C-MOVE; the PACS has to know it.", min=1, max=65535)
+        int, typer.Option(help="Local port for incoming images; the PACS must know it.", min=1, max=65535)
     ] = 11112,
-    config: _dicom_node.Config = None,
-    calling: _dicom_node.Calling = None,
-    tls_certificate: _dicom_node.Certificate = None,
-    tls_key: _dicom_node.Key = None,
-    tls_authority: _dicom_node.Authority = None,
-    tls_name: _dicom_node.CertificateName = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the series of a PACS that fit (C-FIND), or have them sent into a folder (C-MOVE, or C-GET with --get)."""
+    """Query a PACS (C-FIND) and retrieve series (C-MOVE, or C-GET with --get)."""
+    chosen = node.chosen()
     from sirtjax import service
 
-    service.require_pynetdicom()
-    chosen = _dicom_node.chosen_node(
-        node,
-        config,
-        calling,
-        certificate=tls_certificate,
-        key=tls_key,
-        authority=tls_authority,
-        certificate_name=tls_name,
-    )
     query = service.Query(
         patient_id=patient,
         accession_number=accession,

@@ -2,6 +2,8 @@
 
 from sirtjax.service._audit import AuditReport as AuditReport
 from sirtjax.service._audit import check_audit as check_audit
+from sirtjax.service._choose_node import choose_node as choose_node
+from sirtjax.service._choose_node import dicom_files as dicom_files
 from sirtjax.service._config import Limits as Limits
 from sirtjax.service._config import Listen as Listen
 from sirtjax.service._config import Peer as Peer
@@ -42,6 +44,8 @@ __all__ = [
     "audit_path",
     "check_audit",
     "check_service",
+    "choose_node",
+    "dicom_files",
     "echo",
     "fetch_series",
     "find_series",
