@@ -1,4 +1,4 @@
-"""Tables of cases (CSV) that verbs read, one row a case."""
+"""Tables of cases (CSV), one row per case."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sirtjax.errors import ConfigError, ImageFormatError
 
 
 def case_rows(path: Path, *, guide: str, required: Sequence[str], optional: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of a table of cases, at least one, with the columns that are needed and no unknown ones.
+    """Reads a table of cases with at least one row, all required columns and no unknown column.
 
     Args:
       path: the CSV file.

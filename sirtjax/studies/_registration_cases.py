@@ -72,7 +72,7 @@ class RegistrationOutcome:
 
 
 def measure_registration(files: RegistrationCase, *, as_drawn: bool) -> RegistrationQuality:
-    """Read the files of one case and measure its registration."""
+    """Reads the files of one case and computes the metrics of its registration."""
     from sirtjax import formats, io, metrics, spatial
     from sirtjax.registration import parse_label_names, read_landmarks, read_mask_files
 
@@ -107,7 +107,7 @@ def measure_registration(files: RegistrationCase, *, as_drawn: bool) -> Registra
 def measure_registrations(
     cases: Sequence[RegistrationCase], *, as_drawn: bool, on_case: Callable[[str], None]
 ) -> list[RegistrationOutcome]:
-    """Measure one case after the other; one that fails does not stop the others."""
+    """Evaluates the cases in order; a case that fails does not stop the others."""
     found = []
     for number, files in enumerate(cases, start=1):
         on_case(f"{files.case} ({number} of {len(cases)})")
@@ -126,7 +126,7 @@ def lost_labels(quality: RegistrationQuality) -> str:
 
 
 def read_registration_cases(path: Path, *, names: str | None, organs: tuple[str, ...]) -> list[RegistrationCase]:
-    """The cases of a table; file names are taken from the table's folder.
+    """Reads the cases of a table; file names are relative to the folder of the table.
 
     Args:
       path: CSV with the columns case, transform, ref_labels and flo_labels, and any of the optional ones.
@@ -148,7 +148,7 @@ def read_registration_cases(path: Path, *, names: str | None, organs: tuple[str,
 
 
 def write_registrations(path: Path, outcomes: Sequence[RegistrationOutcome], *, force: bool) -> None:
-    """Write one row a case: its name, status and reason, then every figure that any case has; CSV."""
+    """Writes a CSV table with one row per case: name, status, reason and all metrics."""
     from sirtjax import io
 
     rows = [{} if one.quality is None else one.quality.figures() for one in outcomes]
@@ -192,7 +192,7 @@ def _case(path: Path, number: int, row: dict[str, str], names: str | None, organ
 
 
 def masks_by_name(files: Sequence[MaskFile]) -> dict[str, LabelMap]:
-    """The masks of several files by their names, which must differ."""
+    """Returns the masks of several files by their names, which must differ."""
     from sirtjax.volume import LabelMap
 
     found: dict[str, LabelMap] = {}
@@ -209,7 +209,7 @@ def masks_by_name(files: Sequence[MaskFile]) -> dict[str, LabelMap]:
 def fill_organs(
     sides: tuple[dict[str, LabelMap], dict[str, LabelMap]], files: Sequence[Sequence[MaskFile]], organs: Sequence[str]
 ) -> None:
-    """A lesion drawn inside an organ of one label map leaves a hole in it: add it, on both sides alike."""
+    """Adds lesions drawn inside an organ of the same label map to the organ, on both sides."""
     from sirtjax.postprocess import enclosed_labels
     from sirtjax.volume import LabelMap
 

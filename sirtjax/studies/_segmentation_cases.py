@@ -29,7 +29,7 @@ SUMMED = (*COMPARED, "false_negative_rate", "false_positive_rate", "false_positi
 
 @dataclass(frozen=True, kw_only=True)
 class BodySize:
-    """What the body-surface-area method needs besides the liver's volume."""
+    """What the body-surface-area method needs in addition to the liver volume."""
 
     height_m: float
     weight_kg: float
@@ -91,7 +91,7 @@ class MeasuredSegmentation:
 
 
 def read_segmentation_cases(path: Path) -> list[SegmentationCase]:
-    """The cases of a table; file names are taken from the table's folder.
+    """Reads the cases of a table; file names are relative to the folder of the table.
 
     Args:
       path: CSV with the columns case, predicted and reference, and any of the optional ones.
@@ -113,7 +113,7 @@ def read_segmentation_cases(path: Path) -> list[SegmentationCase]:
 def measure_segmentations(
     cases: Sequence[SegmentationCase], *, rules: SegmentationRules, on_case: Callable[[str], None]
 ) -> list[MeasuredSegmentation]:
-    """Measure one case after the other; one that fails does not stop the others."""
+    """Evaluates the cases in order; a case that fails does not stop the others."""
     found: list[MeasuredSegmentation] = []
     for number, one in enumerate(cases, start=1):
         on_case(f"{one.case} ({number} of {len(cases)})")
@@ -126,7 +126,7 @@ def measure_segmentations(
 
 
 def measure_segmentation(case: SegmentationCase, *, rules: SegmentationRules) -> Iterator[MeasuredSegmentation]:
-    """The figures of every label of a case."""
+    """Yields the metrics of every label of a case."""
     from sirtjax import metrics
 
     predicted, reference = _masks(case, rules)
@@ -149,7 +149,7 @@ def measure_segmentation(case: SegmentationCase, *, rules: SegmentationRules) ->
 
 
 def activity_ratio(predicted_ml: float, reference_ml: float, body: BodySize) -> float:
-    """The ratio of two BSA activities for one tumour volume in two liver volumes; NaN where a liver holds less."""
+    """Returns the ratio of the BSA activities of two liver volumes; NaN if the tumour is larger."""
     from sirtjax.dosimetry import bsa_activity_mbq
 
     if min(predicted_ml, reference_ml) < max(body.tumour_ml, 1e-9):
@@ -162,7 +162,7 @@ def activity_ratio(predicted_ml: float, reference_ml: float, body: BodySize) -> 
 
 
 def compare_models(measured: Sequence[MeasuredSegmentation]) -> list[tuple[str, str, str, str, PairedTest]]:
-    """Paired tests of each pair of models, for each label and metric that three common cases have a number for."""
+    """Returns a paired test for each pair of models, label and metric with three common cases."""
     from sirtjax import metrics
 
     tests = []
@@ -180,7 +180,7 @@ def compare_models(measured: Sequence[MeasuredSegmentation]) -> list[tuple[str, 
 
 
 def compare_all(measured: Sequence[MeasuredSegmentation]) -> list[tuple[str, str, float]]:
-    """The p value of Kruskal and Wallis' test over three and more models, for each label and metric."""
+    """Returns the p value of the Kruskal-Wallis test over three or more models, per label and metric."""
     from sirtjax import metrics
 
     tests = []
@@ -194,7 +194,7 @@ def compare_all(measured: Sequence[MeasuredSegmentation]) -> list[tuple[str, str
 
 
 def box_groups(measured: Sequence[MeasuredSegmentation]) -> dict[str, dict[str, list[float]]]:
-    """For each metric, the values of each model and label."""
+    """Returns the values of each model and label by metric."""
     models = _distinct(one.model for one in measured if one.label)
     groups: dict[str, dict[str, list[float]]] = {}
     for metric in COMPARED:
@@ -208,7 +208,7 @@ def box_groups(measured: Sequence[MeasuredSegmentation]) -> dict[str, dict[str, 
 
 
 def write_measured(path: Path, measured: Sequence[MeasuredSegmentation], *, force: bool) -> None:
-    """Write one row a case and label: names, what is empty, why it failed, then every figure; CSV."""
+    """Writes a CSV table with one row per case and label: names, empty masks, reason and metrics."""
     from sirtjax import io
 
     columns = list(dict.fromkeys(name for one in measured for name in one.figures))
@@ -221,7 +221,7 @@ def write_measured(path: Path, measured: Sequence[MeasuredSegmentation], *, forc
 
 
 def summary(measured: Sequence[MeasuredSegmentation]) -> list[dict[str, Any]]:
-    """For each model, label and metric: mean, standard deviation, median and range, and of how many cases."""
+    """Returns mean, standard deviation, median, range and count per model, label and metric."""
     import numpy as np
 
     rows = []
@@ -288,7 +288,7 @@ def _is_empty(path: Path) -> bool:
 def _labels(
     case: SegmentationCase, predicted: dict[str, LabelMap], reference: dict[str, LabelMap], rules: SegmentationRules
 ) -> list[str]:
-    """The labels to measure: those asked for, else those of the reference and lesions that are only predicted."""
+    """Returns the requested labels, otherwise those of the reference and lesions that are only predicted."""
     extra = [name for name in rules.lesions if name in predicted and name not in reference]
     wanted = list(rules.labels) or [*reference, *extra]
     wanted = [name for name in wanted if name in predicted or name in reference]

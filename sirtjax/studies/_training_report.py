@@ -7,7 +7,7 @@ from typing import Any
 
 
 def write_training_report(run: Path, target: Path, *, samples: int) -> None:
-    """Write the page of a run; sample pictures need the weights of a validation.
+    """Writes the page of a run; sample pictures need the weights of a validation.
 
     Args:
       run: its folder.

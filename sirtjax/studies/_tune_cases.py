@@ -41,11 +41,11 @@ class TuneCase:
     folder: Path
 
     def path(self, column: str) -> Path | None:
-        """The file of a column, or None."""
+        """Returns the file of a column, or None."""
         return self.folder / self.cells[column] if column in self.cells else None
 
     def labels(self, column: str) -> list[str]:
-        """The mask files of a column, with what follows their #."""
+        """Returns the mask files of a column, with the names after their #."""
         parts = self.cells.get(column, "").split(SEPARATOR)
         return [str(self.folder / part.strip()) for part in parts if part.strip()]
 
@@ -61,7 +61,7 @@ class CaseData:
     notes: tuple[str, ...]
 
     def bench(self, config: RegistrationConfig) -> Bench:
-        """The case prepared for trials with the weights of a preset."""
+        """Returns the case prepared for trials with the weights of a preset."""
         from sirtjax import registration
 
         return registration.make_bench(
@@ -76,7 +76,7 @@ class CaseData:
 
 
 def read_list(path: Path) -> list[TuneCase]:
-    """The cases of a table; file names are taken from the table's folder.
+    """Reads the cases of a table; file names are relative to the folder of the table.
 
     Raises:
       ImageFormatError: no such file, or not a table.
@@ -107,7 +107,7 @@ def _case(path: Path, number: int, row: Mapping[str, str | None]) -> TuneCase:
 
 
 def fingerprint(case: TuneCase) -> str:
-    """A hash of all that is read for a case: the content of its files, and what the table says of them."""
+    """Returns a hash of the content of a case's files and of its row in the table."""
     told = hashlib.sha256()
     for column in SINGLE:
         if (path := case.path(column)) is not None:
@@ -134,7 +134,7 @@ def _content(path: Path) -> str:
 
 
 def read_case(case: TuneCase) -> CaseData:
-    """Read the files of a case."""
+    """Reads the files of a case."""
     from sirtjax.registration import (
         guidance_masks,
         parse_label_names,

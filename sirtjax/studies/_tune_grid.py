@@ -51,7 +51,7 @@ class Grid:
         return tuple(key.removeprefix(WEIGHTS) for key in self.axes if key.startswith(WEIGHTS)) or ("image",)
 
     def structures(self) -> list[list[GridPoint]]:
-        """The points by what has to be compiled for them: those of one list differ in traced weights alone."""
+        """Returns the points grouped by compiled program: points of a group differ in traced weights only."""
         found: dict[Any, list[GridPoint]] = {}
         for point in self.points:
             found.setdefault(point.config.structure(), []).append(point)
@@ -59,7 +59,7 @@ class Grid:
 
 
 def make_grid(config: RegistrationConfig, given: Sequence[str]) -> Grid:
-    """The grid asked for with `--grid KEY=VALUES`, or that of the thesis; every point is checked.
+    """Returns the grid of KEY=VALUES texts, or the default grid; every point is checked.
 
     Raises:
       ConfigError: not of that form, a key twice, or a value that the preset does not allow.

@@ -14,7 +14,7 @@ WIDTH = 110
 
 
 def preset_toml(config: RegistrationConfig, header: Sequence[str]) -> str:
-    """A preset as `--config` reads it.
+    """Returns a preset as TOML, as `--config` reads it.
 
     Args:
       config: the preset; its name is the file's.

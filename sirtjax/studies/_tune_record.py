@@ -56,7 +56,7 @@ class Record:
         self._columns = ["key", "case", *self.axes, "status", *FIGURES]
 
     def open(self, *, resume: bool, force: bool) -> None:
-        """Begin a table, or go on with the one that is there.
+        """Creates a table, or opens the existing one.
 
         Raises:
           OutputError: there is one, or other files, and neither `resume` nor `force` is given.
@@ -81,7 +81,9 @@ class Record:
             return
         there = [name for name in OUTPUTS if (folder / name).exists()]
         if there and not force:
-            raise OutputError(f"{folder}: holds {there[0]} already; go on with --resume, or begin anew with --force")
+            raise OutputError(
+                f"{folder}: already contains {there[0]}; use --resume to continue or --force to overwrite"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for name in there:
             (folder / name).unlink()
@@ -89,12 +91,12 @@ class Record:
         _write_whole(state_path, json.dumps(self.state, indent=1) + "\n")
 
     def key(self, fingerprint: str, settings: Mapping[str, str]) -> str:
-        """What a row is known by."""
+        """Returns the key of a row."""
         told = json.dumps([fingerprint, self.state, dict(settings)], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()[:KEY_LENGTH]
 
     def add(self, case: str, trials: Sequence[tuple[str, Mapping[str, str], Trial]]) -> None:
-        """Append rows in one piece and wait until they are on the disk."""
+        """Appends rows and waits until they are on the disk."""
         text = ""
         for key, settings, trial in trials:
             figures = [_cell(trial.figures[name]) for name in FIGURES]
@@ -114,8 +116,8 @@ class Record:
             key = changed[0]
             more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
             raise ConfigError(
-                f"{self.path.parent}: was begun with {key} = {old.get(key)}, now it is {new.get(key)}{more}; give the "
-                "same settings to go on with it, or choose another folder"
+                f"{self.path.parent}: created with {key} = {old.get(key)}, but now it is {new.get(key)}{more}; use the "
+                "same settings or another folder"
             )
 
     def _read(self) -> None:
@@ -142,7 +144,7 @@ class Record:
 
 
 def state_of(config: RegistrationConfig, axes: Sequence[str], *, seed: int, batch: int) -> dict[str, Any]:
-    """All that the numbers depend on but the inputs and what is swept."""
+    """Returns all settings that the results depend on, except the inputs and the grid."""
     from sirtjax import __version__
 
     table = config.model_dump(mode="json", by_alias=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sirtjax.studies._tune_record import Row
 
 UNUSABLE = ("folded", "not finite")
-# What is less is no improvement on the affine map but noise of the measurement.
+# A smaller gain over the affine map is measurement noise.
 LEAST_GAIN_MM = 0.01
 # More axes than a picture has are seen from their best side.
 MOST_AXES = 2
@@ -50,7 +50,7 @@ class Surface:
     Attributes:
       points: as in the grid.
       best: the point of the fewest failures and, among these, of the lowest RRMSD; None without any RMSD.
-      affine_is_best: whether no deformation does better than the affine map alone; `best` is then the point with
+      affine_is_best: whether no deformation does better than the affine map without it; `best` is then the point with
         the best affine map.
     """
 
@@ -60,7 +60,7 @@ class Surface:
 
 
 def make_surface(grid: Grid, rows: Sequence[Sequence[Row]]) -> Surface:
-    """The surface of the rows of each point."""
+    """Returns the surface of the rows of each point."""
     points = tuple(_point(point, own) for point, own in zip(grid.points, rows, strict=True))
     measured = [one for one in points if math.isfinite(one.rrmsd_mm)]
     if not measured:
@@ -96,7 +96,7 @@ def _rrmsd(rmsds_mm: Sequence[float]) -> float:
 
 
 def write_surface(path: Path, grid: Grid, surface: Surface) -> None:
-    """Write one row a point; CSV."""
+    """Writes a CSV table with one row per point."""
     from sirtjax import io
 
     numbers = ("rrmsd_mm", "affine_rrmsd_mm", "deformed_rrmsd_mm")
@@ -118,7 +118,7 @@ def write_surface(path: Path, grid: Grid, surface: Surface) -> None:
 
 
 def surface_picture(grid: Grid, surface: Surface, *, title: str) -> SweepSurface:
-    """The surface for its picture; of more than two axes those with the most values, the others at their best."""
+    """Returns the surface for its plot; axes beyond the two longest are shown at their best point."""
     import numpy as np
 
     from sirtjax.reports import SweepSurface
@@ -130,7 +130,7 @@ def surface_picture(grid: Grid, surface: Surface, *, title: str) -> SweepSurface
     heights_mm = np.array([one.rrmsd_mm for one in surface.points], np.float64).reshape(shape)
     failures = np.array([one.failures for one in surface.points], np.int64).reshape(shape)
     hidden = [axis for axis in range(len(names)) if axis not in shown]
-    # For each point of the picture, which point of the grid stands there.
+    # The grid point at each point of the plot.
     places = np.transpose(np.arange(len(surface.points)).reshape(shape), [*shown, *hidden])
     places = places.reshape(*(shape[axis] for axis in shown), -1)
     heights = np.where(np.isfinite(heights_mm), heights_mm, np.inf).ravel()

@@ -43,14 +43,14 @@ class WeightSearch:
         if surface.affine_is_best:
             lowest = min((one.rrmsd_mm for one in surface.points if math.isfinite(one.rrmsd_mm)), default=math.nan)
             return (
-                f"the affine map alone is best, RRMSD {best.affine_rrmsd_mm:.2f} mm; no deformation of this grid "
-                f"improves on it (lowest {lowest:.2f} mm)"
+                f"the affine map without deformation is best, RRMSD {best.affine_rrmsd_mm:.2f} mm; no "
+                f"deformation of this grid improves on it (lowest {lowest:.2f} mm)"
             )
         settings = ", ".join(f"{key} = {value}" for key, value in best.point.settings.items())
         failures = f", {best.failures} failed" if best.failures else ""
         return (
             f"best at {settings}: RRMSD {best.rrmsd_mm:.2f} mm over {best.cases} cases{failures}; "
-            f"the affine map alone {best.affine_rrmsd_mm:.2f} mm"
+            f"the affine map without deformation {best.affine_rrmsd_mm:.2f} mm"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def search_weights(
       OutputError: `output` contains other files, or a search and neither `resume` nor `force` is set.
     """
     if resume and force:
-        raise ConfigError("--resume goes on with a sweep and --force begins anew; give one of them")
+        raise ConfigError("--resume continues a search and --force overwrites it; use one of them")
     listed = read_list(cases)
     base = _config(preset, config, settings)
     searched = make_grid(base, grid)

@@ -150,12 +150,12 @@ def test_another_configuration_does_not_go_on(run, training, engine, tmp_path):
     before = (out / "results.csv").read_bytes()
     done = run("tune", cases, "-o", out, *SMALL, "--resume", "--set", "weights.regularity=1.5")
     assert done.code == 2 and len(done.err.strip().splitlines()) == 1
-    assert "was begun with weights.regularity = 3.0, now it is 1.5; give the same settings" in done.err
+    assert "created with weights.regularity = 3.0, but now it is 1.5; use the same settings" in done.err
     done = run("tune", cases, "-o", out, "--grid", "weights.image=0,3", "--resume")
-    assert done.code == 2 and "was begun with" in done.err
-    assert "go on with --resume, or begin anew with --force" in run("tune", cases, "-o", out, *SMALL).err
+    assert done.code == 2 and "created with" in done.err
+    assert "use --resume to continue or --force to overwrite" in run("tune", cases, "-o", out, *SMALL).err
     assert (out / "results.csv").read_bytes() == before
-    assert "give one of them" in run("tune", cases, "-o", out, *SMALL, "--resume", "--force").err
+    assert "use one of them" in run("tune", cases, "-o", out, *SMALL, "--resume", "--force").err
     assert run("tune", cases, "-o", out, *SMALL, "--force").code == 0
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.doc").write_text("")
@@ -188,7 +188,7 @@ def test_it_says_when_the_affine_map_is_best(run, training, engine, tmp_path):
     assert done.code == 0
     told = json.loads(done.out)
     assert told["affine_is_best"] and told["best"] == {"weights.image": "0", "weights.masks": "0"}
-    assert "the affine map alone is best, RRMSD 6.32 mm" in told["summary"]
+    assert "the affine map without deformation is best, RRMSD 6.32 mm" in told["summary"]
     assert len(told["cases"]["bb"]) == 6 and told["cases"]["bb"][0]["rmsd_mm"] == pytest.approx(8.0)
     best = registration.config_from_table(tomllib.loads((out / "best.toml").read_text()), name="best")
     assert best.deformable.model == "none" and best.weights.image == 0
