@@ -87,7 +87,6 @@ __all__ = [
     "write_dicom_results",
     "write_plan",
     "write_plan_folder",
-    "write_preview",
     "write_registration_images",
     "write_results",
 ]
