@@ -87,6 +87,5 @@ __all__ = [
     "write_dicom_results",
     "write_plan",
     "write_plan_folder",
-    "write_registration_images",
     "write_results",
 ]
