@@ -38,7 +38,7 @@ def anonymize(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write DICOM files without identifiers (PS3.15 basic profile), and search the output for identifiers.
+    """De-identify DICOM files (PS3.15 basic profile) and verify the output.
 
     Text stays only in listed attributes and only with known words; everything removed is listed. Text burned into the
     image and faces are not detected: review the images before you pass them on.

@@ -1,4 +1,4 @@
-"""The verb `sirtjax doctor`: what this installation can do."""
+"""The command `sirtjax doctor`: checks the installation."""
 
 from __future__ import annotations
 
@@ -59,7 +59,10 @@ class Finding:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Say what this installation can do: versions, devices, extras, models, places to write. Exit 1 if it is broken."""
+    """Check the installation: versions, devices, extras, models, write access.
+
+    The exit code is 1 if something is broken.
+    """
     findings = [finding for look in LOOKS for finding in _looked(look)]
     broken = any(finding.state == "broken" for finding in findings)
     if as_json:

@@ -1,4 +1,4 @@
-"""The verb `sirtjax inspect`: what a folder of DICOM files holds, and what is wrong with it."""
+"""The command `sirtjax inspect`: summarises a folder of DICOM studies and its problems."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(help="A folder with DICOM files anywhere below it.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="Folder with DICOM files, also in subfolders.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Say what a folder of DICOM files holds: patients, studies, series, what refers to them, and what is wrong."""
+    """Summarise a folder of DICOM studies and report problems."""
     from sirtjax import dicom
 
     found = dicom.inspect_folder(path)

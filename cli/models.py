@@ -1,4 +1,4 @@
-"""`sirtjax models`: the segmentation models that are installed, and those a site brings along."""
+"""The command `sirtjax models`: lists, describes and imports segmentation models."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "license.txt")
 NO_LICENCE = "No licence text came with this model. Ask where it is from before using it."
 
-app = typer.Typer(no_args_is_help=True, help="List, import and describe segmentation models; nothing is downloaded.")
+app = typer.Typer(no_args_is_help=True, help="List, inspect and import segmentation models.")
 
 
 @app.callback()
 def _models() -> None:
-    """List, import and describe segmentation models; nothing is downloaded."""
+    """List, inspect and import segmentation models."""
 
 
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """The models that are installed: those of the package, and those in the user's folder."""
+    """List bundled and user models."""
     from sirtjax import segmentation
 
     installed = segmentation.models()
@@ -49,10 +49,10 @@ def list_models(as_json: AsJson = False) -> None:
 
 @app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="Name of an installed model, or a model's folder.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Name of an installed model, or its folder.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """What a model is, where it is from, and the text of its licence."""
+    """Show a model's description, source and licence."""
     from sirtjax import segmentation
 
     entry = segmentation.find_model(name)
@@ -68,10 +68,13 @@ def info(
 @app.command()
 def path(
     name: Annotated[
-        str | None, typer.Argument(help="Name of an installed model; none for the folder of your own.")
+        str | None, typer.Argument(help="Name of an installed model (default: folder of the user models).")
     ] = None,
 ) -> None:
-    """The folder of a model, or the one where your own are kept (SIRTJAX_MODELS names another)."""
+    """Print the folder of a model or of the user models.
+
+    SIRTJAX_MODELS sets another folder of user models.
+    """
     from sirtjax import segmentation
 
     print(segmentation.models_folder() if name is None else segmentation.find_model(name).path)
@@ -80,29 +83,39 @@ def path(
 @app.command("import")
 def import_model(
     source: Annotated[
-        Path, typer.Argument(help="Folder that nnU-Net v2 trained, or weights of a MONAI UNet.", show_default=False)
+        Path, typer.Argument(help="Folder of a trained nnU-Net v2, or weights of a MONAI UNet.", show_default=False)
     ],
-    name: Annotated[str | None, typer.Option(help="What to call it; by default after the data set.")] = None,
-    task: Annotated[str | None, typer.Option(help="What it finds, such as liver or lesions; by its labels.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model (default: name of the data set).")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Structure it segments, e.g. liver or lesions (default: from its labels).")
+    ] = None,
     configuration: Annotated[
-        str | None, typer.Option(help="Which, of several in a data set's folder: 3d_fullres, 3d_lowres ...")
+        str | None, typer.Option(help="nnU-Net configuration, e.g. 3d_fullres, if the folder has several.")
     ] = None,
-    fold: Annotated[list[str] | None, typer.Option(help="Fold to take, 0 to 4 or all; repeat. By default all.")] = None,
-    checkpoint: Annotated[str, typer.Option(help="File in each fold's folder.")] = "checkpoint_final.pth",
+    fold: Annotated[
+        list[str] | None, typer.Option(help="Fold to import, 0 to 4 or all; repeatable (default: all).")
+    ] = None,
+    checkpoint: Annotated[
+        str, typer.Option(help="Checkpoint file in the folder of each fold.")
+    ] = "checkpoint_final.pth",
     description: Annotated[
-        Path | None, typer.Option(help="What MONAI weights are for (TOML), see docs/models.md.", show_default=False)
+        Path | None, typer.Option(help="Description of MONAI weights (TOML), see docs/models.md.", show_default=False)
     ] = None,
-    licence: Annotated[str, typer.Option(help="Short name of its licence, such as Apache-2.0.")] = "",
+    licence: Annotated[str, typer.Option(help="Short name of the licence, e.g. Apache-2.0.")] = "",
     licence_file: Annotated[
-        Path | None, typer.Option(help="The licence's text; by default LICENSE in the folder.", show_default=False)
+        Path | None,
+        typer.Option(help="File with the text of the licence (default: LICENSE in the folder).", show_default=False),
     ] = None,
-    half: Annotated[bool, typer.Option("--half", help="Store kernels in half precision: half the size.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a model of this name.")] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store convolution kernels in float16, at half the size.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing model of this name.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a trained model into your models' folder, offline, without PyTorch; nothing in its files is executed.
+    """Import a trained nnU-Net v2 or MONAI UNet (offline, without PyTorch).
 
-    Then `sirtjax segment liver --model NAME` runs it. A cascade brings its first stage along, from beside it.
+    Nothing in its files is executed. `sirtjax segment liver --model NAME` runs it. The first stage of a cascade is
+    imported from the folder next to it.
     """
     from sirtjax import segmentation
 

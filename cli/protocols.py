@@ -1,4 +1,4 @@
-"""The verb `sirtjax protocols`: the named protocols and what each asks for."""
+"""The command `sirtjax protocols`: lists the protocols, or shows one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from sirtjax.cli._options import AsJson
 
 
 def protocols(
-    name: Annotated[str | None, typer.Argument(help="Show this one with its sources.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Protocol to show with its sources (default: list all).", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the protocols that come with sirtjax, or show one with the source of every number."""
+    """List the bundled protocols, or show one with its sources."""
     from dataclasses import asdict
 
     from sirtjax import dosimetry

@@ -1,4 +1,4 @@
-"""The verb `sirtjax series`: which image series a folder holds."""
+"""The command `sirtjax series`: lists the image series in a folder."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sirtjax.cli._options import AsJson
 
 
 def series(
-    path: Annotated[Path, typer.Argument(help="A folder with DICOM files anywhere below it.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="Folder with DICOM files, also in subfolders.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """List the image series in a folder, to choose one by `series = ...` in a case file."""
+    """List the image series in a folder."""
     from dataclasses import asdict
 
     from sirtjax import dicom

@@ -1,4 +1,4 @@
-"""The verb `sirtjax serve`: series in by DICOM, structure sets back."""
+"""The command `sirtjax serve`: the DICOM service."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from sirtjax.errors import ComputationError
 
 
 def serve(
-    config: Annotated[Path, typer.Argument(help="The service's file (TOML), see docs/service.md.", show_default=False)],
-    check: Annotated[bool, typer.Option("--check", help="Check the file and the models, and end.")] = False,
-    check_audit: Annotated[
-        bool, typer.Option("--check-audit", help="Say whether the audit log is as it was written, and end.")
+    config: Annotated[Path, typer.Argument(help="Service file (TOML), see docs/service.md.", show_default=False)],
+    check: Annotated[bool, typer.Option("--check", help="Check the service file and the models and exit.")] = False,
+    check_audit: Annotated[bool, typer.Option("--check-audit", help="Verify the audit log and exit.")] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Print the number of series in each state and exit.")
     ] = False,
-    status: Annotated[bool, typer.Option("--status", help="Say how many series are where, and end.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take CT and MR series by DICOM, segment them, and send the results back as DICOM objects.
+    """Run the DICOM service: receive CT and MR series, segment them, send the results.
 
-    The results are automatic: nobody has looked at them. Ends on Ctrl-C or SIGTERM; what was taken in is on disk, and
-    the next start goes on with it.
+    The results are automatic and not reviewed. The service ends on Ctrl-C or SIGTERM; received series are on disk, and
+    the next start continues with them.
     """
     from sirtjax import service
 
     settings = service.read_config(config)
     if check_audit:
-        _tell_audit(service.audit_path(settings), as_json=as_json)
+        _print_audit(service.audit_path(settings), as_json=as_json)
         return
     if status:
-        _tell_counts(service.service_counts(settings), as_json=as_json)
+        _print_counts(service.service_counts(settings), as_json=as_json)
         return
     if check:
         service.check_service(settings)
@@ -49,7 +49,7 @@ def serve(
     service.serve(settings, stop=stop, log_level=logging.INFO if level == logging.WARNING else level)
 
 
-def _tell_audit(path: Path, *, as_json: bool) -> None:
+def _print_audit(path: Path, *, as_json: bool) -> None:
     from sirtjax import service
 
     report = service.check_audit(path)
@@ -63,7 +63,7 @@ def _tell_audit(path: Path, *, as_json: bool) -> None:
         print(f"{path}: whole, {report.entries} entries")
 
 
-def _tell_counts(counts: dict[str, int], *, as_json: bool) -> None:
+def _print_counts(counts: dict[str, int], *, as_json: bool) -> None:
     if as_json:
         _console.emit_json(counts)
     else:

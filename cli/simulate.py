@@ -1,39 +1,37 @@
-"""The verb `sirtjax simulate`: a digital patient with images of every imaging session and the truth behind them."""
+"""The command `sirtjax simulate`: a digital phantom with images of all sessions and ground truth."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sirtjax.cli._console import emit_json, emit_table, progress, use_compilation_cache
+from sirtjax.cli._options import AsJson, Force, Output
 
 
 def simulate(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.", show_default=False)],
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed is another patient.")] = 0,
-    preset: Annotated[str, typer.Option("--preset", help="Preset of configs/phantom, such as small.")] = "default",
+    output: Output,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the patient.")] = 0,
+    preset: Annotated[str, typer.Option("--preset", help="Preset of configs/phantom, e.g. small.")] = "default",
     session: Annotated[
         list[str] | None,
         typer.Option(
-            "--session", help="Only this imaging session: diagnostic_ct, mr, spect, y90_pet, fdg_pet; repeat."
+            "--session", help="Session: diagnostic_ct, mr, spect, y90_pet, fdg_pet (default: all); repeatable."
         ),
     ] = None,
-    dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM series into OUTPUT/dicom.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the truth in numbers as JSON on stdout.")] = False,
+    dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM series to OUTPUT/dicom.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Simulate a patient: CT, MR, SPECT/CT, PET and planar images, true masks, activities and displacements."""
+    """Simulate a patient: CT, MR, SPECT/CT, PET and planar images with ground truth."""
     use_compilation_cache()
-    from sirtjax import io
-    from sirtjax.phantom import SESSIONS, load_preset, simulate_patient, write_patient
+    from sirtjax.phantom import SESSIONS, simulate_folder
 
-    config = load_preset(preset)
-    # The folder is asked for first, so that nobody waits for a patient who can't be written.
-    with io.atomic_folder(output, force=force) as folder, progress(f"simulate {preset}, seed {seed}") as step:
-        patient = simulate_patient(seed, config, sessions=tuple(session or SESSIONS), report=step)
-        write_patient(patient, folder, dicom=dicom, report=step)
+    with progress(f"simulate {preset}, seed {seed}") as on_step:
+        patient = simulate_folder(
+            output, seed=seed, preset=preset, sessions=session or SESSIONS, dicom=dicom, force=force, on_step=on_step
+        )
     if as_json:
         emit_json(dict(patient.numbers))
         return

@@ -1,4 +1,4 @@
-"""The verb `sirtjax train`: networks, from a training file."""
+"""The command `sirtjax train`: trains networks, writes reports of runs and exports models."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ if TYPE_CHECKING:
 REPORT = "report.html"
 SAMPLES = 8
 
-app = typer.Typer(no_args_is_help=True, help="Train networks, see docs/training.md.")
+app = typer.Typer(no_args_is_help=True, help="Train segmentation networks and export models.")
 
 
 @app.callback()
 def _networks() -> None:
-    """Train networks, see docs/training.md."""
+    """Train segmentation networks and export models."""
 
 
 @app.command()
 def segmentation(
-    config: Annotated[str, typer.Argument(help="Training file (TOML), or the name of a recipe.")],
-    run: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.", show_default=False)],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    config: Annotated[str, typer.Argument(help="Training file (TOML, docs/training.md), or the name of a recipe.")],
+    run: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run to write.", show_default=False)],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
     stop_after_s: Annotated[
-        float | None, typer.Option(min=0, help="Pause after so many seconds; go on with --resume.")
+        float | None, typer.Option(min=0, help="Pause after this time, s (continue with --resume).")
     ] = None,
     override: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a value, as in --set course.epochs=10; repeat.")
+        list[str] | None, typer.Option("--set", help="Override a value, e.g. course.epochs=10; repeatable.")
     ] = None,
     coordinator: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Share the work with other processes: the first one's address."),
+        typer.Option(metavar="HOST:PORT", help="Address of the first process, to share the work with other processes."),
     ] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="How many there are.")] = None,
-    process: Annotated[int | None, typer.Option(min=0, help="Which of them this is, from 0.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Number of processes.")] = None,
+    process: Annotated[int | None, typer.Option(min=0, help="Index of this process, from 0.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a segmentation network; weights, state, logs and a report go to a folder.
+    """Train a network from a recipe or a TOML file.
 
     Example: sirtjax train segmentation thesis-liver-ct -o runs/ct --set data.path=Dataset001_Liver. A run that was
-    paused or killed goes on with --resume, and ends as if it had not been. All devices share each batch; with
-    --coordinator, --processes and --process so do those of several computers that see the same folders.
+    paused or killed continues with --resume, and its result is the same. All devices share each batch; with
+    --coordinator, --processes and --process several computers with the same folders share it.
     """
     _join(coordinator, processes, process)
     use_compilation_cache()
@@ -61,17 +61,19 @@ def segmentation(
         if outcome.status != "paused" and processes is None:
             report("report")
             studies.write_training_report(run, run / REPORT, samples=SAMPLES)
-    _tell(outcome, run, as_json=as_json)
+    _print(outcome, run, as_json=as_json)
 
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Page to write; RUN/report.html.")] = None,
-    samples: Annotated[int, typer.Option(min=0, max=40, help="Pictures of training samples.")] = SAMPLES,
-    force: Annotated[bool, typer.Option("--force", help="Replace a page given by --output.")] = False,
+    run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Page to write (default: RUN/report.html).")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=0, max=40, help="Number of pictures of training samples.")] = SAMPLES,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing page given by --output.")] = False,
 ) -> None:
-    """Curves, cases and sample pictures of a run, as one HTML page; also of one that goes on."""
+    """Write an HTML report of a finished or running training run."""
     use_compilation_cache()
     if output is not None and output.exists() and not force:
         raise OutputError(f"{output}: exists already; choose another name or give --force")
@@ -87,23 +89,28 @@ def report(
 @app.command()
 def export(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folder of a run; of several, the mean of their weights.", show_default=False)
+        list[Path],
+        typer.Argument(help="Folder of a run; the weights of several runs are averaged.", show_default=False),
     ],
-    name: Annotated[str, typer.Option(help="What to call the model.")],
+    name: Annotated[str, typer.Option(help="Name of the model.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to write; by default among your own models.")
+        Path | None, typer.Option("--output", "-o", help="Folder to write (default: folder of user models).")
     ] = None,
     last: Annotated[
-        bool, typer.Option("--last", help="The weights of the last step, not those of the best validation.")
+        bool, typer.Option("--last", help="Export the weights of the last step (default: of the best validation).")
     ] = False,
-    licence: Annotated[str, typer.Option(help="Short name of its licence, such as Apache-2.0.")] = "",
-    licence_file: Annotated[Path | None, typer.Option(help="The licence's text.", show_default=False)] = None,
-    half: Annotated[bool, typer.Option("--half", help="Store kernels in half precision: half the size.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    licence: Annotated[str, typer.Option(help="Short name of the licence, e.g. Apache-2.0.")] = "",
+    licence_file: Annotated[
+        Path | None, typer.Option(help="File with the text of the licence.", show_default=False)
+    ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store convolution kernels in float16, at half the size.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing model.")] = False,
 ) -> None:
-    """Make a model of the weights of a run, for `sirtjax segment ... --model NAME`.
+    """Export the weights of a run as a model.
 
-    Of several runs, each of which began with the weights of another, it gets the mean of their weights.
+    `sirtjax segment ... --model NAME` runs it. Runs that are averaged must have started from the same weights.
     """
     from sirtjax import segmentation, train
 
@@ -131,7 +138,7 @@ def _join(coordinator: str | None, processes: int | None, process: int | None) -
     jax.distributed.initialize(coordinator, num_processes=processes, process_id=process)
 
 
-def _tell(outcome: Outcome, run: Path, *, as_json: bool) -> None:
+def _print(outcome: Outcome, run: Path, *, as_json: bool) -> None:
     import math
 
     best = float(outcome.state.best_score)

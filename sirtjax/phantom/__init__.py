@@ -31,6 +31,7 @@ from sirtjax.phantom._shapes import smooth_step as smooth_step
 from sirtjax.phantom._shapes import superellipse_distance as superellipse_distance
 from sirtjax.phantom._shapes import tube_distance as tube_distance
 from sirtjax.phantom._simulate import simulate_patient as simulate_patient
+from sirtjax.phantom._simulate_folder import simulate_folder as simulate_folder
 from sirtjax.phantom._tissues import MAX_LESIONS as MAX_LESIONS
 from sirtjax.phantom._tissues import Organ as Organ
 from sirtjax.phantom._tissues import Tissue as Tissue
@@ -68,6 +69,7 @@ __all__ = [
     "load_preset",
     "organ_ellipsoids",
     "presets",
+    "simulate_folder",
     "simulate_patient",
     "smooth_max",
     "smooth_min",
