@@ -1,4 +1,4 @@
-"""What every verb shares: talk on stderr, results on stdout, progress for what takes time."""
+"""Output of all commands: messages and progress on stderr, results on stdout."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def note(message: str) -> None:
 
 @contextmanager
 def progress(title: str) -> Iterator[Report]:
-    """A live line on stderr that names the step under way; plain lines where stderr is no terminal.
+    """A live line on stderr that names the step under way; plain lines if stderr is not a terminal.
 
     Yields:
       A function to call with the name of each step as it begins.
@@ -132,7 +132,7 @@ def emit_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 def use_compilation_cache() -> None:
     """Let JAX keep compiled programs between runs, in the user's cache folder.
 
-    An own setting (JAX_COMPILATION_CACHE_DIR) wins; a folder that can't be written only costs time, so it is
+    The setting JAX_COMPILATION_CACHE_DIR takes precedence; a folder that can't be written only costs time, so it is
     noted and passed over.
     """
     import jax
@@ -155,7 +155,7 @@ def use_compilation_cache() -> None:
 
 
 def use_patient_key() -> None:
-    """Let results state their patient by hashes keyed with a secret of this user, so that a plan can be recognised.
+    """Let results identify their patient by hashes keyed with a secret of this user.
 
     Without a folder that can be written, plans are compared by their pseudonyms only; that is noted.
     """

@@ -76,7 +76,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _looked(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    """What a look finds; a look that fails in a way nobody foresaw is a finding too."""
+    """What a look finds; a check that fails unexpectedly is a finding too."""
     found: list[Finding] = []
     try:
         found.extend(look())
@@ -121,7 +121,9 @@ def _compilation_cache() -> Iterator[Finding]:
 
     folder = jax.config.values["jax_compilation_cache_dir"]
     if not folder:
-        yield Finding("compilation cache", "missing", "none could be made: every start compiles anew, which costs time")
+        yield Finding(
+            "compilation cache", "missing", "none could be created: every start compiles again, which takes time"
+        )
         return
     state, detail = _writable(Path(folder))
     size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e6

@@ -141,7 +141,7 @@ def _spare_the_processor() -> None:
 
 
 def _keep_memory() -> None:
-    """Let glibc hand freed arrays out again in place of fetching fresh pages: a third of the time in the kernel."""
+    """Let glibc hand freed arrays out again instead of fetching fresh pages: a third of the time in the kernel."""
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
     if set_option is not None:
         # One arena for all threads would save a little more here, and cost compiling and the dose a quarter.

@@ -181,7 +181,7 @@ def _by_hu_or_network(structure: Structure, arguments: SegmentArguments) -> None
                 "--save-probabilities, --device and --mirror"
             )
         if arguments.modality == "MR":
-            raise ConfigError(f"{structure} are found by HU on a CT alone; for an MR give --model")
+            raise ConfigError(f"{structure} are found by HU only on a CT; for an MR give --model")
     _segment(structure, arguments, arguments.files())
 
 

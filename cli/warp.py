@@ -106,7 +106,7 @@ def _print(done: dict[str, Any], output: Path) -> None:
         ]
         _console.emit_table(f"masks on {done['grid']}", ["mask", "value", "mL before", "mL after"], rows)
     elif "points" in done:
-        _console.note(f"{done['points']} points carried to the {done['to']}, by up to {done['farthest_mm']:.1f} mm")
+        _console.note(f"{done['points']} points moved to the {done['to']}, by up to {done['farthest_mm']:.1f} mm")
     elif "total_after" in done:
         per = "counts" if done["unit"] == "counts" else f"{done['unit']} x mL"
         _console.note(f"total {done['total_before']:.6g} {per} before, {done['total_after']:.6g} after")

@@ -9,6 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MAX_LINES = 400
+# All of cli together: a command parses its options, makes one call and prints the output.
+MAX_CLI_LINES = 4000
+NOT_IN_CLI = ("numpy", "scipy", "matplotlib")
 
 # A subpackage may import itself and subpackages of lower tiers; docs/architecture.md has the same table.
 TIERS = (
@@ -178,6 +181,23 @@ def cycle_offences(root):
         yield f"import cycle between files: {', '.join(sorted(cycle))}"
 
 
+def cli_offences(root):
+    """What a command must not do: compute, plot, or pass its options without types."""
+    lines = 0
+    for path in sorted((root / "cli").rglob("*.py")):
+        relative, text = path.relative_to(root), path.read_text()
+        lines += text.count("\n")
+        tree = ast.parse(text, str(relative))
+        for target, line in imported_modules(tree):
+            if target.split(".")[0] in NOT_IN_CLI:
+                yield f"{relative}:{line}: imports {target}; compute in the library"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "locals":
+                yield f"{relative}:{node.lineno}: locals() hides the types of options; use a record"
+    if lines > MAX_CLI_LINES:
+        yield f"cli: {lines} lines, at most {MAX_CLI_LINES}; move computations to the library"
+
+
 def form_offences(relative, tree, text):
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -233,7 +253,7 @@ def offences(root):
         tree = ast.parse(text, str(relative))
         found += import_offences(relative, module, tree)
         found += form_offences(relative, tree, text)
-    return found + list(cycle_offences(root))
+    return found + list(cycle_offences(root)) + list(cli_offences(root))
 
 
 def documented_tiers(text):
@@ -348,6 +368,10 @@ GOOD = {
         ("sirtjax/volume/_r.py", "from . import _v\n", "_r.py:1: relative import"),
         ("sirtjax/volume/_a.py", "def f(x):\n    assert x\n", "_a.py:2: assert does not survive"),
         ("cli/a.py", "try:\n    pass\nexcept:\n    pass\n", "a.py:3: bare except"),
+        ("cli/a.py", "def f():\n    from scipy import ndimage\n", "cli/a.py:2: imports scipy; compute in the library"),
+        ("cli/a.py", "import numpy as np\n", "cli/a.py:1: imports numpy; compute in the library"),
+        ("cli/a.py", "def f(x):\n    return dict(locals())\n", "cli/a.py:2: locals() hides the types of options"),
+        ("cli/a.py", "x = 1\n" * 4001, "lines, at most 4000; move computations to the library"),
         ("sirtjax/volume/_long.py", "x = 1\n" * 401, "_long.py: 401 lines, at most 400"),
         ("sirtjax/volume/_utils.py", "x = 1\n", "_utils.py: a file is named for the one concept"),
         ("sirtjax/phantom/__init__.py", "", "phantom/__init__.py: no docstring"),

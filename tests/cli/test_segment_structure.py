@@ -199,7 +199,7 @@ def test_lungs_and_body_need_no_model(run, installed, folder, tmp_path):
         ("liver", "ct.nii.gz", ["--method", "atlas", "--mirror"], "are for --method network; leave them out"),
         ("liver", "ct.nii.gz", ["--preview", "look.jpg"], "expected a name that ends in .png"),
         ("lungs", "ct.nii.gz", ["--save-probabilities"], "by HU have no probabilities"),
-        ("body", "unknown.nii.gz", ["--modality", "MR"], "found by HU on a CT alone; for an MR give --model"),
+        ("body", "unknown.nii.gz", ["--modality", "MR"], "found by HU only on a CT; for an MR give --model"),
         ("lungs", "unknown.nii.gz", [], "does not say what the image is"),
     ],
 )
