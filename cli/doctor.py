@@ -121,9 +121,7 @@ def _compilation_cache() -> Iterator[Finding]:
 
     folder = jax.config.values["jax_compilation_cache_dir"]
     if not folder:
-        yield Finding(
-            "compilation cache", "missing", "none could be created: every start compiles again, which takes time"
-        )
+        yield Finding("compilation cache", "missing", "none could be created: every start compiles again")
         return
     state, detail = _writable(Path(folder))
     size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e6
