@@ -88,7 +88,8 @@ def scale_sample(
         if scale.organ is not None:
             ends = ends + shift * (ends[1] - ends[0]) / 2
         values = to_range(gain * image[..., None], ends[:1], ends[1:], output=scale.output)
-        return jnp.where(seen, values[..., 0], scale.unseen)
+        # Rounding may leave the range by one bit.
+        return jnp.where(seen, jnp.clip(values[..., 0], *scale.output), scale.unseen)
 
     as_ct, other = preprocessing_for(config).intensities
     return jnp.where(ct, scaled(as_ct, 1.0), scaled(other, gain))
