@@ -18,7 +18,7 @@ NNUNET_PEAK = 10
 
 
 def blend_weights(shape: Sequence[int], *, blending: Blending) -> tuple[Row, Row, Row]:
-    """How much the voxels of a tile count, along each axis: their product is the weight of a voxel.
+    """Returns the blending weights of a tile along each axis; their product is the weight of a voxel.
 
     "gaussian" is a unit impulse in the middle (voxel n // 2 of n) blurred with a standard deviation of an eighth of
     the tile and scaled to 1, as in nnU-Net v2, whose weights are the same up to a factor, in half precision.
@@ -34,7 +34,7 @@ def blend_weights(shape: Sequence[int], *, blending: Blending) -> tuple[Row, Row
 
 
 def tile_weights(layout: TileLayout, *, blending: Blending) -> tuple[Row, tuple[Row, ...]]:
-    """The weight of each voxel of a tile, and factors whose product is the sum of all tiles' weights in the canvas.
+    """Returns the weights of a tile's voxels, and factors whose product is the sum over all tiles.
 
     "nnunet" is "gaussian" as nnU-Net v2 stores it, in half precision: where it falls below what that holds, far from
     the middle in several axes, every voxel has the smallest weight there is. No product of rows gives that.
@@ -56,7 +56,7 @@ def tile_weights(layout: TileLayout, *, blending: Blending) -> tuple[Row, tuple[
 
 
 def summed_weights(layout: TileLayout, weights: tuple[Row, Row, Row]) -> tuple[Row, Row, Row]:
-    """The sums of the weights of all tiles in the canvas, along each axis: they are a product, too."""
+    """Returns the summed weights of all tiles in the canvas, as one factor per axis."""
     sums = []
     for size, starts, row in zip(layout.canvas_shape, layout.starts, weights, strict=True):
         total = np.zeros(size, np.float32)

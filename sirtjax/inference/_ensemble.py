@@ -31,7 +31,7 @@ class Ensemble:
 
 
 def combine(members: Iterable[FloatArray], *, activation: Activation = "softmax") -> Ensemble:
-    """The mean of several networks' logits and how uncertain it is.
+    """Returns the mean of several networks' logits and its uncertainty.
 
     Args:
       members: (i, j, k, classes) logits of each network; taken one after another.
@@ -90,7 +90,7 @@ def class_probabilities(logits: FloatArray, *, activation: Activation = "softmax
 
 
 def entropy(probabilities: FloatArray, *, activation: Activation = "softmax") -> FloatArray:
-    """Entropy in nats of (i, j, k, classes) probabilities; of "sigmoid" the largest of the classes' own."""
+    """Computes the entropy in nats of (i, j, k, classes) probabilities; for "sigmoid" the largest."""
     result = np.empty(probabilities.shape[:3], np.float32)
     for slab in _slabs(probabilities.shape[0]):
         p = probabilities[slab]
@@ -101,7 +101,7 @@ def entropy(probabilities: FloatArray, *, activation: Activation = "softmax") ->
 
 
 def most_likely(values: FloatArray) -> NDArray[np.uint8]:
-    """The class of the largest logit or probability, (i, j, k); the lower class of equals. Computed in slabs.
+    """Returns the class of the largest value, (i, j, k), in slabs; the lower class if values are equal.
 
     Raises:
       ValueError: more than 256 classes.

@@ -32,7 +32,7 @@ def predict_tiles(
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> FloatArray:
-    """A network over an image of any size, tile by tile, blended.
+    """Applies a network to an image of any size, in blended tiles.
 
     The network sees one shape alone, so that it is compiled once for all images. Its output may be smaller than its
     input (valid convolutions): tiles then overlap by a share of the output, and the image is continued by `fill`.

@@ -40,7 +40,7 @@ class Program(NamedTuple):
 def compiled_program(
     apply_function: ApplyFunction, variables: Any, tiles_shape: Sequence[int], devices: Sequence[jax.Device]
 ) -> Program:
-    """The network for a batch of tiles: compiled once for each function, shapes and devices.
+    """Returns the network for a batch of tiles, compiled once per function, shapes and devices.
 
     Args:
       apply_function: of variables and tiles; hashable, and the same object for the same network.
@@ -91,7 +91,7 @@ def _compiled(
 
 
 def check_memory(needed_bytes: int, device: jax.Device) -> None:
-    """Refuse what would not fit, before the work begins.
+    """Raises an error if the computation would not fit into memory.
 
     Raises:
       InputError: the device has less memory than is needed.
@@ -105,7 +105,7 @@ def check_memory(needed_bytes: int, device: jax.Device) -> None:
 
 
 def available_bytes(device: jax.Device) -> int | None:
-    """Memory that is free on a device; None where it can't be told."""
+    """Returns the free memory of a device; None if it is unknown."""
     if device.platform != "cpu":
         stats = device.memory_stats()
         return None if not stats or "bytes_limit" not in stats else stats["bytes_limit"] - stats.get("bytes_in_use", 0)

@@ -54,12 +54,12 @@ class TileLayout:
         return math.prod(len(one) for one in self.starts)
 
     def tiles(self) -> Iterator[Index]:
-        """The outputs' first voxels in the canvas."""
+        """Yields the first voxel of each output tile in the canvas."""
         return product(*self.starts)
 
 
 def tile_starts(size: int, tile: int, *, overlap: float) -> tuple[int, ...]:
-    """First voxels of the fewest tiles that cover `size` voxels and overlap by at least a share of a tile.
+    """Returns the first voxels of the fewest tiles that cover `size` voxels with a minimum overlap.
 
     They are spread evenly, the first and the last at the ends, as in nnU-Net v2 (its step is `1 - overlap`).
 
@@ -87,7 +87,7 @@ def tile_starts(size: int, tile: int, *, overlap: float) -> tuple[int, ...]:
 def tile_layout(
     image_shape: Sequence[int], patch_shape: Sequence[int], output_shape: Sequence[int], *, overlap: float
 ) -> TileLayout:
-    """The tiles of an image; `overlap` is a share of the network's output.
+    """Returns the tiles of an image; `overlap` is a fraction of the network's output.
 
     Args:
       image_shape: voxels along i, j, k.
@@ -106,7 +106,7 @@ def tile_layout(
 
 
 def read_tile(image: NDArray[Any], layout: TileLayout, tile: Index, target: NDArray[np.float32]) -> None:
-    """Copy what the network takes for one tile from an (i, j, k, c) image; what lies outside is left as it is."""
+    """Copies the input of one tile from an (i, j, k, c) image; voxels outside the image are unchanged."""
     sources, targets = [], []
     for axis in range(3):
         start = tile[axis] - layout.image_start[axis] - layout.margin[axis]

@@ -9,7 +9,7 @@ Array = Any
 
 
 def check_channels(name: str, logits: Array, onehot: Array) -> None:
-    """Raise ValueError unless both are (n, ..., classes) of one shape."""
+    """Raises ValueError unless both are (n, ..., classes) with the same shape."""
     if logits.shape != onehot.shape or logits.ndim < 3:
         raise ValueError(
             f"{name} takes logits and onehot of one shape (n, ..., classes), got {logits.shape} and {onehot.shape}"
@@ -17,12 +17,12 @@ def check_channels(name: str, logits: Array, onehot: Array) -> None:
 
 
 def overlapping(logits: Array, regions: bool) -> bool:
-    """Whether each channel is judged by itself: asked for, or there is only one."""
+    """Returns whether channels are evaluated separately: on request, or if there is only one."""
     return regions or logits.shape[-1] == 1
 
 
 def probabilities(logits: Array, *, regions: bool) -> Array:
-    """Softmax over the channels, or a sigmoid each."""
+    """Applies softmax over the channels, or a sigmoid to each channel."""
     return jax.nn.sigmoid(logits) if overlapping(logits, regions) else jax.nn.softmax(logits, axis=-1)
 
 
@@ -34,7 +34,7 @@ def log_probabilities(logits: Array, *, regions: bool) -> tuple[Array, Array | N
 
 
 def over_voxels(terms: Array, class_weights: Array | None) -> Array:
-    """Sum over channels, each times its weight, and mean over samples and voxels."""
+    """Computes the weighted sum over channels and the mean over samples and voxels."""
     if class_weights is not None:
         weights = jnp.asarray(class_weights, terms.dtype)
         if weights.shape != terms.shape[-1:]:

@@ -14,7 +14,7 @@ ROUNDING = 1e-5
 
 
 def correlation_ratio_loss(warped: Array, reference: Array, *, bins: int = 12, weights: Array | None = None) -> Array:
-    """The share of the reference's variance that no function of the warped image explains.
+    """Computes 1 - eta², the fraction of the reference variance not explained by the warped image.
 
     `1 - eta^2 = sum_k n_k var_k / (n var)`: the warped values are sorted into bins by a cubic B-spline window, as in
     `mutual_information_loss`, and `var_k` is the variance of the reference's values that fall into bin k. It is the

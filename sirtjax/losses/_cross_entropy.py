@@ -10,7 +10,7 @@ Array = Any
 def cross_entropy_loss(
     logits: Array, onehot: Array, *, regions: bool = False, class_weights: Array | None = None
 ) -> Array:
-    """Cross entropy of the predicted probabilities, mean over voxels and samples.
+    """Computes the cross entropy of predicted probabilities, mean over voxels and samples.
 
     Args:
       logits: (n, ..., classes) before softmax.

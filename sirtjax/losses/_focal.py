@@ -15,7 +15,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 def focal_loss(
     logits: Array, onehot: Array, *, gamma: float = 2.0, regions: bool = False, class_weights: Array | None = None
 ) -> Array:
-    """Cross entropy in which voxels that are right already count less: each term times (1 - p)^gamma.
+    """Computes the focal loss: cross entropy with each term weighted by (1 - p)^gamma.
 
     Args:
       logits: (n, ..., classes) before softmax.

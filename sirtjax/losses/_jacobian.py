@@ -16,7 +16,7 @@ LEAST_RATIO = 0.01
 
 
 def jacobian_matrix(displacement_mm: Array, spacing_mm: Array) -> Array:
-    """The derivative I + du/dx of the deformation x + u(x) at every voxel of an axis-aligned grid.
+    """Computes the derivative I + du/dx of x + u(x) at every voxel of an axis-aligned grid.
 
     Central differences within the grid, one-sided at its faces; an axis of one voxel counts as constant.
 
@@ -35,7 +35,7 @@ def jacobian_matrix(displacement_mm: Array, spacing_mm: Array) -> Array:
 
 
 def jacobian_on_grid(displacement_mm: Array, spacing_mm: Array) -> Array:
-    """The determinant of `jacobian_matrix`: volume ratio at every voxel, below zero where the deformation folds.
+    """Computes the determinant of `jacobian_matrix` at every voxel; negative where the deformation folds.
 
     Returns:
       (i, j, k) volumes after per volume before.
@@ -48,7 +48,7 @@ def jacobian_on_grid(displacement_mm: Array, spacing_mm: Array) -> Array:
 
 
 def folding_penalty(displacement_mm: Array, spacing_mm: Array, *, floor: float = 0.1) -> Array:
-    """Mean of `max(0, 1 - det / floor)^2`: zero, with zero slope, where every volume ratio is at least `floor`.
+    """Computes the mean of `max(0, 1 - det / floor)^2`: zero where all determinants reach `floor`.
 
     A voxel crushed to nothing contributes 1, and the penalty grows with the square of how far it is turned over.
     Add it to the lengths of `spring_energy`, which an inversion leaves unchanged.
@@ -68,12 +68,12 @@ def folding_penalty(displacement_mm: Array, spacing_mm: Array, *, floor: float =
 
 
 def folding_penalty_of_ratio(volume_ratio: Array, *, floor: float = 0.1) -> Array:
-    """`folding_penalty` where the volume ratios are known already, of any shape."""
+    """Computes `folding_penalty` from Jacobian determinants of any shape."""
     return jnp.mean(jnp.square(jnp.maximum(0.0, 1.0 - volume_ratio / floor)))
 
 
 def volume_change_penalty(displacement_mm: Array, spacing_mm: Array, weights: Array) -> Array:
-    """Weighted mean of the squared logarithm of the volume ratio, for labels that must keep their volume.
+    """Computes the weighted mean squared log volume ratio, for labels that must keep their volume.
 
     Halving and doubling cost the same. Below a ratio of 0.01 the logarithm continues as its tangent, so that
     folded voxels have a finite value and a slope.

@@ -10,7 +10,7 @@ Array = Any
 
 
 def landmark_loss(moved_mm: Array, target_mm: Array, *, weights: Array | None = None) -> Array:
-    """Weighted mean of the squared distances between corresponding points.
+    """Computes the weighted mean of the squared distances between corresponding points.
 
     Transforms pull: move the reference's landmarks, and compare them with the floating image's.
 

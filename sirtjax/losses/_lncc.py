@@ -14,7 +14,7 @@ FLOOR = 1e-5
 
 
 def lncc_loss(warped: Array, reference: Array, *, window: int = 7, weights: Array | None = None) -> Array:
-    """One minus the weighted mean of the squared local correlation of two images.
+    """Computes one minus the weighted mean of the squared local correlation of two images.
 
     `cc^2 = cov(w, r)^2 / (var(w) var(r) + e)` over the cube of `window`^3 voxels around each voxel, cut off at the
     image's faces; `e` is 1e-5 of the product of both images' variances, so that noise in a uniform window counts as

@@ -18,7 +18,7 @@ VARIANCE_BOUNDS = (1e-3, 1e3)
 
 
 def mind_ssc(image: Array, *, dilation: int = 2, radius: int = 1) -> Array:
-    """Self-similarity context: twelve numbers a voxel that describe its surroundings whatever the contrast.
+    """Computes the self-similarity context: twelve contrast-independent descriptors per voxel.
 
     For each of the 12 pairs (a, b) of neighbouring face directions, `D_c(x)` is the mean over a box of
     (2 radius + 1)^3 voxels of `(I(x + dilation a) - I(x + dilation b))^2`, edge values held beyond the image. With
@@ -61,7 +61,7 @@ def mind_ssc(image: Array, *, dilation: int = 2, radius: int = 1) -> Array:
 
 
 def descriptor_loss(warped: Array, reference: Array, *, weights: Array | None = None) -> Array:
-    """Weighted mean of squared differences of descriptors, over points and descriptor channels.
+    """Computes the weighted mean squared difference of descriptors, over points and channels.
 
     Args:
       warped: (..., channels) descriptors of the floating image, sampled through the transform.

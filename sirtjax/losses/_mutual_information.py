@@ -110,7 +110,7 @@ def _histogram(position: Array, column: Array, weights: Array | None, bins: int)
 
 
 def cubic_window(t: Array) -> tuple[Array, Array, Array, Array]:
-    """Cubic B-spline weights of the bins -1, 0, 1, 2 for a position t in [0, 1] after bin 0."""
+    """Returns cubic B-spline weights of the bins -1, 0, 1, 2 for a position t in [0, 1] after bin 0."""
     s = 1.0 - t
     return s**3 / 6, (4 - 6 * t**2 + 3 * t**3) / 6, (4 - 6 * s**2 + 3 * s**3) / 6, t**3 / 6
 

@@ -12,7 +12,7 @@ AXES: tuple[Offset, Offset, Offset] = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
 
 def diffusion_energy(displacement_mm: Array, spacing_mm: Array, *, rigidity: Array | None = None) -> Array:
-    """Mean squared gradient of the displacement: `sum_kd of the mean of (du_k / dx_d)^2`, from neighbour differences.
+    """Computes the mean squared displacement gradient: `sum_kd of the mean of (du_k / dx_d)^2`.
 
     Zero for a translation only: it opposes rotations and the other affine motions too, so give it what remains
     after the affine registration.
@@ -39,7 +39,7 @@ def diffusion_energy(displacement_mm: Array, spacing_mm: Array, *, rigidity: Arr
 
 
 def bending_energy(displacement_mm: Array, spacing_mm: Array, *, rigidity: Array | None = None) -> Array:
-    """Mean squared curvature of the displacement: `sum_kde of the mean of (d2u_k / dx_d dx_e)^2`.
+    """Computes the mean squared curvature: `sum_kde of the mean of (d2u_k / dx_d dx_e)^2`.
 
     Mixed terms count twice, as both orders are summed. Zero for any affine motion. Second derivatives are
     differences of neighbour differences, each term averaged over where it lies within the grid.

@@ -18,7 +18,7 @@ def soft_dice_loss(
     whole_batch: bool = False,
     smooth: float = 1.0,
 ) -> Array:
-    """One minus the Dice overlap of the predicted probabilities with the labels, averaged over classes and samples.
+    """Computes one minus the soft Dice of probabilities and labels, mean over classes and samples.
 
     `1 - (2 sum p t + smooth) / (sum p + sum t + smooth)` over the voxels. A class that is in neither costs nothing.
 

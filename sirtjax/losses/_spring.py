@@ -34,7 +34,7 @@ def spring_energy(
     rigidity: Array | None = None,
     neighbours: Literal[6, 18, 26] = 18,
 ) -> Array:
-    """Energy per voxel of springs between neighbouring voxels that oppose a change of their distance.
+    """Computes the energy per voxel of springs between neighbouring voxels that resist stretching.
 
     `sum over directions of the mean over pairs (a, b) of k_ab / 2 (|r_ab + u_b - u_a| - |r_ab|)^2` in mm^2, each pair
     once, r_ab the step between the voxels in mm. Zero for any rigid motion, large ones included. A length says

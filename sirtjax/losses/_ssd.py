@@ -10,7 +10,7 @@ Array = Any
 
 
 def ssd_loss(warped: Array, reference: Array, *, weights: Array | None = None) -> Array:
-    """Weighted mean of squared differences, summed over channels.
+    """Computes the weighted mean of squared differences, summed over channels.
 
     `C sum_xc w (warped - reference)^2 / sum_xc w` for C channels: with equal weights the sum over channels of the
     mean over points. For images of one modality, and for masks, one channel a class; as weights may differ from

@@ -12,20 +12,20 @@ TINY = 1e-15
 
 
 def weighted_mean(values: Array, weights: Array | None) -> Array:
-    """Mean of the values by non-negative weights of their shape; zero where all weights are zero."""
+    """Computes the mean with non-negative weights of the same shape; zero if all weights are zero."""
     if weights is None:
         return jnp.mean(values)
     return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), TINY)
 
 
 def same_shape(what: str, first: Array, second: Array) -> None:
-    """Raise a ValueError where two arrays that belong together differ in shape."""
+    """Raises a ValueError if two arrays that belong together differ in shape."""
     if first.shape != second.shape:
         raise ValueError(f"{what} must have the same shape, got {first.shape} and {second.shape}")
 
 
 def over_channels(weights: Array | None, values: Array) -> Array | None:
-    """Weights of one point each spread over its channels; weights with channels stay as they are."""
+    """Returns per-point weights spread over the channels; weights with channels are unchanged."""
     if weights is None or weights.shape == values.shape:
         return weights
     if weights.shape != values.shape[:-1]:

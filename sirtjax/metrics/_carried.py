@@ -16,7 +16,7 @@ _MOST_VOXELS = 2**27
 
 @dataclass(frozen=True, kw_only=True)
 class Carried:
-    """A floating label carried to the lattice of the reference, on a box of it that may reach beyond the image.
+    """A floating label warped to the reference lattice, on a box that can extend beyond the image.
 
     Attributes:
       occupancy: (i, j, k) fraction of each voxel inside the label; zero everywhere if no point comes from it.
@@ -34,7 +34,7 @@ class Carried:
         return float(self.occupancy.sum(dtype=np.float64)) * self.geometry.voxel_volume_ml
 
     def overlap(self, mask: NDArray[np.bool_]) -> int:
-        """Voxels from 0.5 on that lie in a mask on the reference grid."""
+        """Returns the mask of voxels with an occupancy of at least 0.5 that are inside a reference mask."""
         first = np.maximum(self.start, 0)
         last = np.minimum(self.start + self.occupancy.shape, mask.shape)
         if (last <= first).any():
@@ -45,7 +45,7 @@ class Carried:
 
 
 def carry_label(labels: LabelMap, name: str, reference: Geometry, transform: Transform) -> Carried:
-    """The whole of a floating label on the lattice of `reference`, continued beyond its faces where needed.
+    """Warps a floating label to the lattice of `reference`, extended beyond its faces if needed.
 
     Nothing is cut off at the edge of the reference grid, which may be no larger than a mask.
 

@@ -57,7 +57,7 @@ class Facets:
 
 
 def surface_facets(values: ArrayLike, affine: ArrayLike) -> Facets:
-    """The surface where a mask ends, or where an occupancy is one half, to a fraction of a voxel.
+    """Extracts the surface of a mask, or of an occupancy at one half, with sub-voxel accuracy.
 
     Between two neighbouring voxel centres of which one is inside, the surface passes where the linearly
     interpolated value is 0.5: half-way for a mask. Each cell between eight voxel centres has one vertex, the

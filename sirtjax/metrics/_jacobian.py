@@ -41,7 +41,7 @@ class JacobianSummary:
 
 
 def jacobian_summary(transform: Transform, *, within: LabelMap | None = None) -> JacobianSummary:
-    """Range, spread and folding of the Jacobian determinant.
+    """Computes range, standard deviation and folding of the Jacobian determinant.
 
     Args:
       transform: pull; an affine transform has one determinant everywhere.
@@ -55,7 +55,7 @@ def jacobian_summary(transform: Transform, *, within: LabelMap | None = None) ->
 
 
 def folding_fraction(transform: Transform, *, within: LabelMap | None = None) -> float:
-    """Share of the voxels where the Jacobian determinant, by central differences, is zero or below.
+    """Computes the fraction of voxels with a Jacobian determinant (central differences) of at most zero.
 
     Of the whole field, or of the labelled voxels of `within`; see `jacobian_summary`.
     """
@@ -64,7 +64,7 @@ def folding_fraction(transform: Transform, *, within: LabelMap | None = None) ->
 
 
 def log_jacobian_std(transform: Transform, *, within: LabelMap | None = None) -> float:
-    """Standard deviation of log(det J), natural, over the voxels that do not fold; NaN where all do.
+    """Computes the standard deviation of ln(det J) over voxels that do not fold; NaN if all fold.
 
     This is not the SDlogJ of Learn2Reg, whose evaluation takes log(det J + 3) and so reports much smaller
     numbers. Of the whole field, or of the labelled voxels of `within`; see `jacobian_summary`.
@@ -90,7 +90,7 @@ class Determinants:
     least: Values
 
     def at(self, points_mm: NDArray[np.float64] | None) -> tuple[Values, Values]:
-        """Both determinants at the field's voxels nearest to points (n, 3), or at all voxels: (n,) each."""
+        """Returns both determinants at the voxels nearest to points (n, 3), or at all voxels: (n,) each."""
         if points_mm is None or self.geometry is None:
             return self.central.ravel(), self.least.ravel()
         voxels = np.rint(self.geometry.to_voxel(points_mm)).astype(int)
@@ -102,7 +102,7 @@ class Determinants:
 
 
 def determinants(transform: Transform, *, corners: bool = False) -> Determinants:
-    """The Jacobian determinant at every voxel of a field, by central and, if asked, one-sided differences."""
+    """Computes the Jacobian determinant at every voxel by central and optionally one-sided differences."""
     if not isinstance(transform, DisplacementField):
         one = float(np.linalg.det(np.asarray(transform.floating_from_reference, np.float64)[:3, :3]))
         everywhere = np.asarray([one], np.float32)
@@ -118,7 +118,7 @@ def determinants(transform: Transform, *, corners: bool = False) -> Determinants
 
 
 def summary_of(found: Determinants, points_mm: NDArray[np.float64] | None) -> JacobianSummary:
-    """The summary over the field's voxels nearest to points (n, 3), or over all."""
+    """Computes the summary over the field's voxels nearest to points (n, 3), or over all voxels."""
     central, corners = found.at(points_mm)
     return JacobianSummary(
         minimum=float(central.min()),
@@ -130,7 +130,7 @@ def summary_of(found: Determinants, points_mm: NDArray[np.float64] | None) -> Ja
 
 
 def labelled_points_mm(within: LabelMap) -> NDArray[np.float64]:
-    """World positions of the labelled voxels of a map, (n, 3).
+    """Returns the world positions of the labelled voxels of a map, (n, 3).
 
     Raises:
       InputError: there is none.

@@ -57,7 +57,7 @@ def lesion_detection(
     connectivity: Connectivity = 26,
     minimum_ml: float = 0.0,
 ) -> LesionDetection:
-    """Count lesions as detected, missed or falsely found.
+    """Counts detected, missed and false lesions.
 
     A drawn lesion counts once, however many predicted ones overlap it; a predicted one that overlaps several drawn
     ones detects each of them. Any common voxel is an overlap. What is left out as too small neither has to be found nor

@@ -9,7 +9,7 @@ from sirtjax.errors import InputError
 
 
 def mass_centre_distance_mm(a: ArrayLike, b: ArrayLike, spacing_mm: Sequence[float]) -> float:
-    """Distance between the mass centres of two masks on one grid (MCD): each voxel counts by its occupancy.
+    """Computes the centroid distance (MCD) of two masks on one grid, weighted by occupancy.
 
     Args:
       a: (i, j, k) booleans, or occupancies from 0 to 1.
@@ -27,7 +27,7 @@ def mass_centre_distance_mm(a: ArrayLike, b: ArrayLike, spacing_mm: Sequence[flo
 
 
 def mass_centre(values: ArrayLike) -> NDArray[np.float64]:
-    """Mass centre of an occupancy or a mask in voxel indices, (3,).
+    """Computes the centroid of an occupancy or a mask in voxel indices, (3,).
 
     Raises:
       InputError: nothing is in it.

@@ -13,7 +13,7 @@ _CHUNK = 20_000
 
 
 def distance_to_surface_mm(points_mm: Floats, surface: Facets) -> Floats:
-    """Distance of each point (n, 3) to the nearest point of a surface, (n,).
+    """Computes the distance of each point (n, 3) to the nearest point of a surface, (n,).
 
     Exact to the triangles of the facets whose centres are the nearest, which for facets as long as wide is the
     distance to the surface itself but for a small part of a facet's size.

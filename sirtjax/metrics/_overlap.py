@@ -7,7 +7,7 @@ from sirtjax.errors import InputError
 
 
 def dice(a: ArrayLike, b: ArrayLike) -> float:
-    """Dice similarity coefficient of two masks on one grid: twice the common volume over the sum of both.
+    """Computes the Dice similarity coefficient of two masks on one grid.
 
     Args:
       a: (i, j, k) booleans; of an occupancy, the voxels from 0.5 on.
@@ -26,6 +26,6 @@ def dice(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def voxels_inside(mask: ArrayLike) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """The voxels of a mask, or those that an occupancy fills by half or more."""
+    """Returns the voxels of a mask, or those with an occupancy of at least one half."""
     array = np.asarray(mask)
     return np.asarray(array if array.dtype == bool else array >= 0.5)

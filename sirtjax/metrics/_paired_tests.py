@@ -40,7 +40,7 @@ class PairedTest:
 
 
 def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
-    """Compare two models over the same cases, as the thesis does (4.3.4).
+    """Compares two models over the same cases, as in the thesis (4.3.4).
 
     Shapiro and Wilk's test says whether the values of a model are normally distributed; if both are, at a level of
     0.05, a paired t-test follows, else Wilcoxon's signed-rank test.
@@ -69,7 +69,7 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
 
 
 def group_test(groups: Sequence[Sequence[float]]) -> float:
-    """The p value of Kruskal and Wallis' test: whether values of several groups have one distribution.
+    """Returns the p value of the Kruskal-Wallis test of several groups.
 
     The groups need not be of the same cases.
 

@@ -9,7 +9,7 @@ from sirtjax.metrics._target_error import TargetError
 
 @dataclass(frozen=True, kw_only=True)
 class LabelQuality:
-    """How well one label of the floating image, carried through the transform, fits its twin in the reference.
+    """Agreement of one warped floating label with the same label of the reference.
 
     Attributes:
       name: the label.
@@ -69,7 +69,7 @@ class RegistrationQuality:
         return tuple(label.name for label in self.labels if label.lost)
 
     def figures(self) -> dict[str, float]:
-        """All figures by name and label, as in "rmsd_mm", "dsc liver" and "mcd_mm lesion1"; NaN where there is none."""
+        """Returns all metrics by name and label, e.g. "rmsd_mm", "dsc liver"; NaN if undefined."""
         found = {"rmsd_mm": self.rmsd_mm}
         for label in self.labels:
             found[f"dsc {label.name}"] = label.dsc

@@ -31,7 +31,7 @@ def evaluate_registration(
     reference_points_mm: ArrayLike | None = None,
     floating_points_mm: ArrayLike | None = None,
 ) -> RegistrationQuality:
-    """Overlap, surface and mass centre distances, RMSD, target error and folding of one registration.
+    """Computes overlap, surface and centroid distances, RMSD, TRE and folding of a registration.
 
     Each floating mask is carried through the transform to the lattice of its reference mask, as the fraction of
     each voxel inside it. The overlap counts voxels filled by half or more, surfaces run where the fraction is one

@@ -8,7 +8,7 @@ from sirtjax.errors import InputError
 
 
 def rmsd_mm(msd_mm: float | Sequence[float], mcd_mm: Sequence[float]) -> float:
-    """Root mean square distance of one registration: sqrt((MSD² + Σ MCD²) / (1 + number of landmarks)).
+    """Computes the RMSD of one registration: sqrt((MSD² + Σ MCD²) / (1 + number of landmarks)).
 
     Args:
       msd_mm: mean surface distance of the liver; of each organ where there are several (each counts as one).
@@ -29,7 +29,7 @@ def rmsd_mm(msd_mm: float | Sequence[float], mcd_mm: Sequence[float]) -> float:
 
 
 def rrmsd_mm(rmsds_mm: Sequence[float]) -> float:
-    """Root mean square of the RMSD of several registrations.
+    """Computes the root mean square of the RMSD of several registrations.
 
     Raises:
       InputError: none is given, or one is not a finite distance: a registration without an RMSD would vanish.

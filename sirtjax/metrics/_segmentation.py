@@ -55,7 +55,7 @@ class SegmentationQuality:
 def evaluate_segmentation(
     predicted: Mask, reference: Mask, geometry: Geometry, *, tolerance_mm: float
 ) -> SegmentationQuality:
-    """Overlap, volumes and surface distances of a mask against a reference mask.
+    """Computes overlap, volumes and surface distances of a mask and a reference mask.
 
     Args:
       predicted: (i, j, k) booleans.

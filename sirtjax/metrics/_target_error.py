@@ -47,7 +47,7 @@ def target_registration_error_mm(
 
 
 def field_error_mm(transform: Transform, truth: Transform, within: LabelMap, name: str) -> TargetError:
-    """Distances between a transform and the true one at every voxel centre of a label of the reference image.
+    """Computes distances between a transform and the true one at every voxel centre of a label.
 
     Args:
       transform: the transform to be judged, pull.

@@ -33,7 +33,7 @@ def initialise(config: NetworkConfig, *, seed: int) -> Variables:
 
 
 def abstract_variables(config: NetworkConfig) -> Variables:
-    """The shapes and types of a network's variables; nothing is computed."""
+    """Returns the shapes and types of a network's variables without computing them."""
     return {kind: _nested(state) for kind, state in zip(_KINDS, _abstract(config)[1:], strict=True)}
 
 
@@ -46,7 +46,7 @@ def apply(config: NetworkConfig, variables: Variables, x: jax.Array) -> jax.Arra
 def apply_training(
     config: NetworkConfig, variables: Variables, x: jax.Array, *, key: jax.Array
 ) -> tuple[tuple[jax.Array, ...], dict[str, Any]]:
-    """Run a network as in training: with dropout, and normalised by what is in the batch.
+    """Runs a network in training mode: with dropout and batch statistics.
 
     Args:
       config: the network.
@@ -64,7 +64,7 @@ def apply_training(
 
 
 def parameter_count(variables: Variables) -> int:
-    """How many numbers are learned."""
+    """Returns the number of trainable parameters."""
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(variables["params"]))
 
 
@@ -130,7 +130,7 @@ def _filled(state: Any, tree: Mapping[str, Any], kind: str) -> Any:
 
 
 def check_shapes(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]], *, what: str) -> None:
-    """Compare arrays by name and shape.
+    """Compares arrays by name and shape.
 
     Raises:
       ConfigError: some are missing, unexpected or of another shape; names the first of each.

@@ -14,7 +14,7 @@ Stages = Annotated[tuple[Features, ...], Field(min_length=2, max_length=12)]
 
 
 class Network(BaseModel):
-    """What all networks have: channels of the image, and classes with background among them where it is one."""
+    """Common settings of all networks: channels of the image, and classes including background."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,7 +50,7 @@ class _EncoderDecoder(Network):
 
 
 class PlainConvUNetConfig(_EncoderDecoder):
-    """nnU-Net v2's PlainConvUNet: convolution, instance normalisation, leaky ReLU; transposed convolutions upwards.
+    """nnU-Net v2's PlainConvUNet: instance normalisation, leaky ReLU, transposed convolutions upwards.
 
     Isensee et al., nnU-Net, Nature Methods 18:203, 2021, doi:10.1038/s41592-020-01008-z. `convolutions` counts those of
     each encoder stage, the first of them strided by the stage's `strides`; `decoder_convolutions` those of each
@@ -194,7 +194,7 @@ class DeepMedicConfig(Network):
 
 
 class ThesisUNetConfig(Network):
-    """The U-Net for images of 3 mm, which sees the whole liver at once: 189 x 162 x 162 to 163 x 136 x 136 voxels.
+    """The U-Net for images of 3 mm and whole livers: 189 x 162 x 162 to 163 x 136 x 136 voxels.
 
     Levels `rate` apart, two convolutions of 3 x 3 x 3 on each side; up-sampling by repetition, smoothed by the mean
     over 3 x 3 x 3 without padding, which is what makes the output smaller. `residual` adds the input of each two
@@ -211,7 +211,7 @@ class ThesisUNetConfig(Network):
 
 
 class HighResUNetConfig(Network):
-    """The U-Net for lesions at 1 x 1 x 3 mm: patches of 180 x 172 x 86 to 92 x 84 x 42 voxels, nothing padded.
+    """The U-Net for lesions at 1 x 1 x 3 mm: 180 x 172 x 86 to 92 x 84 x 42 voxels, no padding.
 
     Levels 2 apart, up-sampling by repetition, residual connections around each two convolutions. The thesis (chapter 7)
     leaves open, chosen here: features, instance normalisation, leaky ReLU, the maximum as the way down, and kernels of

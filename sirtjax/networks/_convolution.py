@@ -24,7 +24,7 @@ _LAYOUT = ("NDHWC", "DHWIO", "NDHWC")
 
 
 def conv3d(x: jax.Array, w: jax.Array, *, stride: Three = (1, 1, 1), padding: Padding = SAME) -> jax.Array:
-    """Correlate images with kernels, as `lax.conv_general_dilated` does.
+    """Correlates images with kernels, as `lax.conv_general_dilated` does.
 
     Differentiable in both arguments (reverse mode); only the two are kept for the gradient.
 
@@ -50,7 +50,7 @@ def conv3d_transpose(
     padding: Padding = ((0, 0), (0, 0), (0, 0)),
     output_padding: Three = (0, 0, 0),
 ) -> jax.Array:
-    """Spread each voxel over a kernel: the transpose of a strided convolution.
+    """Computes the transpose of a strided convolution.
 
     The output has stride * (i - 1) + kernel - padding + output_padding voxels, as PyTorch's `ConvTranspose3d` has;
     its weight (in, out, a, b, c) is `w` with the first two axes moved to the end.

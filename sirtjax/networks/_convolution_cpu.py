@@ -33,7 +33,7 @@ SLAB_BYTES = 6e6
 
 
 def correlate(x: jax.Array, w: jax.Array, *, stride: Three, padding: Padding) -> jax.Array:
-    """`lax.conv_general_dilated` of x (n, i, j, k, in) with w (a, b, c, in, out)."""
+    """Computes `lax.conv_general_dilated` of x (n, i, j, k, in) with w (a, b, c, in, out)."""
     if x.dtype.itemsize < 4:
         # Half precision is emulated on CPUs, and minimal filtering would lose what little it has.
         return correlate(single(x), single(w), stride=stride, padding=padding).astype(x.dtype)
@@ -68,7 +68,7 @@ def correlate(x: jax.Array, w: jax.Array, *, stride: Three, padding: Padding) ->
 
 
 def input_gradient(dy: jax.Array, w: jax.Array, *, shape: Three, stride: Three, padding: Padding) -> jax.Array:
-    """What the gradient `dy` of `correlate` is to its input of a given shape."""
+    """Computes the gradient of `correlate` with respect to its input from the gradient `dy`."""
     if stride == (1, 1, 1):
         back = tuple((k - 1 - low, k - 1 - high) for k, (low, high) in zip(w.shape[:3], padding, strict=True))
         return correlate(dy, w[::-1, ::-1, ::-1].swapaxes(3, 4), stride=stride, padding=back)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ VALID: Padding = ((0, 0), (0, 0), (0, 0))
 
 
 def pathway_size(config: DeepMedicConfig, pathway: int, output: int) -> int:
-    """What a pathway reads for an output along one axis, in its own voxels."""
+    """Returns the input size of a pathway for an output size along one axis, in its own voxels."""
     return output // config.factors[pathway] + 2 * len(config.features[pathway])
 
 
@@ -43,7 +43,7 @@ class Layer(nnx.Module):
 
 
 class Pathway(nnx.Module):
-    """The image averaged over blocks, layers of 3 x 3 x 3, and what they find repeated to the image's voxels."""
+    """Block means of the image, layers of 3 x 3 x 3, and their output repeated to the image's voxels."""
 
     def __init__(self, channels: int, features: tuple[int, ...], *, factor: int, draw: Draw) -> None:
         self.factor = factor

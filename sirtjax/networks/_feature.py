@@ -38,22 +38,22 @@ class Scaling:
     shift: jax.Array
 
     def of(self, y: jax.Array) -> jax.Array:
-        """The scaled array, in its own type."""
+        """Returns the scaled array, in its own type."""
         return ((y - self.mean) * self.factor + self.shift).astype(y.dtype)
 
 
 def plain(x: jax.Array) -> Feature:
-    """An array as it is."""
+    """Returns an array as a feature without scaling."""
     return Feature(kept=(x,), make=lambda y: y)
 
 
 def scaled(y: jax.Array, scaling: Scaling, activation: Activation) -> Feature:
-    """An array that is normalised and activated when read."""
+    """Returns an array that is normalised and activated when it is read."""
     return Feature(kept=(y,), make=lambda y: activation(scaling.of(y)))
 
 
 def residual(y: jax.Array, scaling: Scaling, skip: Feature, activation: Activation) -> Feature:
-    """The activated sum of a normalised array and another feature."""
+    """Returns the activated sum of a normalised array and another feature."""
     return Feature(kept=(y, *skip.kept), make=lambda y, *others: activation(scaling.of(y) + skip.make(*others)))
 
 
@@ -73,7 +73,7 @@ def joined(*features: Feature) -> Feature:
 
 
 def read(function: Callable[[jax.Array], Result], feature: Feature) -> Result:
-    """Apply a function to a feature; only what the feature keeps is kept for the gradient."""
+    """Applies a function to a feature; the gradient only stores what the feature stores."""
     convert: Any = jax.closure_convert
     run, closed_over = convert(lambda *kept: function(feature.make(*kept)), *feature.kept)
     found: Result = _again(run, feature.kept, closed_over)
@@ -113,7 +113,7 @@ _again.defvjp(_again_forward, _again_backward)
 
 @jax.custom_vjp
 def moments(y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean and variance over the voxels of each image and channel, (n, 1, 1, 1, channel), in two passes."""
+    """Computes mean and variance over the voxels of each image and channel, (n, 1, 1, 1, channel)."""
     n, i, j, k, channels = y.shape
     group = _group(j * k, channels)
     wide = y.astype(jnp.promote_types(y.dtype, jnp.float32)).reshape(n, i, -1, group * channels)

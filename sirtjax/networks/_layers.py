@@ -24,18 +24,18 @@ LEAK = 0.01
 
 
 def kept_size(kernel: Three) -> Padding:
-    """The padding under which a convolution of odd kernel keeps the size."""
+    """Returns the padding with which a convolution of odd kernel preserves the size."""
     a, b, c = ((k // 2, k // 2) for k in kernel)
     return a, b, c
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:
-    """Negative values scaled by 0.01."""
+    """Scales negative values by 0.01."""
     return jnp.where(x >= 0, x, LEAK * x)
 
 
 def he_normal(generator: np.random.Generator) -> Draw:
-    """Normal values of variance 2 / fan in, as suits rectifiers (He et al., ICCV 2015, arXiv 1502.01852)."""
+    """Samples normal values of variance 2 / fan in (He et al., ICCV 2015, arXiv 1502.01852)."""
 
     def draw(shape: tuple[int, ...], fan_in: int) -> np.ndarray:
         deviation = math.sqrt(2 / ((1 + LEAK**2) * fan_in))
@@ -73,12 +73,12 @@ class Convolution(nnx.Module):
         return self.shifted(conv3d(x, self.w[...].astype(x.dtype), stride=self.stride, padding=self.padding))
 
     def shifted(self, y: jax.Array) -> jax.Array:
-        """With the bias, if there is one."""
+        """Adds the bias, if there is one."""
         return y if self.b is None else y + _wide(self.b[...]).astype(y.dtype)
 
 
 def together(first: Convolution, second: Convolution, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Two convolutions of the same image by kernels of one shape and stride, as one of the features of both."""
+    """Combines two convolutions of one image, with equal kernel shape and stride, into one."""
     w = jnp.concatenate([first.w[...], second.w[...]], axis=-1)
     y = conv3d(x, w.astype(x.dtype), stride=first.stride, padding=first.padding)
     size = first.w[...].shape[-1]
@@ -131,7 +131,7 @@ class InstanceNorm(nnx.Module):
 
 
 class Affine(nnx.Module):
-    """Each channel scaled and shifted by what is learned alone: what an image shows does not change its scale."""
+    """Learned scale and shift of each channel, independent of the content of the image."""
 
     def __init__(self, features: int) -> None:
         self.scale = nnx.Param(np.ones(features, np.float32))
@@ -144,7 +144,7 @@ class Affine(nnx.Module):
 
 
 class BatchNorm(nnx.Module):
-    """Each channel of a batch to mean 0 and variance 1; outside of training by means that ran along with it."""
+    """Batch normalisation to mean 0 and variance 1; running means are used outside of training."""
 
     def __init__(self, features: int, *, momentum: float = 0.1) -> None:
         self.momentum = momentum
@@ -201,7 +201,7 @@ class Dropout(nnx.Module):
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def max_pool(x: jax.Array, size: Three) -> jax.Array:
-    """The largest value of each block; voxels that fill no block are left out. Equal ones share the gradient."""
+    """Returns the maximum of each complete block; equal maxima share the gradient."""
     return _blocks(x, size).max(axis=(2, 4, 6))
 
 
@@ -230,7 +230,7 @@ max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def mean_pool(x: jax.Array, size: Three) -> jax.Array:
-    """The mean of each block of voxels; sizes are multiples of the block's."""
+    """Returns the mean of each block of voxels; sizes are multiples of the block."""
     return _blocks(x, size).mean(axis=(2, 4, 6))
 
 
@@ -242,7 +242,7 @@ def _blocks(x: jax.Array, size: Three) -> jax.Array:
 
 
 def repeat(x: jax.Array, rate: Three) -> jax.Array:
-    """Up-sampling: each voxel becomes a block of equal ones."""
+    """Repeats each voxel to a block of equal voxels (up-sampling)."""
     n, i, j, k, channels = x.shape
     blocks = jnp.broadcast_to(x[:, :, None, :, None, :, None], (n, i, rate[0], j, rate[1], k, rate[2], channels))
     return blocks.reshape(n, i * rate[0], j * rate[1], k * rate[2], channels)
@@ -250,7 +250,7 @@ def repeat(x: jax.Array, rate: Three) -> jax.Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def repeat_smoothly(x: jax.Array, rate: int) -> jax.Array:
-    """Up-sampling by repetition, then the mean over 3 x 3 x 3 without padding: n voxels become rate * n - 2."""
+    """Repeats voxels, then averages 3 x 3 x 3 without padding: n voxels become rate * n - 2."""
     for axis in (1, 2, 3):
         x = _repeat_axis_smoothly(x, rate, axis)
     return x
@@ -271,7 +271,7 @@ repeat_smoothly.defvjp(_repeat_smoothly_forward, _repeat_smoothly_backward)
 
 
 def crop_centre(x: jax.Array, shape: Three) -> jax.Array:
-    """The middle of an array."""
+    """Returns the central part of an array."""
     starts = [(n - m) // 2 for n, m in zip(x.shape[1:4], shape, strict=True)]
     return lax.slice(x, (0, *starts, 0), (x.shape[0], *(a + m for a, m in zip(starts, shape, strict=True)), x.shape[4]))
 

@@ -60,7 +60,7 @@ class Stage(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """From the lowest stage up: a transposed convolution, the encoder's feature beside it, units, an output."""
+    """The decoder: a transposed convolution, the encoder's feature, units and an output per stage."""
 
     def __init__(
         self,

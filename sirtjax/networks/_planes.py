@@ -34,7 +34,7 @@ FEW_CHANNELS = 4
 
 
 def flat(images: jax.Array, kernels: jax.Array, *, stride: tuple[int, int], padding: object) -> jax.Array:
-    """Each slice convolved in its plane."""
+    """Convolves each slice in its plane."""
     batch = images.reshape(-1, *images.shape[2:])
     found = lax.conv_general_dilated(batch, kernels, stride, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))  # type: ignore[arg-type]
     return found.reshape(*images.shape[:2], *found.shape[1:])
@@ -45,23 +45,23 @@ def every(slab: jax.Array, first: int, step: int, count: int) -> jax.Array:
 
 
 def summed(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> jax.Array:
-    """One 2D convolution for each tap along the first axis."""
+    """Computes one 2D convolution per tap along the first axis."""
     return sum((flat(every(x, a, step, slab), w[a]) for a in range(1, w.shape[0])), flat(every(x, 0, step, slab), w[0]))
 
 
 def stacked(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> jax.Array:
-    """One 2D convolution of more channels."""
+    """Computes one 2D convolution with stacked channels."""
     channels = jnp.concatenate([every(x, a, step, slab) for a in range(w.shape[0])], axis=-1)
     return flat(channels, jnp.concatenate(list(w), axis=2))
 
 
 def stacked_in_rows(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat, rows: Rows) -> jax.Array:
-    """`stacked` of blocks of rows, made first: slices are put together by whole blocks then, and not by voxels."""
+    """Computes `stacked` after rows were cut into blocks, so that slices are stacked by blocks."""
     return rows.voxels(stacked(rows.blocks(x), w=rows.bands(w), step=step, slab=slab, flat=flat))
 
 
 def minimal(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> jax.Array:
-    """Six 2D convolutions for four slices; `step` is one."""
+    """Computes four slices with six 2D convolutions; `step` is one."""
     tiles = slab // TILE
     n, _, *plane = x.shape
     slices = in_line(x)
@@ -74,6 +74,6 @@ def minimal(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> 
 
 
 def mix(factors: np.ndarray, arrays: Iterable[jax.Array]) -> jax.Array:
-    """The sum of arrays times their factors."""
+    """Computes the sum of arrays times their factors."""
     terms = [a if f == 1 else float(f) * a for f, a in zip(factors, arrays, strict=True) if f]
     return sum(terms[1:], terms[0])

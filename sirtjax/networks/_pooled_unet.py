@@ -89,10 +89,10 @@ class PooledUNet(nnx.Module):
 
 
 def size_of(x: jax.Array) -> Three:
-    """Voxels along each axis."""
+    """Returns the voxels along each axis."""
     return x.shape[1], x.shape[2], x.shape[3]
 
 
 def middle_of(feature: Feature, shape: Three) -> Feature:
-    """The middle of a feature."""
+    """Returns the central part of a feature."""
     return Feature(kept=feature.kept, make=lambda *kept: crop_centre(feature.make(*kept), shape))

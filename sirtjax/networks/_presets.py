@@ -15,12 +15,12 @@ _ANY: TypeAdapter[NetworkConfig] = TypeAdapter(NetworkConfig)
 
 
 def network_presets() -> tuple[str, ...]:
-    """The names of the networks in `configs/networks`."""
+    """Lists the names of the networks in `configs/networks`."""
     return preset_names("networks")
 
 
 def load_network_preset(name: str) -> NetworkConfig:
-    """A network by its name.
+    """Returns a network preset by name.
 
     Raises:
       ConfigError: there is no preset of this name.
@@ -29,7 +29,7 @@ def load_network_preset(name: str) -> NetworkConfig:
 
 
 def network_config(table: Mapping[str, Any]) -> NetworkConfig:
-    """The config of a network from a table with the key `architecture`.
+    """Returns the config of a network from a table with the key `architecture`.
 
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.

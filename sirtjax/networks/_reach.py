@@ -24,7 +24,7 @@ Interval = tuple[int, int]
 
 
 def receptive_field(config: NetworkConfig) -> tuple[int, int, int]:
-    """Voxels of the image along each axis that an output voxel depends on; the most that any output voxel has.
+    """Returns the maximum extent of image voxels, per axis, on which an output voxel depends.
 
     What normalisation brings in from the whole image is not counted.
     """
@@ -52,7 +52,7 @@ def period(config: NetworkConfig) -> Three:
 
 
 def reach(config: NetworkConfig, axis: int, interval: Interval) -> Interval:
-    """The input positions that output positions depend on, along one axis."""
+    """Returns the input positions on which output positions depend, along one axis."""
     match config:
         case PlainConvUNetConfig() | ResidualEncoderUNetConfig():
             return _encoder_decoder(config, axis, interval)
@@ -65,13 +65,13 @@ def reach(config: NetworkConfig, axis: int, interval: Interval) -> Interval:
 
 
 def before_convolution(interval: Interval, kernel: int, stride: int) -> Interval:
-    """What a convolution with padding of half its kernel reads."""
+    """Returns the input interval of a convolution with padding of half its kernel."""
     low, high = interval
     return low * stride - kernel // 2, high * stride + kernel // 2
 
 
 def union(*intervals: Interval) -> Interval:
-    """The interval from the lowest to the highest position."""
+    """Returns the interval from the lowest to the highest position."""
     return min(low for low, _ in intervals), max(high for _, high in intervals)
 
 

@@ -47,7 +47,7 @@ class Rows(NamedTuple):
         return jnp.concatenate([x[..., :-1, :], x[..., 1:, : self.beyond * channels]], axis=-1)
 
     def bands(self, w: jax.Array) -> jax.Array:
-        """The kernels (a, b, c, in, out) of blocks: one for each voxel of a result's row, shifted to its place."""
+        """Returns block kernels (a, b, c, in, out): one per voxel of a result's row, shifted to its position."""
         a, b, c, channels, features = w.shape
         size = self.span + self.beyond
         shifted = [pad(w, 2, first, size - c - first) for first in range(0, self.span, self.step)]
@@ -59,7 +59,7 @@ class Rows(NamedTuple):
 
 
 def rows_of(w: jax.Array, *, step: int, low: int, columns: int) -> Rows | None:
-    """The rows for kernels (a, b, c, in, out) of few channels; None where they are best left as they are."""
+    """Returns the rows for kernels (a, b, c, in, out) of few channels; None if rows are not faster."""
     reach, channels, features = w.shape[2:]
     wide = _VECTOR // channels if features <= _FEW_FEATURES else 2 if channels <= _PAIRED_CHANNELS else 1
     if wide * step == 1:

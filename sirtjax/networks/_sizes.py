@@ -12,7 +12,7 @@ from sirtjax.networks._pooled_unet import VALID_KERNELS
 
 
 def output_shape(config: NetworkConfig, input_shape: Sequence[int]) -> Three:
-    """The voxels that come out for an image of this shape.
+    """Returns the output shape for an image of this shape.
 
     Raises:
       ConfigError: the network takes no image of this shape; names the nearest that it does.
@@ -28,7 +28,7 @@ def output_shape(config: NetworkConfig, input_shape: Sequence[int]) -> Three:
 
 
 def input_shape(config: NetworkConfig, output_shape: Sequence[int]) -> Three:
-    """The image that a network has to be given for an output of this shape.
+    """Returns the image shape that a network requires for an output of this shape.
 
     Raises:
       ConfigError: no image gives such an output; names the nearest output.

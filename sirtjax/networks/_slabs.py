@@ -17,7 +17,7 @@ def single(x: jax.Array) -> jax.Array:
 
 
 def slabs(depth: int, unit: int, filled: float) -> tuple[int, int]:
-    """Slices in a slab, a multiple of `unit`, and how many slabs cover the depth; a unit fills so much of a slab."""
+    """Returns the slices per slab, a multiple of `unit`, and the number of slabs that cover the depth."""
     units = -(-depth // unit)
     steps = min(units, math.ceil(units * filled))
     # A slab that overhangs the image could not be moved back onto it.
@@ -29,7 +29,7 @@ def slabs(depth: int, unit: int, filled: float) -> tuple[int, int]:
 
 
 def in_line(x: jax.Array) -> jax.Array:
-    """Each slice as one axis: loops over a whole slice fill vector registers, those over a few channels need not."""
+    """Flattens each slice to one axis, so that loops over it fill the vector registers."""
     return x.reshape(*x.shape[:2], -1)
 
 

@@ -72,7 +72,7 @@ class Layer(nnx.Module):
         return self.finished(read(self.conv, feature), key=key, training=training)
 
     def finished(self, y: jax.Array, *, key: jax.Array | None, training: bool) -> Feature:
-        """What follows on the convolution's result."""
+        """Applies normalisation, dropout and activation to the result of the convolution."""
         return plain(y) if self.finish is None else self.finish(y, key=key, training=training)
 
 
@@ -188,7 +188,7 @@ class Level(nnx.Module):
 def down(
     channels: int, features: int, *, units: int, stride: Three, style: Style, dropout: float
 ) -> ResidualUnit | Layer:
-    """A residual unit, or one convolution where there are no units."""
+    """Returns a residual unit, or one convolution if there are no units."""
     if units:
         return ResidualUnit(channels, features, units=units, stride=stride, style=style, dropout=dropout)
     conv = Convolution(channels, features, stride=stride, draw=style.draw)

@@ -26,7 +26,7 @@ MINIMAL_FROM = 1024
 
 
 def weight_gradient(x: jax.Array, dy: jax.Array, *, kernel: Three, stride: Three, padding: Padding) -> jax.Array:
-    """What the gradient `dy` of `correlate` is to its kernels, as matrix products over slabs.
+    """Computes the gradient of `correlate` with respect to its kernels, as matrix products over slabs.
 
     A tap is a shift between the two images. Along each axis either `x` is copied once for each tap, shifted, or `dy`
     is; whatever copies least.

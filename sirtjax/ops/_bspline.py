@@ -15,7 +15,7 @@ _REACH = 14
 
 
 def bspline_coefficients(array: Array) -> Array:
-    """Cubic B-spline coefficients whose spline passes through the voxels, mirrored at the end voxels.
+    """Computes the coefficients of the cubic B-spline through the voxels, mirrored at the end voxels.
 
     The recursive filter of Unser is applied as its impulse response, which falls below float32 resolution
     within 14 voxels: two passes of a recursion become one parallel sum per axis.
@@ -48,7 +48,7 @@ def bspline_coefficients(array: Array) -> Array:
 
 
 def sample_bspline(coefficients: Array, ijk: Array, *, fill: float = 0.0) -> Array:
-    """The cubic B-spline of given coefficients at fractional indices.
+    """Samples the cubic B-spline of given coefficients at fractional indices.
 
     Inside means within half a voxel of the grid; there the spline is mirrored at the end voxels, as ITK does.
 
@@ -64,7 +64,7 @@ def sample_bspline(coefficients: Array, ijk: Array, *, fill: float = 0.0) -> Arr
 
 
 def sample_cubic(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
-    """Cubic B-spline interpolation of the voxels at fractional indices; may overshoot them.
+    """Interpolates voxels by a cubic B-spline at fractional indices; the result can overshoot.
 
     Args:
       array: (i, j, k) floating values.

@@ -11,7 +11,7 @@ _SLAB = 32
 
 
 def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDArray[np.int32]:
-    """Connected components of a mask, numbered from 1, largest first. On the host.
+    """Labels the connected components of a mask from 1, largest first. On the host.
 
     Args:
       mask: (i, j, k) booleans.
@@ -33,7 +33,7 @@ def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDAr
 
 
 def largest_component(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDArray[np.bool_]:
-    """The largest connected component of a mask; empty for an empty mask. On the host."""
+    """Returns the largest connected component of a mask; empty for an empty mask. On the host."""
     labels, sizes = _labelled(mask, connectivity)
     if sizes.size == 0:
         return np.zeros(labels.shape, bool)
@@ -53,7 +53,7 @@ def _labelled(mask: ArrayLike, connectivity: int) -> tuple[NDArray[np.int32], ND
 
 
 def fill_holes(mask: ArrayLike) -> NDArray[np.bool_]:
-    """The mask with the background that no path of shared faces joins to a face of the array. On the host.
+    """Fills background that is not connected by faces to a face of the array. On the host.
 
     As `scipy.ndimage.binary_fill_holes`, in one pass.
     """

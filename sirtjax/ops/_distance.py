@@ -8,7 +8,7 @@ from scipy import ndimage
 
 
 def distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
-    """Distance of every voxel centre to the nearest voxel centre of the mask; zero in it. On the host.
+    """Computes the distance of every voxel centre to the mask; zero inside. On the host.
 
     Args:
       mask: (i, j, k) booleans.
@@ -25,7 +25,7 @@ def distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.floa
 
 
 def signed_distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
-    """Distance to the mask outside it, minus the distance to its outside within it. On the host.
+    """Computes the distance to the mask, negative inside it. On the host.
 
     Args:
       mask: (i, j, k) booleans.

@@ -9,7 +9,7 @@ Array = Any
 
 
 def good_fft_size(n: int) -> int:
-    """The smallest size of at least `n` that a real FFT does fast: a product of 2, 3 and 5.
+    """Returns the smallest fast real-FFT size of at least `n`: a product of 2, 3 and 5.
 
     Raises:
       ValueError: `n` is below 1.
@@ -20,7 +20,7 @@ def good_fft_size(n: int) -> int:
 
 
 def fft_convolve(array: Array, kernel: Array) -> Array:
-    """Linear convolution of an image with a kernel, zero beyond the image, of the image's size.
+    """Convolves an image with a kernel, zero beyond the image, with the size of the image.
 
     Both are zero-padded so that nothing wraps round. Output voxel `n` is `sum_m array[m] kernel[n - m + c]`
     with the kernel's centre `c = (size - 1) // 2`; SciPy's `fftconvolve(mode="same")` for odd kernels.

@@ -11,7 +11,7 @@ Array = Any
 
 
 def gaussian_filter(array: Array, sigma_voxels: Array, *, radius: int | None = None) -> Array:
-    """Separable Gaussian blur, zero beyond the image, with a kernel cut off at `radius` and summing to one.
+    """Applies a separable Gaussian, truncated at `radius`, summing to one, zero beyond the image.
 
     The standard deviations may be traced when `radius` is given: one compilation serves every blur that fits
     in it. What lies beyond the radius is cut off, so choose at least 3 standard deviations. A standard

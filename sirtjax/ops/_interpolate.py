@@ -27,13 +27,13 @@ class FlatGrid(NamedTuple):
 
 
 def flat_grid(array: Array) -> FlatGrid:
-    """The flat view of an (i, j, k) or (i, j, k, channels) array; inside is up to half a voxel beyond it."""
+    """Returns the flat view of an (i, j, k[, channels]) array; inside extends half a voxel beyond it."""
     shape = tuple(int(n) for n in array.shape[:3])
     return FlatGrid(array.reshape((-1, *array.shape[3:])), shape, (-0.5, -0.5, -0.5), tuple(n - 0.5 for n in shape))
 
 
 def sample_nearest(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
-    """Values of the nearest voxels at fractional indices; a point half way takes the higher index.
+    """Samples nearest voxels at fractional indices; a point half-way uses the higher index.
 
     A point is inside when it is within half a voxel of the grid (ITK's rule: the lower face included, the
     upper one not); outside it gets `fill`.
@@ -50,7 +50,7 @@ def sample_nearest(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
 
 
 def sample_linear(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
-    """Trilinear interpolation at fractional indices.
+    """Interpolates trilinearly at fractional indices.
 
     Inside as for `sample_nearest`; in the outer half voxel the edge value is held, as ITK does.
 
@@ -66,7 +66,7 @@ def sample_linear(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
 
 
 def sample_flat_nearest(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Array:
-    """`sample_nearest` on a `FlatGrid`, at indices given as three arrays of one shape."""
+    """Applies `sample_nearest` to a `FlatGrid`, at indices in three arrays of one shape."""
     xp, grid = _same_namespace(grid, ijk)
     inside, held = _hold(grid, ijk)
     i, j, k = (xp.floor(x + 0.5).astype("int32") for x in held)
@@ -74,7 +74,7 @@ def sample_flat_nearest(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Arra
 
 
 def sample_flat_linear(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0, half_width: Any = (0.5, 0.5, 0.5)) -> Array:
-    """`sample_linear` on a `FlatGrid`, at indices given as three arrays of one shape.
+    """Applies `sample_linear` to a `FlatGrid`, at indices in three arrays of one shape.
 
     Args:
       grid: the values.
@@ -119,7 +119,7 @@ def sample_flat_linear(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0, half_wid
 
 
 def sample_flat_bspline(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Array:
-    """`sample_bspline` on a `FlatGrid` of coefficients, at indices given as three arrays of one shape."""
+    """Applies `sample_bspline` to a `FlatGrid` of coefficients, at indices in three arrays of one shape."""
     xp, grid = _same_namespace(grid, ijk)
     inside, held = _hold(grid, ijk, clamp=False)
     rows, weights = [], []

@@ -11,7 +11,7 @@ Array = Any
 
 
 def namespace(*arrays: Array) -> Any:
-    """`jax.numpy` where any of the arrays is JAX's (traced or not), else `numpy`.
+    """Returns `jax.numpy` if any of the arrays is a JAX array (traced or not), otherwise `numpy`.
 
     A function written on it is differentiable under JAX and, given NumPy arrays, never compiles: on the host
     every new array shape would otherwise cost one compilation per operation.

@@ -11,7 +11,7 @@ OPENING_VOXELS = 2
 
 
 def enclosed_body(dense: ArrayLike, *, opening_voxels: int = OPENING_VOXELS) -> NDArray[np.bool_]:
-    """The largest dense part of an image with all that it encloses in its slices across k; empty where none is found.
+    """Returns the largest dense component with its enclosed regions in slices across k, or empty.
 
     Lungs are open to the ends of the image: what counts as enclosed is so within a slice. On the host.
 

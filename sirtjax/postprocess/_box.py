@@ -11,7 +11,7 @@ Mask = NDArray[np.bool_]
 
 
 def in_bounding_box(mask: ArrayLike, change: Callable[[Mask], Mask], *, margin: int = 0) -> Mask:
-    """The result of `change` on the box around a mask, which costs less than on the whole image; empty stays empty.
+    """Applies `change` to the box around a mask, for speed; an empty mask remains empty.
 
     With a `margin` the box is larger by so many voxels, also beyond the faces of the image, where the mask is false;
     what `change` sets true there is lost.

@@ -10,7 +10,7 @@ from sirtjax.postprocess._box import in_bounding_box
 
 
 def erode_select_dilate(mask: ArrayLike, spacing_mm: Sequence[float], *, radius_mm: float) -> NDArray[np.bool_]:
-    """The largest part of a mask after it is cut at its bridges thinner than twice the radius. On the host.
+    """Returns the largest part of a mask after removing bridges thinner than twice the radius.
 
     "The binary mask was eroded to disconnect the regions with weak connection. Then the largest connected region
     in the binary mask was selected while other small islands were not included in the liver volume of interest.

@@ -12,7 +12,7 @@ Mask = NDArray[np.bool_]
 
 
 def above(probability: ArrayLike, *, threshold: float = 0.5) -> Mask:
-    """True where a probability is above the threshold, (i, j, k).
+    """Returns where a probability exceeds the threshold, (i, j, k).
 
     One half "is the natural choice because it selects the voxels which are more likely to belong to the liver than
     not" (thesis, chapter 3, data postprocessing; 0.5 in chapters 4 and 7, too).
@@ -21,7 +21,7 @@ def above(probability: ArrayLike, *, threshold: float = 0.5) -> Mask:
 
 
 def keep_largest(mask: ArrayLike) -> Mask:
-    """The largest part of a mask; voxels that share a face are of one part. On the host.
+    """Returns the largest connected component of a mask (face neighbours). On the host.
 
     "The thresholded map might contain multiple non-connected regions. The largest region was retained as the liver
     segmentation and other smaller regions were discarded" (thesis, chapter 4, data post-processing).
@@ -30,7 +30,7 @@ def keep_largest(mask: ArrayLike) -> Mask:
 
 
 def fill_holes(mask: ArrayLike) -> Mask:
-    """The mask with the holes that it encloses on all sides. On the host.
+    """Fills holes that the mask encloses on all sides. On the host.
 
     "Morphological operations (hole filling and small object removal) were used to refine the final segmentations"
     (the Y-90 paper, inference).
@@ -39,7 +39,7 @@ def fill_holes(mask: ArrayLike) -> Mask:
 
 
 def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, minimum_ml: float) -> Mask:
-    """The mask without its parts smaller than a volume; a part of just this volume stays. On the host.
+    """Removes connected components smaller than a volume; equal volumes remain. On the host.
 
     Args:
       mask: (i, j, k) booleans.
@@ -65,6 +65,6 @@ def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, minimum_ml: fl
 
 
 def part_volumes_ml(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
-    """The volumes in mL of the parts of a mask, largest first; empty for an empty mask. On the host."""
+    """Returns the component volumes of a mask in mL, largest first; empty if empty. On the host."""
     labels = ops.components(mask)
     return np.asarray(np.bincount(labels.ravel())[1:] * (float(np.prod(spacing_mm)) / 1000), np.float64)

@@ -47,7 +47,7 @@ PostprocessStep = Annotated[LargestComponent | ErodeSelectDilate | FillHoles | R
 
 
 def postprocess(mask: ArrayLike, spacing_mm: Sequence[float], *, steps: Sequence[PostprocessStep]) -> Mask:
-    """The mask after each step in turn. On the host.
+    """Applies each step to the mask in sequence. On the host.
 
     Args:
       mask: (i, j, k) booleans.

@@ -14,7 +14,7 @@ LIVER_MARGIN_MM = 6.0
 
 
 def dilated(mask: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float) -> NDArray[np.bool_]:
-    """The mask and all voxels whose centre lies within a distance of one of its voxel centres. On the host.
+    """Returns all voxels whose centre is within a distance of a voxel centre of the mask. On the host.
 
     Args:
       mask: (i, j, k) booleans.
@@ -40,7 +40,7 @@ def dilated(mask: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float) -
 def within_liver(
     lesions: ArrayLike, liver: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float = LIVER_MARGIN_MM
 ) -> NDArray[np.bool_]:
-    """The lesions inside the liver dilated by a margin: the region that the networks of chapter 7 look at.
+    """Returns lesions inside the liver dilated by a margin, the input region of chapter 7's networks.
 
     "The manual liver segmentation is slightly dilated by 6 mm to avoid excluding the voxels on the liver boundary"
     (thesis, chapter 7, experiments).

@@ -15,7 +15,7 @@ _DENSITY = 2.0
 
 
 def resample_activity(volume: Volume, geometry: Geometry, *, transform: Transform | None = None) -> Volume:
-    """An activity map on another grid, with its total kept over what both grids share. On the host.
+    """Resamples an activity map, preserving the total in the common region. On the host.
 
     Each voxel of the result is the mean of the linearly interpolated map over that voxel (not its value at
     the centre), times the local volume ratio of the transform, as tissue that shrinks concentrates its

@@ -33,14 +33,14 @@ class AffineTransform:
 
 
 def identity() -> AffineTransform:
-    """The transform that leaves every point where it is."""
+    """Returns the identity transform."""
     return AffineTransform(np.eye(4))
 
 
 def rigid_matrix(
     rotation_rad: Sequence[float], translation_mm: Sequence[float], centre_mm: Sequence[float]
 ) -> NDArray[np.float64]:
-    """The 4x4 matrix of a rotation about a centre, then a shift.
+    """Returns the 4x4 matrix of a rotation about a centre followed by a translation.
 
     Rotations are about the world x, then y, then z axis: `R = Rz Ry Rx`, and `x -> R (x - c) + c + t`.
 
@@ -67,7 +67,7 @@ def rigid_matrix(
 
 
 def checked_matrix(matrix: ArrayLike) -> NDArray[np.float64]:
-    """The matrix as float64 on the host, after a check that it can be used.
+    """Returns the matrix as float64 on the host, after validation.
 
     Raises:
       GeometryError: not finite, another last row than 0 0 0 1, or singular.

@@ -38,12 +38,12 @@ class AlignedSampling(NamedTuple):
 
 
 def are_aligned(floating: Geometry, reference: Geometry) -> bool:
-    """Whether the axes of one grid are those of the other, swapped and flipped at most; oblique both may be."""
+    """Returns whether the axes of two grids are equal up to swaps and flips; both can be oblique."""
     return _axes(floating, reference) is not None
 
 
 def aligned_sampling(floating: Geometry, reference: Geometry, *, antialias: bool = False) -> AlignedSampling:
-    """The weights with which `sample_aligned` reads an image on `floating` at the voxels of `reference`.
+    """Returns the weights with which `sample_aligned` samples `floating` at the voxels of `reference`.
 
     Each voxel is the linearly interpolated image at its centre, as in `resample`; with `antialias` its mean along each
     axis over the voxel, where that is longer than the image's. In the outer half voxel of the image its edge is held.
@@ -68,7 +68,7 @@ def aligned_sampling(floating: Geometry, reference: Geometry, *, antialias: bool
 
 
 def sample_aligned(array: NDArray[Any], sampling: AlignedSampling, *, fill: float = 0.0) -> FloatArray:
-    """An image on the whole grid, `fill` outside of it. On the host; nothing is compiled.
+    """Samples an image on the whole grid, `fill` outside. On the host, without compilation.
 
     Args:
       array: (i, j, k) values.
@@ -82,12 +82,12 @@ def sample_aligned(array: NDArray[Any], sampling: AlignedSampling, *, fill: floa
 
 
 def slabs(count: int) -> Iterator[slice]:
-    """The planes of a grid, some at a time."""
+    """Yields the planes of a grid in groups."""
     return (slice(start, min(start + SLAB, count)) for start in range(0, count, SLAB))
 
 
 def sample_slab(array: NDArray[Any], sampling: AlignedSampling, slab: slice, *, fill: float = 0.0) -> FloatArray:
-    """The planes `slab` along the grid's first axis of an image, as `sample_aligned` makes them.
+    """Samples the planes `slab` along the grid's first axis, as `sample_aligned` does.
 
     Args:
       array: (i, j, k) values.

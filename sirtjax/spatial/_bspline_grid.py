@@ -10,7 +10,7 @@ Triple = tuple[Array, Array, Array]
 
 
 def bspline_matrix(nodes: int, controls: int, *, taper: float = 0.0) -> NDArray[np.float32]:
-    """The cubic B-spline weights of evenly spread control values at the nodes of one axis.
+    """Returns the cubic B-spline weights of evenly spaced control values at the nodes of one axis.
 
     The first and last node lie on the second and last but one control value, so that the splines sum to one all
     along. A field on a box is a product of three such matrices and the coefficients: no gathering, and its
@@ -42,7 +42,7 @@ def bspline_matrix(nodes: int, controls: int, *, taper: float = 0.0) -> NDArray[
 
 
 def bspline_field(coefficients: Array, weights: Triple) -> Array:
-    """A vector field on a lattice from its B-spline coefficients. Pure, linear, differentiable.
+    """Computes a vector field on a lattice from B-spline coefficients. Pure, linear, differentiable.
 
     Args:
       coefficients: (a, b, c, 3) control values.

@@ -55,7 +55,7 @@ def displacement_at(field: DisplacementField, points_mm: Array) -> Array:
 
 
 def jacobian_determinant(field: DisplacementField) -> Array:
-    """Local volume ratio det(A) det(I + du/dx) at the field's voxels; below zero where the deformation folds.
+    """Computes det(A) det(I + du/dx) at the field's voxels; negative where the deformation folds.
 
     A is the affine map that follows the displacement, if there is one; one that mirrors (det A below zero) turns
     the sign round. Central differences within the grid, one-sided at its faces, in world axes whatever the

@@ -43,7 +43,7 @@ class Inversion:
 def invert(
     transform: Transform, *, geometry: Geometry | None = None, tolerance_mm: float = 0.1, iterations: int = 50
 ) -> Transform:
-    """The transform that undoes another: from the floating image's space to the reference's.
+    """Returns the inverse of a transform, from the floating image's space to the reference's.
 
     Args:
       transform: an affine transform, inverted exactly, or a field, inverted by `invert_field`.
@@ -68,7 +68,7 @@ def invert(
 
 
 def invert_field(field: DisplacementField, *, geometry: Geometry | None = None, iterations: int = 50) -> Inversion:
-    """The inverse of a displacement field by fixed-point iteration, with its residual. On the host.
+    """Inverts a displacement field by fixed-point iteration, with its residual. On the host.
 
     Iterates `v <- -u(y + v)` at each voxel centre y; it converges where the displacement changes by less than
     its distance (gradient of u below 1 in norm). Where it does not, Newton steps go on.
@@ -108,7 +108,7 @@ def invert_field(field: DisplacementField, *, geometry: Geometry | None = None, 
 
 
 def fixed_point(field: FlatGrid, field_from_world: Array, points_mm: Any, steps: Array) -> tuple[Any, Any]:
-    """Displacements v with v = -u(y + v) at points y given as three arrays, and by how much that is missed.
+    """Returns displacements v with v = -u(y + v) at points y in three arrays, and their residual.
 
     Where the plain iteration does not arrive at some point, because the field stretches or squeezes too much, all are
     taken there by Newton steps.

@@ -50,7 +50,7 @@ class Path(NamedTuple):
 
 
 def plan_path(source: SourceGrid, reference: Geometry, transform: Transform, field: FlatGrid | None) -> Path:
-    """The matrices between the voxels of reference, field and source, multiplied out in float64."""
+    """Returns the matrices between the voxels of reference, field and source, multiplied in float64."""
     field_from_world = np.eye(4)
     if isinstance(transform, DisplacementField):
         field_from_world = transform.geometry.voxel_from_world
@@ -67,7 +67,7 @@ def plan_path(source: SourceGrid, reference: Geometry, transform: Transform, fie
 
 
 def field_on_device(transform: Transform) -> FlatGrid | None:
-    """The displacements in a buffer of standard capacity; None for an affine transform."""
+    """Returns the displacements in a buffer of standard capacity; None for an affine transform."""
     if not isinstance(transform, DisplacementField):
         return None
     array = np.asarray(transform.array, np.float32)
@@ -78,7 +78,7 @@ def field_on_device(transform: Transform) -> FlatGrid | None:
 def run_chunks(
     call: Callable[[Any], Array], count: int, chunk: int, dtype: Any, *, channels: int | None = None
 ) -> NDArray[Any]:
-    """All results of a kernel that does `chunk` voxels from a given one, gathered on the host."""
+    """Runs a kernel on chunks of `chunk` voxels and gathers the results on the host."""
     result = np.empty(count if channels is None else (count, channels), dtype)
     pending: list[tuple[int, Array]] = []
 
@@ -100,7 +100,7 @@ def run_chunks(
 def sample_chunk(
     source: FlatGrid, path: Path, start: Array, fill: Array, *, order: str, chunk: int = POINT_CHUNK
 ) -> Array:
-    """The image at the centres of `chunk` reference voxels, from the linear index `start` on."""
+    """Samples the image at the centres of `chunk` reference voxels from the linear index `start`."""
     ijk = floating_index(path, reference_index(path.reference_shape, start, chunk))
     if order == "nearest":
         return sample_flat_nearest(source, ijk, fill=fill)
@@ -121,7 +121,7 @@ def mean_chunk(
     conserve: bool,
     chunk: int = MEAN_CHUNK,
 ) -> Array:
-    """The mean of the image over `chunk` reference voxels, from the linear index `start` on.
+    """Averages the image over each of `chunk` reference voxels from the linear index `start`.
 
     Each voxel is cut into `counts` parts along its axes; each part is looked up once, over a box of
     `half_width` source voxels. With `conserve` it is weighted by the local volume ratio of the displacement, that
@@ -143,7 +143,7 @@ def mean_chunk(
 
 
 def reference_index(shape: Array, start: Array, chunk: int) -> Triple:
-    """The indices i, j, k, as float32, of `chunk` voxels from the linear index `start` on."""
+    """Returns the indices i, j, k, as float32, of `chunk` voxels from the linear index `start`."""
     n = start + jnp.arange(chunk, dtype=jnp.int32)
     row = n // shape[2]
     i, j, k = row // shape[1], row % shape[1], n % shape[2]
@@ -151,13 +151,13 @@ def reference_index(shape: Array, start: Array, chunk: int) -> Triple:
 
 
 def apply_matrix(matrix: Array, point: Triple) -> Triple:
-    """A (4, 4) matrix on a point given as three arrays."""
+    """Applies a (4, 4) matrix to a point in three arrays."""
     i, j, k = (row[0] * point[0] + row[1] * point[1] + row[2] * point[2] + row[3] for row in matrix[:3])
     return i, j, k
 
 
 def field_volume_ratio(path: Path, field: FlatGrid, reference: Triple) -> Array:
-    """det(I + du/dx) of the interpolated field at fractional voxel indices in the reference, not below zero."""
+    """Computes det(I + du/dx) of the interpolated field at fractional reference indices, at least zero."""
     place = apply_matrix(path.field_from_reference, reference)
     zero, one = jnp.zeros_like(place[0]), jnp.ones_like(place[0])
 
@@ -176,7 +176,7 @@ def field_volume_ratio(path: Path, field: FlatGrid, reference: Triple) -> Array:
 
 
 def floating_index(path: Path, reference: Triple) -> Triple:
-    """Fractional voxel indices in the floating image of fractional voxel indices in the reference."""
+    """Returns the fractional floating voxel indices of fractional reference voxel indices."""
     i, j, k = apply_matrix(path.floating_from_reference, reference)
     if path.field is None:
         return i, j, k

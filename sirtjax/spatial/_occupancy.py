@@ -26,7 +26,7 @@ Slices = tuple[slice, slice, slice]
 def occupancy(
     labels: LabelMap, name: str, geometry: Geometry, *, transform: Transform | None = None
 ) -> NDArray[np.float32]:
-    """Fraction of each voxel of a grid that lies inside a label. On the host; nothing is compiled anew.
+    """Computes the fraction of each voxel of a grid inside a label. On the host, without compilation.
 
     Each voxel is cut into parts no larger than half a voxel of the label map, and each part is looked up over
     its own size, so that the label's volume is kept for lesions of a few voxels too. Only the part of the
@@ -50,7 +50,7 @@ def occupancy(
 def mask_occupancy(
     mask: NDArray[np.bool_], floating: Geometry, geometry: Geometry, *, transform: Transform | None = None
 ) -> NDArray[np.float32]:
-    """`occupancy` of a mask on the grid `floating`.
+    """Computes `occupancy` of a mask on the grid `floating`.
 
     Args:
       mask: (i, j, k) on `floating`.

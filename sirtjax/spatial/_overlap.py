@@ -25,7 +25,7 @@ _REACH = 1.5
 
 
 def overlap_fraction(geometry: Geometry, other: Geometry) -> float:
-    """Fraction of the volume of a grid (to the outer faces of its voxels) that lies inside another grid.
+    """Computes the fraction of a grid's volume (to its outer faces) that is inside another grid.
 
     Exact for grids with parallel axes, else to about 0.2 %. On the host.
 
@@ -42,7 +42,7 @@ def overlap_fraction(geometry: Geometry, other: Geometry) -> float:
 
 
 def interior_mask(floating: Geometry, reference: Geometry, transform: Transform) -> NDArray[np.bool_]:
-    """Which voxels of the floating grid lie, with their neighbours, wholly within the reference grid.
+    """Returns the floating voxels that are, with their neighbours, inside the reference grid.
 
     Args:
       floating: grid of the floating image.
@@ -76,7 +76,7 @@ def interior_mask(floating: Geometry, reference: Geometry, transform: Transform)
 
 
 def box_overlap(ijk: tuple[Array, Array, Array], half: Array, shape: Array) -> Array:
-    """Fraction of boxes around the indices `ijk`, of half sides `half`, within a grid of `shape` voxels."""
+    """Computes the fraction of boxes around `ijk`, of half sides `half`, within a grid of `shape` voxels."""
     xp = namespace(*ijk)
     result: Array = 1.0
     for axis, x in enumerate(ijk):

@@ -15,7 +15,7 @@ Array = Any
 def points_to_reference(
     transform: Transform, points_mm: ArrayLike, *, tolerance_mm: float = 0.01, iterations: int = 50
 ) -> NDArray[np.float64]:
-    """World points of the floating image taken to the reference image: landmarks, contours. On the host.
+    """Transforms world points (landmarks, contours) from floating image to reference. On the host.
 
     This is the way against the pull of a transform, and that in which an image resampled onto the reference moves. Each
     point is solved for by itself, which is closer than an inverse field on a grid.

@@ -35,7 +35,7 @@ def resample(
     transform: Transform | None = None,
     antialias: bool = False,
 ) -> Volume:
-    """An image on another grid, through a transform if one is given. On the host; nothing is compiled anew.
+    """Resamples an image to another grid, optionally through a transform. On the host.
 
     By default each voxel of the result is the image at its centre, as in SimpleITK's `Resample`: going to a
     grid of much larger voxels then skips voxels and keeps the noise of single ones. With `antialias` it is
@@ -73,7 +73,7 @@ def resample(
 
 
 def resample_labels(labels: LabelMap, geometry: Geometry, *, transform: Transform | None = None) -> LabelMap:
-    """A label map on another grid by nearest neighbour; background outside. On the host.
+    """Resamples a label map by nearest neighbour; background outside. On the host.
 
     For the share of each voxel inside a label, as small lesions need it, use `occupancy`.
 
@@ -100,7 +100,7 @@ def resample_labels(labels: LabelMap, geometry: Geometry, *, transform: Transfor
 
 
 def default_fill(unit: str) -> float:
-    """What lies outside an image of this unit: air (-1024) for HU, nothing (0) for any other."""
+    """Returns the value outside an image of this unit: air (-1024) for HU, otherwise 0."""
     return -1024.0 if unit == "HU" else 0.0
 
 
@@ -113,7 +113,7 @@ def sample_on_grid(
     order: Order,
     fill: float,
 ) -> NDArray[Any]:
-    """Point samples of `array` at the voxel centres of `reference`; int32 labels stay so, else float32."""
+    """Samples `array` at the voxel centres of `reference`; int32 labels remain int32, others float32."""
     dtype = np.int32 if array.dtype == np.int32 and order == "nearest" else np.float32
     source = _prepare(array, floating, reference, transform, order=order, dtype=dtype)
     if source is None:
@@ -165,13 +165,13 @@ def mean_on_grid(
 
 
 def voxel_steps(floating: Geometry, reference: Geometry, transform: Transform) -> NDArray[np.float64]:
-    """(3, 3): column b is the step of one reference voxel along its axis b, in floating voxels."""
+    """Returns (3, 3): column b is the step of a reference voxel along axis b, in floating voxels."""
     steps = floating.voxel_from_world @ affine_part(transform) @ reference.affine
     return np.asarray(steps[:3, :3], np.float64)
 
 
 def block_factors(steps: NDArray[np.float64], coarsest: float) -> tuple[int, int, int]:
-    """Whole factors by which a fine image may be averaged first: blocks of at most 1/`coarsest` voxel."""
+    """Returns integer factors for averaging a fine image first: blocks of at most 1/`coarsest` voxel."""
     # Floating voxels along each of their axes that span one reference voxel, in the reference's own measure.
     span = 1 / np.linalg.norm(np.linalg.inv(steps), axis=0)
     i, j, k = (max(1, int(np.floor(x / coarsest + 1e-6))) for x in span)
@@ -186,7 +186,7 @@ def parts_per_voxel(steps: NDArray[np.float64], density: float) -> NDArray[np.in
 
 
 def half_width(steps: NDArray[np.float64], counts: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Half the extent of one part of a reference voxel along each axis of the floating grid, at most 0.5.
+    """Returns half the extent of a reference sub-voxel along each floating axis, at most 0.5.
 
     A part that is turned against those axes is a box no more; one with the same spread (root of the summed
     squares) along each axis stands for it.

@@ -36,7 +36,7 @@ class SourceGrid:
 
 
 def to_device(array: NDArray[Any], *, low: Any, high: Any) -> FlatGrid:
-    """A flat grid on the device in a buffer of a standard capacity.
+    """Copies a flat grid to the device in a buffer of standard capacity.
 
     Raises:
       GeometryError: more voxels than a 32-bit index can address.
@@ -58,7 +58,7 @@ def to_device(array: NDArray[Any], *, low: Any, high: Any) -> FlatGrid:
 
 
 def displacement_bounds_mm(field: DisplacementField) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Smallest and largest displacement along each world axis, zero included, (3,) each."""
+    """Returns the smallest and largest displacement per world axis, including zero, (3,) each."""
     array = np.asarray(field.array)
     # Whole slices against each other first: numpy is slow over an axis of three.
     slices = array.reshape(len(array), -1)
@@ -70,7 +70,7 @@ def displacement_bounds_mm(field: DisplacementField) -> tuple[NDArray[np.float64
 def reached_box(
     voxel_from_reference: NDArray[np.float64], reference: Geometry, transform: Transform
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lowest and highest fractional index of the floating grid that any point of the reference's voxels can reach.
+    """Returns the range of floating indices that any point of the reference voxels can reach.
 
     Args:
       voxel_from_reference: (4, 4) from the reference's world to voxels of the floating grid, the displacement left out.
@@ -89,7 +89,7 @@ def reached_box(
 def crop_to_box(
     geometry: Geometry, low: NDArray[np.float64], high: NDArray[np.float64], *, margin: int
 ) -> tuple[slice, slice, slice] | None:
-    """The slices of the grid around a box of fractional indices; None where they do not meet."""
+    """Returns the slices of the grid around a box of fractional indices; None if they do not overlap."""
     shape = np.asarray(geometry.shape)
     start = np.clip(np.floor(low) - margin, 0, shape).astype(int)
     stop = np.clip(np.ceil(high) + margin + 1, 0, shape).astype(int)
@@ -100,7 +100,7 @@ def crop_to_box(
 
 
 def shifted(voxel_from_world: NDArray[np.float64], start: Any, factors: Any) -> NDArray[np.float64]:
-    """The index map of a grid cropped at `start` and then averaged over blocks of `factors` voxels."""
+    """Returns the index map of a grid cropped at `start` and averaged over blocks of `factors` voxels."""
     blocks = np.asarray(factors, np.float64)
     result = voxel_from_world.copy()
     result[:3, 3] -= np.asarray(start, np.float64) + (blocks - 1) / 2

@@ -16,7 +16,7 @@ Transform = AffineTransform | DisplacementField
 
 
 def transform_points(transform: Transform, points_mm: Array) -> Array:
-    """World points of the reference image taken to the floating image.
+    """Transforms world points of the reference image to the floating image.
 
     Points are carried against the direction in which images are resampled: to carry points of the floating
     image to the reference, use `invert(transform)`. NumPy points and transform give NumPy without compiling;
@@ -39,7 +39,7 @@ def transform_points(transform: Transform, points_mm: Array) -> Array:
 
 
 def compose(outer: Transform, inner: Transform, *, geometry: Geometry | None = None) -> Transform:
-    """The transform that applies `inner` first, then `outer`: x -> outer(inner(x)).
+    """Returns the transform that applies `inner` first, then `outer`: x -> outer(inner(x)).
 
     Two affine transforms give an affine one. An affine after a field, or a field after an affine, gives a field
     exact everywhere: the first keeps the field's grid, the second carries it back by the affine (sheared, where
@@ -70,7 +70,7 @@ def compose(outer: Transform, inner: Transform, *, geometry: Geometry | None = N
 
 
 def as_field(transform: Transform, geometry: Geometry) -> DisplacementField:
-    """The transform as a plain displacement field: all of it in the displacements of the voxels of a grid.
+    """Returns the full transform as a displacement field on the voxels of a grid.
 
     For what knows nothing of an affine map beside a field. Exact at the voxel centres of `geometry`, and between them
     for an affine transform; beyond the grid nothing moves, so let it cover what is to be resampled.
@@ -84,7 +84,7 @@ def as_field(transform: Transform, geometry: Geometry) -> DisplacementField:
 
 
 def affine_part(transform: Transform) -> NDArray[np.float64]:
-    """The affine map of a transform that is left where no displacement is, (4, 4) float64 on the host.
+    """Returns the affine map of a transform where the displacement is zero, (4, 4) float64, on the host.
 
     Raises:
       GeometryError: the matrix is not finite, singular, or has another last row than 0 0 0 1.
@@ -94,12 +94,12 @@ def affine_part(transform: Transform) -> NDArray[np.float64]:
 
 
 def carried(geometry: Geometry, matrix: Any) -> Geometry:
-    """The grid moved through the world with its voxels, by a (4, 4) matrix."""
+    """Transforms a grid with its voxels by a (4, 4) world matrix."""
     return Geometry.from_affine(geometry.shape, np.asarray(matrix, np.float64) @ geometry.affine)
 
 
 def voxel_centres_mm(geometry: Geometry) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """World positions of all voxel centres, (i, j, k, 3) in mm."""
+    """Returns the world positions of all voxel centres, (i, j, k, 3) in mm."""
     affine = geometry.affine
     i, j, k = (np.arange(n, dtype=np.float64)[:, None] * affine[:3, a] for a, n in enumerate(geometry.shape))
     return i[:, None, None] + j[None, :, None] + k[None, None, :] + affine[:3, 3]

@@ -11,7 +11,7 @@ Array = Any
 
 
 def exponential(velocity_mm: Array, spacing_mm: Array, *, squarings: int = 7) -> Array:
-    """The displacement after unit time in a steady flow, on the grid of its velocity. Differentiable, not jitted.
+    """Integrates a steady velocity over unit time, on its own grid. Differentiable, not jitted.
 
     By scaling and squaring: the velocity over two to the power of `squarings` is the displacement of a short
     time, and each squaring `u(x) <- u(x) + u(x + u(x))` doubles the time. Displacement and velocity are linear

@@ -11,7 +11,7 @@ Order = Literal["linear", "nearest", "cubic"]
 
 
 def floating_coordinates(transform: Transform, reference: Geometry, floating: Geometry) -> Array:
-    """Fractional voxel indices in the floating image of every voxel of the reference. Differentiable.
+    """Returns the fractional floating indices of every reference voxel. Differentiable.
 
     Args:
       transform: pull transform from the reference to the floating image.
@@ -28,7 +28,7 @@ def floating_coordinates(transform: Transform, reference: Geometry, floating: Ge
 
 
 def warp(array: Array, ijk: Array, *, order: Order = "linear", fill: float = 0.0) -> Array:
-    """An image sampled at fractional voxel indices: the pure, differentiable core of `resample`.
+    """Samples an image at fractional voxel indices: the pure, differentiable core of `resample`.
 
     Differentiable in the values (all orders) and in the indices (linear and cubic); never jitted here.
 

@@ -28,7 +28,7 @@ def territories_from_lines(
     sources: Sequence[str] | None = None,
     allow_crossing: bool = False,
 ) -> LabelMap:
-    """Divide the liver into perfusion territories along lines drawn on a few slices.
+    """Divides the liver into perfusion territories along lines drawn on a few slices.
 
     Args:
       liver: any non-zero label is liver.
@@ -63,7 +63,7 @@ def divide_liver(
     sources: Sequence[str] | None = None,
     allow_crossing: bool = False,
 ) -> LabelMap:
-    """Divide the liver by surfaces, each of which cuts one territory off what the ones before have left.
+    """Divides the liver by surfaces; each separates one territory from the remaining liver.
 
     The first name belongs to the part on the first side of the first surface, the second to what the second
     surface cuts off the remainder, the last to what remains. The first side of a surface is the one towards
@@ -118,7 +118,7 @@ def divide_liver(
 
 
 def check_lines_meet_liver(liver: LabelMap, lines_mm: Sequence[Points], *, source: str) -> None:
-    """Check that every drawn line passes through or near the liver.
+    """Checks that every drawn line passes through or near the liver.
 
     Args:
       liver: any non-zero label is liver.

@@ -40,12 +40,12 @@ class LineFrame:
     normal: Points
 
     def coordinates_mm(self, points_mm: Points) -> Points:
-        """(along, across, height) of world points, (..., 3)."""
+        """Returns (along, across, height) of world points, (..., 3)."""
         return (points_mm - self.origin_mm) @ np.stack([self.along, self.across, self.normal], axis=1)
 
 
 def check_lines(lines_mm: Sequence[ArrayLike], *, source: str) -> list[Points]:
-    """The lines as float arrays without repeated points.
+    """Returns the lines as float arrays without repeated points.
 
     Raises:
       InputError: fewer than two lines, a line that isn't (n, 3) finite, or one without length.
@@ -77,14 +77,14 @@ def check_lines(lines_mm: Sequence[ArrayLike], *, source: str) -> list[Points]:
 
 
 def resample_line(line_mm: Points, *, step_mm: float) -> Points:
-    """Points evenly spaced along a polyline, at most `step_mm` apart and with both ends kept, (n, 3)."""
+    """Returns evenly spaced points of a polyline, at most `step_mm` apart, with both ends, (n, 3)."""
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line_mm, axis=0), axis=1))])
     at = np.linspace(0.0, length[-1], max(2, int(np.ceil(length[-1] / step_mm)) + 1))
     return np.stack([np.interp(at, length, line_mm[:, axis]) for axis in range(3)], axis=1)
 
 
 def space_line(line_mm: Points, *, shortest_mm: float, longest_mm: float) -> Points:
-    """A polyline whose points are neither crowded nor far apart, (n, 3).
+    """Returns a polyline whose points are neither too close nor too far apart, (n, 3).
 
     Drawn points are kept rather than resampled, because points made up between them would repeat their error
     and hide it from a fit that estimates it.
@@ -107,7 +107,7 @@ def space_line(line_mm: Points, *, shortest_mm: float, longest_mm: float) -> Poi
 
 
 def align_directions(lines_mm: Sequence[Points], *, source: str) -> list[Points]:
-    """The lines all run the same way: those drawn backwards are reversed.
+    """Reverses lines that run in the opposite direction.
 
     Raises:
       InputError: a line runs across the others, so that its two sides can't be matched with theirs.
@@ -128,7 +128,7 @@ def align_directions(lines_mm: Sequence[Points], *, source: str) -> list[Points]
 
 
 def fit_frame(lines_mm: Sequence[Points], *, source: str) -> LineFrame:
-    """The frame over whose plane the aligned lines are as flat as a rotation about the slice axis makes them.
+    """Fits the frame, rotated about the slice axis, in which the aligned lines are flattest.
 
     Raises:
       InputError: all lines lie on one slice, or a line doubles back.
@@ -154,7 +154,7 @@ def fit_frame(lines_mm: Sequence[Points], *, source: str) -> LineFrame:
 
 
 def check_agreement(coordinates_mm: Sequence[Points], *, source: str) -> None:
-    """Check that lines of one slice do not contradict each other.
+    """Checks that lines of one slice do not contradict each other.
 
     Args:
       coordinates_mm: per line (n, 3), from `LineFrame.coordinates_mm`.

@@ -20,7 +20,7 @@ def territories_from_masks(
     overlap: Literal["nearest", "first", "error"] = "nearest",
     gap: Literal["leave", "nearest"] = "leave",
 ) -> tuple[LabelMap, TerritoryShares]:
-    """Perfusion territories from their masks, such as those drawn on a perfusion cone-beam CT.
+    """Returns perfusion territories from masks, e.g. contoured on a perfusion cone-beam CT.
 
     The masks may overlap, leave gaps in the liver and reach outside it; how much they do is reported as
     found, before anything is resolved. What lies outside the liver is dropped.

@@ -42,7 +42,7 @@ class TerritoryShares:
 
 
 def activity_shares(uptake: Array, liver: Array, territories: Array) -> jax.Array:
-    """Share of the liver's activity that lies in each territory.
+    """Computes the fraction of the liver's activity in each territory.
 
     Pure and differentiable; the arrays may be masks or fractions of voxels (`sirtjax.spatial.occupancy`), so
     that a coarse SPECT voxel on a boundary counts for both sides.

@@ -13,7 +13,7 @@ ROUNDING = 1e-9
 
 
 def fit_thin_plate_spline(sites: Array, values: Array, *, rms: float | None) -> tuple[Array, Array, float]:
-    """The smooth thin-plate spline near scattered values.
+    """Fits a smoothing thin-plate spline to scattered values.
 
     It has the least bending energy (the integral of the squared second derivatives) of all functions with its
     misfit; far from the sites it goes over into a plane. Where a plane is close enough, the plane is the

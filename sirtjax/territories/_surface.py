@@ -60,7 +60,7 @@ class DividingSurface:
 def fit_surface(
     lines_mm: Sequence[ArrayLike], *, drawing_error_mm: float | None = None, source: str = "lines"
 ) -> DividingSurface:
-    """The smooth surface through lines drawn on a few slices.
+    """Fits a smooth surface to lines drawn on a few slices.
 
     The lines may be curved, drawn in either direction, end inside or outside the liver and be split into
     pieces; the slices may be oblique. Between the slices the surface bends as little as it can; beyond the
@@ -102,7 +102,7 @@ def fit_surface(
 
 
 def height_mm(surface: DividingSurface, points_mm: Array) -> jax.Array:
-    """Signed height of points over the surface along its normal; 0 on the surface.
+    """Computes the signed height of points above the surface along its normal; 0 on the surface.
 
     It has the sign of the side but is the distance only where the surface is parallel to its base plane.
 
@@ -129,7 +129,7 @@ _height_on_lattice = kept(height_mm)
 
 
 def is_above(surface: DividingSurface, points_mm: ArrayLike) -> NDArray[np.bool_]:
-    """Whether each of many points lies on the positive side of a surface; compiled once for any number.
+    """Returns whether each point is on the positive side of a surface; compiled once for any number.
 
     The spline is evaluated on a fine lattice over the points and interpolated linearly between: over a liver
     of 250 mm this moves a surface bent to a radius of 20 mm by about 0.01 mm.

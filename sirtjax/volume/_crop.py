@@ -16,7 +16,7 @@ Index = tuple[int, int, int]
 
 
 def crop_geometry(geometry: Geometry, start: Sequence[int], stop: Sequence[int]) -> Geometry:
-    """The grid of the voxels from `start` up to, not including, `stop`, each where it was in the world.
+    """Returns the grid of the voxels from `start` to before `stop`, with unchanged world positions.
 
     Both may lie outside the grid, which then grows.
 
@@ -32,7 +32,7 @@ def crop_geometry(geometry: Geometry, start: Sequence[int], stop: Sequence[int])
 
 
 def crop(image: Image, start: Sequence[int], stop: Sequence[int]) -> Image:
-    """The voxels from `start` up to, not including, `stop`, which stay where they are in the world.
+    """Returns the voxels from `start` to before `stop`, with unchanged world positions.
 
     Args:
       image: a volume or label map.
@@ -51,7 +51,7 @@ def crop(image: Image, start: Sequence[int], stop: Sequence[int]) -> Image:
 
 
 def pad(image: Image, before: Sequence[int], after: Sequence[int], *, fill: float = 0) -> Image:
-    """The image with voxels of value `fill` added around it; its own stay where they are in the world.
+    """Pads the image with voxels of value `fill`; its own voxels keep their world positions.
 
     On the host: the result holds a NumPy array.
 
@@ -74,7 +74,7 @@ def pad(image: Image, before: Sequence[int], after: Sequence[int], *, fill: floa
 
 
 def bounding_box(mask: ArrayLike, *, margin: int = 0) -> tuple[Index, Index]:
-    """The smallest box of voxels that holds the mask: first indices, and indices after the last.
+    """Returns the smallest box around the mask: first indices, and indices after the last.
 
     Args:
       mask: (i, j, k) booleans.

@@ -43,7 +43,7 @@ class Geometry:
 
     @classmethod
     def from_affine(cls, shape: Sequence[int], world_from_voxel: ArrayLike) -> Geometry:
-        """The geometry of an array of this shape under a 4x4 affine (LPS, mm)."""
+        """Returns the geometry of an array of this shape with a 4x4 affine (LPS, mm)."""
         rows = np.asarray(world_from_voxel, np.float64).tolist()
         return cls(tuple(shape), rows)  # type: ignore[arg-type]  # __post_init__ checks and converts both
 
@@ -56,7 +56,7 @@ class Geometry:
         origin_mm: Sequence[float] = (0.0, 0.0, 0.0),
         direction: ArrayLike | None = None,
     ) -> Geometry:
-        """The geometry given as ITK does.
+        """Returns the geometry from ITK's parameters.
 
         Args:
           shape: number of voxels along i, j, k.
@@ -109,23 +109,23 @@ class Geometry:
         return self.to_world((np.asarray(self.shape) - 1) / 2)
 
     def to_world(self, voxel: ArrayLike) -> NDArray[np.float64]:
-        """World positions (..., 3) in mm of voxel indices (..., 3)."""
+        """Returns world positions (..., 3) in mm of voxel indices (..., 3)."""
         affine = self.affine
         return np.asarray(np.asarray(voxel, np.float64) @ affine[:3, :3].T + affine[:3, 3])
 
     def to_voxel(self, world_mm: ArrayLike) -> NDArray[np.float64]:
-        """Fractional voxel indices (..., 3) of world positions (..., 3) in mm."""
+        """Returns fractional voxel indices (..., 3) of world positions (..., 3) in mm."""
         affine = self.voxel_from_world
         return np.asarray(np.asarray(world_mm, np.float64) @ affine[:3, :3].T + affine[:3, 3])
 
     def corners_mm(self) -> NDArray[np.float64]:
-        """The eight outer corners (voxel edges, not centres) of the grid in the world, (8, 3)."""
+        """Returns the eight outer corners (voxel edges, not centres) of the grid in the world, (8, 3)."""
         low, high = np.full(3, -0.5), np.asarray(self.shape) - 0.5
         ends = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), axis=-1)
         return self.to_world(ends.reshape(8, 3))
 
     def matches(self, other: Geometry, *, tolerance_mm: float = 1e-2) -> bool:
-        """Whether both grids have the same shape and every voxel lies within `tolerance_mm` of its twin."""
+        """Returns whether both grids have equal shapes and voxel positions within `tolerance_mm`."""
         return self.shape == other.shape and bool(np.abs(self.corners_mm() - other.corners_mm()).max() <= tolerance_mm)
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ _LETTERS = {axis: letter for letter, axis in _AXES.items()}
 
 
 def axis_codes(geometry: Geometry) -> str:
-    """Towards which side of the patient each voxel index grows: "LPS" is the world's own order.
+    """Returns the patient directions of increasing voxel indices; "LPS" is the order of the world.
 
     An oblique grid gets the codes of the nearest assignment of its axes to the world's.
     """
@@ -27,7 +27,7 @@ def axis_codes(geometry: Geometry) -> str:
 
 
 def reorient(image: Image, codes: str) -> Image:
-    """The same voxels in the same places of the world, with the axes swapped and flipped to `codes`.
+    """Swaps and flips the axes to `codes`, with unchanged world positions.
 
     Nothing is interpolated, so that an oblique grid stays oblique.
 

@@ -34,7 +34,7 @@ class Volume:
         _check_shape("Volume", self.array, self.geometry)
 
     def replace(self, array: Array, *, unit: str | None = None) -> Volume:
-        """The same grid with other values."""
+        """Returns a volume with the same grid and other values."""
         return Volume(array, self.geometry, unit=self.unit if unit is None else unit)
 
 
@@ -63,11 +63,11 @@ class LabelMap:
 
     @classmethod
     def from_mask(cls, mask: Array, geometry: Geometry, *, name: str) -> LabelMap:
-        """A map with the one label 1 where `mask` is true."""
+        """Returns a map with the label 1 where `mask` is true."""
         return cls(np.asarray(mask, bool).astype(np.uint8), geometry, names=((1, name),))
 
     def value(self, name: str) -> int:
-        """The label value of a name.
+        """Returns the label value of a name.
 
         Raises:
           GeometryError: no label has that name.
@@ -79,11 +79,11 @@ class LabelMap:
         raise GeometryError(f"no label is named {name!r}; the map has: {known_names}")
 
     def mask(self, name: str) -> NDArray[np.bool_]:
-        """True where the label of this name is, (i, j, k)."""
+        """Returns the mask of the label with this name, (i, j, k)."""
         return np.asarray(np.asarray(self.array) == self.value(name), bool)
 
     def volume_ml(self, name: str) -> float:
-        """Volume of the label of this name: its voxels times the voxel volume."""
+        """Returns the volume of the label with this name: its voxels times the voxel volume."""
         return float(self.mask(name).sum()) * self.geometry.voxel_volume_ml
 
 
