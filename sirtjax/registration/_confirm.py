@@ -151,3 +151,57 @@ def covered_fraction(image: Volume, other: Volume, other_from_image: NDArray[np.
     axis = int(np.argmax(np.abs(along) * np.asarray(other.geometry.spacing_mm)))
     shown = inside[:, axis]
     return float(inside[shown].all(axis=1).mean()) if shown.any() else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubts:
+    """Reasons against a registration that do not come from its optimisation.
+
+    Attributes:
+      figures: of `fit_figures`.
+      confirmed: whether the images agree far better than at wrong alignments, or do not count.
+      alike: whether they agree so well that no stage could improve much.
+      cropped: sentences of `cropped`.
+      implausible: sentences of `implausible`.
+    """
+
+    figures: Mapping[str, float]
+    confirmed: bool
+    alike: bool
+    cropped: tuple[str, ...] = ()
+    implausible: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All reasons, for the notes."""
+        found = (*self.cropped, *self.implausible)
+        if self.confirmed:
+            return found
+        place, ratio = self.figures["blocks_in_place"], self.figures["distance_ratio"]
+        if not np.isfinite(ratio):
+            return (*found, "the images show too little in common to be compared")
+        return (
+            *found,
+            f"{100 * place:.0f} % of the blocks of the images agree best where they are, and the images differ "
+            f"{ratio:.2f} times as much as at wrong alignments",
+        )
+
+
+def doubts_of(fit: Fit, affine: AffineTransform, sides: tuple[Side, Side], *, config: RegistrationConfig) -> Doubts:
+    """Returns the reasons against a registration.
+
+    Args:
+      fit: of the transform that is kept.
+      affine: its affine part.
+      sides: both images with the masks that guided.
+      config: the preset.
+    """
+    figures = fit_figures(fit)
+    limits = fit_limits(sides[0].image, sides[1].image)
+    return Doubts(
+        figures=figures,
+        confirmed=is_confirmed(figures, limits) or not is_judged_by_images(config),
+        alike=is_confirmed(figures, limits) and figures["distance_ratio"] <= ALIKE_RATIO,
+        cropped=() if sides[0].masks else cropped(affine, sides),
+        implausible=implausible(affine, sides),
+    )

@@ -1,39 +1,30 @@
+"""The status of a registration: which transform is kept, and how far it can be trusted."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax import metrics, spatial
+from sirtjax import spatial
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._confirm import (
-    ALIKE_RATIO,
-    cropped,
-    fit_figures,
-    fit_limits,
-    implausible,
-    is_confirmed,
-    is_judged_by_images,
-)
+from sirtjax.registration._confirm import Doubts, doubts_of
 from sirtjax.registration._fit import Fit, measure_fit
 from sirtjax.registration._mask_doubt import register_unguided
-from sirtjax.registration._pair import LIVER, Pair
-from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, mask_corners_mm
+from sirtjax.registration._mask_figures import mask_bench, quality_of
+from sirtjax.registration._pair import Pair
+from sirtjax.registration._prepare import LIVER_NAME, Side
 from sirtjax.registration._result import RegistrationResult, Stage, Status
 from sirtjax.registration._solve import Solution
 from sirtjax.spatial import AffineTransform, DisplacementField, Transform
-from sirtjax.volume import Geometry, Volume, crop_geometry
+from sirtjax.volume import Geometry, crop_geometry
 
 # Below this share of the compared region inside the floating image there is nothing to compare.
 LEAST_OVERLAP = 0.3
 # Guiding livers that still overlap less than this do not show the same organ.
 LEAST_DSC = 0.85
-# Masks are compared within this distance of the reference's liver.
-BENCH_MARGIN_MM = 25.0
 # A deformation may cost this much overlap of the masks before it counts as worse.
 DSC_SLACK = 0.01
 # Steps that are not finite are skipped. A level that lost more than this fraction of its steps did not optimise.
@@ -111,40 +102,6 @@ def judge(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Doubts:
-    """Reasons against a registration that do not come from its optimisation.
-
-    Attributes:
-      figures: of `fit_figures`.
-      confirmed: whether the images agree far better than at wrong alignments, or do not count.
-      alike: whether they agree so well that no stage could improve much.
-      cropped: sentences of `cropped`.
-      implausible: sentences of `implausible`.
-    """
-
-    figures: Mapping[str, float]
-    confirmed: bool
-    alike: bool
-    cropped: tuple[str, ...] = ()
-    implausible: tuple[str, ...] = ()
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """All reasons, for the notes."""
-        found = (*self.cropped, *self.implausible)
-        if self.confirmed:
-            return found
-        place, ratio = self.figures["blocks_in_place"], self.figures["distance_ratio"]
-        if not np.isfinite(ratio):
-            return (*found, "the images show too little in common to be compared")
-        return (
-            *found,
-            f"{100 * place:.0f} % of the blocks of the images agree best where they are, and the images differ "
-            f"{ratio:.2f} times as much as at wrong alignments",
-        )
-
-
 def keeps_deformation(
     solution: Solution, affine: Mapping[str, float], final: Mapping[str, float], config: RegistrationConfig
 ) -> bool:
@@ -157,26 +114,6 @@ def fit_of(solution: Solution, pair: Pair, *, kept: bool) -> Fit:
     """The agreement of the images at the deformation, or at the affine map if the deformation is not kept."""
     u = np.asarray(solution.displacement_mm, np.float32)
     return measure_fit(pair, np.asarray(solution.affine, np.float32), u if kept else np.zeros_like(u))
-
-
-def doubts_of(fit: Fit, affine: AffineTransform, sides: tuple[Side, Side], *, config: RegistrationConfig) -> Doubts:
-    """Returns the reasons against a registration.
-
-    Args:
-      fit: of the transform that is kept.
-      affine: its affine part.
-      sides: both images with the masks that guided.
-      config: the preset.
-    """
-    figures = fit_figures(fit)
-    limits = fit_limits(sides[0].image, sides[1].image)
-    return Doubts(
-        figures=figures,
-        confirmed=is_confirmed(figures, limits) or not is_judged_by_images(config),
-        alike=is_confirmed(figures, limits) and figures["distance_ratio"] <= ALIKE_RATIO,
-        cropped=() if sides[0].masks else cropped(affine, sides),
-        implausible=implausible(affine, sides),
-    )
 
 
 def status_of(
@@ -289,98 +226,3 @@ def _worse(
     weights = np.array([config.weights.image, config.weights.masks])
     before, after = (float(weights @ solution.terms[row]) for row in (1, 2))
     return bool(weights.any()) and not after <= before
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskBench:
-    """Where masks are compared: the lattice around the reference's liver, its masks there, and the floating ones.
-
-    The floating liver is taken as the share of each node of its own working lattice, which costs a tenth of the
-    exact share of a voxel; the other masks, which may be of a few voxels, as they were given.
-    """
-
-    grid: Geometry
-    occupancy: Mapping[str, NDArray[np.float32]]
-    floating_liver: Volume | None
-    floating: Masks
-
-    @cached_property
-    def liver_surface(self) -> metrics.Facets:
-        """The reference liver's, to which three maps are compared."""
-        return _surface(self.occupancy[LIVER_NAME], self.grid)
-
-
-def mask_bench(sides: tuple[Side, Side], lattice: Geometry, *, pair: Pair | None = None) -> MaskBench:
-    """The lattice around the liver, as far as `lattice` reaches, with all masks.
-
-    Args:
-      sides: both images with the masks to compare, the same names on both.
-      lattice: the reference's working lattice.
-      pair: what was prepared from these sides, if it was: its livers then need not be brought onto lattices again.
-    """
-    reference, floating = sides
-    if not reference.masks:
-        return MaskBench(grid=lattice, occupancy={}, floating_liver=None, floating={})
-    index = lattice.to_voxel(mask_corners_mm(reference))
-    room = BENCH_MARGIN_MM / np.asarray(lattice.spacing_mm)
-    low = np.clip(np.floor(index.min(axis=0) - room), 0, None).astype(int)
-    high = np.minimum(np.ceil(index.max(axis=0) + room).astype(int) + 1, lattice.shape)
-    grid = crop_geometry(lattice, low, high)
-    if pair is None:
-        moving = _grid_around(mask_corners_mm(floating), lattice.spacing_mm)
-        liver = spatial.occupancy(floating.masks[LIVER_NAME], LIVER_NAME, moving)
-        occupancy = {LIVER_NAME: spatial.occupancy(reference.masks[LIVER_NAME], LIVER_NAME, grid)}
-    else:
-        pitch_mm, origin_mm = pair.floating_pitch_mm.tolist(), pair.floating_origin_mm.tolist()
-        moving = Geometry.from_axes(pair.floating.shape, spacing_mm=pitch_mm, origin_mm=origin_mm)
-        liver = np.ascontiguousarray(pair.floating_masks[..., LIVER])
-        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        occupancy = {LIVER_NAME: np.asarray(pair.reference_masks[..., LIVER])[box]}
-    for name in reference.landmark_names():
-        occupancy[name] = spatial.occupancy(reference.masks[name], name, grid)
-    return MaskBench(
-        grid=grid, occupancy=occupancy, floating_liver=Volume(liver, moving, unit="1"), floating=floating.masks
-    )
-
-
-def _grid_around(points_mm: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Geometry:
-    """A grid along the world's axes that holds all points and one voxel more on each side."""
-    low, high = points_mm.min(axis=0), points_mm.max(axis=0)
-    shape = [int(np.ceil((b - a) / s)) + 3 for a, b, s in zip(low, high, spacing_mm, strict=True)]
-    return Geometry.from_axes(shape, spacing_mm=spacing_mm, origin_mm=(low - np.asarray(spacing_mm)).tolist())
-
-
-def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskBench) -> dict[str, float]:
-    """Overlap and distances of the guiding masks, and the image similarity."""
-    figures: dict[str, float] = {"similarity": 0.0 - float(terms[0])}
-    spacing_mm, distances = bench.grid.spacing_mm, []
-    for name, one in bench.occupancy.items():
-        if name == LIVER_NAME and bench.floating_liver is not None:
-            two = np.asarray(spatial.resample(bench.floating_liver, bench.grid, transform=transform).array)
-        else:
-            two = spatial.occupancy(bench.floating[name], name, bench.grid, transform=transform)
-        inside = one >= 0.5, two >= 0.5
-        figures[f"dsc {name}"] = metrics.dice(*inside) if inside[0].any() or inside[1].any() else float("nan")
-        if not (inside[0].any() and inside[1].any()):
-            distances.append(float("nan"))
-            continue
-        if name == LIVER_NAME:
-            figures[f"msd_mm {name}"] = metrics.mean_surface_distance_mm(bench.liver_surface, _surface(two, bench.grid))
-            distances.append(figures[f"msd_mm {name}"])
-        else:
-            apart_mm = (_centre(one) - _centre(two)) * np.asarray(spacing_mm)
-            figures[f"mcd_mm {name}"] = float(np.linalg.norm(apart_mm))
-            distances.append(figures[f"mcd_mm {name}"])
-    if distances:
-        figures["rmsd_mm"] = float(np.sqrt(np.mean(np.square(distances))))
-    return figures
-
-
-def _surface(occupancy: NDArray[np.float32], grid: Geometry) -> metrics.Facets:
-    return metrics.surface_facets(occupancy, np.diag([*grid.spacing_mm, 1.0]))
-
-
-def _centre(occupancy: NDArray[np.float32]) -> NDArray[np.float64]:
-    total = float(occupancy.sum(dtype=np.float64))
-    axes = [occupancy.sum(axis=tuple(b for b in range(3) if b != a), dtype=np.float64) for a in range(3)]
-    return np.array([np.dot(axis, np.arange(len(axis))) / total for axis in axes])

@@ -10,17 +10,10 @@ import numpy as np
 from sirtjax import metrics
 from sirtjax.errors import GeometryError
 from sirtjax.registration._config import RegistrationConfig, WeightsTable
+from sirtjax.registration._confirm import doubts_of
 from sirtjax.registration._inputs import SMALLEST_LANDMARK_VOXELS
-from sirtjax.registration._judge import (
-    MaskBench,
-    doubts_of,
-    fit_of,
-    folding_fraction,
-    keeps_deformation,
-    mask_bench,
-    quality_of,
-    status_of,
-)
+from sirtjax.registration._judge import fit_of, folding_fraction, keeps_deformation, status_of
+from sirtjax.registration._mask_figures import MaskBench, mask_bench, quality_of
 from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, lattice_around
 from sirtjax.registration._register import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import Status

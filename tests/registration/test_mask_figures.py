@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sirtjax.registration._judge import MaskBench, quality_of
+from sirtjax.registration._mask_figures import MaskBench, quality_of
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Geometry, Volume
 

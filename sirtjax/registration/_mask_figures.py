@@ -1,0 +1,115 @@
+"""Figures by which the guiding masks judge a transform: overlap, surface and centroid distances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import metrics, spatial
+from sirtjax.registration._pair import LIVER, Pair
+from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, mask_corners_mm
+from sirtjax.spatial import Transform
+from sirtjax.volume import Geometry, Volume, crop_geometry
+
+# Masks are compared within this distance of the reference's liver.
+BENCH_MARGIN_MM = 25.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskBench:
+    """Where masks are compared: the lattice around the reference's liver, its masks there, and the floating ones.
+
+    The floating liver is taken as the share of each node of its own working lattice, which costs a tenth of the
+    exact share of a voxel; the other masks, which may be of a few voxels, as they were given.
+    """
+
+    grid: Geometry
+    occupancy: Mapping[str, NDArray[np.float32]]
+    floating_liver: Volume | None
+    floating: Masks
+
+    @cached_property
+    def liver_surface(self) -> metrics.Facets:
+        """The reference liver's, to which three maps are compared."""
+        return _surface(self.occupancy[LIVER_NAME], self.grid)
+
+
+def mask_bench(sides: tuple[Side, Side], lattice: Geometry, *, pair: Pair | None = None) -> MaskBench:
+    """The lattice around the liver, as far as `lattice` reaches, with all masks.
+
+    Args:
+      sides: both images with the masks to compare, the same names on both.
+      lattice: the reference's working lattice.
+      pair: what was prepared from these sides, if it was: its livers then need not be brought onto lattices again.
+    """
+    reference, floating = sides
+    if not reference.masks:
+        return MaskBench(grid=lattice, occupancy={}, floating_liver=None, floating={})
+    index = lattice.to_voxel(mask_corners_mm(reference))
+    room = BENCH_MARGIN_MM / np.asarray(lattice.spacing_mm)
+    low = np.clip(np.floor(index.min(axis=0) - room), 0, None).astype(int)
+    high = np.minimum(np.ceil(index.max(axis=0) + room).astype(int) + 1, lattice.shape)
+    grid = crop_geometry(lattice, low, high)
+    if pair is None:
+        moving = _grid_around(mask_corners_mm(floating), lattice.spacing_mm)
+        liver = spatial.occupancy(floating.masks[LIVER_NAME], LIVER_NAME, moving)
+        occupancy = {LIVER_NAME: spatial.occupancy(reference.masks[LIVER_NAME], LIVER_NAME, grid)}
+    else:
+        pitch_mm, origin_mm = pair.floating_pitch_mm.tolist(), pair.floating_origin_mm.tolist()
+        moving = Geometry.from_axes(pair.floating.shape, spacing_mm=pitch_mm, origin_mm=origin_mm)
+        liver = np.ascontiguousarray(pair.floating_masks[..., LIVER])
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        occupancy = {LIVER_NAME: np.asarray(pair.reference_masks[..., LIVER])[box]}
+    for name in reference.landmark_names():
+        occupancy[name] = spatial.occupancy(reference.masks[name], name, grid)
+    return MaskBench(
+        grid=grid, occupancy=occupancy, floating_liver=Volume(liver, moving, unit="1"), floating=floating.masks
+    )
+
+
+def _grid_around(points_mm: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Geometry:
+    """A grid along the world's axes that holds all points and one voxel more on each side."""
+    low, high = points_mm.min(axis=0), points_mm.max(axis=0)
+    shape = [int(np.ceil((b - a) / s)) + 3 for a, b, s in zip(low, high, spacing_mm, strict=True)]
+    return Geometry.from_axes(shape, spacing_mm=spacing_mm, origin_mm=(low - np.asarray(spacing_mm)).tolist())
+
+
+def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskBench) -> dict[str, float]:
+    """Overlap and distances of the guiding masks, and the image similarity."""
+    figures: dict[str, float] = {"similarity": 0.0 - float(terms[0])}
+    spacing_mm, distances = bench.grid.spacing_mm, []
+    for name, one in bench.occupancy.items():
+        if name == LIVER_NAME and bench.floating_liver is not None:
+            two = np.asarray(spatial.resample(bench.floating_liver, bench.grid, transform=transform).array)
+        else:
+            two = spatial.occupancy(bench.floating[name], name, bench.grid, transform=transform)
+        inside = one >= 0.5, two >= 0.5
+        figures[f"dsc {name}"] = metrics.dice(*inside) if inside[0].any() or inside[1].any() else float("nan")
+        if not (inside[0].any() and inside[1].any()):
+            distances.append(float("nan"))
+            continue
+        if name == LIVER_NAME:
+            figures[f"msd_mm {name}"] = metrics.mean_surface_distance_mm(bench.liver_surface, _surface(two, bench.grid))
+            distances.append(figures[f"msd_mm {name}"])
+        else:
+            apart_mm = (_centre(one) - _centre(two)) * np.asarray(spacing_mm)
+            figures[f"mcd_mm {name}"] = float(np.linalg.norm(apart_mm))
+            distances.append(figures[f"mcd_mm {name}"])
+    if distances:
+        figures["rmsd_mm"] = float(np.sqrt(np.mean(np.square(distances))))
+    return figures
+
+
+def _surface(occupancy: NDArray[np.float32], grid: Geometry) -> metrics.Facets:
+    return metrics.surface_facets(occupancy, np.diag([*grid.spacing_mm, 1.0]))
+
+
+def _centre(occupancy: NDArray[np.float32]) -> NDArray[np.float64]:
+    total = float(occupancy.sum(dtype=np.float64))
+    axes = [occupancy.sum(axis=tuple(b for b in range(3) if b != a), dtype=np.float64) for a in range(3)]
+    return np.array([np.dot(axis, np.arange(len(axis))) / total for axis in axes])
