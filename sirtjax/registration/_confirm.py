@@ -24,6 +24,8 @@ BODY_NODES = 48
 # Fewer blocks than this say nothing.
 FEWEST_BLOCKS = 8
 
+MIRRORED = "the floating image agrees better with the reference if it is mirrored: check the order of its voxels"
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitLimits:
@@ -46,6 +48,8 @@ class FitLimits:
 # largest ratio 0.32; coarse images of few blocks reach 0.6 at the true map.
 OF_CT = FitLimits(blocks_in_place=0.45, distance_ratio=0.5)
 OTHER = FitLimits(blocks_in_place=0.42, distance_ratio=0.6)
+# The floating image is mirrored if that gains this much normalised mutual information on coarse lattices.
+MIRROR_GAIN = 0.0
 # Images this much alike show the same patient in the same pose: nothing is left for a further stage to improve.
 ALIKE_RATIO = 0.15
 
@@ -158,8 +162,9 @@ class Doubts:
     """Reasons against a registration that do not come from its optimisation.
 
     Attributes:
-      figures: of `fit_figures`.
+      figures: of `fit_figures`, and "mirror_gain" if no masks guided.
       confirmed: whether the images agree far better than at wrong alignments, or do not count.
+      mirrored: whether the floating image agrees better if it is mirrored.
       alike: whether they agree so well that no stage could improve much.
       cropped: sentences of `cropped`.
       implausible: sentences of `implausible`.
@@ -167,6 +172,7 @@ class Doubts:
 
     figures: Mapping[str, float]
     confirmed: bool
+    mirrored: bool
     alike: bool
     cropped: tuple[str, ...] = ()
     implausible: tuple[str, ...] = ()
@@ -174,7 +180,7 @@ class Doubts:
     @property
     def sentences(self) -> tuple[str, ...]:
         """All reasons, for the notes."""
-        found = (*self.cropped, *self.implausible)
+        found = (*self.cropped, *self.implausible, *((MIRRORED,) if self.mirrored else ()))
         if self.confirmed:
             return found
         place, ratio = self.figures["blocks_in_place"], self.figures["distance_ratio"]
@@ -187,7 +193,14 @@ class Doubts:
         )
 
 
-def doubts_of(fit: Fit, affine: AffineTransform, sides: tuple[Side, Side], *, config: RegistrationConfig) -> Doubts:
+def doubts_of(
+    fit: Fit,
+    affine: AffineTransform,
+    sides: tuple[Side, Side],
+    *,
+    config: RegistrationConfig,
+    mirror_gain: float | None = None,
+) -> Doubts:
     """Returns the reasons against a registration.
 
     Args:
@@ -195,12 +208,16 @@ def doubts_of(fit: Fit, affine: AffineTransform, sides: tuple[Side, Side], *, co
       affine: its affine part.
       sides: both images with the masks that guided.
       config: the preset.
+      mirror_gain: of `locate`, or None if masks guided.
     """
     figures = fit_figures(fit)
+    if mirror_gain is not None:
+        figures = {**figures, "mirror_gain": mirror_gain}
     limits = fit_limits(sides[0].image, sides[1].image)
     return Doubts(
         figures=figures,
         confirmed=is_confirmed(figures, limits) or not is_judged_by_images(config),
+        mirrored=mirror_gain is not None and mirror_gain > MIRROR_GAIN,
         alike=is_confirmed(figures, limits) and figures["distance_ratio"] <= ALIKE_RATIO,
         cropped=() if sides[0].masks else cropped(affine, sides),
         implausible=implausible(affine, sides),

@@ -46,6 +46,7 @@ def judge(
     *,
     config: RegistrationConfig,
     notes: tuple[str, ...] = (),
+    mirror_gain: float | None = None,
 ) -> RegistrationResult:
     """The result with its status: which transform to keep, and how far it can be trusted.
 
@@ -57,6 +58,7 @@ def judge(
       start: what the affine stage began with.
       config: the preset.
       notes: what was noticed before.
+      mirror_gain: of `locate`, or None if masks guided.
     """
     matrix = np.asarray(solution.affine, np.float64)
     affine = AffineTransform(matrix)
@@ -71,7 +73,7 @@ def judge(
     quality["final"] = quality_of(field, solution.terms[2], bench) if deformed else quality["affine"]
     kept = keeps_deformation(solution, quality["affine"], quality["final"], config)
     fit = fit_of(solution, pair, kept=kept)
-    doubts = doubts_of(fit, affine, sides, config=config)
+    doubts = doubts_of(fit, affine, sides, config=config, mirror_gain=mirror_gain)
     status = status_of(
         solution, quality["affine"], quality["final"], folding_fraction=folding, config=config, doubts=doubts
     )
@@ -157,7 +159,7 @@ def status_of(
         return Status.START_KEPT
     if final.get(dsc, 1.0) < LEAST_DSC:
         return Status.POOR_AGREEMENT
-    return Status.SUCCESS if doubts.confirmed else Status.UNCONFIRMED
+    return Status.SUCCESS if doubts.confirmed and not doubts.mirrored else Status.UNCONFIRMED
 
 
 def _driven(config: RegistrationConfig) -> bool:

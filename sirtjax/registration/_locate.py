@@ -1,5 +1,9 @@
+"""The start of a registration from the images alone."""
+
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -42,13 +46,28 @@ LEAST_OVERLAP = 0.4
 BODY_HU, BODY_SHARE = -300.0, 0.15
 
 
-def locate(reference: Volume, floating: Volume, *, config: RegistrationConfig) -> AffineTransform:
-    """A rigid start from the images alone, for scans of different length and position.
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """Where two images agree best on coarse lattices.
+
+    Attributes:
+      start: pull transform, rigid.
+      mirror_gain: normalised mutual information that the floating image gains if it is mirrored; negative for images
+        of one patient in the right order of their voxels.
+    """
+
+    start: AffineTransform
+    mirror_gain: float
+
+
+def locate(reference: Volume, floating: Volume, *, config: RegistrationConfig) -> Located:
+    """Finds a rigid start from the images alone, for scans of different length and position.
 
     The frames as they are, the bodies' mass centres in the axial plane and the images' centres are each tried
     with shifts along the body of up to 360 mm; the best by normalised mutual information go on to turn and shift
     freely; the best of these is the start. Rotations by multiples of 90 degrees about the axes, and by 30 and 60
-    degrees, are tried too, with the bodies' centroids aligned: the frame of an image may be wrong.
+    degrees, are tried too, with the bodies' centroids aligned: the frame of an image may be wrong. The same search
+    with the floating image mirrored shows whether its voxels are stored in reverse.
 
     Args:
       reference: the image whose space is kept.
@@ -56,13 +75,20 @@ def locate(reference: Volume, floating: Volume, *, config: RegistrationConfig) -
       config: the preset, for its intensities.
 
     Returns:
-      The pull transform, rigid.
+      The start, and how much better the mirrored image agrees.
     """
-    one, two = _coarse(reference, config), _coarse(floating, config)
+    one, two = _Coarse(reference, config), _Coarse(floating, config)
+    matrix, value = _best(one, two)
+    _, mirrored = _best(one, two.mirrored())
+    return Located(start=AffineTransform(matrix), mirror_gain=value - mirrored)
+
+
+def _best(one: _Coarse, two: _Coarse) -> tuple[NDArray[np.float64], float]:
+    """The best start, and the least of the losses of all finalists."""
     starts, turned = _starts(one, two)
     arrays = [(side.image, side.inside, side.origin_mm, side.pitch_mm) for side in (one, two)]
-    matrix, *_ = _search(arrays[0], arrays[1], starts, turned)
-    return AffineTransform(np.asarray(matrix, np.float64))
+    matrix, final, _ = _search(arrays[0], arrays[1], starts, turned)
+    return np.asarray(matrix, np.float64), float(np.asarray(final).min())
 
 
 class _Coarse:
@@ -84,9 +110,12 @@ class _Coarse:
         where = np.argwhere(body)
         self.body_mm = origin + pitch * where.mean(axis=0) if len(where) else self.centre_mm
 
-
-def _coarse(volume: Volume, config: RegistrationConfig) -> _Coarse:
-    return _Coarse(volume, config)
+    def mirrored(self) -> _Coarse:
+        """The same with its nodes in reverse along the first axis."""
+        other = copy(self)
+        other.image, other.inside = (np.ascontiguousarray(array[::-1]) for array in (self.image, self.inside))
+        other.body_mm = np.where([True, False, False], 2 * self.centre_mm - self.body_mm, self.body_mm)
+        return other
 
 
 def _starts(one: _Coarse, two: _Coarse) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

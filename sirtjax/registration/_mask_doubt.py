@@ -59,7 +59,7 @@ def register_unguided(sides: tuple[Side, Side], config: RegistrationConfig) -> U
             "guidance": config.guidance.model_copy(update={"masks": "none"}),
         }
     )
-    start = locate(sides[0].image, sides[1].image, config=free)
+    start = locate(sides[0].image, sides[1].image, config=free).start
     livers = [Side(image=side.image, masks={LIVER_NAME: side.masks[LIVER_NAME]}) for side in sides]
     pair, lattice = prepare_pair(livers[0], livers[1], gather_landmarks({}, {}), start, config=free)
     figures = fit_figures(measure_fit(pair, pair.start, np.zeros((*lattice.shape, 3), np.float32)))

@@ -98,6 +98,7 @@ class Ready:
       landmarks: of both sides.
       start: what the affine stage begins with.
       notes: what was noticed.
+      mirror_gain: of `locate`, or None if masks guide.
     """
 
     pair: Pair
@@ -106,10 +107,14 @@ class Ready:
     landmarks: Landmarks
     start: AffineTransform
     notes: tuple[str, ...]
+    mirror_gain: float | None = None
 
     def judged(self, solution: Solution, *, config: RegistrationConfig) -> RegistrationResult:
         """The result of a solution given as NumPy arrays."""
-        return judge(solution, self.pair, self.lattice, self.sides, self.start, config=config, notes=self.notes)
+        return judge(
+            solution, self.pair, self.lattice, self.sides, self.start, config=config, notes=self.notes,
+            mirror_gain=self.mirror_gain,
+        )  # fmt: skip
 
     def restarted(self, start: AffineTransform, *, config: RegistrationConfig) -> Ready:
         """The same patient from another start."""
@@ -157,17 +162,21 @@ def make_ready(
         reference_points_mm=reference_points_mm,
         floating_points_mm=floating_points_mm,
     )
-    if start is None:
-        start = find_start(*sides, config=config)
+    mirror_gain = None
+    if LIVER_NAME not in one:
+        located = locate(reference, floating, config=config)
+        start, mirror_gain = located.start if start is None else start, located.mirror_gain
+    elif start is None:
+        start = aligned_livers(*sides)
     spatial.invert(start)  # a start that can't be undone is refused here
     pair, lattice = prepare_pair(*sides, landmarks, start, config=config)
-    return Ready(pair=pair, lattice=lattice, sides=sides, landmarks=landmarks, start=start, notes=notes)
+    return Ready(
+        pair=pair, lattice=lattice, sides=sides, landmarks=landmarks, start=start, notes=notes, mirror_gain=mirror_gain
+    )
 
 
-def find_start(reference: Side, floating: Side, *, config: RegistrationConfig) -> AffineTransform:
-    """Where to begin: the livers' mass centres upon one another, or a search by the images alone."""
-    if LIVER_NAME not in reference.masks:
-        return locate(reference.image, floating.image, config=config)
+def aligned_livers(reference: Side, floating: Side) -> AffineTransform:
+    """The shift that aligns the centroids of the liver masks."""
     shift = mass_centre_mm(floating.masks[LIVER_NAME], LIVER_NAME) - mass_centre_mm(
         reference.masks[LIVER_NAME], LIVER_NAME
     )

@@ -47,7 +47,7 @@ class Status(Enum):
         "check that both liver masks show the same whole organ, and the voxel sizes of both images",
     )
     UNCONFIRMED = (
-        "the images agree hardly better than at deliberately wrong alignments",
+        "the images agree hardly better than at deliberately wrong alignments, or better if one of them is mirrored",
         "check that both images show the same part of the body in the same orientation, or give a start or masks",
     )
     MASK_IN_DOUBT = (
@@ -97,7 +97,8 @@ class RegistrationResult:
       folding_fraction: share of the lattice's nodes inside the reference image where the deformation folds.
       quality: figures after "start", "affine" and "final", as "dsc liver", "msd_mm liver", "mcd_mm lesion1",
         "rmsd_mm" and "similarity".
-      fit: agreement of the images at the transform and at wrong alignments, as `fit_figures` returns it.
+      fit: agreement of the images at the transform and at wrong alignments, as `fit_figures` returns it, and
+        "mirror_gain" of `locate` if no masks guided.
       config: the preset used.
       restart: rigid map at which images and masks agree, if the registration guided by masks failed from another start.
     """
