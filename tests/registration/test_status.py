@@ -7,6 +7,7 @@ import pytest
 import small_patient as small
 
 from sirtjax.registration import Side, Solution, Status, apply_settings, gather_landmarks, prepare_pair
+from sirtjax.registration._confirm import MIRRORED
 from sirtjax.registration._judge import STILL, judge
 from sirtjax.spatial import AffineTransform, identity, voxel_centres_mm
 from sirtjax.volume import LabelMap
@@ -83,7 +84,7 @@ def judged_with(floating):
     sides = tuple(Side(image=image, masks=small.masks(image.geometry)) for image in images)
     pair, lattice = prepare_pair(*sides, gather_landmarks({}, {}), identity(), config=config)
 
-    def of(*, weights=(), **changes):
+    def of(*, weights=(), mirror_gain=None, **changes):
         solution = Solution(**{
             "affine": np.eye(4, dtype="f4"), "affine_improved": np.array(True),
             "displacement_mm": np.zeros((*lattice.shape, 3), "f4"),
@@ -91,7 +92,9 @@ def judged_with(floating):
             "affine_history": np.ones((1, 4, 4), "f4"), "deformable_history": np.ones((1, 5, 5), "f4"), **changes,
         })  # fmt: skip
         own = apply_settings(config, list(weights))
-        return judge(solution, pair, lattice, sides, identity(), config=own, notes=("seen before",))
+        return judge(
+            solution, pair, lattice, sides, identity(), config=own, notes=("seen before",), mirror_gain=mirror_gain
+        )
 
     return SimpleNamespace(of=of, shape=lattice.shape, pitch_mm=np.asarray(lattice.spacing_mm))
 
@@ -152,6 +155,12 @@ def test_images_that_agree_nowhere_are_no_success(unrelated):
     assert any("blocks of the images agree best where they are" in note for note in result.notes)
     # A preset that only uses the masks is judged by them.
     assert unrelated.of(weights=["weights.image=0"]).status is Status.SUCCESS
+
+
+def test_an_image_that_agrees_better_mirrored_is_no_success(judged):
+    result = judged.of(mirror_gain=0.02)
+    assert result.status is Status.UNCONFIRMED and MIRRORED in result.notes and result.fit["mirror_gain"] == 0.02
+    assert judged.of(mirror_gain=-0.02).status is Status.SUCCESS
 
 
 def test_stretches_that_no_patient_has_are_no_success(judged):
