@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sirtjax import spatial
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._confirm import Doubts, doubts_of
+from sirtjax.registration._confirm import MIRRORED, Doubts, doubts_of
 from sirtjax.registration._fit import Fit, measure_fit
 from sirtjax.registration._mask_doubt import register_unguided
 from sirtjax.registration._mask_figures import mask_bench, quality_of
@@ -81,7 +81,9 @@ def judge(
     if status is not Status.SUCCESS:
         notes = (*notes, *doubts.sentences)
         unguided = register_unguided(sides, config) if sides[0].masks and status in OF_MASKS else None
-        if unguided is not None and unguided.sentence is not None:
+        if unguided is not None and unguided.mirrored:
+            notes = (*notes, MIRRORED)
+        elif unguided is not None and unguided.sentence is not None:
             status, notes = Status.MASK_IN_DOUBT, (*notes, unguided.sentence)
         elif unguided is not None:
             restart, notes = unguided.start, (*notes, OTHER_START)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._confirm import FitLimits, fit_figures, is_confirmed
+from sirtjax.registration._confirm import MIRROR_GAIN, FitLimits, fit_figures, is_confirmed
 from sirtjax.registration._fit import measure_fit
 from sirtjax.registration._landmarks import gather_landmarks
 from sirtjax.registration._lattice import sample
@@ -31,14 +31,16 @@ STRIDE, BINS = 2, 24
 
 @dataclass(frozen=True, kw_only=True)
 class Unguided:
-    """Two images that agree if they are registered rigidly without their masks.
+    """Two images that agree if they are registered rigidly without their masks, or if one of them is mirrored.
 
     Attributes:
       start: the rigid map.
+      mirrored: whether they agree better if one of them is mirrored.
       sentence: names the liver mask that contradicts the images there; None if both masks agree with them.
     """
 
     start: AffineTransform
+    mirrored: bool
     sentence: str | None
 
 
@@ -59,14 +61,17 @@ def register_unguided(sides: tuple[Side, Side], config: RegistrationConfig) -> U
             "guidance": config.guidance.model_copy(update={"masks": "none"}),
         }
     )
-    start = locate(sides[0].image, sides[1].image, config=free).start
+    located = locate(sides[0].image, sides[1].image, config=free)
+    start = located.start
+    if located.mirror_gain > MIRROR_GAIN:
+        return Unguided(start=start, mirrored=True, sentence=None)
     livers = [Side(image=side.image, masks={LIVER_NAME: side.masks[LIVER_NAME]}) for side in sides]
     pair, lattice = prepare_pair(livers[0], livers[1], gather_landmarks({}, {}), start, config=free)
     figures = fit_figures(measure_fit(pair, pair.start, np.zeros((*lattice.shape, 3), np.float32)))
     if not is_confirmed(figures, RIGID_LIMITS):
         return None
     volumes = [side.masks[LIVER_NAME].volume_ml(LIVER_NAME) for side in sides]
-    return Unguided(start=start, sentence=_sentence(*_on_nodes(pair), volumes))
+    return Unguided(start=start, mirrored=False, sentence=_sentence(*_on_nodes(pair), volumes))
 
 
 def _on_nodes(pair: Pair) -> tuple[NDArray[Any], NDArray[Any], list[NDArray[Any]]]:

@@ -55,9 +55,14 @@ def test_images_of_different_content_name_no_mask():
     assert register_unguided(sides(floating=other), small.FULL) is None
 
 
+def test_a_mirrored_image_names_no_mask():
+    found = register_unguided(sides(floating=small.image(WIDE, lambda points: points * [-1, 1, 1])), small.FULL)
+    assert found is not None and found.mirrored and found.sentence is None
+
+
 def test_masks_that_agree_with_the_images_name_no_mask():
     found = register_unguided(sides(), small.FULL)
-    assert found is not None and found.sentence is None
+    assert found is not None and not found.mirrored and found.sentence is None
     np.testing.assert_allclose(found.start.floating_from_reference, np.eye(4), atol=0.5)
 
 
