@@ -33,9 +33,9 @@ class PreparedCase:
     Attributes:
       case: where it is from.
       image: (i, j, k, channels) float32 in the image's own unit, read from the disk as needed.
-      labels: (i, j, k) of the file's values, likewise.
+      labels: (i, j, k) label values of the file.
       low, high: the intensities that the network's range begins and ends with, one a channel.
-      unseen: what lies beyond, one a channel.
+      unseen: values beyond, one a channel.
     """
 
     case: Case
@@ -57,14 +57,14 @@ def prepare_cases(
     """The cases on the network's grid, out of the cache where they are there.
 
     What is kept is found by the settings and by path, size and time of the files: a file that was changed is prepared
-    anew.
+    again.
 
     Args:
       cases: of `folder_cases` or `table_cases`.
       preprocessing: that of a model of it; intensities are clipped later, after they were varied.
       organ: for its mask, the label values of the organ, of lesions in it among them.
       cache: folder to keep them in.
-      on_progress: told of each case that is prepared anew.
+      on_progress: told of each case that is prepared again.
 
     Raises:
       ConfigError: no intensity scale for a case's modality, or labels and image on different grids.
@@ -89,7 +89,7 @@ def prepare_cases(
 def _check_modality(preprocessing: FixedPreprocessing, case: Case) -> None:
     if preprocessing.scale_of(case.modality) is None:
         known = ", ".join(scale.modality for scale in preprocessing.intensities)
-        raise ConfigError(f"case {case.name} is {case.modality}; data.preprocessing.intensities has {known} alone")
+        raise ConfigError(f"case {case.name} is {case.modality}; data.preprocessing.intensities has only {known}")
 
 
 def _key(case: Case, preprocessing: FixedPreprocessing, organ: Sequence[int]) -> str:

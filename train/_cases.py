@@ -41,7 +41,7 @@ class Case:
 def folder_cases(folder: Path) -> tuple[Case, ...]:
     """The cases of a dataset folder with dataset.json, imagesTr and labelsTr, as nnU-Net or the Decathlon lays it out.
 
-    Images are CT where the first channel is called so, else MR.
+    Images are CT where the first channel is called so, otherwise MR.
 
     Raises:
       ConfigError: no such folder, no cases, or files that are missing.
@@ -72,7 +72,7 @@ def table_cases(path: Path) -> tuple[Case, ...]:
     unknown = [name for name in columns if name not in (*_COLUMNS, *_MORE)]
     if missing or unknown:
         found = f"has no column {missing[0]!r}" if missing else f"has an unknown column {unknown[0]!r}"
-        raise ConfigError(f"{path}: {found}; expected {', '.join(_COLUMNS)} and, if wanted, {', '.join(_MORE)}")
+        raise ConfigError(f"{path}: {found}; expected {', '.join(_COLUMNS)} and, optionally, {', '.join(_MORE)}")
     cases = []
     for number, row in enumerate(rows, start=2):
         word = (row.get("split") or "").strip()

@@ -21,8 +21,8 @@ class LossTerm(Table):
     Attributes:
       kind: which loss of `sirtjax.losses`.
       weight: factor.
-      gamma: of the focal loss alone.
-      background, whole_batch, smooth: of soft Dice alone.
+      gamma: parameter of the focal loss.
+      background, whole_batch, smooth: parameters of soft Dice.
     """
 
     kind: Literal["soft-dice", "focal", "cross-entropy"]
@@ -49,7 +49,7 @@ class LossConfig(Table):
 
 
 class ScheduleConfig(Table):
-    """How the learning rate goes on from its first value.
+    """Schedule of the learning rate.
 
     Attributes:
       kind: constant; "plateau": times `factor` whenever the validation has not improved for more than `patience`
@@ -57,7 +57,7 @@ class ScheduleConfig(Table):
       factor: of plateau and steps.
       patience: validations without improvement that are borne.
       every_epochs: of steps.
-      final: share of the first value at the end of the cosine, and the least that plateaus lead to.
+      final: fraction of the first value at the end of the cosine, and the least that plateaus lead to.
       warmup_steps: over which it rises in a straight line to its first value.
     """
 
@@ -81,7 +81,7 @@ class OptimiserConfig(Table):
     Attributes:
       kind: which.
       learning_rate: the first one.
-      weight_decay: of AdamW: the share of each weight of two or more axes that a step of rate 1 takes away.
+      weight_decay: of AdamW: the fraction of each weight of two or more axes that a step of rate 1 takes away.
       momentum: of SGD.
       nesterov: of SGD.
       clip_norm: gradients longer than this are shortened to it; None leaves them.
@@ -116,7 +116,7 @@ class CourseConfig(Table):
       accumulate: parts an update's batch is worked off in, one after the other, to save memory.
       precision: in which the network is computed; weights, losses and updates stay in float32.
       validate_every_epochs: how often the validation cases are looked at.
-      save_every_steps: how often the state is written, besides after each validation; None: with those alone.
+      save_every_steps: how often the state is written, in addition to each validation; None: only with those.
       early_stopping: validations without improvement after which training ends; None: never.
     """
 
@@ -132,7 +132,7 @@ class CourseConfig(Table):
     @model_validator(mode="after")
     def _divides(self) -> CourseConfig:
         if self.batch_size % self.accumulate:
-            raise ValueError(f"`batch_size` {self.batch_size} is no multiple of `accumulate` {self.accumulate}")
+            raise ValueError(f"`batch_size` {self.batch_size} is not a multiple of `accumulate` {self.accumulate}")
         return self
 
 
@@ -140,7 +140,7 @@ class LogConfig(Table):
     """What is written down on the way.
 
     Attributes:
-      every_steps: how often the rows of log.csv are written out and progress is told.
+      every_steps: how often the rows of log.csv are written out and progress is reported.
       tensorboard: event files for TensorBoard in the folder `tensorboard`, too.
     """
 

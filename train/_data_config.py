@@ -11,7 +11,7 @@ from sirtjax.train._config import Count, Table
 
 
 class SyntheticConfig(Table):
-    """Digital patients, drawn anew for each step on the device that trains (`sirtjax.synthesis.random_sample`).
+    """Digital phantoms, generated again for each step on the device that trains (`sirtjax.synthesis.random_sample`).
 
     Attributes:
       kind: "synthetic".
@@ -42,7 +42,7 @@ class SyntheticConfig(Table):
 
 
 class LiverMask(Table):
-    """Train inside the liver alone: beyond its margin the image is left out, and it is cut to the liver's box.
+    """Restricts training to the liver: beyond its margin the image is masked, and it is cropped to the liver's box.
 
     Attributes:
       values: label values of the liver, of lesions in it among them.
@@ -62,9 +62,9 @@ class FilesConfig(Table):
       preprocessing: axes, spacing and intensity scales, as a model's own.
       patch_shape: what the network takes at once; whole images where it is as large as they are.
       foreground: chance that a patch has a labelled voxel in its middle.
-      validation: share of the cases that is validated on, of those that don't say so themselves.
+      validation: fraction of the cases that is validated on, of those that don't say so themselves.
       augmentation: how images are varied.
-      mask: keep the liver alone; None keeps all.
+      mask: restricts the image to the liver; None: full image.
       median: a median filter of 3 x 3 x 3 voxels.
       overlap: of the tiles in validation.
       cache: folder of the prepared cases; the user's cache folder by default.

@@ -27,20 +27,20 @@ def model_of_runs(
 ) -> tuple[Model, dict[str, Any]]:
     """The mean of the weights of runs that begin with each other's weights, number by number, as one model.
 
-    Such runs lie in one valley of the loss, and the mean in its middle (Wortsman et al., Model soups, ICML 2022,
-    arXiv 2203.05482); of runs that each began anew it is useless.
+    Such runs are in one valley of the loss, with the mean at its centre (Wortsman et al., Model soups, ICML 2022,
+    arXiv 2203.05482); for independently initialised runs it is useless.
 
     Args:
       runs: folders of runs of one network on images of one preparation.
       name: of the model.
       licence: its short name.
-      last: take the weights of the last steps in place of those of the best validations.
+      last: take the weights of the last steps instead of those of the best validations.
 
     Returns:
       The model, with the first run's source, and the "step" of each run's weights; of a single run `model_of_run`.
 
     Raises:
-      ConfigError: a folder is no run, or a run of another network, other classes or another preparation.
+      ConfigError: a folder is not a run, or a run of another network, other classes or another preparation.
       ImageFormatError: there was no validation yet, or nothing was saved.
     """
     (first, about), *others = (model_of_run(run, name=name, licence=licence, last=last) for run in runs)
@@ -67,13 +67,13 @@ def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False)
       run: the folder of the run.
       name: of the model.
       licence: its short name.
-      last: take the weights of the last step in place of those of the best validation.
+      last: take the weights of the last step instead of those of the best validation.
 
     Returns:
       The model, and the "step" of its weights, with the "dsc" of the best validation for those.
 
     Raises:
-      ConfigError: the folder is no run, or one on several images of a patient together.
+      ConfigError: the folder is not a run, or one on several images of a patient together.
       ImageFormatError: there was no validation yet, or nothing was saved.
     """
     config = run_config(run)

@@ -17,7 +17,7 @@ LOCK = ".lock"
 
 @contextmanager
 def run_lock(run: Path) -> Iterator[None]:
-    """Hold the folder of a run, which is made where it is not there; what was made for it alone goes again.
+    """Locks the folder of a run, which is created if needed; folders created only for it are removed.
 
     Raises:
       OutputError: another training holds it, or the folder refuses writing.
@@ -27,7 +27,7 @@ def run_lock(run: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is held: whoever opened it meanwhile sees that it is no longer the folder's.
+        # Removed while locked: a process that has opened it detects that it is no longer in the folder.
         with suppress(OSError):
             (run / LOCK).unlink()
         os.close(descriptor)

@@ -16,7 +16,7 @@ Row = Mapping[str, float | int | str]
 
 
 def begin_logs(run: Path, *, after_step: int) -> None:
-    """Make the tables of a run, or take off them what lies beyond the step that is gone on from."""
+    """Make the tables of a run, or take off them values beyond the step that is gone on from."""
     for name, columns in ((STEPS, STEP_COLUMNS), (VALIDATIONS, VALIDATION_COLUMNS)):
         path = run / name
         rows = [row for row in read_rows(path) if int(row["step"]) <= after_step] if path.is_file() else []

@@ -33,7 +33,7 @@ class Outcome:
 
     Attributes:
       status: finished (all epochs), stopped early (no improvement for as long as the recipe bears) or paused (out
-        of time: go on with resume).
+        of time: continue with resume).
       state: the state, on the host.
       steps: of the whole training.
     """
@@ -59,7 +59,7 @@ def train(
 ) -> Outcome:
     """Train until the recipe's end, writing state, best weights and logs into a folder.
 
-    The samples of a step depend on its number and the seed alone, and the state holds all else, so that a training
+    The samples of a step depend only on its number and the seed, and the state contains the rest, so that a training
     that was killed and resumed ends with the same weights, bit by bit, as one that was not (on the same device with
     the same program). The state is written whole and in one move.
 
@@ -74,7 +74,7 @@ def train(
       resume: go on from `state.npz` in the folder where it is there.
       stop_after_s: end the slice after this many seconds, once the step under way is done.
       on_begin: called in the first process once nothing is in the way any more, before anything is written.
-      on_progress: told what is going on.
+      on_progress: called with progress messages.
 
     Raises:
       ComputationError: the loss or its gradients are not finite.

@@ -25,7 +25,7 @@ def objective(outputs: Sequence[Array], onehot: Array, *, config: LossConfig) ->
 
     Raises:
       ConfigError: not as many outputs as weights.
-      ValueError: an output that is no whole fraction of the finest one.
+      ValueError: an output that is not a whole fraction of the finest one.
     """
     weights = config.deep_supervision
     if len(outputs) != len(weights):
@@ -57,7 +57,9 @@ def pooled(array: Array, shape: Sequence[int]) -> Array:
         return array
     blocks = [size // wanted for size, wanted in zip(array.shape[1:4], shape, strict=True)]
     if any(wanted * block != size for size, wanted, block in zip(array.shape[1:4], shape, blocks, strict=True)):
-        raise ValueError(f"an output of {tuple(shape)} is no whole fraction of the finest, {tuple(array.shape[1:4])}")
+        raise ValueError(
+            f"an output of {tuple(shape)} is not a whole fraction of the finest, {tuple(array.shape[1:4])}"
+        )
     (i, j, k), (a, b, c) = shape, blocks
     return jnp.mean(jnp.reshape(array, (array.shape[0], i, a, j, b, k, c, array.shape[-1])), axis=(2, 4, 6))
 

@@ -1,4 +1,4 @@
-"""Patches of prepared cases in an order that depends on the seed alone, read ahead by grain."""
+"""Patches of prepared cases in an order that depends only on the seed, read ahead by grain."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def patch_batches(
     Args:
       cases: what patches are cut from.
       shape: of a patch; cases are continued where it reaches beyond them.
-      judged: of its middle that the network has an answer for; this is what is placed inside of the cases.
+      judged: of its middle that the network predicts; this is what is placed inside of the cases.
       foreground: chance that the middle of a patch is a voxel with a label.
       seed: of order and places.
       batch_size: patches of a step, of all processes together.
@@ -95,7 +95,7 @@ def patch_of(case: PreparedCase, shape: Shape, *, judged: Shape, foreground: flo
     Args:
       case: the case.
       shape: of the patch.
-      judged: of the middle of it that lies inside of the case; where that is larger, the case lies in it at random.
+      judged: of the middle of it that lies inside of the case; if that is larger, the case is placed in it at random.
       foreground: chance that its middle is a voxel with a label.
       rng: of the place.
     """

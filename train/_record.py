@@ -53,7 +53,7 @@ class SampleSlice:
     Attributes:
       image: (i, j) of the first channel.
       labels: (i, j) class numbers, 0 outside of all.
-      predicted: likewise, by the best weights.
+      predicted: masks by the best weights, in the same layout.
     """
 
     image: NDArray[np.float32]
@@ -65,7 +65,7 @@ def run_record(run: Path) -> RunRecord:
     """Read what a run has written down.
 
     Raises:
-      ConfigError: the folder is no run.
+      ConfigError: the folder is not a run.
     """
     config = run_config(run)
     described = parse_json((run / CONFIG).read_text(encoding="utf-8"))

@@ -34,15 +34,15 @@ def run_training(
     devices: Sequence[jax.Device] | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
-    """Train as a training file says, or go on with it, in a folder that holds all of the run.
+    """Train as a training file says, or continue with it, in a folder that holds all of the run.
 
     Args:
       config: of `load_training`.
       run: the folder to make, or to go on in.
-      resume: go on with what the folder holds; a folder without a state is begun.
+      resume: continue with what the folder holds; a folder without a state is begun.
       stop_after_s: pause after so many seconds.
       devices: to share the work; all by default.
-      on_progress: told what is going on.
+      on_progress: called with progress messages.
 
     Raises:
       OutputError: the folder holds files and `resume` is not given, or another training writes there.

@@ -1,4 +1,4 @@
-"""The folder of a run: what it was told to do, its weights, and whether another config may go on in it."""
+"""The folder of a run: its config, its weights, and whether another config may go on in it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def run_config(run: Path) -> TrainingConfig:
     """The config of a run.
 
     Raises:
-      ConfigError: the folder is no run.
+      ConfigError: the folder is not a run.
     """
     try:
         table = parse_json((run / CONFIG).read_text(encoding="utf-8"))["config"]
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{run}: is no run of training ({CONFIG} is missing or damaged)") from error
+        raise ConfigError(f"{run}: is not a run of training ({CONFIG} is missing or damaged)") from error
     return training_from_table(table, source=str(run / CONFIG))
 
 
@@ -73,7 +73,7 @@ def check_folder(run: Path, config: TrainingConfig, *, resume: bool) -> None:
         raise OutputError(f"{run}: is a file; expected the name of a folder to write")
     if run.is_dir() and any(path.name != LOCK for path in run.iterdir()):
         if not resume:
-            raise OutputError(f"{run}: holds files already; choose another folder, or go on with --resume")
+            raise OutputError(f"{run}: holds files already; choose another folder, or continue with --resume")
         _check_same(run_config(run), config, run)
 
 
@@ -97,7 +97,7 @@ def _check_same(before: TrainingConfig, now: TrainingConfig, run: Path) -> None:
         if not free and old.get(key) != new.get(key):
             raise ConfigError(
                 f"{run}: was begun with {key} = {old.get(key)!r}, now it is {new.get(key)!r}; "
-                "go on with the same config, or begin in another folder"
+                "continue with the same config, or begin in another folder"
             )
 
 

@@ -26,7 +26,7 @@ _VALIDATION = 0x5EED0000
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where samples come from, as functions; a step's samples depend on its number and the seed alone.
+    """Where samples come from, as functions; a step's samples depend only on its number and the seed.
 
     Attributes:
       feed: what a step (its number) needs from the host, placed on the devices.

@@ -67,7 +67,7 @@ def first_state(variables: Variables, *, optimiser: OptimiserConfig, seed: int) 
 def after_validation(state: TrainState, score: float, *, optimiser: OptimiserConfig) -> tuple[TrainState, bool]:
     """The state after a validation, and whether it is the best so far.
 
-    A score that is not a number (no case had the class) is no improvement.
+    A score that is not a number (no case had the class) is not an improvement.
     """
     step = int(state.step)
     best = bool(np.float32(score) > np.float32(state.best_score))

@@ -51,13 +51,13 @@ def load_tree(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
     missing, over = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
     if missing or over:
         odd = f"lacks {missing[0]}" if missing else f"has {over[0]} too much"
-        raise ConfigError(f"{path}: {odd}; it was made with another network or optimiser, go on with its own config")
+        raise ConfigError(f"{path}: {odd}; it was made with another network or optimiser, continue with its own config")
     for name, leaf in expected.items():
         one = found[name]
         if one.shape != leaf.shape or one.dtype != leaf.dtype:
             raise ConfigError(
                 f"{path}: {name} is {one.dtype}{list(one.shape)}, expected {leaf.dtype}{list(leaf.shape)}; "
-                "go on with the config it was made with"
+                "continue with the config it was made with"
             )
     structure = jax.tree.structure(like)
     return jax.tree.unflatten(structure, [found[name] for name in expected]), about
@@ -90,7 +90,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
     except FileNotFoundError as error:
         raise ImageFormatError(f"{path}: no such file; expected a state of training") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ImageFormatError(f"{path}: is damaged or no state of training ({error}); start anew") from error
+        raise ImageFormatError(f"{path}: is damaged or no state of training ({error}); start over") from error
     if about.get("format") != _FORMAT:
         raise ImageFormatError(
             f"{path}: format {about.get('format')}, expected {_FORMAT}; use the version that made it"

@@ -28,7 +28,7 @@ def make_step(forward: Forward, prepare: Prepare, *, recipe: Recipe, mesh: Mesh,
     """One update as a compiled function of the state and of what the data source feeds.
 
     The state is given up to the function: its memory is used for the result. All devices compute one program over
-    a batch divided among them, so that means over the batch are the same as on one device but for rounding.
+    a batch divided among them, so that means over the batch are the same as on one device except for rounding.
 
     Args:
       forward: the network in training.

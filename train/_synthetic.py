@@ -15,7 +15,7 @@ Array = Any
 
 
 def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels: int, mesh: Mesh) -> Source:
-    """Samples of random digital patients, validated on those made from liver shapes that are kept back.
+    """Samples of random digital phantoms, validated on those made from liver shapes that are kept back.
 
     Args:
       config: the training.

@@ -32,7 +32,7 @@ class TrainingConfig(Table):
       classes: what is learned.
       data: where samples come from.
       loss, optimiser, course, log: see there.
-      weights: what to begin with in place of drawn weights: the name or folder of a model, or the folder of a run.
+      weights: what to begin with instead of drawn weights: the name or folder of a model, or the folder of a run.
       source: where the recipe is from, for the model's card.
     """
 
@@ -130,7 +130,7 @@ def training_from_table(table: dict[str, Any], *, source: str) -> TrainingConfig
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    # The kind of the data, which the checker puts between, is no key of the file.
+    # The kind of the data, which the checker puts between, is not a key of the file.
     return ".".join(str(part) for part in location if part not in ("files", "synthetic")) or "file"
 
 

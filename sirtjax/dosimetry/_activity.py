@@ -15,7 +15,7 @@ _LN2 = 0.6931471805599453
 
 
 def decay_factor(elapsed_h: Array, *, half_life_h: Array) -> Array:
-    """Share of the nuclei left after a time, 2^(-t/T); above 1 for a time before the reference.
+    """Fraction of the nuclei left after a time, 2^(-t/T); above 1 for a time before the reference.
 
     Args:
       elapsed_h: hours after the reference time; negative is earlier.

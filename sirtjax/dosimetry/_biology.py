@@ -65,10 +65,10 @@ def eubed_gy(
     Args:
       dose_gy: as in `bed_gy`.
       weight: as in `eud_gy`.
-      alpha_per_gy: likewise.
+      alpha_per_gy: linear coefficient alpha, 1/Gy.
       alpha_beta_gy: as in `bed_gy`.
-      repair_half_time_h: likewise.
-      half_life_h: likewise.
+      repair_half_time_h: half-time of sublethal damage repair, h.
+      half_life_h: physical half-life, h.
     """
     bed = bed_gy(dose_gy, alpha_beta_gy=alpha_beta_gy, repair_half_time_h=repair_half_time_h, half_life_h=half_life_h)
     return eud_gy(bed, weight, alpha_per_gy=alpha_per_gy)

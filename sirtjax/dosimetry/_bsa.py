@@ -55,7 +55,7 @@ def bsa_activity_mbq(height_m: Array, weight_kg: Array, tumour_volume_ml: Array,
 
 
 def lobar_activity_mbq(whole_liver_activity_mbq: Array, *, treated_liver_fraction: Array) -> Array:
-    """Part of a whole-liver BSA activity for one lobe: times the lobe's share of the liver volume.
+    """Part of a whole-liver BSA activity for one lobe: times the lobe's fraction of the liver volume.
 
     The rule is unverified: it was not found in a source; say so beside its result.
 

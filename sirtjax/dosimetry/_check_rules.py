@@ -98,7 +98,7 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ110", "warning", "Segmented automatically",
-        "{where}, and nobody has verified it: look at its contour before using the numbers",
+        "{where}, and no one has verified it: review its contour before using the numbers",
     ),
     _rule(
         "SJ111", "warning", "Doubtful automatic segmentation",

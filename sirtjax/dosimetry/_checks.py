@@ -25,8 +25,8 @@ class Check:
       severity: of that row.
       message: one sentence with the numbers.
       where: VOI, territory or objective; None for the whole case.
-      value: what was found, in `unit`; None where there is no number.
-      limit: what it was held against.
+      value: what was found, in `unit`; None where there is not a number.
+      limit: limit.
       unit: of value and limit; "1" is a fraction.
       source: of the limit.
     """
@@ -56,7 +56,7 @@ def make_check(
       code: row of `CHECKS`.
       where: VOI, territory or objective it is about.
       value: what was found.
-      limit: what it was held against; by default that of the table, and so for unit and source.
+      limit: limit; by default that of the table, and so for unit and source.
       unit: of value and limit.
       source: of the limit.
 
@@ -139,7 +139,7 @@ def automatic_mask_checks(vois: str, *, method: str, doubts: Sequence[str] = ())
     Args:
       vois: their names.
       method: the model or rule.
-      doubts: what speaks against using them unseen, one sentence each.
+      doubts: quality flags, one sentence each.
     """
     found = make_check("SJ110", where=f"{vois}: segmented automatically by {method}")
     return (found, *(make_check("SJ111", where=doubt) for doubt in doubts))
@@ -177,7 +177,7 @@ def lung_shunt_checks(lung_shunt_fraction: float, *, device: str, planar: bool =
 
     Args:
       lung_shunt_fraction: the largest of all injections.
-      device: "resin", "glass" or "holmium"; the limits are those of the BSA method, which is for resin alone.
+      device: "resin", "glass" or "holmium"; the limits are those of the BSA method, which is only for resin.
       planar: whether it was measured on planar images without attenuation correction.
     """
     number = _number("lung shunt fraction", lung_shunt_fraction)
@@ -251,7 +251,7 @@ def delivered_activity_checks(territory: str, *, planned_mbq: float, delivered_m
 def injected_territory_checks(
     *, planned_mbq: Mapping[str, float], delivered_mbq: Mapping[str, float]
 ) -> tuple[Check, ...]:
-    """SJ523: injections into territories that the plan leaves alone; SJ524: planned territories without an injection.
+    """SJ523: injections into territories without a planned injection; SJ524: planned territories without an injection.
 
     Args:
       planned_mbq: activity by territory in the plan.
@@ -271,7 +271,7 @@ def planned_volume_checks(voi: str, *, planned_ml: float, found_ml: float) -> tu
 
 
 def staged_activity_checks(fraction_outside: float) -> tuple[Check, ...]:
-    """SJ407: with injections at different times, much of the liver's activity lies in no injected territory."""
+    """SJ407: with injections at different times, much of the liver's activity is outside the injected territories."""
     return _above("SJ407", fraction_outside)
 
 

@@ -22,7 +22,7 @@ def mono_compartment_dose_gy(
       activity_mbq: activity injected, at the time of injection.
       mass_g: mass of the target, density times volume.
       constant_gy_g_per_mbq: local-deposition constant of the nuclide.
-      lung_shunt_fraction: share of the injected activity that reaches the lungs.
+      lung_shunt_fraction: fraction of the injected activity that reaches the lungs.
 
     Returns:
       Dose in Gy.
@@ -42,7 +42,7 @@ def mono_compartment_activity_mbq(
       dose_gy: wanted mean absorbed dose of the target.
       mass_g: mass of the target.
       constant_gy_g_per_mbq: local-deposition constant of the nuclide.
-      lung_shunt_fraction: share of the injected activity that reaches the lungs, below 1.
+      lung_shunt_fraction: fraction of the injected activity that reaches the lungs, below 1.
 
     Returns:
       Activity in MBq at the time of injection.
@@ -74,7 +74,7 @@ def ordered_activity_mbq(injected_activity_mbq: Array, *, residual_fraction: Arr
 
     Args:
       injected_activity_mbq: activity meant to enter the patient.
-      residual_fraction: R, share of the ordered activity that stays behind, below 1.
+      residual_fraction: R, fraction of the ordered activity that stays behind, below 1.
 
     Returns:
       Activity in MBq.

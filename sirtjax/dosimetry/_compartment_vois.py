@@ -1,4 +1,4 @@
-"""The dose per MBq of every VOI from compartment numbers alone, for a prescription without images."""
+"""The dose per MBq of every VOI from compartment numbers, for a prescription without images."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ Array = Any
 def convolve_octant(source: Array, octant: Array) -> Array:
     """Convolution with a kernel that mirrors in all three axes, given by its first octant.
 
-    Zero padded: what is outside the grid is zero and what leaves it is lost. Padding by the kernel's radius
-    alone keeps the far side from wrapping round. The kernel's spectrum is real and, the kernel being small,
+    Zero padded: what is outside the grid is zero and what leaves it is lost. Padding by only the kernel's radius
+    keeps the far side from wrapping round. The kernel's spectrum is real and, the kernel being small,
     comes from three cosine sums rather than a third transform. Its own adjoint.
 
     Args:
@@ -50,7 +50,7 @@ def absorbed_fraction_map(
 
     Args:
       activity_mbq: (i, j, k) MBq per voxel.
-      lung: (i, j, k) share of each voxel that is lung, in [0, 1].
+      lung: (i, j, k) fraction of each voxel that is lung, in [0, 1].
       spacing_mm: (3,) voxel spacing.
       radial: point kernel.
       medium_density_g_per_ml: density of the tissue that the kernel is for.
@@ -92,7 +92,7 @@ def kernel_dose_gy(
     Args:
       activity_mbq: (i, j, k) MBq per voxel at the start, all of which decays in place.
       density_g_per_ml: (i, j, k) mass density; air is counted with a floor (`voxel_mass_g`).
-      lung: (i, j, k) share of each voxel that is lung, in [0, 1]; zeros where the field holds none.
+      lung: (i, j, k) fraction of each voxel that is lung, in [0, 1]; zeros where the field holds none.
       spacing_mm: (3,) voxel spacing along i, j, k, on orthogonal axes.
       constant: dose constant in Gy.kg/GBq.
       radial: point kernel.
@@ -133,7 +133,7 @@ def lung_spill_j(
 
     Args:
       activity_mbq: (i, j, k) MBq per voxel at the start, all of which decays in place.
-      lung: (i, j, k) share of each voxel that is lung, in [0, 1].
+      lung: (i, j, k) fraction of each voxel that is lung, in [0, 1].
       spacing_mm: (3,) voxel spacing along i, j, k, on orthogonal axes.
       constant: dose constant in Gy.kg/GBq.
       radial: point kernel.

@@ -39,7 +39,7 @@ def absorbed_dose_gy(
       nuclide: the record whose dose constant and point kernel to use.
       method: "kernel" for the dose kernel with the lungs by local deposition (`kernel_dose_gy`), "local" for
         local deposition everywhere (`local_dose_gy`).
-      lung: (i, j, k) share of each voxel that is lung, in [0, 1]. The kernel method needs it, as a
+      lung: (i, j, k) fraction of each voxel that is lung, in [0, 1]. The kernel method needs it, as a
         soft-tissue kernel must not give a lung dose; zeros where the field holds no lung.
       medium_density_g_per_ml: density of the tissue that the kernel is for; the kernel method needs it.
 
@@ -100,7 +100,7 @@ def _checked(name: str, values: ArrayLike, shape: tuple[int, ...] | None) -> NDA
         raise InputError(f"{name} has shape {array.shape}, expected {expected}; resample it on the same grid")
     if not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
-        raise InputError(f"{name} holds {count} NaN or infinite voxels; expected finite values, mend the image")
+        raise InputError(f"{name} holds {count} NaN or infinite voxels; expected finite values, correct the image")
     if array.size and array.min() < 0:
         raise InputError(f"{name} is negative (lowest {array.min():g}); expected values of zero or above")
     return array

@@ -22,9 +22,9 @@ Float = NDArray[np.float64]
 
 # Occupancies come from float32 arithmetic, doses from FFTs: both may overshoot by rounding.
 _ROUNDING = 1e-4
-# Reconstructions and convolutions may ring slightly below zero, as a share of the highest dose of the grid.
+# Reconstructions and convolutions may ring slightly below zero, as a fraction of the highest dose of the grid.
 _RINGING = 1e-2
-# Larger VOIs keep rounded doses, an error of at most half a step; smoothing them takes longer than all else.
+# Larger VOIs keep rounded doses, an error of at most half a step; smoothing them takes longer than the rest.
 _ROUNDING_VOXELS = 2**15
 
 
@@ -173,7 +173,7 @@ def dose_volume_histogram(
     _check_values(part_dose[inside], part_share[inside], float(part_share.min()), name)
     lowest_gy = float(part_dose[inside].min())
     if lowest_gy < 0 and lowest_gy < -_RINGING * float(np.nanmax(dose)):
-        raise InputError(f"DVH of {name!r}: the dose falls to {lowest_gy:.4g} Gy in the VOI; mend the dose map")
+        raise InputError(f"DVH of {name!r}: the dose falls to {lowest_gy:.4g} Gy in the VOI; correct the dose map")
     voxels = int(inside.sum())
     count = subsamples_for(voxels) if subsamples is None else subsamples
     if count < 1:
@@ -191,7 +191,7 @@ def dose_volume_histogram(
         used = shares > 0
         samples, spreads, shares = samples[used], spreads[used], shares[used]
         if not np.isfinite(samples).all():
-            raise InputError(f"DVH of {name!r}: the dose beside the VOI is not finite; mend the dose map")
+            raise InputError(f"DVH of {name!r}: the dose beside the VOI is not finite; correct the dose map")
         if factor > 1:
             mean_gy = float((samples * shares).sum() / shares.sum())
     elif subsamples is None:
@@ -241,7 +241,7 @@ def _box_of(share: NDArray[Any], name: str) -> Box:
 
 def _check_values(dose: NDArray[Any], share: NDArray[Any], lowest: float, name: str) -> None:
     if not np.isfinite(dose).all():
-        raise InputError(f"DVH of {name!r}: a dose inside the VOI is not finite; mend the dose map")
+        raise InputError(f"DVH of {name!r}: a dose inside the VOI is not finite; correct the dose map")
     if dose.size == 0 or not np.isfinite(share).all():
         raise InputError(f"DVH of {name!r}: no voxel has a finite weight above {SLIVER:g}; check the mask")
     _check_weights(lowest, float(share.max()), name)

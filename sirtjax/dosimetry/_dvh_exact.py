@@ -48,7 +48,7 @@ def mean_dose_gy(dose_gy: jax.Array, weight: jax.Array) -> jax.Array:
 
 
 def volume_fraction_at_dose(dose_gy: jax.Array, weight: jax.Array, threshold_gy: Scalar) -> jax.Array:
-    """V_x as a fraction: share of the VOI in voxels of at least `threshold_gy`, counted exactly.
+    """V_x as a fraction: fraction of the VOI in voxels of at least `threshold_gy`, counted exactly.
 
     A step function of the dose: differentiable in the weights, with zero gradient in the dose. Use
     `smooth_volume_fraction_at_dose` where a gradient in the dose is wanted.

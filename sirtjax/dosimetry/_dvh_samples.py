@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 Box = tuple[slice, slice, slice]
 
-# A smaller share of a voxel is what rounding and interpolation leave at the edge of a VOI.
+# A smaller fraction of a voxel is what rounding and interpolation leave at the edge of a VOI.
 SLIVER = 1e-4
 # A VOI with at least this many samples has a DVH whose steps are below 0.05 % of the volume.
 ENOUGH_SAMPLES = 4096

@@ -18,7 +18,7 @@ class Split:
     Attributes:
       activity_mbq: (n_injections,).
       margin: that smallest ratio; 1 or more where every target can be met.
-      complete: every injection reaches a target and a liver limit. Otherwise the activities are no suggestion:
+      complete: every injection reaches a target and a liver limit. Otherwise the activities are not a suggestion:
         an injection without target is left out, one without liver limit fills up to the lung limit.
     """
 
@@ -75,7 +75,7 @@ def best_split(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int
 
 
 def _maximise(gain: Float, matrix: Float, at_most: Float) -> Float:
-    from scipy.optimize import linprog  # a quarter of a second to load, for plans of several injections alone
+    from scipy.optimize import linprog  # a quarter of a second to load, only for plans of several injections
 
     solution = linprog(-gain, A_ub=matrix, b_ub=at_most, bounds=[(0, None)] * len(gain), method="highs")
     if not solution.success:

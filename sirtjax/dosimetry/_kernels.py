@@ -74,7 +74,7 @@ def octant_kernel(
 
     def tent(distance_voxels: Array, radius: int) -> Array:
         # Overlap of a unit interval with itself moved by the distance, against the voxel at each offset. An
-        # offset above 0 stands for its mirror image too, hence half for each.
+        # offset above 0 also represents its mirror image, so half for each.
         offsets = np.arange(radius + 1, dtype=np.float32)[None]
         half = np.where(offsets > 0, 0.5, 1.0).astype(np.float32)
         return half * jnp.maximum(0.0, 1.0 - jnp.abs(distance_voxels[:, None] - offsets))
@@ -96,7 +96,7 @@ def octant_kernel(
 def voxel_kernel(
     spacing_mm: Array, *, radial: RadialKernel, medium_density_g_per_ml: Array, radius_voxels: Radius
 ) -> Array:
-    """Share of a uniformly active voxel's energy that each voxel around it absorbs, in one medium.
+    """Fraction of a uniformly active voxel's energy that each voxel around it absorbs, in one medium.
 
     For any voxel shape: the point kernel f(r) averaged over source and target voxel,
 

@@ -178,7 +178,7 @@ def dose_at_fraction_gy(dose_gy: Float, weight: Float, volume_fraction: float) -
 def resolve_objectives(
     objectives: Sequence[DoseObjective], vois: Sequence[VoiDose]
 ) -> list[tuple[DoseObjective, VoiDose]]:
-    """Pair each objective with the VOIs it asks of: the VOI of that name, or else every VOI of that role.
+    """Pair each objective with the VOIs it asks of: the VOI of that name, otherwise every VOI of that role.
 
     A role that no VOI has gives no pair (a patient's plan may lack the lungs; the checks say so).
 

@@ -49,7 +49,7 @@ def tumour_to_normal_ratio(
 
 
 def fractional_uptake(tumour_volume_ml: Array, tn_ratio: Array, *, normal_volume_ml: Array) -> Compartments:
-    """Share of the territory's liver activity in each tumour and in the normal tissue; the shares sum to 1.
+    """Fraction of the territory's liver activity in each tumour and in the normal tissue; the shares sum to 1.
 
     The thesis writes FU = A_i / A with A injected (Eq. 1.6) but uses it next to (1 - LSF) in Eq. 1.5, as a
     fraction of the activity that stays in the liver; that is what is computed here.

@@ -1,6 +1,6 @@
 """The activity to inject: bounds from tumour, normal liver and lungs, and the choice between them.
 
-Dose is linear in activity, so that each objective turns into a bound. For one territory by itself:
+Dose is linear in activity, so that each objective turns into a bound. For a single territory:
 
   lower bound = largest of the activities at which a target is reached,
   upper bound = smallest of the activities at which a limit is reached,
@@ -54,7 +54,7 @@ def prescribe(
     """Bounds and activity of each injection from the dose per MBq of each VOI.
 
     "upper" gives the highest tumour dose that keeps every limit (the usual choice of thesis 8.3); a territory
-    without any limit on liver tissue gets its lower bound instead, with a check, since a lung limit alone
+    without any limit on liver tissue gets its lower bound instead, with a check, since a single lung limit
     says nothing of the liver. "lower" gives just the targets. Where the targets need more than the limits
     allow, the limits win and a check says so. "given" keeps the activities and only reports.
 
@@ -63,7 +63,7 @@ def prescribe(
       objectives: targets and limits, by VOI name or role.
       injections: one per territory.
       choose: rule for the choice between the bounds.
-      shares: proportions of the activities; by default each territory takes the same share of its own choice.
+      shares: proportions of the activities; by default each territory takes the same fraction of its own choice.
 
     Returns:
       The prescription.
@@ -123,7 +123,7 @@ def prescribe(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Own:
-    """Each territory's bounds by itself, and the proportions asked for."""
+    """The bounds of each single territory, and the requested proportions."""
 
     names: list[str]
     lowers: list[tuple[Bound, ...]]

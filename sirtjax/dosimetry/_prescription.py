@@ -17,7 +17,7 @@ class Injection:
 
     Attributes:
       territory: name of the territory it fills.
-      residual_fraction: share of the ordered activity that stays in vial and catheter.
+      residual_fraction: fraction of the ordered activity that stays in vial and catheter.
       given_mbq: activity to enter the patient, for the choice "given".
     """
 
@@ -34,7 +34,7 @@ class Bound:
       objective: the objective, with the VOI's own name.
       voi: name of the VOI.
       role: role of the VOI.
-      activity_mbq: of the territory by itself, or the total of all territories for a joint bound; infinite
+      activity_mbq: of the single territory, or the total of all territories for a joint bound; infinite
         for a limit that can't be reached or a target that can't.
     """
 
@@ -131,7 +131,7 @@ class Prescription:
       joint_upper_mbq: total activity at which the first limit is reached, in those proportions.
       joint_bounds: every bound on that total.
       feasible: some activities meet every bounding objective (by linear programming where all are linear,
-        else in the proportions of the choice) and each territory's own interval is not empty.
+        otherwise in the proportions of the choice) and each territory's own interval is not empty.
       scale: factor by which all territories' own choices were multiplied to meet the limits jointly.
       binding: the bound on the total that is reached; None if activities were given.
       best_split_mbq: the split with the largest margin over the targets within all limits; None where it is not

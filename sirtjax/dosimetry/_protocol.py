@@ -44,7 +44,7 @@ class Quantity:
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolObjective:
-    """An objective and the hepatic reserve (untreated share of the liver) it applies to.
+    """An objective and the hepatic reserve (untreated fraction of the liver) it applies to.
 
     Attributes:
       objective: on a role.
@@ -141,7 +141,7 @@ class Protocol:
         """The objectives that apply, lung limits last.
 
         Args:
-          hepatic_reserve_fraction: share of the liver volume that is in no treated territory.
+          hepatic_reserve_fraction: fraction of the liver volume that is in no treated territory.
           method: "multi" or "single"; by default the one recommended.
 
         Raises:

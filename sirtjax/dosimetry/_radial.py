@@ -53,7 +53,7 @@ class RadialKernel:
 
     @property
     def untabulated_fraction(self) -> float:
-        """Share of the published energy that the shells do not hold."""
+        """Fraction of the published energy that the shells do not hold."""
         return 1.0 - sum(self.energy_mev) / self.total_energy_mev
 
     @property
@@ -65,7 +65,7 @@ class RadialKernel:
 
     @property
     def fractions(self) -> NDArray[np.float64]:
-        """Share of the energy in each shell; their sum is 1."""
+        """Fraction of the energy in each shell; their sum is 1."""
         energy = np.asarray(self.energy_mev)
         share: NDArray[np.float64] = energy / energy.sum()
         return share
@@ -99,14 +99,14 @@ def radius_scale(radial: RadialKernel, medium_density_g_per_ml: Array) -> Array:
     """Radii of the point kernel in soft tissue of a density, over those in its own medium, water.
 
     Betas lose energy to electrons, of which a gram of soft tissue holds 0.9 % fewer than a gram of water; so
-    radii scale inversely with the density of electrons, not of mass. Mass alone makes the range 1 % short. That
+    radii scale inversely with the density of electrons, not of mass. Scaling by mass makes the range 1 % short. That
     hardly moves self values, but where only the end of the range reaches it costs 7 % (6 mm voxels, offset 0 0 2).
     """
     return radial.medium_density_g_per_ml / (medium_density_g_per_ml * TISSUE_ELECTRONS_PER_WATER)
 
 
 def sphere_self_fraction(sphere_radius_mm: Array, *, radial: RadialKernel, medium_density_g_per_ml: Array) -> Array:
-    """Share of its own energy that a uniformly active sphere keeps, in a medium of one density.
+    """Fraction of its own energy that a uniformly active sphere keeps, in a medium of one density.
 
     Its mean dose over that of local deposition, if the background is cold. Exact for any isotropic kernel:
     the chance that a random point of the sphere, moved by r in a random direction, is still inside.

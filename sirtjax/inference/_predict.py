@@ -34,18 +34,18 @@ def predict_tiles(
 ) -> FloatArray:
     """Applies a network to an image of any size, in blended tiles.
 
-    The network sees one shape alone, so that it is compiled once for all images. Its output may be smaller than its
-    input (valid convolutions): tiles then overlap by a share of the output, and the image is continued by `fill`.
-    An image smaller than a tile lies in its middle. The sums are kept in float32 on the host, as large as the
+    The network has one input shape, so that it is compiled once for all images. Its output may be smaller than its
+    input (valid convolutions): tiles then overlap by a fraction of the output, and the image is continued by `fill`.
+    An image smaller than a tile is centred in it. The sums are kept in float32 on the host, as large as the
     result; the device holds one batch of tiles.
 
     Args:
-      apply_function: pure; of (variables, tiles), or of tiles alone where no variables are given. Programs are kept by
+      apply_function: pure; of (variables, tiles), or only of tiles if no variables are provided. Programs are kept by
         this object: give the same one for the same network, and the weights as variables.
       image: (i, j, k, c), finite.
       patch_shape: voxels that the network takes along i, j, k.
       variables: the network's parameters.
-      overlap: share of a tile that its neighbour covers, too: 0 to less than 1.
+      overlap: fraction of a tile that its neighbour covers, too: 0 to less than 1.
       blending: "gaussian" (the middle of a tile counts most), "uniform", or "nnunet" (Gaussian to the bits of nnU-Net).
       batch: tiles in one call; with several devices a multiple of their number.
       mirror_axes: predict all combinations of flips along these of the axes 0, 1, 2, and average the logits.

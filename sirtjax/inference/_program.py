@@ -27,7 +27,7 @@ class Program(NamedTuple):
       place: puts tiles where `run` takes them.
       place_variables: puts variables where `run` takes them.
       output_shape: (n, i, j, k, classes) of the logits.
-      needed_bytes: memory of one device that a call takes besides the variables.
+      needed_bytes: memory of one device that a call takes in addition to the variables.
     """
 
     run: Callable[..., Array]

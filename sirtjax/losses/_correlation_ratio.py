@@ -9,7 +9,7 @@ from sirtjax.losses._mutual_information import PADDING, TAPS, cubic_window
 from sirtjax.losses._weighting import TINY, same_shape
 
 Array = Any
-# Deviations below this share of the mean are no more than rounding.
+# Deviations below this fraction of the mean are no more than rounding.
 ROUNDING = 1e-5
 
 
@@ -27,7 +27,7 @@ def correlation_ratio_loss(warped: Array, reference: Array, *, bins: int = 12, w
       warped: (n,) values of the floating image, scaled to [0, 1] and clipped there.
       reference: (n,) values of the reference image at the same points, in any unit.
       bins: number of bins of the floating image, padding included; static.
-      weights: (n,) share of each point, non-negative; all one by default.
+      weights: (n,) fraction of each point, non-negative; all one by default.
 
     Returns:
       Scalar from 0 (explained altogether) to 1 (not at all); 1 for a constant reference.
@@ -56,5 +56,5 @@ def correlation_ratio_loss(warped: Array, reference: Array, *, bins: int = 12, w
     count = sum(jnp.roll(summed[:, tap], tap - 1) for tap in range(TAPS))
     value = sum(jnp.roll(summed[:, TAPS + tap], tap - 1) for tap in range(TAPS))
     explained = jnp.sum(value**2 / jnp.maximum(count, TINY)) / total
-    # What rounding leaves of a constant reference is no variance to be explained.
+    # What rounding leaves of a constant reference is not variance to explain.
     return 1.0 - explained / jnp.maximum(variance, TINY + (ROUNDING * mean) ** 2)

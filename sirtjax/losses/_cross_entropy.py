@@ -17,7 +17,7 @@ def cross_entropy_loss(
       onehot: labels of the same shape, from 0 to 1.
       regions: channels may overlap: binary cross entropy of each after a sigmoid, summed over the channels. So it
         is with one channel anyway.
-      class_weights: one a class; all one by default.
+      class_weights: one per class; all one by default.
 
     Returns:
       Scalar, at least 0.

@@ -23,7 +23,7 @@ def focal_loss(
       gamma: 0 gives the cross entropy.
       regions: channels may overlap: a sigmoid each, voxels inside and outside counted. So it is with one channel
         anyway.
-      class_weights: one a class; all one by default.
+      class_weights: one per class; all one by default.
 
     Returns:
       Scalar, at least 0: mean over voxels and samples.

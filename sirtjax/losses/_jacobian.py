@@ -11,7 +11,7 @@ from sirtjax.losses._weighting import same_shape, weighted_mean
 
 Array = Any
 
-# Below this volume ratio the logarithm goes on as its tangent, so that a folded voxel is still pushed back.
+# Below this volume ratio the logarithm continues as its tangent, so that a folded voxel is still pushed back.
 LEAST_RATIO = 0.01
 
 
@@ -81,7 +81,7 @@ def volume_change_penalty(displacement_mm: Array, spacing_mm: Array, weights: Ar
     Args:
       displacement_mm: (i, j, k, 3) displacement along the grid's axes, which are those of the world.
       spacing_mm: (3,) voxel size; may be traced.
-      weights: (i, j, k) share of the label in each voxel, non-negative; where all are zero the penalty is.
+      weights: (i, j, k) fraction of the label in each voxel, non-negative; where all are zero the penalty is.
 
     Returns:
       Scalar without unit, at least 0.
@@ -90,8 +90,8 @@ def volume_change_penalty(displacement_mm: Array, spacing_mm: Array, weights: Ar
       ValueError: shapes that do not belong together.
 
     Reference:
-      Rohlfing et al., IEEE Trans Med Imaging 2003;22:730-741, doi:10.1109/TMI.2003.814791, with the square in place
-      of the absolute value.
+      Rohlfing et al., IEEE Trans Med Imaging 2003;22:730-741, doi:10.1109/TMI.2003.814791, with
+      the square instead of the absolute value.
     """
     ratio = jacobian_on_grid(displacement_mm, spacing_mm)
     same_shape("the grid and weights", ratio, weights)
@@ -106,7 +106,7 @@ def _columns(displacement_mm: Array, spacing_mm: Array) -> list[tuple[Array, Arr
     spacing = jnp.asarray(spacing_mm, displacement_mm.dtype)
     x, y, z = (displacement_mm[..., component] for component in range(3))
     slopes = [tuple(_slope(component, axis, spacing[axis]) for component in (x, y, z)) for axis in range(3)]
-    # The barrier keeps the nine slopes from being worked out anew in every product of the determinant.
+    # The barrier keeps the nine slopes from being computed again in every product of the determinant.
     (xx, yx, zx), (xy, yy, zy), (xz, yz, zz) = lax.optimization_barrier(slopes)
     return [(xx + 1, yx, zx), (xy, yy + 1, zy), (xz, yz, zz + 1)]
 

@@ -17,7 +17,7 @@ def landmark_loss(moved_mm: Array, target_mm: Array, *, weights: Array | None = 
     Args:
       moved_mm: (n, 3) landmarks of the reference image, moved by the transform.
       target_mm: (n, 3) the same landmarks in the floating image.
-      weights: (n,) share of each landmark, non-negative; zero for rows of padding; all one by default.
+      weights: (n,) fraction of each landmark, non-negative; zero for rows of padding; all one by default.
 
     Returns:
       Scalar in mm^2, at least 0.

@@ -25,7 +25,7 @@ def lncc_loss(warped: Array, reference: Array, *, window: int = 7, weights: Arra
       warped: (i, j, k) values of the floating image.
       reference: (i, j, k) values of the reference image.
       window: side of the cube in voxels, odd; static.
-      weights: (i, j, k) share of each window by its centre, non-negative; all one by default.
+      weights: (i, j, k) fraction of each window by its centre, non-negative; all one by default.
 
     Returns:
       Scalar between 0 and 1.

@@ -26,11 +26,11 @@ def mutual_information_loss(warped: Array, reference: Array, *, bins: int = 32, 
     (bins - 1)^2 / 2n. Differentiable in `warped` and `weights`; `reference` is only counted.
 
     Args:
-      warped: (n,) values of the floating image, scaled to [0, 1]; what lies outside is clipped there and has no
+      warped: (n,) values of the floating image, scaled to [0, 1]; values outside is clipped there and has no
         gradient.
-      reference: (n,) values of the reference image at the same points, scaled likewise.
+      reference: (n,) values of the reference image at the same points, scaled to [0, 1].
       bins: number of bins for each image, padding included; static.
-      weights: (n,) share of each point, non-negative; all one by default.
+      weights: (n,) fraction of each point, non-negative; all one by default.
 
     Returns:
       Scalar, at most 0.
@@ -57,9 +57,9 @@ def normalised_mutual_information_loss(
 
     Args:
       warped: (n,) values of the floating image, scaled to [0, 1] and clipped there.
-      reference: (n,) values of the reference image at the same points, scaled likewise.
+      reference: (n,) values of the reference image at the same points, scaled to [0, 1].
       bins: number of bins for each image, padding included; static.
-      weights: (n,) share of each point, non-negative; all one by default.
+      weights: (n,) fraction of each point, non-negative; all one by default.
 
     Returns:
       Scalar between -2 and -1; zero where all weights are zero.

@@ -24,7 +24,7 @@ def soft_dice_loss(
 
     Args:
       logits: (n, ..., classes) before softmax.
-      onehot: labels of the same shape, from 0 to 1; shares of a voxel may stand there, too.
+      onehot: labels of the same shape, from 0 to 1; fractional labels are allowed.
       background: count the first class as well.
       regions: channels may overlap: a sigmoid each instead of a softmax, and none of them is background. So it is
         with one channel anyway.
@@ -38,7 +38,7 @@ def soft_dice_loss(
       ValueError: shapes that differ or have no sample, voxel and class axis.
 
     Reference:
-      Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79, with plain sums in place of sums of squares.
+      Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79, with plain sums instead of sums of squares.
     """
     check_channels("soft_dice_loss", logits, onehot)
     predicted = probabilities(logits, regions=regions)

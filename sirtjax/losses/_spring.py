@@ -69,7 +69,7 @@ def spring_energy(
     return energy
 
 
-# The slope by the displacement is written out: it costs a quarter more than the energy alone, where the slope of
+# The slope by the displacement is written out: it takes a quarter more than only the energy, while the gradient of
 # eighteen shifted slices takes three times as long, as much memory again per direction, and seconds to compile.
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _energy(neighbours: int, displacement_mm: Array, spacing: Array, rigidity: Array) -> Array:

@@ -1,4 +1,4 @@
-"""How good a result is: overlap, surfaces, lesions, mass centres, target errors, Jacobians, tests; never a loss."""
+"""Quality of a result: overlap, surfaces, lesions, centroids, registration errors, Jacobians, tests; never a loss."""
 
 from sirtjax.metrics._facets import Facets as Facets
 from sirtjax.metrics._facets import surface_facets as surface_facets

@@ -64,7 +64,7 @@ def surface_facets(values: ArrayLike, affine: ArrayLike) -> Facets:
     mean of the passages on its edges; around each passage the vertices of the four cells that share the edge
     make a facet (surface nets). The terraces that voxels leave on a slanted surface are smoothed away without
     shrinking it, each vertex by no more than half a voxel along each axis. Facets longer than wide, as on
-    anisotropic grids, are cut across. What lies outside the array is background.
+    anisotropic grids, are cut across. Values outside the array is background.
 
     Args:
       values: (i, j, k) booleans, or occupancies from 0 to 1.

@@ -29,8 +29,8 @@ class JacobianSummary:
       minimum, maximum: of the determinant.
       log_std: standard deviation of the natural logarithm of the determinant, over the voxels where it is above
         zero; NaN where there is none.
-      folding_fraction: share of the voxels with a determinant of zero or below.
-      corner_folding_fraction: share of the voxels with any of the eight corner determinants zero or below.
+      folding_fraction: fraction of the voxels with a determinant of zero or below.
+      corner_folding_fraction: fraction of the voxels with any of the eight corner determinants zero or below.
     """
 
     minimum: float
@@ -110,7 +110,7 @@ def determinants(transform: Transform, *, corners: bool = False) -> Determinants
     matrix = transform.floating_from_displaced
     matrix = None if matrix is None else np.asarray(matrix, np.float64)
     field = replace(transform, array=np.asarray(transform.array, np.float32), floating_from_displaced=matrix)
-    # Beyond the field the affine map alone acts.
+    # Beyond the field only the affine map applies.
     beyond = 1.0 if matrix is None else float(np.linalg.det(matrix[:3, :3]))
     central = np.asarray(jacobian_determinant(field), np.float32)
     least = np.asarray(beyond * _least_corner(field), np.float32) if corners else central

@@ -13,7 +13,7 @@ def mass_centre_distance_mm(a: ArrayLike, b: ArrayLike, spacing_mm: Sequence[flo
 
     Args:
       a: (i, j, k) booleans, or occupancies from 0 to 1.
-      b: the other mask, likewise.
+      b: the other mask, (i, j, k), boolean or occupancy from 0 to 1.
       spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
 
     Raises:
@@ -33,9 +33,9 @@ def mass_centre(values: ArrayLike) -> NDArray[np.float64]:
       InputError: nothing is in it.
     """
     array = np.asarray(values)
-    # In float32 the sum over a large organ would lose the digits that a mass centre needs.
+    # In float32 the sum over a large organ would lose the digits that a centroid needs.
     planes = [array.sum(axis=tuple(a for a in range(3) if a != axis), dtype=np.float64) for axis in range(3)]
     total = planes[0].sum()
     if not total > 0:
-        raise InputError("the mask is empty, so it has no mass centre; check the label")
+        raise InputError("the mask is empty, so it has no centroid; check the label")
     return np.asarray([(plane @ np.arange(plane.size)) / total for plane in planes])

@@ -16,7 +16,7 @@ def distance_to_surface_mm(points_mm: Floats, surface: Facets) -> Floats:
     """Computes the distance of each point (n, 3) to the nearest point of a surface, (n,).
 
     Exact to the triangles of the facets whose centres are the nearest, which for facets as long as wide is the
-    distance to the surface itself but for a small part of a facet's size.
+    distance to the surface itself except for a small part of a facet's size.
     """
     wanted = min(_CANDIDATES, len(surface.corners_mm))
     result = np.empty(len(points_mm))
@@ -35,7 +35,7 @@ def _squared_to_triangle(a: Floats, b: Floats, c: Floats) -> Floats:
     """Squared distance of the origin to triangles, corners (..., 3)."""
     normal = np.cross(b - a, c - a)
     length = _dot(normal, normal)
-    # The foot of the perpendicular lies in the triangle where it is on the inner side of all three edges.
+    # The foot of the perpendicular is inside the triangle if it is on the inner side of all three edges.
     inner = [_dot(np.cross(q - p, -p), normal) >= 0 for p, q in ((a, b), (b, c), (c, a))]
     over = inner[0] & inner[1] & inner[2] & (length > 0)
     to_plane = _dot(a, normal) ** 2 / np.where(length > 0, length, 1)

@@ -11,7 +11,7 @@ def dice(a: ArrayLike, b: ArrayLike) -> float:
 
     Args:
       a: (i, j, k) booleans; of an occupancy, the voxels from 0.5 on.
-      b: the other mask, likewise.
+      b: the other mask, (i, j, k), boolean or occupancy.
 
     Raises:
       InputError: masks of different shapes, or both empty (the coefficient is then not defined).

@@ -20,7 +20,7 @@ class PairedTest:
     """Whether two models differ in a metric over the same cases.
 
     Attributes:
-      test: the t-test where the values of both models are normally distributed, else Wilcoxon's signed-rank test.
+      test: the t-test where the values of both models are normally distributed, otherwise Wilcoxon's signed-rank test.
       p: its two-sided p value; 1 where no case differs.
       mean_difference: of the first model's values minus the second's.
       normality_p: p of Shapiro and Wilk's test for the values of each model.
@@ -43,14 +43,14 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
     """Compares two models over the same cases, as in the thesis (4.3.4).
 
     Shapiro and Wilk's test says whether the values of a model are normally distributed; if both are, at a level of
-    0.05, a paired t-test follows, else Wilcoxon's signed-rank test.
+    0.05, a paired t-test follows, otherwise Wilcoxon's signed-rank test.
 
     Args:
       first: values of one model, a number a case.
       second: of the other, in the same order.
 
     Raises:
-      InputError: lists of different length, fewer than three pairs, or a value that is no number.
+      InputError: lists of different length, fewer than three pairs, or a value that is not a number.
     """
     from scipy import stats  # half a second, which no other figure needs
 
@@ -74,7 +74,7 @@ def group_test(groups: Sequence[Sequence[float]]) -> float:
     The groups need not be of the same cases.
 
     Raises:
-      InputError: fewer than two groups, fewer than three values in one, or a value that is no number.
+      InputError: fewer than two groups, fewer than three values in one, or a value that is not a number.
     """
     from scipy import stats  # half a second, which no other figure needs
 

@@ -13,15 +13,15 @@ class LabelQuality:
 
     Attributes:
       name: the label.
-      kind: an organ counts by its surface, a landmark (lesions among them) by its mass centre.
-      lost: whether the carried label is nowhere in the reference image, or its mass centre lies outside it; all
+      kind: an organ counts by its surface, a landmark (lesions among them) by its centroid.
+      lost: whether the carried label is nowhere in the reference image, or its centroid lies outside it; all
         distances and the overlap are then NaN.
       dsc: Dice similarity coefficient.
       msd_mm, hd_mm, hd95_mm: surface distances; NaN where the carried label fills no voxel by half.
-      mcd_mm: distance of the mass centres.
+      mcd_mm: distance of the centroids.
       reference_ml: volume of the label in the reference.
       floating_ml: volume as drawn in the floating image.
-      warped_ml: volume of the floating label once carried to the reference.
+      warped_ml: volume of the floating label after warping to the reference.
     """
 
     name: str
@@ -48,7 +48,7 @@ class RegistrationQuality:
 
     Attributes:
       labels: organs first, then landmarks, each in the order of the reference masks.
-      rmsd_mm: root mean square of the organs' mean surface distances and the landmarks' mass centre distances;
+      rmsd_mm: root mean square of the organs' mean surface distances and the landmarks' centroid distances;
         NaN where a label was lost.
       jacobian: volume change and folding over the whole transform.
       organ_jacobian: the same within the organs of the reference; None without organs.

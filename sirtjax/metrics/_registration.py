@@ -33,10 +33,10 @@ def evaluate_registration(
 ) -> RegistrationQuality:
     """Computes overlap, surface and centroid distances, RMSD, TRE and folding of a registration.
 
-    Each floating mask is carried through the transform to the lattice of its reference mask, as the fraction of
+    Each floating mask is warped to the lattice of its reference mask, as the fraction of
     each voxel inside it. The overlap counts voxels filled by half or more, surfaces run where the fraction is one
-    half, mass centres weigh voxels by it. The lattice goes on beyond the reference mask's grid, so that
-    nothing is cut off there. On the host; nothing is compiled anew for another patient.
+    half, centroids weigh voxels by it. The lattice goes on beyond the reference mask's grid, so that
+    nothing is cut off there. On the host; another patient requires no compilation.
 
     Args:
       transform: pull, from the reference image's space to the floating image's.
@@ -135,7 +135,7 @@ def _label_quality(
     apart = _mass_centre_distance_mm(mask, fixed.geometry, carried, image)
     lost = math.isnan(apart)
     surfaces = SurfaceDistances(msd_mm=_NAN, hd_mm=_NAN, hd95_mm=_NAN)
-    notes = [f"{name}: lost, not in the reference image once carried through the transform"] if lost else []
+    notes = [f"{name}: lost, not in the reference image after warping"] if lost else []
     if not lost and carried.occupancy.max() >= 0.5:
         warped = surface_facets(carried.occupancy, carried.geometry.affine)
         surfaces = facet_distances(surface_facets(mask, fixed.geometry.affine), warped)
@@ -159,7 +159,7 @@ def _label_quality(
 
 
 def _mass_centre_distance_mm(mask: NDArray[np.bool_], geometry: Geometry, carried: Carried, image: Geometry) -> float:
-    """Distance of the mass centres; NaN where the carried label is empty or its centre outside the image."""
+    """Distance of the centroids; NaN where the carried label is empty or its centre outside the image."""
     if not carried.occupancy.any():
         return _NAN
     centre = carried.geometry.to_world(mass_centre(carried.occupancy))

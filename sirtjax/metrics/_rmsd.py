@@ -12,7 +12,7 @@ def rmsd_mm(msd_mm: float | Sequence[float], mcd_mm: Sequence[float]) -> float:
 
     Args:
       msd_mm: mean surface distance of the liver; of each organ where there are several (each counts as one).
-      mcd_mm: mass centre distances of the landmarks (lesions among them); may be none.
+      mcd_mm: centroid distances of the landmarks (lesions among them); may be none.
 
     Returns:
       The distance; NaN where one of them is, as for a landmark that was lost.
@@ -41,6 +41,6 @@ def rrmsd_mm(rmsds_mm: Sequence[float]) -> float:
     if bad.size:
         raise InputError(
             f"registration {bad[0] + 1} of {distances.size} has no RMSD ({distances[bad[0]]:g}); "
-            "leave it out and say so, or mend it"
+            "exclude it and report this, or correct it"
         )
     return float(np.sqrt((distances**2).mean()))

@@ -24,9 +24,9 @@ class SegmentationQuality:
     Attributes:
       dsc: Dice similarity coefficient.
       volume_ratio: predicted over reference volume; NaN without a reference.
-      false_negative_rate: share of the reference that was missed.
-      false_positive_rate: share of the prediction that is not in the reference. It does not depend on the field of
-        view, as the share of all background would.
+      false_negative_rate: fraction of the reference that was missed.
+      false_positive_rate: fraction of the prediction that is not in the reference. It does not depend on the field of
+        view, as the fraction of all background would.
       msd_mm, mda_mm, hd_mm, hd95_mm, surface_dsc: as in `SurfaceAgreement`.
       tolerance_mm: of the surface DSC.
       predicted_ml, reference_ml: volumes.

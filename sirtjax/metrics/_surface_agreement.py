@@ -19,7 +19,7 @@ class SurfaceAgreement:
       mda_mm: mean distance to agreement: the mean of the two one-sided means.
       hd_mm: the largest distance of a point of either surface to the other.
       hd95_mm: the distance below which 95 % of a surface's area lies from the other; the larger of the two ways.
-      surface_dsc: the share of both surfaces together that lies within the tolerance of the other.
+      surface_dsc: the fraction of both surfaces together that lies within the tolerance of the other.
     """
 
     msd_mm: float
@@ -30,7 +30,7 @@ class SurfaceAgreement:
 
 
 def surface_agreement(a: Facets, b: Facets, *, tolerance_mm: float) -> SurfaceAgreement:
-    """Distances between two surfaces, and the share of them that agrees to within a tolerance.
+    """Distances between two surfaces, and the fraction of them that agrees to within a tolerance.
 
     Args:
       a: of `surface_facets`.

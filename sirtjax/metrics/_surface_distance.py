@@ -36,7 +36,7 @@ def surface_distances(a: ArrayLike, b: ArrayLike, spacing_mm: Sequence[float]) -
 
     Args:
       a: (i, j, k) booleans, or occupancies from 0 to 1.
-      b: the other mask, likewise.
+      b: the other mask, (i, j, k), boolean or occupancy from 0 to 1.
       spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
 
     Raises:
@@ -81,7 +81,7 @@ def _mean_by_area(there: NDArray[np.float64], back: NDArray[np.float64], a: Face
 
 
 def _share_below(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
-    """The smallest of the values that, with all below it, holds this share of the weight."""
+    """The smallest of the values that, with all below it, holds this fraction of the weight."""
     order = np.argsort(values)
     held = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(held, share * held[-1])])

@@ -56,7 +56,7 @@ def apply_training(
 
     Returns:
       Logits, the finest first, then those of deeper levels where the network is supervised there; and the statistics
-      to go on with.
+      to continue with.
     """
     module = _merged(config, variables)
     outputs = module(x, key=key, training=True)

@@ -56,7 +56,7 @@ class PlainConvUNetConfig(_EncoderDecoder):
     each encoder stage, the first of them strided by the stage's `strides`; `decoder_convolutions` those of each
     decoder stage from the lowest up. With `deep_supervision` every decoder stage has an output in training.
 
-    `normalisation` "none", which nnU-Net does not have, scales and shifts each feature by learned numbers alone: for
+    `normalisation` "none", which nnU-Net does not have, only scales and shifts each feature by learned numbers: for
     images whose contrast means something, and that may show nothing, which an instance normalisation would amplify.
     """
 

@@ -104,8 +104,8 @@ def _taps_of_phase(
 def _phases_together(dy: jax.Array, w: jax.Array, counts: list[int], *, stride: Three, padding: Padding) -> jax.Array:
     """All phases of a strided input gradient as the features of one convolution.
 
-    The kernels of each are zero where its taps do not reach, so that there is more to multiply, but few features alone
-    would leave most of each vector register empty.
+    The kernels of each are zero where its taps do not reach, so that there is more to multiply, but few features
+    on their own would leave most of each vector register empty.
     """
     parts, reaches = [], []
     for offsets in itertools.product(*map(range, stride)):

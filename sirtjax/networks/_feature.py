@@ -123,7 +123,7 @@ def moments(y: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _group(voxels: int, channels: int) -> int:
-    """How many voxels of a plane stand beside each other to be added up: few channels would not fill a register."""
+    """Number of adjacent voxels of a plane that are summed: few channels would not fill a register."""
     group = 1
     while group * channels < _REGISTER and voxels % (2 * group) == 0:
         group *= 2

@@ -277,7 +277,7 @@ def crop_centre(x: jax.Array, shape: Three) -> jax.Array:
 
 
 def _next_shares(rate: int) -> np.ndarray:
-    """The mean of three neighbours of repeated voxels mixes a voxel with the next: the share of the next, by phase."""
+    """Fraction of the next voxel in the mean of three neighbours of repeated voxels, by phase."""
     return np.maximum(0, np.arange(rate) + 3 - rate).astype(np.float32) / 3
 
 
@@ -294,7 +294,7 @@ def _repeat_axis_smoothly(x: jax.Array, rate: int, axis: int) -> jax.Array:
 def _gather_axis_smoothly(dy: jax.Array, rate: int, axis: int) -> jax.Array:
     """The transpose of `_repeat_axis_smoothly`: phases added up, those with a share in the next voxel for it too."""
     size = (dy.shape[axis] + 2) // rate
-    # Beyond the last but one voxel's block stand phases of the last voxel alone.
+    # Beyond the last but one voxel's block there are only phases of the last voxel.
     inner = rate * (size - 1)
     phases = [lax.slice_in_dim(dy, phase, inner, rate, axis=axis) for phase in range(rate)]
     shares = _next_shares(rate).tolist()

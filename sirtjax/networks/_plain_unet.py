@@ -14,7 +14,7 @@ from sirtjax.networks._layers import Affine, Convolution, Draw, InstanceNorm, Tr
 
 
 class Unit(nnx.Module):
-    """A convolution, to be normalised (or scaled alone) and activated by whoever reads it."""
+    """A convolution that is normalised (or only scaled) and activated when it is read."""
 
     def __init__(
         self, channels: int, features: int, *, kernel: Three, stride: Three, draw: Draw, normalised: bool = True

@@ -1,4 +1,4 @@
-"""Which voxels of the image an output voxel depends on, from the sizes of kernels and steps alone.
+"""Which voxels of the image an output voxel depends on, from the sizes of kernels and steps.
 
 Reaches are followed backwards, from an interval of output positions along one axis to one of input positions.
 """
@@ -128,7 +128,7 @@ def _strided(config: MonaiUNetConfig | Y90UNetConfig, axis: int, interval: Inter
 
 
 def _pooled(config: ThesisUNetConfig | HighResUNetConfig, axis: int, interval: Interval) -> Interval:
-    """Positions of the decoder are carried to those of the encoder by what is cut off at the low side."""
+    """Positions of the decoder are mapped to those of the encoder by the crop at the low side."""
     thesis = isinstance(config, ThesisUNetConfig)
     rate = config.rate if isinstance(config, ThesisUNetConfig) else 2
     kernels = [kernel[axis] for kernel in (KEPT_KERNELS if thesis else VALID_KERNELS)]

@@ -1,6 +1,6 @@
 """Voxels of a row as channels: `width` of a result's as features, what they read as channels, and kernels as bands.
 
-Three times the products or less, but few channels alone would leave most of each vector register empty.
+Three times the products or less, but otherwise few channels would leave most of each vector register empty.
 """
 
 from __future__ import annotations
@@ -65,5 +65,5 @@ def rows_of(w: jax.Array, *, step: int, low: int, columns: int) -> Rows | None:
     if wide * step == 1:
         return None
     beyond = max(0, reach - step)
-    # What a block needs of others lies in the next one.
+    # A block only needs voxels of the next block.
     return Rows(width=max(wide, -(-beyond // step)), step=step, low=low, columns=columns, beyond=beyond)

@@ -54,7 +54,7 @@ def window(x: jax.Array, start: jax.Array | int, length: int, *, reach: tuple[in
         return lax.dynamic_slice_in_dim(found, before + start - begin, length, 1)
 
     found: jax.Array
-    # What a condition gives is written out. Fused into what reads it, the slices' places would be worked out anew for
+    # What a condition gives is written out. Fused into what reads it, the slices' places would be computed again for
     # every number: half the time of minimal filtering.
     if before == after == 0:
         found = lax.cond(start == lowest, lambda: slices[:, lowest : lowest + length], within)

@@ -39,7 +39,7 @@ class Style:
 
 
 class Finish(nnx.Module):
-    """Normalisation, dropout and activation, in this order, by whoever reads."""
+    """Normalisation, dropout and activation, in this order, when it is read."""
 
     def __init__(self, features: int, *, style: Style, dropout: float) -> None:
         batch = style.normalisation == "batch"
@@ -133,7 +133,7 @@ class ResidualUnit(nnx.Module):
 
 
 class Level(nnx.Module):
-    """A way down, what lies below, and a way up from both joined."""
+    """A down-sampling layer, the layers below, and an up-sampling layer that joins both."""
 
     def __init__(
         self,

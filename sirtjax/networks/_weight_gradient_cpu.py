@@ -39,7 +39,7 @@ def weight_gradient(x: jax.Array, dy: jax.Array, *, kernel: Three, stride: Three
     if tiled and channels * features >= MINIMAL_FROM:
         return _minimal(x, dy, kernel=kernel, stride=stride, padding=padding)
     sides = _sides(channels, features, kernel, stride)
-    # Positions that are summed over: the output's where x is shifted, else the input's.
+    # Positions that are summed over: the output's where x is shifted, otherwise the input's.
     positions = [a if on_x else b for on_x, a, b in zip(sides, dy.shape[1:4], x.shape[1:4], strict=True)]
     copies_x = math.prod(k for k, on_x in zip(kernel, sides, strict=True) if on_x)
     copies_dy = math.prod(kernel) // copies_x

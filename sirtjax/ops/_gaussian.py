@@ -14,7 +14,7 @@ def gaussian_filter(array: Array, sigma_voxels: Array, *, radius: int | None = N
     """Applies a separable Gaussian, truncated at `radius`, summing to one, zero beyond the image.
 
     The standard deviations may be traced when `radius` is given: one compilation serves every blur that fits
-    in it. What lies beyond the radius is cut off, so choose at least 3 standard deviations. A standard
+    in it. Values beyond the radius is cut off, so choose at least 3 standard deviations. A standard
     deviation of zero leaves its axis as it is.
 
     Args:

@@ -14,7 +14,7 @@ class FlatGrid(NamedTuple):
     """Voxel values laid out in one row, with the shape as data: two patients share one compilation.
 
     Attributes:
-      flat: (capacity,) or (capacity, channels) values, k fastest; what lies beyond the shape is never read.
+      flat: (capacity,) or (capacity, channels) values, k fastest; values beyond the shape is never read.
       shape: the three numbers of voxels, whole numbers or a traced (3,) int32 array.
       low: smallest fractional index along each axis that counts as inside (normally -0.5).
       high: first fractional index beyond the inside (normally shape - 0.5).
@@ -82,7 +82,7 @@ def sample_flat_linear(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0, half_wid
       fill: value outside the grid.
       half_width: half the side, in voxels, of the box over which the piecewise constant image is averaged.
         One half is trilinear interpolation; smaller is the exact mean over a smaller box along the grid axes
-        (for the share of a fine voxel inside a label); at most one half.
+        (for the fraction of a fine voxel inside a label); at most one half.
 
     Returns:
       Values of the points' shape, with the grid's channels last.

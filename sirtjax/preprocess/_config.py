@@ -34,7 +34,7 @@ class Foreground(_Table):
 class OrganWindow(_Table):
     """A window around the median of an organ: what differs from it lies on either side of the middle.
 
-    `reach` is the distance to either end in the image's unit; with `relative` it is a share of the median. What the
+    `reach` is the distance to either end in the image's unit; with `relative` it is a fraction of the median. What the
     network does not see becomes the median, so that nothing stands out but what differs from the organ.
     """
 
@@ -46,8 +46,8 @@ class IntensityScale(_Table):
     """How intensities of one modality become the numbers a network takes.
 
     `window` is given in the image's unit (HU for CT); `percentiles` and `foreground` are found in each image, for
-    modalities without a scale of their own; `organ` is found inside of the organ that a network sees alone. What lies
-    between is mapped to `output` linearly, what lies outside to its ends.
+    modalities without a scale of their own; `organ` is computed inside the organ to which a network is restricted.
+    Intensities between are mapped to `output` linearly, values outside to its ends.
     """
 
     modality: Modality
@@ -73,7 +73,7 @@ class IntensityScale(_Table):
 
 
 class OrganMask(_Table):
-    """The part of an image that a network sees: an organ with what lies in it, widened.
+    """The part of an image that a network sees: an organ including its lesions, dilated.
 
     Beyond it is nothing (`IntensityScale.unseen`), and the image is cut to the box of what is left.
     """
@@ -111,7 +111,7 @@ class FixedPreprocessing(_Table):
 class ChannelNormalisation(_Table):
     """What nnU-Net does with the intensities of one channel, and the statistics of its training images.
 
-    `mask` counts only voxels inside the filled non-zero region (z-score alone).
+    `mask` counts only voxels inside the filled non-zero region (only z-score).
     """
 
     scheme: Scheme
@@ -123,7 +123,7 @@ class ChannelNormalisation(_Table):
 
 
 class Resampling(_Table):
-    """How nnU-Net resamples: the order of the spline, and whether slices are resampled each by itself.
+    """How nnU-Net resamples: the order of the spline, and whether slices are resampled separately.
 
     `separate_z` left out: where the spacing of one axis is more than `threshold` times the finest one's, slices across
     it are resampled with `order` and then picked along it with `order_z`.

@@ -56,11 +56,11 @@ def prepare_fixed(
       volumes: one a channel, all on one grid.
       how: what is done.
       modality: of the images.
-      around: for `how.mask` and scales of `organ`, where on a grid is the organ or what lies within so many mm.
+      around: for `how.mask` and scales of `organ`, where on a grid is the organ, dilated by so many mm.
 
     Raises:
       ConfigError: no scale for this modality, or a mask is asked for or the scale looks into one, and none given.
-      ImageFormatError: nothing of the organ lies in the image.
+      ImageFormatError: the organ is outside the image.
     """
     scale = how.scale_of(modality)
     if scale is None:
@@ -90,10 +90,10 @@ def _on_grid(volume: Volume, grid: Geometry, how: FixedPreprocessing, scale: Int
 
 def _inside(mask: OrganMask, grid: Geometry, around: Around | None) -> Mask:
     if around is None:
-        raise ConfigError(f"the network sees the {mask.organ} alone; give a mask of the {mask.organ}")
+        raise ConfigError(f"the network requires a mask of the {mask.organ}; provide it")
     inside = around(grid, mask.margin_mm)
     if not inside.any():
         raise ImageFormatError(
-            f"nothing of the {mask.organ}'s mask lies in the image; give the mask that was drawn on this image"
+            f"the mask of the {mask.organ} is outside the image; provide the mask contoured on this image"
         )
     return inside

@@ -57,7 +57,7 @@ def resample_image(
       shape: voxels of the result.
       spacing_mm: of the image, along its axes.
       new_spacing_mm: of the result.
-      how: orders of interpolation, and when slices are resampled each by itself.
+      how: orders of interpolation, and when slices are resampled separately.
     """
     return np.asarray(
         _resample(
@@ -81,7 +81,7 @@ def resample_labels(
 ) -> NDArray[Any]:
     """A label map on another grid over the same field of view, as nnU-Net v2 does with the labels of a first stage.
 
-    Every label is interpolated by itself, and the largest wins; equals go to the nearest voxel's label, if it is
+    Every label is interpolated separately, and the largest wins; equals go to the nearest voxel's label, if it is
     among them, otherwise to the lower one.
 
     Args:
@@ -89,7 +89,7 @@ def resample_labels(
       shape: voxels of the result.
       spacing_mm: of the labels, along their axes.
       new_spacing_mm: of the result.
-      how: orders of interpolation, and when slices are resampled each by itself.
+      how: orders of interpolation, and when slices are resampled separately.
     """
     axis = coarse_axis(spacing_mm, new_spacing_mm, separate=how.separate_z, threshold=how.threshold)
     found = _resample(

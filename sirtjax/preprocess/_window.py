@@ -52,7 +52,7 @@ def to_range(image: Array, low: Array, high: Array, *, output: tuple[float, floa
     Args:
       image: (..., channels) float32.
       low: the intensity of each channel that becomes the lower end of the range.
-      high: the one that becomes its upper end; where it is no higher than `low`, all become the lower end.
+      high: the one that becomes its upper end; if it does not exceed `low`, all become the lower end.
       output: the range.
     """
     xp = _namespace(image)

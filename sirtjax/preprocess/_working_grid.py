@@ -37,7 +37,7 @@ def working_grid(
         corners = geometry.corners_mm() @ straight
         direction, extent = straight, corners.max(axis=0) - corners.min(axis=0)
         middle = straight @ (corners.max(axis=0) + corners.min(axis=0)) / 2
-    # What exceeds a whole number of voxels by the rounding of an affine is no voxel.
+    # What exceeds a whole number of voxels by the rounding of an affine is not a voxel.
     shape = np.maximum(1, np.ceil(extent / spacing_mm - 1e-3)).astype(int)
     affine = np.eye(4)
     affine[:3, :3] = direction * np.asarray(spacing_mm)

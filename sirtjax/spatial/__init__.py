@@ -1,4 +1,4 @@
-"""Transforms of the world, and images, labels and activity carried through them to another grid."""
+"""Transforms of the world, and warping of images, labels and activity to another grid."""
 
 from sirtjax.spatial._activity import resample_activity as resample_activity
 from sirtjax.spatial._affine import AffineTransform as AffineTransform

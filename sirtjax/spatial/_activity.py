@@ -40,7 +40,7 @@ def resample_activity(volume: Volume, geometry: Geometry, *, transform: Transfor
     """
     array = np.asarray(volume.array, np.float32)
     if not np.isfinite(array).all():
-        raise InputError("the activity map has voxels that are not finite; mend or mask them first")
+        raise InputError("the activity map has voxels that are not finite; correct or mask them first")
     if array.size and float(array.min()) < 0:
         raise InputError(f"the activity map has negative voxels (down to {float(array.min()):.4g} {volume.unit})")
     transform = identity() if transform is None else transform

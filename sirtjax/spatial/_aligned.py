@@ -23,7 +23,7 @@ class AlignedSampling(NamedTuple):
     Attributes:
       order: the image's axis that runs along each axis of the grid.
       weights: along each axis of the grid, (voxels of the grid, voxels of the image), sparse.
-      inside: along each axis of the grid, which of its voxels lie in the image.
+      inside: along each axis of the grid, which of its voxels are inside the image.
     """
 
     order: tuple[int, int, int]

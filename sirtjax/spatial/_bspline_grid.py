@@ -19,7 +19,7 @@ def bspline_matrix(nodes: int, controls: int, *, taper: float = 0.0) -> NDArray[
     Args:
       nodes: lattice nodes along the axis, at least 2.
       controls: control values along the axis, at least 4.
-      taper: share of the axis at either end over which the field fades to zero with a smooth (quintic) step, so
+      taper: fraction of the axis at either end over which the field fades to zero with a smooth (quintic) step, so
         that it joins the identity outside the box twice differentiably; below one half.
 
     Raises:

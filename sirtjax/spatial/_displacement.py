@@ -19,7 +19,7 @@ class DisplacementField:
     """A deformation of the world: reference point x goes to A (x + u(x)) in the floating image (pull).
 
     Displacements between the field's voxels are interpolated linearly; outside its grid (more than half a
-    voxel beyond the end voxels) u is zero, so that a point goes where A alone takes it.
+    voxel beyond the end voxels) u is zero, so that only A applies.
 
     Attributes:
       array: (i, j, k, 3) displacements u in mm along the world's L, P, S axes, not along the grid's.

@@ -54,7 +54,7 @@ def plan_path(source: SourceGrid, reference: Geometry, transform: Transform, fie
     field_from_world = np.eye(4)
     if isinstance(transform, DisplacementField):
         field_from_world = transform.geometry.voxel_from_world
-    # A (x + u) = A x + A u: what follows the displacement acts on both terms.
+    # A (x + u) = A x + A u: maps after the displacement act on both terms.
     source_from_displaced = source.voxel_from_world @ affine_part(transform)
     return Path(
         (source_from_displaced @ reference.affine).astype(np.float32),

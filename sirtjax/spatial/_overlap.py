@@ -27,7 +27,7 @@ _REACH = 1.5
 def overlap_fraction(geometry: Geometry, other: Geometry) -> float:
     """Computes the fraction of a grid's volume (to its outer faces) that is inside another grid.
 
-    Exact for grids with parallel axes, else to about 0.2 %. On the host.
+    Exact for grids with parallel axes, otherwise to about 0.2 %. On the host.
 
     Returns:
       From 0 (apart) to 1 (`geometry` lies within `other`).

@@ -18,7 +18,7 @@ def points_to_reference(
     """Transforms world points (landmarks, contours) from floating image to reference. On the host.
 
     This is the way against the pull of a transform, and that in which an image resampled onto the reference moves. Each
-    point is solved for by itself, which is closer than an inverse field on a grid.
+    point is solved for separately, which is more accurate than an inverse field on a grid.
 
     Args:
       transform: the pull transform, from the reference to the floating image.
@@ -55,7 +55,7 @@ def points_to_reference(
     beyond = ~(error <= tolerance_mm)
     if beyond.any():
         raise ComputationError(
-            f"{int(beyond.sum())} of {error.size} points could not be carried to the reference: the nearest found "
+            f"{int(beyond.sum())} of {error.size} points could not be mapped to the reference: the nearest found "
             f"misses by up to {float(error.max()):.3g} mm, {tolerance_mm:g} mm are accepted; check that the field "
             "does not fold and fades out at the faces of its grid"
         )

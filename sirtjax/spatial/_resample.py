@@ -75,7 +75,7 @@ def resample(
 def resample_labels(labels: LabelMap, geometry: Geometry, *, transform: Transform | None = None) -> LabelMap:
     """Resamples a label map by nearest neighbour; background outside. On the host.
 
-    For the share of each voxel inside a label, as small lesions need it, use `occupancy`.
+    For the fraction of each voxel inside a label, as small lesions need it, use `occupancy`.
 
     Args:
       labels: the floating label map.

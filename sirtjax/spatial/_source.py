@@ -18,7 +18,7 @@ from sirtjax.volume import Geometry
 # One compilation per rung, so few of them: SPECT, MR and dose grids; a CT; a large CT; the limit of int32.
 CAPACITIES = (2**23, 2**26, 2**29, 2**31 - 64)
 
-# Pages of the buffers that are never written are never touched: an unused rest costs address space alone.
+# Pages of the buffers that are never written are never touched: an unused rest only uses address space.
 _ALIGNMENT = 64
 
 

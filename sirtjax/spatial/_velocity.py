@@ -21,7 +21,7 @@ def exponential(velocity_mm: Array, spacing_mm: Array, *, squarings: int = 7) ->
     Args:
       velocity_mm: (i, j, k, 3), mm per unit time along the grid's axes, which are those of the world.
       spacing_mm: (3,) distance between voxels; may be traced.
-      squarings: how often the time is doubled. A step of the shortest time should stay below half a voxel.
+      squarings: number of doublings of the time. A step of the shortest time should stay below half a voxel.
 
     Returns:
       (i, j, k, 3) displacements, mm.

@@ -14,7 +14,7 @@ from sirtjax.volume import Geometry, LabelMap
 MAX_LINE_DISTANCE_MM = 10.0
 # Where the two parts lie less than this much right and left of each other, the names can't be given by it.
 MIN_LATERAL_SHARE = 0.25
-# Surfaces may meet within this share of the liver's volume (rounding at the edge), but not cross.
+# Surfaces may meet within this fraction of the liver's volume (rounding at the edge), but not cross.
 MAX_CROSSING_SHARE = 0.01
 
 

@@ -11,11 +11,11 @@ from sirtjax.errors import InputError
 
 # Lines closer than this across the slices count as drawn on the same slice.
 SAME_SLICE_MM = 1.0
-# A line may stand this steeply across the general run of the lines before left and right can't be told.
+# A line may stand this steeply across the general run of the lines before left and right are ambiguous.
 MAX_CROSSING_ANGLE_DEG = 60.0
-# Directions are read off chords of this length, so that a trembling hand does not turn them.
+# Directions are read off chords of this length, so that drawing errors do not change them.
 SECANT_MM = 15.0
-# A line may fall back this far along its run (a tremble), but not double back.
+# A line may fall back this far along its run (drawing error), but not double back.
 MAX_FALL_BACK_MM = 10.0
 # Two lines of one slice that differ more than this where they run side by side contradict each other.
 MAX_CONTRADICTION_MM = 5.0
@@ -64,7 +64,7 @@ def check_lines(lines_mm: Sequence[ArrayLike], *, source: str) -> list[Points]:
                 "coordinates (n, 3); draw it again"
             )
         if not np.isfinite(line).all():
-            raise InputError(f"{source}: line {number} has a coordinate that is not a finite number; mend the file")
+            raise InputError(f"{source}: line {number} has a coordinate that is not a finite number; correct the file")
         keep = np.concatenate([[True], np.linalg.norm(np.diff(line, axis=0), axis=1) > 0])
         line = line[keep]
         if len(line) < 2 or np.linalg.norm(line[-1] - line[0]) < SAME_SLICE_MM:

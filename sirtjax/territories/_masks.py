@@ -23,7 +23,7 @@ def territories_from_masks(
     """Returns perfusion territories from masks, e.g. contoured on a perfusion cone-beam CT.
 
     The masks may overlap, leave gaps in the liver and reach outside it; how much they do is reported as
-    found, before anything is resolved. What lies outside the liver is dropped.
+    found, before anything is resolved. Values outside the liver is dropped.
 
     Args:
       liver: any non-zero label is liver.
@@ -55,7 +55,7 @@ def territories_from_masks(
     gap_ml = float((inside & (claimed == 0)).sum()) * voxel_ml
     if overlap_ml > 0 and overlap == "error":
         raise InputError(
-            f"territories {_pairs(claims, names)} overlap in {overlap_ml:.1f} mL of the liver; mend the "
+            f"territories {_pairs(claims, names)} overlap in {overlap_ml:.1f} mL of the liver; correct the "
             "masks or choose how an overlap is resolved (nearest or first)"
         )
     labels = np.where(claimed > 0, np.argmax(claims, axis=0) + 1, 0).astype(np.uint8)
@@ -68,7 +68,7 @@ def territories_from_masks(
         labels[empty] = _nearest(list(claims), empty, liver.geometry) + 1
     for value, name in enumerate(names, start=1):
         if not (labels == value).any():
-            raise InputError(f"territory {name!r} is left without liver once the overlap is resolved; mend its mask")
+            raise InputError(f"territory {name!r} is left without liver once the overlap is resolved; correct its mask")
     result = LabelMap(labels, liver.geometry, names=tuple(enumerate(names, start=1)))
     return result, territory_shares(result, liver, overlap_ml=overlap_ml, outside_ml=float(outside.sum()) * voxel_ml)
 
@@ -101,7 +101,7 @@ def _nearest(sources: list[Mask], at: Mask, geometry: Geometry, *, among: Mask |
         if source.any():
             distance = distance_transform_edt(~source, sampling=geometry.spacing_mm)[at]
         else:
-            # Wholly disputed: only its claim speaks for it, after every claimant with a part of its own.
+            # Wholly disputed: it is assigned to this mask, after every claimant with a part of its own.
             distance = np.full(int(at.sum()), 1e9)
         if among is not None:
             distance = np.where(among[index][at], distance, np.inf)

@@ -68,14 +68,14 @@ def territory_shares(
     overlap_ml: float = 0.0,
     outside_ml: float = 0.0,
 ) -> TerritoryShares:
-    """Volumes and activity shares of perfusion territories, from whole voxels.
+    """Volumes and activity fractions of perfusion territories, from whole voxels.
 
     Args:
-      territories: on the liver's grid; what lies outside the liver is not counted.
+      territories: on the liver's grid; values outside the liver is not counted.
       liver: any non-zero label is liver.
       uptake: (i, j, k) counts, activity or concentration on the same grid, 0 or more; only ratios matter.
       overlap_ml: as found where the territories were made from masks.
-      outside_ml: likewise.
+      outside_ml: volume outside, mL, from the same report.
 
     Returns:
       The shares, per territory in the order of its names.

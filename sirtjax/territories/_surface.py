@@ -64,12 +64,12 @@ def fit_surface(
 
     The lines may be curved, drawn in either direction, end inside or outside the liver and be split into
     pieces; the slices may be oblique. Between the slices the surface bends as little as it can; beyond the
-    lines and the slices it goes on nearly straight.
+    lines and the slices it continues nearly straight.
 
     Args:
       lines_mm: two or more (n, 3) polylines, LPS mm, on two or more slices.
       drawing_error_mm: root-mean-square distance the surface keeps from the lines to be smoother; 0 passes
-        through them, None reads the trembling of the hand off the lines (generalised cross-validation).
+        through them, None estimates the drawing error from the lines (generalised cross-validation).
       source: what to call the lines in an error, such as the path of their file.
 
     Returns:

@@ -57,7 +57,7 @@ def test_a_training_from_file_to_report(call, tmp_path):
     assert paused.code == 0, paused.err
     assert "preparing case_" in paused.err and "paused at step 1 of 4" in paused.err
     again = call("segmentation", config, "-o", run)
-    assert again.code == 2 and "holds files already; choose another folder, or go on with --resume" in again.err
+    assert again.code == 2 and "holds files already; choose another folder, or continue with --resume" in again.err
     other = call("segmentation", config, "-o", run, "--resume", "--set", "seed=3")
     assert other.code == 2 and "was begun with seed = 0, now it is 3" in other.err
     done = call("segmentation", config, "-o", run, "--resume", "--json")
@@ -78,7 +78,7 @@ def test_what_is_no_training_file(call, tmp_path):
     assert done.code == 2 and "nothing: no such file or recipe" in done.err
     assert not (tmp_path / "run").exists()
     done = call("report", tmp_path)
-    assert done.code == 2 and "is no run of training" in done.err
+    assert done.code == 2 and "is not a run of training" in done.err
 
 
 def test_processes_must_know_each_other(call, tmp_path):

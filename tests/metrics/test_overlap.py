@@ -40,7 +40,7 @@ def test_refuses():
         dice(a, a)
     with pytest.raises(InputError, match="expected both on one grid"):
         dice(a, np.ones((3, 3, 4), bool))
-    with pytest.raises(InputError, match="has no mass centre"):
+    with pytest.raises(InputError, match="has no centroid"):
         mass_centre_distance_mm(a, ~a, (1, 1, 1))
     with pytest.raises(InputError, match="expected both on one grid"):
         mass_centre_distance_mm(~a, np.ones((3, 3, 4), bool), (1, 1, 1))

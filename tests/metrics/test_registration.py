@@ -102,7 +102,7 @@ def test_a_landmark_carried_out_of_the_image_is_lost():
     lesion = found.labels[1]
     assert all(math.isnan(x) for x in (lesion.mcd_mm, lesion.dsc, lesion.msd_mm, lesion.hd_mm))
     assert math.isnan(found.rmsd_mm)
-    assert found.notes == ("lesion1: lost, not in the reference image once carried through the transform",)
+    assert found.notes == ("lesion1: lost, not in the reference image after warping",)
     assert found.labels[0].dsc == 1
 
 

@@ -117,9 +117,9 @@ def test_what_cannot_be_prepared_is_refused():
     with pytest.raises(ConfigError, match="there is an intensity scale for CT, none for MR"):
         preprocess.prepare_fixed([noise()], how=how(), modality="MR")
     masked = how(mask=OrganMask(margin_mm=6.0))
-    with pytest.raises(ConfigError, match="the network sees the liver alone; give a mask of the liver"):
+    with pytest.raises(ConfigError, match="the network requires a mask of the liver; provide it"):
         preprocess.prepare_fixed([noise()], how=masked, modality="CT")
-    with pytest.raises(ImageFormatError, match="nothing of the liver's mask lies in the image"):
+    with pytest.raises(ImageFormatError, match="the mask of the liver is outside the image"):
         preprocess.prepare_fixed(
             [noise()], how=masked, modality="CT", around=lambda grid, margin_mm: np.zeros(grid.shape, bool)
         )

@@ -95,7 +95,7 @@ def test_errors():
     jump = DisplacementField(np.full((*GRID.shape, 3), 9.0, np.float32), GRID)
     # Just beyond the first face: what is displaced lands 9 mm further, what is not stays outside.
     gap = GRID.to_world([[-0.4, 5, 5]])
-    with pytest.raises(ComputationError, match=r"1 of 2 points could not be carried to the reference: .* misses by"):
+    with pytest.raises(ComputationError, match=r"1 of 2 points could not be mapped to the reference: .* misses by"):
         points_to_reference(jump, np.concatenate([gap, GRID.centre_mm[None]]))
     with pytest.raises(GeometryError, match="singular"):
         points_to_reference(AffineTransform(np.diag([1.0, 0, 1, 1])), POINTS)

@@ -174,7 +174,7 @@ def test_inside_an_organ_alone(tmp_path):
 
 def test_what_cannot_be_prepared_is_refused(tmp_path):
     cases = folder_cases(dataset.decathlon(tmp_path, 1))
-    with pytest.raises(ConfigError, match=r"liver_0 is MR; data.preprocessing.intensities has CT alone"):
+    with pytest.raises(ConfigError, match=r"liver_0 is MR; data.preprocessing.intensities has only CT"):
         prepared(cases, tmp_path / "cache")
     image, labels = dataset.case(0)
     dataset.save(cases[0].label, labels[:-1])
@@ -270,7 +270,7 @@ def test_training_from_files(tmp_path):
     validated = (tmp_path / "run" / "validation.csv").read_text().splitlines()
     assert len(validated) == 1 + 2 * 2
     changed = train.training_from_table(dataset.training(folder, tmp_path / "cache", seed=5), source="test")
-    with pytest.raises(ConfigError, match=r"was begun with seed = 0, now it is 5; go on with the same config"):
+    with pytest.raises(ConfigError, match=r"was begun with seed = 0, now it is 5; continue with the same config"):
         train.run_training(changed, tmp_path / "run", resume=True)
 
 

@@ -187,7 +187,7 @@ def test_runs_of_other_recipes_have_no_mean(run, tmp_path):
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="is no run of training"):
+    with pytest.raises(ConfigError, match="is not a run of training"):
         train.model_of_run(tmp_path, name="mine")
 
 

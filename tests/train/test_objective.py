@@ -55,7 +55,9 @@ def test_what_does_not_fit_is_refused():
         train.objective((logits, logits), onehot, config=config(("focal", 1.0)))
     with pytest.raises(ValueError, match=r"\(7, 4, 8\) is larger than the labels \(6, 4, 8\)"):
         centre(onehot, (7, 4, 8))
-    with pytest.raises(ValueError, match=r"an output of \(4, 4, 8\) is no whole fraction of the finest, \(6, 4, 8\)"):
+    with pytest.raises(
+        ValueError, match=r"an output of \(4, 4, 8\) is not a whole fraction of the finest, \(6, 4, 8\)"
+    ):
         pooled(onehot, (4, 4, 8))
     with pytest.raises(ValidationError, match="at least 1 item"):
         config()

@@ -39,7 +39,7 @@ def test_a_run_that_has_only_begun(tmp_path):
     begin_logs(folder, after_step=0)
     record = train.run_record(folder)
     assert record.best is None and record.cases == () and record.dsc.shape == (0, 1) and not record.steps.size
-    with pytest.raises(ConfigError, match="is no run of training"):
+    with pytest.raises(ConfigError, match="is not a run of training"):
         train.run_record(tmp_path)
 
 

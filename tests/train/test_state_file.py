@@ -41,7 +41,7 @@ def test_what_cannot_be_read_is_refused(tmp_path):
 
 def test_another_tree_is_refused(tmp_path):
     train.save_tree(tmp_path / "s.npz", tree(), {})
-    with pytest.raises(ConfigError, match=r"b/0 is float32\[3\], expected float32\[4\]; go on with the config"):
+    with pytest.raises(ConfigError, match=r"b/0 is float32\[3\], expected float32\[4\]; continue with the config"):
         train.load_tree(tmp_path / "s.npz", tree(4))
     with pytest.raises(ConfigError, match="lacks c; it was made with another network or optimiser"):
         train.load_tree(tmp_path / "s.npz", {**tree(), "c": np.zeros(1)})

@@ -68,7 +68,7 @@ def test_what_a_run_writes_down_says_the_same(tmp_path):
             {"classes": [{"name": "a", "values": [1]}, {"name": "b", "values": [1, 2]}]},
             r"a label value belongs to two classes; that takes loss.regions = true",
         ),
-        ({"course": {"batch_size": 3, "accumulate": 2}}, "`batch_size` 3 is no multiple of `accumulate` 2"),
+        ({"course": {"batch_size": 3, "accumulate": 2}}, "`batch_size` 3 is not a multiple of `accumulate` 2"),
         ({"data": {"kind": "clouds"}}, r"data: .*'clouds'"),
         ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
     ],

@@ -277,13 +277,13 @@ def test_automatic_masks_are_told_with_their_doubts(folder):
     assert told == [
         (
             "SJ110",
-            "liver: segmented automatically by a model, and nobody has verified it: look at its contour before using "
+            "liver: segmented automatically by a model, and no one has verified it: review its contour before using "
             "the numbers",
         ),
         ("SJ111", "automatic segmentation: too much of it; correct the mask, or draw it"),
         (
             "SJ110",
-            "hot: segmented automatically by a function of the caller, and nobody has verified it: look at its contour "
+            "hot: segmented automatically by a function of the caller, and no one has verified it: review its contour "
             "before using the numbers",
         ),
     ]
