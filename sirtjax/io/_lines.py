@@ -108,7 +108,7 @@ def slicer_signs(path: Path, markup: dict[str, Any]) -> NDArray[np.float64]:
     return frame_signs(path, _SLICER_FRAMES.get(frame, frame) if isinstance(frame, int | str) else frame)
 
 
-def frame_signs(path: Path, frame: Any) -> NDArray[np.float64]:
+def frame_signs(path: Path, frame: object) -> NDArray[np.float64]:
     """What coordinates in a frame named in a file are multiplied by to be LPS.
 
     Raises:
@@ -119,7 +119,7 @@ def frame_signs(path: Path, frame: Any) -> NDArray[np.float64]:
     return np.asarray(_LPS_FROM[frame])
 
 
-def check_unit(path: Path, unit: Any) -> None:
+def check_unit(path: Path, unit: object) -> None:
     """Refuse another unit of length than mm.
 
     Raises:

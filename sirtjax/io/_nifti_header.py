@@ -4,7 +4,7 @@ import gzip
 import logging
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from sirtjax.errors import GeometryError, ImageFormatError
 from sirtjax.io._kind_of_file import check_file
 from sirtjax.volume import Geometry
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
 
 _LOG = logging.getLogger(__name__)
 # NIfTI's world is RAS, ours is LPS.
@@ -23,7 +26,7 @@ _MOST_DEFLATION = 1032
 _DISAGREE_MM = 1.0
 
 
-def load_header(path: Path) -> Any:
+def load_header(path: Path) -> Nifti1Image:
     """The nibabel image of a NIfTI-1 or -2 file, its voxels still unread but known to fit into the file.
 
     Raises:
@@ -54,7 +57,7 @@ def load_header(path: Path) -> Any:
     return image
 
 
-def header_geometry(path: Path, image: Any) -> tuple[Geometry, tuple[str, ...]]:
+def header_geometry(path: Path, image: Nifti1Image) -> tuple[Geometry, tuple[str, ...]]:
     """The grid in LPS mm of a 3D image, and what there is to say about it.
 
     The sform counts where its code is positive, else the qform; with neither code there is no place in
@@ -91,7 +94,7 @@ def header_geometry(path: Path, image: Any) -> tuple[Geometry, tuple[str, ...]]:
     return geometry, tuple(notes)
 
 
-def read_voxels(path: Path, image: Any) -> NDArray[Any]:
+def read_voxels(path: Path, image: Nifti1Image) -> NDArray[Any]:
     """The stored voxels with scl_slope and scl_inter applied: integers as stored where there is no scaling.
 
     Raises:

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import unicodedata
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 from sirtjax.io._patient_key import key_fingerprint
 
@@ -13,6 +13,13 @@ _key = secrets.token_bytes(32)
 _fingerprint: str | None = None
 # What the mark is made of; never kept.
 PATIENT_KEYWORDS = ("PatientID", "PatientName", "PatientBirthDate")
+
+
+class Header(Protocol):
+    """A header whose values are looked up by DICOM keyword, as a pydicom data set."""
+
+    def get(self, key: str, /) -> object:
+        """Returns the value, or None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +69,13 @@ def use_patient_key(key: bytes) -> None:
     _key, _fingerprint = key, key_fingerprint(key)
 
 
-def patient_mark(header: Any) -> PatientMark:
-    """The mark of the patient a header is about."""
+def patient_mark(header: Header) -> PatientMark:
+    """Returns the mark of the patient in a header."""
     number, name, born = (_hashed(header.get(keyword)) for keyword in PATIENT_KEYWORDS)
     return PatientMark(number=number, name=name, born=born, key=_fingerprint)
 
 
-def _hashed(value: Any) -> str | None:
+def _hashed(value: object) -> str | None:
     text = unicodedata.normalize("NFKC", "" if value is None else str(value)).upper()
     plain = "".join(letter for letter in text.partition("=")[0] if letter.isalnum())
     return hashlib.blake2b(plain.encode(), key=_key, digest_size=16).hexdigest() if plain else None

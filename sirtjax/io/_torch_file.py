@@ -45,26 +45,26 @@ class ForeignObject:
 
     origin = ""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> ForeignObject:
+    def __new__(cls, *args: object, **kwargs: object) -> ForeignObject:
         """An object that forgets its arguments."""
         return object.__new__(cls)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         pass
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         pass
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: object, value: object) -> None:
         pass
 
-    def append(self, item: Any) -> None:
+    def append(self, item: object) -> None:
         """Forget the item."""
 
-    def extend(self, items: Any) -> None:
+    def extend(self, items: object) -> None:
         """Forget the items."""
 
-    def add(self, item: Any) -> None:
+    def add(self, item: object) -> None:
         """Forget the item."""
 
     def __repr__(self) -> str:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import Any
+
+from pydicom.dataset import Dataset
 
 from sirtjax.errors import ImageFormatError
 
@@ -16,7 +17,7 @@ _CHUNK = 1 << 16
 _META_AT, _META_HEAD = 132, 12
 
 
-def check_claimed_pixels(path: Path, header: Any) -> None:
+def check_claimed_pixels(path: Path, header: Dataset) -> None:
     """Refuse a header that claims more pixels than its file can hold, before room is made for them.
 
     Raises:

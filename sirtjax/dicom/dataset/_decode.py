@@ -44,7 +44,7 @@ def decode_file(path: Path) -> tuple[NDArray[Any], str]:
         return pixels.reshape(shape), hashlib.sha256(content).hexdigest()
 
 
-def _assume_syntax(data: Any) -> None:
+def _assume_syntax(data: Dataset) -> None:
     """A file without a header says by its encoding what it is; pydicom found that out."""
     data.file_meta = FileMetaDataset() if not hasattr(data, "file_meta") else data.file_meta
     implicit, little = data.original_encoding
@@ -54,7 +54,7 @@ def _assume_syntax(data: Any) -> None:
         data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
 
 
-def _pixels(path: Path, data: Any) -> NDArray[Any]:
+def _pixels(path: Path, data: Dataset) -> NDArray[Any]:
     syntax = data.file_meta.TransferSyntaxUID
     stored = next((data[key].value for key in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
                    if key in data), None)  # fmt: skip
@@ -73,7 +73,7 @@ def _pixels(path: Path, data: Any) -> NDArray[Any]:
     return np.asarray(data.pixel_array)
 
 
-def _gdcm(path: Path, data: Any) -> NDArray[Any]:
+def _gdcm(path: Path, data: Dataset) -> NDArray[Any]:
     """Decode by ITK's GDCM, from a copy that holds the pixels alone: no rescaling, nothing of the patient."""
     import SimpleITK
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pydicom
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._claims import check_inflation
 from sirtjax.errors import ImageFormatError, SirtjaxError
@@ -32,7 +32,7 @@ def parsing(path: Path, kind: str) -> Iterator[None]:
         ) from error
 
 
-def read_dataset(path: Path, kind: str) -> Any:
+def read_dataset(path: Path, kind: str) -> Dataset:
     """The DICOM data set of one file.
 
     Raises:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._claims import check_inflation
 from sirtjax.dicom.dataset._values import text_of
@@ -52,7 +53,7 @@ class DicomFile:
     """
 
     path: Path
-    header: Any
+    header: Dataset
     patient: PatientMark = field(default_factory=PatientMark)
 
 
@@ -111,7 +112,7 @@ def _read(path: Path) -> DicomFile | None:
     return DicomFile(path, header, patient)
 
 
-def _convert(header: Any) -> None:
+def _convert(header: Dataset) -> None:
     """Have every value parsed now, for pydicom parses when values are read: damage is then met here alone."""
     for tag in list(header.keys()):
         try:
@@ -129,7 +130,7 @@ def _convert_value(value: Any) -> None:
                 _convert_value(item[tag].value)
 
 
-def _check_whole(header: Any) -> None:
+def _check_whole(header: Dataset) -> None:
     """Refuse what is cut off: pydicom takes the end of a truncated file for the end of its data set."""
     meta = getattr(header, "file_meta", {})
     kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")

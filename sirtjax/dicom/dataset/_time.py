@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Any
 
 _TIME = re.compile(r"(\d{2})(\d{2})?(\d{2})?(?:\.(\d{1,6}))?")
 _DATE_TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2}[\d.]*)?(?:[+-]\d{4})?")
 
 
-def dicom_datetime(date: Any, time: Any) -> datetime | None:
+def dicom_datetime(date: object, time: object) -> datetime | None:
     """A moment from DICOM's date (DA, YYYYMMDD) and time (TM, HHMMSS.ffffff); None where either is unusable."""
     digits = str(date or "").strip().replace(".", "").replace("-", "")
     clock = _clock(str(time or ""))
@@ -22,7 +21,7 @@ def dicom_datetime(date: Any, time: Any) -> datetime | None:
         return None
 
 
-def dicom_moment(value: Any) -> datetime | None:
+def dicom_moment(value: object) -> datetime | None:
     """A moment from DICOM's DT (YYYYMMDDHHMMSS.ffffff&ZZXX), the zone dropped; None where unusable.
 
     Dates and times elsewhere in a DICOM object are local and carry no zone, so that a zone here would not
@@ -34,7 +33,7 @@ def dicom_moment(value: Any) -> datetime | None:
     return dicom_datetime("".join(match.group(1, 2, 3)), match.group(4) or "000000")
 
 
-def latest_before(time: Any, moment: datetime) -> datetime | None:
+def latest_before(time: object, moment: datetime) -> datetime | None:
     """The last moment at this time of day that is not after `moment`: an injection before its scan."""
     clock = _clock(str(time or ""))
     if clock is None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import SupportsFloat
+
+from pydicom.dataset import Dataset
 
 # Of DICOM's descriptions and UIDs.
 _LONGEST_TEXT = 64
 
 
-def number(value: Any) -> float:
+def number(value: str | SupportsFloat | None) -> float:
     """A DICOM decimal string or number as a float; nothing there is an error for `parsing` to report."""
     if value is None or value == "":
         raise ValueError("an empty value where a number is needed")
     return float(value)
 
 
-def optional(*values: Any) -> float | None:
+def optional(*values: str | SupportsFloat | None) -> float | None:
     """The first of the values that is there, as a finite number; None where none is.
 
     Raises:
@@ -32,12 +34,12 @@ def optional(*values: Any) -> float | None:
     return None
 
 
-def text_of(holder: Any, keyword: str) -> str:
+def text_of(holder: Dataset, keyword: str) -> str:
     """A text value of a data set, as `leading_text`; "" where there is none."""
     return leading_text(holder.get(keyword))
 
 
-def leading_text(value: Any) -> str:
+def leading_text(value: object) -> str:
     """A text value up to the first character that can't be printed, and at most 64 characters.
 
     A damaged length makes a value run on into the elements behind it, those that name the patient too.

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+
 from sirtjax.dicom.deidentify._identifiers import Identifiers, names_no_instance
 from sirtjax.dicom.deidentify._pixel_text import remove_pixels
 from sirtjax.dicom.deidentify._profile import basic_profile
@@ -79,7 +82,7 @@ class _Run:
     cleaned: Counter[str] = field(default_factory=Counter)
 
 
-def anonymise_dataset(dataset: Any, pseudonym: Pseudonym, *, options: AnonymiseOptions) -> Counter[str]:
+def anonymise_dataset(dataset: Dataset, pseudonym: Pseudonym, *, options: AnonymiseOptions) -> Counter[str]:
     """Applies the basic profile of PS3.15 to a data set and its sequences, in place.
 
     Text stays only in attributes on the profile's list, and only if the vocabulary has each of its words.
@@ -120,9 +123,7 @@ def _method() -> str:
     return f"sirtjax, {basic_profile().edition}"
 
 
-def _state_method(dataset: Any, options: AnonymiseOptions) -> None:
-    from pydicom.dataset import Dataset
-
+def _state_method(dataset: Dataset, options: AnonymiseOptions) -> None:
     dataset.PatientIdentityRemoved = "YES"
     dataset.LongitudinalTemporalInformationModified = "MODIFIED" if options.shift_dates else "REMOVED"
     used = ["basic", "structured"]
@@ -138,7 +139,7 @@ def _state_method(dataset: Any, options: AnonymiseOptions) -> None:
     dataset.DeidentificationMethod = _method()
 
 
-def _clean(dataset: Any, run: _Run) -> None:
+def _clean(dataset: Dataset, run: _Run) -> None:
     from pydicom.datadict import dictionary_has_tag
 
     profile, options = basic_profile(), run.options
@@ -166,10 +167,9 @@ def _clean(dataset: Any, run: _Run) -> None:
             _act(dataset, element, run)
 
 
-def _is_safe_as_read(dataset: Any, tag: Any, run: _Run) -> bool:
+def _is_safe_as_read(dataset: Dataset, tag: Any, run: _Run) -> bool:
     """Returns whether an element is of safe decimal numbers; contours have too many to convert each one."""
     from pydicom.datadict import dictionary_VR
-    from pydicom.dataelem import RawDataElement
 
     profile, number, raw = basic_profile(), int(tag), dataset.get_item(tag)
     acted_on = profile.remove | profile.empty | profile.dummy | profile.characteristics
@@ -179,7 +179,7 @@ def _is_safe_as_read(dataset: Any, tag: Any, run: _Run) -> bool:
     return is_decimal and are_safe_numbers(raw.value.rstrip(b"\0").decode("latin-1"), "DS", run.pseudonym.identifiers)
 
 
-def _clean_items(element: Any, run: _Run) -> None:
+def _clean_items(element: DataElement, run: _Run) -> None:
     if element.keyword == "ContentSequence":
         element.value = [item for item in element.value if str(item.get("ValueType") or "") in _CLEAN_CONTENT]
     names: set[str] = set()
@@ -197,7 +197,7 @@ _NUMBERED = (
 )
 
 
-def _number_name(item: Any, keyword: str, numbered: str, names: set[str]) -> None:
+def _number_name(item: Dataset, keyword: str, numbered: str, names: set[str]) -> None:
     """Names a structure by its number if its name is gone or another structure has the same."""
     name = str(item.get(keyword) or "")
     if name in ("", _DUMMY_TEXT) or name in names:
@@ -205,7 +205,7 @@ def _number_name(item: Any, keyword: str, numbered: str, names: set[str]) -> Non
     names.add(str(item.get(keyword)))
 
 
-def _act(dataset: Any, element: Any, run: _Run) -> None:
+def _act(dataset: Dataset, element: DataElement, run: _Run) -> None:
     """Applies the profile to one element that is not a sequence, or to a sequence that is removed or emptied."""
     profile, tag, vr = basic_profile(), int(element.tag), element.VR
     text = "\\".join(values_of(element)) if vr != "SQ" else ""
@@ -248,7 +248,7 @@ _OTHER = "OTHER"
 _OTHER_TERM = ("ImageType", "FrameType")  # unknown terms are replaced one by one: their positions count
 
 
-def _clean_text(dataset: Any, element: Any, run: _Run) -> None:
+def _clean_text(dataset: Dataset, element: DataElement, run: _Run) -> None:
     """Retains a text whose attribute and words are known; otherwise replaces, empties or removes it."""
     profile, tag, vr = basic_profile(), int(element.tag), element.VR
     values = values_of(element)
@@ -272,13 +272,13 @@ def _dummy(vr: str) -> str:
     return dummies.get(vr, _DUMMY_TEXT)
 
 
-def _replace_uids(element: Any, pseudonym: Pseudonym) -> None:
+def _replace_uids(element: DataElement, pseudonym: Pseudonym) -> None:
     values = [uid if names_no_instance(uid) else pseudonym.uid(uid) for uid in values_of(element)]
     if values:
         element.value = values if len(values) > 1 else values[0]
 
 
-def _shift(element: Any, pseudonym: Pseudonym) -> None:
+def _shift(element: DataElement, pseudonym: Pseudonym) -> None:
     days, is_time = pseudonym.days or 0, element.VR == "TM"
     moved = [_time(value, pseudonym) if is_time else shifted(value, days) for value in values_of(element)]
     if moved:
@@ -307,7 +307,7 @@ def shifted(value: str, days: int) -> str:
     return f"{day:%Y%m%d}{match[4]}{match[5] or ''}"
 
 
-def _keep_characteristic(dataset: Any, element: Any, run: _Run) -> None:
+def _keep_characteristic(dataset: Dataset, element: DataElement, run: _Run) -> None:
     value = "\\".join(values_of(element))
     if element.VR == "CS":
         element.value = value if value in ("M", "F", "O") else ""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+
+from pydicom.dataset import Dataset, FileMetaDataset
 
 from sirtjax.dicom.dataset._parse import parsing
 from sirtjax.dicom.deidentify._dataset import SUPPORTED, AnonymiseOptions, Pseudonym, anonymise_dataset, own_texts
@@ -194,10 +195,9 @@ def _write(
 ) -> str | None:
     """Writes one file without identifiers; returns the reason if it may not be written."""
     import pydicom
-    from pydicom.dataset import FileMetaDataset
 
     with parsing(header.path, "object"):
-        dataset: Any = pydicom.dcmread(header.path, force=True)
+        dataset: Dataset = pydicom.dcmread(header.path, force=True)
         reason = _unsafe(dataset)
         if reason is not None:
             return reason
@@ -221,7 +221,7 @@ def _write(
     return None
 
 
-def _unsafe(dataset: Any) -> str | None:
+def _unsafe(dataset: Dataset) -> str | None:
     """Returns why a file may not be written; None if it may."""
     if str(dataset.get("SOPClassUID") or "") not in SUPPORTED:
         return "of a class that may show or hold anything"
@@ -231,7 +231,7 @@ def _unsafe(dataset: Any) -> str | None:
     return None
 
 
-def _syntax(dataset: Any) -> str:
+def _syntax(dataset: Dataset) -> str:
     """Returns the transfer syntax to write: unchanged, except one that would hide text from the search."""
     from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.deidentify._date_forms import date_spellings
 from sirtjax.dicom.deidentify._identifiers import Identifiers
@@ -92,7 +93,7 @@ def search_file(path: Path, needles: Needles, identifiers: Identifiers, *, own: 
     content = path.read_bytes()
     starts = [at for tag in _PIXEL_TAGS if (at := content.find(tag)) >= 0]
     begin = min(starts, default=len(content))
-    dataset: Any = pydicom.dcmread(path, stop_before_pixels=True)
+    dataset: Dataset = pydicom.dcmread(path, stop_before_pixels=True)
     found = dict(_in_text(dataset, identifiers, own))
     if not found and (kind := _in_header(_without_codes(_DECIMALS.sub(b" ", content[:begin]), dataset), needles)):
         found[""] = kind
@@ -101,7 +102,7 @@ def search_file(path: Path, needles: Needles, identifiers: Identifiers, *, own: 
     return found
 
 
-def _in_text(dataset: Any, identifiers: Identifiers, own: frozenset[str]) -> Iterator[tuple[str, str]]:
+def _in_text(dataset: Dataset, identifiers: Identifiers, own: frozenset[str]) -> Iterator[tuple[str, str]]:
     fixed = vocabulary().fixed
     for element in dataset.iterall():
         if element.VR == "IS":
@@ -113,7 +114,7 @@ def _in_text(dataset: Any, identifiers: Identifiers, own: frozenset[str]) -> Ite
                     yield element.keyword, kind
 
 
-def _without_codes(header: bytes, dataset: Any) -> bytes:
+def _without_codes(header: bytes, dataset: Dataset) -> bytes:
     """Returns a header without the standard's codes: their meanings have surnames in them, as in "circle of Willis"."""
     for element in dataset.iterall():
         is_own = element.keyword == "CodeMeaning" and str(element.value) in standard_meanings()

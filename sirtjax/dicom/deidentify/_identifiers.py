@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from pydicom.dataset import Dataset
+
 from sirtjax.dicom.deidentify._date_forms import dates_in
 from sirtjax.dicom.deidentify._profile import basic_profile
 from sirtjax.dicom.deidentify._vocabulary import SHORTEST_WORD, text_runs, vocabulary
@@ -50,7 +52,7 @@ class Identifiers:
         """The number of forms that are searched for."""
         return len(self.names) + len(self.numbers) + len(self.words) + len(self.days) + len(self.uids)
 
-    def gather(self, dataset: Any) -> None:
+    def gather(self, dataset: Dataset) -> None:
         """Adds the identifying values of a data set and its sequences."""
         from pydicom.multival import MultiValue
 

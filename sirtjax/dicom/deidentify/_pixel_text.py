@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
 
 from sirtjax.dicom.dataset._decode import decode_file
 from sirtjax.dicom.deidentify._codestreams import UnknownStreamError, blank_jpeg, blank_jpeg_2000
@@ -27,7 +28,7 @@ class UncleanPixelsError(ValueError):
     """Pixel data that can contain text and cannot be cleaned; its text is the reason, after "left out:"."""
 
 
-def clean_pixels(dataset: Any, syntax: str) -> bool:
+def clean_pixels(dataset: Dataset, syntax: str) -> bool:
     """Removes what can be text from the pixel data of a file, in place; every pixel remains unchanged.
 
     Comments and application segments of JPEG and JPEG-LS, comments of JPEG 2000, unused bits (overlays of older files)
@@ -59,7 +60,7 @@ def clean_pixels(dataset: Any, syntax: str) -> bool:
     return True
 
 
-def remove_pixels(item: Any) -> None:
+def remove_pixels(item: Dataset) -> None:
     """Removes the pixel data of a sequence's item, such as a preview's."""
     for keyword in _PIXELS:
         if keyword in item:
@@ -75,7 +76,7 @@ def _is_encapsulated(syntax: str) -> bool:
         raise UncleanPixelsError("of an unknown transfer syntax") from error
 
 
-def _clean_native(dataset: Any, keyword: str, pixels: bytes, syntax: str) -> bytes:
+def _clean_native(dataset: Dataset, keyword: str, pixels: bytes, syntax: str) -> bytes:
     count = int(dataset.get("NumberOfFrames") or 1) * int(dataset.Rows) * int(dataset.Columns)
     allocated = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword) or int(dataset.BitsAllocated)
     size = (count * allocated + 7) // 8
@@ -90,7 +91,7 @@ def _clean_native(dataset: Any, keyword: str, pixels: bytes, syntax: str) -> byt
     return pixels + bytes(len(pixels) % 2)
 
 
-def _within_bits(values: NDArray[Any], dataset: Any) -> NDArray[Any]:
+def _within_bits(values: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
     """Returns unsigned stored values with zeros or the sign in all unused bits; unchanged if they have these."""
     allocated, stored = values.dtype.itemsize * 8, int(dataset.BitsStored)
     if stored == allocated:
@@ -104,7 +105,7 @@ def _within_bits(values: NDArray[Any], dataset: Any) -> NDArray[Any]:
     return plain.astype(values.dtype)
 
 
-def _clean_encapsulated(dataset: Any, content: bytes, syntax: str) -> bytes:
+def _clean_encapsulated(dataset: Dataset, content: bytes, syntax: str) -> bytes:
     items = _items(content)
     if not items:
         raise UncleanPixelsError(_UNKNOWN_STREAM)
@@ -167,9 +168,8 @@ def _blank_rle(fragment: bytes) -> bytes:
     return fragment[:used] + bytes(64 - used) + fragment[64:]
 
 
-def _check_unused_bits(dataset: Any, content: bytes, syntax: str) -> None:
+def _check_unused_bits(dataset: Dataset, content: bytes, syntax: str) -> None:
     """Raises UncleanPixelsError if compressed pixels have values in bits that their header does not name."""
-    from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
     bare = Dataset()

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from sirtjax.config import preset_table
 
@@ -79,7 +79,7 @@ def basic_profile() -> ConfidentialityProfile:
     )
 
 
-def tags_of(keywords: Any) -> frozenset[int]:
+def tags_of(keywords: Iterable[str]) -> frozenset[int]:
     """Returns the tags of keywords of the data dictionary."""
     from pydicom.datadict import tag_for_keyword
 

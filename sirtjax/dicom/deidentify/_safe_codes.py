@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any
+
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.deidentify._identifiers import Identifiers
 from sirtjax.dicom.deidentify._vocabulary import text_runs
@@ -113,12 +114,12 @@ _LOCAL = ("ANON", "99ANON", "ANONYMIZED")
 _NUCLIDE = re.compile(r"\W*(?:\d{1,3}m?\W*[A-Za-z]+|[A-Za-z]+\W*\d{1,3}m?)\W*")
 
 
-def is_code(item: Any) -> bool:
+def is_code(item: Dataset) -> bool:
     """Returns whether a data set is a coded concept."""
     return any(keyword in item for keyword in ("CodeValue", "LongCodeValue", "URNCodeValue", "CodeMeaning"))
 
 
-def clean_code(item: Any, identifiers: Identifiers) -> bool:
+def clean_code(item: Dataset, identifiers: Identifiers) -> bool:
     """Replaces a coded concept by its standard form, or by a code without meaning if no standard has it.
 
     The meaning is the standard's own text for the code: the text of the file is never retained.

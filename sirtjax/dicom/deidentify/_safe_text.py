@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pydicom.dataelem import DataElement
+
 from sirtjax.dicom.deidentify._date_forms import dates_in
 from sirtjax.dicom.deidentify._identifiers import Identifiers, fold
 from sirtjax.dicom.deidentify._profile import basic_profile
@@ -44,7 +46,7 @@ def is_safe_text(value: str, tag: int, vr: str, identifiers: Identifiers) -> boo
     return words.has_text(value, digits=_DIGITS) and identifiers.kind_in(value) is None
 
 
-def values_of(element: Any) -> list[str]:
+def values_of(element: DataElement) -> list[str]:
     """Returns the values of an element as text, decimal numbers as they are written."""
     from pydicom.multival import MultiValue
 

@@ -50,8 +50,8 @@ def enhanced_frames(file: DicomFile) -> list[Frame]:
         return [_frame(file, index, own, shared[0]) for index, own in enumerate(groups)]
 
 
-def _frame(file: DicomFile, index: int, own: Any, shared: Any) -> Frame:
-    def group(name: str) -> Any:
+def _frame(file: DicomFile, index: int, own: Any, shared: Dataset) -> Frame:
+    def group(name: str) -> Dataset:
         for holder in (own, shared):
             items = holder.get(name)
             if items:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._parse import parsing
 from sirtjax.dicom.dataset._scan import DicomFile
@@ -13,6 +14,8 @@ from sirtjax.dicom.dataset._values import leading_text, number, optional, text_o
 from sirtjax.errors import ImageFormatError
 
 Discriminators = tuple[tuple[str, str], ...]
+# Several numbers of one element, as pydicom returns them.
+Numbers = Iterable[str | SupportsFloat]
 _ORTHONORMAL = 1e-3
 # Coordinates beyond this are damage, not places.
 _FARTHEST_MM = 1e5
@@ -89,11 +92,11 @@ def classic_frame(file: DicomFile) -> Frame:
 def make_frame(
     file: DicomFile,
     *,
-    position: Any,
-    orientation: Any,
-    pixel_spacing: Any,
+    position: Numbers | None,
+    orientation: Numbers | None,
+    pixel_spacing: Numbers | None,
     thickness: float | None,
-    rescale: Any,
+    rescale: Dataset,
     index: int = 0,
     marks: Discriminators = (),
 ) -> Frame:
@@ -139,8 +142,8 @@ def normals_agree(frames: Iterable[Frame]) -> bool:
     return all(np.allclose(first.axes, other.axes, atol=_ORTHONORMAL) for other in others)
 
 
-def _numbers(file: DicomFile, keyword: str, value: Any, count: int) -> NDArray[np.float64]:
-    if value is None or (hasattr(value, "__len__") and len(value) == 0):
+def _numbers(file: DicomFile, keyword: str, value: Numbers | None, count: int) -> NDArray[np.float64]:
+    if value is None or (isinstance(value, Sized) and len(value) == 0):
         raise ImageFormatError(
             f"{file.path}: no {keyword}, so its place in the patient is not known; "
             "expected a reconstructed slice, choose another series or export it again"

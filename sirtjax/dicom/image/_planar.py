@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._decode import decode_file
 from sirtjax.dicom.dataset._parse import parsing
@@ -88,7 +89,7 @@ def read_planar(path: Path | str, *, energy_window: int = 1) -> PlanarViews:
     return PlanarViews(anterior, posterior, spacings.pop(), tuple(named))
 
 
-def _detectors(file: DicomFile, count: int, energy_window: int) -> list[Any]:
+def _detectors(file: DicomFile, count: int, energy_window: int) -> list[Dataset]:
     """The detector's item of each frame; None for frames of another energy window."""
     header = file.header
     items = list(header.get("DetectorInformationSequence") or [])

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from pydicom.dataset import Dataset
+
 from sirtjax.dicom.dataset._values import optional, text_of
 
 # Element symbols by name, of all elements with a radionuclide used in medicine.
@@ -39,7 +41,7 @@ _MASS_FIRST = re.compile(rf"(?<![0-9A-Za-z])(\d{{1,3}}m?)[\s^_\-]*({_WORD})")
 _WORD_FIRST = re.compile(rf"({_WORD})[\s^_\-]*({_MASS})", re.IGNORECASE)
 
 
-def radionuclides_of(header: Any) -> tuple[str, ...]:
+def radionuclides_of(header: Dataset) -> tuple[str, ...]:
     """Returns the radionuclides that an image header names, such as ("Tc-99m",).
 
     Reads every item of RadiopharmaceuticalInformationSequence: the code of the radionuclide and its meaning; if these
@@ -58,7 +60,7 @@ def radionuclides_of(header: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _of_item(item: Any) -> list[str]:
+def _of_item(item: Dataset) -> list[str]:
     codes = item.get("RadionuclideCodeSequence") or []
     named = [name for code in codes for name in _of_code(code)]
     if named:
@@ -72,7 +74,7 @@ def _of_item(item: Any) -> list[str]:
     return [] if half_life_s is None else _of_half_life(half_life_s)
 
 
-def _of_code(code: Any) -> Iterator[str]:
+def _of_code(code: Dataset) -> Iterator[str]:
     coded = _of_known_code(text_of(code, "CodeValue"), text_of(code, "CodingSchemeDesignator"))
     if coded is not None:
         yield coded

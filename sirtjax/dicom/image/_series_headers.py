@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pydicom
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._parse import parsing
 from sirtjax.dicom.image._read import check_damage
@@ -26,7 +26,7 @@ class SeriesHeaders:
       modality: "CT", "MR", "PT" or "NM".
     """
 
-    headers: tuple[Any, ...] = field(repr=False)
+    headers: tuple[Dataset, ...] = field(repr=False)
     frame_numbers: tuple[int, ...] | None
     geometry: Geometry
     modality: str
@@ -61,7 +61,7 @@ def read_headers(
             "per slice, so that objects can refer to it; export it again"
         )
     files = [stack.files[0]] if single else [frame.file for frame in stack.frames]
-    headers: dict[Path, Any] = {}
+    headers: dict[Path, Dataset] = {}
     for file in files:
         if file.path not in headers:
             headers[file.path] = _header(file.path)
@@ -73,7 +73,7 @@ def read_headers(
     )
 
 
-def _header(path: Path) -> Any:
+def _header(path: Path) -> Dataset:
     with parsing(path, "image"):
         header = pydicom.dcmread(path, stop_before_pixels=True)
         header.remove_private_tags()

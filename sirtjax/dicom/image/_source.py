@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._parse import parsing
 from sirtjax.dicom.dataset._scan import DicomFile
@@ -52,7 +53,7 @@ def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[s
         )
 
 
-def series_moment(header: Any) -> datetime | None:
+def series_moment(header: Dataset) -> datetime | None:
     """SeriesDate and SeriesTime, or those of the study where the series has none."""
     return dicom_datetime(header.get("SeriesDate"), header.get("SeriesTime")) or dicom_datetime(
         header.get("StudyDate"), header.get("StudyTime")
@@ -98,14 +99,14 @@ def _decay(
     return correction, None, ()
 
 
-def _injection(tracer: Any, scan: datetime | None) -> datetime | None:
+def _injection(tracer: Dataset, scan: datetime | None) -> datetime | None:
     moment = dicom_moment(tracer.get("RadiopharmaceuticalStartDateTime"))
     if moment is None and scan is not None:
         moment = latest_before(tracer.get("RadiopharmaceuticalStartTime"), scan)
     return moment
 
 
-def _activity_bq(tracer: Any) -> tuple[float | None, tuple[str, ...]]:
+def _activity_bq(tracer: Dataset) -> tuple[float | None, tuple[str, ...]]:
     activity = _positive(tracer, "RadionuclideTotalDose")
     # Some scanners state MBq in place of Bq: nobody is injected with less than a hundred thousand Bq.
     if activity is not None and activity < 1e5:
@@ -113,10 +114,10 @@ def _activity_bq(tracer: Any) -> tuple[float | None, tuple[str, ...]]:
     return activity, ()
 
 
-def _positive(holder: Any, keyword: str) -> float | None:
+def _positive(holder: Dataset, keyword: str) -> float | None:
     found = optional(holder.get(keyword))
     return found if found is not None and found > 0 else None
 
 
-def _text(header: Any, keyword: str) -> str | None:
+def _text(header: Dataset, keyword: str) -> str | None:
     return text_of(header, keyword) or None

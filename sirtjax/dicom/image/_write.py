@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.image._identity import Injection, StudyIdentity
 from sirtjax.dicom.image._write_modules import add_pixels, add_plane, image_dataset, right_handed
@@ -118,8 +118,8 @@ def _checked(volume: Volume, modality: str) -> NDArray[np.float64]:
 
 
 def _ct_slices(
-    geometry: Geometry, array: NDArray[np.float64], start: Callable[..., Any], study: StudyIdentity
-) -> list[Any]:
+    geometry: Geometry, array: NDArray[np.float64], start: Callable[..., Dataset], study: StudyIdentity
+) -> list[Dataset]:
     stored = np.rint(array) - _HU_OFFSET
     if stored.min() < 0 or stored.max() > 65535:
         raise InputError(
@@ -140,8 +140,8 @@ def _ct_slices(
 
 
 def _mr_slices(
-    geometry: Geometry, array: NDArray[np.float64], start: Callable[..., Any], study: StudyIdentity
-) -> list[Any]:
+    geometry: Geometry, array: NDArray[np.float64], start: Callable[..., Dataset], study: StudyIdentity
+) -> list[Dataset]:
     stored = np.rint(array)
     # Below a few hundred steps, rounding would show as banding.
     if stored.max() > 65535 or (stored.max() < 255 and not np.array_equal(stored, array)):

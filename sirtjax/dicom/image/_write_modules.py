@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
 
 import sirtjax
 from sirtjax.dicom.dataset._time import date_time
@@ -14,6 +15,9 @@ from sirtjax.dicom.dataset._values import decimal
 from sirtjax.dicom.image._identity import CODE_OF_NUCLIDE, Injection, StudyIdentity
 from sirtjax.errors import GeometryError
 from sirtjax.volume import Geometry
+
+if TYPE_CHECKING:
+    from pydicom.sr.coding import Code  # its tables take long to load
 
 
 def image_dataset(
@@ -26,9 +30,8 @@ def image_dataset(
     instance_number: int,
     acquired: datetime,
     frame: str,
-) -> Any:
+) -> Dataset:
     """A data set with the patient, study, series, frame of reference and equipment modules filled in."""
-    from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
 
     series = (modality, str(series_number), description)
@@ -69,7 +72,7 @@ def image_dataset(
     return dataset
 
 
-def add_plane(dataset: Any, geometry: Geometry, k: int) -> None:
+def add_plane(dataset: Dataset, geometry: Geometry, k: int) -> None:
     """Where slice k of the grid lies."""
     position = geometry.to_world((0, 0, k))
     normal = np.cross(*geometry.direction.T[:2])
@@ -80,7 +83,7 @@ def add_plane(dataset: Any, geometry: Geometry, k: int) -> None:
     dataset.SliceLocation = decimal(float(position @ normal))
 
 
-def add_pixels(dataset: Any, pixels: NDArray[np.int16] | NDArray[np.uint16]) -> None:
+def add_pixels(dataset: Dataset, pixels: NDArray[np.int16] | NDArray[np.uint16]) -> None:
     """Store pixels, (rows, columns) or (frames, rows, columns), 16 bits, uncompressed."""
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
@@ -91,7 +94,7 @@ def add_pixels(dataset: Any, pixels: NDArray[np.int16] | NDArray[np.uint16]) -> 
     dataset.PixelData = np.ascontiguousarray(pixels).astype(pixels.dtype.newbyteorder("<")).tobytes()
 
 
-def add_patient_orientation(dataset: Any, study: StudyIdentity) -> None:
+def add_patient_orientation(dataset: Dataset, study: StudyIdentity) -> None:
     """The NM/PET Patient Orientation module: how the patient lies, in codes."""
     from pydicom.sr.codedict import codes
 
@@ -102,9 +105,8 @@ def add_patient_orientation(dataset: Any, study: StudyIdentity) -> None:
     dataset.PatientGantryRelationshipCodeSequence = [coded(codes.SCT.Headfirst if head_first else codes.SCT.FeetFirst)]
 
 
-def add_injection(dataset: Any, injection: Injection) -> None:
+def add_injection(dataset: Dataset, injection: Injection) -> None:
     """The radiopharmaceutical: nuclide, activity, time and half-life."""
-    from pydicom.dataset import Dataset
     from pydicom.sr.codedict import codes
 
     item = Dataset()
@@ -138,10 +140,8 @@ def right_handed(geometry: Geometry, array: NDArray[Any]) -> tuple[Geometry, NDA
     return Geometry.from_affine(geometry.shape, affine), array[:, :, ::-1]
 
 
-def coded(code: Any) -> Any:
+def coded(code: Code) -> Dataset:
     """The item of a code sequence for a SNOMED CT code."""
-    from pydicom.dataset import Dataset
-
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, "SCT", code.meaning
     return item

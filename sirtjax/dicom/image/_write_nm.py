@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._values import decimal
 from sirtjax.dicom.image._identity import Injection, StudyIdentity
@@ -21,15 +21,13 @@ _NM_CLASS = "1.2.840.10008.5.1.4.1.1.20"
 def tomogram(
     geometry: Geometry,
     array: NDArray[np.float64],
-    start: Callable[..., Any],
+    start: Callable[..., Dataset],
     *,
     study: StudyIdentity,
     injection: Injection,
     duration_s: float,
-) -> Any:
+) -> Dataset:
     """One NM image object of type RECON TOMO: the slices of a SPECT as its frames, along row x column."""
-    from pydicom.dataset import Dataset
-
     dataset = start(sop_class_uid=_NM_CLASS, instance_number=1)
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "RECON TOMO", "EMISSION"]
     _add_nuclear(dataset, study, injection)
@@ -137,8 +135,7 @@ def write_dicom_planar(
     return Path(path)
 
 
-def _view(side: str) -> Any:
-    from pydicom.dataset import Dataset
+def _view(side: str) -> Dataset:
     from pydicom.sr.codedict import codes
 
     item = Dataset()
@@ -154,14 +151,14 @@ def _view(side: str) -> Any:
     return item
 
 
-def _add_nuclear(dataset: Any, study: StudyIdentity, injection: Injection) -> None:
+def _add_nuclear(dataset: Dataset, study: StudyIdentity, injection: Injection) -> None:
     add_patient_orientation(dataset, study)
     dataset.CountsAccumulated = None
     dataset.EnergyWindowInformationSequence = []
     add_injection(dataset, injection)
 
 
-def _add_counts(dataset: Any, frames: NDArray[np.float64]) -> None:
+def _add_counts(dataset: Dataset, frames: NDArray[np.float64]) -> None:
     """Counts as they are where whole and small enough, else with a rescale slope as cameras write it."""
     top = float(frames.max())
     if top <= 65535 and np.array_equal(frames, np.rint(frames)):

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._values import decimal
 from sirtjax.dicom.image._identity import Injection, StudyIdentity
@@ -18,13 +18,13 @@ _PET_CLASS = "1.2.840.10008.5.1.4.1.1.128"
 def pet_slices(
     geometry: Geometry,
     array: NDArray[np.float64],
-    start: Callable[..., Any],
+    start: Callable[..., Dataset],
     *,
     study: StudyIdentity,
     injection: Injection,
     duration_s: float,
     decay_correction: str,
-) -> list[Any]:
+) -> list[Dataset]:
     """PET image objects of one static acquisition, values in Bq/mL with a slope per slice.
 
     Raises:
@@ -50,7 +50,7 @@ def pet_slices(
     return datasets
 
 
-def _add_series(dataset: Any, geometry: Geometry, decay_correction: str) -> None:
+def _add_series(dataset: Dataset, geometry: Geometry, decay_correction: str) -> None:
     dataset.SeriesType = ["STATIC", "IMAGE"]
     dataset.Units = "BQML"
     dataset.CountsSource = "EMISSION"
@@ -61,7 +61,7 @@ def _add_series(dataset: Any, geometry: Geometry, decay_correction: str) -> None
     dataset.CollimatorType = "NONE"
 
 
-def _add_values(dataset: Any, values: NDArray[np.float64]) -> None:
+def _add_values(dataset: Dataset, values: NDArray[np.float64]) -> None:
     # The stored numbers are made with the slope as it is written, rounded to 16 characters.
     slope = decimal(max(float(np.abs(values).max()), 1e-6) / 32767)
     stored = np.clip(np.rint(values / float(slope)), -32767, 32767).astype(np.int16)
@@ -75,7 +75,7 @@ def _mean_time_s(duration_s: float, half_life_s: float) -> float:
     return float(np.log(rate * duration_s / -np.expm1(-rate * duration_s)) / rate)
 
 
-def _decay_factor(dataset: Any, injection: Injection, duration_s: float, decay_correction: str) -> float:
+def _decay_factor(dataset: Dataset, injection: Injection, duration_s: float, decay_correction: str) -> float:
     """What the mean over the acquisition was multiplied by to refer to its start, or to the injection."""
     elapsed = _mean_time_s(duration_s, injection.half_life_s)
     if decay_correction == "ADMIN":

@@ -5,6 +5,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from pydicom.dataset import Dataset
+
 from sirtjax.dicom.dataset._claims import check_inflation
 from sirtjax.dicom.image._radionuclide import radionuclides_of
 from sirtjax.errors import ImageFormatError
@@ -76,7 +78,7 @@ def read_file_headers(path: Path) -> tuple[list[FileHeader], list[Path]]:
     return found, damaged
 
 
-def short_text(holder: Any, keyword: str) -> str:
+def short_text(holder: Dataset, keyword: str) -> str:
     """A text value up to the first character that can't be printed, at most 64 characters; "" where there is none."""
     text = str(holder.get(keyword) or "").strip()
     end = next((n for n, character in enumerate(text) if not character.isprintable()), len(text))
@@ -138,6 +140,6 @@ def _read(path: Path) -> FileHeader | None:
     )
 
 
-def _coded(tracer: Any) -> str | None:
+def _coded(tracer: Dataset) -> str | None:
     codes = tracer.get("RadiopharmaceuticalCodeSequence") or []
     return (short_text(codes[0], "CodeMeaning") if codes else "") or None

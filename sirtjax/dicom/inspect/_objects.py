@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.image._series_headers import read_headers
 from sirtjax.dicom.inspect._headers import FileHeader, short_text
@@ -30,7 +31,7 @@ def object_facts(
     """
     import pydicom
 
-    dataset: Any = {}
+    dataset: Dataset = {}
     problems: list[str] = []
     try:
         dataset = pydicom.dcmread(header.path, stop_before_pixels=True, force=True)
@@ -67,7 +68,7 @@ def object_facts(
     )
 
 
-def _label(header: FileHeader, dataset: Any) -> str:
+def _label(header: FileHeader, dataset: Dataset) -> str:
     for keyword in ("StructureSetLabel", "ContentLabel", "SeriesDescription", "DoseComment", "DocumentTitle"):
         text = short_text(dataset, keyword)
         if text:
@@ -75,7 +76,7 @@ def _label(header: FileHeader, dataset: Any) -> str:
     return header.description
 
 
-def _names(kind: str, dataset: Any) -> Iterator[str]:
+def _names(kind: str, dataset: Dataset) -> Iterator[str]:
     if kind == "RTSTRUCT":
         for item in dataset.get("StructureSetROISequence") or []:
             yield short_text(item, "ROIName") or f"ROI {item.get('ROINumber')}"
@@ -84,7 +85,7 @@ def _names(kind: str, dataset: Any) -> Iterator[str]:
             yield short_text(item, "SegmentLabel") or f"segment {item.get('SegmentNumber')}"
 
 
-def _frames(header: FileHeader, dataset: Any) -> Iterator[str]:
+def _frames(header: FileHeader, dataset: Dataset) -> Iterator[str]:
     found = [header.frame_of_reference_uid]
     if header.modality == "RTSTRUCT":
         items = dataset.get("StructureSetROISequence") or []
@@ -96,7 +97,7 @@ def _frames(header: FileHeader, dataset: Any) -> Iterator[str]:
     yield from dict.fromkeys(uid for uid in found if uid)
 
 
-def _problems(kind: str, dataset: Any) -> Iterator[str]:
+def _problems(kind: str, dataset: Dataset) -> Iterator[str]:
     if kind == "RTSTRUCT":
         drawn = {
             int(item.ReferencedROINumber): sum(

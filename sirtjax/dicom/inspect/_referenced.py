@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._claims import check_inflation
 from sirtjax.dicom.dataset._parse import parsing
@@ -32,12 +33,12 @@ def referenced_series(path: Path | str) -> tuple[str, ...]:
         return series_named_by(header) if str(header.get("Modality", "")) in ("RTSTRUCT", "SEG") else ()
 
 
-def series_named_by(dataset: Any) -> tuple[str, ...]:
+def series_named_by(dataset: Dataset) -> tuple[str, ...]:
     """UIDs of the series that a data set refers to, in its order, each once."""
     return tuple(dict.fromkeys(uid for uid in _series_uids(dataset) if uid))
 
 
-def _series_uids(dataset: Any) -> Iterator[str]:
+def _series_uids(dataset: Dataset) -> Iterator[str]:
     for item in dataset.get("ReferencedSeriesSequence") or []:
         yield str(item.get("SeriesInstanceUID") or "")
     for frame in dataset.get("ReferencedFrameOfReferenceSequence") or []:

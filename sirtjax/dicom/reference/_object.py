@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
 
 import sirtjax
 from sirtjax.dicom.dataset._time import date_time
@@ -39,7 +41,7 @@ def new_object(
     series_number: int,
     description: str,
     created: datetime | None = None,
-) -> Any:
+) -> Dataset:
     """A data set that files under the patient and study of the reference, in a series of its own.
 
     Patient and study are taken over unchanged. The UIDs of the object and its series follow from `content` and the
@@ -61,7 +63,6 @@ def new_object(
     Raises:
       InputError: a description that DICOM can't hold.
     """
-    from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
 
     header = reference.headers[0]
@@ -94,7 +95,7 @@ def new_object(
     return dataset
 
 
-def save_object(dataset: Any, path: str | Path, *, force: bool = False) -> Path:
+def save_object(dataset: Dataset, path: str | Path, *, force: bool = False) -> Path:
     """Write a data set as a DICOM file, whole or not at all.
 
     Args:
@@ -137,10 +138,8 @@ def short_text(text: str, *, what: str, longest: int = 64) -> str:
     return stripped
 
 
-def referenced(sop_class_uid: str, sop_instance_uid: str, *, frame: int | None = None) -> Any:
+def referenced(sop_class_uid: str, sop_instance_uid: str, *, frame: int | None = None) -> Dataset:
     """The item of a sequence that refers to an object, or to one frame of it."""
-    from pydicom.dataset import Dataset
-
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
     if frame is not None:
@@ -148,10 +147,9 @@ def referenced(sop_class_uid: str, sop_instance_uid: str, *, frame: int | None =
     return item
 
 
-def _copied(element: Any) -> Any:
+def _copied(element: DataElement) -> DataElement:
     """An element as the source has it: a name in another character set becomes Unicode, a damaged value stays."""
     from pydicom import config
-    from pydicom.dataelem import DataElement
 
     value = str(element.value) if element.VR == "PN" and element.value else element.value
     return DataElement(element.tag, element.VR, value, validation_mode=config.IGNORE)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.image._series_headers import read_headers
 from sirtjax.errors import ImageFormatError
@@ -24,7 +25,7 @@ class Reference:
       frame_numbers: of each slice in a multi-frame image, from 1; None where each slice is an object of its own.
     """
 
-    headers: tuple[Any, ...] = field(repr=False)
+    headers: tuple[Dataset, ...] = field(repr=False)
     geometry: Geometry
     frame_of_reference_uid: str
     study_uid: str
@@ -74,7 +75,7 @@ def read_reference(
     )
 
 
-def _uid(path: str | Path, headers: tuple[Any, ...], keyword: str, what: str) -> str:
+def _uid(path: str | Path, headers: tuple[Dataset, ...], keyword: str, what: str) -> str:
     value = _one_value(path, headers, keyword, what)
     if not value:
         raise ImageFormatError(
@@ -83,7 +84,7 @@ def _uid(path: str | Path, headers: tuple[Any, ...], keyword: str, what: str) ->
     return value
 
 
-def _one_value(path: str | Path, headers: tuple[Any, ...], keyword: str, what: str) -> str:
+def _one_value(path: str | Path, headers: tuple[Dataset, ...], keyword: str, what: str) -> str:
     values = {str(header.get(keyword) or "") for header in headers}
     if len(values) != 1:
         raise ImageFormatError(

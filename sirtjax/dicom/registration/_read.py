@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._parse import parsing, read_dataset
 from sirtjax.dicom.registration._write import DEFORMABLE_CLASS, SPATIAL_CLASS
@@ -64,7 +65,7 @@ def read_registration(
         return _deformable(path, dataset, registered, fixed, moving_frame_uid)
 
 
-def _spatial(path: Path, dataset: Any, registered: str, fixed: str, moving: str | None) -> Registration:
+def _spatial(path: Path, dataset: Dataset, registered: str, fixed: str, moving: str | None) -> Registration:
     items = [(str(item.get("FrameOfReferenceUID") or ""), item) for item in dataset.RegistrationSequence]
     start = next((n for n, (uid, _) in enumerate(items) if uid == fixed), None)
     if start is None and fixed != registered:
@@ -76,7 +77,7 @@ def _spatial(path: Path, dataset: Any, registered: str, fixed: str, moving: str 
     return Registration(transform=AffineTransform(floating_from_reference), fixed_frame_uid=fixed, moving_frame_uid=uid)
 
 
-def _deformable(path: Path, dataset: Any, registered: str, fixed: str, moving: str | None) -> Registration:
+def _deformable(path: Path, dataset: Dataset, registered: str, fixed: str, moving: str | None) -> Registration:
     if fixed != registered:
         raise ImageFormatError(
             f"{path}: starts from frame of reference {registered}, and a deformation goes one way only; "
@@ -110,7 +111,7 @@ def _the_one(path: Path, items: list[tuple[str, Any]], moving: str | None) -> tu
     return chosen[0]
 
 
-def _registered_from(path: Path, item: Any) -> NDArray[np.float64]:
+def _registered_from(path: Path, item: Dataset) -> NDArray[np.float64]:
     matrices = item.MatrixRegistrationSequence[0].MatrixSequence
     if len(matrices) != 1:
         raise ImageFormatError(
@@ -119,12 +120,12 @@ def _registered_from(path: Path, item: Any) -> NDArray[np.float64]:
     return _matrix(path, matrices[0])
 
 
-def _beside(path: Path, item: Any, keyword: str) -> NDArray[np.float64]:
+def _beside(path: Path, item: Dataset, keyword: str) -> NDArray[np.float64]:
     items = item.get(keyword) or []
     return _matrix(path, items[0]) if items else np.eye(4)
 
 
-def _matrix(path: Path, item: Any) -> NDArray[np.float64]:
+def _matrix(path: Path, item: Dataset) -> NDArray[np.float64]:
     values = np.asarray([float(value) for value in item.FrameOfReferenceTransformationMatrix], np.float64)
     matrix = values.reshape(4, 4)
     usable = np.isfinite(matrix).all() and np.array_equal(matrix[3], [0.0, 0.0, 0.0, 1.0])
@@ -135,7 +136,7 @@ def _matrix(path: Path, item: Any) -> NDArray[np.float64]:
     return matrix
 
 
-def _grid(path: Path, item: Any) -> tuple[Geometry, NDArray[np.float32]]:
+def _grid(path: Path, item: Dataset) -> tuple[Geometry, NDArray[np.float32]]:
     """The deformation grid, its third axis along row x column, and its vectors (i, j, k, 3)."""
     shape = tuple(int(n) for n in item.GridDimensions)
     vectors = np.frombuffer(item.VectorGridData, np.dtype("<f4"))

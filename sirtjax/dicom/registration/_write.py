@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 import sirtjax
 from sirtjax.dicom.dataset._values import decimal
@@ -77,7 +78,7 @@ def write_registration(
 
 def _spatial(
     floating_from_reference: NDArray[np.float64], fixed: Reference, moving: Reference, description: str
-) -> Any:
+) -> Dataset:
     dataset = _start(SPATIAL_CLASS, floating_from_reference.tobytes(), fixed, moving, description)
     registered_from_moving = np.asarray(np.linalg.inv(floating_from_reference), np.float64)
     dataset.RegistrationSequence = [
@@ -87,9 +88,7 @@ def _spatial(
     return dataset
 
 
-def _deformable(field: DisplacementField, fixed: Reference, moving: Reference, description: str) -> Any:
-    from pydicom.dataset import Dataset
-
+def _deformable(field: DisplacementField, fixed: Reference, moving: Reference, description: str) -> Dataset:
     geometry, vectors = _right_handed_grid(field)
     last = np.eye(4) if field.floating_from_displaced is None else _matrix(field.floating_from_displaced)
     stored = np.ascontiguousarray(vectors.transpose(2, 1, 0, 3), np.dtype("<f4")).tobytes()
@@ -111,7 +110,7 @@ def _deformable(field: DisplacementField, fixed: Reference, moving: Reference, d
     return dataset
 
 
-def _start(sop_class_uid: str, content: bytes, fixed: Reference, moving: Reference, description: str) -> Any:
+def _start(sop_class_uid: str, content: bytes, fixed: Reference, moving: Reference, description: str) -> Dataset:
     digest = hashlib.sha256(content)
     digest.update(f"{fixed.series_uid} {moving.series_uid} {description}".encode())
     dataset = new_object(
@@ -167,9 +166,9 @@ def _right_handed_grid(field: DisplacementField) -> tuple[Geometry, NDArray[np.f
     return turned[0].geometry, np.stack([np.asarray(each.array) for each in turned], axis=-1)
 
 
-def _matrix_item(image: Reference, registered_from_image: NDArray[np.float64], made_from: tuple[str, str, str]) -> Any:
-    from pydicom.dataset import Dataset
-
+def _matrix_item(
+    image: Reference, registered_from_image: NDArray[np.float64], made_from: tuple[str, str, str]
+) -> Dataset:
     registration = Dataset()
     registration.RegistrationTypeCodeSequence = [_coded(*made_from)]
     registration.MatrixSequence = [_matrix_values(registered_from_image)]
@@ -180,9 +179,7 @@ def _matrix_item(image: Reference, registered_from_image: NDArray[np.float64], m
     return item
 
 
-def _matrix_values(matrix: NDArray[np.float64]) -> Any:
-    from pydicom.dataset import Dataset
-
+def _matrix_values(matrix: NDArray[np.float64]) -> Dataset:
     linear = matrix[:3, :3]
     rigid = np.abs(linear.T @ linear - np.eye(3)).max() < 1e-6 and np.linalg.det(linear) > 0
     item = Dataset()
@@ -191,23 +188,19 @@ def _matrix_values(matrix: NDArray[np.float64]) -> Any:
     return item
 
 
-def _coded(value: str, scheme: str, meaning: str) -> Any:
-    from pydicom.dataset import Dataset
-
+def _coded(value: str, scheme: str, meaning: str) -> Dataset:
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item
 
 
-def _instances(image: Reference) -> list[Any]:
+def _instances(image: Reference) -> list[Dataset]:
     """Every object of a series once: a multi-frame image is one."""
     return [referenced(str(header.SOPClassUID), str(header.SOPInstanceUID)) for header in image.headers]
 
 
-def _add_references(dataset: Any, fixed: Reference, moving: Reference) -> None:
+def _add_references(dataset: Dataset, fixed: Reference, moving: Reference) -> None:
     """The Common Instance Reference module: what the object refers to, by series; apart, what is in other studies."""
-    from pydicom.dataset import Dataset
-
     own: list[Any] = []
     others: dict[str, list[Any]] = {}
     for image in (fixed, moving):

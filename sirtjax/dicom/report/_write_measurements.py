@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydicom.dataset import Dataset
+
 import sirtjax
 from sirtjax.dicom.dataset._parse import parsing, read_dataset
 from sirtjax.dicom.dataset._time import date_time
@@ -77,7 +79,7 @@ def write_measurements(
     return save_object(report, path, force=force)
 
 
-def _segmentation(path: Path, reference: Reference) -> Any:
+def _segmentation(path: Path, reference: Reference) -> Dataset:
     seg = read_dataset(path, "SEG")
     with parsing(path, "SEG"):
         if str(seg.get("SOPClassUID") or "") != SEG_CLASS:
@@ -93,7 +95,9 @@ def _segmentation(path: Path, reference: Reference) -> Any:
         return seg
 
 
-def _group(base: Any, group: MeasurementGroup, code: SegmentCode, reference: Reference, seg: Any | None) -> Any:
+def _group(
+    base: Dataset, group: MeasurementGroup, code: SegmentCode, reference: Reference, seg: Dataset | None
+) -> Dataset:
     from highdicom import sr
 
     label = short_text(group.name, what="structure's name")
@@ -138,19 +142,21 @@ def _group(base: Any, group: MeasurementGroup, code: SegmentCode, reference: Ref
     )
 
 
-def _segment(seg: Any | None, label: str) -> Any | None:
+def _segment(seg: Dataset | None, label: str) -> Dataset | None:
     if seg is None:
         return None
     found = [segment for segment in seg.SegmentSequence if str(segment.get("SegmentLabel") or "") == label]
     return found[0] if len(found) == 1 else None
 
 
-def _source_series(seg: Any, reference: Reference) -> str:
+def _source_series(seg: Dataset, reference: Reference) -> str:
     series = seg.get("ReferencedSeriesSequence") or []
     return str(series[0].SeriesInstanceUID) if series else reference.series_uid
 
 
-def _report(base: Any, items: list[Any], reference: Reference, seg: Any | None, approval: Approval | None) -> Any:
+def _report(
+    base: Dataset, items: list[Dataset], reference: Reference, seg: Dataset | None, approval: Approval | None
+) -> Dataset:
     from highdicom import sr
 
     device = sr.DeviceObserverIdentifyingAttributes(
@@ -179,10 +185,8 @@ def _report(base: Any, items: list[Any], reference: Reference, seg: Any | None, 
     )
 
 
-def _evidence(base: Any, reference: Reference, seg: Any | None) -> list[Any]:
+def _evidence(base: Dataset, reference: Reference, seg: Dataset | None) -> list[Dataset]:
     """What the report refers to, as plain data sets: patient and study come from elsewhere."""
-    from pydicom.dataset import Dataset
-
     found = [(reference.study_uid, reference.series_uid, header) for header in reference.headers]
     if seg is not None:
         found.append((str(seg.StudyInstanceUID), str(seg.SeriesInstanceUID), seg))
@@ -198,10 +202,8 @@ def _evidence(base: Any, reference: Reference, seg: Any | None) -> list[Any]:
     return evidence
 
 
-def _settle(report: Any, base: Any, approval: Approval | None) -> None:
+def _settle(report: Dataset, base: Dataset, approval: Approval | None) -> None:
     """Patient, study, series and maker as in every object of ours; when it was verified; whose own codes it has."""
-    from pydicom.dataset import Dataset
-
     # A report has no place in space.
     del base.FrameOfReferenceUID, base.PositionReferenceIndicator, base.OperatorsName
     for element in base:
@@ -215,7 +217,7 @@ def _settle(report: Any, base: Any, approval: Approval | None) -> None:
     report.CodingSchemeIdentificationSequence = [scheme]
 
 
-def _concept(code: Code) -> Any:
+def _concept(code: Code) -> Dataset:
     from highdicom.sr import CodedConcept
 
     return CodedConcept(code.value, code.scheme, code.meaning)

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._decode import decode_file
 from sirtjax.dicom.dataset._parse import parsing, read_dataset
@@ -44,7 +44,7 @@ def read_rtdose(path: str | Path) -> Volume:
     return Volume(np.ascontiguousarray(dose.transpose(2, 1, 0)), geometry, unit="Gy")
 
 
-def _scaling(path: Path, dataset: Any) -> float:
+def _scaling(path: Path, dataset: Dataset) -> float:
     units, kind = str(dataset.get("DoseUnits") or ""), str(dataset.get("DoseType") or "")
     if units != "GY":
         raise ImageFormatError(f"{path}: the dose is in {units or 'no unit'}; expected GY, export the absolute dose")
@@ -59,7 +59,7 @@ def _scaling(path: Path, dataset: Any) -> float:
     return scaling
 
 
-def _geometry(path: Path, dataset: Any) -> Geometry:
+def _geometry(path: Path, dataset: Dataset) -> Geometry:
     row, column = _numbers(path, dataset, "ImageOrientationPatient", 6).reshape(2, 3)
     if not np.allclose([row @ row, column @ column, row @ column], [1, 1, 0], atol=1e-3):
         raise GeometryError(f"{path}: ImageOrientationPatient is not two perpendicular unit vectors; export it again")
@@ -73,7 +73,7 @@ def _geometry(path: Path, dataset: Any) -> Geometry:
     return Geometry.from_affine((int(dataset.Columns), int(dataset.Rows), count), affine)
 
 
-def _frame_step_mm(path: Path, dataset: Any, count: int, normal: NDArray[np.float64]) -> float:
+def _frame_step_mm(path: Path, dataset: Dataset, count: int, normal: NDArray[np.float64]) -> float:
     """Distance from frame to frame along the normal; negative where they run against it.
 
     Reference:
@@ -101,7 +101,7 @@ def _frame_step_mm(path: Path, dataset: Any, count: int, normal: NDArray[np.floa
     return step
 
 
-def _numbers(path: Path, dataset: Any, keyword: str, count: int) -> NDArray[np.float64]:
+def _numbers(path: Path, dataset: Dataset, keyword: str, count: int) -> NDArray[np.float64]:
     value = dataset.get(keyword)
     found = np.atleast_1d(np.asarray([] if value is None or value == "" else value, np.float64))
     if found.shape != (count,) or not np.isfinite(found).all() or not (np.abs(found) < 1e5).all():

@@ -3,10 +3,10 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._values import decimal
 from sirtjax.dicom.image._write_modules import right_handed
@@ -93,7 +93,7 @@ def _stored(dose_gy: Volume) -> tuple[NDArray[np.uint16], str, Geometry]:
     return np.ascontiguousarray(stored.transpose(2, 1, 0)), scaling, geometry
 
 
-def _add_grid(dataset: Any, geometry: Geometry) -> None:
+def _add_grid(dataset: Dataset, geometry: Geometry) -> None:
     column_mm, row_mm, slice_mm = geometry.spacing_mm
     dataset.PixelSpacing = [decimal(row_mm), decimal(column_mm)]
     dataset.ImageOrientationPatient = [decimal(x) for x in geometry.direction.T[:2].ravel()]
@@ -105,7 +105,7 @@ def _add_grid(dataset: Any, geometry: Geometry) -> None:
     dataset.GridFrameOffsetVector = [decimal(k * slice_mm) for k in range(geometry.shape[2])]
 
 
-def _add_dose(dataset: Any, stored: NDArray[np.uint16], scaling: str) -> None:
+def _add_dose(dataset: Dataset, stored: NDArray[np.uint16], scaling: str) -> None:
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.Rows, dataset.Columns = stored.shape[1:]
@@ -116,7 +116,7 @@ def _add_dose(dataset: Any, stored: NDArray[np.uint16], scaling: str) -> None:
     dataset.PixelData = stored.tobytes()
 
 
-def _add_plan_overview(dataset: Any, reference: Reference) -> None:
+def _add_plan_overview(dataset: Dataset, reference: Reference) -> None:
     """What the dose is of: all that was given to the patient of these images, without an RT Plan.
 
     Every other type of summation needs an RT Plan or a treatment record to refer to.
@@ -124,8 +124,6 @@ def _add_plan_overview(dataset: Any, reference: Reference) -> None:
     Reference:
       DICOM PS3.3, C.8.8.3 (RT Dose Module): Dose Summation Type and Plan Overview Sequence.
     """
-    from pydicom.dataset import Dataset
-
     dataset.DoseSummationType = "PLAN_OVERVIEW"
     overview = Dataset()
     overview.PlanOverviewIndex = 1

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._time import date_time
 from sirtjax.dicom.reference._algorithm import Algorithm
@@ -18,10 +19,8 @@ _CONTOUR_DATA = 0x30060050
 _GENERATED = {"automatic": "AUTOMATIC", "semi-automatic": "SEMIAUTOMATIC", "manual": "MANUAL"}
 
 
-def add_referenced_series(dataset: Any, reference: Reference) -> None:
+def add_referenced_series(dataset: Dataset, reference: Reference) -> None:
     """Which frame of reference, study, series and slices the contours are drawn on."""
-    from pydicom.dataset import Dataset
-
     series = Dataset()
     series.SeriesInstanceUID = reference.series_uid
     series.ContourImageSequence = [
@@ -35,7 +34,7 @@ def add_referenced_series(dataset: Any, reference: Reference) -> None:
     dataset.ReferencedFrameOfReferenceSequence = [frame]
 
 
-def add_approval(dataset: Any, approved: Approval | None) -> None:
+def add_approval(dataset: Dataset, approved: Approval | None) -> None:
     """Whether a physician approved or rejected it, who and when."""
     if approved is None:
         dataset.ApprovalStatus = "UNAPPROVED"
@@ -46,7 +45,7 @@ def add_approval(dataset: Any, approved: Approval | None) -> None:
 
 
 def add_roi(
-    dataset: Any,
+    dataset: Dataset,
     number: int,
     name: str,
     contours: Sequence[SliceContour],
@@ -66,8 +65,6 @@ def add_roi(
       algorithm: what drew it.
       colour: to show it in.
     """
-    from pydicom.dataset import Dataset
-
     roi = Dataset()
     roi.ROINumber, roi.ROIName = number, name
     roi.ReferencedFrameOfReferenceUID = reference.frame_of_reference_uid
@@ -86,9 +83,7 @@ def add_roi(
     dataset.RTROIObservationsSequence.append(observation)
 
 
-def _contour(contour: SliceContour, number: int, reference: Reference) -> Any:
-    from pydicom.dataset import Dataset
-
+def _contour(contour: SliceContour, number: int, reference: Reference) -> Dataset:
     item = Dataset()
     item.ContourNumber = number
     sop_class_uid, sop_instance_uid, frame = reference.instance(contour.k)
@@ -99,9 +94,8 @@ def _contour(contour: SliceContour, number: int, reference: Reference) -> Any:
     return item
 
 
-def _decimals(points_mm: NDArray[np.float64]) -> Any:
+def _decimals(points_mm: NDArray[np.float64]) -> RawDataElement:
     """The element of the points, written to a millionth of a millimetre: in 16 characters up to 99 m."""
-    from pydicom.dataelem import RawDataElement
     from pydicom.tag import Tag
 
     # As bytes at once: an object per number would take most of the time of writing.

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._parse import parsing, read_dataset
 from sirtjax.dicom.rtstruct._raster import rasterise
@@ -139,7 +139,7 @@ def _read_rois(path: Path) -> list[_Roi]:
         ]
 
 
-def _read_roi(path: Path, name: str, listed: Any, contours: list[Any]) -> _Roi:
+def _read_roi(path: Path, name: str, listed: Dataset, contours: list[Dataset]) -> _Roi:
     kept, kinds = [], set()
     for contour in contours:
         kind = str(contour.get("ContourGeometricType") or "")
@@ -156,7 +156,7 @@ def _read_roi(path: Path, name: str, listed: Any, contours: list[Any]) -> _Roi:
     )
 
 
-def _points(path: Path, name: str, contour: Any) -> NDArray[np.float64]:
+def _points(path: Path, name: str, contour: Dataset) -> NDArray[np.float64]:
     data = contour.get("ContourData")
     values = np.atleast_1d(np.asarray([] if data is None else data, np.float64))
     if values.size % 3:

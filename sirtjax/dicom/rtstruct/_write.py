@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from sirtjax.dicom.reference._algorithm import DrawnBy, algorithm_of_each
 from sirtjax.dicom.reference._approval import Approval
@@ -96,7 +96,7 @@ def write_rtstruct(
     return save_object(dataset, path, force=force)
 
 
-def _add_structure_set(dataset: Any, label: str, description: str | None) -> None:
+def _add_structure_set(dataset: Dataset, label: str, description: str | None) -> None:
     from pydicom.sequence import Sequence
     from pydicom.uid import ImplicitVRLittleEndian
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.pixels import iter_pixels
 
 from sirtjax.dicom.dataset._parse import parsing, read_dataset
@@ -31,7 +32,7 @@ class _Segmentation:
 
     kind: str
     size: tuple[int, int]
-    dataset: Any
+    dataset: Dataset
     positions_mm: NDArray[np.float64]
     segment_numbers: tuple[int, ...] | None
     orientation: NDArray[np.float64]
@@ -136,7 +137,7 @@ def _read_segmentation(path: Path) -> _Segmentation:
         return _parse(path, dataset, kind)
 
 
-def _parse(path: Path, dataset: Any, kind: str) -> _Segmentation:
+def _parse(path: Path, dataset: Dataset, kind: str) -> _Segmentation:
     shared = next(iter(dataset.get("SharedFunctionalGroupsSequence") or []), None)
     groups = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     if not groups:
@@ -195,7 +196,7 @@ def _frames(path: Path, seg: _Segmentation, chosen: NDArray[np.int64]) -> Iterat
             yield frame.T
 
 
-def _group(path: Path, shared: Any, frame: Any, keyword: str) -> Any:
+def _group(path: Path, shared: Dataset, frame: Dataset, keyword: str) -> Dataset:
     """The one item of a functional group, of this frame or else of all frames."""
     for groups in (frame, shared):
         items = groups.get(keyword) if groups is not None else None

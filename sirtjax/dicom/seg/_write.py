@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 import sirtjax
 from sirtjax.dicom.reference._algorithm import Algorithm, DrawnBy, algorithm_of_each
@@ -119,7 +120,7 @@ def _base(
     drawn_by: list[Algorithm],
     labels: list[str],
     codes: list[SegmentCode],
-) -> Any:
+) -> Dataset:
     digest = hashlib.sha256(np.packbits(stack).tobytes())
     digest.update(repr((geometry, description, drawn_by, labels, codes)).encode())
     base = new_object(
@@ -135,7 +136,7 @@ def _base(
     return base
 
 
-def _segments(base: Any, labels: list[str], codes: list[SegmentCode], drawn_by: list[Algorithm]) -> list[Any]:
+def _segments(base: Dataset, labels: list[str], codes: list[SegmentCode], drawn_by: list[Algorithm]) -> list[Dataset]:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
@@ -169,15 +170,15 @@ def _segments(base: Any, labels: list[str], codes: list[SegmentCode], drawn_by: 
     return segments
 
 
-def _concept(code: Code) -> Any:
+def _concept(code: Code) -> Dataset:
     from highdicom.sr import CodedConcept
 
     return CodedConcept(code.value, code.scheme, code.meaning)
 
 
 def _segmentation(
-    stack: NDArray[np.bool_], geometry: Geometry, used: NDArray[np.int64], base: Any, segments: list[Any]
-) -> Any:
+    stack: NDArray[np.bool_], geometry: Geometry, used: NDArray[np.int64], base: Dataset, segments: list[Dataset]
+) -> Dataset:
     """The segmentation, (slices used, rows, columns, segments), as highdicom writes it.
 
     It is shown one plain image per slice of the segmentation's own grid in place of the reference's headers: those may
@@ -213,8 +214,7 @@ def _segmentation(
     return segmentation
 
 
-def _stand_in(geometry: Geometry, k: int, base: Any, step_mm: float) -> Any:
-    from pydicom.dataset import Dataset
+def _stand_in(geometry: Geometry, k: int, base: Dataset, step_mm: float) -> Dataset:
     from pydicom.valuerep import format_number_as_ds
 
     def exact(values: Any) -> list[str]:
@@ -235,10 +235,8 @@ def _stand_in(geometry: Geometry, k: int, base: Any, step_mm: float) -> Any:
     return image
 
 
-def _refer(segmentation: Any, reference: Reference, *, own_grid: bool) -> None:
+def _refer(segmentation: Dataset, reference: Reference, *, own_grid: bool) -> None:
     """Name the reference's own objects, and for each frame the slice that it was drawn on, where it is one."""
-    from pydicom.dataset import Dataset
-
     objects = [(str(header.SOPClassUID), str(header.SOPInstanceUID)) for header in reference.headers]
     segmentation.SourceImageSequence = [referenced(*each) for each in objects]
     series = Dataset()
@@ -260,7 +258,7 @@ def _refer(segmentation: Any, reference: Reference, *, own_grid: bool) -> None:
             source.ReferencedFrameNumber = frame
 
 
-def _settle(segmentation: Any, base: Any) -> None:
+def _settle(segmentation: Dataset, base: Dataset) -> None:
     """Patient, study, series and maker as in every object of ours; UIDs that follow from the content."""
     for element in base:
         segmentation[element.tag] = element
