@@ -98,7 +98,7 @@ def _within_bits(values: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
         return values
     if not 0 < stored < allocated or int(dataset.get("HighBit", stored - 1)) != stored - 1:
         raise UncleanPixelsError("with pixels in other bits than the lowest")
-    plain = values & values.dtype.type((1 << stored) - 1)
+    plain: NDArray[Any] = values & values.dtype.type((1 << stored) - 1)
     if not np.array_equal(plain, values) and int(dataset.get("PixelRepresentation") or 0):
         signed = values.view(values.dtype.str.replace("u", "i"))
         plain = (signed << (allocated - stored)) >> (allocated - stored)
