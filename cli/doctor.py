@@ -2,60 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import platform
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Literal
+from dataclasses import asdict
 
 import typer
 
 from sirtjax.cli._console import emit_json, emit_text, use_compilation_cache
 from sirtjax.cli._options import AsJson
-
-State = Literal["ok", "missing", "broken"]
-# What each extra brings, by the module that shows it is there.
-EXTRAS = {
-    "service": ("pynetdicom", "the DICOM service, send and fetch"),
-    "train": ("grain", "training from files"),
-    "clinic": ("playwright", "driving the review page in tests"),
-}
-PACKAGES = (
-    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "SimpleITK", "nibabel", "pydicom"),
-    *(
-        "highdicom",
-        "pylibjpeg",
-        "pylibjpeg-openjpeg",
-        "pyjpegls",
-        "pillow",
-        "pydantic",
-        "matplotlib",
-        "jinja2",
-        "typer",
-    ),
-)
-# Below this much, a plan of a 512x512x200 CT may not fit on the disk.
-LEAST_FREE_GB = 2.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-      name: what.
-      state: "ok", "missing" (an option that isn't there: nothing else suffers) or "broken".
-      detail: what was found, and what to do where something is wrong.
-    """
-
-    name: str
-    state: State
-    detail: str
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -63,7 +15,9 @@ def doctor(as_json: AsJson = False) -> None:
 
     The exit code is 1 if something is broken.
     """
-    findings = [finding for look in LOOKS for finding in _looked(look)]
+    from sirtjax import installation
+
+    findings = installation.check_installation(prepare=use_compilation_cache)
     broken = any(finding.state == "broken" for finding in findings)
     if as_json:
         emit_json({"ok": not broken, "findings": [asdict(finding) for finding in findings]})
@@ -73,133 +27,3 @@ def doctor(as_json: AsJson = False) -> None:
             emit_text(f"{finding.state:<8}{finding.name:<{widest}}  {finding.detail}")
     if broken:
         raise typer.Exit(1)
-
-
-def _looked(look: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    """What a look finds; a check that fails unexpectedly is a finding too."""
-    found: list[Finding] = []
-    try:
-        found.extend(look())
-    except Exception as error:  # whatever is wrong with an installation, the rest is looked at all the same
-        name = look.__name__.strip("_").replace("_", " ")
-        found.append(Finding(name, "broken", f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"))
-    return found
-
-
-def _versions() -> Iterator[Finding]:
-    from importlib import metadata
-
-    from sirtjax import __version__
-
-    yield Finding("sirtjax", "ok", f"{__version__}, Python {platform.python_version()} at {sys.executable}")
-    found, missing = [], []
-    for package in PACKAGES:
-        try:
-            found.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            missing.append(package)
-    if missing:
-        yield Finding("packages", "broken", f"{', '.join(missing)} not installed; install sirtjax again")
-    yield Finding("versions", "ok", ", ".join(found))
-
-
-def _devices() -> Iterator[Finding]:
-    import jax
-    import jax.numpy as jnp
-
-    use_compilation_cache()
-    devices = [f"{device.device_kind} ({device.platform})" for device in jax.devices()]
-    total = float(jax.jit(jnp.sum)(jnp.arange(1000, dtype=jnp.float32)))
-    if total != 499500.0:
-        yield Finding("devices", "broken", f"a sum that is 499500 came out as {total:g} on {devices[0]}")
-        return
-    yield Finding("devices", "ok", f"{', '.join(devices)}; {os.cpu_count()} processor cores; compiles and computes")
-
-
-def _compilation_cache() -> Iterator[Finding]:
-    import jax
-
-    folder = jax.config.values["jax_compilation_cache_dir"]
-    if not folder:
-        yield Finding("compilation cache", "missing", "none could be created: every start compiles again")
-        return
-    state, detail = _writable(Path(folder))
-    size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e6
-    yield Finding("compilation cache", "ok" if state else "missing", f"{folder}, {size:.0f} MB, {detail}")
-
-
-def _extras() -> Iterator[Finding]:
-    for extra, (module, purpose) in EXTRAS.items():
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            yield Finding(f"extra {extra}", "missing", f'no {purpose}; install "sirtjax[{extra}]"')
-        else:
-            yield Finding(f"extra {extra}", "ok", purpose)
-
-
-def _decoders() -> Iterator[Finding]:
-    from pydicom.pixels import get_decoder
-    from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
-
-    syntaxes = {"RLE": RLELossless, "JPEG": JPEGBaseline8Bit, "JPEG-LS": JPEGLSLossless, "JPEG 2000": JPEG2000Lossless}
-    lacking = [name for name, syntax in syntaxes.items() if not get_decoder(syntax).is_available]
-    if lacking:
-        yield Finding("compressed DICOM", "broken", f"no decoder of {', '.join(lacking)}; install sirtjax again")
-    else:
-        yield Finding("compressed DICOM", "ok", ", ".join(syntaxes))
-
-
-def _models() -> Iterator[Finding]:
-    from sirtjax import segmentation
-
-    installed = segmentation.models()
-    if not installed:
-        yield Finding("models", "missing", "none; `sirtjax models import` adds one")
-    for entry in installed:
-        try:
-            segmentation.load_model(entry.path)
-        except Exception as error:  # damaged weights of any kind; said below
-            yield Finding(f"model {entry.name}", "broken", f"{' '.join(str(error).split())[:200]}")
-            continue
-        yield Finding(f"model {entry.name}", "ok", f"weights verified, {'shipped' if entry.shipped else entry.path}")
-
-
-def _places() -> Iterator[Finding]:
-    for name, folder in (("working folder", Path.cwd()), ("temporary folder", Path(tempfile.gettempdir()))):
-        writable, detail = _writable(folder)
-        free_gb = shutil.disk_usage(folder).free / 1e9
-        if writable and free_gb < LEAST_FREE_GB:
-            detail = f"only {free_gb:.1f} GB free, a plan may need {LEAST_FREE_GB:g}"
-        ok = writable and free_gb >= LEAST_FREE_GB
-        yield Finding(
-            name, "ok" if ok else "broken", f"{folder}, {detail}" + (f", {free_gb:.0f} GB free" if ok else "")
-        )
-
-
-def _writable(folder: Path) -> tuple[bool, str]:
-    """Whether a file can be written there whole, as results are."""
-    from sirtjax.errors import OutputError
-    from sirtjax.io import atomic_path
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".sirtjax-doctor-", dir=folder) as own:
-            with atomic_path(Path(own) / "test") as temporary:
-                temporary.write_bytes(b"sirtjax")
-            if (Path(own) / "test").read_bytes() != b"sirtjax":
-                return False, "what was written came back changed"
-    except (OSError, OutputError) as error:
-        return False, f"can't be written ({getattr(error, 'strerror', None) or error})"
-    return True, "can be written"
-
-
-LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
-    _versions,
-    _devices,
-    _compilation_cache,
-    _extras,
-    _decoders,
-    _models,
-    _places,
-)

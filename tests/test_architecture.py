@@ -29,7 +29,7 @@ TIERS = (
     ("segmentation",),
     ("workflows",),
     ("reports", "train"),
-    ("service", "review", "studies"),  # plans again and reports; many cases
+    ("service", "review", "studies", "installation"),  # plans again and reports; many cases
     ("tasks",),  # one function for each task of cli
     ("cli",),
 )

@@ -7,6 +7,7 @@ from collections import namedtuple
 
 import pytest
 
+from sirtjax import installation
 from sirtjax.cli import doctor
 from sirtjax.errors import ModelError
 
@@ -31,7 +32,7 @@ def test_a_sound_installation(run):
 
 
 def test_the_table(run, monkeypatch):
-    monkeypatch.setattr(doctor, "LOOKS", (doctor._versions, doctor._places))
+    monkeypatch.setattr(installation, "CHECKS", (installation._versions, installation._places))
     done = run("doctor")
     assert done.code == 0 and "working folder" in done.out and "pydicom" in done.out
 
@@ -44,8 +45,8 @@ def test_an_extra_that_is_not_there_breaks_nothing(run, monkeypatch):
             raise ImportError(name)
         return real(name)
 
-    monkeypatch.setattr(doctor.importlib, "import_module", without)
-    monkeypatch.setattr(doctor, "LOOKS", (doctor._extras,))
+    monkeypatch.setattr(installation.importlib, "import_module", without)
+    monkeypatch.setattr(installation, "CHECKS", (installation._extras,))
     done = run("doctor", "--json")
     assert done.code == 0
     assert findings(done)["extra service"]["state"] == "missing"
@@ -53,13 +54,13 @@ def test_an_extra_that_is_not_there_breaks_nothing(run, monkeypatch):
 
 
 def test_a_folder_that_refuses_writing(run, monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(installation.tempfile, "gettempdir", lambda: str(tmp_path))
 
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(doctor.tempfile, "TemporaryDirectory", refuse)
-    monkeypatch.setattr(doctor, "LOOKS", (doctor._places,))
+    monkeypatch.setattr(installation.tempfile, "TemporaryDirectory", refuse)
+    monkeypatch.setattr(installation, "CHECKS", (installation._places,))
     done = run("doctor", "--json")
     assert done.code == 1
     assert findings(done)["temporary folder"] == {
@@ -72,7 +73,7 @@ def test_a_folder_that_refuses_writing(run, monkeypatch, tmp_path):
 def test_a_full_disk(run, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 10**6))
-    monkeypatch.setattr(doctor, "LOOKS", (doctor._places,))
+    monkeypatch.setattr(installation, "CHECKS", (installation._places,))
     done = run("doctor", "--json")
     assert done.code == 1 and "only 0.0 GB free" in findings(done)["working folder"]["detail"]
 
@@ -82,8 +83,8 @@ def test_a_damaged_model_and_a_missing_package(run, monkeypatch):
         raise ModelError("the weights don't have the hash they were saved with")
 
     monkeypatch.setattr("sirtjax.segmentation.load_model", damaged)
-    monkeypatch.setattr(doctor, "PACKAGES", ("jax", "no-such-package"))
-    monkeypatch.setattr(doctor, "LOOKS", (doctor._versions, doctor._models))
+    monkeypatch.setattr(installation, "PACKAGES", ("jax", "no-such-package"))
+    monkeypatch.setattr(installation, "CHECKS", (installation._versions, installation._models))
     done = run("doctor", "--json")
     found = findings(done)
     assert done.code == 1
@@ -94,7 +95,7 @@ def test_a_damaged_model_and_a_missing_package(run, monkeypatch):
 def test_a_device_that_computes_wrongly_or_not_at_all(run, monkeypatch):
     import jax
 
-    monkeypatch.setattr(doctor, "LOOKS", (doctor._devices, doctor._versions))
+    monkeypatch.setattr(installation, "CHECKS", (installation._devices, installation._versions))
     monkeypatch.setattr(jax, "jit", lambda function: lambda value: 1.0)
     done = run("doctor", "--json")
     assert done.code == 1 and "came out as 1" in findings(done)["devices"]["detail"]
