@@ -9,15 +9,11 @@ import typer
 
 from sirtjax.cli import _console
 from sirtjax.cli._options import AsJson
-from sirtjax.errors import ConfigError, ModelError
+from sirtjax.errors import ModelError
 
 if TYPE_CHECKING:
     from sirtjax.preprocess import FixedPreprocessing, NnunetPreprocessing
     from sirtjax.segmentation import Model, ModelEntry
-
-# Files in which models bring their licence along.
-LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "license.txt")
-NO_LICENCE = "No licence text came with this model. Ask where it is from before using it."
 
 app = typer.Typer(no_args_is_help=True, help="List, inspect and import segmentation models.")
 
@@ -119,49 +115,28 @@ def import_model(
     """
     from sirtjax import segmentation
 
-    text = _licence_text(source, licence_file)
-    with _console.progress("import") as report:
-        report("reading")
-        if source.is_dir():
-            if description is not None:
-                raise ConfigError("--description is for MONAI weights; an nnU-Net's folder says itself what it is")
-            model = segmentation.import_nnunet(
-                source,
-                configuration=configuration,
-                folds=fold,
-                checkpoint=checkpoint,
-                name=name,
-                task=task,
-                licence=licence,
-            )
-        else:
-            if description is None:
-                raise ConfigError(f"{source}: MONAI weights don't say what they are for; give --description FILE.toml")
-            model = segmentation.import_monai(source, description, name=name, task=task, licence=licence)
-        report("writing")
-        target = segmentation.models_folder() / model.spec.name
-        segmentation.save_model(target, model, licence_text=text, storage="float16" if half else "float32", force=force)
-    if not text.strip() or text == NO_LICENCE:
-        _console.note(f"note: {NO_LICENCE}")
+    with _console.progress("import") as on_step:
+        model, target, has_licence = segmentation.import_model(
+            source,
+            name=name,
+            task=task,
+            configuration=configuration,
+            folds=fold,
+            checkpoint=checkpoint,
+            description=description,
+            licence=licence,
+            licence_file=licence_file,
+            half=half,
+            force=force,
+            on_step=on_step,
+        )
+    if not has_licence:
+        _console.note(f"note: {segmentation.NO_LICENCE}")
     if as_json:
         _console.emit_json(_entry_table(segmentation.find_model(model.spec.name)))
     else:
         _console.note(f"{_summary(model)}; written to {target}")
         print(model.spec.name)
-
-
-def _licence_text(source: Path, file: Path | None) -> str:
-    if file is not None:
-        try:
-            return file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: the licence's text cannot be read ({error})") from error
-    folder = source if source.is_dir() else source.parent
-    for place in (folder, folder.parent):
-        for name in LICENCE_FILES:
-            if (place / name).is_file():
-                return (place / name).read_text(encoding="utf-8", errors="replace")
-    return NO_LICENCE
 
 
 def _summary(model: Model) -> str:

@@ -17,6 +17,8 @@ from sirtjax.segmentation._fuse import majority_vote as majority_vote
 from sirtjax.segmentation._fuse import pairwise_dsc as pairwise_dsc
 from sirtjax.segmentation._fuse import staple as staple
 from sirtjax.segmentation._fuse import weighted_vote as weighted_vote
+from sirtjax.segmentation._import_model import NO_LICENCE as NO_LICENCE
+from sirtjax.segmentation._import_model import import_model as import_model
 from sirtjax.segmentation._import_monai import import_monai as import_monai
 from sirtjax.segmentation._import_nnunet import import_nnunet as import_nnunet
 from sirtjax.segmentation._input import check_image as check_image
@@ -78,6 +80,7 @@ from sirtjax.segmentation._working_grid import on_image as on_image
 __all__ = [
     "EVIDENCE_WORDS",
     "LIVER_MODEL",
+    "NO_LICENCE",
     "STAPLE_LEAST",
     "Atlas",
     "AtlasFiles",
@@ -112,6 +115,7 @@ __all__ = [
     "find_model",
     "fit_liver_shapes",
     "image_modality",
+    "import_model",
     "import_monai",
     "import_nnunet",
     "labels_of",
