@@ -109,7 +109,7 @@ def test_a_failed_computation_exits_with_1(run, monkeypatch, tmp_path):
     def fail(*_, **__):
         raise ComputationError("the alignment\nfound nothing")
 
-    monkeypatch.setattr("sirtjax.workflows.load_case", fail)
+    monkeypatch.setattr("sirtjax.workflows.read_case", fail)
     done = run("plan", tmp_path / "case.toml", "-o", tmp_path / "out")
     assert (done.code, done.err) == (1, "sirtjax: the alignment found nothing\n")
 
@@ -118,7 +118,7 @@ def test_a_system_error_names_its_file(run, monkeypatch, tmp_path):
     def fail(*_, **__):
         raise OSError(28, "No space left on device", "results.json")
 
-    monkeypatch.setattr("sirtjax.workflows.load_case", fail)
+    monkeypatch.setattr("sirtjax.workflows.read_case", fail)
     done = run("plan", tmp_path / "case.toml", "-o", tmp_path / "out")
     assert (done.code, done.err) == (1, "sirtjax: results.json: No space left on device\n")
 
