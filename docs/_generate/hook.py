@@ -1,9 +1,12 @@
 """The hook of mkdocs.yml: adds the generated pages to the site, and orders them in its navigation."""
 
 import json
+import logging
+import os
+import re
 import shutil
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import case_keys
@@ -13,6 +16,7 @@ import public_names
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
+log = logging.getLogger("mkdocs.hooks.generate")
 # mkdocstrings reads sources from one folder that looks like the installed package.
 PACKAGE = ROOT / "build" / "docs-package" / "sirtjax"
 
@@ -75,3 +79,19 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
     if not (ROOT / source).is_file():
         return markdown
     return outside_links.relinked(markdown, source=source, page=page.file.src_uri, root=ROOT)[0]
+
+
+def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:
+    """Points the Markdown links of tutorials to pages; mkdocs does so for Markdown pages only."""
+    if not page.file.src_uri.endswith(".py"):
+        return html
+
+    def replace(match: re.Match[str]) -> str:
+        target = os.path.normpath(PurePosixPath(page.file.src_uri).parent / match.group(1))
+        file = files.get_file_from_path(target)
+        if file is None:
+            log.warning("%s links to %s, which is no page", page.file.src_uri, match.group(1))
+            return match.group(0)
+        return f'href="{file.url_relative_to(page.file)}{match.group(2) or ""}"'
+
+    return re.sub(r'href="([^":#]+\.(?:md|py))(#[^"]*)?"', replace, html)
