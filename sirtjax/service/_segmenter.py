@@ -10,11 +10,11 @@ from sirtjax.service._config import Work
 if TYPE_CHECKING:
     from sirtjax.dicom import Algorithm
     from sirtjax.io import Image
-    from sirtjax.segmentation import Model, Structure
+    from sirtjax.segmentation import Model, Segmentation, Structure
     from sirtjax.volume import LabelMap
 
-# What an image becomes: a mask for each structure.
-Segmenter = Callable[["Image"], Mapping[str, "LabelMap"]]
+# Returns a mask for each structure of an image; a Segmentation also has quality flags.
+Segmenter = Callable[["Image"], "Mapping[str, LabelMap | Segmentation]"]
 _LIVER = "liver"
 # The models that come with the package, or that a site has imported under these names.
 DEFAULT_MODELS = {"liver": _LIVER, "lesions": "lesions"}
@@ -32,12 +32,13 @@ class ConfiguredSegmenter:
     work: Work
     _models: dict[str, Model] = field(default_factory=dict)
 
-    def __call__(self, image: Image) -> dict[str, LabelMap]:
-        """The structures of an image."""
-        found: dict[str, LabelMap] = {}
-        # The liver first: lesions are looked for in it.
+    def __call__(self, image: Image) -> dict[str, Segmentation]:
+        """Returns the structures of an image, with their quality flags."""
+        found: dict[str, Segmentation] = {}
+        # The liver first: lesions are searched for in it.
         for structure in sorted(self.work.structures, key=lambda name: name != _LIVER):
-            found[structure] = self._find(structure, image, found.get(_LIVER))
+            liver = found.get(_LIVER)
+            found[structure] = self._find(structure, image, None if liver is None else liver.labels)
         return {structure: found[structure] for structure in self.work.structures}
 
     def check(self) -> None:
@@ -67,15 +68,15 @@ class ConfiguredSegmenter:
             )
         return found
 
-    def _find(self, structure: Structure, image: Image, liver: LabelMap | None) -> LabelMap:
+    def _find(self, structure: Structure, image: Image, liver: LabelMap | None) -> Segmentation:
         from sirtjax import segmentation
 
         model = self._model(structure)
         if model is None:
             by_hu = segmentation.segment_body if structure == "body" else segmentation.segment_lungs
-            return by_hu(image.volume).labels
+            return by_hu(image.volume)
         if structure == "lesions" and liver is None:
-            liver = self._find("liver", image, None)
+            liver = self._find("liver", image, None).labels
         return segmentation.segment(
             image.volume,
             model,
@@ -83,7 +84,7 @@ class ConfiguredSegmenter:
             modality=image.source.modality,
             liver=liver if structure == "lesions" else None,
             devices=self._devices(),
-        ).labels
+        )
 
     def _model(self, structure: str) -> Model | None:
         """The model of a structure; None for what is found by HU."""

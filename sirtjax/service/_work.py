@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +16,39 @@ from sirtjax.service._segmenter import Segmenter
 
 if TYPE_CHECKING:
     from sirtjax.dicom import DrawnBy
+    from sirtjax.segmentation import Flag
 
 LABEL = "sirtjax"
 DESCRIPTION = "automatic, not verified"
+_LONGEST_LO, _LONGEST_ST = 64, 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worked:
+    """The objects about a series.
+
+    Attributes:
+      files: the objects on disk.
+      flags: structure -> its quality flags; structures without any are not in it.
+    """
+
+    files: list[ResultFile]
+    flags: Mapping[str, tuple[Flag, ...]]
+
+
+def flag_codes(flags: Mapping[str, tuple[Flag, ...]]) -> str:
+    """Returns flags as structure and codes, such as "liver: quality, edge; lesions: many"; "" without any."""
+    return "; ".join(f"{name}: {', '.join(flag.code for flag in found)}" for name, found in flags.items())
+
+
+def descriptions(flags: Mapping[str, tuple[Flag, ...]]) -> tuple[str, str]:
+    """Returns the descriptions of a structure set (with what was found) and of a segmentation (64 characters)."""
+    if not flags:
+        return DESCRIPTION, DESCRIPTION
+    sentences = "; ".join(flag.message for found in flags.values() for flag in found)
+    codes = f"{DESCRIPTION}; check {flag_codes(flags)}"
+    short = codes if len(codes) <= _LONGEST_LO else f"{DESCRIPTION}; check {', '.join(flags)}"
+    return f"{DESCRIPTION}. Check: {sentences}"[:_LONGEST_ST], short[:_LONGEST_LO]
 
 
 def work_on(
@@ -26,8 +58,10 @@ def work_on(
     work: Work,
     segmenter: Segmenter,
     algorithm: DrawnBy,
-) -> list[ResultFile]:
-    """Segment a complete series and write the objects about it; they are on disk when this returns.
+) -> Worked:
+    """Segments a complete series and writes the objects about it; they are on disk when this returns.
+
+    Quality flags of the segmentation are in the descriptions of the objects and in the result.
 
     Args:
       job: the series.
@@ -41,6 +75,7 @@ def work_on(
       InputError: the series is no image that can be worked on.
     """
     from sirtjax import dicom, formats
+    from sirtjax.volume import LabelMap
 
     source = state / "received" / job.name
     missing = [name for name in names if not (source / f"{name}.dcm").is_file()]
@@ -48,7 +83,10 @@ def work_on(
         raise ImageFormatError(f"{len(missing)} of the {len(names)} images of the series are no longer on disk")
     image = formats.read_image(source, modality=work.modalities)
     reference = dicom.read_reference(source, modality=work.modalities)
-    masks = dict(segmenter(image))
+    found = dict(segmenter(image))
+    masks = {name: one if isinstance(one, LabelMap) else one.labels for name, one in found.items()}
+    flags = {name: one.flags for name, one in found.items() if not isinstance(one, LabelMap) and one.flags}
+    long, short = descriptions(flags)
     relative = Path(job.name) / str(job.generation)
     folder = state / "results" / relative
     for one in (folder.parent, folder):
@@ -57,16 +95,14 @@ def work_on(
     for kind in work.objects:
         path = folder / f"{kind}.dcm"
         if kind == "rtstruct":
-            dicom.write_rtstruct(
-                path, masks, reference, label=LABEL, description=DESCRIPTION, algorithm=algorithm, force=True
-            )
+            dicom.write_rtstruct(path, masks, reference, label=LABEL, description=long, algorithm=algorithm, force=True)
         else:
-            dicom.write_seg(path, masks, reference, description=DESCRIPTION, algorithm=algorithm, force=True)
+            dicom.write_seg(path, masks, reference, description=short, algorithm=algorithm, force=True)
         path.chmod(FILE_MODE)
         written.append(_described(path, relative / path.name))
     for changed in (folder, folder.parent, state / "results"):
         sync_folder(changed)
-    return written
+    return Worked(files=written, flags=flags)
 
 
 def _described(path: Path, relative: Path) -> ResultFile:

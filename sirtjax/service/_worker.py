@@ -192,14 +192,14 @@ def prepared(config: ServiceConfig, segmenter: Segmenter | None) -> tuple[Segmen
 def _do(
     queue: Queue, config: ServiceConfig, audit: AuditLog, job: Job, segmenter: Segmenter | None, algorithm: Any
 ) -> None:
-    from sirtjax.service._work import work_on
+    from sirtjax.service._work import flag_codes, work_on
 
     if segmenter is None:
         raise ValueError("nothing is there that finds structures")
     audit.append("work begins", series=job.name, generation=job.generation, attempt=job.attempts)
     began = time.perf_counter()
     try:
-        results = work_on(job, queue.names_of(job), config.state, config.work, segmenter, algorithm)
+        worked = work_on(job, queue.names_of(job), config.state, config.work, segmenter, algorithm)
     except InputError as error:
         _end(queue, audit, job, "refused", " ".join(str(error).split()).replace(str(config.state), ""))
         return
@@ -212,8 +212,11 @@ def _do(
         else:
             _end(queue, audit, job, "failed", told)
         return
-    if queue.finish(job, results, now=time.time()):
-        audit.append("work done", series=job.name, generation=job.generation, objects=len(results))
+    if queue.finish(job, worked.files, now=time.time()):
+        flags = {"flags": flag_codes(worked.flags)} if worked.flags else {}
+        audit.append("work done", series=job.name, generation=job.generation, objects=len(worked.files), **flags)
+        if flags:
+            LOG.warning("series %s has quality flags (%s)", job.name, flags["flags"])
         LOG.info("series %s is done in %.1f s", job.name, time.perf_counter() - began)
     else:
         audit.append("work superseded", series=job.name, generation=job.generation)

@@ -304,3 +304,28 @@ def test_a_plan_made_again_after_the_review_has_its_objects_approved(once, tmp_p
     after = pydicom.dcmread(folder / "dicom" / "rtstruct-activity.dcm")
     assert (after.ApprovalStatus, after.ReviewerName) == ("APPROVED", "Anna Meyer")
     assert after.SOPInstanceUID != before.SOPInstanceUID
+
+
+def numbers_in(value, place=()):
+    """Place -> number or truth value, in nested tables and lists."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return {at: one for key, inner in items for at, one in numbers_in(inner, (*place, key)).items()}
+    return {place: value} if isinstance(value, int | float) else {}
+
+
+@pytest.mark.slow
+def test_anonymised_studies_have_the_same_plan(once, studies, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "use_compilation_cache", lambda: None)
+    options = dicom.AnonymiseOptions(characteristics=True, shift_dates=True, descriptors=True)
+    dicom.anonymise_folder(studies, tmp_path / "anonymous", options=options)
+    command = ["plan", "--dicom", str(tmp_path / "anonymous"), "-o", str(tmp_path / "plan")]
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, *SAID, *dicom_case.CHOSEN])
+    assert not stopped.value.code
+    tables = [json.loads((folder / "results.json").read_text()) for folder in (once[2], tmp_path / "plan")]
+    before, after = ({key: one for key, one in table.items() if key != "provenance"} for table in tables)
+    assert numbers_in(after) == numbers_in(before) and len(numbers_in(before)) > 500
+    assert [one["code"] for one in after["checks"]] == [one["code"] for one in before["checks"]]
+    # "alpha" and "beta" are not in the vocabulary.
+    assert [one["name"] for one in after["vois"] if one["kind"] == "lesion"] == ["GTV", "GTV, ROI 3"]

@@ -27,3 +27,15 @@ def stuck(image):
 def failing(image):
     """A computation that goes wrong, in words that name the patient."""
     raise RuntimeError("could not segment CANARY^PATIENT")
+
+
+def doubtful(image):
+    """The bright part, with two quality flags."""
+    from sirtjax.segmentation import Flag, Segmentation  # the other segmenters do without
+
+    flags = (
+        Flag(code="quality", message="the estimated DSC of the liver is 0.81, below 0.90"),
+        Flag(code="edge", message="the image ends in the liver"),
+    )
+    labels = bright(image)["liver"]
+    return {"liver": Segmentation(labels=labels, volumes_ml={"liver": 0.8}, method="bright", flags=flags)}

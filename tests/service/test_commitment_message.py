@@ -4,7 +4,7 @@ import random
 
 import pydicom
 import pytest
-from test_abuse import meta_end
+from abuse import meta_end
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.service._commit_message import PUSH_MODEL, WELL_KNOWN, CommitmentMessage

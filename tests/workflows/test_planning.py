@@ -179,8 +179,11 @@ def test_voxel_level_objectives_hold(planned, kind, fraction):
     result, _ = planned(prescription={"choose": "lower", "objectives": objectives}, dose=dose)
     for name in ("alpha", "beta"):
         voi = result.voi(name)
-        assert voi.min_gy < 70 < voi.max_gy
+        # The dose falls towards the edge of a lesion, so the mean is below the median: 69.95 Gy at a D70 of 70 Gy.
+        assert voi.min_gy < voi.d_gy["98"] < voi.mean_gy < voi.d_gy["50"] < voi.max_gy
+        assert voi.min_gy < 70 < voi.d_gy["50"]
         if kind == "V":
+            assert voi.mean_gy > 70
             assert voi.v_percent["70"] == pytest.approx(80.0, abs=0.1)
         else:
             assert voi.d_gy["70"] == pytest.approx(70.0, rel=1e-3)

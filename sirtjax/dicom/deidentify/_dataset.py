@@ -38,6 +38,7 @@ _CODES = {  # CID 7050
 }
 # Content items that say nothing but codes, numbers, places and references; the others may hold any text.
 _CLEAN_CONTENT = ("CONTAINER", "CODE", "NUM", "UIDREF", "IMAGE", "COMPOSITE", "SCOORD", "SCOORD3D", "TCOORD", "TABLE")
+_SR = "1.2.840.10008.5.1.4.1.1.88."
 _OLDEST = 89  # ages above are as rare as names
 
 
@@ -104,6 +105,8 @@ def anonymise_dataset(dataset: Dataset, pseudonym: Pseudonym, *, options: Anonym
     for keyword in ("PatientBirthDate", "PatientSex"):
         if keyword not in dataset:
             setattr(dataset, keyword, "")
+    if str(dataset.get("SOPClassUID") or "").startswith(_SR):
+        dataset.ReferencedPerformedProcedureStepSequence = []  # type 2
     if str(dataset.get("VerificationFlag") or "") == "VERIFIED":
         dataset.VerificationFlag = "UNVERIFIED"  # who verified it is gone
     _state_method(dataset, options)

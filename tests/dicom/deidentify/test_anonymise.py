@@ -176,6 +176,7 @@ def test_what_refers_to_each_other_still_does(tmp_path, source):
     # The items of the report that say numbers stay, those that may say anything go.
     assert [item.ValueType for item in report.ContentSequence] == ["NUM"]
     assert report.ContentSequence[0].MeasuredValueSequence[0].NumericValue == "12.5"
+    assert list(report.ReferencedPerformedProcedureStepSequence) == []  # an SR requires it
     assert report.VerificationFlag == "UNVERIFIED" and "VerifyingObserverSequence" not in report
     found = inspect_folder(tmp_path / "out")
     assert [one.refers_to for one in found.objects] == [(1,), ()]
@@ -305,6 +306,16 @@ def test_structures_of_one_name_stay_apart(tmp_path):
     anonymise_folder(save(tmp_path / "in", data), tmp_path / "out", options=AnonymiseOptions(descriptors=True))
     (first,) = read(tmp_path / "out")
     assert [roi.ROIName for roi in first.StructureSetROISequence] == ["Liver", "Liver, ROI 4"]
+
+
+def test_what_objects_require_stays_valid(tmp_path):
+    data, scheme = image(1, PresentationLUTShape="IDENTITY"), Dataset()
+    scheme.CodingSchemeDesignator, scheme.CodingSchemeUID = "99SITE", "1.2.3.4.99"
+    data.CodingSchemeIdentificationSequence = [scheme]
+    anonymise_folder(save(tmp_path / "in", data), tmp_path / "out")
+    (first,) = read(tmp_path / "out")
+    assert first.PresentationLUTShape == "IDENTITY"
+    assert "CodingSchemeIdentificationSequence" not in first  # without its local designator it would be invalid
 
 
 def test_the_tracer_survives(tmp_path):
