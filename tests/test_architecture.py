@@ -258,7 +258,7 @@ def offences(root):
 
 def documented_tiers(text):
     """Pairs of tier and subpackage in the rows of the table in docs/architecture.md."""
-    section = text.partition("| tier | subpackage | holds |")[2].partition("\n\n")[0]
+    section = text.partition("| tier | subpackage | content |")[2].partition("\n\n")[0]
     return re.findall(r"^\| ([^|]+) \| `(\w+)` \|", section, re.M)
 
 

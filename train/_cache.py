@@ -54,7 +54,7 @@ def prepare_cases(
     cache: Path,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[PreparedCase, ...]:
-    """The cases on the network's grid, out of the cache where they are there.
+    """Returns the cases on the network's grid, from the cache if they exist there.
 
     What is kept is found by the settings and by path, size and time of the files: a file that was changed is prepared
     again.

@@ -39,7 +39,7 @@ class Case:
 
 
 def folder_cases(folder: Path) -> tuple[Case, ...]:
-    """The cases of a dataset folder with dataset.json, imagesTr and labelsTr, as nnU-Net or the Decathlon lays it out.
+    """Lists the cases of a dataset folder in the format of nnU-Net or the Decathlon.
 
     Images are CT where the first channel is called so, otherwise MR.
 
@@ -55,7 +55,7 @@ def folder_cases(folder: Path) -> tuple[Case, ...]:
 
 
 def table_cases(path: Path) -> tuple[Case, ...]:
-    """The cases of a CSV table with the columns case, image and label, and optionally modality and split.
+    """Reads cases from a CSV table with case, image and label, and optionally modality and split.
 
     Paths are relative to the table; several channels of a case are divided by ";".
 
@@ -94,7 +94,7 @@ def table_cases(path: Path) -> tuple[Case, ...]:
 
 
 def split_cases(cases: Sequence[Case], *, share: float, seed: int) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """Cases to train with and to validate on; those that don't say which are divided by a hash of their names.
+    """Splits cases into training and validation; unassigned cases by a hash of their names.
 
     The same names are always divided in the same way, and a case more moves none of the others but the last ones.
 

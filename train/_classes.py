@@ -24,7 +24,7 @@ class ClassConfig(Table):
 
 
 def channels_of(labels: Array, classes: tuple[ClassConfig, ...], *, count: int) -> Array:
-    """Label values as the network's channels: the background first where there is one channel more than classes.
+    """Returns label values as channels: background first if there is one more channel than classes.
 
     Args:
       labels: (..., i, j, k) whole numbers; values of no class are background.

@@ -166,5 +166,5 @@ class Recipe(Table):
 
 
 def plain(config: BaseModel) -> dict[str, Any]:
-    """A config as what JSON can hold, every default filled in."""
+    """Returns a config as JSON-compatible values, including every default."""
     return config.model_dump(mode="json", by_alias=True)

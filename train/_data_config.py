@@ -11,7 +11,7 @@ from sirtjax.train._config import Count, Table
 
 
 class SyntheticConfig(Table):
-    """Digital phantoms, generated again for each step on the device that trains (`sirtjax.synthesis.random_sample`).
+    """Digital phantoms, generated in each step on the training device (`synthesis.random_sample`).
 
     Attributes:
       kind: "synthetic".
@@ -42,7 +42,7 @@ class SyntheticConfig(Table):
 
 
 class LiverMask(Table):
-    """Restricts training to the liver: beyond its margin the image is masked, and it is cropped to the liver's box.
+    """Restricts training to the liver: the image is masked beyond the margin and cropped to its box.
 
     Attributes:
       values: label values of the liver, of lesions in it among them.

@@ -14,24 +14,24 @@ AXIS = "samples"
 
 
 def sample_mesh(*, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """All devices of all processes, or those given, in a row along the axis of samples."""
+    """Returns the mesh of all devices of all processes, or of `devices`, along the sample axis."""
     return Mesh(np.asarray(jax.devices() if devices is None else list(devices)), (AXIS,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same on each device."""
+    """Returns the sharding with a copy on each device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def divided(array: Array, mesh: Mesh) -> Array:
-    """Inside a compiled function: an array whose first axis is shared among the devices."""
+    """Shards the first axis of an array across the devices, inside a compiled function."""
     if mesh.size == 1:
         return array
     return jax.lax.with_sharding_constraint(array, NamedSharding(mesh, PartitionSpec(AXIS)))
 
 
 def place(tree: Any, mesh: Mesh) -> Any:
-    """A tree of host arrays, the same in every process, on each device."""
+    """Copies a tree of host arrays, equal in every process, to each device."""
     return jax.device_put(tree, replicated(mesh))
 
 
@@ -47,7 +47,7 @@ def place_batch(tree: Any, mesh: Mesh) -> Any:
 
 
 def check_divides(samples: int, mesh: Mesh) -> None:
-    """Check that a part of the batch can be shared evenly.
+    """Checks that a part of the batch can be distributed evenly.
 
     Raises:
       ConfigError: it can't.

@@ -40,7 +40,7 @@ class EventFile:
 
 
 def new_event_file(folder: Path, *, first_step: int) -> EventFile:
-    """Begin an event file; what earlier files hold from `first_step` on counts no longer."""
+    """Creates an event file; entries of earlier files from `first_step` on are invalidated."""
     folder.mkdir(parents=True, exist_ok=True)
     now_s = time.time()
     file = EventFile(folder / f"events.out.tfevents.{int(now_s)}.{first_step}.sirtjax")
@@ -52,13 +52,13 @@ def new_event_file(folder: Path, *, first_step: int) -> EventFile:
 
 
 def write_scalars(file: EventFile, step: int, values: Mapping[str, float]) -> None:
-    """Append one event with numbers by name."""
+    """Appends one event with numbers by name."""
     parts = b"".join(_message(1, _text(1, name.encode()) + _float(2, value)) for name, value in values.items())
     _append(file, _double(1, time.time()) + _integer(2, step) + _message(5, parts))
 
 
 def crc32c(data: bytes) -> int:
-    """CRC-32C (Castagnoli) of some bytes, RFC 3720 appendix B.4."""
+    """Computes the CRC-32C (Castagnoli) of bytes, RFC 3720 appendix B.4."""
     value = 0xFFFFFFFF
     for byte in data:
         value = _CRC_TABLE[(value ^ byte) & 0xFF] ^ (value >> 8)

@@ -25,7 +25,7 @@ LEAST_LESION_ML = 0.1
 def model_of_runs(
     runs: Sequence[Path], *, name: str, licence: str = "", last: bool = False
 ) -> tuple[Model, dict[str, Any]]:
-    """The mean of the weights of runs that begin with each other's weights, number by number, as one model.
+    """Exports the mean weights of runs that were initialised from each other as one model.
 
     Such runs are in one valley of the loss, with the mean at its centre (Wortsman et al., Model soups, ICML 2022,
     arXiv 2203.05482); for independently initialised runs it is useless.
@@ -58,7 +58,7 @@ def model_of_runs(
 
 
 def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False) -> tuple[Model, dict[str, Any]]:
-    """The weights of a training run as a model that `sirtjax.segmentation` runs, and what is known of them.
+    """Exports the weights of a training run as a model for `sirtjax.segmentation`.
 
     Images are prepared as in training, the part that was trained on and the median filter included, and divided into
     tiles as in validation. Of the liver the largest part is kept and filled, of lesions all but the smallest.

@@ -86,7 +86,7 @@ def file_source(
 
 
 def default_cache() -> Path:
-    """Where prepared cases are kept: the user's cache folder."""
+    """Returns the folder of prepared cases in the user's cache folder."""
     import os
 
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sirtjax" / "training"

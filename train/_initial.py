@@ -13,7 +13,7 @@ from sirtjax.train._training_file import TrainingConfig
 
 
 def initial_variables(config: TrainingConfig) -> Variables:
-    """The weights a training begins with, on the host: drawn from its seed, or those it names.
+    """Returns the initial weights of a training, on the host: sampled from its seed, or loaded.
 
     Raises:
       ModelError: what `config.weights` names is not there, or holds another network's weights.

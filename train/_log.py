@@ -16,7 +16,7 @@ Row = Mapping[str, float | int | str]
 
 
 def begin_logs(run: Path, *, after_step: int) -> None:
-    """Make the tables of a run, or take off them values beyond the step that is gone on from."""
+    """Creates the tables of a run, or removes rows beyond the step from which it is resumed."""
     for name, columns in ((STEPS, STEP_COLUMNS), (VALIDATIONS, VALIDATION_COLUMNS)):
         path = run / name
         rows = [row for row in read_rows(path) if int(row["step"]) <= after_step] if path.is_file() else []
@@ -27,14 +27,14 @@ def begin_logs(run: Path, *, after_step: int) -> None:
 
 
 def append_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Append to a table of `begin_logs`."""
+    """Appends rows to a table of `begin_logs`."""
     columns = STEP_COLUMNS if path.name == STEPS else VALIDATION_COLUMNS
     with path.open("a", newline="", encoding="utf-8") as file:
         CsvWriter(file).writerows([row[name] for name in columns] for row in rows)
 
 
 def validation_rows(scores: Scores, *, step: int, epoch: int) -> list[Row]:
-    """One row for each case and label."""
+    """Returns one row per case and label."""
     return [
         {"step": step, "epoch": epoch, "case": case, "label": label, "dsc": _number(float(scores.dsc[at, place]))}
         for at, case in enumerate(scores.cases)
@@ -43,7 +43,7 @@ def validation_rows(scores: Scores, *, step: int, epoch: int) -> list[Row]:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a table; a last one that was cut off in writing is passed over."""
+    """Reads the rows of a table; an incomplete last row is ignored."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if None not in row.values() and (row["step"] or "").isdigit()]
     return [{name: plain_cell(cell) for name, cell in row.items() if name is not None} for row in rows]

@@ -57,7 +57,7 @@ def train(
     on_begin: Callable[[], None] = lambda: None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
-    """Train until the recipe's end, writing state, best weights and logs into a folder.
+    """Trains until the recipe's end, writing state, best weights and logs into a folder.
 
     The samples of a step depend only on its number and the seed, and the state contains the rest, so that a training
     that was killed and resumed ends with the same weights, bit by bit, as one that was not (on the same device with

@@ -13,7 +13,7 @@ Array = Any
 
 
 def objective(outputs: Sequence[Array], onehot: Array, *, config: LossConfig) -> Array:
-    """The loss of a network's outputs against labels.
+    """Computes the loss of a network's outputs and labels.
 
     Outputs smaller than the labels because of valid convolutions are compared with the middle of them; the coarser
     ones of deep supervision with the mean of the labels over each of their voxels.
@@ -44,7 +44,7 @@ def objective(outputs: Sequence[Array], onehot: Array, *, config: LossConfig) ->
 
 
 def centre(array: Array, shape: Sequence[int]) -> Array:
-    """The middle of (n, i, j, k, c) of the given extent; the odd voxel over is left at the end."""
+    """Returns the centre of (n, i, j, k, c) with this extent; an odd voxel remains at the end."""
     starts = [(size - wanted) // 2 for size, wanted in zip(array.shape[1:4], shape, strict=True)]
     if min(starts) < 0:
         raise ValueError(f"the output {tuple(shape)} is larger than the labels {tuple(array.shape[1:4])}")

@@ -12,7 +12,7 @@ Array = Any
 
 
 def make_optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
-    """The direction of an update for a learning rate of 1.
+    """Returns the optimiser that computes the update direction for a learning rate of 1.
 
     The rate is applied outside (`learning_rate`), so that a plateau of the validation can change it between steps.
     Gradients of non-finite length are not clipped into something harmless: the loop ends on them.
@@ -29,7 +29,7 @@ def make_optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
 
 
 def learning_rate(step: Array, plateau: Array, *, config: OptimiserConfig, steps: int, steps_per_epoch: int) -> Array:
-    """The learning rate of one step.
+    """Returns the learning rate of one step.
 
     Args:
       step: updates done before.
@@ -51,7 +51,7 @@ def learning_rate(step: Array, plateau: Array, *, config: OptimiserConfig, steps
 
 
 def after_plateau(plateau: float, stale: int, *, schedule: ScheduleConfig) -> float:
-    """What a validation makes of the learning rate's factor.
+    """Updates the learning rate's factor after a validation.
 
     Args:
       plateau: the factor before.

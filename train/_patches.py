@@ -43,7 +43,7 @@ def patch_batches(
     threads: int,
     share: tuple[int, int] = (0, 1),
 ) -> Callable[[int], Patch]:
-    """A function from a step's number to its batch of patches.
+    """Returns a function from a step's number to its batch of patches.
 
     Every case comes once before any comes again. Steps are meant to be asked for one after the other, and are then
     read ahead; any other is found, too, and the same number always gives the same batch.
@@ -90,7 +90,7 @@ def patch_batches(
 
 
 def patch_of(case: PreparedCase, shape: Shape, *, judged: Shape, foreground: float, rng: np.random.Generator) -> Patch:
-    """A random patch of a case.
+    """Returns a random patch of a case.
 
     Args:
       case: the case.

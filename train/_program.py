@@ -11,7 +11,7 @@ from sirtjax.train._step import Step
 
 
 def compiled_step(step: Any, state: TrainState, feed: Any, *, device: jax.Device) -> Step:
-    """The step of `make_step` as a program for arrays as these, if there is memory for it.
+    """Compiles the step of `make_step` for arrays of these shapes, after a memory check.
 
     Args:
       step: of `make_step`.

@@ -62,7 +62,7 @@ class SampleSlice:
 
 
 def run_record(run: Path) -> RunRecord:
-    """Read what a run has written down.
+    """Reads the record of a run.
 
     Raises:
       ConfigError: the folder is not a run.
@@ -99,7 +99,7 @@ def run_record(run: Path) -> RunRecord:
 
 
 def sample_slices(run: Path, *, count: int) -> list[SampleSlice]:
-    """Slices of the first training samples of a run, varied as in training, and what its best weights make of them.
+    """Returns slices of the first augmented training samples, with predictions of the best weights.
 
     Of each sample the slice across k with the most of the labels.
 

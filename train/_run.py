@@ -34,7 +34,7 @@ def run_training(
     devices: Sequence[jax.Device] | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
-    """Train as a training file says, or continue with it, in a folder that holds all of the run.
+    """Trains from a training file, or resumes the training, in a run folder.
 
     Args:
       config: of `load_training`.
@@ -80,7 +80,7 @@ def run_training(
 def make_source(
     config: TrainingConfig, mesh: Mesh, *, on_progress: Callable[[str], None] = lambda text: None
 ) -> Source:
-    """Where the samples of a training come from."""
+    """Returns the source of the training samples."""
     match config.data:
         case SyntheticConfig():
             return synthetic_source(config, config.data, channels=config.network.classes, mesh=mesh)

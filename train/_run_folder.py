@@ -28,7 +28,7 @@ _FREE = ("log", "data.path", "data.bank", "data.cache", "data.threads", "course.
 
 
 def run_config(run: Path) -> TrainingConfig:
-    """The config of a run.
+    """Returns the config of a run.
 
     Raises:
       ConfigError: the folder is not a run.
@@ -41,7 +41,7 @@ def run_config(run: Path) -> TrainingConfig:
 
 
 def best_variables(run: Path) -> tuple[Variables, dict[str, Any]]:
-    """The weights of the best validation of a run, and what is known of them: the config, "step" and "dsc".
+    """Returns the weights of the best validation, and their metadata: the config, "step" and "dsc".
 
     Raises:
       ImageFormatError: there was no validation yet.
@@ -52,7 +52,7 @@ def best_variables(run: Path) -> tuple[Variables, dict[str, Any]]:
 
 
 def run_state(run: Path) -> TrainState:
-    """The state of a run.
+    """Returns the state of a run.
 
     Raises:
       ImageFormatError: nothing was saved yet.
@@ -63,7 +63,7 @@ def run_state(run: Path) -> TrainState:
 
 
 def check_folder(run: Path, config: TrainingConfig, *, resume: bool) -> None:
-    """Refuse a folder that a run can't begin in, or that this config can't go on in.
+    """Refuses a folder that cannot be used for a new run, or that this config cannot continue.
 
     Raises:
       OutputError: the folder holds files and `resume` is not given, or is a file.
@@ -78,7 +78,7 @@ def check_folder(run: Path, config: TrainingConfig, *, resume: bool) -> None:
 
 
 def describe_run(run: Path, config: TrainingConfig) -> None:
-    """Write down the config, and what it runs on."""
+    """Writes the config and the versions and devices of a run."""
     described = {
         "sirtjax": __version__,
         "python": platform.python_version(),

@@ -33,7 +33,7 @@ class Scores:
 
 
 def overlap_counts(logits: Array, onehot: Array, *, regions: bool) -> Array:
-    """Voxels common to prediction and labels, predicted, and labelled, for each class but the background.
+    """Counts common, predicted and labelled voxels for each class except the background.
 
     Args:
       logits: (..., i, j, k, classes).
@@ -55,7 +55,7 @@ def overlap_counts(logits: Array, onehot: Array, *, regions: bool) -> Array:
 
 
 def scores_of(counts: Array, *, cases: Sequence[str], labels: Sequence[str]) -> Scores:
-    """The Dice coefficients of `overlap_counts`, (cases, labels, 3)."""
+    """Computes the Dice coefficients of `overlap_counts`, (cases, labels, 3)."""
     common, predicted, true = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
     total = predicted + true
     dsc = np.where(total > 0, 2 * common / np.maximum(total, 1), np.nan)

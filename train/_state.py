@@ -44,12 +44,12 @@ class TrainState:
     stale: Array
 
     def judged(self) -> Variables:
-        """The variables to validate and keep: with the mean of the params where one is kept."""
+        """Returns the variables to validate and store: the averaged params if there is an average."""
         return {**self.variables, "params": self.average} if self.average else self.variables
 
 
 def first_state(variables: Variables, *, optimiser: OptimiserConfig, seed: int) -> TrainState:
-    """The state before the first step."""
+    """Returns the state before the first step."""
     params = variables["params"]
     return TrainState(
         step=np.int32(0),
@@ -65,7 +65,7 @@ def first_state(variables: Variables, *, optimiser: OptimiserConfig, seed: int) 
 
 
 def after_validation(state: TrainState, score: float, *, optimiser: OptimiserConfig) -> tuple[TrainState, bool]:
-    """The state after a validation, and whether it is the best so far.
+    """Returns the state after a validation, and whether it is the best so far.
 
     A score that is not a number (no case had the class) is not an improvement.
     """

@@ -21,7 +21,7 @@ _FORMAT = 1
 
 
 def save_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
-    """Write the arrays of a tree and what is to be known about them; an older file is replaced in one move.
+    """Writes the arrays of a tree and its metadata; an older file is replaced atomically.
 
     Args:
       path: the file, .npz.
@@ -36,7 +36,7 @@ def save_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
 
 
 def load_tree(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
-    """Read a tree that `save_tree` wrote.
+    """Reads a tree written by `save_tree`.
 
     Args:
       path: the file.
@@ -64,7 +64,7 @@ def load_tree(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
 
 
 def about_tree(path: Path) -> dict[str, Any]:
-    """What was written about a tree.
+    """Returns the metadata of a tree.
 
     Raises:
       ImageFormatError: the file is missing or damaged.
@@ -73,7 +73,7 @@ def about_tree(path: Path) -> dict[str, Any]:
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
-    """The leaves of a tree by their path, in the tree's order."""
+    """Returns the leaves of a tree by their path, in the tree's order."""
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
 

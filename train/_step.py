@@ -25,7 +25,7 @@ Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
 
 
 def make_step(forward: Forward, prepare: Prepare, *, recipe: Recipe, mesh: Mesh, steps_per_epoch: int) -> Step:
-    """One update as a compiled function of the state and of what the data source feeds.
+    """Returns one update as a compiled function of the state and of the batch.
 
     The state is given up to the function: its memory is used for the result. All devices compute one program over
     a batch divided among them, so that means over the batch are the same as on one device except for rounding.

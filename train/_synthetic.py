@@ -50,7 +50,7 @@ def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels:
 
 
 def draw_samples(data: SyntheticConfig, *, seed: int, count: int) -> list[tuple[Array, Array]]:
-    """Some samples of the shapes that are trained on, to look at: images and labels (i, j, k)."""
+    """Generates sample images and labels (i, j, k) of the training shapes for display."""
     bank = synthesis.split_bank(*synthesis.load_shape_bank(data.bank))
     draw = jax.jit(lambda key, bank: synthesis.random_sample(key, bank, config=data.synthesis))
     return [draw(key, bank) for key in jax.random.split(jax.random.key(seed), count)]

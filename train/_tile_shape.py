@@ -10,7 +10,7 @@ TIMES = 3
 
 
 def tile_shape(network: NetworkConfig, patch_shape: Shape) -> Shape:
-    """What a trained network takes at once of a whole image.
+    """Returns the input size with which a trained network processes a whole image.
 
     As large as the patches it was trained with: what it pads, and what it normalises over a patch, depends on their
     size. DeepMedic does neither, and most of what it reads for a small output it reads again for the next.

@@ -69,7 +69,7 @@ class TrainingConfig(Table):
         return self
 
     def recipe(self) -> Recipe:
-        """What the loop needs to know."""
+        """Returns the settings of the training loop."""
         return Recipe(
             seed=self.seed,
             labels=tuple(one.name for one in self.classes),
@@ -81,12 +81,12 @@ class TrainingConfig(Table):
 
 
 def training_presets() -> tuple[str, ...]:
-    """The names of the recipes in `configs/training`."""
+    """Lists the names of the recipes in `configs/training`."""
     return preset_names(FOLDER)
 
 
 def load_training(name: str, *, overrides: Sequence[str] = ()) -> TrainingConfig:
-    """Read and check a training file, with its paths made relative to its folder.
+    """Reads and checks a training file, with paths relative to its folder.
 
     Args:
       name: a TOML file, or the name of a recipe that came with the package.
@@ -115,7 +115,7 @@ def load_training(name: str, *, overrides: Sequence[str] = ()) -> TrainingConfig
 
 
 def training_from_table(table: dict[str, Any], *, source: str) -> TrainingConfig:
-    """Check a training file given as nested tables.
+    """Checks a training file in the form of nested tables.
 
     Raises:
       ConfigError: a key or value is missing, unknown or contradictory; names every one.

@@ -15,7 +15,7 @@ _LN2 = 0.6931471805599453
 
 
 def decay_factor(elapsed_h: Array, *, half_life_h: Array) -> Array:
-    """Fraction of the nuclei left after a time, 2^(-t/T); above 1 for a time before the reference.
+    """Computes the fraction of nuclei after a time, 2^(-t/T); above 1 for a time before the reference.
 
     Args:
       elapsed_h: hours after the reference time; negative is earlier.
@@ -34,7 +34,7 @@ def cumulated_activity_mbq_h(activity_mbq: Array, *, half_life_h: Array) -> Arra
 
 
 def relative_activity_mbq(counts: Array, region: Array, *, injected_activity_mbq: Array) -> Array:
-    """Patient-relative calibration: counts scaled so that the region holds the injected activity.
+    """Scales counts so that the region contains the injected activity (patient-relative calibration).
 
     Independent of the camera's sensitivity and, for images of one nuclide, of decay. Counts outside the
     region are taken to be scatter or noise: they get no activity.
@@ -58,7 +58,7 @@ def relative_activity_mbq(counts: Array, region: Array, *, injected_activity_mbq
 def absolute_activity_mbq(
     concentration_bq_per_ml: Array, *, voxel_volume_ml: Array, elapsed_h: Array, half_life_h: Array
 ) -> Array:
-    """Absolute calibration: a quantitative image brought back to the time of injection.
+    """Corrects a quantitative image for decay to the time of injection (absolute calibration).
 
     Args:
       concentration_bq_per_ml: (i, j, k) activity concentration at the image's own reference time (that to

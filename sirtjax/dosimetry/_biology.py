@@ -10,7 +10,7 @@ _TINY = float(np.finfo(np.float32).tiny)
 
 
 def bed_gy(dose_gy: ArrayLike, *, alpha_beta_gy: Scalar, repair_half_time_h: Scalar, half_life_h: Scalar) -> jax.Array:
-    """Biologically effective dose of a permanently trapped nuclide that decays completely.
+    """Computes the BED of a permanently trapped nuclide that decays completely.
 
     `BED = D + D^2 / (alpha/beta) * T_rep / (T_rep + T_half)`, without repopulation.
 
@@ -31,7 +31,7 @@ def bed_gy(dose_gy: ArrayLike, *, alpha_beta_gy: Scalar, repair_half_time_h: Sca
 
 
 def eud_gy(dose_gy: ArrayLike, weight: ArrayLike, *, alpha_per_gy: Scalar) -> jax.Array:
-    """Equivalent uniform dose by survival: the uniform dose that leaves the same mean surviving fraction.
+    """Computes the EUD by survival: the uniform dose with the same mean surviving fraction.
 
     `EUD = -ln(mean(exp(-alpha D))) / alpha`; dominated by the cold part of the VOI. Of BED it is the EUBED.
 
@@ -60,7 +60,7 @@ def eubed_gy(
     repair_half_time_h: Scalar,
     half_life_h: Scalar,
 ) -> jax.Array:
-    """Equivalent uniform biologically effective dose: the survival EUD of the voxels' BED, scalar in Gy.
+    """Computes the equivalent uniform BED: the survival EUD of the voxels' BED, scalar in Gy.
 
     Args:
       dose_gy: as in `bed_gy`.
@@ -75,7 +75,7 @@ def eubed_gy(
 
 
 def generalised_eud_gy(dose_gy: ArrayLike, weight: ArrayLike, *, exponent: Scalar) -> jax.Array:
-    """Generalised EUD: the power mean `(mean(D^a))^(1/a)` of the dose.
+    """Computes the generalised EUD: the power mean `(mean(D^a))^(1/a)` of the dose.
 
     `exponent` 1 is the mean dose; large values tend to the maximum (serial organs), negative ones to the
     minimum (tumours). A voxel without dose makes it 0 where the exponent is negative.
@@ -100,7 +100,7 @@ def generalised_eud_gy(dose_gy: ArrayLike, weight: ArrayLike, *, exponent: Scala
 
 
 def tcp_logit(dose_gy: ArrayLike, *, d50_gy: Scalar, gamma50: Scalar) -> jax.Array:
-    """Tumour control probability, log-logistic: `1 / (1 + (D50 / D)^(4 gamma50))`.
+    """Computes the log-logistic tumour control probability: `1 / (1 + (D50 / D)^(4 gamma50))`.
 
     Args:
       dose_gy: the dose metric the parameters were fitted to (mean dose, EUD, EUBED), any shape.
@@ -119,7 +119,7 @@ def tcp_logit(dose_gy: ArrayLike, *, d50_gy: Scalar, gamma50: Scalar) -> jax.Arr
 
 
 def tcp_linear_logit(dose_gy: ArrayLike, *, d50_gy: Scalar, slope_per_gy: Scalar) -> jax.Array:
-    """Tumour control probability, logistic in the dose itself: `1 / (1 + exp(-s (D - D50)))`.
+    """Computes the tumour control probability, logistic in the dose: `1 / (1 + exp(-s (D - D50)))`.
 
     The form of logit regressions of response on dose; `slope_per_gy` is the fitted coefficient.
     """
@@ -127,7 +127,7 @@ def tcp_linear_logit(dose_gy: ArrayLike, *, d50_gy: Scalar, slope_per_gy: Scalar
 
 
 def ntcp_lkb(dose_gy: ArrayLike, *, td50_gy: Scalar, m: Scalar) -> jax.Array:
-    """Normal-tissue complication probability, Lyman-Kutcher-Burman: `Phi((D - TD50) / (m TD50))`.
+    """Computes the Lyman-Kutcher-Burman complication probability: `Phi((D - TD50) / (m TD50))`.
 
     Args:
       dose_gy: generalised EUD (exponent 1/n), or the metric the parameters were fitted to, any shape.

@@ -64,7 +64,7 @@ class ResponseParameters:
 
 
 def tissue_parameters(name: str) -> TissueParameters:
-    """The tissue parameter set of this name.
+    """Returns the tissue parameter set with this name.
 
     Raises:
       ConfigError: no set has that name.
@@ -73,7 +73,7 @@ def tissue_parameters(name: str) -> TissueParameters:
 
 
 def response_parameters(name: str) -> ResponseParameters:
-    """The dose-response parameter set of this name.
+    """Returns the dose-response parameter set with this name.
 
     Raises:
       ConfigError: no set has that name.
@@ -82,7 +82,7 @@ def response_parameters(name: str) -> ResponseParameters:
 
 
 def response_sets(endpoint: Endpoint, sphere_type: SphereType) -> tuple[ResponseParameters, ...]:
-    """All dose-response sets for an endpoint and a kind of sphere.
+    """Returns all dose-response sets for an endpoint and a type of microsphere.
 
     Raises:
       ConfigError: there is none (so for holmium), or the endpoint or sphere type is unknown.
@@ -105,7 +105,7 @@ def response_sets(endpoint: Endpoint, sphere_type: SphereType) -> tuple[Response
 def tumour_control_probability(
     dose_gy: ArrayLike, parameters: ResponseParameters, *, sphere_type: SphereType, gamma50: float | jax.Array
 ) -> jax.Array:
-    """TCP of the logit model under a named parameter set.
+    """Computes the TCP of the logit model with a named parameter set.
 
     Args:
       dose_gy: the metric that `parameters.metric` names, any shape.
@@ -126,7 +126,7 @@ def tumour_control_probability(
 def liver_complication_probability(
     dose_gy: ArrayLike, parameters: ResponseParameters, *, sphere_type: SphereType, m: float | jax.Array
 ) -> jax.Array:
-    """NTCP of the Lyman-Kutcher-Burman model under a named parameter set.
+    """Computes the NTCP of the Lyman-Kutcher-Burman model with a named parameter set.
 
     Args:
       dose_gy: the metric that `parameters.metric` names, any shape.

@@ -12,7 +12,7 @@ Array = Any
 def activity_interval_mbq(
     target_gy: Array, target_gy_per_mbq: Array, limit_gy: Array, limit_gy_per_mbq: Array
 ) -> tuple[Array, Array]:
-    """Lower and upper bound of the activity of one injection from the doses it gives per MBq.
+    """Computes lower and upper activity bounds of one injection from its doses per MBq.
 
     The lower bound is the largest of target over dose per MBq, the upper the smallest of limit over dose per
     MBq. Differentiable in every argument where one bound is the extreme one; at a tie the gradient is shared.

@@ -16,7 +16,7 @@ DUBOIS_FACTOR = 0.20247
 
 
 def body_surface_area_m2(height_m: Array, weight_kg: Array) -> Array:
-    """Body surface area of DuBois: 0.20247 h^0.725 w^0.425.
+    """Computes the body surface area of DuBois: 0.20247 h^0.725 w^0.425.
 
     Args:
       height_m: body height in metres.
@@ -33,7 +33,7 @@ def body_surface_area_m2(height_m: Array, weight_kg: Array) -> Array:
 
 
 def bsa_activity_mbq(height_m: Array, weight_kg: Array, tumour_volume_ml: Array, normal_volume_ml: Array) -> Array:
-    """Whole-liver activity by the BSA method: A[GBq] = BSA - 0.2 + V_T / (V_T + V_N).
+    """Computes the whole-liver activity by the BSA method: A[GBq] = BSA - 0.2 + V_T / (V_T + V_N).
 
     The tumour involvement is a fraction (some web pages print it as a percentage). The result is for the
     whole liver and before the reduction for lung shunt: see `shunt_step_factor`.
@@ -55,7 +55,7 @@ def bsa_activity_mbq(height_m: Array, weight_kg: Array, tumour_volume_ml: Array,
 
 
 def lobar_activity_mbq(whole_liver_activity_mbq: Array, *, treated_liver_fraction: Array) -> Array:
-    """Part of a whole-liver BSA activity for one lobe: times the lobe's fraction of the liver volume.
+    """Scales a whole-liver BSA activity by the lobe's fraction of the liver volume.
 
     The rule is unverified: it was not found in a source; say so beside its result.
 
@@ -70,7 +70,7 @@ def lobar_activity_mbq(whole_liver_activity_mbq: Array, *, treated_liver_fractio
 
 
 def shunt_step_factor(lung_shunt_fraction: float, *, steps: Sequence[tuple[float, float]]) -> float:
-    """Factor on the BSA activity for the lung shunt, by steps: 0 means the treatment is not given.
+    """Returns the lung shunt factor of the BSA activity, in steps: 0 means no treatment.
 
     Args:
       lung_shunt_fraction: LSF.

@@ -50,7 +50,7 @@ def make_check(
     unit: str | None = None,
     source: str | None = None,
 ) -> Check:
-    """A check of this code with its message filled in.
+    """Returns a check with this code and its completed message.
 
     Args:
       code: row of `CHECKS`.
@@ -92,7 +92,7 @@ def _shown(value: Limit, unit: str) -> str:
 
 
 def liver_volume_checks(liver_ml: float) -> tuple[Check, ...]:
-    """SJ101: the liver volume is outside 500 to 4500 mL."""
+    """Returns SJ101: the liver volume is outside 500 to 4500 mL."""
     rule = RULES["SJ101"].limit
     low, high = rule if isinstance(rule, tuple) else (0.0, math.inf)
     return () if low <= liver_ml <= high else (make_check("SJ101", value=_number("liver volume", liver_ml)),)
@@ -101,40 +101,40 @@ def liver_volume_checks(liver_ml: float) -> tuple[Check, ...]:
 def tumour_place_checks(
     tumour: str, *, fraction_outside_liver: float, fraction_outside_territories: float
 ) -> tuple[Check, ...]:
-    """SJ102 or SJ107: part or most of a tumour lies outside the liver; SJ103: outside all territories."""
+    """Returns SJ102 or SJ107 for tumour outside the liver, SJ103 for tumour outside all territories."""
     outside = _above("SJ107", fraction_outside_liver, tumour) or _above("SJ102", fraction_outside_liver, tumour)
     return outside + _above("SJ103", fraction_outside_territories, tumour)
 
 
 def territory_overlap_checks(first: str, second: str, *, overlap_fraction: float) -> tuple[Check, ...]:
-    """SJ104: two territories share part of the smaller one."""
+    """Returns SJ104: two territories overlap in part of the smaller one."""
     return _above("SJ104", overlap_fraction, f"{first} and {second}")
 
 
 def small_lesion_checks(lesion: str, *, volume_ml: float, resolution_fwhm_mm: float) -> tuple[Check, ...]:
-    """SJ105: the sphere of the lesion's volume is narrower than twice the FWHM of the activity image."""
+    """Returns SJ105: the lesion's equivalent sphere is smaller than twice the FWHM of the image."""
     diameter_mm = 2 * (3 * 1000 * _number(f"volume of {lesion}", volume_ml) / (4 * math.pi)) ** (1 / 3)
     limit = 2 * _number("resolution", resolution_fwhm_mm)
     return () if diameter_mm >= limit else (make_check("SJ105", where=lesion, value=diameter_mm, limit=limit),)
 
 
 def registration_checks(vois: str, *, registered: bool) -> tuple[Check, ...]:
-    """SJ106: VOIs drawn on another image were placed without registration."""
+    """Returns SJ106: VOIs contoured on another image were placed without registration."""
     return () if registered else (make_check("SJ106", where=vois),)
 
 
 def accepted_registration_checks(end: str) -> tuple[Check, ...]:
-    """SJ108: the registration did not succeed, and the case accepts how it ended."""
+    """Returns SJ108: the registration did not succeed, and the case accepts its status."""
     return (make_check("SJ108", where=end),)
 
 
 def carried_volume_checks(voi: str, *, volume_change: float) -> tuple[Check, ...]:
-    """SJ109: the transform makes a VOI larger or smaller by more than a tenth."""
+    """Returns SJ109: the transform changes the volume of a VOI by more than a tenth."""
     return _changed("SJ109", voi, volume_change)
 
 
 def automatic_mask_checks(vois: str, *, method: str, doubts: Sequence[str] = ()) -> tuple[Check, ...]:
-    """SJ110: VOIs were segmented automatically; SJ111: each reason for doubt about them.
+    """Returns SJ110 for automatically segmented VOIs, SJ111 for each of their quality flags.
 
     Args:
       vois: their names.
@@ -146,7 +146,7 @@ def automatic_mask_checks(vois: str, *, method: str, doubts: Sequence[str] = ())
 
 
 def draft_quality_checks(voi: str, *, estimated_dsc: float) -> tuple[Check, ...]:
-    """SJ115: the estimated DSC of a VOI that a program found is below 0.90.
+    """Returns SJ115: the estimated DSC of an automatically segmented VOI is below 0.90.
 
     Args:
       voi: its name.
@@ -159,7 +159,7 @@ def draft_quality_checks(voi: str, *, estimated_dsc: float) -> tuple[Check, ...]
 
 
 def tn_ratio_checks(tumour: str, *, tn_ratio: float) -> tuple[Check, ...]:
-    """SJ201: the T/N ratio of a tumour is below 1.5."""
+    """Returns SJ201: the T/N ratio of a tumour is below 1.5."""
     limit = RULES["SJ201"].limit
     low = _number(f"T/N ratio of {tumour}", tn_ratio) < (limit if isinstance(limit, float) else 0.0)
     return (make_check("SJ201", where=tumour, value=tn_ratio),) if low else ()
@@ -168,12 +168,12 @@ def tn_ratio_checks(tumour: str, *, tn_ratio: float) -> tuple[Check, ...]:
 def counts_checks(
     *, liver_fraction_outside_territories: float, fraction_outside_liver_and_lungs: float
 ) -> tuple[Check, ...]:
-    """SJ202, SJ203: counts of the activity image where none are expected."""
+    """Returns SJ202, SJ203: counts of the activity image outside the expected regions."""
     return _above("SJ202", liver_fraction_outside_territories) + _above("SJ203", fraction_outside_liver_and_lungs)
 
 
 def lung_shunt_checks(lung_shunt_fraction: float, *, device: str, planar: bool = False) -> tuple[Check, ...]:
-    """SJ301 above 10 %, SJ302 above 20 % (only the higher one) for resin, SJ306 for a planar measurement.
+    """Returns SJ301 (above 10 %) or SJ302 (above 20 %) for resin, SJ306 for a planar measurement.
 
     Args:
       lung_shunt_fraction: the largest of all injections.
@@ -192,7 +192,7 @@ def lung_dose_checks(
     single_limit_gy: float | None = None,
     cumulative_limit_gy: float | None = None,
 ) -> tuple[Check, ...]:
-    """SJ303, SJ304: mean lung dose of this treatment, and with earlier ones.
+    """Returns SJ303, SJ304: mean lung dose of this treatment, and including earlier treatments.
 
     Args:
       lung_dose_gy: of this treatment, all injections.
@@ -206,19 +206,19 @@ def lung_dose_checks(
 
 
 def lungs_missing_checks(*, lung_mask: bool, lung_mass_g: float | None) -> tuple[Check, ...]:
-    """SJ305: the lungs weren't segmented; states the mass used instead."""
+    """Returns SJ305: the lungs were not segmented; states the mass used instead."""
     return () if lung_mask else (make_check("SJ305", value=lung_mass_g),)
 
 
 def calibration_checks(image: str, *, reference_time_known: bool) -> tuple[Check, ...]:
-    """SJ601: an absolute activity image without reference time."""
+    """Returns SJ601: an absolute activity image without reference time."""
     return () if reference_time_known else (make_check("SJ601", where=image),)
 
 
 def constant_checks(
     name: str, *, used: float, protocol: float, unit: str, relative_tolerance: float = 1e-4
 ) -> tuple[Check, ...]:
-    """SJ602: a dose constant, density or lung mass differs from the protocol's.
+    """Returns SJ602: a dose constant, density or lung mass differs from the protocol's.
 
     Args:
       name: of the constant.
@@ -233,12 +233,12 @@ def constant_checks(
 
 
 def unverified_checks(*names: str) -> tuple[Check, ...]:
-    """SJ603: numbers that the protocol marks as unverified."""
+    """Returns SJ603: numbers that the protocol marks as unverified."""
     return tuple(make_check("SJ603", where=name) for name in names)
 
 
 def delivered_activity_checks(territory: str, *, planned_mbq: float, delivered_mbq: float) -> tuple[Check, ...]:
-    """SJ522: the activity delivered into a territory differs from the planned activity by more than 10 %.
+    """Returns SJ522: delivered and planned activity of a territory differ by more than 10 %.
 
     Args:
       territory: where it was injected.
@@ -251,7 +251,7 @@ def delivered_activity_checks(territory: str, *, planned_mbq: float, delivered_m
 def injected_territory_checks(
     *, planned_mbq: Mapping[str, float], delivered_mbq: Mapping[str, float]
 ) -> tuple[Check, ...]:
-    """SJ523: injections into territories without a planned injection; SJ524: planned territories without an injection.
+    """Returns SJ523 for unplanned injections, SJ524 for planned territories without injection.
 
     Args:
       planned_mbq: activity by territory in the plan.
@@ -266,12 +266,12 @@ def injected_territory_checks(
 
 
 def planned_volume_checks(voi: str, *, planned_ml: float, found_ml: float) -> tuple[Check, ...]:
-    """SJ517: the volume of a VOI differs from its volume in the plan by more than a tenth."""
+    """Returns SJ517: the volume of a VOI differs from its volume in the plan by more than a tenth."""
     return _changed("SJ517", voi, found_ml / planned_ml - 1.0)
 
 
 def staged_activity_checks(fraction_outside: float) -> tuple[Check, ...]:
-    """SJ407: with injections at different times, much of the liver's activity is outside the injected territories."""
+    """Returns SJ407: staged injections, with liver activity outside the injected territories."""
     return _above("SJ407", fraction_outside)
 
 

@@ -13,7 +13,7 @@ Array = Any
 def mono_compartment_dose_gy(
     activity_mbq: Array, mass_g: Array, *, constant_gy_g_per_mbq: Array, lung_shunt_fraction: Array
 ) -> Array:
-    """Mean absorbed dose of a target that takes up the injected activity uniformly.
+    """Computes the mean dose of a target with uniform uptake of the injected activity.
 
     `D = K (1 - LSF) A / M`. The thesis' Eq. 1.4 has A as the activity in the target; pass LSF = 0 for that.
     Arguments broadcast.
@@ -36,7 +36,7 @@ def mono_compartment_dose_gy(
 def mono_compartment_activity_mbq(
     dose_gy: Array, mass_g: Array, *, constant_gy_g_per_mbq: Array, lung_shunt_fraction: Array
 ) -> Array:
-    """Activity to inject for a mean dose in a uniformly filled target: Eq. 1.4 solved for A.
+    """Computes the activity for a mean dose in a uniform target: Eq. 1.4 solved for A.
 
     Args:
       dose_gy: wanted mean absorbed dose of the target.
@@ -54,7 +54,7 @@ def mono_compartment_activity_mbq(
 
 
 def activity_per_mass_mbq(liver_mass_g: Array, *, activity_mbq_per_kg: Array) -> Array:
-    """Activity by liver mass, the rule of the Ho-166 microspheres (3780 MBq/kg for 60 Gy).
+    """Computes the activity by liver mass, as for Ho-166 microspheres (3780 MBq/kg for 60 Gy).
 
     Args:
       liver_mass_g: mass of the liver to be treated.
@@ -70,7 +70,7 @@ def activity_per_mass_mbq(liver_mass_g: Array, *, activity_mbq_per_kg: Array) ->
 
 
 def ordered_activity_mbq(injected_activity_mbq: Array, *, residual_fraction: Array) -> Array:
-    """Activity to order (at injection time) so that the wanted part leaves vial and catheter: A / (1 - R).
+    """Computes the activity to order, at injection time, for a residual R: A / (1 - R).
 
     Args:
       injected_activity_mbq: activity meant to enter the patient.
@@ -83,7 +83,7 @@ def ordered_activity_mbq(injected_activity_mbq: Array, *, residual_fraction: Arr
 
 
 def delivered_activity_mbq(ordered_activity_mbq: Array, *, residual_fraction: Array) -> Array:
-    """Activity that enters the patient when the share R of the vial stays behind: A (1 - R).
+    """Computes the activity that enters the patient with a residual fraction R: A (1 - R).
 
     Args:
       ordered_activity_mbq: activity in the vial, at injection time.

@@ -47,7 +47,7 @@ def compartment_vois(
     lung_mass_g: float,
     previous_lung_gy: float,
 ) -> tuple[VoiDose, ...]:
-    """Dose per MBq of the tumours, normal tissues, perfused volumes, whole (normal) liver and lungs.
+    """Computes the dose per MBq of tumours, normal tissues, perfused volumes, whole liver and lungs.
 
     Each territory by the multi-compartment model; the whole normal liver is the mean over the normal tissue
     of all territories and the untreated liver, whose dose is 0.

@@ -16,7 +16,7 @@ Array = Any
 
 
 def convolve_octant(source: Array, octant: Array) -> Array:
-    """Convolution with a kernel that mirrors in all three axes, given by its first octant.
+    """Convolves with a kernel that is symmetric in all three axes, given by its first octant.
 
     Zero padded: what is outside the grid is zero and what leaves it is lost. Padding by only the kernel's radius
     keeps the far side from wrapping round. The kernel's spectrum is real and, the kernel being small,
@@ -46,7 +46,7 @@ def absorbed_fraction_map(
     medium_density_g_per_ml: Array,
     radius_voxels: Radius,
 ) -> Array:
-    """Where the energy of activity outside the lungs goes, in units of the activity itself.
+    """Computes where the energy of activity outside the lungs is absorbed, in units of the activity.
 
     Args:
       activity_mbq: (i, j, k) MBq per voxel.
@@ -79,7 +79,7 @@ def kernel_dose_gy(
     medium_density_g_per_ml: Array,
     radius_voxels: Radius,
 ) -> Array:
-    """Absorbed dose with the betas' range: dose kernel in tissue, local deposition in the lungs.
+    """Computes the absorbed dose: dose kernel in tissue, local deposition in the lungs.
 
     Outside the lungs, activity outside the lungs is convolved with the voxel kernel of one medium and the
     energy divided by each voxel's own mass. The path of the betas is that of the medium, so a voxel's energy
@@ -127,7 +127,7 @@ def lung_spill_j(
     medium_density_g_per_ml: Array,
     radius_voxels: Radius,
 ) -> Array:
-    """Energy in joules that activity outside the lungs sends into them, which `kernel_dose_gy` leaves out.
+    """Computes the energy (J) into the lungs from outside activity, which `kernel_dose_gy` excludes.
 
     Divided by the lungs' mass in kg it is the mean lung dose from the neighbourhood (the dome of the liver).
 

@@ -65,7 +65,7 @@ class DensityCurve:
 
 
 def density_g_per_ml(hu: Array, curve: DensityCurve) -> Array:
-    """Mass density of each voxel from its CT number.
+    """Computes the mass density of each voxel from its CT number.
 
     Args:
       hu: (i, j, k) CT numbers in Hounsfield units; padding values such as -3024 come out as the lowest point.
@@ -80,7 +80,7 @@ def density_g_per_ml(hu: Array, curve: DensityCurve) -> Array:
 
 
 def read_density_curve(path: str | Path) -> DensityCurve:
-    """A density curve from a TOML file with the keys name, source and points.
+    """Reads a density curve from a TOML file with the keys name, source and points.
 
     Raises:
       ConfigError: if the file can't be read, isn't TOML, or its keys or points are wrong.
@@ -89,7 +89,7 @@ def read_density_curve(path: str | Path) -> DensityCurve:
 
 
 def density_curve(name: str) -> DensityCurve:
-    """A density curve of the package's own by its name.
+    """Returns a bundled density curve by name.
 
     Raises:
       ConfigError: if there is none; the message lists those there are.

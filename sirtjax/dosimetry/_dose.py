@@ -30,7 +30,7 @@ def absorbed_dose_gy(
     lung: ArrayLike | None = None,
     medium_density_g_per_ml: float | None = None,
 ) -> NDArray[np.float32]:
-    """Absorbed dose of every voxel: NumPy in and out, compiled once per grid shape and step of kernel size.
+    """Computes the dose of every voxel (NumPy), compiled once per grid shape and kernel size step.
 
     Args:
       activity_mbq: (i, j, k) MBq per voxel at the start, all of which decays in place; finite, not negative.

@@ -66,7 +66,7 @@ class Dvh:
     curve_volume_ml: Float
 
     def dose_at_percent_gy(self, percent: float) -> float:
-        """D_x: the dose that the hottest `percent` of the volume receives at least; D0 is the maximum.
+        """Returns D_x: the minimum dose to the hottest `percent` of the volume; D0 is the maximum.
 
         Raises:
           InputError: `percent` is not within 0 to 100.
@@ -76,7 +76,7 @@ class Dvh:
         return self._dose_gy(self.volume_ml * percent / 100)
 
     def dose_at_volume_gy(self, volume_ml: float) -> float:
-        """D_xmL: the dose that the hottest `volume_ml` of the VOI receives at least.
+        """Returns D_xmL: the minimum dose to the hottest `volume_ml` of the VOI.
 
         Raises:
           InputError: the VOI is smaller than that, or the volume is negative.
@@ -89,17 +89,17 @@ class Dvh:
         return self._dose_gy(volume_ml)
 
     def volume_at_dose_ml(self, dose_gy: ArrayLike) -> Float:
-        """V_x in mL: the volume that receives at least `dose_gy`; any shape, cumulative DVH for an array."""
+        """Returns V_x in mL: the volume that receives at least `dose_gy`; an array yields the DVH."""
         dose = np.asarray(dose_gy, np.float64)
         inside = np.interp(-dose, -self.curve_dose_gy, self.curve_volume_ml)
         return np.where(dose <= self.minimum_gy, self.volume_ml, np.where(dose > self.maximum_gy, 0.0, inside))
 
     def percent_at_dose(self, dose_gy: ArrayLike) -> Float:
-        """V_x in % of the VOI: the share that receives at least `dose_gy`; cumulative DVH for an array."""
+        """Returns V_x in %: the fraction that receives at least `dose_gy`; an array yields the DVH."""
         return self.volume_at_dose_ml(dose_gy) * (100 / self.volume_ml)
 
     def differential_ml_per_gy(self, edges_gy: ArrayLike) -> Float:
-        """Differential DVH: volume per Gy in each bin between consecutive `edges_gy`, (edges - 1,).
+        """Returns the differential DVH: volume per Gy in each bin of `edges_gy`, (edges - 1,).
 
         The last bin is closed above, so that edges from the minimum to the maximum hold the whole volume.
 
@@ -131,7 +131,7 @@ def dose_volume_histogram(
     voi_volume_ml: float | None = None,
     allow_truncated: bool = False,
 ) -> Dvh:
-    """Dose-volume histogram of a VOI, sub-voxel accurate: edge voxels count by their occupancy.
+    """Computes the DVH of a VOI with sub-voxel accuracy; edge voxels count by their occupancy.
 
     A VOI of few voxels is sampled within its voxels (`subsamples` points along each axis): the dose linearly
     between the neighbours, the occupied part of an edge voxel towards its occupied neighbours. Volumes are

@@ -15,7 +15,7 @@ CAPACITIES = (2**11, 2**14, 2**17, 2**20, 2**23)
 
 
 def pack_voi(dose_gy: ArrayLike, weight: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The voxels of a VOI as two flat float32 arrays padded to one of a few fixed sizes (host, NumPy).
+    """Packs the voxels of a VOI into two flat float32 arrays of one of a few sizes (host, NumPy).
 
     The padding has weight 0, which all DVH and radiobiology functions here ignore. Jitted code on packed VOIs
     is compiled once per size of `CAPACITIES`, not once per lesion.
@@ -43,12 +43,12 @@ def pack_voi(dose_gy: ArrayLike, weight: ArrayLike) -> tuple[NDArray[np.float32]
 
 
 def mean_dose_gy(dose_gy: jax.Array, weight: jax.Array) -> jax.Array:
-    """Occupancy-weighted mean dose, scalar in Gy; dose and weight of one shape."""
+    """Computes the occupancy-weighted mean dose, scalar in Gy; dose and weight of one shape."""
     return jnp.sum(dose_gy * weight) / jnp.sum(weight)
 
 
 def volume_fraction_at_dose(dose_gy: jax.Array, weight: jax.Array, threshold_gy: Scalar) -> jax.Array:
-    """V_x as a fraction: fraction of the VOI in voxels of at least `threshold_gy`, counted exactly.
+    """Computes V_x exactly, as the fraction of the VOI in voxels of at least `threshold_gy`.
 
     A step function of the dose: differentiable in the weights, with zero gradient in the dose. Use
     `smooth_volume_fraction_at_dose` where a gradient in the dose is wanted.
@@ -65,7 +65,7 @@ def volume_fraction_at_dose(dose_gy: jax.Array, weight: jax.Array, threshold_gy:
 
 
 def dose_at_volume_fraction_gy(dose_gy: jax.Array, weight: jax.Array, fraction: Scalar) -> jax.Array:
-    """D_x: the dose that the hottest `fraction` of the VOI receives at least, by the weighted sorted curve.
+    """Computes D_x: the minimum dose to the hottest `fraction` of the VOI, by the sorted curve.
 
     The curve runs linearly between the voxels' doses at the middle of their cumulative volumes, from the
     maximum for 0 to the minimum for 1, as in `Dvh` with one sample per voxel. Equal doses share one node at the

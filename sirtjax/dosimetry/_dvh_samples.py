@@ -18,7 +18,7 @@ _BISECTIONS = 14
 
 
 def subsamples_for(voxels: int) -> int:
-    """How many sub-samples per axis a VOI of so many voxels needs for a DVH without visible steps."""
+    """Returns the sub-samples per axis that a VOI of so many voxels needs for a DVH without steps."""
     return int(np.clip(np.ceil((ENOUGH_SAMPLES / voxels) ** (1 / 3) - 1e-9), 1, MAXIMUM_SUBSAMPLES))
 
 
@@ -31,7 +31,7 @@ def subvoxel_samples(
     subsamples: int,
     fine: NDArray[Any] | None = None,
 ) -> tuple[Float, Float, Float]:
-    """Doses, spreads and weights of `subsamples`^3 parts of each voxel of a VOI, conserving both voxel by voxel.
+    """Returns doses, widths and weights of `subsamples`^3 parts per voxel, conserving both per voxel.
 
     The dose within a voxel is linear, its slopes limited so that no sample leaves the range of the 26
     neighbours; the mean of the samples of a voxel is the voxel's dose. The occupied part of an edge voxel is
@@ -98,7 +98,7 @@ def voxel_spreads_gy(dose_gy: NDArray[Any], box: Box, inside: NDArray[np.bool_])
 
 
 def coarse_share(fine: NDArray[Any], factor: int) -> NDArray[np.float32]:
-    """Occupancy of whole voxels from that of a grid `factor` times as fine."""
+    """Computes the occupancy of whole voxels from a grid `factor` times as fine."""
     return np.asarray(_blocks(fine, factor).mean(axis=(3, 4, 5), dtype=np.float32))
 
 

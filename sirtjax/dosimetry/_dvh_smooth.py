@@ -16,7 +16,7 @@ _REACH = 20.0
 def smooth_volume_fraction_at_dose(
     dose_gy: jax.Array, weight: jax.Array, threshold_gy: Scalar, *, bandwidth_gy: Scalar
 ) -> jax.Array:
-    """V_x as a fraction, each voxel counted by a sigmoid of its distance to the threshold.
+    """Computes V_x as a fraction, with a sigmoid of each voxel's distance to the threshold.
 
     Differentiable in dose, weight and threshold; tends to `volume_fraction_at_dose` as the bandwidth tends
     to 0. A bandwidth of about the dose difference between neighbouring voxels keeps the gradient informative.
@@ -37,7 +37,7 @@ def smooth_volume_fraction_at_dose(
 def smooth_cumulative_dvh(
     dose_gy: jax.Array, weight: jax.Array, thresholds_gy: jax.Array, *, bandwidth_gy: Scalar
 ) -> jax.Array:
-    """Smooth cumulative DVH: the fraction of the VOI above each threshold.
+    """Computes the smooth cumulative DVH: the fraction of the VOI above each threshold.
 
     Args:
       dose_gy: (voxels,) dose.
@@ -60,7 +60,7 @@ def smooth_cumulative_dvh(
 def smooth_differential_dvh_per_gy(
     dose_gy: jax.Array, weight: jax.Array, thresholds_gy: jax.Array, *, bandwidth_gy: Scalar
 ) -> jax.Array:
-    """Smooth differential DVH: fraction of the VOI per Gy at each threshold, (bins,), integral 1.
+    """Computes the smooth differential DVH: VOI fraction per Gy at each threshold, integral 1.
 
     Args:
       dose_gy: doses of the voxels.
@@ -79,7 +79,7 @@ def smooth_differential_dvh_per_gy(
 def smooth_dose_at_volume_fraction_gy(
     dose_gy: jax.Array, weight: jax.Array, fraction: Scalar, *, bandwidth_gy: Scalar
 ) -> jax.Array:
-    """D_x of the smooth cumulative DVH: the dose at which it falls through `fraction`.
+    """Computes D_x of the smooth cumulative DVH: the dose at which it falls through `fraction`.
 
     Found by bisection and differentiated by the implicit function theorem, once (no second derivatives), in
     dose, weight and fraction. Tends to `dose_at_volume_fraction_gy` as the bandwidth tends to 0.

@@ -10,7 +10,7 @@ Array = Any
 
 
 def superposed_dose_gy(dose_gy_per_mbq: Array, activity_mbq: Array) -> Array:
-    """Dose of several injections: sum over injections of dose per MBq times activity.
+    """Computes the dose of several injections: the sum of dose per MBq times activity.
 
     Args:
       dose_gy_per_mbq: (..., n_injections); the leading axes are VOIs, or the voxels of a map.
@@ -23,7 +23,7 @@ def superposed_dose_gy(dose_gy_per_mbq: Array, activity_mbq: Array) -> Array:
 
 
 def mass_weighted_dose_gy(dose_gy: Array, mass_g: Array) -> Array:
-    """Mean dose of a VOI made of several compartments (the normal liver of all territories).
+    """Computes the mean dose of a VOI of several compartments (normal liver of all territories).
 
     Args:
       dose_gy: (n, ...) mean dose of each compartment; an untreated part has 0.

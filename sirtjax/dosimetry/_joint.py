@@ -28,7 +28,7 @@ class Split:
 
 
 def best_split(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int) -> Split | None:
-    """Maximise the margin over the targets subject to every limit; exact.
+    """Maximises the margin over the targets subject to every limit; exact.
 
     Args:
       pairs: bounding objectives with their VOI.

@@ -30,7 +30,7 @@ _GROUP = 10
 def kernel_radius_voxels(
     spacing_mm: Sequence[float], *, radial: RadialKernel, medium_density_g_per_ml: float
 ) -> Radius:
-    """Smallest step of the ladder, per axis, whose voxel kernel holds the whole range. Host only.
+    """Returns the smallest kernel radius step, per axis, that contains the whole range. Host only.
 
     Args:
       spacing_mm: voxel spacing along i, j, k.
@@ -56,7 +56,7 @@ def kernel_radius_voxels(
 def octant_kernel(
     spacing_mm: Array, *, radial: RadialKernel, medium_density_g_per_ml: Array, radius_voxels: Radius
 ) -> Array:
-    """The voxel kernel at offsets of zero and above; the other seven octants mirror it.
+    """Computes the voxel kernel at offsets of zero and above; the other seven octants mirror it.
 
     See `voxel_kernel` for what it holds.
 
@@ -96,7 +96,7 @@ def octant_kernel(
 def voxel_kernel(
     spacing_mm: Array, *, radial: RadialKernel, medium_density_g_per_ml: Array, radius_voxels: Radius
 ) -> Array:
-    """Fraction of a uniformly active voxel's energy that each voxel around it absorbs, in one medium.
+    """Computes the fraction of a voxel's energy that each voxel around it absorbs, in one medium.
 
     For any voxel shape: the point kernel f(r) averaged over source and target voxel,
 

@@ -15,7 +15,7 @@ AIR_DENSITY_G_PER_ML = 0.05
 
 
 def voxel_mass_g(density_g_per_ml: Array, spacing_mm: Array, *, floor_g_per_ml: float = AIR_DENSITY_G_PER_ML) -> Array:
-    """Mass of each voxel, its density taken as no less than the floor so that dose in air stays finite.
+    """Computes the mass of each voxel, with a minimum density so that dose in air remains finite.
 
     Args:
       density_g_per_ml: (i, j, k) mass density.
@@ -31,7 +31,7 @@ def voxel_mass_g(density_g_per_ml: Array, spacing_mm: Array, *, floor_g_per_ml: 
 
 
 def local_dose_gy(activity_mbq: Array, mass_g: Array, *, constant: Array) -> Array:
-    """Absorbed dose if every decay's energy stays in its own voxel (local deposition, LDM or LED).
+    """Computes the dose if every decay's energy stays in its own voxel (local deposition).
 
     Right for images already as blurred as the range of the betas, as SPECT and PET are. It overestimates the
     mean dose of a small hot lesion in a cold background (by 1/0.81 for a sphere of 10 mm radius) and, against

@@ -14,7 +14,7 @@ MAX_LUNG_DENSITY_G_PER_ML = 1.06
 
 
 def lung_mass_g(ct_hu: Array, weight: Array, *, voxel_volume_ml: Array) -> Array:
-    """Mass of the lungs from CT: sum of (HU/1000 + 1) g/mL times the volume of each voxel.
+    """Computes the lung mass from CT: sum of (HU/1000 + 1) g/mL times the voxel volume.
 
     The density of a voxel is clipped to 0 (below -1000 HU: noise in air) and to 1.06 g/mL (blood; above are
     ribs or contrast agent caught by the mask). Linear HU to density is exact for air and water.
@@ -38,7 +38,7 @@ def lung_mass_g(ct_hu: Array, weight: Array, *, voxel_volume_ml: Array) -> Array
 def lung_dose_gy(
     activity_mbq: Array, *, lung_shunt_fraction: Array, lung_mass_g: Array, constant_gy_g_per_mbq: Array
 ) -> Array:
-    """Mean lung dose of one injection or of several: K sum(A LSF) / M_lung.
+    """Computes the mean lung dose of one or several injections: K sum(A LSF) / M_lung.
 
     Local deposition in the lungs' mass. Against full Monte Carlo the compartment value was 40 % low on
     average (d'Andrea et al., Appl Sci 2024;14:7684); the limits in use are on this compartment value.
@@ -67,7 +67,7 @@ def lung_limited_activity_mbq(
     constant_gy_g_per_mbq: Array,
     previous_dose_gy: Array = 0.0,
 ) -> Array:
-    """Activity of one injection at which the lungs reach a limit.
+    """Computes the activity of one injection at which the lungs reach a limit.
 
     Args:
       limit_gy: largest mean lung dose.

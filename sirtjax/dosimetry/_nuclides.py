@@ -103,7 +103,7 @@ NUCLIDES: tuple[Nuclide, ...] = (
 
 
 def nuclide(name: str) -> Nuclide:
-    """The record of this name, such as "y90-icrp107".
+    """Returns the record with this name, such as "y90-icrp107".
 
     Raises:
       ConfigError: if there is none; the message lists those there are.

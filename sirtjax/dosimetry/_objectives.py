@@ -126,7 +126,7 @@ class VoiDose:
         object.__setattr__(self, "sample_weight", weight)
 
     def value_gy(self, objective: DoseObjective, activity_mbq: Float) -> float:
-        """The dose an objective looks at (mean, or D_x) for these activities, without earlier treatments.
+        """Returns the dose of an objective (mean, or D_x) for these activities, without earlier treatments.
 
         Raises:
           InputError: D_x is asked for and the dose of the voxels is not known.
@@ -144,7 +144,7 @@ class VoiDose:
         return dose_at_fraction_gy(dose, self.sample_weight, objective.volume_fraction)
 
     def volume_fraction_at(self, dose_gy: float, activity_mbq: Float) -> float:
-        """V_x: the fraction of the VOI that receives at least `dose_gy`, by the inverse of D_x."""
+        """Returns V_x: the VOI fraction that receives at least `dose_gy`, by the inverse of D_x."""
         low, high = 0.0, 1.0
         probe = DoseObjective(
             voi=self.name, direction="at least", dose_gy=1.0, kind="D", volume_fraction=1.0, source=""
@@ -161,7 +161,7 @@ class VoiDose:
 
 
 def dose_at_fraction_gy(dose_gy: Float, weight: Float, volume_fraction: float) -> float:
-    """D_x of weighted samples: the dose that the hottest fraction x of the weight receives at least.
+    """Computes D_x of weighted samples: the minimum dose to the hottest fraction x of the weight.
 
     Linear between the samples, each at the middle of its own weight.
 
@@ -178,7 +178,7 @@ def dose_at_fraction_gy(dose_gy: Float, weight: Float, volume_fraction: float) -
 def resolve_objectives(
     objectives: Sequence[DoseObjective], vois: Sequence[VoiDose]
 ) -> list[tuple[DoseObjective, VoiDose]]:
-    """Pair each objective with the VOIs it asks of: the VOI of that name, otherwise every VOI of that role.
+    """Pairs each objective with its VOIs: the VOI of that name, otherwise every VOI of that role.
 
     A role that no VOI has gives no pair (a patient's plan may lack the lungs; the checks say so).
 

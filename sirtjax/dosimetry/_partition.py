@@ -29,7 +29,7 @@ class Compartments:
 def tumour_to_normal_ratio(
     tumour_counts: Array, tumour_volume_ml: Array, *, normal_counts: Array, normal_volume_ml: Array
 ) -> Array:
-    """T/N ratio: activity concentration of each tumour over that of the normal tissue.
+    """Computes the T/N ratio: concentration of each tumour divided by that of the normal tissue.
 
     A ratio of concentrations, not of activities (Kao 2013 uses the latter). Counts may be in any unit.
 
@@ -49,7 +49,7 @@ def tumour_to_normal_ratio(
 
 
 def fractional_uptake(tumour_volume_ml: Array, tn_ratio: Array, *, normal_volume_ml: Array) -> Compartments:
-    """Fraction of the territory's liver activity in each tumour and in the normal tissue; the shares sum to 1.
+    """Computes the fraction of the territory's activity in each tumour and the normal tissue, sum 1.
 
     The thesis writes FU = A_i / A with A injected (Eq. 1.6) but uses it next to (1 - LSF) in Eq. 1.5, as a
     fraction of the activity that stays in the liver; that is what is computed here.
@@ -80,7 +80,7 @@ def partition_dose_gy(
     constant_gy_g_per_mbq: Array,
     lung_shunt_fraction: Array,
 ) -> Compartments:
-    """Mean dose of each tumour and of the normal tissue for a given activity.
+    """Computes the mean dose of each tumour and of the normal tissue for an activity.
 
     `D_i = K (1 - LSF) A FU_i / (rho V_i)`. With FU_i / V_i = TN_i / (sum TN_j V_j + V_N) no volume is divided
     by, so that a vanishing tumour or no normal tissue stay finite.
@@ -121,7 +121,7 @@ def partition_activity_mbq(
     constant_gy_g_per_mbq: Array,
     lung_shunt_fraction: Array,
 ) -> Compartments:
-    """Activity that gives a mean dose to each compartment: Eq. 1.5 solved for A, compartment by compartment.
+    """Computes the activity for a mean dose to each compartment: Eq. 1.5 solved for A.
 
     `.normal` is the activity at which the normal tissue reaches `dose_gy`; `.tumour[i]` that at which tumour
     i does. For a target in all tumours take the maximum.

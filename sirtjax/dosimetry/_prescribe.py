@@ -134,7 +134,7 @@ class _Own:
 
 
 def bounds_along(pairs: Sequence[Pair], direction: Direction, ray_mbq: Float) -> tuple[Bound, ...]:
-    """The multiples of an activity vector at which each objective is just met, the binding one first.
+    """Returns the multiples of an activity vector that just meet each objective, the limiting one first.
 
     A limit on a VOI that gets no dose binds nowhere and is left out; a target there can't be reached and is
     infinite.

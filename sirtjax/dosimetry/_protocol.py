@@ -138,7 +138,7 @@ class Protocol:
         )
 
     def objectives(self, *, hepatic_reserve_fraction: float, method: Method | None = None) -> tuple[DoseObjective, ...]:
-        """The objectives that apply, lung limits last.
+        """Returns the objectives that apply, lung limits last.
 
         Args:
           hepatic_reserve_fraction: fraction of the liver volume that is in no treated territory.
@@ -252,7 +252,7 @@ def list_protocols() -> tuple[str, ...]:
 
 
 def load_protocol(name_or_path: str | Path) -> Protocol:
-    """A named protocol, or one from a file.
+    """Returns a named protocol, or one from a file.
 
     Args:
       name_or_path: a name of `list_protocols`; or the path of a .toml file, followed by "#scenario" where the

@@ -73,7 +73,7 @@ class RadialKernel:
 
 @cache
 def radial_kernel(name: str) -> RadialKernel:
-    """A radial dose point kernel of the package's own by its name.
+    """Returns a bundled radial dose point kernel by name.
 
     Raises:
       ConfigError: if there is none; the message lists those there are.
@@ -96,7 +96,7 @@ def radial_kernel(name: str) -> RadialKernel:
 
 
 def radius_scale(radial: RadialKernel, medium_density_g_per_ml: Array) -> Array:
-    """Radii of the point kernel in soft tissue of a density, over those in its own medium, water.
+    """Returns the radii of the point kernel in soft tissue of a density, relative to water.
 
     Betas lose energy to electrons, of which a gram of soft tissue holds 0.9 % fewer than a gram of water; so
     radii scale inversely with the density of electrons, not of mass. Scaling by mass makes the range 1 % short. That
@@ -106,7 +106,7 @@ def radius_scale(radial: RadialKernel, medium_density_g_per_ml: Array) -> Array:
 
 
 def sphere_self_fraction(sphere_radius_mm: Array, *, radial: RadialKernel, medium_density_g_per_ml: Array) -> Array:
-    """Fraction of its own energy that a uniformly active sphere keeps, in a medium of one density.
+    """Computes the energy fraction that a uniformly active sphere absorbs, in a uniform medium.
 
     Its mean dose over that of local deposition, if the background is cold. Exact for any isotropic kernel:
     the chance that a random point of the sphere, moved by r in a random direction, is still inside.

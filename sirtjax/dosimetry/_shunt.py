@@ -20,7 +20,7 @@ def geometric_mean_counts(
     anterior_background_counts: Array = 0.0,
     posterior_background_counts: Array = 0.0,
 ) -> Array:
-    """Geometric mean of the conjugate-view counts of a ROI, background subtracted per view.
+    """Computes the geometric mean of conjugate-view counts of a ROI, with background subtraction.
 
     The background is the total expected under the ROI (background per pixel times pixels of the ROI). A view
     that falls below its background counts as zero. Attenuation is not corrected: the geometric mean takes out
@@ -46,7 +46,7 @@ def geometric_mean_counts(
 
 
 def lung_shunt_fraction(lung_counts: Array, liver_counts: Array) -> Array:
-    """LSF = lung / (lung + liver), from geometric-mean counts or from the counts of a SPECT/CT in both VOIs.
+    """Computes LSF = lung / (lung + liver), from geometric-mean counts or SPECT/CT counts.
 
     Args:
       lung_counts: counts (or activity) in both lungs.
@@ -59,7 +59,7 @@ def lung_shunt_fraction(lung_counts: Array, liver_counts: Array) -> Array:
 
 
 def combined_lung_shunt_fraction(activity_mbq: Array, lung_shunt_fractions: Array) -> Array:
-    """LSF of several injections together: the mean weighted by activity.
+    """Computes the LSF of several injections: the mean weighted by activity.
 
     Args:
       activity_mbq: (n,) per injection.
@@ -90,7 +90,7 @@ class ConjugateCounts:
 
 
 def planar_lung_shunt_fraction(lungs: ConjugateCounts, liver: ConjugateCounts) -> float:
-    """LSF from planar anterior and posterior views by the geometric mean; checks the counts.
+    """Computes the LSF from planar views by the geometric mean; checks the counts.
 
     Args:
       lungs: counts of both lungs.
@@ -118,7 +118,7 @@ def planar_lung_shunt_fraction(lungs: ConjugateCounts, liver: ConjugateCounts) -
 
 
 def counted_lung_shunt_fraction(lung_counts: float, liver_counts: float) -> float:
-    """LSF from the counts (or activity) of both VOIs of a SPECT/CT; checks the counts.
+    """Computes the LSF from the counts (or activity) of both VOIs of a SPECT/CT; checks the counts.
 
     Args:
       lung_counts: sum over both lungs.

@@ -16,7 +16,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class IntensityShift(BaseModel):
-    """One number, normally distributed, added to a whole image of CT; the thesis (3.3.2) takes N(-40, 40) HU."""
+    """A normally distributed offset of a whole CT image; the thesis (3.3.2) uses N(-40, 40) HU."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +54,7 @@ class AugmentConfig(BaseModel):
 def augment(
     key: Array, image: Array, labels: Array, *, config: AugmentConfig, spacing_mm: tuple[float, float, float]
 ) -> tuple[Array, Array]:
-    """An image and its labels, turned, scaled, deformed and flipped together at random.
+    """Rotates, scales, deforms and flips an image and its labels together at random.
 
     Pure and jittable; voxels from outside take the nearest value at the edge, in image and labels.
 
@@ -80,7 +80,7 @@ def augment(
 
 
 def shift_hu(key: Array, shift: IntensityShift) -> Array:
-    """The number that is added to an image of CT."""
+    """Returns the random offset of a CT image, HU."""
     return shift.mean_hu + shift.deviation_hu * jax.random.normal(key)
 
 

@@ -68,7 +68,7 @@ class IntensityScale(_Table):
 
     @property
     def unseen(self) -> float:
-        """What a network is given where there is nothing: the lower end, or the middle around an organ's median."""
+        """Returns the value outside the image: the lower end, or the middle around an organ's median."""
         return self.output[0] if self.organ is None else (self.output[0] + self.output[1]) / 2
 
 
@@ -104,7 +104,7 @@ class FixedPreprocessing(_Table):
         return self
 
     def scale_of(self, modality: str) -> IntensityScale | None:
-        """The scale of a modality; None where there is none."""
+        """Returns the scale of a modality; None if it has none."""
         return next((scale for scale in self.intensities if scale.modality == modality), None)
 
 
@@ -136,7 +136,7 @@ class Resampling(_Table):
 
 
 class NnunetPreprocessing(_Table):
-    """What the plans of an nnU-Net v2 model say. Its axes are those of the voxel array in reverse, then transposed.
+    """Preprocessing of an nnU-Net v2 model's plans; axes are reversed array axes, then transposed.
 
     `spacing_mm` and everything after the transposition is in the network's axes.
     """

@@ -43,7 +43,7 @@ class FixedCase:
     output: tuple[float, float]
 
     def scaled(self) -> FloatArray:
-        """The image as the network takes it."""
+        """Returns the image with the intensities that the network expects."""
         return np.asarray(to_range(self.image, self.low, self.high, output=self.output))
 
 

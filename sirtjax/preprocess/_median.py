@@ -10,7 +10,7 @@ FloatArray = NDArray[np.float32]
 
 
 def median_27(image: NDArray[Any]) -> FloatArray:
-    """The median of each voxel and its 26 neighbours, the border continued; (i, j, k) float32. On the host.
+    """Computes the 3 x 3 x 3 median, with replicated borders; (i, j, k) float32. On the host.
 
     By comparisons of whole planes: what `scipy.ndimage.median_filter` finds, about five times faster.
     """

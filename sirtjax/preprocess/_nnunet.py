@@ -47,7 +47,7 @@ def prepare_nnunet(
     previous_labels: NDArray[Any] | None = None,
     previous_values: Sequence[int] = (),
 ) -> NnunetCase:
-    """Transpose, crop to what is not zero, normalise and resample as nnU-Net v2 does, up to the last bit of float32.
+    """Transposes, crops, normalises and resamples as nnU-Net v2 does, up to the last float32 bit.
 
     Args:
       channels: (i, j, k) voxels of each channel, all on one grid, oriented as the model's reader orients them.
@@ -102,7 +102,7 @@ def prepare_nnunet(
 
 
 def network_axes(how: NnunetPreprocessing) -> Three:
-    """Which voxel axis (0, 1, 2 for i, j, k) each axis of the network is.
+    """Returns the voxel axis (0, 1, 2 for i, j, k) of each axis of the network.
 
     nnU-Net's readers give arrays with the axes reversed; the plans transpose those.
     """
@@ -111,7 +111,7 @@ def network_axes(how: NnunetPreprocessing) -> Three:
 
 
 def fill_holes(mask: Mask) -> Mask:
-    """The mask with what it encloses (by faces), as `scipy.ndimage.binary_fill_holes`, in one pass."""
+    """Fills enclosed regions (by faces), as `scipy.ndimage.binary_fill_holes`, in one pass."""
     parts, _ = ndimage.label(~mask)
     faces = [np.take(parts, end, axis=axis) for axis in range(3) for end in (0, -1)]
     open_parts = np.unique(np.concatenate([face.ravel() for face in faces]))

@@ -16,7 +16,7 @@ EPSILON = 1e-8
 def normalise_channel(
     image: FloatArray, how: ChannelNormalisation, *, inside: NDArray[np.bool_] | None = None
 ) -> FloatArray:
-    """One channel as nnU-Net v2 normalises it, in float32, the same bits where the array has the same layout.
+    """Normalises a channel as nnU-Net v2 does, in float32, bitwise identical for the same layout.
 
     Args:
       image: the cropped channel, in the network's axes.

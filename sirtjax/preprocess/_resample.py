@@ -17,7 +17,7 @@ EQUAL = 1e-6
 
 
 def resampled_shape(shape: Sequence[int], spacing_mm: Sequence[float], new_spacing_mm: Sequence[float]) -> Shape:
-    """Voxels along each axis after resampling, rounded as nnU-Net does (halves to the even number)."""
+    """Returns the shape after resampling, rounded as nnU-Net does (halves to the even number)."""
     i, j, k = (round(old / new * n) for old, new, n in zip(spacing_mm, new_spacing_mm, shape, strict=True))
     return int(i), int(j), int(k)
 
@@ -25,7 +25,7 @@ def resampled_shape(shape: Sequence[int], spacing_mm: Sequence[float], new_spaci
 def coarse_axis(
     spacing_mm: Sequence[float], new_spacing_mm: Sequence[float], *, separate: bool | None, threshold: float
 ) -> int | None:
-    """The axis across which nnU-Net resamples slice by slice, or None where it resamples all axes at once.
+    """Returns the axis along which nnU-Net resamples slice by slice, or None.
 
     Args:
       spacing_mm: of the array, along its axes.
@@ -50,7 +50,7 @@ def resample_image(
     new_spacing_mm: Sequence[float],
     how: Resampling,
 ) -> NDArray[np.float32]:
-    """A channel on another grid over the same field of view: as nnU-Net v2, up to the last bit of float32.
+    """Resamples a channel over the same field of view as nnU-Net v2 does, up to the last float32 bit.
 
     Args:
       image: in the network's axes.
@@ -79,7 +79,7 @@ def resample_labels(
     new_spacing_mm: Sequence[float],
     how: Resampling,
 ) -> NDArray[Any]:
-    """A label map on another grid over the same field of view, as nnU-Net v2 does with the labels of a first stage.
+    """Resamples a label map as nnU-Net v2 resamples the labels of a first stage.
 
     Every label is interpolated separately, and the largest wins; equals go to the nearest voxel's label, if it is
     among them, otherwise to the lower one.
@@ -124,7 +124,7 @@ def _resample(
 
 
 def resize(image: NDArray[Any], shape: Sequence[int], *, order: int) -> NDArray[np.float64]:
-    """An array of two or three axes stretched to another shape, the border continued, clipped to the input's values.
+    """Resizes an array of two or three axes, with replicated borders, clipped to the input's range.
 
     What `scipy.ndimage.zoom` does tap by tap, as products with a matrix for each axis: several times faster, and equal
     up to the rounding of float64.

@@ -18,7 +18,7 @@ ROWS = 4
 def restore_labels(
     logits: FloatArray, case: NnunetCase, how: NnunetPreprocessing, *, regions: Sequence[int] = ()
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The labels of the voxel array, from logits on the network's grid, as nnU-Net v2 finds them.
+    """Returns labels on the voxel array from logits on the network's grid, as nnU-Net v2 does.
 
     Logits are resampled, then the largest wins (the lower class of equals); a slab at a time, so that no full-size
     logits are held. Outside of what was kept of the image there is background.

@@ -22,7 +22,7 @@ LEAST_CONTRAST = 1e-6
 def scale_intensity(
     image: Array, scale: IntensityScale, *, organ: Array | None = None, seen: Array | None = None
 ) -> Array:
-    """Returns an image as a network receives it: intensities mapped from the scale's window to its output range.
+    """Maps the intensities of an image from the window of a scale to the range that a network expects.
 
     Values outside the window are clipped. An image without contrast becomes the lower end throughout. NumPy arrays
     give a NumPy array. With JAX arrays the function is pure and can be traced.
@@ -47,7 +47,7 @@ def scale_intensity(
 
 
 def to_range(image: Array, low: Array, high: Array, *, output: tuple[float, float]) -> Array:
-    """Intensities clipped to a window of each channel and mapped to the network's range; NumPy's and JAX's arrays.
+    """Clips intensities to a window per channel and maps them to the network's range (NumPy or JAX).
 
     Args:
       image: (..., channels) float32.
@@ -133,7 +133,7 @@ def _namespace(image: Array) -> Any:
 
 
 def percentile_window(image: NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:
-    """The intensities below which these percentages of the voxels lie, from every n-th voxel of large images."""
+    """Returns intensity percentiles, from every n-th voxel of large images."""
     values = np.asarray(image).reshape(-1)
     sample = values[:: max(1, values.size // SAMPLE)]
     low, high = np.percentile(sample, percentiles)

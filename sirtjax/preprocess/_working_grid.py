@@ -17,7 +17,7 @@ OBLIQUE_DEGREES = 5.0
 def working_grid(
     geometry: Geometry, *, spacing_mm: Sequence[float], axes: str, most_degrees: float = OBLIQUE_DEGREES
 ) -> Geometry:
-    """A network's grid for an image: over its field of view, with voxels of one size in one order.
+    """Returns a network's grid for an image: its field of view with fixed voxel size and axes.
 
     Along the image's own axes, sheared as they may be; along the world's where they are further off.
 
@@ -46,7 +46,7 @@ def working_grid(
 
 
 def to_grid(volume: Volume, grid: Geometry, *, fill: float) -> FloatArray:
-    """An image on the network's grid: the mean over each of its voxels, `fill` outside of the image."""
+    """Averages an image over each voxel of the network's grid, `fill` outside of the image."""
     if spatial.are_aligned(volume.geometry, grid):
         sampling = spatial.aligned_sampling(volume.geometry, grid, antialias=True)
         return spatial.sample_aligned(np.asarray(volume.array), sampling, fill=fill)
