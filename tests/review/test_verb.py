@@ -91,7 +91,7 @@ def test_recompute_plans_with_the_reviewed_masks_and_opens_nothing(run, whole_fo
         assert pdf
         seen.append((output, products, approval))
 
-    monkeypatch.setattr(verb, "plan_again", plan_again)
+    monkeypatch.setattr("sirtjax.review._plan_again.plan_again", plan_again)
     code, told = run(whole_folder, "--recompute")
     assert code == 0 and "report.html" in told.err and told.out == ""
     ((output, products, approval),) = seen
