@@ -70,7 +70,7 @@ def test_a_lock_that_was_left_behind_is_no_run(tmp_path, resume):
     config = train.training_from_table(dataset.training(tmp_path, tmp_path), source="test")
     check_folder(tmp_path, config, resume=resume)
     (tmp_path / "notes.txt").touch()
-    with pytest.raises((OutputError, ConfigError), match="holds files already" if not resume else "is no run"):
+    with pytest.raises((OutputError, ConfigError), match="holds files already" if not resume else "is not a run"):
         check_folder(tmp_path, config, resume=resume)
 
 
