@@ -23,17 +23,28 @@ def folder(tmp_path_factory):
     return folder
 
 
+# The function that makes the product of each step; it is not called if the product is there already.
+MAKERS = {
+    "images": "select_images",
+    "liver": "liver_voi",
+    "lesions": "lesion_vois",
+    "territories": "_divided",
+    "registration": "align_diagnostic",
+    "mapping": "map_case",
+}
+
+
 @pytest.fixture
 def made(monkeypatch):
-    """The steps that are made, in order, as they are made."""
+    """The names of the steps that are made, in order."""
     seen = []
-    for name, maker in _steps._MAKERS.items():
+    for name, function in MAKERS.items():
 
-        def watched(*given, name=name, maker=maker):
+        def watched(*given, name=name, maker=getattr(_steps, function), **options):
             seen.append(name)
-            return maker(*given)
+            return maker(*given, **options)
 
-        monkeypatch.setitem(_steps._MAKERS, name, watched)
+        monkeypatch.setattr(_steps, function, watched)
     return seen
 
 
