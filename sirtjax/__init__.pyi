@@ -8,6 +8,7 @@ from sirtjax import dosimetry as dosimetry
 from sirtjax import errors as errors
 from sirtjax import formats as formats
 from sirtjax import inference as inference
+from sirtjax import installation as installation
 from sirtjax import io as io
 from sirtjax import losses as losses
 from sirtjax import metrics as metrics

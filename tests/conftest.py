@@ -18,6 +18,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # The tests of several rooms plan the patient of analytic_case.py.
 sys.path.append(str(Path(__file__).parent))
 
+# Scripts that made the reference files; they need PyTorch, MONAI or ANTs.
+collect_ignore = ["reference"]
+
 SHARED_DATA = Path(os.environ.get("SIRTJAX_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 

@@ -39,8 +39,9 @@ def made(monkeypatch):
     """The names of the steps that are made, in order."""
     seen = []
     for name, function in MAKERS.items():
+        maker = getattr(_steps, function)
 
-        def watched(*given, name=name, maker=getattr(_steps, function), **options):
+        def watched(*given, name=name, maker=maker, **options):
             seen.append(name)
             return maker(*given, **options)
 
