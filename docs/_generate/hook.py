@@ -36,9 +36,13 @@ def _nav(paths: Iterable[str]) -> list[dict[str, str]]:
     return [{Path(path).stem.replace("sirtjax-", "sirtjax ").replace("-", " "): path} for path in paths]
 
 
+def on_startup(*, command: str, dirty: bool) -> None:
+    """Copies the sources before any plugin starts: mkdocstrings drops a path that does not exist yet."""
+    _copy_package()
+
+
 def on_config(config: Any) -> Any:
     """Generates the reference and puts it in place of the navigation's empty groups."""
-    _copy_package()
     api, commands = public_names.api_pages(ROOT), command_line.command_pages()
     config.extra["generated"] = {
         **api,
