@@ -96,6 +96,7 @@ def run_worker(config: ServiceConfig, segmenter: Segmenter | None, log_level: in
     # Of this process alone; what the libraries write here is the service's.
     os.umask(0o077)
     start_logging(log_level)
+    _load_libraries()
     stop = threading.Event()
     threading.Thread(target=_await_end, args=(line, stop), daemon=True).start()
     with lock_file(config.state / "worker.lock"):
@@ -113,6 +114,17 @@ def run_worker(config: ServiceConfig, segmenter: Segmenter | None, log_level: in
         delivering.join(5.0)
         # Threads of libraries that are still busy are not waited for.
         os._exit(0)
+
+
+def _load_libraries() -> None:
+    """Import what both threads of the worker use.
+
+    Two threads that import pydicom at the same time can see a module of it that is only half loaded.
+    """
+    import pynetdicom  # noqa: F401
+
+    import sirtjax.dicom
+    import sirtjax.service._work  # noqa: F401
 
 
 def start_logging(level: int) -> None:
