@@ -15,13 +15,13 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def preset_names(folder: str) -> tuple[str, ...]:
-    """The names of the presets in one folder of `sirtjax.configs`."""
+    """Lists the names of the presets in one folder of `sirtjax.configs`."""
     found = (resources.files("sirtjax.configs") / folder).iterdir()
     return tuple(sorted(item.name.removesuffix(".toml") for item in found if item.name.endswith(".toml")))
 
 
 def preset_table(folder: str, name: str) -> dict[str, Any]:
-    """A preset as nested tables, unchecked.
+    """Returns a preset as nested tables, unchecked.
 
     Raises:
       ConfigError: there is no preset of this name.
@@ -33,7 +33,7 @@ def preset_table(folder: str, name: str) -> dict[str, Any]:
 
 
 def checked_preset(model: type[Model], table: Mapping[str, Any], *, folder: str, name: str) -> Model:
-    """A preset checked by its model, which has a field `name`.
+    """Returns a preset validated by its model, which has a field `name`.
 
     Args:
       model: what its tables must be.

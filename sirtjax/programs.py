@@ -43,16 +43,16 @@ _PROGRAM = re.compile(r".+-[0-9a-f]{32,64}(-cache|-atime)?|\.program-\w+")
 
 
 def keep_programs_in(folder: Path | None) -> None:
-    """Say where `kept` functions store their compiled programs; with None they live in memory alone.
+    """Sets the folder of compiled `kept` programs; with None they are only in memory.
 
-    The folder must be the user's own: what lies in it is run.
+    The folder must be the user's own: its content is executed.
     """
     global _folder
     _folder = folder
 
 
 def kept(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Function:
-    """`jax.jit`, whose compiled programs are stored where `keep_programs_in` says.
+    """Returns `jax.jit` of a function, with compiled programs cached in the folder of `keep_programs_in`.
 
     JAX's own cache holds compiled programs too, but finds them by the lowered program: tracing and lowering, seconds
     for a registration, are paid in every process. Here a program is found by the arguments' shapes and types, the
@@ -94,7 +94,7 @@ def kept(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Functi
             programs[key] = _read(path) or _make(jitted, args, kwargs, path)
         return programs[key](*args, **traced)
 
-    # The second attribute is jit's own, for whoever counts programs or looks at one.
+    # The second attribute is jit's own, for callers that count programs or looks at one.
     call.jitted, call._cache_size = jitted, lambda: jitted._cache_size() + len(programs)  # type: ignore[attr-defined]
     return call
 
@@ -116,7 +116,7 @@ def _canonical(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 @functools.cache
 def _maker() -> str:
-    """All that a program depends on besides its arguments: versions, the machine, settings, our own source."""
+    """All that a program depends on in addition to its arguments: versions, the machine, settings, our own source."""
     source = hashlib.sha256()
     for path in sorted(Path(str(resources.files("sirtjax"))).rglob("*.py")):
         source.update(path.read_bytes())
@@ -187,7 +187,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _read(path: Path) -> Function | None:
-    """A stored program, or None where there is none or it is damaged: it is then made anew."""
+    """A stored program, or None where there is none or it is damaged: it is then created again."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -195,7 +195,7 @@ def _read(path: Path) -> Function | None:
     with contextlib.suppress(OSError):  # the folder may be read-only
         os.utime(path)  # in use: the least recently used ones are removed first
     if hashlib.sha256(content[_DIGEST_BYTES:]).digest() != content[:_DIGEST_BYTES]:
-        log.info("damaged compiled program at %s; it is made anew", path)
+        log.info("damaged compiled program at %s; it is created again", path)
         return None
     try:
         program: Function = serialize_executable.deserialize_and_load(*pickle.loads(content[_DIGEST_BYTES:]))
@@ -207,13 +207,13 @@ def _read(path: Path) -> Function | None:
 
 
 def limit_folder(folder: Path, *, max_bytes: int = MAX_BYTES, max_age_s: float = MAX_AGE_S) -> None:
-    """Removes the files of a cache folder that were not used for long, and the least recently used beyond a size.
+    """Removes the oldest unused files of a cache folder, and the least recently used beyond a size.
 
     Programs of older source or versions are never used again, so they go by their age. Other processes may read,
     write and remove files in the folder at the same time: a file that disappears is compiled again.
 
     Args:
-      folder: the cache; subfolders and files not named as programs are left alone.
+      folder: the cache; subfolders and files not named as programs are not touched.
       max_bytes: size of all files that may stay.
       max_age_s: seconds since a file was last used (JAX marks that by a file "-atime", `kept` by its own time).
     """

@@ -21,7 +21,7 @@ PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 @contextmanager
 def atomic_path(path: Path | str, *, force: bool = False, private: bool = False) -> Iterator[Path]:
-    """A temporary path to write a file to, which becomes `path` when the block ends without an error.
+    """Yields a temporary path that becomes `path` if the block ends without an error.
 
     The temporary file has the same name, in a hidden folder beside the target, so that format rules by
     suffix hold and the renaming stays on one file system. After an error nothing is left.
@@ -60,17 +60,17 @@ def atomic_folder(
     keep: Sequence[str] = (),
     private: bool = False,
 ) -> Iterator[Path]:
-    """A temporary folder to fill, which becomes the folder `path` when the block ends without an error.
+    """Yields a temporary folder that becomes the folder `path` if the block ends without an error.
 
     With `force` an existing folder is replaced, but only one that holds no file other than those written
-    by an earlier run (they are listed in it, in `.sirtjax-files`) or written anew: what a run didn't write it
+    by an earlier run (they are listed in it, in `.sirtjax-files`) or written again: what a run didn't write it
     doesn't delete, and stale results are never mixed with new ones.
 
     Args:
       path: the folder to make.
       force: replace a folder that is there.
       own: patterns of files that belong to the run though no earlier run lists them, as in "steps/*".
-      keep: folders in it that are no run's: they are taken over into the new one as they are.
+      keep: folders in it that do not belong to the run: they are taken over into the new one as they are.
       private: give the folder and all folders in it mode 0700, and all files mode 0600, regardless of the umask.
 
     Raises:

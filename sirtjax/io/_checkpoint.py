@@ -29,7 +29,7 @@ def save_checkpoint(
     storage: Storage = "float32",
     force: bool = False,
 ) -> None:
-    """Write weights and what they are as a folder, whole or not at all.
+    """Writes weights and their description as a folder, atomically.
 
     Arrays go to orbax, which every JAX program can read; beside them stands a JSON file with `table`, the licence and a
     SHA-256 of names and values, which `load_checkpoint` verifies. Half precision halves the size: kernels (two and more
@@ -39,7 +39,7 @@ def save_checkpoint(
       path: the folder to make.
       variables: nested dictionaries of arrays.
       table: what the weights are for, as JSON can hold it.
-      licence: its text, shown to whoever asks for it.
+      licence: its text, shown on request.
       storage: "float32" keeps every bit; "float16" rounds kernels.
       force: replace a checkpoint that is there.
 
@@ -71,7 +71,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The weights of a checkpoint's folder as NumPy arrays, and its table; half precision comes back as float32.
+    """Returns the weights of a checkpoint as NumPy arrays, and its table; float16 becomes float32.
 
     Raises:
       ModelError: no checkpoint, of a newer version, damaged, or not what was saved.
@@ -93,7 +93,7 @@ def load_checkpoint(path: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_description(path: Path | str) -> dict[str, Any]:
-    """What stands beside the weights of a checkpoint: "table", "licence", "sha256", "storage" and "arrays".
+    """Reads the metadata of a checkpoint: "table", "licence", "sha256", "storage" and "arrays".
 
     Raises:
       ModelError: no checkpoint, of a newer version, or damaged.
@@ -138,7 +138,7 @@ def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, NDA
 def _stored(path: Path, name: str, value: Any, storage: Storage) -> NDArray[Any]:
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
-        raise ModelError(f"{path}: weight {name} is no array of numbers, got {type(value).__name__}")
+        raise ModelError(f"{path}: weight {name} is not an array of numbers, got {type(value).__name__}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ModelError(f"{path}: weight {name} holds NaN or infinity; the model did not train to something usable")
     if storage == "float16" and array.ndim >= 2 and array.dtype.kind == "f":

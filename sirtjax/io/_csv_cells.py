@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?inf|nan", 
 
 
 def csv_cell(value: object) -> object:
-    """Put an apostrophe where a text would begin a formula, and leave numbers as they are.
+    """Adds an apostrophe to a text that would start a formula; numbers are unchanged.
 
     Args:
       value: a number, also as text, a text, or None.
@@ -34,7 +34,7 @@ def csv_cell(value: object) -> object:
 
 
 def plain_cell(text: str) -> str:
-    """Take off the apostrophes that `csv_cell` has put in."""
+    """Removes the apostrophes added by `csv_cell`."""
     return _WRITTEN.sub(r"\1", text)
 
 
@@ -50,10 +50,10 @@ class CsvWriter:
         self._writer = csv.writer(file, lineterminator=lineterminator)
 
     def writerow(self, cells: Iterable[object]) -> None:
-        """Write one row."""
+        """Writes one row."""
         self._writer.writerow([csv_cell(cell) for cell in cells])
 
     def writerows(self, rows: Iterable[Iterable[object]]) -> None:
-        """Write several rows."""
+        """Writes several rows."""
         for row in rows:
             self.writerow(row)

@@ -10,7 +10,7 @@ from sirtjax.errors import ImageFormatError
 
 
 def check_finite(array: NDArray[Any], path: Path | str) -> None:
-    """Refuse NaN and infinite voxels, saying how many there are and where the first is.
+    """Refuses NaN and infinite voxels, with their number and the position of the first.
 
     Raises:
       ImageFormatError: a voxel is NaN, infinite, or beyond what float32 holds.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def file_sha256(path: Path) -> str | None:
-    """SHA-256 of a file, or of a folder: the names and hashes of all its files; None where nothing is there."""
+    """Computes the SHA-256 of a file, or of the names and hashes in a folder; None if it does not exist."""
     if path.is_file():
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -50,7 +50,7 @@ def label_names(path: Path) -> Mapping[int, str]:
 
 
 def write_labels(path: Path | str, labels: LabelMap, *, force: bool = False) -> None:
-    """Writes a label map as NIfTI, or as a 3D Slicer segmentation if the name ends in .seg.nrrd; atomically.
+    """Writes a label map as NIfTI, or as a 3D Slicer segmentation (.seg.nrrd); atomically.
 
     Raises:
       OutputError: the name ends in neither .nii, .nii.gz nor .seg.nrrd, or the file exists and `force` is not given.

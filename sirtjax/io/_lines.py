@@ -18,7 +18,7 @@ _FARTHEST_MM = 1e5
 
 
 def read_lines(path: str | Path) -> list[NDArray[np.float64]]:
-    """Lines drawn in space, as runs of points in LPS mm, for example the borders between liver territories.
+    """Reads lines as runs of points in LPS mm, for example the borders between liver territories.
 
     Two formats are read: 3D Slicer markups (`.mrk.json`; Line, Curve and ClosedCurve, of which the last comes
     back to its first point), and JSON of the form
@@ -32,7 +32,7 @@ def read_lines(path: str | Path) -> list[NDArray[np.float64]]:
 
     Raises:
       ImageFormatError: not such a file, no frame or unit, or no line in it.
-      InputError: a line has fewer than two distinct points, or a point that is no position.
+      InputError: a line has fewer than two distinct points, or a point that is not a position.
     """
     path = Path(path)
     if path.is_dir():
@@ -94,7 +94,7 @@ def _line(path: Path, ordinal: int, points: Any, signs: NDArray[np.float64]) -> 
     if values.ndim != 2 or values.shape[1] != 3:
         raise InputError(f"{path}: line {ordinal} is not a list of two or more [x, y, z] points in mm")
     if not (np.abs(values) < _FARTHEST_MM).all():
-        raise InputError(f"{path}: line {ordinal} has a point that is no position in mm (NaN or far away)")
+        raise InputError(f"{path}: line {ordinal} has a point that is not a position in mm (NaN or far away)")
     moved = np.concatenate([[True], (np.diff(values, axis=0) != 0).any(axis=1)])
     values = values[moved]
     if len(values) < 2:
@@ -103,13 +103,13 @@ def _line(path: Path, ordinal: int, points: Any, signs: NDArray[np.float64]) -> 
 
 
 def slicer_signs(path: Path, markup: dict[str, Any]) -> NDArray[np.float64]:
-    """What the coordinates of a markup of 3D Slicer are multiplied by to be LPS."""
+    """Returns the factors that convert the coordinates of a 3D Slicer markup to LPS."""
     frame = markup.get("coordinateSystem")
     return frame_signs(path, _SLICER_FRAMES.get(frame, frame) if isinstance(frame, int | str) else frame)
 
 
 def frame_signs(path: Path, frame: object) -> NDArray[np.float64]:
-    """What coordinates in a frame named in a file are multiplied by to be LPS.
+    """Returns the factors that convert coordinates in a named frame to LPS.
 
     Raises:
       ImageFormatError: neither LPS nor RAS.
@@ -120,7 +120,7 @@ def frame_signs(path: Path, frame: object) -> NDArray[np.float64]:
 
 
 def check_unit(path: Path, unit: object) -> None:
-    """Refuse another unit of length than mm.
+    """Refuses a unit of length other than mm.
 
     Raises:
       ImageFormatError: another one, or none stated.

@@ -6,7 +6,7 @@ from sirtjax.errors import InputError
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """The names with spaces trimmed and repeats numbered: liver, liver -> liver, liver (2)."""
+    """Returns the names with spaces trimmed and repeats numbered: liver, liver -> liver, liver (2)."""
     taken: set[str] = set()
     result = []
     for raw in names:
@@ -21,10 +21,10 @@ def unique_names(names: Iterable[str]) -> list[str]:
 
 
 def find_name(names: Collection[str], wanted: str, *, where: str) -> str:
-    """The one of `names` that is `wanted`: exactly, or else with upper and lower case taken as equal.
+    """Returns the name that equals `wanted` exactly, otherwise regardless of upper and lower case.
 
     Raises:
-      InputError: no name fits, or only several that differ in case alone.
+      InputError: no name fits, or only several that differ only in case.
     """
     if wanted in names:
         return wanted
@@ -32,5 +32,5 @@ def find_name(names: Collection[str], wanted: str, *, where: str) -> str:
     if len(folded) == 1:
         return folded[0]
     found = ", ".join(repr(name) for name in names) or "none"
-    problem = "several masks differ from that in case alone" if folded else "no mask has that name"
+    problem = "several masks differ from that only in case" if folded else "no mask has that name"
     raise InputError(f"{where}: asked for {wanted!r}, but {problem}; choose one of: {found}")

@@ -26,12 +26,12 @@ _WRITABLE = ("uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether the name ends as a NIfTI file's does."""
+    """Returns whether the name has a NIfTI suffix."""
     return path.name.lower().endswith(NIFTI_SUFFIXES)
 
 
 def read_nifti(path: Path | str, *, unit: str = "1") -> Image:
-    """A NIfTI image as float32, its affine turned from RAS to LPS.
+    """Reads a NIfTI image as float32, with its affine converted from RAS to LPS.
 
     Its unit is the one `write_nifti` stored; other programs store none, and `unit` counts.
 
@@ -53,7 +53,7 @@ def read_nifti(path: Path | str, *, unit: str = "1") -> Image:
 
 
 def read_nifti_array(path: Path | str) -> tuple[NDArray[Any], Geometry]:
-    """The voxels of a NIfTI file, integers as stored where there is no scaling, and their grid (LPS, mm).
+    """Reads the voxels of a NIfTI file and their grid (LPS, mm); unscaled integers keep their type.
 
     Raises:
       ImageFormatError: not NIfTI, truncated, no affine or several frames.
@@ -66,7 +66,7 @@ def read_nifti_array(path: Path | str) -> tuple[NDArray[Any], Geometry]:
 
 
 def stored_label_names(path: Path | str) -> Mapping[int, str]:
-    """Value -> name of a label map, as `write_nifti` stored them; empty for files of other programs.
+    """Returns value -> name as stored by `write_nifti`; empty for files of other programs.
 
     Raises:
       ImageFormatError: not NIfTI, or truncated.
@@ -77,11 +77,11 @@ def stored_label_names(path: Path | str) -> Mapping[int, str]:
 
 
 def write_nifti(path: Path | str, image: Volume | LabelMap, *, force: bool = False) -> None:
-    """Write a volume or label map as .nii or .nii.gz, whole or not at all.
+    """Writes a volume or label map as .nii or .nii.gz, atomically.
 
     Volumes keep their numbers' type and, as a comment, their unit; label maps take the smallest integers
-    that hold them and keep their names likewise. A sheared grid (tilted gantry) is written as sform alone,
-    for a qform cannot hold it.
+    that hold them and also keep their names. A sheared grid (tilted gantry) is written as sform only,
+    since a qform cannot hold it.
 
     Raises:
       OutputError: the name does not end in .nii or .nii.gz, the file exists and `force` is not given, or

@@ -27,7 +27,7 @@ _DISAGREE_MM = 1.0
 
 
 def load_header(path: Path) -> Nifti1Image:
-    """The nibabel image of a NIfTI-1 or -2 file, its voxels still unread but known to fit into the file.
+    """Opens a NIfTI-1 or -2 file without reading its voxels, after checking that they fit into the file.
 
     Raises:
       ImageFormatError: no such file, not NIfTI, or the header claims more than the file holds.
@@ -58,10 +58,10 @@ def load_header(path: Path) -> Nifti1Image:
 
 
 def header_geometry(path: Path, image: Nifti1Image) -> tuple[Geometry, tuple[str, ...]]:
-    """The grid in LPS mm of a 3D image, and what there is to say about it.
+    """Returns the grid in LPS mm of a 3D image, with notes about it.
 
-    The sform counts where its code is positive, else the qform; with neither code there is no place in
-    the world, and the spacing alone is not taken for one.
+    The sform counts where its code is positive, otherwise the qform; with neither code there is no place in
+    the world, and the spacing is not taken for one.
 
     Raises:
       ImageFormatError: neither sform nor qform, or more than one frame.
@@ -95,7 +95,7 @@ def header_geometry(path: Path, image: Nifti1Image) -> tuple[Geometry, tuple[str
 
 
 def read_voxels(path: Path, image: Nifti1Image) -> NDArray[Any]:
-    """The stored voxels with scl_slope and scl_inter applied: integers as stored where there is no scaling.
+    """Reads the voxels with scl_slope and scl_inter applied; unscaled integers keep their type.
 
     Raises:
       ImageFormatError: truncated or damaged data, colour or complex voxels.

@@ -66,7 +66,7 @@ def has_segments(keys: Mapping[str, str]) -> bool:
 
 
 def read_nrrd_header(path: Path) -> NrrdHeader:
-    """Reads and checks the header of an NRRD file with three spatial axes and at most one list axis before them.
+    """Reads and checks an NRRD header with three spatial axes and at most one list axis before them.
 
     Raises:
       ImageFormatError: not NRRD, more voxels than the file can contain, an unsupported encoding, type or axis, a

@@ -29,7 +29,7 @@ def is_seg_nrrd(path: Path) -> bool:
 
 
 def write_seg_nrrd(path: Path | str, masks: LabelMap | Mapping[str, LabelMap], *, force: bool = False) -> None:
-    """Writes masks as a 3D Slicer segmentation, atomically; masks that overlap are put into different layers.
+    """Writes masks as a 3D Slicer segmentation, atomically; overlapping masks use different layers.
 
     Args:
       path: name that ends in .seg.nrrd.

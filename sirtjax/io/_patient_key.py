@@ -16,13 +16,13 @@ _BYTES = 32
 
 
 def patient_key_file() -> Path:
-    """Returns the file of the key: the one SIRTJAX_PATIENT_KEY names, or `sirtjax/patient.key` in the data folder."""
+    """Returns the key file: SIRTJAX_PATIENT_KEY, or `sirtjax/patient.key` in the data folder."""
     named = os.environ.get(VARIABLE)
     return Path(named) if named else user_data_folder() / "sirtjax" / "patient.key"
 
 
 def read_patient_key(path: Path) -> bytes:
-    """Reads the key of patient marks, and makes one that only the user can read if the file does not exist.
+    """Reads the key of patient marks; creates one, readable only by the user, if it does not exist.
 
     Args:
       path: of `patient_key_file`; workstations that share the file can compare each other's plans.

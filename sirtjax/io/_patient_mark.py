@@ -24,7 +24,7 @@ class Header(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class PatientMark:
-    """Tells the patients of two images apart without saying who they are: hashes that mean nothing without the key.
+    """Keyed hashes that distinguish the patients of two images without revealing their identity.
 
     Attributes:
       number: of the patient ID; None where the file has none.
@@ -39,7 +39,7 @@ class PatientMark:
     key: str | None = None
 
     def contradicts(self, other: PatientMark) -> bool:
-        """Whether the two can't be taken for one person.
+        """Returns whether the two cannot belong to one person.
 
         Under one ID they are one unless born on different days; under different IDs, as two hospitals give them, they
         are one only where name and date of birth are both stated and both the same. What is not stated says nothing.
@@ -50,7 +50,7 @@ class PatientMark:
         return self.born is not None and other.born is not None and self.born != other.born
 
     def confirms(self, other: PatientMark) -> bool:
-        """Whether the two state one patient: the same ID, or the same name and date of birth, and no contradiction."""
+        """Returns whether both state one patient: the same ID, or the same name and date of birth."""
         if self.contradicts(other):
             return False
         numbered = self.number is not None and self.number == other.number
@@ -59,7 +59,7 @@ class PatientMark:
 
 
 def use_patient_key(key: bytes) -> None:
-    """Sets the key of all marks made from now on, so that they can be compared with those of other processes.
+    """Sets the key of all future marks, so that they can be compared with those of other processes.
 
     Args:
       key: 32 secret bytes, of `read_patient_key`. A person with the key can test whether a mark belongs to a known

@@ -8,7 +8,7 @@ MAX_NESTING = 500
 MAX_WAITING = 250_000
 # A checkpoint with its whole history has about a million operations.
 MAX_OPERATIONS = 8_000_000
-# What stands for a mark on the stack of depths.
+# Placeholder for a mark on the stack of depths.
 MARK = -1
 # Operations that put objects into a container that is there already.
 FILLING = frozenset({"SETITEM", "SETITEMS", "APPEND", "APPENDS", "ADDITEMS", "BUILD"})

@@ -57,14 +57,14 @@ class PointList:
 
 
 def read_points(path: str | Path) -> list[PointList]:
-    """Points in LPS mm from a table (.csv) or 3D Slicer markups (.mrk.json of any points or curves, .fcsv).
+    """Reads points in LPS mm from a table (.csv) or 3D Slicer markups (.mrk.json, .fcsv).
 
     A table has a row of column names: x, y, z (LPS, as ANTs has them), l, p, s or r, a, s, in mm; a column "label"
     names points, a column "list" parts them into lists. Other columns are passed over.
 
     Raises:
       ImageFormatError: not such a file, no frame or unit, or no point in it.
-      InputError: a row that is no position.
+      InputError: a row that is not a position.
     """
     path = Path(path)
     check_file(path, "points as .csv or 3D Slicer .mrk.json")
@@ -82,7 +82,7 @@ def read_points(path: str | Path) -> list[PointList]:
 
 
 def write_points(path: str | Path, lists: Sequence[PointList], *, force: bool = False) -> None:
-    """Write points as a table (.csv; columns x, y, z in LPS mm, label, list) or 3D Slicer markups (.mrk.json).
+    """Writes points as a table (.csv; x, y, z in LPS mm, label, list) or 3D Slicer markups.
 
     A table keeps no kinds: a contour comes back as points. A label that a spreadsheet would take for a formula gets an
     apostrophe in front, which `read_points` takes off.
@@ -167,7 +167,7 @@ def _position(where: str, values: Any) -> NDArray[np.float64]:
     except (TypeError, ValueError, OverflowError):
         point = np.full(3, np.nan)
     if point.shape != (3,) or not (np.abs(point) < _FARTHEST_MM).all():
-        raise InputError(f"{where}: {values!r} is no position; expected three numbers in mm")
+        raise InputError(f"{where}: {values!r} is not a position; expected three numbers in mm")
     return point
 
 

@@ -10,7 +10,7 @@ _LOCK = threading.Lock()
 
 @contextmanager
 def without_library_messages() -> Iterator[None]:
-    """Keep what C libraries print straight to the terminal from it; their error codes still count.
+    """Hides messages that C libraries print to the terminal; their error codes are still checked.
 
     The JPEG library in ITK tries 8 bits before 12 and reports each try as unsupported, for every slice.
     """

@@ -59,20 +59,20 @@ class ForeignObject:
         pass
 
     def append(self, item: object) -> None:
-        """Forget the item."""
+        """Ignores the item."""
 
     def extend(self, items: object) -> None:
-        """Forget the items."""
+        """Ignores the items."""
 
     def add(self, item: object) -> None:
-        """Forget the item."""
+        """Ignores the item."""
 
     def __repr__(self) -> str:
         return f"<{self.origin}, not read>"
 
 
 def read_torch_file(path: Path | str) -> dict[str, Any]:
-    """The dictionary in a file of PyTorch's `torch.save`, its tensors as NumPy arrays, without PyTorch.
+    """Reads the dictionary of a `torch.save` file, with tensors as NumPy arrays, without PyTorch.
 
     Nothing in the file is executed: numbers, texts, containers and tensors are read, and an object of any other
     class becomes an inert `ForeignObject`. What unpacks to more than the file holds is refused. Brain floats become
@@ -151,7 +151,7 @@ def _read(path: Path, archive: zipfile.ZipFile) -> Any:
 
 
 class _Storage:
-    """A named kind of storage; made anew for each file, so that no file can alter it for the next."""
+    """A named kind of storage; created for each file, so that no file can alter it for the next."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -161,7 +161,7 @@ class _Storage:
 
 
 class _ScalarType:
-    """What stands for a NumPy dtype while a scalar of it is read."""
+    """Placeholder for a NumPy dtype while a scalar of it is read."""
 
     def __init__(self, code: str) -> None:
         self.code = code

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def read_composed_transform(paths: list[Path], grid: Geometry, floating: Geometry, *, invert: bool) -> Transform:
-    """One transform from the grid of the result to an image, of all that the files say.
+    """Reads one transform from the grid of the result to an image, composed of all files.
 
     Args:
       paths: the files, in the order in which an image goes through them.
       grid: of the result.
       floating: grid of the image.
-      invert: undo the transforms: the image lies in the space of their reference, the result in the other.
+      invert: undo the transforms: the image is in the space of their reference, the result in the other.
     """
     from sirtjax import spatial
 
-    # Backwards it is the image that lies in the space of the transforms' reference.
+    # Backwards it is the image that is in the space of the transforms' reference.
     chain = read_transforms(paths, floating if invert else grid)
     if invert:
         chain = [spatial.invert(step) for step in reversed(chain)]
@@ -36,7 +36,7 @@ def read_composed_transform(paths: list[Path], grid: Geometry, floating: Geometr
 
 
 def read_transforms(paths: list[Path], base: Geometry | None) -> list[Transform]:
-    """The transforms, each without a grid of its own sampled where the ones after it take the base's points."""
+    """Reads transforms; those without a grid are sampled where later ones map the base's points."""
     from sirtjax import spatial
 
     chain: list[Transform] = []

@@ -25,12 +25,12 @@ _ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat", ".xfm")
 
 
 def read_transform(path: str | Path, *, reference: Geometry | None, own_grid: bool = False) -> Transform:
-    """A spatial transform from an ITK transform file or a NIfTI displacement field.
+    """Reads a transform from an ITK transform file or a NIfTI displacement field.
 
     ITK's transforms are pull, in LPS mm, as ours are: they take a point of the reference (fixed) image to the
     floating (moving) one. Translations, rigid, similarity and affine transforms and composites of these
     become one affine. A displacement field followed by linear transforms, as `write_transform` writes it, is read
-    as it is, on its own grid; all others (a field alone, B-spline, other composites) are sampled on `reference`
+    as it is, on its own grid; all others (a single field, B-spline, other composites) are sampled on `reference`
     as a displacement field. NIfTI fields are those of ITK and ANTs: five dimensions
     (x, y, z, 1, 3), the intent "vector" in LPS or "displacement vector" in RAS.
 
@@ -76,7 +76,7 @@ def write_transform(
     step_mm: float | None = None,
     force: bool = False,
 ) -> None:
-    """Write a transform for ITK, 3D Slicer and ANTs: .tfm, .txt, .h5, .mat, or displacements as .nii / .nii.gz.
+    """Writes a transform for ITK, 3D Slicer and ANTs (.tfm, .txt, .h5, .mat), or as .nii displacements.
 
     ITK's formats hold any transform exactly, a displacement followed by an affine map as a composite of the two.
     NIfTI holds the displacements of voxels and nothing else: beyond the grid nothing moves. A sheared grid,

@@ -24,7 +24,7 @@ _INTENT_VECTOR, _INTENT_DISPLACEMENT = 1007, 1006
 
 
 def read_nifti_field(path: Path) -> DisplacementField:
-    """The displacements of a NIfTI file on their own grid.
+    """Reads the displacements of a NIfTI file on their own grid.
 
     Raises:
       ImageFormatError: not such a file, or damaged.
@@ -60,7 +60,7 @@ def read_nifti_field(path: Path) -> DisplacementField:
 
 
 def write_nifti_field(path: Path, transform: Transform, geometry: Geometry, *, step_mm: float | None) -> None:
-    """Write the whole displacement of a transform on a grid, or where that is sheared on a square one around it.
+    """Writes the full displacement of a transform on a grid, or on an orthogonal one around it.
 
     The displacements are written slice by slice, rounded to multiples of `step_mm` if that is given.
     """
@@ -90,7 +90,7 @@ def write_nifti_field(path: Path, transform: Transform, geometry: Geometry, *, s
 
 
 def checked_field(path: Path, array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The displacements, after a check that they can be ones.
+    """Returns the displacements after validation.
 
     Raises:
       GeometryError: not finite, or beyond 100 m.

@@ -16,7 +16,7 @@ Float = NDArray[np.float64]
 
 
 def displacement_slices(transform: Transform, geometry: Geometry) -> Iterator[NDArray[np.float32]]:
-    """Yields the displacements A (x + u(x)) - x at the voxels of a grid in the order in which NIfTI stores them.
+    """Yields the displacements A (x + u(x)) - x at the voxels of a grid in the voxel order of NIfTI.
 
     Args:
       transform: pull, LPS mm.

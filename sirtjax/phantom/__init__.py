@@ -1,4 +1,4 @@
-"""The digital patient: anatomy, motion and acquisitions with known truth."""
+"""The digital phantom: anatomy, motion and acquisitions with known truth."""
 
 from sirtjax.phantom._anatomy import Sample as Sample
 from sirtjax.phantom._anatomy import anatomy_at as anatomy_at

@@ -22,7 +22,7 @@ SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
 
 
 def blur(array: FloatArray, geometry: Geometry, *, fwhm_mm: float) -> FloatArray:
-    """An image seen with a Gaussian point spread function of this full width at half maximum everywhere."""
+    """Applies a uniform Gaussian point spread function with this full width at half maximum."""
     sigma = np.asarray(fwhm_mm * SIGMA_PER_FWHM / np.asarray(geometry.spacing_mm), np.float32)
     radius = int(np.ceil(4.0 * sigma.max()))
     return np.asarray(_blur(np.asarray(array, np.float32), sigma, radius=radius))
@@ -35,7 +35,7 @@ def _blur(array: jax.Array, sigma_voxels: jax.Array, *, radius: int) -> jax.Arra
 
 
 def ct_image(random: np.random.Generator, hu: FloatArray, *, noise_hu: float, texture_hu: float = 5.0) -> FloatArray:
-    """A CT from exact CT numbers: mottled tissue and correlated noise, in whole HU from -1024 on.
+    """Simulates a CT from exact CT numbers: mottle and correlated noise, in whole HU from -1024.
 
     Args:
       random: where the randomness comes from.
@@ -53,7 +53,7 @@ def ct_image(random: np.random.Generator, hu: FloatArray, *, noise_hu: float, te
 
 
 def mr_image(random: np.random.Generator, signal: FloatArray, *, noise: float, bias: float) -> FloatArray:
-    """A magnitude MR image: smooth multiplicative bias field and Rician noise.
+    """Simulates a magnitude MR image: smooth multiplicative bias field and Rician noise.
 
     Args:
       random: where the randomness comes from.
@@ -93,7 +93,7 @@ def pet_image(
     fwhm_mm: float,
     counts_per_bq: float,
 ) -> FloatArray:
-    """A PET in Bq/mL of stated resolution: half of the blur before, half after the counting noise.
+    """Simulates a PET in Bq/mL of stated resolution: half of the blur before, half after the noise.
 
     The filter after it makes the noise as grainy as that of a reconstruction with a post-filter.
     """

@@ -59,7 +59,7 @@ class _Layers:
         self.mix(self.occupancy(distance_mm), tissue, organ)
 
     def mix(self, share: jax.Array, tissue: int, organ: int = 0) -> None:
-        """Add a layer that fills `share` of each voxel; organ 0 keeps the label of what lies below."""
+        """Add a layer that fills `share` of each voxel; organ 0 keeps the label below."""
         self._shares.append(share)
         self._tissues.append(int(tissue))
         self._organs.append(int(organ))
@@ -101,14 +101,14 @@ class Shapes(NamedTuple):
 def anatomy_at(
     anatomy: Anatomy, pose: Pose, points_mm: jax.Array, table: jax.Array, blur_mm: jax.Array, vessels: jax.Array
 ) -> Sample:
-    """Evaluate the patient at points of a session: pure, differentiable in value, `vmap`-able over patients.
+    """Evaluates the patient at points of a session: pure, differentiable, `vmap`-able over patients.
 
     Nothing is resampled: the shapes are evaluated at the displaced points, so an image of a moved patient is
     exact.
 
     Args:
       anatomy: the patient.
-      pose: how the patient lies in this session.
+      pose: position of the patient in this session.
       points_mm: (3, n) LPS positions in the session's frame.
       table: (`TISSUES`, c) value of each tissue in c channels.
       blur_mm: width over which values mix at a surface, the voxel size.
@@ -118,7 +118,7 @@ def anatomy_at(
 
 
 def shapes_at(anatomy: Anatomy, pose: Pose, points_mm: jax.Array) -> Shapes:
-    """The distances to all surfaces at points of a session, the first half of `anatomy_at`."""
+    """Computes the distances to all surfaces at points of a session, the first half of `anatomy_at`."""
     at = points_mm + displacement_mm(pose, points_mm)
     mean = (at + warp_mm(anatomy, at)) / anatomy.scale[:, None]
     x, y, z = mean

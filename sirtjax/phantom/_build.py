@@ -22,7 +22,7 @@ _compiled_field = kept(vessel_field)
 
 
 def build_anatomy(random: np.random.Generator, lesions: LesionConfig) -> tuple[Anatomy, NDArray[np.float64]]:
-    """A random patient complete with lesions and vessels, and the nominal volumes (mL) of its lesions.
+    """Generates a random patient with lesions and vessels, and the nominal lesion volumes (mL).
 
     Raises:
       ComputationError: the lesions found no room in the liver.
@@ -42,7 +42,7 @@ def build_anatomy(random: np.random.Generator, lesions: LesionConfig) -> tuple[A
 
 
 def from_average(anatomy: Anatomy, mean_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points (n, 3) of the average patient's frame in this patient's, by fixed-point iteration."""
+    """Maps points (n, 3) from the average patient's frame to this patient, by fixed-point iteration."""
     target = (np.asarray(mean_mm) * anatomy.scale).T
     at = target
     for _ in range(12):

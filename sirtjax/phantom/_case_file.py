@@ -7,10 +7,10 @@ _PROTOCOL = "glass-hcc-bilobar-low-bilirubin"
 
 
 def case_text(patient: Patient) -> str:
-    """The planning case of a simulated patient, for `sirtjax plan`: what is known before the treatment.
+    """Returns the planning case of a simulated patient for `sirtjax plan`.
 
     The VOIs are the true ones of the diagnostic CT, brought to the SPECT/CT by a non-rigid registration that is guided
-    by the liver of both. The true displacement lies in truth/ for comparison.
+    by the liver of both. The true displacement is in truth/ for comparison.
     """
     numbers = patient.numbers
     maps = patient.labels["diagnostic_ct"]

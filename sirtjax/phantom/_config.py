@@ -118,7 +118,7 @@ class FdgConfig(PetConfig):
 
 
 class PhantomConfig(_Table):
-    """A preset of the digital patient: its lesions, its motion and its acquisitions."""
+    """A preset of the digital phantom: its lesions, its motion and its acquisitions."""
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
     name: str
@@ -136,12 +136,12 @@ class PhantomConfig(_Table):
 
 
 def presets() -> tuple[str, ...]:
-    """The names of the presets in `configs/phantom`."""
+    """Lists the names of the presets in `configs/phantom`."""
     return preset_names("phantom")
 
 
 def load_preset(name: str) -> PhantomConfig:
-    """A preset by its name.
+    """Returns a preset by name.
 
     Raises:
       ConfigError: there is no preset of this name.
@@ -150,7 +150,7 @@ def load_preset(name: str) -> PhantomConfig:
 
 
 def config_from_table(table: dict[str, Any], *, name: str) -> PhantomConfig:
-    """Check a preset given as nested tables.
+    """Validates a preset in the form of nested tables.
 
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.

@@ -56,7 +56,7 @@ def _typical(column: int) -> Table:
 
 
 def ct_table(contrast_hu: NDArray[np.float64], *, portal: bool) -> Table:
-    """CT numbers (HU) of each tissue, (`TISSUES`, 1).
+    """Returns the CT numbers (HU) of each tissue, (`TISSUES`, 1).
 
     Args:
       contrast_hu: (12,) each lesion against the liver in the portal phase; a fifth of it remains without
@@ -71,14 +71,14 @@ def ct_table(contrast_hu: NDArray[np.float64], *, portal: bool) -> Table:
 
 
 def mr_table() -> Table:
-    """T1-weighted signal of each tissue, (`TISSUES`, 1): lesions dark, necrosis darker."""
+    """Returns the T1-weighted signal of each tissue, (`TISSUES`, 1): lesions dark, necrosis darker."""
     table = _typical(2)
     table[_lesions()], table[_necroses()] = _TUMOUR_T1, _NECROSIS_T1
     return table[:, None]
 
 
 def suv_table(liver_suv: float, tumour_suv: NDArray[np.float64]) -> Table:
-    """FDG SUV of each tissue, (`TISSUES`, 1), with each lesion's own (12,)."""
+    """Returns the FDG SUV of each tissue, (`TISSUES`, 1), with the SUV of each lesion (12,)."""
     table = _typical(4)
     table[_liver()] = liver_suv
     table[_lesions()], table[_necroses()] = tumour_suv, _NECROSIS_SUV
@@ -103,7 +103,7 @@ RIGHT_SEGMENTS = (5, 6, 7, 8)
 def microsphere_table(
     lesion_territory: NDArray[np.int64], tumour_to_normal: NDArray[np.float64], necrosis_to_normal: NDArray[np.float64]
 ) -> Table:
-    """Relative uptake of spheres or MAA, (`TISSUES`, 5): right territory, left territory, lungs, elsewhere, 1/mm.
+    """Returns the relative uptake of spheres or MAA, (`TISSUES`, 5), per region.
 
     Each of the first four columns is to be scaled to its activity; the normal liver has 1. The last column is
     the attenuation at 140 keV.

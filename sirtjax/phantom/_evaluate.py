@@ -33,11 +33,11 @@ def evaluate_points(
     blur_mm: float = 1.0,
     vessels: bool = True,
 ) -> Sample:
-    """The anatomy at points (3, n) of a session, for any n, with one compiled program. NumPy in and out.
+    """Evaluates the anatomy at points (3, n) of a session, with one program for any n. NumPy in and out.
 
     Args:
       anatomy: the patient.
-      pose: how the patient lies in this session.
+      pose: position of the patient in this session.
       points_mm: (3, n) positions in the session's frame.
       table: (`TISSUES`, c) values in up to 5 channels; without it only the labels are of use.
       blur_mm: width over which values mix at a surface.
@@ -70,14 +70,14 @@ def evaluate_grid(
     table: NDArray[np.float32] | None = None,
     vessels: bool = True,
 ) -> Sample:
-    """The anatomy at every voxel of a grid; the fields of the sample have its shape.
+    """Evaluates the anatomy at every voxel of a grid; the fields of the sample have its shape.
 
     Args:
       anatomy: the patient.
       pose: how the patient lies.
       geometry: the grid.
       table: as in `evaluate_points`.
-      vessels: likewise.
+      vessels: as in `evaluate_points`.
     """
     blur_mm = float(np.cbrt(np.prod(geometry.spacing_mm)))
     points = grid_points_mm(geometry)
@@ -114,7 +114,7 @@ def _may_hold_patient(anatomy: Anatomy, pose: Pose, geometry: Geometry, *, blur_
 
 
 def grid_points_mm(geometry: Geometry) -> NDArray[np.float32]:
-    """World position (3, n) of every voxel centre, the last index running fastest."""
+    """Returns the world position (3, n) of every voxel centre, with the last index fastest."""
     affine = geometry.affine
     i, j, k = (np.arange(n, dtype=np.float64) for n in geometry.shape)
     points = np.empty((3, *geometry.shape), np.float32)
@@ -125,7 +125,7 @@ def grid_points_mm(geometry: Geometry) -> NDArray[np.float32]:
 
 
 def liver_distance(anatomy: Anatomy) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Signed distance (mm) to the liver's surface of points (3, n) in the frame of the diagnostic CT."""
+    """Computes the signed distance (mm) of points (3, n) to the liver surface, in the diagnostic frame."""
     pose = still_pose()
 
     def distance(points_mm: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ _ATTEMPTS = 8
 
 
 def lesion_distance(anatomy: Anatomy, points_mm: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Signed distances (12, n) in mm to each lesion and to its necrotic core."""
+    """Computes signed distances (12, n) in mm to each lesion and to its necrotic core."""
     shape = (points_mm, anatomy.lesion_centre_mm, anatomy.lesion_radii_mm, anatomy.lesion_rotation)
     u, v, w = ellipsoid_coordinates(*shape)
     length = jnp.sqrt(u**2 + v**2 + w**2)
@@ -43,7 +43,7 @@ def place_lesions(
     volumes_ml: NDArray[np.float64],
     necrotic: NDArray[np.bool_],
 ) -> tuple[Anatomy, NDArray[np.float64]]:
-    """Put lesions of these volumes into the liver, the largest first, none touching another.
+    """Places lesions of these volumes in the liver, largest first, without contact.
 
     Where the liver has no room for all of them, all are made smaller by a tenth until it has.
 
@@ -130,7 +130,7 @@ def _with_lesions(
 def draw_volumes_ml(
     random: np.random.Generator, *, count: int, smallest_ml: float, largest_ml: float
 ) -> NDArray[np.float64]:
-    """Log-uniform lesion volumes between two bounds, for up to `MAX_LESIONS` lesions."""
+    """Samples log-uniform lesion volumes between two bounds, for up to `MAX_LESIONS` lesions."""
     if not 0 <= count <= MAX_LESIONS:
         raise ComputationError(f"a patient has 0 to {MAX_LESIONS} lesions, got {count}")
     return np.exp(random.uniform(np.log(smallest_ml), np.log(largest_ml), count))

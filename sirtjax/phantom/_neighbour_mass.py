@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Origin = Literal["renal", "adrenal", "gastric", "bowel", "exophytic"]
 VOLUME_ML = (50.0, 800.0)
-# From the liver towards each organ (LPS), and whether the contact lies in the right or the left part of the liver.
+# From the liver towards each organ (LPS), and whether the contact is in the right or the left part of the liver.
 _TOWARDS: dict[Origin, tuple[tuple[float, float, float], float]] = {
     "renal": ((0.3, 0.7, -0.65), -0.5),
     "adrenal": ((0.6, 0.8, 0.1), -0.2),
@@ -66,7 +66,7 @@ class WithMass:
 
 
 def add_neighbour_mass(image: Volume, liver: LabelMap, config: NeighbourMass, *, seed: int) -> WithMass:
-    """Paint a mass that touches the liver into a CT or MR image: a digital patient's, or a real one's in tests.
+    """Paints a mass next to the liver into a CT or MR image, simulated or real.
 
     The mass is a lumpy ellipsoid against the liver's surface. It displaces fat and bowel, and ends at bone, lung and
     the wall of the body. Its texture has the spread of the liver's.

@@ -111,13 +111,13 @@ class Organs(NamedTuple):
 
 
 def organ_ellipsoids(anatomy: Anatomy, points_mm: jax.Array) -> dict[str, jax.Array]:
-    """Returns the signed distance (n,) in mm of points (3, n) to each ellipsoid that organs are made of, by name."""
+    """Returns the signed distance (n,) in mm of points (3, n) to each ellipsoid of the organs, by name."""
     distance = ellipsoid_distance(points_mm, anatomy.shape_centre_mm, anatomy.shape_radii_mm, anatomy.shape_rotation)
     return {name: distance[number] for number, (name, _) in enumerate(_NAMED_ELLIPSOIDS)}
 
 
 def organs(anatomy: Anatomy, walls: Torso, points_mm: jax.Array) -> Organs:
-    """The soft organs at points (3, n) of the average patient's frame."""
+    """Computes the soft organs at points (3, n) of the average patient's frame."""
     d = organ_ellipsoids(anatomy, points_mm)
     x, y, z = points_mm
     below = walls.above_diaphragm
@@ -177,7 +177,7 @@ def _liver(d: dict[str, jax.Array], walls: Torso, vein: jax.Array) -> jax.Array:
 
 
 def segment_number(caudate: jax.Array, points_mm: jax.Array) -> jax.Array:
-    """Couinaud segment (1 to 8) of each point (3, n), also of points outside the liver.
+    """Returns the Couinaud segment (1 to 8) of each point (3, n), also outside the liver.
 
     The bounds are the gently curved surfaces of the three hepatic veins, all through the confluence at the
     vena cava, and the plane of the portal bifurcation.

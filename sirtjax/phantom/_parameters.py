@@ -79,15 +79,15 @@ def rotation_matrix(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def warp_mm(anatomy: Anatomy, points_mm: Array, *, xp: Any = jnp) -> Array:
-    """Smooth displacement (3, n) of points of this patient on the way to the average patient's frame."""
+    """Computes the smooth displacement (3, n) of this patient's points to the average frame."""
     phase = anatomy.warp_phase[:, None]
     return product(anatomy.warp_size_mm.T, xp.sin(product(anatomy.warp_wave, points_mm, xp=xp) + phase), xp=xp)
 
 
 def product(matrix: Array, points: Array, *, xp: Any) -> Array:
-    """A small matrix times (m, n) points, written out in full float32.
+    """Multiplies a small matrix with (m, n) points, written out in full float32.
 
-    A matrix product may use fewer bits on an accelerator, and XLA does not fuse it with what comes next.
+    A matrix product may use fewer bits on an accelerator, and XLA does not fuse it with later operations.
     """
     rows = [
         sum((matrix[row, column] * points[column] for column in range(1, points.shape[0])), matrix[row, 0] * points[0])
@@ -97,7 +97,7 @@ def product(matrix: Array, points: Array, *, xp: Any) -> Array:
 
 
 def draw_anatomy(random: np.random.Generator, shapes: NDArray[np.float64]) -> Anatomy:
-    """A random patient without lesions and without vessels in the liver.
+    """Samples a random patient without lesions and liver vessels.
 
     Args:
       random: where the randomness comes from.

@@ -18,13 +18,13 @@ SESSIONS = ("diagnostic_ct", "mr", "spect", "y90_pet", "fdg_pet")
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """One digital patient: images as scanners make them, and the truth behind them.
+    """One digital phantom: images as scanners make them, and the truth behind them.
 
     Attributes:
       seed: what all randomness came from.
       config: the preset.
       anatomy: the parameters of the shapes.
-      poses: how the patient lies in each session; `diagnostic_ct` has no displacement.
+      poses: position of the patient in each session; `diagnostic_ct` has no displacement.
       images: by name: "diagnostic_ct" (HU, portal phase), "mr" (T1), "spect" (99mTc-MAA, counts), "spect_ct"
         (HU, low dose), "planar_anterior" and "planar_posterior" (counts; one voxel deep), "y90_pet" (Bq/mL at the
         time of the scan), "y90_ct" (HU), "fdg_pet" (Bq/mL at the time of the scan).
@@ -52,5 +52,5 @@ class Patient:
     numbers: Mapping[str, Any]
 
     def lesion_count(self) -> int:
-        """How many lesions the patient has."""
+        """Returns the number of lesions."""
         return int(np.sum(np.asarray(self.anatomy.lesion_centre_mm)[:, 0] < 1000.0))

@@ -17,9 +17,9 @@ def planar_views(
     fwhm_mm: float,
     attenuation_corrected: bool,
 ) -> tuple[FloatArray, FloatArray]:
-    """Expected anterior and posterior views of a patient lying along the grid's axes: (i, 1, k) each.
+    """Computes the expected anterior and posterior views along the grid's axes: (i, 1, k) each.
 
-    Each view adds up the activity along y, weakened by what lies between it and the detector (narrow beam, no
+    Each view adds up the activity along y, weakened by values between it and the detector (narrow beam, no
     scatter). With correction, each view is divided by the square root of the transmission through the body, as
     a transmission scan allows; without, the geometric mean exaggerates the lungs, through which more gets out.
 
@@ -43,7 +43,7 @@ def planar_views(
 
 
 def planar_geometry(geometry: Geometry) -> Geometry:
-    """The grid of a view: the volume's i and k, one voxel as deep as the whole volume along j."""
+    """Returns the grid of a view: the volume's i and k, and one voxel along j."""
     affine = geometry.affine
     middle = geometry.to_world([0.0, (geometry.shape[1] - 1) / 2, 0.0])
     affine[:3, 1] *= geometry.shape[1]

@@ -22,7 +22,7 @@ class Pose:
       rotation: (3, 3) rotation about `centre_mm`.
       translation_mm: (3,) shift of the couch.
       centre_mm: (3,) what the patient turns about.
-      breath_mm: craniocaudal shift of the dome of the liver: how much higher it stands in this session, in free
+      breath_mm: craniocaudal shift of the dome of the liver: how much higher it is in this session, in free
         breathing, than in the inspiration of the diagnostic CT.
       breath_centre_mm: (3,) where the breathing shift is largest.
       breath_reach_mm: (3,) Gaussian reach of the breathing shift.
@@ -50,7 +50,7 @@ def draw_pose(
     translation_mm: float,
     deformation_mm: float,
 ) -> Pose:
-    """A random pose: the sizes are standard deviations, but for the breathing shift, which is as given.
+    """Samples a random pose; sizes are standard deviations, except for the fixed breathing shift.
 
     Args:
       random: where the numbers come from.
@@ -77,12 +77,12 @@ def draw_pose(
 
 
 def still_pose() -> Pose:
-    """The pose of the diagnostic CT: no displacement at all."""
+    """Returns the pose of the diagnostic CT: no displacement."""
     return draw_pose(np.random.default_rng(0), breath_mm=0.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0)
 
 
 def displacement_mm(pose: Pose, points_mm: Array, *, xp: Any = jnp) -> Array:
-    """Pull displacement u (3, n): the point x of this session shows what the diagnostic CT has at x + u(x).
+    """Computes the pull displacement u (3, n): x of this session is x + u(x) of the diagnostic CT.
 
     Args:
       pose: how the patient lies.

@@ -57,12 +57,12 @@ class Scene:
         return 74.0 * size * (0.86 + 0.14 * float(self.anatomy.fat_mm) / 19.0)
 
     def random(self, name: str) -> np.random.Generator:
-        """A stream of its own for each name, so that leaving one image out changes no other."""
+        """Returns a separate random stream per name, so that omitting an image changes no other."""
         return random_stream(self.seed, name)
 
 
 def draw_scene(seed: int, config: PhantomConfig) -> Scene:
-    """The patient of a seed, before any image is taken.
+    """Samples the patient of a seed, before any image is simulated.
 
     Raises:
       ComputationError: the lesions found no room in the liver.
@@ -83,12 +83,12 @@ def draw_scene(seed: int, config: PhantomConfig) -> Scene:
 
 
 def random_stream(seed: int, name: str) -> np.random.Generator:
-    """The random numbers of a seed for one purpose."""
+    """Returns the random numbers of a seed for one purpose."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 def grid(config: GridConfig, *, centre_mm: tuple[float, float, float] = _CENTRE_MM, tilt_deg: float = 0.0) -> Geometry:
-    """The grid of a preset's image around a point, tilted about the left-right and the up-down axis."""
+    """Returns the grid of a preset's image around a point, tilted about the left-right and up-down axes."""
     direction = rotation_matrix(np.deg2rad([tilt_deg, 0.0, -tilt_deg / 2]))
     half = direction @ ((np.asarray(config.shape) - 1) / 2 * config.spacing_mm)
     x, y, z = np.asarray(centre_mm) - half

@@ -33,12 +33,12 @@ class Acquired:
 
 
 def diagnostic_ct(scene: Scene) -> Acquired:
-    """The diagnostic CT in the portal phase."""
+    """Simulates the diagnostic CT in the portal phase."""
     return _ct(scene, "diagnostic_ct", "diagnostic_ct", portal=True)
 
 
 def mr(scene: Scene) -> Acquired:
-    """A tilted T1 MR of the liver."""
+    """Simulates a tilted T1 MR of the liver."""
     config = scene.config.mr
     geometry = grid(config, centre_mm=_LIVER_CENTRE_MM, tilt_deg=config.tilt_deg)
     sample = evaluate_grid(scene.anatomy, scene.poses["mr"], geometry, table=mr_table())
@@ -47,7 +47,7 @@ def mr(scene: Scene) -> Acquired:
 
 
 def spect(scene: Scene) -> Acquired:
-    """The SPECT/CT after 99mTc-MAA, and the planar views."""
+    """Simulates the SPECT/CT after 99mTc-MAA, and the planar views."""
     low_dose = _ct(scene, "spect_ct", "spect", portal=False)
     config, geometry = scene.config.spect, grid(scene.config.spect)
     activity_mbq = scene.config.maa.activity_mbq
@@ -69,7 +69,7 @@ def spect(scene: Scene) -> Acquired:
 
 
 def y90_pet(scene: Scene) -> Acquired:
-    """The PET/CT after 90Y: the uptake agrees with that of the MAA as far as the preset says."""
+    """Simulates the PET/CT after 90Y; the preset sets its agreement with the MAA uptake."""
     low_dose = _ct(scene, "y90_ct", "y90_pet", portal=False)
     config, geometry = scene.config.y90_pet, grid(scene.config.y90_pet)
     random = scene.random("y90_pet")
@@ -100,7 +100,7 @@ def y90_pet(scene: Scene) -> Acquired:
 
 
 def fdg_pet(scene: Scene) -> Acquired:
-    """The FDG PET."""
+    """Simulates the FDG PET."""
     config, geometry = scene.config.fdg_pet, grid(scene.config.fdg_pet)
     random = scene.random("fdg_pet")
     liver_suv = float(random.uniform(*config.liver_suv))

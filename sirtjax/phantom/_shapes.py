@@ -11,7 +11,7 @@ _TINY = 1e-6
 def ellipsoid_distance(
     points_mm: jax.Array, centre_mm: jax.Array, radii_mm: jax.Array, local_from_world: jax.Array
 ) -> jax.Array:
-    """Signed distance (mm, negative inside) of each point to each ellipsoid, first order at the surface.
+    """Computes the signed distance (mm, negative inside) to each ellipsoid, first order at the surface.
 
     Args:
       points_mm: (3, n) points.
@@ -33,7 +33,7 @@ def ellipsoid_distance(
 def ellipsoid_coordinates(
     points_mm: jax.Array, centre_mm: jax.Array, radii_mm: jax.Array, local_from_world: jax.Array
 ) -> list[jax.Array]:
-    """Points along each ellipsoid's own axes over its semi-axes, three of (e, n): of length 1 on its surface."""
+    """Returns points along each ellipsoid's axes divided by its semi-axes, three of (e, n)."""
     # Written out by component so that XLA fuses it into one loop without (e, 3, n) arrays in between.
     dx, dy, dz = (points_mm[axis][None] - centre_mm[:, axis, None] for axis in range(3))
     scaled = []
@@ -44,7 +44,7 @@ def ellipsoid_coordinates(
 
 
 def positive_power(x: jax.Array, exponent: float) -> jax.Array:
-    """`x ** exponent` for x > 0, as an exponential of a logarithm: XLA vectorises those on the CPU, not `pow`."""
+    """Computes `x ** exponent` for x > 0 as exp(log), which XLA vectorises on the CPU, unlike `pow`."""
     return jnp.exp(exponent * jnp.log(x))
 
 
@@ -69,7 +69,7 @@ def superellipse_distance(
 
 
 def capsule_distance(points_mm: jax.Array, start_mm: jax.Array, end_mm: jax.Array, radius_mm: jax.Array) -> jax.Array:
-    """Signed distance (mm) of points (3, n) to round-ended cylinders `start` to `end` (c, 3): (c, n).
+    """Computes the signed distance (mm) of points (3, n) to round-ended cylinders (c, 3): (c, n).
 
     The radius (c, 2) changes linearly from start to end.
     """
@@ -84,7 +84,7 @@ def capsule_distance(points_mm: jax.Array, start_mm: jax.Array, end_mm: jax.Arra
 
 
 def tube_distance(points_mm: jax.Array, table: np.ndarray | jax.Array) -> jax.Array:
-    """Returns the signed distance (n,) in mm of points (3, n) to the nearest of several round-ended cylinders.
+    """Returns the signed distance (n,) in mm of points (3, n) to the nearest of several tubes.
 
     Args:
       points_mm: (3, n) points.
@@ -96,17 +96,17 @@ def tube_distance(points_mm: jax.Array, table: np.ndarray | jax.Array) -> jax.Ar
 
 
 def smooth_min(a: jax.Array, b: jax.Array, width_mm: float) -> jax.Array:
-    """Union of two distances with a fillet of about `width_mm` (Quilez' polynomial form)."""
+    """Computes the union of two distances with a fillet of about `width_mm` (Quilez' polynomial)."""
     h = jnp.maximum(width_mm - jnp.abs(a - b), 0.0) / width_mm
     return jnp.minimum(a, b) - h * h * width_mm * 0.25
 
 
 def smooth_max(a: jax.Array, b: jax.Array, width_mm: float) -> jax.Array:
-    """Intersection of two distances with a rounded edge of about `width_mm`."""
+    """Computes the intersection of two distances with a rounded edge of about `width_mm`."""
     return -smooth_min(-a, -b, width_mm)
 
 
 def smooth_step(x: jax.Array, low: float, high: float) -> jax.Array:
-    """0 below `low`, 1 above `high`, a cubic between."""
+    """Returns 0 below `low`, 1 above `high`, and a cubic in between."""
     t = jnp.clip((x - low) / (high - low), 0.0, 1.0)
     return t * t * (3 - 2 * t)

@@ -20,7 +20,7 @@ def simulate_patient(
     sessions: tuple[str, ...] = SESSIONS,
     report: Callable[[str], None] | None = None,
 ) -> Patient:
-    """A digital patient: anatomy, images of every session as scanners make them, and the truth behind them.
+    """Simulates a digital phantom: anatomy, images of every session, and their ground truth.
 
     The same seed and preset give the same patient, bitwise on one machine. Leaving out sessions does not change
     the others.

@@ -39,12 +39,12 @@ class Skeleton(NamedTuple):
 
 
 def spine_y_mm(z: jax.Array) -> jax.Array:
-    """Centre line of the vertebral bodies: kyphosis of the chest, lordosis of the loins."""
+    """Computes the centre line of the vertebral bodies: thoracic kyphosis, lumbar lordosis."""
     return 60.0 + 7.0 * jnp.sin((z + 70.0) / 85.0)
 
 
 def diaphragm_z_mm(anatomy: Anatomy, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Height of the diaphragm: a higher right and a lower left dome that drop steeply to the recesses."""
+    """Computes the height of the diaphragm: a higher right and a lower left dome with steep recesses."""
 
     def dome(x_top: float, z_top: jax.Array, width: float, side_drop: float) -> jax.Array:
         along = positive_power(jnp.abs(x - x_top) / width + 1e-6, 2.4)
@@ -59,7 +59,7 @@ def diaphragm_z_mm(anatomy: Anatomy, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def torso(anatomy: Anatomy, x: jax.Array, y: jax.Array, z: jax.Array) -> Torso:
-    """Returns the body's outline, its fat layer, its muscular wall, the cavity inside and the diaphragm across it.
+    """Returns body outline, fat layer, muscular wall, the cavity inside, and the diaphragm.
 
     Args:
       anatomy: the parameters of the patient.

@@ -19,7 +19,7 @@ _VESSELS = ((1, "portal_vein"), (2, "hepatic_vein"), (3, "hepatic_artery"))
 def label_maps(
     sample: Sample, geometry: Geometry, *, lesion_territory: NDArray[np.int64], lesion_count: int
 ) -> dict[str, LabelMap]:
-    """The true label maps of a session from the anatomy evaluated on a grid.
+    """Returns the true label maps of a session from the anatomy evaluated on a grid.
 
     A lesion belongs to the territory that feeds it as a whole, also where it crosses the border.
 
@@ -46,7 +46,7 @@ def label_maps(
 
 
 def territories(sample: Sample, *, lesion_territory: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Perfusion territory of each voxel of the liver: 1 right (segments 5 to 8), 2 left (1 to 4), 0 elsewhere."""
+    """Returns the territory of each liver voxel: 1 right (segments 5 to 8), 2 left (1 to 4), otherwise 0."""
     by_segment = np.where(np.isin(sample.segment, RIGHT_SEGMENTS), 1, 2)
     by_segment = np.where(sample.segment > 0, by_segment, 0)
     fed = np.concatenate([[0], lesion_territory])[sample.lesion]
@@ -54,7 +54,7 @@ def territories(sample: Sample, *, lesion_territory: NDArray[np.int64]) -> NDArr
 
 
 def displacement_field(pose: Pose, geometry: Geometry) -> DisplacementField:
-    """The exact pull displacement of a pose at the voxels of a grid, from session to diagnostic CT."""
+    """Returns the exact pull displacement of a pose on a grid, from session to diagnostic CT."""
     points = grid_points_mm(geometry)
     pieces = [numpy_displacement_mm(pose, part) for part in np.array_split(points, 16, axis=1)]
     array = np.concatenate(pieces, axis=1).T.reshape(*geometry.shape, 3)
@@ -62,5 +62,5 @@ def displacement_field(pose: Pose, geometry: Geometry) -> DisplacementField:
 
 
 def numpy_displacement_mm(pose: Pose, points_mm: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`displacement_mm` on the host, (3, n) to (3, n)."""
+    """Computes `displacement_mm` on the host, (3, n) to (3, n)."""
     return np.asarray(displacement_mm(pose, points_mm, xp=np), np.float32)

@@ -22,7 +22,7 @@ class Uptake:
 
     Attributes:
       lung_shunt_fraction: activity in the lungs over that in lungs and liver.
-      extrahepatic_fraction: share of the injected activity in neither lungs nor liver.
+      extrahepatic_fraction: fraction of the injected activity in neither lungs nor liver.
       right_to_left: concentration in the normal liver of the right territory over that of the left.
       lesion_territory: (12,) 1 right, 2 left.
       tumour_to_normal: (12,) concentration in the viable lesion over its territory's normal liver.
@@ -38,7 +38,7 @@ class Uptake:
 
 
 def draw_uptake(random: np.random.Generator, config: MaaConfig, lesion_territory: NDArray[np.int64]) -> Uptake:
-    """Random uptake within the intervals of a preset."""
+    """Samples random uptake within the intervals of a preset."""
     return Uptake(
         lung_shunt_fraction=float(random.uniform(*config.lung_shunt_fraction)),
         extrahepatic_fraction=float(random.uniform(*config.extrahepatic_fraction)),
@@ -57,7 +57,7 @@ class ActivityMap:
       mbq_per_ml: (i, j, k) concentration.
       attenuation_per_mm: (i, j, k) attenuation at 140 keV.
       organ: (i, j, k) `Organ` labels.
-      right_share: share of the liver's activity in the right territory, lesions included.
+      right_share: fraction of the liver's activity in the right territory, lesions included.
     """
 
     mbq_per_ml: FloatArray
@@ -69,7 +69,7 @@ class ActivityMap:
 def activity_map(
     anatomy: Anatomy, pose: Pose, geometry: Geometry, uptake: Uptake, *, activity_mbq: float
 ) -> ActivityMap:
-    """True activity concentration on a grid.
+    """Computes the true activity concentration on a grid.
 
     The totals of lungs, territories and the rest of the body are exact on the grid: voxels that a surface
     divides hold their share.

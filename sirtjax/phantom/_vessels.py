@@ -44,7 +44,7 @@ def grow_tree(
     smallest_radius_mm: float,
     levels: int,
 ) -> Tree:
-    """A vessel tree that fills a cloud of points by halving it again and again.
+    """Generates a vessel tree that fills a cloud of points by repeated division.
 
     Each branch runs towards the middle of the points it supplies and splits them along their longest axis; the
     radii of the daughters follow Murray's law (r^3 = r1^3 + r2^3) by the points supplied.
@@ -100,7 +100,7 @@ def _cut(
 
 
 def pad_tree(tree: Tree) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Start, end and radii of `MAX_SEGMENTS` pieces: the thickest first, missing ones repeat the trunk."""
+    """Returns start, end and radii of `MAX_SEGMENTS` segments, thickest first, padded with the trunk."""
     order = np.argsort(-tree.radius_mm.max(axis=1), kind="stable")[:MAX_SEGMENTS]
     order = np.concatenate([order, np.full(MAX_SEGMENTS - len(order), order[0])])
     start, end, radius = (array[order].astype(np.float32) for array in (tree.start_mm, tree.end_mm, tree.radius_mm))
@@ -108,7 +108,7 @@ def pad_tree(tree: Tree) -> tuple[NDArray[np.float32], NDArray[np.float32], NDAr
 
 
 def vessel_field(start_mm: jax.Array, end_mm: jax.Array, radius_mm: jax.Array, origin_mm: jax.Array) -> jax.Array:
-    """Signed distance to vessel trees on the vessel grid, (i, j, k, trees), capped at `FAR_MM`.
+    """Computes the signed distance to vessel trees on a grid, (i, j, k, trees), capped at `FAR_MM`.
 
     Each piece is drawn only in a window around it, so the cost does not grow with the grid.
 
@@ -136,7 +136,7 @@ def vessel_field(start_mm: jax.Array, end_mm: jax.Array, radius_mm: jax.Array, o
 
 
 def sample_field(field_mm: jax.Array, origin_mm: jax.Array, points_mm: jax.Array) -> jax.Array:
-    """Trilinear value of a vessel field (i, j, k, c) at points (3, n): (c, n); `FAR_MM` outside its grid."""
+    """Interpolates a vessel field (i, j, k, c) at points (3, n): (c, n); `FAR_MM` outside its grid."""
     size = jnp.array(FIELD_SHAPE)[:, None]
     at = (points_mm - origin_mm[:, None]) / FIELD_SPACING_MM
     inside = jnp.all((at >= 0) & (at <= size - 1), axis=0)

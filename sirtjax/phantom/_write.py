@@ -19,7 +19,7 @@ def write_patient(
     dicom: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> None:
-    """Fill an empty folder with a patient: NIfTI images and truth, `truth.json` and `case.toml`.
+    """Writes a patient to an empty folder: NIfTI images and ground truth, `truth.json`, `case.toml`.
 
     Args:
       patient: from `simulate_patient`.

@@ -26,7 +26,7 @@ _MODALITIES = {"mr": "MR", "spect": "NM", "y90_pet": "PT", "fdg_pet": "PT"}
 
 
 def write_patient_dicom(patient: Patient, folder: Path) -> None:
-    """Write every image of a patient as a DICOM series in a folder of its own.
+    """Writes every image of a patient as a DICOM series in its own folder.
 
     Each session is a study; the images of one session share a frame of reference. The UIDs follow from seed and
     preset. PET values refer to the start of the scan.

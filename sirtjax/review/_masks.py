@@ -24,7 +24,7 @@ class ReviewMask:
       name: for people.
       role: what the plan uses it for.
       frame: of which image it is.
-      labels: as the plan used it; one label, or one a territory.
+      labels: as the plan used it; one label, or one per territory.
       origin: the file or method it comes from.
       automatic: the method by which a program found it; None where it was given.
       draft: why the plan took it for a draft, other than for being automatic; None where it didn't.

@@ -24,9 +24,9 @@ Reviewed = tuple[ReviewMask, LabelMap, History]
 
 
 def reviewed_products(products: Products, reviewed: Mapping[str, Reviewed]) -> Products:
-    """The products with reviewed masks in place of those they were planned with.
+    """The products with reviewed masks instead of those they were planned with.
 
-    Where the liver has changed, territories that were not reviewed themselves are made anew; where the liver or a
+    Where the liver has changed, territories that were not reviewed themselves are created again; where the liver or a
     lesion has changed, a registration that they guide is kept: what was looked at is what is used.
 
     Args:
@@ -40,7 +40,7 @@ def reviewed_products(products: Products, reviewed: Mapping[str, Reviewed]) -> P
         mask, labels, history = reviewed[key]
         named = LabelMap.from_mask(labels.array, labels.geometry, name=voi.name)
         state, reason = history.state()
-        # A draft that is one for being automatic alone stays told as automatic, with its doubts.
+        # A draft that is one only for being automatic is still reported as automatic, with its doubts.
         untouched = state == "draft" and history.current.number == 1
         return replace(
             voi,

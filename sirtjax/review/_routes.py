@@ -151,7 +151,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _file(name: str) -> Answer:
-    """A file of the page; nothing but what lies in its folder."""
+    """A file of the page; only files in its folder."""
     parts = name.split("/")
     kind = TYPES.get(name.rpartition(".")[2])
     place = resources.files("sirtjax.review").joinpath("page", *parts)

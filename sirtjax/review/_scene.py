@@ -100,7 +100,7 @@ def frame_image(images: CaseImages, frame: Frame) -> io.Image:
 
 
 def scene_image(scene: Scene, image: io.Image) -> Volume:
-    """The image on the scene's grid, in 16 bits: as stored where the grids are one, else interpolated."""
+    """The image on the scene's grid, in 16 bits: as stored where the grids are one, otherwise interpolated."""
     return _in_16_bits(_on(scene, image.volume, None))
 
 

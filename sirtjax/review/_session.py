@@ -1,4 +1,4 @@
-"""A plan's folder under review: its masks with their versions, its scenes, and what the page is told of them."""
+"""A plan's folder under review: its masks with their versions, its scenes, and their description for the page."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Session:
             return packed(to_page(self._required_scene(key), labels)), history.current.sha256
 
     def carried_mask_bytes(self, key: str, scene_key: str) -> bytes:
-        """A mask of another scene, carried to this one to look at, as .nii.gz."""
+        """A mask of another scene, warped to this one for display, as .nii.gz."""
         with self._lock:
             mask, scene = self._mask(key), self._scene(scene_key)
             labels = self._newest(key)

@@ -79,7 +79,7 @@ class History:
         return self.versions[-1]
 
     def signature(self) -> Signature | None:
-        """The last word on the newest version; None where nobody has said one."""
+        """The last word on the newest version; None if none was entered."""
         return next((one for one in reversed(self.signatures) if one.sha256 == self.current.sha256), None)
 
     def state(self) -> tuple[MaskState, str | None]:

@@ -1,4 +1,4 @@
-"""Training images of random digital patients, drawn inside the compiled training step."""
+"""Training images of random digital phantoms, drawn inside the compiled training step."""
 
 from sirtjax.synthesis._config import InsideLiver as InsideLiver
 from sirtjax.synthesis._config import SynthesisConfig as SynthesisConfig

@@ -27,7 +27,7 @@ class Body(NamedTuple):
     Attributes:
       anatomy: the simulator's parameters, without lesions and vessels.
       shape: one liver of the bank.
-      real: whether the liver is that shape, else the simulator's.
+      real: whether the liver is that shape, otherwise the simulator's.
       share: of the simulator's liver mixed into the real one.
       place_mm: (3,) from the shape's frame to the patient's.
       scale: (3,) of the body around the liver against the average one.

@@ -55,10 +55,10 @@ class DeformationConfig(_Table):
 
 
 class ViewShares(_Table):
-    """What of the patient is seen: shares of all samples, the rest shows the whole liver with some of its surroundings.
+    """Fields of view, as fractions of all samples; the rest shows the whole liver with its surroundings.
 
     `far` looks at another part of the body, `anywhere` moves the grid along the body without regard to the liver,
-    `cut` ends the scan inside the liver, above or below; `whole_grid` is the share of the rest whose scan fills
+    `cut` ends the scan inside the liver, above or below; `whole_grid` is the fraction of the rest whose scan fills
     the grid.
     """
 
@@ -69,7 +69,7 @@ class ViewShares(_Table):
 
 
 class InsideLiver(_Table):
-    """Samples of the liver alone, as a network of lesions sees it: around some place in it, the rest left out.
+    """Samples of only the liver, as a network of lesions sees it: around some place in it, the rest left out.
 
     Attributes:
       margin_mm: how far beyond the liver is seen.
@@ -92,21 +92,21 @@ class SynthesisConfig(_Table):
       name: of the preset.
       shape: voxels of the sample, even numbers.
       spacing_mm: of its isotropic voxels.
-      real_share: share of samples whose liver is one of the bank's.
+      real_share: fraction of samples whose liver is one of the bank's.
       modality: relative weights of kinds of image.
       deformation: how strongly patients are deformed.
       view: fields of view.
-      lesion_share: share of livers with lesions.
+      lesion_share: fraction of livers with lesions.
       lesion_radius_mm: bounds of their log-uniform radius.
       least_contrast: of a lesion to the liver, over the most there is (80 HU, 60 % of the signal).
       similar_share: chance of each soft tissue to have nearly the liver's intensity.
-      resection_share: share of livers with a part cut away.
-      ascites_share: share of patients with fluid in the abdomen.
+      resection_share: fraction of livers with a part cut away.
+      ascites_share: fraction of patients with fluid in the abdomen.
       effusion_share: share with fluid or collapsed lung above the diaphragm.
       slice_mm: bounds of the log-uniform slice thickness.
       noise_hu: bounds of the CT noise, on this grid, of most scans; a sixth of them have up to three times as much.
       mottle: of all tissues, over what is usual.
-      inside: show the liver alone; None shows the patient.
+      inside: show only the liver; None shows the patient.
     """
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]

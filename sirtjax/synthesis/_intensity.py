@@ -70,7 +70,7 @@ def scale_sample(
     Args:
       image: (i, j, k) intensities, HU or signal.
       seen: (i, j, k) field of view; voxels outside it become the scale's `unseen`.
-      liver: (i, j, k) liver mask, for presets that show the liver alone.
+      liver: (i, j, k) liver mask, for presets that show only the liver.
       config: the preset; static.
       ct: () whether the intensities are HU.
       gain: factor on the intensities of images other than CT.

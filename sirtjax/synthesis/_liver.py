@@ -19,7 +19,7 @@ _CONFLUENCE_MM = (-21.0, 14.0, -18.0)
 
 
 class Inside(NamedTuple):
-    """What lies in the liver, on the grid of the distances.
+    """The structures in the liver, on the grid of the distances.
 
     Attributes:
       lesion_mm: (lesions, ...) distance to each lesion.
@@ -110,7 +110,7 @@ def draw_contents(
 
 
 def resected_mm(contents: Contents, liver_mm: jax.Array, points_mm: jax.Array) -> jax.Array:
-    """The liver (...) without what lies beyond its plane of resection."""
+    """The liver (...) without values beyond its plane of resection."""
     cut = contents.cut
     height = cut[0] * points_mm[0] + cut[1] * points_mm[1] + cut[2] * points_mm[2] - cut[3]
     return jnp.maximum(liver_mm, height)

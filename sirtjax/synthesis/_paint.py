@@ -11,7 +11,7 @@ from sirtjax.synthesis._tissues import Colours, Part
 
 
 class Extras(NamedTuple):
-    """What is drawn for one patient besides body and liver.
+    """What is drawn for one patient in addition to body and liver.
 
     Attributes:
       halo_mm: mean thickness of the fat around the liver.
@@ -46,7 +46,7 @@ class Layers(NamedTuple):
       loops: (2, i, j, k) smooth noise of the grain of bowel.
       broad: (4, i, j, k) smooth noise of about 50 mm grain.
       depth_mm: (i, j, k) position towards the back.
-      extras: what is drawn besides.
+      extras: what is also drawn.
     """
 
     organ: dict[str, jax.Array]
@@ -80,7 +80,7 @@ class _Canvas:
         self.liver = self.liver * (1.0 - share) if part != Part.LIVER else self.liver + share * (1.0 - self.liver)
 
     def tint(self, share: jax.Array, value: jax.Array) -> None:
-        """Change the value alone."""
+        """Change only the value."""
         self.value = self.value + share * (value - self.value)
 
 

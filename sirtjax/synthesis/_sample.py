@@ -25,7 +25,7 @@ _PLACES = 512
 
 
 def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -> tuple[jax.Array, jax.Array]:
-    """A new digital patient, deformed, seen and painted at random: a training sample that no patient gave.
+    """A new digital phantom, deformed, seen and painted at random: a training sample that no patient gave.
 
     Axes are canonical: i grows to the patient's left, j to the back, k to the head (LPS). Pure and jittable with a
     static config; `vmap` over keys draws a batch. Ranges that the config does not hold are wider than what is found
@@ -49,13 +49,13 @@ def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -
       horizontal streaks of up to 0.9 of the noise, MR noise of 0.6 % of the mean signal for each HU of CT noise.
     - What is not CT up to 15 % brighter or darker than its own scale makes it.
     - A round field of view of 320 to 540 mm in a fifth, a rectangle of 300 to 400 by 230 to 330 mm in an eighth.
-    - With `config.inside` the grid lies around any place in the liver, and shows it alone, cut along an outline that
-      is off its own.
+    - With `config.inside` the grid is around any position in the liver and shows only the liver, cropped by an
+      outline that differs from its own.
 
     Args:
       key: where all randomness comes from.
       bank: liver shapes, on the device.
-      config: shape, spacing and shares of everything.
+      config: shape, spacing and fractions of everything.
 
     Returns:
       The image (i, j, k) float32, scaled as `preprocessing_for` scales a real one, and its labels (i, j, k) int32:

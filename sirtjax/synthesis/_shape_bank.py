@@ -134,7 +134,7 @@ def load_shape_bank(path: Path) -> tuple[ShapeBank, tuple[str, ...]]:
     """A bank written by `save_shape_bank`, and its names.
 
     Raises:
-      ImageFormatError: the file is no shape bank.
+      ImageFormatError: the file is not a shape bank.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -147,7 +147,7 @@ def load_shape_bank(path: Path) -> tuple[ShapeBank, tuple[str, ...]]:
             f"{path}: there is no such file; make a shape bank from liver label maps first"
         ) from None
     except (KeyError, ValueError, OSError, EOFError) as error:
-        raise ImageFormatError(f"{path}: not a shape bank ({FORMAT}); make it anew from liver label maps") from error
+        raise ImageFormatError(f"{path}: not a shape bank ({FORMAT}); create it again from liver label maps") from error
     return ShapeBank(**fields), names
 
 

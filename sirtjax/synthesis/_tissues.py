@@ -211,7 +211,7 @@ def _free(key: jax.Array) -> jax.Array:
 
 def _lesion_values(key: jax.Array, liver: jax.Array, kind: jax.Array, least: float) -> tuple[jax.Array, jax.Array]:
     keys = jax.random.split(key, 4)
-    # Lesions of one patient are alike, but for a spread; most are darker than the liver.
+    # Lesions of one patient are alike, except for a spread; most are darker than the liver.
     common = jax.random.uniform(keys[0], minval=-1.0, maxval=0.35)
     each = common + 0.2 * jax.random.normal(keys[1], (LESIONS,))
     each = jnp.where(each < 0, -1.0, 1.0) * jnp.maximum(jnp.abs(each), least)

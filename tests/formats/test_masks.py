@@ -159,7 +159,7 @@ def test_selecting_by_name():
     assert select_mask(masks, "Lesion") is masks["Lesion"]
     with pytest.raises(InputError, match="'spleen', but no mask has that name; choose one of: 'Liver', 'lesion'"):
         select_mask(masks, "spleen")
-    with pytest.raises(InputError, match="several masks differ from that in case alone"):
+    with pytest.raises(InputError, match="several masks differ from that only in case"):
         select_mask(masks, "LESION")
 
 

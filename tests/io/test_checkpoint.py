@@ -77,8 +77,8 @@ def test_half_precision_rounds_kernels_alone(tmp_path, variables):
     [
         (np.array([1.0, np.nan]), "float32", "weight params/w holds NaN or infinity"),
         (np.array([[1e5]]), "float16", "weight params/w reaches 1e\\+05, too large for half precision"),
-        ("text", "float32", "weight params/w is no array of numbers, got str"),
-        ([{}, {}], "float32", "weight params/w is no array of numbers, got list"),
+        ("text", "float32", "weight params/w is not an array of numbers, got str"),
+        ([{}, {}], "float32", "weight params/w is not an array of numbers, got list"),
     ],
 )
 def test_what_cannot_be_stored_is_refused_and_leaves_nothing(tmp_path, value, storage, complaint):
