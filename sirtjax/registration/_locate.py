@@ -52,11 +52,13 @@ class Located:
 
     Attributes:
       start: pull transform, rigid.
+      mirrored_start: the best pull transform with a reflection, rigid otherwise.
       mirror_gain: normalised mutual information that the floating image gains if it is mirrored; negative for images
         of one patient in the right order of their voxels.
     """
 
     start: AffineTransform
+    mirrored_start: AffineTransform
     mirror_gain: float
 
 
@@ -75,12 +77,16 @@ def locate(reference: Volume, floating: Volume, *, config: RegistrationConfig) -
       config: the preset, for its intensities.
 
     Returns:
-      The start, and how much better the mirrored image agrees.
+      The start, the best start with a reflection, and how much better the mirrored image agrees.
     """
     one, two = _Coarse(reference, config), _Coarse(floating, config)
     matrix, value = _best(one, two)
-    _, mirrored = _best(one, two.mirrored())
-    return Located(start=AffineTransform(matrix), mirror_gain=value - mirrored)
+    onto_mirrored, mirrored = _best(one, two.mirrored())
+    return Located(
+        start=AffineTransform(matrix),
+        mirrored_start=AffineTransform(two.reflection() @ onto_mirrored),
+        mirror_gain=value - mirrored,
+    )
 
 
 def _best(one: _Coarse, two: _Coarse) -> tuple[NDArray[np.float64], float]:
@@ -116,6 +122,12 @@ class _Coarse:
         other.image, other.inside = (np.ascontiguousarray(array[::-1]) for array in (self.image, self.inside))
         other.body_mm = np.where([True, False, False], 2 * self.centre_mm - self.body_mm, self.body_mm)
         return other
+
+    def reflection(self) -> NDArray[np.float64]:
+        """Maps points of the mirrored image to those of this one, (4, 4)."""
+        matrix = np.diag([-1.0, 1.0, 1.0, 1.0])
+        matrix[0, 3] = 2 * self.centre_mm[0]
+        return matrix
 
 
 def _starts(one: _Coarse, two: _Coarse) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -35,7 +35,7 @@ class Unguided:
 
     Attributes:
       start: the rigid map.
-      mirrored: whether they agree better if one of them is mirrored.
+      mirrored: whether they agree, and better than otherwise, if one of them is mirrored.
       sentence: names the liver mask that contradicts the images there; None if both masks agree with them.
     """
 
@@ -62,16 +62,21 @@ def register_unguided(sides: tuple[Side, Side], config: RegistrationConfig) -> U
         }
     )
     located = locate(sides[0].image, sides[1].image, config=free)
-    start = located.start
-    if located.mirror_gain > MIRROR_GAIN:
-        return Unguided(start=start, mirrored=True, sentence=None)
     livers = [Side(image=side.image, masks={LIVER_NAME: side.masks[LIVER_NAME]}) for side in sides]
-    pair, lattice = prepare_pair(livers[0], livers[1], gather_landmarks({}, {}), start, config=free)
-    figures = fit_figures(measure_fit(pair, pair.start, np.zeros((*lattice.shape, 3), np.float32)))
-    if not is_confirmed(figures, RIGID_LIMITS):
+
+    def agreeing(start: AffineTransform) -> Pair | None:
+        pair, lattice = prepare_pair(livers[0], livers[1], gather_landmarks({}, {}), start, config=free)
+        figures = fit_figures(measure_fit(pair, pair.start, np.zeros((*lattice.shape, 3), np.float32)))
+        return pair if is_confirmed(figures, RIGID_LIMITS) else None
+
+    # Of unrelated images, one may agree better by chance if it is mirrored: they do not agree well either way.
+    if located.mirror_gain > MIRROR_GAIN and agreeing(located.mirrored_start) is not None:
+        return Unguided(start=located.start, mirrored=True, sentence=None)
+    pair = agreeing(located.start)
+    if pair is None:
         return None
     volumes = [side.masks[LIVER_NAME].volume_ml(LIVER_NAME) for side in sides]
-    return Unguided(start=start, mirrored=False, sentence=_sentence(*_on_nodes(pair), volumes))
+    return Unguided(start=located.start, mirrored=False, sentence=_sentence(*_on_nodes(pair), volumes))
 
 
 def _on_nodes(pair: Pair) -> tuple[NDArray[Any], NDArray[Any], list[NDArray[Any]]]:

@@ -52,9 +52,7 @@ def test_masks_in_different_places():
 
 def test_images_of_different_content_name_no_mask():
     other = small.image(WIDE, lambda points: points[..., [1, 2, 0]] * 1.3 + 40.0)
-    found = register_unguided(sides(floating=other), small.FULL)
-    # Unrelated images may agree by chance a little better with one of them mirrored; no mask is to blame for that.
-    assert found is None or (found.mirrored and found.sentence is None)
+    assert register_unguided(sides(floating=other), small.FULL) is None
 
 
 def test_a_mirrored_image_names_no_mask():
