@@ -29,7 +29,7 @@ def service(tmp_path_factory, pacs):
 @pytest.fixture(scope="module")
 def open_service(tmp_path_factory, pacs):
     """One whose peer PACS may come from anywhere, with small limits."""
-    limits = "request_s = 1.0\nwaiting = 16\nwaiting_per_address = 8\nassociations = 12\nassociations_reserved = 3"
+    limits = "request_s = 4.0\nwaiting = 16\nwaiting_per_address = 8\nassociations = 12\nassociations_reserved = 3"
     peer = 'addresses = ["*"]'
     with bench.Service(tmp_path_factory.mktemp("open"), pacs.port, peer=peer, limits=limits) as service:
         yield service
@@ -43,7 +43,7 @@ def test_idle_connections_keep_no_known_peer_out(service, sources):
 
 def test_an_address_that_is_not_on_the_list_is_closed_at_once_and_audited(service):
     with raw.connect(service.port, source="127.0.0.66") as c:
-        assert raw.ended(c, timeout_s=3) is not None
+        assert raw.ended(c, timeout_s=4.9) is not None, "before the 5 s of others are up"
     # Even with a title that is known.
     assert ask(service.port, source="127.0.0.66") is None
     bench.wait_for(lambda: "127.0.0.66" in (service.state / "audit.jsonl").read_text(), what="the entry")
@@ -59,14 +59,14 @@ def test_idle_connections_from_anywhere_keep_no_known_peer_out(open_service):
 def test_a_silent_connection_is_closed_in_time(open_service):
     with raw.connect(open_service.port) as silent, raw.connect(open_service.port) as dripping:
         dripping.sendall(raw.request()[:40])
-        assert raw.ended(silent, timeout_s=5) is not None and raw.ended(dripping, timeout_s=5) is not None
+        assert raw.ended(silent) is not None and raw.ended(dripping) is not None
     assert "no association was asked for in time" in open_service.log_text()
 
 
 def test_the_longest_waiting_connection_makes_room(open_service):
     with contextlib.ExitStack() as stack:
         first, *others = [stack.enter_context(raw.connect(open_service.port, source="127.0.0.5")) for _ in range(9)]
-        assert raw.ended(first, timeout_s=0.9) is not None, "before its time is up"
+        assert raw.ended(first, timeout_s=3.9) is not None, "before its time is up"
         others[-1].sendall(raw.request())
         assert raw.receive(others[-1])[0] == raw.ACCEPT
 
