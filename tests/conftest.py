@@ -1,5 +1,6 @@
 """Shared test settings: strict JAX promotion, and the real data where it is present."""
 
+import gc
 import logging
 import os
 import sys
@@ -9,6 +10,11 @@ import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Workers, the processes that tests start and later runs share compiled programs; `pytest --cache-clear` removes them.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "programs"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 import jax
 import jax.monitoring
@@ -41,6 +47,27 @@ def _log_levels_as_before():
     for name, (level, disabled) in before.items():
         logging.getLogger(name).setLevel(level)
         logging.getLogger(name).disabled = disabled
+
+
+# Resident memory of a worker beyond which compiled programs are dropped.
+MOST_BYTES = 3 << 30
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_of_earlier_modules_dropped():
+    """JAX keeps every program it compiles: a worker would end with 8 GB. Those needed again come from the cache."""
+    from sirtjax import programs
+
+    yield
+    if _resident_bytes() > MOST_BYTES:
+        jax.clear_caches()
+        gc.collect()
+        programs._give_back_memory()
+
+
+def _resident_bytes() -> int:
+    statistics = Path("/proc/self/statm")  # Linux alone has it
+    return int(statistics.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statistics.exists() else 0
 
 
 COMPILED = "/jax/core/compile/backend_compile_duration"

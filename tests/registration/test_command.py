@@ -148,7 +148,7 @@ def test_an_interrupted_run_leaves_no_result(files, tmp_path, how):
     heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     process = subprocess.Popen(
         [sys.executable, "-c", heeding + "from sirtjax.cli.main import main; main()", "register", *words],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")},
     )  # fmt: skip
     with process:
         try:

@@ -139,6 +139,7 @@ def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_p
         for line in process.stdout:
             if line.startswith("step 8 "):
                 break
+        process.send_signal(signal.SIGSTOP)  # it would end before the next training has found it
         with pytest.raises(OutputError, match="another training writes there"):
             train.run_training(config, tmp_path / "run", resume=True)
         process.send_signal(signal.SIGKILL)
