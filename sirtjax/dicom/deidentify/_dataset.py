@@ -164,6 +164,8 @@ def _clean(dataset: Dataset, run: _Run) -> None:
             continue
         elif element.VR == "SQ" and number not in profile.remove and number not in profile.empty:
             _clean_items(element, run)
+            if element.keyword == "ContentSequence" and not element.value:
+                del dataset[tag]  # type 1C: absent, or with items
         elif kept:
             _keep_characteristic(dataset, element, run)
         else:

@@ -4,8 +4,10 @@ import hmac
 import secrets
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -22,6 +24,8 @@ from sirtjax.io import atomic_folder
 
 # How far dates go back: further than any treatment lasts.
 _LEAST_DAYS, _MOST_DAYS = 1000, 4000
+# Why a file is left out that pydicom cannot read or write.
+DAMAGED = "damaged"
 _FIRST_YEAR = 1600  # nobody alive was born earlier: such dates are placeholders
 
 
@@ -63,8 +67,9 @@ def anonymise_folder(
     """Writes the DICOM files of a folder without identifiers (PS3.15, basic profile) and searches the output for them.
 
     UIDs are replaced in the same way in all files, so that references remain valid; the key to them is never stored.
-    Files are named by numbers and readable by their owner only. Files that can show any text (screenshots, documents,
-    unknown classes, images with burned-in text, pixel data with an identifier in their bytes) are left out and counted.
+    Files are named by numbers and readable by their owner only. Damaged files and files that can show any text
+    (screenshots, documents, unknown classes, images with burned-in text, pixel data with an identifier in their bytes)
+    are left out and counted.
 
     Args:
       source: the folder.
@@ -86,7 +91,8 @@ def anonymise_folder(
     if not headers:
         raise ImageFormatError(f"{source}: no DICOM files; expected a folder with DICOM studies")
     on_step("identifiers")
-    identifiers = _gathered(headers)
+    identifiers, readable = _gathered(headers)
+    unreadable = len(damaged) + len(headers) - len(readable)
     numbers = number_patients(headers)
     count = len(set(numbers.values()))
     if pseudonym is not None and count > 1:
@@ -94,11 +100,11 @@ def anonymise_folder(
             f"{source}: {count} patients, and one pseudonym; leave it out, or give a folder of one patient"
         )
     names = _pseudonyms(count, pseudonym, identifiers, options)
-    left_out: Counter[str] = Counter({"damaged": len(damaged)} if damaged else {})
+    left_out: Counter[str] = Counter({DAMAGED: unreadable} if unreadable else {})
     progress = _Progress(left_out=left_out)
     with atomic_folder(target, force=force, private=True) as folder:
         on_step("files")
-        for header in headers:
+        for header in readable:
             reason = _write(header, folder, names[numbers[header.patient] - 1], options, progress)
             if reason is not None:
                 left_out[reason] += 1
@@ -139,14 +145,16 @@ def _check_apart(source: Path, target: Path) -> None:
         raise InputError(f"{target}: lies in the folder that is read, or around it; choose a folder beside it")
 
 
-def _gathered(headers: list[FileHeader]) -> Identifiers:
+def _gathered(headers: list[FileHeader]) -> tuple[Identifiers, list[FileHeader]]:
+    """Returns the identifiers of all files, and the files that can be read."""
     import pydicom
 
-    found = Identifiers()
+    found, readable = Identifiers(), []
     for header in headers:
-        with parsing(header.path, "object"):
+        with suppress(ImageFormatError), parsing(header.path, "object"):
             found.gather(pydicom.dcmread(header.path, stop_before_pixels=True, force=True))
-    return found
+            readable.append(header)
+    return found, readable
 
 
 def _pseudonyms(
@@ -196,27 +204,34 @@ def _write(
     """Writes one file without identifiers; returns the reason if it may not be written."""
     import pydicom
 
-    with parsing(header.path, "object"):
-        dataset: Dataset = pydicom.dcmread(header.path, force=True)
-        reason = _unsafe(dataset)
-        if reason is not None:
-            return reason
-        syntax = _syntax(dataset)
-        try:
-            progress.cleaned_pixels.update([clean_pixels(dataset, syntax)])
-        except UncleanPixelsError as error:
-            return str(error)
-        sop_class = str(dataset.SOPClassUID)
-        progress.cleaned.update(anonymise_dataset(dataset, pseudonym, options=options))
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, dataset.SOPInstanceUID
-        meta.TransferSyntaxUID = syntax
-        dataset.file_meta, dataset.preamble = meta, bytes(128)
-        number = progress.series.setdefault(header.series_uid, len(progress.series) + 1)
-        place = folder / pseudonym.patient_id / f"series-{number:03d}"
-        place.mkdir(parents=True, exist_ok=True)
-        path = place / f"{len(progress.written) + 1:06d}.dcm"
-        dataset.save_as(path, enforce_file_format=True)
+    content = BytesIO()
+    try:
+        with parsing(header.path, "object"):
+            dataset: Dataset = pydicom.dcmread(header.path, force=True)
+            reason = _unsafe(dataset)
+            if reason is not None:
+                return reason
+            syntax = _syntax(dataset)
+            try:
+                pixels = clean_pixels(dataset, syntax)
+            except UncleanPixelsError as error:
+                return str(error)
+            sop_class = str(dataset.SOPClassUID)
+            cleaned = anonymise_dataset(dataset, pseudonym, options=options)
+            meta = FileMetaDataset()
+            meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, dataset.SOPInstanceUID
+            meta.TransferSyntaxUID = syntax
+            dataset.file_meta, dataset.preamble = meta, bytes(128)
+            dataset.save_as(content, enforce_file_format=True)
+    except ImageFormatError:
+        return DAMAGED
+    progress.cleaned_pixels.update([pixels])
+    progress.cleaned.update(cleaned)
+    number = progress.series.setdefault(header.series_uid, len(progress.series) + 1)
+    place = folder / pseudonym.patient_id / f"series-{number:03d}"
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / f"{len(progress.written) + 1:06d}.dcm"
+    path.write_bytes(content.getbuffer())
     progress.written[path] = number
     return None
 

@@ -225,6 +225,15 @@ def test_what_may_show_anything_is_left_out(tmp_path, source):
     assert not list((tmp_path / "out").rglob("*.txt"))
 
 
+def test_a_file_with_a_damaged_value_is_left_out_and_the_others_are_written(tmp_path, source):
+    save(source, image(3, NumberOfFrames="99887766"))
+    (path,) = (path for path in source.iterdir() if b"99887766" in path.read_bytes())
+    path.write_bytes(path.read_bytes().replace(b"99887766", b"1A      "))  # no integer
+    done = anonymise_folder(source, tmp_path / "out")
+    assert done.left_out == {"damaged": 1}
+    assert done.files == 4 == len(read(tmp_path / "out"))
+
+
 @pytest.mark.parametrize(
     ("keyword", "value"),
     [
@@ -316,6 +325,21 @@ def test_what_objects_require_stays_valid(tmp_path):
     (first,) = read(tmp_path / "out")
     assert first.PresentationLUTShape == "IDENTITY"
     assert "CodingSchemeIdentificationSequence" not in first  # without its local designator it would be invalid
+
+
+def test_what_is_required_inside_sequences_stays_valid(tmp_path):
+    data, report, macro = image(1), measurements(), Dataset()
+    macro.MetaboliteMapDescription = "of Ännchen"
+    data.SharedFunctionalGroupsSequence = [Dataset()]
+    data.SharedFunctionalGroupsSequence[0].MRMetaboliteMapSequence = [macro]
+    number, note = report.ContentSequence[2], Dataset()
+    note.ValueType, note.TextValue = "TEXT", "Ännchen was here"
+    number.ContentSequence = [note]
+    anonymise_folder(save(tmp_path / "in", data, report), tmp_path / "out")
+    first, second = sorted(read(tmp_path / "out"), key=lambda one: one.Modality)
+    (group,) = first.SharedFunctionalGroupsSequence
+    assert group.MRMetaboliteMapSequence[0].MetaboliteMapDescription == "ANONYMIZED"  # type 1
+    assert "ContentSequence" not in second.ContentSequence[0]  # type 1C: absent, or with items
 
 
 def test_the_tracer_survives(tmp_path):
