@@ -20,7 +20,6 @@ OPTION_HELP = 110
 
 NOT_YET = {
     "phrases": {
-        "sirtjax/dicom",
         "sirtjax/registration",
         "sirtjax/reports",
         "sirtjax/segmentation",
@@ -34,7 +33,6 @@ NOT_YET = {
     "sentences": {},
     "lines": {},
     "docstrings": {
-        "sirtjax/dicom",
         "sirtjax/registration",
         "sirtjax/reports",
         "sirtjax/review",

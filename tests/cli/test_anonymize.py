@@ -57,7 +57,7 @@ def test_options(run, source, tmp_path):
     ("options", "message"),
     [
         (("--id", "../evil"), "--id: expected 1 to 64 letters"),
-        (("--id", "my-secret-id"), "the pseudonym holds an identifier of the patient"),
+        (("--id", "my-secret-id"), "the pseudonym contains an identifier of the patient"),
         (("--also-remove", "Nonsense"), "--also-remove Nonsense: no DICOM element"),
     ],
 )

@@ -114,7 +114,7 @@ def test_a_mixed_series_and_two_patients(inspected, studies):
     write(studies, "other", patient="SECRET-OTHER", seed="c", day=20)
     found, _ = inspected()
     assert found["patients"] == 2
-    assert found["problems"] == ["2 patients; a case is of one"]
+    assert found["problems"] == ["2 patients; a case is for one patient"]
     change(studies / "abdomen", lambda data: setattr(data, "PatientID", "SECRET-OTHER"), "CT_0004.dcm")
     found, _ = inspected()
     assert "mixed series, this slice and CT_0001.dcm are of two patients" in problems(found, 1)[0]
@@ -191,5 +191,5 @@ def test_objects_that_fit_nothing(inspected, studies):
     found, _ = inspected()
     said = {one["path"].rpartition("/")[2]: one["problems"] for one in found["objects"]}
     assert said["empty.dcm"] == ["1 of 1 structures are empty: Liver"]
-    assert said["wrong-frame.dcm"] == ["is drawn in another frame of reference than series 3, which it refers to"]
+    assert said["wrong-frame.dcm"] == ["is contoured in another frame of reference than series 3, which it refers to"]
     assert "refers to 1 series that is not in this folder" in said["lost.dcm"]

@@ -111,7 +111,7 @@ def test_a_series_in_two_frames_of_reference(refused, studies):
 def test_a_folder_with_two_series(refused, studies):
     for file in slices(studies / "diagnostic"):
         shutil.copy(file, studies / "spect-ct" / f"other-{file.name}")
-    refused("spect-ct: 2 series fit, 1: CT 'CT portal venous' 32x30x26; 2: CT 'low dose CT' 26x24x22; choose one by")
+    refused("spect-ct: 2 series match, 1: CT 'CT portal venous' 32x30x26; 2: CT 'low dose CT' 26x24x22; choose one by")
 
 
 def test_missing_slices_and_which(refused, studies):
@@ -125,13 +125,13 @@ def test_a_repeated_slice(refused, studies):
     file = studies / "diagnostic" / "CT_0004.dcm"
     shutil.copy(file, file.with_name("again.dcm"))
     change(file.with_name("again.dcm"), lambda data: setattr(data, "SOPInstanceUID", generate_uid()))
-    refused("1 slices lie where another does, the first at")
+    refused("1 slices are at the position of another, the first at")
 
 
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
 def test_no_rescale(refused, studies, keyword):
     change(studies / "spect-ct", lambda data: delattr(data, keyword))
-    refused("no RescaleSlope and RescaleIntercept, so its numbers are not in HU; export the series again")
+    refused("no RescaleSlope and RescaleIntercept, so its values are not in HU; export the series again")
 
 
 @pytest.mark.parametrize("units", ["CM2", "", None])
@@ -158,7 +158,7 @@ def test_a_ct_in_another_frame_of_reference(refused, studies):
 
 def test_masks_in_another_frame_of_reference(refused, studies):
     masks = {name: table | {"on": "activity"} for name, table in ON_DIAGNOSTIC["masks"].items()}
-    refused("ROI 'Liver' is drawn in frame of reference", masks=masks, accept=["MASK_SERIES"])
+    refused("ROI 'Liver' is contoured in frame of reference", masks=masks, accept=["MASK_SERIES"])
 
 
 def test_a_structure_set_of_another_series(refused, studies):
@@ -200,7 +200,7 @@ def test_a_dose_on_another_grid(studies, capsys):
         main(["inspect", str(studies)])
     told = capsys.readouterr().out
     assert not stopped.value.code
-    assert "object 4: lies nowhere on series 1, in whose frame of reference it is" in told
+    assert "object 4: does not overlap series 1, although it uses the same frame of reference" in told
 
 
 def test_a_dose_given_as_a_mask(refused, studies):

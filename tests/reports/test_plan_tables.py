@@ -105,6 +105,6 @@ def test_a_code_is_that_of_the_objective():
     same, other = (Evaluation(objective=f"Mean dose at least {gy} Gy", met=True).concept for gy in (205, 206))
     assert same == Evaluation(objective="Mean dose at least 205 Gy", met=False).concept
     assert same.value != other.value and len(same.value) <= 16
-    with pytest.raises(InputError, match="has 65 letters; DICOM holds 1 to 64"):
+    with pytest.raises(InputError, match="has 65 letters; DICOM allows 1 to 64"):
         Evaluation(objective="x" * 65, met=True)
     assert len(Measurement(name="planned V1000.25", value=1.0, unit="%").concept.value) <= 16

@@ -18,7 +18,7 @@ _META_AT, _META_HEAD = 132, 12
 
 
 def check_claimed_pixels(path: Path, header: Dataset) -> None:
-    """Refuse a header that claims more pixels than its file can hold, before room is made for them.
+    """Refuses a header that states more pixels than its file can contain, before memory is allocated.
 
     Raises:
       ImageFormatError: it does.
@@ -30,16 +30,18 @@ def check_claimed_pixels(path: Path, header: Dataset) -> None:
     size = path.stat().st_size
     if claimed > size * (MOST_COMPRESSION if packed else 1):
         raise ImageFormatError(
-            f"{path}: the header says {header.Columns}x{header.Rows}x{frames} pixels, but the file has {size} bytes; "
+            f"{path}: the header states {header.Columns}x{header.Rows}x{frames} pixels, but the file has {size} bytes; "
             "it is truncated or damaged, export it again"
         )
 
 
 def check_inflation(path: Path) -> None:
-    """Refuse a deflated file that unpacks to far more than it holds, before it is parsed: parsing unpacks all of it.
+    """Refuses a deflated file that unpacks to far more than its size.
+
+    The check runs before parsing, because parsing unpacks the whole file.
 
     Raises:
-      ImageFormatError: it does, or it is no deflated data.
+      ImageFormatError: the file unpacks to more than that, or is not deflated data.
     """
     with path.open("rb") as stream:
         start = stream.read(1024)
@@ -53,6 +55,6 @@ def check_inflation(path: Path) -> None:
             while not inflater.eof and (chunk := inflater.unconsumed_tail or stream.read(_CHUNK)):
                 unpacked += len(inflater.decompress(chunk, _CHUNK))
                 if unpacked > most:
-                    raise ImageFormatError(f"{path}: deflated, and unpacks to more than {most} bytes; it is no image")
+                    raise ImageFormatError(f"{path}: deflated data of more than {most} bytes; it is not an image")
         except zlib.error as error:
             raise ImageFormatError(f"{path}: not readable as deflated DICOM ({error}); export it again") from error

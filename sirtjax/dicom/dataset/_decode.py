@@ -27,7 +27,7 @@ _PIXEL_KEYWORDS = (
 
 
 def decode_file(path: Path) -> tuple[NDArray[Any], str]:
-    """The stored values of a file, (frames, rows, columns), before any rescaling; and the file's SHA-256.
+    """Returns the stored values of a file, (frames, rows, columns), unscaled, and its SHA-256.
 
     Raises:
       ImageFormatError: truncated or damaged pixel data, or a compression that nothing here decodes.
@@ -40,7 +40,7 @@ def decode_file(path: Path) -> tuple[NDArray[Any], str]:
         pixels = _pixels(path, data)
         shape = (int(data.get("NumberOfFrames") or 1), int(data.Rows), int(data.Columns))
         if pixels.size != np.prod(shape):
-            raise ImageFormatError(f"{path}: {pixels.shape} pixels where the header says {shape}")
+            raise ImageFormatError(f"{path}: {pixels.shape} pixels, but the header states {shape}")
         return pixels.reshape(shape), hashlib.sha256(content).hexdigest()
 
 
@@ -65,7 +65,7 @@ def _pixels(path: Path, data: Dataset) -> NDArray[Any]:
     held = len(stored) * (MOST_COMPRESSION if syntax.is_compressed else 1)
     if claimed > held:
         raise ImageFormatError(
-            f"{path}: the pixel data is truncated: {len(stored)} bytes where {frames} frames of "
+            f"{path}: the pixel data is truncated: {len(stored)} bytes, but {frames} frames of "
             f"{data.Columns}x{data.Rows} pixels need {claimed}; copy or export it again"
         )
     if str(syntax) in _GDCM:
@@ -74,7 +74,7 @@ def _pixels(path: Path, data: Dataset) -> NDArray[Any]:
 
 
 def _gdcm(path: Path, data: Dataset) -> NDArray[Any]:
-    """Decode by ITK's GDCM, from a copy that holds the pixels alone: no rescaling, nothing of the patient."""
+    """Decode by ITK's GDCM, from a copy with only the pixels: no rescaling, no patient data."""
     import SimpleITK
 
     bare = Dataset()

@@ -1,4 +1,4 @@
-"""What kind of object a DICOM file holds, from its header alone."""
+"""The kind of object in a DICOM file, read from its header."""
 
 from __future__ import annotations
 

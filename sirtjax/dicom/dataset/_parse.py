@@ -13,13 +13,13 @@ from sirtjax.errors import ImageFormatError, SirtjaxError
 
 @contextmanager
 def parsing(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever pydicom meets in damaged bytes into one `ImageFormatError` naming the file.
+    """Converts any exception of pydicom on damaged bytes to one `ImageFormatError` that names the file.
 
     pydicom converts values when they are read, so that damage surfaces as almost any exception type, anywhere
-    in the parse. Wrap the parsing alone in this, not the computing.
+    in the parse. Wrap only the parsing in this, not the computation.
 
     Raises:
-      ImageFormatError: in place of what was raised in the block.
+      ImageFormatError: instead of the exception raised in the block.
     """
     try:
         yield
@@ -33,7 +33,7 @@ def parsing(path: Path, kind: str) -> Iterator[None]:
 
 
 def read_dataset(path: Path, kind: str) -> Dataset:
-    """The DICOM data set of one file.
+    """Returns the DICOM data set of one file.
 
     Raises:
       ImageFormatError: there is no such file, or it is not DICOM.

@@ -58,7 +58,7 @@ class DicomFile:
 
 
 def scan(path: Path) -> tuple[list[DicomFile], list[Path]]:
-    """The DICOM files at a path, and those that claim to be DICOM but can't be parsed.
+    """Returns the DICOM files at a path, and those that have DICOM's signature but cannot be parsed.
 
     A folder is searched to its depths; files that are not DICOM are passed over. A DICOMDIR stands for the
     folder it is in.
@@ -82,18 +82,18 @@ def scan(path: Path) -> tuple[list[DicomFile], list[Path]]:
     for candidate in sorted(p for p in path.rglob("*") if p.is_file()):
         try:
             found = _read(candidate)
-        except Exception:  # likewise; said below, and refused where it may be a slice
+        except Exception:  # as above; logged below, and refused if it may be a slice
             damaged.append(candidate)
             continue
         if found is not None:
             files.append(found)
     if damaged:
-        _LOG.warning("%s: %d damaged DICOM files left out, the first %s", path, len(damaged), damaged[0].name)
+        _LOG.warning("%s: %d damaged DICOM files skipped, the first %s", path, len(damaged), damaged[0].name)
     return files, damaged
 
 
 def _read(path: Path) -> DicomFile | None:
-    """The header of a file; None where it is no DICOM, or DICOM that is no image and no other object."""
+    """Returns the header of a file; None if it is not DICOM, or DICOM without an image or another known object."""
     with path.open("rb") as stream:
         start = stream.read(132)
         named = start[128:] == b"DICM"
@@ -113,7 +113,7 @@ def _read(path: Path) -> DicomFile | None:
 
 
 def _convert(header: Dataset) -> None:
-    """Have every value parsed now, for pydicom parses when values are read: damage is then met here alone."""
+    """Have every value parsed now, for pydicom parses when values are read: damage is then met only here."""
     for tag in list(header.keys()):
         try:
             _convert_value(header[tag].value)
@@ -135,7 +135,7 @@ def _check_whole(header: Dataset) -> None:
     meta = getattr(header, "file_meta", {})
     kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
     if not kind and not text_of(header, "Modality"):
-        raise EOFError("a DICOM file that says nothing of itself")
+        raise EOFError("a DICOM header with neither SOP class nor modality")
     if kind in _IMAGES and not ("Rows" in header and "Columns" in header):
         raise EOFError("an image without Rows and Columns")
     for keyword in ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"):

@@ -10,7 +10,10 @@ _DATE_TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2}[\d.]*)?(?:[+-]\d{4})?")
 
 
 def dicom_datetime(date: object, time: object) -> datetime | None:
-    """A moment from DICOM's date (DA, YYYYMMDD) and time (TM, HHMMSS.ffffff); None where either is unusable."""
+    """Returns the datetime of a DICOM date (DA, YYYYMMDD) and time (TM, HHMMSS.ffffff).
+
+    None if either is unusable.
+    """
     digits = str(date or "").strip().replace(".", "").replace("-", "")
     clock = _clock(str(time or ""))
     if clock is None:
@@ -22,7 +25,9 @@ def dicom_datetime(date: object, time: object) -> datetime | None:
 
 
 def dicom_moment(value: object) -> datetime | None:
-    """A moment from DICOM's DT (YYYYMMDDHHMMSS.ffffff&ZZXX), the zone dropped; None where unusable.
+    """Returns the datetime of a DICOM DT (YYYYMMDDHHMMSS.ffffff&ZZXX) without its time zone.
+
+    None if unusable.
 
     Dates and times elsewhere in a DICOM object are local and carry no zone, so that a zone here would not
     make them comparable.
@@ -34,7 +39,10 @@ def dicom_moment(value: object) -> datetime | None:
 
 
 def latest_before(time: object, moment: datetime) -> datetime | None:
-    """The last moment at this time of day that is not after `moment`: an injection before its scan."""
+    """Returns the last datetime with this time of day that is not after `moment`.
+
+    Used for an injection before its scan.
+    """
     clock = _clock(str(time or ""))
     if clock is None:
         return None
@@ -54,5 +62,5 @@ def _clock(text: str) -> timedelta | None:
 
 
 def date_time(moment: datetime) -> tuple[str, str]:
-    """A date and time as DICOM's DA and TM."""
+    """Returns a date and time as DICOM's DA and TM."""
     return moment.strftime("%Y%m%d"), moment.strftime("%H%M%S.%f")

@@ -12,14 +12,17 @@ _LONGEST_TEXT = 64
 
 
 def number(value: str | SupportsFloat | None) -> float:
-    """A DICOM decimal string or number as a float; nothing there is an error for `parsing` to report."""
+    """Returns a DICOM decimal string or number as a float.
+
+    A missing value is an error that `parsing` reports.
+    """
     if value is None or value == "":
-        raise ValueError("an empty value where a number is needed")
+        raise ValueError("an empty value, expected a number")
     return float(value)
 
 
 def optional(*values: str | SupportsFloat | None) -> float | None:
-    """The first of the values that is there, as a finite number; None where none is.
+    """Returns the first of the values that is present, as a finite number; None if there is none.
 
     Raises:
       ValueError: a value is there but is not a finite number.
@@ -29,18 +32,18 @@ def optional(*values: str | SupportsFloat | None) -> float | None:
             continue
         found = number(value)
         if not math.isfinite(found):
-            raise ValueError(f"{value!r} where a number is needed")
+            raise ValueError(f"{value!r}, expected a number")
         return found
     return None
 
 
 def text_of(holder: Dataset, keyword: str) -> str:
-    """A text value of a data set, as `leading_text`; "" where there is none."""
+    """Returns a text value of a data set, as `leading_text`; "" if missing."""
     return leading_text(holder.get(keyword))
 
 
 def leading_text(value: object) -> str:
-    """A text value up to the first character that can't be printed, and at most 64 characters.
+    """Returns a text value up to its first unprintable character, at most 64 characters.
 
     A damaged length makes a value run on into the elements behind it, those that name the patient too.
     """
@@ -50,7 +53,7 @@ def leading_text(value: object) -> str:
 
 
 def decimal(value: float) -> str:
-    """A number as DICOM's decimal string: as exact as 16 characters can be."""
+    """Returns a number as a DICOM decimal string, as exact as 16 characters can be."""
     from pydicom.valuerep import format_number_as_ds
 
     return str(format_number_as_ds(float(value) + 0.0))

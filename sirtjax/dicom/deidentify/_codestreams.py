@@ -23,7 +23,9 @@ class UnknownStreamError(ValueError):
 
 
 def blank_jpeg(stream: bytes, *, jpeg_ls: bool) -> tuple[bytes, int]:
-    """Returns a JPEG or JPEG-LS stream of the same length with zeros for its text, and its precision in bits.
+    """Returns a JPEG or JPEG-LS stream of the same length without text, and its precision in bits.
+
+    The text is overwritten with zeros.
 
     Comments, application segments and all bytes after the end of the image become zeros. A monochrome image is decoded
     without them.
@@ -72,7 +74,9 @@ def _after_scan(stream: bytes, at: int, jpeg_ls: bool) -> int:
 
 
 def blank_jpeg_2000(stream: bytes) -> tuple[bytes, int]:
-    """Returns a JPEG 2000 codestream of the same length with zeros for its comments, and its precision in bits.
+    """Returns a JPEG 2000 codestream of the same length without comments, and its precision in bits.
+
+    The comments are overwritten with zeros.
 
     Comments of the main header and of tile-parts, and all bytes after the end of the image, become zeros.
 

@@ -24,9 +24,9 @@ from sirtjax.io import atomic_folder
 
 # How far dates go back: further than any treatment lasts.
 _LEAST_DAYS, _MOST_DAYS = 1000, 4000
-# Why a file is left out that pydicom cannot read or write.
+# The reason for omitting a file that pydicom cannot read or write.
 DAMAGED = "damaged"
-_FIRST_YEAR = 1600  # nobody alive was born earlier: such dates are placeholders
+_FIRST_YEAR = 1600  # no living person was born earlier, so such dates are placeholders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,9 @@ def anonymise_folder(
     force: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Anonymised:
-    """Writes the DICOM files of a folder without identifiers (PS3.15, basic profile) and searches the output for them.
+    """Writes the DICOM files of a folder without identifiers (PS3.15) and searches the output for them.
+
+    Applies the basic profile.
 
     UIDs are replaced in the same way in all files, so that references remain valid; the key to them is never stored.
     Files are named by numbers and readable by their owner only. Damaged files and files that can show any text
@@ -96,9 +98,7 @@ def anonymise_folder(
     numbers = number_patients(headers)
     count = len(set(numbers.values()))
     if pseudonym is not None and count > 1:
-        raise InputError(
-            f"{source}: {count} patients, and one pseudonym; leave it out, or give a folder of one patient"
-        )
+        raise InputError(f"{source}: {count} patients but one pseudonym; omit it, or provide a folder of one patient")
     names = _pseudonyms(count, pseudonym, identifiers, options)
     left_out: Counter[str] = Counter({DAMAGED: unreadable} if unreadable else {})
     progress = _Progress(left_out=left_out)
@@ -112,7 +112,7 @@ def anonymise_folder(
         _search(progress, identifiers, names)
         if not progress.written:
             reasons = ", ".join(f"{number} {reason}" for reason, number in left_out.items())
-            raise ImageFormatError(f"{source}: nothing that may be written without identifiers ({reasons})")
+            raise ImageFormatError(f"{source}: no file can be written without identifiers ({reasons})")
     return Anonymised(
         files=len(progress.written),
         patients=tuple(one.patient_id for one in names),
@@ -142,7 +142,7 @@ class _Progress:
 def _check_apart(source: Path, target: Path) -> None:
     inside, outside = target.resolve(), source.resolve()
     if inside == outside or outside in inside.parents or inside in outside.parents:
-        raise InputError(f"{target}: lies in the folder that is read, or around it; choose a folder beside it")
+        raise InputError(f"{target}: is inside the input folder or contains it; choose a folder next to it")
 
 
 def _gathered(headers: list[FileHeader]) -> tuple[Identifiers, list[FileHeader]]:
@@ -168,7 +168,7 @@ def _pseudonyms(
         return str(generate_uid(entropy_srcs=[hmac.new(key, old.encode(), "sha256").hexdigest()]))
 
     if given is not None and identifiers.kind_in(given) is not None:
-        raise InputError("the pseudonym holds an identifier of the patient; choose another")
+        raise InputError("the pseudonym contains an identifier of the patient; choose another")
     return tuple(
         Pseudonym(
             patient_id=given or _random_name(identifiers),
@@ -185,7 +185,7 @@ def _random_name(identifiers: Identifiers) -> str:
     names = (f"ANON-{secrets.token_hex(4).upper()}" for _ in range(1000))
     name = next((name for name in names if identifiers.kind_in(name.partition("-")[2]) is None), None)
     if name is None:
-        raise InputError("every random pseudonym has an identifier of the folder in it; name one with --id")
+        raise InputError("every random pseudonym contains an identifier of the folder; choose one with --id")
     return name
 
 
@@ -239,10 +239,10 @@ def _write(
 def _unsafe(dataset: Dataset) -> str | None:
     """Returns why a file may not be written; None if it may."""
     if str(dataset.get("SOPClassUID") or "") not in SUPPORTED:
-        return "of a class that may show or hold anything"
+        return "of a class that can show or contain anything"
     kinds = [str(kind).upper() for kind in dataset.get("ImageType") or []]
     if str(dataset.get("BurnedInAnnotation") or "").upper() == "YES" or "SCREEN SAVE" in kinds:
-        return "with text burned into the picture"
+        return "with text burned into the image"
     return None
 
 

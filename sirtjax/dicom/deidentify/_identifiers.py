@@ -172,7 +172,7 @@ def fold(text: str) -> str:
 
 
 def names_no_instance(uid: str) -> bool:
-    """Returns whether the standard itself registered a UID: classes, syntaxes, well-known frames of reference."""
+    """Returns whether a UID is registered by the standard (class, syntax, well-known frame of reference)."""
     from pydicom.uid import UID_dictionary
 
     return not uid or uid in UID_dictionary

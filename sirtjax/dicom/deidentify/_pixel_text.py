@@ -48,7 +48,7 @@ def clean_pixels(dataset: Dataset, syntax: str) -> bool:
     if keyword is None:
         return False
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
-        raise UncleanPixelsError("in colour, as pictures of screens are")
+        raise UncleanPixelsError("in colour, as screenshots are")
     before = bytes(dataset[keyword].value or b"")
     if _is_encapsulated(syntax):
         after = _clean_encapsulated(dataset, before, syntax)
@@ -131,7 +131,7 @@ def _items(content: bytes) -> list[bytes]:
             raise UncleanPixelsError(_UNKNOWN_STREAM)
         found.append(content[at + 8 : at + 8 + length])
         at += 8 + length
-    return found  # what follows the last item is not written
+    return found  # bytes after the last item are not written
 
 
 def _clean_streams(fragments: list[bytes], syntax: str) -> tuple[list[bytes], int]:

@@ -22,7 +22,7 @@ class ConfidentialityProfile:
       needed, needed_empty: text that is replaced by a dummy or emptied instead of removed.
       binary: binary values that stay.
       numbers, words: tags whose values identify a person, by their parts or words.
-      common: words of such values that identify nobody.
+      common: words of such values that do not identify a person.
     """
 
     edition: str

@@ -62,7 +62,7 @@ def _as_text(value: Any) -> str:
 
 
 def known_words(text: str, identifiers: Identifiers) -> str:
-    """Returns a description without identifiers and without words that are not known; "" if nothing is left.
+    """Returns a description without identifiers and without unknown words; "" if nothing is left.
 
     Args:
       text: the description.

@@ -27,12 +27,12 @@ _MARKS = (
 
 
 def is_enhanced(file: DicomFile) -> bool:
-    """Whether the file keeps the place of each frame in functional groups (enhanced and legacy converted)."""
+    """Returns whether the file stores frame positions in functional groups (enhanced, legacy converted)."""
     return "PerFrameFunctionalGroupsSequence" in file.header
 
 
 def enhanced_frames(file: DicomFile) -> list[Frame]:
-    """The frames of an enhanced multi-frame CT, MR or PET.
+    """Returns the frames of an enhanced multi-frame CT, MR or PET.
 
     Raises:
       ImageFormatError: a frame without position, orientation or pixel spacing, or groups for other than

@@ -17,7 +17,7 @@ Discriminators = tuple[tuple[str, str], ...]
 # Several numbers of one element, as pydicom returns them.
 Numbers = Iterable[str | SupportsFloat]
 _ORTHONORMAL = 1e-3
-# Coordinates beyond this are damage, not places.
+# Larger coordinates are damage, not positions.
 _FARTHEST_MM = 1e5
 # What tells slices at one position apart, the likeliest first.
 _CLASSIC = (
@@ -28,7 +28,7 @@ _CLASSIC = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """One two-dimensional picture of a series, in space.
+    """One two-dimensional image of a series, in space.
 
     Attributes:
       file: where it is.
@@ -37,8 +37,8 @@ class Frame:
       axes: (2, 3) unit vectors along a row and along a column.
       pixel_spacing_mm: distance between rows, and between columns.
       thickness_mm: distance between slices as stated, or thickness; None where neither is.
-      slope: of the rescaling to the units of the series; None where the file states none.
-      intercept: likewise.
+      slope: of the rescaling to the units of the series; None if the file states none.
+      intercept: of the rescaling to the units of the series; None if the file states none.
       rescale_type: as stated for the rescaling.
       marks: what may tell it from others at the same position.
     """
@@ -71,7 +71,7 @@ class Frame:
 
 
 def classic_frame(file: DicomFile) -> Frame:
-    """The one frame of a CT, MR or PET slice.
+    """Returns the one frame of a CT, MR or PET slice.
 
     Raises:
       ImageFormatError: no position, orientation or pixel spacing.
@@ -100,7 +100,7 @@ def make_frame(
     index: int = 0,
     marks: Discriminators = (),
 ) -> Frame:
-    """A frame from the raw values of its plane, checked.
+    """Returns a checked frame from the raw values of its plane.
 
     Args:
       file: where it is.
@@ -117,7 +117,7 @@ def make_frame(
     """
     place = _numbers(file, "ImagePositionPatient", position, 3)
     if np.abs(place).max() > _FARTHEST_MM:
-        raise ImageFormatError(f"{file.path}: ImagePositionPatient {place.tolist()} is not a place in mm")
+        raise ImageFormatError(f"{file.path}: ImagePositionPatient {place.tolist()} is not a position in mm")
     spacing = _numbers(file, "PixelSpacing", pixel_spacing, 2)
     if spacing.min() <= 0 or spacing.max() > _FARTHEST_MM:
         raise ImageFormatError(f"{file.path}: PixelSpacing {spacing.tolist()}; expected two positive mm")
@@ -137,7 +137,7 @@ def make_frame(
 
 
 def normals_agree(frames: Iterable[Frame]) -> bool:
-    """Whether all frames are parallel and turned alike."""
+    """Returns whether all frames have parallel normals of the same direction."""
     first, *others = frames
     return all(np.allclose(first.axes, other.axes, atol=_ORTHONORMAL) for other in others)
 
@@ -145,7 +145,7 @@ def normals_agree(frames: Iterable[Frame]) -> bool:
 def _numbers(file: DicomFile, keyword: str, value: Numbers | None, count: int) -> NDArray[np.float64]:
     if value is None or (isinstance(value, Sized) and len(value) == 0):
         raise ImageFormatError(
-            f"{file.path}: no {keyword}, so its place in the patient is not known; "
+            f"{file.path}: no {keyword}, so its position in the patient is unknown; "
             "expected a reconstructed slice, choose another series or export it again"
         )
     found = np.asarray([number(x) for x in value], np.float64)

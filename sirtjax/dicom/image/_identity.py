@@ -8,7 +8,9 @@ from sirtjax.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class StudyIdentity:
-    """Who and when a written DICOM study is about; every UID follows from the seed, so a rerun writes the same.
+    """The patient and date of a written DICOM study.
+
+    Every UID follows from the seed, so a rerun writes the same UIDs.
 
     Attributes:
       seed: any text; the same seed gives the same UIDs.
@@ -16,7 +18,7 @@ class StudyIdentity:
       begun: date and time of the study.
       patient_sex: "M", "F", "O" or "" (unknown).
       patient_weight_kg: for SUV; None leaves it out.
-      patient_position: how the patient lies in the scanner.
+      patient_position: position of the patient in the scanner.
       body_part: what is imaged, as one of DICOM's terms for an unpaired part.
     """
 
@@ -37,7 +39,7 @@ class StudyIdentity:
             raise InputError(f"patient_position is {self.patient_position!r}; expected HFS, HFP, FFS or FFP")
 
     def uid(self, *parts: str) -> str:
-        """The UID of the part of the study that these words name."""
+        """Returns the UID of the part of the study that these words identify."""
         from pydicom.uid import generate_uid
 
         return str(generate_uid(entropy_srcs=["sirtjax", self.seed, *parts]))
@@ -48,7 +50,7 @@ class StudyIdentity:
         return self.uid("study")
 
     def frame_of_reference_uid(self, frame: str) -> str:
-        """The Frame of Reference UID shared by all series written with this frame's name."""
+        """Returns the Frame of Reference UID shared by all series written with this frame name."""
         return self.uid("frame of reference", frame)
 
 
@@ -73,7 +75,7 @@ class Injection:
     def __post_init__(self) -> None:
         if self.nuclide not in CODE_OF_NUCLIDE:
             known = ", ".join(CODE_OF_NUCLIDE)
-            raise InputError(f"no DICOM code is known for nuclide {self.nuclide!r}; expected one of {known}")
+            raise InputError(f"no known DICOM code for nuclide {self.nuclide!r}; expected one of {known}")
         if not (self.activity_bq > 0 and self.half_life_s > 0):
             raise InputError(
                 f"injected activity {self.activity_bq} Bq and half-life {self.half_life_s} s must be positive"

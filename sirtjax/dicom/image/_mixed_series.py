@@ -6,7 +6,7 @@ from sirtjax.errors import ImageFormatError
 
 
 def check_one_patient(stack: Stack) -> None:
-    """Refuse slices under one series UID that are of two patients, or in two frames of reference.
+    """Refuses slices with one series UID from two patients or two frames of reference.
 
     Raises:
       ImageFormatError: they are.

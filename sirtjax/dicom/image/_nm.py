@@ -15,18 +15,18 @@ _VECTORS = ("EnergyWindowVector", "TimeSlotVector", "RRIntervalVector")
 
 
 def is_nm(file: DicomFile) -> bool:
-    """Whether the file is a nuclear medicine image (all its frames in one file)."""
+    """Returns whether the file is a nuclear medicine image (all its frames in one file)."""
     return text_of(file.header, "SOPClassUID") == NM_STORAGE
 
 
 def nm_kind(file: DicomFile) -> str:
-    """The third value of ImageType: "RECON TOMO", "TOMO", "WHOLE BODY", "STATIC", ...; "" where not stated."""
+    """Returns the third value of ImageType: "RECON TOMO", "TOMO", "WHOLE BODY", ...; "" if not stated."""
     kinds = file.header.get("ImageType") or []
     return leading_text(kinds[2]).upper() if len(kinds) > 2 and not isinstance(kinds, str) else ""
 
 
 def nm_frames(file: DicomFile) -> list[Frame]:
-    """The slices of a reconstructed SPECT.
+    """Returns the slices of a reconstructed SPECT.
 
     The first slice's place is in the detector's item; slice n of SliceVector lies (n - 1) times
     SpacingBetweenSlices from it along row x column, against it where the spacing is negative.

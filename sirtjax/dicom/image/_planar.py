@@ -19,14 +19,14 @@ from sirtjax.errors import ImageFormatError
 
 _PLANAR = ("STATIC", "WHOLE BODY")
 _LEFT, _HEAD = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
-# As a camera shows the views where the file doesn't say: head on top; the patient's right at the left of
+# As a camera shows the views if the file does not state them: head on top; the patient's right at the left of
 # the anterior view and at the right of the posterior one.
 _AXES = {"anterior": np.stack([_LEFT, -_HEAD]), "posterior": np.stack([-_LEFT, -_HEAD])}
 
 
 @dataclass(frozen=True, eq=False)
 class PlanarViews:
-    """The two opposite views of a planar scintigraphy, a pixel of one lying over the same pixel of the other.
+    """The two opposite views of a planar scintigraphy, aligned pixel by pixel.
 
     Attributes:
       anterior: counts of the detector in front; the first index grows to the patient's left, the second to
@@ -43,9 +43,9 @@ class PlanarViews:
 
 
 def read_planar(path: Path | str, *, energy_window: int = 1) -> PlanarViews:
-    """The anterior and posterior view of a planar nuclear medicine study (STATIC or WHOLE BODY).
+    """Returns the anterior and posterior view of a planar nuclear medicine study (STATIC or WHOLE BODY).
 
-    A frame's view is what its detector's view code says, or else the direction its axes look. Frames are
+    A frame's view is its detector's view code, otherwise the viewing direction of its axes. Frames are
     turned to the patient's axes by the detector's orientation; without one, as cameras show them (head on
     top, the posterior view mirrored against the anterior). Both views may be frames of one file, or one each
     in two files of a folder.
@@ -98,7 +98,7 @@ def _detectors(file: DicomFile, count: int, energy_window: int) -> list[Dataset]
     if len(vector) != count or len(windows) != count or not 1 <= min(vector) <= max(vector) <= len(items):
         raise ImageFormatError(
             f"{file.path}: {count} frames, {len(items)} detectors and a DetectorVector of {len(vector)} values "
-            "do not fit together, so the views are not known; export the study again"
+            "do not match, so the views are unknown; export the study again"
         )
     return [
         items[detector - 1] if window == energy_window else None

@@ -90,7 +90,7 @@ def _of_code(code: Dataset) -> Iterator[str]:
 
 
 def nuclides_in(text: str) -> Iterator[str]:
-    """Yields the nuclides written in a text: "^177^Lutetium", "Lu-177", "177Lu", "Technetium Tc 99m", "TC99M"."""
+    """Yields the nuclides named in a text: "^177^Lutetium", "Lu-177", "177Lu", "Technetium Tc 99m", ..."""
     masses = ((word, mass) for mass, word in _MASS_FIRST.findall(text))
     for word, mass in (*_WORD_FIRST.findall(text), *masses):
         if (word.lower(), mass) == ("tcm", "99"):

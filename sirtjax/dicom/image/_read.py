@@ -67,7 +67,7 @@ def read_dicom_series(
     grid = slice_grid(stack.frames, where=path, allow_resample=allow_resample_slices)
     unit, factor, unit_notes = values_unit(stack.frames)
     if path.is_file() and len(stack.frames) == 1:
-        note = "a single slice was read: give the folder to read the series it belongs to"
+        note = "a single slice was read: provide the folder to read its whole series"
         _LOG.warning("%s: %s", path, note)
         unit_notes = (note, *unit_notes)
     array, digest, notes = _voxels(stack.frames, factor=factor, hu=unit == "HU")
@@ -79,7 +79,7 @@ def read_dicom_series(
 
 
 def check_damage(stack: Stack, damaged: list[Path]) -> None:
-    """Refuse damaged files beside the slices of a series: one may be its last slice.
+    """Refuses damaged files next to the slices of a series: one may be its last slice.
 
     Raises:
       ImageFormatError: there is one.
@@ -89,7 +89,7 @@ def check_damage(stack: Stack, damaged: list[Path]) -> None:
     if beside:
         raise ImageFormatError(
             f"{beside[0]}: damaged DICOM file among the slices of the series ({len(beside)} in all); "
-            "copy it again, or remove it if it is no part of the series"
+            "copy it again, or remove it if it does not belong to the series"
         )
 
 

@@ -31,7 +31,7 @@ class SeriesInfo:
       slices: number of slices, or of files where their places are not known.
       size: number of columns and of rows.
       spacing_mm: along i, j, k; None where the slices make no volume.
-      time: when the acquisition began, else the time of the series.
+      time: start of the acquisition, otherwise the time of the series.
       localizer: scout views, not chosen unless by number or UID.
       problem: why it can't be read as a volume; None where nothing in its headers is against it.
     """
@@ -54,7 +54,9 @@ class SeriesInfo:
 
 
 def list_series(path: Path | str) -> tuple[SeriesInfo, ...]:
-    """The image series at a path, by time; see `SeriesInfo`. A series with a problem is listed with it.
+    """Returns the image series at a path, by time; see `SeriesInfo`.
+
+    A series with a problem is included with it.
 
     Raises:
       ImageFormatError: no such path, a single file that is not DICOM, or no image series at all.
@@ -63,7 +65,7 @@ def list_series(path: Path | str) -> tuple[SeriesInfo, ...]:
 
 
 def find_stacks(path: Path) -> tuple[list[tuple[SeriesInfo, Stack]], list[Path]]:
-    """The stacks of every image series at a path, numbered, and the damaged files met.
+    """Returns the stacks of every image series at a path, numbered, and the damaged files found.
 
     Raises:
       ImageFormatError: as `list_series`.
@@ -93,7 +95,7 @@ def choose_stack(
     series: str | int | None,
     modality: str | tuple[str, ...] | None,
 ) -> tuple[SeriesInfo, Stack]:
-    """The one stack that `series` and `modality` ask for.
+    """Returns the stack that matches `series` and `modality`.
 
     Raises:
       ImageFormatError: none or several fit.
@@ -101,12 +103,12 @@ def choose_stack(
     wanted = (modality,) if isinstance(modality, str) else modality
     named = found if series is None else _named(found, series)
     if not named:
-        raise ImageFormatError(f"{path}: no series is or is called {str(series)!r}; it has {_listed(found)}")
+        raise ImageFormatError(f"{path}: no series matches {str(series)!r} (available: {_listed(found)})")
     fitting = [pair for pair in named if wanted is None or pair[0].modality in wanted]
     if not fitting:
         modalities = ", ".join(sorted({info.modality for info, _ in named}))
         raise ImageFormatError(
-            f"{path}: expected {' or '.join(wanted or ())}, found {modalities}; give the right image for this role"
+            f"{path}: expected {' or '.join(wanted or ())}, found {modalities}; provide the image for this role"
         )
     if len(fitting) > 1:
         fitting = [pair for pair in fitting if not pair[0].localizer] or fitting
@@ -114,7 +116,7 @@ def choose_stack(
         fitting = [pair for pair in fitting if pair[1].problem is None] or fitting
     if len(fitting) > 1:
         raise ImageFormatError(
-            f"{path}: {len(fitting)} series fit, {_listed(fitting)}; choose one by its number, UID or description"
+            f"{path}: {len(fitting)} series match, {_listed(fitting)}; choose one by its number, UID or description"
         )
     return fitting[0]
 

@@ -16,7 +16,7 @@ from sirtjax.volume import Geometry
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SeriesHeaders:
-    """The headers of one DICOM series, those that name the patient too: for objects about the same patient.
+    """The headers of one DICOM series, including patient identifiers: for objects about the same patient.
 
     Attributes:
       headers: pydicom data sets without pixels and without private elements: one per slice in the order of k, or the
@@ -35,7 +35,7 @@ class SeriesHeaders:
 def read_headers(
     path: str | Path, *, series: str | int | None = None, modality: str | tuple[str, ...] | None = None
 ) -> SeriesHeaders:
-    """The headers of the series that `read_image` would read: chosen by the same rules, without its pixels.
+    """Returns the headers of the series that `read_image` would read, without its pixels.
 
     Args:
       path: a DICOM file or a folder.
@@ -57,8 +57,8 @@ def read_headers(
     single = len(frames) == 1 and frames[0] > 0
     if not single and max(frames) > 1:
         raise ImageFormatError(
-            f"{path}: the series lies in {len(frames)} files of several frames each; expected one such file, or a file "
-            "per slice, so that objects can refer to it; export it again"
+            f"{path}: the series is in {len(frames)} files of several frames each; expected one such file, or a file "
+            "per slice, so that objects can reference it; export it again"
         )
     files = [stack.files[0]] if single else [frame.file for frame in stack.frames]
     headers: dict[Path, Dataset] = {}

@@ -11,7 +11,7 @@ from sirtjax.dicom.image._stacks import SAME_PLACE_MM
 from sirtjax.errors import GeometryError
 from sirtjax.volume import Geometry
 
-# A slice may lie this share of the slice spacing off its place on the even grid: the error of the image is
+# A slice may be off its position on the even grid by this fraction of the slice spacing: the error of the image is
 # then at most a twentieth of the step between two neighbours, below what interpolation costs anyway.
 EVEN_SHARE = 0.05
 # ... or this far, whichever is more: positions are often rounded to a tenth of a millimetre.
@@ -39,7 +39,7 @@ class SliceGrid:
 
 
 def slice_grid(frames: list[Frame], *, where: Path, allow_resample: bool = False) -> SliceGrid:
-    """The grid of sorted parallel frames: even, straight, perhaps sheared by a tilted gantry.
+    """Returns the grid of sorted parallel frames: evenly spaced, straight or sheared by a tilted gantry.
 
     Slices are even when each lies within 5 % of the slice spacing, or 0.05 mm where that is more, of its
     place on the straight line from the first to the last. A line that is not along the normal is a tilted
@@ -95,7 +95,7 @@ def _single(frame: Frame, where: Path) -> Geometry:
 
 def _geometry(first: Frame, count: int, step: NDArray[np.float64]) -> Geometry:
     straight = (step @ first.normal) * first.normal
-    # Rounded positions are no tilt: a drift this small over the whole stack is not seen.
+    # Rounded positions are not a tilt: a drift this small over the whole stack is ignored.
     if np.linalg.norm(step - straight) * max(count - 1, 1) <= EVEN_MM:
         step = straight
     affine = np.eye(4)
@@ -110,7 +110,7 @@ def _check_repeats(frames: list[Frame], steps: NDArray[np.float64], where: Path)
     if close.size:
         at = int(close[0])
         raise GeometryError(
-            f"{where}: {close.size} slices lie where another does, the first at {_at(frames[at])} and "
+            f"{where}: {close.size} slices are at the position of another, the first at {_at(frames[at])} and "
             f"{_name(frames[at + 1])}; remove the repeats or choose one series"
         )
 
@@ -124,8 +124,7 @@ def _check_sideways(frames: list[Frame], depths: NDArray[np.float64], where: Pat
     worst = int(off.argmax())
     if off[worst] > max(EVEN_SHARE * min(frames[0].pixel_spacing_mm), EVEN_MM):
         raise GeometryError(
-            f"{where}: slice {_at(frames[worst])} is shifted sideways by {off[worst]:.2f} mm against the line "
-            "of the others; they do not make one volume"
+            f"{where}: slice {_at(frames[worst])} is off-axis by {off[worst]:.2f} mm; the slices do not form one volume"
         )
 
 
@@ -149,7 +148,7 @@ def _missing(frames: list[Frame], steps: NDArray[np.float64]) -> str:
     places = [
         f"{counts[at] - 1} between {_name(frames[at])} and {_name(frames[at + 1])}" for at in np.flatnonzero(counts > 1)
     ]
-    more = f" and in {len(places) - _MOST_PLACES} more places" if len(places) > _MOST_PLACES else ""
+    more = f" and in {len(places) - _MOST_PLACES} more positions" if len(places) > _MOST_PLACES else ""
     return f"; {(counts - 1).sum()} missing: {', '.join(places[:_MOST_PLACES])}{more}"
 
 

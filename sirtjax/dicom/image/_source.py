@@ -15,7 +15,7 @@ from sirtjax.io import Source
 
 
 def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[str, ...]) -> Source:
-    """Where a stack came from, with what its calibration needs."""
+    """Returns the origin of a stack, with the values that its calibration needs."""
     file = stack.files[0]
     header = file.header
     with parsing(file.path, "image"):
@@ -54,14 +54,14 @@ def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[s
 
 
 def series_moment(header: Dataset) -> datetime | None:
-    """SeriesDate and SeriesTime, or those of the study where the series has none."""
+    """Returns SeriesDate and SeriesTime, or the study's date and time if the series has none."""
     return dicom_datetime(header.get("SeriesDate"), header.get("SeriesTime")) or dicom_datetime(
         header.get("StudyDate"), header.get("StudyTime")
     )
 
 
 def acquisition_moment(file: DicomFile) -> datetime | None:
-    """When the acquisition of a file's data began."""
+    """Returns the start of the acquisition of a file's data."""
     header = file.header
     return dicom_moment(header.get("AcquisitionDateTime")) or dicom_datetime(
         header.get("AcquisitionDate"), header.get("AcquisitionTime")
@@ -108,9 +108,9 @@ def _injection(tracer: Dataset, scan: datetime | None) -> datetime | None:
 
 def _activity_bq(tracer: Dataset) -> tuple[float | None, tuple[str, ...]]:
     activity = _positive(tracer, "RadionuclideTotalDose")
-    # Some scanners state MBq in place of Bq: nobody is injected with less than a hundred thousand Bq.
+    # Some scanners state MBq instead of Bq: no injected activity is below a hundred thousand Bq.
     if activity is not None and activity < 1e5:
-        return activity * 1e6, (f"RadionuclideTotalDose {activity:g} was taken for MBq",)
+        return activity * 1e6, (f"RadionuclideTotalDose {activity:g} was treated as MBq",)
     return activity, ()
 
 

@@ -13,7 +13,7 @@ from sirtjax.dicom.image._nm import is_nm, nm_frames
 from sirtjax.errors import ImageFormatError
 
 VOLUME_MODALITIES = ("CT", "MR", "PT", "NM")
-# Slices closer than this lie in one place.
+# Slices closer than this are at the same position.
 SAME_PLACE_MM = 0.01
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _GREY = ("MONOCHROME1", "MONOCHROME2", "")
@@ -25,8 +25,8 @@ class Stack:
 
     Attributes:
       files: of the stack.
-      frames: sorted along row x column; empty where there is a problem with reading their places.
-      problem: why the stack is no volume; None where nothing is known against it.
+      frames: sorted along row x column; empty where their positions cannot be read.
+      problem: why the stack is not a volume; None if no problem was found.
       part: what tells it from other stacks of its series; "" for the only one.
       localizer: all slices are scout views.
       notes: what was left out, one sentence each.
@@ -41,12 +41,12 @@ class Stack:
 
 
 def modality_of(file: DicomFile) -> str:
-    """The modality as stated; "" where it isn't."""
+    """Returns the stated modality; "" if not stated."""
     return text_of(file.header, "Modality").upper()
 
 
 def is_volume_file(file: DicomFile) -> bool:
-    """Whether the file may be part of a volume: a grey-scale image of a modality that makes volumes."""
+    """Returns whether the file can belong to a volume: grey-scale, of a modality with volumes."""
     header = file.header
     if modality_of(file) not in VOLUME_MODALITIES or not header.get("Rows") or not header.get("Columns"):
         return False
@@ -56,7 +56,9 @@ def is_volume_file(file: DicomFile) -> bool:
 
 
 def stacks_of(files: list[DicomFile]) -> list[Stack]:
-    """The stacks of one series: apart by orientation, size and pixel spacing, scouts, and repeats in time.
+    """Returns the stacks of one series.
+
+    Stacks differ in orientation, size, pixel spacing, being scouts, or repeat in time.
 
     Slices at the same position are told apart by what distinguishes them (phase, echo, ...) if that parts
     the series into stacks without repeats; otherwise they stay together, for the reader to refuse.
@@ -92,7 +94,7 @@ def _frames(file: DicomFile) -> list[Frame]:
     count = int(file.header.get("NumberOfFrames") or 1)
     if count > 1:
         raise ImageFormatError(
-            f"{file.path}: {count} frames and no functional groups that say where they are; "
+            f"{file.path}: {count} frames and no functional groups with their positions; "
             "export it as single slices or as an enhanced image"
         )
     return [classic_frame(file)]
@@ -105,7 +107,7 @@ def _without_copies(files: list[DicomFile]) -> tuple[list[DicomFile], tuple[str,
         uid = text_of(file.header, "SOPInstanceUID")
         seen.setdefault(uid or str(file.path), file)
     copies = len(files) - len(seen)
-    notes = (f"{copies} files hold the same instance as another and were left out",) if copies else ()
+    notes = (f"{copies} files contain the same instance as another file and were skipped",) if copies else ()
     return list(seen.values()), notes
 
 

@@ -22,13 +22,13 @@ _PHILIPS_BQ_PER_ML = 0x70531009
 
 
 def values_unit(frames: list[Frame]) -> tuple[str, float, tuple[str, ...]]:
-    """The unit of a stack's rescaled values, the factor into it, and what there is to say about it.
+    """Returns the unit of a stack's rescaled values, the factor to that unit, and notes about it.
 
-    CT is in HU; PET and NM in Bq/mL where the file says BQML (or a real-world value map does), in SUV where
-    it says GML, else in counts; MR is in "1".
+    CT is in HU; PET and NM in Bq/mL where the file states BQML (or a real-world value map does), in SUV where
+    it states GML, otherwise in counts; MR is in "1".
 
     Raises:
-      ImageFormatError: CT or PT without rescaling, or PT in a unit that is no activity.
+      ImageFormatError: CT or PT without rescaling, or PT in a unit that is not an activity.
     """
     file = frames[0].file
     modality = modality_of(file)
@@ -37,7 +37,7 @@ def values_unit(frames: list[Frame]) -> tuple[str, float, tuple[str, ...]]:
             f.slope is None or (modality == "CT" and f.intercept is None) for f in frames
         ):
             raise ImageFormatError(
-                f"{file.path}: no RescaleSlope and RescaleIntercept, so its numbers are not in "
+                f"{file.path}: no RescaleSlope and RescaleIntercept, so its values are not in "
                 f"{'HU' if modality == 'CT' else 'a known unit'}; export the series again"
             )
         if modality == "CT":
@@ -62,8 +62,8 @@ def _activity_unit(file: DicomFile, modality: str) -> tuple[str, float, tuple[st
     if units in _RELATIVE:
         factor = optional(file.header[_PHILIPS_BQ_PER_ML].value) if _PHILIPS_BQ_PER_ML in file.header else None
         if factor:
-            return "Bq/mL", factor, ("counts were turned into Bq/mL by the factor in the file (7053,1009)",)
-        return "counts", 1.0, () if units == "CNTS" else (f"the values are {units}: taken as counts",)
+            return "Bq/mL", factor, ("counts were converted to Bq/mL with the factor in the file (7053,1009)",)
+        return "counts", 1.0, () if units == "CNTS" else (f"the values are {units}: treated as counts",)
     if units == "" and modality == "NM":
         return "counts", 1.0, ()
     raise ImageFormatError(
@@ -73,7 +73,7 @@ def _activity_unit(file: DicomFile, modality: str) -> tuple[str, float, tuple[st
 
 
 def real_world_map(file: DicomFile) -> tuple[float, float] | None:
-    """Slope and intercept from stored values to Bq/mL, where the file has a real-world value map for that."""
+    """Returns slope and intercept from stored values to Bq/mL; None without such a real-world value map."""
     for item in file.header.get("RealWorldValueMappingSequence") or []:
         codes = item.get("MeasurementUnitsCodeSequence") or []
         if codes and text_of(codes[0], "CodeValue").lower() == "bq/ml":
@@ -84,7 +84,7 @@ def real_world_map(file: DicomFile) -> tuple[float, float] | None:
 
 
 def rescaled(frame: Frame, stored: NDArray[Any], *, factor: float = 1.0) -> NDArray[np.float32]:
-    """The values of one frame from its stored pixels: slope and intercept of that frame, then `factor`."""
+    """Returns the values of one frame from its stored pixels: its slope and intercept, then `factor`."""
     slope, intercept = frame.slope, frame.intercept
     if modality_of(frame.file) == "NM" or slope is None:
         mapped = real_world_map(frame.file)
@@ -98,10 +98,10 @@ def rescaled(frame: Frame, stored: NDArray[Any], *, factor: float = 1.0) -> NDAr
 
 
 def clamp_padding(frame: Frame, stored: NDArray[Any], hu: NDArray[np.float32]) -> int:
-    """Set a CT slice to -1024 HU, in place, where it holds no measurement; returns in how many voxels.
+    """Sets the voxels of a CT slice without a measurement to -1024 HU, in place; returns their number.
 
     That is below -1024 HU, where CT numbers start and scanners pad (-2000, -3024, ...), and at the padding
-    value where that lies above 3071 HU. A padding value among CT numbers can't be told from tissue: left.
+    value where that lies above 3071 HU. A padding value among CT numbers cannot be distinguished from tissue and stays.
     """
     outside = hu < LOWEST_HU
     header = frame.file.header

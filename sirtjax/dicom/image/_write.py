@@ -38,10 +38,10 @@ def write_dicom_series(
     decay_correction: str = "START",
     force: bool = False,
 ) -> tuple[Path, ...]:
-    """Write a volume as a DICOM series: CT, MR or PT slice by slice, NM as one reconstructed SPECT.
+    """Writes a volume as a DICOM series: CT, MR or PT slice by slice, NM as one reconstructed SPECT.
 
     CT is stored in whole HU, MR in whole numbers (its images have no rescale: scale the volume first), PT in
-    Bq/mL with a rescale slope per slice, NM in counts (whole where they are, else with a rescale slope). The
+    Bq/mL with a rescale slope per slice, NM in counts (integers if possible, otherwise with a rescale slope). The
     grid may be oblique; slices are written in the order of row x column, so that a left-handed grid is read
     back with k reversed.
 
@@ -108,12 +108,16 @@ def _checked(volume: Volume, modality: str) -> NDArray[np.float64]:
     if modality not in _UNITS:
         raise InputError(f"modality is {modality!r}; expected one of {', '.join(_UNITS)}")
     if volume.unit not in _UNITS[modality]:
-        raise InputError(f"a {modality} series holds {' or '.join(_UNITS[modality])}, the volume is in {volume.unit}")
+        raise InputError(
+            f"a {modality} series must be in {' or '.join(_UNITS[modality])}, the volume is in {volume.unit}"
+        )
     array = np.asarray(volume.array, np.float64)
     if not np.isfinite(array).all():
         raise InputError("the volume has NaN or infinite voxels, which DICOM cannot store")
     if modality in ("MR", "NM") and array.min() < 0:
-        raise InputError(f"the {modality} volume has negative values (down to {array.min():g}), which it may not")
+        raise InputError(
+            f"the {modality} volume has negative values (down to {array.min():g}); expected values of at least 0"
+        )
     return array
 
 
@@ -146,7 +150,7 @@ def _mr_slices(
     # Below a few hundred steps, rounding would show as banding.
     if stored.max() > 65535 or (stored.max() < 255 and not np.array_equal(stored, array)):
         raise InputError(
-            f"the MR volume reaches {array.max():g}; MR images hold whole numbers, so scale it to between 255 "
+            f"the MR volume reaches {array.max():g}; MR images store integers, so scale it to between 255 "
             "and 65535 first"
         )
     datasets = []

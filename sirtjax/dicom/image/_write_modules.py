@@ -31,7 +31,7 @@ def image_dataset(
     acquired: datetime,
     frame: str,
 ) -> Dataset:
-    """A data set with the patient, study, series, frame of reference and equipment modules filled in."""
+    """Returns a data set with patient, study, series, frame of reference and equipment modules."""
     from pydicom.uid import ExplicitVRLittleEndian
 
     series = (modality, str(series_number), description)
@@ -73,7 +73,7 @@ def image_dataset(
 
 
 def add_plane(dataset: Dataset, geometry: Geometry, k: int) -> None:
-    """Where slice k of the grid lies."""
+    """Adds the position and orientation of slice k of the grid."""
     position = geometry.to_world((0, 0, k))
     normal = np.cross(*geometry.direction.T[:2])
     dataset.PixelSpacing = [decimal(geometry.spacing_mm[1]), decimal(geometry.spacing_mm[0])]
@@ -84,7 +84,7 @@ def add_plane(dataset: Dataset, geometry: Geometry, k: int) -> None:
 
 
 def add_pixels(dataset: Dataset, pixels: NDArray[np.int16] | NDArray[np.uint16]) -> None:
-    """Store pixels, (rows, columns) or (frames, rows, columns), 16 bits, uncompressed."""
+    """Stores 16-bit uncompressed pixels, (rows, columns) or (frames, rows, columns)."""
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.Rows, dataset.Columns = pixels.shape[-2:]
@@ -95,7 +95,7 @@ def add_pixels(dataset: Dataset, pixels: NDArray[np.int16] | NDArray[np.uint16])
 
 
 def add_patient_orientation(dataset: Dataset, study: StudyIdentity) -> None:
-    """The NM/PET Patient Orientation module: how the patient lies, in codes."""
+    """Adds the NM/PET Patient Orientation module: the patient's position, in codes."""
     from pydicom.sr.codedict import codes
 
     supine, head_first = study.patient_position.endswith("S"), study.patient_position.startswith("HF")
@@ -106,7 +106,7 @@ def add_patient_orientation(dataset: Dataset, study: StudyIdentity) -> None:
 
 
 def add_injection(dataset: Dataset, injection: Injection) -> None:
-    """The radiopharmaceutical: nuclide, activity, time and half-life."""
+    """Adds the radiopharmaceutical: nuclide, activity, time and half-life."""
     from pydicom.sr.codedict import codes
 
     item = Dataset()
@@ -122,7 +122,7 @@ def add_injection(dataset: Dataset, injection: Injection) -> None:
 
 
 def right_handed(geometry: Geometry, array: NDArray[Any]) -> tuple[Geometry, NDArray[Any]]:
-    """The same voxels with k along row x column, as DICOM counts slices.
+    """Returns the same voxels with k along row x column, the slice order of DICOM.
 
     Raises:
       GeometryError: the axes are not at right angles, which these DICOM images cannot say.
@@ -141,7 +141,7 @@ def right_handed(geometry: Geometry, array: NDArray[Any]) -> tuple[Geometry, NDA
 
 
 def coded(code: Code) -> Dataset:
-    """The item of a code sequence for a SNOMED CT code."""
+    """Returns the item of a code sequence for a SNOMED CT code."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, "SCT", code.meaning
     return item

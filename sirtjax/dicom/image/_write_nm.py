@@ -27,7 +27,10 @@ def tomogram(
     injection: Injection,
     duration_s: float,
 ) -> Dataset:
-    """One NM image object of type RECON TOMO: the slices of a SPECT as its frames, along row x column."""
+    """Returns one NM image object of type RECON TOMO.
+
+    The slices of a SPECT are its frames, along row x column.
+    """
     dataset = start(sop_class_uid=_NM_CLASS, instance_number=1)
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "RECON TOMO", "EMISSION"]
     _add_nuclear(dataset, study, injection)
@@ -70,7 +73,7 @@ def write_dicom_planar(
     frame: str = "scanner",
     force: bool = False,
 ) -> Path:
-    """Write a pair of planar views as one NM image of two frames, STATIC or WHOLE BODY.
+    """Writes a pair of planar views as one NM image of two frames, STATIC or WHOLE BODY.
 
     Both views are given in the patient's axes: the first towards the patient's left, the second towards the
     head, a pixel of one lying over the same pixel of the other. In the file each view is as the camera saw
@@ -159,7 +162,7 @@ def _add_nuclear(dataset: Dataset, study: StudyIdentity, injection: Injection) -
 
 
 def _add_counts(dataset: Dataset, frames: NDArray[np.float64]) -> None:
-    """Counts as they are where whole and small enough, else with a rescale slope as cameras write it."""
+    """Adds counts unchanged if they are integers of 16 bits, otherwise with a rescale slope as cameras write it."""
     top = float(frames.max())
     if top <= 65535 and np.array_equal(frames, np.rint(frames)):
         add_pixels(dataset, frames.astype(np.uint16))

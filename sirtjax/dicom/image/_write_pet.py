@@ -25,7 +25,7 @@ def pet_slices(
     duration_s: float,
     decay_correction: str,
 ) -> list[Dataset]:
-    """PET image objects of one static acquisition, values in Bq/mL with a slope per slice.
+    """Returns PET image objects of one static acquisition, values in Bq/mL with a slope per slice.
 
     Raises:
       InputError: an unknown kind of decay correction.

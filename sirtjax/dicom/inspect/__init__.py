@@ -1,4 +1,4 @@
-"""Summarises a folder of studies from headers alone: its series, the objects that refer to them, and problems."""
+"""Summarises a folder of studies from its headers: series, the objects that refer to them, and problems."""
 
 from sirtjax.dicom.inspect._folder import inspect_folder as inspect_folder
 from sirtjax.dicom.inspect._referenced import referenced_series as referenced_series

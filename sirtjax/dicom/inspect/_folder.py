@@ -14,7 +14,7 @@ from sirtjax.io import PatientMark
 
 
 def inspect_folder(path: Path | str) -> Inspection:
-    """What a folder of DICOM files holds and what is wrong with it, from the headers alone.
+    """Returns the contents of a folder of DICOM files and their problems, read from the headers.
 
     Raises:
       ImageFormatError: there is no such folder, or no DICOM file in it.
@@ -41,10 +41,10 @@ def inspect_folder(path: Path | str) -> Inspection:
     objects = _objects(files, series, number_of_study, patients)
     count = len(set(patients.values()))
     if count > 1:
-        problems.append(f"{count} patients; a case is of one")
+        problems.append(f"{count} patients; a case is for one patient")
     if damaged:
         names = ", ".join(file.name for file in damaged[:6])
-        problems.append(f"{len(damaged)} DICOM files can't be read, such as {names}; copy them again")
+        problems.append(f"{len(damaged)} DICOM files cannot be read, such as {names}; copy them again")
     return Inspection(
         path=path,
         patients=count,
@@ -57,7 +57,7 @@ def inspect_folder(path: Path | str) -> Inspection:
 
 
 def number_patients(files: list[FileHeader]) -> dict[PatientMark, int]:
-    """Mark -> number of the patient, in the order of the files."""
+    """Returns the number of each patient mark, in the order of the files."""
     numbers: dict[PatientMark, int] = {}
     for file in files:
         if file.patient in numbers:
@@ -97,7 +97,7 @@ def _series_facts(
         if len(values) > 1 and not any("mixed" in problem for problem in problems):
             problems.append(f"mixed: its files are of {len(values)} {what}")
     if not first.frame_of_reference_uid:
-        problems.append("no frame of reference, so nothing says what else is in its world")
+        problems.append("no frame of reference, so its alignment with other series is unknown")
     if info.modality in ("PT", "NM") and first.nuclide is None:
         problems.append("no radionuclide is stated")
     folder = first.path.parent if len(images) == 1 else Path(os.path.commonpath([file.path.parent for file in images]))

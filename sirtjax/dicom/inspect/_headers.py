@@ -58,7 +58,7 @@ class FileHeader:
 
 
 def read_file_headers(path: Path) -> tuple[list[FileHeader], list[Path]]:
-    """The headers of all DICOM files at a path, and the files that claim to be DICOM and can't be read.
+    """Returns the headers of all DICOM files at a path, and the DICOM files that cannot be read.
 
     Raises:
       ImageFormatError: there is nothing at the path.
@@ -79,14 +79,17 @@ def read_file_headers(path: Path) -> tuple[list[FileHeader], list[Path]]:
 
 
 def short_text(holder: Dataset, keyword: str) -> str:
-    """A text value up to the first character that can't be printed, at most 64 characters; "" where there is none."""
+    """Returns a text value up to its first unprintable character, at most 64 characters; "" if missing."""
     text = str(holder.get(keyword) or "").strip()
     end = next((n for n, character in enumerate(text) if not character.isprintable()), len(text))
     return text[: min(end, _LONGEST_TEXT)].strip()
 
 
 def moment_of(day: str, time: str) -> datetime | None:
-    """A DICOM date and time; None where the date is none. A time that is none counts as midnight."""
+    """Returns a DICOM date and time; None if the date is invalid.
+
+    An invalid time counts as midnight.
+    """
     digits = day.replace(".", "")
     clock = (time.partition(".")[0].replace(":", "") + "000000")[:6]
     for text in (digits + clock, digits + "000000"):
@@ -113,7 +116,7 @@ def _read(path: Path) -> FileHeader | None:
     modality = short_text(header, "Modality").upper()
     if not modality and "SOPClassUID" not in header:
         if named and not str(getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID") or ""):
-            raise EOFError("a DICOM file that says nothing of itself")
+            raise EOFError("a DICOM header with neither SOP class nor modality")
         return None  # a DICOMDIR, or no DICOM at all
     if modality in IMAGE_MODALITIES and "Rows" not in header:
         raise EOFError("an image without a size")

@@ -20,7 +20,7 @@ _MOST_NAMES = 6
 def object_facts(
     header: FileHeader, *, number: int, study: int, patient: int, series: Sequence[SeriesFacts]
 ) -> ObjectFacts:
-    """What an object that is no image series says, beside the series it is about.
+    """Returns the contents of an object that is not an image series, and the series that it refers to.
 
     Args:
       header: of its file.
@@ -108,16 +108,16 @@ def _problems(kind: str, dataset: Dataset) -> Iterator[str]:
         listed = dataset.get("StructureSetROISequence") or []
         empty = [short_text(item, "ROIName") for item in listed if not drawn.get(int(item.ROINumber))]
         if not listed:
-            yield "lists no structure at all"
+            yield "contains no structure"
         if empty:
             yield f"{len(empty)} of {len(listed)} structures are empty: {_some(empty)}"
     if kind == "SEG" and not dataset.get("SegmentSequence"):
         yield "has no segment"
     if kind == "RTDOSE":
         if short_text(dataset, "DoseUnits").upper() != "GY":
-            yield f"its dose is in {short_text(dataset, 'DoseUnits') or 'units that are not stated'}, not in Gy"
+            yield f"its dose is in {short_text(dataset, 'DoseUnits') or 'unknown units'}, not in Gy"
         if dataset.get("DoseGridScaling") in (None, ""):
-            yield "no DoseGridScaling, so its numbers are no doses"
+            yield "no DoseGridScaling, so its values are not doses"
 
 
 def _misfits(
@@ -132,7 +132,7 @@ def _misfits(
         if frames and one.frame_of_reference_uid and one.frame_of_reference_uid not in frames
     ]
     if wrong:
-        yield f"is drawn in another frame of reference than series {_some(wrong)}, which it refers to"
+        yield f"is contoured in another frame of reference than series {_some(wrong)}, which it refers to"
     elif frames and not about and not missing and not any(one.frame_of_reference_uid in frames for one in series):
         yield "no series of this folder is in its frame of reference"
 
@@ -147,7 +147,7 @@ def _dose_misfits(header: FileHeader, frames: tuple[str, ...], series: Sequence[
     beside = [one for one in series if one.frame_of_reference_uid in frames and not one.problems]
     apart = [one.number for one in beside if overlap_fraction(grid, _grid(one)) == 0]
     if beside and len(apart) == len(beside):
-        yield f"lies nowhere on series {_some(apart)}, in whose frame of reference it is"
+        yield f"does not overlap series {_some(apart)}, although it uses the same frame of reference"
 
 
 def _grid(one: SeriesFacts) -> Geometry:

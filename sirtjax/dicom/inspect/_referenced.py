@@ -17,7 +17,9 @@ REFERENCES = (
 
 
 def referenced_series(path: Path | str) -> tuple[str, ...]:
-    """UIDs of the series that an RTSTRUCT or SEG was drawn on, as it says; () for other files and where it doesn't.
+    """Returns the UIDs of the series on which an RTSTRUCT or SEG states that it was contoured.
+
+    () for other files and if it states none.
 
     Raises:
       ImageFormatError: the file is DICOM, and damaged.

@@ -91,7 +91,7 @@ class SeriesFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectFacts:
-    """One DICOM object that is about images: a structure set, a segmentation, a dose, a registration, a report.
+    """A DICOM object about images: structure set, segmentation, dose, registration or report.
 
     Attributes:
       number: after those of the image series.

@@ -15,14 +15,14 @@ _MOST_CHARACTERS = 64  # of a DICOM long string
 
 @dataclass(frozen=True, kw_only=True)
 class Algorithm:
-    """What drew a mask, as DICOM objects name it.
+    """The algorithm or person that contoured a mask, as DICOM objects name it.
 
     Attributes:
       name: of the method or the model, such as "liver-ct-3mm".
       version: of it.
-      family: "AI" (a network), "atlas" (masks of other patients, carried over), "threshold" (of intensity or uptake),
+      family: "AI" (a network), "atlas" (warped masks of other patients), "threshold" (of intensity or uptake),
         "rules" (growing, filling, cutting) or "manual" (a person).
-      corrected: whether a person changed the result by hand.
+      corrected: whether a person edited the result manually.
     """
 
     name: str
@@ -52,7 +52,7 @@ DrawnBy = Algorithm | Mapping[str, Algorithm]
 
 
 def algorithm_of_each(names: Iterable[str], algorithm: DrawnBy) -> dict[str, Algorithm]:
-    """What drew each mask: the one algorithm of all, or each its own.
+    """Returns the algorithm of each mask, from one for all masks or one per mask.
 
     Raises:
       InputError: a mask has none.
@@ -61,5 +61,5 @@ def algorithm_of_each(names: Iterable[str], algorithm: DrawnBy) -> dict[str, Alg
         return dict.fromkeys(names, algorithm)
     missing = [name for name in names if name not in algorithm]
     if missing:
-        raise InputError(f"nothing says what drew {', '.join(map(repr, missing))}; give an algorithm of every mask")
+        raise InputError(f"no algorithm for {', '.join(map(repr, missing))}; provide one for every mask")
     return {name: algorithm[name] for name in names}

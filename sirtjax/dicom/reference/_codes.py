@@ -19,7 +19,12 @@ class Code(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentCode:
-    """What a segment is: category (CID 7150), type (CID 7151), side (CID 244), where it lies (CID 4), and a colour."""
+    """The codes of a segment: category (CID 7150), type (CID 7151), side (CID 244) and site (CID 4).
+
+    It also has a colour.
+
+    It also has a colour.
+    """
 
     category: Code
     type: Code
@@ -107,12 +112,14 @@ _WORDS = {
 
 
 def segment_kinds() -> tuple[str, ...]:
-    """The kinds of structure that have a code, such as "liver", "lesion", "territory" or "kidney"."""
+    """Returns the kinds of structure that have a code, such as "liver", "lesion", "territory" or "kidney"."""
     return (*_ORGANS, *_OTHERS)
 
 
 def segment_code(name: str, *, kind: str | None = None) -> SegmentCode:
-    """The codes of a structure by its kind, or where none is given by its name: "lesion 2", "left kidney", "Lungs".
+    """Returns the codes of a structure by its kind, or by its name if no kind is provided.
+
+    Names such as "lesion 2", "left kidney" or "Lungs" are recognised.
 
     Args:
       name: of the mask.
@@ -131,7 +138,7 @@ def segment_code(name: str, *, kind: str | None = None) -> SegmentCode:
     if known not in _ORGANS or len(sides) > 1 or (sides and known not in _PAIRED):
         of = f"mask {name!r}" if kind is None else f"mask {name!r} of kind {kind!r}"
         raise InputError(
-            f"no code is known for {of}; say what it is, as one of: {', '.join(segment_kinds())} "
+            f"no known code for {of}; specify its kind, one of: {', '.join(segment_kinds())} "
             f"(with left or right: {', '.join(_PAIRED)})"
         )
     structure, colour_rgb = _ORGANS[known]

@@ -42,7 +42,7 @@ def new_object(
     description: str,
     created: datetime | None = None,
 ) -> Dataset:
-    """A data set that files under the patient and study of the reference, in a series of its own.
+    """Returns a data set in the patient and study of the reference, with a series of its own.
 
     Patient and study are taken over unchanged. The UIDs of the object and its series follow from `content` and the
     reference, so that the same result is the same object.
@@ -96,7 +96,7 @@ def new_object(
 
 
 def save_object(dataset: Dataset, path: str | Path, *, force: bool = False) -> Path:
-    """Write a data set as a DICOM file, whole or not at all.
+    """Writes a data set as a DICOM file, atomically.
 
     Args:
       dataset: with its file meta information.
@@ -112,14 +112,14 @@ def save_object(dataset: Dataset, path: str | Path, *, force: bool = False) -> P
 
 
 def content_uid(*words: str) -> str:
-    """The UID that follows from these words and this version of the package."""
+    """Returns the UID derived from these words and the version of the package."""
     from pydicom.uid import generate_uid
 
     return str(generate_uid(entropy_srcs=["sirtjax", sirtjax.__version__, *words]))
 
 
 def short_text(text: str, *, what: str, longest: int = 64) -> str:
-    r"""A text as DICOM's LO (64 characters) or SH (16) can hold it.
+    r"""Returns a text that fits DICOM's LO (64 characters) or SH (16).
 
     Args:
       text: what a user gave.
@@ -139,7 +139,7 @@ def short_text(text: str, *, what: str, longest: int = 64) -> str:
 
 
 def referenced(sop_class_uid: str, sop_instance_uid: str, *, frame: int | None = None) -> Dataset:
-    """The item of a sequence that refers to an object, or to one frame of it."""
+    """Returns the sequence item that refers to an object, or to one frame of it."""
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
     if frame is not None:

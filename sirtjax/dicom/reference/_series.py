@@ -34,7 +34,7 @@ class Reference:
     frame_numbers: tuple[int, ...] | None = None
 
     def instance(self, k: int) -> tuple[str, str, int | None]:
-        """SOP class, SOP instance and frame number (None where there are no frames) of slice k."""
+        """Returns SOP class, SOP instance and frame number (None without frames) of slice k."""
         header = self.headers[0 if self.frame_numbers is not None else k]
         frame = None if self.frame_numbers is None else self.frame_numbers[k]
         return str(header.SOPClassUID), str(header.SOPInstanceUID), frame
@@ -43,7 +43,9 @@ class Reference:
 def read_reference(
     path: str | Path, *, series: str | int | None = None, modality: str | tuple[str, ...] | None = None
 ) -> Reference:
-    """The series that an object is to refer to: chosen as `read_dicom_series` does, read without its pixels.
+    """Returns the series that an object will refer to, without its pixels.
+
+    The series is chosen as by `read_dicom_series`.
 
     Args:
       path: a DICOM file or a folder.
@@ -79,7 +81,7 @@ def _uid(path: str | Path, headers: tuple[Dataset, ...], keyword: str, what: str
     value = _one_value(path, headers, keyword, what)
     if not value:
         raise ImageFormatError(
-            f"{path}: the series has no {keyword}, which objects about it must name; export it from the PACS again"
+            f"{path}: the series has no {keyword}, which objects that refer to it need; export it from the PACS again"
         )
     return value
 

@@ -25,8 +25,8 @@ class Registration:
 
     Attributes:
       transform: pull, from the fixed frame of reference to the moving one, LPS mm.
-      fixed_frame_uid: the frame whose points the transform takes.
-      moving_frame_uid: the frame that it takes them to; empty where the object names its images alone.
+      fixed_frame_uid: the frame of the points that the transform accepts.
+      moving_frame_uid: the frame that it maps them to; empty if the object names only its images.
     """
 
     transform: Transform
@@ -37,7 +37,9 @@ class Registration:
 def read_registration(
     path: str | Path, *, fixed_frame_uid: str | None = None, moving_frame_uid: str | None = None
 ) -> Registration:
-    """Read a Spatial or Deformable Spatial Registration as a pull transform from its fixed to its moving frame.
+    """Reads a Spatial or Deformable Spatial Registration as a pull transform.
+
+    The transform maps points of its fixed frame of reference to the moving one.
 
     Args:
       path: the object.
@@ -53,7 +55,7 @@ def read_registration(
     with parsing(path, _KIND):
         sop_class = str(dataset.get("SOPClassUID") or "")
         if sop_class not in (SPATIAL_CLASS, DEFORMABLE_CLASS):
-            found = str(dataset.get("Modality") or "") or "nothing to tell"
+            found = str(dataset.get("Modality") or "") or "unknown"
             raise ImageFormatError(
                 f"{path}: expected a Spatial or Deformable Spatial Registration, found modality {found}; "
                 "choose another file"
@@ -69,7 +71,7 @@ def _spatial(path: Path, dataset: Dataset, registered: str, fixed: str, moving: 
     items = [(str(item.get("FrameOfReferenceUID") or ""), item) for item in dataset.RegistrationSequence]
     start = next((n for n, (uid, _) in enumerate(items) if uid == fixed), None)
     if start is None and fixed != registered:
-        raise ImageFormatError(f"{path}: places no frame of reference {fixed}; choose another registration")
+        raise ImageFormatError(f"{path}: has no transform for frame of reference {fixed}; choose another registration")
     others = [(uid, item) for n, (uid, item) in enumerate(items) if n != start]
     uid, item = _the_one(path, others, moving)
     registered_from_fixed = np.eye(4) if start is None else _registered_from(path, items[start][1])
@@ -107,7 +109,7 @@ def _the_one(path: Path, items: list[tuple[str, Any]], moving: str | None) -> tu
     if len(chosen) != 1:
         frames = ", ".join(uid or "without a UID" for uid, _ in items) or "none"
         wanted = "one moving frame of reference" if moving is None else f"the moving frame of reference {moving} once"
-        raise ImageFormatError(f"{path}: expected {wanted}, found {len(chosen)} ({frames}); say which to read")
+        raise ImageFormatError(f"{path}: expected {wanted}, found {len(chosen)} ({frames}); specify which to read")
     return chosen[0]
 
 
@@ -131,7 +133,7 @@ def _matrix(path: Path, item: Dataset) -> NDArray[np.float64]:
     usable = np.isfinite(matrix).all() and np.array_equal(matrix[3], [0.0, 0.0, 0.0, 1.0])
     if not usable or np.abs(matrix).max() > 1e6 or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
         raise GeometryError(
-            f"{path}: matrix {matrix.tolist()} is no invertible affine map; export the registration again"
+            f"{path}: matrix {matrix.tolist()} is not an invertible affine map; export the registration again"
         )
     return matrix
 
@@ -142,7 +144,7 @@ def _grid(path: Path, item: Dataset) -> tuple[Geometry, NDArray[np.float32]]:
     vectors = np.frombuffer(item.VectorGridData, np.dtype("<f4"))
     if len(shape) != 3 or min(shape) < 1 or vectors.size != 3 * shape[0] * shape[1] * shape[2]:
         raise ImageFormatError(
-            f"{path}: a grid of {shape} vectors holds {vectors.size / 3:g} of them; export the registration again"
+            f"{path}: a grid of {shape} vectors contains {vectors.size / 3:g} of them; export the registration again"
         )
     if not (np.abs(vectors) < 1e5).all():
         raise GeometryError(

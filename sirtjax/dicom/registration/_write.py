@@ -37,7 +37,7 @@ def write_registration(
     description: str = "Registration",
     force: bool = False,
 ) -> Path:
-    """Write how two series lie to each other, as Spatial or as Deformable Spatial Registration.
+    """Writes the alignment of two series as Spatial or Deformable Spatial Registration.
 
     Transforms here pull: they take a point of the fixed (reference) image to the moving (floating) one. The matrix of a
     Spatial Registration maps the other way, from the moving image's coordinates to those of the fixed one, which is the
@@ -62,7 +62,7 @@ def write_registration(
       OutputError: the file exists already, or its place refuses writing.
     """
     if patient_mark(fixed.headers[0]).contradicts(patient_mark(moving.headers[0])):
-        raise InputError("the fixed and the moving series are of two patients; register series of one patient")
+        raise InputError("the fixed and the moving series belong to two patients; register series of one patient")
     if isinstance(transform, AffineTransform):
         dataset = _spatial(_matrix(transform.floating_from_reference), fixed, moving, description)
     elif isinstance(transform, DisplacementField):
@@ -139,7 +139,7 @@ def _matrix(values: Any) -> NDArray[np.float64]:
         or abs(np.linalg.det(matrix[:3, :3])) < 1e-6
     ):
         raise GeometryError(
-            f"the transform's matrix {np.round(matrix, 3).tolist()} is no invertible affine map of finite numbers; "
+            f"the transform's matrix {np.round(matrix, 3).tolist()} is not an invertible affine map of finite numbers; "
             "register again"
         )
     return matrix
@@ -154,7 +154,7 @@ def _right_handed_grid(field: DisplacementField) -> tuple[Geometry, NDArray[np.f
     direction = geometry.direction
     if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-4:
         raise GeometryError(
-            "the displacement field lies on a sheared grid, which DICOM cannot say; sample it on a square grid with "
+            "the displacement field has a sheared grid, which DICOM cannot store; sample it on a square grid with "
             "sirtjax.spatial.compose(..., geometry=...) first"
         )
     if np.linalg.det(direction) > 0:

@@ -18,7 +18,7 @@ _TAIL_BYTES = 1024
 def write_encapsulated_pdf(
     path: str | Path, pdf: bytes, reference: Reference, *, title: str, force: bool = False
 ) -> Path:
-    """Write a PDF document into the patient's study, as an Encapsulated PDF object.
+    """Writes a PDF document into the patient's study, as an Encapsulated PDF object.
 
     Args:
       path: the file to write.
@@ -31,13 +31,13 @@ def write_encapsulated_pdf(
       The file.
 
     Raises:
-      InputError: the bytes are no whole PDF, or the title is none that DICOM can hold.
+      InputError: the bytes are not a complete PDF, or DICOM cannot store the title.
       OutputError: the file exists already, or its place refuses writing.
     """
     if not pdf.startswith(b"%PDF-") or b"%%EOF" not in pdf[-_TAIL_BYTES:]:
         raise InputError(
-            f"the report of {len(pdf)} bytes is no whole PDF (expected %PDF- at its start, %%EOF at its end); "
-            "make it again"
+            f"the report of {len(pdf)} bytes is not a complete PDF (expected %PDF- at its start, %%EOF at its end); "
+            "create it again"
         )
     dataset = new_object(
         reference,

@@ -30,7 +30,7 @@ _CONCEPTS: dict[str, tuple[Code, tuple[str, ...]]] = {
     "planned mean dose": (Code("planned-mean", OWN_SCHEME, "Mean absorbed dose of the plan"), _GY),
     "median dose": (Code("128539", "DCM", "Median Absorbed Radiation Dose"), _GY),
     "activity": (Code("activity", OWN_SCHEME, "Activity in the structure"), ("MBq",)),
-    "uptake": (Code("uptake", OWN_SCHEME, "Share of the liver's activity"), _PERCENT),
+    "uptake": (Code("uptake", OWN_SCHEME, "Fraction of the liver's activity"), _PERCENT),
     "T/N ratio": (Code("tn-ratio", OWN_SCHEME, "Tumour to normal tissue ratio of activity concentration"), _RATIO),
     "lung shunt": (Code("lung-shunt", OWN_SCHEME, "Lung shunt fraction"), _PERCENT),
     "compartment dose": (Code("compartment-dose", OWN_SCHEME, "Mean dose of the multi-compartment method"), _GY),
@@ -47,8 +47,8 @@ class Measurement:
 
     Attributes:
       name: one of `measurement_names`, or a point of the dose-volume histogram: "D70" (the dose that 70 % of the volume
-        receives at least, Gy) or "V100" (the share of the volume that receives at least 100 Gy, %); "planned D70" and
-        "planned V100" are the same in the plan of a verification.
+        receives at least, Gy) or "V100" (the fraction of the volume that receives at least 100 Gy, %); "planned D70"
+        and "planned V100" are the same in the plan of a verification.
       value: in `unit`.
       unit: "Gy", "mL", "g", "MBq", "%" or "1", as fits the name.
     """
@@ -62,7 +62,7 @@ class Measurement:
         if self.unit not in units:
             raise InputError(f"{self.name} is in {self.unit!r}; expected {' or '.join(units)}")
         if not math.isfinite(self.value):
-            raise InputError(f"{self.name} is {self.value}, which DICOM cannot hold as a measurement; leave it out")
+            raise InputError(f"{self.name} is {self.value}, which DICOM cannot store as a measurement; omit it")
 
     @property
     def concept(self) -> Code:
@@ -91,7 +91,7 @@ class Evaluation:
     def __post_init__(self) -> None:
         if not 0 < len(self.objective) <= _LONGEST_MEANING:
             raise InputError(
-                f"objective {self.objective!r} has {len(self.objective)} letters; DICOM holds 1 to {_LONGEST_MEANING}"
+                f"objective {self.objective!r} has {len(self.objective)} letters; DICOM allows 1 to {_LONGEST_MEANING}"
             )
 
     @property
@@ -124,11 +124,11 @@ class MeasurementGroup:
 
     def __post_init__(self) -> None:
         if not self.measurements:
-            raise InputError(f"no measurement of {self.name!r}; give at least one, or leave the structure out")
+            raise InputError(f"no measurement of {self.name!r}; provide at least one, or omit the structure")
 
 
 def measurement_names() -> tuple[str, ...]:
-    """The names that a measurement may have beside D and V values."""
+    """Returns the measurement names other than D and V values."""
     return tuple(_CONCEPTS)
 
 
@@ -139,13 +139,11 @@ def _concept(name: str) -> tuple[Code, tuple[str, ...]]:
         return known
     point = re.fullmatch(r"(planned )?([DV])(\d{1,4}(?:\.\d{1,2})?)", name)
     if point is None:
-        raise InputError(
-            f"no code is known for measurement {name!r}; expected one of {', '.join(_CONCEPTS)}, D70 or V100"
-        )
+        raise InputError(f"no known code for measurement {name!r}; expected one of {', '.join(_CONCEPTS)}, D70 or V100")
     planned, of, at = point.groups()
     if of == "D" and not 0 < float(at) <= 100:
         raise InputError(f"measurement {name!r} is of {at} % of the volume; expected above 0 to 100")
     value, before = (f"planned-{of}{at}", "Plan: ") if planned else (name, "")
     if of == "D":
         return Code(value, OWN_SCHEME, f"{before}Dose that {at} % of the volume receives at least"), _GY
-    return Code(value, OWN_SCHEME, f"{before}Share of the volume with at least {at} Gy"), _PERCENT
+    return Code(value, OWN_SCHEME, f"{before}Fraction of the volume with at least {at} Gy"), _PERCENT

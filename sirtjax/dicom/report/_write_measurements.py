@@ -35,7 +35,7 @@ def write_measurements(
     approval: Approval | None = None,
     force: bool = False,
 ) -> Path:
-    """Write measurements of structures as an Imaging Measurement Report (TID 1500, Comprehensive SR).
+    """Writes measurements of structures as an Imaging Measurement Report (TID 1500, Comprehensive SR).
 
     A structure that is a segment of the segmentation is reported as a volume of interest that refers to the segment
     (TID 1411), any other as a group that refers to the images (TID 1501).
@@ -83,11 +83,11 @@ def _segmentation(path: Path, reference: Reference) -> Dataset:
     seg = read_dataset(path, "SEG")
     with parsing(path, "SEG"):
         if str(seg.get("SOPClassUID") or "") != SEG_CLASS:
-            raise InputError(f"{path}: expected a SEG, found modality {seg.get('Modality') or 'nothing to tell'}")
+            raise InputError(f"{path}: expected a SEG, found modality {seg.get('Modality') or 'unknown'}")
         if str(seg.get("FrameOfReferenceUID") or "") != reference.frame_of_reference_uid:
             raise InputError(
                 f"{path}: the segmentation is in another frame of reference than the series of the measurements; "
-                "give the one drawn on it"
+                "provide the one contoured on it"
             )
         # What the report needs of it; the frames may be many.
         for keyword in ("PixelData", "PerFrameFunctionalGroupsSequence"):

@@ -12,12 +12,12 @@ from sirtjax.errors import GeometryError, ImageFormatError
 from sirtjax.volume import Geometry, Volume
 
 _RTDOSE_CLASS = "1.2.840.10008.5.1.4.1.1.481.2"
-# Frames may lie off the even grid by this share of their distance; positions are rounded to a tenth of a millimetre.
+# Frames may be off the even grid by this fraction of their spacing; positions are rounded to a tenth of a millimetre.
 _EVEN_SHARE, _EVEN_MM = 0.01, 0.05
 
 
 def read_rtdose(path: str | Path) -> Volume:
-    """The dose of a DICOM RT Dose, in Gy, on its own grid.
+    """Returns the dose of a DICOM RT Dose, in Gy, on its own grid.
 
     Args:
       path: the file.
@@ -31,16 +31,18 @@ def read_rtdose(path: str | Path) -> Volume:
     with parsing(path, "RT Dose"):
         found = str(dataset.get("SOPClassUID") or "")
         if found != _RTDOSE_CLASS:
-            kind = str(dataset.get("Modality") or "") or found or "nothing to tell"
+            kind = str(dataset.get("Modality") or "") or found or "unknown"
             raise ImageFormatError(f"{path}: expected an RT Dose, found {kind}; choose another file")
         if "PixelData" not in dataset:
-            raise ImageFormatError(f"{path}: an RT Dose without a dose grid (a DVH alone?); export the dose grid")
+            raise ImageFormatError(f"{path}: an RT Dose without a dose grid (perhaps only a DVH); export the dose grid")
         scaling = _scaling(path, dataset)
         geometry = _geometry(path, dataset)
     stored, _ = decode_file(path)
     dose = (stored.astype(np.float64) * scaling).astype(np.float32)
     if not np.isfinite(dose).all():
-        raise ImageFormatError(f"{path}: doses that are no numbers, by a scaling of {scaling:g}; export the dose again")
+        raise ImageFormatError(
+            f"{path}: doses that are not finite numbers, with a scaling of {scaling:g}; export the dose again"
+        )
     return Volume(np.ascontiguousarray(dose.transpose(2, 1, 0)), geometry, unit="Gy")
 
 

@@ -30,7 +30,7 @@ def write_rtdose(
     created: datetime | None = None,
     force: bool = False,
 ) -> Path:
-    """Write a dose as a DICOM RT Dose on its own grid, in the frame of reference of a series.
+    """Writes a dose as a DICOM RT Dose on its own grid, in the frame of reference of a series.
 
     Physical dose in Gy, 16 bits with a scaling: exact to 1/131070 of the highest dose. A radionuclide therapy has no
     RT Plan to refer to: the dose is that of a plan overview (DoseSummationType PLAN_OVERVIEW), which refers to the
@@ -55,8 +55,8 @@ def write_rtdose(
     stored, scaling, geometry = _stored(dose_gy)
     if overlap_fraction(geometry, reference.geometry) == 0:
         raise GeometryError(
-            f"the dose on {geometry} does not meet the {reference.modality} series on {reference.geometry}; "
-            "give the series it was computed on"
+            f"the dose on {geometry} does not overlap the {reference.modality} series on {reference.geometry}; "
+            "provide the series it was computed on"
         )
     text = None if comment is None else short_text(comment, what="dose comment")
     digest = hashlib.sha256(repr((scaling, geometry.world_from_voxel, text)).encode() + stored.tobytes())
@@ -81,11 +81,11 @@ def write_rtdose(
 def _stored(dose_gy: Volume) -> tuple[NDArray[np.uint16], str, Geometry]:
     """The dose as whole numbers (k, j, i), the scaling to Gy as it will be written, and the right-handed grid."""
     if dose_gy.unit != "Gy":
-        raise InputError(f"an RT Dose holds Gy, the volume is in {dose_gy.unit}; compute the dose first")
+        raise InputError(f"an RT Dose must be in Gy, the volume is in {dose_gy.unit}; compute the dose first")
     dose = np.asarray(dose_gy.array, np.float64)
     if not np.isfinite(dose).all() or dose.min() < 0:
         what = f"down to {dose.min():g} Gy" if np.isfinite(dose).all() else "NaN or infinite"
-        raise InputError(f"the dose has values that no dose has: {what}; expected finite Gy from 0 on")
+        raise InputError(f"the dose has invalid values: {what}; expected finite Gy from 0 on")
     geometry, dose = right_handed(dose_gy.geometry, dose)
     scaling = decimal(dose.max() / _LARGEST or 1.0)
     # By the scaling as written, so that its rounding does not add to that of the doses.

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 
 def apportioned(fraction: NDArray[Any]) -> NDArray[np.float64]:
-    """The whole voxels that stand for partly filled ones, as many as the volume of each connected part.
+    """Returns whole voxels instead of partly filled ones, with the volume of each connected component.
 
     From slice to slice of a part, as many voxels are taken as have been filled up to there, the fullest ones: so every
     slice keeps its area to a voxel and the part its volume to half a voxel, where a threshold at one half would lose a

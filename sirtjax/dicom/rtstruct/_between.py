@@ -34,7 +34,7 @@ class Between:
     far_holes: NDArray[np.bool_]
 
     def at(self, fraction: float) -> NDArray[np.bool_]:
-        """The pixels inside, this fraction (0 to 1) of the way from the near to the far plane."""
+        """Returns the pixels inside, at this fraction (0 to 1) of the way from the near to the far plane."""
         alone, holes = (self.near_alone, self.near_holes) if fraction < 0.5 else (self.far_alone, self.far_holes)
         if self.near is None or self.far is None:
             return alone & ~holes
@@ -42,7 +42,7 @@ class Between:
         return (mixed | alone) & ~holes
 
     def at_points(self, pixels: NDArray[np.float64], fraction: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether points are inside, given as (2, n) fractional pixels and (n,) fractions of the way."""
+        """Returns whether points are inside, from (2, n) fractional pixels and (n,) fractions of the way."""
         nearest = np.rint(pixels).astype(np.int64)
         column, row = (np.clip(index, 0, size - 1) for index, size in zip(nearest, self.near_alone.shape, strict=True))
         early = fraction < 0.5
@@ -57,7 +57,7 @@ class Between:
 
 
 def between(near: NDArray[np.bool_], far: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> Between:
-    """Prepare the shapes between two planes, given the pixels inside on each, (i, j)."""
+    """Prepares the shapes between two planes, from the pixels inside on each, (i, j)."""
     near_alone, far_alone = _unmatched(near, far), _unmatched(far, near)
     near_holes, far_holes = _unmatched(~near, ~far), _unmatched(~far, ~near)
     near_met, far_met = (near | near_holes) & ~near_alone, (far | far_holes) & ~far_alone
@@ -73,7 +73,7 @@ def between(near: NDArray[np.bool_], far: NDArray[np.bool_], spacing_mm: tuple[f
 
 
 def signed_distance_mm(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> NDArray[np.float32]:
-    """Distance to the edge of the mask's pixels, positive inside the mask."""
+    """Returns the distance to the edge of the mask's pixels, positive inside the mask."""
     if mask.all() or not mask.any():
         reach = float(np.hypot(mask.shape[0] * spacing_mm[0], mask.shape[1] * spacing_mm[1]))
         return np.full(mask.shape, reach if mask.all() else -reach, np.float32)

@@ -12,15 +12,17 @@ Points = NDArray[np.float64]
 
 # Halvings of the shift by which an outline comes to hold its area.
 _SHIFT_STEPS = 40
-# Every vertex stays this share of a pixel away from the centres between which it lies, so that no rounding of a
+# Every vertex stays this fraction of a pixel away from the centres on both sides of it, so that no rounding of a
 # reader moves a pixel from one side of the outline to the other.
 _CLEARANCE = 0.02
-# As much of two pixels that touch at a corner is cut off there, as a share of their sides, that outlines don't meet.
+# As much of two pixels that touch at a corner is cut off there, as a fraction of their sides, that outlines don't meet.
 _CUT = 0.04
 
 
 def plane_outlines(held: NDArray[Any], fraction: NDArray[Any]) -> list[Points]:
-    """Closed outlines of pixels of one slice, of their area, with holes joined as keyholes.
+    """Returns closed outlines of pixels of one slice with the area of these pixels.
+
+    Holes are joined as keyholes.
 
     Whole pixels are outlined along their sides, halfway between the centres of pixels inside and outside. Only so do
     programs that measure polygons, and programs that count the points of a grid of their own inside of them (the
@@ -30,7 +32,7 @@ def plane_outlines(held: NDArray[Any], fraction: NDArray[Any]) -> list[Points]:
     Where pixels are partly filled (by a mask of another grid), the outline runs where the filling, interpolated between
     their centres, has one level, moved as much outwards or inwards as its area needs.
 
-    Pixels that touch at a corner alone are outlined apart.
+    Pixels that touch only at a corner are outlined separately.
 
     Args:
       held: (i, j) how much each pixel adds to the area, 0 outside; see `apportioned`.

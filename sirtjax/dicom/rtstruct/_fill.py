@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# A contour with this share of its area inside the larger ones is a hole in them; with less, another piece.
+# A contour with this fraction of its area inside the larger ones is a hole in them; with less, another component.
 _HOLE_SHARE = 0.95
 
 
@@ -41,7 +41,7 @@ def fill_polygon(vertices: NDArray[np.float64], shape: tuple[int, int]) -> NDArr
 def fill_plane(
     polygons: Sequence[NDArray[np.float64]], shape: tuple[int, int], *, exclusive_or: bool
 ) -> NDArray[np.bool_]:
-    """The pixels inside the contours of one ROI in one plane, (i, j).
+    """Returns the pixels inside the contours of one ROI in one plane, (i, j).
 
     With `exclusive_or` (CLOSEDPLANAR_XOR) every contour flips what it encloses. Otherwise (CLOSED_PLANAR) a
     contour within the area of the larger ones is a hole, one within a hole an island, one beside or partly

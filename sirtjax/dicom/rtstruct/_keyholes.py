@@ -10,7 +10,7 @@ _STARTS, _OFF_LINES = np.array([0.37, 0.29, 0.43]), 0.004
 
 
 def keyholed(loops: list[Points]) -> list[Points]:
-    """Outer loops with the holes in them joined by channels without width, run once each way.
+    """Returns outer loops with their holes joined by channels of zero width, traversed once each way.
 
     A channel leaves a hole where it reaches furthest along the first axis, and goes on along that axis to the next
     loop: the outer one, or a hole that reaches further. No channel runs through the centre of a pixel.
@@ -41,7 +41,7 @@ def keyholed(loops: list[Points]) -> list[Points]:
 
 
 def polygon_area(points: Points) -> float:
-    """Area of a polygon (n, 2), positive where it turns from the first axis to the second."""
+    """Returns the area of a polygon (n, 2), positive if it turns from the first axis to the second."""
     x, y = (points - points[0]).T
     return float(x @ np.roll(y, -1) - np.roll(x, -1) @ y) / 2
 

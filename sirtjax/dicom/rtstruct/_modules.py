@@ -20,7 +20,7 @@ _GENERATED = {"automatic": "AUTOMATIC", "semi-automatic": "SEMIAUTOMATIC", "manu
 
 
 def add_referenced_series(dataset: Dataset, reference: Reference) -> None:
-    """Which frame of reference, study, series and slices the contours are drawn on."""
+    """Adds the frame of reference, study, series and slices on which the contours are drawn."""
     series = Dataset()
     series.SeriesInstanceUID = reference.series_uid
     series.ContourImageSequence = [
@@ -35,7 +35,7 @@ def add_referenced_series(dataset: Dataset, reference: Reference) -> None:
 
 
 def add_approval(dataset: Dataset, approved: Approval | None) -> None:
-    """Whether a physician approved or rejected it, who and when."""
+    """Adds the approval status, the reviewer and the time."""
     if approved is None:
         dataset.ApprovalStatus = "UNAPPROVED"
         return
@@ -54,7 +54,7 @@ def add_roi(
     algorithm: Algorithm | None,
     colour: tuple[int, int, int],
 ) -> None:
-    """Add one ROI: what it is, its contours and its observation.
+    """Adds one ROI: its identity, its contours and its observation.
 
     Args:
       dataset: the structure set, with its three sequences of ROIs.

@@ -13,7 +13,7 @@ _MOST_LOST = 0.01
 
 
 def on_reference(labels: LabelMap, reference: Reference, *, name: str) -> NDArray[np.float32]:
-    """How much of each voxel of the reference lies inside a mask, 0 to 1: exactly 0 or 1 where the grids agree.
+    """Returns the fraction of each reference voxel inside a mask: exactly 0 or 1 if the grids agree.
 
     Args:
       labels: a map with one label, or one that has the label `name`; on any grid.
@@ -26,7 +26,7 @@ def on_reference(labels: LabelMap, reference: Reference, *, name: str) -> NDArra
     """
     inside = _mask(labels, name)
     if not inside.any():
-        raise InputError(f"mask {name!r} is empty: no voxel to write; leave it out or check its segmentation")
+        raise InputError(f"mask {name!r} is empty: no voxel to write; omit it or check its segmentation")
     turned = reorient(LabelMap.from_mask(inside, labels.geometry, name=name), axis_codes(reference.geometry))
     if turned.geometry.matches(reference.geometry):
         return np.asarray(turned.array, np.float32)
@@ -34,10 +34,10 @@ def on_reference(labels: LabelMap, reference: Reference, *, name: str) -> NDArra
     kept = float(fraction.sum(dtype=np.float64)) * reference.geometry.voxel_volume_ml
     share = kept / (float(inside.sum()) * labels.geometry.voxel_volume_ml)
     if share < 1 - _MOST_LOST:
-        where = "none of it lies" if share == 0 else f"{100 * (1 - share):.0f} % of it lie outside, not"
+        where = "it does not overlap" if share == 0 else f"{100 * (1 - share):.0f} % of it is outside"
         raise GeometryError(
-            f"mask {name!r} is not on the {reference.modality} series to write it for: {where} in its "
-            f"{reference.geometry}; give the series it was drawn on, or register them first"
+            f"mask {name!r} does not fit the target {reference.modality} series: {where} its "
+            f"{reference.geometry}; provide the series it was contoured on, or register them first"
         )
     return fraction
 
@@ -46,6 +46,6 @@ def _mask(labels: LabelMap, name: str) -> NDArray[np.bool_]:
     known = [label for _, label in labels.names]
     if len(known) != 1 and name not in known:
         raise InputError(
-            f"mask {name!r}: its map has the labels {', '.join(known) or 'none'}; expected one of that name"
+            f"mask {name!r}: its label map contains {', '.join(known) or 'none'}; expected one of that name"
         )
     return labels.mask(name if name in known else known[0])

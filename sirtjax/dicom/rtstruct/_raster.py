@@ -12,12 +12,12 @@ from sirtjax.dicom.rtstruct._fill import fill_plane
 from sirtjax.errors import InputError
 from sirtjax.volume import Geometry
 
-# Contours closer than this along their normal lie in one plane.
+# Contours closer than this along their normal are in the same plane.
 _SAME_PLANE_MM = 0.1
-# Planes further apart than this many times the ROI's usual distance are ends of separate pieces: one contour
-# left out is bridged, two are not.
+# Planes further apart than this many times the ROI's usual distance are ends of separate components: one
+# missing contour is bridged, two are not.
 _WIDEST_GAP = 2.5
-# A slice this near to a contour plane, as a share of the gap, takes that plane's contours as they are.
+# A slice this close to a contour plane, as a fraction of the gap, uses that plane's contours unchanged.
 _ON_PLANE = 0.05
 # Contours that stay within this many voxels of one slice are parallel to the slices.
 _PARALLEL_VOXELS = 0.1
@@ -36,7 +36,7 @@ class _Stretch:
 def rasterise(
     contours: Sequence[NDArray[np.float64]], geometry: Geometry, *, exclusive_or: bool, name: str
 ) -> NDArray[np.bool_]:
-    """The voxels whose centre lies inside an ROI given by parallel planar contours, (i, j, k).
+    """Returns the voxels whose centre is inside an ROI of parallel planar contours, (i, j, k).
 
     Contour planes need not be the grid's slices, nor parallel to them. Between planes the shape is
     interpolated (see `Between`), across gaps of up to 2.5 times the ROI's median plane distance; at the ends
@@ -110,7 +110,7 @@ def _fill_oblique(
     if spread > 2 * pixel:
         raise InputError(
             f"ROI {name!r}: its contours are not in parallel planes (they leave them by {spread:.1f} mm); "
-            "draw it in one orientation or leave this ROI out"
+            "contour it in one orientation or omit this ROI"
         )
     positions, groups = _planes(np.array([points[:, 2].mean() for points in local]))
     stretches = _stretches(positions, float(np.abs(geometry.affine[:3, :3].T @ frame[:, 2]).max()))

@@ -38,7 +38,7 @@ def read_rtstruct(
     only: Collection[str] | None = None,
     frame_of_reference_uid: str | None = None,
 ) -> dict[str, LabelMap]:
-    """The ROIs of a DICOM RT Structure Set as masks on the grid of a reference image.
+    """Returns the ROIs of a DICOM RT Structure Set as masks on the grid of a reference image.
 
     A voxel belongs to an ROI when its centre lies inside the contours: filled by the even-odd rule with
     holes, keyholes, XOR contours, several pieces and islands; interpolated where contour planes and slices do
@@ -76,15 +76,15 @@ def read_rtstruct(
         if mask is not None:
             masks[roi.name] = LabelMap.from_mask(mask, reference, name=roi.name)
         elif only is not None:
-            raise GeometryError(f"{path}: ROI {roi.name!r} {reason}; check that it was drawn on this image")
+            raise GeometryError(f"{path}: ROI {roi.name!r} {reason}; check that it was contoured on this image")
         else:
             left_out.setdefault(reason, []).append(roi.name)
     for reason, names in left_out.items():
-        _LOG.warning("%d of %d ROIs left out: each %s: %s", len(names), len(rois), reason, ", ".join(names))
+        _LOG.warning("%d of %d ROIs omitted: each %s: %s", len(names), len(rois), reason, ", ".join(names))
     if not masks:
         reasons = "; ".join(f"{len(names)}: each {reason}" for reason, names in left_out.items())
         raise GeometryError(
-            f"{path}: none of its {len(rois)} ROIs gives a mask ({reasons or 'it lists none'}); "
+            f"{path}: none of its {len(rois)} ROIs yields a mask ({reasons or 'it has none'}); "
             "check that the structure set belongs to the reference image"
         )
     return masks
@@ -98,23 +98,23 @@ def _fill(path: Path, roi: _Roi, reference: Geometry) -> tuple[str, NDArray[np.b
     voxels = reference.to_voxel(np.concatenate(roi.contours))
     size = np.asarray(reference.shape)
     if (voxels.max(axis=0) < -0.5).any() or (voxels.min(axis=0) > size - 0.5).any():
-        return "lies outside the grid of the reference image", None
+        return "is outside the grid of the reference image", None
     try:
         mask = rasterise(roi.contours, reference, exclusive_or=roi.exclusive_or, name=roi.name)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     beyond = np.maximum(-0.5 - voxels.min(axis=0), voxels.max(axis=0) - (size - 0.5)) * reference.spacing_mm
     if beyond.max() > 0.5 * max(reference.spacing_mm):
-        _LOG.warning("ROI %s reaches %.1f mm beyond the reference image: cut off there", roi.name, beyond.max())
+        _LOG.warning("ROI %s extends %.1f mm beyond the reference image: cropped to it", roi.name, beyond.max())
     if not mask.any():
-        return "holds no voxel centre (smaller than a voxel, or outside the grid)", None
+        return "contains no voxel centre (smaller than a voxel, or outside the grid)", None
     return "", mask
 
 
 def _check_frame(path: Path, roi: _Roi, expected: str | None) -> None:
     if expected and roi.frame_of_reference_uid and roi.frame_of_reference_uid != expected:
         raise GeometryError(
-            f"{path}: ROI {roi.name!r} is drawn in frame of reference {roi.frame_of_reference_uid}, but the "
+            f"{path}: ROI {roi.name!r} is contoured in frame of reference {roi.frame_of_reference_uid}, but the "
             f"reference image is in {expected}; give the image it was drawn on as reference"
         )
 
@@ -124,7 +124,7 @@ def _read_rois(path: Path) -> list[_Roi]:
     with parsing(path, "RTSTRUCT"):
         sop_class = str(dataset.get("SOPClassUID", ""))
         if sop_class != _RTSTRUCT_CLASS:
-            found = str(dataset.get("Modality", "")) or sop_class or "nothing to tell"
+            found = str(dataset.get("Modality", "")) or sop_class or "unknown"
             raise ImageFormatError(f"{path}: expected an RTSTRUCT, found {found}; choose another file")
         listed = list(dataset.get("StructureSetROISequence") or [])
         drawn = {
@@ -165,7 +165,9 @@ def _points(path: Path, name: str, contour: Dataset) -> NDArray[np.float64]:
             "export the structure set again"
         )
     if not (np.abs(values) < _FARTHEST_MM).all():
-        raise ImageFormatError(f"{path}: ROI {name!r} has a contour point that is no position in mm; export it again")
+        raise ImageFormatError(
+            f"{path}: ROI {name!r} has a contour point that is not a position in mm; export it again"
+        )
     points = values.reshape(-1, 3)
     if len(points) > 1 and np.array_equal(points[0], points[-1]):
         points = points[:-1]

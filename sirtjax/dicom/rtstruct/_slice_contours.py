@@ -25,7 +25,10 @@ class SliceContour:
 
 
 def slice_contours(fraction: NDArray[Any], reference: Reference) -> list[SliceContour]:
-    """The contours of a mask on every slice that it meets, from how much of each voxel of the reference is inside."""
+    """Returns the contours of a mask on every slice that it meets.
+
+    They are computed from the fraction of each reference voxel inside the mask.
+    """
     found = []
     held = apportioned(fraction)
     for k in np.flatnonzero(held.any(axis=(0, 1))):

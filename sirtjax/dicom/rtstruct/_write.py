@@ -41,7 +41,7 @@ def write_rtstruct(
     created: datetime | None = None,
     force: bool = False,
 ) -> Path:
-    """Write masks as a DICOM RT Structure Set on the slices of a series.
+    """Writes masks as a DICOM RT Structure Set on the slices of a series.
 
     A mask on the grid of the series, whatever the order of its axes, is outlined voxel by voxel: the contours hold the
     centres of its voxels and no others, and its area. A mask on another grid is outlined by how much of each slice and
@@ -123,9 +123,9 @@ def _roi_names(masks: Mapping[str, LabelMap]) -> dict[str, str]:
     for name in masks:
         names[name] = short_text(name, what="ROI name")
         if "/" in name or name.strip(" .") == "":
-            raise InputError(f"the ROI name {name!r} could be taken for a path; give it a name without '/'")
+            raise InputError(f"the ROI name {name!r} looks like a path; use a name without '/'")
         if list(names.values()).count(names[name]) > 1:
-            raise InputError(f"two masks are named {names[name]!r} but for the spaces around; name them apart")
+            raise InputError(f"two masks are named {names[name]!r} apart from surrounding spaces; rename one")
     return names
 
 
@@ -138,5 +138,5 @@ def _colours(names: Mapping[str, str], given: Mapping[str, Colour] | None) -> di
         found[name] = colour
     unknown = sorted(set(given or {}) - set(names))
     if unknown:
-        raise InputError(f"a colour is given for {unknown[0]!r}, which is not among the masks: {', '.join(names)}")
+        raise InputError(f"there is a colour for {unknown[0]!r}, which is not one of the masks: {', '.join(names)}")
     return found

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sirtjax.errors import GeometryError
 from sirtjax.volume import Geometry
 
-# Frames may lie off the regular grid by this share of a slice.
+# Frames may be off the regular grid by this fraction of a slice.
 _TOLERANCE = 0.05
 # Frames closer than this are in one slice, of different segments.
 _SAME_SLICE_MM = 0.01
@@ -25,7 +25,7 @@ def frame_grid(
     slice_spacings_mm: Sequence[float],
     where: str,
 ) -> tuple[Geometry, NDArray[np.int64]]:
-    """The regular grid that parallel DICOM frames lie on, some of them perhaps not stored.
+    """Returns the regular grid of parallel DICOM frames, some of which may not be stored.
 
     Args:
       positions_mm: (frames, 3) position of each frame's first pixel; repeats are allowed.
@@ -48,7 +48,7 @@ def frame_grid(
     if not (np.isfinite(pixel_spacing_mm).all() and min(pixel_spacing_mm) > 0):
         raise GeometryError(f"{where}: pixel spacing {pixel_spacing_mm} mm; expected two positive numbers")
     if not (np.abs(positions_mm) < 1e5).all():
-        raise GeometryError(f"{where}: a frame's position is not a place in mm; export the file again")
+        raise GeometryError(f"{where}: a frame's position is not valid in mm; export the file again")
     normal = np.cross(row, column)
     depth = positions_mm @ normal
     gaps = np.diff(np.sort(depth))
@@ -63,7 +63,7 @@ def frame_grid(
     error = np.linalg.norm(origin + k[:, None] * slice_step - positions_mm, axis=1).max()
     if error > _TOLERANCE * step:
         raise GeometryError(
-            f"{where}: frames lie up to {error:.2f} mm off a regular grid of {step:g} mm slices; "
+            f"{where}: frames are up to {error:.2f} mm off a regular grid of {step:g} mm slices; "
             "export the segmentation on an evenly spaced image"
         )
     affine = np.eye(4)

@@ -15,7 +15,7 @@ _NOTABLE_CHANGE = 0.05
 
 
 def label_of(masks_name: str, labels: LabelMap) -> str:
-    """Which label of a map a mask's name means: the one of that name, or the only one.
+    """Returns the label of a map that a mask's name refers to: the label of that name, or the only one.
 
     Raises:
       InputError: several labels and none of that name, or a label without a voxel.
@@ -23,16 +23,18 @@ def label_of(masks_name: str, labels: LabelMap) -> str:
     names = [name for _, name in labels.names]
     if masks_name not in names and len(names) != 1:
         raise InputError(
-            f"mask {masks_name!r}: its map holds {', '.join(map(repr, names)) or 'no label'}; expected one"
+            f"mask {masks_name!r}: its label map contains {', '.join(map(repr, names)) or 'no label'}; expected one"
         )
     label = masks_name if masks_name in names else names[0]
     if not labels.mask(label).any():
-        raise InputError(f"mask {masks_name!r} is empty; leave it out, or draw it")
+        raise InputError(f"mask {masks_name!r} is empty; omit it or contour it")
     return label
 
 
 def placed_mask(name: str, labels: LabelMap, geometry: Geometry) -> NDArray[np.bool_]:
-    """A mask on another grid, (i, j, k): voxel for voxel where the grids hold the same voxels, in whatever order.
+    """Returns a mask on another grid, (i, j, k).
+
+    If the grids have the same voxels, in any order, the mask is copied voxel by voxel.
 
     On any other grid it takes as many voxels as its volume fills, those that lie inside with most of theirs: cut at one
     half, a small lesion on large voxels would lose a tenth of its volume.
@@ -53,11 +55,13 @@ def placed_mask(name: str, labels: LabelMap, geometry: Geometry) -> NDArray[np.b
     before_ml, after_ml = labels.volume_ml(label), float(mask.sum()) * geometry.voxel_volume_ml
     if not mask.any():
         raise InputError(
-            f"mask {name!r} of {before_ml:.3g} mL leaves no voxel on the grid of the reference ({geometry}); "
-            "it is too small for its voxels or lies outside: choose the image it was drawn on"
+            f"mask {name!r} of {before_ml:.3g} mL has no voxel on the grid of the reference ({geometry}); "
+            "it is smaller than a voxel or outside; choose the image it was contoured on"
         )
     if abs(after_ml - before_ml) > _NOTABLE_CHANGE * before_ml:
-        _LOG.warning("mask %r has %.3g mL on the grid of the reference, drawn %.3g mL", name, after_ml, before_ml)
+        _LOG.warning(
+            "mask %r has %.3g mL on the grid of the reference, %.3g mL as contoured", name, after_ml, before_ml
+        )
     return mask
 
 

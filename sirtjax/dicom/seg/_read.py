@@ -43,7 +43,9 @@ class _Segmentation:
 
 
 def read_seg(path: str | Path, *, only: Collection[str] | None = None, threshold: float = 0.5) -> dict[str, LabelMap]:
-    """The segments of a DICOM Segmentation (BINARY, FRACTIONAL or LABELMAP) as masks on its own grid.
+    """Returns the segments of a DICOM Segmentation as masks on its own grid.
+
+    Supported types: BINARY, FRACTIONAL and LABELMAP.
 
     Frames are placed by their position in the patient, never by their number: empty frames are commonly not
     stored, and those of several segments may be interleaved. The grid spans the stored frames. Segments may
@@ -87,7 +89,7 @@ def read_seg(path: str | Path, *, only: Collection[str] | None = None, threshold
     if empty and (only is not None or not masks):
         raise ImageFormatError(f"{path}: no voxel in segment {', '.join(map(repr, empty))}; choose another")
     if empty:
-        _LOG.warning("%d of %d segments are empty and left out: %s", len(empty), len(names), ", ".join(empty))
+        _LOG.warning("%d of %d segments are empty and omitted: %s", len(empty), len(names), ", ".join(empty))
     return masks
 
 
@@ -127,7 +129,7 @@ def _read_segmentation(path: Path) -> _Segmentation:
     with parsing(path, "SEG"):
         sop_class = str(dataset.get("SOPClassUID", ""))
         if sop_class not in (_BITMAP_CLASS, _LABELMAP_CLASS):
-            found = str(dataset.get("Modality", "")) or sop_class or "nothing to tell"
+            found = str(dataset.get("Modality", "")) or sop_class or "unknown"
             raise ImageFormatError(f"{path}: expected a SEG, found modality {found}; choose another file")
         kind = "LABELMAP" if sop_class == _LABELMAP_CLASS else str(dataset.get("SegmentationType", "")).upper()
         if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
@@ -160,7 +162,7 @@ def _parse(path: Path, dataset: Dataset, kind: str) -> _Segmentation:
         of_frame = tuple(int(item.ReferencedSegmentNumber) for item in identified)
     if int(dataset.get("NumberOfFrames") or 1) != len(groups):
         raise ImageFormatError(
-            f"{path}: states {dataset.get('NumberOfFrames')} frames but places {len(groups)}; export it again"
+            f"{path}: states {dataset.get('NumberOfFrames')} frames but has positions of {len(groups)}; export it again"
         )
     rows, columns = (number(value) for value in measures.PixelSpacing)
     steps = (measures.get("SpacingBetweenSlices"), measures.get("SliceThickness"))
@@ -197,12 +199,12 @@ def _frames(path: Path, seg: _Segmentation, chosen: NDArray[np.int64]) -> Iterat
 
 
 def _group(path: Path, shared: Dataset, frame: Dataset, keyword: str) -> Dataset:
-    """The one item of a functional group, of this frame or else of all frames."""
+    """The one item of a functional group, of this frame, otherwise of all frames."""
     for groups in (frame, shared):
         items = groups.get(keyword) if groups is not None else None
         if items:
             return items[0]
     raise ImageFormatError(
-        f"{path}: the SEG says nothing of {keyword.removesuffix('Sequence')}, so its frames cannot be "
+        f"{path}: the SEG has no {keyword.removesuffix('Sequence')}, so its frames cannot be "
         "placed; export it with the geometry of its image"
     )

@@ -45,7 +45,7 @@ def write_seg(
     own_grid: bool = False,
     force: bool = False,
 ) -> Path:
-    """Write masks as one binary DICOM Segmentation: a segment each, which may overlap.
+    """Writes masks as one binary DICOM Segmentation: one segment per mask; segments may overlap.
 
     By default every mask is put on the grid of the reference, frame by frame over its slices: web viewers overlay a
     segmentation pixel for pixel on the images it refers to and do not resample it. A mask of that grid, in whatever
@@ -70,15 +70,15 @@ def write_seg(
 
     Raises:
       InputError: no masks, an empty one, one whose code is not known, or one that no algorithm is named for.
-      GeometryError: masks of several grids with `own_grid`, or a grid whose slices are no rectangles.
+      GeometryError: masks of several grids with `own_grid`, or a grid with non-rectangular slices.
       OutputError: the file exists already, or its place refuses writing.
     """
     if not masks:
-        raise InputError("no masks to write as a segmentation; give at least one")
+        raise InputError("no masks to write as a segmentation; provide at least one")
     kinds = kinds or {}
     unknown = set(kinds) - set(masks)
     if unknown:
-        raise InputError(f"kinds names {min(unknown)!r}, which is none of the masks: {', '.join(map(repr, masks))}")
+        raise InputError(f"kinds names {min(unknown)!r}, which is not one of the masks: {', '.join(map(repr, masks))}")
     labels = [short_text(name, what="segment's label") for name in masks]
     codes = [segment_code(name, kind=kinds.get(name)) for name in masks]
     drawn_by = list(algorithm_of_each(masks, algorithm).values())
@@ -106,7 +106,7 @@ def _own_geometry(masks: Mapping[str, LabelMap]) -> Geometry:
     i, j, _ = geometry.direction.T
     if abs(float(i @ j)) > 1e-4:
         raise GeometryError(
-            f"mask {first[0]!r} is on a grid whose slices are no rectangles, which DICOM cannot say; "
+            f"mask {first[0]!r} has non-rectangular slices, which DICOM cannot store; "
             "write it on the grid of the reference"
         )
     return geometry
@@ -181,7 +181,7 @@ def _segmentation(
 ) -> Dataset:
     """The segmentation, (slices used, rows, columns, segments), as highdicom writes it.
 
-    It is shown one plain image per slice of the segmentation's own grid in place of the reference's headers: those may
+    It is shown one plain image per slice of the segmentation's own grid instead of the reference's headers: those may
     be multi-frame, of a class that highdicom does not know, or lack what it takes for granted. `_refer` names the
     true sources.
     """

@@ -219,8 +219,8 @@ def test_what_may_show_anything_is_left_out(tmp_path, source):
     assert done.files == 4 == len(read(tmp_path / "out"))
     assert done.left_out == {
         "damaged": 1,
-        "with text burned into the picture": 1,
-        "of a class that may show or hold anything": 2,
+        "with text burned into the image": 1,
+        "of a class that can show or contain anything": 2,
     }
     assert not list((tmp_path / "out").rglob("*.txt"))
 
@@ -415,20 +415,20 @@ def test_two_patients_get_two_pseudonyms(tmp_path, source):
     save(source, image(1, series="1.2.3.4.12", PatientID="other", PatientName="Other^One", PatientBirthDate="19500101"))
     done = anonymise_folder(source, tmp_path / "out")
     assert len(set(done.patients)) == 2 == len(list((tmp_path / "out").glob("ANON-*")))
-    with pytest.raises(InputError, match="2 patients, and one pseudonym"):
+    with pytest.raises(InputError, match="2 patients but one pseudonym"):
         anonymise_folder(source, tmp_path / "named", pseudonym="ONE")
     assert not (tmp_path / "named").exists()
 
 
 def test_refusals(tmp_path, source):
-    with pytest.raises(InputError, match="pseudonym holds an identifier of the patient"):
+    with pytest.raises(InputError, match="pseudonym contains an identifier of the patient"):
         anonymise_folder(source, tmp_path / "out", pseudonym="gregory-1")
-    with pytest.raises(InputError, match="lies in the folder that is read"):
+    with pytest.raises(InputError, match="is inside the input folder"):
         anonymise_folder(source, source / "out")
     with pytest.raises(ImageFormatError, match="no DICOM files"):
         anonymise_folder(save(tmp_path / "empty"), tmp_path / "out")
     save(tmp_path / "pictures", image(1, BurnedInAnnotation="YES"))
-    with pytest.raises(ImageFormatError, match=r"nothing that may be written without identifiers \(1 with text burned"):
+    with pytest.raises(ImageFormatError, match=r"no file can be written without identifiers \(1 with text burned"):
         anonymise_folder(tmp_path / "pictures", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     anonymise_folder(source, tmp_path / "out")

@@ -195,14 +195,14 @@ def test_the_energy_window_is_chosen(dicom, tmp_path):
     [
         (("anterior", "anterior"), {}, "2 anterior and 0 posterior views; expected one of each"),
         (("anterior", "left lateral"), {}, "1 anterior and 0 posterior views"),
-        (("anterior",), {}, "do not fit together"),
+        (("anterior",), {}, "do not match"),
         (
             ("anterior", "posterior"),
             {"ImageType": ["ORIGINAL", "PRIMARY", "RECON TOMO"]},
             "no planar nuclear medicine image",
         ),
         (("anterior", "posterior"), {"PixelSpacing": None}, "no PixelSpacing"),
-        (("anterior", "posterior"), {"DetectorVector": [1, 2, 3]}, "do not fit together"),
+        (("anterior", "posterior"), {"DetectorVector": [1, 2, 3]}, "do not match"),
     ],
 )
 def test_planar_studies_that_are_none(dicom, tmp_path, views, tags, message):

@@ -122,7 +122,7 @@ def test_an_injection_before_midnight(dicom, tmp_path, ct_array):
 def test_activity_stated_in_mbq(dicom, tmp_path, ct_array):
     made = a_pet(dicom, ct_array, RadiopharmaceuticalInformationSequence=tracer(dicom, RadionuclideTotalDose=400.0))
     source = read_image(dicom.save(made, tmp_path)).source
-    assert source.injected_activity_bq == 400e6 and "taken for MBq" in source.notes[0]
+    assert source.injected_activity_bq == 400e6 and "treated as MBq" in source.notes[0]
 
 
 @pytest.mark.parametrize(

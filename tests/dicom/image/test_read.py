@@ -105,7 +105,7 @@ def test_a_folder_with_anything_in_it(dicom, tmp_path, ct_array):
         (tmp_path / "copies" / f"{number}").write_bytes(file.read_bytes())
     image = read_image(tmp_path)
     np.testing.assert_array_equal(image.volume.array, ct_array - 1024.0)
-    assert image.source.notes == ("2 files hold the same instance as another and were left out",)
+    assert image.source.notes == ("2 files contain the same instance as another file and were skipped",)
 
 
 def test_no_identifier_of_the_patient_is_kept(dicom, tmp_path, ct_array, caplog):
@@ -178,18 +178,18 @@ def test_a_single_file(dicom, tmp_path, ct_array):
     image = read_image(folder / "s006.dcm")
     assert image.volume.geometry.shape == (7, 5, 1)
     assert image.volume.geometry.spacing_mm == (2.0, 1.5, 3.0)
-    assert image.source.notes == ("a single slice was read: give the folder to read the series it belongs to",)
+    assert image.source.notes == ("a single slice was read: provide the folder to read its whole series",)
 
 
 ERRORS = {
     "wrong modality": ({}, {"modality": ("NM", "PT")}, r"expected NM or PT, found CT; give the right image"),
-    "no rescaling": ({"RescaleSlope": None}, {}, "no RescaleSlope and RescaleIntercept, so its numbers are not in HU"),
-    "no position": ({"ImagePositionPatient": None}, {}, "no ImagePositionPatient, so its place"),
+    "no rescaling": ({"RescaleSlope": None}, {}, "no RescaleSlope and RescaleIntercept, so its values are not in HU"),
+    "no position": ({"ImagePositionPatient": None}, {}, "no ImagePositionPatient, so its position"),
     "no orientation": ({"ImageOrientationPatient": None}, {}, "no ImageOrientationPatient"),
     "no pixel spacing": ({"PixelSpacing": None}, {}, "no PixelSpacing"),
     "spacing zero": ({"PixelSpacing": [0, 1]}, {}, "expected two positive mm"),
     "skew axes": ({"ImageOrientationPatient": [1, 0, 0, 1, 1, 0]}, {}, "not two perpendicular unit vectors"),
-    "far away": ({"ImagePositionPatient": [0, 0, 1e8]}, {}, "is not a place in mm"),
+    "far away": ({"ImagePositionPatient": [0, 0, 1e8]}, {}, "is not a position in mm"),
     "frames": ({"NumberOfFrames": 3}, {}, "3 frames and no functional groups"),
     "colour": ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, {}, r"6 CT in colour \(RGB\)"),
     "other modality": ({"Modality": "US"}, {}, r"no slices of a volume among its DICOM files \(6 US\)"),

@@ -46,17 +46,20 @@ READS = [
 ]  # fmt: skip
 
 REFUSES = [
-    (f"{D2N}/failing/notavolume/001", "3 slices lie where another does, the first at 001.dcm"),
+    (f"{D2N}/failing/notavolume/001", "3 slices are at the position of another, the first at 001.dcm"),
     (f"{D2N}/failing/sliceincrement/001", "10 mm from IM-0001-0009-0001.dcm .* to IM-0001-0010-0001.dcm .* 5 mm"),
     (f"{D2N}/failing/sliceincrement/002", "1.499 mm from IM-0001-0003.dcm .* to IM-0001-0005.dcm"),
-    (f"{D2N}/failing/sliceorientation/001", r"2 series fit, 1: MR '\[sagittal, 288x288\]'.*2: MR '\[axial, 288x288\]'"),
+    (
+        f"{D2N}/failing/sliceorientation/001",
+        r"2 series match, 1: MR '\[sagittal, 288x288\]'.*2: MR '\[axial, 288x288\]'",
+    ),
     (f"{D2N}/generic/rgb/001", r"4 MR secondary capture in colour \(RGB\)"),
     (f"{PTF}/dicomdirtests/77654033/CT2", "202.5 mm from 17106 .* to 17136"),
     ("dicom-odd/dcm_qa_ct/GE", "not evenly spaced: .* 28 slices"),
     ("dicom-odd/gstt_chest_missing_slice_rtstruct", "1.6 mm from CT000081.dcm .* to CT000082.dcm .* 0.8 mm"),
     ("dicom-odd/gstt_liver14_gapped/dcm", "62 mm from 000303.dcm .* to 000301.dcm"),
-    (f"{PTF}/MR_truncated.dcm", "the pixel data is truncated: 8130 bytes where 1 frames of 64x64 pixels need 8192"),
-    (f"{PTF}/dicomdirtests/DICOMDIR", r"\d+ series fit, 1: CT 'Routine Brain' 16x16x4.*and \d+ more"),
+    (f"{PTF}/MR_truncated.dcm", "the pixel data is truncated: 8130 bytes, but 1 frames of 64x64 pixels need 8192"),
+    (f"{PTF}/dicomdirtests/DICOMDIR", r"\d+ series match, 1: CT 'Routine Brain' 16x16x4.*and \d+ more"),
     (f"{PTF}/dicomdirtests/TINY_ALPHA", r"\(50 damaged, 1 without modality\)"),
     (f"{PTF}/rtdose.dcm", r"\(1 RTDOSE\); expected grey-scale CT, MR, PT or NM"),
     (f"{PTF}/rtstruct.dcm", r"\(1 RTSTRUCT\)"),

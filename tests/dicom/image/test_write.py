@@ -199,11 +199,16 @@ def test_planar_views_as_the_camera_sees_them(tmp_path, whole_body):
     ("modality", "image", "changes", "message"),
     [
         ("XA", None, {}, "modality is 'XA'; expected one of CT, MR, PT, NM"),
-        ("CT", Volume(np.zeros(OBLIQUE.shape), OBLIQUE, unit="Gy"), {}, "a CT series holds HU, the volume is in Gy"),
+        (
+            "CT",
+            Volume(np.zeros(OBLIQUE.shape), OBLIQUE, unit="Gy"),
+            {},
+            "a CT series must be in HU, the volume is in Gy",
+        ),
         ("CT", Volume(np.full(OBLIQUE.shape, np.nan), OBLIQUE, unit="HU"), {}, "NaN or infinite"),
         ("CT", Volume(np.full(OBLIQUE.shape, -3024.0), OBLIQUE, unit="HU"), {}, "spans -3024 to -3024 HU; expected"),
         ("MR", Volume(np.full(OBLIQUE.shape, -1.0), OBLIQUE, unit="1"), {}, "the MR volume has negative values"),
-        ("MR", Volume(np.full(OBLIQUE.shape, 0.5), OBLIQUE, unit="1"), {}, r"reaches 0\.5; MR images hold whole"),
+        ("MR", Volume(np.full(OBLIQUE.shape, 0.5), OBLIQUE, unit="1"), {}, r"reaches 0\.5; MR images store integers"),
         ("PT", None, {"injection": None}, "a PT series needs duration_s .* and injection"),
         ("NM", None, {"duration_s": 0.0}, "a NM series needs duration_s"),
         ("PT", None, {"decay_correction": "LATER"}, "decay_correction is 'LATER'; expected START, ADMIN or NONE"),
@@ -263,7 +268,7 @@ def test_unusable_identities(changes, message):
 
 
 def test_unusable_injections():
-    with pytest.raises(InputError, match="no DICOM code is known for nuclide 'X-1'; expected one of Y-90"):
+    with pytest.raises(InputError, match="no known DICOM code for nuclide 'X-1'; expected one of Y-90"):
         dataclasses.replace(INJECTION, nuclide="X-1")
     with pytest.raises(InputError, match="must be positive"):
         dataclasses.replace(INJECTION, activity_bq=0.0)

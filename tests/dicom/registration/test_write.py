@@ -149,7 +149,7 @@ def test_frames_both_registered_to_a_third(ct, mr, tmp_path):
     np.testing.assert_allclose(moved(RIGID, transform_points(to_atlas, points())), points(), atol=1e-6)
     with pytest.raises(ImageFormatError, match=r"expected one moving frame of reference, found 2 .*say which"):
         read_registration(tmp_path / "atlas.dcm")
-    with pytest.raises(ImageFormatError, match=r"places no frame of reference 1\.9"):
+    with pytest.raises(ImageFormatError, match=r"has no transform for frame of reference 1\.9"):
         read_registration(tmp_path / "atlas.dcm", fixed_frame_uid="1.9")
 
 
@@ -204,9 +204,9 @@ def undefined():
     ("transform", "error", "message"),
     [
         (np.eye(4), InputError, "a ndarray cannot be written as a DICOM registration; expected an AffineTransform"),
-        (AffineTransform(np.diag([1.0, 1, 0, 1])), GeometryError, "no invertible affine map"),
-        (AffineTransform(np.full((4, 4), np.nan)), GeometryError, "no invertible affine map"),
-        (sheared(), GeometryError, "on a sheared grid, which DICOM cannot say"),
+        (AffineTransform(np.diag([1.0, 1, 0, 1])), GeometryError, "not an invertible affine map"),
+        (AffineTransform(np.full((4, 4), np.nan)), GeometryError, "not an invertible affine map"),
+        (sheared(), GeometryError, "has a sheared grid, which DICOM cannot store"),
         (undefined(), GeometryError, "NaN or infinite displacements"),
     ],
 )
@@ -220,7 +220,7 @@ def test_two_patients_are_refused(ct, mr, tmp_path):
     header = copy.deepcopy(mr.headers[0])
     header.PatientID = "SOMEONE-ELSE"
     stranger = dataclasses.replace(mr, headers=(header, *mr.headers[1:]))
-    with pytest.raises(InputError, match="are of two patients") as caught:
+    with pytest.raises(InputError, match="belong to two patients") as caught:
         write_registration(tmp_path / "r.dcm", identity(), ct, stranger)
     assert "SOMEONE" not in str(caught.value) and "PHANTOM" not in str(caught.value)
 
@@ -261,7 +261,7 @@ def not_a_number(dataset):
     ("transform", "edit", "error", "message"),
     [
         (identity(), twice, ImageFormatError, "2 matrices in a row; expected one"),
-        (identity(), flat, GeometryError, "no invertible affine map"),
+        (identity(), flat, GeometryError, "not an invertible affine map"),
         (identity(), lambda d: d.RegistrationSequence.pop(), ImageFormatError, "found 0 (none)"),
         (
             identity(),
@@ -269,7 +269,7 @@ def not_a_number(dataset):
             ImageFormatError,
             "not readable as DICOM registration",
         ),
-        (field(), shorter, ImageFormatError, "a grid of (9, 8, 6) vectors holds 504 of them"),
+        (field(), shorter, ImageFormatError, "a grid of (9, 8, 6) vectors contains 504 of them"),
         (field(), not_a_number, GeometryError, "not defined everywhere on its grid"),
     ],
 )

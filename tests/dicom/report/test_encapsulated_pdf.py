@@ -45,7 +45,7 @@ def test_the_same_document_is_the_same_object(ct, tmp_path):
 
 @pytest.mark.parametrize("pdf", [b"", b"<html></html>", PAGE[:-30], PAGE[9:]])
 def test_what_is_no_whole_pdf_is_refused(ct, tmp_path, pdf):
-    with pytest.raises(InputError, match=rf"the report of {len(pdf)} bytes is no whole PDF"):
+    with pytest.raises(InputError, match=rf"the report of {len(pdf)} bytes is not a complete PDF"):
         write_encapsulated_pdf(tmp_path / "report.dcm", pdf, ct, title="plan")
     assert not list(tmp_path.iterdir())
 

@@ -72,7 +72,7 @@ def test_every_number_comes_back(ct, seg, tmp_path):
         "Mean Absorbed Radiation Dose": (38.2, "Gy", "UCUM"),
         "Dose that 70 % of the volume receives at least": (21.5, "Gy", "UCUM"),
         "Dose that 95 % of the volume receives at least": (6.0625, "Gy", "UCUM"),
-        "Share of the volume with at least 100 Gy": (3.2, "%", "UCUM"),
+        "Fraction of the volume with at least 100 Gy": (3.2, "%", "UCUM"),
     }
     assert found["alpha"][1]["Tumour to normal tissue ratio of activity concentration"] == (4.2, "1", "UCUM")
     assert found["alpha"][1]["Activity in the structure"] == (310.5, "MBq", "UCUM")
@@ -180,13 +180,13 @@ def test_the_same_report_is_the_same_object(ct, seg, tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "unit", "message"),
     [
-        ("colour", 1.0, "Gy", "no code is known for measurement 'colour'; expected one of volume, mass"),
+        ("colour", 1.0, "Gy", "no known code for measurement 'colour'; expected one of volume, mass"),
         ("D0", 1.0, "Gy", "is of 0 % of the volume"),
         ("D101", 1.0, "Gy", "is of 101 % of the volume; expected above 0 to 100"),
         ("V100", 1.0, "Gy", "V100 is in 'Gy'; expected %"),
         ("mean dose", 1.0, "cGy", "mean dose is in 'cGy'; expected Gy"),
-        ("mean dose", float("nan"), "Gy", "mean dose is nan, which DICOM cannot hold"),
-        ("volume", float("inf"), "mL", "volume is inf, which DICOM cannot hold"),
+        ("mean dose", float("nan"), "Gy", "mean dose is nan, which DICOM cannot store"),
+        ("volume", float("inf"), "mL", "volume is inf, which DICOM cannot store"),
     ],
 )
 def test_numbers_that_cannot_be_written(name, value, unit, message):
@@ -202,7 +202,7 @@ def test_reports_that_cannot_be_written(ct, ct_folder, seg, tmp_path):
         write_measurements(path, (), ct)
     with pytest.raises(InputError, match="with different names, got 'liver' twice"):
         write_measurements(path, (GROUPS[0], GROUPS[0]), ct)
-    with pytest.raises(InputError, match="no code is known for mask 'alpha'"):
+    with pytest.raises(InputError, match="no known code for mask 'alpha'"):
         write_measurements(path, (dataclasses.replace(GROUPS[1], kind=None),), ct)
     with pytest.raises(InputError, match="expected a SEG, found modality CT"):
         write_measurements(path, GROUPS, ct, segmentation=next(ct_folder.glob("*.dcm")))

@@ -128,18 +128,18 @@ def test_the_same_dose_is_the_same_object(written, dose, ct, tmp_path):
 
 
 def test_doses_that_cannot_be_written(dose, ct, tmp_path):
-    with pytest.raises(InputError, match="holds Gy, the volume is in Bq/mL; compute the dose"):
+    with pytest.raises(InputError, match="must be in Gy, the volume is in Bq/mL; compute the dose"):
         write(tmp_path, Volume(dose.array, dose.geometry, unit="Bq/mL"), ct)
-    with pytest.raises(InputError, match="no dose has: down to -1 Gy"):
+    with pytest.raises(InputError, match="the dose has invalid values: down to -1 Gy"):
         write(tmp_path, dose.replace(np.where(dose.array > 100, -1, dose.array)), ct)
-    with pytest.raises(InputError, match="no dose has: NaN or infinite"):
+    with pytest.raises(InputError, match="the dose has invalid values: NaN or infinite"):
         write(tmp_path, dose.replace(np.where(dose.array > 100, np.nan, dose.array)), ct)
     sheared = dose.geometry.affine
     sheared[1, 2] = 1.5
     with pytest.raises(GeometryError, match=r"not at right angles .*; resample"):
         write(tmp_path, Volume(dose.array, Geometry.from_affine(dose.geometry.shape, sheared), unit="Gy"), ct)
     away = cases.axial((5, 5, 5), centre_mm=ct.geometry.centre_mm + 800)
-    with pytest.raises(GeometryError, match=r"does not meet the CT series .* give the series"):
+    with pytest.raises(GeometryError, match=r"does not overlap the CT series .* provide the series"):
         write(tmp_path, dose_on(away), ct)
     with pytest.raises(InputError, match=r"dose comment .* has 65 characters; expected 1 to 64"):
         write(tmp_path, dose, ct, comment="x" * 65)

@@ -201,9 +201,9 @@ def test_what_encloses_nothing_is_left_out_and_said(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert list(read_rtstruct(path, geometry)) == ["liver"]
     assert "ROI liver: 3 contours that enclose nothing" in caplog.text
-    assert "2 of 5 ROIs left out: each has no closed contour: isocentre, nothing" in caplog.text
-    assert "each lies outside the grid of the reference image: far" in caplog.text
-    assert "each holds no voxel centre" in caplog.text
+    assert "2 of 5 ROIs omitted: each has no closed contour: isocentre, nothing" in caplog.text
+    assert "each is outside the grid of the reference image: far" in caplog.text
+    assert "each contains no voxel centre" in caplog.text
     for name, reason in [
         ("nothing", "no closed contour"),
         ("far", "outside the grid"),
@@ -240,11 +240,11 @@ def test_unusable_files(tmp_path):
     path = save(tmp_path / "ct.dcm", [], sop_class="1.2.840.10008.5.1.4.1.1.2")
     with pytest.raises(ImageFormatError, match="expected an RTSTRUCT, found RTSTRUCT"):
         read_rtstruct(path, geometry)
-    with pytest.raises(GeometryError, match="none of its 0 ROIs gives a mask"):
+    with pytest.raises(GeometryError, match="none of its 0 ROIs yields a mask"):
         read_rtstruct(save(tmp_path / "none.dcm", []), geometry)
-    with pytest.raises(GeometryError, match=r"none of its 1 ROIs gives a mask \(1: each lies outside"):
+    with pytest.raises(GeometryError, match=r"none of its 1 ROIs yields a mask \(1: each is outside"):
         read_rtstruct(save(tmp_path / "far.dcm", [("a", [block(300)])]), geometry)
-    with pytest.raises(ImageFormatError, match="a contour point that is no position"):
+    with pytest.raises(ImageFormatError, match="a contour point that is not a position"):
         read_rtstruct(save(tmp_path / "far.dcm", [("a", [block(3e5)])]), geometry)
     bent = block(3) + np.array([[0, 0, 0], [0, 0, 4], [0, 0, 0], [0, 0, 4]])
     with pytest.raises(InputError, match=r"bent\.dcm: ROI 'a': its contours are not in parallel planes"):
@@ -316,7 +316,7 @@ def test_structure_set_of_104_rois_beside_a_missing_slice(shared_data, caplog):
     )
     with caplog.at_level(logging.WARNING):
         masks = read_rtstruct(path, geometry)
-    assert len(masks) == 34 and "70 of 104 ROIs left out: each has no closed contour" in caplog.text
+    assert len(masks) == 34 and "70 of 104 ROIs omitted: each has no closed contour" in caplog.text
     aorta = next(r.ROINumber for r in pydicom.dcmread(path).StructureSetROISequence if r.ROIName == "aorta")
     item = next(c for c in pydicom.dcmread(path).ROIContourSequence if c.ReferencedROINumber == aorta)
     area_mm2 = 0.0

@@ -270,11 +270,13 @@ def test_slices_that_are_rounded_off_the_even_grid_keep_their_own_planes(ct_fold
 
 def test_masks_that_are_not_on_the_series(ct, masks, tmp_path):
     away = cases.axial((20, 20, 20), centre_mm=ct.geometry.centre_mm + 700)
-    with pytest.raises(GeometryError, match=r"'away' is not on the CT series .* none of it lies .* give the series"):
+    with pytest.raises(
+        GeometryError, match=r"'away' does not fit the target CT series: it does not overlap .* provide the series"
+    ):
         write(tmp_path, {"away": cases.ball(away, away.centre_mm, 15)}, ct)
     # Of a sphere, what lies beyond 2 mm from its centre: (r - 2)^2 (2 r + 2) / 4 r^3.
     edge = cases.axial((20, 20, 20), centre_mm=ct.geometry.to_world((0, 12, 10)))
-    with pytest.raises(GeometryError, match=r"'edge' is not on the CT series .* 40 % of it lie outside"):
+    with pytest.raises(GeometryError, match=r"'edge' does not fit the target CT series: 40 % of it is outside"):
         write(tmp_path, {"edge": cases.ball(edge, edge.centre_mm, 15)}, ct)
 
 
@@ -294,8 +296,8 @@ def test_an_empty_mask_is_refused(ct, tmp_path):
         ("", "the ROI name '' has 0 characters"),
         ("a\\b", "the ROI name .* without"),
         ("a\nb", "the ROI name .* printable"),
-        ("../liver", "could be taken for a path"),
-        ("..", "could be taken for a path"),
+        ("../liver", "looks like a path"),
+        ("..", "looks like a path"),
     ],
 )
 def test_names_that_dicom_or_a_disk_cannot_hold(ct, masks, tmp_path, name, message):
@@ -305,14 +307,14 @@ def test_names_that_dicom_or_a_disk_cannot_hold(ct, masks, tmp_path, name, messa
 
 
 def test_names_that_are_one_but_for_spaces(ct, masks, tmp_path):
-    with pytest.raises(InputError, match="two masks are named 'liver' but for the spaces"):
+    with pytest.raises(InputError, match="two masks are named 'liver' apart from surrounding spaces"):
         write(tmp_path, {"liver": masks["lesion"], " liver": masks["liver"]}, ct)
 
 
 def test_a_map_of_several_labels_needs_the_name(ct, masks, tmp_path):
     both = LabelMap(np.asarray(masks["liver"].array) + 0, ct.geometry, names=((1, "liver"), (2, "lesion")))
     assert write(tmp_path, {"liver": both}, ct).exists()
-    with pytest.raises(InputError, match="'spleen': its map has the labels liver, lesion; expected one of that name"):
+    with pytest.raises(InputError, match="'spleen': its label map contains liver, lesion; expected one of that name"):
         write(tmp_path, {"spleen": both}, ct, force=True)
 
 
@@ -325,7 +327,7 @@ def test_a_map_of_several_labels_needs_the_name(ct, masks, tmp_path):
             {"colours": {"lesion": (0, 0, 256)}},
             r"the colour of 'lesion' is \(0, 0, 256\); expected red, green and blue",
         ),
-        ({"colours": {"spleen": (0, 0, 2)}}, "a colour is given for 'spleen', which is not among the masks: lesion"),
+        ({"colours": {"spleen": (0, 0, 2)}}, "there is a colour for 'spleen', which is not one of the masks: lesion"),
     ],
 )
 def test_options_that_dicom_cannot_hold(ct, masks, tmp_path, options, message):

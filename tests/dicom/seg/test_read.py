@@ -154,7 +154,7 @@ def test_empty_segments_are_left_out_and_said(tmp_path, masks, caplog):
     path = save(tmp_path / "seg.dcm", pixels, ["liver", "lesion"])
     with caplog.at_level(logging.WARNING):
         assert list(read_seg(path)) == ["liver"]
-    assert "1 of 2 segments are empty and left out: lesion" in caplog.text
+    assert "1 of 2 segments are empty and omitted: lesion" in caplog.text
     assert list(read_seg(path, only=["Liver"])) == ["liver"]
     with pytest.raises(ImageFormatError, match="no voxel in segment 'lesion'"):
         read_seg(path, only=["lesion"])
@@ -184,9 +184,9 @@ def test_unusable_files(tmp_path, masks):
         read_seg(changed(fresh(), SegmentationType="SURFACE"))
     with pytest.raises(ImageFormatError, match="the SEG has no frames"):
         read_seg(changed(fresh(), PerFrameFunctionalGroupsSequence=[]))
-    with pytest.raises(ImageFormatError, match=r"states 99 frames but places \d+; export it again"):
+    with pytest.raises(ImageFormatError, match=r"states 99 frames but has positions of \d+; export it again"):
         read_seg(changed(fresh(), NumberOfFrames=99))
-    with pytest.raises(ImageFormatError, match="says nothing of PixelMeasures"):
+    with pytest.raises(ImageFormatError, match="has no PixelMeasures"):
         read_seg(changed(fresh(), SharedFunctionalGroupsSequence=[]))
     with pytest.raises(ImageFormatError, match="not readable as DICOM SEG"):
         read_seg(changed(fresh(), PixelData=b"\0\0"))
@@ -242,7 +242,7 @@ def test_a_tilted_gantry_shears_the_grid():
         ({"depths": [4]}, "one frame and no slice spacing or thickness"),
         ({"depths": [0, 1, 2], "orientation": ((1, 0, 0), (1, 0, 0))}, "not orthonormal"),
         ({"depths": [0, 1, 2], "pixel": (0.0, 1.0)}, "expected two positive numbers"),
-        ({"depths": [0, np.nan]}, "not a place in mm"),
+        ({"depths": [0, np.nan]}, "not valid in mm"),
         ({"depths": [0, 1, 2e4]}, "frames span 20001 slices"),
     ],
 )
@@ -253,7 +253,7 @@ def test_frames_off_a_grid(arguments, message):
 
 def test_frames_off_a_line():
     positions = np.array([[0, 0, 0], [0, 1, 1], [0, 0, 2.0]])
-    with pytest.raises(GeometryError, match=r"lie up to 0\.67 mm off a regular grid"):
+    with pytest.raises(GeometryError, match=r"are up to 0\.67 mm off a regular grid"):
         frame_grid(
             positions,
             orientation=np.eye(3)[:2],

@@ -174,7 +174,7 @@ def test_each_segment_says_what_drew_it(ct, tmp_path):
     families = [one.SegmentationAlgorithmIdentificationSequence[0].AlgorithmFamilyCodeSequence[0] for one in segments]
     assert [one.SegmentAlgorithmName for one in segments] == ["network", "CT numbers"]
     assert [one.CodeMeaning for one in families] == ["Artificial Intelligence", "Histogram Analysis"]
-    with pytest.raises(InputError, match="nothing says what drew 'liver'; give an algorithm of every mask"):
+    with pytest.raises(InputError, match="no algorithm for 'liver'; provide one for every mask"):
         write(tmp_path / "none.dcm", masks, ct, algorithm={"lungs": drawn_by["lungs"]})
 
 
@@ -273,7 +273,7 @@ def test_a_label_of_a_map_with_several(ct, tmp_path):
     found = read_seg(write(tmp_path / "seg.dcm", {"lesion": both, "liver": both}, ct))
     for name, labels in found.items():
         assert labels.mask(name).sum() == both.mask(name).sum()
-    with pytest.raises(InputError, match="mask 'tumour': its map holds 'liver', 'lesion'; expected one"):
+    with pytest.raises(InputError, match="mask 'tumour': its label map contains 'liver', 'lesion'; expected one"):
         write(tmp_path / "seg.dcm", {"tumour": both}, ct)
 
 
@@ -303,25 +303,25 @@ def tiny(geometry):
     [
         (lambda g: {}, {}, InputError, "no masks to write"),
         (lambda g: {"liver": empty(g)}, {}, InputError, "mask 'liver' is empty"),
-        (lambda g: {"lesion": tiny(g)}, {}, InputError, "leaves no voxel on the grid of the reference"),
+        (lambda g: {"lesion": tiny(g)}, {}, InputError, "has no voxel on the grid of the reference"),
         (
             lambda g: {"thing": tiny(g)},
             {},
             InputError,
-            "no code is known for mask 'thing'; say what it is, as one of: liver",
+            "no known code for mask 'thing'; specify its kind, one of: liver",
         ),
-        (lambda g: {"left liver": tiny(g)}, {}, InputError, "no code is known for mask 'left liver'"),
+        (lambda g: {"left liver": tiny(g)}, {}, InputError, "no known code for mask 'left liver'"),
         (
             lambda g: {"liver": tiny(g)},
             {"kinds": {"liver": "gizmo"}},
             InputError,
-            "no code is known for mask 'liver' of kind 'gizmo'",
+            "no known code for mask 'liver' of kind 'gizmo'",
         ),
         (
             lambda g: {"liver": tiny(g)},
             {"kinds": {"livr": "liver"}},
             InputError,
-            "kinds names 'livr', which is none of",
+            "kinds names 'livr', which is not one of",
         ),
         (lambda g: {"li\\ver": tiny(g)}, {}, InputError, "segment's label"),
         (
@@ -343,7 +343,7 @@ def test_slices_that_are_no_rectangles(ct, tmp_path):
     affine[:3, 1] += 0.2 * affine[:3, 0]
     geometry = Geometry.from_affine((9, 9, 9), affine)
     mask = LabelMap.from_mask(np.ones(geometry.shape, bool), geometry, name="liver")
-    with pytest.raises(GeometryError, match="slices are no rectangles"):
+    with pytest.raises(GeometryError, match="has non-rectangular slices"):
         write(tmp_path / "seg.dcm", {"liver": mask}, ct, own_grid=True)
 
 
