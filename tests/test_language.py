@@ -20,7 +20,6 @@ OPTION_HELP = 110
 
 NOT_YET = {
     "phrases": {
-        "sirtjax/registration",
         "sirtjax/reports",
         "sirtjax/segmentation",
         "sirtjax/service",
@@ -33,7 +32,6 @@ NOT_YET = {
     "sentences": {},
     "lines": {},
     "docstrings": {
-        "sirtjax/registration",
         "sirtjax/reports",
         "sirtjax/review",
         "sirtjax/segmentation",

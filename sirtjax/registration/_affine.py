@@ -24,7 +24,7 @@ from sirtjax.registration._view import (
 Array = Any
 # Matrix entries count as displacements in mm at this distance from the centre, about the liver's radius.
 LEVER_MM = 100.0
-# A map that loses sight of more than half of what its start saw is no better, whatever its value.
+# A map that covers less than half of the nodes that its start covers is not better, regardless of its value.
 LEAST_SEEN = 0.5
 # Sub-lattices that decide whether the map found is better than the start.
 PHASES = 4
@@ -32,7 +32,9 @@ PARAMETERS = {"none": 0, "rigid": 6, "similarity": 7, "affine": 12}
 
 
 def affine_matrix(parameters: Array, pair: Pair, *, model: str) -> Array:
-    """The (4, 4) floating_from_reference of parameters in mm: start after (centre, turn and stretch, shift).
+    """Returns the (4, 4) floating_from_reference of parameters in mm.
+
+    The order is: centre, rotation and stretch, translation, then the start.
 
     The first three are the shift; then three turns (rigid, similarity) and a stretch (similarity), or the nine
     entries of the matrix less the identity (affine); all zero is the start.
@@ -52,7 +54,10 @@ def affine_matrix(parameters: Array, pair: Pair, *, model: str) -> Array:
 
 
 def turn_matrix(angles: Array) -> Array:
-    """The rotation (3, 3) about a vector by its length in radians, smooth at zero: Rodrigues' formula."""
+    """Returns the rotation (3, 3) about a vector by its length in radians, smooth at zero.
+
+    Rodrigues' formula.
+    """
     x, y, z = angles
     zero = jnp.zeros_like(x)
     cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
@@ -66,13 +71,15 @@ def turn_matrix(angles: Array) -> Array:
 
 
 def through(matrix: Array, points: Triple) -> Triple:
-    """A (4, 4) matrix on points given as three arrays that broadcast."""
+    """Applies a (4, 4) matrix to points, three arrays that broadcast."""
     x, y, z = (row[0] * points[0] + row[1] * points[1] + row[2] * points[2] + row[3] for row in matrix[:3])
     return x, y, z
 
 
 def solve_affine(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfig) -> tuple[Array, Array, Array]:
-    """The affine stage: from coarse to fine, never worse than its start by the last level's own measure.
+    """Runs the affine stage, from coarse to fine.
+
+    The result is never worse than the start by the measure of the last level.
 
     The levels are one scanned program with traced blurs, so that their number costs no compilation.
 
@@ -123,7 +130,7 @@ def solve_affine(pair: Pair, weights: Weights, key: Array, *, config: Registrati
 
 
 def _seen(matrix: Array, phase: Array, pair: Pair, view: View, plan: Plan) -> Array:
-    """The share of the nodes looked at that a map takes into the floating image."""
+    """Returns the fraction of the sampled nodes that a map moves into the floating image."""
     _, places = node_places(view, phase, pair, plan)
     inside = sample(pair.floating_inside[..., None], floating_index(through(matrix, places), pair))[:, 0]
     kept = jax.lax.dynamic_index_in_dim(view.kept, phase, keepdims=False)
@@ -133,14 +140,15 @@ def _seen(matrix: Array, phase: Array, pair: Pair, view: View, plan: Plan) -> Ar
 def affine_value(
     matrix: Array, phase: Array, pair: Pair, view: View, weights: Weights, plan: Plan, *, stiffness: float
 ) -> tuple[Array, Array]:
-    """The objective of an affine map on one sub-lattice, and its terms: images, masks, landmarks."""
+    """Returns the objective of an affine map on one sub-lattice, and its terms: images, masks, landmarks."""
     _, places = node_places(view, phase, pair, plan)
     image, masks = compare(view, through(matrix, places), phase, pair, plan)
     landmarks = jnp.zeros((), jnp.float32)
     if plan.masks:
         landmarks = landmark_distance(through(matrix, columns(pair.landmarks_reference_mm)), pair)
     if not (plan.images and plan.masks):
-        # What alone drives this stage counts whole, whatever it weighs later: w_I = w_S = 0 leaves the affine map.
+        # The only term that drives this stage has full weight, regardless of its later weight:
+        # w_I = w_S = 0 leaves the affine map.
         weights = replace(weights, image=jnp.ones(()), masks=jnp.ones(()))
     value = weighted_terms(image, masks, landmarks, weights)
     if stiffness > 0:
@@ -155,12 +163,12 @@ def _strain(matrix: Array) -> Array:
 
 
 def landmark_distance(moved: Triple, pair: Pair) -> Array:
-    """Mean square distance (mm^2) of landmarks from where they should be; zero without landmarks."""
+    """Returns the mean squared distance (mm^2) between matching landmarks; zero without landmarks."""
     target = columns(pair.landmarks_floating_mm)
     square = sum((a - b) ** 2 for a, b in zip(moved, target, strict=True))
     return jnp.sum(pair.landmarks_weight * square) / jnp.maximum(jnp.sum(pair.landmarks_weight), 1.0)
 
 
 def columns(points: Array) -> Triple:
-    """Points (n, 3) as three arrays (n,)."""
+    """Returns points (n, 3) as three arrays (n,)."""
     return points[:, 0], points[:, 1], points[:, 2]

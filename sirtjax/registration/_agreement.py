@@ -19,7 +19,9 @@ PHASES = 6
 def agreement(
     matrices: tuple[Array, Array], displacement_mm: Array, pair: Pair, config: RegistrationConfig
 ) -> tuple[Array, Array]:
-    """How the start, the affine map and the deformation compare, all over the same nodes at the last resolution.
+    """Computes the agreement of start, affine map and deformation over the same nodes.
+
+    The last resolution is used.
 
     Args:
       matrices: (4, 4) of the start and of the affine map.
@@ -28,8 +30,8 @@ def agreement(
       config: static.
 
     Returns:
-      (3, 2) L_I and L_S of each, 0 for what takes no part, and the share of the compared nodes that the affine map
-      takes into the floating image.
+      (3, 2) L_I and L_S of each, 0 for unused terms, and the fraction of the compared nodes that the affine map moves
+      into the floating image.
     """
     plan = plan_of(config, affine=config.deformable.model == "none")
     last = config.deformable.levels[-1]

@@ -39,23 +39,23 @@ def register_batch(
     threads: int = 1,
     devices: Sequence[jax.Device] | None = None,
 ) -> tuple[RegistrationResult | InputError, ...]:
-    """`register` for many patients at once: one program over `batch_size` of them, divided among all devices.
+    """Registers many patients: one program over `batch_size` of them, split across all devices.
 
-    Each patient gets the samples that `register` draws with the same seed, so that the results are the same but for
+    Each patient gets the samples that `register` draws with the same seed, so that the results differ only by
     rounding. While the devices work on one batch the host prepares the next. Patients may differ in everything but
     the preset; the last batch is filled up, so that any number of patients compiles one program.
 
-    A patient whose input `register` would refuse does not stop the others: the error stands in the result's place.
+    A patient whose input `register` would refuse does not stop the others: the error is returned instead of the result.
 
     Args:
-      references: one volume a patient.
+      references: one volume per patient.
       floatings: as many.
       config: a preset; one for all.
-      reference_masks: masks by name, one mapping a patient, empty where there are none.
-      floating_masks: likewise.
-      reference_points_mm: (n, 3) landmark points or None, one a patient.
-      floating_points_mm: likewise.
-      starts: floating_from_reference to begin with or None, one a patient.
+      reference_masks: masks by name, one mapping per patient, empty if there are none.
+      floating_masks: as `reference_masks`, for the floating images.
+      reference_points_mm: (n, 3) landmark points or None, one entry per patient.
+      floating_points_mm: (n, 3) the same points in the floating images, or None.
+      starts: initial floating_from_reference or None, one per patient.
       seed: of the random samples.
       batch_size: patients solved together, raised to a multiple of the number of devices; each takes the memory of
         one registration.
@@ -78,7 +78,7 @@ def register_batch(
     _check_lists(len(references), {"floatings": floatings, **lists})
     for name, value in (("batch_size", batch_size), ("threads", threads)):
         if value < 1:
-            raise ConfigError(f"{name} is {value}; at least 1 is needed")
+            raise ConfigError(f"{name} is {value}; expected at least 1")
     if not references:
         return ()
     mesh = patient_mesh(devices=devices)
@@ -111,9 +111,9 @@ def register_batch(
 def solve_batch(
     pairs: Pair, weights: Weights, key: Array, *, config: RegistrationConfig, mesh: Mesh | None = None
 ) -> Solution:
-    """`solve` over the first axis of a stack of pairs, each device taking its share of the patients.
+    """Runs `solve` over the first axis of a stack of pairs, split across the devices.
 
-    One program for each number of patients, which has to be a multiple of the devices'; patients never wait for
+    One program for each number of patients, which must be a multiple of the number of devices; patients never wait for
     each other's numbers, as nothing is exchanged between devices.
 
     Args:
@@ -132,7 +132,7 @@ def solve_batch(
     mesh = patient_mesh() if mesh is None else mesh
     count = len(pairs.reference)
     if count % mesh.size:
-        raise ConfigError(f"{count} patients can't be shared evenly by {mesh.size} devices; fill up to a multiple")
+        raise ConfigError(f"{count} patients cannot be split evenly across {mesh.size} devices; pad to a multiple")
     pairs = jax.device_put(pairs, NamedSharding(mesh, PartitionSpec(AXIS)))
     weights, key = jax.device_put((weights, key), NamedSharding(mesh, PartitionSpec()))
     solution: Solution = solve_sharded(pairs, weights, key, config=config.structure(), mesh=mesh)
@@ -141,7 +141,10 @@ def solve_batch(
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
 def solve_sharded(pairs: Pair, weights: Weights, key: Array, *, config: RegistrationConfig, mesh: Mesh) -> Solution:
-    """`solve` mapped over patients on every device of the mesh; compiled once for a preset and a number of patients."""
+    """Runs `solve` for patients on every device of the mesh.
+
+    It is compiled once per preset and number of patients.
+    """
 
     def of_device(pairs: Pair, weights: Weights, key: Array) -> Solution:
         return jax.vmap(lambda pair: solve(pair, weights, key, config=config))(pairs)
@@ -153,7 +156,7 @@ def solve_sharded(pairs: Pair, weights: Weights, key: Array, *, config: Registra
 
 
 def patient_mesh(*, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """All devices, or those given, in a row along the axis of patients."""
+    """Returns a mesh of all devices, or of the provided ones, along the axis of patients."""
     return Mesh(np.asarray(jax.devices() if devices is None else list(devices)), (AXIS,))
 
 
@@ -166,7 +169,7 @@ def stack_pairs(pairs: Sequence[Pair]) -> Pair:
 def _check_lists(count: int, lists: dict[str, Any]) -> None:
     for name, values in lists.items():
         if values is not None and len(values) != count:
-            raise ConfigError(f"{count} references but {len(values)} {name}; give one for each patient")
+            raise ConfigError(f"{count} references but {len(values)} {name}; provide one per patient")
 
 
 def _batches(

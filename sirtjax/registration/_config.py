@@ -29,11 +29,11 @@ class _Table(BaseModel):
 
 
 class LatticeTable(_Table):
-    """The working lattice, on which every patient is registered: a fixed number of nodes, stretched over the region.
+    """The working lattice of every registration: a fixed number of nodes, stretched over the region.
 
-    `region` is what it covers: the liver's mask or all that both images show, with `margin_mm` around. Nodes are
-    `finest_mm` apart, or further where the region is larger. Over `fade` of each side the deformation fades to
-    nothing, so that it joins the affine map outside.
+    `region` is the covered region: the liver mask or everything that both images show, plus `margin_mm`. Nodes are
+    `finest_mm` apart, or further where the region is larger. Over the fraction `fade` of each side the
+    deformation decreases to zero, so that it continues as the affine map outside.
     """
 
     shape: tuple[
@@ -48,10 +48,10 @@ class LatticeTable(_Table):
 class IntensityTable(_Table):
     """Which intensities count: a window for images in HU, percentiles for any other.
 
-    `tails` are the shares of the scale left for what is below the window, down to -1000 HU, and for what is above it.
+    `tails` are the fractions of the scale reserved for values below the window, down to -1000 HU, and above it.
     Without a lower tail the surface of the lung appears where air is a fifth of a voxel, not a half.
 
-    `flatten` takes the smooth shading out of MR images first.
+    `flatten` first removes the bias field of MR images.
     """
 
     window_hu: tuple[Finite, Finite]
@@ -68,7 +68,7 @@ class IntensityTable(_Table):
 
 
 class AffineLevel(_Table):
-    """One resolution of the affine stage: how much both sides are blurred, and the size of its first steps."""
+    """One resolution of the affine stage: blur of both sides and size of the first steps."""
 
     blur_mm: NonNegative
     step_mm: Positive
@@ -78,8 +78,8 @@ class AffineTable(_Table):
     """The affine stage: what it matches, and from coarse to fine how.
 
     Each of the `steps` of a level looks at `points` nodes of another of the stride^3 interleaved sub-lattices.
-    `stiffness` is what the square of the map's strain costs beside the similarity: images alone may tempt it to
-    stretch until little but background overlaps.
+    `stiffness` is the penalty on the square of the map's strain, added to the similarity. Without it, images
+    can make it stretch until only background overlaps.
     """
 
     model: Literal["none", "rigid", "similarity", "affine"]
@@ -92,7 +92,7 @@ class AffineTable(_Table):
 
 
 class DeformableLevel(_Table):
-    """One resolution of the deformation: B-spline control values along each axis added to those of earlier levels."""
+    """One resolution of the deformation: B-spline control values added to those of earlier levels."""
 
     controls: tuple[Controls, Controls, Controls]
     blur_mm: NonNegative
@@ -101,7 +101,7 @@ class DeformableLevel(_Table):
 
 
 class DeformableTable(_Table):
-    """The deformation: a displacement, or a stationary velocity whose exponential it is (no folding, exact inverse).
+    """The deformation: a displacement, or the exponential of a stationary velocity (invertible).
 
     Sampling is as in the affine stage; a stride of 1 with as many points as the region has nodes is full sampling.
     """
@@ -114,7 +114,9 @@ class DeformableTable(_Table):
 
 
 class SimilarityTable(_Table):
-    """How images are compared, and where: everywhere, in the body, or in the guiding liver mask grown by `reach_mm`.
+    """The comparison of images and its region: everywhere, the body, or the dilated liver mask.
+
+    The liver mask of the guidance is dilated by `reach_mm`.
 
     `interpolation` "cubic" reads the floating side through B-splines, at several times the cost: the objective then
     has second derivatives, which derivatives of a registration need.
@@ -190,18 +192,18 @@ class RegistrationConfig(_Table):
         return self
 
     def structure(self) -> RegistrationConfig:
-        """This preset with name and weights made neutral: what a program has to be compiled for."""
+        """Returns this preset with neutral name and weights: the key of a compiled program."""
         neutral = WeightsTable(**dict.fromkeys(WeightsTable.model_fields, 0.0))
         return self.model_copy(update={"weights": neutral, "name": "", "description": ""})
 
 
 def presets() -> tuple[str, ...]:
-    """The names of the presets in `configs/registration`."""
+    """Returns the names of the presets in `configs/registration`."""
     return preset_names("registration")
 
 
 def load_preset(name: str) -> RegistrationConfig:
-    """A preset by its name.
+    """Returns a preset by its name.
 
     Raises:
       ConfigError: there is no preset of this name.
@@ -210,7 +212,7 @@ def load_preset(name: str) -> RegistrationConfig:
 
 
 def config_from_table(table: Mapping[str, Any], *, name: str) -> RegistrationConfig:
-    """Check a preset given as nested tables.
+    """Checks a preset given as nested tables.
 
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.
@@ -219,7 +221,7 @@ def config_from_table(table: Mapping[str, Any], *, name: str) -> RegistrationCon
 
 
 def apply_settings(config: RegistrationConfig, settings: Sequence[str]) -> RegistrationConfig:
-    """A preset with some of its values replaced, each given as `table.key=value` in TOML.
+    """Returns a preset with some of its values replaced, each given as `table.key=value` in TOML.
 
     Raises:
       ConfigError: a setting is not of that form, names no key of the preset, or its value is not allowed.

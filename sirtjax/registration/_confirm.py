@@ -24,7 +24,7 @@ BODY_NODES = 48
 # Fewer blocks than this say nothing.
 FEWEST_BLOCKS = 8
 
-MIRRORED = "the floating image agrees better with the reference if it is mirrored: check the order of its voxels"
+MIRRORED = "the floating image agrees better with the reference when mirrored: check the order of its voxels"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def fit_figures(fit: Fit) -> dict[str, float]:
 
 
 def is_confirmed(figures: Mapping[str, float], limits: FitLimits) -> bool:
-    """Whether the images agree far better than at wrong alignments."""
+    """Returns whether the images agree far better than at wrong alignments."""
     return (
         figures["blocks"] >= FEWEST_BLOCKS
         and figures["blocks_in_place"] >= limits.blocks_in_place
@@ -86,17 +86,17 @@ def is_confirmed(figures: Mapping[str, float], limits: FitLimits) -> bool:
 
 
 def fit_limits(reference: Volume, floating: Volume) -> FitLimits:
-    """The limits for two images: stricter for two CTs."""
+    """Returns the limits for two images: stricter for two CTs."""
     return OF_CT if reference.unit == floating.unit == "HU" else OTHER
 
 
 def is_judged_by_images(config: RegistrationConfig) -> bool:
-    """Whether the images count: a preset that only uses masks is judged by the masks."""
+    """Returns whether the images count; with a preset that only uses masks, only masks do."""
     return config.guidance.masks == "none" or config.weights.image > 0
 
 
 def implausible(affine: AffineTransform, sides: tuple[Side, Side]) -> tuple[str, ...]:
-    """What two scans of one patient cannot differ by, a sentence each; empty if nothing."""
+    """Returns the differences that two scans of one patient cannot have, one sentence each."""
     found = []
     matrix = np.asarray(affine.floating_from_reference, np.float64)[:3, :3]
     least, most = np.linalg.svd(matrix, compute_uv=False)[[-1, 0]]
@@ -109,14 +109,14 @@ def implausible(affine: AffineTransform, sides: tuple[Side, Side]) -> tuple[str,
         one, two = (side.masks[LIVER_NAME].volume_ml(LIVER_NAME) for side in sides)
         if not LIVER_RATIO[0] <= two / one <= LIVER_RATIO[1]:
             found.append(
-                f"the liver mask holds {one:.0f} mL in the reference and {two:.0f} mL in the floating image, a ratio "
+                f"the liver mask has {one:.0f} mL in the reference and {two:.0f} mL in the floating image, a ratio "
                 f"of {two / one:.2f}; {LIVER_RATIO[0]:g} to {LIVER_RATIO[1]:g} is plausible for one patient"
             )
     return tuple(found)
 
 
 def cropped(affine: AffineTransform, sides: tuple[Side, Side]) -> tuple[str, ...]:
-    """Which body is cut off at the sides of the other image, a sentence each; empty if none.
+    """Returns which body is truncated at the sides of the other image, one sentence each.
 
     A shorter image along the body is a usual difference of two scans; one that shows half of each slice is not.
     """
@@ -128,18 +128,20 @@ def cropped(affine: AffineTransform, sides: tuple[Side, Side]) -> tuple[str, ...
         share = covered_fraction(sides[side].image, sides[1 - side].image, way)
         if share < LEAST_COVERED:
             found.append(
-                f"{100 * share:.0f} % of the {own} image's body, in the slices both images show, lie inside the "
-                f"{other} image; at least {100 * LEAST_COVERED:.0f} % are expected"
+                f"{100 * share:.0f} % of the {own} image's body, in the slices that both images show, is inside the "
+                f"{other} image; at least {100 * LEAST_COVERED:.0f} % is expected"
             )
     return tuple(found)
 
 
 def covered_fraction(image: Volume, other: Volume, other_from_image: NDArray[np.float64]) -> float:
-    """The fraction of the body, within the other image's extent along the body, that lies inside the other image.
+    """Returns the fraction of the body inside the other image.
+
+    Only slices within the other image's extent along the body count.
 
     Args:
       image: shows the body.
-      other: its grid alone is used.
+      other: only its grid is used.
       other_from_image: (4, 4) affine map of world points.
     """
     array = np.asarray(image.array)
@@ -185,10 +187,10 @@ class Doubts:
             return found
         place, ratio = self.figures["blocks_in_place"], self.figures["distance_ratio"]
         if not np.isfinite(ratio):
-            return (*found, "the images show too little in common to be compared")
+            return (*found, "the common region of the images is too small to compare them")
         return (
             *found,
-            f"{100 * place:.0f} % of the blocks of the images agree best where they are, and the images differ "
+            f"{100 * place:.0f} % of the blocks of the images agree best at their position, and the images differ "
             f"{ratio:.2f} times as much as at wrong alignments",
         )
 

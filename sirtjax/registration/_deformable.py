@@ -22,7 +22,9 @@ Coefficients = tuple[Array, ...]
 def solve_deformable(
     pair: Pair, affine: Array, weights: Weights, key: Array, *, config: RegistrationConfig
 ) -> tuple[Coefficients, Array]:
-    """The non-rigid stage: x to affine (x + u(x)), u a sum of B-spline grids that grow finer from level to level.
+    """Runs the non-rigid stage: x to affine (x + u(x)), with u a sum of B-spline grids.
+
+    Each level adds a finer grid.
 
     A grid joins at its level and stays free: coarse ones keep moving what is large while fine ones settle. The
     levels are one scanned program with traced blurs, in which the slopes of grids yet to come are zero.
@@ -64,7 +66,7 @@ def deformable_value(
     weights: Weights,
     config: RegistrationConfig,
 ) -> tuple[Array, Array]:
-    """The objective on one sub-lattice, and its terms: images, masks, landmarks, regularity."""
+    """Returns the objective on one sub-lattice, and its terms: images, masks, landmarks, regularity."""
     plan = plan_of(config, affine=False)
     u = displacement_mm(coefficients, pair, config, stride=plan.stride, phase=phase)
     nodes, places = node_places(view, phase, pair, plan)
@@ -82,7 +84,10 @@ def deformable_value(
 def displacement_mm(
     coefficients: Coefficients, pair: Pair, config: RegistrationConfig, *, stride: int, phase: Array | None
 ) -> Array:
-    """U (i/s, j/s, k/s, 3) in mm on a sub-lattice; without a phase the first, the whole lattice with stride 1."""
+    """Returns u (i/s, j/s, k/s, 3) in mm on a sub-lattice.
+
+    Without a phase: on the first one, which is the whole lattice with stride 1.
+    """
     offset = None if phase is None else phase_offset(phase, stride)
     total = _spline_sum(coefficients, pair.reference.shape, config, stride=stride, offset=offset)
     if config.deformable.model == "velocity":

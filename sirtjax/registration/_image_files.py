@@ -86,10 +86,10 @@ def read_registration_image(
         )
     low, high = float(np.min(volume.array)), float(np.max(volume.array))
     if low == high:
-        raise ImageFormatError(f"{path}: every voxel is {low:g}; there is nothing to register, choose another image")
+        raise ImageFormatError(f"{path}: every voxel is {low:g}; choose another image")
     if volume.unit == "1" and modality is None and low < ONLY_CT_BELOW:
         image = replace(image, volume=replace(volume, unit="HU"))
-        notes.append(f"{role}: values from {low:g}, taken for a CT in HU; say otherwise with --{role[:3]}-modality")
+        notes.append(f"{role}: values from {low:g}, treated as CT in HU; use --{role[:3]}-modality if this is wrong")
     return image, tuple(notes)
 
 
@@ -104,7 +104,7 @@ def read_initial_transform(path: Path, geometry: Geometry) -> AffineTransform:
 
     transform = io.read_transform(path, reference=geometry)
     if not isinstance(transform, AffineTransform):
-        raise ConfigError(f"{path}: a deformation; --start takes a rigid or affine transform, such as a .tfm file")
+        raise ConfigError(f"{path}: a deformation; --start requires a rigid or affine transform, such as a .tfm file")
     return transform
 
 
@@ -131,16 +131,18 @@ def check_initial_overlap(
     moved = Geometry.from_affine(reference.shape, matrix @ reference.affine)
     if spatial.overlap_fraction(moved, floating) == 0.0:
         raise GeometryError(
-            f"{path}: this start leaves the images apart (no overlap of their fields of view); it has to take points "
-            "of the reference to the floating image, LPS mm: give its inverse, or leave out --start"
+            f"{path}: the images do not overlap with this start; it must map reference "
+            "points to the floating image (LPS, mm): use its inverse, or omit --start"
         )
 
 
 def read_landmarks(paths: tuple[Path | None, Path | None]) -> tuple[Points | None, Points | None]:
-    """Reads the landmarks of both images, matched by label if both files have the same labels, otherwise by order.
+    """Reads the landmarks of both images, matched by label or by order.
+
+    They are matched by label if both files have the same labels.
 
     Raises:
-      InputError: given on one side alone, of another number, or no points but lines.
+      InputError: points of only one side, a different number of points, or lines instead of points.
     """
     from sirtjax import io
 
@@ -148,12 +150,12 @@ def read_landmarks(paths: tuple[Path | None, Path | None]) -> tuple[Points | Non
     if first is None and second is None:
         return None, None
     if first is None or second is None:
-        raise InputError("--ref-points and --flo-points go together: the same points in the same order")
+        raise InputError("--ref-points and --flo-points must be used together, with the same points in the same order")
     (places, labels), (others, other_labels) = (_landmarks(path, io.read_points(path)) for path in (first, second))
     if len(places) != len(others):
         raise InputError(
             f"{len(places)} points on the reference and {len(others)} on the floating image; "
-            "give the same points in the same order"
+            "provide the same points in the same order"
         )
     if all(labels) and len(set(labels)) == len(labels) and sorted(labels) == sorted(other_labels):
         others = others[[other_labels.index(label) for label in labels]]
@@ -163,7 +165,7 @@ def read_landmarks(paths: tuple[Path | None, Path | None]) -> tuple[Points | Non
 def _landmarks(path: Path, lists: Sequence[PointList]) -> tuple[Points, list[str]]:
     found = [one for one in lists if one.kind == "points"]
     if not found:
-        raise InputError(f"{path}: holds lines, no landmark points; save landmarks as a point list")
+        raise InputError(f"{path}: contains lines, not landmark points; save landmarks as a point list")
     return np.concatenate([one.points_mm for one in found]), [label for one in found for label in one.labels]
 
 
@@ -187,7 +189,7 @@ def choose_config(
       ConfigError: two are given, one is unknown or its values are, or it needs a liver that is not there.
     """
     if preset is not None and path is not None:
-        raise ConfigError("--preset and --config are both given; choose one, and change single values with --set")
+        raise ConfigError("--preset and --config exclude each other; use one, and change single values with --set")
     common = [name for name in reference.masks if name in floating.masks]
     if path is not None:
         name, why = path.name, "given"
@@ -199,12 +201,12 @@ def choose_config(
     if config.guidance.masks != "none" and "liver" not in common:
         raise ConfigError(
             f"{name} is guided by the liver, and {_who(reference, floating)} no mask named liver; "
-            "give --ref-labels and --flo-labels, or choose the preset image or descriptor"
+            "add --ref-labels and --flo-labels, or choose the preset image or descriptor"
         )
     if config.guidance.masks == "none" and reference.points_mm is not None:
         raise ConfigError(
-            f"the points do not guide the preset {name}: points count beside masks of the liver; give --ref-labels and "
-            "--flo-labels, or leave out --ref-points and --flo-points"
+            f"the points do not guide the preset {name}: points are used only with liver masks; add --ref-labels and "
+            "--flo-labels, or omit --ref-points and --flo-points"
         )
     return ChosenConfig(config=config, name=name, why=why)
 

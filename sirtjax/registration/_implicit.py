@@ -20,7 +20,7 @@ from sirtjax.registration._view import plan_of, prepare_view
 Array = Any
 # The objective of a stage: (what is free, everything it depends on) -> scalar.
 Objective = Callable[[Array, Any], Array]
-# Shares of a Newton step that are tried; none is the last resort.
+# Fractions of a Newton step that are tried; zero is the last resort.
 SHARES = (1.0, 0.5, 0.2, 0.05, 0.0)
 
 
@@ -33,7 +33,7 @@ class ImplicitOptions:
       linear_steps: conjugate gradient steps at most, for each Newton step and for the gradient; fewer leave out the
         directions in which the objective is flattest.
       tolerance: of the linear system, relative to its right side; reached before `linear_steps`, it ends them.
-      damping: added to the second derivatives, as a share of the curvature along the right side. It keeps flat
+      damping: added to the second derivatives, as a fraction of the curvature along the right side. It keeps flat
         directions from answering without bound, and makes the gradient smaller by about as much.
       phases: how many sub-lattices the objective is averaged over, evenly spread; at most all stride^3 of them.
       ridge: added to the objective of the deformation for each level, times the mean square of its control values in
@@ -59,7 +59,7 @@ class ImplicitSolution:
       displacement_mm: (i, j, k, 3) u on the reference's lattice; x goes to affine (x + u(x)).
       affine_left_mm: how far from its minimum the affine map may still be: the root mean square, over the nodes that
         are compared, of what one more Newton step would move.
-      displacement_left_mm: likewise of the deformation. Gradients hold where both are small against the
+      displacement_left_mm: the same for the deformation. Gradients are valid where both are small against the
         displacements that matter.
     """
 
@@ -77,7 +77,9 @@ def solve_implicit(
     config: RegistrationConfig,
     options: ImplicitOptions | None = None,
 ) -> ImplicitSolution:
-    """`solve`, taken to its minimum, with gradients of that minimum. Pure; not jitted here.
+    """Runs `solve` to its minimum, with gradients of that minimum.
+
+    Pure; not jitted here.
 
     Both stages run as in `solve`, without being recorded, then a few Newton steps take each to the minimum of its
     last level's objective. There the derivative of what was found with respect to everything that the objective
@@ -113,7 +115,7 @@ def solve_implicit(
 def implicit_affine(
     start: Array, pair: Pair, weights: Weights, *, config: RegistrationConfig, options: ImplicitOptions
 ) -> tuple[Array, Array]:
-    """The affine map at the minimum of the last level's objective, and how far from it, in mm, it may still be.
+    """Returns the affine map at the minimum of the last level's objective, and its residual in mm.
 
     Args:
       start: (4, 4) floating_from_reference near the minimum.
@@ -156,7 +158,7 @@ def implicit_displacement(
     config: RegistrationConfig,
     options: ImplicitOptions,
 ) -> tuple[Array, Array]:
-    """The deformation at the minimum of the last level's objective, and how far from it, in mm, it may still be.
+    """Returns the deformation at the minimum of the last level's objective, and its residual in mm.
 
     Args:
       start: coefficients of each level near the minimum, as `solve_deformable` gives them.
@@ -194,7 +196,7 @@ def implicit_displacement(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 3))
 def implicit_minimum(objective: Objective, minimum: Array, inputs: Any, options: ImplicitOptions) -> Array:
-    """A minimum as a function of what its objective depends on, by the implicit function theorem.
+    """Returns a minimum as a function of the objective's parameters, by the implicit function theorem.
 
     The value is `minimum`, unchanged; its derivative with respect to `inputs` is -H^-1 d2L/(dc dtheta), with H the
     second derivatives of the objective there, solved for by conjugate gradients. That `minimum` is one is the
@@ -277,6 +279,6 @@ def _root_mean_square(change_mm: Array, pair: Pair) -> Array:
 
 
 def _over_phases(value: Callable[[Array], Array], available: int, count: int) -> Array:
-    """The mean over sub-lattices; one at a time, and worked out anew for the gradient, so that memory stays small."""
+    """The mean over sub-lattices; computed one at a time and recomputed for the gradient to save memory."""
     phases = np.linspace(0, available - 1, min(count, available)).astype(np.int32)
     return jnp.mean(jax.lax.map(jax.checkpoint(value), jnp.asarray(phases)))

@@ -11,13 +11,13 @@ from sirtjax.registration._pair import LANDMARKS
 from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box, crop_geometry
 
 LIVER_NAME = "liver"
-# Less is no liver, but a slip of the pen; a landmark may be small, but not a voxel or two.
+# A smaller mask is a contouring error, not a liver; a landmark can be small, but not a voxel or two.
 SMALLEST_LIVER_ML, SMALLEST_LANDMARK_VOXELS = 20.0, 3
 FEWEST_SLICES = 4
 
 
 def check_image(volume: Volume, role: str) -> None:
-    """Refuse an image that can't be registered.
+    """Refuses an image that cannot be registered.
 
     Raises:
       GeometryError: it is flat, holds numbers that are not finite, or is the same everywhere.
@@ -32,17 +32,16 @@ def check_image(volume: Volume, role: str) -> None:
     if not (np.isfinite(low) and np.isfinite(high)):
         count = int(np.count_nonzero(~np.isfinite(array)))
         raise GeometryError(
-            f"the {role} image holds {count} voxels that are not finite numbers (NaN or infinite); replace them by "
-            "the background value"
+            f"the {role} image has {count} NaN or infinite voxels; replace them with the background value"
         )
     if low == high:
-        raise GeometryError(f"the {role} image is {low:g} everywhere; is it the right file?")
+        raise GeometryError(f"the {role} image is constant (every voxel is {low:g}); check the file")
 
 
 def guiding_masks(
     reference: Mapping[str, LabelMap], floating: Mapping[str, LabelMap], config: RegistrationConfig
 ) -> tuple[dict[str, LabelMap], dict[str, LabelMap], tuple[str, ...]]:
-    """The masks of either side that the preset uses, the liver first, and what was left out.
+    """Returns the masks of both sides that the preset uses, the liver first, and which ones were omitted.
 
     Raises:
       GeometryError: the preset's guidance asks for a mask that is missing, empty or too small on either side.
@@ -64,7 +63,7 @@ def guiding_masks(
     common = set(reference) & set(floating)
     if wanted == "liver" and len(common) > 1:
         beside = ", ".join(sorted(common - {LIVER_NAME}))
-        notes.append(f"preset {config.name} is guided by the liver alone: {beside} did not guide")
+        notes.append(f"preset {config.name} is guided only by the liver: {beside} did not guide")
     for role, masks in (("reference", reference), ("floating", floating)):
         single = ", ".join(sorted(set(masks) - common))
         if single:
@@ -73,7 +72,7 @@ def guiding_masks(
         others = [name for name in reference if name != LIVER_NAME]
         names += [name for name in others if name in floating]
         if len(names) - 1 > LANDMARKS:
-            raise GeometryError(f"{len(names) - 1} landmark masks, {LANDMARKS} can be used; choose with names")
+            raise GeometryError(f"{len(names) - 1} landmark masks, at most {LANDMARKS} can be used; choose with names")
     for role, masks in (("reference", reference), ("floating", floating)):
         for name in names:
             _check_mask(masks[name], name, role)
@@ -81,7 +80,7 @@ def guiding_masks(
 
 
 def check_masks_on_image(masks: Mapping[str, LabelMap], volume: Volume, role: str) -> None:
-    """Refuse a mask that lies outside its image.
+    """Refuses a mask that lies outside its image.
 
     Raises:
       GeometryError: the box around a mask doesn't reach the image.
@@ -91,7 +90,7 @@ def check_masks_on_image(masks: Mapping[str, LabelMap], volume: Volume, role: st
         if spatial.overlap_fraction(box, volume.geometry) <= 0:
             raise GeometryError(
                 f'mask "{name}" lies outside the {role} image: around {_place(box)} against {_place(volume.geometry)} '
-                "(LPS mm); was it drawn on another image?"
+                "(LPS mm); use a mask contoured on this image"
             )
 
 
@@ -102,15 +101,15 @@ def _place(geometry: Geometry) -> str:
 def _check_mask(labels: LabelMap, name: str, role: str) -> None:
     voxels = int(np.count_nonzero(labels.mask(name)))
     if voxels == 0:
-        raise GeometryError(f'mask "{name}" of the {role} image is empty; draw it, or leave it out')
+        raise GeometryError(f'mask "{name}" of the {role} image is empty; contour it or omit it')
     volume_ml = voxels * float(np.prod(labels.geometry.spacing_mm)) / 1000
     if name == LIVER_NAME and volume_ml < SMALLEST_LIVER_ML:
         raise GeometryError(
-            f'mask "liver" of the {role} image holds {volume_ml:.1f} mL, at least {SMALLEST_LIVER_ML:g} are expected '
-            "of a liver; check the mask and its voxel size"
+            f'mask "liver" of the {role} image has {volume_ml:.1f} mL, expected at least {SMALLEST_LIVER_ML:g} '
+            "mL; check the mask and its voxel size"
         )
     if name != LIVER_NAME and voxels < SMALLEST_LANDMARK_VOXELS:
         raise GeometryError(
-            f'mask "{name}" of the {role} image holds {voxels} voxel(s), at least {SMALLEST_LANDMARK_VOXELS} are '
-            "needed; draw it larger, leave it out or give it as a point instead"
+            f'mask "{name}" of the {role} image has {voxels} voxel(s), expected at least '
+            f"{SMALLEST_LANDMARK_VOXELS}; contour it larger, omit it or provide it as a point"
         )

@@ -18,7 +18,7 @@ AIR_HU, TAIL_HU = -1000.0, 1000.0
 BODY_HU = -300.0
 # The skin and what is just outside of it belong to the body's region.
 SKIN_MM = 10.0
-# N4 looks at every so-manieth node: shading is smooth, and its cost goes with their number.
+# N4 samples every n-th node: the bias field is smooth, and the cost grows with the number of nodes.
 SHRINK, FITTING_LEVELS, STEPS_PER_LEVEL = 4, 3, 30
 
 
@@ -40,7 +40,7 @@ class Measured:
 
 
 def on_lattice(volume: Volume, lattice: Geometry, config: RegistrationConfig) -> Measured:
-    """An image on a lattice along the world's axes, averaged over its cells where it is finer than they are."""
+    """Resamples an image to a lattice along the world's axes, averaged over its cells if it is finer."""
     window = intensity_range(volume, config)
     finer = min(volume.geometry.spacing_mm) < 0.75 * min(lattice.spacing_mm)
     fill = AIR_HU if volume.unit == "HU" else window[0]
@@ -49,7 +49,7 @@ def on_lattice(volume: Volume, lattice: Geometry, config: RegistrationConfig) ->
 
 
 def scaled_image(measured: Measured, config: RegistrationConfig, *, flatten: bool = False) -> FloatArray:
-    """An image scaled to [0, 1].
+    """Returns an image scaled to [0, 1].
 
     Args:
       measured: HU, or any other unit.
@@ -70,16 +70,16 @@ def scaled_image(measured: Measured, config: RegistrationConfig, *, flatten: boo
 
 
 def intensity_range(volume: Volume, config: RegistrationConfig) -> tuple[float, float]:
-    """The ends of the window: HU as the preset says, of any other image its percentiles."""
+    """Returns the ends of the window: HU from the preset, for other images percentiles."""
     if volume.unit == "HU":
         return config.intensity.window_hu
     array = np.asarray(volume.array)
-    # Every so-manieth voxel tells the percentiles as well as all of them do.
+    # Every n-th voxel gives the percentiles as well as all voxels do.
     return _percentiles(array[tuple(slice(None, None, max(1, n // 128)) for n in array.shape)], config)
 
 
 def shading(values: FloatArray, inside: FloatArray) -> FloatArray:
-    """The smooth factor, about one, by which coils and field make some places of an MR image brighter than others.
+    """Returns the smooth bias field of an MR image, about one.
 
     Homogeneous tissue in a shaded image lets information gain by drawing samples from where the shade is even, which
     moved livers by 4 mm along the body.
@@ -115,7 +115,7 @@ def shading(values: FloatArray, inside: FloatArray) -> FloatArray:
 
 
 def body_mask(measured: Measured, lattice: Geometry) -> FloatArray:
-    """1 in the patient and within a centimetre of the skin, with the lungs and all that is enclosed; else 0.
+    """Returns 1 in the patient (with lungs and enclosed voxels) and within 1 cm of the skin, otherwise 0.
 
     An image in which no body is found, such as one of a few organs cut out, counts everywhere.
     """
@@ -134,7 +134,10 @@ def _percentiles(values: NDArray[np.float32], config: RegistrationConfig) -> tup
 
 
 def otsu_threshold(values: FloatArray) -> float:
-    """Otsu's threshold between dark and bright, IEEE Trans Syst Man Cybern 1979;9:62-66, of 128 bins."""
+    """Returns Otsu's threshold between dark and bright, of 128 bins.
+
+    IEEE Trans Syst Man Cybern 1979;9:62-66.
+    """
     if values.size == 0:
         return 0.0
     counts, edges = np.histogram(values, bins=128)
@@ -147,7 +150,7 @@ def otsu_threshold(values: FloatArray) -> float:
 
 
 def _inside(image: Geometry, lattice: Geometry) -> NDArray[np.float32]:
-    """1 for the nodes within half a voxel of one of the image's voxel centres, else 0."""
+    """Returns 1 for the nodes within half a voxel of one of the image's voxel centres, otherwise 0."""
     matrix = image.voxel_from_world @ lattice.affine
     i, j, k = (np.arange(n, dtype=np.float32) for n in lattice.shape)
     inside = np.ones(lattice.shape, bool)

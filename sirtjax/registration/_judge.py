@@ -21,7 +21,7 @@ from sirtjax.registration._solve import Solution
 from sirtjax.spatial import AffineTransform, DisplacementField, Transform
 from sirtjax.volume import Geometry, crop_geometry
 
-# Below this share of the compared region inside the floating image there is nothing to compare.
+# Below this fraction of the compared region inside the floating image, no comparison is possible.
 LEAST_OVERLAP = 0.3
 # Guiding livers that still overlap less than this do not show the same organ.
 LEAST_DSC = 0.85
@@ -33,8 +33,8 @@ MOST_SKIPPED = 0.5
 ALIKE_DSC = 0.95
 # Ends that a wrong mask can cause.
 OF_MASKS = (Status.FOLDED, Status.IMPLAUSIBLE, Status.START_KEPT, Status.POOR_AGREEMENT, Status.UNCONFIRMED)
-STILL = "the start or the affine map was already right: a later stage found nothing better"
-OTHER_START = "the images and the masks agree at a rigid map that was found without the masks: use another start"
+STILL = "the start or the affine map was already correct: a later stage found no improvement"
+OTHER_START = "the images and the masks agree at a rigid map found without the masks: use another start"
 
 
 def judge(
@@ -48,7 +48,7 @@ def judge(
     notes: tuple[str, ...] = (),
     mirror_gain: float | None = None,
 ) -> RegistrationResult:
-    """The result with its status: which transform to keep, and how far it can be trusted.
+    """Returns the result with its status: the transform to keep, and how far it can be trusted.
 
     Args:
       solution: what the solver found, as NumPy arrays.
@@ -109,13 +109,13 @@ def judge(
 def keeps_deformation(
     solution: Solution, affine: Mapping[str, float], final: Mapping[str, float], config: RegistrationConfig
 ) -> bool:
-    """Whether the result is the deformation; arguments as for `status_of`."""
+    """Returns whether the result is the deformation; arguments as for `status_of`."""
     deformed = len(solution.deformable_history) > 0
     return deformed and _finite(solution) and not _worse(affine, final, solution, config)
 
 
 def fit_of(solution: Solution, pair: Pair, *, kept: bool) -> Fit:
-    """The agreement of the images at the deformation, or at the affine map if the deformation is not kept."""
+    """Returns the agreement of the images at the deformation, or at the affine map if that is kept."""
     u = np.asarray(solution.displacement_mm, np.float32)
     return measure_fit(pair, np.asarray(solution.affine, np.float32), u if kept else np.zeros_like(u))
 
@@ -129,7 +129,7 @@ def status_of(
     config: RegistrationConfig,
     doubts: Doubts,
 ) -> Status:
-    """How a registration ended.
+    """Returns the final status of a registration.
 
     Args:
       solution: what the solver found, as NumPy arrays.
@@ -206,7 +206,7 @@ def _stages(solution: Solution) -> tuple[Stage, ...]:
 
 
 def folding_fraction(field: DisplacementField, pair: Pair) -> float:
-    """Share of the nodes that were looked at where a deformation folds."""
+    """Returns the fraction of the compared nodes at which a deformation folds."""
     inside = (np.asarray(pair.reference_weight) > 0) | (np.asarray(pair.reference_near) > 0)
     if not inside.any():
         return 0.0

@@ -34,7 +34,7 @@ def gather_landmarks(
     reference_points_mm: Any = None,
     floating_points_mm: Any = None,
 ) -> Landmarks:
-    """The mass centres of masks of one name, and the points given.
+    """Returns the centroids of masks with the same name, and the provided points.
 
     Args:
       reference_masks: landmark masks of the reference, by name.
@@ -51,18 +51,18 @@ def gather_landmarks(
         for name in reference_masks
     ]
     if (reference_points_mm is None) != (floating_points_mm is None):
-        raise GeometryError("landmark points are needed for both images or for neither")
+        raise GeometryError("landmark points are missing for one image; provide points for both images")
     if reference_points_mm is not None:
         one, two = np.asarray(reference_points_mm, np.float64), np.asarray(floating_points_mm, np.float64)
         if one.shape != two.shape or one.ndim != 2 or one.shape[1] != 3:
             raise GeometryError(
-                f"landmark points must be two lists of as many (x, y, z), got shapes {one.shape} and {two.shape}"
+                f"landmark points must be two lists of (x, y, z) of equal length, got {one.shape} and {two.shape}"
             )
         if not (np.isfinite(one).all() and np.isfinite(two).all()):
             raise GeometryError("landmark points must be finite numbers; check the files")
         pairs += list(zip(one, two, strict=True))
     if len(pairs) > LANDMARKS:
-        raise GeometryError(f"{len(pairs)} landmarks were given, {LANDMARKS} can be used; leave out the others")
+        raise GeometryError(f"{len(pairs)} landmarks, at most {LANDMARKS} can be used; omit the others")
     places = np.zeros((2, LANDMARKS, 3), np.float32)
     for number, pair in enumerate(pairs):
         places[:, number] = pair
@@ -71,7 +71,7 @@ def gather_landmarks(
 
 
 def mass_centre_mm(labels: LabelMap, name: str) -> NDArray[np.float64]:
-    """The mean position (3,) of a label's voxels, LPS mm."""
+    """Returns the mean position (3,) of a label's voxels, LPS mm."""
     voxels = np.argwhere(labels.mask(name))
     centre: NDArray[np.float64] = labels.geometry.to_world(voxels.mean(axis=0))
     return centre

@@ -12,19 +12,25 @@ Triple = tuple[Array, Array, Array]
 
 
 def phases(array: Array, stride: int) -> Array:
-    """The stride^3 interleaved sub-lattices of a lattice: (i, j, k, ...) to (stride^3, i/s, j/s, k/s, ...)."""
+    """Returns the stride^3 interleaved sub-lattices of a lattice.
+
+    (i, j, k, ...) becomes (stride^3, i/s, j/s, k/s, ...).
+    """
     i, j, k, *rest = array.shape
     split = array.reshape(i // stride, stride, j // stride, stride, k // stride, stride, *rest)
     return jnp.moveaxis(split, (1, 3, 5), (0, 1, 2)).reshape(stride**3, i // stride, j // stride, k // stride, *rest)
 
 
 def phase_offset(phase: Array, stride: int) -> Array:
-    """The first node (3,) of a sub-lattice, in steps of the whole lattice."""
+    """Returns the first node (3,) of a sub-lattice, in steps of the whole lattice."""
     return jnp.stack([phase // stride**2, phase // stride % stride, phase % stride])
 
 
 def node_positions_mm(origin_mm: Array, pitch_mm: Array, shape: tuple[int, ...], stride: int, offset: Array) -> Triple:
-    """World coordinates of a sub-lattice's nodes: three arrays (i/s, 1, 1), (1, j/s, 1), (1, 1, k/s)."""
+    """Returns world coordinates of a sub-lattice's nodes.
+
+    Three arrays (i/s, 1, 1), (1, j/s, 1), (1, 1, k/s).
+    """
     x, y, z = (
         origin_mm[axis] + pitch_mm[axis] * (offset[axis] + stride * jnp.arange(n // stride, dtype=jnp.float32))
         for axis, n in enumerate(shape)
@@ -33,7 +39,9 @@ def node_positions_mm(origin_mm: Array, pitch_mm: Array, shape: tuple[int, ...],
 
 
 def blur(array: Array, sigma_nodes: Array) -> Array:
-    """Gaussian blur of (i, j, k) or (i, j, k, c) with a traced width per axis, renormalised at the faces.
+    """Applies a Gaussian to (i, j, k) or (i, j, k, c), with a traced width per axis.
+
+    The result is renormalised at the faces.
 
     As products with three dense matrices: on a lattice of about a hundred nodes a side that costs less than a
     long kernel, for any width, and no size is left to compile for.
@@ -48,7 +56,7 @@ def blur(array: Array, sigma_nodes: Array) -> Array:
 
 
 def sample(array: Array, index: Triple) -> Array:
-    """Trilinear samples of (i, j, k, c) at three arrays of fractional indices; zero outside."""
+    """Returns trilinear samples of (i, j, k, c) at three arrays of fractional indices; zero outside."""
     shape = array.shape[:3]
     grid = FlatGrid(array.reshape(-1, *array.shape[3:]), shape, (-0.5,) * 3, tuple(n - 0.5 for n in shape))
     return sample_flat_linear(grid, index, fill=0.0)

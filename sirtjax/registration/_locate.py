@@ -1,4 +1,4 @@
-"""The start of a registration from the images alone."""
+"""The start of a registration, from only the images."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ COARSE_ANGLES_DEG = (-60.0, -30.0, 30.0, 60.0)
 # A rotated start must have this much more normalised mutual information: few scans come with a wrong frame.
 ROTATED_GAIN = 0.01
 LEVER_MM = 150.0
-# A start is only taken where at least this share of the smaller image lies in the larger one.
+# A start is only used if at least this fraction of the smaller image is inside the larger one.
 LEAST_OVERLAP = 0.4
-# The body is what is denser than this; elsewhere than in CT, brighter than this share of the window.
+# The body is denser than this; except in CT, brighter than this fraction of the window.
 BODY_HU, BODY_SHARE = -300.0, 0.15
 
 
@@ -63,13 +63,14 @@ class Located:
 
 
 def locate(reference: Volume, floating: Volume, *, config: RegistrationConfig) -> Located:
-    """Finds a rigid start from the images alone, for scans of different length and position.
+    """Finds a rigid start from only the images, for scans of different length and position.
 
-    The frames as they are, the bodies' mass centres in the axial plane and the images' centres are each tried
-    with shifts along the body of up to 360 mm; the best by normalised mutual information go on to turn and shift
-    freely; the best of these is the start. Rotations by multiples of 90 degrees about the axes, and by 30 and 60
-    degrees, are tried too, with the bodies' centroids aligned: the frame of an image may be wrong. The same search
-    with the floating image mirrored shows whether its voxels are stored in reverse.
+    The unchanged frames, the bodies' centroids in the axial plane and the images' centres are each tried
+    with shifts along the body of up to 360 mm. The best by normalised mutual information are then optimised
+    over rotation and translation. The best of these is the start. Rotations by multiples of 90 degrees
+    about the axes, and by 30 and 60 degrees, are also tried, with the bodies' centroids aligned: the frame
+    of an image may be wrong. The same search with the floating image mirrored shows whether its voxels are
+    stored in reverse.
 
     Args:
       reference: the image whose space is kept.
@@ -145,7 +146,10 @@ def _starts(one: _Coarse, two: _Coarse) -> tuple[NDArray[np.float32], NDArray[np
 
 
 def rotation_vectors() -> NDArray[np.float64]:
-    """The rotations (n, 3) that are tried, in radians: all that permute the axes, and coarse angles about each axis."""
+    """Returns the rotations (n, 3) that are tried, in radians.
+
+    All that permute the axes, and coarse angles about each axis.
+    """
     group = [vector for vector in Rotation.create_group("O").as_rotvec() if np.linalg.norm(vector) > 1e-6]
     coarse = [np.deg2rad(angle) * axis for axis in np.eye(3) for angle in COARSE_ANGLES_DEG]
     return np.stack([*group, *coarse])
@@ -164,7 +168,7 @@ def _search(reference: Any, floating: Any, starts: Array, turned: Array) -> tupl
     places = [axis.ravel() for axis in nodes]
     centre = [jnp.mean(axis) for axis in places]
     values, counted = image.ravel(), inside.ravel()
-    # Sizes of the two images in numbers of reference nodes: what an overlap is a share of.
+    # Sizes of the two images in numbers of reference nodes: an overlap is divided by them.
     volume_ratio = jnp.prod(other_pitch_mm) / jnp.prod(pitch_mm)
     smaller = jnp.minimum(jnp.sum(inside), jnp.sum(measured) * volume_ratio)
 
@@ -195,7 +199,7 @@ def _search(reference: Any, floating: Any, starts: Array, turned: Array) -> tupl
         found, history = minimise(
             lambda p, _: (value(p)[0], jnp.zeros(1)), start, jnp.arange(STEPS), step_mm=FIRST_STEP_MM
         )
-        # The last step is a twentieth of the first: its value before stands for the one after. What is no number loses.
+        # The last step is a twentieth of the first: its value before it is used for the one after it. NaN loses.
         return found, jnp.nan_to_num(history[-1, 0], nan=jnp.inf)
 
     found, final = jax.lax.map(settle, chosen)

@@ -31,7 +31,7 @@ STRIDE, BINS = 2, 24
 
 @dataclass(frozen=True, kw_only=True)
 class Unguided:
-    """Two images that agree if they are registered rigidly without their masks, or if one of them is mirrored.
+    """Two images that agree if they are registered rigidly without masks, or if one is mirrored.
 
     Attributes:
       start: the rigid map.
@@ -52,7 +52,7 @@ def register_unguided(sides: tuple[Side, Side], config: RegistrationConfig) -> U
       config: the guided preset.
 
     Returns:
-      None if the images alone do not agree either.
+      None if the images do not agree either.
     """
     free = config.model_copy(
         update={
@@ -101,7 +101,7 @@ def _sentence(
     both = reference & floating
     sizes = f"{volumes_ml[0]:.0f} mL in the reference, {volumes_ml[1]:.0f} mL in the floating image"
     if both.sum() < LEAST_SHARED * max(1, min(reference.sum(), floating.sum())):
-        return f"registered without the masks, the two liver masks mark different places ({sizes}): check both"
+        return f"registered without the masks, the two liver masks are at different positions ({sizes}): check both"
     overlap = 2 * both.sum() / (reference.sum() + floating.sum())
     if overlap >= LEAST_DSC:
         return None
@@ -111,7 +111,7 @@ def _sentence(
     for own, other in (("reference", "floating"), ("floating", "reference")):
         only = alone[own]
         if only.any():
-            # Where one mask alone claims tissue that looks like the common part, the other one lacks it.
+            # If only one mask contains tissue that resembles the common part, the other one lacks it.
             liver = sum(_likeness(image, both, neither, only) for image in images) > 0
             against[other if liver else own] += int(only.sum())
     name = max(against, key=lambda side: against[side])

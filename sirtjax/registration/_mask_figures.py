@@ -22,10 +22,10 @@ BENCH_MARGIN_MM = 25.0
 
 @dataclass(frozen=True, kw_only=True)
 class MaskBench:
-    """Where masks are compared: the lattice around the reference's liver, its masks there, and the floating ones.
+    """The lattice around the reference liver, its masks there, and the floating masks, for comparison.
 
-    The floating liver is taken as the share of each node of its own working lattice, which costs a tenth of the
-    exact share of a voxel; the other masks, which may be of a few voxels, as they were given.
+    The floating liver is stored as the occupancy of each node of its own working lattice, which takes a tenth of the
+    time of the exact occupancy of a voxel. The other masks, which can have only a few voxels, are unchanged.
     """
 
     grid: Geometry
@@ -40,12 +40,12 @@ class MaskBench:
 
 
 def mask_bench(sides: tuple[Side, Side], lattice: Geometry, *, pair: Pair | None = None) -> MaskBench:
-    """The lattice around the liver, as far as `lattice` reaches, with all masks.
+    """Returns the lattice around the liver, with the extent of `lattice`, and all masks.
 
     Args:
       sides: both images with the masks to compare, the same names on both.
       lattice: the reference's working lattice.
-      pair: what was prepared from these sides, if it was: its livers then need not be brought onto lattices again.
+      pair: what was prepared from these sides, if it was: its livers then need not be resampled to lattices again.
     """
     reference, floating = sides
     if not reference.masks:
@@ -80,7 +80,7 @@ def _grid_around(points_mm: NDArray[Any], spacing_mm: tuple[float, float, float]
 
 
 def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskBench) -> dict[str, float]:
-    """Overlap and distances of the guiding masks, and the image similarity."""
+    """Returns overlap and distances of the guidance masks, and the image similarity."""
     figures: dict[str, float] = {"similarity": 0.0 - float(terms[0])}
     spacing_mm, distances = bench.grid.spacing_mm, []
     for name, one in bench.occupancy.items():

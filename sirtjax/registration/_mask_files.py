@@ -26,7 +26,7 @@ class MaskFile:
     Attributes:
       path: of the file or folder.
       masks: by name, as drawn.
-      exclusive: whether the masks come from one label map, in which a voxel has one label alone.
+      exclusive: whether the masks come from one label map, in which a voxel has only one label.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class MaskFile:
 def read_mask_files(
     arguments: Sequence[str], image: Image | None, *, names: Mapping[int, str] | None
 ) -> list[MaskFile]:
-    """Read what `--ref-labels` or `--flo-labels` name.
+    """Reads the masks of `--ref-labels` or `--flo-labels`.
 
     Args:
       arguments: FILE, FILE#NAME for a file with one mask, or FILE#1=NAME,2=NAME for a label map.
@@ -48,7 +48,7 @@ def read_mask_files(
 
 
 def parse_label_names(text: str, *, where: str) -> dict[int, str]:
-    """Label values and names of a text such as 1=liver,2=lesion1.
+    """Returns label values and names from a text such as 1=liver,2=lesion1.
 
     Raises:
       ConfigError: not of that form, or a value or name twice.
@@ -57,9 +57,9 @@ def parse_label_names(text: str, *, where: str) -> dict[int, str]:
     for part in text.split(","):
         value, equals, name = (piece.strip() for piece in part.partition("="))
         if not (equals and name and value.isdecimal() and int(value) > 0):
-            raise ConfigError(f"{where}: {part!r} is no value and name; expected as in 1=liver,2=lesion1")
+            raise ConfigError(f"{where}: {part!r} is not VALUE=NAME; expected as in 1=liver,2=lesion1")
         if int(value) in found or name in found.values():
-            raise ConfigError(f"{where}: {part!r} repeats a value or a name; give each once")
+            raise ConfigError(f"{where}: {part!r} repeats a value or a name; use each once")
         found[int(value)] = name
     return found
 
@@ -77,7 +77,9 @@ def _read(argument: str, image: Image | None, names: Mapping[int, str] | None) -
     masks = formats.read_masks(path, reference=image, names=_present(path, chosen, strict=own is not None))
     if spec and own is None:
         if len(masks) != 1:
-            raise ConfigError(f"{argument}: holds the masks {', '.join(masks)}; name them as in FILE#1=liver,2=lesion1")
+            raise ConfigError(
+                f"{argument}: contains the masks {', '.join(masks)}; name them as in FILE#1=liver,2=lesion1"
+            )
         masks = {spec: next(iter(masks.values()))}
     return MaskFile(path=path, masks=masks, exclusive=label_map)
 
@@ -100,7 +102,7 @@ def guidance_masks(
     only: Sequence[str] | None,
     as_drawn: bool,
 ) -> tuple[dict[str, LabelMap], dict[str, LabelMap], tuple[str, ...]]:
-    """The masks of both sides on their images' grids, with the same names, and what was done to them.
+    """Returns the masks of both sides on their images' grids, with the same names, and notes.
 
     Args:
       reference: files of the reference.
@@ -142,7 +144,7 @@ def _by_name(files: Sequence[MaskFile], role: str) -> dict[str, tuple[LabelMap, 
             key = _key(name)
             if key in found:
                 raise ConfigError(
-                    f"{file.path}: the mask {name!r} is also in {found[key][2]}; name one otherwise, as in FILE#{name}2"
+                    f"{file.path}: the mask {name!r} is also in {found[key][2]}; rename one with FILE#{name}2"
                 )
             found[key] = (labels, labels.names[0][1], file.path)
     return found
@@ -164,12 +166,12 @@ def _on_grid(
             mask = spatial.resample_labels(mask, geometry)
             if mask.volume_ml(name) < 0.5 * drawn_ml:
                 raise GeometryError(
-                    f"{path}: {mask.volume_ml(name):.3g} of {drawn_ml:.3g} mL of the mask {name!r} lie inside the "
-                    f"{role} image ({geometry}); give masks drawn on that image"
+                    f"{path}: {mask.volume_ml(name):.3g} of {drawn_ml:.3g} mL of the mask {name!r} is inside the "
+                    f"{role} image ({geometry}); provide masks contoured on that image"
                 )
         placed[name] = mask
     if moved:
-        notes.append(f"{role}: masks drawn on another grid were resampled to the image's: {', '.join(moved)}")
+        notes.append(f"{role}: masks on another grid were resampled to the image's: {', '.join(moved)}")
     return placed
 
 
@@ -192,7 +194,7 @@ def _fill_liver(
             for name in added:
                 liver = liver | side[name].mask(name)
             side[LIVER] = LabelMap.from_mask(liver, side[LIVER].geometry, name=LIVER)
-            notes.append(f"{role}: the liver includes {', '.join(added)}, drawn inside it in the same label map")
+            notes.append(f"{role}: the liver includes {', '.join(added)}, contoured inside it in the same label map")
 
 
 def _beside_liver(files: Sequence[MaskFile]) -> set[str]:
@@ -207,5 +209,5 @@ def _kept(masks: Mapping[str, LabelMap], only: Sequence[str]) -> dict[str, Label
     wanted = {_key(name) for name in only}
     missing = sorted(wanted - set(masks))
     if masks and missing:
-        raise ConfigError(f"--only: no mask is named {missing[0]!r}; choose among {', '.join(masks)}")
+        raise ConfigError(f"--only: no mask is named {missing[0]!r}; expected one of {', '.join(masks)}")
     return {name: labels for name, labels in masks.items() if name in wanted}

@@ -22,10 +22,12 @@ ROOT_FLOOR = 1e-24
 def minimise(
     objective: Objective, parameters: Parameters, samples: Array, *, step_mm: float
 ) -> tuple[Parameters, Array]:
-    """The one loop of registration: Adam with a cosine decay, as a scan of fixed length. Pure; not jitted here.
+    """Minimises an objective with Adam and a cosine decay, as a scan of fixed length.
+
+    This is the only loop of a registration. Pure; not jitted here.
 
     Differentiable in what the objective closes over. Of each step only the parameters and Adam's state are kept for
-    that, and the rest is worked out again.
+    that, and the rest is recomputed.
 
     A step whose value or gradient is not finite is skipped: the parameters and Adam's state stay unchanged, the next
     step continues from them, and the history holds NaN for the value of the skipped step.

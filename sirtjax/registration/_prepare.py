@@ -27,7 +27,7 @@ class Side:
     masks: Masks
 
     def landmark_names(self) -> tuple[str, ...]:
-        """All masks but the liver's."""
+        """Returns the names of all masks except the liver."""
         return tuple(name for name in self.masks if name != LIVER_NAME)
 
 
@@ -39,11 +39,13 @@ def prepare_pair(
     *,
     config: RegistrationConfig,
 ) -> tuple[Pair, Geometry]:
-    """Both images and their masks on the working lattices, as NumPy arrays, and the reference's lattice.
+    """Returns both images and their masks on the working lattices, and the reference's lattice.
+
+    All arrays are NumPy arrays.
 
     Args:
       reference: the image whose space the deformation lives in, and its guiding masks.
-      floating: the image to be brought onto it.
+      floating: the image to register to it.
       landmarks: points of both.
       start: floating_from_reference to begin with.
       config: the preset.
@@ -97,7 +99,7 @@ def prepare_pair(
 
 
 def lattice_around(points_mm: NDArray[Any], config: RegistrationConfig, *, margin_mm: float | None = None) -> Geometry:
-    """The working lattice along the world's axes that holds all points and the margin around them."""
+    """Returns the working lattice along the world's axes that contains all points and the margin."""
     table = config.lattice
     margin = table.margin_mm if margin_mm is None else margin_mm
     low, high = points_mm.min(axis=0) - margin, points_mm.max(axis=0) + margin
@@ -108,13 +110,13 @@ def lattice_around(points_mm: NDArray[Any], config: RegistrationConfig, *, margi
 
 
 def mask_corners_mm(side: Side) -> NDArray[np.float64]:
-    """The corners (8, 3) of the box around the liver."""
+    """Returns the corners (8, 3) of the box around the liver."""
     labels = side.masks[LIVER_NAME]
     return crop_geometry(labels.geometry, *bounding_box(labels.mask(LIVER_NAME))).corners_mm()
 
 
 def shared_box_mm(reference: Geometry, floating: Geometry, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Two opposite corners (2, 3) of the box in the reference's space that both images reach into."""
+    """Returns two opposite corners (2, 3) of the box in reference space covered by both images."""
     back = np.linalg.inv(matrix)
     own = reference.corners_mm()
     other = floating.corners_mm() @ back[:3, :3].T + back[:3, 3]

@@ -23,12 +23,12 @@ from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Geometry, Volume
 
 NO_MASKS: Mapping[str, Any] = {}
-RESTARTED = "registered from a start that the images gave: with the centroids of the liver masks aligned it failed"
+RESTARTED = "registered from a start found by the images: the start from the centroids of the liver masks failed"
 
 
 @partial(kept, static_argnames=("config",))
 def solve_compiled(pair: Any, weights: Any, key: Any, *, config: RegistrationConfig) -> Solution:
-    """`solve`, compiled once for a structure of preset, whatever patient and weights."""
+    """Runs `solve`, compiled once per structure of preset, for all patients and weights."""
     return solve(pair, weights, key, config=config)
 
 
@@ -44,18 +44,18 @@ def register(
     start: AffineTransform | None = None,
     seed: int = 0,
 ) -> RegistrationResult:
-    """Register two images: the pull transform from the reference to the floating image, and how good it is.
+    """Registers two images: the pull transform from reference to floating image, and its quality.
 
     Images of any size, position and modality; a second pair compiles nothing. On the host, NumPy in and out: for
-    `vmap` see `prepare_pair` and `solve`, or `register_batch`. Look at the result's status: only SUCCESS is one.
+    `vmap` see `prepare_pair` and `solve`, or `register_batch`. Check the result's status: only SUCCESS means success.
 
     Args:
       reference: the image whose space is kept, (i, j, k).
-      floating: the image to be brought onto it.
+      floating: the image to register to it.
       config: a preset of `load_preset`.
-      reference_masks: by name, such as "liver" and "lesion1"; each map holds its name. What guides is what the preset
-        asks for and both sides have.
-      floating_masks: likewise, in the floating image's space.
+      reference_masks: by name, such as "liver" and "lesion1"; each map contains its name. The guidance masks are
+        those that the preset uses and both sides have.
+      floating_masks: as `reference_masks`, in the floating image's space.
       reference_points_mm: (n, 3) landmark points, LPS mm.
       floating_points_mm: (n, 3) the same points in the floating image.
       start: floating_from_reference to begin with; without it the masks' centres, or a search by the images.
@@ -110,14 +110,14 @@ class Ready:
     mirror_gain: float | None = None
 
     def judged(self, solution: Solution, *, config: RegistrationConfig) -> RegistrationResult:
-        """The result of a solution given as NumPy arrays."""
+        """Returns the result of a solution in NumPy arrays."""
         return judge(
             solution, self.pair, self.lattice, self.sides, self.start, config=config, notes=self.notes,
             mirror_gain=self.mirror_gain,
         )  # fmt: skip
 
     def restarted(self, start: AffineTransform, *, config: RegistrationConfig) -> Ready:
-        """The same patient from another start."""
+        """Returns the same patient with another start."""
         pair, lattice = prepare_pair(*self.sides, self.landmarks, start, config=config)
         return replace(self, pair=pair, lattice=lattice, start=start, notes=(*self.notes, RESTARTED))
 
@@ -133,11 +133,11 @@ def make_ready(
     floating_points_mm: Any = None,
     start: AffineTransform | None = None,
 ) -> Ready:
-    """Check what was given, find the start and bring both sides onto the lattices; arguments as for `register`.
+    """Checks the input, finds the start and puts both sides on the lattices; arguments as for `register`.
 
     Args:
       reference: the image whose space is kept, (i, j, k).
-      floating: the image to be brought onto it.
+      floating: the image to register to it.
       config: a preset.
       reference_masks: by name.
       floating_masks: by name.
@@ -176,7 +176,7 @@ def make_ready(
 
 
 def aligned_livers(reference: Side, floating: Side) -> AffineTransform:
-    """The shift that aligns the centroids of the liver masks."""
+    """Returns the shift that aligns the centroids of the liver masks."""
     shift = mass_centre_mm(floating.masks[LIVER_NAME], LIVER_NAME) - mass_centre_mm(
         reference.masks[LIVER_NAME], LIVER_NAME
     )

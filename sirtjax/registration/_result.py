@@ -16,15 +16,15 @@ class Status(Enum):
 
     SUCCESS = (
         "the images agree far better than at deliberately wrong alignments, and so do the guiding masks",
-        "look at the report before using it",
+        "review the report before using it",
     )
     START_KEPT = (
-        "the affine stage found nothing better than its start",
-        "check that both images show the same part of the body, or give a start or masks",
+        "the affine stage found no improvement over its start",
+        "check that both images show the same part of the body, or provide a start or masks",
     )
     AFFINE_KEPT = (
         "the non-rigid stage made the agreement worse, so the affine result is kept",
-        "raise weights.regularity, lower weights.image, or use the affine result as it is",
+        "raise weights.regularity, lower weights.image, or use the affine result",
     )
     FOLDED = (
         "the deformation folds tissue over itself",
@@ -32,11 +32,11 @@ class Status(Enum):
     )
     NOT_FINITE = (
         "more than half of the steps of a level were not finite, or the transform itself is not",
-        "lower the step_mm of the levels, and check the images for constant or absurd values",
+        "lower the step_mm of the levels, and check the images for constant or implausible values",
     )
     NO_OVERLAP = (
         "the images hardly overlap after registration",
-        "check that both show the same part of the body, or give a start",
+        "check that both show the same part of the body, or provide a start",
     )
     CROPPED = (
         "one image shows less than 85 % of the body's cross-section that the other one shows",
@@ -48,7 +48,7 @@ class Status(Enum):
     )
     UNCONFIRMED = (
         "the images agree hardly better than at deliberately wrong alignments, or better if one of them is mirrored",
-        "check that both images show the same part of the body in the same orientation, or give a start or masks",
+        "check that both images show the same part of the body in the same orientation, or provide a start or masks",
     )
     MASK_IN_DOUBT = (
         "the images agree clearly better if they are registered without the masks",
@@ -77,7 +77,7 @@ class Stage:
     Attributes:
       name: such as "affine 1" or "deformable 3".
       losses: (steps,) values under "total", "images", "masks", "landmarks" and, when deformable, "regularity". The
-        first is the weighted sum, the others are unweighted but for "regularity".
+        first is the weighted sum, the others are unweighted except "regularity".
     """
 
     name: str
@@ -90,12 +90,12 @@ class RegistrationResult:
 
     Attributes:
       transform: pull, from the reference to the floating image (LPS mm).
-      affine: its affine part alone.
+      affine: only its affine part.
       status: SUCCESS, or what went wrong and what to do.
-      notes: what was noticed on the way, a sentence each.
+      notes: observations, one sentence each.
       stages: the loss history.
-      folding_fraction: share of the lattice's nodes inside the reference image where the deformation folds.
-      quality: figures after "start", "affine" and "final", as "dsc liver", "msd_mm liver", "mcd_mm lesion1",
+      folding_fraction: fraction of the lattice's nodes inside the reference image where the deformation folds.
+      quality: metrics after "start", "affine" and "final", as "dsc liver", "msd_mm liver", "mcd_mm lesion1",
         "rmsd_mm" and "similarity".
       fit: agreement of the images at the transform and at wrong alignments, as `fit_figures` returns it, and
         "mirror_gain" of `locate` if no masks guided.

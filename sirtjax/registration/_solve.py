@@ -25,7 +25,7 @@ class Solution:
       affine_improved: whether it is better than the start; where it is not, it is the start.
       displacement_mm: (i, j, k, 3) u on the reference's lattice.
       terms: (3, 2) L_I and L_S of the start, the affine map and the deformation at the last resolution.
-      overlap: share of the compared nodes that the affine map takes into the floating image.
+      overlap: fraction of the compared nodes that the affine map moves into the floating image.
       affine_history: (levels, steps, 4): value, images, masks, landmarks.
       deformable_history: (levels, steps, 5): value, images, masks, landmarks, regularity; no levels without it.
     """
@@ -40,7 +40,9 @@ class Solution:
 
 
 def solve(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfig) -> Solution:
-    """Register a pair: the affine stage, then the deformable one. Pure; not jitted here.
+    """Registers a pair: the affine stage, then the deformable one.
+
+    Pure; not jitted here.
 
     With one config and one lattice shape it compiles once: patients, weights and keys are traced, and it can be
     `vmap`-ped over any of them.
@@ -71,5 +73,5 @@ def solve(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfi
 
 
 def weights_of(table: WeightsTable) -> Weights:
-    """The preset's weights, ready to be traced."""
+    """Returns the preset's weights as values that can be traced."""
     return Weights(**{name: jnp.float32(value) for name, value in table})

@@ -18,9 +18,11 @@ Array = Any
 
 
 def sweep_weights(pair: Pair, weights_grid: Weights, key: Array, *, config: RegistrationConfig) -> Solution:
-    """`solve` for every point of a grid of weights at once, by `vmap`. Pure; not jitted here.
+    """Runs `solve` for every point of a grid of weights, by `vmap`.
 
-    The pair is shared, and so is all that does not depend on the swept weights: where masks alone or images alone
+    Pure; not jitted here.
+
+    The pair is shared, and so is all that does not depend on the swept weights: if only masks or only images
     drive the affine stage, it runs once for all points. Every point sees the same random samples, so that they
     differ by their weights and by nothing else.
 
@@ -51,12 +53,12 @@ def sweep_weights(pair: Pair, weights_grid: Weights, key: Array, *, config: Regi
 
 @partial(kept, static_argnames=("config",))
 def sweep_compiled(pair: Any, weights_grid: Any, key: Any, *, config: RegistrationConfig) -> Solution:
-    """`sweep_weights`, compiled once for a structure of preset, the weights that are swept, and how many at once."""
+    """Runs `sweep_weights`, compiled once per structure of preset, swept weights and their number."""
     return sweep_weights(pair, weights_grid, key, config=config)
 
 
 def stack_weights(tables: Sequence[WeightsTable], swept: Sequence[str], size: int) -> Weights:
-    """The weights of a sweep as NumPy arrays, filled up to `size` points with the last one.
+    """Returns the weights of a sweep as NumPy arrays, padded to `size` points with the last one.
 
     Args:
       tables: one a point; they differ in nothing but what is swept.

@@ -55,7 +55,7 @@ class Trial:
       status: what `register` says with these weights.
       figures: "rmsd_mm", "msd_mm" and "dsc" of the liver, "mcd_mm" (mean over the landmarks, NaN without),
         "tre_mm" (NaN without points) and "folding_fraction" of the transform that `register` returns;
-        "deformed_rmsd_mm" of the deformation found, kept or not; "affine_rmsd_mm" of the affine map alone.
+        "deformed_rmsd_mm" of the deformation found, kept or not; "affine_rmsd_mm" of only the affine map.
     """
 
     weights: WeightsTable
@@ -74,15 +74,17 @@ def make_bench(
     floating_points_mm: Any = None,
     judging_masks: tuple[Masks, Masks] | None = None,
 ) -> Bench:
-    """Prepare a pair for `try_weights`, on the host: once for all weights, and for each structure of a preset.
+    """Prepares a pair for `try_weights`, on the host.
+
+    Done once for all weights, and for each structure of a preset.
 
     Args:
       reference: the image whose space is kept, (i, j, k).
-      floating: the image to be brought onto it.
+      floating: the image to register to it.
       config: a preset.
       reference_masks: by name, for guidance.
-      floating_masks: likewise.
-      reference_points_mm: (n, 3) landmark points, LPS mm: they guide, and give the target error.
+      floating_masks: as `reference_masks`, for the floating image.
+      reference_points_mm: (n, 3) landmark points, LPS mm: they guide, and give the target registration error.
       floating_points_mm: (n, 3) the same points in the floating image.
       judging_masks: of the reference and of the floating image, to measure by; by default those for guidance.
 
@@ -132,7 +134,7 @@ def try_weights(
     seed: int = 0,
     batch_size: int = 4,
 ) -> tuple[Trial, ...]:
-    """Register a pair with several weights in one program, and measure each.
+    """Registers a pair with several weights in one program, and measures each result.
 
     Args:
       bench: the pair.
@@ -216,8 +218,8 @@ def _check_reach(judging: MaskBench, reference: Side) -> None:
         share = float(inside.sum(dtype=np.float64)) * judging.grid.voxel_volume_ml / drawn_ml
         if share < LEAST_SHARE:
             raise GeometryError(
-                f'{100 * share:.0f} % of the reference\'s mask "{name}" lie on the lattice around the liver, on which '
-                "registrations are measured; leave the mask out or raise lattice.margin_mm"
+                f'{100 * share:.0f} % of the reference\'s mask "{name}" is on the lattice around the liver, on which '
+                "registrations are evaluated; omit the mask or raise lattice.margin_mm"
             )
 
 
@@ -233,12 +235,12 @@ def _check_judges(judges: tuple[Masks, Masks]) -> None:
     for role, masks in zip(("reference", "floating"), judges, strict=True):
         if LIVER_NAME not in masks:
             raise GeometryError(
-                f'the {role} masks to judge by have no "liver" (they have: {", ".join(masks) or "none"}); name it'
+                f'the {role} evaluation masks have no "liver" (they have: {", ".join(masks) or "none"}); name it'
             )
         for name in masks:
             voxels = int(np.count_nonzero(masks[name].mask(name)))
             if voxels < SMALLEST_LANDMARK_VOXELS:
                 raise GeometryError(
-                    f'the {role} mask "{name}" to judge by holds {voxels} voxel(s), at least '
-                    f"{SMALLEST_LANDMARK_VOXELS} are needed; leave it out"
+                    f'the {role} mask "{name}" for evaluation has {voxels} voxel(s), expected '
+                    f"at least {SMALLEST_LANDMARK_VOXELS}; omit it"
                 )

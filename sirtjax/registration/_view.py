@@ -59,7 +59,10 @@ class View:
 
 
 def plan_of(config: RegistrationConfig, *, affine: bool) -> Plan:
-    """The plan of a stage: guidance decides whether masks take part, in the affine stage its drive too."""
+    """Returns the plan of a stage.
+
+    Guidance decides whether masks take part; in the affine stage its `drive` decides too.
+    """
     guided, table = config.guidance.masks != "none", config.affine if affine else config.deformable
     i, j, k = (n // table.stride for n in config.lattice.shape)
     # Local correlation needs the whole sub-lattice in its order.
@@ -74,7 +77,7 @@ def plan_of(config: RegistrationConfig, *, affine: bool) -> Plan:
 
 
 def prepare_view(pair: Pair, plan: Plan, *, blur_mm: Array, mask_blur_mm: Array) -> View:
-    """Blur both sides, choose the nodes to be looked at, and lay them out.
+    """Blurs both sides, selects the nodes to sample, and arranges them.
 
     Args:
       pair: both images.
@@ -105,7 +108,7 @@ def prepare_view(pair: Pair, plan: Plan, *, blur_mm: Array, mask_blur_mm: Array)
 
 
 def node_places(view: View, phase: Array, pair: Pair, plan: Plan) -> tuple[Array, Triple]:
-    """The nodes (points,) looked at in one phase and their world coordinates, three arrays (points,)."""
+    """Returns the nodes (points,) sampled in one phase, and three arrays (points,) of their coordinates."""
     nodes = jax.lax.dynamic_index_in_dim(view.nodes, phase, keepdims=False)
     offset, stride = phase_offset(phase, plan.stride), plan.stride
     axes = node_positions_mm(pair.reference_origin_mm, pair.reference_pitch_mm, pair.reference.shape, stride, offset)
@@ -114,13 +117,13 @@ def node_places(view: View, phase: Array, pair: Pair, plan: Plan) -> tuple[Array
 
 
 def node_index(nodes: Array, pair: Pair, plan: Plan) -> Triple:
-    """Linear indices on a sub-lattice as three indices."""
+    """Returns linear indices on a sub-lattice as three indices."""
     columns, rows = (n // plan.stride for n in pair.reference.shape[1:])
     return nodes // (columns * rows), nodes // rows % columns, nodes % rows
 
 
 def compare(view: View, moved_mm: Triple, phase: Array, pair: Pair, plan: Plan) -> tuple[Array, Array]:
-    """L_I and L_S with the nodes of one phase moved to these world points of the floating image."""
+    """Returns L_I and L_S with the nodes of one phase moved to these world points of the floating image."""
     read = sample_smooth if plan.similarity.interpolation == "cubic" else sample
     warped = read(view.floating, floating_index(moved_mm, pair))
     reference, weight, kept = (
@@ -138,7 +141,7 @@ def compare(view: View, moved_mm: Triple, phase: Array, pair: Pair, plan: Plan) 
 
 
 def floating_index(moved_mm: Triple, pair: Pair) -> Triple:
-    """World points of the floating image as fractional indices on its lattice."""
+    """Returns world points of the floating image as fractional indices on its lattice."""
     x, y, z = (
         (at - origin) / pitch
         for at, origin, pitch in zip(moved_mm, pair.floating_origin_mm, pair.floating_pitch_mm, strict=True)
@@ -147,7 +150,7 @@ def floating_index(moved_mm: Triple, pair: Pair) -> Triple:
 
 
 def weighted_terms(image: Array, masks: Array, landmarks: Array, weights: Weights) -> Array:
-    """w_I L_I + w_S (L_S + w_P L_P): images, masks, landmarks."""
+    """Returns w_I L_I + w_S (L_S + w_P L_P): images, masks, landmarks."""
     return weights.image * image + weights.masks * (masks + weights.landmarks * landmarks)
 
 
@@ -192,7 +195,7 @@ def _chosen(weight: Array, count: int) -> tuple[Array, Array]:
     def of_phase(weight: Array) -> tuple[Array, Array]:
         rank = jnp.cumsum(weight > 0)
         total = rank[-1]
-        # The n-th chosen one is the node where the rank first reaches its share of the total.
+        # The n-th chosen one is the node where the rank first reaches n parts of the total.
         wanted = (jnp.arange(count) * jnp.maximum(total, count)) // count
         nodes = jnp.searchsorted(rank, wanted + 1)
         return jnp.minimum(nodes, weight.shape[0] - 1).astype(jnp.int32), (wanted < total).astype(weight.dtype)

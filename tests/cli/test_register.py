@@ -135,7 +135,7 @@ def test_the_record_says_where_the_result_comes_from(run, patient, engine, tmp_p
 def test_a_label_drawn_in_the_liver_is_no_hole_in_it(run, patient, engine, tmp_path):
     common = ("register", patient / "ref.nii.gz", patient / "flo.nii.gz", *masks_of(patient), *NAMES, "--no-report")
     done = run(*common, "-o", tmp_path / "a")
-    assert "the liver includes lesion1, drawn inside it in the same label map" in done.err
+    assert "the liver includes lesion1, contoured inside it in the same label map" in done.err
     whole = drawn(REFERENCE, 0.0)
     np.testing.assert_array_equal(engine.reference_masks["liver"].mask("liver"), (whole == 1) | (whole == 2))
     np.testing.assert_array_equal(engine.reference_masks["kidney"].mask("kidney"), whole == 5)
@@ -182,7 +182,7 @@ def test_a_mask_on_another_grid_is_resampled_and_told(run, patient, engine, tmp_
         "--ref-labels", patient / "ref_liver.nii.gz", "--flo-labels", tmp_path / "fine.nii.gz",
     )  # fmt: skip
     assert done.code == 0
-    assert "floating: masks drawn on another grid were resampled to the image's: liver" in done.err
+    assert "floating: masks on another grid were resampled to the image's: liver" in done.err
     mask = engine.floating_masks["liver"]
     assert mask.geometry.matches(FLOATING)
     assert mask.volume_ml("liver") == pytest.approx(float((drawn(FLOATING, SHIFT_MM) > 0).sum()) * 0.1125, rel=0.03)
@@ -282,7 +282,7 @@ def test_a_nifti_that_looks_like_a_ct_is_taken_for_one(run, patient, engine, tmp
     io.write_nifti(tmp_path / "ct.nii.gz", ct)
     common = ("register", tmp_path / "ct.nii.gz", patient / "flo.nii.gz", "--no-report")
     done = run(*common, "-o", tmp_path / "a")
-    assert engine.reference.unit == "HU" and "taken for a CT in HU; say otherwise with --ref-modality" in done.err
+    assert engine.reference.unit == "HU" and "treated as CT in HU; use --ref-modality" in done.err
     run(*common, "-o", tmp_path / "b", "--ref-modality", "MR")
     assert engine.reference.unit == "1"
 
@@ -342,17 +342,17 @@ BAD = [
     (f"{REF} {{bad}}/missing.nii.gz", "missing.nii.gz: no such file"),
     (f"{{bad}}/flat.nii.gz {FLO}", "40x34x1 voxels, a 2D image; registration needs a volume"),
     (f"{REF} {{bad}}/nan.nii.gz", "nan.nii.gz: .*NaN"),
-    (f"{REF} {{bad}}/constant.nii.gz", "constant.nii.gz: every voxel is 7; there is nothing to register"),
-    (f"{REF} {FLO} {LABELS}{{bad}}/far.nii.gz", "0 of 1e.03 mL of the mask 'liver' lie inside the reference image"),
+    (f"{REF} {{bad}}/constant.nii.gz", "constant.nii.gz: every voxel is 7; choose another image"),
+    (f"{REF} {FLO} {LABELS}{{bad}}/far.nii.gz", "0 of 1e.03 mL of the mask 'liver' is inside the reference image"),
     (f"{REF} {FLO} {LABELS}{{bad}}/empty.nii.gz", "empty.nii.gz: the mask is empty"),
     (
         f"{REF} {FLO} {LABELS}{{bad}}/small.nii.gz",
-        'mask "liver" of the reference image holds 7.9 mL, at least 20 are expected',
+        'mask "liver" of the reference image has 7.9 mL, expected at least 20 mL',
     ),
     (
         f"{REF} {FLO} --names 1=liver,2=clip,5=kidney --ref-labels {{bad}}/speck.nii.gz "
         "--flo-labels {good}/flo_labels.nii.gz",
-        'mask "clip" of the reference image holds 1 voxel.s., at least 3 are needed',
+        'mask "clip" of the reference image has 1 voxel.s., expected at least 3',
     ),
     (
         f"{REF} {FLO} {LABELS}{{bad}}/spleen.nii.gz",
@@ -363,19 +363,19 @@ BAD = [
         f"{REF} {FLO} {LABELS}{{good}}/ref_liver.nii.gz --ref-labels {{good}}/ref_liver.nii.gz",
         "the mask 'Liver' is also in .*ref_liver.nii.gz",
     ),
-    (f"{REF} {FLO} {LABELS}{{good}}/ref_labels.nii.gz#liver", "holds the masks .*; name them as in FILE#1=liver"),
-    (f"{REF} {FLO} --names liver", "--names: 'liver' is no value and name; expected as in 1=liver"),
+    (f"{REF} {FLO} {LABELS}{{good}}/ref_labels.nii.gz#liver", "contains the masks .*; name them as in FILE#1=liver"),
+    (f"{REF} {FLO} --names liver", "--names: 'liver' is not VALUE=NAME; expected as in 1=liver"),
     (f"{REF} {FLO} --names 1=a,1=b", "'1=b' repeats a value or a name"),
     (f"{REF} {FLO} --preset cnn", "cnn is guided by the liver, and the reference and the floating image have no mask"),
-    (f"{REF} {FLO} --preset image --config x.toml", "--preset and --config are both given"),
+    (f"{REF} {FLO} --preset image --config x.toml", "--preset and --config exclude each other"),
     (f"{REF} {FLO} --config {{bad}}/none.toml", "none.toml: no such file; expected a configuration"),
     (f"{REF} {FLO} --config {{bad}}/broken.toml", "broken.toml: not readable as TOML"),
-    (f"{REF} {FLO} --start {{bad}}/away.tfm", "this start leaves the images apart .no overlap"),
-    (f"{REF} {FLO} --start {{bad}}/field.nii.gz", "a deformation; --start takes a rigid or affine transform"),
-    (f"{REF} {FLO} --ref-points {{good}}/points.csv", "--ref-points and --flo-points go together"),
+    (f"{REF} {FLO} --start {{bad}}/away.tfm", "the images do not overlap with this start"),
+    (f"{REF} {FLO} --start {{bad}}/field.nii.gz", "a deformation; --start requires a rigid or affine transform"),
+    (f"{REF} {FLO} --ref-points {{good}}/points.csv", "--ref-points and --flo-points must be used together"),
     (
         f"{REF} {FLO} --ref-points {{good}}/points.csv --flo-points {{good}}/moved.csv",
-        "the points do not guide the preset image: points count beside masks of the liver; give --ref-labels and",
+        "the points do not guide the preset image: points are used only with liver masks; add --ref-labels and",
     ),
 ]
 

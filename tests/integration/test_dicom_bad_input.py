@@ -217,7 +217,7 @@ def test_empty_structures(refused, studies):
             del roi.ContourSequence
 
     change(studies / "rs.dcm", without_contours)
-    refused("rs.dcm: ROI 'Liver' has no closed contour; check that it was drawn on this image")
+    refused("rs.dcm: ROI 'Liver' has no closed contour; check that it was contoured on this image")
     change(studies / "rs.dcm", lambda data: setattr(data, "StructureSetROISequence", []))
     refused("rs.dcm: ")
 

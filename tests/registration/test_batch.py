@@ -122,9 +122,9 @@ def test_weights_and_keys_can_be_mapped_over():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size is 0; at least 1 is needed"),
-        ({"threads": 0}, "threads is 0; at least 1 is needed"),
-        ({"starts": []}, "1 references but 0 starts; give one for each patient"),
+        ({"batch_size": 0}, "batch_size is 0; expected at least 1"),
+        ({"threads": 0}, "threads is 0; expected at least 1"),
+        ({"starts": []}, "1 references but 0 starts; provide one per patient"),
     ],
 )
 def test_refused_options(options, message):
@@ -173,7 +173,7 @@ try:
     three = jax.tree.map(lambda leaf: leaf[:3], pairs)
     registration.solve_batch(three, weights, key, config=tests.AFFINELY)
 except ConfigError as error:
-    assert "3 patients can't be shared evenly by 4 devices" in str(error)
+    assert "3 patients cannot be split evenly across 4 devices" in str(error)
 else:
     raise AssertionError("three patients on four devices")
 print("sharded as expected")

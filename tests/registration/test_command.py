@@ -93,7 +93,9 @@ def test_a_start_a_metre_away_is_refused(run, files, tmp_path):
     matrix = small.about(np.eye(3), [1000.0, 0.0, 0.0])
     io.write_transform(tmp_path / "away.tfm", AffineTransform(matrix))
     done = run(*given(files, tmp_path / "out", "--start", tmp_path / "away.tfm"))
-    assert done.code == 2 and "leaves the images apart" in done.last and not (tmp_path / "out").exists()
+    assert (
+        done.code == 2 and "the images do not overlap with this start" in done.last and not (tmp_path / "out").exists()
+    )
 
 
 def test_a_mask_of_another_image_is_refused(run, files, tmp_path):
@@ -104,7 +106,7 @@ def test_a_mask_of_another_image_is_refused(run, files, tmp_path):
         files / "ref.nii.gz", files / "flo.nii.gz", "--ref-labels", files / "ref_labels.nii.gz", "--flo-labels",
         tmp_path / "far.nii.gz", "-o", tmp_path / "out",
     )  # fmt: skip
-    assert done.code == 2 and "lie inside the floating image" in done.last and not (tmp_path / "out").exists()
+    assert done.code == 2 and "is inside the floating image" in done.last and not (tmp_path / "out").exists()
 
 
 def test_a_full_disk_leaves_nothing_half_written(run, files, registered, tmp_path):

@@ -25,5 +25,5 @@ def test_points_that_do_not_pair(tmp_path):
     with pytest.raises(InputError, match="2 points on the reference and 1 on the floating image"):
         read_landmarks((a, b))
     io.write_points(tmp_path / "line.mrk.json", [io.PointList(points_mm=np.eye(3), kind="curve")])
-    with pytest.raises(InputError, match="holds lines, no landmark points"):
+    with pytest.raises(InputError, match="contains lines, not landmark points"):
         read_landmarks((a, tmp_path / "line.mrk.json"))

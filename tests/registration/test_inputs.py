@@ -27,13 +27,13 @@ def test_a_slice_is_no_volume(shape):
 def test_numbers_that_are_none():
     volume = flat((8, 8, 8))
     volume.array[2, 3, 4:6] = np.nan, np.inf
-    with pytest.raises(GeometryError, match="the floating image holds 2 voxels that are not finite numbers"):
+    with pytest.raises(GeometryError, match="the floating image has 2 NaN or infinite voxels"):
         check_image(volume, "floating")
 
 
 def test_a_constant_image():
     volume = flat((8, 8, 8))
-    with pytest.raises(GeometryError, match="the floating image is -1000 everywhere; is it the right file"):
+    with pytest.raises(GeometryError, match=r"the floating image is constant .every voxel is -1000.; check the file"):
         check_image(volume.replace(np.full((8, 8, 8), -1000.0, np.float32)), "floating")
 
 
@@ -48,7 +48,7 @@ def test_the_masks_that_guide_are_those_of_both_sides_the_liver_first():
     assert list(used) == list(others) == ["liver", "lesion1"]
     assert notes == ("only the reference image has the masks clip: they did not guide",)
     used, others, notes = guiding_masks(one, two, small.preset(guided="liver"))
-    assert list(used) == list(others) == ["liver"] and "the liver alone: lesion1 did not guide" in notes[0]
+    assert list(used) == list(others) == ["liver"] and "only by the liver: lesion1 did not guide" in notes[0]
     used, others, notes = guiding_masks(one, two, small.preset(guided="none"))
     assert not used and not others and "clip, lesion1, liver did not guide" in notes[0]
     assert guiding_masks({}, {}, small.preset(guided="none")) == ({}, {}, ())
@@ -66,9 +66,9 @@ def test_a_liver_that_is_missing():
     ("name", "voxels", "told"),
     [
         ("liver", 0, 'mask "liver" of the floating image is empty'),
-        ("liver", 50, r'mask "liver" of the floating image holds 2\.6 mL, at least 20 are expected'),
+        ("liver", 50, r'mask "liver" of the floating image has 2\.6 mL, expected at least 20 mL'),
         ("lesion1", 0, 'mask "lesion1" of the floating image is empty'),
-        ("lesion1", 2, r'mask "lesion1" of the floating image holds 2 voxel\(s\), at least 3 are needed'),
+        ("lesion1", 2, r'mask "lesion1" of the floating image has 2 voxel\(s\), expected at least 3'),
     ],
 )
 def test_masks_that_are_empty_or_tiny(name, voxels, told):
@@ -94,7 +94,8 @@ def test_a_mask_that_lies_outside_its_image(patient):
     away = Geometry.from_affine(small.OBLIQUE.shape, shift @ small.OBLIQUE.affine)
     masks = {name: dataclasses.replace(labels, geometry=away) for name, labels in patient.floating_masks.items()}
     with pytest.raises(
-        GeometryError, match=r'mask "liver" lies outside the floating image: around .* drawn on another image'
+        GeometryError,
+        match=r'mask "liver" lies outside the floating image: around .* use a mask contoured on this image',
     ):
         patient.register(small.FULL, floating_masks=masks)
 

@@ -49,14 +49,14 @@ def test_none_at_all():
 @pytest.mark.parametrize(
     ("one", "two", "told"),
     [
-        (np.zeros((2, 3)), None, "needed for both images or for neither"),
-        (None, np.zeros((2, 3)), "needed for both images or for neither"),
-        (np.zeros((2, 3)), np.zeros((3, 3)), r"two lists of as many \(x, y, z\), got shapes \(2, 3\) and \(3, 3\)"),
+        (np.zeros((2, 3)), None, "missing for one image; provide points for both images"),
+        (None, np.zeros((2, 3)), "missing for one image; provide points for both images"),
+        (np.zeros((2, 3)), np.zeros((3, 3)), r"two lists of \(x, y, z\) of equal length, got \(2, 3\) and \(3, 3\)"),
         (np.zeros(3), np.zeros(3), r"got shapes \(3,\) and \(3,\)"),
         (np.zeros((2, 2)), np.zeros((2, 2)), r"got shapes \(2, 2\)"),
         (np.full((2, 3), np.nan), np.zeros((2, 3)), "must be finite numbers"),
         (np.zeros((2, 3)), np.full((2, 3), np.inf), "must be finite numbers"),
-        (np.zeros((33, 3)), np.zeros((33, 3)), "33 landmarks were given, 32 can be used"),
+        (np.zeros((33, 3)), np.zeros((33, 3)), "33 landmarks, at most 32 can be used"),
     ],
 )
 def test_points_that_do_not_belong_together(one, two, told):

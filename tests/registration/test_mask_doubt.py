@@ -47,7 +47,7 @@ def test_masks_in_different_places():
     away = register_unguided(
         sides(lambda p, _: np.linalg.norm(p - small.LIVER_MM - [-75, 0, 0], axis=-1) < 25, which=1), small.FULL
     )
-    assert away is not None and "mark different places" in away.sentence
+    assert away is not None and "are at different positions" in away.sentence
 
 
 def test_images_of_different_content_name_no_mask():

@@ -136,14 +136,14 @@ def test_a_sweep_needs_an_axis(honest):
 def test_masks_to_judge_by_are_checked():
     liver = patient.masks(patient.STRAIGHT)["liver"]
     lesion = patient.masks(patient.OBLIQUE)["lesion1"]
-    with pytest.raises(GeometryError, match='the reference masks to judge by have no "liver"'):
+    with pytest.raises(GeometryError, match='the reference evaluation masks have no "liver"'):
         bench(true_map, true_map, judging=({}, {}))
     empty = LabelMap.from_mask(np.zeros(lesion.geometry.shape, bool), lesion.geometry, name="lesion1")
     floating = {**patient.masks(patient.OBLIQUE), "lesion1": empty}
-    with pytest.raises(GeometryError, match='floating mask "lesion1" to judge by holds 0 voxel'):
+    with pytest.raises(GeometryError, match='floating mask "lesion1" for evaluation has 0 voxel'):
         bench(true_map, true_map, judging=({"liver": liver}, floating))
     far = np.zeros(liver.geometry.shape, bool)
     far[:4, :4, :4] = True
     reference = {"liver": liver, "lesion1": LabelMap.from_mask(far, liver.geometry, name="lesion1")}
-    with pytest.raises(GeometryError, match='mask "lesion1" lie on the lattice around the liver'):
+    with pytest.raises(GeometryError, match='mask "lesion1" is on the lattice around the liver'):
         bench(true_map, true_map, judging=(reference, patient.masks(patient.OBLIQUE)))

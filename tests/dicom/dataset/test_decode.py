@@ -91,5 +91,5 @@ def test_pixels_that_are_not_what_they_claim(dicom, tmp_path, ct_array):
 
 def test_a_header_that_claims_more_than_memory(dicom, tmp_path, ct_array):
     (data,) = dicom.slices(ct_array[:, :, :1], Rows=65000, Columns=65000)
-    with pytest.raises(ImageFormatError, match="the header says 65000x65000x1 pixels, but the file has"):
+    with pytest.raises(ImageFormatError, match="the header states 65000x65000x1 pixels, but the file has"):
         read_image(dicom.save([data], tmp_path))

@@ -182,7 +182,7 @@ def test_a_single_file(dicom, tmp_path, ct_array):
 
 
 ERRORS = {
-    "wrong modality": ({}, {"modality": ("NM", "PT")}, r"expected NM or PT, found CT; give the right image"),
+    "wrong modality": ({}, {"modality": ("NM", "PT")}, r"expected NM or PT, found CT; provide the image"),
     "no rescaling": ({"RescaleSlope": None}, {}, "no RescaleSlope and RescaleIntercept, so its values are not in HU"),
     "no position": ({"ImagePositionPatient": None}, {}, "no ImagePositionPatient, so its position"),
     "no orientation": ({"ImageOrientationPatient": None}, {}, "no ImageOrientationPatient"),

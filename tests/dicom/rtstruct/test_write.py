@@ -282,7 +282,7 @@ def test_masks_that_are_not_on_the_series(ct, masks, tmp_path):
 
 def test_an_empty_mask_is_refused(ct, tmp_path):
     empty = LabelMap.from_mask(np.zeros(ct.geometry.shape, bool), ct.geometry, name="liver")
-    with pytest.raises(InputError, match=r"mask 'liver' is empty: .* leave it out"):
+    with pytest.raises(InputError, match=r"mask 'liver' is empty: .* omit it"):
         write(tmp_path, {"liver": empty}, ct)
     with pytest.raises(InputError, match="no mask to write"):
         write(tmp_path, {}, ct)
