@@ -20,28 +20,20 @@ OPTION_HELP = 110
 
 NOT_YET = {
     "phrases": {
-        "sirtjax/reports",
         "sirtjax/segmentation",
         "sirtjax/service",
         "sirtjax/workflows",
-        "sirtjax/studies",
         "sirtjax/pipeline",
         "sirtjax/uncertainty",
-        "sirtjax/cohort",
     },
     "sentences": {},
     "lines": {},
     "docstrings": {
-        "sirtjax/reports",
-        "sirtjax/review",
         "sirtjax/segmentation",
         "sirtjax/service",
-        "sirtjax/synthesis",
         "sirtjax/workflows",
-        "sirtjax/studies",
         "sirtjax/pipeline",
         "sirtjax/uncertainty",
-        "sirtjax/cohort",
     },
 }
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def alignment_page(products: Products, provenance: Mapping[str, Any]) -> str | None:
-    """The registration of the diagnostic image as one HTML page; None where none was made.
+    """Returns the registration of the diagnostic image as one HTML page; None without a registration.
 
     Args:
       products: of the steps; a registration made earlier brings its page along.

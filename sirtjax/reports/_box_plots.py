@@ -21,7 +21,9 @@ _TITLES = {
 
 
 def box_plots(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Any:
-    """One plot a metric, one box a group: quartiles, whiskers to 1.5 times their distance, and each case as a dot.
+    """Returns one plot per metric with one box per group.
+
+    A box shows the quartiles, with whiskers up to 1.5 times their distance, and each case as a dot.
 
     Args:
       groups: metric, then group, then its values; at least one.

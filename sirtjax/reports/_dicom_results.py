@@ -35,10 +35,10 @@ class DicomResults:
 
 
 def case_references(case: Case) -> dict[str, dicom.Reference]:
-    """The DICOM series of a case's images by role: "activity", "ct" and "diagnostic".
+    """Returns the DICOM series of a case's images by role: "activity", "ct" and "diagnostic".
 
     Raises:
-      InputError: an image is no DICOM series, or one that objects can't refer to.
+      InputError: an image is not a DICOM series, or objects cannot refer to it.
     """
     images = case.images
     found = {
@@ -63,10 +63,12 @@ def write_dicom_results(
     identity: str | None = None,
     pdf: bytes | None = None,
 ) -> DicomResults:
-    """Write a result as DICOM objects into a folder: structure sets, segmentations, dose, registration, SR and PDF.
+    """Writes a result as DICOM objects into a folder.
+
+    The objects are structure sets, segmentations, dose, registration, SR and PDF.
 
     The structures are written on the CT of the activity image (or the activity image itself), where those drawn on the
-    diagnostic image are as the registration carried them, and once more as drawn on the diagnostic image.
+    diagnostic image are written warped and, again, as contoured on the diagnostic image.
 
     Args:
       folder: where to; made where it is missing.
@@ -74,8 +76,8 @@ def write_dicom_results(
       maps: the images, on the working grid.
       products: the steps behind them.
       references: of `case_references`.
-      approval: who answers for all structures; unapproved where None.
-      identity: printed in the document in place of the pseudonym.
+      approval: the approval of all structures; unapproved if None.
+      identity: printed in the document instead of the pseudonym.
       pdf: the report of `report_pdf`, where it is drawn already.
 
     Raises:
@@ -129,7 +131,7 @@ def _what(result: Result) -> str:
 
 
 def dicom_names(names: Sequence[str]) -> dict[str, str]:
-    """Each name as DICOM objects can hold it: no path, no control character, at most 64 letters, no two alike."""
+    """Returns each name as DICOM can store it: no path, no control character, at most 64 letters, unique."""
     found: dict[str, str] = {}
     for name in names:
         plain = "".join(letter if letter.isprintable() and letter not in "/\\" else "-" for letter in name)
@@ -150,7 +152,7 @@ def _masks(
     kinds: dict[str, str],
     left_out: list[str],
 ) -> dict[str, LabelMap]:
-    """The structures to write in one frame: as drawn there, and in that of the activity image also as carried to it."""
+    """Returns the structures of one frame: contoured there and, for the activity image, also warped to it."""
     found: dict[str, LabelMap] = {}
     for name, kind, labels, drawn_on in _drawn(products):
         plain = names[name]
@@ -162,7 +164,9 @@ def _masks(
             if carried.any():
                 found[plain] = LabelMap.from_mask(carried, maps.geometry, name=plain)
             else:
-                left_out.append(f"{name} fills half of no voxel of the working grid: it is in no structure set there")
+                left_out.append(
+                    f"{name} does not fill half of any voxel of the working grid: it is not in a structure set there"
+                )
     return found
 
 
@@ -206,7 +210,7 @@ def _write_registration(
     if moving is None or moving.frame_of_reference_uid == fixed.frame_of_reference_uid:
         return
     if fixed.headers[0].get("PatientID") != moving.headers[0].get("PatientID"):
-        left_out.append("the two images file under different patient IDs: there is no registration object")
+        left_out.append("the two images have different patient IDs: no registration object is written")
         return
     transform = maps.transform
     if not isinstance(transform, spatial.AffineTransform | spatial.DisplacementField):

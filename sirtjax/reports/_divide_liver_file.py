@@ -100,7 +100,7 @@ def divide_liver_file(
     from sirtjax import formats, io
 
     if bool(lines) == bool(masks):
-        raise ConfigError("give either --lines (dividing lines) or --masks (territory masks)")
+        raise ConfigError("provide either --lines (dividing lines) or --masks (territory masks)")
     on_step("reading")
     image = None if reference is None else formats.read_image(reference)
     whole = _liver(liver, liver_name, image)
@@ -134,7 +134,7 @@ def _liver(path: Path, name: str | None, reference: Image | None) -> LabelMap:
     if name is not None:
         return formats.select_mask(masks, name)
     if len(masks) != 1:
-        raise ConfigError(f"{path}: holds {len(masks)} masks ({', '.join(masks)}); choose one with --liver-name")
+        raise ConfigError(f"{path}: contains {len(masks)} masks ({', '.join(masks)}); choose one with --liver-name")
     return next(iter(masks.values()))
 
 
@@ -155,7 +155,7 @@ def _from_lines(
     for path, lines in zip(paths, line_sets, strict=True):
         if len(lines) < ADVISED_LINES:
             on_note(
-                f"{path}: {len(lines)} line(s); between and beyond them the surface is a guess, "
+                f"{path}: {len(lines)} line(s); between and beyond them the surface is extrapolated, "
                 f"draw {ADVISED_LINES} or more over the height of the liver"
             )
     labels = territories_from_lines(

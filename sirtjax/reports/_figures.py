@@ -19,7 +19,7 @@ Slice2d = NDArray[np.float32]
 LIVER, LESION, OTHER_LESION, TERRITORY = "#2ee6a8", "#ff4fd8", "#ff9ae8", "#6ec6ff"
 CT_WINDOW_HU = (-110.0, 190.0)
 ISODOSE_COLOURS = ("#4d7cff", "#35d0ff", "#c8ff3d", "#ffb020", "#ff3b30")
-# Doses fainter than this share of the colour scale stay transparent.
+# Doses below this fraction of the colour scale stay transparent.
 FAINT = 0.08
 PLANES = ("axial", "coronal", "sagittal")
 FIGURE_WIDTH, PLANES_SHARE = 10.2, 0.9
@@ -27,19 +27,19 @@ LONGEST_LABEL = 32
 
 
 def short(name: str) -> str:
-    """A name as a label of a graph: one of more than 32 letters without its middle, so that it leaves room."""
+    """Returns a name as the label of a graph; a name of more than 32 letters is shortened in its middle."""
     return name if len(name) <= LONGEST_LABEL else f"{name[:19]}…{name[-12:]}"
 
 
 def figure_png(figure: Any, *, dpi: int = 110) -> str:
-    """A figure as a data URI, so that the report is one file."""
+    """Returns a figure as a data URI, so that the report is one file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor())
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def figure_svg(figure: Any) -> str:
-    """A figure as SVG markup to stand in the page."""
+    """Returns a figure as SVG markup for the page."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     markup = buffer.getvalue()
@@ -55,7 +55,7 @@ def fusion_figure(
     lesions: Sequence[str],
     territories: Sequence[str],
 ) -> Any:
-    """Axial, coronal and sagittal slices through the middle of a VOI, with contours.
+    """Returns axial, coronal and sagittal slices through the centre of a VOI, with contours.
 
     Displayed as radiologists expect: the patient's right on the left of the picture, head up.
 
@@ -102,7 +102,10 @@ def fusion_figure(
 
 
 def dvh_figure(vois: Sequence[VoiResult], planned: dict[str, dict[str, Any]]) -> Any:
-    """Cumulative dose-volume histograms; where a plan is given, its curves dashed beside the delivered ones."""
+    """Returns cumulative dose-volume histograms.
+
+    With a plan, its curves are dashed.
+    """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -133,7 +136,7 @@ LIVER_INK = "#0b7a55"
 
 
 def interval_figure(injections: Sequence[InjectionResult]) -> Any:
-    """Per territory the activity interval between the lower and the upper bounds, and the activity chosen."""
+    """Returns the activity interval of each territory, between its bounds, and the selected activity."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.6, 0.75 + 0.62 * len(injections)), layout="constrained")

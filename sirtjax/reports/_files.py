@@ -32,13 +32,13 @@ def write_results(
     pdf: bool = True,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> None:
-    """Write report.html, report.pdf, results.json, voi.csv, dose.nii.gz, the transform and the masks into a folder.
+    """Writes reports, results.json, voi.csv, dose.nii.gz, the transform and the masks into a folder.
 
     Args:
       folder: where to, it exists; files of these names are replaced, each whole.
       result: the numbers.
       maps: the images, on the working grid.
-      identity: printed in the report in place of the pseudonym.
+      identity: printed in the report instead of the pseudonym.
       registration_page: the report of the registration as HTML, of `alignment_page`; report.html links to it.
       pdf: whether to write report.pdf.
       on_step: called with the name of each part as it begins.
@@ -73,12 +73,12 @@ def write_results(
 
 
 def file_name(name: str) -> str:
-    """A VOI's name as a file name: letters, digits, dots, dashes and underscores only."""
+    """Returns a VOI name as a file name, with only letters, digits, dots, dashes and underscores."""
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:
-    """`file_name` of each, told apart by a number where two would be one, in capitals or not."""
+    """Returns `file_name` of each name; duplicates, also in another case, get a number."""
     files: dict[str, str] = {}
     for name in names:
         plain = candidate = file_name(name)

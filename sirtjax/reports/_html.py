@@ -33,13 +33,13 @@ def report_html(
     pictures: Sequence[dict[str, str]] | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> str:
-    """The report of a plan or a verification as one HTML page without outside resources.
+    """Returns the report of a plan or a verification as one HTML page without outside resources.
 
     Args:
       result: the numbers.
       maps: the images, on the working grid.
-      identity: what to print in place of the pseudonym, where the user asked for it.
-      registration_page: whether registration.html stands beside the page, to link to.
+      identity: text to print instead of the pseudonym, if requested.
+      registration_page: whether registration.html is next to the page, to link to.
       pictures: of `pictures_of`, where they are drawn already.
       on_step: called with the name of each picture as it is begun.
 
@@ -80,7 +80,7 @@ def report_html(
 
 
 def significant(value: float | tuple[float, float] | None) -> str:
-    """A number (or two, of a range) with three significant digits, or a dash where there is none."""
+    """Returns a number, or both of a range, with three significant digits; a dash if there is none."""
     if isinstance(value, tuple):
         return " to ".join(significant(one) for one in value)
     if value is None or not math.isfinite(value):
@@ -92,17 +92,17 @@ def significant(value: float | tuple[float, float] | None) -> str:
 
 
 def percent(fraction: float | None) -> str:
-    """A fraction in per cent with three significant digits, or a dash where there is none."""
+    """Returns a fraction in per cent with three significant digits, or a dash if there is none."""
     return significant(None if fraction is None else 100 * fraction)
 
 
 def signed_at(mask: MaskResult) -> str:
-    """Day and minute of a signature in UTC, or a dash."""
+    """Returns date and minute of a signature in UTC, or a dash."""
     return "–" if mask.signed_at is None else mask.signed_at[:16].replace("T", " ")
 
 
 def amount(value: float | tuple[float, float] | None, unit: str) -> str:
-    """A number with its unit; fractions (unit "1") as per cent."""
+    """Returns a number with its unit; fractions (unit "1") as per cent."""
     if value is None:
         return "–"
     if unit == "1" and not isinstance(value, tuple):
@@ -111,7 +111,7 @@ def amount(value: float | tuple[float, float] | None, unit: str) -> str:
 
 
 def curves_of(vois: Sequence[VoiResult]) -> list[VoiResult]:
-    """The histograms worth drawing; where a territory is the whole liver, its normal tissue only once."""
+    """Returns the histograms to draw; if a territory is the whole liver, its normal tissue only once."""
     liver_ml = [voi.volume_ml for voi in vois if voi.kind == "liver"]
     whole = any(voi.kind == "territory" and [voi.volume_ml] == liver_ml for voi in vois)
     kinds = tuple(kind for kind in CURVE_KINDS if not (whole and kind == "normal territory"))
@@ -123,29 +123,29 @@ def v_levels(result: Result) -> list[str]:
 
 
 def pictures_of(result: Result, maps: Maps, on_step: Callable[[str], None]) -> list[dict[str, str]]:
-    """Draw the slices of a report, each with its caption; HTML and PDF show the same."""
+    """Draws the slices of a report, each with its caption, for HTML and PDF."""
     lesions = [voi for voi in result.vois if voi.kind == "lesion"]
     territories = [voi.name for voi in result.vois if voi.kind == "territory"]
     names = [voi.name for voi in lesions]
     levels = isodose_levels(result)
 
     def picture(focus: str, overlay: str, caption: str) -> dict[str, str]:
-        on_step(f"picture of the {focus}")
+        on_step(f"image of the {focus}")
         figure = fusion_figure(maps, focus, overlay=overlay, isodoses_gy=levels, lesions=names, territories=territories)
         return {"caption": caption, "data": figure_png(figure)}
 
     beneath = "" if maps.ct_hu is None else " over the CT"
-    pictures = [picture("liver", "activity", f"Activity image{beneath}, through the middle of the liver")]
+    pictures = [picture("liver", "activity", f"Activity image{beneath}, through the centre of the liver")]
     for voi in lesions:
         text = f"{voi.name}: {significant(voi.volume_ml)} mL, mean {significant(voi.mean_gy)} Gy"
         pictures.append(picture(voi.name, "dose", text))
     if not lesions:
-        pictures.append(picture("liver", "dose", "Absorbed dose, through the middle of the liver"))
+        pictures.append(picture("liver", "dose", "Absorbed dose, through the centre of the liver"))
     return pictures
 
 
 def isodose_levels(result: Result) -> list[float]:
-    """The doses the protocol speaks of (the V columns) and round ones above them, as far as the dose reaches."""
+    """Returns the doses of the protocol's V columns and round ones above them, up to the maximum dose."""
     reach = max((voi.max_gy or voi.mean_gy for voi in result.vois if voi.kind == "lesion"), default=math.inf)
     levels = sorted(float(level) for level in v_levels(result))
     levels += [level for level in ROUND_LEVELS_GY if level > 1.3 * max(levels, default=0.0)]

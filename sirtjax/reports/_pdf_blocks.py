@@ -22,7 +22,10 @@ _ROUNDING = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Heading:
-    """A title: level 1 of the document, 2 of a section, 3 within one; so much, in points, is to follow on its page."""
+    """A title: level 1 of the document, 2 of a section, 3 within one.
+
+    At least this much, in points, must follow on the same page.
+    """
 
     text: str
     level: int = 2
@@ -89,10 +92,10 @@ class Cells:
 
 
 def broken(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
-    """The lines of a text; a word longer than a line, such as a UID, is broken within.
+    """Returns the lines of a text; a word longer than a line, such as a UID, is broken.
 
     Args:
-      text: one or more paragraphs, parted by line ends.
+      text: one or more paragraphs, separated by line ends.
       width: of a line, points.
       size: of the letters, points.
       bold: whether the letters are bold.
@@ -127,7 +130,7 @@ def _fitting(word: str, width: float, size: float, bold: bool) -> int:
 
 
 def laid_out(table: Table) -> Cells:
-    """The cells of a table, broken so that it fits: numbers whole, texts in what they leave."""
+    """Returns the cells of a table, broken to fit: numbers unbroken, texts in the remaining width."""
     size = table.size
     while True:
         widths = _widths(table, size)
@@ -170,7 +173,7 @@ def _widths(table: Table, size: float) -> list[float] | None:
 
 @lru_cache(maxsize=20_000)
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Width of a line of text in points."""
+    """Returns the width of a line of text in points."""
     from matplotlib.textpath import TextToPath
 
     width, _, _ = TextToPath().get_text_width_height_descent(text, _font(size, bold), ismath=False)
@@ -178,7 +181,7 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 
 
 def drawable(text: str) -> str:
-    """The text with a question mark for each letter that the font has not."""
+    """Returns the text with a question mark for each letter that the font does not have."""
     known = _letters()
     return "".join(letter if letter in " \n" or ord(letter) in known else "?" for letter in text)
 

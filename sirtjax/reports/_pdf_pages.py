@@ -89,7 +89,7 @@ def pdf_of(blocks: Sequence[Block], *, title: str, footer: str, stamp: str | Non
 
 
 def pages_of(blocks: Sequence[Block]) -> list[list[Item]]:
-    """Where each part of the blocks comes to lie, page by page."""
+    """Returns the position of each part of the blocks, page by page."""
     flow = _Flow()
     for block in blocks:
         if isinstance(block, Heading):
@@ -243,7 +243,7 @@ def _drawn(pages: list[list[Item]], *, title: str, footer: str, stamp: str | Non
 
 
 def _frame(footer: str, number: str, stamp: str | None) -> list[Item]:
-    """What stands on every page beside its content."""
+    """Returns the footer, page number and stamp of a page."""
     y = PAGE_HEIGHT - BOTTOM + 14
     small: dict[str, Any] = {"size": 6.5, "colour": SOFT}
     found = [Item(kind="line", x=MARGIN, y=y - 8, width=TEXT_WIDTH, colour=LINE)]

@@ -35,8 +35,8 @@ def fill_plan_folder(
       products: completed steps, which are used as they are.
       objects: whether to write DICOM objects.
       pdf: whether to write report.pdf.
-      approval: who approved all masks; None if nobody did.
-      identity: text that the report shows in place of the pseudonym.
+      approval: the approval of all masks; None if they are not approved.
+      identity: text that the report shows instead of the pseudonym.
       on_step: called with the name of each step when it begins.
 
     Returns:
@@ -75,7 +75,9 @@ def write_plan_folder(
     identity: str | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> tuple[str, ...]:
-    """Writes a plan or verification to a folder: reports, results, images, steps and, if requested, DICOM objects.
+    """Writes a plan or verification to a folder: reports, results, images and steps.
+
+    DICOM objects are optional.
 
     Args:
       folder: output folder; it exists.
@@ -85,8 +87,8 @@ def write_plan_folder(
       products: steps that led to them.
       objects: whether to write DICOM objects.
       pdf: whether to write report.pdf.
-      approval: who approved all masks; None if nobody did.
-      identity: text that the report shows in place of the pseudonym.
+      approval: the approval of all masks; None if they are not approved.
+      identity: text that the report shows instead of the pseudonym.
       on_step: called with the name of each part when it begins.
 
     Returns:

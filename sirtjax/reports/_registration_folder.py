@@ -29,7 +29,7 @@ def write_registration_images(
     *,
     field_grid: str | None,
 ) -> None:
-    """Write transform.h5, warped.nii.gz, warped_labels.nii.gz and, if asked for, displacement.nii.gz.
+    """Writes transform.h5, warped.nii.gz, warped_labels.nii.gz and, optionally, displacement.nii.gz.
 
     Args:
       folder: where to.
@@ -55,7 +55,10 @@ def write_registration_images(
 
 
 def one_map(masks: Mapping[str, LabelMap]) -> LabelMap:
-    """All masks of one grid in one label map: the liver first and the largest next, so that small ones stay on top."""
+    """Returns all masks of one grid in one label map.
+
+    The liver is first and the largest next, so that small ones stay on top.
+    """
     from sirtjax.volume import LabelMap
 
     names = sorted(masks, key=lambda name: (name != "liver", -masks[name].volume_ml(name)))
@@ -74,7 +77,7 @@ def registration_provenance(
     seed: int,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """What a reader needs to make the result again; file names without folders, and no patient identifier.
+    """Returns the values needed to repeat the result; no folders and no patient identifier.
 
     Args:
       choice: the configuration.
@@ -120,5 +123,5 @@ def registration_provenance(
 
 
 def json_text(record: Mapping[str, Any]) -> str:
-    """A record as result.json holds it."""
+    """Returns a record as the text of result.json."""
     return json.dumps(record, indent=1, allow_nan=False) + "\n"

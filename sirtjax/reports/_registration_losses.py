@@ -17,7 +17,7 @@ OTHER_INK = "#57606a"
 
 
 def losses_svg(losses: Mapping[str, NDArray[Any]], *, stage: str) -> str:
-    """The terms of one stage side by side, each against the optimiser's steps on its own scale.
+    """Returns the terms of one stage side by side, over the optimiser's steps, each on its own scale.
 
     Values that are not finite are left out of the line.
     """
@@ -80,7 +80,7 @@ def _label(x: float, y: float, value: float, *, anchor: str) -> str:
 
 
 def stage_rows(stages: Sequence[Any]) -> list[dict[str, Any]]:
-    """For the page: the name, the steps and the curves of each stage that took a step."""
+    """Returns the name, the steps and the curves of each stage that took a step, for the page."""
     rows = []
     for stage in stages:
         steps = max((int(np.size(values)) for values in stage.losses.values()), default=0)

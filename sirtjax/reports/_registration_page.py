@@ -24,7 +24,7 @@ MEASURES = {
     "msd_mm": ("mean surface distance", "mm", 2, False),
     "hd_mm": ("Hausdorff distance", "mm", 1, False),
     "hd95_mm": ("Hausdorff distance, 95 %", "mm", 1, False),
-    "mcd_mm": ("distance of mass centres", "mm", 2, False),
+    "mcd_mm": ("distance of centroids", "mm", 2, False),
     "rmsd_mm": ("RMSD", "mm", 2, False),
     "tre_mm": ("target registration error", "mm", 2, False),
     "similarity": ("similarity of the images, as the preset measures it", "", 3, True),
@@ -43,7 +43,7 @@ def registration_html(
     provenance: Mapping[str, Any],
     before: AffineTransform | None = None,
 ) -> str:
-    """The report of a registration as one HTML page without outside resources.
+    """Returns the report of a registration as one HTML page without outside resources.
 
     Args:
       result: the registration.
@@ -87,17 +87,17 @@ def registration_html(
 
 
 def sentence(text: str) -> str:
-    """A phrase with a capital and a full stop."""
+    """Returns a phrase with a capital letter and a full stop."""
     plain = text.strip().rstrip(".")
     return f"{plain[:1].upper()}{plain[1:]}." if plain else ""
 
 
 def fit_sentence(fit: Mapping[str, float]) -> str:
-    """The agreement of the images against wrong alignments, in a sentence; empty if it was not measured."""
+    """Returns the agreement of the images against wrong alignments, in a sentence; empty if not measured."""
     if not fit:
         return ""
     if not math.isfinite(fit["distance_ratio"]):
-        return "The images show too little in common to be compared with wrong alignments."
+        return "The common region of the images is too small to compare them with wrong alignments."
     return (
         f"Images against deliberately wrong alignments: {100 * fit['blocks_in_place']:.0f} % of {fit['blocks']:.0f} "
         f"blocks agree best in place; the images differ {fit['distance_ratio']:.2f} times as much as at wrong shifts, "
@@ -106,7 +106,7 @@ def fit_sentence(fit: Mapping[str, float]) -> str:
 
 
 def quality_rows(quality: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """The quality figures as rows: what is measured, then its value at each moment, as text.
+    """Returns the quality metrics as rows: the metric, then its value at each stage, as text.
 
     A final value clearly worse than the one it started from is marked.
     """

@@ -23,7 +23,10 @@ FOLDED = (255, 0, 255)
 
 
 def grey_window(values: Grey, unit: str) -> tuple[float, float]:
-    """Values shown as black and as white: a soft tissue window for HU, else percentiles of what is not background."""
+    """Returns the values shown as black and white: a soft tissue window for HU, otherwise percentiles.
+
+    The percentiles exclude the background.
+    """
     if unit == "HU":
         return CT_WINDOW_HU
     shown = values[values > values.min()]
@@ -34,18 +37,18 @@ def grey_window(values: Grey, unit: str) -> tuple[float, float]:
 
 
 def greys(values: Grey, window: tuple[float, float]) -> Grey:
-    """Values scaled to 0 for the window's lower end and 1 for its upper one."""
+    """Returns values scaled to 0 for the window's lower end and 1 for its upper end."""
     low, high = window
     return np.asarray(np.clip((values - low) / (high - low), 0, 1), np.float32)
 
 
 def tinted(grey: Grey) -> Colours:
-    """The floating image's colours: (rows, columns, 3)."""
+    """Returns the floating image's colours: (rows, columns, 3)."""
     return (255 * grey[..., None] * TINT).astype(np.uint8)
 
 
 def neutral(grey: Grey) -> Colours:
-    """The reference image's colours: (rows, columns, 3) greys."""
+    """Returns the reference image's colours: (rows, columns, 3) greys."""
     return np.repeat((255 * grey).astype(np.uint8)[..., None], 3, axis=-1)
 
 
@@ -69,7 +72,7 @@ def ratio_colours(ratio: Grey) -> Colours:
 
 
 def png_uri(colours: Colours) -> str:
-    """A picture as a data URI."""
+    """Returns an image as a data URI."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -49,7 +49,7 @@ ANATOMY = 0.38
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationPanel:
-    """One row of pictures, to stand in an HTML page.
+    """One row of images for an HTML page.
 
     Attributes:
       key: what it shows: "before", "after", "contours_reference", "contours_warped", "grid" or "jacobian".
@@ -89,7 +89,9 @@ def registration_panels(
     *,
     before: AffineTransform | None = None,
 ) -> tuple[RegistrationPanel, ...]:
-    """What a registration did, in axial, coronal and sagittal planes through the liver of the reference.
+    """Returns images of a registration, in axial, coronal and sagittal planes through the liver.
+
+    The planes are those of the reference.
 
     Shown as radiologists expect: the patient's right on the left of the picture, head up.
 
@@ -99,7 +101,7 @@ def registration_panels(
       floating: the image brought onto it.
       reference_masks: label maps by name, each holding a label of that name, on any grid of the reference's world.
       floating_masks: the same of the floating image.
-      before: where the registration started; without it, the images as their coordinates place them.
+      before: where the registration started; without it, the images at their own coordinates.
 
     Returns:
       The panels, in the order to be shown.
@@ -118,7 +120,7 @@ def registration_panels(
             key=key, title=title, caption=caption, svg=row_svg([draw(c) for c in cuts], title=title)
         )
 
-    where = "as their coordinates place them" if before is None else "as the given start places them"
+    where = "at their own coordinates" if before is None else "at the provided start"
     return (
         panel(
             "before",
@@ -129,25 +131,25 @@ def registration_panels(
         panel(
             "after",
             "After",
-            "The same after registration: edges that run on across the squares agree.",
+            "The same after registration: edges agree where they continue across the squares.",
             lambda cut: _tile(cut, checkerboard(cut.reference, cut.after, cut.step_mm)),
         ),
         panel(
             "contours_reference",
             "Contours on the reference",
-            "Solid: masks drawn on the reference. Dashed: masks of the floating image, carried over.",
+            "Solid: masks contoured on the reference. Dashed: warped masks of the floating image.",
             lambda cut: _contoured(_tile(cut, neutral(cut.reference)), cut, colours),
         ),
         panel(
             "contours_warped",
             "Contours on the warped floating image",
-            "The same contours on the floating image, carried over. Thin dots: its masks before registration.",
+            "The same contours on the warped floating image. Thin dots: its masks before registration.",
             lambda cut: _contoured(_tile(cut, tinted(cut.after)), cut, colours, before=True),
         ),
         panel(
             "grid",
             "Deformation grid",
-            f"Lines {GRID_MM:g} mm apart and straight in the floating image, as they lie on the warped image; motion "
+            f"Lines {GRID_MM:g} mm apart and straight in the floating image, drawn on the warped image; motion "
             "across a plane does not show in it.",
             _grid_tile,
         ),
@@ -156,14 +158,14 @@ def registration_panels(
 
 
 def mask_colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each mask: the liver's own, the others in turn."""
+    """Returns a colour for each mask: a fixed one for the liver, the others in turn."""
     others = [name for name in names if name != "liver"]
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(others)}
     return {name: colours.get(name, LIVER_COLOUR) for name in names}
 
 
 def _focus(masks: Mapping[str, LabelMap]) -> str | None:
-    """The liver, or else the largest mask; none where there is none with a voxel in it."""
+    """Returns the liver, otherwise the largest mask; None if all masks are empty."""
     volumes = {name: labels.volume_ml(name) for name, labels in masks.items()}
     drawn = {name: volume for name, volume in volumes.items() if volume > 0}
     if not drawn:

@@ -1,4 +1,4 @@
-"""Where the pictures of a registration cut: planes of the world, sampled from grids however they lie in it."""
+"""Planes of a registration's images: planes in world coordinates, sampled from grids of any orientation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Plane:
     letters: str
 
     def points_mm(self, step_mm: float, *, across_mm: float = 0.0) -> NDArray[np.float32]:
-        """World points (rows, columns, 3) at the centres of pixels about `step_mm` wide."""
+        """Returns world points (rows, columns, 3) at the centres of pixels about `step_mm` wide."""
         columns, rows = self.pixels(step_mm)
         x = self.low_mm[0] + (np.arange(columns) + 0.5) * self.size_mm[0] / columns
         y = self.low_mm[1] + (np.arange(rows) + 0.5) * self.size_mm[1] / rows
@@ -70,7 +70,7 @@ class Plane:
 def planes_for(
     geometry: Geometry, masks: Mapping[str, LabelMap], transform: Transform, *, focus: str | None
 ) -> tuple[Plane, ...]:
-    """Axial, coronal and sagittal plane through the middle of what was registered.
+    """Returns the axial, coronal and sagittal plane through the centre of the registered structure.
 
     Args:
       geometry: grid of the reference image; the planes keep to it.
@@ -95,7 +95,10 @@ def planes_for(
 
 
 def sample_at(array: Any, geometry: Geometry, points_mm: NDArray[Any], *, fill: float) -> NDArray[np.float32]:
-    """An array's values (...) at world points (..., 3), interpolated linearly; `fill` outside its grid."""
+    """Returns an array's values (...) at world points (..., 3), linearly interpolated.
+
+    Outside the grid it returns `fill`.
+    """
     values = ndimage.map_coordinates(
         np.asarray(array),
         _voxels(geometry, points_mm),
@@ -116,12 +119,12 @@ def _voxels(geometry: Geometry, points_mm: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def moved_points_mm(transform: Transform, points_mm: NDArray[np.float32]) -> NDArray[np.float32]:
-    """World points of the reference taken to the floating image."""
+    """Returns world points of the reference moved to the floating image."""
     return np.asarray(transform_points(transform, points_mm), np.float32)
 
 
 def enlarged(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Vectors (rows, columns, 3) of a plane's pixels on more and smaller pixels of the same plane, linearly."""
+    """Returns vectors (rows, columns, 3) of a plane interpolated linearly on more and smaller pixels."""
     ends = [(np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(shape, values.shape[:2], strict=True)]
     places = np.stack(np.meshgrid(*ends, indexing="ij")).astype(np.float32)
     parts = [ndimage.map_coordinates(values[..., c], places, order=1, mode="nearest") for c in range(values.shape[-1])]
@@ -131,7 +134,7 @@ def enlarged(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.
 def volume_ratio(
     transform: Transform, plane: Plane, step_mm: float, *, moved_mm: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
-    """The Jacobian determinant of a transform in a plane, from differences over about `step_mm`.
+    """Returns the Jacobian determinant of a transform in a plane, from differences over about `step_mm`.
 
     Args:
       transform: of the plane's points.

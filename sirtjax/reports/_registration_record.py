@@ -17,7 +17,9 @@ LOSS_DIGITS = 7
 
 
 def registration_record(result: RegistrationResult, *, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything about a registration but its transform, ready for JSON: what is not finite becomes None.
+    """Returns all values of a registration except its transform, ready for JSON.
+
+    Values that are not finite become None.
 
     Args:
       result: the registration.
@@ -54,12 +56,12 @@ def registration_record(result: RegistrationResult, *, provenance: Mapping[str, 
 
 
 def status_name(result: RegistrationResult) -> str:
-    """The status as it is written and shown, as in "start kept"."""
+    """Returns the status as written and shown, for example "start kept"."""
     return str(result.status.name).lower().replace("_", " ")
 
 
 def flat_settings(config: Any) -> list[tuple[str, str]]:
-    """The settings of a configuration as pairs of dotted key and value."""
+    """Returns the settings of a configuration as pairs of dotted key and value."""
     return list(_flat(config.model_dump(mode="json", by_alias=True)))
 
 

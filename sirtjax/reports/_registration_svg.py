@@ -37,12 +37,12 @@ class Tile:
     lines: list[str] = field(default_factory=list)
 
     def draw_level(self, values: NDArray[np.float32], level: float, stroke: Stroke) -> None:
-        """Draw the lines where values (rows, columns over the whole plane) cross a level."""
+        """Draws the lines where values (rows, columns over the whole plane) cross a level."""
         if values.min() < level < values.max():
             self._draw(values, [level], stroke)
 
     def draw_levels(self, values: NDArray[np.float32], levels: Sequence[float], stroke: Stroke) -> None:
-        """Draw the lines of several levels, in one stroke."""
+        """Draws the lines of several levels, in one stroke."""
         self._draw(values, [level for level in levels if values.min() < level < values.max()], stroke)
 
     def _draw(self, values: NDArray[np.float32], levels: Sequence[float], stroke: Stroke) -> None:
@@ -66,7 +66,7 @@ class Tile:
 
 
 def row_svg(tiles: Sequence[Tile], *, title: str) -> str:
-    """The tiles in a row with the letters of their edges, where they cut, and a scale bar."""
+    """Returns the tiles in a row with their edge letters, their positions and a scale bar."""
     width = sum(tile.plane.size_mm[0] for tile in tiles) + GAP_MM * (len(tiles) - 1)
     head = 2.2 * SMALL_SHARE * width
     height = max(tile.plane.size_mm[1] for tile in tiles) + head

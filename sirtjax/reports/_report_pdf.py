@@ -42,8 +42,8 @@ GOOD = "#1a7f37"
 AGREEMENT_COLOURS = {"agrees": GOOD, "differs": SEVERITY_COLOURS["warning"], "unknown": SOFT}
 GROUP_KINDS = ("liver", "normal liver", "lungs")
 DISCLAIMER = (
-    "Research software, not a medical device. Every number here needs the review of a qualified medical physicist "
-    "before it bears on a patient."
+    "Research software, not a medical device. A qualified medical physicist must review every number "
+    "before clinical use."
 )
 # Of the graphs, which are pictures in the document.
 GRAPH_DPI = 170
@@ -57,12 +57,12 @@ def report_pdf(
     pictures: Sequence[dict[str, str]] | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> bytes:
-    """The report of a plan or a verification as a PDF of A4 pages.
+    """Returns the report of a plan or a verification as a PDF of A4 pages.
 
     Args:
       result: the numbers.
       maps: the images, on the working grid.
-      identity: what to print in place of the pseudonym, where the user asked for it.
+      identity: text to print instead of the pseudonym, if requested.
       pictures: of `pictures_of`, where they are drawn already.
       on_step: called with the name of each picture as it is begun.
 
@@ -78,7 +78,7 @@ def report_pdf(
 
 
 def report_blocks(result: Result, identity: str | None, pictures: Sequence[dict[str, str]]) -> list[Block]:
-    """What the report holds, from top to bottom."""
+    """Returns the contents of the report, from top to bottom."""
     return [
         *_head(result, identity or result.patient_id),
         *_summary(result),
@@ -104,7 +104,7 @@ def _head(result: Result, patient: str) -> list[Block]:
         Paragraph(text=f"Patient {patient} · {result.provenance['created']} · sirtjax {version}", colour=SOFT),
     ]
     if result.drafts:
-        warning = "Not every mask is verified. Look at each, correct and sign it, and plan again."
+        warning = "Not every mask is verified. Review, correct and sign each mask, then plan again."
         blocks.append(Paragraph(text=f"DRAFT: {warning}", colour=SEVERITY_COLOURS["error"], bold=True))
         blocks += [Paragraph(text=line, bullet=True) for line in result.drafts]
     return blocks
@@ -140,15 +140,15 @@ def _summary(result: Result) -> list[Block]:
     if planned:
         caption = (
             "Activity between the bounds: bar from the lower to the upper bound (green where it is not empty), "
-            "blue ticks lower bounds, brown ticks upper bounds, diamond the activity chosen."
+            "blue ticks lower bounds, brown ticks upper bounds, diamond the selected activity."
         )
         if len(result.injections) > 1:
             caption += (
-                " Each bound is of one territory by itself, as if the others got nothing; the activities chosen keep "
-                "the limits shared by several territories together."
+                " Each bound is computed for one territory, with no activity in the others; the selected "
+                "activities respect the limits that several territories share."
             )
         blocks.append(Picture(png=_png(figure_png(interval_figure(result.injections), dpi=GRAPH_DPI)), caption=caption))
-    header = ["territory", "activity (MBq)", "in the vial (MBq)", "residual (%)", "lung shunt (%)"]
+    header = ["territory", "activity (MBq)", "in vial (MBq)", "residual (%)", "lung shunt (%)"]
     rows = [
         [
             one.territory,
@@ -160,7 +160,7 @@ def _summary(result: Result) -> list[Block]:
         ]
         for one in result.injections
     ]
-    blocks.append(Table(header=[*header, "what decides" if planned else "note"], rows=rows, align="lrrrrl"))
+    blocks.append(Table(header=[*header, "limiting objective" if planned else "note"], rows=rows, align="lrrrrl"))
     bounds = [
         [one.territory, bound.side, bound.name, significant(bound.activity_mbq), bound.source]
         for one in result.injections
@@ -225,7 +225,7 @@ def _comparison(result: Result) -> list[Block]:
     cells = [[row.name, row.planned, row.found, row.agreement] for row in rows]
     return [
         Heading(text="Comparison with the plan"),
-        Paragraph(text=f"The plan of {result.comparison.created}. What differs is listed first."),
+        Paragraph(text=f"The plan of {result.comparison.created}. Differences are listed first."),
         Table(header=["property", "plan", "verification", "agreement"], rows=cells, align="llll", colours=inks),
     ]
 
@@ -245,8 +245,9 @@ def _doses(result: Result) -> list[Block]:
         rows.append([*row, *(significant(voi.v_percent.get(x)) for x in levels)])
     groups = frozenset(n for n, voi in enumerate(result.vois) if voi.kind in GROUP_KINDS)
     legend = (
-        "Dx in Gy: dose that x % of the volume receives at least. Vx: share of the volume that receives at least x Gy. "
-        "Compartment: mean dose of the multi-compartment method (fractional uptake, no spill). Uptake: share of the "
+        "Dx in Gy: dose that x % of the volume receives at least. "
+        "Vx: fraction of the volume that receives at least x Gy. "
+        "Compartment: mean dose of the multi-compartment method (fractional uptake, no spill). Uptake: fraction of the "
         "activity in the liver."
     )
     blocks: list[Block] = [
@@ -273,11 +274,11 @@ def _biology(result: Result) -> list[Block]:
 
 
 def _registration(found: RegistrationSummary) -> list[Block]:
-    text = f"The diagnostic image was brought onto the activity image: {found.method}"
+    text = f"The diagnostic image was registered to the activity image: {found.method}"
     text += f", preset {found.preset}" if found.preset else ""
     text += f" with {', '.join(found.settings)}" if found.settings else ""
     text += f"; both images have masks of {', '.join(found.guides)}" if found.guides else ""
-    text += f". It ended as {found.status}: {found.cause}." if found.status else "."
+    text += f". Status: {found.status} ({found.cause})." if found.status else "."
     blocks: list[Block] = [Heading(text="Registration"), Paragraph(text=text)]
     rows = quality_rows(found.quality)
     if rows:
@@ -285,7 +286,7 @@ def _registration(found: RegistrationSummary) -> list[Block]:
         cells = [[row["what"], row["where"], *row["values"]] for row in rows]
         blocks.append(Table(header=["measure", "of", *moments], rows=cells, align="ll" + "r" * len(moments)))
     ratio = (
-        f"In the liver the volume ratio (diagnostic to activity image) goes from "
+        f"In the liver the volume ratio (diagnostic to activity image) ranges from "
         f"{significant(found.liver_jacobian_minimum)} to {significant(found.liver_jacobian_maximum)}, "
         f"standard deviation of its logarithm {significant(found.liver_log_jacobian_std)}."
     )
@@ -293,7 +294,7 @@ def _registration(found: RegistrationSummary) -> list[Block]:
         ratio += f" Folded: {significant(100 * found.folding_fraction)} %."
     blocks.append(Paragraph(text=ratio))
     if found.volumes:
-        header = ["VOI", "as drawn (mL)", "on the activity image (mL)", "change (%)"]
+        header = ["VOI", "contoured (mL)", "on the activity image (mL)", "change (%)"]
         cells = [
             [row.name, significant(row.drawn_ml), significant(row.carried_ml), f"{row.change_percent:+.1f}"]
             for row in found.volumes
@@ -313,7 +314,11 @@ def _images(result: Result, pictures: Sequence[dict[str, str]]) -> list[Block]:
     blocks: list[Block] = [
         Heading(text="Images", below=280.0),  # the key, and a picture to read with it
         Key(entries=(*outlines, *((colour, False, f"{level:g} Gy") for level, colour in isodoses))),
-        Paragraph(text="The patient's right is on the left, in sagittal slices the front.", size=7.5, colour=SOFT),
+        Paragraph(
+            text="The patient's right is on the left; in sagittal slices, anterior is on the left.",
+            size=7.5,
+            colour=SOFT,
+        ),
     ]
     return blocks + [Picture(png=_png(each["data"]), caption=each["caption"]) for each in pictures]
 

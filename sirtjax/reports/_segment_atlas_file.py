@@ -99,7 +99,7 @@ def segment_file_by_atlas(
     atlases = segmentation.list_atlases(atlas_folder, values=values)
     if fusion == "staple" and len(atlases) < segmentation.STAPLE_LEAST:
         raise ConfigError(
-            f"{atlas_folder}: {len(atlases)} atlases, but STAPLE needs {segmentation.STAPLE_LEAST}; "
+            f"{atlas_folder}: {len(atlases)} atlases, but STAPLE requires {segmentation.STAPLE_LEAST}; "
             "choose another --fusion"
         )
     config = registration.load_preset(preset)

@@ -164,7 +164,7 @@ def chosen_devices(name: str | None) -> list[jax.Device] | None:
         return list(jax.devices(name))
     except RuntimeError as error:
         kinds = ", ".join(sorted({device.platform for device in jax.devices()} | {"cpu"}))
-        raise ConfigError(f"--device {name}: there is none here, JAX finds {kinds}; choose one of those") from error
+        raise ConfigError(f"--device {name}: not available, JAX finds {kinds}; choose one of these") from error
 
 
 def _model(structure: Structure, name: str | None) -> Model | None:
@@ -188,11 +188,11 @@ def _report_liver(liver: LesionLiver, on_note: Callable[[str], None]) -> None:
     if liver.method is None:
         return
     on_note(
-        f"lesions are looked for in a draft of the liver by the model {liver.method!r}, {liver.volume_ml:.0f} mL, that "
-        "nobody has looked at; to use another, give --liver MASK"
+        f"lesions are segmented in an unreviewed liver mask of the model {liver.method!r}, {liver.volume_ml:.0f} mL; "
+        "to use another mask, add --liver MASK"
     )
     for flag in liver.flags:
-        on_note(f"look at the liver: {flag.message} [{flag.code}]")
+        on_note(f"check the liver: {flag.message} [{flag.code}]")
 
 
 def _write(found: Segmentation, volume: Volume, structure: str, files: SegmentationFiles, *, force: bool) -> None:

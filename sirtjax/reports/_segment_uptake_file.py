@@ -141,7 +141,7 @@ def _rule(name: str | None, threshold: float | None, fraction: float | None) -> 
     from sirtjax.segmentation import UptakeRule, uptake_rule
 
     if sum(value is not None for value in (name, threshold, fraction)) != 1:
-        raise ConfigError("give one of --rule, --threshold and --fraction")
+        raise ConfigError("provide one of --rule, --threshold and --fraction")
     if name is not None:
         return uptake_rule(name)
     if threshold is not None:
@@ -156,7 +156,7 @@ def _with_unit(image: Image, unit: Unit | None) -> Image:
     if unit is None or unit == said:
         return image
     if said != "1":
-        raise ConfigError(f"{image.source.path}: the image is in {said}, not in {unit}; leave out --unit")
+        raise ConfigError(f"{image.source.path}: the image is in {said}, not in {unit}; omit --unit")
     return replace(image, volume=replace(image.volume, unit=unit))
 
 
@@ -167,7 +167,7 @@ def _liver(path: Path, name: str | None, image: Image) -> LabelMap:
     if name is None and len(masks) == 1:
         (name,) = masks
     if name is None or name not in masks:
-        raise ConfigError(f"{path}: has the masks {', '.join(masks)}; choose the liver with --liver-name")
+        raise ConfigError(f"{path}: contains the masks {', '.join(masks)}; choose the liver with --liver-name")
     return _on_grid(masks[name], image.volume.geometry, path)
 
 
@@ -183,7 +183,7 @@ def _regions(path: Path, image: Image) -> LabelMap:
     for value, (name, mask) in enumerate(masks.items(), start=1):
         inside = np.asarray(_on_grid(mask, geometry, path).array) > 0
         if (together[inside] > 0).any():
-            raise GeometryError(f"{path}: region {name!r} overlaps another; draw them apart")
+            raise GeometryError(f"{path}: region {name!r} overlaps another; separate them")
         together[inside] = value
     return LabelMap(together, geometry, names=tuple(enumerate(masks, start=1)))
 

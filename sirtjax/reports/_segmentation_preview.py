@@ -19,14 +19,16 @@ LINE, NAMES, LETTERS = 0.19, 0.32, 165
 
 
 def segmentation_preview(volume: Volume, labels: LabelMap, *, title: str) -> Any:
-    """Three planes through the middle of what was found, with its contours; as radiologists look: right on the left.
+    """Returns three planes through the centre of the segmentation, with its contours.
+
+    In radiological orientation: the patient's right is on the left.
 
     Planes are those of the image's own grid, which for an oblique image are oblique.
 
     Args:
       volume: the image.
       labels: on its grid.
-      title: what stands above, such as volumes and flags.
+      title: text above the images, such as volumes and flags.
 
     Returns:
       A matplotlib figure.

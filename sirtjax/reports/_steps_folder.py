@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 # The report of the registration.
 PAGE = "registration.html"
 TERRITORIES = "territories.nii.gz"
-# Said of the origin of a mask whose file is not the one that was written.
-CHANGED = ", changed by hand"
-# The case with its paths, so that the folder can be reviewed and planned again by itself.
+# Added to the origin of a mask whose file is not the one that was written.
+CHANGED = ", edited manually"
+# The case with its paths, so that the folder is sufficient to review it and plan again.
 CASE = "case.json"
 
 # What of a case each step depends on: a step made from other settings is made again.
@@ -42,12 +42,12 @@ def save_steps(
     registration_page: str | None = None,
     with_mapping: bool = False,
 ) -> None:
-    """Write what the steps have made: masks as NIfTI, the transform as an ITK file, an index of both as JSON.
+    """Writes the results of the steps: masks as NIfTI, the transform as an ITK file, an index as JSON.
 
     Args:
       folder: made where it is missing; files are replaced one by one, each whole.
       case: the case they belong to.
-      products: those that are None are left alone.
+      products: entries that are None are not written.
       registration_page: the report of the registration, as HTML.
       with_mapping: also write the VOIs as they lie on the working grid.
     """
@@ -98,7 +98,7 @@ def save_steps(
         grid = products.mapping.geometry
         files = file_names(products.mapping.occupancy)
         for name, weight in products.mapping.occupancy.items():
-            # Shares of partial voxels; to look at, the mapping is quick and always made anew.
+            # Occupancies, only for inspection: the mapping is quick and always recomputed.
             file = f"mapping/{files[name]}.nii.gz"
             io.write_nifti(folder / file, Volume(weight, grid, unit="1"), force=True)
     with io.atomic_path(folder / "steps.json", force=True) as temporary:
@@ -125,7 +125,7 @@ def load_steps(folder: Path, case: Case, *, on_note: Callable[[str], None] = lam
     index = _read_index(folder)
     usable = {step: entry for step, entry in index.items() if entry.get("of") == _fingerprint(case, step)}
     for step in sorted(index.keys() - usable.keys()):
-        on_note(f"{folder / 'steps.json'}: the case has changed, the step {step} is made again")
+        on_note(f"{folder / 'steps.json'}: the case has changed, so the step {step} is recomputed")
 
     def read_voi(row: dict[str, Any]) -> Voi:
         (labels,) = formats.read_masks(folder / row["file"]).values()
@@ -177,7 +177,7 @@ def _used(folder: Path, file: str, row: Mapping[str, Any]) -> UsedMask | None:
 
 
 def load_saved_case(folder: Path) -> Case:
-    """The case that the steps of a folder belong to, as it was used.
+    """Returns the case of a folder of steps, as it was used.
 
     Raises:
       ConfigError: the folder holds none, or one that is damaged.
@@ -189,7 +189,7 @@ def load_saved_case(folder: Path) -> Case:
     try:
         table = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: can't be read ({error}); plan into this folder again, or give --case") from error
+        raise ConfigError(f"{path}: cannot be read ({error}); plan into this folder again, or add --case") from error
     return case_from_table(table, folder=folder, source=str(path))
 
 
@@ -250,7 +250,7 @@ def _read_alignment(folder: Path, entry: dict[str, Any], reference: Geometry) ->
         return Alignment(transform=transform)
     if io.file_sha256(folder / entry["file"]) != entry.get("sha256"):
         # Its figures are of another transform.
-        changed = AlignmentRecord(method=row["method"], notes=("the transform file of the step was changed by hand",))
+        changed = AlignmentRecord(method=row["method"], notes=("the transform file of the step was edited manually",))
         return Alignment(transform=transform, record=changed)
     quality = {
         moment: {key: math.nan if value is None else value for key, value in figures.items()}
@@ -278,7 +278,9 @@ def _read_index(folder: Path) -> dict[str, Any]:
     try:
         index = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ImageFormatError(f"{path}: can't be read ({error}); remove the folder and run the steps again") from error
+        raise ImageFormatError(
+            f"{path}: cannot be read ({error}); remove the folder and run the steps again"
+        ) from error
     if not isinstance(index, dict):
         raise ImageFormatError(f"{path}: not an index of steps; remove the folder and run the steps again")
     return index

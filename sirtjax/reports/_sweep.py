@@ -20,7 +20,7 @@ class SweepSurface:
       axes: name and values of each setting, as printed; one or two.
       rrmsd_mm: over the grid, NaN where nothing could be measured.
       failures: cases without a usable result at each point.
-      affine_rrmsd_mm: of the affine map alone.
+      affine_rrmsd_mm: of only the affine map.
       best: index of the best point, or None.
       still: index of the point without images and masks, or None where the grid has none.
       title: what was swept, over what.
@@ -36,7 +36,9 @@ class SweepSurface:
 
 
 def sweep_figure(surface: SweepSurface) -> Any:
-    """The RRMSD over the grid, with the best point, the one without images and masks, and the affine map marked.
+    """Returns the RRMSD over the grid, with marks for the best point and the affine map.
+
+    The point without images and masks is also marked.
 
     Values stand at equal distances, as weights are chosen by factors; a map has its numbers in its squares.
 
@@ -55,7 +57,7 @@ def _curve(surface: SweepSurface) -> Any:
     places = np.arange(len(values))
     axes.plot(places, heights, color=INK, marker="o", markersize=4, linewidth=1.5, label="RRMSD")
     axes.axhline(surface.affine_rrmsd_mm, color=AFFINE, linestyle="dashed", linewidth=1.3)
-    axes.plot([], [], color=AFFINE, linestyle="dashed", label=f"affine map alone: {surface.affine_rrmsd_mm:.2f} mm")
+    axes.plot([], [], color=AFFINE, linestyle="dashed", label=f"only the affine map: {surface.affine_rrmsd_mm:.2f} mm")
     if surface.still is not None:
         at = surface.still[0]
         axes.plot(at, heights[at], "s", markersize=11, markerfacecolor="none", color=STILL, label="no images, no masks")
@@ -102,7 +104,7 @@ def _map(surface: SweepSurface) -> Any:
             _frame(axes, index, colour, label, inner=label == "best")
     bar = figure.colorbar(painted, ax=axes, label="RRMSD (mm)")
     affine = surface.affine_rrmsd_mm
-    axes.plot([], [], color=AFFINE, linewidth=2.5, label=f"affine map alone: {affine:.2f} mm")
+    axes.plot([], [], color=AFFINE, linewidth=2.5, label=f"only the affine map: {affine:.2f} mm")
     if finite.size and finite.min() <= affine <= finite.max():
         bar.ax.axhline(affine, color=AFFINE, linewidth=2.5)
     axes.set_xticks(range(len(columns)), columns)

@@ -19,7 +19,7 @@ FIXED = (
 
 
 def voi_csv(result: Result) -> str:
-    """One row a VOI; the columns carry their units in their names, an absent value is empty.
+    """Returns one row per VOI; column names include units, and a missing value is empty.
 
     A name that a spreadsheet would take for a formula gets an apostrophe, which `sirtjax.io.plain_cell` takes off.
     """

@@ -22,12 +22,12 @@ _SMOOTH_SHARE = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPage:
-    """What the report of a run shows.
+    """The contents of the report of a run.
 
     Attributes:
       title: of the run.
       settings: names and values, as printed.
-      made_by: versions and devices, likewise.
+      made_by: versions and devices, as printed.
       labels: names of the classes.
       steps: updates, (n,).
       figures: "loss", "gradient_norm" and "learning_rate", (n,).
@@ -52,7 +52,7 @@ class TrainingPage:
 
 
 def training_html(page: TrainingPage) -> str:
-    """The report as one HTML page without outside resources."""
+    """Returns the report as one HTML page without outside resources."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -74,7 +74,7 @@ def training_html(page: TrainingPage) -> str:
 
 
 def curves_figure(page: TrainingPage) -> Any:
-    """Loss, validation and learning rate over the steps, as a matplotlib figure."""
+    """Returns loss, validation and learning rate over the steps, as a matplotlib figure."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.5, 3.2), layout="constrained")
@@ -118,7 +118,7 @@ def samples_figure(
     from matplotlib.figure import Figure
 
     if not samples:
-        raise ValueError("there are no samples to draw")
+        raise ValueError("no samples to draw")
     columns = min(4, len(samples))
     rows = -(-len(samples) // columns)
     figure = Figure(figsize=(2.6 * columns, 2.6 * rows), layout="constrained", facecolor="white")

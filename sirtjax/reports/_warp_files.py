@@ -73,7 +73,7 @@ def warp_file(
     if points:
         done = _warp_points(source, list(transforms), grid, output, invert=invert, force=force)
     elif grid is None:
-        raise ConfigError(f"{source}: --reference is missing: the image whose grid the result gets")
+        raise ConfigError(f"{source}: --reference is missing: the image that defines the output grid")
     else:
         how = _How(grid=grid, paths=list(transforms), invert=invert, on_note=on_note)
         if labels:
@@ -101,13 +101,13 @@ def _check_options(
     given = {"--labels": labels, "--activity": activity, "--order": order is not None}
     chosen = [name for name, used in given.items() if used]
     if len(chosen) > 1:
-        raise ConfigError(f"{' and '.join(chosen)} exclude each other; give one")
+        raise ConfigError(f"{' and '.join(chosen)} exclude each other; use one")
     if points and (chosen or fill is not None or drawn_on is not None):
-        raise ConfigError("points are carried as they are; leave out --labels, --activity, --order, --fill, --drawn-on")
+        raise ConfigError("--labels, --activity, --order, --fill and --drawn-on do not apply to points; omit them")
     if fill is not None and (labels or activity):
-        raise ConfigError("outside a label map or an activity map there is nothing; leave out --fill")
+        raise ConfigError("a label map or an activity map is zero outside; omit --fill")
     if drawn_on is not None and not labels:
-        raise ConfigError("--drawn-on goes with --labels; give both, or neither")
+        raise ConfigError("--drawn-on requires --labels; use both or neither")
 
 
 def _image(path: Path, series: str | None) -> Volume:
@@ -138,7 +138,7 @@ def _warp_image(
     if activity:
         before, after = _total(volume), _total(carried)
         if not after:
-            how.on_note(f"{output}: no activity reaches the grid of the reference; does the transform need --invert?")
+            how.on_note(f"{output}: no activity reaches the grid of the reference; try --invert")
         done |= {"total_before": before, "total_after": after}
     return done
 
@@ -182,7 +182,7 @@ def _warp_labels(path: Path, how: _How, output: Path, *, drawn_on: Path | None, 
         rows[name] = {"value": values[name], "before_ml": mask.volume_ml(mask.names[0][1]), "after_ml": after_ml}
     for name, row in rows.items():
         if not row["after_ml"]:
-            how.on_note(f"{output}: nothing of {name!r} reaches the grid of the reference")
+            how.on_note(f"{output}: mask {name!r} does not reach the grid of the reference")
     return {"grid": str(how.grid), "masks": rows}
 
 
@@ -195,7 +195,7 @@ def _masks(path: Path, image: Image | None) -> dict[str, LabelMap]:
         # Of all errors there, contours without the image they were drawn on are no more than an InputError.
         if image is not None or type(error) is not InputError:
             raise
-        raise ConfigError(f"{path}: contours need the image they were drawn on; give it with --drawn-on") from error
+        raise ConfigError(f"{path}: contours need the image on which they were contoured; add --drawn-on") from error
 
 
 def _values(path: Path, masks: dict[str, LabelMap]) -> dict[str, int]:

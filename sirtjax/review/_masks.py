@@ -41,14 +41,14 @@ class ReviewMask:
 
 
 def plan_masks(products: Products) -> tuple[ReviewMask, ...]:
-    """The masks of a plan: liver, lesions, territories, lungs.
+    """Returns the masks of a plan: liver, lesions, territories, lungs.
 
     Raises:
       ConfigError: the steps hold no liver, so nothing was planned yet.
     """
     liver, lesions, lungs, divided = products.liver, products.lesions, products.lungs, products.territories
     if liver is None:
-        raise ConfigError("the folder holds no planned liver; make a plan first: sirtjax plan CASE.toml -o OUT")
+        raise ConfigError("the folder contains no planned liver; create a plan first: sirtjax plan CASE.toml -o OUT")
     found = [_of_voi("liver", "liver", liver)]
     keys = file_names(voi.name for voi in lesions or ())
     found += [_of_voi(f"lesion-{keys[voi.name]}", "lesion", voi) for voi in lesions or ()]
@@ -70,7 +70,7 @@ def plan_masks(products: Products) -> tuple[ReviewMask, ...]:
 
 
 def by_key(masks: Sequence[ReviewMask]) -> dict[str, ReviewMask]:
-    """The masks by their keys."""
+    """Returns the masks by their keys."""
     return {mask.key: mask for mask in masks}
 
 

@@ -24,7 +24,7 @@ Reviewed = tuple[ReviewMask, LabelMap, History]
 
 
 def reviewed_products(products: Products, reviewed: Mapping[str, Reviewed]) -> Products:
-    """The products with reviewed masks instead of those they were planned with.
+    """Returns the products with reviewed masks instead of the originals.
 
     Where the liver has changed, territories that were not reviewed themselves are created again; where the liver or a
     lesion has changed, a registration that they guide is kept: what was looked at is what is used.
@@ -94,7 +94,7 @@ def _with_guides(alignment: Alignment | None, vois: Sequence[Voi | None]) -> Ali
 
 
 def used_mask(history: History, key: str, *, replaces: bool) -> UsedMask:
-    """The newest version of a mask and its signature, as a result names them.
+    """Returns the newest version of a mask and its signature, as results name them.
 
     Args:
       history: of the mask.
@@ -118,7 +118,7 @@ def used_mask(history: History, key: str, *, replaces: bool) -> UsedMask:
 
 
 def told_origin(mask: ReviewMask, history: History) -> str:
-    """Where a reviewed mask comes from, in one line."""
+    """Returns the origin of a reviewed mask, in one line."""
     origin = mask.origin.partition("; version ")[0]
     told = f"{origin}; version {history.current.number} of the review, SHA-256 {history.current.sha256[:12]}"
     signed = history.signature()
@@ -127,7 +127,7 @@ def told_origin(mask: ReviewMask, history: History) -> str:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the planning is: state "idle", "running", "done" or "failed", and its step or what went wrong."""
+    """The progress of planning: state "idle", "running", "done" or "failed", and its step or error."""
 
     state: str = "idle"
     message: str = ""
@@ -143,7 +143,7 @@ class Replanning:
         self.progress = Progress()
 
     def start(self) -> None:
-        """Begin.
+        """Starts planning.
 
         Raises:
           Refusal: (409) one is under way.
@@ -156,16 +156,16 @@ class Replanning:
             self._thread.start()
 
     def check_idle(self) -> None:
-        """Refuse while a planning is under way.
+        """Refuses if planning is in progress.
 
         Raises:
           Refusal: (409) it is.
         """
         if self.progress.state == "running":
-            raise Refusal(409, "the plan is being made; wait until it is done")
+            raise Refusal(409, "planning is in progress; wait until it is done")
 
     def wait(self) -> None:
-        """Until it is done."""
+        """Waits until planning is done."""
         if self._thread is not None:
             self._thread.join()
 
@@ -178,4 +178,4 @@ class Replanning:
             self.progress = Progress("failed", f"internal error, {type(error).__name__}")
             raise
         else:
-            self.progress = Progress("done", "the plan is new")
+            self.progress = Progress("done", "the plan is up to date")

@@ -48,7 +48,7 @@ class Answer:
 
 
 def answer(session: Session, asked: Asked) -> Answer:
-    """Do what a request asks for.
+    """Handles a request and returns the response.
 
     Raises:
       Refusal: it can't be done; its status says why.
@@ -64,7 +64,7 @@ def answer(session: Session, asked: Asked) -> Answer:
             return _report(session, name)
         case _, ("api", *parts):
             return _api(session, asked, tuple(parts))
-    raise Refusal(404, "there is nothing at this address")
+    raise Refusal(404, "nothing found at this address")
 
 
 def _api(session: Session, asked: Asked, parts: tuple[str, ...]) -> Answer:
@@ -100,7 +100,7 @@ def _api(session: Session, asked: Asked, parts: tuple[str, ...]) -> Answer:
         case "GET", ("replan",):
             progress = session.replanning.progress
             return _json({"state": progress.state, "message": progress.message})
-    raise Refusal(404, "there is nothing at this address")
+    raise Refusal(404, "nothing found at this address")
 
 
 def _save(session: Session, asked: Asked, key: str) -> Answer:
@@ -129,7 +129,7 @@ def _sign(session: Session, asked: Asked, key: str) -> Answer:
 
 def _name(given: Any) -> str:
     if not isinstance(given, str) or not given.strip():
-        raise Refusal(400, "who is it? Give the reviewer's name")
+        raise Refusal(400, "the reviewer's name is missing")
     if len(given) > LONGEST_NAME or not given.isprintable():
         raise Refusal(400, f"a name has at most {LONGEST_NAME} letters, on one line")
     return given.strip()
@@ -146,7 +146,7 @@ def _number(text: str | None) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < 7):
-        raise Refusal(404, "versions have whole numbers")
+        raise Refusal(404, "version numbers are integers")
     return int(text)
 
 
@@ -158,7 +158,7 @@ def _file(name: str) -> Answer:
     # A part is a plain name: no "..", no drive, no separator of this or another system.
     plain = all(part.replace(".", "").replace("-", "").isalnum() for part in parts)
     if kind is None or not plain or not place.is_file():
-        raise Refusal(404, "there is nothing at this address")
+        raise Refusal(404, "nothing found at this address")
     return Answer(body=place.read_bytes(), headers={"Content-Type": kind})
 
 

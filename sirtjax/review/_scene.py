@@ -59,7 +59,9 @@ class Scene:
 def plan_scenes(
     masks: Sequence[ReviewMask], images: CaseImages, *, transform: spatial.Transform | None = None
 ) -> tuple[Scene, ...]:
-    """One scene for each grid that masks are on, the liver's first; one on the activity image's CT in any case.
+    """Returns one scene per grid of the masks, the liver's first.
+
+    One scene on the CT of the activity image is always included.
 
     Args:
       masks: of the plan.
@@ -87,7 +89,7 @@ def plan_scenes(
 
 
 def frame_image(images: CaseImages, frame: Frame) -> io.Image:
-    """The image that masks of a frame are looked at on: the diagnostic one, or the CT beside the activity image.
+    """Returns the image to show with masks of a frame: the diagnostic one or the CT of the activity image.
 
     Raises:
       ConfigError: the case has no diagnostic image.
@@ -95,29 +97,31 @@ def frame_image(images: CaseImages, frame: Frame) -> io.Image:
     if frame == "activity":
         return images.activity if images.ct is None else images.ct
     if images.diagnostic is None:
-        raise ConfigError("a mask is on the diagnostic image, but the case has none; give the right case by --case")
+        raise ConfigError(
+            "a mask is on the diagnostic image, but the case has none; specify the correct case with --case"
+        )
     return images.diagnostic
 
 
 def scene_image(scene: Scene, image: io.Image) -> Volume:
-    """The image on the scene's grid, in 16 bits: as stored where the grids are one, otherwise interpolated."""
+    """Returns the image on the scene's grid, in 16 bits: interpolated only if the grids differ."""
     return _in_16_bits(_on(scene, image.volume, None))
 
 
 def carried_image(scene: Scene, volume: Volume, transform: spatial.Transform | None) -> Volume:
-    """Another image on the scene's grid, through a transform if one is given, in 16 bits."""
+    """Returns another image on the scene's grid, through an optional transform, in 16 bits."""
     return _in_16_bits(_on(scene, volume, transform))
 
 
 def scene_dose(scene: Scene, dose_gy: Volume, transform: spatial.Transform | None) -> tuple[NDArray[np.uint16], float]:
-    """The dose on the scene's grid in steps of 1/65535 of its largest value, and that step in Gy."""
+    """Returns the dose on the scene's grid in steps of 1/65535 of its largest value, and that step in Gy."""
     values = np.asarray(spatial.resample(dose_gy, scene.geometry, fill=0.0, transform=transform).array)
     step_gy = max(float(values.max()), 1e-6) / 65535
     return np.rint(np.clip(values, 0, None) / step_gy).astype(np.uint16), step_gy
 
 
 def to_page(scene: Scene, labels: LabelMap) -> LabelMap:
-    """A mask on the scene's own grid as the page gets it."""
+    """Returns a mask on the scene's own grid, in the page's format."""
     i, j, k = (slice(a, b) for a, b in zip(scene.start, scene.stop, strict=True))
     part = np.asarray(labels.array)[i, j, k].astype(np.uint8)
     boxed = LabelMap(part, crop_geometry(scene.grid, scene.start, scene.stop), names=labels.names)
@@ -125,7 +129,7 @@ def to_page(scene: Scene, labels: LabelMap) -> LabelMap:
 
 
 def from_page(scene: Scene, voxels: bytes, before: LabelMap) -> NDArray[np.uint8]:
-    """What the page sends, back on the mask's own grid; beyond the scene the mask stays as it was.
+    """Returns the page's mask on the mask's own grid; voxels beyond the scene are unchanged.
 
     Args:
       scene: where it was edited.
@@ -152,7 +156,7 @@ def from_page(scene: Scene, voxels: bytes, before: LabelMap) -> NDArray[np.uint8
 
 
 def packed(image: Volume | LabelMap) -> bytes:
-    """An image as the bytes of a .nii.gz file."""
+    """Returns an image as the bytes of a .nii.gz file."""
     with tempfile.TemporaryDirectory(prefix="sirtjax-") as folder:
         path = Path(folder) / "image.nii.gz"
         io.write_nifti(path, image)

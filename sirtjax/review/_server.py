@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> Answer:
         if self.headers.get("Host") not in self.server.hosts:
-            raise Refusal(421, "this server answers on 127.0.0.1 only")
+            raise Refusal(421, "this server accepts only 127.0.0.1")
         parts = urlsplit(self.path)
         query = parse_qs(parts.query)
         if parts.path == "/enter":
@@ -183,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         valid = self.server.tokens.redeem(posted.get("token", [""])[0])
         # A browser that fetched the address ahead, or reloads it, has the cookie already.
         if not valid and not self._has_cookie():
-            raise Refusal(403, "this address was used already or is too old; run sirtjax review again for a new one")
+            raise Refusal(403, "this address was already used or has expired; run sirtjax review again for a new one")
         headers = {"Content-Type": "text/html; charset=utf-8"}
         if valid:
             self.server.remove_entry_files()
@@ -205,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _check_origin(self) -> None:
         origin = self.headers.get("Origin")
         if origin is not None and origin not in {f"http://{host}" for host in self.server.hosts}:
-            raise Refusal(403, "only the page itself may change anything")
+            raise Refusal(403, "only the review page can make changes")
 
     def _headers(self) -> dict[str, str]:
         return {key.lower(): value for key, value in self.headers.items()}

@@ -60,7 +60,9 @@ class Session:
 
     def __init__(self, folder: Path, products: Products, replan: Replan) -> None:
         if products.images is None or products.registration is None:
-            raise ConfigError(f"{folder}: its steps are not complete; make a plan first: sirtjax plan CASE.toml -o OUT")
+            raise ConfigError(
+                f"{folder}: its steps are not complete; create a plan first: sirtjax plan CASE.toml -o OUT"
+            )
         self.folder = folder
         self.products = products
         self.images = products.images
@@ -80,7 +82,7 @@ class Session:
         return plan_scenes(tuple(self.masks.values()), self.images, transform=self.transform)
 
     def describe(self) -> dict[str, Any]:
-        """Everything the page shows before it loads images."""
+        """Returns everything that the page shows before it loads images."""
         results = self._results()
         return {
             "patient": results["patient_id"],
@@ -95,7 +97,7 @@ class Session:
         }
 
     def describe_mask(self, key: str) -> dict[str, Any]:
-        """A mask's state and versions."""
+        """Returns a mask's state and versions."""
         mask, history = self._mask(key), self._history(key)
         state, reason = history.state()
         scene = self._scene_of(key)
@@ -115,7 +117,9 @@ class Session:
         }
 
     def mask_bytes(self, key: str, *, version: int | None = None) -> tuple[bytes, str]:
-        """A version of a mask (the newest by default) for its scene, as .nii.gz, and the SHA-256 of the newest.
+        """Returns a version of a mask (default: the newest) for its scene, as .nii.gz.
+
+        Also returns the SHA-256 of the newest version.
 
         Raises:
           Refusal: (404) there is no such version.
@@ -130,7 +134,7 @@ class Session:
             return packed(to_page(self._required_scene(key), labels)), history.current.sha256
 
     def carried_mask_bytes(self, key: str, scene_key: str) -> bytes:
-        """A mask of another scene, warped to this one for display, as .nii.gz."""
+        """Returns a mask of another scene, warped to this one for display, as .nii.gz."""
         with self._lock:
             mask, scene = self._mask(key), self._scene(scene_key)
             labels = self._newest(key)
@@ -138,13 +142,13 @@ class Session:
             return packed(spatial.resample_labels(labels, scene.geometry, transform=pull))
 
     def image_bytes(self, scene_key: str) -> bytes:
-        """The image of a scene as .nii.gz."""
+        """Returns the image of a scene as .nii.gz."""
         scene = self._scene(scene_key)
         image = frame_image(self.images, scene.frame)
         return self._cached(("image", scene_key), lambda: packed(scene_image(scene, image)))
 
     def dose_bytes(self, scene_key: str) -> bytes:
-        """The dose of the plan on a scene as .nii.gz; its unit in the header is the step in Gy."""
+        """Returns the dose of the plan on a scene as .nii.gz; its unit in the header is the step in Gy."""
         scene = self._scene(scene_key)
 
         def make() -> bytes:
@@ -154,7 +158,9 @@ class Session:
         return self._cached(("dose", scene_key), make)
 
     def histograms(self, key: str, *, voxels: bytes | None = None, grid: str = "") -> dict[str, Any]:
-        """Volume, mean, D70 and curve of each label of a mask, as the report has them; None outside the dose.
+        """Returns volume, mean, D70 and curve of each label of a mask, as in the report.
+
+        None outside the dose.
 
         Args:
           key: of the mask.
@@ -185,7 +191,7 @@ class Session:
         return self._dose
 
     def other_image_bytes(self, scene_key: str, *, registered: bool) -> bytes:
-        """The diagnostic image on a scene of the activity image, before or after the registration.
+        """Returns the diagnostic image on a scene of the activity image, before or after the registration.
 
         Raises:
           Refusal: (404) there is no diagnostic image, or the scene is its own.
@@ -193,22 +199,22 @@ class Session:
         scene = self._scene(scene_key)
         diagnostic = self.images.diagnostic
         if diagnostic is None or scene.frame != "activity":
-            raise Refusal(404, "there is no registration to look at here")
+            raise Refusal(404, "there is no registration to show")
         transform = self.transform if registered else None
         make = lambda: packed(carried_image(scene, diagnostic.volume, transform))  # noqa: E731
         return self._cached(("other", scene_key, str(registered)), make)
 
     def deformation(self, scene_key: str) -> dict[str, Any]:
-        """Where the points of a lattice go by what the transform does beyond its best affine map, in voxels.
+        """Returns the motion of lattice points by the transform beyond its best affine map, in voxels.
 
         The lattice is that of the scene; a shift, turn or stretch of the whole would carry it off the screen.
 
         Raises:
-          Refusal: (404) there is no registration to look at here.
+          Refusal: (404) there is no registration to show.
         """
         scene = self._scene(scene_key)
         if self.images.diagnostic is None or scene.frame != "activity":
-            raise Refusal(404, "there is no registration to look at here")
+            raise Refusal(404, "there is no registration to show")
         shape, spacing = np.asarray(scene.geometry.shape), np.asarray(scene.geometry.spacing_mm)
         counts = np.maximum(np.floor((shape - 1) * spacing / LATTICE_MM).astype(int) + 1, 2)
         axes = [np.linspace(0, n - 1, c) for n, c in zip(shape, counts, strict=True)]
@@ -230,7 +236,7 @@ class Session:
         return int(np.prod(self._required_scene(key).geometry.shape))
 
     def save(self, key: str, voxels: bytes, *, by: str, if_match: str, grid: str) -> dict[str, Any]:
-        """Save what the page sends as a new version.
+        """Saves the page's mask as a new version.
 
         Args:
           key: of the mask.
@@ -240,7 +246,7 @@ class Session:
           grid: fingerprint of the scene's grid.
 
         Raises:
-          Refusal: (412) somebody saved meanwhile; (422) it is on another grid; (409) the plan is being made.
+          Refusal: (412) a newer version was saved; (422) it is on another grid; (409) planning is in progress.
         """
         with self._lock:
             self.replanning.check_idle()
@@ -252,7 +258,7 @@ class Session:
             return self.describe_mask(key)
 
     def sign(self, key: str, state: SignedState, *, reviewer: str, if_match: str, comment: str = "") -> dict[str, Any]:
-        """Sign the newest version as verified or rejected.
+        """Signs the newest version as verified or rejected.
 
         Args:
           key: of the mask.
@@ -262,7 +268,7 @@ class Session:
           comment: free text.
 
         Raises:
-          Refusal: (412) it is not the one the reviewer looked at; (409) the plan is being made.
+          Refusal: (412) it is not the version that the reviewer saw; (409) planning is in progress.
         """
         with self._lock:
             self.replanning.check_idle()
@@ -271,7 +277,7 @@ class Session:
             return self.describe_mask(key)
 
     def reviewed(self) -> Products:
-        """The products with the newest version of each mask, each said to be a draft or not."""
+        """Returns the products with the newest version of each mask and its review state."""
         with self._lock:
             found: dict[str, tuple[ReviewMask, LabelMap, History]] = {}
             for key, mask in self.masks.items():
@@ -281,7 +287,7 @@ class Session:
             return reviewed_products(self.products, found)
 
     def approval(self) -> Approval | None:
-        """The last signature, where the newest version of every mask is signed as verified; else None."""
+        """Returns the last signature if the newest version of every mask is verified, otherwise None."""
         from sirtjax.dicom import Approval
 
         with self._lock:
@@ -293,7 +299,7 @@ class Session:
         return Approval(reviewer=last.reviewer, at=datetime.fromisoformat(last.at), verified=True)
 
     def replan_now(self, on_step: Callable[[str], None]) -> None:
-        """Plan again with the masks as they are now, and return when it is done."""
+        """Plans again with the current masks, and returns when it is done."""
         self._replan(self.reviewed(), on_step)
         with self._lock:
             self._dose = None
@@ -306,7 +312,7 @@ class Session:
             table = parse_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ImageFormatError(
-                f"{path}: can't be read ({error}); give the folder that sirtjax plan or verify wrote"
+                f"{path}: cannot be read ({error}); use a folder that sirtjax plan or verify wrote"
             ) from error
         if not isinstance(table, dict):
             raise ImageFormatError(f"{path}: not a table of results; plan into this folder again")
@@ -364,7 +370,7 @@ class Session:
     def _required_scene(self, key: str) -> Scene:
         scene = self._scene_of(key)
         if scene is None:
-            raise Refusal(404, "the mask is in no scene")
+            raise Refusal(404, "the mask does not belong to a scene")
         return scene
 
     def _pull(self, to: Frame, of: Frame) -> spatial.Transform | None:

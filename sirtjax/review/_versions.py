@@ -66,7 +66,10 @@ class Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """All versions and signatures of a mask, oldest first; `automatic` is the method that found the first version."""
+    """All versions and signatures of a mask, oldest first.
+
+    `automatic` is the method that found the first version.
+    """
 
     versions: tuple[Version, ...]
     signatures: tuple[Signature, ...] = ()
@@ -79,11 +82,13 @@ class History:
         return self.versions[-1]
 
     def signature(self) -> Signature | None:
-        """The last word on the newest version; None if none was entered."""
+        """Returns the last signature of the newest version; None if it is not signed."""
         return next((one for one in reversed(self.signatures) if one.sha256 == self.current.sha256), None)
 
     def state(self) -> tuple[MaskState, str | None]:
-        """What the newest version is ("verified", "rejected", "given" or "draft"), and why it is a draft or None.
+        """Returns the state of the newest version.
+
+        It is "verified", "rejected", "given" or "draft", with the reason for a draft or None.
 
         A rejected mask is a draft too.
         """
@@ -102,7 +107,7 @@ class History:
 
 
 def read_history(folder: Path) -> History | None:
-    """The history in a mask's folder; None where the mask was neither changed nor signed yet.
+    """Returns the history in a mask's folder; None if the mask was neither changed nor signed.
 
     Raises:
       ImageFormatError: the listing is damaged.
@@ -125,7 +130,7 @@ def read_history(folder: Path) -> History | None:
 
 
 def first_history(mask: ReviewMask) -> History:
-    """The history of a mask that is as the plan used it; nothing is written before it changes or is signed."""
+    """Returns the history of a mask that is unchanged since the plan; writes nothing."""
     with tempfile.TemporaryDirectory(prefix="sirtjax-") as folder:
         first = _write_version(Path(folder), mask.labels, number=1, by="", parent=None)
     return History(versions=(first,), automatic=mask.automatic, draft=mask.draft)
@@ -143,7 +148,7 @@ def _begun(folder: Path, mask: ReviewMask) -> History:
 
 
 def read_version(folder: Path, version: Version, mask: ReviewMask) -> LabelMap:
-    """The mask as it was saved.
+    """Returns a saved version of the mask.
 
     Raises:
       ImageFormatError: the file is not the one that was saved.
@@ -159,7 +164,7 @@ def read_version(folder: Path, version: Version, mask: ReviewMask) -> LabelMap:
 
 
 def save_version(folder: Path, mask: ReviewMask, array: NDArray[np.uint8], *, by: str, if_match: str) -> History:
-    """Add a version, unless another was saved since the one it was made from.
+    """Adds a version, unless another was saved since the one it was based on.
 
     Args:
       folder: of the mask.
@@ -192,7 +197,7 @@ def save_version(folder: Path, mask: ReviewMask, array: NDArray[np.uint8], *, by
 def sign_version(
     folder: Path, mask: ReviewMask, state: SignedState, *, reviewer: str, if_match: str, comment: str = ""
 ) -> History:
-    """Sign the newest version.
+    """Signs the newest version.
 
     Args:
       folder: of the mask.

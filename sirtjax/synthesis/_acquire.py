@@ -16,7 +16,9 @@ _SHADING_GRAIN_MM = 200.0
 def acquire(
     key: jax.Array, value: jax.Array, rough: jax.Array, noise: jax.Array, kind: jax.Array, config: SynthesisConfig
 ) -> jax.Array:
-    """A painted patient as a scanner shows it: mottle, shading, blur, thick slices, noise and streaks.
+    """Returns a painted patient as a scanner shows it.
+
+    Mottle, bias field, blur, thick slices, noise and streaks are added.
 
     Args:
       key: where the randomness comes from.

@@ -60,7 +60,7 @@ class Body(NamedTuple):
 
 
 def draw_body(key: jax.Array, bank: ShapeBank, config: SynthesisConfig) -> Body:
-    """A random patient around one of the bank's livers, or around the simulator's."""
+    """Returns a random patient around one of the bank's livers, or around the simulator's."""
     keys = jax.random.split(key, 9)
     shape = at_index(bank, jax.random.randint(keys[0], (), 0, bank.count))
     real = jax.random.uniform(keys[1]) < config.real_share
@@ -108,7 +108,9 @@ def draw_body(key: jax.Array, bank: ShapeBank, config: SynthesisConfig) -> Body:
 
 
 def window_points_mm(key: jax.Array, body: Body, config: SynthesisConfig) -> jax.Array:
-    """Where in the undeformed patient each point of the window lies: (3, i + 1, j + 1, k + 1).
+    """Returns the position in the undeformed patient of each point of the window.
+
+    Shape (3, i + 1, j + 1, k + 1).
 
     One more point than voxels along each axis, so that every second one is a point of the half resolution too.
     """

@@ -69,7 +69,7 @@ class ViewShares(_Table):
 
 
 class InsideLiver(_Table):
-    """Samples of only the liver, as a network of lesions sees it: around some place in it, the rest left out.
+    """Samples of only the liver, as a lesion network sees it: around a position in it, the rest excluded.
 
     Attributes:
       margin_mm: how far beyond the liver is seen.
@@ -131,12 +131,12 @@ class SynthesisConfig(_Table):
 
 
 def list_presets() -> tuple[str, ...]:
-    """The names of the presets in `configs/synthesis`."""
+    """Returns the names of the presets in `configs/synthesis`."""
     return preset_names("synthesis")
 
 
 def load_preset(name: str) -> SynthesisConfig:
-    """A preset by its name.
+    """Returns a preset by its name.
 
     Raises:
       ConfigError: there is no preset of this name.
@@ -145,7 +145,7 @@ def load_preset(name: str) -> SynthesisConfig:
 
 
 def config_from_table(table: dict[str, Any], *, name: str) -> SynthesisConfig:
-    """Check a preset given as nested tables.
+    """Checks a preset given as nested tables.
 
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @lru_cache(maxsize=64)
 def spline_matrix(count: int, knots: int) -> NDArray[np.float32]:
-    """Cubic B-spline values (count, knots) that spread `knots` coefficients over `count` points."""
+    """Returns cubic B-spline values (count, knots) that spread `knots` coefficients over `count` points."""
     at = np.linspace(1.0, knots - 2.0, count)[:, None] if knots > 3 else np.linspace(0.0, knots - 1.0, count)[:, None]
     t = np.abs(at - np.arange(knots))
     near, far = 2 / 3 - t**2 + t**3 / 2, np.maximum(2 - t, 0.0) ** 3 / 6
@@ -22,7 +22,9 @@ def spline_matrix(count: int, knots: int) -> NDArray[np.float32]:
 
 
 def random_field(key: jax.Array, shape: Sequence[int], knots: Sequence[int], *, channels: int) -> jax.Array:
-    """Smooth Gaussian noise of variance 1 on average: (channels, *shape) from (channels, *knots) white numbers.
+    """Returns smooth Gaussian noise of mean variance 1.
+
+    (channels, *shape) from (channels, *knots) white numbers.
 
     Args:
       key: where the randomness comes from.
@@ -41,7 +43,7 @@ def random_field(key: jax.Array, shape: Sequence[int], knots: Sequence[int], *, 
 
 
 def along(array: jax.Array, matrix: jax.Array | NDArray[np.float32], axis: int) -> jax.Array:
-    """The matrix (m, n) applied to one axis of length n."""
+    """Returns the matrix (m, n) applied to one axis of length n."""
     moved = jnp.tensordot(array, jnp.asarray(matrix), axes=((axis,), (1,)))
     return jnp.moveaxis(moved, -1, axis)
 
@@ -59,14 +61,19 @@ def doubled(fields: jax.Array) -> jax.Array:
 
 
 def blur_matrix(count: int, sigma: jax.Array) -> jax.Array:
-    """Gaussian weights (count, count) of a traced standard deviation in voxels, rows of sum 1."""
+    """Returns Gaussian weights (count, count) of a traced standard deviation in voxels.
+
+    Each row has sum 1.
+    """
     at = jnp.arange(count, dtype=jnp.float32)
     weights = jnp.exp(-0.5 * ((at[:, None] - at[None, :]) / jnp.maximum(sigma, 0.05)) ** 2)
     return weights / jnp.sum(weights, axis=1, keepdims=True)
 
 
 def slice_matrices(count: int, thickness: jax.Array, offset: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Thick slices along an axis: (slices, count) that averages into them, (count, slices) that interpolates back.
+    """Returns thick slices along an axis as two matrices.
+
+    (slices, count) averages into them, (count, slices) interpolates back.
 
     Args:
       count: points of the axis, and the most slices there may be.

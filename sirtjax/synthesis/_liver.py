@@ -35,7 +35,10 @@ class Inside(NamedTuple):
 
 
 def real_liver_mm(body: Body, points_mm: jax.Array) -> jax.Array:
-    """Signed distance (mm) to the bank's liver at points (3, ...), linear between its voxels; capped at 32 mm."""
+    """Returns the signed distance (mm) to the bank's liver at points (3, ...).
+
+    It is linear between voxels and capped at 32 mm.
+    """
     at = [(points_mm[a] - body.place_mm[a] - BANK_ORIGIN_MM[a]) / BANK_SPACING_MM for a in range(3)]
     at = [jnp.clip(value, 0.0, size - 1.001) for value, size in zip(at, BANK_SHAPE, strict=True)]
     low = [jnp.floor(value).astype(jnp.int32) for value in at]
@@ -78,7 +81,7 @@ class Contents(NamedTuple):
 def draw_contents(
     key: jax.Array, body: Body, liver_mm: jax.Array, points_mm: jax.Array, config: SynthesisConfig
 ) -> Contents:
-    """Random resection, lesions and vessels of a liver.
+    """Returns a random resection, lesions and vessels of a liver.
 
     Args:
       key: where the randomness comes from.
@@ -110,7 +113,7 @@ def draw_contents(
 
 
 def resected_mm(contents: Contents, liver_mm: jax.Array, points_mm: jax.Array) -> jax.Array:
-    """The liver (...) without values beyond its plane of resection."""
+    """Returns the liver (...) without the values beyond its plane of resection."""
     cut = contents.cut
     height = cut[0] * points_mm[0] + cut[1] * points_mm[1] + cut[2] * points_mm[2] - cut[3]
     return jnp.maximum(liver_mm, height)

@@ -53,13 +53,16 @@ _STEEPNESS, _DIAPHRAGM_TOP = 0.62, 1.4
 
 
 def body_points_mm(body: Body, points_mm: jax.Array) -> jax.Array:
-    """Points (3, ...) of the patient in the average body's frame."""
+    """Returns points (3, ...) of the patient in the average body's frame."""
     wide = (3,) + (1,) * (points_mm.ndim - 1)
     return (points_mm - body.shift_mm.reshape(wide)) / body.scale.reshape(wide)
 
 
 def walls_and_liver(body: Body, points_mm: jax.Array) -> tuple[Torso, dict[str, jax.Array], jax.Array]:
-    """The average walls, the distances to the simulator's ellipsoids, and its liver, at points (3, n)."""
+    """Returns the average walls, the distances to the simulator's ellipsoids, and its liver.
+
+    At points (3, n).
+    """
     mean = body_points_mm(body, points_mm)
     walls = torso(body.anatomy, *mean)
     d = organ_ellipsoids(body.anatomy, mean)
@@ -75,7 +78,7 @@ def walls_and_liver(body: Body, points_mm: jax.Array) -> tuple[Torso, dict[str, 
 
 
 def around_liver(body: Body, walls: Torso, points_mm: jax.Array, liver_mm: jax.Array) -> Torso:
-    """The walls moved so that the liver lies inside them, with the diaphragm on top of it."""
+    """Returns the walls moved so that the liver is inside them, with the diaphragm on top of it."""
     x, y, z = points_mm
     top, weight = _liver_top(body, x, y)
     high = body.scale[2]
@@ -98,13 +101,16 @@ def around_liver(body: Body, walls: Torso, points_mm: jax.Array, liver_mm: jax.A
 
 
 def diaphragm_mm(above: jax.Array, cavity_mm: jax.Array, thickness_mm: jax.Array) -> jax.Array:
-    """Distance to the diaphragm, from `Torso.above_diaphragm`, the distance to the cavity and its thickness."""
+    """Returns the distance to the diaphragm.
+
+    From `Torso.above_diaphragm`, the distance to the cavity and its thickness.
+    """
     below = _DIAPHRAGM_TOP - _STEEPNESS * thickness_mm
     return jnp.maximum(jnp.maximum(above - _DIAPHRAGM_TOP, below - above), cavity_mm)
 
 
 def surfaces(body: Body, walls: Torso, ellipsoids: dict[str, jax.Array], points_mm: jax.Array) -> dict[str, jax.Array]:
-    """Signed distances (mm) at points (3, n) of everything but the liver and the ribs.
+    """Returns signed distances (mm) at points (3, n) of everything except the liver and the ribs.
 
     Neighbours of the liver are swollen by `body.inflate_mm` and not yet pushed aside: what is painted later lies on
     top.
@@ -163,7 +169,10 @@ def surfaces(body: Body, walls: Torso, ellipsoids: dict[str, jax.Array], points_
 
 
 def ribs(body: Body, muscle_mm: jax.Array, points_mm: jax.Array, phase_mm: jax.Array) -> jax.Array:
-    """Distance (mm) to slanted rings of bone in the chest wall and to the sternum, at points (3, ...)."""
+    """Returns the distance (mm) to slanted bone rings in the chest wall and to the sternum.
+
+    At points (3, ...).
+    """
     x, y, z = body_points_mm(body, points_mm)
     slant = z + 0.75 * (80.0 - y)
     pitch = 29.0

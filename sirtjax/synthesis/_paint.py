@@ -85,7 +85,9 @@ class _Canvas:
 
 
 def paint(layers: Layers, colours: Colours, *, blur_mm: float) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Values and mottle (i, j, k) of the image before it is taken, and its labels: 1 liver, 2 lesion.
+    """Returns values and mottle (i, j, k) of the image before acquisition, and its labels.
+
+    The labels are 1 liver, 2 lesion.
 
     Args:
       layers: the patient on the grid.

@@ -25,7 +25,7 @@ _PLACES = 512
 
 
 def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -> tuple[jax.Array, jax.Array]:
-    """A new digital phantom, deformed, seen and painted at random: a training sample that no patient gave.
+    """Returns a new digital phantom, randomly deformed, cropped and painted: a synthetic training sample.
 
     Axes are canonical: i grows to the patient's left, j to the back, k to the head (LPS). Pure and jittable with a
     static config; `vmap` over keys draws a batch. Ranges that the config does not hold are wider than what is found

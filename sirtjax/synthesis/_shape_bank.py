@@ -68,7 +68,7 @@ class ShapeBank:
 def build_shape_bank(
     paths: Sequence[Path], *, report: Callable[[str], None] | None = None
 ) -> tuple[ShapeBank, tuple[str, ...]]:
-    """Liver label maps (any value above 0 is liver) as a bank, and its names in order.
+    """Returns liver label maps (any value above 0 is liver) as a bank, and its names in order.
 
     Args:
       paths: NIfTI label maps, each with the whole liver.
@@ -91,7 +91,7 @@ def build_shape_bank(
 
 
 def split_bank(bank: ShapeBank, names: Sequence[str], *, validation: bool = False) -> ShapeBank:
-    """The shapes to train with, or with `validation` those kept back (`VALIDATION_SHAPES`).
+    """Returns the shapes to train with or, with `validation`, those held out (`VALIDATION_SHAPES`).
 
     Raises:
       InputError: none are left.
@@ -105,7 +105,7 @@ def split_bank(bank: ShapeBank, names: Sequence[str], *, validation: bool = Fals
 
 
 def save_shape_bank(path: Path, bank: ShapeBank, names: Sequence[str], *, licence: str, force: bool = False) -> None:
-    """Write a bank as one compressed file.
+    """Writes a bank as one compressed file.
 
     Args:
       path: ends in .npz.
@@ -131,7 +131,7 @@ def save_shape_bank(path: Path, bank: ShapeBank, names: Sequence[str], *, licenc
 
 
 def load_shape_bank(path: Path) -> tuple[ShapeBank, tuple[str, ...]]:
-    """A bank written by `save_shape_bank`, and its names.
+    """Returns a bank written by `save_shape_bank`, and its names.
 
     Raises:
       ImageFormatError: the file is not a shape bank.
@@ -215,6 +215,6 @@ def _top(distance: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.i
 
 
 def at_index(bank: ShapeBank, index: Array) -> ShapeBank:
-    """One shape of the bank (no first axis), by an index that may be traced."""
+    """Returns one shape of the bank (no first axis), by an index that may be traced."""
     shape: ShapeBank = jax.tree.map(lambda array: jnp.asarray(array)[index], bank)
     return shape

@@ -141,7 +141,7 @@ class Colours(NamedTuple):
 
 
 def draw_colours(key: jax.Array, config: SynthesisConfig) -> Colours:
-    """A modality, a contrast phase and the intensity of everything."""
+    """Returns a modality, a contrast phase and the intensity of everything."""
     keys = jax.random.split(key, 6)
     weights = np.array([config.modality.ct, config.modality.mr, config.modality.random], np.float64)
     bounds = np.cumsum(weights / weights.sum()).astype(np.float32)

@@ -136,7 +136,7 @@ def test_the_same_person_under_two_ids(inspected, studies):
 def test_damaged_files(inspected, studies, run, tmp_path):
     (studies / "abdomen" / "CT_0008.dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 64)
     found, shown = inspected()
-    assert found["problems"][0].startswith("1 DICOM files can't be read, such as CT_0008.dcm")
+    assert found["problems"][0].startswith("1 DICOM files cannot be read, such as CT_0008.dcm")
     assert "CT_0008.dcm" in shown
     (tmp_path / "nothing").mkdir()
     for path in (tmp_path / "nothing", tmp_path / "nowhere"):

@@ -201,7 +201,7 @@ def test_points_and_a_start_reach_the_engine(run, patient, engine, tmp_path):
     np.testing.assert_allclose(engine.start.floating_from_reference, matrix)
     np.testing.assert_allclose(engine.reference_points_mm, [[1.5, 2, 60], [-3, 4, 55]])
     np.testing.assert_allclose(engine.floating_points_mm, [[7.5, -2, 68], [3, 0, 63]])
-    assert "as the given start places them" in (tmp_path / "out" / "report.html").read_text()
+    assert "at the provided start" in (tmp_path / "out" / "report.html").read_text()
     inputs = json.loads((tmp_path / "out" / "result.json").read_text())["provenance"]["inputs"]
     assert {"start", "reference points", "floating points"} <= set(inputs)
 

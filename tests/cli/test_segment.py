@@ -134,7 +134,7 @@ def test_bad_input_is_one_line_and_exit_2(verb, run, images, tmp_path):
     few = tmp_path / "few"
     few.mkdir()
     write(few, "only", seed=5)
-    refused(verb.call(out, "--fusion", "staple", atlas=few), "1 atlases, but STAPLE needs 3")
+    refused(verb.call(out, "--fusion", "staple", atlas=few), "1 atlases, but STAPLE requires 3")
     (tmp_path / "liver_probability.nii.gz").write_bytes(b"mine")
     refused(verb.call(out, "--save-probabilities"), "liver_probability.nii.gz: exists already")
     assert not out.exists() and (tmp_path / "liver_probability.nii.gz").read_bytes() == b"mine"

@@ -154,9 +154,9 @@ def test_an_exported_run_segments_in_a_liver_given_or_found(call, exported, imag
         done = call("segment", "lesions", images / "ct.nii.gz", "-o", out, *options)
         assert done.code == 0, done.err
         told[name] = json.loads(done.out)["liver"]
-        draft = "in a draft of the liver by the model 'liver', " in " ".join(done.err.split())
+        draft = "in an unreviewed liver mask of the model 'liver', " in " ".join(done.err.split())
         assert draft == (name == "found")
-        assert ("look at the liver: " in done.err) == (name == "found")
+        assert ("check the liver: " in done.err) == (name == "found")
     assert told["given"]["method"] == "given" and told["given"]["verified"] is None
     assert told["found"]["method"] == "liver" and told["found"]["verified"] is False
     assert [flag["code"] for flag in told["found"]["flags"]] == ["volume"]
@@ -182,7 +182,7 @@ def _mask(path):
         (["--liver", "empty.nii.gz"], "empty.nii.gz"),
         (["--liver", "other.nii.gz"], "of the liver's mask 0% lies in the image; give the mask that was drawn on this"),
         (["--liver-name", "liver"], "--liver-name chooses among the masks of --liver; give that, too, or leave it out"),
-        (["--liver", "named.nii.gz"], "has the masks Organ, tumour; choose the liver with --liver-name"),
+        (["--liver", "named.nii.gz"], "contains the masks Organ, tumour; choose the liver with --liver-name"),
         (["--liver", "nothing.nii.gz"], "nothing.nii.gz: no such file"),
         (["--liver", "liver.nii.gz", "--minimum-ml", "-1"], "minimum-ml"),
     ],

@@ -194,7 +194,7 @@ def test_lungs_and_body_need_no_model(run, installed, folder, tmp_path):
         ("liver", "unknown.nii.gz", ["--modality", "MR"], "was made for CT, the image is MR; choose another --model"),
         ("liver", "nobody.nii.gz", [], "no such file"),
         ("liver", "ct.nii.gz", ["--model", "lesions"], "finds lesions, no liver; choose another --model"),
-        ("liver", "ct.nii.gz", ["--device", "gpu"], "--device gpu: there is none here, JAX finds cpu"),
+        ("liver", "ct.nii.gz", ["--device", "gpu"], "--device gpu: not available, JAX finds cpu"),
         ("liver", "ct.nii.gz", ["--atlas", "somewhere"], "--atlas is for --method atlas"),
         ("liver", "ct.nii.gz", ["--method", "atlas", "--mirror"], "are for --method network; leave them out"),
         ("liver", "ct.nii.gz", ["--preview", "look.jpg"], "expected a name that ends in .png"),

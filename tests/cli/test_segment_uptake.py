@@ -90,7 +90,7 @@ def test_rules_are_listed(capsys):
 def test_refuses(patient, tmp_path):
     pet, out = patient / "pet.nii.gz", tmp_path / "out.nii.gz"
     common = (pet, "-o", out, "--minimum-ml", 1)
-    with pytest.raises(ConfigError, match="give one of --rule, --threshold and --fraction"):
+    with pytest.raises(ConfigError, match="provide one of --rule, --threshold and --fraction"):
         _run(*common, "--threshold", 3, "--fraction", 0.4)
     with pytest.raises(ConfigError, match="three numbers x,y,z in mm, got '1,2'"):
         _run(*common, "--rule", "percist", *TRACER, "--liver", patient / "liver.nii.gz", "--reference-mm", "1,2")

@@ -128,7 +128,7 @@ def test_a_changed_case_makes_only_what_depends_on_it_again(run, folder, tmp_pat
     assert done.code == 0, done.err
     assert set(made) - {"images", "mapping"} == again
     for name in again:
-        assert f"the case has changed, the step {name} is made again" in done.err
+        assert f"the case has changed, so the step {name} is recomputed" in done.err
 
 
 def test_a_mask_file_with_new_content_is_read_again(run, folder, tmp_path, made):
@@ -166,7 +166,7 @@ def test_an_automatic_mask_corrected_by_hand_is_no_longer_automatic(run, folder,
     write_nifti(file, LabelMap.from_mask(cut, geometry, name="liver"), force=True)
     corrected = load_steps(tmp_path / "steps", load_case(path)).liver
     assert (corrected.automatic, corrected.doubts, corrected.estimated_dsc) == (None, (), None)
-    assert corrected.origin == "segmented automatically by a model, changed by hand"
+    assert corrected.origin == "segmented automatically by a model, edited manually"
 
 
 def test_resume_without_steps_is_a_plan(run, folder, tmp_path):
@@ -181,6 +181,6 @@ def test_damaged_steps(run, folder, tmp_path):
     assert done.code == 2 and "alpha.nii.gz: no such file" in done.err
     (tmp_path / "steps" / "steps.json").write_text("{")
     done = run("step", "liver", path, "-o", tmp_path)
-    assert done.code == 2 and "steps.json: can't be read" in done.err
+    assert done.code == 2 and "steps.json: cannot be read" in done.err
     (tmp_path / "steps" / "steps.json").write_text("[]")
     assert "not an index of steps" in run("step", "liver", path, "-o", tmp_path).err

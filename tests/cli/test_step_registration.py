@@ -79,7 +79,7 @@ def test_a_transform_corrected_by_hand_loses_its_figures(run, folder, tmp_path, 
     done = run("step", "registration", path, "-o", tmp_path, "--json")
     rows = {row["what"]: row["value"] for row in json.loads(done.out) if row["step"] == "registration"}
     assert len(made) == 1
-    assert rows["note"] == "the transform file of the step was changed by hand" and "status" not in rows
+    assert rows["note"] == "the transform file of the step was edited manually" and "status" not in rows
     assert not (tmp_path / "steps" / "registration.html").exists()
 
 

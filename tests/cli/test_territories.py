@@ -114,8 +114,8 @@ def test_a_seed_overrules_right_and_left(folder):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ([], ConfigError, "give either --lines .* or --masks"),
-        (["--lines", "lines.json", "--masks", "masks.nii.gz"], ConfigError, "give either --lines"),
+        ([], ConfigError, "provide either --lines .* or --masks"),
+        (["--lines", "lines.json", "--masks", "masks.nii.gz"], ConfigError, "provide either --lines"),
         (["--lines", "lines.json", "--name", "right"], InputError, r"make 2 territories, got 1 name\(s\): right"),
         (
             ["--lines", "lines.json", "--name", "a", "--name", "b", "--seed", "1;2;3"],

@@ -111,7 +111,7 @@ def test_what_is_not_there_is_a_dash(result, without_ct):
     assert "every check passed" in page
     for word in ("nan", "NaN", "None", "inf "):
         assert word not in re.sub(r"data:image[^\"]+|<svg.*?</svg>", "", page, flags=re.S)
-    assert "Absorbed dose, through the middle of the liver" in page
+    assert "Absorbed dose, through the centre of the liver" in page
 
 
 @pytest.mark.parametrize("sides", [{"lower_mbq": 300.0, "upper_mbq": None}, {"lower_mbq": None, "upper_mbq": 900.0}])
@@ -142,7 +142,7 @@ def test_a_verification_shows_the_plan_beside_it(result, maps):
 def test_each_picture_is_announced(result, maps):
     steps = []
     report_html(result, maps, on_step=steps.append)
-    assert steps == ["picture of the liver", "picture of the lesion 1", 'picture of the ../seg & "2"']
+    assert steps == ["image of the liver", "image of the lesion 1", 'image of the ../seg & "2"']
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ def test_before_is_the_given_start(pair):
     np.testing.assert_allclose(pictures(placed["before"])[1], pictures(placed["after"])[1], atol=3)
     plain = panels_of(moved, pair)
     assert np.abs(pictures(plain["before"])[1] - pictures(plain["after"])[1]).mean() > 5
-    assert "coordinates" in plain["before"].caption and "given start" in placed["before"].caption
+    assert "coordinates" in plain["before"].caption and "provided start" in placed["before"].caption
 
 
 def test_the_volume_change_is_that_of_the_transform(pair):
@@ -307,4 +307,4 @@ def test_the_agreement_of_the_images_is_a_sentence():
     figures = {"distance": 0.03, "distance_ratio": 0.251, "margin": 2.1, "blocks": 240.0, "blocks_in_place": 0.873}
     assert fit_sentence({}) == ""
     assert "87 % of 240 blocks" in fit_sentence(figures) and "0.25 times" in fit_sentence(figures)
-    assert "too little in common" in fit_sentence({**figures, "distance_ratio": float("nan")})
+    assert "too small to compare them" in fit_sentence({**figures, "distance_ratio": float("nan")})

@@ -197,7 +197,7 @@ def test_without_ct_checks_and_lesions(blank, result, without_ct):
         result, checks=(), notes=(), vois=tuple(v for v in result.vois if v.kind != "lesion"), lung_dose_gy=float("nan")
     )
     pages = laid(bare, without_ct)
-    assert holds(pages, "Every check passed") and holds(pages, "Absorbed dose, through the middle of the liver")
+    assert holds(pages, "Every check passed") and holds(pages, "Absorbed dose, through the centre of the liver")
     assert not re.search(r"nan|None|\binf\b", words(pages))
 
 
@@ -224,7 +224,7 @@ def test_the_document_is_whole_and_the_same_each_time(result, maps):
     assert len(re.findall(rb"/MediaBox\s*\[\s*0\s+0\s+595\.\d+\s+841\.\d+\s*\]", pdf)) == pages
     assert sum(b" Tj" in stream or b" TJ" in stream for stream in streams(pdf)) >= pages
     assert b"/FontFile2" in pdf and b"/CreationDate" not in pdf
-    assert steps == ["picture of the liver", "picture of the lesion 1", 'picture of the ../seg & "2"']
+    assert steps == ["image of the liver", "image of the lesion 1", 'image of the ../seg & "2"']
 
 
 def test_the_same_result_is_the_same_document(blank, result, maps):

@@ -16,7 +16,7 @@ def picture(axes, heights, **given):
 def test_the_pictures_mark_the_best_the_still_and_the_affine():
     curve = picture([("weights.image", ["0", "1", "3"])], [4.0, 2.0, np.nan], best=(1,), still=(0,))
     labels = [text.get_text() for text in curve.legends[0].get_texts()]
-    assert labels == ["RRMSD", "affine map alone: 4.00 mm", "no images, no masks", "best: 2.00 mm"]
+    assert labels == ["RRMSD", "only the affine map: 4.00 mm", "no images, no masks", "best: 2.00 mm"]
     assert [text.get_text() for text in curve.axes[0].get_xticklabels()] == ["0", "1", "3"]
     failures = np.array([[0, 0], [1, 2]])
     shown = picture(

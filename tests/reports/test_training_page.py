@@ -68,5 +68,5 @@ def test_outlines_of_labels_and_predictions():
     figure = samples_figure(page().samples)
     assert len(figure.axes) == 5
     assert len(figure.axes[0].collections) == 2
-    with pytest.raises(ValueError, match="there are no samples to draw"):
+    with pytest.raises(ValueError, match="no samples to draw"):
         samples_figure([])

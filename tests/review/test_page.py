@@ -128,7 +128,7 @@ class Page:
     def replan(self):
         self.page.click("#replan")
         self.until("!document.getElementById('replan').disabled", within_s=300)
-        assert self.page.locator("#replan-state").text_content() == "the plan is new"
+        assert self.page.locator("#replan-state").text_content() == "the plan is up to date"
 
     def close(self):
         assert self.complaints == []
@@ -187,7 +187,7 @@ def test_the_entry_file_opens_the_page_once(browser, session):
         other = browser.new_context(viewport=SMALL).new_page()
         other.goto(entry.path.as_uri())
         other.wait_for_url(f"{server.address}enter")
-        assert "used already" in other.content()
+        assert "already used" in other.content()
         entry.remove()
         context.close()
 

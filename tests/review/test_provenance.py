@@ -115,7 +115,7 @@ def test_steps_keep_what_was_used_and_notice_a_change_by_hand(loaded, session, t
     products = load_steps(tmp_path / "steps", loaded)
     entry = inputs(loaded, products)["alpha mask"]
     assert (entry["file"], entry["sha256"]) == ("steps/lesions/alpha.nii.gz", io.file_sha256(file))
-    assert rows(loaded, products)["alpha"].origin == "lesions.nii, changed by hand"
+    assert rows(loaded, products)["alpha"].origin == "lesions.nii, edited manually"
 
 
 def test_the_registration_says_that_it_was_guided_by_the_first_version(plan_folder, moved_case):

@@ -75,7 +75,7 @@ def test_a_token_is_exchanged_once_for_a_cookie(client, posted):
     assert client.ask("GET", "/api/plan", Cookie=cookie)[0] == 200
     for again in (False, True):
         status, headers, body = enter(client, token, posted=again)
-        assert status == 403 and "Set-Cookie" not in headers and b"used already" in body
+        assert status == 403 and "Set-Cookie" not in headers and b"already used" in body
     # The browser that has the cookie may load the address again, and is given nothing new.
     status, headers, _ = enter(client, token, Cookie=cookie)
     assert status == 200 and "Set-Cookie" not in headers
@@ -227,7 +227,7 @@ def test_what_a_save_must_say(client):
     assert put(client, voxels, If_Match=None)[0] == 428
     assert put(client, voxels, If_Match="*")[0] == 428
     assert put(client, voxels, If_Match='"0123"')[0] == 412
-    assert put(client, voxels, X_Reviewer="%20") == (400, {"error": "who is it? Give the reviewer's name"})
+    assert put(client, voxels, X_Reviewer="%20") == (400, {"error": "the reviewer's name is missing"})
     assert put(client, voxels, X_Reviewer="a%0Ab")[0] == 400
     assert put(client, voxels, X_Reviewer="a" * 101)[0] == 400
     assert put(client, voxels, X_Grid="other")[0] == 422

@@ -158,10 +158,10 @@ def test_while_the_plan_is_made_nothing_is_saved(plan_folder, reviewed_case):
     session.replanning.start()
     try:
         for work in (lambda: save(session, "liver", voxels, sha256), session.replanning.start):
-            with pytest.raises(Refusal, match="the plan is being made") as refused:
+            with pytest.raises(Refusal, match="planning is in progress") as refused:
                 work()
             assert refused.value.status == 409
-        with pytest.raises(Refusal, match="the plan is being made"):
+        with pytest.raises(Refusal, match="planning is in progress"):
             session.sign("liver", "verified", reviewer="Dr. B", if_match=sha256, comment="")
         for _ in range(200):
             if session.replanning.progress.message == "dose":
@@ -263,7 +263,7 @@ def bend(lines, session):
 
 
 def test_a_folder_that_holds_no_plan_is_refused(tmp_path, reviewed_case):
-    with pytest.raises(ImageFormatError, match=r"results\.json: can't be read"):
+    with pytest.raises(ImageFormatError, match=r"results\.json: cannot be read"):
         Session(tmp_path, reviewed_case, lambda products, on_step: None)
-    with pytest.raises(ConfigError, match="its steps are not complete; make a plan first"):
+    with pytest.raises(ConfigError, match="its steps are not complete; create a plan first"):
         Session(tmp_path, Products(), lambda products, on_step: None)

@@ -65,12 +65,12 @@ def test_the_case_is_kept_with_paths_that_hold_anywhere(whole_folder, monkeypatc
 def test_a_folder_without_a_plan_is_refused(run, tmp_path):
     code, told = run(tmp_path)
     assert code == 2
-    assert "case.json: can't be read" in told.err and "give --case" in told.err
+    assert "case.json: cannot be read" in told.err and "add --case" in told.err
 
 
 def test_a_damaged_case_is_refused(whole_folder):
     (whole_folder / "steps" / "case.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"case\.json: can't be read"):
+    with pytest.raises(ConfigError, match=r"case\.json: cannot be read"):
         load_saved_case(whole_folder / "steps")
 
 

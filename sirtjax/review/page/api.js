@@ -1,4 +1,4 @@
-// Every request of the page: to its own server, with the cookie that the browser holds.
+// All requests of the page go to its own server, with the browser's cookie.
 import { parseNifti } from "./nifti.js";
 
 export class Refused extends Error {
@@ -13,7 +13,7 @@ async function asked(path, options = {}) {
   try {
     response = await fetch(path, { credentials: "same-origin", ...options });
   } catch {
-    throw new Refused(0, "the server does not answer; is sirtjax review still running?");
+    throw new Refused(0, "the server does not respond; check that sirtjax review is running");
   }
   if (response.ok) return response;
   const told = await response.json().catch(() => ({ error: response.statusText }));
@@ -53,7 +53,7 @@ export async function putMask(key, voxels, { sha256, grid, reviewer }) {
   return response.json();
 }
 
-/** Volume, mean, D70 and curve by label, as the report has them: of the voxels given, or of the newest version. */
+/** Volume, mean, D70 and curve by label, as in the report: of these voxels, or of the newest version. */
 export async function getHistograms(key, voxels, grid) {
   if (!voxels) return (await getJson(`${address(key)}/histograms`)).vois;
   const packed = new Response(new Blob([voxels]).stream().pipeThrough(new CompressionStream("gzip")));

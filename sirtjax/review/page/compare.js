@@ -1,4 +1,4 @@
-// The other image over this one: mixed, or in checks; and the lattice that the registration bends.
+// The other image over this one, blended or as a checkerboard, and the lattice deformed by the registration.
 import { getImage, getJson } from "./api.js";
 
 export class Comparison {
@@ -31,7 +31,7 @@ export class Comparison {
     const image = this.images[this.moment];
     const range = unit === "HU" ? window : { low: 0, high: 2600 };
     const size = this.#checkSize();
-    // Mixing is the graphics card's work: nothing is made anew while the slider moves.
+    // The graphics card blends the images: nothing is recomputed while the slider moves.
     const wanted = [this.mode, this.moment, range.low, range.high, this.mode === "checks" ? size : 0].join();
     if (wanted !== this.shown) {
       this.shown = wanted;

@@ -1,7 +1,7 @@
 // Closed lines around what is at or above a level in one slice (marching squares), in voxel coordinates.
 
 // Per case of the four corners (1: here, 2: right, 4: right above, 8: above): directed pieces from edge to edge, the
-// inside on the left. Edges: 0 below, 1 right, 2 above, 3 left. Saddles part what touches at a corner only.
+// inside on the left. Edges: 0 below, 1 right, 2 above, 3 left. Saddles separate areas that touch only at a corner.
 const PIECES = [
   [], [[0, 3]], [[1, 0]], [[1, 3]], [[2, 1]], [[0, 3], [2, 1]], [[2, 0]], [[2, 3]],
   [[3, 2]], [[0, 2]], [[1, 0], [3, 2]], [[1, 2]], [[3, 1]], [[0, 1]], [[3, 0]], [],

@@ -1,4 +1,4 @@
-// How images are shown to begin with: windows, isodoses, and where one looks first.
+// Initial display of images: windows, isodoses and position.
 
 export const WINDOWS = {
   liver: { low: -60, high: 200 }, abdomen: { low: -160, high: 240 }, "low contrast": { low: 20, high: 130 },
@@ -7,7 +7,7 @@ export const WINDOWS = {
 export const PLAIN_WINDOWS = { "whole range": { low: 0, high: 4095 }, bright: { low: 0, high: 2600 }, brighter: { low: 0, high: 1600 } };
 export const ISODOSES_GY = [20, 40, 70, 100, 150, 205, 300, 400];
 
-/** The middle of what is drawn in a mask, or of the grid where nothing is. */
+/** The centre of a mask, or of the grid if the mask is empty. */
 export function middle(data, shape) {
   const sum = [0, 0, 0];
   let count = 0;

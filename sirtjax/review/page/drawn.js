@@ -1,4 +1,4 @@
-// What lies over the image: masks, isodoses, the brush, marks and the deformation grid, as the page's controls say.
+// The overlay of the image: masks, isodoses, brush, marks and deformation grid, as set by the page's controls.
 import { $ } from "./panels.js";
 
 /** What `Overlay` draws for a page of this state. */

@@ -1,4 +1,4 @@
-// Cumulative dose-volume histograms: asked of the server, which computes those of the report too, and drawn.
+// Cumulative dose-volume histograms: requested from the server, which also computes those of the report, and drawn.
 import { getHistograms } from "./api.js";
 
 const SVG = "http://www.w3.org/2000/svg";

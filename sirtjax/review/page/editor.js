@@ -56,7 +56,7 @@ export class Editor {
     const { shape } = this.page.view;
     if (this.tool === "fill") return;
     if (this.marking) {
-      // Marks are painted by the same brush into a layer of their own.
+      // Marks are painted with the same brush into a separate layer.
       const mark = this.tool === "inside" ? INSIDE : OUTSIDE;
       const layer = { data: [], set: (index) => this.marks.set(index, mark) };
       paintPath(layer, shape, this.spacing(plane), plane, slice, path, this.radiusMm, mark);
@@ -138,7 +138,7 @@ export class Editor {
     if (mask.history.redo(mask.data)) this.page.changed(mask, true);
   }
 
-  /** Another version in place of what is drawn, as one change that can be undone. */
+  /** Replaces the labels with those of another version, as one change that can be undone. */
   replace(mask, data) {
     const changes = new Stroke(mask.data);
     for (let at = 0; at < data.length; at++) changes.set(at, data[at]);

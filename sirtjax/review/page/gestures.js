@@ -1,4 +1,4 @@
-// What hands do on the planes: look, paint, scroll, zoom and move.
+// Mouse and touch actions on the planes: navigate, paint, scroll, zoom and pan.
 import { PLANES } from "./planes.js";
 import { toast } from "./panels.js";
 
@@ -10,7 +10,7 @@ export function gestures({ state, view, editor, redraw, readout, command }) {
     paintBegin: (tile, place) => {
       state.plane = tile.plane;
       const here = state.active.told.scene === state.scene.key;
-      if (!here || !editor.begin(tile, place)) toast("this mask is drawn on another image: choose it in the list", true);
+      if (!here || !editor.begin(tile, place)) toast("this mask is contoured on another image: select that image in the list", true);
     },
     paintMove: (place) => editor.move(place) ?? redraw(true),
     paintEnd: () => editor.end(),

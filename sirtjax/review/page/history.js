@@ -1,11 +1,11 @@
-// Undo and redo: the voxels that each stroke changed. Old strokes are let go once they hold too many voxels.
+// Undo and redo: the voxels that each stroke changed. Old strokes are dropped when they contain too many voxels.
 const MOST_VOXELS = 2e7;
 
 export class History {
   constructor() {
     this.done = [];
     this.undone = [];
-    this.dropped = false; // whether the oldest strokes can't be undone any more
+    this.dropped = false; // whether the oldest strokes can no longer be undone
   }
   add(change) {
     this.done.push(change);

@@ -1,4 +1,4 @@
-// Mouse, pen, touch and keys on the slices. Tools draw with the main button; everything else looks around.
+// Mouse, pen, touch and keys on the slices. Tools draw with the main button; all other input navigates.
 import { PLANES } from "./planes.js";
 
 const KEYS = { v: "look", p: "pen", e: "erase", f: "fill", i: "inside", o: "outside" };

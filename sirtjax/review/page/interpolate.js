@@ -18,7 +18,7 @@ export function interpolateSlices(stroke, shape, spacing, plane, keys, value) {
     const [low, high] = [sorted[pair], sorted[pair + 1]];
     if (high - low < 2) continue;
     const [below, above] = [distance(low), distance(high)];
-    // From something to nothing there is no shape between: what is there stays.
+    // There is no shape between a contour and an empty slice: the contour stays unchanged.
     if (!below || !above) continue;
     for (let slice = low + 1; slice < high; slice++) {
       const share = (slice - low) / (high - low);

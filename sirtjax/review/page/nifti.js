@@ -6,7 +6,7 @@ const TYPES = { 2: Uint8Array, 4: Int16Array, 512: Uint16Array };
 /** @returns {{shape: number[], data: ArrayLike<number>, text: string, buffer: ArrayBuffer}} */
 export function parseNifti(buffer) {
   const view = new DataView(buffer);
-  if (view.getInt32(0, true) !== 348) throw new Error("the server sent no NIfTI image");
+  if (view.getInt32(0, true) !== 348) throw new Error("the server did not send a NIfTI image");
   const Kind = TYPES[view.getInt16(70, true)];
   if (!Kind) throw new Error("the server sent an image of an unknown type");
   const shape = [1, 2, 3].map((axis) => view.getInt16(40 + 2 * axis, true));

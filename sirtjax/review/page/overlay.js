@@ -195,7 +195,7 @@ export class Overlay {
   #letters(pen, tile, slice) {
     const size = Math.max(11, Math.min(22, 12 * this.unit));
     const { name, ends, axes } = PLANES[tile.plane];
-    // As radiologists look, the first axis runs to the left.
+    // Radiological orientation: the first axis points to the left.
     const [left, right] = tile.fov[0] < 0 ? [ends[0][1], ends[0][0]] : ends[0];
     const [x, y] = [tile.left + tile.width / 2, tile.top + tile.height / 2];
     pen.font = `600 ${size}px system-ui, sans-serif`;

@@ -1,4 +1,4 @@
-// What stands beside the slices: lists and tables, made anew from the state of the page.
+// Lists and tables next to the slices, rebuilt from the state of the page.
 import { drawCurves } from "./dvh.js";
 
 const STATES = { given: "given", draft: "draft", verified: "verified", rejected: "rejected" };
@@ -43,7 +43,7 @@ export function listMasks(masks, active, page) {
 
 export function showMask(mask, page) {
   $("state").replaceWith(Object.assign(tag(mask), { id: "state" }));
-  $("reason").textContent = mask.dirty ? "The changes on the screen are not saved." : told(mask.told);
+  $("reason").textContent = mask.dirty ? "The displayed changes are not saved." : told(mask.told);
   const rows = [...mask.told.versions].reverse().map((version) => {
     const signed = mask.told.signatures.filter((one) => one.sha256 === version.sha256).at(-1);
     const who = version.by || "the plan";
@@ -69,7 +69,7 @@ export function showMask(mask, page) {
 function told(mask) {
   const signed = mask.signatures.filter((one) => one.sha256 === mask.sha256).at(-1);
   if (signed) return `${signed.state} by ${signed.reviewer} on ${signed.at.slice(0, 10)}${signed.comment ? `: ${signed.comment}` : ""}`;
-  return mask.reason ? `Draft: ${mask.reason}.` : `As given: ${mask.origin}.`;
+  return mask.reason ? `Draft: ${mask.reason}.` : `Provided: ${mask.origin}.`;
 }
 
 /** Histograms and their table, of every mask that is loaded and shown; dots until the server has answered. */

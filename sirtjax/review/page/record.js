@@ -1,4 +1,4 @@
-// What goes to the server for good: saved masks, signatures, and the order to plan again.
+// Permanent changes on the server: saved masks, signatures, and planning again.
 import { getJson, getMask, putMask, signMask, startReplan } from "./api.js";
 import { $, showPlan, toast } from "./panels.js";
 
@@ -46,7 +46,7 @@ export function recorder(page) {
   function needName() {
     const name = $("reviewer").value.trim();
     if (!name) {
-      toast("who is it? Give the reviewer's name first", true);
+      toast("enter the reviewer's name first", true);
       $("reviewer").focus();
     }
     return name;
@@ -66,7 +66,7 @@ export function recorder(page) {
   async function loadVersion(mask, number) {
     const found = await getMask(mask.key, number);
     editor.replace(mask, found.data);
-    toast(`version ${number} is on the screen; save it to use it`);
+    toast(`version ${number} is displayed; save it to use it`);
   }
 
   async function planAgain() {

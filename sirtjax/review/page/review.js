@@ -30,7 +30,7 @@ const editor = new Editor({
   },
 });
 const record = recorder({ state, editor, changed, panels, loadDose });
-// For looking in from outside: the tests of the page ask it what it shows.
+// For the tests of the page, which read the displayed state.
 globalThis.review = { state, view, editor, overlay };
 
 // ---- drawing -------------------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ globalThis.review = { state, view, editor, overlay };
 let asked = false;
 let stale = false;
 
-/** Draw again with the next frame: everything, or the lines alone, which costs next to nothing. */
+/** Draw again with the next frame: everything, or only the lines, which is fast. */
 function redraw(linesOnly = false) {
   stale ||= linesOnly !== true;
   if (asked) return;
@@ -61,7 +61,7 @@ function changed(mask, settled) {
   }
   redraw(true);
   if (!settled) return;
-  // The server counts: not before the hand rests.
+  // The server computes the histograms: only after editing has paused.
   clearTimeout(counting);
   counting = setTimeout(panels, 60);
 }
@@ -70,7 +70,7 @@ function panels() {
   if (!state.active) return;
   listMasks(state.masks, state.active, { show: showOrHide, choose });
   showMask(state.active, record);
-  // Carried masks are to look at; the dose of the lungs is that of their shunt, not of voxels.
+  // Warped masks are only displayed; the dose of the lungs is that of their shunt, not of voxels.
   const counted = state.masks.filter((mask) => mask.told.scene === state.scene.key && mask.told.role !== "lungs");
   const { scene } = state;
   const doses = () => state.scene === scene && showDoses(counted, state.active);
@@ -146,7 +146,7 @@ async function openScene(key) {
     }
     const mine = state.masks.filter((mask) => mask.told.scene === key);
     state.active = mine[0] ?? state.masks[0];
-    // Where masks are the lungs' alone one still looks for the liver first.
+    // If the only masks are the lungs, the view still starts at the liver.
     const first = state.active.told.role === "lungs" ? state.masks[0] : state.active;
     view.moveTo(middle(first.data, view.shape));
     $("busy").textContent = "loading the dose …";
@@ -160,7 +160,7 @@ async function openScene(key) {
 
 async function loadMask(mask, scene) {
   if (mask.told.scene === scene.key) {
-    // What was drawn stays, wherever one looks meanwhile.
+    // Edits stay when another scene is opened meanwhile.
     if (mask.own) return ([mask.data, mask.sha256] = [mask.own, mask.sha256]);
     const found = await getMask(mask.key);
     mask.load(found.data, found.etag);
@@ -262,7 +262,7 @@ const commands = {
   },
 };
 
-/** Everything that may fail tells so, once, where it can be read. */
+/** Reports each failure once, where it can be read. */
 function guarded(work) {
   return async (...given) => {
     try {

@@ -94,7 +94,7 @@ export class View {
     this.nv.scene.crosshairPos = this.cross.map((at, axis) => (at + 0.5) / this.shape[axis]);
   }
 
-  /** Places for the planes: one large and two beside or below it, or one alone, each as the patient is proportioned. */
+  /** Places for the planes: one large and two beside or below it, or only one, each with the proportions of the patient. */
   arrange(layout = this.layout) {
     this.layout = layout;
     if (!this.shape) return;

@@ -147,7 +147,7 @@ def test_frames_both_registered_to_a_third(ct, mr, tmp_path):
     np.testing.assert_allclose(moved(AFFINE, transform_points(found, points())), moved(RIGID, points()), atol=1e-6)
     to_atlas = read_registration(tmp_path / "atlas.dcm", moving_frame_uid=ct.frame_of_reference_uid).transform
     np.testing.assert_allclose(moved(RIGID, transform_points(to_atlas, points())), points(), atol=1e-6)
-    with pytest.raises(ImageFormatError, match=r"expected one moving frame of reference, found 2 .*say which"):
+    with pytest.raises(ImageFormatError, match=r"expected one moving frame of reference, found 2 .*specify which"):
         read_registration(tmp_path / "atlas.dcm")
     with pytest.raises(ImageFormatError, match=r"has no transform for frame of reference 1\.9"):
         read_registration(tmp_path / "atlas.dcm", fixed_frame_uid="1.9")

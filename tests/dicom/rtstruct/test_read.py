@@ -219,7 +219,7 @@ def test_what_reaches_beyond_the_grid_is_cut_off_and_said(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         labels = read_rtstruct(path, geometry)["liver"]
     assert labels.mask("liver").sum() == 5 * 10
-    assert "ROI liver reaches 5.0 mm beyond the reference image" in caplog.text
+    assert "ROI liver extends 5.0 mm beyond the reference image" in caplog.text
 
 
 def test_another_frame_of_reference(tmp_path):

@@ -262,7 +262,7 @@ def test_a_mask_that_the_reference_cuts_is_reported(ct, tmp_path, caplog):
     mask = LabelMap.from_mask(np.asarray(cases.ball(wide, cases.CENTRE_MM, 90).array) == 1, wide, name="liver")
     with caplog.at_level(logging.WARNING):
         write(tmp_path / "seg.dcm", {"liver": mask}, ct)
-    assert re.search(r"'liver' has \S+ mL on the grid of the reference, drawn \S+ mL", caplog.text)
+    assert re.search(r"'liver' has \S+ mL on the grid of the reference, \S+ mL as contoured", caplog.text)
 
 
 def test_a_label_of_a_map_with_several(ct, tmp_path):
