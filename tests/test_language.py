@@ -25,6 +25,7 @@ NOT_YET = {
         "sirtjax/workflows",
         "sirtjax/pipeline",
         "sirtjax/uncertainty",
+        "sirtjax/cohort",
     },
     "sentences": {},
     "lines": {},
@@ -34,6 +35,7 @@ NOT_YET = {
         "sirtjax/workflows",
         "sirtjax/pipeline",
         "sirtjax/uncertainty",
+        "sirtjax/cohort",
     },
 }
 
