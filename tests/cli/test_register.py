@@ -358,7 +358,10 @@ BAD = [
         f"{REF} {FLO} {LABELS}{{bad}}/spleen.nii.gz",
         "no name in common: the reference has spleen, the floating .* liver",
     ),
-    (f"{REF} {FLO} {LABELS}{{good}}/ref_liver.nii.gz --only spleen", "no mask is named 'spleen'; choose among liver"),
+    (
+        f"{REF} {FLO} {LABELS}{{good}}/ref_liver.nii.gz --only spleen",
+        "no mask is named 'spleen'; expected one of liver",
+    ),
     (
         f"{REF} {FLO} {LABELS}{{good}}/ref_liver.nii.gz --ref-labels {{good}}/ref_liver.nii.gz",
         "the mask 'Liver' is also in .*ref_liver.nii.gz",

@@ -137,5 +137,5 @@ def test_a_file_of_several_masks_needs_a_liver_name(folder):
     path, _ = folder
     arguments = [path / "masks.nii.gz", "--lines", path / "lines.json", "-o", path / "t.nii.gz"]
     arguments += ["--name", "a", "--name", "b"]
-    with pytest.raises(ConfigError, match=r"holds 2 masks \(right, left\); choose one with --liver-name"):
+    with pytest.raises(ConfigError, match=r"contains 2 masks \(right, left\); choose one with --liver-name"):
         run(*arguments)

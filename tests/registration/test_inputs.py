@@ -84,7 +84,7 @@ def test_more_landmark_masks_than_there_are_places_for():
     one, two = small.masks(small.STRAIGHT), small.masks(small.OBLIQUE)
     for masks in (one, two):
         masks.update({f"clip{n}": masks["lesion1"] for n in range(32)})
-    with pytest.raises(GeometryError, match="33 landmark masks, 32 can be used"):
+    with pytest.raises(GeometryError, match="33 landmark masks, at most 32 can be used"):
         guiding_masks(one, two, small.FULL)
 
 
