@@ -21,7 +21,6 @@ OPTION_HELP = 110
 NOT_YET = {
     "phrases": {
         "sirtjax/segmentation",
-        "sirtjax/service",
         "sirtjax/workflows",
         "sirtjax/pipeline",
         "sirtjax/uncertainty",
@@ -31,7 +30,6 @@ NOT_YET = {
     "lines": {},
     "docstrings": {
         "sirtjax/segmentation",
-        "sirtjax/service",
         "sirtjax/workflows",
         "sirtjax/pipeline",
         "sirtjax/uncertainty",

@@ -48,7 +48,7 @@ class AuditLog:
         self._head = head_path(path)
 
     def append(self, event: str, **facts: str | int | float | None) -> None:
-        """Add an entry; it is on disk when this returns."""
+        """Adds an entry; it is on disk when this method returns."""
         descriptor = open_private(self._path, os.O_RDWR | os.O_APPEND)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -74,12 +74,12 @@ class AuditLog:
 
 
 def head_path(path: Path) -> Path:
-    """Where the last entry's number and hash are kept."""
+    """Returns the path of the file with the number and hash of the last entry."""
     return path.with_suffix(".head")
 
 
 def check_audit(path: Path | str) -> AuditReport:
-    """Read an audit log from its first line to its last and recompute every hash.
+    """Reads an audit log from first to last line and recomputes every hash.
 
     Raises:
       ImageFormatError: there is no such file.
@@ -98,21 +98,21 @@ def check_audit(path: Path | str) -> AuditReport:
         entry = _parsed(line)
         if entry is None:
             if torn_bytes:
-                return _broken(number, line_number - 1, "it is no entry")
+                return _broken(number, line_number - 1, "it is not a valid entry")
             torn_bytes, torn_line = line, line_number
             continue
         if torn_bytes:
             if entry.get("after_torn") != hashlib.sha256(torn_bytes).hexdigest():
-                return _broken(number, torn_line, "it is no entry")
+                return _broken(number, torn_line, "it is not a valid entry")
             torn, torn_bytes = torn + 1, b""
         if entry.get("hash") != _hash(entry):
-            return _broken(number, line_number, "its hash is not that of its content")
+            return _broken(number, line_number, "its hash does not match its content")
         if entry.get("n") != number + 1 or entry.get("previous") != previous:
             return _broken(number, line_number, f"it does not follow entry {number}")
         number, previous = number + 1, str(entry["hash"])
         seen[number] = previous
     if torn_bytes:
-        return _broken(number, torn_line, "it is no entry")
+        return _broken(number, torn_line, "it is not a valid entry")
     return _against_head(path, head, seen, number, torn)
 
 
@@ -129,9 +129,11 @@ def _against_head(path: Path, head: str, seen: dict[int, str], number: int, torn
         words = head.split()
         last, digest = int(words[0]), words[1]
     except (ValueError, IndexError):
-        return _broken(number, number, f"{head_path(path).name}, which names the last entry, is missing or unreadable")
+        return _broken(
+            number, number, f"{head_path(path).name}, which records the last entry, is missing or unreadable"
+        )
     if seen.get(last) != digest:
-        return _broken(number, number + 1, f"the log ends after entry {number}, it once held entry {last}")
+        return _broken(number, number + 1, f"the log ends after entry {number}, but it contained entry {last}")
     return AuditReport(entries=number, whole=True, torn=torn)
 
 
@@ -140,7 +142,7 @@ def _broken(entries: int, line: int, problem: str) -> AuditReport:
 
 
 def _last(descriptor: int) -> tuple[int, str, bytes]:
-    """Number and hash of the last entry, and what stands behind it without an end."""
+    """Returns number and hash of the last entry, and the incomplete text after it."""
     size = os.fstat(descriptor).st_size
     tail = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
     *lines, torn = tail.split(b"\n")

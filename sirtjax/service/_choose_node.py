@@ -36,7 +36,7 @@ def choose_node(
     """
     files = (certificate, key, authority)
     if any(files) and not all(files):
-        raise ConfigError("TLS needs --tls-certificate, --tls-key and --tls-authority; give all three, or none")
+        raise ConfigError("TLS needs --tls-certificate, --tls-key and --tls-authority; provide all three or none")
     if certificate_name is not None and not any(files) and config is None:
         raise ConfigError("--tls-name: needs --tls-certificate, --tls-key and --tls-authority, or --config")
     tls = None
@@ -89,7 +89,7 @@ def dicom_files(paths: Iterable[Path]) -> list[Path]:
         else:
             found.append(path)
     if not found:
-        raise ImageFormatError(f"{listed[0]}: holds no DICOM files; expected some to send")
+        raise ImageFormatError(f"{listed[0]}: contains no DICOM files to send")
     return found
 
 

@@ -68,7 +68,7 @@ class CommitmentIntake:
             if request.ActionTypeID != REQUEST_ACTION:
                 raise Refusal(NO_SUCH_ACTION, "asks for an unknown action")
             if str(request.RequestedSOPInstanceUID) != WELL_KNOWN:
-                raise Refusal(NO_SUCH_INSTANCE, "is about another instance than the well-known one")
+                raise Refusal(NO_SUCH_INSTANCE, "does not refer to the well-known instance")
             if not self._rate.take(caller):
                 raise Refusal(RESOURCE_LIMITATION, f"is more than {_REQUESTS_PER_MINUTE} a minute")
             asked = self._parsed(spool)
@@ -79,7 +79,7 @@ class CommitmentIntake:
             due = now + self._config.limits.idle_s + 5
             answer = self._commitments.answer(asked, peer=caller, received=self._received, now=now, due=due)
             if answer is None:
-                raise Refusal(RESOURCE_LIMITATION, "is one of too many that are not answered yet")
+                raise Refusal(RESOURCE_LIMITATION, "exceeds the number of unanswered requests")
         except Refusal as refusal:
             self._refused("storage commitment refused: the request", refusal, association, caller)
             return refusal.status
@@ -103,7 +103,7 @@ class CommitmentIntake:
                 raise Refusal(NO_SUCH_EVENT, "is of an unknown event type")
             message = self._parsed(spool)
             if take_report(self._commitments, self._config, self._audit, message, caller) is None:
-                raise Refusal(INVALID_ARGUMENT, "is about a transaction that this peer was not asked for")
+                raise Refusal(INVALID_ARGUMENT, "refers to a transaction not requested from this peer")
         except Refusal as refusal:
             self._refused("storage commitment refused: the report", refusal, association, caller)
             return refusal.status

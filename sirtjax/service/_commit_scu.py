@@ -51,7 +51,9 @@ def ask_commitment(
     *,
     done: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Asks a node for storage commitment (N-ACTION) and waits a moment for its report in the same association.
+    """Requests storage commitment from a node (N-ACTION).
+
+    It waits briefly for the report in the same association.
 
     Args:
       node: where the instances are stored.
@@ -141,7 +143,7 @@ def _ask(commitments: Commitments, config: ServiceConfig, audit: AuditLog, work:
     try:
         ask_commitment(node, message, reported, done=lambda: commitments.is_answered(message.transaction))
     except SirtjaxError as error:
-        LOG.warning("results of series %s are not committed yet: %s", work.name, error)
+        LOG.warning("results of series %s are not yet committed: %s", work.name, error)
         commitments.postpone(work, due=time.time() + pause_s(limits, work.attempts))
         return
     audit.append(
@@ -162,7 +164,7 @@ def _report(commitments: Commitments, config: ServiceConfig, audit: AuditLog, an
     try:
         report_commitment(node_of(peer, config), answer.report)
     except SirtjaxError as error:
-        LOG.warning("a storage commitment is not reported yet: %s", error)
+        LOG.warning("a storage commitment is not yet reported: %s", error)
         commitments.postpone_answer(answer, due=time.time() + pause_s(limits, answer.attempts))
         return
     commitments.answered([answer])

@@ -56,7 +56,7 @@ class Listen(_Table):
 
     Attributes:
       ae_title: what peers must call.
-      host: address to bind; this machine alone by default.
+      host: address to bind. Default: only this machine.
       port: to bind; 0 for any free one.
       tls: files for TLS; None for plain TCP.
     """
@@ -79,7 +79,7 @@ class Peer(_Table):
       may_send: whether it may store images here; it may always ask whether the service is there (C-ECHO).
       commit_results: whether it is asked for storage commitment of the results that were sent to it.
       may_request_commitment: whether it may ask for storage commitment of the images it has sent; they are kept for
-        `limits.keep_s` after their series has ended, so it must not be used in place of an archive.
+        `limits.keep_s` after their series has ended, so it does not replace an archive.
       tls: whether results are sent to it through TLS, with the files of `listen.tls`.
       certificate_name: name that its TLS certificate must contain, as common name, host name or address; "*" for any
         certificate of the authority. Default: any when it connects to us, `host` when we connect to it.
@@ -143,12 +143,12 @@ class Limits(_Table):
       inspect_s: within which an image has to be parsed.
       inspect_mb: address space of the process that parses.
       inspectors: processes that parse.
-      quiet_s: after the last image, where its association was aborted or goes on, a series is complete.
-      settle_s: likewise where the association that brought it was released.
+      quiet_s: after the last image, if its association was aborted or is still open, a series is complete.
+      settle_s: after the last image, if its association was released, a series is complete.
       retry_s: the first pause after a delivery that failed; it doubles each time, up to an hour.
       give_up_s: after which a delivery is no longer tried.
       commitment_s: after which a storage commitment that was not reported is asked for again.
-      keep_s: how long a series that is done stays on disk, so that what comes again is known.
+      keep_s: retention time on disk of a finished series, so that repeated images are recognised.
     """
 
     pdu_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 65536
@@ -213,14 +213,14 @@ class ServiceConfig(_Table):
             raise ValueError("a peer asks for TLS, but listen.tls names no certificate, key and authority")
         for peer in self.peer:
             if peer.commit_results and peer.port is None:
-                raise ValueError(f"peer {peer.name!r} has commit_results, but no port to ask at; add `port`")
+                raise ValueError(f"peer {peer.name!r} has commit_results, but no port for the request; add `port`")
         unused = sorted(set(self.work.models) - set(self.work.structures))
         if unused:
-            raise ValueError(f"work.models names {unused[0]!r}, which is not among work.structures")
+            raise ValueError(f"work.models names {unused[0]!r}, which is not in work.structures")
         return self
 
     def peer_named(self, name: str) -> Peer:
-        """The peer of this name.
+        """Returns the peer with this name.
 
         Raises:
           ValueError: there is none.
@@ -228,10 +228,10 @@ class ServiceConfig(_Table):
         for peer in self.peer:
             if peer.name == name:
                 return peer
-        raise ValueError(f"no peer is named {name!r}; there are {', '.join(peer.name for peer in self.peer)}")
+        raise ValueError(f"no peer is named {name!r}; available: {', '.join(peer.name for peer in self.peer)}")
 
     def destination(self, sender: str) -> Peer:
-        """Where the results of a series go that the peer of this AE title sent.
+        """Returns the destination of the results of a series from the peer with this AE title.
 
         Raises:
           ValueError: the sender is no longer in the configuration.
@@ -241,11 +241,11 @@ class ServiceConfig(_Table):
         for peer in self.peer:
             if peer.ae_title == sender:
                 return peer
-        raise ValueError("the sender is not in the configuration any more")
+        raise ValueError("the sender is no longer in the configuration")
 
 
 def read_config(path: Path | str) -> ServiceConfig:
-    """The configuration of a service from its TOML file.
+    """Returns the configuration of a service from its TOML file.
 
     Raises:
       ConfigError: no such file, no TOML, or a key or value is missing, unknown or out of range; names every one.

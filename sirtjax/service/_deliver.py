@@ -16,7 +16,7 @@ LOG = logging.getLogger(__name__)
 
 
 def node_of(peer: Peer, config: ServiceConfig) -> Node:
-    """How the service talks to a peer."""
+    """Returns the connection settings of a peer."""
     if peer.port is None:
         raise ValueError(f"peer {peer.name!r} has no port to send to")
     tls = config.listen.tls if peer.tls else None
@@ -32,7 +32,7 @@ def node_of(peer: Peer, config: ServiceConfig) -> Node:
 
 
 def deliver_next(queue: Queue, config: ServiceConfig, audit: AuditLog) -> bool:
-    """Send the results of one series, where some are due; False where none are.
+    """Sends the results of one series if any are due; returns False otherwise.
 
     An object is sent as it lies on disk, so that one whose arrival was not noted any more is the same, to the last
     byte, when it comes again.
@@ -51,7 +51,7 @@ def deliver_next(queue: Queue, config: ServiceConfig, audit: AuditLog) -> bool:
     try:
         outcomes = send_files(paths, node)
     except SirtjaxError as error:
-        LOG.warning("results of series %s are not sent yet: %s", delivery.name, error)
+        LOG.warning("results of series %s are not yet sent: %s", delivery.name, error)
         outcomes = []
     arrived = [row for row, sent in zip(rows, outcomes, strict=False) if sent.arrived]
     if arrived:
@@ -60,7 +60,7 @@ def deliver_next(queue: Queue, config: ServiceConfig, audit: AuditLog) -> bool:
         LOG.info("series %s: %d results delivered", delivery.name, len(arrived))
     for sent in outcomes:
         if not sent.arrived:
-            LOG.warning("a result of series %s is not sent yet: %s", delivery.name, sent.problem)
+            LOG.warning("a result of series %s is not yet sent: %s", delivery.name, sent.problem)
     waiting = [row for row in rows if row not in arrived]
     if waiting:
         _later(queue, config, audit, delivery, waiting)

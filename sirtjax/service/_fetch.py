@@ -44,7 +44,9 @@ _CLASSES = tuple(
 
 
 def get_series(node: Node, series: Sequence[FoundSeries], folder: Path | str, *, force: bool = False) -> dict[str, int]:
-    """Retrieves series from a PACS in our own association (C-GET) into a folder, with one subfolder for each.
+    """Retrieves series from a PACS in its own association (C-GET) into a folder.
+
+    Each series has its own subfolder.
 
     The PACS does not have to connect to us. The folder appears when all images are there.
 
@@ -78,7 +80,9 @@ def get_series(node: Node, series: Sequence[FoundSeries], folder: Path | str, *,
 def fetch_series(
     node: Node, series: Sequence[FoundSeries], folder: Path | str, *, listen: Listen, force: bool = False
 ) -> dict[str, int]:
-    """Have a PACS send series to us (C-MOVE) and write them into a folder, one below it for each.
+    """Requests series from a PACS by C-MOVE and writes them into a folder.
+
+    Each series has its own subfolder.
 
     The PACS has to know `listen.ae_title` with this machine's address and port. The folder appears when all is there.
 
@@ -117,7 +121,9 @@ def fetch_series(
 
 
 def listening_address(host: str) -> str:
-    """Our address on the way to a host: listening there, other networks hear nothing of it.
+    """Returns the local address of the route to a host.
+
+    A listener on it is not reachable from other networks.
 
     Raises:
       ComputationError: the host has no address.
@@ -127,7 +133,7 @@ def listening_address(host: str) -> str:
             probe.connect((host, 9))  # sends nothing
             return str(probe.getsockname()[0])
     except OSError as error:
-        raise ComputationError(f"{host} is no address ({error.strerror}); check the host's name") from error
+        raise ComputationError(f"{host} is not a valid address ({error.strerror}); check the host name") from error
 
 
 def _identifier(series: FoundSeries) -> Any:
@@ -191,7 +197,7 @@ class _FolderIntake:
             count = counts[name] = sum(1 for _ in self._target.iterdir())
             if count == 0 or count < (one.images or 0):
                 expected = one.images or "an unknown number of"
-                raise ComputationError(f"{count} of {expected} images of series {number} came; {remedy}")
+                raise ComputationError(f"{count} of {expected} images of series {number} arrived; {remedy}")
         return counts
 
     def take(self, event: Any) -> int:
@@ -221,7 +227,7 @@ class _FolderIntake:
 
     def admit(self, address: str, caller: str, names: frozenset[str] | None) -> str | None:
         if caller != self._node.called:
-            problem = "not the PACS that was asked"
+            problem = "not the queried PACS"
         elif names is not None and not names_match(names, self._node.certificate_name or self._node.host):
             problem = "another certificate than that of the PACS"
         else:

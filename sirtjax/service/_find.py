@@ -34,15 +34,15 @@ class Query:
 
     def __post_init__(self) -> None:
         if not (self.patient_id or self.accession_number or self.study_uid or self.study_date):
-            raise InputError("nothing is looked for; give a patient, an accession number, a study or a date")
+            raise InputError("the query is empty; set --patient, --accession, --study or --date")
         if self.series_uid and not self.study_uid:
-            raise InputError("a series is looked for in a study; give the study's UID too")
+            raise InputError("a series query requires its study; add the study's UID")
         for what, uid in (("study", self.study_uid), ("series", self.series_uid)):
             if uid and not is_uid(uid):
-                raise InputError(f"the {what} UID is none; expected numbers with dots between them")
+                raise InputError(f"the {what} UID is invalid; expected numbers with dots between them")
         for value in (self.patient_id, self.accession_number, self.study_date, self.modality):
             if any(character in value for character in "*?\\"):
-                raise InputError("what is looked for holds '*', '?' or a backslash; expected one value, without them")
+                raise InputError("the query contains '*', '?' or a backslash; expected one value without them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class FoundSeries:
 
 
 def find_series(node: Node, query: Query) -> list[FoundSeries]:
-    """The series of a PACS that fit (C-FIND, study root).
+    """Returns the matching series of a PACS (C-FIND, study root).
 
     Raises:
       ComputationError: there is no association, the PACS refuses the query, or more than 2000 fit.
@@ -100,7 +100,7 @@ def find_series(node: Node, query: Query) -> list[FoundSeries]:
             )
             found += [_series(study_uid, str(study.get("StudyDate", "")), match) for match in matches]
             if len(found) > _MOST_MATCHES:
-                raise ComputationError(f"more than {_MOST_MATCHES} series fit; look for fewer")
+                raise ComputationError(f"more than {_MOST_MATCHES} matching series; narrow the query")
     return found
 
 
@@ -116,10 +116,12 @@ def _ask(association: Any, model: Any, **keys: str) -> list[Any]:
         if code in _PENDING and match is not None:
             matches.append(match)
             if len(matches) > _MOST_MATCHES:
-                raise ComputationError(f"more than {_MOST_MATCHES} matches; look for fewer")
+                raise ComputationError(f"more than {_MOST_MATCHES} matches; narrow the query")
         elif code != 0:
             told = "no answer came" if code is None else f"status 0x{code:04X}"
-            raise ComputationError(f"the PACS did not answer the query ({told}); check that we may ask it")
+            raise ComputationError(
+                f"the PACS did not answer the query ({told}); check that it accepts queries from this AE title"
+            )
     return matches
 
 

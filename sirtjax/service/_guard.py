@@ -56,7 +56,7 @@ class Guard:
             self._free.put(inspector)
 
     def start(self) -> None:
-        """Start the processes now, and not with the first image.
+        """Starts the processes before the first image.
 
         Raises:
           ComputationError: they don't start.
@@ -65,10 +65,10 @@ class Guard:
             inspector.start()
 
     def inspect(self, path: Path) -> Inspected:
-        """What a file is.
+        """Returns the contents of a file.
 
         Raises:
-          ImageFormatError: it is no image that can be worked on; the message holds none of its values.
+          ImageFormatError: it is not an image that can be processed; the message contains none of its values.
         """
         inspector = self._free.get()
         try:
@@ -111,11 +111,11 @@ class Guard:
         )
 
     def process_ids(self) -> list[int]:
-        """Of the processes that are there."""
+        """Returns the ids of the running processes."""
         return [inspector.process.pid for inspector in self._all if inspector.process is not None]
 
     def close(self) -> None:
-        """End the processes."""
+        """Ends the processes."""
         for inspector in self._all:
             inspector.end()
 
@@ -148,7 +148,7 @@ class _Inspector:
             answer = None
         if not isinstance(answer, dict):
             self.end()
-            return {"why": "parsing it ended the process that parses"}
+            return {"why": "the parsing process ended on it"}
         return answer
 
     def start(self) -> subprocess.Popen[bytes]:

@@ -1,8 +1,8 @@
-"""A process that parses what came from the wire, and may neither take memory nor write.
+"""A process that parses received data, with limited memory and without write access.
 
 Run as a script, apart from the package: it imports pydicom and nothing of ours, so that its memory is its own limit's.
-One JSON line in names a file, one JSON line out says what it is, or why it is refused in words of this file alone:
-no value of the data set ever leaves it but UIDs, the modality and hashes.
+One JSON line in names a file. One JSON line out describes it, or states in fixed words why it is refused:
+only UIDs, the modality and hashes of the data set ever leave the process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import warnings
 from typing import Any
 
 MIB = 1 << 20
-# Whoever asks whether the service is there comes before what is being parsed.
+# Answering echo requests has priority over parsing.
 BEHIND_THE_RECEIVER = 5
 # An image of one frame has some hundred elements; each frame of an enhanced one some fifty more.
 MOST_ELEMENTS, MOST_ENHANCED = 10_000, 200_000
@@ -42,7 +42,7 @@ class Refused(Exception):
 
 
 def main() -> None:
-    """Answer requests until the input ends."""
+    """Answers requests until the input ends."""
     limit = int(sys.argv[1]) * MIB
     import pydicom
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def address_space_bytes(*, unknown: int) -> int:
-    """What this process holds of its limit, once what can go has gone; `unknown` where the system doesn't say."""
+    """Returns the address space of this process after freeing memory; `unknown` if not available."""
     gc.collect()
     try:
         with open("/proc/self/statm", encoding="ascii") as statistics:
@@ -75,7 +75,7 @@ def address_space_bytes(*, unknown: int) -> int:
 
 
 def answered(pydicom: Any, path: str, kind: str) -> tuple[dict[str, Any], bool]:
-    """What a file is or why it is refused, and whether memory or stack ran out."""
+    """Returns the contents of a file or the reason for refusal, and whether memory or stack ran out."""
     try:
         return (commitment if kind == "commitment" else inspected)(pydicom, path), False
     except Refused as refused:
@@ -87,7 +87,7 @@ def answered(pydicom: Any, path: str, kind: str) -> tuple[dict[str, Any], bool]:
 
 
 def inspected(pydicom: Any, path: str) -> dict[str, Any]:
-    """Parse a file from end to end and check that it is an image that readers can place."""
+    """Parses a file completely and checks that it is an image with a position."""
     dataset = pydicom.dcmread(path)
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     if syntax not in PLAIN:
@@ -113,7 +113,7 @@ def inspected(pydicom: Any, path: str) -> dict[str, Any]:
 
 
 def commitment(pydicom: Any, path: str) -> dict[str, Any]:
-    """Parse a request for storage commitment, or the report about one."""
+    """Parses a request for storage commitment, or the report of one."""
     dataset = pydicom.dcmread(path)
     if str(dataset.file_meta.TransferSyntaxUID) not in PLAIN:
         raise Refused("compressed or deflated; expected implicit or explicit VR little endian")
@@ -129,17 +129,17 @@ def commitment(pydicom: Any, path: str) -> dict[str, Any]:
 
 
 def items(dataset: Any, name: str) -> list[Any]:
-    """The items of a sequence; none where it is missing."""
+    """Returns the items of a sequence; empty if it is missing."""
     return list(dataset.get(name) or [])
 
 
 def identity(item: Any) -> list[str]:
-    """Class and instance that an item refers to."""
+    """Returns the class and instance that an item refers to."""
     return [str(item.get(f"ReferencedSOP{part}UID", ""))[:LONGEST_UID] for part in ("Class", "Instance")]
 
 
 def walk(pydicom: Any, dataset: Any, *, depth: int, left: list[int]) -> None:
-    """Have every sequence parsed, so that none is left that unfolds in another process."""
+    """Parses every sequence, so that another process has nothing left to unfold."""
     if depth > DEEPEST:
         raise Refused(f"sequences nest deeper than {DEEPEST}")
     for tag in list(dataset.keys()):
@@ -158,7 +158,7 @@ def walk(pydicom: Any, dataset: Any, *, depth: int, left: list[int]) -> None:
 
 
 def checked_pixels(dataset: Any) -> bytes:
-    """The pixels, as many as the header says."""
+    """Returns the pixels, with the number stated in the header."""
     rows, columns = whole(dataset, "Rows"), whole(dataset, "Columns")
     if not (0 < rows <= LONGEST_SIDE and 0 < columns <= LONGEST_SIDE):
         raise Refused(f"Rows and Columns are not between 1 and {LONGEST_SIDE}")
@@ -177,7 +177,7 @@ def checked_pixels(dataset: Any) -> bytes:
 
 
 def check_place(dataset: Any) -> None:
-    """Position, directions and spacing of an image of one frame."""
+    """Checks position, directions and spacing of an image of one frame."""
     numbers(dataset, "ImagePositionPatient", 3)
     axes = numbers(dataset, "ImageOrientationPatient", 6)
     lengths = [math.dist((0, 0, 0), axes[:3]), math.dist((0, 0, 0), axes[3:])]
@@ -189,22 +189,22 @@ def check_place(dataset: Any) -> None:
 
 
 def whole(dataset: Any, name: str, missing: int | None = None) -> int:
-    """A whole number of the header."""
+    """Returns an integer of the header."""
     value = dataset.get(name)
     if value in (None, "") and missing is not None:
         return missing
     try:
         return int(value)
     except (TypeError, ValueError):
-        raise Refused(f"{name} is missing or no number") from None
+        raise Refused(f"{name} is missing or not a number") from None
 
 
 def numbers(dataset: Any, name: str, count: int) -> list[float]:
-    """Finite numbers of the header."""
+    """Returns finite numbers of the header."""
     try:
         values = [float(value) for value in dataset.get(name)]
     except (TypeError, ValueError):
-        raise Refused(f"{name} is missing or no numbers") from None
+        raise Refused(f"{name} is missing or not numbers") from None
     if len(values) != count or not all(math.isfinite(value) and abs(value) < 1e6 for value in values):
         raise Refused(f"{name} is not {count} finite numbers")
     return values

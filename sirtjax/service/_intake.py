@@ -41,7 +41,7 @@ _NOTES_IN_ALL = 300
 
 
 class SeriesIntake:
-    """Takes images into the queue: looked at by the guard, named by hashes, on disk before the peer is told so."""
+    """Adds images to the queue: checked by the guard, named by hashes, on disk before they are confirmed."""
 
     def __init__(
         self,
@@ -89,12 +89,12 @@ class SeriesIntake:
         return problem
 
     def begin(self, association: Any, spool: Spool) -> None:
-        """Remember what comes in, for an association that ends on the way."""
+        """Records an incoming image, for an association that ends early."""
         with self._lock:
             self._spools.setdefault(association, []).append(spool)
 
     def check_room(self, association: Any, received: int) -> None:
-        """Refuse what a peer may not send, or sends too much of, and what there is no room for.
+        """Refuses images that a peer may not send, too many of them, or those that do not fit on the disk.
 
         Raises:
           Refusal: with the status to answer.
@@ -109,7 +109,7 @@ class SeriesIntake:
             raise Refusal(OUT_OF_RESOURCES, f"is more than {limits.objects_per_minute} a minute")
 
     def store(self, association: Any, spool: Spool) -> int:
-        """Keep an image, or say why not."""
+        """Keeps an image, or returns why not."""
         caller = _caller(association)
         try:
             if not self._bytes.take(caller, amount=spool.received):
@@ -138,7 +138,7 @@ class SeriesIntake:
         if (inspected.sop_class, inspected.sop_uid) != (spool.sop_class, spool.sop_uid):
             raise Refusal(NO_MATCH, "is another object than was announced")
         if inspected.modality not in self._config.work.modalities:
-            raise Refusal(NO_MATCH, f"is no {' or '.join(self._config.work.modalities)}")
+            raise Refusal(NO_MATCH, f"is not {' or '.join(self._config.work.modalities)}")
         return inspected
 
     def _keep(self, association: Any, caller: str, path: Path, inspected: Inspected) -> None:
@@ -182,10 +182,10 @@ class SeriesIntake:
         if outcome == "full":
             raise Refusal(OUT_OF_RESOURCES, f"is one of more than {limits.objects_per_series} of its series")
         if outcome == "busy":
-            raise Refusal(OUT_OF_RESOURCES, f"begins more than {limits.open_series} series at once")
+            raise Refusal(OUT_OF_RESOURCES, f"begins more than {limits.open_series} series simultaneously")
 
     def released(self, association: Any) -> None:
-        """The series that nobody else is still sending are complete soon."""
+        """Marks series that no other association is sending as nearly complete."""
         with self._lock:
             mine = self._touched.pop(association, set())
             others: set[int] = set()
@@ -195,7 +195,7 @@ class SeriesIntake:
         self._queue.released(mine - others, due=time.time() + self._config.limits.settle_s)
 
     def tick(self) -> None:
-        """Close the series that are quiet, and clear away what broken associations have left."""
+        """Closes series without new images, and removes the remains of broken associations."""
         with self._lock:
             for association in [one for one in self._touched if not one.is_alive()]:
                 del self._touched[association]
@@ -212,7 +212,7 @@ class SeriesIntake:
             LOG.info("series %s is complete", name)
 
     def note(self, event: str, address: str, *, caller: str | None = None) -> None:
-        """Write down what was refused, a few times a minute for each peer and kind."""
+        """Logs refusals, a few times a minute for each peer and kind."""
         if self._notes.take(f"{event} {address}") and self._all_notes.take(""):
             name = None if caller is None else shown(caller)
             LOG.warning("%s (%s at %s)", event, name or "no AE title", shown(address))
@@ -220,7 +220,7 @@ class SeriesIntake:
 
 
 def allowed_addresses(peer: Peer) -> frozenset[Any] | None:
-    """Where a peer may connect from; None for anywhere."""
+    """Returns the addresses from which a peer may connect; None for any."""
     if ANYWHERE in peer.addresses:
         return None
     found: set[Any] = set()
@@ -228,7 +228,7 @@ def allowed_addresses(peer: Peer) -> frozenset[Any] | None:
         try:
             found |= {plain_address(str(entry[4][0])) for entry in socket.getaddrinfo(name, None)}
         except OSError:
-            LOG.warning("the address of peer %s is not known: nothing is taken from it", shown(peer.name))
+            LOG.warning("the address of peer %s is unknown: nothing is accepted from it", shown(peer.name))
     return frozenset(found)
 
 
@@ -239,7 +239,7 @@ def plain_address(text: str) -> Any:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put a folder's entries on disk."""
+    """Writes a folder's entries to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

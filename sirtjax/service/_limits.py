@@ -14,7 +14,10 @@ _LONGEST_PAUSE_S = 3600.0
 
 
 def pause_s(limits: Limits, attempts: int) -> float:
-    """Returns the seconds until something that failed is tried again: twice as long each time, at most an hour."""
+    """Returns the seconds until the next attempt after a failure.
+
+    The pause is twice as long each time, at most an hour.
+    """
     return float(min(limits.retry_s * 2.0 ** min(attempts, 20), _LONGEST_PAUSE_S))
 
 
@@ -29,7 +32,7 @@ class Rate:
         self._sums: dict[str, float] = {}
 
     def take(self, key: str, *, amount: float = 1.0) -> bool:
-        """Whether this much may still be had; if so, it is."""
+        """Takes this amount if it is available; returns whether it was."""
         now = self._clock()
         with self._lock:
             spent = self._spent.setdefault(key, deque())
@@ -91,14 +94,17 @@ class Slots:
             return slot
 
     def held(self) -> list[Slot]:
-        """The slots that are taken."""
+        """Returns the occupied slots."""
         with self._lock:
             self._held = [slot for slot in self._held if slot.is_held()]
             return list(self._held)
 
 
 class Slot:
-    """The place of one association: free again when it was given up, or when the association's thread has ended."""
+    """The slot of one association.
+
+    It is free again when it is given up, or when the association's thread has ended.
+    """
 
     def __init__(self, address: str, peer: str) -> None:
         self.address = address
@@ -108,11 +114,11 @@ class Slot:
         self._given_up = False
 
     def give_up(self) -> None:
-        """The connection came to nothing."""
+        """Frees the slot of a connection that failed."""
         self._given_up = True
 
     def is_held(self) -> bool:
-        """Whether the connection is still there."""
+        """Returns whether the connection still exists."""
         if self._given_up:
             return False
         # A thread that has not been started yet has no identity.

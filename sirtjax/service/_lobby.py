@@ -83,11 +83,11 @@ class Lobby:
         self._thread = threading.Thread(target=self._run, name="lobby", daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Starts reading."""
         self._thread.start()
 
     def add(self, connection: socket.socket, address: Any) -> None:
-        """Take a connection in; waits while too many others are on their way in."""
+        """Accepts a connection; waits while too many others are being accepted."""
         try:
             self._new.put((connection, address), timeout=self._bounds.request_s)
         except queue.Full:
@@ -96,7 +96,7 @@ class Lobby:
         self._ring()
 
     def stop(self) -> None:
-        """Close every connection that waits."""
+        """Closes every waiting connection."""
         self._end.set()
         self._ring()
         if self._thread.is_alive():
@@ -146,12 +146,12 @@ class Lobby:
                 return
             host = counts.most_common(1)[0][0]
         oldest = next(guest for guest in self._guests.values() if guest.host == host)
-        self._drop(oldest, "too many connections that ask for nothing")
+        self._drop(oldest, "too many connections without a request")
 
     def _expire(self) -> None:
         now = time.monotonic()
         for guest in [guest for guest in self._guests.values() if guest.due <= now]:
-            self._drop(guest, None if guest.phase == "leaving" else "no association was asked for in time")
+            self._drop(guest, None if guest.phase == "leaving" else "no association was requested in time")
 
     def _serve(self, guest: _Guest) -> None:
         wanted = selectors.EVENT_READ
@@ -233,7 +233,7 @@ class Lobby:
             return
         slot = bounds.slots.take(guest.host, caller)
         if slot is None:
-            bounds.note("too many associations at once", guest.host)
+            bounds.note("too many simultaneous associations", guest.host)
             self._reject(guest, _TRY_LATER)
             return
         self._forget(guest)

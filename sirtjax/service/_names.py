@@ -12,29 +12,31 @@ _SHOWN = 16
 
 
 def is_uid(text: str) -> bool:
-    """Whether this is a DICOM UID to the letter."""
+    """Returns whether this is a valid DICOM UID."""
     return _UID.match(text) is not None
 
 
 def checked_uid(value: object, what: str) -> str:
-    """A UID from the wire.
+    """Returns a UID received over the network, checked.
 
     Raises:
       ImageFormatError: it is none; what was sent instead is not repeated.
     """
     text = "" if value is None else str(value)
     if not is_uid(text):
-        raise ImageFormatError(f"{what} is missing or no UID; expected numbers with dots between them, at most 64 long")
+        raise ImageFormatError(
+            f"{what} is missing or not a UID; expected numbers with dots between them, at most 64 long"
+        )
     return text
 
 
 def hashed_name(*parts: str) -> str:
-    """A file name made of what came from the wire: 32 hexadecimal digits, whatever the parts hold."""
+    """Returns a file name from received values: 32 hexadecimal digits, for any input."""
     # Lengths keep ("ab", "c") and ("a", "bc") apart.
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_NAME_LENGTH]
 
 
 def shown(text: object) -> str:
-    """What a peer calls itself, fit for a line of a log: printable ASCII, at most 16 characters."""
+    """Returns the name that a peer uses, fit for a log line: printable ASCII, at most 16 characters."""
     return "".join(c if c.isascii() and c.isprintable() else "?" for c in str(text).strip()[:_SHOWN])

@@ -40,7 +40,9 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def restrict_tree(folder: Path) -> None:
-    """Takes other users' rights from everything below a folder, as an earlier version or another umask left it.
+    """Removes other users' rights from everything below a folder.
+
+    An earlier version or another umask may have left them.
 
     Raises:
       OSError: something belongs to another user.

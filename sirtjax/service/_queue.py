@@ -15,7 +15,7 @@ Outcome = Literal["new", "duplicate", "conflict", "full", "busy"]
 
 
 class Queue:
-    """What was received, what is to be done and what is to be sent: a SQLite file that outlives the service.
+    """The received images, the jobs and the results to send, in an SQLite file that outlives the service.
 
     Every method is one transaction, on disk when it returns. Times are seconds since the epoch.
     """
@@ -34,13 +34,13 @@ class Queue:
                 self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         with self._lock:
             self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction of this process's connection; nothing of it is kept if it raises."""
+        """Returns one transaction of this process's connection; it is rolled back if it raises."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -53,7 +53,7 @@ class Queue:
     def add(
         self, arrival: Arrival, *, now: float, quiet_s: float, objects_per_series: int, open_series: int
     ) -> tuple[Outcome, int]:
-        """Note an image whose file is in place, and put off the end of its series.
+        """Records an image whose file exists, and postpones the end of its series.
 
         An image that is new to a series that was complete begins the next generation of it: all its images are worked
         on again. One that is known changes nothing.
@@ -126,7 +126,7 @@ class Queue:
         return int(cursor.lastrowid or 0)
 
     def released(self, series: Iterable[int], *, due: float) -> None:
-        """The last association that brought these series has ended well: they are complete at `due` already."""
+        """Records that the last association of these series ended well: they are complete at `due`."""
         with self.transaction() as db:
             for one in series:
                 db.execute(
@@ -135,12 +135,12 @@ class Queue:
                 )
 
     def wait_again(self, *, due: float) -> None:
-        """After a start: what was coming in gets its time once more, for nobody could send meanwhile."""
+        """Restarts, after a start, the waiting time of the series being received."""
         with self.transaction() as db:
             db.execute("UPDATE series SET due = max(due, ?) WHERE state = 'receiving'", (due,))
 
     def complete_quiet(self, *, now: float, held: Iterable[int] = ()) -> list[str]:
-        """Declare the series complete that are due, but those that are coming in right now; their names."""
+        """Marks due series as complete, except those being received; returns their names."""
         with self.transaction() as db:
             due = db.execute("SELECT id, name FROM series WHERE state = 'receiving' AND due <= ?", (now,)).fetchall()
             kept = set(held)
@@ -150,7 +150,7 @@ class Queue:
             return [name for _, name in complete]
 
     def claim(self, *, now: float) -> Job | None:
-        """Take the series that has been ready longest; None where there is none."""
+        """Takes the series that has been ready longest; None if there is none."""
         with self.transaction() as db:
             row = db.execute(
                 "UPDATE series SET state = 'working', attempts = attempts + 1, changed = ? WHERE id = "
@@ -163,13 +163,16 @@ class Queue:
             return Job(id=row[0], name=row[1], generation=row[2], attempts=row[3], sender=row[4])
 
     def names_of(self, job: Job) -> list[str]:
-        """The hashed names of a job's images."""
+        """Returns the hashed names of a job's images."""
         with self._lock:
             rows = self._db.execute("SELECT name FROM objects WHERE series = ? ORDER BY name", (job.id,)).fetchall()
         return [row[0] for row in rows]
 
     def finish(self, job: Job, results: Iterable[ResultFile], *, now: float) -> bool:
-        """Note the results of a job, on disk already; False where images came in meanwhile that they lack."""
+        """Records the results of a job, already on disk.
+
+        Returns False if they lack images that arrived meanwhile.
+        """
         with self.transaction() as db:
             if not self._leave_work(job, "delivering", now, None, now):
                 return False
@@ -187,12 +190,12 @@ class Queue:
             return True
 
     def give_up(self, job: Job, state: Literal["refused", "failed"], reason: str, *, now: float) -> bool:
-        """Note that a job can't be done; False where images came in meanwhile."""
+        """Records that a job failed; returns False if images arrived meanwhile."""
         with self.transaction():
             return self._leave_work(job, state, now, reason, now)
 
     def try_again(self, job: Job, reason: str, *, now: float, due: float) -> bool:
-        """Hand a job back; False where images came in meanwhile."""
+        """Returns a job to the queue; returns False if images arrived meanwhile."""
         with self.transaction():
             return self._leave_work(job, "ready", now, reason, due)
 
@@ -205,7 +208,10 @@ class Queue:
         return cursor.rowcount == 1
 
     def recover(self, *, now: float, attempts: int) -> tuple[list[str], list[str]]:
-        """After a start of the worker alone: what it was at is ready again, or failed where it was tried too often."""
+        """Makes the worker's job ready again after a start of the worker.
+
+        A job that was tried too often fails.
+        """
         with self.transaction() as db:
             again: list[tuple[int, str]] = []
             lost: list[tuple[int, str]] = []
@@ -216,14 +222,14 @@ class Queue:
             for one, _ in lost:
                 db.execute(
                     "UPDATE series SET state = 'failed', changed = ?, reason = ? WHERE id = ?",
-                    (now, "the process that worked on it ended each time", one),
+                    (now, "its worker process ended each time", one),
                 )
             return [name for _, name in again], [name for _, name in lost]
 
     def pardon(self, *, now: float) -> list[str]:
-        """After a start of the whole service: what was being worked on is ready again, and the try does not count.
+        """Makes jobs ready again after a start of the whole service, without counting the attempt.
 
-        It was the service that ended, and not the process that worked on it alone.
+        The whole service ended then, not only the worker.
         """
         with self.transaction() as db:
             working = [row[0] for row in db.execute("SELECT name FROM series WHERE state = 'working'")]
@@ -234,7 +240,7 @@ class Queue:
             return working
 
     def next_delivery(self, *, now: float) -> Delivery | None:
-        """The results that have been due longest, all those of one series together."""
+        """Returns the results that have been due longest, all those of one series together."""
         with self._lock:
             first = self._db.execute(
                 "SELECT r.series, s.name, s.sender, r.attempts, r.since "
@@ -258,7 +264,10 @@ class Queue:
         )
 
     def delivered(self, delivery: Delivery, rows: Iterable[int], *, now: float, commit: bool = False) -> None:
-        """These results have arrived; with `commit` they are done once the peer has committed to store them."""
+        """Records that these results have arrived.
+
+        With `commit` they are done once the peer has committed to store them.
+        """
         with self.transaction() as db:
             for row in rows:
                 db.execute(
@@ -267,13 +276,13 @@ class Queue:
             self.settle(delivery.series, now)
 
     def postpone(self, delivery: Delivery, rows: Iterable[int], *, due: float) -> None:
-        """These results have not arrived; they are tried again at `due`."""
+        """Records that these results have not arrived; they are tried again at `due`."""
         with self.transaction() as db:
             for row in rows:
                 db.execute("UPDATE results SET attempts = attempts + 1, due = ? WHERE id = ?", (due, row))
 
     def abandon(self, delivery: Delivery, rows: Iterable[int], reason: str, *, now: float) -> None:
-        """These results are sent no more."""
+        """Records that these results are no longer sent."""
         with self.transaction() as db:
             for row in rows:
                 db.execute("UPDATE results SET state = 'abandoned', due = ? WHERE id = ?", (now, row))
@@ -291,7 +300,7 @@ class Queue:
         )
 
     def forget(self, *, before: float) -> list[str]:
-        """Drop the series that ended before a time; their names, so that their files can go too."""
+        """Deletes the series that ended before a time; returns their names, to delete their files."""
         with self.transaction() as db:
             ended = "state IN ('done', 'refused', 'failed') AND changed < ?"
             names = [row[0] for row in db.execute(f"SELECT name FROM series WHERE {ended}", (before,))]
@@ -299,7 +308,7 @@ class Queue:
             return names
 
     def series_names(self) -> dict[str, set[str]]:
-        """The hashed names of all series, and of the images of each."""
+        """Returns the hashed names of all series, and of the images of each."""
         with self._lock:
             found: dict[str, set[str]] = {row[0]: set() for row in self._db.execute("SELECT name FROM series")}
             rows = self._db.execute("SELECT s.name, o.name FROM objects o JOIN series s ON s.id = o.series")
@@ -308,19 +317,19 @@ class Queue:
         return found
 
     def counts(self) -> dict[str, int]:
-        """How many series are in each state."""
+        """Returns the number of series in each state."""
         with self._lock:
             rows = dict(self._db.execute("SELECT state, COUNT(*) FROM series GROUP BY state").fetchall())
         return {state: int(rows.get(state, 0)) for state in STATES}
 
     def reasons(self) -> list[tuple[str, str, str]]:
-        """Name, state and reason of the series that were refused or failed."""
+        """Returns name, state and reason of the series that were refused or failed."""
         with self._lock:
             return self._db.execute(
                 "SELECT name, state, reason FROM series WHERE state IN ('refused', 'failed') ORDER BY changed, id"
             ).fetchall()
 
     def timings(self) -> list[tuple[str, float]]:
-        """Name of each series that is done, and when it was."""
+        """Returns the name of each finished series and its time."""
         with self._lock:
             return self._db.execute("SELECT name, changed FROM series WHERE state = 'done' ORDER BY changed").fetchall()

@@ -56,13 +56,16 @@ class Answer:
 
 
 class Commitments:
-    """The storage commitments of a queue. Every method is one transaction; times are seconds since the epoch."""
+    """The storage commitments of a queue.
+
+    Every method is one transaction; times are seconds since the epoch.
+    """
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
     def next_uncommitted(self, *, now: float) -> Uncommitted | None:
-        """Returns the arrived results that are to be asked for, those of one series together; None if none are due."""
+        """Returns the arrived results without commitment, those of one series together; None if none are due."""
         with self._queue.transaction() as db:
             first = db.execute(
                 "SELECT r.series, s.name, s.sender, r.attempts, r.since FROM results r "
@@ -198,13 +201,13 @@ class Commitments:
         return Answer(id=row[0], peer=row[1], attempts=row[2], since=row[3], report=report)
 
     def answered(self, answers: Sequence[Answer], state: str = "sent") -> None:
-        """The peer has these reports, or they are given up ("abandoned")."""
+        """Records that the peer has these reports, or that they are given up ("abandoned")."""
         with self._queue.transaction() as db:
             for one in answers:
                 db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, one.id))
 
     def postpone_answer(self, answer: Answer, *, due: float) -> None:
-        """The peer has not got this report; it is tried again at `due`."""
+        """Records that the peer has not received this report; it is tried again at `due`."""
         with self._queue.transaction() as db:
             db.execute("UPDATE requests SET attempts = attempts + 1, due = ? WHERE id = ?", (due, answer.id))
 

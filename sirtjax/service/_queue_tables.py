@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # A series is receiving until it is quiet, ready until a worker takes it, working until its results are on disk,
-# delivering until they have arrived, and then done; refused where it is no image that can be worked on, failed where
-# working on it or sending its results was given up.
+# delivering until they have arrived, and then done; refused if it is not an image that can be processed, failed if
+# processing it or sending its results was given up.
 STATES = ("receiving", "ready", "working", "delivering", "done", "refused", "failed")
 
 TABLES = """

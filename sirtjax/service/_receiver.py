@@ -32,7 +32,7 @@ _MOST_MESSAGE = 2 << 20
 
 
 class Intake(Protocol):
-    """What becomes of the images that come in."""
+    """The handling of incoming images."""
 
     @property
     def titles(self) -> frozenset[str]:
@@ -45,19 +45,19 @@ class Intake(Protocol):
         """Returns why a caller is refused, None if it is admitted; `names` are those of its certificate."""
 
     def begin(self, association: Any, spool: Spool) -> None:
-        """An image begins to come in."""
+        """Starts an incoming image."""
 
     def check_room(self, association: Any, received: int) -> None:
-        """Refuse an image there is no room for; asked before it comes and every 16 MiB."""
+        """Refuses an image that does not fit on the disk; called before it arrives and every 16 MiB."""
 
     def store(self, association: Any, spool: Spool) -> int:
-        """Keep an image that has come in, and say so with a DIMSE status."""
+        """Keeps an image that has arrived; returns a DIMSE status."""
 
     def released(self, association: Any) -> None:
-        """An association has ended well."""
+        """Handles the end of an association without error."""
 
     def note(self, event: str, address: str) -> None:
-        """Something was refused before an association could be told."""
+        """Logs a refusal before an association exists."""
 
 
 class Receiver:
@@ -96,7 +96,7 @@ class Receiver:
         self._server: Server | None = None
 
     def start(self) -> int:
-        """Listen; the port.
+        """Starts listening; returns the port.
 
         Raises:
           ConfigError: the address can't be bound, or the TLS files can't be read.
@@ -136,19 +136,19 @@ class Receiver:
             )
         except OSError as error:
             raise ConfigError(
-                f"listen: {listen.host} port {listen.port} can't be bound ({error.strerror}); choose another"
+                f"listen: {listen.host} port {listen.port} cannot be bound ({error.strerror}); choose another"
             ) from error
         self._server = server
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="receiver").start()
         return int(server.server_address[1])
 
     def tick(self) -> None:
-        """End the associations that have lasted too long; to be called now and then."""
+        """Ends associations that have lasted too long; to be called regularly."""
         if self._server is not None:
             self._server.end_old_associations()
 
     def stop(self) -> None:
-        """Stop listening and abort the associations there are."""
+        """Stops listening and aborts the open associations."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -164,9 +164,9 @@ class Receiver:
         meta, refusal = b"", None
         try:
             if sop_class not in self._classes:
-                raise Refusal(CLASS_NOT_SUPPORTED, "is of a class that is not taken")
+                raise Refusal(CLASS_NOT_SUPPORTED, "is of a class that is not accepted")
             if not is_uid(sop_uid):
-                raise Refusal(INVALID_INSTANCE, "has a SOP Instance UID that is none")
+                raise Refusal(INVALID_INSTANCE, "has an invalid SOP Instance UID")
             self._intake.check_room(association, 0)
             meta = file_start(sop_class, sop_uid, syntax)
         except Refusal as found:
@@ -218,7 +218,7 @@ class Receiver:
 
 
 def file_start(sop_class: str, sop_uid: str, syntax: str) -> bytes:
-    """What stands before the data set in a DICOM file."""
+    """Returns the part of a DICOM file before the data set."""
     start = BytesIO()
     start.write(b"\0" * 128 + b"DICM")
     write_file_meta_info(

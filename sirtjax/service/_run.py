@@ -35,7 +35,7 @@ def serve(
     on_ready: Callable[[int], None] | None = None,
     log_level: int = logging.INFO,
 ) -> None:
-    """Take series by DICOM, segment them, and send structure sets back; until `stop` is set.
+    """Receives series by DICOM, segments them, and sends structure sets back, until `stop` is set.
 
     Args:
       config: the service.
@@ -59,7 +59,7 @@ def serve(
                 ConfiguredSegmenter(config.work).check()
             _serve(config, segmenter, stop or threading.Event(), on_ready, log_level)
     except BlockingIOError as error:
-        raise ConfigError(f"{state}: another service works there; stop it, or choose another state folder") from error
+        raise ConfigError(f"{state}: another service uses it; stop it, or choose another state folder") from error
 
 
 def _serve(
@@ -81,7 +81,7 @@ def _serve(
     _clear_unfinished(state, queue)
     queue.wait_again(due=time.time() + limits.quiet_s)
     for name in queue.pardon(now=time.time()):
-        audit.append("series taken up again", series=name)
+        audit.append("series resumed", series=name)
     guard = Guard(inspectors=limits.inspectors, memory_mb=limits.inspect_mb, timeout_s=limits.inspect_s)
     intake = SeriesIntake(config, queue, guard, audit)
     commitments = Commitments(queue)
@@ -131,11 +131,11 @@ def _prepare(state: Path) -> None:
             private_folder(folder)
         restrict_tree(state)
     except OSError as error:
-        raise ConfigError(f"{state}: can't be made ({error.strerror}); choose another folder for state") from error
+        raise ConfigError(f"{state}: cannot be created ({error.strerror}); choose another folder for state") from error
 
 
 def _clear_unfinished(state: Path, queue: Queue) -> None:
-    """Remove what a stop in mid-work has left: no peer was told that it is kept."""
+    """Removes the files left by an interrupted run: no peer has a confirmation for them."""
     for path in (state / "incoming").iterdir():
         path.unlink()
     known = queue.series_names()
@@ -158,7 +158,7 @@ def _remove(state: Path, name: str) -> None:
 
 
 def check_service(config: ServiceConfig) -> None:
-    """Check what a service needs before it starts: the library, its TLS files, its models.
+    """Checks the requirements of a service before it starts: the library, its TLS files, its models.
 
     Raises:
       ConfigError: pynetdicom is missing, or TLS files can't be read.
@@ -173,19 +173,19 @@ def check_service(config: ServiceConfig) -> None:
 
 
 def audit_path(config: ServiceConfig) -> Path:
-    """Where the audit log of a service is."""
+    """Returns the path of a service's audit log."""
     return config.state / AUDIT_FILE
 
 
 def service_counts(config: ServiceConfig) -> dict[str, int]:
-    """How many series of a service are in each state, whether it runs or not.
+    """Returns the number of a service's series in each state, running or not.
 
     Raises:
       ComputationError: it has never run.
     """
     path = config.state / QUEUE_FILE
     if not path.is_file():
-        raise ComputationError(f"{config.state}: no queue is there; the service has not run yet")
+        raise ComputationError(f"{config.state}: no queue found; the service has not yet run")
     queue = Queue(path)
     try:
         return queue.counts()

@@ -77,7 +77,7 @@ class _Sockets:
     def wrap_socket(self, plain: socket.socket, **options: Any) -> ssl.SSLSocket:
         """What the library asks of a TLS context."""
         if self._context is None:
-            raise ValueError("no TLS was asked for")
+            raise ValueError("TLS was not requested")
         secured = self._context.wrap_socket(plain, **options)
         self._kept.append(secured)
         return secured
@@ -89,10 +89,10 @@ class _Sockets:
 
 
 def keep_answers(association: Any) -> None:
-    """Let nobody but who waits for an answer take it.
+    """Reserves each response for the thread that waits for it.
 
-    The library's own thread looks for requests of the other end, of which there are none here; on a busy machine it
-    comes first now and then, takes an answer for one, and drops it.
+    The library's own thread polls for requests of the other end, of which there are none here. On a busy machine it
+    is sometimes first, treats a response as a request, and drops it.
     """
     take = association.dimse.get_msg
 
@@ -111,7 +111,7 @@ def answers_requests(association: Any) -> None:
 def associated(
     node: Node, contexts: list[Any], *, roles: Sequence[Any] = (), handlers: Sequence[Any] = ()
 ) -> Iterator[Any]:
-    """An association, released at the end.
+    """Returns an association, released at the end.
 
     Args:
       node: where to.
@@ -152,19 +152,19 @@ def associated(
             tls_args=None if node.tls is None else (sockets, node.host),
         )
     except OSError as error:
-        raise ComputationError(f"{node.host} is no address ({error.strerror}); check the host's name") from error
+        raise ComputationError(f"{node.host} is not a valid address ({error.strerror}); check the host name") from error
     if not association.is_established:
         sockets.close()
         if association.is_rejected:
-            why = "it refused the association; check both AE titles, and that it knows us"
+            why = "it refused the association; check both AE titles, and that it knows this one"
         elif association.rejected_contexts:
-            why = "it takes nothing of what was to be sent or asked"
+            why = "it accepts none of the requested services"
         elif told:
             why = f"{told[0]}; check certificate, authority and name"
         elif opened:
-            why = "it ended the association before it began; check port and TLS"
+            why = "it ended the association before it started; check port and TLS"
         else:
-            why = "there was no answer; check host, port and TLS"
+            why = "no response; check host, port and TLS"
         raise ComputationError(f"{node.called} at {node.host} port {node.port}: {why}")
     keep_answers(association)
     try:
@@ -176,7 +176,7 @@ def associated(
 
 
 def echo(node: Node) -> None:
-    """Ask whether a node is there (C-ECHO).
+    """Checks whether a node responds (C-ECHO).
 
     Raises:
       ComputationError: it is not, or does not say so.
@@ -187,11 +187,13 @@ def echo(node: Node) -> None:
     with associated(node, [build_context(Verification)]) as association:
         status = association.send_c_echo().get("Status")
     if status != 0:
-        raise ComputationError(f"{node.called} at {node.host} port {node.port}: no answer to C-ECHO; look at its log")
+        raise ComputationError(f"{node.called} at {node.host} port {node.port}: no response to C-ECHO; check its log")
 
 
 def send_files(paths: Sequence[Path | str], node: Node) -> list[Sent]:
-    """Send DICOM files, one association for all; those with compressed pixels as they are, or not at all.
+    """Sends DICOM files over one association.
+
+    Files with compressed pixels are sent unchanged or not at all.
 
     Args:
       paths: of the files; every one is looked at before any is sent.
@@ -201,7 +203,7 @@ def send_files(paths: Sequence[Path | str], node: Node) -> list[Sent]:
       What became of each, in their order.
 
     Raises:
-      ImageFormatError: a file is no DICOM object.
+      ImageFormatError: a file is not a DICOM object.
       InputError: files of more kinds than one association can hold.
       ComputationError: there is no association.
     """
@@ -209,7 +211,7 @@ def send_files(paths: Sequence[Path | str], node: Node) -> list[Sent]:
     kinds = [kind_of(path) for path in files]
     pairs = list(dict.fromkeys(kinds))
     if len(pairs) > _MOST_CONTEXTS:
-        raise InputError(f"the files are of {len(pairs)} kinds; expected at most {_MOST_CONTEXTS}, send them in parts")
+        raise InputError(f"the files have {len(pairs)} kinds; expected at most {_MOST_CONTEXTS}, send them in parts")
     from pynetdicom import build_context
 
     # One syntax a context: with several, the node would choose and could leave out the file's own.
@@ -227,7 +229,7 @@ def _send(association: Any, path: Path) -> Sent:
     try:
         answer = association.send_c_store(str(path))
     except ValueError:
-        return Sent(path=path, status=None, arrived=False, problem="the node does not take objects of its kind")
+        return Sent(path=path, status=None, arrived=False, problem="the node does not accept objects of its kind")
     except RuntimeError:
         return Sent(path=path, status=None, arrived=False, problem="the association ended before it")
     status = answer.get("Status")
@@ -255,7 +257,7 @@ def kind_of(path: Path) -> tuple[str, str]:
         raise ImageFormatError(f"{path}: {error.strerror or 'not readable'}; expected a DICOM file") from error
     except Exception as error:  # pydicom meets damaged bytes with almost any exception type
         raise ImageFormatError(
-            f"{path}: not readable as DICOM ({type(error).__name__}); leave it out, or export it again"
+            f"{path}: not readable as DICOM ({type(error).__name__}); omit it or export it again"
         ) from error
     return sop_class, syntax
 

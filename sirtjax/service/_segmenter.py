@@ -42,7 +42,7 @@ class ConfiguredSegmenter:
         return {structure: found[structure] for structure in self.work.structures}
 
     def check(self) -> None:
-        """Load every model, so that one that is missing is known before images come.
+        """Loads every model, so that a missing one is reported before images arrive.
 
         Raises:
           ModelError: a model is not installed, or does not know its structure.
@@ -55,7 +55,7 @@ class ConfiguredSegmenter:
                 segmentation.labels_of(model.spec, structure)
 
     def algorithms(self) -> dict[str, Algorithm]:
-        """What draws each structure, as the objects name it."""
+        """Returns the algorithm of each structure, as the objects name it."""
         from sirtjax import __version__
         from sirtjax.dicom import Algorithm
 
@@ -108,4 +108,4 @@ class ConfiguredSegmenter:
         try:
             return list(jax.devices(self.work.device))
         except RuntimeError as error:
-            raise ConfigError(f"work.device {self.work.device}: there is none here; leave it out") from error
+            raise ConfigError(f"work.device {self.work.device}: not available; omit it") from error

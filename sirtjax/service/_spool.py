@@ -28,9 +28,9 @@ class Refusal(Exception):
 
 
 class Spool(io.BytesIO):
-    """A data set on its way from the wire to a file; what is refused is read and dropped, for the peer has begun.
+    """A received data set on its way to a file; refused data is read and dropped.
 
-    It is a `BytesIO` by name alone, because that is what the network library wants to write to.
+    It is a `BytesIO` only by name, because the network library writes to one.
 
     Attributes:
       sop_class: as the request says.
@@ -64,7 +64,7 @@ class Spool(io.BytesIO):
             self._file.write(meta)
 
     def write(self, data: Any) -> int:
-        """Take the next part of the data set."""
+        """Writes the next part of the data set."""
         length = len(data)
         before, self.received = self.received, self.received + length
         if self._file is None:
@@ -79,11 +79,11 @@ class Spool(io.BytesIO):
         except Refusal as refusal:
             self._refuse(refusal)
         except OSError as error:
-            self._refuse(Refusal(OUT_OF_RESOURCES, f"can't be written ({error.strerror})"))
+            self._refuse(Refusal(OUT_OF_RESOURCES, f"cannot be written ({error.strerror})"))
         return length
 
     def finish(self) -> Path:
-        """Put the file on disk for good.
+        """Completes the file on disk.
 
         Raises:
           Refusal: the image was refused on the way.
@@ -94,7 +94,7 @@ class Spool(io.BytesIO):
                 os.fsync(self._file.fileno())
                 self._file.close()
             except OSError as error:
-                self._refuse(Refusal(OUT_OF_RESOURCES, f"can't be written ({error.strerror})"))
+                self._refuse(Refusal(OUT_OF_RESOURCES, f"cannot be written ({error.strerror})"))
         if self.refusal is not None:
             raise self.refusal
         if self.path is None:
@@ -102,7 +102,7 @@ class Spool(io.BytesIO):
         return self.path
 
     def drop(self) -> None:
-        """Remove the file."""
+        """Removes the file."""
         file, self._file = self._file, None
         if file is not None:
             try:

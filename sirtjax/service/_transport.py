@@ -260,12 +260,12 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
         super().__init__(*arguments, request_handler=_Handler, **options)
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
-        """Accept until `shutdown`."""
+        """Accepts connections until `shutdown`."""
         self._lobby.start()
         super().serve_forever(poll_interval)
 
     def shutdown(self) -> None:
-        """Stop accepting, and close the connections that wait."""
+        """Stops accepting, and closes the waiting connections."""
         # Not the library's own, which looks for this server in a private list.
         socketserver.BaseServer.shutdown(self)
         self.server_close()
@@ -291,7 +291,7 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
         super().process_request(connection, address)
 
     def arrival_of(self, request: Any) -> tuple[Slot, bytes]:
-        """The slot of a connection and what was read from it, once."""
+        """Returns the slot of a connection and the bytes read from it, once."""
         return self._arrivals.pop(id(request))
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -308,7 +308,7 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
         self.bounds.note("connection failed", str(client_address[0]))
 
     def end_old_associations(self) -> None:
-        """Close the connections of associations that have lasted too long."""
+        """Closes the connections of associations that have lasted too long."""
         for slot in self.bounds.slots.held():
             if slot.association is not None and time.monotonic() - slot.since > self.bounds.association_s:
                 self.bounds.note("association too long", slot.address)
@@ -316,7 +316,7 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
 
 
 def close(connection: Any) -> None:
-    """Shut a library's socket down, so that the thread that reads from it wakes up."""
+    """Shuts a library's socket down, so that the thread that reads from it wakes up."""
     inner = getattr(connection, "socket", None)
     if inner is None:
         return
@@ -332,12 +332,12 @@ def close(connection: Any) -> None:
 
 
 def peer_address(association: Any) -> str:
-    """Where the other end of an accepted association is."""
+    """Returns the address of the other end of an accepted association."""
     return str(association.requestor.address_info.address)
 
 
 def quieten() -> None:
-    """Have the library log nothing: what it logs quotes what peers sent, patients' names too."""
+    """Silences the library's log, because its messages quote received data, including patient names."""
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = False
     _config.LOG_RESPONSE_IDENTIFIERS = False

@@ -42,7 +42,10 @@ def flag_codes(flags: Mapping[str, tuple[Flag, ...]]) -> str:
 
 
 def descriptions(flags: Mapping[str, tuple[Flag, ...]]) -> tuple[str, str]:
-    """Returns the descriptions of a structure set (with what was found) and of a segmentation (64 characters)."""
+    """Returns the descriptions of a structure set (with its findings) and of a segmentation.
+
+    Each has at most 64 characters.
+    """
     if not flags:
         return DESCRIPTION, DESCRIPTION
     sentences = "; ".join(flag.message for found in flags.values() for flag in found)
@@ -72,7 +75,7 @@ def work_on(
       algorithm: what they are found by, all of them or each.
 
     Raises:
-      InputError: the series is no image that can be worked on.
+      InputError: the series is not an image that can be processed.
     """
     from sirtjax import dicom, formats
     from sirtjax.volume import LabelMap

@@ -1,7 +1,7 @@
-"""The process that works on series and sends results, apart from the one that receives.
+"""The process that segments series and sends results, separate from the process that receives images.
 
-Apart, because a computation may hold Python's lock for seconds or take the memory of the machine: whoever asks whether
-the service is there is answered all the same, and what it has taken in is safe.
+It is separate because a computation can hold Python's lock for seconds or use all memory of the machine: the service
+still answers echo requests, and received images are safe.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class WorkerProcess:
         self._started = 0.0
 
     def keep(self) -> None:
-        """Start it where it is not there; not more than once a second."""
+        """Starts the process if it is not running; at most once per second."""
         if self._process is not None and self._process.is_alive():
             return
         if self._process is not None:
@@ -70,7 +70,7 @@ class WorkerProcess:
         return None if self._process is None else self._process.pid
 
     def stop(self, *, grace_s: float = 10.0) -> None:
-        """End it: what it was doing is done again after the next start."""
+        """Ends the process; its current job is repeated after the next start."""
         if self._process is None:
             return
         if self._line is not None:
@@ -90,10 +90,10 @@ class WorkerProcess:
 
 
 def run_worker(config: ServiceConfig, segmenter: Segmenter | None, log_level: int, line: Connection) -> None:
-    """The worker's own main function: works and delivers until the service's end of the line is closed."""
+    """Runs the worker's main loop: processes and delivers until the service closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then closes the line
     os.nice(_BEHIND_THE_RECEIVER)
-    # Of this process alone; what the libraries write here is the service's.
+    # Only for this process; the log of the libraries belongs to the service.
     os.umask(0o077)
     start_logging(log_level)
     _load_libraries()
@@ -104,9 +104,9 @@ def run_worker(config: ServiceConfig, segmenter: Segmenter | None, log_level: in
         queue, audit = Queue(config.state / QUEUE_FILE), AuditLog(config.state / AUDIT_FILE)
         again, lost = queue.recover(now=time.time(), attempts=config.work.attempts)
         for name in again:
-            audit.append("series taken up again", series=name)
+            audit.append("series resumed", series=name)
         for name in lost:
-            audit.append("series failed", series=name, reason="the process that worked on it ended each time")
+            audit.append("series failed", series=name, reason="its worker process ended each time")
         LOG.info("the worker is ready")
         delivering = threading.Thread(target=_deliver, args=(queue, config, audit, stop), daemon=True)
         delivering.start()
@@ -128,7 +128,7 @@ def _load_libraries() -> None:
 
 
 def start_logging(level: int) -> None:
-    """One line a message on stderr, and no traceback of a thread: it could quote what a peer sent."""
+    """Logs one line per message to stderr, without tracebacks of threads, which could quote received data."""
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", force=True)
     logging.getLogger("sirtjax").setLevel(level)
     for library in ("pydicom", "highdicom", "pynetdicom"):
@@ -190,7 +190,7 @@ def _work(
 
 
 def prepared(config: ServiceConfig, segmenter: Segmenter | None) -> tuple[Segmenter, DrawnBy]:
-    """What finds the structures, and its name, or that of what finds each."""
+    """Returns the segmenter and its name, or the name of the model of each structure."""
     from sirtjax import __version__
     from sirtjax.dicom import Algorithm
 
@@ -207,7 +207,7 @@ def _do(
     from sirtjax.service._work import flag_codes, work_on
 
     if segmenter is None:
-        raise ValueError("nothing is there that finds structures")
+        raise ValueError("no segmenter is configured")
     audit.append("work begins", series=job.name, generation=job.generation, attempt=job.attempts)
     began = time.perf_counter()
     try:
@@ -247,6 +247,6 @@ def _deliver(queue: Queue, config: ServiceConfig, audit: AuditLog, stop: threadi
             if deliver_next(queue, config, audit) or commit_next(commitments, config, audit):
                 continue
         except OSError as error:  # a full disk, a lost file: later perhaps not
-            LOG.error("results can't be sent: %s", error.strerror)
+            LOG.error("results cannot be sent: %s", error.strerror)
             stop.wait(_RETRY_S)
         stop.wait(_POLL_S)

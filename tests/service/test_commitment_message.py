@@ -46,10 +46,10 @@ def test_what_is_no_message_is_refused(tmp_path, guard):
     cases = {
         "TransactionUID is missing": pydicom.Dataset(),
         "more than 10000 instances": many,
-        "ReferencedSOPInstanceUID is missing or no UID": CommitmentMessage(
+        "ReferencedSOPInstanceUID is missing or not a UID": CommitmentMessage(
             transaction="1.2", instances=(("1.2", "CANARY"),)
         ),
-        "TransactionUID is missing or no UID": CommitmentMessage(transaction="1.2\\..", instances=(("1.2", "1.3"),)),
+        "TransactionUID is missing or not a UID": CommitmentMessage(transaction="1.2\\..", instances=(("1.2", "1.3"),)),
     }
     for problem, message in cases.items():
         with pytest.raises(ImageFormatError, match=problem) as refused:

@@ -47,7 +47,7 @@ def test_the_example_is_one(tmp_path):
         (GOOD.replace("port = 104", ""), "results go to the sender, but peer 'pacs' has no port"),
         (GOOD + '[work]\ndeliver = "elsewhere"', "no peer is named 'elsewhere'; there are pacs"),
         (GOOD + '[work]\nstructures = ["spleen"]', "work.structures.0: Input should be 'liver', 'lesions'"),
-        (GOOD + '[work]\nmodels = { lungs = "x" }', "work.models names 'lungs', which is not among work.structures"),
+        (GOOD + '[work]\nmodels = { lungs = "x" }', "work.models names 'lungs', which is not in work.structures"),
         (GOOD + GOOD[GOOD.index("[[") :], "two peers have the name 'pacs'; expected one each"),
         (GOOD + "tls = true", "a peer asks for TLS, but listen.tls names no certificate"),
         (GOOD + "[limits]\npdu_bytes = 10", "limits.pdu_bytes: Input should be greater than or equal to 4096"),

@@ -221,14 +221,14 @@ def test_sending_by_hand(tmp_path, service, results, capsys):
     ("arguments", "code", "message"),
     [
         (["send", "{ct}", "--node", "nowhere"], 2, "the node is 'nowhere'; expected AE@HOST:PORT"),
-        (["send", "{empty}", "--node", "A@127.0.0.1:104"], 2, "holds no DICOM files; expected some to send"),
+        (["send", "{empty}", "--node", "A@127.0.0.1:104"], 2, "contains no DICOM files to send"),
         (["send", "{text}", "--node", "A@127.0.0.1:104"], 2, "not readable as DICOM"),
-        (["send", "{ct}", "--node", "A@127.0.0.1:1"], 1, "there was no answer; check host, port and TLS"),
+        (["send", "{ct}", "--node", "A@127.0.0.1:1"], 1, "no response; check host, port and TLS"),
         (["send", "{ct}", "--node", "A@h:1", "--tls-key", "k"], 2, "TLS needs --tls-certificate, --tls-key and"),
-        (["fetch", "--node", "A@127.0.0.1:1"], 2, "nothing is looked for; give a patient"),
-        (["fetch", "--node", "A@127.0.0.1:1", "--patient", "*"], 2, "holds '*', '?' or a backslash"),
+        (["fetch", "--node", "A@127.0.0.1:1"], 2, "the query is empty; set --patient"),
+        (["fetch", "--node", "A@127.0.0.1:1", "--patient", "*"], 2, "contains '*', '?' or a backslash"),
         (["fetch", "--node", "A@127.0.0.1:1", "--patient", "x", "--series", "1.2"], 2, "give the study's UID too"),
-        (["fetch", "--node", "A@127.0.0.1:1", "--study", "1..2"], 2, "the study UID is none"),
+        (["fetch", "--node", "A@127.0.0.1:1", "--study", "1..2"], 2, "the study UID is invalid"),
     ],
 )
 def test_what_is_wrong_with_the_command_is_one_line(tmp_path, capsys, arguments, code, message):
@@ -248,7 +248,7 @@ def main_ends(arguments, code):
 
 
 def test_a_node_that_finds_nothing_is_asked_in_vain(service):
-    with pytest.raises(ComputationError, match="it takes nothing of what was to be sent or asked"):
+    with pytest.raises(ComputationError, match="it accepts none of the requested services"):
         find_series(service.node(), Query(patient_id="nobody"))
 
 
@@ -274,7 +274,7 @@ def test_results_wait_for_a_pacs_that_is_away(tmp_path):
         pacs.stop()
         with bench.Service(tmp_path, pacs.port) as service:
             send_files(bench.write_series(tmp_path / "ct", seed="away"), service.node())
-            bench.wait_for(lambda: "are not sent yet" in service.log_text(), what="the first try")
+            bench.wait_for(lambda: "are not yet sent" in service.log_text(), what="the first try")
             pacs.start()
             bench.wait_for(lambda: pacs.objects, what="the result")
             bench.wait_for(lambda: [state for state, _ in service.states()] == ["done"], what="the end")
@@ -283,7 +283,7 @@ def test_results_wait_for_a_pacs_that_is_away(tmp_path):
 
 def test_a_second_service_on_the_same_state_is_refused(tmp_path, service, capsys):
     main_ends(["serve", str(service.config)], 2)
-    assert "another service works there; stop it" in capsys.readouterr().err
+    assert "another service uses it; stop it" in capsys.readouterr().err
 
 
 @pytest.mark.slow

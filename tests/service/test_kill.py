@@ -124,7 +124,7 @@ def test_a_kill_in_mid_work_is_taken_up_again(tmp_path):
         with service:
             bench.wait_for(lambda: states(service) == ["done"], what="the end")
         assert len(pacs.objects) == 1
-        assert "series taken up again" in (service.state / "audit.jsonl").read_text()
+        assert "series resumed" in (service.state / "audit.jsonl").read_text()
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def test_uids_are_taken(text):
     ],
 )
 def test_what_is_no_uid_is_refused_without_repeating_it(text):
-    with pytest.raises(ImageFormatError, match=r"^SOPInstanceUID is missing or no UID; expected numbers with dots"):
+    with pytest.raises(ImageFormatError, match=r"^SOPInstanceUID is missing or not a UID; expected numbers with dots"):
         checked_uid(text, "SOPInstanceUID")
 
 
@@ -116,6 +116,6 @@ def test_a_disk_that_is_full_after_all_is_said(tmp_path):
         spool._file.close()
         spool._file = full
         spool.write(b"x" * 100)
-        with pytest.raises(Refusal, match=r"can't be written \(No space left on device\)") as refused:
+        with pytest.raises(Refusal, match=r"cannot be written \(No space left on device\)") as refused:
             spool.finish()
     assert refused.value.status == 0xA700 and list(tmp_path.iterdir()) == []

@@ -60,7 +60,7 @@ def test_a_silent_connection_is_closed_in_time(open_service):
     with raw.connect(open_service.port) as silent, raw.connect(open_service.port) as dripping:
         dripping.sendall(raw.request()[:40])
         assert raw.ended(silent) is not None and raw.ended(dripping) is not None
-    assert "no association was asked for in time" in open_service.log_text()
+    assert "no association was requested in time" in open_service.log_text()
 
 
 def test_the_longest_waiting_connection_makes_room(open_service):
