@@ -34,17 +34,17 @@ class AtlasOutcome:
       name: the atlas.
       used: whether its liver was fused.
       status: of its registration, such as "SUCCESS" or "POOR_AGREEMENT"; "OWN_IMAGE" where the atlas is the
-        patient, "REFUSED" where the registration raised an error, "OUTSIDE" where the liver was carried out of
-        the patient's image, "UNLIKE" where the images differ about its surface, "OUTLIER" where it lies elsewhere
-        than the others.
-      cause: why it was left out; empty where it was used.
-      likeness: mean squared local correlation of the images about the carried liver's surface, 0 to 1; None where
-        it was left out before.
-      weight: its share of all weight in the voxels where any atlas has the liver; None with STAPLE or left out.
+        patient, "REFUSED" if the registration raised an error, "OUTSIDE" if the warped liver is outside
+        the patient's image, "UNLIKE" if the images differ at its surface, "OUTLIER" if its position differs
+        from the others.
+      cause: why it was excluded; empty if it was used.
+      likeness: mean squared local correlation of the images at the surface of the warped liver, 0 to 1; None if
+        it was excluded earlier.
+      weight: its fraction of all weight in the voxels where any atlas has the liver; None with STAPLE or if excluded.
       sensitivity: as STAPLE found; None for other methods.
       specificity: as STAPLE found; None for other methods.
-      dsc: of its liver, carried to the patient, with the result; None where left out.
-      seconds: for reading, registering and carrying it.
+      dsc: of its warped liver with the result; None if excluded.
+      seconds: for reading, registering and warping it.
     """
 
     name: str

@@ -37,7 +37,7 @@ class Registered(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Carried:
-    """The liver of one atlas on the working grid: only the box that holds it, and the likeness of the images."""
+    """The warped liver of one atlas on the working grid, within its bounding box, and image similarity."""
 
     start: tuple[int, int, int]
     occupancy: NDArray[np.float32]
@@ -54,7 +54,7 @@ def carry(
     register: Callable[..., Registered],
     min_likeness: float,
 ) -> tuple[AtlasOutcome, Carried | None]:
-    """Register one atlas and carry its liver to the working grid; None where it is of no use.
+    """Registers one atlas and warps its liver to the working grid; None if it cannot be used.
 
     Args:
       image: the patient's.
@@ -63,7 +63,7 @@ def carry(
       patient: the patient's image on it, from `windowed`.
       config: of the registration.
       register: (reference, floating, *, config) to a result.
-      min_likeness: of the images about the carried liver's surface; less is no success.
+      min_likeness: minimum image similarity at the surface of the warped liver; a lower one is not a success.
     """
 
     def refused(status: str, cause: str, likeness: float | None = None) -> tuple[AtlasOutcome, None]:
@@ -80,13 +80,13 @@ def carry(
     mask = np.asarray(atlas.liver.array) > 0
     occupancy = spatial.mask_occupancy(mask, atlas.liver.geometry, grid, transform=result.transform)
     if not (occupancy >= 0.5).any():
-        return refused("OUTSIDE", "its liver lies outside the patient's image after registration")
+        return refused("OUTSIDE", "its liver is outside the patient's image after registration")
     moved = spatial.resample(atlas.image, grid, transform=result.transform, antialias=True)
     similarity = local_similarity(patient, windowed(moved))
     likeness = float(similarity[_band(occupancy >= 0.5)].mean())
     if likeness < min_likeness:
         cause = (
-            f"the images differ about its liver's surface (likeness {likeness:.2f}, at least {min_likeness:g} needed)"
+            f"the images differ at its liver's surface (similarity {likeness:.2f}, expected at least {min_likeness:g})"
         )
         return refused("UNLIKE", cause, likeness)
     # One empty voxel around, so that the votes fade out when they are interpolated.
@@ -97,7 +97,7 @@ def carry(
 
 
 def working_grid(geometry: Geometry, *, spacing_mm: float) -> Geometry:
-    """The grid along the same axes that covers the same space with voxels of at least `spacing_mm`."""
+    """Returns the grid along the same axes and extent with voxels of at least `spacing_mm`."""
     native = np.asarray(geometry.spacing_mm)
     spacing = np.maximum(native, spacing_mm)
     extent = native * geometry.shape
@@ -110,7 +110,7 @@ def working_grid(geometry: Geometry, *, spacing_mm: float) -> Geometry:
 
 
 def windowed(volume: Volume) -> NDArray[np.float32]:
-    """The values that are compared: of a CT those of soft tissue."""
+    """Returns the values to compare: of a CT, those of soft tissue."""
     array = np.asarray(volume.array, np.float32)
     return np.clip(array, *_CT_WINDOW_HU) if volume.unit == "HU" else array
 

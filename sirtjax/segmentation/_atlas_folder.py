@@ -40,7 +40,7 @@ class AtlasFiles:
 
 
 def list_atlases(folder: Path | str, *, values: Sequence[int] | None = None) -> tuple[AtlasFiles, ...]:
-    """The atlases of a folder, by name; nothing is read but `dataset.json`.
+    """Returns the atlases of a folder, by name; reads only `dataset.json`.
 
     Two layouts are known. Pairs: `NAME.nii.gz` and `NAME_liver.nii.gz` side by side, other files passed over;
     every label of the second is liver. Challenge folders: `imagesTr/NAME_0000.nii.gz` (or `NAME.nii.gz`) and
@@ -49,7 +49,7 @@ def list_atlases(folder: Path | str, *, values: Sequence[int] | None = None) -> 
 
     Args:
       folder: where to look.
-      values: the label values that make up the liver, in place of what the layout says.
+      values: the label values that make up the liver, instead of those of the layout.
 
     Raises:
       InputError: no such folder, no atlas in it, labels without their image, or a `dataset.json` without a liver.
@@ -67,14 +67,14 @@ def list_atlases(folder: Path | str, *, values: Sequence[int] | None = None) -> 
 
 
 def read_atlas(files: AtlasFiles, *, modality: Modality) -> Atlas:
-    """Image and liver of one atlas.
+    """Reads image and liver of one atlas.
 
     Args:
       files: from `list_atlases`.
       modality: what the image is, which NIfTI doesn't say: it gives its unit.
 
     Raises:
-      ImageFormatError: not NIfTI, damaged, labels that are no whole numbers, or no liver among them.
+      ImageFormatError: not NIfTI, damaged, labels that are not integers, or no liver among them.
       GeometryError: image and labels lie on different grids.
     """
     image = formats.read_image(files.image, modality=modality).volume
@@ -82,15 +82,15 @@ def read_atlas(files: AtlasFiles, *, modality: Modality) -> Atlas:
     if not image.geometry.matches(geometry, tolerance_mm=_SAME_GRID_MM):
         raise GeometryError(
             f"{files.labels}: {geometry}, but its image {files.image.name} has {image.geometry}; "
-            "an atlas needs both on one grid"
+            "an atlas requires both on one grid"
         )
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
-        raise ImageFormatError(f"{files.labels}: not whole numbers; expected the labels of an atlas")
+        raise ImageFormatError(f"{files.labels}: not integers; expected the labels of an atlas")
     liver = labels > 0 if files.values is None else np.isin(labels, files.values)
     if not liver.any():
         wanted = "" if files.values is None else f" among the values {', '.join(map(str, files.values))}"
         raise ImageFormatError(
-            f"{files.labels}: no voxel is liver{wanted}; remove the atlas or give the liver's values (--atlas-label)"
+            f"{files.labels}: no voxel is liver{wanted}; remove the atlas or set the liver's values (--atlas-label)"
         )
     return Atlas(name=files.name, image=image, liver=LabelMap.from_mask(liver, image.geometry, name="liver"))
 
@@ -103,7 +103,7 @@ def _pairs(folder: Path, values: tuple[int, ...] | None) -> list[AtlasFiles]:
         if name == stem or not name:
             continue
         if name not in files:
-            raise InputError(f"{labels}: its image {name}.nii.gz is not beside it; add it or remove the labels")
+            raise InputError(f"{labels}: its image {name}.nii.gz is not next to it; add it or remove the labels")
         found.append(AtlasFiles(name=name, image=files[name], labels=labels, values=values))
     return found
 
@@ -134,7 +134,7 @@ def _nifti_by_stem(folder: Path) -> dict[str, Path]:
             continue
         stem = path.name[: -len(suffix)]
         if stem in found:
-            raise InputError(f"{path}: {found[stem].name} is beside it; keep one of the two")
+            raise InputError(f"{path}: {found[stem].name} is next to it; keep one of the two")
         found[stem] = path
     return found
 
@@ -142,16 +142,16 @@ def _nifti_by_stem(folder: Path) -> dict[str, Path]:
 def _liver_values(path: Path) -> tuple[int, ...]:
     """The values of the liver and its tumours, as a challenge's `dataset.json` names them."""
     if not path.is_file():
-        raise InputError(f"{path}: not there, so which label is the liver is not known; give its value (--atlas-label)")
+        raise InputError(f"{path}: missing, so the label of the liver is unknown; set its value (--atlas-label)")
     try:
         table = parse_json(path.read_text(encoding="utf-8"))["labels"]
         named = [pair for key, value in table.items() for pair in _named_values(str(key), value)]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: its 'labels' can't be read ({error}); give the values (--atlas-label)") from error
+        raise InputError(f"{path}: its 'labels' cannot be read ({error}); set the values (--atlas-label)") from error
     liver = {value for name, value in named if name == "liver"}
     if not liver:
         known = ", ".join(sorted({name for name, _ in named})) or "none"
-        raise InputError(f"{path}: no label is named 'liver', only: {known}; give the liver's values (--atlas-label)")
+        raise InputError(f"{path}: no label is named 'liver', only: {known}; set the liver's values (--atlas-label)")
     return tuple(sorted(liver | {value for name, value in named if any(part in name for part in _TUMOUR)}))
 
 

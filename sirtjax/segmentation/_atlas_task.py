@@ -25,11 +25,11 @@ from sirtjax.volume import Geometry, LabelMap, Volume, crop_geometry
 
 SPACING_MM = 3.0
 WEIGHT_POWER = 2.0
-# Digital patients whose livers were carried to a DSC of about 0.83 have this likeness, and real pairs of CTs whose
-# registration stopped at the affine map (DSC 0.72 to 0.81) less.
+# Digital phantoms whose livers were warped to a DSC of about 0.83 have this similarity. Real pairs of CTs whose
+# registration stopped at the affine map (DSC 0.72 to 0.81) have less.
 MIN_LIKENESS = 0.25
 MIN_AGREEMENT_DSC = 0.7
-# What two images have in common where both are even: without it noise alone would choose the atlas there.
+# Similarity of two images in uniform regions: without it, noise would select the atlas there.
 _SIMILARITY_FLOOR = 0.05
 
 
@@ -46,21 +46,21 @@ def segment_liver_by_atlas(
     weight_power: float = WEIGHT_POWER,
     report: Callable[[str], None] | None = None,
 ) -> AtlasSegmentation:
-    """The liver of an image by registration of atlases to it and fusion of their livers.
+    """Segments the liver of an image by registering atlases to it and fusing their livers.
 
-    Each atlas is taken from the iterable, registered and let go before the next. Its liver is carried to a
-    working grid of 3 mm along the patient's axes (coarser where the image is) as the occupied share of each
-    voxel. Fused probabilities, not labels, go to the patient's own grid; above one half is liver, of which the
-    largest component (6 neighbours) is kept and its enclosed holes are filled. An even split of an even number of
-    votes is no majority.
+    Each atlas is taken from the iterable, registered and released before the next. Its liver is warped to a
+    working grid of 3 mm along the patient's axes (coarser if the image is) as the occupied fraction of each
+    voxel. Fused probabilities, not labels, are resampled to the patient's own grid. Above one half is liver, of
+    which the largest component (6 neighbours) is kept and its enclosed holes are filled. An even split of an even
+    number of votes is not a majority.
 
     The weight of an atlas in a weighted vote is (0.05 + r²)^`weight_power` with r² the squared correlation of
-    patient and carried atlas image in 7x7x7 voxels of the working grid around each voxel, CT clipped to -200 to
-    300 HU. The likeness of an atlas is the mean r² within two voxels of its carried liver's surface.
+    patient and warped atlas image in 7x7x7 voxels of the working grid around each voxel, CT clipped to -200 to
+    300 HU. The similarity of an atlas is the mean r² within two voxels of the surface of its warped liver.
 
-    An atlas is left out when its voxels are the patient's own, when its registration does not succeed, when its
-    likeness is too small, or when three or more are left and its liver lies elsewhere than theirs: registered by
-    images alone, a wrong place may look like a success.
+    An atlas is excluded if its voxels are the patient's own, if its registration does not succeed, if its
+    similarity is too small, or if three or more are left and the position of its liver differs from theirs: if
+    only images are registered, a wrong position can look like a success.
 
     Args:
       image: the patient's image.
@@ -124,18 +124,16 @@ def _check(image: Volume, fusion: str, min_atlases: int, limits: Mapping[str, fl
     if fusion not in get_args(Fusion):
         raise ConfigError(f"fusion must be one of {', '.join(get_args(Fusion))}, got {fusion!r}")
     if min_atlases < 1:
-        raise ConfigError(f"at least one atlas is needed, got min_atlases {min_atlases}")
+        raise ConfigError(f"expected at least one atlas, got min_atlases {min_atlases}")
     for name, limit in limits.items():
         if not 0 <= limit <= 1:
-            raise ConfigError(f"{name} must lie from 0 to 1, got {limit}")
+            raise ConfigError(f"{name} must be from 0 to 1, got {limit}")
     array = np.asarray(image.array)
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ImageFormatError("the patient's image has NaN or infinite voxels; choose another or mend it")
+        raise ImageFormatError("the patient's image has NaN or infinite voxels; replace them or use another image")
     if low == high:
-        raise ImageFormatError(
-            f"the patient's image is {low:g} everywhere; there is nothing to register; choose another"
-        )
+        raise ImageFormatError(f"the patient's image is {low:g} everywhere; choose another")
 
 
 def _check_enough(outcomes: list[AtlasOutcome], fusion: Fusion, min_atlases: int) -> None:
@@ -163,7 +161,7 @@ def _without_outliers(
         if outcome.used:
             if number not in kept:
                 dsc = float(agreement[number, list(kept)].mean())
-                cause = f"its liver lies elsewhere than those of the others: DSC {dsc:.2f} with them"
+                cause = f"the position of its liver differs from the others: DSC {dsc:.2f} with them"
                 outcome = replace(outcome, used=False, status="OUTLIER", cause=cause)
             number += 1
         judged.append(outcome)
@@ -173,11 +171,11 @@ def _without_outliers(
 def _notes(agreement: NDArray[np.float64], min_agreement_dsc: float) -> tuple[str, ...]:
     """What a reader has to know of a result that no third atlas vouches for."""
     if len(agreement) == 1:
-        return ("a single atlas: nothing tells whether it lies right; look at the result, or add atlases",)
+        return ("a single atlas: its position cannot be verified; review the result, or add atlases",)
     if len(agreement) == 2 and agreement[0, 1] < min_agreement_dsc:
         return (
-            f"the two atlases disagree (DSC {agreement[0, 1]:.2f}), and nothing tells which one lies right; "
-            "look at the result, or add atlases",
+            f"the two atlases disagree (DSC {agreement[0, 1]:.2f}), and it is unknown which one is correct; "
+            "review the result, or add atlases",
         )
     return ()
 
@@ -252,7 +250,7 @@ def _on_image_grid(probability: Volume, threshold: float, geometry: Geometry) ->
     inside = np.asarray(spatial.resample(probability, box, fill=0.0).array) > threshold
     if not inside.any():
         raise ComputationError(
-            "no voxel has more than half of the atlases' votes: they don't agree where the liver is; "
+            "no voxel has more than half of the atlases' votes: they do not agree on the liver's position; "
             "look at their registrations, or give atlases that resemble the patient's image"
         )
     array = np.zeros(geometry.shape, np.uint8)

@@ -19,10 +19,12 @@ CONTINUED, TABLE_VOXELS = 4, 3
 
 
 def segment_body(volume: Volume) -> Segmentation:
-    """The body on a CT: the largest part denser than -300 HU, with its lungs and all else that it encloses.
+    """Segments the body on a CT: the largest component denser than -300 HU, with all that it encloses.
+
+    The lungs are included.
 
     Raises:
-      ConfigError: the image is no CT.
+      ConfigError: the image is not a CT.
       ImageFormatError: the image can't be used, or no body is in it.
     """
     began = perf_counter()
@@ -40,10 +42,10 @@ def segment_body(volume: Volume) -> Segmentation:
 
 
 def coarse_body(volume: Volume) -> tuple[NDArray[np.float32], Geometry, NDArray[np.bool_]]:
-    """The CT on a grid of 3 mm, that grid, and the body on it.
+    """Returns the CT on a grid of 3 mm, that grid, and the body on it.
 
     Raises:
-      ConfigError: the image is no CT.
+      ConfigError: the image is not a CT.
       ImageFormatError: the image can't be used, or no body is in it.
     """
     check_image(volume, modality=image_modality(volume, None))

@@ -13,7 +13,7 @@ Mask = NDArray[np.bool_]
 
 
 def sharpened(coarse: Mask, grid: Geometry, volume: Volume, *, keep: Literal["above", "below"], hu: float) -> Mask:
-    """A coarse mask on the image's own grid, its contour drawn where the image passes a number of HU.
+    """Returns a coarse mask on the image's own grid, with its contour at a threshold in HU.
 
     What is one coarse voxel inside or outside is taken from the coarse mask; in between each voxel decides for itself.
 

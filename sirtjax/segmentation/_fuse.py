@@ -16,7 +16,9 @@ _BLOCK = 2**18
 
 
 def majority_vote(occupancies: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Share of the raters that have the label in each voxel: (n, i, j, k) fractions from 0 to 1 -> (i, j, k).
+    """Returns the fraction of the raters that have the label in each voxel.
+
+    (n, i, j, k) fractions from 0 to 1 become (i, j, k).
 
     Above one half is the majority. An even split of whole votes gives exactly one half, which is none.
 
@@ -27,7 +29,9 @@ def majority_vote(occupancies: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def weighted_vote(occupancies: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Share of the weight that has the label in each voxel; where no rater has weight, each counts as one.
+    """Returns the fraction of the weight that has the label in each voxel.
+
+    If no rater has weight, each counts as one.
 
     Args:
       occupancies: (n, i, j, k) fractions from 0 to 1.
@@ -43,7 +47,9 @@ def weighted_vote(occupancies: NDArray[np.float32], weights: NDArray[np.float32]
     votes = _checked(occupancies, least=1)
     given = np.asarray(weights, np.float32)
     if given.shape not in ((votes.shape[0],), votes.shape):
-        raise GeometryError(f"weights of shape {given.shape} for votes of {votes.shape}; give one a rater or a voxel")
+        raise GeometryError(
+            f"weights of shape {given.shape} for votes of {votes.shape}; provide one per rater or voxel"
+        )
     if not np.isfinite(given).all() or (given < 0).any():
         raise InputError(f"weights must be finite and not negative, got {given.min():g} to {given.max():g}")
     if given.ndim == 1:
@@ -61,8 +67,8 @@ class Staple:
 
     Attributes:
       probability: (i, j, k) that the voxel has the label.
-      sensitivity: (n,) share of the label's voxels that each rater marked.
-      specificity: (n,) share of the other voxels that each rater left out.
+      sensitivity: (n,) fraction of the label's voxels that each rater marked.
+      specificity: (n,) fraction of the other voxels that each rater did not mark.
     """
 
     probability: NDArray[np.float32]
@@ -71,7 +77,9 @@ class Staple:
 
 
 def staple(occupancies: NDArray[np.float32]) -> Staple:
-    """Simultaneous truth and performance level estimation by SimpleITK's filter, in the box around all votes.
+    """Runs simultaneous truth and performance level estimation in the box around all votes.
+
+    SimpleITK's filter is used.
 
     The filter estimates how well each rater does from whole votes (at least half a voxel). The probability is
     its formula with these rates, the occupancies put in for the votes: the same for whole votes, and without steps
@@ -93,7 +101,7 @@ def staple(occupancies: NDArray[np.float32]) -> Staple:
     whole = given >= 0.5
     found = ndimage.find_objects(whole.any(axis=0).astype(np.uint8))
     if not found:
-        raise InputError("no rater has the label in any voxel; there is nothing to fuse")
+        raise InputError("no rater has the label in any voxel")
     box = found[0]
     inside = whole[(slice(None), *box)]
     images = [sitk.GetImageFromArray(votes.astype(np.uint8)) for votes in inside]
@@ -125,7 +133,7 @@ def _posterior(
 
 
 def pairwise_dsc(occupancies: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Dice similarity of each rater's votes (at least half a voxel) with each other's, (n, n).
+    """Returns the Dice similarity of each rater's votes (at least half a voxel) with each other's, (n, n).
 
     Two raters without any vote agree: 1.
 
@@ -143,10 +151,10 @@ def pairwise_dsc(occupancies: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def agreeing(agreement_dsc: NDArray[np.float64], *, least_dsc: float) -> tuple[int, ...]:
-    """The raters who agree: the worst is left out, one after another, while three or more are left.
+    """Returns the raters that agree: the worst is excluded repeatedly while three or more are left.
 
-    A rater agrees by the mean of its similarities with the other raters still there. Of two who differ nothing tells
-    which one is wrong, so two always stay.
+    The agreement of a rater is the mean of its similarities with the other remaining raters. Of two that differ, it is
+    unknown which one is wrong, so two always remain.
 
     Args:
       agreement_dsc: (n, n) from `pairwise_dsc`.
@@ -166,7 +174,7 @@ def agreeing(agreement_dsc: NDArray[np.float64], *, least_dsc: float) -> tuple[i
 
 
 def local_similarity(image: NDArray[np.float32], other: NDArray[np.float32], *, window: int = 7) -> NDArray[np.float32]:
-    """Squared correlation of two images in the cube around each voxel, (i, j, k) from 0 to 1.
+    """Returns the squared correlation of two images in the cube around each voxel, (i, j, k) from 0 to 1.
 
     Contrast may be reversed. Where one of the images is even, or nearly so against its whole range, it is near 0.
 
@@ -179,7 +187,7 @@ def local_similarity(image: NDArray[np.float32], other: NDArray[np.float32], *, 
       GeometryError: two shapes.
     """
     if image.shape != other.shape:
-        raise GeometryError(f"images of shapes {image.shape} and {other.shape}; bring them to one grid first")
+        raise GeometryError(f"images of shapes {image.shape} and {other.shape}; resample them to the same grid first")
     a = np.asarray(image - image.mean(dtype=np.float64), np.float32)
     b = np.asarray(other - other.mean(dtype=np.float64), np.float32)
 

@@ -13,7 +13,7 @@ from sirtjax.segmentation._model_library import models_folder
 
 # Files in which models have their licence.
 LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "license.txt")
-NO_LICENCE = "No licence text came with this model. Ask where it is from before using it."
+NO_LICENCE = "No licence text came with this model. Check its origin before you use it."
 
 
 def import_model(
@@ -58,7 +58,9 @@ def import_model(
     on_step("reading")
     if source.is_dir():
         if description is not None:
-            raise ConfigError("--description is for MONAI weights; an nnU-Net's folder says itself what it is")
+            raise ConfigError(
+                "--description is for MONAI weights; the folder of an nnU-Net contains its own description"
+            )
         model = import_nnunet(
             source,
             configuration=configuration,
@@ -70,7 +72,7 @@ def import_model(
         )
     else:
         if description is None:
-            raise ConfigError(f"{source}: MONAI weights don't say what they are for; give --description FILE.toml")
+            raise ConfigError(f"{source}: MONAI weights have no description; add --description FILE.toml")
         model = import_monai(source, description, name=name, task=task, licence=licence)
     on_step("writing")
     target = models_folder() / model.spec.name

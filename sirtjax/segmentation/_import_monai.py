@@ -26,7 +26,7 @@ def import_monai(
     task: str | None = None,
     licence: str | None = None,
 ) -> Model:
-    """A MONAI UNet from a file of `torch.save`, without MONAI or PyTorch; nothing in it is executed.
+    """Imports a MONAI UNet from a file of `torch.save`, without MONAI or PyTorch; executes nothing in it.
 
     Weights do not tell strides, normalisation, spacing, intensities or the names of labels: a TOML file with the
     fields of `ModelSpec` does, its network of the architecture "monai-unet".
@@ -34,9 +34,9 @@ def import_monai(
     Args:
       checkpoint: a state dict, or a dictionary that holds one.
       description: the TOML file.
-      name: in place of the description's.
-      task: in place of the description's.
-      licence: in place of the description's, where not empty.
+      name: replaces the description's name.
+      task: replaces the description's task.
+      licence: replaces the description's licence if not empty.
 
     Raises:
       ModelError: a file is missing or damaged, or the weights are not those of the network described.
@@ -84,5 +84,7 @@ def _state_dict(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     outermost = min(starts, key=len, default=None)
     if outermost is None:
         known = ", ".join(str(key) for key in list(weights)[:3]) or "nothing"
-        raise ModelError(f"{path}: holds no weights of a MONAI UNet, whose names begin with {ROOT!r}; it has {known}")
+        raise ModelError(
+            f"{path}: contains no weights of a MONAI UNet, whose names begin with {ROOT!r}; it has {known}"
+        )
     return {key.removeprefix(outermost): value for key, value in weights.items() if key.startswith(outermost + ROOT)}

@@ -36,7 +36,9 @@ def import_nnunet(
     task: str | None = None,
     licence: str = "",
 ) -> Model:
-    """The model in a folder that nnU-Net v2 trained, without nnU-Net or PyTorch; nothing in it is executed.
+    """Imports the model in a folder trained by nnU-Net v2, without nnU-Net or PyTorch.
+
+    Nothing in it is executed.
 
     Args:
       folder: of the configuration (Trainer__Plans__configuration), or of the data set where it holds one.
@@ -81,7 +83,7 @@ def import_nnunet(
 
 def _trained_folder(path: Path, configuration: str | None) -> Path:
     if not path.is_dir():
-        raise ModelError(f"{path}: is no folder; expected one that nnU-Net v2 trained, with plans.json and fold_0")
+        raise ModelError(f"{path}: is not a folder; expected one trained by nnU-Net v2, with plans.json and fold_0")
     if (path / "plans.json").is_file():
         return path
     found = sorted(file.parent for pattern in ("*/plans.json", "*/*/plans.json") for file in path.glob(pattern))
@@ -89,18 +91,18 @@ def _trained_folder(path: Path, configuration: str | None) -> Path:
     if len(matching) == 1:
         return matching[0]
     if not found:
-        raise ModelError(f"{path}: has no plans.json; expected a folder that nnU-Net v2 trained")
+        raise ModelError(f"{path}: has no plans.json; expected a folder trained by nnU-Net v2")
     names = ", ".join(str(one.relative_to(path)) for one in found)
     if configuration is None:
-        raise ModelError(f"{path}: holds several trained configurations ({names}); give one of these folders")
-    raise ModelError(f"{path}: {len(matching)} trained folders are of {configuration}; it holds {names}")
+        raise ModelError(f"{path}: contains several trained configurations ({names}); choose one of these folders")
+    raise ModelError(f"{path}: {len(matching)} trained folders are of {configuration}; it contains {names}")
 
 
 def _checkpoints(trained: Path, folds: Sequence[str] | None, checkpoint: str) -> list[Path]:
     present = {path.name.removeprefix("fold_"): path / checkpoint for path in sorted(trained.glob("fold_*"))}
     there = [fold for fold, file in present.items() if file.is_file()]
     if not there:
-        raise ModelError(f"{trained}: no fold has a {checkpoint}; it was not trained to the end, or give --checkpoint")
+        raise ModelError(f"{trained}: no fold has a {checkpoint}; training was not completed, or set --checkpoint")
     if folds is None:
         chosen = [fold for fold in there if fold.isdecimal()] or there
     else:
@@ -115,13 +117,15 @@ def _configuration(file: Path, content: Mapping[str, Any], trained: Path) -> str
     """The checkpoint says best; the folder's name, where an old one doesn't."""
     if "network_weights" not in content:
         kind = ", ".join(sorted(str(key) for key in content)[:4]) or "nothing"
-        raise ModelError(f"{file}: is no checkpoint of nnU-Net v2: it has no network_weights, but {kind}")
+        raise ModelError(f"{file}: is not a checkpoint of nnU-Net v2: it has no network_weights, but {kind}")
     told = content.get("init_args")
     if isinstance(told, Mapping) and isinstance(told.get("configuration"), str):
         return str(told["configuration"])
     parts = trained.name.split("__")
     if len(parts) != 3:
-        raise ModelError(f"{file}: does not say its configuration, nor does the folder; name it Trainer__Plans__3d_...")
+        raise ModelError(
+            f"{file}: neither the file nor the folder states its configuration; name it Trainer__Plans__3d_..."
+        )
     return parts[2]
 
 
@@ -129,7 +133,7 @@ def _first_stage(trained: Path, plans: NnunetPlans, folds: Sequence[str] | None,
     trainer = trained.name.rpartition("__")[0]
     folder = trained.with_name(f"{trainer}__{plans.previous}")
     if not folder.is_dir():
-        raise ModelError(f"{trained}: is a cascade's second stage; expected its first, {folder.name}, beside it")
+        raise ModelError(f"{trained}: is a cascade's second stage; expected its first, {folder.name}, next to it")
     there = {path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{checkpoint}")}
     kept = folds if folds is not None and set(map(str, folds)) <= there else None
     return import_nnunet(folder, folds=kept, checkpoint=checkpoint)
@@ -166,7 +170,9 @@ def _counts(found: int | Sequence[int], stages: int) -> list[int]:
 def _variables(config: NnunetConfig, content: Mapping[str, Any], file: Path) -> Variables:
     weights = content["network_weights"]
     if not isinstance(weights, Mapping):
-        raise ModelError(f"{file}: its network_weights are no dictionary; the file is damaged or of another program")
+        raise ModelError(
+            f"{file}: its network_weights are not a dictionary; the file is damaged or from another program"
+        )
     try:
         return networks.from_nnunet(weights, config)
     except ConfigError as error:

@@ -40,7 +40,7 @@ class LesionLiver:
         return float(self.labels.volume_ml(self.labels.names[0][1]))
 
     def described(self) -> dict[str, Any]:
-        """What is told of it as JSON."""
+        """Returns its description for the JSON output."""
         return {
             "method": self.method or "given",
             "verified": None if self.method is None else False,
@@ -52,7 +52,7 @@ class LesionLiver:
 def liver_for_lesions(
     path: Path | None, name: str | None, read: Image, model: Model, run: Callable[[Model, Structure], Segmentation]
 ) -> LesionLiver:
-    """The liver given, the lesion model's own, or that of the liver model.
+    """Returns the provided liver, otherwise the lesion model's own or that of the liver model.
 
     Args:
       path: of the mask; None where none is given.
@@ -70,7 +70,7 @@ def liver_for_lesions(
     if path is not None:
         return LesionLiver(labels=_given(path, name, read))
     if name is not None:
-        raise ConfigError("--liver-name chooses among the masks of --liver; give that, too, or leave it out")
+        raise ConfigError("--liver-name selects one of the masks of --liver; add --liver or omit it")
     how = model.spec.preprocessing
     sees_all = not isinstance(how, FixedPreprocessing) or how.mask is None
     if sees_all and any(name.lower() == "liver" for name in model.spec.labels):
@@ -78,7 +78,7 @@ def liver_for_lesions(
     elif any(entry.name == LIVER_MODEL for entry in _model_library.models()):
         found = run(_model_library.load_model(LIVER_MODEL), "liver")
     else:
-        raise ModelError(f"the model {model.spec.name!r} does not know where the liver is; give --liver MASK")
+        raise ModelError(f"the model {model.spec.name!r} does not find the liver; add --liver MASK")
     return LesionLiver(labels=found.labels, method=found.method, flags=tuple(found.flags))
 
 
@@ -92,7 +92,7 @@ def _given(path: Path, name: str | None, read: Image) -> LabelMap:
     wanted = (name or "liver").lower()
     found = list(masks) if name is None and len(masks) == 1 else [one for one in masks if one.lower() == wanted]
     if len(found) != 1:
-        raise ConfigError(f"{path}: has the masks {', '.join(masks)}; choose the liver with --liver-name")
+        raise ConfigError(f"{path}: contains the masks {', '.join(masks)}; choose the liver with --liver-name")
     liver = masks[found[0]]
     mask = liver.mask(liver.names[0][1])
     beside = {other: one.mask(one.names[0][1]) for other, one in masks.items() if one.geometry.matches(liver.geometry)}

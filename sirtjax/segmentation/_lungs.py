@@ -28,12 +28,14 @@ Mask = NDArray[np.bool_]
 
 
 def segment_lungs(volume: Volume) -> Segmentation:
-    """The lungs on a CT, with their vessels: air inside the body in pieces of 50 mL and more that are not gas alone.
+    """Segments the lungs with their vessels on a CT.
 
-    Airways that are open to a lung stay with it. Whether the lungs are shown whole is said by the flag "edge".
+    Lungs are air-filled components of at least 50 mL inside the body that do not consist only of gas.
+
+    Airways that are open to a lung stay with it. The flag "edge" shows whether the lungs are truncated.
 
     Raises:
-      ConfigError: the image is no CT.
+      ConfigError: the image is not a CT.
       ImageFormatError: the image can't be used, or no lung is in it.
     """
     began = perf_counter()
@@ -42,7 +44,9 @@ def segment_lungs(volume: Volume) -> Segmentation:
     for piece in _pieces(body & (values < LUNG_HU), values, grid.voxel_volume_ml):
         coarse |= _closed(piece, grid.spacing_mm) & body
     if not coarse.any():
-        raise ImageFormatError(f"no lung in the image: no piece of {LEAST_ML:g} mL inside the body is air and tissue")
+        raise ImageFormatError(
+            f"no lung in the image: no air-filled component of {LEAST_ML:g} mL with tissue inside the body"
+        )
     moment = perf_counter()
     mask = sharpened(coarse, grid, volume, keep="below", hu=LUNG_HU)
     labels = LabelMap.from_mask(mask, volume.geometry, name="lungs")

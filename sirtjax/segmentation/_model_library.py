@@ -39,14 +39,17 @@ class ModelEntry:
 
 
 def models_folder() -> Path:
-    """Where the user's models are: the folder SIRTJAX_MODELS names, or `sirtjax/models` in the user's data folder."""
+    """Returns the folder of the user's models.
+
+    It is the folder named by SIRTJAX_MODELS, otherwise `sirtjax/models` in the user's data folder.
+    """
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE])
     return user_data_folder() / "sirtjax" / "models"
 
 
 def models() -> tuple[ModelEntry, ...]:
-    """Every installed model by name: those of the user's folder, then those that came with the package.
+    """Returns every installed model by name: first the user's, then the bundled ones.
 
     A model of the user's hides one of the package of the same name. Damaged ones are listed with what is wrong.
     """
@@ -60,7 +63,7 @@ def models() -> tuple[ModelEntry, ...]:
 
 
 def find_model(name_or_path: Path | str) -> ModelEntry:
-    """The model of this name, or the one in this folder; its weights are not looked at.
+    """Returns the model with this name, or the model in this folder, without checking its weights.
 
     A word without a slash is a name first: a folder of images called "liver" is not in the way of the model "liver".
 
@@ -71,7 +74,7 @@ def find_model(name_or_path: Path | str) -> ModelEntry:
     named = isinstance(name_or_path, str) and path.name == name_or_path
     if not named or (path / DESCRIPTION).is_file():
         if not path.is_dir():
-            raise ModelError(f"{path}: no folder of a model is there; give one, or the name of an installed model")
+            raise ModelError(f"{path}: no model folder found; use a model folder or the name of an installed model")
         return _entry(path, shipped=False)
     installed = models()
     for entry in installed:
@@ -79,12 +82,12 @@ def find_model(name_or_path: Path | str) -> ModelEntry:
             return entry
     names = ", ".join(entry.name for entry in installed) or "none"
     raise ModelError(
-        f"no model is named {path.name!r}; installed: {names}. sirtjax models import adds one, or give a model's folder"
+        f"no model is named {path.name!r}; installed: {names}. sirtjax models import adds one, or use a model's folder"
     )
 
 
 def load_model(name_or_path: Path | str) -> Model:
-    """A model by its name or its folder (see `find_model`), weights verified.
+    """Returns a model by its name or its folder (see `find_model`), with verified weights.
 
     Raises:
       ModelError: no such model, or a damaged one.

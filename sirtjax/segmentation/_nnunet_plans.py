@@ -86,7 +86,7 @@ class NnunetPlans:
 
 
 def read_plans(folder: Path, *, configuration: str) -> NnunetPlans:
-    """Read `plans.json` and `dataset.json` of a trained folder.
+    """Reads `plans.json` and `dataset.json` of a trained folder.
 
     Raises:
       ModelError: a file is missing or damaged, or asks for something the library does not do.
@@ -98,17 +98,19 @@ def read_plans(folder: Path, *, configuration: str) -> NnunetPlans:
     except ModelError:
         raise
     except KeyError as error:
-        raise ModelError(f"{path} or the dataset.json beside it: no {error.args[0]!r}; is it of nnU-Net v2?") from error
+        raise ModelError(
+            f"{path} or the dataset.json next to it: no {error.args[0]!r}; check that it is from nnU-Net v2"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ModelError(f"{path}: {where}: {first['msg']}; got {first['input']!r}") from error
     except (TypeError, ValueError, AttributeError, IndexError) as error:
-        raise ModelError(f"{path}: is not as nnU-Net v2 writes it ({error}); copy the folder again") from error
+        raise ModelError(f"{path}: is not in nnU-Net v2's format ({error}); copy the folder again") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The table in a JSON file of a trained folder.
+    """Returns the table in a JSON file of a trained folder.
 
     Raises:
       ModelError: it is missing, damaged or no table.
@@ -120,7 +122,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: is damaged ({error}); copy the folder again") from error
     if not isinstance(found, dict):
-        raise ModelError(f"{path}: holds no table; expected what nnU-Net v2 writes")
+        raise ModelError(f"{path}: contains no table; expected a file of nnU-Net v2")
     return found
 
 
@@ -167,8 +169,8 @@ def _check_configuration(path: Path, plans: dict[str, Any], table: dict[str, Any
     unknown = sorted(set(table) - CONFIGURATION_KEYS - OLD_KEYS)
     if unknown:
         raise ModelError(
-            f"{path}: configuration {name!r} has unknown keys ({', '.join(unknown)}); nnU-Net v2 writes none of them. "
-            "Delete them if they don't change what the network sees"
+            f"{path}: configuration {name!r} has unknown keys ({', '.join(unknown)}); nnU-Net v2 does not write them. "
+            "Delete them if they do not change the network's input"
         )
     if len(table["patch_size"]) != 3:
         raise ModelError(f"{path}: configuration {name!r} is {len(table['patch_size'])}D; import a 3D configuration")
@@ -194,7 +196,7 @@ def _labels(path: Path, dataset: dict[str, Any]) -> tuple[dict[str, int], bool, 
     names = [name for name, value in values.items() if set(value) != {0}]
     order = dataset.get("regions_class_order")
     if not isinstance(order, list) or len(order) != len(names):
-        raise ModelError(f"{path}: {len(names)} regions need a regions_class_order of as many labels, got {order!r}")
+        raise ModelError(f"{path}: {len(names)} regions require a regions_class_order of as many labels, got {order!r}")
     return {name: int(value) for name, value in zip(names, order, strict=True)}, True, foreground
 
 

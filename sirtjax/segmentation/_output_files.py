@@ -50,20 +50,20 @@ def segmentation_files(
 
 
 def check_writable(*paths: Path | None, force: bool) -> None:
-    """Refuse before the minutes of work what can't be written after them.
+    """Refuses, before the computation, paths that cannot be written after it.
 
     Raises:
       OutputError: a file exists already, or there is no folder for it.
     """
     for path in paths:
         if path is not None and path.exists() and not force:
-            raise OutputError(f"{path}: exists already; choose another name or give --force")
+            raise OutputError(f"{path}: already exists; choose another name or add --force")
         if path is not None and not path.absolute().parent.is_dir():
-            raise OutputError(f"{path.absolute().parent}: no such folder; make it first")
+            raise OutputError(f"{path.absolute().parent}: no such folder; create it first")
 
 
 def beside(output: Path, what: str) -> Path:
-    """Returns OUTPUT_what with the suffix of OUTPUT; .nii.gz if that is .seg.nrrd, which contains masks only."""
+    """Returns OUTPUT_what with the suffix of OUTPUT; .nii.gz for .seg.nrrd, which contains only masks."""
     if output.name.lower().endswith(_SEGMENTATION):
         return output.with_name(f"{output.name[: -len(_SEGMENTATION)]}_{what}.nii.gz")
     for suffix in _NIFTI:

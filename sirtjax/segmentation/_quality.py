@@ -26,7 +26,9 @@ def mask_quality(
     parts: Sequence[str],
     devices: Sequence[jax.Device] | None = None,
 ) -> QualityEstimate | None:
-    """How well a network's mask is likely to agree with the true organ; None without a calibration or a mask.
+    """Returns the expected agreement of a network's mask with the true organ.
+
+    None without a calibration or a mask.
 
     The network is certain of some of what it gets wrong, so that three kinds of evidence count: what it says when the
     same image is shown in other ways, the shape of the mask, and the image at the mask's surface.

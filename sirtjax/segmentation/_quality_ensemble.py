@@ -73,7 +73,7 @@ def tile_around(
     variants: Sequence[Variant] = VARIANTS,
     devices: Sequence[jax.Device] | None = None,
 ) -> Tile:
-    """The tile around the liver, and what the network says of it when it is shown in other ways.
+    """Returns the tile around the liver, and the network's output on variants of it.
 
     Every variant costs one call of the network, whatever the size of the image.
 
@@ -82,7 +82,7 @@ def tile_around(
       image: (i, j, k, 1) as the network takes it, on its grid.
       probability: (i, j, k) of the liver.
       mask: (i, j, k) the liver found, not empty.
-      fill: what lies outside of the image.
+      fill: value outside the image.
       classes: of the network's output that make up the liver.
       variants: how to show it.
       devices: where to run; the first is taken.

@@ -16,25 +16,26 @@ Mask = NDArray[np.bool_]
 # What each evidence says to a reader where it is the heaviest reason for a low estimate.
 EVIDENCE_WORDS = {
     "doubt": "the network is unsure of parts of it",
-    "disagreement": "the network's answer changes when the image is shifted, scaled, blurred or noisier",
+    "disagreement": "the network's output changes if the image is shifted, scaled, blurred or noisier",
     "unlike": "its shape is unlike that of a liver",
-    "excess": "it has a part that livers do not have",
-    "lacking": "it lacks a part that livers have",
-    "thin": "parts of it are thin or hang by a neck",
+    "excess": "it has a region that livers do not have",
+    "lacking": "it lacks a region that livers have",
+    "thin": "parts of it are thin or connected by a narrow neck",
     "faint": "much of its surface shows no edge in the image",
 }
-# Parts narrower than twice this are thin; a step below this share of the network's range is no edge (15 HU on CT).
+# Regions narrower than twice this are thin. A step below this fraction of the network's range is not an edge
+# (15 HU on CT).
 THIN_MM, EDGE_STEP = 10.0, 0.06
 # Logarithms need a floor: less than this is nothing.
 LEAST = 0.005
 
 
 def mask_evidence(tile: Tile, spacing_mm: Sequence[float], shapes: LiverShapes) -> dict[str, float]:
-    """What tells how good a liver mask is, each number larger the more doubtful the mask is.
+    """Returns the evidence about a liver mask; larger numbers mean a less reliable mask.
 
-    The logarithms of `doubt` (1 - the DSC that the mean probabilities of all variants expect), `disagreement` (1 - the
-    median DSC of a variant's mask with this one), `unlike`, `excess` and `lacking` (`shape_evidence`), `thin` (share
-    of the volume that an opening by 10 mm takes away), and `faint` (share of the surface without an edge).
+    The logarithms of `doubt` (1 - the DSC expected from the mean of all probabilities), `disagreement` (1 - the
+    median DSC of a variant's mask with this one), `unlike`, `excess` and `lacking` (`shape_evidence`), `thin` (fraction
+    of the volume that an opening by 10 mm removes), and `faint` (fraction of the surface without an edge).
 
     Args:
       tile: around the liver; all worst for an empty mask.
@@ -48,7 +49,7 @@ def mask_evidence(tile: Tile, spacing_mm: Sequence[float], shapes: LiverShapes) 
 
 
 def outline_evidence(mask: Mask, spacing_mm: Sequence[float], shapes: LiverShapes) -> dict[str, float]:
-    """The part of `mask_evidence` that needs no image: `unlike`, `excess`, `lacking` and `thin`.
+    """Returns the part of `mask_evidence` that needs no image: `unlike`, `excess`, `lacking` and `thin`.
 
     Args:
       mask: (i, j, k) along LPS, not empty.
@@ -88,7 +89,7 @@ def _thin(mask: Mask, spacing_mm: Sequence[float]) -> float:
 
 
 def _faint(tile: Tile) -> float:
-    """Share of the surface at which what lies beyond is as bright as what lies within."""
+    """Returns the fraction of the surface at which the brightness outside equals that inside."""
     beyond = ndimage.binary_dilation(tile.mask, iterations=2) & ~ndimage.binary_dilation(tile.mask)
     if not beyond.any():
         return 1.0

@@ -21,7 +21,7 @@ SHAPE_GRID, SHAPE_SPACING_MM = (40, 32, 32), 8.0
 REACH_MM = 24.0
 # A mode may take the shape this many standard deviations from the mean.
 MOST_DEVIATIONS = 2.5
-# What lies deeper than this on one side and on the other is a part too much or missing, not a rough outline.
+# A deeper region on one side and on the other is an extra or missing part, not a rough outline.
 APART_MM = 4.0
 _FORMAT = "sirtjax liver modes 1"
 
@@ -42,7 +42,7 @@ class LiverShapes:
 
 
 def centred_distance_mm(distance_mm: FloatArray, spacing_mm: Sequence[float]) -> FloatArray:
-    """Signed distances of one liver on the grid of shapes, (n,), about its centroid.
+    """Returns the signed distances of one liver on the grid of shapes, (n,), about its centroid.
 
     Args:
       distance_mm: (i, j, k) along LPS, negative inside; some of it is.
@@ -59,7 +59,7 @@ def centred_distance_mm(distance_mm: FloatArray, spacing_mm: Sequence[float]) ->
 
 
 def fit_liver_shapes(distances_mm: NDArray[np.float32], *, modes: int) -> LiverShapes:
-    """The mean and the first principal modes of livers, (count, n) from `centred_distance_mm`."""
+    """Returns the mean and the first principal modes of livers, (count, n) from `centred_distance_mm`."""
     mean = distances_mm.mean(axis=0)
     _, size, directions = np.linalg.svd(distances_mm - mean, full_matrices=False)
     spread = size[:modes] / np.sqrt(max(len(distances_mm) - 1, 1))
@@ -71,7 +71,7 @@ def fit_liver_shapes(distances_mm: NDArray[np.float32], *, modes: int) -> LiverS
 
 
 def save_liver_shapes(path: Path, shapes: LiverShapes) -> None:
-    """Write shapes as one compressed file, modes in 8 bits."""
+    """Writes shapes as one compressed file, modes in 8 bits."""
     peak = np.abs(shapes.modes).max(axis=1)
     steps = np.round(shapes.modes / peak[:, None] * 127).astype(np.int8)
     mean = np.round(shapes.mean_mm * 5).astype(np.int8)
@@ -80,7 +80,7 @@ def save_liver_shapes(path: Path, shapes: LiverShapes) -> None:
 
 @cache
 def liver_shapes() -> LiverShapes:
-    """The shapes that come with the liver model.
+    """Returns the shapes bundled with the liver model.
 
     Raises:
       ModelError: the file is missing or damaged.
@@ -98,7 +98,7 @@ def liver_shapes() -> LiverShapes:
 
 
 def shape_evidence(mask: Mask, spacing_mm: Sequence[float], shapes: LiverShapes) -> dict[str, float]:
-    """How a mask differs from the livers of people, its nearest among the modes beside it.
+    """Returns the difference between a mask and human livers, and its nearest liver among the modes.
 
     Args:
       mask: (i, j, k) along LPS, not empty.

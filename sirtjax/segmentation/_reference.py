@@ -12,7 +12,7 @@ from sirtjax.volume import Geometry, LabelMap, Volume
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Points per axis for the share of a voxel inside the sphere.
+# Points per axis for the fraction of a voxel inside the sphere.
 _SUBSAMPLES = 4
 
 
@@ -35,12 +35,15 @@ class LiverReference:
     placed: str
 
     def threshold(self, *, mean_factor: float, sd_factor: float) -> float:
-        """Uptake threshold `mean_factor` x mean + `sd_factor` x SD; 1.5 and 2 in PERCIST."""
+        """Returns the uptake threshold `mean_factor` x mean + `sd_factor` x SD; 1.5 and 2 in PERCIST."""
         return mean_factor * self.mean + sd_factor * self.sd
 
 
 def ball_kernel(geometry: Geometry, *, diameter_mm: float) -> Float:
-    """Share of each voxel around a voxel centre inside a ball, summing to 1; odd sizes along i, j, k."""
+    """Returns the fraction of each voxel inside a ball around a voxel centre, normalised to sum 1.
+
+    Sizes along i, j, k are odd.
+    """
     inverse = np.linalg.inv(geometry.affine[:3, :3])
     reach = np.linalg.norm(inverse, axis=1) * diameter_mm / 2
     half = np.ceil(reach - 0.5).astype(int).clip(0)
@@ -63,7 +66,7 @@ def liver_reference(
     centre_mm: ArrayLike | None = None,
     exclude: Mask | None = None,
 ) -> LiverReference:
-    """Mean and standard deviation of the uptake in a sphere of normal liver in the right lobe.
+    """Returns mean and standard deviation of the uptake in a sphere of normal liver in the right lobe.
 
     Without `centre_mm` the sphere is placed where it fits wholly inside the liver, on the patient's right of
     the liver's centre of mass and within the middle half of its height; of the more even half of those
@@ -105,7 +108,7 @@ def liver_reference(
     if len(places) == 0:
         raise InputError(
             f"liver reference: no sphere of {diameter_mm:g} mm fits into normal liver of the right lobe; "
-            "give its centre, or a smaller diameter"
+            "set its centre or a smaller diameter"
         )
     local = tuple((places - [s.start for s in box]).T)
     mean, variance = means[local], squares[local] - np.square(means[local])
@@ -122,12 +125,12 @@ def _typical(mean: Float, variance: Float) -> int:
 
 
 def _fitting(normal: Mask, kernel: Float) -> Mask:
-    """Where the whole ball lies in `normal`; beyond the array is outside."""
+    """Returns where the whole ball is inside `normal`; beyond the array is outside."""
     return _smoothed(normal.astype(np.float64), kernel) > 1 - 1e-6
 
 
 def _smoothed(values: Float, kernel: Float) -> Float:
-    from scipy.signal import fftconvolve  # loads all of SciPy's statistics, which half the verbs do without
+    from scipy.signal import fftconvolve  # loads all of SciPy's statistics, which half the commands do not need
 
     return np.asarray(fftconvolve(values, kernel, mode="same"))
 
@@ -155,8 +158,8 @@ def _at_point(uptake: Float, geometry: Geometry, kernel: Float, centre_mm: Float
     centre = np.round(geometry.to_voxel(centre_mm)).astype(int)
     if (centre < half).any() or (centre + half >= geometry.shape).any():
         raise GeometryError(
-            f"liver reference: a sphere of {diameter_mm:g} mm at {centre_mm.tolist()} mm leaves the PET "
-            f"({geometry}); give an LPS position inside it"
+            f"liver reference: a sphere of {diameter_mm:g} mm at {centre_mm.tolist()} mm extends beyond the PET "
+            f"({geometry}); use an LPS position inside it"
         )
     part = uptake[tuple(slice(c - h, c + h + 1) for c, h in zip(centre, half, strict=True))]
     mean = float((part * kernel).sum())

@@ -22,17 +22,17 @@ class Flag:
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation:
-    """What was found in an image. It is automatic and nobody has looked at it.
+    """The segmentation of an image. It is automatic and unreviewed.
 
     Attributes:
       labels: on the image's grid.
       volumes_ml: of each label, by its name.
       method: the model's name, or the rule by which it was found.
-      probabilities: of each label on the network's grid, as the network gave them; empty without a network.
-      uncertainty: entropy in nats of the network's answer, on its grid; None without a network.
+      probabilities: of each label on the network's grid, as the network returned them; empty without a network.
+      uncertainty: entropy in nats of the network's output, on its grid; None without a network.
       spread: standard deviation among the networks of an ensemble, on their grid; None for a single one.
       quality: estimated agreement of the liver with the true one; None where the model has no calibration.
-      flags: what speaks against using it unseen.
+      flags: quality flags, which require a review.
       timings_s: duration of each stage.
     """
 

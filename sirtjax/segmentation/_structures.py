@@ -15,7 +15,7 @@ _LESIONS = frozenset(
 
 
 def labels_of(spec: ModelSpec, structure: Structure) -> tuple[str, ...]:
-    """The labels of a model that make up a structure: a liver with its lesions, lungs of their lobes.
+    """Returns the labels of a model that form a structure: a liver with its lesions, lungs of their lobes.
 
     Raises:
       ConfigError: no such structure.

@@ -15,7 +15,9 @@ def suv_per_bq_per_ml(
     half_life_h: float,
     weight_kg: float,
 ) -> float:
-    """SUV by body weight of 1 Bq/mL: weight in grams over the activity left at the image's reference time.
+    """Returns the SUV by body weight of 1 Bq/mL.
+
+    It is the weight in grams over the activity left at the image's reference time.
 
     The reference time is the one the image is decay-corrected to: usually the start of the acquisition; for
     an image corrected to the injection it is the injection, 0 h after it.
@@ -59,7 +61,7 @@ def suv_from_bq_per_ml(
     half_life_h: float,
     weight_kg: float,
 ) -> Array:
-    """SUV by body weight of an activity concentration, any shape.
+    """Returns the SUV by body weight of an activity concentration, any shape.
 
     Args:
       activity_bq_per_ml: concentration at the reference time.

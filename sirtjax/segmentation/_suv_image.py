@@ -14,7 +14,7 @@ def suv_volume(
     half_life_h: float | None = None,
     weight_kg: float | None = None,
 ) -> Volume:
-    """A PET image in SUV by body weight, from what its file says of tracer and patient.
+    """Returns a PET image in SUV by body weight, from the tracer and patient data of its file.
 
     An image already in SUV is returned as it is. What the file doesn't say (a NIfTI file says nothing) must be
     given; what is given goes before the file.
@@ -38,7 +38,7 @@ def suv_volume(
         return volume
     if volume.unit != "Bq/mL":
         raise InputError(
-            f"{source.path}: SUV needs an image in Bq/mL, this one is in {volume.unit!r}; say its unit if you know it"
+            f"{source.path}: SUV needs an image in Bq/mL, this one is in {volume.unit!r}; set its unit if it is known"
         )
     if half_life_h is None and source.half_life_s is not None:
         half_life_h = source.half_life_s / 3600
@@ -56,7 +56,9 @@ def suv_volume(
     }
     missing = [name for name, value in known.items() if value is None]
     if injected_activity_bq is None or injection_to_reference_h is None or half_life_h is None or weight_kg is None:
-        raise InputError(f"{source.path}: SUV needs the {', '.join(missing)}, which the file doesn't say; give it")
+        raise InputError(
+            f"{source.path}: SUV needs the {', '.join(missing)}, which the file does not contain; provide it"
+        )
     try:
         suv = suv_from_bq_per_ml(
             volume.array,

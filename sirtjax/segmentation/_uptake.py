@@ -12,7 +12,7 @@ Mask = NDArray[np.bool_]
 
 
 def dilated_mask(labels: LabelMap, *, margin_mm: float) -> Mask:
-    """All labels together, grown by `margin_mm`: where lesions are looked for, (i, j, k).
+    """Returns all labels together, dilated by `margin_mm`: the search region for lesions, (i, j, k).
 
     Raises:
       InputError: the map is empty or the margin negative.
@@ -61,7 +61,7 @@ def uptake_of_maximum(
     regions: LabelMap,
     minimum_volume_ml: float,
 ) -> LabelMap:
-    """Lesions as the voxels at or above a fraction of the maximum, in each region by itself.
+    """Lesions as the voxels at or above a fraction of the maximum, in each region separately.
 
     Only the part connected (by faces) to the region's hottest voxel is kept. Each label of `regions` (a box
     or ball drawn around a lesion, a lesion grown by a margin) gives one lesion of the same name.
@@ -80,7 +80,7 @@ def uptake_of_maximum(
       GeometryError: the regions are on another grid.
     """
     if not 0 < fraction < 1:
-        raise InputError(f"fraction of the maximum must lie between 0 and 1, got {fraction}")
+        raise InputError(f"fraction of the maximum must be between 0 and 1, got {fraction}")
     if not pet.geometry.matches(regions.geometry):
         raise GeometryError(
             f"uptake regions ({regions.geometry}) are not on the PET's grid ({pet.geometry}); resample them"
@@ -107,7 +107,7 @@ def uptake_of_maximum(
 def seed_regions(
     pet: Volume, *, threshold: float, search: Mask, margin_mm: float, minimum_volume_ml: float
 ) -> LabelMap:
-    """One region per hot spot for `uptake_of_maximum`: each seen at `threshold`, grown by `margin_mm`.
+    """Returns one region per hot spot for `uptake_of_maximum`: above `threshold`, dilated by `margin_mm`.
 
     A voxel near several spots goes to the nearest one; the regions stay within the search mask.
 
@@ -139,7 +139,7 @@ def _checked(pet: Volume, search: Mask) -> NDArray[np.floating]:
             f"search mask of {search.shape} on a PET of {uptake.shape} voxels; resample it to the PET's grid"
         )
     if not np.isfinite(uptake[search]).all():
-        raise InputError("the PET has NaN or infinite voxels in the search mask; mend the image")
+        raise InputError("the PET has NaN or infinite voxels in the search mask; replace them")
     return uptake
 
 

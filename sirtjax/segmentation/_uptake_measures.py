@@ -34,7 +34,9 @@ class LesionUptake:
 
 
 def lesion_uptake(pet: Volume, lesions: LabelMap) -> tuple[LesionUptake, ...]:
-    """Volume, maximum, mean and 1 mL peak of the uptake of each lesion, in the order of the map's names.
+    """Returns volume, maximum, mean and 1 mL peak of each lesion's uptake.
+
+    In the order of the map's names.
 
     Raises:
       GeometryError: PET and lesions are on different grids, or a named lesion has no voxel.
@@ -53,7 +55,7 @@ def lesion_uptake(pet: Volume, lesions: LabelMap) -> tuple[LesionUptake, ...]:
 def _measured(
     uptake: np.ndarray, inside: np.ndarray, name: str, kernel: np.ndarray, voxel_volume_ml: float
 ) -> LesionUptake:
-    from scipy.signal import oaconvolve  # loads all of SciPy's statistics, which half the verbs do without
+    from scipy.signal import oaconvolve  # loads all of SciPy's statistics, which half the commands do not need
 
     where = np.argwhere(inside)
     if len(where) == 0:

@@ -35,7 +35,7 @@ class UptakeRule:
 
 
 def uptake_rule(name: str) -> UptakeRule:
-    """The uptake rule of this name.
+    """Returns the uptake rule with this name.
 
     Raises:
       ConfigError: no rule has that name.

@@ -38,16 +38,18 @@ def segment_uptake(
     regions: LabelMap | None = None,
     reference_centre_mm: tuple[float, float, float] | None = None,
 ) -> UptakeSegmentation:
-    """Lesions of a PET by a named rule: fixed threshold, share of the maximum, or liver reference.
+    """Segments lesions of a PET by a named rule.
+
+    Rules are a fixed threshold, a fraction of the maximum, or a liver reference.
 
     Args:
-      pet: in SUV; a share of the maximum takes any unit.
+      pet: in SUV; a fraction of the maximum accepts any unit.
       rule: what counts as a lesion, see `uptake_rule`.
       minimum_volume_ml: smaller lesions are left out.
-      liver: liver on the PET's grid. Lesions are looked for in it; without it, in the whole image (not for a
+      liver: liver on the PET's grid. Lesions are searched in it; without it, in the whole image (not for a
         liver reference).
-      margin_mm: how far beyond the liver lesions may lie.
-      regions: one label around each lesion, needed for a share of the maximum.
+      margin_mm: distance beyond the liver at which lesions can be.
+      regions: one label around each lesion, needed for a fraction of the maximum.
       reference_centre_mm: LPS centre of the liver sphere; placed automatically where not given.
 
     Returns:
@@ -59,24 +61,24 @@ def segment_uptake(
       InputError: a mask is empty or the reference sphere doesn't fit.
     """
     if rule.kind != "of-maximum" and pet.unit != "SUV":
-        raise ConfigError(f"uptake rule {rule.name!r} needs an image in SUV, got {pet.unit!r}; convert it first")
+        raise ConfigError(f"uptake rule {rule.name!r} requires an image in SUV, got {pet.unit!r}; convert it first")
     if liver is not None and not pet.geometry.matches(liver.geometry):
         raise GeometryError(f"liver ({liver.geometry}) is not on the PET's grid ({pet.geometry}); resample it")
     reference: LiverReference | None = None
     if rule.fraction is not None:
         if regions is None:
-            raise ConfigError(f"uptake rule {rule.name!r} needs one region around each lesion; give them")
+            raise ConfigError(f"uptake rule {rule.name!r} requires one region around each lesion; provide them")
         lesions = uptake_of_maximum(pet, fraction=rule.fraction, regions=regions, minimum_volume_ml=minimum_volume_ml)
         return UptakeSegmentation(lesions=lesions, rule=rule, threshold=None, reference=None)
     if rule.threshold is not None:
         threshold = rule.threshold
     elif rule.mean_factor is not None and rule.sd_factor is not None and rule.sphere_diameter_mm is not None:
         if liver is None:
-            raise ConfigError(f"uptake rule {rule.name!r} takes its threshold from the liver; give a liver mask")
+            raise ConfigError(f"uptake rule {rule.name!r} computes its threshold from the liver; provide a liver mask")
         reference = liver_reference(pet, liver, diameter_mm=rule.sphere_diameter_mm, centre_mm=reference_centre_mm)
         threshold = reference.threshold(mean_factor=rule.mean_factor, sd_factor=rule.sd_factor)
     else:
-        raise ConfigError(f"uptake rule {rule.name!r} of kind {rule.kind!r} lacks its numbers")
+        raise ConfigError(f"uptake rule {rule.name!r} of kind {rule.kind!r} lacks its values")
     search = np.ones(pet.geometry.shape, bool) if liver is None else dilated_mask(liver, margin_mm=margin_mm)
     lesions = uptake_above(pet, threshold=threshold, search=search, minimum_volume_ml=minimum_volume_ml)
     return UptakeSegmentation(lesions=lesions, rule=rule, threshold=threshold, reference=reference)

@@ -15,7 +15,7 @@ MARGIN = 2
 
 
 def box_on_image(grid: Geometry, box: Box, geometry: Geometry) -> Box:
-    """The voxels of the image that a box of the network's grid reaches, and a few around."""
+    """Returns the voxels of the image that a box of the network's grid reaches, with a small margin."""
     part = crop_geometry(grid, [s.start for s in box], [s.stop for s in box])
     ends = geometry.to_voxel(part.corners_mm())
     start = np.clip(np.floor(ends.min(axis=0)).astype(int) - MARGIN, 0, np.asarray(geometry.shape) - 1)
@@ -27,7 +27,7 @@ def box_on_image(grid: Geometry, box: Box, geometry: Geometry) -> Box:
 def slabs_on_image(
     maps: Sequence[FloatArray], grid: Geometry, geometry: Geometry, box: Box
 ) -> Iterator[tuple[Box, list[FloatArray]]]:
-    """Maps on the network's grid, linearly interpolated to a box of the image's voxels, some planes at a time.
+    """Interpolates a map on the network's grid linearly to a box of the image's voxels, by slabs.
 
     Args:
       maps: (i, j, k) values each, zero outside.
@@ -56,7 +56,10 @@ def slabs_on_image(
 
 
 def on_image(volume: Volume, geometry: Geometry) -> Volume:
-    """A map on a network's grid, such as a probability, linearly interpolated to an image's grid; zero outside."""
+    """Returns a map on a network's grid, linearly interpolated to an image's grid; zero outside.
+
+    For example a probability.
+    """
     values = np.empty(geometry.shape, np.float32)
     whole = (slice(0, geometry.shape[0]), slice(0, geometry.shape[1]), slice(0, geometry.shape[2]))
     for place, (one,) in slabs_on_image([np.asarray(volume.array)], volume.geometry, geometry, whole):

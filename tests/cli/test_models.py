@@ -86,9 +86,9 @@ def test_what_is_damaged_is_listed_and_told(run, library):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("none",), "none: MONAI weights don't say what they are for; give --description"),
+        (("none",), "none: MONAI weights have no description; add --description"),
         ((".", "--description", "x.toml"), "--description is for MONAI weights"),
-        ((".",), "has no plans.json; expected a folder that nnU-Net v2 trained"),
+        ((".",), "has no plans.json; expected a folder trained by nnU-Net v2"),
     ],
 )
 def test_what_cannot_be_imported_is_one_line(run, arguments, complaint, tmp_path, monkeypatch, library):
@@ -129,4 +129,4 @@ def test_a_folder_is_described_too_with_all_that_is_done_to_an_image(run, tmp_pa
     told = run("models", "info", tmp_path / "here" / "inner")
     assert told.code == 0 and "the liver and 6 mm around it" in told.out and "median of 3 x 3 x 3" in told.out
     gone = run("models", "info", tmp_path / "nowhere" / "inner")
-    assert gone.code == 2 and "no folder of a model is there" in gone.err
+    assert gone.code == 2 and "no model folder found" in gone.err

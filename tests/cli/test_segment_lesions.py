@@ -178,10 +178,10 @@ def _mask(path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "the model 'mine' does not know where the liver is; give --liver MASK"),
+        ([], "the model 'mine' does not find the liver; add --liver MASK"),
         (["--liver", "empty.nii.gz"], "empty.nii.gz"),
         (["--liver", "other.nii.gz"], "of the liver's mask 0% lies in the image; give the mask that was drawn on this"),
-        (["--liver-name", "liver"], "--liver-name chooses among the masks of --liver; give that, too, or leave it out"),
+        (["--liver-name", "liver"], "--liver-name selects one of the masks of --liver; add --liver or omit it"),
         (["--liver", "named.nii.gz"], "contains the masks Organ, tumour; choose the liver with --liver-name"),
         (["--liver", "nothing.nii.gz"], "nothing.nii.gz: no such file"),
         (["--liver", "liver.nii.gz", "--minimum-ml", "-1"], "minimum-ml"),

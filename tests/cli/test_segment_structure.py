@@ -169,7 +169,7 @@ def test_lesions_in_the_liver_given_or_found(run, installed, folder, tmp_path, g
         del installed["liver"]
         alone = run("segment", "lesions", folder / "ct.nii.gz", "-o", out, "--force")
         assert alone.code == 2
-        assert "'lesions' does not know where the liver is; give --liver MASK" in alone.err
+        assert "'lesions' does not find the liver; add --liver MASK" in alone.err
 
 
 def test_lungs_and_body_need_no_model(run, installed, folder, tmp_path):
@@ -229,4 +229,4 @@ def test_nothing_is_replaced_without_force(run, installed, folder, tmp_path):
         assert (tmp_path / name).read_bytes() == b"mine"
         (tmp_path / name).unlink()
     gone = run("segment", "liver", folder / "ct.nii.gz", "-o", tmp_path / "no" / "out.nii.gz")
-    assert gone.code == 2 and "no such folder; make it first" in gone.err
+    assert gone.code == 2 and "no such folder; create it first" in gone.err

@@ -194,7 +194,7 @@ def test_what_fails_is_left_out_and_told(patient, three):
         "a1": (True, "SUCCESS", ""),
         "flat": (False, "REFUSED", "the floating image is 7 everywhere"),
         "own": (False, "OWN_IMAGE", "it is the patient's own image"),
-        "far": (False, "OUTSIDE", "its liver lies outside the patient's image after registration"),
+        "far": (False, "OUTSIDE", "its liver is outside the patient's image after registration"),
     }
     assert found.atlases[1].weight == 1 and found.atlases[0].dsc is None
     assert found.agreement_dsc.shape == (1, 1)
@@ -254,9 +254,9 @@ def test_a_success_in_the_wrong_place_does_not_count(patient):
     found = segment_liver_by_atlas(image, atlases, config=None, register=register)
     fits, astray = found.atlases
     assert (astray.used, astray.status) == (False, "UNLIKE") and astray.likeness < 0.25 < 0.5 < fits.likeness
-    assert "the images differ about its liver's surface (likeness 0.2" in astray.cause
+    assert "the images differ at its liver's surface (similarity 0.2" in astray.cause
     assert dsc(found.liver.mask("liver"), truth.mask("liver")) > 0.97
-    assert found.notes == ("a single atlas: nothing tells whether it lies right; look at the result, or add atlases",)
+    assert found.notes == ("a single atlas: its position cannot be verified; review the result, or add atlases",)
 
 
 def test_an_atlas_that_contradicts_the_others_is_left_out(patient, three):
@@ -282,14 +282,15 @@ def test_an_atlas_that_contradicts_the_others_is_left_out(patient, three):
         ("a3", True),
     ]
     assert (
-        found.atlases[0].status == "OUTLIER" and "elsewhere than those of the others: DSC 0." in found.atlases[0].cause
+        found.atlases[0].status == "OUTLIER"
+        and "the position of its liver differs from the others: DSC 0." in found.atlases[0].cause
     )
     assert found.agreement_dsc.shape == (3, 3) and found.notes == ()
     assert dsc(found.liver.mask("liver"), truth.mask("liver")) > 0.97
     with pytest.raises(ComputationError, match=r"3 of 4 atlases usable, majority fusion needs 4 \(wrong: OUTLIER"):
         segmented([wrong, *good], min_atlases=4)
     (note,) = segmented([wrong, good[0]]).notes
-    assert note.startswith("the two atlases disagree (DSC 0.") and "nothing tells which one lies right" in note
+    assert note.startswith("the two atlases disagree (DSC 0.") and "it is unknown which one is correct" in note
 
 
 def test_enclosed_holes_are_filled(patient):
@@ -315,9 +316,9 @@ def test_refuses(patient):
         segment_liver_by_atlas(image, [], config=None, register=shifts({}), min_atlases=0)
     with pytest.raises(ConfigError, match="weight_power must be finite and not negative, got -1"):
         segment_liver_by_atlas(image, [], config=None, register=shifts({}), weight_power=-1)
-    with pytest.raises(ConfigError, match=r"min_likeness must lie from 0 to 1, got 1\.5"):
+    with pytest.raises(ConfigError, match=r"min_likeness must be from 0 to 1, got 1\.5"):
         segment_liver_by_atlas(image, [], config=None, register=shifts({}), min_likeness=1.5)
-    with pytest.raises(ConfigError, match="min_agreement_dsc must lie from 0 to 1, got -1"):
+    with pytest.raises(ConfigError, match="min_agreement_dsc must be from 0 to 1, got -1"):
         segment_liver_by_atlas(image, [], config=None, register=shifts({}), min_agreement_dsc=-1)
     with pytest.raises(ComputationError, match="0 of 0 atlases usable"):
         segment_liver_by_atlas(image, [], config=None, register=shifts({}))

@@ -86,7 +86,7 @@ def test_images_without_a_channel_number(challenge):
 
 
 def test_refuses_folders(challenge, tmp_path_factory):
-    with pytest.raises(InputError, match=r"dataset\.json: not there, so which label is the liver is not known"):
+    with pytest.raises(InputError, match=r"dataset\.json: missing, so the label of the liver is unknown"):
         list_atlases(challenge)
     describe(challenge, {"0": "background", "1": "spleen"})
     with pytest.raises(
@@ -94,7 +94,7 @@ def test_refuses_folders(challenge, tmp_path_factory):
     ):
         list_atlases(challenge)
     (challenge / "dataset.json").write_text("{")
-    with pytest.raises(InputError, match=r"dataset\.json: its 'labels' can't be read"):
+    with pytest.raises(InputError, match=r"dataset\.json: its 'labels' cannot be read"):
         list_atlases(challenge)
     (challenge / "imagesTr" / "liver_2_0000.nii.gz").unlink()
     with pytest.raises(InputError, match=r"neither liver_2_0000\.nii\.gz nor liver_2\.nii\.gz is in .*imagesTr"):
@@ -105,11 +105,11 @@ def test_refuses_folders(challenge, tmp_path_factory):
     with pytest.raises(InputError, match="no atlas; expected NAME"):
         list_atlases(empty)
     write_labels(empty / "x_liver.nii.gz", (1, 2))
-    with pytest.raises(InputError, match=r"x_liver\.nii\.gz: its image x\.nii\.gz is not beside it"):
+    with pytest.raises(InputError, match=r"x_liver\.nii\.gz: its image x\.nii\.gz is not next to it"):
         list_atlases(empty)
     write_image(empty / "x.nii.gz")
     write_image(empty / "x.nii")
-    with pytest.raises(InputError, match=r"x\.nii\.gz: x\.nii is beside it; keep one"):
+    with pytest.raises(InputError, match=r"x\.nii\.gz: x\.nii is next to it; keep one"):
         list_atlases(empty)
 
 
@@ -132,5 +132,5 @@ def test_refuses_atlases(tmp_path):
         read_atlas(other, modality="CT")
     labels.unlink()
     io.write_nifti(labels, Volume(np.full(GRID.shape, 0.4, np.float32), GRID, unit="1"))
-    with pytest.raises(ImageFormatError, match="not whole numbers"):
+    with pytest.raises(ImageFormatError, match="not integers"):
         read_atlas(files, modality="CT")

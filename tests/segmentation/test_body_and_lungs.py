@@ -66,7 +66,7 @@ def test_lungs_with_their_vessels_and_without_gas():
 
 
 def test_what_is_not_there_is_said():
-    with pytest.raises(ImageFormatError, match="no lung in the image: no piece of 40 mL"):
+    with pytest.raises(ImageFormatError, match="no lung in the image: no air-filled component of 40 mL"):
         segmentation.segment_lungs(torso(lungs=False)[0])
     volume, _, _ = torso()
     water = volume.replace(np.where(np.indices(SHAPE)[0] % 30 == 15, 0, -1000).astype(np.float32))

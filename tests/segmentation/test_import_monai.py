@@ -89,5 +89,5 @@ def test_missing_and_foreign_files_are_one_line(description, tmp_path):
         segmentation.import_monai(CHECKPOINT, tmp_path / "none.toml")
     with pytest.raises(ModelError, match=r"none\.pth: cannot be read"):
         segmentation.import_monai(tmp_path / "none.pth", description())
-    with pytest.raises(ModelError, match=r"holds no weights of a MONAI UNet, whose names begin with 'model\.'; it"):
+    with pytest.raises(ModelError, match=r"contains no weights of a MONAI UNet, whose names begin with 'model\.'; it"):
         segmentation.import_monai(REFERENCE / "torch_checkpoint.pth", description())

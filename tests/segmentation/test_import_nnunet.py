@@ -63,14 +63,16 @@ def test_a_data_sets_folder_will_do(root):
     assert segmentation.import_nnunet(root / "residual").spec.network.architecture == "residual-encoder-unet"
     chosen = segmentation.import_nnunet(root / "cascade", configuration="3d_lowres")
     assert chosen.spec.name == "Dataset987_Test-3d_lowres"
-    with pytest.raises(ModelError, match=r"holds several trained configurations .*3d_cascade_fullres.*; give one of"):
+    with pytest.raises(
+        ModelError, match=r"contains several trained configurations .*3d_cascade_fullres.*; choose one of"
+    ):
         segmentation.import_nnunet(root / "cascade")
-    with pytest.raises(ModelError, match="0 trained folders are of 2d; it holds"):
+    with pytest.raises(ModelError, match="0 trained folders are of 2d; it contains"):
         segmentation.import_nnunet(root / "cascade", configuration="2d")
 
 
 def test_no_such_folder(tmp_path):
-    with pytest.raises(ModelError, match="is no folder; expected one that nnU-Net v2 trained"):
+    with pytest.raises(ModelError, match="is not a folder; expected one trained by nnU-Net v2"):
         segmentation.import_nnunet(tmp_path / "none")
     with pytest.raises(ModelError, match=r"has no plans\.json"):
         segmentation.import_nnunet(tmp_path)
@@ -102,14 +104,14 @@ def test_damaged_and_foreign_checkpoints_are_one_line(folder):
 def test_a_checkpoint_that_is_not_of_nnunet(folder, tmp_path, monkeypatch):
     trained = folder("residual")
     monkeypatch.setattr("sirtjax.segmentation._import_nnunet.read_torch_file", lambda path: {"state_dict": {}, "e": 1})
-    with pytest.raises(ModelError, match="is no checkpoint of nnU-Net v2: it has no network_weights, but e, st"):
+    with pytest.raises(ModelError, match="is not a checkpoint of nnU-Net v2: it has no network_weights, but e, st"):
         segmentation.import_nnunet(trained)
 
 
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
-        ({"network_weights": 3}, "its network_weights are no dictionary"),
+        ({"network_weights": 3}, "its network_weights are not a dictionary"),
         ({"inference_allowed_mirroring_axes": (0, 3)}, r"mirroring axes \(0, 3\) are not those of a 3D image"),
         ({"init_args": {"configuration": "3d_other"}}, "has no configuration '3d_other'; it has 3d_fullres"),
     ],
@@ -131,7 +133,7 @@ def test_the_folders_name_tells_what_an_old_checkpoint_does_not(folder, monkeypa
     monkeypatch.setattr("sirtjax.segmentation._import_nnunet.read_torch_file", without)
     trained = folder("residual")
     assert segmentation.import_nnunet(trained).spec.name == "Dataset987_Test-3d_fullres"
-    with pytest.raises(ModelError, match="does not say its configuration, nor does the folder"):
+    with pytest.raises(ModelError, match="neither the file nor the folder states its configuration"):
         segmentation.import_nnunet(trained.rename(trained.with_name("renamed")))
 
 
@@ -157,7 +159,7 @@ def test_folds_that_differ_in_kind_are_refused(folder, monkeypatch):
 def test_a_cascade_without_its_first_stage_is_refused(folder):
     trained = folder("cascade")
     shutil.rmtree(trained.with_name("nnUNetTrainer__nnUNetPlans__3d_lowres"))
-    with pytest.raises(ModelError, match="expected its first, nnUNetTrainer__nnUNetPlans__3d_lowres, beside it"):
+    with pytest.raises(ModelError, match="expected its first, nnUNetTrainer__nnUNetPlans__3d_lowres, next to it"):
         segmentation.import_nnunet(trained)
 
 

@@ -137,9 +137,9 @@ def test_models_are_found_by_name_and_by_folder(library, model, tmp_path, monkey
 def test_what_is_not_installed_is_told_with_what_is(library, model):
     with pytest.raises(ModelError, match=r"no model is named 'other'; installed: .*sirtjax models import adds one"):
         segmentation.load_model("other")
-    with pytest.raises(ModelError, match="no folder of a model is there"):
+    with pytest.raises(ModelError, match="no model folder found"):
         segmentation.load_model(library / "other")
-    with pytest.raises(ModelError, match="no folder of a model is there"):
+    with pytest.raises(ModelError, match="no model folder found"):
         segmentation.load_model(f"{library}/other")
 
 

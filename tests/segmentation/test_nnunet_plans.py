@@ -96,7 +96,7 @@ ARGUMENTS = (*CONFIGURATION, "architecture", "arch_kwargs")
         (change(*CONFIGURATION, "normalization_schemes", to=["Mine"]), "scheme: Input should be 'CTNormalization'"),
         (change(*CONFIGURATION, "normalization_schemes", to=[]), "0 normalisation schemes for 1 channels"),
         (change(*CONFIGURATION, "spacing", to=[1, -1, 1]), r"spacing_mm.1: Input should be greater than 0; got -1"),
-        (change(*CONFIGURATION, "spacing", to=None), r"plans.json or the dataset.json beside it: no 'spacing'"),
+        (change(*CONFIGURATION, "spacing", to=None), r"plans.json or the dataset.json next to it: no 'spacing'"),
         (
             change(*CONFIGURATION, "resampling_fn_data", to="mine"),
             "resampling_fn_data 'mine' is unknown; expected resample_",
@@ -112,10 +112,10 @@ ARGUMENTS = (*CONFIGURATION, "architecture", "arch_kwargs")
             "norm_op 'BatchNorm3d' is unknown; networks with 'Inst",
         ),
         (change(*ARGUMENTS, "nonlin_kwargs", to={"negative_slope": 0.2}), "slope of the nonlin 0.2 is unknown"),
-        (change(*ARGUMENTS, "strides", to="abc"), "plans.json: is not as nnU-Net v2 writes it"),
+        (change(*ARGUMENTS, "strides", to="abc"), "plans.json: is not in nnU-Net v2's format"),
         (change("dataset", "labels", to={"liver": 1}), "labels must name a background of value 0, got None"),
         (change("dataset", "labels", to={"background": 0, "liver": 5}), "labels must be numbered 1, 2, 3 .* got"),
-        (change("dataset", "labels", to={"background": 0, "all": [1, 2]}), "1 regions need a regions_class_order"),
+        (change("dataset", "labels", to={"background": 0, "all": [1, 2]}), "1 regions require a regions_class_order"),
     ],
 )
 def test_what_the_library_does_not_do_is_refused_in_one_line(tmp_path, edit, complaint):
@@ -135,7 +135,7 @@ def test_other_modes_of_torchs_resampling_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [(None, "plans.json: is missing; expected the folder"), ("{", "is damaged"), ("[1]", "holds no table")],
+    [(None, "plans.json: is missing; expected the folder"), ("{", "is damaged"), ("[1]", "contains no table")],
 )
 def test_missing_and_damaged_files_are_named(tmp_path: Path, text, complaint):
     written(tmp_path, plans(MODELS["plain"]))

@@ -63,7 +63,7 @@ def test_by_hand():
     found = liver_reference(pet, liver, diameter_mm=30.0, centre_mm=centre)
     assert found.placed == "by hand"
     assert np.linalg.norm(np.subtract(found.centre_mm, centre)) < 4
-    with pytest.raises(GeometryError, match=r"leaves the PET .* give an LPS position inside it"):
+    with pytest.raises(GeometryError, match=r"extends beyond the PET .* use an LPS position inside it"):
         liver_reference(pet, liver, diameter_mm=30.0, centre_mm=(500.0, 0.0, 0.0))
 
 

@@ -56,13 +56,13 @@ def test_share_of_the_maximum_takes_any_unit():
 
 
 def test_refuses():
-    with pytest.raises(ConfigError, match="'percist' takes its threshold from the liver; give a liver mask"):
+    with pytest.raises(ConfigError, match="'percist' computes its threshold from the liver; provide a liver mask"):
         segment_uptake(PET, uptake_rule("percist"), minimum_volume_ml=1.0)
-    with pytest.raises(ConfigError, match="'percent-41' needs one region around each lesion"):
+    with pytest.raises(ConfigError, match="'percent-41' requires one region around each lesion"):
         segment_uptake(PET, uptake_rule("percent-41"), minimum_volume_ml=1.0)
     with pytest.raises(ConfigError, match="needs an image in SUV, got 'Bq/mL'"):
         segment_uptake(PET.replace(PET.array, unit="Bq/mL"), uptake_rule("suv-4"), minimum_volume_ml=1.0)
-    with pytest.raises(ConfigError, match="'odd' of kind 'fixed' lacks its numbers"):
+    with pytest.raises(ConfigError, match="'odd' of kind 'fixed' lacks its values"):
         segment_uptake(PET, UptakeRule(name="odd", kind="fixed", source="none"), minimum_volume_ml=1.0)
     small = LabelMap.from_mask(np.ones((3, 3, 3)), Geometry.from_affine((3, 3, 3), np.eye(4)), name="liver")
     with pytest.raises(GeometryError, match="is not on the PET's grid"):
