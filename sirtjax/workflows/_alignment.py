@@ -33,7 +33,7 @@ def align_diagnostic(
     *,
     register: Register | None = None,
 ) -> Alignment:
-    """The transform floating_from_reference from the activity frame to the diagnostic frame.
+    """Returns the transform floating_from_reference from the activity frame to the diagnostic frame.
 
     Args:
       case: names the method, and what drives and guides it.
@@ -51,7 +51,7 @@ def align_diagnostic(
         return Alignment(transform=spatial.identity())
     table = case.registration
     if table is None:
-        raise ConfigError("the diagnostic image needs a [registration] to reach the activity image")
+        raise ConfigError("the diagnostic image requires a [registration] to the activity image")
     reference = images.ct if images.ct is not None else images.activity
     record = AlignmentRecord(method=table.method)
     if table.method == "identity":
@@ -60,7 +60,7 @@ def align_diagnostic(
         return Alignment(transform=io.read_transform(table.path, reference=reference.volume.geometry), record=record)
     if images.ct is None:
         raise ConfigError(
-            f'registration.method = "{table.method}" needs [images.ct]: a SPECT shows too little anatomy to register'
+            f'registration.method = "{table.method}" requires [images.ct]: a SPECT shows too little anatomy to register'
         )
     guides = gather_guides(case, images, liver, lesions)
     record = replace(record, guides=guides.common())
@@ -86,7 +86,7 @@ def align_diagnostic(
 
 
 def registration_config(table: RegistrationTable, guides: Guides) -> RegistrationConfig:
-    """The preset the case names, or the one that uses the most of what guides, as far as the method is free.
+    """Returns the preset of the case, otherwise the one that uses the most guidance available.
 
     Raises:
       ConfigError: a setting is not one of the preset, or the preset lacks the liver on either image.
@@ -102,7 +102,7 @@ def registration_config(table: RegistrationTable, guides: Guides) -> Registratio
         image = "CT of the activity image" if side == "reference_masks" else "diagnostic image"
         raise ConfigError(
             f"registration.preset {name} is guided by the liver, and the {image} has no mask of it; "
-            f'give [registration.{side}.liver], or preset = "image"'
+            f'add [registration.{side}.liver], or set preset = "image"'
         )
     return config
 
@@ -120,15 +120,15 @@ def _registered(table: RegistrationTable, reference: Volume, floating: Volume, g
 
 
 def _accepted(status: Status, preset: str, table: RegistrationTable) -> bool:
-    """Whether this is no success but accepted by the case."""
+    """Returns whether this status is not success but is accepted by the case."""
     if status is Status.SUCCESS:
         return False
     if status.name in table.accept:
         return True
-    way_on = "give a transform file made in a viewer"
+    way_on = "use a transform file made in a viewer"
     if status.name in get_args(Accepted):
-        way_on = f'look at it with `sirtjax register`, and accept it by registration.accept = ["{status.name}"]'
+        way_on = f'review it with `sirtjax register`, and accept it with registration.accept = ["{status.name}"]'
     raise ComputationError(
-        f"the registration of the diagnostic image (preset {preset}) ended as {status.name}: {status.cause}; "
+        f"the registration of the diagnostic image (preset {preset}) has the status {status.name}: {status.cause}; "
         f"{status.remedy}; or {way_on}"
     )

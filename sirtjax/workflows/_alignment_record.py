@@ -10,26 +10,26 @@ from sirtjax.registration import RegistrationResult
 from sirtjax.volume import Volume
 from sirtjax.workflows._guides import Guides
 
-# Where another registration plugs in: reference and floating image and what may guide in, the pull transform out,
-# by itself or with its status and figures.
+# Interface of a custom registration: reference image, floating image and guidance in, the pull transform out,
+# optionally with its status and metrics.
 Register = Callable[[Volume, Volume, Guides], spatial.Transform | RegistrationResult]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentRecord:
-    """How a registration was made and how it ended, in words and numbers.
+    """The method and the result of a registration, in words and numbers.
 
     Attributes:
       method: of the case.
-      preset: what drove it; None where the images were not looked at, or by a function that doesn't say.
+      preset: name of the preset; None if the images were not used, or for a custom function.
       settings: values of the preset that were changed.
-      guides: names of the masks that both images have; which of them guide is the preset's choice.
-      status: its end, such as "success"; None where there is none to tell.
-      cause: what that means.
-      accepted: whether it is no success and the case says to go on.
-      quality: figures after "start", "affine" and "final".
-      folding_fraction: share of the deformed region that folds.
-      notes: what was noticed on the way.
+      guides: names of the masks that both images have; the preset selects among them.
+      status: final status, such as "success"; None if there is none.
+      cause: meaning of the status.
+      accepted: whether the status is not success but accepted by the case.
+      quality: metrics after "start", "affine" and "final".
+      folding_fraction: fraction of the deformed region that folds.
+      notes: observations.
     """
 
     method: str

@@ -28,7 +28,9 @@ def automatic_hooks(
     find_lesions: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Hooks:
-    """Hooks that find what a case has no mask of: the liver and, if wanted, lesions by models, lungs by density.
+    """Returns hooks that segment missing masks: the liver and, optionally, lesions with models.
+
+    Lungs are segmented by density.
 
     Nothing is loaded before it is needed.
 
@@ -60,7 +62,7 @@ def automatic_hooks(
             drafted = found(image, model, "liver")
             within = drafted.labels
             doubts = (
-                f"lesions were looked for in a liver that the model {drafted.method!r} found on their image",
+                f"lesions were segmented in a liver mask of the model {drafted.method!r} on their image",
                 *(flag.message for flag in drafted.flags),
             )
         together = found(image, lesion_model, "lesions", within)
@@ -91,7 +93,7 @@ def _mask(found: Segmentation, method: str | None = None) -> AutomaticMask:
 
 
 def _apart(labels: LabelMap) -> dict[str, LabelMap]:
-    """Each part of the lesions by itself, the largest first: "Lesion 1", "Lesion 2"."""
+    """Returns each connected component of the lesions, the largest first: "Lesion 1", "Lesion 2"."""
     numbers = ops.components(np.asarray(labels.array) > 0, connectivity=26)
     sizes = np.bincount(numbers.ravel())[1:]
     names = {f"Lesion {place}": number + 1 for place, number in enumerate(np.argsort(-sizes, kind="stable"), start=1)}

@@ -36,7 +36,7 @@ class Biology:
 
 
 def biology_sets(table: BiologyTable | None, *, sphere_type: SphereType) -> Biology | None:
-    """Look up the parameter sets a case names; None where it names none.
+    """Looks up the parameter sets named in a case; None for those not named.
 
     Raises:
       ConfigError: a set is unknown, or for another kind of sphere or endpoint.
@@ -65,7 +65,7 @@ def biology_sets(table: BiologyTable | None, *, sphere_type: SphereType) -> Biol
 def biology_row(
     voi: PlacedVoi, dose_gy: NDArray[np.float32], biology: Biology | None, *, half_life_h: float
 ) -> dict[str, float]:
-    """BED, EUD, EUBED, TCP and NTCP of one VOI, as far as the parameter sets give them; keys name units."""
+    """Returns BED, EUD, EUBED, TCP and NTCP of one VOI, as far as parameter sets exist; keys name units."""
     if biology is None or voi.kind not in (*TUMOUR_KINDS, *NORMAL_KINDS):
         return {}
     is_tumour = voi.kind in TUMOUR_KINDS
@@ -98,7 +98,7 @@ def biology_row(
 
 
 def biology_facts(biology: Biology | None) -> list[tuple[str, str, str]]:
-    """Name, value and source of each parameter set, for the report's methods."""
+    """Returns name, value and source of each parameter set, for the report's methods."""
     if biology is None:
         return []
     facts = []

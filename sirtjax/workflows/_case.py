@@ -16,9 +16,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 # The nuclides that the activity image of a case can show.
 Isotope = Literal["Tc-99m", "Y-90", "Ho-166"]
-# What a person may answer for where DICOM headers speak against a case.
+# Contradictions in DICOM headers that a person can accept.
 Acceptable = Literal["PATIENT_IDS", "FRAME_OF_REFERENCE", "MASK_SERIES", "PLAN_PATIENT"]
-# The pseudonym of a case whose options name none: it is no evidence of who the patient is.
+# The pseudonym of a case without one: it does not identify the patient.
 NO_PSEUDONYM = "anonymous"
 
 
@@ -79,10 +79,10 @@ class MaskTable(Table):
 
 
 class MasksTable(Table):
-    """The VOIs. Every one may be left out where an automatic segmentation is passed to the workflow.
+    """The VOIs. Each can be omitted if an automatic segmentation is passed to the workflow.
 
-    `no_lesions` says that there is none to look for: the activity then follows from the liver alone. `find_lesions` has
-    them drafted by a network; nothing does so unasked.
+    `no_lesions` states that there are no lesions: the activity then follows only from the liver. `find_lesions`
+    segments them with a network; this happens only on request.
     """
 
     liver: MaskTable | None = None
@@ -104,17 +104,17 @@ class MasksTable(Table):
         return self
 
     def drawn(self) -> dict[str, MaskTable]:
-        """The masks that are given, by VOI."""
+        """Returns the provided masks, by VOI."""
         named = {"liver": self.liver, "lesions": self.lesions, "lungs": self.lungs}
         return {name: table for name, table in named.items() if table is not None}
 
 
 class TerritoriesTable(Table):
-    """The perfusion territories: a label map, or dividing lines drawn on axial slices, one file a surface.
+    """The perfusion territories: a label map, or dividing lines on axial slices, one file per surface.
 
-    `names` runs from the patient's right to left, or in the order of `seeds_mm`: points (LPS, mm), one a
-    surface, on its first side, for surfaces that do not part right from left. `allow_crossing` accepts surfaces
-    that cross in the liver. Where masks claim liver twice or leave liver out, `overlap` and `gap` say what to do.
+    `names` runs from the patient's right to left, or in the order of `seeds_mm`: points (LPS, mm), one
+    per surface, on its first side, for surfaces that do not separate right from left. `allow_crossing` accepts surfaces
+    that cross in the liver. `overlap` and `gap` define the rule for liver in several masks and in none.
     """
 
     on: Frame
@@ -130,7 +130,7 @@ class TerritoriesTable(Table):
     @model_validator(mode="after")
     def _one_source(self) -> TerritoriesTable:
         if (self.path is None) == (not self.lines):
-            raise ValueError("give either `path` (masks) or `lines` (dividing lines)")
+            raise ValueError("set either `path` (masks) or `lines` (dividing lines)")
         if self.lines and (self.names is None or len(self.names) != len(self.lines) + 1):
             raise ValueError(f"{len(self.lines)} line file(s) divide the liver into {len(self.lines) + 1} `names`")
         return self
@@ -156,10 +156,10 @@ class ShuntTable(Table):
     @model_validator(mode="after")
     def _complete(self) -> ShuntTable:
         if (self.method == "given") != (self.fraction is not None):
-            raise ValueError('`fraction` goes with method = "given", and only with it')
+            raise ValueError('`fraction` is allowed only with method = "given", and required there')
         needs_planar = self.method == "planar"
         if needs_planar != bool(self.planar) or needs_planar != (self.planar_rois is not None):
-            raise ValueError('`planar` and `planar_rois` go with method = "planar", and only with it')
+            raise ValueError('`planar` and `planar_rois` are allowed only with method = "planar", and required there')
         return self
 
 
@@ -199,7 +199,7 @@ class InjectionTable(Table):
 class ObjectiveTable(Table):
     """A target or limit of this patient.
 
-    On a role ("tumour") it takes the place of the protocol's on that role and direction; on one VOI by name it is
+    On a role ("tumour") it replaces the protocol's objective for that role and direction; on one VOI by name it is
     added to them.
 
     `kind` "mean", or "D"/"V" with `volume_fraction` for voxel-level ones: V70 >= 80 % is kind "V", dose_gy 70,
@@ -258,7 +258,7 @@ class BiologyTable(Table):
     @model_validator(mode="after")
     def _slopes(self) -> BiologyTable:
         if (self.tcp is None) != (self.tcp_gamma50 is None) or (self.ntcp is None) != (self.ntcp_m is None):
-            raise ValueError("`tcp` goes with `tcp_gamma50`, and `ntcp` with `ntcp_m`")
+            raise ValueError("`tcp` requires `tcp_gamma50`, and `ntcp` requires `ntcp_m`")
         return self
 
 
@@ -273,10 +273,10 @@ class ProtocolTable(Table):
 
 
 class Case(Table):
-    """A patient's case file: which images and masks, which protocol, what is known of the injections.
+    """A patient's case file: images, masks, protocol and injections.
 
-    Relative paths are relative to the case file. `accept` names what speaks against the case in the DICOM headers and
-    has been checked by a person.
+    Relative paths are relative to the case file. `accept` names contradictions in the DICOM headers that a
+    person has checked.
     """
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
@@ -306,16 +306,16 @@ class Case(Table):
             if table.on == "diagnostic" and self.images.diagnostic is None:
                 raise ValueError(f"{name} is on the diagnostic image, but there is no [images.diagnostic]")
         if any(table.on == "diagnostic" for _, table in placed) and self.registration is None:
-            raise ValueError("VOIs on the diagnostic image need a [registration] to reach the activity image")
+            raise ValueError("VOIs on the diagnostic image require a [registration] to the activity image")
         self._check_guides()
         if self.territories is None and len(self.injections) > 1:
-            raise ValueError("several [[injections]] need [territories] to tell what each one fills")
+            raise ValueError("several [[injections]] require [territories] to assign each one")
         names = [injection.territory for injection in self.injections]
         if len(set(names)) != len(names):
-            raise ValueError(f"each territory may have one injection, got {names}")
+            raise ValueError(f"each territory can have one injection, got {names}")
         missing = not self.injections or any(table.activity_mbq is None for table in self.injections)
         if self.prescription.choose == "given" and missing:
-            raise ValueError('prescription.choose = "given" needs [[injections]], each with its activity_mbq')
+            raise ValueError('prescription.choose = "given" requires [[injections]], each with its activity_mbq')
         return self
 
     def _check_guides(self) -> None:
@@ -327,5 +327,5 @@ class Case(Table):
             key, guides = ("floating_masks", table.floating_masks)
         if guides.liver is not None:
             raise ValueError(
-                f"registration.{key}.liver: masks.liver on the {liver.on} image guides there already; leave one out"
+                f"registration.{key}.liver: masks.liver on the {liver.on} image already guides there; omit one"
             )

@@ -20,7 +20,7 @@ PATH_KEYS = frozenset({"path", "lines", "planar", "planar_rois", "plan", "refere
 
 
 def load_case(path: Path, *, overrides: Sequence[str] = (), unset: Sequence[str] = ()) -> Case:
-    """Read and check a case file, with its relative paths made relative to the file's folder.
+    """Reads and checks a case file; its relative paths become relative to the file's folder.
 
     Args:
       path: the case file.
@@ -33,7 +33,7 @@ def load_case(path: Path, *, overrides: Sequence[str] = (), unset: Sequence[str]
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the case file ({_reason(error)}); give a TOML file") from error
+        raise ConfigError(f"{path}: cannot read the case file ({_reason(error)}); use a TOML file") from error
     try:
         table = parse_toml(text)
     except ParseError as error:
@@ -44,7 +44,7 @@ def load_case(path: Path, *, overrides: Sequence[str] = (), unset: Sequence[str]
 def case_from_table(
     table: dict[str, Any], *, folder: Path, source: str, overrides: Sequence[str] = (), unset: Sequence[str] = ()
 ) -> Case:
-    """Check a case given as nested tables (a parsed file, or command-line options).
+    """Checks a case from nested tables (a parsed file, or command-line options).
 
     Args:
       table: the content of a case file.
@@ -87,7 +87,7 @@ def _override(table: dict[str, Any], override: str) -> None:
     if not equals or not all(part.strip() for part in key.split(".")):
         raise ConfigError(f"--set {override}: expected KEY=VALUE, as in --set dose.spacing_mm=3")
     if not text.strip():
-        raise ConfigError(f"--set {override}: no value; give one, or remove the key with --unset {key.strip()}")
+        raise ConfigError(f"--set {override}: no value; set one, or remove the key with --unset {key.strip()}")
     try:
         value = parse_toml(f"value = {text}")["value"]
     except ParseError:
@@ -107,7 +107,7 @@ def _unset(table: dict[str, Any], key: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"--unset {key}: {folder} is not a table of the case")
     if last not in table:
-        raise ConfigError(f"--unset {key}: the case does not give it; there it gives {', '.join(table) or 'nothing'}")
+        raise ConfigError(f"--unset {key}: not in the case; available there: {', '.join(table) or 'nothing'}")
     del table[last]
 
 

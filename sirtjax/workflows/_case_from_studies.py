@@ -46,7 +46,7 @@ class Chosen:
     on_note: Note
 
     def proposals(self) -> tuple[dict[ImageRole, RoleProposal], dict[MaskRole, MaskProposal]]:
-        """What is proposed with what was given."""
+        """Returns the proposals, with the values that were provided."""
         roles = propose_roles(self.inspection, self.kind, given=self.images)
         found = propose_masks(self.inspection, roles)
         for role, given in self.masks.items():
@@ -70,7 +70,9 @@ def case_from_studies(
     on_note: Note = lambda note: None,
     ask: Callable[[], str] | None = None,
 ) -> Case:
-    """Makes a case from a folder of DICOM studies; the roles of its series and masks are proposed from the headers.
+    """Creates a case from a folder of DICOM studies.
+
+    The roles of its series and masks are proposed from the headers.
 
     Args:
       studies: the folder.
@@ -87,9 +89,7 @@ def case_from_studies(
     """
     for name, role in INSTEAD.items():
         if name in options.provided:
-            raise ConfigError(
-                f"--dicom and --{name.replace('_', '-')} are given; choose the series by --role {role}=NUMBER"
-            )
+            raise ConfigError(f"--dicom and --{name.replace('_', '-')} exclude each other; use --role {role}=NUMBER")
     inspection = dicom.inspect_folder(studies)
     chosen = Chosen(inspection, kind, {}, {}, options, on_note)
     for text in roles:
@@ -105,7 +105,7 @@ def case_from_studies(
     case = case_from_table(table, folder=Path.cwd(), source=source, overrides=overrides, unset=unset)
     if inspection.patients > 1 and "PATIENT_IDS" not in case.accept:
         raise ConfigError(
-            f"{studies}: holds studies of {inspection.patients} patients (by ID, name and date of birth); give the "
+            f"{studies}: contains studies of {inspection.patients} patients (by ID, name and date of birth); give the "
             "folder of one, or --set 'accept=[\"PATIENT_IDS\"]' where a person has checked that they are one"
         )
     return case
@@ -157,8 +157,8 @@ def _one(found: Sequence[Any], value: str, text: str) -> Any:
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
-            raise ConfigError(f"--role {text}: {len(fitting)} fit ({_listed(fitting)}); choose one by its number")
-    raise ConfigError(f"--role {text}: there is none; there are {_listed(found) or 'none at all'}")
+            raise ConfigError(f"--role {text}: matches {len(fitting)} ({_listed(fitting)}); choose one by its number")
+    raise ConfigError(f"--role {text}: not found (available: {_listed(found) or 'none'})")
 
 
 def _given_mask(
@@ -171,13 +171,13 @@ def _given_mask(
     placed = mask_frame(source, roles, inspection)
     if placed is None:
         raise ConfigError(
-            f"--role {role}={source.number}: the object was drawn on another series than those of the case; choose "
+            f"--role {role}={source.number}: the object was contoured on another series than those of the case; choose "
             "that series for a role, or another object"
         )
     called = tuple(name for name in source.names if mask_role_of(name) == role)
     if not names and not called and len(source.names) != 1:
         raise ConfigError(
-            f"--role {role}={source.number}: it has {', '.join(source.names)}; say which, as in "
+            f"--role {role}={source.number}: it has {', '.join(source.names)}; specify one, as in "
             f"--role {role}={source.number}:{source.names[0] if source.names else 'NAME'}"
         )
     return MaskProposal(
@@ -231,20 +231,20 @@ def _check_clear(inspection: Inspection, images: Mapping[Any, RoleProposal], mas
         if proposal.tied and proposal.series is not None:
             fitting = _listed([proposal.series, *proposal.tied])
             raise ConfigError(
-                f"{inspection.path}: {1 + len(proposal.tied)} series fit the role {role} alike ({fitting}); "
-                f"say which by --role {role}=NUMBER"
+                f"{inspection.path}: {1 + len(proposal.tied)} series match the role {role} equally ({fitting}); "
+                f"specify one with --role {role}=NUMBER"
             )
     for mask_role, mask in masks.items():
         if mask.tied:
             fitting = _listed([mask.source, *mask.tied])
             raise ConfigError(
-                f"{inspection.path}: {1 + len(mask.tied)} objects hold the {mask_role} ({fitting}); "
-                f"say which by --role {mask_role}=NUMBER"
+                f"{inspection.path}: {1 + len(mask.tied)} objects contain the {mask_role} ({fitting}); "
+                f"specify one with --role {mask_role}=NUMBER"
             )
     if images["activity"].series is None:
         raise ConfigError(
             f"{inspection.path}: {images['activity'].reasons[0]} ({_listed(inspection.series) or 'no image series'}); "
-            "say which series it is by --role activity=NUMBER"
+            "specify the series with --role activity=NUMBER"
         )
 
 
@@ -256,7 +256,7 @@ def _without_idle_diagnostic(
     drawn = any(mask.frame == "diagnostic" for mask in masks.values()) or chosen.options.masks_on == "diagnostic"
     if diagnostic.series is None or diagnostic.given or drawn:
         return images
-    chosen.on_note(f"series {diagnostic.series.number} is not used: no mask is drawn on it")
+    chosen.on_note(f"series {diagnostic.series.number} is not used: no mask is contoured on it")
     return {**images, "diagnostic": replace(diagnostic, series=None)}
 
 
@@ -310,7 +310,7 @@ def _check_complete(chosen: Chosen, table: Mapping[str, Any], overrides: Sequenc
         missing.append("--registration deformable, affine, rigid or a transform file")
     if "lesions" not in table["masks"] and not said & {"masks.no_lesions", "masks.find_lesions", "masks.lesions.path"}:
         missing.append(
-            "--lesions FILE or --role lesions=OBJECT (or --set masks.find_lesions=true for a draft, or "
+            "--lesions FILE or --role lesions=OBJECT (or --set masks.find_lesions=true for unreviewed masks, or "
             "masks.no_lesions=true)"
         )
     missing += _missing_images(table, {key.strip(): value for key, _, value in map(_parted, overrides)})
@@ -323,7 +323,7 @@ def _check_complete(chosen: Chosen, table: Mapping[str, Any], overrides: Sequenc
             if key not in table.get("prescription", {}) and f"prescription.{key}" not in said
         ]
     if missing:
-        raise ConfigError(f"{chosen.inspection.path}: the folder does not say everything; give {'; '.join(missing)}")
+        raise ConfigError(f"{chosen.inspection.path}: the folder is not sufficient; add {'; '.join(missing)}")
 
 
 def _parted(override: str) -> tuple[str, str, str]:

@@ -17,13 +17,13 @@ METHODS = ("deformable", "affine", "rigid", "identity")
 PRESCRIBED = {"choose": "choose", "residual_fraction": "residual"}
 CHOICES = {
     "choose": "--choose upper, lower or given",
-    "residual": "--residual NUMBER (share that stays in vial and catheter, 0 to below 1)",
+    "residual": "--residual NUMBER (fraction that stays in vial and catheter, 0 to below 1)",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseOptions:
-    """Values of a case, named as the options of `sirtjax plan`; None or empty for those that are not provided.
+    """Values of a case, named as the options of `sirtjax plan`; None or empty if not provided.
 
     Attributes:
       patient_id: pseudonym.
@@ -112,16 +112,18 @@ def read_case(
     needing = [name for name in ("registration_preset", "guide_liver") if name in provided]
     if needing and "registration" not in provided and path is None:
         raise ConfigError(
-            f"--{needing[0].replace('_', '-')} goes with --registration; say how, as in --registration deformable"
+            f"--{needing[0].replace('_', '-')} requires --registration; set it, as in --registration deformable"
         )
     if path is not None:
         if provided:
             flag = "--" + provided[0].replace("_", "-")
-            raise ConfigError(f"{path}: a case file and {flag} are given; put it into the file, or use --set")
+            raise ConfigError(
+                f"{path}: a case file and {flag} exclude each other; put the value into the file, or use --set"
+            )
         return load_case(path, overrides=overrides, unset=unset)
     if not provided:
         raise ConfigError(
-            "no case: give a case file, or --activity, --liver, --lesions, --protocol, --lung-shunt, --choose and "
+            "no case: provide a case file, or --activity, --liver, --lesions, --protocol, --lung-shunt, --choose and "
             "--residual"
         )
     return case_from_table(case_table(options), folder=Path.cwd(), source="options", overrides=overrides, unset=unset)

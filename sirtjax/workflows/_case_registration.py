@@ -25,26 +25,28 @@ class GuideTable(Table):
 
 
 class GuidesTable(Table):
-    """Masks that guide the registration besides the VOIs of the case: the liver, and landmarks by their names."""
+    """Masks that guide the registration in addition to the VOIs: the liver, and named landmarks."""
 
     liver: GuideTable | None = None
     landmarks: GuideTable | None = None
 
     def given(self) -> dict[str, GuideTable]:
-        """Those that are given, by what they are."""
+        """Returns the provided entries, by their kind."""
         named = {"liver": self.liver, "landmarks": self.landmarks}
         return {name: table for name, table in named.items() if table is not None}
 
 
 class RegistrationTable(Table):
-    """How the diagnostic image is brought onto the CT of the activity image.
+    """The registration of the diagnostic image to the CT of the activity image.
 
-    `method` is what the diagnostic image may do: deform, be mapped by one affine map, turn and shift ("rigid"),
-    stay where it is ("identity"), or what a transform file says ("file"). `preset` names what drives the first three;
-    without it cnn-lm where both images have the liver and a landmark of one name, cnn where both have the liver, else
-    image. `settings` change values of the preset. The VOIs guide on the image they were drawn on; `reference_masks`
-    (on the CT) and `floating_masks` (on the diagnostic image) give more, and the points are landmarks of both, in one
-    order. `accept` names the ends other than success with which the case is to go on.
+    `method` is the transform of the diagnostic image: deformation, one affine map, rotation and translation ("rigid"),
+    none ("identity"), or that of a transform file ("file"). `preset` names the preset of the first three. Default:
+    cnn-lm if both images have the liver and a landmark of the same name, cnn if both have the liver, otherwise
+    image. `settings` change values of the preset.
+
+    The VOIs guide on the image on which they were contoured. `reference_masks`
+    (on the CT) and `floating_masks` (on the diagnostic image) add more, and the points are landmarks of both, in one
+    order. `accept` names the statuses other than success with which the case continues.
     """
 
     method: Method
@@ -65,13 +67,13 @@ class RegistrationTable(Table):
     @model_validator(mode="after")
     def _fitting(self) -> RegistrationTable:
         if (self.method == "file") != (self.path is not None):
-            raise ValueError('`path` goes with method = "file", and only with it')
+            raise ValueError('`path` is allowed only with method = "file", and required there')
         if (self.reference_points is None) != (self.floating_points is None):
-            raise ValueError("`reference_points` and `floating_points` go together")
+            raise ValueError("`reference_points` and `floating_points` must be used together")
         others = sorted(self.model_fields_set - {"method", "path"})
         if others and not self.computed:
             raise ValueError(
-                f"{', '.join(f'`{name}`' for name in others)}: not with method = {self.method!r}; leave it out "
+                f"{', '.join(f'`{name}`' for name in others)}: not allowed with method = {self.method!r}; omit it "
                 f"(--unset registration.{others[0]})"
             )
         self._check_preset()

@@ -22,7 +22,7 @@ VOXELS_PER_FWHM = 2.0
 def case_checks(
     case: Case, products: MappedProducts, setting: Setting, vois: Sequence[VoiResult], deposit: Deposit
 ) -> tuple[Check, ...]:
-    """Every check of masks, counts, lungs, calibration and constants that applies to this case."""
+    """Returns every check of masks, counts, lungs, calibration and constants that applies to this case."""
     found: list[Check] = []
     found += _automatic_checks(products)
     found += _mask_checks(case, products, setting, vois)
@@ -38,7 +38,7 @@ def case_checks(
 
 
 def registration_checks(summary: RegistrationSummary | None) -> tuple[Check, ...]:
-    """The checks of how a registration ended and of the volumes it changed."""
+    """Returns the checks of a registration's status and of the volumes it changed."""
     if summary is None:
         return ()
     found: list[Check] = []

@@ -20,8 +20,8 @@ Array = NDArray[np.float32]
 # Times of one treatment as they are typed in: within a second they are the same.
 SAME_TIME_H = 1.0 / 3600.0
 STAGED_NOTE = (
-    "the injections were at different times: the activity of each voxel was taken back to the injection into its "
-    "territory, in voxels of several territories by their shares, and outside of them to that of the nearest one"
+    "the injections were at different times: the activity of each voxel was decay-corrected to the injection into its "
+    "territory, in voxels of several territories by their fractions, and outside of them to that of the nearest one"
 )
 
 
@@ -89,7 +89,7 @@ def activity_at_injection_mbq(setting: Setting, decay: InjectionDecay) -> tuple[
       decay: of `injection_decay`, in the order of the injections.
 
     Returns:
-      (i, j, k) MBq per voxel, each at its own injection, and the check of the activity that lies in no territory.
+      (i, j, k) MBq per voxel, each at its own injection, and the check of the activity outside all territories.
     """
     concentration = np.asarray(setting.mapped.activity.array, np.float32)
     hours = decay.corrected_h
@@ -113,7 +113,7 @@ def _back(setting: Setting, concentration: Array, elapsed_h: float) -> Array:
 
 
 def _shares(territories: Sequence[Array], spacing_mm: tuple[float, float, float]) -> list[Array]:
-    """Which share of each voxel's activity belongs to each territory, (i, j, k) each; they add up to 1 everywhere."""
+    """Returns the fraction of each voxel's activity in each territory, (i, j, k) each, of sum 1 everywhere."""
     total = np.asarray(np.sum(territories, axis=0), np.float32)
     nearest = ndimage.distance_transform_edt(
         total <= 0, sampling=spacing_mm, return_distances=False, return_indices=True

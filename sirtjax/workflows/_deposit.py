@@ -21,7 +21,7 @@ class Deposit:
       lung_dose_gy: mean dose of the lungs from the shunted activity, None where none is known.
       lung_activity_mbq: the activity shunted to the lungs.
       lung_mass_g: of both lungs.
-      holder: (i, j, k) share of each voxel that holds its activity; None where the activity fills the voxels.
+      holder: (i, j, k) fraction of each voxel that contains its activity; None if the activity fills the voxels.
     """
 
     activity_mbq: Array

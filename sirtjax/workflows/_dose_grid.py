@@ -22,7 +22,9 @@ def dose_grid(
     *,
     spacing_mm: float | str,
 ) -> Geometry:
-    """The smallest of the fixed grids, along the activity image's axes, that holds the VOIs with a margin.
+    """Returns the smallest of the fixed grids that contains the VOIs with a margin.
+
+    Its axes are those of the activity image.
 
     Raises:
       GeometryError: a VOI is empty, the VOIs lie outside the activity image, or no grid is large enough.
@@ -35,8 +37,7 @@ def dose_grid(
         found = spatial.mask_occupancy(mask, drawn_on, search, transform=transform) > 0
         if not found.any():
             raise GeometryError(
-                f"the {name} lies outside the activity image ({activity}); is its mask on the right image, "
-                "and is the registration right?"
+                f"the {name} is outside the activity image ({activity}); check its mask, its image and the registration"
             )
         inside |= found
     index = np.argwhere(inside)
@@ -64,7 +65,7 @@ def _unions(
     for name, labels, transform in region:
         own = labels.mask(name)
         if not own.any():
-            raise GeometryError(f"the mask of the {name} is empty; draw it, or leave it out of the case")
+            raise GeometryError(f"the mask of the {name} is empty; contour it or omit it from the case")
         for _, mask, drawn_on, pull in unions:
             if pull is transform and labels.geometry.matches(drawn_on):
                 mask |= own

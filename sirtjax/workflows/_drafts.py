@@ -1,4 +1,4 @@
-"""Which masks of a case nobody has answered for: a plan made from one is a draft."""
+"""The unreviewed masks of a case: a plan made from one is a draft."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from sirtjax.workflows._products import Products
 
 
 def draft_masks(products: Products) -> tuple[str, ...]:
-    """A sentence for each reason why masks are drafts: a program found them, or they changed since their signature.
+    """Returns a sentence for each reason why masks are unreviewed.
+
+    A program segmented them, or they changed since their signature.
 
     Args:
       products: the steps of a case.

@@ -24,7 +24,9 @@ LIVER = "liver"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Guides:
-    """Masks and landmark points of the reference (the CT of the activity image) and the floating (diagnostic) image.
+    """Masks and landmark points of the reference (the CT of the activity image) and the floating image.
+
+    The floating image is the diagnostic one.
 
     Attributes:
       reference_masks, floating_masks: by name, each map with a label of that name; the liver is called "liver".
@@ -42,7 +44,7 @@ class Guides:
         return tuple(sorted(names, key=lambda name: name != LIVER))
 
     def preset(self) -> str:
-        """The preset that uses the most of it."""
+        """Returns the preset that uses the most of this guidance."""
         common = self.common()
         if LIVER not in common:
             return "image"
@@ -50,7 +52,7 @@ class Guides:
 
 
 def gather_guides(case: Case, images: CaseImages, liver: Voi | None, lesions: Sequence[Voi]) -> Guides:
-    """All that may guide a registration of the case.
+    """Returns all possible guidance of a case's registration.
 
     Raises:
       ConfigError: two masks of one image have one name.
@@ -70,7 +72,7 @@ def gather_guides(case: Case, images: CaseImages, liver: Voi | None, lesions: Se
             if name in side:
                 raise ConfigError(
                     f"registration: two masks that guide on the {frame} image are named {name!r}; "
-                    'leave one out or name them apart by `labels = { 1 = "..." }`'
+                    'omit one or rename one with `labels = { 1 = "..." }`'
                 )
             side[name] = labels
         masks.append(side)
@@ -88,20 +90,22 @@ def _guide_masks(guides: GuidesTable, frame: Frame, images: CaseImages) -> dict[
         for name, labels in chosen_masks(placed, images).items():
             if name == LIVER:
                 raise ConfigError(
-                    f"{table.path}: a landmark is named liver; give it under [registration.*_masks.liver], or choose "
-                    "the landmarks by names"
+                    f"{table.path}: a landmark is named liver; put it under [registration.*_masks.liver], or "
+                    "select the landmarks by names"
                 )
             found[name] = LabelMap.from_mask(np.asarray(labels.array) > 0, labels.geometry, name=name)
     return found
 
 
 def _points(first: Path | None, second: Path | None) -> tuple[Points | None, Points | None]:
-    """The points of both files in one order: by their labels where both have the same, else as listed."""
+    """Returns the points of both files in one order: by label if both have the same labels, otherwise as listed."""
     if first is None or second is None:
         return None, None
     (places, labels), (others, other_labels) = (_listed(path) for path in (first, second))
     if len(places) != len(others):
-        raise InputError(f"{first}: {len(places)} points, {second}: {len(others)}; give the same points of both images")
+        raise InputError(
+            f"{first}: {len(places)} points, {second}: {len(others)}; provide the same points of both images"
+        )
     if all(labels) and len(set(labels)) == len(labels) and sorted(labels) == sorted(other_labels):
         others = others[[other_labels.index(label) for label in labels]]
     return places, others
@@ -110,5 +114,5 @@ def _points(first: Path | None, second: Path | None) -> tuple[Points | None, Poi
 def _listed(path: Path) -> tuple[Points, list[str]]:
     lists: list[Any] = [one for one in io.read_points(path) if one.kind == "points"]
     if not lists:
-        raise InputError(f"{path}: holds lines, no landmark points; save landmarks as a point list")
+        raise InputError(f"{path}: contains lines, not landmark points; save landmarks as a point list")
     return np.concatenate([one.points_mm for one in lists]), [label for one in lists for label in one.labels]

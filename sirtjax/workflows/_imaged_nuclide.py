@@ -38,7 +38,9 @@ def allowed_nuclides(kind: Literal["plan", "verification"], treated: str) -> tup
 
 
 def activity_nuclide_checks(case: Case, images: CaseImages, kind: Literal["plan", "verification"]) -> tuple[Check, ...]:
-    """Refuses an activity image of a nuclide that its role does not allow; checks one that names none or several.
+    """Refuses an activity image of a nuclide that its role does not allow.
+
+    It returns a check for an image that names none or several.
 
     Raises:
       ConfigError: the file or the case names another nuclide, or the two contradict each other.
@@ -73,7 +75,7 @@ def imaged_nuclide_checks(
     fitting = [name for name in named if name in allowed or name in elements]
     if named and not fitting:
         raise ConfigError(
-            f"{path}: the image is of {' and '.join(named)}, but the {role} must show {expected}; give another image"
+            f"{path}: the image is of {' and '.join(named)}, but the {role} must show {expected}; use another image"
         )
     full = [name for name in fitting if name in allowed]
     if stated is not None:

@@ -17,7 +17,7 @@ ACTIVITY_UNITS = ("counts", "Bq/mL")
 
 
 def select_images(case: Case) -> CaseImages:
-    """Read the images a case names and check that each can play its role.
+    """Reads the images of a case and checks that each fits its role.
 
     Raises:
       InputError: an image cannot be read, is of the wrong modality, has negative activity, does not overlap the
@@ -27,14 +27,14 @@ def select_images(case: Case) -> CaseImages:
     activity = _activity_image(tables.activity)
     ct = None if tables.ct is None else _read(tables.ct, modality="CT")
     if tables.ct is not None and ct is not None and ct.volume.unit in ACTIVITY_UNITS:
-        raise ConfigError(f"{tables.ct.path}: an activity image in {ct.volume.unit}; [images.ct] needs a CT in HU")
+        raise ConfigError(f"{tables.ct.path}: an activity image in {ct.volume.unit}; [images.ct] requires a CT in HU")
     diagnostic = None
     if tables.diagnostic is not None:
         diagnostic = _read(tables.diagnostic, modality=tables.diagnostic.modality)
     if ct is not None and spatial.overlap_fraction(activity.volume.geometry, ct.volume.geometry) == 0.0:
         raise GeometryError(
             f"{tables.ct.path if tables.ct else ''}: the CT ({ct.volume.geometry}) and the activity image "
-            f"({activity.volume.geometry}) do not overlap; give the CT of the same SPECT/CT or PET/CT"
+            f"({activity.volume.geometry}) do not overlap; use the CT of the same SPECT/CT or PET/CT"
         )
     images = CaseImages(activity=activity, ct=ct, diagnostic=diagnostic)
     check_one_case(case, images)
@@ -65,13 +65,13 @@ def _activity_image(table: ActivityTable) -> io.Image:
 
 def _activity_unit(table: ActivityTable, found: str) -> str:
     if found == "HU":
-        raise ConfigError(f"{table.path}: a CT in HU; [images.activity] needs a SPECT or PET")
+        raise ConfigError(f"{table.path}: a CT in HU; [images.activity] requires a SPECT or PET")
     if found in ACTIVITY_UNITS:
         if table.unit not in (None, found):
-            raise ConfigError(f"{table.path}: the file says its unit is {found}, the case says {table.unit}")
+            raise ConfigError(f"{table.path}: the file states the unit {found}, the case states {table.unit}")
         return found
     if table.unit is None:
         raise ConfigError(
-            f'{table.path}: the file does not say what its values are; set images.activity.unit to "counts" or "Bq/mL"'
+            f'{table.path}: the file does not state its unit; set images.activity.unit to "counts" or "Bq/mL"'
         )
     return table.unit

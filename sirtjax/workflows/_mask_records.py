@@ -15,10 +15,10 @@ from sirtjax.workflows._voi import Voi
 
 
 def mask_results(case: Case, products: Products) -> tuple[MaskResult, ...]:
-    """List the masks as they were used: liver, lesions, lungs, territories.
+    """Lists the masks as they were used: liver, lesions, lungs, territories.
 
     Args:
-      case: names the files of masks that nobody has changed.
+      case: names the files of unchanged masks.
       products: the steps.
 
     Returns:
@@ -36,7 +36,7 @@ def mask_results(case: Case, products: Products) -> tuple[MaskResult, ...]:
 
 
 def used_inputs(inputs: dict[str, dict[str, Any]], products: Products) -> dict[str, dict[str, Any]]:
-    """The inputs of a case with the masks that took the place of those it names.
+    """Returns the inputs of a case with the replaced masks.
 
     Args:
       inputs: by role, as the case names them.

@@ -48,7 +48,7 @@ class MaskProposal:
 
 
 def mask_role_of(name: str) -> MaskRole | None:
-    """What a structure of this name holds; None where the name doesn't say."""
+    """Returns the role of a structure from its name; None if the name does not show one."""
     plain = re.sub(r"[\W_]+", " ", name).strip().lower()
     if re.fullmatch(_NOT, plain):
         return None
@@ -56,7 +56,7 @@ def mask_role_of(name: str) -> MaskRole | None:
 
 
 def propose_masks(inspection: Inspection, roles: Mapping[ImageRole, RoleProposal]) -> dict[MaskRole, MaskProposal]:
-    """The masks found beside the images of a case, by the names of their structures and the series they refer to.
+    """Returns the masks found with the images of a case, by their structure names and series.
 
     Of objects that fit alike the newest is taken.
 
@@ -84,11 +84,11 @@ def propose_masks(inspection: Inspection, roles: Mapping[ImageRole, RoleProposal
 def mask_frame(
     one: ObjectFacts, roles: Mapping[ImageRole, RoleProposal], inspection: Inspection
 ) -> tuple[Frame, str] | None:
-    """On which image of the case an object was drawn and how that is known; None where on none of them."""
+    """Returns the image of the case on which an object was contoured, and the evidence; None if unknown."""
     chosen = [(role, proposal.series) for role, proposal in roles.items() if proposal.series is not None]
     for role, series in chosen:
         if series.number in one.refers_to:
-            return _frame(role), f"drawn on series {series.number}, the {role} image"
+            return _frame(role), f"contoured on series {series.number}, the {role} image"
     if one.refers_to or one.missing:
         return None
     for role, series in chosen:

@@ -28,7 +28,7 @@ CALIBRATIONS = {
 def method_facts(
     case: Case, setting: Setting, biology: Biology | None, registered: RegistrationSummary | None
 ) -> tuple[Fact, ...]:
-    """Everything a reader needs to follow the numbers, in the order of the calculation."""
+    """Returns all values needed to follow the numbers, in the order of the calculation."""
     nuclide, protocol, grid = setting.nuclide, setting.protocol, setting.mapped.geometry
     density = protocol.liver_density
     method = dose_method(case.dose, nuclide)
@@ -54,22 +54,22 @@ def method_facts(
             "against Monte Carlo the compartment value is 40 % low on average (d'Andrea et al., Appl Sci 2024;14:7684)",
         ),
         Fact("registration", registration_sentence(case, registered)),
-        Fact("VOIs", "partial voxels by sub-sampling the masks as drawn; D_x and V_x from the exact sorted histogram"),
+        Fact("VOIs", "partial voxels by sub-sampling the contoured masks; D_x and V_x from the exact sorted histogram"),
     ]
     return (*facts, *(Fact(*row) for row in biology_facts(biology)))
 
 
 def registration_sentence(case: Case, registered: RegistrationSummary | None) -> str:
-    """How the diagnostic image was brought onto the activity image."""
+    """Returns a sentence about the registration of the diagnostic image to the activity image."""
     if case.images.diagnostic is None:
         return "no diagnostic image; all VOIs are on the activity image or its CT"
     table = case.registration
     if table is None or table.method == "identity":
-        return "none: the diagnostic image was taken to be aligned already"
+        return "none: the diagnostic image was assumed to be aligned"
     if table.path is not None:
         return f"transform file {table.path.name}"
     if registered is None or registered.preset is None:
-        return f"{table.method}, by a function given to the workflow"
+        return f"{table.method}, by a custom function of the workflow"
     changed = f" with {', '.join(registered.settings)}" if registered.settings else ""
     guided = f", masks of both: {', '.join(registered.guides)}" if registered.guides else ""
-    return f"{table.method}, preset {registered.preset}{changed}{guided}; it ended as {registered.status}"
+    return f"{table.method}, preset {registered.preset}{changed}{guided}; status {registered.status}"

@@ -12,7 +12,7 @@ from sirtjax.workflows._case_images import CaseImages
 
 
 def check_one_case(case: Case, images: CaseImages) -> None:
-    """Refuse images of two patients, a CT in another frame of reference, and masks drawn on another series.
+    """Refuses images of two patients, a CT in another frame of reference, and masks of another series.
 
     What DICOM doesn't state, and NIfTI never does, is not checked; `accept` of the case lets each of the three pass.
 
@@ -42,8 +42,8 @@ def _check_patients(images: CaseImages) -> None:
         if other.source.patient.contradicts(first.source.patient):
             raise InputError(
                 f"{other.source.path}: the {other_role} image is of another patient (ID, name, date of birth) than the "
-                f"{role} image ({first.source.path}); give images of one patient, or "
-                'accept = ["PATIENT_IDS"] where a person has checked that they are'
+                f"{role} image ({first.source.path}); use images of one patient, or "
+                'accept = ["PATIENT_IDS"] if a person has checked that they are'
             )
 
 
@@ -54,8 +54,8 @@ def _check_frame(images: CaseImages) -> None:
     if activity.frame_of_reference_uid != ct.frame_of_reference_uid:
         raise GeometryError(
             f"{ct.path}: the CT is in frame of reference {ct.frame_of_reference_uid}, the activity image "
-            f"({activity.path}) in {activity.frame_of_reference_uid}; give the CT of the same SPECT/CT or PET/CT, "
-            'or accept = ["FRAME_OF_REFERENCE"] where a person has checked that they lie alike'
+            f"({activity.path}) in {activity.frame_of_reference_uid}; use the CT of the same SPECT/CT or PET/CT, "
+            'or accept = ["FRAME_OF_REFERENCE"] if a person has checked that they are aligned'
         )
 
 
@@ -69,6 +69,6 @@ def _check_mask(name: str, path: Path, frame: Frame, images: CaseImages) -> None
         named = referenced_series(file)
         if named and not uids & set(named):
             raise GeometryError(
-                f"{file}: {name} was drawn on another series ({named[0]}) than the {frame} image of the case; "
+                f"{file}: {name} was contoured on another series ({named[0]}) than the {frame} image of the case; "
                 'choose another file or image, or accept = ["MASK_SERIES"] where a person has checked that they fit'
             )

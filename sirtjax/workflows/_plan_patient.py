@@ -32,7 +32,7 @@ def refuse_other_patient(case: Case, images: CaseImages, plan: TreatmentPlan, pa
     what = _contradiction(case, images, plan)
     if what is not None and "PLAN_PATIENT" not in case.accept:
         raise InputError(
-            f"{path}: the plan of another patient: {what} of plan and case differ; give the plan of this patient, or "
+            f"{path}: the plan of another patient: {what} of plan and case differ; use the plan of this patient, or "
             'accept = ["PLAN_PATIENT"] if a person has checked that they are one'
         )
 
@@ -89,7 +89,7 @@ def _by_pseudonym(case: Case, plan: TreatmentPlan) -> Verdict:
 def _why_unknown(images: CaseImages, plan: TreatmentPlan) -> str:
     here = images.activity.source.patient
     if not _stated(here):
-        return "the activity image names no patient"
+        return "the activity image does not name a patient"
     if not _stated(plan.patient):
         return "the plan has no identifiers of its patient"
     if here.key is None or here.key != plan.patient.key:

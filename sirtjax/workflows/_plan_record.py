@@ -35,7 +35,7 @@ class TreatmentPlan:
       vois: the rows of the VOI table by name, as in the file.
       lung_dose_gy: mean lung dose.
       inputs: file, UIDs and hash of each input by its role, as in the file.
-      drafts: a sentence for each mask that nobody has approved.
+      drafts: a sentence for each unreviewed mask.
     """
 
     patient_id: str
@@ -145,7 +145,7 @@ def read_plan(path: Path) -> TreatmentPlan:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ImageFormatError(
-            f"{path}: not the results.json of a plan ({where}: {first['msg']}); give that of `sirtjax plan`"
+            f"{path}: not the results.json of a plan ({where}: {first['msg']}); use that of `sirtjax plan`"
         ) from error
     rows: list[dict[str, Any]] = table["vois"]
     mark = plan.provenance.patient
@@ -169,7 +169,7 @@ def read_plan(path: Path) -> TreatmentPlan:
 def _table(path: Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "not a regular file"
-        raise ImageFormatError(f"{path}: cannot read the plan ({kind}); give the results.json of `sirtjax plan`")
+        raise ImageFormatError(f"{path}: cannot read the plan ({kind}); use the results.json of `sirtjax plan`")
     try:
         table = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -177,11 +177,11 @@ def _table(path: Path) -> dict[str, Any]:
         raise ImageFormatError(f"{path}: cannot read the plan ({reason})") from error
     except ValueError as error:
         raise ImageFormatError(
-            f"{path}: not the results.json of a plan (not JSON); give that of `sirtjax plan`"
+            f"{path}: not the results.json of a plan (not JSON); use that of `sirtjax plan`"
         ) from error
     schema = table.get("schema") if isinstance(table, dict) else None
     if not isinstance(table, dict) or not str(schema).startswith(SCHEMA.partition("/")[0] + "/"):
-        raise ImageFormatError(f"{path}: not the results.json of a plan ({SCHEMA}); give that of `sirtjax plan`")
+        raise ImageFormatError(f"{path}: not the results.json of a plan ({SCHEMA}); use that of `sirtjax plan`")
     if schema != SCHEMA:
         raise ImageFormatError(f"{path}: a plan in the format {schema}, expected {SCHEMA}; plan the case again")
     return table

@@ -21,7 +21,7 @@ STEPS: tuple[Step, ...] = get_args(Step)
 
 @dataclass(frozen=True)
 class Hooks:
-    """Functions that take the place of files: automatic segmentation, another registration, progress.
+    """Functions that replace files: automatic segmentation, another registration, progress.
 
     Attributes:
       segment_liver: the liver on an image, where the case has no liver mask.
@@ -45,9 +45,9 @@ class Divided:
     Attributes:
       labels: the map, or None where the whole liver is one territory.
       frame: the frame it is in.
-      overlap_ml, gap_ml: volume claimed twice, and liver claimed by none, as found in the masks.
+      overlap_ml, gap_ml: volume in several masks, and liver in none of them.
       notes: sentences about masks that were resampled.
-      draft, used: why nobody answers for them as they are, and their file where it is not the case's, as in `Voi`.
+      draft, used: why they are unreviewed, and their file if it is not the case's, as in `Voi`.
     """
 
     labels: LabelMap | None

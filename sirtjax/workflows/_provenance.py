@@ -27,13 +27,15 @@ PACKAGES = ("jax", "numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "nibab
 def provenance(
     case: Case, images: CaseImages, *, registration: str, products: Products | None = None
 ) -> dict[str, Any]:
-    """What a reader needs to make the result again, without any patient identifier but the case's pseudonym.
+    """Returns the values needed to repeat the result.
+
+    The case's pseudonym is the only patient identifier.
 
     Args:
       case: the case as used, every default filled in.
       images: the images read for it.
       registration: one sentence on how the diagnostic image was aligned.
-      products: the steps; masks of a review take the place of those of the case among the inputs.
+      products: the steps; reviewed masks replace those of the case among the inputs.
     """
     import jax
 

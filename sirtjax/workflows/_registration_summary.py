@@ -20,7 +20,7 @@ ROOM = 2
 def registration_summary(
     alignment: Alignment, mapped: MappedCase, *, lesions: tuple[str, ...]
 ) -> RegistrationSummary | None:
-    """The registration as results.json and the report have it; None where there is no diagnostic image."""
+    """Returns the registration for results.json and the report; None without a diagnostic image."""
     record = alignment.record
     if record is None:
         return None

@@ -10,15 +10,15 @@ from sirtjax.workflows._case import Case
 # The key under [prescription], and what to write.
 REQUIRED = {
     "choose": 'choose = "upper", "lower" or "given" (which activity between the bounds)',
-    "residual_fraction": "residual_fraction = NUMBER (share that stays in vial and catheter, 0 to below 1)",
+    "residual_fraction": "residual_fraction = NUMBER (fraction that stays in vial and catheter, 0 to below 1)",
 }
 
 
 def missing_prescription(case: Case) -> tuple[str, ...]:
-    """List the keys of [prescription] that a plan needs and the case does not give.
+    """Lists the required keys of [prescription] that are missing in the case.
 
     Args:
-      case: the case; a residual of each injection takes the place of the shared one.
+      case: the case; a residual of each injection replaces the shared one.
     """
     shared = case.prescription.residual_fraction
     residual = shared is not None or (
@@ -29,7 +29,7 @@ def missing_prescription(case: Case) -> tuple[str, ...]:
 
 
 def check_prescription(case: Case, *, source: str = "the case") -> Literal["upper", "lower", "given"]:
-    """Check that a case says all that a plan needs from its user.
+    """Checks that a case has all values that a plan requires from its user.
 
     Args:
       case: the case.

@@ -54,7 +54,7 @@ _Judge = Callable[[SeriesFacts], "_Marks | None"]
 def propose_roles(
     inspection: Inspection, kind: Kind, *, given: Mapping[ImageRole, SeriesFacts | None] | None = None
 ) -> dict[ImageRole, RoleProposal]:
-    """A proposal for each image role, from the headers alone; a role that is given stays as it is.
+    """Returns a proposal for each image role, from the headers; provided roles stay unchanged.
 
     Args:
       inspection: of the folder.
@@ -98,14 +98,14 @@ def _best(role: ImageRole, series: Sequence[SeriesFacts], judge: _Judge) -> Role
 
 
 _NONE: Mapping[ImageRole, str] = {
-    "activity": "no SPECT or PET of the right nuclide is here",
+    "activity": "no SPECT or PET with the expected nuclide found",
     "ct": "no CT shares the frame of reference of the activity image",
-    "diagnostic": "no other CT or MR is here",
+    "diagnostic": "no other CT or MR found",
 }
 
 
 def _unusable(one: SeriesFacts) -> bool:
-    """Whether a problem rules it out: a missing nuclide is to be told, and rules nothing out."""
+    """Returns whether a problem excludes it: a missing nuclide is reported, but does not exclude it."""
     return any("no radionuclide" not in problem for problem in one.problems)
 
 
@@ -120,7 +120,7 @@ def _as_activity(one: SeriesFacts, kind: Kind, series: Sequence[SeriesFacts]) ->
     if one.nuclide in wanted:
         marks.append((4, f"of {one.nuclide}"))
     if _says(_AGENT[kind], words):
-        marks.append((3, f"it says {one.agent or one.description!r}"))
+        marks.append((3, f"it states {one.agent or one.description!r}"))
     if len(marks) == 1:
         return None  # nothing says that it shows where the spheres go
     if _says(_UNCORRECTED, one.description):
@@ -151,7 +151,7 @@ def _as_diagnostic(
     marks: _Marks = []
     drawn = [found.number for found in inspection.objects if one.number in found.refers_to and found.names]
     if drawn:
-        marks.append((6, f"masks are drawn on it (object {', '.join(map(str, drawn))})"))
+        marks.append((6, f"masks are contoured on it (object {', '.join(map(str, drawn))})"))
     if one.contrast or _says(_CONTRAST, one.description):
         marks.append((2, "with contrast agent" if one.contrast else f"it says {one.description!r}"))
     if one.modality == "MR" and _says(_ANATOMICAL_MR, one.description):
@@ -161,9 +161,9 @@ def _as_diagnostic(
     if _says(_OTHER_KERNEL, one.description):
         marks.append((-3, "not of soft tissue"))
     if activity is not None and _shares_frame(one, activity):
-        marks.append((1, f"shares the frame of reference of series {activity.number}: needs no registration"))
+        marks.append((1, f"shares the frame of reference of series {activity.number}: requires no registration"))
     elif any(_shares_frame(one, other) and other.modality in ("NM", "PT") for other in inspection.series):
-        marks.append((-2, "goes with another SPECT or PET"))
+        marks.append((-2, "belongs to another SPECT or PET"))
     return marks or [(0, f"a {one.modality}")]
 
 

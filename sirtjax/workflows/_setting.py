@@ -26,7 +26,7 @@ class Setting:
       protocol: the named protocol.
       nuclide: the record in use, the protocol's or the one the case names.
       mapped, tissue: the working grid and its densities.
-      territories: (i, j, k) share of each voxel in each territory, by name.
+      territories: (i, j, k) fraction of each voxel in each territory, by name.
       injections: one a treated territory, in order.
       shunts: lung shunt fraction of each injection.
       vois: every VOI of the report.
@@ -51,9 +51,9 @@ class Setting:
 
     @property
     def liver(self) -> Array:
-        """(i, j, k) share of each voxel in the liver, which holds all activity of a relative calibration."""
+        """(i, j, k) fraction of each voxel in the liver, which has all activity of a relative calibration."""
         return self.mapped.occupancy["liver"]
 
     def treated(self) -> dict[str, Array]:
-        """The territories that are injected, by name."""
+        """Returns the injected territories, by name."""
         return {table.territory: self.territories[table.territory] for table in self.injections}

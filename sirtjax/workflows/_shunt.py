@@ -41,7 +41,7 @@ class LungMass:
 def lung_shunt(
     case: Case, images: CaseImages, liver: Voi, lungs: Voi | None, transform: spatial.Transform
 ) -> LungShunt:
-    """The lung shunt fraction by the method the case names.
+    """Returns the lung shunt fraction by the method of the case.
 
     Raises:
       ConfigError: the counts of the SPECT are asked for and there is no lung mask.
@@ -52,7 +52,7 @@ def lung_shunt(
     if table.planar_rois is not None:
         return _planar(case, table.planar, table.planar_rois)
     if lungs is None:
-        raise ConfigError('shunt.method = "spect" needs [masks.lungs]; or give the fraction (shunt.method = "given")')
+        raise ConfigError('shunt.method = "spect" requires [masks.lungs]; or set the fraction (shunt.method = "given")')
     counts = {}
     for voi in (liver, lungs):
         pull = transform if voi.frame == "diagnostic" else None
@@ -87,7 +87,7 @@ def _planar(case: Case, views: tuple[Path, ...], rois: Path) -> LungShunt:
 
 
 def lung_mass(case: Case, mapped: MappedCase, protocol: dosimetry.Protocol) -> LungMass:
-    """The lung mass: given in the case, from the CT in the lung mask, or else the protocol's standard."""
+    """Returns the lung mass: from the case, from the CT in the lung mask, or the protocol's standard."""
     if case.dose.lung_mass_g is not None:
         return LungMass(case.dose.lung_mass_g, "given in the case")
     lungs = mapped.occupancy.get("lungs")

@@ -47,7 +47,7 @@ def advance(case: Case, until: Step, *, products: Products | None = None, hooks:
 def made_images(
     case: Case, *, products: Products | None = None, hooks: Hooks | None = None
 ) -> tuple[CaseImages, Products]:
-    """Makes the first step alone; arguments as in `advance`.
+    """Makes only the first step; arguments as in `advance`.
 
     Returns:
       The images, and the products with them.
@@ -112,7 +112,7 @@ def _lesions(progress: _Progress) -> tuple[Voi, ...]:
         reserved = {"liver", "lungs", "lesions", "normal liver"} & {voi.name for voi in lesions}
         if reserved:
             raise ConfigError(
-                f"a lesion may not be named {', '.join(sorted(reserved))}; choose lesions by masks.lesions.names"
+                f"a lesion cannot be named {', '.join(sorted(reserved))}; select lesions with masks.lesions.names"
             )
         progress.products = replace(progress.products, lesions=lesions)
     return lesions
@@ -167,7 +167,9 @@ def _territories_from_masks(progress: _Progress, path: Path, table: TerritoriesT
         ((name, mask),) = on_liver.items()
         inside = mask & (np.asarray(liver.labels.array) > 0)
         if not inside.any():
-            raise GeometryError(f"{path}: territory {name!r} has no voxel in the liver; is it on the {table.on} image?")
+            raise GeometryError(
+                f"{path}: territory {name!r} has no voxel in the liver; check that it is on the {table.on} image"
+            )
         only = LabelMap.from_mask(inside, grid, name=name)
         return Divided(only, liver.frame, notes=notes)
     labels, shares = territories.territories_from_masks(liver.labels, on_liver, overlap=table.overlap, gap=table.gap)

@@ -1,4 +1,4 @@
-"""The file that a mask was taken from, and who answers for it."""
+"""The source file of a mask, and its reviewer."""
 
 from __future__ import annotations
 

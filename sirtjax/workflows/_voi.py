@@ -13,12 +13,12 @@ from sirtjax.workflows._used_mask import UsedMask
 
 @dataclass(frozen=True)
 class AutomaticMask:
-    """What a program found in an image.
+    """An automatic segmentation of an image.
 
     Attributes:
       labels: one label, or one for each lesion.
       method: the model or rule, for the report.
-      doubts: what speaks against using it unseen, one sentence each.
+      doubts: quality flags, one sentence each.
       estimated_dsc: with the true organ, as the model's calibration estimates it; None where it has none.
     """
 
@@ -28,9 +28,9 @@ class AutomaticMask:
     estimated_dsc: float | None = None
 
 
-# Where automatic segmentation plugs in: an image in, one map per VOI out.
+# Interface of an automatic segmentation: an image in, one map per VOI out.
 SegmentOrgan = Callable[[io.Image], LabelMap | AutomaticMask]
-# For lesions the liver is given where it lies in the frame of the image.
+# For lesions the liver is passed if it is in the frame of the image.
 SegmentLesions = Callable[[io.Image, LabelMap | None], Mapping[str, LabelMap | AutomaticMask]]
 
 
@@ -43,10 +43,10 @@ class Voi:
       labels: its mask.
       frame: of which image.
       origin: the file, or the method.
-      automatic: the method by which a program found it; None where it was given.
-      doubts: what speaks against using an automatic one unseen.
+      automatic: the method of an automatic segmentation; None if it was provided.
+      doubts: quality flags of an automatic one.
       estimated_dsc: of an automatic one with the true organ; None where it was not estimated.
-      draft: why nobody answers for it as it is, such as a change since its signature; None where somebody does.
+      draft: why it is unreviewed, such as a change since its signature; None if it is reviewed.
       used: the file it was taken from where that is not the case's, with its signature.
     """
 

@@ -34,7 +34,7 @@ class VoiHistogram:
 def voi_histogram(
     labels: LabelMap, name: str, dose_gy: Volume, activity: Geometry, *, transform: spatial.Transform | None
 ) -> VoiHistogram | None:
-    """Computes the histogram of one label by the functions that the report uses, on the dose grid of the plan.
+    """Computes the histogram of one label with the report's functions, on the dose grid of the plan.
 
     Args:
       labels: the masks, on their own grid.

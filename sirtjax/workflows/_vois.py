@@ -13,7 +13,7 @@ from sirtjax.workflows._voi import AutomaticMask, SegmentLesions, SegmentOrgan, 
 
 
 def liver_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = None) -> Voi:
-    """The whole liver, lesions included: the union of the masks given, or what `segment` makes of the CT.
+    """Returns the whole liver including lesions: the union of the masks, or the result of `segment`.
 
     Raises:
       ConfigError: neither a mask nor a segmentation function is given.
@@ -23,20 +23,20 @@ def liver_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = 
     if table is not None:
         return Voi("liver", joined_mask("liver", table, images), table.on, str(table.path.name))
     if segment is None:
-        raise ConfigError("there is no liver mask: give [masks.liver] in the case")
+        raise ConfigError("no liver mask: add [masks.liver] to the case")
     frame: Frame = "activity" if images.ct is not None else "diagnostic"
     image = images.ct if images.ct is not None else images.diagnostic
     if image is None:
-        raise ConfigError("there is no CT or MR to segment the liver on: give [images.ct] or [masks.liver]")
+        raise ConfigError("no CT or MR on which to segment the liver: add [images.ct] or [masks.liver]")
     return _automatic("liver", _segmented("liver", segment, image), frame)
 
 
 def lesion_vois(
     case: Case, images: CaseImages, liver: Voi | None, *, segment: SegmentLesions | None = None
 ) -> tuple[Voi, ...]:
-    """The lesions, each its own VOI: the masks given, or what `segment` finds.
+    """Returns the lesions, one VOI each: the masks, or the result of `segment`.
 
-    They are looked for on the diagnostic image, which shows them best, else on the CT beside the activity image.
+    They are searched on the diagnostic image, which shows them best, otherwise on the CT of the activity image.
 
     Raises:
       ConfigError: neither masks nor a segmentation function is given, or it finds none.
@@ -51,26 +51,28 @@ def lesion_vois(
     image = images.diagnostic if images.diagnostic is not None else images.ct
     if segment is None:
         raise ConfigError(
-            "there are no lesion masks: give [masks.lesions], masks.find_lesions = true for a draft by the model "
+            "no lesion masks: add [masks.lesions], or set masks.find_lesions = true for unreviewed masks of the model "
             "'lesions', or masks.no_lesions = true"
         )
     if image is None:
-        raise ConfigError("there is no CT or MR to find lesions on: give [images.ct] or [masks.lesions]")
+        raise ConfigError("no CT or MR on which to segment lesions: add [images.ct] or [masks.lesions]")
     frame: Frame = "diagnostic" if images.diagnostic is not None else "activity"
     within = liver.labels if liver is not None and liver.frame == frame else None
     try:
         found = segment(image, within)
     except InputError as error:
-        raise type(error)(f"lesions: {error}; or give [masks.lesions] in the case") from error
+        raise type(error)(f"lesions: {error}; or add [masks.lesions] to the case") from error
     if not found:
         raise ConfigError(
-            "no lesion was found: give [masks.lesions] in the case, or masks.no_lesions = true if there is none"
+            "no lesion was found: add [masks.lesions] to the case, or masks.no_lesions = true if there is none"
         )
     return tuple(_automatic(name, one, frame) for name, one in found.items())
 
 
 def lung_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = None) -> Voi | None:
-    """Both lungs as one VOI; without a mask what `segment` makes of the CT where the shunt needs them, else None.
+    """Returns both lungs as one VOI.
+
+    Without a mask it is the result of `segment` on the CT if the shunt requires it, otherwise None.
 
     Raises:
       InputError: the segmentation finds no lungs, or can't use the CT.
@@ -84,7 +86,7 @@ def lung_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = N
 
 
 def joined_mask(name: str, table: MaskTable, images: CaseImages) -> LabelMap:
-    """All masks of a table as one, under this name.
+    """Returns all masks of a table as one, with this name.
 
     Raises:
       GeometryError: they are on different grids.
@@ -108,7 +110,7 @@ def _segmented(name: str, segment: SegmentOrgan, image: io.Image) -> LabelMap | 
 
 
 def _automatic(name: str, found: LabelMap | AutomaticMask, frame: Frame) -> Voi:
-    made = found if isinstance(found, AutomaticMask) else AutomaticMask(found, "a function of the caller")
+    made = found if isinstance(found, AutomaticMask) else AutomaticMask(found, "a custom function")
     labels = _renamed(made.labels, name)
     return Voi(
         name,
@@ -126,14 +128,14 @@ def _masks(table: MaskTable, images: CaseImages) -> dict[str, LabelMap]:
 
 
 def chosen_masks(table: MaskTable | TerritoriesTable, images: CaseImages) -> dict[str, LabelMap]:
-    """The masks of a table of the case.
+    """Returns the masks of a table of the case.
 
     Raises:
       ConfigError: there is no path; or `labels` names some of the masks, and `names` doesn't say whether the others
         are wanted: the organs of a whole-body label map, the liver beside its lesions.
     """
     if table.path is None:
-        raise ConfigError("the table gives no path of masks")
+        raise ConfigError("the table has no path of masks")
     masks = formats.read_masks(
         table.path, reference=frame_image(images, table.on), names=table.labels, only=table.names
     )
@@ -148,7 +150,10 @@ def chosen_masks(table: MaskTable | TerritoriesTable, images: CaseImages) -> dic
 
 
 def frame_image(images: CaseImages, frame: Frame) -> io.Image:
-    """The image a VOI of this frame was drawn on: the diagnostic image, or the CT beside the activity image."""
+    """Returns the image on which VOIs of this frame were contoured.
+
+    It is the diagnostic image or the CT of the activity image.
+    """
     if frame == "activity":
         return images.ct if images.ct is not None else images.activity
     if images.diagnostic is None:

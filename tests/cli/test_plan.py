@@ -146,7 +146,7 @@ def test_options_name_the_choice_and_the_residual_that_they_lack(run, folder, em
     both = run("plan", *said, "-o", empty / "plan")
     message = (
         "sirtjax: --choose and --residual missing, and neither has a default; give --choose upper, lower or given and "
-        "--residual NUMBER (share that stays in vial and catheter, 0 to below 1)"
+        "--residual NUMBER (fraction that stays in vial and catheter, 0 to below 1)"
     )
     assert (both.code, both.err.splitlines()) == (2, [message])
     one = run("plan", *said, "--choose", "upper", "-o", empty / "plan")
@@ -239,6 +239,8 @@ def test_a_case_by_options(run, folder, empty):
 
 
 def test_options_and_a_file_are_not_mixed(run, folder, empty):
-    refused(run, folder / "case.toml", empty / "plan", "a case file and --ct are given", "--ct", folder / "ct.nii")
+    refused(
+        run, folder / "case.toml", empty / "plan", "a case file and --ct exclude each other", "--ct", folder / "ct.nii"
+    )
     done = run("plan", "-o", empty / "plan")
-    assert done.code == 2 and "no case: give a case file, or --activity" in done.err
+    assert done.code == 2 and "no case: provide a case file, or --activity" in done.err

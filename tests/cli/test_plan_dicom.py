@@ -56,8 +56,8 @@ def test_roles_are_printed_with_their_reasons(once):
     said = " ".join(told.split())
     assert "activity: series 3: NM 'MAA SPECT' 26x24x22 (a SPECT; of Tc-99m; it says '99mTc-MAA'; a CT shares" in said
     assert "ct: series 2: CT 'low dose CT' 26x24x22 (shares the frame of reference of series 3; same study)" in said
-    assert "diagnostic: series 1: CT 'CT portal venous' 32x30x26 (masks are drawn on it (object 4)" in said
-    assert "liver: object 4, RTSTRUCT, Liver (drawn on series 1, the diagnostic image; it has 'Liver')" in said
+    assert "diagnostic: series 1: CT 'CT portal venous' 32x30x26 (masks are contoured on it (object 4)" in said
+    assert "liver: object 4, RTSTRUCT, Liver (contoured on series 1, the diagnostic image; it has 'Liver')" in said
     assert "lesions: object 4, RTSTRUCT, GTV alpha, GTV beta" in said
 
 
@@ -197,12 +197,12 @@ def refused(run, studies, tmp_path):
 
 
 def test_what_the_folder_cannot_say_is_asked_for_in_one_line(refused):
-    told = refused("the folder does not say everything; give --protocol NAME")
+    told = refused("the folder is not sufficient; add --protocol NAME")
     for option in ("--lung-shunt spect or a fraction", "--registration deformable, affine, rigid"):
         assert option in told
     assert "--lesions" not in told
-    both = "--choose upper, lower or given; --residual NUMBER (share that stays in vial and catheter"
-    assert both in refused("the folder does not say everything", *SAID) and both in told
+    both = "--choose upper, lower or given; --residual NUMBER (fraction that stays in vial and catheter"
+    assert both in refused("the folder is not sufficient", *SAID) and both in told
     assert "--choose" not in refused("give --residual NUMBER", *SAID, "--set", "prescription.choose=lower")
     told = refused("--injection TERRITORY=MBQ@TIME", "--role", "activity=3", verb="verify")
     assert "verify" not in told and "--choose" not in told and "--residual" not in told
@@ -213,16 +213,19 @@ def test_what_the_folder_cannot_say_is_asked_for_in_one_line(refused):
     [
         (("--role", "spleen=1"), "--role spleen=1: expected NAME=SERIES with one of activity, ct, diagnostic"),
         (("--role", "activity"), "--role activity: expected NAME=SERIES"),
-        (("--role", "activity=9"), "--role activity=9: there is none; there are 1: CT 'CT portal venous'"),
-        (("--role", "ct=ct"), "--role ct=ct: 3 fit (1: CT 'CT portal venous' 32x30x26; 2: CT 'low dose CT'"),
-        (("--role", "liver=1"), "--role liver=1: there is none; there are 4: RTSTRUCT 'planning' (Liver, GTV alpha"),
+        (("--role", "activity=9"), "--role activity=9: not found (available: 1: CT 'CT portal venous'"),
+        (("--role", "ct=ct"), "--role ct=ct: matches 3 (1: CT 'CT portal venous' 32x30x26; 2: CT 'low dose CT'"),
+        (("--role", "liver=1"), "--role liver=1: not found (available: 4: RTSTRUCT 'planning' (Liver, GTV alpha"),
         (("--role", "liver=4:Spleen"), "object 4 has no 'Spleen'; it has Liver, GTV alpha, GTV beta"),
-        (("--role", "territories=4"), "it has Liver, GTV alpha, GTV beta; say which, as in --role territories=4:Liver"),
-        (("--role", "diagnostic=none", "--role", "liver=4"), "was drawn on another series than those of the case"),
+        (
+            ("--role", "territories=4"),
+            "it has Liver, GTV alpha, GTV beta; specify one, as in --role territories=4:Liver",
+        ),
+        (("--role", "diagnostic=none", "--role", "liver=4"), "was contoured on another series than those of the case"),
         (("--role", "lesions=none"), "--lesions FILE or --role lesions=OBJECT"),
         (("--role", "activity=1", *SAID, *dicom_case.CHOSEN), "expected NM or PT, found CT"),
-        (("--activity", "spect.nii"), "--dicom and --activity are given; choose the series by --role activity=NUMBER"),
-        (("--diagnostic-modality", "MR"), "choose the series by --role diagnostic=NUMBER"),
+        (("--activity", "spect.nii"), "--dicom and --activity exclude each other; use --role activity=NUMBER"),
+        (("--diagnostic-modality", "MR"), "use --role diagnostic=NUMBER"),
     ],
 )
 def test_roles_that_do_not_fit(refused, arguments, message):
@@ -231,7 +234,7 @@ def test_roles_that_do_not_fit(refused, arguments, message):
 
 def test_a_case_file_and_a_folder_are_not_mixed(run, studies, tmp_path):
     done = run("plan", "case.toml", "--dicom", studies, "-o", tmp_path / "out")
-    assert done.code == 2 and "case.toml: a case file and --dicom are given" in done.err
+    assert done.code == 2 and "case.toml: a case file and --dicom exclude each other" in done.err
     done = run("plan", "case.toml", "--role", "ct=1", "-o", tmp_path / "out")
     assert done.code == 2 and "--role goes with --dicom" in done.err
 
@@ -240,7 +243,7 @@ def test_series_that_fit_alike_are_asked_about(refused, tmp_path):
     folder = dicom_case.write_studies(tmp_path / "studies")
     counts = 900.0 * case.concentration(dicom_case.SPECT, 7.0)
     dicom_case.write_series(folder / "again", counts, dicom_case.SPECT, "NM", "MAA SPECT again", day=10)
-    message = "2 series fit the role activity alike (3: NM 'MAA SPECT"
+    message = "2 series match the role activity equally (3: NM 'MAA SPECT"
     refused(message, *SAID, folder=folder)
 
 
@@ -249,7 +252,7 @@ def test_a_folder_without_an_activity_image(refused, tmp_path):
     dicom_case.write_series(
         folder / "ct", dicom_case.anatomy_hu(dicom_case.DIAGNOSTIC), dicom_case.DIAGNOSTIC, "CT", "abdomen"
     )
-    refused("no SPECT or PET of the right nuclide is here (1: CT 'abdomen'", *SAID, folder=folder)
+    refused("no SPECT or PET with the expected nuclide found (1: CT 'abdomen'", *SAID, folder=folder)
 
 
 def test_answers_at_a_terminal(studies, monkeypatch):

@@ -105,7 +105,7 @@ def test_options_in_place_of_a_case(run, folder, tmp_path, made):
     ]  # fmt: skip
     guide = ["--guide-liver", folder / "liver.nii"]
     alone = run(*arguments, *guide, "--registration-preset", "cnn")
-    assert alone.code == 2 and "--registration-preset goes with --registration" in alone.err
+    assert alone.code == 2 and "--registration-preset requires --registration" in alone.err
     done = run(*arguments, *guide, "--registration", "affine")
     assert done.code == 0, done.err
     assert made == [("cnn", ["liver"], ["alpha", "beta", "liver"])]

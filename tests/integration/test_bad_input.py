@@ -154,7 +154,7 @@ def test_images_and_masks_apart(refused):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("lesions.nii", "lies outside the activity image"), ("territories.nii", "has no voxel in")]
+    ("name", "message"), [("lesions.nii", "is outside the activity image"), ("territories.nii", "has no voxel in")]
 )
 def test_masks_elsewhere(refused, name, message):
     refused(message, voxels(name, same, 900.0))
@@ -175,11 +175,11 @@ def test_folder_without_images(refused, content):
     [
         ({"shunt": {"method": "given", "fraction": 1.0}}, "shunt.fraction: Input should be less than 1, found 1.0"),
         ({"shunt": {"method": "given", "fraction": -0.1}}, "shunt.fraction: Input should be greater than or equal"),
-        ({"shunt": {"method": "given"}}, "`fraction` goes with method"),
-        ({"injections": [{"territory": "right"}, {"territory": "right"}]}, "each territory may have one injection"),
+        ({"shunt": {"method": "given"}}, "`fraction` is allowed only with method"),
+        ({"injections": [{"territory": "right"}, {"territory": "right"}]}, "each territory can have one injection"),
         ({"injections": [{"territory": "right", "time": "yesterday"}]}, "injections.0.time: Input should be a valid"),
         ({"injections": [{"territory": "right", "residual_fraction": 1.0}]}, "residual_fraction: Input should be less"),
-        ({"prescription": {"choose": "given"}}, "needs [[injections]], each with its activity_mbq"),
+        ({"prescription": {"choose": "given"}}, "requires [[injections]], each with its activity_mbq"),
         ({"schema": 2}, "schema: Input should be 1"),
         ({"patient": {"id": "../evil"}}, "patient.id: String should match pattern"),
         ({"protocol": {"name": "own.toml"}}, "own.toml: cannot read the protocol"),
@@ -187,7 +187,7 @@ def test_folder_without_images(refused, content):
         ({"territories": LINES}, "lines.json: no such file; expected lines"),
         ({"shunt": PLANAR}, "a.nii: no such file or folder"),
         ({**ON_DIAGNOSTIC, "registration": {"method": "file", "path": "t.tfm"}}, "t.tfm: no such file"),
-        (ON_DIAGNOSTIC, "VOIs on the diagnostic image need a [registration]"),
+        (ON_DIAGNOSTIC, "VOIs on the diagnostic image require a [registration]"),
     ],
 )
 def test_cases_that_do_not_fit(refused, changes, message):
@@ -208,7 +208,7 @@ MATRIX += "FixedParameters: 0 0 0\n"
     [
         ("hello", "t.tfm: not readable as an ITK transform"),
         (MATRIX.format("0 0 0 0 0 0 0 0 0 0 0 0"), "t.tfm: the transform flattens space"),
-        (MATRIX.format("1 0 0 0 1 0 0 0 1 900 0 0"), "the liver lies outside the activity image"),
+        (MATRIX.format("1 0 0 0 1 0 0 0 1 900 0 0"), "the liver is outside the activity image"),
     ],
 )
 def test_bad_transforms(refused, content, message):

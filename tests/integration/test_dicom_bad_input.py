@@ -172,7 +172,7 @@ def test_a_structure_set_of_another_series(refused, studies):
 
     change(late, another)
     images = ON_DIAGNOSTIC["images"] | {"diagnostic": {"path": "late", "modality": "CT"}}
-    told = refused("rs.dcm: masks.liver was drawn on another series", images=images)
+    told = refused("rs.dcm: masks.liver was contoured on another series", images=images)
     assert 'accept = ["MASK_SERIES"]' in told
 
 
@@ -181,7 +181,7 @@ def test_two_patients_in_one_case(refused, studies, role):
     change(studies / role, lambda data: setattr(data, "PatientID", "OTHER-0815"))
     told = refused("is of another patient (ID, name, date of birth) than the activity image")
     assert 'accept = ["PATIENT_IDS"]' in told
-    refused("holds studies of 2 patients (by ID, name and date of birth)", *planned_by_folder(studies))
+    refused("contains studies of 2 patients (by ID, name and date of birth)", *planned_by_folder(studies))
 
 
 def test_two_patients_of_one_id_born_on_two_days(refused, studies):

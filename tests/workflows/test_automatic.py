@@ -117,7 +117,7 @@ residual_fraction = 0.01
     products = advance(case, "lesions", hooks=automatic_hooks(find_lesions=case.masks.find_lesions))
     assert {voi.frame for voi in products.lesions} == {"diagnostic"}
     assert {voi.automatic for voi in products.lesions} == {"the model 'lesions'"}
-    assert all("that the model 'liver' found on their image" in voi.doubts[0] for voi in products.lesions)
+    assert all("liver mask of the model 'liver' on their image" in voi.doubts[0] for voi in products.lesions)
     found = np.any([np.asarray(voi.labels.array) > 0 for voi in products.lesions], axis=0)
     truth = made.labels["diagnostic_ct"]["lesions"]
     assert truth.geometry.matches(products.lesions[0].labels.geometry)

@@ -67,10 +67,10 @@ def test_every_key_that_holds_a_path_is_anchored(tmp_path):
         ({"dose": {"spacing_mm": -3.0}}, "dose.spacing_mm"),
         ({"dose": {"lung_mass_g": 0.0}}, "dose.lung_mass_g: Input should be greater than 0"),
         ({"shunt": None}, "shunt: Field required"),
-        ({"shunt": {"method": "given"}}, '`fraction` goes with method = "given"'),
-        ({"shunt": {"method": "spect", "fraction": 0.1}}, '`fraction` goes with method = "given"'),
+        ({"shunt": {"method": "given"}}, '`fraction` is allowed only with method = "given"'),
+        ({"shunt": {"method": "spect", "fraction": 0.1}}, '`fraction` is allowed only with method = "given"'),
         ({"shunt": {"method": "given", "fraction": 5.0}}, "shunt.fraction: Input should be less than 1"),
-        ({"shunt": {"method": "planar", "planar": ["a.dcm"]}}, "`planar` and `planar_rois` go with"),
+        ({"shunt": {"method": "planar", "planar": ["a.dcm"]}}, "`planar` and `planar_rois` are allowed only with"),
         ({"schema": 2}, "schema: Input should be 1"),
         ({"patient": {"id": ""}}, "patient.id"),
         ({"patient": {"id": "a/b"}}, "patient.id"),
@@ -79,21 +79,21 @@ def test_every_key_that_holds_a_path_is_anchored(tmp_path):
         ({"masks": {"liver": {"path": "liver.nii"}}}, "masks.liver.on: Field required"),
         ({"masks": {"liver": {"path": "liver.nii", "on": "diagnostic"}}}, "masks.liver is on the diagnostic image"),
         ({"territories": {"path": "t.nii", "on": "diagnostic"}}, "territories is on the diagnostic image"),
-        ({"territories": {"on": "activity"}}, "give either `path` (masks) or `lines`"),
+        ({"territories": {"on": "activity"}}, "set either `path` (masks) or `lines`"),
         ({"territories": {"on": "activity", "lines": ["a.json"]}}, "divide the liver into 2 `names`"),
-        ({"registration": {"method": "file"}}, '`path` goes with method = "file"'),
-        ({"registration": {"method": "rigid", "path": "a.tfm"}}, '`path` goes with method = "file"'),
+        ({"registration": {"method": "file"}}, '`path` is allowed only with method = "file"'),
+        ({"registration": {"method": "rigid", "path": "a.tfm"}}, '`path` is allowed only with method = "file"'),
         (
             {"territories": None, "injections": [{"territory": "right"}, {"territory": "left"}]},
-            "several [[injections]] need [territories]",
+            "several [[injections]] require [territories]",
         ),
-        ({"injections": [{"territory": "right"}, {"territory": "right"}]}, "each territory may have one injection"),
+        ({"injections": [{"territory": "right"}, {"territory": "right"}]}, "each territory can have one injection"),
         (
             {"prescription": {"choose": "given"}, "injections": [{"territory": "right"}]},
-            "needs [[injections]], each with its activity_mbq",
+            "requires [[injections]], each with its activity_mbq",
         ),
         ({"injections": [{"territory": "right", "residual_fraction": 1.0}]}, "injections.0.residual_fraction"),
-        ({"biology": {"tcp": "glass"}}, "`tcp` goes with `tcp_gamma50`"),
+        ({"biology": {"tcp": "glass"}}, "`tcp` requires `tcp_gamma50`"),
         ({"prescription": {"choose": "best"}}, "prescription.choose"),
     ],
 )
@@ -103,12 +103,12 @@ def test_errors_name_the_key_in_one_line(tmp_path, changes, message):
 
 def test_diagnostic_masks_need_a_registration(tmp_path):
     masks = {"liver": {"path": "liver.nii", "on": "diagnostic"}}
-    refused(tmp_path, "need a [registration]", images=DIAGNOSTIC, masks=masks)
+    refused(tmp_path, "require a [registration]", images=DIAGNOSTIC, masks=masks)
     assert case(tmp_path, images=DIAGNOSTIC, masks=masks, registration={"method": "identity"}).registration
 
 
 def test_given_needs_an_injection_with_an_activity(tmp_path):
-    refused(tmp_path, "needs [[injections]], each with its activity_mbq", prescription={"choose": "given"})
+    refused(tmp_path, "requires [[injections]], each with its activity_mbq", prescription={"choose": "given"})
 
 
 def test_several_problems_are_all_named(tmp_path):
@@ -155,11 +155,11 @@ def test_a_case_that_registers_becomes_one_with_a_transform_file(tmp_path):
     [
         (
             "registration.referencemasks",
-            "--unset registration.referencemasks: the case does not give it; there it gives",
+            "--unset registration.referencemasks: not in the case; available there:",
         ),
-        ("biology.tumour", "--unset biology.tumour: the case does not give it; there it gives nothing"),
+        ("biology.tumour", "--unset biology.tumour: not in the case; available there: nothing"),
         ("patient.id.first", "--unset patient.id.first: id is not a table of the case"),
-        ("", "--unset : the case does not give it"),
+        ("", "--unset : not in the case"),
         ("shunt", "shunt: Field required"),
     ],
 )

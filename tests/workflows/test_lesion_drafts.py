@@ -92,7 +92,7 @@ def test_nothing_is_looked_for_unasked(folder):
     masks = {"liver": case.case_table()["masks"]["liver"]}
     unasked = loaded(folder, masks=masks)
     assert automatic_hooks(find_lesions=unasked.masks.find_lesions).segment_lesions is None
-    with pytest.raises(ConfigError, match=r"masks\.find_lesions = true for a draft by the model 'lesions'"):
+    with pytest.raises(ConfigError, match=r"masks\.find_lesions = true for unreviewed masks of the model 'lesions'"):
         advance(unasked, "lesions", hooks=automatic_hooks(find_lesions=unasked.masks.find_lesions))
     assert automatic_hooks(find_lesions=loaded(folder).masks.find_lesions).segment_lesions is not None
 

@@ -128,7 +128,7 @@ def test_little_or_nothing_to_compare_is_a_check(done, here, there, code):
     row, (check,) = compare_patient(case_here, images, replace(plan, patient_id=there), {})
     assert check.code == code
     assert row.agreement == ("agrees" if code == "SJ512" else "unknown")
-    assert "names no patient" in check.message
+    assert "does not name a patient" in check.message
 
 
 def test_an_input_in_common_shows_the_patient(done):

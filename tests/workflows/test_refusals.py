@@ -50,7 +50,7 @@ def test_response_parameters_of_another_sphere(folder):
 def test_a_rigid_alignment_has_a_ct_to_align_to(folder):
     images = case.case_table()["images"]
     images = {"activity": images["activity"], "diagnostic": {"path": "ct.nii", "modality": "CT"}}
-    refuse(folder, r'"rigid" needs \[images.ct\]: a SPECT shows too little', images=images, registration=RIGID)
+    refuse(folder, r'"rigid" requires \[images.ct\]: a SPECT shows too little', images=images, registration=RIGID)
 
 
 def test_lung_masks_on_two_grids(folder):

@@ -131,7 +131,7 @@ def test_a_function_takes_the_place_of_the_registration(folder):
     assert max(centroid_errors_mm(products.mapping).values()) < 0.6
     assert (result.registration.preset, result.registration.status) == (None, None)
     assert result.registration.liver_jacobian_minimum == pytest.approx(1, abs=1e-5)
-    assert "by a function given to the workflow" in result.provenance["registration"]
+    assert "by a custom function of the workflow" in result.provenance["registration"]
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.SUCCESS])
@@ -237,7 +237,7 @@ def test_settings_change_the_preset_and_wrong_ones_are_named():
 
 def test_a_guided_preset_needs_the_liver_of_both(folder):
     table = diagnostic_case(folder, "deformable", registration={"preset": "cnn"})
-    with pytest.raises(ConfigError, match=r"the CT of the activity image has no mask of it; give \[registration\.ref"):
+    with pytest.raises(ConfigError, match=r"the CT of the activity image has no mask of it; add \[registration\.ref"):
         advance(table, "registration")
 
 
@@ -247,11 +247,11 @@ def test_a_guided_preset_needs_the_liver_of_both(folder):
         ({"preset": "best"}, "no registration preset is named 'best'; choose one of cnn, cnn-lm"),
         (
             {"floating_masks": {"liver": {"path": "x.nii"}}},
-            "masks.liver on the diagnostic image guides there",
+            "masks.liver on the diagnostic image already guides there",
         ),
-        ({"reference_points": "a.csv"}, "`reference_points` and `floating_points` go together"),
-        ({"method": "identity", "preset": "cnn"}, "`preset`: not with method = 'identity'"),
-        ({"path": "x.tfm"}, '`path` goes with method = "file", and only with it'),
+        ({"reference_points": "a.csv"}, "`reference_points` and `floating_points` must be used together"),
+        ({"method": "identity", "preset": "cnn"}, "`preset`: not allowed with method = 'identity'"),
+        ({"path": "x.tfm"}, '`path` is allowed only with method = "file", and required there'),
         ({"method": "elastic"}, r"registration\.method: Input should be 'deformable', 'affine', 'rigid'"),
     ],
 )
@@ -268,8 +268,8 @@ def test_cases_that_contradict_themselves(folder, registration, message):
             "two masks that guide on the diag",
         ),
         ({"reference_masks": {"landmarks": {"path": "liver.nii"}}}, "a landmark is named liver"),
-        ({"reference_points": "a.csv", "floating_points": "b.csv"}, r"a\.csv: 2 points, .*b\.csv: 3; give the same"),
-        ({"reference_points": "line.mrk.json", "floating_points": "b.csv"}, "holds lines, no landmark points"),
+        ({"reference_points": "a.csv", "floating_points": "b.csv"}, r"a\.csv: 2 points, .*b\.csv: 3; provide the same"),
+        ({"reference_points": "line.mrk.json", "floating_points": "b.csv"}, "contains lines, not landmark points"),
     ],
 )
 def test_guides_that_do_not_fit(folder, registration, message):
@@ -300,7 +300,7 @@ def test_points_are_matched_by_their_labels(folder):
 def test_a_registration_needs_the_ct(folder):
     table = diagnostic_case(folder, "rigid")
     without = table.model_copy(update={"images": table.images.model_copy(update={"ct": None})})
-    with pytest.raises(ConfigError, match=r'registration\.method = "rigid" needs \[images\.ct\]'):
+    with pytest.raises(ConfigError, match=r'registration\.method = "rigid" requires \[images\.ct\]'):
         advance(without, "registration")
 
 

@@ -7,7 +7,7 @@ from sirtjax.errors import ConfigError
 from sirtjax.workflows import check_prescription, load_case, missing_prescription, plan_case
 
 EACH = [{"territory": "right", "residual_fraction": 0.02}, {"territory": "left", "residual_fraction": 0.0}]
-CHOICE, RESIDUAL = 'choose = "upper", "lower" or "given"', "residual_fraction = NUMBER (share that stays in vial"
+CHOICE, RESIDUAL = 'choose = "upper", "lower" or "given"', "residual_fraction = NUMBER (fraction that stays in vial"
 
 
 def bare(tmp_path, prescription, **changes):

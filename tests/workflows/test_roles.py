@@ -78,7 +78,7 @@ def test_reasons_are_told():
     assert "it says '99mTc-MAA'" in proposals["activity"].reasons
     assert proposals["ct"].reasons == ("shares the frame of reference of series 3", "same study")
     others = {one.number: why for one, why in proposals["diagnostic"].others}
-    assert "goes with another SPECT or PET" in others[5]
+    assert "belongs to another SPECT or PET" in others[5]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_an_mr_of_a_pet_mr_needs_no_registration():
     mr = series(8, "MR", "t1 vibe", study=4)
     proposals = propose_roles(folder(Y90, mr), "verify")
     assert (proposals["ct"].series, proposals["diagnostic"].series) == (None, mr)
-    assert "shares the frame of reference of series 6: needs no registration" in proposals["diagnostic"].reasons
+    assert "shares the frame of reference of series 6: requires no registration" in proposals["diagnostic"].reasons
 
 
 def test_what_fits_alike_is_told():
@@ -178,7 +178,7 @@ def test_masks_on_the_series_they_refer_to():
         "lesions": (20, ("GTV 1", "GTV 2"), "diagnostic"),
         "lungs": (21, ("Lungs",), "activity"),
     }
-    assert found["liver"].reasons == ("drawn on series 1, the diagnostic image", "it has 'Liver'")
+    assert found["liver"].reasons == ("contoured on series 1, the diagnostic image", "it has 'Liver'")
 
 
 def test_masks_of_other_series_are_not_taken():

@@ -42,14 +42,14 @@ def overwrite(folder, name, array, geometry=SMALL, unit="counts"):
 
 def test_ct_beside_the_activity(folder):
     overwrite(folder, "ct.nii", np.zeros(SMALL.shape), moved(SMALL, (0, 0, 900)), "HU")
-    refuse(folder, GeometryError, r"ct\.nii: the CT .* and the activity image .* do not overlap; give the CT of")
+    refuse(folder, GeometryError, r"ct\.nii: the CT .* and the activity image .* do not overlap; use the CT of")
 
 
 def test_voi_outside_the_activity(folder):
     liver, _, _ = case.masks(SMALL)
     far = LabelMap.from_mask(liver, moved(SMALL, (0, 0, 700)), name="liver")
     write_nifti(folder / "liver.nii", far, force=True)
-    refuse(folder, GeometryError, "the liver lies outside the activity image", territories=None)
+    refuse(folder, GeometryError, "the liver is outside the activity image", territories=None)
 
 
 def test_most_of_the_liver_beyond_the_activity(folder):
@@ -89,12 +89,12 @@ def test_activity_that_is_not_finite(folder):
 
 def test_a_unit_that_nobody_states(folder):
     overwrite(folder, "spect.nii", case.concentration(SMALL, 7.0), unit="1")
-    refuse(folder, ConfigError, r'does not say what its values are; set images\.activity\.unit to "counts"')
+    refuse(folder, ConfigError, r'does not state its unit; set images\.activity\.unit to "counts"')
 
 
 def test_a_unit_that_the_file_contradicts(folder):
     images = {"activity": {"path": "spect.nii", "unit": "Bq/mL"}}
-    refuse(folder, ConfigError, "the file says its unit is counts, the case says Bq/mL", images=images)
+    refuse(folder, ConfigError, "the file states the unit counts, the case states Bq/mL", images=images)
 
 
 @pytest.mark.parametrize("name", ["spect.nii", "ct.nii", "liver.nii", "lesions.nii", "territories.nii"])
@@ -122,13 +122,11 @@ def test_an_image_in_place_of_a_mask(folder):
 
 
 def test_no_masks_and_nothing_to_segment_with(folder):
-    refuse(folder, ConfigError, r"there is no liver mask: give \[masks\.liver\]", masks={})
+    refuse(folder, ConfigError, r"no liver mask: add \[masks\.liver\]", masks={})
     masks = {"liver": {"path": "liver.nii", "on": "activity"}}
-    refuse(folder, ConfigError, r"there are no lesion masks: give \[masks\.lesions\]", masks=masks)
+    refuse(folder, ConfigError, r"no lesion masks: add \[masks\.lesions\]", masks=masks)
     # Asked for, but with nothing that can search.
-    refuse(
-        folder, ConfigError, r"there are no lesion masks: give \[masks\.lesions\]", masks=masks | {"find_lesions": True}
-    )
+    refuse(folder, ConfigError, r"no lesion masks: add \[masks\.lesions\]", masks=masks | {"find_lesions": True})
 
 
 def test_a_label_that_is_not_there(folder):
@@ -143,8 +141,8 @@ def test_a_label_that_is_not_there(folder):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"1": "liver", "2": "beta"}, "a lesion may not be named liver"),
-        ({"1": "normal liver", "2": "lesions"}, "a lesion may not be named lesions, normal liver"),
+        ({"1": "liver", "2": "beta"}, "a lesion cannot be named liver"),
+        ({"1": "normal liver", "2": "lesions"}, "a lesion cannot be named lesions, normal liver"),
         ({"1": "right", "2": "beta"}, "two VOIs are named 'right'"),
         ({"1": "normal right", "2": "beta"}, "two VOIs are named 'normal right'"),
         ({"1": "whole liver", "2": "beta"}, "two VOIs are named 'whole liver'"),
@@ -169,7 +167,12 @@ def test_territories_beside_the_liver(folder):
     outside = LabelMap.from_mask(~liver, SMALL, name="right")
     write_nifti(folder / "territories.nii", outside, force=True)
     territories = {"path": "territories.nii", "on": "activity"}
-    refuse(folder, GeometryError, "has no voxel in the liver; is it on the activity image", territories=territories)
+    refuse(
+        folder,
+        GeometryError,
+        "has no voxel in the liver; check that it is on the activity image",
+        territories=territories,
+    )
 
 
 def test_an_activity_image_that_shows_nothing_in_a_territory(folder):
@@ -208,9 +211,9 @@ def test_a_diagnostic_image_needs_a_registration(folder):
         "ct": {"path": "ct.nii"},
         "diagnostic": {"path": "ct.nii", "modality": "CT"},
     }
-    refuse(folder, ConfigError, r"the diagnostic image needs a \[registration\]", images=images)
+    refuse(folder, ConfigError, r"the diagnostic image requires a \[registration\]", images=images)
     images.pop("ct")
-    refuse(folder, ConfigError, r"needs \[images\.ct\]", images=images, registration={"method": "rigid"})
+    refuse(folder, ConfigError, r"requires \[images\.ct\]", images=images, registration={"method": "rigid"})
     missing = {"method": "file", "path": "none.tfm"}
     refuse(folder, InputError, r"none\.tfm", images=images, registration=missing)
 
@@ -259,7 +262,7 @@ def test_segmentation_functions_take_the_place_of_masks(folder):
     products = advance(loaded, "mapping", hooks=hooks)
     assert seen == ["HU"]
     assert set(products.mapping.occupancy) == {"liver", "hot", "right", "left"}
-    assert products.liver.origin == "segmented automatically by a function of the caller"
+    assert products.liver.origin == "segmented automatically by a custom function"
 
 
 def test_automatic_masks_are_told_with_their_doubts(folder):
@@ -283,7 +286,7 @@ def test_automatic_masks_are_told_with_their_doubts(folder):
         ("SJ111", "automatic segmentation: too much of it; correct the mask, or draw it"),
         (
             "SJ110",
-            "hot: segmented automatically by a function of the caller, and no one has verified it: review its contour "
+            "hot: segmented automatically by a custom function, and no one has verified it: review its contour "
             "before using the numbers",
         ),
     ]
@@ -328,10 +331,13 @@ def test_images_given_in_each_others_place(folder):
     activity = {"path": "spect.nii", "resolution_fwhm_mm": 5.0}
     images = {"activity": activity, "ct": {"path": "spect.nii"}}
     refuse(
-        folder, ConfigError, r"spect\.nii: an activity image in counts; \[images\.ct\] needs a CT in HU", images=images
+        folder,
+        ConfigError,
+        r"spect\.nii: an activity image in counts; \[images\.ct\] requires a CT in HU",
+        images=images,
     )
     images = {"activity": {"path": "ct.nii"}, "ct": {"path": "ct.nii"}}
-    refuse(folder, ConfigError, r"ct\.nii: a CT in HU; \[images\.activity\] needs a SPECT or PET", images=images)
+    refuse(folder, ConfigError, r"ct\.nii: a CT in HU; \[images\.activity\] requires a SPECT or PET", images=images)
 
 
 def test_labels_that_name_some_of_the_masks_only(folder):
