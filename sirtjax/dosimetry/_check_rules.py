@@ -59,12 +59,12 @@ CHECKS: tuple[CheckRule, ...] = (
     _rule(
         "SJ102", "warning", "Tumour outside the liver",
         "{value} of {where} lies outside the liver (more than {limit}): check the registration; "
-        "a liver mask holds its lesions",
+        "the liver mask must contain the lesions",
         limit=0.05, unit="1",
     ),
     _rule(
         "SJ103", "warning", "Tumour outside the territories",
-        "{value} of {where} lies outside every territory (more than {limit}): the plan leaves that part out",
+        "{value} of {where} lies outside every territory (more than {limit}): the plan does not treat that part",
         limit=0.05, unit="1",
     ),
     _rule(
@@ -84,16 +84,16 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ107", "error", "Tumour not in the liver",
-        "{value} of {where} lies outside the liver (more than {limit}): the liver mask must hold its lesions",
+        "{value} of {where} lies outside the liver (more than {limit}): the liver mask must contain the lesions",
         limit=0.5,
     ),
     _rule(
         "SJ108", "warning", "Registration accepted by the case",
-        "the registration ended as {where}, which the case accepts: look at registration.html",
+        "the registration has the status {where}, which the case accepts: review registration.html",
     ),
     _rule(
         "SJ109", "warning", "Volume changed by the registration",
-        "the transform changes the volume of {where} by {value} (more than {limit}): look at registration.html",
+        "the transform changes the volume of {where} by {value} (more than {limit}): review registration.html",
         limit=0.10, unit="1",
     ),
     _rule(
@@ -102,11 +102,11 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ111", "warning", "Doubtful automatic segmentation",
-        "automatic segmentation: {where}; correct the mask, or draw it",
+        "automatic segmentation: {where}; correct or redraw the mask",
     ),
     _rule(
         "SJ115", "warning", "Low estimated quality of an automatic segmentation",
-        "the estimated DSC of {where} (segmented automatically) is {value}, below {limit}: correct it, or draw it",
+        "the estimated DSC of {where} (segmented automatically) is {value}, below {limit}: correct or redraw it",
         limit=0.90,
     ),
     _rule(
@@ -129,13 +129,13 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ203", "warning", "Counts outside liver and lungs",
-        "{value} of the counts lie outside liver and lungs (more than {limit}): look for extrahepatic "
+        "{value} of the counts lie outside liver and lungs (more than {limit}): check for extrahepatic "
         "deposition, and after 99mTc-MAA for free pertechnetate",
         limit=0.20, unit="1",
     ),
     _rule(
         "SJ301", "warning", "Lung shunt fraction above 10 %",
-        "the lung shunt fraction is {value} (above {limit}): look at the lung dose (BSA: less activity)",
+        "the lung shunt fraction is {value} (above {limit}): check the lung dose (BSA: less activity)",
         limit=0.10, unit="1", source=f"{_VAN_ROEKEL}, p. 41 (resin, BSA method)",
     ),
     _rule(
@@ -217,7 +217,7 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ510", "info", "Verification without a plan",
-        "no plan is given: delivered activities and doses are compared with the protocol only",
+        "no plan is provided: delivered activities and doses are compared with the protocol only",
     ),
     _rule(
         "SJ511", "warning", "Patient of the plan not verified",
@@ -237,7 +237,7 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ515", "error", "Nuclide differs from the plan",
-        "{where}: give the plan of this treatment, or correct the protocol",
+        "{where}: use the plan of this treatment, or correct the protocol",
     ),
     _rule(
         "SJ516", "warning", "VOIs differ from the plan",

@@ -58,7 +58,7 @@ def test_dcmtk_gives_a_series(tmp_path, capsys):
         nothing = FoundSeries(
             study_uid=study, series_uid="1.2.3", modality="CT", description="", study_date="", images=None
         )
-        with pytest.raises(ComputationError, match=r"images of series 1 came|did not send all of a series"):
+        with pytest.raises(ComputationError, match=r"images of series 1 arrived|did not send all of a series"):
             get_series(node, [nothing], tmp_path / "none")
         assert not (tmp_path / "none").exists()
 
@@ -126,7 +126,7 @@ def test_fewer_images_than_the_series_has_are_no_series(tmp_path, images):
         if images is None:
             assert list(get_series(node, [one], tmp_path / "got").values()) == [3]
         else:
-            with pytest.raises(ComputationError, match="3 of 4 images of series 1 came"):
+            with pytest.raises(ComputationError, match="3 of 4 images of series 1 arrived"):
                 get_series(node, [one], tmp_path / "got")
             assert not (tmp_path / "got").exists()
     with Giver(datasets[:1], failed=1) as node, pytest.raises(ComputationError, match="did not send all of a series"):

@@ -283,7 +283,7 @@ def test_automatic_masks_are_told_with_their_doubts(folder):
             "liver: segmented automatically by a model, and no one has verified it: review its contour before using "
             "the numbers",
         ),
-        ("SJ111", "automatic segmentation: too much of it; correct the mask, or draw it"),
+        ("SJ111", "automatic segmentation: too much of it; correct or redraw the mask"),
         (
             "SJ110",
             "hot: segmented automatically by a custom function, and no one has verified it: review its contour "
