@@ -215,7 +215,7 @@ def _segment(
             on_note=_console.note,
         )
     for flag in done.found.flags:
-        _console.note(f"look at it: {flag.message} [{flag.code}]")
+        _console.note(f"review it: {flag.message} [{flag.code}]")
     if arguments.as_json:
         _console.emit_json(done.to_json())
     else:

@@ -20,8 +20,14 @@ OPTION_HELP = 110
 
 NOT_YET = {
     "phrases": {
-        "sirtjax/segmentation",
-        "sirtjax/workflows",
+        "sirtjax/segmentation/_model.py",
+        "sirtjax/segmentation/_quality_calibration.py",
+        "sirtjax/segmentation/_request.py",
+        "sirtjax/segmentation/_restore_fixed.py",
+        "sirtjax/segmentation/_segment.py",
+        "sirtjax/workflows/_doses.py",
+        "sirtjax/workflows/_mapping.py",
+        "sirtjax/workflows/_prescribing.py",
         "sirtjax/pipeline",
         "sirtjax/uncertainty",
         "sirtjax/cohort",
@@ -29,8 +35,14 @@ NOT_YET = {
     "sentences": {},
     "lines": {},
     "docstrings": {
-        "sirtjax/segmentation",
-        "sirtjax/workflows",
+        "sirtjax/segmentation/_model.py",
+        "sirtjax/segmentation/_quality_calibration.py",
+        "sirtjax/segmentation/_request.py",
+        "sirtjax/segmentation/_restore_fixed.py",
+        "sirtjax/segmentation/_segment.py",
+        "sirtjax/workflows/_doses.py",
+        "sirtjax/workflows/_mapping.py",
+        "sirtjax/workflows/_prescribing.py",
         "sirtjax/pipeline",
         "sirtjax/uncertainty",
         "sirtjax/cohort",
@@ -57,7 +69,9 @@ PHRASES = [
 # Correct uses of a phrase, and text of file formats and standards that has to be quoted.
 ALLOWED = re.compile(
     r"\b(lines?|rays?|points?|planes?) (that )?lies? in (a|the|one) plane\b"
-    r"|\b(subject and|starts? with a|before its) verb\b",
+    r"|\b(subject and|starts? with a|before its) verb\b"
+    # An attribute of a record.
+    r"|\blikeness: ",
     re.IGNORECASE,
 )
 

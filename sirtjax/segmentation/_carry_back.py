@@ -21,11 +21,11 @@ BELOW = np.float32(0.5 - 1e-3)
 def cleaned(
     probability: FloatArray, grid: Geometry, *, steps: Sequence[PostprocessStep], region: Mask | None = None
 ) -> tuple[FloatArray, Mask]:
-    """A probability in which the steps of post-processing are done, and the mask above one half.
+    """Returns a probability after the steps of post-processing, and the mask above one half.
 
     Where a step takes voxels away or adds some, the probability is moved across one half; where the mask stays as it
-    was, so does the probability, and with it the contour between the voxels. What lies further from the mask than a
-    voxel becomes zero.
+    was, so does the probability, and with it the contour between the voxels. The probability becomes zero further than
+    a voxel from the mask.
 
     Args:
       probability: (i, j, k) on the network's grid.

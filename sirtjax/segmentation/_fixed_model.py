@@ -21,7 +21,7 @@ from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-# Brighter than this share of the window above its lower end is more than air, and what is around it is kept.
+# Voxels brighter than this fraction of the window above its lower end are not air; their surroundings are kept.
 BODY_SHARE, BODY_MARGIN_VOXELS = 0.05, 3
 
 
@@ -33,7 +33,7 @@ class Prepared:
       image: (i, j, k, 1) on a box of the network's grid.
       grid: the network's grid over the whole image.
       box: which of its voxels the network is run on.
-      fill: what lies outside of it.
+      fill: value outside of it.
       region: where on the grid to look; None for everywhere.
     """
 
@@ -52,7 +52,7 @@ def prepare(
     organ: LabelMap | None = None,
     margin: Sequence[int] = (),
 ) -> Prepared:
-    """An image on the network's grid, its intensities scaled as those of its modality.
+    """Returns an image on the network's grid, with its intensities scaled as for its modality.
 
     The box is that of the patient: what is beyond it is air, as everything is that lies outside of the image. Of a
     network that was trained inside an organ it is that of the organ.
@@ -70,9 +70,9 @@ def prepare(
     scale = how.scale_of(modality)
     if scale is None:
         known = " or ".join(one.modality for one in how.intensities)
-        raise ModelError(f"the model takes {known} images, this one is {modality}; choose another --model")
+        raise ModelError(f"the model accepts {known} images, this one is {modality}; choose another --model")
     if how.mask is not None and organ is None:
-        raise ModelError(f"the model sees the {how.mask.organ} alone; give its mask with --{how.mask.organ} MASK")
+        raise ModelError(f"the model requires a mask of the {how.mask.organ}; add --{how.mask.organ} MASK")
     around = None if organ is None else cache(partial(around_organ, organ))
     case = prepare_fixed([volume], how=how, modality=modality, around=around)
     scaled, box = case.scaled(), case.box
@@ -86,7 +86,7 @@ def prepare(
 
 
 def around_organ(organ: LabelMap, grid: Geometry, margin_mm: float) -> Mask:
-    """Where on a grid is an organ, the first label of its map, or what lies within a distance of it."""
+    """Returns the region of an organ (the first label of its map) on a grid, plus a distance around it."""
     mask = organ.mask(organ.names[0][1]).astype(np.float32)
     share = to_grid(Volume(mask, organ.geometry, unit="1"), grid, fill=0.0)
     return postprocess.dilated(share > 0.5, grid.spacing_mm, margin_mm=margin_mm)
@@ -100,7 +100,7 @@ def run(
     devices: Sequence[jax.Device] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Ensemble:
-    """What the networks of a model say of an image, on the whole of their grid.
+    """Returns the outputs of a model's networks for an image, on their full grid.
 
     Args:
       model: with preprocessing of the kind "fixed".

@@ -13,7 +13,7 @@ from sirtjax.volume import LabelMap, axis_codes
 
 # Livers outside of this are rare enough to be looked at.
 LIVER_ML = (500.0, 4500.0)
-# A second piece larger than this share of the first is no crumb.
+# A second component larger than this fraction of the first is not a small fragment.
 LARGE_PIECE = 0.1
 # A structure that ends at a face of the image with more than this is cut off there.
 EDGE_CM2 = 2.0
@@ -26,24 +26,24 @@ _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 
 
 def volume_flags(name: str, volume_ml: float, range_ml: tuple[float, float]) -> tuple[Flag, ...]:
-    """Whether a volume is out of the usual range."""
+    """Returns a flag if a volume is out of the usual range."""
     low, high = range_ml
     if low <= volume_ml <= high:
         return ()
-    return (Flag(code="volume", message=f"{name} of {volume_ml:.0f} mL, usual are {low:g} to {high:g} mL"),)
+    return (Flag(code="volume", message=f"{name} of {volume_ml:.0f} mL, usual range {low:g} to {high:g} mL"),)
 
 
 def piece_flags(name: str, pieces_ml: Sequence[float]) -> tuple[Flag, ...]:
-    """Whether the network found several large pieces, largest first, of what is one organ."""
+    """Returns a flag if the network found several large components of one organ, largest first."""
     large = [one for one in pieces_ml if one > LARGE_PIECE * pieces_ml[0]]
     if len(large) < 2:
         return ()
     sizes = ", ".join(f"{one:.0f}" for one in large)
-    return (Flag(code="pieces", message=f"{len(large)} large pieces of {name} ({sizes} mL), expected is one"),)
+    return (Flag(code="pieces", message=f"{len(large)} large components of {name} ({sizes} mL), expected one"),)
 
 
 def count_flags(name: str, count: int) -> tuple[Flag, ...]:
-    """Whether so many lesions were found that most of them may be none, as on noisy images."""
+    """Returns a flag if so many lesions were found that most can be noise."""
     if count <= MANY_LESIONS:
         return ()
     message = f"{count} parts of {name}, more than {MANY_LESIONS}: on a noisy or low-dose image most are noise"
@@ -51,7 +51,7 @@ def count_flags(name: str, count: int) -> tuple[Flag, ...]:
 
 
 def entropy_flags(name: str, mask: NDArray[np.bool_], entropy: NDArray[np.float32]) -> tuple[Flag, ...]:
-    """Whether the network is unsure inside what it found, away from its contour; both on its grid."""
+    """Returns a flag if the network is unsure inside the mask, away from its contour; both on its grid."""
     inside = ndimage.binary_erosion(mask)
     inside = inside if inside.any() else mask
     if not inside.any():
@@ -59,12 +59,12 @@ def entropy_flags(name: str, mask: NDArray[np.bool_], entropy: NDArray[np.float3
     mean = float(entropy[inside].mean())
     if mean <= SURE_ENTROPY:
         return ()
-    message = f"the network is unsure inside the {name}: mean entropy {mean:.2f}, expected is at most {SURE_ENTROPY:g}"
+    message = f"the network is unsure inside the {name}: mean entropy {mean:.2f}, expected at most {SURE_ENTROPY:g}"
     return (Flag(code="entropy", message=message),)
 
 
 def edge_flags(labels: LabelMap, name: str) -> tuple[Flag, ...]:
-    """At which faces of the image a structure ends, and so is not shown whole."""
+    """Returns the faces of the image at which a structure is truncated."""
     mask = labels.mask(name)
     spacing = labels.geometry.spacing_mm
     found = []
@@ -76,11 +76,11 @@ def edge_flags(labels: LabelMap, name: str) -> tuple[Flag, ...]:
                 found.append(f"{_SIDES[side]} ({area_cm2:.0f} cm2)")
     if not found:
         return ()
-    return (Flag(code="edge", message=f"the image ends in the {name}, at its {', '.join(found)} side"),)
+    return (Flag(code="edge", message=f"the image truncates the {name} at its {', '.join(found)} side"),)
 
 
 def quality_flags(name: str, quality: QualityEstimate) -> tuple[Flag, ...]:
-    """Whether a mask is likely to agree less with the true organ than the calibration's limit."""
+    """Returns a flag if the mask's estimated DSC is below the calibration's limit."""
     if not quality.doubtful:
         return ()
     reasons = "; ".join(EVIDENCE_WORDS[one] for one in quality.reasons[:2] if one in EVIDENCE_WORDS)

@@ -25,43 +25,43 @@ LEAST_LIVER_SHARE = 0.5
 
 
 def image_modality(volume: Volume, asked: str | None) -> str:
-    """What an image is: CT where it is in HU, else what the user says; never guessed.
+    """Returns the modality of an image: CT if it is in HU, otherwise as stated; never guessed.
 
     Args:
-      volume: the image, in "HU", or in "1" (no unit), as readers give MR and NIfTI files that say nothing.
-      asked: "CT" or "MR", or None where the user says nothing.
+      volume: the image, in "HU", or in "1" (no unit), as readers return MR and NIfTI files without a unit.
+      asked: "CT" or "MR", or None if not specified.
 
     Raises:
-      ConfigError: it can't be told, what is asked contradicts the image, or it is neither CT nor MR.
+      ConfigError: it is unknown, the stated modality contradicts the image, or it is neither CT nor MR.
     """
     if volume.unit not in ("HU", "1"):
-        raise ConfigError(f"the image is in {volume.unit}; organs are segmented on CT or MR, give one of those")
+        raise ConfigError(f"the image is in {volume.unit}; organs are segmented on CT or MR, use one of these")
     if asked is None:
         if volume.unit == "HU":
             return "CT"
-        raise ConfigError("the file does not say what the image is; give --modality CT or --modality MR")
+        raise ConfigError("the file does not state the modality; add --modality CT or --modality MR")
     if asked not in ("CT", "MR"):
         raise ConfigError(f"organs are segmented on CT or MR, got modality {asked!r}")
     if asked == "MR" and volume.unit == "HU":
-        raise ConfigError("the image is in HU, so it is a CT; leave out --modality MR, or give the MR")
+        raise ConfigError("the image is in HU, so it is a CT; omit --modality MR, or use the MR")
     return asked
 
 
 def check_image(volume: Volume, *, modality: str) -> None:
-    """Refuse what no organ can be found in, before the work begins.
+    """Refuses an image in which no organ can be found, before the computation.
 
     Args:
       volume: the image.
       modality: "CT" or "MR".
 
     Raises:
-      ImageFormatError: NaN or infinite voxels, constant, a single slice or a very thin stack, a CT whose numbers are no
-        HU, or an MR that is negative.
+      ImageFormatError: NaN or infinite voxels, constant, a single slice or a very thin stack, a CT whose values are not
+        in HU, or an MR that is negative.
     """
     array = np.asarray(volume.array)
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ImageFormatError("the image has NaN or infinite voxels; mend it or choose another")
+        raise ImageFormatError("the image has NaN or infinite voxels; replace them or use another image")
     if low == high:
         raise ImageFormatError(f"the image is {low:g} everywhere; choose another")
     extents = [n * s for n, s in zip(array.shape, volume.geometry.spacing_mm, strict=True)]
@@ -69,7 +69,7 @@ def check_image(volume: Volume, *, modality: str) -> None:
         size = "x".join(str(n) for n in array.shape)
         raise ImageFormatError(
             f"the image has {size} voxels over {min(extents):.0f} mm at its thinnest; organs need a volume of at least "
-            f"{LEAST_VOXELS} slices and {LEAST_EXTENT_MM:g} mm, give the whole series"
+            f"{LEAST_VOXELS} slices and {LEAST_EXTENT_MM:g} mm, use the whole series"
         )
     step = max(1, round((array.size / SAMPLE) ** (1 / 3)))
     sample = array[::step, ::step, ::step]
@@ -80,7 +80,7 @@ def check_image(volume: Volume, *, modality: str) -> None:
 
 
 def check_liver(liver: LabelMap, volume: Volume, *, modality: str) -> None:
-    """Refuse a mask of the liver that is empty or was drawn on another image.
+    """Refuses a mask of the liver that is empty or was contoured on another image.
 
     Args:
       liver: the first label of its map, on any grid.
@@ -93,20 +93,20 @@ def check_liver(liver: LabelMap, volume: Volume, *, modality: str) -> None:
     """
     places = np.argwhere(liver.mask(liver.names[0][1]))
     if not len(places):
-        raise ImageFormatError("the liver's mask is empty; give the mask that was drawn on this image")
+        raise ImageFormatError("the liver's mask is empty; use the mask contoured on this image")
     places = places[:: -(-len(places) // SAMPLE)]
     index = np.rint(volume.geometry.to_voxel(liver.geometry.to_world(places))).astype(int)
     inside = np.all((index >= 0) & (index < volume.geometry.shape), axis=1)
     if inside.mean() < LEAST_LIVER_SHARE:
         raise GeometryError(
-            f"of the liver's mask {inside.mean():.0%} lies in the image; give the mask that was drawn on this image"
+            f"of the liver's mask {inside.mean():.0%} is in the image; use the mask contoured on this image"
         )
     if modality == "CT":
         middle = float(np.median(np.asarray(volume.array)[tuple(index[inside].T)]))
         if not SOFT_HU[0] < middle < SOFT_HU[1]:
             raise ImageFormatError(
                 f"inside the liver's mask the CT has {middle:.0f} HU (median), a liver has {SOFT_HU[0]:g} to "
-                f"{SOFT_HU[1]:g}; give the mask that was drawn on this image"
+                f"{SOFT_HU[1]:g}; use the mask contoured on this image"
             )
 
 
@@ -114,27 +114,27 @@ def _check_signal(sample: NDArray[Any]) -> None:
     negative = float(np.mean(sample < -0.1 * np.abs(sample).max()))
     if negative > MOST_NEGATIVE_SHARE:
         raise ImageFormatError(
-            f"{negative:.0%} of the voxels are far below zero, in an MR none are: this looks like a CT in HU, or is "
-            "inverted; give --modality CT, or the MR"
+            f"{negative:.0%} of the voxels are far below zero, expected none in an MR: this looks like a CT in HU, or "
+            "is inverted; use --modality CT, or the MR"
         )
 
 
 def _check_hu(sample: NDArray[Any]) -> None:
     light, dense = (float(np.mean(found)) if found.size else 0.0 for found in (sample < FAT_HU, sample > DENSE_HU))
     soft = float(np.mean((sample > SOFT_HU[0]) & (sample < SOFT_HU[1]))) if sample.size else 0.0
-    advice = "give the CT in Hounsfield units (rescale slope and intercept applied), or --modality MR if it is an MR"
+    advice = "use the CT in Hounsfield units (rescale slope and intercept applied), or --modality MR if it is an MR"
     if dense > MOST_DENSE_SHARE:
         raise ImageFormatError(
-            f"{dense:.0%} of the voxels are above {DENSE_HU:g}, in a CT hardly any are: the numbers are inverted or "
-            f"have an offset; {advice}"
+            f"{dense:.0%} of the voxels are above {DENSE_HU:g}, expected almost none in a CT: the values are "
+            f"inverted or have an offset; {advice}"
         )
     if light < LEAST_LIGHT_SHARE:
         raise ImageFormatError(
-            f"{light:.1%} of the voxels are below {FAT_HU:g}, in a CT fat, lung and air are: the numbers are no HU; "
-            f"{advice}"
+            f"{light:.1%} of the voxels are below {FAT_HU:g}, expected fat, lung and air in a CT: the values are not "
+            f"in HU; {advice}"
         )
     if soft < LEAST_SOFT_SHARE:
         raise ImageFormatError(
-            f"{soft:.1%} of the voxels are soft tissue ({SOFT_HU[0]:g} to {SOFT_HU[1]:g} HU): this is no abdomen, or "
-            f"the numbers are no HU; {advice}"
+            f"{soft:.1%} of the voxels are soft tissue ({SOFT_HU[0]:g} to {SOFT_HU[1]:g} HU): this is not an abdomen, "
+            f"or the values are not in HU; {advice}"
         )

@@ -53,10 +53,12 @@ def predict_nnunet(
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> NnunetPrediction:
-    """Run an imported nnU-Net v2 as its own predictor does: the same tiles, weights, flips, folds and resampling.
+    """Runs an imported nnU-Net v2 as its own predictor does.
 
-    The sums of tiles are kept in float32; nnU-Net keeps them in float16, which alone moves its logits near the
-    borders of an image.
+    It uses the same tiles, weights, flips, folds and resampling.
+
+    The sums of tiles are kept in float32; nnU-Net keeps them in float16, which is enough to move its logits near
+    the borders of an image.
 
     Args:
       images: one for each channel of the model, on one grid.
@@ -106,10 +108,10 @@ def predict_nnunet(
 def _check(images: Sequence[Volume], model: Model) -> NnunetPreprocessing:
     how, name = model.spec.preprocessing, model.spec.name
     if not isinstance(how, NnunetPreprocessing):
-        raise ModelError(f"model {name}: is no nnU-Net; run it by segment")
+        raise ModelError(f"model {name}: is not an nnU-Net; run it with segment")
     if len(images) != len(model.spec.channels):
         wanted = ", ".join(model.spec.channels)
-        raise ModelError(f"model {name}: takes {len(model.spec.channels)} images ({wanted}), got {len(images)}")
+        raise ModelError(f"model {name}: requires {len(model.spec.channels)} images ({wanted}), got {len(images)}")
     if not all(images[0].geometry.matches(one.geometry) for one in images[1:]):
         raise GeometryError("the images of one patient must be on one grid; resample them to the first")
     return how

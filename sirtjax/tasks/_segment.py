@@ -30,7 +30,7 @@ def segment(
 
     The liver and lesions are found by a network, lungs and body by CT numbers. Lesions are searched inside the liver;
     without `liver`, the installed liver model is run first and its flags are added to the result. The result is
-    automatic: look at it before use, in particular if it has flags.
+    automatic: review it before use, in particular if it has flags.
 
     Args:
       image: CT in HU or MR, (i, j, k), any spacing and orientation, from `read_image` or as a volume.

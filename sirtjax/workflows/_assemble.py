@@ -66,7 +66,7 @@ def _injections(case: Case, territories: tuple[str, ...]) -> tuple[InjectionTabl
     for table in case.injections:
         if table.territory not in territories:
             raise ConfigError(
-                f"injections: there is no territory {table.territory!r}; there are {', '.join(map(repr, territories))}"
+                f"injections: there is no territory {table.territory!r}; available: {', '.join(map(repr, territories))}"
             )
     return tuple(
         table if table.residual_fraction is not None else table.model_copy(update={"residual_fraction": shared})
@@ -77,7 +77,7 @@ def _injections(case: Case, territories: tuple[str, ...]) -> tuple[InjectionTabl
 def superpose(
     setting: Setting, unit_activity: Sequence[Array], unit_dose: Sequence[Array], injected_mbq: NDArray[np.float64]
 ) -> Deposit:
-    """All injections together: activity that reached the patient, less what is shunted, on the unit maps."""
+    """Adds all injections: activity that reached the patient, less the shunted activity, on the unit maps."""
     shunts = np.asarray(setting.shunts)
     in_liver = (injected_mbq * (1.0 - shunts)).astype(np.float32)
     shunted_mbq = float(injected_mbq @ shunts)
@@ -105,7 +105,7 @@ def assemble(
     *,
     checks: Sequence[Check],
 ) -> tuple[Result, Maps]:
-    """The result's tables, checks, methods and provenance around a dose, without its injections."""
+    """Returns the result's tables, checks, methods and provenance for a dose, without its injections."""
     mapped = setting.mapped
     biology = biology_sets(case.biology, sphere_type=setting.protocol.device)
     vois = evaluate_vois(
@@ -158,7 +158,10 @@ def assemble(
 
 
 def distinct_checks(checks: Sequence[Check]) -> tuple[Check, ...]:
-    """Each code once per place: objectives and `case_checks` both evaluate the lungs, and the objectives name them."""
+    """Returns each code once per position.
+
+    Objectives and `case_checks` both evaluate the lungs, and the objectives name them.
+    """
     found = {(check.code, check.where): check for check in checks}.values()
     named = {(check.code, check.limit) for check in found if check.where is not None}
     return tuple(check for check in found if check.where is not None or (check.code, check.limit) not in named)

@@ -1,4 +1,4 @@
-"""The VOIs a dose is reported for: those drawn, and what follows from them."""
+"""The VOIs for which a dose is reported: the contoured ones, and those derived from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sirtjax.workflows._results import VoiKind
 
 Array = NDArray[np.float32]
 
-# A lesion belongs to a territory that holds at least this share of it.
+# A lesion belongs to a territory that contains at least this fraction of it.
 FED_SHARE = 0.05
 
 
@@ -36,7 +36,7 @@ class PlacedVoi:
 
 
 def territory_weights(mapped: MappedCase, names: Sequence[str]) -> dict[str, Array]:
-    """The share of each voxel in each territory; the whole liver where there are none."""
+    """Returns the fraction of each voxel in each territory; the whole liver if there are none."""
     if not names:
         return {WHOLE_LIVER: mapped.occupancy["liver"]}
     return {name: mapped.occupancy[name] for name in names}
@@ -45,7 +45,10 @@ def territory_weights(mapped: MappedCase, names: Sequence[str]) -> dict[str, Arr
 def placed_vois(
     mapped: MappedCase, territories: dict[str, Array], lesions: Sequence[str], *, lungs: bool
 ) -> tuple[PlacedVoi, ...]:
-    """Every VOI of the report in order: liver, normal liver, territories and their normal tissue, lesions, lungs."""
+    """Returns every VOI of the report in order.
+
+    The order is liver, normal liver, territories and their normal tissue, lesions, lungs.
+    """
     liver = mapped.occupancy["liver"]
     tumour = np.zeros_like(liver)
     for name in lesions:

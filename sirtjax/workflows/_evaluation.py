@@ -32,7 +32,7 @@ def evaluate_vois(
     biology: Biology | None,
     half_life_h: float,
 ) -> tuple[VoiResult, ...]:
-    """One row a VOI, from the voxel dose and by the multi-compartment method.
+    """Returns one row per VOI, from the voxel dose and by the multi-compartment method.
 
     Args:
       vois: on the working grid.
@@ -123,7 +123,7 @@ def _tn_ratio(voi: PlacedVoi, concentration: float, normal: Mapping[str, float])
 
 
 def curve_points(dvh: dosimetry.Dvh) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The cumulative DVH at evenly spaced doses, short enough for a file and a plot."""
+    """Returns the cumulative DVH at evenly spaced doses, short enough for a file and a plot."""
     dose = np.linspace(0.0, dvh.maximum_gy * 1.001, CURVE_POINTS)
     percent = np.asarray(dvh.percent_at_dose(dose))
     return tuple(round(float(x), 4) for x in dose), tuple(round(float(x), 4) for x in percent)

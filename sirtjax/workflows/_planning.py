@@ -27,7 +27,7 @@ from sirtjax.workflows._steps import made_all, made_images
 def plan_case(
     case: Case, *, products: Products | None = None, hooks: Hooks | None = None
 ) -> tuple[Result, Maps, MappedProducts]:
-    """A treatment plan: the seven steps of thesis section 8.3, from the case file to the prescription.
+    """Returns a treatment plan: the seven steps of thesis section 8.3, from case to prescription.
 
     Args:
       case: the case.

@@ -1,4 +1,4 @@
-"""The records a workflow returns and a report prints; units stand in the names."""
+"""The records that a workflow returns and a report prints; names include units."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class VoiResult:
       name, kind, territory: which VOI it is, and the territory it belongs to, if to one.
       volume_ml: on the working grid; `drawn_ml` as drawn (None for a derived VOI).
       mass_g: volume times the protocol's density, or from the CT where density_from_ct is set.
-      activity_mbq: its share of the injected activity; `uptake_fraction` that share of the liver's activity.
+      activity_mbq: its part of the injected activity; `uptake_fraction` is its fraction of the liver's activity.
       tn_ratio: activity concentration over that of the normal tissue of the same territory, lesions only.
       compartment_gy: mean dose of the multi-compartment method (thesis Eq. 1.5).
       mean_gy, min_gy, max_gy, d_gy, v_percent: from the voxel dose; `d_gy["70"]` is D70,
@@ -86,7 +86,7 @@ class InjectionResult:
       feasible: whether the interval is not empty.
       binding: the name of the bound the activity sits on, or why it was chosen.
       lung_shunt_fraction, residual_fraction: used for it.
-      bounds: every bound by itself.
+      bounds: every bound separately.
       planned_mbq: in a verification, the activity of the plan; None without a plan or if it plans none here.
       elapsed_h: hours from this injection to the time that the image's Bq/mL refer to; None without decay correction.
     """
@@ -209,7 +209,7 @@ class VolumeChange:
 
     Attributes:
       drawn_ml: as drawn.
-      carried_ml: once carried to the activity image.
+      carried_ml: after warping to the activity image.
       change_percent: of the drawn volume; above 0 it has grown.
     """
 
@@ -251,7 +251,7 @@ class RegistrationSummary:
 
 @dataclass(frozen=True)
 class MaskResult:
-    """A mask as it was used, and who answers for it.
+    """A mask as it was used, and its reviewer.
 
     Attributes:
       name, role: which it is.
@@ -324,7 +324,7 @@ class Result:
     masks: tuple[MaskResult, ...] = ()
 
     def voi(self, name: str) -> VoiResult:
-        """The VOI of this name.
+        """Returns the VOI with this name.
 
         Raises:
           KeyError: there is none.
@@ -356,10 +356,10 @@ class Maps:
 
 
 def result_to_json(result: Result) -> dict[str, Any]:
-    """The content of results.json; see docs/results-schema.md.
+    """Returns the content of results.json; see docs/results-schema.md.
 
     Raises:
-      TypeError: the result is no table.
+      TypeError: the result is not a table.
     """
     table: dict[str, Any] = {"schema": SCHEMA, **dataclasses.asdict(result)}
     cleaned = _finite(table)

@@ -32,7 +32,7 @@ Array = NDArray[np.float32]
 def verify_case(
     case: Case, *, products: Products | None = None, hooks: Hooks | None = None
 ) -> tuple[Result, Maps, MappedProducts]:
-    """The absorbed dose after treatment, from the 90Y PET or another image of what was injected.
+    """Returns the absorbed dose after treatment, from the 90Y PET or another image of the activity.
 
     "relative" calibration scales the counts of each territory to the activity injected into it; "absolute" takes
     the image's Bq/mL at their reference time back to the time of injection.

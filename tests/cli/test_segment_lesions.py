@@ -180,7 +180,7 @@ def _mask(path):
     [
         ([], "the model 'mine' does not find the liver; add --liver MASK"),
         (["--liver", "empty.nii.gz"], "empty.nii.gz"),
-        (["--liver", "other.nii.gz"], "of the liver's mask 0% lies in the image; give the mask that was drawn on this"),
+        (["--liver", "other.nii.gz"], "of the liver's mask 0% is in the image; use the mask contoured on this"),
         (["--liver-name", "liver"], "--liver-name selects one of the masks of --liver; add --liver or omit it"),
         (["--liver", "named.nii.gz"], "contains the masks Organ, tumour; choose the liver with --liver-name"),
         (["--liver", "nothing.nii.gz"], "nothing.nii.gz: no such file"),

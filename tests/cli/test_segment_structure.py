@@ -137,7 +137,7 @@ def test_the_estimated_quality_is_told(run, installed, folder, tmp_path, interce
     low, high = quality["interval_90"]
     assert low < quality["estimated_dsc"] < high
     assert quality["doubtful"] == doubtful == ("quality" in [flag["code"] for flag in told["flags"]])
-    assert ("look at it: the estimated DSC of the liver is" in done.err) == doubtful
+    assert ("review it: the estimated DSC of the liver is" in done.err) == doubtful
     assert set(quality["evidence"]) == set(segmentation.EVIDENCE_WORDS)
     assert told["timings_s"]["quality"] > 0
     table = run("segment", "liver", folder / "ct.nii.gz", "-o", tmp_path / "l.nii.gz", "--force")
@@ -155,7 +155,7 @@ def test_flags_are_told(run, installed, folder, tmp_path):
     done = run("segment", "liver", folder / "ct.nii.gz", "-o", tmp_path / "l.nii", "--json")
     assert done.code == 0
     assert {"volume", "edge"} >= {flag["code"] for flag in json.loads(done.out)["flags"]} >= {"edge"}
-    assert "look at it: the image ends in the liver" in done.err
+    assert "review it: the image truncates the liver" in done.err
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -187,8 +187,8 @@ def test_lungs_and_body_need_no_model(run, installed, folder, tmp_path):
 @pytest.mark.parametrize(
     ("verb", "image", "options", "message"),
     [
-        ("liver", "unknown.nii.gz", [], "does not say what the image is; give --modality CT or --modality MR"),
-        ("liver", "offset.nii.gz", [], "the numbers are inverted or have an offset"),
+        ("liver", "unknown.nii.gz", [], "does not state the modality; add --modality CT or --modality MR"),
+        ("liver", "offset.nii.gz", [], "the values are inverted or have an offset"),
         ("liver", "slice.nii.gz", [], "60x50x1 voxels over 6 mm at its thinnest"),
         ("liver", "nothing.nii.gz", [], "no liver was found in the image by the model 'liver'"),
         ("liver", "unknown.nii.gz", ["--modality", "MR"], "was made for CT, the image is MR; choose another --model"),
@@ -200,7 +200,7 @@ def test_lungs_and_body_need_no_model(run, installed, folder, tmp_path):
         ("liver", "ct.nii.gz", ["--preview", "look.jpg"], "expected a name that ends in .png"),
         ("lungs", "ct.nii.gz", ["--save-probabilities"], "by HU have no probabilities"),
         ("body", "unknown.nii.gz", ["--modality", "MR"], "found by HU only on a CT; for an MR give --model"),
-        ("lungs", "unknown.nii.gz", [], "does not say what the image is"),
+        ("lungs", "unknown.nii.gz", [], "does not state the modality"),
     ],
 )
 def test_what_can_t_be_done_is_one_line_and_leaves_nothing(

@@ -184,7 +184,7 @@ def test_a_plan_that_fails_says_why(plan_folder, reviewed_case):
     session.replanning.wait()
     assert (session.replanning.progress.state, session.replanning.progress.message) == (
         "failed",
-        "the liver is outside",
+        "the liver lies outside",
     )
 
 

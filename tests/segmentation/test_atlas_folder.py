@@ -89,9 +89,7 @@ def test_refuses_folders(challenge, tmp_path_factory):
     with pytest.raises(InputError, match=r"dataset\.json: missing, so the label of the liver is unknown"):
         list_atlases(challenge)
     describe(challenge, {"0": "background", "1": "spleen"})
-    with pytest.raises(
-        InputError, match="no label is named 'liver', only: background, spleen; give the liver's values"
-    ):
+    with pytest.raises(InputError, match="no label is named 'liver', only: background, spleen; set the liver's values"):
         list_atlases(challenge)
     (challenge / "dataset.json").write_text("{")
     with pytest.raises(InputError, match=r"dataset\.json: its 'labels' cannot be read"):

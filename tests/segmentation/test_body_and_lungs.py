@@ -83,9 +83,12 @@ def test_only_ct_has_hu():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shift_hu": 1024.0}, "above 800, in a CT hardly any are: the numbers are inverted or have an offset"),
+        ({"shift_hu": 1024.0}, "above 800, expected almost none in a CT: the values are inverted or have an offset"),
         ({"factor": -1.0}, "are inverted or have an offset"),
-        ({"factor": 0.01, "shift_hu": 11.0}, "are below -20, in a CT fat, lung and air are: the numbers are no HU"),
+        (
+            {"factor": 0.01, "shift_hu": 11.0},
+            "are below -20, expected fat, lung and air in a CT: the values are not in HU",
+        ),
         ({"factor": 0.1, "shift_hu": -900.0}, "are soft tissue"),
     ],
 )

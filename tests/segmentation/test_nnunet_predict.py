@@ -95,14 +95,14 @@ def test_a_second_patient_compiles_nothing(loaded, compilations):
 
 def test_what_does_not_fit_the_model_is_one_line(loaded):
     model, image = loaded("residual")
-    with pytest.raises(ModelError, match=r"takes 1 images \(CT\), got 2"):
+    with pytest.raises(ModelError, match=r"requires 1 images \(CT\), got 2"):
         segmentation.predict_nnunet([image, image], model)
     two = replace(model, spec=model.spec.model_copy(update={"channels": ("CT", "PT")}))
     with pytest.raises(GeometryError, match="must be on one grid"):
         segmentation.predict_nnunet([image, reorient(image, "RAS")], two)
     fixed = FixedPreprocessing(spacing_mm=(3, 3, 3), intensities=(IntensityScale(modality="CT", window=(0, 1)),))
     other = replace(model, spec=model.spec.model_copy(update={"preprocessing": fixed}))
-    with pytest.raises(ModelError, match="is no nnU-Net; run it by segment"):
+    with pytest.raises(ModelError, match="is not an nnU-Net; run it with segment"):
         segmentation.predict_nnunet([image], other)
     empty = image.replace(np.zeros(image.geometry.shape, np.float32))
     with pytest.raises(ModelError, match="the image is zero everywhere"):

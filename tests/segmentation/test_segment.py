@@ -130,7 +130,7 @@ def test_crumbs_go_holes_are_filled_and_pieces_are_flagged(model):
     found = segmentation.segment(volume, model)
     assert dsc(found.labels.mask("liver"), liver) > 0.98
     (flag,) = found.flags
-    assert flag.code == "pieces" and flag.message.startswith("2 large pieces of liver (9")
+    assert flag.code == "pieces" and flag.message.startswith("2 large components of liver (9")
     raw = segmentation.segment(volume, replace(model, spec=spec(postprocess=())))
     assert raw.volumes_ml["liver"] > found.volumes_ml["liver"] + 100
 
@@ -138,7 +138,7 @@ def test_crumbs_go_holes_are_filled_and_pieces_are_flagged(model):
 def test_what_looks_odd_is_flagged(model):
     small = segmentation.segment(patient(grid(), radii_mm=(40, 40, 40))[0], model)
     (flag,) = small.flags
-    assert flag.code == "volume" and flag.message.endswith(" mL, usual are 500 to 4500 mL")
+    assert flag.code == "volume" and flag.message.endswith(" mL, usual range 500 to 4500 mL")
     cut = segmentation.segment(patient(grid((90, 80, 22)))[0], model)
     (flag,) = cut.flags
     assert flag.code == "edge" and "upper (" in flag.message and "lower (" in flag.message
@@ -173,11 +173,13 @@ def test_mr_is_scaled_by_its_own_percentiles_and_has_to_be_named(model):
     named = replace(model, folds=(fold(middle=0.3),))
     found = segmentation.segment(mr, named, modality="MR")
     assert dsc(found.labels.mask("liver"), liver) > 0.97
-    with pytest.raises(ConfigError, match="does not say what the image is; give --modality CT or --modality MR"):
+    with pytest.raises(ConfigError, match="does not state the modality; add --modality CT or --modality MR"):
         segmentation.segment(mr, named)
-    with pytest.raises(ConfigError, match="the image is in HU, so it is a CT; leave out --modality MR"):
+    with pytest.raises(ConfigError, match="the image is in HU, so it is a CT; omit --modality MR"):
         segmentation.segment(volume, named, modality="MR")
-    with pytest.raises(ImageFormatError, match="voxels are far below zero, in an MR none are: this looks like a CT"):
+    with pytest.raises(
+        ImageFormatError, match="voxels are far below zero, expected none in an MR: this looks like a CT"
+    ):
         segmentation.segment(volume.replace(volume.array, unit="1"), named, modality="MR")
     with pytest.raises(ConfigError, match="got modality 'PT'"):
         segmentation.segment(mr, named, modality="PT")
@@ -191,7 +193,7 @@ def test_a_model_is_not_used_for_what_it_was_not_made_for(model):
     only_mr = FixedPreprocessing(
         spacing_mm=(5, 5, 6), intensities=(IntensityScale(modality="MR", percentiles=(1, 99)),)
     )
-    with pytest.raises(ModelError, match="the model takes MR images, this one is CT"):
+    with pytest.raises(ModelError, match="the model accepts MR images, this one is CT"):
         segmentation.segment(volume, replace(model, spec=spec(preprocessing=only_mr)))
     two = spec(channels=("CT", "PT"), network=PlainConvUNetConfig(features=(2, 2), channels=2, classes=2))
     with pytest.raises(ModelError, match=r"takes 2 images together \(CT, PT\), got one"):

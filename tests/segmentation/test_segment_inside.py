@@ -130,7 +130,7 @@ def test_a_crowd_of_lesions_is_flagged(model):
 
 def test_a_liver_that_can_t_be_used_is_refused(model):
     volume, liver = scene(DEEP)
-    with pytest.raises(ModelError, match="the model sees the liver alone; give its mask with --liver MASK"):
+    with pytest.raises(ModelError, match="the model requires a mask of the liver; add --liver MASK"):
         found(volume, model, None)
     nothing = LabelMap.from_mask(np.zeros(GRID.shape, bool), GRID, name="liver")
     everywhere = replace(
@@ -140,12 +140,12 @@ def test_a_liver_that_can_t_be_used_is_refused(model):
         ),
     )
     for one in (model, everywhere):
-        with pytest.raises(ImageFormatError, match="the liver's mask is empty; give the mask that was drawn on this"):
+        with pytest.raises(ImageFormatError, match="the liver's mask is empty; use the mask contoured on this"):
             found(volume, one, nothing)
     for z_mm, share in ((900, "0%"), (300, "4[0-9]%")):
         grid = Geometry.from_axes(GRID.shape, spacing_mm=GRID.spacing_mm, origin_mm=(-95, -88, z_mm))
         elsewhere = LabelMap.from_mask(liver.mask("liver"), grid, name="liver")
-        with pytest.raises(GeometryError, match=f"of the liver's mask {share} lies in the image; give the mask that"):
+        with pytest.raises(GeometryError, match=f"of the liver's mask {share} is in the image; use the mask"):
             found(volume, model, elsewhere)
     air = LabelMap.from_mask(ball((-92, -85, 300), 20), GRID, name="liver")
     with pytest.raises(ImageFormatError, match="inside the liver's mask the CT has -1000 HU"):

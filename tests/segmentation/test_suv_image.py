@@ -52,7 +52,7 @@ def test_suv_stays_suv():
 
 
 def test_refuses():
-    with pytest.raises(InputError, match="pet: SUV needs the half-life, body weight, which the file doesn't say"):
+    with pytest.raises(InputError, match="pet: SUV needs the half-life, body weight, which the file does not contain"):
         suv_volume(_image(half_life_s=None, patient_weight_kg=None))
     with pytest.raises(InputError, match="time from injection to the reference time"):
         suv_volume(_image(injection_time=None))

@@ -60,7 +60,7 @@ def test_refuses():
         segment_uptake(PET, uptake_rule("percist"), minimum_volume_ml=1.0)
     with pytest.raises(ConfigError, match="'percent-41' requires one region around each lesion"):
         segment_uptake(PET, uptake_rule("percent-41"), minimum_volume_ml=1.0)
-    with pytest.raises(ConfigError, match="needs an image in SUV, got 'Bq/mL'"):
+    with pytest.raises(ConfigError, match="requires an image in SUV, got 'Bq/mL'"):
         segment_uptake(PET.replace(PET.array, unit="Bq/mL"), uptake_rule("suv-4"), minimum_volume_ml=1.0)
     with pytest.raises(ConfigError, match="'odd' of kind 'fixed' lacks its values"):
         segment_uptake(PET, UptakeRule(name="odd", kind="fixed", source="none"), minimum_volume_ml=1.0)

@@ -45,7 +45,7 @@ def test_the_example_is_one(tmp_path):
         (GOOD.replace("104", "70000"), "peer.0.port: Input should be less than or equal to 65535"),
         (GOOD.replace('"PACS"', '"A TITLE THAT IS TOO LONG"'), "expected an AE title: 1 to 16"),
         (GOOD.replace("port = 104", ""), "results go to the sender, but peer 'pacs' has no port"),
-        (GOOD + '[work]\ndeliver = "elsewhere"', "no peer is named 'elsewhere'; there are pacs"),
+        (GOOD + '[work]\ndeliver = "elsewhere"', "no peer is named 'elsewhere'; available: pacs"),
         (GOOD + '[work]\nstructures = ["spleen"]', "work.structures.0: Input should be 'liver', 'lesions'"),
         (GOOD + '[work]\nmodels = { lungs = "x" }', "work.models names 'lungs', which is not in work.structures"),
         (GOOD + GOOD[GOOD.index("[[") :], "two peers have the name 'pacs'; expected one each"),

@@ -18,7 +18,7 @@ def test_flags_reach_the_structure_set_the_audit_log_and_the_log(tmp_path):
     (structures,) = pacs.datasets
     text = structures.StructureSetDescription
     assert text.startswith("automatic, not verified. Check: the estimated DSC of the liver is 0.81, below 0.90")
-    assert text.endswith("; the image ends in the liver")
+    assert text.endswith("; the image truncates the liver")
     entries = [json.loads(line) for line in (service.state / "audit.jsonl").read_text().splitlines()]
     (done,) = [entry for entry in entries if entry["event"] == "work done"]
     assert done["flags"] == "liver: quality, edge"

@@ -227,7 +227,7 @@ def test_sending_by_hand(tmp_path, service, results, capsys):
         (["send", "{ct}", "--node", "A@h:1", "--tls-key", "k"], 2, "TLS needs --tls-certificate, --tls-key and"),
         (["fetch", "--node", "A@127.0.0.1:1"], 2, "the query is empty; set --patient"),
         (["fetch", "--node", "A@127.0.0.1:1", "--patient", "*"], 2, "contains '*', '?' or a backslash"),
-        (["fetch", "--node", "A@127.0.0.1:1", "--patient", "x", "--series", "1.2"], 2, "give the study's UID too"),
+        (["fetch", "--node", "A@127.0.0.1:1", "--patient", "x", "--series", "1.2"], 2, "add the study's UID"),
         (["fetch", "--node", "A@127.0.0.1:1", "--study", "1..2"], 2, "the study UID is invalid"),
     ],
 )

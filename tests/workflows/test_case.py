@@ -142,7 +142,9 @@ REGISTERED = {
 def test_a_case_that_registers_becomes_one_with_a_transform_file(tmp_path):
     path = analytic_case.write_case(tmp_path, **REGISTERED)
     to_file = ["registration.method=file", "registration.path=moved.tfm"]
-    with pytest.raises(ConfigError, match=r"`accept`, `reference_masks`: not with .*--unset registration.accept"):
+    with pytest.raises(
+        ConfigError, match=r"`accept`, `reference_masks`: not allowed with .*--unset registration.accept"
+    ):
         load_case(path, overrides=to_file)
     loaded = load_case(path, overrides=to_file, unset=["registration.reference_masks", "registration.accept"])
     assert (loaded.registration.method, loaded.registration.path) == ("file", tmp_path / "moved.tfm")
@@ -171,7 +173,7 @@ def test_what_cannot_be_unset(tmp_path, unset, message):
 
 @pytest.mark.parametrize("override", ["dose.previous_lung_gy=", "dose.previous_lung_gy= "])
 def test_setting_nothing_removes_nothing(tmp_path, override):
-    with pytest.raises(ConfigError, match=r"no value; give one, or remove the key with --unset dose.previous_lung_gy"):
+    with pytest.raises(ConfigError, match=r"no value; set one, or remove the key with --unset dose.previous_lung_gy"):
         load_case(analytic_case.write_case(tmp_path), overrides=[override])
 
 

@@ -100,8 +100,8 @@ def test_nothing_is_looked_for_unasked(folder):
 @pytest.mark.parametrize(
     ("found", "error", "message"),
     [
-        ({}, ConfigError, r"no lesion was found: give \[masks.lesions\] in the case, or masks.no_lesions = true"),
-        (ImageFormatError("cut off"), ImageFormatError, r"lesions: cut off; or give \[masks.lesions\] in the case"),
+        ({}, ConfigError, r"no lesion was found: add \[masks.lesions\] to the case, or masks.no_lesions = true"),
+        (ImageFormatError("cut off"), ImageFormatError, r"lesions: cut off; or add \[masks.lesions\] to the case"),
     ],
 )
 def test_where_none_are_found_it_is_said(folder, found, error, message):

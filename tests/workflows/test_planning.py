@@ -282,7 +282,7 @@ def test_another_constant_is_used_and_said(planned):
 
 
 def test_objectives_and_injections_must_exist(planned):
-    with pytest.raises(ConfigError, match="there is no territory 'middle'; there are 'right', 'left'"):
+    with pytest.raises(ConfigError, match="there is no territory 'middle'; available: 'right', 'left'"):
         planned(injections=[{"territory": "middle"}])
     with pytest.raises(ConfigError, match="gamma"):
         planned(prescription={"objectives": [own("gamma", "at least", 100.0)]})

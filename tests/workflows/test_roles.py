@@ -75,7 +75,7 @@ def test_a_folder_with_every_study():
 def test_reasons_are_told():
     proposals = propose_roles(folder(*EVERYTHING), "plan")
     assert "of Tc-99m" in proposals["activity"].reasons
-    assert "it says '99mTc-MAA'" in proposals["activity"].reasons
+    assert "it states '99mTc-MAA'" in proposals["activity"].reasons
     assert proposals["ct"].reasons == ("shares the frame of reference of series 3", "same study")
     others = {one.number: why for one, why in proposals["diagnostic"].others}
     assert "belongs to another SPECT or PET" in others[5]

@@ -183,7 +183,7 @@ def test_an_activity_image_that_shows_nothing_in_a_territory(folder):
 
 
 def test_lungs_are_needed_to_count_them(folder):
-    refuse(folder, ConfigError, r'shunt.method = "spect" needs \[masks\.lungs\]', shunt={"method": "spect"})
+    refuse(folder, ConfigError, r'shunt.method = "spect" requires \[masks\.lungs\]', shunt={"method": "spect"})
 
 
 def test_density_from_a_ct_that_is_not_there(folder):
