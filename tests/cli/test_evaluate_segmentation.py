@@ -139,7 +139,7 @@ def test_models_are_compared(call, tmp_path):
     assert len(rows) == 15 and {row["label"] for row in rows} == {"liver"}
     assert (tmp_path / "o.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     again = call("--cases", listed, "-o", tmp_path / "o.csv")
-    assert again.code == 2 and "o.csv: already exists; choose another name or add --force" in again.err
+    assert again.code == 2 and "o.csv: exists already; choose another name or give --force" in again.err
 
 
 def test_a_case_that_fails_stops_no_other(call, tmp_path):

@@ -54,7 +54,7 @@ def once(studies, tmp_path_factory):
 def test_roles_are_printed_with_their_reasons(once):
     _, told, _ = once
     said = " ".join(told.split())
-    assert "activity: series 3: NM 'MAA SPECT' 26x24x22 (a SPECT; of Tc-99m; it says '99mTc-MAA'; a CT shares" in said
+    assert "activity: series 3: NM 'MAA SPECT' 26x24x22 (a SPECT; of Tc-99m; it states '99mTc-MAA'; a CT shares" in said
     assert "ct: series 2: CT 'low dose CT' 26x24x22 (shares the frame of reference of series 3; same study)" in said
     assert "diagnostic: series 1: CT 'CT portal venous' 32x30x26 (masks are contoured on it (object 4)" in said
     assert "liver: object 4, RTSTRUCT, Liver (contoured on series 1, the diagnostic image; it has 'Liver')" in said
@@ -203,7 +203,7 @@ def test_what_the_folder_cannot_say_is_asked_for_in_one_line(refused):
     assert "--lesions" not in told
     both = "--choose upper, lower or given; --residual NUMBER (fraction that stays in vial and catheter"
     assert both in refused("the folder is not sufficient", *SAID) and both in told
-    assert "--choose" not in refused("give --residual NUMBER", *SAID, "--set", "prescription.choose=lower")
+    assert "--choose" not in refused("add --residual NUMBER", *SAID, "--set", "prescription.choose=lower")
     told = refused("--injection TERRITORY=MBQ@TIME", "--role", "activity=3", verb="verify")
     assert "verify" not in told and "--choose" not in told and "--residual" not in told
 
@@ -234,7 +234,7 @@ def test_roles_that_do_not_fit(refused, arguments, message):
 
 def test_a_case_file_and_a_folder_are_not_mixed(run, studies, tmp_path):
     done = run("plan", "case.toml", "--dicom", studies, "-o", tmp_path / "out")
-    assert done.code == 2 and "case.toml: a case file and --dicom exclude each other" in done.err
+    assert done.code == 2 and "case.toml: a case file and --dicom are given" in done.err
     done = run("plan", "case.toml", "--role", "ct=1", "-o", tmp_path / "out")
     assert done.code == 2 and "--role goes with --dicom" in done.err
 
