@@ -57,7 +57,7 @@ def check_writable(*paths: Path | None, force: bool) -> None:
     """
     for path in paths:
         if path is not None and path.exists() and not force:
-            raise OutputError(f"{path}: already exists; choose another name or add --force")
+            raise OutputError(f"{path}: exists already; choose another name or give --force")
         if path is not None and not path.absolute().parent.is_dir():
             raise OutputError(f"{path.absolute().parent}: no such folder; create it first")
 
