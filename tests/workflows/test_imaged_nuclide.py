@@ -26,9 +26,8 @@ def patient(tmp_path_factory):
     return folder
 
 
-def images_naming(loaded, *names):
-    """The products of a case whose activity image names these nuclides, as a DICOM file of any class would."""
-    products = advance(loaded, "mapping")
+def images_naming(products, *names):
+    """The products of a case with an activity image that names these nuclides, as a DICOM file of any class would."""
     activity = products.images.activity
     named = replace(activity, source=replace(activity.source, radionuclides=names))
     return replace(products, images=replace(products.images, activity=named))
@@ -49,10 +48,11 @@ def codes(result):
 )
 def test_an_image_of_another_nuclide_is_refused(patient, work, protocol, allowed, refused):
     loaded = load_case(case.write_case(patient, protocol={"name": protocol}, injections=INJECTED))
+    products = advance(loaded, "mapping")
     for name in refused:
         with pytest.raises(ConfigError, match=rf"spect\.nii: the image is of {name}, but .* must show .*{allowed}"):
-            work(loaded, products=images_naming(loaded, name))
-    assert codes(work(loaded, products=images_naming(loaded, allowed))[0]) == []
+            work(loaded, products=images_naming(products, name))
+    assert codes(work(loaded, products=images_naming(products, allowed))[0]) == []
 
 
 @pytest.mark.parametrize("method", ["relative", "absolute"])
@@ -60,7 +60,7 @@ def test_a_verification_of_either_calibration_refuses_it(patient, method):
     table = {"injections": INJECTED, "calibration": {"method": method}}
     loaded = load_case(case.write_case(patient, **table))
     with pytest.raises(ConfigError, match="the image is of Lu-177, but the activity image of a verification"):
-        verify_case(loaded, products=images_naming(loaded, "Lu-177"))
+        verify_case(loaded, products=images_naming(advance(loaded, "mapping"), "Lu-177"))
 
 
 def test_an_image_that_names_none_raises_a_check_until_the_case_states_it(patient):
