@@ -18,6 +18,8 @@ from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACI
 from sirtjax.synthesis._tissues import Part, draw_colours
 
 COUNT = 50
+# Full optimisation takes longer than it saves for so few samples. Without any, compilation takes longer again.
+QUICK = {"xla_backend_optimization_level": 1}
 
 
 def small(**change):
@@ -54,12 +56,12 @@ def whole():
 
 @pytest.fixture(scope="module")
 def draw(bank, whole):
-    """One sample by its number; compiled without optimisation, which costs more than it saves for so few."""
+    """One sample by its number."""
 
     def one(number):
         return random_sample(jax.random.fold_in(jax.random.key(5), number), bank, config=whole)
 
-    compiled = jax.jit(one, compiler_options={"xla_backend_optimization_level": 0})
+    compiled = jax.jit(one, compiler_options=QUICK)
     return lambda number: tuple(np.asarray(part) for part in compiled(number))
 
 
@@ -139,7 +141,7 @@ def inside(bank):
     def one(number):
         return random_sample(jax.random.fold_in(jax.random.key(8), number), bank, config=config)
 
-    compiled = jax.jit(one, compiler_options={"xla_backend_optimization_level": 0})
+    compiled = jax.jit(one, compiler_options=QUICK)
     image, labels = zip(*(compiled(number) for number in range(30)), strict=True)
     return np.stack(image), np.stack(labels), config
 
@@ -172,56 +174,80 @@ def test_inside_the_liver_nothing_else_is_seen(inside):
 
 def test_shading_changes_slowly_in_small_grids_too():
     """Across the 12 cm of a small grid it must not look like lesions."""
-    plain = jnp.ones((48, 48, 48))
+    plain = np.ones((48, 48, 48), np.float32)
+    shaded = jax.jit(lambda key: _shaded(key, plain, jnp.bool_(False), 2.5))
     for number in range(5):
-        shade = np.log(np.asarray(_shaded(jax.random.key(number), plain, jnp.bool_(False), 2.5)))
+        shade = np.log(np.asarray(shaded(jax.random.key(number))))
         # Bent by little over 4 cm.
         bend = shade[16:] - 2 * shade[8:-8] + shade[:-16]
         assert np.sqrt(np.mean(bend**2)) < 0.15 * np.sqrt(np.mean(shade**2))
 
 
+@pytest.fixture(scope="module")
+def drawn(bank, whole):
+    """A body as it is drawn."""
+    return jax.jit(lambda key, bank: draw_body(key, bank, whole), compiler_options=QUICK)(jax.random.key(3), bank)
+
+
+@pytest.fixture(scope="module")
+def on_liver(drawn):
+    """The same body with a liver of the bank, unchanged."""
+    return drawn._replace(real=jnp.array(True), share=jnp.array(0.0), scale=jnp.ones(3))
+
+
+@pytest.fixture(scope="module")
+def column():
+    """A function of a body and points (3, n): distances to the diaphragm and to the liver."""
+
+    @jax.jit
+    def distances(body, points):
+        walls, _, _ = walls_and_liver(body, points)
+        liver = real_liver_mm(body, points)
+        walls = around_liver(body, walls, points, liver)
+        return diaphragm_mm(walls.above_diaphragm, walls.cavity, body.diaphragm_mm), liver
+
+    return distances
+
+
 @pytest.mark.parametrize(("sheet_mm", "thickness_mm"), [(0.0, 2.0), (0.0, 7.0), (3.0, 4.0)])
-def test_the_diaphragm_lies_on_the_liver_with_what_fat_there_is_between(bank, whole, sheet_mm, thickness_mm):
-    given = {"diaphragm_mm": jnp.array(thickness_mm), "sheet_mm": jnp.array(sheet_mm)}
-    drawn = draw_body(jax.random.key(3), jax.tree.map(jnp.asarray, bank), whole)
-    body = drawn._replace(real=jnp.array(True), share=jnp.array(0.0), scale=jnp.ones(3), **given)
+def test_the_diaphragm_lies_on_the_liver_with_what_fat_there_is_between(on_liver, column, sheet_mm, thickness_mm):
+    body = on_liver._replace(diaphragm_mm=jnp.array(thickness_mm), sheet_mm=jnp.array(sheet_mm))
     # A column through the middle of the right lobe, where the liver's top is level.
     x, y = float(body.place_mm[0]) - 70.0, float(body.place_mm[1])
     z = np.arange(-60.0, 90.0, 0.05, np.float32) + float(body.place_mm[2])
-    points = jnp.stack([jnp.full(z.shape, x), jnp.full(z.shape, y), jnp.asarray(z)])
-    walls, _, _ = walls_and_liver(body, points)
-    liver = real_liver_mm(body, points)
-    walls = around_liver(body, walls, points, liver)
-    leaf = z[np.asarray(diaphragm_mm(walls.above_diaphragm, walls.cavity, body.diaphragm_mm)) < 0]
+    points = np.stack([np.full(z.shape, x, np.float32), np.full(z.shape, y, np.float32), z.astype(np.float32)])
+    diaphragm, liver = column(body, points)
+    leaf = z[np.asarray(diaphragm) < 0]
     assert leaf[0] - z[np.asarray(liver) < 0][-1] == pytest.approx(sheet_mm, abs=0.6)
     assert leaf[-1] - leaf[0] == pytest.approx(thickness_mm, abs=0.2)
 
 
-def test_the_diaphragm_is_painted_as_thick_as_it_was_drawn(bank, whole):
-    body = draw_body(jax.random.key(3), jax.tree.map(jnp.asarray, bank), whole)
-    extras = _draw_extras(jax.random.key(4), body, whole)
-    assert 1.5 <= float(body.diaphragm_mm) <= 7.0 and float(body.diaphragm_mm) != float(body.halo_mm)
-    assert (extras.diaphragm_mm, extras.halo_mm) == (body.diaphragm_mm, body.halo_mm)
+def test_the_diaphragm_is_painted_as_thick_as_it_was_drawn(drawn, whole):
+    extras = _draw_extras(jax.random.key(4), drawn, whole)
+    assert 1.5 <= float(drawn.diaphragm_mm) <= 7.0 and float(drawn.diaphragm_mm) != float(drawn.halo_mm)
+    assert (extras.diaphragm_mm, extras.halo_mm) == (drawn.diaphragm_mm, drawn.halo_mm)
 
 
 @pytest.mark.parametrize("halo_mm", [-2.0, 2.0])
-def test_the_wall_lies_as_far_from_the_liver_as_there_is_fat_between(bank, whole, halo_mm):
-    drawn = draw_body(jax.random.key(3), jax.tree.map(jnp.asarray, bank), whole)
-    drawn = drawn._replace(real=jnp.array(True), share=jnp.array(0.0), scale=jnp.ones(3), halo_mm=jnp.array(halo_mm))
-    liver = jnp.linspace(-5.0, 10.0, 1501)
+def test_the_wall_lies_as_far_from_the_liver_as_there_is_fat_between(on_liver, halo_mm):
+    body = on_liver._replace(halo_mm=jnp.array(halo_mm))
+    liver = np.linspace(-5.0, 10.0, 1501, dtype=np.float32)
     # Walls that lie within the liver are pushed out to its surface.
-    far = jnp.full(liver.shape, 60.0)
-    points = jnp.zeros((3, liver.size)) + drawn.place_mm[:, None] - jnp.array([[70.0], [0.0], [60.0]])
+    far = np.full(liver.shape, 60.0, np.float32)
+    place = np.asarray(body.place_mm)[:, None] - np.array([[70.0], [0.0], [60.0]], np.float32)
+    points = np.zeros((3, liver.size), np.float32) + place
     walls = Torso(skin=far, muscle=far, cavity=far, spine_tube=far, above_diaphragm=far)
+    around = jax.jit(around_liver)
     for sheet_mm in (0.0, 3.0):
-        moved = around_liver(drawn._replace(sheet_mm=jnp.array(sheet_mm)), walls, points, liver)
+        moved = around(body._replace(sheet_mm=jnp.array(sheet_mm)), walls, points, liver)
         ends = float(liver[np.asarray(moved.cavity) < 0][-1])
         assert ends == pytest.approx(0.5 * halo_mm + sheet_mm, abs=0.05)
 
 
 def test_lesions_differ_from_the_liver_by_the_least_contrast():
     config = config_from_table({**preset_table("synthesis", "lesions"), "least_contrast": 0.25}, name="plain")
-    colours = [draw_colours(jax.random.key(number), config) for number in range(40)]
+    draw = jax.jit(lambda key: draw_colours(key, config))
+    colours = [draw(jax.random.key(number)) for number in range(40)]
     size = np.array([80.0, 0.6, 0.9])
     for one in colours:
         liver = float(one.value[Part.LIVER])
