@@ -27,6 +27,7 @@ def test_another_seed_is_another_patient(small: PhantomConfig, patient: Patient)
 
 
 def test_second_patient_compiles_nothing_new(small: PhantomConfig, patient: Patient) -> None:
+    simulate_patient(3, small, sessions=("mr",))  # the fixture's programs may have been dropped since
     before = _shapes._cache_size(), _paint._cache_size()
     mr = small.mr.model_copy(update={"shape": (41, 37, 19), "spacing_mm": (9.0, 8.0, 11.0)})
     simulate_patient(5, small.model_copy(update={"mr": mr}), sessions=("mr",))
