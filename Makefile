@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 DEMO ?= demo
+# Files as units of work, in the order of tests/conftest.py: the longest first.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 PEERS := $(VENV)-peers
 READERS := $(VENV)-readers
@@ -26,10 +28,10 @@ demo: $(INSTALLED)
 	@echo "The report is $(abspath $(DEMO))/plan/report.html"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --doctest-modules tests sirtjax -m "not slow and not peers and not clinic"
+	$(BIN)/python -m pytest $(WORKERS) --doctest-modules tests sirtjax -m "not slow and not peers and not clinic"
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not peers and not clinic"
+	$(BIN)/python -m pytest $(WORKERS) -m "slow and not peers and not clinic"
 
 # PyTorch, MONAI and nnU-Net themselves, in an environment of their own: nothing here needs them.
 $(PEERS)/installed: pyproject.toml setup.py
@@ -38,7 +40,7 @@ $(PEERS)/installed: pyproject.toml setup.py
 	@touch $@
 
 test-peers: $(PEERS)/installed
-	$(PEERS)/bin/python -m pytest -n 2 --dist loadfile -m peers
+	$(PEERS)/bin/python -m pytest $(WORKERS) -m peers
 
 # Programs of clinics, from Debian, and dicompyler-core, which needs an older pydicom: an environment of its own.
 CLINIC_PROGRAMS := dciodvfy plastimatch storescu Orthanc dcm2niix chromium pdftoppm
@@ -62,7 +64,7 @@ clinic-programs:
 	fi
 
 test-clinic: $(VENV)/clinic $(READERS)/installed clinic-programs
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m clinic
+	$(BIN)/python -m pytest $(WORKERS) -m clinic
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -27,6 +27,32 @@ sys.path.append(str(Path(__file__).parent))
 # Scripts that made the reference files; they need PyTorch, MONAI or ANTs.
 collect_ignore = ["reference"]
 
+# These files take longest. They start first, those that compile the same programs one after the other: a worker that
+# came to one of them last would leave the other one idle.
+LONGEST = (
+    "tests/synthesis/test_sample.py",
+    "tests/registration/test_status.py",
+    "tests/benchmarks/test_registration_status.py",
+    "tests/registration/",
+    "tests/phantom/",
+    "tests/cli/test_tune.py",
+    "tests/cli/test_register.py",
+    "tests/integration/test_real_case.py",
+    "tests/workflows/",
+    "tests/train/",
+    "tests/cli/",
+    "tests/segmentation/",
+    "tests/service/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders the files; `--no-loadscope-reorder` keeps that order for the workers."""
+    items.sort(
+        key=lambda item: next((n for n, part in enumerate(LONGEST) if item.nodeid.startswith(part)), len(LONGEST))
+    )
+
+
 SHARED_DATA = Path(os.environ.get("SIRTJAX_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
