@@ -63,7 +63,7 @@ def registration(
     _check_output(output, force)
     if cases is not None:
         if any(value is not None for value in one_case):
-            raise ConfigError("--cases names the files of every case; leave out TRANSFORM and the options of one case")
+            raise ConfigError("--cases names the files of every case; omit TRANSFORM and the options of one case")
         listed = read_registration_cases(cases, names=names, organs=organs)
         _many(listed, as_drawn=as_drawn, output=output, force=force, as_json=as_json)
         return

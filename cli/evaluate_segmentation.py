@@ -111,9 +111,7 @@ def _listed(
 
     if cases is not None:
         if predicted is not None or body is not None:
-            raise ConfigError(
-                "--cases names the files of every case; leave out PREDICTED and REFERENCE, height and weight"
-            )
+            raise ConfigError("--cases names the files of every case; omit PREDICTED and REFERENCE, height and weight")
         from dataclasses import replace
 
         return [

@@ -57,7 +57,7 @@ def fetch(
     )
     found = service.find_series(chosen, query)
     if not found:
-        raise ComputationError(f"{chosen.called} holds no series that fits; look for something else")
+        raise ComputationError(f"{chosen.called} has no matching series; change the query")
     if output is None:
         _list(found, as_json=as_json)
         return

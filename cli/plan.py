@@ -114,7 +114,7 @@ def _case(kind: Literal["plan", "verify"], arguments: PlanArguments, options: Ca
     overrides, unset = arguments.override or (), arguments.unset or ()
     if arguments.studies is None:
         if arguments.role:
-            raise ConfigError("--role goes with --dicom; in a case file, choose a series by `series`")
+            raise ConfigError("--role requires --dicom; in a case file, choose a series by `series`")
         case = workflows.read_case(arguments.case, options, overrides=overrides, unset=unset)
         if kind == "plan":
             workflows.check_choices(case, arguments.case)

@@ -58,7 +58,7 @@ def _serve(session: Session, *, port: int, browser: bool) -> None:
     try:
         server = ReviewServer(session, port=port)
     except OSError as error:
-        raise OutputError(f"port {port}: can't be listened on ({error.strerror}); choose another by --port") from error
+        raise OutputError(f"port {port}: cannot be opened ({error.strerror}); choose another with --port") from error
     if browser:
         print(server.address, flush=True)
         entry = server.write_entry_file()

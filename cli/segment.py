@@ -106,7 +106,7 @@ def liver(
     files = arguments.files()
     if method == "network":
         if atlas is not None:
-            raise ConfigError("--atlas is for --method atlas; give that, or leave it out")
+            raise ConfigError("--atlas requires --method atlas; add it or omit --atlas")
         _segment("liver", arguments, files)
         return
     if arguments.model is not None or arguments.device is not None or arguments.mirror:
@@ -177,7 +177,7 @@ def _by_hu_or_network(structure: Structure, arguments: SegmentArguments) -> None
     if arguments.model is None:
         if arguments.save_probabilities or arguments.device is not None or arguments.mirror:
             raise ConfigError(
-                f"{structure} by HU have no probabilities, device or flips; give --model, or leave out "
+                f"{structure} by HU have no probabilities, device or flips; add --model, or omit "
                 "--save-probabilities, --device and --mirror"
             )
         if arguments.modality == "MR":

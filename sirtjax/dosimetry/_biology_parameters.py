@@ -96,8 +96,8 @@ def response_sets(endpoint: Endpoint, sphere_type: SphereType) -> tuple[Response
     found = tuple(one for one in every if (one.endpoint, one.sphere_type) == (endpoint, sphere_type))
     if not found:
         raise ConfigError(
-            f"no {endpoint} parameters are known for {sphere_type} spheres; others don't carry over. "
-            "Give d50_gy and the slope yourself, with their source"
+            f"no known {endpoint} parameters for {sphere_type} spheres; others do not apply. "
+            "Provide d50_gy and the slope, with their source"
         )
     return found
 

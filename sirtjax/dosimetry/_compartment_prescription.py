@@ -142,7 +142,7 @@ def prescribe_compartments(
       InputError: a value is not valid, or height and weight do not fit the protocol.
     """
     if (choose == "given") != (activity_mbq is not None):
-        raise InputError("--activity-mbq goes with --choose given, and only with it")
+        raise InputError("--activity-mbq is allowed only with --choose given, and required there")
     chosen = load_protocol(protocol)
     nuclide = chosen.nuclide_record_named(patient.constant)
     density = chosen.liver_density.value if patient.density_g_per_ml is None else patient.density_g_per_ml
@@ -207,7 +207,7 @@ def _other_rules(protocol: Protocol, patient: CompartmentPatient, density: float
     rules: dict[str, float] = {}
     if height_m is not None and weight_kg is not None:
         if not protocol.lung_shunt_steps:
-            raise InputError(f"protocol {protocol.name} has no BSA method; leave out --height-m and --weight-kg")
+            raise InputError(f"protocol {protocol.name} has no BSA method; omit --height-m and --weight-kg")
         if not (0 < height_m < 3 and 0 < weight_kg < 500):
             raise InputError(f"height {height_m} m or weight {weight_kg} kg is not a person's; check the units")
         tumour_ml = patient.perfused_ml - patient.normal_ml

@@ -83,8 +83,8 @@ class Dvh:
         """
         if not 0 <= volume_ml <= self.volume_ml * (1 + 1e-9):
             raise InputError(
-                f"D_x of {self.name!r}: {volume_ml} mL asked for, the VOI has {self.volume_ml:.4g} mL; "
-                "ask for a smaller volume or for a percentage"
+                f"D_x of {self.name!r}: {volume_ml} mL requested, the VOI has {self.volume_ml:.4g} mL; "
+                "request a smaller volume or a percentage"
             )
         return self._dose_gy(volume_ml)
 

@@ -56,7 +56,9 @@ class DoseObjective:
             raise ConfigError(f"dose objective on {self.voi}: dose_gy is {self.dose_gy}; give a positive dose in Gy")
         fraction = self.volume_fraction
         if self.kind == "mean" and fraction is not None:
-            raise ConfigError(f"dose objective on {self.voi}: volume_fraction goes with kind D or V, not with mean")
+            raise ConfigError(
+                f"dose objective on {self.voi}: volume_fraction is allowed with kind D or V, not with mean"
+            )
         if self.kind != "mean" and (fraction is None or not 0 < fraction <= 1):
             raise ConfigError(
                 f"dose objective on {self.voi}: kind {self.kind} needs a volume_fraction above 0 to 1, got {fraction}"

@@ -71,7 +71,7 @@ def _read_file(
     expected = reference.source.frame_of_reference_uid if reference is not None else None
     if kind.modality == "RTSTRUCT":
         if reference is None:
-            raise InputError(f"{path}: contours need the image they were drawn on; give it as reference")
+            raise InputError(f"{path}: contours need the image on which they were contoured; pass it as reference")
         geometry = reference.volume.geometry
         return dicom.read_rtstruct(path, geometry, only=only, frame_of_reference_uid=expected)
     if kind.modality == "SEG":
@@ -79,7 +79,7 @@ def _read_file(
         if expected and frame and frame != expected:
             raise GeometryError(
                 f"{path}: the segmentation is in frame of reference {frame}, but the reference image is in "
-                f"{expected}; give the image it was drawn on as reference"
+                f"{expected}; pass the image on which it was contoured as reference"
             )
         return dicom.read_seg(path, only=only)
     raise ImageFormatError(

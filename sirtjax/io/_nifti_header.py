@@ -45,13 +45,13 @@ def load_header(path: Path) -> Nifti1Image:
     except Exception as error:  # nibabel meets damaged bytes with almost any exception type
         raise ImageFormatError(f"{path}: not readable as NIfTI ({_reason(error)}); export it again") from error
     if not shape or min(shape) < 1:
-        raise ImageFormatError(f"{path}: the header says {shape} voxels; expected a 3D image")
+        raise ImageFormatError(f"{path}: the header states {shape} voxels; expected a 3D image")
     claimed = offset + itemsize * int(np.prod([float(n) for n in shape]))
     size = path.stat().st_size
     packed = start[:2] == b"\x1f\x8b" or path.name.lower().endswith(".gz")
     if offset < 0 or claimed > size * (_MOST_DEFLATION if packed else 1):
         raise ImageFormatError(
-            f"{path}: the header says {'x'.join(map(str, shape))} voxels, {claimed} bytes, but the file has "
+            f"{path}: the header states {'x'.join(map(str, shape))} voxels, {claimed} bytes, but the file has "
             f"{size}; it is truncated or damaged, copy it again"
         )
     return image

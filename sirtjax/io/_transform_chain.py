@@ -68,5 +68,5 @@ def _around(points_mm: Any, like: Geometry) -> Geometry:
     low, high = points_mm.min(axis=0) - 2 * spacing, points_mm.max(axis=0) + 2 * spacing
     shape = np.ceil((high - low) / spacing).astype(int) + 1
     if np.prod(shape, dtype=float) > 2**27:
-        raise GeometryError(f"the transforms spread the reference over {high - low} mm; are they in the right order?")
+        raise GeometryError(f"the transforms spread the reference over {high - low} mm; check their order")
     return Geometry.from_axes(shape.tolist(), spacing_mm=(spacing,) * 3, origin_mm=low)

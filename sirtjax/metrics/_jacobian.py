@@ -137,7 +137,7 @@ def labelled_points_mm(within: LabelMap) -> NDArray[np.float64]:
     """
     found = np.argwhere(np.asarray(within.array) != 0)
     if len(found) == 0:
-        raise InputError("no voxel of the mask is labelled: there is nowhere to measure the Jacobian; check it")
+        raise InputError("the mask is empty, so the Jacobian cannot be measured in it; check the mask")
     return within.geometry.to_world(found)
 
 

@@ -91,7 +91,7 @@ def _values(name: str, values: Sequence[float]) -> NDArray[np.float64]:
     if len(array) < _FEWEST:
         raise InputError(f"{name}: {len(array)} values; the tests need at least {_FEWEST} cases")
     if not np.isfinite(array).all():
-        raise InputError(f"{name}: a value is not a number; leave out the case on both sides")
+        raise InputError(f"{name}: a value is not a number; omit the case on both sides")
     return array
 
 

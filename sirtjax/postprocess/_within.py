@@ -56,5 +56,7 @@ def within_liver(
     """
     found, region = np.asarray(lesions, bool), np.asarray(liver, bool)
     if found.shape != region.shape:
-        raise GeometryError(f"lesions of {found.shape} voxels, a liver of {region.shape}: bring them to one grid")
+        raise GeometryError(
+            f"lesions of {found.shape} voxels, a liver of {region.shape}: resample them to the same grid"
+        )
     return found & dilated(region, spacing_mm, margin_mm=margin_mm)

@@ -49,11 +49,11 @@ def aligned_sampling(floating: Geometry, reference: Geometry, *, antialias: bool
     axis over the voxel, where that is longer than the image's. In the outer half voxel of the image its edge is held.
 
     Raises:
-      GeometryError: the grids are turned against each other.
+      GeometryError: the grids are rotated against each other.
     """
     order = _axes(floating, reference)
     if order is None:
-        raise GeometryError(f"grids turned against each other can't be sampled axis by axis: {floating}; {reference}")
+        raise GeometryError(f"grids rotated against each other cannot be sampled axis by axis: {floating}; {reference}")
     matrix = floating.voxel_from_world @ reference.affine
     middle = (np.asarray(reference.shape) - 1) / 2
     weights, inside = [], []

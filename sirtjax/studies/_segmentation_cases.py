@@ -294,7 +294,7 @@ def _labels(
     wanted = [name for name in wanted if name in predicted or name in reference]
     if not wanted or (predicted and not any(name in predicted for name in wanted)):
         sides = "; ".join(", ".join(side) or "nothing" for side in (predicted, reference))
-        raise ConfigError(f"{case.case}: no label is in both files ({sides}); name them alike with --names")
+        raise ConfigError(f"{case.case}: no label is in both files ({sides}); use the same names with --names")
     return wanted
 
 

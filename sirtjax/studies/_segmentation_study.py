@@ -136,7 +136,7 @@ def evaluate_segmentation_cases(
     if plot is not None:
         groups = box_groups(measured)
         if not groups:
-            raise ComputationError(f"{plot}: no case could be measured, so there is nothing to draw")
+            raise ComputationError(f"{plot}: no case could be measured, so no plot is drawn")
         figure = reports.box_plots(groups)
         with io.atomic_path(plot, force=force) as temporary:
             figure.savefig(temporary, dpi=150)

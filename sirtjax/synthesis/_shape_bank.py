@@ -143,9 +143,7 @@ def load_shape_bank(path: Path) -> tuple[ShapeBank, tuple[str, ...]]:
             fields = {name: stored[name] for name in ("distance_step", "top_mm", "beside_mm", "box_mm")}
             names = tuple(str(name) for name in stored["names"])
     except FileNotFoundError:
-        raise ImageFormatError(
-            f"{path}: there is no such file; make a shape bank from liver label maps first"
-        ) from None
+        raise ImageFormatError(f"{path}: no such file; create a shape bank from liver label maps first") from None
     except (KeyError, ValueError, OSError, EOFError) as error:
         raise ImageFormatError(f"{path}: not a shape bank ({FORMAT}); create it again from liver label maps") from error
     return ShapeBank(**fields), names
@@ -164,7 +162,7 @@ def _shape(path: Path) -> ShapeBank:
     end = np.asarray(BANK_ORIGIN_MM) + BANK_SPACING_MM * (np.asarray(BANK_SHAPE) - 1)
     if (box[0] < np.asarray(BANK_ORIGIN_MM) + BANK_SPACING_MM).any() or (box[1] > end - BANK_SPACING_MM).any():
         found = " x ".join(f"{a:.0f}" for a in box[1] - box[0])
-        raise ImageFormatError(f"{path}: a liver of {found} mm does not fit the bank's grid; is it a liver?")
+        raise ImageFormatError(f"{path}: a liver of {found} mm does not fit the bank's grid; check that it is a liver")
     # Only the box of the liver, with a margin for the smoothing, is worth filtering.
     start = np.maximum(low.astype(int) - 8, 0)
     part = mask[tuple(slice(a, int(b) + 9) for a, b in zip(start, high, strict=True))]

@@ -58,7 +58,7 @@ def segment(
     """
     if structure in BY_CT_NUMBERS:
         if model is not None:
-            raise ConfigError(f"{structure}: found by CT numbers, not by a model; leave out model")
+            raise ConfigError(f"{structure}: segmented by CT numbers, not by a model; omit model")
         return BY_CT_NUMBERS[structure](volume_of(image))
     modality = modality_of(image, modality)
     chosen = model if isinstance(model, Model) else segmentation.load_model(structure if model is None else model)

@@ -109,7 +109,7 @@ def divide_liver(
     for value, name in enumerate(names, start=1):
         if not (label == value).any():
             raise InputError(
-                f"territory {name!r} is empty: the surfaces leave nothing for it; give the line files from "
+                f"territory {name!r} is empty: no liver is between its surfaces; list the line files from "
                 "the patient's right to left, in the order of the names"
             )
     array = np.zeros(liver.geometry.shape, np.uint8)
@@ -134,7 +134,7 @@ def check_lines_meet_liver(liver: LabelMap, lines_mm: Sequence[Points], *, sourc
         if distance > MAX_LINE_DISTANCE_MM:
             raise InputError(
                 f"{source}: line {number} passes the liver at {distance:.0f} mm, expected it to cross "
-                "it; check that it was drawn on the liver's image and that its coordinates are LPS mm"
+                "it; check that it was contoured on the liver's image and that its coordinates are LPS mm"
             )
 
 
