@@ -151,7 +151,7 @@ def test_a_failing_case_does_not_stop_the_others(call, files, tmp_path):
 def test_refuses(call, files, tmp_path):
     assert "give TRANSFORM" in call().err
     done = call("identity", "--cases", table(files, "a,identity,ref.nii.gz,flo.nii.gz,,"))
-    assert done.code == 2 and "leave out TRANSFORM" in done.err
+    assert done.code == 2 and "omit TRANSFORM" in done.err
     for text, said in (
         ("case,transform\na,identity\n", "expected case, transform, ref_labels, flo_labels"),
         ("case,transform,ref_labels,flo_labels,colour\na,b,c,d,e\n", "the columns are case, transform"),

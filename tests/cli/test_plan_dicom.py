@@ -236,7 +236,7 @@ def test_a_case_file_and_a_folder_are_not_mixed(run, studies, tmp_path):
     done = run("plan", "case.toml", "--dicom", studies, "-o", tmp_path / "out")
     assert done.code == 2 and "case.toml: a case file and --dicom are given" in done.err
     done = run("plan", "case.toml", "--role", "ct=1", "-o", tmp_path / "out")
-    assert done.code == 2 and "--role goes with --dicom" in done.err
+    assert done.code == 2 and "--role requires --dicom" in done.err
 
 
 def test_series_that_fit_alike_are_asked_about(refused, tmp_path):

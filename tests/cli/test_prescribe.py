@@ -76,8 +76,8 @@ def test_the_protocols_can_be_listed():
     ("arguments", "error", "message"),
     [
         (["--protocol", "nothing", *PATIENT], ConfigError, "there is no protocol 'nothing'"),
-        ([*CASE, "--choose", "given"], InputError, "--activity-mbq goes with --choose given"),
-        ([*CASE, "--activity-mbq", "5"], InputError, "--activity-mbq goes with --choose given"),
+        ([*CASE, "--choose", "given"], InputError, "--activity-mbq is allowed only with --choose given"),
+        ([*CASE, "--activity-mbq", "5"], InputError, "--activity-mbq is allowed only with --choose given"),
         (
             ["--protocol", "resin-icc-bilobar", *PATIENT[4:]],
             InputError,

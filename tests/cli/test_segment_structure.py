@@ -195,7 +195,7 @@ def test_lungs_and_body_need_no_model(run, installed, folder, tmp_path):
         ("liver", "nobody.nii.gz", [], "no such file"),
         ("liver", "ct.nii.gz", ["--model", "lesions"], "finds lesions, no liver; choose another --model"),
         ("liver", "ct.nii.gz", ["--device", "gpu"], "--device gpu: not available, JAX finds cpu"),
-        ("liver", "ct.nii.gz", ["--atlas", "somewhere"], "--atlas is for --method atlas"),
+        ("liver", "ct.nii.gz", ["--atlas", "somewhere"], "--atlas requires --method atlas"),
         ("liver", "ct.nii.gz", ["--method", "atlas", "--mirror"], "are for --method network; leave them out"),
         ("liver", "ct.nii.gz", ["--preview", "look.jpg"], "expected a name that ends in .png"),
         ("lungs", "ct.nii.gz", ["--save-probabilities"], "by HU have no probabilities"),

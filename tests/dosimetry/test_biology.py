@@ -132,7 +132,7 @@ def test_models_are_bound_to_the_sphere_type():
         tumour_control_probability(100.0, glass, sphere_type="resin", gamma50=1.0)
     with pytest.raises(ConfigError, match="asked for NTCP with glass"):
         liver_complication_probability(100.0, glass, sphere_type="glass", m=0.3)
-    with pytest.raises(ConfigError, match="no TCP parameters are known for holmium spheres"):
+    with pytest.raises(ConfigError, match="no known TCP parameters for holmium spheres"):
         response_sets("TCP", "holmium")
     with pytest.raises(ConfigError, match="no response model for endpoint 'TCP' and sphere type 'plastic'"):
         response_sets("TCP", "plastic")

@@ -221,7 +221,7 @@ def test_refuses_questions_it_cannot_answer():
     dvh = _plain([1, 2, 3])
     with pytest.raises(InputError, match="x must be within 0 and 100 %, got 120"):
         dvh.dose_at_percent_gy(120)
-    with pytest.raises(InputError, match=r"2\.0 mL asked for, the VOI has 1\.5 mL"):
+    with pytest.raises(InputError, match=r"2\.0 mL requested, the VOI has 1\.5 mL"):
         dvh.dose_at_volume_gy(2.0)
     with pytest.raises(InputError, match="increasing edges"):
         dvh.differential_ml_per_gy([3.0, 2.0])

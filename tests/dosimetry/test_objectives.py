@@ -85,7 +85,7 @@ def test_roles_stand_for_every_voi_and_names_for_one():
     [
         ({"dose_gy": -5.0}, "dose_gy is -5.0; give a positive dose"),
         ({"dose_gy": float("nan")}, "give a positive dose"),
-        ({"volume_fraction": 0.5}, "goes with kind D or V"),
+        ({"volume_fraction": 0.5}, "is allowed with kind D or V"),
         ({"kind": "D"}, "needs a volume_fraction above 0 to 1, got None"),
         ({"kind": "V", "volume_fraction": 80.0}, "got 80.0"),
     ],

@@ -112,7 +112,7 @@ def test_rtstruct_needs_its_image(tmp_path):
     path = rtstruct(tmp_path / "rs.dcm")
     (liver,) = read_masks(path, reference=reference(tmp_path)).values()
     assert liver.geometry == GEOMETRY and liver.mask("liver").sum() == 3 * 3
-    with pytest.raises(InputError, match="contours need the image they were drawn on"):
+    with pytest.raises(InputError, match="contours need the image on which they were contoured"):
         read_masks(path)
     with pytest.raises(GeometryError, match=r"frame of reference 1\.2\.3, but the reference image is in 9"):
         read_masks(path, reference=reference(tmp_path, "9"))

@@ -104,7 +104,7 @@ def singular(content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content[:5000], "the header says 26x24x22 voxels"),
+        (lambda content: content[:5000], "the header states 26x24x22 voxels"),
         (lambda content: content[:200], "not readable as NIfTI"),
         (lambda content: b"", "not readable as NIfTI"),
         (lambda content: b"this is no image\n" * 100, "not readable as NIfTI"),

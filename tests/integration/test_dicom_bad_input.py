@@ -334,8 +334,8 @@ def test_gigabytes_claimed_by_a_small_nifti(refused, studies):
     images = {"activity": {"path": "huge.nii", "unit": "counts"}, "ct": {"path": "spect-ct"}}
     masks = {name: {"path": "huge.nii", "on": "activity"} for name in ("liver", "lesions")}
     before = peak_megabytes()
-    refused("huge.nii: the header says 30000x30000x30000 voxels", images=images, masks=masks, registration=None)
+    refused("huge.nii: the header states 30000x30000x30000 voxels", images=images, masks=masks, registration=None)
     images = ON_DIAGNOSTIC["images"]
     masks = ON_DIAGNOSTIC["masks"] | {"liver": {"path": "huge.nii", "on": "activity"}}
-    refused("huge.nii: the header says 30000x30000x30000 voxels", images=images, masks=masks)
+    refused("huge.nii: the header states 30000x30000x30000 voxels", images=images, masks=masks)
     assert peak_megabytes() - before < MOST_MEGABYTES

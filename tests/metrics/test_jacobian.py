@@ -114,5 +114,5 @@ def test_a_flat_grid_and_an_empty_mask():
     assert jacobian_summary(DisplacementField(np.zeros((5, 4, 1, 3)), flat)).minimum == 1
     empty = LabelMap.from_mask(np.zeros((5, 4, 1)), flat, name="liver")
     for transform in (identity(), DisplacementField(np.zeros((5, 4, 1, 3)), flat)):
-        with pytest.raises(InputError, match="no voxel of the mask is labelled"):
+        with pytest.raises(InputError, match="the mask is empty, so the Jacobian cannot be measured"):
             jacobian_summary(transform, within=empty)

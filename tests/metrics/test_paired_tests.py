@@ -57,7 +57,7 @@ def test_what_cannot_be_tested_is_refused():
         paired_test([1, 2, 3], [1, 2, 3, 4])
     with pytest.raises(InputError, match="first: 2 values; the tests need at least 3 cases"):
         paired_test([1, 2], [1, 2])
-    with pytest.raises(InputError, match="second: a value is not a number; leave out the case on both sides"):
+    with pytest.raises(InputError, match="second: a value is not a number; omit the case on both sides"):
         paired_test([1, 2, 3], [1, np.nan, 3])
     with pytest.raises(InputError, match="needs at least two groups"):
         group_test([[1.0, 2.0, 3.0]])

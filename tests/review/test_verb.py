@@ -81,7 +81,7 @@ def test_a_port_in_use_is_told(run, whole_folder):
         port = taken.getsockname()[1]
         code, told = run(whole_folder, "--no-browser", "--port", port)
     assert code == 2
-    assert f"port {port}: can't be listened on" in told.err and "--port" in told.err
+    assert f"port {port}: cannot be opened" in told.err and "--port" in told.err
 
 
 def test_recompute_plans_with_the_reviewed_masks_and_opens_nothing(run, whole_folder, monkeypatch):

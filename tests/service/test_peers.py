@@ -127,4 +127,4 @@ def test_orthanc_sends_a_study_and_holds_the_results_in_it(tmp_path, capsys):
         assert "did not send all of a series" in capsys.readouterr().err
         assert not (tmp_path / "none").exists()
         ends([*query[:5], "--study", "1.2.3"], 1)
-        assert "holds no series that fits" in capsys.readouterr().err
+        assert "has no matching series" in capsys.readouterr().err

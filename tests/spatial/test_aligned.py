@@ -79,5 +79,5 @@ def test_grids_turned_against_each_other_are_refused():
     grid = Geometry.from_axes((20, 20, 20), spacing_mm=(2, 2, 2))
     assert not spatial.are_aligned(oblique(), grid)
     assert spatial.are_aligned(oblique(), oblique())
-    with pytest.raises(GeometryError, match="turned against each other can't be sampled axis by axis"):
+    with pytest.raises(GeometryError, match="rotated against each other cannot be sampled axis by axis"):
         spatial.aligned_sampling(oblique(), grid)

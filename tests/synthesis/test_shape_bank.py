@@ -116,7 +116,7 @@ def test_an_empty_label_map_is_refused(tmp_path):
 
 
 def test_what_is_too_large_for_a_liver_is_refused(tmp_path):
-    with pytest.raises(ImageFormatError, match="does not fit the bank's grid; is it a liver"):
+    with pytest.raises(ImageFormatError, match="does not fit the bank's grid; check that it is a liver"):
         build_shape_bank([ball(tmp_path / "huge.nii.gz", radius_mm=400.0)])
 
 
@@ -129,5 +129,5 @@ def test_a_foreign_file_is_refused(tmp_path, kind):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ImageFormatError, match="there is no such file; make a shape bank"):
+    with pytest.raises(ImageFormatError, match="no such file; create a shape bank"):
         load_shape_bank(tmp_path / "bank.npz")

@@ -44,7 +44,7 @@ def test_a_guided_preset_without_a_liver_is_refused():
 
 
 def test_a_model_for_lungs_and_a_missing_case_file_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="leave out model"):
+    with pytest.raises(ConfigError, match="omit model"):
         sj.segment(IMAGE, "lungs", model="liver")
     with pytest.raises(ConfigError, match="cannot read the case file"):
         sj.plan(tmp_path / "case.toml")

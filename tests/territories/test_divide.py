@@ -171,7 +171,7 @@ def test_surfaces_in_the_wrong_order_leave_a_territory_empty():
     sets = [draw(plane(20.0)), draw(plane(-30.0))]
     with pytest.raises(InputError, match="cross inside the liver"):
         territories_from_lines(liver, sets, names=("a", "b", "c"))
-    with pytest.raises(InputError, match="territory 'b' is empty: the surfaces leave nothing for it"):
+    with pytest.raises(InputError, match="territory 'b' is empty: no liver is between its surfaces"):
         territories_from_lines(liver, sets, names=("a", "b", "c"), allow_crossing=True)
 
 
