@@ -166,5 +166,5 @@ def test_refuses(call, files, tmp_path):
     done = call("identity", *labels(files), "--organ", "kidney")
     assert done.code == 2 and "no mask of the reference image is called 'kidney'" in done.err
     done = call("identity", *labels(files), "--ref-points", files / "ref.csv")
-    assert done.code == 2 and "go together" in done.err
+    assert done.code == 2 and "must be used together" in done.err
     assert call("identity", *labels(files)[:2]).code == 2
