@@ -44,6 +44,7 @@ from sirtjax.registration._intensity import BODY_HU
 SETS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "calibration": (2000, ("chaos03", "lowdose", "torso", "thigh-ct", "thigh-mr")),
     "evaluation": (5000, tuple(SCANS)),
+    "second": (9000, tuple(SCANS)),
 }
 RIGHT_TRE_MM, RIGHT_DSC = 10.0, 0.85
 POINTS = 4000
