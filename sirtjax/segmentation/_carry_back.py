@@ -18,6 +18,35 @@ Mask = NDArray[np.bool_]
 BELOW = np.float32(0.5 - 1e-3)
 
 
+def restore_labels(
+    probabilities: Mapping[int, FloatArray],
+    grid: Geometry,
+    geometry: Geometry,
+    *,
+    activation: Literal["softmax", "sigmoid"],
+    steps: Sequence[PostprocessStep],
+    region: Mask | None = None,
+) -> tuple[NDArray[Any], dict[int, Mask]]:
+    """Returns labels on the image's grid from a network's probabilities, after post-processing.
+
+    Args:
+      probabilities: (i, j, k) of each label value, on the network's grid.
+      grid: the network's grid.
+      geometry: the image's grid.
+      activation: as for `labels_on_image`.
+      steps: post-processing of each mask.
+      region: (i, j, k) where structures may be, on the network's grid; None for everywhere.
+
+    Returns:
+      Label values on the image's grid, and the mask (i, j, k) of each on the network's grid.
+    """
+    clean: dict[int, FloatArray] = {}
+    masks: dict[int, Mask] = {}
+    for value, probability in probabilities.items():
+        clean[value], masks[value] = cleaned(probability, grid, steps=steps, region=region)
+    return labels_on_image(clean, grid, geometry, activation=activation, steps=steps), masks
+
+
 def cleaned(
     probability: FloatArray, grid: Geometry, *, steps: Sequence[PostprocessStep], region: Mask | None = None
 ) -> tuple[FloatArray, Mask]:

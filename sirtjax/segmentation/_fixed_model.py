@@ -16,6 +16,7 @@ from sirtjax.inference import Ensemble
 from sirtjax.postprocess import LIVER_MARGIN_MM
 from sirtjax.preprocess import FixedPreprocessing, IntensityScale, prepare_fixed, to_grid
 from sirtjax.segmentation._model import Model, network_function
+from sirtjax.segmentation._request import Request
 from sirtjax.segmentation._working_grid import Box
 from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box
 
@@ -23,6 +24,8 @@ FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 # Voxels brighter than this fraction of the window above its lower end are not air; their surroundings are kept.
 BODY_SHARE, BODY_MARGIN_VOXELS = 0.05, 3
+# Around a liver as much of the image is kept for lesions as this part of a tile.
+CONTEXT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,20 @@ class Prepared:
     box: Box
     fill: float
     region: Mask | None = None
+
+
+def prepare_request(request: Request) -> Prepared:
+    """Returns the network's input for a request."""
+    spec = request.model.spec
+    # Lesions need the surroundings of the liver that fit into a tile; the rest of the patient only costs time.
+    around = [n // CONTEXT for n in spec.tiles.shape]
+    how: Any = spec.preprocessing  # of the kind "fixed"
+    return prepare(request.volume, how, modality=request.modality, organ=request.liver, margin=around)
+
+
+def run_request(request: Request, prepared: Prepared) -> Ensemble:
+    """Returns the answer of the networks to the input of a request."""
+    return run(request.model, prepared, mirror=request.mirror, devices=request.devices, progress=request.progress)
 
 
 def prepare(

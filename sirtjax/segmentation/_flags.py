@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from sirtjax import ops
 from sirtjax.segmentation._quality_calibration import QualityEstimate
 from sirtjax.segmentation._quality_evidence import EVIDENCE_WORDS
+from sirtjax.segmentation._restored import Restored
 from sirtjax.segmentation._result import Flag
 from sirtjax.volume import LabelMap, axis_codes
 
@@ -23,6 +25,28 @@ SURE_ENTROPY = 0.2
 MANY_LESIONS = 15
 _SIDES = {"L": "left", "R": "right", "P": "back", "A": "front", "S": "upper", "I": "lower"}
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
+
+
+def flags_of(labels: LabelMap, found: Restored, *, lesions: bool) -> tuple[Flag, ...]:
+    """Returns every reason to look at a result before it is used.
+
+    Args:
+      labels: the result on the image's grid.
+      found: what the model returned.
+      lesions: whether lesions alone were requested.
+    """
+    flags: tuple[Flag, ...] = ()
+    if "liver" in (name for _, name in labels.names):
+        flags += piece_flags("liver", found.pieces_ml)
+        if found.liver is not None and found.uncertainty is not None:
+            flags += entropy_flags("liver", found.liver, np.asarray(found.uncertainty.array))
+        flags += () if found.quality is None else quality_flags("liver", found.quality)
+        flags += volume_flags("liver", labels.volume_ml("liver"), LIVER_ML)
+        flags += edge_flags(labels, "liver")
+    if lesions:
+        count = int(ops.components(np.asarray(labels.array) > 0, connectivity=26).max(initial=0))
+        flags += count_flags("lesions", count)
+    return flags
 
 
 def volume_flags(name: str, volume_ml: float, range_ml: tuple[float, float]) -> tuple[Flag, ...]:

@@ -24,6 +24,24 @@ MOST_NEGATIVE_SHARE = 0.25
 LEAST_LIVER_SHARE = 0.5
 
 
+def check_inputs(volume: Volume, asked: str | None, *, liver: LabelMap | None = None) -> str:
+    """Returns the modality of an image after checking the image and a mask of the liver.
+
+    Args:
+      volume: the image.
+      asked: the modality that the user states; None if none.
+      liver: mask of the liver; None if none.
+
+    Raises:
+      ConfigError, ImageFormatError, GeometryError: as `image_modality`, `check_image` and `check_liver`.
+    """
+    modality = image_modality(volume, asked)
+    check_image(volume, modality=modality)
+    if liver is not None:
+        check_liver(liver, volume, modality=modality)
+    return modality
+
+
 def image_modality(volume: Volume, asked: str | None) -> str:
     """Returns the modality of an image: CT if it is in HU, otherwise as stated; never guessed.
 

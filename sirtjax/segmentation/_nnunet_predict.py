@@ -13,6 +13,7 @@ from sirtjax.errors import GeometryError, ModelError
 from sirtjax.inference import Ensemble, class_probabilities, combine, predict_tiles
 from sirtjax.preprocess import NnunetCase, NnunetPreprocessing, prepare_nnunet, restore_labels, restore_maps
 from sirtjax.segmentation._model import Model, network_function
+from sirtjax.segmentation._request import Request
 from sirtjax.volume import LabelMap, Volume, axis_codes, reorient
 
 FloatArray = NDArray[np.float32]
@@ -41,6 +42,34 @@ class NnunetPrediction:
     probabilities: FloatArray | None = None
     entropy: FloatArray | None = None
     spread: FloatArray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NnunetInput:
+    """What an nnU-Net is run on.
+
+    Attributes:
+      case: the network's input, and what is needed to restore its answer.
+      turned: the first image with its axes as the model's reader turns them.
+      image: the first image as it is.
+    """
+
+    case: NnunetCase
+    turned: Volume
+    image: Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class NnunetAnswer:
+    """What an nnU-Net returns.
+
+    Attributes:
+      logits: (i, j, k, class) in the network's axes and spacing: the mean over the folds.
+      uncertainty: of the folds' probabilities, there; None if it was not requested.
+    """
+
+    logits: FloatArray
+    uncertainty: Ensemble | None = None
 
 
 def predict_nnunet(
@@ -74,11 +103,56 @@ def predict_nnunet(
       GeometryError: the images are not on one grid.
       InputError: too little memory.
     """
+    ready = _prepare(images, model, mirror=mirror, batch=batch, devices=devices, progress=progress)
+    answer = _run(model, ready, mirror=mirror, maps=maps, batch=batch, devices=devices, progress=progress)
+    return restore_prediction(model, ready, answer)
+
+
+def prepare_nnunet_request(request: Request) -> NnunetInput:
+    """Returns the network's input for a request; runs the first stage of a cascade."""
+    return _prepare(
+        [request.volume], request.model, mirror=request.mirror, devices=request.devices, progress=request.progress
+    )
+
+
+def run_nnunet_request(request: Request, ready: NnunetInput) -> NnunetAnswer:
+    """Returns the answer of the networks to the input of a request."""
+    return _run(
+        request.model,
+        ready,
+        mirror=request.mirror,
+        maps=request.maps,
+        devices=request.devices,
+        progress=request.progress,
+    )
+
+
+def restore_prediction(model: Model, ready: NnunetInput, answer: NnunetAnswer) -> NnunetPrediction:
+    """Returns the labels of an answer, and its maps if there are any, on the grid of the image."""
+    how: Any = model.spec.preprocessing  # of the kind "nnunet"
+    values = restore_labels(answer.logits, ready.case, how, regions=_regions(model))
+    labels = _on_image(values, ready.turned, ready.image, model)
+    if answer.uncertainty is None:
+        return NnunetPrediction(labels=labels, logits=answer.logits)
+    return _with_maps(
+        labels, answer.logits, answer.uncertainty, case=ready.case, model=model, images=(ready.turned, ready.image)
+    )
+
+
+def _prepare(
+    images: Sequence[Volume],
+    model: Model,
+    *,
+    mirror: bool,
+    batch: int = 1,
+    devices: Sequence[jax.Device] | None,
+    progress: Progress | None,
+) -> NnunetInput:
     how = _check(images, model)
     previous = None
     if model.previous is not None:
-        options = {"mirror": mirror, "batch": batch, "devices": devices, "progress": progress}
-        previous = _turned(predict_nnunet(images, model.previous, **options).labels, how).array  # type: ignore[arg-type]
+        first = predict_nnunet(images, model.previous, mirror=mirror, batch=batch, devices=devices, progress=progress)
+        previous = _turned(first.labels, how).array
     turned = [_turned(image, how) for image in images]
     case = prepare_nnunet(
         [one.array for one in turned],
@@ -87,8 +161,21 @@ def predict_nnunet(
         previous_labels=previous,
         previous_values=model.spec.previous_values,
     )
+    return NnunetInput(case=case, turned=turned[0], image=images[0])
+
+
+def _run(
+    model: Model,
+    ready: NnunetInput,
+    *,
+    mirror: bool,
+    maps: bool,
+    batch: int = 1,
+    devices: Sequence[jax.Device] | None,
+    progress: Progress | None,
+) -> NnunetAnswer:
     axes = model.spec.mirror_axes if mirror else ()
-    members = _members(case.image, model, axes, batch=batch, devices=devices, progress=progress)
+    members = _members(ready.case.image, model, axes, batch=batch, devices=devices, progress=progress)
     logits = np.zeros(0, np.float32)
     uncertainty = None
     if maps:
@@ -99,10 +186,7 @@ def predict_nnunet(
         for number, member in enumerate(members):
             logits = member if number == 0 else np.add(logits, member, out=logits)
     logits /= np.float32(len(model.folds))
-    labels = _on_image(restore_labels(logits, case, how, regions=_regions(model)), turned[0], images[0], model)
-    if uncertainty is None:
-        return NnunetPrediction(labels=labels, logits=logits)
-    return _with_maps(labels, logits, uncertainty, case=case, model=model, images=(turned[0], images[0]))
+    return NnunetAnswer(logits=logits, uncertainty=uncertainty)
 
 
 def _check(images: Sequence[Volume], model: Model) -> NnunetPreprocessing:

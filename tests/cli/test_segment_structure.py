@@ -106,7 +106,7 @@ def test_a_liver_with_everything_that_can_be_written(run, installed, folder, tmp
     assert told["model"] == {"name": "liver", "source": "a threshold", "licence": "CC0-1.0"}
     assert told["volume_ml"] == pytest.approx(968, rel=0.04) and told["flags"] == []
     assert told["quality"] is None
-    assert set(told["timings_s"]) == {"read", "resample", "network", "postprocess", "back", "write"}
+    assert set(told["timings_s"]) == {"read", "prepare", "network", "restore", "write"}
     liver = scene()[1]
     assert dsc(out, "liver", liver) > 0.96
     likely = formats.read_image(told["probability"]).volume

@@ -13,6 +13,7 @@ from sirtjax.networks import PlainConvUNetConfig
 from sirtjax.postprocess import FillHoles, LargestComponent
 from sirtjax.preprocess import ChannelNormalisation, FixedPreprocessing, IntensityScale, NnunetPreprocessing
 from sirtjax.segmentation import Model, ModelSpec, Tiles
+from sirtjax.segmentation._predictor import PREDICTORS
 from sirtjax.volume import Geometry, LabelMap, Volume, reorient
 
 LIVER_HU, BODY_HU = 150.0, 40.0
@@ -94,7 +95,7 @@ def test_any_orientation(model, codes, degrees):
     assert dsc(mask, liver) > 0.98
     assert found.volumes_ml == {"liver": pytest.approx(968, rel=0.02)}
     assert (found.flags, found.method) == ((), "bright")
-    assert set(found.timings_s) == {"resample", "network", "back", "postprocess"}
+    assert set(found.timings_s) == {"prepare", "network", "restore"}
     assert found.probabilities["liver"].geometry.spacing_mm == pytest.approx((5, 5, 6))
     assert found.spread is None and found.uncertainty is not None
 
@@ -284,11 +285,16 @@ def test_an_imported_nnunet_goes_the_same_way(with_lesions, monkeypatch):
     labels[80:84, 70:74, 50:53] = 2  # a lesion elsewhere
     asked = []
 
-    def predict(images, model, **options):
-        asked.append((images[0] is volume, options["mirror"], options["maps"]))
-        return predicted(volume, labels, maps=options["maps"])
+    def run(request, image):
+        asked.append((image is volume, request.mirror, request.maps))
+        return request.maps
 
-    monkeypatch.setattr("sirtjax.segmentation._segment.predict_nnunet", predict)
+    stages = replace(PREDICTORS["nnunet"], prepare=lambda request: request.volume, run=run)
+    monkeypatch.setitem(PREDICTORS, "nnunet", stages)
+    monkeypatch.setattr(
+        "sirtjax.segmentation._restore_nnunet.restore_prediction",
+        lambda model, image, maps: predicted(image, labels, maps=maps),
+    )
     how = NnunetPreprocessing(
         spacing_mm=(2, 2, 2), channels=(ChannelNormalisation(scheme="CTNormalization"),), reader="NibabelIO"
     )
@@ -300,6 +306,7 @@ def test_an_imported_nnunet_goes_the_same_way(with_lesions, monkeypatch):
     assert dsc(whole.labels.mask("liver"), liver) > 0.999
     assert whole.labels.mask("liver")[42, 40, 30] and not whole.labels.mask("liver")[3, 3, 3]
     assert whole.uncertainty is None and dict(whole.probabilities) == {}
+    assert set(whole.timings_s) == {"prepare", "network", "restore"}
     given = LabelMap.from_mask(liver, volume.geometry, name="liver")
     lesions = segmentation.segment(volume, nnunet, structure="lesions", liver=given, maps=True)
     np.testing.assert_array_equal(lesions.labels.mask("lesions"), (labels == 2) & liver)

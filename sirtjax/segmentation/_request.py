@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax
+
+from sirtjax.errors import ConfigError, ModelError
+from sirtjax.postprocess import PostprocessStep, RemoveSmall
+from sirtjax.segmentation._input import check_inputs
+from sirtjax.segmentation._model import Model, ModelSpec
+from sirtjax.segmentation._structures import Structure, labels_of
+from sirtjax.volume import LabelMap, Volume
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Request:
+    """One image to segment with one model, checked.
+
+    Attributes:
+      volume: the image.
+      model: the model.
+      modality: "CT" or "MR".
+      structure: the requested structure; None for all labels of the model.
+      labels: the model's labels that make it up.
+      names: values and names of the labels of the result.
+      steps: post-processing of each label.
+      liver: mask that limits lesions; None for no limit.
+      mirror: whether predictions are averaged over flips.
+      maps: whether an nnU-Net also returns probabilities and uncertainty.
+      devices: where to run; None for JAX's first device.
+      progress: called with the number of network calls done and to do.
+    """
+
+    volume: Volume
+    model: Model
+    modality: str
+    structure: Structure | None
+    labels: tuple[str, ...]
+    names: tuple[tuple[int, str], ...]
+    steps: tuple[PostprocessStep, ...]
+    liver: LabelMap | None
+    mirror: bool
+    maps: bool
+    devices: Sequence[jax.Device] | None
+    progress: Progress | None
+
+
+def make_request(
+    volume: Volume,
+    model: Model,
+    *,
+    structure: Structure | None,
+    modality: str | None,
+    mirror: bool,
+    liver: LabelMap | None,
+    minimum_ml: float | None,
+    maps: bool,
+    devices: Sequence[jax.Device] | None,
+    progress: Progress | None,
+) -> Request:
+    """Returns the arguments of `segment` as a request, after checking that the model can segment the image.
+
+    Args:
+      volume: as in `segment`, like all other arguments.
+      model: the model.
+      structure: the requested structure.
+      modality: as the user states it.
+      mirror: average over flips.
+      liver: mask of the liver.
+      minimum_ml: smallest component to keep.
+      maps: return maps of an nnU-Net.
+      devices: where to run.
+      progress: called with the number of network calls done and to do.
+
+    Raises:
+      ConfigError, ImageFormatError, GeometryError, ModelError: as in `segment`.
+    """
+    kind = check_inputs(volume, modality, liver=liver)
+    spec = model.spec
+    _check_model(spec, kind)
+    labels = tuple(spec.labels) if structure is None else labels_of(spec, structure)
+    return Request(
+        volume=volume,
+        model=model,
+        modality=kind,
+        structure=structure,
+        labels=labels,
+        names=tuple((spec.labels[name], name) for name in labels) if structure is None else ((1, structure),),
+        steps=_steps(spec.postprocess, minimum_ml),
+        liver=liver,
+        mirror=mirror,
+        maps=maps,
+        devices=devices,
+        progress=progress,
+    )
+
+
+def _check_model(spec: ModelSpec, modality: str) -> None:
+    if spec.modalities and modality not in spec.modalities:
+        known = " or ".join(spec.modalities)
+        raise ModelError(
+            f"the model {spec.name!r} was made for {known}, the image is {modality}; choose another --model"
+        )
+    if len(spec.channels) > 1:
+        wanted = ", ".join(spec.channels)
+        raise ModelError(f"the model {spec.name!r} takes {len(spec.channels)} images together ({wanted}), got one")
+
+
+def _steps(steps: Sequence[PostprocessStep], minimum_ml: float | None) -> tuple[PostprocessStep, ...]:
+    """Returns a model's post-processing, with another minimum volume of components."""
+    if minimum_ml is None:
+        return tuple(steps)
+    if not 0 <= minimum_ml < math.inf:
+        raise ConfigError(f"the smallest part to keep is {minimum_ml} mL; expected zero or more")
+    return (*(one for one in steps if not isinstance(one, RemoveSmall)), RemoveSmall(minimum_ml=minimum_ml))

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import postprocess, spatial
+from sirtjax.postprocess import LIVER_MARGIN_MM
+from sirtjax.segmentation._nnunet_predict import NnunetAnswer, NnunetInput, restore_prediction
+from sirtjax.segmentation._request import Request
+from sirtjax.segmentation._restore_fixed import requested_probabilities
+from sirtjax.segmentation._restored import Restored
+from sirtjax.volume import LabelMap, Volume
+
+
+def restore_nnunet(
+    request: Request, prepared: NnunetInput, answer: NnunetAnswer, timings_s: dict[str, float]
+) -> Restored:
+    """Returns labels on the image's grid from the logits of an nnU-Net, and maps if they were requested.
+
+    Args:
+      request: the request.
+      prepared: the network's input.
+      answer: its logits and uncertainty.
+      timings_s: duration of the stages before, s.
+    """
+    began = perf_counter()
+    volume, geometry, spec = request.volume, request.volume.geometry, request.model.spec
+    found = restore_prediction(request.model, prepared, answer)
+    source = np.asarray(found.labels.array)
+    values = {value: [spec.labels[one] for one in request.labels] for value, _ in request.names}
+    if len(request.names) == len(request.labels):
+        values = {value: [spec.labels[one]] for (value, _), one in zip(request.names, request.labels, strict=True)}
+    labels: NDArray[Any] = np.zeros(source.shape, source.dtype)
+    region = None if request.liver is None else _around_liver(request.liver, volume)
+    pieces_ml: tuple[float, ...] = ()
+    for value, name in request.names:
+        mask = np.isin(source, values[value])
+        if name == "liver":
+            pieces_ml = tuple(postprocess.part_volumes_ml(mask, geometry.spacing_mm).tolist())
+        if region is not None:
+            mask &= region
+        labels[postprocess.postprocess(mask, geometry.spacing_mm, steps=request.steps)] = value
+    probabilities = {}
+    if found.probabilities is not None:
+        raw = requested_probabilities(request, found.probabilities)
+        probabilities = {name: Volume(raw[value], geometry, unit="1") for value, name in request.names}
+    return Restored(
+        labels=labels,
+        probabilities=probabilities,
+        uncertainty=None if found.entropy is None else Volume(found.entropy, geometry, unit="1"),
+        spread=None if found.spread is None else Volume(found.spread, geometry, unit="1"),
+        pieces_ml=pieces_ml,
+        timings_s=timings_s | {"restore": perf_counter() - began},
+    )
+
+
+def _around_liver(liver: LabelMap, volume: Volume) -> NDArray[np.bool_]:
+    """Returns where on the image's grid lesions may be."""
+    if not liver.geometry.matches(volume.geometry):
+        liver = spatial.resample_labels(liver, volume.geometry)
+    mask = liver.mask(liver.names[0][1])
+    return postprocess.dilated(mask, volume.geometry.spacing_mm, margin_mm=LIVER_MARGIN_MM)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax.segmentation._quality_calibration import QualityEstimate
+from sirtjax.volume import Volume
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Restored:
+    """The answer of a model, on the image's grid, before it is judged.
+
+    Attributes:
+      labels: (i, j, k) values on the image's grid.
+      probabilities: of each label by name; empty if there are none.
+      uncertainty: entropy of the answer in nats.
+      spread: standard deviation among the networks of an ensemble.
+      pieces_ml: volumes of the liver's components before post-processing, largest first.
+      liver: (i, j, k) mask of the liver on the grid of `uncertainty`, to judge the entropy inside; None without.
+      quality: estimated agreement of the liver with the true one.
+      timings_s: duration of each stage.
+    """
+
+    labels: NDArray[Any]
+    probabilities: Mapping[str, Volume] = field(default_factory=dict)
+    uncertainty: Volume | None = None
+    spread: Volume | None = None
+    pieces_ml: tuple[float, ...] = ()
+    liver: NDArray[np.bool_] | None = None
+    quality: QualityEstimate | None = None
+    timings_s: Mapping[str, float]
