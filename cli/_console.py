@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import unicodedata
@@ -16,6 +17,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from sirtjax.parsing import json_value
 
 log = logging.getLogger("sirtjax")
 # What reverses or isolates the direction of the letters after it.
@@ -108,8 +111,13 @@ def _silent(step: str) -> None:
 
 
 def emit_json(value: Any) -> None:
-    """Print a value as JSON on stdout."""
-    print(json.dumps(value, indent=2, allow_nan=False, default=str))
+    """Print a value as JSON on stdout; JSON has no NaN and no infinity, both become null."""
+    print(json.dumps(json_value(value), indent=2, allow_nan=False, default=str))
+
+
+def format_number(value: float | None, form: str = ".4g") -> str:
+    """A number of a table as text, "-" where there is none."""
+    return "-" if value is None or not math.isfinite(value) else format(value, form)
 
 
 def emit_text(text: str) -> None:

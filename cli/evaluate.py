@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
+from sirtjax.cli._console import emit_json, emit_table, format_number, note, progress, use_compilation_cache
 from sirtjax.cli._options import AsJson, FloLabels, FloPoints, ForceFile, LabelNames, RefLabels, RefPoints
 from sirtjax.errors import ComputationError, ConfigError, OutputError
 
@@ -136,8 +136,8 @@ def _print(case: str, quality: RegistrationQuality) -> None:
             [
                 label.name,
                 "lost" if label.lost else label.kind,
-                _number(label.dsc, ".3f"),
-                *(_number(x, ".2f") for x in distances),
+                format_number(label.dsc, ".3f"),
+                *(format_number(x, ".2f") for x in distances),
                 f"{label.reference_ml:.1f}",
                 f"{label.warped_ml:.1f}",
                 f"{100 * label.volume_change:+.1f}",
@@ -145,7 +145,7 @@ def _print(case: str, quality: RegistrationQuality) -> None:
         )
     emit_table(case, columns, rows)
     whole, organ = quality.jacobian, quality.organ_jacobian
-    lines = [["RMSD", f"{_number(quality.rmsd_mm, '.2f')} mm"]]
+    lines = [["RMSD", f"{format_number(quality.rmsd_mm, '.2f')} mm"]]
     if quality.target is not None:
         error = quality.target
         lines.append(
@@ -160,7 +160,7 @@ def _print(case: str, quality: RegistrationQuality) -> None:
             lines.append(
                 [
                     f"Jacobian, {where}",
-                    f"{found.minimum:.3f} to {found.maximum:.3f}, std of log {_number(found.log_std, '.3f')}, "
+                    f"{found.minimum:.3f} to {found.maximum:.3f}, std of log {format_number(found.log_std, '.3f')}, "
                     f"folding {folding:.3g} % (corners {corners:.3g} %)",
                 ]
             )
@@ -181,10 +181,10 @@ def _print_many(study: RegistrationStudy) -> None:
             [
                 one.case,
                 one.status,
-                _number(one.quality.rmsd_mm, ".2f"),
-                _number(_mean([label.dsc for label in organs]), ".3f"),
-                _number(_mean([label.msd_mm for label in organs]), ".2f"),
-                _number(_mean(landmarks), ".2f"),
+                format_number(one.quality.rmsd_mm, ".2f"),
+                format_number(_mean([label.dsc for label in organs]), ".3f"),
+                format_number(_mean([label.msd_mm for label in organs]), ".2f"),
+                format_number(_mean(landmarks), ".2f"),
                 "-" if target is None else f"{target.mean_mm:.2f}",
                 f"{100 * one.quality.jacobian.folding_fraction:.3g}",
             ]
@@ -196,7 +196,3 @@ def _print_many(study: RegistrationStudy) -> None:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
-
-
-def _number(value: float, form: str) -> str:
-    return format(value, form) if math.isfinite(value) else "-"

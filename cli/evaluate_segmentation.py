@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sirtjax.cli._console import emit_json, emit_table, note, progress
+from sirtjax.cli._console import emit_json, emit_table, format_number, note, progress
 from sirtjax.cli._options import AsJson, ForceFile, LabelNames
 from sirtjax.errors import ConfigError, OutputError
 
@@ -146,14 +145,14 @@ def _print(study: SegmentationStudy) -> None:
             rows.append([*head, "failed", *["-"] * len(SHOWN)])
             continue
         state = f"empty {one.empty}" if one.empty else "measured"
-        rows.append([*head, state, *(_number(one.figures[name]) for name in SHOWN)])
+        rows.append([*head, state, *(format_number(one.figures[name], ".3f") for name in SHOWN)])
     emit_table("segmentation", ["case", "model", "label", "status", *TITLES], rows)
     counted = [one for one in measured if "detected" in one.figures]
     if counted:
         _print_lesions(counted, rules)
     ratios = [one for one in measured if "activity_ratio" in one.figures]
     if ratios:
-        lines = [[one.case, one.model, _number(one.figures["activity_ratio"])] for one in ratios]
+        lines = [[one.case, one.model, format_number(one.figures["activity_ratio"], ".3f")] for one in ratios]
         emit_table("ratio of activities (BSA)", ["case", "model", "RA"], lines)
     if len({one.case for one in measured}) > 1:
         _print_summary(study)
@@ -171,8 +170,8 @@ def _print_lesions(counted: list[MeasuredSegmentation], rules: SegmentationRules
             one.model,
             one.label,
             *(f"{one.figures[name]:.0f}" for name in names),
-            _number(one.figures["sensitivity"]),
-            _number(one.figures["precision"]),
+            format_number(one.figures["sensitivity"], ".3f"),
+            format_number(one.figures["precision"], ".3f"),
         ]
         for one in counted
     ]
@@ -189,9 +188,9 @@ def _print_summary(study: SegmentationStudy) -> None:
             row["metric"],
             row["model"],
             row["label"],
-            f"{_number(row['mean'])} ± {_number(row['sd'])}",
-            _number(row["median"]),
-            f"{_number(row['minimum'])} to {_number(row['maximum'])}",
+            f"{format_number(row['mean'], '.3f')} ± {format_number(row['sd'], '.3f')}",
+            format_number(row["median"], ".3f"),
+            f"{format_number(row['minimum'], '.3f')} to {format_number(row['maximum'], '.3f')}",
             f"{row['measured']} of {row['cases']}",
         ]
         for row in study.summary
@@ -221,7 +220,3 @@ def _print_tests(study: SegmentationStudy) -> None:
     several = [[metric, label, f"{p:.3g}"] for label, metric, p in study.group_tests]
     if several:
         emit_table("all models (Kruskal-Wallis)", ["metric", "label", "p"], several)
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "-"

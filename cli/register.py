@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
+from sirtjax.cli._console import emit_json, emit_table, format_number, note, progress, use_compilation_cache
 from sirtjax.cli._options import (
     FloLabels,
     FloPoints,
@@ -134,15 +134,11 @@ def _print(done: RegisteredFiles, *, as_json: bool) -> None:
         moments = list(record["quality"])
         measures = list(dict.fromkeys(key for figures in record["quality"].values() for key in figures))
         blank = [""] * (len(moments) - 1)
-        rows = [[key, *(_number(record["quality"][moment].get(key)) for moment in moments)] for key in measures]
-        rows.append(["folded voxels (%)", *blank, _number(100 * record["folding_fraction"])])
-        rows += [[f"fit {key}", *blank, _number(value)] for key, value in record["fit"].items()]
+        rows = [[key, *(format_number(record["quality"][moment].get(key)) for moment in moments)] for key in measures]
+        rows.append(["folded voxels (%)", *blank, format_number(100 * record["folding_fraction"])])
+        rows += [[f"fit {key}", *blank, format_number(value)] for key, value in record["fit"].items()]
         emit_table(str(record["status"]), ["measure", *moments], rows)
         note(f"{record['cause']}; {record['remedy']}")
     for line in record["notes"]:
         note(f"note: {line}")
     note(f"written to {done.output}")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"

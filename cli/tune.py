@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sirtjax.cli._console import emit_json, emit_table, note, progress, use_compilation_cache
+from sirtjax.cli._console import emit_json, emit_table, format_number, note, progress, use_compilation_cache
 from sirtjax.cli._options import AsJson, Force, Output
 from sirtjax.errors import ComputationError
 
@@ -82,13 +81,9 @@ def _print(found: WeightSearch) -> None:
     for one in surface.points:
         other = ", ".join(f"{count} {status}" for status, count in one.statuses.items() if status != "success")
         mark = "best" if one is surface.best and not surface.affine_is_best else ""
-        values = [_number(value) for value in (one.rrmsd_mm, one.affine_rrmsd_mm)]
+        values = [format_number(value, ".2f") for value in (one.rrmsd_mm, one.affine_rrmsd_mm)]
         rows.append([*one.point.settings.values(), *values, str(one.cases), str(one.failures), other, mark])
     columns = [*found.grid.axes, "RRMSD mm", "affine mm", "cases", "failures", "not success", ""]
     emit_table(found.sentence, columns, rows)
     for case, reason in found.failed.items():
         note(f"failed: {case}: {reason}")
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "-"

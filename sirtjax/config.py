@@ -6,12 +6,29 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from sirtjax.errors import ConfigError
 from sirtjax.parsing import parse_toml
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class Table(BaseModel):
+    """A table of a preset, a case or a model's description: immutable, hashable; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IntervalTable(Table):
+    """A table whose pairs of numbers are intervals: an end below its start is an error."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> IntervalTable:
+        for name, value in self:
+            if isinstance(value, tuple) and len(value) == 2 and value[0] > value[1]:
+                raise ValueError(f"`{name}` must go from low to high, got {value}")
+        return self
 
 
 def preset_names(folder: str) -> tuple[str, ...]:
@@ -53,3 +70,17 @@ def checked_preset(model: type[Model], table: Mapping[str, Any], *, folder: str,
             for problem in error.errors()
         )
         raise ConfigError(f"{folder} preset {name!r}: {problems}") from error
+
+
+def load_preset(model: type[Model], folder: str, name: str) -> Model:
+    """Returns the preset of a name in one folder of `sirtjax.configs`, checked by its model.
+
+    Args:
+      model: what its tables must be.
+      folder: what kind of preset it is.
+      name: of the preset.
+
+    Raises:
+      ConfigError: there is no preset of this name, or one of its keys or values is wrong.
+    """
+    return checked_preset(model, preset_table(folder, name), folder=folder, name=name)

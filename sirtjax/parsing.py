@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
+from numbers import Integral, Real
 from typing import Any
 
 from sirtjax.errors import InputError
@@ -45,6 +47,25 @@ def parse_json(text: str | bytes) -> Any:
     except ValueError as error:
         raise ParseError(str(error)) from error
     _check_depth(value)
+    return value
+
+
+def json_value(value: Any) -> Any:
+    """Returns a value as JSON can hold it: NaN and infinity become None, NumPy's numbers become Python's.
+
+    Args:
+      value: dictionaries, lists and tuples of anything; other objects stay as they are.
+    """
+    if isinstance(value, dict):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(item) for item in value]
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
     return value
 
 

@@ -12,7 +12,7 @@ from sirtjax import dosimetry, io, registration, workflows
 from sirtjax.cli.main import main
 from sirtjax.errors import InputError
 from sirtjax.io._nifti import stored_label_names
-from sirtjax.parsing import MAX_DEPTH, ParseError, parse_json, parse_toml
+from sirtjax.parsing import MAX_DEPTH, ParseError, json_value, parse_json, parse_toml
 
 ROOT = Path(__file__).parents[1]
 DEEP = 20_000
@@ -133,3 +133,23 @@ def test_a_nested_comment_of_another_program_is_passed_over(tmp_path):
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", comment))
     nibabel.save(image, tmp_path / "a.nii.gz")
     assert stored_label_names(tmp_path / "a.nii.gz") == {}
+
+
+def test_json_has_no_nan_and_no_infinity():
+    value = {
+        "dose": np.float32(1.5),
+        "bound": float("inf"),
+        "levels": (1, np.int64(2), float("nan")),
+        "fine": True,
+        7: [{"name": "liver", "none": None}],
+    }
+    found = json_value(value)
+    assert found == {
+        "dose": 1.5,
+        "bound": None,
+        "levels": [1, 2, None],
+        "fine": True,
+        "7": [{"name": "liver", "none": None}],
+    }
+    assert found["fine"] is True and type(found["levels"][1]) is int
+    assert json.loads(json.dumps(found, allow_nan=False)) == found

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 from pydantic import Field
 
+from sirtjax.config import Table
 from sirtjax.errors import ConfigError
-from sirtjax.train._config import Table
 
 Array = Any
 

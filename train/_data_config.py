@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sirtjax.config import Table
 from sirtjax.preprocess import AugmentConfig, FixedPreprocessing, OrganMask
 from sirtjax.synthesis import config_from_table, load_preset
-from sirtjax.train._config import Count, Table
+from sirtjax.train._config import Count
 
 
 class SyntheticConfig(Table):

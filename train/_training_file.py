@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from sirtjax import networks
-from sirtjax.config import preset_names, preset_table
+from sirtjax.config import Table, preset_names, preset_table
 from sirtjax.errors import ConfigError
 from sirtjax.parsing import ParseError, parse_toml
 from sirtjax.train._classes import ClassConfig
-from sirtjax.train._config import CourseConfig, LogConfig, LossConfig, OptimiserConfig, Recipe, Table
+from sirtjax.train._config import CourseConfig, LogConfig, LossConfig, OptimiserConfig, Recipe
 from sirtjax.train._data_config import DataConfig
 
 FOLDER = "training"

@@ -95,7 +95,7 @@ def liver_volume_checks(liver_ml: float) -> tuple[Check, ...]:
     """Returns SJ101: the liver volume is outside 500 to 4500 mL."""
     rule = RULES["SJ101"].limit
     low, high = rule if isinstance(rule, tuple) else (0.0, math.inf)
-    return () if low <= liver_ml <= high else (make_check("SJ101", value=_number("liver volume", liver_ml)),)
+    return () if low <= liver_ml <= high else (make_check("SJ101", value=_finite_number("liver volume", liver_ml)),)
 
 
 def tumour_place_checks(
@@ -113,8 +113,8 @@ def territory_overlap_checks(first: str, second: str, *, overlap_fraction: float
 
 def small_lesion_checks(lesion: str, *, volume_ml: float, resolution_fwhm_mm: float) -> tuple[Check, ...]:
     """Returns SJ105: the lesion's equivalent sphere is smaller than twice the FWHM of the image."""
-    diameter_mm = 2 * (3 * 1000 * _number(f"volume of {lesion}", volume_ml) / (4 * math.pi)) ** (1 / 3)
-    limit = 2 * _number("resolution", resolution_fwhm_mm)
+    diameter_mm = 2 * (3 * 1000 * _finite_number(f"volume of {lesion}", volume_ml) / (4 * math.pi)) ** (1 / 3)
+    limit = 2 * _finite_number("resolution", resolution_fwhm_mm)
     return () if diameter_mm >= limit else (make_check("SJ105", where=lesion, value=diameter_mm, limit=limit),)
 
 
@@ -153,7 +153,7 @@ def draft_quality_checks(voi: str, *, estimated_dsc: float) -> tuple[Check, ...]
       estimated_dsc: agreement with the true organ, as the model's calibration estimates it.
     """
     limit = RULES["SJ115"].limit
-    value = _number(f"estimated DSC of {voi}", estimated_dsc)
+    value = _finite_number(f"estimated DSC of {voi}", estimated_dsc)
     below = isinstance(limit, float) and value < limit
     return (make_check("SJ115", where=voi, value=value),) if below else ()
 
@@ -161,7 +161,7 @@ def draft_quality_checks(voi: str, *, estimated_dsc: float) -> tuple[Check, ...]
 def tn_ratio_checks(tumour: str, *, tn_ratio: float) -> tuple[Check, ...]:
     """Returns SJ201: the T/N ratio of a tumour is below 1.5."""
     limit = RULES["SJ201"].limit
-    low = _number(f"T/N ratio of {tumour}", tn_ratio) < (limit if isinstance(limit, float) else 0.0)
+    low = _finite_number(f"T/N ratio of {tumour}", tn_ratio) < (limit if isinstance(limit, float) else 0.0)
     return (make_check("SJ201", where=tumour, value=tn_ratio),) if low else ()
 
 
@@ -180,7 +180,7 @@ def lung_shunt_checks(lung_shunt_fraction: float, *, device: str, planar: bool =
       device: "resin", "glass" or "holmium"; the limits are those of the BSA method, which is only for resin.
       planar: whether it was measured on planar images without attenuation correction.
     """
-    number = _number("lung shunt fraction", lung_shunt_fraction)
+    number = _finite_number("lung shunt fraction", lung_shunt_fraction)
     found = _above("SJ302", number) or _above("SJ301", number) if device == "resin" else ()
     return found + ((make_check("SJ306"),) if planar else ())
 
@@ -201,7 +201,7 @@ def lung_dose_checks(
       cumulative_limit_gy: of the protocol; 50 Gy where None.
     """
     return _above("SJ303", lung_dose_gy, limit=single_limit_gy) + _above(
-        "SJ304", lung_dose_gy + _number("previous lung dose", previous_gy), limit=cumulative_limit_gy
+        "SJ304", lung_dose_gy + _finite_number("previous lung dose", previous_gy), limit=cumulative_limit_gy
     )
 
 
@@ -283,11 +283,11 @@ def _changed(code: str, where: str, change: float) -> tuple[Check, ...]:
 def _above(code: str, value: float, where: str | None = None, *, limit: float | None = None) -> tuple[Check, ...]:
     threshold = RULES[code].limit if limit is None else limit
     # An activity chosen at a limit meets it up to rounding.
-    over = isinstance(threshold, float) and _number(RULES[code].title, value) > threshold * (1 + ROUNDING)
+    over = isinstance(threshold, float) and _finite_number(RULES[code].title, value) > threshold * (1 + ROUNDING)
     return (make_check(code, where=where, value=value, limit=limit),) if over else ()
 
 
-def _number(name: str, value: float) -> float:
+def _finite_number(name: str, value: float) -> float:
     if not math.isfinite(value):
         raise InputError(f"{name} is {value}; a check needs a finite number")
     return value

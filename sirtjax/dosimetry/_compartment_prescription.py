@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from sirtjax.dosimetry._prescribe import prescribe
 from sirtjax.dosimetry._prescription import Injection, Prescription
 from sirtjax.dosimetry._protocol import Protocol, load_protocol
 from sirtjax.errors import InputError
+from sirtjax.parsing import json_value
 
 TERRITORY = "treated"
 
@@ -104,7 +104,8 @@ class CompartmentPrescription:
             "prescription": prescription,
             "other_rules": self.other_rules,
         }
-        return {key: _finite(value) for key, value in table.items()}
+        found: dict[str, Any] = json_value(table)
+        return found
 
 
 def parse_tumour(text: str, *, number: int) -> TumourCompartment:
@@ -223,11 +224,3 @@ def _other_rules(protocol: Protocol, patient: CompartmentPatient, density: float
             activity_per_mass_mbq(density * patient.perfused_ml, activity_mbq_per_kg=protocol.activity_per_mass.value)
         )
     return rules
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -111,27 +111,27 @@ def _check(
     constant_gy_g_per_mbq: float,
     lung_mass_g: float,
 ) -> None:
-    _number("untreated liver volume (mL)", untreated_volume_ml, zero=True)
-    _number("liver density (g/mL)", density_g_per_ml)
-    _number("dose constant (Gy.g/MBq)", constant_gy_g_per_mbq)
-    _number("lung mass (g)", lung_mass_g)
+    _check_number("untreated liver volume (mL)", untreated_volume_ml, zero=True)
+    _check_number("liver density (g/mL)", density_g_per_ml)
+    _check_number("dose constant (Gy.g/MBq)", constant_gy_g_per_mbq)
+    _check_number("lung mass (g)", lung_mass_g)
     names = [tumour.name for territory in territories for tumour in territory.tumours]
     if len(set(names)) != len(names):
         raise InputError(f"tumours must have different names, got {names}")
     for territory in territories:
-        _number(f"normal volume of {territory.name} (mL)", territory.normal_volume_ml, zero=True)
+        _check_number(f"normal volume of {territory.name} (mL)", territory.normal_volume_ml, zero=True)
         if not 0 <= territory.lung_shunt_fraction < 1:
             raise InputError(
                 f"lung shunt fraction of {territory.name} is {territory.lung_shunt_fraction}; "
                 "give a fraction from 0 to below 1, not a percentage"
             )
         for tumour in territory.tumours:
-            _number(f"volume of {tumour.name} (mL)", tumour.volume_ml)
-            _number(f"T/N ratio of {tumour.name}", tumour.tn_ratio)
+            _check_number(f"volume of {tumour.name} (mL)", tumour.volume_ml)
+            _check_number(f"T/N ratio of {tumour.name}", tumour.tn_ratio)
         if territory.normal_volume_ml == 0 and not territory.tumours:
             raise InputError(f"territory {territory.name} has no volume; give its normal tissue or a tumour")
 
 
-def _number(name: str, value: float, *, zero: bool = False) -> None:
+def _check_number(name: str, value: float, *, zero: bool = False) -> None:
     if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         raise InputError(f"{name} is {value}; give a {'number of 0 or more' if zero else 'positive number'}")

@@ -11,8 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from sirtjax.config import Table
 from sirtjax.dosimetry._nuclides import Nuclide, nuclide
 from sirtjax.dosimetry._objectives import DoseObjective, Role
 from sirtjax.errors import ConfigError
@@ -180,18 +181,14 @@ class Protocol:
         )
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Quantity(_Table):
+class _Quantity(Table):
     value: Positive
     unit: str
     source: Citation
     mark: Mark
 
 
-class _Objective(_Table):
+class _Objective(Table):
     voi: Role
     direction: Literal["at least", "at most"]
     dose_gy: Positive
@@ -212,17 +209,17 @@ class _Objective(_Table):
         )
 
 
-class _Step(_Table):
+class _Step(Table):
     above: Fraction
     factor: Fraction
 
 
-class _ShuntSteps(_Table):
+class _ShuntSteps(Table):
     steps: tuple[_Step, ...]
     source: Citation
 
 
-class _Scenario(_Table):
+class _Scenario(Table):
     title: str
     tumour: str
     approach: Literal["segmentectomy", "lobectomy", "unilobar", "bilobar"]
@@ -231,7 +228,7 @@ class _Scenario(_Table):
     notes: tuple[str, ...] = ()
 
 
-class _File(_Table):
+class _File(Table):
     schema_version: Annotated[Literal[1], Field(alias="schema")]
     device: Literal["resin", "glass", "holmium"]
     nuclide: str

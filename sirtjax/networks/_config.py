@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from sirtjax.config import Table
 
 Count = Annotated[int, Field(ge=1)]
 Features = Annotated[int, Field(ge=1, le=4096)]
@@ -13,10 +15,8 @@ Triple = tuple[Count, Count, Count]
 Stages = Annotated[tuple[Features, ...], Field(min_length=2, max_length=12)]
 
 
-class Network(BaseModel):
+class Network(Table):
     """Common settings of all networks: channels of the image, and classes including background."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     channels: Count = 1
     classes: Count

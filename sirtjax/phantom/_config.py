@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from sirtjax.config import checked_preset, preset_names, preset_table
+from sirtjax import config
+from sirtjax.config import IntervalTable
 from sirtjax.phantom._tissues import MAX_LESIONS
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -15,20 +16,7 @@ Spacing = tuple[Positive, Positive, Positive]
 Interval = tuple[Positive, Positive]
 
 
-class _Table(BaseModel):
-    """A table of a preset: immutable and hashable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> _Table:
-        for name, value in self:
-            if isinstance(value, tuple) and len(value) == 2 and value[0] > value[1]:
-                raise ValueError(f"`{name}` must go from low to high, got {value}")
-        return self
-
-
-class LesionConfig(_Table):
+class LesionConfig(IntervalTable):
     """How many lesions, how large, and how many of them are necrotic."""
 
     count: tuple[Annotated[int, Field(ge=0, le=MAX_LESIONS)], Annotated[int, Field(ge=0, le=MAX_LESIONS)]]
@@ -38,7 +26,7 @@ class LesionConfig(_Table):
     contrast_hu: tuple[float, float]
 
 
-class MotionConfig(_Table):
+class MotionConfig(IntervalTable):
     """How far each later session is from the diagnostic CT."""
 
     breath_mm: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=30)]]
@@ -47,7 +35,7 @@ class MotionConfig(_Table):
     deformation_mm: Annotated[float, Field(ge=0, le=5)]
 
 
-class GridConfig(_Table):
+class GridConfig(IntervalTable):
     """A voxel grid around the patient."""
 
     shape: Shape
@@ -75,7 +63,7 @@ class SpectConfig(GridConfig):
     counts: Positive
 
 
-class MaaConfig(_Table):
+class MaaConfig(IntervalTable):
     """The 99mTc-MAA and where it goes; intervals are drawn from uniformly."""
 
     activity_mbq: Positive
@@ -86,7 +74,7 @@ class MaaConfig(_Table):
     extrahepatic_fraction: tuple[Share, Share]
 
 
-class PlanarConfig(_Table):
+class PlanarConfig(IntervalTable):
     """The anterior and posterior views."""
 
     fwhm_mm: Positive
@@ -117,7 +105,7 @@ class FdgConfig(PetConfig):
     tumour_suv: Interval
 
 
-class PhantomConfig(_Table):
+class PhantomConfig(IntervalTable):
     """A preset of the digital phantom: its lesions, its motion and its acquisitions."""
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
@@ -137,7 +125,7 @@ class PhantomConfig(_Table):
 
 def presets() -> tuple[str, ...]:
     """Lists the names of the presets in `configs/phantom`."""
-    return preset_names("phantom")
+    return config.preset_names("phantom")
 
 
 def load_preset(name: str) -> PhantomConfig:
@@ -146,7 +134,7 @@ def load_preset(name: str) -> PhantomConfig:
     Raises:
       ConfigError: there is no preset of this name.
     """
-    return config_from_table(preset_table("phantom", name), name=name)
+    return config.load_preset(PhantomConfig, "phantom", name)
 
 
 def config_from_table(table: dict[str, Any], *, name: str) -> PhantomConfig:
@@ -155,4 +143,4 @@ def config_from_table(table: dict[str, Any], *, name: str) -> PhantomConfig:
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.
     """
-    return checked_preset(PhantomConfig, table, folder="phantom", name=name)
+    return config.checked_preset(PhantomConfig, table, folder="phantom", name=name)

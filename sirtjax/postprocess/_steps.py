@@ -5,38 +5,35 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from sirtjax.config import Table
 from sirtjax.postprocess._erode_select_dilate import erode_select_dilate
 from sirtjax.postprocess._parts import fill_holes, keep_largest, remove_small
 
 Mask = NDArray[np.bool_]
 
 
-class _Step(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LargestComponent(_Step):
+class LargestComponent(Table):
     """Keep the largest part: thesis, chapter 4."""
 
     kind: Literal["largest-component"] = "largest-component"
 
 
-class ErodeSelectDilate(_Step):
+class ErodeSelectDilate(Table):
     """Cut at thin bridges, keep the largest part: thesis, chapter 3, which gives no radius."""
 
     kind: Literal["erode-select-dilate"] = "erode-select-dilate"
     radius_mm: float = Field(ge=0)
 
 
-class FillHoles(_Step):
+class FillHoles(Table):
     """Fill what the mask encloses: Y-90 paper."""
 
     kind: Literal["fill-holes"] = "fill-holes"
 
 
-class RemoveSmall(_Step):
+class RemoveSmall(Table):
     """Remove parts smaller than a volume: Y-90 paper, which gives no volume."""
 
     kind: Literal["remove-small"] = "remove-small"

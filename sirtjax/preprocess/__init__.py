@@ -21,7 +21,7 @@ from sirtjax.preprocess._nnunet import prepare_nnunet as prepare_nnunet
 from sirtjax.preprocess._normalize import normalise_channel as normalise_channel
 from sirtjax.preprocess._resample import coarse_axis as coarse_axis
 from sirtjax.preprocess._resample import resample_image as resample_image
-from sirtjax.preprocess._resample import resample_labels as resample_labels
+from sirtjax.preprocess._resample import resample_stage_labels as resample_stage_labels
 from sirtjax.preprocess._resample import resampled_shape as resampled_shape
 from sirtjax.preprocess._restore import restore_labels as restore_labels
 from sirtjax.preprocess._restore import restore_maps as restore_maps
@@ -55,7 +55,7 @@ __all__ = [
     "prepare_fixed",
     "prepare_nnunet",
     "resample_image",
-    "resample_labels",
+    "resample_stage_labels",
     "resampled_shape",
     "restore_labels",
     "restore_maps",

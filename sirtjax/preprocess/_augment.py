@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from sirtjax.config import Table
 from sirtjax.ops import sample_linear, sample_nearest
 
 Array = Any
@@ -15,16 +16,14 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class IntensityShift(BaseModel):
+class IntensityShift(Table):
     """A normally distributed offset of a whole CT image; the thesis (3.3.2) uses N(-40, 40) HU."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     mean_hu: float
     deviation_hu: NotNegative
 
 
-class AugmentConfig(BaseModel):
+class AugmentConfig(Table):
     """How training images are varied at random.
 
     Attributes:
@@ -35,8 +34,6 @@ class AugmentConfig(BaseModel):
       elastic_grid_mm: distance of its control points.
       shift: of CT intensities, before they are clipped.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     flip: tuple[Share, Share, Share] = (0.0, 0.0, 0.0)
     rotation_deg: tuple[NotNegative, NotNegative, NotNegative] = (0.0, 0.0, 0.0)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from sirtjax.config import Table
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -15,13 +17,7 @@ Scheme = Literal["CTNormalization", "ZScoreNormalization", "NoNormalization", "R
 Reader = Literal["SimpleITKIO", "NibabelIO", "SimpleITKIOWithReorient", "NibabelIOWithReorient"]
 
 
-class _Table(BaseModel):
-    """A part of a model's description: immutable, hashable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Foreground(_Table):
+class Foreground(Table):
     """A window from zero signal to `headroom` times a percentile of the foreground.
 
     Foreground are the voxels above a tenth of the 99th percentile of all: the patient, however much air is around.
@@ -31,7 +27,7 @@ class Foreground(_Table):
     headroom: Positive = 1.0
 
 
-class OrganWindow(_Table):
+class OrganWindow(Table):
     """A window around the median of an organ: what differs from it lies on either side of the middle.
 
     `reach` is the distance to either end in the image's unit; with `relative` it is a fraction of the median. What the
@@ -42,7 +38,7 @@ class OrganWindow(_Table):
     relative: bool = False
 
 
-class IntensityScale(_Table):
+class IntensityScale(Table):
     """How intensities of one modality become the numbers a network takes.
 
     `window` is given in the image's unit (HU for CT); `percentiles` and `foreground` are found in each image, for
@@ -72,7 +68,7 @@ class IntensityScale(_Table):
         return self.output[0] if self.organ is None else (self.output[0] + self.output[1]) / 2
 
 
-class OrganMask(_Table):
+class OrganMask(Table):
     """The part of an image that a network sees: an organ including its lesions, dilated.
 
     Beyond it is nothing (`IntensityScale.unseen`), and the image is cut to the box of what is left.
@@ -82,7 +78,7 @@ class OrganMask(_Table):
     margin_mm: NotNegative
 
 
-class FixedPreprocessing(_Table):
+class FixedPreprocessing(Table):
     """One orientation and one spacing for every image, and a scale of intensities for each modality.
 
     `axes` says where the voxel indices grow to: "LPS" is the world's own order. On that grid, first to last: a median
@@ -108,7 +104,7 @@ class FixedPreprocessing(_Table):
         return next((scale for scale in self.intensities if scale.modality == modality), None)
 
 
-class ChannelNormalisation(_Table):
+class ChannelNormalisation(Table):
     """What nnU-Net does with the intensities of one channel, and the statistics of its training images.
 
     `mask` counts only voxels inside the filled non-zero region (only z-score).
@@ -122,7 +118,7 @@ class ChannelNormalisation(_Table):
     percentile_99_5: Finite = 0.0
 
 
-class Resampling(_Table):
+class Resampling(Table):
     """How nnU-Net resamples: the order of the spline, and whether slices are resampled separately.
 
     `separate_z` left out: where the spacing of one axis is more than `threshold` times the finest one's, slices across
@@ -135,7 +131,7 @@ class Resampling(_Table):
     threshold: Positive = 3.0
 
 
-class NnunetPreprocessing(_Table):
+class NnunetPreprocessing(Table):
     """Preprocessing of an nnU-Net v2 model's plans; axes are reversed array axes, then transposed.
 
     `spacing_mm` and everything after the transposition is in the network's axes.

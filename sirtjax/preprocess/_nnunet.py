@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from sirtjax import ops
 from sirtjax.errors import ModelError
 from sirtjax.preprocess._config import NnunetPreprocessing
 from sirtjax.preprocess._normalize import normalise_channel
-from sirtjax.preprocess._resample import resample_image, resample_labels, resampled_shape
+from sirtjax.preprocess._resample import resample_image, resample_stage_labels, resampled_shape
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -72,7 +72,7 @@ def prepare_nnunet(
     box = _box(present)
     spacing = [float(np.float32(spacing_mm[axis])) for axis in axes]  # the precision image headers have
     needs_region = previous_labels is not None or any(one.mask for one in how.channels)
-    region = fill_holes(present)[box] if needs_region else present[box]
+    region = ops.fill_holes(present)[box] if needs_region else present[box]
     labels = None
     if previous_labels is not None:
         labels = np.array(_transposed(previous_labels, axes, np.int16)[box])
@@ -89,7 +89,7 @@ def prepare_nnunet(
     grids: Any = {"spacing_mm": spacing, "new_spacing_mm": how.spacing_mm}
     resampled = [resample_image(image, shape, how=how.image_resampling, **grids) for image in normalised]
     if labels is not None:
-        coarse = resample_labels(labels, shape, how=how.label_resampling, **grids)
+        coarse = resample_stage_labels(labels, shape, how=how.label_resampling, **grids)
         resampled += [np.asarray(coarse == value, np.float32) for value in previous_values]
     i, j, k = (part.start for part in box)
     return NnunetCase(
@@ -108,14 +108,6 @@ def network_axes(how: NnunetPreprocessing) -> Three:
     """
     a, b, c = (2 - axis for axis in how.transpose_forward)
     return a, b, c
-
-
-def fill_holes(mask: Mask) -> Mask:
-    """Fills enclosed regions (by faces), as `scipy.ndimage.binary_fill_holes`, in one pass."""
-    parts, _ = ndimage.label(~mask)
-    faces = [np.take(parts, end, axis=axis) for axis in range(3) for end in (0, -1)]
-    open_parts = np.unique(np.concatenate([face.ravel() for face in faces]))
-    return ~np.isin(parts, open_parts[open_parts > 0])
 
 
 def _transposed(array: NDArray[Any], axes: Three, kind: Any) -> NDArray[Any]:

@@ -71,7 +71,7 @@ def resample_image(
     )
 
 
-def resample_labels(
+def resample_stage_labels(
     labels: NDArray[Any],
     shape: Shape,
     *,

@@ -3,9 +3,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from sirtjax.config import checked_preset, preset_names, preset_table
+from sirtjax import config
+from sirtjax.config import Table
 from sirtjax.errors import ConfigError
 from sirtjax.parsing import ParseError, parse_toml
 
@@ -22,13 +23,7 @@ Similarity = Literal[
 ]
 
 
-class _Table(BaseModel):
-    """A table of a preset: immutable, hashable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LatticeTable(_Table):
+class LatticeTable(Table):
     """The working lattice of every registration: a fixed number of nodes, stretched over the region.
 
     `region` is the covered region: the liver mask or everything that both images show, plus `margin_mm`. Nodes are
@@ -45,7 +40,7 @@ class LatticeTable(_Table):
     fade: Annotated[float, Field(ge=0, lt=0.5)]
 
 
-class IntensityTable(_Table):
+class IntensityTable(Table):
     """Which intensities count: a window for images in HU, percentiles for any other.
 
     `tails` are the fractions of the scale reserved for values below the window, down to -1000 HU, and above it.
@@ -67,14 +62,14 @@ class IntensityTable(_Table):
         return self
 
 
-class AffineLevel(_Table):
+class AffineLevel(Table):
     """One resolution of the affine stage: blur of both sides and size of the first steps."""
 
     blur_mm: NonNegative
     step_mm: Positive
 
 
-class AffineTable(_Table):
+class AffineTable(Table):
     """The affine stage: what it matches, and from coarse to fine how.
 
     Each of the `steps` of a level looks at `points` nodes of another of the stride^3 interleaved sub-lattices.
@@ -91,7 +86,7 @@ class AffineTable(_Table):
     levels: Annotated[tuple[AffineLevel, ...], Field(min_length=1)]
 
 
-class DeformableLevel(_Table):
+class DeformableLevel(Table):
     """One resolution of the deformation: B-spline control values added to those of earlier levels."""
 
     controls: tuple[Controls, Controls, Controls]
@@ -100,7 +95,7 @@ class DeformableLevel(_Table):
     step_mm: Positive
 
 
-class DeformableTable(_Table):
+class DeformableTable(Table):
     """The deformation: a displacement, or the exponential of a stationary velocity (invertible).
 
     Sampling is as in the affine stage; a stride of 1 with as many points as the region has nodes is full sampling.
@@ -113,7 +108,7 @@ class DeformableTable(_Table):
     levels: Annotated[tuple[DeformableLevel, ...], Field(min_length=1)]
 
 
-class SimilarityTable(_Table):
+class SimilarityTable(Table):
     """The comparison of images and its region: everywhere, the body, or the dilated liver mask.
 
     The liver mask of the guidance is dilated by `reach_mm`.
@@ -129,7 +124,7 @@ class SimilarityTable(_Table):
     interpolation: Literal["linear", "cubic"] = "linear"
 
 
-class GuidanceTable(_Table):
+class GuidanceTable(Table):
     """Which masks guide: none, the liver, or the liver and its landmarks (lesions, vessels, clips).
 
     They are compared within `reach_mm` of the reference's liver.
@@ -139,7 +134,7 @@ class GuidanceTable(_Table):
     reach_mm: NonNegative = 15.0
 
 
-class WeightsTable(_Table):
+class WeightsTable(Table):
     """The weights of w_I L_I + w_S L_S + L_R; traced, so that a sweep over them compiles once."""
 
     image: NonNegative
@@ -150,7 +145,7 @@ class WeightsTable(_Table):
     volume: NonNegative
 
 
-class RegularityTable(_Table):
+class RegularityTable(Table):
     """L_R: its kind, the springs' neighbours, and the rigidity of the liver against its surroundings."""
 
     kind: Literal["spring", "bending", "diffusion"]
@@ -160,7 +155,7 @@ class RegularityTable(_Table):
     outside_rigidity: Positive = 1.0
 
 
-class RegistrationConfig(_Table):
+class RegistrationConfig(Table):
     """How to register: a preset of configs/registration, or one like it."""
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
@@ -199,7 +194,7 @@ class RegistrationConfig(_Table):
 
 def presets() -> tuple[str, ...]:
     """Returns the names of the presets in `configs/registration`."""
-    return preset_names("registration")
+    return config.preset_names("registration")
 
 
 def load_preset(name: str) -> RegistrationConfig:
@@ -208,7 +203,7 @@ def load_preset(name: str) -> RegistrationConfig:
     Raises:
       ConfigError: there is no preset of this name.
     """
-    return config_from_table(preset_table("registration", name), name=name)
+    return config.load_preset(RegistrationConfig, "registration", name)
 
 
 def config_from_table(table: Mapping[str, Any], *, name: str) -> RegistrationConfig:
@@ -217,7 +212,7 @@ def config_from_table(table: Mapping[str, Any], *, name: str) -> RegistrationCon
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.
     """
-    return checked_preset(RegistrationConfig, table, folder="registration", name=name)
+    return config.checked_preset(RegistrationConfig, table, folder="registration", name=name)
 
 
 def apply_settings(config: RegistrationConfig, settings: Sequence[str]) -> RegistrationConfig:

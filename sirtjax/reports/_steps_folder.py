@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sirtjax.parsing import parse_json
+from sirtjax.parsing import json_value, parse_json
 
 if TYPE_CHECKING:
     from sirtjax.volume import Geometry
@@ -236,7 +236,7 @@ def _write_alignment(folder: Path, alignment: Alignment, page: str | None) -> di
     if page is not None:
         with io.atomic_path(folder / PAGE, force=True) as temporary:
             temporary.write_text(page, encoding="utf-8")
-    record = None if alignment.record is None else _finite(asdict(alignment.record))
+    record = None if alignment.record is None else json_value(asdict(alignment.record))
     return {"file": file, "sha256": io.file_sha256(folder / file), "record": record}
 
 
@@ -260,13 +260,6 @@ def _read_alignment(folder: Path, entry: dict[str, Any], reference: Geometry) ->
     page = folder / PAGE
     text = page.read_text(encoding="utf-8") if page.is_file() else None
     return Alignment(transform=transform, record=AlignmentRecord(**{**row, **lists, "quality": quality}), page=text)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

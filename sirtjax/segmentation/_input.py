@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.errors import ConfigError, GeometryError, ImageFormatError
+from sirtjax.errors import ConfigError, GeometryError, ImageFormatError, ModelError
+from sirtjax.segmentation._model import ModelSpec
 from sirtjax.volume import LabelMap, Volume
 
 # Thinner than this along an axis, an image shows no organ.
@@ -24,22 +25,30 @@ MOST_NEGATIVE_SHARE = 0.25
 LEAST_LIVER_SHARE = 0.5
 
 
-def check_inputs(volume: Volume, asked: str | None, *, liver: LabelMap | None = None) -> str:
-    """Returns the modality of an image after checking the image and a mask of the liver.
+def check_inputs(volume: Volume, spec: ModelSpec, *, modality: str | None, liver: LabelMap | None) -> str:
+    """Returns the modality of an image that a model can segment.
 
     Args:
       volume: the image.
-      asked: the modality that the user states; None if none.
+      spec: the model.
+      modality: as the user states it; None if the user does not.
       liver: mask of the liver; None if none.
 
     Raises:
+      ModelError: the model was not made for this modality or takes several images.
       ConfigError, ImageFormatError, GeometryError: as `image_modality`, `check_image` and `check_liver`.
     """
-    modality = image_modality(volume, asked)
-    check_image(volume, modality=modality)
+    kind = image_modality(volume, modality)
+    if spec.modalities and kind not in spec.modalities:
+        known = " or ".join(spec.modalities)
+        raise ModelError(f"the model {spec.name!r} was made for {known}, the image is {kind}; choose another --model")
+    if len(spec.channels) > 1:
+        wanted = ", ".join(spec.channels)
+        raise ModelError(f"the model {spec.name!r} takes {len(spec.channels)} images together ({wanted}), got one")
+    check_image(volume, modality=kind)
     if liver is not None:
-        check_liver(liver, volume, modality=modality)
-    return modality
+        check_liver(liver, volume, modality=kind)
+    return kind
 
 
 def image_modality(volume: Volume, asked: str | None) -> str:

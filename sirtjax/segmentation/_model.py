@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import jax
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from sirtjax import networks
+from sirtjax.config import Table
 from sirtjax.errors import ModelError
 from sirtjax.io import Storage, load_checkpoint, save_checkpoint
 from sirtjax.networks import NetworkConfig, Variables
@@ -23,11 +24,7 @@ Label = Annotated[int, Field(ge=1, le=65535)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Tiles(_Table):
+class Tiles(Table):
     """How an image is divided for the network: what it takes at once, and how its answers are put together."""
 
     shape: tuple[Count, Count, Count]
@@ -35,7 +32,7 @@ class Tiles(_Table):
     blending: Literal["gaussian", "uniform", "nnunet"] = "gaussian"
 
 
-class ModelSpec(_Table):
+class ModelSpec(Table):
     """Everything about a segmentation model but its weights.
 
     Attributes:

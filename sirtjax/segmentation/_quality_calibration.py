@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from sirtjax.config import Table
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -14,11 +16,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 ERROR_RANGE = (0.02, 0.6)
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EvidenceWeight(_Table):
+class EvidenceWeight(Table):
     """One term of the regression: `weight` times the standardised evidence.
 
     Attributes:
@@ -50,7 +48,7 @@ class EvidenceWeight(_Table):
         return self.weight * (min(max(known, self.low), self.high) - self.centre) / self.scale
 
 
-class Regression(_Table):
+class Regression(Table):
     """A linear regression of the logarithm of 1 - DSC.
 
     Attributes:
@@ -68,7 +66,7 @@ class Regression(_Table):
         return self
 
 
-class QualityCalibration(_Table):
+class QualityCalibration(Table):
     """How evidence about a mask becomes an estimate of its DSC; fitted by `benchmarks/segmentation_quality.py`.
 
     Attributes:

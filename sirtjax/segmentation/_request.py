@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import jax
 
-from sirtjax.errors import ConfigError, ModelError
+from sirtjax.errors import ConfigError
 from sirtjax.postprocess import PostprocessStep, RemoveSmall
 from sirtjax.segmentation._input import check_inputs
-from sirtjax.segmentation._model import Model, ModelSpec
+from sirtjax.segmentation._model import Model
 from sirtjax.segmentation._structures import Structure, labels_of
 from sirtjax.volume import LabelMap, Volume
 
@@ -79,10 +79,9 @@ def make_request(
     Raises:
       ConfigError, ImageFormatError, GeometryError, ModelError: as in `segment`.
     """
-    kind = check_inputs(volume, modality, liver=liver)
     spec = model.spec
-    _check_model(spec, kind)
     labels = tuple(spec.labels) if structure is None else labels_of(spec, structure)
+    kind = check_inputs(volume, spec, modality=modality, liver=liver)
     return Request(
         volume=volume,
         model=model,
@@ -97,17 +96,6 @@ def make_request(
         devices=devices,
         progress=progress,
     )
-
-
-def _check_model(spec: ModelSpec, modality: str) -> None:
-    if spec.modalities and modality not in spec.modalities:
-        known = " or ".join(spec.modalities)
-        raise ModelError(
-            f"the model {spec.name!r} was made for {known}, the image is {modality}; choose another --model"
-        )
-    if len(spec.channels) > 1:
-        wanted = ", ".join(spec.channels)
-        raise ModelError(f"the model {spec.name!r} takes {len(spec.channels)} images together ({wanted}), got one")
 
 
 def _steps(steps: Sequence[PostprocessStep], minimum_ml: float | None) -> tuple[PostprocessStep, ...]:

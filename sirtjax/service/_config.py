@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from sirtjax.config import Table
 from sirtjax.errors import ConfigError
 from sirtjax.parsing import ParseError, parse_toml
 
@@ -31,11 +32,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TlsFiles(_Table):
+class TlsFiles(Table):
     """PEM files of a TLS end that shows its certificate and asks for the other's.
 
     Attributes:
@@ -51,7 +48,7 @@ class TlsFiles(_Table):
     minimum: Literal["1.2", "1.3"] = "1.2"
 
 
-class Listen(_Table):
+class Listen(Table):
     """Where the service listens, and under which name.
 
     Attributes:
@@ -67,7 +64,7 @@ class Listen(_Table):
     tls: TlsFiles | None = None
 
 
-class Peer(_Table):
+class Peer(Table):
     """A DICOM node that may send to the service, or that results go to.
 
     Attributes:
@@ -97,7 +94,7 @@ class Peer(_Table):
     certificate_name: str | None = None
 
 
-class Work(_Table):
+class Work(Table):
     """What is done to a complete series, and where the results go.
 
     Attributes:
@@ -111,7 +108,7 @@ class Work(_Table):
     """
 
     structures: Annotated[tuple[Literal["liver", "lesions", "lungs", "body"], ...], Field(min_length=1)] = ("liver",)
-    models: dict[str, str] = {}
+    models: dict[str, str] = Field(default_factory=dict)
     objects: Annotated[tuple[Literal["rtstruct", "seg"], ...], Field(min_length=1)] = ("rtstruct", "seg")
     modalities: Annotated[tuple[Literal["CT", "MR"], ...], Field(min_length=1)] = ("CT", "MR")
     deliver: str = SENDER
@@ -119,7 +116,7 @@ class Work(_Table):
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
 
 
-class Limits(_Table):
+class Limits(Table):
     """How much of anything a peer gets.
 
     Attributes:
@@ -179,7 +176,7 @@ class Limits(_Table):
     keep_s: Seconds = 86_400.0
 
 
-class ServiceConfig(_Table):
+class ServiceConfig(Table):
     """The DICOM service, as its TOML file says it.
 
     Attributes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirtjax.errors import ConfigError, SirtjaxError
+from sirtjax.parsing import json_value
 from sirtjax.studies._tune_cases import TuneCase, fingerprint, read_case, read_list
 from sirtjax.studies._tune_grid import Grid, make_grid
 from sirtjax.studies._tune_record import Record, Row, state_of
@@ -59,9 +60,9 @@ class WeightSearch:
         points = [
             {
                 "settings": dict(one.point.settings),
-                "rrmsd_mm": _finite(one.rrmsd_mm),
-                "affine_rrmsd_mm": _finite(one.affine_rrmsd_mm),
-                "deformed_rrmsd_mm": _finite(one.deformed_rrmsd_mm),
+                "rrmsd_mm": json_value(one.rrmsd_mm),
+                "affine_rrmsd_mm": json_value(one.affine_rrmsd_mm),
+                "deformed_rrmsd_mm": json_value(one.deformed_rrmsd_mm),
                 "cases": one.cases,
                 "failures": one.failures,
                 "statuses": dict(one.statuses),
@@ -70,7 +71,8 @@ class WeightSearch:
         ]
         cases = {
             case: [
-                {"status": row.status, **{name: _finite(value) for name, value in row.figures.items()}} for row in rows
+                {"status": row.status, **{name: json_value(value) for name, value in row.figures.items()}}
+                for row in rows
             ]
             for case, rows in self.rows.items()
         }
@@ -258,7 +260,3 @@ def _best(
         config = config.model_copy(update={"deformable": config.deformable.model_copy(update={"model": "none"})})
         header.insert(2, 'Therefore deformable.model = "none".')
     return config, header
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

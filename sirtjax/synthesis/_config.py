@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from sirtjax.config import checked_preset, preset_names, preset_table
+from sirtjax import config
+from sirtjax.config import IntervalTable
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -13,20 +14,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=16, le=256, multiple_of=2)]
 
 
-class _Table(BaseModel):
-    """A table of a preset: immutable and hashable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> _Table:
-        for name, value in self:
-            if isinstance(value, tuple) and len(value) == 2 and value[0] > value[1]:
-                raise ValueError(f"`{name}` must go from low to high, got {value}")
-        return self
-
-
-class ModalityShares(_Table):
+class ModalityShares(IntervalTable):
     """How often an image is CT-like, T1-like or of wholly random intensities; relative weights."""
 
     ct: NotNegative
@@ -40,7 +28,7 @@ class ModalityShares(_Table):
         return self
 
 
-class DeformationConfig(_Table):
+class DeformationConfig(IntervalTable):
     """How far a patient may be from the anatomy drawn for it.
 
     `scale`, `shear` and the angles are bounds of uniform draws; `coarse_mm` and `fine_mm` bound the standard
@@ -54,7 +42,7 @@ class DeformationConfig(_Table):
     fine_mm: Annotated[float, Field(ge=0, le=4)]
 
 
-class ViewShares(_Table):
+class ViewShares(IntervalTable):
     """Fields of view, as fractions of all samples; the rest shows the whole liver with its surroundings.
 
     `far` looks at another part of the body, `anywhere` moves the grid along the body without regard to the liver,
@@ -68,7 +56,7 @@ class ViewShares(_Table):
     whole_grid: Share
 
 
-class InsideLiver(_Table):
+class InsideLiver(IntervalTable):
     """Samples of only the liver, as a lesion network sees it: around a position in it, the rest excluded.
 
     Attributes:
@@ -84,7 +72,7 @@ class InsideLiver(_Table):
     reach_share: Annotated[float, Field(gt=0, le=1)]
 
 
-class SynthesisConfig(_Table):
+class SynthesisConfig(IntervalTable):
     """A preset of random training samples; see `random_sample` for what is drawn.
 
     Attributes:
@@ -132,7 +120,7 @@ class SynthesisConfig(_Table):
 
 def list_presets() -> tuple[str, ...]:
     """Returns the names of the presets in `configs/synthesis`."""
-    return preset_names("synthesis")
+    return config.preset_names("synthesis")
 
 
 def load_preset(name: str) -> SynthesisConfig:
@@ -141,7 +129,7 @@ def load_preset(name: str) -> SynthesisConfig:
     Raises:
       ConfigError: there is no preset of this name.
     """
-    return config_from_table(preset_table("synthesis", name), name=name)
+    return config.load_preset(SynthesisConfig, "synthesis", name)
 
 
 def config_from_table(table: dict[str, Any], *, name: str) -> SynthesisConfig:
@@ -150,4 +138,4 @@ def config_from_table(table: dict[str, Any], *, name: str) -> SynthesisConfig:
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.
     """
-    return checked_preset(SynthesisConfig, table, folder="synthesis", name=name)
+    return config.checked_preset(SynthesisConfig, table, folder="synthesis", name=name)

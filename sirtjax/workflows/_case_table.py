@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from sirtjax import config
 
 
-class Table(BaseModel):
-    """A table of the case file: immutable, and an unknown key is an error."""
+class Table(config.Table):
+    """A table of the case file, which may also hold objects of this package."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.dosimetry import Check
+from sirtjax.parsing import json_value
 from sirtjax.spatial import Transform
 from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows._used_mask import MaskState
@@ -362,20 +362,7 @@ def result_to_json(result: Result) -> dict[str, Any]:
       TypeError: the result is not a table.
     """
     table: dict[str, Any] = {"schema": SCHEMA, **dataclasses.asdict(result)}
-    cleaned = _finite(table)
+    cleaned = json_value(table)
     if not isinstance(cleaned, dict):
         raise TypeError("a result is a table")
     return cleaned
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: both become null."""
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, np.integer):
-        return int(value)
-    return value

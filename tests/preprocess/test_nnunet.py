@@ -7,7 +7,6 @@ from scipy import ndimage
 
 from sirtjax import preprocess
 from sirtjax.errors import ModelError
-from sirtjax.preprocess._nnunet import fill_holes
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 _spec = importlib.util.spec_from_file_location("nnunet_preprocess", REFERENCE / "nnunet_preprocess.py")
@@ -122,13 +121,6 @@ def test_other_orders_come_back_by_splines():
     inside = tuple(slice(s, s + n) for s, n in zip(case.start, case.cropped_shape, strict=True))
     np.testing.assert_array_equal(other.transpose(2, 1, 0)[inside], np.argmax(np.float32(scores), axis=0))
     assert (other != linear).any()
-
-
-def test_holes_are_filled_as_scipy_does():
-    mask = np.random.default_rng(0).random((17, 19, 23)) < 0.7
-    filled = fill_holes(mask)
-    assert filled.sum() > mask.sum()
-    np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(mask))
 
 
 @pytest.mark.parametrize(
