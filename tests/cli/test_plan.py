@@ -76,7 +76,7 @@ def test_the_dose_file_is_the_dose_of_the_table(planned):
 
 
 def test_tables_and_checks_are_printed(run, folder, tmp_path):
-    done = run("plan", folder / "case.toml", "-o", tmp_path / "plan")
+    done = run("plan", folder / "case.toml", "-o", tmp_path / "plan", "--no-pdf")
     assert done.code == 0
     for text in ("TEST-01", "resin-icc-bilobar", "right", "alpha"):
         assert text in done.out
@@ -231,7 +231,7 @@ def test_a_case_by_options(run, folder, empty):
         "--ct", folder / "ct.nii", "--liver", folder / "liver.nii", "--lesions", folder / "lesions.nii",
         "--lung-shunt", "0.05", "--set", "dose.method=local", "--choose", "upper", "--residual", "0",
     ]  # fmt: skip
-    done = run("plan", "-o", empty / "plan", "--json", *options)
+    done = run("plan", "-o", empty / "plan", "--json", "--no-pdf", *options)
     assert done.code == 0, done.err
     table = json.loads(done.out)
     assert [row["territory"] for row in table["injections"]] == ["whole liver"]

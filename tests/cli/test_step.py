@@ -68,12 +68,12 @@ def test_the_order_of_the_steps_is_free(run, folder, tmp_path, made, order):
     path = case.write_case(folder)
     for name in order:
         assert run("step", name, path, "-o", tmp_path).code == 0
-    done = run("plan", path, "-o", tmp_path, "--resume", "--json")
+    done = run("plan", path, "-o", tmp_path, "--resume", "--json", "--no-pdf")
     assert done.code == 0, done.err
     # Masks, territories and registration are made once in all; images are read, and mapped, each time.
     for name in ("liver", "lesions", "territories", "registration"):
         assert made.count(name) == 1, made
-    direct = run("plan", path, "-o", tmp_path / "direct", "--json")
+    direct = run("plan", path, "-o", tmp_path / "direct", "--json", "--no-pdf")
     means = [[voi["mean_gy"] for voi in json.loads(one.out)["vois"]] for one in (done, direct)]
     assert means[0] == pytest.approx(means[1], rel=1e-5)
 
@@ -86,7 +86,7 @@ def test_a_mask_corrected_by_hand_is_used(run, folder, tmp_path):
     cut = np.array(array)
     cut[: cut.shape[0] // 2 - 12] = 0
     write_nifti(file, LabelMap.from_mask(cut > 0, geometry, name="liver"), force=True)
-    done = run("plan", path, "-o", tmp_path, "--resume", "--json")
+    done = run("plan", path, "-o", tmp_path, "--resume", "--json", "--no-pdf")
     assert done.code == 0, done.err
     liver = next(voi for voi in json.loads(done.out)["vois"] if voi["name"] == "liver")
     assert liver["drawn_ml"] == pytest.approx((cut > 0).sum() * geometry.voxel_volume_ml)
@@ -170,7 +170,7 @@ def test_an_automatic_mask_corrected_by_hand_is_no_longer_automatic(run, folder,
 
 
 def test_resume_without_steps_is_a_plan(run, folder, tmp_path):
-    assert run("plan", case.write_case(folder), "-o", tmp_path / "new", "--resume").code == 0
+    assert run("plan", case.write_case(folder), "-o", tmp_path / "new", "--resume", "--no-pdf").code == 0
 
 
 def test_damaged_steps(run, folder, tmp_path):

@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 
 def test_planned_beside_delivered(run, folder, tmp_path):
-    assert run("plan", case.write_case(folder), "-o", tmp_path / "plan").code == 0
+    assert run("plan", case.write_case(folder), "-o", tmp_path / "plan", "--no-pdf").code == 0
     path = case.write_case(folder, injections=DELIVERED, plan=str(tmp_path / "plan" / "results.json"))
     done = run("verify", path, "-o", tmp_path / "verified", "--json")
     table = json.loads(done.out)
@@ -55,7 +55,7 @@ def test_a_verification_by_options(run, folder, tmp_path):
         "--lung-shunt", "0.05", "--injection", "whole liver=500@2026-03-02T10:30", "--calibration", "relative",
         "--set", "dose.method=local",
     ]  # fmt: skip
-    done = run("verify", "-o", tmp_path / "verified", "--json", *options)
+    done = run("verify", "-o", tmp_path / "verified", "--json", "--no-pdf", *options)
     assert done.code == 0, done.err
     table = json.loads(done.out)
     assert table["injections"][0]["activity_mbq"] == 500.0
@@ -81,7 +81,7 @@ def plan_of(folder, tmp_path_factory):
 
 def test_a_limit_that_the_delivered_dose_exceeds_ends_with_1(run, folder, plan_of, tmp_path):
     path = case.write_case(folder, injections=TOO_MUCH, plan=str(plan_of))
-    done = run("verify", path, "-o", tmp_path / "verified")
+    done = run("verify", path, "-o", tmp_path / "verified", "--no-pdf")
     assert done.code == 1
     assert "error: mean(normal right) <= 40 Gy:" in done.err and "[SJ405]" in done.err
     assert "verify: exit code 1 because of SJ405; all results are written" in done.err
@@ -97,7 +97,7 @@ def test_a_limit_that_the_delivered_dose_exceeds_ends_with_1(run, folder, plan_o
 
 def test_limits_that_are_kept_end_with_0(run, folder, plan_of, tmp_path):
     path = case.write_case(folder, injections=KEPT, plan=str(plan_of))
-    done = run("verify", path, "-o", tmp_path / "verified", "--json")
+    done = run("verify", path, "-o", tmp_path / "verified", "--json", "--no-pdf")
     assert done.code == 0, done.err
     table = json.loads(done.out)
     assert "error" not in {check["severity"] for check in table["checks"]}
@@ -106,7 +106,7 @@ def test_limits_that_are_kept_end_with_0(run, folder, plan_of, tmp_path):
 
 def test_the_plan_of_another_patient_is_refused(run, folder, plan_of, tmp_path):
     path = case.write_case(folder, injections=KEPT, plan=str(plan_of), patient={"id": "TEST-02"})
-    done = run("verify", path, "-o", tmp_path / "verified", "--json")
+    done = run("verify", path, "-o", tmp_path / "verified", "--json", "--no-pdf")
     lines = [line for line in done.err.splitlines() if not line.startswith("verify: ")]
     assert (done.code, done.out, len(lines)) == (2, "", 1)
     assert lines[0].startswith(f"sirtjax: {plan_of}: the plan of another patient: the pseudonyms of plan and case")
@@ -128,7 +128,7 @@ def test_another_patient_whom_the_headers_name(run, tmp_path, plan_of, monkeypat
         dicom_case.write_series(folder / "image", counts, dicom_case.SPECT, modality, "image", patient=patient)
         images = {"activity": {"path": "image", "resolution_fwhm_mm": 5.0}}
         path = case.write_case(folder, images=images, dose={"method": "local", "spacing_mm": 6.0}, **changes)
-        return run(verb, path, "-o", tmp_path / out)
+        return run(verb, path, "-o", tmp_path / out, "--no-pdf")
 
     assert done("plan", "SECRET-1", "plan").code == 0
     text = (tmp_path / "plan" / "results.json").read_text()
