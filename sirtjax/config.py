@@ -15,7 +15,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Table(BaseModel):
-    """A table of a preset, a case or a model's description: immutable, hashable; an unknown key is an error."""
+    """A table of a preset, a case or a model's description: immutable, hashable, without unknown keys.
+
+    An unknown key is an error.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

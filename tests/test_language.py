@@ -20,12 +20,6 @@ OPTION_HELP = 110
 
 NOT_YET = {
     "phrases": {
-        "sirtjax/segmentation/_flags.py",
-        "sirtjax/segmentation/_model.py",
-        "sirtjax/segmentation/_quality_calibration.py",
-        "sirtjax/segmentation/_request.py",
-        "sirtjax/segmentation/_restore_fixed.py",
-        "sirtjax/segmentation/_segment.py",
         "sirtjax/workflows/_assemble.py",
         "sirtjax/workflows/_doses.py",
         "sirtjax/workflows/_mapping.py",
@@ -37,13 +31,6 @@ NOT_YET = {
     "sentences": {},
     "lines": {},
     "docstrings": {
-        "sirtjax/config.py",
-        "sirtjax/segmentation/_flags.py",
-        "sirtjax/segmentation/_model.py",
-        "sirtjax/segmentation/_quality_calibration.py",
-        "sirtjax/segmentation/_request.py",
-        "sirtjax/segmentation/_restore_fixed.py",
-        "sirtjax/segmentation/_segment.py",
         "sirtjax/workflows/_assemble.py",
         "sirtjax/workflows/_doses.py",
         "sirtjax/workflows/_mapping.py",

@@ -28,12 +28,12 @@ _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 
 
 def flags_of(labels: LabelMap, found: Restored, *, lesions: bool) -> tuple[Flag, ...]:
-    """Returns every reason to look at a result before it is used.
+    """Returns the quality flags of a result, each a reason to review it before use.
 
     Args:
       labels: the result on the image's grid.
       found: what the model returned.
-      lesions: whether lesions alone were requested.
+      lesions: whether only lesions were requested.
     """
     flags: tuple[Flag, ...] = ()
     if "liver" in (name for _, name in labels.names):

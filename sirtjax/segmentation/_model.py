@@ -25,7 +25,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class Tiles(Table):
-    """How an image is divided for the network: what it takes at once, and how its answers are put together."""
+    """The division of an image for the network: the size of its input, and the blending of its outputs."""
 
     shape: tuple[Count, Count, Count]
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -52,7 +52,7 @@ class ModelSpec(Table):
       previous_values: those labels.
       quality: how good its liver is likely to be; None where that was not calibrated for these weights.
       source: where the model is from.
-      licence: its short name; the text stands beside the weights.
+      licence: its short name; the text is next to the weights.
     """
 
     name: Annotated[str, Field(pattern=NAME)]
@@ -85,7 +85,7 @@ class ModelSpec(Table):
         if self.network.channels != inputs:
             raise ValueError(f"the network takes {self.network.channels} channels, expected {inputs} for these images")
         if (self.previous is None) != (not self.previous_values):
-            raise ValueError("`previous` and `previous_values` go together")
+            raise ValueError("`previous` and `previous_values` must be used together")
         if isinstance(self.preprocessing, NnunetPreprocessing) and len(self.preprocessing.channels) != len(
             self.channels
         ):
@@ -112,7 +112,10 @@ class Model:
 
 @lru_cache(maxsize=32)
 def network_function(config: NetworkConfig) -> Callable[[Variables, jax.Array], jax.Array]:
-    """The network as a function of variables and images: the same object for equal configs, so it compiles once."""
+    """Returns the network as a function of variables and images.
+
+    The same object for equal configs, so that it compiles once.
+    """
 
     def run(variables: Variables, x: jax.Array) -> jax.Array:
         return networks.apply(config, variables, x)
@@ -123,12 +126,12 @@ def network_function(config: NetworkConfig) -> Callable[[Variables, jax.Array], 
 def save_model(
     path: Path | str, model: Model, *, licence_text: str = "", storage: Storage = "float32", force: bool = False
 ) -> None:
-    """Write a model as a checkpoint's folder, whole or not at all.
+    """Writes a model as a checkpoint folder, atomically.
 
     Args:
       path: the folder to make.
       model: what to write.
-      licence_text: shown to whoever asks for it.
+      licence_text: printed on request.
       storage: "float16" halves the size and rounds kernels to 11 bits.
       force: replace a model that is there.
 
@@ -141,7 +144,7 @@ def save_model(
 
 
 def read_model(path: Path | str) -> Model:
-    """The model in a checkpoint's folder, its weights checked against the network.
+    """Returns the model in a checkpoint folder, after checking its weights against the network.
 
     Raises:
       ModelError: no checkpoint, damaged, or no segmentation model.
@@ -154,13 +157,15 @@ def read_model(path: Path | str) -> Model:
 
 
 def model_spec(table: Mapping[str, Any], *, path: Path) -> ModelSpec:
-    """The description in a checkpoint's table.
+    """Returns the description in a checkpoint's table.
 
     Raises:
       ModelError: it describes no segmentation model, or one this version does not know; names the first mistake.
     """
     if "spec" not in table:
-        raise ModelError(f"{path}: is a checkpoint, but not of a segmentation model; sirtjax models list shows those")
+        raise ModelError(
+            f"{path}: is a checkpoint, but not of a segmentation model; sirtjax models list shows the models"
+        )
     try:
         return ModelSpec.model_validate(table["spec"])
     except ValidationError as error:
@@ -192,7 +197,7 @@ def _check_variables(model: Model, path: Path) -> None:
 
 
 def check_variables(config: NetworkConfig, variables: Variables, path: Path) -> None:
-    """Refuse weights that are not the network's, before anything is run.
+    """Refuses weights that do not belong to the network, before anything is run.
 
     Raises:
       ModelError: some are missing, unexpected or of another shape.

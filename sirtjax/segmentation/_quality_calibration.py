@@ -42,7 +42,10 @@ class EvidenceWeight(Table):
         return self
 
     def term(self, value: float) -> float:
-        """Its contribution to the logarithm of 1 - DSC; of a value that is not finite that of the worst."""
+        """Returns its contribution to the logarithm of 1 - DSC.
+
+        For a value that is not finite, the worst contribution.
+        """
         worst = self.high if self.weight > 0 else self.low
         known = value if math.isfinite(value) else worst
         return self.weight * (min(max(known, self.low), self.high) - self.centre) / self.scale
@@ -67,11 +70,11 @@ class Regression(Table):
 
 
 class QualityCalibration(Table):
-    """How evidence about a mask becomes an estimate of its DSC; fitted by `benchmarks/segmentation_quality.py`.
+    """The estimate of a mask's DSC from evidence; fitted by `benchmarks/segmentation_quality.py`.
 
     Attributes:
-      regressions: one of all evidence, fitted to digital patients, and one of the shape alone, fitted to outlines that
-        were spoiled, too: the worst of them counts, because a network may be certain of what is wrong.
+      regressions: one of all evidence, fitted to digital phantoms, and one of only the shape, also fitted to degraded
+        outlines. The worse of both counts, because a network can be certain of a wrong result.
       low_quantile: added to the logarithm, it gives the best end of a 90 % interval.
       high_quantile: the same for the worst end.
       limit: a lower estimate raises the flag.
@@ -93,7 +96,7 @@ class QualityCalibration(Table):
 
 @dataclass(frozen=True, kw_only=True)
 class QualityEstimate:
-    """How good a mask is likely to be, nobody having looked at it.
+    """The expected quality of a mask, estimated without a review.
 
     Attributes:
       dsc: estimated Dice similarity with the true organ.
@@ -118,7 +121,7 @@ class QualityEstimate:
 
 
 def estimate_quality(calibration: QualityCalibration, found: Mapping[str, float]) -> QualityEstimate:
-    """The estimate of a mask's DSC.
+    """Returns the estimate of a mask's DSC.
 
     Args:
       calibration: of the model that found the mask.

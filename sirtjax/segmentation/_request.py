@@ -62,7 +62,9 @@ def make_request(
     devices: Sequence[jax.Device] | None,
     progress: Progress | None,
 ) -> Request:
-    """Returns the arguments of `segment` as a request, after checking that the model can segment the image.
+    """Returns the arguments of `segment` as a request.
+
+    It checks that the model can segment the image.
 
     Args:
       volume: as in `segment`, like all other arguments.
@@ -103,5 +105,5 @@ def _steps(steps: Sequence[PostprocessStep], minimum_ml: float | None) -> tuple[
     if minimum_ml is None:
         return tuple(steps)
     if not 0 <= minimum_ml < math.inf:
-        raise ConfigError(f"the smallest part to keep is {minimum_ml} mL; expected zero or more")
+        raise ConfigError(f"the minimum component volume is {minimum_ml} mL; expected zero or more")
     return (*(one for one in steps if not isinstance(one, RemoveSmall)), RemoveSmall(minimum_ml=minimum_ml))

@@ -19,7 +19,9 @@ FloatArray = NDArray[np.float32]
 
 
 def restore_fixed(request: Request, prepared: Prepared, answer: Ensemble, timings_s: dict[str, float]) -> Restored:
-    """Returns labels on the image's grid from probabilities on the network's, and the quality of a liver mask.
+    """Returns labels on the image's grid from probabilities on the network's grid.
+
+    It also returns the quality of a liver mask.
 
     Args:
       request: the request.

@@ -27,16 +27,16 @@ def segment(
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> Segmentation:
-    """Segment an image of any size, spacing and orientation by a network.
+    """Segments an image of any size, spacing and orientation with a network.
 
-    The image is brought to the network's grid, the network's probabilities (of an nnU-Net: logits) back to the image's
-    grid by linear interpolation, so that contours are smooth, and labels are made of those. A second image of another
-    size compiles nothing. The result is automatic: look at it, above all where it is flagged.
+    The image is resampled to the network's grid. The network's probabilities (of an nnU-Net: logits) are interpolated
+    linearly to the image's grid, so that contours are smooth, and converted to labels. A second image of another
+    size compiles nothing. The result is automatic: review it, above all if it has quality flags.
 
     Args:
       volume: CT in HU, or MR.
       model: from `load_model` or an import.
-      structure: one label of this name alone, of those of the model that make it up; all of the model's by default.
+      structure: one label with this name, formed from the model's labels. Default: all labels of the model.
       modality: "CT" or "MR"; needed where the image is not in HU.
       mirror: average over the flips that the model was trained with: slower by their number.
       liver: where lesions may be; those further than 6 mm outside of it are dropped. A model that was trained inside
@@ -48,7 +48,7 @@ def segment(
       progress: called with the number of calls of the network done and to do.
 
     Raises:
-      ConfigError: the modality can't be told or contradicts the image, or no such structure.
+      ConfigError: the modality is unknown or contradicts the image, or no such structure.
       ImageFormatError: the image or `liver` can't be used, or no liver is in the image.
       GeometryError: `liver` lies elsewhere.
       ModelError: the model was not made for such an image or structure, or needs `liver`.
@@ -71,8 +71,8 @@ def segment(
     volumes_ml = {name: labels.volume_ml(name) for _, name in labels.names}
     if volumes_ml.get("liver") == 0:
         raise ImageFormatError(
-            f"no liver was found in the image by the model {model.spec.name!r}; does it show one? give another image "
-            "or --model"
+            f"no liver was found in the image by the model {model.spec.name!r}; "
+            "check the field of view, or use another image or --model"
         )
     return Segmentation(
         labels=labels,

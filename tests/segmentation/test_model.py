@@ -88,7 +88,7 @@ def test_a_description_that_contradicts_itself_is_refused(changes, complaint):
 
 
 def test_stages_and_their_labels_go_together():
-    with pytest.raises(ValueError, match="`previous` and `previous_values` go together"):
+    with pytest.raises(ValueError, match="`previous` and `previous_values` must be used together"):
         spec(previous=spec(name="first"))
 
 

@@ -115,7 +115,7 @@ def test_small_lesions_are_dropped_by_their_volume(model):
     again = found(volume, strict, liver, minimum_ml=0.0)
     np.testing.assert_array_equal(again.labels.array, found(volume, model, liver).labels.array)
     assert not found(volume, model, liver, minimum_ml=1.0).labels.mask("lesions")[ball(*SMALL)].any()
-    with pytest.raises(ConfigError, match=r"the smallest part to keep is -1.0 mL; expected zero or more"):
+    with pytest.raises(ConfigError, match=r"the minimum component volume is -1.0 mL; expected zero or more"):
         found(volume, model, liver, minimum_ml=-1.0)
 
 
