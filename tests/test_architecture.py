@@ -26,7 +26,7 @@ TIERS = (
     ("preprocess", "losses", "metrics", "networks", "postprocess", "dosimetry", "territories", "phantom"),
     ("synthesis",),  # paints the anatomy of phantom, scales intensities as preprocess
     ("inference", "registration"),
-    ("segmentation",),
+    ("segmentation", "pipeline"),
     ("workflows",),
     ("reports", "train"),
     ("service", "review", "studies", "installation"),  # plans again and reports; many cases

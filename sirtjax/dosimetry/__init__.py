@@ -5,6 +5,12 @@ from sirtjax.dosimetry._activity import cumulated_activity_mbq_h as cumulated_ac
 from sirtjax.dosimetry._activity import decay_factor as decay_factor
 from sirtjax.dosimetry._activity import hours_between as hours_between
 from sirtjax.dosimetry._activity import relative_activity_mbq as relative_activity_mbq
+from sirtjax.dosimetry._activity_choice import activity_multiple as activity_multiple
+from sirtjax.dosimetry._activity_choice import even_shares as even_shares
+from sirtjax.dosimetry._activity_choice import joint_scale as joint_scale
+from sirtjax.dosimetry._activity_choice import lowest_start as lowest_start
+from sirtjax.dosimetry._activity_choice import split_proportions as split_proportions
+from sirtjax.dosimetry._activity_choice import upper_start as upper_start
 from sirtjax.dosimetry._biology import bed_gy as bed_gy
 from sirtjax.dosimetry._biology import eubed_gy as eubed_gy
 from sirtjax.dosimetry._biology import eud_gy as eud_gy
@@ -77,12 +83,18 @@ from sirtjax.dosimetry._dvh_exact import dose_at_volume_fraction_gy as dose_at_v
 from sirtjax.dosimetry._dvh_exact import mean_dose_gy as mean_dose_gy
 from sirtjax.dosimetry._dvh_exact import pack_voi as pack_voi
 from sirtjax.dosimetry._dvh_exact import volume_fraction_at_dose as volume_fraction_at_dose
+from sirtjax.dosimetry._dvh_samples import histogram_size as histogram_size
 from sirtjax.dosimetry._dvh_smooth import smooth_cumulative_dvh as smooth_cumulative_dvh
 from sirtjax.dosimetry._dvh_smooth import smooth_differential_dvh_per_gy as smooth_differential_dvh_per_gy
 from sirtjax.dosimetry._dvh_smooth import (
     smooth_dose_at_volume_fraction_gy as smooth_dose_at_volume_fraction_gy,
 )
 from sirtjax.dosimetry._dvh_smooth import smooth_volume_fraction_at_dose as smooth_volume_fraction_at_dose
+from sirtjax.dosimetry._dvh_traced import VoiSamples as VoiSamples
+from sirtjax.dosimetry._dvh_traced import traced_dose_at_fraction as traced_dose_at_fraction
+from sirtjax.dosimetry._dvh_traced import traced_mean_gy as traced_mean_gy
+from sirtjax.dosimetry._dvh_traced import traced_volume_fraction as traced_volume_fraction
+from sirtjax.dosimetry._dvh_traced import voi_samples as voi_samples
 from sirtjax.dosimetry._injections import mass_weighted_dose_gy as mass_weighted_dose_gy
 from sirtjax.dosimetry._injections import superposed_dose_gy as superposed_dose_gy
 from sirtjax.dosimetry._joint import Split as Split
@@ -166,10 +178,12 @@ __all__ = [
     "TissueParameters",
     "TumourCompartment",
     "VoiDose",
+    "VoiSamples",
     "absolute_activity_mbq",
     "absorbed_dose_gy",
     "accepted_registration_checks",
     "activity_interval_mbq",
+    "activity_multiple",
     "activity_per_mass_mbq",
     "automatic_mask_checks",
     "bed_gy",
@@ -196,11 +210,14 @@ __all__ = [
     "draft_quality_checks",
     "eubed_gy",
     "eud_gy",
+    "even_shares",
     "fractional_uptake",
     "generalised_eud_gy",
     "geometric_mean_counts",
+    "histogram_size",
     "hours_between",
     "injected_territory_checks",
+    "joint_scale",
     "kernel_dose_gy",
     "kernel_radius_voxels",
     "list_protocols",
@@ -209,6 +226,7 @@ __all__ = [
     "load_protocol",
     "lobar_activity_mbq",
     "local_dose_gy",
+    "lowest_start",
     "lung_dose_checks",
     "lung_dose_gy",
     "lung_limited_activity_mbq",
@@ -250,6 +268,7 @@ __all__ = [
     "smooth_dose_at_volume_fraction_gy",
     "smooth_volume_fraction_at_dose",
     "sphere_self_fraction",
+    "split_proportions",
     "staged_activity_checks",
     "superposed_dose_gy",
     "tcp_linear_logit",
@@ -257,10 +276,15 @@ __all__ = [
     "territory_overlap_checks",
     "tissue_parameters",
     "tn_ratio_checks",
+    "traced_dose_at_fraction",
+    "traced_mean_gy",
+    "traced_volume_fraction",
     "tumour_control_probability",
     "tumour_place_checks",
     "tumour_to_normal_ratio",
     "unverified_checks",
+    "upper_start",
+    "voi_samples",
     "volume_fraction_at_dose",
     "voxel_kernel",
     "voxel_mass_g",

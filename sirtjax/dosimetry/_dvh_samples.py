@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sirtjax.ops import namespace
+
 Float = NDArray[np.float64]
 Box = tuple[slice, slice, slice]
 
@@ -14,12 +16,21 @@ SLIVER = 1e-4
 ENOUGH_SAMPLES = 4096
 MAXIMUM_SUBSAMPLES = 12
 # Leaves 1e-4 of a voxel, which the last scaling removes.
-_BISECTIONS = 14
+BISECTIONS = 14
 
 
 def subsamples_for(voxels: int) -> int:
     """Returns the sub-samples per axis that a VOI of so many voxels needs for a DVH without steps."""
     return int(np.clip(np.ceil((ENOUGH_SAMPLES / voxels) ** (1 / 3) - 1e-9), 1, MAXIMUM_SUBSAMPLES))
+
+
+def histogram_size(voxels: int) -> tuple[int, int]:
+    """Returns the samples per axis of a VOI, and a capacity with a margin for `voi_samples`.
+
+    The capacity is a power of two, so that VOIs of similar size share a compiled program.
+    """
+    count = subsamples_for(voxels)
+    return count, 1 << max(4, int(np.ceil(np.log2(1.25 * voxels))))
 
 
 def subvoxel_samples(
@@ -58,13 +69,13 @@ def subvoxel_samples(
     voxels = np.argwhere(inside)
     dose = _patches(_with_margin(dose_gy, box), voxels)
     offsets = (np.arange(subsamples) + 0.5) / subsamples - 0.5
-    samples, slopes = _linear_dose(dose, offsets)
+    samples, slopes = linear_dose(dose, offsets)
     occupied = _patches(_with_margin(weight, box), voxels)
     weights = _filled(occupied, offsets) if fine is None else _blocks(fine, subsamples)[box][inside].astype(np.float64)
     spread = (np.abs(slopes).max(axis=1) / subsamples)[:, None, None, None]
     # The occupied part of an edge point is on its inner side: if the dose changes across the edge, that part has a
     # narrower range of doses, and those of that side.
-    empty = (1 - np.minimum(weights, 1)) * _inward(slopes, occupied)[:, None, None, None]
+    empty = (1 - np.minimum(weights, 1)) * inward(slopes, occupied)[:, None, None, None]
     samples = samples + empty * spread / 2
     spread = spread * (1 - np.abs(empty))
     return samples.ravel(), spread.ravel(), weights.ravel() / subsamples**3
@@ -92,7 +103,7 @@ def voxel_spreads_gy(dose_gy: NDArray[Any], box: Box, inside: NDArray[np.bool_])
     width = np.zeros(len(at), np.float32)
     for stride in strides:
         # A dose next to the VOI that is not finite has no slope.
-        slope = _limited_slopes(flat[at + stride] - centre, centre - flat[at - stride])
+        slope = limited_slopes(flat[at + stride] - centre, centre - flat[at - stride])
         np.maximum(width, np.abs(slope), out=width)
     return width
 
@@ -122,23 +133,25 @@ def _patches(array: Float, inside: NDArray[np.intp]) -> Float:
     return np.ascontiguousarray(windows[tuple(inside.T)])
 
 
-def _limited_slopes(ahead: NDArray[Any], behind: NDArray[Any]) -> NDArray[Any]:
-    """Slopes per voxel: central differences, at most twice the smaller side, 0 at an extremum; all of one shape."""
-    size = np.minimum(np.abs(ahead + behind) / 2, 2 * np.minimum(np.abs(ahead), np.abs(behind)))
-    return np.where(ahead * behind > 0, np.copysign(size, ahead), 0)
+def limited_slopes(ahead: Any, behind: Any) -> Any:
+    """Returns central differences, at most twice the smaller side, 0 at an extremum."""
+    xp = namespace(ahead)
+    size = xp.minimum(xp.abs(ahead + behind) / 2, 2 * xp.minimum(xp.abs(ahead), xp.abs(behind)))
+    return xp.where(ahead * behind > 0, size * xp.sign(ahead), 0)
 
 
-def _linear_dose(patches: Float, offsets: Float) -> tuple[Float, Float]:
-    """Limited linear dose at the sub-points, (voxels, n, n, n), and its slopes per voxel, (voxels, 3)."""
+def linear_dose(patches: Any, offsets: Float) -> tuple[Any, Any]:
+    """Returns limited linear doses (voxels, n, n, n) and slopes (voxels, 3)."""
+    xp = namespace(patches)
     centre = patches[:, 1, 1, 1]
-    ahead = np.stack([patches[:, 2, 1, 1], patches[:, 1, 2, 1], patches[:, 1, 1, 2]], axis=1) - centre[:, None]
-    behind = centre[:, None] - np.stack([patches[:, 0, 1, 1], patches[:, 1, 0, 1], patches[:, 1, 1, 0]], axis=1)
-    slopes = _limited_slopes(ahead, behind)
-    reach = np.abs(slopes).sum(axis=1) / 2
+    ahead = xp.stack([patches[:, 2, 1, 1], patches[:, 1, 2, 1], patches[:, 1, 1, 2]], axis=1) - centre[:, None]
+    behind = centre[:, None] - xp.stack([patches[:, 0, 1, 1], patches[:, 1, 0, 1], patches[:, 1, 1, 0]], axis=1)
+    slopes = limited_slopes(ahead, behind)
+    reach = xp.abs(slopes).sum(axis=1) / 2
     flat = patches.reshape(len(patches), 27)
-    room = np.minimum(flat.max(axis=1) - centre, centre - flat.min(axis=1))
-    slopes *= (np.minimum(reach, room) / np.where(reach > 0, reach, 1.0))[:, None]
-    along = slopes[:, :, None] * offsets
+    room = xp.minimum(flat.max(axis=1) - centre, centre - flat.min(axis=1))
+    slopes = slopes * (xp.minimum(reach, room) / xp.where(reach > 0, reach, 1.0))[:, None]
+    along = slopes[:, :, None] * offsets[None, None]
     samples = (
         centre[:, None, None, None]
         + along[:, 0, :, None, None]
@@ -148,9 +161,10 @@ def _linear_dose(patches: Float, offsets: Float) -> tuple[Float, Float]:
     return samples, slopes
 
 
-def _inward(slopes: Float, occupied: Float) -> Float:
-    """Cosine between the gradient of the dose and that of the occupancy in each voxel, (voxels,)."""
-    inner = np.stack(
+def inward(slopes: Any, occupied: Any) -> Any:
+    """Returns the cosine between the gradients of dose and occupancy per voxel, (voxels,)."""
+    xp = namespace(slopes, occupied)
+    inner = xp.stack(
         [
             occupied[:, 2, 1, 1] - occupied[:, 0, 1, 1],
             occupied[:, 1, 2, 1] - occupied[:, 1, 0, 1],
@@ -158,14 +172,24 @@ def _inward(slopes: Float, occupied: Float) -> Float:
         ],
         axis=1,
     )
-    size = np.linalg.norm(slopes, axis=1) * np.linalg.norm(inner, axis=1)
-    cosine: Float = (slopes * inner).sum(axis=1) / np.where(size > 0, size, 1.0)
-    return cosine
+    size = _length(xp, slopes) * _length(xp, inner)
+    return (slopes * inner).sum(axis=1) / xp.where(size > 0, size, 1.0)
+
+
+def _length(xp: Any, vectors: Any) -> Any:
+    # The square root of 0 has no derivative.
+    squared = (vectors * vectors).sum(axis=1)
+    return xp.where(squared > 0, xp.sqrt(xp.where(squared > 0, squared, 1.0)), 0.0)
+
+
+def hat_weights(offsets: Float) -> Float:
+    """Returns the weights of the neighbours and the voxel at each offset, (n, 3)."""
+    return np.stack([np.maximum(0, -offsets), 1 - np.abs(offsets), np.maximum(0, offsets)], axis=1)
 
 
 def _filled(patches: Float, offsets: Float) -> Float:
     """Occupancy of each sub-point, (voxels, n, n, n), with the voxel's own occupancy as its mean."""
-    hat = np.stack([np.maximum(0, -offsets), 1 - np.abs(offsets), np.maximum(0, offsets)], axis=1)
+    hat = hat_weights(offsets)
     own = patches[:, 1, 1, 1]
     count = len(offsets)
     filled = np.broadcast_to(own[:, None, None, None], (len(patches), count, count, count)).copy()
@@ -187,7 +211,7 @@ def _above_level(score: Float, share: Float, low: Float, high: Float) -> Float:
         height = (score - level[:, None, None, None]) / ramp[:, None, None, None]
         return np.asarray(np.minimum(np.maximum(height + 0.5, 0.0), 1.0))
 
-    for _ in range(_BISECTIONS):
+    for _ in range(BISECTIONS):
         level = (below + above) / 2
         too_full = at(level).mean(axis=(1, 2, 3)) > share
         below, above = np.where(too_full, level, below), np.where(too_full, above, level)

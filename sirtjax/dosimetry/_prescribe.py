@@ -19,6 +19,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sirtjax.dosimetry._activity_choice import (
+    activity_multiple,
+    joint_scale,
+    lowest_start,
+    split_proportions,
+    upper_start,
+)
 from sirtjax.dosimetry._checks import Check, make_check
 from sirtjax.dosimetry._joint import best_split
 from sirtjax.dosimetry._objectives import (
@@ -153,7 +160,7 @@ def bounds_along(pairs: Sequence[Pair], direction: Direction, ray_mbq: Float) ->
         if per_unit <= 0 and direction == "at most":
             continue
         room = max(objective.dose_gy - previous, 0.0)
-        multiple = room / per_unit if per_unit > 0 else (math.inf if room > 0 else 0.0)
+        multiple = 0.0 if room == 0 else float(activity_multiple(room, per_unit))
         found.append(
             Bound(objective=replace(objective, voi=voi.name), voi=voi.name, role=voi.role, activity_mbq=multiple)
         )
@@ -193,10 +200,9 @@ def _proportions(shares: Float | None, upper: Float, lower: Float, vois: list[st
     """In which proportions several territories feed one target."""
     if shares is not None:
         return shares
-    if np.isfinite(upper).all() and (upper > 0).all():
-        return upper
-    if (lower > 0).all() and np.isfinite(lower).all():
-        return lower
+    found, usable = split_proportions(upper, lower)
+    if usable:
+        return np.asarray(found)
     raise InputError(
         f"{', '.join(vois)}: fed by several territories whose own bounds give no proportions; give `shares`"
     )
@@ -213,21 +219,20 @@ def _start(
     if choose == "given":
         return np.array([float(injection.given_mbq or 0.0) for injection in injections]), []
     if choose == "lower":
-        return _lower_start(own, own.names), []
+        _check_lower(own, own.names)
+        return np.asarray(lowest_start(own.lower_mbq, own.shares, np.ones(len(own.names), bool))), []
     units = np.eye(len(own.names))
     liver = [pair for pair in pairs if pair[1].role in LIVER_ROLES]
     unlimited = [name for name, unit in zip(own.names, units, strict=True) if not bounds_along(liver, "at most", unit)]
     notes = [make_check("SJ504", where=name) for name in unlimited]
-    if unlimited and own.shares is not None:
-        return _lower_start(own, unlimited), notes
-    if own.shares is not None:
-        return own.shares, notes
-    low = _lower_start(own, unlimited)
-    return np.where([name in unlimited for name in own.names], low, own.upper_mbq), notes
+    if own.shares is None or unlimited:
+        _check_lower(own, unlimited)
+    chosen = np.array([name in unlimited for name in own.names])
+    return np.asarray(upper_start(own.upper_mbq, own.lower_mbq, chosen, own.shares)), notes
 
 
-def _lower_start(own: _Own, needed: Sequence[str]) -> Float:
-    """The lower bounds of the territories named; in the proportions asked for, as much as the neediest needs."""
+def _check_lower(own: _Own, needed: Sequence[str]) -> None:
+    """Refuses lower bounds that are missing or infinite where they are needed."""
     chosen = np.array([name in needed for name in own.names])
     if own.shares is not None:
         chosen &= own.lower_mbq > 0
@@ -236,9 +241,6 @@ def _lower_start(own: _Own, needed: Sequence[str]) -> Float:
             raise InputError(f"territory {name}: a target lies where its injection brings no dose; check its VOIs")
         if name in needed and activity <= 0 and (own.shares is None or not chosen.any()):
             raise InputError(f"territory {name}: no target gives a lower bound; add a target or give the activity")
-    if own.shares is None:
-        return own.lower_mbq
-    return own.shares * float(np.max(own.lower_mbq[chosen] / own.shares[chosen]))
 
 
 def _scale(choose: Choice, limits: tuple[Bound, ...], *, free: bool) -> float:
@@ -247,7 +249,7 @@ def _scale(choose: Choice, limits: tuple[Bound, ...], *, free: bool) -> float:
     multiple = limits[0].activity_mbq if limits else math.inf
     if free and not math.isfinite(multiple):
         raise InputError('no limit acts on any territory, so there is no upper bound; choose "lower" or add a limit')
-    return multiple if free else min(1.0, multiple)
+    return float(joint_scale(multiple, free=free))
 
 
 def _territory(

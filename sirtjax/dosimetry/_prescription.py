@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from sirtjax.dosimetry._activity_choice import Choice as Choice
 from sirtjax.dosimetry._checks import Check
 from sirtjax.dosimetry._objectives import DoseObjective
-
-Choice = Literal["upper", "lower", "given"]
 
 
 @dataclass(frozen=True, kw_only=True)

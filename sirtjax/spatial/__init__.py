@@ -19,12 +19,22 @@ from sirtjax.spatial._invert import Inversion as Inversion
 from sirtjax.spatial._invert import invert as invert
 from sirtjax.spatial._invert import invert_field as invert_field
 from sirtjax.spatial._occupancy import mask_occupancy as mask_occupancy
+from sirtjax.spatial._occupancy import mask_sampling as mask_sampling
 from sirtjax.spatial._occupancy import occupancy as occupancy
 from sirtjax.spatial._overlap import overlap_fraction as overlap_fraction
 from sirtjax.spatial._points import points_to_reference as points_to_reference
 from sirtjax.spatial._resample import default_fill as default_fill
+from sirtjax.spatial._resample import image_sampling as image_sampling
 from sirtjax.spatial._resample import resample as resample
 from sirtjax.spatial._resample import resample_labels as resample_labels
+from sirtjax.spatial._traced import block_means as block_means
+from sirtjax.spatial._traced import is_traced as is_traced
+from sirtjax.spatial._traced import traced_grid as traced_grid
+from sirtjax.spatial._traced import traced_half_width as traced_half_width
+from sirtjax.spatial._traced import traced_means as traced_means
+from sirtjax.spatial._traced import traced_occupancy as traced_occupancy
+from sirtjax.spatial._traced import traced_shift as traced_shift
+from sirtjax.spatial._traced import voxel_path as voxel_path
 from sirtjax.spatial._transform import Transform as Transform
 from sirtjax.spatial._transform import affine_part as affine_part
 from sirtjax.spatial._transform import as_field as as_field
@@ -45,6 +55,7 @@ __all__ = [
     "aligned_sampling",
     "are_aligned",
     "as_field",
+    "block_means",
     "bspline_field",
     "bspline_matrix",
     "compose",
@@ -53,10 +64,13 @@ __all__ = [
     "exponential",
     "floating_coordinates",
     "identity",
+    "image_sampling",
     "invert",
     "invert_field",
+    "is_traced",
     "jacobian_determinant",
     "mask_occupancy",
+    "mask_sampling",
     "occupancy",
     "overlap_fraction",
     "points_to_reference",
@@ -67,7 +81,13 @@ __all__ = [
     "sample_aligned",
     "sample_slab",
     "slabs",
+    "traced_grid",
+    "traced_half_width",
+    "traced_means",
+    "traced_occupancy",
+    "traced_shift",
     "transform_points",
     "voxel_centres_mm",
+    "voxel_path",
     "warp",
 ]

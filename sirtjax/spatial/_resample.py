@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -18,6 +19,16 @@ from sirtjax.spatial._kernel import (
     sample_chunk,
 )
 from sirtjax.spatial._source import SourceGrid, block_mean, crop_to_box, reached_box, shifted, to_device
+from sirtjax.spatial._traced import (
+    Parts,
+    block_means,
+    is_traced,
+    known_affine,
+    traced_grid,
+    traced_means,
+    traced_samples,
+    transform_path,
+)
 from sirtjax.spatial._transform import Transform, affine_part
 from sirtjax.spatial._warp import Order
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -35,7 +46,11 @@ def resample(
     transform: Transform | None = None,
     antialias: bool = False,
 ) -> Volume:
-    """Resamples an image to another grid, optionally through a transform. On the host.
+    """Returns an image on another grid, through a transform if one is given.
+
+    On the host no program is compiled for a new shape. If the image or the transform is traced by JAX, the result is a
+    pure, differentiable function of both. Its derivative in the transform is one-sided where a sampled point is on a
+    voxel centre of the image, for order "linear"; "cubic" has a continuous one, "nearest" has none.
 
     By default each voxel of the result is the image at its centre, as in SimpleITK's `Resample`: going to a
     grid of much larger voxels then skips voxels and keeps the noise of single ones. With `antialias` it is
@@ -64,6 +79,9 @@ def resample(
         raise InputError(f"antialias averages a linearly interpolated image; it cannot go with order {order!r}")
     transform = identity() if transform is None else transform
     fill = default_fill(volume.unit) if fill is None else fill
+    if is_traced(volume.array, transform):
+        traced = _traced_resample(volume, geometry, transform, order=order, fill=fill, antialias=antialias)
+        return Volume(traced, geometry, unit=volume.unit)
     array = np.asarray(volume.array)
     if antialias:
         values = mean_on_grid(array, volume.geometry, geometry, transform, fill=fill)
@@ -97,6 +115,26 @@ def resample_labels(labels: LabelMap, geometry: Geometry, *, transform: Transfor
         array.astype(np.int32, copy=False), labels.geometry, geometry, transform, order="nearest", fill=0
     )
     return LabelMap(values.astype(array.dtype), geometry, names=labels.names)
+
+
+def _traced_resample(
+    volume: Volume, geometry: Geometry, transform: Transform, *, order: Order, fill: float, antialias: bool
+) -> Any:
+    image = jnp.asarray(volume.array, jnp.float32)
+    if not antialias:
+        path = transform_path(transform, volume.geometry.voxel_from_world, geometry)
+        return traced_samples(image, path, geometry.shape, order=order, fill=fill)
+    steps = voxel_steps(volume.geometry, geometry, known_affine(transform))
+    blocks = block_factors(steps, 1.5)
+    missing = [(0, -n % f) for n, f in zip(image.shape, blocks, strict=True)]
+    averaged = block_means(jnp.pad(image, missing, mode="edge"), blocks)
+    path = transform_path(transform, shifted(volume.geometry.voxel_from_world, np.zeros(3), blocks), geometry)
+    # The blocks do not move the faces of the image.
+    shift, size = (np.asarray(blocks) - 1) / 2, np.asarray(volume.geometry.shape)
+    grid = traced_grid(averaged, low=(-0.5 - shift) / blocks, high=(size - 0.5 - shift) / blocks)
+    i, j, k = parts_per_voxel(steps / np.asarray(blocks)[:, None], 1.0).tolist()
+    half = jnp.full(3, 0.5, jnp.float32)
+    return traced_means(grid, path, geometry.shape, parts=(i, j, k), half_width=half, fill=fill)
 
 
 def default_fill(unit: str) -> float:
@@ -183,6 +221,19 @@ def parts_per_voxel(steps: NDArray[np.float64], density: float) -> NDArray[np.in
     wanted = np.ceil(density * np.linalg.norm(steps, axis=0) - 1e-6)
     counts: NDArray[np.int32] = np.clip(wanted, 1, 64).astype(np.int32)
     return counts
+
+
+def image_sampling(floating: Geometry, reference: Geometry) -> tuple[Parts, Parts]:
+    """Returns the parts per voxel and the blocks of image voxels with which `resample_activity` averages.
+
+    Args:
+      floating: grid of the image.
+      reference: the grid of the result.
+    """
+    steps = voxel_steps(floating, reference, identity())
+    blocks = block_factors(steps, 1.5)
+    i, j, k = parts_per_voxel(steps / np.asarray(blocks)[:, None], 1.0).tolist()
+    return (i, j, k), blocks
 
 
 def half_width(steps: NDArray[np.float64], counts: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ from sirtjax.workflows._mask_roles import MaskRole as MaskRole
 from sirtjax.workflows._mask_roles import mask_frame as mask_frame
 from sirtjax.workflows._mask_roles import mask_role_of as mask_role_of
 from sirtjax.workflows._mask_roles import propose_masks as propose_masks
+from sirtjax.workflows._pipeline_inputs import pipeline_inputs as pipeline_inputs
 from sirtjax.workflows._plan_record import TreatmentPlan as TreatmentPlan
 from sirtjax.workflows._plan_record import read_plan as read_plan
 from sirtjax.workflows._planning import plan_case as plan_case
@@ -118,6 +119,7 @@ __all__ = [
     "mask_role_of",
     "missing_choices",
     "missing_prescription",
+    "pipeline_inputs",
     "plan_case",
     "propose_masks",
     "propose_roles",

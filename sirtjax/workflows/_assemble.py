@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax import dosimetry
+from sirtjax import dosimetry, pipeline
 from sirtjax.dosimetry import Check, DoseObjective
 from sirtjax.errors import ConfigError
 from sirtjax.volume import Volume
@@ -79,15 +79,11 @@ def superpose(
 ) -> Deposit:
     """Adds all injections: activity that reached the patient, less the shunted activity, on the unit maps."""
     shunts = np.asarray(setting.shunts)
-    in_liver = (injected_mbq * (1.0 - shunts)).astype(np.float32)
+    in_liver = injected_mbq * (1.0 - shunts)
     shunted_mbq = float(injected_mbq @ shunts)
-    activity, dose = np.zeros_like(unit_activity[0]), np.zeros_like(unit_dose[0])
-    for amount, share, per_mbq in zip(in_liver, unit_activity, unit_dose, strict=True):
-        activity += amount * share
-        dose += amount * per_mbq
     return Deposit(
-        activity_mbq=activity,
-        dose_gy=dose,
+        activity_mbq=np.asarray(pipeline.superpose(unit_activity, in_liver)),
+        dose_gy=np.asarray(pipeline.superpose(unit_dose, in_liver)),
         injected_mbq=float(injected_mbq.sum()),
         lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
         lung_activity_mbq=shunted_mbq,
@@ -114,7 +110,7 @@ def assemble(
         deposit,
         density_g_per_ml=setting.protocol.liver_density.value,
         constant_gy_g_per_mbq=setting.constant_gy_g_per_mbq,
-        v_levels_gy=_levels(objectives),
+        v_levels_gy=objective_levels(objectives),
         biology=biology,
         half_life_h=setting.nuclide.half_life_h,
     )
@@ -176,6 +172,6 @@ def _territory_results(setting: Setting) -> tuple[TerritoryResult, ...]:
     )
 
 
-def _levels(objectives: Sequence[DoseObjective]) -> list[float]:
+def objective_levels(objectives: Sequence[DoseObjective]) -> list[float]:
     """The x of V_x, rising: 70 Gy, and the doses the objectives on liver and tumour speak of."""
     return sorted({70.0} | {objective.dose_gy for objective in objectives if objective.voi != "lungs"})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sirtjax import pipeline
 from sirtjax.workflows._mapped_case import WHOLE_LIVER, MappedCase
 from sirtjax.workflows._results import VoiKind
 
@@ -50,17 +51,15 @@ def placed_vois(
     The order is liver, normal liver, territories and their normal tissue, lesions, lungs.
     """
     liver = mapped.occupancy["liver"]
-    tumour = np.zeros_like(liver)
-    for name in lesions:
-        tumour = np.maximum(tumour, mapped.occupancy[name])
-    every = tuple(territories)
+    made: dict[str, Array] = pipeline.derived_weights(liver, territories, [mapped.occupancy[name] for name in lesions])
+    tumour, every = made["lesions"], tuple(territories)
     vois = [
         PlacedVoi("liver", "liver", every, liver),
-        PlacedVoi("normal liver", "normal liver", every, np.clip(liver - tumour, 0.0, 1.0)),
+        PlacedVoi("normal liver", "normal liver", every, made["normal liver"]),
     ]
     for name, weight in territories.items():
         vois.append(PlacedVoi(name, "territory", (name,), weight))
-        vois.append(PlacedVoi(f"normal {name}", "normal territory", (name,), np.clip(weight - tumour, 0.0, 1.0)))
+        vois.append(PlacedVoi(f"normal {name}", "normal territory", (name,), made[f"normal {name}"]))
     if len(lesions) > 1:
         vois.append(PlacedVoi("lesions", "lesions", _feeders(tumour, territories), tumour))
     for name in lesions:

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax import dosimetry
-from sirtjax.errors import ConfigError, InputError
+from sirtjax import dosimetry, pipeline
+from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import DoseTable
 from sirtjax.workflows._mapped_case import MappedCase
 
@@ -71,21 +71,6 @@ def _lung_share(mapped: MappedCase, hu: Array | None) -> Array:
     return ((hu > LUNG_HU[0]) & (hu < LUNG_HU[1])).astype(np.float32)
 
 
-def relative_activity(mapped: MappedCase, region: Array, name: str) -> Array:
-    """The share of one unit of liver activity in each voxel of a territory, by the counts there; sums to 1.
-
-    Raises:
-      InputError: the activity image shows nothing in the territory.
-    """
-    counts = np.asarray(mapped.activity.array, np.float32) * region
-    total = float(counts.sum(dtype=np.float64))
-    if total <= 0:
-        raise InputError(
-            f"the activity image shows no counts in the territory {name!r}; is the mask on the right image?"
-        )
-    return (counts / np.float32(total)).astype(np.float32)
-
-
 def dose_method(table: DoseTable, nuclide: dosimetry.Nuclide) -> Literal["kernel", "local"]:
     """The method of the case; "auto" is the kernel where the nuclide has a published one, else local deposition."""
     if table.method != "auto":
@@ -102,10 +87,7 @@ def dose_gy(
     *,
     holder: Array | None = None,
 ) -> Array:
-    """Absorbed dose in Gy of an activity map in MBq per voxel, all of it decaying in place.
-
-    Local deposition gives the energy to the part of each voxel that holds the activity: at the edge of the liver
-    the dose does not sink with the liver's share of the voxel. A kernel spreads it over the voxel.
+    """Returns `pipeline.absorbed_dose` of an activity map in MBq per voxel, Gy.
 
     Args:
       activity_mbq: (i, j, k) per voxel.
@@ -115,20 +97,15 @@ def dose_gy(
       table: the method.
       holder: (i, j, k) share of each voxel that holds its activity; all of it where None.
     """
-    method = dose_method(table, nuclide)
-    if method == "local" and holder is not None:
-        activity_mbq = per_full_voxel(activity_mbq, holder)
-    return dosimetry.absorbed_dose_gy(
-        activity_mbq,
-        tissue.density_g_per_ml,
-        mapped.geometry.spacing_mm,
-        nuclide=nuclide,
-        method=method,
-        lung=tissue.lung,
-        medium_density_g_per_ml=tissue.soft_tissue_g_per_ml,
+    return np.asarray(
+        pipeline.absorbed_dose(
+            activity_mbq,
+            tissue.density_g_per_ml,
+            tissue.lung,
+            np.asarray(mapped.geometry.spacing_mm),
+            nuclide=nuclide,
+            method=dose_method(table, nuclide),
+            soft_tissue_g_per_ml=tissue.soft_tissue_g_per_ml,
+            holder=holder,
+        )
     )
-
-
-def per_full_voxel(values: Array, holder: Array) -> Array:
-    """What each voxel would hold if the part of it that holds something were the whole voxel."""
-    return np.divide(values, holder, out=np.zeros_like(values), where=holder > 0)

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax import dosimetry
+from sirtjax import dosimetry, pipeline
 from sirtjax.workflows._biology import Biology, biology_row
 from sirtjax.workflows._deposit import Deposit
 from sirtjax.workflows._derived import PlacedVoi
-from sirtjax.workflows._doses import per_full_voxel
 from sirtjax.workflows._mapped_case import MappedCase
 from sirtjax.workflows._results import VoiResult
 
@@ -47,7 +46,7 @@ def evaluate_vois(
     voxel_ml = mapped.geometry.voxel_volume_ml
     full_mbq = deposit.activity_mbq
     if deposit.holder is not None:
-        full_mbq = per_full_voxel(deposit.activity_mbq, deposit.holder)
+        full_mbq = np.asarray(pipeline.per_full_voxel(deposit.activity_mbq, deposit.holder))
     in_liver = _inside(full_mbq, vois[0].weight)
     concentration = {
         voi.territories[0]: _inside(full_mbq, voi.weight) / _inside_ml(voi.weight, voxel_ml)

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from sirtjax import pipeline
 from sirtjax.volume import Geometry, Volume
 
 Array = NDArray[np.float32]
 
 # What the one territory of a case without territories is called.
-WHOLE_LIVER = "whole liver"
+WHOLE_LIVER = pipeline.WHOLE_LIVER
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax import spatial
+from sirtjax import pipeline, spatial
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows._case import Frame
@@ -60,7 +60,10 @@ def map_case(
     carried_ml: dict[str, float] = {}
     arrived: dict[str, float] = {}
     for name, labels, pull in region:
-        share = spatial.occupancy(labels, name, grid, transform=pull)
+        mask = pipeline.GridArray(values=labels.mask(name), world_from_voxel=labels.geometry.affine)
+        share = pipeline.place_mask(
+            mask, grid.affine, grid.shape, warp=pipeline.warp_of(pull), config=pipeline.MaskConfig(name=name)
+        )
         if pull is not None:
             carried_ml[name] = float(share.sum(dtype=np.float64)) * grid.voxel_volume_ml
         occupancy[name] = share * seen
@@ -69,7 +72,12 @@ def map_case(
         _check_arrival(name, labels, share_arrived)
         if pull is None:
             arrived[name] = share_arrived
-    activity = spatial.resample_activity(images.activity.volume, grid)
+    image = images.activity.volume
+    counts = pipeline.GridArray(values=np.asarray(image.array), world_from_voxel=image.geometry.affine)
+    placed_counts = pipeline.place_counts(
+        counts, grid.affine, grid.shape, sampling=pipeline.Sampling(), unit=image.unit
+    )
+    activity = Volume(np.asarray(placed_counts), grid, unit=image.unit)
     ct_hu = None
     if images.ct is not None:
         ct_hu = spatial.resample(images.ct.volume, grid, order="linear", fill=-1000.0, antialias=True)
@@ -106,14 +114,8 @@ def _check_names(names: Sequence[str], territories: Sequence[str]) -> None:
 
 
 def field_of_view(activity: Geometry, grid: Geometry) -> NDArray[np.bool_]:
-    """Which voxels of the working grid have their centre in the activity image; the others show no counts."""
-    place = activity.voxel_from_world @ grid.affine
-    i, j, k = np.ogrid[tuple(slice(n) for n in grid.shape)]
-    inside = np.ones(grid.shape, bool)
-    for row, size in zip(place[:3], activity.shape, strict=True):
-        index = row[0] * i + row[1] * j + row[2] * k + row[3]
-        inside &= (index >= -0.5) & (index <= size - 0.5)
-    return inside
+    """Returns which voxels of the dose grid have their centre in the activity image; the others show no counts."""
+    return np.asarray(pipeline.field_of_view(activity.shape, activity.affine, grid.affine, grid.shape))
 
 
 def _grid_notes(images: CaseImages, placed: Sequence[tuple[str, LabelMap, Frame]]) -> list[str]:

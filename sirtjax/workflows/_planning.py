@@ -8,7 +8,6 @@ import numpy as np
 
 from sirtjax.workflows._assemble import assemble, prepare, superpose
 from sirtjax.workflows._case import Case
-from sirtjax.workflows._doses import dose_gy, relative_activity
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._objective_results import objective_results
 from sirtjax.workflows._prescribing import (
@@ -22,6 +21,7 @@ from sirtjax.workflows._products import Hooks, MappedProducts, Products
 from sirtjax.workflows._required import check_prescription
 from sirtjax.workflows._results import Maps, Result
 from sirtjax.workflows._steps import made_all, made_images
+from sirtjax.workflows._unit_maps import unit_maps
 
 
 def plan_case(
@@ -47,13 +47,7 @@ def plan_case(
     mapped = made_all(case, products=products, hooks=hooks)
     setting = prepare(case, mapped)
     hooks.on_step("dose")
-    unit_activity, unit_dose = [], []
-    for name, region in setting.treated().items():
-        share = relative_activity(setting.mapped, region, name)
-        unit_activity.append(share)
-        unit_dose.append(
-            dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose, holder=setting.liver)
-        )
+    unit_activity, unit_dose = unit_maps(case, setting)
     hooks.on_step("prescription")
     remaining = 1.0 - np.asarray(setting.shunts)
     objectives = case_objectives(case, setting)

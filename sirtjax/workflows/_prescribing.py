@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax import dosimetry
+from sirtjax import dosimetry, pipeline
 from sirtjax.dosimetry import DoseObjective, Injection, Prescription, VoiDose
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case, InjectionTable
@@ -47,28 +47,38 @@ def case_objectives(case: Case, setting: Setting) -> tuple[DoseObjective, ...]:
 def prescribe_case(
     case: Case, setting: Setting, doses: Sequence[VoiDose], objectives: Sequence[DoseObjective]
 ) -> Prescription:
-    """The prescription; where territories share a limit and the case asks for the best split, in its proportions.
-
-    Without targets no split is better than another for them: then each territory gets the same mean dose. Reducing
-    all alike would give a small territory as much activity as a large one, for a limit on the whole liver.
-    """
+    """Returns the prescription; if territories share a limit, in the proportions of `shared_split`."""
     injections = [_injection(table, case) for table in setting.injections]
     choose = check_prescription(case)
     alike = dosimetry.prescribe(doses, objectives, injections, choose=choose)
-    if choose != "upper" or case.prescription.split != "best" or alike.scale >= 1:
+    _, shares = shared_split(case, setting, doses, alike)
+    if shares is None:
         return alike
-    split = alike.best_split_mbq
-    if not any(territory.lower_bounds for territory in alike.territories):
-        split = _evenly(setting, doses)
-    if split is None or sum(split) <= 0:
-        return alike
-    return dosimetry.prescribe(doses, objectives, injections, choose=choose, shares=split)
+    return dosimetry.prescribe(doses, objectives, injections, choose=choose, shares=shares)
 
 
-def _evenly(setting: Setting, doses: Sequence[VoiDose]) -> tuple[float, ...]:
-    """Activities by which each treated territory gets 1 Gy on average from its own injection."""
+def shared_split(
+    case: Case, setting: Setting, doses: Sequence[VoiDose], alike: Prescription
+) -> tuple[Literal["proportional", "even", "shares"], tuple[float, ...] | None]:
+    """Returns how territories share a limit that binds them together, and their proportions (None: each its own).
+
+    Without targets no split is better than another for them. Each territory then gets the same mean dose. Reducing
+    all in proportion would give a small territory as much activity as a large one, for a limit on the whole liver.
+
+    Args:
+      case: asks for the best split or not.
+      setting: the mapped case.
+      doses: dose per MBq of each VOI.
+      alike: the prescription without proportions.
+    """
+    if alike.choose != "upper" or case.prescription.split != "best" or alike.scale >= 1:
+        return "proportional", None
+    if any(territory.lower_bounds for territory in alike.territories):
+        split = alike.best_split_mbq
+        return ("proportional", None) if split is None or sum(split) <= 0 else ("shares", split)
     own = {dose.name: dose.mean_gy_per_mbq for dose in doses}
-    return tuple(1.0 / float(own[table.territory][index]) for index, table in enumerate(setting.injections))
+    means = np.asarray([own[table.territory][index] for index, table in enumerate(setting.injections)])
+    return "even", tuple(float(share) for share in dosimetry.even_shares(means))
 
 
 def _injection(table: InjectionTable, case: Case) -> Injection:
@@ -93,12 +103,8 @@ def voi_doses(
     case: Case, setting: Setting, unit_dose: Sequence[Array], remaining: NDArray[np.float64]
 ) -> list[VoiDose]:
     """Dose per MBq injected of every VOI an objective can name, voxel by voxel too."""
-    targets = target_names(case, setting)
     doses = []
-    for voi in setting.vois:
-        role: Role | None = "tumour" if voi.name in targets else ROLES.get(voi.kind)
-        if role is None or not voi.territories:
-            continue
+    for voi, role in bounding_vois(case, setting):
         histogram = _histograms(voi, unit_dose, remaining, setting.mapped.geometry.voxel_volume_ml)
         doses.append(
             VoiDose(
@@ -109,7 +115,7 @@ def voi_doses(
                 dose_at_fraction=partial(_dose_at_fraction_gy, histogram),
             )
         )
-    per_mbq = setting.constant_gy_g_per_mbq * np.asarray(setting.shunts) / setting.lungs.mass_g
+    per_mbq = pipeline.lung_gy_per_mbq(setting.nuclide, np.asarray(setting.shunts), setting.lungs.mass_g)
     names = tuple(table.territory for table in setting.injections)
     lungs = VoiDose(
         name="lungs",
@@ -121,6 +127,17 @@ def voi_doses(
     return [*doses, lungs]
 
 
+def bounding_vois(case: Case, setting: Setting) -> list[tuple[PlacedVoi, Role]]:
+    """Returns the VOIs that an objective can name, with their roles; the lungs are not among them."""
+    targets = target_names(case, setting)
+    found: list[tuple[PlacedVoi, Role]] = []
+    for voi in setting.vois:
+        role: Role | None = "tumour" if voi.name in targets else ROLES.get(voi.kind)
+        if role is not None and voi.territories:
+            found.append((voi, role))
+    return found
+
+
 def _histograms(
     voi: PlacedVoi, unit_dose: Sequence[Array], remaining: NDArray[np.float64], voxel_ml: float
 ) -> Callable[[NDArray[np.float64]], dosimetry.Dvh]:
@@ -130,10 +147,7 @@ def _histograms(
     def histogram(activity_mbq: NDArray[np.float64]) -> dosimetry.Dvh:
         key = np.asarray(activity_mbq, np.float64).tobytes()
         if key not in known:
-            in_liver = (activity_mbq * remaining).astype(np.float32)
-            dose = np.zeros_like(unit_dose[0])
-            for amount, per_mbq in zip(in_liver, unit_dose, strict=True):
-                dose += amount * per_mbq
+            dose = pipeline.superpose(unit_dose, activity_mbq * remaining)
             known[key] = dosimetry.dose_volume_histogram(dose, voi.weight, voxel_ml, name=voi.name)
         return known[key]
 

@@ -14,7 +14,7 @@ from sirtjax.workflows._assemble import assemble, distinct_checks, prepare, supe
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._decay import STAGED_NOTE, InjectionDecay, activity_at_injection_mbq, injection_decay
 from sirtjax.workflows._deposit import Deposit
-from sirtjax.workflows._doses import dose_gy, relative_activity
+from sirtjax.workflows._doses import dose_gy
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._objective_results import delivered_objectives
 from sirtjax.workflows._plan_comparison import compare_with_plan
@@ -25,6 +25,7 @@ from sirtjax.workflows._products import Hooks, MappedProducts, Products
 from sirtjax.workflows._results import InjectionResult, Maps, PlanComparison, Result
 from sirtjax.workflows._setting import Setting
 from sirtjax.workflows._steps import made_all, made_images
+from sirtjax.workflows._unit_maps import unit_maps
 
 Array = NDArray[np.float32]
 
@@ -98,11 +99,7 @@ def verify_case(
 
 
 def _relative(case: Case, setting: Setting, injected: NDArray[np.float64]) -> Deposit:
-    activity, dose = [], []
-    for name, region in setting.treated().items():
-        share = relative_activity(setting.mapped, region, name)
-        activity.append(share)
-        dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose, holder=setting.liver))
+    activity, dose = unit_maps(case, setting)
     return superpose(setting, activity, dose, injected)
 
 

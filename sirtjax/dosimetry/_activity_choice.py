@@ -1,0 +1,86 @@
+"""The formulas by which dose limits become activities, for NumPy (`prescribe`) and for JAX (`sirtjax.pipeline`).
+
+Dose is linear in activity along a ray of activities, so that each objective is met at one multiple of the ray.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sirtjax.ops import namespace
+
+Choice = Literal["upper", "lower", "given"]
+
+
+def activity_multiple(room_gy: Any, gy_per_unit: Any) -> Any:
+    """Returns the multiple of a ray of activities at which an objective is just met.
+
+    Args:
+      room_gy: dose of the objective less that of earlier treatments, at least 0; any shape.
+      gy_per_unit: dose of one unit of the ray, same shape.
+
+    Returns:
+      Multiples; infinite if the ray gives no dose.
+    """
+    xp = namespace(room_gy, gy_per_unit)
+    reached = gy_per_unit > 0
+    return xp.where(reached, room_gy / xp.where(reached, gy_per_unit, 1.0), xp.inf)
+
+
+def split_proportions(upper_mbq: Any, lower_mbq: Any) -> tuple[Any, Any]:
+    """Returns in which proportions several territories feed one target, and whether they are usable.
+
+    Args:
+      upper_mbq: (territories,) upper bounds; used if all are finite and above 0.
+      lower_mbq: (territories,) lower bounds, used otherwise if all are finite and above 0.
+    """
+    xp = namespace(upper_mbq, lower_mbq)
+    by_upper = xp.all(xp.isfinite(upper_mbq) & (upper_mbq > 0))
+    by_lower = xp.all(xp.isfinite(lower_mbq) & (lower_mbq > 0))
+    return xp.where(by_upper, upper_mbq, lower_mbq), by_upper | by_lower
+
+
+def lowest_start(lower_mbq: Any, shares: Any | None, needed: Any) -> Any:
+    """Returns the lower bounds, or with `shares` what the neediest territory needs in proportion.
+
+    Args:
+      lower_mbq: (territories,) lower bounds.
+      shares: (territories,) proportions of the activities, or None.
+      needed: (territories,) bool, those whose lower bound counts with `shares`.
+    """
+    if shares is None:
+        return lower_mbq
+    xp = namespace(lower_mbq, shares)
+    counted = needed & (lower_mbq > 0)
+    return shares * xp.max(xp.where(counted, lower_mbq / shares, 0.0))
+
+
+def upper_start(upper_mbq: Any, lower_mbq: Any, unlimited: Any, shares: Any | None) -> Any:
+    """Returns the activities before the joint reduction for the choice "upper".
+
+    Args:
+      upper_mbq: (territories,) upper bounds.
+      lower_mbq: (territories,) lower bounds, used where no limit acts on the liver.
+      unlimited: (territories,) bool, where no limit on the liver acts.
+      shares: (territories,) proportions of the activities, or None.
+    """
+    xp = namespace(upper_mbq, lower_mbq)
+    if shares is None:
+        return xp.where(unlimited, lower_mbq, upper_mbq)
+    return xp.where(xp.any(unlimited), lowest_start(lower_mbq, shares, unlimited), shares)
+
+
+def joint_scale(smallest_multiple: Any, *, free: Any) -> Any:
+    """Returns the factor on the activities at start by which every limit holds for the superposed dose.
+
+    Args:
+      smallest_multiple: of the limits along the activities at start.
+      free: whether the start gives proportions only, so that the factor may be above 1.
+    """
+    xp = namespace(smallest_multiple)
+    return xp.where(free, smallest_multiple, xp.minimum(1.0, smallest_multiple))
+
+
+def even_shares(own_gy_per_mbq: Any) -> Any:
+    """Returns activities that give each territory a mean of 1 Gy, (territories,) MBq."""
+    return 1.0 / own_gy_per_mbq

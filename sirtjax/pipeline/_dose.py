@@ -1,0 +1,143 @@
+"""The dose of one MBq in each territory, and of several activities together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from sirtjax import dosimetry, spatial
+from sirtjax.dosimetry import Nuclide
+from sirtjax.errors import InputError
+from sirtjax.ops import namespace
+from sirtjax.pipeline._records import Shape
+
+# NumPy at the edges, jax.Array inside a transformation.
+Array = Any
+
+
+def relative_activity(counts: Float[Array, "I J K"], region: Float[Array, "I J K"], *, name: str) -> Any:
+    """Returns the fraction of the activity of a territory in each voxel, by the counts there; its sum is 1.
+
+    Args:
+      counts: activity image on the dose grid.
+      region: fraction of each voxel in the territory.
+      name: of the territory, for the message.
+
+    Raises:
+      InputError: the image has no counts in the territory (not for traced arrays, which give NaN).
+    """
+    if spatial.is_traced(counts, region):
+        inside = counts * region
+        return inside / jnp.sum(inside)
+    found = np.asarray(counts, np.float32) * region
+    total = float(found.sum(dtype=np.float64))
+    if total <= 0:
+        raise InputError(
+            f"the activity image shows no counts in the territory {name!r}; is the mask on the right image?"
+        )
+    return (found / np.float32(total)).astype(np.float32)
+
+
+def per_full_voxel(values: Float[Array, "I J K"], holder: Float[Array, "I J K"]) -> Any:
+    """Returns what each voxel would hold if the part of it that holds something were the whole voxel."""
+    if namespace(values, holder) is np:
+        return np.divide(values, holder, out=np.zeros_like(values), where=holder > 0)
+    filled = holder > 0
+    return jnp.where(filled, values / jnp.where(filled, holder, 1.0), 0.0)
+
+
+def absorbed_dose(
+    activity_mbq: Float[Array, "I J K"],
+    density_g_per_ml: Float[Array, "I J K"],
+    lung: Float[Array, "I J K"],
+    spacing_mm: Float[Array, 3],
+    *,
+    nuclide: Nuclide,
+    method: Literal["kernel", "local"],
+    soft_tissue_g_per_ml: Any,
+    kernel_scale: Any = 1.0,
+    kernel_radius: Shape | None = None,
+    holder: Float[Array, "I J K"] | None = None,
+) -> Any:
+    """Returns the absorbed dose in Gy of activity that decays in place.
+
+    Local deposition gives the energy to the part of each voxel that holds the activity, so that the dose at the edge of
+    the liver does not fall with the fraction of the voxel in the liver. A kernel spreads it over the voxel.
+
+    Args:
+      activity_mbq: activity per voxel.
+      density_g_per_ml: density of each voxel.
+      lung: fraction of each voxel that is lung.
+      spacing_mm: of the dose grid.
+      nuclide: record of the nuclide.
+      method: "kernel" or "local".
+      soft_tissue_g_per_ml: density of the tissue of the kernel.
+      kernel_scale: factor on the range of the kernel.
+      kernel_radius: extent of the kernel in voxels, for traced arrays.
+      holder: fraction of each voxel that holds its activity, for "local"; the whole voxel by default.
+    """
+    if method == "local" and holder is not None:
+        activity_mbq = per_full_voxel(activity_mbq, holder)
+    # A kernel for a medium of lower density reaches further, in proportion.
+    medium = soft_tissue_g_per_ml / kernel_scale
+    if not spatial.is_traced(activity_mbq, density_g_per_ml, lung, spacing_mm, medium):
+        return dosimetry.absorbed_dose_gy(
+            activity_mbq,
+            density_g_per_ml,
+            [float(step) for step in spacing_mm],
+            nuclide=nuclide,
+            method=method,
+            lung=lung,
+            medium_density_g_per_ml=float(medium),
+        )
+    spacing = jnp.asarray(spacing_mm, jnp.float32)
+    constant = jnp.float32(nuclide.dose_constant_gy_kg_per_gbq)
+    if method == "local":
+        mass_g = dosimetry.voxel_mass_g(jnp.asarray(density_g_per_ml, jnp.float32), spacing)
+        return dosimetry.local_dose_gy(activity_mbq, mass_g, constant=constant)
+    dose = dosimetry.kernel_dose_gy(
+        activity_mbq,
+        jnp.asarray(density_g_per_ml, jnp.float32),
+        jnp.asarray(lung, jnp.float32),
+        spacing,
+        constant=constant,
+        radial=dosimetry.radial_kernel(str(nuclide.radial_kernel)),
+        medium_density_g_per_ml=jnp.asarray(medium, jnp.float32),
+        radius_voxels=kernel_radius or (4, 4, 4),
+    )
+    # Rounding of the transform; the derivative is that of the dose without it.
+    return jnp.maximum(dose, 0.0)
+
+
+def superpose(unit: Sequence[Float[Array, "I J K"]], amounts: Float[Array, " injections"]) -> Any:
+    """Returns the sum of maps per unit, each times its amount.
+
+    Args:
+      unit: one map per injection.
+      amounts: one amount per injection.
+    """
+    if not spatial.is_traced(unit, amounts):
+        total = np.zeros_like(unit[0])
+        for amount, one in zip(np.asarray(amounts).astype(np.float32), unit, strict=True):
+            total += amount * one
+        return total
+    traced = jnp.zeros_like(unit[0])
+    for index, one in enumerate(unit):
+        traced = traced + amounts[index] * one
+    return traced
+
+
+def grid_spacing_mm(world_from_dose_voxel: Float[Array, "4 4"]) -> Any:
+    """Returns the distance between neighbouring voxel centres along each axis, (3,) mm."""
+    if spatial.is_traced(world_from_dose_voxel):
+        return jnp.sqrt(jnp.sum(world_from_dose_voxel[:3, :3] ** 2, axis=0))
+    return np.linalg.norm(np.asarray(world_from_dose_voxel, np.float64)[:3, :3], axis=0)
+
+
+def lung_gy_per_mbq(nuclide: Nuclide, lung_shunt_fraction: Any, lung_mass_g: Any) -> Any:
+    """Returns the mean lung dose per MBq injected: K times the lung shunt fraction over the lung mass."""
+    return float(nuclide.dose_constant_gy_kg_per_gbq) * lung_shunt_fraction / lung_mass_g

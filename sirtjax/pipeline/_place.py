@@ -1,0 +1,166 @@
+"""Activity and masks on the dose grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from sirtjax import spatial
+from sirtjax.ops import namespace
+from sirtjax.pipeline._records import GridArray, MaskConfig, Sampling, Shape, Warp
+from sirtjax.volume import Geometry, Volume
+
+# NumPy at the edges, jax.Array inside a transformation.
+Array = Any
+
+
+def place_mask(
+    mask: GridArray,
+    world_from_dose_voxel: Float[Array, "4 4"],
+    shape: Shape,
+    *,
+    warp: Warp | None = None,
+    config: MaskConfig,
+    interpolation: str = "linear",
+) -> Float[Array, "I J K"]:
+    """Returns the fraction of each dose voxel inside a mask.
+
+    NumPy arrays are handled on the host, where no program is compiled for a new shape; traced arrays give a
+    differentiable function of the same definition.
+
+    Args:
+      mask: the mask on its own grid.
+      world_from_dose_voxel: affine of the dose grid.
+      shape: of the dose grid.
+      warp: transform to the frame of the mask; the identity by default.
+      config: whether the values are logits, and how traced ones are averaged.
+      interpolation: "linear", or "cubic" (traced arrays only).
+    """
+    if not spatial.is_traced(mask, world_from_dose_voxel, warp) and interpolation == "linear":
+        values = np.asarray(mask.values)
+        if config.logits:
+            values = np.asarray(jax.nn.sigmoid(jnp.asarray(values)))
+        floating = Geometry.from_affine(values.shape, np.asarray(mask.world_from_voxel, np.float64))
+        reference = Geometry.from_affine(shape, np.asarray(world_from_dose_voxel, np.float64))
+        found: Array = spatial.mask_occupancy(values, floating, reference, transform=_transform(warp))
+        return found
+    values = jnp.asarray(mask.values, jnp.float32)
+    used = warp or Warp()
+    return spatial.traced_occupancy(
+        jax.nn.sigmoid(values) if config.logits else values,
+        inverse_affine(mask.world_from_voxel),
+        world_from_dose_voxel,
+        shape,
+        parts=config.sampling.parts,
+        blocks=config.sampling.blocks,
+        order="cubic" if interpolation == "cubic" else "linear",
+        floating_from_displaced=used.floating_from_displaced,
+        field_mm=used.field_mm,
+        field_from_world=None if used.world_from_node is None else inverse_affine(used.world_from_node),
+    )
+
+
+def place_counts(
+    counts: GridArray,
+    world_from_dose_voxel: Float[Array, "4 4"],
+    shape: Shape,
+    *,
+    sampling: Sampling,
+    unit: str = "counts",
+) -> Float[Array, "I J K"]:
+    """Returns the activity image on the dose grid.
+
+    Args:
+      counts: the activity image.
+      world_from_dose_voxel: affine of the dose grid.
+      shape: of the dose grid.
+      sampling: how a traced image is averaged; on the host the grids decide.
+      unit: of the image. A traced image keeps its total only to about 1 %, on which the patient-relative calibration
+        does not depend.
+    """
+    if not spatial.is_traced(counts, world_from_dose_voxel):
+        values = np.asarray(counts.values, np.float32)
+        image = Volume(values, Geometry.from_affine(values.shape, np.asarray(counts.world_from_voxel)), unit=unit)
+        reference = Geometry.from_affine(shape, np.asarray(world_from_dose_voxel, np.float64))
+        return spatial.resample_activity(image, reference).array
+    # The image falls to zero over one voxel beyond its outermost voxels.
+    values = jnp.asarray(counts.values, jnp.float32)
+    blocks = np.asarray(sampling.blocks)
+    missing = -(np.asarray(values.shape) + 2) % blocks
+    padded = jnp.pad(values, [(1, int(1 + m)) for m in missing])
+    shifted = spatial.traced_shift(inverse_affine(counts.world_from_voxel), -np.ones(3), sampling.blocks)
+    path = spatial.voxel_path(shifted, world_from_dose_voxel)
+    grid = spatial.traced_grid(spatial.block_means(padded, sampling.blocks))
+    half = jnp.full(3, 0.5, jnp.float32)
+    return spatial.traced_means(grid, path, shape, parts=sampling.parts, half_width=half, fill=0.0)
+
+
+def field_of_view(
+    counts_shape: Shape, world_from_voxel: Float[Array, "4 4"], world_from_dose_voxel: Float[Array, "4 4"], shape: Shape
+) -> Any:
+    """Returns which dose voxels have their centre in the activity image, (I, J, K) bool; the others show no counts."""
+    traced = spatial.is_traced(world_from_voxel, world_from_dose_voxel)
+    xp: Any = jnp if traced else np
+    place = inverse_affine(world_from_voxel) @ xp.asarray(world_from_dose_voxel)
+    i, j, k = np.ogrid[tuple(slice(n) for n in shape)]
+    inside = xp.ones(shape, bool)
+    for row, size in zip(place[:3], counts_shape, strict=True):
+        index = row[0] * i + row[1] * j + row[2] * k + row[3]
+        inside = inside & (index >= -0.5) & (index <= size - 0.5)
+    return inside
+
+
+def derived_weights(
+    liver: Float[Array, "I J K"],
+    territories: Mapping[str, Float[Array, "I J K"]],
+    lesions: Sequence[Float[Array, "I J K"]],
+) -> dict[str, Any]:
+    """Returns the VOIs that follow from the masks, by name: all lesions together, and the normal tissue around them.
+
+    Args:
+      liver: occupancy of the liver.
+      territories: occupancy of each territory that is injected.
+      lesions: occupancy of each lesion.
+    """
+    xp = namespace(liver, *territories.values(), *lesions)
+    tumour = lesions[0] if lesions else xp.zeros_like(liver)
+    for lesion in lesions[1:]:
+        tumour = xp.maximum(tumour, lesion)
+    normal = {f"normal {name}": xp.clip(weight - tumour, 0.0, 1.0) for name, weight in territories.items()}
+    return {"lesions": tumour, "normal liver": xp.clip(liver - tumour, 0.0, 1.0)} | normal
+
+
+def inverse_affine(affine: Float[Array, "4 4"]) -> Any:
+    """Returns the inverse of an affine map, in double precision unless it is traced."""
+    if spatial.is_traced(affine):
+        return jnp.linalg.inv(jnp.asarray(affine, jnp.float32))
+    return np.linalg.inv(np.asarray(affine, np.float64))
+
+
+def warp_of(transform: spatial.Transform | None) -> Warp | None:
+    """Returns a transform of known geometry as a `Warp`."""
+    if transform is None:
+        return None
+    if isinstance(transform, spatial.AffineTransform):
+        return Warp(floating_from_displaced=transform.floating_from_reference)
+    return Warp(
+        floating_from_displaced=transform.floating_from_displaced,
+        field_mm=transform.array,
+        world_from_node=transform.geometry.affine,
+    )
+
+
+def _transform(warp: Warp | None) -> spatial.Transform | None:
+    if warp is None:
+        return None
+    matrix: NDArray[np.float64] | None = warp.floating_from_displaced
+    if warp.field_mm is None or warp.world_from_node is None:
+        return spatial.identity() if matrix is None else spatial.AffineTransform(matrix)
+    field = np.asarray(warp.field_mm, np.float32)
+    return spatial.DisplacementField(field, Geometry.from_affine(field.shape[:3], warp.world_from_node), matrix)

@@ -1,0 +1,144 @@
+"""The bounds of the activities and the prescribed activities, by the formulas of `dosimetry.prescribe`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Float
+
+from sirtjax import dosimetry
+from sirtjax.pipeline._records import ObjectiveConfig, PipelineConfig
+
+# NumPy at the edges, jax.Array inside a transformation.
+Array = Any
+
+# D_x in Gy of a VOI for activities in MBq and a volume fraction.
+DoseAtFraction = Callable[[str, Array, float], Array]
+
+
+class Bounds(NamedTuple):
+    """Bounds and activities of a plan.
+
+    Attributes:
+      bounds_mbq: (objectives, injections) activity of each injection alone at which each objective is met.
+      lower_mbq, upper_mbq: (injections,) largest of the targets and smallest of the limits.
+      scale: factor of the joint reduction.
+      activity_mbq: (injections,) prescribed activities.
+    """
+
+    bounds_mbq: Float[Array, "objectives injections"]
+    lower_mbq: Float[Array, " injections"]
+    upper_mbq: Float[Array, " injections"]
+    scale: Float[Array, ""]
+    activity_mbq: Float[Array, " injections"]
+
+
+def prescribed_activities(
+    mean_gy_per_mbq: Mapping[str, Float[Array, " injections"]],
+    dose_at_fraction: DoseAtFraction,
+    *,
+    limits_gy: Float[Array, " objectives"],
+    previous_lung_gy: Any,
+    config: PipelineConfig,
+    shares: Float[Array, " injections"] | None = None,
+    given_mbq: Float[Array, " injections"] | None = None,
+) -> Bounds:
+    """Returns the bounds and the prescribed activities. Differentiable, except where another objective takes over.
+
+    Args:
+      mean_gy_per_mbq: mean dose per MBq of each VOI, and of the "lungs".
+      dose_at_fraction: D_x of a VOI.
+      limits_gy: targets and limits.
+      previous_lung_gy: lung dose of earlier treatments.
+      config: objectives, choice and split.
+      shares: proportions, for `split` "shares"; constants for derivatives.
+      given_mbq: for `choose` "given".
+    """
+    found = _objectives(mean_gy_per_mbq, dose_at_fraction, limits_gy, previous_lung_gy, config)
+    alike = _activities(found, None, given_mbq)
+    if config.choose != "upper" or config.split == "proportional":
+        return alike
+    if config.split == "even":
+        own = jnp.stack([mean_gy_per_mbq[name][index] for index, name in enumerate(config.injections)])
+        shares = dosimetry.even_shares(own)
+    if shares is None:
+        return alike
+    split = _activities(found, shares / jnp.sum(shares), given_mbq)
+    return Bounds(*(jnp.where(alike.scale < 1, second, first) for first, second in zip(alike, split, strict=True)))
+
+
+class _Objectives(NamedTuple):
+    """The objectives with the doses they look at; `bounds` as in `Bounds`, `rooms` the doses left to each."""
+
+    means: Mapping[str, Any]
+    dose_at_fraction: DoseAtFraction
+    config: PipelineConfig
+    rooms: list[Any]
+    bounds: Any
+
+
+def _objectives(
+    means: Mapping[str, Any], dose_at_fraction: DoseAtFraction, limits_gy: Any, previous_gy: Any, config: PipelineConfig
+) -> _Objectives:
+    rooms = [
+        jnp.maximum(limits_gy[index] - (previous_gy if objective.cumulative else 0.0), 0.0)
+        for index, objective in enumerate(config.objectives)
+    ]
+    count = len(config.injections)
+    alone = _Objectives(means, dose_at_fraction, config, rooms, jnp.zeros((0, count)))
+    rows = [
+        dosimetry.activity_multiple(room, _along(alone, objective, jnp.eye(count)))
+        for room, objective in zip(rooms, config.objectives, strict=True)
+    ]
+    return alone._replace(bounds=jnp.stack(rows)) if rows else alone
+
+
+def _along(found: _Objectives, objective: ObjectiveConfig, rays: Any) -> Any:
+    """The dose that an objective looks at, for each of (rays, injections)."""
+    fraction = objective.volume_fraction
+    if fraction is None:
+        return rays @ found.means[objective.voi]
+    return lax.map(lambda ray: found.dose_at_fraction(objective.voi, ray, fraction), rays)
+
+
+def _multiple(found: _Objectives, index: int, ray: Any) -> Any:
+    if len(ray) == 1:
+        return found.bounds[index, 0] / ray[0]
+    gy = _along(found, found.config.objectives[index], ray[None])[0]
+    return dosimetry.activity_multiple(found.rooms[index], gy)
+
+
+def _activities(found: _Objectives, shares: Any, given_mbq: Any) -> Bounds:
+    """The bounds and activities in these proportions, or without any."""
+    config, bounds = found.config, found.bounds
+    count, names = len(config.injections), np.asarray(config.injections)
+    limits = [index for index, one in enumerate(config.objectives) if one.direction == "at most"]
+    targets = [(index, one) for index, one in enumerate(config.objectives) if one.direction == "at least"]
+    upper = jnp.min(bounds[np.asarray(limits)], axis=0) if limits else jnp.full(count, jnp.inf)
+    lower = jnp.zeros(count)
+    for index, one in targets:
+        if len(one.territories) == 1:
+            lower = jnp.where(names == one.territories[0], jnp.maximum(lower, bounds[index]), lower)
+    shared = [(index, one) for index, one in targets if len(one.territories) > 1]
+    if shared:
+        ray = dosimetry.split_proportions(upper, lower)[0] if shares is None else shares
+        for index, one in shared:
+            fed = _multiple(found, index, ray) * ray
+            lower = jnp.where(np.isin(names, one.territories), jnp.maximum(lower, fed), lower)
+    on_liver = [index for index in limits if config.objectives[index].on_liver]
+    unlimited = jnp.all(jnp.isinf(bounds[np.asarray(on_liver, int)]), axis=0)
+    if config.choose == "given":
+        return Bounds(bounds, lower, upper, jnp.asarray(1.0), jnp.asarray(given_mbq))
+    if config.choose == "lower":
+        start = dosimetry.lowest_start(lower, shares, jnp.ones(count, bool))
+    else:
+        start = dosimetry.upper_start(upper, lower, unlimited, shares)
+    multiples = [_multiple(found, index, start) for index in limits]
+    smallest = jnp.min(jnp.stack(multiples)) if multiples else jnp.asarray(jnp.inf)
+    free = ~jnp.any(unlimited) if shares is not None and config.choose == "upper" else jnp.asarray(False)
+    scale = dosimetry.joint_scale(smallest, free=free)
+    return Bounds(bounds, lower, upper, scale, start * scale)

@@ -1,0 +1,298 @@
+"""What the pipeline takes and returns, as pytrees of arrays, and its frozen configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from sirtjax.dosimetry import Nuclide
+from sirtjax.errors import ConfigError
+
+# NumPy at the edges, jax.Array inside a transformation.
+Array = Any
+
+Shape = tuple[int, int, int]
+Direction = Literal["at least", "at most"]
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["values", "world_from_voxel"], meta_fields=[])
+@dataclass(frozen=True, kw_only=True)
+class GridArray:
+    """Voxel values with the affine of their grid; both may be traced.
+
+    Attributes:
+      values: (i, j, k) counts, occupancies in [0, 1], or logits.
+      world_from_voxel: (4, 4) affine of the grid, LPS mm.
+    """
+
+    values: Float[Array, "i j k"]
+    world_from_voxel: Float[Array, "4 4"]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["floating_from_displaced", "field_mm", "world_from_node"],
+    meta_fields=[],
+)
+@dataclass(frozen=True, kw_only=True)
+class Warp:
+    """A pull transform from the activity image to the diagnostic image: x -> A (x + u(x)), LPS mm.
+
+    Attributes:
+      floating_from_displaced: (4, 4) affine map A; None for the identity.
+      field_mm: (a, b, c, 3) displacements u on the nodes of a lattice, mm; None for zero.
+      world_from_node: (4, 4) affine of that lattice; needed with `field_mm`.
+    """
+
+    floating_from_displaced: Float[Array, "4 4"] | None = None
+    field_mm: Float[Array, "a b c 3"] | None = None
+    world_from_node: Float[Array, "4 4"] | None = None
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=[
+        "counts",
+        "masks",
+        "warp",
+        "world_from_dose_voxel",
+        "density_g_per_ml",
+        "lung",
+        "soft_tissue_g_per_ml",
+        "kernel_scale",
+        "calibration",
+        "lung_shunt_fraction",
+        "lung_mass_g",
+        "previous_lung_gy",
+        "limits_gy",
+        "shares",
+        "given_mbq",
+    ],
+    meta_fields=[],
+)
+@dataclass(frozen=True, kw_only=True)
+class PipelineInputs:
+    """All numbers that a plan depends on; each may be traced.
+
+    Attributes:
+      counts: the activity image.
+      masks: the masks by name, each on its own grid: occupancies, or logits if the configuration says so.
+      warp: transform of the masks that were drawn on the diagnostic image.
+      world_from_dose_voxel: (4, 4) affine of the dose grid, LPS mm.
+      density_g_per_ml: (I, J, K) on the dose grid.
+      lung: (I, J, K) fraction of each dose voxel that is lung; it takes no dose from the soft-tissue kernel.
+      soft_tissue_g_per_ml: density of the tissue of the kernel and of the liver.
+      kernel_scale: factor on the range of the dose kernel, 1 for the published one; not used by local deposition.
+      calibration: (injections,) factor on the activity in each territory, 1 for the patient-relative calibration.
+      lung_shunt_fraction: (injections,) of each injection.
+      lung_mass_g: mass of both lungs.
+      previous_lung_gy: mean lung dose of earlier treatments.
+      limits_gy: (objectives,) targets and limits, in the order of the configuration.
+      shares: (injections,) proportions of the activities, for `split` "shares".
+      given_mbq: (injections,) activities, for `choose` "given".
+    """
+
+    counts: GridArray
+    masks: dict[str, GridArray]
+    warp: Warp
+    world_from_dose_voxel: Float[Array, "4 4"]
+    density_g_per_ml: Float[Array, "I J K"]
+    lung: Float[Array, "I J K"]
+    soft_tissue_g_per_ml: Float[Array, ""]
+    kernel_scale: Float[Array, ""]
+    calibration: Float[Array, " injections"]
+    lung_shunt_fraction: Float[Array, " injections"]
+    lung_mass_g: Float[Array, ""]
+    previous_lung_gy: Float[Array, ""]
+    limits_gy: Float[Array, " objectives"]
+    shares: Float[Array, " injections"] | None = None
+    given_mbq: Float[Array, " injections"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How an image or mask is averaged over the voxels of the dose grid.
+
+    Attributes:
+      parts: parts into which a dose voxel is cut along each axis.
+      blocks: voxels of a finer image that are averaged first, along each axis.
+    """
+
+    parts: Shape = (3, 3, 3)
+    blocks: Shape = (1, 1, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskConfig:
+    """One mask.
+
+    Attributes:
+      name: key in `PipelineInputs.masks`.
+      warped: whether it was drawn on the diagnostic image.
+      logits: whether its values are logits, of which the sigmoid is the occupancy.
+      sampling: how it is averaged.
+    """
+
+    name: str
+    warped: bool = False
+    logits: bool = False
+    sampling: Sampling = Sampling()
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoiConfig:
+    """One VOI of the result.
+
+    Attributes:
+      name: the name of a mask, "normal liver", "lesions" (all together), or "normal " and a territory.
+      subsamples, capacity: samples per axis and voxels to reserve, from `dosimetry.histogram_size`.
+    """
+
+    name: str
+    subsamples: int = 1
+    capacity: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """One target or limit on one VOI that bounds the activity; its dose is in `PipelineInputs.limits_gy`.
+
+    Attributes:
+      voi: a VOI of the configuration, or "lungs".
+      direction: "at least" (target) or "at most" (limit).
+      volume_fraction: x of D_x, also for V objectives (V70 >= 80 % is D80 >= 70 Gy); None for a mean.
+      territories: those that feed the VOI of a target; a target with several couples them.
+      on_liver: whether it limits liver tissue.
+      cumulative: whether the dose of earlier treatments counts (lungs).
+    """
+
+    voi: str
+    direction: Direction
+    volume_fraction: float | None = None
+    territories: tuple[str, ...] = ()
+    on_liver: bool = False
+    cumulative: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    """What is fixed when the pipeline is compiled. Two patients with one configuration share a compiled program.
+
+    Attributes:
+      dose_shape: voxels of the dose grid.
+      nuclide: record of the nuclide.
+      method: "kernel" or "local" deposition.
+      kernel_radius: extent of the kernel in voxels, from `dosimetry.kernel_radius_voxels`; for "kernel".
+      masks: every mask: "liver", lesions, territories.
+      lesions: masks that are lesions.
+      injections: territories that are injected, in order; "whole liver" if there is no mask of territories.
+      vois: VOIs of the result.
+      objectives: targets and limits that bound the activity.
+      choose: "upper", "lower" or "given" activity between the bounds.
+      split: how several injections share a limit that binds them together: "proportional" to their own choice, "even"
+        mean dose, or in the proportions `shares` of the inputs, which are constants for derivatives.
+      percents: the x of D_x in %.
+      levels_gy: the x of V_x in Gy.
+      counts_sampling: how the activity image is averaged.
+      interpolation: "linear" as in a plan, or "cubic" for masks with a derivative without kinks in displacements.
+    """
+
+    dose_shape: Shape
+    nuclide: Nuclide
+    method: Literal["kernel", "local"]
+    masks: tuple[MaskConfig, ...]
+    injections: tuple[str, ...]
+    vois: tuple[VoiConfig, ...]
+    kernel_radius: Shape = (4, 4, 4)
+    lesions: tuple[str, ...] = ()
+    objectives: tuple[ObjectiveConfig, ...] = ()
+    choose: Literal["upper", "lower", "given"] = "upper"
+    split: Literal["proportional", "even", "shares"] = "proportional"
+    percents: tuple[float, ...] = (98, 95, 70, 50, 2)
+    levels_gy: tuple[float, ...] = (70.0,)
+    counts_sampling: Sampling = Sampling(parts=(2, 2, 2))
+    interpolation: Literal["linear", "cubic"] = "linear"
+
+    def __post_init__(self) -> None:
+        known = {mask.name for mask in self.masks}
+        for name in ("liver", *self.lesions):
+            if name not in known:
+                raise ConfigError(f"pipeline: no mask is named {name!r}; the masks are {', '.join(sorted(known))}")
+        if self.method == "kernel" and self.nuclide.radial_kernel is None:
+            raise ConfigError(f"pipeline: {self.nuclide.name} has no dose kernel; use method 'local'")
+        named = {voi.name for voi in self.vois} | {"lungs"}
+        if self.split == "even" and not named >= set(self.injections):
+            raise ConfigError('pipeline: split "even" needs every injected territory among the VOIs')
+        for objective in self.objectives:
+            if objective.voi not in named:
+                raise ConfigError(f"pipeline: an objective names {objective.voi!r}, which is not a VOI")
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=[
+        "gy_per_mbq",
+        "dose_gy",
+        "occupancy",
+        "mean_gy_per_mbq",
+        "mean_gy",
+        "d_gy",
+        "v_fraction",
+        "bounds_mbq",
+        "lower_mbq",
+        "upper_mbq",
+        "scale",
+        "activity_mbq",
+        "lung_dose_gy",
+    ],
+    meta_fields=[],
+)
+@dataclass(frozen=True, kw_only=True)
+class PipelineResult:
+    """Doses, histogram metrics and bounds of a plan.
+
+    Attributes:
+      gy_per_mbq: (injections, I, J, K) dose per MBq injected into each territory.
+      dose_gy: (I, J, K) dose of the prescribed activities.
+      occupancy: fraction of each dose voxel inside each VOI, by name, (I, J, K).
+      mean_gy_per_mbq: (vois, injections) mean dose per MBq injected.
+      mean_gy: (vois,) mean dose of the prescribed activities.
+      d_gy: (vois, percents) D_x.
+      v_fraction: (vois, levels) V_x as a fraction.
+      bounds_mbq: (objectives, injections) activity of each injection alone at which each objective is met; infinite
+        if it gives the VOI no dose.
+      lower_mbq: (injections,) largest of the targets; 0 without a target.
+      upper_mbq: (injections,) smallest of the limits; infinite without a limit.
+      scale: factor by which the activities were reduced together, to meet the limits that couple them.
+      activity_mbq: (injections,) prescribed activities.
+      lung_dose_gy: mean lung dose of the prescribed activities.
+    """
+
+    gy_per_mbq: Float[Array, "injections I J K"]
+    dose_gy: Float[Array, "I J K"]
+    occupancy: dict[str, Float[Array, "I J K"]]
+    mean_gy_per_mbq: Float[Array, "vois injections"]
+    mean_gy: Float[Array, " vois"]
+    d_gy: Float[Array, "vois percents"]
+    v_fraction: Float[Array, "vois levels"]
+    bounds_mbq: Float[Array, "objectives injections"]
+    lower_mbq: Float[Array, " injections"]
+    upper_mbq: Float[Array, " injections"]
+    scale: Float[Array, ""]
+    activity_mbq: Float[Array, " injections"]
+    lung_dose_gy: Float[Array, ""]
+
+
+def injections_of(values: Any, count: int, name: str) -> None:
+    """Refuses an array that has not one number per injection.
+
+    Raises:
+      ConfigError: another shape.
+    """
+    if np.shape(values) != (count,):
+        raise ConfigError(f"pipeline: {name} has shape {np.shape(values)}, expected one number per injection ({count})")

@@ -1,0 +1,170 @@
+"""A mapped case as the inputs and the configuration of `sirtjax.pipeline`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sirtjax import dosimetry, pipeline, spatial
+from sirtjax.dosimetry import VoiDose
+from sirtjax.volume import Geometry, LabelMap, crop_geometry
+from sirtjax.workflows._assemble import objective_levels, prepare
+from sirtjax.workflows._case import Case, Frame
+from sirtjax.workflows._doses import dose_method
+from sirtjax.workflows._evaluation import DOSE_PERCENTS
+from sirtjax.workflows._prescribing import (
+    case_objectives,
+    prescribe_case,
+    shared_split,
+    voi_doses,
+)
+from sirtjax.workflows._products import MappedProducts
+from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._unit_maps import unit_maps
+
+# The smallest fraction of a voxel that counts in a histogram.
+SLIVER = 1e-4
+# Dose voxels around the masks, for the range of the kernel, and the step of the sizes of a cropped grid.
+MARGIN_VOXELS, STEP_VOXELS = 6, 16
+
+
+def pipeline_inputs(
+    case: Case, products: MappedProducts, *, crop: bool = True
+) -> tuple[pipeline.PipelineInputs, pipeline.PipelineConfig]:
+    """Returns the arrays and the configuration with which `pipeline.run` computes the plan of a case.
+
+    Args:
+      case: the case.
+      products: the products of its steps, such as `plan_case` returns.
+      crop: use only the part of the dose grid around liver and lesions, with sizes in steps of 16 voxels. Doses do not
+        change except for the activity that lies outside of it, which no territory contains.
+
+    Raises:
+      InputError: something in the case cannot be used.
+    """
+    setting = prepare(case, products)
+    _, unit_dose = unit_maps(case, setting)
+    objectives = case_objectives(case, setting)
+    doses = voi_doses(case, setting, unit_dose, 1.0 - np.asarray(setting.shunts))
+    alike = prescribe_case(_proportional(case), setting, doses, objectives)
+    split, shares = shared_split(case, setting, doses, alike)
+    bounding = [
+        (objective, voi)
+        for objective, voi in dosimetry.resolve_objectives(objectives, doses)
+        if objective.purpose == "bound"
+    ]
+    box = _box(setting) if crop else (slice(None),) * 3
+    full = setting.mapped.geometry
+    grid = crop_geometry(full, [s.start or 0 for s in box], [s.stop or n for s, n in zip(box, full.shape, strict=True)])
+    count = len(setting.injections)
+    transform = products.registration.transform
+    masks, specs = _masks(products, grid, transform)
+    image = products.images.activity.volume
+    parts, blocks = spatial.image_sampling(image.geometry, grid)
+    nuclide, method = setting.nuclide, dose_method(case.dose, setting.nuclide)
+    given = [table.activity_mbq or 0.0 for table in setting.injections]
+    inputs = pipeline.PipelineInputs(
+        counts=pipeline.GridArray(values=np.asarray(image.array, np.float32), world_from_voxel=image.geometry.affine),
+        masks=masks,
+        warp=pipeline.warp_of(transform) or pipeline.Warp(),
+        world_from_dose_voxel=grid.affine,
+        density_g_per_ml=setting.tissue.density_g_per_ml[box],
+        lung=setting.tissue.lung[box],
+        soft_tissue_g_per_ml=np.float32(setting.tissue.soft_tissue_g_per_ml),
+        kernel_scale=np.float32(1.0),
+        calibration=np.ones(count, np.float32),
+        lung_shunt_fraction=np.asarray(setting.shunts, np.float32),
+        lung_mass_g=np.float32(setting.lungs.mass_g),
+        previous_lung_gy=np.float32(case.dose.previous_lung_gy),
+        limits_gy=np.asarray([objective.dose_gy for objective, _ in bounding], np.float32),
+        shares=None if shares is None else np.asarray(shares, np.float32),
+        given_mbq=np.asarray(given, np.float32) if alike.choose == "given" else None,
+    )
+    config = pipeline.PipelineConfig(
+        dose_shape=grid.shape,
+        nuclide=nuclide,
+        method=method,
+        kernel_radius=_kernel_radius(setting, method),
+        masks=specs,
+        lesions=tuple(voi.name for voi in products.lesions),
+        injections=tuple(table.territory for table in setting.injections),
+        vois=_vois(setting),
+        objectives=tuple(_objective(objective, voi) for objective, voi in bounding),
+        choose=alike.choose,
+        split=split,
+        percents=DOSE_PERCENTS,
+        levels_gy=tuple(objective_levels(objectives)),
+        counts_sampling=pipeline.Sampling(parts=parts, blocks=blocks),
+    )
+    return inputs, config
+
+
+def _proportional(case: Case) -> Case:
+    return case.model_copy(update={"prescription": case.prescription.model_copy(update={"split": "proportional"})})
+
+
+def _masks(
+    products: MappedProducts, grid: Geometry, transform: spatial.Transform
+) -> tuple[dict[str, pipeline.GridArray], tuple[pipeline.MaskConfig, ...]]:
+    """Liver, lesions and territories on their own grids, and how each is averaged."""
+    named: list[tuple[str, LabelMap, Frame]] = [
+        (voi.name, voi.labels, voi.frame) for voi in (products.liver, *products.lesions)
+    ]
+    divided = products.territories
+    if divided.labels is not None:
+        named += [(name, divided.labels, divided.frame) for _, name in divided.labels.names]
+    arrays, specs = {}, []
+    for name, labels, frame in named:
+        warped = frame == "diagnostic"
+        parts, blocks = spatial.mask_sampling(labels.geometry, grid, transform if warped else None)
+        arrays[name] = pipeline.GridArray(
+            values=labels.mask(name).astype(np.float32), world_from_voxel=labels.geometry.affine
+        )
+        sampling = pipeline.Sampling(parts=parts, blocks=blocks)
+        specs.append(pipeline.MaskConfig(name=name, warped=warped, sampling=sampling))
+    return arrays, tuple(specs)
+
+
+def _vois(setting: Setting) -> tuple[pipeline.VoiConfig, ...]:
+    found = []
+    for voi in setting.vois:
+        if voi.kind != "lungs":
+            subsamples, capacity = dosimetry.histogram_size(int((voi.weight > SLIVER).sum()))
+            found.append(pipeline.VoiConfig(name=voi.name, subsamples=subsamples, capacity=capacity))
+    return tuple(found)
+
+
+def _objective(objective: dosimetry.DoseObjective, voi: VoiDose) -> pipeline.ObjectiveConfig:
+    return pipeline.ObjectiveConfig(
+        voi=voi.name,
+        direction=objective.direction,
+        volume_fraction=objective.volume_fraction if objective.kind != "mean" else None,
+        territories=voi.territories,
+        on_liver=voi.role in dosimetry.LIVER_ROLES,
+        cumulative=objective.cumulative,
+    )
+
+
+def _kernel_radius(setting: Setting, method: str) -> tuple[int, int, int]:
+    if method != "kernel":
+        return (4, 4, 4)
+    return dosimetry.kernel_radius_voxels(
+        setting.mapped.geometry.spacing_mm,
+        radial=dosimetry.radial_kernel(str(setting.nuclide.radial_kernel)),
+        medium_density_g_per_ml=setting.tissue.soft_tissue_g_per_ml,
+    )
+
+
+def _box(setting: Setting) -> tuple[slice, slice, slice]:
+    """The part of the dose grid around liver, lesions and territories."""
+    used = np.zeros(setting.mapped.geometry.shape, bool)
+    for voi in setting.vois:
+        if voi.kind != "lungs":
+            used |= voi.weight > 0
+    spans = []
+    for axis, size in enumerate(used.shape):
+        inside = np.flatnonzero(used.any(axis=tuple(a for a in range(3) if a != axis)))
+        low, high = int(inside[0]) - MARGIN_VOXELS, int(inside[-1]) + 1 + MARGIN_VOXELS
+        length = min(-(-(high - low) // STEP_VOXELS) * STEP_VOXELS, size)
+        start = int(np.clip((low + high - length) // 2, 0, size - length))
+        spans.append(slice(start, start + length))
+    return spans[0], spans[1], spans[2]

@@ -1,0 +1,29 @@
+"""Activity and dose of one MBq in each injected territory."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sirtjax import pipeline
+from sirtjax.workflows._case import Case
+from sirtjax.workflows._doses import dose_gy
+from sirtjax.workflows._setting import Setting
+
+Array = NDArray[np.float32]
+
+
+def unit_maps(case: Case, setting: Setting) -> tuple[list[Array], list[Array]]:
+    """Returns the activity and the dose maps of one MBq in each injected territory, one per injection.
+
+    Raises:
+      InputError: the activity image has no counts in a territory.
+    """
+    counts = np.asarray(setting.mapped.activity.array, np.float32)
+    activity: list[Array] = []
+    dose: list[Array] = []
+    for name, region in setting.treated().items():
+        share = np.asarray(pipeline.relative_activity(counts, region, name=name))
+        activity.append(share)
+        dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose, holder=setting.liver))
+    return activity, dose
