@@ -8,6 +8,7 @@ from pathlib import Path
 
 import analytic_case as case
 import diagnostic_case
+import jax
 import numpy as np
 import pytest
 
@@ -20,6 +21,8 @@ from sirtjax.workflows import load_case, pipeline_inputs, plan_case, result_to_j
 BEFORE = json.loads((Path(__file__).parent / "plans_before.json").read_text())
 # The host works in double precision, so that the plan is the same to rounding.
 AS_BEFORE = 1e-9
+# Traced functions work in single precision: relative for doses and activities, and for volumes in %.
+TRACED, TRACED_PERCENT = 1e-3, 0.1
 
 
 def objective(voi, direction, dose_gy, **more):
@@ -108,3 +111,10 @@ def compare(table, found, config, *, rel, percent):
 def test_the_pipeline_on_the_host_gives_the_numbers_of_the_plan(planned):
     _, table, (inputs, config) = planned
     compare(table, pipeline.run(inputs, config), config, rel=2e-5, percent=1e-2)
+
+
+@pytest.mark.slow
+def test_the_compiled_pipeline_gives_the_numbers_of_the_plan(planned):
+    _, table, (inputs, config) = planned
+    found = jax.jit(pipeline.run, static_argnums=1)(inputs, config)
+    compare(table, found, config, rel=TRACED, percent=TRACED_PERCENT)
