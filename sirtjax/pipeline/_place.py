@@ -43,12 +43,12 @@ def place_mask(
       interpolation: "linear", or "cubic" (traced arrays only).
     """
     if not spatial.is_traced(mask, world_from_dose_voxel, warp) and interpolation == "linear":
-        values = np.asarray(mask.values)
+        drawn = np.asarray(mask.values)
         if config.logits:
-            values = np.asarray(jax.nn.sigmoid(jnp.asarray(values)))
-        floating = Geometry.from_affine(values.shape, np.asarray(mask.world_from_voxel, np.float64))
+            drawn = np.asarray(jax.nn.sigmoid(jnp.asarray(drawn)))
+        floating = Geometry.from_affine(drawn.shape, np.asarray(mask.world_from_voxel, np.float64))
         reference = Geometry.from_affine(shape, np.asarray(world_from_dose_voxel, np.float64))
-        found: Array = spatial.mask_occupancy(values, floating, reference, transform=_transform(warp))
+        found: Array = spatial.mask_occupancy(drawn, floating, reference, transform=_transform(warp))
         return found
     values = jnp.asarray(mask.values, jnp.float32)
     used = warp or Warp()
@@ -85,8 +85,8 @@ def place_counts(
         does not depend.
     """
     if not spatial.is_traced(counts, world_from_dose_voxel):
-        values = np.asarray(counts.values, np.float32)
-        image = Volume(values, Geometry.from_affine(values.shape, np.asarray(counts.world_from_voxel)), unit=unit)
+        seen = np.asarray(counts.values, np.float32)
+        image = Volume(seen, Geometry.from_affine(seen.shape, np.asarray(counts.world_from_voxel)), unit=unit)
         reference = Geometry.from_affine(shape, np.asarray(world_from_dose_voxel, np.float64))
         return spatial.resample_activity(image, reference).array
     # The image falls to zero over one voxel beyond its outermost voxels.

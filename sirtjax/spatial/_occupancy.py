@@ -26,7 +26,9 @@ from sirtjax.volume import Geometry, LabelMap, bounding_box, crop_geometry
 Slices = tuple[slice, slice, slice]
 
 
-def occupancy(labels: LabelMap, name: str, geometry: Geometry, *, transform: Transform | None = None) -> Any:
+def occupancy(
+    labels: LabelMap, name: str, geometry: Geometry, *, transform: Transform | None = None
+) -> NDArray[np.float32]:
     """Returns the fraction of each voxel of a grid that lies inside a label.
 
     On the host no program is compiled for a new shape. If the map or the transform is traced by JAX, the result is a
@@ -50,7 +52,8 @@ def occupancy(labels: LabelMap, name: str, geometry: Geometry, *, transform: Tra
     """
     value = labels.value(name)
     mask = labels.array == value if is_traced(labels.array) else labels.mask(name)
-    return mask_occupancy(mask, labels.geometry, geometry, transform=transform)
+    share: NDArray[np.float32] = mask_occupancy(mask, labels.geometry, geometry, transform=transform)
+    return share
 
 
 def mask_occupancy(
