@@ -69,8 +69,8 @@ def mask_occupancy(
     If the mask or the transform is traced by JAX, the result is differentiable in both, and a mask may hold
     probabilities. The derivative in the transform is one-sided where a sampled point is on a voxel centre of the mask;
     order "cubic" has a continuous one (for traced arrays; the surface is then blurred by about one voxel of the mask).
-    Small masks that are at least twice as fine as the grid are sampled finer on the host, so that the two forms differ
-    by up to 1 % of a voxel at their surface.
+    The host samples small masks that are at least twice as fine as the grid more finely, so that the two forms differ
+    by up to 1 % of a voxel at their surface. `traced_occupancy` with the result of `mask_sampling(mask=...)` does not.
 
     Args:
       mask: (i, j, k) on `floating`.
@@ -88,22 +88,13 @@ def mask_occupancy(
     if order != "linear":
         raise InputError(f"order {order!r} of an occupancy is for arrays that JAX traces; use 'linear' on the host")
     result = np.zeros(geometry.shape, np.float32)
-    if not mask.any():
+    sampled = _sampling(mask, floating, geometry, transform)
+    if sampled is None:
         return result
-    start, stop = bounding_box(mask)
-    box = _reached_by_label(crop_geometry(floating, start, stop), geometry, transform)
-    if box is None:
-        return result
+    box, blocks, counts, steps = sampled
     reference = crop_geometry(geometry, [s.start for s in box], [s.stop for s in box])
-    steps = voxel_steps(floating, reference, transform)
-    # Finer blocks for a lesion, whose surface is most of it, than for an organ, whose size would cost time.
     voxels = int(np.prod(reference.shape))
-    small = voxels <= MEAN_CHUNK
-    factors = block_factors(steps, 2.0 if small else 1.5)
-    source = _prepare_mask(mask, floating, start, stop, factors)
-    steps = steps / np.asarray(factors)[:, None]
-    # One part more than two for each voxel of the map: turned grids need it to keep the volume.
-    counts = parts_per_voxel(steps, 2.0) + np.int32(1)
+    source = _prepare_mask(mask, floating, blocks)
     path = plan_path(source, reference, transform, field_on_device(transform))
     half = half_width(steps, counts)
     chunk = SMALL_CHUNK if voxels <= SMALL_CHUNK else MEAN_CHUNK
@@ -119,18 +110,55 @@ def mask_occupancy(
     return result
 
 
-def mask_sampling(floating: Geometry, geometry: Geometry, transform: Transform | None = None) -> tuple[Parts, Parts]:
+def mask_sampling(
+    floating: Geometry,
+    geometry: Geometry,
+    transform: Transform | None = None,
+    *,
+    mask: NDArray[Any] | None = None,
+) -> tuple[Parts, Parts]:
     """Returns the parts per voxel and the blocks of mask voxels with which `traced_occupancy` averages.
+
+    With a mask they are those of `mask_occupancy` on the host, which samples small masks more finely. The host starts
+    its blocks at the bounding box of the mask: crop the mask to it for the same occupancies.
 
     Args:
       floating: grid of the mask.
       geometry: the reference grid.
       transform: pull, from `geometry`'s space to the mask's; only its affine part counts, identity by default.
+      mask: (i, j, k) on `floating`.
     """
-    steps = voxel_steps(floating, geometry, known_affine(identity() if transform is None else transform))
-    blocks = block_factors(steps, 1.5)
-    i, j, k = (parts_per_voxel(steps / np.asarray(blocks)[:, None], 2.0) + 1).tolist()
+    transform = identity() if transform is None else transform
+    sampled = None if mask is None else _sampling(mask, floating, geometry, transform)
+    if sampled is not None:
+        _, blocks, counts, _ = sampled
+    else:
+        blocks, counts, _ = _blocks_and_parts(voxel_steps(floating, geometry, known_affine(transform)), 1.5)
+    i, j, k = counts.tolist()
     return (i, j, k), blocks
+
+
+def _sampling(
+    mask: NDArray[Any], floating: Geometry, geometry: Geometry, transform: Transform
+) -> tuple[Slices, Parts, NDArray[np.int32], NDArray[np.float64]] | None:
+    """The voxels of `geometry` that a mask can reach, its blocks, parts per voxel and the size of a voxel in blocks."""
+    if not mask.any():
+        return None
+    box = _reached_by_label(crop_geometry(floating, *bounding_box(mask)), geometry, transform)
+    if box is None:
+        return None
+    # Finer blocks for a lesion, whose surface is most of it, than for an organ, whose size would cost time.
+    small = np.prod([s.stop - s.start for s in box]) <= MEAN_CHUNK
+    return box, *_blocks_and_parts(voxel_steps(floating, geometry, transform), 2.0 if small else 1.5)
+
+
+def _blocks_and_parts(
+    steps: NDArray[np.float64], coarsest: float
+) -> tuple[Parts, NDArray[np.int32], NDArray[np.float64]]:
+    blocks = block_factors(steps, coarsest)
+    steps = steps / np.asarray(blocks)[:, None]
+    # One part more than two for each voxel of the map: turned grids need it to keep the volume.
+    return blocks, parts_per_voxel(steps, 2.0) + np.int32(1), steps
 
 
 def _traced_mask(mask: Any, floating: Geometry, geometry: Geometry, transform: Transform, order: Order) -> Any:
@@ -172,8 +200,9 @@ def _corners(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.
     return corners
 
 
-def _prepare_mask(mask: NDArray[Any], floating: Geometry, start: Any, stop: Any, factors: Any) -> SourceGrid:
+def _prepare_mask(mask: NDArray[Any], floating: Geometry, factors: Parts) -> SourceGrid:
     # One block of background all round, so that a part at the label's edge finds it.
+    start, stop = bounding_box(mask)
     blocks = np.asarray(factors)
     inner = mask[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].astype(np.float32)
     missing = -np.asarray(inner.shape) % blocks

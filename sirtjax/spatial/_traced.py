@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sirtjax.ops import FlatGrid, bspline_coefficients, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
 from sirtjax.spatial._affine import AffineTransform, identity
 from sirtjax.spatial._displacement import DisplacementField
-from sirtjax.spatial._kernel import Path, field_volume_ratio, floating_index
+from sirtjax.spatial._kernel import Path, Triple, field_volume_ratio, floating_index
 from sirtjax.spatial._source import shifted
 from sirtjax.spatial._transform import Transform
 from sirtjax.spatial._warp import Order
@@ -32,6 +32,8 @@ Array = Any
 Parts = tuple[int, int, int]
 # Smaller occupancies are rounding at voxels that only touch the mask.
 TRACE = 1e-5
+# Binary digits of an index: 1e-5 voxels at voxel 20, 1e-4 at voxel 200.
+_INDEX_BITS = 20
 
 
 def is_traced(*trees: Any) -> bool:
@@ -116,7 +118,7 @@ def traced_samples(
       order: "linear", "nearest" or "cubic".
       fill: value outside the image.
     """
-    index = floating_index(path, _centres(shape))
+    index = _settled(floating_index(path, _centres(shape)))
     if order == "nearest":
         return sample_flat_nearest(traced_grid(image), index, fill=fill)
     if order == "cubic":
@@ -152,7 +154,7 @@ def traced_means(
 
     def add(total: Array, step: Array) -> tuple[Array, None]:
         at = (centre[0] + step[0], centre[1] + step[1], centre[2] + step[2])
-        index = floating_index(path, at)
+        index = _settled(floating_index(path, at))
         if order == "cubic":
             values = sample_flat_bspline(grid, index, fill=fill)
         else:
@@ -219,6 +221,14 @@ def traced_occupancy(
     half = traced_half_width(path, parts)
     share = traced_means(grid, path, shape, parts=parts, half_width=half, fill=0.0, order=order)
     return share if order == "cubic" else jnp.clip(jnp.where(share < TRACE, 0.0, share), 0.0, 1.0)
+
+
+def _settled(index: Triple) -> Triple:
+    # Inside a large program XLA computes an index twice, for the voxel and for the weight, and can round each in
+    # another way. Just below a voxel centre the voxel and the weight then belong to different intervals. Fewer digits
+    # make both equal; the derivative is unchanged.
+    i, j, k = (lax.reduce_precision(x, exponent_bits=8, mantissa_bits=_INDEX_BITS) for x in index)
+    return i, j, k
 
 
 def block_means(array: Array, blocks: Parts) -> Array:

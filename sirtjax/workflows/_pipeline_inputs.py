@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sirtjax import dosimetry, pipeline, spatial
 from sirtjax.dosimetry import VoiDose
-from sirtjax.volume import Geometry, LabelMap, crop_geometry
+from sirtjax.volume import Geometry, LabelMap, bounding_box, crop_geometry
 from sirtjax.workflows._assemble import objective_levels, prepare
 from sirtjax.workflows._case import Case, Frame
 from sirtjax.workflows._doses import dose_method
@@ -57,7 +58,7 @@ def pipeline_inputs(
     grid = crop_geometry(full, [s.start or 0 for s in box], [s.stop or n for s, n in zip(box, full.shape, strict=True)])
     count = len(setting.injections)
     transform = products.registration.transform
-    masks, specs = _masks(products, grid, transform)
+    masks, specs = _masks(products, full, transform)
     image = products.images.activity.volume
     parts, blocks = spatial.image_sampling(image.geometry, grid)
     nuclide, method = setting.nuclide, dose_method(case.dose, setting.nuclide)
@@ -103,7 +104,7 @@ def _proportional(case: Case) -> Case:
 
 
 def _masks(
-    products: MappedProducts, grid: Geometry, transform: spatial.Transform
+    products: MappedProducts, full: Geometry, transform: spatial.Transform
 ) -> tuple[dict[str, pipeline.GridArray], tuple[pipeline.MaskConfig, ...]]:
     """Liver, lesions and territories on their own grids, and how each is averaged."""
     named: list[tuple[str, LabelMap, Frame]] = [
@@ -115,13 +116,23 @@ def _masks(
     arrays, specs = {}, []
     for name, labels, frame in named:
         warped = frame == "diagnostic"
-        parts, blocks = spatial.mask_sampling(labels.geometry, grid, transform if warped else None)
-        arrays[name] = pipeline.GridArray(
-            values=labels.mask(name).astype(np.float32), world_from_voxel=labels.geometry.affine
-        )
+        mask = labels.mask(name)
+        pull = transform if warped else None
+        parts, blocks = spatial.mask_sampling(labels.geometry, full, pull, mask=mask)
+        arrays[name] = _cropped(mask, labels.geometry)
         sampling = pipeline.Sampling(parts=parts, blocks=blocks)
         specs.append(pipeline.MaskConfig(name=name, warped=warped, sampling=sampling))
     return arrays, tuple(specs)
+
+
+def _cropped(mask: NDArray[np.bool_], geometry: Geometry) -> pipeline.GridArray:
+    """A mask from the start of its bounding box, as the host samples it, in a size that other masks share."""
+    if not mask.any():
+        return pipeline.GridArray(values=mask.astype(np.float32), world_from_voxel=geometry.affine)
+    start, stop = bounding_box(mask)
+    inner = mask[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].astype(np.float32)
+    padded = np.pad(inner, [(0, -n % STEP_VOXELS) for n in inner.shape])
+    return pipeline.GridArray(values=padded, world_from_voxel=crop_geometry(geometry, start, stop).affine)
 
 
 def _vois(setting: Setting) -> tuple[pipeline.VoiConfig, ...]:
