@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from sirtjax import dosimetry, pipeline
+from sirtjax import dosimetry, pipeline, spatial
 from sirtjax.spatial import rigid_matrix
+from sirtjax.volume import Geometry
 
 SHAPE = (14, 13, 12)
 DOSE_MM = np.array([5.0, 5.5, 6.0])
@@ -61,9 +62,11 @@ def small_case(*, seed=0, method="kernel", **changes):
         previous_lung_gy=np.float32(0.0),
         limits_gy=np.array([40.0, 30.0, 80.0], np.float32),
     )
-    sampling = pipeline.Sampling(parts=(3, 3, 3))
     options = {
-        "masks": tuple(pipeline.MaskConfig(name=n, warped=True, logits=True, sampling=sampling) for n in logits),
+        "masks": tuple(
+            pipeline.MaskConfig(name=n, warped=True, logits=True, sampling=sampling_of(one, inputs))
+            for n, one in inputs.masks.items()
+        ),
         "vois": (
             pipeline.VoiConfig(name="alpha", subsamples=3, capacity=512),
             pipeline.VoiConfig(name="normal liver"),
@@ -86,6 +89,17 @@ def small_case(*, seed=0, method="kernel", **changes):
         **options,
     )
     return inputs, config
+
+
+def sampling_of(mask, inputs):
+    """How the host averages a mask."""
+    parts, blocks = spatial.mask_sampling(
+        Geometry.from_affine(mask.values.shape, mask.world_from_voxel),
+        Geometry.from_affine(SHAPE, inputs.world_from_dose_voxel),
+        spatial.AffineTransform(inputs.warp.floating_from_displaced),
+        mask=np.ones(mask.values.shape, bool),
+    )
+    return pipeline.Sampling(parts=parts, blocks=blocks)
 
 
 def limit(voi, **more):

@@ -41,12 +41,15 @@ class VoiSamples(NamedTuple):
       spread_gy: (n,) width of that interval.
       weight: (n,) volume of each sample in voxels; 0 for padding.
       mean_gy: mean dose of the voxels, scalar.
+      lowest_gy, highest_gy: range of the curve, scalars. Slivers at the edge do not set it.
     """
 
     dose_gy: Float[Array, " n"]
     spread_gy: Float[Array, " n"]
     weight: Float[Array, " n"]
     mean_gy: Float[Array, ""]
+    lowest_gy: Float[Array, ""]
+    highest_gy: Float[Array, ""]
 
 
 def voi_samples(
@@ -63,7 +66,8 @@ def voi_samples(
     mean_gy = traced_mean_gy(dose_gy, weight)
     weight = jnp.where(weight > SLIVER, weight, 0.0)
     if subsamples == 1:
-        return VoiSamples(dose_gy.ravel(), _voxel_spreads(dose_gy).ravel(), weight.ravel(), mean_gy)
+        flat = weight.ravel()
+        return _samples(dose_gy.ravel(), _voxel_spreads(dose_gy).ravel(), flat, mean_gy, flat > 0)
     found = jnp.stack(jnp.nonzero(weight > 0, size=capacity, fill_value=-1), axis=1)
     valid = found[:, 0] >= 0
     dose, occupied = _patches(dose_gy, found), _patches(weight, found)
@@ -76,7 +80,14 @@ def voi_samples(
     spread = spread * (1 - jnp.abs(empty))
     filled = jnp.where(valid[:, None, None, None], filled, 0.0)
     samples = jnp.where(jnp.sum(weight > 0) > capacity, jnp.nan, samples)
-    return VoiSamples(samples.ravel(), spread.ravel(), filled.ravel() / subsamples**3, mean_gy)
+    flat = filled.ravel()
+    return _samples(samples.ravel(), spread.ravel(), flat / subsamples**3, mean_gy, flat >= 0.5 * jnp.max(flat))
+
+
+def _samples(dose_gy: Array, spread_gy: Array, weight: Array, mean_gy: Array, reached: Array) -> VoiSamples:
+    lowest = jnp.minimum(jnp.min(jnp.where(reached, dose_gy, jnp.inf)), mean_gy)
+    highest = jnp.maximum(jnp.max(jnp.where(reached, dose_gy, -jnp.inf)), mean_gy)
+    return VoiSamples(dose_gy, spread_gy, weight, mean_gy, lowest, highest)
 
 
 def traced_mean_gy(dose_gy: Float[Array, "i j k"], weight: Float[Array, "i j k"]) -> Float[Array, ""]:
@@ -87,7 +98,8 @@ def traced_mean_gy(dose_gy: Float[Array, "i j k"], weight: Float[Array, "i j k"]
 
 def traced_volume_fraction(samples: VoiSamples, dose_gy: Float[Array, ""]) -> Float[Array, ""]:
     """Returns V_x, the fraction of a VOI that receives at least `dose_gy`. Differentiable."""
-    return _above(samples, _half_widths(samples), dose_gy)
+    above = _above(samples, _half_widths(samples), dose_gy)
+    return jnp.where(dose_gy <= samples.lowest_gy, 1.0, jnp.where(dose_gy > samples.highest_gy, 0.0, above))
 
 
 def traced_dose_at_fraction(samples: VoiSamples, fraction: float) -> Float[Array, ""]:
@@ -115,7 +127,7 @@ def traced_dose_at_fraction(samples: VoiSamples, fraction: float) -> Float[Array
     # The value of this term is 0; its derivative is that of the implicit function.
     above = _above(samples, half, root)
     shift = (above - lax.stop_gradient(above)) / jnp.maximum(lax.stop_gradient(density), _TINY)
-    return root + jnp.where(density > 0, shift, 0.0)
+    return jnp.clip(root + jnp.where(density > 0, shift, 0.0), samples.lowest_gy, samples.highest_gy)
 
 
 def _half_widths(samples: VoiSamples) -> Array:

@@ -21,8 +21,9 @@ from sirtjax.workflows import load_case, pipeline_inputs, plan_case, result_to_j
 BEFORE = json.loads((Path(__file__).parent / "plans_before.json").read_text())
 # The host works in double precision, so that the plan is the same to rounding.
 AS_BEFORE = 1e-9
-# Traced functions work in single precision: relative for doses and activities, and for volumes in %.
-TRACED, TRACED_PERCENT = 1e-3, 0.1
+# Traced functions work in single precision: relative for doses and activities, and for volumes in %. The largest
+# differences measured are 2e-5 (D95 of a liver) and 2e-4.
+TRACED, TRACED_PERCENT = 5e-5, 1e-3
 
 
 def objective(voi, direction, dose_gy, **more):
@@ -110,7 +111,7 @@ def compare(table, found, config, *, rel, percent):
 @pytest.mark.slow
 def test_the_pipeline_on_the_host_gives_the_numbers_of_the_plan(planned):
     _, table, (inputs, config) = planned
-    compare(table, pipeline.run(inputs, config), config, rel=2e-5, percent=1e-2)
+    compare(table, pipeline.run(inputs, config), config, rel=5e-6, percent=1e-3)
 
 
 @pytest.mark.slow
