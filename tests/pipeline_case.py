@@ -79,6 +79,7 @@ def small_case(*, seed=0, method="kernel", **changes):
             ),
         ),
         "percents": (70.0,),
+        "counts_sampling": counts_sampling(inputs),
     } | changes
     config = pipeline.PipelineConfig(
         dose_shape=SHAPE,
@@ -98,6 +99,15 @@ def sampling_of(mask, inputs):
         Geometry.from_affine(SHAPE, inputs.world_from_dose_voxel),
         spatial.AffineTransform(inputs.warp.floating_from_displaced),
         mask=np.ones(mask.values.shape, bool),
+    )
+    return pipeline.Sampling(parts=parts, blocks=blocks)
+
+
+def counts_sampling(inputs):
+    """How the host averages the activity image."""
+    parts, blocks = spatial.image_sampling(
+        Geometry.from_affine(inputs.counts.values.shape, inputs.counts.world_from_voxel),
+        Geometry.from_affine(SHAPE, inputs.world_from_dose_voxel),
     )
     return pipeline.Sampling(parts=parts, blocks=blocks)
 
