@@ -97,7 +97,7 @@ def sampling_of(mask, inputs):
     parts, blocks = spatial.mask_sampling(
         Geometry.from_affine(mask.values.shape, mask.world_from_voxel),
         Geometry.from_affine(SHAPE, inputs.world_from_dose_voxel),
-        spatial.AffineTransform(inputs.warp.floating_from_displaced),
+        transform=spatial.AffineTransform(inputs.warp.floating_from_displaced),
         mask=np.ones(mask.values.shape, bool),
     )
     return pipeline.Sampling(parts=parts, blocks=blocks)

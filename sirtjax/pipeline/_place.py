@@ -104,7 +104,14 @@ def place_counts(
 def field_of_view(
     counts_shape: Shape, world_from_voxel: Float[Array, "4 4"], world_from_dose_voxel: Float[Array, "4 4"], shape: Shape
 ) -> Any:
-    """Returns which dose voxels have their centre in the activity image, (I, J, K) bool; the others show no counts."""
+    """Returns which dose voxels have their centre in the activity image, (I, J, K) bool; the others show no counts.
+
+    Args:
+      counts_shape: voxels of the activity image.
+      world_from_voxel: affine of the activity image.
+      world_from_dose_voxel: affine of the dose grid.
+      shape: of the dose grid.
+    """
     traced = spatial.is_traced(world_from_voxel, world_from_dose_voxel)
     xp: Any = jnp if traced else np
     place = inverse_affine(world_from_voxel) @ xp.asarray(world_from_dose_voxel)

@@ -113,8 +113,8 @@ def mask_occupancy(
 def mask_sampling(
     floating: Geometry,
     geometry: Geometry,
-    transform: Transform | None = None,
     *,
+    transform: Transform | None = None,
     mask: NDArray[Any] | None = None,
 ) -> tuple[Parts, Parts]:
     """Returns the parts per voxel and the blocks of mask voxels with which `traced_occupancy` averages.
@@ -162,7 +162,7 @@ def _blocks_and_parts(
 
 
 def _traced_mask(mask: Any, floating: Geometry, geometry: Geometry, transform: Transform, order: Order) -> Any:
-    parts, blocks = mask_sampling(floating, geometry, transform)
+    parts, blocks = mask_sampling(floating, geometry, transform=transform)
     field: DisplacementField | None = None
     if isinstance(transform, DisplacementField):
         field, affine = transform, transform.floating_from_displaced

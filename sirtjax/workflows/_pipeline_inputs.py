@@ -118,7 +118,7 @@ def _masks(
         warped = frame == "diagnostic"
         mask = labels.mask(name)
         pull = transform if warped else None
-        parts, blocks = spatial.mask_sampling(labels.geometry, full, pull, mask=mask)
+        parts, blocks = spatial.mask_sampling(labels.geometry, full, transform=pull, mask=mask)
         arrays[name] = _cropped(mask, labels.geometry)
         sampling = pipeline.Sampling(parts=parts, blocks=blocks)
         specs.append(pipeline.MaskConfig(name=name, warped=warped, sampling=sampling))
