@@ -173,5 +173,5 @@ def _territory_results(setting: Setting) -> tuple[TerritoryResult, ...]:
 
 
 def objective_levels(objectives: Sequence[DoseObjective]) -> list[float]:
-    """The x of V_x, rising: 70 Gy, and the doses the objectives on liver and tumour speak of."""
+    """Returns the x of V_x in ascending order: 70 Gy, and the doses in the objectives on liver and tumour."""
     return sorted({70.0} | {objective.dose_gy for objective in objectives if objective.voi != "lungs"})

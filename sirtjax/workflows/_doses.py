@@ -27,7 +27,7 @@ class Medium:
     Attributes:
       density_g_per_ml: (i, j, k).
       soft_tissue_g_per_ml: the density the kernel is scaled to, the protocol's for the liver.
-      lung: (i, j, k) share of each voxel that is lung.
+      lung: (i, j, k) fraction of each voxel that is lung.
       description: for the report.
     """
 
@@ -50,7 +50,7 @@ def medium(mapped: MappedCase, table: DoseTable, *, liver_density_g_per_ml: floa
     if table.density != "protocol":
         curve = dosimetry.density_curve(table.density)
         if hu is None:
-            raise ConfigError(f'dose.density = "{table.density}" is taken from the CT: give [images.ct]')
+            raise ConfigError(f'dose.density = "{table.density}" is computed from the CT: add [images.ct]')
         density = np.asarray(dosimetry.density_g_per_ml(hu, curve), np.float32)
         return Medium(density, liver_density_g_per_ml, lung, f"from the CT, curve {curve.name} ({curve.source})")
     if hu is not None:
@@ -72,7 +72,10 @@ def _lung_share(mapped: MappedCase, hu: Array | None) -> Array:
 
 
 def dose_method(table: DoseTable, nuclide: dosimetry.Nuclide) -> Literal["kernel", "local"]:
-    """The method of the case; "auto" is the kernel where the nuclide has a published one, else local deposition."""
+    """Returns the method of the case.
+
+    "auto" is the kernel if the nuclide has a published one, otherwise local deposition.
+    """
     if table.method != "auto":
         return table.method
     return "local" if nuclide.radial_kernel is None else "kernel"
@@ -95,7 +98,7 @@ def dose_gy(
       tissue: densities.
       nuclide: the record whose constant and kernel to use.
       table: the method.
-      holder: (i, j, k) share of each voxel that holds its activity; all of it where None.
+      holder: (i, j, k) fraction of each voxel that contains its activity; all of it if None.
     """
     return np.asarray(
         pipeline.absorbed_dose(

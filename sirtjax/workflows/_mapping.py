@@ -32,7 +32,7 @@ def map_case(
     *,
     spacing_mm: float | str,
 ) -> MappedCase:
-    """Carry activity, CT, VOIs and territories to the working grid.
+    """Warps activity, CT, VOIs and territories to the working grid.
 
     Args:
       images: the images of the case.
@@ -109,12 +109,12 @@ def _check_names(names: Sequence[str], territories: Sequence[str]) -> None:
     if twice:
         raise ConfigError(
             f"two VOIs are named {', '.join(map(repr, twice))} (liver, lungs, lesions, territories, normal tissue); "
-            'name them apart by `labels = { 1 = "..." }` in the case'
+            'rename one with `labels = { 1 = "..." }` in the case'
         )
 
 
 def field_of_view(activity: Geometry, grid: Geometry) -> NDArray[np.bool_]:
-    """Returns which voxels of the dose grid have their centre in the activity image; the others show no counts."""
+    """Returns the voxels of the dose grid with their centre in the activity image; others show no counts."""
     return np.asarray(pipeline.field_of_view(activity.shape, activity.affine, grid.affine, grid.shape))
 
 

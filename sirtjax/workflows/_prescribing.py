@@ -31,7 +31,10 @@ ROLES: dict[VoiKind, Role] = {
 
 
 def case_objectives(case: Case, setting: Setting) -> tuple[DoseObjective, ...]:
-    """The protocol's objectives for this hepatic reserve; the case's own take the place of those they name."""
+    """Returns the protocol's objectives for this hepatic reserve.
+
+    The case's own objectives replace those they name.
+    """
     liver = float(setting.mapped.occupancy["liver"].sum(dtype=np.float64))
     treated = sum(float(weight.sum(dtype=np.float64)) for weight in setting.treated().values())
     reserve = float(np.clip(1.0 - treated / liver, 0.0, 0.999))
@@ -60,7 +63,7 @@ def prescribe_case(
 def shared_split(
     case: Case, setting: Setting, doses: Sequence[VoiDose], alike: Prescription
 ) -> tuple[Literal["proportional", "even", "shares"], tuple[float, ...] | None]:
-    """Returns how territories share a limit that binds them together, and their proportions (None: each its own).
+    """Returns how territories share a common limit, and their proportions (None: each has its own).
 
     Without targets no split is better than another for them. Each territory then gets the same mean dose. Reducing
     all in proportion would give a small territory as much activity as a large one, for a limit on the whole liver.
@@ -83,13 +86,13 @@ def shared_split(
 
 def _injection(table: InjectionTable, case: Case) -> Injection:
     if table.residual_fraction is None:
-        raise ConfigError(f"injections: {table.territory!r} has no residual_fraction; give one")
+        raise ConfigError(f"injections: {table.territory!r} has no residual_fraction; add it")
     given = table.activity_mbq if case.prescription.choose == "given" else None
     return Injection(territory=table.territory, residual_fraction=table.residual_fraction, given_mbq=given)
 
 
 def prescription_facts(case: Case, setting: Setting) -> tuple[Fact, ...]:
-    """The residual and the choice between the bounds, as the report prints them."""
+    """Returns the residual and the choice between the bounds, as the report prints them."""
     residuals = ", ".join(
         f"{100 * (table.residual_fraction or 0.0):.3g} % ({table.territory})" for table in setting.injections
     )
@@ -102,7 +105,7 @@ def prescription_facts(case: Case, setting: Setting) -> tuple[Fact, ...]:
 def voi_doses(
     case: Case, setting: Setting, unit_dose: Sequence[Array], remaining: NDArray[np.float64]
 ) -> list[VoiDose]:
-    """Dose per MBq injected of every VOI an objective can name, voxel by voxel too."""
+    """Returns the dose per MBq injected of every VOI that an objective can name, also voxel by voxel."""
     doses = []
     for voi, role in bounding_vois(case, setting):
         histogram = _histograms(voi, unit_dose, remaining, setting.mapped.geometry.voxel_volume_ml)
@@ -175,7 +178,7 @@ def target_names(case: Case, setting: Setting) -> set[str]:
 
 
 def _lesion_name(name: str, setting: Setting) -> str:
-    """The name of the VOI; "lesions" are the only lesion where there is one alone, which then has no VOI beside it."""
+    """Returns the name of the VOI; "lesions" is the only lesion if there is just one, which then has no other VOI."""
     found = [voi.name for voi in setting.vois if voi.kind == "lesion"]
     return found[0] if name == "lesions" and len(found) == 1 else name
 

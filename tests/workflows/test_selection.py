@@ -189,7 +189,7 @@ def test_lungs_are_needed_to_count_them(folder):
 def test_density_from_a_ct_that_is_not_there(folder):
     images = {"activity": {"path": "spect.nii"}}
     dose = {"method": "local", "density": "gate-gemini-120kv"}
-    refuse(folder, ConfigError, r"is taken from the CT: give \[images\.ct\]", images=images, dose=dose)
+    refuse(folder, ConfigError, r"is computed from the CT: add \[images\.ct\]", images=images, dose=dose)
 
 
 def test_unknown_names_of_constants(folder):
