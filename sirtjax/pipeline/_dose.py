@@ -20,7 +20,9 @@ Array = Any
 
 
 def relative_activity(counts: Float[Array, "I J K"], region: Float[Array, "I J K"], *, name: str) -> Any:
-    """Returns the fraction of the activity of a territory in each voxel, by the counts there; its sum is 1.
+    """Returns the fraction of a territory's activity in each voxel.
+
+    The fractions are proportional to the counts and add up to 1.
 
     Args:
       counts: activity image on the dose grid.
@@ -37,7 +39,7 @@ def relative_activity(counts: Float[Array, "I J K"], region: Float[Array, "I J K
     total = float(found.sum(dtype=np.float64))
     if total <= 0:
         raise InputError(
-            f"the activity image shows no counts in the territory {name!r}; is the mask on the right image?"
+            f"the activity image shows no counts in the territory {name!r}; check that the mask belongs to this image"
         )
     return (found / np.float32(total)).astype(np.float32)
 

@@ -40,7 +40,9 @@ def histogram(
     fractions: Sequence[float] = (),
     levels_gy: Sequence[float] = (),
 ) -> VoiHistogram:
-    """Returns the metrics of one VOI, by `dosimetry.dose_volume_histogram` on the host and by its traced form in JAX.
+    """Returns the metrics of one VOI.
+
+    On the host `dosimetry.dose_volume_histogram` computes them, and its traced form inside a transformation.
 
     Args:
       dose_gy: dose per voxel.

@@ -104,7 +104,9 @@ def place_counts(
 def field_of_view(
     counts_shape: Shape, world_from_voxel: Float[Array, "4 4"], world_from_dose_voxel: Float[Array, "4 4"], shape: Shape
 ) -> Any:
-    """Returns which dose voxels have their centre in the activity image, (I, J, K) bool; the others show no counts.
+    """Returns which dose voxels have their centre in the activity image, (I, J, K) bool.
+
+    The other voxels have no counts.
 
     Args:
       counts_shape: voxels of the activity image.
@@ -128,7 +130,7 @@ def derived_weights(
     territories: Mapping[str, Float[Array, "I J K"]],
     lesions: Sequence[Float[Array, "I J K"]],
 ) -> dict[str, Any]:
-    """Returns the VOIs that follow from the masks, by name: all lesions together, and the normal tissue around them.
+    """Returns the VOIs derived from the masks, by name: all lesions together, and the normal tissue.
 
     Args:
       liver: occupancy of the liver.

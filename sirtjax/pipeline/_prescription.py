@@ -24,7 +24,7 @@ class Bounds(NamedTuple):
     """Bounds and activities of a plan.
 
     Attributes:
-      bounds_mbq: (objectives, injections) activity of each injection alone at which each objective is met.
+      bounds_mbq: (objectives, injections) activity at which each objective is met if only this injection is given.
       lower_mbq, upper_mbq: (injections,) largest of the targets and smallest of the limits.
       scale: factor of the joint reduction.
       activity_mbq: (injections,) prescribed activities.
@@ -47,7 +47,9 @@ def prescribed_activities(
     shares: Float[Array, " injections"] | None = None,
     given_mbq: Float[Array, " injections"] | None = None,
 ) -> Bounds:
-    """Returns the bounds and the prescribed activities. Differentiable, except where another objective takes over.
+    """Returns the bounds and the prescribed activities.
+
+    They are differentiable, except where two objectives set the same bound.
 
     Args:
       mean_gy_per_mbq: mean dose per MBq of each VOI, and of the "lungs".

@@ -181,7 +181,9 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineConfig:
-    """What is fixed when the pipeline is compiled. Two patients with one configuration share a compiled program.
+    """The settings that are fixed when the pipeline is compiled.
+
+    Two patients with one configuration share a compiled program.
 
     Attributes:
       dose_shape: voxels of the dose grid.
@@ -264,8 +266,8 @@ class PipelineResult:
       mean_gy: (vois,) mean dose of the prescribed activities.
       d_gy: (vois, percents) D_x.
       v_fraction: (vois, levels) V_x as a fraction.
-      bounds_mbq: (objectives, injections) activity of each injection alone at which each objective is met; infinite
-        if it gives the VOI no dose.
+      bounds_mbq: (objectives, injections) activity at which each objective is met if only this injection is given;
+        infinite if it gives the VOI no dose.
       lower_mbq: (injections,) largest of the targets; 0 without a target.
       upper_mbq: (injections,) smallest of the limits; infinite without a limit.
       scale: factor by which the activities were reduced together, to meet the limits that couple them.

@@ -179,7 +179,7 @@ def test_an_activity_image_that_shows_nothing_in_a_territory(folder):
     values = case.concentration(SMALL, 7.0) * 100
     values[case.points_of(SMALL)[..., 0, 0] > case.CENTRE_MM[0] - 20] = 0
     overwrite(folder, "spect.nii", values)
-    refuse(folder, InputError, "shows no counts in the territory 'left'; is the mask on the right image")
+    refuse(folder, InputError, "shows no counts in the territory 'left'; check that the mask belongs to this image")
 
 
 def test_lungs_are_needed_to_count_them(folder):
