@@ -2,7 +2,7 @@
 # # Train a small network on random patients
 #
 # The segmentation models of sirtjax are trained on random digital patients that are drawn during training, so no
-# patient data is needed. This tutorial trains a very small network for a minute or two and applies it to a simulated CT that
+# patient data is needed. This tutorial trains a small network in a few minutes and applies it to a simulated CT that
 # it has not seen. [Training](../training.md) describes `sirtjax train segmentation`, which does the same at full size.
 
 # %%
