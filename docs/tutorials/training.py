@@ -71,7 +71,7 @@ network = networks.network_config(
 )
 variables = networks.initialise(network, seed=0)
 print(networks.parameter_count(variables), "parameters")
-STEPS = 40
+STEPS = 60
 optimiser = optax.adam(optax.cosine_decay_schedule(4e-3, STEPS))
 
 
