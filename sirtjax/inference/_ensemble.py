@@ -39,6 +39,15 @@ def combine(members: Iterable[FloatArray], *, activation: Activation = "softmax"
 
     Raises:
       ValueError: no network, networks of different shapes, or another activation.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import inference
+      >>> sure, unsure = np.zeros((1, 1, 1, 2), np.float32), np.zeros((1, 1, 1, 2), np.float32)
+      >>> sure[..., 1], unsure[..., 1] = 2 * np.log(3), 0.0  # logits; their mean is ln 3
+      >>> ensemble = inference.combine([sure, unsure])
+      >>> ensemble.probabilities.round(4).ravel().tolist()
+      [0.25, 0.75]
     """
     count, logits = 0, np.zeros(0, np.float32)
     first, second = logits, logits

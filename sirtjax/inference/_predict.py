@@ -59,6 +59,14 @@ def predict_tiles(
     Raises:
       ValueError: shapes, axes or numbers that make no sense.
       InputError: the device has too little memory.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import inference
+      >>> image = np.arange(6.0, dtype=np.float32).reshape(6, 1, 1, 1)
+      >>> logits = inference.predict_tiles(lambda tiles: 2 * tiles, image, patch_shape=(4, 1, 1))
+      >>> logits.round(3).ravel().tolist()
+      [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     """
     values = np.asarray(image)
     devices = tuple(devices) if devices else (jax.devices()[0],)

@@ -73,6 +73,11 @@ def tile_starts(size: int, tile: int, *, overlap: float) -> tuple[int, ...]:
 
     Reference:
       Isensee et al., nnU-Net, Nat Methods 2021;18:203-211, doi:10.1038/s41592-020-01008-z.
+
+    Examples:
+      >>> from sirtjax import inference
+      >>> inference.tile_starts(100, 40, overlap=0.5)  # at least 20 voxels in common
+      (0, 20, 40, 60)
     """
     if size < 1 or tile < 1:
         raise ValueError(f"tiles of {tile} voxels can't cover {size}")

@@ -24,6 +24,14 @@ def landmark_loss(moved_mm: Array, target_mm: Array, *, weights: Array | None = 
 
     Raises:
       ValueError: shapes that do not belong together.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from sirtjax import losses
+      >>> moved = jnp.array([[0.0, 0.0, 0.0], [10.0, 0.0, 0.0]])
+      >>> target = jnp.array([[0.0, 3.0, 4.0], [10.0, 0.0, 0.0]])
+      >>> round(float(losses.landmark_loss(moved, target)), 4)  # (5^2 + 0) / 2 mm^2
+      12.5
     """
     if moved_mm.ndim != 2 or moved_mm.shape[-1] != 3:
         raise ValueError(f"moved_mm must have shape (n, 3), got {moved_mm.shape}")

@@ -39,6 +39,16 @@ def soft_dice_loss(
 
     Reference:
       Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79, with plain sums instead of sums of squares.
+
+    Examples:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from sirtjax import losses
+      >>> predicted, drawn = jnp.array([0, 1, 1, 0]), jnp.array([0, 1, 0, 1])
+      >>> logits = 100.0 * jax.nn.one_hot(predicted, 2)[None]
+      >>> loss = losses.soft_dice_loss(logits, jax.nn.one_hot(drawn, 2)[None], smooth=1e-6)
+      >>> round(float(loss), 4)  # 1 - 2 * 1 / (2 + 2)
+      0.5
     """
     check_channels("soft_dice_loss", logits, onehot)
     predicted = probabilities(logits, regions=regions)

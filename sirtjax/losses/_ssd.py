@@ -26,6 +26,15 @@ def ssd_loss(warped: Array, reference: Array, *, weights: Array | None = None) -
 
     Raises:
       ValueError: shapes that do not belong together.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> from sirtjax import losses
+      >>> warped, reference = jnp.array([1.0, 2.0, 3.0]), jnp.array([1.0, 2.0, 6.0])
+      >>> round(float(losses.ssd_loss(warped, reference)), 4)  # 3^2 / 3
+      3.0
+      >>> round(float(losses.ssd_loss(warped, reference, weights=jnp.array([1.0, 0.0, 1.0]))), 4)
+      4.5
     """
     same_shape("warped and reference", warped, reference)
     if warped.ndim not in (1, 2, 3, 4):

@@ -76,6 +76,15 @@ def lesion_detection(
 
     Reference:
       Thesis, chapter 7.3.3, equations 7.1 and 7.2; it leaves connectivity and minimum size open.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import metrics
+      >>> drawn, predicted = np.zeros((9, 3, 3), bool), np.zeros((9, 3, 3), bool)
+      >>> drawn[0], drawn[4], predicted[0], predicted[8] = True, True, True, True
+      >>> found = metrics.lesion_detection(predicted, drawn, (2.0, 2.0, 2.0))
+      >>> found.detected, found.missed, found.false_positives, found.sensitivity, found.precision
+      (1, 1, 1, 0.5, 0.5)
     """
     found, drawn = voxels_inside(predicted), voxels_inside(reference)
     if found.shape != drawn.shape:

@@ -15,6 +15,14 @@ def dice(a: ArrayLike, b: ArrayLike) -> float:
 
     Raises:
       InputError: masks of different shapes, or both empty (the coefficient is then not defined).
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import metrics
+      >>> a, b = np.zeros((4, 4, 4), bool), np.zeros((4, 4, 4), bool)
+      >>> a[:2], b[1:3] = True, True  # two boxes of 32 voxels with 16 in common
+      >>> metrics.dice(a, b)
+      0.5
     """
     one, two = voxels_inside(a), voxels_inside(b)
     if one.shape != two.shape:

@@ -65,6 +65,17 @@ def evaluate_segmentation(
 
     Raises:
       GeometryError: masks that are not on the grid.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import metrics
+      >>> from sirtjax.volume import Geometry
+      >>> grid = Geometry.from_axes((12, 12, 12), spacing_mm=(2.0, 2.0, 2.0))
+      >>> drawn, predicted = np.zeros(grid.shape, bool), np.zeros(grid.shape, bool)
+      >>> drawn[2:10, 2:10, 2:10], predicted[3:11, 2:10, 2:10] = True, True  # shifted by one voxel
+      >>> quality = metrics.evaluate_segmentation(predicted, drawn, grid, tolerance_mm=1.0)
+      >>> round(quality.dsc, 3), round(quality.hd_mm, 1)  # 7/8, 2 mm
+      (0.875, 2.0)
     """
     for name, mask in (("predicted", predicted), ("reference", reference)):
         if mask.shape != geometry.shape:

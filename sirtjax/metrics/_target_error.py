@@ -38,6 +38,14 @@ def target_registration_error_mm(
 
     Raises:
       InputError: not two equally long lists of finite points (n, 3), or none.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import metrics, spatial
+      >>> points = np.array([[0.0, 0.0, 0.0], [10.0, 0.0, 0.0]])
+      >>> error = metrics.target_registration_error_mm(spatial.identity(), points, points + [3.0, 4.0, 0.0])
+      >>> round(error.mean_mm, 3), error.count
+      (5.0, 2)
     """
     reference, floating = _points("reference", reference_points_mm), _points("floating", floating_points_mm)
     if len(reference) != len(floating):

@@ -22,6 +22,14 @@ def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDAr
 
     Raises:
       ValueError: another connectivity.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import ops
+      >>> mask = np.zeros((6, 3, 3), bool)
+      >>> mask[0], mask[4, 1, 1] = True, True
+      >>> np.bincount(ops.components(mask).ravel())[1:].tolist()  # voxels of each component
+      [9, 1]
     """
     if connectivity not in _RANK:
         raise ValueError(f"connectivity must be 6, 18 or 26, got {connectivity}")
@@ -33,7 +41,15 @@ def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDAr
 
 
 def largest_component(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDArray[np.bool_]:
-    """Returns the largest connected component of a mask; empty for an empty mask. On the host."""
+    """Returns the largest connected component of a mask; empty for an empty mask. On the host.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import ops
+      >>> mask = np.array([1, 1, 1, 0, 1], bool).reshape(5, 1, 1)
+      >>> ops.largest_component(mask).ravel().tolist()
+      [True, True, True, False, False]
+    """
     labels, sizes = _labelled(mask, connectivity)
     if sizes.size == 0:
         return np.zeros(labels.shape, bool)

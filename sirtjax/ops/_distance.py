@@ -16,6 +16,14 @@ def distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.floa
 
     Returns:
       (i, j, k) distances in mm; infinite everywhere for an empty mask.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import ops
+      >>> mask = np.zeros((4, 1, 4), bool)
+      >>> mask[0, 0, 0] = True
+      >>> float(ops.distance_mm(mask, (3.0, 1.0, 4.0))[1, 0, 1])  # sqrt(3^2 + 4^2)
+      5.0
     """
     inside = np.asarray(mask, bool)
     if not inside.any():

@@ -61,6 +61,13 @@ def sample_linear(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
 
     Returns:
       (...) or (..., channels) values.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import ops
+      >>> image = np.arange(8.0, dtype=np.float32).reshape(2, 2, 2)
+      >>> float(ops.sample_linear(image, np.array([0.5, 0.5, 0.5], np.float32)))  # the mean of 0 to 7
+      3.5
     """
     return sample_flat_linear(flat_grid(array), _split(ijk), fill=fill)
 

@@ -48,6 +48,15 @@ def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, minimum_ml: fl
 
     Raises:
       ValueError: the volume is negative.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import postprocess
+      >>> mask = np.zeros((6, 2, 2), bool)
+      >>> mask[:2], mask[4, 0, 0] = True, True  # components of 8 mL and 1 mL
+      >>> kept = postprocess.remove_small(mask, (10.0, 10.0, 10.0), minimum_ml=2.0)
+      >>> postprocess.part_volumes_ml(mask, (10.0, 10.0, 10.0)).tolist(), int(kept.sum())
+      ([8.0, 1.0], 8)
     """
     if minimum_ml < 0:
         raise ValueError(f"minimum_ml must not be negative, got {minimum_ml}")

@@ -50,6 +50,15 @@ def postprocess(mask: ArrayLike, spacing_mm: Sequence[float], *, steps: Sequence
       mask: (i, j, k) booleans.
       spacing_mm: voxel size along i, j, k.
       steps: what to do, first to last; none leave the mask as it is.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import postprocess
+      >>> mask = np.zeros((7, 5, 5), bool)
+      >>> mask[:5], mask[2, 2, 2], mask[6, 0, 0] = True, False, True  # a hole, and a second component
+      >>> steps = (postprocess.LargestComponent(), postprocess.FillHoles())
+      >>> int(postprocess.postprocess(mask, (1.0, 1.0, 1.0), steps=steps).sum())  # 5^3
+      125
     """
     done = np.asarray(mask, bool)
     for step in steps:

@@ -23,6 +23,14 @@ def dilated(mask: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float) -
 
     Raises:
       ValueError: the distance is negative.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import postprocess
+      >>> mask = np.zeros((5, 5, 5), bool)
+      >>> mask[2, 2, 2] = True
+      >>> int(postprocess.dilated(mask, (3.0, 3.0, 3.0), margin_mm=3.0).sum())  # the voxel and its six faces
+      7
     """
     if margin_mm < 0:
         raise ValueError(f"margin_mm must not be negative, got {margin_mm}")

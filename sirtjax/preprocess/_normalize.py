@@ -25,6 +25,16 @@ def normalise_channel(
 
     Raises:
       ModelError: the scheme counts voxels of a region that is not given.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import preprocess
+      >>> how = preprocess.ChannelNormalisation(
+      ...     scheme="CTNormalization", mean=100.0, std=50.0, percentile_00_5=0.0, percentile_99_5=200.0
+      ... )
+      >>> image = np.array([-1000.0, 100.0, 150.0, 900.0], np.float32).reshape(4, 1, 1)
+      >>> preprocess.normalise_channel(image, how).ravel().tolist()  # clipped to 0 and 200 HU first
+      [-2.0, 0.0, 1.0, 2.0]
     """
     # Means are taken of the view that is given: a copy of another layout would be summed in another order.
     mean, std = (image.mean(), image.std()) if how.scheme == "ZScoreNormalization" and not how.mask else (0.0, 1.0)

@@ -38,6 +38,14 @@ def scale_intensity(
 
     Raises:
       ConfigError: as `intensity_window`.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import preprocess
+      >>> scale = preprocess.IntensityScale(modality="CT", window=(-100.0, 200.0), output=(0.0, 1.0))
+      >>> image = np.array([-1000.0, -100.0, 50.0, 900.0], np.float32).reshape(4, 1, 1)
+      >>> preprocess.scale_intensity(image, scale).round(3).ravel().tolist()
+      [0.0, 0.0, 0.5, 1.0]
     """
     xp = _namespace(image)
     low, high = intensity_window(image, scale, organ=organ, seen=seen)

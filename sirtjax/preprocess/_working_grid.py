@@ -26,6 +26,13 @@ def working_grid(
       spacing_mm: voxel size along the result's i, j, k.
       axes: where its indices grow to, such as "LPS".
       most_degrees: how far the image's axes may be off the world's to be kept.
+
+    Examples:
+      >>> from sirtjax import preprocess
+      >>> from sirtjax.volume import Geometry
+      >>> ct = Geometry.from_axes((100, 100, 40), spacing_mm=(0.8, 0.8, 5.0))
+      >>> preprocess.working_grid(ct, spacing_mm=(2.0, 2.0, 2.0), axes="LPS").shape  # 80 x 80 x 200 mm
+      (40, 40, 100)
     """
     own = reorient(Volume(np.broadcast_to(np.float32(0), geometry.shape), geometry, unit="1"), axes).geometry
     straight = _straight(axes)

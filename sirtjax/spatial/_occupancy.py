@@ -49,6 +49,16 @@ def occupancy(
 
     Raises:
       GeometryError: no label has that name, or the transform is not usable.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import spatial
+      >>> from sirtjax.volume import Geometry, LabelMap
+      >>> fine = Geometry.from_axes((4, 4, 4), spacing_mm=(5.0, 5.0, 5.0), origin_mm=(2.5, 2.5, 2.5))
+      >>> coarse = Geometry.from_axes((2, 2, 2), spacing_mm=(10.0, 10.0, 10.0), origin_mm=(5.0, 5.0, 5.0))
+      >>> lesion = LabelMap.from_mask(np.arange(4)[:, None, None] < np.full(fine.shape, 3), fine, name="lesion")
+      >>> spatial.occupancy(lesion, "lesion", coarse).round(3)[:, 0, 0].tolist()  # 15 of 20 mm along i
+      [1.0, 0.5]
     """
     value = labels.value(name)
     mask = labels.array == value if is_traced(labels.array) else labels.mask(name)

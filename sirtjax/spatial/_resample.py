@@ -72,6 +72,16 @@ def resample(
     Raises:
       InputError: unknown order, or `antialias` with another order than linear.
       GeometryError: the transform is not usable.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import spatial
+      >>> from sirtjax.volume import Geometry, Volume
+      >>> coarse = Geometry.from_axes((3, 1, 1), spacing_mm=(10.0, 10.0, 10.0))
+      >>> fine = Geometry.from_axes((5, 1, 1), spacing_mm=(5.0, 10.0, 10.0))
+      >>> image = Volume(np.array([0.0, 10.0, 20.0], np.float32).reshape(coarse.shape), coarse, unit="counts")
+      >>> np.asarray(spatial.resample(image, fine).array).round(3).ravel().tolist()
+      [0.0, 5.0, 10.0, 15.0, 20.0]
     """
     if order not in _MARGIN:
         raise InputError(f"order must be 'linear', 'nearest' or 'cubic', got {order!r}")

@@ -28,6 +28,15 @@ def transform_points(transform: Transform, points_mm: Array) -> Array:
 
     Returns:
       (..., 3) LPS world points, mm.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import spatial
+      >>> quarter_turn = spatial.rigid_matrix((0.0, 0.0, np.pi / 2), (5.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+      >>> transform = spatial.AffineTransform(quarter_turn)
+      >>> moved = spatial.transform_points(transform, np.array([[10.0, 0.0, 0.0]]))
+      >>> np.asarray(moved).round(3).tolist()  # x turns to y, then moves by 5 mm along x
+      [[5.0, 10.0, 0.0]]
     """
     if isinstance(transform, DisplacementField):
         xp = namespace(transform.array, transform.floating_from_displaced, points_mm)
@@ -54,6 +63,15 @@ def compose(outer: Transform, inner: Transform, *, geometry: Geometry | None = N
 
     Returns:
       An affine transform or a displacement field.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import spatial
+      >>> shift = spatial.AffineTransform(spatial.rigid_matrix((0.0, 0.0, 0.0), (5.0, 0.0, 0.0), (0.0, 0.0, 0.0)))
+      >>> turn = spatial.AffineTransform(spatial.rigid_matrix((0.0, 0.0, np.pi / 2), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)))
+      >>> both = spatial.compose(turn, shift)  # shifts first, so that the shift is turned
+      >>> spatial.affine_part(both)[:3, 3].round(3).tolist()
+      [0.0, 5.0, 0.0]
     """
     first, last = _affine_map(inner), _affine_map(outer)
     product = last if first is None else first if last is None else _product(last, first)

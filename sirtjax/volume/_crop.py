@@ -41,6 +41,16 @@ def crop(image: Image, start: Sequence[int], stop: Sequence[int]) -> Image:
 
     Raises:
       GeometryError: no voxel is left, or the box reaches beyond the grid (see `pad`).
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax.volume import Geometry, Volume, bounding_box, crop
+      >>> grid = Geometry.from_axes((8, 8, 8), spacing_mm=(2.0, 2.0, 2.0))
+      >>> image = Volume(np.arange(512.0).reshape(grid.shape), grid, unit="1")
+      >>> start, stop = bounding_box(image.array > 500)
+      >>> part = crop(image, start, stop)
+      >>> part.geometry.shape, part.geometry.origin_mm
+      ((1, 2, 8), (14.0, 12.0, 0.0))
     """
     shape = image.geometry.shape
     if min(start) < 0 or any(b > n for b, n in zip(stop, shape, strict=True)):

@@ -21,6 +21,16 @@ class Geometry:
     Attributes:
       shape: number of voxels along i, j, k.
       world_from_voxel: the 4x4 affine, as nested tuples: `(x, y, z, 1) = world_from_voxel @ (i, j, k, 1)`.
+
+    Examples:
+      >>> from sirtjax.volume import Geometry
+      >>> grid = Geometry.from_axes((10, 20, 5), spacing_mm=(2.0, 2.0, 5.0), origin_mm=(100.0, 0.0, -50.0))
+      >>> grid.to_world((1, 0, 2)).tolist()
+      [102.0, 0.0, -40.0]
+      >>> grid.to_voxel((103.0, 0.0, -50.0)).tolist()
+      [1.5, 0.0, 0.0]
+      >>> round(grid.voxel_volume_ml, 3)
+      0.02
     """
 
     shape: tuple[int, int, int]

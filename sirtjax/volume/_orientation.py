@@ -37,6 +37,15 @@ def reorient(image: Image, codes: str) -> Image:
 
     Raises:
       GeometryError: `codes` does not name the three directions.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax.volume import Geometry, Volume, axis_codes, reorient
+      >>> grid = Geometry.from_axes((2, 3, 4), spacing_mm=(1.0, 2.0, 3.0))
+      >>> image = Volume(np.arange(24.0).reshape(grid.shape), grid, unit="1")
+      >>> flipped = reorient(image, "SPR")
+      >>> axis_codes(flipped.geometry), flipped.array.shape
+      ('SPR', (4, 3, 2))
     """
     wanted = [_AXES.get(letter) for letter in codes.upper()]
     axes = [axis for axis in wanted if axis is not None]

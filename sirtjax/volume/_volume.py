@@ -49,6 +49,16 @@ class LabelMap:
       array: (i, j, k) unsigned or signed integers.
       geometry: where the voxels are.
       names: pairs of label value and name, in the order to be shown.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax.volume import Geometry, LabelMap
+      >>> grid = Geometry.from_axes((4, 4, 4), spacing_mm=(10.0, 10.0, 10.0))
+      >>> array = np.zeros(grid.shape, np.uint8)
+      >>> array[:2], array[2, 2, 2] = 1, 2
+      >>> labels = LabelMap(array, grid, names=((1, "liver"), (2, "lesion")))
+      >>> int(labels.mask("liver").sum() * grid.voxel_volume_ml)  # 32 voxels of 1 mL
+      32
     """
 
     array: Array
