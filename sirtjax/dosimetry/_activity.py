@@ -20,6 +20,12 @@ def decay_factor(elapsed_h: Array, *, half_life_h: Array) -> Array:
     Args:
       elapsed_h: hours after the reference time; negative is earlier.
       half_life_h: physical half-life in hours.
+
+    Examples:
+      >>> from sirtjax import dosimetry
+      >>> yttrium = dosimetry.nuclide("y90-icrp107")
+      >>> round(float(dosimetry.decay_factor(2 * 64.1, half_life_h=yttrium.half_life_h)), 4)  # two half-lives
+      0.25
     """
     xp = namespace(elapsed_h, half_life_h)
     return xp.exp(-_LN2 * xp.asarray(elapsed_h) / half_life_h)

@@ -29,6 +29,15 @@ def mono_compartment_dose_gy(
 
     Reference:
       Thesis Eq. 1.4; van Roekel, thesis Utrecht, p. 30 (A = D M / K).
+
+    Examples:
+      >>> from sirtjax import dosimetry
+      >>> constant = dosimetry.nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
+      >>> dose = dosimetry.mono_compartment_dose_gy(
+      ...     2000.0, 1000.0, constant_gy_g_per_mbq=constant, lung_shunt_fraction=0.5
+      ... )
+      >>> round(dose, 2)  # half of 2 GBq reaches 1 kg
+      49.77
     """
     return constant_gy_g_per_mbq * (1.0 - lung_shunt_fraction) * activity_mbq / mass_g
 

@@ -49,6 +49,15 @@ def absorbed_dose_gy(
     Raises:
       ConfigError: if the method is unknown or lacks what it needs, or the nuclide has no point kernel.
       InputError: if an array has the wrong shape or values.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import dosimetry
+      >>> activity = np.array([0.0, 1.0, 2.0], np.float32).reshape(3, 1, 1)  # MBq per voxel of 1 mL
+      >>> yttrium = dosimetry.nuclide("y90-icrp107")
+      >>> dose = dosimetry.absorbed_dose_gy(activity, 1.0, (10.0, 10.0, 10.0), nuclide=yttrium, method="local")
+      >>> [round(float(value), 2) for value in dose.ravel()]  # MBq per gram times 49.77
+      [0.0, 49.77, 99.54]
     """
     activity = _checked("activity_mbq", activity_mbq, None)
     density = _checked("density_g_per_ml", density_g_per_ml, activity.shape)

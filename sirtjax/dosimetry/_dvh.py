@@ -157,6 +157,16 @@ def dose_volume_histogram(
       InputError: the VOI is empty, a weight is outside [0, 1], a dose is not finite, or below
         zero by more than 1 % of the highest dose.
       GeometryError: shapes differ, or more than 1 % of the VOI lies outside the dose grid.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import dosimetry
+      >>> dose = np.full((6, 6, 6), 60.0)
+      >>> inside = np.zeros(dose.shape)
+      >>> inside[2:4, 2:4, 2:4] = 1.0
+      >>> dvh = dosimetry.dose_volume_histogram(dose, inside, 0.5)
+      >>> round(dvh.volume_ml, 3), round(float(dvh.mean_gy), 3), round(float(dvh.dose_at_percent_gy(70)), 3)
+      (4.0, 60.0, 60.0)
     """
     dose: NDArray[Any] = np.asarray(dose_gy)
     fine: NDArray[Any] = np.asarray(weight)

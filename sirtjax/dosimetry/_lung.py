@@ -54,6 +54,15 @@ def lung_dose_gy(
 
     Reference:
       Thesis 1.5.3.1: 610 MBq in 1 kg of lung give about 30 Gy.
+
+    Examples:
+      >>> from sirtjax import dosimetry
+      >>> constant = dosimetry.nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
+      >>> lungs = dosimetry.lung_dose_gy(
+      ...     2000.0, lung_shunt_fraction=0.1, lung_mass_g=1000.0, constant_gy_g_per_mbq=constant
+      ... )
+      >>> round(float(lungs), 2)  # 200 MBq in 1 kg: a fifth of 49.77 Gy
+      9.95
     """
     shunted_mbq = jnp.sum(jnp.asarray(activity_mbq) * jnp.asarray(lung_shunt_fraction))
     return constant_gy_g_per_mbq * shunted_mbq / lung_mass_g

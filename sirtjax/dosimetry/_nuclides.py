@@ -26,6 +26,12 @@ class Nuclide:
       joule_per_mev: the conversion that the source used.
       source: where the numbers come from.
       radial_kernel: name of the radial dose point kernel, or None where there is no published one.
+
+    Examples:
+      >>> from sirtjax import dosimetry
+      >>> yttrium = dosimetry.nuclide("y90-icrp107")
+      >>> yttrium.half_life_h, round(yttrium.dose_constant_gy_kg_per_gbq, 2)  # 1 GBq in 1 kg: 49.77 Gy
+      (64.1, 49.77)
     """
 
     name: str

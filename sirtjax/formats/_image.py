@@ -31,6 +31,19 @@ def read_image(
     Raises:
       ImageFormatError: not an image, truncated, no or several series that fit, wrong modality, NaN voxels.
       GeometryError: slices missing, duplicate or unevenly spaced, or no place in space.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> import numpy as np
+      >>> from sirtjax import formats, io
+      >>> from sirtjax.volume import Geometry, Volume
+      >>> grid = Geometry.from_axes((4, 4, 4), spacing_mm=(2.0, 2.0, 2.0))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     io.write_nifti(Path(folder) / "ct.nii.gz", Volume(np.full(grid.shape, -100.0), grid, unit="HU"))
+      ...     image = formats.read_image(Path(folder) / "ct.nii.gz")
+      >>> image.source.format, float(image.volume.array.mean())
+      ('nifti', -100.0)
     """
     path = Path(path)
     check_file(path, "a NIfTI or NRRD file or a DICOM folder", folder=True, missing="no such file or folder")

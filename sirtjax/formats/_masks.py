@@ -36,6 +36,20 @@ def read_masks(
       ImageFormatError: a file of another kind, damaged, with NaN, without any mask, or an empty mask.
       GeometryError: another frame of reference, or an ROI outside the reference image.
       InputError: an RTSTRUCT without a reference image, or a name that does not exist.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> import numpy as np
+      >>> from sirtjax import formats, io
+      >>> from sirtjax.volume import Geometry, LabelMap
+      >>> grid = Geometry.from_axes((4, 4, 4), spacing_mm=(10.0, 10.0, 10.0))
+      >>> inside = np.arange(4)[:, None, None] < np.full(grid.shape, 2)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     io.write_labels(Path(folder) / "liver.nii.gz", LabelMap.from_mask(inside, grid, name="liver"))
+      ...     masks = formats.read_masks(Path(folder) / "liver.nii.gz", names={1: "liver"})
+      >>> int(masks["liver"].mask("liver").sum())  # half of 64 voxels
+      32
     """
     path = Path(path)
     check_file(path, "a NIfTI or NRRD mask, an RTSTRUCT or a SEG", folder=True)
@@ -58,6 +72,15 @@ def select_mask(masks: Mapping[str, LabelMap], name: str) -> LabelMap:
 
     Raises:
       InputError: no mask has that name, or several differ only in case; the message lists the names.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import formats
+      >>> from sirtjax.volume import Geometry, LabelMap
+      >>> grid = Geometry.from_axes((2, 2, 2), spacing_mm=(10.0, 10.0, 10.0))
+      >>> masks = {"Liver": LabelMap.from_mask(np.ones(grid.shape, bool), grid, name="Liver")}
+      >>> int(formats.select_mask(masks, "liver").mask("Liver").sum())
+      8
     """
     return masks[find_name(list(masks), name, where="masks")]
 

@@ -25,6 +25,11 @@ def find_name(names: Collection[str], wanted: str, *, where: str) -> str:
 
     Raises:
       InputError: no name fits, or only several that differ only in case.
+
+    Examples:
+      >>> from sirtjax import io
+      >>> io.find_name(["Liver", "lesion 1"], "liver", where="masks.nii.gz")
+      'Liver'
     """
     if wanted in names:
         return wanted

@@ -86,6 +86,19 @@ def write_nifti(path: Path | str, image: Volume | LabelMap, *, force: bool = Fal
     Raises:
       OutputError: the name does not end in .nii or .nii.gz, the file exists and `force` is not given, or
         labels don't fit into 32 bits.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> import numpy as np
+      >>> from sirtjax import io
+      >>> from sirtjax.volume import Geometry, Volume
+      >>> grid = Geometry.from_axes((4, 3, 2), spacing_mm=(2.0, 2.0, 5.0), origin_mm=(-10.0, 20.0, 30.0))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     io.write_nifti(Path(folder) / "dose.nii.gz", Volume(np.full(grid.shape, 50.0), grid, unit="Gy"))
+      ...     image = io.read_nifti(Path(folder) / "dose.nii.gz", unit="Gy")
+      >>> image.volume.geometry.origin_mm, float(image.volume.array.mean())  # LPS, not RAS
+      ((-10.0, 20.0, 30.0), 50.0)
     """
     import nibabel
 

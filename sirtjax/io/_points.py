@@ -89,6 +89,18 @@ def write_points(path: str | Path, lists: Sequence[PointList], *, force: bool = 
 
     Raises:
       OutputError: another suffix, or the file exists and `force` is not given.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> import numpy as np
+      >>> from sirtjax import io
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "landmarks.csv"
+      ...     io.write_points(path, [io.PointList(points_mm=np.array([[1.0, 2.0, 3.0]]), labels=("dome",))])
+      ...     (found,) = io.read_points(path)
+      >>> found.labels, found.points_mm.tolist()
+      (('dome',), [[1.0, 2.0, 3.0]])
     """
     path = Path(path)
     name = path.name.lower()

@@ -93,6 +93,17 @@ def write_transform(
     Raises:
       OutputError: an unknown suffix, an affine map as NIfTI without a grid, a field as .mat, the file exists, or
         its place refuses writing.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> from sirtjax import io, spatial
+      >>> shift = spatial.AffineTransform(spatial.rigid_matrix((0.0, 0.0, 0.0), (5.0, 0.0, 0.0), (0.0, 0.0, 0.0)))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     io.write_transform(Path(folder) / "shift.tfm", shift)
+      ...     read = io.read_transform(Path(folder) / "shift.tfm", reference=None)
+      >>> spatial.affine_part(read)[:3, 3].tolist()
+      [5.0, 0.0, 0.0]
     """
     path = Path(path)
     name = path.name.lower()

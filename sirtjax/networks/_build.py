@@ -64,7 +64,14 @@ def apply_training(
 
 
 def parameter_count(variables: Variables) -> int:
-    """Returns the number of trainable parameters."""
+    """Returns the number of trainable parameters.
+
+    Examples:
+      >>> from sirtjax import networks
+      >>> config = networks.load_network_preset("small")
+      >>> networks.parameter_count(networks.abstract_variables(config))  # without weights in memory
+      788594
+    """
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(variables["params"]))
 
 

@@ -24,6 +24,12 @@ def load_network_preset(name: str) -> NetworkConfig:
 
     Raises:
       ConfigError: there is no preset of this name.
+
+    Examples:
+      >>> from sirtjax import networks
+      >>> config = networks.load_network_preset("small")
+      >>> config.features, networks.receptive_field(config)
+      ((12, 24, 48, 96), (79, 79, 79))
     """
     return network_config(preset_table("networks", name))
 
@@ -33,6 +39,13 @@ def network_config(table: Mapping[str, Any]) -> NetworkConfig:
 
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.
+
+    Examples:
+      >>> from sirtjax import networks
+      >>> table = {"architecture": "plain-conv-unet", "features": [4, 8], "strides": [[1, 1, 1], [2, 2, 2]]}
+      >>> table |= {"classes": 2, "convolutions": [1, 1], "decoder_convolutions": [1]}
+      >>> networks.receptive_field(networks.network_config(table))  # 3, plus 2 for each of the other two convolutions
+      (7, 7, 7)
     """
     try:
         return _ANY.validate_python(dict(table))

@@ -16,6 +16,12 @@ def output_shape(config: NetworkConfig, input_shape: Sequence[int]) -> Three:
 
     Raises:
       ConfigError: the network takes no image of this shape; names the nearest that it does.
+
+    Examples:
+      >>> from sirtjax import networks
+      >>> config = networks.load_network_preset("deepmedic")
+      >>> networks.input_shape(config, (15, 15, 15)), networks.output_shape(config, (315, 315, 315))
+      ((315, 315, 315), (15, 15, 15))
     """
     found = [_output(config, axis, size) for axis, size in enumerate(input_shape)]
     if None in found:

@@ -133,6 +133,11 @@ def load_preset(name: str) -> PhantomConfig:
 
     Raises:
       ConfigError: there is no preset of this name.
+
+    Examples:
+      >>> from sirtjax import phantom
+      >>> phantom.load_preset("small").name, "many-lesions" in phantom.presets()
+      ('small', True)
     """
     return config.load_preset(PhantomConfig, "phantom", name)
 

@@ -58,6 +58,16 @@ def draw_pose(
       rotation_deg: of the angle about each axis.
       translation_mm: of the shift along each axis.
       deformation_mm: of the smooth displacement along each axis.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import phantom
+      >>> pose = phantom.draw_pose(
+      ...     np.random.default_rng(0), breath_mm=0.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0
+      ... )
+      >>> moved = phantom.displacement_mm(pose, np.zeros((3, 1), np.float32), xp=np)
+      >>> float(np.abs(moved).max())  # nothing moves
+      0.0
     """
     direction = random.normal(size=(_WAVES, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -88,6 +98,14 @@ def displacement_mm(pose: Pose, points_mm: Array, *, xp: Any = jnp) -> Array:
       pose: how the patient lies.
       points_mm: (3, n) points of this session.
       xp: `jax.numpy`, or `numpy` to compute the same on the host without compiling.
+
+    Examples:
+      >>> import dataclasses
+      >>> import numpy as np
+      >>> from sirtjax import phantom
+      >>> pose = dataclasses.replace(phantom.still_pose(), translation_mm=np.array([0.0, 0.0, 10.0]))
+      >>> phantom.displacement_mm(pose, np.zeros((3, 1)), xp=np).round(3).ravel().tolist()
+      [0.0, 0.0, 10.0]
     """
     offset = points_mm - pose.centre_mm[:, None]
     turn = pose.rotation - xp.eye(3, dtype=pose.rotation.dtype)

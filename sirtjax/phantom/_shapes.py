@@ -96,7 +96,13 @@ def tube_distance(points_mm: jax.Array, table: np.ndarray | jax.Array) -> jax.Ar
 
 
 def smooth_min(a: jax.Array, b: jax.Array, width_mm: float) -> jax.Array:
-    """Computes the union of two distances with a fillet of about `width_mm` (Quilez' polynomial)."""
+    """Computes the union of two distances with a fillet of about `width_mm` (Quilez' polynomial).
+
+    Examples:
+      >>> from sirtjax import phantom
+      >>> float(phantom.smooth_min(5.0, 5.0, 4.0)), float(phantom.smooth_min(1.0, 9.0, 4.0))
+      (4.0, 1.0)
+    """
     h = jnp.maximum(width_mm - jnp.abs(a - b), 0.0) / width_mm
     return jnp.minimum(a, b) - h * h * width_mm * 0.25
 

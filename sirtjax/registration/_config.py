@@ -202,6 +202,11 @@ def load_preset(name: str) -> RegistrationConfig:
 
     Raises:
       ConfigError: there is no preset of this name.
+
+    Examples:
+      >>> from sirtjax import registration
+      >>> registration.load_preset("cnn").name, "image" in registration.presets()
+      ('cnn', True)
     """
     return config.load_preset(RegistrationConfig, "registration", name)
 
@@ -220,6 +225,12 @@ def apply_settings(config: RegistrationConfig, settings: Sequence[str]) -> Regis
 
     Raises:
       ConfigError: a setting is not of that form, names no key of the preset, or its value is not allowed.
+
+    Examples:
+      >>> from sirtjax import registration
+      >>> config = registration.apply_settings(registration.load_preset("cnn"), ["weights.image=0.5"])
+      >>> config.weights.image
+      0.5
     """
     table = config.model_dump(mode="python", by_alias=True)
     table.pop("name")

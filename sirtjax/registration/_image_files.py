@@ -216,6 +216,11 @@ def default_preset(common: Sequence[str]) -> tuple[str, str]:
 
     Args:
       common: names of the masks that both images have.
+
+    Examples:
+      >>> from sirtjax import registration
+      >>> registration.default_preset(["liver", "lesion1"])
+      ('cnn-lm', 'both sides have the liver and lesion1')
     """
     landmarks = [name for name in common if name != "liver"]
     if "liver" not in common:

@@ -45,6 +45,18 @@ def gather_landmarks(
     Raises:
       GeometryError: the two lists of points differ in length, are not (n, 3) or not finite, or there are more
         than LANDMARKS landmarks.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import registration
+      >>> from sirtjax.volume import Geometry, LabelMap
+      >>> grid = Geometry.from_axes((8, 8, 8), spacing_mm=(2.0, 2.0, 2.0))
+      >>> inside = np.zeros(grid.shape, bool)
+      >>> inside[2:5, 2:5, 2:5] = True
+      >>> lesion = {"lesion1": LabelMap.from_mask(inside, grid, name="lesion1")}
+      >>> found = registration.gather_landmarks(lesion, lesion)
+      >>> found.reference_mm[0].tolist(), int((found.weight > 0).sum())  # the centroid, voxel (3, 3, 3)
+      ([6.0, 6.0, 6.0], 1)
     """
     pairs = [
         (mass_centre_mm(reference_masks[name], name), mass_centre_mm(floating_masks[name], name))

@@ -52,6 +52,11 @@ def parse_label_names(text: str, *, where: str) -> dict[int, str]:
 
     Raises:
       ConfigError: not of that form, or a value or name twice.
+
+    Examples:
+      >>> from sirtjax import registration
+      >>> registration.parse_label_names("1=liver, 2=lesion1", where="--label-names")
+      {1: 'liver', 2: 'lesion1'}
     """
     found: dict[int, str] = {}
     for part in text.split(","):

@@ -78,7 +78,13 @@ def file_name(name: str) -> str:
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:
-    """Returns `file_name` of each name; duplicates, also in another case, get a number."""
+    """Returns `file_name` of each name; duplicates, also in another case, get a number.
+
+    Examples:
+      >>> from sirtjax import reports
+      >>> reports.file_names(["lesion 1", "Lesion/1"])
+      {'lesion 1': 'lesion-1', 'Lesion/1': 'Lesion-1-2'}
+    """
     files: dict[str, str] = {}
     for name in names:
         plain = candidate = file_name(name)

@@ -14,7 +14,13 @@ MET = {True: "met", False: "not met"}
 
 
 def dose_text(dose_gy: float | None, fraction: float | None) -> str:
-    """Returns a dose in Gy, or the fraction of the volume above the dose of a V_x objective in %."""
+    """Returns a dose in Gy, or the fraction of the volume above the dose of a V_x objective in %.
+
+    Examples:
+      >>> from sirtjax import reports
+      >>> reports.dose_text(119.8, None), reports.dose_text(100.0, 0.95)
+      ('119.8 Gy', '95 %')
+    """
     if fraction is not None and math.isfinite(fraction):
         return f"{100 * fraction:.4g} %"
     return "–" if dose_gy is None or not math.isfinite(dose_gy) else f"{dose_gy:.4g} Gy"

@@ -24,6 +24,13 @@ def majority_vote(occupancies: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Raises:
       InputError: no rater, or other numbers than 0 to 1.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import segmentation
+      >>> raters = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]], np.float32).reshape(3, 4, 1, 1)
+      >>> (segmentation.majority_vote(raters) > 0.5).ravel().tolist()
+      [True, True, False, False]
     """
     return np.asarray(_checked(occupancies, least=1).mean(axis=0), np.float32)
 

@@ -37,6 +37,13 @@ def suv_per_bq_per_ml(
     Reference:
       Boellaard et al., EANM procedure guidelines 2.0, Eur J Nucl Med Mol Imaging 42:328, 2015,
       doi:10.1007/s00259-014-2961-x.
+
+    Examples:
+      >>> from sirtjax import segmentation
+      >>> segmentation.suv_per_bq_per_ml(
+      ...     injected_activity_bq=140e6, injection_to_reference_h=2.0, half_life_h=2.0, weight_kg=70.0
+      ... )  # 70 kg / 70 MBq, as half of the activity is left
+      0.001
     """
     # What is below is nearly always a unit mistaken: MBq for Bq (a PET scan needs megabecquerels), g for kg.
     if not 1e5 <= injected_activity_bq <= 1e11:

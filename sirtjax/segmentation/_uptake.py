@@ -47,6 +47,18 @@ def uptake_above(
     Raises:
       InputError: the threshold is not a positive number, or the uptake has NaN.
       GeometryError: the search mask has another shape.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import segmentation
+      >>> from sirtjax.volume import Geometry, Volume
+      >>> grid = Geometry.from_axes((8, 3, 3), spacing_mm=(10.0, 10.0, 10.0))
+      >>> suv = np.ones(grid.shape, np.float32)
+      >>> suv[:3], suv[6] = 5.0, 9.0  # lesions of 27 mL and 9 mL
+      >>> pet, everywhere = Volume(suv, grid, unit="SUV"), np.ones(grid.shape, bool)
+      >>> lesions = segmentation.uptake_above(pet, threshold=4.0, search=everywhere, minimum_volume_ml=10.0)
+      >>> [name for _, name in lesions.names], int((lesions.array > 0).sum())
+      (['lesion-1'], 27)
     """
     uptake = _checked(pet, search)
     if not (np.isfinite(threshold) and threshold > 0):

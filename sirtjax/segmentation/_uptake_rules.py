@@ -39,6 +39,12 @@ def uptake_rule(name: str) -> UptakeRule:
 
     Raises:
       ConfigError: no rule has that name.
+
+    Examples:
+      >>> from sirtjax import segmentation
+      >>> rules = [segmentation.uptake_rule(name) for name in segmentation.uptake_rules()]
+      >>> sorted({rule.kind for rule in rules})
+      ['fixed', 'liver-reference', 'of-maximum']
     """
     known = _table()
     if name not in known:

@@ -44,6 +44,17 @@ def territories_from_lines(
 
     Raises:
       InputError: the lines don't define surfaces that divide this liver.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import territories
+      >>> from sirtjax.volume import Geometry, LabelMap
+      >>> grid = Geometry.from_axes((10, 10, 10), spacing_mm=(10.0, 10.0, 10.0), origin_mm=(5.0, 5.0, 5.0))
+      >>> liver = LabelMap.from_mask(np.ones(grid.shape, bool), grid, name="liver")
+      >>> lines = [np.array([[40.0, y, z] for y in (0.0, 50.0, 100.0)]) for z in (20.0, 80.0)]  # the plane x = 40 mm
+      >>> divided = territories.territories_from_lines(liver, [lines], names=("right", "left"))
+      >>> [int(divided.mask(name).sum()) for name in ("right", "left")]  # mL
+      [400, 600]
     """
     where = list(sources) if sources is not None else [f"line set {n + 1}" for n in range(len(line_sets_mm))]
     surfaces = []

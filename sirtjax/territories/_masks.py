@@ -39,6 +39,18 @@ def territories_from_masks(
       GeometryError: a mask has another shape than the liver.
       InputError: fewer than two masks, an option that is not known, an empty liver, a territory without
         liver, or an overlap that is refused.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import territories
+      >>> from sirtjax.volume import Geometry, LabelMap
+      >>> grid = Geometry.from_axes((10, 10, 10), spacing_mm=(10.0, 10.0, 10.0))
+      >>> liver = LabelMap.from_mask(np.ones(grid.shape, bool), grid, name="liver")
+      >>> right, left = np.zeros(grid.shape, bool), np.zeros(grid.shape, bool)
+      >>> right[:7], left[6:] = True, True  # 100 mL in both
+      >>> _, shares = territories.territories_from_masks(liver, {"right": right, "left": left}, overlap="first")
+      >>> [round(volume) for volume in (*shares.volume_ml, shares.overlap_ml)]
+      [700, 300, 100]
     """
     if overlap not in ("nearest", "first", "error") or gap not in ("leave", "nearest"):
         raise InputError(

@@ -83,6 +83,17 @@ def territory_shares(
     Raises:
       InputError: grids that differ, an empty liver, or an activity map that is negative, not finite, of
         another shape or without any activity in the liver.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import territories
+      >>> from sirtjax.volume import Geometry, LabelMap
+      >>> grid = Geometry.from_axes((4, 2, 2), spacing_mm=(10.0, 10.0, 10.0))
+      >>> array = np.array([1, 1, 1, 2], np.uint8)[:, None, None] + np.zeros(grid.shape, np.uint8)
+      >>> divided = LabelMap(array, grid, names=((1, "right"), (2, "left")))
+      >>> liver = LabelMap.from_mask(array > 0, grid, name="liver")
+      >>> territories.territory_shares(divided, liver, uptake=np.ones(grid.shape)).activity_fraction
+      (0.75, 0.25)
     """
     if not territories.geometry.matches(liver.geometry):
         raise InputError(f"territories on {territories.geometry}, liver on {liver.geometry}; resample one of them")
