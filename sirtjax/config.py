@@ -18,6 +18,15 @@ class Table(BaseModel):
     """A table of a preset, a case or a model's description: immutable, hashable, without unknown keys.
 
     An unknown key is an error.
+
+    Examples:
+      >>> from sirtjax.config import Table
+      >>> class Sphere(Table):
+      ...     radius_mm: float
+      >>> Sphere(radius_mm=10).radius_mm
+      10.0
+      >>> Sphere(radius_mm=10) == Sphere(radius_mm=10.0), len({Sphere(radius_mm=10), Sphere(radius_mm=10.0)})
+      (True, 1)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,7 +44,13 @@ class IntervalTable(Table):
 
 
 def preset_names(folder: str) -> tuple[str, ...]:
-    """Lists the names of the presets in one folder of `sirtjax.configs`."""
+    """Lists the names of the presets in one folder of `sirtjax.configs`.
+
+    Examples:
+      >>> from sirtjax import config
+      >>> "small" in config.preset_names("networks")
+      True
+    """
     found = (resources.files("sirtjax.configs") / folder).iterdir()
     return tuple(sorted(item.name.removesuffix(".toml") for item in found if item.name.endswith(".toml")))
 
@@ -45,6 +60,11 @@ def preset_table(folder: str, name: str) -> dict[str, Any]:
 
     Raises:
       ConfigError: there is no preset of this name.
+
+    Examples:
+      >>> from sirtjax import config
+      >>> config.preset_table("networks", "small")["features"]
+      [12, 24, 48, 96]
     """
     names = preset_names(folder)
     if name not in names:

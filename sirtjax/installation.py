@@ -46,6 +46,12 @@ class Finding:
       name: what.
       state: "ok", "missing" (an option that isn't there: nothing else suffers) or "broken".
       detail: what was found, and what to do where something is wrong.
+
+    Examples:
+      >>> from sirtjax.installation import Finding
+      >>> findings = [Finding("devices", "ok", "cpu"), Finding("extra train", "missing", "grain is not installed")]
+      >>> [finding.name for finding in findings if finding.state != "ok"]
+      ['extra train']
     """
 
     name: str

@@ -23,6 +23,14 @@ def parse_toml(text: str) -> dict[str, Any]:
 
     Raises:
       ParseError: not valid TOML, or nested more than 100 levels deep.
+
+    Examples:
+      >>> from sirtjax import parsing
+      >>> parsing.parse_toml("shunt.fraction = 0.05")
+      {'shunt': {'fraction': 0.05}}
+      >>> parsing.parse_toml("fraction = ")
+      Traceback (most recent call last):
+      sirtjax.parsing.ParseError: Invalid value (at end of document)
     """
     try:
         table = tomllib.loads(text)
@@ -39,6 +47,11 @@ def parse_json(text: str | bytes) -> Any:
 
     Raises:
       ParseError: not valid JSON, or nested more than 100 levels deep.
+
+    Examples:
+      >>> from sirtjax import parsing
+      >>> parsing.parse_json('{"dose_gy": [120, 60.5]}')
+      {'dose_gy': [120, 60.5]}
     """
     try:
         value = json.loads(text)
@@ -55,6 +68,12 @@ def json_value(value: Any) -> Any:
 
     Args:
       value: dictionaries, lists and tuples of anything; other objects stay as they are.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import parsing
+      >>> parsing.json_value({"dose": np.float32(0.5), "count": np.int64(3), "ratio": float("nan")})
+      {'dose': 0.5, 'count': 3, 'ratio': None}
     """
     if isinstance(value, dict):
         return {str(key): json_value(item) for key, item in value.items()}

@@ -65,6 +65,12 @@ def kept(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Functi
 
     Raises:
       TypeError: a static argument can be given by position.
+
+    Examples:
+      >>> from sirtjax import programs
+      >>> twice = programs.kept(lambda x: 2 * x)
+      >>> float(twice(21.0))
+      42.0
     """
     parameters = inspect.signature(function).parameters
     for name in static_argnames:

@@ -36,6 +36,14 @@ def channels_of(labels: Array, classes: tuple[ClassConfig, ...], *, count: int) 
 
     Raises:
       ConfigError: neither as many channels as classes nor one more.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import train
+      >>> classes = (train.ClassConfig(name="liver", values=(1, 2)),)
+      >>> channels = train.channels_of(np.array([0, 1, 2]).reshape(3, 1, 1), classes, count=2)
+      >>> channels[..., 1].ravel().tolist()  # a liver with its tumour
+      [0.0, 1.0, 1.0]
     """
     inside = jnp.stack([_any_of(labels, one.values) for one in classes], axis=-1)
     if count == len(classes) + 1:

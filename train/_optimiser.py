@@ -37,6 +37,13 @@ def learning_rate(step: Array, plateau: Array, *, config: OptimiserConfig, steps
       config: the optimiser.
       steps: of the whole training.
       steps_per_epoch: of an epoch.
+
+    Examples:
+      >>> from sirtjax import train
+      >>> config = train.OptimiserConfig(kind="adam", learning_rate=0.01, schedule={"kind": "cosine"})
+      >>> middle = train.learning_rate(50, 1.0, config=config, steps=101, steps_per_epoch=10)
+      >>> round(float(middle), 4)  # half of it after half of the steps
+      0.005
     """
     schedule = config.schedule
     first = config.learning_rate * plateau
@@ -57,6 +64,12 @@ def after_plateau(plateau: float, stale: int, *, schedule: ScheduleConfig) -> fl
       plateau: the factor before.
       stale: validations without improvement in a row, this one counted; 0 where it has improved.
       schedule: only its kind "plateau" changes anything.
+
+    Examples:
+      >>> from sirtjax import train
+      >>> schedule = train.ScheduleConfig(kind="plateau", factor=0.5, patience=1)
+      >>> [train.after_plateau(1.0, stale, schedule=schedule) for stale in (0, 1, 2)]
+      [1.0, 1.0, 0.5]
     """
     if schedule.kind != "plateau" or stale == 0 or stale % (schedule.patience + 1):
         return plateau

@@ -55,7 +55,16 @@ def overlap_counts(logits: Array, onehot: Array, *, regions: bool) -> Array:
 
 
 def scores_of(counts: Array, *, cases: Sequence[str], labels: Sequence[str]) -> Scores:
-    """Computes the Dice coefficients of `overlap_counts`, (cases, labels, 3)."""
+    """Computes the Dice coefficients of `overlap_counts`, (cases, labels, 3).
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import train
+      >>> counts = np.array([[[50, 100, 100]], [[90, 100, 100]]])  # common, predicted and labelled voxels of two cases
+      >>> scores = train.scores_of(counts, cases=("P001", "P002"), labels=("liver",))
+      >>> scores.dsc.ravel().tolist(), round(scores.mean, 3)
+      ([0.5, 0.9], 0.7)
+    """
     common, predicted, true = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
     total = predicted + true
     dsc = np.where(total > 0, 2 * common / np.maximum(total, 1), np.nan)

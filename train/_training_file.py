@@ -94,6 +94,12 @@ def load_training(name: str, *, overrides: Sequence[str] = ()) -> TrainingConfig
 
     Raises:
       ConfigError: the file is missing, not TOML, or has a key or value it should not have; names every one.
+
+    Examples:
+      >>> from sirtjax import train
+      >>> config = train.load_training(train.training_presets()[0], overrides=["course.epochs=3"])
+      >>> config.course.epochs
+      3
     """
     path = Path(name)
     if path.suffix != ".toml" and not path.exists():

@@ -31,6 +31,14 @@ def relative_activity(counts: Float[Array, "I J K"], region: Float[Array, "I J K
 
     Raises:
       InputError: the image has no counts in the territory (not for traced arrays, which give NaN).
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import pipeline
+      >>> counts = np.array([300.0, 100.0, 500.0]).reshape(3, 1, 1)
+      >>> territory = np.array([1.0, 1.0, 0.0]).reshape(3, 1, 1)
+      >>> pipeline.relative_activity(counts, territory, name="right").ravel().tolist()
+      [0.75, 0.25, 0.0]
     """
     if spatial.is_traced(counts, region):
         inside = counts * region
@@ -45,7 +53,15 @@ def relative_activity(counts: Float[Array, "I J K"], region: Float[Array, "I J K
 
 
 def per_full_voxel(values: Float[Array, "I J K"], holder: Float[Array, "I J K"]) -> Any:
-    """Returns what each voxel would hold if the part of it that holds something were the whole voxel."""
+    """Returns what each voxel would hold if the part of it that holds something were the whole voxel.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import pipeline
+      >>> values, holder = np.array([10.0, 5.0, 0.0]), np.array([1.0, 0.5, 0.0])
+      >>> pipeline.per_full_voxel(values, holder).tolist()
+      [10.0, 10.0, 0.0]
+    """
     if namespace(values, holder) is np:
         return np.divide(values, holder, out=np.zeros_like(values), where=holder > 0)
     filled = holder > 0
@@ -141,5 +157,12 @@ def grid_spacing_mm(world_from_dose_voxel: Float[Array, "4 4"]) -> Any:
 
 
 def lung_gy_per_mbq(nuclide: Nuclide, lung_shunt_fraction: Any, lung_mass_g: Any) -> Any:
-    """Returns the mean lung dose per MBq injected: K times the lung shunt fraction over the lung mass."""
+    """Returns the mean lung dose per MBq injected: K times the lung shunt fraction over the lung mass.
+
+    Examples:
+      >>> from sirtjax import dosimetry, pipeline
+      >>> yttrium = dosimetry.nuclide("y90-icrp107")
+      >>> round(1000.0 * pipeline.lung_gy_per_mbq(yttrium, 0.1, 1000.0), 2)  # 1 GBq, a tenth of it to 1 kg of lung
+      4.98
+    """
     return float(nuclide.dose_constant_gy_kg_per_gbq) * lung_shunt_fraction / lung_mass_g

@@ -96,6 +96,22 @@ def divide_liver_file(
     Raises:
       ConfigError: both or neither of `lines` and `masks`, or a name or seed that is not valid.
       InputError: a file is not valid.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> import numpy as np
+      >>> from sirtjax import io, reports
+      >>> from sirtjax.volume import Geometry, LabelMap
+      >>> grid = Geometry.from_axes((10, 10, 10), spacing_mm=(10.0, 10.0, 10.0))
+      >>> i = np.arange(10)[:, None, None] + np.zeros(grid.shape, int)
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     liver, right, left, output = (Path(folder, n) for n in ("liver.nii", "right.nii", "left.nii", "lpt.nii"))
+      ...     for path, mask in ((liver, i >= 0), (right, i < 7), (left, i >= 7)):
+      ...         io.write_labels(path, LabelMap.from_mask(mask, grid, name=path.stem))
+      ...     divided = reports.divide_liver_file(liver, output, masks=[right, left])
+      >>> [round(volume) for volume in divided.shares.volume_ml]
+      [700, 300]
     """
     from sirtjax import formats, io
 

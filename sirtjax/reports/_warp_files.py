@@ -65,6 +65,20 @@ def warp_file(
     Raises:
       ConfigError: options that exclude each other, or no reference.
       InputError: a file is not valid.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> import numpy as np
+      >>> from sirtjax import io, reports, spatial
+      >>> shift = spatial.AffineTransform(spatial.rigid_matrix((0.0, 0.0, 0.0), (5.0, 0.0, 0.0), (0.0, 0.0, 0.0)))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     points, transform, moved = (Path(folder, name) for name in ("a.csv", "shift.tfm", "b.csv"))
+      ...     io.write_points(points, [io.PointList(points_mm=np.array([[10.0, 0.0, 0.0]]))])
+      ...     io.write_transform(transform, shift)
+      ...     _ = reports.warp_file(points, [transform], moved)
+      ...     print(io.read_points(moved)[0].points_mm.tolist())
+      [[15.0, 0.0, 0.0]]
     """
     points = source.name.lower().endswith(POINT_SUFFIXES)
     _check_options(points, labels=labels, activity=activity, order=order, fill=fill, drawn_on=drawn_on)

@@ -45,6 +45,17 @@ def plan_masks(products: Products) -> tuple[ReviewMask, ...]:
 
     Raises:
       ConfigError: the steps hold no liver, so nothing was planned yet.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import review, workflows
+      >>> from sirtjax.volume import Geometry, LabelMap
+      >>> grid = Geometry.from_axes((10, 10, 10), spacing_mm=(10.0, 10.0, 10.0))
+      >>> labels = LabelMap.from_mask(np.ones(grid.shape, bool), grid, name="liver")
+      >>> liver = workflows.Voi("liver", labels, "activity", "liver.nii.gz")
+      >>> (mask,) = review.plan_masks(workflows.Products(liver=liver))
+      >>> mask.key, mask.role, round(mask.labels.volume_ml("liver"))
+      ('liver', 'liver', 1000)
     """
     liver, lesions, lungs, divided = products.liver, products.lesions, products.lungs, products.territories
     if liver is None:

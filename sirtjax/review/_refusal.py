@@ -4,7 +4,14 @@ from sirtjax.errors import InputError
 
 
 class Refusal(InputError):
-    """A request that is not done, with the HTTP status that says so."""
+    """A request that is not done, with the HTTP status that says so.
+
+    Examples:
+      >>> from sirtjax import review
+      >>> refusal = review.Refusal(404, "no mask 'spleen' in this plan")
+      >>> refusal.status, str(refusal)
+      (404, "no mask 'spleen' in this plan")
+    """
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

@@ -69,6 +69,16 @@ class History:
     """All versions and signatures of a mask, oldest first.
 
     `automatic` is the method that found the first version.
+
+    Examples:
+      >>> from sirtjax import review
+      >>> plan = {"number": 1, "file": "1.nii.gz", "sha256": "a1", "at": "2024-05-01", "by": "", "volume_ml": {}}
+      >>> first = review.Version(**plan, parent=None)
+      >>> review.History(versions=(first,), automatic="the model 'liver'").state()
+      ('draft', "segmented automatically by the model 'liver', not verified")
+      >>> word = review.Signature(sha256="a1", state="verified", reviewer="Dr A", at="2024-05-02")
+      >>> review.History(versions=(first,), signatures=(word,)).state()
+      ('verified', None)
     """
 
     versions: tuple[Version, ...]
@@ -111,6 +121,14 @@ def read_history(folder: Path) -> History | None:
 
     Raises:
       ImageFormatError: the listing is damaged.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> from sirtjax import review
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     print(review.read_history(Path(folder)))  # neither changed nor signed
+      None
     """
     path = folder / LISTING
     if not path.is_file():

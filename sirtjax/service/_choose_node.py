@@ -33,6 +33,12 @@ def choose_node(
 
     Raises:
       ConfigError: not AE@HOST:PORT and not the name of a peer, or some of the TLS files are missing.
+
+    Examples:
+      >>> from sirtjax import service
+      >>> node = service.choose_node("PACS@127.0.0.1:104", calling="PLANNING")
+      >>> node.called, node.host, node.port, node.calling
+      ('PACS', '127.0.0.1', 104, 'PLANNING')
     """
     files = (certificate, key, authority)
     if any(files) and not all(files):
@@ -80,6 +86,16 @@ def dicom_files(paths: Iterable[Path]) -> list[Path]:
 
     Raises:
       ImageFormatError: the folders contain no DICOM files.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> from sirtjax import service
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = (Path(folder) / "notes.txt").write_text("not DICOM")
+      ...     _ = (Path(folder) / "image").write_bytes(bytes(128) + b"DICM")  # PS3.10: 128 bytes, then DICM
+      ...     print([path.name for path in service.dicom_files([Path(folder)])])
+      ['image']
     """
     listed = list(paths)
     found: list[Path] = []

@@ -246,6 +246,20 @@ def read_config(path: Path | str) -> ServiceConfig:
 
     Raises:
       ConfigError: no such file, no TOML, or a key or value is missing, unknown or out of range; names every one.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> from sirtjax import service
+      >>> text = '''
+      ... state = "/var/lib/sirtjax"
+      ... peer = [{ name = "pacs", ae_title = "PACS", port = 104 }]
+      ... '''
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = Path(folder, "service.toml").write_text(text)
+      ...     config = service.read_config(Path(folder, "service.toml"))
+      >>> config.listen.port, config.peer[0].ae_title, config.work.structures
+      (11112, 'PACS', ('liver',))
     """
     path = Path(path)
     try:

@@ -23,6 +23,14 @@ class Query:
       series_uid: SeriesInstanceUID; needs `study_uid`.
       study_date: YYYYMMDD, or a range YYYYMMDD-YYYYMMDD.
       modality: of the series, such as "CT".
+
+    Examples:
+      >>> from sirtjax import service
+      >>> service.Query(patient_id="P001", study_date="20240101-20240131", modality="CT").modality
+      'CT'
+      >>> service.Query(modality="CT")
+      Traceback (most recent call last):
+      sirtjax.errors.InputError: the query is empty; set --patient, --accession, --study or --date
     """
 
     patient_id: str = ""

@@ -99,6 +99,19 @@ def read_segmentation_cases(path: Path) -> list[SegmentationCase]:
     Raises:
       ImageFormatError: no such file, or not a table.
       ConfigError: a column missing or unknown, an empty cell that is needed, a case twice, or no case.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> from sirtjax import studies
+      >>> table = '''case,predicted,reference
+      ... P001,a/liver.nii.gz,b/liver.nii.gz
+      ... '''
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = Path(folder, "cases.csv").write_text(table)
+      ...     (case,) = studies.read_segmentation_cases(Path(folder, "cases.csv"))
+      >>> case.case, case.predicted.parent.name, case.reference.parent.name
+      ('P001', 'a', 'b')
     """
     rows = case_rows(path, guide="docs/evaluation.md", required=REQUIRED, optional=OPTIONAL)
     cases = [_case(path, number, row) for number, row in enumerate(rows, start=1)]

@@ -63,6 +63,12 @@ def make_grid(config: RegistrationConfig, given: Sequence[str]) -> Grid:
 
     Raises:
       ConfigError: not of that form, a key twice, or a value that the preset does not allow.
+
+    Examples:
+      >>> from sirtjax import registration, studies
+      >>> grid = studies.make_grid(registration.load_preset("cnn"), ["weights.image=0.3,1,3", "weights.masks=1,2"])
+      >>> len(grid.points), dict(grid.points[0].settings)
+      (6, {'weights.image': '0.3', 'weights.masks': '1'})
     """
     from sirtjax import registration
 

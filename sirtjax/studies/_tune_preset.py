@@ -19,6 +19,12 @@ def preset_toml(config: RegistrationConfig, header: Sequence[str]) -> str:
     Args:
       config: the preset; its name is the file's.
       header: lines of comment.
+
+    Examples:
+      >>> from sirtjax import parsing, registration, studies
+      >>> text = studies.preset_toml(registration.load_preset("cnn"), ["best of the search"])
+      >>> text.splitlines()[0], parsing.parse_toml(text)["schema"]
+      ('# best of the search', 1)
     """
     table = config.model_dump(mode="json", by_alias=True)
     table.pop("name")

@@ -128,6 +128,12 @@ def load_preset(name: str) -> SynthesisConfig:
 
     Raises:
       ConfigError: there is no preset of this name.
+
+    Examples:
+      >>> from sirtjax import synthesis
+      >>> config = synthesis.load_preset("lesions")
+      >>> config.name, config.inside is None  # a preset that shows only the liver
+      ('lesions', False)
     """
     return config.load_preset(SynthesisConfig, "synthesis", name)
 

@@ -26,6 +26,12 @@ def preprocessing_for(config: SynthesisConfig) -> FixedPreprocessing:
     """Returns the preprocessing that turns a real image into what `random_sample` draws for a network.
 
     Samples are scaled by the same scales, so that training and use of a network cannot differ.
+
+    Examples:
+      >>> from sirtjax import synthesis
+      >>> how = synthesis.preprocessing_for(synthesis.load_preset("default"))
+      >>> how.axes, how.intensities[0].modality, how.intensities[0].window == synthesis.CT_WINDOW_HU
+      ('LPS', 'CT', True)
     """
     spacing_mm = (config.spacing_mm,) * 3
     if config.inside is not None:

@@ -95,6 +95,19 @@ def split_bank(bank: ShapeBank, names: Sequence[str], *, validation: bool = Fals
 
     Raises:
       InputError: none are left.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import synthesis
+      >>> names = ("person-a", synthesis.VALIDATION_SHAPES[0], "person-b")
+      >>> bank = synthesis.ShapeBank(
+      ...     distance_step=np.zeros((3, 4, 4, 4), np.int8),
+      ...     top_mm=np.zeros((3, 4, 4), np.int16),
+      ...     beside_mm=np.zeros((3, 4, 4), np.int16),
+      ...     box_mm=np.zeros((3, 2, 3), np.float32),
+      ... )
+      >>> synthesis.split_bank(bank, names).count, synthesis.split_bank(bank, names, validation=True).count
+      (2, 1)
     """
     chosen = [number for number, name in enumerate(names) if (name in VALIDATION_SHAPES) == validation]
     if not chosen:

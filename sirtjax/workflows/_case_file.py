@@ -29,6 +29,24 @@ def load_case(path: Path, *, overrides: Sequence[str] = (), unset: Sequence[str]
 
     Raises:
       ConfigError: the file is missing, not TOML, or has a key or value it should not have; names every one.
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> from sirtjax import workflows
+      >>> text = '''
+      ... schema = 1
+      ... patient.id = "P001"
+      ... protocol.name = "glass-hcc-lobectomy"
+      ... images.activity = { path = "spect.nii.gz", unit = "counts" }
+      ... masks.no_lesions = true
+      ... shunt = { method = "given", fraction = 0.05 }
+      ... '''
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = Path(folder, "case.toml").write_text(text)
+      ...     case = workflows.load_case(Path(folder, "case.toml"), overrides=["shunt.fraction=0.08"])
+      >>> case.shunt.fraction, workflows.missing_prescription(case)
+      (0.08, ('choose', 'residual_fraction'))
     """
     try:
         text = path.read_text(encoding="utf-8")

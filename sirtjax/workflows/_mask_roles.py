@@ -48,7 +48,13 @@ class MaskProposal:
 
 
 def mask_role_of(name: str) -> MaskRole | None:
-    """Returns the role of a structure from its name; None if the name does not show one."""
+    """Returns the role of a structure from its name; None if the name does not show one.
+
+    Examples:
+      >>> from sirtjax import workflows
+      >>> [workflows.mask_role_of(name) for name in ("Liver", "Lungs", "Spleen")]
+      ['liver', 'lungs', None]
+    """
     plain = re.sub(r"[\W_]+", " ", name).strip().lower()
     if re.fullmatch(_NOT, plain):
         return None

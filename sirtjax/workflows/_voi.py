@@ -48,6 +48,15 @@ class Voi:
       estimated_dsc: of an automatic one with the true organ; None where it was not estimated.
       draft: why it is unreviewed, such as a change since its signature; None if it is reviewed.
       used: the file it was taken from where that is not the case's, with its signature.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import workflows
+      >>> from sirtjax.volume import Geometry, LabelMap
+      >>> grid = Geometry.from_axes((10, 10, 10), spacing_mm=(10.0, 10.0, 10.0))
+      >>> labels = LabelMap.from_mask(np.ones(grid.shape, bool), grid, name="liver")
+      >>> round(workflows.Voi("liver", labels, "activity", "liver.nii.gz").volume_ml)
+      1000
     """
 
     name: str

@@ -27,7 +27,18 @@ class ObjectKind:
 
 
 def is_dicom(path: Path) -> bool:
-    """Returns whether a file starts as DICOM files do (PS3.10): 128 bytes, then "DICM"."""
+    """Returns whether a file starts as DICOM files do (PS3.10): 128 bytes, then "DICM".
+
+    Examples:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> from sirtjax import dicom
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "image"
+      ...     _ = path.write_bytes(bytes(128) + b"DICM")
+      ...     print(dicom.is_dicom(path))
+      True
+    """
     return bool(pydicom.misc.is_dicom(path))
 
 

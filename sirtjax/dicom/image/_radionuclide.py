@@ -53,6 +53,15 @@ def radionuclides_of(header: Dataset) -> tuple[str, ...]:
 
     Returns:
       Each nuclide once, in the order of the header; empty if the header names none.
+
+    Examples:
+      >>> from pydicom import Dataset
+      >>> from sirtjax import dicom
+      >>> header, item = Dataset(), Dataset()
+      >>> item.Radiopharmaceutical = "99mTc-MAA"
+      >>> header.RadiopharmaceuticalInformationSequence = [item]
+      >>> dicom.radionuclides_of(header)
+      ('Tc-99m',)
     """
     found: list[str] = []
     for item in header.get("RadiopharmaceuticalInformationSequence") or []:

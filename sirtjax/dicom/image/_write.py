@@ -66,6 +66,28 @@ def write_dicom_series(
       InputError: an unknown modality, another unit, values that cannot be stored, or duration or injection missing.
       GeometryError: the axes of the grid are not at right angles.
       OutputError: the folder exists already.
+
+    Examples:
+      >>> import tempfile
+      >>> from datetime import datetime
+      >>> import numpy as np
+      >>> from sirtjax import dicom
+      >>> from sirtjax.volume import Geometry, Volume
+      >>> grid = Geometry.from_axes((4, 4, 3), spacing_mm=(2.0, 2.0, 5.0), origin_mm=(-10.0, 0.0, 40.0))
+      >>> study = dicom.StudyIdentity(seed="example", patient_id="P001", begun=datetime(2024, 5, 1, 9))
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     image = Volume(np.full(grid.shape, -100.0), grid, unit="HU")
+      ...     files = dicom.write_dicom_series(
+      ...         image,
+      ...         f"{folder}/ct",
+      ...         modality="CT",
+      ...         study=study,
+      ...         series_description="example",
+      ...         acquired=datetime(2024, 5, 1, 9, 30),
+      ...     )
+      ...     read = dicom.read_dicom_series(f"{folder}/ct")
+      >>> len(files), read.volume.geometry.matches(grid), float(read.volume.array.mean())
+      (3, True, -100.0)
     """
     array = _checked(volume, modality)
     geometry, array = right_handed(volume.geometry, array)

@@ -112,7 +112,13 @@ _WORDS = {
 
 
 def segment_kinds() -> tuple[str, ...]:
-    """Returns the kinds of structure that have a code, such as "liver", "lesion", "territory" or "kidney"."""
+    """Returns the kinds of structure that have a code, such as "liver", "lesion", "territory" or "kidney".
+
+    Examples:
+      >>> from sirtjax import dicom
+      >>> {"liver", "lesion", "territory", "kidney"} <= set(dicom.segment_kinds())
+      True
+    """
     return (*_ORGANS, *_OTHERS)
 
 
