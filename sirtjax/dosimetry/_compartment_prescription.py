@@ -141,6 +141,15 @@ def prescribe_compartments(
 
     Raises:
       InputError: a value is not valid, or height and weight do not fit the protocol.
+
+    Examples:
+      >>> from sirtjax import dosimetry
+      >>> tumour = dosimetry.parse_tumour("100:5", number=1)  # 100 mL, T/N ratio 5: half of the uptake
+      >>> volumes = {"tumours": (tumour,), "normal_ml": 500.0, "untreated_ml": 900.0}
+      >>> patient = dosimetry.CompartmentPatient(**volumes, lung_shunt_fraction=0.05, residual_fraction=0.0)
+      >>> found = dosimetry.prescribe_compartments("glass-hcc-bilobar-high-bilirubin", patient, choose="upper")
+      >>> round(found.plan.total_mbq)  # 50 Gy to 1400 mL of normal liver: 50 * 1400 * 1.05 / (49.77 * 0.95 / 2)
+      3109
     """
     if (choose == "given") != (activity_mbq is not None):
         raise InputError("--activity-mbq is allowed only with --choose given, and required there")
