@@ -41,12 +41,12 @@ def soft_dice_loss(
       Milletari et al., V-Net, 3DV 2016, doi:10.1109/3DV.2016.79, with plain sums instead of sums of squares.
 
     Examples:
-      >>> import jax
       >>> import jax.numpy as jnp
+      >>> import numpy as np
       >>> from sirtjax import losses
-      >>> predicted, drawn = jnp.array([0, 1, 1, 0]), jnp.array([0, 1, 0, 1])
-      >>> logits = 100.0 * jax.nn.one_hot(predicted, 2)[None]
-      >>> loss = losses.soft_dice_loss(logits, jax.nn.one_hot(drawn, 2)[None], smooth=1e-6)
+      >>> one_hot = np.eye(2, dtype=np.float32)
+      >>> logits, labels = 100 * one_hot[[0, 1, 1, 0]], one_hot[[0, 1, 0, 1]]
+      >>> loss = losses.soft_dice_loss(jnp.asarray(logits[None]), jnp.asarray(labels[None]), smooth=1e-6)
       >>> round(float(loss), 4)  # 1 - 2 * 1 / (2 + 2)
       0.5
     """
