@@ -21,8 +21,9 @@ WIDE_CT = case.grid((64, 58, 36), (3.8, 3.6, 4.9), rotation_rad=(0, 0.03, -0.05)
 ON = "diagnostic"
 # A lattice so coarse that its program compiles in seconds; for methods without deformation.
 SMALL = [
-    "lattice.shape=[24, 24, 24]", "lattice.finest_mm=5.0", "regularity.stride=2",
-    "affine.stride=2", "affine.points=1024", "affine.steps=40", "affine.levels=[{ blur_mm = 8.0, step_mm = 1.0 }]",
+    "lattice.shape=[24, 24, 24]", "lattice.min_spacing_mm=5.0", "regularisation.stride=2",
+    "affine.sample_stride=2", "affine.samples=1024", "affine.steps=40",
+    "affine.levels=[{ blur_mm = 8.0, step_mm = 1.0 }]",
 ]  # fmt: skip
 LIVER = {"reference_masks": {"liver": {"path": "liver.nii"}}}
 LESIONS = {"path": "lesions.nii", "labels": {"1": "alpha", "2": "beta"}}

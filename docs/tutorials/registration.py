@@ -90,11 +90,11 @@ plt.show()
 config = registration.apply_settings(
     registration.load_preset("cnn"),
     [
-        "lattice.shape=[24, 24, 24]", "lattice.finest_mm=10.0",
+        "lattice.shape=[24, 24, 24]", "lattice.min_spacing_mm=10.0",
         "similarity.kind=ssd", "similarity.interpolation=cubic", "affine.model=none",
-        "deformable.stride=3", "deformable.points=512", "deformable.steps=30",
-        "deformable.levels=[{ controls = [5, 5, 5], blur_mm = 10.0, mask_blur_mm = 10.0, step_mm = 1.0 }]",
-        "regularity.stride=3", "weights.image=5.0", "weights.regularity=10.0",
+        "deformable.sample_stride=3", "deformable.samples=512", "deformable.steps=30",
+        "deformable.levels=[{ control_points = [5, 5, 5], blur_mm = 10.0, mask_blur_mm = 10.0, step_mm = 1.0 }]",
+        "regularisation.stride=3", "weights.image=5.0", "weights.regularisation=10.0",
     ],
 )  # fmt: skip
 pair, _ = registration.prepare_pair(

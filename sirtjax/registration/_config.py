@@ -16,7 +16,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Nodes = Annotated[int, Field(ge=24, le=400)]
 Controls = Annotated[int, Field(ge=4, le=100)]
 Stride = Annotated[int, Field(ge=1, le=8)]
-Points = Annotated[int, Field(ge=256)]
+Samples = Annotated[int, Field(ge=256)]
 Steps = Annotated[int, Field(ge=1, le=2000)]
 Similarity = Literal[
     "mutual_information", "normalised_mutual_information", "correlation_ratio", "ssd", "lncc", "descriptor"
@@ -27,17 +27,17 @@ class LatticeTable(Table):
     """The working lattice of every registration: a fixed number of nodes, stretched over the region.
 
     `region` is the covered region: the liver mask or everything that both images show, plus `margin_mm`. Nodes are
-    `finest_mm` apart, or further where the region is larger. Over the fraction `fade` of each side the
+    `min_spacing_mm` apart, or further where the region is larger. Over the fraction `edge_taper` of each side the
     deformation decreases to zero, so that it continues as the affine map outside.
     """
 
     shape: tuple[
         Annotated[int, Field(ge=24, le=400)], Annotated[int, Field(ge=24, le=400)], Annotated[int, Field(ge=24, le=400)]
     ]
-    finest_mm: Positive
+    min_spacing_mm: Positive
     region: Literal["liver", "images"]
     margin_mm: NonNegative
-    fade: Annotated[float, Field(ge=0, lt=0.5)]
+    edge_taper: Annotated[float, Field(ge=0, lt=0.5)]
 
 
 class IntensityTable(Table):
@@ -46,12 +46,12 @@ class IntensityTable(Table):
     `tails` are the fractions of the scale reserved for values below the window, down to -1000 HU, and above it.
     Without a lower tail the surface of the lung appears where air is a fifth of a voxel, not a half.
 
-    `flatten` first removes the bias field of MR images.
+    `bias_correction` first removes the bias field of MR images.
     """
 
     window_hu: tuple[Finite, Finite]
     tails: tuple[Annotated[float, Field(ge=0, lt=0.5)], Annotated[float, Field(ge=0, lt=0.5)]] = (0.0, 0.0)
-    flatten: bool = False
+    bias_correction: bool = False
     percentiles: tuple[Annotated[float, Field(ge=0, le=100)], Annotated[float, Field(ge=0, le=100)]]
 
     @model_validator(mode="after")
@@ -72,16 +72,16 @@ class AffineLevel(Table):
 class AffineTable(Table):
     """The affine stage: what it matches, and from coarse to fine how.
 
-    Each of the `steps` of a level looks at `points` nodes of another of the stride^3 interleaved sub-lattices.
+    Each of the `steps` of a level looks at `samples` nodes of another of the sample_stride^3 interleaved sub-lattices.
     `stiffness` is the penalty on the square of the map's strain, added to the similarity. Without it, images
     can make it stretch until only background overlaps.
     """
 
     model: Literal["none", "rigid", "similarity", "affine"]
-    drive: Literal["masks", "image", "both"]
+    match: Literal["masks", "image", "both"]
     stiffness: NonNegative = 0.0
-    stride: Stride
-    points: Points
+    sample_stride: Stride
+    samples: Samples
     steps: Steps
     levels: Annotated[tuple[AffineLevel, ...], Field(min_length=1)]
 
@@ -89,7 +89,7 @@ class AffineTable(Table):
 class DeformableLevel(Table):
     """One resolution of the deformation: B-spline control values added to those of earlier levels."""
 
-    controls: tuple[Controls, Controls, Controls]
+    control_points: tuple[Controls, Controls, Controls]
     blur_mm: NonNegative
     mask_blur_mm: NonNegative
     step_mm: Positive
@@ -98,12 +98,13 @@ class DeformableLevel(Table):
 class DeformableTable(Table):
     """The deformation: a displacement, or the exponential of a stationary velocity (invertible).
 
-    Sampling is as in the affine stage; a stride of 1 with as many points as the region has nodes is full sampling.
+    Sampling is as in the affine stage; a `sample_stride` of 1 with as many `samples` as the region has nodes is full
+    sampling.
     """
 
     model: Literal["none", "displacement", "velocity"]
-    stride: Stride
-    points: Points
+    sample_stride: Stride
+    samples: Samples
     steps: Steps
     levels: Annotated[tuple[DeformableLevel, ...], Field(min_length=1)]
 
@@ -111,7 +112,7 @@ class DeformableTable(Table):
 class SimilarityTable(Table):
     """The comparison of images and its region: everywhere, the body, or the dilated liver mask.
 
-    The liver mask of the guidance is dilated by `reach_mm`.
+    The liver mask of the guidance is dilated by `margin_mm`.
 
     `interpolation` "cubic" reads the floating side through B-splines, at several times the cost: the objective then
     has second derivatives, which derivatives of a registration need.
@@ -119,19 +120,19 @@ class SimilarityTable(Table):
 
     kind: Similarity
     bins: Annotated[int, Field(ge=8, le=256)]
-    inside: Literal["liver", "body", "everywhere"]
-    reach_mm: Annotated[float, Field(ge=0, le=200)] = 0.0
+    region: Literal["liver", "body", "everywhere"]
+    margin_mm: Annotated[float, Field(ge=0, le=200)] = 0.0
     interpolation: Literal["linear", "cubic"] = "linear"
 
 
 class GuidanceTable(Table):
     """Which masks guide: none, the liver, or the liver and its landmarks (lesions, vessels, clips).
 
-    They are compared within `reach_mm` of the reference's liver.
+    They are compared within `margin_mm` of the reference's liver.
     """
 
     masks: Literal["none", "liver", "liver and landmarks"]
-    reach_mm: NonNegative = 15.0
+    margin_mm: NonNegative = 15.0
 
 
 class WeightsTable(Table):
@@ -140,12 +141,12 @@ class WeightsTable(Table):
     image: NonNegative
     masks: NonNegative
     landmarks: NonNegative
-    regularity: NonNegative
+    regularisation: NonNegative
     folding: NonNegative
     volume: NonNegative
 
 
-class RegularityTable(Table):
+class RegularisationTable(Table):
     """L_R: its kind, the springs' neighbours, and the rigidity of the liver against its surroundings."""
 
     kind: Literal["spring", "bending", "diffusion"]
@@ -158,7 +159,7 @@ class RegularityTable(Table):
 class RegistrationConfig(Table):
     """How to register: a preset of configs/registration, or one like it."""
 
-    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    schema_version: Annotated[Literal[2], Field(alias="schema")]
     name: str
     description: str
     lattice: LatticeTable
@@ -168,20 +169,20 @@ class RegistrationConfig(Table):
     affine: AffineTable
     deformable: DeformableTable
     weights: WeightsTable
-    regularity: RegularityTable
+    regularisation: RegularisationTable
 
     @model_validator(mode="after")
     def _consistent(self) -> RegistrationConfig:
         guided = self.guidance.masks != "none"
-        if not guided and (self.lattice.region == "liver" or self.similarity.inside == "liver"):
+        if not guided and (self.lattice.region == "liver" or self.similarity.region == "liver"):
             raise ValueError(
-                'without guidance there is no liver mask: lattice.region must be "images" and similarity.inside '
+                'without guidance there is no liver mask: lattice.region must be "images" and similarity.region '
                 '"body" or "everywhere"'
             )
 
-        if not guided and self.affine.drive != "image" and self.affine.model != "none":
-            raise ValueError('without guidance affine.drive must be "image"')
-        for stride in (self.affine.stride, self.deformable.stride, self.regularity.stride):
+        if not guided and self.affine.match != "image" and self.affine.model != "none":
+            raise ValueError('without guidance affine.match must be "image"')
+        for stride in (self.affine.sample_stride, self.deformable.sample_stride, self.regularisation.stride):
             if any(n % stride for n in self.lattice.shape):
                 raise ValueError(f"stride {stride} does not divide the lattice {self.lattice.shape}")
         return self

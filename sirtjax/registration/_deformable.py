@@ -31,7 +31,7 @@ def solve_deformable(
 
     Returns:
       The coefficients (a, b, c, 3) of each level, in mm, and the history (levels, steps, 5) of the value and its terms:
-      images, masks, landmarks, regularity.
+      images, masks, landmarks, regularisation.
     """
     table = config.deformable
     plan = plan_of(config, affine=False)
@@ -51,7 +51,7 @@ def solve_deformable(
         jnp.array([getattr(one, name) for one in table.levels]) for name in ("blur_mm", "mask_blur_mm", "step_mm")
     ]
     joined = jnp.tril(jnp.ones((count, count), jnp.float32))
-    still = tuple(jnp.zeros((*one.controls, 3), jnp.float32) for one in table.levels)
+    still = tuple(jnp.zeros((*one.control_points, 3), jnp.float32) for one in table.levels)
     sampled = jax.random.randint(key, (count, table.steps), 0, plan.phases)
     coefficients, history = jax.lax.scan(level, still, (*settings, joined, sampled))
     return coefficients, history
@@ -66,7 +66,7 @@ def deformable_value(
     weights: Weights,
     config: RegistrationConfig,
 ) -> tuple[Array, Array]:
-    """Returns the objective on one sub-lattice, and its terms: images, masks, landmarks, regularity."""
+    """Returns the objective on one sub-lattice, and its terms: images, masks, landmarks, regularisation."""
     plan = plan_of(config, affine=False)
     u = displacement_mm(coefficients, pair, config, stride=plan.stride, phase=phase)
     nodes, places = node_places(view, phase, pair, plan)
@@ -76,9 +76,9 @@ def deformable_value(
     landmarks = jnp.zeros((), jnp.float32)
     if plan.masks:
         landmarks = landmark_distance(through(affine, _moved_landmarks(u, pair, phase, plan)), pair)
-    regularity = _regularity(coefficients, phase, pair, affine, weights, config)
-    value = weighted_terms(image, masks, landmarks, weights) + regularity
-    return value, jnp.stack([image, masks, landmarks, regularity])
+    regularisation = _regularisation(coefficients, phase, pair, affine, weights, config)
+    value = weighted_terms(image, masks, landmarks, weights) + regularisation
+    return value, jnp.stack([image, masks, landmarks, regularisation])
 
 
 def displacement_mm(
@@ -109,7 +109,7 @@ def _spline_sum(
     for own, level in zip(coefficients, config.deformable.levels, strict=False):
         weights = []
         for axis, n in enumerate(shape):
-            matrix = spatial.bspline_matrix(n, level.controls[axis], taper=config.lattice.fade)
+            matrix = spatial.bspline_matrix(n, level.control_points[axis], taper=config.lattice.edge_taper)
             if axis == slope_along:
                 matrix = np.gradient(matrix, axis=0)
             rows = jnp.asarray(matrix.reshape(n // stride, stride, -1).swapaxes(0, 1), jnp.float32)
@@ -121,13 +121,13 @@ def _spline_sum(
 def _volume_ratio(coefficients: Coefficients, pair: Pair, phase: Array, config: RegistrationConfig) -> Array:
     """Jacobian determinants of x + u(x) at nodes of the whole lattice, as they are judged in the end.
 
-    Differences over the wide steps of the regularity's own sub-lattice would miss the folds between its nodes.
+    Differences over the wide steps of the regularisation's own sub-lattice would miss the folds between its nodes.
     """
-    stride = config.regularity.stride
+    stride = config.regularisation.stride
     if config.deformable.model == "velocity":
         u = displacement_mm(coefficients, pair, config, stride=stride, phase=None)
         return losses.jacobian_on_grid(u, pair.reference_pitch_mm * stride)
-    offset = phase_offset(phase, config.deformable.stride) % stride
+    offset = phase_offset(phase, config.deformable.sample_stride) % stride
     shape, pitch_mm = pair.reference.shape, pair.reference_pitch_mm
     slopes = [
         _spline_sum(coefficients, shape, config, stride=stride, offset=offset, slope_along=axis) / pitch_mm[axis]
@@ -147,11 +147,11 @@ def _moved_landmarks(u: Array, pair: Pair, phase: Array, plan: Plan) -> Triple:
     return columns(points + sample(u, columns(index)))
 
 
-def _regularity(
+def _regularisation(
     coefficients: Coefficients, phase: Array, pair: Pair, affine: Array, weights: Weights, config: RegistrationConfig
 ) -> Array:
     """L_R with its barriers, on a sub-lattice of its own that is fine enough for the finest B-splines."""
-    table = config.regularity
+    table = config.regularisation
     stride, pitch_mm = table.stride, pair.reference_pitch_mm * table.stride
     u = displacement_mm(coefficients, pair, config, stride=stride, phase=None)
     masks = phases(pair.reference_masks, stride)[0]
@@ -167,7 +167,7 @@ def _regularity(
     else:
         energy = losses.diffusion_energy(u, pitch_mm, rigidity=rigidity)
     ratio = _volume_ratio(coefficients, pair, phase, config)
-    total = weights.regularity * energy + weights.folding * losses.folding_penalty_of_ratio(ratio)
+    total = weights.regularisation * energy + weights.folding * losses.folding_penalty_of_ratio(ratio)
     if config.guidance.masks == "liver and landmarks":
         # What a lesion's volume changes by is the affine map's doing too.
         origin, shape = pair.reference_origin_mm, pair.reference.shape

@@ -29,23 +29,23 @@ class ImplicitOptions:
     """How near to the minimum, and how exactly the linear system is solved there.
 
     Attributes:
-      newton_steps: steps to the minimum of the average over `phases`, from where the stochastic optimiser ended.
-      linear_steps: conjugate gradient steps at most, for each Newton step and for the gradient; fewer leave out the
+      newton_steps: steps to the minimum of the average over `sublattices`, from where the stochastic optimiser ended.
+      cg_steps: conjugate gradient steps at most, for each Newton step and for the gradient; fewer leave out the
         directions in which the objective is flattest.
-      tolerance: of the linear system, relative to its right side; reached before `linear_steps`, it ends them.
+      tolerance: of the linear system, relative to its right side; reached before `cg_steps`, it ends them.
       damping: added to the second derivatives, as a fraction of the curvature along the right side. It keeps flat
         directions from answering without bound, and makes the gradient smaller by about as much.
-      phases: how many sub-lattices the objective is averaged over, evenly spread; at most all stride^3 of them.
+      sublattices: how many sub-lattices the objective is averaged over, evenly spread; at most all stride^3 of them.
       ridge: added to the objective of the deformation for each level, times the mean square of its control values in
         mm^2. Where the deformation fades out and where levels say the same, control values move hardly anything:
         without it there is no one minimum, and none that steps arrive at.
     """
 
     newton_steps: int = 6
-    linear_steps: int = 60
+    cg_steps: int = 60
     tolerance: float = 1e-4
     damping: float = 1e-4
-    phases: int = 8
+    sublattices: int = 8
     ridge: float = 1e-3
 
 
@@ -137,7 +137,7 @@ def implicit_affine(
         def of_phase(phase: Array) -> Array:
             return affine_value(matrix, phase, pair, view, weights, plan, stiffness=config.affine.stiffness)[0]
 
-        return _over_phases(of_phase, plan.phases, options.phases)
+        return _over_phases(of_phase, plan.phases, options.sublattices)
 
     pair = jax.tree.map(jnp.asarray, pair)
     view = prepare_view(pair, plan, blur_mm=jnp.float32(level.blur_mm), mask_blur_mm=jnp.float32(level.blur_mm))
@@ -181,7 +181,7 @@ def implicit_displacement(
             return deformable_value(unravel(flat), phase, pair, affine, view, weights, config)[0]
 
         small = sum(jnp.mean(one**2) for one in unravel(flat))
-        return _over_phases(of_phase, plan.phases, options.phases) + options.ridge * small
+        return _over_phases(of_phase, plan.phases, options.sublattices) + options.ridge * small
 
     pair = jax.tree.map(jnp.asarray, pair)
     blur_mm, mask_blur_mm = jnp.float32(level.blur_mm), jnp.float32(level.mask_blur_mm)
@@ -250,7 +250,7 @@ def _solve_linear(objective: Objective, at: Array, inputs: Any, right: Array, op
 
     def unfinished(state: Any) -> Array:
         count, _, _, _, square, _, bends_up = state
-        return (count < options.linear_steps) & (square > options.tolerance**2 * whole) & bends_up
+        return (count < options.cg_steps) & (square > options.tolerance**2 * whole) & bends_up
 
     def step(state: Any) -> Any:
         count, solved, rest, direction, square, damping, _ = state

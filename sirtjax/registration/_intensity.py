@@ -48,20 +48,20 @@ def on_lattice(volume: Volume, lattice: Geometry, config: RegistrationConfig) ->
     return Measured(values=values, inside=_inside(volume.geometry, lattice), unit=volume.unit, window=window)
 
 
-def scaled_image(measured: Measured, config: RegistrationConfig, *, flatten: bool = False) -> FloatArray:
+def scaled_image(measured: Measured, config: RegistrationConfig, *, bias_correction: bool = False) -> FloatArray:
     """Returns an image scaled to [0, 1].
 
     Args:
       measured: HU, or any other unit.
       config: the preset, for its intensities.
-      flatten: take the smooth shading out of an image without unit (MR).
+      bias_correction: take the smooth shading out of an image without unit (MR).
     """
     values, (low, high) = measured.values, measured.window
     if measured.unit == "HU":
         below, above = config.intensity.tails
         points = (min(AIR_HU, low - 1), low, high, high + TAIL_HU)
         return np.interp(values, points, (0.0, below, 1.0 - above, 1.0)).astype(np.float32)
-    if flatten and measured.unit == "1":
+    if bias_correction and measured.unit == "1":
         values = values / shading(values, measured.inside)
         shown = values[measured.inside > 0]
         if shown.size:

@@ -32,7 +32,7 @@ MOST_SKIPPED = 0.5
 # Livers that overlap this much need no deformation.
 ALIKE_DSC = 0.95
 # Ends that a wrong mask can cause.
-OF_MASKS = (Status.FOLDED, Status.IMPLAUSIBLE, Status.START_KEPT, Status.POOR_AGREEMENT, Status.UNCONFIRMED)
+OF_MASKS = (Status.FOLDED, Status.IMPLAUSIBLE, Status.AFFINE_REJECTED, Status.POOR_AGREEMENT, Status.UNCONFIRMED)
 STILL = "the start or the affine map was already correct: a later stage found no improvement"
 OTHER_START = "the images and the masks agree at a rigid map found without the masks: use another start"
 
@@ -148,7 +148,7 @@ def status_of(
     if deformed and _worse(affine, final, solution, config):
         # Images of one pose leave a deformation nothing to gain, and noise decides.
         if not (doubts.alike and affine.get(dsc, 1.0) >= ALIKE_DSC):
-            return Status.AFFINE_KEPT
+            return Status.DEFORMATION_REJECTED
         folding_fraction, final = 0.0, affine
     if folding_fraction > 0:
         return Status.FOLDED
@@ -158,7 +158,7 @@ def status_of(
         return Status.IMPLAUSIBLE
     still = config.affine.model != "none" and not bool(solution.affine_improved)
     if still and (not doubts.confirmed or not _driven(config)):
-        return Status.START_KEPT
+        return Status.AFFINE_REJECTED
     if final.get(dsc, 1.0) < LEAST_DSC:
         return Status.POOR_AGREEMENT
     return Status.SUCCESS if doubts.confirmed and not doubts.mirrored else Status.UNCONFIRMED
@@ -193,7 +193,7 @@ def _skipped_note(solution: Solution) -> tuple[str, ...]:
 
 
 def _stages(solution: Solution) -> tuple[Stage, ...]:
-    terms = ("total", "images", "masks", "landmarks", "regularity")
+    terms = ("total", "images", "masks", "landmarks", "regularisation")
     named = [("affine", solution.affine_history), ("deformable", solution.deformable_history)]
     return tuple(
         Stage(

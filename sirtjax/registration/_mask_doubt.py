@@ -57,7 +57,7 @@ def register_unguided(sides: tuple[Side, Side], config: RegistrationConfig) -> U
     free = config.model_copy(
         update={
             "lattice": config.lattice.model_copy(update={"region": "images", "margin_mm": 0.0}),
-            "similarity": config.similarity.model_copy(update={"inside": "body"}),
+            "similarity": config.similarity.model_copy(update={"region": "body"}),
             "guidance": config.guidance.model_copy(update={"masks": "none"}),
         }
     )

@@ -65,6 +65,6 @@ class Weights:
     image: Array
     masks: Array
     landmarks: Array
-    regularity: Array
+    regularisation: Array
     folding: Array
     volume: Array

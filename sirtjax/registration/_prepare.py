@@ -61,25 +61,25 @@ def prepare_pair(
         corners = lattice.corners_mm() @ matrix[:3, :3].T + matrix[:3, 3]
         moving = lattice_around(corners, config, margin_mm=0.0)
     one, two = on_lattice(reference.image, lattice, config), on_lattice(floating.image, moving, config)
-    flatten, inside = config.intensity.flatten, one.inside
+    bias_correction, inside = config.intensity.bias_correction, one.inside
     masks = _masks_on(reference, lattice)
     named = config.guidance.masks
     weight = near = inside
-    if config.similarity.inside == "body":
+    if config.similarity.region == "body":
         weight = near = inside * body_mask(one, lattice)
     if named != "none":
         # One distance for both: it is above zero outside the liver.
         away_mm = ops.signed_distance_mm(masks[..., LIVER] > 0.5, lattice.spacing_mm)
-        near = inside * (away_mm <= config.guidance.reach_mm)
-        if config.similarity.inside == "liver":
-            weight = inside * (away_mm <= config.similarity.reach_mm)
+        near = inside * (away_mm <= config.guidance.margin_mm)
+        if config.similarity.region == "liver":
+            weight = inside * (away_mm <= config.similarity.margin_mm)
         near = np.maximum(near, weight)
     return Pair(
-        reference=scaled_image(one, config, flatten=flatten),
+        reference=scaled_image(one, config, bias_correction=bias_correction),
         reference_weight=weight.astype(np.float32),
         reference_near=near.astype(np.float32),
         reference_masks=masks,
-        floating=scaled_image(two, config, flatten=flatten),
+        floating=scaled_image(two, config, bias_correction=bias_correction),
         floating_inside=two.inside,
         floating_masks=_masks_on(floating, moving),
         mask_weight=np.array(
@@ -104,7 +104,7 @@ def lattice_around(points_mm: NDArray[Any], config: RegistrationConfig, *, margi
     margin = table.margin_mm if margin_mm is None else margin_mm
     low, high = points_mm.min(axis=0) - margin, points_mm.max(axis=0) + margin
     steps = np.asarray(table.shape) - 1
-    pitch = np.maximum((high - low) / steps, table.finest_mm)
+    pitch = np.maximum((high - low) / steps, table.min_spacing_mm)
     origin = (low + high) / 2 - pitch * steps / 2
     return Geometry.from_axes(table.shape, spacing_mm=pitch.tolist(), origin_mm=origin.tolist())
 

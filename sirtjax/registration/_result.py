@@ -18,17 +18,17 @@ class Status(Enum):
         "the images agree far better than at deliberately wrong alignments, and so do the guiding masks",
         "review the report before using it",
     )
-    START_KEPT = (
+    AFFINE_REJECTED = (
         "the affine stage found no improvement over its start",
         "check that both images show the same part of the body, or provide a start or masks",
     )
-    AFFINE_KEPT = (
+    DEFORMATION_REJECTED = (
         "the non-rigid stage made the agreement worse, so the affine result is kept",
-        "raise weights.regularity, lower weights.image, or use the affine result",
+        "raise weights.regularisation, lower weights.image, or use the affine result",
     )
     FOLDED = (
         "the deformation folds tissue over itself",
-        "raise weights.regularity or weights.folding, or use deformable.model=velocity",
+        "raise weights.regularisation or weights.folding, or use deformable.model=velocity",
     )
     NOT_FINITE = (
         "more than half of the steps of a level were not finite, or the transform itself is not",
@@ -76,8 +76,8 @@ class Stage:
 
     Attributes:
       name: such as "affine 1" or "deformable 3".
-      losses: (steps,) values under "total", "images", "masks", "landmarks" and, when deformable, "regularity". The
-        first is the weighted sum, the others are unweighted except "regularity".
+      losses: (steps,) values under "total", "images", "masks", "landmarks" and, when deformable, "regularisation". The
+        first is the weighted sum, the others are unweighted except "regularisation".
     """
 
     name: str

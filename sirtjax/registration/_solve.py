@@ -27,7 +27,7 @@ class Solution:
       terms: (3, 2) L_I and L_S of the start, the affine map and the deformation at the last resolution.
       overlap: fraction of the compared nodes that the affine map moves into the floating image.
       affine_history: (levels, steps, 4): value, images, masks, landmarks.
-      deformable_history: (levels, steps, 5): value, images, masks, landmarks, regularity; no levels without it.
+      deformable_history: (levels, steps, 5): value, images, masks, landmarks, regularisation; no levels without it.
     """
 
     affine: Array

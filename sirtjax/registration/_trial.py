@@ -168,7 +168,7 @@ def _trial(bench: Bench, solution: Solution, table: WeightsTable, config: Regist
     fit = fit_of(solution, ready.pair, kept=keeps_deformation(solution, overlaps[0], overlaps[1], config))
     doubts = doubts_of(fit, affine, ready.sides, config=config, mirror_gain=ready.mirror_gain)
     status = status_of(solution, *overlaps, folding_fraction=folding, config=config, doubts=doubts)
-    kept = before if status in (Status.AFFINE_KEPT, Status.NOT_FINITE) else after
+    kept = before if status in (Status.DEFORMATION_REJECTED, Status.NOT_FINITE) else after
     return Trial(
         weights=table,
         status=status,

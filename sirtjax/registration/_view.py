@@ -61,17 +61,17 @@ class View:
 def plan_of(config: RegistrationConfig, *, affine: bool) -> Plan:
     """Returns the plan of a stage.
 
-    Guidance decides whether masks take part; in the affine stage its `drive` decides too.
+    Guidance decides whether masks take part; in the affine stage its `match` decides too.
     """
     guided, table = config.guidance.masks != "none", config.affine if affine else config.deformable
-    i, j, k = (n // table.stride for n in config.lattice.shape)
+    i, j, k = (n // table.sample_stride for n in config.lattice.shape)
     # Local correlation needs the whole sub-lattice in its order.
-    points = i * j * k if config.similarity.kind == "lncc" else min(i * j * k, table.points)
+    points = i * j * k if config.similarity.kind == "lncc" else min(i * j * k, table.samples)
     return Plan(
-        stride=table.stride,
+        stride=table.sample_stride,
         points=points,
-        images=not (affine and config.affine.drive == "masks"),
-        masks=guided and not (affine and config.affine.drive == "image"),
+        images=not (affine and config.affine.match == "masks"),
+        masks=guided and not (affine and config.affine.match == "image"),
         similarity=config.similarity,
     )
 

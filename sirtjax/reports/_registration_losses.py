@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM, GAP = 232, 92, 50, 18, 16, 14
 # No screen shows more, and a page need not carry it.
 MOST_POINTS = 240
-INKS = {"total": "#1f2328", "images": "#1d4ed8", "masks": "#0b7a55", "landmarks": "#7a3ea8", "regularity": "#9a3412"}
+INKS = {
+    "total": "#1f2328",
+    "images": "#1d4ed8",
+    "masks": "#0b7a55",
+    "landmarks": "#7a3ea8",
+    "regularisation": "#9a3412",
+}
 OTHER_INK = "#57606a"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from sirtjax.registration import RegistrationResult
 
-SCHEMA = 1
+SCHEMA = 2
 # Loss values keep the digits that float32 has.
 LOSS_DIGITS = 7
 
@@ -56,7 +56,7 @@ def registration_record(result: RegistrationResult, *, provenance: Mapping[str, 
 
 
 def status_name(result: RegistrationResult) -> str:
-    """Returns the status as written and shown, for example "start kept"."""
+    """Returns the status as written and shown, for example "affine rejected"."""
     return str(result.status.name).lower().replace("_", " ")
 
 

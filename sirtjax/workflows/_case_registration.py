@@ -12,7 +12,14 @@ Method = Literal["deformable", "affine", "rigid", "identity", "file"]
 COMPUTED: tuple[Method, ...] = ("deformable", "affine", "rigid")
 # Ends of a registration that a person may accept; in the others there is no transform worth a look.
 Accepted = Literal[
-    "START_KEPT", "AFFINE_KEPT", "FOLDED", "CROPPED", "IMPLAUSIBLE", "UNCONFIRMED", "MASK_IN_DOUBT", "POOR_AGREEMENT"
+    "AFFINE_REJECTED",
+    "DEFORMATION_REJECTED",
+    "FOLDED",
+    "CROPPED",
+    "IMPLAUSIBLE",
+    "UNCONFIRMED",
+    "MASK_IN_DOUBT",
+    "POOR_AGREEMENT",
 ]
 
 

@@ -42,7 +42,7 @@ def test_noise_has_the_size_asked_for(coarse_case):
 def test_trials_that_fail_are_counted_with_and_without_their_status(coarse_case):
     def stand_in(case, trial):
         if trial == 1:
-            return identity(), "START_KEPT"
+            return identity(), "AFFINE_REJECTED"
         if trial == 2:
             return AffineTransform(np.diag([1.5, 1.5, 1.5, 1.0])), "SUCCESS"
         return perfect(case, trial)

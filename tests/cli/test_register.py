@@ -252,7 +252,7 @@ def test_an_unusable_result_is_written_but_never_exits_0(run, patient, engine, t
     done = run("register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", out, "--no-report")
     assert done.code == 1
     last = done.err.strip().splitlines()[-1]
-    assert "folded: the deformation folds tissue over itself; raise weights.regularity or" in last
+    assert "folded: the deformation folds tissue over itself; raise weights.regularisation or" in last
     assert "for inspection, not for use" in last
     assert json.loads((out / "result.json").read_text())["status"] == "folded"
     assert (out / "transform.h5").exists()

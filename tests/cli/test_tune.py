@@ -146,11 +146,11 @@ def test_a_killed_run_goes_on_where_it_was(run, training, engine, tmp_path):
 def test_another_configuration_does_not_go_on(run, training, engine, tmp_path):
     out = tmp_path / "out"
     cases = training / "cases.csv"
-    assert run("tune", cases, "-o", out, *SMALL, "--set", "weights.regularity=3").code == 0
+    assert run("tune", cases, "-o", out, *SMALL, "--set", "weights.regularisation=3").code == 0
     before = (out / "results.csv").read_bytes()
-    done = run("tune", cases, "-o", out, *SMALL, "--resume", "--set", "weights.regularity=1.5")
+    done = run("tune", cases, "-o", out, *SMALL, "--resume", "--set", "weights.regularisation=1.5")
     assert done.code == 2 and len(done.err.strip().splitlines()) == 1
-    assert "created with weights.regularity = 3.0, but now it is 1.5; use the same settings" in done.err
+    assert "created with weights.regularisation = 3.0, but now it is 1.5; use the same settings" in done.err
     done = run("tune", cases, "-o", out, "--grid", "weights.image=0,3", "--resume")
     assert done.code == 2 and "created with" in done.err
     assert "use --resume to continue or --force to overwrite" in run("tune", cases, "-o", out, *SMALL).err
@@ -248,9 +248,10 @@ def test_a_list_that_cannot_be_is_refused(run, engine, tmp_path, text, complaint
 
 
 TINY = (
-    "lattice.shape=[24,24,24]", "lattice.margin_mm=20", "affine.stride=2", "affine.steps=20", "deformable.stride=2",
-    "deformable.steps=20", "regularity.stride=2", "similarity.reach_mm=0",
-    "deformable.levels=[{controls=[5,5,5], blur_mm=2.0, mask_blur_mm=4.0, step_mm=0.5}]",
+    "lattice.shape=[24,24,24]", "lattice.margin_mm=20", "affine.sample_stride=2", "affine.steps=20",
+    "deformable.sample_stride=2",
+    "deformable.steps=20", "regularisation.stride=2", "similarity.margin_mm=0",
+    "deformable.levels=[{control_points=[5,5,5], blur_mm=2.0, mask_blur_mm=4.0, step_mm=0.5}]",
 )  # fmt: skip
 
 

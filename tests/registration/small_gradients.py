@@ -12,31 +12,38 @@ from sirtjax.registration._register import make_ready
 
 REFERENCE, FLOATING = grid((30, 26, 24), (4.5, 5.0, 5.5)), grid((28, 30, 22), (5.0, 4.5, 6.0))
 COMMON = {
-    "lattice": {"shape": [24, 24, 24], "finest_mm": 4.0},
-    "regularity": {"stride": 3},
+    "lattice": {"shape": [24, 24, 24], "min_spacing_mm": 4.0},
+    "regularisation": {"stride": 3},
     "similarity": {"interpolation": "cubic"},
-    "weights": {"image": 30.0, "masks": 3.0, "regularity": 20.0},
+    "weights": {"image": 30.0, "masks": 3.0, "regularisation": 20.0},
 }
-ONE_LEVEL = {"controls": [4, 4, 4], "blur_mm": 6.0, "mask_blur_mm": 6.0, "step_mm": 0.5}
+ONE_LEVEL = {"control_points": [4, 4, 4], "blur_mm": 6.0, "mask_blur_mm": 6.0, "step_mm": 0.5}
 DEFORMABLE = preset(
     **COMMON,
     affine={"model": "none"},
-    deformable={"stride": 3, "points": 512, "steps": 40, "levels": [ONE_LEVEL]},
+    deformable={"sample_stride": 3, "samples": 512, "steps": 40, "levels": [ONE_LEVEL]},
 )
 AFFINE = preset(
     **COMMON,
     # Stiff, as a roundish liver alone leaves stretches almost free, along which Newton steps wander.
     affine={
-        "drive": "both",
+        "match": "both",
         "stiffness": 10.0,
-        "stride": 4,
-        "points": 256,
+        "sample_stride": 4,
+        "samples": 256,
         "steps": 12,
         "levels": [{"blur_mm": 8.0, "step_mm": 0.5}],
     },
     deformable={"model": "none"},
 )
-CHANGES = ("brightness", "ripple of the image", "ripple of the mask", "weights.image", "weights.masks", "regularity")
+CHANGES = (
+    "brightness",
+    "ripple of the image",
+    "ripple of the mask",
+    "weights.image",
+    "weights.masks",
+    "regularisation",
+)
 # Along which the lesion's place is measured.
 PROBE = np.array([0.6, -0.5, 0.62], np.float32)
 
@@ -84,7 +91,7 @@ def changed(theta, pair, weights):
         weights,
         image=weights.image * (1 + theta[3]),
         masks=weights.masks * (1 + theta[4]),
-        regularity=weights.regularity * (1 + theta[5]),
+        regularisation=weights.regularisation * (1 + theta[5]),
     )
     return altered, heavier
 

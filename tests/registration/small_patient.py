@@ -113,9 +113,15 @@ def slopes(transform, points_mm, *, step_mm=2.0):
     return np.stack([(ways[n] - ways[n + 1]) / (2 * step_mm) for n in (0, 2, 4)], axis=-1)
 
 
-AFFINE = {"model": "affine", "stride": 2, "points": 1024, "steps": 80, "levels": [{"blur_mm": 6.0, "step_mm": 1.5}]}
-DEFORMABLE_LEVEL = {"controls": [8, 8, 8], "blur_mm": 2.0, "mask_blur_mm": 4.0, "step_mm": 0.8}
-DEFORMABLE = {"model": "displacement", "stride": 2, "points": 1024, "steps": 80, "levels": [DEFORMABLE_LEVEL]}
+AFFINE = {
+    "model": "affine",
+    "sample_stride": 2,
+    "samples": 1024,
+    "steps": 80,
+    "levels": [{"blur_mm": 6.0, "step_mm": 1.5}],
+}
+DEFORMABLE_LEVEL = {"control_points": [8, 8, 8], "blur_mm": 2.0, "mask_blur_mm": 4.0, "step_mm": 0.8}
+DEFORMABLE = {"model": "displacement", "sample_stride": 2, "samples": 1024, "steps": 80, "levels": [DEFORMABLE_LEVEL]}
 ONLY_AFFINE, ONLY_DEFORMATION = {"deformable": {"model": "none"}}, {"affine": {"model": "none"}}
 
 
@@ -123,22 +129,22 @@ def preset(*, guided="liver", **tables):
     """A preset on a lattice of 32 x 28 x 24 nodes; `tables` change or add values of its tables."""
     free = guided == "none"
     table = {
-        "schema": 1,
+        "schema": 2,
         "description": "small",
         "lattice": {
-            "shape": [32, 28, 24], "finest_mm": 3.0, "region": "images" if free else "liver",
-            "margin_mm": 0.0 if free else 25.0, "fade": 0.1,
+            "shape": [32, 28, 24], "min_spacing_mm": 3.0, "region": "images" if free else "liver",
+            "margin_mm": 0.0 if free else 25.0, "edge_taper": 0.1,
         },
         "intensity": {"window_hu": [-150.0, 250.0], "percentiles": [1.0, 99.7]},
         "guidance": {"masks": guided},
-        "similarity": {"kind": "ssd", "bins": 16, "inside": "everywhere"},
-        "affine": {**AFFINE, "drive": "image" if free else "both"},
+        "similarity": {"kind": "ssd", "bins": 16, "region": "everywhere"},
+        "affine": {**AFFINE, "match": "image" if free else "both"},
         "deformable": DEFORMABLE,
         "weights": {
-            "image": 100.0, "masks": 0.0 if free else 1.0, "landmarks": 0.0, "regularity": 0.02, "folding": 1.0,
+            "image": 100.0, "masks": 0.0 if free else 1.0, "landmarks": 0.0, "regularisation": 0.02, "folding": 1.0,
             "volume": 0.0,
         },
-        "regularity": {"kind": "spring", "stride": 2},
+        "regularisation": {"kind": "spring", "stride": 2},
     }  # fmt: skip
     for name, values in tables.items():
         table[name] = {**table[name], **values}

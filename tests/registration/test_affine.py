@@ -99,7 +99,7 @@ def test_masks_alone_find_an_affine_map():
     Surfaces and centres meet. A liver is round enough that points inside it are known less well.
     """
     case = small.case(small.through(small.MATRIX))
-    config = small.preset(guided="liver and landmarks", affine={"drive": "masks"}, deformable={"model": "none"})
+    config = small.preset(guided="liver and landmarks", affine={"match": "masks"}, deformable={"model": "none"})
     result = case.register(config)
     assert result.status is Status.SUCCESS and isinstance(result.transform, AffineTransform)
     final = result.quality["final"]

@@ -16,8 +16,8 @@ from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.registration._register import make_ready, solve_compiled
 from sirtjax.spatial import transform_points
 
-LATTICE = {"lattice": {"shape": [24, 24, 24], "finest_mm": 4.0}, "regularity": {"stride": 4}}
-AFFINE = {"model": "affine", "drive": "masks", "stride": 4, "points": 256, "steps": 40}
+LATTICE = {"lattice": {"shape": [24, 24, 24], "min_spacing_mm": 4.0}, "regularisation": {"stride": 4}}
+AFFINE = {"model": "affine", "match": "masks", "sample_stride": 4, "samples": 256, "steps": 40}
 AFFINELY = small.preset(**LATTICE, affine=AFFINE, deformable={"model": "none"})
 # Oblique and upright, of different size, so that nothing but the lattice is common.
 GRIDS = (

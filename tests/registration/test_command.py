@@ -77,7 +77,7 @@ def test_a_patient_is_registered(run, files, patient, registered, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "status"),
     [
-        (["weights.image=0", "weights.masks=0"], "start kept"),
+        (["weights.image=0", "weights.masks=0"], "affine rejected"),
         (["weights.landmarks=3e38", "weights.masks=100"], "not finite"),
     ],
 )

@@ -8,7 +8,7 @@ from sirtjax.registration import apply_settings, config_from_table, load_preset,
 
 
 def table(**changes):
-    """The small preset as nested tables, with values replaced as in `{"lattice": {"fade": 0.2}}`."""
+    """The small preset as nested tables, with values replaced as in `{"lattice": {"edge_taper": 0.2}}`."""
     own = small.preset().model_dump(mode="json", by_alias=True)
     own.pop("name")
     for name, values in changes.items():
@@ -41,33 +41,33 @@ def test_an_unknown_preset_names_those_there_are():
     [
         ({"weights": {"imgae": 1.0}}, r"weights\.imgae: Extra inputs are not permitted"),
         ({"extra": {"a": 1}}, r"extra: Extra inputs"),
-        ({"schema": 2}, r"schema: Input should be 1"),
+        ({"schema": 1}, r"schema: Input should be 2"),
         ({"weights": {"image": -1.0}}, r"weights\.image: Input should be greater than or equal to 0"),
         ({"weights": {"image": float("nan")}}, r"weights\.image: "),
         ({"weights": {"image": float("inf")}}, r"weights\.image: "),
         ({"lattice": {"shape": [32, 28]}}, r"lattice\.shape"),
         ({"lattice": {"shape": [32, 28, 12]}}, r"lattice\.shape\.2: Input should be greater than or equal to 24"),
-        ({"lattice": {"fade": 0.5}}, r"lattice\.fade: Input should be less than 0\.5"),
-        ({"lattice": {"finest_mm": 0}}, r"lattice\.finest_mm: Input should be greater than 0"),
+        ({"lattice": {"edge_taper": 0.5}}, r"lattice\.edge_taper: Input should be less than 0\.5"),
+        ({"lattice": {"min_spacing_mm": 0}}, r"lattice\.min_spacing_mm: Input should be greater than 0"),
         ({"lattice": {"region": "body"}}, r"lattice\.region: Input should be 'liver' or 'images'"),
         ({"similarity": {"kind": "mi"}}, r"similarity\.kind: Input should be 'mutual_information'"),
         ({"similarity": {"bins": 4}}, r"similarity\.bins: Input should be greater than or equal to 8"),
         ({"affine": {"levels": []}}, r"affine\.levels"),
         ({"deformable": {"levels": []}}, r"deformable\.levels"),
-        ({"affine": {"stride": 5}}, r"stride 5 does not divide the lattice \(32, 28, 24\)"),
-        ({"deformable": {"stride": 8}}, r"stride 8 does not divide the lattice"),
-        ({"regularity": {"stride": 3}}, r"stride 3 does not divide the lattice"),
-        ({"regularity": {"neighbours": 8}}, r"regularity\.neighbours"),
-        ({"regularity": {"liver_rigidity": 0.0}}, r"regularity\.liver_rigidity: Input should be greater than 0"),
+        ({"affine": {"sample_stride": 5}}, r"stride 5 does not divide the lattice \(32, 28, 24\)"),
+        ({"deformable": {"sample_stride": 8}}, r"stride 8 does not divide the lattice"),
+        ({"regularisation": {"stride": 3}}, r"stride 3 does not divide the lattice"),
+        ({"regularisation": {"neighbours": 8}}, r"regularisation\.neighbours"),
+        ({"regularisation": {"liver_rigidity": 0}}, r"regularisation\.liver_rigidity: Input should be greater than 0"),
         ({"intensity": {"window_hu": [100.0, -100.0]}}, r"`window_hu` must go from low to high, got 100\.0, -100\.0"),
         ({"intensity": {"window_hu": [float("-inf"), 100.0]}}, r"intensity\.window_hu"),
         ({"intensity": {"percentiles": [99.0, 1.0]}}, r"`percentiles` must go from low to high"),
         ({"intensity": {"percentiles": [0.0, 101.0]}}, r"intensity\.percentiles\.1: Input should be less"),
         ({"guidance": {"masks": "none"}}, r'without guidance there is no liver mask: lattice\.region must be "images"'),
-        ({"guidance": {"masks": "none"}, "lattice": {"region": "images"}}, r'without guidance affine\.drive must be'),
+        ({"guidance": {"masks": "none"}, "lattice": {"region": "images"}}, r'without guidance affine\.match must be'),
         (
-            {"guidance": {"masks": "none"}, "lattice": {"region": "images"}, "similarity": {"inside": "liver"}},
-            r"without guidance there is no liver mask: .* similarity\.inside",
+            {"guidance": {"masks": "none"}, "lattice": {"region": "images"}, "similarity": {"region": "liver"}},
+            r"without guidance there is no liver mask: .* similarity\.region",
         ),
     ],
 )  # fmt: skip
@@ -95,11 +95,14 @@ def test_settings_replace_values_and_keep_the_rest():
     before = small.preset()
     after = apply_settings(
         before,
-        ["weights.image=0.5", "similarity.kind=lncc", 'regularity.kind="bending"', "deformable.levels=[{ controls = "
-         "[5, 5, 5], blur_mm = 1.0, mask_blur_mm = 1.0, step_mm = 0.5 }]", " weights.masks = 2"],
+        ["weights.image=0.5", "similarity.kind=lncc", 'regularisation.kind="bending"',
+         "deformable.levels=[{ control_points = [5, 5, 5], blur_mm = 1.0, mask_blur_mm = 1.0, step_mm = 0.5 }]",
+         " weights.masks = 2"],
     )  # fmt: skip
     assert (after.weights.image, after.weights.masks, after.similarity.kind) == (0.5, 2.0, "lncc")
-    assert after.regularity.kind == "bending" and [lv.controls for lv in after.deformable.levels] == [(5, 5, 5)]
+    assert after.regularisation.kind == "bending" and [lv.control_points for lv in after.deformable.levels] == [
+        (5, 5, 5)
+    ]
     assert after.affine == before.affine and after.name == before.name
     assert before.weights.image == small.preset().weights.image
     assert apply_settings(before, []) == before
@@ -115,7 +118,7 @@ def test_settings_replace_values_and_keep_the_rest():
         ("=3", "expected a key"),
         ("weights.image=much", r"weights\.image: Input should be a valid number"),
         ("weights.image=-3", r"weights\.image: .*greater than or equal to 0"),
-        ("affine.stride=5", "stride 5 does not divide"),
+        ("affine.sample_stride=5", "stride 5 does not divide"),
         ("name=3", "expected a key"),
     ],
 )
@@ -127,7 +130,12 @@ def test_a_setting_that_can_not_be_applied(setting, told):
 def test_weights_and_names_are_no_reason_to_compile():
     one, other = small.preset(), apply_settings(small.preset(weights={"image": 7.0}), ["description=another"])
     assert one.structure() == other.structure() and hash(one.structure()) == hash(other.structure())
-    for setting in ("similarity.bins=20", "affine.steps=5", "lattice.fade=0.2", "regularity.liver_rigidity=2"):
+    for setting in (
+        "similarity.bins=20",
+        "affine.steps=5",
+        "lattice.edge_taper=0.2",
+        "regularisation.liver_rigidity=2",
+    ):
         assert apply_settings(one, [setting]).structure() != one.structure()
 
 

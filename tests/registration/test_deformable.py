@@ -17,12 +17,12 @@ from sirtjax.volume import Geometry
 SHAPE, PITCH_MM = (32, 28, 24), (4.5, 5.0, 5.5)
 BOX = Geometry.from_axes(SHAPE, spacing_mm=PITCH_MM, origin_mm=(-60.0, -70.0, -20.0))
 PAIR = types.SimpleNamespace(reference=np.zeros(SHAPE), reference_pitch_mm=jnp.float32(PITCH_MM))
-TWO_LEVELS = [{**small.DEFORMABLE_LEVEL, "controls": controls} for controls in ([5, 5, 5], [9, 8, 7])]
+TWO_LEVELS = [{**small.DEFORMABLE_LEVEL, "control_points": controls} for controls in ([5, 5, 5], [9, 8, 7])]
 
 
 def coefficients(size_mm, seed=0):
     rng = np.random.default_rng(seed)
-    return tuple(jnp.float32(rng.normal(0, size_mm, (*lv["controls"], 3))) for lv in TWO_LEVELS)
+    return tuple(jnp.float32(rng.normal(0, size_mm, (*lv["control_points"], 3))) for lv in TWO_LEVELS)
 
 
 def of_model(model):
@@ -104,7 +104,7 @@ def test_every_similarity_brings_the_images_closer(bent, kind):
     weight = {"ssd": 100.0, "descriptor": 20.0, "lncc": 3.0}.get(kind, 5.0)
     config = small.preset(
         affine={"model": "none"}, similarity={"kind": kind},
-        weights={"image": weight, "masks": 0.1, "regularity": 0.2},
+        weights={"image": weight, "masks": 0.1, "regularisation": 0.2},
     )  # fmt: skip
     case = bent if kind == "ssd" else small.case(small.wave, lesion=False, contrast=lambda hu: 60 - 0.7 * hu)
     result = case.register(config, start=identity())
@@ -124,14 +124,14 @@ def test_every_similarity_brings_the_images_closer(bent, kind):
 @pytest.mark.parametrize(("kind", "order"), [("spring", 1), ("diffusion", 1), ("bending", 2)])
 def test_every_regularity_smooths_more_with_more_weight(bent, kind, order):
     """By the derivatives that it is made of: bending leaves a stretch alone, the others do not."""
-    config = small.preset(affine={"model": "none"}, regularity={"kind": kind})
+    config = small.preset(affine={"model": "none"}, regularisation={"kind": kind})
 
     def roughness(weight):
-        result = bent.register(apply_settings(config, [f"weights.regularity={weight}"]), start=identity())
+        result = bent.register(apply_settings(config, [f"weights.regularisation={weight}"]), start=identity())
         derived = np.asarray(result.transform.array)
         for _ in range(order):
             derived = np.stack(np.gradient(derived, axis=(0, 1, 2)), axis=-1)
-        return np.mean(np.square(derived)), np.asarray(result.stages[0].losses["regularity"])
+        return np.mean(np.square(derived)), np.asarray(result.stages[0].losses["regularisation"])
 
     (loose, little), (stiff, _) = roughness(1e-4), roughness(1e3)
     assert little[0] == 0 and little[-1] > 0
@@ -150,7 +150,7 @@ def test_a_velocity_finds_the_deformation_without_folding(bent):
 def test_a_rigid_liver_bends_less(bent):
     def strain(rigidity):
         config = small.preset(
-            affine={"model": "none"}, regularity={"liver_rigidity": rigidity}, weights={"regularity": 1.0}
+            affine={"model": "none"}, regularisation={"liver_rigidity": rigidity}, weights={"regularisation": 1.0}
         )
         result = bent.register(config, start=identity())
         matrix = small.slopes(result.transform, small.liver_points_mm())

@@ -52,7 +52,7 @@ def check(config, pair, *, h, tolerance):
 def test_affine_against_differences():
     """In small steps: where a first slope changes its sign, Adam's first step turns round and the result jumps."""
     found = check(small.AFFINE, small.inner_pair(), h=SMALL_STEPS, tolerance=0.02)
-    # Image, mask and both weights move it; regularity takes no part in an affine map.
+    # Image, mask and both weights move it; regularisation takes no part in an affine map.
     assert (np.abs(found[:5]) > 0.01).all()
     assert found[5] == 0
 

@@ -15,7 +15,7 @@ from sirtjax.registration import ImplicitOptions, implicit_displacement, implici
 from sirtjax.registration._affine import affine_matrix
 from sirtjax.registration._implicit import _settle
 
-EXACT = ImplicitOptions(newton_steps=8, linear_steps=50, tolerance=1e-6, damping=0.0)
+EXACT = ImplicitOptions(newton_steps=8, cg_steps=50, tolerance=1e-6, damping=0.0)
 
 
 def quadratic(free, inputs):
@@ -47,8 +47,8 @@ def test_damping_and_few_steps_leave_out_what_is_flat():
 
     whole = 2 * target
     # Three distinct curvatures need three steps; along the right side the curvature is 37, of which a tenth is added.
-    np.testing.assert_allclose(slope(linear_steps=3), whole, rtol=1e-3)
-    np.testing.assert_allclose(slope(linear_steps=1), whole * np.array([1, 10, 100]) / 37, rtol=1e-3)
+    np.testing.assert_allclose(slope(cg_steps=3), whole, rtol=1e-3)
+    np.testing.assert_allclose(slope(cg_steps=1), whole * np.array([1, 10, 100]) / 37, rtol=1e-3)
     np.testing.assert_allclose(slope(damping=0.1), whole / (1 + 3.7 / np.array([1, 10, 100])), rtol=1e-3)
 
 
@@ -78,7 +78,7 @@ def test_minimum_without_closed_form_against_differences_of_minima():
 
 
 # Two sub-lattices of the images and a few unknowns: enough steps to arrive exactly.
-WHOLE = ImplicitOptions(newton_steps=10, linear_steps=80, tolerance=1e-4, damping=0.0, phases=2)
+WHOLE = ImplicitOptions(newton_steps=10, cg_steps=80, tolerance=1e-4, damping=0.0, sublattices=2)
 
 
 def against_differences(place, *, config, tolerance, left_mm):

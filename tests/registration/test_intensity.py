@@ -56,9 +56,11 @@ def test_only_images_without_unit_are_flattened():
     image, _, body = shaded()
     config = small.preset()
     spread = {}
-    for unit, flatten in (("1", False), ("1", True), ("Bq/mL", False), ("Bq/mL", True)):
-        values = scaled_image(on_lattice(Volume(image, LATTICE, unit=unit), LATTICE, config), config, flatten=flatten)
-        spread[unit, flatten] = values[body].std() / values[body].mean()
+    for unit, bias_correction in (("1", False), ("1", True), ("Bq/mL", False), ("Bq/mL", True)):
+        values = scaled_image(
+            on_lattice(Volume(image, LATTICE, unit=unit), LATTICE, config), config, bias_correction=bias_correction
+        )
+        spread[unit, bias_correction] = values[body].std() / values[body].mean()
     assert spread["1", True] < 0.8 * spread["1", False]
     assert spread["Bq/mL", True] == spread["Bq/mL", False]
 

@@ -87,7 +87,7 @@ def test_the_region_is_the_liver_with_its_margin(straight):
 
 
 def test_nodes_are_no_closer_than_the_finest():
-    config = small.preset(lattice={"finest_mm": 9.0})
+    config = small.preset(lattice={"min_spacing_mm": 9.0})
     _, lattice = prepared(side(FINE), side(FINE), config)
     np.testing.assert_allclose(lattice.spacing_mm, 9.0)
     np.testing.assert_allclose(lattice.centre_mm, prepared(side(FINE), side(FINE), GUIDED)[1].centre_mm, atol=1e-3)
@@ -95,7 +95,9 @@ def test_nodes_are_no_closer_than_the_finest():
 
 def test_where_images_count():
     """Within the liver grown by the reach; masks within theirs; nothing beyond the image."""
-    inside = small.preset(guided="liver", similarity={"inside": "liver", "reach_mm": 18.0}, guidance={"reach_mm": 10.0})
+    inside = small.preset(
+        guided="liver", similarity={"region": "liver", "margin_mm": 18.0}, guidance={"margin_mm": 10.0}
+    )
     pair, lattice = prepared(side(FINE), side(FINE), inside)
     liver = pair.reference_masks[..., 0]
     away_mm = distance_transform_edt(liver <= 0.5, sampling=lattice.spacing_mm)

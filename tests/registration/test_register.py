@@ -37,12 +37,12 @@ def test_figures_of_each_moment_improve(registered):
 
 def test_every_step_is_in_the_history(registered):
     assert [stage.name for stage in registered.stages] == ["affine 1", "deformable 1"]
-    for stage, terms in zip(registered.stages, ((), ("regularity",)), strict=True):
+    for stage, terms in zip(registered.stages, ((), ("regularisation",)), strict=True):
         assert list(stage.losses) == ["total", "images", "masks", "landmarks", *terms]
         assert all(values.shape == (80,) and np.isfinite(values).all() for values in stage.losses.values())
         assert stage.losses["total"][-10:].mean() < 0.5 * stage.losses["total"][0]
     weights, losses = small.FULL.weights, registered.stages[1].losses
-    total = weights.image * losses["images"] + weights.masks * losses["masks"] + losses["regularity"]
+    total = weights.image * losses["images"] + weights.masks * losses["masks"] + losses["regularisation"]
     np.testing.assert_allclose(losses["total"], total, rtol=1e-3, atol=1e-5)
 
 
@@ -103,7 +103,7 @@ def test_where_the_frames_are_does_not_matter_with_masks(registered, patient):
 def test_points_alone_can_pull_the_deformation(patient, registered):
     """True landmark points among images that say nothing and masks that say little."""
     points = small.liver_points_mm(24.0)[:20]
-    config = apply_settings(small.FULL, ["weights.image=0", "weights.landmarks=0.05", "weights.regularity=0.1"])
+    config = apply_settings(small.FULL, ["weights.image=0", "weights.landmarks=0.05", "weights.regularisation=0.1"])
     without = patient.register(config)
     held = patient.register(config, reference_points_mm=points, floating_points_mm=patient.true(points))
     missed = [
@@ -120,7 +120,7 @@ def test_a_lesion_that_must_keep_its_volume_does(registered):
     lesion = shrunk.reference_masks["lesion1"].mask("lesion1")
 
     def volume_ratio(weight):
-        settings = [f"weights.volume={weight}", "weights.image=1", "weights.regularity=0.01"]
+        settings = [f"weights.volume={weight}", "weights.image=1", "weights.regularisation=0.01"]
         result = shrunk.register(apply_settings(small.FULL, settings))
         slopes = small.slopes(result.transform, spatial.voxel_centres_mm(small.STRAIGHT)[lesion])
         return np.linalg.det(slopes).mean()

@@ -26,7 +26,7 @@ def test_nothing_to_go_by_keeps_the_start(patient):
     config = apply_settings(small.FULL, ["weights.image=0", "weights.masks=0"])
     matrix = small.about(small.turn(0, 0, 5), [3.0, 2.0, 1.0])
     result = patient.register(config, start=AffineTransform(matrix))
-    assert result.status is Status.START_KEPT
+    assert result.status is Status.AFFINE_REJECTED
     np.testing.assert_allclose(result.affine.floating_from_reference, matrix, atol=1e-5)
     assert patient.missed_mm(result.transform).mean() == pytest.approx(
         patient.missed_mm(AffineTransform(matrix)).mean(), abs=0.01
@@ -39,7 +39,7 @@ def test_a_deformation_that_loses_agreement_is_not_kept(patient):
     wrong = patient.true(points) + np.where(np.arange(len(points)) % 2, 18.0, -18.0)[:, None]
     config = apply_settings(small.FULL, ["weights.landmarks=100", "weights.image=1"])
     result = patient.register(config, reference_points_mm=points, floating_points_mm=wrong)
-    assert result.status is Status.AFFINE_KEPT
+    assert result.status is Status.DEFORMATION_REJECTED
     assert result.transform is result.affine and result.folding_fraction == 0
     assert result.quality["final"] == result.quality["affine"]
 
@@ -122,17 +122,17 @@ def test_a_fold_is_told(judged):
 
 def test_worse_terms_keep_the_affine_map(judged):
     worse = np.array([[0.5, 0.5], [0.2, 0.2], [0.1, 0.9]], "f4")
-    assert judged.of(terms=worse, weights=["weights.image=1"]).status is Status.AFFINE_KEPT
+    assert judged.of(terms=worse, weights=["weights.image=1"]).status is Status.DEFORMATION_REJECTED
     # Weighed otherwise the same terms are better.
     assert judged.of(terms=worse, weights=["weights.image=10"]).status is Status.SUCCESS
-    assert judged.of(terms=np.full((3, 2), np.nan, "f4")).status is Status.AFFINE_KEPT
+    assert judged.of(terms=np.full((3, 2), np.nan, "f4")).status is Status.DEFORMATION_REJECTED
 
 
 def test_lost_overlap_of_the_masks_keeps_the_affine_map(judged):
     u = np.zeros((*judged.shape, 3), "f4")
     u[..., 0] = 8.0
     result = judged.of(displacement_mm=u)
-    assert result.status is Status.AFFINE_KEPT and result.transform is result.affine
+    assert result.status is Status.DEFORMATION_REJECTED and result.transform is result.affine
 
 
 def test_a_start_that_is_already_right_is_a_success(judged):
@@ -142,10 +142,10 @@ def test_a_start_that_is_already_right_is_a_success(judged):
 
 
 def test_a_start_not_improved_on_is_a_failure_where_the_images_do_not_agree(judged, unrelated):
-    assert unrelated.of(affine_improved=np.array(False)).status is Status.START_KEPT
+    assert unrelated.of(affine_improved=np.array(False)).status is Status.AFFINE_REJECTED
     # Nothing drove the registration: the start is all that there is.
     nothing = ["weights.image=0", "weights.masks=0"]
-    assert judged.of(affine_improved=np.array(False), weights=nothing).status is Status.START_KEPT
+    assert judged.of(affine_improved=np.array(False), weights=nothing).status is Status.AFFINE_REJECTED
 
 
 def test_images_that_agree_nowhere_are_no_success(unrelated):

@@ -15,7 +15,7 @@ from sirtjax.spatial import AffineTransform
 from sirtjax.volume import LabelMap
 
 CONFIG = patient.preset(
-    affine={"drive": "masks", "steps": 40},
+    affine={"match": "masks", "steps": 40},
     deformable={"steps": 60},
     weights={"image": 10.0, "masks": 3.0},
 )

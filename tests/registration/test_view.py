@@ -61,12 +61,12 @@ def test_the_plan_follows_drive_and_guidance():
         return plan.images, plan.masks
 
     guided = partial(small.preset, guided="liver")
-    assert takes(guided(affine={"drive": "masks"}), affine=True) == (False, True)
-    assert takes(guided(affine={"drive": "image"}), affine=True) == (True, False)
-    assert takes(guided(affine={"drive": "both"}), affine=True) == (True, True)
-    assert takes(guided(affine={"drive": "masks"}), affine=False) == (True, True)
+    assert takes(guided(affine={"match": "masks"}), affine=True) == (False, True)
+    assert takes(guided(affine={"match": "image"}), affine=True) == (True, False)
+    assert takes(guided(affine={"match": "both"}), affine=True) == (True, True)
+    assert takes(guided(affine={"match": "masks"}), affine=False) == (True, True)
     assert takes(small.preset(guided="none"), affine=False) == (True, False)
-    assert plan_of(guided(deformable={"points": 10**6}), affine=False).points == 16 * 14 * 12
+    assert plan_of(guided(deformable={"samples": 10**6}), affine=False).points == 16 * 14 * 12
     assert plan_of(guided(similarity={"kind": "lncc"}), affine=False).points == 16 * 14 * 12
 
 

@@ -29,7 +29,7 @@ LIVER_MM, LESION_MM = np.array([-10.0, 5.0, 95.0]), np.array([-20.0, 5.0, 95.0])
 
 class Status(Enum):
     SUCCESS = ("every stage improved on the one before", "look at the report before using it")
-    FOLDED = ("the deformation folds tissue over itself", "raise weights.regularity")
+    FOLDED = ("the deformation folds tissue over itself", "raise weights.regularisation")
 
     @property
     def cause(self):
@@ -63,7 +63,7 @@ CONFIG = SimpleNamespace(
     model_dump=lambda **_: {
         "name": "cnn",
         "weights": {"image": 0.5},
-        "levels": [{"steps": 60, "controls": [4, 5]}],
+        "levels": [{"steps": 60, "control_points": [4, 5]}],
         "x": [],
     }
 )
@@ -207,7 +207,7 @@ def test_a_failed_registration_says_so_at_the_top(true_result, pair):
     text = page_of(failed, pair)
     assert 'class="banner bad"' in text and 'class="banner bad"' not in page_of(true_result, pair)
     words = " ".join(" ".join(Page(text).text).split())
-    assert "The deformation folds tissue over itself. Raise weights.regularity." in words
+    assert "The deformation folds tissue over itself. Raise weights.regularisation." in words
     assert "for inspection, not for use" in words
     assert words.index("folds tissue") < words.index("Agreement")
 
@@ -286,7 +286,7 @@ def test_the_record_is_json_without_what_is_not_finite(true_result):
     quality = {"final": {"msd_mm liver": np.float64(np.inf), "dsc liver": np.float32(0.5)}}
     result = dataclasses.replace(true_result, stages=stages, quality=quality, status=Status.FOLDED)
     record = json.loads(json.dumps(registration_record(result, provenance=PROVENANCE), allow_nan=False))
-    assert record["status"] == "folded" and record["remedy"] == "raise weights.regularity"
+    assert record["status"] == "folded" and record["remedy"] == "raise weights.regularisation"
     assert record["stages"] == [{"name": "affine", "losses": {"total": [0.3333333, None]}}]
     assert record["quality"] == {"final": {"msd_mm liver": None, "dsc liver": 0.5}}
     assert record["affine_floating_from_reference"] == np.eye(4).tolist()
@@ -295,7 +295,7 @@ def test_the_record_is_json_without_what_is_not_finite(true_result):
 
 def test_settings_are_flat():
     expected = [
-        ("name", "cnn"), ("weights.image", "0.5"), ("levels[1].steps", "60"), ("levels[1].controls", "4, 5"),
+        ("name", "cnn"), ("weights.image", "0.5"), ("levels[1].steps", "60"), ("levels[1].control_points", "4, 5"),
         ("x", "none"),
     ]  # fmt: skip
     assert flat_settings(CONFIG) == expected

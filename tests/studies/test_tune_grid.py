@@ -9,8 +9,8 @@ def test_the_default_grid_follows_the_guidance_and_words_are_values():
     guided = make_grid(registration.load_preset("cnn"), [])
     assert list(guided.axes) == ["weights.image", "weights.masks"] and len(guided.points) == 25
     assert list(make_grid(registration.load_preset("image"), []).axes) == ["weights.image"]
-    words = make_grid(registration.load_preset("cnn"), ["regularity.kind=spring,bending"])
-    assert [point.config.regularity.kind for point in words.points] == ["spring", "bending"]
+    words = make_grid(registration.load_preset("cnn"), ["regularisation.kind=spring,bending"])
+    assert [point.config.regularisation.kind for point in words.points] == ["spring", "bending"]
     assert words.swept == ("image",) and len(words.structures()) == 2
 
 

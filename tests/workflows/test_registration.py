@@ -146,10 +146,10 @@ def test_no_success_is_an_error_with_cause_and_remedy(folder, status):
 
 
 def test_an_accepted_end_is_a_warning(folder):
-    table = diagnostic_case(folder, "deformable", registration={**LIVER, "accept": ["AFFINE_KEPT"]})
-    result, _, _ = plan_case(table, hooks=hooked(ended(Status.AFFINE_KEPT)))
+    table = diagnostic_case(folder, "deformable", registration={**LIVER, "accept": ["DEFORMATION_REJECTED"]})
+    result, _, _ = plan_case(table, hooks=hooked(ended(Status.DEFORMATION_REJECTED)))
     (found,) = [check for check in result.checks if check.code == "SJ108"]
-    assert found.severity == "warning" and "affine kept" in found.message
+    assert found.severity == "warning" and "deformation rejected" in found.message
     assert result.registration.accepted and result.registration.notes == ("a note",)
     assert result_to_json(result)["registration"]["quality"]["final"]["dsc liver"] is None
     with pytest.raises(ComputationError, match="FOLDED"):
@@ -157,7 +157,7 @@ def test_an_accepted_end_is_a_warning(folder):
 
 
 def test_an_end_that_cannot_be_accepted_is_refused_in_the_case(folder):
-    with pytest.raises(ConfigError, match=r"registration\.accept\.0: Input should be 'START_KEPT'"):
+    with pytest.raises(ConfigError, match=r"registration\.accept\.0: Input should be 'AFFINE_REJECTED'"):
         diagnostic_case(folder, "deformable", registration={"accept": ["NO_OVERLAP"]})
 
 
