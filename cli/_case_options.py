@@ -32,12 +32,12 @@ Roles = Annotated[
         show_default=False,
     ),
 ]
-Choose = Annotated[
+Strategy = Annotated[
     str | None,
-    _option("--choose", text="Activity to select: upper (bound), lower (bound) or given (see --injection)."),
+    _option("--strategy", text="Activity to select: upper (bound), lower (bound) or fixed (see --injection)."),
 ]
 Residual = Annotated[
-    float | None, _option("--residual", text="Fraction of the activity that remains in vial and catheter.")
+    float | None, _option("--residual-fraction", text="Fraction of the activity that remains in vial and catheter.")
 ]
 PlanFile = Annotated[Path | None, _option("--plan", text="results.json of the plan to compare with.")]
 Calibration = Annotated[
@@ -71,9 +71,9 @@ class CaseArguments:
     )
     lesions: Annotated[Path | None, _option("--lesions", text="Lesion masks, in the same formats as --liver.")] = None
     lungs: Annotated[Path | None, _option("--lungs", text="Lung mask, in the same formats as --liver.")] = None
-    masks_on: Annotated[
+    masks_image: Annotated[
         str | None,
-        _option("--masks-on", text="Image on which the masks were contoured: activity (default) or diagnostic."),
+        _option("--masks-image", text="Image on which the masks were contoured: activity (default) or diagnostic."),
     ] = None
     territories: Annotated[Path | None, _option("--territories", text="Perfusion territories as a label map.")] = None
     lines: Annotated[
@@ -106,8 +106,8 @@ class CaseArguments:
     def case_options(
         self,
         *,
-        choose: str | None = None,
-        residual: float | None = None,
+        strategy: str | None = None,
+        residual_fraction: float | None = None,
         plan: Path | None = None,
         calibration: str | None = None,
     ) -> CaseOptions:
@@ -126,7 +126,7 @@ class CaseArguments:
             liver=self.liver,
             lesions=self.lesions,
             lungs=self.lungs,
-            masks_on=self.masks_on,
+            masks_image=self.masks_image,
             territories=self.territories,
             lines=tuple(self.lines or ()),
             territory_names=self.territory_names,
@@ -135,8 +135,8 @@ class CaseArguments:
             guide_liver=self.guide_liver,
             lung_shunt=self.lung_shunt,
             injection=tuple(self.injection or ()),
-            choose=choose,
-            residual=residual,
+            strategy=strategy,
+            residual_fraction=residual_fraction,
             plan=plan,
             calibration=calibration,
         )

@@ -23,13 +23,13 @@ LabelOutput = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing output folder.")]
 ForceFile = Annotated[bool, typer.Option("--force", help="Overwrite an existing output file.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Reuse the completed steps in OUTPUT/steps.")]
-Identify = Annotated[
+PatientName = Annotated[
     str | None,
-    typer.Option("--identify", help="Patient name printed in the report (default: pseudonym).", show_default=False),
+    typer.Option("--patient-name", help="Patient name printed in the report (default: pseudonym).", show_default=False),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override a value of the case, e.g. prescription.choose=lower; repeatable."),
+    typer.Option("--set", help="Override a value of the case, e.g. prescription.strategy=lower; repeatable."),
 ]
 Unset = Annotated[
     list[str] | None,

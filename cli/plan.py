@@ -22,7 +22,7 @@ from sirtjax.cli._console import (
     use_patient_key,
 )
 from sirtjax.cli._option_records import with_records
-from sirtjax.cli._options import AsJson, CaseFileOrOptions, Force, Identify, Output, Pdf, Resume, Set, Unset
+from sirtjax.cli._options import AsJson, CaseFileOrOptions, Force, Output, PatientName, Pdf, Resume, Set, Unset
 
 if TYPE_CHECKING:
     from sirtjax.workflows import AlignmentRecord, Case, CaseOptions, RegistrationSummary, Result
@@ -38,7 +38,7 @@ class PlanArguments:
     role: option.Roles = None
     force: Force = False
     resume: Resume = False
-    identify: Identify = None
+    patient_name: PatientName = None
     override: Set = None
     unset: Unset = None
     as_json: AsJson = False
@@ -49,11 +49,11 @@ class PlanArguments:
 def plan(
     arguments: PlanArguments,
     options: option.CaseArguments,
-    choose: option.Choose = None,
-    residual: option.Residual = None,
+    strategy: option.Strategy = None,
+    residual_fraction: option.Residual = None,
 ) -> None:
     """Plan a treatment: absorbed dose, activity bounds and prescribed activity."""
-    run_plan("plan", arguments, options.case_options(choose=choose, residual=residual))
+    run_plan("plan", arguments, options.case_options(strategy=strategy, residual_fraction=residual_fraction))
 
 
 @with_records
@@ -85,7 +85,7 @@ def run_plan(kind: Literal["plan", "verify"], arguments: PlanArguments, options:
             force=arguments.force,
             objects=objects,
             pdf=arguments.pdf,
-            identity=arguments.identify,
+            identity=arguments.patient_name,
             on_step=on_step,
             on_note=note,
         )
@@ -185,7 +185,13 @@ def registration_line(summary: AlignmentRecord | RegistrationSummary) -> str:
 
 def _injection_rows(result: Result) -> list[list[str]]:
     return [
-        [row.territory, _number(row.activity_mbq), _number(row.lower_mbq), _number(row.upper_mbq), row.binding]
+        [
+            row.territory,
+            _number(row.activity_mbq),
+            _number(row.lower_mbq),
+            _number(row.upper_mbq),
+            row.limiting_objective,
+        ]
         for row in result.injections
     ]
 

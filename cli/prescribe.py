@@ -28,22 +28,22 @@ def prescribe(
     protocol: Annotated[str, typer.Option(help="Protocol name (see --list-protocols), or FILE.toml#scenario.")],
     normal_ml: Annotated[float, typer.Option(help="Volume of normal tissue in the treated territory, mL.")],
     untreated_ml: Annotated[float, typer.Option(help="Volume of the liver outside the territory, mL; 0 if none.")],
-    lsf: Annotated[float, typer.Option(help="Lung shunt fraction, from 0 to below 1 (not in percent).")],
+    lung_shunt: Annotated[float, typer.Option(help="Lung shunt fraction, from 0 to below 1 (not in percent).")],
     tumour: Annotated[
         list[str] | None,
         typer.Option("--tumour", metavar="ML:TN", help="Tumour volume in mL and T/N ratio, e.g. 80:5; repeatable."),
     ] = None,
     lung_mass_g: Annotated[float | None, typer.Option(help="Lung mass in g (default: protocol value).")] = None,
     previous_lung_gy: Annotated[float, typer.Option(help="Mean lung dose of earlier treatments, Gy.")] = 0.0,
-    residual: Annotated[
+    residual_fraction: Annotated[
         float | None, typer.Option(help="Fraction of the activity that remains in vial and catheter.")
     ] = None,
-    choose: Annotated[
-        Literal["upper", "lower", "given"] | None,
+    strategy: Annotated[
+        Literal["upper", "lower", "fixed"] | None,
         typer.Option(help="Activity to select: upper bound, lower bound, or --activity-mbq."),
     ] = None,
     activity_mbq: Annotated[
-        float | None, typer.Option(help="Activity that enters the patient, MBq (with --choose given).")
+        float | None, typer.Option(help="Activity that enters the patient, MBq (with --strategy fixed).")
     ] = None,
     method: Annotated[
         Literal["multi", "single"] | None,
@@ -66,12 +66,12 @@ def prescribe(
     """Compute activity bounds for one territory from volumes, T/N ratios and lung shunt (no images).
 
     Example: sirtjax prescribe --protocol glass-hcc-lobectomy --tumour 120:4 --normal-ml 700
-    --untreated-ml 600 --lsf 0.05 --lung-mass-g 900 --residual 0.01 --choose upper
+    --untreated-ml 600 --lung-shunt 0.05 --lung-mass-g 900 --residual-fraction 0.01 --strategy upper
     """
-    if residual is None or choose is None:
+    if residual_fraction is None or strategy is None:
         from sirtjax.workflows import missing_choices
 
-        given = {"choose": choose, "residual": residual}
+        given = {"strategy": strategy, "residual_fraction": residual_fraction}
         raise InputError(missing_choices(*(name for name, value in given.items() if value is None)))
     from sirtjax.dosimetry import CompartmentPatient, parse_tumour, prescribe_compartments
 
@@ -79,16 +79,16 @@ def prescribe(
         tumours=tuple(parse_tumour(text, number=number) for number, text in enumerate(tumour or [], start=1)),
         normal_ml=normal_ml,
         untreated_ml=untreated_ml,
-        lung_shunt_fraction=lsf,
+        lung_shunt_fraction=lung_shunt,
         lung_mass_g=lung_mass_g,
         previous_lung_gy=previous_lung_gy,
-        residual_fraction=residual,
+        residual_fraction=residual_fraction,
         constant=constant,
         density_g_per_ml=density_g_per_ml,
         height_m=height_m,
         weight_kg=weight_kg,
     )
-    answer = prescribe_compartments(protocol, patient, choose=choose, activity_mbq=activity_mbq, method=method)
+    answer = prescribe_compartments(protocol, patient, strategy=strategy, activity_mbq=activity_mbq, method=method)
     if as_json:
         _console.emit_json(answer.to_json())
     else:
@@ -103,13 +103,13 @@ def _print(answer: CompartmentPrescription) -> None:
     _console.emit_table(answer.protocol.title, ["bound", "MBq", "source"], rows)
     interval = territory.interval_mbq
     between = "empty" if interval is None else f"{_mbq(interval[0])} to {_mbq(interval[1])} MBq"
-    binding = "given" if territory.binding is None else f"set by {territory.binding.objective.label}"
+    binding = "fixed" if territory.limiting_bound is None else f"set by {territory.limiting_bound.objective.label}"
     lines = [
         ["interval", between],
-        ["activity into the patient", f"{_mbq(territory.chosen_mbq)} MBq ({plan.choose}, {binding})"],
+        ["activity into the patient", f"{_mbq(territory.chosen_mbq)} MBq ({plan.strategy}, {binding})"],
         [
             "activity to order",
-            f"{_mbq(territory.ordered_mbq)} MBq (residual {territory.residual_fraction:.1%})",
+            f"{_mbq(territory.dispensed_mbq)} MBq (residual {territory.residual_fraction:.1%})",
         ],
         ["dose constant", f"{constant:.2f} Gy.kg/GBq ({answer.nuclide.name})"],
         ["liver density", f"{answer.density_g_per_ml:g} g/mL"],

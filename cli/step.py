@@ -31,7 +31,7 @@ def step(
     name: Annotated[StepName, typer.Argument(help="Step to run, with its prerequisites.", show_default=False)],
     case: CaseFile,
     output: Output,
-    again: Annotated[bool, typer.Option("--again", help="Rerun the step even if its output exists.")] = False,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Rerun the step even if its output exists.")] = False,
     override: Set = None,
     unset: Unset = None,
     as_json: AsJson = False,
@@ -49,7 +49,7 @@ def step(
     loaded = workflows.load_case(case, overrides=override or (), unset=unset or ())
     (wanted,) = (known for known in workflows.STEPS if known == name.value)
     with progress(f"step {name.value}") as on_step:
-        products = reports.run_step(loaded, wanted, output, again=again, on_step=on_step, on_note=note)
+        products = reports.run_step(loaded, wanted, output, rerun=rerun, on_step=on_step, on_note=note)
     rows = _summary(products)
     if as_json:
         emit_json([dict(zip(("step", "what", "value"), row, strict=True)) for row in rows])

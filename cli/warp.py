@@ -51,7 +51,7 @@ def warp(
         str | None, typer.Option(help="DICOM series of SOURCE (see `sirtjax series`).", show_default=False)
     ] = None,
     reference_series: Annotated[str | None, typer.Option(help="DICOM series of the reference image.")] = None,
-    drawn_on: Annotated[
+    contoured_on: Annotated[
         Path | None, typer.Option(help="Image on which an RTSTRUCT was contoured (with --labels).")
     ] = None,
     force: ForceFile = False,
@@ -87,7 +87,7 @@ def warp(
             fill=fill,
             series=series,
             reference_series=reference_series,
-            drawn_on=drawn_on,
+            contoured_on=contoured_on,
             force=force,
             on_step=on_step,
             on_note=_console.note,

@@ -28,7 +28,7 @@ BEGUN = datetime(2026, 3, 2, 9, 0)
 FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 
 CASE = """\
-schema = 1
+schema = 2
 patient = {{ id = "real-ct-example" }}
 protocol = {{ name = "resin-mcrc-bilobar" }}
 
@@ -42,22 +42,22 @@ path = "{ct}"
 
 [masks.liver]
 path = "liver.nii.gz"
-on = "activity"
+image = "activity"
 
 [masks.lesions]
 path = "lesions.nii.gz"
-on = "activity"
+image = "activity"
 labels = {{ {labels} }}
 
 # What stays in vial and catheter is assumed for the example.
 [prescription]
-choose = "upper"
+strategy = "upper"
 residual_fraction = 0.01
 targets = ["lesions"]
 
 # The scan ends in the lung bases, so that counts can't give the shunt.
-[shunt]
-method = "given"
+[lung_shunt]
+method = "value"
 fraction = 0.04
 source = "assumed for the example"
 """

@@ -22,7 +22,7 @@ LIVER_MM = 52.0
 # The dividing plane: x = centre + PLANE_MM; "right" is the patient's right, lower x in LPS.
 PLANE_MM = 8.0
 # What no case has by default; under a test's own [prescription], too.
-PRESCRIPTION = {"choose": "upper", "residual_fraction": 0.0}
+PRESCRIPTION = {"strategy": "upper", "residual_fraction": 0.0}
 
 
 @dataclass(frozen=True)
@@ -153,20 +153,20 @@ def write_patient(folder, *, margin_mm=7.0, spect=SPECT, ct=CT, unit="counts", s
 def case_table(lesions=LESIONS, **changes):
     """The case of those files as nested tables; `changes` replaces whole top-level tables (None removes one)."""
     table = {
-        "schema": 1,
+        "schema": 2,
         "patient": {"id": "TEST-01"},
         "protocol": {"name": "resin-icc-bilobar"},
         "images": {"activity": {"path": "spect.nii", "resolution_fwhm_mm": 5.0}, "ct": {"path": "ct.nii"}},
         "masks": {
-            "liver": {"path": "liver.nii", "on": "activity"},
+            "liver": {"path": "liver.nii", "image": "activity"},
             "lesions": {
                 "path": "lesions.nii",
-                "on": "activity",
+                "image": "activity",
                 "labels": {str(n): lesion.name for n, lesion in enumerate(lesions, start=1)},
             },
         },
-        "territories": {"path": "territories.nii", "on": "activity", "labels": {"1": "right", "2": "left"}},
-        "shunt": {"method": "given", "fraction": 0.05},
+        "territories": {"path": "territories.nii", "image": "activity", "labels": {"1": "right", "2": "left"}},
+        "lung_shunt": {"method": "value", "fraction": 0.05},
         "dose": {"method": "local", "spacing_mm": 3.0},
     }
     merged = table | changes

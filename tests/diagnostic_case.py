@@ -75,10 +75,10 @@ def diagnostic_case(folder, method, path=None, registration=None, **changes):
             "diagnostic": {"path": "diagnostic.nii", "modality": "CT"},
         },
         "masks": {
-            "liver": {"path": "diagnostic-liver.nii", "on": ON},
-            "lesions": {"path": "diagnostic-lesions.nii", "on": ON, "labels": labels},
+            "liver": {"path": "diagnostic-liver.nii", "image": ON},
+            "lesions": {"path": "diagnostic-lesions.nii", "image": ON, "labels": labels},
         },
-        "territories": {"path": "diagnostic-territories.nii", "on": ON, "labels": {"1": "right", "2": "left"}},
+        "territories": {"path": "diagnostic-territories.nii", "image": ON, "labels": {"1": "right", "2": "left"}},
         "registration": table,
     }
     return load_case(case.write_case(folder, **(tables | changes)))

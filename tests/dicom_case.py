@@ -31,7 +31,7 @@ SAID = (
     "images.activity.resolution_fwhm_mm=5",
 )
 # What only a plan needs.
-CHOSEN = ("--choose", "upper", "--residual", "0")  # fmt: skip
+CHOSEN = ("--strategy", "upper", "--residual-fraction", "0")  # fmt: skip
 
 
 def write_series(folder, array, geometry, modality, description, *, day=0, patient=PATIENT, frame="scanner"):

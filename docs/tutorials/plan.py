@@ -78,7 +78,7 @@ print((folder / "patient" / "case.toml").read_text())
 # %%
 plan = sj.plan(folder / "patient" / "case.toml")
 for injection in plan.result.injections:
-    print(f"{injection.territory}: {injection.activity_mbq:.0f} MBq, set by {injection.binding}")
+    print(f"{injection.territory}: {injection.activity_mbq:.0f} MBq, set by {injection.limiting_objective}")
     for bound in injection.bounds:
         print(f"   {bound.side} bound {bound.activity_mbq:6.0f} MBq: {bound.name}")
 

@@ -59,9 +59,9 @@ from sirtjax.dosimetry._checks import tumour_place_checks as tumour_place_checks
 from sirtjax.dosimetry._checks import unverified_checks as unverified_checks
 from sirtjax.dosimetry._compartment import activity_per_mass_mbq as activity_per_mass_mbq
 from sirtjax.dosimetry._compartment import delivered_activity_mbq as delivered_activity_mbq
+from sirtjax.dosimetry._compartment import dispensed_activity_mbq as dispensed_activity_mbq
 from sirtjax.dosimetry._compartment import mono_compartment_activity_mbq as mono_compartment_activity_mbq
 from sirtjax.dosimetry._compartment import mono_compartment_dose_gy as mono_compartment_dose_gy
-from sirtjax.dosimetry._compartment import ordered_activity_mbq as ordered_activity_mbq
 from sirtjax.dosimetry._compartment_prescription import CompartmentPatient as CompartmentPatient
 from sirtjax.dosimetry._compartment_prescription import CompartmentPrescription as CompartmentPrescription
 from sirtjax.dosimetry._compartment_prescription import parse_tumour as parse_tumour
@@ -97,8 +97,8 @@ from sirtjax.dosimetry._dvh_traced import traced_volume_fraction as traced_volum
 from sirtjax.dosimetry._dvh_traced import voi_samples as voi_samples
 from sirtjax.dosimetry._injections import mass_weighted_dose_gy as mass_weighted_dose_gy
 from sirtjax.dosimetry._injections import superposed_dose_gy as superposed_dose_gy
-from sirtjax.dosimetry._joint import Split as Split
-from sirtjax.dosimetry._joint import best_split as best_split
+from sirtjax.dosimetry._joint import ActivityAllocation as ActivityAllocation
+from sirtjax.dosimetry._joint import max_margin_allocation as max_margin_allocation
 from sirtjax.dosimetry._kernels import kernel_radius_voxels as kernel_radius_voxels
 from sirtjax.dosimetry._kernels import octant_kernel as octant_kernel
 from sirtjax.dosimetry._kernels import voxel_kernel as voxel_kernel
@@ -152,6 +152,7 @@ __all__ = [
     "NUCLIDES",
     "ROLES",
     "TISSUE_ELECTRONS_PER_WATER",
+    "ActivityAllocation",
     "Bound",
     "Check",
     "CheckRule",
@@ -173,7 +174,6 @@ __all__ = [
     "Quantity",
     "RadialKernel",
     "ResponseParameters",
-    "Split",
     "TerritoryPrescription",
     "TissueParameters",
     "TumourCompartment",
@@ -187,7 +187,6 @@ __all__ = [
     "activity_per_mass_mbq",
     "automatic_mask_checks",
     "bed_gy",
-    "best_split",
     "body_surface_area_m2",
     "bounds_along",
     "bsa_activity_mbq",
@@ -205,6 +204,7 @@ __all__ = [
     "delivered_activity_mbq",
     "density_curve",
     "density_g_per_ml",
+    "dispensed_activity_mbq",
     "dose_at_volume_fraction_gy",
     "dose_volume_histogram",
     "draft_quality_checks",
@@ -237,6 +237,7 @@ __all__ = [
     "lungs_missing_checks",
     "make_check",
     "mass_weighted_dose_gy",
+    "max_margin_allocation",
     "mean_dose_gy",
     "mono_compartment_activity_mbq",
     "mono_compartment_dose_gy",
@@ -244,7 +245,6 @@ __all__ = [
     "nuclide",
     "objective_outcomes",
     "octant_kernel",
-    "ordered_activity_mbq",
     "outcome_checks",
     "pack_voi",
     "parse_tumour",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sirtjax.ops import namespace
 
-Choice = Literal["upper", "lower", "given"]
+Strategy = Literal["upper", "lower", "fixed"]
 
 
 def activity_multiple(room_gy: Any, gy_per_unit: Any) -> Any:

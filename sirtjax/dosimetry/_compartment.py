@@ -78,7 +78,7 @@ def activity_per_mass_mbq(liver_mass_g: Array, *, activity_mbq_per_kg: Array) ->
     return activity_mbq_per_kg * liver_mass_g / 1000.0
 
 
-def ordered_activity_mbq(injected_activity_mbq: Array, *, residual_fraction: Array) -> Array:
+def dispensed_activity_mbq(injected_activity_mbq: Array, *, residual_fraction: Array) -> Array:
     """Computes the activity to order, at injection time, for a residual R: A / (1 - R).
 
     Args:
@@ -91,14 +91,14 @@ def ordered_activity_mbq(injected_activity_mbq: Array, *, residual_fraction: Arr
     return injected_activity_mbq / (1.0 - residual_fraction)
 
 
-def delivered_activity_mbq(ordered_activity_mbq: Array, *, residual_fraction: Array) -> Array:
+def delivered_activity_mbq(dispensed_activity_mbq: Array, *, residual_fraction: Array) -> Array:
     """Computes the activity that enters the patient with a residual fraction R: A (1 - R).
 
     Args:
-      ordered_activity_mbq: activity in the vial, at injection time.
+      dispensed_activity_mbq: activity in the vial, at injection time.
       residual_fraction: R, share that stays behind.
 
     Returns:
       Activity in MBq.
     """
-    return ordered_activity_mbq * (1.0 - residual_fraction)
+    return dispensed_activity_mbq * (1.0 - residual_fraction)

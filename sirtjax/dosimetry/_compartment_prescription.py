@@ -126,7 +126,7 @@ def prescribe_compartments(
     protocol: str,
     patient: CompartmentPatient,
     *,
-    choose: Literal["upper", "lower", "given"],
+    strategy: Literal["upper", "lower", "fixed"],
     activity_mbq: float | None = None,
     method: Literal["multi", "single"] | None = None,
 ) -> CompartmentPrescription:
@@ -135,8 +135,8 @@ def prescribe_compartments(
     Args:
       protocol: name of a protocol, or FILE.toml#scenario.
       patient: volumes, T/N ratios and lung shunt.
-      choose: the upper bound, the lower bound, or `activity_mbq`.
-      activity_mbq: activity that enters the patient, with `choose` "given" only.
+      strategy: the upper bound, the lower bound, or `activity_mbq`.
+      activity_mbq: activity that enters the patient, with `strategy` "fixed" only.
       method: objectives of the multi- or the single-compartment method; None for the protocol's.
 
     Raises:
@@ -151,8 +151,8 @@ def prescribe_compartments(
       >>> round(found.plan.total_mbq)  # 50 Gy to 1400 mL of normal liver: 50 * 1400 * 1.05 / (49.77 * 0.95 / 2)
       3109
     """
-    if (choose == "given") != (activity_mbq is not None):
-        raise InputError("--activity-mbq is allowed only with --choose given, and required there")
+    if (strategy == "fixed") != (activity_mbq is not None):
+        raise InputError("--activity-mbq is allowed only with --strategy fixed, and required there")
     chosen = load_protocol(protocol)
     nuclide = chosen.nuclide_record_named(patient.constant)
     density = chosen.liver_density.value if patient.density_g_per_ml is None else patient.density_g_per_ml
@@ -172,9 +172,9 @@ def prescribe_compartments(
         previous_lung_gy=patient.previous_lung_gy,
     )
     reserve = patient.untreated_ml / (patient.untreated_ml + patient.perfused_ml)
-    injection = Injection(territory=TERRITORY, residual_fraction=patient.residual_fraction, given_mbq=activity_mbq)
+    injection = Injection(territory=TERRITORY, residual_fraction=patient.residual_fraction, fixed_mbq=activity_mbq)
     objectives = chosen.objectives(hepatic_reserve_fraction=reserve, method=method)
-    plan = prescribe(vois, objectives, [injection], choose=choose)
+    plan = prescribe(vois, objectives, [injection], strategy=strategy)
     return CompartmentPrescription(
         protocol=chosen,
         plan=plan,

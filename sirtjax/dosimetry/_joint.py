@@ -1,4 +1,4 @@
-"""The best split of activity between injections, by linear programming."""
+"""The best allocation of activity between injections, by linear programming."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sirtjax.errors import ComputationError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
+class ActivityAllocation:
     """The activities that maximise the smallest of target dose over target, within all limits.
 
     Attributes:
@@ -27,7 +27,9 @@ class Split:
     complete: bool
 
 
-def best_split(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int) -> Split | None:
+def max_margin_allocation(
+    pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int
+) -> ActivityAllocation | None:
     """Maximises the margin over the targets subject to every limit; exact.
 
     Args:
@@ -35,7 +37,7 @@ def best_split(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int
       n_injections: number of injections.
 
     Returns:
-      The split, or None where it isn't known: no target or no limit, an injection without any limit, or a D
+      The allocation, or None where it isn't known: no target or no limit, an injection without any limit, or a D
       or V objective on a VOI that more than one injection reaches (there D_x is not linear in the
       activities).
 
@@ -67,7 +69,7 @@ def best_split(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int
     floor = first[-1] * (1 - 1e-9)
     second = _maximise(1.0 - margin, np.vstack([matrix * unit, -margin]), np.append(within, -floor))
     activity = second[:-1] * unit[:-1]
-    return Split(
+    return ActivityAllocation(
         activity_mbq=tuple(float(a) for a in activity),
         margin=float(first[-1]),
         complete=_complete(pairs, n_injections),
@@ -79,7 +81,7 @@ def _maximise(gain: Float, matrix: Float, at_most: Float) -> Float:
 
     solution = linprog(-gain, A_ub=matrix, b_ub=at_most, bounds=[(0, None)] * len(gain), method="highs")
     if not solution.success:
-        raise ComputationError(f"the best split between the injections was not found: {solution.message}")
+        raise ComputationError(f"the best allocation between the injections was not found: {solution.message}")
     return np.asarray(solution.x, np.float64)
 
 

@@ -38,7 +38,7 @@ class DoseObjective:
       purpose: "bound" enters the bounds of the activity, "goal" is only reported as met or not.
       cumulative: earlier treatments count (the previous dose of the VOI is added).
       source: where the number comes from.
-      mark: "stated" in the source, or "unverified".
+      evidence: "stated" in the source, or "unverified".
     """
 
     voi: str
@@ -49,7 +49,7 @@ class DoseObjective:
     volume_fraction: float | None = None
     purpose: Literal["bound", "goal"] = "bound"
     cumulative: bool = False
-    mark: Literal["stated", "unverified"] = "stated"
+    evidence: Literal["stated", "unverified"] = "stated"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.dose_gy) and self.dose_gy > 0):

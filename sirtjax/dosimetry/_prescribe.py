@@ -27,7 +27,7 @@ from sirtjax.dosimetry._activity_choice import (
     upper_start,
 )
 from sirtjax.dosimetry._checks import Check, make_check
-from sirtjax.dosimetry._joint import best_split
+from sirtjax.dosimetry._joint import max_margin_allocation
 from sirtjax.dosimetry._objectives import (
     LIVER_ROLES,
     Direction,
@@ -39,10 +39,10 @@ from sirtjax.dosimetry._objectives import (
 from sirtjax.dosimetry._outcomes import TOLERANCE, objective_outcomes, outcome_checks
 from sirtjax.dosimetry._prescription import (
     Bound,
-    Choice,
     Injection,
     Prediction,
     Prescription,
+    Strategy,
     TerritoryPrescription,
 )
 from sirtjax.errors import ConfigError, InputError
@@ -55,7 +55,7 @@ def prescribe(
     objectives: Sequence[DoseObjective],
     injections: Sequence[Injection],
     *,
-    choose: Choice,
+    strategy: Strategy,
     shares: Sequence[float] | None = None,
 ) -> Prescription:
     """Bounds and activity of each injection from the dose per MBq of each VOI.
@@ -63,13 +63,13 @@ def prescribe(
     "upper" gives the highest tumour dose that keeps every limit (the usual choice of thesis 8.3); a territory
     without any limit on liver tissue gets its lower bound instead, with a check, since a single lung limit
     says nothing of the liver. "lower" gives just the targets. Where the targets need more than the limits
-    allow, the limits win and a check says so. "given" keeps the activities and only reports.
+    allow, the limits win and a check says so. "fixed" keeps the activities and only reports.
 
     Args:
       vois: dose per MBq, in the order of `injections`.
       objectives: targets and limits, by VOI name or role.
       injections: one per territory.
-      choose: rule for the choice between the bounds.
+      strategy: rule for the choice between the bounds.
       shares: proportions of the activities; by default each territory takes the same fraction of its own choice.
 
     Returns:
@@ -83,14 +83,14 @@ def prescribe(
     Reference:
       Thesis section 8.3.
     """
-    _check_input(vois, injections, choose, shares)
+    _check_input(vois, injections, strategy, shares)
     pairs = resolve_objectives(objectives, vois)
     bounding = [pair for pair in pairs if pair[0].purpose == "bound"]
     names = [injection.territory for injection in injections]
     own = _own_bounds(bounding, names, shares)
-    start, notes = _start(choose, bounding, own, injections, shares)
+    start, notes = _start(strategy, bounding, own, injections, shares)
     limits = bounds_along(bounding, "at most", start)
-    scale = _scale(choose, limits, free=own.shares is not None and choose == "upper" and not notes)
+    scale = _scale(strategy, limits, free=own.shares is not None and strategy == "upper" and not notes)
     chosen = start * scale
     total = float(start.sum())
     joint = tuple(
@@ -102,24 +102,24 @@ def prescribe(
     joint_lower = max(targets, default=0.0)
     # Without a limit along this direction: none at all (infinite), or no activity is left to scale (0).
     joint_upper = tops[0].activity_mbq if tops else float(own.upper_mbq.sum())
-    split = best_split(bounding, len(names))
+    split = max_margin_allocation(bounding, len(names))
     reachable = joint_lower <= joint_upper * (1 + TOLERANCE) if split is None else split.margin >= 1 - TOLERANCE
-    at_limit = choose != "given" and bool(tops) and float(chosen.sum()) >= joint_upper * (1 - TOLERANCE)
-    binding = tops[0] if at_limit else None
+    at_limit = strategy != "fixed" and bool(tops) and float(chosen.sum()) >= joint_upper * (1 - TOLERANCE)
+    limiting_bound = tops[0] if at_limit else None
     territories = tuple(
-        _territory(injection, own, index, float(chosen[index]), choose, binding)
+        _territory(injection, own, index, float(chosen[index]), strategy, limiting_bound)
         for index, injection in enumerate(injections)
     )
     result = Prescription(
-        choose=choose,
+        strategy=strategy,
         territories=territories,
         joint_lower_mbq=joint_lower,
         joint_upper_mbq=joint_upper,
         joint_bounds=joint,
         feasible=all(territory.feasible for territory in territories) and reachable,
         scale=float(scale),
-        binding=binding or (territories[0].binding if len(territories) == 1 else None),
-        best_split_mbq=split.activity_mbq if split is not None and split.complete else None,
+        limiting_bound=limiting_bound or (territories[0].limiting_bound if len(territories) == 1 else None),
+        max_margin_mbq=split.activity_mbq if split is not None and split.complete else None,
         total_mbq=float(chosen.sum()),
         predictions=tuple(_prediction(voi, injections, chosen) for voi in vois),
         outcomes=objective_outcomes(objectives, vois, chosen),
@@ -209,16 +209,16 @@ def _proportions(shares: Float | None, upper: Float, lower: Float, vois: list[st
 
 
 def _start(
-    choose: Choice,
+    strategy: Strategy,
     pairs: Sequence[Pair],
     own: _Own,
     injections: Sequence[Injection],
     shares: Sequence[float] | None,
 ) -> tuple[Float, list[Check]]:
     """The activities before the joint reduction, and what had to be noted in choosing them."""
-    if choose == "given":
-        return np.array([float(injection.given_mbq or 0.0) for injection in injections]), []
-    if choose == "lower":
+    if strategy == "fixed":
+        return np.array([float(injection.fixed_mbq or 0.0) for injection in injections]), []
+    if strategy == "lower":
         _check_lower(own, own.names)
         return np.asarray(lowest_start(own.lower_mbq, own.shares, np.ones(len(own.names), bool))), []
     units = np.eye(len(own.names))
@@ -243,8 +243,8 @@ def _check_lower(own: _Own, needed: Sequence[str]) -> None:
             raise InputError(f"territory {name}: no target gives a lower bound; add a target or give the activity")
 
 
-def _scale(choose: Choice, limits: tuple[Bound, ...], *, free: bool) -> float:
-    if choose == "given":
+def _scale(strategy: Strategy, limits: tuple[Bound, ...], *, free: bool) -> float:
+    if strategy == "fixed":
         return 1.0
     multiple = limits[0].activity_mbq if limits else math.inf
     if free and not math.isfinite(multiple):
@@ -253,14 +253,14 @@ def _scale(choose: Choice, limits: tuple[Bound, ...], *, free: bool) -> float:
 
 
 def _territory(
-    injection: Injection, own: _Own, index: int, chosen: float, choose: Choice, joint: Bound | None
+    injection: Injection, own: _Own, index: int, chosen: float, strategy: Strategy, joint: Bound | None
 ) -> TerritoryPrescription:
     lower, upper = float(own.lower_mbq[index]), float(own.upper_mbq[index])
-    binding: Bound | None = None
-    if choose != "given":
+    limiting_bound: Bound | None = None
+    if strategy != "fixed":
         mine = [b for b in own.uppers[index] if abs(chosen - b.activity_mbq) <= TOLERANCE * chosen]
         mine += [b for b in own.lowers[index] if abs(chosen - b.activity_mbq) <= TOLERANCE * chosen]
-        binding = mine[0] if mine else joint
+        limiting_bound = mine[0] if mine else joint
     return TerritoryPrescription(
         territory=injection.territory,
         lower_bounds=own.lowers[index],
@@ -269,9 +269,9 @@ def _territory(
         upper_bound_mbq=upper,
         feasible=lower <= upper * (1 + TOLERANCE),
         chosen_mbq=chosen,
-        ordered_mbq=chosen / (1 - injection.residual_fraction),
+        dispensed_mbq=chosen / (1 - injection.residual_fraction),
         residual_fraction=injection.residual_fraction,
-        binding=binding,
+        limiting_bound=limiting_bound,
     )
 
 
@@ -302,7 +302,7 @@ def _prescription_checks(result: Prescription) -> tuple[Check, ...]:
             )
     if not result.feasible and all(territory.feasible for territory in result.territories):
         checks.append(make_check("SJ502", value=result.joint_lower_mbq, limit=result.joint_upper_mbq))
-    if result.choose != "given" and result.scale < 1 - TOLERANCE and len(result.territories) > 1:
+    if result.strategy != "fixed" and result.scale < 1 - TOLERANCE and len(result.territories) > 1:
         checks.append(make_check("SJ503", value=result.scale))
     checks += outcome_checks(result.outcomes, "predicted")
     targets_missed = any(
@@ -310,16 +310,16 @@ def _prescription_checks(result: Prescription) -> tuple[Check, ...]:
         for outcome in result.outcomes
         if not outcome.met
     )
-    if result.feasible and targets_missed and result.best_split_mbq is not None and result.choose != "given":
-        checks.append(make_check("SJ505", where=", ".join(f"{a:.0f}" for a in result.best_split_mbq) + " MBq"))
+    if result.feasible and targets_missed and result.max_margin_mbq is not None and result.strategy != "fixed":
+        checks.append(make_check("SJ505", where=", ".join(f"{a:.0f}" for a in result.max_margin_mbq) + " MBq"))
     return tuple(checks)
 
 
 def _check_input(
-    vois: Sequence[VoiDose], injections: Sequence[Injection], choose: Choice, shares: Sequence[float] | None
+    vois: Sequence[VoiDose], injections: Sequence[Injection], strategy: Strategy, shares: Sequence[float] | None
 ) -> None:
-    if choose not in ("upper", "lower", "given"):
-        raise ConfigError(f'choice of activity is "{choose}"; use "upper", "lower" or "given"')
+    if strategy not in ("upper", "lower", "fixed"):
+        raise ConfigError(f'choice of activity is "{strategy}"; use "upper", "lower" or "fixed"')
     names = [injection.territory for injection in injections]
     if not names or len(set(names)) != len(names):
         raise InputError(f"injections must name one territory each, got {names}")
@@ -335,8 +335,8 @@ def _check_input(
                 f"territory {injection.territory}: residual fraction is {injection.residual_fraction}; "
                 "give a fraction from 0 to below 1"
             )
-        given = injection.given_mbq
-        if choose == "given" and (given is None or not math.isfinite(given) or given < 0):
-            raise InputError(f"territory {injection.territory}: given activity is {given}; give 0 MBq or more")
+        given = injection.fixed_mbq
+        if strategy == "fixed" and (given is None or not math.isfinite(given) or given < 0):
+            raise InputError(f"territory {injection.territory}: fixed activity is {given}; give 0 MBq or more")
     if shares is not None and (len(shares) != len(names) or not all(math.isfinite(s) and s > 0 for s in shares)):
         raise InputError(f"shares are {list(shares)}; give one positive number for each of {names}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sirtjax.dosimetry._activity_choice import Choice as Choice
+from sirtjax.dosimetry._activity_choice import Strategy as Strategy
 from sirtjax.dosimetry._checks import Check
 from sirtjax.dosimetry._objectives import DoseObjective
 
@@ -16,12 +16,12 @@ class Injection:
     Attributes:
       territory: name of the territory it fills.
       residual_fraction: fraction of the ordered activity that stays in vial and catheter.
-      given_mbq: activity to enter the patient, for the choice "given".
+      fixed_mbq: activity to enter the patient, for the strategy "fixed".
     """
 
     territory: str
     residual_fraction: float
-    given_mbq: float | None = None
+    fixed_mbq: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +54,9 @@ class TerritoryPrescription:
       upper_bound_mbq: the smallest upper bound, infinite without a limit.
       feasible: whether lower <= upper.
       chosen_mbq: activity to enter the patient.
-      ordered_mbq: activity to order so that `chosen_mbq` leaves the vial.
+      dispensed_mbq: activity to order so that `chosen_mbq` leaves the vial.
       residual_fraction: share that stays behind.
-      binding: the bound that sets `chosen_mbq`; None where it was given.
+      limiting_bound: the bound that sets `chosen_mbq`; None where it was given.
     """
 
     territory: str
@@ -66,9 +66,9 @@ class TerritoryPrescription:
     upper_bound_mbq: float
     feasible: bool
     chosen_mbq: float
-    ordered_mbq: float
+    dispensed_mbq: float
     residual_fraction: float
-    binding: Bound | None
+    limiting_bound: Bound | None
 
     @property
     def interval_mbq(self) -> tuple[float, float] | None:
@@ -123,7 +123,7 @@ class Prescription:
     """The activities of all territories, with the bounds they lie between.
 
     Attributes:
-      choose: the rule used.
+      strategy: the rule used.
       territories: one per injection.
       joint_lower_mbq: total activity at which all targets are met, in the proportions of the choice.
       joint_upper_mbq: total activity at which the first limit is reached, in those proportions.
@@ -131,8 +131,8 @@ class Prescription:
       feasible: some activities meet every bounding objective (by linear programming where all are linear,
         otherwise in the proportions of the choice) and each territory's own interval is not empty.
       scale: factor by which all territories' own choices were multiplied to meet the limits jointly.
-      binding: the bound on the total that is reached; None if activities were given.
-      best_split_mbq: the split with the largest margin over the targets within all limits; None where it is not
+      limiting_bound: the bound on the total that is reached; None if activities were given.
+      max_margin_mbq: the split with the largest margin over the targets within all limits; None where it is not
         known or some injection has no target or no limit on liver tissue.
       total_mbq: sum of the chosen activities.
       predictions: dose per VOI.
@@ -140,15 +140,15 @@ class Prescription:
       checks: what must be looked at.
     """
 
-    choose: Choice
+    strategy: Strategy
     territories: tuple[TerritoryPrescription, ...]
     joint_lower_mbq: float
     joint_upper_mbq: float
     joint_bounds: tuple[Bound, ...]
     feasible: bool
     scale: float
-    binding: Bound | None
-    best_split_mbq: tuple[float, ...] | None
+    limiting_bound: Bound | None
+    max_margin_mbq: tuple[float, ...] | None
     total_mbq: float
     predictions: tuple[Prediction, ...]
     outcomes: tuple[ObjectiveOutcome, ...]

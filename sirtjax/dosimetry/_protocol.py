@@ -19,7 +19,7 @@ from sirtjax.dosimetry._objectives import DoseObjective, Role
 from sirtjax.errors import ConfigError
 from sirtjax.parsing import ParseError, parse_toml
 
-Mark = Literal["stated", "code", "derived", "unverified"]
+Evidence = Literal["stated", "code", "derived", "unverified"]
 Method = Literal["multi", "single"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -34,13 +34,13 @@ class Quantity:
       value: in `unit`.
       unit: as printed.
       source: where it is from.
-      mark: "stated" in the source, found in public "code", "derived" from the source, or "unverified".
+      evidence: "stated" in the source, found in public "code", "derived" from the source, or "unverified".
     """
 
     value: float
     unit: str
     source: str
-    mark: Mark
+    evidence: Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +134,8 @@ class Protocol:
         }
         rows = self.multi + self.single
         return tuple(
-            [name for name, quantity in quantities.items() if quantity and quantity.mark == "unverified"]
-            + [row.objective.label for row in rows if row.objective.mark == "unverified"]
+            [name for name, quantity in quantities.items() if quantity and quantity.evidence == "unverified"]
+            + [row.objective.label for row in rows if row.objective.evidence == "unverified"]
         )
 
     def objectives(self, *, hepatic_reserve_fraction: float, method: Method | None = None) -> tuple[DoseObjective, ...]:
@@ -175,7 +175,7 @@ class Protocol:
                 dose_gy=limit.value,
                 cumulative=cumulative,
                 source=limit.source,
-                mark="unverified" if limit.mark == "unverified" else "stated",
+                evidence="unverified" if limit.evidence == "unverified" else "stated",
             )
             for limit, cumulative in ((self.lung_single, False), (self.lung_cumulative, True))
         )
@@ -185,7 +185,7 @@ class _Quantity(Table):
     value: Positive
     unit: str
     source: Citation
-    mark: Mark
+    evidence: Evidence
 
 
 class _Objective(Table):
@@ -196,7 +196,7 @@ class _Objective(Table):
     kind: Literal["mean", "D", "V"] = "mean"
     volume_fraction: Fraction | None = None
     purpose: Literal["bound", "goal"] = "bound"
-    mark: Literal["stated", "unverified"] = "stated"
+    evidence: Literal["stated", "unverified"] = "stated"
     hepatic_reserve_below: Fraction | None = None
     hepatic_reserve_above: Fraction | None = None
 
@@ -229,7 +229,7 @@ class _Scenario(Table):
 
 
 class _File(Table):
-    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    schema_version: Annotated[Literal[2], Field(alias="schema")]
     device: Literal["resin", "glass", "holmium"]
     nuclide: str
     liver_density: _Quantity
@@ -328,7 +328,7 @@ def _protocol(file: _File, key: str, *, name: str, source: str) -> Protocol:
 
 
 def _quantity(table: _Quantity) -> Quantity:
-    return Quantity(value=table.value, unit=table.unit, source=table.source, mark=table.mark)
+    return Quantity(value=table.value, unit=table.unit, source=table.source, evidence=table.evidence)
 
 
 def _rows(file: _File, keys: tuple[str, ...], place: str) -> tuple[ProtocolObjective, ...]:

@@ -18,13 +18,13 @@ def case_text(patient: Patient) -> str:
     if maps["lesions"].names:
         lesions = f"""[masks.lesions]
 path = "truth/diagnostic_ct_lesions.nii.gz"
-on = "diagnostic"
+image = "diagnostic"
 labels = {_labels(maps["lesions"])}
 
 """
     return f"""\
 # A simulated patient: preset {numbers["preset"]}, seed {numbers["seed"]}. Plan it with: sirtjax plan case.toml -o plan/
-schema = 1
+schema = 2
 
 [patient]
 id = "phantom-{numbers["preset"]}-{numbers["seed"]}"
@@ -48,15 +48,15 @@ modality = "CT"
 
 [masks.liver]
 path = "truth/diagnostic_ct_liver.nii.gz"
-on = "diagnostic"
+image = "diagnostic"
 
 {lesions}[masks.lungs]
 path = "truth/spect_lungs.nii.gz"
-on = "activity"
+image = "activity"
 
 [territories]
 path = "truth/diagnostic_ct_territories.nii.gz"
-on = "diagnostic"
+image = "diagnostic"
 labels = {_labels(maps["territories"])}
 
 # The exact displacement is in truth/: method = "file", path = "truth/spect_displacement.nii.gz".
@@ -66,7 +66,7 @@ method = "deformable"
 [registration.reference_masks.liver]
 path = "truth/spect_liver.nii.gz"
 
-[shunt]
+[lung_shunt]
 method = "planar"
 planar = ["images/planar_anterior.nii.gz", "images/planar_posterior.nii.gz"]
 planar_rois = "truth/planar_organs.nii.gz"
@@ -75,7 +75,7 @@ attenuation_corrected = {str(patient.config.planar.attenuation_corrected).lower(
 
 # Neither has a default: what stays in vial and catheter (this one is made up), and which activity between the bounds.
 [prescription]
-choose = "upper"
+strategy = "upper"
 residual_fraction = 0.01
 
 {_injections(patient)}"""

@@ -45,7 +45,7 @@ def prescribed_activities(
     previous_lung_gy: Any,
     config: PipelineConfig,
     shares: Float[Array, " injections"] | None = None,
-    given_mbq: Float[Array, " injections"] | None = None,
+    fixed_mbq: Float[Array, " injections"] | None = None,
 ) -> Bounds:
     """Returns the bounds and the prescribed activities.
 
@@ -57,19 +57,19 @@ def prescribed_activities(
       limits_gy: targets and limits.
       previous_lung_gy: lung dose of earlier treatments.
       config: objectives, choice and split.
-      shares: proportions, for `split` "shares"; constants for derivatives.
-      given_mbq: for `choose` "given".
+      shares: proportions, for `allocation` "shares"; constants for derivatives.
+      fixed_mbq: for `strategy` "fixed".
     """
     found = _objectives(mean_gy_per_mbq, dose_at_fraction, limits_gy, previous_lung_gy, config)
-    alike = _activities(found, None, given_mbq)
-    if config.choose != "upper" or config.split == "proportional":
+    alike = _activities(found, None, fixed_mbq)
+    if config.strategy != "upper" or config.allocation == "proportional":
         return alike
-    if config.split == "even":
+    if config.allocation == "even":
         own = jnp.stack([mean_gy_per_mbq[name][index] for index, name in enumerate(config.injections)])
         shares = dosimetry.even_shares(own)
     if shares is None:
         return alike
-    split = _activities(found, shares / jnp.sum(shares), given_mbq)
+    split = _activities(found, shares / jnp.sum(shares), fixed_mbq)
     return Bounds(*(jnp.where(alike.scale < 1, second, first) for first, second in zip(alike, split, strict=True)))
 
 
@@ -114,7 +114,7 @@ def _multiple(found: _Objectives, index: int, ray: Any) -> Any:
     return dosimetry.activity_multiple(found.rooms[index], gy)
 
 
-def _activities(found: _Objectives, shares: Any, given_mbq: Any) -> Bounds:
+def _activities(found: _Objectives, shares: Any, fixed_mbq: Any) -> Bounds:
     """The bounds and activities in these proportions, or without any."""
     config, bounds = found.config, found.bounds
     count, names = len(config.injections), np.asarray(config.injections)
@@ -133,14 +133,14 @@ def _activities(found: _Objectives, shares: Any, given_mbq: Any) -> Bounds:
             lower = jnp.where(np.isin(names, one.territories), jnp.maximum(lower, fed), lower)
     on_liver = [index for index in limits if config.objectives[index].on_liver]
     unlimited = jnp.all(jnp.isinf(bounds[np.asarray(on_liver, int)]), axis=0)
-    if config.choose == "given":
-        return Bounds(bounds, lower, upper, jnp.asarray(1.0), jnp.asarray(given_mbq))
-    if config.choose == "lower":
+    if config.strategy == "fixed":
+        return Bounds(bounds, lower, upper, jnp.asarray(1.0), jnp.asarray(fixed_mbq))
+    if config.strategy == "lower":
         start = dosimetry.lowest_start(lower, shares, jnp.ones(count, bool))
     else:
         start = dosimetry.upper_start(upper, lower, unlimited, shares)
     multiples = [_multiple(found, index, start) for index in limits]
     smallest = jnp.min(jnp.stack(multiples)) if multiples else jnp.asarray(jnp.inf)
-    free = ~jnp.any(unlimited) if shares is not None and config.choose == "upper" else jnp.asarray(False)
+    free = ~jnp.any(unlimited) if shares is not None and config.strategy == "upper" else jnp.asarray(False)
     scale = dosimetry.joint_scale(smallest, free=free)
     return Bounds(bounds, lower, upper, scale, start * scale)

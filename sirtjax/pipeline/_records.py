@@ -71,7 +71,7 @@ class Warp:
         "previous_lung_gy",
         "limits_gy",
         "shares",
-        "given_mbq",
+        "fixed_mbq",
     ],
     meta_fields=[],
 )
@@ -93,8 +93,8 @@ class PipelineInputs:
       lung_mass_g: mass of both lungs.
       previous_lung_gy: mean lung dose of earlier treatments.
       limits_gy: (objectives,) targets and limits, in the order of the configuration.
-      shares: (injections,) proportions of the activities, for `split` "shares".
-      given_mbq: (injections,) activities, for `choose` "given".
+      shares: (injections,) proportions of the activities, for `allocation` "shares".
+      fixed_mbq: (injections,) activities, for `strategy` "fixed".
     """
 
     counts: GridArray
@@ -111,7 +111,7 @@ class PipelineInputs:
     previous_lung_gy: Float[Array, ""]
     limits_gy: Float[Array, " objectives"]
     shares: Float[Array, " injections"] | None = None
-    given_mbq: Float[Array, " injections"] | None = None
+    fixed_mbq: Float[Array, " injections"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,9 +195,9 @@ class PipelineConfig:
       injections: territories that are injected, in order; "whole liver" if there is no mask of territories.
       vois: VOIs of the result.
       objectives: targets and limits that bound the activity.
-      choose: "upper", "lower" or "given" activity between the bounds.
-      split: how several injections share a limit that binds them together: "proportional" to their own choice, "even"
-        mean dose, or in the proportions `shares` of the inputs, which are constants for derivatives.
+      strategy: "upper", "lower" or "fixed" activity between the bounds.
+      allocation: how several injections share a limit that binds them together: "proportional" to their own choice,
+        "even" mean dose, or in the proportions `shares` of the inputs, which are constants for derivatives.
       percents: the x of D_x in %.
       levels_gy: the x of V_x in Gy.
       counts_sampling: how the activity image is averaged.
@@ -213,8 +213,8 @@ class PipelineConfig:
     kernel_radius: Shape = (4, 4, 4)
     lesions: tuple[str, ...] = ()
     objectives: tuple[ObjectiveConfig, ...] = ()
-    choose: Literal["upper", "lower", "given"] = "upper"
-    split: Literal["proportional", "even", "shares"] = "proportional"
+    strategy: Literal["upper", "lower", "fixed"] = "upper"
+    allocation: Literal["proportional", "even", "shares"] = "proportional"
     percents: tuple[float, ...] = (98, 95, 70, 50, 2)
     levels_gy: tuple[float, ...] = (70.0,)
     counts_sampling: Sampling = Sampling(parts=(2, 2, 2))
@@ -228,8 +228,8 @@ class PipelineConfig:
         if self.method == "kernel" and self.nuclide.radial_kernel is None:
             raise ConfigError(f"pipeline: {self.nuclide.name} has no dose kernel; use method 'local'")
         named = {voi.name for voi in self.vois} | {"lungs"}
-        if self.split == "even" and not named >= set(self.injections):
-            raise ConfigError('pipeline: split "even" needs every injected territory among the VOIs')
+        if self.allocation == "even" and not named >= set(self.injections):
+            raise ConfigError('pipeline: allocation "even" needs every injected territory among the VOIs')
         for objective in self.objectives:
             if objective.voi not in named:
                 raise ConfigError(f"pipeline: an objective names {objective.voi!r}, which is not a VOI")

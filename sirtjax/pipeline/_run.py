@@ -68,7 +68,7 @@ def run(inputs: PipelineInputs, config: PipelineConfig) -> PipelineResult:
         previous_lung_gy=inputs.previous_lung_gy,
         config=config,
         shares=inputs.shares,
-        given_mbq=inputs.given_mbq,
+        fixed_mbq=inputs.fixed_mbq,
     )
     dose = dose_of(bounds.activity_mbq)
     fractions = tuple(percent / 100 for percent in config.percents)
@@ -138,8 +138,8 @@ def _check(inputs: PipelineInputs, config: PipelineConfig) -> None:
     count = len(config.injections)
     injections_of(inputs.lung_shunt_fraction, count, "lung_shunt_fraction")
     injections_of(inputs.calibration, count, "calibration")
-    if config.choose == "given" and inputs.given_mbq is None:
-        raise ConfigError('pipeline: choose "given" needs given_mbq')
+    if config.strategy == "fixed" and inputs.fixed_mbq is None:
+        raise ConfigError('pipeline: strategy "fixed" needs fixed_mbq')
     missing = {mask.name for mask in config.masks} - set(inputs.masks)
     if missing:
         raise ConfigError(f"pipeline: no mask for {', '.join(sorted(missing))} in the inputs")

@@ -167,11 +167,11 @@ def _on_grid(
         mask = LabelMap.from_mask(labels.mask(stored), labels.geometry, name=name)
         if not mask.geometry.matches(geometry):
             moved.append(name)
-            drawn_ml = mask.volume_ml(name)
+            contoured_ml = mask.volume_ml(name)
             mask = spatial.resample_labels(mask, geometry)
-            if mask.volume_ml(name) < 0.5 * drawn_ml:
+            if mask.volume_ml(name) < 0.5 * contoured_ml:
                 raise GeometryError(
-                    f"{path}: {mask.volume_ml(name):.3g} of {drawn_ml:.3g} mL of the mask {name!r} is inside the "
+                    f"{path}: {mask.volume_ml(name):.3g} of {contoured_ml:.3g} mL of the mask {name!r} is inside the "
                     f"{role} image ({geometry}); provide masks contoured on that image"
                 )
         placed[name] = mask

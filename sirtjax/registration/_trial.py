@@ -214,8 +214,8 @@ def _measured(bench: Bench, transform: Transform) -> dict[str, float]:
 
 def _check_reach(judging: MaskBench, reference: Side) -> None:
     for name, inside in judging.occupancy.items():
-        drawn_ml = reference.masks[name].volume_ml(name)
-        share = float(inside.sum(dtype=np.float64)) * judging.grid.voxel_volume_ml / drawn_ml
+        contoured_ml = reference.masks[name].volume_ml(name)
+        share = float(inside.sum(dtype=np.float64)) * judging.grid.voxel_volume_ml / contoured_ml
         if share < LEAST_SHARE:
             raise GeometryError(
                 f'{100 * share:.0f} % of the reference\'s mask "{name}" is on the lattice around the liver, on which '

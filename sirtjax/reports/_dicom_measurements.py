@@ -22,7 +22,7 @@ _QUANTITIES = (
     ("mean dose", "mean_gy", "Gy", 1.0),
     ("minimum dose", "min_gy", "Gy", 1.0),
     ("maximum dose", "max_gy", "Gy", 1.0),
-    ("compartment dose", "compartment_gy", "Gy", 1.0),
+    ("compartment dose", "multi_compartment_mean_gy", "Gy", 1.0),
 )
 LUNGS = "lungs"
 

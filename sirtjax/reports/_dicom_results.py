@@ -126,7 +126,7 @@ def write_dicom_results(
 
 
 def _what(result: Result) -> str:
-    draft = "DRAFT " if result.drafts else ""
+    draft = "DRAFT " if result.unreviewed_masks else ""
     return f"{draft}SIRT {'planned' if result.kind == 'plan' else 'delivered'} dose, {result.protocol}"[:_LONGEST_NAME]
 
 
@@ -154,10 +154,10 @@ def _masks(
 ) -> dict[str, LabelMap]:
     """Returns the structures of one frame: contoured there and, for the activity image, also warped to it."""
     found: dict[str, LabelMap] = {}
-    for name, kind, labels, drawn_on in _drawn(products):
+    for name, kind, labels, contoured_on in _drawn(products):
         plain = names[name]
         kinds[plain] = kind
-        if drawn_on == frame:
+        if contoured_on == frame:
             found[plain] = LabelMap.from_mask(np.asarray(labels.array) > 0, labels.geometry, name=plain)
         elif frame == "activity":
             carried = maps.occupancy[name] >= np.float32(0.5)

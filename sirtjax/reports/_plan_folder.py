@@ -45,7 +45,7 @@ def fill_plan_folder(
     from sirtjax import workflows
 
     work = workflows.plan_case if kind == "plan" else workflows.verify_case
-    hooks = workflows.automatic_hooks(find_lesions=case.masks.find_lesions, on_step=on_step)
+    hooks = workflows.automatic_hooks(segment_lesions=case.masks.segment_lesions, on_step=on_step)
     result, maps, products = work(case, products=products, hooks=hooks)
     left_out = write_plan_folder(
         folder,
@@ -183,7 +183,7 @@ def run_step(
     step: Step,
     output: Path,
     *,
-    again: bool = False,
+    rerun: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> Products:
@@ -193,7 +193,7 @@ def run_step(
       case: the case.
       step: name of the step.
       output: folder of the plan; completed steps in it are reused.
-      again: run the step even if its files exist.
+      rerun: run the step even if its files exist.
       on_step: called with the name of each step.
       on_note: called with each remark.
 
@@ -205,9 +205,9 @@ def run_step(
     from sirtjax.reports._steps_folder import load_steps, save_steps
 
     products = load_steps(output / "steps", case, on_note=on_note)
-    if again:
+    if rerun:
         products = replace(products, **{step: None})
-    hooks = workflows.automatic_hooks(find_lesions=case.masks.find_lesions, on_step=on_step)
+    hooks = workflows.automatic_hooks(segment_lesions=case.masks.segment_lesions, on_step=on_step)
     products = workflows.advance(case, step, products=products, hooks=hooks)
     page = None
     if products.registration is not None and products.images is not None:

@@ -69,7 +69,7 @@ def report_pdf(
     Returns:
       The document; the same result gives the same bytes.
     """
-    draft = "DRAFT" if result.drafts else None
+    draft = "DRAFT" if result.unreviewed_masks else None
     title = f"SIRT {_what(result)} · {identity or result.patient_id}"
     footer = f"{draft} · {title}. {DISCLAIMER}" if draft else f"{title}. {DISCLAIMER}"
     if pictures is None:
@@ -99,14 +99,14 @@ def _what(result: Result) -> str:
 def _head(result: Result, patient: str) -> list[Block]:
     version = result.provenance["versions"]["sirtjax"]
     blocks: list[Block] = [
-        Heading(text=f"{'DRAFT: ' if result.drafts else ''}SIRT {_what(result)}", level=1),
+        Heading(text=f"{'DRAFT: ' if result.unreviewed_masks else ''}SIRT {_what(result)}", level=1),
         Paragraph(text=result.protocol_title),
         Paragraph(text=f"Patient {patient} · {result.provenance['created']} · sirtjax {version}", colour=SOFT),
     ]
-    if result.drafts:
+    if result.unreviewed_masks:
         warning = "Not every mask is verified. Review, correct and sign each mask, then plan again."
         blocks.append(Paragraph(text=f"DRAFT: {warning}", colour=SEVERITY_COLOURS["error"], bold=True))
-        blocks += [Paragraph(text=line, bullet=True) for line in result.drafts]
+        blocks += [Paragraph(text=line, bullet=True) for line in result.unreviewed_masks]
     return blocks
 
 
@@ -153,10 +153,10 @@ def _summary(result: Result) -> list[Block]:
         [
             one.territory,
             significant(one.activity_mbq),
-            significant(one.prepared_mbq),
+            significant(one.dispensed_mbq),
             percent(one.residual_fraction),
             significant(100 * one.lung_shunt_fraction),
-            one.binding,
+            one.limiting_objective,
         ]
         for one in result.injections
     ]
@@ -241,7 +241,7 @@ def _doses(result: Result) -> list[Block]:
         uptake = "–" if voi.kind == "lungs" else significant(100 * voi.uptake_fraction)
         row = [voi.name, significant(voi.volume_ml), uptake, significant(voi.tn_ratio), significant(voi.mean_gy)]
         row += [significant(result.planned.get(voi.name, {}).get("mean_gy"))] if result.planned else []
-        row += [significant(voi.compartment_gy), *(significant(voi.d_gy.get(x)) for x in points)]
+        row += [significant(voi.multi_compartment_mean_gy), *(significant(voi.d_gy.get(x)) for x in points)]
         rows.append([*row, *(significant(voi.v_percent.get(x)) for x in levels)])
     groups = frozenset(n for n, voi in enumerate(result.vois) if voi.kind in GROUP_KINDS)
     legend = (
@@ -296,7 +296,7 @@ def _registration(found: RegistrationSummary) -> list[Block]:
     if found.volumes:
         header = ["VOI", "contoured (mL)", "on the activity image (mL)", "change (%)"]
         cells = [
-            [row.name, significant(row.drawn_ml), significant(row.carried_ml), f"{row.change_percent:+.1f}"]
+            [row.name, significant(row.mask_ml), significant(row.warped_ml), f"{row.change_percent:+.1f}"]
             for row in found.volumes
         ]
         blocks.append(Table(header=header, rows=cells, align="lrrr"))

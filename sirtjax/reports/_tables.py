@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 FIXED = (
-    "name", "kind", "territory", "volume_ml", "drawn_ml", "mass_g", "activity_mbq", "uptake_fraction", "tn_ratio",
-    "compartment_gy", "mean_gy", "min_gy", "max_gy",
+    "name", "kind", "territory", "volume_ml", "mask_ml", "mass_g", "activity_mbq", "uptake_fraction", "tn_ratio",
+    "multi_compartment_mean_gy", "mean_gy", "min_gy", "max_gy",
 )  # fmt: skip
 
 

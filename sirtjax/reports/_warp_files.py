@@ -32,7 +32,7 @@ def warp_file(
     fill: float | None = None,
     series: str | None = None,
     reference_series: str | None = None,
-    drawn_on: Path | None = None,
+    contoured_on: Path | None = None,
     force: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
     on_note: Note = lambda note: None,
@@ -54,7 +54,7 @@ def warp_file(
       fill: value outside the image; None for -1024 HU, otherwise 0.
       series: DICOM series of the source.
       reference_series: DICOM series of the reference.
-      drawn_on: image on which the contours of an RTSTRUCT were drawn.
+      contoured_on: image on which the contours of an RTSTRUCT were drawn.
       force: overwrite an existing file.
       on_step: called with the name of each step.
       on_note: called with each remark.
@@ -81,7 +81,7 @@ def warp_file(
       [[15.0, 0.0, 0.0]]
     """
     points = source.name.lower().endswith(POINT_SUFFIXES)
-    _check_options(points, labels=labels, activity=activity, order=order, fill=fill, drawn_on=drawn_on)
+    _check_options(points, labels=labels, activity=activity, order=order, fill=fill, contoured_on=contoured_on)
     on_step("reading")
     grid = None if reference is None else _image(reference, reference_series).geometry
     if points:
@@ -91,7 +91,7 @@ def warp_file(
     else:
         how = _How(grid=grid, paths=list(transforms), invert=invert, on_note=on_note)
         if labels:
-            done = _warp_labels(source, how, output, drawn_on=drawn_on, force=force)
+            done = _warp_labels(source, how, output, contoured_on=contoured_on, force=force)
         else:
             volume = _image(source, series)
             done = _warp_image(volume, how, output, activity=activity, order=order, fill=fill, force=force)
@@ -110,18 +110,18 @@ class _How:
 
 
 def _check_options(
-    points: bool, *, labels: bool, activity: bool, order: Order | None, fill: float | None, drawn_on: Path | None
+    points: bool, *, labels: bool, activity: bool, order: Order | None, fill: float | None, contoured_on: Path | None
 ) -> None:
     given = {"--labels": labels, "--activity": activity, "--order": order is not None}
     chosen = [name for name, used in given.items() if used]
     if len(chosen) > 1:
         raise ConfigError(f"{' and '.join(chosen)} exclude each other; use one")
-    if points and (chosen or fill is not None or drawn_on is not None):
-        raise ConfigError("--labels, --activity, --order, --fill and --drawn-on do not apply to points; omit them")
+    if points and (chosen or fill is not None or contoured_on is not None):
+        raise ConfigError("--labels, --activity, --order, --fill and --contoured-on do not apply to points; omit them")
     if fill is not None and (labels or activity):
         raise ConfigError("a label map or an activity map is zero outside; omit --fill")
-    if drawn_on is not None and not labels:
-        raise ConfigError("--drawn-on requires --labels; use both or neither")
+    if contoured_on is not None and not labels:
+        raise ConfigError("--contoured-on requires --labels; use both or neither")
 
 
 def _image(path: Path, series: str | None) -> Volume:
@@ -163,13 +163,13 @@ def _total(volume: Volume) -> float:
     return float(volume.array.sum(dtype="float64")) * voxel
 
 
-def _warp_labels(path: Path, how: _How, output: Path, *, drawn_on: Path | None, force: bool) -> dict[str, Any]:
+def _warp_labels(path: Path, how: _How, output: Path, *, contoured_on: Path | None, force: bool) -> dict[str, Any]:
     import numpy as np
 
     from sirtjax import formats, io, spatial
     from sirtjax.volume import LabelMap
 
-    image = None if drawn_on is None else formats.read_image(drawn_on)
+    image = None if contoured_on is None else formats.read_image(contoured_on)
     masks = _masks(path, image)
     values = _values(path, masks)
     carried: dict[str, Any] = {}
@@ -209,7 +209,9 @@ def _masks(path: Path, image: Image | None) -> dict[str, LabelMap]:
         # Of all errors there, contours without the image they were drawn on are no more than an InputError.
         if image is not None or type(error) is not InputError:
             raise
-        raise ConfigError(f"{path}: contours need the image on which they were contoured; add --drawn-on") from error
+        raise ConfigError(
+            f"{path}: contours need the image on which they were contoured; add --contoured-on"
+        ) from error
 
 
 def _values(path: Path, masks: dict[str, LabelMap]) -> dict[str, int]:

@@ -89,7 +89,7 @@ class Session:
             "kind": results["kind"],
             "protocol": results["protocol_title"],
             "created": results["provenance"]["created"],
-            "drafts": results.get("drafts", []),
+            "unreviewed_masks": results.get("unreviewed_masks", []),
             "injections": [{key: row[key] for key in ("territory", "activity_mbq")} for row in results["injections"]],
             "registered": self.images.diagnostic is not None,
             "masks": [self.describe_mask(key) for key in self.masks],

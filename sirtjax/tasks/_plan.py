@@ -74,7 +74,7 @@ def plan(
 
     Args:
       case: path of a case file (TOML), or a case of `workflows.load_case`.
-      overrides: changes of single values of the file, such as "prescription.choose='lower'".
+      overrides: changes of single values of the file, such as "prescription.strategy='lower'".
       on_step: called with the name of each step when it begins.
 
     Returns:
@@ -127,6 +127,6 @@ def _run(
     if isinstance(case, Case) and overrides:
         raise ConfigError("overrides change a case file; this case is already read, give them to workflows.load_case")
     checked = case if isinstance(case, Case) else workflows.load_case(Path(case), overrides=overrides)
-    hooks = workflows.automatic_hooks(find_lesions=checked.masks.find_lesions, on_step=on_step)
+    hooks = workflows.automatic_hooks(segment_lesions=checked.masks.segment_lesions, on_step=on_step)
     result, maps, products = work(checked, hooks=hooks)
     return PlannedCase(case=checked, result=result, maps=maps, products=products)

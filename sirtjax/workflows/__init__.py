@@ -14,7 +14,7 @@ from sirtjax.workflows._case_options import CaseOptions as CaseOptions
 from sirtjax.workflows._case_options import check_choices as check_choices
 from sirtjax.workflows._case_options import missing_choices as missing_choices
 from sirtjax.workflows._case_options import read_case as read_case
-from sirtjax.workflows._drafts import draft_masks as draft_masks
+from sirtjax.workflows._drafts import unreviewed_masks as unreviewed_masks
 from sirtjax.workflows._guides import Guides as Guides
 from sirtjax.workflows._images import select_images as select_images
 from sirtjax.workflows._mapped_case import MappedCase as MappedCase
@@ -113,7 +113,6 @@ __all__ = [
     "case_from_table",
     "check_choices",
     "check_prescription",
-    "draft_masks",
     "load_case",
     "mask_frame",
     "mask_role_of",
@@ -128,6 +127,7 @@ __all__ = [
     "read_plan",
     "result_to_json",
     "select_images",
+    "unreviewed_masks",
     "verify_case",
     "voi_histogram",
 ]

@@ -17,7 +17,7 @@ from sirtjax.workflows._checks import case_checks, registration_checks
 from sirtjax.workflows._deposit import Deposit
 from sirtjax.workflows._derived import placed_vois, territory_weights
 from sirtjax.workflows._doses import medium
-from sirtjax.workflows._drafts import draft_masks
+from sirtjax.workflows._drafts import unreviewed_masks
 from sirtjax.workflows._evaluation import evaluate_vois
 from sirtjax.workflows._mask_records import mask_results
 from sirtjax.workflows._methods import method_facts, registration_sentence
@@ -135,7 +135,7 @@ def assemble(
             case, products.images, registration=registration_sentence(case, summary), products=products
         ),
         registration=summary,
-        drafts=draft_masks(products),
+        unreviewed_masks=unreviewed_masks(products),
         nuclide=setting.nuclide.symbol,
         nuclide_record=setting.nuclide.name,
         territories=_territory_results(setting),

@@ -25,7 +25,7 @@ def automatic_hooks(
     *,
     model: str = "liver",
     lesion_model: str = "lesions",
-    find_lesions: bool = False,
+    segment_lesions: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Hooks:
     """Returns hooks that segment missing masks: the liver and, optionally, lesions with models.
@@ -37,7 +37,7 @@ def automatic_hooks(
     Args:
       model: name or folder of the liver's model.
       lesion_model: of the lesions' model.
-      find_lesions: whether lesions are looked for, as `Case.masks.find_lesions` says.
+      segment_lesions: whether lesions are looked for, as `Case.masks.segment_lesions` says.
       on_step: called with the name of each step as it begins.
     """
 
@@ -79,7 +79,7 @@ def automatic_hooks(
 
     return Hooks(
         segment_liver=liver,
-        segment_lesions=lesions if find_lesions else None,
+        segment_lesions=lesions if segment_lesions else None,
         segment_lungs=lungs,
         on_step=on_step,
     )

@@ -73,7 +73,7 @@ class MaskTable(Table):
     """
 
     path: Path
-    on: Frame
+    image: Frame
     names: tuple[str, ...] | None = None
     labels: dict[int, str] | None = None
 
@@ -81,21 +81,21 @@ class MaskTable(Table):
 class MasksTable(Table):
     """The VOIs. Each can be omitted if an automatic segmentation is passed to the workflow.
 
-    `no_lesions` states that there are no lesions: the activity then follows only from the liver. `find_lesions`
+    `no_lesions` states that there are no lesions: the activity then follows only from the liver. `segment_lesions`
     segments them with a network; this happens only on request.
     """
 
     liver: MaskTable | None = None
     lesions: MaskTable | None = None
     no_lesions: bool = False
-    find_lesions: bool = False
+    segment_lesions: bool = False
     lungs: MaskTable | None = None
 
     @model_validator(mode="after")
     def _lesions_or_none(self) -> MasksTable:
         given = {
             "`no_lesions`": self.no_lesions,
-            "`find_lesions`": self.find_lesions,
+            "`segment_lesions`": self.segment_lesions,
             "[masks.lesions]": self.lesions is not None,
         }
         said = [name for name, here in given.items() if here]
@@ -117,10 +117,10 @@ class TerritoriesTable(Table):
     that cross in the liver. `overlap` and `gap` define the rule for liver in several masks and in none.
     """
 
-    on: Frame
+    image: Frame
     path: Path | None = None
     labels: dict[int, str] | None = None
-    lines: tuple[Path, ...] = ()
+    dividing_lines: tuple[Path, ...] = ()
     names: tuple[str, ...] | None = None
     seeds_mm: tuple[tuple[float, float, float], ...] | None = None
     allow_crossing: bool = False
@@ -129,23 +129,25 @@ class TerritoriesTable(Table):
 
     @model_validator(mode="after")
     def _one_source(self) -> TerritoriesTable:
-        if (self.path is None) == (not self.lines):
-            raise ValueError("set either `path` (masks) or `lines` (dividing lines)")
-        if self.lines and (self.names is None or len(self.names) != len(self.lines) + 1):
-            raise ValueError(f"{len(self.lines)} line file(s) divide the liver into {len(self.lines) + 1} `names`")
+        if (self.path is None) == (not self.dividing_lines):
+            raise ValueError("set either `path` (masks) or `dividing_lines`")
+        if self.dividing_lines and (self.names is None or len(self.names) != len(self.dividing_lines) + 1):
+            raise ValueError(
+                f"{len(self.dividing_lines)} line file(s) divide the liver into {len(self.dividing_lines) + 1} `names`"
+            )
         return self
 
 
-class ShuntTable(Table):
+class LungShuntTable(Table):
     """Where the lung shunt fraction comes from; there is no default.
 
     "spect" takes the counts of the activity image in the lungs and the liver; "planar" the geometric mean of
     an anterior and a posterior view (`planar`: one DICOM file or folder with both, or two NIfTI files, anterior
     first; `planar_rois`: a mask file with the ROIs "lungs" and "liver"; `attenuation_corrected` where a transmission
-    scan corrected them; `nuclide` if the files name none); "given" the number `fraction`.
+    scan corrected them; `nuclide` if the files name none); "value" the number `fraction`.
     """
 
-    method: Literal["spect", "planar", "given"]
+    method: Literal["spect", "planar", "value"]
     fraction: Fraction | None = None
     planar: Annotated[tuple[Path, ...], Field(max_length=2)] = ()
     planar_rois: Path | None = None
@@ -154,9 +156,9 @@ class ShuntTable(Table):
     source: str | None = None
 
     @model_validator(mode="after")
-    def _complete(self) -> ShuntTable:
-        if (self.method == "given") != (self.fraction is not None):
-            raise ValueError('`fraction` is allowed only with method = "given", and required there')
+    def _complete(self) -> LungShuntTable:
+        if (self.method == "value") != (self.fraction is not None):
+            raise ValueError('`fraction` is allowed only with method = "value", and required there')
         needs_planar = self.method == "planar"
         if needs_planar != bool(self.planar) or needs_planar != (self.planar_rois is not None):
             raise ValueError('`planar` and `planar_rois` are allowed only with method = "planar", and required there')
@@ -184,7 +186,7 @@ class DoseTable(Table):
 class InjectionTable(Table):
     """One catheter position: the territory it fills and what is known of its activity.
 
-    `activity_mbq` is at the time of injection: asked for with prescription.choose = "given", and the
+    `activity_mbq` is at the time of injection: asked for with prescription.strategy = "fixed", and the
     delivered activity in a verification. `residual_fraction` stays in vial and catheter; without it that of the
     [prescription] holds.
     """
@@ -217,17 +219,17 @@ class ObjectiveTable(Table):
 class PrescriptionTable(Table):
     """Which activity between the bounds is chosen, and which lesions the lower bound must reach.
 
-    A plan needs `choose` and a `residual_fraction`, here for all injections or in each of them; neither has a default.
-    `targets` names lesions, or "lesions" for all of them taken together; without it each lesion is a target.
-    `split` says how several territories share a limit on the whole liver or the lungs: "best" by the split with the
-    largest margin over the targets, where it is known, and by even doses where there is no target; "proportional" by
-    reducing all alike.
+    A plan needs `strategy` and a `residual_fraction`, here for all injections or in each of them; neither has a
+    default. `targets` names lesions, or "lesions" for all of them taken together; without it each lesion is a target.
+    `allocation` specifies how several territories share a limit on the whole liver or the lungs: "max-margin" by the
+    one with the largest margin over the targets, where it is known, and by even doses where there is no target;
+    "proportional" by reducing all alike.
     """
 
-    choose: Literal["upper", "lower", "given"] | None = None
+    strategy: Literal["upper", "lower", "fixed"] | None = None
     residual_fraction: Fraction | None = None
     targets: tuple[str, ...] | None = None
-    split: Literal["best", "proportional"] = "best"
+    allocation: Literal["max-margin", "proportional"] = "max-margin"
     objectives: tuple[ObjectiveTable, ...] = ()
 
 
@@ -279,14 +281,14 @@ class Case(Table):
     person has checked.
     """
 
-    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    schema_version: Annotated[Literal[2], Field(alias="schema")]
     patient: PatientTable
     protocol: ProtocolTable
     images: ImagesTable
     masks: MasksTable = MasksTable()
     territories: TerritoriesTable | None = None
     registration: RegistrationTable | None = None
-    shunt: ShuntTable
+    lung_shunt: LungShuntTable
     calibration: CalibrationTable = CalibrationTable()
     dose: DoseTable = DoseTable()
     prescription: PrescriptionTable = PrescriptionTable()
@@ -303,9 +305,9 @@ class Case(Table):
         if self.territories is not None:
             placed.append(("territories", self.territories))
         for name, table in placed:
-            if table.on == "diagnostic" and self.images.diagnostic is None:
+            if table.image == "diagnostic" and self.images.diagnostic is None:
                 raise ValueError(f"{name} is on the diagnostic image, but there is no [images.diagnostic]")
-        if any(table.on == "diagnostic" for _, table in placed) and self.registration is None:
+        if any(table.image == "diagnostic" for _, table in placed) and self.registration is None:
             raise ValueError("VOIs on the diagnostic image require a [registration] to the activity image")
         self._check_guides()
         if self.territories is None and len(self.injections) > 1:
@@ -314,8 +316,8 @@ class Case(Table):
         if len(set(names)) != len(names):
             raise ValueError(f"each territory can have one injection, got {names}")
         missing = not self.injections or any(table.activity_mbq is None for table in self.injections)
-        if self.prescription.choose == "given" and missing:
-            raise ValueError('prescription.choose = "given" requires [[injections]], each with its activity_mbq')
+        if self.prescription.strategy == "fixed" and missing:
+            raise ValueError('prescription.strategy = "fixed" requires [[injections]], each with its activity_mbq')
         return self
 
     def _check_guides(self) -> None:
@@ -323,9 +325,9 @@ class Case(Table):
         if table is None or not table.computed or liver is None:
             return
         key, guides = ("reference_masks", table.reference_masks)
-        if liver.on == "diagnostic":
+        if liver.image == "diagnostic":
             key, guides = ("floating_masks", table.floating_masks)
         if guides.liver is not None:
             raise ValueError(
-                f"registration.{key}.liver: masks.liver on the {liver.on} image already guides there; omit one"
+                f"registration.{key}.liver: masks.liver on the {liver.image} image already guides there; omit one"
             )

@@ -253,7 +253,7 @@ def _without_idle_diagnostic(
 ) -> dict[Any, RoleProposal]:
     """Leave a proposed diagnostic image out where no mask is on it: it would only have to be registered."""
     diagnostic = images["diagnostic"]
-    drawn = any(mask.frame == "diagnostic" for mask in masks.values()) or chosen.options.masks_on == "diagnostic"
+    drawn = any(mask.frame == "diagnostic" for mask in masks.values()) or chosen.options.masks_image == "diagnostic"
     if diagnostic.series is None or diagnostic.given or drawn:
         return images
     chosen.on_note(f"series {diagnostic.series.number} is not used: no mask is contoured on it")
@@ -276,7 +276,7 @@ def _table(
             if role == "diagnostic":
                 entry["modality"] = proposal.series.modality
     for mask_role, mask in masks.items():
-        entry = {"path": str(mask.source.path.absolute()), "on": mask.frame, "names": list(mask.names)}
+        entry = {"path": str(mask.source.path.absolute()), "image": mask.frame, "names": list(mask.names)}
         if mask_role == "territories":
             table["territories"] = entry
         else:
@@ -302,15 +302,19 @@ def _check_complete(chosen: Chosen, table: Mapping[str, Any], overrides: Sequenc
     missing = []
     if not table["protocol"] and "protocol.name" not in said:
         missing.append("--protocol NAME (`sirtjax protocols` lists them)")
-    if not table["shunt"] and "shunt.method" not in said:
+    if not table["lung_shunt"] and "lung_shunt.method" not in said:
         missing.append("--lung-shunt spect or a fraction")
     on_diagnostic = [table["territories"]] if "territories" in table else []
     on_diagnostic += list(table["masks"].values())
-    if "registration" not in table and any(entry["on"] == "diagnostic" for entry in on_diagnostic):
+    if "registration" not in table and any(entry["image"] == "diagnostic" for entry in on_diagnostic):
         missing.append("--registration deformable, affine, rigid or a transform file")
-    if "lesions" not in table["masks"] and not said & {"masks.no_lesions", "masks.find_lesions", "masks.lesions.path"}:
+    if "lesions" not in table["masks"] and not said & {
+        "masks.no_lesions",
+        "masks.segment_lesions",
+        "masks.lesions.path",
+    }:
         missing.append(
-            "--lesions FILE or --role lesions=OBJECT (or --set masks.find_lesions=true for unreviewed masks, or "
+            "--lesions FILE or --role lesions=OBJECT (or --set masks.segment_lesions=true for unreviewed masks, or "
             "masks.no_lesions=true)"
         )
     missing += _missing_images(table, {key.strip(): value for key, _, value in map(_parted, overrides)})
@@ -335,7 +339,7 @@ def _missing_images(table: Mapping[str, Any], overridden: Mapping[str, str]) -> 
     images, masks = table["images"], table["masks"]
     missing = []
     drawn = [*masks.values(), *([table["territories"]] if "territories" in table else [])]
-    if "diagnostic" not in images and any(entry["on"] == "diagnostic" for entry in drawn):
+    if "diagnostic" not in images and any(entry["image"] == "diagnostic" for entry in drawn):
         missing.append("--role diagnostic=NUMBER (a mask is contoured on the diagnostic image)")
     if "ct" in images:
         return missing

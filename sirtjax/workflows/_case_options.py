@@ -14,10 +14,10 @@ from sirtjax.workflows._required import check_prescription, missing_prescription
 
 METHODS = ("deformable", "affine", "rigid", "identity")
 # Keys of [prescription] and the options that set them; neither has a default.
-PRESCRIBED = {"choose": "choose", "residual_fraction": "residual"}
+PRESCRIBED = {"strategy": "strategy", "residual_fraction": "residual_fraction"}
 CHOICES = {
-    "choose": "--choose upper, lower or given",
-    "residual": "--residual NUMBER (fraction that stays in vial and catheter, 0 to below 1)",
+    "strategy": "--strategy upper, lower or fixed",
+    "residual_fraction": "--residual-fraction NUMBER (fraction that stays in vial and catheter, 0 to below 1)",
 }
 
 
@@ -35,7 +35,7 @@ class CaseOptions:
       diagnostic: CT or MR on which masks were contoured.
       diagnostic_modality: "CT" or "MR".
       liver, lesions, lungs: mask files.
-      masks_on: image on which the masks were contoured, "activity" (default) or "diagnostic".
+      masks_image: image on which the masks were contoured, "activity" (default) or "diagnostic".
       territories: label map of the perfusion territories.
       lines: files of dividing lines, one per surface.
       territory_names: names from the patient's right to left, separated by commas.
@@ -44,8 +44,8 @@ class CaseOptions:
       guide_liver: liver mask on the second image.
       lung_shunt: the lung shunt fraction as text, or "spect".
       injection: TERRITORY=MBQ or TERRITORY=MBQ@TIME, each.
-      choose: activity to select: "upper", "lower" or "given".
-      residual: fraction of the activity that remains in vial and catheter.
+      strategy: activity to select: "upper", "lower" or "fixed".
+      residual_fraction: fraction of the activity that remains in vial and catheter.
       plan: results.json of the plan, for a verification.
       calibration: "relative" or "absolute".
     """
@@ -61,7 +61,7 @@ class CaseOptions:
     liver: Path | None = None
     lesions: Path | None = None
     lungs: Path | None = None
-    masks_on: str | None = None
+    masks_image: str | None = None
     territories: Path | None = None
     lines: tuple[Path, ...] = ()
     territory_names: str | None = None
@@ -70,8 +70,8 @@ class CaseOptions:
     guide_liver: Path | None = None
     lung_shunt: str | None = None
     injection: tuple[str, ...] = ()
-    choose: str | None = None
-    residual: float | None = None
+    strategy: str | None = None
+    residual_fraction: float | None = None
     plan: Path | None = None
     calibration: str | None = None
 
@@ -85,11 +85,11 @@ def missing_choices(*names: str) -> str:
     """Returns a sentence that names the missing options of a prescription.
 
     Args:
-      names: "choose", "residual" or both.
+      names: "strategy", "residual_fraction" or both.
     """
     listed = [name for name in CHOICES if name in names]
     return (
-        f"{' and '.join(f'--{name}' for name in listed)} missing, and neither has a default; "
+        f"{' and '.join('--' + name.replace('_', '-') for name in listed)} missing, and neither has a default; "
         f"give {' and '.join(CHOICES[name] for name in listed)}"
     )
 
@@ -123,8 +123,8 @@ def read_case(
         return load_case(path, overrides=overrides, unset=unset)
     if not provided:
         raise ConfigError(
-            "no case: provide a case file, or --activity, --liver, --lesions, --protocol, --lung-shunt, --choose and "
-            "--residual"
+            "no case: provide a case file, or --activity, --liver, --lesions, --protocol, --lung-shunt, --strategy and "
+            "--residual-fraction"
         )
     return case_from_table(case_table(options), folder=Path.cwd(), source="options", overrides=overrides, unset=unset)
 
@@ -149,7 +149,7 @@ def check_choices(case: Case, path: Path | None) -> None:
 
 def case_table(options: CaseOptions) -> dict[str, Any]:
     """Returns the case as nested dictionaries, as a case file has it."""
-    frame = options.masks_on or "activity"
+    frame = options.masks_image or "activity"
     images = {
         "activity": _filled(path=options.activity, unit=options.activity_unit, nuclide=options.activity_nuclide),
         "ct": _filled(path=options.ct),
@@ -157,12 +157,12 @@ def case_table(options: CaseOptions) -> dict[str, Any]:
     }
     masks = {"liver": options.liver, "lesions": options.lesions, "lungs": options.lungs}
     table: dict[str, Any] = {
-        "schema": 1,
+        "schema": 2,
         "patient": {"id": options.patient_id or NO_PSEUDONYM},
         "protocol": _filled(name=options.protocol),
         "images": {role: entry for role, entry in images.items() if entry},
-        "masks": {name: {"path": str(path), "on": frame} for name, path in masks.items() if path is not None},
-        "shunt": _shunt(options.lung_shunt),
+        "masks": {name: {"path": str(path), "image": frame} for name, path in masks.items() if path is not None},
+        "lung_shunt": _shunt(options.lung_shunt),
         "injections": [_injection(text) for text in options.injection],
         **_filled(plan=options.plan),
     }
@@ -173,9 +173,9 @@ def case_table(options: CaseOptions) -> dict[str, Any]:
     if options.calibration is not None:
         table["calibration"] = {"method": options.calibration}
     if options.territories is not None or options.lines:
-        divided: dict[str, Any] = {"on": frame, **_filled(path=options.territories)}
+        divided: dict[str, Any] = {"image": frame, **_filled(path=options.territories)}
         if options.lines:
-            divided["lines"] = [str(path) for path in options.lines]
+            divided["dividing_lines"] = [str(path) for path in options.lines]
         if options.territory_names is not None:
             divided["names"] = options.territory_names.split(",")
         table["territories"] = divided
@@ -201,7 +201,7 @@ def _filled(**values: object) -> dict[str, Any]:
 def _shunt(text: str | None) -> dict[str, Any]:
     if text is None or text == "spect":
         return {} if text is None else {"method": "spect"}
-    return {"method": "given", "fraction": text, "source": "--lung-shunt"}
+    return {"method": "value", "fraction": text, "source": "--lung-shunt"}
 
 
 def _injection(text: str) -> dict[str, Any]:

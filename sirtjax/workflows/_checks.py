@@ -81,10 +81,10 @@ def _mask_checks(case: Case, products: MappedProducts, setting: Setting, vois: S
             )
     for row in vois:
         if row.kind == "liver":
-            found += dosimetry.liver_volume_checks(row.drawn_ml or row.volume_ml)
+            found += dosimetry.liver_volume_checks(row.mask_ml or row.volume_ml)
         elif row.kind == "lesion":
             fwhm = _resolution_fwhm_mm(case, products)
-            volume_ml = row.drawn_ml or row.volume_ml
+            volume_ml = row.mask_ml or row.volume_ml
             found += dosimetry.small_lesion_checks(row.name, volume_ml=volume_ml, resolution_fwhm_mm=fwhm)
     divided = products.territories
     if divided.labels is not None and divided.overlap_ml > 0:
@@ -149,7 +149,7 @@ def _constant_checks(case: Case, setting: Setting) -> list[Check]:
         "lung limit of one treatment": setting.protocol.lung_single,
         "cumulative lung limit": setting.protocol.lung_cumulative,
     }
-    found += dosimetry.unverified_checks(*(name for name, number in numbers.items() if number.mark == "unverified"))
+    found += dosimetry.unverified_checks(*(name for name, number in numbers.items() if number.evidence == "unverified"))
     return found
 
 

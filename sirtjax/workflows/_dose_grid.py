@@ -33,8 +33,8 @@ def dose_grid(
     spacing = np.asarray(native_mm) if spacing_mm == "activity" else np.full(3, float(spacing_mm))
     search = _search_grid(activity, axes)
     inside = np.zeros(search.shape, bool)
-    for name, mask, drawn_on, transform in _unions(region):
-        found = spatial.mask_occupancy(mask, drawn_on, search, transform=transform) > 0
+    for name, mask, contoured_on, transform in _unions(region):
+        found = spatial.mask_occupancy(mask, contoured_on, search, transform=transform) > 0
         if not found.any():
             raise GeometryError(
                 f"the {name} is outside the activity image ({activity}); check its mask, its image and the registration"
@@ -66,8 +66,8 @@ def _unions(
         own = labels.mask(name)
         if not own.any():
             raise GeometryError(f"the mask of the {name} is empty; contour it or omit it from the case")
-        for _, mask, drawn_on, pull in unions:
-            if pull is transform and labels.geometry.matches(drawn_on):
+        for _, mask, contoured_on, pull in unions:
+            if pull is transform and labels.geometry.matches(contoured_on):
                 mask |= own
                 break
         else:

@@ -6,7 +6,7 @@ from sirtjax.workflows._notes import grouped
 from sirtjax.workflows._products import Products
 
 
-def draft_masks(products: Products) -> tuple[str, ...]:
+def unreviewed_masks(products: Products) -> tuple[str, ...]:
     """Returns a sentence for each reason why masks are unreviewed.
 
     A program segmented them, or they changed since their signature.

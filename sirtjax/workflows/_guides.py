@@ -83,7 +83,7 @@ def gather_guides(case: Case, images: CaseImages, liver: Voi | None, lesions: Se
 def _guide_masks(guides: GuidesTable, frame: Frame, images: CaseImages) -> dict[str, LabelMap]:
     found: dict[str, LabelMap] = {}
     for role, table in guides.given().items():
-        placed = MaskTable(path=table.path, on=frame, names=table.names, labels=table.labels)
+        placed = MaskTable(path=table.path, image=frame, names=table.names, labels=table.labels)
         if role == LIVER:
             found[LIVER] = joined_mask(LIVER, placed, images)
             continue

@@ -24,19 +24,19 @@ class MappedCase:
       geometry: the working grid, in the frame of the activity image.
       activity: (i, j, k) in the unit of the activity image, its total conserved.
       occupancy: per VOI name, the fraction of each voxel inside it, (i, j, k) in [0, 1].
-      drawn_ml: per VOI name, its volume as drawn.
+      mask_ml: per VOI name, its volume as drawn.
       ct_hu: (i, j, k) the CT, or None.
       activity_in_grid: fraction of the activity image's total that lies inside the grid.
       notes: sentences about what was resampled or cut.
-      carried_ml: per name of a VOI drawn on the diagnostic image, its volume once the transform has carried it, whether
+      warped_ml: per name of a VOI drawn on the diagnostic image, its volume once the transform has carried it, whether
         or not the activity image reaches that far.
     """
 
     geometry: Geometry
     activity: Volume
     occupancy: dict[str, Array]
-    drawn_ml: dict[str, float]
+    mask_ml: dict[str, float]
     ct_hu: Volume | None
     activity_in_grid: float
     notes: tuple[str, ...]
-    carried_ml: dict[str, float] = field(default_factory=dict)
+    warped_ml: dict[str, float] = field(default_factory=dict)

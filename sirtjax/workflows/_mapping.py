@@ -56,8 +56,8 @@ def map_case(
 
     seen = field_of_view(images.activity.volume.geometry, grid)
     occupancy: dict[str, Array] = {}
-    drawn_ml: dict[str, float] = {}
-    carried_ml: dict[str, float] = {}
+    mask_ml: dict[str, float] = {}
+    warped_ml: dict[str, float] = {}
     arrived: dict[str, float] = {}
     for name, labels, pull in region:
         mask = pipeline.GridArray(values=labels.mask(name), world_from_voxel=labels.geometry.affine)
@@ -65,10 +65,10 @@ def map_case(
             mask, grid.affine, grid.shape, warp=pipeline.warp_of(pull), config=pipeline.MaskConfig(name=name)
         )
         if pull is not None:
-            carried_ml[name] = float(share.sum(dtype=np.float64)) * grid.voxel_volume_ml
+            warped_ml[name] = float(share.sum(dtype=np.float64)) * grid.voxel_volume_ml
         occupancy[name] = share * seen
-        drawn_ml[name] = labels.volume_ml(name)
-        share_arrived = float(occupancy[name].sum(dtype=np.float64)) * grid.voxel_volume_ml / drawn_ml[name]
+        mask_ml[name] = labels.volume_ml(name)
+        share_arrived = float(occupancy[name].sum(dtype=np.float64)) * grid.voxel_volume_ml / mask_ml[name]
         _check_arrival(name, labels, share_arrived)
         if pull is None:
             arrived[name] = share_arrived
@@ -85,14 +85,14 @@ def map_case(
         geometry=grid,
         activity=activity,
         occupancy=occupancy,
-        drawn_ml=drawn_ml,
+        mask_ml=mask_ml,
         ct_hu=ct_hu,
         activity_in_grid=_total(activity) / _total(images.activity.volume),
         notes=(
             *_grid_notes(images, [(voi.name, voi.labels, voi.frame) for voi in vois]),
             *_arrival_notes(arrived),
         ),
-        carried_ml=carried_ml,
+        warped_ml=warped_ml,
     )
 
 

@@ -43,7 +43,11 @@ def method_facts(
             KERNEL_SOURCE if method == "kernel" else "thesis Eq. 1.3",
         ),
         Fact("density of the dose", setting.tissue.description),
-        Fact("density of liver and lesions", f"{density.value:g} {density.unit}", f"{density.source} ({density.mark})"),
+        Fact(
+            "density of liver and lesions",
+            f"{density.value:g} {density.unit}",
+            f"{density.source} ({density.evidence})",
+        ),
         Fact("compartment dose", "K A / m, activity of the VOI by its counts", "thesis Eq. 1.5"),
         Fact("working grid", str(grid), "frame of the activity image"),
         Fact("lung shunt fraction", f"{100 * setting.shunt.fraction:.3g} %", setting.shunt.source),

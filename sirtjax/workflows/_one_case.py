@@ -26,9 +26,9 @@ def check_one_case(case: Case, images: CaseImages) -> None:
         _check_frame(images)
     if "MASK_SERIES" not in case.accept:
         for name, table in case.masks.drawn().items():
-            _check_mask(f"masks.{name}", table.path, table.on, images)
+            _check_mask(f"masks.{name}", table.path, table.image, images)
         if case.territories is not None and case.territories.path is not None:
-            _check_mask("territories", case.territories.path, case.territories.on, images)
+            _check_mask("territories", case.territories.path, case.territories.image, images)
 
 
 def _present(images: CaseImages) -> list[tuple[str, io.Image]]:
@@ -60,8 +60,8 @@ def _check_frame(images: CaseImages) -> None:
 
 
 def _check_mask(name: str, path: Path, frame: Frame, images: CaseImages) -> None:
-    drawn_on = images.diagnostic if frame == "diagnostic" else None
-    allowed = [drawn_on] if drawn_on is not None else [images.ct, images.activity]
+    contoured_on = images.diagnostic if frame == "diagnostic" else None
+    allowed = [contoured_on] if contoured_on is not None else [images.ct, images.activity]
     uids = {image.source.series_uid for image in allowed if image is not None}
     if None in uids or not uids:
         return

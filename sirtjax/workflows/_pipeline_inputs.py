@@ -47,7 +47,7 @@ def pipeline_inputs(
     objectives = case_objectives(case, setting)
     doses = voi_doses(case, setting, unit_dose, 1.0 - np.asarray(setting.shunts))
     alike = prescribe_case(_proportional(case), setting, doses, objectives)
-    split, shares = shared_split(case, setting, doses, alike)
+    allocation, shares = shared_split(case, setting, doses, alike)
     bounding = [
         (objective, voi)
         for objective, voi in dosimetry.resolve_objectives(objectives, doses)
@@ -78,7 +78,7 @@ def pipeline_inputs(
         previous_lung_gy=np.float32(case.dose.previous_lung_gy),
         limits_gy=np.asarray([objective.dose_gy for objective, _ in bounding], np.float32),
         shares=None if shares is None else np.asarray(shares, np.float32),
-        given_mbq=np.asarray(given, np.float32) if alike.choose == "given" else None,
+        fixed_mbq=np.asarray(given, np.float32) if alike.strategy == "fixed" else None,
     )
     config = pipeline.PipelineConfig(
         dose_shape=grid.shape,
@@ -90,8 +90,8 @@ def pipeline_inputs(
         injections=tuple(table.territory for table in setting.injections),
         vois=_vois(setting),
         objectives=tuple(_objective(objective, voi) for objective, voi in bounding),
-        choose=alike.choose,
-        split=split,
+        strategy=alike.strategy,
+        allocation=allocation,
         percents=DOSE_PERCENTS,
         levels_gy=tuple(objective_levels(objectives)),
         counts_sampling=pipeline.Sampling(parts=parts, blocks=blocks),
@@ -100,7 +100,7 @@ def pipeline_inputs(
 
 
 def _proportional(case: Case) -> Case:
-    return case.model_copy(update={"prescription": case.prescription.model_copy(update={"split": "proportional"})})
+    return case.model_copy(update={"prescription": case.prescription.model_copy(update={"allocation": "proportional"})})
 
 
 def _masks(

@@ -50,8 +50,8 @@ def compare_with_plan(
     ):
         rows += more_rows
         checks += more_checks
-    if plan.drafts:
-        checks.append(dosimetry.make_check("SJ526", where="; ".join(plan.drafts)))
+    if plan.unreviewed_masks:
+        checks.append(dosimetry.make_check("SJ526", where="; ".join(plan.unreviewed_masks)))
     return PlanComparison(created=plan.created, lung_dose_gy=plan.lung_dose_gy, rows=tuple(rows)), tuple(checks)
 
 
@@ -105,9 +105,9 @@ def _activities(result: Result, plan: TreatmentPlan) -> Found:
 
 def _vois(result: Result, plan: TreatmentPlan) -> Found:
     before = {
-        name: float(row["drawn_ml"] or row["volume_ml"]) for name, row in plan.vois.items() if row["kind"] in CONTOURED
+        name: float(row["mask_ml"] or row["volume_ml"]) for name, row in plan.vois.items() if row["kind"] in CONTOURED
     }
-    here = {row.name: row.drawn_ml or row.volume_ml for row in result.vois if row.kind in CONTOURED}
+    here = {row.name: row.mask_ml or row.volume_ml for row in result.vois if row.kind in CONTOURED}
     rows = [ComparisonRow("VOIs", _listed(before), _listed(here), _agreement(before.keys() == here.keys()))]
     checks = []
     if before.keys() != here.keys():

@@ -35,7 +35,7 @@ class TreatmentPlan:
       vois: the rows of the VOI table by name, as in the file.
       lung_dose_gy: mean lung dose.
       inputs: file, UIDs and hash of each input by its role, as in the file.
-      drafts: a sentence for each unreviewed mask.
+      unreviewed_masks: a sentence for each unreviewed mask.
     """
 
     patient_id: str
@@ -50,7 +50,7 @@ class TreatmentPlan:
     vois: dict[str, dict[str, Any]]
     lung_dose_gy: float | None
     inputs: dict[str, dict[str, Any]]
-    drafts: tuple[str, ...]
+    unreviewed_masks: tuple[str, ...]
 
 
 class _Part(BaseModel):
@@ -73,7 +73,7 @@ class _Voi(_Part):
     name: str
     kind: str
     volume_ml: Positive
-    drawn_ml: Positive | None
+    mask_ml: Positive | None
     mean_gy: Finite | None
     d_gy: dict[str, Finite | None]
     dvh_dose_gy: list[Finite]
@@ -129,7 +129,7 @@ class _Plan(_Part):
     vois: list[_Voi]
     lung_dose_gy: Finite | None
     provenance: _Provenance
-    drafts: list[str]
+    unreviewed_masks: list[str]
 
 
 def read_plan(path: Path) -> TreatmentPlan:
@@ -162,7 +162,7 @@ def read_plan(path: Path) -> TreatmentPlan:
         vois={str(row["name"]): row for row in rows},
         lung_dose_gy=plan.lung_dose_gy,
         inputs={role: one.model_dump() for role, one in plan.provenance.inputs.items()},
-        drafts=tuple(plan.drafts),
+        unreviewed_masks=tuple(plan.unreviewed_masks),
     )
 
 

@@ -52,12 +52,12 @@ def prescribe_case(
 ) -> Prescription:
     """Returns the prescription; if territories share a limit, in the proportions of `shared_split`."""
     injections = [_injection(table, case) for table in setting.injections]
-    choose = check_prescription(case)
-    alike = dosimetry.prescribe(doses, objectives, injections, choose=choose)
+    strategy = check_prescription(case)
+    alike = dosimetry.prescribe(doses, objectives, injections, strategy=strategy)
     _, shares = shared_split(case, setting, doses, alike)
     if shares is None:
         return alike
-    return dosimetry.prescribe(doses, objectives, injections, choose=choose, shares=shares)
+    return dosimetry.prescribe(doses, objectives, injections, strategy=strategy, shares=shares)
 
 
 def shared_split(
@@ -74,10 +74,10 @@ def shared_split(
       doses: dose per MBq of each VOI.
       alike: the prescription without proportions.
     """
-    if alike.choose != "upper" or case.prescription.split != "best" or alike.scale >= 1:
+    if alike.strategy != "upper" or case.prescription.allocation != "max-margin" or alike.scale >= 1:
         return "proportional", None
     if any(territory.lower_bounds for territory in alike.territories):
-        split = alike.best_split_mbq
+        split = alike.max_margin_mbq
         return ("proportional", None) if split is None or sum(split) <= 0 else ("shares", split)
     own = {dose.name: dose.mean_gy_per_mbq for dose in doses}
     means = np.asarray([own[table.territory][index] for index, table in enumerate(setting.injections)])
@@ -87,8 +87,8 @@ def shared_split(
 def _injection(table: InjectionTable, case: Case) -> Injection:
     if table.residual_fraction is None:
         raise ConfigError(f"injections: {table.territory!r} has no residual_fraction; add it")
-    given = table.activity_mbq if case.prescription.choose == "given" else None
-    return Injection(territory=table.territory, residual_fraction=table.residual_fraction, given_mbq=given)
+    given = table.activity_mbq if case.prescription.strategy == "fixed" else None
+    return Injection(territory=table.territory, residual_fraction=table.residual_fraction, fixed_mbq=given)
 
 
 def prescription_facts(case: Case, setting: Setting) -> tuple[Fact, ...]:
@@ -98,7 +98,7 @@ def prescription_facts(case: Case, setting: Setting) -> tuple[Fact, ...]:
     )
     return (
         Fact("residual in vial and catheter", residuals, "the case"),
-        Fact("choice between the bounds", str(case.prescription.choose), "the case"),
+        Fact("choice between the bounds", str(case.prescription.strategy), "the case"),
     )
 
 
@@ -187,19 +187,19 @@ def injection_result(
     territory: dosimetry.TerritoryPrescription, lsf: float, prescription: Prescription
 ) -> InjectionResult:
     bounds = [_bound_result(bound) for bound in (*territory.lower_bounds, *territory.upper_bounds)]
-    binding = territory.binding
-    chosen = {"upper": "upper bound", "lower": "lower bound", "given": "activity given in the case"}
-    why = chosen[prescription.choose] if binding is None else binding.objective.label
+    limiting_bound = territory.limiting_bound
+    chosen = {"upper": "upper bound", "lower": "lower bound", "fixed": "activity given in the case"}
+    why = chosen[prescription.strategy] if limiting_bound is None else limiting_bound.objective.label
     return InjectionResult(
         territory=territory.territory,
         activity_mbq=territory.chosen_mbq,
-        prepared_mbq=territory.ordered_mbq,
+        dispensed_mbq=territory.dispensed_mbq,
         residual_fraction=territory.residual_fraction,
         lung_shunt_fraction=lsf,
         lower_mbq=territory.lower_bound_mbq if territory.lower_bounds else None,
         upper_mbq=territory.upper_bound_mbq if np.isfinite(territory.upper_bound_mbq) else None,
         feasible=territory.feasible,
-        binding=why,
+        limiting_objective=why,
         bounds=tuple(bounds),
     )
 

@@ -96,14 +96,14 @@ def _other_files(case: Case) -> dict[str, Path]:
     if case.territories is not None:
         if case.territories.path is not None:
             files["territories"] = case.territories.path
-        files |= {f"dividing lines {n}": path for n, path in enumerate(case.territories.lines, start=1)}
+        files |= {f"dividing lines {n}": path for n, path in enumerate(case.territories.dividing_lines, start=1)}
     if case.registration is not None and case.registration.path is not None:
         files["transform"] = case.registration.path
     if case.registration is not None:
         files |= _guide_files(case.registration)
-    files |= {f"planar {n}": path for n, path in enumerate(case.shunt.planar, start=1)}
-    if case.shunt.planar_rois is not None:
-        files["planar ROIs"] = case.shunt.planar_rois
+    files |= {f"planar {n}": path for n, path in enumerate(case.lung_shunt.planar, start=1)}
+    if case.lung_shunt.planar_rois is not None:
+        files["planar ROIs"] = case.lung_shunt.planar_rois
     if case.plan is not None:
         files["plan"] = case.plan
     return files

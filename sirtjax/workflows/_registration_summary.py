@@ -39,19 +39,19 @@ def registration_summary(
         liver_jacobian_minimum=jacobian.minimum,
         liver_jacobian_maximum=jacobian.maximum,
         liver_log_jacobian_std=jacobian.log_std,
-        volumes=tuple(_change(name, mapped, lesions) for name in mapped.carried_ml),
+        volumes=tuple(_change(name, mapped, lesions) for name in mapped.warped_ml),
         notes=record.notes,
     )
 
 
 def _change(name: str, mapped: MappedCase, lesions: tuple[str, ...]) -> VolumeChange:
-    drawn_ml, carried_ml = mapped.drawn_ml[name], mapped.carried_ml[name]
+    mask_ml, warped_ml = mapped.mask_ml[name], mapped.warped_ml[name]
     return VolumeChange(
         name=name,
         kind=_kind(name, lesions),
-        drawn_ml=drawn_ml,
-        carried_ml=carried_ml,
-        change_percent=100 * (carried_ml / drawn_ml - 1),
+        mask_ml=mask_ml,
+        warped_ml=warped_ml,
+        change_percent=100 * (warped_ml / mask_ml - 1),
     )
 
 

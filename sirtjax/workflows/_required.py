@@ -9,7 +9,7 @@ from sirtjax.workflows._case import Case
 
 # The key under [prescription], and what to write.
 REQUIRED = {
-    "choose": 'choose = "upper", "lower" or "given" (which activity between the bounds)',
+    "strategy": 'strategy = "upper", "lower" or "fixed" (which activity between the bounds)',
     "residual_fraction": "residual_fraction = NUMBER (fraction that stays in vial and catheter, 0 to below 1)",
 }
 
@@ -24,11 +24,11 @@ def missing_prescription(case: Case) -> tuple[str, ...]:
     residual = shared is not None or (
         bool(case.injections) and all(table.residual_fraction is not None for table in case.injections)
     )
-    given = {"choose": case.prescription.choose is not None, "residual_fraction": residual}
+    given = {"strategy": case.prescription.strategy is not None, "residual_fraction": residual}
     return tuple(key for key in REQUIRED if not given[key])
 
 
-def check_prescription(case: Case, *, source: str = "the case") -> Literal["upper", "lower", "given"]:
+def check_prescription(case: Case, *, source: str = "the case") -> Literal["upper", "lower", "fixed"]:
     """Checks that a case has all values that a plan requires from its user.
 
     Args:
@@ -42,11 +42,11 @@ def check_prescription(case: Case, *, source: str = "the case") -> Literal["uppe
       ConfigError: the choice or a residual is missing; names both where both are.
     """
     missing = missing_prescription(case)
-    choose = case.prescription.choose
-    if missing or choose is None:
+    strategy = case.prescription.strategy
+    if missing or strategy is None:
         keys = " and ".join(f"prescription.{key}" for key in missing)
         raise ConfigError(
             f"{source}: {keys} missing, and neither has a default; write under [prescription] "
             f"{' and '.join(REQUIRED[key] for key in missing)}, or use --set"
         )
-    return choose
+    return strategy

@@ -15,7 +15,7 @@ from sirtjax.spatial import Transform
 from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows._used_mask import MaskState
 
-SCHEMA = "sirtjax-results/2"
+SCHEMA = "sirtjax-results/3"
 
 MaskRole = Literal["liver", "lesion", "lungs", "territories"]
 VoiKind = Literal["liver", "normal liver", "lesion", "lesions", "territory", "normal territory", "lungs"]
@@ -27,11 +27,11 @@ class VoiResult:
 
     Attributes:
       name, kind, territory: which VOI it is, and the territory it belongs to, if to one.
-      volume_ml: on the working grid; `drawn_ml` as drawn (None for a derived VOI).
+      volume_ml: on the working grid; `mask_ml` as drawn (None for a derived VOI).
       mass_g: volume times the protocol's density, or from the CT where density_from_ct is set.
       activity_mbq: its part of the injected activity; `uptake_fraction` is its fraction of the liver's activity.
       tn_ratio: activity concentration over that of the normal tissue of the same territory, lesions only.
-      compartment_gy: mean dose of the multi-compartment method (thesis Eq. 1.5).
+      multi_compartment_mean_gy: mean dose of the multi-compartment method (thesis Eq. 1.5).
       mean_gy, min_gy, max_gy, d_gy, v_percent: from the voxel dose; `d_gy["70"]` is D70,
         `v_percent["100"]` is V100.
       bed_gy, eud_gy, tcp, ntcp: radiobiology by the named parameter sets, where the protocol has one.
@@ -42,12 +42,12 @@ class VoiResult:
     kind: VoiKind
     territory: str | None
     volume_ml: float
-    drawn_ml: float | None
+    mask_ml: float | None
     mass_g: float
     activity_mbq: float
     uptake_fraction: float
     tn_ratio: float | None
-    compartment_gy: float
+    multi_compartment_mean_gy: float
     mean_gy: float
     min_gy: float | None
     max_gy: float | None
@@ -80,11 +80,11 @@ class InjectionResult:
 
     Attributes:
       activity_mbq: reaching the patient at the time of injection.
-      prepared_mbq: in the vial at that time: activity / (1 - residual fraction); None where a verification does not
+      dispensed_mbq: in the vial at that time: activity / (1 - residual fraction); None where a verification does not
         know the residual.
       lower_mbq, upper_mbq: the interval between the bounds; None where there is no such bound.
       feasible: whether the interval is not empty.
-      binding: the name of the bound the activity sits on, or why it was chosen.
+      limiting_objective: the name of the bound the activity sits on, or why it was chosen.
       lung_shunt_fraction, residual_fraction: used for it.
       bounds: every bound separately.
       planned_mbq: in a verification, the activity of the plan; None without a plan or if it plans none here.
@@ -93,13 +93,13 @@ class InjectionResult:
 
     territory: str
     activity_mbq: float
-    prepared_mbq: float | None
+    dispensed_mbq: float | None
     residual_fraction: float | None
     lung_shunt_fraction: float
     lower_mbq: float | None
     upper_mbq: float | None
     feasible: bool
-    binding: str
+    limiting_objective: str
     bounds: tuple[BoundResult, ...]
     planned_mbq: float | None = None
     elapsed_h: float | None = None
@@ -208,15 +208,15 @@ class VolumeChange:
     """What the transform does to the volume of one VOI drawn on the diagnostic image.
 
     Attributes:
-      drawn_ml: as drawn.
-      carried_ml: after warping to the activity image.
+      mask_ml: as drawn.
+      warped_ml: after warping to the activity image.
       change_percent: of the drawn volume; above 0 it has grown.
     """
 
     name: str
     kind: Literal["liver", "lesion", "territory", "lungs"]
-    drawn_ml: float
-    carried_ml: float
+    mask_ml: float
+    warped_ml: float
     change_percent: float
 
 
@@ -295,7 +295,8 @@ class Result:
       lung_dose_gy, lung_mass_g, lung_shunt_fraction: of all injections together.
       planned: in a verification, the plan's VOI table by VOI name, where a plan was given.
       registration: how VOIs came from the diagnostic image; None where there is none.
-      drafts: a sentence for each reason why masks are drafts, with their names; a plan with any is a draft itself.
+      unreviewed_masks: a sentence for each reason why masks are drafts, with their names; a plan with any is a draft
+        itself.
       provenance: versions, inputs with UIDs and hashes, the case as used, time.
       masks: each mask with its file, version and signature.
     """
@@ -315,7 +316,7 @@ class Result:
     planned: dict[str, dict[str, Any]]
     provenance: dict[str, Any]
     registration: RegistrationSummary | None = None
-    drafts: tuple[str, ...] = ()
+    unreviewed_masks: tuple[str, ...] = ()
     nuclide: str = ""
     nuclide_record: str = ""
     territories: tuple[TerritoryResult, ...] = ()

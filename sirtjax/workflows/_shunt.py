@@ -46,13 +46,15 @@ def lung_shunt(
     Raises:
       ConfigError: the counts of the SPECT are asked for and there is no lung mask.
     """
-    table = case.shunt
+    table = case.lung_shunt
     if table.fraction is not None:
-        return LungShunt(table.fraction, "given", table.source or "given in the case")
+        return LungShunt(table.fraction, "value", table.source or "given in the case")
     if table.planar_rois is not None:
         return _planar(case, table.planar, table.planar_rois)
     if lungs is None:
-        raise ConfigError('shunt.method = "spect" requires [masks.lungs]; or set the fraction (shunt.method = "given")')
+        raise ConfigError(
+            'lung_shunt.method = "spect" requires [masks.lungs]; or set the fraction (lung_shunt.method = "value")'
+        )
     counts = {}
     for voi in (liver, lungs):
         pull = transform if voi.frame == "diagnostic" else None
@@ -64,10 +66,10 @@ def lung_shunt(
 
 def _planar(case: Case, views: tuple[Path, ...], rois: Path) -> LungShunt:
     anterior, posterior, named = _planar_views(views)
-    corrected = case.shunt.attenuation_corrected
+    corrected = case.lung_shunt.attenuation_corrected
     # The lungs are measured before the treatment, also where a verification uses the result.
     allowed = allowed_nuclides("plan", treated_nuclide(case).symbol)
-    checks = imaged_nuclide_checks(views[0], "planar image of the lung shunt", named, case.shunt.nuclide, allowed)
+    checks = imaged_nuclide_checks(views[0], "planar image of the lung shunt", named, case.lung_shunt.nuclide, allowed)
     masks = formats.read_masks(rois, only=("lungs", "liver"))
     counts = {}
     for organ, labels in masks.items():

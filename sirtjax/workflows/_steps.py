@@ -133,27 +133,27 @@ def _divided(progress: _Progress, liver: Voi) -> Divided:
         return Divided(None, "activity")
     if table.path is not None:
         return _territories_from_masks(progress, table.path, table, liver)
-    if table.on != liver.frame:
+    if table.image != liver.frame:
         raise GeometryError(
-            f"the dividing lines are on the {table.on} image, the liver on the {liver.frame} image; draw them on one"
+            f"the dividing lines are on the {table.image} image, the liver on the {liver.frame} image; draw them on one"
         )
     labels = territories.territories_from_lines(
         liver.labels,
-        [io.read_lines(path) for path in table.lines],
+        [io.read_lines(path) for path in table.dividing_lines],
         names=table.names or (),
         seeds_mm=table.seeds_mm,
         allow_crossing=table.allow_crossing,
-        sources=[str(path) for path in table.lines],
+        sources=[str(path) for path in table.dividing_lines],
     )
-    return Divided(labels, table.on)
+    return Divided(labels, table.image)
 
 
 def _territories_from_masks(progress: _Progress, path: Path, table: TerritoriesTable, liver: Voi) -> Divided:
     masks = chosen_masks(table, _images(progress))
     pull = None
-    if table.on != liver.frame:
+    if table.image != liver.frame:
         forward = _registration(progress).transform
-        pull = forward if table.on == "diagnostic" else spatial.invert(forward)
+        pull = forward if table.image == "diagnostic" else spatial.invert(forward)
     grid = liver.labels.geometry
     on_liver = {
         name: np.asarray(spatial.resample_labels(mask, grid, transform=pull).array) > 0 for name, mask in masks.items()
@@ -168,7 +168,7 @@ def _territories_from_masks(progress: _Progress, path: Path, table: TerritoriesT
         inside = mask & (np.asarray(liver.labels.array) > 0)
         if not inside.any():
             raise GeometryError(
-                f"{path}: territory {name!r} has no voxel in the liver; check that it is on the {table.on} image"
+                f"{path}: territory {name!r} has no voxel in the liver; check that it is on the {table.image} image"
             )
         only = LabelMap.from_mask(inside, grid, name=name)
         return Divided(only, liver.frame, notes=notes)

@@ -143,13 +143,13 @@ def _delivered(
     return InjectionResult(
         territory=table.territory,
         activity_mbq=activity_mbq,
-        prepared_mbq=None if table.residual_fraction is None else activity_mbq / (1.0 - table.residual_fraction),
+        dispensed_mbq=None if table.residual_fraction is None else activity_mbq / (1.0 - table.residual_fraction),
         residual_fraction=table.residual_fraction,
         lung_shunt_fraction=lsf,
         lower_mbq=None,
         upper_mbq=None,
         feasible=True,
-        binding="delivered activity, from the case"
+        limiting_objective="delivered activity, from the case"
         + ("" if planned_mbq is None else f"; planned {planned_mbq:.0f} MBq"),
         bounds=(),
         planned_mbq=planned_mbq,

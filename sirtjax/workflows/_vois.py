@@ -21,7 +21,7 @@ def liver_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = 
     """
     table = case.masks.liver
     if table is not None:
-        return Voi("liver", joined_mask("liver", table, images), table.on, str(table.path.name))
+        return Voi("liver", joined_mask("liver", table, images), table.image, str(table.path.name))
     if segment is None:
         raise ConfigError("no liver mask: add [masks.liver] to the case")
     frame: Frame = "activity" if images.ct is not None else "diagnostic"
@@ -45,14 +45,14 @@ def lesion_vois(
     table = case.masks.lesions
     if table is not None:
         masks = _masks(table, images)
-        return tuple(Voi(name, labels, table.on, str(table.path.name)) for name, labels in masks.items())
+        return tuple(Voi(name, labels, table.image, str(table.path.name)) for name, labels in masks.items())
     if case.masks.no_lesions:
         return ()
     image = images.diagnostic if images.diagnostic is not None else images.ct
     if segment is None:
         raise ConfigError(
-            "no lesion masks: add [masks.lesions], or set masks.find_lesions = true for unreviewed masks of the model "
-            "'lesions', or masks.no_lesions = true"
+            "no lesion masks: add [masks.lesions], or set masks.segment_lesions = true for unreviewed masks of the "
+            "model 'lesions', or masks.no_lesions = true"
         )
     if image is None:
         raise ConfigError("no CT or MR on which to segment lesions: add [images.ct] or [masks.lesions]")
@@ -79,10 +79,10 @@ def lung_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = N
     """
     table = case.masks.lungs
     if table is None:
-        if segment is None or images.ct is None or case.shunt.method != "spect":
+        if segment is None or images.ct is None or case.lung_shunt.method != "spect":
             return None
         return _automatic("lungs", _segmented("lungs", segment, images.ct), "activity")
-    return Voi("lungs", joined_mask("lungs", table, images), table.on, str(table.path.name))
+    return Voi("lungs", joined_mask("lungs", table, images), table.image, str(table.path.name))
 
 
 def joined_mask(name: str, table: MaskTable, images: CaseImages) -> LabelMap:
@@ -137,7 +137,7 @@ def chosen_masks(table: MaskTable | TerritoriesTable, images: CaseImages) -> dic
     if table.path is None:
         raise ConfigError("the table has no path of masks")
     masks = formats.read_masks(
-        table.path, reference=frame_image(images, table.on), names=table.labels, only=table.names
+        table.path, reference=frame_image(images, table.image), names=table.labels, only=table.names
     )
     if table.labels is not None and table.names is None and len(masks) > len(table.labels):
         named = ", ".join(f'"{name}"' for name in table.labels.values())

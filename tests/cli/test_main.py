@@ -93,7 +93,7 @@ def test_debug_shows_the_traceback(tmp_path):
 def test_what_the_readers_say_of_odd_files_is_kept_for_debug(tmp_path):
     (tmp_path / "spect.nii").write_text("JANE DOE " * 100)
     options = ["--protocol", "resin-icc-bilobar", "--activity", str(tmp_path / "spect.nii"), "--lung-shunt", "0.05"]
-    options += ["--choose", "upper", "--residual", "0.01"]
+    options += ["--strategy", "upper", "--residual-fraction", "0.01"]
     done = command("-v", "plan", "-o", str(tmp_path / "out"), *options)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("plan: ")]
     assert done.returncode == 2 and len(lines) == 1 and "not readable as NIfTI" in lines[0]

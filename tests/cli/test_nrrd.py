@@ -30,7 +30,7 @@ def patient(tmp_path_factory):
 
 
 def slicer_tables():
-    on = {"path": "vois.seg.nrrd", "on": "activity"}
+    on = {"path": "vois.seg.nrrd", "image": "activity"}
     return {
         "images": {
             "activity": {"path": "spect.nrrd", "unit": "counts", "nuclide": "Tc-99m", "resolution_fwhm_mm": 5.0},

@@ -60,8 +60,10 @@ def test_every_case_option_reaches_the_library():
     values = {}
     for field, hint in get_type_hints(CaseArguments).items():
         values[field] = ["one", "two"] if "list" in str(hint) else f"value of {field}"
-    made = CaseArguments(**values).case_options(choose="upper", residual=0.01, plan=Path("p"), calibration="relative")
-    rest = {"choose": "upper", "residual": 0.01, "plan": Path("p"), "calibration": "relative"}
+    made = CaseArguments(**values).case_options(
+        strategy="upper", residual_fraction=0.01, plan=Path("p"), calibration="relative"
+    )
+    rest = {"strategy": "upper", "residual_fraction": 0.01, "plan": Path("p"), "calibration": "relative"}
     expected = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()} | rest
     assert {field.name: getattr(made, field.name) for field in fields(CaseOptions)} == expected
 

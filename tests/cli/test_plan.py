@@ -92,13 +92,13 @@ def test_an_existing_folder_is_replaced_only_with_force(run, folder, planned):
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "holds files already; choose another folder or give --force" in done.err
     assert (out / "report.html").read_text() == before
-    lower = ("--set", "prescription.choose=lower")
+    lower = ("--set", "prescription.strategy=lower")
     assert run("plan", folder / "case.toml", "-o", out, "--force", *lower).code == 0
-    assert '"choose": "lower"' in (out / "results.json").read_text()
+    assert '"strategy": "lower"' in (out / "results.json").read_text()
     (out / "notes.txt").write_text("mine")
     refused = run("plan", folder / "case.toml", "-o", out, "--force")
     assert refused.code == 2 and "notes.txt" in refused.err
-    assert '"choose": "lower"' in (out / "results.json").read_text()
+    assert '"strategy": "lower"' in (out / "results.json").read_text()
 
 
 def refused(run, path, out, message, *options, code=2):
@@ -121,16 +121,16 @@ def empty(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shunt": None}, "shunt: Field required"),
+        ({"lung_shunt": None}, "lung_shunt: Field required"),
         ({"dose": {"methode": "local"}}, "dose.methode: Extra inputs are not permitted"),
         ({"protocol": {"name": "resin-nowhere"}}, "there is no protocol 'resin-nowhere'"),
         ({"images": {"activity": {"path": "none.nii"}}}, "none.nii: no such file"),
-        ({"shunt": {"method": "spect"}}, "no [masks.lungs], and automatic segmentation fails"),
+        ({"lung_shunt": {"method": "spect"}}, "no [masks.lungs], and automatic segmentation fails"),
         ({"injections": [{"territory": "middle"}]}, "there is no territory 'middle'"),
         ({"prescription": {"targets": ["gamma"]}}, "no lesion is named gamma"),
         (
             {"prescription": None},
-            "case.toml: prescription.choose and prescription.residual_fraction missing",
+            "case.toml: prescription.strategy and prescription.residual_fraction missing",
         ),
     ],
 )
@@ -145,14 +145,17 @@ def test_options_name_the_choice_and_the_residual_that_they_lack(run, folder, em
     said = (*said, "--protocol", "resin-icc-bilobar", "--lung-shunt", "0.05")
     both = run("plan", *said, "-o", empty / "plan")
     message = (
-        "sirtjax: --choose and --residual missing, and neither has a default; give --choose upper, lower or given and "
-        "--residual NUMBER (fraction that stays in vial and catheter, 0 to below 1)"
+        "sirtjax: --strategy and --residual-fraction missing, and neither has a default; give "
+        "--strategy upper, lower or fixed and --residual-fraction NUMBER "
+        "(fraction that stays in vial and catheter, 0 to below 1)"
     )
     assert (both.code, both.err.splitlines()) == (2, [message])
-    one = run("plan", *said, "--choose", "upper", "-o", empty / "plan")
-    assert one.code == 2 and one.err.startswith("sirtjax: --residual missing, ") and "--choose" not in one.err
-    wrong = run("plan", *said, "--choose", "most", "--residual", "1.5", "-o", empty / "plan")
-    assert wrong.code == 2 and "prescription.choose" in wrong.err and "prescription.residual_fraction" in wrong.err
+    one = run("plan", *said, "--strategy", "upper", "-o", empty / "plan")
+    assert (
+        one.code == 2 and one.err.startswith("sirtjax: --residual-fraction missing, ") and "--strategy" not in one.err
+    )
+    wrong = run("plan", *said, "--strategy", "most", "--residual-fraction", "1.5", "-o", empty / "plan")
+    assert wrong.code == 2 and "prescription.strategy" in wrong.err and "prescription.residual_fraction" in wrong.err
 
 
 def test_negative_activity_and_images_apart(run, folder, empty, tmp_path):
@@ -181,7 +184,7 @@ def test_a_crash_half_way_leaves_the_old_output_whole(run, folder, planned, monk
         raise RuntimeError("killed")
 
     monkeypatch.setattr("sirtjax.reports._files.voi_csv", crash)
-    done = run("plan", folder / "case.toml", "-o", out, "--force", "--set", "prescription.choose=lower")
+    done = run("plan", folder / "case.toml", "-o", out, "--force", "--set", "prescription.strategy=lower")
     assert done.code == 1
     assert done.err.splitlines()[-1].startswith("sirtjax: internal error, RuntimeError: killed; please report it")
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
@@ -217,7 +220,7 @@ def test_a_plan_after_a_review_names_reviewer_signature_and_version(run, planned
 def test_identify_prints_a_name_only_where_asked(run, folder, planned, tmp_path):
     _, out = planned
     assert "Jane Doe" not in (out / "report.html").read_text()
-    done = run("plan", folder / "case.toml", "-o", tmp_path / "named", "--identify", "Jane Doe", "--no-pdf")
+    done = run("plan", folder / "case.toml", "-o", tmp_path / "named", "--patient-name", "Jane Doe", "--no-pdf")
     assert (out / "report.pdf").is_file() and not (tmp_path / "named" / "report.pdf").exists()
     assert done.code == 0 and "Jane Doe" in (tmp_path / "named" / "report.html").read_text()
     for file in ("results.json", "voi.csv", "steps/steps.json"):
@@ -229,7 +232,7 @@ def test_a_case_by_options(run, folder, empty):
     options = [
         "--patient-id", "TEST-01", "--protocol", "resin-icc-bilobar", "--activity", folder / "spect.nii",
         "--ct", folder / "ct.nii", "--liver", folder / "liver.nii", "--lesions", folder / "lesions.nii",
-        "--lung-shunt", "0.05", "--set", "dose.method=local", "--choose", "upper", "--residual", "0",
+        "--lung-shunt", "0.05", "--set", "dose.method=local", "--strategy", "upper", "--residual-fraction", "0",
     ]  # fmt: skip
     done = run("plan", "-o", empty / "plan", "--json", "--no-pdf", *options)
     assert done.code == 0, done.err

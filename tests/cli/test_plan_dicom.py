@@ -201,11 +201,11 @@ def test_what_the_folder_cannot_say_is_asked_for_in_one_line(refused):
     for option in ("--lung-shunt spect or a fraction", "--registration deformable, affine, rigid"):
         assert option in told
     assert "--lesions" not in told
-    both = "--choose upper, lower or given; --residual NUMBER (fraction that stays in vial and catheter"
+    both = "--strategy upper, lower or fixed; --residual-fraction NUMBER (fraction that stays in vial and catheter"
     assert both in refused("the folder is not sufficient", *SAID) and both in told
-    assert "--choose" not in refused("add --residual NUMBER", *SAID, "--set", "prescription.choose=lower")
+    assert "--strategy" not in refused("add --residual-fraction NUMBER", *SAID, "--set", "prescription.strategy=lower")
     told = refused("--injection TERRITORY=MBQ@TIME", "--role", "activity=3", verb="verify")
-    assert "verify" not in told and "--choose" not in told and "--residual" not in told
+    assert "verify" not in told and "--strategy" not in told and "--residual-fraction" not in told
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,9 @@ def test_answers_at_a_terminal(studies, monkeypatch):
     answers = iter(["ct=77", "diagnostic=none", "liver=none", "lesions=none", ""])
     monkeypatch.setattr(plan, "_can_ask", lambda: True)
     monkeypatch.setattr(plan.typer, "prompt", lambda *_, **__: next(answers))
-    options = workflows.CaseOptions(protocol="resin-icc-bilobar", lung_shunt="0.05", choose="upper", residual=0.01)
+    options = workflows.CaseOptions(
+        protocol="resin-icc-bilobar", lung_shunt="0.05", strategy="upper", residual_fraction=0.01
+    )
 
     def made(*roles, override=()):
         arguments = plan.PlanArguments(output=studies, studies=studies, role=list(roles), override=list(override))

@@ -9,8 +9,8 @@ from sirtjax.errors import ConfigError, InputError
 
 app = typer.Typer()
 app.command()(prescribe)
-CHOSEN = ["--residual", "0", "--choose", "upper"]
-PATIENT = [*CHOSEN, "--normal-ml", "900", "--untreated-ml", "0", "--lsf", "0", "--tumour", "100:5"]
+CHOSEN = ["--residual-fraction", "0", "--strategy", "upper"]
+PATIENT = [*CHOSEN, "--normal-ml", "900", "--untreated-ml", "0", "--lung-shunt", "0", "--tumour", "100:5"]
 CASE = ["--protocol", "resin-icc-bilobar", *PATIENT, "--density-g-per-ml", "1.0", "--constant", "y90-thesis"]
 
 
@@ -26,11 +26,11 @@ def result(*arguments):
 
 def test_json_by_hand():
     # Equivalent volume 900 + 5*100 mL; 40 Gy to normal tissue at 40 * 1400 / 49.38 MBq, tumour then 200 Gy.
-    answer = result(*CASE, "--lung-mass-g", "900", "--residual", "0.1")
+    answer = result(*CASE, "--lung-mass-g", "900", "--residual-fraction", "0.1")
     (territory,) = answer["prescription"]["territories"]
     assert territory["chosen_mbq"] == pytest.approx(40 * 1400 / 49.3788, rel=1e-5)
     assert territory["lower_bound_mbq"] == pytest.approx(20 * 1400 / 49.3788, rel=1e-5)
-    assert territory["ordered_mbq"] == pytest.approx(territory["chosen_mbq"] / 0.9)
+    assert territory["dispensed_mbq"] == pytest.approx(territory["chosen_mbq"] / 0.9)
     doses = {p["voi"]: p["mean_gy"] for p in answer["prescription"]["predictions"]}
     assert doses["tumour 1"] == pytest.approx(200.0)
     assert [c["code"] for c in answer["prescription"]["checks"]] == ["SJ602", "SJ602"]
@@ -44,7 +44,7 @@ def test_table_shows_bounds_activity_and_checks():
 
 
 def test_given_activity_and_empty_interval():
-    answer = result(*CASE, "--choose", "given", "--activity-mbq", "2000")
+    answer = result(*CASE, "--strategy", "fixed", "--activity-mbq", "2000")
     assert answer["prescription"]["total_mbq"] == 2000.0
     assert "SJ402" in [c["code"] for c in answer["prescription"]["checks"]]
     low = run("--protocol", "resin-icc-bilobar", *PATIENT[:-1], "100:1.6")
@@ -54,7 +54,17 @@ def test_given_activity_and_empty_interval():
 def test_bsa_beside_it():
     # BSA of 1.70 m and 70 kg is 1.80968; tumour 150 of 1500 mL gives 1709.68 MBq, times 0.8 above 10 % shunt.
     answer = result(
-        *("--protocol", "resin-icc-bilobar", *CHOSEN, "--normal-ml", "1350", "--untreated-ml", "0", "--lsf", "0.12"),
+        *(
+            "--protocol",
+            "resin-icc-bilobar",
+            *CHOSEN,
+            "--normal-ml",
+            "1350",
+            "--untreated-ml",
+            "0",
+            "--lung-shunt",
+            "0.12",
+        ),
         *("--tumour", "150:4", "--height-m", "1.7", "--weight-kg", "70"),
     )
     assert answer["other_rules"]["bsa_whole_liver_mbq"] == pytest.approx(1709.68, abs=0.01)
@@ -76,15 +86,16 @@ def test_the_protocols_can_be_listed():
     ("arguments", "error", "message"),
     [
         (["--protocol", "nothing", *PATIENT], ConfigError, "there is no protocol 'nothing'"),
-        ([*CASE, "--choose", "given"], InputError, "--activity-mbq is allowed only with --choose given"),
-        ([*CASE, "--activity-mbq", "5"], InputError, "--activity-mbq is allowed only with --choose given"),
+        ([*CASE, "--strategy", "fixed"], InputError, "--activity-mbq is allowed only with --strategy fixed"),
+        ([*CASE, "--activity-mbq", "5"], InputError, "--activity-mbq is allowed only with --strategy fixed"),
         (
             ["--protocol", "resin-icc-bilobar", *PATIENT[4:]],
             InputError,
-            "--choose and --residual missing, and neither has a default; give --choose upper, lower or given and --",
+            "--strategy and --residual-fraction missing, and neither has a default; "
+            "give --strategy upper, lower or fixed and --",
         ),
-        (["--protocol", "resin-icc-bilobar", *PATIENT[2:]], InputError, "--residual missing"),
-        (["--protocol", "resin-icc-bilobar", *PATIENT[:2], *PATIENT[4:]], InputError, "--choose missing"),
+        (["--protocol", "resin-icc-bilobar", *PATIENT[2:]], InputError, "--residual-fraction missing"),
+        (["--protocol", "resin-icc-bilobar", *PATIENT[:2], *PATIENT[4:]], InputError, "--strategy missing"),
         ([*CASE, "--tumour", "80"], InputError, "--tumour 80: expected volume in mL and T/N ratio"),
         ([*CASE, "--tumour", "a:b"], InputError, "--tumour a:b: expected"),
         ([*CASE, "--height-m", "1.7"], InputError, "needs both --height-m and --weight-kg"),
@@ -94,7 +105,7 @@ def test_the_protocols_can_be_listed():
             InputError,
             "has no BSA method",
         ),
-        ([*CASE[:-8], "--lsf", "5", "--untreated-ml", "0"], InputError, "not a percentage"),
+        ([*CASE[:-8], "--lung-shunt", "5", "--untreated-ml", "0"], InputError, "not a percentage"),
         ([*CASE, "--untreated-ml", "-5"], InputError, "untreated liver volume"),
     ],
 )

@@ -89,7 +89,7 @@ def test_a_mask_corrected_by_hand_is_used(run, folder, tmp_path):
     done = run("plan", path, "-o", tmp_path, "--resume", "--json", "--no-pdf")
     assert done.code == 0, done.err
     liver = next(voi for voi in json.loads(done.out)["vois"] if voi["name"] == "liver")
-    assert liver["drawn_ml"] == pytest.approx((cut > 0).sum() * geometry.voxel_volume_ml)
+    assert liver["mask_ml"] == pytest.approx((cut > 0).sum() * geometry.voxel_volume_ml)
     kept, _ = read_nifti_array(file)
     assert np.array_equal(kept > 0, cut > 0)
 
@@ -99,15 +99,15 @@ def test_a_step_can_be_made_again(run, folder, tmp_path, made):
     run("step", "lesions", path, "-o", tmp_path)
     run("step", "lesions", path, "-o", tmp_path)
     assert made.count("lesions") == 1
-    run("step", "lesions", path, "-o", tmp_path, "--again")
+    run("step", "lesions", path, "-o", tmp_path, "--rerun")
     assert (made.count("lesions"), made.count("liver")) == (2, 1)
 
 
 @pytest.mark.parametrize(
     ("changes", "again"),
     [
-        ({"shunt": {"method": "given", "fraction": 0.1}}, set()),
-        ({"prescription": {"choose": "lower"}, "dose": {"method": "local"}}, set()),
+        ({"lung_shunt": {"method": "value", "fraction": 0.1}}, set()),
+        ({"prescription": {"strategy": "lower"}, "dose": {"method": "local"}}, set()),
         ({"registration": {"method": "identity"}}, {"registration", "territories"}),
         ({"territories": None}, {"territories"}),
         (

@@ -97,9 +97,9 @@ def test_no_success_ends_with_code_1_and_writes_nothing(run, folder, tmp_path, m
 
 def test_options_in_place_of_a_case(run, folder, tmp_path, made):
     arguments = [
-        "plan", "-o", tmp_path / "out", "--ct", folder / "ct.nii", "--choose", "upper", "--residual", "0",
+        "plan", "-o", tmp_path / "out", "--ct", folder / "ct.nii", "--strategy", "upper", "--residual-fraction", "0",
         "--activity", folder / "spect.nii", "--activity-unit", "counts",
-        "--diagnostic", folder / "diagnostic.nii", "--diagnostic-modality", "CT", "--masks-on", "diagnostic",
+        "--diagnostic", folder / "diagnostic.nii", "--diagnostic-modality", "CT", "--masks-image", "diagnostic",
         "--liver", folder / "diagnostic-liver.nii", "--lesions", folder / "diagnostic-lesions.nii",
         "--protocol", "resin-icc-bilobar", "--lung-shunt", "0.05",
     ]  # fmt: skip

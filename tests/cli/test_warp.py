@@ -205,9 +205,9 @@ def test_contours_of_an_rtstruct_need_the_image_they_were_drawn_on(run, files, t
     rtstruct(tmp_path / "rs.dcm", "liver", rings)
     common = ("warp", tmp_path / "rs.dcm", "--labels", "-t", files / "field.h5", "-r", files / "reference.nii.gz")
     done = run("--quiet", *common, "-o", tmp_path / "no.nii.gz")
-    assert done.code == 2 and "add --drawn-on" in done.err and done.err.count("\n") == 1
+    assert done.code == 2 and "add --contoured-on" in done.err and done.err.count("\n") == 1
     out = tmp_path / "out.nii.gz"
-    assert run(*common, "--drawn-on", files / "image.nii.gz", "-o", out).code == 0
+    assert run(*common, "--contoured-on", files / "image.nii.gz", "-o", out).code == 0
     (found,) = formats.read_masks(out).values()
     labels = LabelMap.from_mask(
         np.linalg.norm(voxel_centres_mm(FLOATING) - [4, -6, 3], axis=-1) < 22, FLOATING, name="l"
@@ -294,8 +294,8 @@ BAD = {
     ),
     "labels of points": (("points.csv", "-t", "field.h5", "--labels"), "do not apply to points"),
     "drawn on": (
-        ("image.nii.gz", "-t", "field.h5", "-r", "reference.nii.gz", "--drawn-on", "image.nii.gz"),
-        "--drawn-on requires --labels",
+        ("image.nii.gz", "-t", "field.h5", "-r", "reference.nii.gz", "--contoured-on", "image.nii.gz"),
+        "--contoured-on requires --labels",
     ),
     "negative activity": (
         ("image.nii.gz", "-t", "field.h5", "-r", "reference.nii.gz", "--activity"),

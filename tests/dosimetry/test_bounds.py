@@ -38,7 +38,7 @@ def test_the_same_bounds_as_the_prescription():
         jnp.asarray([rate["whole_normal"], rate["lungs"]]),
     )
     objectives = d.load_protocol("glass-hcc-lobectomy").objectives(hepatic_reserve_fraction=0.32)
-    plan = d.prescribe(vois, objectives, [d.Injection(territory="all", residual_fraction=0.0)], choose="upper")
+    plan = d.prescribe(vois, objectives, [d.Injection(territory="all", residual_fraction=0.0)], strategy="upper")
     assert float(lower) == pytest.approx(plan.territories[0].lower_bound_mbq, rel=1e-5)
     assert float(upper) == pytest.approx(plan.territories[0].upper_bound_mbq, rel=1e-5)
 

@@ -35,7 +35,7 @@ def test_activity_for_a_dose_against_published_cases(dose_gy, volume_ml, lsf, gb
 def test_residual_is_divided_out():
     # Radulator case UR: 2.30 GBq injected with 10 % residual means 2.56 GBq ordered.
     injected = d.mono_compartment_activity_mbq(100.0, 1030.0, constant_gy_g_per_mbq=49.67, lung_shunt_fraction=0.10)
-    ordered = d.ordered_activity_mbq(injected, residual_fraction=0.10)
+    ordered = d.dispensed_activity_mbq(injected, residual_fraction=0.10)
     assert ordered / 1000 == pytest.approx(2.56, abs=0.005)
     assert d.delivered_activity_mbq(ordered, residual_fraction=0.10) == pytest.approx(injected)
 

@@ -69,7 +69,7 @@ def test_prescription_from_compartments_by_hand():
         **{**CASE, "untreated_volume_ml": 0.0, "density_g_per_ml": 1.0},
     )
     objectives = d.load_protocol("resin-icc-bilobar").objectives(hepatic_reserve_fraction=0.0)
-    plan = d.prescribe(vois, objectives, [d.Injection(territory="all", residual_fraction=0.0)], choose="upper")
+    plan = d.prescribe(vois, objectives, [d.Injection(territory="all", residual_fraction=0.0)], strategy="upper")
     assert plan.total_mbq == pytest.approx(1134.06, abs=0.01)
     tumour = next(p for p in plan.predictions if p.role == "tumour")
     assert tumour.mean_gy == pytest.approx(200.0)

@@ -124,7 +124,7 @@ CASES = {
         keywords(d.octant_kernel, "medium_density_g_per_ml", radial=KERNEL["radial"], radius_voxels=(4, 4, 4)),
         (SPACING, 1.04),
     ),
-    "ordered_activity_mbq": (keywords(d.ordered_activity_mbq, "residual_fraction"), (2.0, 0.02)),
+    "dispensed_activity_mbq": (keywords(d.dispensed_activity_mbq, "residual_fraction"), (2.0, 0.02)),
     "partition_activity_mbq": (
         keywords(
             d.partition_activity_mbq,
@@ -205,7 +205,7 @@ SMOOTH_DOSES = {"traced_dose_at_fraction", "traced_volume_fraction", "voi_sample
 # For the host: they read files, check values, build records, choose or solve.
 HOST = {
     "absorbed_dose_gy",
-    "best_split",
+    "max_margin_allocation",
     "bounds_along",
     "compartment_vois",
     "counted_lung_shunt_fraction",

@@ -88,29 +88,29 @@ def test_conditions_on_the_hepatic_reserve():
 
 
 OWN = """
-schema = 1
+schema = 2
 device = "resin"
 nuclide = "y90-thesis"
 [liver_density]
 value = 1.03
 unit = "g/mL"
 source = "our department"
-mark = "unverified"
+evidence = "unverified"
 [standard_lung_mass]
 value = 900
 unit = "g"
 source = "our department"
-mark = "stated"
+evidence = "stated"
 [lung_single]
 value = 25
 unit = "Gy"
 source = "our department"
-mark = "stated"
+evidence = "stated"
 [lung_cumulative]
 value = 45
 unit = "Gy"
 source = "our department"
-mark = "stated"
+evidence = "stated"
 [objectives.v70]
 voi = "tumour"
 direction = "at least"
@@ -118,7 +118,7 @@ kind = "V"
 dose_gy = 70
 volume_fraction = 0.8
 source = "our department"
-mark = "unverified"
+evidence = "unverified"
 [scenarios.ours]
 title = "Ours"
 tumour = "mCRC"
@@ -143,12 +143,16 @@ def test_own_file(tmp_path):
     [
         ('device = "resin"', 'devise = "resin"', "own.toml: .*devise: Extra inputs"),
         ("dose_gy = 70", "dose_gy = -70", "objectives.v70.dose_gy"),
-        ('source = "our department"\nmark = "unverified"\n[scen', 'mark = "unverified"\n[scen', "v70.source: Field"),
+        (
+            'source = "our department"\nevidence = "unverified"\n[scen',
+            'evidence = "unverified"\n[scen',
+            "v70.source: Field",
+        ),
         ("volume_fraction = 0.8", "", "needs a volume_fraction"),
         ('multi = ["v70"]', 'multi = ["v71"]', "scenarios.ours.multi: no objective v71; there are v70"),
         ('nuclide = "y90-thesis"', 'nuclide = "y91"', "unknown nuclide 'y91'"),
-        ("schema = 1", "schema = 2", "schema"),
-        ("schema = 1", "schema =", "not valid TOML"),
+        ("schema = 2", "schema = 1", "schema"),
+        ("schema = 2", "schema =", "not valid TOML"),
     ],
 )
 def test_bad_files(tmp_path, old, new, message):

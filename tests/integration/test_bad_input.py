@@ -17,11 +17,11 @@ from sirtjax.volume import Geometry, LabelMap
 SMALL = case.grid((26, 24, 22), (6.0, 6.5, 7.0), rotation_rad=(0, 0, 0.1), flips=(1, 1, 1))
 DIAGNOSTIC = {"activity": {"path": "spect.nii"}, "diagnostic": {"path": "ct.nii", "modality": "CT"}}
 ON_DIAGNOSTIC = {
-    "masks": {name: table | {"on": "diagnostic"} for name, table in case.case_table()["masks"].items()},
-    "territories": case.case_table()["territories"] | {"on": "diagnostic"},
+    "masks": {name: table | {"image": "diagnostic"} for name, table in case.case_table()["masks"].items()},
+    "territories": case.case_table()["territories"] | {"image": "diagnostic"},
     "images": DIAGNOSTIC,
 }
-LINES = {"lines": ["lines.json"], "names": ["right", "left"], "on": "activity"}
+LINES = {"dividing_lines": ["lines.json"], "names": ["right", "left"], "image": "activity"}
 PLANAR = {"method": "planar", "planar": ["a.nii", "b.nii"], "planar_rois": "rois.nii"}
 
 
@@ -173,19 +173,25 @@ def test_folder_without_images(refused, content):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shunt": {"method": "given", "fraction": 1.0}}, "shunt.fraction: Input should be less than 1, found 1.0"),
-        ({"shunt": {"method": "given", "fraction": -0.1}}, "shunt.fraction: Input should be greater than or equal"),
-        ({"shunt": {"method": "given"}}, "`fraction` is allowed only with method"),
+        (
+            {"lung_shunt": {"method": "value", "fraction": 1.0}},
+            "lung_shunt.fraction: Input should be less than 1, found 1.0",
+        ),
+        (
+            {"lung_shunt": {"method": "value", "fraction": -0.1}},
+            "lung_shunt.fraction: Input should be greater than or equal",
+        ),
+        ({"lung_shunt": {"method": "value"}}, "`fraction` is allowed only with method"),
         ({"injections": [{"territory": "right"}, {"territory": "right"}]}, "each territory can have one injection"),
         ({"injections": [{"territory": "right", "time": "yesterday"}]}, "injections.0.time: Input should be a valid"),
         ({"injections": [{"territory": "right", "residual_fraction": 1.0}]}, "residual_fraction: Input should be less"),
-        ({"prescription": {"choose": "given"}}, "requires [[injections]], each with its activity_mbq"),
+        ({"prescription": {"strategy": "fixed"}}, "requires [[injections]], each with its activity_mbq"),
         ({"schema": 2}, "schema: Input should be 1"),
         ({"patient": {"id": "../evil"}}, "patient.id: String should match pattern"),
         ({"protocol": {"name": "own.toml"}}, "own.toml: cannot read the protocol"),
         ({"biology": {"tumour": "nobody"}}, "no tissue parameters are named 'nobody'"),
         ({"territories": LINES}, "lines.json: no such file; expected lines"),
-        ({"shunt": PLANAR}, "a.nii: no such file or folder"),
+        ({"lung_shunt": PLANAR}, "a.nii: no such file or folder"),
         ({**ON_DIAGNOSTIC, "registration": {"method": "file", "path": "t.tfm"}}, "t.tfm: no such file"),
         (ON_DIAGNOSTIC, "VOIs on the diagnostic image require a [registration]"),
     ],
@@ -226,7 +232,7 @@ def test_planar_rois_of_another_size(refused):
         pixels = Geometry.from_axes(rois.shape, spacing_mm=(1.0, 1.0, 1.0), origin_mm=(0.0, 0.0, 0.0))
         write_nifti(folder / "rois.nii", LabelMap(rois, pixels, names=((1, "lungs"), (2, "liver"))))
 
-    refused("rois.nii: ROIs of (14, 10) pixels on views of (12, 10)", edit, shunt=PLANAR)
+    refused("rois.nii: ROIs of (14, 10) pixels on views of (12, 10)", edit, lung_shunt=PLANAR)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ ON_DIAGNOSTIC = {
         "diagnostic": {"path": "diagnostic", "modality": "CT"},
     },
     "masks": {
-        "liver": {"path": "rs.dcm", "on": "diagnostic", "names": ["Liver"]},
-        "lesions": {"path": "rs.dcm", "on": "diagnostic", "names": ["GTV alpha", "GTV beta"]},
+        "liver": {"path": "rs.dcm", "image": "diagnostic", "names": ["Liver"]},
+        "lesions": {"path": "rs.dcm", "image": "diagnostic", "names": ["GTV alpha", "GTV beta"]},
     },
     "territories": None,
     "registration": {"method": "identity"},
@@ -157,7 +157,7 @@ def test_a_ct_in_another_frame_of_reference(refused, studies):
 
 
 def test_masks_in_another_frame_of_reference(refused, studies):
-    masks = {name: table | {"on": "activity"} for name, table in ON_DIAGNOSTIC["masks"].items()}
+    masks = {name: table | {"image": "activity"} for name, table in ON_DIAGNOSTIC["masks"].items()}
     refused("ROI 'Liver' is contoured in frame of reference", masks=masks, accept=["MASK_SERIES"])
 
 
@@ -207,7 +207,7 @@ def test_a_dose_given_as_a_mask(refused, studies):
     grid = case.grid((8, 8, 8), (6, 6, 6), rotation_rad=(0, 0, 0), flips=(1, 1, 1))
     dose = Volume(np.ones(grid.shape, np.float32), grid, unit="Gy")
     dicom.write_rtdose(studies / "dose.dcm", dose, dicom.read_reference(studies / "diagnostic"))
-    masks = ON_DIAGNOSTIC["masks"] | {"liver": {"path": "dose.dcm", "on": "diagnostic"}}
+    masks = ON_DIAGNOSTIC["masks"] | {"liver": {"path": "dose.dcm", "image": "diagnostic"}}
     refused("dose.dcm: DICOM of modality RTDOSE; expected RTSTRUCT or SEG, or a NIfTI or NRRD mask", masks=masks)
 
 
@@ -289,7 +289,7 @@ def test_gigabytes_claimed_by_a_small_segmentation(refused, studies):
     dicom.write_seg(studies / "seg.dcm", masks, reference, description="x", algorithm=algorithm, kinds=kinds)
     change(studies / "seg.dcm", claim_both)
     before = peak_megabytes()
-    given = {"liver": {"path": "seg.dcm", "on": "diagnostic", "names": ["Liver"]}}
+    given = {"liver": {"path": "seg.dcm", "image": "diagnostic", "names": ["Liver"]}}
     refused("seg.dcm: ", masks=ON_DIAGNOSTIC["masks"] | given)
     assert peak_megabytes() - before < MOST_MEGABYTES
 
@@ -332,10 +332,10 @@ def test_gigabytes_claimed_by_a_small_nifti(refused, studies):
     header.set_sform(np.eye(4), code=1)
     (studies / "huge.nii").write_bytes(header.binaryblock + bytes(700))
     images = {"activity": {"path": "huge.nii", "unit": "counts"}, "ct": {"path": "spect-ct"}}
-    masks = {name: {"path": "huge.nii", "on": "activity"} for name in ("liver", "lesions")}
+    masks = {name: {"path": "huge.nii", "image": "activity"} for name in ("liver", "lesions")}
     before = peak_megabytes()
     refused("huge.nii: the header states 30000x30000x30000 voxels", images=images, masks=masks, registration=None)
     images = ON_DIAGNOSTIC["images"]
-    masks = ON_DIAGNOSTIC["masks"] | {"liver": {"path": "huge.nii", "on": "activity"}}
+    masks = ON_DIAGNOSTIC["masks"] | {"liver": {"path": "huge.nii", "image": "activity"}}
     refused("huge.nii: the header states 30000x30000x30000 voxels", images=images, masks=masks)
     assert peak_megabytes() - before < MOST_MEGABYTES

@@ -59,7 +59,7 @@ def field_case(folder):
     fade = np.prod(np.sin(np.pi * (index + 0.5) / np.array(shape)), -1, keepdims=True)
     field = 4.0 * np.sin(index * 0.7 + np.array([0.0, 1.0, 2.0])) * fade
     write_transform(folder / "moved.h5", DisplacementField(field.astype(np.float32), grid, diagnostic_case.MOVED))
-    prescription = {"choose": "lower", "objectives": [objective("tumour", "at least", 100.0)]}
+    prescription = {"strategy": "lower", "objectives": [objective("tumour", "at least", 100.0)]}
     return diagnostic_case.diagnostic_case(folder, "file", path="moved.h5", prescription=prescription)
 
 

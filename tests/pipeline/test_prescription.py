@@ -22,7 +22,7 @@ FEEDERS = {"normal right": NAMES[:1], "normal left": NAMES[1:], "alpha": NAMES[:
 LIMITS = (("normal right", 40.0), ("normal left", 40.0))
 
 
-def both(objectives, *, previous_gy=0.0, shares=None, choose="upper", split="proportional", given=None):
+def both(objectives, *, previous_gy=0.0, shares=None, strategy="upper", allocation="proportional", given=None):
     """The prescription of `dosimetry.prescribe` and of the pipeline, for (VOI, direction, Gy, cumulative)."""
     vois = [
         VoiDose(
@@ -39,10 +39,10 @@ def both(objectives, *, previous_gy=0.0, shares=None, choose="upper", split="pro
         for voi, direction, gy in objectives
     ]
     injections = [
-        Injection(territory=name, residual_fraction=0.0, given_mbq=None if given is None else given[index])
+        Injection(territory=name, residual_fraction=0.0, fixed_mbq=None if given is None else given[index])
         for index, name in enumerate(NAMES)
     ]
-    plan = dosimetry.prescribe(vois, asked, injections, choose=choose, shares=shares)
+    plan = dosimetry.prescribe(vois, asked, injections, strategy=strategy, shares=shares)
     masks = tuple(pipeline.MaskConfig(name=name) for name in ("liver", *NAMES))
     config = pipeline.PipelineConfig(
         dose_shape=(1, 1, 1),
@@ -61,8 +61,8 @@ def both(objectives, *, previous_gy=0.0, shares=None, choose="upper", split="pro
             )
             for one in asked
         ),
-        choose=choose,
-        split=split,
+        strategy=strategy,
+        allocation=allocation,
     )
     found = pipeline.prescribed_activities(
         {name: jnp.asarray(gy) for name, gy in MEANS.items()} | {"right": jnp.asarray([0.2, 0.0])},
@@ -71,7 +71,7 @@ def both(objectives, *, previous_gy=0.0, shares=None, choose="upper", split="pro
         previous_lung_gy=previous_gy,
         config=config,
         shares=None if shares is None else jnp.asarray(shares),
-        given_mbq=None if given is None else jnp.asarray(given),
+        fixed_mbq=None if given is None else jnp.asarray(given),
     )
     return plan, found
 
@@ -92,9 +92,9 @@ TARGETS = [("alpha", "at least", 60.0), ("beta", "at least", 90.0)]
     [
         (ON_LIVER, {}),
         ([*ON_LIVER, ("lungs", "at most", 30.0)], {"previous_gy": 29.5}),
-        ([*ON_LIVER, *TARGETS], {"choose": "lower"}),
-        ([*ON_LIVER, *TARGETS, ("gamma", "at least", 70.0)], {"choose": "lower"}),
-        ([*ON_LIVER, *TARGETS], {"choose": "given", "given": (100.0, 80.0)}),
+        ([*ON_LIVER, *TARGETS], {"strategy": "lower"}),
+        ([*ON_LIVER, *TARGETS, ("gamma", "at least", 70.0)], {"strategy": "lower"}),
+        ([*ON_LIVER, *TARGETS], {"strategy": "fixed", "given": (100.0, 80.0)}),
         # No limit on the liver: the lower bounds.
         ([("lungs", "at most", 30.0), *TARGETS], {}),
     ],
@@ -105,10 +105,10 @@ def test_activities_are_those_of_the_plan(objectives, options):
 
 def test_proportions_replace_each_own_choice_only_if_a_limit_couples_the_territories():
     coupled = [*ON_LIVER, ("lungs", "at most", 1.0)]
-    plan, found = both(coupled, shares=(2.0, 1.0), split="shares")
+    plan, found = both(coupled, shares=(2.0, 1.0), allocation="shares")
     assert_equal(plan, found)
     assert found.activity_mbq[0] == pytest.approx(2 * float(found.activity_mbq[1]), rel=1e-5)
-    _, apart = both([("normal right", "at most", 40.0), ("normal left", "at most", 40.0)], split="proportional")
+    _, apart = both([("normal right", "at most", 40.0), ("normal left", "at most", 40.0)], allocation="proportional")
     assert apart.scale < 1  # cross-fire
-    _, even = both([*coupled], split="proportional")
+    _, even = both([*coupled], allocation="proportional")
     assert_equal(both(coupled)[0], even)

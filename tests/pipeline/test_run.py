@@ -92,12 +92,12 @@ def test_a_second_patient_compiles_nothing(compiled, compilations):
 
 
 def test_patients_are_mapped_in_a_batch():
-    options = {"vois": (), "objectives": (), "choose": "given"}
+    options = {"vois": (), "objectives": (), "strategy": "fixed"}
     patients = []
     for seed in (0, 1):
         inputs, config = pipeline_case.small_case(seed=seed, method="local", **options)
         patients.append(
-            dataclasses.replace(inputs, limits_gy=np.zeros(0, np.float32), given_mbq=np.full(1, 100, np.float32))
+            dataclasses.replace(inputs, limits_gy=np.zeros(0, np.float32), fixed_mbq=np.full(1, 100, np.float32))
         )
     config = dataclasses.replace(config, vois=(pipeline.VoiConfig(name="alpha"),))
     together = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *patients)
@@ -114,8 +114,8 @@ def test_inputs_that_do_not_fit_are_refused():
         pipeline.run(dataclasses.replace(inputs, density_g_per_ml=np.ones((2, 2, 2))), config)
     with pytest.raises(ConfigError, match="3 objectives"):
         pipeline.run(dataclasses.replace(inputs, limits_gy=np.ones(1)), config)
-    with pytest.raises(ConfigError, match='choose "given" needs given_mbq'):
-        pipeline.run(inputs, dataclasses.replace(config, choose="given"))
+    with pytest.raises(ConfigError, match='strategy "fixed" needs fixed_mbq'):
+        pipeline.run(inputs, dataclasses.replace(config, strategy="fixed"))
     with pytest.raises(ConfigError, match="no mask for alpha"):
         rest = {name: mask for name, mask in inputs.masks.items() if name != "alpha"}
         pipeline.run(dataclasses.replace(inputs, masks=rest), config)

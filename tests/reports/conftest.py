@@ -33,8 +33,9 @@ def voi(name, kind, **more):
     dose = np.linspace(0, 120, 40)
     volume = 100 / (1 + np.exp((dose - 60) / 9))
     values = {
-        "name": name, "kind": kind, "territory": None, "volume_ml": 12.345678, "drawn_ml": 12.5, "mass_g": 13.0,
-        "activity_mbq": 210.0, "uptake_fraction": 0.21, "tn_ratio": 3.2, "compartment_gy": 61.0, "mean_gy": 60.5,
+        "name": name, "kind": kind, "territory": None, "volume_ml": 12.345678, "mask_ml": 12.5, "mass_g": 13.0,
+        "activity_mbq": 210.0, "uptake_fraction": 0.21, "tn_ratio": 3.2, "multi_compartment_mean_gy": 61.0,
+        "mean_gy": 60.5,
         "min_gy": 1.0, "max_gy": 119.0, "d_gy": {"98": 20.0, "95": 30.0, "70": 50.0, "50": 60.0, "2": 110.0},
         "v_percent": {"70": 31.0, "100": 4.0}, "biology": {},
         "dvh_dose_gy": tuple(dose), "dvh_volume_percent": tuple(volume),
@@ -48,7 +49,7 @@ def vois():
     return (
         voi("liver", "liver", tn_ratio=None),
         voi("normal liver", "normal liver", tn_ratio=None, biology={"mean_bed_gy": 66.6}),
-        voi("right <b>lobe</b>", "territory", tn_ratio=None, drawn_ml=None),
+        voi("right <b>lobe</b>", "territory", tn_ratio=None, mask_ml=None),
         voi("lesion 1", "lesion", territory="right <b>lobe</b>", biology={"tcp": 0.5}),
         voi("../seg & \"2\"", "lesion", tn_ratio=None),
         voi("lungs", "lungs", min_gy=None, max_gy=None, d_gy={}, v_percent={}, dvh_dose_gy=(), dvh_volume_percent=()),
@@ -63,8 +64,9 @@ def result(vois):
         BoundResult("mean(lungs) <= 30 Gy", "upper", float("inf"), "lungs"),
     )
     injection = InjectionResult(
-        territory="right <b>lobe</b>", activity_mbq=850.0, prepared_mbq=1000.0, residual_fraction=0.15,
-        lung_shunt_fraction=0.04, lower_mbq=300.0, upper_mbq=900.0, feasible=True, binding="upper bound", bounds=bounds,
+        territory="right <b>lobe</b>", activity_mbq=850.0, dispensed_mbq=1000.0, residual_fraction=0.15,
+        lung_shunt_fraction=0.04, lower_mbq=300.0, upper_mbq=900.0, feasible=True,
+        limiting_objective="upper bound", bounds=bounds,
     )  # fmt: skip
     return Result(
         kind="plan",

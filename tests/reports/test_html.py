@@ -182,6 +182,6 @@ def test_lungs_have_no_share_of_the_liver_activity(result, maps):
 def test_a_plan_of_drafts_is_stamped(result, maps, page):
     assert "DRAFT" not in page
     reason = "liver: segmented automatically by <a model>, not verified"
-    stamped = report_html(dataclasses.replace(result, drafts=(reason,)), maps)
+    stamped = report_html(dataclasses.replace(result, unreviewed_masks=(reason,)), maps)
     assert "<title>DRAFT SIRT" in stamped and "<h1>DRAFT: SIRT" in stamped
     assert html.escape(reason) in stamped

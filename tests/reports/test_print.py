@@ -65,7 +65,7 @@ def many(voi, count, name):
             name=f"{name}{n}",
             volume_ml=3.0 + n / 10,
             mean_gy=201.0 + n,
-            compartment_gy=301.0 + n,
+            multi_compartment_mean_gy=301.0 + n,
             d_gy={x: 400.0 + n + 100 * m for m, x in enumerate(("98", "95", "70", "50", "2"))},
             v_percent={"70": 99.9, "90": 80 - n / 4, "205": 31 + n / 4, "120": 0.123, "75": 12.3, "100": 45.6},
         )
@@ -105,7 +105,7 @@ def case(request, result, maps):
 
 def numbers(voi: VoiResult, levels):
     uptake = [] if voi.kind == "lungs" else [percent(voi.uptake_fraction)]
-    values = [significant(voi.volume_ml), *uptake, significant(voi.mean_gy), significant(voi.compartment_gy)]
+    values = [significant(voi.volume_ml), *uptake, significant(voi.mean_gy), significant(voi.multi_compartment_mean_gy)]
     values += [significant(voi.d_gy.get(x)) for x in ("98", "95", "70", "50", "2")]
     return values + [significant(voi.v_percent.get(level)) for level in levels]
 

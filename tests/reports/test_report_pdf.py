@@ -176,7 +176,7 @@ def test_a_verification_shows_the_plan_beside_it(blank, result, maps):
 
 def test_drafts_are_stamped(blank, result, maps):
     drafts = ("the mask of lesion 1 is a draft",)
-    pages = laid(dataclasses.replace(result, drafts=drafts), maps)
+    pages = laid(dataclasses.replace(result, unreviewed_masks=drafts), maps)
     assert holds(pages, "DRAFT: SIRT treatment plan") and holds(pages, drafts[0])
     assert not holds(laid(result, maps), "DRAFT")
 

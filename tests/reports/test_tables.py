@@ -15,8 +15,8 @@ def rows_of(text):
 def test_columns_carry_their_units(result):
     header = voi_csv(result).splitlines()[0].split(",")
     assert header[:13] == [
-        "name", "kind", "territory", "volume_ml", "drawn_ml", "mass_g", "activity_mbq", "uptake_fraction", "tn_ratio",
-        "compartment_gy", "mean_gy", "min_gy", "max_gy",
+        "name", "kind", "territory", "volume_ml", "mask_ml", "mass_g", "activity_mbq", "uptake_fraction", "tn_ratio",
+        "multi_compartment_mean_gy", "mean_gy", "min_gy", "max_gy",
     ]  # fmt: skip
     assert header[13:20] == ["d98_gy", "d95_gy", "d70_gy", "d50_gy", "d2_gy", "v70gy_percent", "v100gy_percent"]
     assert header[20:] == ["mean_bed_gy", "tcp"]

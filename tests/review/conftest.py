@@ -16,7 +16,7 @@ RESULTS = {
     "patient_id": "TEST-01",
     "protocol_title": "a protocol",
     "provenance": {"created": "2026-01-01"},
-    "drafts": [],
+    "unreviewed_masks": [],
     "injections": [],
 }
 

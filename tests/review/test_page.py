@@ -287,11 +287,13 @@ def test_erase_fill_undo_save_conflict_sign_and_plan_again(browser, planned):
         page.replan()
         assert page.page.locator("#plan-state").text_content() == "DRAFT"
         results = json.loads((planned / "results.json").read_text())
-        assert len(results["drafts"]) == 1 and results["drafts"][0].startswith("liver: changed by Dr. C on ")
+        assert len(results["unreviewed_masks"]) == 1 and results["unreviewed_masks"][0].startswith(
+            "liver: changed by Dr. C on "
+        )
         assert "<h1>DRAFT: SIRT treatment plan" in (planned / "report.html").read_text()
         assert len(read_history(planned / "review" / "liver").versions) == 3
-        drawn_ml = next(voi for voi in results["vois"] if voi["name"] == "liver")["drawn_ml"]
-        assert drawn_ml == pytest.approx(theirs.sum() * voxel_ml, rel=1e-4)
+        mask_ml = next(voi for voi in results["vois"] if voi["name"] == "liver")["mask_ml"]
+        assert mask_ml == pytest.approx(theirs.sum() * voxel_ml, rel=1e-4)
 
         # Signed, and planned again: no draft any more.
         page.page.fill("#comment", "dome checked")
@@ -299,7 +301,7 @@ def test_erase_fill_undo_save_conflict_sign_and_plan_again(browser, planned):
         page.until("review.state.active.told.state === 'verified'")
         page.replan()
         assert page.page.locator("#plan-state").text_content() == "no draft masks"
-        assert json.loads((planned / "results.json").read_text())["drafts"] == []
+        assert json.loads((planned / "results.json").read_text())["unreviewed_masks"] == []
         assert "DRAFT" not in (planned / "report.html").read_text()
         signature = read_history(planned / "review" / "liver").signature()
         assert (signature.reviewer, signature.state, signature.comment) == (

@@ -15,7 +15,7 @@ from sirtjax import spatial, workflows
 from sirtjax.errors import ComputationError, ConfigError, ImageFormatError
 from sirtjax.reports import write_results
 from sirtjax.review import Refusal, Session
-from sirtjax.workflows import Products, draft_masks
+from sirtjax.workflows import Products, unreviewed_masks
 
 
 def image(packed):
@@ -93,21 +93,21 @@ def test_histograms_follow_what_is_on_the_page(session):
 
 
 def test_a_plan_from_changed_masks_is_a_draft_until_they_are_signed(session):
-    assert draft_masks(session.reviewed()) == ()
+    assert unreviewed_masks(session.reviewed()) == ()
     voxels, sha256 = page_voxels(session, "lesion-alpha")
     voxels[tuple(np.argwhere(voxels)[0])] = 0
     told = save(session, "lesion-alpha", voxels, sha256)
     products = session.reviewed()
-    (line,) = draft_masks(products)
+    (line,) = unreviewed_masks(products)
     assert line.startswith("alpha: changed by Dr. A on ") and line.endswith(", not signed")
     alpha = products.lesions[0]
     assert alpha.labels.array.sum() == (voxels > 0).sum()
     session.sign("lesion-alpha", "verified", reviewer="Dr. B", if_match=told["sha256"], comment="")
     products = session.reviewed()
-    assert draft_masks(products) == ()
+    assert unreviewed_masks(products) == ()
     assert "version 2 of the review" in products.lesions[0].origin and "verified by Dr. B" in products.lesions[0].origin
     session.sign("lesion-alpha", "rejected", reviewer="Dr. B", if_match=told["sha256"], comment="")
-    assert draft_masks(session.reviewed())[0].startswith("alpha: rejected by Dr. B")
+    assert unreviewed_masks(session.reviewed())[0].startswith("alpha: rejected by Dr. B")
 
 
 def test_an_automatic_mask_is_a_draft_until_it_is_signed(plan_folder, reviewed_case):
@@ -115,13 +115,13 @@ def test_an_automatic_mask_is_a_draft_until_it_is_signed(plan_folder, reviewed_c
 
     found = replace(reviewed_case.liver, automatic="a network", doubts=("cut off above",))
     session = Session(plan_folder, replace(reviewed_case, liver=found), lambda products, on_step: None)
-    assert draft_masks(session.reviewed()) == ("liver: segmented automatically by a network, not verified",)
+    assert unreviewed_masks(session.reviewed()) == ("liver: segmented automatically by a network, not verified",)
     sha256 = session.describe_mask("liver")["sha256"]
     session.sign("liver", "rejected", reviewer="Dr. B", if_match=sha256, comment="")
-    assert draft_masks(session.reviewed())[0].startswith("liver: rejected by Dr. B")
+    assert unreviewed_masks(session.reviewed())[0].startswith("liver: rejected by Dr. B")
     session.sign("liver", "verified", reviewer="Dr. B", if_match=sha256, comment="")
     products = session.reviewed()
-    assert draft_masks(products) == ()
+    assert unreviewed_masks(products) == ()
     assert (products.liver.automatic, products.liver.doubts) == (None, ())
 
 

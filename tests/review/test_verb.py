@@ -238,6 +238,6 @@ def test_a_new_plan_takes_the_review_over_and_does_not_own_it(tmp_path):
 def test_results_of_an_older_version_can_be_reviewed(session):
     path = session.folder / "results.json"
     table = json.loads(path.read_text())
-    del table["drafts"]
+    del table["unreviewed_masks"]
     path.write_text(json.dumps(table))
-    assert session.describe()["drafts"] == []
+    assert session.describe()["unreviewed_masks"] == []

@@ -28,7 +28,7 @@ def planned(patient, tmp_path_factory):
             path.write_text(analytic_case.write_case(patient, **changes).read_text())
             result, maps, products = plan_case(load_case(path), products=made.get("products"))
             made[key] = result, maps
-            if not changes.keys() - {"prescription", "injections", "protocol", "shunt"}:
+            if not changes.keys() - {"prescription", "injections", "protocol", "lung_shunt"}:
                 made["products"] = products
         return made[key]
 

@@ -23,7 +23,7 @@ def test_a_transform_file_brings_every_voi_home(folder):
     assert max(centroid_errors_mm(mapped).values()) < DRAWN_MM
     for lesion in case.LESIONS:
         ml = float(mapped.occupancy[lesion.name].sum()) * mapped.geometry.voxel_volume_ml
-        assert ml == pytest.approx(mapped.drawn_ml[lesion.name], rel=0.01)
+        assert ml == pytest.approx(mapped.mask_ml[lesion.name], rel=0.01)
     right = mapped.occupancy["right"].sum() / mapped.occupancy["liver"].sum()
     assert right == pytest.approx(case.TERRITORY_ML["right"] / case.ball_ml(case.LIVER_MM), abs=0.01)
 
@@ -51,7 +51,7 @@ def test_identity_is_used_as_asked_and_checked(folder):
 
 
 def test_territories_on_the_activity_side_of_a_liver_on_the_diagnostic_side(folder):
-    table = {"path": "territories.nii", "on": "activity", "labels": {"1": "right", "2": "left"}}
+    table = {"path": "territories.nii", "image": "activity", "labels": {"1": "right", "2": "left"}}
     mapped = advance(diagnostic_case(folder, "file", "moved.tfm", territories=table), "mapping").mapping
     right = mapped.occupancy["right"].sum() / mapped.occupancy["liver"].sum()
     assert right == pytest.approx(case.TERRITORY_ML["right"] / case.ball_ml(case.LIVER_MM), abs=0.015)
@@ -59,7 +59,7 @@ def test_territories_on_the_activity_side_of_a_liver_on_the_diagnostic_side(fold
 
 def test_lines_must_be_on_the_image_of_the_liver(folder):
     (folder / "lines.json").write_text("{}")
-    table = {"on": "activity", "lines": ["lines.json"], "names": ["right", "left"]}
+    table = {"image": "activity", "dividing_lines": ["lines.json"], "names": ["right", "left"]}
     with pytest.raises(ValueError, match=r"the dividing lines are on the activity image, the liver on the diagnostic"):
         advance(diagnostic_case(folder, "identity", territories=table), "territories")
 

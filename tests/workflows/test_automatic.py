@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
         io.write_nifti(folder / f"{name}.nii.gz", made.labels["spect"][name])
     (folder / "case.toml").write_text(
         """
-schema = 1
+schema = 2
 [patient]
 id = "TEST"
 [protocol]
@@ -33,11 +33,11 @@ unit = "counts"
 path = "spect_ct.nii.gz"
 [masks.lesions]
 path = "lesions.nii.gz"
-on = "activity"
-[shunt]
+image = "activity"
+[lung_shunt]
 method = "spect"
 [prescription]
-choose = "upper"
+strategy = "upper"
 [[injections]]
 territory = "whole liver"
 residual_fraction = 0.01
@@ -83,7 +83,7 @@ def test_lesions_are_found_on_the_diagnostic_image_in_a_liver_of_its_own(tmp_pat
     io.write_nifti(tmp_path / "liver.nii.gz", made.labels["spect"]["liver"])
     (tmp_path / "case.toml").write_text(
         """
-schema = 1
+schema = 2
 [patient]
 id = "TEST"
 [protocol]
@@ -97,24 +97,24 @@ path = "spect_ct.nii.gz"
 path = "diagnostic_ct.nii.gz"
 modality = "CT"
 [masks]
-find_lesions = true
+segment_lesions = true
 [masks.liver]
 path = "liver.nii.gz"
-on = "activity"
-[shunt]
-method = "given"
+image = "activity"
+[lung_shunt]
+method = "value"
 fraction = 0.05
 [registration]
 method = "rigid"
 [prescription]
-choose = "upper"
+strategy = "upper"
 [[injections]]
 territory = "whole liver"
 residual_fraction = 0.01
 """
     )
     case = load_case(tmp_path / "case.toml")
-    products = advance(case, "lesions", hooks=automatic_hooks(find_lesions=case.masks.find_lesions))
+    products = advance(case, "lesions", hooks=automatic_hooks(segment_lesions=case.masks.segment_lesions))
     assert {voi.frame for voi in products.lesions} == {"diagnostic"}
     assert {voi.automatic for voi in products.lesions} == {"the model 'lesions'"}
     assert all("liver mask of the model 'liver' on their image" in voi.doubts[0] for voi in products.lesions)

@@ -27,9 +27,9 @@ def refused(tmp_path, message, **changes):
 def test_defaults_are_methods_never_clinical_numbers(tmp_path):
     loaded = case(tmp_path, dose=None)
     assert (loaded.dose.method, loaded.dose.spacing_mm, loaded.dose.density) == ("auto", 3.0, "protocol")
-    assert loaded.prescription.choose == "upper"
+    assert loaded.prescription.strategy == "upper"
     assert loaded.calibration.method == "relative"
-    assert loaded.injections == () and loaded.dose.lung_mass_g is None and loaded.shunt.source is None
+    assert loaded.injections == () and loaded.dose.lung_mass_g is None and loaded.lung_shunt.source is None
 
 
 def test_relative_paths_are_relative_to_the_case_file(tmp_path):
@@ -50,11 +50,11 @@ def test_only_a_protocol_file_is_made_relative_not_a_protocol_name(tmp_path):
 
 def test_every_key_that_holds_a_path_is_anchored(tmp_path):
     shunt = {"method": "planar", "planar": ["front.nii", "back.nii"], "planar_rois": "rois.nii"}
-    territories = {"on": "activity", "lines": ["a.json", "b.json"], "names": ["one", "two", "three"]}
-    loaded = case(tmp_path, shunt=shunt, territories=territories)
-    assert loaded.shunt.planar == (tmp_path / "front.nii", tmp_path / "back.nii")
-    assert loaded.shunt.planar_rois == tmp_path / "rois.nii"
-    assert loaded.territories.lines == (tmp_path / "a.json", tmp_path / "b.json")
+    territories = {"image": "activity", "dividing_lines": ["a.json", "b.json"], "names": ["one", "two", "three"]}
+    loaded = case(tmp_path, lung_shunt=shunt, territories=territories)
+    assert loaded.lung_shunt.planar == (tmp_path / "front.nii", tmp_path / "back.nii")
+    assert loaded.lung_shunt.planar_rois == tmp_path / "rois.nii"
+    assert loaded.territories.dividing_lines == (tmp_path / "a.json", tmp_path / "b.json")
     assert loaded.territories.path is None
 
 
@@ -66,21 +66,21 @@ def test_every_key_that_holds_a_path_is_anchored(tmp_path):
         ({"dose": {"spacing_mm": "three"}}, "dose.spacing_mm"),
         ({"dose": {"spacing_mm": -3.0}}, "dose.spacing_mm"),
         ({"dose": {"lung_mass_g": 0.0}}, "dose.lung_mass_g: Input should be greater than 0"),
-        ({"shunt": None}, "shunt: Field required"),
-        ({"shunt": {"method": "given"}}, '`fraction` is allowed only with method = "given"'),
-        ({"shunt": {"method": "spect", "fraction": 0.1}}, '`fraction` is allowed only with method = "given"'),
-        ({"shunt": {"method": "given", "fraction": 5.0}}, "shunt.fraction: Input should be less than 1"),
-        ({"shunt": {"method": "planar", "planar": ["a.dcm"]}}, "`planar` and `planar_rois` are allowed only with"),
+        ({"lung_shunt": None}, "lung_shunt: Field required"),
+        ({"lung_shunt": {"method": "value"}}, '`fraction` is allowed only with method = "value"'),
+        ({"lung_shunt": {"method": "spect", "fraction": 0.1}}, '`fraction` is allowed only with method = "value"'),
+        ({"lung_shunt": {"method": "value", "fraction": 5.0}}, "lung_shunt.fraction: Input should be less than 1"),
+        ({"lung_shunt": {"method": "planar", "planar": ["a.dcm"]}}, "`planar` and `planar_rois` are allowed only with"),
         ({"schema": 2}, "schema: Input should be 1"),
         ({"patient": {"id": ""}}, "patient.id"),
         ({"patient": {"id": "a/b"}}, "patient.id"),
         ({"images": {"ct": {"path": "ct.nii"}}}, "images.activity: Field required"),
         ({"images": {"activity": {"path": "spect.nii", "unit": "kBq"}}}, "images.activity.unit"),
-        ({"masks": {"liver": {"path": "liver.nii"}}}, "masks.liver.on: Field required"),
-        ({"masks": {"liver": {"path": "liver.nii", "on": "diagnostic"}}}, "masks.liver is on the diagnostic image"),
-        ({"territories": {"path": "t.nii", "on": "diagnostic"}}, "territories is on the diagnostic image"),
-        ({"territories": {"on": "activity"}}, "set either `path` (masks) or `lines`"),
-        ({"territories": {"on": "activity", "lines": ["a.json"]}}, "divide the liver into 2 `names`"),
+        ({"masks": {"liver": {"path": "liver.nii"}}}, "masks.liver.image: Field required"),
+        ({"masks": {"liver": {"path": "liver.nii", "image": "diagnostic"}}}, "masks.liver is on the diagnostic image"),
+        ({"territories": {"path": "t.nii", "image": "diagnostic"}}, "territories is on the diagnostic image"),
+        ({"territories": {"image": "activity"}}, "set either `path` (masks) or `dividing_lines`"),
+        ({"territories": {"image": "activity", "dividing_lines": ["a.json"]}}, "divide the liver into 2 `names`"),
         ({"registration": {"method": "file"}}, '`path` is allowed only with method = "file"'),
         ({"registration": {"method": "rigid", "path": "a.tfm"}}, '`path` is allowed only with method = "file"'),
         (
@@ -89,12 +89,12 @@ def test_every_key_that_holds_a_path_is_anchored(tmp_path):
         ),
         ({"injections": [{"territory": "right"}, {"territory": "right"}]}, "each territory can have one injection"),
         (
-            {"prescription": {"choose": "given"}, "injections": [{"territory": "right"}]},
+            {"prescription": {"strategy": "fixed"}, "injections": [{"territory": "right"}]},
             "requires [[injections]], each with its activity_mbq",
         ),
         ({"injections": [{"territory": "right", "residual_fraction": 1.0}]}, "injections.0.residual_fraction"),
         ({"biology": {"tcp": "glass"}}, "`tcp` requires `tcp_gamma50`"),
-        ({"prescription": {"choose": "best"}}, "prescription.choose"),
+        ({"prescription": {"strategy": "best"}}, "prescription.strategy"),
     ],
 )
 def test_errors_name_the_key_in_one_line(tmp_path, changes, message):
@@ -102,17 +102,17 @@ def test_errors_name_the_key_in_one_line(tmp_path, changes, message):
 
 
 def test_diagnostic_masks_need_a_registration(tmp_path):
-    masks = {"liver": {"path": "liver.nii", "on": "diagnostic"}}
+    masks = {"liver": {"path": "liver.nii", "image": "diagnostic"}}
     refused(tmp_path, "require a [registration]", images=DIAGNOSTIC, masks=masks)
     assert case(tmp_path, images=DIAGNOSTIC, masks=masks, registration={"method": "identity"}).registration
 
 
 def test_given_needs_an_injection_with_an_activity(tmp_path):
-    refused(tmp_path, "requires [[injections]], each with its activity_mbq", prescription={"choose": "given"})
+    refused(tmp_path, "requires [[injections]], each with its activity_mbq", prescription={"strategy": "fixed"})
 
 
 def test_several_problems_are_all_named(tmp_path):
-    text = refused(tmp_path, "shunt: Field required", shunt=None, protocol={}, dose={"metod": "local"})
+    text = refused(tmp_path, "lung_shunt: Field required", lung_shunt=None, protocol={}, dose={"metod": "local"})
     assert "protocol.name: Field required" in text and "dose.metod" in text
 
 
@@ -135,7 +135,7 @@ REGISTERED = {
         "diagnostic": {"path": "ct.nii", "modality": "CT"},
     },
     "registration": {"method": "rigid", "reference_masks": {"liver": {"path": "liver.nii"}}, "accept": ["FOLDED"]},
-    "masks": {"liver": {"path": "liver.nii", "on": "diagnostic"}, "no_lesions": True},
+    "masks": {"liver": {"path": "liver.nii", "image": "diagnostic"}, "no_lesions": True},
 }
 
 
@@ -162,7 +162,7 @@ def test_a_case_that_registers_becomes_one_with_a_transform_file(tmp_path):
         ("biology.tumour", "--unset biology.tumour: not in the case; available there: nothing"),
         ("patient.id.first", "--unset patient.id.first: id is not a table of the case"),
         ("", "--unset : not in the case"),
-        ("shunt", "shunt: Field required"),
+        ("lung_shunt", "lung_shunt: Field required"),
     ],
 )
 def test_what_cannot_be_unset(tmp_path, unset, message):
@@ -178,26 +178,26 @@ def test_setting_nothing_removes_nothing(tmp_path, override):
 
 
 def test_overrides_replace_values_before_the_check(tmp_path):
-    path = analytic_case.write_case(tmp_path, shunt=None)
+    path = analytic_case.write_case(tmp_path, lung_shunt=None)
     loaded = load_case(
         path,
         overrides=[
-            "shunt.method=given",
-            "shunt.fraction=0.12",
-            'prescription.choose="lower"',
+            "lung_shunt.method=value",
+            "lung_shunt.fraction=0.12",
+            'prescription.strategy="lower"',
             "dose.spacing_mm=activity",
             'prescription.targets=["alpha"]',
         ],
     )
-    assert (loaded.shunt.fraction, loaded.prescription.choose) == (0.12, "lower")
+    assert (loaded.lung_shunt.fraction, loaded.prescription.strategy) == (0.12, "lower")
     assert loaded.dose.spacing_mm == "activity" and loaded.prescription.targets == ("alpha",)
-    with pytest.raises(ConfigError, match=r"shunt.fractoin"):
-        load_case(path, overrides=["shunt.method=given", "shunt.fractoin=0.12"])
+    with pytest.raises(ConfigError, match=r"lung_shunt.fractoin"):
+        load_case(path, overrides=["lung_shunt.method=value", "lung_shunt.fractoin=0.12"])
     with pytest.raises(ConfigError, match=r"--set patient.id.first=1: id is not a table"):
         load_case(path, overrides=["patient.id.first=1"])
 
 
-@pytest.mark.parametrize("override", ["shunt.fraction", "=0.1", "shunt.=0.1"])
+@pytest.mark.parametrize("override", ["lung_shunt.fraction", "=0.1", "lung_shunt.=0.1"])
 def test_an_override_without_key_or_value_is_refused(tmp_path, override):
     path = analytic_case.write_case(tmp_path)
     with pytest.raises(ConfigError, match=re.escape(f"--set {override}")):
@@ -207,8 +207,8 @@ def test_an_override_without_key_or_value_is_refused(tmp_path, override):
 def test_a_case_can_be_made_from_tables(tmp_path):
     made = case_from_table(analytic_case.case_table(), folder=Path("/data"), source="options")
     assert made.images.activity.path == Path("/data/spect.nii")
-    with pytest.raises(ConfigError, match=r"^options: shunt: Field required"):
-        case_from_table(analytic_case.case_table(shunt=None), folder=Path("/data"), source="options")
+    with pytest.raises(ConfigError, match=r"^options: lung_shunt: Field required"):
+        case_from_table(analytic_case.case_table(lung_shunt=None), folder=Path("/data"), source="options")
 
 
 def test_a_message_says_what_was_found_but_nothing_of_the_patient(tmp_path):
@@ -217,7 +217,9 @@ def test_a_message_says_what_was_found_but_nothing_of_the_patient(tmp_path):
             case(tmp_path, **changes)
         return str(found.value)
 
-    assert "shunt.fraction: Input should be less than 1, found 5" in told(shunt={"method": "given", "fraction": 5})
+    assert "lung_shunt.fraction: Input should be less than 1, found 5" in told(
+        lung_shunt={"method": "value", "fraction": 5}
+    )
     assert "dose.spacing_mm: Input should be a valid number" in told(dose={"spacing_mm": "three"})
     assert "images.lung-ct: Extra" in told(
         images=analytic_case.case_table()["images"] | {"lung-ct": {"path": "ct.nii"}}

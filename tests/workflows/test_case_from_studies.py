@@ -4,8 +4,8 @@ import pytest
 
 from sirtjax.workflows._case_from_studies import _missing_images
 
-LIVER = {"path": "l.dcm", "on": "activity"}
-DRAWN = {"path": "l.dcm", "on": "diagnostic"}
+LIVER = {"path": "l.dcm", "image": "activity"}
+DRAWN = {"path": "l.dcm", "image": "diagnostic"}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ SECTIONS = {
     "RegistrationTable": "[registration]",
     "GuidesTable": "[registration.reference_masks]",
     "GuideTable": "[registration.reference_masks]",
-    "ShuntTable": "[shunt]",
+    "LungShuntTable": "[lung_shunt]",
     "CalibrationTable": "[calibration]",
     "DoseTable": "[dose]",
     "PrescriptionTable": "[prescription]",

@@ -108,7 +108,7 @@ def test_planar_views_of_the_lung_shunt(patient, nuclide, refused):
     write_nifti(patient / "rois.nii", rois, force=True)
     shunt = {"method": "planar", "planar": [f"{nuclide}.dcm"], "planar_rois": "rois.nii"}
     for work, more in ((plan_case, {}), (verify_case, {"injections": INJECTED})):
-        loaded = load_case(case.write_case(patient, shunt=shunt, **more))
+        loaded = load_case(case.write_case(patient, lung_shunt=shunt, **more))
         if refused:
             with pytest.raises(ConfigError, match=f"is of {nuclide}, but the planar image"):
                 work(loaded)

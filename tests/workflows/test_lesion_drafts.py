@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 
 def loaded(folder, **changes):
-    masks = {"liver": case.case_table()["masks"]["liver"], "find_lesions": True}
+    masks = {"liver": case.case_table()["masks"]["liver"], "segment_lesions": True}
     return load_case(case.write_case(folder, **({"masks": masks} | changes)))
 
 
@@ -81,7 +81,7 @@ def test_what_speaks_against_them_goes_with_them(folder, monkeypatch, given):
 
     monkeypatch.setattr("sirtjax.segmentation.load_model", lambda name: name)
     monkeypatch.setattr("sirtjax.segmentation.segment", segment)
-    find = automatic_hooks(find_lesions=True).segment_lesions
+    find = automatic_hooks(segment_lesions=True).segment_lesions
     found = find(read_image(folder / "ct.nii", modality="CT"), drawn() if given else None)
     assert found["Lesion 1"].method == "the model 'lesions'"
     assert found["Lesion 1"].doubts[-1] == "doubtful lesions"
@@ -91,10 +91,10 @@ def test_what_speaks_against_them_goes_with_them(folder, monkeypatch, given):
 def test_nothing_is_looked_for_unasked(folder):
     masks = {"liver": case.case_table()["masks"]["liver"]}
     unasked = loaded(folder, masks=masks)
-    assert automatic_hooks(find_lesions=unasked.masks.find_lesions).segment_lesions is None
-    with pytest.raises(ConfigError, match=r"masks\.find_lesions = true for unreviewed masks of the model 'lesions'"):
-        advance(unasked, "lesions", hooks=automatic_hooks(find_lesions=unasked.masks.find_lesions))
-    assert automatic_hooks(find_lesions=loaded(folder).masks.find_lesions).segment_lesions is not None
+    assert automatic_hooks(segment_lesions=unasked.masks.segment_lesions).segment_lesions is None
+    with pytest.raises(ConfigError, match=r"masks\.segment_lesions = true for unreviewed masks of the model 'lesions'"):
+        advance(unasked, "lesions", hooks=automatic_hooks(segment_lesions=unasked.masks.segment_lesions))
+    assert automatic_hooks(segment_lesions=loaded(folder).masks.segment_lesions).segment_lesions is not None
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_the_total_of_the_activity_is_kept(patient):
         assert mapped.activity_in_grid == pytest.approx(1.0, abs=1e-3)
         for name in ("liver", "alpha", "beta", "right", "left"):
             ml = float(mapped.occupancy[name].sum(dtype=np.float64)) * mapped.geometry.voxel_volume_ml
-            assert ml == pytest.approx(mapped.drawn_ml[name], rel=5e-3)
+            assert ml == pytest.approx(mapped.mask_ml[name], rel=5e-3)
 
 
 def test_what_the_activity_image_does_not_show_is_not_counted_and_said(tmp_path):
@@ -128,7 +128,7 @@ def test_what_the_activity_image_does_not_show_is_not_counted_and_said(tmp_path)
     values = case.concentration(case.SPECT, 7.0)[:, :, :21] * 100
     write_nifti(tmp_path / "spect.nii", Volume(values, cut, unit="counts"), force=True)
     mapped = advance(load_case(case.write_case(tmp_path)), "mapping").mapping
-    shown = float(mapped.occupancy["liver"].sum()) * mapped.geometry.voxel_volume_ml / mapped.drawn_ml["liver"]
+    shown = float(mapped.occupancy["liver"].sum()) * mapped.geometry.voxel_volume_ml / mapped.mask_ml["liver"]
     assert 0.7 < shown < 0.95
     # One sentence for all that is cut off, the liver first.
     (note,) = [line for line in mapped.notes if "outside the activity image" in line]

@@ -158,7 +158,7 @@ def test_vois_by_name_and_volume(done):
 
     def grown(factor):
         liver = vois["liver"]
-        return compared(done, vois=vois | {"liver": liver | {"drawn_ml": liver["drawn_ml"] * factor}})
+        return compared(done, vois=vois | {"liver": liver | {"mask_ml": liver["mask_ml"] * factor}})
 
     assert "SJ517" not in grown(1.1) and "SJ517" not in grown(1 / 1.09)
     assert grown(1.12)["SJ517"].value == pytest.approx(1 / 1.12 - 1)
@@ -216,7 +216,10 @@ def test_frames_and_hashes(done):
 
 
 def test_a_draft(done):
-    assert "liver: nobody has verified it" in compared(done, drafts=("liver: nobody has verified it",))["SJ526"].message
+    assert (
+        "liver: nobody has verified it"
+        in compared(done, unreviewed_masks=("liver: nobody has verified it",))["SJ526"].message
+    )
 
 
 @pytest.mark.parametrize(

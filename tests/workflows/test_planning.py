@@ -38,18 +38,18 @@ def by_hand(activity_mbq, margin_mm=MARGIN_MM):
 
 
 def test_doses_are_those_of_the_partition_model(planned):
-    result, _ = planned(prescription={"choose": "given"}, injections=GIVEN)
+    result, _ = planned(prescription={"strategy": "fixed"}, injections=GIVEN)
     expected = by_hand({"right": 400.0, "left": 250.0})
     for name, dose_gy in expected.items():
         voi = result.voi(name)
-        assert voi.compartment_gy == pytest.approx(dose_gy, rel=VOXELS), name
+        assert voi.multi_compartment_mean_gy == pytest.approx(dose_gy, rel=VOXELS), name
         assert voi.mean_gy == pytest.approx(dose_gy, rel=VOXELS), name
     total = K * 650 * (1 - LSF) / (DENSITY * case.ball_ml(case.LIVER_MM))
     assert result.voi("liver").mean_gy == pytest.approx(total, rel=VOXELS)
 
 
 def test_tn_ratios_and_fractional_uptake(planned):
-    result, _ = planned(prescription={"choose": "given"}, injections=GIVEN)
+    result, _ = planned(prescription={"strategy": "fixed"}, injections=GIVEN)
     in_liver = {"right": 400 / 650, "left": 250 / 650}
     for territory, part in case.partition(MARGIN_MM).items():
         assert result.voi(territory).uptake_fraction == pytest.approx(in_liver[territory], rel=VOXELS)
@@ -71,8 +71,8 @@ def test_volumes_and_masses(planned):
     result, _ = planned()
     for lesion in case.LESIONS:
         voi = result.voi(lesion.name)
-        assert voi.drawn_ml == pytest.approx(lesion.volume_ml(), rel=VOXELS)
-        assert voi.volume_ml == pytest.approx(voi.drawn_ml, rel=2e-3)
+        assert voi.mask_ml == pytest.approx(lesion.volume_ml(), rel=VOXELS)
+        assert voi.volume_ml == pytest.approx(voi.mask_ml, rel=2e-3)
         assert voi.mass_g == pytest.approx(DENSITY * voi.volume_ml)
     assert result.voi("liver").volume_ml == pytest.approx(case.ball_ml(case.LIVER_MM), rel=5e-3)
     lesions_ml = sum(lesion.volume_ml() for lesion in case.LESIONS)
@@ -119,17 +119,17 @@ def test_the_bounds_are_those_of_the_partition_model(planned, bounds):
 
 
 def test_the_upper_bound_gives_exactly_the_limit(planned, bounds):
-    result, _ = planned(prescription={"choose": "upper", "objectives": bounds})
+    result, _ = planned(prescription={"strategy": "upper", "objectives": bounds})
     doses = [result.voi(f"normal {territory}").mean_gy for territory in ("right", "left")]
     assert max(doses) == pytest.approx(35.0, rel=1e-4)
     assert all(row.activity_mbq <= row.upper_mbq * (1 + 1e-6) for row in result.injections)
 
 
 def test_the_lower_bound_gives_exactly_the_target(planned):
-    result, _ = planned(prescription={"choose": "lower", "objectives": [own("tumour", "at least", 120.0)]})
+    result, _ = planned(prescription={"strategy": "lower", "objectives": [own("tumour", "at least", 120.0)]})
     assert result.voi("alpha").mean_gy == pytest.approx(120.0, rel=1e-4)
     assert result.voi("beta").mean_gy == pytest.approx(120.0, rel=1e-4)
-    assert {row.binding for row in result.injections} == {"mean(alpha) >= 120 Gy", "mean(beta) >= 120 Gy"}
+    assert {row.limiting_objective for row in result.injections} == {"mean(alpha) >= 120 Gy", "mean(beta) >= 120 Gy"}
 
 
 def test_an_own_objective_on_a_role_takes_its_place_and_one_on_a_voi_is_added(planned):
@@ -145,7 +145,7 @@ def test_an_own_objective_on_a_role_takes_its_place_and_one_on_a_voi_is_added(pl
 
 
 def test_targets_choose_the_lesions_that_bound(planned):
-    result, _ = planned(prescription={"choose": "lower", "targets": ["lesions"]})
+    result, _ = planned(prescription={"strategy": "lower", "targets": ["lesions"]})
     assert result.voi("lesions").mean_gy == pytest.approx(100.0, rel=1e-4)
     assert result.voi("alpha").mean_gy < 100 < result.voi("beta").mean_gy
     with pytest.raises(ConfigError, match=r"prescription.targets: no lesion is named gamma; there are alpha, beta"):
@@ -160,7 +160,7 @@ def test_all_lesions_together_may_be_one(patient):
     }
 
     def plan(products=None, **prescription):
-        path = case.write_case(patient, prescription={"choose": "lower", **prescription}, **one)
+        path = case.write_case(patient, prescription={"strategy": "lower", **prescription}, **one)
         result, _, made = plan_case(load_case(path), products=products)
         return result, made
 
@@ -176,7 +176,7 @@ def test_all_lesions_together_may_be_one(patient):
 def test_voxel_level_objectives_hold(planned, kind, fraction):
     objectives = [own("tumour", "at least", 70.0, kind=kind, volume_fraction=fraction)]
     dose = {"method": "kernel", "spacing_mm": 3.0}
-    result, _ = planned(prescription={"choose": "lower", "objectives": objectives}, dose=dose)
+    result, _ = planned(prescription={"strategy": "lower", "objectives": objectives}, dose=dose)
     for name in ("alpha", "beta"):
         voi = result.voi(name)
         # The dose falls towards the edge of a lesion, so the mean is below the median: 69.95 Gy at a D70 of 70 Gy.
@@ -192,7 +192,7 @@ def test_voxel_level_objectives_hold(planned, kind, fraction):
 def test_a_plane_through_voxels_mixes_the_territories_by_a_sixth_of_a_voxel(planned):
     """Voxels cut by the dividing plane hold the activity of both: w(1 - w) is 1/6 of a voxel on the mean."""
     injections = [GIVEN[0], {"territory": "left", "activity_mbq": 80.0}]
-    result, _ = planned(prescription={"choose": "given"}, injections=injections)
+    result, _ = planned(prescription={"strategy": "fixed"}, injections=injections)
     expected = by_hand({"right": 400.0, "left": 80.0})
     plane_ml = math.pi * (case.LIVER_MM**2 - case.PLANE_MM**2) * 3.0 / 6 / 1000
     mixed = (expected["right"] - expected["left"]) * plane_ml / case.TERRITORY_ML["left"]
@@ -201,17 +201,17 @@ def test_a_plane_through_voxels_mixes_the_territories_by_a_sixth_of_a_voxel(plan
 
 def test_given_activities_are_kept_and_the_residual_fills_the_vial(planned):
     injections = [{**GIVEN[0], "residual_fraction": 0.2}, GIVEN[1]]
-    result, _ = planned(prescription={"choose": "given"}, injections=injections)
+    result, _ = planned(prescription={"strategy": "fixed"}, injections=injections)
     right, left = result.injections
-    assert (right.activity_mbq, right.prepared_mbq) == (400.0, pytest.approx(500.0))
-    assert (left.activity_mbq, left.prepared_mbq) == (250.0, 250.0)
-    assert right.binding == "activity given in the case"
+    assert (right.activity_mbq, right.dispensed_mbq) == (400.0, pytest.approx(500.0))
+    assert (left.activity_mbq, left.dispensed_mbq) == (250.0, 250.0)
+    assert right.limiting_objective == "activity given in the case"
 
 
 def test_the_lung_dose_is_the_shunted_activity_over_the_lung_mass(planned):
     injections = [{**GIVEN[0], "lung_shunt_fraction": 0.1}, GIVEN[1]]
     dose = {"method": "local", "spacing_mm": 3.0, "lung_mass_g": 850.0, "previous_lung_gy": 20.0}
-    result, _ = planned(prescription={"choose": "given"}, injections=injections, dose=dose)
+    result, _ = planned(prescription={"strategy": "fixed"}, injections=injections, dose=dose)
     shunted = 400 * 0.1 + 250 * 0.05
     assert result.lung_dose_gy == pytest.approx(K * shunted / 850, rel=1e-6)
     assert result.lung_shunt_fraction == pytest.approx(shunted / 650, rel=1e-5)
@@ -233,8 +233,8 @@ def test_one_territory_alone_leaves_the_other_untreated(planned):
 
 
 def test_two_injections_superpose(planned):
-    _, maps = planned(prescription={"choose": "given"}, injections=GIVEN)
-    parts = [planned(prescription={"choose": "given"}, injections=[row])[1] for row in GIVEN]
+    _, maps = planned(prescription={"strategy": "fixed"}, injections=GIVEN)
+    parts = [planned(prescription={"strategy": "fixed"}, injections=[row])[1] for row in GIVEN]
     total = sum(np.asarray(part.dose_gy.array) for part in parts)
     assert np.abs(np.asarray(maps.dose_gy.array) - total).max() < 1e-3 * total.max()
 
@@ -242,7 +242,7 @@ def test_two_injections_superpose(planned):
 @pytest.fixture(scope="module")
 def kernel(planned):
     dose = {"method": "kernel", "spacing_mm": 3.0}
-    return planned(prescription={"choose": "given"}, injections=GIVEN, dose=dose)
+    return planned(prescription={"strategy": "fixed"}, injections=GIVEN, dose=dose)
 
 
 def test_the_kernel_keeps_the_energy(kernel):
@@ -257,8 +257,8 @@ def test_the_kernel_loses_at_the_liver_surface_what_the_range_of_the_betas_says(
     scale = 1.04 / DENSITY
     kept = 1 - 3 * 2.60 * scale / (4 * case.LIVER_MM) + 49 * scale**3 / (16 * case.LIVER_MM**3)
     liver = result.voi("liver")
-    assert liver.mean_gy / liver.compartment_gy == pytest.approx(kept, rel=0.012)
-    assert result.voi("beta").mean_gy < result.voi("beta").compartment_gy
+    assert liver.mean_gy / liver.multi_compartment_mean_gy == pytest.approx(kept, rel=0.012)
+    assert result.voi("beta").mean_gy < result.voi("beta").multi_compartment_mean_gy
 
 
 def test_checks_and_methods_come_with_their_sources(planned):
@@ -273,7 +273,7 @@ def test_checks_and_methods_come_with_their_sources(planned):
 
 
 def test_another_constant_is_used_and_said(planned):
-    given = {"prescription": {"choose": "given"}, "injections": GIVEN}
+    given = {"prescription": {"strategy": "fixed"}, "injections": GIVEN}
     dose = {"method": "local", "spacing_mm": 3.0, "constant": "y90-thesis"}
     other, _ = planned(**given, dose=dose)
     ratio = nuclide("y90-thesis").dose_constant_gy_kg_per_gbq / K
@@ -299,6 +299,6 @@ def test_without_targets_a_limit_on_the_whole_liver_is_shared_by_even_doses(pati
     assert even.voi("liver").mean_gy == pytest.approx(90.0, rel=1e-4)
     # But for what the voxels cut by the dividing plane give to both.
     assert even.voi("right").mean_gy == pytest.approx(even.voi("left").mean_gy, rel=0.02)
-    proportional = case.write_case(patient, prescription={"split": "proportional"}, **changes)
+    proportional = case.write_case(patient, prescription={"allocation": "proportional"}, **changes)
     alike, _, _ = plan_case(load_case(proportional), products=products)
     assert alike.voi("left").mean_gy > 1.3 * alike.voi("right").mean_gy

@@ -31,10 +31,10 @@ def test_lesions_where_there_are_none(folder):
 
 
 def test_lesions_both_to_find_and_given_or_absent(folder):
-    masks = case.case_table()["masks"] | {"find_lesions": True}
-    refuse(folder, r"masks: `find_lesions` and \[masks.lesions\] contradict each other", masks=masks)
-    masks = {"liver": masks["liver"], "find_lesions": True, "no_lesions": True}
-    refuse(folder, "masks: `no_lesions` and `find_lesions` contradict each other", masks=masks)
+    masks = case.case_table()["masks"] | {"segment_lesions": True}
+    refuse(folder, r"masks: `segment_lesions` and \[masks.lesions\] contradict each other", masks=masks)
+    masks = {"liver": masks["liver"], "segment_lesions": True, "no_lesions": True}
+    refuse(folder, "masks: `no_lesions` and `segment_lesions` contradict each other", masks=masks)
 
 
 @pytest.mark.parametrize("override", ["dose.spacing_mm", "=3", "dose.=3"])
@@ -59,7 +59,7 @@ def test_lung_masks_on_two_grids(folder):
         geometry = Geometry.from_axes((size,) * 3, spacing_mm=(5, 5, 5))
         labels = LabelMap.from_mask(np.ones(geometry.shape), geometry, name=name)
         write_nifti(folder / "lungs" / f"{name}.nii", labels)
-    masks = case.case_table()["masks"] | {"lungs": {"path": "lungs", "on": "activity"}}
+    masks = case.case_table()["masks"] | {"lungs": {"path": "lungs", "image": "activity"}}
     refuse(folder, "the masks of the lungs are on different grids; choose one", error=GeometryError, masks=masks)
 
 
@@ -74,4 +74,4 @@ def test_planar_regions_drawn_on_another_view(folder):
         write_nifti(folder / f"{name}.nii", image)
     shunt = {"method": "planar", "planar": ["anterior.nii", "posterior.nii"], "planar_rois": "rois.nii"}
     shunt |= {"attenuation_corrected": False}
-    refuse(folder, r"ROIs of \(7, 10\) pixels on views of \(8, 10\)", error=GeometryError, shunt=shunt)
+    refuse(folder, r"ROIs of \(7, 10\) pixels on views of \(8, 10\)", error=GeometryError, lung_shunt=shunt)

@@ -86,8 +86,8 @@ def test_the_result_tells_of_it(registered):
     assert {row.kind for row in told.volumes} == {"liver", "lesion", "territory"}
     for name in ("liver", "alpha", "beta"):
         row = volumes[name]
-        assert row.carried_ml == pytest.approx(result.voi(name).volume_ml, rel=1e-3)
-        assert row.change_percent == pytest.approx(100 * (row.carried_ml / row.drawn_ml - 1))
+        assert row.warped_ml == pytest.approx(result.voi(name).volume_ml, rel=1e-3)
+        assert row.change_percent == pytest.approx(100 * (row.warped_ml / row.mask_ml - 1))
         assert abs(row.change_percent) < 10
     assert not {"SJ106", "SJ108", "SJ109"} & {check.code for check in result.checks}
     inputs = result.provenance["inputs"]

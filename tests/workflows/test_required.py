@@ -7,7 +7,7 @@ from sirtjax.errors import ConfigError
 from sirtjax.workflows import check_prescription, load_case, missing_prescription, plan_case
 
 EACH = [{"territory": "right", "residual_fraction": 0.02}, {"territory": "left", "residual_fraction": 0.0}]
-CHOICE, RESIDUAL = 'choose = "upper", "lower" or "given"', "residual_fraction = NUMBER (fraction that stays in vial"
+CHOICE, RESIDUAL = 'strategy = "upper", "lower" or "fixed"', "residual_fraction = NUMBER (fraction that stays in vial"
 
 
 def bare(tmp_path, prescription, **changes):
@@ -21,13 +21,13 @@ def bare(tmp_path, prescription, **changes):
 @pytest.mark.parametrize(
     ("prescription", "injections", "missing"),
     [
-        ({}, None, ("choose", "residual_fraction")),
-        ({"choose": "lower"}, None, ("residual_fraction",)),
-        ({"choose": "lower"}, [*EACH[:1], {"territory": "left"}], ("residual_fraction",)),
-        ({"residual_fraction": 0.0}, None, ("choose",)),
-        ({}, EACH, ("choose",)),
-        ({"choose": "lower"}, EACH, ()),
-        ({"choose": "lower", "residual_fraction": 0.0}, [*EACH[:1], {"territory": "left"}], ()),
+        ({}, None, ("strategy", "residual_fraction")),
+        ({"strategy": "lower"}, None, ("residual_fraction",)),
+        ({"strategy": "lower"}, [*EACH[:1], {"territory": "left"}], ("residual_fraction",)),
+        ({"residual_fraction": 0.0}, None, ("strategy",)),
+        ({}, EACH, ("strategy",)),
+        ({"strategy": "lower"}, EACH, ()),
+        ({"strategy": "lower", "residual_fraction": 0.0}, [*EACH[:1], {"territory": "left"}], ()),
     ],
 )
 def test_what_is_missing_is_named_in_one_line(tmp_path, prescription, injections, missing):
@@ -40,7 +40,7 @@ def test_what_is_missing_is_named_in_one_line(tmp_path, prescription, injections
         check_prescription(loaded, source="case.toml")
     text = str(caught.value)
     assert text.startswith(f"case.toml: {' and '.join(f'prescription.{key}' for key in missing)} missing")
-    assert (CHOICE in text, RESIDUAL in text) == ("choose" in missing, "residual_fraction" in missing)
+    assert (CHOICE in text, RESIDUAL in text) == ("strategy" in missing, "residual_fraction" in missing)
     assert "\n" not in text
 
 
@@ -53,8 +53,8 @@ def test_the_shared_residual_holds_where_an_injection_gives_none_and_the_report_
     injections = [{"territory": "right"}, {"territory": "left", "residual_fraction": 0.2}]
     result, _ = planned(prescription={"residual_fraction": 0.1}, injections=injections)
     right, left = result.injections
-    assert right.prepared_mbq == pytest.approx(right.activity_mbq / 0.9)
-    assert left.prepared_mbq == pytest.approx(left.activity_mbq / 0.8)
+    assert right.dispensed_mbq == pytest.approx(right.activity_mbq / 0.9)
+    assert left.dispensed_mbq == pytest.approx(left.activity_mbq / 0.8)
     facts = {fact.name: (fact.value, fact.source) for fact in result.methods}
     assert facts["residual in vial and catheter"] == ("10 % (right), 20 % (left)", "the case")
     assert facts["choice between the bounds"] == ("upper", "the case")

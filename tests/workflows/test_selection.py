@@ -9,7 +9,7 @@ from sirtjax.io import write_nifti
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows import AutomaticMask, Hooks, advance, load_case, plan_case, select_images, verify_case
 
-SIDES = {"path": "territories.nii", "on": "activity", "labels": {"1": "right", "2": "left"}}
+SIDES = {"path": "territories.nii", "image": "activity", "labels": {"1": "right", "2": "left"}}
 
 
 @pytest.fixture
@@ -123,15 +123,15 @@ def test_an_image_in_place_of_a_mask(folder):
 
 def test_no_masks_and_nothing_to_segment_with(folder):
     refuse(folder, ConfigError, r"no liver mask: add \[masks\.liver\]", masks={})
-    masks = {"liver": {"path": "liver.nii", "on": "activity"}}
+    masks = {"liver": {"path": "liver.nii", "image": "activity"}}
     refuse(folder, ConfigError, r"no lesion masks: add \[masks\.lesions\]", masks=masks)
     # Asked for, but with nothing that can search.
-    refuse(folder, ConfigError, r"no lesion masks: add \[masks\.lesions\]", masks=masks | {"find_lesions": True})
+    refuse(folder, ConfigError, r"no lesion masks: add \[masks\.lesions\]", masks=masks | {"segment_lesions": True})
 
 
 def test_a_label_that_is_not_there(folder):
-    liver = {"path": "liver.nii", "on": "activity"}
-    lesions = {"path": "lesions.nii", "on": "activity"}
+    liver = {"path": "liver.nii", "image": "activity"}
+    lesions = {"path": "lesions.nii", "image": "activity"}
     labels = {"labels": {"9": "gamma"}}
     refuse(folder, ImageFormatError, "no voxel has the value 9", masks={"liver": liver, "lesions": lesions | labels})
     names = {"names": ["delta"]}
@@ -150,8 +150,8 @@ def test_a_label_that_is_not_there(folder):
 )
 def test_names_that_collide(folder, labels, message):
     masks = {
-        "liver": {"path": "liver.nii", "on": "activity"},
-        "lesions": {"path": "lesions.nii", "on": "activity", "labels": labels},
+        "liver": {"path": "liver.nii", "image": "activity"},
+        "lesions": {"path": "lesions.nii", "image": "activity", "labels": labels},
     }
     refuse(folder, ConfigError, message, masks=masks)
 
@@ -166,7 +166,7 @@ def test_territories_beside_the_liver(folder):
     liver, _, _ = case.masks(SMALL)
     outside = LabelMap.from_mask(~liver, SMALL, name="right")
     write_nifti(folder / "territories.nii", outside, force=True)
-    territories = {"path": "territories.nii", "on": "activity"}
+    territories = {"path": "territories.nii", "image": "activity"}
     refuse(
         folder,
         GeometryError,
@@ -183,7 +183,9 @@ def test_an_activity_image_that_shows_nothing_in_a_territory(folder):
 
 
 def test_lungs_are_needed_to_count_them(folder):
-    refuse(folder, ConfigError, r'shunt.method = "spect" requires \[masks\.lungs\]', shunt={"method": "spect"})
+    refuse(
+        folder, ConfigError, r'lung_shunt.method = "spect" requires \[masks\.lungs\]', lung_shunt={"method": "spect"}
+    )
 
 
 def test_density_from_a_ct_that_is_not_there(folder):
@@ -229,11 +231,11 @@ def test_a_verification_needs_every_delivered_activity(folder, injections):
         (None, r"plan\.json: cannot read the plan"),
         ("[1", "not the results.json of a plan"),
         ("{}", "not the results.json of a plan"),
-        ('{"schema": "sirtjax-results/2", "kind": "verification"}', r"not the results.json of a plan \(kind"),
-        ('{"schema": "sirtjax-results/2", "kind": "plan", "protocol": 3}', r"of a plan \(protocol: Input should be a "),
+        ('{"schema": "sirtjax-results/3", "kind": "verification"}', r"not the results.json of a plan \(kind"),
+        ('{"schema": "sirtjax-results/3", "kind": "plan", "protocol": 3}', r"of a plan \(protocol: Input should be a "),
         (
-            '{"schema": "sirtjax-results/1", "kind": "plan"}',
-            r"format sirtjax-results/1, expected sirtjax-results/2; plan",
+            '{"schema": "sirtjax-results/2", "kind": "plan"}',
+            r"format sirtjax-results/2, expected sirtjax-results/3; plan",
         ),
         ("[" * 100_000, "not the results.json of a plan"),
     ],
@@ -318,10 +320,10 @@ def test_lungs_are_segmented_only_where_the_counts_need_them(folder):
         asked.append(image.volume.unit)
         return LabelMap.from_mask(np.asarray(image.volume.array) < -500, image.volume.geometry, name="air")
 
-    for method, times in (({"method": "given", "fraction": 0.05, "source": "test"}, 0), ({"method": "spect"}, 1)):
+    for method, times in (({"method": "value", "fraction": 0.05, "source": "test"}, 0), ({"method": "spect"}, 1)):
         asked = []
         masks = {key: table for key, table in case.case_table()["masks"].items() if key != "lungs"}
-        loaded = load_case(case.write_case(folder, masks=masks, shunt=method))
+        loaded = load_case(case.write_case(folder, masks=masks, lung_shunt=method))
         products = advance(loaded, "liver", hooks=Hooks(segment_lungs=lungs))
         assert len(asked) == times
         assert (products.lungs is None) == (times == 0)
@@ -342,12 +344,12 @@ def test_images_given_in_each_others_place(folder):
 
 def test_labels_that_name_some_of_the_masks_only(folder):
     masks = case.case_table()["masks"]
-    lesions = {"path": "lesions.nii", "on": "activity", "labels": {"2": "tumour"}}
+    lesions = {"path": "lesions.nii", "image": "activity", "labels": {"2": "tumour"}}
     message = r"`labels` names 1 of 2 masks, not 'label 1'; name all of them, or choose with names = \[\"tumour\"\]"
     refuse(folder, ConfigError, message, masks=masks | {"lesions": lesions})
-    liver = {"path": "lesions.nii", "on": "activity", "labels": {"1": "liver"}}
+    liver = {"path": "lesions.nii", "image": "activity", "labels": {"1": "liver"}}
     refuse(folder, ConfigError, "names 1 of 2 masks, not 'label 2'", masks=masks | {"liver": liver})
-    sides = {"path": "territories.nii", "on": "activity", "labels": {"1": "right"}}
+    sides = {"path": "territories.nii", "image": "activity", "labels": {"1": "right"}}
     refuse(folder, ConfigError, "names 1 of 2 masks, not 'label 2'", territories=sides)
     chosen = load_case(case.write_case(folder, masks=masks | {"lesions": lesions | {"names": ["tumour"]}}))
     assert [voi.name for voi in advance(chosen, "lesions").lesions] == ["tumour"]

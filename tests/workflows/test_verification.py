@@ -47,7 +47,7 @@ def test_relative_doses_are_those_of_the_activities_delivered(folder):
         assert result.voi(f"normal {territory}").mean_gy == pytest.approx(expected, rel=0.012)
     right, left = result.injections
     assert (right.activity_mbq, right.lower_mbq, right.upper_mbq, right.bounds) == (400.0, None, None, ())
-    assert left.prepared_mbq == pytest.approx(250 / 0.9)
+    assert left.dispensed_mbq == pytest.approx(250 / 0.9)
     assert result.lung_dose_gy == pytest.approx(K * 650 * LSF / 1000, rel=1e-6)
 
 
@@ -58,7 +58,7 @@ def test_the_plan_stands_beside_the_delivered_dose(folder):
     by_name = {row["name"]: row for row in planned["vois"]}
     assert result.planned["alpha"]["mean_gy"] == by_name["alpha"]["mean_gy"]
     # Planning put as much into each territory as the limit allows; delivered is more, by the ratio of activities.
-    assert f"planned {planned['injections'][0]['activity_mbq']:.0f} MBq" in result.injections[0].binding
+    assert f"planned {planned['injections'][0]['activity_mbq']:.0f} MBq" in result.injections[0].limiting_objective
     ratio = 400.0 / planned["injections"][0]["activity_mbq"]
     assert result.voi("alpha").mean_gy / result.planned["alpha"]["mean_gy"] == pytest.approx(ratio, rel=2e-3)
     assert result.provenance["inputs"]["plan"]["file"] == "results.json"
@@ -67,10 +67,10 @@ def test_the_plan_stands_beside_the_delivered_dose(folder):
 def test_a_verification_needs_no_choice_and_leaves_an_unknown_residual_open(folder):
     result, _, _ = verify(folder, prescription=None)
     right, left = result.injections
-    assert (right.residual_fraction, right.prepared_mbq) == (None, None)
-    assert (left.residual_fraction, left.prepared_mbq) == (0.1, pytest.approx(250 / 0.9))
+    assert (right.residual_fraction, right.dispensed_mbq) == (None, None)
+    assert (left.residual_fraction, left.dispensed_mbq) == (0.1, pytest.approx(250 / 0.9))
     shared, _, _ = verify(folder, prescription={"residual_fraction": 0.2})
-    assert [row.prepared_mbq for row in shared.injections] == [pytest.approx(500), pytest.approx(250 / 0.9)]
+    assert [row.dispensed_mbq for row in shared.injections] == [pytest.approx(500), pytest.approx(250 / 0.9)]
 
 
 def test_a_verification_without_a_plan_has_nothing_beside_it(folder):
@@ -108,7 +108,7 @@ def test_one_mbq_per_ml_a_day_after_the_injection(uniform):
     assert expected == pytest.approx(60.978, rel=5e-5)
     liver = result.voi("liver")
     assert liver.mean_gy == pytest.approx(60.978, rel=EDGE)
-    assert liver.compartment_gy == pytest.approx(60.978, rel=EDGE)
+    assert liver.multi_compartment_mean_gy == pytest.approx(60.978, rel=EDGE)
     assert (liver.min_gy, liver.max_gy) == (pytest.approx(60.978, rel=EDGE), pytest.approx(60.978, rel=EDGE))
     at_injection = 1.0 * 2 ** (24 / 64.0416) * liver.volume_ml
     assert liver.activity_mbq == pytest.approx(at_injection, rel=1e-3)
@@ -141,7 +141,7 @@ STAGED = [
 
 def divided(folder, uniform, changes=()):
     (uniform / "later.nii").write_bytes((folder / "territories.nii").read_bytes())
-    table = {"path": "later.nii", "on": "activity", "labels": {"1": "right", "2": "left"}} | dict(changes)
+    table = {"path": "later.nii", "image": "activity", "labels": {"1": "right", "2": "left"}} | dict(changes)
     return {"territories": table}
 
 
@@ -182,7 +182,7 @@ def test_activity_outside_the_injected_territories_decays_with_the_nearest_one(f
     slab = np.abs(points[..., 2] - case.CENTRE_MM[2]) < 20
     labels = LabelMap(np.where(slab, sides, 0).astype(np.uint8), case.CT, names=((1, "right"), (2, "left")))
     write_nifti(uniform / "slab.nii", labels, force=True)
-    table = {"path": "slab.nii", "on": "activity", "labels": {"1": "right", "2": "left"}}
+    table = {"path": "slab.nii", "image": "activity", "labels": {"1": "right", "2": "left"}}
     result = absolute(uniform, 48.0, territories=table, injections=STAGED)
     right, left = (49.3788 / 1.05 * 2 ** (hours / 64.0416) for hours in (48, 24))
     mixed = (case.TERRITORY_ML["right"] * right + case.TERRITORY_ML["left"] * left) / sum(case.TERRITORY_ML.values())

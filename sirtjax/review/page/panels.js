@@ -104,12 +104,12 @@ export function showPlan(plan) {
   document.title = `${plan.patient} · sirtjax review`;
   const state = $("plan-state");
   state.hidden = false;
-  state.className = plan.drafts.length ? "tag draft" : "tag verified";
-  state.textContent = plan.drafts.length ? "DRAFT" : "no draft masks";
+  state.className = plan.unreviewed_masks.length ? "tag draft" : "tag verified";
+  state.textContent = plan.unreviewed_masks.length ? "DRAFT" : "no draft masks";
   const rows = plan.injections.map((row) =>
     made("div", {}, made("span", { textContent: row.territory }), made("b", { textContent: `${row.activity_mbq.toPrecision(4)} MBq` })),
   );
-  const drafts = made("ul", {}, ...plan.drafts.map((line) => made("li", { textContent: line })));
+  const drafts = made("ul", {}, ...plan.unreviewed_masks.map((line) => made("li", { textContent: line })));
   $("plan").replaceChildren(...rows, drafts);
 }
 

@@ -100,7 +100,7 @@ export function recorder(page) {
     showPlan(plan);
     await page.loadDose();
     page.panels();
-    toast(plan.drafts.length ? "planned again: a DRAFT" : "planned again");
+    toast(plan.unreviewed_masks.length ? "planned again: a DRAFT" : "planned again");
   }
 
   return { save, sign, loadTheirs, loadVersion, planAgain };
