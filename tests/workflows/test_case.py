@@ -71,7 +71,7 @@ def test_every_key_that_holds_a_path_is_anchored(tmp_path):
         ({"lung_shunt": {"method": "spect", "fraction": 0.1}}, '`fraction` is allowed only with method = "value"'),
         ({"lung_shunt": {"method": "value", "fraction": 5.0}}, "lung_shunt.fraction: Input should be less than 1"),
         ({"lung_shunt": {"method": "planar", "planar": ["a.dcm"]}}, "`planar` and `planar_rois` are allowed only with"),
-        ({"schema": 2}, "schema: Input should be 1"),
+        ({"schema": 1}, "schema: Input should be 2"),
         ({"patient": {"id": ""}}, "patient.id"),
         ({"patient": {"id": "a/b"}}, "patient.id"),
         ({"images": {"ct": {"path": "ct.nii"}}}, "images.activity: Field required"),
