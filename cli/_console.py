@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -110,7 +109,7 @@ def _silent(step: str) -> None:
     return
 
 
-def emit_json(value: Any) -> None:
+def emit_json(value: object) -> None:
     """Print a value as JSON on stdout; JSON has no NaN and no infinity, both become null."""
     print(json.dumps(json_value(value), indent=2, allow_nan=False, default=str))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -55,7 +55,7 @@ def preset_names(folder: str) -> tuple[str, ...]:
     return tuple(sorted(item.name.removesuffix(".toml") for item in found if item.name.endswith(".toml")))
 
 
-def preset_table(folder: str, name: str) -> dict[str, Any]:
+def preset_table(folder: str, name: str) -> dict[str, object]:
     """Returns a preset as nested tables, unchecked.
 
     Raises:
@@ -72,7 +72,7 @@ def preset_table(folder: str, name: str) -> dict[str, Any]:
     return parse_toml((resources.files("sirtjax.configs") / folder / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def checked_preset(model: type[Model], table: Mapping[str, Any], *, folder: str, name: str) -> Model:
+def checked_preset(model: type[Model], table: Mapping[str, object], *, folder: str, name: str) -> Model:
     """Returns a preset validated by its model, which has a field `name`.
 
     Args:

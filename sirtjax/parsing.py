@@ -6,19 +6,21 @@ import json
 import math
 import tomllib
 from numbers import Integral, Real
-from typing import Any
+from typing import TypeVar, overload
 
 from sirtjax.errors import InputError
 
 # Files of this package, of nnU-Net and of 3D Slicer nest less than ten levels. What reads them recurses.
 MAX_DEPTH = 100
 
+_Item = TypeVar("_Item")
+
 
 class ParseError(InputError):
     """A text is not valid TOML or JSON, or is nested too deeply."""
 
 
-def parse_toml(text: str) -> dict[str, Any]:
+def parse_toml(text: str) -> dict[str, object]:
     """Returns the tables of a TOML text.
 
     Raises:
@@ -42,7 +44,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     return table
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes) -> object:
     """Returns the value of a JSON text; bytes are UTF-8, UTF-16 or UTF-32.
 
     Raises:
@@ -63,7 +65,15 @@ def parse_json(text: str | bytes) -> Any:
     return value
 
 
-def json_value(value: Any) -> Any:
+@overload
+def json_value(value: dict[str, _Item]) -> dict[str, object]: ...
+
+
+@overload
+def json_value(value: object) -> object: ...
+
+
+def json_value(value: object) -> object:
     """Returns a value as JSON can hold it: NaN and infinity become None, NumPy's numbers become Python's.
 
     Args:
@@ -88,7 +98,7 @@ def json_value(value: Any) -> Any:
     return value
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: object) -> None:
     containers = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
         containers = [

@@ -132,7 +132,7 @@ def _around(
 
 
 def _read(case: Case, folder: Path) -> PreparedCase:
-    windows = parse_json((folder / "window.json").read_text(encoding="utf-8"))
+    windows: Any = parse_json((folder / "window.json").read_text(encoding="utf-8"))
     return PreparedCase(
         case=case,
         image=np.load(folder / "image.npy", mmap_mode="r"),

@@ -68,7 +68,7 @@ def run_record(run: Path) -> RunRecord:
       ConfigError: the folder is not a run.
     """
     config = run_config(run)
-    described = parse_json((run / CONFIG).read_text(encoding="utf-8"))
+    described: Any = parse_json((run / CONFIG).read_text(encoding="utf-8"))
     rows = read_rows(run / STEPS) if (run / STEPS).is_file() else []
     validated = read_rows(run / VALIDATIONS) if (run / VALIDATIONS).is_file() else []
     labels = [one.name for one in config.classes]

@@ -34,7 +34,8 @@ def run_config(run: Path) -> TrainingConfig:
       ConfigError: the folder is not a run.
     """
     try:
-        table = parse_json((run / CONFIG).read_text(encoding="utf-8"))["config"]
+        described: Any = parse_json((run / CONFIG).read_text(encoding="utf-8"))
+        table = described["config"]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{run}: is not a run of training ({CONFIG} is missing or damaged)") from error
     return training_from_table(table, source=str(run / CONFIG))

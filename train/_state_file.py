@@ -86,7 +86,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             found = {name: archive[name] for name in archive.files}
-        about = parse_json(found.pop(_ABOUT).tobytes())
+        about: Any = parse_json(found.pop(_ABOUT).tobytes())
     except FileNotFoundError as error:
         raise ImageFormatError(f"{path}: no such file; expected a state of training") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

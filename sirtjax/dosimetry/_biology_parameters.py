@@ -155,7 +155,8 @@ def _check_use(parameters: ResponseParameters, endpoint: Endpoint, sphere_type: 
 @cache
 def _table() -> dict[str, dict[str, dict[str, Any]]]:
     text = (resources.files("sirtjax.configs") / "dosimetry" / "biology.toml").read_text("utf-8")
-    return parse_toml(text)
+    table: dict[str, Any] = parse_toml(text)
+    return table
 
 
 def _entry(kind: str, name: str) -> dict[str, Any]:

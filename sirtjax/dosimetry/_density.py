@@ -105,7 +105,7 @@ def density_curve(name: str) -> DensityCurve:
 
 def _parse(file: Traversable) -> DensityCurve:
     try:
-        table = parse_toml(file.read_text(encoding="utf-8"))
+        table: dict[str, Any] = parse_toml(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ParseError) as error:
         raise ConfigError(f"{file}: not a readable TOML density curve ({error})") from error
     if set(table) != {"name", "source", "points"}:

@@ -187,7 +187,7 @@ def load_saved_case(folder: Path) -> Case:
 
     path = folder / CASE
     try:
-        table = parse_json(path.read_text(encoding="utf-8"))
+        table: Any = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); plan into this folder again, or add --case") from error
     return case_from_table(table, folder=folder, source=str(path))
@@ -269,7 +269,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        index = parse_json(path.read_text(encoding="utf-8"))
+        index: Any = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ImageFormatError(
             f"{path}: cannot be read ({error}); remove the folder and run the steps again"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sirtjax import io
 from sirtjax.parsing import parse_json
@@ -70,7 +70,8 @@ def plan_again(
     """
     from sirtjax.reports import DICOM_FOLDER, fill_plan_folder
 
-    kind = parse_json((output / "results.json").read_text(encoding="utf-8"))["kind"]
+    results: Any = parse_json((output / "results.json").read_text(encoding="utf-8"))
+    kind = results["kind"]
     objects = (output / DICOM_FOLDER).is_dir()
     with io.atomic_folder(output, force=True, own=("steps/*",), keep=(REVIEW,), private=True) as folder:
         fill_plan_folder(

@@ -134,7 +134,7 @@ def read_history(folder: Path) -> History | None:
     if not path.is_file():
         return None
     try:
-        table = parse_json(path.read_text(encoding="utf-8"))
+        table: Any = parse_json(path.read_text(encoding="utf-8"))
         if table["schema"] != SCHEMA:
             raise ValueError(f"schema {table['schema']!r}")
         return History(

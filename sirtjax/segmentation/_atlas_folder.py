@@ -144,7 +144,8 @@ def _liver_values(path: Path) -> tuple[int, ...]:
     if not path.is_file():
         raise InputError(f"{path}: missing, so the label of the liver is unknown; set its value (--atlas-label)")
     try:
-        table = parse_json(path.read_text(encoding="utf-8"))["labels"]
+        listing: Any = parse_json(path.read_text(encoding="utf-8"))
+        table = listing["labels"]
         named = [pair for key, value in table.items() for pair in _named_values(str(key), value)]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path}: its 'labels' cannot be read ({error}); set the values (--atlas-label)") from error

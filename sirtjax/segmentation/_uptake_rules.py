@@ -60,4 +60,5 @@ def uptake_rules() -> tuple[str, ...]:
 @cache
 def _table() -> dict[str, dict[str, Any]]:
     text = (resources.files("sirtjax.configs") / "segmentation" / "uptake.toml").read_text("utf-8")
-    return parse_toml(text)
+    table: dict[str, Any] = parse_toml(text)
+    return table

@@ -95,7 +95,7 @@ def make_grid(config: RegistrationConfig, given: Sequence[str]) -> Grid:
 def _values(text: str) -> tuple[str, ...]:
     """The values of a list without its brackets, each once, as text that TOML reads; words need no quotes."""
     try:
-        values = parse_toml(f"values = [{text}]")["values"]
+        values: Any = parse_toml(f"values = [{text}]")["values"]
     except ParseError:
         values = [part.strip() for part in text.split(",") if part.strip()]
     # 0 and 0.0 are one value.

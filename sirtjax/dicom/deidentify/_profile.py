@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from sirtjax.config import preset_table
 
@@ -55,7 +56,7 @@ class ConfidentialityProfile:
 @cache
 def basic_profile() -> ConfidentialityProfile:
     """Returns the Basic Application Level Confidentiality Profile."""
-    table = preset_table("dicom", "basic-profile")
+    table: dict[str, Any] = preset_table("dicom", "basic-profile")
     actions, options, text, scan = table["actions"], table["options"], table["text"], table["scan"]
     return ConfidentialityProfile(
         edition=str(table["edition"]),

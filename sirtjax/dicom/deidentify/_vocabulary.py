@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from sirtjax.config import preset_table
 from sirtjax.dicom.deidentify._profile import tags_of
@@ -61,7 +62,7 @@ def vocabulary() -> Vocabulary:
     """Returns the words of the profile and of the meanings of standard codes."""
     from pydicom.sr.codedict import codes
 
-    table = preset_table("dicom", "vocabulary")
+    table: dict[str, Any] = preset_table("dicom", "vocabulary")
     terms = _words(table["terms"])
     words = terms | _words(table["words"])
     for number in table["context_groups"]:
