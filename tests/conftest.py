@@ -1,5 +1,6 @@
 """Shared test settings: strict JAX promotion, and the real data where it is present."""
 
+import contextlib
 import gc
 import logging
 import os
@@ -19,10 +20,39 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 import jax
 import jax.monitoring
 
-jax.config.update("jax_numpy_rank_promotion", "raise")
-
 # The tests of several rooms plan the patient of analytic_case.py.
 sys.path.append(str(Path(__file__).parent))
+
+import shape_checks
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+CHECK_SHAPES = bool(os.environ.get("SIRTJAX_CHECK_SHAPES"))
+if CHECK_SHAPES:
+    shape_checks.install()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Checks the shapes of arrays in the tests of the numeric subpackages, in their fixtures too."""
+    if CHECK_SHAPES:
+        shape_checks.enable(Path(item.nodeid).parent.name in shape_checks.SUBPACKAGES)
+
+
+@pytest.fixture(autouse=True)
+def _own_errors_first(monkeypatch):
+    """A test of an error message expects the error of the function, which is raised after the check of its shapes."""
+    if not CHECK_SHAPES:
+        return
+    original = pytest.raises
+
+    @contextlib.contextmanager
+    def raises(*args, **kwargs):
+        with original(*args, **kwargs) as caught, shape_checks.disabled():
+            yield caught
+
+    monkeypatch.setattr(pytest, "raises", raises)
+
 
 # Scripts that made the reference files; they need PyTorch, MONAI or ANTs.
 collect_ignore = ["reference"]

@@ -12,9 +12,7 @@ NOT_YET_DONE = {
     "dosimetry",
     "inference",
     "io",
-    "losses",
     "networks",
-    "ops",
     "phantom",
     "pipeline",
     "preprocess",
@@ -29,7 +27,6 @@ NOT_YET_DONE = {
     "synthesis",
     "territories",
     "train",
-    "volume",
     "workflows",
 }
 

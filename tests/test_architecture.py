@@ -15,7 +15,7 @@ NOT_IN_CLI = ("numpy", "scipy", "matplotlib")
 
 # A subpackage may import itself and subpackages of lower tiers; docs/architecture.md has the same table.
 TIERS = (
-    ("errors",),
+    ("errors", "typing"),
     ("parsing", "programs"),  # mistakes in a file are errors
     ("config",),
     ("volume", "ops"),

@@ -3,18 +3,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Integer
 
 from sirtjax.ops._interpolate import flat_grid, sample_flat_bspline
 from sirtjax.ops._namespace import namespace
-
-Array = Any
+from sirtjax.typing import Array
 
 # The pole of the cubic B-spline; its powers are below float32 resolution after this many voxels.
 _POLE = float(np.sqrt(3.0) - 2.0)
 _REACH = 14
 
 
-def bspline_coefficients(array: Array) -> Array:
+def bspline_coefficients(array: Float[Array, "i j k"]) -> Float[Array, "i j k"]:
     """Computes the coefficients of the cubic B-spline through the voxels, mirrored at the end voxels.
 
     The recursive filter of Unser is applied as its impulse response, which falls below float32 resolution
@@ -47,7 +47,9 @@ def bspline_coefficients(array: Array) -> Array:
     return array
 
 
-def sample_bspline(coefficients: Array, ijk: Array, *, fill: float = 0.0) -> Array:
+def sample_bspline(
+    coefficients: Float[Array, "i j k"], ijk: Float[Array, "*points 3"], *, fill: float = 0.0
+) -> Float[Array, "*points"]:
     """Samples the cubic B-spline of given coefficients at fractional indices.
 
     Inside means within half a voxel of the grid; there the spline is mirrored at the end voxels, as ITK does.
@@ -63,7 +65,9 @@ def sample_bspline(coefficients: Array, ijk: Array, *, fill: float = 0.0) -> Arr
     return sample_flat_bspline(flat_grid(coefficients), (ijk[..., 0], ijk[..., 1], ijk[..., 2]), fill=fill)
 
 
-def sample_cubic(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
+def sample_cubic(
+    array: Float[Array, "i j k"], ijk: Float[Array, "*points 3"], *, fill: float = 0.0
+) -> Float[Array, "*points"]:
     """Interpolates voxels by a cubic B-spline at fractional indices; the result can overshoot.
 
     Args:
@@ -77,7 +81,7 @@ def sample_cubic(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
     return sample_bspline(bspline_coefficients(array), ijk, fill=fill)
 
 
-def _mirror(index: np.ndarray[Any, Any], length: int) -> np.ndarray[Any, Any]:
+def _mirror(index: Integer[np.ndarray, " n"], length: int) -> Integer[np.ndarray, " n"]:
     period = 2 * (length - 1)
     index = np.abs(index) % period
     return np.where(index >= length, period - index, index)

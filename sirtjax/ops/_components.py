@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Integer
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
@@ -10,7 +11,7 @@ _RANK = {6: 1, 18: 2, 26: 3}
 _SLAB = 32
 
 
-def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDArray[np.int32]:
+def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> Integer[np.ndarray, "i j k"]:
     """Labels the connected components of a mask from 1, largest first. On the host.
 
     Args:
@@ -40,7 +41,7 @@ def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDAr
     return numbered
 
 
-def largest_component(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> NDArray[np.bool_]:
+def largest_component(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> Bool[np.ndarray, "i j k"]:
     """Returns the largest connected component of a mask; empty for an empty mask. On the host.
 
     Examples:
@@ -68,7 +69,7 @@ def _labelled(mask: ArrayLike, connectivity: int) -> tuple[NDArray[np.int32], ND
     return labels, sizes[1:]
 
 
-def fill_holes(mask: ArrayLike) -> NDArray[np.bool_]:
+def fill_holes(mask: ArrayLike) -> Bool[np.ndarray, "..."]:
     """Fills background that is not connected by faces to a face of the array. On the host.
 
     As `scipy.ndimage.binary_fill_holes`, in one pass.

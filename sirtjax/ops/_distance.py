@@ -3,11 +3,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 
-def distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
+def distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> Float[np.ndarray, "i j k"]:
     """Computes the distance of every voxel centre to the mask; zero inside. On the host.
 
     Args:
@@ -32,7 +33,7 @@ def distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.floa
     return found.astype(np.float32)
 
 
-def signed_distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.float32]:
+def signed_distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> Float[np.ndarray, "i j k"]:
     """Computes the distance to the mask, negative inside it. On the host.
 
     Args:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 from scipy.fft import next_fast_len
 
-Array = Any
+from sirtjax.typing import Array
 
 
 def good_fft_size(n: int) -> int:
@@ -19,7 +19,7 @@ def good_fft_size(n: int) -> int:
     return int(next_fast_len(int(n), real=True))
 
 
-def fft_convolve(array: Array, kernel: Array) -> Array:
+def fft_convolve(array: Float[Array, "*shape"], kernel: Float[Array, "*kernel"]) -> Float[jax.Array, "*shape"]:
     """Convolves an image with a kernel, zero beyond the image, with the size of the image.
 
     Both are zero-padded so that nothing wraps round. Output voxel `n` is `sum_m array[m] kernel[n - m + c]`

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
-Array = Any
+from sirtjax.typing import Array, Scalar
 
 
-def gaussian_filter(array: Array, sigma_voxels: Array, *, radius: int | None = None) -> Array:
+def gaussian_filter(
+    array: Float[Array, "*shape"],
+    sigma_voxels: Scalar | Sequence[float] | Float[Array, " axes"],
+    *,
+    radius: int | None = None,
+) -> Float[jax.Array, "*shape"]:
     """Applies a separable Gaussian, truncated at `radius`, summing to one, zero beyond the image.
 
     The standard deviations may be traced when `radius` is given: one compilation serves every blur that fits
@@ -35,22 +41,23 @@ def gaussian_filter(array: Array, sigma_voxels: Array, *, radius: int | None = N
     if radius < 0:
         raise ValueError(f"radius must not be negative, got {radius}")
     sigma = jnp.broadcast_to(jnp.atleast_1d(jnp.asarray(sigma_voxels, array.dtype)), (array.ndim,))
+    blurred = jnp.asarray(array)
     offset = jnp.arange(-radius, radius + 1, dtype=array.dtype)
     for axis in range(array.ndim):
         # A floor on sigma makes the kernel of a zero blur the identity instead of 0 / 0.
         scaled = offset / jnp.maximum(sigma[axis], 1e-3)
         kernel = jnp.exp(-0.5 * scaled * scaled)
-        array = _convolve_axis(array, kernel / kernel.sum(), axis)
-    return array
+        blurred = _convolve_axis(blurred, kernel / kernel.sum(), axis)
+    return blurred
 
 
-def _convolve_axis(array: Array, kernel: Array, axis: int) -> Array:
+def _convolve_axis(array: jax.Array, kernel: jax.Array, axis: int) -> jax.Array:
     # A sum of shifted images: XLA's convolution is slow on a CPU for one channel.
     taps = kernel.shape[0]
     length = array.shape[axis]
     padding = [(taps // 2, taps // 2) if a == axis else (0, 0) for a in range(array.ndim)]
     padded = jnp.pad(array, padding)
-    total: Array = 0.0
+    total = jnp.zeros((), array.dtype)
     for tap in range(taps):
         total = total + kernel[tap] * jax.lax.slice_in_dim(padded, tap, tap + length, axis=axis)
     return total

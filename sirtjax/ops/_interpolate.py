@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any, NamedTuple
 
-from sirtjax.ops._namespace import namespace
+from jaxtyping import Float, Integer, Shaped
 
-Array = Any
-Triple = tuple[Array, Array, Array]
+from sirtjax.ops._namespace import namespace
+from sirtjax.typing import Array, Scalar
+
+Triple = tuple[Float[Array, "*points"], Float[Array, "*points"], Float[Array, "*points"]]
 # Up to so many channels are interpolated one by one; with more, XLA would read the corners again for each.
 FEW_CHANNELS = 2
 
@@ -20,19 +23,21 @@ class FlatGrid(NamedTuple):
       high: first fractional index beyond the inside (normally shape - 0.5).
     """
 
-    flat: Array
-    shape: Any
-    low: Any
-    high: Any
+    flat: Shaped[Array, " capacity *channels"]
+    shape: tuple[int, ...] | Integer[Array, "3"]
+    low: tuple[float, ...] | Float[Array, "3"]
+    high: tuple[float, ...] | Float[Array, "3"]
 
 
-def flat_grid(array: Array) -> FlatGrid:
+def flat_grid(array: Shaped[Array, "i j k *channels"]) -> FlatGrid:
     """Returns the flat view of an (i, j, k[, channels]) array; inside extends half a voxel beyond it."""
     shape = tuple(int(n) for n in array.shape[:3])
     return FlatGrid(array.reshape((-1, *array.shape[3:])), shape, (-0.5, -0.5, -0.5), tuple(n - 0.5 for n in shape))
 
 
-def sample_nearest(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
+def sample_nearest(
+    array: Shaped[Array, "i j k *channels"], ijk: Float[Array, "*points 3"], *, fill: float = 0.0
+) -> Shaped[Array, "..."]:
     """Samples nearest voxels at fractional indices; a point half-way uses the higher index.
 
     A point is inside when it is within half a voxel of the grid (ITK's rule: the lower face included, the
@@ -49,7 +54,9 @@ def sample_nearest(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
     return sample_flat_nearest(flat_grid(array), _split(ijk), fill=fill)
 
 
-def sample_linear(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
+def sample_linear(
+    array: Float[Array, "i j k *channels"], ijk: Float[Array, "*points 3"], *, fill: float = 0.0
+) -> Float[Array, "..."]:
     """Interpolates trilinearly at fractional indices.
 
     Inside as for `sample_nearest`; in the outer half voxel the edge value is held, as ITK does.
@@ -72,7 +79,7 @@ def sample_linear(array: Array, ijk: Array, *, fill: float = 0.0) -> Array:
     return sample_flat_linear(flat_grid(array), _split(ijk), fill=fill)
 
 
-def sample_flat_nearest(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Array:
+def sample_flat_nearest(grid: FlatGrid, ijk: Triple, *, fill: Scalar = 0.0) -> Shaped[Array, "..."]:
     """Applies `sample_nearest` to a `FlatGrid`, at indices in three arrays of one shape."""
     xp, grid = _same_namespace(grid, ijk)
     inside, held = _hold(grid, ijk)
@@ -80,7 +87,13 @@ def sample_flat_nearest(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Arra
     return _fill(xp, inside, grid.flat[_row(grid, i, j, k)], fill)
 
 
-def sample_flat_linear(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0, half_width: Any = (0.5, 0.5, 0.5)) -> Array:
+def sample_flat_linear(
+    grid: FlatGrid,
+    ijk: Triple,
+    *,
+    fill: Scalar = 0.0,
+    half_width: tuple[float, ...] | Float[Array, "3"] = (0.5, 0.5, 0.5),
+) -> Float[Array, "..."]:
     """Applies `sample_linear` to a `FlatGrid`, at indices in three arrays of one shape.
 
     Args:
@@ -125,7 +138,7 @@ def sample_flat_linear(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0, half_wid
     return _fill(xp, inside, xp.stack(found, -1) if apart else found[0], fill)
 
 
-def sample_flat_bspline(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Array:
+def sample_flat_bspline(grid: FlatGrid, ijk: Triple, *, fill: Scalar = 0.0) -> Float[Array, "..."]:
     """Applies `sample_bspline` to a `FlatGrid` of coefficients, at indices in three arrays of one shape."""
     xp, grid = _same_namespace(grid, ijk)
     inside, held = _hold(grid, ijk, clamp=False)
@@ -152,7 +165,7 @@ def sample_flat_bspline(grid: FlatGrid, ijk: Triple, *, fill: Any = 0.0) -> Arra
     return _fill(xp, inside, total, fill)
 
 
-def _same_namespace(grid: FlatGrid, ijk: Triple) -> tuple[Any, FlatGrid]:
+def _same_namespace(grid: FlatGrid, ijk: Triple) -> tuple[ModuleType, FlatGrid]:
     """NumPy values at traced points (one image, many transforms) become JAX values: NumPy can't be indexed by them."""
     xp = namespace(grid.flat, *ijk)
     return xp, grid._replace(flat=xp.asarray(grid.flat))
@@ -182,6 +195,7 @@ def _channels(weight: Array, flat: Array) -> Array:
     return weight[..., None] if flat.ndim == 2 else weight
 
 
-def _fill(xp: Any, inside: Array, values: Array, fill: Any) -> Array:
+def _fill(xp: ModuleType, inside: Array, values: Array, fill: Scalar) -> Array:
     kept = inside[..., None] if values.ndim > inside.ndim else inside
-    return xp.where(kept, values, fill).astype(values.dtype)
+    filled: Array = xp.where(kept, values, fill).astype(values.dtype)
+    return filled

@@ -216,8 +216,9 @@ def _rounded(likely: Volume, image: Volume) -> Volume:
     from sirtjax import segmentation
 
     on_image = segmentation.on_image(likely, image.geometry)
-    np.round(on_image.array * np.float32(STEPS), out=on_image.array)
-    on_image.array[...] /= STEPS
+    values = np.asarray(on_image.array)
+    np.round(values * np.float32(STEPS), out=values)
+    values /= STEPS
     return on_image
 
 

@@ -152,10 +152,10 @@ def _prepare(
     previous = None
     if model.previous is not None:
         first = predict_nnunet(images, model.previous, mirror=mirror, batch=batch, devices=devices, progress=progress)
-        previous = _turned(first.labels, how).array
+        previous = np.asarray(_turned(first.labels, how).array)
     turned = [_turned(image, how) for image in images]
     case = prepare_nnunet(
-        [one.array for one in turned],
+        [np.asarray(one.array) for one in turned],
         spacing_mm=turned[0].geometry.spacing_mm,
         how=how,
         previous_labels=previous,

@@ -45,7 +45,9 @@ def resample_activity(volume: Volume, geometry: Geometry, *, transform: Transfor
         raise InputError(f"the activity map has negative voxels (down to {float(array.min()):.4g} {volume.unit})")
     transform = identity() if transform is None else transform
     source = pad(Volume(array, volume.geometry, unit=volume.unit), (1, 1, 1), (1, 1, 1))
-    values = mean_on_grid(source.array, source.geometry, geometry, transform, fill=0.0, density=_DENSITY, conserve=True)
+    values = mean_on_grid(
+        np.asarray(source.array), source.geometry, geometry, transform, fill=0.0, density=_DENSITY, conserve=True
+    )
     if not np.any(source.array[~interior_mask(source.geometry, geometry, transform)]):
         values *= np.float32(_correction(source, values, geometry))
     if volume.unit == "counts":

@@ -120,7 +120,8 @@ def voxel_centres_mm(geometry: Geometry) -> np.ndarray[Any, np.dtype[np.float64]
     """Returns the world positions of all voxel centres, (i, j, k, 3) in mm."""
     affine = geometry.affine
     i, j, k = (np.arange(n, dtype=np.float64)[:, None] * affine[:3, a] for a, n in enumerate(geometry.shape))
-    return i[:, None, None] + j[None, :, None] + k[None, None, :] + affine[:3, 3]
+    centres: NDArray[np.float64] = i[:, None, None] + j[None, :, None] + k[None, None, :] + affine[:3, 3]
+    return centres
 
 
 def _after_affine(outer: DisplacementField, inner: AffineTransform, product: Array) -> DisplacementField:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from sirtjax.errors import GeometryError
 
@@ -82,12 +83,12 @@ class Geometry:
         return cls.from_affine(shape, affine)
 
     @property
-    def affine(self) -> NDArray[np.float64]:
+    def affine(self) -> Float[np.ndarray, "4 4"]:
         """`world_from_voxel` as a fresh (4, 4) array."""
         return np.asarray(self.world_from_voxel, np.float64)
 
     @property
-    def voxel_from_world(self) -> NDArray[np.float64]:
+    def voxel_from_world(self) -> Float[np.ndarray, "4 4"]:
         """The inverse affine, (4, 4)."""
         return np.asarray(np.linalg.inv(self.affine), np.float64)
 
@@ -98,7 +99,7 @@ class Geometry:
         return float(i), float(j), float(k)
 
     @property
-    def direction(self) -> NDArray[np.float64]:
+    def direction(self) -> Float[np.ndarray, "3 3"]:
         """Unit vectors of the i, j, k axes in the world, as the columns of a (3, 3) matrix."""
         return np.asarray(self.affine[:3, :3] / np.asarray(self.spacing_mm), np.float64)
 
@@ -114,21 +115,21 @@ class Geometry:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
     @property
-    def centre_mm(self) -> NDArray[np.float64]:
+    def centre_mm(self) -> Float[np.ndarray, "3"]:
         """World position of the middle of the grid, (3,)."""
         return self.to_world((np.asarray(self.shape) - 1) / 2)
 
-    def to_world(self, voxel: ArrayLike) -> NDArray[np.float64]:
+    def to_world(self, voxel: ArrayLike) -> Float[np.ndarray, "*points 3"]:
         """Returns world positions (..., 3) in mm of voxel indices (..., 3)."""
         affine = self.affine
         return np.asarray(np.asarray(voxel, np.float64) @ affine[:3, :3].T + affine[:3, 3])
 
-    def to_voxel(self, world_mm: ArrayLike) -> NDArray[np.float64]:
+    def to_voxel(self, world_mm: ArrayLike) -> Float[np.ndarray, "*points 3"]:
         """Returns fractional voxel indices (..., 3) of world positions (..., 3) in mm."""
         affine = self.voxel_from_world
         return np.asarray(np.asarray(world_mm, np.float64) @ affine[:3, :3].T + affine[:3, 3])
 
-    def corners_mm(self) -> NDArray[np.float64]:
+    def corners_mm(self) -> Float[np.ndarray, "8 3"]:
         """Returns the eight outer corners (voxel edges, not centres) of the grid in the world, (8, 3)."""
         low, high = np.full(3, -0.5), np.asarray(self.shape) - 0.5
         ends = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), axis=-1)

@@ -2,17 +2,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Integer, Real, Shaped
 
 from sirtjax.errors import GeometryError
+from sirtjax.typing import Array
 from sirtjax.volume._geometry import Geometry
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["array"], meta_fields=["geometry", "unit"])
@@ -26,14 +23,14 @@ class Volume:
       unit: "HU", "Bq/mL", "MBq/mL", "counts", "SUV", "Gy", "g/mL" or "1".
     """
 
-    array: Array
+    array: Real[Array, "*batch i j k"]
     geometry: Geometry
     unit: str = field(kw_only=True)
 
     def __post_init__(self) -> None:
         _check_shape("Volume", self.array, self.geometry)
 
-    def replace(self, array: Array, *, unit: str | None = None) -> Volume:
+    def replace(self, array: Real[Array, "*batch i j k"], *, unit: str | None = None) -> Volume:
         """Returns a volume with the same grid and other values."""
         return Volume(array, self.geometry, unit=self.unit if unit is None else unit)
 
@@ -61,7 +58,7 @@ class LabelMap:
       32
     """
 
-    array: Array
+    array: Integer[Array, "*batch i j k"]
     geometry: Geometry
     names: tuple[tuple[int, str], ...] = field(kw_only=True)
 
@@ -72,7 +69,7 @@ class LabelMap:
             raise GeometryError(f"label values must be distinct and not 0 (background), got {values}")
 
     @classmethod
-    def from_mask(cls, mask: Array, geometry: Geometry, *, name: str) -> LabelMap:
+    def from_mask(cls, mask: Shaped[Array, "i j k"], geometry: Geometry, *, name: str) -> LabelMap:
         """Returns a map with the label 1 where `mask` is true."""
         return cls(np.asarray(mask, bool).astype(np.uint8), geometry, names=((1, name),))
 
@@ -88,7 +85,7 @@ class LabelMap:
         known_names = ", ".join(known for _, known in self.names) or "none"
         raise GeometryError(f"no label is named {name!r}; the map has: {known_names}")
 
-    def mask(self, name: str) -> NDArray[np.bool_]:
+    def mask(self, name: str) -> Bool[np.ndarray, "i j k"]:
         """Returns the mask of the label with this name, (i, j, k)."""
         return np.asarray(np.asarray(self.array) == self.value(name), bool)
 
