@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Real
 
-Array = Any
+from sirtjax.typing import Array
 
 
-def check_channels(name: str, logits: Array, onehot: Array) -> None:
+def check_channels(
+    name: str, logits: Float[Array, "n *voxels classes"], onehot: Real[Array, "n *voxels classes"]
+) -> None:
     """Raises ValueError unless both are (n, ..., classes) with the same shape."""
     if logits.shape != onehot.shape or logits.ndim < 3:
         raise ValueError(
@@ -16,24 +17,28 @@ def check_channels(name: str, logits: Array, onehot: Array) -> None:
         )
 
 
-def overlapping(logits: Array, regions: bool) -> bool:
+def overlapping(logits: Float[Array, "n *voxels classes"], regions: bool) -> bool:
     """Returns whether channels are evaluated separately: on request, or if there is only one."""
     return regions or logits.shape[-1] == 1
 
 
-def probabilities(logits: Array, *, regions: bool) -> Array:
+def probabilities(logits: Float[Array, "*points classes"], *, regions: bool) -> Float[jax.Array, "*points classes"]:
     """Applies softmax over the channels, or a sigmoid to each channel."""
     return jax.nn.sigmoid(logits) if overlapping(logits, regions) else jax.nn.softmax(logits, axis=-1)
 
 
-def log_probabilities(logits: Array, *, regions: bool) -> tuple[Array, Array | None]:
+def log_probabilities(
+    logits: Float[Array, "*points classes"], *, regions: bool
+) -> tuple[Float[jax.Array, "*points classes"], Float[jax.Array, "*points classes"] | None]:
     """Logarithms of the probability of each channel and, for channels by themselves, of its opposite."""
     if overlapping(logits, regions):
         return jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
     return jax.nn.log_softmax(logits, axis=-1), None
 
 
-def over_voxels(terms: Array, class_weights: Array | None) -> Array:
+def over_voxels(
+    terms: Float[Array, "n *voxels classes"], class_weights: Real[Array, " classes"] | None
+) -> Float[jax.Array, ""]:
     """Computes the weighted sum over channels and the mean over samples and voxels."""
     if class_weights is not None:
         weights = jnp.asarray(class_weights, terms.dtype)

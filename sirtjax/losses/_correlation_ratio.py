@@ -1,19 +1,25 @@
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 from sirtjax.losses._mutual_information import PADDING, TAPS, cubic_window
 from sirtjax.losses._weighting import TINY, same_shape
+from sirtjax.typing import Array
 
-Array = Any
 # Deviations below this fraction of the mean are no more than rounding.
 ROUNDING = 1e-5
 
 
-def correlation_ratio_loss(warped: Array, reference: Array, *, bins: int = 12, weights: Array | None = None) -> Array:
+def correlation_ratio_loss(
+    warped: Float[Array, " n"],
+    reference: Float[Array, " n"],
+    *,
+    bins: int = 12,
+    weights: Float[Array, " n"] | None = None,
+) -> Float[jax.Array, ""]:
     """Computes 1 - eta², the fraction of the reference variance not explained by the warped image.
 
     `1 - eta^2 = sum_k n_k var_k / (n var)`: the warped values are sorted into bins by a cubic B-spline window, as in

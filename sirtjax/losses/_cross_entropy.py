@@ -1,15 +1,19 @@
 from __future__ import annotations
 
-from typing import Any
+import jax
+from jaxtyping import Float, Real
 
 from sirtjax.losses._channels import check_channels, log_probabilities, over_voxels
-
-Array = Any
+from sirtjax.typing import Array
 
 
 def cross_entropy_loss(
-    logits: Array, onehot: Array, *, regions: bool = False, class_weights: Array | None = None
-) -> Array:
+    logits: Float[Array, "n *voxels classes"],
+    onehot: Real[Array, "n *voxels classes"],
+    *,
+    regions: bool = False,
+    class_weights: Real[Array, " classes"] | None = None,
+) -> Float[jax.Array, ""]:
     """Computes the cross entropy of predicted probabilities, mean over voxels and samples.
 
     Args:

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Real
 
 from sirtjax.losses._channels import check_channels, log_probabilities, over_voxels
-
-Array = Any
+from sirtjax.typing import Array
 
 _TINY = float(np.finfo(np.float32).tiny)
 
 
 def focal_loss(
-    logits: Array, onehot: Array, *, gamma: float = 2.0, regions: bool = False, class_weights: Array | None = None
-) -> Array:
+    logits: Float[Array, "n *voxels classes"],
+    onehot: Real[Array, "n *voxels classes"],
+    *,
+    gamma: float = 2.0,
+    regions: bool = False,
+    class_weights: Real[Array, " classes"] | None = None,
+) -> Float[jax.Array, ""]:
     """Computes the focal loss: cross entropy with each term weighted by (1 - p)^gamma.
 
     Args:

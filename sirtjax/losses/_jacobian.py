@@ -1,21 +1,20 @@
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float
 
 from sirtjax.losses._differences import check_field
 from sirtjax.losses._weighting import same_shape, weighted_mean
-
-Array = Any
+from sirtjax.typing import Array, Scalar, Vector
 
 # Below this volume ratio the logarithm continues as its tangent, so that a folded voxel is still pushed back.
 LEAST_RATIO = 0.01
 
 
-def jacobian_matrix(displacement_mm: Array, spacing_mm: Array) -> Array:
+def jacobian_matrix(displacement_mm: Float[Array, "i j k 3"], spacing_mm: Vector) -> Float[jax.Array, "i j k 3 3"]:
     """Computes the derivative I + du/dx of x + u(x) at every voxel of an axis-aligned grid.
 
     Central differences within the grid, one-sided at its faces; an axis of one voxel counts as constant.
@@ -34,7 +33,7 @@ def jacobian_matrix(displacement_mm: Array, spacing_mm: Array) -> Array:
     return jnp.stack([jnp.stack(column, axis=-1) for column in columns], axis=-1)
 
 
-def jacobian_on_grid(displacement_mm: Array, spacing_mm: Array) -> Array:
+def jacobian_on_grid(displacement_mm: Float[Array, "i j k 3"], spacing_mm: Vector) -> Float[jax.Array, "i j k"]:
     """Computes the determinant of `jacobian_matrix` at every voxel; negative where the deformation folds.
 
     Returns:
@@ -47,7 +46,9 @@ def jacobian_on_grid(displacement_mm: Array, spacing_mm: Array) -> Array:
     return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
-def folding_penalty(displacement_mm: Array, spacing_mm: Array, *, floor: float = 0.1) -> Array:
+def folding_penalty(
+    displacement_mm: Float[Array, "i j k 3"], spacing_mm: Vector, *, floor: Scalar = 0.1
+) -> Float[jax.Array, ""]:
     """Computes the mean of `max(0, 1 - det / floor)^2`: zero where all determinants reach `floor`.
 
     A voxel crushed to nothing contributes 1, and the penalty grows with the square of how far it is turned over.
@@ -67,12 +68,14 @@ def folding_penalty(displacement_mm: Array, spacing_mm: Array, *, floor: float =
     return folding_penalty_of_ratio(jacobian_on_grid(displacement_mm, spacing_mm), floor=floor)
 
 
-def folding_penalty_of_ratio(volume_ratio: Array, *, floor: float = 0.1) -> Array:
+def folding_penalty_of_ratio(volume_ratio: Float[Array, "*shape"], *, floor: Scalar = 0.1) -> Float[jax.Array, ""]:
     """Computes `folding_penalty` from Jacobian determinants of any shape."""
     return jnp.mean(jnp.square(jnp.maximum(0.0, 1.0 - volume_ratio / floor)))
 
 
-def volume_change_penalty(displacement_mm: Array, spacing_mm: Array, weights: Array) -> Array:
+def volume_change_penalty(
+    displacement_mm: Float[Array, "i j k 3"], spacing_mm: Vector, weights: Float[Array, "i j k"]
+) -> Float[jax.Array, ""]:
     """Computes the weighted mean squared log volume ratio, for labels that must keep their volume.
 
     Halving and doubling cost the same. Below a ratio of 0.01 the logarithm continues as its tangent, so that
@@ -100,7 +103,7 @@ def volume_change_penalty(displacement_mm: Array, spacing_mm: Array, weights: Ar
     return weighted_mean(jnp.square(logarithm), weights)
 
 
-def _columns(displacement_mm: Array, spacing_mm: Array) -> list[tuple[Array, Array, Array]]:
+def _columns(displacement_mm: Array, spacing_mm: Vector) -> list[tuple[jax.Array, jax.Array, jax.Array]]:
     """For each axis d, the three components of d(x + u) / dx_d."""
     check_field(displacement_mm)
     spacing = jnp.asarray(spacing_mm, displacement_mm.dtype)
@@ -111,7 +114,7 @@ def _columns(displacement_mm: Array, spacing_mm: Array) -> list[tuple[Array, Arr
     return [(xx + 1, yx, zx), (xy, yy + 1, zy), (xz, yz, zz + 1)]
 
 
-def _slope(values: Array, axis: int, pitch_mm: Array) -> Array:
+def _slope(values: Array, axis: int, pitch_mm: Array) -> jax.Array:
     length = values.shape[axis]
     # With the end values held, the difference across the first and last voxel spans one step instead of two.
     steps = np.full(length, 2.0)

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Real
 
 from sirtjax.losses._weighting import same_shape, weighted_mean
+from sirtjax.typing import Array
 
-Array = Any
 
-
-def landmark_loss(moved_mm: Array, target_mm: Array, *, weights: Array | None = None) -> Array:
+def landmark_loss(
+    moved_mm: Float[Array, "n 3"], target_mm: Float[Array, "n 3"], *, weights: Real[Array, " n"] | None = None
+) -> Float[jax.Array, ""]:
     """Computes the weighted mean of the squared distances between corresponding points.
 
     Transforms pull: move the reference's landmarks, and compare them with the floating image's.

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float, Real
 
 from sirtjax.losses._weighting import TINY, same_shape, weighted_mean
-
-Array = Any
+from sirtjax.typing import Array
 
 # Windows whose variances multiply to less than this part of the two images' own count as without contrast.
 FLOOR = 1e-5
 
 
-def lncc_loss(warped: Array, reference: Array, *, window: int = 7, weights: Array | None = None) -> Array:
+def lncc_loss(
+    warped: Float[Array, "i j k"],
+    reference: Float[Array, "i j k"],
+    *,
+    window: int = 7,
+    weights: Real[Array, "i j k"] | None = None,
+) -> Float[jax.Array, ""]:
     """Computes one minus the weighted mean of the squared local correlation of two images.
 
     `cc^2 = cov(w, r)^2 / (var(w) var(r) + e)` over the cube of `window`^3 voxels around each voxel, cut off at the
@@ -77,7 +82,7 @@ def _axis_sum(values: Array, window: int, axis: int) -> Array:
     length = values.shape[axis]
     padding = [(window // 2, window // 2) if a == axis else (0, 0) for a in range(3)]
     power = lax.optimization_barrier(jnp.pad(values, padding))
-    total: Array = 0.0
+    total = jnp.zeros((), power.dtype)
     start, width = 0, 1
     while width <= window:
         if window & width:

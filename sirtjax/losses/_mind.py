@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 from sirtjax.losses._weighting import TINY, over_channels, same_shape, weighted_mean
-
-Array = Any
+from sirtjax.typing import Array
 
 FACES = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
 # Every two face neighbours that are not opposite one another: twelve pairs.
@@ -17,7 +17,7 @@ PAIRS = tuple((a, b) for a, b in combinations(FACES, 2) if sum((p - q) ** 2 for 
 VARIANCE_BOUNDS = (1e-3, 1e3)
 
 
-def mind_ssc(image: Array, *, dilation: int = 2, radius: int = 1) -> Array:
+def mind_ssc(image: Float[Array, "i j k"], *, dilation: int = 2, radius: int = 1) -> Float[jax.Array, "i j k 12"]:
     """Computes the self-similarity context: twelve contrast-independent descriptors per voxel.
 
     For each of the 12 pairs (a, b) of neighbouring face directions, `D_c(x)` is the mean over a box of
@@ -60,7 +60,12 @@ def mind_ssc(image: Array, *, dilation: int = 2, radius: int = 1) -> Array:
     return jnp.moveaxis(jnp.exp(differences * scale), 0, -1)
 
 
-def descriptor_loss(warped: Array, reference: Array, *, weights: Array | None = None) -> Array:
+def descriptor_loss(
+    warped: Float[Array, "*points channels"],
+    reference: Float[Array, "*points channels"],
+    *,
+    weights: Float[Array, "..."] | None = None,
+) -> Float[jax.Array, ""]:
     """Computes the weighted mean squared difference of descriptors, over points and channels.
 
     Args:
@@ -85,5 +90,6 @@ def _box_mean(values: Array, radius: int) -> Array:
         padding = [(radius, radius) if a == axis else (0, 0) for a in range(values.ndim)]
         # The barrier keeps the three passes apart: fused, each voxel would be summed over the whole box.
         held = lax.optimization_barrier(jnp.pad(values, padding, mode="edge"))
-        values = sum(lax.slice_in_dim(held, tap, tap + length, axis=axis) for tap in range(width)) / width
+        taps = [lax.slice_in_dim(held, tap, tap + length, axis=axis) for tap in range(width)]
+        values = sum(taps[1:], taps[0]) / width
     return values

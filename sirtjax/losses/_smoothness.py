@@ -1,17 +1,18 @@
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from sirtjax.losses._differences import Offset, check_field, has_pairs, pair, pair_mean, scaled
-
-Array = Any
+from sirtjax.typing import Array, Vector
 
 AXES: tuple[Offset, Offset, Offset] = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
 
-def diffusion_energy(displacement_mm: Array, spacing_mm: Array, *, rigidity: Array | None = None) -> Array:
+def diffusion_energy(
+    displacement_mm: Float[Array, "i j k 3"], spacing_mm: Vector, *, rigidity: Float[Array, "i j k"] | None = None
+) -> Float[jax.Array, ""]:
     """Computes the mean squared displacement gradient: `sum_kd of the mean of (du_k / dx_d)^2`.
 
     Zero for a translation only: it opposes rotations and the other affine motions too, so give it what remains
@@ -30,7 +31,7 @@ def diffusion_energy(displacement_mm: Array, spacing_mm: Array, *, rigidity: Arr
     """
     check_field(displacement_mm, rigidity)
     spacing = jnp.asarray(spacing_mm, displacement_mm.dtype)
-    total: Array = jnp.zeros((), displacement_mm.dtype)
+    total = jnp.zeros((), displacement_mm.dtype)
     for axis, step in enumerate(AXES):
         if has_pairs(displacement_mm, step):
             squared = jnp.square(_difference(displacement_mm, step) / spacing[axis]).sum(axis=-1)
@@ -38,7 +39,9 @@ def diffusion_energy(displacement_mm: Array, spacing_mm: Array, *, rigidity: Arr
     return total
 
 
-def bending_energy(displacement_mm: Array, spacing_mm: Array, *, rigidity: Array | None = None) -> Array:
+def bending_energy(
+    displacement_mm: Float[Array, "i j k 3"], spacing_mm: Vector, *, rigidity: Float[Array, "i j k"] | None = None
+) -> Float[jax.Array, ""]:
     """Computes the mean squared curvature: `sum_kde of the mean of (d2u_k / dx_d dx_e)^2`.
 
     Mixed terms count twice, as both orders are summed. Zero for any affine motion. Second derivatives are
@@ -61,7 +64,7 @@ def bending_energy(displacement_mm: Array, spacing_mm: Array, *, rigidity: Array
     """
     check_field(displacement_mm, rigidity)
     spacing = jnp.asarray(spacing_mm, displacement_mm.dtype)
-    total: Array = jnp.zeros((), displacement_mm.dtype)
+    total = jnp.zeros((), displacement_mm.dtype)
     for d in range(3):
         if not has_pairs(displacement_mm, AXES[d]):
             continue

@@ -1,23 +1,22 @@
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Real
 
 from sirtjax.losses._channels import check_channels, overlapping, probabilities
-
-Array = Any
+from sirtjax.typing import Array
 
 
 def soft_dice_loss(
-    logits: Array,
-    onehot: Array,
+    logits: Float[Array, "n *voxels classes"],
+    onehot: Real[Array, "n *voxels classes"],
     *,
     background: bool = False,
     regions: bool = False,
     whole_batch: bool = False,
     smooth: float = 1.0,
-) -> Array:
+) -> Float[jax.Array, ""]:
     """Computes one minus the soft Dice of probabilities and labels, mean over classes and samples.
 
     `1 - (2 sum p t + smooth) / (sum p + sum t + smooth)` over the voxels. A class that is in neither costs nothing.

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Float
 
 from sirtjax.losses._differences import check_field
-
-Array = Any
+from sirtjax.typing import Array, Vector
 
 # Spring constants along edges, face diagonals and body diagonals. On a cubic lattice of pitch h the moduli are
 # C11 = (k1 + 2 k2 + 4/3 k3) / h and C12 = C44 = (k2 + 4/3 k3) / h. It is isotropic for k1 = k2 + 8/3 k3, which 18 and
@@ -28,12 +28,12 @@ LEAST_STRETCH = 1e-4
 
 
 def spring_energy(
-    displacement_mm: Array,
-    spacing_mm: Array,
+    displacement_mm: Float[Array, "i j k 3"],
+    spacing_mm: Vector,
     *,
-    rigidity: Array | None = None,
+    rigidity: Float[Array, "i j k"] | None = None,
     neighbours: Literal[6, 18, 26] = 18,
-) -> Array:
+) -> Float[jax.Array, ""]:
     """Computes the energy per voxel of springs between neighbouring voxels that resist stretching.
 
     `sum over directions of the mean over pairs (a, b) of k_ab / 2 (|r_ab + u_b - u_a| - |r_ab|)^2` in mm^2, each pair
@@ -65,28 +65,28 @@ def spring_energy(
     spacing = jnp.asarray(spacing_mm, displacement_mm.dtype)
     if rigidity is None:
         rigidity = jnp.ones(displacement_mm.shape[:3], displacement_mm.dtype)
-    energy: Array = _energy(neighbours, displacement_mm, spacing, rigidity)
+    energy: jax.Array = _energy(neighbours, displacement_mm, spacing, rigidity)
     return energy
 
 
 # The slope by the displacement is written out: it takes a quarter more than only the energy, while the gradient of
 # eighteen shifted slices takes three times as long, as much memory again per direction, and seconds to compile.
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _energy(neighbours: int, displacement_mm: Array, spacing: Array, rigidity: Array) -> Array:
+def _energy(neighbours: int, displacement_mm: Array, spacing: Array, rigidity: Array) -> jax.Array:
     return _sum_over_directions(neighbours, displacement_mm, spacing, rigidity, with_slope=False)[0]
 
 
 @partial(_energy.defjvp, symbolic_zeros=True)
-def _energy_along(neighbours: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
+def _energy_along(neighbours: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     displacement_mm, spacing, rigidity = primals
     energy, slope = _sum_over_directions(neighbours, *primals, with_slope=True)
-    along: Array = jnp.zeros_like(energy)
+    along = jnp.zeros_like(energy)
     if not isinstance(tangents[0], SymbolicZero):
         along = along + jnp.sum(slope * tangents[0])
     for position in (1, 2):
         if not isinstance(tangents[position], SymbolicZero):
 
-            def alone(value: Array, position: int = position) -> Array:
+            def alone(value: jax.Array, position: int = position) -> jax.Array:
                 others = {1: (displacement_mm, value, rigidity), 2: (displacement_mm, spacing, value)}[position]
                 return _sum_over_directions(neighbours, *others, with_slope=False)[0]
 
@@ -104,7 +104,7 @@ class _Padded(NamedTuple):
 
 def _sum_over_directions(
     neighbours: int, displacement_mm: Array, spacing: Array, rigidity: Array, *, with_slope: bool
-) -> tuple[Array, Array | None]:
+) -> tuple[jax.Array, jax.Array | None]:
     """Energy, and its slope by the displacement if asked for."""
     shape, dtype = displacement_mm.shape[:3], displacement_mm.dtype
     directions, constants = _directions(neighbours, shape)
@@ -149,7 +149,8 @@ def _add_direction(
     rest_squared = jnp.sum(jnp.square(step))
     change = [_at(component, start, shape) - _at(component, HOME, shape) for component in padded.components]
     # |r + d|^2 - |r|^2 = d (2 r + d): the difference of the two lengths without cancellation.
-    growth: Array = sum(d * (2 * step[axis] + d) for axis, d in enumerate(change))
+    x, y, z = (d * (2 * step[axis] + d) for axis, d in enumerate(change))
+    growth = x + y + z
     least = LEAST_STRETCH**2 * rest_squared
     length = jnp.sqrt(jnp.maximum(rest_squared + growth, least))
     both = length + jnp.sqrt(rest_squared)
@@ -168,5 +169,5 @@ def _add_direction(
     return energy, tuple(pulled)
 
 
-def _at(values: Array, start: Any, shape: tuple[int, ...]) -> Array:
+def _at(values: Array, start: Any, shape: tuple[int, ...]) -> jax.Array:
     return lax.dynamic_slice(values, tuple(start), shape)

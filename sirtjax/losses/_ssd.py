@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Real
 
 from sirtjax.losses._weighting import over_channels, same_shape, weighted_mean
+from sirtjax.typing import Array
 
-Array = Any
 
-
-def ssd_loss(warped: Array, reference: Array, *, weights: Array | None = None) -> Array:
+def ssd_loss(
+    warped: Float[Array, "*shape"], reference: Float[Array, "*shape"], *, weights: Real[Array, "..."] | None = None
+) -> Float[jax.Array, ""]:
     """Computes the weighted mean of squared differences, summed over channels.
 
     `C sum_xc w (warped - reference)^2 / sum_xc w` for C channels: with equal weights the sum over channels of the

@@ -1,30 +1,30 @@
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Real, Shaped
 
-Array = Any
+from sirtjax.typing import Array
 
 # Keeps 0 / 0 at zero where every weight is zero. Far below any sum in use, but its square, by which a derivative
 # divides, is still a float32.
 TINY = 1e-15
 
 
-def weighted_mean(values: Array, weights: Array | None) -> Array:
+def weighted_mean(values: Float[Array, "*shape"], weights: Real[Array, "*shape"] | None) -> Float[jax.Array, ""]:
     """Computes the mean with non-negative weights of the same shape; zero if all weights are zero."""
     if weights is None:
         return jnp.mean(values)
     return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), TINY)
 
 
-def same_shape(what: str, first: Array, second: Array) -> None:
+def same_shape(what: str, first: Shaped[Array, "..."], second: Shaped[Array, "..."]) -> None:
     """Raises a ValueError if two arrays that belong together differ in shape."""
     if first.shape != second.shape:
         raise ValueError(f"{what} must have the same shape, got {first.shape} and {second.shape}")
 
 
-def over_channels(weights: Array | None, values: Array) -> Array | None:
+def over_channels(weights: Real[Array, "..."] | None, values: Float[Array, "..."]) -> Real[Array, "..."] | None:
     """Returns per-point weights spread over the channels; weights with channels are unchanged."""
     if weights is None or weights.shape == values.shape:
         return weights

@@ -16,7 +16,9 @@ from sirtjax.workflows._case import Case
 # What the checker calls the alternatives of a value: "constrained-float", "literal['activity']".
 UNION_BRANCH = re.compile(r"constrained-\w+|literal\[.*\]")
 # Keys that hold paths, relative to the case file.
-PATH_KEYS = frozenset({"path", "dividing_lines", "planar", "planar_rois", "plan", "reference_points", "floating_points"})
+PATH_KEYS = frozenset(
+    {"path", "dividing_lines", "planar", "planar_rois", "plan", "reference_points", "floating_points"}
+)
 
 
 def load_case(path: Path, *, overrides: Sequence[str] = (), unset: Sequence[str] = ()) -> Case:
