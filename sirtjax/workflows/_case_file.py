@@ -37,18 +37,18 @@ def load_case(path: Path, *, overrides: Sequence[str] = (), unset: Sequence[str]
       >>> from pathlib import Path
       >>> from sirtjax import workflows
       >>> text = '''
-      ... schema = 1
+      ... schema = 2
       ... patient.id = "P001"
       ... protocol.name = "glass-hcc-lobectomy"
       ... images.activity = { path = "spect.nii.gz", unit = "counts" }
       ... masks.no_lesions = true
-      ... shunt = { method = "given", fraction = 0.05 }
+      ... lung_shunt = { method = "value", fraction = 0.05, source = "planar" }
       ... '''
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     _ = Path(folder, "case.toml").write_text(text)
-      ...     case = workflows.load_case(Path(folder, "case.toml"), overrides=["shunt.fraction=0.08"])
-      >>> case.shunt.fraction, workflows.missing_prescription(case)
-      (0.08, ('choose', 'residual_fraction'))
+      ...     case = workflows.load_case(Path(folder, "case.toml"), overrides=["lung_shunt.fraction=0.08"])
+      >>> case.patient.id, case.lung_shunt.fraction
+      ('P001', 0.08)
     """
     try:
         text = path.read_text(encoding="utf-8")
