@@ -11,7 +11,6 @@ ROOT = Path(__file__).parents[1]
 NOT_YET_DONE = {
     "dosimetry",
     "inference",
-    "io",
     "networks",
     "phantom",
     "pipeline",
@@ -27,7 +26,6 @@ NOT_YET_DONE = {
     "synthesis",
     "territories",
     "train",
-    "workflows",
 }
 
 

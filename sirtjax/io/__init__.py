@@ -2,6 +2,7 @@
 
 from sirtjax.io._atomic import atomic_folder as atomic_folder
 from sirtjax.io._atomic import atomic_path as atomic_path
+from sirtjax.io._checkpoint import CheckpointDescription as CheckpointDescription
 from sirtjax.io._checkpoint import Storage as Storage
 from sirtjax.io._checkpoint import load_checkpoint as load_checkpoint
 from sirtjax.io._checkpoint import read_description as read_description
@@ -52,6 +53,7 @@ from sirtjax.io._user_folder import user_data_folder as user_data_folder
 __all__ = [
     "PATIENT_KEYWORDS",
     "SEG_NRRD_SUFFIX",
+    "CheckpointDescription",
     "CsvWriter",
     "ForeignObject",
     "Image",

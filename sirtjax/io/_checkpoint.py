@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,35 @@ WEIGHTS, DESCRIPTION = "weights", "checkpoint.json"
 FORMAT, VERSION = "sirtjax-checkpoint", 1
 HALF_MAX = float(np.finfo(np.float16).max)
 Storage = Literal["float32", "float16"]
+# Nested dictionaries of arrays.
+ArrayTree: TypeAlias = "dict[str, ArrayTree | NDArray[Any]]"
+
+
+class CheckpointDescription(TypedDict):
+    """The metadata of a checkpoint.
+
+    Attributes:
+      format, version: of the file.
+      sha256: of the names and values of the arrays.
+      storage: "float32", or "float16" for rounded kernels.
+      arrays: type and shape of each array by its name.
+      licence: its text.
+      table: purpose of the weights.
+    """
+
+    format: str
+    version: int
+    sha256: str
+    storage: str
+    arrays: dict[str, list[object]]
+    licence: str
+    table: dict[str, object]
 
 
 def save_checkpoint(
     path: Path | str,
-    variables: Mapping[str, Any],
-    table: Mapping[str, Any],
+    variables: Mapping[str, object],
+    table: Mapping[str, object],
     *,
     licence: str = "",
     storage: Storage = "float32",
@@ -70,7 +93,7 @@ def save_checkpoint(
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 
-def load_checkpoint(path: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
+def load_checkpoint(path: Path | str) -> tuple[ArrayTree, dict[str, object]]:
     """Returns the weights of a checkpoint as NumPy arrays, and its table; float16 becomes float32.
 
     Raises:
@@ -92,7 +115,7 @@ def load_checkpoint(path: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
     return full, description["table"]
 
 
-def read_description(path: Path | str) -> dict[str, Any]:
+def read_description(path: Path | str) -> CheckpointDescription:
     """Reads the metadata of a checkpoint: "table", "licence", "sha256", "storage" and "arrays".
 
     Raises:
@@ -116,7 +139,8 @@ def read_description(path: Path | str) -> dict[str, Any]:
     wrong = [name for name, kind in wanted.items() if not isinstance(found.get(name), kind)]
     if wrong:
         raise ModelError(f"{path / DESCRIPTION}: is damaged: no usable {', '.join(wrong)}; import the model again")
-    return found
+    # Every key was checked above.
+    return cast(CheckpointDescription, found)
 
 
 def _mapped(tree: Mapping[str, Any], change: Callable[[str, Any], Any], above: str = "") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def _line(path: Path, ordinal: int, points: Any, signs: NDArray[np.float64]) -> 
     return np.asarray(values * signs)
 
 
-def slicer_signs(path: Path, markup: dict[str, Any]) -> NDArray[np.float64]:
+def slicer_signs(path: Path, markup: Mapping[str, object]) -> NDArray[np.float64]:
     """Returns the factors that convert the coordinates of a 3D Slicer markup to LPS."""
     frame = markup.get("coordinateSystem")
     return frame_signs(path, _SLICER_FRAMES.get(frame, frame) if isinstance(frame, int | str) else frame)

@@ -71,7 +71,7 @@ class ForeignObject:
         return f"<{self.origin}, not read>"
 
 
-def read_torch_file(path: Path | str) -> dict[str, Any]:
+def read_torch_file(path: Path | str) -> dict[str, object]:
     """Reads the dictionary of a `torch.save` file, with tensors as NumPy arrays, without PyTorch.
 
     Nothing in the file is executed: numbers, texts, containers and tensors are read, and an object of any other

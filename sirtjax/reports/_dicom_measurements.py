@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sirtjax import dicom
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import ObjectiveResult, Result, VoiResult
+    from sirtjax.workflows import ObjectiveResult, PlannedVoi, Result, VoiResult
 
 # What a DICOM object calls the structures of a report.
 _KINDS = {"lesions": "lesion"}
@@ -70,7 +70,7 @@ def _lungs(result: Result) -> dicom.MeasurementGroup:
     )
 
 
-def _planned(row: Mapping[str, Any]) -> list[dicom.Measurement]:
+def _planned(row: PlannedVoi) -> list[dicom.Measurement]:
     """The doses of the plan's VOI table: the mean, D_x and V_x."""
     found = _numbers([("planned mean dose", row.get("mean_gy"), "Gy", 1.0)])
     found += _numbers([(f"planned D{at}", value, "Gy", 1.0) for at, value in row.get("d_gy", {}).items()])

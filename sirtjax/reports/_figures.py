@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import InjectionResult, Maps, VoiResult
+    from matplotlib.figure import Figure
+
+    from sirtjax.workflows import InjectionResult, Maps, PlannedVoi, VoiResult
 
 
 Slice2d = NDArray[np.float32]
@@ -101,7 +103,7 @@ def fusion_figure(
     return figure
 
 
-def dvh_figure(vois: Sequence[VoiResult], planned: dict[str, dict[str, Any]]) -> Any:
+def dvh_figure(vois: Sequence[VoiResult], planned: Mapping[str, PlannedVoi]) -> Figure:
     """Returns cumulative dose-volume histograms.
 
     With a plan, its curves are dashed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sirtjax.reports._figures import (
     ISODOSE_COLOURS,
@@ -324,7 +324,7 @@ def _images(result: Result, pictures: Sequence[dict[str, str]]) -> list[Block]:
 
 
 def _methods(result: Result) -> list[Block]:
-    given: dict[str, Any] = result.provenance
+    given = result.provenance
     facts = [[fact.name, fact.value, fact.source] for fact in result.methods]
     inputs = [
         [

@@ -35,6 +35,9 @@ from sirtjax.workflows._products import MappedProducts as MappedProducts
 from sirtjax.workflows._products import Products as Products
 from sirtjax.workflows._products import Step as Step
 from sirtjax.workflows._provenance import provenance as provenance
+from sirtjax.workflows._provenance_record import InputFile as InputFile
+from sirtjax.workflows._provenance_record import PlannedVoi as PlannedVoi
+from sirtjax.workflows._provenance_record import Provenance as Provenance
 from sirtjax.workflows._required import check_prescription as check_prescription
 from sirtjax.workflows._required import missing_prescription as missing_prescription
 from sirtjax.workflows._results import SCHEMA as SCHEMA
@@ -86,6 +89,7 @@ __all__ = [
     "Hooks",
     "ImageRole",
     "InjectionResult",
+    "InputFile",
     "MappedCase",
     "MappedProducts",
     "Maps",
@@ -95,7 +99,9 @@ __all__ = [
     "MaskState",
     "ObjectiveResult",
     "PlanComparison",
+    "PlannedVoi",
     "Products",
+    "Provenance",
     "RegistrationSummary",
     "Result",
     "RoleProposal",

@@ -62,7 +62,7 @@ def load_case(path: Path, *, overrides: Sequence[str] = (), unset: Sequence[str]
 
 
 def case_from_table(
-    table: dict[str, Any], *, folder: Path, source: str, overrides: Sequence[str] = (), unset: Sequence[str] = ()
+    table: dict[str, object], *, folder: Path, source: str, overrides: Sequence[str] = (), unset: Sequence[str] = ()
 ) -> Case:
     """Checks a case from nested tables (a parsed file, or command-line options).
 

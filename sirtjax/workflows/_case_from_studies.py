@@ -39,7 +39,7 @@ class Chosen:
     """
 
     inspection: Inspection
-    kind: Any
+    kind: Literal["plan", "verify"]
     images: dict[ImageRole, SeriesFacts | None]
     masks: dict[MaskRole, tuple[ObjectFacts, tuple[str, ...]] | None]
     options: CaseOptions
@@ -267,7 +267,7 @@ def _table(
     overrides: Sequence[str],
 ) -> dict[str, Any]:
     """The case as nested tables."""
-    table = case_table(chosen.options)
+    table: dict[str, Any] = case_table(chosen.options)
     activity, diagnostic = images["activity"].series, images["diagnostic"].series
     for role, proposal in images.items():
         if proposal.series is not None:

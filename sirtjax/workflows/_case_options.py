@@ -147,7 +147,7 @@ def check_choices(case: Case, path: Path | None) -> None:
         raise ConfigError(missing_choices(*(PRESCRIBED[key] for key in missing)))
 
 
-def case_table(options: CaseOptions) -> dict[str, Any]:
+def case_table(options: CaseOptions) -> dict[str, object]:
     """Returns the case as nested dictionaries, as a case file has it."""
     frame = options.masks_image or "activity"
     images = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from sirtjax.io import file_sha256
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._products import Divided, Products
+from sirtjax.workflows._provenance_record import InputFile
 from sirtjax.workflows._results import MaskResult, MaskRole
 from sirtjax.workflows._used_mask import UsedMask
 from sirtjax.workflows._voi import Voi
@@ -35,7 +35,7 @@ def mask_results(case: Case, products: Products) -> tuple[MaskResult, ...]:
     return tuple(found)
 
 
-def used_inputs(inputs: dict[str, dict[str, Any]], products: Products) -> dict[str, dict[str, Any]]:
+def used_inputs(inputs: Mapping[str, InputFile], products: Products) -> dict[str, InputFile]:
     """Returns the inputs of a case with the replaced masks.
 
     Args:
@@ -113,6 +113,14 @@ def _record(
     )
 
 
-def _entry(used: UsedMask) -> dict[str, Any]:
-    entry: dict[str, Any] = {"file": used.file, "modality": None, "grid": None, "series_uid": None}
-    return entry | {"sha256": used.sha256} | ({} if used.version is None else {"version": used.version})
+def _entry(used: UsedMask) -> InputFile:
+    entry: InputFile = {
+        "file": used.file,
+        "modality": None,
+        "grid": None,
+        "series_uid": None,
+        "sha256": used.sha256,
+    }
+    if used.version is not None:
+        entry["version"] = used.version
+    return entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal
 
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
@@ -12,6 +12,7 @@ from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._objective_results import objective_key
 from sirtjax.workflows._plan_patient import compare_patient
 from sirtjax.workflows._plan_record import TreatmentPlan
+from sirtjax.workflows._provenance_record import InputFile
 from sirtjax.workflows._results import Agreement, ComparisonRow, PlanComparison, Result
 
 # VOIs with a mask of their own; the others follow from them.
@@ -35,7 +36,7 @@ def compare_with_plan(
     Returns:
       The comparison as rows of a table, and a check for each difference.
     """
-    inputs: dict[str, dict[str, Any]] = result.provenance["inputs"]
+    inputs = result.provenance["inputs"]
     patient, found = compare_patient(case, images, plan, inputs)
     rows, checks = [patient], list(found)
     for more_rows, more_checks in (
@@ -141,13 +142,18 @@ def _objectives(result: Result, plan: TreatmentPlan) -> Found:
     return rows, [] if same else [dosimetry.make_check("SJ525", where="; ".join(parts))]
 
 
-def _frames(inputs: Mapping[str, Mapping[str, Any]], plan: TreatmentPlan) -> Found:
+def _stated(inputs: Mapping[str, InputFile], role: str, key: Literal["sha256", "frame_of_reference_uid"]) -> str | None:
+    entry = inputs.get(role)
+    return None if entry is None else entry.get(key)
+
+
+def _frames(inputs: Mapping[str, InputFile], plan: TreatmentPlan) -> Found:
     rows, other = [], []
     for role in FRAMES:
         if role not in inputs and role not in plan.inputs:
             continue
-        before = plan.inputs.get(role, {}).get("frame_of_reference_uid")
-        here = inputs.get(role, {}).get("frame_of_reference_uid")
+        before = _stated(plan.inputs, role, "frame_of_reference_uid")
+        here = _stated(inputs, role, "frame_of_reference_uid")
         known = before is not None and here is not None
         agreement = _agreement(before == here) if known else "unknown"
         rows.append(ComparisonRow(f"frame of reference, {role}", before or "–", here or "–", agreement))
@@ -155,14 +161,14 @@ def _frames(inputs: Mapping[str, Mapping[str, Any]], plan: TreatmentPlan) -> Fou
     return rows, [dosimetry.make_check("SJ519", where=", ".join(other))] if other else []
 
 
-def _inputs(inputs: Mapping[str, Mapping[str, Any]], plan: TreatmentPlan) -> Found:
+def _inputs(inputs: Mapping[str, InputFile], plan: TreatmentPlan) -> Found:
     rows: list[ComparisonRow] = []
     other: list[str] = []
     checks: list[Check] = []
     for role in dict.fromkeys((*plan.inputs, *inputs)):
         if role == "plan":
             continue
-        before, here = plan.inputs.get(role, {}).get("sha256"), inputs.get(role, {}).get("sha256")
+        before, here = _stated(plan.inputs, role, "sha256"), _stated(inputs, role, "sha256")
         known = before is not None and here is not None
         agreement = _agreement(before == here) if known else "unknown"
         rows.append(ComparisonRow(f"SHA-256, {role}", (before or "–")[:16], (here or "–")[:16], agreement))

@@ -7,8 +7,9 @@ same SHA-256). The geometry of an image cannot: it changes from scan to scan of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
@@ -17,6 +18,7 @@ from sirtjax.io import PatientMark
 from sirtjax.workflows._case import NO_PSEUDONYM, Case
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._plan_record import TreatmentPlan
+from sirtjax.workflows._provenance_record import InputFile
 from sirtjax.workflows._results import Agreement, ComparisonRow
 
 Verdict = Literal["same", "other", "unknown"]
@@ -38,7 +40,7 @@ def refuse_other_patient(case: Case, images: CaseImages, plan: TreatmentPlan, pa
 
 
 def compare_patient(
-    case: Case, images: CaseImages, plan: TreatmentPlan, inputs: dict[str, dict[str, Any]]
+    case: Case, images: CaseImages, plan: TreatmentPlan, inputs: Mapping[str, InputFile]
 ) -> tuple[ComparisonRow, tuple[Check, ...]]:
     """Returns what shows that the plan is of this patient, and the check if little or nothing does.
 
@@ -106,7 +108,7 @@ def _of_one_patient(role: str) -> bool:
     return role in ("activity", "ct", "diagnostic", "territories") or role.endswith(" mask")
 
 
-def _in_plan(one: dict[str, Any], plan: TreatmentPlan) -> bool:
+def _in_plan(one: InputFile, plan: TreatmentPlan) -> bool:
     sha256 = one.get("sha256")
     return sha256 is not None and any(other.get("sha256") == sha256 for other in plan.inputs.values())
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.io import PatientMark
 from sirtjax.parsing import parse_json
+from sirtjax.workflows._provenance_record import InputFile, PlannedVoi
 from sirtjax.workflows._results import SCHEMA, ObjectiveResult, TerritoryResult
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -47,9 +48,9 @@ class TreatmentPlan:
     planned_mbq: dict[str, float]
     territories: tuple[TerritoryResult, ...]
     objectives: tuple[ObjectiveResult, ...]
-    vois: dict[str, dict[str, Any]]
+    vois: dict[str, PlannedVoi]
     lung_dose_gy: float | None
-    inputs: dict[str, dict[str, Any]]
+    inputs: dict[str, InputFile]
     unreviewed_masks: tuple[str, ...]
 
 
@@ -147,7 +148,7 @@ def read_plan(path: Path) -> TreatmentPlan:
         raise ImageFormatError(
             f"{path}: not the results.json of a plan ({where}: {first['msg']}); use that of `sirtjax plan`"
         ) from error
-    rows: list[dict[str, Any]] = table["vois"]
+    rows: list[PlannedVoi] = table["vois"]
     mark = plan.provenance.patient
     return TreatmentPlan(
         patient_id=plan.patient_id or "",
@@ -161,7 +162,7 @@ def read_plan(path: Path) -> TreatmentPlan:
         objectives=tuple(ObjectiveResult(**row.model_dump()) for row in plan.objectives),
         vois={str(row["name"]): row for row in rows},
         lung_dose_gy=plan.lung_dose_gy,
-        inputs={role: one.model_dump() for role, one in plan.provenance.inputs.items()},
+        inputs={role: cast("InputFile", one.model_dump()) for role, one in plan.provenance.inputs.items()},
         unreviewed_masks=tuple(plan.unreviewed_masks),
     )
 

@@ -20,13 +20,12 @@ from sirtjax.workflows._case_file import PATH_KEYS
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._mask_records import used_inputs
 from sirtjax.workflows._products import Products
+from sirtjax.workflows._provenance_record import InputFile, Provenance
 
 PACKAGES = ("jax", "numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "nibabel")
 
 
-def provenance(
-    case: Case, images: CaseImages, *, registration: str, products: Products | None = None
-) -> dict[str, Any]:
+def provenance(case: Case, images: CaseImages, *, registration: str, products: Products | None = None) -> Provenance:
     """Returns the values needed to repeat the result.
 
     The case's pseudonym is the only patient identifier.
@@ -40,7 +39,7 @@ def provenance(
     import jax
 
     table = _without_folders(case.model_dump(mode="json", by_alias=True))
-    inputs: dict[str, dict[str, Any]] = {}
+    inputs: dict[str, InputFile] = {}
     for role in ("activity", "ct", "diagnostic"):
         image: Image | None = getattr(images, role)
         if image is not None:
@@ -76,7 +75,7 @@ def _patient_entry(images: CaseImages) -> dict[str, str | None] | None:
     return dataclasses.asdict(mark) if mark.key is not None and (mark.number or mark.name or mark.born) else None
 
 
-def _image_entry(image: Image) -> dict[str, Any]:
+def _image_entry(image: Image) -> InputFile:
     source = image.source
     geometry: Geometry = image.volume.geometry
     return {

@@ -13,6 +13,7 @@ from sirtjax.dosimetry import Check
 from sirtjax.parsing import json_value
 from sirtjax.spatial import Transform
 from sirtjax.volume import Geometry, Volume
+from sirtjax.workflows._provenance_record import PlannedVoi, Provenance
 from sirtjax.workflows._used_mask import MaskState
 
 SCHEMA = "sirtjax-results/3"
@@ -313,8 +314,8 @@ class Result:
     checks: tuple[Check, ...]
     methods: tuple[Fact, ...]
     notes: tuple[str, ...]
-    planned: dict[str, dict[str, Any]]
-    provenance: dict[str, Any]
+    planned: dict[str, PlannedVoi]
+    provenance: Provenance
     registration: RegistrationSummary | None = None
     unreviewed_masks: tuple[str, ...] = ()
     nuclide: str = ""
@@ -356,7 +357,7 @@ class Maps:
     transform: Transform
 
 
-def result_to_json(result: Result) -> dict[str, Any]:
+def result_to_json(result: Result) -> dict[str, object]:
     """Returns the content of results.json; see docs/results-schema.md.
 
     Raises:
