@@ -135,7 +135,8 @@ def _print(done: RegisteredFiles, *, as_json: bool) -> None:
         measures = list(dict.fromkeys(key for figures in record["quality"].values() for key in figures))
         blank = [""] * (len(moments) - 1)
         rows = [[key, *(format_number(record["quality"][moment].get(key)) for moment in moments)] for key in measures]
-        rows.append(["folded voxels (%)", *blank, format_number(100 * record["folding_fraction"])])
+        folding = record["folding_fraction"]
+        rows.append(["folded voxels (%)", *blank, format_number(None if folding is None else 100 * folding)])
         rows += [[f"fit {key}", *blank, format_number(value)] for key, value in record["fit"].items()]
         emit_table(str(record["status"]), ["measure", *moments], rows)
         note(f"{record['cause']}; {record['remedy']}")

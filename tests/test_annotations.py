@@ -17,7 +17,6 @@ NOT_YET_DONE = {
     "preprocess",
     "programs",
     "registration",
-    "reports",
     "review",
     "segmentation",
     "service",

@@ -24,6 +24,7 @@ from sirtjax.reports._register_files import register_files as register_files
 from sirtjax.reports._registration_page import registration_html as registration_html
 from sirtjax.reports._registration_panels import RegistrationPanel as RegistrationPanel
 from sirtjax.reports._registration_panels import registration_panels as registration_panels
+from sirtjax.reports._registration_record import RegistrationRecord as RegistrationRecord
 from sirtjax.reports._registration_record import registration_record as registration_record
 from sirtjax.reports._report_pdf import report_pdf as report_pdf
 from sirtjax.reports._segment_atlas_file import AtlasSegmentedFile as AtlasSegmentedFile
@@ -52,6 +53,7 @@ __all__ = [
     "DividedLiver",
     "RegisteredFiles",
     "RegistrationPanel",
+    "RegistrationRecord",
     "SegmentedFile",
     "SuvInputs",
     "SweepSurface",

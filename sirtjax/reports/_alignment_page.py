@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sirtjax.reports._registration_page import registration_html
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sirtjax.workflows import Products
 
 
-def alignment_page(products: Products, provenance: Mapping[str, Any]) -> str | None:
+def alignment_page(products: Products, provenance: Mapping[str, object]) -> str | None:
     """Returns the registration of the diagnostic image as one HTML page; None without a registration.
 
     Args:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # As in the thesis' figures: the median a line, the mean a triangle, outliers stars.
 _MEDIAN, _MEAN, _OUTLIER, _INK = "#e69f00", "#009e73", "#d1242f", "#1f2328"
@@ -20,7 +23,7 @@ _TITLES = {
 }
 
 
-def box_plots(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Any:
+def box_plots(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Returns one plot per metric with one box per group.
 
     A box shows the quartiles, with whiskers up to 1.5 times their distance, and each case as a dot.

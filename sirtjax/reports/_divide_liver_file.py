@@ -35,7 +35,7 @@ class DividedLiver:
     shares: TerritoryShares
     output: Path
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Returns volumes and fractions as nested dictionaries."""
         shares = self.shares
         fractions = shares.activity_fraction or (None,) * len(shares.names)

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
     from sirtjax.workflows import InjectionResult, Maps, PlannedVoi, VoiResult
 
@@ -33,14 +35,14 @@ def short(name: str) -> str:
     return name if len(name) <= LONGEST_LABEL else f"{name[:19]}…{name[-12:]}"
 
 
-def figure_png(figure: Any, *, dpi: int = 110) -> str:
+def figure_png(figure: Figure, *, dpi: int = 110) -> str:
     """Returns a figure as a data URI, so that the report is one file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor())
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def figure_svg(figure: Any) -> str:
+def figure_svg(figure: Figure) -> str:
     """Returns a figure as SVG markup for the page."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -56,7 +58,7 @@ def fusion_figure(
     isodoses_gy: Sequence[float],
     lesions: Sequence[str],
     territories: Sequence[str],
-) -> Any:
+) -> Figure:
     """Returns axial, coronal and sagittal slices through the centre of a VOI, with contours.
 
     Displayed as radiologists expect: the patient's right on the left of the picture, head up.
@@ -99,7 +101,8 @@ def fusion_figure(
             _isodoses(axes, _cut(values, plane, centre, box), isodoses_gy)
         axes.set_title(plane, color="white", fontsize=9, pad=3)
         axes.set_axis_off()
-    _colour_bar(figure, painted, "Gy" if overlay == "dose" else maps.activity.unit)
+    if painted is not None:
+        _colour_bar(figure, painted, "Gy" if overlay == "dose" else maps.activity.unit)
     return figure
 
 
@@ -137,7 +140,7 @@ def dvh_figure(vois: Sequence[VoiResult], planned: Mapping[str, PlannedVoi]) -> 
 LIVER_INK = "#0b7a55"
 
 
-def interval_figure(injections: Sequence[InjectionResult]) -> Any:
+def interval_figure(injections: Sequence[InjectionResult]) -> Figure:
     """Returns the activity interval of each territory, between its bounds, and the selected activity."""
     from matplotlib.figure import Figure
 
@@ -203,14 +206,14 @@ def _scale_top(values: NDArray[Any], liver: NDArray[np.float32], levels: Sequenc
 
 
 def _paint_plane(
-    axes: Any,
+    axes: Axes,
     maps: Maps,
     plane: str,
     centre: tuple[int, int, int],
     box: list[tuple[int, int]],
     values: NDArray[Any],
     top: float,
-) -> Any:
+) -> AxesImage:
     spacing = maps.geometry.spacing_mm
     aspect = {"axial": spacing[1] / spacing[0], "coronal": spacing[2] / spacing[0], "sagittal": spacing[2] / spacing[1]}
     if maps.ct_hu is not None:
@@ -230,21 +233,22 @@ def _paint_plane(
     )
 
 
-def _outline(axes: Any, cut: Slice2d, colour: str, width: float, style: str) -> None:
+def _outline(axes: Axes, cut: Slice2d, colour: str, width: float, style: str) -> None:
     if cut.max() > 0.5:
         axes.contour(cut, levels=[0.5], colors=[colour], linewidths=width, linestyles=style)
 
 
-def _isodoses(axes: Any, cut: Slice2d, levels: Sequence[float]) -> None:
+def _isodoses(axes: Axes, cut: Slice2d, levels: Sequence[float]) -> None:
     for level, colour in zip(levels, ISODOSE_COLOURS, strict=False):
         if cut.max() > level > cut.min():
             lines = axes.contour(cut, levels=[level], colors=[colour], linewidths=0.9)
             axes.clabel(lines, fmt=lambda value: f"{value:g}", fontsize=6)
 
 
-def _colour_bar(figure: Any, painted: Any, unit: str) -> None:
+def _colour_bar(figure: Figure, painted: AxesImage, unit: str) -> None:
     bar = figure.colorbar(painted, cax=figure.add_axes((0.94, 0.12, 0.012, 0.7)))
-    bar.solids.set_alpha(1.0)
+    if bar.solids is not None:
+        bar.solids.set_alpha(1.0)
     bar.ax.tick_params(colors="white", labelsize=7)
     if unit == "Bq/mL":
         bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}")

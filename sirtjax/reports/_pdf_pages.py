@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sirtjax.reports._pdf_blocks import (
     BAND,
     BOTTOM,
@@ -52,7 +55,7 @@ class Item:
     width: float = 0.0
     height: float = 0.0
     dashed: bool = False
-    pixels: Any = None
+    pixels: NDArray[np.float32] | None = None
 
 
 @dataclass

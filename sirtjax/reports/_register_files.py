@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sirtjax.errors import ComputationError
 from sirtjax.reports._registration_folder import json_text, registration_provenance, write_registration_images
 from sirtjax.reports._registration_page import registration_html
-from sirtjax.reports._registration_record import registration_record
+from sirtjax.reports._registration_record import RegistrationRecord, registration_record
 
 if TYPE_CHECKING:
     from sirtjax.registration import ImageFiles, RegistrationResult
@@ -31,7 +31,7 @@ class RegisteredFiles:
     """
 
     result: RegistrationResult
-    record: dict[str, Any]
+    record: RegistrationRecord
     output: Path
 
     def check_usable(self) -> None:

@@ -76,7 +76,7 @@ def registration_provenance(
     start: Path | None,
     seed: int,
     seconds: Mapping[str, float],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Returns the values needed to repeat the result; no folders and no patient identifier.
 
     Args:
@@ -122,6 +122,6 @@ def registration_provenance(
     }
 
 
-def json_text(record: Mapping[str, Any]) -> str:
+def json_text(record: Mapping[str, object]) -> str:
     """Returns a record as the text of result.json."""
     return json.dumps(record, indent=1, allow_nan=False) + "\n"

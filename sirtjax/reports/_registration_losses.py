@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from sirtjax.registration import Stage
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM, GAP = 232, 92, 50, 18, 16, 14
 # No screen shows more, and a page need not carry it.
@@ -85,7 +88,7 @@ def _label(x: float, y: float, value: float, *, anchor: str) -> str:
     return f'<text x="{x}" y="{y}" fill="#57606a" text-anchor="{anchor}">{value:.3g}</text>'
 
 
-def stage_rows(stages: Sequence[Any]) -> list[dict[str, Any]]:
+def stage_rows(stages: Sequence[Stage]) -> list[dict[str, object]]:
     """Returns the name, the steps and the curves of each stage that took a step, for the page."""
     rows = []
     for stage in stages:

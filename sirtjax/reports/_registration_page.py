@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from sirtjax.reports._registration_losses import stage_rows
 from sirtjax.reports._registration_paint import FOLDED, RATIO_ENDS, RATIO_STOPS
@@ -40,7 +40,7 @@ def registration_html(
     *,
     reference_masks: Mapping[str, LabelMap],
     floating_masks: Mapping[str, LabelMap],
-    provenance: Mapping[str, Any],
+    provenance: Mapping[str, object],
     before: AffineTransform | None = None,
 ) -> str:
     """Returns the report of a registration as one HTML page without outside resources.
@@ -105,13 +105,29 @@ def fit_sentence(fit: Mapping[str, float]) -> str:
     )
 
 
-def quality_rows(quality: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+class QualityRow(TypedDict):
+    """A row of the table of quality metrics.
+
+    Attributes:
+      what: the metric with its unit.
+      where: the structure, or empty.
+      values: one text per stage.
+      worse: whether the final value is clearly worse than the first one.
+    """
+
+    what: str
+    where: str
+    values: list[str]
+    worse: bool
+
+
+def quality_rows(quality: Mapping[str, Mapping[str, float]]) -> list[QualityRow]:
     """Returns the quality metrics as rows: the metric, then its value at each stage, as text.
 
     A final value clearly worse than the one it started from is marked.
     """
     keys = list(dict.fromkeys(key for moment in MOMENTS for key in quality.get(moment, {})))
-    rows = []
+    rows: list[QualityRow] = []
     for key in keys:
         measure, _, where = key.partition(" ")
         title, unit, decimals, more_is_better = MEASURES.get(measure, (measure.replace("_", " "), "", 3, None))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from sirtjax.spatial import DisplacementField, Transform, transform_points
@@ -94,7 +94,7 @@ def planes_for(
     return tuple(_plane(name, centre, low, high) for name in _LAYOUT)
 
 
-def sample_at(array: Any, geometry: Geometry, points_mm: NDArray[Any], *, fill: float) -> NDArray[np.float32]:
+def sample_at(array: ArrayLike, geometry: Geometry, points_mm: NDArray[Any], *, fill: float) -> NDArray[np.float32]:
     """Returns an array's values (...) at world points (..., 3), linearly interpolated.
 
     Outside the grid it returns `fill`.

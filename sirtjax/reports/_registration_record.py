@@ -4,19 +4,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from sirtjax.registration import RegistrationResult
+    from sirtjax.registration import RegistrationConfig, RegistrationResult
 
 SCHEMA = 2
 # Loss values keep the digits that float32 has.
 LOSS_DIGITS = 7
 
 
-def registration_record(result: RegistrationResult, *, provenance: Mapping[str, Any]) -> dict[str, Any]:
+class RegistrationRecord(TypedDict):
+    """The content of result.json of a registration; None replaces values that are not finite.
+
+    Attributes:
+      schema: version of the format.
+      status, cause, remedy: how the registration ended.
+      notes: remarks on the input.
+      quality: metrics by stage.
+      fit: agreement of the images against wrong alignments.
+      folding_fraction: fraction of the voxels that fold.
+      affine_floating_from_reference: 4x4 matrix.
+      stages: name and losses of each stage.
+      config: the preset.
+      provenance: inputs with hashes, versions, preset, seconds.
+    """
+
+    schema: int
+    status: str
+    cause: str
+    remedy: str
+    notes: list[str]
+    quality: dict[str, dict[str, float | None]]
+    fit: dict[str, float | None]
+    folding_fraction: float | None
+    affine_floating_from_reference: list[list[float]]
+    stages: list[dict[str, object]]
+    config: dict[str, object]
+    provenance: dict[str, object]
+
+
+def registration_record(result: RegistrationResult, *, provenance: Mapping[str, object]) -> RegistrationRecord:
     """Returns all values of a registration except its transform, ready for JSON.
 
     Values that are not finite become None.
@@ -51,8 +81,7 @@ def registration_record(result: RegistrationResult, *, provenance: Mapping[str, 
         "config": result.config.model_dump(mode="json", by_alias=True),
         "provenance": dict(provenance),
     }
-    plain = _plain(record)
-    return dict(plain)
+    return cast(RegistrationRecord, _plain(record))
 
 
 def status_name(result: RegistrationResult) -> str:
@@ -60,7 +89,7 @@ def status_name(result: RegistrationResult) -> str:
     return str(result.status.name).lower().replace("_", " ")
 
 
-def flat_settings(config: Any) -> list[tuple[str, str]]:
+def flat_settings(config: RegistrationConfig) -> list[tuple[str, str]]:
     """Returns the settings of a configuration as pairs of dotted key and value."""
     return list(_flat(config.model_dump(mode="json", by_alias=True)))
 

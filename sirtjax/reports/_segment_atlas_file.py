@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sirtjax.errors import ConfigError
 from sirtjax.reports._preview_file import write_preview
@@ -34,7 +34,7 @@ class AtlasSegmentedFile:
         dsc = self.found.agreement_dsc
         return [float(dsc[a, b]) for a in range(len(dsc)) for b in range(a)]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Returns the result as nested dictionaries."""
         found, files, pairs = self.found, self.files, self.pairwise_dsc
         return {

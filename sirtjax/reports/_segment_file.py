@@ -49,10 +49,10 @@ class SegmentedFile:
         """Volume of the structure."""
         return float(self.found.volumes_ml[self.structure])
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Returns the result as nested dictionaries."""
         found, model, files = self.found, self.model, self.files
-        table = {
+        table: dict[str, object] = {
             "structure": self.structure,
             "method": found.method,
             "model": None

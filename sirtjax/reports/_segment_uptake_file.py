@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sirtjax.errors import ConfigError, GeometryError
 
@@ -50,7 +50,7 @@ class UptakeFile:
     unit: str
     output: Path
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Returns rule, reference and lesions as nested dictionaries."""
         found = self.found
         return {

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.volume import LabelMap, Volume, reorient
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLOURS = ("#2ee6a8", "#ff4fd8", "#6ec6ff", "#ffb020", "#c8ff3d", "#ff3b30")
 CT_WINDOW_HU, PERCENTILES = (-160.0, 240.0), (1.0, 99.5)
@@ -18,7 +21,7 @@ FIGURE_WIDTH, FONT = 12.0, 9
 LINE, NAMES, LETTERS = 0.19, 0.32, 165
 
 
-def segmentation_preview(volume: Volume, labels: LabelMap, *, title: str) -> Any:
+def segmentation_preview(volume: Volume, labels: LabelMap, *, title: str) -> Figure:
     """Returns three planes through the centre of the segmentation, with its contours.
 
     In radiological orientation: the patient's right is on the left.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BEST, STILL, AFFINE, INK = "#d1242f", "#1d4ed8", "#c026d3", "#1f2328"
 
@@ -35,7 +38,7 @@ class SweepSurface:
     title: str
 
 
-def sweep_figure(surface: SweepSurface) -> Any:
+def sweep_figure(surface: SweepSurface) -> Figure:
     """Returns the RRMSD over the grid, with marks for the best point and the affine map.
 
     The point without images and masks is also marked.
@@ -48,7 +51,7 @@ def sweep_figure(surface: SweepSurface) -> Any:
     return _curve(surface) if surface.rrmsd_mm.ndim == 1 else _map(surface)
 
 
-def _curve(surface: SweepSurface) -> Any:
+def _curve(surface: SweepSurface) -> Figure:
     from matplotlib.figure import Figure
 
     (name, values), heights = surface.axes[0], surface.rrmsd_mm
@@ -81,7 +84,7 @@ def _curve(surface: SweepSurface) -> Any:
     return figure
 
 
-def _map(surface: SweepSurface) -> Any:
+def _map(surface: SweepSurface) -> Figure:
     from matplotlib.figure import Figure
 
     (down, rows), (along, columns) = surface.axes

@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.reports._figures import figure_png, figure_svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _INK, _RAW, _BEST = "#1f2328", "#b6bec7", "#d1242f"
 _CLASSES = ("#1d4ed8", "#c026d3", "#0f766e", "#b45309")
@@ -73,7 +76,7 @@ def training_html(page: TrainingPage) -> str:
     )
 
 
-def curves_figure(page: TrainingPage) -> Any:
+def curves_figure(page: TrainingPage) -> Figure:
     """Returns loss, validation and learning rate over the steps, as a matplotlib figure."""
     from matplotlib.figure import Figure
 
@@ -107,7 +110,7 @@ def curves_figure(page: TrainingPage) -> Any:
 
 def samples_figure(
     samples: Sequence[tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]],
-) -> Any:
+) -> Figure:
     """Slices with the outlines of labels and predictions, as a matplotlib figure.
 
     Axes as trained: i to the right, j downwards, which for canonical LPS data is as radiologists look.

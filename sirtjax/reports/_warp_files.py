@@ -36,7 +36,7 @@ def warp_file(
     force: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
     on_note: Note = lambda note: None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Warps an image, masks, an activity map or points by one or more transforms and writes the result.
 
     A transform maps points of its reference image to its floating image: images go from floating to reference, points
