@@ -81,7 +81,7 @@ class Session:
     def _planned_scenes(self) -> tuple[Scene, ...]:
         return plan_scenes(tuple(self.masks.values()), self.images, transform=self.transform)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Returns everything that the page shows before it loads images."""
         results = self._results()
         return {
@@ -96,7 +96,7 @@ class Session:
             "scenes": [self._describe_scene(scene) for scene in self.scenes.values()],
         }
 
-    def describe_mask(self, key: str) -> dict[str, Any]:
+    def describe_mask(self, key: str) -> dict[str, object]:
         """Returns a mask's state and versions."""
         mask, history = self._mask(key), self._history(key)
         state, reason = history.state()
@@ -157,7 +157,7 @@ class Session:
 
         return self._cached(("dose", scene_key), make)
 
-    def histograms(self, key: str, *, voxels: bytes | None = None, grid: str = "") -> dict[str, Any]:
+    def histograms(self, key: str, *, voxels: bytes | None = None, grid: str = "") -> dict[str, object]:
         """Returns volume, mean, D70 and curve of each label of a mask, as in the report.
 
         None outside the dose.
@@ -204,7 +204,7 @@ class Session:
         make = lambda: packed(carried_image(scene, diagnostic.volume, transform))  # noqa: E731
         return self._cached(("other", scene_key, str(registered)), make)
 
-    def deformation(self, scene_key: str) -> dict[str, Any]:
+    def deformation(self, scene_key: str) -> dict[str, object]:
         """Returns the motion of lattice points by the transform beyond its best affine map, in voxels.
 
         The lattice is that of the scene; a shift, turn or stretch of the whole would carry it off the screen.
@@ -235,7 +235,7 @@ class Session:
         self._mask(key)
         return int(np.prod(self._required_scene(key).geometry.shape))
 
-    def save(self, key: str, voxels: bytes, *, by: str, if_match: str, grid: str) -> dict[str, Any]:
+    def save(self, key: str, voxels: bytes, *, by: str, if_match: str, grid: str) -> dict[str, object]:
         """Saves the page's mask as a new version.
 
         Args:
@@ -257,7 +257,9 @@ class Session:
             save_version(self._folder(key), mask, array, by=by, if_match=if_match)
             return self.describe_mask(key)
 
-    def sign(self, key: str, state: SignedState, *, reviewer: str, if_match: str, comment: str = "") -> dict[str, Any]:
+    def sign(
+        self, key: str, state: SignedState, *, reviewer: str, if_match: str, comment: str = ""
+    ) -> dict[str, object]:
         """Signs the newest version as verified or rejected.
 
         Args:
@@ -318,7 +320,7 @@ class Session:
             raise ImageFormatError(f"{path}: not a table of results; plan into this folder again")
         return table
 
-    def _describe_scene(self, scene: Scene) -> dict[str, Any]:
+    def _describe_scene(self, scene: Scene) -> dict[str, object]:
         image = frame_image(self.images, scene.frame)
         is_hu = image.volume.unit == "HU"
         return {

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from sirtjax.errors import ConfigError, ImageFormatError
 
 
-def case_rows(path: Path, *, guide: str, required: Sequence[str], optional: Sequence[str]) -> list[dict[str, Any]]:
+def case_rows(
+    path: Path, *, guide: str, required: Sequence[str], optional: Sequence[str]
+) -> list[dict[str, str | None]]:
     """Reads a table of cases with at least one row, all required columns and no unknown column.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,7 +164,9 @@ def _cell(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
 
 
-def _case(path: Path, number: int, row: dict[str, str], names: str | None, organs: tuple[str, ...]) -> RegistrationCase:
+def _case(
+    path: Path, number: int, row: Mapping[str, str | None], names: str | None, organs: tuple[str, ...]
+) -> RegistrationCase:
     cells = {str(key).strip(): (value or "").strip() for key, value in row.items()}
     for name in REQUIRED:
         if not cells[name]:

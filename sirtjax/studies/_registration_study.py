@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sirtjax.errors import ComputationError
 from sirtjax.studies._registration_cases import (
@@ -36,7 +36,7 @@ class RegistrationStudy:
     rrmsd_mm: float | None
     count: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Returns the metrics of all cases as nested dictionaries without NaN."""
         cases = [
             {
@@ -111,7 +111,7 @@ def evaluate_registration_cases(
     return RegistrationStudy(outcomes=tuple(outcomes), rrmsd_mm=rrmsd_mm, count=len(measured))
 
 
-def quality_to_json(quality: RegistrationQuality) -> dict[str, Any]:
+def quality_to_json(quality: RegistrationQuality) -> dict[str, object]:
     """Returns the metrics of a registration as nested dictionaries, with None instead of NaN."""
     labels = [asdict(label) | {"volume_change": label.volume_change} for label in quality.labels]
     target = None
@@ -130,7 +130,7 @@ def quality_to_json(quality: RegistrationQuality) -> dict[str, Any]:
     return {key: without_nan(value) for key, value in table.items()}
 
 
-def without_nan(value: Any) -> Any:
+def without_nan(value: object) -> object:
     """Returns a value with None instead of numbers that are not finite, which JSON does not have."""
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}

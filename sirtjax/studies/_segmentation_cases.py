@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from sirtjax.errors import ConfigError, SirtjaxError
 from sirtjax.studies._case_table import case_rows
@@ -233,11 +233,33 @@ def write_measured(path: Path, measured: Sequence[MeasuredSegmentation], *, forc
             table.writerow([one.case, one.model, one.label, one.empty, one.reason, *cells])
 
 
-def summary(measured: Sequence[MeasuredSegmentation]) -> list[dict[str, Any]]:
+class SummaryRow(TypedDict):
+    """A metric of one label and model over the cases.
+
+    Attributes:
+      model, label, metric: what was measured.
+      mean, sd, median, minimum, maximum: of the values; `sd` is NaN for one value.
+      measured: number of values.
+      cases: number of cases.
+    """
+
+    model: str
+    label: str
+    metric: str
+    mean: float
+    sd: float
+    median: float
+    minimum: float
+    maximum: float
+    measured: int
+    cases: int
+
+
+def summary(measured: Sequence[MeasuredSegmentation]) -> list[SummaryRow]:
     """Returns mean, standard deviation, median, range and count per model, label and metric."""
     import numpy as np
 
-    rows = []
+    rows: list[SummaryRow] = []
     for model in _distinct(one.model for one in measured if one.label):
         for label in _distinct(one.label for one in measured if one.label and one.model == model):
             cases = sum(one.model == model and one.label == label for one in measured)
@@ -327,7 +349,7 @@ def _pair(predicted: LabelMap | None, reference: LabelMap | None) -> tuple[Mask,
     return one, two, known.geometry
 
 
-def _case(path: Path, number: int, row: dict[str, str]) -> SegmentationCase:
+def _case(path: Path, number: int, row: Mapping[str, str | None]) -> SegmentationCase:
     cells = {str(key).strip(): (value or "").strip() for key, value in row.items()}
     for name in REQUIRED:
         if not cells[name]:

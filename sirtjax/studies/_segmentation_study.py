@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sirtjax.errors import ComputationError
 from sirtjax.studies._registration_study import without_nan
@@ -14,6 +14,7 @@ from sirtjax.studies._segmentation_cases import (
     MeasuredSegmentation,
     SegmentationCase,
     SegmentationRules,
+    SummaryRow,
     box_groups,
     compare_all,
     compare_models,
@@ -41,7 +42,7 @@ class SegmentationStudy:
     cases: int
 
     @cached_property
-    def summary(self) -> list[dict[str, Any]]:
+    def summary(self) -> list[SummaryRow]:
         """Mean, standard deviation, median and range for each model, label and metric."""
         return summary(self.measured)
 
@@ -55,7 +56,7 @@ class SegmentationStudy:
         """Label, metric and p value of the Kruskal-Wallis test over three or more models."""
         return compare_all(self.measured)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Returns all metrics and tests as nested dictionaries without NaN."""
         tests = [
             {

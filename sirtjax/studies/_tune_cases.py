@@ -6,14 +6,19 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.studies._case_table import case_rows
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sirtjax.registration import Bench, RegistrationConfig
     from sirtjax.volume import LabelMap, Volume
+
+    Points = NDArray[np.float64]
 
 REQUIRED = ("case", "reference", "floating", "ref_labels", "flo_labels")
 OPTIONAL = ("ref_points", "flo_points", "ref_eval_labels", "flo_eval_labels", "ref_modality", "flo_modality", "names")
@@ -57,7 +62,7 @@ class CaseData:
     images: tuple[Volume, Volume]
     masks: tuple[Mapping[str, LabelMap], Mapping[str, LabelMap]]
     judging: tuple[Mapping[str, LabelMap], Mapping[str, LabelMap]] | None
-    points_mm: tuple[Any, Any]
+    points_mm: tuple[Points | None, Points | None]
     notes: tuple[str, ...]
 
     def bench(self, config: RegistrationConfig) -> Bench:

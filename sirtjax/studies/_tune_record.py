@@ -48,7 +48,7 @@ class Record:
     Rows are on the disk before the next are computed, so that a run that is killed loses none of them.
     """
 
-    def __init__(self, folder: Path, axes: Sequence[str], state: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, axes: Sequence[str], state: Mapping[str, object]) -> None:
         self.path = folder / RESULTS
         self.axes = tuple(axes)
         self.state = dict(state)
@@ -143,7 +143,7 @@ class Record:
         self.rows[cells["key"]] = Row(case=cells["case"], status=cells["status"], figures=figures)
 
 
-def state_of(config: RegistrationConfig, axes: Sequence[str], *, seed: int, batch: int) -> dict[str, Any]:
+def state_of(config: RegistrationConfig, axes: Sequence[str], *, seed: int, batch: int) -> dict[str, object]:
     """Returns all settings that the results depend on, except the inputs and the grid."""
     from sirtjax import __version__
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sirtjax.errors import ConfigError, SirtjaxError
 from sirtjax.parsing import json_value
@@ -54,7 +54,7 @@ class WeightSearch:
             f"the affine map without deformation {best.affine_rrmsd_mm:.2f} mm"
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Returns the result as nested dictionaries without NaN."""
         best = self.surface.best
         points = [
