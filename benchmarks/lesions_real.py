@@ -49,7 +49,7 @@ def measure(
     drawn, mask = truth.mask("lesions"), found.labels.mask("lesions")
     spacing_mm = case.image.geometry.spacing_mm
     voxel_ml = float(np.prod(spacing_mm)) / 1000
-    counts = metrics.lesion_detection(mask, drawn, spacing_mm, minimum_ml=LEAST_ML)
+    counts = metrics.lesion_detection(mask, drawn, spacing_mm, min_volume_ml=LEAST_ML)
     both = int(drawn.sum()) + int(mask.sum())
     numbers = ops.components(drawn, connectivity=26)
     sizes_ml = np.bincount(numbers.ravel())[1:] * voxel_ml

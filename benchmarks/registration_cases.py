@@ -148,8 +148,10 @@ def make_case(task: str, seed: int, *, spacing_mm: float = SPACING_MM) -> Case:
 def reference_pose(seed: int) -> Pose:
     """Expiration and smooth waves, lying as in the patient's own frame."""
     random = random_stream(seed, "reference pose")
-    breath_mm = float(random.uniform(*BREATH_MM))
-    pose = draw_pose(random, breath_mm=breath_mm, rotation_deg=0.0, translation_mm=0.0, deformation_mm=1.0)
+    breathing_shift_mm = float(random.uniform(*BREATH_MM))
+    pose = draw_pose(
+        random, breathing_shift_mm=breathing_shift_mm, rotation_deg=0.0, translation_mm=0.0, deformation_mm=1.0
+    )
     waves = pose.wave_mm * np.float32(WAVES_MM / np.sqrt((pose.wave_mm**2).sum() / 2))
     return replace(pose, breath_reach_mm=pose.breath_reach_mm * np.float32(BREATH_REACH), wave_mm=waves)
 
@@ -157,7 +159,7 @@ def reference_pose(seed: int) -> Pose:
 def floating_pose(seed: int) -> Pose:
     """Inspiration, shifted in a random direction and turned about a random axis."""
     random = random_stream(seed, "floating pose")
-    still = draw_pose(random, breath_mm=0.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0)
+    still = draw_pose(random, breathing_shift_mm=0.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0)
     axis, along = (vector / np.linalg.norm(vector) for vector in random.normal(size=(2, 3)))
     turn = rotation_about(axis, np.deg2rad(random.uniform(*ROTATION_DEG)))
     shift = along * random.uniform(*TRANSLATION_MM)

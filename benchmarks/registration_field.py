@@ -1,6 +1,6 @@
 """Claim: the field of a 512 x 512 x 129 CT is written in 15 s of CPU time and 1 GB, exact to 0.05 mm in ITK.
 
-`register --save-field` writes the transform as displacements. Contenders, each in a process of its own, from the
+`register --save-displacement` writes the transform as displacements. Contenders, each in a process of its own, from the
 transform in memory to the file on disk:
 
   lattice    `--field-grid lattice`, the default: the transform's own lattice, continued over the reference.

@@ -43,7 +43,7 @@ class Difficulty:
 
     translation_mm: float = 60.0
     rotation_deg: float = 15.0
-    missing_share: float = 0.10
+    missing_fraction: float = 0.10
     noise_hu: float = 30.0
     noise_mr: float = 30.0
 
@@ -62,14 +62,14 @@ def hard_case(case: cases.Case, trial: int, limits: Difficulty) -> tuple[cases.C
     random = random_stream(trial, f"robustness {case.name}")
     moved, drawn = moved_case(case, random, limits)
     side = ("reference", "floating")[random.integers(2)]
-    share = float(random.uniform(0.0, limits.missing_share))
+    share = float(random.uniform(0.0, limits.missing_fraction))
     masks = dict(getattr(moved, f"{side}_masks"))
     masks["liver"] = without_chunk(masks["liver"], random, share)
     noisy = {
         name: with_noise(getattr(moved, name), random, limits, share=float(random.uniform()))
         for name in ("reference", "floating")
     }
-    drawn |= {"missing_from": side, "missing_share": share}
+    drawn |= {"missing_from": side, "missing_fraction": share}
     return replace(moved, **noisy, **{f"{side}_masks": masks}), drawn
 
 
@@ -158,7 +158,7 @@ def run_trials(
         rows.append({"case": case.name, "trial": trial, **drawn, "status": status, "cpu_s": cpu_s, **found})
         print(
             f"{trial:3} {case.name:20} {drawn['translation_mm']:4.0f} mm {drawn['rotation_deg']:3.0f} deg "
-            f"missing {100 * drawn['missing_share']:3.0f} %  RMSD {found['rmsd_mm']:6.2f} mm  {status}",
+            f"missing {100 * drawn['missing_fraction']:3.0f} %  RMSD {found['rmsd_mm']:6.2f} mm  {status}",
             flush=True,
         )
     return rows

@@ -33,21 +33,21 @@ class Series:
       first: seed.
       held_out: liver shapes that were kept back from training.
       digital_every: a seed divisible by this is a patient of the simulator.
-      mass_share: of cases with a mass.
+      mass_fraction: of cases with a mass.
       least_ml: of the masses' log-uniform volume.
     """
 
     first: int
     held_out: bool
     digital_every: int
-    mass_share: float
+    mass_fraction: float
     least_ml: float
 
 
 SERIES = {
-    "calibration": Series(first=1000, held_out=False, digital_every=3, mass_share=0.6, least_ml=60.0),
-    "calibration-large": Series(first=2000, held_out=False, digital_every=4, mass_share=0.68, least_ml=120.0),
-    "held-out": Series(first=5000, held_out=True, digital_every=4, mass_share=0.68, least_ml=120.0),
+    "calibration": Series(first=1000, held_out=False, digital_every=3, mass_fraction=0.6, least_ml=60.0),
+    "calibration-large": Series(first=2000, held_out=False, digital_every=4, mass_fraction=0.68, least_ml=120.0),
+    "held-out": Series(first=5000, held_out=True, digital_every=4, mass_fraction=0.68, least_ml=120.0),
 }
 
 
@@ -72,7 +72,7 @@ def case_maker(bank_path: Path) -> Callable[[int, Series], Case | dict[str, Any]
     preset = synthesis.load_preset("default")
     modality = preset.modality.model_copy(update={"ct": 0.8, "mr": 0.2, "random": 0.0})
     view = preset.view.model_copy(update={"far": 0.0, "anywhere": 0.05, "cut": 0.1})
-    config = preset.model_copy(update={"real_share": 0.9, "modality": modality, "view": view})
+    config = preset.model_copy(update={"real_fraction": 0.9, "modality": modality, "view": view})
     grid = Geometry.from_affine(config.shape, np.diag([config.spacing_mm] * 3 + [1.0]))
     draw = jax.jit(synthesis.random_sample, static_argnames="config")
 
@@ -94,7 +94,7 @@ def case_maker(bank_path: Path) -> Callable[[int, Series], Case | dict[str, Any]
         facts: dict[str, Any] = {"domain": "simulator" if digital else "random", "modality": modality}
         if liver.volume_ml("liver") < LEAST_LIVER_ML:
             return facts | {"left_out": "the image shows little of the liver"}
-        if random.random() < series.mass_share:
+        if random.random() < series.mass_fraction:
             image, liver, told = _with_mass(seed, random, image, liver, series.least_ml)
             facts |= told
         return Case(image=image, liver=liver, modality=modality, facts=facts)

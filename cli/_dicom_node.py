@@ -28,14 +28,12 @@ class NodeArguments:
         Path | None,
         typer.Option("--config", help="Service file (TOML) with peers and TLS files.", show_default=False),
     ] = None
-    calling: Annotated[
-        str | None, typer.Option("--calling", help="AE title of this program (default: SIRTJAX).", show_default=False)
+    ae_title: Annotated[
+        str | None, typer.Option("--ae-title", help="AE title of this program (default: SIRTJAX).", show_default=False)
     ] = None
     tls_certificate: Annotated[Path | None, _tls("--tls-certificate", "TLS certificate of this program (PEM).")] = None
     tls_key: Annotated[Path | None, _tls("--tls-key", "Private key of --tls-certificate (PEM).")] = None
-    tls_authority: Annotated[
-        Path | None, _tls("--tls-authority", "CA certificate that signed the node's certificate (PEM).")
-    ] = None
+    tls_ca: Annotated[Path | None, _tls("--tls-ca", "CA certificate that signed the node's certificate (PEM).")] = None
     tls_name: Annotated[
         str | None, _tls("--tls-name", "Name in the node's certificate, or '*' for any (default: its host).")
     ] = None
@@ -48,9 +46,9 @@ class NodeArguments:
         return service.choose_node(
             self.node,
             config=self.config,
-            calling=self.calling,
+            calling=self.ae_title,
             certificate=self.tls_certificate,
             key=self.tls_key,
-            authority=self.tls_authority,
+            authority=self.tls_ca,
             certificate_name=self.tls_name,
         )

@@ -46,7 +46,7 @@ LiverName = Annotated[
 ]
 LabelNames = Annotated[
     str | None,
-    typer.Option("--names", help="Names of NIfTI label values, e.g. 1=liver,2=lesion1.", show_default=False),
+    typer.Option("--label-names", help="Names of NIfTI label values, e.g. 1=liver,2=lesion1.", show_default=False),
 ]
 RefPoints = Annotated[
     Path | None,

@@ -38,13 +38,13 @@ def registration(
     floating: Annotated[Path | None, typer.Option(help="Floating image, required for its RTSTRUCT.")] = None,
     ref_points: RefPoints = None,
     flo_points: FloPoints = None,
-    names: LabelNames = None,
+    label_names: LabelNames = None,
     organ: Annotated[
         list[str] | None,
         typer.Option(help="Mask evaluated by its surface (default: liver), others by centroid; repeatable."),
     ] = None,
-    as_drawn: Annotated[
-        bool, typer.Option("--as-drawn", help="Do not add labels enclosed by an organ to the organ mask.")
+    keep_holes: Annotated[
+        bool, typer.Option("--keep-holes", help="Do not add labels enclosed by an organ to the organ mask.")
     ] = False,
     cases: Annotated[Path | None, typer.Option(help="Table of cases (CSV), used instead of TRANSFORM.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV table to write, one row per case.")] = None,
@@ -54,7 +54,7 @@ def registration(
     """Compute Dice, surface and centroid distances, TRE and folding of transforms.
 
     Example: sirtjax evaluate registration transform.tfm --ref-labels ref.nii.gz --flo-labels flo.nii.gz
-    --names 1=liver,2=lesion1. With --cases, the exit code is 1 if a case could not be evaluated.
+    --label-names 1=liver,2=lesion1. With --cases, the exit code is 1 if a case could not be evaluated.
     """
     from sirtjax.studies import RegistrationCase, read_registration_cases
 
@@ -64,8 +64,8 @@ def registration(
     if cases is not None:
         if any(value is not None for value in one_case):
             raise ConfigError("--cases names the files of every case; omit TRANSFORM and the options of one case")
-        listed = read_registration_cases(cases, names=names, organs=organs)
-        _many(listed, as_drawn=as_drawn, output=output, force=force, as_json=as_json)
+        listed = read_registration_cases(cases, names=label_names, organs=organs)
+        _many(listed, keep_holes=keep_holes, output=output, force=force, as_json=as_json)
         return
     if transform is None or not ref_labels or not flo_labels:
         raise ConfigError("give TRANSFORM (or identity) with --ref-labels and --flo-labels, or a table with --cases")
@@ -78,10 +78,10 @@ def registration(
         floating=floating,
         ref_points=ref_points,
         flo_points=flo_points,
-        names=names,
+        names=label_names,
         organs=organs,
     )
-    _one(files, as_drawn=as_drawn, output=output, force=force, as_json=as_json)
+    _one(files, keep_holes=keep_holes, output=output, force=force, as_json=as_json)
 
 
 def _check_output(output: Path | None, force: bool) -> None:
@@ -89,33 +89,33 @@ def _check_output(output: Path | None, force: bool) -> None:
         raise OutputError(f"{output}: exists already; choose another name or give --force")
 
 
-def _one(files: RegistrationCase, *, as_drawn: bool, output: Path | None, force: bool, as_json: bool) -> None:
+def _one(files: RegistrationCase, *, keep_holes: bool, output: Path | None, force: bool, as_json: bool) -> None:
     use_compilation_cache()
     from sirtjax import studies
 
     with progress("evaluate") as on_step:
         on_step("measuring")
-        quality = studies.evaluate_registration_case(files, as_drawn=as_drawn, output=output, force=force)
+        quality = studies.evaluate_registration_case(files, keep_holes=keep_holes, output=output, force=force)
     if as_json:
         emit_json(studies.quality_to_json(quality))
     else:
         _print(files.case, quality)
     for line in quality.notes:
         note(line)
-    if quality.lost:
+    if quality.out_of_view:
         raise ComputationError(
-            f"{files.case}: lost: {', '.join(quality.lost)}; there is no RMSD. Look at the transform, and whether the "
-            "masks belong to its images"
+            f"{files.case}: out of view: {', '.join(quality.out_of_view)}; there is no RMSD. Look at the transform, "
+            "and whether the masks belong to its images"
         )
 
 
-def _many(listed: list[RegistrationCase], *, as_drawn: bool, output: Path | None, force: bool, as_json: bool) -> None:
+def _many(listed: list[RegistrationCase], *, keep_holes: bool, output: Path | None, force: bool, as_json: bool) -> None:
     use_compilation_cache()
     from sirtjax import studies
 
     with progress("evaluate") as on_step:
         study = studies.evaluate_registration_cases(
-            listed, as_drawn=as_drawn, output=output, force=force, on_case=on_step
+            listed, keep_holes=keep_holes, output=output, force=force, on_case=on_step
         )
     if as_json:
         emit_json(study.to_json())
@@ -135,7 +135,7 @@ def _print(case: str, quality: RegistrationQuality) -> None:
         rows.append(
             [
                 label.name,
-                "lost" if label.lost else label.kind,
+                "out_of_view" if label.out_of_view else label.kind,
                 format_number(label.dsc, ".3f"),
                 *(format_number(x, ".2f") for x in distances),
                 f"{label.reference_ml:.1f}",

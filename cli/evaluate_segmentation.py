@@ -32,18 +32,18 @@ TITLES = ["DSC", "RV", "MSD mm", "HD95 mm", "HD mm", "surface DSC", "FNR", "FPR"
 def segmentation(
     predicted: Annotated[Path | None, typer.Argument(help="Mask to evaluate (NIfTI, SEG).", show_default=False)] = None,
     reference: Annotated[Path | None, typer.Argument(help="Reference mask (NIfTI, SEG).", show_default=False)] = None,
-    names: LabelNames = None,
+    label_names: LabelNames = None,
     label: Annotated[list[str] | None, typer.Option(help="Evaluate only this label; repeatable.")] = None,
     lesions: Annotated[
         list[str] | None, typer.Option(help="Label whose connected components are lesions; repeatable.")
     ] = None,
     liver: Annotated[str, typer.Option(help="Name of the liver.")] = "liver",
-    as_drawn: Annotated[
-        bool, typer.Option("--as-drawn", help="Do not add labels enclosed by the liver to the liver mask.")
+    keep_holes: Annotated[
+        bool, typer.Option("--keep-holes", help="Do not add labels enclosed by the liver to the liver mask.")
     ] = False,
     tolerance_mm: Annotated[float, typer.Option(min=0, help="Tolerance of the surface Dice, mm.")] = 2.0,
     connectivity: Annotated[int, typer.Option(help="Voxel connectivity of a lesion: 6, 18 or 26.")] = 26,
-    minimum_ml: Annotated[float, typer.Option(min=0, help="Exclude lesions smaller than this, mL.")] = 0.0,
+    min_volume_ml: Annotated[float, typer.Option(min=0, help="Exclude lesions smaller than this, mL.")] = 0.0,
     height_m: Annotated[float | None, typer.Option(help="Body height for the ratio of BSA activities, m.")] = None,
     weight_kg: Annotated[float | None, typer.Option(help="Body weight for the ratio of BSA activities, kg.")] = None,
     tumour_ml: Annotated[float | None, typer.Option(help="Tumour volume for the ratio of BSA activities, mL.")] = None,
@@ -57,7 +57,7 @@ def segmentation(
 ) -> None:
     """Compute Dice, volumes, surface distances and lesion detection; compare models.
 
-    Example: sirtjax evaluate segmentation found.nii.gz drawn.nii.gz --names 1=liver,2=lesion --lesions lesion.
+    Example: sirtjax evaluate segmentation found.nii.gz drawn.nii.gz --label-names 1=liver,2=lesion --lesions lesion.
     With --cases, the column "model" names the model of each row; the exit code is 1 if a case could not be evaluated.
     """
     from sirtjax import studies
@@ -71,11 +71,11 @@ def segmentation(
         liver=liver,
         tolerance_mm=tolerance_mm,
         connectivity=CONNECTIVITIES[connectivity],
-        minimum_ml=minimum_ml,
-        as_drawn=as_drawn,
+        min_volume_ml=min_volume_ml,
+        keep_holes=keep_holes,
     )
     body = _body(height_m, weight_kg, tumour_ml)
-    listed = _listed(predicted, reference, names, cases, body)
+    listed = _listed(predicted, reference, label_names, cases, body)
     with progress("evaluate") as on_step:
         study = studies.evaluate_segmentation_cases(
             listed, rules=rules, output=output, plot=plot, force=force, on_case=on_step
@@ -104,7 +104,7 @@ def _body(height_m: float | None, weight_kg: float | None, tumour_ml: float | No
 
 
 def _listed(
-    predicted: Path | None, reference: Path | None, names: str | None, cases: Path | None, body: BodySize | None
+    predicted: Path | None, reference: Path | None, label_names: str | None, cases: Path | None, body: BodySize | None
 ) -> list[SegmentationCase]:
     from sirtjax.studies import SegmentationCase, read_segmentation_cases
 
@@ -116,8 +116,8 @@ def _listed(
         return [
             replace(
                 one,
-                predicted_names=one.predicted_names or names,
-                reference_names=one.reference_names or names,
+                predicted_names=one.predicted_names or label_names,
+                reference_names=one.reference_names or label_names,
             )
             for one in read_segmentation_cases(cases)
         ]
@@ -129,8 +129,8 @@ def _listed(
             case=name,
             predicted=predicted,
             reference=reference,
-            predicted_names=names,
-            reference_names=names,
+            predicted_names=label_names,
+            reference_names=label_names,
             body=body,
         )
     ]
@@ -176,7 +176,7 @@ def _print_lesions(counted: list[MeasuredSegmentation], rules: SegmentationRules
         for one in counted
     ]
     title = (
-        f"lesions: {rules.connectivity} neighbours, from {rules.minimum_ml:g} mL, any common voxel is a detection; "
+        f"lesions: {rules.connectivity} neighbours, from {rules.min_volume_ml:g} mL, any common voxel is a detection; "
         "per case, none drawn: no sensitivity"
     )
     emit_table(title, ["case", "model", "label", "drawn", "TP", "FN", "FP", "sensitivity", "precision"], rows)

@@ -102,8 +102,8 @@ def import_model(
         Path | None,
         typer.Option(help="File with the text of the licence (default: LICENSE in the folder).", show_default=False),
     ] = None,
-    half: Annotated[
-        bool, typer.Option("--half", help="Store convolution kernels in float16, at half the size.")
+    float16: Annotated[
+        bool, typer.Option("--float16", help="Store convolution kernels in float16, at half the size.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing model of this name.")] = False,
     as_json: AsJson = False,
@@ -126,7 +126,7 @@ def import_model(
             description=description,
             licence=licence,
             licence_file=licence_file,
-            half=half,
+            float16=float16,
             force=force,
             on_step=on_step,
         )

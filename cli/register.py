@@ -42,15 +42,15 @@ def register(
         list[str] | None,
         typer.Option("--set", help="Override a preset value, e.g. weights.image=0.5; repeatable."),
     ] = None,
-    start: Annotated[
+    initial_transform: Annotated[
         Path | None, typer.Option(help="Initial rigid or affine ITK transform, from reference to floating points.")
     ] = None,
     ref_labels: RefLabels = None,
     flo_labels: FloLabels = None,
-    names: LabelNames = None,
-    only: Annotated[str | None, typer.Option(help="Use only these masks, e.g. liver,lesion1.")] = None,
-    liver_as_drawn: Annotated[
-        bool, typer.Option("--liver-as-drawn", help="Do not add labels enclosed by the liver to the liver mask.")
+    label_names: LabelNames = None,
+    masks: Annotated[str | None, typer.Option(help="Use only these masks, e.g. liver,lesion1.")] = None,
+    keep_holes: Annotated[
+        bool, typer.Option("--keep-holes", help="Do not add labels enclosed by the liver to the liver mask.")
     ] = False,
     ref_points: RefPoints = None,
     flo_points: FloPoints = None,
@@ -66,8 +66,8 @@ def register(
     flo_modality: Annotated[
         Modality | None, _source("--flo-modality", text="Modality of the floating image if a NIfTI file.")
     ] = None,
-    save_field: Annotated[
-        bool, typer.Option("--save-field", help="Also write displacement.nii.gz (ITK, ANTs).")
+    save_displacement: Annotated[
+        bool, typer.Option("--save-displacement", help="Also write displacement.nii.gz (ITK, ANTs).")
     ] = False,
     field_grid: Annotated[
         Literal["lattice", "reference"] | None,
@@ -85,8 +85,10 @@ def register(
     """
     from sirtjax.errors import ConfigError
 
-    if field_grid is not None and not save_field:
-        raise ConfigError(f"--field-grid {field_grid}: sets the grid of the displacement field; add --save-field")
+    if field_grid is not None and not save_displacement:
+        raise ConfigError(
+            f"--field-grid {field_grid}: sets the grid of the displacement field; add --save-displacement"
+        )
     use_compilation_cache()
     from sirtjax.registration import ImageFiles
     from sirtjax.reports import register_files
@@ -111,11 +113,11 @@ def register(
             preset=preset,
             config=config,
             settings=override or (),
-            start=start,
-            label_names=names,
-            only=None if only is None else [name for name in only.split(",") if name.strip()],
-            liver_as_drawn=liver_as_drawn,
-            field_grid=(field_grid or "lattice") if save_field else None,
+            initial_transform=initial_transform,
+            label_names=label_names,
+            masks=None if masks is None else [name for name in masks.split(",") if name.strip()],
+            keep_holes=keep_holes,
+            field_grid=(field_grid or "lattice") if save_displacement else None,
             page=not no_report,
             seed=seed,
             force=force,

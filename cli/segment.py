@@ -89,7 +89,7 @@ def liver(
     ] = "image",
     fusion: Annotated[Literal["majority", "weighted", "staple"], _atlas("Fusion of the warped livers.")] = "weighted",
     min_atlases: Annotated[int, _atlas("Smallest number of usable atlases; STAPLE needs 3.", min=1)] = 1,
-    min_likeness: Annotated[
+    min_similarity: Annotated[
         float, _atlas("Exclude atlases with a lower image similarity at the liver surface.", min=0, max=1)
     ] = 0.25,
     atlas_modality: Annotated[Modality, _atlas("Modality of the atlases.")] = "CT",
@@ -124,7 +124,7 @@ def liver(
             preset=preset,
             fusion=fusion,
             min_atlases=min_atlases,
-            min_likeness=min_likeness,
+            min_similarity=min_similarity,
             modality=arguments.modality or "CT",
             atlas_modality=atlas_modality,
             atlas_values=atlas_label,
@@ -146,7 +146,7 @@ def lesions(
         ),
     ] = None,
     liver_name: LiverName = None,
-    minimum_ml: Annotated[
+    min_volume_ml: Annotated[
         float | None,
         typer.Option(min=0, help="Smallest lesion to keep, mL (default: value of the model).", show_default=False),
     ] = None,
@@ -156,7 +156,7 @@ def lesions(
     Without --liver, the liver is segmented first, by the lesion model or by the model "liver".
     """
     files = arguments.files()
-    _segment("lesions", arguments, files, liver=liver, liver_name=liver_name, minimum_ml=minimum_ml)
+    _segment("lesions", arguments, files, liver=liver, liver_name=liver_name, min_volume_ml=min_volume_ml)
 
 
 @app.command()
@@ -192,7 +192,7 @@ def _segment(
     *,
     liver: Path | None = None,
     liver_name: str | None = None,
-    minimum_ml: float | None = None,
+    min_volume_ml: float | None = None,
 ) -> None:
     _console.use_compilation_cache()
     from sirtjax.reports import segment_file
@@ -209,7 +209,7 @@ def _segment(
             mirror=arguments.mirror,
             liver=liver,
             liver_name=liver_name,
-            minimum_ml=minimum_ml,
+            min_volume_ml=min_volume_ml,
             force=arguments.force,
             on_step=on_step,
             on_note=_console.note,
@@ -245,9 +245,9 @@ def _print_atlas(done: AtlasSegmentedFile, *, as_json: bool) -> None:
         return
     rows = []
     for one in found.atlases:
-        numbers = (one.likeness, one.weight, one.sensitivity, one.specificity, one.dsc)
+        numbers = (one.similarity, one.weight, one.sensitivity, one.specificity, one.dsc)
         rows.append([one.name, one.status, *("" if n is None else f"{n:.3f}" for n in numbers), f"{one.seconds:.1f}"])
-    columns = ["atlas", "status", "likeness", "weight", "sensitivity", "specificity", "DSC with result", "s"]
+    columns = ["atlas", "status", "similarity", "weight", "sensitivity", "specificity", "DSC with result", "s"]
     pairs = done.pairwise_dsc
     agreement = f", atlases among themselves DSC {sum(pairs) / len(pairs):.3f}" if pairs else ""
     _console.emit_table(

@@ -27,7 +27,7 @@ def _list_rules(asked: bool) -> None:
 def uptake(
     pet: Annotated[Path, typer.Argument(help="PET: NIfTI, NRRD or DICOM file, or DICOM folder.")],
     output: LabelOutput,
-    minimum_ml: Annotated[float, typer.Option(min=0.0, help="Smallest lesion to keep, mL.")],
+    min_volume_ml: Annotated[float, typer.Option(min=0.0, help="Smallest lesion to keep, mL.")],
     rule: Annotated[str | None, typer.Option(help="Named rule, e.g. percist or percent-41 (see --list-rules).")] = None,
     threshold: Annotated[float | None, typer.Option(help="Fixed SUV, used instead of a rule.")] = None,
     fraction: Annotated[float | None, typer.Option(help="Fraction of the maximum, used instead of a rule.")] = None,
@@ -70,7 +70,7 @@ def uptake(
         done = segment_uptake_file(
             pet,
             output,
-            minimum_ml=minimum_ml,
+            min_volume_ml=min_volume_ml,
             rule=rule,
             threshold=threshold,
             fraction=fraction,

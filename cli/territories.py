@@ -11,7 +11,7 @@ from sirtjax.cli import _console
 from sirtjax.cli._options import AsJson, ForceFile, LabelOutput, LiverName
 
 if TYPE_CHECKING:
-    from sirtjax.territories import TerritoryShares
+    from sirtjax.territories import TerritoryFractions
 
 
 def territories(
@@ -84,7 +84,7 @@ def territories(
         _print(done.shares, output)
 
 
-def _print(shares: TerritoryShares, output: Path) -> None:
+def _print(shares: TerritoryFractions, output: Path) -> None:
     names = (*shares.names, "(no territory)")
     volumes = (*shares.volume_ml, shares.gap_ml)
     columns = ["territory", "mL", "% of liver"]

@@ -30,11 +30,11 @@ def segmentation(
     config: Annotated[str, typer.Argument(help="Training file (TOML, docs/training.md), or the name of a recipe.")],
     run: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run to write.", show_default=False)],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
-    stop_after_s: Annotated[
+    max_time_s: Annotated[
         float | None, typer.Option(min=0, help="Pause after this time, s (continue with --resume).")
     ] = None,
     override: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a value, e.g. course.epochs=10; repeatable.")
+        list[str] | None, typer.Option("--set", help="Override a value, e.g. trainer.epochs=10; repeatable.")
     ] = None,
     coordinator: Annotated[
         str | None,
@@ -56,7 +56,7 @@ def segmentation(
 
     made = train.load_training(config, overrides=override or ())
     with progress("train") as report:
-        outcome = train.run_training(made, run, resume=resume, stop_after_s=stop_after_s, on_progress=report)
+        outcome = train.run_training(made, run, resume=resume, max_time_s=max_time_s, on_progress=report)
         # With several processes a part of them would wait for the others' pictures.
         if outcome.status != "paused" and processes is None:
             report("report")
@@ -103,8 +103,8 @@ def export(
     licence_file: Annotated[
         Path | None, typer.Option(help="File with the text of the licence.", show_default=False)
     ] = None,
-    half: Annotated[
-        bool, typer.Option("--half", help="Store convolution kernels in float16, at half the size.")
+    float16: Annotated[
+        bool, typer.Option("--float16", help="Store convolution kernels in float16, at half the size.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing model.")] = False,
 ) -> None:
@@ -120,7 +120,7 @@ def export(
         raise ConfigError(f"{licence_file}: the licence's text cannot be read ({error})") from error
     model, about = train.model_of_runs(runs, name=name, licence=licence, last=last)
     target = segmentation.models_folder() / name if output is None else output
-    segmentation.save_model(target, model, licence_text=text, storage="float16" if half else "float32", force=force)
+    segmentation.save_model(target, model, licence_text=text, storage="float16" if float16 else "float32", force=force)
     judged = f", validation DSC {about['dsc']:.4f}" if "dsc" in about else ""
     steps = about["step"] if isinstance(about["step"], int) else " and ".join(str(step) for step in about["step"])
     note(f"{name}: step {steps}{judged}; written to {target}")

@@ -34,9 +34,7 @@ PHRASES = [
 # Correct uses of a phrase, and text of file formats and standards that has to be quoted.
 ALLOWED = re.compile(
     r"\b(lines?|rays?|points?|planes?) (that )?lies? in (a|the|one) plane\b"
-    r"|\b(subject and|starts? with a|before its) verb\b"
-    # An attribute of a record.
-    r"|\blikeness: ",
+    r"|\b(subject and|starts? with a|before its) verb\b",
     re.IGNORECASE,
 )
 

@@ -5,13 +5,13 @@ if __name__ != "sirtjax.train":
 
 from sirtjax.train._classes import ClassConfig as ClassConfig
 from sirtjax.train._classes import channels_of as channels_of
-from sirtjax.train._config import CourseConfig as CourseConfig
 from sirtjax.train._config import LogConfig as LogConfig
 from sirtjax.train._config import LossConfig as LossConfig
 from sirtjax.train._config import LossTerm as LossTerm
 from sirtjax.train._config import OptimiserConfig as OptimiserConfig
 from sirtjax.train._config import Recipe as Recipe
 from sirtjax.train._config import ScheduleConfig as ScheduleConfig
+from sirtjax.train._config import TrainerConfig as TrainerConfig
 from sirtjax.train._data_config import FilesConfig as FilesConfig
 from sirtjax.train._data_config import SyntheticConfig as SyntheticConfig
 from sirtjax.train._devices import sample_mesh as sample_mesh
@@ -52,7 +52,6 @@ from sirtjax.train._training_file import training_presets as training_presets
 
 __all__ = [
     "ClassConfig",
-    "CourseConfig",
     "FilesConfig",
     "LogConfig",
     "LossConfig",
@@ -67,6 +66,7 @@ __all__ = [
     "Source",
     "SyntheticConfig",
     "TrainState",
+    "TrainerConfig",
     "TrainingConfig",
     "about_tree",
     "after_plateau",

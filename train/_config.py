@@ -81,7 +81,7 @@ class OptimiserConfig(Table):
       momentum: of SGD.
       nesterov: of SGD.
       clip_norm: gradients longer than this are shortened to it; None leaves them.
-      average: decay per step of a running mean of the weights, which is then validated and kept; None has none.
+      ema_decay: decay per step of a running mean of the weights, which is then validated and kept; None has none.
     """
 
     kind: Literal["adam", "adamw", "sgd"]
@@ -90,7 +90,7 @@ class OptimiserConfig(Table):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     nesterov: bool = False
     clip_norm: Positive | None = None
-    average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     schedule: ScheduleConfig = ScheduleConfig()
 
     @model_validator(mode="after")
@@ -102,14 +102,14 @@ class OptimiserConfig(Table):
         return self
 
 
-class CourseConfig(Table):
+class TrainerConfig(Table):
     """How long to train, and what happens when.
 
     Attributes:
       epochs: after which training ends.
       steps_per_epoch: updates of an epoch; from files it may be left out: every training case once.
       batch_size: samples of an update, on all devices together.
-      accumulate: parts an update's batch is worked off in, one after the other, to save memory.
+      accumulation_steps: parts an update's batch is worked off in, one after the other, to save memory.
       precision: in which the network is computed; weights, losses and updates stay in float32.
       validate_every_epochs: how often the validation cases are looked at.
       save_every_steps: how often the state is written, in addition to each validation; None: only with those.
@@ -119,16 +119,18 @@ class CourseConfig(Table):
     epochs: Count
     steps_per_epoch: Count | None = None
     batch_size: Count = 1
-    accumulate: Count = 1
+    accumulation_steps: Count = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     validate_every_epochs: Count = 1
     save_every_steps: Count | None = None
     early_stopping: Count | None = None
 
     @model_validator(mode="after")
-    def _divides(self) -> CourseConfig:
-        if self.batch_size % self.accumulate:
-            raise ValueError(f"`batch_size` {self.batch_size} is not a multiple of `accumulate` {self.accumulate}")
+    def _divides(self) -> TrainerConfig:
+        if self.batch_size % self.accumulation_steps:
+            raise ValueError(
+                f"`batch_size` {self.batch_size} is not a multiple of `accumulation_steps` {self.accumulation_steps}"
+            )
         return self
 
 
@@ -150,14 +152,14 @@ class Recipe(Table):
     Attributes:
       seed: of the first weights, of the samples and of dropout.
       labels: names of the classes after the background (or of the channels, where they may overlap).
-      loss, optimiser, course, log: see there.
+      loss, optimiser, trainer, log: see there.
     """
 
     seed: int = 0
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
     loss: LossConfig
     optimiser: OptimiserConfig
-    course: CourseConfig
+    trainer: TrainerConfig
     log: LogConfig = LogConfig()
 
 

@@ -55,5 +55,5 @@ def check_divides(samples: int, mesh: Mesh) -> None:
     if samples % mesh.size:
         raise ConfigError(
             f"{samples} samples at a time can't be shared evenly by {mesh.size} devices; "
-            f"make course.batch_size a multiple of {mesh.size} times course.accumulate"
+            f"make trainer.batch_size a multiple of {mesh.size} times trainer.accumulation_steps"
         )

@@ -127,6 +127,6 @@ def _postprocess(task: str) -> tuple[PostprocessStep, ...]:
         case "liver":
             return LargestComponent(), FillHoles()
         case "lesions":
-            return (RemoveSmall(minimum_ml=LEAST_LESION_ML),)
+            return (RemoveSmall(min_volume_ml=LEAST_LESION_ML),)
         case _:
             return ()

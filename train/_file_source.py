@@ -43,8 +43,8 @@ def file_source(
     Raises:
       ConfigError: cases that are missing or cannot be used, or a batch that the devices can't share.
     """
-    course = config.course
-    size = course.batch_size // course.accumulate
+    trainer = config.trainer
+    size = trainer.batch_size // trainer.accumulation_steps
     check_divides(size, mesh)
     listed = table_cases(data.path) if data.path.suffix == ".csv" else folder_cases(data.path)
     if len(listed[0].images) != config.network.channels:
@@ -67,21 +67,21 @@ def file_source(
         judged=networks.output_shape(config.network, data.patch_shape),
         foreground=data.foreground,
         seed=config.seed,
-        batch_size=course.batch_size,
+        batch_size=trainer.batch_size,
         threads=data.threads,
         share=(jax.process_index(), jax.process_count()),
     )
 
     def feed(step: int) -> Any:
         batch = read(step)
-        parts = jax.tree.map(lambda x: x.reshape(course.accumulate, -1, *x.shape[1:]), batch)
+        parts = jax.tree.map(lambda x: x.reshape(trainer.accumulation_steps, -1, *x.shape[1:]), batch)
         return place_batch(parts, mesh)
 
     return Source(
         feed=feed,
         prepare=_prepare(config, data),
         validate=lambda variables: _validated(variables, held_back, config, data),
-        steps_per_epoch=-(-len(ready) // course.batch_size),
+        steps_per_epoch=-(-len(ready) // trainer.batch_size),
     )
 
 

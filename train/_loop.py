@@ -53,7 +53,7 @@ def train(
     mesh: Mesh,
     about: dict[str, Any],
     resume: bool = False,
-    stop_after_s: float | None = None,
+    max_time_s: float | None = None,
     on_begin: Callable[[], None] = lambda: None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
@@ -72,7 +72,7 @@ def train(
       mesh: the devices.
       about: kept in both files.
       resume: go on from `state.npz` in the folder where it is there.
-      stop_after_s: end the slice after this many seconds, once the step under way is done.
+      max_time_s: end the slice after this many seconds, once the step under way is done.
       on_begin: called in the first process once nothing is in the way any more, before anything is written.
       on_progress: called with progress messages.
 
@@ -85,14 +85,14 @@ def train(
     if resume and (run / STATE).is_file():
         state, _ = load_tree(run / STATE, state)
     per_epoch = _steps_per_epoch(recipe, source)
-    end = recipe.course.epochs * per_epoch
+    end = recipe.trainer.epochs * per_epoch
     writes = jax.process_index() == 0
     events: EventFile | None = None
     step: Step | None = None
     waiting: list[tuple[int, Metrics]] = []
     done = int(state.step)
     stale = int(state.stale)
-    limit = recipe.course.early_stopping
+    limit = recipe.trainer.early_stopping
     status: Status = "finished"
     state = place(state, mesh)
     while done < end:
@@ -113,9 +113,9 @@ def train(
         if len(waiting) > 1:
             # Two steps under way keep a device busy; more would only make the clock below run ahead.
             jax.block_until_ready(waiting[-2][1])
-        out_of_time = stop_after_s is not None and time.monotonic() - began_s > stop_after_s
-        validate = done == end or done % (per_epoch * recipe.course.validate_every_epochs) == 0
-        save = validate or out_of_time or _due(done, recipe.course.save_every_steps)
+        out_of_time = max_time_s is not None and time.monotonic() - began_s > max_time_s
+        validate = done == end or done % (per_epoch * recipe.trainer.validate_every_epochs) == 0
+        save = validate or out_of_time or _due(done, recipe.trainer.save_every_steps)
         if save or _due(done, recipe.log.every_steps):
             _log(waiting, per_epoch, end, run if writes else None, events, on_progress)
             waiting = []
@@ -138,9 +138,9 @@ def _begin(run: Path, recipe: Recipe, step: int) -> EventFile | None:
 
 
 def _steps_per_epoch(recipe: Recipe, source: Source) -> int:
-    found = recipe.course.steps_per_epoch or source.steps_per_epoch
+    found = recipe.trainer.steps_per_epoch or source.steps_per_epoch
     if found is None:
-        raise ConfigError("course.steps_per_epoch is missing; samples that are drawn have no epochs of their own")
+        raise ConfigError("trainer.steps_per_epoch is missing; samples that are drawn have no epochs of their own")
     return found
 
 

@@ -30,7 +30,7 @@ def compiled_step(step: Any, state: TrainState, feed: Any, *, device: jax.Device
         if needed > available:
             raise InputError(
                 f"a training step needs {needed / 2**30:.1f} GiB of memory on {device.platform}, "
-                f"{available / 2**30:.1f} GiB are free; raise course.accumulate, or train on smaller patches"
+                f"{available / 2**30:.1f} GiB are free; raise trainer.accumulation_steps, or train on smaller patches"
             )
     run: Step = program
     return run

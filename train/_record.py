@@ -111,7 +111,7 @@ def sample_slices(run: Path, *, count: int) -> list[SampleSlice]:
     variables, _ = best_variables(run)
     mesh = sample_mesh(devices=jax.local_devices()[:1])
     source = make_source(config, mesh)
-    course = config.course
+    trainer = config.trainer
 
     @jax.jit
     def look(variables: Any, key: Any, feed: Any, part: Any) -> tuple[Any, Any, Any]:
@@ -124,8 +124,8 @@ def sample_slices(run: Path, *, count: int) -> list[SampleSlice]:
     found: list[SampleSlice] = []
     placed = place(variables, mesh)
     for step in range(count):
-        for part in range(course.accumulate):
-            key = jax.random.fold_in(jax.random.key(config.seed), step * course.accumulate + part)
+        for part in range(trainer.accumulation_steps):
+            key = jax.random.fold_in(jax.random.key(config.seed), step * trainer.accumulation_steps + part)
             batch = jax.device_get(look(placed, key, source.feed(step), jnp.int32(part)))
             found += [_slice(*arrays, classes=len(config.classes)) for arrays in zip(*batch, strict=True)]
             if len(found) >= count:

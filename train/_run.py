@@ -30,7 +30,7 @@ def run_training(
     run: Path,
     *,
     resume: bool = False,
-    stop_after_s: float | None = None,
+    max_time_s: float | None = None,
     devices: Sequence[jax.Device] | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
@@ -40,7 +40,7 @@ def run_training(
       config: of `load_training`.
       run: the folder to make, or to go on in.
       resume: continue with what the folder holds; a folder without a state is begun.
-      stop_after_s: pause after so many seconds.
+      max_time_s: pause after so many seconds.
       devices: to share the work; all by default.
       on_progress: called with progress messages.
 
@@ -71,7 +71,7 @@ def run_training(
             mesh=mesh,
             about=plain(config),
             resume=resume,
-            stop_after_s=stop_after_s,
+            max_time_s=max_time_s,
             on_begin=lambda: describe_run(run, config),
             on_progress=on_progress,
         )

@@ -24,7 +24,7 @@ from sirtjax.train._training_file import TrainingConfig, training_from_table
 CONFIG = "config.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 # What may differ when a run goes on: it changes no number, or where the same files lie.
-_FREE = ("log", "data.path", "data.bank", "data.cache", "data.threads", "course.save_every_steps")
+_FREE = ("log", "data.path", "data.bank", "data.cache", "data.threads", "trainer.save_every_steps")
 
 
 def run_config(run: Path) -> TrainingConfig:

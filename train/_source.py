@@ -65,7 +65,7 @@ def sample_source(
     Raises:
       ConfigError: a batch that the devices can't share.
     """
-    size = recipe.course.batch_size // recipe.course.accumulate
+    size = recipe.trainer.batch_size // recipe.trainer.accumulation_steps
     check_divides(size, mesh)
     placed, held_back = place(bank, mesh), place(validation_bank, mesh)
 

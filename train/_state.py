@@ -54,7 +54,7 @@ def first_state(variables: Variables, *, optimiser: OptimiserConfig, seed: int) 
     return TrainState(
         step=np.int32(0),
         variables=variables,
-        average=jax.tree.map(np.array, params) if optimiser.average is not None else {},
+        average=jax.tree.map(np.array, params) if optimiser.ema_decay is not None else {},
         optimiser=make_optimiser(optimiser).init(params),
         key=np.asarray(jax.random.key_data(jax.random.key(seed))),
         plateau=np.float32(1.0),

@@ -41,11 +41,11 @@ def make_step(forward: Forward, prepare: Prepare, *, recipe: Recipe, mesh: Mesh,
       A function from (state, feed) to the next state and "loss", "gradient_norm" and "learning_rate".
     """
     tx = make_optimiser(recipe.optimiser)
-    course = recipe.course
+    trainer = recipe.trainer
 
     def loss_of(params: Any, statistics: Any, images: Array, onehot: Array, key: Array) -> tuple[Array, Any]:
-        variables = {"params": _as(params, course.precision), "statistics": statistics}
-        outputs, after = forward(variables, _as(images, course.precision), key)
+        variables = {"params": _as(params, trainer.precision), "statistics": statistics}
+        outputs, after = forward(variables, _as(images, trainer.precision), key)
         full = tuple(logits.astype(jnp.float32) for logits in outputs)
         return objective(full, onehot, config=recipe.loss), _as(after, "float32")
 
@@ -61,13 +61,13 @@ def make_step(forward: Forward, prepare: Prepare, *, recipe: Recipe, mesh: Mesh,
         loss, statistics, gradients = _over_parts(
             lambda statistics, part: part_of(state, statistics, key, feed, part),
             state.variables,
-            course.accumulate,
+            trainer.accumulation_steps,
         )
         rate = learning_rate(
             state.step,
             state.plateau,
             config=recipe.optimiser,
-            steps=course.epochs * steps_per_epoch,
+            steps=trainer.epochs * steps_per_epoch,
             steps_per_epoch=steps_per_epoch,
         )
         params = state.variables["params"]
@@ -77,7 +77,7 @@ def make_step(forward: Forward, prepare: Prepare, *, recipe: Recipe, mesh: Mesh,
             state,
             step=state.step + 1,
             variables={"params": params, "statistics": statistics},
-            average=_averaged(state.average, params, state.step, recipe.optimiser.average),
+            average=_averaged(state.average, params, state.step, recipe.optimiser.ema_decay),
             optimiser=moments,
         )
         metrics = {"loss": loss, "gradient_norm": _length(gradients), "learning_rate": rate}

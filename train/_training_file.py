@@ -13,7 +13,7 @@ from sirtjax.config import Table, preset_names, preset_table
 from sirtjax.errors import ConfigError
 from sirtjax.parsing import ParseError, parse_toml
 from sirtjax.train._classes import ClassConfig
-from sirtjax.train._config import CourseConfig, LogConfig, LossConfig, OptimiserConfig, Recipe
+from sirtjax.train._config import LogConfig, LossConfig, OptimiserConfig, Recipe, TrainerConfig
 from sirtjax.train._data_config import DataConfig
 
 FOLDER = "training"
@@ -25,18 +25,18 @@ class TrainingConfig(Table):
     """A training file.
 
     Attributes:
-      schema_version: 1.
+      schema_version: 2.
       seed: of everything random.
       task: what the model is for, such as "liver" or "lesions".
       network: a `sirtjax.networks` config; in the file its table, or {preset = "name"} with keys to change.
       classes: what is learned.
       data: where samples come from.
-      loss, optimiser, course, log: see there.
+      loss, optimiser, trainer, log: see there.
       weights: what to begin with instead of drawn weights: the name or folder of a model, or the folder of a run.
       source: where the recipe is from, for the model's card.
     """
 
-    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    schema_version: Annotated[Literal[2], Field(alias="schema")]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     task: str
     network: networks.NetworkConfig
@@ -44,7 +44,7 @@ class TrainingConfig(Table):
     data: DataConfig
     loss: LossConfig
     optimiser: OptimiserConfig
-    course: CourseConfig
+    trainer: TrainerConfig
     log: LogConfig = LogConfig()
     weights: str | None = None
     source: str = ""
@@ -75,7 +75,7 @@ class TrainingConfig(Table):
             labels=tuple(one.name for one in self.classes),
             loss=self.loss,
             optimiser=self.optimiser,
-            course=self.course,
+            trainer=self.trainer,
             log=self.log,
         )
 
@@ -97,8 +97,8 @@ def load_training(name: str, *, overrides: Sequence[str] = ()) -> TrainingConfig
 
     Examples:
       >>> from sirtjax import train
-      >>> config = train.load_training(train.training_presets()[0], overrides=["course.epochs=3"])
-      >>> config.course.epochs
+      >>> config = train.load_training(train.training_presets()[0], overrides=["trainer.epochs=3"])
+      >>> config.trainer.epochs
       3
     """
     path = Path(name)
@@ -154,7 +154,7 @@ def _anchored(table: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _override(table: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not all(part.strip() for part in key.split(".")):
-        raise ConfigError(f"--set {override}: expected KEY=VALUE, as in --set course.epochs=10")
+        raise ConfigError(f"--set {override}: expected KEY=VALUE, as in --set trainer.epochs=10")
     try:
         value = parse_toml(f"value = {text}")["value"]
     except ParseError:

@@ -11,7 +11,7 @@ from sirtjax.dosimetry._dvh_rounding import ROUNDS, rounding_step_gy, smoothed_w
 from sirtjax.dosimetry._dvh_samples import (
     SLIVER,
     Box,
-    coarse_share,
+    coarse_fraction,
     subsamples_for,
     subvoxel_samples,
     voxel_spreads_gy,
@@ -176,11 +176,11 @@ def dose_volume_histogram(
         if subsamples is not None:
             raise InputError(f"DVH of {name!r}: a weight {factor} times as fine sets the subsamples; leave them out")
         _check_weights(float(fine.min()), float(fine.max()), name)
-        share, subsamples = coarse_share(fine, factor), factor
+        share, subsamples = coarse_fraction(fine, factor), factor
     box = _box_of(share, name)
-    part_dose, part_share = dose[box], share[box]
-    inside = part_share > SLIVER
-    _check_values(part_dose[inside], part_share[inside], float(part_share.min()), name)
+    part_dose, part_fraction = dose[box], share[box]
+    inside = part_fraction > SLIVER
+    _check_values(part_dose[inside], part_fraction[inside], float(part_fraction.min()), name)
     lowest_gy = float(part_dose[inside].min())
     if lowest_gy < 0 and lowest_gy < -_RINGING * float(np.nanmax(dose)):
         raise InputError(f"DVH of {name!r}: the dose falls to {lowest_gy:.4g} Gy in the VOI; correct the dose map")
@@ -189,7 +189,7 @@ def dose_volume_histogram(
     if count < 1:
         raise InputError(f"DVH of {name!r}: subsamples must be at least 1, got {count}")
     samples: NDArray[Any] = part_dose[inside]
-    shares: NDArray[Any] = part_share[inside].astype(np.float64)
+    shares: NDArray[Any] = part_fraction[inside].astype(np.float64)
     total = float(shares.sum())
     mean_gy = float((samples * shares).sum()) / total
     spreads: NDArray[Any] | None = None

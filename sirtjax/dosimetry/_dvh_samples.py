@@ -108,7 +108,7 @@ def voxel_spreads_gy(dose_gy: NDArray[Any], box: Box, inside: NDArray[np.bool_])
     return width
 
 
-def coarse_share(fine: NDArray[Any], factor: int) -> NDArray[np.float32]:
+def coarse_fraction(fine: NDArray[Any], factor: int) -> NDArray[np.float32]:
     """Computes the occupancy of whole voxels from a grid `factor` times as fine."""
     return np.asarray(_blocks(fine, factor).mean(axis=(3, 4, 5), dtype=np.float32))
 

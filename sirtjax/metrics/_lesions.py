@@ -26,7 +26,7 @@ class LesionDetection:
       missed: the other drawn ones (false negatives).
       false_positives: predicted lesions that overlap no drawn one.
       connectivity: by which voxels make a lesion.
-      minimum_ml: lesions smaller than this were left out, on both sides.
+      min_volume_ml: lesions smaller than this were left out, on both sides.
     """
 
     reference_count: int
@@ -35,7 +35,7 @@ class LesionDetection:
     missed: int
     false_positives: int
     connectivity: Connectivity
-    minimum_ml: float
+    min_volume_ml: float
 
     @property
     def sensitivity(self) -> float:
@@ -55,7 +55,7 @@ def lesion_detection(
     spacing_mm: Sequence[float],
     *,
     connectivity: Connectivity = 26,
-    minimum_ml: float = 0.0,
+    min_volume_ml: float = 0.0,
 ) -> LesionDetection:
     """Counts detected, missed and false lesions.
 
@@ -68,7 +68,7 @@ def lesion_detection(
       reference: the mask drawn, on the same grid.
       spacing_mm: voxel size along i, j, k.
       connectivity: 6 (faces), 18 (and edges) or 26 (and corners).
-      minimum_ml: of a lesion that counts.
+      min_volume_ml: of a lesion that counts.
 
     Raises:
       InputError: masks of different shapes.
@@ -92,7 +92,7 @@ def lesion_detection(
     voxel_ml = float(np.prod(np.asarray(spacing_mm, np.float64))) / 1000
     lesions = components(drawn, connectivity=connectivity)
     candidates = components(found, connectivity=connectivity)
-    counted, kept = (_large(labels, minimum_ml / voxel_ml) for labels in (lesions, candidates))
+    counted, kept = (_large(labels, min_volume_ml / voxel_ml) for labels in (lesions, candidates))
     # Pairs of a drawn and a predicted lesion that share a voxel.
     both = drawn & found
     pairs = np.unique(np.stack([lesions[both], candidates[both]]), axis=1)
@@ -106,7 +106,7 @@ def lesion_detection(
         missed=len(counted) - hits,
         false_positives=false,
         connectivity=connectivity,
-        minimum_ml=minimum_ml,
+        min_volume_ml=min_volume_ml,
     )
 
 

@@ -14,7 +14,7 @@ class LabelQuality:
     Attributes:
       name: the label.
       kind: an organ counts by its surface, a landmark (lesions among them) by its centroid.
-      lost: whether the carried label is nowhere in the reference image, or its centroid lies outside it; all
+      out_of_view: whether the carried label is nowhere in the reference image, or its centroid lies outside it; all
         distances and the overlap are then NaN.
       dsc: Dice similarity coefficient.
       msd_mm, hd_mm, hd95_mm: surface distances; NaN where the carried label fills no voxel by half.
@@ -26,7 +26,7 @@ class LabelQuality:
 
     name: str
     kind: Literal["organ", "landmark"]
-    lost: bool
+    out_of_view: bool
     dsc: float
     msd_mm: float
     hd_mm: float
@@ -49,7 +49,7 @@ class RegistrationQuality:
     Attributes:
       labels: organs first, then landmarks, each in the order of the reference masks.
       rmsd_mm: root mean square of the organs' mean surface distances and the landmarks' centroid distances;
-        NaN where a label was lost.
+        NaN where a label is out of view.
       jacobian: volume change and folding over the whole transform.
       organ_jacobian: the same within the organs of the reference; None without organs.
       target: target registration error of the points; None without points.
@@ -64,9 +64,9 @@ class RegistrationQuality:
     notes: tuple[str, ...]
 
     @property
-    def lost(self) -> tuple[str, ...]:
-        """Names of the labels that were lost."""
-        return tuple(label.name for label in self.labels if label.lost)
+    def out_of_view(self) -> tuple[str, ...]:
+        """Names of the labels that are out of view."""
+        return tuple(label.name for label in self.labels if label.out_of_view)
 
     def figures(self) -> dict[str, float]:
         """Returns all metrics by name and label, e.g. "rmsd_mm", "dsc liver"; NaN if undefined."""

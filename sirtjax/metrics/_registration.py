@@ -43,7 +43,7 @@ def evaluate_registration(
       reference_masks: name -> label map with a label of that name, each on its own grid.
       floating_masks: the same of the floating image; upper and lower case of names are taken as equal.
       organs: names that count by their surface; all others are landmarks.
-      reference: the reference image's grid, outside of which a label is lost; by default that of each mask.
+      reference: the reference image's grid, outside of which a label is out of view; by default that of each mask.
       reference_points_mm: (n, 3) points in the reference image, for the target registration error.
       floating_points_mm: (n, 3) the same points in the floating image.
 
@@ -133,20 +133,20 @@ def _label_quality(
     carried = carry_label(moving, floating_name, fixed.geometry, transform)
     image = fixed.geometry if reference is None else reference
     apart = _mass_centre_distance_mm(mask, fixed.geometry, carried, image)
-    lost = math.isnan(apart)
+    out_of_view = math.isnan(apart)
     surfaces = SurfaceDistances(msd_mm=_NAN, hd_mm=_NAN, hd95_mm=_NAN)
-    notes = [f"{name}: lost, not in the reference image after warping"] if lost else []
-    if not lost and carried.occupancy.max() >= 0.5:
+    notes = [f"{name}: out of view, not in the reference image after warping"] if out_of_view else []
+    if not out_of_view and carried.occupancy.max() >= 0.5:
         warped = surface_facets(carried.occupancy, carried.geometry.affine)
         surfaces = facet_distances(surface_facets(mask, fixed.geometry.affine), warped)
-    elif not lost:
+    elif not out_of_view:
         notes.append(f"{name}: fills no voxel of the reference mask by half, so its surface was not measured")
     filled = int((carried.occupancy >= 0.5).sum())
     label = LabelQuality(
         name=name,
         kind="organ" if is_organ else "landmark",
-        lost=lost,
-        dsc=_NAN if lost else 2 * carried.overlap(mask) / (int(mask.sum()) + filled),
+        out_of_view=out_of_view,
+        dsc=_NAN if out_of_view else 2 * carried.overlap(mask) / (int(mask.sum()) + filled),
         msd_mm=surfaces.msd_mm,
         hd_mm=surfaces.hd_mm,
         hd95_mm=surfaces.hd95_mm,

@@ -23,7 +23,7 @@ from sirtjax.phantom._patient import Patient as Patient
 from sirtjax.phantom._pose import Pose as Pose
 from sirtjax.phantom._pose import displacement_mm as displacement_mm
 from sirtjax.phantom._pose import draw_pose as draw_pose
-from sirtjax.phantom._pose import still_pose as still_pose
+from sirtjax.phantom._pose import identity_pose as identity_pose
 from sirtjax.phantom._shapes import ellipsoid_distance as ellipsoid_distance
 from sirtjax.phantom._shapes import smooth_max as smooth_max
 from sirtjax.phantom._shapes import smooth_min as smooth_min
@@ -66,6 +66,7 @@ __all__ = [
     "ellipsoid_distance",
     "evaluate_grid",
     "evaluate_points",
+    "identity_pose",
     "load_preset",
     "organ_ellipsoids",
     "presets",
@@ -75,7 +76,6 @@ __all__ = [
     "smooth_min",
     "smooth_step",
     "spine",
-    "still_pose",
     "superellipse_distance",
     "torso",
     "tube_distance",

@@ -34,7 +34,7 @@ def build_anatomy(random: np.random.Generator, lesions: LesionConfig) -> tuple[A
         lesion_random, count=count, smallest_ml=lesions.volume_ml[0], largest_ml=lesions.volume_ml[1]
     )
     volumes_ml = np.sort(volumes_ml)[::-1]
-    necrotic = (volumes_ml > lesions.necrotic_above_ml) & (lesion_random.random(count) < lesions.necrotic_share)
+    necrotic = (volumes_ml > lesions.necrotic_above_ml) & (lesion_random.random(count) < lesions.necrotic_fraction)
     anatomy, volumes_ml = place_lesions(
         lesion_random, anatomy, liver_distance(anatomy), volumes_ml=volumes_ml, necrotic=necrotic
     )

@@ -22,14 +22,14 @@ class LesionConfig(IntervalTable):
     count: tuple[Annotated[int, Field(ge=0, le=MAX_LESIONS)], Annotated[int, Field(ge=0, le=MAX_LESIONS)]]
     volume_ml: tuple[Annotated[float, Field(ge=0.2)], Annotated[float, Field(le=150.0)]]
     necrotic_above_ml: Positive
-    necrotic_share: Annotated[float, Field(ge=0, le=1)]
+    necrotic_fraction: Annotated[float, Field(ge=0, le=1)]
     contrast_hu: tuple[float, float]
 
 
 class MotionConfig(IntervalTable):
     """How far each later session is from the diagnostic CT."""
 
-    breath_mm: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=30)]]
+    breathing_shift_mm: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=30)]]
     rotation_deg: Annotated[float, Field(ge=0, le=5)]
     translation_mm: Annotated[float, Field(ge=0, le=20)]
     deformation_mm: Annotated[float, Field(ge=0, le=5)]
@@ -108,7 +108,7 @@ class FdgConfig(PetConfig):
 class PhantomConfig(IntervalTable):
     """A preset of the digital phantom: its lesions, its motion and its acquisitions."""
 
-    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    schema_version: Annotated[Literal[2], Field(alias="schema")]
     name: str
     lesions: LesionConfig
     motion: MotionConfig

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sirtjax.phantom._anatomy import Sample, paint, shapes_at
 from sirtjax.phantom._parameters import Anatomy
-from sirtjax.phantom._pose import Pose, still_pose
+from sirtjax.phantom._pose import Pose, identity_pose
 from sirtjax.phantom._tissues import TISSUES
 from sirtjax.programs import kept
 from sirtjax.volume import Geometry
@@ -126,7 +126,7 @@ def grid_points_mm(geometry: Geometry) -> NDArray[np.float32]:
 
 def liver_distance(anatomy: Anatomy) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Computes the signed distance (mm) of points (3, n) to the liver surface, in the diagnostic frame."""
-    pose = still_pose()
+    pose = identity_pose()
 
     def distance(points_mm: NDArray[np.float32]) -> NDArray[np.float32]:
         liver_mm: NDArray[np.float32] = evaluate_points(anatomy, pose, points_mm).liver_mm

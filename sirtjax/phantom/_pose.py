@@ -22,7 +22,7 @@ class Pose:
       rotation: (3, 3) rotation about `centre_mm`.
       translation_mm: (3,) shift of the couch.
       centre_mm: (3,) what the patient turns about.
-      breath_mm: craniocaudal shift of the dome of the liver: how much higher it is in this session, in free
+      breathing_shift_mm: craniocaudal shift of the dome of the liver: how much higher it is in this session, in free
         breathing, than in the inspiration of the diagnostic CT.
       breath_centre_mm: (3,) where the breathing shift is largest.
       breath_reach_mm: (3,) Gaussian reach of the breathing shift.
@@ -34,7 +34,7 @@ class Pose:
     rotation: Array
     translation_mm: Array
     centre_mm: Array
-    breath_mm: Array
+    breathing_shift_mm: Array
     breath_centre_mm: Array
     breath_reach_mm: Array
     wave: Array
@@ -45,7 +45,7 @@ class Pose:
 def draw_pose(
     random: np.random.Generator,
     *,
-    breath_mm: float,
+    breathing_shift_mm: float,
     rotation_deg: float,
     translation_mm: float,
     deformation_mm: float,
@@ -54,7 +54,7 @@ def draw_pose(
 
     Args:
       random: where the numbers come from.
-      breath_mm: shift of the diaphragm.
+      breathing_shift_mm: shift of the diaphragm.
       rotation_deg: of the angle about each axis.
       translation_mm: of the shift along each axis.
       deformation_mm: of the smooth displacement along each axis.
@@ -63,7 +63,7 @@ def draw_pose(
       >>> import numpy as np
       >>> from sirtjax import phantom
       >>> pose = phantom.draw_pose(
-      ...     np.random.default_rng(0), breath_mm=0.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0
+      ...     np.random.default_rng(0), breathing_shift_mm=0.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0
       ... )
       >>> moved = phantom.displacement_mm(pose, np.zeros((3, 1), np.float32), xp=np)
       >>> float(np.abs(moved).max())  # nothing moves
@@ -76,7 +76,7 @@ def draw_pose(
         "rotation": rotation_matrix(np.deg2rad(random.normal(scale=1.0, size=3) * rotation_deg)),
         "translation_mm": random.normal(scale=1.0, size=3) * translation_mm,
         "centre_mm": np.array([0.0, 0.0, -80.0]),
-        "breath_mm": breath_mm,
+        "breathing_shift_mm": breathing_shift_mm,
         "breath_centre_mm": np.array([-20.0, -25.0, -30.0]),
         "breath_reach_mm": np.array([115.0, 80.0, 85.0]),
         "wave": direction * (2 * np.pi / wavelength)[:, None],
@@ -86,9 +86,11 @@ def draw_pose(
     return Pose(**{name: np.asarray(value, np.float32) for name, value in arrays.items()})
 
 
-def still_pose() -> Pose:
+def identity_pose() -> Pose:
     """Returns the pose of the diagnostic CT: no displacement."""
-    return draw_pose(np.random.default_rng(0), breath_mm=0.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0)
+    return draw_pose(
+        np.random.default_rng(0), breathing_shift_mm=0.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0
+    )
 
 
 def displacement_mm(pose: Pose, points_mm: Array, *, xp: Any = jnp) -> Array:
@@ -103,7 +105,7 @@ def displacement_mm(pose: Pose, points_mm: Array, *, xp: Any = jnp) -> Array:
       >>> import dataclasses
       >>> import numpy as np
       >>> from sirtjax import phantom
-      >>> pose = dataclasses.replace(phantom.still_pose(), translation_mm=np.array([0.0, 0.0, 10.0]))
+      >>> pose = dataclasses.replace(phantom.identity_pose(), translation_mm=np.array([0.0, 0.0, 10.0]))
       >>> phantom.displacement_mm(pose, np.zeros((3, 1)), xp=np).round(3).ravel().tolist()
       [0.0, 0.0, 10.0]
     """
@@ -111,7 +113,7 @@ def displacement_mm(pose: Pose, points_mm: Array, *, xp: Any = jnp) -> Array:
     turn = pose.rotation - xp.eye(3, dtype=pose.rotation.dtype)
     rigid = product(turn, offset, xp=xp) + pose.translation_mm[:, None]
     away = (points_mm - pose.breath_centre_mm[:, None]) / pose.breath_reach_mm[:, None]
-    rise = pose.breath_mm * xp.exp(-0.5 * xp.sum(away**2, axis=0))
+    rise = pose.breathing_shift_mm * xp.exp(-0.5 * xp.sum(away**2, axis=0))
     # The belly sinks back as the diaphragm rises.
     breath = xp.stack([xp.zeros_like(rise), -0.2 * rise, -rise])
     angle = product(pose.wave, points_mm, xp=xp)

@@ -13,7 +13,7 @@ from sirtjax.phantom._contrast import RIGHT_SEGMENTS
 from sirtjax.phantom._evaluate import evaluate_points
 from sirtjax.phantom._parameters import Anatomy, rotation_matrix
 from sirtjax.phantom._patient import SESSIONS
-from sirtjax.phantom._pose import Pose, draw_pose, still_pose
+from sirtjax.phantom._pose import Pose, draw_pose, identity_pose
 from sirtjax.phantom._tissues import MAX_LESIONS
 from sirtjax.phantom._uptake import Uptake, draw_uptake
 from sirtjax.volume import Geometry
@@ -97,11 +97,11 @@ def grid(config: GridConfig, *, centre_mm: tuple[float, float, float] = _CENTRE_
 
 def _draw_pose(seed: int, config: PhantomConfig, name: str) -> Pose:
     if name == "diagnostic_ct":
-        return still_pose()
+        return identity_pose()
     random, motion = random_stream(seed, f"pose {name}"), config.motion
     return draw_pose(
         random,
-        breath_mm=float(random.uniform(*motion.breath_mm)),
+        breathing_shift_mm=float(random.uniform(*motion.breathing_shift_mm)),
         rotation_deg=motion.rotation_deg,
         translation_mm=motion.translation_mm,
         deformation_mm=motion.deformation_mm,

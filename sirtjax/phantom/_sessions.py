@@ -185,7 +185,7 @@ def _uptake_numbers(scene: Scene, uptake: Uptake, given: ActivityMap) -> dict[st
         "lung_shunt_fraction": uptake.lung_shunt_fraction,
         "extrahepatic_fraction": uptake.extrahepatic_fraction,
         "right_to_left_normal_concentration": uptake.right_to_left,
-        "right_territory_share_of_liver": given.right_share,
+        "right_territory_fraction_of_liver": given.right_fraction,
         "tumour_to_normal": uptake.tumour_to_normal[: scene.lesions].tolist(),
         "necrosis_to_normal": uptake.necrosis_to_normal[: scene.lesions].tolist(),
     }

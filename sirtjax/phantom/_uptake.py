@@ -57,13 +57,13 @@ class ActivityMap:
       mbq_per_ml: (i, j, k) concentration.
       attenuation_per_mm: (i, j, k) attenuation at 140 keV.
       organ: (i, j, k) `Organ` labels.
-      right_share: fraction of the liver's activity in the right territory, lesions included.
+      right_fraction: fraction of the liver's activity in the right territory, lesions included.
     """
 
     mbq_per_ml: FloatArray
     attenuation_per_mm: FloatArray
     organ: NDArray[np.uint8]
-    right_share: float
+    right_fraction: float
 
 
 def activity_map(
@@ -80,10 +80,10 @@ def activity_map(
     in_liver = in_body * (1.0 - uptake.lung_shunt_fraction)
     whole_ml = sample.value[..., :4].reshape(-1, 4).sum(axis=0, dtype=np.float64) * geometry.voxel_volume_ml
     right, left = whole_ml[0] * uptake.right_to_left, whole_ml[1]
-    right_share = float(right / (right + left))
+    right_fraction = float(right / (right + left))
     totals_mbq = (
-        in_liver * right_share,
-        in_liver * (1.0 - right_share),
+        in_liver * right_fraction,
+        in_liver * (1.0 - right_fraction),
         in_body * uptake.lung_shunt_fraction,
         activity_mbq * uptake.extrahepatic_fraction,
     )
@@ -94,5 +94,5 @@ def activity_map(
         mbq_per_ml=concentration,
         attenuation_per_mm=sample.value[..., 4],
         organ=sample.organ,
-        right_share=right_share,
+        right_fraction=right_fraction,
     )

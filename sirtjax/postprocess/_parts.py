@@ -38,13 +38,13 @@ def fill_holes(mask: ArrayLike) -> Mask:
     return in_bounding_box(mask, ops.fill_holes)
 
 
-def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, minimum_ml: float) -> Mask:
+def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml: float) -> Mask:
     """Removes connected components smaller than a volume; equal volumes remain. On the host.
 
     Args:
       mask: (i, j, k) booleans.
       spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
-      minimum_ml: the smallest volume that is kept.
+      min_volume_ml: the smallest volume that is kept.
 
     Raises:
       ValueError: the volume is negative.
@@ -54,18 +54,18 @@ def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, minimum_ml: fl
       >>> from sirtjax import postprocess
       >>> mask = np.zeros((6, 2, 2), bool)
       >>> mask[:2], mask[4, 0, 0] = True, True  # components of 8 mL and 1 mL
-      >>> kept = postprocess.remove_small(mask, (10.0, 10.0, 10.0), minimum_ml=2.0)
+      >>> kept = postprocess.remove_small(mask, (10.0, 10.0, 10.0), min_volume_ml=2.0)
       >>> postprocess.part_volumes_ml(mask, (10.0, 10.0, 10.0)).tolist(), int(kept.sum())
       ([8.0, 1.0], 8)
     """
-    if minimum_ml < 0:
-        raise ValueError(f"minimum_ml must not be negative, got {minimum_ml}")
+    if min_volume_ml < 0:
+        raise ValueError(f"min_volume_ml must not be negative, got {min_volume_ml}")
     voxel_ml = float(np.prod(spacing_mm)) / 1000
 
     def large_parts(inside: Mask) -> Mask:
         labels = ops.components(inside)
         sizes_ml = np.bincount(labels.ravel()) * voxel_ml
-        kept = sizes_ml >= minimum_ml * (1 - 1e-6)
+        kept = sizes_ml >= min_volume_ml * (1 - 1e-6)
         kept[0] = False
         found: Mask = kept[labels]
         return found

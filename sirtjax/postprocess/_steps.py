@@ -37,7 +37,7 @@ class RemoveSmall(Table):
     """Remove parts smaller than a volume: Y-90 paper, which gives no volume."""
 
     kind: Literal["remove-small"] = "remove-small"
-    minimum_ml: float = Field(ge=0)
+    min_volume_ml: float = Field(ge=0)
 
 
 PostprocessStep = Annotated[LargestComponent | ErodeSelectDilate | FillHoles | RemoveSmall, Field(discriminator="kind")]
@@ -74,5 +74,5 @@ def _apply(mask: Mask, spacing_mm: Sequence[float], step: PostprocessStep) -> Ma
             return erode_select_dilate(mask, spacing_mm, radius_mm=radius_mm)
         case FillHoles():
             return fill_holes(mask)
-        case RemoveSmall(minimum_ml=minimum_ml):
-            return remove_small(mask, spacing_mm, minimum_ml=minimum_ml)
+        case RemoveSmall(min_volume_ml=min_volume_ml):
+            return remove_small(mask, spacing_mm, min_volume_ml=min_volume_ml)

@@ -20,7 +20,7 @@ class IntensityShift(Table):
     """A normally distributed offset of a whole CT image; the thesis (3.3.2) uses N(-40, 40) HU."""
 
     mean_hu: float
-    deviation_hu: NotNegative
+    std_hu: NotNegative
 
 
 class AugmentConfig(Table):
@@ -78,7 +78,7 @@ def augment(
 
 def shift_hu(key: Array, shift: IntensityShift) -> Array:
     """Returns the random offset of a CT image, HU."""
-    return shift.mean_hu + shift.deviation_hu * jax.random.normal(key)
+    return shift.mean_hu + shift.std_hu * jax.random.normal(key)
 
 
 def _places(key: Array, shape: tuple[int, ...], config: AugmentConfig, spacing_mm: tuple[float, float, float]) -> Array:

@@ -104,7 +104,9 @@ def read_initial_transform(path: Path, geometry: Geometry) -> AffineTransform:
 
     transform = io.read_transform(path, reference=geometry)
     if not isinstance(transform, AffineTransform):
-        raise ConfigError(f"{path}: a deformation; --start requires a rigid or affine transform, such as a .tfm file")
+        raise ConfigError(
+            f"{path}: a deformation; --initial-transform requires a rigid or affine transform, such as a .tfm file"
+        )
     return transform
 
 
@@ -132,7 +134,7 @@ def check_initial_overlap(
     if spatial.overlap_fraction(moved, floating) == 0.0:
         raise GeometryError(
             f"{path}: the images do not overlap with this start; it must map reference "
-            "points to the floating image (LPS, mm): use its inverse, or omit --start"
+            "points to the floating image (LPS, mm): use its inverse, or omit --initial-transform"
         )
 
 

@@ -90,7 +90,7 @@ def _read(argument: str, image: Image | None, names: Mapping[int, str] | None) -
 
 
 def _present(path: Path, names: Mapping[int, str] | None, *, strict: bool) -> Mapping[int, str] | None:
-    """The names of values in the file: those of `--names` are of both sides, and one may lack a label."""
+    """The names of values in the file: those of `--label-names` are of both sides, and one may lack a label."""
     if names is None or strict or not path.is_file():
         return names
     from sirtjax import io
@@ -105,7 +105,7 @@ def guidance_masks(
     images: tuple[Image, Image],
     *,
     only: Sequence[str] | None,
-    as_drawn: bool,
+    keep_holes: bool,
 ) -> tuple[dict[str, LabelMap], dict[str, LabelMap], tuple[str, ...]]:
     """Returns the masks of both sides on their images' grids, with the same names, and notes.
 
@@ -114,7 +114,7 @@ def guidance_masks(
       floating: files of the floating image.
       images: the reference and the floating image.
       only: names to keep, all where None.
-      as_drawn: leave out of the liver what a label map has other labels for.
+      keep_holes: leave out of the liver what a label map has other labels for.
 
     Raises:
       ConfigError: a name twice, an unknown name in `only`, or no name that both sides have.
@@ -124,7 +124,7 @@ def guidance_masks(
     sides = []
     for role, files, image in zip(("reference", "floating"), (reference, floating), images, strict=True):
         sides.append(_on_grid(_by_name(files, role), image, role, notes))
-    if not as_drawn:
+    if not keep_holes:
         _fill_liver(sides, (reference, floating), notes)
     if only is not None:
         sides = [_kept(side, only) for side in sides]
@@ -132,7 +132,7 @@ def guidance_masks(
     if first and second and not set(first) & set(second):
         raise ConfigError(
             f"the masks have no name in common: the reference has {', '.join(first)}, the floating image "
-            f"{', '.join(second)}; name them with --names 1=liver,2=lesion1 or as FILE#liver"
+            f"{', '.join(second)}; name them with --label-names 1=liver,2=lesion1 or as FILE#liver"
         )
     return first, second, tuple(notes)
 
@@ -214,5 +214,5 @@ def _kept(masks: Mapping[str, LabelMap], only: Sequence[str]) -> dict[str, Label
     wanted = {_key(name) for name in only}
     missing = sorted(wanted - set(masks))
     if masks and missing:
-        raise ConfigError(f"--only: no mask is named {missing[0]!r}; expected one of {', '.join(masks)}")
+        raise ConfigError(f"--masks: no mask is named {missing[0]!r}; expected one of {', '.join(masks)}")
     return {name: labels for name, labels in masks.items() if name in wanted}

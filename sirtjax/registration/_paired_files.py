@@ -40,7 +40,7 @@ def read_registration_inputs(
     *,
     label_names: str | None = None,
     only: Sequence[str] | None = None,
-    as_drawn: bool = False,
+    keep_holes: bool = False,
 ) -> tuple[RegistrationInput, RegistrationInput, tuple[str, ...]]:
     """Reads both images with their masks and landmarks.
 
@@ -49,12 +49,12 @@ def read_registration_inputs(
       floating: files of the floating image.
       label_names: names of NIfTI label values, such as "1=liver,2=lesion1".
       only: names of the masks to use; None for all.
-      as_drawn: do not add labels enclosed by the liver to the liver mask.
+      keep_holes: do not add labels enclosed by the liver to the liver mask.
 
     Returns:
       The reference, the floating image, and a note for each change and assumption.
     """
-    names = None if label_names is None else parse_label_names(label_names, where="--names")
+    names = None if label_names is None else parse_label_names(label_names, where="--label-names")
     images: list[Image] = []
     files: list[list[MaskFile]] = []
     notes: list[str] = []
@@ -64,7 +64,7 @@ def read_registration_inputs(
         notes += assumed
         files.append(read_mask_files(side.labels, image, names=names))
     points = read_landmarks((reference.points, floating.points))
-    first, second, done = guidance_masks(files[0], files[1], (images[0], images[1]), only=only, as_drawn=as_drawn)
+    first, second, done = guidance_masks(files[0], files[1], (images[0], images[1]), only=only, keep_holes=keep_holes)
     sides = []
     for number, (side, masks) in enumerate(((reference, first), (floating, second))):
         paths = {f"labels {n}": file.path for n, file in enumerate(files[number], start=1)}

@@ -11,7 +11,7 @@ from sirtjax.errors import ConfigError
 
 if TYPE_CHECKING:
     from sirtjax.io import Image
-    from sirtjax.territories import TerritoryShares
+    from sirtjax.territories import TerritoryFractions
     from sirtjax.volume import LabelMap
 
 Overlap = Literal["nearest", "first", "error"]
@@ -32,7 +32,7 @@ class DividedLiver:
     """
 
     labels: LabelMap
-    shares: TerritoryShares
+    shares: TerritoryFractions
     output: Path
 
     def to_json(self) -> dict[str, object]:
@@ -163,9 +163,9 @@ def _from_lines(
     drawing_error_mm: float | None,
     allow_crossing: bool,
     on_note: Note,
-) -> tuple[LabelMap, TerritoryShares]:
+) -> tuple[LabelMap, TerritoryFractions]:
     from sirtjax import io
-    from sirtjax.territories import territories_from_lines, territory_shares
+    from sirtjax.territories import territories_from_lines, territory_fractions
 
     line_sets = [io.read_lines(path) for path in paths]
     for path, lines in zip(paths, line_sets, strict=True):
@@ -183,7 +183,7 @@ def _from_lines(
         sources=[str(path) for path in paths],
         allow_crossing=allow_crossing,
     )
-    return labels, territory_shares(labels, liver)
+    return labels, territory_fractions(labels, liver)
 
 
 def _from_masks(
@@ -195,7 +195,7 @@ def _from_masks(
     overlap: Overlap,
     gap: Gap,
     on_note: Note,
-) -> tuple[LabelMap, TerritoryShares]:
+) -> tuple[LabelMap, TerritoryFractions]:
     from sirtjax import formats
     from sirtjax.territories import territories_from_masks
 
@@ -227,14 +227,14 @@ def _on_grid(name: str, mask: LabelMap, liver: LabelMap, on_note: Note) -> Any:
     return np.asarray(mask.array) != 0
 
 
-def _with_activity(labels: LabelMap, liver: LabelMap, shares: TerritoryShares, image: Image) -> TerritoryShares:
+def _with_activity(labels: LabelMap, liver: LabelMap, shares: TerritoryFractions, image: Image) -> TerritoryFractions:
     from sirtjax.spatial import resample
-    from sirtjax.territories import territory_shares
+    from sirtjax.territories import territory_fractions
 
     volume = image.volume
     if not volume.geometry.matches(liver.geometry):
         volume = resample(volume, liver.geometry)
-    return territory_shares(
+    return territory_fractions(
         labels, liver, uptake=volume.array, overlap_ml=shares.overlap_ml, outside_ml=shares.outside_ml
     )
 

@@ -56,10 +56,10 @@ def register_files(
     preset: str | None = None,
     config: Path | None = None,
     settings: Sequence[str] = (),
-    start: Path | None = None,
+    initial_transform: Path | None = None,
     label_names: str | None = None,
-    only: Sequence[str] | None = None,
-    liver_as_drawn: bool = False,
+    masks: Sequence[str] | None = None,
+    keep_holes: bool = False,
     field_grid: Literal["lattice", "reference"] | None = None,
     page: bool = True,
     seed: int = 0,
@@ -76,10 +76,10 @@ def register_files(
       preset: name of a preset; None to select it from the masks.
       config: TOML file to use instead of a preset.
       settings: overrides of the preset as KEY=VALUE.
-      start: initial rigid or affine ITK transform, from reference to floating points.
+      initial_transform: initial rigid or affine ITK transform, from reference to floating points.
       label_names: names of NIfTI label values, such as "1=liver,2=lesion1".
-      only: names of the masks to use; None for all.
-      liver_as_drawn: do not add labels enclosed by the liver to the liver mask.
+      masks: names of the masks to use; None for all.
+      keep_holes: do not add labels enclosed by the liver to the liver mask.
       field_grid: also write displacement.nii.gz on the transform's lattice or the reference's voxels.
       page: write report.html.
       seed: of the voxel sampling.
@@ -99,12 +99,14 @@ def register_files(
     with io.atomic_folder(output, force=force) as folder:
         with _timed(seconds, "reading", on_step):
             first, second, notes = registration.read_registration_inputs(
-                reference, floating, label_names=label_names, only=only, as_drawn=liver_as_drawn
+                reference, floating, label_names=label_names, only=masks, keep_holes=keep_holes
             )
             choice = registration.choose_config(preset, config, settings, first, second)
             grid = first.image.volume.geometry
-            initial = None if start is None else registration.read_initial_transform(start, grid)
-            registration.check_initial_overlap(grid, second.image.volume.geometry, initial, start)
+            initial = (
+                None if initial_transform is None else registration.read_initial_transform(initial_transform, grid)
+            )
+            registration.check_initial_overlap(grid, second.image.volume.geometry, initial, initial_transform)
         on_note(f"preset {choice.name}: {choice.why}")
         with _timed(seconds, "registration", on_step):
             result = registration.register(
@@ -122,7 +124,11 @@ def register_files(
         with _timed(seconds, "images", on_step):
             write_registration_images(folder, result, first, second, field_grid=field_grid)
         source = registration_provenance(
-            choice=choice, sides={"reference": first, "floating": second}, start=start, seed=seed, seconds=seconds
+            choice=choice,
+            sides={"reference": first, "floating": second},
+            initial_transform=initial_transform,
+            seed=seed,
+            seconds=seconds,
         )
         record = registration_record(result, provenance=source)
         (folder / "result.json").write_text(json_text(record), encoding="utf-8")

@@ -73,7 +73,7 @@ def registration_provenance(
     *,
     choice: ChosenConfig,
     sides: Mapping[str, RegistrationInput],
-    start: Path | None,
+    initial_transform: Path | None,
     seed: int,
     seconds: Mapping[str, float],
 ) -> dict[str, object]:
@@ -82,7 +82,7 @@ def registration_provenance(
     Args:
       choice: the configuration.
       sides: "reference" and "floating".
-      start: file of the start, or None.
+      initial_transform: file of the start, or None.
       seed: of the random sampling.
       seconds: wall time of each part.
     """
@@ -104,8 +104,11 @@ def registration_provenance(
         }
         for name, path in side.files.items():
             inputs[f"{role} {name}"] = {"file": path.name, "sha256": io.file_sha256(path)}
-    if start is not None:
-        inputs["start"] = {"file": start.name, "sha256": io.file_sha256(start)}
+    if initial_transform is not None:
+        inputs["initial_transform"] = {
+            "file": initial_transform.name,
+            "sha256": io.file_sha256(initial_transform),
+        }
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {

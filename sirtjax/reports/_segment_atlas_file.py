@@ -64,7 +64,7 @@ def segment_file_by_atlas(
     preset: Literal["image", "descriptor"] = "image",
     fusion: Literal["majority", "weighted", "staple"] = "weighted",
     min_atlases: int = 1,
-    min_likeness: float = 0.25,
+    min_similarity: float = 0.25,
     modality: Literal["CT", "MR"] = "CT",
     atlas_modality: Literal["CT", "MR"] = "CT",
     atlas_values: Sequence[int] | None = None,
@@ -81,7 +81,7 @@ def segment_file_by_atlas(
       preset: registration preset.
       fusion: how the warped livers are fused.
       min_atlases: smallest number of usable atlases.
-      min_likeness: atlases of a lower image similarity at the liver surface are excluded.
+      min_similarity: atlases of a lower image similarity at the liver surface are excluded.
       modality: of the image.
       atlas_modality: of the atlases.
       atlas_values: label values of the liver in the atlases; None for any.
@@ -112,7 +112,7 @@ def segment_file_by_atlas(
         register=registration.register,
         fusion=fusion,
         min_atlases=min_atlases,
-        min_likeness=min_likeness,
+        min_similarity=min_similarity,
         report=on_step,
     )
     on_step("writing")

@@ -83,7 +83,7 @@ def segment_file(
     mirror: bool = False,
     liver: Path | None = None,
     liver_name: str | None = None,
-    minimum_ml: float | None = None,
+    min_volume_ml: float | None = None,
     force: bool = False,
     on_step: OnStep = lambda step: None,
     on_note: Callable[[str], None] = lambda note: None,
@@ -101,7 +101,7 @@ def segment_file(
       mirror: average predictions over flips.
       liver: liver mask for lesions; None to segment the liver first.
       liver_name: name of the liver mask in its file.
-      minimum_ml: smallest lesion to keep, mL; None for the model's value.
+      min_volume_ml: smallest lesion to keep, mL; None for the model's value.
       force: overwrite existing files.
       on_step: called with the name of each step.
       on_note: called with the origin and the quality flags of a liver that was segmented first.
@@ -133,7 +133,7 @@ def segment_file(
                 modality=modality or read.source.modality,
                 mirror=mirror,
                 liver=within,
-                minimum_ml=minimum_ml if what == structure else None,
+                min_volume_ml=min_volume_ml if what == structure else None,
                 maps=files.probability is not None,
                 devices=devices,
                 progress=lambda done, total: on_step(f"network, {done} of {total}"),

@@ -67,7 +67,7 @@ def segment_uptake_file(
     pet: Path,
     output: Path,
     *,
-    minimum_ml: float,
+    min_volume_ml: float,
     rule: str | None = None,
     threshold: float | None = None,
     fraction: float | None = None,
@@ -87,7 +87,7 @@ def segment_uptake_file(
     Args:
       pet: NIfTI, NRRD or DICOM file, or DICOM folder.
       output: label map to write.
-      minimum_ml: smallest lesion to keep.
+      min_volume_ml: smallest lesion to keep.
       rule: name of a rule; exactly one of rule, threshold and fraction is required.
       threshold: a fixed SUV.
       fraction: fraction of the maximum.
@@ -125,7 +125,7 @@ def segment_uptake_file(
     found = segmentation.segment_uptake(
         volume,
         chosen,
-        minimum_volume_ml=minimum_ml,
+        min_volume_ml=min_volume_ml,
         liver=None if liver is None else _liver(liver, liver_name, image),
         margin_mm=margin_mm,
         regions=None if regions is None else _regions(regions, image),

@@ -112,7 +112,7 @@ def used_mask(history: History, key: str, *, replaces: bool) -> UsedMask:
         version=current.number,
         state=state,
         reviewer=None if signed is None else signed.reviewer,
-        signed_at=None if signed is None else signed.at,
+        signed_at=None if signed is None else signed.signed_at,
         comment="" if signed is None else signed.comment,
     )
 
@@ -122,7 +122,7 @@ def told_origin(mask: ReviewMask, history: History) -> str:
     origin = mask.origin.partition("; version ")[0]
     told = f"{origin}; version {history.current.number} of the review, SHA-256 {history.current.sha256[:12]}"
     signed = history.signature()
-    return told if signed is None else f"{told}, {signed.state} by {signed.reviewer} on {signed.at[:10]}"
+    return told if signed is None else f"{told}, {signed.state} by {signed.reviewer} on {signed.signed_at[:10]}"
 
 
 @dataclass(frozen=True)

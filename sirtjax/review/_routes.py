@@ -107,7 +107,7 @@ def _save(session: Session, asked: Asked, key: str) -> Answer:
     reviewer = _name(unquote(asked.headers.get("x-reviewer", "")))
     grid = asked.headers.get("x-grid", "")
     voxels = asked.read_body(session.voxel_count(key))
-    return _json(session.save(key, voxels, by=reviewer, if_match=_if_match(asked), grid=grid))
+    return _json(session.save(key, voxels, author=reviewer, if_match=_if_match(asked), grid=grid))
 
 
 def _sign(session: Session, asked: Asked, key: str) -> Answer:

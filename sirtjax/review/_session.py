@@ -235,13 +235,13 @@ class Session:
         self._mask(key)
         return int(np.prod(self._required_scene(key).geometry.shape))
 
-    def save(self, key: str, voxels: bytes, *, by: str, if_match: str, grid: str) -> dict[str, object]:
+    def save(self, key: str, voxels: bytes, *, author: str, if_match: str, grid: str) -> dict[str, object]:
         """Saves the page's mask as a new version.
 
         Args:
           key: of the mask.
           voxels: one byte a voxel of its scene, the first axis fastest.
-          by: the reviewer's name.
+          author: the reviewer's name.
           if_match: SHA-256 of the version it was made from.
           grid: fingerprint of the scene's grid.
 
@@ -254,7 +254,7 @@ class Session:
             if grid != scene.fingerprint:
                 raise Refusal(422, "the mask is on another grid than this folder's; load the page again")
             array = from_page(scene, voxels, self._newest(key))
-            save_version(self._folder(key), mask, array, by=by, if_match=if_match)
+            save_version(self._folder(key), mask, array, author=author, if_match=if_match)
             return self.describe_mask(key)
 
     def sign(
@@ -297,8 +297,8 @@ class Session:
         words = [one for one in signed if one is not None and one.state == "verified"]
         if not words or len(words) < len(signed):
             return None
-        last = max(words, key=lambda one: one.at)
-        return Approval(reviewer=last.reviewer, at=datetime.fromisoformat(last.at), verified=True)
+        last = max(words, key=lambda one: one.signed_at)
+        return Approval(reviewer=last.reviewer, at=datetime.fromisoformat(last.signed_at), verified=True)
 
     def replan_now(self, on_step: Callable[[str], None]) -> None:
         """Plans again with the current masks, and returns when it is done."""

@@ -26,7 +26,7 @@ from sirtjax.volume import LabelMap
 if TYPE_CHECKING:
     from sirtjax.workflows import MaskState
 
-SCHEMA = "sirtjax-review/1"
+SCHEMA = "sirtjax-review/2"
 LISTING = "versions.json"
 SignedState = Literal["verified", "rejected"]
 
@@ -39,7 +39,7 @@ class Version:
       number: from 1, which is the mask as the plan used it.
       file: its name in the mask's folder.
       sha256: of the file.
-      at, by: when it was saved (UTC, ISO 8601) and by whom; by "" where the plan made it.
+      created_at, author: when it was saved (UTC, ISO 8601) and by whom; author "" where the plan made it.
       parent: SHA-256 of the version it was made from; None for the first.
       volume_ml: per label.
     """
@@ -47,8 +47,8 @@ class Version:
     number: int
     file: str
     sha256: str
-    at: str
-    by: str
+    created_at: str
+    author: str
     parent: str | None
     volume_ml: dict[str, float]
 
@@ -60,7 +60,7 @@ class Signature:
     sha256: str
     state: SignedState
     reviewer: str
-    at: str
+    signed_at: str
     comment: str = ""
 
 
@@ -72,11 +72,11 @@ class History:
 
     Examples:
       >>> from sirtjax import review
-      >>> plan = {"number": 1, "file": "1.nii.gz", "sha256": "a1", "at": "2024-05-01", "by": "", "volume_ml": {}}
-      >>> first = review.Version(**plan, parent=None)
+      >>> plan = {"number": 1, "file": "1.nii.gz", "sha256": "a1", "created_at": "2024-05-01", "author": "",
+      "volume_ml": {}} >>> first = review.Version(**plan, parent=None)
       >>> review.History(versions=(first,), automatic="the model 'liver'").state()
       ('draft', "segmented automatically by the model 'liver', not verified")
-      >>> word = review.Signature(sha256="a1", state="verified", reviewer="Dr A", at="2024-05-02")
+      >>> word = review.Signature(sha256="a1", state="verified", reviewer="Dr A", signed_at="2024-05-02")
       >>> review.History(versions=(first,), signatures=(word,)).state()
       ('verified', None)
     """
@@ -106,9 +106,9 @@ class History:
         if signed is not None and signed.state == "verified":
             return "verified", None
         if signed is not None:
-            return "rejected", f"rejected by {signed.reviewer} on {signed.at[:10]}"
+            return "rejected", f"rejected by {signed.reviewer} on {signed.signed_at[:10]}"
         if self.current.number > 1:
-            return "draft", f"changed by {self.current.by} on {self.current.at[:10]}, not signed"
+            return "draft", f"changed by {self.current.author} on {self.current.created_at[:10]}, not signed"
         if self.draft is not None:
             return "draft", self.draft
         if self.automatic is not None:
@@ -150,7 +150,7 @@ def read_history(folder: Path) -> History | None:
 def first_history(mask: ReviewMask) -> History:
     """Returns the history of a mask that is unchanged since the plan; writes nothing."""
     with tempfile.TemporaryDirectory(prefix="sirtjax-") as folder:
-        first = _write_version(Path(folder), mask.labels, number=1, by="", parent=None)
+        first = _write_version(Path(folder), mask.labels, number=1, author="", parent=None)
     return History(versions=(first,), automatic=mask.automatic, draft=mask.draft)
 
 
@@ -159,7 +159,7 @@ def _begun(folder: Path, mask: ReviewMask) -> History:
     found = read_history(folder)
     if found is not None:
         return found
-    first = _write_version(folder, mask.labels, number=1, by="", parent=None)
+    first = _write_version(folder, mask.labels, number=1, author="", parent=None)
     history = History(versions=(first,), automatic=mask.automatic, draft=mask.draft)
     _write_listing(folder, mask, history)
     return history
@@ -181,14 +181,14 @@ def read_version(folder: Path, version: Version, mask: ReviewMask) -> LabelMap:
     return LabelMap(array, geometry, names=mask.labels.names)
 
 
-def save_version(folder: Path, mask: ReviewMask, array: NDArray[np.uint8], *, by: str, if_match: str) -> History:
+def save_version(folder: Path, mask: ReviewMask, array: NDArray[np.uint8], *, author: str, if_match: str) -> History:
     """Adds a version, unless another was saved since the one it was based on.
 
     Args:
       folder: of the mask.
       mask: whose version it is.
       array: (i, j, k) labels on the mask's own grid.
-      by: the reviewer's name.
+      author: the reviewer's name.
       if_match: SHA-256 of the version it was made from.
 
     Returns:
@@ -206,7 +206,7 @@ def save_version(folder: Path, mask: ReviewMask, array: NDArray[np.uint8], *, by
         # The grid is that of the first file, bit by bit.
         labels = LabelMap(array, before.geometry, names=mask.labels.names)
         number = history.current.number + 1
-        added = _write_version(folder, labels, number=number, by=by, parent=history.current.sha256)
+        added = _write_version(folder, labels, number=number, author=author, parent=history.current.sha256)
         history = replace(history, versions=(*history.versions, added))
         _write_listing(folder, mask, history)
         return history
@@ -232,7 +232,9 @@ def sign_version(
         history = _begun(folder, mask)
         _check_match(history, if_match)
         read_version(folder, history.current, mask)
-        signature = Signature(sha256=history.current.sha256, state=state, reviewer=reviewer, at=_now(), comment=comment)
+        signature = Signature(
+            sha256=history.current.sha256, state=state, reviewer=reviewer, signed_at=_now(), comment=comment
+        )
         history = replace(history, signatures=(*history.signatures, signature))
         _write_listing(folder, mask, history)
         return history
@@ -240,11 +242,11 @@ def sign_version(
 
 def _check_match(history: History, if_match: str) -> None:
     if history.current.sha256 != if_match:
-        by = history.current.by or "the plan"
-        raise Refusal(412, f"version {history.current.number} was saved by {by} meanwhile; load it and edit again")
+        author = history.current.author or "the plan"
+        raise Refusal(412, f"version {history.current.number} was saved by {author} meanwhile; load it and edit again")
 
 
-def _write_version(folder: Path, labels: LabelMap, *, number: int, by: str, parent: str | None) -> Version:
+def _write_version(folder: Path, labels: LabelMap, *, number: int, author: str, parent: str | None) -> Version:
     path = folder / f"{number:04d}.nii.gz"
     # One that is there but in no listing is left from a save that was cut off.
     with io.atomic_path(path, force=True, private=True) as temporary:
@@ -253,8 +255,8 @@ def _write_version(folder: Path, labels: LabelMap, *, number: int, by: str, pare
         number=number,
         file=path.name,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        at=_now(),
-        by=by,
+        created_at=_now(),
+        author=author,
         parent=parent,
         volume_ml={name: labels.volume_ml(name) for _, name in labels.names},
     )

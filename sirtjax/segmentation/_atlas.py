@@ -35,10 +35,10 @@ class AtlasOutcome:
       used: whether its liver was fused.
       status: of its registration, such as "SUCCESS" or "POOR_AGREEMENT"; "OWN_IMAGE" where the atlas is the
         patient, "REFUSED" if the registration raised an error, "OUTSIDE" if the warped liver is outside
-        the patient's image, "UNLIKE" if the images differ at its surface, "OUTLIER" if its position differs
+        the patient's image, "LOW_SIMILARITY" if the images differ at its surface, "OUTLIER" if its position differs
         from the others.
       cause: why it was excluded; empty if it was used.
-      likeness: mean squared local correlation of the images at the surface of the warped liver, 0 to 1; None if
+      similarity: mean squared local correlation of the images at the surface of the warped liver, 0 to 1; None if
         it was excluded earlier.
       weight: its fraction of all weight in the voxels where any atlas has the liver; None with STAPLE or if excluded.
       sensitivity: as STAPLE found; None for other methods.
@@ -51,7 +51,7 @@ class AtlasOutcome:
     used: bool
     status: str
     cause: str = ""
-    likeness: float | None = None
+    similarity: float | None = None
     weight: float | None = None
     sensitivity: float | None = None
     specificity: float | None = None

@@ -52,7 +52,7 @@ def carry(
     *,
     config: Any,
     register: Callable[..., Registered],
-    min_likeness: float,
+    min_similarity: float,
 ) -> tuple[AtlasOutcome, Carried | None]:
     """Registers one atlas and warps its liver to the working grid; None if it cannot be used.
 
@@ -63,11 +63,11 @@ def carry(
       patient: the patient's image on it, from `windowed`.
       config: of the registration.
       register: (reference, floating, *, config) to a result.
-      min_likeness: minimum image similarity at the surface of the warped liver; a lower one is not a success.
+      min_similarity: minimum image similarity at the surface of the warped liver; a lower one is not a success.
     """
 
-    def refused(status: str, cause: str, likeness: float | None = None) -> tuple[AtlasOutcome, None]:
-        return AtlasOutcome(name=atlas.name, used=False, status=status, cause=cause, likeness=likeness), None
+    def refused(status: str, cause: str, similarity: float | None = None) -> tuple[AtlasOutcome, None]:
+        return AtlasOutcome(name=atlas.name, used=False, status=status, cause=cause, similarity=similarity), None
 
     if _same_image(image, atlas.image):
         return refused("OWN_IMAGE", "it is the patient's own image")
@@ -83,17 +83,16 @@ def carry(
         return refused("OUTSIDE", "its liver is outside the patient's image after registration")
     moved = spatial.resample(atlas.image, grid, transform=result.transform, antialias=True)
     similarity = local_similarity(patient, windowed(moved))
-    likeness = float(similarity[_band(occupancy >= 0.5)].mean())
-    if likeness < min_likeness:
-        cause = (
-            f"the images differ at its liver's surface (similarity {likeness:.2f}, expected at least {min_likeness:g})"
-        )
-        return refused("UNLIKE", cause, likeness)
+    at_surface = float(similarity[_band(occupancy >= 0.5)].mean())
+    if at_surface < min_similarity:
+        least = f"expected at least {min_similarity:g}"
+        cause = f"the images differ at its liver's surface (similarity {at_surface:.2f}, {least})"
+        return refused("LOW_SIMILARITY", cause, at_surface)
     # One empty voxel around, so that the votes fade out when they are interpolated.
     start, stop = bounding_box(occupancy > 0, margin=1)
     i, j, k = (slice(a, b) for a, b in zip(start, stop, strict=True))
     one = Carried(start=start, occupancy=occupancy[i, j, k].copy(), similarity=similarity.astype(np.float16))
-    return AtlasOutcome(name=atlas.name, used=True, status=result.status.name, likeness=likeness), one
+    return AtlasOutcome(name=atlas.name, used=True, status=result.status.name, similarity=at_surface), one
 
 
 def working_grid(geometry: Geometry, *, spacing_mm: float) -> Geometry:

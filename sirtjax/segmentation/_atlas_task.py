@@ -27,7 +27,7 @@ SPACING_MM = 3.0
 WEIGHT_POWER = 2.0
 # Digital phantoms whose livers were warped to a DSC of about 0.83 have this similarity. Real pairs of CTs whose
 # registration stopped at the affine map (DSC 0.72 to 0.81) have less.
-MIN_LIKENESS = 0.25
+MIN_SIMILARITY = 0.25
 MIN_AGREEMENT_DSC = 0.7
 # Similarity of two images in uniform regions: without it, noise would select the atlas there.
 _SIMILARITY_FLOOR = 0.05
@@ -41,7 +41,7 @@ def segment_liver_by_atlas(
     register: Callable[..., Registered] = registration.register,
     fusion: Fusion = "weighted",
     min_atlases: int = 1,
-    min_likeness: float = MIN_LIKENESS,
+    min_similarity: float = MIN_SIMILARITY,
     min_agreement_dsc: float = MIN_AGREEMENT_DSC,
     weight_power: float = WEIGHT_POWER,
     report: Callable[[str], None] | None = None,
@@ -69,7 +69,7 @@ def segment_liver_by_atlas(
       register: a function of (reference, floating, *, config).
       fusion: "majority", "weighted" or "staple".
       min_atlases: fewer usable ones are an error; STAPLE needs three.
-      min_likeness: 0 to 1; 0 leaves none out.
+      min_similarity: 0 to 1; 0 leaves none out.
       min_agreement_dsc: mean Dice similarity of an atlas' liver with those of the others; 0 leaves none out.
       weight_power: 0 gives all atlases the same weight.
       report: called with the name of each step as it begins.
@@ -80,7 +80,7 @@ def segment_liver_by_atlas(
       ComputationError: too few atlases were usable, or no voxel has more than half of the votes.
     """
     began = perf_counter()
-    _check(image, fusion, min_atlases, {"min_likeness": min_likeness, "min_agreement_dsc": min_agreement_dsc})
+    _check(image, fusion, min_atlases, {"min_similarity": min_similarity, "min_agreement_dsc": min_agreement_dsc})
     if not (np.isfinite(weight_power) and weight_power >= 0):
         raise ConfigError(f"weight_power must be finite and not negative, got {weight_power}")
     tell = report or (lambda step: None)
@@ -91,7 +91,9 @@ def segment_liver_by_atlas(
     moment = perf_counter()
     for atlas in atlases:
         tell(f"atlas {atlas.name}")
-        outcome, one = carry(image, atlas, grid, patient, config=config, register=register, min_likeness=min_likeness)
+        outcome, one = carry(
+            image, atlas, grid, patient, config=config, register=register, min_similarity=min_similarity
+        )
         if one is not None:
             carried.append(one)
         outcomes.append(replace(outcome, seconds=perf_counter() - moment))

@@ -122,7 +122,7 @@ def _repeat(
     after = before
     for step in steps:
         if isinstance(step, RemoveSmall):
-            after = remove_small(after, spacing_mm, minimum_ml=step.minimum_ml)
+            after = remove_small(after, spacing_mm, min_volume_ml=step.min_volume_ml)
         else:
             after = ops.largest_component(after) if isinstance(step, LargestComponent) else ops.fill_holes(after)
     part[before & ~after] = 0

@@ -63,7 +63,7 @@ def piece_flags(name: str, pieces_ml: Sequence[float]) -> tuple[Flag, ...]:
     if len(large) < 2:
         return ()
     sizes = ", ".join(f"{one:.0f}" for one in large)
-    return (Flag(code="pieces", message=f"{len(large)} large components of {name} ({sizes} mL), expected one"),)
+    return (Flag(code="fragmented", message=f"{len(large)} large components of {name} ({sizes} mL), expected one"),)
 
 
 def count_flags(name: str, count: int) -> tuple[Flag, ...]:
@@ -71,7 +71,7 @@ def count_flags(name: str, count: int) -> tuple[Flag, ...]:
     if count <= MANY_LESIONS:
         return ()
     message = f"{count} parts of {name}, more than {MANY_LESIONS}: on a noisy or low-dose image most are noise"
-    return (Flag(code="many", message=message),)
+    return (Flag(code="many_lesions", message=message),)
 
 
 def entropy_flags(name: str, mask: NDArray[np.bool_], entropy: NDArray[np.float32]) -> tuple[Flag, ...]:
@@ -84,7 +84,7 @@ def entropy_flags(name: str, mask: NDArray[np.bool_], entropy: NDArray[np.float3
     if mean <= SURE_ENTROPY:
         return ()
     message = f"the network is unsure inside the {name}: mean entropy {mean:.2f}, expected at most {SURE_ENTROPY:g}"
-    return (Flag(code="entropy", message=message),)
+    return (Flag(code="uncertain", message=message),)
 
 
 def edge_flags(labels: LabelMap, name: str) -> tuple[Flag, ...]:
@@ -100,7 +100,7 @@ def edge_flags(labels: LabelMap, name: str) -> tuple[Flag, ...]:
                 found.append(f"{_SIDES[side]} ({area_cm2:.0f} cm2)")
     if not found:
         return ()
-    return (Flag(code="edge", message=f"the image truncates the {name} at its {', '.join(found)} side"),)
+    return (Flag(code="truncated", message=f"the image truncates the {name} at its {', '.join(found)} side"),)
 
 
 def quality_flags(name: str, quality: QualityEstimate) -> tuple[Flag, ...]:

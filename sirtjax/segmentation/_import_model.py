@@ -27,7 +27,7 @@ def import_model(
     description: Path | None = None,
     licence: str = "",
     licence_file: Path | None = None,
-    half: bool = False,
+    float16: bool = False,
     force: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> tuple[Model, Path, bool]:
@@ -43,7 +43,7 @@ def import_model(
       description: of MONAI weights (TOML), see docs/models.md.
       licence: short name of the licence.
       licence_file: text of the licence; None to search for it in the folder.
-      half: store convolution kernels in float16.
+      float16: store convolution kernels in float16.
       force: overwrite a model of this name.
       on_step: called with the name of each step.
 
@@ -76,7 +76,7 @@ def import_model(
         model = import_monai(source, description, name=name, task=task, licence=licence)
     on_step("writing")
     target = models_folder() / model.spec.name
-    save_model(target, model, licence_text=text, storage="float16" if half else "float32", force=force)
+    save_model(target, model, licence_text=text, storage="float16" if float16 else "float32", force=force)
     return model, target, bool(text.strip()) and text != NO_LICENCE
 
 

@@ -32,7 +32,7 @@ def segment_lungs(volume: Volume) -> Segmentation:
 
     Lungs are air-filled components of at least 50 mL inside the body that do not consist only of gas.
 
-    Airways that are open to a lung stay with it. The flag "edge" shows whether the lungs are truncated.
+    Airways that are open to a lung stay with it. The flag "truncated" shows whether the lungs are truncated.
 
     Raises:
       ConfigError: the image is not a CT.

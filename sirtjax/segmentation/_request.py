@@ -57,7 +57,7 @@ def make_request(
     modality: str | None,
     mirror: bool,
     liver: LabelMap | None,
-    minimum_ml: float | None,
+    min_volume_ml: float | None,
     maps: bool,
     devices: Sequence[jax.Device] | None,
     progress: Progress | None,
@@ -73,7 +73,7 @@ def make_request(
       modality: as the user states it.
       mirror: average over flips.
       liver: mask of the liver.
-      minimum_ml: smallest component to keep.
+      min_volume_ml: smallest component to keep.
       maps: return maps of an nnU-Net.
       devices: where to run.
       progress: called with the number of network calls done and to do.
@@ -91,7 +91,7 @@ def make_request(
         structure=structure,
         labels=labels,
         names=tuple((spec.labels[name], name) for name in labels) if structure is None else ((1, structure),),
-        steps=_steps(spec.postprocess, minimum_ml),
+        steps=_steps(spec.postprocess, min_volume_ml),
         liver=liver,
         mirror=mirror,
         maps=maps,
@@ -100,10 +100,10 @@ def make_request(
     )
 
 
-def _steps(steps: Sequence[PostprocessStep], minimum_ml: float | None) -> tuple[PostprocessStep, ...]:
+def _steps(steps: Sequence[PostprocessStep], min_volume_ml: float | None) -> tuple[PostprocessStep, ...]:
     """Returns a model's post-processing, with another minimum volume of components."""
-    if minimum_ml is None:
+    if min_volume_ml is None:
         return tuple(steps)
-    if not 0 <= minimum_ml < math.inf:
-        raise ConfigError(f"the minimum component volume is {minimum_ml} mL; expected zero or more")
-    return (*(one for one in steps if not isinstance(one, RemoveSmall)), RemoveSmall(minimum_ml=minimum_ml))
+    if not 0 <= min_volume_ml < math.inf:
+        raise ConfigError(f"the minimum component volume is {min_volume_ml} mL; expected zero or more")
+    return (*(one for one in steps if not isinstance(one, RemoveSmall)), RemoveSmall(min_volume_ml=min_volume_ml))

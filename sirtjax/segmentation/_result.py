@@ -12,7 +12,7 @@ class Flag:
     """A reason to look at a result before it is used.
 
     Attributes:
-      code: stable, such as "volume" or "edge".
+      code: stable, such as "volume" or "truncated".
       message: what was found and what is usual, one sentence.
     """
 

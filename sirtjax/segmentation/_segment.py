@@ -22,7 +22,7 @@ def segment(
     modality: str | None = None,
     mirror: bool = False,
     liver: LabelMap | None = None,
-    minimum_ml: float | None = None,
+    min_volume_ml: float | None = None,
     maps: bool = False,
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
@@ -41,7 +41,7 @@ def segment(
       mirror: average over the flips that the model was trained with: slower by their number.
       liver: where lesions may be; those further than 6 mm outside of it are dropped. A model that was trained inside
         of the liver sees nothing else, and can't be run without.
-      minimum_ml: parts smaller than this are dropped; by default as the model says.
+      min_volume_ml: parts smaller than this are dropped; by default as the model says.
       maps: also give probabilities and uncertainty of an nnU-Net, on the image's grid; of other models they come for
         nothing, on the network's.
       devices: where to run; JAX's first device by default.
@@ -61,7 +61,7 @@ def segment(
         modality=modality,
         mirror=mirror,
         liver=liver,
-        minimum_ml=minimum_ml,
+        min_volume_ml=min_volume_ml,
         maps=maps,
         devices=devices,
         progress=progress,

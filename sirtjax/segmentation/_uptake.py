@@ -28,7 +28,7 @@ def dilated_mask(labels: LabelMap, *, margin_mm: float) -> Mask:
 
 
 def uptake_above(
-    pet: Volume, *, threshold: float, search: Mask, minimum_volume_ml: float, name: str = "lesion"
+    pet: Volume, *, threshold: float, search: Mask, min_volume_ml: float, name: str = "lesion"
 ) -> LabelMap:
     """Lesions as the connected regions at or above an uptake threshold within a search mask.
 
@@ -38,7 +38,7 @@ def uptake_above(
       pet: uptake in SUV or Bq/mL.
       threshold: in the unit of the PET.
       search: (i, j, k) voxels to look in, such as the liver grown by a margin.
-      minimum_volume_ml: smaller regions are left out.
+      min_volume_ml: smaller regions are left out.
       name: first part of the lesions' names.
 
     Returns:
@@ -56,14 +56,14 @@ def uptake_above(
       >>> suv = np.ones(grid.shape, np.float32)
       >>> suv[:3], suv[6] = 5.0, 9.0  # lesions of 27 mL and 9 mL
       >>> pet, everywhere = Volume(suv, grid, unit="SUV"), np.ones(grid.shape, bool)
-      >>> lesions = segmentation.uptake_above(pet, threshold=4.0, search=everywhere, minimum_volume_ml=10.0)
+      >>> lesions = segmentation.uptake_above(pet, threshold=4.0, search=everywhere, min_volume_ml=10.0)
       >>> [name for _, name in lesions.names], int((lesions.array > 0).sum())
       (['lesion-1'], 27)
     """
     uptake = _checked(pet, search)
     if not (np.isfinite(threshold) and threshold > 0):
         raise InputError(f"uptake threshold must be a positive number, got {threshold}")
-    return _labelled((uptake >= threshold) & search, pet.geometry, minimum_volume_ml, name)
+    return _labelled((uptake >= threshold) & search, pet.geometry, min_volume_ml, name)
 
 
 def uptake_of_maximum(
@@ -71,7 +71,7 @@ def uptake_of_maximum(
     *,
     fraction: float,
     regions: LabelMap,
-    minimum_volume_ml: float,
+    min_volume_ml: float,
 ) -> LabelMap:
     """Lesions as the voxels at or above a fraction of the maximum, in each region separately.
 
@@ -82,7 +82,7 @@ def uptake_of_maximum(
       pet: uptake in any unit.
       fraction: of the maximum, within (0, 1).
       regions: where to look for each lesion, on the PET's grid.
-      minimum_volume_ml: smaller lesions are left out.
+      min_volume_ml: smaller lesions are left out.
 
     Returns:
       A label map on the PET's grid with the values and names of `regions` that gave a lesion.
@@ -110,15 +110,13 @@ def uptake_of_maximum(
             raise InputError(f"uptake region {name!r} has no uptake: its maximum is {uptake[hottest]:g}")
         parts = components(inside & (uptake >= fraction * uptake[hottest]))
         lesion = parts == parts[hottest]
-        if lesion.sum() * pet.geometry.voxel_volume_ml >= minimum_volume_ml:
+        if lesion.sum() * pet.geometry.voxel_volume_ml >= min_volume_ml:
             found[lesion] = value
             kept.append((value, name))
     return LabelMap(found, pet.geometry, names=tuple(kept))
 
 
-def seed_regions(
-    pet: Volume, *, threshold: float, search: Mask, margin_mm: float, minimum_volume_ml: float
-) -> LabelMap:
+def seed_regions(pet: Volume, *, threshold: float, search: Mask, margin_mm: float, min_volume_ml: float) -> LabelMap:
     """Returns one region per hot spot for `uptake_of_maximum`: above `threshold`, dilated by `margin_mm`.
 
     A voxel near several spots goes to the nearest one; the regions stay within the search mask.
@@ -128,12 +126,12 @@ def seed_regions(
       threshold: in the unit of `pet`, at which the spots are told apart.
       search: (i, j, k) where to look.
       margin_mm: how far a region reaches beyond its spot.
-      minimum_volume_ml: smaller spots are dropped.
+      min_volume_ml: smaller spots are dropped.
 
     Raises:
       InputError, GeometryError: as `uptake_above`.
     """
-    seeds = uptake_above(pet, threshold=threshold, search=search, minimum_volume_ml=minimum_volume_ml)
+    seeds = uptake_above(pet, threshold=threshold, search=search, min_volume_ml=min_volume_ml)
     labels = np.asarray(seeds.array)
     if not seeds.names:
         return seeds
@@ -155,10 +153,10 @@ def _checked(pet: Volume, search: Mask) -> NDArray[np.floating]:
     return uptake
 
 
-def _labelled(mask: Mask, geometry: Geometry, minimum_volume_ml: float, name: str) -> LabelMap:
+def _labelled(mask: Mask, geometry: Geometry, min_volume_ml: float, name: str) -> LabelMap:
     parts = components(mask)
     sizes = np.bincount(parts.ravel())[1:]
-    count = int((sizes * geometry.voxel_volume_ml >= minimum_volume_ml).sum())
+    count = int((sizes * geometry.voxel_volume_ml >= min_volume_ml).sum())
     # Components come largest first, so the small ones are the last numbers.
     labels = np.where(parts <= count, parts, 0).astype(np.uint16 if count < 2**16 else np.uint32)
     names = tuple((value, f"{name}-{value}") for value in range(1, count + 1))

@@ -32,7 +32,7 @@ def segment_uptake(
     pet: Volume,
     rule: UptakeRule,
     *,
-    minimum_volume_ml: float,
+    min_volume_ml: float,
     liver: LabelMap | None = None,
     margin_mm: float = 0.0,
     regions: LabelMap | None = None,
@@ -45,7 +45,7 @@ def segment_uptake(
     Args:
       pet: in SUV; a fraction of the maximum accepts any unit.
       rule: what counts as a lesion, see `uptake_rule`.
-      minimum_volume_ml: smaller lesions are left out.
+      min_volume_ml: smaller lesions are left out.
       liver: liver on the PET's grid. Lesions are searched in it; without it, in the whole image (not for a
         liver reference).
       margin_mm: distance beyond the liver at which lesions can be.
@@ -68,7 +68,7 @@ def segment_uptake(
     if rule.fraction is not None:
         if regions is None:
             raise ConfigError(f"uptake rule {rule.name!r} requires one region around each lesion; provide them")
-        lesions = uptake_of_maximum(pet, fraction=rule.fraction, regions=regions, minimum_volume_ml=minimum_volume_ml)
+        lesions = uptake_of_maximum(pet, fraction=rule.fraction, regions=regions, min_volume_ml=min_volume_ml)
         return UptakeSegmentation(lesions=lesions, rule=rule, threshold=None, reference=None)
     if rule.threshold is not None:
         threshold = rule.threshold
@@ -80,5 +80,5 @@ def segment_uptake(
     else:
         raise ConfigError(f"uptake rule {rule.name!r} of kind {rule.kind!r} lacks its values")
     search = np.ones(pet.geometry.shape, bool) if liver is None else dilated_mask(liver, margin_mm=margin_mm)
-    lesions = uptake_above(pet, threshold=threshold, search=search, minimum_volume_ml=minimum_volume_ml)
+    lesions = uptake_above(pet, threshold=threshold, search=search, min_volume_ml=min_volume_ml)
     return UptakeSegmentation(lesions=lesions, rule=rule, threshold=threshold, reference=reference)

@@ -42,9 +42,9 @@ def choose_node(
     """
     files = (certificate, key, authority)
     if any(files) and not all(files):
-        raise ConfigError("TLS needs --tls-certificate, --tls-key and --tls-authority; provide all three or none")
+        raise ConfigError("TLS needs --tls-certificate, --tls-key and --tls-ca; provide all three or none")
     if certificate_name is not None and not any(files) and config is None:
-        raise ConfigError("--tls-name: needs --tls-certificate, --tls-key and --tls-authority, or --config")
+        raise ConfigError("--tls-name: needs --tls-certificate, --tls-key and --tls-ca, or --config")
     tls = None
     if certificate is not None and key is not None and authority is not None:
         tls = TlsFiles(certificate=certificate, key=key, authority=authority)

@@ -126,8 +126,8 @@ def _ask(commitments: Commitments, config: ServiceConfig, audit: AuditLog, work:
     try:
         peer = config.destination(work.sender)
         node = node_of(peer, config)
-        if now - work.since > limits.give_up_s:
-            raise ValueError(f"the results arrived, but were not committed within {limits.give_up_s:g} s")
+        if now - work.since > limits.delivery_timeout_s:
+            raise ValueError(f"the results arrived, but were not committed within {limits.delivery_timeout_s:g} s")
     except ValueError as error:
         commitments.abandon(work, str(error), now=now)
         audit.append("results not committed", series=work.name, reason=str(error))
@@ -154,10 +154,10 @@ def _ask(commitments: Commitments, config: ServiceConfig, audit: AuditLog, work:
 def _report(commitments: Commitments, config: ServiceConfig, audit: AuditLog, answer: Answer) -> None:
     now, limits = time.time(), config.limits
     peer: Peer | None = next((one for one in config.peer if one.ae_title == answer.peer), None)
-    if peer is None or peer.port is None or now - answer.since > limits.give_up_s:
+    if peer is None or peer.port is None or now - answer.since > limits.delivery_timeout_s:
         reason = "the peer is not in the configuration, or has no port"
         if peer is not None and peer.port is not None:
-            reason = f"the report could not be sent for {limits.give_up_s:g} s"
+            reason = f"the report could not be sent for {limits.delivery_timeout_s:g} s"
         commitments.answered([answer], "abandoned")
         audit.append("storage commitment not reported", destination=shown(answer.peer), reason=reason)
         return

@@ -76,7 +76,7 @@ class Peer(Table):
       may_send: whether it may store images here; it may always ask whether the service is there (C-ECHO).
       commit_results: whether it is asked for storage commitment of the results that were sent to it.
       may_request_commitment: whether it may ask for storage commitment of the images it has sent; they are kept for
-        `limits.keep_s` after their series has ended, so it does not replace an archive.
+        `limits.retention_s` after their series has ended, so it does not replace an archive.
       tls: whether results are sent to it through TLS, with the files of `listen.tls`.
       certificate_name: name that its TLS certificate must contain, as common name, host name or address; "*" for any
         certificate of the authority. Default: any when it connects to us, `host` when we connect to it.
@@ -131,7 +131,7 @@ class Limits(Table):
       waiting: connections that have not asked for an association yet; the oldest is closed for a new one.
       waiting_per_address: the same from one address.
       connections_per_minute: new associations of one AE title from one address.
-      object_mb: of one image.
+      max_object_mb: of one image.
       objects_per_minute: images from one peer.
       mb_per_minute: from one peer.
       objects_per_series: images of one series.
@@ -140,12 +140,12 @@ class Limits(Table):
       inspect_s: within which an image has to be parsed.
       inspect_mb: address space of the process that parses.
       inspectors: processes that parse.
-      quiet_s: after the last image, if its association was aborted or is still open, a series is complete.
-      settle_s: after the last image, if its association was released, a series is complete.
+      incomplete_timeout_s: after the last image, if its association was aborted or is still open, a series is complete.
+      complete_delay_s: after the last image, if its association was released, a series is complete.
       retry_s: the first pause after a delivery that failed; it doubles each time, up to an hour.
-      give_up_s: after which a delivery is no longer tried.
+      delivery_timeout_s: after which a delivery is no longer tried.
       commitment_s: after which a storage commitment that was not reported is asked for again.
-      keep_s: retention time on disk of a finished series, so that repeated images are recognised.
+      retention_s: retention time on disk of a finished series, so that repeated images are recognised.
     """
 
     pdu_bytes: Annotated[int, Field(ge=4096, le=1 << 20)] = 65536
@@ -159,7 +159,7 @@ class Limits(Table):
     waiting: Annotated[int, Field(ge=8, le=512)] = 256
     waiting_per_address: Annotated[int, Field(ge=4, le=512)] = 64
     connections_per_minute: Annotated[int, Field(ge=1)] = 600
-    object_mb: Annotated[float, Field(gt=0, le=2048)] = 256.0
+    max_object_mb: Annotated[float, Field(gt=0, le=2048)] = 256.0
     objects_per_minute: Annotated[int, Field(ge=1)] = 60_000
     mb_per_minute: Annotated[float, Field(gt=0)] = 30_000.0
     objects_per_series: Annotated[int, Field(ge=1)] = 5000
@@ -168,12 +168,12 @@ class Limits(Table):
     inspect_s: Seconds = 20.0
     inspect_mb: Annotated[int, Field(ge=256)] = 1024
     inspectors: Annotated[int, Field(ge=1, le=16)] = 2
-    quiet_s: Seconds = 60.0
-    settle_s: Seconds = 5.0
+    incomplete_timeout_s: Seconds = 60.0
+    complete_delay_s: Seconds = 5.0
     retry_s: Seconds = 10.0
-    give_up_s: Seconds = 172_800.0
+    delivery_timeout_s: Seconds = 172_800.0
     commitment_s: Seconds = 3600.0
-    keep_s: Seconds = 86_400.0
+    retention_s: Seconds = 86_400.0
 
 
 class ServiceConfig(Table):

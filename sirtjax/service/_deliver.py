@@ -69,8 +69,8 @@ def deliver_next(queue: Queue, config: ServiceConfig, audit: AuditLog) -> bool:
 
 def _later(queue: Queue, config: ServiceConfig, audit: AuditLog, delivery: Delivery, rows: list[int]) -> None:
     limits, now = config.limits, time.time()
-    if now - delivery.since > limits.give_up_s:
-        _abandon(queue, audit, delivery, rows, f"the results could not be sent for {limits.give_up_s:g} s")
+    if now - delivery.since > limits.delivery_timeout_s:
+        _abandon(queue, audit, delivery, rows, f"the results could not be sent for {limits.delivery_timeout_s:g} s")
         return
     queue.postpone(delivery, rows, due=now + pause_s(limits, delivery.attempts))
 

@@ -212,7 +212,7 @@ class _FolderIntake:
         meta = file_start(sop_class, sop_uid, syntax)
         try:
             self.check_room(event.assoc, 0)
-            spool = Spool(sop_class, sop_uid, path=path, meta=meta, most=int(Limits().object_mb * 1e6))
+            spool = Spool(sop_class, sop_uid, path=path, meta=meta, most=int(Limits().max_object_mb * 1e6))
         except Refusal as refusal:
             return refusal.status
         spool.write(request.DataSet.getbuffer())

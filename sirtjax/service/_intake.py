@@ -165,7 +165,7 @@ class SeriesIntake:
             outcome, row = self._queue.add(
                 arrival,
                 now=time.time(),
-                quiet_s=limits.quiet_s,
+                incomplete_timeout_s=limits.incomplete_timeout_s,
                 objects_per_series=limits.objects_per_series,
                 open_series=limits.open_series,
             )
@@ -192,7 +192,7 @@ class SeriesIntake:
             for other, series in self._touched.items():
                 if other.is_alive():
                     others |= series
-        self._queue.released(mine - others, due=time.time() + self._config.limits.settle_s)
+        self._queue.released(mine - others, due=time.time() + self._config.limits.complete_delay_s)
 
     def tick(self) -> None:
         """Closes series without new images, and removes the remains of broken associations."""

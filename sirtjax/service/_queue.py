@@ -51,7 +51,7 @@ class Queue:
             self._db.execute("COMMIT")
 
     def add(
-        self, arrival: Arrival, *, now: float, quiet_s: float, objects_per_series: int, open_series: int
+        self, arrival: Arrival, *, now: float, incomplete_timeout_s: float, objects_per_series: int, open_series: int
     ) -> tuple[Outcome, int]:
         """Records an image whose file exists, and postpones the end of its series.
 
@@ -61,7 +61,7 @@ class Queue:
         Args:
           arrival: the image.
           now: the time.
-          quiet_s: how long after it the series is complete if nothing more comes.
+          incomplete_timeout_s: how long after it the series is complete if nothing more comes.
           objects_per_series: the most images of a series.
           open_series: the most series of a sender that are not complete yet.
 
@@ -78,7 +78,7 @@ class Queue:
                 begun = "SELECT COUNT(*) FROM series WHERE state = 'receiving' AND sender = ?"
                 if db.execute(begun, (arrival.sender,)).fetchone()[0] >= open_series:
                     return "busy", 0
-                series, state = self._new_series(arrival, now, quiet_s), "receiving"
+                series, state = self._new_series(arrival, now, incomplete_timeout_s), "receiving"
             else:
                 series, state = row[0], row[1]
                 if row[2:] != (arrival.study_uid, arrival.patient, arrival.modality):
@@ -98,7 +98,7 @@ class Queue:
             later = "" if state == "receiving" else ", generation = generation + 1, attempts = 0, reason = NULL"
             db.execute(
                 f"UPDATE series SET state = 'receiving', due = ?, changed = ?{later} WHERE id = ?",
-                (now + quiet_s, now, series),
+                (now + incomplete_timeout_s, now, series),
             )
             if state != "receiving":
                 # What was made of the images before and is not sent yet would be out of date on arrival.
@@ -108,7 +108,7 @@ class Queue:
                 )
             return "new", series
 
-    def _new_series(self, arrival: Arrival, now: float, quiet_s: float) -> int:
+    def _new_series(self, arrival: Arrival, now: float, incomplete_timeout_s: float) -> int:
         cursor = self._db.execute(
             "INSERT INTO series (name, sender, series_uid, study_uid, patient, modality, state, generation, attempts, "
             "due, changed) VALUES (?, ?, ?, ?, ?, ?, 'receiving', 1, 0, ?, ?)",
@@ -119,7 +119,7 @@ class Queue:
                 arrival.study_uid,
                 arrival.patient,
                 arrival.modality,
-                now + quiet_s,
+                now + incomplete_timeout_s,
                 now,
             ),
         )

@@ -177,7 +177,7 @@ class Receiver:
             path=path,
             meta=meta,
             refusal=refusal,
-            most=int(self._limits.object_mb * _MIB),
+            most=int(self._limits.max_object_mb * _MIB),
             check=lambda received: self._intake.check_room(association, received),
         )
         self._intake.begin(association, spool)

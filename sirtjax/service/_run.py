@@ -79,7 +79,7 @@ def _serve(
     queue, audit = Queue(state / QUEUE_FILE), AuditLog(state / AUDIT_FILE)
     audit.append("service starts", ae_title=config.listen.ae_title)
     _clear_unfinished(state, queue)
-    queue.wait_again(due=time.time() + limits.quiet_s)
+    queue.wait_again(due=time.time() + limits.incomplete_timeout_s)
     for name in queue.pardon(now=time.time()):
         audit.append("series resumed", series=name)
     guard = Guard(inspectors=limits.inspectors, memory_mb=limits.inspect_mb, timeout_s=limits.inspect_s)
@@ -119,7 +119,7 @@ def _watch(
         worker.keep()
         if time.monotonic() - tidied > _TIDY_S:
             tidied = time.monotonic()
-            before = time.time() - config.limits.keep_s
+            before = time.time() - config.limits.retention_s
             for name in queue.forget(before=before):
                 _remove(config.state, name)
             Commitments(queue).forget(before=before)

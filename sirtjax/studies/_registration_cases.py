@@ -31,7 +31,7 @@ class RegistrationCase:
       case: its name.
       transform: the file, or "identity".
       ref_labels, flo_labels: mask files as FILE, FILE#NAME or FILE#1=NAME,2=NAME.
-      reference, floating: the images, which an RTSTRUCT needs and which say where a label is lost.
+      reference, floating: the images, which an RTSTRUCT needs and outside of which a label is out of view.
       ref_points, flo_points: landmark points.
       names: of the values of NIfTI label maps, as in 1=liver,2=lesion1.
       organs: names that count by their surface.
@@ -56,7 +56,7 @@ class RegistrationOutcome:
     Attributes:
       case: its name.
       quality: the figures; None where it failed.
-      reason: why it failed, or which labels were lost; empty where all is measured.
+      reason: why it failed, or which labels are out of view; empty where all is measured.
     """
 
     case: str
@@ -65,13 +65,13 @@ class RegistrationOutcome:
 
     @property
     def status(self) -> str:
-        """In one word: measured, lost (a label is not in the reference image) or failed."""
+        """In one word: measured, out_of_view (a label is not in the reference image) or failed."""
         if self.quality is None:
             return "failed"
-        return "lost" if self.quality.lost else "measured"
+        return "out_of_view" if self.quality.out_of_view else "measured"
 
 
-def measure_registration(files: RegistrationCase, *, as_drawn: bool) -> RegistrationQuality:
+def measure_registration(files: RegistrationCase, *, keep_holes: bool) -> RegistrationQuality:
     """Reads the files of one case and computes the metrics of its registration."""
     from sirtjax import formats, io, metrics, spatial
     from sirtjax.registration import parse_label_names, read_landmarks, read_mask_files
@@ -83,7 +83,7 @@ def measure_registration(files: RegistrationCase, *, as_drawn: bool) -> Registra
         for paths, image in zip((files.ref_labels, files.flo_labels), images, strict=True)
     ]
     reference_masks, floating_masks = (masks_by_name(side) for side in sides)
-    if not as_drawn:
+    if not keep_holes:
         fill_organs((reference_masks, floating_masks), sides, files.organs)
     image = images[0]
     grid = _largest_grid(list(reference_masks.values())) if image is None else image.volume.geometry
@@ -105,24 +105,24 @@ def measure_registration(files: RegistrationCase, *, as_drawn: bool) -> Registra
 
 
 def measure_registrations(
-    cases: Sequence[RegistrationCase], *, as_drawn: bool, on_case: Callable[[str], None]
+    cases: Sequence[RegistrationCase], *, keep_holes: bool, on_case: Callable[[str], None]
 ) -> list[RegistrationOutcome]:
     """Evaluates the cases in order; a case that fails does not stop the others."""
     found = []
     for number, files in enumerate(cases, start=1):
         on_case(f"{files.case} ({number} of {len(cases)})")
         try:
-            quality = measure_registration(files, as_drawn=as_drawn)
+            quality = measure_registration(files, keep_holes=keep_holes)
         except (SirtjaxError, OSError) as error:
             found.append(RegistrationOutcome(case=files.case, quality=None, reason=" ".join(str(error).split())))
             continue
-        found.append(RegistrationOutcome(case=files.case, quality=quality, reason=lost_labels(quality)))
+        found.append(RegistrationOutcome(case=files.case, quality=quality, reason=labels_out_of_view(quality)))
     return found
 
 
-def lost_labels(quality: RegistrationQuality) -> str:
+def labels_out_of_view(quality: RegistrationQuality) -> str:
     """Returns which labels are outside the reference image; empty if there are none."""
-    return f"lost: {', '.join(quality.lost)}" if quality.lost else ""
+    return f"out of view: {', '.join(quality.out_of_view)}" if quality.out_of_view else ""
 
 
 def read_registration_cases(path: Path, *, names: str | None, organs: tuple[str, ...]) -> list[RegistrationCase]:

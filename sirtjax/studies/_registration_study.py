@@ -12,7 +12,7 @@ from sirtjax.errors import ComputationError
 from sirtjax.studies._registration_cases import (
     RegistrationCase,
     RegistrationOutcome,
-    lost_labels,
+    labels_out_of_view,
     measure_registration,
     measure_registrations,
     write_registrations,
@@ -64,22 +64,22 @@ class RegistrationStudy:
 
 
 def evaluate_registration_case(
-    case: RegistrationCase, *, as_drawn: bool = False, output: Path | None = None, force: bool = False
+    case: RegistrationCase, *, keep_holes: bool = False, output: Path | None = None, force: bool = False
 ) -> RegistrationQuality:
     """Evaluates one registration from its files.
 
     Args:
       case: its files.
-      as_drawn: do not add labels enclosed by an organ to the organ.
+      keep_holes: do not add labels enclosed by an organ to the organ.
       output: table to write (.csv); None for none.
       force: overwrite an existing table.
 
     Raises:
       InputError: a file is not valid.
     """
-    quality = measure_registration(case, as_drawn=as_drawn)
+    quality = measure_registration(case, keep_holes=keep_holes)
     if output is not None:
-        outcome = RegistrationOutcome(case=case.case, quality=quality, reason=lost_labels(quality))
+        outcome = RegistrationOutcome(case=case.case, quality=quality, reason=labels_out_of_view(quality))
         write_registrations(output, [outcome], force=force)
     return quality
 
@@ -87,7 +87,7 @@ def evaluate_registration_case(
 def evaluate_registration_cases(
     cases: Sequence[RegistrationCase],
     *,
-    as_drawn: bool = False,
+    keep_holes: bool = False,
     output: Path | None = None,
     force: bool = False,
     on_case: Callable[[str], None] = lambda case: None,
@@ -96,17 +96,17 @@ def evaluate_registration_cases(
 
     Args:
       cases: files of each case.
-      as_drawn: do not add labels enclosed by an organ to the organ.
+      keep_holes: do not add labels enclosed by an organ to the organ.
       output: table to write (.csv); None for none.
       force: overwrite an existing table.
       on_case: called with the name of each case.
     """
     from sirtjax import metrics
 
-    outcomes = measure_registrations(cases, as_drawn=as_drawn, on_case=on_case)
+    outcomes = measure_registrations(cases, keep_holes=keep_holes, on_case=on_case)
     if output is not None:
         write_registrations(output, outcomes, force=force)
-    measured = [one.quality.rmsd_mm for one in outcomes if one.quality is not None and not one.quality.lost]
+    measured = [one.quality.rmsd_mm for one in outcomes if one.quality is not None and not one.quality.out_of_view]
     rrmsd_mm = metrics.rrmsd_mm(measured) if measured else None
     return RegistrationStudy(outcomes=tuple(outcomes), rrmsd_mm=rrmsd_mm, count=len(measured))
 
@@ -120,7 +120,7 @@ def quality_to_json(quality: RegistrationQuality) -> dict[str, object]:
         target["each_mm"] = quality.target.each_mm.tolist()
     table = {
         "rmsd_mm": quality.rmsd_mm,
-        "lost": list(quality.lost),
+        "out_of_view": list(quality.out_of_view),
         "labels": labels,
         "target": target,
         "jacobian": asdict(quality.jacobian),

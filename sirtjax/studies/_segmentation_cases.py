@@ -65,8 +65,8 @@ class SegmentationRules:
       lesions: names whose components are counted as lesions.
       liver: the name whose volume goes into the ratio of activities.
       tolerance_mm: of the surface DSC.
-      connectivity, minimum_ml: of lesions.
-      as_drawn: don't add to the liver what its label map has inside it.
+      connectivity, min_volume_ml: of lesions.
+      keep_holes: don't add to the liver what its label map has inside it.
     """
 
     labels: tuple[str, ...]
@@ -74,8 +74,8 @@ class SegmentationRules:
     liver: str
     tolerance_mm: float
     connectivity: Connectivity
-    minimum_ml: float
-    as_drawn: bool
+    min_volume_ml: float
+    keep_holes: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +149,7 @@ def measure_segmentation(case: SegmentationCase, *, rules: SegmentationRules) ->
         figures = {name: value for name, value in asdict(quality).items() if name != "tolerance_mm"}
         if label in rules.lesions:
             counted = metrics.lesion_detection(
-                one, two, geometry.spacing_mm, connectivity=rules.connectivity, minimum_ml=rules.minimum_ml
+                one, two, geometry.spacing_mm, connectivity=rules.connectivity, min_volume_ml=rules.min_volume_ml
             )
             figures |= {"sensitivity": counted.sensitivity, "precision": counted.precision}
             figures |= {
@@ -308,7 +308,7 @@ def _masks(case: SegmentationCase, rules: SegmentationRules) -> tuple[dict[str, 
         # One mask each: they are meant to be the same structure, whatever their files are called.
         (name,) = reference
         predicted = {name: next(iter(predicted.values()))}
-    elif not rules.as_drawn:
+    elif not rules.keep_holes:
         fill_organs((predicted, reference), files, (rules.liver,))
     return predicted, reference
 
@@ -329,7 +329,7 @@ def _labels(
     wanted = [name for name in wanted if name in predicted or name in reference]
     if not wanted or (predicted and not any(name in predicted for name in wanted)):
         sides = "; ".join(", ".join(side) or "nothing" for side in (predicted, reference))
-        raise ConfigError(f"{case.case}: no label is in both files ({sides}); use the same names with --names")
+        raise ConfigError(f"{case.case}: no label is in both files ({sides}); use the same names with --label-names")
     return wanted
 
 

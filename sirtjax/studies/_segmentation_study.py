@@ -76,7 +76,7 @@ class SegmentationStudy:
             "rules": {
                 "tolerance_mm": self.rules.tolerance_mm,
                 "connectivity": self.rules.connectivity,
-                "minimum_ml": self.rules.minimum_ml,
+                "min_volume_ml": self.rules.min_volume_ml,
             },
             "cases": [
                 {

@@ -165,7 +165,7 @@ def read_case(case: TuneCase) -> CaseData:
             read_mask_files(case.labels(f"{short}_{kind}"), image, names=names)
             for short, image in zip(("ref", "flo"), images, strict=True)
         ]
-        one, two, told = guidance_masks(files[0], files[1], (images[0], images[1]), only=None, as_drawn=False)
+        one, two, told = guidance_masks(files[0], files[1], (images[0], images[1]), only=None, keep_holes=False)
         notes.extend(told)
         return one, two
 

@@ -63,7 +63,7 @@ def draw_body(key: jax.Array, bank: ShapeBank, config: SynthesisConfig) -> Body:
     """Returns a random patient around one of the bank's livers, or around the simulator's."""
     keys = jax.random.split(key, 9)
     shape = at_index(bank, jax.random.randint(keys[0], (), 0, bank.count))
-    real = jax.random.uniform(keys[1]) < config.real_share
+    real = jax.random.uniform(keys[1]) < config.real_fraction
     lowest, highest = shape.box_mm
     extent = highest - lowest
     # A real liver sizes the body around it; the simulator's gets a body of any size.

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from sirtjax import config
 from sirtjax.config import IntervalTable
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # The fields at half the resolution need an even number of voxels.
@@ -50,10 +50,10 @@ class ViewShares(IntervalTable):
     the grid.
     """
 
-    far: Share
-    anywhere: Share
-    cut: Share
-    whole_grid: Share
+    far: Fraction
+    anywhere: Fraction
+    cut: Fraction
+    whole_grid: Fraction
 
 
 class InsideLiver(IntervalTable):
@@ -63,55 +63,55 @@ class InsideLiver(IntervalTable):
       margin_mm: how far beyond the liver is seen.
       outline_mm: bound of the standard deviation by which the outline that the image is cut along is off the liver's.
       reach_hu: of a CT, the distance from the liver's median to either end of the network's range.
-      reach_share: of other images that distance over the median.
+      reach_fraction: of other images that distance over the median.
     """
 
     margin_mm: NotNegative
     outline_mm: NotNegative
     reach_hu: Positive
-    reach_share: Annotated[float, Field(gt=0, le=1)]
+    reach_fraction: Annotated[float, Field(gt=0, le=1)]
 
 
 class SynthesisConfig(IntervalTable):
     """A preset of random training samples; see `random_sample` for what is drawn.
 
     Attributes:
-      schema_version: 1.
+      schema_version: 2.
       name: of the preset.
       shape: voxels of the sample, even numbers.
       spacing_mm: of its isotropic voxels.
-      real_share: fraction of samples whose liver is one of the bank's.
+      real_fraction: fraction of samples whose liver is one of the bank's.
       modality: relative weights of kinds of image.
       deformation: how strongly patients are deformed.
       view: fields of view.
-      lesion_share: fraction of livers with lesions.
+      lesion_fraction: fraction of livers with lesions.
       lesion_radius_mm: bounds of their log-uniform radius.
       least_contrast: of a lesion to the liver, over the most there is (80 HU, 60 % of the signal).
-      similar_share: chance of each soft tissue to have nearly the liver's intensity.
-      resection_share: fraction of livers with a part cut away.
-      ascites_share: fraction of patients with fluid in the abdomen.
-      effusion_share: share with fluid or collapsed lung above the diaphragm.
+      similar_fraction: chance of each soft tissue to have nearly the liver's intensity.
+      resection_fraction: fraction of livers with a part cut away.
+      ascites_fraction: fraction of patients with fluid in the abdomen.
+      effusion_fraction: share with fluid or collapsed lung above the diaphragm.
       slice_mm: bounds of the log-uniform slice thickness.
       noise_hu: bounds of the CT noise, on this grid, of most scans; a sixth of them have up to three times as much.
       mottle: of all tissues, over what is usual.
       inside: show only the liver; None shows the patient.
     """
 
-    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    schema_version: Annotated[Literal[2], Field(alias="schema")]
     name: str
     shape: tuple[Size, Size, Size]
     spacing_mm: Annotated[float, Field(ge=2, le=8)]
-    real_share: Share
+    real_fraction: Fraction
     modality: ModalityShares
     deformation: DeformationConfig
     view: ViewShares
-    lesion_share: Share
+    lesion_fraction: Fraction
     lesion_radius_mm: tuple[Positive, Positive]
-    least_contrast: Share = 0.0
-    similar_share: Share
-    resection_share: Share
-    ascites_share: Share
-    effusion_share: Share
+    least_contrast: Fraction = 0.0
+    similar_fraction: Fraction
+    resection_fraction: Fraction
+    ascites_fraction: Fraction
+    effusion_fraction: Fraction
     slice_mm: tuple[Positive, Positive]
     noise_hu: tuple[NotNegative, NotNegative]
     mottle: NotNegative = 1.0

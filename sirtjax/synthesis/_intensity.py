@@ -54,7 +54,7 @@ def preprocessing_for(config: SynthesisConfig) -> FixedPreprocessing:
 
 
 def _inside_liver(inside: InsideLiver) -> tuple[IntensityScale, IntensityScale]:
-    ct, other = OrganWindow(reach=inside.reach_hu), OrganWindow(reach=inside.reach_share, relative=True)
+    ct, other = OrganWindow(reach=inside.reach_hu), OrganWindow(reach=inside.reach_fraction, relative=True)
     return (
         IntensityScale(modality="CT", organ=ct, output=(-1.0, 1.0)),
         IntensityScale(modality="MR", organ=other, output=(-1.0, 1.0)),

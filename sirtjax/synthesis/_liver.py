@@ -97,11 +97,11 @@ def draw_contents(
     low, high = (float(np.log(value)) for value in config.lesion_radius_mm)
     # Small ones are the more frequent.
     radius = jnp.exp(low + (high - low) * jax.random.uniform(keys[1], (LESIONS,)) ** 1.5)
-    ill = jax.random.uniform(keys[2]) < config.lesion_share
+    ill = jax.random.uniform(keys[2]) < config.lesion_fraction
     count = jnp.where(ill, jax.random.randint(keys[3], (), 1, LESIONS + 1), 0)
     core = jax.random.uniform(keys[4], (LESIONS,))
     return Contents(
-        cut=_cut(keys[5], liver_mm, points_mm, config.resection_share),
+        cut=_cut(keys[5], liver_mm, points_mm, config.resection_fraction),
         lesion_mm=places[:LESIONS],
         stretch=jnp.exp(0.2 * jax.random.normal(keys[6], (LESIONS, 3))),
         radius_mm=jnp.where(jnp.arange(LESIONS) < count, radius, -_FAR_MM),

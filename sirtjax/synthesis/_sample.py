@@ -212,8 +212,8 @@ def _draw_extras(key: jax.Array, body: Body, config: SynthesisConfig) -> Extras:
     return Extras(
         halo_mm=body.halo_mm,
         diaphragm_mm=body.diaphragm_mm,
-        ascites_mm=jnp.where(draw[0] < config.ascites_share, 40.0 * draw[1], -1e3),
-        effusion_mm=jnp.where(draw[2] < config.effusion_share, 50.0 * draw[3] - 25.0, -1e3),
+        ascites_mm=jnp.where(draw[0] < config.ascites_fraction, 40.0 * draw[1], -1e3),
+        effusion_mm=jnp.where(draw[2] < config.effusion_fraction, 50.0 * draw[3] - 25.0, -1e3),
         gas=jax.random.uniform(keys[1], (3,), minval=-1.0, maxval=1.0),
         table_mm=jnp.stack([112.0 * body.scale[1] + 16.0 * draw[4], 4.0 + 20.0 * draw[5]]),
         arms=(jax.random.uniform(keys[2]) < 0.3).astype(jnp.float32),

@@ -151,7 +151,7 @@ def draw_colours(key: jax.Array, config: SynthesisConfig) -> Colours:
     liver = value[Part.LIVER]
     step = jnp.array([9.0, 40.0, 30.0])[kind]
     alike_key, amount_key = jax.random.split(keys[4])
-    alike = (jax.random.uniform(alike_key, (PARTS,)) < config.similar_share) & jnp.asarray(_SIMILAR_MASK)
+    alike = (jax.random.uniform(alike_key, (PARTS,)) < config.similar_fraction) & jnp.asarray(_SIMILAR_MASK)
     value = jnp.where(alike, liver + step * jax.random.normal(amount_key, (PARTS,)), value)
     rough = jnp.where(kind == 0, jnp.asarray(_ROUGH[:, 0]), jnp.asarray(_ROUGH[:, 1]) * jnp.abs(value) * 1.5)
     lesion, core = _lesion_values(keys[5], liver, kind, config.least_contrast)

@@ -23,7 +23,7 @@ def segment(
     model: str | Path | Model | None = None,
     modality: str | None = None,
     liver: LabelMap | None = None,
-    minimum_ml: float | None = None,
+    min_volume_ml: float | None = None,
     mirror: bool = False,
 ) -> Segmentation:
     """Segments the liver, the lesions in it, the lungs or the body of an image.
@@ -38,7 +38,7 @@ def segment(
       model: name or folder of a model, or a model; by default the installed model named like the structure.
       modality: "CT" or "MR"; required for a volume that is not in HU.
       liver: label map whose first label is the liver, lesions included.
-      minimum_ml: smallest component that is kept; by default the model's value.
+      min_volume_ml: smallest component that is kept; by default the model's value.
       mirror: average over flips: slightly better, several times slower.
 
     Returns:
@@ -73,6 +73,6 @@ def segment(
         modality=modality,
         mirror=mirror,
         liver=liver,
-        minimum_ml=minimum_ml,
+        min_volume_ml=min_volume_ml,
     )
     return replace(found, flags=(*flags, *found.flags))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.errors import GeometryError, InputError
-from sirtjax.territories._shares import TerritoryShares, territory_shares
+from sirtjax.territories._fractions import TerritoryFractions, territory_fractions
 from sirtjax.volume import Geometry, LabelMap
 
 Mask = NDArray[np.bool_]
@@ -19,7 +19,7 @@ def territories_from_masks(
     *,
     overlap: Literal["nearest", "first", "error"] = "nearest",
     gap: Literal["leave", "nearest"] = "leave",
-) -> tuple[LabelMap, TerritoryShares]:
+) -> tuple[LabelMap, TerritoryFractions]:
     """Returns perfusion territories from masks, e.g. contoured on a perfusion cone-beam CT.
 
     The masks may overlap, leave gaps in the liver and reach outside it; how much they do is reported as
@@ -82,7 +82,7 @@ def territories_from_masks(
         if not (labels == value).any():
             raise InputError(f"territory {name!r} is left without liver once the overlap is resolved; correct its mask")
     result = LabelMap(labels, liver.geometry, names=tuple(enumerate(names, start=1)))
-    return result, territory_shares(result, liver, overlap_ml=overlap_ml, outside_ml=float(outside.sum()) * voxel_ml)
+    return result, territory_fractions(result, liver, overlap_ml=overlap_ml, outside_ml=float(outside.sum()) * voxel_ml)
 
 
 def _claims(masks: Mapping[str, Any], inside: Mask) -> tuple[Mask, Mask]:

@@ -46,7 +46,7 @@ def medium(mapped: MappedCase, table: DoseTable, *, liver_density_g_per_ml: floa
       ConfigError: the density curve is unknown, or there is no CT to take densities from.
     """
     hu = None if mapped.ct_hu is None else np.asarray(mapped.ct_hu.array, np.float32)
-    lung = _lung_share(mapped, hu)
+    lung = _lung_fraction(mapped, hu)
     if table.density != "protocol":
         curve = dosimetry.density_curve(table.density)
         if hu is None:
@@ -62,7 +62,7 @@ def medium(mapped: MappedCase, table: DoseTable, *, liver_density_g_per_ml: floa
     return Medium(density, liver_density_g_per_ml, lung, f"{liver_density_g_per_ml:g} g/mL outside the lungs")
 
 
-def _lung_share(mapped: MappedCase, hu: Array | None) -> Array:
+def _lung_fraction(mapped: MappedCase, hu: Array | None) -> Array:
     drawn = mapped.occupancy.get("lungs")
     if drawn is not None:
         return drawn

@@ -38,7 +38,7 @@ def test_poses_stay_within_what_the_benchmark_says():
         assert 15 <= np.linalg.norm(pose.translation_mm) <= 25
         angle_deg = np.rad2deg(np.arccos((np.trace(pose.rotation) - 1) / 2))
         assert 2 <= angle_deg <= 6
-        assert 10 <= cases.reference_pose(seed).breath_mm <= 15
+        assert 10 <= cases.reference_pose(seed).breathing_shift_mm <= 15
 
 
 def test_truth_scores_best_and_the_images_lie_apart(coarse_case):

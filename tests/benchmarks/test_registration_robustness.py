@@ -16,7 +16,7 @@ def perfect(case, trial):
 
 
 def test_moved_truth_still_brings_the_masks_together(coarse_case):
-    case, drawn = robustness.hard_case(coarse_case, 5, robustness.Difficulty(missing_share=0.0))
+    case, drawn = robustness.hard_case(coarse_case, 5, robustness.Difficulty(missing_fraction=0.0))
     assert drawn["translation_mm"] <= 60 and drawn["rotation_deg"] <= 15
     found = score(case, perfect(case, 5)[0])
     assert found["tre_mean_mm"] < 1e-3 and found["dsc"] > 0.93

@@ -81,7 +81,7 @@ def test_identity_as_a_table(call, files, tmp_path):
 
 def test_a_lesion_inside_is_part_of_its_organ(call, files):
     whole = json.loads(call("identity", *labels(files), "--json").out)["labels"][0]
-    drawn = json.loads(call("identity", *labels(files), "--as-drawn", "--json").out)["labels"][0]
+    drawn = json.loads(call("identity", *labels(files), "--keep-holes", "--json").out)["labels"][0]
     expected = label_map(0)
     lesion_ml = expected.volume_ml("lesion1")
     assert whole["reference_ml"] == pytest.approx(drawn["reference_ml"] + lesion_ml)
@@ -90,7 +90,15 @@ def test_a_lesion_inside_is_part_of_its_organ(call, files):
 
 def test_names_and_organs(call, files):
     done = call(
-        "identity", *labels(files), "--names", "1=liver,2=spleen", "--organ", "spleen", "--organ", "liver", "--json"
+        "identity",
+        *labels(files),
+        "--label-names",
+        "1=liver,2=spleen",
+        "--organ",
+        "spleen",
+        "--organ",
+        "liver",
+        "--json",
     )
     assert [x["name"] for x in json.loads(done.out)["labels"]] == ["spleen", "liver"]
     assert all(x["kind"] == "organ" for x in json.loads(done.out)["labels"])
@@ -99,11 +107,11 @@ def test_names_and_organs(call, files):
 def test_a_lost_label_is_told_and_exits_with_1(call, files, tmp_path):
     done = call(files / "far.tfm", *labels(files), "--json", "-o", tmp_path / "lost.csv")
     assert done.code == 1
-    assert "lost: liver, lesion1; there is no RMSD" in done.err
+    assert "out of view: liver, lesion1; there is no RMSD" in done.err
     answer = json.loads(done.out)
     assert answer["rmsd_mm"] is None and answer["labels"][0]["dsc"] is None
     (row,) = csv.DictReader((tmp_path / "lost.csv").read_text().splitlines())
-    assert (row["status"], row["rmsd_mm"], row["mcd_mm lesion1"]) == ("lost", "", "")
+    assert (row["status"], row["rmsd_mm"], row["mcd_mm lesion1"]) == ("out_of_view", "", "")
 
 
 def table(files, *rows):
@@ -143,8 +151,8 @@ def test_a_failing_case_does_not_stop_the_others(call, files, tmp_path):
     assert "2 of 3 cases could not be measured" in done.err and "none.tfm: no such file" in done.err
     assert "over 1 of 3 cases" in done.out
     rows = list(csv.DictReader((tmp_path / "some.csv").read_text().splitlines()))
-    assert [row["status"] for row in rows] == ["failed", "lost", "measured"]
-    assert "none.tfm: no such file" in rows[0]["reason"] and rows[1]["reason"] == "lost: liver, lesion1"
+    assert [row["status"] for row in rows] == ["failed", "out_of_view", "measured"]
+    assert "none.tfm: no such file" in rows[0]["reason"] and rows[1]["reason"] == "out of view: liver, lesion1"
     assert float(rows[2]["rmsd_mm"]) < 0.1
 
 

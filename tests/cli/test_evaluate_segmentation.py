@@ -22,7 +22,7 @@ def save(path, boxes):
 
 LIVER = (1, (2, 2, 2), (20, 16, 10))
 LESION, OTHER = (2, (4, 4, 4), (7, 7, 6)), (2, (12, 10, 6), (15, 13, 8))
-NAMES = ("--names", "1=liver,2=lesion", "--lesions", "lesion")
+NAMES = ("--label-names", "1=liver,2=lesion", "--lesions", "lesion")
 
 
 @pytest.fixture
@@ -54,13 +54,13 @@ def test_a_liver_and_its_lesions(call, files):
     lesion = found["lesion"]["figures"]
     assert (lesion["detected"], lesion["missed"], lesion["false_positives"]) == (1, 1, 1)
     assert lesion["sensitivity"] == 0.5 and lesion["precision"] == 0.5
-    assert told["rules"] == {"tolerance_mm": 2.0, "connectivity": 26, "minimum_ml": 0.0}
-    drawn = call(files / "found.nii.gz", files / "drawn.nii.gz", *NAMES, "--json", "--as-drawn")
+    assert told["rules"] == {"tolerance_mm": 2.0, "connectivity": 26, "min_volume_ml": 0.0}
+    drawn = call(files / "found.nii.gz", files / "drawn.nii.gz", *NAMES, "--json", "--keep-holes")
     assert by_label(drawn)[0]["liver"]["figures"]["reference_ml"] < liver["reference_ml"]
 
 
 def test_the_rules_are_printed(call, files):
-    done = call(files / "found.nii.gz", files / "drawn.nii.gz", *NAMES, "--minimum-ml", "0.3", "--connectivity", "6")
+    done = call(files / "found.nii.gz", files / "drawn.nii.gz", *NAMES, "--min-volume-ml", "0.3", "--connectivity", "6")
     assert done.code == 0
     assert "lesions: 6 neighbours, from 0.3 mL, any common voxel is a detection" in done.out
     assert "surface DSC" in done.out
@@ -68,7 +68,7 @@ def test_the_rules_are_printed(call, files):
 
 def test_small_lesions_can_be_left_out(call, files):
     # 18 voxels of 0.02 mL each that is drawn; the false one has 8.
-    done = call(files / "found.nii.gz", files / "drawn.nii.gz", *NAMES, "--minimum-ml", "0.2", "--json")
+    done = call(files / "found.nii.gz", files / "drawn.nii.gz", *NAMES, "--min-volume-ml", "0.2", "--json")
     assert by_label(done)[0]["lesion"]["figures"]["false_positives"] == 0
 
 
@@ -121,7 +121,7 @@ def table(folder, *, models=("a", "b", "c"), cases=5, more=()):
 def test_models_are_compared(call, tmp_path):
     listed = table(tmp_path)
     done = call(
-        "--cases", listed, "--names", "1=liver", "--json", "-o", tmp_path / "o.csv", "--plot", tmp_path / "o.png"
+        "--cases", listed, "--label-names", "1=liver", "--json", "-o", tmp_path / "o.csv", "--plot", tmp_path / "o.png"
     )
     assert done.code == 0, done.err
     _, told = by_label(done)

@@ -40,7 +40,7 @@ def test_an_imported_model_is_listed_described_and_found(run, root, library):
 
 def test_tables_are_json_on_request(run, root):
     folder = nnunet_models.trained_folder(root, "plain")
-    done = json.loads(run("models", "import", folder, "--half", "--json", "--fold", "1").out)
+    done = json.loads(run("models", "import", folder, "--float16", "--json", "--fold", "1").out)
     assert done["name"] == "Dataset987_Test-3d_fullres" and done["spec"]["tiles"]["blending"] == "nnunet"
     listed = [one for one in json.loads(run("models", "list", "--json").out) if not one["shipped"]]
     assert listed == [done] and len(done["sha256"]) == 64 and done["problem"] is None

@@ -83,7 +83,7 @@ def masks_of(patient, *more):
     return ("--ref-labels", patient / "ref_labels.nii.gz", "--flo-labels", patient / "flo_labels.nii.gz", *more)
 
 
-NAMES = ("--names", "1=liver,2=lesion1,5=kidney")
+NAMES = ("--label-names", "1=liver,2=lesion1,5=kidney")
 
 
 def test_it_writes_a_whole_folder(run, patient, engine, tmp_path):
@@ -140,15 +140,15 @@ def test_a_label_drawn_in_the_liver_is_no_hole_in_it(run, patient, engine, tmp_p
     np.testing.assert_array_equal(engine.reference_masks["liver"].mask("liver"), (whole == 1) | (whole == 2))
     np.testing.assert_array_equal(engine.reference_masks["kidney"].mask("kidney"), whole == 5)
     assert not (tmp_path / "a" / "report.html").exists()
-    run(*common, "-o", tmp_path / "b", "--liver-as-drawn")
+    run(*common, "-o", tmp_path / "b", "--keep-holes")
     np.testing.assert_array_equal(engine.reference_masks["liver"].mask("liver"), whole == 1)
 
 
 @pytest.mark.parametrize(
     ("chosen", "preset", "why"),
     [
-        (("--only", "liver"), "cnn", "both sides have the liver"),
-        (("--only", "lesion1,Kidney"), "image", "no liver mask on both sides"),
+        (("--masks", "liver"), "cnn", "both sides have the liver"),
+        (("--masks", "lesion1,Kidney"), "image", "no liver mask on both sides"),
         (("--preset", "descriptor"), "descriptor", "given"),
     ],
 )
@@ -194,7 +194,7 @@ def test_points_and_a_start_reach_the_engine(run, patient, engine, tmp_path):
     io.write_transform(tmp_path / "start.tfm", AffineTransform(matrix))
     done = run(
         "register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", tmp_path / "out", *masks_of(patient), *NAMES,
-        "--start", tmp_path / "start.tfm",
+        "--initial-transform", tmp_path / "start.tfm",
         "--ref-points", patient / "points.csv", "--flo-points", patient / "moved.csv",
     )  # fmt: skip
     assert done.code == 0
@@ -203,12 +203,12 @@ def test_points_and_a_start_reach_the_engine(run, patient, engine, tmp_path):
     np.testing.assert_allclose(engine.floating_points_mm, [[7.5, -2, 68], [3, 0, 63]])
     assert "at the provided start" in (tmp_path / "out" / "report.html").read_text()
     inputs = json.loads((tmp_path / "out" / "result.json").read_text())["provenance"]["inputs"]
-    assert {"start", "reference points", "floating points"} <= set(inputs)
+    assert {"initial_transform", "reference points", "floating points"} <= set(inputs)
 
 
 def test_the_field_is_written_when_asked_for(run, patient, engine, tmp_path):
     out = tmp_path / "out"
-    options = ("--save-field", "--field-grid", "reference", "--no-report")
+    options = ("--save-displacement", "--field-grid", "reference", "--no-report")
     run("register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", out, *options)
     field = io.read_transform(out / "displacement.nii.gz", reference=REFERENCE)
     assert field.geometry.matches(REFERENCE)
@@ -221,7 +221,9 @@ def test_the_field_is_written_when_asked_for(run, patient, engine, tmp_path):
 def test_the_field_on_the_lattice_is_exact_everywhere_in_the_reference(run, patient, engine, tmp_path):
     """SimpleITK takes points between the nodes where the transform itself takes them, to the image's corners."""
     out = tmp_path / "out"
-    done = run("register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", out, "--save-field", "--no-report")
+    done = run(
+        "register", patient / "ref.nii.gz", patient / "flo.nii.gz", "-o", out, "--save-displacement", "--no-report"
+    )
     assert done.code == 0
     image = sitk.ReadImage(str(out / "displacement.nii.gz"))
     field = sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
@@ -242,7 +244,7 @@ def test_the_field_on_the_lattice_is_exact_everywhere_in_the_reference(run, pati
 def test_a_grid_without_a_field_is_refused(run, patient, engine, tmp_path):
     images = (patient / "ref.nii.gz", patient / "flo.nii.gz")
     done = run("register", *images, "-o", tmp_path / "out", "--field-grid", "lattice")
-    assert done.code == 2 and "add --save-field" in done.err
+    assert done.code == 2 and "add --save-displacement" in done.err
     assert not (tmp_path / "out").exists()
 
 
@@ -350,7 +352,7 @@ BAD = [
         'mask "liver" of the reference image has 7.9 mL, expected at least 20 mL',
     ),
     (
-        f"{REF} {FLO} --names 1=liver,2=clip,5=kidney --ref-labels {{bad}}/speck.nii.gz "
+        f"{REF} {FLO} --label-names 1=liver,2=clip,5=kidney --ref-labels {{bad}}/speck.nii.gz "
         "--flo-labels {good}/flo_labels.nii.gz",
         'mask "clip" of the reference image has 1 voxel.s., expected at least 3',
     ),
@@ -359,7 +361,7 @@ BAD = [
         "no name in common: the reference has spleen, the floating .* liver",
     ),
     (
-        f"{REF} {FLO} {LABELS}{{good}}/ref_liver.nii.gz --only spleen",
+        f"{REF} {FLO} {LABELS}{{good}}/ref_liver.nii.gz --masks spleen",
         "no mask is named 'spleen'; expected one of liver",
     ),
     (
@@ -367,14 +369,17 @@ BAD = [
         "the mask 'Liver' is also in .*ref_liver.nii.gz",
     ),
     (f"{REF} {FLO} {LABELS}{{good}}/ref_labels.nii.gz#liver", "contains the masks .*; name them as in FILE#1=liver"),
-    (f"{REF} {FLO} --names liver", "--names: 'liver' is not VALUE=NAME; expected as in 1=liver"),
-    (f"{REF} {FLO} --names 1=a,1=b", "'1=b' repeats a value or a name"),
+    (f"{REF} {FLO} --label-names liver", "--label-names: 'liver' is not VALUE=NAME; expected as in 1=liver"),
+    (f"{REF} {FLO} --label-names 1=a,1=b", "'1=b' repeats a value or a name"),
     (f"{REF} {FLO} --preset cnn", "cnn is guided by the liver, and the reference and the floating image have no mask"),
     (f"{REF} {FLO} --preset image --config x.toml", "--preset and --config exclude each other"),
     (f"{REF} {FLO} --config {{bad}}/none.toml", "none.toml: no such file; expected a configuration"),
     (f"{REF} {FLO} --config {{bad}}/broken.toml", "broken.toml: not readable as TOML"),
-    (f"{REF} {FLO} --start {{bad}}/away.tfm", "the images do not overlap with this start"),
-    (f"{REF} {FLO} --start {{bad}}/field.nii.gz", "a deformation; --start requires a rigid or affine transform"),
+    (f"{REF} {FLO} --initial-transform {{bad}}/away.tfm", "the images do not overlap with this start"),
+    (
+        f"{REF} {FLO} --initial-transform {{bad}}/field.nii.gz",
+        "a deformation; --initial-transform requires a rigid or affine transform",
+    ),
     (f"{REF} {FLO} --ref-points {{good}}/points.csv", "--ref-points and --flo-points must be used together"),
     (
         f"{REF} {FLO} --ref-points {{good}}/points.csv --flo-points {{good}}/moved.csv",

@@ -24,13 +24,13 @@ import dataset
 
 GRID = Geometry.from_axes((48, 44, 24), spacing_mm=(2.5, 2.5, 5.0), origin_mm=(-60, -55, 140))
 TRAINING = """
-schema = 1
+schema = 2
 task = "lesions"
 source = "test"
 classes = [{ name = "lesion", values = [2] }]
 loss = { terms = [{ kind = "soft-dice" }] }
 optimiser = { kind = "adam", learning_rate = 0.02 }
-course = { epochs = 30, batch_size = 2, validate_every_epochs = 10 }
+trainer = { epochs = 30, batch_size = 2, validate_every_epochs = 10 }
 [network]
 architecture = "plain-conv-unet"
 classes = 2
@@ -184,7 +184,7 @@ def _mask(path):
         (["--liver-name", "liver"], "--liver-name selects one of the masks of --liver; add --liver or omit it"),
         (["--liver", "named.nii.gz"], "contains the masks Organ, tumour; choose the liver with --liver-name"),
         (["--liver", "nothing.nii.gz"], "nothing.nii.gz: no such file"),
-        (["--liver", "liver.nii.gz", "--minimum-ml", "-1"], "minimum-ml"),
+        (["--liver", "liver.nii.gz", "--min-volume-ml", "-1"], "min-volume-ml"),
     ],
 )
 def test_what_can_t_be_done_is_one_line(call, exported, images, monkeypatch, options, message):
@@ -196,14 +196,14 @@ def test_what_can_t_be_done_is_one_line(call, exported, images, monkeypatch, opt
         "segment", "lesions", images / "ct.nii.gz", "-o", out, "--modality", "CT", "--model", exported, *options
     )
     assert (done.code, done.out) == (2, "")
-    assert message in (done.err if "--minimum-ml" in options else done.err.splitlines()[-1])
+    assert message in (done.err if "--min-volume-ml" in options else done.err.splitlines()[-1])
     assert not out.exists()
 
 
 @pytest.mark.slow
 def test_a_training_inside_the_liver_finds_lesions(call, tmp_path):
     # A median over 27 voxels leaves little of tumours of 3 x 3 x 2. Half as many epochs end on the way up.
-    words = ["--set", "data.median=false", "--set", "course.epochs=60", "--json"]
+    words = ["--set", "data.median=false", "--set", "trainer.epochs=60", "--json"]
     done = call("train", "segmentation", training_file(tmp_path), "-o", tmp_path / "run", *words)
     assert done.code == 0, done.err
     assert json.loads(done.out)["best_dsc"] > 0.9

@@ -49,7 +49,7 @@ def _run(*arguments):
 def test_percist_from_files(patient, tmp_path, capsys):
     out = tmp_path / "lesions.nii.gz"
     _run(
-        patient / "pet.nii.gz", "-o", out, "--rule", "percist", "--minimum-ml", 1, *TRACER,
+        patient / "pet.nii.gz", "-o", out, "--rule", "percist", "--min-volume-ml", 1, *TRACER,
         "--liver", patient / "liver.nii.gz", "--json",
     )  # fmt: skip
     answer = json.loads(capsys.readouterr().out)
@@ -66,7 +66,7 @@ def test_percist_from_files(patient, tmp_path, capsys):
 
 def test_share_of_maximum_in_regions_as_a_table(patient, tmp_path, capsys):
     _run(
-        patient / "pet.nii.gz", "-o", tmp_path / "out.nii.gz", "--fraction", 0.5, "--minimum-ml", 1,
+        patient / "pet.nii.gz", "-o", tmp_path / "out.nii.gz", "--fraction", 0.5, "--min-volume-ml", 1,
         "--regions", patient / "ball.nii.gz",
     )  # fmt: skip
     text = capsys.readouterr().out
@@ -77,7 +77,7 @@ def test_share_of_maximum_in_regions_as_a_table(patient, tmp_path, capsys):
 
 def test_nothing_found_writes_an_empty_map(patient, tmp_path, capsys):
     out = tmp_path / "none.nii.gz"
-    _run(patient / "pet.nii.gz", "-o", out, "--threshold", 50, "--minimum-ml", 1, "--json", *TRACER)
+    _run(patient / "pet.nii.gz", "-o", out, "--threshold", 50, "--min-volume-ml", 1, "--json", *TRACER)
     assert json.loads(capsys.readouterr().out)["lesions"] == []
     assert out.exists()
 
@@ -89,7 +89,7 @@ def test_rules_are_listed(capsys):
 
 def test_refuses(patient, tmp_path):
     pet, out = patient / "pet.nii.gz", tmp_path / "out.nii.gz"
-    common = (pet, "-o", out, "--minimum-ml", 1)
+    common = (pet, "-o", out, "--min-volume-ml", 1)
     with pytest.raises(ConfigError, match="provide one of --rule, --threshold and --fraction"):
         _run(*common, "--threshold", 3, "--fraction", 0.4)
     with pytest.raises(ConfigError, match="three numbers x,y,z in mm, got '1,2'"):

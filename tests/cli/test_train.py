@@ -23,13 +23,13 @@ def training_file(folder):
     """The small training of dataset.py as TOML, its data beside it."""
     dataset.nnunet(folder / "data")
     text = """
-schema = 1
+schema = 2
 task = "liver"
 source = "test"
 classes = [{ name = "liver", values = [1, 2] }]
 loss = { terms = [{ kind = "soft-dice" }] }
 optimiser = { kind = "adam", learning_rate = 0.01 }
-course = { epochs = 2, batch_size = 2 }
+trainer = { epochs = 2, batch_size = 2 }
 [network]
 architecture = "plain-conv-unet"
 classes = 2
@@ -53,7 +53,7 @@ preprocessing = { spacing_mm = [3.0, 2.5, 4.0], intensities = [{ modality = "CT"
 @pytest.mark.slow
 def test_a_training_from_file_to_report(call, tmp_path):
     config, run = training_file(tmp_path), tmp_path / "run"
-    paused = call("segmentation", config, "-o", run, "--stop-after-s", "0")
+    paused = call("segmentation", config, "-o", run, "--max-time-s", "0")
     assert paused.code == 0, paused.err
     assert "preparing case_" in paused.err and "paused at step 1 of 4" in paused.err
     again = call("segmentation", config, "-o", run)
@@ -96,7 +96,7 @@ def test_two_processes_share_a_training(tmp_path):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     script = "from sirtjax.cli.main import main; main()"
-    shared = ["train", "segmentation", config, "-o", tmp_path / "run", "--set", "course.epochs=1"]
+    shared = ["train", "segmentation", config, "-o", tmp_path / "run", "--set", "trainer.epochs=1"]
     words = [str(word) for word in [*shared, "--coordinator", f"localhost:{port}", "--processes", 2]]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(tmp_path / "user-cache")}
     processes = [

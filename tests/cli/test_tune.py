@@ -84,7 +84,7 @@ def engine(monkeypatch):
     return made
 
 
-SMALL = ("--grid", "weights.image=0,3,10", "--grid", "weights.masks=0,1", "--batch", 2)
+SMALL = ("--grid", "weights.image=0,3,10", "--grid", "weights.masks=0,1", "--batch-size", 2)
 
 
 def table(path):
@@ -171,7 +171,7 @@ def test_more_values_and_changed_files_are_computed_anew(run, training, engine, 
     cases.write_text((training / "cases.csv").read_text())
     assert run("tune", cases, "-o", out, *SMALL).code == 0
     engine.solved = []
-    more = ("--grid", "weights.image=0,3,10,30", "--grid", "weights.masks=0,1", "--batch", 2)
+    more = ("--grid", "weights.image=0,3,10,30", "--grid", "weights.masks=0,1", "--batch-size", 2)
     assert run("tune", cases, "-o", out, *more, "--resume").code == 0
     assert {image for _, image, _ in engine.solved} == {30.0} and len(engine.solved) == 4
     image = io.read_nifti(tmp_path / "a-flo.nii.gz").volume
@@ -261,7 +261,7 @@ def test_true_registrations_are_searched(run, training, monkeypatch, tmp_path):
 
     monkeypatch.setattr(verb, "use_compilation_cache", lambda: None)
     settings = [word for one in TINY for word in ("--set", one)]
-    out, small = tmp_path / "out", ("--grid", "weights.masks=0,3", "--batch", 2)
+    out, small = tmp_path / "out", ("--grid", "weights.masks=0,3", "--batch-size", 2)
     done = run("tune", training / "cases.csv", "-o", out, "--preset", "cnn", *settings, *small)
     assert done.code == 0, done.err
     rows = table(out / "results.csv")

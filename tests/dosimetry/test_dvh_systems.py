@@ -47,13 +47,13 @@ def _occupancy(contours, origin, spacing, shape):
     low = origin[2] + (np.arange(shape[2]) - 0.5) * spacing[2]
     weight = np.zeros(shape)
     for plane in planes:
-        inside = _plane_share([c for c in contours if c[0, 2] == plane], origin, spacing, shape[:2])
+        inside = _plane_fraction([c for c in contours if c[0, 2] == plane], origin, spacing, shape[:2])
         shared = np.minimum(low + spacing[2], plane + step / 2) - np.maximum(low, plane - step / 2)
         weight += inside[:, :, None] * (np.clip(shared, 0, None) / spacing[2])
     return weight.clip(0, 1)
 
 
-def _plane_share(contours, origin, spacing, shape):
+def _plane_fraction(contours, origin, spacing, shape):
     """Share of each pixel inside an odd number of the contours of one plane."""
     odd = np.zeros((shape[0] * FINE, shape[1] * FINE), bool)
     for contour in contours:

@@ -56,13 +56,13 @@ def test_connectivity_says_what_one_lesion_is():
 
 def test_small_lesions_are_left_out_on_both_sides():
     small = ((8, 10), (8, 9), (5, 6))  # 2 voxels, 0.02 mL
-    assert count([A, small], [A], minimum_ml=0.03) == (1, 0, 0)
-    assert count([A, small], [A], minimum_ml=0.02) == (1, 1, 0)
-    assert count([A], [A, small], minimum_ml=0.03) == (1, 0, 0)
+    assert count([A, small], [A], min_volume_ml=0.03) == (1, 0, 0)
+    assert count([A, small], [A], min_volume_ml=0.02) == (1, 1, 0)
+    assert count([A], [A, small], min_volume_ml=0.03) == (1, 0, 0)
     # One on a lesion too small to count is not false; one that is too small detects nothing.
     large_on_small = ((7, 11), (7, 11), (4, 7))
-    assert count([A, small], [large_on_small], minimum_ml=0.03) == (0, 1, 0)
-    assert count([A], [((1, 2), (1, 2), (1, 2))], minimum_ml=0.03) == (0, 1, 0)
+    assert count([A, small], [large_on_small], min_volume_ml=0.03) == (0, 1, 0)
+    assert count([A], [((1, 2), (1, 2), (1, 2))], min_volume_ml=0.03) == (0, 1, 0)
 
 
 def test_nothing_drawn_or_found_has_no_rate():

@@ -46,7 +46,7 @@ def test_the_true_transform_and_none():
     assert abs(liver.volume_change) < 1e-3 and liver.reference_ml == pytest.approx(liver.floating_ml, rel=0.01)
     assert good.rmsd_mm == pytest.approx(math.sqrt((liver.msd_mm**2 + lesion.mcd_mm**2) / 2))
     assert good.jacobian.maximum == pytest.approx(1, abs=1e-6) and good.jacobian.folding_fraction == 0
-    assert good.lost == () and good.notes == () and good.target is None
+    assert good.out_of_view == () and good.notes == () and good.target is None
 
     none = evaluate_registration(identity(), reference, floating)
     apart = np.linalg.norm((MOTION @ [*LESION, 1])[:3] - LESION)
@@ -98,11 +98,11 @@ def test_a_landmark_carried_out_of_the_image_is_lost():
     far = Geometry.from_axes((8, 8, 8), spacing_mm=(3.0, 3.0, 3.0), origin_mm=(400.0, 0.0, 0.0))
     floating["lesion1"] = LabelMap.from_mask(np.ones(far.shape), far, name="lesion1")
     found = evaluate_registration(identity(), reference, floating)
-    assert found.lost == ("lesion1",)
+    assert found.out_of_view == ("lesion1",)
     lesion = found.labels[1]
     assert all(math.isnan(x) for x in (lesion.mcd_mm, lesion.dsc, lesion.msd_mm, lesion.hd_mm))
     assert math.isnan(found.rmsd_mm)
-    assert found.notes == ("lesion1: lost, not in the reference image after warping",)
+    assert found.notes == ("lesion1: out of view, not in the reference image after warping",)
     assert found.labels[0].dsc == 1
 
 
@@ -111,7 +111,7 @@ def test_labels_that_no_point_of_the_reference_comes_to_are_lost():
     u = np.zeros((*REFERENCE.shape, 3), np.float32)
     u[..., 1] = 500
     found = evaluate_registration(DisplacementField(u, REFERENCE), reference, reference)
-    assert found.lost == ("liver", "lesion1") and math.isnan(found.rmsd_mm)
+    assert found.out_of_view == ("liver", "lesion1") and math.isnan(found.rmsd_mm)
     assert found.labels[0].warped_ml == 0 and found.labels[0].volume_change == -1
 
 

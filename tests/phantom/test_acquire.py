@@ -84,7 +84,7 @@ def test_true_activity_has_the_stated_tumour_to_normal_ratio(patient: Patient) -
     assert normals[0] / normals[1] == pytest.approx(stated["right_to_left_normal_concentration"], rel=0.02)
     right_mbq = true[(sample.organ == Organ.LIVER) & (sample.segment >= 5)].sum()
     left_mbq = true[(sample.organ == Organ.LIVER) & (sample.segment < 5)].sum()
-    assert right_mbq / (right_mbq + left_mbq) == pytest.approx(stated["right_territory_share_of_liver"], abs=0.03)
+    assert right_mbq / (right_mbq + left_mbq) == pytest.approx(stated["right_territory_fraction_of_liver"], abs=0.03)
 
 
 def test_mr_noise_is_rician() -> None:

@@ -153,13 +153,15 @@ def test_report_names_every_step(small: PhantomConfig) -> None:
 
 @pytest.mark.slow
 def test_vmap_over_patients(patient: Patient, small: PhantomConfig) -> None:
-    from sirtjax.phantom import anatomy_at, build_anatomy, draw_pose, still_pose
+    from sirtjax.phantom import anatomy_at, build_anatomy, draw_pose, identity_pose
     from sirtjax.phantom._tissues import TISSUES
 
     other, _ = build_anatomy(np.random.default_rng(8), small.lesions)
     poses = [
-        still_pose(),
-        draw_pose(np.random.default_rng(1), breath_mm=9.0, rotation_deg=1.0, translation_mm=3.0, deformation_mm=1.0),
+        identity_pose(),
+        draw_pose(
+            np.random.default_rng(1), breathing_shift_mm=9.0, rotation_deg=1.0, translation_mm=3.0, deformation_mm=1.0
+        ),
     ]
     table = np.random.default_rng(2).normal(size=(TISSUES, 2)).astype(np.float32)
     points = np.random.default_rng(3).uniform([-150, -100, -190], [150, 100, 190], (200, 3)).T.astype(np.float32)

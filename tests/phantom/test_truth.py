@@ -52,7 +52,9 @@ def test_the_diagnostic_ct_does_not_move(patient: Patient) -> None:
 def test_breathing_decays_with_distance(patient: Patient) -> None:
     from sirtjax.phantom import draw_pose
 
-    pose = draw_pose(np.random.default_rng(0), breath_mm=10.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0)
+    pose = draw_pose(
+        np.random.default_rng(0), breathing_shift_mm=10.0, rotation_deg=0.0, translation_mm=0.0, deformation_mm=0.0
+    )
     points = np.array([[-20, -25, -30], [-20, -25, 140], [-20, 90, -190]], np.float32).T
     shift = displacement_mm(pose, points, xp=np)
     # In free breathing the liver stands 10 mm higher, so its dome shows what the inspiration has 10 mm lower.

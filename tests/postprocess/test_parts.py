@@ -32,16 +32,16 @@ def test_holes_are_filled_where_they_are_enclosed():
     assert filled.sum() == mask.sum() + 1
 
 
-@pytest.mark.parametrize(("minimum_ml", "voxels"), [(0.0, 9), (0.03, 8), (0.0301, 5), (0.05, 5), (0.06, 0)])
-def test_parts_below_a_volume_go(minimum_ml, voxels):
+@pytest.mark.parametrize(("min_volume_ml", "voxels"), [(0.0, 9), (0.03, 8), (0.0301, 5), (0.05, 5), (0.06, 0)])
+def test_parts_below_a_volume_go(min_volume_ml, voxels):
     mask = np.zeros((9, 8, 3), bool)
     mask[0:5, 0, 0] = True  # 0.05 mL
     mask[0, 3:6, 2] = True  # 0.03 mL
     mask[8, 7, 2] = True  # 0.01 mL
-    assert postprocess.remove_small(mask, SPACING_MM, minimum_ml=minimum_ml).sum() == voxels
+    assert postprocess.remove_small(mask, SPACING_MM, min_volume_ml=min_volume_ml).sum() == voxels
     np.testing.assert_allclose(postprocess.part_volumes_ml(mask, SPACING_MM), [0.05, 0.03, 0.01])
 
 
 def test_a_negative_volume_is_refused():
-    with pytest.raises(ValueError, match="minimum_ml must not be negative, got -2"):
-        postprocess.remove_small(np.ones((2, 2, 2), bool), SPACING_MM, minimum_ml=-2)
+    with pytest.raises(ValueError, match="min_volume_ml must not be negative, got -2"):
+        postprocess.remove_small(np.ones((2, 2, 2), bool), SPACING_MM, min_volume_ml=-2)

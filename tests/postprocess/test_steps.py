@@ -19,7 +19,7 @@ def scene():
 
 
 def test_steps_come_from_a_table_and_run_in_turn():
-    steps = STEPS.validate_python([{"kind": "remove-small", "minimum_ml": 0.05}, {"kind": "fill-holes"}])
+    steps = STEPS.validate_python([{"kind": "remove-small", "min_volume_ml": 0.05}, {"kind": "fill-holes"}])
     done = postprocess.postprocess(scene(), SPACING_MM, steps=steps)
     assert done[5, 5, 5] and done[13, 2, 2] and not done[15, 13, 11]
     largest = STEPS.validate_python([{"kind": "largest-component"}])
@@ -36,7 +36,7 @@ def test_no_step_changes_nothing():
     ("table", "message"),
     [
         ({"kind": "melt"}, "does not match any of the expected tags"),
-        ({"kind": "remove-small"}, "minimum_ml"),
+        ({"kind": "remove-small"}, "min_volume_ml"),
         ({"kind": "erode-select-dilate", "radius_mm": -1}, "greater than or equal to 0"),
         ({"kind": "fill-holes", "size": 3}, "Extra inputs are not permitted"),
     ],

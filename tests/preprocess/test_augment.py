@@ -103,7 +103,7 @@ def test_every_key_its_own():
 
 
 def test_the_shift_of_the_thesis():
-    shift = preprocess.IntensityShift(mean_hu=-40.0, deviation_hu=40.0)
+    shift = preprocess.IntensityShift(mean_hu=-40.0, std_hu=40.0)
     drawn = jax.vmap(lambda key: preprocess.shift_hu(key, shift))(jax.random.split(jax.random.key(0), 2000))
     assert float(jnp.mean(drawn)) == pytest.approx(-40, abs=3)
     assert float(jnp.std(drawn)) == pytest.approx(40, abs=3)

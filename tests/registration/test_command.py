@@ -92,7 +92,7 @@ def test_anything_but_a_success_is_no_exit_code_0(run, files, registered, tmp_pa
 def test_a_start_a_metre_away_is_refused(run, files, tmp_path):
     matrix = small.about(np.eye(3), [1000.0, 0.0, 0.0])
     io.write_transform(tmp_path / "away.tfm", AffineTransform(matrix))
-    done = run(*given(files, tmp_path / "out", "--start", tmp_path / "away.tfm"))
+    done = run(*given(files, tmp_path / "out", "--initial-transform", tmp_path / "away.tfm"))
     assert (
         done.code == 2 and "the images do not overlap with this start" in done.last and not (tmp_path / "out").exists()
     )

@@ -13,7 +13,7 @@ def page(**changes):
     labels[2:6, 1:5] = 1
     made = TrainingPage(
         title="liver <b>",
-        settings={"course.epochs": "3"},
+        settings={"trainer.epochs": "3"},
         made_by={"sirtjax": "1.2"},
         labels=("liver", "lesion"),
         steps=steps,
@@ -34,7 +34,7 @@ def page(**changes):
 def test_the_whole_page():
     html = training_html(page())
     assert "100 steps" in html and "Best validation after 100 steps: mean DSC 0.9200" in html
-    assert "liver &lt;b&gt;" in html and "<b>course" not in html and "course.epochs" in html
+    assert "liver &lt;b&gt;" in html and "<b>trainer" not in html and "trainer.epochs" in html
     rows = [html.index(f"<td>{name}</td>") for name in "cab"]
     assert rows == sorted(rows)
     assert html.count("<svg") == 1 and html.count("data:image/png;base64,") == 1

@@ -252,7 +252,7 @@ def test_erase_fill_undo_save_conflict_sign_and_plan_again(browser, planned):
         page.page.keyboard.press("Control+s")
         page.until("!review.state.active.dirty")
         history = read_history(planned / "review" / "liver")
-        assert [one.by for one in history.versions] == ["", "Dr. A. Example"]
+        assert [one.author for one in history.versions] == ["", "Dr. A. Example"]
         saved_path = planned / "review" / "liver" / history.current.file
         assert hashlib.sha256(saved_path.read_bytes()).hexdigest() == history.current.sha256
         saved = nibabel.load(saved_path)
@@ -427,7 +427,7 @@ def test_a_phone_and_a_large_screen(browser, planned, width, height):
         assert len(page.get("review.view.tiles()")) == (1 if phone else 3)
         stage = page.page.locator("#stage").bounding_box()
         assert stage["width"] >= (width if phone else 0.5 * width) and stage["height"] >= 0.5 * height
-        for name in ("pen", "look"):
+        for name in ("pen", "navigate"):
             button = page.page.locator(f'[data-tool="{name}"]').bounding_box()
             assert min(button["width"], button["height"]) >= (36 if phone else 40)
         first = page.voxels()

@@ -29,7 +29,7 @@ def change(session, key, by="Dr. A"):
     voxels = np.asarray(to_page(scene, session._newest(key)).array).copy()
     voxels[tuple(np.argwhere(voxels)[0])] = 0
     sha256 = session.describe_mask(key)["sha256"]
-    told = session.save(key, voxels.tobytes(order="F"), by=by, if_match=sha256, grid=grid_of(session, key))
+    told = session.save(key, voxels.tobytes(order="F"), author=by, if_match=sha256, grid=grid_of(session, key))
     return told["sha256"]
 
 
@@ -65,7 +65,7 @@ def test_a_changed_and_signed_mask_takes_the_place_of_the_first(loaded, session)
     liver = rows(loaded, products)["liver"]
     assert (liver.sha256, liver.version, liver.state) == (second, 2, "verified")
     assert (liver.reviewer, liver.comment, liver.origin) == ("Dr. B", "dome corrected", "liver.nii")
-    assert liver.signed_at == session.describe_mask("liver")["signatures"][0]["at"]
+    assert liver.signed_at == session.describe_mask("liver")["signatures"][0]["signed_at"]
     assert liver.volume_ml == pytest.approx(products.liver.volume_ml)
 
 

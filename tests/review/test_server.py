@@ -217,7 +217,7 @@ def test_a_mask_is_saved_and_its_new_hash_told(client):
     voxels[np.flatnonzero(voxels)[:5]] = 0
     status, mask = put(client, gzip.compress(voxels.tobytes()), Content_Encoding="gzip")
     assert status == 200
-    assert (mask["state"], len(mask["versions"]), mask["versions"][1]["by"]) == ("draft", 2, "Dr. A")
+    assert (mask["state"], len(mask["versions"]), mask["versions"][1]["author"]) == ("draft", 2, "Dr. A")
     assert np.array_equal(voxels_of(client), voxels)
     assert client.ask("GET", "/api/masks/liver")[1]["ETag"] == f'"{mask["sha256"]}"'
 

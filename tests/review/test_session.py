@@ -34,7 +34,7 @@ def grid_of(session, key):
 
 
 def save(session, key, voxels, sha256, by="Dr. A"):
-    return session.save(key, voxels.tobytes(order="F"), by=by, if_match=sha256, grid=grid_of(session, key))
+    return session.save(key, voxels.tobytes(order="F"), author=by, if_match=sha256, grid=grid_of(session, key))
 
 
 def test_the_page_is_told_of_every_mask(session):

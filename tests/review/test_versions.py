@@ -25,7 +25,7 @@ def changed(*places):
 
 def save(folder, array, *, by="Dr. A", if_match=None):
     history = read_history(folder) or first_history(MASK)
-    return save_version(folder, MASK, array, by=by, if_match=if_match or history.current.sha256)
+    return save_version(folder, MASK, array, author=by, if_match=if_match or history.current.sha256)
 
 
 def sign(folder, state="verified", *, if_match=None):
@@ -44,7 +44,7 @@ def test_every_version_is_kept_with_its_hash_on_the_first_ones_grid(tmp_path):
     history = save(tmp_path, changed((3, 2, 4)))
     history = save(tmp_path, changed((3, 2, 4), (4, 4, 4)), by="Dr. C")
     assert [one.number for one in history.versions] == [1, 2, 3]
-    assert [one.by for one in history.versions] == ["", "Dr. A", "Dr. C"]
+    assert [one.author for one in history.versions] == ["", "Dr. A", "Dr. C"]
     assert history.versions[0].sha256 == first.sha256
     assert [one.parent for one in history.versions[1:]] == [one.sha256 for one in history.versions[:2]]
     headers = []
@@ -104,7 +104,7 @@ def test_a_file_changed_beside_the_review_is_told(tmp_path):
         read_version(tmp_path, history.current, MASK)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"schema": "sirtjax-review/9"}', '{"schema": "sirtjax-review/1"}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"schema": "sirtjax-review/9"}', '{"schema": "sirtjax-review/2"}'])
 def test_a_damaged_listing_is_told(tmp_path, text):
     (tmp_path / "versions.json").write_text(text)
     with pytest.raises(ImageFormatError, match="not a listing of mask versions"):
@@ -122,4 +122,4 @@ def test_what_a_cut_off_save_left_is_no_version(tmp_path):
 def test_the_listing_says_whose_it_is(tmp_path):
     save(tmp_path, changed((3, 2, 4)))
     table = json.loads((tmp_path / "versions.json").read_text())
-    assert (table["schema"], table["mask"], table["role"]) == ("sirtjax-review/1", "liver", "liver")
+    assert (table["schema"], table["mask"], table["role"]) == ("sirtjax-review/2", "liver", "liver")

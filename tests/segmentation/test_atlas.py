@@ -131,7 +131,7 @@ def test_the_weighted_vote_prefers_the_atlas_that_fits(patient):
         (atlas("lost", seed=7), (18, 14, 5), SUCCESS),
     ]
     atlases, register = known(*pairs)
-    no_limits = {"min_likeness": 0.0, "min_agreement_dsc": 0.0}
+    no_limits = {"min_similarity": 0.0, "min_agreement_dsc": 0.0}
     found = {
         fusion: segment_liver_by_atlas(image, atlases, config=None, register=register, fusion=fusion, **no_limits)
         for fusion in ("majority", "weighted")
@@ -239,7 +239,7 @@ def test_votes_apart_are_an_error(patient):
     )
     with pytest.raises(ComputationError, match="no voxel has more than half of the atlases' votes"):
         segment_liver_by_atlas(
-            image, atlases, config=None, register=register, fusion="majority", min_likeness=0, min_agreement_dsc=0
+            image, atlases, config=None, register=register, fusion="majority", min_similarity=0, min_agreement_dsc=0
         )
 
 
@@ -253,7 +253,10 @@ def test_a_success_in_the_wrong_place_does_not_count(patient):
     atlases, register = known(*pairs)
     found = segment_liver_by_atlas(image, atlases, config=None, register=register)
     fits, astray = found.atlases
-    assert (astray.used, astray.status) == (False, "UNLIKE") and astray.likeness < 0.25 < 0.5 < fits.likeness
+    assert (astray.used, astray.status) == (
+        False,
+        "LOW_SIMILARITY",
+    ) and astray.similarity < 0.25 < 0.5 < fits.similarity
     assert "the images differ at its liver's surface (similarity 0.2" in astray.cause
     assert dsc(found.liver.mask("liver"), truth.mask("liver")) > 0.97
     assert found.notes == ("a single atlas: its position cannot be verified; review the result, or add atlases",)
@@ -271,7 +274,7 @@ def test_an_atlas_that_contradicts_the_others_is_left_out(patient, three):
 
     def segmented(atlases, **options):
         return segment_liver_by_atlas(
-            image, atlases, config=None, register=register, fusion="majority", min_likeness=0, **options
+            image, atlases, config=None, register=register, fusion="majority", min_similarity=0, **options
         )
 
     found = segmented([wrong, *good])
@@ -316,8 +319,8 @@ def test_refuses(patient):
         segment_liver_by_atlas(image, [], config=None, register=shifts({}), min_atlases=0)
     with pytest.raises(ConfigError, match="weight_power must be finite and not negative, got -1"):
         segment_liver_by_atlas(image, [], config=None, register=shifts({}), weight_power=-1)
-    with pytest.raises(ConfigError, match=r"min_likeness must be from 0 to 1, got 1\.5"):
-        segment_liver_by_atlas(image, [], config=None, register=shifts({}), min_likeness=1.5)
+    with pytest.raises(ConfigError, match=r"min_similarity must be from 0 to 1, got 1\.5"):
+        segment_liver_by_atlas(image, [], config=None, register=shifts({}), min_similarity=1.5)
     with pytest.raises(ConfigError, match="min_agreement_dsc must be from 0 to 1, got -1"):
         segment_liver_by_atlas(image, [], config=None, register=shifts({}), min_agreement_dsc=-1)
     with pytest.raises(ComputationError, match="0 of 0 atlases usable"):
@@ -358,6 +361,6 @@ def test_other_digital_patients_find_the_liver():
     assert all(one.used for one in found.atlases), found.atlases
     before = [dsc(liver.mask("liver"), truth.mask("liver")) for _, liver in others.values()]
     reached = dsc(found.liver.mask("liver"), truth.mask("liver"))
-    assert all(one.likeness > 0.6 for one in found.atlases) and found.agreement_dsc.min() > 0.9
+    assert all(one.similarity > 0.6 for one in found.atlases) and found.agreement_dsc.min() > 0.9
     # Above the mean of the published atlas method on patients, 0.83 (docs/atlas.md), which real livers make harder.
     assert reached > 0.93 > max(before)

@@ -131,7 +131,7 @@ def test_crumbs_go_holes_are_filled_and_pieces_are_flagged(model):
     found = segmentation.segment(volume, model)
     assert dsc(found.labels.mask("liver"), liver) > 0.98
     (flag,) = found.flags
-    assert flag.code == "pieces" and flag.message.startswith("2 large components of liver (9")
+    assert flag.code == "fragmented" and flag.message.startswith("2 large components of liver (9")
     raw = segmentation.segment(volume, replace(model, spec=spec(postprocess=())))
     assert raw.volumes_ml["liver"] > found.volumes_ml["liver"] + 100
 
@@ -142,10 +142,10 @@ def test_what_looks_odd_is_flagged(model):
     assert flag.code == "volume" and flag.message.endswith(" mL, usual range 500 to 4500 mL")
     cut = segmentation.segment(patient(grid((90, 80, 22)))[0], model)
     (flag,) = cut.flags
-    assert flag.code == "edge" and "upper (" in flag.message and "lower (" in flag.message
+    assert flag.code == "truncated" and "upper (" in flag.message and "lower (" in flag.message
     unsure = replace(model, folds=(fold(steepness=6.0),))
     (flag,) = segmentation.segment(patient(grid())[0], unsure).flags
-    assert flag.code == "entropy" and "the network is unsure inside the liver: mean entropy 0." in flag.message
+    assert flag.code == "uncertain" and "the network is unsure inside the liver: mean entropy 0." in flag.message
 
 
 def test_networks_that_disagree_show_it(model):

@@ -109,19 +109,19 @@ def test_an_oblique_image(model):
 def test_small_lesions_are_dropped_by_their_volume(model):
     volume, liver = scene(DEEP, SMALL)
     assert dsc(found(volume, model, liver).labels.mask("lesions"), ball(*DEEP) | ball(*SMALL)) > 0.97
-    strict = replace(model, spec=model.spec.model_copy(update={"postprocess": (RemoveSmall(minimum_ml=1.0),)}))
+    strict = replace(model, spec=model.spec.model_copy(update={"postprocess": (RemoveSmall(min_volume_ml=1.0),)}))
     assert dsc(found(volume, strict, liver).labels.mask("lesions"), ball(*DEEP)) > 0.97
     assert not (found(volume, strict, liver).labels.mask("lesions") & ball(*SMALL)).any()
-    again = found(volume, strict, liver, minimum_ml=0.0)
+    again = found(volume, strict, liver, min_volume_ml=0.0)
     np.testing.assert_array_equal(again.labels.array, found(volume, model, liver).labels.array)
-    assert not found(volume, model, liver, minimum_ml=1.0).labels.mask("lesions")[ball(*SMALL)].any()
+    assert not found(volume, model, liver, min_volume_ml=1.0).labels.mask("lesions")[ball(*SMALL)].any()
     with pytest.raises(ConfigError, match=r"the minimum component volume is -1.0 mL; expected zero or more"):
-        found(volume, model, liver, minimum_ml=-1.0)
+        found(volume, model, liver, min_volume_ml=-1.0)
 
 
 def test_a_crowd_of_lesions_is_flagged(model):
     crowd = [((x, y, z), 5.5) for x in (-18, 0, 18) for y in (-18, 0, 18) for z in (285, 310)]
-    for lesions, flagged in ((crowd[:15], []), (crowd, ["many"])):
+    for lesions, flagged in ((crowd[:15], []), (crowd, ["many_lesions"])):
         volume, liver = scene(*lesions)
         found = segmentation.segment(volume, model, structure="lesions", liver=liver)
         assert [flag.code for flag in found.flags] == flagged

@@ -57,7 +57,7 @@ def test_volume_of_a_sphere_seen_through_a_psf(radius_mm, fwhm_mm, fraction):
     at = optimize.brentq(
         lambda x: background + (uptake - background) * _blurred_sphere(x, radius_mm, sigma) - level, 1.0, 40.0
     )
-    lesions = uptake_above(pet, threshold=float(level), search=EVERYWHERE, minimum_volume_ml=0.5)
+    lesions = uptake_above(pet, threshold=float(level), search=EVERYWHERE, min_volume_ml=0.5)
     assert lesions.names == ((1, "lesion-1"),)
     assert lesions.volume_ml("lesion-1") == pytest.approx(4 / 3 * math.pi * (at / 10) ** 3, rel=0.02)
 
@@ -66,22 +66,22 @@ def test_known_volume_of_a_radial_ramp():
     # Uptake 10 - r/2 mm reaches 4 at 12 mm: a sphere of 7.238 mL, whatever the grid.
     radius = np.linalg.norm(_world() - CENTRE, axis=-1)
     pet = Volume(np.maximum(10 - radius / 2, 0).astype(np.float32), GRID, unit="SUV")
-    fixed = uptake_above(pet, threshold=4.0, search=EVERYWHERE, minimum_volume_ml=0.1)
+    fixed = uptake_above(pet, threshold=4.0, search=EVERYWHERE, min_volume_ml=0.1)
     regions = LabelMap.from_mask(radius < 30, GRID, name="ramp")
-    share = uptake_of_maximum(pet, fraction=0.4, regions=regions, minimum_volume_ml=0.1)
+    share = uptake_of_maximum(pet, fraction=0.4, regions=regions, min_volume_ml=0.1)
     for found, name in ((fixed, "lesion-1"), (share, "ramp")):
         assert found.volume_ml(name) == pytest.approx(4 / 3 * math.pi * 1.2**3, rel=0.02)
 
 
 def test_lesions_are_ordered_and_small_ones_left_out():
     pet = _spheres((CENTRE, 8.0, 9.0), (SIDE, 12.0, 6.0), ([-40.0, -30.0, 40.0], 2.1, 20.0))
-    lesions = uptake_above(pet, threshold=3.0, search=EVERYWHERE, minimum_volume_ml=0.2)
+    lesions = uptake_above(pet, threshold=3.0, search=EVERYWHERE, min_volume_ml=0.2)
     assert [name for _, name in lesions.names] == ["lesion-1", "lesion-2"]
     assert np.asarray(lesions.array).max() == 2
     one, two = lesion_uptake(pet, lesions)
     assert one.volume_ml == pytest.approx(4 / 3 * math.pi * 1.2**3, rel=0.05)
     assert (one.maximum, two.maximum) == (6.0, 9.0)
-    all_three = uptake_above(pet, threshold=3.0, search=EVERYWHERE, minimum_volume_ml=0.0)
+    all_three = uptake_above(pet, threshold=3.0, search=EVERYWHERE, min_volume_ml=0.0)
     assert len(all_three.names) == 3
 
 
@@ -91,7 +91,7 @@ def test_search_mask_limits_and_grows():
     near = dilated_mask(organ, margin_mm=3.0)
     reach = np.linalg.norm(_world() - CENTRE, axis=-1)[near].max()
     assert 6.0 < reach <= 8.0
-    found = uptake_above(pet, threshold=5.0, search=near, minimum_volume_ml=0.0)
+    found = uptake_above(pet, threshold=5.0, search=near, min_volume_ml=0.0)
     assert found.mask("lesion-1").sum() == near.sum()
     assert (dilated_mask(organ, margin_mm=0.0) == (np.asarray(organ.array) > 0)).all()
 
@@ -102,23 +102,23 @@ def test_fraction_of_maximum_is_per_region_and_keeps_the_hottest_part():
     around[np.linalg.norm(_world() - CENTRE, axis=-1) <= 30] = 3
     around[np.linalg.norm(_world() - SIDE, axis=-1) <= 14] = 7
     regions = LabelMap(around, GRID, names=((3, "hot"), (7, "warm")))
-    found = uptake_of_maximum(pet, fraction=0.5, regions=regions, minimum_volume_ml=0.5)
+    found = uptake_of_maximum(pet, fraction=0.5, regions=regions, min_volume_ml=0.5)
     sphere = 4 / 3 * math.pi
     assert found.volume_ml("hot") == pytest.approx(sphere, rel=0.05)  # without the separate spot of 6
     assert found.volume_ml("warm") == pytest.approx(sphere, rel=0.05)  # 4 is below half of the global maximum
-    none = uptake_of_maximum(pet, fraction=0.5, regions=regions, minimum_volume_ml=50.0)
+    none = uptake_of_maximum(pet, fraction=0.5, regions=regions, min_volume_ml=50.0)
     assert none.names == ()
     assert not np.asarray(none.array).any()
 
 
 def test_seed_regions_part_neighbours():
     pet = _spheres((CENTRE, 8.0, 10.0), (CENTRE + np.array([24.0, 0.0, 0.0]), 8.0, 5.0), fwhm_mm=5.0)
-    regions = seed_regions(pet, threshold=4.0, search=EVERYWHERE, margin_mm=10.0, minimum_volume_ml=0.2)
+    regions = seed_regions(pet, threshold=4.0, search=EVERYWHERE, margin_mm=10.0, min_volume_ml=0.2)
     assert len(regions.names) == 2
-    found = uptake_of_maximum(pet, fraction=0.45, regions=regions, minimum_volume_ml=0.2)
+    found = uptake_of_maximum(pet, fraction=0.45, regions=regions, min_volume_ml=0.2)
     volumes = [found.volume_ml(name) for _, name in found.names]
     assert volumes == pytest.approx([4 / 3 * math.pi * 0.8**3] * 2, rel=0.25)
-    nothing = seed_regions(pet, threshold=50.0, search=EVERYWHERE, margin_mm=10.0, minimum_volume_ml=0.2)
+    nothing = seed_regions(pet, threshold=50.0, search=EVERYWHERE, margin_mm=10.0, min_volume_ml=0.2)
     assert nothing.names == ()
 
 
@@ -152,27 +152,27 @@ def test_refuses():
     pet = _spheres((CENTRE, 8.0, 9.0))
     regions = LabelMap.from_mask(EVERYWHERE, GRID, name="all")
     with pytest.raises(InputError, match="threshold must be a positive number, got 0"):
-        uptake_above(pet, threshold=0.0, search=EVERYWHERE, minimum_volume_ml=0.1)
+        uptake_above(pet, threshold=0.0, search=EVERYWHERE, min_volume_ml=0.1)
     with pytest.raises(GeometryError, match="search mask of"):
-        uptake_above(pet, threshold=1.0, search=EVERYWHERE[:-1], minimum_volume_ml=0.1)
+        uptake_above(pet, threshold=1.0, search=EVERYWHERE[:-1], min_volume_ml=0.1)
     with pytest.raises(InputError, match="between 0 and 1, got 41"):
-        uptake_of_maximum(pet, fraction=41, regions=regions, minimum_volume_ml=0.1)
+        uptake_of_maximum(pet, fraction=41, regions=regions, min_volume_ml=0.1)
     holed = np.array(pet.array)
     holed[3, 3, 3] = np.nan
     with pytest.raises(InputError, match="NaN or infinite voxels"):
-        uptake_above(pet.replace(holed), threshold=1.0, search=EVERYWHERE, minimum_volume_ml=0.1)
+        uptake_above(pet.replace(holed), threshold=1.0, search=EVERYWHERE, min_volume_ml=0.1)
     with pytest.raises(InputError, match="'all' has no uptake"):
-        uptake_of_maximum(pet.replace(np.zeros(GRID.shape)), fraction=0.4, regions=regions, minimum_volume_ml=0.1)
+        uptake_of_maximum(pet.replace(np.zeros(GRID.shape)), fraction=0.4, regions=regions, min_volume_ml=0.1)
     empty = LabelMap(np.zeros(GRID.shape, np.uint8), GRID, names=((1, "gone"),))
     with pytest.raises(InputError, match="'gone' is empty"):
-        uptake_of_maximum(pet, fraction=0.4, regions=empty, minimum_volume_ml=0.1)
+        uptake_of_maximum(pet, fraction=0.4, regions=empty, min_volume_ml=0.1)
     with pytest.raises(InputError, match="needs a mask"):
         dilated_mask(empty, margin_mm=3.0)
     with pytest.raises(GeometryError, match="'gone' has no voxel"):
         lesion_uptake(pet, empty)
     small = LabelMap.from_mask(np.ones((3, 3, 3)), Geometry.from_affine((3, 3, 3), np.eye(4)), name="x")
     with pytest.raises(GeometryError, match="not on the PET's grid"):
-        uptake_of_maximum(pet, fraction=0.4, regions=small, minimum_volume_ml=0.1)
+        uptake_of_maximum(pet, fraction=0.4, regions=small, min_volume_ml=0.1)
     with pytest.raises(GeometryError, match="not on the PET's grid"):
         lesion_uptake(pet, small)
 
@@ -192,7 +192,7 @@ def test_thigh_tumour_smoke(shared_data, capsys):
     scores, inside = {}, {}
     for name in ("percent-41", "percent-50"):
         fraction = uptake_rule(name).fraction
-        found = uptake_of_maximum(pet, fraction=fraction, regions=regions, minimum_volume_ml=1.0)
+        found = uptake_of_maximum(pet, fraction=fraction, regions=regions, min_volume_ml=1.0)
         mask = found.mask("tumour")
         scores[name] = round(float(2 * (mask & truth).sum() / (mask.sum() + truth.sum())), 3)
         inside[name] = float((mask & truth).sum() / mask.sum())

@@ -128,8 +128,8 @@ deliver = "pacs"
 [limits]
 {limits}
 """
-LIMITS = """settle_s = 0.3
-quiet_s = 1.5
+LIMITS = """complete_delay_s = 0.3
+incomplete_timeout_s = 1.5
 retry_s = 0.5
 min_free_mb = 10"""
 

@@ -35,7 +35,7 @@ def doubtful(image):
 
     flags = (
         Flag(code="quality", message="the estimated DSC of the liver is 0.81, below 0.90"),
-        Flag(code="edge", message="the image truncates the liver"),
+        Flag(code="truncated", message="the image truncates the liver"),
     )
     labels = bright(image)["liver"]
     return {"liver": Segmentation(labels=labels, volumes_ml={"liver": 0.8}, method="bright", flags=flags)}

@@ -32,7 +32,7 @@ def test_flags_reach_the_structure_set_the_audit_log_and_the_log(tmp_path):
         ({}, "automatic, not verified"),
         ({"liver": ("quality",)}, "automatic, not verified; check liver: quality"),
         (
-            {"liver": ("quality", "edge", "entropy"), "lesions": ("many", "entropy")},
+            {"liver": ("quality", "truncated", "uncertain"), "lesions": ("many_lesions", "uncertain")},
             "automatic, not verified; check liver, lesions",
         ),
     ],

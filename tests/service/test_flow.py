@@ -207,7 +207,7 @@ def test_sending_by_hand(tmp_path, service, results, capsys):
     main_ends(["send", str(tmp_path / "ct"), "--node", "pacs", "--config", str(service.config), "--quiet"], 1)
     assert "0 of" not in capsys.readouterr().err  # the PACS takes structure sets alone
     main_ends(
-        ["send", str(tmp_path / "ct"), "--node", f"SIRTJAX@127.0.0.1:{service.port}", "--calling", "PACS", "--json"], 0
+        ["send", str(tmp_path / "ct"), "--node", f"SIRTJAX@127.0.0.1:{service.port}", "--ae-title", "PACS", "--json"], 0
     )
     told = capsys.readouterr()
     assert told.out.count('"arrived": true') == len(files) and "6 files sent to SIRTJAX" in told.err

@@ -49,7 +49,7 @@ def test_dcmtk_gives_a_series(tmp_path, capsys):
         sent = run(STORESCU, "-aet", "FETCHER", "-aec", "PACS", "127.0.0.1", str(port), *map(str, files))
         assert sent.returncode == 0, sent.stdout + sent.stderr
         study = str(pydicom.dcmread(files[0]).StudyInstanceUID)
-        query = ["fetch", "--node", f"PACS@127.0.0.1:{port}", "--calling", "FETCHER", "--study", study, "--get"]
+        query = ["fetch", "--node", f"PACS@127.0.0.1:{port}", "--ae-title", "FETCHER", "--study", study, "--get"]
         ends([*query, "--output", str(tmp_path / "got")])
         compare(files, tmp_path / "got")
         assert not (tmp_path / "got" / "incoming").exists()

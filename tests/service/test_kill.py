@@ -32,7 +32,7 @@ def run_kills(folder, *, kills, series, seed, segmenter="slow", slices=6):
     stop = threading.Event()
     states_at_kill, workers = [], 0
     with bench.Pacs() as pacs:
-        service = bench.Service(folder, pacs.port, segmenter=segmenter, limits="quiet_s = 3")
+        service = bench.Service(folder, pacs.port, segmenter=segmenter, limits="incomplete_timeout_s = 3")
         service.start()
         sent = []
         threads = [threading.Thread(target=sender, args=(files, service, stop)) for files in all_files]

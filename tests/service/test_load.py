@@ -56,7 +56,7 @@ def run_load(folder, *, series, slices, size):
         "p95_s": round(float(np.percentile(times, 95)), 3),
         "all_s": round(max(pacs.times) - first, 3),
         "sending_p50_s": round(float(np.percentile(list(sent_s.values()), 50)), 3),
-        "settle_s": 0.3,
+        "complete_delay_s": 0.3,
         "memory_mb": round(memory_mb, 1),
         "done": states.count("done"),
     }

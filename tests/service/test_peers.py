@@ -108,7 +108,7 @@ def test_orthanc_sends_a_study_and_holds_the_results_in_it(tmp_path, capsys):
         assert len(study["Series"]) == 3
 
         source = pydicom.dcmread(files[0])
-        query = ["fetch", "--node", f"PACS@127.0.0.1:{pacs_port}", "--calling", "FETCHER"]
+        query = ["fetch", "--node", f"PACS@127.0.0.1:{pacs_port}", "--ae-title", "FETCHER"]
         query += ["--study", str(source.StudyInstanceUID)]
         ends([*query, "--json"])
         listed = json.loads(capsys.readouterr().out)

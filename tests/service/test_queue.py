@@ -25,7 +25,7 @@ def arrival(series="s1", name="a", **changes):
 
 
 def add(queue, one, now=0.0, **limits):
-    most = {"quiet_s": 60, "objects_per_series": 100, "open_series": 10} | limits
+    most = {"incomplete_timeout_s": 60, "objects_per_series": 100, "open_series": 10} | limits
     return queue.add(one, now=now, **most)
 
 

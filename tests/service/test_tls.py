@@ -277,8 +277,8 @@ def test_orthanc_over_tls_stores_finds_gives_moves_and_commits(tmp_path, keys, c
         assert sorted(one.modality for one in found) == ["CT", "RTSTRUCT"]
         assert sorted(get_series(node, found, tmp_path / "got").values()) == [1, 6]
         options = ["--tls-certificate", f"{keys['sirtjax']}.crt", "--tls-key", f"{keys['sirtjax']}.key"]
-        options += ["--tls-authority", f"{keys['hospital']}.crt"]
-        fetch = ["fetch", "--node", f"PACS@127.0.0.1:{port}", "--calling", "FETCHER", "--study", study]
+        options += ["--tls-ca", f"{keys['hospital']}.crt"]
+        fetch = ["fetch", "--node", f"PACS@127.0.0.1:{port}", "--ae-title", "FETCHER", "--study", study]
         fetch += ["--port", str(listen), *options]
         with pytest.raises(SystemExit) as stopped:
             main([*fetch, "--output", str(tmp_path / "moved")])

@@ -26,7 +26,7 @@ def test_an_unknown_preset_is_refused():
         ({"shape": [95, 80, 80]}, "shape.0: Input should be a multiple of 2"),
         ({"slice_mm": [10.0, 1.0]}, "`slice_mm` must go from low to high"),
         ({"modality": {"ct": 0.0, "mr": 0.0, "random": 0.0}}, "at least one of ct, mr and random must be above 0"),
-        ({"real_share": 1.5}, "real_share: Input should be less than or equal to 1"),
+        ({"real_fraction": 1.5}, "real_fraction: Input should be less than or equal to 1"),
     ],
 )
 def test_a_wrong_value_is_named(change, message):

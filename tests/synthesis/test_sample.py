@@ -50,7 +50,7 @@ def bank() -> ShapeBank:
 def whole():
     """Samples that show the whole liver, and only that."""
     return small(
-        view={"far": 0.0, "anywhere": 0.0, "cut": 0.0, "whole_grid": 1.0}, resection_share=0.0, shape=[56, 44, 50]
+        view={"far": 0.0, "anywhere": 0.0, "cut": 0.0, "whole_grid": 1.0}, resection_fraction=0.0, shape=[56, 44, 50]
     )
 
 
@@ -120,7 +120,7 @@ def test_lesions_come_in_about_the_share_asked_for(samples, whole):
     _, labels = samples
     share = np.mean((labels == 2).any(axis=(1, 2, 3)))
     # Small ones vanish between voxels of 8 mm.
-    assert 0.25 < share < whole.lesion_share + 0.2
+    assert 0.25 < share < whole.lesion_fraction + 0.2
 
 
 def test_the_same_key_gives_the_same_sample(samples, draw):
@@ -153,7 +153,7 @@ def test_inside_the_liver_every_sample_looks_at_a_place_in_it(inside):
     near = livers[:, 14:18, 14:18, 14:18].any(axis=(1, 2, 3))
     assert near.mean() > 0.9
     share = np.mean((labels == 2).any(axis=(1, 2, 3)))
-    assert share > config.lesion_share - 0.2
+    assert share > config.lesion_fraction - 0.2
     # Not the same place of all of them.
     middles = np.array([np.mean(np.nonzero(one), axis=1) for one in livers])
     assert (middles.std(axis=0) * config.spacing_mm > 8).all()

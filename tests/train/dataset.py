@@ -81,7 +81,7 @@ def training(path, cache, **changes):
         "augmentation": {
             "flip": [0.5, 0.0, 0.0],
             "rotation_deg": [0, 0, 10],
-            "shift": {"mean_hu": -10, "deviation_hu": 10},
+            "shift": {"mean_hu": -10, "std_hu": 10},
         },
         "preprocessing": {
             "spacing_mm": [3.0, 2.5, 4.0],
@@ -89,7 +89,7 @@ def training(path, cache, **changes):
         },
     }
     table = {
-        "schema": 1,
+        "schema": 2,
         "task": "liver",
         "classes": [{"name": "liver", "values": [1, 2]}],
         "network": {
@@ -103,7 +103,7 @@ def training(path, cache, **changes):
         "data": data,
         "loss": {"terms": [{"kind": "soft-dice"}]},
         "optimiser": {"kind": "adam", "learning_rate": 0.01},
-        "course": {"epochs": 2, "batch_size": 2},
+        "trainer": {"epochs": 2, "batch_size": 2},
     }
     for key, value in changes.items():
         table[key] = {**table[key], **value} if isinstance(value, dict) and key in table else value

@@ -259,7 +259,7 @@ def test_without_grain_it_says_what_to_install(tmp_path, monkeypatch):
 def test_training_from_files(tmp_path):
     folder = dataset.nnunet(tmp_path / "data")
     config = train.training_from_table(dataset.training(folder, tmp_path / "cache"), source="test")
-    paused = train.run_training(config, tmp_path / "run", stop_after_s=0.0)
+    paused = train.run_training(config, tmp_path / "run", max_time_s=0.0)
     assert paused.status == "paused" and int(paused.state.step) == 1
     outcome = train.run_training(config, tmp_path / "run", resume=True)
     assert outcome.status == "finished" and outcome.steps == 4

@@ -15,7 +15,7 @@ from sirtjax import train
 from sirtjax.errors import ConfigError
 
 HERE = Path(__file__).parent
-COURSE = {"epochs": 1, "steps_per_epoch": 3, "batch_size": 16, "accumulate": 2}
+TRAINER = {"epochs": 1, "steps_per_epoch": 3, "batch_size": 16, "accumulation_steps": 2}
 
 EIGHT = """
 import sys
@@ -25,7 +25,7 @@ import jax, toy
 from sirtjax import train
 from sirtjax.train._devices import divided
 assert jax.device_count() == 8
-made = toy.recipe(**{course!r})
+made = toy.recipe(**{trainer!r})
 mesh = train.sample_mesh()
 spread = jax.jit(lambda x: divided(x, mesh))(jax.numpy.zeros((8, 3)))
 assert all(shard.data.shape == (1, 3) for shard in spread.addressable_shards)
@@ -44,7 +44,7 @@ jax.distributed.initialize("localhost:{port}", num_processes=2, process_id=int(s
 assert jax.process_count() == 2 and jax.device_count() == 4 and jax.local_device_count() == 2
 import toy
 from sirtjax import train
-toy.run(Path({folder!r}), toy.recipe(**{course!r}), mesh=train.sample_mesh())
+toy.run(Path({folder!r}), toy.recipe(**{trainer!r}), mesh=train.sample_mesh())
 """
 
 
@@ -59,7 +59,7 @@ def losses(folder):
 
 
 def on_one_device(folder):
-    outcome = toy.run(folder, toy.recipe(**COURSE))
+    outcome = toy.run(folder, toy.recipe(**TRAINER))
     return losses(folder), outcome.state
 
 
@@ -67,7 +67,7 @@ def on_one_device(folder):
 def test_eight_devices_and_two_processes_train_as_one_device(tmp_path):
     expected, state = on_one_device(tmp_path / "one")
     assert len(expected) == 3
-    script = EIGHT.format(here=str(HERE), folder=str(tmp_path / "eight"), course=COURSE)
+    script = EIGHT.format(here=str(HERE), folder=str(tmp_path / "eight"), trainer=TRAINER)
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, env=environment(8), timeout=600
     )
@@ -76,7 +76,7 @@ def test_eight_devices_and_two_processes_train_as_one_device(tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    script = PROCESS.format(here=str(HERE), folder=str(tmp_path / "two"), course=COURSE, port=port)
+    script = PROCESS.format(here=str(HERE), folder=str(tmp_path / "two"), trainer=TRAINER, port=port)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", script, str(number)],
@@ -102,5 +102,5 @@ def test_a_batch_that_cannot_be_shared_is_refused():
 
     from sirtjax.train._devices import check_divides
 
-    with pytest.raises(ConfigError, match=r"4 samples at a time can't be shared evenly by 3 devices; make course\."):
+    with pytest.raises(ConfigError, match=r"4 samples at a time can't be shared evenly by 3 devices; make trainer\."):
         check_divides(4, Mesh())

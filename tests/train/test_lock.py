@@ -126,7 +126,7 @@ def test_where_nothing_can_be_written_or_locked(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     folder = dataset.nnunet(tmp_path / "data")
-    table = dataset.training(folder, tmp_path / "cache", course={"epochs": 16, "save_every_steps": 4})
+    table = dataset.training(folder, tmp_path / "cache", trainer={"epochs": 16, "save_every_steps": 4})
     config = train.training_from_table(table, source="test")
     script = (
         "import json, sys; from pathlib import Path; from sirtjax import train\n"

@@ -48,7 +48,7 @@ def test_it_learns_and_writes_down_what_it_did(tmp_path):
 def test_slices_end_where_one_run_does(tmp_path):
     made = toy.recipe()
     whole = toy.run(tmp_path / "whole", made)
-    sliced = toy.run(tmp_path / "sliced", made, stop_after_s=0.0)
+    sliced = toy.run(tmp_path / "sliced", made, max_time_s=0.0)
     assert sliced.status == "paused" and int(sliced.state.step) == 1
     sliced = toy.run(tmp_path / "sliced", made, resume=True)
     assert_same(whole.state, sliced.state)
@@ -115,14 +115,14 @@ def test_too_little_memory_is_said_before_anything_is_written(tmp_path, monkeypa
 
     monkeypatch.setattr(_program, "available_bytes", lambda device: 1000)
     with pytest.raises(
-        InputError, match=r"a training step needs 0\.0 GiB of memory on cpu, .* raise course\.accumulate"
+        InputError, match=r"a training step needs 0\.0 GiB of memory on cpu, .* raise trainer\.accumulation_steps"
     ):
         toy.run(tmp_path / "run", toy.recipe())
     assert not any((tmp_path / "run").iterdir())
 
 
 def test_drawn_samples_have_no_epochs_of_their_own(tmp_path):
-    with pytest.raises(ConfigError, match=r"course.steps_per_epoch is missing"):
+    with pytest.raises(ConfigError, match=r"trainer.steps_per_epoch is missing"):
         toy.run(tmp_path, toy.recipe(steps_per_epoch=None))
 
 

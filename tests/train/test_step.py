@@ -80,7 +80,7 @@ def test_adam_is_that_of_optax():
 def test_parts_of_a_batch_add_up_to_it():
     images, onehot = fixed_batch()
     whole, loss = one_step(toy.recipe(), forward=plain, prepare=given, feed=(images[None], onehot[None]))
-    made = toy.recipe(accumulate=2)
+    made = toy.recipe(accumulation_steps=2)
     halves = tuple(x.reshape(2, 2, *x.shape[1:]) for x in (images, onehot))
     parts, same = one_step(made, forward=plain, prepare=given, feed=halves)
     assert same["loss"] == pytest.approx(loss["loss"], rel=1e-5)
@@ -91,7 +91,7 @@ def test_parts_of_a_batch_add_up_to_it():
 def test_statistics_go_from_part_to_part():
     images, onehot = fixed_batch()
     halves = tuple(x.reshape(2, 2, *x.shape[1:]) for x in (images, onehot))
-    after, _ = one_step(toy.recipe(accumulate=2), prepare=given, feed=halves)
+    after, _ = one_step(toy.recipe(accumulation_steps=2), prepare=given, feed=halves)
     first, second = (float(jnp.mean(x)) for x in halves[0])
     assert float(after.variables["statistics"]["mean"]) == pytest.approx(0.9 * 0.1 * first + 0.1 * second, rel=1e-5)
 
@@ -122,7 +122,7 @@ def test_half_precision_in_the_network_alone():
 
 
 def test_a_running_mean_of_the_weights():
-    made = changed(toy.recipe(), "optimiser", average=0.99)
+    made = changed(toy.recipe(), "optimiser", ema_decay=0.99)
     images, onehot = fixed_batch()
     after, _ = one_step(made, forward=plain, prepare=given, feed=(images[None], onehot[None]))
     start, moved = toy.variables()["params"], after.variables["params"]

@@ -13,13 +13,13 @@ def written(folder, text):
 
 def toml(folder):
     return """
-schema = 1
+schema = 2
 task = "liver"
 classes = [{ name = "liver", values = [1, 2] }]
 network = { preset = "small", classes = 2, deep_supervision = false }
 loss = { terms = [{ kind = "soft-dice" }] }
 optimiser = { kind = "adam", learning_rate = 1e-3 }
-course = { epochs = 3, steps_per_epoch = 4 }
+trainer = { epochs = 3, steps_per_epoch = 4 }
 data = { kind = "synthetic", bank = "bank.npz", synthesis = { shape = [32, 32, 32], modality = { ct = 1.0 } } }
 """
 
@@ -36,13 +36,13 @@ def test_a_file_with_presets_changed_in_places(tmp_path):
 
 def test_values_are_set_from_outside(tmp_path):
     path = written(tmp_path, toml(tmp_path))
-    config = train.load_training(path, overrides=["course.epochs=7", "data.bank=other.npz", "optimiser.kind = sgd"])
-    assert config.course.epochs == 7 and str(config.data.bank) == "other.npz" and config.optimiser.kind == "sgd"
+    config = train.load_training(path, overrides=["trainer.epochs=7", "data.bank=other.npz", "optimiser.kind = sgd"])
+    assert config.trainer.epochs == 7 and str(config.data.bank) == "other.npz" and config.optimiser.kind == "sgd"
     for wrong, complaint in (
-        ("course.epochs", "expected KEY=VALUE"),
-        ("course.=1", "expected KEY=VALUE"),
+        ("trainer.epochs", "expected KEY=VALUE"),
+        ("trainer.=1", "expected KEY=VALUE"),
         ("task.a=1", "task is not a table of the training file"),
-        ("course.colour=1", r"course.colour: Extra inputs"),
+        ("trainer.colour=1", r"trainer.colour: Extra inputs"),
     ):
         with pytest.raises(ConfigError, match=complaint):
             train.load_training(path, overrides=[wrong])
@@ -68,7 +68,10 @@ def test_what_a_run_writes_down_says_the_same(tmp_path):
             {"classes": [{"name": "a", "values": [1]}, {"name": "b", "values": [1, 2]}]},
             r"a label value belongs to two classes; that takes loss.regions = true",
         ),
-        ({"course": {"batch_size": 3, "accumulate": 2}}, "`batch_size` 3 is not a multiple of `accumulate` 2"),
+        (
+            {"trainer": {"batch_size": 3, "accumulation_steps": 2}},
+            "`batch_size` 3 is not a multiple of `accumulation_steps` 2",
+        ),
         ({"data": {"kind": "clouds"}}, r"data: .*'clouds'"),
         ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
     ],
@@ -120,7 +123,7 @@ def test_every_recipe_can_be_read(name, tmp_path):
     config = train.load_training(name, overrides=[] if name.endswith("-synthetic") else ["data.path=here"])
     assert config.source and config.task in ("liver", "lesions")
     recipe = config.recipe()
-    assert recipe.course.epochs > 0 and recipe.labels
+    assert recipe.trainer.epochs > 0 and recipe.labels
     assert config.network.classes - len(config.classes) in (0, 1)
     if config.data.kind == "files":
         answer = networks.output_shape(config.network, config.data.patch_shape)

@@ -56,15 +56,15 @@ def forward(variables, x, key):
     return (convolve(hidden * kept, params["two"]),), {"mean": mean}
 
 
-def recipe(**course):
-    course = {"epochs": 3, "steps_per_epoch": 4, "batch_size": 4, "save_every_steps": 2, **course}
+def recipe(**trainer):
+    trainer = {"epochs": 3, "steps_per_epoch": 4, "batch_size": 4, "save_every_steps": 2, **trainer}
     return train.Recipe.model_validate(
         {
             "seed": 3,
             "labels": ["ball"],
             "loss": {"terms": [{"kind": "soft-dice"}, {"kind": "cross-entropy", "weight": 0.5}]},
             "optimiser": {"kind": "adam", "learning_rate": 0.01},
-            "course": course,
+            "trainer": trainer,
             "log": {"every_steps": 1, "tensorboard": False},
         }
     )

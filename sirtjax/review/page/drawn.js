@@ -10,7 +10,7 @@ export function drawn({ state, editor, comparison }) {
     dashed: mask.told.role === "territories",
   }));
   const colour = { erase: "#ff8080", outside: "#ff8080", inside: "#7dff9a" }[editor.tool] ?? state.active?.colour ?? "#fff";
-  const brushes = !["look", "fill"].includes(editor.tool);
+  const brushes = !["navigate", "fill"].includes(editor.tool);
   const { hover, dose } = state;
   return {
     masks,

@@ -10,7 +10,7 @@ export class Editor {
   /** @param page has view, image (values), window, active() and changed(mask, marks) */
   constructor(page) {
     this.page = page;
-    this.tool = "look";
+    this.tool = "navigate";
     this.label = 1;
     this.size = 0.5;
     this.marks = new Map(); // of grow-cut: voxel to INSIDE or OUTSIDE, apart from the mask

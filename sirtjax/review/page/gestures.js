@@ -15,7 +15,7 @@ export function gestures({ state, view, editor, redraw, readout, command }) {
     paintMove: (place) => editor.move(place) ?? redraw(true),
     paintEnd: () => editor.end(),
     paintCancel: () => editor.cancel(),
-    look: (tile, [u, v]) => {
+    navigate: (tile, [u, v]) => {
       state.plane = tile.plane;
       const [a, b] = PLANES[tile.plane].axes;
       const to = [...view.cross];

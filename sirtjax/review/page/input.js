@@ -1,10 +1,10 @@
 // Mouse, pen, touch and keys on the slices. Tools draw with the main button; all other input navigates.
 import { PLANES } from "./planes.js";
 
-const KEYS = { v: "look", p: "pen", e: "erase", f: "fill", i: "inside", o: "outside" };
+const KEYS = { v: "navigate", p: "pen", e: "erase", f: "fill", i: "inside", o: "outside" };
 
 export class Input {
-  /** @param page answers to: tool, paintBegin, paintMove, paintEnd, look, scroll, zoomBy, panBy, hover, command */
+  /** @param page answers to: tool, paintBegin, paintMove, paintEnd, navigate, scroll, zoomBy, panBy, hover, command */
   constructor(canvas, view, page) {
     this.canvas = canvas;
     this.view = view;
@@ -42,9 +42,9 @@ export class Input {
     this.tile = tile;
     this.last = [x, y];
     if (event.button === 1 || event.button === 2 || event.shiftKey) this.action = "pan";
-    else if (this.page.tool() === "look") this.action = "look";
+    else if (this.page.tool() === "navigate") this.action = "navigate";
     else this.action = "paint";
-    if (this.action === "look") this.page.look(tile, this.view.toSlice(tile, x, y));
+    if (this.action === "navigate") this.page.navigate(tile, this.view.toSlice(tile, x, y));
     if (this.action === "paint") this.page.paintBegin(tile, this.view.toSlice(tile, x, y));
   }
 
@@ -66,7 +66,7 @@ export class Input {
       for (const one of passed.length ? passed : [event]) {
         this.page.paintMove(this.view.toSlice(this.tile, ...this.#at(one)));
       }
-    } else if (this.action === "look") this.page.look(this.tile, this.view.toSlice(this.tile, x, y));
+    } else if (this.action === "navigate") this.page.navigate(this.tile, this.view.toSlice(this.tile, x, y));
     else if (this.action === "pan") {
       const [from, to] = [this.view.toSlice(this.tile, ...this.last), this.view.toSlice(this.tile, x, y)];
       this.page.panBy(this.tile.plane, to[0] - from[0], to[1] - from[1]);

@@ -46,8 +46,8 @@ export function showMask(mask, page) {
   $("reason").textContent = mask.dirty ? "The displayed changes are not saved." : told(mask.told);
   const rows = [...mask.told.versions].reverse().map((version) => {
     const signed = mask.told.signatures.filter((one) => one.sha256 === version.sha256).at(-1);
-    const who = version.by || "the plan";
-    const text = `${version.number} · ${who} · ${version.at.slice(0, 16).replace("T", " ")}`;
+    const who = version.author || "the plan";
+    const text = `${version.number} · ${who} · ${version.created_at.slice(0, 16).replace("T", " ")}`;
     const row = made("li", {}, made("span", {}, text, " ", made("code", { textContent: version.sha256.slice(0, 8) })));
     if (signed) row.append(made("span", { className: `tag ${signed.state}`, textContent: `${signed.state}: ${signed.reviewer}` }));
     else {
@@ -68,7 +68,7 @@ export function showMask(mask, page) {
 
 function told(mask) {
   const signed = mask.signatures.filter((one) => one.sha256 === mask.sha256).at(-1);
-  if (signed) return `${signed.state} by ${signed.reviewer} on ${signed.at.slice(0, 10)}${signed.comment ? `: ${signed.comment}` : ""}`;
+  if (signed) return `${signed.state} by ${signed.reviewer} on ${signed.signed_at.slice(0, 10)}${signed.comment ? `: ${signed.comment}` : ""}`;
   return mask.reason ? `Draft: ${mask.reason}.` : `Provided: ${mask.origin}.`;
 }
 

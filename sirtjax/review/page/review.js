@@ -84,7 +84,7 @@ function panels() {
   document.querySelectorAll("[data-tool]").forEach((button) => {
     button.setAttribute("role", "radio");
     button.setAttribute("aria-checked", String(button.dataset.tool === editor.tool));
-    button.disabled = !able && button.dataset.tool !== "look";
+    button.disabled = !able && button.dataset.tool !== "navigate";
   });
   set("undo", able && active.history.done.length);
   set("redo", able && active.history.undone.length);

@@ -15,7 +15,7 @@ Array = Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class TerritoryShares:
+class TerritoryFractions:
     """What the territories take of the liver and of the activity in it.
 
     Attributes:
@@ -41,7 +41,7 @@ class TerritoryShares:
     gap_activity_fraction: float | None = None
 
 
-def activity_shares(uptake: Array, liver: Array, territories: Array) -> jax.Array:
+def activity_fractions(uptake: Array, liver: Array, territories: Array) -> jax.Array:
     """Computes the fraction of the liver's activity in each territory.
 
     Pure and differentiable; the arrays may be masks or fractions of voxels (`sirtjax.spatial.occupancy`), so
@@ -60,14 +60,14 @@ def activity_shares(uptake: Array, liver: Array, territories: Array) -> jax.Arra
     return jnp.sum(weight[None] * territories, axis=(1, 2, 3)) / total
 
 
-def territory_shares(
+def territory_fractions(
     territories: LabelMap,
     liver: LabelMap,
     *,
     uptake: ArrayLike | None = None,
     overlap_ml: float = 0.0,
     outside_ml: float = 0.0,
-) -> TerritoryShares:
+) -> TerritoryFractions:
     """Volumes and activity fractions of perfusion territories, from whole voxels.
 
     Args:
@@ -92,7 +92,7 @@ def territory_shares(
       >>> array = np.array([1, 1, 1, 2], np.uint8)[:, None, None] + np.zeros(grid.shape, np.uint8)
       >>> divided = LabelMap(array, grid, names=((1, "right"), (2, "left")))
       >>> liver = LabelMap.from_mask(array > 0, grid, name="liver")
-      >>> territories.territory_shares(divided, liver, uptake=np.ones(grid.shape)).activity_fraction
+      >>> territories.territory_fractions(divided, liver, uptake=np.ones(grid.shape)).activity_fraction
       (0.75, 0.25)
     """
     if not territories.geometry.matches(liver.geometry):
@@ -112,7 +112,7 @@ def territory_shares(
         total = float(values[inside].sum())
         fractions = tuple(float(values[mask].sum()) / total for mask in masks)
         gap_fraction = float(values[inside & ~np.any(masks, axis=0)].sum()) / total
-    return TerritoryShares(
+    return TerritoryFractions(
         names=names,
         volume_ml=tuple(count * voxel_ml for count in counts),
         volume_fraction=tuple(count / voxels for count in counts),
