@@ -1,6 +1,6 @@
 """Identifiers that anonymisers leave in generated patients: `python benchmarks/anonymise.py [COUNT]`.
 
-Runs `sirtjax anonymize` and, if SIRTJAX_DEID_PYTHON names the Python of an environment that has them, `deid` with its
+Runs `sirtjax anonymise` and, if SIRTJAX_DEID_PYTHON names the Python of an environment that has them, `deid` with its
 bundled recipe and `dicognito`, on the same files (their dates and times are valid: dicognito stops at others). The
 search is that of tests/dicom/deidentify/identified_patients.py, which shares no code with any of them. The figures go
 to benchmarks/results/anonymise.json.

@@ -62,9 +62,9 @@ def activity(size: int) -> NDArray[np.float32]:
 
 
 def full_kernel(spacing_mm: tuple[float, float, float]) -> NDArray[np.float32]:
-    from sirtjax.dosimetry import kernel_radius_voxels, radial_kernel, voxel_kernel
+    from sirtjax.dosimetry import get_radial_kernel, kernel_radius_voxels, voxel_kernel
 
-    radial = radial_kernel("y90-graves2019-water")
+    radial = get_radial_kernel("y90-graves2019-water")
     radius = kernel_radius_voxels(spacing_mm, radial=radial, medium_density_g_per_ml=MEDIUM_G_PER_ML)
     return np.array(
         voxel_kernel(
@@ -79,9 +79,9 @@ def full_kernel(spacing_mm: tuple[float, float, float]) -> NDArray[np.float32]:
 def ours(spacing_mm: tuple[float, float, float]) -> Convolution:
     import jax
 
-    from sirtjax.dosimetry import convolve_octant, kernel_radius_voxels, octant_kernel, radial_kernel
+    from sirtjax.dosimetry import convolve_octant, get_radial_kernel, kernel_radius_voxels, octant_kernel
 
-    radial = radial_kernel("y90-graves2019-water")
+    radial = get_radial_kernel("y90-graves2019-water")
     radius = kernel_radius_voxels(spacing_mm, radial=radial, medium_density_g_per_ml=MEDIUM_G_PER_ML)
     kernel = partial(octant_kernel, radial=radial, medium_density_g_per_ml=MEDIUM_G_PER_ML, radius_voxels=radius)
     convolve = jax.jit(lambda source, spacing: convolve_octant(source, kernel(spacing)))

@@ -80,7 +80,7 @@ def median_s(run: Callable[[], Any], repeats: int) -> tuple[float, float, Any]:
 
 def compare(ready: Sequence[Ready], config: registration.RegistrationConfig, size: int, repeats: int) -> Any:
     """Times and memory of both ways, and both ways' solutions as lists of NumPy records."""
-    weights, key = registration.weights_of(config.weights), jax.random.key(0)
+    weights, key = registration.weights_from_config(config.weights), jax.random.key(0)
     mesh = registration.patient_mesh()
     size = -(-size // mesh.size) * mesh.size
 
@@ -120,7 +120,7 @@ def compare(ready: Sequence[Ready], config: registration.RegistrationConfig, siz
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--preset", default="cnn", choices=registration.presets())
+    parser.add_argument("--preset", default="cnn", choices=registration.list_presets())
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the preset")
     parser.add_argument("--task", default="ct-lowdose", choices=cases.TASKS)
     parser.add_argument("--patients", type=int, default=32)
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
-    config = registration.apply_settings(registration.load_preset(options.preset), options.set)
+    config = registration.apply_overrides(registration.load_preset(options.preset), options.set)
     seeds = range(cases.BENCHMARK_SEEDS[0], cases.BENCHMARK_SEEDS[0] + options.patients)
     drawn = [cases.make_case(options.task, seed, spacing_mm=options.spacing_mm) for seed in seeds]
     at = time.perf_counter()

@@ -42,7 +42,7 @@ def write(contender: str, transform_file: Path, reference_file: Path, target: Pa
     if contender == "nibabel":
         import nibabel
 
-        field = np.asarray(spatial.as_field(transform, grid).array, np.float32)
+        field = np.asarray(spatial.to_displacement_field(transform, grid).array, np.float32)
         nibabel.save(nibabel.Nifti1Image(field[:, :, :, None], np.diag([-1, -1, 1, 1]) @ grid.affine), target)
     else:
         nodes = io.covering_lattice(transform, grid) if contender == "lattice" else grid

@@ -122,9 +122,9 @@ def with_noise(volume: Volume, random: np.random.Generator, limits: Difficulty, 
 
 def by_preset(name: str, overrides: list[str]) -> Registration:
     """The registration of a preset; masks go to those that take them."""
-    from sirtjax.registration import apply_settings, load_preset, register
+    from sirtjax.registration import apply_overrides, load_preset, register
 
-    config = apply_settings(load_preset(name), overrides)
+    config = apply_overrides(load_preset(name), overrides)
 
     def run(case: cases.Case, trial: int) -> tuple[Any, str]:
         guided = name not in ("image", "descriptor")

@@ -35,8 +35,8 @@ from registration_score import plain
 from registration_status_subjects import SCANS
 
 from sirtjax import metrics, spatial
+from sirtjax.compilation_cache import set_cache_dir
 from sirtjax.errors import InputError
-from sirtjax.programs import keep_programs_in
 from sirtjax.registration import load_preset, register
 from sirtjax.registration._intensity import BODY_HU
 
@@ -151,7 +151,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.programs:
         options.programs.mkdir(parents=True, exist_ok=True)
-        keep_programs_in(options.programs)
+        set_cache_dir(options.programs)
     first_seed, scans = SETS[options.set]
     done = {row["number"] for row in read_rows(options.output)}
     numbers: Sequence[int] = range(*(int(part) for part in options.pairs.split(":")))

@@ -144,7 +144,7 @@ def use_compilation_cache() -> None:
     """
     import jax
 
-    from sirtjax import programs
+    from sirtjax import compilation_cache
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "sirtjax", "jax")
@@ -155,8 +155,8 @@ def use_compilation_cache() -> None:
             return
         jax.config.update("jax_compilation_cache_dir", folder)
     if kept_in := jax.config.values["jax_compilation_cache_dir"]:
-        programs.keep_programs_in(Path(kept_in))
-        programs.limit_folder(Path(kept_in))
+        compilation_cache.set_cache_dir(Path(kept_in))
+        compilation_cache.limit_folder(Path(kept_in))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 

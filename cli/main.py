@@ -51,7 +51,7 @@ def _options(
 
 def _register_verbs() -> None:
     from sirtjax.cli import (
-        anonymize,
+        anonymise,
         doctor,
         evaluate,
         evaluate_segmentation,
@@ -92,7 +92,7 @@ def _register_verbs() -> None:
         send.send,
         fetch.fetch,
         inspect.inspect,
-        anonymize.anonymize,
+        anonymise.anonymise,
         doctor.doctor,
         protocols.protocols,
         simulate.simulate,

@@ -28,7 +28,7 @@ def list_models(as_json: AsJson = False) -> None:
     """List bundled and user models."""
     from sirtjax import segmentation
 
-    installed = segmentation.models()
+    installed = segmentation.list_models()
     if as_json:
         _console.emit_json([_entry_table(entry) for entry in installed])
         return

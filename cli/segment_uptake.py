@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def _list_rules(asked: bool) -> None:
     if asked:
-        from sirtjax.segmentation import uptake_rule, uptake_rules
+        from sirtjax.segmentation import get_uptake_rule, list_uptake_rules
 
-        for name in uptake_rules():
-            print(f"{name}\t{uptake_rule(name).source}")
+        for name in list_uptake_rules():
+            print(f"{name}\t{get_uptake_rule(name).source}")
         raise typer.Exit
 
 

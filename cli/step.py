@@ -12,7 +12,7 @@ from sirtjax.cli._options import AsJson, CaseFile, Output, Set, Unset
 from sirtjax.cli.plan import PlanArguments, run_plan
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Alignment, Products
+    from sirtjax.workflows import Alignment, StepResults
 
 
 class StepName(StrEnum):
@@ -23,7 +23,7 @@ class StepName(StrEnum):
     lesions = "lesions"
     territories = "territories"
     registration = "registration"
-    mapping = "mapping"
+    resampling = "resampling"
     prescription = "prescription"
 
 
@@ -58,7 +58,7 @@ def step(
     note(f"files: {output / 'steps'}")
 
 
-def _summary(products: Products) -> list[list[str]]:
+def _summary(products: StepResults) -> list[list[str]]:
     rows: list[list[str]] = []
     if products.images is not None:
         for role in ("activity", "ct", "diagnostic"):
@@ -72,8 +72,8 @@ def _summary(products: Products) -> list[list[str]]:
         rows += [["territories", name, f"{labels.volume_ml(name):.1f} mL"] for _, name in labels.names]
     if products.registration is not None:
         rows += _registration_rows(products.registration)
-    if products.mapping is not None:
-        rows.append(["mapping", "working grid", str(products.mapping.geometry)])
+    if products.resampling is not None:
+        rows.append(["resampling", "working grid", str(products.resampling.geometry)])
     return rows
 
 

@@ -1,6 +1,7 @@
 """Types of the lazily loaded names of `sirtjax`."""
 
 from sirtjax import cli as cli
+from sirtjax import compilation_cache as compilation_cache
 from sirtjax import config as config
 from sirtjax import configs as configs
 from sirtjax import dicom as dicom
@@ -19,7 +20,6 @@ from sirtjax import phantom as phantom
 from sirtjax import pipeline as pipeline
 from sirtjax import postprocess as postprocess
 from sirtjax import preprocess as preprocess
-from sirtjax import programs as programs
 from sirtjax import registration as registration
 from sirtjax import reports as reports
 from sirtjax import review as review

@@ -153,7 +153,7 @@ def _decoders(_: Prepare) -> Iterator[Finding]:
 def _models(_: Prepare) -> Iterator[Finding]:
     from sirtjax import segmentation
 
-    installed = segmentation.models()
+    installed = segmentation.list_models()
     if not installed:
         yield Finding("models", "missing", "none; `sirtjax models import` adds one")
     for entry in installed:

@@ -112,13 +112,13 @@ MOST_BYTES = 3 << 30
 @pytest.fixture(autouse=True, scope="module")
 def _programs_of_earlier_modules_dropped():
     """JAX keeps every program it compiles: a worker would end with 8 GB. Those needed again come from the cache."""
-    from sirtjax import programs
+    from sirtjax import compilation_cache
 
     yield
     if _resident_bytes() > MOST_BYTES:
         jax.clear_caches()
         gc.collect()
-        programs._give_back_memory()
+        compilation_cache._give_back_memory()
 
 
 def _resident_bytes() -> int:
@@ -149,9 +149,9 @@ CACHE_FOLDER = jax.config.values["jax_compilation_cache_dir"]
 @pytest.fixture(autouse=True)
 def _no_programs_kept():
     """A verb run in this process keeps its programs in the user's folder; the next test is to find none kept."""
-    from sirtjax import programs
+    from sirtjax import compilation_cache
 
     yield
-    programs.keep_programs_in(None)
+    compilation_cache.set_cache_dir(None)
     if jax.config.values["jax_compilation_cache_dir"] != CACHE_FOLDER:
         jax.config.update("jax_compilation_cache_dir", CACHE_FOLDER)

@@ -83,7 +83,7 @@ def small_case(*, seed=0, method="kernel", **changes):
     } | changes
     config = pipeline.PipelineConfig(
         dose_shape=SHAPE,
-        nuclide=dosimetry.nuclide("y90-icrp107"),
+        nuclide=dosimetry.get_nuclide("y90-icrp107"),
         method=method,
         lesions=tuple(LESIONS),
         injections=("whole liver",),

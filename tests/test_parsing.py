@@ -124,7 +124,7 @@ def test_readers_name_the_file(tmp_path, text):
 
 def test_overrides_are_texts_where_they_are_no_toml():
     with pytest.raises(InputError, match=r"weights\.image"):
-        registration.apply_settings(registration.load_preset("image"), [f"weights.image={NESTED}"])
+        registration.apply_overrides(registration.load_preset("image"), [f"weights.image={NESTED}"])
 
 
 def test_a_nested_comment_of_another_program_is_passed_over(tmp_path):

@@ -46,9 +46,9 @@ from sirtjax.train._state_file import save_tree as save_tree
 from sirtjax.train._step import make_step as make_step
 from sirtjax.train._synthetic import draw_samples as draw_samples
 from sirtjax.train._training_file import TrainingConfig as TrainingConfig
+from sirtjax.train._training_file import list_training_presets as list_training_presets
 from sirtjax.train._training_file import load_training as load_training
-from sirtjax.train._training_file import training_from_table as training_from_table
-from sirtjax.train._training_file import training_presets as training_presets
+from sirtjax.train._training_file import training_from_dict as training_from_dict
 
 __all__ = [
     "ClassConfig",
@@ -76,6 +76,7 @@ __all__ = [
     "draw_samples",
     "first_state",
     "learning_rate",
+    "list_training_presets",
     "load_training",
     "load_tree",
     "make_optimiser",
@@ -95,6 +96,5 @@ __all__ = [
     "save_tree",
     "scores_of",
     "train",
-    "training_from_table",
-    "training_presets",
+    "training_from_dict",
 ]

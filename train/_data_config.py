@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sirtjax.config import Table
 from sirtjax.preprocess import AugmentConfig, FixedPreprocessing, OrganMask
-from sirtjax.synthesis import config_from_table, load_preset
+from sirtjax.synthesis import config_from_dict, load_preset
 from sirtjax.train._config import Count
 
 
@@ -39,7 +39,7 @@ class SyntheticConfig(Table):
         table.pop("name")
         for key, new in changes.items():
             table[key] = {**table[key], **new} if isinstance(new, dict) and isinstance(table.get(key), dict) else new
-        return config_from_table(table, name=name)
+        return config_from_dict(table, name=name)
 
 
 class LiverMask(Table):

@@ -19,7 +19,7 @@ from sirtjax.train._lock import LOCK
 from sirtjax.train._loop import BEST, STATE
 from sirtjax.train._state import TrainState, Variables, first_state
 from sirtjax.train._state_file import load_tree
-from sirtjax.train._training_file import TrainingConfig, training_from_table
+from sirtjax.train._training_file import TrainingConfig, training_from_dict
 
 CONFIG = "config.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -38,7 +38,7 @@ def run_config(run: Path) -> TrainingConfig:
         table = described["config"]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{run}: is not a run of training ({CONFIG} is missing or damaged)") from error
-    return training_from_table(table, source=str(run / CONFIG))
+    return training_from_dict(table, source=str(run / CONFIG))
 
 
 def best_variables(run: Path) -> tuple[Variables, dict[str, Any]]:

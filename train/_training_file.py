@@ -80,7 +80,7 @@ class TrainingConfig(Table):
         )
 
 
-def training_presets() -> tuple[str, ...]:
+def list_training_presets() -> tuple[str, ...]:
     """Lists the names of the recipes in `configs/training`."""
     return preset_names(FOLDER)
 
@@ -97,15 +97,15 @@ def load_training(name: str, *, overrides: Sequence[str] = ()) -> TrainingConfig
 
     Examples:
       >>> from sirtjax import train
-      >>> config = train.load_training(train.training_presets()[0], overrides=["trainer.epochs=3"])
+      >>> config = train.load_training(train.list_training_presets()[0], overrides=["trainer.epochs=3"])
       >>> config.trainer.epochs
       3
     """
     path = Path(name)
     if path.suffix != ".toml" and not path.exists():
-        if name not in training_presets():
+        if name not in list_training_presets():
             raise ConfigError(
-                f"{name}: no such file or recipe; give a .toml file or one of {', '.join(training_presets())}"
+                f"{name}: no such file or recipe; give a .toml file or one of {', '.join(list_training_presets())}"
             )
         table = preset_table(FOLDER, name)
     else:
@@ -117,10 +117,10 @@ def load_training(name: str, *, overrides: Sequence[str] = ()) -> TrainingConfig
             raise ConfigError(f"{path}: not valid TOML: {error}") from error
     for override in overrides:
         _override(table, override)
-    return training_from_table(table, source=name)
+    return training_from_dict(table, source=name)
 
 
-def training_from_table(table: dict[str, Any], *, source: str) -> TrainingConfig:
+def training_from_dict(table: dict[str, Any], *, source: str) -> TrainingConfig:
     """Checks a training file in the form of nested tables.
 
     Raises:

@@ -60,7 +60,7 @@ print({name: array.shape for name, array in batch.items()})
 
 # %%
 SPACING = np.asarray(SPACING_MM, np.float32)
-CONSTANT = dosimetry.nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
+CONSTANT = dosimetry.get_nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
 INJECTED_MBQ = 2000.0
 
 
@@ -68,7 +68,7 @@ def doses_gy(patient, activity_scale, density_g_per_ml):
     """Returns the D70 of the largest lesion and the mean dose of the normal liver."""
     activity = patient["activity_mbq"] * INJECTED_MBQ / jnp.sum(patient["activity_mbq"]) * activity_scale
     mass_g = dosimetry.voxel_mass_g(jnp.full(activity.shape, density_g_per_ml), SPACING)
-    dose = dosimetry.local_dose_gy(activity, mass_g, constant=CONSTANT)
+    dose = dosimetry.local_deposition_dose_gy(activity, mass_g, constant=CONSTANT)
     d70 = dosimetry.dose_at_volume_fraction_gy(dose.ravel(), patient["lesion"].ravel(), 0.7)
     return d70, dosimetry.mean_dose_gy(dose, patient["normal_liver"])
 

@@ -46,7 +46,7 @@ warped = sj.warp(floating, result, reference)
 # %%
 inside = np.asarray(liver.array > 0)
 points_mm = liver.geometry.to_world(np.argwhere(inside))
-true_mm = points_mm + np.asarray(spatial.displacement_at(patient.displacements["spect"], points_mm))
+true_mm = points_mm + np.asarray(spatial.sample_displacement(patient.displacements["spect"], points_mm))
 
 
 def distances_mm(moved_mm):
@@ -87,7 +87,7 @@ plt.show()
 # has the second derivatives that the gradient of a registration needs ([details](../differentiable.md)).
 
 # %%
-config = registration.apply_settings(
+config = registration.apply_overrides(
     registration.load_preset("cnn"),
     [
         "lattice.shape=[24, 24, 24]", "lattice.min_spacing_mm=10.0",
@@ -98,20 +98,20 @@ config = registration.apply_settings(
     ],
 )  # fmt: skip
 pair, _ = registration.prepare_pair(
-    registration.Side(image=reference, masks={"liver": liver}),
-    registration.Side(image=floating, masks={"liver": floating_liver}),
-    registration.gather_landmarks({}, {}),
+    registration.ImageWithMasks(image=reference, masks={"liver": liver}),
+    registration.ImageWithMasks(image=floating, masks={"liver": floating_liver}),
+    registration.match_landmarks({}, {}),
     spatial.identity(),
     config=config,
 )
 nodes_mm = pair.reference_origin_mm + np.moveaxis(np.indices(pair.reference.shape), 0, -1) * pair.reference_pitch_mm
-true_nodes_mm = nodes_mm + np.asarray(spatial.displacement_at(patient.displacements["spect"], nodes_mm))
+true_nodes_mm = nodes_mm + np.asarray(spatial.sample_displacement(patient.displacements["spect"], nodes_mm))
 liver_nodes = pair.reference_masks[..., 0]
 
 
 def mean_error_mm(image_weight, floating_mask, pair):
     """Returns the mean error in the liver after the registration."""
-    weights = replace(registration.weights_of(config.weights), image=image_weight)
+    weights = replace(registration.weights_from_config(config.weights), image=image_weight)
     masks = jnp.asarray(pair.floating_masks).at[..., 0].set(floating_mask)
     solution = registration.solve(replace(pair, floating_masks=masks), weights, jax.random.key(0), config=config)
     moved_mm = (nodes_mm + solution.displacement_mm) @ solution.affine[:3, :3].T + solution.affine[:3, 3]

@@ -20,12 +20,12 @@ from sirtjax.dosimetry._biology import tcp_linear_logit as tcp_linear_logit
 from sirtjax.dosimetry._biology import tcp_logit as tcp_logit
 from sirtjax.dosimetry._biology_parameters import ResponseParameters as ResponseParameters
 from sirtjax.dosimetry._biology_parameters import TissueParameters as TissueParameters
+from sirtjax.dosimetry._biology_parameters import get_response_parameters as get_response_parameters
+from sirtjax.dosimetry._biology_parameters import get_tissue_parameters as get_tissue_parameters
 from sirtjax.dosimetry._biology_parameters import (
     liver_complication_probability as liver_complication_probability,
 )
-from sirtjax.dosimetry._biology_parameters import response_parameters as response_parameters
 from sirtjax.dosimetry._biology_parameters import response_sets as response_sets
-from sirtjax.dosimetry._biology_parameters import tissue_parameters as tissue_parameters
 from sirtjax.dosimetry._biology_parameters import tumour_control_probability as tumour_control_probability
 from sirtjax.dosimetry._bounds import activity_interval_mbq as activity_interval_mbq
 from sirtjax.dosimetry._bsa import body_surface_area_m2 as body_surface_area_m2
@@ -38,7 +38,6 @@ from sirtjax.dosimetry._checks import Check as Check
 from sirtjax.dosimetry._checks import accepted_registration_checks as accepted_registration_checks
 from sirtjax.dosimetry._checks import automatic_mask_checks as automatic_mask_checks
 from sirtjax.dosimetry._checks import calibration_checks as calibration_checks
-from sirtjax.dosimetry._checks import carried_volume_checks as carried_volume_checks
 from sirtjax.dosimetry._checks import constant_checks as constant_checks
 from sirtjax.dosimetry._checks import counts_checks as counts_checks
 from sirtjax.dosimetry._checks import delivered_activity_checks as delivered_activity_checks
@@ -55,8 +54,9 @@ from sirtjax.dosimetry._checks import small_lesion_checks as small_lesion_checks
 from sirtjax.dosimetry._checks import staged_activity_checks as staged_activity_checks
 from sirtjax.dosimetry._checks import territory_overlap_checks as territory_overlap_checks
 from sirtjax.dosimetry._checks import tn_ratio_checks as tn_ratio_checks
-from sirtjax.dosimetry._checks import tumour_place_checks as tumour_place_checks
+from sirtjax.dosimetry._checks import tumour_location_checks as tumour_location_checks
 from sirtjax.dosimetry._checks import unverified_checks as unverified_checks
+from sirtjax.dosimetry._checks import warped_volume_checks as warped_volume_checks
 from sirtjax.dosimetry._compartment import activity_per_mass_mbq as activity_per_mass_mbq
 from sirtjax.dosimetry._compartment import delivered_activity_mbq as delivered_activity_mbq
 from sirtjax.dosimetry._compartment import dispensed_activity_mbq as dispensed_activity_mbq
@@ -71,10 +71,10 @@ from sirtjax.dosimetry._compartment_vois import TumourCompartment as TumourCompa
 from sirtjax.dosimetry._compartment_vois import compartment_vois as compartment_vois
 from sirtjax.dosimetry._convolution import convolve_octant as convolve_octant
 from sirtjax.dosimetry._convolution import kernel_dose_gy as kernel_dose_gy
-from sirtjax.dosimetry._convolution import lung_spill_j as lung_spill_j
+from sirtjax.dosimetry._convolution import lung_crossfire_energy_j as lung_crossfire_energy_j
 from sirtjax.dosimetry._density import DensityCurve as DensityCurve
-from sirtjax.dosimetry._density import density_curve as density_curve
 from sirtjax.dosimetry._density import density_g_per_ml as density_g_per_ml
+from sirtjax.dosimetry._density import get_density_curve as get_density_curve
 from sirtjax.dosimetry._density import read_density_curve as read_density_curve
 from sirtjax.dosimetry._dose import absorbed_dose_gy as absorbed_dose_gy
 from sirtjax.dosimetry._dvh import Dvh as Dvh
@@ -102,14 +102,14 @@ from sirtjax.dosimetry._joint import max_margin_allocation as max_margin_allocat
 from sirtjax.dosimetry._kernels import kernel_radius_voxels as kernel_radius_voxels
 from sirtjax.dosimetry._kernels import octant_kernel as octant_kernel
 from sirtjax.dosimetry._kernels import voxel_kernel as voxel_kernel
-from sirtjax.dosimetry._local import local_dose_gy as local_dose_gy
+from sirtjax.dosimetry._local import local_deposition_dose_gy as local_deposition_dose_gy
 from sirtjax.dosimetry._local import voxel_mass_g as voxel_mass_g
 from sirtjax.dosimetry._lung import lung_dose_gy as lung_dose_gy
 from sirtjax.dosimetry._lung import lung_limited_activity_mbq as lung_limited_activity_mbq
 from sirtjax.dosimetry._lung import lung_mass_g as lung_mass_g
 from sirtjax.dosimetry._nuclides import NUCLIDES as NUCLIDES
 from sirtjax.dosimetry._nuclides import Nuclide as Nuclide
-from sirtjax.dosimetry._nuclides import nuclide as nuclide
+from sirtjax.dosimetry._nuclides import get_nuclide as get_nuclide
 from sirtjax.dosimetry._objectives import LIVER_ROLES as LIVER_ROLES
 from sirtjax.dosimetry._objectives import ROLES as ROLES
 from sirtjax.dosimetry._objectives import DoseObjective as DoseObjective
@@ -137,14 +137,14 @@ from sirtjax.dosimetry._protocol import list_protocols as list_protocols
 from sirtjax.dosimetry._protocol import load_protocol as load_protocol
 from sirtjax.dosimetry._radial import TISSUE_ELECTRONS_PER_WATER as TISSUE_ELECTRONS_PER_WATER
 from sirtjax.dosimetry._radial import RadialKernel as RadialKernel
-from sirtjax.dosimetry._radial import radial_kernel as radial_kernel
+from sirtjax.dosimetry._radial import get_radial_kernel as get_radial_kernel
 from sirtjax.dosimetry._radial import sphere_self_fraction as sphere_self_fraction
 from sirtjax.dosimetry._shunt import ConjugateCounts as ConjugateCounts
 from sirtjax.dosimetry._shunt import combined_lung_shunt_fraction as combined_lung_shunt_fraction
-from sirtjax.dosimetry._shunt import counted_lung_shunt_fraction as counted_lung_shunt_fraction
 from sirtjax.dosimetry._shunt import geometric_mean_counts as geometric_mean_counts
 from sirtjax.dosimetry._shunt import lung_shunt_fraction as lung_shunt_fraction
 from sirtjax.dosimetry._shunt import planar_lung_shunt_fraction as planar_lung_shunt_fraction
+from sirtjax.dosimetry._shunt import spect_lung_shunt_fraction as spect_lung_shunt_fraction
 
 __all__ = [
     "CHECKS",
@@ -191,18 +191,15 @@ __all__ = [
     "bounds_along",
     "bsa_activity_mbq",
     "calibration_checks",
-    "carried_volume_checks",
     "combined_lung_shunt_fraction",
     "compartment_vois",
     "constant_checks",
     "convolve_octant",
-    "counted_lung_shunt_fraction",
     "counts_checks",
     "cumulated_activity_mbq_h",
     "decay_factor",
     "delivered_activity_checks",
     "delivered_activity_mbq",
-    "density_curve",
     "density_g_per_ml",
     "dispensed_activity_mbq",
     "dose_at_volume_fraction_gy",
@@ -214,6 +211,11 @@ __all__ = [
     "fractional_uptake",
     "generalised_eud_gy",
     "geometric_mean_counts",
+    "get_density_curve",
+    "get_nuclide",
+    "get_radial_kernel",
+    "get_response_parameters",
+    "get_tissue_parameters",
     "histogram_size",
     "hours_between",
     "injected_territory_checks",
@@ -225,15 +227,15 @@ __all__ = [
     "liver_volume_checks",
     "load_protocol",
     "lobar_activity_mbq",
-    "local_dose_gy",
+    "local_deposition_dose_gy",
     "lowest_start",
+    "lung_crossfire_energy_j",
     "lung_dose_checks",
     "lung_dose_gy",
     "lung_limited_activity_mbq",
     "lung_mass_g",
     "lung_shunt_checks",
     "lung_shunt_fraction",
-    "lung_spill_j",
     "lungs_missing_checks",
     "make_check",
     "mass_weighted_dose_gy",
@@ -242,7 +244,6 @@ __all__ = [
     "mono_compartment_activity_mbq",
     "mono_compartment_dose_gy",
     "ntcp_lkb",
-    "nuclide",
     "objective_outcomes",
     "octant_kernel",
     "outcome_checks",
@@ -254,12 +255,10 @@ __all__ = [
     "planned_volume_checks",
     "prescribe",
     "prescribe_compartments",
-    "radial_kernel",
     "read_density_curve",
     "registration_checks",
     "relative_activity_mbq",
     "resolve_objectives",
-    "response_parameters",
     "response_sets",
     "shunt_step_factor",
     "small_lesion_checks",
@@ -267,6 +266,7 @@ __all__ = [
     "smooth_differential_dvh_per_gy",
     "smooth_dose_at_volume_fraction_gy",
     "smooth_volume_fraction_at_dose",
+    "spect_lung_shunt_fraction",
     "sphere_self_fraction",
     "split_proportions",
     "staged_activity_checks",
@@ -274,13 +274,12 @@ __all__ = [
     "tcp_linear_logit",
     "tcp_logit",
     "territory_overlap_checks",
-    "tissue_parameters",
     "tn_ratio_checks",
     "traced_dose_at_fraction",
     "traced_mean_gy",
     "traced_volume_fraction",
     "tumour_control_probability",
-    "tumour_place_checks",
+    "tumour_location_checks",
     "tumour_to_normal_ratio",
     "unverified_checks",
     "upper_start",
@@ -288,4 +287,5 @@ __all__ = [
     "volume_fraction_at_dose",
     "voxel_kernel",
     "voxel_mass_g",
+    "warped_volume_checks",
 ]

@@ -23,7 +23,7 @@ def decay_factor(elapsed_h: Array, *, half_life_h: Array) -> Array:
 
     Examples:
       >>> from sirtjax import dosimetry
-      >>> yttrium = dosimetry.nuclide("y90-icrp107")
+      >>> yttrium = dosimetry.get_nuclide("y90-icrp107")
       >>> round(float(dosimetry.decay_factor(2 * 64.1, half_life_h=yttrium.half_life_h)), 4)  # two half-lives
       0.25
     """

@@ -63,7 +63,7 @@ class ResponseParameters:
     status: Status
 
 
-def tissue_parameters(name: str) -> TissueParameters:
+def get_tissue_parameters(name: str) -> TissueParameters:
     """Returns the tissue parameter set with this name.
 
     Raises:
@@ -72,7 +72,7 @@ def tissue_parameters(name: str) -> TissueParameters:
     return TissueParameters(name=name, **_entry("tissue", name))
 
 
-def response_parameters(name: str) -> ResponseParameters:
+def get_response_parameters(name: str) -> ResponseParameters:
     """Returns the dose-response parameter set with this name.
 
     Raises:
@@ -92,7 +92,7 @@ def response_sets(endpoint: Endpoint, sphere_type: SphereType) -> tuple[Response
             f"no response model for endpoint {endpoint!r} and sphere type {sphere_type!r}; endpoints are TCP "
             f"and NTCP, sphere types {', '.join(get_args(SphereType))}"
         )
-    every = (response_parameters(name) for name in _table()["response"])
+    every = (get_response_parameters(name) for name in _table()["response"])
     found = tuple(one for one in every if (one.endpoint, one.sphere_type) == (endpoint, sphere_type))
     if not found:
         raise ConfigError(

@@ -98,7 +98,7 @@ def liver_volume_checks(liver_ml: float) -> tuple[Check, ...]:
     return () if low <= liver_ml <= high else (make_check("SJ101", value=_finite_number("liver volume", liver_ml)),)
 
 
-def tumour_place_checks(
+def tumour_location_checks(
     tumour: str, *, fraction_outside_liver: float, fraction_outside_territories: float
 ) -> tuple[Check, ...]:
     """Returns SJ102 or SJ107 for tumour outside the liver, SJ103 for tumour outside all territories."""
@@ -128,21 +128,21 @@ def accepted_registration_checks(end: str) -> tuple[Check, ...]:
     return (make_check("SJ108", where=end),)
 
 
-def carried_volume_checks(voi: str, *, volume_change: float) -> tuple[Check, ...]:
+def warped_volume_checks(voi: str, *, volume_change: float) -> tuple[Check, ...]:
     """Returns SJ109: the transform changes the volume of a VOI by more than a tenth."""
     return _changed("SJ109", voi, volume_change)
 
 
-def automatic_mask_checks(vois: str, *, method: str, doubts: Sequence[str] = ()) -> tuple[Check, ...]:
+def automatic_mask_checks(vois: str, *, method: str, quality_flags: Sequence[str] = ()) -> tuple[Check, ...]:
     """Returns SJ110 for automatically segmented VOIs, SJ111 for each of their quality flags.
 
     Args:
       vois: their names.
       method: the model or rule.
-      doubts: quality flags, one sentence each.
+      quality_flags: quality flags, one sentence each.
     """
     found = make_check("SJ110", where=f"{vois}: segmented automatically by {method}")
-    return (found, *(make_check("SJ111", where=doubt) for doubt in doubts))
+    return (found, *(make_check("SJ111", where=doubt) for doubt in quality_flags))
 
 
 def draft_quality_checks(voi: str, *, estimated_dsc: float) -> tuple[Check, ...]:

@@ -32,7 +32,7 @@ def mono_compartment_dose_gy(
 
     Examples:
       >>> from sirtjax import dosimetry
-      >>> constant = dosimetry.nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
+      >>> constant = dosimetry.get_nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
       >>> dose = dosimetry.mono_compartment_dose_gy(
       ...     2000.0, 1000.0, constant_gy_g_per_mbq=constant, lung_shunt_fraction=0.5
       ... )

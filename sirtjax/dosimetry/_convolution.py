@@ -87,7 +87,7 @@ def kernel_dose_gy(
     lungs this would be wrong by the ratio of densities or more (mean lung dose 88 % low in d'Andrea et al.,
     Appl Sci 14:7684, 2024), so activity in the lungs deposits locally with local mass (there 27 % low) and
     neither gives energy to tissue nor receives any. What tissue sends into the lungs is therefore in no
-    voxel: it is `lung_spill_j`, and dose times mass plus that spill is the energy of all decays.
+    voxel: it is `lung_crossfire_energy_j`, and dose times mass plus that spill is the energy of all decays.
 
     Args:
       activity_mbq: (i, j, k) MBq per voxel at the start, all of which decays in place.
@@ -117,7 +117,7 @@ def kernel_dose_gy(
     return constant * energy / voxel_mass_g(density_g_per_ml, spacing_mm)
 
 
-def lung_spill_j(
+def lung_crossfire_energy_j(
     activity_mbq: Array,
     lung: Array,
     spacing_mm: Array,

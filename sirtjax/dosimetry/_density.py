@@ -88,7 +88,7 @@ def read_density_curve(path: str | Path) -> DensityCurve:
     return _parse(Path(path))
 
 
-def density_curve(name: str) -> DensityCurve:
+def get_density_curve(name: str) -> DensityCurve:
     """Returns a bundled density curve by name.
 
     Raises:

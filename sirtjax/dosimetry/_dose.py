@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.dosimetry._convolution import kernel_dose_gy
 from sirtjax.dosimetry._kernels import Radius, kernel_radius_voxels
-from sirtjax.dosimetry._local import local_dose_gy, voxel_mass_g
+from sirtjax.dosimetry._local import local_deposition_dose_gy, voxel_mass_g
 from sirtjax.dosimetry._nuclides import Nuclide
-from sirtjax.dosimetry._radial import RadialKernel, radial_kernel
+from sirtjax.dosimetry._radial import RadialKernel, get_radial_kernel
 from sirtjax.errors import ConfigError, InputError
-from sirtjax.programs import kept
 
 Method = Literal["kernel", "local"]
 
@@ -38,7 +38,7 @@ def absorbed_dose_gy(
       spacing_mm: voxel spacing along i, j, k, on orthogonal axes.
       nuclide: the record whose dose constant and point kernel to use.
       method: "kernel" for the dose kernel with the lungs by local deposition (`kernel_dose_gy`), "local" for
-        local deposition everywhere (`local_dose_gy`).
+        local deposition everywhere (`local_deposition_dose_gy`).
       lung: (i, j, k) fraction of each voxel that is lung, in [0, 1]. The kernel method needs it, as a
         soft-tissue kernel must not give a lung dose; zeros where the field holds no lung.
       medium_density_g_per_ml: density of the tissue that the kernel is for; the kernel method needs it.
@@ -54,7 +54,7 @@ def absorbed_dose_gy(
       >>> import numpy as np
       >>> from sirtjax import dosimetry
       >>> activity = np.array([0.0, 1.0, 2.0], np.float32).reshape(3, 1, 1)  # MBq per voxel of 1 mL
-      >>> yttrium = dosimetry.nuclide("y90-icrp107")
+      >>> yttrium = dosimetry.get_nuclide("y90-icrp107")
       >>> dose = dosimetry.absorbed_dose_gy(activity, 1.0, (10.0, 10.0, 10.0), nuclide=yttrium, method="local")
       >>> [round(float(value), 2) for value in dose.ravel()]  # MBq per gram times 49.77
       [0.0, 49.77, 99.54]
@@ -97,7 +97,7 @@ def _point_kernel(record: Nuclide) -> RadialKernel:
             f"nuclide '{record.name}' ({record.symbol}) has no published point kernel here, so the kernel "
             "method can't be used; choose method 'local' (local deposition)"
         )
-    return radial_kernel(record.radial_kernel)
+    return get_radial_kernel(record.radial_kernel)
 
 
 def _checked(name: str, values: ArrayLike, shape: tuple[int, ...] | None) -> NDArray[np.float32]:
@@ -115,12 +115,12 @@ def _checked(name: str, values: ArrayLike, shape: tuple[int, ...] | None) -> NDA
     return array
 
 
-@kept
+@cached_jit
 def _local(activity: jax.Array, density: jax.Array, spacing: jax.Array, constant: jax.Array) -> jax.Array:
-    return jnp.asarray(local_dose_gy(activity, voxel_mass_g(density, spacing), constant=constant))
+    return jnp.asarray(local_deposition_dose_gy(activity, voxel_mass_g(density, spacing), constant=constant))
 
 
-@partial(kept, static_argnames=("radial", "radius_voxels"))
+@partial(cached_jit, static_argnames=("radial", "radius_voxels"))
 def _kernel(
     activity: jax.Array,
     density: jax.Array,

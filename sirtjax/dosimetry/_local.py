@@ -30,7 +30,7 @@ def voxel_mass_g(density_g_per_ml: Array, spacing_mm: Array, *, floor_g_per_ml: 
     return xp.maximum(density_g_per_ml, np.float32(floor_g_per_ml)) * voxel_volume_ml
 
 
-def local_dose_gy(activity_mbq: Array, mass_g: Array, *, constant: Array) -> Array:
+def local_deposition_dose_gy(activity_mbq: Array, mass_g: Array, *, constant: Array) -> Array:
     """Computes the dose if every decay's energy stays in its own voxel (local deposition).
 
     Right for images already as blurred as the range of the betas, as SPECT and PET are. It overestimates the

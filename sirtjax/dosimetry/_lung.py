@@ -57,7 +57,7 @@ def lung_dose_gy(
 
     Examples:
       >>> from sirtjax import dosimetry
-      >>> constant = dosimetry.nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
+      >>> constant = dosimetry.get_nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
       >>> lungs = dosimetry.lung_dose_gy(
       ...     2000.0, lung_shunt_fraction=0.1, lung_mass_g=1000.0, constant_gy_g_per_mbq=constant
       ... )

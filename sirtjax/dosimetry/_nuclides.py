@@ -29,7 +29,7 @@ class Nuclide:
 
     Examples:
       >>> from sirtjax import dosimetry
-      >>> yttrium = dosimetry.nuclide("y90-icrp107")
+      >>> yttrium = dosimetry.get_nuclide("y90-icrp107")
       >>> yttrium.half_life_h, round(yttrium.dose_constant_gy_kg_per_gbq, 2)  # 1 GBq in 1 kg: 49.77 Gy
       (64.1, 49.77)
     """
@@ -108,7 +108,7 @@ NUCLIDES: tuple[Nuclide, ...] = (
 )
 
 
-def nuclide(name: str) -> Nuclide:
+def get_nuclide(name: str) -> Nuclide:
     """Returns the record with this name, such as "y90-icrp107".
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from sirtjax.config import Table
-from sirtjax.dosimetry._nuclides import Nuclide, nuclide
+from sirtjax.dosimetry._nuclides import Nuclide, get_nuclide
 from sirtjax.dosimetry._objectives import DoseObjective, Role
 from sirtjax.errors import ConfigError
 from sirtjax.parsing import ParseError, parse_toml
@@ -106,7 +106,7 @@ class Protocol:
     @property
     def nuclide_record(self) -> Nuclide:
         """The nuclide with the protocol's dose constant."""
-        return nuclide(self.nuclide)
+        return get_nuclide(self.nuclide)
 
     def nuclide_record_named(self, constant: str | None) -> Nuclide:
         """Returns the record whose dose constant is used: the named one, or the protocol's if None.
@@ -114,7 +114,7 @@ class Protocol:
         Raises:
           ConfigError: there is no such record, or it is of another nuclide than the protocol's.
         """
-        record = self.nuclide_record if constant is None else nuclide(constant)
+        record = self.nuclide_record if constant is None else get_nuclide(constant)
         if record.symbol != self.nuclide_record.symbol:
             raise ConfigError(
                 f"dose constant '{record.name}' is of {record.symbol}, but protocol '{self.name}' is for "
@@ -305,7 +305,7 @@ def _parse(content: str, *, source: str) -> _File:
 
 def _protocol(file: _File, key: str, *, name: str, source: str) -> Protocol:
     scenario = file.scenarios[key]
-    nuclide(file.nuclide)
+    get_nuclide(file.nuclide)
     shunt = file.lung_shunt
     return Protocol(
         name=name,

@@ -72,7 +72,7 @@ class RadialKernel:
 
 
 @cache
-def radial_kernel(name: str) -> RadialKernel:
+def get_radial_kernel(name: str) -> RadialKernel:
     """Returns a bundled radial dose point kernel by name.
 
     Raises:

@@ -114,10 +114,10 @@ def planar_lung_shunt_fraction(lungs: ConjugateCounts, liver: ConjugateCounts) -
                 posterior_background_counts=counts.posterior_background,
             )
         )
-    return counted_lung_shunt_fraction(means["lungs"], means["liver"])
+    return spect_lung_shunt_fraction(means["lungs"], means["liver"])
 
 
-def counted_lung_shunt_fraction(lung_counts: float, liver_counts: float) -> float:
+def spect_lung_shunt_fraction(lung_counts: float, liver_counts: float) -> float:
     """Computes the LSF from the counts (or activity) of both VOIs of a SPECT/CT; checks the counts.
 
     Args:

@@ -29,19 +29,19 @@ from sirtjax.io._nrrd_header import is_nrrd as is_nrrd
 from sirtjax.io._nrrd_segments import read_seg_nrrd as read_seg_nrrd
 from sirtjax.io._nrrd_write import SEG_NRRD_SUFFIX as SEG_NRRD_SUFFIX
 from sirtjax.io._nrrd_write import write_seg_nrrd as write_seg_nrrd
+from sirtjax.io._patient_fingerprint import PATIENT_KEYWORDS as PATIENT_KEYWORDS
+from sirtjax.io._patient_fingerprint import PatientFingerprint as PatientFingerprint
+from sirtjax.io._patient_fingerprint import patient_fingerprint as patient_fingerprint
+from sirtjax.io._patient_fingerprint import use_patient_key as use_patient_key
 from sirtjax.io._patient_key import patient_key_file as patient_key_file
 from sirtjax.io._patient_key import read_patient_key as read_patient_key
-from sirtjax.io._patient_mark import PATIENT_KEYWORDS as PATIENT_KEYWORDS
-from sirtjax.io._patient_mark import PatientMark as PatientMark
-from sirtjax.io._patient_mark import patient_mark as patient_mark
-from sirtjax.io._patient_mark import use_patient_key as use_patient_key
 from sirtjax.io._points import PointList as PointList
 from sirtjax.io._points import read_points as read_points
 from sirtjax.io._points import write_points as write_points
 from sirtjax.io._quiet import without_library_messages as without_library_messages
 from sirtjax.io._source import Image as Image
 from sirtjax.io._source import Source as Source
-from sirtjax.io._torch_file import ForeignObject as ForeignObject
+from sirtjax.io._torch_file import OpaqueObject as OpaqueObject
 from sirtjax.io._torch_file import read_torch_file as read_torch_file
 from sirtjax.io._transform_chain import read_composed_transform as read_composed_transform
 from sirtjax.io._transform_chain import read_transforms as read_transforms
@@ -55,9 +55,9 @@ __all__ = [
     "SEG_NRRD_SUFFIX",
     "CheckpointDescription",
     "CsvWriter",
-    "ForeignObject",
     "Image",
-    "PatientMark",
+    "OpaqueObject",
+    "PatientFingerprint",
     "PointList",
     "Source",
     "Storage",
@@ -73,8 +73,8 @@ __all__ = [
     "is_nifti",
     "is_nrrd",
     "load_checkpoint",
+    "patient_fingerprint",
     "patient_key_file",
-    "patient_mark",
     "plain_cell",
     "read_composed_transform",
     "read_description",

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from sirtjax.io._patient_mark import PatientMark
+from sirtjax.io._patient_fingerprint import PatientFingerprint
 from sirtjax.volume import Volume
 
 
@@ -61,7 +61,7 @@ class Source:
     injection_time: datetime | None = None
     patient_weight_kg: float | None = None
     patient_height_m: float | None = None
-    patient: PatientMark = field(default_factory=PatientMark)
+    patient: PatientFingerprint = field(default_factory=PatientFingerprint)
     sha256: str | None = None
     notes: tuple[str, ...] = ()
 

@@ -40,12 +40,12 @@ BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImple
 ADVICE = "save it again as a dictionary of weights (torch.save(model.state_dict(), ...))"
 
 
-class ForeignObject:
+class OpaqueObject:
     """What an object of a class that is not allowed becomes: nothing of it is imported or run."""
 
     origin = ""
 
-    def __new__(cls, *args: object, **kwargs: object) -> ForeignObject:
+    def __new__(cls, *args: object, **kwargs: object) -> OpaqueObject:
         """An object that forgets its arguments."""
         return object.__new__(cls)
 
@@ -75,7 +75,7 @@ def read_torch_file(path: Path | str) -> dict[str, object]:
     """Reads the dictionary of a `torch.save` file, with tensors as NumPy arrays, without PyTorch.
 
     Nothing in the file is executed: numbers, texts, containers and tensors are read, and an object of any other
-    class becomes an inert `ForeignObject`. What unpacks to more than the file holds is refused. Brain floats become
+    class becomes an inert `OpaqueObject`. What unpacks to more than the file holds is refused. Brain floats become
     float32.
 
     Raises:
@@ -98,7 +98,7 @@ def read_torch_file(path: Path | str) -> dict[str, object]:
         raise
     except (*BROKEN_ARCHIVE, OSError) as error:
         raise ModelError(f"{path}: is damaged or truncated ({error}); copy it again from its source") from error
-    if isinstance(found, ForeignObject):
+    if isinstance(found, OpaqueObject):
         raise ModelError(f"{path}: holds a pickled {found.origin}, expected a dictionary of weights; {ADVICE}")
     if not isinstance(found, dict):
         raise ModelError(f"{path}: holds a {type(found).__name__}, expected a dictionary of weights; {ADVICE}")
@@ -194,7 +194,7 @@ class _Reader(pickle.Unpickler):
         if (module, name) in allowed:
             return allowed[module, name]
         origin = re.sub(r"[^\w.]", "?", f"{module}.{name}")[:80]
-        return type("ForeignObject", (ForeignObject,), {"origin": origin})
+        return type("OpaqueObject", (OpaqueObject,), {"origin": origin})
 
     def persistent_load(self, pid: Any) -> Any:
         """The values of one storage, from its own member of the archive."""
@@ -238,12 +238,12 @@ def _values(raw: bytes, code: str, order: str) -> NDArray[Any]:
 def _scalar_type(code: Any) -> Any:
     if str(code).lstrip("<>=|") in SCALARS:
         return _ScalarType(str(code).lstrip("<>=|"))
-    return ForeignObject()
+    return OpaqueObject()
 
 
 def _scalar(kind: Any, raw: Any) -> Any:
     if not (isinstance(kind, _ScalarType) and isinstance(raw, bytes)):
-        return ForeignObject()
+        return OpaqueObject()
     order = ">" if getattr(kind, "order", "<") == ">" else "<"
     return np.frombuffer(raw, np.dtype(order + kind.code), count=1)[0].item()
 

@@ -47,7 +47,7 @@ def read_transforms(paths: list[Path], base: Geometry | None) -> list[Transform]
             for step in reversed(chain):
                 points = spatial.transform_points(step, points)
             cover = _around(points, base)
-        chain.insert(0, read_transform(path, reference=cover, own_grid=True))
+        chain.insert(0, read_transform(path, reference=cover, keep_grid=True))
     return chain
 
 

@@ -24,7 +24,7 @@ ITK_OVERHEAD_BYTES = 2**16
 _ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat", ".xfm")
 
 
-def read_transform(path: str | Path, *, reference: Geometry | None, own_grid: bool = False) -> Transform:
+def read_transform(path: str | Path, *, reference: Geometry | None, keep_grid: bool = False) -> Transform:
     """Reads a transform from an ITK transform file or a NIfTI displacement field.
 
     ITK's transforms are pull, in LPS mm, as ours are: they take a point of the reference (fixed) image to the
@@ -37,7 +37,7 @@ def read_transform(path: str | Path, *, reference: Geometry | None, own_grid: bo
     Args:
       path: .tfm, .txt, .h5, .mat or .xfm (ITK), or .nii / .nii.gz.
       reference: the grid of the reference image; None for an affine transform, or a field on its own grid.
-      own_grid: leave a displacement field on the grid it has in the file.
+      keep_grid: leave a displacement field on the grid it has in the file.
 
     Raises:
       ImageFormatError: not such a file, damaged, or a transform without a grid of its own and no `reference`.
@@ -50,7 +50,7 @@ def read_transform(path: str | Path, *, reference: Geometry | None, own_grid: bo
     name = path.name.lower()
     if name.endswith(NIFTI_SUFFIXES):
         field = read_nifti_field(path)
-        return field if own_grid or reference is None else _on_reference(path, field, reference)
+        return field if keep_grid or reference is None else _on_reference(path, field, reference)
     if not name.endswith(_ITK_SUFFIXES):
         raise ImageFormatError(f"{path}: not a transform; expected {', '.join(_ITK_SUFFIXES + NIFTI_SUFFIXES)}")
     transform = _itk_read(path)
@@ -58,7 +58,7 @@ def read_transform(path: str | Path, *, reference: Geometry | None, own_grid: bo
         raise GeometryError(f"{path}: a transform of {transform.GetDimension()} dimensions; expected 3")
     if transform.IsLinear():
         return AffineTransform(_checked_matrix(path, _matrix(transform)))
-    if transform.GetTransformEnum() == sitk.sitkDisplacementField and (own_grid or reference is None):
+    if transform.GetTransformEnum() == sitk.sitkDisplacementField and (keep_grid or reference is None):
         return _stored_field(path, transform)
     found = _field_then_linear(path, transform)
     if found is not None:

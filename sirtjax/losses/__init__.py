@@ -4,7 +4,7 @@ from sirtjax.losses._correlation_ratio import correlation_ratio_loss as correlat
 from sirtjax.losses._cross_entropy import cross_entropy_loss as cross_entropy_loss
 from sirtjax.losses._focal import focal_loss as focal_loss
 from sirtjax.losses._jacobian import folding_penalty as folding_penalty
-from sirtjax.losses._jacobian import folding_penalty_of_ratio as folding_penalty_of_ratio
+from sirtjax.losses._jacobian import folding_penalty_from_jacobian as folding_penalty_from_jacobian
 from sirtjax.losses._jacobian import jacobian_matrix as jacobian_matrix
 from sirtjax.losses._jacobian import jacobian_on_grid as jacobian_on_grid
 from sirtjax.losses._jacobian import volume_change_penalty as volume_change_penalty
@@ -28,7 +28,7 @@ __all__ = [
     "diffusion_energy",
     "focal_loss",
     "folding_penalty",
-    "folding_penalty_of_ratio",
+    "folding_penalty_from_jacobian",
     "jacobian_matrix",
     "jacobian_on_grid",
     "landmark_loss",

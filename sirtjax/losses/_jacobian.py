@@ -65,10 +65,10 @@ def folding_penalty(
     Raises:
       ValueError: not a displacement field.
     """
-    return folding_penalty_of_ratio(jacobian_on_grid(displacement_mm, spacing_mm), floor=floor)
+    return folding_penalty_from_jacobian(jacobian_on_grid(displacement_mm, spacing_mm), floor=floor)
 
 
-def folding_penalty_of_ratio(volume_ratio: Float[Array, "*shape"], *, floor: Scalar = 0.1) -> Float[jax.Array, ""]:
+def folding_penalty_from_jacobian(volume_ratio: Float[Array, "*shape"], *, floor: Scalar = 0.1) -> Float[jax.Array, ""]:
     """Computes `folding_penalty` from Jacobian determinants of any shape."""
     return jnp.mean(jnp.square(jnp.maximum(0.0, 1.0 - volume_ratio / floor)))
 
@@ -108,13 +108,13 @@ def _columns(displacement_mm: Array, spacing_mm: Vector) -> list[tuple[jax.Array
     check_field(displacement_mm)
     spacing = jnp.asarray(spacing_mm, displacement_mm.dtype)
     x, y, z = (displacement_mm[..., component] for component in range(3))
-    slopes = [tuple(_slope(component, axis, spacing[axis]) for component in (x, y, z)) for axis in range(3)]
+    slopes = [tuple(_derivative(component, axis, spacing[axis]) for component in (x, y, z)) for axis in range(3)]
     # The barrier keeps the nine slopes from being computed again in every product of the determinant.
     (xx, yx, zx), (xy, yy, zy), (xz, yz, zz) = lax.optimization_barrier(slopes)
     return [(xx + 1, yx, zx), (xy, yy + 1, zy), (xz, yz, zz + 1)]
 
 
-def _slope(values: Array, axis: int, pitch_mm: Array) -> jax.Array:
+def _derivative(values: Array, axis: int, pitch_mm: Array) -> jax.Array:
     length = values.shape[axis]
     # With the end values held, the difference across the first and last voxel spans one step instead of two.
     steps = np.full(length, 2.0)

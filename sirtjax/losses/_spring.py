@@ -73,13 +73,13 @@ def spring_energy(
 # eighteen shifted slices takes three times as long, as much memory again per direction, and seconds to compile.
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _energy(neighbours: int, displacement_mm: Array, spacing: Array, rigidity: Array) -> jax.Array:
-    return _sum_over_directions(neighbours, displacement_mm, spacing, rigidity, with_slope=False)[0]
+    return _sum_over_directions(neighbours, displacement_mm, spacing, rigidity, with_gradient=False)[0]
 
 
 @partial(_energy.defjvp, symbolic_zeros=True)
 def _energy_along(neighbours: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     displacement_mm, spacing, rigidity = primals
-    energy, slope = _sum_over_directions(neighbours, *primals, with_slope=True)
+    energy, slope = _sum_over_directions(neighbours, *primals, with_gradient=True)
     along = jnp.zeros_like(energy)
     if not isinstance(tangents[0], SymbolicZero):
         along = along + jnp.sum(slope * tangents[0])
@@ -88,7 +88,7 @@ def _energy_along(neighbours: int, primals: Any, tangents: Any) -> tuple[jax.Arr
 
             def alone(value: jax.Array, position: int = position) -> jax.Array:
                 others = {1: (displacement_mm, value, rigidity), 2: (displacement_mm, spacing, value)}[position]
-                return _sum_over_directions(neighbours, *others, with_slope=False)[0]
+                return _sum_over_directions(neighbours, *others, with_gradient=False)[0]
 
             along = along + jax.jvp(alone, (primals[position],), (tangents[position],))[1]
     return energy, along
@@ -103,7 +103,7 @@ class _Padded(NamedTuple):
 
 
 def _sum_over_directions(
-    neighbours: int, displacement_mm: Array, spacing: Array, rigidity: Array, *, with_slope: bool
+    neighbours: int, displacement_mm: Array, spacing: Array, rigidity: Array, *, with_gradient: bool
 ) -> tuple[jax.Array, jax.Array | None]:
     """Energy, and its slope by the displacement if asked for."""
     shape, dtype = displacement_mm.shape[:3], displacement_mm.dtype
@@ -116,7 +116,7 @@ def _sum_over_directions(
     def follow(total: tuple[Array, Any], item: tuple[Array, Array]) -> tuple[tuple[Array, Any], None]:
         return _add_direction(total, padded, item[0], item[1], spacing, shape), None
 
-    zeros = tuple(jnp.zeros_like(component) for component in padded.components) if with_slope else None
+    zeros = tuple(jnp.zeros_like(component) for component in padded.components) if with_gradient else None
     total = (jnp.zeros((), dtype), zeros)
     if len(directions):
         total, _ = lax.scan(follow, total, (jnp.asarray(directions), jnp.asarray(constants, dtype)))

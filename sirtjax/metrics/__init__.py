@@ -1,7 +1,5 @@
 """Quality of a result: overlap, surfaces, lesions, centroids, registration errors, Jacobians, tests; never a loss."""
 
-from sirtjax.metrics._facets import Facets as Facets
-from sirtjax.metrics._facets import surface_facets as surface_facets
 from sirtjax.metrics._jacobian import JacobianSummary as JacobianSummary
 from sirtjax.metrics._jacobian import folding_fraction as folding_fraction
 from sirtjax.metrics._jacobian import jacobian_summary as jacobian_summary
@@ -9,10 +7,10 @@ from sirtjax.metrics._jacobian import log_jacobian_std as log_jacobian_std
 from sirtjax.metrics._lesions import Connectivity as Connectivity
 from sirtjax.metrics._lesions import LesionDetection as LesionDetection
 from sirtjax.metrics._lesions import lesion_detection as lesion_detection
-from sirtjax.metrics._mass_centre import mass_centre_distance_mm as mass_centre_distance_mm
+from sirtjax.metrics._mass_centre import centroid_distance_mm as centroid_distance_mm
 from sirtjax.metrics._overlap import dice as dice
 from sirtjax.metrics._paired_tests import PairedTest as PairedTest
-from sirtjax.metrics._paired_tests import group_test as group_test
+from sirtjax.metrics._paired_tests import kruskal_wallis_test as kruskal_wallis_test
 from sirtjax.metrics._paired_tests import paired_test as paired_test
 from sirtjax.metrics._quality import LabelQuality as LabelQuality
 from sirtjax.metrics._quality import RegistrationQuality as RegistrationQuality
@@ -27,13 +25,14 @@ from sirtjax.metrics._surface_distance import SurfaceDistances as SurfaceDistanc
 from sirtjax.metrics._surface_distance import facet_distances as facet_distances
 from sirtjax.metrics._surface_distance import mean_surface_distance_mm as mean_surface_distance_mm
 from sirtjax.metrics._surface_distance import surface_distances as surface_distances
-from sirtjax.metrics._target_error import TargetError as TargetError
+from sirtjax.metrics._surface_mesh import SurfaceMesh as SurfaceMesh
+from sirtjax.metrics._surface_mesh import extract_surface as extract_surface
+from sirtjax.metrics._target_error import TargetRegistrationError as TargetRegistrationError
 from sirtjax.metrics._target_error import field_error_mm as field_error_mm
 from sirtjax.metrics._target_error import target_registration_error_mm as target_registration_error_mm
 
 __all__ = [
     "Connectivity",
-    "Facets",
     "JacobianSummary",
     "LabelQuality",
     "LesionDetection",
@@ -42,24 +41,25 @@ __all__ = [
     "SegmentationQuality",
     "SurfaceAgreement",
     "SurfaceDistances",
-    "TargetError",
+    "SurfaceMesh",
+    "TargetRegistrationError",
+    "centroid_distance_mm",
     "dice",
     "evaluate_registration",
     "evaluate_segmentation",
+    "extract_surface",
     "facet_distances",
     "field_error_mm",
     "folding_fraction",
-    "group_test",
     "jacobian_summary",
+    "kruskal_wallis_test",
     "lesion_detection",
     "log_jacobian_std",
-    "mass_centre_distance_mm",
     "mean_surface_distance_mm",
     "paired_test",
     "rmsd_mm",
     "rrmsd_mm",
     "surface_agreement",
     "surface_distances",
-    "surface_facets",
     "target_registration_error_mm",
 ]

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sirtjax.errors import InputError
 
 
-def mass_centre_distance_mm(a: ArrayLike, b: ArrayLike, spacing_mm: Sequence[float]) -> float:
+def centroid_distance_mm(a: ArrayLike, b: ArrayLike, spacing_mm: Sequence[float]) -> float:
     """Computes the centroid distance (MCD) of two masks on one grid, weighted by occupancy.
 
     Args:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.metrics._facets import Facets
+from sirtjax.metrics._surface_mesh import SurfaceMesh
 
 Floats = NDArray[np.float64]
 
@@ -12,7 +12,7 @@ _CANDIDATES = 4
 _CHUNK = 20_000
 
 
-def distance_to_surface_mm(points_mm: Floats, surface: Facets) -> Floats:
+def distance_to_surface_mm(points_mm: Floats, surface: SurfaceMesh) -> Floats:
     """Computes the distance of each point (n, 3) to the nearest point of a surface, (n,).
 
     Exact to the triangles of the facets whose centres are the nearest, which for facets as long as wide is the

@@ -68,7 +68,7 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
     return PairedTest(test=test, p=p, mean_difference=float(np.mean(one - two)), normality_p=normality, count=len(one))
 
 
-def group_test(groups: Sequence[Sequence[float]]) -> float:
+def kruskal_wallis_test(groups: Sequence[Sequence[float]]) -> float:
     """Returns the p value of the Kruskal-Wallis test of several groups.
 
     The groups need not be of the same cases.

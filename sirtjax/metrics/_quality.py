@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sirtjax.metrics._jacobian import JacobianSummary
-from sirtjax.metrics._target_error import TargetError
+from sirtjax.metrics._target_error import TargetRegistrationError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class RegistrationQuality:
     rmsd_mm: float
     jacobian: JacobianSummary
     organ_jacobian: JacobianSummary | None
-    target: TargetError | None
+    target: TargetRegistrationError | None
     notes: tuple[str, ...]
 
     @property

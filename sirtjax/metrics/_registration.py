@@ -8,13 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import InputError
 from sirtjax.metrics._carried import Carried, carry_label
-from sirtjax.metrics._facets import surface_facets
 from sirtjax.metrics._jacobian import determinants, summary_of
 from sirtjax.metrics._mass_centre import mass_centre
 from sirtjax.metrics._quality import LabelQuality, RegistrationQuality
 from sirtjax.metrics._rmsd import rmsd_mm
 from sirtjax.metrics._surface_distance import SurfaceDistances, facet_distances
-from sirtjax.metrics._target_error import TargetError, target_registration_error_mm
+from sirtjax.metrics._surface_mesh import extract_surface
+from sirtjax.metrics._target_error import TargetRegistrationError, target_registration_error_mm
 from sirtjax.spatial import Transform
 from sirtjax.volume import Geometry, LabelMap
 
@@ -105,7 +105,9 @@ def _same_name(name: str, names: Mapping[str, object]) -> str | None:
     return folded[0] if len(folded) == 1 else None
 
 
-def _target(transform: Transform, reference: ArrayLike | None, floating: ArrayLike | None) -> TargetError | None:
+def _target(
+    transform: Transform, reference: ArrayLike | None, floating: ArrayLike | None
+) -> TargetRegistrationError | None:
     if reference is None and floating is None:
         return None
     if reference is None or floating is None:
@@ -132,13 +134,13 @@ def _label_quality(
             raise InputError(f"the mask {name!r} of the {which} image is empty; check the label or leave it out")
     carried = carry_label(moving, floating_name, fixed.geometry, transform)
     image = fixed.geometry if reference is None else reference
-    apart = _mass_centre_distance_mm(mask, fixed.geometry, carried, image)
+    apart = _centroid_distance_mm(mask, fixed.geometry, carried, image)
     out_of_view = math.isnan(apart)
     surfaces = SurfaceDistances(msd_mm=_NAN, hd_mm=_NAN, hd95_mm=_NAN)
     notes = [f"{name}: out of view, not in the reference image after warping"] if out_of_view else []
     if not out_of_view and carried.occupancy.max() >= 0.5:
-        warped = surface_facets(carried.occupancy, carried.geometry.affine)
-        surfaces = facet_distances(surface_facets(mask, fixed.geometry.affine), warped)
+        warped = extract_surface(carried.occupancy, carried.geometry.affine)
+        surfaces = facet_distances(extract_surface(mask, fixed.geometry.affine), warped)
     elif not out_of_view:
         notes.append(f"{name}: fills no voxel of the reference mask by half, so its surface was not measured")
     filled = int((carried.occupancy >= 0.5).sum())
@@ -158,7 +160,7 @@ def _label_quality(
     return label, notes
 
 
-def _mass_centre_distance_mm(mask: NDArray[np.bool_], geometry: Geometry, carried: Carried, image: Geometry) -> float:
+def _centroid_distance_mm(mask: NDArray[np.bool_], geometry: Geometry, carried: Carried, image: Geometry) -> float:
     """Distance of the centroids; NaN where the carried label is empty or its centre outside the image."""
     if not carried.occupancy.any():
         return _NAN

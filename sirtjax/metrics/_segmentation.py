@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.errors import GeometryError
-from sirtjax.metrics._facets import surface_facets
 from sirtjax.metrics._surface_agreement import SurfaceAgreement, surface_agreement
+from sirtjax.metrics._surface_mesh import extract_surface
 from sirtjax.volume import Geometry
 
 Mask = NDArray[np.bool_]
@@ -106,7 +106,7 @@ def _surfaces(predicted: Mask, reference: Mask, geometry: Geometry, tolerance_mm
         share = 0.0 if any(some) else math.nan
         nowhere = math.nan
         return SurfaceAgreement(msd_mm=nowhere, mda_mm=nowhere, hd_mm=nowhere, hd95_mm=nowhere, surface_dsc=share)
-    one, two = (surface_facets(mask, geometry.affine) for mask in (predicted, reference))
+    one, two = (extract_surface(mask, geometry.affine) for mask in (predicted, reference))
     return surface_agreement(one, two, tolerance_mm=tolerance_mm)
 
 

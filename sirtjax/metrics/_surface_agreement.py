@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sirtjax.metrics._facets import Facets
 from sirtjax.metrics._nearest import distance_to_surface_mm
 from sirtjax.metrics._surface_distance import surface_figures
+from sirtjax.metrics._surface_mesh import SurfaceMesh
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,11 @@ class SurfaceAgreement:
     surface_dsc: float
 
 
-def surface_agreement(a: Facets, b: Facets, *, tolerance_mm: float) -> SurfaceAgreement:
+def surface_agreement(a: SurfaceMesh, b: SurfaceMesh, *, tolerance_mm: float) -> SurfaceAgreement:
     """Distances between two surfaces, and the fraction of them that agrees to within a tolerance.
 
     Args:
-      a: of `surface_facets`.
+      a: of `extract_surface`.
       b: the other surface.
       tolerance_mm: of the surface DSC: how far apart two observers may draw.
 

@@ -11,7 +11,7 @@ from sirtjax.volume import LabelMap
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetError:
+class TargetRegistrationError:
     """Target registration error (TRE) over a set of points.
 
     Attributes:
@@ -31,7 +31,7 @@ class TargetError:
 
 def target_registration_error_mm(
     transform: Transform, reference_points_mm: ArrayLike, floating_points_mm: ArrayLike
-) -> TargetError:
+) -> TargetRegistrationError:
     """Distances between reference points taken through a transform and where they truly are.
 
     Measured in the floating image, since the transform pulls: |T(x_reference) - x_floating|.
@@ -54,7 +54,7 @@ def target_registration_error_mm(
     return _summary(np.linalg.norm(moved - floating, axis=-1))
 
 
-def field_error_mm(transform: Transform, truth: Transform, within: LabelMap, name: str) -> TargetError:
+def field_error_mm(transform: Transform, truth: Transform, within: LabelMap, name: str) -> TargetRegistrationError:
     """Computes distances between a transform and the true one at every voxel centre of a label.
 
     Args:
@@ -75,8 +75,8 @@ def field_error_mm(transform: Transform, truth: Transform, within: LabelMap, nam
     return _summary(np.linalg.norm(moved - true, axis=-1))
 
 
-def _summary(each: NDArray[np.float64]) -> TargetError:
-    return TargetError(
+def _summary(each: NDArray[np.float64]) -> TargetRegistrationError:
+    return TargetRegistrationError(
         mean_mm=float(each.mean()),
         p95_mm=float(np.percentile(each, 95)),
         max_mm=float(each.max()),

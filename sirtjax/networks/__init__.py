@@ -17,14 +17,14 @@ from sirtjax.networks._config import Y90UNetConfig as Y90UNetConfig
 from sirtjax.networks._convolution import conv3d as conv3d
 from sirtjax.networks._convolution import conv3d_transpose as conv3d_transpose
 from sirtjax.networks._deepmedic import pathway_size as pathway_size
-from sirtjax.networks._foreign import from_monai as from_monai
-from sirtjax.networks._foreign import from_nnunet as from_nnunet
+from sirtjax.networks._presets import list_network_presets as list_network_presets
 from sirtjax.networks._presets import load_network_preset as load_network_preset
 from sirtjax.networks._presets import network_config as network_config
-from sirtjax.networks._presets import network_presets as network_presets
 from sirtjax.networks._reach import receptive_field as receptive_field
 from sirtjax.networks._sizes import input_shape as input_shape
 from sirtjax.networks._sizes import output_shape as output_shape
+from sirtjax.networks._weight_import import from_monai as from_monai
+from sirtjax.networks._weight_import import from_nnunet as from_nnunet
 
 __all__ = [
     "DeepMedicConfig",
@@ -45,9 +45,9 @@ __all__ = [
     "from_nnunet",
     "initialise",
     "input_shape",
+    "list_network_presets",
     "load_network_preset",
     "network_config",
-    "network_presets",
     "output_shape",
     "parameter_count",
     "pathway_size",

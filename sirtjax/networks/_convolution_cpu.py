@@ -20,10 +20,10 @@ from sirtjax.networks._planes import (
     TAPS,
     TILE,
     flat,
-    minimal,
     stacked,
     stacked_in_rows,
     summed,
+    winograd_conv,
 )
 from sirtjax.networks._rows import rows_of
 from sirtjax.networks._slabs import Padding, Three, in_line, pad, single, slabs, window
@@ -49,7 +49,7 @@ def correlate(x: jax.Array, w: jax.Array, *, stride: Three, padding: Padding) ->
     rows = rows_of(w, step=stride[2], low=padding[2][0], columns=out[2]) if few else None
     if rows is None:
         plane = partial(flat, stride=stride[1:], padding=padding[1:])
-        body = partial(minimal if tiled else stacked if few else summed, w=w, step=step, slab=slab, flat=plane)
+        body = partial(winograd_conv if tiled else stacked if few else summed, w=w, step=step, slab=slab, flat=plane)
     else:
         plane = partial(flat, stride=(stride[1], 1), padding=(padding[1], (0, 0)))
         body = partial(stacked_in_rows, w=w, step=step, slab=slab, flat=plane, rows=rows)

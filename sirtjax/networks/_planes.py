@@ -60,7 +60,7 @@ def stacked_in_rows(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: F
     return rows.voxels(stacked(rows.blocks(x), w=rows.bands(w), step=step, slab=slab, flat=flat))
 
 
-def minimal(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> jax.Array:
+def winograd_conv(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Flat) -> jax.Array:
     """Computes four slices with six 2D convolutions; `step` is one."""
     tiles = slab // TILE
     n, _, *plane = x.shape

@@ -14,7 +14,7 @@ from sirtjax.networks._config import NetworkConfig
 _ANY: TypeAdapter[NetworkConfig] = TypeAdapter(NetworkConfig)
 
 
-def network_presets() -> tuple[str, ...]:
+def list_network_presets() -> tuple[str, ...]:
     """Lists the names of the networks in `configs/networks`."""
     return preset_names("networks")
 

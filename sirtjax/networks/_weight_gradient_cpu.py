@@ -80,7 +80,7 @@ def weight_gradient(x: jax.Array, dy: jax.Array, *, kernel: Three, stride: Three
 
 
 def _minimal(x: jax.Array, dy: jax.Array, *, kernel: Three, stride: Three, padding: Padding) -> jax.Array:
-    """Six gradients to 2D kernels for four slices instead of twelve: the transpose of `_planes.minimal`."""
+    """Six gradients to 2D kernels for four slices instead of twelve: the transpose of `_planes.winograd_conv`."""
     low, tiles = padding[0][0], -(-dy.shape[1] // TILE)
     voxels = x.shape[0] * (math.prod(x.shape[2:]) + math.prod(dy.shape[2:]))
     slab, steps = slabs(tiles, 1, 6 * voxels * x.dtype.itemsize / TILE_BYTES)

@@ -4,9 +4,9 @@ from sirtjax.phantom._anatomy import Sample as Sample
 from sirtjax.phantom._anatomy import anatomy_at as anatomy_at
 from sirtjax.phantom._build import build_anatomy as build_anatomy
 from sirtjax.phantom._config import PhantomConfig as PhantomConfig
-from sirtjax.phantom._config import config_from_table as config_from_table
+from sirtjax.phantom._config import config_from_dict as config_from_dict
+from sirtjax.phantom._config import list_presets as list_presets
 from sirtjax.phantom._config import load_preset as load_preset
-from sirtjax.phantom._config import presets as presets
 from sirtjax.phantom._evaluate import evaluate_grid as evaluate_grid
 from sirtjax.phantom._evaluate import evaluate_points as evaluate_points
 from sirtjax.phantom._neighbour_mass import NeighbourMass as NeighbourMass
@@ -60,16 +60,16 @@ __all__ = [
     "add_neighbour_mass",
     "anatomy_at",
     "build_anatomy",
-    "config_from_table",
+    "config_from_dict",
     "displacement_mm",
     "draw_pose",
     "ellipsoid_distance",
     "evaluate_grid",
     "evaluate_points",
     "identity_pose",
+    "list_presets",
     "load_preset",
     "organ_ellipsoids",
-    "presets",
     "simulate_folder",
     "simulate_patient",
     "smooth_max",

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.ops import gaussian_filter
-from sirtjax.programs import kept
 from sirtjax.volume import Geometry
 
 FloatArray = NDArray[np.float32]
@@ -28,7 +28,7 @@ def blur(array: FloatArray, geometry: Geometry, *, fwhm_mm: float) -> FloatArray
     return np.asarray(_blur(np.asarray(array, np.float32), sigma, radius=radius))
 
 
-@partial(kept, static_argnames=("radius",))
+@partial(cached_jit, static_argnames=("radius",))
 def _blur(array: jax.Array, sigma_voxels: jax.Array, *, radius: int) -> jax.Array:
     blurred: jax.Array = gaussian_filter(array, sigma_voxels, radius=radius)
     return blurred

@@ -5,20 +5,20 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.phantom._config import LesionConfig
 from sirtjax.phantom._evaluate import liver_distance
 from sirtjax.phantom._lesions import draw_volumes_ml, place_lesions
 from sirtjax.phantom._organs import ELLIPSOIDS
 from sirtjax.phantom._parameters import Anatomy, draw_anatomy, warp_mm
 from sirtjax.phantom._vessels import FIELD_SHAPE, FIELD_SPACING_MM, grow_tree, pad_tree, vessel_field
-from sirtjax.programs import kept
 
 # Trunks in the average patient's frame (mm): portal vein, hepatic veins, hepatic artery.
 _PORTAL = np.array([[2, 2, -122], [-12, -4, -98], [-30, -8, -78]], np.float64)
 _HEPATIC = np.array([[-20, 22, -12], [-21, 16, -18], [-24, 8, -24]], np.float64)
 _ARTERY = np.array([[6, 4, -80], [-6, -6, -88], [-26, -12, -80]], np.float64)
 
-_compiled_field = kept(vessel_field)
+_compiled_field = cached_jit(vessel_field)
 
 
 def build_anatomy(random: np.random.Generator, lesions: LesionConfig) -> tuple[Anatomy, NDArray[np.float64]]:

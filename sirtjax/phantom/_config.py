@@ -123,7 +123,7 @@ class PhantomConfig(IntervalTable):
     fdg_pet: FdgConfig
 
 
-def presets() -> tuple[str, ...]:
+def list_presets() -> tuple[str, ...]:
     """Lists the names of the presets in `configs/phantom`."""
     return config.preset_names("phantom")
 
@@ -136,13 +136,13 @@ def load_preset(name: str) -> PhantomConfig:
 
     Examples:
       >>> from sirtjax import phantom
-      >>> phantom.load_preset("small").name, "many-lesions" in phantom.presets()
+      >>> phantom.load_preset("small").name, "many-lesions" in phantom.list_presets()
       ('small', True)
     """
     return config.load_preset(PhantomConfig, "phantom", name)
 
 
-def config_from_table(table: dict[str, Any], *, name: str) -> PhantomConfig:
+def config_from_dict(table: dict[str, Any], *, name: str) -> PhantomConfig:
     """Validates a preset in the form of nested tables.
 
     Raises:

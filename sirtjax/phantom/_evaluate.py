@@ -6,11 +6,11 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.phantom._anatomy import Sample, paint, shapes_at
 from sirtjax.phantom._parameters import Anatomy
 from sirtjax.phantom._pose import Pose, identity_pose
 from sirtjax.phantom._tissues import TISSUES
-from sirtjax.programs import kept
 from sirtjax.volume import Geometry
 
 # One program serves every grid of every patient: points go through it in pieces of this size.
@@ -20,8 +20,8 @@ _AWAY_MM = 1e3
 _BLOCK = 4
 
 # Two programs rather than one: XLA computes shared distances again for every layer it fuses them into.
-_shapes = kept(shapes_at)
-_paint = kept(paint)
+_shapes = cached_jit(shapes_at)
+_paint = cached_jit(paint)
 
 
 def evaluate_points(

@@ -34,7 +34,7 @@ Example:
     ... )
     >>> config = pipeline.PipelineConfig(
     ...     dose_shape=shape,
-    ...     nuclide=dosimetry.nuclide("y90-icrp107"),
+    ...     nuclide=dosimetry.get_nuclide("y90-icrp107"),
     ...     method="local",
     ...     masks=(pipeline.MaskConfig(name="liver"), pipeline.MaskConfig(name="lesion")),
     ...     lesions=("lesion",),

@@ -116,14 +116,14 @@ def absorbed_dose(
     constant = jnp.float32(nuclide.dose_constant_gy_kg_per_gbq)
     if method == "local":
         mass_g = dosimetry.voxel_mass_g(jnp.asarray(density_g_per_ml, jnp.float32), spacing)
-        return dosimetry.local_dose_gy(activity_mbq, mass_g, constant=constant)
+        return dosimetry.local_deposition_dose_gy(activity_mbq, mass_g, constant=constant)
     dose = dosimetry.kernel_dose_gy(
         activity_mbq,
         jnp.asarray(density_g_per_ml, jnp.float32),
         jnp.asarray(lung, jnp.float32),
         spacing,
         constant=constant,
-        radial=dosimetry.radial_kernel(str(nuclide.radial_kernel)),
+        radial=dosimetry.get_radial_kernel(str(nuclide.radial_kernel)),
         medium_density_g_per_ml=jnp.asarray(medium, jnp.float32),
         radius_voxels=kernel_radius or (4, 4, 4),
     )
@@ -161,7 +161,7 @@ def lung_gy_per_mbq(nuclide: Nuclide, lung_shunt_fraction: Any, lung_mass_g: Any
 
     Examples:
       >>> from sirtjax import dosimetry, pipeline
-      >>> yttrium = dosimetry.nuclide("y90-icrp107")
+      >>> yttrium = dosimetry.get_nuclide("y90-icrp107")
       >>> round(1000.0 * pipeline.lung_gy_per_mbq(yttrium, 0.1, 1000.0), 2)  # 1 GBq, a tenth of it to 1 kg of lung
       4.98
     """

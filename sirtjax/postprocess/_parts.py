@@ -11,7 +11,7 @@ from sirtjax.postprocess._box import in_bounding_box
 Mask = NDArray[np.bool_]
 
 
-def above(probability: ArrayLike, *, threshold: float = 0.5) -> Mask:
+def threshold(probability: ArrayLike, *, threshold: float = 0.5) -> Mask:
     """Returns where a probability exceeds the threshold, (i, j, k).
 
     One half "is the natural choice because it selects the voxels which are more likely to belong to the liver than
@@ -55,7 +55,7 @@ def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml:
       >>> mask = np.zeros((6, 2, 2), bool)
       >>> mask[:2], mask[4, 0, 0] = True, True  # components of 8 mL and 1 mL
       >>> kept = postprocess.remove_small(mask, (10.0, 10.0, 10.0), min_volume_ml=2.0)
-      >>> postprocess.part_volumes_ml(mask, (10.0, 10.0, 10.0)).tolist(), int(kept.sum())
+      >>> postprocess.component_volumes_ml(mask, (10.0, 10.0, 10.0)).tolist(), int(kept.sum())
       ([8.0, 1.0], 8)
     """
     if min_volume_ml < 0:
@@ -73,7 +73,7 @@ def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml:
     return in_bounding_box(mask, large_parts)
 
 
-def part_volumes_ml(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
+def component_volumes_ml(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
     """Returns the component volumes of a mask in mL, largest first; empty if empty. On the host."""
     labels = ops.components(mask)
     return np.asarray(np.bincount(labels.ravel())[1:] * (float(np.prod(spacing_mm)) / 1000), np.float64)

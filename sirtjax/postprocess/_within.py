@@ -13,7 +13,7 @@ from sirtjax.volume import bounding_box
 LIVER_MARGIN_MM = 6.0
 
 
-def dilated(mask: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float) -> NDArray[np.bool_]:
+def dilate(mask: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float) -> NDArray[np.bool_]:
     """Returns all voxels whose centre is within a distance of a voxel centre of the mask. On the host.
 
     Args:
@@ -29,7 +29,7 @@ def dilated(mask: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float) -
       >>> from sirtjax import postprocess
       >>> mask = np.zeros((5, 5, 5), bool)
       >>> mask[2, 2, 2] = True
-      >>> int(postprocess.dilated(mask, (3.0, 3.0, 3.0), margin_mm=3.0).sum())  # the voxel and its six faces
+      >>> int(postprocess.dilate(mask, (3.0, 3.0, 3.0), margin_mm=3.0).sum())  # the voxel and its six faces
       7
     """
     if margin_mm < 0:
@@ -67,4 +67,4 @@ def within_liver(
         raise GeometryError(
             f"lesions of {found.shape} voxels, a liver of {region.shape}: resample them to the same grid"
         )
-    return found & dilated(region, spacing_mm, margin_mm=margin_mm)
+    return found & dilate(region, spacing_mm, margin_mm=margin_mm)

@@ -5,10 +5,10 @@ from sirtjax.registration._batch import register_batch as register_batch
 from sirtjax.registration._batch import solve_batch as solve_batch
 from sirtjax.registration._batch import stack_pairs as stack_pairs
 from sirtjax.registration._config import RegistrationConfig as RegistrationConfig
-from sirtjax.registration._config import apply_settings as apply_settings
-from sirtjax.registration._config import config_from_table as config_from_table
+from sirtjax.registration._config import apply_overrides as apply_overrides
+from sirtjax.registration._config import config_from_dict as config_from_dict
+from sirtjax.registration._config import list_presets as list_presets
 from sirtjax.registration._config import load_preset as load_preset
-from sirtjax.registration._config import presets as presets
 from sirtjax.registration._image_files import ChosenConfig as ChosenConfig
 from sirtjax.registration._image_files import RegistrationInput as RegistrationInput
 from sirtjax.registration._image_files import check_initial_overlap as check_initial_overlap
@@ -25,17 +25,17 @@ from sirtjax.registration._implicit import implicit_displacement as implicit_dis
 from sirtjax.registration._implicit import implicit_minimum as implicit_minimum
 from sirtjax.registration._implicit import solve_implicit as solve_implicit
 from sirtjax.registration._landmarks import Landmarks as Landmarks
-from sirtjax.registration._landmarks import gather_landmarks as gather_landmarks
-from sirtjax.registration._locate import locate as locate
+from sirtjax.registration._landmarks import match_landmarks as match_landmarks
+from sirtjax.registration._locate import estimate_initial_transform as estimate_initial_transform
 from sirtjax.registration._mask_files import MaskFile as MaskFile
 from sirtjax.registration._mask_files import guidance_masks as guidance_masks
 from sirtjax.registration._mask_files import parse_label_names as parse_label_names
 from sirtjax.registration._mask_files import read_mask_files as read_mask_files
-from sirtjax.registration._pair import Pair as Pair
+from sirtjax.registration._pair import ImagePair as ImagePair
 from sirtjax.registration._pair import Weights as Weights
 from sirtjax.registration._paired_files import ImageFiles as ImageFiles
 from sirtjax.registration._paired_files import read_registration_inputs as read_registration_inputs
-from sirtjax.registration._prepare import Side as Side
+from sirtjax.registration._prepare import ImageWithMasks as ImageWithMasks
 from sirtjax.registration._prepare import prepare_pair as prepare_pair
 from sirtjax.registration._register import register as register
 from sirtjax.registration._result import RegistrationResult as RegistrationResult
@@ -43,48 +43,49 @@ from sirtjax.registration._result import Stage as Stage
 from sirtjax.registration._result import Status as Status
 from sirtjax.registration._solve import Solution as Solution
 from sirtjax.registration._solve import solve as solve
-from sirtjax.registration._solve import weights_of as weights_of
+from sirtjax.registration._solve import weights_from_config as weights_from_config
 from sirtjax.registration._sweep import sweep_weights as sweep_weights
-from sirtjax.registration._trial import Bench as Bench
-from sirtjax.registration._trial import Trial as Trial
-from sirtjax.registration._trial import make_bench as make_bench
-from sirtjax.registration._trial import try_weights as try_weights
+from sirtjax.registration._tuning import Trial as Trial
+from sirtjax.registration._tuning import TuningCase as TuningCase
+from sirtjax.registration._tuning import evaluate_weights as evaluate_weights
+from sirtjax.registration._tuning import prepare_tuning_case as prepare_tuning_case
 
 __all__ = [
-    "Bench",
     "ChosenConfig",
     "ImageFiles",
+    "ImagePair",
+    "ImageWithMasks",
     "ImplicitOptions",
     "ImplicitSolution",
     "Landmarks",
     "MaskFile",
-    "Pair",
     "RegistrationConfig",
     "RegistrationInput",
     "RegistrationResult",
-    "Side",
     "Solution",
     "Stage",
     "Status",
     "Trial",
+    "TuningCase",
     "Weights",
-    "apply_settings",
+    "apply_overrides",
     "check_initial_overlap",
     "choose_config",
-    "config_from_table",
+    "config_from_dict",
     "default_preset",
-    "gather_landmarks",
+    "estimate_initial_transform",
+    "evaluate_weights",
     "guidance_masks",
     "implicit_affine",
     "implicit_displacement",
     "implicit_minimum",
+    "list_presets",
     "load_preset",
-    "locate",
-    "make_bench",
+    "match_landmarks",
     "parse_label_names",
     "patient_mesh",
     "prepare_pair",
-    "presets",
+    "prepare_tuning_case",
     "read_initial_transform",
     "read_landmarks",
     "read_mask_files",
@@ -98,6 +99,5 @@ __all__ = [
     "solve_implicit",
     "stack_pairs",
     "sweep_weights",
-    "try_weights",
-    "weights_of",
+    "weights_from_config",
 ]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._lattice import Triple, sample
 from sirtjax.registration._optimize import minimise
-from sirtjax.registration._pair import Pair, Weights
+from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._view import (
     Plan,
     View,
@@ -31,7 +31,7 @@ PHASES = 4
 PARAMETERS = {"none": 0, "rigid": 6, "similarity": 7, "affine": 12}
 
 
-def affine_matrix(parameters: Array, pair: Pair, *, model: str) -> Array:
+def affine_matrix(parameters: Array, pair: ImagePair, *, model: str) -> Array:
     """Returns the (4, 4) floating_from_reference of parameters in mm.
 
     The order is: centre, rotation and stretch, translation, then the start.
@@ -76,7 +76,9 @@ def through(matrix: Array, points: Triple) -> Triple:
     return x, y, z
 
 
-def solve_affine(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfig) -> tuple[Array, Array, Array]:
+def solve_affine(
+    pair: ImagePair, weights: Weights, key: Array, *, config: RegistrationConfig
+) -> tuple[Array, Array, Array]:
     """Runs the affine stage, from coarse to fine.
 
     The result is never worse than the start by the measure of the last level.
@@ -129,7 +131,7 @@ def solve_affine(pair: Pair, weights: Weights, key: Array, *, config: Registrati
     return jnp.where(better, found, pair.start), better, history
 
 
-def _seen(matrix: Array, phase: Array, pair: Pair, view: View, plan: Plan) -> Array:
+def _seen(matrix: Array, phase: Array, pair: ImagePair, view: View, plan: Plan) -> Array:
     """Returns the fraction of the sampled nodes that a map moves into the floating image."""
     _, places = node_places(view, phase, pair, plan)
     inside = sample(pair.floating_inside[..., None], floating_index(through(matrix, places), pair))[:, 0]
@@ -138,7 +140,7 @@ def _seen(matrix: Array, phase: Array, pair: Pair, view: View, plan: Plan) -> Ar
 
 
 def affine_value(
-    matrix: Array, phase: Array, pair: Pair, view: View, weights: Weights, plan: Plan, *, stiffness: float
+    matrix: Array, phase: Array, pair: ImagePair, view: View, weights: Weights, plan: Plan, *, stiffness: float
 ) -> tuple[Array, Array]:
     """Returns the objective of an affine map on one sub-lattice, and its terms: images, masks, landmarks."""
     _, places = node_places(view, phase, pair, plan)
@@ -162,7 +164,7 @@ def _strain(matrix: Array) -> Array:
     return jnp.sum(((linear.T @ linear - jnp.eye(3)) / 2) ** 2)
 
 
-def landmark_distance(moved: Triple, pair: Pair) -> Array:
+def landmark_distance(moved: Triple, pair: ImagePair) -> Array:
     """Returns the mean squared distance (mm^2) between matching landmarks; zero without landmarks."""
     target = columns(pair.landmarks_floating_mm)
     square = sum((a - b) ** 2 for a, b in zip(moved, target, strict=True))

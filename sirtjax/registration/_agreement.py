@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from sirtjax.registration._affine import through
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._lattice import phase_offset, sample
-from sirtjax.registration._pair import Pair
+from sirtjax.registration._pair import ImagePair
 from sirtjax.registration._view import compare, floating_index, node_index, node_places, plan_of, prepare_view
 
 Array = Any
@@ -16,8 +16,8 @@ Array = Any
 PHASES = 6
 
 
-def agreement(
-    matrices: tuple[Array, Array], displacement_mm: Array, pair: Pair, config: RegistrationConfig
+def compare_stages(
+    matrices: tuple[Array, Array], displacement_mm: Array, pair: ImagePair, config: RegistrationConfig
 ) -> tuple[Array, Array]:
     """Computes the agreement of start, affine map and deformation over the same nodes.
 

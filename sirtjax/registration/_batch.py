@@ -12,11 +12,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sirtjax.errors import ConfigError, InputError
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._pair import Pair, Weights
+from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._prepare import Masks
 from sirtjax.registration._register import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import RegistrationResult
-from sirtjax.registration._solve import Solution, solve, weights_of
+from sirtjax.registration._solve import Solution, solve, weights_from_config
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Volume
 
@@ -109,7 +109,7 @@ def register_batch(
 
 
 def solve_batch(
-    pairs: Pair, weights: Weights, key: Array, *, config: RegistrationConfig, mesh: Mesh | None = None
+    pairs: ImagePair, weights: Weights, key: Array, *, config: RegistrationConfig, mesh: Mesh | None = None
 ) -> Solution:
     """Runs `solve` over the first axis of a stack of pairs, split across the devices.
 
@@ -140,13 +140,15 @@ def solve_batch(
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
-def solve_sharded(pairs: Pair, weights: Weights, key: Array, *, config: RegistrationConfig, mesh: Mesh) -> Solution:
+def solve_sharded(
+    pairs: ImagePair, weights: Weights, key: Array, *, config: RegistrationConfig, mesh: Mesh
+) -> Solution:
     """Runs `solve` for patients on every device of the mesh.
 
     It is compiled once per preset and number of patients.
     """
 
-    def of_device(pairs: Pair, weights: Weights, key: Array) -> Solution:
+    def of_device(pairs: ImagePair, weights: Weights, key: Array) -> Solution:
         return jax.vmap(lambda pair: solve(pair, weights, key, config=config))(pairs)
 
     every, share = PartitionSpec(), PartitionSpec(AXIS)
@@ -160,9 +162,9 @@ def patient_mesh(*, devices: Sequence[jax.Device] | None = None) -> Mesh:
     return Mesh(np.asarray(jax.devices() if devices is None else list(devices)), (AXIS,))
 
 
-def stack_pairs(pairs: Sequence[Pair]) -> Pair:
+def stack_pairs(pairs: Sequence[ImagePair]) -> ImagePair:
     """Pairs of one preset, one above the other along a new first axis, as NumPy arrays."""
-    stacked: Pair = jax.tree.map(lambda *leaves: np.stack(leaves), *pairs)
+    stacked: ImagePair = jax.tree.map(lambda *leaves: np.stack(leaves), *pairs)
     return stacked
 
 
@@ -196,7 +198,9 @@ def _start(batch: list[tuple[int, Ready]], size: int, config: RegistrationConfig
     """Send a batch to the devices, filled up with its last patient, without waiting for them."""
     pairs = [ready.pair for _, ready in batch]
     pairs += [pairs[-1]] * (size - len(pairs))
-    return solve_batch(stack_pairs(pairs), weights_of(config.weights), jax.random.key(seed), config=config, mesh=mesh)
+    return solve_batch(
+        stack_pairs(pairs), weights_from_config(config.weights), jax.random.key(seed), config=config, mesh=mesh
+    )
 
 
 def _finish(

@@ -193,7 +193,7 @@ class RegistrationConfig(Table):
         return self.model_copy(update={"weights": neutral, "name": "", "description": ""})
 
 
-def presets() -> tuple[str, ...]:
+def list_presets() -> tuple[str, ...]:
     """Returns the names of the presets in `configs/registration`."""
     return config.preset_names("registration")
 
@@ -206,13 +206,13 @@ def load_preset(name: str) -> RegistrationConfig:
 
     Examples:
       >>> from sirtjax import registration
-      >>> registration.load_preset("cnn").name, "image" in registration.presets()
+      >>> registration.load_preset("cnn").name, "image" in registration.list_presets()
       ('cnn', True)
     """
     return config.load_preset(RegistrationConfig, "registration", name)
 
 
-def config_from_table(table: Mapping[str, Any], *, name: str) -> RegistrationConfig:
+def config_from_dict(table: Mapping[str, Any], *, name: str) -> RegistrationConfig:
     """Checks a preset given as nested tables.
 
     Raises:
@@ -221,7 +221,7 @@ def config_from_table(table: Mapping[str, Any], *, name: str) -> RegistrationCon
     return config.checked_preset(RegistrationConfig, table, folder="registration", name=name)
 
 
-def apply_settings(config: RegistrationConfig, settings: Sequence[str]) -> RegistrationConfig:
+def apply_overrides(config: RegistrationConfig, settings: Sequence[str]) -> RegistrationConfig:
     """Returns a preset with some of its values replaced, each given as `table.key=value` in TOML.
 
     Raises:
@@ -229,7 +229,7 @@ def apply_settings(config: RegistrationConfig, settings: Sequence[str]) -> Regis
 
     Examples:
       >>> from sirtjax import registration
-      >>> config = registration.apply_settings(registration.load_preset("cnn"), ["weights.image=0.5"])
+      >>> config = registration.apply_overrides(registration.load_preset("cnn"), ["weights.image=0.5"])
       >>> config.weights.image
       0.5
     """
@@ -248,4 +248,4 @@ def apply_settings(config: RegistrationConfig, settings: Sequence[str]) -> Regis
         except ParseError:
             value = text.strip()  # a word without quotes
         at[path[-1]] = value
-    return config_from_table(table, name=config.name)
+    return config_from_dict(table, name=config.name)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._fit import Fit
 from sirtjax.registration._intensity import BODY_HU, otsu_threshold
-from sirtjax.registration._prepare import LIVER_NAME, Side
+from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Volume
 
@@ -95,7 +95,7 @@ def is_judged_by_images(config: RegistrationConfig) -> bool:
     return config.guidance.masks == "none" or config.weights.image > 0
 
 
-def implausible(affine: AffineTransform, sides: tuple[Side, Side]) -> tuple[str, ...]:
+def implausible(affine: AffineTransform, sides: tuple[ImageWithMasks, ImageWithMasks]) -> tuple[str, ...]:
     """Returns the differences that two scans of one patient cannot have, one sentence each."""
     found = []
     matrix = np.asarray(affine.floating_from_reference, np.float64)[:3, :3]
@@ -115,7 +115,7 @@ def implausible(affine: AffineTransform, sides: tuple[Side, Side]) -> tuple[str,
     return tuple(found)
 
 
-def cropped(affine: AffineTransform, sides: tuple[Side, Side]) -> tuple[str, ...]:
+def cropped(affine: AffineTransform, sides: tuple[ImageWithMasks, ImageWithMasks]) -> tuple[str, ...]:
     """Returns which body is truncated at the sides of the other image, one sentence each.
 
     A shorter image along the body is a usual difference of two scans; one that shows half of each slice is not.
@@ -198,7 +198,7 @@ class Doubts:
 def doubts_of(
     fit: Fit,
     affine: AffineTransform,
-    sides: tuple[Side, Side],
+    sides: tuple[ImageWithMasks, ImageWithMasks],
     *,
     config: RegistrationConfig,
     mirror_gain: float | None = None,
@@ -210,7 +210,7 @@ def doubts_of(
       affine: its affine part.
       sides: both images with the masks that guided.
       config: the preset.
-      mirror_gain: of `locate`, or None if masks guided.
+      mirror_gain: of `estimate_initial_transform`, or None if masks guided.
     """
     figures = fit_figures(fit)
     if mirror_gain is not None:

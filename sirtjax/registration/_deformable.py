@@ -12,7 +12,7 @@ from sirtjax.registration._affine import columns, landmark_distance, through
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._lattice import Triple, node_positions_mm, phase_offset, phases, sample
 from sirtjax.registration._optimize import minimise
-from sirtjax.registration._pair import LESIONS, LIVER, Pair, Weights
+from sirtjax.registration._pair import LESIONS, LIVER, ImagePair, Weights
 from sirtjax.registration._view import Plan, View, compare, node_places, plan_of, prepare_view, weighted_terms
 
 Array = Any
@@ -20,7 +20,7 @@ Coefficients = tuple[Array, ...]
 
 
 def solve_deformable(
-    pair: Pair, affine: Array, weights: Weights, key: Array, *, config: RegistrationConfig
+    pair: ImagePair, affine: Array, weights: Weights, key: Array, *, config: RegistrationConfig
 ) -> tuple[Coefficients, Array]:
     """Runs the non-rigid stage: x to affine (x + u(x)), with u a sum of B-spline grids.
 
@@ -60,7 +60,7 @@ def solve_deformable(
 def deformable_value(
     coefficients: Coefficients,
     phase: Array,
-    pair: Pair,
+    pair: ImagePair,
     affine: Array,
     view: View,
     weights: Weights,
@@ -82,7 +82,7 @@ def deformable_value(
 
 
 def displacement_mm(
-    coefficients: Coefficients, pair: Pair, config: RegistrationConfig, *, stride: int, phase: Array | None
+    coefficients: Coefficients, pair: ImagePair, config: RegistrationConfig, *, stride: int, phase: Array | None
 ) -> Array:
     """Returns u (i/s, j/s, k/s, 3) in mm on a sub-lattice.
 
@@ -91,7 +91,7 @@ def displacement_mm(
     offset = None if phase is None else phase_offset(phase, stride)
     total = _spline_sum(coefficients, pair.reference.shape, config, stride=stride, offset=offset)
     if config.deformable.model == "velocity":
-        total = spatial.exponential(total, pair.reference_pitch_mm * stride)
+        total = spatial.integrate_velocity(total, pair.reference_pitch_mm * stride)
     return total
 
 
@@ -118,7 +118,7 @@ def _spline_sum(
     return total
 
 
-def _volume_ratio(coefficients: Coefficients, pair: Pair, phase: Array, config: RegistrationConfig) -> Array:
+def _volume_ratio(coefficients: Coefficients, pair: ImagePair, phase: Array, config: RegistrationConfig) -> Array:
     """Jacobian determinants of x + u(x) at nodes of the whole lattice, as they are judged in the end.
 
     Differences over the wide steps of the regularisation's own sub-lattice would miss the folds between its nodes.
@@ -139,7 +139,7 @@ def _volume_ratio(coefficients: Coefficients, pair: Pair, phase: Array, config: 
     return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
-def _moved_landmarks(u: Array, pair: Pair, phase: Array, plan: Plan) -> Triple:
+def _moved_landmarks(u: Array, pair: ImagePair, phase: Array, plan: Plan) -> Triple:
     stride = plan.stride
     points = pair.landmarks_reference_mm
     first = phase_offset(phase, stride) / jnp.float32(stride)
@@ -148,7 +148,12 @@ def _moved_landmarks(u: Array, pair: Pair, phase: Array, plan: Plan) -> Triple:
 
 
 def _regularisation(
-    coefficients: Coefficients, phase: Array, pair: Pair, affine: Array, weights: Weights, config: RegistrationConfig
+    coefficients: Coefficients,
+    phase: Array,
+    pair: ImagePair,
+    affine: Array,
+    weights: Weights,
+    config: RegistrationConfig,
 ) -> Array:
     """L_R with its barriers, on a sub-lattice of its own that is fine enough for the finest B-splines."""
     table = config.regularisation
@@ -167,7 +172,7 @@ def _regularisation(
     else:
         energy = losses.diffusion_energy(u, pitch_mm, rigidity=rigidity)
     ratio = _volume_ratio(coefficients, pair, phase, config)
-    total = weights.regularisation * energy + weights.folding * losses.folding_penalty_of_ratio(ratio)
+    total = weights.regularisation * energy + weights.folding * losses.folding_penalty_from_jacobian(ratio)
     if config.guidance.masks == "liver and landmarks":
         # What a lesion's volume changes by is the affine map's doing too.
         origin, shape = pair.reference_origin_mm, pair.reference.shape

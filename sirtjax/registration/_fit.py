@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.losses import mind_ssc
-from sirtjax.programs import kept
 from sirtjax.registration._affine import through
 from sirtjax.registration._lattice import Triple, blur, sample
-from sirtjax.registration._pair import Pair
+from sirtjax.registration._pair import ImagePair
 from sirtjax.registration._view import floating_index
 
 Array = Any
@@ -51,7 +51,7 @@ class Fit:
     blocks_in_place: Array
 
 
-def measure_fit(pair: Pair, affine: Any, displacement_mm: Any) -> Fit:
+def measure_fit(pair: ImagePair, affine: Any, displacement_mm: Any) -> Fit:
     """Compares the agreement at x to affine (x + u(x)) with that at wrong alignments, as NumPy arrays.
 
     Descriptors of local structure are compared over the nodes that the registration compared. A transform that is
@@ -68,7 +68,7 @@ def measure_fit(pair: Pair, affine: Any, displacement_mm: Any) -> Fit:
     return fit
 
 
-def _grid(weight: NDArray[Any], pair: Pair) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _grid(weight: NDArray[Any], pair: ImagePair) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """First node and spacing, in mm, of the grid over the compared region."""
     low, high = np.zeros(3), np.asarray(weight.shape) - 1.0
     for axis in range(3):
@@ -82,8 +82,8 @@ def _grid(weight: NDArray[Any], pair: Pair) -> tuple[NDArray[np.float32], NDArra
     return (middle - pitch * steps / 2).astype(np.float32), pitch.astype(np.float32)
 
 
-@kept
-def _measure(pair: Pair, affine: Array, displacement_mm: Array, low: Array, pitch: Array) -> Fit:
+@cached_jit
+def _measure(pair: ImagePair, affine: Array, displacement_mm: Array, low: Array, pitch: Array) -> Fit:
     axes = [low[axis] + pitch[axis] * jnp.arange(n, dtype=jnp.float32) for axis, n in enumerate(SHAPE)]
     x, y, z = (axis.ravel() for axis in jnp.meshgrid(*axes, indexing="ij"))
     own = tuple(

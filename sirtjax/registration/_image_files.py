@@ -11,7 +11,7 @@ import numpy as np
 
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError, InputError
 from sirtjax.parsing import ParseError, parse_toml
-from sirtjax.registration._config import RegistrationConfig, apply_settings, config_from_table, load_preset
+from sirtjax.registration._config import RegistrationConfig, apply_overrides, config_from_dict, load_preset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -199,7 +199,7 @@ def choose_config(
     else:
         name, why = (preset, "given") if preset is not None else default_preset(common)
         config = load_preset(name)
-    config = apply_settings(config, list(settings))
+    config = apply_overrides(config, list(settings))
     if config.guidance.masks != "none" and "liver" not in common:
         raise ConfigError(
             f"{name} is guided by the liver, and {_who(reference, floating)} no mask named liver; "
@@ -251,4 +251,4 @@ def read_registration_config(path: Path) -> RegistrationConfig:
         table = parse_toml(path.read_text(encoding="utf-8"))
     except (ParseError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as TOML ({error})") from error
-    return config_from_table(table, name=path.stem)
+    return config_from_dict(table, name=path.stem)

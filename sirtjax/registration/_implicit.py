@@ -14,7 +14,7 @@ from sirtjax.registration._affine import PARAMETERS, affine_matrix, affine_value
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._deformable import deformable_value, displacement_mm, solve_deformable
 from sirtjax.registration._lattice import node_positions_mm
-from sirtjax.registration._pair import Pair, Weights
+from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._view import plan_of, prepare_view
 
 Array = Any
@@ -57,20 +57,20 @@ class ImplicitSolution:
     Attributes:
       affine: (4, 4) floating_from_reference.
       displacement_mm: (i, j, k, 3) u on the reference's lattice; x goes to affine (x + u(x)).
-      affine_left_mm: how far from its minimum the affine map may still be: the root mean square, over the nodes that
-        are compared, of what one more Newton step would move.
-      displacement_left_mm: the same for the deformation. Gradients are valid where both are small against the
+      affine_residual_mm: how far from its minimum the affine map may still be: the root mean square, over the nodes
+        that are compared, of what one more Newton step would move.
+      displacement_residual_mm: the same for the deformation. Gradients are valid where both are small against the
         displacements that matter.
     """
 
     affine: Array
     displacement_mm: Array
-    affine_left_mm: Array
-    displacement_left_mm: Array
+    affine_residual_mm: Array
+    displacement_residual_mm: Array
 
 
 def solve_implicit(
-    pair: Pair,
+    pair: ImagePair,
     weights: Weights,
     key: Array,
     *,
@@ -97,7 +97,7 @@ def solve_implicit(
     first, second = jax.random.split(key)
     still_pair, still_weights = jax.lax.stop_gradient((jax.tree.map(jnp.asarray, pair), weights))
     begin, _, _ = solve_affine(still_pair, still_weights, first, config=config)
-    affine, affine_left_mm = implicit_affine(begin, pair, weights, config=config, options=options)
+    affine, affine_residual_mm = implicit_affine(begin, pair, weights, config=config, options=options)
     displacement: Array = jnp.zeros((*pair.reference.shape, 3), jnp.float32)
     left_mm: Array = jnp.float32(0)
     if config.deformable.model != "none":
@@ -107,13 +107,13 @@ def solve_implicit(
     return ImplicitSolution(
         affine=affine,
         displacement_mm=displacement,
-        affine_left_mm=affine_left_mm,
-        displacement_left_mm=left_mm,
+        affine_residual_mm=affine_residual_mm,
+        displacement_residual_mm=left_mm,
     )
 
 
 def implicit_affine(
-    start: Array, pair: Pair, weights: Weights, *, config: RegistrationConfig, options: ImplicitOptions
+    start: Array, pair: ImagePair, weights: Weights, *, config: RegistrationConfig, options: ImplicitOptions
 ) -> tuple[Array, Array]:
     """Returns the affine map at the minimum of the last level's objective, and its residual in mm.
 
@@ -151,7 +151,7 @@ def implicit_affine(
 
 def implicit_displacement(
     start: tuple[Array, ...],
-    pair: Pair,
+    pair: ImagePair,
     affine: Array,
     weights: Weights,
     *,
@@ -272,7 +272,7 @@ def _solve_linear(objective: Objective, at: Array, inputs: Any, right: Array, op
     return solved
 
 
-def _root_mean_square(change_mm: Array, pair: Pair) -> Array:
+def _root_mean_square(change_mm: Array, pair: ImagePair) -> Array:
     """Of changes (i, j, k, 3) over the nodes that are looked at."""
     square = jnp.sum(change_mm**2, axis=-1) * pair.reference_near
     return jax.lax.stop_gradient(jnp.sqrt(jnp.sum(square) / jnp.maximum(jnp.sum(pair.reference_near), 1.0)))

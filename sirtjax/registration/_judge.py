@@ -14,8 +14,8 @@ from sirtjax.registration._confirm import MIRRORED, Doubts, doubts_of
 from sirtjax.registration._fit import Fit, measure_fit
 from sirtjax.registration._mask_doubt import register_unguided
 from sirtjax.registration._mask_figures import mask_bench, quality_of
-from sirtjax.registration._pair import Pair
-from sirtjax.registration._prepare import LIVER_NAME, Side
+from sirtjax.registration._pair import ImagePair
+from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks
 from sirtjax.registration._result import RegistrationResult, Stage, Status
 from sirtjax.registration._solve import Solution
 from sirtjax.spatial import AffineTransform, DisplacementField, Transform
@@ -37,11 +37,11 @@ STILL = "the start or the affine map was already correct: a later stage found no
 OTHER_START = "the images and the masks agree at a rigid map found without the masks: use another start"
 
 
-def judge(
+def assess_result(
     solution: Solution,
-    pair: Pair,
+    pair: ImagePair,
     lattice: Geometry,
-    sides: tuple[Side, Side],
+    sides: tuple[ImageWithMasks, ImageWithMasks],
     start: AffineTransform,
     *,
     config: RegistrationConfig,
@@ -58,7 +58,7 @@ def judge(
       start: what the affine stage began with.
       config: the preset.
       notes: what was noticed before.
-      mirror_gain: of `locate`, or None if masks guided.
+      mirror_gain: of `estimate_initial_transform`, or None if masks guided.
     """
     matrix = np.asarray(solution.affine, np.float64)
     affine = AffineTransform(matrix)
@@ -114,7 +114,7 @@ def keeps_deformation(
     return deformed and _finite(solution) and not _worse(affine, final, solution, config)
 
 
-def fit_of(solution: Solution, pair: Pair, *, kept: bool) -> Fit:
+def fit_of(solution: Solution, pair: ImagePair, *, kept: bool) -> Fit:
     """Returns the agreement of the images at the deformation, or at the affine map if that is kept."""
     u = np.asarray(solution.displacement_mm, np.float32)
     return measure_fit(pair, np.asarray(solution.affine, np.float32), u if kept else np.zeros_like(u))
@@ -205,7 +205,7 @@ def _stages(solution: Solution) -> tuple[Stage, ...]:
     )
 
 
-def folding_fraction(field: DisplacementField, pair: Pair) -> float:
+def folding_fraction(field: DisplacementField, pair: ImagePair) -> float:
     """Returns the fraction of the compared nodes at which a deformation folds."""
     inside = (np.asarray(pair.reference_weight) > 0) | (np.asarray(pair.reference_near) > 0)
     if not inside.any():

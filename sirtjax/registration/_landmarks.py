@@ -27,7 +27,7 @@ class Landmarks:
     weight: NDArray[np.float32]
 
 
-def gather_landmarks(
+def match_landmarks(
     reference_masks: Mapping[str, LabelMap],
     floating_masks: Mapping[str, LabelMap],
     *,
@@ -54,7 +54,7 @@ def gather_landmarks(
       >>> inside = np.zeros(grid.shape, bool)
       >>> inside[2:5, 2:5, 2:5] = True
       >>> lesion = {"lesion1": LabelMap.from_mask(inside, grid, name="lesion1")}
-      >>> found = registration.gather_landmarks(lesion, lesion)
+      >>> found = registration.match_landmarks(lesion, lesion)
       >>> found.reference_mm[0].tolist(), int((found.weight > 0).sum())  # the centroid, voxel (3, 3, 3)
       ([6.0, 6.0, 6.0], 1)
     """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sirtjax import losses
-from sirtjax.programs import kept
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.registration._affine import turn_matrix
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._intensity import on_lattice, scaled_image
@@ -62,7 +62,7 @@ class Located:
     mirror_gain: float
 
 
-def locate(reference: Volume, floating: Volume, *, config: RegistrationConfig) -> Located:
+def estimate_initial_transform(reference: Volume, floating: Volume, *, config: RegistrationConfig) -> Located:
     """Finds a rigid start from only the images, for scans of different length and position.
 
     The unchanged frames, the bodies' centroids in the axial plane and the images' centres are each tried
@@ -155,7 +155,7 @@ def rotation_vectors() -> NDArray[np.float64]:
     return np.stack([*group, *coarse])
 
 
-@kept
+@cached_jit
 def _search(reference: Any, floating: Any, starts: Array, turned: Array) -> tuple[Array, Array, Array]:
     image, inside, origin_mm, pitch_mm = reference
     other, measured, other_origin_mm, other_pitch_mm = floating

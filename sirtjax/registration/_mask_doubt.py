@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._confirm import MIRROR_GAIN, FitLimits, fit_figures, is_confirmed
 from sirtjax.registration._fit import measure_fit
-from sirtjax.registration._landmarks import gather_landmarks
+from sirtjax.registration._landmarks import match_landmarks
 from sirtjax.registration._lattice import sample
-from sirtjax.registration._locate import locate
-from sirtjax.registration._pair import LIVER, Pair
-from sirtjax.registration._prepare import LIVER_NAME, Side, prepare_pair
+from sirtjax.registration._locate import estimate_initial_transform
+from sirtjax.registration._pair import LIVER, ImagePair
+from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, prepare_pair
 from sirtjax.spatial import AffineTransform
 
 # A rigid map leaves the motion of organs: it is right if the images agree this well, which those of unrelated content
@@ -44,7 +44,7 @@ class Unguided:
     sentence: str | None
 
 
-def register_unguided(sides: tuple[Side, Side], config: RegistrationConfig) -> Unguided | None:
+def register_unguided(sides: tuple[ImageWithMasks, ImageWithMasks], config: RegistrationConfig) -> Unguided | None:
     """Registers the images rigidly without the masks, and compares the liver masks there.
 
     Args:
@@ -61,11 +61,11 @@ def register_unguided(sides: tuple[Side, Side], config: RegistrationConfig) -> U
             "guidance": config.guidance.model_copy(update={"masks": "none"}),
         }
     )
-    located = locate(sides[0].image, sides[1].image, config=free)
-    livers = [Side(image=side.image, masks={LIVER_NAME: side.masks[LIVER_NAME]}) for side in sides]
+    located = estimate_initial_transform(sides[0].image, sides[1].image, config=free)
+    livers = [ImageWithMasks(image=side.image, masks={LIVER_NAME: side.masks[LIVER_NAME]}) for side in sides]
 
-    def agreeing(start: AffineTransform) -> Pair | None:
-        pair, lattice = prepare_pair(livers[0], livers[1], gather_landmarks({}, {}), start, config=free)
+    def agreeing(start: AffineTransform) -> ImagePair | None:
+        pair, lattice = prepare_pair(livers[0], livers[1], match_landmarks({}, {}), start, config=free)
         figures = fit_figures(measure_fit(pair, pair.start, np.zeros((*lattice.shape, 3), np.float32)))
         return pair if is_confirmed(figures, RIGID_LIMITS) else None
 
@@ -79,7 +79,7 @@ def register_unguided(sides: tuple[Side, Side], config: RegistrationConfig) -> U
     return Unguided(start=located.start, mirrored=False, sentence=_sentence(*_on_nodes(pair), volumes))
 
 
-def _on_nodes(pair: Pair) -> tuple[NDArray[Any], NDArray[Any], list[NDArray[Any]]]:
+def _on_nodes(pair: ImagePair) -> tuple[NDArray[Any], NDArray[Any], list[NDArray[Any]]]:
     """Both liver masks and both images at the reference's nodes that the floating image shows."""
     shape = pair.reference.shape
     index = np.stack(np.meshgrid(*(np.arange(0, n, STRIDE) for n in shape), indexing="ij"), axis=-1).reshape(-1, 3)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import metrics, spatial
-from sirtjax.registration._pair import LIVER, Pair
-from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, mask_corners_mm
+from sirtjax.registration._pair import LIVER, ImagePair
+from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, mask_corners_mm
 from sirtjax.spatial import Transform
 from sirtjax.volume import Geometry, Volume, crop_geometry
 
@@ -21,7 +21,7 @@ BENCH_MARGIN_MM = 25.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskBench:
+class MaskEvaluator:
     """The lattice around the reference liver, its masks there, and the floating masks, for comparison.
 
     The floating liver is stored as the occupancy of each node of its own working lattice, which takes a tenth of the
@@ -34,12 +34,14 @@ class MaskBench:
     floating: Masks
 
     @cached_property
-    def liver_surface(self) -> metrics.Facets:
+    def liver_surface(self) -> metrics.SurfaceMesh:
         """The reference liver's, to which three maps are compared."""
         return _surface(self.occupancy[LIVER_NAME], self.grid)
 
 
-def mask_bench(sides: tuple[Side, Side], lattice: Geometry, *, pair: Pair | None = None) -> MaskBench:
+def mask_bench(
+    sides: tuple[ImageWithMasks, ImageWithMasks], lattice: Geometry, *, pair: ImagePair | None = None
+) -> MaskEvaluator:
     """Returns the lattice around the liver, with the extent of `lattice`, and all masks.
 
     Args:
@@ -49,7 +51,7 @@ def mask_bench(sides: tuple[Side, Side], lattice: Geometry, *, pair: Pair | None
     """
     reference, floating = sides
     if not reference.masks:
-        return MaskBench(grid=lattice, occupancy={}, floating_liver=None, floating={})
+        return MaskEvaluator(grid=lattice, occupancy={}, floating_liver=None, floating={})
     index = lattice.to_voxel(mask_corners_mm(reference))
     room = BENCH_MARGIN_MM / np.asarray(lattice.spacing_mm)
     low = np.clip(np.floor(index.min(axis=0) - room), 0, None).astype(int)
@@ -67,7 +69,7 @@ def mask_bench(sides: tuple[Side, Side], lattice: Geometry, *, pair: Pair | None
         occupancy = {LIVER_NAME: np.asarray(pair.reference_masks[..., LIVER])[box]}
     for name in reference.landmark_names():
         occupancy[name] = spatial.occupancy(reference.masks[name], name, grid)
-    return MaskBench(
+    return MaskEvaluator(
         grid=grid, occupancy=occupancy, floating_liver=Volume(liver, moving, unit="1"), floating=floating.masks
     )
 
@@ -79,7 +81,7 @@ def _grid_around(points_mm: NDArray[Any], spacing_mm: tuple[float, float, float]
     return Geometry.from_axes(shape, spacing_mm=spacing_mm, origin_mm=(low - np.asarray(spacing_mm)).tolist())
 
 
-def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskBench) -> dict[str, float]:
+def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskEvaluator) -> dict[str, float]:
     """Returns overlap and distances of the guidance masks, and the image similarity."""
     figures: dict[str, float] = {"similarity": 0.0 - float(terms[0])}
     spacing_mm, distances = bench.grid.spacing_mm, []
@@ -105,8 +107,8 @@ def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskBench) -> d
     return figures
 
 
-def _surface(occupancy: NDArray[np.float32], grid: Geometry) -> metrics.Facets:
-    return metrics.surface_facets(occupancy, np.diag([*grid.spacing_mm, 1.0]))
+def _surface(occupancy: NDArray[np.float32], grid: Geometry) -> metrics.SurfaceMesh:
+    return metrics.extract_surface(occupancy, np.diag([*grid.spacing_mm, 1.0]))
 
 
 def _centre(occupancy: NDArray[np.float32]) -> NDArray[np.float64]:

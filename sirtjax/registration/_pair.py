@@ -15,7 +15,7 @@ LIVER, LESIONS = 0, 1
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class ImagePair:
     """Two images, their masks and landmarks on working lattices along the world's axes: the solver's data.
 
     Attributes:

@@ -11,7 +11,7 @@ from sirtjax import ops, spatial
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._intensity import body_mask, on_lattice, scaled_image
 from sirtjax.registration._landmarks import Landmarks
-from sirtjax.registration._pair import LIVER, Pair
+from sirtjax.registration._pair import LIVER, ImagePair
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box, crop_geometry
 
@@ -20,7 +20,7 @@ LIVER_NAME = "liver"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Side:
+class ImageWithMasks:
     """One image with its masks, as given."""
 
     image: Volume
@@ -32,13 +32,13 @@ class Side:
 
 
 def prepare_pair(
-    reference: Side,
-    floating: Side,
+    reference: ImageWithMasks,
+    floating: ImageWithMasks,
     landmarks: Landmarks,
     start: AffineTransform,
     *,
     config: RegistrationConfig,
-) -> tuple[Pair, Geometry]:
+) -> tuple[ImagePair, Geometry]:
     """Returns both images and their masks on the working lattices, and the reference's lattice.
 
     All arrays are NumPy arrays.
@@ -74,7 +74,7 @@ def prepare_pair(
         if config.similarity.region == "liver":
             weight = inside * (away_mm <= config.similarity.margin_mm)
         near = np.maximum(near, weight)
-    return Pair(
+    return ImagePair(
         reference=scaled_image(one, config, bias_correction=bias_correction),
         reference_weight=weight.astype(np.float32),
         reference_near=near.astype(np.float32),
@@ -109,7 +109,7 @@ def lattice_around(points_mm: NDArray[Any], config: RegistrationConfig, *, margi
     return Geometry.from_axes(table.shape, spacing_mm=pitch.tolist(), origin_mm=origin.tolist())
 
 
-def mask_corners_mm(side: Side) -> NDArray[np.float64]:
+def mask_corners_mm(side: ImageWithMasks) -> NDArray[np.float64]:
     """Returns the corners (8, 3) of the box around the liver."""
     labels = side.masks[LIVER_NAME]
     return crop_geometry(labels.geometry, *bounding_box(labels.mask(LIVER_NAME))).corners_mm()
@@ -125,7 +125,7 @@ def shared_box_mm(reference: Geometry, floating: Geometry, matrix: NDArray[np.fl
     return np.stack([low, np.maximum(high, low)])
 
 
-def _masks_on(side: Side, lattice: Geometry) -> NDArray[np.float32]:
+def _masks_on(side: ImageWithMasks, lattice: Geometry) -> NDArray[np.float32]:
     masks = np.zeros((*lattice.shape, 2), np.float32)
     for name, labels in side.masks.items():
         channel = 0 if name == LIVER_NAME else 1

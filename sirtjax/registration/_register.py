@@ -9,16 +9,16 @@ import jax
 import numpy as np
 
 from sirtjax import spatial
-from sirtjax.programs import kept
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._inputs import check_image, check_masks_on_image, guiding_masks
-from sirtjax.registration._judge import judge
-from sirtjax.registration._landmarks import Landmarks, gather_landmarks, mass_centre_mm
-from sirtjax.registration._locate import locate
-from sirtjax.registration._pair import Pair
-from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, prepare_pair
+from sirtjax.registration._judge import assess_result
+from sirtjax.registration._landmarks import Landmarks, mass_centre_mm, match_landmarks
+from sirtjax.registration._locate import estimate_initial_transform
+from sirtjax.registration._pair import ImagePair
+from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, prepare_pair
 from sirtjax.registration._result import RegistrationResult, Status
-from sirtjax.registration._solve import Solution, solve, weights_of
+from sirtjax.registration._solve import Solution, solve, weights_from_config
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Geometry, Volume
 
@@ -26,7 +26,7 @@ NO_MASKS: Mapping[str, Any] = {}
 RESTARTED = "registered from a start found by the images: the start from the centroids of the liver masks failed"
 
 
-@partial(kept, static_argnames=("config",))
+@partial(cached_jit, static_argnames=("config",))
 def solve_compiled(pair: Any, weights: Any, key: Any, *, config: RegistrationConfig) -> Solution:
     """Runs `solve`, compiled once per structure of preset, for all patients and weights."""
     return solve(pair, weights, key, config=config)
@@ -83,7 +83,9 @@ def register(
 
 
 def _solved(ready: Ready, *, config: RegistrationConfig, seed: int) -> RegistrationResult:
-    solution = solve_compiled(ready.pair, weights_of(config.weights), jax.random.key(seed), config=config.structure())
+    solution = solve_compiled(
+        ready.pair, weights_from_config(config.weights), jax.random.key(seed), config=config.structure()
+    )
     return ready.judged(jax.tree.map(np.asarray, jax.block_until_ready(solution)), config=config)
 
 
@@ -98,12 +100,12 @@ class Ready:
       landmarks: of both sides.
       start: what the affine stage begins with.
       notes: what was noticed.
-      mirror_gain: of `locate`, or None if masks guide.
+      mirror_gain: of `estimate_initial_transform`, or None if masks guide.
     """
 
-    pair: Pair
+    pair: ImagePair
     lattice: Geometry
-    sides: tuple[Side, Side]
+    sides: tuple[ImageWithMasks, ImageWithMasks]
     landmarks: Landmarks
     start: AffineTransform
     notes: tuple[str, ...]
@@ -111,7 +113,7 @@ class Ready:
 
     def judged(self, solution: Solution, *, config: RegistrationConfig) -> RegistrationResult:
         """Returns the result of a solution in NumPy arrays."""
-        return judge(
+        return assess_result(
             solution, self.pair, self.lattice, self.sides, self.start, config=config, notes=self.notes,
             mirror_gain=self.mirror_gain,
         )  # fmt: skip
@@ -155,8 +157,8 @@ def make_ready(
     check_masks_on_image(two, floating, "floating")
     if reference_points_mm is not None and config.guidance.masks == "none":
         notes = (*notes, f"preset {config.name} uses no masks: the landmark points did not guide")
-    sides = Side(image=reference, masks=one), Side(image=floating, masks=two)
-    landmarks = gather_landmarks(
+    sides = ImageWithMasks(image=reference, masks=one), ImageWithMasks(image=floating, masks=two)
+    landmarks = match_landmarks(
         {name: one[name] for name in sides[0].landmark_names()},
         {name: two[name] for name in sides[1].landmark_names()},
         reference_points_mm=reference_points_mm,
@@ -164,7 +166,7 @@ def make_ready(
     )
     mirror_gain = None
     if LIVER_NAME not in one:
-        located = locate(reference, floating, config=config)
+        located = estimate_initial_transform(reference, floating, config=config)
         start, mirror_gain = located.start if start is None else start, located.mirror_gain
     elif start is None:
         start = aligned_livers(*sides)
@@ -175,7 +177,7 @@ def make_ready(
     )
 
 
-def aligned_livers(reference: Side, floating: Side) -> AffineTransform:
+def aligned_livers(reference: ImageWithMasks, floating: ImageWithMasks) -> AffineTransform:
     """Returns the shift that aligns the centroids of the liver masks."""
     shift = mass_centre_mm(floating.masks[LIVER_NAME], LIVER_NAME) - mass_centre_mm(
         reference.masks[LIVER_NAME], LIVER_NAME

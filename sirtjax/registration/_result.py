@@ -98,7 +98,7 @@ class RegistrationResult:
       quality: metrics after "start", "affine" and "final", as "dsc liver", "msd_mm liver", "mcd_mm lesion1",
         "rmsd_mm" and "similarity".
       fit: agreement of the images at the transform and at wrong alignments, as `fit_figures` returns it, and
-        "mirror_gain" of `locate` if no masks guided.
+        "mirror_gain" of `estimate_initial_transform` if no masks guided.
       config: the preset used.
       restart: rigid map at which images and masks agree, if the registration guided by masks failed from another start.
     """

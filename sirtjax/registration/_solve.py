@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from sirtjax.registration._affine import solve_affine
-from sirtjax.registration._agreement import agreement
+from sirtjax.registration._agreement import compare_stages
 from sirtjax.registration._config import RegistrationConfig, WeightsTable
 from sirtjax.registration._deformable import displacement_mm, solve_deformable
-from sirtjax.registration._pair import Pair, Weights
+from sirtjax.registration._pair import ImagePair, Weights
 
 Array = Any
 
@@ -39,7 +39,7 @@ class Solution:
     deformable_history: Array
 
 
-def solve(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfig) -> Solution:
+def solve(pair: ImagePair, weights: Weights, key: Array, *, config: RegistrationConfig) -> Solution:
     """Registers a pair: the affine stage, then the deformable one.
 
     Pure; not jitted here.
@@ -60,7 +60,7 @@ def solve(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfi
     if config.deformable.model != "none":
         coefficients, history = solve_deformable(pair, affine, weights, second, config=config)
         displacement = displacement_mm(coefficients, pair, config, stride=1, phase=None)
-    terms, overlap = agreement((pair.start, affine), displacement, pair, config)
+    terms, overlap = compare_stages((pair.start, affine), displacement, pair, config)
     return Solution(
         affine=affine,
         affine_improved=improved,
@@ -72,6 +72,6 @@ def solve(pair: Pair, weights: Weights, key: Array, *, config: RegistrationConfi
     )
 
 
-def weights_of(table: WeightsTable) -> Weights:
+def weights_from_config(table: WeightsTable) -> Weights:
     """Returns the preset's weights as values that can be traced."""
     return Weights(**{name: jnp.float32(value) for name, value in table})

@@ -8,16 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ConfigError
-from sirtjax.programs import kept
 from sirtjax.registration._config import RegistrationConfig, WeightsTable
-from sirtjax.registration._pair import Pair, Weights
+from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._solve import Solution, solve
 
 Array = Any
 
 
-def sweep_weights(pair: Pair, weights_grid: Weights, key: Array, *, config: RegistrationConfig) -> Solution:
+def sweep_weights(pair: ImagePair, weights_grid: Weights, key: Array, *, config: RegistrationConfig) -> Solution:
     """Runs `solve` for every point of a grid of weights, by `vmap`.
 
     Pure; not jitted here.
@@ -51,7 +51,7 @@ def sweep_weights(pair: Pair, weights_grid: Weights, key: Array, *, config: Regi
     return solutions
 
 
-@partial(kept, static_argnames=("config",))
+@partial(cached_jit, static_argnames=("config",))
 def sweep_compiled(pair: Any, weights_grid: Any, key: Any, *, config: RegistrationConfig) -> Solution:
     """Runs `sweep_weights`, compiled once per structure of preset, swept weights and their number."""
     return sweep_weights(pair, weights_grid, key, config=config)

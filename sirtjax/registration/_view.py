@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from sirtjax import losses
 from sirtjax.registration._config import RegistrationConfig, SimilarityTable
 from sirtjax.registration._lattice import Triple, blur, node_positions_mm, phase_offset, phases, sample, sample_smooth
-from sirtjax.registration._pair import Pair, Weights
+from sirtjax.registration._pair import ImagePair, Weights
 
 Array = Any
 
@@ -76,7 +76,7 @@ def plan_of(config: RegistrationConfig, *, affine: bool) -> Plan:
     )
 
 
-def prepare_view(pair: Pair, plan: Plan, *, blur_mm: Array, mask_blur_mm: Array) -> View:
+def prepare_view(pair: ImagePair, plan: Plan, *, blur_mm: Array, mask_blur_mm: Array) -> View:
     """Blurs both sides, selects the nodes to sample, and arranges them.
 
     Args:
@@ -107,7 +107,7 @@ def prepare_view(pair: Pair, plan: Plan, *, blur_mm: Array, mask_blur_mm: Array)
     )
 
 
-def node_places(view: View, phase: Array, pair: Pair, plan: Plan) -> tuple[Array, Triple]:
+def node_places(view: View, phase: Array, pair: ImagePair, plan: Plan) -> tuple[Array, Triple]:
     """Returns the nodes (points,) sampled in one phase, and three arrays (points,) of their coordinates."""
     nodes = jax.lax.dynamic_index_in_dim(view.nodes, phase, keepdims=False)
     offset, stride = phase_offset(phase, plan.stride), plan.stride
@@ -116,13 +116,13 @@ def node_places(view: View, phase: Array, pair: Pair, plan: Plan) -> tuple[Array
     return nodes, (axes[0].ravel()[i], axes[1].ravel()[j], axes[2].ravel()[k])
 
 
-def node_index(nodes: Array, pair: Pair, plan: Plan) -> Triple:
+def node_index(nodes: Array, pair: ImagePair, plan: Plan) -> Triple:
     """Returns linear indices on a sub-lattice as three indices."""
     columns, rows = (n // plan.stride for n in pair.reference.shape[1:])
     return nodes // (columns * rows), nodes // rows % columns, nodes % rows
 
 
-def compare(view: View, moved_mm: Triple, phase: Array, pair: Pair, plan: Plan) -> tuple[Array, Array]:
+def compare(view: View, moved_mm: Triple, phase: Array, pair: ImagePair, plan: Plan) -> tuple[Array, Array]:
     """Returns L_I and L_S with the nodes of one phase moved to these world points of the floating image."""
     read = sample_smooth if plan.similarity.interpolation == "cubic" else sample
     warped = read(view.floating, floating_index(moved_mm, pair))
@@ -140,7 +140,7 @@ def compare(view: View, moved_mm: Triple, phase: Array, pair: Pair, plan: Plan) 
     return image, masks
 
 
-def floating_index(moved_mm: Triple, pair: Pair) -> Triple:
+def floating_index(moved_mm: Triple, pair: ImagePair) -> Triple:
     """Returns world points of the floating image as fractional indices on its lattice."""
     x, y, z = (
         (at - origin) / pitch
@@ -154,7 +154,7 @@ def weighted_terms(image: Array, masks: Array, landmarks: Array, weights: Weight
     return weights.image * image + weights.masks * (masks + weights.landmarks * landmarks)
 
 
-def _image_loss(warped: Array, reference: Array, weight: Array, pair: Pair, plan: Plan) -> Array:
+def _image_loss(warped: Array, reference: Array, weight: Array, pair: ImagePair, plan: Plan) -> Array:
     table = plan.similarity
     if table.kind == "descriptor":
         return losses.descriptor_loss(warped, reference, weights=weight)

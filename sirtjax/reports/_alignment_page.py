@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from sirtjax.reports._registration_page import registration_html
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Products
+    from sirtjax.workflows import StepResults
 
 
-def alignment_page(products: Products, provenance: Mapping[str, object]) -> str | None:
+def alignment_page(products: StepResults, provenance: Mapping[str, object]) -> str | None:
     """Returns the registration of the diagnostic image as one HTML page; None without a registration.
 
     Args:

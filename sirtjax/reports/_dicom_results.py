@@ -16,7 +16,7 @@ from sirtjax.reports._report_pdf import report_pdf
 from sirtjax.volume import LabelMap
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Case, Maps, Products, Result, Voi
+    from sirtjax.workflows import Case, Result, ResultVolumes, StepResults, Voi
 
 _LONGEST_NAME = 64
 
@@ -55,8 +55,8 @@ def case_references(case: Case) -> dict[str, dicom.Reference]:
 def write_dicom_results(
     folder: Path,
     result: Result,
-    maps: Maps,
-    products: Products,
+    maps: ResultVolumes,
+    products: StepResults,
     references: Mapping[str, dicom.Reference],
     *,
     approval: dicom.Approval | None = None,
@@ -145,8 +145,8 @@ def dicom_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _masks(
-    products: Products,
-    maps: Maps,
+    products: StepResults,
+    maps: ResultVolumes,
     frame: str,
     names: Mapping[str, str],
     kinds: dict[str, str],
@@ -170,7 +170,7 @@ def _masks(
     return found
 
 
-def _drawn(products: Products) -> Iterator[tuple[str, str, LabelMap, str]]:
+def _drawn(products: StepResults) -> Iterator[tuple[str, str, LabelMap, str]]:
     """Name, kind, mask and frame of every structure the steps have made."""
     vois: list[tuple[Voi | None, str]] = [(products.liver, "liver")]
     vois += [(voi, "lesion") for voi in products.lesions or ()]
@@ -185,7 +185,7 @@ def _drawn(products: Products) -> Iterator[tuple[str, str, LabelMap, str]]:
             yield name, "territory", LabelMap.from_mask(one, divided.labels.geometry, name=name), divided.frame
 
 
-def _algorithms(products: Products, names: Mapping[str, str]) -> dict[str, dicom.Algorithm]:
+def _algorithms(products: StepResults, names: Mapping[str, str]) -> dict[str, dicom.Algorithm]:
     """What drew each structure, by the name it has in the objects: a person or a program."""
     from sirtjax.workflows import BY_CT_NUMBERS
 
@@ -201,7 +201,7 @@ def _algorithms(products: Products, names: Mapping[str, str]) -> dict[str, dicom
 
 def _write_registration(
     folder: Path,
-    maps: Maps,
+    maps: ResultVolumes,
     fixed: dicom.Reference,
     moving: dicom.Reference | None,
     files: dict[str, Path],
@@ -214,5 +214,5 @@ def _write_registration(
         return
     transform = maps.transform
     if not isinstance(transform, spatial.AffineTransform | spatial.DisplacementField):
-        transform = spatial.as_field(transform, fixed.geometry)
+        transform = spatial.to_displacement_field(transform, fixed.geometry)
     files["registration"] = dicom.write_registration(folder / "registration.dcm", transform, fixed, moving)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-    from sirtjax.workflows import InjectionResult, Maps, PlannedVoi, VoiResult
+    from sirtjax.workflows import InjectionResult, ResultVolumes, PlannedVoi, VoiResult
 
 
 Slice2d = NDArray[np.float32]
@@ -51,7 +51,7 @@ def figure_svg(figure: Figure) -> str:
 
 
 def fusion_figure(
-    maps: Maps,
+    maps: ResultVolumes,
     focus: str,
     *,
     overlay: str,
@@ -207,7 +207,7 @@ def _scale_top(values: NDArray[Any], liver: NDArray[np.float32], levels: Sequenc
 
 def _paint_plane(
     axes: Axes,
-    maps: Maps,
+    maps: ResultVolumes,
     plane: str,
     centre: tuple[int, int, int],
     box: list[tuple[int, int]],

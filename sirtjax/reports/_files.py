@@ -16,7 +16,7 @@ from sirtjax.reports._tables import voi_csv
 from sirtjax.volume import LabelMap
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Maps, Result
+    from sirtjax.workflows import Result, ResultVolumes
 
 
 REPORT_PDF = "report.pdf"
@@ -25,7 +25,7 @@ REPORT_PDF = "report.pdf"
 def write_results(
     folder: Path,
     result: Result,
-    maps: Maps,
+    maps: ResultVolumes,
     *,
     identity: str | None = None,
     registration_page: str | None = None,

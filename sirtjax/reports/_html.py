@@ -12,7 +12,7 @@ from sirtjax.reports._plan_tables import comparison_rows, objective_header, obje
 from sirtjax.reports._registration_page import quality_rows
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Maps, MaskResult, Result, VoiResult
+    from sirtjax.workflows import MaskResult, Result, ResultVolumes, VoiResult
 
 SEVERITIES = ("error", "warning", "info")
 HEADLINE_KINDS = ("lesions", "normal liver")
@@ -26,7 +26,7 @@ ROUND_LEVELS_GY = (150.0, 200.0, 300.0, 400.0, 600.0, 800.0)
 
 def report_html(
     result: Result,
-    maps: Maps,
+    maps: ResultVolumes,
     *,
     identity: str | None = None,
     registration_page: bool = False,
@@ -122,7 +122,7 @@ def v_levels(result: Result) -> list[str]:
     return list(dict.fromkeys(level for voi in result.vois for level in voi.v_percent))
 
 
-def pictures_of(result: Result, maps: Maps, on_step: Callable[[str], None]) -> list[dict[str, str]]:
+def pictures_of(result: Result, maps: ResultVolumes, on_step: Callable[[str], None]) -> list[dict[str, str]]:
     """Draws the slices of a report, each with its caption, for HTML and PDF."""
     lesions = [voi for voi in result.vois if voi.kind == "lesion"]
     territories = [voi.name for voi in result.vois if voi.kind == "territory"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from sirtjax.dicom import Approval
-    from sirtjax.workflows import Case, Maps, Products, Result, Step
+    from sirtjax.workflows import Case, Result, ResultVolumes, Step, StepResults
 
 DICOM_FOLDER = "dicom"
 
@@ -19,7 +19,7 @@ def fill_plan_folder(
     kind: str,
     case: Case,
     *,
-    products: Products | None = None,
+    products: StepResults | None = None,
     objects: bool = False,
     pdf: bool = True,
     approval: Approval | None = None,
@@ -66,8 +66,8 @@ def write_plan_folder(
     folder: Path,
     case: Case,
     result: Result,
-    maps: Maps,
-    products: Products,
+    maps: ResultVolumes,
+    products: StepResults,
     *,
     objects: bool = False,
     pdf: bool = True,
@@ -186,7 +186,7 @@ def run_step(
     rerun: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
     on_note: Callable[[str], None] = lambda note: None,
-) -> Products:
+) -> StepResults:
     """Runs one planning step and its prerequisites and writes their files to OUTPUT/steps.
 
     Args:
@@ -208,9 +208,9 @@ def run_step(
     if rerun:
         products = replace(products, **{step: None})
     hooks = workflows.automatic_hooks(segment_lesions=case.masks.segment_lesions, on_step=on_step)
-    products = workflows.advance(case, step, products=products, hooks=hooks)
+    products = workflows.run_until(case, step, products=products, hooks=hooks)
     page = None
     if products.registration is not None and products.images is not None:
         page = alignment_page(products, workflows.provenance(case, products.images, registration=""))
-    save_steps(output / "steps", case, products, registration_page=page, with_mapping=True)
+    save_steps(output / "steps", case, products, registration_page=page, with_resampling=True)
     return products

@@ -35,7 +35,7 @@ from sirtjax.reports._plan_tables import comparison_rows, objective_header, obje
 from sirtjax.reports._registration_page import quality_rows
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import InjectionResult, Maps, RegistrationSummary, Result
+    from sirtjax.workflows import InjectionResult, RegistrationSummary, Result, ResultVolumes
 
 SEVERITY_COLOURS = {"error": "#b42318", "warning": "#9a6700", "info": SOFT}
 GOOD = "#1a7f37"
@@ -51,7 +51,7 @@ GRAPH_DPI = 170
 
 def report_pdf(
     result: Result,
-    maps: Maps,
+    maps: ResultVolumes,
     *,
     identity: str | None = None,
     pictures: Sequence[dict[str, str]] | None = None,

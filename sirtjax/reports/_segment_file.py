@@ -176,7 +176,7 @@ def _model(structure: Structure, name: str | None) -> Model | None:
     if structure not in DEFAULT_MODELS:
         return None
     default = DEFAULT_MODELS[structure]
-    if any(entry.name == default for entry in segmentation.models()):
+    if any(entry.name == default for entry in segmentation.list_models()):
         return segmentation.load_model(default)
     raise ModelError(
         f"no model for {structure} is installed; sirtjax models import takes an nnU-Net or MONAI model that you have "
@@ -215,7 +215,7 @@ def _rounded(likely: Volume, image: Volume) -> Volume:
 
     from sirtjax import segmentation
 
-    on_image = segmentation.on_image(likely, image.geometry)
+    on_image = segmentation.resample_to_image(likely, image.geometry)
     values = np.asarray(on_image.array)
     np.round(values * np.float32(STEPS), out=values)
     values /= STEPS

@@ -138,12 +138,12 @@ def segment_uptake_file(
 
 
 def _rule(name: str | None, threshold: float | None, fraction: float | None) -> UptakeRule:
-    from sirtjax.segmentation import UptakeRule, uptake_rule
+    from sirtjax.segmentation import UptakeRule, get_uptake_rule
 
     if sum(value is not None for value in (name, threshold, fraction)) != 1:
         raise ConfigError("provide one of --rule, --threshold and --fraction")
     if name is not None:
-        return uptake_rule(name)
+        return get_uptake_rule(name)
     if threshold is not None:
         return UptakeRule(name=f"SUV {threshold:g}", kind="fixed", threshold=threshold, source="given by the user")
     return UptakeRule(

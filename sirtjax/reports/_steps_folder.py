@@ -14,7 +14,7 @@ from sirtjax.parsing import json_value, parse_json
 
 if TYPE_CHECKING:
     from sirtjax.volume import Geometry
-    from sirtjax.workflows import Alignment, Case, CaseImages, Products, UsedMask, Voi
+    from sirtjax.workflows import Alignment, Case, CaseImages, StepResults, UsedMask, Voi
 
 # The report of the registration.
 PAGE = "registration.html"
@@ -37,10 +37,10 @@ DEPENDS = {
 def save_steps(
     folder: Path,
     case: Case,
-    products: Products,
+    products: StepResults,
     *,
     registration_page: str | None = None,
-    with_mapping: bool = False,
+    with_resampling: bool = False,
 ) -> None:
     """Writes the results of the steps: masks as NIfTI, the transform as an ITK file, an index as JSON.
 
@@ -49,7 +49,7 @@ def save_steps(
       case: the case they belong to.
       products: entries that are None are not written.
       registration_page: the report of the registration, as HTML.
-      with_mapping: also write the VOIs as they lie on the working grid.
+      with_resampling: also write the VOIs as they lie on the working grid.
     """
     from sirtjax import io
     from sirtjax.reports._files import file_names
@@ -63,7 +63,7 @@ def save_steps(
         row |= {"sha256": sha256, "used": None if voi.used is None else asdict(voi.used)}
         if voi.automatic is None and voi.draft is None:
             return row
-        told = row | {"automatic": voi.automatic, "doubts": list(voi.doubts), "draft": voi.draft}
+        told = row | {"automatic": voi.automatic, "quality_flags": list(voi.quality_flags), "draft": voi.draft}
         return told if voi.estimated_dsc is None else told | {"estimated_dsc": voi.estimated_dsc}
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,18 +94,18 @@ def save_steps(
     if products.registration is not None:
         entry = _write_alignment(folder, products.registration, registration_page)
         index["registration"] = {"of": _fingerprint(case, "registration"), **entry}
-    if with_mapping and products.mapping is not None:
-        grid = products.mapping.geometry
-        files = file_names(products.mapping.occupancy)
-        for name, weight in products.mapping.occupancy.items():
-            # Occupancies, only for inspection: the mapping is quick and always recomputed.
-            file = f"mapping/{files[name]}.nii.gz"
+    if with_resampling and products.resampling is not None:
+        grid = products.resampling.geometry
+        files = file_names(products.resampling.occupancy)
+        for name, weight in products.resampling.occupancy.items():
+            # Occupancies, only for inspection: the resampling is quick and always recomputed.
+            file = f"resampling/{files[name]}.nii.gz"
             io.write_nifti(folder / file, Volume(weight, grid, unit="1"), force=True)
     with io.atomic_path(folder / "steps.json", force=True) as temporary:
         temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
-def load_steps(folder: Path, case: Case, *, on_note: Callable[[str], None] = lambda note: None) -> Products:
+def load_steps(folder: Path, case: Case, *, on_note: Callable[[str], None] = lambda note: None) -> StepResults:
     """Reads the results of the steps that were made with the same settings of the case.
 
     Masks and the transform are read from the files, so manual corrections are kept.
@@ -120,7 +120,7 @@ def load_steps(folder: Path, case: Case, *, on_note: Callable[[str], None] = lam
     """
     from sirtjax import formats, io
     from sirtjax.volume import LabelMap
-    from sirtjax.workflows import Divided, Products, Voi, select_images
+    from sirtjax.workflows import StepResults, TerritoryMap, Voi, select_images
 
     index = _read_index(folder)
     usable = {step: entry for step, entry in index.items() if entry.get("of") == _fingerprint(case, step)}
@@ -130,16 +130,16 @@ def load_steps(folder: Path, case: Case, *, on_note: Callable[[str], None] = lam
     def read_voi(row: dict[str, Any]) -> Voi:
         (labels,) = formats.read_masks(folder / row["file"]).values()
         named = LabelMap.from_mask(labels.array, labels.geometry, name=row["name"])
-        automatic, doubts, origin = row.get("automatic"), tuple(row.get("doubts", ())), row["origin"]
+        automatic, quality_flags, origin = row.get("automatic"), tuple(row.get("quality_flags", ())), row["origin"]
         draft, used = row.get("draft"), _used(folder, row["file"], row)
         estimated_dsc = row.get("estimated_dsc")
         if used is not None and used.version is None:
             # Somebody has had it in hand since: it is theirs now.
-            automatic, doubts, draft, estimated_dsc = None, (), None, None
+            automatic, quality_flags, draft, estimated_dsc = None, (), None, None
             origin = origin if origin.endswith(CHANGED) else f"{origin}{CHANGED}"
-        return Voi(row["name"], named, row["frame"], origin, automatic, doubts, draft, used, estimated_dsc)
+        return Voi(row["name"], named, row["frame"], origin, automatic, quality_flags, draft, used, estimated_dsc)
 
-    products = Products(images=select_images(case))
+    products = StepResults(images=select_images(case))
     if "liver" in usable:
         lungs = usable["liver"].get("lungs")
         products = replace(products, liver=read_voi(usable["liver"]["vois"][0]))
@@ -155,7 +155,7 @@ def load_steps(folder: Path, case: Case, *, on_note: Callable[[str], None] = lam
         found = {"overlap_ml": entry["overlap_ml"], "gap_ml": entry["gap_ml"], "notes": tuple(entry["notes"])}
         found["draft"] = entry.get("draft")
         found["used"] = _used(folder, TERRITORIES, entry) if entry["names"] else None
-        divided = Divided(labels, entry["frame"], **found)
+        divided = TerritoryMap(labels, entry["frame"], **found)
         products = replace(products, territories=divided)
     if "registration" in usable and products.images is not None:
         reference = products.images.ct or products.images.activity
@@ -183,23 +183,23 @@ def load_saved_case(folder: Path) -> Case:
       ConfigError: the folder holds none, or one that is damaged.
     """
     from sirtjax.errors import ConfigError
-    from sirtjax.workflows import case_from_table
+    from sirtjax.workflows import case_from_dict
 
     path = folder / CASE
     try:
         table: Any = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); plan into this folder again, or add --case") from error
-    return case_from_table(table, folder=folder, source=str(path))
+    return case_from_dict(table, folder=folder, source=str(path))
 
 
 def _absolute(case: Case) -> Case:
     """The case with every path absolute, so that it means the same from any folder of this machine."""
-    from sirtjax.workflows import case_from_table
+    from sirtjax.workflows import case_from_dict
 
     # What was left out stays out: some tables look at what was given.
     table = _given(case)
-    return case_from_table(table, folder=Path.cwd(), source="case")
+    return case_from_dict(table, folder=Path.cwd(), source="case")
 
 
 def _given(case: Case) -> dict[str, Any]:

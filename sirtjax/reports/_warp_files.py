@@ -241,7 +241,9 @@ def _warp_points(
     for one in lists:
         points = one.points_mm
         for step in chain if invert else reversed(chain):
-            points = spatial.points_to_reference(step, points) if invert else spatial.transform_points(step, points)
+            points = (
+                spatial.inverse_transform_points(step, points) if invert else spatial.transform_points(step, points)
+            )
         farthest_mm = max(farthest_mm, float(np.linalg.norm(points - one.points_mm, axis=-1).max()))
         moved.append(replace(one, points_mm=points))
     io.write_points(output, moved, force=force)

@@ -4,8 +4,8 @@ from sirtjax.review._masks import ReviewMask as ReviewMask
 from sirtjax.review._masks import plan_masks as plan_masks
 from sirtjax.review._plan_again import open_review as open_review
 from sirtjax.review._plan_again import plan_again as plan_again
-from sirtjax.review._refusal import Refusal as Refusal
 from sirtjax.review._replan import REVIEW as REVIEW
+from sirtjax.review._request_error import RequestError as RequestError
 from sirtjax.review._server import ReviewServer as ReviewServer
 from sirtjax.review._session import Session as Session
 from sirtjax.review._versions import History as History
@@ -16,7 +16,7 @@ from sirtjax.review._versions import read_history as read_history
 __all__ = [
     "REVIEW",
     "History",
-    "Refusal",
+    "RequestError",
     "ReviewMask",
     "ReviewServer",
     "Session",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from sirtjax.review._refusal import Refusal
+from sirtjax.review._request_error import RequestError
 
 BLOCK = 1 << 16
 # Packed bytes per byte unpacked, at most, beyond those of a header: gzip stores what it can't pack.
@@ -22,19 +22,19 @@ def read_body(read: Callable[[int], bytes], headers: Mapping[str, str], *, limit
       limit: bytes that the body may have, unpacked.
 
     Raises:
-      Refusal: (411) no Content-Length; (413) more than `limit` bytes; (415) neither plain nor gzip; (400) cut off,
+      RequestError: (411) no Content-Length; (413) more than `limit` bytes; (415) neither plain nor gzip; (400) cut off,
         or not gzip.
     """
     stated = headers.get("content-length", "")
     if headers.get("transfer-encoding") or not (stated.isascii() and stated.isdecimal()) or len(stated) > 18:
-        raise Refusal(411, "a body needs its Content-Length")
+        raise RequestError(411, "a body needs its Content-Length")
     encoding = headers.get("content-encoding", "identity")
     if encoding not in ("identity", "gzip"):
-        raise Refusal(415, "a body is plain or packed by gzip")
+        raise RequestError(415, "a body is plain or packed by gzip")
     length = int(stated)
     longest = limit if encoding == "identity" else round(limit * OVERHEAD) + HEADER
     if length > longest:
-        raise Refusal(413, f"{length} bytes, at most {longest} are accepted")
+        raise RequestError(413, f"{length} bytes, at most {longest} are accepted")
     blocks = _blocks(read, length)
     return b"".join(blocks) if encoding == "identity" else unpacked(blocks, limit=limit)
 
@@ -43,7 +43,7 @@ def unpacked(blocks: Iterable[bytes], *, limit: int) -> bytes:
     """Returns what the blocks of a gzip body hold, if that is at most `limit` bytes.
 
     Raises:
-      Refusal: (413) it is more; (400) it is not gzip, or cut off.
+      RequestError: (413) it is more; (400) it is not gzip, or cut off.
     """
     machine = zlib.decompressobj(wbits=31)
     found = bytearray()
@@ -53,15 +53,15 @@ def unpacked(blocks: Iterable[bytes], *, limit: int) -> bytes:
             try:
                 part = machine.decompress(block, room)
             except zlib.error as error:
-                raise Refusal(400, "the body is not gzip") from error
+                raise RequestError(400, "the body is not gzip") from error
             found += part
             if len(found) > limit:
-                raise Refusal(413, f"the body unpacks to more than {limit} bytes")
+                raise RequestError(413, f"the body unpacks to more than {limit} bytes")
             block = machine.unconsumed_tail
             if not block and len(part) < room:
                 break
     if not machine.eof:
-        raise Refusal(400, "the packed body is cut off")
+        raise RequestError(400, "the packed body is cut off")
     return bytes(found)
 
 
@@ -70,6 +70,6 @@ def _blocks(read: Callable[[int], bytes], length: int) -> Iterator[bytes]:
     while left:
         block = read(min(left, BLOCK))
         if not block:
-            raise Refusal(400, "the body ends before its Content-Length")
+            raise RequestError(400, "the body ends before its Content-Length")
         left -= len(block)
         yield block

@@ -9,7 +9,7 @@ from sirtjax.reports import file_names
 from sirtjax.volume import LabelMap
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Products, Voi
+    from sirtjax.workflows import StepResults, Voi
 
 Role = Literal["liver", "lesion", "lungs", "territories"]
 Frame = Literal["activity", "diagnostic"]
@@ -40,7 +40,7 @@ class ReviewMask:
     draft: str | None = None
 
 
-def plan_masks(products: Products) -> tuple[ReviewMask, ...]:
+def plan_masks(products: StepResults) -> tuple[ReviewMask, ...]:
     """Returns the masks of a plan: liver, lesions, territories, lungs.
 
     Raises:
@@ -53,7 +53,7 @@ def plan_masks(products: Products) -> tuple[ReviewMask, ...]:
       >>> grid = Geometry.from_axes((10, 10, 10), spacing_mm=(10.0, 10.0, 10.0))
       >>> labels = LabelMap.from_mask(np.ones(grid.shape, bool), grid, name="liver")
       >>> liver = workflows.Voi("liver", labels, "activity", "liver.nii.gz")
-      >>> (mask,) = review.plan_masks(workflows.Products(liver=liver))
+      >>> (mask,) = review.plan_masks(workflows.StepResults(liver=liver))
       >>> mask.key, mask.role, round(mask.labels.volume_ml("liver"))
       ('liver', 'liver', 1000)
     """

@@ -13,7 +13,7 @@ from sirtjax.review._session import Session
 
 if TYPE_CHECKING:
     from sirtjax.dicom import Approval
-    from sirtjax.workflows import Case, Products
+    from sirtjax.workflows import Case, StepResults
 
 
 def open_review(
@@ -40,7 +40,7 @@ def open_review(
     on_step("images and masks")
     products = load_steps(output / "steps", case, on_note=on_note)
 
-    def replan(products: Products, on_step: Callable[[str], None]) -> None:
+    def replan(products: StepResults, on_step: Callable[[str], None]) -> None:
         plan_again(output, case, products, on_step, approval=session.approval(), pdf=pdf)
 
     session = Session(output, products, replan)
@@ -50,7 +50,7 @@ def open_review(
 def plan_again(
     output: Path,
     case: Case,
-    products: Products,
+    products: StepResults,
     on_step: Callable[[str], None],
     *,
     approval: Approval | None = None,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from sirtjax.errors import SirtjaxError
 from sirtjax.review._masks import ReviewMask
-from sirtjax.review._refusal import Refusal
+from sirtjax.review._request_error import RequestError
 from sirtjax.review._versions import History
 from sirtjax.volume import LabelMap
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Alignment, Products, UsedMask, Voi
+    from sirtjax.workflows import Alignment, StepResults, UsedMask, Voi
 
 # Where in a plan's folder the review keeps its versions.
 REVIEW = "review"
@@ -23,7 +23,7 @@ GUIDED = "before their review these masks guided the registration:"
 Reviewed = tuple[ReviewMask, LabelMap, History]
 
 
-def reviewed_products(products: Products, reviewed: Mapping[str, Reviewed]) -> Products:
+def reviewed_products(products: StepResults, reviewed: Mapping[str, Reviewed]) -> StepResults:
     """Returns the products with reviewed masks instead of the originals.
 
     Where the liver has changed, territories that were not reviewed themselves are created again; where the liver or a
@@ -40,14 +40,14 @@ def reviewed_products(products: Products, reviewed: Mapping[str, Reviewed]) -> P
         mask, labels, history = reviewed[key]
         named = LabelMap.from_mask(labels.array, labels.geometry, name=voi.name)
         state, reason = history.state()
-        # A draft that is one only for being automatic is still reported as automatic, with its doubts.
+        # A draft that is one only for being automatic is still reported as automatic, with its quality flags.
         untouched = state == "draft" and history.current.number == 1
         return replace(
             voi,
             labels=named,
-            origin=told_origin(mask, history),
+            origin=describe_origin(mask, history),
             automatic=history.automatic if untouched else None,
-            doubts=voi.doubts if untouched else (),
+            quality_flags=voi.quality_flags if untouched else (),
             estimated_dsc=voi.estimated_dsc if untouched else None,
             draft=reason,
             used=used_mask(history, key, replaces=voi.used is not None and voi.used.replaces),
@@ -73,7 +73,7 @@ def reviewed_products(products: Products, reviewed: Mapping[str, Reviewed]) -> P
         lesions=lesions,
         territories=divided,
         registration=registration,
-        mapping=None,
+        resampling=None,
     )
 
 
@@ -117,7 +117,7 @@ def used_mask(history: History, key: str, *, replaces: bool) -> UsedMask:
     )
 
 
-def told_origin(mask: ReviewMask, history: History) -> str:
+def describe_origin(mask: ReviewMask, history: History) -> str:
     """Returns the origin of a reviewed mask, in one line."""
     origin = mask.origin.partition("; version ")[0]
     told = f"{origin}; version {history.current.number} of the review, SHA-256 {history.current.sha256[:12]}"
@@ -146,7 +146,7 @@ class Replanning:
         """Starts planning.
 
         Raises:
-          Refusal: (409) one is under way.
+          RequestError: (409) one is under way.
         """
         with self._lock:
             self.check_idle()
@@ -159,10 +159,10 @@ class Replanning:
         """Refuses if planning is in progress.
 
         Raises:
-          Refusal: (409) it is.
+          RequestError: (409) it is.
         """
         if self.progress.state == "running":
-            raise Refusal(409, "planning is in progress; wait until it is done")
+            raise RequestError(409, "planning is in progress; wait until it is done")
 
     def wait(self) -> None:
         """Waits until planning is done."""

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from sirtjax.parsing import ParseError, parse_json
-from sirtjax.review._refusal import Refusal
+from sirtjax.review._request_error import RequestError
 from sirtjax.review._session import Session
 
 TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
@@ -25,7 +25,7 @@ REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; f
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Request:
     """A request that was let in: its parts unquoted, the names of its headers in small letters.
 
     `read_body` returns the body, unpacked, or refuses one of more than so many bytes.
@@ -39,7 +39,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Response:
     """What is sent back."""
 
     status: int = 200
@@ -47,11 +47,11 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def answer(session: Session, asked: Asked) -> Answer:
+def handle_request(session: Session, asked: Request) -> Response:
     """Handles a request and returns the response.
 
     Raises:
-      Refusal: it can't be done; its status says why.
+      RequestError: it can't be done; its status says why.
     """
     match asked.method, asked.path:
         case "GET", ():
@@ -64,10 +64,10 @@ def answer(session: Session, asked: Asked) -> Answer:
             return _report(session, name)
         case _, ("api", *parts):
             return _api(session, asked, tuple(parts))
-    raise Refusal(404, "nothing found at this address")
+    raise RequestError(404, "nothing found at this address")
 
 
-def _api(session: Session, asked: Asked, parts: tuple[str, ...]) -> Answer:
+def _api(session: Session, asked: Request, parts: tuple[str, ...]) -> Response:
     match asked.method, parts:
         case "GET", ("plan",):
             return _json(session.describe())
@@ -100,45 +100,45 @@ def _api(session: Session, asked: Asked, parts: tuple[str, ...]) -> Answer:
         case "GET", ("replan",):
             progress = session.replanning.progress
             return _json({"state": progress.state, "message": progress.message})
-    raise Refusal(404, "nothing found at this address")
+    raise RequestError(404, "nothing found at this address")
 
 
-def _save(session: Session, asked: Asked, key: str) -> Answer:
+def _save(session: Session, asked: Request, key: str) -> Response:
     reviewer = _name(unquote(asked.headers.get("x-reviewer", "")))
     grid = asked.headers.get("x-grid", "")
     voxels = asked.read_body(session.voxel_count(key))
     return _json(session.save(key, voxels, author=reviewer, if_match=_if_match(asked), grid=grid))
 
 
-def _sign(session: Session, asked: Asked, key: str) -> Answer:
+def _sign(session: Session, asked: Request, key: str) -> Response:
     body = asked.read_body(LONGEST_SIGNATURE)
     try:
         table = parse_json(body)
     except ParseError as error:
-        raise Refusal(400, "the body is not JSON") from error
+        raise RequestError(400, "the body is not JSON") from error
     if not isinstance(table, dict) or not isinstance(table.get("comment", ""), str):
-        raise Refusal(400, "a signature is a table of state, reviewer and comment")
+        raise RequestError(400, "a signature is a table of state, reviewer and comment")
     state, comment = table.get("state"), table.get("comment", "").strip()
     if state not in ("verified", "rejected"):
-        raise Refusal(400, "a mask is signed as verified or rejected")
+        raise RequestError(400, "a mask is signed as verified or rejected")
     if len(comment) > LONGEST_COMMENT:
-        raise Refusal(400, f"a comment has at most {LONGEST_COMMENT} letters")
+        raise RequestError(400, f"a comment has at most {LONGEST_COMMENT} letters")
     reviewer = _name(table.get("reviewer"))
     return _json(session.sign(key, state, reviewer=reviewer, if_match=_if_match(asked), comment=comment))
 
 
 def _name(given: Any) -> str:
     if not isinstance(given, str) or not given.strip():
-        raise Refusal(400, "the reviewer's name is missing")
+        raise RequestError(400, "the reviewer's name is missing")
     if len(given) > LONGEST_NAME or not given.isprintable():
-        raise Refusal(400, f"a name has at most {LONGEST_NAME} letters, on one line")
+        raise RequestError(400, f"a name has at most {LONGEST_NAME} letters, on one line")
     return given.strip()
 
 
-def _if_match(asked: Asked) -> str:
+def _if_match(asked: Request) -> str:
     given = asked.headers.get("if-match", "")
     if len(given) < 3 or not (given.startswith('"') and given.endswith('"')):
-        raise Refusal(428, "a change names the version it was made from (If-Match)")
+        raise RequestError(428, "a change names the version it was made from (If-Match)")
     return given[1:-1]
 
 
@@ -146,11 +146,11 @@ def _number(text: str | None) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < 7):
-        raise Refusal(404, "version numbers are integers")
+        raise RequestError(404, "version numbers are integers")
     return int(text)
 
 
-def _file(name: str) -> Answer:
+def _file(name: str) -> Response:
     """A file of the page; only files in its folder."""
     parts = name.split("/")
     kind = TYPES.get(name.rpartition(".")[2])
@@ -158,24 +158,24 @@ def _file(name: str) -> Answer:
     # A part is a plain name: no "..", no drive, no separator of this or another system.
     plain = all(part.replace(".", "").replace("-", "").isalnum() for part in parts)
     if kind is None or not plain or not place.is_file():
-        raise Refusal(404, "nothing found at this address")
-    return Answer(body=place.read_bytes(), headers={"Content-Type": kind})
+        raise RequestError(404, "nothing found at this address")
+    return Response(body=place.read_bytes(), headers={"Content-Type": kind})
 
 
-def _report(session: Session, name: str) -> Answer:
+def _report(session: Session, name: str) -> Response:
     path = session.folder / name
     if not path.is_file():
-        raise Refusal(404, "this plan has no such report")
+        raise RequestError(404, "this plan has no such report")
     headers = {"Content-Type": TYPES["html"], "Content-Security-Policy": REPORT_POLICY}
-    return Answer(body=path.read_bytes(), headers=headers)
+    return Response(body=path.read_bytes(), headers=headers)
 
 
-def _image(packed: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+def _image(packed: bytes, headers: Mapping[str, str] | None = None) -> Response:
     told = {"Content-Type": "application/octet-stream", "Content-Encoding": "gzip", **(headers or {})}
-    return Answer(body=packed, headers=told)
+    return Response(body=packed, headers=told)
 
 
-def _json(table: dict[str, Any], *, status: int = 200) -> Answer:
+def _json(table: dict[str, Any], *, status: int = 200) -> Response:
     body = gzip.compress(json.dumps(table, allow_nan=False).encode(), compresslevel=3)
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    return Answer(status=status, body=body, headers=headers)
+    return Response(status=status, body=body, headers=headers)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sirtjax import io, spatial
 from sirtjax.errors import ConfigError
 from sirtjax.review._masks import Frame, ReviewMask
-from sirtjax.review._refusal import Refusal
+from sirtjax.review._request_error import RequestError
 from sirtjax.volume import Geometry, LabelMap, Volume, axis_codes, bounding_box, crop_geometry, reorient
 
 if TYPE_CHECKING:
@@ -137,16 +137,16 @@ def from_page(scene: Scene, voxels: bytes, before: LabelMap) -> NDArray[np.uint8
       before: the version it was made from.
 
     Raises:
-      Refusal: (422) not as many voxels as the scene has, or a label that the mask doesn't have.
+      RequestError: (422) not as many voxels as the scene has, or a label that the mask doesn't have.
     """
     wanted = int(np.prod(scene.geometry.shape))
     if len(voxels) != wanted:
-        raise Refusal(422, f"{len(voxels)} voxels on a grid of {wanted}; load the page again")
+        raise RequestError(422, f"{len(voxels)} voxels on a grid of {wanted}; load the page again")
     flat = np.frombuffer(voxels, np.uint8)
     known = {0, *(value for value, _ in before.names)}
     unknown = sorted(set(np.unique(flat).tolist()) - known)
     if unknown:
-        raise Refusal(422, f"the mask has no label {unknown[0]}; load the page again")
+        raise RequestError(422, f"the mask has no label {unknown[0]}; load the page again")
     on_page = LabelMap(flat.reshape(scene.geometry.shape, order="F"), scene.geometry, names=before.names)
     boxed = reorient(on_page, axis_codes(scene.grid))
     array: NDArray[np.uint8] = np.array(before.array, np.uint8)

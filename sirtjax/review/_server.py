@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from sirtjax.errors import SirtjaxError
 from sirtjax.review._body import read_body
 from sirtjax.review._entry import TOKEN_BYTES, EntryFile, EntryTokens
-from sirtjax.review._refusal import Refusal
-from sirtjax.review._routes import Answer, Asked, answer
+from sirtjax.review._request_error import RequestError
+from sirtjax.review._routes import Request, Response, handle_request
 from sirtjax.review._session import Session
 
 HOST = "127.0.0.1"
@@ -100,10 +100,10 @@ class ReviewServer(ThreadingHTTPServer):
         """Holds one of the few places for requests with a body.
 
         Raises:
-          Refusal: (503) none became free.
+          RequestError: (503) none became free.
         """
         if not self._changes.acquire(timeout=WAIT_S):
-            raise Refusal(503, "other changes are being saved; try again")
+            raise RequestError(503, "other changes are being saved; try again")
         try:
             yield
         finally:
@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.read_all = self.command == "GET"
         try:
             done = self._answer()
-        except Refusal as refusal:
+        except RequestError as refusal:
             done = _told(refusal.status, str(refusal))
         except SirtjaxError as error:
             done = _told(HTTPStatus.CONFLICT, " ".join(str(error).split()))
@@ -153,43 +153,47 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # what is left of the body would be taken for the next request
         self._send(done)
 
-    def _answer(self) -> Answer:
+    def _answer(self) -> Response:
         if self.headers.get("Host") not in self.server.hosts:
-            raise Refusal(421, "this server accepts only 127.0.0.1")
+            raise RequestError(421, "this server accepts only 127.0.0.1")
         parts = urlsplit(self.path)
         query = parse_qs(parts.query)
         if parts.path == "/enter":
             return self._enter(query)
         if not self._has_cookie():
-            raise Refusal(403, "this browser has no access; open the address that a new run of sirtjax review prints")
+            raise RequestError(
+                403, "this browser has no access; open the address that a new run of sirtjax review prints"
+            )
         if self.command == "GET":
             return self._answer_to(parts.path, query)
         self._check_origin()
         with self.server.changing():
             return self._answer_to(parts.path, query)
 
-    def _answer_to(self, path: str, query: dict[str, list[str]]) -> Answer:
-        asked = Asked(
+    def _answer_to(self, path: str, query: dict[str, list[str]]) -> Response:
+        asked = Request(
             method=self.command,
             path=tuple(unquote(part) for part in path.split("/") if part),
             query={key: values[0] for key, values in query.items()},
             headers=self._headers(),
             read_body=self._body,
         )
-        return answer(self.server.session, asked)
+        return handle_request(self.server.session, asked)
 
-    def _enter(self, query: dict[str, list[str]]) -> Answer:
+    def _enter(self, query: dict[str, list[str]]) -> Response:
         posted = parse_qs(self._body(MAX_ENTRY).decode("ascii", "replace")) if self.command == "POST" else query
         valid = self.server.tokens.redeem(posted.get("token", [""])[0])
         # A browser that fetched the address ahead, or reloads it, has the cookie already.
         if not valid and not self._has_cookie():
-            raise Refusal(403, "this address was already used or has expired; run sirtjax review again for a new one")
+            raise RequestError(
+                403, "this address was already used or has expired; run sirtjax review again for a new one"
+            )
         headers = {"Content-Type": "text/html; charset=utf-8"}
         if valid:
             self.server.remove_entry_files()
             headers["Set-Cookie"] = f"{self.server.cookie}={self.server.key}; HttpOnly; SameSite=Strict; Path=/"
         # Not a redirection: one that begins in the local file would count as another site's, without the cookie.
-        return Answer(body=ENTERED, headers=headers)
+        return Response(body=ENTERED, headers=headers)
 
     def _has_cookie(self) -> bool:
         return hmac.compare_digest(self._cookie_token().encode(), self.server.key.encode())
@@ -205,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _check_origin(self) -> None:
         origin = self.headers.get("Origin")
         if origin is not None and origin not in {f"http://{host}" for host in self.server.hosts}:
-            raise Refusal(403, "only the review page can make changes")
+            raise RequestError(403, "only the review page can make changes")
 
     def _headers(self) -> dict[str, str]:
         return {key.lower(): value for key, value in self.headers.items()}
@@ -215,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.read_all = True
         return body
 
-    def _send(self, done: Answer) -> None:
+    def _send(self, done: Response) -> None:
         try:
             self.send_response(done.status)
             for name, value in {**HEADERS, **done.headers}.items():
@@ -229,6 +233,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the page was closed meanwhile
 
 
-def _told(status: int, message: str) -> Answer:
+def _told(status: int, message: str) -> Response:
     body = json.dumps({"error": message}).encode()
-    return Answer(status=int(status), body=body, headers={"Content-Type": "application/json"})
+    return Response(status=int(status), body=body, headers={"Content-Type": "application/json"})

@@ -15,8 +15,8 @@ from sirtjax import io, spatial
 from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.parsing import parse_json
 from sirtjax.review._masks import Frame, ReviewMask, by_key, plan_masks
-from sirtjax.review._refusal import Refusal
 from sirtjax.review._replan import REVIEW, Replanning, reviewed_products
+from sirtjax.review._request_error import RequestError
 from sirtjax.review._scene import (
     Scene,
     carried_image,
@@ -42,11 +42,11 @@ from sirtjax.volume import LabelMap, Volume
 
 if TYPE_CHECKING:
     from sirtjax.dicom import Approval
-    from sirtjax.workflows import Products
+    from sirtjax.workflows import StepResults
 
 LATTICE_MM = 12.0
 # Plans with the masks as they are now, writes the folder, and calls back with each step's name.
-Replan = Callable[["Products", Callable[[str], None]], None]
+Replan = Callable[["StepResults", Callable[[str], None]], None]
 
 
 class Session:
@@ -58,7 +58,7 @@ class Session:
       replan: plans again and writes the folder.
     """
 
-    def __init__(self, folder: Path, products: Products, replan: Replan) -> None:
+    def __init__(self, folder: Path, products: StepResults, replan: Replan) -> None:
         if products.images is None or products.registration is None:
             raise ConfigError(
                 f"{folder}: its steps are not complete; create a plan first: sirtjax plan CASE.toml -o OUT"
@@ -122,14 +122,14 @@ class Session:
         Also returns the SHA-256 of the newest version.
 
         Raises:
-          Refusal: (404) there is no such version.
+          RequestError: (404) there is no such version.
         """
         with self._lock:
             history = self._history(key)
             wanted = history.current.number if version is None else version
             found = next((one for one in history.versions if one.number == wanted), None)
             if found is None:
-                raise Refusal(404, f"the mask has no version {wanted}")
+                raise RequestError(404, f"the mask has no version {wanted}")
             labels = self._read(key, found)
             return packed(to_page(self._required_scene(key), labels)), history.current.sha256
 
@@ -168,7 +168,7 @@ class Session:
           grid: fingerprint of the scene's grid, with `voxels`.
 
         Raises:
-          Refusal: (422) the voxels are on another grid.
+          RequestError: (422) the voxels are on another grid.
         """
         from sirtjax.workflows import voi_histogram
 
@@ -177,7 +177,7 @@ class Session:
             if voxels is not None:
                 scene = self._required_scene(key)
                 if grid != scene.fingerprint:
-                    raise Refusal(422, "the mask is on another grid than this folder's; load the page again")
+                    raise RequestError(422, "the mask is on another grid than this folder's; load the page again")
                 labels = LabelMap(from_page(scene, voxels, labels), labels.geometry, names=labels.names)
             dose, pull = self._dose_gy(), self._pull("activity", mask.frame)
         activity = self.images.activity.volume.geometry
@@ -194,12 +194,12 @@ class Session:
         """Returns the diagnostic image on a scene of the activity image, before or after the registration.
 
         Raises:
-          Refusal: (404) there is no diagnostic image, or the scene is its own.
+          RequestError: (404) there is no diagnostic image, or the scene is its own.
         """
         scene = self._scene(scene_key)
         diagnostic = self.images.diagnostic
         if diagnostic is None or scene.frame != "activity":
-            raise Refusal(404, "there is no registration to show")
+            raise RequestError(404, "there is no registration to show")
         transform = self.transform if registered else None
         make = lambda: packed(carried_image(scene, diagnostic.volume, transform))  # noqa: E731
         return self._cached(("other", scene_key, str(registered)), make)
@@ -210,11 +210,11 @@ class Session:
         The lattice is that of the scene; a shift, turn or stretch of the whole would carry it off the screen.
 
         Raises:
-          Refusal: (404) there is no registration to show.
+          RequestError: (404) there is no registration to show.
         """
         scene = self._scene(scene_key)
         if self.images.diagnostic is None or scene.frame != "activity":
-            raise Refusal(404, "there is no registration to show")
+            raise RequestError(404, "there is no registration to show")
         shape, spacing = np.asarray(scene.geometry.shape), np.asarray(scene.geometry.spacing_mm)
         counts = np.maximum(np.floor((shape - 1) * spacing / LATTICE_MM).astype(int) + 1, 2)
         axes = [np.linspace(0, n - 1, c) for n, c in zip(shape, counts, strict=True)]
@@ -230,7 +230,7 @@ class Session:
         """Returns how many voxels the page sends of a mask.
 
         Raises:
-          Refusal: (404) there is no such mask, or it is in no scene.
+          RequestError: (404) there is no such mask, or it is in no scene.
         """
         self._mask(key)
         return int(np.prod(self._required_scene(key).geometry.shape))
@@ -246,13 +246,13 @@ class Session:
           grid: fingerprint of the scene's grid.
 
         Raises:
-          Refusal: (412) a newer version was saved; (422) it is on another grid; (409) planning is in progress.
+          RequestError: (412) a newer version was saved; (422) it is on another grid; (409) planning is in progress.
         """
         with self._lock:
             self.replanning.check_idle()
             scene, mask = self._required_scene(key), self._mask(key)
             if grid != scene.fingerprint:
-                raise Refusal(422, "the mask is on another grid than this folder's; load the page again")
+                raise RequestError(422, "the mask is on another grid than this folder's; load the page again")
             array = from_page(scene, voxels, self._newest(key))
             save_version(self._folder(key), mask, array, author=author, if_match=if_match)
             return self.describe_mask(key)
@@ -270,7 +270,7 @@ class Session:
           comment: free text.
 
         Raises:
-          Refusal: (412) it is not the version that the reviewer saw; (409) planning is in progress.
+          RequestError: (412) it is not the version that the reviewer saw; (409) planning is in progress.
         """
         with self._lock:
             self.replanning.check_idle()
@@ -278,7 +278,7 @@ class Session:
             sign_version(folder, mask, state, reviewer=reviewer, if_match=if_match, comment=comment)
             return self.describe_mask(key)
 
-    def reviewed(self) -> Products:
+    def reviewed(self) -> StepResults:
         """Returns the products with the newest version of each mask and its review state."""
         with self._lock:
             found: dict[str, tuple[ReviewMask, LabelMap, History]] = {}
@@ -358,12 +358,12 @@ class Session:
 
     def _mask(self, key: str) -> ReviewMask:
         if key not in self.masks:
-            raise Refusal(404, "there is no such mask")
+            raise RequestError(404, "there is no such mask")
         return self.masks[key]
 
     def _scene(self, key: str) -> Scene:
         if key not in self.scenes:
-            raise Refusal(404, "there is no such scene")
+            raise RequestError(404, "there is no such scene")
         return self.scenes[key]
 
     def _scene_of(self, key: str) -> Scene | None:
@@ -372,7 +372,7 @@ class Session:
     def _required_scene(self, key: str) -> Scene:
         scene = self._scene_of(key)
         if scene is None:
-            raise Refusal(404, "the mask does not belong to a scene")
+            raise RequestError(404, "the mask does not belong to a scene")
         return scene
 
     def _pull(self, to: Frame, of: Frame) -> spatial.Transform | None:

@@ -20,7 +20,7 @@ from sirtjax import io
 from sirtjax.errors import ImageFormatError, OutputError
 from sirtjax.parsing import parse_json
 from sirtjax.review._masks import ReviewMask
-from sirtjax.review._refusal import Refusal
+from sirtjax.review._request_error import RequestError
 from sirtjax.volume import LabelMap
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def save_version(folder: Path, mask: ReviewMask, array: NDArray[np.uint8], *, au
       The history with it; the one before where nothing has changed.
 
     Raises:
-      Refusal: (412) the newest version is another one.
+      RequestError: (412) the newest version is another one.
     """
     with _alone(folder):
         history = _begun(folder, mask)
@@ -226,7 +226,7 @@ def sign_version(
       comment: free text.
 
     Raises:
-      Refusal: (412) the newest version is another one.
+      RequestError: (412) the newest version is another one.
     """
     with _alone(folder):
         history = _begun(folder, mask)
@@ -243,7 +243,9 @@ def sign_version(
 def _check_match(history: History, if_match: str) -> None:
     if history.current.sha256 != if_match:
         author = history.current.author or "the plan"
-        raise Refusal(412, f"version {history.current.number} was saved by {author} meanwhile; load it and edit again")
+        raise RequestError(
+            412, f"version {history.current.number} was saved by {author} meanwhile; load it and edit again"
+        )
 
 
 def _write_version(folder: Path, labels: LabelMap, *, number: int, author: str, parent: str | None) -> Version:

@@ -11,10 +11,10 @@ from sirtjax.segmentation._body import segment_body as segment_body
 from sirtjax.segmentation._fixed_model import around_organ as around_organ
 from sirtjax.segmentation._fuse import STAPLE_LEAST as STAPLE_LEAST
 from sirtjax.segmentation._fuse import Staple as Staple
-from sirtjax.segmentation._fuse import agreeing as agreeing
 from sirtjax.segmentation._fuse import local_similarity as local_similarity
 from sirtjax.segmentation._fuse import majority_vote as majority_vote
 from sirtjax.segmentation._fuse import pairwise_dsc as pairwise_dsc
+from sirtjax.segmentation._fuse import select_agreeing_raters as select_agreeing_raters
 from sirtjax.segmentation._fuse import staple as staple
 from sirtjax.segmentation._fuse import weighted_vote as weighted_vote
 from sirtjax.segmentation._import_model import NO_LICENCE as NO_LICENCE
@@ -35,8 +35,8 @@ from sirtjax.segmentation._model import read_model as read_model
 from sirtjax.segmentation._model import save_model as save_model
 from sirtjax.segmentation._model_library import ModelEntry as ModelEntry
 from sirtjax.segmentation._model_library import find_model as find_model
+from sirtjax.segmentation._model_library import list_models as list_models
 from sirtjax.segmentation._model_library import load_model as load_model
-from sirtjax.segmentation._model_library import models as models
 from sirtjax.segmentation._model_library import models_folder as models_folder
 from sirtjax.segmentation._nnunet_predict import NnunetPrediction as NnunetPrediction
 from sirtjax.segmentation._nnunet_predict import predict_nnunet as predict_nnunet
@@ -60,7 +60,7 @@ from sirtjax.segmentation._result import Flag as Flag
 from sirtjax.segmentation._result import Segmentation as Segmentation
 from sirtjax.segmentation._segment import segment as segment
 from sirtjax.segmentation._structures import Structure as Structure
-from sirtjax.segmentation._structures import labels_of as labels_of
+from sirtjax.segmentation._structures import labels_for_structure as labels_for_structure
 from sirtjax.segmentation._suv import suv_from_bq_per_ml as suv_from_bq_per_ml
 from sirtjax.segmentation._suv import suv_per_bq_per_ml as suv_per_bq_per_ml
 from sirtjax.segmentation._suv_image import suv_volume as suv_volume
@@ -71,11 +71,11 @@ from sirtjax.segmentation._uptake import uptake_of_maximum as uptake_of_maximum
 from sirtjax.segmentation._uptake_measures import LesionUptake as LesionUptake
 from sirtjax.segmentation._uptake_measures import lesion_uptake as lesion_uptake
 from sirtjax.segmentation._uptake_rules import UptakeRule as UptakeRule
-from sirtjax.segmentation._uptake_rules import uptake_rule as uptake_rule
-from sirtjax.segmentation._uptake_rules import uptake_rules as uptake_rules
+from sirtjax.segmentation._uptake_rules import get_uptake_rule as get_uptake_rule
+from sirtjax.segmentation._uptake_rules import list_uptake_rules as list_uptake_rules
 from sirtjax.segmentation._uptake_task import UptakeSegmentation as UptakeSegmentation
 from sirtjax.segmentation._uptake_task import segment_uptake as segment_uptake
-from sirtjax.segmentation._working_grid import on_image as on_image
+from sirtjax.segmentation._working_grid import resample_to_image as resample_to_image
 
 __all__ = [
     "EVIDENCE_WORDS",
@@ -106,7 +106,6 @@ __all__ = [
     "Tiles",
     "UptakeRule",
     "UptakeSegmentation",
-    "agreeing",
     "around_organ",
     "centred_distance_mm",
     "check_image",
@@ -114,28 +113,30 @@ __all__ = [
     "estimate_quality",
     "find_model",
     "fit_liver_shapes",
+    "get_uptake_rule",
     "image_modality",
     "import_model",
     "import_monai",
     "import_nnunet",
-    "labels_of",
+    "labels_for_structure",
     "lesion_uptake",
     "list_atlases",
+    "list_models",
+    "list_uptake_rules",
     "liver_for_lesions",
     "liver_reference",
     "liver_shapes",
     "load_model",
     "local_similarity",
     "majority_vote",
-    "models",
     "models_folder",
     "network_function",
-    "on_image",
     "outline_evidence",
     "pairwise_dsc",
     "predict_nnunet",
     "read_atlas",
     "read_model",
+    "resample_to_image",
     "save_liver_shapes",
     "save_model",
     "seed_regions",
@@ -145,13 +146,12 @@ __all__ = [
     "segment_lungs",
     "segment_uptake",
     "segmentation_files",
+    "select_agreeing_raters",
     "staple",
     "suv_from_bq_per_ml",
     "suv_per_bq_per_ml",
     "suv_volume",
     "uptake_above",
     "uptake_of_maximum",
-    "uptake_rule",
-    "uptake_rules",
     "weighted_vote",
 ]

@@ -15,9 +15,9 @@ from sirtjax.segmentation._atlas import Atlas, AtlasOutcome, AtlasSegmentation, 
 from sirtjax.segmentation._atlas_carry import Carried, Registered, carry, windowed, working_grid
 from sirtjax.segmentation._fuse import (
     STAPLE_LEAST,
-    agreeing,
     majority_vote,
     pairwise_dsc,
+    select_agreeing_raters,
     staple,
     weighted_vote,
 )
@@ -157,7 +157,7 @@ def _without_outliers(
 ) -> tuple[list[AtlasOutcome], list[Carried]]:
     """Only the atlases whose livers lie where those of the others do."""
     agreement = pairwise_dsc(_stacked(carried)[1])
-    kept = agreeing(agreement, least_dsc=min_agreement_dsc)
+    kept = select_agreeing_raters(agreement, least_dsc=min_agreement_dsc)
     judged, number = [], 0
     for outcome in outcomes:
         if outcome.used:

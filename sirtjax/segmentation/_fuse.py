@@ -157,7 +157,7 @@ def pairwise_dsc(occupancies: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.where(both > 0, 2 * shared / np.where(both > 0, both, 1), 1.0)
 
 
-def agreeing(agreement_dsc: NDArray[np.float64], *, least_dsc: float) -> tuple[int, ...]:
+def select_agreeing_raters(agreement_dsc: NDArray[np.float64], *, least_dsc: float) -> tuple[int, ...]:
     """Returns the raters that agree: the worst is excluded repeatedly while three or more are left.
 
     The agreement of a rater is the mean of its similarities with the other remaining raters. Of two that differ, it is

@@ -75,7 +75,7 @@ def liver_for_lesions(
     sees_all = not isinstance(how, FixedPreprocessing) or how.mask is None
     if sees_all and any(name.lower() == "liver" for name in model.spec.labels):
         found = run(model, "liver")
-    elif any(entry.name == LIVER_MODEL for entry in _model_library.models()):
+    elif any(entry.name == LIVER_MODEL for entry in _model_library.list_models()):
         found = run(_model_library.load_model(LIVER_MODEL), "liver")
     else:
         raise ModelError(f"the model {model.spec.name!r} does not find the liver; add --liver MASK")

@@ -48,7 +48,7 @@ def models_folder() -> Path:
     return user_data_folder() / "sirtjax" / "models"
 
 
-def models() -> tuple[ModelEntry, ...]:
+def list_models() -> tuple[ModelEntry, ...]:
     """Returns every installed model by name: first the user's, then the bundled ones.
 
     A model of the user's hides one of the package of the same name. Damaged ones are listed with what is wrong.
@@ -76,7 +76,7 @@ def find_model(name_or_path: Path | str) -> ModelEntry:
         if not path.is_dir():
             raise ModelError(f"{path}: no model folder found; use a model folder or the name of an installed model")
         return _entry(path, shipped=False)
-    installed = models()
+    installed = list_models()
     for entry in installed:
         if entry.name == path.name:
             return entry

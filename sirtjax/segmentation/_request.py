@@ -10,7 +10,7 @@ from sirtjax.errors import ConfigError
 from sirtjax.postprocess import PostprocessStep, RemoveSmall
 from sirtjax.segmentation._input import check_inputs
 from sirtjax.segmentation._model import Model
-from sirtjax.segmentation._structures import Structure, labels_of
+from sirtjax.segmentation._structures import Structure, labels_for_structure
 from sirtjax.volume import LabelMap, Volume
 
 Progress = Callable[[int, int], None]
@@ -82,7 +82,7 @@ def make_request(
       ConfigError, ImageFormatError, GeometryError, ModelError: as in `segment`.
     """
     spec = model.spec
-    labels = tuple(spec.labels) if structure is None else labels_of(spec, structure)
+    labels = tuple(spec.labels) if structure is None else labels_for_structure(spec, structure)
     kind = check_inputs(volume, spec, modality=modality, liver=liver)
     return Request(
         volume=volume,

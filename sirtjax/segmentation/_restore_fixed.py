@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax.inference import Ensemble
-from sirtjax.postprocess import part_volumes_ml
+from sirtjax.postprocess import component_volumes_ml
 from sirtjax.segmentation._carry_back import restore_labels
 from sirtjax.segmentation._fixed_model import Prepared
 from sirtjax.segmentation._quality import mask_quality
@@ -53,7 +53,7 @@ def restore_fixed(request: Request, prepared: Prepared, answer: Ensemble, timing
         probabilities={name: Volume(raw[value], grid, unit="1") for value, name in request.names},
         uncertainty=Volume(answer.entropy, grid, unit="1"),
         spread=Volume(answer.spread, grid, unit="1") if len(model.folds) > 1 else None,
-        pieces_ml=() if liver is None else tuple(part_volumes_ml(raw[liver] > 0.5, grid.spacing_mm).tolist()),
+        pieces_ml=() if liver is None else tuple(component_volumes_ml(raw[liver] > 0.5, grid.spacing_mm).tolist()),
         liver=None if liver is None else masks[liver],
         quality=quality,
         timings_s=timings_s,

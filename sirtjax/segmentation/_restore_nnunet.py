@@ -39,7 +39,7 @@ def restore_nnunet(
     for value, name in request.names:
         mask = np.isin(source, values[value])
         if name == "liver":
-            pieces_ml = tuple(postprocess.part_volumes_ml(mask, geometry.spacing_mm).tolist())
+            pieces_ml = tuple(postprocess.component_volumes_ml(mask, geometry.spacing_mm).tolist())
         if region is not None:
             mask &= region
         labels[postprocess.postprocess(mask, geometry.spacing_mm, steps=request.steps)] = value
@@ -62,4 +62,4 @@ def _around_liver(liver: LabelMap, volume: Volume) -> NDArray[np.bool_]:
     if not liver.geometry.matches(volume.geometry):
         liver = spatial.resample_labels(liver, volume.geometry)
     mask = liver.mask(liver.names[0][1])
-    return postprocess.dilated(mask, volume.geometry.spacing_mm, margin_mm=LIVER_MARGIN_MM)
+    return postprocess.dilate(mask, volume.geometry.spacing_mm, margin_mm=LIVER_MARGIN_MM)

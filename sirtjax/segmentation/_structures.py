@@ -14,7 +14,7 @@ _LESIONS = frozenset(
 )
 
 
-def labels_of(spec: ModelSpec, structure: Structure) -> tuple[str, ...]:
+def labels_for_structure(spec: ModelSpec, structure: Structure) -> tuple[str, ...]:
     """Returns the labels of a model that form a structure: a liver with its lesions, lungs of their lobes.
 
     Raises:

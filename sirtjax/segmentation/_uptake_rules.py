@@ -34,7 +34,7 @@ class UptakeRule:
     sphere_diameter_mm: float | None = None
 
 
-def uptake_rule(name: str) -> UptakeRule:
+def get_uptake_rule(name: str) -> UptakeRule:
     """Returns the uptake rule with this name.
 
     Raises:
@@ -42,7 +42,7 @@ def uptake_rule(name: str) -> UptakeRule:
 
     Examples:
       >>> from sirtjax import segmentation
-      >>> rules = [segmentation.uptake_rule(name) for name in segmentation.uptake_rules()]
+      >>> rules = [segmentation.get_uptake_rule(name) for name in segmentation.list_uptake_rules()]
       >>> sorted({rule.kind for rule in rules})
       ['fixed', 'liver-reference', 'of-maximum']
     """
@@ -52,7 +52,7 @@ def uptake_rule(name: str) -> UptakeRule:
     return UptakeRule(name=name, **known[name])
 
 
-def uptake_rules() -> tuple[str, ...]:
+def list_uptake_rules() -> tuple[str, ...]:
     """Names of all uptake rules."""
     return tuple(_table())
 

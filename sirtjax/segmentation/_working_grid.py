@@ -55,7 +55,7 @@ def slabs_on_image(
             )
 
 
-def on_image(volume: Volume, geometry: Geometry) -> Volume:
+def resample_to_image(volume: Volume, geometry: Geometry) -> Volume:
     """Returns a map on a network's grid, linearly interpolated to an image's grid; zero outside.
 
     For example a probability.

@@ -25,9 +25,9 @@ from sirtjax.service._commit_message import (
 from sirtjax.service._config import ServiceConfig
 from sirtjax.service._guard import Guard
 from sirtjax.service._limits import Rate, pause_s
-from sirtjax.service._names import shown
+from sirtjax.service._names import printable
 from sirtjax.service._queue_commitments import Answer, Commitments
-from sirtjax.service._spool import NOT_AUTHORISED, SUCCESS, Refusal, Spool
+from sirtjax.service._spool import NOT_AUTHORISED, SUCCESS, DimseStatusError, Spool
 
 LOG = logging.getLogger(__name__)
 _REQUESTS_PER_MINUTE = 60
@@ -64,23 +64,23 @@ class CommitmentIntake:
         caller = _caller(association)
         try:
             if not self._peers[caller].may_request_commitment:
-                raise Refusal(NOT_AUTHORISED, "comes from a peer that may not ask for it")
+                raise DimseStatusError(NOT_AUTHORISED, "comes from a peer that may not ask for it")
             if request.ActionTypeID != REQUEST_ACTION:
-                raise Refusal(NO_SUCH_ACTION, "asks for an unknown action")
+                raise DimseStatusError(NO_SUCH_ACTION, "asks for an unknown action")
             if str(request.RequestedSOPInstanceUID) != WELL_KNOWN:
-                raise Refusal(NO_SUCH_INSTANCE, "does not refer to the well-known instance")
+                raise DimseStatusError(NO_SUCH_INSTANCE, "does not refer to the well-known instance")
             if not self._rate.take(caller):
-                raise Refusal(RESOURCE_LIMITATION, f"is more than {_REQUESTS_PER_MINUTE} a minute")
+                raise DimseStatusError(RESOURCE_LIMITATION, f"is more than {_REQUESTS_PER_MINUTE} a minute")
             asked = self._parsed(spool)
             if not asked.instances or asked.failed:
-                raise Refusal(INVALID_ARGUMENT, "names no instances")
+                raise DimseStatusError(INVALID_ARGUMENT, "names no instances")
             now = time.time()
             # Meanwhile the report is tried in this association; if the service ends, the worker sends it after that.
             due = now + self._config.limits.idle_s + 5
             answer = self._commitments.answer(asked, peer=caller, received=self._received, now=now, due=due)
             if answer is None:
-                raise Refusal(RESOURCE_LIMITATION, "exceeds the number of unanswered requests")
-        except Refusal as refusal:
+                raise DimseStatusError(RESOURCE_LIMITATION, "exceeds the number of unanswered requests")
+        except DimseStatusError as refusal:
             self._refused("storage commitment refused: the request", refusal, association, caller)
             return refusal.status
         finally:
@@ -88,7 +88,7 @@ class CommitmentIntake:
                 spool.drop()
         self._audit.append(
             "storage commitment decided",
-            caller=shown(caller),
+            caller=printable(caller),
             committed=len(answer.report.instances),
             failed=len(answer.report.failed),
         )
@@ -100,11 +100,11 @@ class CommitmentIntake:
         caller = _caller(association)
         try:
             if request.EventTypeID not in (ALL_COMMITTED, SOME_FAILED):
-                raise Refusal(NO_SUCH_EVENT, "is of an unknown event type")
+                raise DimseStatusError(NO_SUCH_EVENT, "is of an unknown event type")
             message = self._parsed(spool)
             if take_report(self._commitments, self._config, self._audit, message, caller) is None:
-                raise Refusal(INVALID_ARGUMENT, "refers to a transaction not requested from this peer")
-        except Refusal as refusal:
+                raise DimseStatusError(INVALID_ARGUMENT, "refers to a transaction not requested from this peer")
+        except DimseStatusError as refusal:
             self._refused("storage commitment refused: the report", refusal, association, caller)
             return refusal.status
         finally:
@@ -114,13 +114,13 @@ class CommitmentIntake:
 
     def _parsed(self, spool: Spool | None) -> CommitmentMessage:
         if spool is None:
-            raise Refusal(INVALID_ARGUMENT, "has no data set")
+            raise DimseStatusError(INVALID_ARGUMENT, "has no data set")
         try:
             return self._guard.commitment(spool.finish())
         except ImageFormatError as error:
-            raise Refusal(INVALID_ARGUMENT, f"was not understood: {error}") from error
+            raise DimseStatusError(INVALID_ARGUMENT, f"was not understood: {error}") from error
 
-    def _refused(self, event: str, refusal: Refusal, association: Any, caller: str) -> None:
+    def _refused(self, event: str, refusal: DimseStatusError, association: Any, caller: str) -> None:
         address = str(association.requestor.address_info.address)
         self._note(f"{event} {refusal.reason}", address, caller=caller)
 
@@ -139,11 +139,11 @@ class CommitmentIntake:
                 status = None  # it has ended meanwhile
         if status == SUCCESS:
             self._commitments.answered([answer])
-            self._audit.append("storage commitment reported", destination=shown(answer.peer))
+            self._audit.append("storage commitment reported", destination=printable(answer.peer))
         elif self._peers[answer.peer].port is None:
             self._commitments.answered([answer], "abandoned")
             self._audit.append(
-                "storage commitment not reported", destination=shown(answer.peer), reason="it has no port"
+                "storage commitment not reported", destination=printable(answer.peer), reason="it has no port"
             )
         else:
             self._commitments.postpone_answer(answer, due=time.time())

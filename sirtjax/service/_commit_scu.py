@@ -21,7 +21,7 @@ from sirtjax.service._commit_message import (
 from sirtjax.service._config import Peer, ServiceConfig
 from sirtjax.service._deliver import node_of
 from sirtjax.service._limits import pause_s
-from sirtjax.service._names import checked_uid, shown
+from sirtjax.service._names import checked_uid, printable
 from sirtjax.service._queue_commitments import Answer, Commitments, Uncommitted
 from sirtjax.service._scu import Node, answers_requests, associated, keep_answers, kind_of
 
@@ -147,7 +147,7 @@ def _ask(commitments: Commitments, config: ServiceConfig, audit: AuditLog, work:
         commitments.postpone(work, due=time.time() + pause_s(limits, work.attempts))
         return
     audit.append(
-        "storage commitment requested", series=work.name, destination=shown(peer.ae_title), objects=len(instances)
+        "storage commitment requested", series=work.name, destination=printable(peer.ae_title), objects=len(instances)
     )
 
 
@@ -159,7 +159,7 @@ def _report(commitments: Commitments, config: ServiceConfig, audit: AuditLog, an
         if peer is not None and peer.port is not None:
             reason = f"the report could not be sent for {limits.delivery_timeout_s:g} s"
         commitments.answered([answer], "abandoned")
-        audit.append("storage commitment not reported", destination=shown(answer.peer), reason=reason)
+        audit.append("storage commitment not reported", destination=printable(answer.peer), reason=reason)
         return
     try:
         report_commitment(node_of(peer, config), answer.report)
@@ -168,7 +168,7 @@ def _report(commitments: Commitments, config: ServiceConfig, audit: AuditLog, an
         commitments.postpone_answer(answer, due=time.time() + pause_s(limits, answer.attempts))
         return
     commitments.answered([answer])
-    audit.append("storage commitment reported", destination=shown(answer.peer))
+    audit.append("storage commitment reported", destination=printable(answer.peer))
 
 
 def _message_of(dataset: Any) -> CommitmentMessage:

@@ -7,7 +7,7 @@ from sirtjax.errors import SirtjaxError
 from sirtjax.service._audit import AuditLog
 from sirtjax.service._config import Peer, ServiceConfig
 from sirtjax.service._limits import pause_s
-from sirtjax.service._names import shown
+from sirtjax.service._names import printable
 from sirtjax.service._queue import Queue
 from sirtjax.service._queue_tables import Delivery
 from sirtjax.service._scu import Node, send_files
@@ -56,7 +56,9 @@ def deliver_next(queue: Queue, config: ServiceConfig, audit: AuditLog) -> bool:
     arrived = [row for row, sent in zip(rows, outcomes, strict=False) if sent.arrived]
     if arrived:
         queue.delivered(delivery, arrived, now=time.time(), commit=peer.commit_results)
-        audit.append("results delivered", series=delivery.name, destination=shown(peer.ae_title), objects=len(arrived))
+        audit.append(
+            "results delivered", series=delivery.name, destination=printable(peer.ae_title), objects=len(arrived)
+        )
         LOG.info("series %s: %d results delivered", delivery.name, len(arrived))
     for sent in outcomes:
         if not sent.arrived:

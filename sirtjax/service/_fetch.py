@@ -12,9 +12,9 @@ from typing import Any
 from sirtjax.errors import ComputationError
 from sirtjax.service._config import Limits, Listen
 from sirtjax.service._find import FoundSeries
-from sirtjax.service._names import hashed_name, is_uid, shown
+from sirtjax.service._names import hashed_name, is_uid, printable
 from sirtjax.service._scu import Node, associated
-from sirtjax.service._spool import INVALID_INSTANCE, OUT_OF_RESOURCES, SUCCESS, Refusal, Spool
+from sirtjax.service._spool import INVALID_INSTANCE, OUT_OF_RESOURCES, SUCCESS, DimseStatusError, Spool
 from sirtjax.service._tls import names_match
 
 LOG = logging.getLogger(__name__)
@@ -213,7 +213,7 @@ class _FolderIntake:
         try:
             self.check_room(event.assoc, 0)
             spool = Spool(sop_class, sop_uid, path=path, meta=meta, most=int(Limits().max_object_mb * 1e6))
-        except Refusal as refusal:
+        except DimseStatusError as refusal:
             return refusal.status
         spool.write(request.DataSet.getbuffer())
         return self.store(event.assoc, spool)
@@ -240,7 +240,7 @@ class _FolderIntake:
 
     def check_room(self, association: Any, received: int) -> None:
         if shutil.disk_usage(self._folder).free < _MIN_FREE_BYTES:
-            raise Refusal(OUT_OF_RESOURCES, "finds the disk full")
+            raise DimseStatusError(OUT_OF_RESOURCES, "finds the disk full")
 
     def store(self, association: Any, spool: Spool) -> int:
         try:
@@ -248,7 +248,7 @@ class _FolderIntake:
             with self._lock:
                 path.rename(self._target / f"{hashed_name(spool.sop_uid)}.dcm")
             return SUCCESS
-        except Refusal as refusal:
+        except DimseStatusError as refusal:
             self.note(f"image refused: it {refusal.reason}", "the PACS")
             return refusal.status
         finally:
@@ -258,4 +258,4 @@ class _FolderIntake:
         return
 
     def note(self, event: str, address: str) -> None:
-        LOG.warning("%s (%s)", event, shown(address))
+        LOG.warning("%s (%s)", event, printable(address))

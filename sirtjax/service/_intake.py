@@ -16,7 +16,7 @@ from sirtjax.service._audit import AuditLog
 from sirtjax.service._config import ANYWHERE, Peer, ServiceConfig
 from sirtjax.service._guard import Guard, Inspected
 from sirtjax.service._limits import Rate
-from sirtjax.service._names import hashed_name, shown
+from sirtjax.service._names import hashed_name, printable
 from sirtjax.service._private import private_folder
 from sirtjax.service._queue import Queue
 from sirtjax.service._queue_tables import Arrival
@@ -27,7 +27,7 @@ from sirtjax.service._spool import (
     NOT_UNDERSTOOD,
     OUT_OF_RESOURCES,
     SUCCESS,
-    Refusal,
+    DimseStatusError,
     Spool,
 )
 from sirtjax.service._tls import names_match
@@ -97,27 +97,29 @@ class SeriesIntake:
         """Refuses images that a peer may not send, too many of them, or those that do not fit on the disk.
 
         Raises:
-          Refusal: with the status to answer.
+          DimseStatusError: with the status to answer.
         """
         limits = self._config.limits
         caller = _caller(association)
         if not self._peers[caller][0].may_send:
-            raise Refusal(NOT_AUTHORISED, "comes from a peer that may not send")
+            raise DimseStatusError(NOT_AUTHORISED, "comes from a peer that may not send")
         if self._free_bytes(self.incoming) < limits.min_free_mb * _MB:
-            raise Refusal(OUT_OF_RESOURCES, f"finds less than {limits.min_free_mb:g} MB free on the disk")
+            raise DimseStatusError(OUT_OF_RESOURCES, f"finds less than {limits.min_free_mb:g} MB free on the disk")
         if received == 0 and not self._objects.take(caller):
-            raise Refusal(OUT_OF_RESOURCES, f"is more than {limits.objects_per_minute} a minute")
+            raise DimseStatusError(OUT_OF_RESOURCES, f"is more than {limits.objects_per_minute} a minute")
 
     def store(self, association: Any, spool: Spool) -> int:
         """Keeps an image, or returns why not."""
         caller = _caller(association)
         try:
             if not self._bytes.take(caller, amount=spool.received):
-                raise Refusal(OUT_OF_RESOURCES, f"is more than {self._config.limits.mb_per_minute:g} MB a minute")
+                raise DimseStatusError(
+                    OUT_OF_RESOURCES, f"is more than {self._config.limits.mb_per_minute:g} MB a minute"
+                )
             path = spool.finish()
             self._keep(association, caller, path, self._inspect(path, spool))
             return SUCCESS
-        except Refusal as refusal:
+        except DimseStatusError as refusal:
             self.note(f"image refused: it {refusal.reason}", _address(association), caller=caller)
             return refusal.status
         except OSError as error:
@@ -134,11 +136,11 @@ class SeriesIntake:
         try:
             inspected = self._guard.inspect(path)
         except ImageFormatError as error:
-            raise Refusal(NOT_UNDERSTOOD, f"was not understood: {error}") from error
+            raise DimseStatusError(NOT_UNDERSTOOD, f"was not understood: {error}") from error
         if (inspected.sop_class, inspected.sop_uid) != (spool.sop_class, spool.sop_uid):
-            raise Refusal(NO_MATCH, "is another object than was announced")
+            raise DimseStatusError(NO_MATCH, "is another object than was announced")
         if inspected.modality not in self._config.work.modalities:
-            raise Refusal(NO_MATCH, f"is not {' or '.join(self._config.work.modalities)}")
+            raise DimseStatusError(NO_MATCH, f"is not {' or '.join(self._config.work.modalities)}")
         return inspected
 
     def _keep(self, association: Any, caller: str, path: Path, inspected: Inspected) -> None:
@@ -176,13 +178,13 @@ class SeriesIntake:
             if row:
                 self._touched.setdefault(association, set()).add(row)
         if outcome == "conflict":
-            raise Refusal(
+            raise DimseStatusError(
                 DUPLICATE, "differs from one of the same UID, or its series belongs to another study or patient"
             )
         if outcome == "full":
-            raise Refusal(OUT_OF_RESOURCES, f"is one of more than {limits.objects_per_series} of its series")
+            raise DimseStatusError(OUT_OF_RESOURCES, f"is one of more than {limits.objects_per_series} of its series")
         if outcome == "busy":
-            raise Refusal(OUT_OF_RESOURCES, f"begins more than {limits.open_series} series simultaneously")
+            raise DimseStatusError(OUT_OF_RESOURCES, f"begins more than {limits.open_series} series simultaneously")
 
     def released(self, association: Any) -> None:
         """Marks series that no other association is sending as nearly complete."""
@@ -214,9 +216,9 @@ class SeriesIntake:
     def note(self, event: str, address: str, *, caller: str | None = None) -> None:
         """Logs refusals, a few times a minute for each peer and kind."""
         if self._notes.take(f"{event} {address}") and self._all_notes.take(""):
-            name = None if caller is None else shown(caller)
-            LOG.warning("%s (%s at %s)", event, name or "no AE title", shown(address))
-            self._audit.append(event, address=shown(address), caller=name)
+            name = None if caller is None else printable(caller)
+            LOG.warning("%s (%s at %s)", event, name or "no AE title", printable(address))
+            self._audit.append(event, address=printable(address), caller=name)
 
 
 def allowed_addresses(peer: Peer) -> frozenset[Any] | None:
@@ -228,7 +230,7 @@ def allowed_addresses(peer: Peer) -> frozenset[Any] | None:
         try:
             found |= {plain_address(str(entry[4][0])) for entry in socket.getaddrinfo(name, None)}
         except OSError:
-            LOG.warning("the address of peer %s is unknown: nothing is accepted from it", shown(peer.name))
+            LOG.warning("the address of peer %s is unknown: nothing is accepted from it", printable(peer.name))
     return frozenset(found)
 
 

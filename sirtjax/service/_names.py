@@ -37,6 +37,6 @@ def hashed_name(*parts: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_NAME_LENGTH]
 
 
-def shown(text: object) -> str:
+def printable(text: object) -> str:
     """Returns the name that a peer uses, fit for a log line: printable ASCII, at most 16 characters."""
     return "".join(c if c.isascii() and c.isprintable() else "?" for c in str(text).strip()[:_SHOWN])

@@ -16,7 +16,14 @@ from sirtjax.service._commit_message import PUSH_MODEL, WELL_KNOWN
 from sirtjax.service._config import Limits, Listen
 from sirtjax.service._limits import Bounds, Rate, Slots
 from sirtjax.service._names import hashed_name, is_uid
-from sirtjax.service._spool import CLASS_NOT_SUPPORTED, INVALID_INSTANCE, NOT_AUTHORISED, NOT_UNDERSTOOD, Refusal, Spool
+from sirtjax.service._spool import (
+    CLASS_NOT_SUPPORTED,
+    INVALID_INSTANCE,
+    NOT_AUTHORISED,
+    NOT_UNDERSTOOD,
+    DimseStatusError,
+    Spool,
+)
 from sirtjax.service._tls import server_context
 from sirtjax.service._transport import Server, quieten
 
@@ -164,12 +171,12 @@ class Receiver:
         meta, refusal = b"", None
         try:
             if sop_class not in self._classes:
-                raise Refusal(CLASS_NOT_SUPPORTED, "is of a class that is not accepted")
+                raise DimseStatusError(CLASS_NOT_SUPPORTED, "is of a class that is not accepted")
             if not is_uid(sop_uid):
-                raise Refusal(INVALID_INSTANCE, "has an invalid SOP Instance UID")
+                raise DimseStatusError(INVALID_INSTANCE, "has an invalid SOP Instance UID")
             self._intake.check_room(association, 0)
             meta = file_start(sop_class, sop_uid, syntax)
-        except Refusal as found:
+        except DimseStatusError as found:
             refusal = found
         spool = Spool(
             sop_class,

@@ -52,7 +52,7 @@ class ConfiguredSegmenter:
         for structure in self.work.structures:
             model = self._model(structure)
             if model is not None:
-                segmentation.labels_of(model.spec, structure)
+                segmentation.labels_for_structure(model.spec, structure)
 
     def algorithms(self) -> dict[str, Algorithm]:
         """Returns the algorithm of each structure, as the objects name it."""

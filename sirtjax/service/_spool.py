@@ -18,7 +18,7 @@ CLASS_NOT_SUPPORTED = 0x0122
 NOT_AUTHORISED = 0x0124
 
 
-class Refusal(Exception):
+class DimseStatusError(Exception):
     """An image that is not taken, with the status that says so on the wire."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -47,7 +47,7 @@ class Spool(io.BytesIO):
         *,
         path: Path | None,
         meta: bytes = b"",
-        refusal: Refusal | None = None,
+        refusal: DimseStatusError | None = None,
         most: int,
         check: Callable[[int], None] | None = None,
     ) -> None:
@@ -71,22 +71,22 @@ class Spool(io.BytesIO):
             return length
         try:
             if self.received > self._most:
-                raise Refusal(OUT_OF_RESOURCES, f"is longer than {self._most / 1e6:g} MB")
+                raise DimseStatusError(OUT_OF_RESOURCES, f"is longer than {self._most / 1e6:g} MB")
             # Every 16 MiB, whether there is still room for it.
             if self._check is not None and before >> 24 != self.received >> 24:
                 self._check(self.received)
             self._file.write(data)
-        except Refusal as refusal:
+        except DimseStatusError as refusal:
             self._refuse(refusal)
         except OSError as error:
-            self._refuse(Refusal(OUT_OF_RESOURCES, f"cannot be written ({error.strerror})"))
+            self._refuse(DimseStatusError(OUT_OF_RESOURCES, f"cannot be written ({error.strerror})"))
         return length
 
     def finish(self) -> Path:
         """Completes the file on disk.
 
         Raises:
-          Refusal: the image was refused on the way.
+          DimseStatusError: the image was refused on the way.
         """
         if self.refusal is None and self._file is not None:
             try:
@@ -94,11 +94,11 @@ class Spool(io.BytesIO):
                 os.fsync(self._file.fileno())
                 self._file.close()
             except OSError as error:
-                self._refuse(Refusal(OUT_OF_RESOURCES, f"cannot be written ({error.strerror})"))
+                self._refuse(DimseStatusError(OUT_OF_RESOURCES, f"cannot be written ({error.strerror})"))
         if self.refusal is not None:
             raise self.refusal
         if self.path is None:
-            raise Refusal(NOT_UNDERSTOOD, "has no data set")
+            raise DimseStatusError(NOT_UNDERSTOOD, "has no data set")
         return self.path
 
     def drop(self) -> None:
@@ -114,6 +114,6 @@ class Spool(io.BytesIO):
             self.path.unlink(missing_ok=True)
             self.path = None
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: DimseStatusError) -> None:
         self.refusal = refusal
         self.drop()

@@ -13,8 +13,8 @@ from sirtjax.spatial._aligned import slabs as slabs
 from sirtjax.spatial._bspline_grid import bspline_field as bspline_field
 from sirtjax.spatial._bspline_grid import bspline_matrix as bspline_matrix
 from sirtjax.spatial._displacement import DisplacementField as DisplacementField
-from sirtjax.spatial._displacement import displacement_at as displacement_at
 from sirtjax.spatial._displacement import jacobian_determinant as jacobian_determinant
+from sirtjax.spatial._displacement import sample_displacement as sample_displacement
 from sirtjax.spatial._invert import Inversion as Inversion
 from sirtjax.spatial._invert import invert as invert
 from sirtjax.spatial._invert import invert_field as invert_field
@@ -22,7 +22,7 @@ from sirtjax.spatial._occupancy import mask_occupancy as mask_occupancy
 from sirtjax.spatial._occupancy import mask_sampling as mask_sampling
 from sirtjax.spatial._occupancy import occupancy as occupancy
 from sirtjax.spatial._overlap import overlap_fraction as overlap_fraction
-from sirtjax.spatial._points import points_to_reference as points_to_reference
+from sirtjax.spatial._points import inverse_transform_points as inverse_transform_points
 from sirtjax.spatial._resample import default_fill as default_fill
 from sirtjax.spatial._resample import image_sampling as image_sampling
 from sirtjax.spatial._resample import resample as resample
@@ -37,11 +37,11 @@ from sirtjax.spatial._traced import traced_shift as traced_shift
 from sirtjax.spatial._traced import voxel_path as voxel_path
 from sirtjax.spatial._transform import Transform as Transform
 from sirtjax.spatial._transform import affine_part as affine_part
-from sirtjax.spatial._transform import as_field as as_field
 from sirtjax.spatial._transform import compose as compose
+from sirtjax.spatial._transform import to_displacement_field as to_displacement_field
 from sirtjax.spatial._transform import transform_points as transform_points
 from sirtjax.spatial._transform import voxel_centres_mm as voxel_centres_mm
-from sirtjax.spatial._velocity import exponential as exponential
+from sirtjax.spatial._velocity import integrate_velocity as integrate_velocity
 from sirtjax.spatial._warp import floating_coordinates as floating_coordinates
 from sirtjax.spatial._warp import warp as warp
 
@@ -54,17 +54,16 @@ __all__ = [
     "affine_part",
     "aligned_sampling",
     "are_aligned",
-    "as_field",
     "block_means",
     "bspline_field",
     "bspline_matrix",
     "compose",
     "default_fill",
-    "displacement_at",
-    "exponential",
     "floating_coordinates",
     "identity",
     "image_sampling",
+    "integrate_velocity",
+    "inverse_transform_points",
     "invert",
     "invert_field",
     "is_traced",
@@ -73,14 +72,15 @@ __all__ = [
     "mask_sampling",
     "occupancy",
     "overlap_fraction",
-    "points_to_reference",
     "resample",
     "resample_activity",
     "resample_labels",
     "rigid_matrix",
     "sample_aligned",
+    "sample_displacement",
     "sample_slab",
     "slabs",
+    "to_displacement_field",
     "traced_grid",
     "traced_half_width",
     "traced_means",

@@ -44,7 +44,7 @@ class DisplacementField:
             raise GeometryError(f"floating_from_displaced must be a 4x4 matrix, got shape {tuple(matrix)}")
 
 
-def displacement_at(field: DisplacementField, points_mm: Array) -> Array:
+def sample_displacement(field: DisplacementField, points_mm: Array) -> Array:
     """Displacements u (..., 3) in mm at world points (..., 3); zero outside the field. Differentiable.
 
     Without the affine map that may follow the displacement: for where points go, use `transform_points`.

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ComputationError
 from sirtjax.ops import FlatGrid, sample_flat_linear
-from sirtjax.programs import kept
 from sirtjax.spatial._affine import AffineTransform, checked_matrix
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._kernel import MEAN_CHUNK, apply_matrix, field_on_device, reference_index, run_chunks
@@ -182,7 +182,7 @@ def _cross(a: Any, b: Any) -> Any:
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@partial(kept, static_argnames=("chunk",))
+@partial(cached_jit, static_argnames=("chunk",))
 def _invert_chunk(
     field: FlatGrid,
     world_from_voxel: Array,

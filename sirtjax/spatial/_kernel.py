@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.ops import FlatGrid, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
-from sirtjax.programs import kept
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._source import SourceGrid, to_device
 from sirtjax.spatial._transform import Transform, affine_part
@@ -96,7 +96,7 @@ def run_chunks(
     return result
 
 
-@partial(kept, static_argnames=("order", "chunk"))
+@partial(cached_jit, static_argnames=("order", "chunk"))
 def sample_chunk(
     source: FlatGrid, path: Path, start: Array, fill: Array, *, order: str, chunk: int = POINT_CHUNK
 ) -> Array:
@@ -109,7 +109,7 @@ def sample_chunk(
     return sample_flat_linear(source, ijk, fill=fill)
 
 
-@partial(kept, static_argnames=("conserve", "chunk"))
+@partial(cached_jit, static_argnames=("conserve", "chunk"))
 def mean_chunk(
     source: FlatGrid,
     path: Path,

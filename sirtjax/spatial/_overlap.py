@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.ops import FlatGrid, namespace
-from sirtjax.programs import kept
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._invert import fixed_point
 from sirtjax.spatial._kernel import MEAN_CHUNK, apply_matrix, field_on_device, reference_index, run_chunks
@@ -91,7 +91,7 @@ def _half_extent(steps: NDArray[np.float64]) -> NDArray[np.float64]:
     return half
 
 
-@partial(kept, static_argnames=("chunk",))
+@partial(cached_jit, static_argnames=("chunk",))
 def _covered_chunk(
     field: FlatGrid | None,
     world_from_floating: Array,

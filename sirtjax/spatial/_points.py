@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import ComputationError
-from sirtjax.spatial._displacement import DisplacementField, displacement_at
+from sirtjax.spatial._displacement import DisplacementField, sample_displacement
 from sirtjax.spatial._transform import Transform, affine_part
 
 Array = Any
 
 
-def points_to_reference(
+def inverse_transform_points(
     transform: Transform, points_mm: ArrayLike, *, tolerance_mm: float = 0.01, iterations: int = 50
 ) -> NDArray[np.float64]:
     """Transforms world points (landmarks, contours) from floating image to reference. On the host.
@@ -38,8 +38,8 @@ def points_to_reference(
     if not isinstance(transform, DisplacementField):
         return np.asarray(goal)
     field = DisplacementField(np.asarray(transform.array), transform.geometry)
-    found = goal - displacement_at(field, goal)
-    missed = goal - found - displacement_at(field, found)
+    found = goal - sample_displacement(field, goal)
+    missed = goal - found - sample_displacement(field, found)
     # Newton's steps, halved for a point that would come no nearer by a whole one.
     step = np.ones((*goal.shape[:-1], 1))
     for _ in range(iterations):
@@ -47,7 +47,7 @@ def points_to_reference(
         if error.size == 0 or error.max() <= 0.01 * tolerance_mm:
             break
         tried = found + step * (np.linalg.pinv(_slopes(field, found)) @ missed[..., None])[..., 0]
-        left = goal - tried - displacement_at(field, tried)
+        left = goal - tried - sample_displacement(field, tried)
         nearer = np.linalg.norm(left, axis=-1, keepdims=True) < error
         found, missed = np.where(nearer, tried, found), np.where(nearer, left, missed)
         step = np.where(nearer, 1.0, step / 2)
@@ -67,6 +67,6 @@ def _slopes(field: DisplacementField, points_mm: NDArray[np.float64]) -> NDArray
     small_mm = 1e-3
     columns = []
     for way in small_mm * np.eye(3):
-        ends = (displacement_at(field, points_mm + sign * way) for sign in (1, -1))
+        ends = (sample_displacement(field, points_mm + sign * way) for sign in (1, -1))
         columns.append(np.subtract(*ends) / (2 * small_mm))
     return np.asarray(np.eye(3) + np.stack(columns, axis=-1))

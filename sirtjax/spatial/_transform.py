@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sirtjax.ops import namespace
 from sirtjax.spatial._affine import AffineTransform, checked_matrix
-from sirtjax.spatial._displacement import DisplacementField, displacement_at
+from sirtjax.spatial._displacement import DisplacementField, sample_displacement
 from sirtjax.volume import Geometry
 
 Array = Any
@@ -41,7 +41,7 @@ def transform_points(transform: Transform, points_mm: Array) -> Array:
     if isinstance(transform, DisplacementField):
         xp = namespace(transform.array, transform.floating_from_displaced, points_mm)
         points = xp.asarray(points_mm, None if hasattr(points_mm, "dtype") else "float64")
-        displaced = points + displacement_at(transform, points)
+        displaced = points + sample_displacement(transform, points)
         matrix = transform.floating_from_displaced
         return displaced if matrix is None else _through(matrix, displaced)
     return _through(transform.floating_from_reference, points_mm)
@@ -87,7 +87,7 @@ def compose(outer: Transform, inner: Transform, *, geometry: Geometry | None = N
     return DisplacementField(_composed_displacement(outer, inner, first, geometry), geometry, product)
 
 
-def as_field(transform: Transform, geometry: Geometry) -> DisplacementField:
+def to_displacement_field(transform: Transform, geometry: Geometry) -> DisplacementField:
     """Returns the full transform as a displacement field on the voxels of a grid.
 
     For what knows nothing of an affine map beside a field. Exact at the voxel centres of `geometry`, and between them
@@ -138,9 +138,9 @@ def _composed_displacement(outer: Transform, inner: Transform, first: Array | No
     points = xp.asarray(voxel_centres_mm(geometry))
     total: Any = 0.0
     if isinstance(inner, DisplacementField):
-        total = displacement_at(inner, points)
+        total = sample_displacement(inner, points)
     if isinstance(outer, DisplacementField):
-        added = displacement_at(outer, transform_points(inner, points))
+        added = sample_displacement(outer, transform_points(inner, points))
         if first is not None:
             added = added @ xp.linalg.inv(xp.asarray(first, added.dtype)[:3, :3]).T
         total = total + added

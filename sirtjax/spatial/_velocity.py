@@ -10,7 +10,7 @@ from sirtjax.ops import namespace, sample_linear
 Array = Any
 
 
-def exponential(velocity_mm: Array, spacing_mm: Array, *, squarings: int = 7) -> Array:
+def integrate_velocity(velocity_mm: Array, spacing_mm: Array, *, squarings: int = 7) -> Array:
     """Integrates a steady velocity over unit time, on its own grid. Differentiable, not jitted.
 
     By scaling and squaring: the velocity over two to the power of `squarings` is the displacement of a short

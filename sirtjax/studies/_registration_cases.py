@@ -90,7 +90,7 @@ def measure_registration(files: RegistrationCase, *, keep_holes: bool) -> Regist
     transform = (
         spatial.identity()
         if files.transform == IDENTITY
-        else io.read_transform(files.transform, reference=grid, own_grid=True)
+        else io.read_transform(files.transform, reference=grid, keep_grid=True)
     )
     points = read_landmarks((files.ref_points, files.flo_points))
     return metrics.evaluate_registration(

@@ -202,7 +202,7 @@ def compare_all(measured: Sequence[MeasuredSegmentation]) -> list[tuple[str, str
         for metric in COMPARED if len(models) > 2 else ():
             groups = [list(_values(measured, label, model, metric).values()) for model in models]
             if min(len(group) for group in groups) >= 3:
-                tests.append((label, metric, metrics.group_test(groups)))
+                tests.append((label, metric, metrics.kruskal_wallis_test(groups)))
     return tests
 
 

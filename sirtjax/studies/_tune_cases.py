@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sirtjax.registration import Bench, RegistrationConfig
+    from sirtjax.registration import TuningCase, RegistrationConfig
     from sirtjax.volume import LabelMap, Volume
 
     Points = NDArray[np.float64]
@@ -65,18 +65,18 @@ class CaseData:
     points_mm: tuple[Points | None, Points | None]
     notes: tuple[str, ...]
 
-    def bench(self, config: RegistrationConfig) -> Bench:
+    def bench(self, config: RegistrationConfig) -> TuningCase:
         """Returns the case prepared for trials with the weights of a preset."""
         from sirtjax import registration
 
-        return registration.make_bench(
+        return registration.prepare_tuning_case(
             *self.images,
             config=config,
             reference_masks=self.masks[0],
             floating_masks=self.masks[1],
             reference_points_mm=self.points_mm[0],
             floating_points_mm=self.points_mm[1],
-            judging_masks=self.judging,
+            evaluation_masks=self.judging,
         )
 
 

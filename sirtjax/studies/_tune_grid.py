@@ -85,7 +85,7 @@ def make_grid(config: RegistrationConfig, given: Sequence[str]) -> Grid:
     for combination in itertools.product(*axes.values()):
         settings = dict(zip(axes, combination, strict=True))
         try:
-            changed = registration.apply_settings(config, [f"{key}={value}" for key, value in settings.items()])
+            changed = registration.apply_overrides(config, [f"{key}={value}" for key, value in settings.items()])
         except ConfigError as error:
             raise ConfigError(str(error).replace("--set", "--grid")) from error
         points.append(GridPoint(settings=settings, config=changed))

@@ -159,7 +159,7 @@ def _config(preset: str, path: Path | None, settings: Sequence[str]) -> Registra
     from sirtjax import registration
 
     base = registration.load_preset(preset) if path is None else registration.read_registration_config(path)
-    return registration.apply_settings(base, list(settings))
+    return registration.apply_overrides(base, list(settings))
 
 
 def _announced(grid: Grid, cases: int) -> str:
@@ -204,7 +204,7 @@ class _Search:
                 if bench is None:
                     bench = data.bench(points[0].config)
                 self.on_step(f"{case.case} ({at}), {number} of {len(chunks)}")
-                trials = registration.try_weights(
+                trials = registration.evaluate_weights(
                     bench,
                     [point.config.weights for point in chunk],
                     config=chunk[0].config,

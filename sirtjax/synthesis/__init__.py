@@ -2,7 +2,7 @@
 
 from sirtjax.synthesis._config import InsideLiver as InsideLiver
 from sirtjax.synthesis._config import SynthesisConfig as SynthesisConfig
-from sirtjax.synthesis._config import config_from_table as config_from_table
+from sirtjax.synthesis._config import config_from_dict as config_from_dict
 from sirtjax.synthesis._config import list_presets as list_presets
 from sirtjax.synthesis._config import load_preset as load_preset
 from sirtjax.synthesis._intensity import CT_WINDOW_HU as CT_WINDOW_HU
@@ -27,7 +27,7 @@ __all__ = [
     "ShapeBank",
     "SynthesisConfig",
     "build_shape_bank",
-    "config_from_table",
+    "config_from_dict",
     "list_presets",
     "load_preset",
     "load_shape_bank",

@@ -138,7 +138,7 @@ def load_preset(name: str) -> SynthesisConfig:
     return config.load_preset(SynthesisConfig, "synthesis", name)
 
 
-def config_from_table(table: dict[str, Any], *, name: str) -> SynthesisConfig:
+def config_from_dict(table: dict[str, Any], *, name: str) -> SynthesisConfig:
     """Checks a preset given as nested tables.
 
     Raises:

@@ -74,7 +74,7 @@ def absorbed_dose(
         np.asarray(activity.array) * np.float32(MBQ_PER_ML[activity.unit] * grid.voxel_volume_ml),
         density,
         grid.spacing_mm,
-        nuclide=dosimetry.nuclide(nuclide) if isinstance(nuclide, str) else nuclide,
+        nuclide=dosimetry.get_nuclide(nuclide) if isinstance(nuclide, str) else nuclide,
         method=method,
         lung=lung,
         medium_density_g_per_ml=medium_density_g_per_ml,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sirtjax import io, reports, workflows
 from sirtjax.errors import ConfigError
-from sirtjax.workflows import Case, Maps, Products, Result
+from sirtjax.workflows import Case, Result, ResultVolumes, StepResults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ class PlannedCase:
 
     case: Case
     result: Result
-    maps: Maps
-    products: Products
+    maps: ResultVolumes
+    products: StepResults
 
     def save(
         self,
@@ -122,7 +122,7 @@ def _run(
     case: Path | str | Case,
     overrides: Sequence[str],
     on_step: Callable[[str], None],
-    work: Callable[..., tuple[Result, Maps, Products]],
+    work: Callable[..., tuple[Result, ResultVolumes, StepResults]],
 ) -> PlannedCase:
     if isinstance(case, Case) and overrides:
         raise ConfigError("overrides change a case file; this case is already read, give them to workflows.load_case")

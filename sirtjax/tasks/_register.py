@@ -43,7 +43,7 @@ def register(
       floating: image that is registered to it.
       reference_masks: masks on the reference, by name, or one label map with several names.
       floating_masks: masks on the floating image.
-      preset: name of a preset (`registration.presets()`) or a configuration.
+      preset: name of a preset (`registration.list_presets()`) or a configuration.
       settings: changes of single values, such as "weights.image=0.5".
       reference_points_mm: (n, 3) landmarks, LPS mm; they count together with masks.
       floating_points_mm: (n, 3) the same landmarks in the floating image.
@@ -68,7 +68,7 @@ def register(
     if preset is None:
         preset, _ = registration.default_preset([name for name in first if name in second])
     config = registration.load_preset(preset) if isinstance(preset, str) else preset
-    config = registration.apply_settings(config, list(settings))
+    config = registration.apply_overrides(config, list(settings))
     if config.guidance.masks != "none" and not ("liver" in first and "liver" in second):
         raise ConfigError(
             "the configuration is guided by the liver: give reference_masks and floating_masks with a mask named "

@@ -12,7 +12,7 @@ def simulate(*, seed: int = 0, preset: str = "default", sessions: Sequence[str] 
 
     Args:
       seed: seed of the patient, 0 or larger; the same seed gives the same patient.
-      preset: name of a preset (`phantom.presets()`), such as "small".
+      preset: name of a preset (`phantom.list_presets()`), such as "small".
       sessions: imaging sessions to simulate: "diagnostic_ct", "mr", "spect", "y90_pet", "fdg_pet".
 
     Returns:

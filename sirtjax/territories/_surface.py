@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import InputError
-from sirtjax.programs import kept
 from sirtjax.territories._lines import align_directions, check_agreement, check_lines, fit_frame, space_line
 from sirtjax.territories._spline import fit_thin_plate_spline
 
@@ -125,7 +125,7 @@ def height_mm(surface: DividingSurface, points_mm: Array) -> jax.Array:
     return heights.reshape(points.shape[:-1])
 
 
-_height_on_lattice = kept(height_mm)
+_height_on_lattice = cached_jit(height_mm)
 
 
 def is_above(surface: DividingSurface, points_mm: ArrayLike) -> NDArray[np.bool_]:

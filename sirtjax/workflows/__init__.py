@@ -6,7 +6,7 @@ from sirtjax.workflows._automatic import BY_CT_NUMBERS as BY_CT_NUMBERS
 from sirtjax.workflows._automatic import automatic_hooks as automatic_hooks
 from sirtjax.workflows._case import NO_PSEUDONYM as NO_PSEUDONYM
 from sirtjax.workflows._case import Case as Case
-from sirtjax.workflows._case_file import case_from_table as case_from_table
+from sirtjax.workflows._case_file import case_from_dict as case_from_dict
 from sirtjax.workflows._case_file import load_case as load_case
 from sirtjax.workflows._case_from_studies import case_from_studies as case_from_studies
 from sirtjax.workflows._case_images import CaseImages as CaseImages
@@ -15,9 +15,9 @@ from sirtjax.workflows._case_options import check_choices as check_choices
 from sirtjax.workflows._case_options import missing_choices as missing_choices
 from sirtjax.workflows._case_options import read_case as read_case
 from sirtjax.workflows._drafts import unreviewed_masks as unreviewed_masks
-from sirtjax.workflows._guides import Guides as Guides
+from sirtjax.workflows._guides import RegistrationGuidance as RegistrationGuidance
 from sirtjax.workflows._images import select_images as select_images
-from sirtjax.workflows._mapped_case import MappedCase as MappedCase
+from sirtjax.workflows._resampled_case import ResampledCase as ResampledCase
 from sirtjax.workflows._mask_roles import MASK_ROLES as MASK_ROLES
 from sirtjax.workflows._mask_roles import MaskProposal as MaskProposal
 from sirtjax.workflows._mask_roles import MaskRole as MaskRole
@@ -29,10 +29,10 @@ from sirtjax.workflows._plan_record import TreatmentPlan as TreatmentPlan
 from sirtjax.workflows._plan_record import read_plan as read_plan
 from sirtjax.workflows._planning import plan_case as plan_case
 from sirtjax.workflows._products import STEPS as STEPS
-from sirtjax.workflows._products import Divided as Divided
+from sirtjax.workflows._products import TerritoryMap as TerritoryMap
 from sirtjax.workflows._products import Hooks as Hooks
-from sirtjax.workflows._products import MappedProducts as MappedProducts
-from sirtjax.workflows._products import Products as Products
+from sirtjax.workflows._products import AllStepResults as AllStepResults
+from sirtjax.workflows._products import StepResults as StepResults
 from sirtjax.workflows._products import Step as Step
 from sirtjax.workflows._provenance import provenance as provenance
 from sirtjax.workflows._provenance_record import InputFile as InputFile
@@ -43,9 +43,9 @@ from sirtjax.workflows._required import missing_prescription as missing_prescrip
 from sirtjax.workflows._results import SCHEMA as SCHEMA
 from sirtjax.workflows._results import BoundResult as BoundResult
 from sirtjax.workflows._results import ComparisonRow as ComparisonRow
-from sirtjax.workflows._results import Fact as Fact
+from sirtjax.workflows._results import MethodEntry as MethodEntry
 from sirtjax.workflows._results import InjectionResult as InjectionResult
-from sirtjax.workflows._results import Maps as Maps
+from sirtjax.workflows._results import ResultVolumes as ResultVolumes
 from sirtjax.workflows._results import MaskResult as MaskResult
 from sirtjax.workflows._results import ObjectiveResult as ObjectiveResult
 from sirtjax.workflows._results import PlanComparison as PlanComparison
@@ -59,7 +59,7 @@ from sirtjax.workflows._roles import IMAGE_ROLES as IMAGE_ROLES
 from sirtjax.workflows._roles import ImageRole as ImageRole
 from sirtjax.workflows._roles import RoleProposal as RoleProposal
 from sirtjax.workflows._roles import propose_roles as propose_roles
-from sirtjax.workflows._steps import advance as advance
+from sirtjax.workflows._steps import run_until as run_until
 from sirtjax.workflows._used_mask import MaskState as MaskState
 from sirtjax.workflows._used_mask import UsedMask as UsedMask
 from sirtjax.workflows._verification import verify_case as verify_case
@@ -83,16 +83,16 @@ __all__ = [
     "CaseImages",
     "CaseOptions",
     "ComparisonRow",
-    "Divided",
-    "Fact",
-    "Guides",
+    "TerritoryMap",
+    "MethodEntry",
+    "RegistrationGuidance",
     "Hooks",
     "ImageRole",
     "InjectionResult",
     "InputFile",
-    "MappedCase",
-    "MappedProducts",
-    "Maps",
+    "ResampledCase",
+    "AllStepResults",
+    "ResultVolumes",
     "MaskProposal",
     "MaskResult",
     "MaskRole",
@@ -100,7 +100,7 @@ __all__ = [
     "ObjectiveResult",
     "PlanComparison",
     "PlannedVoi",
-    "Products",
+    "StepResults",
     "Provenance",
     "RegistrationSummary",
     "Result",
@@ -113,10 +113,10 @@ __all__ = [
     "VoiHistogram",
     "VoiResult",
     "VolumeChange",
-    "advance",
+    "run_until",
     "automatic_hooks",
     "case_from_studies",
-    "case_from_table",
+    "case_from_dict",
     "check_choices",
     "check_prescription",
     "load_case",

@@ -14,7 +14,7 @@ from sirtjax.workflows._alignment_record import Alignment, AlignmentRecord, Regi
 from sirtjax.workflows._case import Case, RegistrationTable
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._case_registration import Accepted
-from sirtjax.workflows._guides import LIVER, Guides, gather_guides
+from sirtjax.workflows._guides import LIVER, RegistrationGuidance, gather_guides
 from sirtjax.workflows._voi import Voi
 
 # What each method leaves of a preset.
@@ -85,7 +85,7 @@ def align_diagnostic(
     return Alignment(transform=result.transform, record=record, result=result, guides=guides)
 
 
-def registration_config(table: RegistrationTable, guides: Guides) -> RegistrationConfig:
+def registration_config(table: RegistrationTable, guides: RegistrationGuidance) -> RegistrationConfig:
     """Returns the preset of the case, otherwise the one that uses the most guidance available.
 
     Raises:
@@ -94,7 +94,7 @@ def registration_config(table: RegistrationTable, guides: Guides) -> Registratio
     name = table.preset or guides.preset()
     config = registration.load_preset(name)
     try:
-        config = registration.apply_settings(config, (*FREEDOM[table.method], *table.settings))
+        config = registration.apply_overrides(config, (*FREEDOM[table.method], *table.settings))
     except ConfigError as error:
         raise ConfigError(f"registration.settings: {str(error).removeprefix('--set ')}") from error
     if config.guidance.masks != "none" and LIVER not in guides.common():
@@ -107,7 +107,9 @@ def registration_config(table: RegistrationTable, guides: Guides) -> Registratio
     return config
 
 
-def _registered(table: RegistrationTable, reference: Volume, floating: Volume, guides: Guides) -> RegistrationResult:
+def _registered(
+    table: RegistrationTable, reference: Volume, floating: Volume, guides: RegistrationGuidance
+) -> RegistrationResult:
     return registration.register(
         reference,
         floating,

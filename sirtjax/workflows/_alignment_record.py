@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from sirtjax import spatial
 from sirtjax.registration import RegistrationResult
 from sirtjax.volume import Volume
-from sirtjax.workflows._guides import Guides
+from sirtjax.workflows._guides import RegistrationGuidance
 
 # Interface of a custom registration: reference image, floating image and guidance in, the pull transform out,
 # optionally with its status and metrics.
-Register = Callable[[Volume, Volume, Guides], spatial.Transform | RegistrationResult]
+Register = Callable[[Volume, Volume, RegistrationGuidance], spatial.Transform | RegistrationResult]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,5 +59,5 @@ class Alignment:
     transform: spatial.Transform
     record: AlignmentRecord | None = None
     result: RegistrationResult | None = None
-    guides: Guides | None = None
+    guides: RegistrationGuidance | None = None
     page: str | None = None

@@ -14,26 +14,26 @@ from sirtjax.volume import Volume
 from sirtjax.workflows._biology import biology_sets
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._checks import case_checks, registration_checks
-from sirtjax.workflows._deposit import Deposit
+from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import placed_vois, territory_weights
 from sirtjax.workflows._doses import medium
 from sirtjax.workflows._drafts import unreviewed_masks
 from sirtjax.workflows._evaluation import evaluate_vois
 from sirtjax.workflows._mask_records import mask_results
 from sirtjax.workflows._methods import method_facts, registration_sentence
-from sirtjax.workflows._products import MappedProducts
+from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._provenance import provenance
 from sirtjax.workflows._registration_summary import registration_summary
-from sirtjax.workflows._results import Maps, Result, TerritoryResult
-from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._results import Result, ResultVolumes, TerritoryResult
+from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._shunt import lung_mass, lung_shunt
 
 Array = NDArray[np.float32]
 
 
-def prepare(case: Case, products: MappedProducts) -> Setting:
+def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
     """Returns protocol, nuclide, territories, lung shunt and VOIs of a case whose steps are made."""
-    mapped, divided = products.mapping, products.territories
+    mapped, divided = products.resampling, products.territories
     protocol = dosimetry.load_protocol(case.protocol.name)
     nuclide = protocol.nuclide_record_named(case.dose.constant)
     names = [] if divided.labels is None else [name for _, name in divided.labels.names]
@@ -43,7 +43,7 @@ def prepare(case: Case, products: MappedProducts) -> Setting:
     lungs = lung_mass(case, mapped, protocol)
     lesions = [voi.name for voi in products.lesions]
     treated = {table.territory: territories[table.territory] for table in injections}
-    return Setting(
+    return DosimetryContext(
         protocol=protocol,
         nuclide=nuclide,
         mapped=mapped,
@@ -75,13 +75,16 @@ def _injections(case: Case, territories: tuple[str, ...]) -> tuple[InjectionTabl
 
 
 def superpose(
-    setting: Setting, unit_activity: Sequence[Array], unit_dose: Sequence[Array], injected_mbq: NDArray[np.float64]
-) -> Deposit:
+    setting: DosimetryContext,
+    unit_activity: Sequence[Array],
+    unit_dose: Sequence[Array],
+    injected_mbq: NDArray[np.float64],
+) -> ActivityAndDose:
     """Adds all injections: activity that reached the patient, less the shunted activity, on the unit maps."""
     shunts = np.asarray(setting.shunts)
     in_liver = injected_mbq * (1.0 - shunts)
     shunted_mbq = float(injected_mbq @ shunts)
-    return Deposit(
+    return ActivityAndDose(
         activity_mbq=np.asarray(pipeline.superpose(unit_activity, in_liver)),
         dose_gy=np.asarray(pipeline.superpose(unit_dose, in_liver)),
         injected_mbq=float(injected_mbq.sum()),
@@ -94,13 +97,13 @@ def superpose(
 
 def assemble(
     case: Case,
-    products: MappedProducts,
-    setting: Setting,
-    deposit: Deposit,
+    products: AllStepResults,
+    setting: DosimetryContext,
+    deposit: ActivityAndDose,
     objectives: Sequence[DoseObjective],
     *,
     checks: Sequence[Check],
-) -> tuple[Result, Maps]:
+) -> tuple[Result, ResultVolumes]:
     """Returns the result's tables, checks, methods and provenance for a dose, without its injections."""
     mapped = setting.mapped
     biology = biology_sets(case.biology, sphere_type=setting.protocol.device)
@@ -142,7 +145,7 @@ def assemble(
         masks=mask_results(case, products),
     )
     weights = {voi.name: voi.weight for voi in setting.vois}
-    maps = Maps(
+    maps = ResultVolumes(
         geometry=mapped.geometry,
         dose_gy=Volume(deposit.dose_gy, mapped.geometry, unit="Gy"),
         activity=mapped.activity,
@@ -163,7 +166,7 @@ def distinct_checks(checks: Sequence[Check]) -> tuple[Check, ...]:
     return tuple(check for check in found if check.where is not None or (check.code, check.limit) not in named)
 
 
-def _territory_results(setting: Setting) -> tuple[TerritoryResult, ...]:
+def _territory_results(setting: DosimetryContext) -> tuple[TerritoryResult, ...]:
     treated = {table.territory for table in setting.injections}
     voxel_ml = setting.mapped.geometry.voxel_volume_ml
     return tuple(

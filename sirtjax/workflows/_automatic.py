@@ -57,18 +57,18 @@ def automatic_hooks(
         return _mask(found(image, model, "liver"))
 
     def lesions(image: io.Image, within: LabelMap | None) -> Mapping[str, AutomaticMask]:
-        doubts: tuple[str, ...] = ()
+        quality_flags: tuple[str, ...] = ()
         if within is None:
             drafted = found(image, model, "liver")
             within = drafted.labels
-            doubts = (
+            quality_flags = (
                 f"lesions were segmented in a liver mask of the model {drafted.method!r} on their image",
                 *(flag.message for flag in drafted.flags),
             )
         together = found(image, lesion_model, "lesions", within)
-        doubts += tuple(flag.message for flag in together.flags)
+        quality_flags += tuple(flag.message for flag in together.flags)
         return {
-            name: AutomaticMask(labels, f"the model {together.method!r}", doubts)
+            name: AutomaticMask(labels, f"the model {together.method!r}", quality_flags)
             for name, labels in _apart(together.labels).items()
         }
 
@@ -87,9 +87,9 @@ def automatic_hooks(
 
 def _mask(found: Segmentation, method: str | None = None) -> AutomaticMask:
     # The estimated quality has a check of its own.
-    doubts = tuple(flag.message for flag in found.flags if flag.code != "quality")
+    quality_flags = tuple(flag.message for flag in found.flags if flag.code != "quality")
     estimated = None if found.quality is None else found.quality.dsc
-    return AutomaticMask(found.labels, method or f"the model {found.method!r}", doubts, estimated)
+    return AutomaticMask(found.labels, method or f"the model {found.method!r}", quality_flags, estimated)
 
 
 def _apart(labels: LabelMap) -> dict[str, LabelMap]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ConfigError
-from sirtjax.programs import kept
 from sirtjax.workflows._case import BiologyTable
 from sirtjax.workflows._derived import PlacedVoi
 
@@ -43,8 +43,8 @@ def biology_sets(table: BiologyTable | None, *, sphere_type: SphereType) -> Biol
     """
     if table is None:
         return None
-    tcp = None if table.tcp is None else dosimetry.response_parameters(table.tcp)
-    ntcp = None if table.ntcp is None else dosimetry.response_parameters(table.ntcp)
+    tcp = None if table.tcp is None else dosimetry.get_response_parameters(table.tcp)
+    ntcp = None if table.ntcp is None else dosimetry.get_response_parameters(table.ntcp)
     for name, found, endpoint in (("tcp", tcp, "TCP"), ("ntcp", ntcp, "NTCP")):
         if found is not None and (found.endpoint, found.sphere_type) != (endpoint, sphere_type):
             raise ConfigError(
@@ -52,8 +52,8 @@ def biology_sets(table: BiologyTable | None, *, sphere_type: SphereType) -> Biol
                 f"this is {endpoint} for {sphere_type}"
             )
     return Biology(
-        tumour=None if table.tumour is None else dosimetry.tissue_parameters(table.tumour),
-        normal_liver=None if table.normal_liver is None else dosimetry.tissue_parameters(table.normal_liver),
+        tumour=None if table.tumour is None else dosimetry.get_tissue_parameters(table.tumour),
+        normal_liver=None if table.normal_liver is None else dosimetry.get_tissue_parameters(table.normal_liver),
         tcp=tcp,
         tcp_gamma50=table.tcp_gamma50,
         ntcp=ntcp,
@@ -116,18 +116,18 @@ def biology_facts(biology: Biology | None) -> list[tuple[str, str, str]]:
     return facts
 
 
-@kept
+@cached_jit
 def _eud(dose: jax.Array, weight: jax.Array, alpha: jax.Array) -> jax.Array:
     return dosimetry.eud_gy(dose.ravel(), weight.ravel(), alpha_per_gy=alpha)
 
 
-@kept
+@cached_jit
 def _mean_bed(dose: jax.Array, weight: jax.Array, numbers: jax.Array) -> jax.Array:
     bed = _bed(dose, numbers)
     return jnp.sum(bed * weight) / jnp.sum(weight)
 
 
-@kept
+@cached_jit
 def _eubed(dose: jax.Array, weight: jax.Array, alpha: jax.Array, numbers: jax.Array) -> jax.Array:
     return dosimetry.eud_gy(_bed(dose, numbers).ravel(), weight.ravel(), alpha_per_gy=alpha)
 

@@ -58,10 +58,10 @@ def load_case(path: Path, *, overrides: Sequence[str] = (), unset: Sequence[str]
         table = parse_toml(text)
     except ParseError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    return case_from_table(table, folder=path.parent, source=str(path), overrides=overrides, unset=unset)
+    return case_from_dict(table, folder=path.parent, source=str(path), overrides=overrides, unset=unset)
 
 
-def case_from_table(
+def case_from_dict(
     table: dict[str, object], *, folder: Path, source: str, overrides: Sequence[str] = (), unset: Sequence[str] = ()
 ) -> Case:
     """Checks a case from nested tables (a parsed file, or command-line options).

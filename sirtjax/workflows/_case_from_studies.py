@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sirtjax import dicom
 from sirtjax.errors import ConfigError, InputError
 from sirtjax.workflows._case import Case
-from sirtjax.workflows._case_file import case_from_table
+from sirtjax.workflows._case_file import case_from_dict
 from sirtjax.workflows._case_options import CHOICES, PRESCRIBED, CaseOptions, case_table
 from sirtjax.workflows._mask_roles import MASK_ROLES, MaskProposal, MaskRole, mask_frame, mask_role_of, propose_masks
 from sirtjax.workflows._roles import IMAGE_ROLES, ImageRole, RoleProposal, propose_roles
@@ -102,7 +102,7 @@ def case_from_studies(
     images = _without_idle_diagnostic(chosen, images, masks)
     table = _table(chosen, images, masks, overrides)
     source = f"{studies} and options"
-    case = case_from_table(table, folder=Path.cwd(), source=source, overrides=overrides, unset=unset)
+    case = case_from_dict(table, folder=Path.cwd(), source=source, overrides=overrides, unset=unset)
     if inspection.patients > 1 and "PATIENT_IDS" not in case.accept:
         raise ConfigError(
             f"{studies}: contains studies of {inspection.patients} patients (by ID, name and date of birth); give the "

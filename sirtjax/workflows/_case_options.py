@@ -9,7 +9,7 @@ from typing import Any
 
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import NO_PSEUDONYM, Case
-from sirtjax.workflows._case_file import case_from_table, load_case
+from sirtjax.workflows._case_file import case_from_dict, load_case
 from sirtjax.workflows._required import check_prescription, missing_prescription
 
 METHODS = ("deformable", "affine", "rigid", "identity")
@@ -126,7 +126,7 @@ def read_case(
             "no case: provide a case file, or --activity, --liver, --lesions, --protocol, --lung-shunt, --strategy and "
             "--residual-fraction"
         )
-    return case_from_table(case_table(options), folder=Path.cwd(), source="options", overrides=overrides, unset=unset)
+    return case_from_dict(case_table(options), folder=Path.cwd(), source="options", overrides=overrides, unset=unset)
 
 
 def check_choices(case: Case, path: Path | None) -> None:

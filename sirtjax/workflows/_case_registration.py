@@ -88,7 +88,9 @@ class RegistrationTable(Table):
 
     def _check_preset(self) -> None:
         # Here, so that reading a case without a registration doesn't import it.
-        from sirtjax.registration import presets
+        from sirtjax.registration import list_presets
 
-        if self.preset is not None and self.preset not in presets():
-            raise ValueError(f"no registration preset is named {self.preset!r}; choose one of {', '.join(presets())}")
+        if self.preset is not None and self.preset not in list_presets():
+            raise ValueError(
+                f"no registration preset is named {self.preset!r}; choose one of {', '.join(list_presets())}"
+            )

@@ -9,18 +9,18 @@ import numpy as np
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.workflows._case import Case
-from sirtjax.workflows._deposit import Deposit
+from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import PlacedVoi
-from sirtjax.workflows._products import MappedProducts
+from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._results import RegistrationSummary, VoiResult
-from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._setting import DosimetryContext
 
 # The least a reconstruction resolves: two of its voxels.
 VOXELS_PER_FWHM = 2.0
 
 
 def case_checks(
-    case: Case, products: MappedProducts, setting: Setting, vois: Sequence[VoiResult], deposit: Deposit
+    case: Case, products: AllStepResults, setting: DosimetryContext, vois: Sequence[VoiResult], deposit: ActivityAndDose
 ) -> tuple[Check, ...]:
     """Returns every check of masks, counts, lungs, calibration and constants that applies to this case."""
     found: list[Check] = []
@@ -46,27 +46,29 @@ def registration_checks(summary: RegistrationSummary | None) -> tuple[Check, ...
         found += dosimetry.accepted_registration_checks(f"{summary.status} ({summary.cause})")
     for row in summary.volumes:
         if row.kind in ("liver", "lesion"):
-            found += dosimetry.carried_volume_checks(row.name, volume_change=row.change_percent / 100)
+            found += dosimetry.warped_volume_checks(row.name, volume_change=row.change_percent / 100)
     return tuple(found)
 
 
-def _automatic_checks(products: MappedProducts) -> list[Check]:
-    """One check for all VOIs of a method, and their doubts."""
+def _automatic_checks(products: AllStepResults) -> list[Check]:
+    """One check for all VOIs of a method, and their quality flags."""
     everything = (products.liver, *products.lesions, products.lungs)
     automatic = [voi for voi in everything if voi is not None and voi.automatic is not None]
     found: list[Check] = []
     for method in dict.fromkeys(voi.automatic for voi in automatic):
         of_it = [voi for voi in automatic if voi.automatic == method]
-        doubts = [doubt for voi in of_it for doubt in voi.doubts]
+        quality_flags = [doubt for voi in of_it for doubt in voi.quality_flags]
         names = ", ".join(voi.name for voi in of_it)
-        found += dosimetry.automatic_mask_checks(names, method=str(method), doubts=doubts)
+        found += dosimetry.automatic_mask_checks(names, method=str(method), quality_flags=quality_flags)
         for voi in of_it:
             if voi.estimated_dsc is not None:
                 found += dosimetry.draft_quality_checks(voi.name, estimated_dsc=voi.estimated_dsc)
     return found
 
 
-def _mask_checks(case: Case, products: MappedProducts, setting: Setting, vois: Sequence[VoiResult]) -> list[Check]:
+def _mask_checks(
+    case: Case, products: AllStepResults, setting: DosimetryContext, vois: Sequence[VoiResult]
+) -> list[Check]:
     found: list[Check] = []
     liver = setting.mapped.occupancy["liver"]
     territories = np.zeros_like(liver)
@@ -74,7 +76,7 @@ def _mask_checks(case: Case, products: MappedProducts, setting: Setting, vois: S
         territories = np.maximum(territories, weight)
     for voi in setting.vois:
         if voi.kind == "lesion":
-            found += dosimetry.tumour_place_checks(
+            found += dosimetry.tumour_location_checks(
                 voi.name,
                 fraction_outside_liver=_outside(voi, liver),
                 fraction_outside_territories=_outside(voi, territories),
@@ -96,7 +98,7 @@ def _mask_checks(case: Case, products: MappedProducts, setting: Setting, vois: S
     return found
 
 
-def _count_checks(products: MappedProducts, setting: Setting, vois: Sequence[VoiResult]) -> list[Check]:
+def _count_checks(products: AllStepResults, setting: DosimetryContext, vois: Sequence[VoiResult]) -> list[Check]:
     found: list[Check] = []
     for row in vois:
         if row.kind == "lesion" and row.tn_ratio is not None:
@@ -117,7 +119,9 @@ def _count_checks(products: MappedProducts, setting: Setting, vois: Sequence[Voi
     return found
 
 
-def _lung_checks(case: Case, products: MappedProducts, setting: Setting, deposit: Deposit) -> list[Check]:
+def _lung_checks(
+    case: Case, products: AllStepResults, setting: DosimetryContext, deposit: ActivityAndDose
+) -> list[Check]:
     protocol = setting.protocol
     return [
         *dosimetry.lung_shunt_checks(
@@ -133,8 +137,8 @@ def _lung_checks(case: Case, products: MappedProducts, setting: Setting, deposit
     ]
 
 
-def _constant_checks(case: Case, setting: Setting) -> list[Check]:
-    planned = dosimetry.nuclide(setting.protocol.nuclide)
+def _constant_checks(case: Case, setting: DosimetryContext) -> list[Check]:
+    planned = dosimetry.get_nuclide(setting.protocol.nuclide)
     found = [
         *dosimetry.constant_checks(
             "the dose constant",
@@ -159,7 +163,7 @@ def _outside(voi: PlacedVoi, region: np.ndarray) -> float:
     return max(1.0 - inside / total, 0.0)
 
 
-def _resolution_fwhm_mm(case: Case, products: MappedProducts) -> float:
+def _resolution_fwhm_mm(case: Case, products: AllStepResults) -> float:
     stated = case.images.activity.resolution_fwhm_mm
     if stated is not None:
         return stated

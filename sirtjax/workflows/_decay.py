@@ -13,7 +13,7 @@ from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._case_images import CaseImages
-from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._setting import DosimetryContext
 
 Array = NDArray[np.float32]
 
@@ -77,7 +77,7 @@ def _name(table: InjectionTable) -> str:
     return f"the injection into {table.territory}"
 
 
-def activity_at_injection_mbq(setting: Setting, decay: InjectionDecay) -> tuple[Array, tuple[Check, ...]]:
+def activity_at_injection_mbq(setting: DosimetryContext, decay: InjectionDecay) -> tuple[Array, tuple[Check, ...]]:
     """Takes the activity of an absolute image back to the injections.
 
     A voxel in one injected territory is corrected from the time of that injection. A voxel in several is divided
@@ -102,7 +102,7 @@ def activity_at_injection_mbq(setting: Setting, decay: InjectionDecay) -> tuple[
     return activity, dosimetry.staged_activity_checks(_fraction_outside(setting, activity))
 
 
-def _back(setting: Setting, concentration: Array, elapsed_h: float) -> Array:
+def _back(setting: DosimetryContext, concentration: Array, elapsed_h: float) -> Array:
     activity = dosimetry.absolute_activity_mbq(
         concentration,
         voxel_volume_ml=np.float32(setting.mapped.geometry.voxel_volume_ml),
@@ -122,7 +122,7 @@ def _shares(territories: Sequence[Array], spacing_mm: tuple[float, float, float]
     return [(territory[at] / total[at]).astype(np.float32) for territory in territories]
 
 
-def _fraction_outside(setting: Setting, activity_mbq: Array) -> float:
+def _fraction_outside(setting: DosimetryContext, activity_mbq: Array) -> float:
     treated = np.zeros_like(setting.liver)
     for weight in setting.treated().values():
         treated = np.maximum(treated, weight)

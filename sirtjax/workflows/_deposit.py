@@ -11,7 +11,7 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Deposit:
+class ActivityAndDose:
     """Activity and dose of all injections together.
 
     Attributes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import pipeline
-from sirtjax.workflows._mapped_case import WHOLE_LIVER, MappedCase
+from sirtjax.workflows._resampled_case import WHOLE_LIVER, ResampledCase
 from sirtjax.workflows._results import VoiKind
 
 Array = NDArray[np.float32]
@@ -36,7 +36,7 @@ class PlacedVoi:
     weight: Array
 
 
-def territory_weights(mapped: MappedCase, names: Sequence[str]) -> dict[str, Array]:
+def territory_weights(mapped: ResampledCase, names: Sequence[str]) -> dict[str, Array]:
     """Returns the fraction of each voxel in each territory; the whole liver if there are none."""
     if not names:
         return {WHOLE_LIVER: mapped.occupancy["liver"]}
@@ -44,7 +44,7 @@ def territory_weights(mapped: MappedCase, names: Sequence[str]) -> dict[str, Arr
 
 
 def placed_vois(
-    mapped: MappedCase, territories: dict[str, Array], lesions: Sequence[str], *, lungs: bool
+    mapped: ResampledCase, territories: dict[str, Array], lesions: Sequence[str], *, lungs: bool
 ) -> tuple[PlacedVoi, ...]:
     """Returns every VOI of the report in order.
 

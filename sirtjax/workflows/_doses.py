@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sirtjax import dosimetry, pipeline
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import DoseTable
-from sirtjax.workflows._mapped_case import MappedCase
+from sirtjax.workflows._resampled_case import ResampledCase
 
 Array = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ class Medium:
     description: str
 
 
-def medium(mapped: MappedCase, table: DoseTable, *, liver_density_g_per_ml: float, lung_mass_g: float) -> Medium:
+def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: float, lung_mass_g: float) -> Medium:
     """Densities for the dose: the protocol's liver density, or from the CT where the case asks for it.
 
     Lung voxels have the density the CT shows, or without a CT that of the lung mass in the lung volume.
@@ -48,7 +48,7 @@ def medium(mapped: MappedCase, table: DoseTable, *, liver_density_g_per_ml: floa
     hu = None if mapped.ct_hu is None else np.asarray(mapped.ct_hu.array, np.float32)
     lung = _lung_fraction(mapped, hu)
     if table.density != "protocol":
-        curve = dosimetry.density_curve(table.density)
+        curve = dosimetry.get_density_curve(table.density)
         if hu is None:
             raise ConfigError(f'dose.density = "{table.density}" is computed from the CT: add [images.ct]')
         density = np.asarray(dosimetry.density_g_per_ml(hu, curve), np.float32)
@@ -62,7 +62,7 @@ def medium(mapped: MappedCase, table: DoseTable, *, liver_density_g_per_ml: floa
     return Medium(density, liver_density_g_per_ml, lung, f"{liver_density_g_per_ml:g} g/mL outside the lungs")
 
 
-def _lung_fraction(mapped: MappedCase, hu: Array | None) -> Array:
+def _lung_fraction(mapped: ResampledCase, hu: Array | None) -> Array:
     drawn = mapped.occupancy.get("lungs")
     if drawn is not None:
         return drawn
@@ -83,7 +83,7 @@ def dose_method(table: DoseTable, nuclide: dosimetry.Nuclide) -> Literal["kernel
 
 def dose_gy(
     activity_mbq: Array,
-    mapped: MappedCase,
+    mapped: ResampledCase,
     tissue: Medium,
     nuclide: dosimetry.Nuclide,
     table: DoseTable,

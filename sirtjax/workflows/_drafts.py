@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from sirtjax.workflows._notes import grouped
-from sirtjax.workflows._products import Products
+from sirtjax.workflows._products import StepResults
 
 
-def unreviewed_masks(products: Products) -> tuple[str, ...]:
+def unreviewed_masks(products: StepResults) -> tuple[str, ...]:
     """Returns a sentence for each reason why masks are unreviewed.
 
     A program segmented them, or they changed since their signature.

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from sirtjax import dosimetry, pipeline
 from sirtjax.workflows._biology import Biology, biology_row
-from sirtjax.workflows._deposit import Deposit
+from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import PlacedVoi
-from sirtjax.workflows._mapped_case import MappedCase
+from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._results import VoiResult
 
 Array = NDArray[np.float32]
@@ -22,8 +22,8 @@ CURVE_POINTS = 200
 
 def evaluate_vois(
     vois: Sequence[PlacedVoi],
-    mapped: MappedCase,
-    deposit: Deposit,
+    mapped: ResampledCase,
+    deposit: ActivityAndDose,
     *,
     density_g_per_ml: float,
     constant_gy_g_per_mbq: float,
@@ -87,7 +87,7 @@ def evaluate_vois(
     return tuple(rows)
 
 
-def _lung_row(voi: PlacedVoi, mapped: MappedCase, deposit: Deposit) -> VoiResult:
+def _lung_row(voi: PlacedVoi, mapped: ResampledCase, deposit: ActivityAndDose) -> VoiResult:
     """The lungs by their mass and the shunted activity; the voxel dose of the map is not theirs."""
     return VoiResult(
         name=voi.name,

@@ -23,7 +23,7 @@ LIVER = "liver"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Guides:
+class RegistrationGuidance:
     """Masks and landmark points of the reference (the CT of the activity image) and the floating image.
 
     The floating image is the diagnostic one.
@@ -51,7 +51,7 @@ class Guides:
         return "cnn-lm" if len(common) > 1 or self.reference_points_mm is not None else "cnn"
 
 
-def gather_guides(case: Case, images: CaseImages, liver: Voi | None, lesions: Sequence[Voi]) -> Guides:
+def gather_guides(case: Case, images: CaseImages, liver: Voi | None, lesions: Sequence[Voi]) -> RegistrationGuidance:
     """Returns all possible guidance of a case's registration.
 
     Raises:
@@ -60,7 +60,7 @@ def gather_guides(case: Case, images: CaseImages, liver: Voi | None, lesions: Se
     """
     table = case.registration
     if table is None or not table.computed:
-        return Guides()
+        return RegistrationGuidance()
     sides: tuple[tuple[Frame, GuidesTable], ...] = (
         ("activity", table.reference_masks),
         ("diagnostic", table.floating_masks),
@@ -77,7 +77,9 @@ def gather_guides(case: Case, images: CaseImages, liver: Voi | None, lesions: Se
             side[name] = labels
         masks.append(side)
     one, two = _points(table.reference_points, table.floating_points)
-    return Guides(reference_masks=masks[0], floating_masks=masks[1], reference_points_mm=one, floating_points_mm=two)
+    return RegistrationGuidance(
+        reference_masks=masks[0], floating_masks=masks[1], reference_points_mm=one, floating_points_mm=two
+    )
 
 
 def _guide_masks(guides: GuidesTable, frame: Frame, images: CaseImages) -> dict[str, LabelMap]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from sirtjax.io import file_sha256
 from sirtjax.workflows._case import Case
-from sirtjax.workflows._products import Divided, Products
+from sirtjax.workflows._products import TerritoryMap, StepResults
 from sirtjax.workflows._provenance_record import InputFile
 from sirtjax.workflows._results import MaskResult, MaskRole
 from sirtjax.workflows._used_mask import UsedMask
 from sirtjax.workflows._voi import Voi
 
 
-def mask_results(case: Case, products: Products) -> tuple[MaskResult, ...]:
+def mask_results(case: Case, products: StepResults) -> tuple[MaskResult, ...]:
     """Lists the masks as they were used: liver, lesions, lungs, territories.
 
     Args:
@@ -35,7 +35,7 @@ def mask_results(case: Case, products: Products) -> tuple[MaskResult, ...]:
     return tuple(found)
 
 
-def used_inputs(inputs: Mapping[str, InputFile], products: Products) -> dict[str, InputFile]:
+def used_inputs(inputs: Mapping[str, InputFile], products: StepResults) -> dict[str, InputFile]:
     """Returns the inputs of a case with the replaced masks.
 
     Args:
@@ -58,7 +58,7 @@ def used_inputs(inputs: Mapping[str, InputFile], products: Products) -> dict[str
     return found
 
 
-def _by_role(products: Products) -> Iterable[tuple[MaskRole, str, tuple[Voi, ...]]]:
+def _by_role(products: StepResults) -> Iterable[tuple[MaskRole, str, tuple[Voi, ...]]]:
     """The masks of each role, with the name of its table in the case."""
     yield "liver", "liver", () if products.liver is None else (products.liver,)
     yield "lesion", "lesions", products.lesions or ()
@@ -70,7 +70,7 @@ def _of_voi(role: MaskRole, voi: Voi, path: Path | None) -> MaskResult:
     return _record(voi.name, role, voi.frame, voi.origin, voi.volume_ml, voi.used, path, draft=draft)
 
 
-def _of_territories(case: Case, divided: Divided) -> MaskResult:
+def _of_territories(case: Case, divided: TerritoryMap) -> MaskResult:
     labels, table = divided.labels, case.territories
     volume_ml = 0.0 if labels is None else sum(labels.volume_ml(name) for _, name in labels.names)
     path = None if table is None else table.path

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sirtjax.workflows._biology import Biology, biology_facts
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._doses import dose_method
-from sirtjax.workflows._results import Fact, RegistrationSummary
-from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._results import MethodEntry, RegistrationSummary
+from sirtjax.workflows._setting import DosimetryContext
 
 DOSE_METHODS = {
     "kernel": "convolution with a voxel kernel for this voxel size, lungs by local deposition",
@@ -26,41 +26,43 @@ CALIBRATIONS = {
 
 
 def method_facts(
-    case: Case, setting: Setting, biology: Biology | None, registered: RegistrationSummary | None
-) -> tuple[Fact, ...]:
+    case: Case, setting: DosimetryContext, biology: Biology | None, registered: RegistrationSummary | None
+) -> tuple[MethodEntry, ...]:
     """Returns all values needed to follow the numbers, in the order of the calculation."""
     nuclide, protocol, grid = setting.nuclide, setting.protocol, setting.mapped.geometry
     density = protocol.liver_density
     method = dose_method(case.dose, nuclide)
     facts = [
-        Fact("protocol", f"{protocol.name}: {protocol.title}", "; ".join(protocol.notes)),
-        Fact("nuclide", f"{nuclide.name}, half-life {nuclide.half_life_h:g} h", nuclide.source),
-        Fact("dose constant K", f"{setting.constant_gy_g_per_mbq:.4g} Gy kg/GBq", nuclide.source),
-        Fact("calibration", *CALIBRATIONS[case.calibration.method]),
-        Fact(
+        MethodEntry("protocol", f"{protocol.name}: {protocol.title}", "; ".join(protocol.notes)),
+        MethodEntry("nuclide", f"{nuclide.name}, half-life {nuclide.half_life_h:g} h", nuclide.source),
+        MethodEntry("dose constant K", f"{setting.constant_gy_g_per_mbq:.4g} Gy kg/GBq", nuclide.source),
+        MethodEntry("calibration", *CALIBRATIONS[case.calibration.method]),
+        MethodEntry(
             "voxel dose",
             DOSE_METHODS[method],
             KERNEL_SOURCE if method == "kernel" else "thesis Eq. 1.3",
         ),
-        Fact("density of the dose", setting.tissue.description),
-        Fact(
+        MethodEntry("density of the dose", setting.tissue.description),
+        MethodEntry(
             "density of liver and lesions",
             f"{density.value:g} {density.unit}",
             f"{density.source} ({density.evidence})",
         ),
-        Fact("compartment dose", "K A / m, activity of the VOI by its counts", "thesis Eq. 1.5"),
-        Fact("working grid", str(grid), "frame of the activity image"),
-        Fact("lung shunt fraction", f"{100 * setting.shunt.fraction:.3g} %", setting.shunt.source),
-        Fact("lung mass", f"{setting.lungs.mass_g:.0f} g", setting.lungs.source),
-        Fact(
+        MethodEntry("compartment dose", "K A / m, activity of the VOI by its counts", "thesis Eq. 1.5"),
+        MethodEntry("working grid", str(grid), "frame of the activity image"),
+        MethodEntry("lung shunt fraction", f"{100 * setting.shunt.fraction:.3g} %", setting.shunt.source),
+        MethodEntry("lung mass", f"{setting.lungs.mass_g:.0f} g", setting.lungs.source),
+        MethodEntry(
             "lung dose",
             "K A LSF / lung mass; the voxel dose is not used in the lungs",
             "against Monte Carlo the compartment value is 40 % low on average (d'Andrea et al., Appl Sci 2024;14:7684)",
         ),
-        Fact("registration", registration_sentence(case, registered)),
-        Fact("VOIs", "partial voxels by sub-sampling the contoured masks; D_x and V_x from the exact sorted histogram"),
+        MethodEntry("registration", registration_sentence(case, registered)),
+        MethodEntry(
+            "VOIs", "partial voxels by sub-sampling the contoured masks; D_x and V_x from the exact sorted histogram"
+        ),
     ]
-    return (*facts, *(Fact(*row) for row in biology_facts(biology)))
+    return (*facts, *(MethodEntry(*row) for row in biology_facts(biology)))
 
 
 def registration_sentence(case: Case, registered: RegistrationSummary | None) -> str:

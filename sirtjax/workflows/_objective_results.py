@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check, DoseObjective, ObjectiveOutcome, VoiDose
 from sirtjax.workflows._case import Case
-from sirtjax.workflows._deposit import Deposit
+from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._plan_record import TreatmentPlan
 from sirtjax.workflows._prescribing import ROLES, Role, target_names
 from sirtjax.workflows._results import ObjectiveResult, VoiResult
-from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._setting import DosimetryContext
 
 # A delivered dose is that of one unit of what was delivered.
 _ONE_TREATMENT = np.ones(1)
@@ -37,8 +37,8 @@ def objective_results(
 
 def delivered_objectives(
     case: Case,
-    setting: Setting,
-    deposit: Deposit,
+    setting: DosimetryContext,
+    deposit: ActivityAndDose,
     rows: Sequence[VoiResult],
     objectives: Sequence[DoseObjective],
     plan: TreatmentPlan | None,
@@ -77,7 +77,11 @@ def objective_key(objective: DoseObjective | ObjectiveResult) -> tuple[object, .
 
 
 def _delivered_vois(
-    case: Case, setting: Setting, deposit: Deposit, rows: Sequence[VoiResult], plan: TreatmentPlan | None
+    case: Case,
+    setting: DosimetryContext,
+    deposit: ActivityAndDose,
+    rows: Sequence[VoiResult],
+    plan: TreatmentPlan | None,
 ) -> list[VoiDose]:
     mean_gy = {row.name: row.mean_gy for row in rows}
     targets = target_names(case, setting)
@@ -108,7 +112,7 @@ def _delivered_vois(
     return [*found, lungs]
 
 
-def _histogram(voi: PlacedVoi, deposit: Deposit, voxel_ml: float) -> Callable[[], dosimetry.Dvh]:
+def _histogram(voi: PlacedVoi, deposit: ActivityAndDose, voxel_ml: float) -> Callable[[], dosimetry.Dvh]:
     """The histogram of a VOI, computed once and only if an objective needs it."""
     known: list[dosimetry.Dvh] = []
 

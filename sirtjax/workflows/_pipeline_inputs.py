@@ -18,8 +18,8 @@ from sirtjax.workflows._prescribing import (
     shared_split,
     voi_doses,
 )
-from sirtjax.workflows._products import MappedProducts
-from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._products import AllStepResults
+from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._unit_maps import unit_maps
 
 # The smallest fraction of a voxel that counts in a histogram.
@@ -29,7 +29,7 @@ MARGIN_VOXELS, STEP_VOXELS = 6, 16
 
 
 def pipeline_inputs(
-    case: Case, products: MappedProducts, *, crop: bool = True
+    case: Case, products: AllStepResults, *, crop: bool = True
 ) -> tuple[pipeline.PipelineInputs, pipeline.PipelineConfig]:
     """Returns the arrays and the configuration with which `pipeline.run` computes the plan of a case.
 
@@ -104,7 +104,7 @@ def _proportional(case: Case) -> Case:
 
 
 def _masks(
-    products: MappedProducts, full: Geometry, transform: spatial.Transform
+    products: AllStepResults, full: Geometry, transform: spatial.Transform
 ) -> tuple[dict[str, pipeline.GridArray], tuple[pipeline.MaskConfig, ...]]:
     """Liver, lesions and territories on their own grids, and how each is averaged."""
     named: list[tuple[str, LabelMap, Frame]] = [
@@ -135,7 +135,7 @@ def _cropped(mask: NDArray[np.bool_], geometry: Geometry) -> pipeline.GridArray:
     return pipeline.GridArray(values=padded, world_from_voxel=crop_geometry(geometry, start, stop).affine)
 
 
-def _vois(setting: Setting) -> tuple[pipeline.VoiConfig, ...]:
+def _vois(setting: DosimetryContext) -> tuple[pipeline.VoiConfig, ...]:
     found = []
     for voi in setting.vois:
         if voi.kind != "lungs":
@@ -155,17 +155,17 @@ def _objective(objective: dosimetry.DoseObjective, voi: VoiDose) -> pipeline.Obj
     )
 
 
-def _kernel_radius(setting: Setting, method: str) -> tuple[int, int, int]:
+def _kernel_radius(setting: DosimetryContext, method: str) -> tuple[int, int, int]:
     if method != "kernel":
         return (4, 4, 4)
     return dosimetry.kernel_radius_voxels(
         setting.mapped.geometry.spacing_mm,
-        radial=dosimetry.radial_kernel(str(setting.nuclide.radial_kernel)),
+        radial=dosimetry.get_radial_kernel(str(setting.nuclide.radial_kernel)),
         medium_density_g_per_ml=setting.tissue.soft_tissue_g_per_ml,
     )
 
 
-def _box(setting: Setting) -> tuple[slice, slice, slice]:
+def _box(setting: DosimetryContext) -> tuple[slice, slice, slice]:
     """The part of the dose grid around liver, lesions and territories."""
     used = np.zeros(setting.mapped.geometry.shape, bool)
     for voi in setting.vois:

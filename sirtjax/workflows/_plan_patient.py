@@ -14,7 +14,7 @@ from typing import Literal
 from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.errors import InputError
-from sirtjax.io import PatientMark
+from sirtjax.io import PatientFingerprint
 from sirtjax.workflows._case import NO_PSEUDONYM, Case
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._plan_record import TreatmentPlan
@@ -99,7 +99,7 @@ def _why_unknown(images: CaseImages, plan: TreatmentPlan) -> str:
     return "plan and image state different identifiers of the patient"
 
 
-def _stated(mark: PatientMark) -> bool:
+def _stated(mark: PatientFingerprint) -> bool:
     return any(part is not None for part in (mark.number, mark.name, mark.born))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sirtjax.errors import ImageFormatError
-from sirtjax.io import PatientMark
+from sirtjax.io import PatientFingerprint
 from sirtjax.parsing import parse_json
 from sirtjax.workflows._provenance_record import InputFile, PlannedVoi
 from sirtjax.workflows._results import SCHEMA, ObjectiveResult, TerritoryResult
@@ -40,7 +40,7 @@ class TreatmentPlan:
     """
 
     patient_id: str
-    patient: PatientMark
+    patient: PatientFingerprint
     protocol: str
     nuclide: str
     nuclide_record: str
@@ -152,7 +152,7 @@ def read_plan(path: Path) -> TreatmentPlan:
     mark = plan.provenance.patient
     return TreatmentPlan(
         patient_id=plan.patient_id or "",
-        patient=PatientMark() if mark is None else PatientMark(**mark.model_dump()),
+        patient=PatientFingerprint() if mark is None else PatientFingerprint(**mark.model_dump()),
         protocol=plan.protocol,
         nuclide=plan.nuclide,
         nuclide_record=plan.nuclide_record,

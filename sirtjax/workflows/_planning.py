@@ -17,16 +17,16 @@ from sirtjax.workflows._prescribing import (
     prescription_facts,
     voi_doses,
 )
-from sirtjax.workflows._products import Hooks, MappedProducts, Products
+from sirtjax.workflows._products import AllStepResults, Hooks, StepResults
 from sirtjax.workflows._required import check_prescription
-from sirtjax.workflows._results import Maps, Result
+from sirtjax.workflows._results import Result, ResultVolumes
 from sirtjax.workflows._steps import made_all, made_images
 from sirtjax.workflows._unit_maps import unit_maps
 
 
 def plan_case(
-    case: Case, *, products: Products | None = None, hooks: Hooks | None = None
-) -> tuple[Result, Maps, MappedProducts]:
+    case: Case, *, products: StepResults | None = None, hooks: Hooks | None = None
+) -> tuple[Result, ResultVolumes, AllStepResults]:
     """Returns a treatment plan: the seven steps of thesis section 8.3, from case to prescription.
 
     Args:

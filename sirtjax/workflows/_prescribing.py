@@ -15,8 +15,8 @@ from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._required import check_prescription
-from sirtjax.workflows._results import BoundResult, Fact, InjectionResult, VoiKind
-from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._results import BoundResult, InjectionResult, MethodEntry, VoiKind
+from sirtjax.workflows._setting import DosimetryContext
 
 Array = NDArray[np.float32]
 
@@ -30,7 +30,7 @@ ROLES: dict[VoiKind, Role] = {
 }
 
 
-def case_objectives(case: Case, setting: Setting) -> tuple[DoseObjective, ...]:
+def case_objectives(case: Case, setting: DosimetryContext) -> tuple[DoseObjective, ...]:
     """Returns the protocol's objectives for this hepatic reserve.
 
     The case's own objectives replace those they name.
@@ -48,7 +48,7 @@ def case_objectives(case: Case, setting: Setting) -> tuple[DoseObjective, ...]:
 
 
 def prescribe_case(
-    case: Case, setting: Setting, doses: Sequence[VoiDose], objectives: Sequence[DoseObjective]
+    case: Case, setting: DosimetryContext, doses: Sequence[VoiDose], objectives: Sequence[DoseObjective]
 ) -> Prescription:
     """Returns the prescription; if territories share a limit, in the proportions of `shared_split`."""
     injections = [_injection(table, case) for table in setting.injections]
@@ -61,7 +61,7 @@ def prescribe_case(
 
 
 def shared_split(
-    case: Case, setting: Setting, doses: Sequence[VoiDose], alike: Prescription
+    case: Case, setting: DosimetryContext, doses: Sequence[VoiDose], alike: Prescription
 ) -> tuple[Literal["proportional", "even", "shares"], tuple[float, ...] | None]:
     """Returns how territories share a common limit, and their proportions (None: each has its own).
 
@@ -91,19 +91,19 @@ def _injection(table: InjectionTable, case: Case) -> Injection:
     return Injection(territory=table.territory, residual_fraction=table.residual_fraction, fixed_mbq=given)
 
 
-def prescription_facts(case: Case, setting: Setting) -> tuple[Fact, ...]:
+def prescription_facts(case: Case, setting: DosimetryContext) -> tuple[MethodEntry, ...]:
     """Returns the residual and the choice between the bounds, as the report prints them."""
     residuals = ", ".join(
         f"{100 * (table.residual_fraction or 0.0):.3g} % ({table.territory})" for table in setting.injections
     )
     return (
-        Fact("residual in vial and catheter", residuals, "the case"),
-        Fact("choice between the bounds", str(case.prescription.strategy), "the case"),
+        MethodEntry("residual in vial and catheter", residuals, "the case"),
+        MethodEntry("choice between the bounds", str(case.prescription.strategy), "the case"),
     )
 
 
 def voi_doses(
-    case: Case, setting: Setting, unit_dose: Sequence[Array], remaining: NDArray[np.float64]
+    case: Case, setting: DosimetryContext, unit_dose: Sequence[Array], remaining: NDArray[np.float64]
 ) -> list[VoiDose]:
     """Returns the dose per MBq injected of every VOI that an objective can name, also voxel by voxel."""
     doses = []
@@ -130,7 +130,7 @@ def voi_doses(
     return [*doses, lungs]
 
 
-def bounding_vois(case: Case, setting: Setting) -> list[tuple[PlacedVoi, Role]]:
+def bounding_vois(case: Case, setting: DosimetryContext) -> list[tuple[PlacedVoi, Role]]:
     """Returns the VOIs that an objective can name, with their roles; the lungs are not among them."""
     targets = target_names(case, setting)
     found: list[tuple[PlacedVoi, Role]] = []
@@ -163,7 +163,7 @@ def _dose_at_fraction_gy(
     return histogram(activity_mbq).dose_at_percent_gy(100 * fraction)
 
 
-def target_names(case: Case, setting: Setting) -> set[str]:
+def target_names(case: Case, setting: DosimetryContext) -> set[str]:
     tumours = {voi.name for voi in setting.vois if voi.kind in ("lesion", "lesions")}
     if case.prescription.targets is None:
         return {voi.name for voi in setting.vois if voi.kind == "lesion"}
@@ -177,7 +177,7 @@ def target_names(case: Case, setting: Setting) -> set[str]:
     return targets
 
 
-def _lesion_name(name: str, setting: Setting) -> str:
+def _lesion_name(name: str, setting: DosimetryContext) -> str:
     """Returns the name of the VOI; "lesions" is the only lesion if there is just one, which then has no other VOI."""
     found = [voi.name for voi in setting.vois if voi.kind == "lesion"]
     return found[0] if name == "lesions" and len(found) == 1 else name

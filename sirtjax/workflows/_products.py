@@ -10,12 +10,12 @@ from sirtjax.volume import LabelMap
 from sirtjax.workflows._alignment_record import Alignment, Register
 from sirtjax.workflows._case import Frame
 from sirtjax.workflows._case_images import CaseImages
-from sirtjax.workflows._mapped_case import MappedCase
+from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._used_mask import UsedMask
 from sirtjax.workflows._voi import SegmentLesions, SegmentOrgan, Voi
 
 # The steps of thesis section 8.3; the seventh, the prescription, is `plan_case`.
-Step = Literal["images", "liver", "lesions", "territories", "registration", "mapping"]
+Step = Literal["images", "liver", "lesions", "territories", "registration", "resampling"]
 STEPS: tuple[Step, ...] = get_args(Step)
 
 
@@ -39,7 +39,7 @@ class Hooks:
 
 
 @dataclass(frozen=True)
-class Divided:
+class TerritoryMap:
     """The perfusion territories of the liver.
 
     Attributes:
@@ -60,7 +60,7 @@ class Divided:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Products:
+class StepResults:
     """The products of some of the steps, for a case that is resumed; None is not made yet.
 
     Attributes:
@@ -70,30 +70,31 @@ class Products:
       lungs: the lungs; made with the liver, and None if the case does not need them.
       territories: the perfusion territories.
       registration: the transform to the diagnostic image.
-      mapping: all of it on the dose grid.
+      resampling: all of it on the dose grid.
     """
 
     images: CaseImages | None = None
     liver: Voi | None = None
     lesions: tuple[Voi, ...] | None = None
     lungs: Voi | None = None
-    territories: Divided | None = None
+    territories: TerritoryMap | None = None
     registration: Alignment | None = None
-    mapping: MappedCase | None = None
+    resampling: ResampledCase | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class MappedProducts(Products):
+class AllStepResults(StepResults):
     """The products of all six steps: what a plan or verification starts from.
 
     Attributes:
-      images, liver, lesions, lungs, territories, registration, mapping: as in `Products`; only `lungs` may be None.
+      images, liver, lesions, lungs, territories, registration, resampling: as in `StepResults`; only `lungs` may be
+        None.
     """
 
     # `field()` removes the default that the base class has.
     images: CaseImages = field()
     liver: Voi = field()
     lesions: tuple[Voi, ...] = field()
-    territories: Divided = field()
+    territories: TerritoryMap = field()
     registration: Alignment = field()
-    mapping: MappedCase = field()
+    resampling: ResampledCase = field()

@@ -19,13 +19,13 @@ from sirtjax.workflows._case import Case, RegistrationTable
 from sirtjax.workflows._case_file import PATH_KEYS
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._mask_records import used_inputs
-from sirtjax.workflows._products import Products
+from sirtjax.workflows._products import StepResults
 from sirtjax.workflows._provenance_record import InputFile, Provenance
 
 PACKAGES = ("jax", "numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "nibabel")
 
 
-def provenance(case: Case, images: CaseImages, *, registration: str, products: Products | None = None) -> Provenance:
+def provenance(case: Case, images: CaseImages, *, registration: str, products: StepResults | None = None) -> Provenance:
     """Returns the values needed to repeat the result.
 
     The case's pseudonym is the only patient identifier.

@@ -10,7 +10,7 @@ from sirtjax import metrics
 from sirtjax.spatial import DisplacementField, Transform
 from sirtjax.volume import LabelMap, bounding_box, crop_geometry
 from sirtjax.workflows._alignment_record import Alignment
-from sirtjax.workflows._mapped_case import MappedCase
+from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._results import RegistrationSummary, VolumeChange
 
 # Voxels of the field left around the liver, for its slopes.
@@ -18,7 +18,7 @@ ROOM = 2
 
 
 def registration_summary(
-    alignment: Alignment, mapped: MappedCase, *, lesions: tuple[str, ...]
+    alignment: Alignment, mapped: ResampledCase, *, lesions: tuple[str, ...]
 ) -> RegistrationSummary | None:
     """Returns the registration for results.json and the report; None without a diagnostic image."""
     record = alignment.record
@@ -44,7 +44,7 @@ def registration_summary(
     )
 
 
-def _change(name: str, mapped: MappedCase, lesions: tuple[str, ...]) -> VolumeChange:
+def _change(name: str, mapped: ResampledCase, lesions: tuple[str, ...]) -> VolumeChange:
     mask_ml, warped_ml = mapped.mask_ml[name], mapped.warped_ml[name]
     return VolumeChange(
         name=name,

@@ -196,7 +196,7 @@ class PlanComparison:
 
 
 @dataclass(frozen=True)
-class Fact:
+class MethodEntry:
     """One line of the report's methods: what was used, its value and where the number is from."""
 
     name: str
@@ -312,7 +312,7 @@ class Result:
     lung_mass_g: float
     lung_shunt_fraction: float
     checks: tuple[Check, ...]
-    methods: tuple[Fact, ...]
+    methods: tuple[MethodEntry, ...]
     notes: tuple[str, ...]
     planned: dict[str, PlannedVoi]
     provenance: Provenance
@@ -338,7 +338,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Maps:
+class ResultVolumes:
     """The images that go with a result, all on the working grid.
 
     Attributes:

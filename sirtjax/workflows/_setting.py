@@ -12,14 +12,14 @@ from sirtjax.dosimetry import Protocol
 from sirtjax.workflows._case import InjectionTable
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._doses import Medium
-from sirtjax.workflows._mapped_case import MappedCase
+from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._shunt import LungMass, LungShunt
 
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class DosimetryContext:
     """What planning and verification share: the mapped case with its constants, territories and VOIs.
 
     Attributes:
@@ -35,7 +35,7 @@ class Setting:
 
     protocol: Protocol
     nuclide: dosimetry.Nuclide
-    mapped: MappedCase
+    mapped: ResampledCase
     tissue: Medium
     territories: dict[str, Array]
     injections: tuple[InjectionTable, ...]

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import dicom, dosimetry, formats, spatial
+from sirtjax.compilation_cache import cached_jit
 from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError, GeometryError
-from sirtjax.programs import kept
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._imaged_nuclide import allowed_nuclides, imaged_nuclide_checks, treated_nuclide
-from sirtjax.workflows._mapped_case import MappedCase
+from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._voi import Voi
 
 
@@ -60,7 +60,7 @@ def lung_shunt(
         pull = transform if voi.frame == "diagnostic" else None
         weight = spatial.occupancy(voi.labels, voi.name, images.activity.volume.geometry, transform=pull)
         counts[voi.name] = float(np.vdot(np.asarray(images.activity.volume.array, np.float32), weight))
-    fraction = dosimetry.counted_lung_shunt_fraction(counts["lungs"], counts["liver"])
+    fraction = dosimetry.spect_lung_shunt_fraction(counts["lungs"], counts["liver"])
     return LungShunt(fraction, "spect", "counts of the activity image in the lungs and the liver")
 
 
@@ -88,7 +88,7 @@ def _planar(case: Case, views: tuple[Path, ...], rois: Path) -> LungShunt:
     return LungShunt(fraction, "planar, corrected" if corrected else "planar", source, checks)
 
 
-def lung_mass(case: Case, mapped: MappedCase, protocol: dosimetry.Protocol) -> LungMass:
+def lung_mass(case: Case, mapped: ResampledCase, protocol: dosimetry.Protocol) -> LungMass:
     """Returns the lung mass: from the case, from the CT in the lung mask, or the protocol's standard."""
     if case.dose.lung_mass_g is not None:
         return LungMass(case.dose.lung_mass_g, "given in the case")
@@ -101,7 +101,7 @@ def lung_mass(case: Case, mapped: MappedCase, protocol: dosimetry.Protocol) -> L
     return LungMass(standard.value, f"standard of the protocol: {standard.source}")
 
 
-@kept
+@cached_jit
 def _lung_mass_g(hu: jax.Array, weight: jax.Array, voxel_volume_ml: jax.Array) -> jax.Array:
     mass: jax.Array = dosimetry.lung_mass_g(hu, weight, voxel_volume_ml=voxel_volume_ml)
     return mass

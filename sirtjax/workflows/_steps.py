@@ -16,15 +16,17 @@ from sirtjax.workflows._alignment_record import Alignment
 from sirtjax.workflows._case import Case, TerritoriesTable
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._images import select_images
-from sirtjax.workflows._mapped_case import MappedCase
-from sirtjax.workflows._mapping import map_case
 from sirtjax.workflows._notes import grouped, masks_of
-from sirtjax.workflows._products import Divided, Hooks, MappedProducts, Products, Step
+from sirtjax.workflows._products import AllStepResults, Hooks, Step, StepResults, TerritoryMap
+from sirtjax.workflows._resampled_case import ResampledCase
+from sirtjax.workflows._resampling import resample_case
 from sirtjax.workflows._voi import Voi
 from sirtjax.workflows._vois import chosen_masks, lesion_vois, liver_voi, lung_voi
 
 
-def advance(case: Case, until: Step, *, products: Products | None = None, hooks: Hooks | None = None) -> Products:
+def run_until(
+    case: Case, until: Step, *, products: StepResults | None = None, hooks: Hooks | None = None
+) -> StepResults:
     """Makes one step's product, and those it needs that are not there yet.
 
     Args:
@@ -39,40 +41,40 @@ def advance(case: Case, until: Step, *, products: Products | None = None, hooks:
     Raises:
       InputError: an input of a step cannot be used.
     """
-    progress = _Progress(case, hooks or Hooks(), products or Products())
+    progress = _Progress(case, hooks or Hooks(), products or StepResults())
     _MAKERS[until](progress)
     return progress.products
 
 
 def made_images(
-    case: Case, *, products: Products | None = None, hooks: Hooks | None = None
-) -> tuple[CaseImages, Products]:
-    """Makes only the first step; arguments as in `advance`.
+    case: Case, *, products: StepResults | None = None, hooks: Hooks | None = None
+) -> tuple[CaseImages, StepResults]:
+    """Makes only the first step; arguments as in `run_until`.
 
     Returns:
       The images, and the products with them.
     """
-    progress = _Progress(case, hooks or Hooks(), products or Products())
+    progress = _Progress(case, hooks or Hooks(), products or StepResults())
     images = _images(progress)
     return images, progress.products
 
 
-def made_all(case: Case, *, products: Products | None = None, hooks: Hooks | None = None) -> MappedProducts:
-    """Makes every step; arguments as in `advance`.
+def made_all(case: Case, *, products: StepResults | None = None, hooks: Hooks | None = None) -> AllStepResults:
+    """Makes every step; arguments as in `run_until`.
 
     Returns:
       The products of all steps.
     """
-    progress = _Progress(case, hooks or Hooks(), products or Products())
-    mapping = _mapping(progress)
-    return MappedProducts(
+    progress = _Progress(case, hooks or Hooks(), products or StepResults())
+    resampling = _resampling(progress)
+    return AllStepResults(
         images=_images(progress),
         liver=_liver(progress),
         lesions=_lesions(progress),
         lungs=progress.products.lungs,
         territories=_territories(progress),
         registration=_registration(progress),
-        mapping=mapping,
+        resampling=resampling,
     )
 
 
@@ -82,7 +84,7 @@ class _Progress:
 
     case: Case
     hooks: Hooks
-    products: Products
+    products: StepResults
 
 
 def _images(progress: _Progress) -> CaseImages:
@@ -118,7 +120,7 @@ def _lesions(progress: _Progress) -> tuple[Voi, ...]:
     return lesions
 
 
-def _territories(progress: _Progress) -> Divided:
+def _territories(progress: _Progress) -> TerritoryMap:
     liver, divided = _liver(progress), progress.products.territories
     if divided is None:
         progress.hooks.on_step("territories")
@@ -127,10 +129,10 @@ def _territories(progress: _Progress) -> Divided:
     return divided
 
 
-def _divided(progress: _Progress, liver: Voi) -> Divided:
+def _divided(progress: _Progress, liver: Voi) -> TerritoryMap:
     table = progress.case.territories
     if table is None:
-        return Divided(None, "activity")
+        return TerritoryMap(None, "activity")
     if table.path is not None:
         return _territories_from_masks(progress, table.path, table, liver)
     if table.image != liver.frame:
@@ -145,10 +147,10 @@ def _divided(progress: _Progress, liver: Voi) -> Divided:
         allow_crossing=table.allow_crossing,
         sources=[str(path) for path in table.dividing_lines],
     )
-    return Divided(labels, table.image)
+    return TerritoryMap(labels, table.image)
 
 
-def _territories_from_masks(progress: _Progress, path: Path, table: TerritoriesTable, liver: Voi) -> Divided:
+def _territories_from_masks(progress: _Progress, path: Path, table: TerritoriesTable, liver: Voi) -> TerritoryMap:
     masks = chosen_masks(table, _images(progress))
     pull = None
     if table.image != liver.frame:
@@ -171,9 +173,9 @@ def _territories_from_masks(progress: _Progress, path: Path, table: TerritoriesT
                 f"{path}: territory {name!r} has no voxel in the liver; check that it is on the {table.image} image"
             )
         only = LabelMap.from_mask(inside, grid, name=name)
-        return Divided(only, liver.frame, notes=notes)
+        return TerritoryMap(only, liver.frame, notes=notes)
     labels, shares = territories.territories_from_masks(liver.labels, on_liver, overlap=table.overlap, gap=table.gap)
-    return Divided(labels, liver.frame, overlap_ml=shares.overlap_ml, gap_ml=shares.gap_ml, notes=notes)
+    return TerritoryMap(labels, liver.frame, overlap_ml=shares.overlap_ml, gap_ml=shares.gap_ml, notes=notes)
 
 
 def _registration(progress: _Progress) -> Alignment:
@@ -190,14 +192,14 @@ def _registration(progress: _Progress) -> Alignment:
     return alignment
 
 
-def _mapping(progress: _Progress) -> MappedCase:
-    mapped = progress.products.mapping
+def _resampling(progress: _Progress) -> ResampledCase:
+    mapped = progress.products.resampling
     images, liver, lesions = _images(progress), _liver(progress), _lesions(progress)
     divided, alignment = _territories(progress), _registration(progress)
     if mapped is None:
-        progress.hooks.on_step("mapping")
+        progress.hooks.on_step("resampling")
         lungs = progress.products.lungs
-        mapped = map_case(
+        mapped = resample_case(
             images,
             [liver, *lesions, *([] if lungs is None else [lungs])],
             divided.labels,
@@ -206,7 +208,7 @@ def _mapping(progress: _Progress) -> MappedCase:
             spacing_mm=progress.case.dose.spacing_mm,
         )
         mapped = replace(mapped, notes=(*divided.notes, *mapped.notes))
-        progress.products = replace(progress.products, mapping=mapped)
+        progress.products = replace(progress.products, resampling=mapped)
     return mapped
 
 
@@ -216,5 +218,5 @@ _MAKERS: dict[Step, Callable[[_Progress], object]] = {
     "lesions": _lesions,
     "territories": _territories,
     "registration": _registration,
-    "mapping": _mapping,
+    "resampling": _resampling,
 }

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from sirtjax import pipeline
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._doses import dose_gy
-from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._setting import DosimetryContext
 
 Array = NDArray[np.float32]
 
 
-def unit_maps(case: Case, setting: Setting) -> tuple[list[Array], list[Array]]:
+def unit_maps(case: Case, setting: DosimetryContext) -> tuple[list[Array], list[Array]]:
     """Returns the activity and the dose maps of one MBq in each injected territory, one per injection.
 
     Raises:

@@ -13,7 +13,7 @@ from sirtjax.errors import ConfigError
 from sirtjax.workflows._assemble import assemble, distinct_checks, prepare, superpose
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._decay import STAGED_NOTE, InjectionDecay, activity_at_injection_mbq, injection_decay
-from sirtjax.workflows._deposit import Deposit
+from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._doses import dose_gy
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._objective_results import delivered_objectives
@@ -21,9 +21,9 @@ from sirtjax.workflows._plan_comparison import compare_with_plan
 from sirtjax.workflows._plan_patient import refuse_other_patient
 from sirtjax.workflows._plan_record import TreatmentPlan, read_plan
 from sirtjax.workflows._prescribing import case_objectives
-from sirtjax.workflows._products import Hooks, MappedProducts, Products
-from sirtjax.workflows._results import InjectionResult, Maps, PlanComparison, Result
-from sirtjax.workflows._setting import Setting
+from sirtjax.workflows._products import AllStepResults, Hooks, StepResults
+from sirtjax.workflows._results import InjectionResult, PlanComparison, Result, ResultVolumes
+from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._steps import made_all, made_images
 from sirtjax.workflows._unit_maps import unit_maps
 
@@ -31,8 +31,8 @@ Array = NDArray[np.float32]
 
 
 def verify_case(
-    case: Case, *, products: Products | None = None, hooks: Hooks | None = None
-) -> tuple[Result, Maps, MappedProducts]:
+    case: Case, *, products: StepResults | None = None, hooks: Hooks | None = None
+) -> tuple[Result, ResultVolumes, AllStepResults]:
     """Returns the absorbed dose after treatment, from the 90Y PET or another image of the activity.
 
     "relative" calibration scales the counts of each territory to the activity injected into it; "absolute" takes
@@ -98,21 +98,21 @@ def verify_case(
     return replace(result, comparison=comparison, checks=checks), maps, mapped
 
 
-def _relative(case: Case, setting: Setting, injected: NDArray[np.float64]) -> Deposit:
+def _relative(case: Case, setting: DosimetryContext, injected: NDArray[np.float64]) -> ActivityAndDose:
     activity, dose = unit_maps(case, setting)
     return superpose(setting, activity, dose, injected)
 
 
 def _absolute(
-    case: Case, setting: Setting, injected: NDArray[np.float64], decay: InjectionDecay
-) -> tuple[Deposit, tuple[Check, ...]]:
+    case: Case, setting: DosimetryContext, injected: NDArray[np.float64], decay: InjectionDecay
+) -> tuple[ActivityAndDose, tuple[Check, ...]]:
     if setting.mapped.activity.unit != "Bq/mL":
         raise ConfigError(
             f'calibration.method = "absolute" needs an image in Bq/mL, this one is in {setting.mapped.activity.unit}'
         )
     activity_mbq, checks = activity_at_injection_mbq(setting, decay)
     shunted_mbq = float(injected @ np.asarray(setting.shunts))
-    deposit = Deposit(
+    deposit = ActivityAndDose(
         activity_mbq=activity_mbq,
         dose_gy=dose_gy(activity_mbq, setting.mapped, setting.tissue, setting.nuclide, case.dose),
         injected_mbq=float(injected.sum()),
@@ -123,7 +123,7 @@ def _absolute(
     return deposit, (*decay.checks, *checks)
 
 
-def _absolute_notes(setting: Setting, deposit: Deposit, decay: InjectionDecay | None) -> list[str]:
+def _absolute_notes(setting: DosimetryContext, deposit: ActivityAndDose, decay: InjectionDecay | None) -> list[str]:
     """What an absolute image shows of the activity that should be in the liver: its calibration in one number."""
     if decay is None:
         return []

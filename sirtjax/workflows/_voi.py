@@ -18,13 +18,13 @@ class AutomaticMask:
     Attributes:
       labels: one label, or one for each lesion.
       method: the model or rule, for the report.
-      doubts: quality flags, one sentence each.
+      quality_flags: quality flags, one sentence each.
       estimated_dsc: with the true organ, as the model's calibration estimates it; None where it has none.
     """
 
     labels: LabelMap
     method: str
-    doubts: tuple[str, ...] = ()
+    quality_flags: tuple[str, ...] = ()
     estimated_dsc: float | None = None
 
 
@@ -44,7 +44,7 @@ class Voi:
       frame: of which image.
       origin: the file, or the method.
       automatic: the method of an automatic segmentation; None if it was provided.
-      doubts: quality flags of an automatic one.
+      quality_flags: quality flags of an automatic one.
       estimated_dsc: of an automatic one with the true organ; None where it was not estimated.
       draft: why it is unreviewed, such as a change since its signature; None if it is reviewed.
       used: the file it was taken from where that is not the case's, with its signature.
@@ -64,7 +64,7 @@ class Voi:
     frame: Frame
     origin: str
     automatic: str | None = None
-    doubts: tuple[str, ...] = ()
+    quality_flags: tuple[str, ...] = ()
     draft: str | None = None
     used: UsedMask | None = None
     estimated_dsc: float | None = None

@@ -9,7 +9,7 @@ import numpy as np
 from sirtjax import dosimetry, spatial
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows._evaluation import curve_points
-from sirtjax.workflows._mapping import field_of_view
+from sirtjax.workflows._resampling import field_of_view
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,7 +118,7 @@ def _automatic(name: str, found: LabelMap | AutomaticMask, frame: Frame) -> Voi:
         frame,
         f"segmented automatically by {made.method}",
         made.method,
-        made.doubts,
+        made.quality_flags,
         estimated_dsc=made.estimated_dsc,
     )
 

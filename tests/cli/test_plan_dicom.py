@@ -123,7 +123,7 @@ def test_each_structure_says_what_drew_it():
     def voi(name, automatic):
         return workflows.Voi(name, LabelMap.from_mask(mask, grid, name=name), "activity", "x", automatic)
 
-    products = workflows.Products(
+    products = workflows.StepResults(
         liver=voi("liver", "the model 'liver'"),
         lesions=(voi("GTV", None),),
         lungs=voi("lungs", workflows.BY_CT_NUMBERS),

@@ -13,7 +13,7 @@ from sirtjax.reports import load_steps
 from sirtjax.volume import LabelMap
 from sirtjax.workflows import AutomaticMask, Hooks, _steps, load_case
 
-STEPS = ("images", "liver", "lesions", "territories", "registration", "mapping")
+STEPS = ("images", "liver", "lesions", "territories", "registration", "resampling")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ MAKERS = {
     "lesions": "lesion_vois",
     "territories": "_divided",
     "registration": "align_diagnostic",
-    "mapping": "map_case",
+    "resampling": "resample_case",
 }
 
 
@@ -124,9 +124,9 @@ def test_a_changed_case_makes_only_what_depends_on_it_again(run, folder, tmp_pat
     if changes.get("masks"):
         masks = case.case_table()["masks"]
         changes = {"masks": {"liver": masks["liver"], "lesions": masks["lesions"] | {"names": ["alpha"]}}}
-    done = run("step", "mapping", case.write_case(folder, **changes), "-o", tmp_path)
+    done = run("step", "resampling", case.write_case(folder, **changes), "-o", tmp_path)
     assert done.code == 0, done.err
-    assert set(made) - {"images", "mapping"} == again
+    assert set(made) - {"images", "resampling"} == again
     for name in again:
         assert f"the case has changed, so the step {name} is recomputed" in done.err
 
@@ -157,7 +157,7 @@ def test_an_automatic_mask_corrected_by_hand_is_no_longer_automatic(run, folder,
     path = case.write_case(folder, masks=masks)
     assert run("step", "liver", path, "-o", tmp_path).code == 0
     as_found = load_steps(tmp_path / "steps", load_case(path)).liver
-    assert (as_found.automatic, as_found.doubts) == ("a model", ("too much of it",))
+    assert (as_found.automatic, as_found.quality_flags) == ("a model", ("too much of it",))
     assert as_found.estimated_dsc == 0.75
     file = tmp_path / "steps" / "liver" / "liver.nii.gz"
     array, geometry = read_nifti_array(file)
@@ -165,7 +165,7 @@ def test_an_automatic_mask_corrected_by_hand_is_no_longer_automatic(run, folder,
     cut[: cut.shape[0] // 2 - 12] = False
     write_nifti(file, LabelMap.from_mask(cut, geometry, name="liver"), force=True)
     corrected = load_steps(tmp_path / "steps", load_case(path)).liver
-    assert (corrected.automatic, corrected.doubts, corrected.estimated_dsc) == (None, (), None)
+    assert (corrected.automatic, corrected.quality_flags, corrected.estimated_dsc) == (None, (), None)
     assert corrected.origin == "segmented automatically by a model, edited manually"
 
 

@@ -53,12 +53,12 @@ class Engine:
             return AFFINE_MM
         return 1.0 + abs(math.log10((weights.image + 0.1) / 3.1)) + abs(weights.masks - 1)
 
-    def make_bench(self, reference, floating, **given):
+    def prepare_tuning_case(self, reference, floating, **given):
         self.benches += 1
         self.given = given
         return float(np.max(reference.array)) - 60
 
-    def try_weights(self, bench, tables, *, config, swept, seed, batch_size):
+    def evaluate_weights(self, bench, tables, *, config, swept, seed, batch_size):
         if self.stop_after is not None and len(self.solved) >= self.stop_after:
             raise KeyboardInterrupt
         assert len(tables) <= batch_size
@@ -78,8 +78,8 @@ def engine(monkeypatch):
     from sirtjax.cli import tune as verb
 
     made = Engine()
-    monkeypatch.setattr(registration, "make_bench", made.make_bench)
-    monkeypatch.setattr(registration, "try_weights", made.try_weights)
+    monkeypatch.setattr(registration, "prepare_tuning_case", made.prepare_tuning_case)
+    monkeypatch.setattr(registration, "evaluate_weights", made.evaluate_weights)
     monkeypatch.setattr(verb, "use_compilation_cache", lambda: None)
     return made
 
@@ -101,7 +101,7 @@ def test_it_finds_the_best_weights_and_writes_them(run, training, engine, tmp_pa
     }  # fmt: skip
     assert "best at weights.image = 3, weights.masks = 1: RRMSD" in done.out
     assert engine.swept == ("image", "masks") and engine.benches == 2
-    assert set(engine.given["reference_masks"]) == {"liver", "lesion1"} and engine.given["judging_masks"] is None
+    assert set(engine.given["reference_masks"]) == {"liver", "lesion1"} and engine.given["evaluation_masks"] is None
     # each row once, with what was measured
     rows = table(out / "results.csv")
     assert len(rows) == 12 and len({row["key"] for row in rows}) == 12
@@ -115,7 +115,7 @@ def test_it_finds_the_best_weights_and_writes_them(run, training, engine, tmp_pa
     assert surface["3", "1"]["cases"] == "2" and surface["3", "1"]["failures"] == "0"
     # the preset found is a preset
     text = (out / "best.toml").read_text()
-    best = registration.config_from_table(tomllib.loads(text), name="best")
+    best = registration.config_from_dict(tomllib.loads(text), name="best")
     assert (best.weights.image, best.weights.masks, best.weights.volume) == (3.0, 1.0, 2.0)
     assert best.structure() == registration.load_preset("cnn-lm").structure()
     assert "# Found with sirtjax tune" in text and "over 2 cases" in text and str(training) not in text
@@ -190,17 +190,17 @@ def test_it_says_when_the_affine_map_is_best(run, training, engine, tmp_path):
     assert told["affine_is_best"] and told["best"] == {"weights.image": "0", "weights.masks": "0"}
     assert "the affine map without deformation is best, RRMSD 6.32 mm" in told["summary"]
     assert len(told["cases"]["bb"]) == 6 and told["cases"]["bb"][0]["rmsd_mm"] == pytest.approx(8.0)
-    best = registration.config_from_table(tomllib.loads((out / "best.toml").read_text()), name="best")
+    best = registration.config_from_dict(tomllib.loads((out / "best.toml").read_text()), name="best")
     assert best.deformable.model == "none" and best.weights.image == 0
 
 
 def test_a_case_that_fails_does_not_stop_the_others(run, training, engine, tmp_path):
-    def make_bench(reference, floating, **given):
+    def prepare_tuning_case(reference, floating, **given):
         if np.max(reference.array) == 61:
             raise GeometryError("the liver of this case is a cat")
-        return Engine.make_bench(engine, reference, floating, **given)
+        return Engine.prepare_tuning_case(engine, reference, floating, **given)
 
-    registration.make_bench = make_bench  # the fixture puts the true one back
+    registration.prepare_tuning_case = prepare_tuning_case  # the fixture puts the true one back
     done = run("tune", training / "cases.csv", "-o", tmp_path / "out", *SMALL)
     assert done.code == 1
     assert "1 of 2 cases could not be registered and are not in the RRMSD; the first is a: the liver" in done.err
@@ -208,12 +208,12 @@ def test_a_case_that_fails_does_not_stop_the_others(run, training, engine, tmp_p
 
 
 def test_failures_count_before_the_error(run, training, engine, tmp_path):
-    def try_weights(bench, tables, **given):
-        trials = Engine.try_weights(engine, bench, tables, **given)
+    def evaluate_weights(bench, tables, **given):
+        trials = Engine.evaluate_weights(engine, bench, tables, **given)
         folded = [Trial(weights=one.weights, status=Status.FOLDED, figures=one.figures) for one in trials]
         return tuple(f if f.weights.image == 3 else one for f, one in zip(folded, trials, strict=True))
 
-    registration.try_weights = try_weights
+    registration.evaluate_weights = evaluate_weights
     done = run("tune", training / "cases.csv", "-o", tmp_path / "out", *SMALL)
     assert done.code == 0 and "best at weights.image = 10, weights.masks = 1" in done.out
     surface = {(row["weights.image"], row["weights.masks"]): row for row in table(tmp_path / "out" / "surface.csv")}

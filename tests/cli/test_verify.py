@@ -115,10 +115,10 @@ def test_the_plan_of_another_patient_is_refused(run, folder, plan_of, tmp_path):
 
 def test_another_patient_whom_the_headers_name(run, tmp_path, plan_of, monkeypatch):
     """Two DICOM patients under one pseudonym: the keyed hashes in results.json tell them apart."""
-    from sirtjax.io import _patient_mark
+    from sirtjax.io import _patient_fingerprint
 
-    monkeypatch.setattr(_patient_mark, "_key", _patient_mark._key)
-    monkeypatch.setattr(_patient_mark, "_fingerprint", None)
+    monkeypatch.setattr(_patient_fingerprint, "_key", _patient_fingerprint._key)
+    monkeypatch.setattr(_patient_fingerprint, "_fingerprint", None)
 
     def done(verb, patient, out, **changes):
         folder = tmp_path / f"{patient}-{verb}"

@@ -13,7 +13,7 @@ from sirtjax.cli import warp as verb
 from sirtjax.spatial import (
     AffineTransform,
     DisplacementField,
-    points_to_reference,
+    inverse_transform_points,
     resample,
     resample_labels,
     rigid_matrix,
@@ -241,7 +241,7 @@ def test_a_contour_goes_with_its_image(run, files, tmp_path):
     assert done.code == 0, done.err
     (found,) = io.read_points(tmp_path / "out.mrk.json")
     assert (found.kind, found.name) == ("closed curve", "liver")
-    np.testing.assert_allclose(found.points_mm, points_to_reference(FIELD, ring), atol=1e-6)
+    np.testing.assert_allclose(found.points_mm, inverse_transform_points(FIELD, ring), atol=1e-6)
 
 
 def bspline(path):

@@ -67,7 +67,9 @@ def every_object(folder, reference, moving, masks):
     by_hand = Algorithm(name="by hand", version="1", family="manual")
     return (
         seg,
-        write_seg(folder / "own.dcm", {"liver": own}, reference, description="Liver", algorithm=by_hand, own_grid=True),
+        write_seg(
+            folder / "own.dcm", {"liver": own}, reference, description="Liver", algorithm=by_hand, keep_grid=True
+        ),
         write_measurements(folder / "sr.dcm", GROUPS, reference),
         write_measurements(folder / "sr-seg.dcm", GROUPS, reference, segmentation=seg, approval=approval),
         write_registration(folder / "rigid.dcm", AffineTransform(RIGID), reference, moving),

@@ -9,9 +9,9 @@ from sirtjax.dosimetry import (
     absolute_activity_mbq,
     cumulated_activity_mbq_h,
     decay_factor,
+    get_nuclide,
     hours_between,
-    local_dose_gy,
-    nuclide,
+    local_deposition_dose_gy,
     relative_activity_mbq,
 )
 from sirtjax.errors import ConfigError
@@ -30,11 +30,11 @@ def test_cumulated_activity_is_the_integral_of_decay() -> None:
 
 def test_pet_a_day_after_injection_gives_the_known_dose() -> None:
     """T2: 1.000 MBq/mL measured 24 h p.i. at 1.05 g/mL with T = 64.0416 h is 60.978 Gy, by hand."""
-    y90 = nuclide("y90-thesis")
+    y90 = get_nuclide("y90-thesis")
     activity = absolute_activity_mbq(
         np.full((2, 3, 4), 1e6, np.float32), voxel_volume_ml=0.06, elapsed_h=24.0, half_life_h=y90.half_life_h
     )
-    dose = local_dose_gy(activity, 1.05 * 0.06, constant=y90.dose_constant_gy_kg_per_gbq)
+    dose = local_deposition_dose_gy(activity, 1.05 * 0.06, constant=y90.dose_constant_gy_kg_per_gbq)
     np.testing.assert_allclose(dose, 60.978, rtol=5e-5)
 
 

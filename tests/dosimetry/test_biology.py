@@ -12,13 +12,13 @@ from sirtjax.dosimetry import (
     eubed_gy,
     eud_gy,
     generalised_eud_gy,
+    get_response_parameters,
+    get_tissue_parameters,
     liver_complication_probability,
     ntcp_lkb,
-    response_parameters,
     response_sets,
     tcp_linear_logit,
     tcp_logit,
-    tissue_parameters,
     tumour_control_probability,
 )
 from sirtjax.errors import ConfigError
@@ -111,12 +111,12 @@ def test_padding_does_not_count():
 
 
 def test_sets_name_source_and_status():
-    tumour = tissue_parameters("mgh-liver-tumour")
+    tumour = get_tissue_parameters("mgh-liver-tumour")
     assert (tumour.alpha_beta_gy, tumour.alpha_per_gy, tumour.repair_half_time_h) == (10.0, 0.036, 1.5)
     assert tumour.status == "public code"
-    dewaraja = response_parameters("glass-tumour-dewaraja-dose")
+    dewaraja = get_response_parameters("glass-tumour-dewaraja-dose")
     assert (dewaraja.d50_gy, dewaraja.status) == (292.0, "published")
-    assert response_parameters("resin-tumour").status == "unverified"
+    assert get_response_parameters("resin-tumour").status == "unverified"
     # Walrand 2014: BED for 50 % complications by kind of sphere.
     found = {kind: response_sets("NTCP", kind)[0].d50_gy for kind in ("ebrt", "resin", "glass")}
     assert found == {"ebrt": 115.0, "resin": 93.0, "glass": 250.0}
@@ -124,9 +124,9 @@ def test_sets_name_source_and_status():
 
 
 def test_models_are_bound_to_the_sphere_type():
-    glass = response_parameters("glass-tumour")
+    glass = get_response_parameters("glass-tumour")
     assert tumour_control_probability(250.0, glass, sphere_type="glass", gamma50=1.0) == pytest.approx(0.5)
-    liver = response_parameters("resin-liver-walrand")
+    liver = get_response_parameters("resin-liver-walrand")
     assert liver_complication_probability(93.0, liver, sphere_type="resin", m=0.3) == pytest.approx(0.5)
     with pytest.raises(ConfigError, match="'glass-tumour' is TCP for glass, asked for TCP with resin"):
         tumour_control_probability(100.0, glass, sphere_type="resin", gamma50=1.0)
@@ -137,6 +137,6 @@ def test_models_are_bound_to_the_sphere_type():
     with pytest.raises(ConfigError, match="no response model for endpoint 'TCP' and sphere type 'plastic'"):
         response_sets("TCP", "plastic")
     with pytest.raises(ConfigError, match="no tissue parameters are named 'x'; known: mgh-liver-tumour"):
-        tissue_parameters("x")
+        get_tissue_parameters("x")
     with pytest.raises(ConfigError, match="no response parameters are named 'y'"):
-        response_parameters("y")
+        get_response_parameters("y")

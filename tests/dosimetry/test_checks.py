@@ -69,18 +69,18 @@ def test_codes_are_unique_and_documented():
             "SJ203",
         ),
         (
-            lambda: d.tumour_place_checks("T", fraction_outside_liver=0.05, fraction_outside_territories=0.05),
-            lambda: d.tumour_place_checks("T", fraction_outside_liver=0.06, fraction_outside_territories=0.0),
+            lambda: d.tumour_location_checks("T", fraction_outside_liver=0.05, fraction_outside_territories=0.05),
+            lambda: d.tumour_location_checks("T", fraction_outside_liver=0.06, fraction_outside_territories=0.0),
             "SJ102",
         ),
         (
-            lambda: d.tumour_place_checks("T", fraction_outside_liver=0.0, fraction_outside_territories=0.0),
-            lambda: d.tumour_place_checks("T", fraction_outside_liver=0.51, fraction_outside_territories=0.0),
+            lambda: d.tumour_location_checks("T", fraction_outside_liver=0.0, fraction_outside_territories=0.0),
+            lambda: d.tumour_location_checks("T", fraction_outside_liver=0.51, fraction_outside_territories=0.0),
             "SJ107",
         ),
         (
             lambda: (),
-            lambda: d.tumour_place_checks("T", fraction_outside_liver=0.0, fraction_outside_territories=0.06),
+            lambda: d.tumour_location_checks("T", fraction_outside_liver=0.0, fraction_outside_territories=0.06),
             "SJ103",
         ),
         (

@@ -5,7 +5,7 @@ from jax.test_util import check_grads
 
 from sirtjax import dosimetry as d
 
-K_THESIS = d.nuclide("y90-thesis").dose_constant_gy_kg_per_gbq
+K_THESIS = d.get_nuclide("y90-thesis").dose_constant_gy_kg_per_gbq
 
 
 def test_one_gbq_in_one_kg_is_the_constant_of_the_thesis():
@@ -44,7 +44,7 @@ def test_holmium_rule_gives_sixty_gray():
     # van Roekel p. 30 and 125: 3780 MBq per kg of liver is 60 Gy; with K = 15.87 it is 59.99 Gy.
     activity = d.activity_per_mass_mbq(1700.0, activity_mbq_per_kg=3780.0)
     assert activity == pytest.approx(6426.0)
-    constant = d.nuclide("ho166-clinical").dose_constant_gy_kg_per_gbq
+    constant = d.get_nuclide("ho166-clinical").dose_constant_gy_kg_per_gbq
     for k in (15.87, constant):
         dose = d.mono_compartment_dose_gy(activity, 1700.0, constant_gy_g_per_mbq=k, lung_shunt_fraction=0.0)
         assert dose == pytest.approx(59.99, abs=0.006)

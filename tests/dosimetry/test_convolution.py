@@ -10,19 +10,19 @@ from scipy import ndimage
 from sirtjax.dosimetry import (
     absorbed_dose_gy,
     convolve_octant,
+    get_nuclide,
+    get_radial_kernel,
     kernel_dose_gy,
-    lung_spill_j,
-    nuclide,
+    lung_crossfire_energy_j,
     octant_kernel,
-    radial_kernel,
     voxel_kernel,
     voxel_mass_g,
 )
 from sirtjax.errors import ConfigError, InputError
 
-Y90 = nuclide("y90-icrp107")
+Y90 = get_nuclide("y90-icrp107")
 K = Y90.dose_constant_gy_kg_per_gbq
-GRAVES = radial_kernel("y90-graves2019-water")
+GRAVES = get_radial_kernel("y90-graves2019-water")
 SPACING = np.array([3.0, 4.0, 5.0], np.float32)
 OPTIONS = {"radial": GRAVES, "medium_density_g_per_ml": 1.04, "radius_voxels": (4, 4, 4)}
 dose_of = partial(kernel_dose_gy, constant=K, **OPTIONS)
@@ -126,7 +126,7 @@ def test_lungs_get_local_dose_and_the_spill_closes_the_energy() -> None:
     dose = entry(activity, density, SPACING, lung=lung)
     local = absorbed_dose_gy(activity, density, SPACING, nuclide=Y90, method="local")
     np.testing.assert_allclose(dose[..., 11:], local[..., 11:], rtol=1e-5)
-    spill_j = float(lung_spill_j(activity, lung, SPACING, constant=K, **OPTIONS))
+    spill_j = float(lung_crossfire_energy_j(activity, lung, SPACING, constant=K, **OPTIONS))
     # Through a plane goes a quarter of the mean range times the area, whatever the kernel.
     mean_range_mm = (GRAVES.fractions * GRAVES.radius_mm).sum() / (0.991 * 1.04)
     by_hand_j = K * 1e-3 * (8 * 7) * (mean_range_mm / 4) / 5.0
@@ -242,7 +242,7 @@ def test_float32_noise_is_a_millionth_of_the_largest_dose() -> None:
         ),
         ({"medium_density_g_per_ml": None}, ConfigError, "needs a positive medium_density_g_per_ml"),
         (
-            {"nuclide": nuclide("ho166-icrp107")},
+            {"nuclide": get_nuclide("ho166-icrp107")},
             ConfigError,
             r"has no published point kernel.*'local'",
         ),

@@ -18,7 +18,7 @@ GRID = RNG.uniform(0.5, 1.5, (5, 4, 6)).astype(np.float32)
 LUNG = (RNG.random((5, 4, 6)) < 0.3).astype(np.float32)
 SPACING = np.array([3.1, 4.3, 5.2], np.float32)
 KERNEL = {
-    "radial": d.radial_kernel("y90-graves2019-water"),
+    "radial": d.get_radial_kernel("y90-graves2019-water"),
     "medium_density_g_per_ml": 1.04,
     "radius_voxels": (4, 4, 4),
 }
@@ -60,7 +60,7 @@ CASES = {
     "decay_factor": (keywords(d.decay_factor, "half_life_h"), (20.0, 64.1)),
     "delivered_activity_mbq": (keywords(d.delivered_activity_mbq, "residual_fraction"), (2.0, 0.02)),
     "density_g_per_ml": (
-        partial(d.density_g_per_ml, curve=d.density_curve("gate-gemini-120kv")),
+        partial(d.density_g_per_ml, curve=d.get_density_curve("gate-gemini-120kv")),
         (np.array([-700.0, -80.0, 30.0, 60.0, 400.0]),),
     ),
     "dose_at_volume_fraction_gy": (d.dose_at_volume_fraction_gy, (DOSE, WEIGHT, 0.55)),
@@ -83,12 +83,12 @@ CASES = {
     ),
     "liver_complication_probability": (
         lambda dose, m: d.liver_complication_probability(
-            dose, d.response_parameters("resin-liver-walrand"), sphere_type="resin", m=m
+            dose, d.get_response_parameters("resin-liver-walrand"), sphere_type="resin", m=m
         ),
         (DOSE, 0.3),
     ),
     "lobar_activity_mbq": (keywords(d.lobar_activity_mbq, "treated_liver_fraction"), (2.0, 0.6)),
-    "local_dose_gy": (keywords(d.local_dose_gy, "constant"), (GRID, 0.06 * GRID[::-1], K)),
+    "local_deposition_dose_gy": (keywords(d.local_deposition_dose_gy, "constant"), (GRID, 0.06 * GRID[::-1], K)),
     "lung_dose_gy": (
         keywords(d.lung_dose_gy, "lung_shunt_fraction", "lung_mass_g", "constant_gy_g_per_mbq"),
         (np.array([2.0, 1.0]), np.array([0.05, 0.1]), 900.0, K),
@@ -108,7 +108,7 @@ CASES = {
         (np.array([-700.0, -850.0, -200.0]), np.array([1.0, 0.4, 0.8]), 0.03),
     ),
     "lung_shunt_fraction": (d.lung_shunt_fraction, (50.0, 900.0)),
-    "lung_spill_j": (keywords(d.lung_spill_j, "constant", **KERNEL), (GRID, LUNG, SPACING, K)),
+    "lung_crossfire_energy_j": (keywords(d.lung_crossfire_energy_j, "constant", **KERNEL), (GRID, LUNG, SPACING, K)),
     "mass_weighted_dose_gy": (d.mass_weighted_dose_gy, (np.array([60.0, 10.0]), np.array([800.0, 1200.0]))),
     "mean_dose_gy": (d.mean_dose_gy, (DOSE, WEIGHT)),
     "mono_compartment_activity_mbq": (
@@ -170,7 +170,7 @@ CASES = {
     "tcp_logit": (keywords(d.tcp_logit, "d50_gy", "gamma50"), (DOSE, 70.0, 1.2)),
     "tumour_control_probability": (
         lambda dose, gamma50: d.tumour_control_probability(
-            dose, d.response_parameters("glass-tumour"), sphere_type="glass", gamma50=gamma50
+            dose, d.get_response_parameters("glass-tumour"), sphere_type="glass", gamma50=gamma50
         ),
         (3.0 * DOSE, 1.2),
     ),
@@ -208,7 +208,7 @@ HOST = {
     "max_margin_allocation",
     "bounds_along",
     "compartment_vois",
-    "counted_lung_shunt_fraction",
+    "spect_lung_shunt_fraction",
     "density_curve",
     "dose_volume_histogram",
     "histogram_size",

@@ -8,15 +8,15 @@ import pytest
 
 from sirtjax.dosimetry import (
     TISSUE_ELECTRONS_PER_WATER,
+    get_radial_kernel,
     kernel_radius_voxels,
     octant_kernel,
-    radial_kernel,
     sphere_self_fraction,
     voxel_kernel,
 )
 from sirtjax.errors import ConfigError
 
-GRAVES = radial_kernel("y90-graves2019-water")
+GRAVES = get_radial_kernel("y90-graves2019-water")
 TISSUE = 1.04
 ENERGY_MEV = 0.93311  # ICRP 107, as in the tables compared with
 
@@ -182,4 +182,4 @@ def test_too_fine_spacing_says_how_coarse() -> None:
 
 def test_unknown_table_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="unknown radial kernel 'x'; choose one of y90-graves2019-water"):
-        radial_kernel("x")
+        get_radial_kernel("x")

@@ -3,22 +3,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sirtjax.dosimetry import absorbed_dose_gy, local_dose_gy, nuclide, voxel_mass_g
+from sirtjax.dosimetry import absorbed_dose_gy, get_nuclide, local_deposition_dose_gy, voxel_mass_g
 from sirtjax.errors import ConfigError, InputError
 
-THESIS = nuclide("y90-thesis")
+THESIS = get_nuclide("y90-thesis")
 SPACING = (2.0, 2.5, 5.0)
 
 
 def test_one_gbq_in_one_kg_gives_the_constant() -> None:
     """T2."""
-    dose = local_dose_gy(1000.0, 1000.0, constant=THESIS.dose_constant_gy_kg_per_gbq)
+    dose = local_deposition_dose_gy(1000.0, 1000.0, constant=THESIS.dose_constant_gy_kg_per_gbq)
     assert float(dose) == pytest.approx(49.38, abs=5e-3)  # thesis Eq. 1.3
 
 
 def test_610_mbq_in_one_kg_of_lung_is_30_gy() -> None:
     """T2."""
-    dose = local_dose_gy(610.0, 1000.0, constant=THESIS.dose_constant_gy_kg_per_gbq)
+    dose = local_deposition_dose_gy(610.0, 1000.0, constant=THESIS.dose_constant_gy_kg_per_gbq)
     assert float(dose) == pytest.approx(30.12, abs=5e-3)  # thesis section 1.5
 
 
@@ -42,10 +42,10 @@ def test_entry_point_conserves_energy_and_keeps_air_finite() -> None:
 
 def test_gradient_and_vmap() -> None:
     mass = jnp.asarray([[[2.0, 4.0]]])
-    gradient = jax.grad(lambda a: local_dose_gy(a, mass, constant=50.0).sum())(jnp.ones((1, 1, 2)))
+    gradient = jax.grad(lambda a: local_deposition_dose_gy(a, mass, constant=50.0).sum())(jnp.ones((1, 1, 2)))
     np.testing.assert_allclose(gradient, [[[25.0, 12.5]]])
     patients = jnp.stack([mass, 2 * mass])
-    together = jax.vmap(lambda m: local_dose_gy(1.0, m, constant=50.0))(patients)
+    together = jax.vmap(lambda m: local_deposition_dose_gy(1.0, m, constant=50.0))(patients)
     np.testing.assert_allclose(together, [50.0 / mass, 25.0 / mass])
 
 
@@ -66,7 +66,7 @@ def test_gradient_and_vmap() -> None:
         ({"density_g_per_ml": np.ones((2, 2, 3))}, InputError, r"density_g_per_ml has shape \(2, 2, 3\)"),
         ({"spacing_mm": (1.0, 0.0, 1.0)}, InputError, "spacing_mm must be three positive numbers"),
         ({"method": "mird"}, ConfigError, "unknown dose method 'mird'; choose kernel or local"),
-        ({"nuclide": nuclide("tc99m")}, ConfigError, "is for imaging"),
+        ({"nuclide": get_nuclide("tc99m")}, ConfigError, "is for imaging"),
     ],
 )
 def test_bad_input_names_what_is_wrong(change: dict, error: type[Exception], message: str) -> None:

@@ -5,7 +5,7 @@ from jax.test_util import check_grads
 
 from sirtjax import dosimetry as d
 
-K_THESIS = d.nuclide("y90-thesis").dose_constant_gy_kg_per_gbq
+K_THESIS = d.get_nuclide("y90-thesis").dose_constant_gy_kg_per_gbq
 
 
 def test_mass_from_ct_by_hand():

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from sirtjax.dosimetry import NUCLIDES, nuclide
+from sirtjax.dosimetry import NUCLIDES, get_nuclide
 from sirtjax.errors import ConfigError
 
 
@@ -17,16 +17,16 @@ from sirtjax.errors import ConfigError
     ],
 )
 def test_dose_constant_is_that_of_the_source(name: str, constant: float, tolerance: float) -> None:
-    assert nuclide(name).dose_constant_gy_kg_per_gbq == pytest.approx(constant, abs=tolerance)
+    assert get_nuclide(name).dose_constant_gy_kg_per_gbq == pytest.approx(constant, abs=tolerance)
 
 
 def test_thesis_constant_by_hand() -> None:
     by_hand = 0.9267 * 1.602e-13 * 1e9 * 64.0416 * 3600 / math.log(2)
-    assert nuclide("y90-thesis").dose_constant_gy_kg_per_gbq == pytest.approx(by_hand, rel=1e-12)
+    assert get_nuclide("y90-thesis").dose_constant_gy_kg_per_gbq == pytest.approx(by_hand, rel=1e-12)
 
 
 def test_clinical_holmium_constant_gives_60_gy_for_3780_mbq_per_kg() -> None:
-    assert 3.780 * nuclide("ho166-clinical").dose_constant_gy_kg_per_gbq == pytest.approx(60.0, rel=2e-3)
+    assert 3.780 * get_nuclide("ho166-clinical").dose_constant_gy_kg_per_gbq == pytest.approx(60.0, rel=2e-3)
 
 
 def test_each_record_names_its_source_and_has_its_own_name() -> None:
@@ -35,20 +35,20 @@ def test_each_record_names_its_source_and_has_its_own_name() -> None:
 
 
 def test_half_life_and_decay_constant_agree() -> None:
-    technetium = nuclide("tc99m")
+    technetium = get_nuclide("tc99m")
     assert math.exp(-technetium.decay_constant_per_h * 6.015) == pytest.approx(0.5)
 
 
 def test_records_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        nuclide("y90-thesis").half_life_h = 64.2  # type: ignore[misc]
+        get_nuclide("y90-thesis").half_life_h = 64.2  # type: ignore[misc]
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"unknown nuclide 'Y-90'; choose one of y90-thesis, y90-icrp107"):
-        nuclide("Y-90")
+        get_nuclide("Y-90")
 
 
 def test_imaging_nuclide_has_no_dose_constant() -> None:
     with pytest.raises(ConfigError, match=r"'tc99m' \(Tc-99m\) is for imaging .* choose .*y90-thesis"):
-        _ = nuclide("tc99m").dose_constant_gy_kg_per_gbq
+        _ = get_nuclide("tc99m").dose_constant_gy_kg_per_gbq

@@ -60,8 +60,8 @@ def test_measured_fractions_by_hand():
     lungs = d.ConjugateCounts(anterior=500.0, posterior=1000.0, anterior_background=100.0, posterior_background=100.0)
     liver = d.ConjugateCounts(anterior=4900.0, posterior=14400.0)
     assert d.planar_lung_shunt_fraction(lungs, liver) == pytest.approx(600 / 9000)
-    assert d.counted_lung_shunt_fraction(30.0, 970.0) == pytest.approx(0.03)
-    assert d.counted_lung_shunt_fraction(0.0, 970.0) == 0.0
+    assert d.spect_lung_shunt_fraction(30.0, 970.0) == pytest.approx(0.03)
+    assert d.spect_lung_shunt_fraction(0.0, 970.0) == 0.0
 
 
 def test_counts_that_can_not_be():
@@ -71,4 +71,4 @@ def test_counts_that_can_not_be():
     with pytest.raises(InputError, match="the liver has no counts above background"):
         d.planar_lung_shunt_fraction(good, d.ConjugateCounts(anterior=9.0, posterior=4.0, posterior_background=4.0))
     with pytest.raises(InputError, match="counts of the liver: nan"):
-        d.counted_lung_shunt_fraction(1.0, float("nan"))
+        d.spect_lung_shunt_fraction(1.0, float("nan"))

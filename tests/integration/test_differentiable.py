@@ -13,7 +13,7 @@ from sirtjax.volume import Geometry
 GRID = Geometry.from_axes((36, 30, 26), spacing_mm=(3.0, 3.5, 4.0), origin_mm=(-52.0, -50.0, -50.0))
 MASK_GRID = Geometry.from_axes((54, 52, 50), spacing_mm=(2.0, 2.0, 2.0), origin_mm=(-53.0, -51.0, -49.0))
 RADIUS = dosimetry.kernel_radius_voxels(
-    GRID.spacing_mm, radial=dosimetry.radial_kernel("y90-graves2019-water"), medium_density_g_per_ml=1.05
+    GRID.spacing_mm, radial=dosimetry.get_radial_kernel("y90-graves2019-water"), medium_density_g_per_ml=1.05
 )
 
 
@@ -33,14 +33,14 @@ def mean_lesion_dose_gy(shift_mm: jax.Array, activity_mbq: jax.Array, mask: jax.
     field = jnp.broadcast_to(shift_mm, (*GRID.shape, 3))
     transform = spatial.DisplacementField(field, GRID)
     weight = spatial.warp(mask, spatial.floating_coordinates(transform, GRID, MASK_GRID))
-    record = dosimetry.nuclide("y90-icrp107")
+    record = dosimetry.get_nuclide("y90-icrp107")
     dose = dosimetry.kernel_dose_gy(
         activity_mbq,
         jnp.full(GRID.shape, 1.05, jnp.float32),
         jnp.zeros(GRID.shape, jnp.float32),
         jnp.asarray(GRID.spacing_mm, jnp.float32),
         constant=jnp.float32(record.dose_constant_gy_kg_per_gbq),
-        radial=dosimetry.radial_kernel("y90-graves2019-water"),
+        radial=dosimetry.get_radial_kernel("y90-graves2019-water"),
         medium_density_g_per_ml=jnp.float32(1.05),
         radius_voxels=RADIUS,
     )

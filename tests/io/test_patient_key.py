@@ -8,7 +8,7 @@ import pytest
 
 from sirtjax import io
 from sirtjax.errors import ConfigError
-from sirtjax.io import _patient_mark
+from sirtjax.io import _patient_fingerprint
 
 NAME, NUMBER, BORN = "Meyer^Anna", "4711", "19510304"
 
@@ -22,8 +22,8 @@ def header(**changes):
 
 @pytest.fixture
 def keyed(monkeypatch):
-    monkeypatch.setattr(_patient_mark, "_key", _patient_mark._key)
-    monkeypatch.setattr(_patient_mark, "_fingerprint", None)
+    monkeypatch.setattr(_patient_fingerprint, "_key", _patient_fingerprint._key)
+    monkeypatch.setattr(_patient_fingerprint, "_fingerprint", None)
     return io.use_patient_key
 
 
@@ -43,33 +43,37 @@ def test_another_file_is_no_key(tmp_path):
 
 def test_marks_of_one_key_agree_and_of_two_do_not(keyed):
     keyed(b"1" * 32)
-    first, again, other = io.patient_mark(header()), io.patient_mark(header()), io.patient_mark(header(PatientID="12"))
+    first, again, other = (
+        io.patient_fingerprint(header()),
+        io.patient_fingerprint(header()),
+        io.patient_fingerprint(header(PatientID="12")),
+    )
     assert first == again and first.confirms(again)
     assert other.number != first.number and other.confirms(first)
     keyed(b"2" * 32)
-    elsewhere = io.patient_mark(header())
+    elsewhere = io.patient_fingerprint(header())
     assert elsewhere.key != first.key
     assert {elsewhere.number, elsewhere.name, elsewhere.born}.isdisjoint({first.number, first.name, first.born})
 
 
 def test_what_confirms_and_what_does_not(keyed):
     keyed(b"1" * 32)
-    stated = io.patient_mark(header())
-    assert not stated.confirms(io.patient_mark(header(PatientBirthDate="19510305")))
-    assert not stated.confirms(io.patient_mark(header(PatientID="", PatientName="")))
-    assert stated.confirms(io.patient_mark(header(PatientID="")))
-    assert not io.patient_mark(pydicom.Dataset()).confirms(io.patient_mark(pydicom.Dataset()))
+    stated = io.patient_fingerprint(header())
+    assert not stated.confirms(io.patient_fingerprint(header(PatientBirthDate="19510305")))
+    assert not stated.confirms(io.patient_fingerprint(header(PatientID="", PatientName="")))
+    assert stated.confirms(io.patient_fingerprint(header(PatientID="")))
+    assert not io.patient_fingerprint(pydicom.Dataset()).confirms(io.patient_fingerprint(pydicom.Dataset()))
 
 
 def test_without_a_lasting_key_a_mark_has_no_key(keyed):
-    assert io.patient_mark(header()).key is None
+    assert io.patient_fingerprint(header()).key is None
 
 
 def test_two_processes_with_one_key_make_one_mark(tmp_path):
     code = (
         "import sys, pydicom; from pathlib import Path; from sirtjax import io;"
         "io.use_patient_key(io.read_patient_key(Path(sys.argv[1])));"
-        "d = pydicom.Dataset(); d.PatientID = 'KROLL'; print(io.patient_mark(d))"
+        "d = pydicom.Dataset(); d.PatientID = 'KROLL'; print(io.patient_fingerprint(d))"
     )
     ask = [sys.executable, "-c", code, str(tmp_path / "patient.key")]
     first, second = (subprocess.run(ask, capture_output=True, text=True, check=True).stdout for _ in range(2))

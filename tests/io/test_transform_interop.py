@@ -12,10 +12,10 @@ from sirtjax.io import read_transform, write_transform
 from sirtjax.spatial import (
     AffineTransform,
     DisplacementField,
-    as_field,
     compose,
     invert,
     resample,
+    to_displacement_field,
     transform_points,
     voxel_centres_mm,
 )
@@ -57,7 +57,7 @@ def itk_points(transform, points):
 
 def between(transform, suffix):
     """What a file of this kind says between voxels: NIfTI has the displacements of the reference's voxels alone."""
-    return as_field(transform, REFERENCE) if suffix == "nii.gz" else transform
+    return to_displacement_field(transform, REFERENCE) if suffix == "nii.gz" else transform
 
 
 def test_the_grids_are_oblique_and_anisotropic_and_the_transforms_move_far():
@@ -144,7 +144,7 @@ def test_several_linear_transforms_after_a_field_become_one(tmp_path):
 def test_a_field_alone_may_stay_on_its_own_grid(tmp_path, suffix):
     path, field = tmp_path / f"x.{suffix}", TRANSFORMS["field"]
     write_transform(path, field)
-    for options in ({"reference": None}, {"reference": REFERENCE, "own_grid": True}):
+    for options in ({"reference": None}, {"reference": REFERENCE, "keep_grid": True}):
         again = read_transform(path, **options)
         assert again.geometry.matches(BOX, tolerance_mm=1e-4)
         np.testing.assert_allclose(again.array, field.array, atol=1e-6)

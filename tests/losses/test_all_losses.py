@@ -42,7 +42,7 @@ CASES = {
     "bending_energy": on_field(losses.bending_energy),
     "diffusion_energy": on_field(losses.diffusion_energy),
     "folding_penalty": (partial(losses.folding_penalty, floor=0.5), (FOLDED, SPACING_MM), {}),
-    "folding_penalty_of_ratio": (losses.folding_penalty_of_ratio, (0.2 * draw(40) - 0.05,), {}),
+    "folding_penalty_from_jacobian": (losses.folding_penalty_from_jacobian, (0.2 * draw(40) - 0.05,), {}),
     "volume_change_penalty": (
         lambda u, spacing, *, weights: losses.volume_change_penalty(u, spacing, weights),
         (deformations.rough(size_mm=0.2), SPACING_MM),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sirtjax.errors import InputError
-from sirtjax.metrics import dice, mass_centre_distance_mm
+from sirtjax.metrics import centroid_distance_mm, dice
 
 
 def test_dice_by_hand():
@@ -29,9 +29,9 @@ def test_mass_centres_by_hand():
     a, b = np.zeros((6, 5, 7)), np.zeros((6, 5, 7))
     a[1, 1, 1] = 1
     b[4, 1, 1], b[4, 1, 3] = 1, 1  # centre (4, 1, 2)
-    assert mass_centre_distance_mm(a, b, (2.0, 3.0, 8.0)) == pytest.approx(10.0)
+    assert centroid_distance_mm(a, b, (2.0, 3.0, 8.0)) == pytest.approx(10.0)
     b[4, 1, 3] = 0.5  # a third of the way: (4, 1, 5/3)
-    assert mass_centre_distance_mm(a, b, (1.0, 1.0, 6.0)) == pytest.approx(5.0)
+    assert centroid_distance_mm(a, b, (1.0, 1.0, 6.0)) == pytest.approx(5.0)
 
 
 def test_refuses():
@@ -41,6 +41,6 @@ def test_refuses():
     with pytest.raises(InputError, match="expected both on one grid"):
         dice(a, np.ones((3, 3, 4), bool))
     with pytest.raises(InputError, match="has no centroid"):
-        mass_centre_distance_mm(a, ~a, (1, 1, 1))
+        centroid_distance_mm(a, ~a, (1, 1, 1))
     with pytest.raises(InputError, match="expected both on one grid"):
-        mass_centre_distance_mm(~a, np.ones((3, 3, 4), bool), (1, 1, 1))
+        centroid_distance_mm(~a, np.ones((3, 3, 4), bool), (1, 1, 1))

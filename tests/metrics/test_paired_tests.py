@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from sirtjax.errors import InputError
-from sirtjax.metrics import group_test, paired_test
+from sirtjax.metrics import kruskal_wallis_test, paired_test
 
 
 def test_a_signed_rank_test_by_hand():
@@ -41,15 +41,15 @@ def test_normality_is_judged_for_each_model():
 def test_models_that_are_the_same():
     values = [0.9, 0.8, 0.95]
     assert paired_test(values, values).p == 1 and not paired_test(values, values).significant
-    assert group_test([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]) == 1
+    assert kruskal_wallis_test([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]) == 1
 
 
 def test_kruskal_and_wallis_by_hand():
     groups = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]
     # H = 12 / (N (N + 1)) sum R^2 / n - 3 (N + 1) with rank sums 6, 15, 24.
     h = 12 / 90 * (36 + 225 + 576) / 3 - 30
-    assert group_test(groups) == pytest.approx(stats.chi2.sf(h, 2))
-    assert group_test(groups[::-1]) == pytest.approx(group_test(groups))
+    assert kruskal_wallis_test(groups) == pytest.approx(stats.chi2.sf(h, 2))
+    assert kruskal_wallis_test(groups[::-1]) == pytest.approx(kruskal_wallis_test(groups))
 
 
 def test_what_cannot_be_tested_is_refused():
@@ -60,4 +60,4 @@ def test_what_cannot_be_tested_is_refused():
     with pytest.raises(InputError, match="second: a value is not a number; omit the case on both sides"):
         paired_test([1, 2, 3], [1, np.nan, 3])
     with pytest.raises(InputError, match="needs at least two groups"):
-        group_test([[1.0, 2.0, 3.0]])
+        kruskal_wallis_test([[1.0, 2.0, 3.0]])

@@ -7,7 +7,14 @@ from scipy.spatial import cKDTree
 
 from sirtjax.errors import InputError
 from sirtjax.io import read_nifti_array
-from sirtjax.metrics import Facets, dice, facet_distances, mean_surface_distance_mm, surface_distances, surface_facets
+from sirtjax.metrics import (
+    SurfaceMesh,
+    dice,
+    extract_surface,
+    facet_distances,
+    mean_surface_distance_mm,
+    surface_distances,
+)
 from sirtjax.metrics._nearest import distance_to_surface_mm
 
 
@@ -60,7 +67,7 @@ def test_occupancy_places_a_plane_within_the_voxel():
 
     spacing, affine = (2.0, 2.0, 2.0), np.diag([2.0, 2, 2, 1])
     for face_mm in (15.0, 15.7, 16.0, 16.4):
-        centres = surface_facets(slab(face_mm), affine).centres_mm
+        centres = extract_surface(slab(face_mm), affine).centres_mm
         # Linear interpolation of a partly filled voxel is off by at most 0.09 of its size.
         assert np.median(centres[centres[:, 0] > 10, 0]) == pytest.approx(face_mm, abs=0.18)
     found = surface_distances(slab(15.0), slab(16.0), spacing)
@@ -82,7 +89,7 @@ def test_cube_by_hand():
     inside = 10 * 10 * 10 + 4 * (15 * 10**2 - 2 / 3 * 10**3)
     area = 2 * 30 * 30 + 4 * 30 * 75
     assert found.msd_mm == pytest.approx((30 * 30 * 10 + inside + 4 * 30 * 10 * 5) / area, abs=0.02)
-    assert surface_facets(a, np.diag([2.5, 1, 1, 1])).areas_mm2.sum() == pytest.approx(area, rel=0.04)
+    assert extract_surface(a, np.diag([2.5, 1, 1, 1])).areas_mm2.sum() == pytest.approx(area, rel=0.04)
 
 
 def test_hausdorff_against_simpleitk():
@@ -107,7 +114,7 @@ def test_hausdorff_against_simpleitk():
 def test_nearest_facet_against_all_triangles():
     rng = np.random.default_rng(2)
     mask = ndimage.gaussian_filter(rng.normal(size=(16, 14, 12)), 2) > 0.02
-    surface = surface_facets(mask, np.diag([1.0, 1.5, 4.0, 1.0]))
+    surface = extract_surface(mask, np.diag([1.0, 1.5, 4.0, 1.0]))
     points = rng.uniform(-5, 40, (40, 3))
     # Brute force: every facet as a fine net of points on its two triangles.
     a, b, c, d = np.moveaxis(surface.corners_mm, 1, 0)
@@ -125,9 +132,9 @@ def test_point_to_a_single_facet():
     square = np.array([[[0, 0, 0], [2, 0, 0], [2, 2, 0], [0, 2, 0]]], float)
     points = np.array([[1, 1, 3.0], [3, 1, 0], [3, 3, 0], [-1, -1, 1], [0.5, 1.7, 0]])
     expected = [3, 1, np.sqrt(2), np.sqrt(3), 0]
-    assert distance_to_surface_mm(points, Facets(corners_mm=square)) == pytest.approx(expected, abs=1e-12)
-    moved = Facets(corners_mm=square + np.array([0, 0, 5.0]))
-    found = facet_distances(Facets(corners_mm=square), moved)
+    assert distance_to_surface_mm(points, SurfaceMesh(corners_mm=square)) == pytest.approx(expected, abs=1e-12)
+    moved = SurfaceMesh(corners_mm=square + np.array([0, 0, 5.0]))
+    found = facet_distances(SurfaceMesh(corners_mm=square), moved)
     assert (found.msd_mm, found.hd_mm, found.hd95_mm) == (5, 5, 5)
 
 
@@ -157,7 +164,7 @@ def test_refuses():
     with pytest.raises(InputError, match="three positive numbers"):
         surface_distances(mask, mask, (1, 0, 1))
     with pytest.raises(InputError, match="three dimensions"):
-        surface_facets(mask[0], np.eye(4))
+        extract_surface(mask[0], np.eye(4))
 
 
 @pytest.mark.slow
@@ -181,5 +188,5 @@ def test_published_scores_of_a_challenge_submission(shared_data):
 def test_the_mean_alone_is_that_of_all_figures():
     spacing = (0.9, 1.4, 2.5)
     masks = [ball((40, 30, 18), spacing, (18.0, 20.0, 22.0 + shift), 14.0) for shift in (0.0, 3.0)]
-    one, two = (surface_facets(mask, np.diag([*spacing, 1.0])) for mask in masks)
+    one, two = (extract_surface(mask, np.diag([*spacing, 1.0])) for mask in masks)
     assert mean_surface_distance_mm(one, two) == surface_distances(*masks, spacing).msd_mm > 1.0

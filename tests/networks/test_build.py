@@ -15,9 +15,9 @@ from sirtjax.networks import (
     apply_training,
     initialise,
     input_shape,
+    list_network_presets,
     load_network_preset,
     network_config,
-    network_presets,
     output_shape,
     parameter_count,
 )
@@ -82,10 +82,10 @@ def image(config, shape, *, batch=1, seed=0):
 
 
 def test_every_family_is_tested():
-    assert set(TINY) == {load_network_preset(name).architecture for name in network_presets()}
+    assert set(TINY) == {load_network_preset(name).architecture for name in list_network_presets()}
 
 
-@pytest.mark.parametrize("name", network_presets())
+@pytest.mark.parametrize("name", list_network_presets())
 def test_preset_is_hashable_and_builds(name):
     config = load_network_preset(name)
     assert hash(config) == hash(load_network_preset(name))

@@ -4,7 +4,7 @@ from importlib import resources
 import pytest
 
 from sirtjax.errors import ConfigError
-from sirtjax.phantom import PhantomConfig, config_from_table, load_preset, presets
+from sirtjax.phantom import PhantomConfig, config_from_dict, list_presets, load_preset
 
 
 def _table() -> dict:
@@ -12,7 +12,7 @@ def _table() -> dict:
     return tomllib.loads(text)
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", list_presets())
 def test_every_preset_loads(name: str) -> None:
     config = load_preset(name)
     assert isinstance(config, PhantomConfig) and config.name == name
@@ -28,14 +28,14 @@ def test_unknown_key_is_named() -> None:
     table = _table()
     table["spect"]["fwhm"] = 9.0
     with pytest.raises(ConfigError, match=r"phantom preset 'mine': spect\.fwhm: Extra inputs are not permitted"):
-        config_from_table(table, name="mine")
+        config_from_dict(table, name="mine")
 
 
 def test_interval_runs_from_low_to_high() -> None:
     table = _table()
     table["lesions"]["volume_ml"] = [50.0, 20.0]
     with pytest.raises(ConfigError, match=r"lesions: `volume_ml` must go from low to high"):
-        config_from_table(table, name="mine")
+        config_from_dict(table, name="mine")
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_out_of_range_values_are_refused(section: str, key: str, value: object) 
     table = _table()
     table[section][key] = value
     with pytest.raises(ConfigError, match=rf"phantom preset 'mine': {section}\.{key}"):
-        config_from_table(table, name="mine")
+        config_from_dict(table, name="mine")

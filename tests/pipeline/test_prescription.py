@@ -46,7 +46,7 @@ def both(objectives, *, previous_gy=0.0, shares=None, strategy="upper", allocati
     masks = tuple(pipeline.MaskConfig(name=name) for name in ("liver", *NAMES))
     config = pipeline.PipelineConfig(
         dose_shape=(1, 1, 1),
-        nuclide=dosimetry.nuclide("y90-icrp107"),
+        nuclide=dosimetry.get_nuclide("y90-icrp107"),
         method="local",
         masks=masks,
         injections=NAMES,

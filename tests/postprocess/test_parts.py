@@ -8,8 +8,8 @@ SPACING_MM = (1.0, 2.0, 5.0)  # a voxel of 0.01 mL
 
 def test_above_is_strict():
     values = np.array([[[0.49, 0.5, 0.51]]], np.float32)
-    np.testing.assert_array_equal(postprocess.above(values), [[[False, False, True]]])
-    np.testing.assert_array_equal(postprocess.above(values, threshold=0.49), [[[False, True, True]]])
+    np.testing.assert_array_equal(postprocess.threshold(values), [[[False, False, True]]])
+    np.testing.assert_array_equal(postprocess.threshold(values, threshold=0.49), [[[False, True, True]]])
 
 
 def test_the_largest_part_goes_by_faces():
@@ -39,7 +39,7 @@ def test_parts_below_a_volume_go(min_volume_ml, voxels):
     mask[0, 3:6, 2] = True  # 0.03 mL
     mask[8, 7, 2] = True  # 0.01 mL
     assert postprocess.remove_small(mask, SPACING_MM, min_volume_ml=min_volume_ml).sum() == voxels
-    np.testing.assert_allclose(postprocess.part_volumes_ml(mask, SPACING_MM), [0.05, 0.03, 0.01])
+    np.testing.assert_allclose(postprocess.component_volumes_ml(mask, SPACING_MM), [0.05, 0.03, 0.01])
 
 
 def test_a_negative_volume_is_refused():

@@ -79,7 +79,7 @@ def inner_pair():
 
 
 def changed(theta, pair, weights):
-    """Pair and weights with each of `CHANGES` made by its share."""
+    """ImagePair and weights with each of `CHANGES` made by its share."""
     i, j, k = np.indices(pair.floating.shape).astype(np.float32)
     ripple = jnp.asarray(np.sin(i / 4) * np.cos(j / 5) * np.sin(k / 6 + 1))
     altered = replace(

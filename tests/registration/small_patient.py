@@ -148,7 +148,7 @@ def preset(*, guided="liver", **tables):
     }  # fmt: skip
     for name, values in tables.items():
         table[name] = {**table[name], **values}
-    return registration.config_from_table(table, name="small")
+    return registration.config_from_dict(table, name="small")
 
 
 @dataclass(frozen=True, kw_only=True)

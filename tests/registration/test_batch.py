@@ -99,7 +99,7 @@ def test_weights_and_keys_can_be_mapped_over():
     masks = {name: values[0] for name, values in rest.items()}
     points = {"reference_points_mm": small.LIVER_MM[None], "floating_points_mm": small.LIVER_MM[None]}
     pair = make_ready(*images, config=AFFINELY, **masks, **points).pair
-    weights = registration.weights_of(AFFINELY.weights)
+    weights = registration.weights_from_config(AFFINELY.weights)
     keys = jax.random.split(jax.random.key(3), 2)
 
     def run(pair, weight, key):
@@ -159,7 +159,7 @@ for one, other in zip(found, alone, strict=True):
 pairs = [make_ready(r, f, config=tests.AFFINELY, reference_masks=m, floating_masks=n).pair for r, f, m, n in
          zip(references, floatings, rest["reference_masks"], rest["floating_masks"], strict=True)]
 pairs = registration.stack_pairs([*pairs, pairs[0]])
-weights, key = registration.weights_of(tests.AFFINELY.weights), jax.random.key(0)
+weights, key = registration.weights_from_config(tests.AFFINELY.weights), jax.random.key(0)
 solution = registration.solve_batch(pairs, weights, key, config=tests.AFFINELY)
 # One patient on each device; what holds nothing, as the history of no deformation, lies anywhere.
 for leaf in filter(np.size, jax.tree.leaves(solution)):

@@ -4,7 +4,7 @@ import pytest
 import small_patient as small
 
 from sirtjax.errors import ConfigError
-from sirtjax.registration import apply_settings, config_from_table, load_preset, presets
+from sirtjax.registration import apply_overrides, config_from_dict, list_presets, load_preset
 
 
 def table(**changes):
@@ -16,7 +16,7 @@ def table(**changes):
     return own
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", list_presets())
 def test_every_preset_loads_and_is_hashable(name):
     config = load_preset(name)
     assert config.name == name and config.description
@@ -24,8 +24,8 @@ def test_every_preset_loads_and_is_hashable(name):
 
 
 def test_the_presets_are_those_of_the_documentation():
-    assert set(presets()) == {"image", "cnn", "cnn-lm", "descriptor", "descriptor-guided"}
-    guided = {name: load_preset(name).guidance.masks for name in presets()}
+    assert set(list_presets()) == {"image", "cnn", "cnn-lm", "descriptor", "descriptor-guided"}
+    guided = {name: load_preset(name).guidance.masks for name in list_presets()}
     assert guided["image"] == guided["descriptor"] == "none"
     assert guided["cnn"] == "liver" and guided["cnn-lm"] == "liver and landmarks"
     assert guided["descriptor-guided"] != "none"
@@ -73,7 +73,7 @@ def test_an_unknown_preset_names_those_there_are():
 )  # fmt: skip
 def test_what_is_wrong_is_named(changes, told):
     with pytest.raises(ConfigError, match=told) as caught:
-        config_from_table(table(**changes), name="mine")
+        config_from_dict(table(**changes), name="mine")
     assert str(caught.value).startswith("registration preset 'mine': ")
 
 
@@ -81,11 +81,11 @@ def test_a_missing_table_is_named():
     own = table()
     del own["weights"]
     with pytest.raises(ConfigError, match=r"weights: Field required"):
-        config_from_table(own, name="mine")
+        config_from_dict(own, name="mine")
 
 
 def test_without_guidance_an_affine_stage_left_out_may_keep_its_drive():
-    config = config_from_table(
+    config = config_from_dict(
         table(guidance={"masks": "none"}, lattice={"region": "images"}, affine={"model": "none"}), name="mine"
     )
     assert config.affine.model == "none"
@@ -93,7 +93,7 @@ def test_without_guidance_an_affine_stage_left_out_may_keep_its_drive():
 
 def test_settings_replace_values_and_keep_the_rest():
     before = small.preset()
-    after = apply_settings(
+    after = apply_overrides(
         before,
         ["weights.image=0.5", "similarity.kind=lncc", 'regularisation.kind="bending"',
          "deformable.levels=[{ control_points = [5, 5, 5], blur_mm = 1.0, mask_blur_mm = 1.0, step_mm = 0.5 }]",
@@ -105,7 +105,7 @@ def test_settings_replace_values_and_keep_the_rest():
     ]
     assert after.affine == before.affine and after.name == before.name
     assert before.weights.image == small.preset().weights.image
-    assert apply_settings(before, []) == before
+    assert apply_overrides(before, []) == before
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_settings_replace_values_and_keep_the_rest():
 )
 def test_a_setting_that_can_not_be_applied(setting, told):
     with pytest.raises(ConfigError, match=told):
-        apply_settings(small.preset(), [setting])
+        apply_overrides(small.preset(), [setting])
 
 
 def test_weights_and_names_are_no_reason_to_compile():
-    one, other = small.preset(), apply_settings(small.preset(weights={"image": 7.0}), ["description=another"])
+    one, other = small.preset(), apply_overrides(small.preset(weights={"image": 7.0}), ["description=another"])
     assert one.structure() == other.structure() and hash(one.structure()) == hash(other.structure())
     for setting in (
         "similarity.bins=20",
@@ -136,7 +136,7 @@ def test_weights_and_names_are_no_reason_to_compile():
         "lattice.edge_taper=0.2",
         "regularisation.liver_rigidity=2",
     ):
-        assert apply_settings(one, [setting]).structure() != one.structure()
+        assert apply_overrides(one, [setting]).structure() != one.structure()
 
 
 def test_a_preset_can_not_be_changed_in_place():

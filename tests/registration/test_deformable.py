@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import small_patient as small
 
-from sirtjax.registration import Status, apply_settings
+from sirtjax.registration import Status, apply_overrides
 from sirtjax.registration._confirm import fit_figures
 from sirtjax.registration._deformable import displacement_mm
 from sirtjax.registration._fit import measure_fit
@@ -127,7 +127,7 @@ def test_every_regularity_smooths_more_with_more_weight(bent, kind, order):
     config = small.preset(affine={"model": "none"}, regularisation={"kind": kind})
 
     def roughness(weight):
-        result = bent.register(apply_settings(config, [f"weights.regularisation={weight}"]), start=identity())
+        result = bent.register(apply_overrides(config, [f"weights.regularisation={weight}"]), start=identity())
         derived = np.asarray(result.transform.array)
         for _ in range(order):
             derived = np.stack(np.gradient(derived, axis=(0, 1, 2)), axis=-1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import small_patient as small
 
-from sirtjax.registration import Side, gather_landmarks, prepare_pair
+from sirtjax.registration import ImageWithMasks, match_landmarks, prepare_pair
 from sirtjax.registration._confirm import OF_CT, covered_fraction, cropped, fit_figures, implausible, is_confirmed
 from sirtjax.registration._fit import measure_fit
 from sirtjax.spatial import AffineTransform, identity
@@ -17,8 +17,8 @@ WIDE = small.grid((64, 52, 48), (3.0, 3.5, 4.0))
 def figures(reference, floating, matrix=None):
     """At a transform of two images without masks."""
     matrix = np.eye(4) if matrix is None else matrix
-    sides = Side(image=reference, masks={}), Side(image=floating, masks={})
-    pair, lattice = prepare_pair(*sides, gather_landmarks({}, {}), identity(), config=FREE)
+    sides = ImageWithMasks(image=reference, masks={}), ImageWithMasks(image=floating, masks={})
+    pair, lattice = prepare_pair(*sides, match_landmarks({}, {}), identity(), config=FREE)
     return fit_figures(measure_fit(pair, matrix, np.zeros((*lattice.shape, 3), np.float32)))
 
 
@@ -68,13 +68,13 @@ def test_another_patient_compiles_nothing(compilations):
 
 @pytest.mark.parametrize(("stretch", "refused"), [(0.54, True), (0.75, False), (1.4, False), (1.6, True)])
 def test_stretches_beyond_one_patient(stretch, refused):
-    sides = tuple(Side(image=small.image(g), masks={}) for g in (small.STRAIGHT, small.OBLIQUE))
+    sides = tuple(ImageWithMasks(image=small.image(g), masks={}) for g in (small.STRAIGHT, small.OBLIQUE))
     matrix = small.about(small.turn(10, 20, 30) @ np.diag([1.0, stretch, 1.0]), [0.0, 0.0, 0.0])
     assert bool(implausible(AffineTransform(matrix), sides)) == refused
 
 
 def test_a_reflection_is_implausible():
-    sides = tuple(Side(image=small.image(g), masks={}) for g in (small.STRAIGHT, small.OBLIQUE))
+    sides = tuple(ImageWithMasks(image=small.image(g), masks={}) for g in (small.STRAIGHT, small.OBLIQUE))
     assert implausible(AffineTransform(small.about(np.diag([-1.0, 1.0, 1.0]), [0.0, 0.0, 0.0])), sides)
 
 
@@ -83,7 +83,10 @@ def test_volumes_of_two_organs(radius, refused):
     points = small.voxel_centres_mm(small.STRAIGHT)
     inner = LabelMap.from_mask(small.liver_radius(points) <= radius, small.STRAIGHT, name="liver")
     image = small.image(small.STRAIGHT)
-    sides = Side(image=image, masks=small.masks(small.STRAIGHT)), Side(image=image, masks={"liver": inner})
+    sides = (
+        ImageWithMasks(image=image, masks=small.masks(small.STRAIGHT)),
+        ImageWithMasks(image=image, masks={"liver": inner}),
+    )
     found = implausible(identity(), sides)
     assert bool(found) == refused
     if refused:
@@ -106,9 +109,9 @@ def test_half_of_each_slice_is_cropped_and_half_of_the_slices_is_not():
     assert covered_fraction(whole, half, np.eye(4)) == pytest.approx(0.5, abs=0.02)
     assert covered_fraction(half, whole, np.eye(4)) == 1
     assert covered_fraction(whole, short, np.eye(4)) == 1
-    assert cropped(identity(), (Side(image=whole, masks={}), Side(image=half, masks={})))
-    assert cropped(identity(), (Side(image=half, masks={}), Side(image=whole, masks={})))
-    assert not cropped(identity(), (Side(image=whole, masks={}), Side(image=short, masks={})))
+    assert cropped(identity(), (ImageWithMasks(image=whole, masks={}), ImageWithMasks(image=half, masks={})))
+    assert cropped(identity(), (ImageWithMasks(image=half, masks={}), ImageWithMasks(image=whole, masks={})))
+    assert not cropped(identity(), (ImageWithMasks(image=whole, masks={}), ImageWithMasks(image=short, masks={})))
     # A lying and a standing frame: along the body is another axis of the other image.
     matrix = small.about(small.turn(90, 0, 0), [0.0, 0.0, 0.0], centre_mm=np.zeros(3))
     turned = Volume(short.array, Geometry.from_affine(short.geometry.shape, matrix @ short.geometry.affine), unit="HU")

@@ -32,7 +32,7 @@ SMALL_STEPS = (1e-3, 1e-3, 1e-3, 0.02, 0.02, 0.02)
 
 
 def check(config, pair, *, h, tolerance):
-    weights, key = registration.weights_of(config.weights), jax.random.key(0)
+    weights, key = registration.weights_from_config(config.weights), jax.random.key(0)
 
     # The pair is an argument, not a constant: XLA would work out at length what depends on constants alone.
     @jax.jit
@@ -75,7 +75,7 @@ def test_more_weight_for_landmarks_brings_them_closer():
         landmarks_floating_mm=pair.landmarks_floating_mm.at[0].set(pair.centre_mm + 12.0),
         landmarks_weight=pair.landmarks_weight.at[0].set(1.0),
     )
-    weights = replace(registration.weights_of(config.weights), landmarks=jnp.float32(1e-4))
+    weights = replace(registration.weights_from_config(config.weights), landmarks=jnp.float32(1e-4))
 
     @jax.jit
     @jax.grad

@@ -83,7 +83,7 @@ WHOLE = ImplicitOptions(newton_steps=10, cg_steps=80, tolerance=1e-4, damping=0.
 
 def against_differences(place, *, config, tolerance, left_mm):
     """Where the lesion goes, as the image, its mask and the weights change by a few percent."""
-    pair, weights = small.inner_pair(), registration.weights_of(config.weights)
+    pair, weights = small.inner_pair(), registration.weights_from_config(config.weights)
 
     # The pair is an argument, not a constant: XLA would work out at length what depends on constants alone.
     @jax.jit
@@ -121,7 +121,7 @@ def test_both_stages_at_their_minima_against_differences_of_minima():
 
     def place(pair, weights):
         found = solve_implicit(pair, weights, jax.random.key(0), config=config, options=WHOLE)
-        return found.affine, found.displacement_mm, [found.affine_left_mm, found.displacement_left_mm]
+        return found.affine, found.displacement_mm, [found.affine_residual_mm, found.displacement_residual_mm]
 
     found = against_differences(place, config=config, tolerance=0.05, left_mm=0.01)
     assert (np.abs(found) > 0.02).all()
@@ -131,7 +131,7 @@ def test_without_stages_nothing_moves():
     config = preset(affine={"model": "none"}, deformable={"model": "none"})
     pair = small.pair()
     solution = registration.solve_implicit(
-        pair, registration.weights_of(config.weights), jax.random.key(0), config=config
+        pair, registration.weights_from_config(config.weights), jax.random.key(0), config=config
     )
     np.testing.assert_array_equal(solution.affine, pair.start)
     np.testing.assert_array_equal(solution.displacement_mm, 0)

@@ -3,7 +3,7 @@ import pytest
 import small_patient as small
 
 from sirtjax.errors import GeometryError
-from sirtjax.registration import gather_landmarks
+from sirtjax.registration import match_landmarks
 from sirtjax.registration._landmarks import mass_centre_mm
 from sirtjax.registration._pair import LANDMARKS
 from sirtjax.spatial import voxel_centres_mm
@@ -32,7 +32,7 @@ def test_masks_of_one_name_and_points_fill_the_places():
     }
     two = {name: LabelMap(ball(small.OBLIQUE, moved[name]).array, small.OBLIQUE, names=((1, name),)) for name in names}
     points = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    found = gather_landmarks(one, two, reference_points_mm=points, floating_points_mm=points + 1)
+    found = match_landmarks(one, two, reference_points_mm=points, floating_points_mm=points + 1)
     assert found.weight.tolist() == [1.0] * 4 + [0.0] * (LANDMARKS - 4)
     assert found.reference_mm.shape == found.floating_mm.shape == (LANDMARKS, 3)
     assert found.reference_mm.dtype == np.float32
@@ -43,7 +43,7 @@ def test_masks_of_one_name_and_points_fill_the_places():
 
 
 def test_none_at_all():
-    assert not gather_landmarks({}, {}).weight.any()
+    assert not match_landmarks({}, {}).weight.any()
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_none_at_all():
 )
 def test_points_that_do_not_belong_together(one, two, told):
     with pytest.raises(GeometryError, match=told):
-        gather_landmarks({}, {}, reference_points_mm=one, floating_points_mm=two)
+        match_landmarks({}, {}, reference_points_mm=one, floating_points_mm=two)

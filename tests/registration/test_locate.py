@@ -5,7 +5,7 @@ import pytest
 import small_patient as small
 
 from sirtjax.registration._confirm import MIRROR_GAIN
-from sirtjax.registration._locate import locate
+from sirtjax.registration._locate import estimate_initial_transform
 from sirtjax.spatial import transform_points
 from sirtjax.volume import Geometry, Volume
 
@@ -40,7 +40,7 @@ def test_scans_of_other_length_and_place_are_found(reference, floating, options)
     """To within a quarter of the liver's radius, from where the next stages go on."""
     one, _ = scan(*reference)
     two, true = scan(*floating, **options)
-    located = locate(one, two, config=FREE)
+    located = estimate_initial_transform(one, two, config=FREE)
     assert missed_mm(located.start, true) < 10 and located.mirror_gain < 0
 
 
@@ -52,7 +52,7 @@ def test_scans_of_other_length_and_place_are_found(reference, floating, options)
 def test_a_frame_that_is_rotated_is_found(turn):
     one, _ = scan(-60, 140)
     two, true = scan(-60, 140, shift_mm=(15.0, -10.0, 20.0), turn=turn)
-    located = locate(one, two, config=FREE)
+    located = estimate_initial_transform(one, two, config=FREE)
     assert missed_mm(located.start, true) < 10 and located.mirror_gain < 0
 
 
@@ -61,7 +61,7 @@ def test_mirrored_voxels_are_noticed(axis):
     """No rotation undoes a reflection: the start stays rigid, and the mirrored image agrees better."""
     one, _ = scan(-60, 140)
     two, _ = scan(-60, 140, turn=np.diag(np.where(np.arange(3) == axis, -1.0, 1.0)))
-    located = locate(one, two, config=FREE)
+    located = estimate_initial_transform(one, two, config=FREE)
     assert located.mirror_gain > MIRROR_GAIN
     assert np.linalg.det(located.start.floating_from_reference[:3, :3]) == pytest.approx(1.0, abs=1e-4)
 
@@ -69,6 +69,6 @@ def test_mirrored_voxels_are_noticed(axis):
 def test_the_start_is_rigid():
     one, _ = scan(-60, 140)
     two, _ = scan(-60, 140, shift_mm=(20.0, 0.0, 10.0), turn=small.turn(5, 5, -5))
-    linear = np.asarray(locate(one, two, config=FREE).start.floating_from_reference)[:3, :3]
+    linear = np.asarray(estimate_initial_transform(one, two, config=FREE).start.floating_from_reference)[:3, :3]
     np.testing.assert_allclose(linear @ linear.T, np.eye(3), atol=1e-5)
     assert np.linalg.det(linear) > 0.99

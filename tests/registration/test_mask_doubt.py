@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import small_patient as small
 
-from sirtjax.registration import Side, Status
+from sirtjax.registration import ImageWithMasks, Status
 from sirtjax.registration._judge import OTHER_START
 from sirtjax.registration._mask_doubt import register_unguided
 from sirtjax.registration._register import RESTARTED
@@ -22,7 +22,7 @@ def sides(change=None, *, which=0, floating=None):
         if change is not None and number == which:
             mask = change(voxel_centres_mm(grid), mask)
         image = small.image(grid) if number == 0 or floating is None else floating
-        found.append(Side(image=image, masks={"liver": LabelMap.from_mask(mask, grid, name="liver")}))
+        found.append(ImageWithMasks(image=image, masks={"liver": LabelMap.from_mask(mask, grid, name="liver")}))
     return found[0], found[1]
 
 

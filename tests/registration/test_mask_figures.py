@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sirtjax.registration._mask_figures import MaskBench, quality_of
+from sirtjax.registration._mask_figures import MaskEvaluator, quality_of
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Geometry, Volume
 
@@ -20,7 +20,7 @@ def sphere():
 
 @pytest.mark.parametrize("apart_mm", [0.0, 4.0])
 def test_a_liver_that_lies_apart(apart_mm):
-    bench = MaskBench(
+    bench = MaskEvaluator(
         grid=GRID, occupancy={"liver": sphere()}, floating_liver=Volume(sphere(), GRID, unit="1"), floating={}
     )
     matrix = np.eye(4)

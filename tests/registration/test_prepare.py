@@ -4,7 +4,7 @@ import small_patient as small
 from scipy.ndimage import distance_transform_edt
 
 from sirtjax import registration
-from sirtjax.registration import Side, gather_landmarks, prepare_pair
+from sirtjax.registration import ImageWithMasks, match_landmarks, prepare_pair
 from sirtjax.registration._intensity import intensity_range, on_lattice, scaled_image
 from sirtjax.registration._prepare import lattice_around, shared_box_mm
 from sirtjax.spatial import AffineTransform, identity, voxel_centres_mm
@@ -18,11 +18,11 @@ FLIPPED = small.grid((60, 70, 76), (2.6, 2.2, 2.2), direction=np.array([[0, -1, 
 
 
 def side(geometry):
-    return Side(image=small.image(geometry), masks=small.masks(geometry))
+    return ImageWithMasks(image=small.image(geometry), masks=small.masks(geometry))
 
 
 def prepared(reference, floating, config, start=None):
-    return prepare_pair(reference, floating, gather_landmarks({}, {}), start or identity(), config=config)
+    return prepare_pair(reference, floating, match_landmarks({}, {}), start or identity(), config=config)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_where_images_count():
     assert counts[away_mm < 18 - node_mm].all() and not counts[away_mm > 18 + node_mm].any()
     assert (pair.reference_near >= (liver > 0.5)).all() and pair.reference_near.mean() < 0.5
     whole = Geometry.from_axes((24, 24, 24), spacing_mm=(2.0, 2.0, 2.0), origin_mm=small.LIVER_MM - 24)
-    part = Side(image=small.image(whole), masks=small.masks(FINE))
+    part = ImageWithMasks(image=small.image(whole), masks=small.masks(FINE))
     cut, _ = prepared(part, side(FINE), GUIDED)
     box = np.abs(voxel_centres_mm(lattice) - small.LIVER_MM).max(axis=-1) < 28
     assert cut.reference_weight.sum() > 0 and not cut.reference_weight[~box].any()
@@ -126,8 +126,8 @@ def test_images_alone_share_the_box_both_reach_into():
 def test_the_floating_lattice_follows_the_start():
     start = AffineTransform(small.about(np.eye(3), [400.0, -30.0, 12.0]))
     moved = Geometry.from_affine(FINE.shape, start.floating_from_reference @ FINE.affine)
-    other = Side(image=Volume(small.image(FINE).array, moved, unit="HU"), masks={})
-    pair, _ = prepared(Side(image=small.image(FINE), masks={}), other, FREE, start)
+    other = ImageWithMasks(image=Volume(small.image(FINE).array, moved, unit="HU"), masks={})
+    pair, _ = prepared(ImageWithMasks(image=small.image(FINE), masks={}), other, FREE, start)
     # It reaches over the outermost nodes of the reference's by no more than their voxels' other half.
     first = pair.reference_origin_mm + np.array([400, -30, 12]) - pair.floating_origin_mm
     np.testing.assert_allclose(first / pair.reference_pitch_mm, 0.5, atol=1e-3)
@@ -152,7 +152,7 @@ def test_mask_channels_that_guide():
     for guided, expected in (("liver", [1, 0]), ("liver and landmarks", [1, 1])):
         pair, _ = prepared(side(FINE), side(FINE), small.preset(guided=guided))
         assert pair.mask_weight.tolist() == expected
-    alone = Side(image=small.image(FINE), masks=small.masks(FINE, lesion=False))
+    alone = ImageWithMasks(image=small.image(FINE), masks=small.masks(FINE, lesion=False))
     assert prepared(alone, alone, GUIDED)[0].mask_weight.tolist() == [1, 0]
 
 

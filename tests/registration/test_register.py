@@ -8,7 +8,7 @@ import SimpleITK as sitk
 import small_patient as small
 
 from sirtjax import io, registration, spatial
-from sirtjax.registration import Status, apply_settings
+from sirtjax.registration import Status, apply_overrides
 from sirtjax.spatial import AffineTransform, transform_points
 from sirtjax.volume import Geometry, LabelMap
 
@@ -77,7 +77,7 @@ def test_another_patient_of_other_size_weights_and_landmarks_compiles_nothing(re
     for masks in (second.reference_masks, second.floating_masks):
         core = masks["lesion1"]
         masks["clip"] = LabelMap(core.array, core.geometry, names=((1, "clip"),))
-    config = apply_settings(small.FULL, ["weights.image=50", "weights.landmarks=0.1", "description=another"])
+    config = apply_overrides(small.FULL, ["weights.image=50", "weights.landmarks=0.1", "description=another"])
     points = small.liver_points_mm(30.0)
     result = second.register(config, reference_points_mm=points, floating_points_mm=second.true(points), seed=3)
     assert compilations == []
@@ -103,7 +103,7 @@ def test_where_the_frames_are_does_not_matter_with_masks(registered, patient):
 def test_points_alone_can_pull_the_deformation(patient, registered):
     """True landmark points among images that say nothing and masks that say little."""
     points = small.liver_points_mm(24.0)[:20]
-    config = apply_settings(small.FULL, ["weights.image=0", "weights.landmarks=0.05", "weights.regularisation=0.1"])
+    config = apply_overrides(small.FULL, ["weights.image=0", "weights.landmarks=0.05", "weights.regularisation=0.1"])
     without = patient.register(config)
     held = patient.register(config, reference_points_mm=points, floating_points_mm=patient.true(points))
     missed = [
@@ -121,7 +121,7 @@ def test_a_lesion_that_must_keep_its_volume_does(registered):
 
     def volume_ratio(weight):
         settings = [f"weights.volume={weight}", "weights.image=1", "weights.regularisation=0.01"]
-        result = shrunk.register(apply_settings(small.FULL, settings))
+        result = shrunk.register(apply_overrides(small.FULL, settings))
         slopes = small.slopes(result.transform, spatial.voxel_centres_mm(small.STRAIGHT)[lesion])
         return np.linalg.det(slopes).mean()
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import small_patient as small
 
-from sirtjax.registration import Side, Solution, Status, apply_settings, gather_landmarks, prepare_pair
+from sirtjax.registration import ImageWithMasks, Solution, Status, apply_overrides, match_landmarks, prepare_pair
 from sirtjax.registration._confirm import MIRRORED
-from sirtjax.registration._judge import STILL, judge
+from sirtjax.registration._judge import STILL, assess_result
 from sirtjax.spatial import AffineTransform, identity, voxel_centres_mm
 from sirtjax.volume import LabelMap
 
@@ -23,7 +23,7 @@ def test_success(registered):
 
 
 def test_nothing_to_go_by_keeps_the_start(patient):
-    config = apply_settings(small.FULL, ["weights.image=0", "weights.masks=0"])
+    config = apply_overrides(small.FULL, ["weights.image=0", "weights.masks=0"])
     matrix = small.about(small.turn(0, 0, 5), [3.0, 2.0, 1.0])
     result = patient.register(config, start=AffineTransform(matrix))
     assert result.status is Status.AFFINE_REJECTED
@@ -37,7 +37,7 @@ def test_a_deformation_that_loses_agreement_is_not_kept(patient):
     """Landmark points that contradict masks and images pull the livers apart."""
     points = small.liver_points_mm(24.0)[:20]
     wrong = patient.true(points) + np.where(np.arange(len(points)) % 2, 18.0, -18.0)[:, None]
-    config = apply_settings(small.FULL, ["weights.landmarks=100", "weights.image=1"])
+    config = apply_overrides(small.FULL, ["weights.landmarks=100", "weights.image=1"])
     result = patient.register(config, reference_points_mm=points, floating_points_mm=wrong)
     assert result.status is Status.DEFORMATION_REJECTED
     assert result.transform is result.affine and result.folding_fraction == 0
@@ -45,7 +45,7 @@ def test_a_deformation_that_loses_agreement_is_not_kept(patient):
 
 
 def test_numbers_out_of_range_are_told(patient):
-    result = patient.register(apply_settings(small.FULL, ["weights.landmarks=3e38", "weights.masks=100"]))
+    result = patient.register(apply_overrides(small.FULL, ["weights.landmarks=3e38", "weights.masks=100"]))
     assert result.status is Status.NOT_FINITE
     assert result.transform is result.affine
     assert np.isfinite(result.affine.floating_from_reference).all()
@@ -61,7 +61,7 @@ def test_masks_of_different_organs_are_told(patient):
     points = voxel_centres_mm(small.OBLIQUE)
     balls = [np.linalg.norm(points - small.LIVER_MM - [x, 0, 0], axis=-1) <= 20 for x in (-38, 38)]
     masks = {"liver": LabelMap.from_mask(balls[0] | balls[1], small.OBLIQUE, name="liver")}
-    result = patient.register(apply_settings(small.FULL, ["weights.masks=0.1"]), floating_masks=masks)
+    result = patient.register(apply_overrides(small.FULL, ["weights.masks=0.1"]), floating_masks=masks)
     assert result.status is not Status.SUCCESS and result.quality["final"]["dsc liver"] < 0.85
 
 
@@ -81,8 +81,8 @@ def unrelated():
 def judged_with(floating):
     config = small.FULL
     images = small.image(small.STRAIGHT), floating
-    sides = tuple(Side(image=image, masks=small.masks(image.geometry)) for image in images)
-    pair, lattice = prepare_pair(*sides, gather_landmarks({}, {}), identity(), config=config)
+    sides = tuple(ImageWithMasks(image=image, masks=small.masks(image.geometry)) for image in images)
+    pair, lattice = prepare_pair(*sides, match_landmarks({}, {}), identity(), config=config)
 
     def of(*, weights=(), mirror_gain=None, **changes):
         solution = Solution(**{
@@ -91,8 +91,8 @@ def judged_with(floating):
             "terms": np.array([[0.5, 0.5], [0.2, 0.2], [0.1, 0.1]], "f4"), "overlap": np.float32(1),
             "affine_history": np.ones((1, 4, 4), "f4"), "deformable_history": np.ones((1, 5, 5), "f4"), **changes,
         })  # fmt: skip
-        own = apply_settings(config, list(weights))
-        return judge(
+        own = apply_overrides(config, list(weights))
+        return assess_result(
             solution, pair, lattice, sides, identity(), config=own, notes=("seen before",), mirror_gain=mirror_gain
         )
 

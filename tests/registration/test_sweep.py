@@ -7,10 +7,17 @@ import small_patient as patient
 
 from sirtjax import metrics
 from sirtjax.errors import ConfigError, GeometryError
-from sirtjax.registration import Status, Weights, make_bench, sweep_weights, try_weights, weights_of
+from sirtjax.registration import (
+    Status,
+    Weights,
+    evaluate_weights,
+    prepare_tuning_case,
+    sweep_weights,
+    weights_from_config,
+)
 from sirtjax.registration._affine import solve_affine
 from sirtjax.registration._register import solve_compiled
-from sirtjax.registration._trial import _measured
+from sirtjax.registration._tuning import _measured
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import LabelMap
 
@@ -36,13 +43,13 @@ def wrong_map(points):
 
 def bench(reference_image, reference_masks, judging=None):
     """The floating side is still and of another, oblique grid; the reference shows it through a map."""
-    return make_bench(
+    return prepare_tuning_case(
         patient.image(patient.STRAIGHT, reference_image),
         patient.image(patient.OBLIQUE),
         config=CONFIG,
         reference_masks=patient.masks(patient.STRAIGHT, reference_masks),
         floating_masks=patient.masks(patient.OBLIQUE),
-        judging_masks=judging,
+        evaluation_masks=judging,
     )
 
 
@@ -54,7 +61,7 @@ def surface(made, pairs):
     trials = []
     for begin in range(0, len(pairs), 3):
         part = tables(pairs[begin : begin + 3])
-        trials += try_weights(made, part, config=CONFIG, swept=("image", "masks"), batch_size=3)
+        trials += evaluate_weights(made, part, config=CONFIG, swept=("image", "masks"), batch_size=3)
     return {pair: trial for pair, trial in zip(pairs, trials, strict=True)}
 
 
@@ -69,7 +76,9 @@ def test_all_points_at_once_are_the_same_as_one_by_one(honest):
     trials = surface(honest, pairs)
     for pair, table in zip(pairs, tables(pairs), strict=True):
         config = CONFIG.model_copy(update={"weights": table})
-        alone = solve_compiled(honest.ready.pair, weights_of(table), jax.random.key(0), config=CONFIG.structure())
+        alone = solve_compiled(
+            honest.ready.pair, weights_from_config(table), jax.random.key(0), config=CONFIG.structure()
+        )
         result = honest.ready.judged(jax.tree.map(np.asarray, alone), config=config)
         trial = trials[pair]
         assert trial.status is result.status and trial.weights == table

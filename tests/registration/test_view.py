@@ -8,8 +8,8 @@ import pytest
 import small_patient as small
 
 from sirtjax import registration
-from sirtjax.registration._landmarks import gather_landmarks
-from sirtjax.registration._prepare import Side, prepare_pair
+from sirtjax.registration._landmarks import match_landmarks
+from sirtjax.registration._prepare import ImageWithMasks, prepare_pair
 from sirtjax.registration._view import _chosen, compare, node_places, plan_of, prepare_view
 from sirtjax.spatial import identity, voxel_centres_mm
 
@@ -17,8 +17,8 @@ from sirtjax.spatial import identity, voxel_centres_mm
 @pytest.fixture(scope="module")
 def pair():
     config = small.preset(guided="liver and landmarks")
-    sides = [Side(image=small.image(g), masks=small.masks(g)) for g in (small.STRAIGHT, small.OBLIQUE)]
-    found, lattice = prepare_pair(*sides, gather_landmarks({}, {}), identity(), config=config)
+    sides = [ImageWithMasks(image=small.image(g), masks=small.masks(g)) for g in (small.STRAIGHT, small.OBLIQUE)]
+    found, lattice = prepare_pair(*sides, match_landmarks({}, {}), identity(), config=config)
     return found, lattice, config
 
 
@@ -108,5 +108,5 @@ def test_a_pair_compared_with_itself_agrees_and_moved_does_not(pair):
 
 
 def test_weights_of_the_preset_are_scalars_to_be_traced():
-    weights = registration.weights_of(small.preset(weights={"image": 7.0}).weights)
+    weights = registration.weights_from_config(small.preset(weights={"image": 7.0}).weights)
     assert float(weights.image) == 7.0 and all(np.shape(leaf) == () for leaf in jax.tree.leaves(weights))

@@ -11,12 +11,12 @@ from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows import (
     BoundResult,
     ComparisonRow,
-    Fact,
     InjectionResult,
-    Maps,
+    MethodEntry,
     ObjectiveResult,
     PlanComparison,
     Result,
+    ResultVolumes,
     VoiResult,
 )
 
@@ -83,7 +83,9 @@ def result(vois):
             make_check("SJ302", value=0.24),
             make_check("SJ603", where="liver density"),
         ),
-        methods=(Fact("dose constant K", "49.77 Gy kg/GBq", "ICRP Publication 107"), Fact("note", "no source")),
+        methods=(
+            MethodEntry("dose constant K", "49.77 Gy kg/GBq", "ICRP Publication 107"), 
+            MethodEntry("note", "no source")),
         notes=("2.0% of the liver lies outside the activity image and is not counted",),
         planned={},
         provenance={
@@ -117,7 +119,7 @@ def maps(vois):
         "lungs": ball((13, 11, 17), 2.0),
     }
     dose = (100 * weights["lesion 1"] + 30 * liver).astype(np.float32)
-    return Maps(
+    return ResultVolumes(
         geometry=GEOMETRY,
         dose_gy=Volume(dose, GEOMETRY, unit="Gy"),
         activity=Volume(dose * 4, GEOMETRY, unit="counts"),

@@ -27,8 +27,10 @@ def reviewed_case(tmp_path_factory):
     folder = tmp_path_factory.mktemp("patient")
     case.write_patient(folder)
     loaded = workflows.load_case(case.write_case(folder))
-    products = workflows.advance(loaded, "registration")
-    return workflows.advance(loaded, "territories", products=workflows.advance(loaded, "lesions", products=products))
+    products = workflows.run_until(loaded, "registration")
+    return workflows.run_until(
+        loaded, "territories", products=workflows.run_until(loaded, "lesions", products=products)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +39,10 @@ def moved_case(tmp_path_factory):
     folder = tmp_path_factory.mktemp("moved")
     diagnostic_case.write_patient(folder)
     loaded = diagnostic_case.diagnostic_case(folder, "file", "moved.tfm")
-    products = workflows.advance(loaded, "registration")
-    return workflows.advance(loaded, "territories", products=workflows.advance(loaded, "lesions", products=products))
+    products = workflows.run_until(loaded, "registration")
+    return workflows.run_until(
+        loaded, "territories", products=workflows.run_until(loaded, "lesions", products=products)
+    )
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from sirtjax.io import Image, Source
 from sirtjax.review import ReviewMask, Session, read_history
 from sirtjax.review import open_review as opened
 from sirtjax.volume import Geometry, LabelMap, Volume
-from sirtjax.workflows import CaseImages, Products, Voi
+from sirtjax.workflows import CaseImages, StepResults, Voi
 
 pytestmark = pytest.mark.clinic
 
@@ -451,7 +451,7 @@ def mask_session(folder, mask):
     from sirtjax.spatial import identity
     from sirtjax.workflows import Alignment
 
-    products = Products(
+    products = StepResults(
         images=CaseImages(activity=image, ct=image, diagnostic=None),
         liver=Voi("liver", mask.labels, "activity", "a file"),
         lesions=(),

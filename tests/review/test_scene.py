@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reviewed_plan import SPACING_MM, grid, mask_on
 
-from sirtjax.review._refusal import Refusal
+from sirtjax.review._request_error import RequestError
 from sirtjax.review._scene import MARGIN_MM, from_page, packed, plan_scenes, scene_dose, scene_image, to_page
 from sirtjax.volume import LabelMap, Volume, axis_codes
 from sirtjax.workflows import CaseImages
@@ -99,6 +99,6 @@ def test_voxels_of_another_grid_or_label_are_refused(voxels, message):
     (scene,) = plan_scenes((mask,), images_on(geometry))
     if voxels is None:
         voxels = b"\x09" + bytes(int(np.prod(scene.geometry.shape)) - 1)
-    with pytest.raises(Refusal, match=message) as refused:
+    with pytest.raises(RequestError, match=message) as refused:
         from_page(scene, voxels, mask.labels)
     assert refused.value.status == 422

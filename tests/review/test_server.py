@@ -22,7 +22,7 @@ from reviewed_plan import served
 from sirtjax.review import _server
 from sirtjax.review._body import unpacked
 from sirtjax.review._entry import EntryTokens
-from sirtjax.review._refusal import Refusal
+from sirtjax.review._request_error import RequestError
 
 PAGE = resources.files("sirtjax.review").joinpath("page")
 
@@ -256,15 +256,15 @@ def packed(size):
 def test_a_body_that_unpacks_to_too_much_is_refused():
     bomb = packed(50_000_000)
     assert len(bomb) < 100_000
-    with pytest.raises(Refusal, match="unpacks to more than 1000000 bytes") as refused:
+    with pytest.raises(RequestError, match="unpacks to more than 1000000 bytes") as refused:
         unpacked([bomb], limit=1_000_000)
     assert refused.value.status == 413
-    with pytest.raises(Refusal, match="cut off"):
+    with pytest.raises(RequestError, match="cut off"):
         unpacked([bomb[:-9]], limit=60_000_000)
     for size in (1, 17, 65536):
         blocks = [bomb[start : start + size] for start in range(0, len(bomb), size)]
         assert unpacked(blocks, limit=50_000_000) == bytes(50_000_000)
-    with pytest.raises(Refusal, match="more than 49999999 bytes"):
+    with pytest.raises(RequestError, match="more than 49999999 bytes"):
         unpacked([bomb], limit=49_999_999)
     noise = np.random.default_rng(0).bytes(300_000)
     raw = gzip.compress(noise)

@@ -14,8 +14,8 @@ from reviewed_plan import DOSE_GY
 from sirtjax import spatial, workflows
 from sirtjax.errors import ComputationError, ConfigError, ImageFormatError
 from sirtjax.reports import write_results
-from sirtjax.review import Refusal, Session
-from sirtjax.workflows import Products, unreviewed_masks
+from sirtjax.review import RequestError, Session
+from sirtjax.workflows import StepResults, unreviewed_masks
 
 
 def image(packed):
@@ -87,7 +87,7 @@ def test_histograms_follow_what_is_on_the_page(session):
     assert nothing == {"vois": {"alpha": None}}
     # Nothing is saved by asking.
     assert page_voxels(session, "lesion-alpha")[0].sum() == voxels.sum()
-    with pytest.raises(Refusal, match="on another grid") as refused:
+    with pytest.raises(RequestError, match="on another grid") as refused:
         session.histograms("lesion-alpha", voxels=half.tobytes(order="F"), grid="another")
     assert refused.value.status == 422
 
@@ -113,7 +113,7 @@ def test_a_plan_from_changed_masks_is_a_draft_until_they_are_signed(session):
 def test_an_automatic_mask_is_a_draft_until_it_is_signed(plan_folder, reviewed_case):
     from dataclasses import replace
 
-    found = replace(reviewed_case.liver, automatic="a network", doubts=("cut off above",))
+    found = replace(reviewed_case.liver, automatic="a network", quality_flags=("cut off above",))
     session = Session(plan_folder, replace(reviewed_case, liver=found), lambda products, on_step: None)
     assert unreviewed_masks(session.reviewed()) == ("liver: segmented automatically by a network, not verified",)
     sha256 = session.describe_mask("liver")["sha256"]
@@ -122,7 +122,7 @@ def test_an_automatic_mask_is_a_draft_until_it_is_signed(plan_folder, reviewed_c
     session.sign("liver", "verified", reviewer="Dr. B", if_match=sha256, comment="")
     products = session.reviewed()
     assert unreviewed_masks(products) == ()
-    assert (products.liver.automatic, products.liver.doubts) == (None, ())
+    assert (products.liver.automatic, products.liver.quality_flags) == (None, ())
 
 
 def test_territories_follow_a_changed_liver_unless_they_were_reviewed(session):
@@ -141,7 +141,7 @@ def test_territories_follow_a_changed_liver_unless_they_were_reviewed(session):
 def test_a_second_browser_can_not_overwrite_the_first(session):
     voxels, sha256 = page_voxels(session, "liver")
     save(session, "liver", np.zeros_like(voxels), sha256, by="Dr. C")
-    with pytest.raises(Refusal, match=r"saved by Dr\. C meanwhile") as refused:
+    with pytest.raises(RequestError, match=r"saved by Dr\. C meanwhile") as refused:
         save(session, "liver", voxels, sha256)
     assert refused.value.status == 412
 
@@ -158,10 +158,10 @@ def test_while_the_plan_is_made_nothing_is_saved(plan_folder, reviewed_case):
     session.replanning.start()
     try:
         for work in (lambda: save(session, "liver", voxels, sha256), session.replanning.start):
-            with pytest.raises(Refusal, match="planning is in progress") as refused:
+            with pytest.raises(RequestError, match="planning is in progress") as refused:
                 work()
             assert refused.value.status == 409
-        with pytest.raises(Refusal, match="planning is in progress"):
+        with pytest.raises(RequestError, match="planning is in progress"):
             session.sign("liver", "verified", reviewer="Dr. B", if_match=sha256, comment="")
         for _ in range(200):
             if session.replanning.progress.message == "dose":
@@ -222,7 +222,7 @@ def test_the_other_image_lies_right_after_the_registration_and_wrong_before(plan
 
     assert wrong(after) < 0.5 * wrong(before), (wrong(after), wrong(before))
     for key in ("0", "9"):
-        with pytest.raises(Refusal):
+        with pytest.raises(RequestError):
             session.other_image_bytes(key, registered=True)
 
 
@@ -266,4 +266,4 @@ def test_a_folder_that_holds_no_plan_is_refused(tmp_path, reviewed_case):
     with pytest.raises(ImageFormatError, match=r"results\.json: cannot be read"):
         Session(tmp_path, reviewed_case, lambda products, on_step: None)
     with pytest.raises(ConfigError, match="its steps are not complete; create a plan first"):
-        Session(tmp_path, Products(), lambda products, on_step: None)
+        Session(tmp_path, StepResults(), lambda products, on_step: None)

@@ -95,7 +95,7 @@ def test_recompute_plans_with_the_reviewed_masks_and_opens_nothing(run, whole_fo
     code, told = run(whole_folder, "--recompute")
     assert code == 0 and "report.html" in told.err and told.out == ""
     ((output, products, approval),) = seen
-    assert output == whole_folder and products.liver is not None and products.mapping is None
+    assert output == whole_folder and products.liver is not None and products.resampling is None
     assert approval is None
 
 

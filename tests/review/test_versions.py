@@ -10,7 +10,7 @@ from reviewed_plan import grid, mask_on
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.review import read_history
-from sirtjax.review._refusal import Refusal
+from sirtjax.review._request_error import RequestError
 from sirtjax.review._versions import first_history, read_version, save_version, sign_version
 
 MASK = mask_on(grid("PIR", True))
@@ -63,10 +63,10 @@ def test_every_version_is_kept_with_its_hash_on_the_first_ones_grid(tmp_path):
 def test_a_newer_save_is_never_overwritten(tmp_path):
     mine = first_history(MASK).current.sha256
     save(tmp_path, changed((3, 2, 4)), by="Dr. C")
-    with pytest.raises(Refusal, match=r"version 2 was saved by Dr\. C meanwhile") as refused:
+    with pytest.raises(RequestError, match=r"version 2 was saved by Dr\. C meanwhile") as refused:
         save(tmp_path, changed((4, 4, 4)), if_match=mine)
     assert refused.value.status == 412
-    with pytest.raises(Refusal, match="meanwhile"):
+    with pytest.raises(RequestError, match="meanwhile"):
         sign(tmp_path, if_match=mine)
     assert len(read_history(tmp_path).versions) == 2
 

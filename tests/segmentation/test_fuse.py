@@ -6,7 +6,14 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from sirtjax.errors import GeometryError, InputError
-from sirtjax.segmentation import agreeing, local_similarity, majority_vote, pairwise_dsc, staple, weighted_vote
+from sirtjax.segmentation import (
+    local_similarity,
+    majority_vote,
+    pairwise_dsc,
+    select_agreeing_raters,
+    staple,
+    weighted_vote,
+)
 
 SHAPE = (22, 17, 13)
 
@@ -162,10 +169,10 @@ def test_the_raters_who_agree():
         return np.array(rows, np.float64)
 
     one_astray = matrix([1, 0.3, 0.9, 0.9], [0.3, 1, 0.3, 0.3], [0.9, 0.3, 1, 0.9], [0.9, 0.3, 0.9, 1])
-    assert agreeing(one_astray, least_dsc=0.7) == (0, 2, 3)
+    assert select_agreeing_raters(one_astray, least_dsc=0.7) == (0, 2, 3)
     # With rater 1 there the others have 0.7 on average: judged again without it, they stay.
-    assert agreeing(one_astray, least_dsc=0.8) == (0, 2, 3)
-    assert agreeing(one_astray, least_dsc=0.0) == (0, 1, 2, 3)
+    assert select_agreeing_raters(one_astray, least_dsc=0.8) == (0, 2, 3)
+    assert select_agreeing_raters(one_astray, least_dsc=0.0) == (0, 1, 2, 3)
     # Two who differ: nothing tells which one is wrong.
-    assert agreeing(one_astray[:2, :2], least_dsc=0.7) == (0, 1)
-    assert agreeing(np.ones((1, 1)), least_dsc=0.7) == (0,)
+    assert select_agreeing_raters(one_astray[:2, :2], least_dsc=0.7) == (0, 1)
+    assert select_agreeing_raters(np.ones((1, 1)), least_dsc=0.7) == (0,)

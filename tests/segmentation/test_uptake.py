@@ -7,11 +7,11 @@ from scipy import ndimage, optimize, special
 from sirtjax.errors import ConfigError, GeometryError, InputError
 from sirtjax.segmentation import (
     dilated_mask,
+    get_uptake_rule,
     lesion_uptake,
     seed_regions,
     uptake_above,
     uptake_of_maximum,
-    uptake_rule,
 )
 from sirtjax.volume import Geometry, LabelMap, Volume
 
@@ -139,13 +139,13 @@ def test_measures_by_hand():
 
 
 def test_rules_come_with_their_sources():
-    percist = uptake_rule("percist")
+    percist = get_uptake_rule("percist")
     assert (percist.mean_factor, percist.sd_factor, percist.sphere_diameter_mm) == (1.5, 2.0, 30.0)
     assert "PERCIST" in percist.source
-    assert uptake_rule("percent-41").fraction == 0.41
-    assert uptake_rule("suv-2.5").threshold == 2.5
+    assert get_uptake_rule("percent-41").fraction == 0.41
+    assert get_uptake_rule("suv-2.5").threshold == 2.5
     with pytest.raises(ConfigError, match=r"no uptake rule is named 'hot'; known: percist, "):
-        uptake_rule("hot")
+        get_uptake_rule("hot")
 
 
 def test_refuses():
@@ -191,7 +191,7 @@ def test_thigh_tumour_smoke(shared_data, capsys):
     regions = LabelMap.from_mask(dilated_mask(tumour, margin_mm=5.0), geometry, name="tumour")
     scores, inside = {}, {}
     for name in ("percent-41", "percent-50"):
-        fraction = uptake_rule(name).fraction
+        fraction = get_uptake_rule(name).fraction
         found = uptake_of_maximum(pet, fraction=fraction, regions=regions, min_volume_ml=1.0)
         mask = found.mask("tumour")
         scores[name] = round(float(2 * (mask & truth).sum() / (mask.sum() + truth.sum())), 3)

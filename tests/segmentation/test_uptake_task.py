@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sirtjax.errors import ConfigError, GeometryError
-from sirtjax.segmentation import UptakeRule, segment_uptake, uptake_rule
+from sirtjax.segmentation import UptakeRule, get_uptake_rule, segment_uptake
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 # The i axis runs to the patient's right and k from the head down.
@@ -30,7 +30,7 @@ PET, LIVER, AROUND = _patient()
 
 
 def test_percist_finds_the_lesion_in_the_liver_alone():
-    found = segment_uptake(PET, uptake_rule("percist"), min_volume_ml=1.0, liver=LIVER)
+    found = segment_uptake(PET, get_uptake_rule("percist"), min_volume_ml=1.0, liver=LIVER)
     assert found.threshold == pytest.approx(1.5 * 2 + 2 * 0.2, abs=0.2)
     assert found.reference.centre_mm[0] < 0
     assert [name for _, name in found.lesions.names] == ["lesion-1"]
@@ -40,7 +40,7 @@ def test_percist_finds_the_lesion_in_the_liver_alone():
 
 
 def test_fixed_with_a_margin_sees_beyond_the_liver():
-    rule = uptake_rule("suv-4")
+    rule = get_uptake_rule("suv-4")
     near = segment_uptake(PET, rule, min_volume_ml=1.0, liver=LIVER)
     far = segment_uptake(PET, rule, min_volume_ml=1.0, liver=LIVER, margin_mm=30.0)
     everywhere = segment_uptake(PET, rule, min_volume_ml=1.0)
@@ -50,20 +50,20 @@ def test_fixed_with_a_margin_sees_beyond_the_liver():
 
 def test_share_of_the_maximum_takes_any_unit():
     bq = Volume(PET.array * 5000, GRID, unit="Bq/mL")
-    found = segment_uptake(bq, uptake_rule("percent-50"), min_volume_ml=1.0, regions=AROUND)
+    found = segment_uptake(bq, get_uptake_rule("percent-50"), min_volume_ml=1.0, regions=AROUND)
     assert found.threshold is None
     assert found.lesions.volume_ml("segment 7") == pytest.approx(4 / 3 * math.pi * 1.2407**3, rel=0.08)
 
 
 def test_refuses():
     with pytest.raises(ConfigError, match="'percist' computes its threshold from the liver; provide a liver mask"):
-        segment_uptake(PET, uptake_rule("percist"), min_volume_ml=1.0)
+        segment_uptake(PET, get_uptake_rule("percist"), min_volume_ml=1.0)
     with pytest.raises(ConfigError, match="'percent-41' requires one region around each lesion"):
-        segment_uptake(PET, uptake_rule("percent-41"), min_volume_ml=1.0)
+        segment_uptake(PET, get_uptake_rule("percent-41"), min_volume_ml=1.0)
     with pytest.raises(ConfigError, match="requires an image in SUV, got 'Bq/mL'"):
-        segment_uptake(PET.replace(PET.array, unit="Bq/mL"), uptake_rule("suv-4"), min_volume_ml=1.0)
+        segment_uptake(PET.replace(PET.array, unit="Bq/mL"), get_uptake_rule("suv-4"), min_volume_ml=1.0)
     with pytest.raises(ConfigError, match="'odd' of kind 'fixed' lacks its values"):
         segment_uptake(PET, UptakeRule(name="odd", kind="fixed", source="none"), min_volume_ml=1.0)
     small = LabelMap.from_mask(np.ones((3, 3, 3)), Geometry.from_affine((3, 3, 3), np.eye(4)), name="liver")
     with pytest.raises(GeometryError, match="is not on the PET's grid"):
-        segment_uptake(PET, uptake_rule("suv-4"), min_volume_ml=1.0, liver=small)
+        segment_uptake(PET, get_uptake_rule("suv-4"), min_volume_ml=1.0, liver=small)

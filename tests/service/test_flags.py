@@ -21,9 +21,9 @@ def test_flags_reach_the_structure_set_the_audit_log_and_the_log(tmp_path):
     assert text.endswith("; the image truncates the liver")
     entries = [json.loads(line) for line in (service.state / "audit.jsonl").read_text().splitlines()]
     (done,) = [entry for entry in entries if entry["event"] == "work done"]
-    assert done["flags"] == "liver: quality, edge"
+    assert done["flags"] == "liver: quality, truncated"
     assert check_audit(service.state / "audit.jsonl").whole
-    assert "has quality flags (liver: quality, edge)" in service.log_text()
+    assert "has quality flags (liver: quality, truncated)" in service.log_text()
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_flags_reach_the_structure_set_the_audit_log_and_the_log(tmp_path):
     ],
 )
 def test_descriptions_fit_their_attributes(codes, short):
-    flags = {name: tuple(Flag(code=code, message=f"{code} " * 40) for code in one) for name, one in codes.items()}
+    flags = {name: tuple(Flag(code=code, message=f"{code} " * 25) for code in one) for name, one in codes.items()}
     long, found = descriptions(flags)
     assert found == short and len(long) <= 1024
     assert all(code in long for one in codes.values() for code in one)

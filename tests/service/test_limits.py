@@ -7,7 +7,7 @@ import pytest
 from sirtjax.errors import ImageFormatError
 from sirtjax.service._limits import Rate, Slots
 from sirtjax.service._names import checked_uid, hashed_name, is_uid, shown
-from sirtjax.service._spool import Refusal, Spool
+from sirtjax.service._spool import DimseStatusError, Spool
 
 
 def test_a_rate_gives_so_much_in_any_minute_and_to_each_its_own():
@@ -93,19 +93,19 @@ def test_a_spool_drops_what_is_too_long_and_says_so(tmp_path):
     spool = Spool("1.2", "1.3", path=tmp_path / "a.part", most=10)
     assert spool.write(b"x" * 8) == spool.write(b"x" * 8) == 8
     assert not (tmp_path / "a.part").exists() and spool.received == 16
-    with pytest.raises(Refusal, match="is longer than") as refused:
+    with pytest.raises(DimseStatusError, match="is longer than") as refused:
         spool.finish()
     assert refused.value.status == 0xA700
 
 
 def test_a_spool_looks_at_the_disk_on_the_way(tmp_path):
     def check(received):
-        raise Refusal(0xA700, f"finds the disk full after {received >> 20} MiB")
+        raise DimseStatusError(0xA700, f"finds the disk full after {received >> 20} MiB")
 
     spool = Spool("1.2", "1.3", path=tmp_path / "a.part", most=1 << 30, check=check)
     for _ in range(40):
         spool.write(bytes(1 << 20))
-    with pytest.raises(Refusal, match="finds the disk full after 16 MiB"):
+    with pytest.raises(DimseStatusError, match="finds the disk full after 16 MiB"):
         spool.finish()
     assert list(tmp_path.iterdir()) == []
 
@@ -116,6 +116,6 @@ def test_a_disk_that_is_full_after_all_is_said(tmp_path):
         spool._file.close()
         spool._file = full
         spool.write(b"x" * 100)
-        with pytest.raises(Refusal, match=r"cannot be written \(No space left on device\)") as refused:
+        with pytest.raises(DimseStatusError, match=r"cannot be written \(No space left on device\)") as refused:
             spool.finish()
     assert refused.value.status == 0xA700 and list(tmp_path.iterdir()) == []

@@ -7,7 +7,6 @@ import pytest
 from sirtjax.spatial import (
     AffineTransform,
     DisplacementField,
-    as_field,
     compose,
     invert,
     jacobian_determinant,
@@ -16,6 +15,7 @@ from sirtjax.spatial import (
     resample_activity,
     resample_labels,
     rigid_matrix,
+    to_displacement_field,
     transform_points,
 )
 from sirtjax.volume import Geometry, LabelMap, Volume
@@ -50,7 +50,7 @@ def patient(shape, spacing_mm, seed):
         jacobian_determinant(field)
         back = invert(field, tolerance_mm=10)
         compose(back, field)
-        as_field(field, reference)
+        to_displacement_field(field, reference)
         transform_points(field, rng.normal(size=(shape[0], 3)))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sirtjax.errors import GeometryError
-from sirtjax.spatial import DisplacementField, displacement_at, jacobian_determinant, rigid_matrix, voxel_centres_mm
+from sirtjax.spatial import DisplacementField, jacobian_determinant, rigid_matrix, sample_displacement, voxel_centres_mm
 from sirtjax.volume import Geometry
 
 OBLIQUE = Geometry.from_axes(
@@ -29,9 +29,9 @@ def test_voxel_centres_are_to_world_of_the_indices():
 def test_displacement_between_voxels_by_hand_and_outside():
     field = linear_field(np.diag([1.1, 1.0, 0.9]))
     inside = OBLIQUE.to_world([[2.3, 4.6, 1.2]])
-    np.testing.assert_allclose(displacement_at(field, inside), inside * [0.1, 0, -0.1], atol=1e-5)
+    np.testing.assert_allclose(sample_displacement(field, inside), inside * [0.1, 0, -0.1], atol=1e-5)
     outside = OBLIQUE.to_world([[-0.6, 2, 2], [3, 3, 5.51]])
-    np.testing.assert_array_equal(displacement_at(field, outside), np.zeros((2, 3)))
+    np.testing.assert_array_equal(sample_displacement(field, outside), np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize("library", [np, jnp])

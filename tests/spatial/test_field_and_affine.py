@@ -10,9 +10,7 @@ from sirtjax.errors import ComputationError, GeometryError
 from sirtjax.spatial import (
     AffineTransform,
     DisplacementField,
-    as_field,
     compose,
-    displacement_at,
     floating_coordinates,
     invert,
     invert_field,
@@ -22,6 +20,8 @@ from sirtjax.spatial import (
     resample_activity,
     resample_labels,
     rigid_matrix,
+    sample_displacement,
+    to_displacement_field,
     transform_points,
     voxel_centres_mm,
 )
@@ -78,11 +78,11 @@ def test_points_by_hand_inside_and_outside():
     field = DisplacementField(np.full((3, 3, 3, 3), [1.0, 2.0, 3.0], np.float32), grid, np.diag([2.0, 3.0, 4.0, 1.0]))
     # (1, 1, 1) + (1, 2, 3) = (2, 3, 4), then scaled; (9, 1, 1) lies outside the grid and is scaled alone.
     np.testing.assert_allclose(transform_points(field, np.array([[1.0, 1, 1], [9, 1, 1]])), [[4, 9, 16], [18, 3, 4]])
-    np.testing.assert_allclose(displacement_at(field, np.array([[1.0, 1, 1]])), [[1, 2, 3]])
+    np.testing.assert_allclose(sample_displacement(field, np.array([[1.0, 1, 1]])), [[1, 2, 3]])
 
 
 def test_is_the_displacement_then_the_affine_map():
-    expected = apply(A, POINTS + displacement_at(FIELD, POINTS))
+    expected = apply(A, POINTS + sample_displacement(FIELD, POINTS))
     np.testing.assert_allclose(transform_points(FIELD, POINTS), expected, atol=1e-9)
 
 
@@ -186,7 +186,7 @@ def test_occupancy_keeps_a_lesion_that_the_affine_map_has_carried_far():
     distance = np.linalg.norm(voxel_centres_mm(FLOATING) - transform_points(FIELD, np.array([4.0, 2, -3])), axis=-1)
     labels = LabelMap.from_mask(distance < 9, FLOATING, name="lesion")
     shares = occupancy(labels, "lesion", REFERENCE, transform=FIELD)
-    local = np.linalg.det(A[:3, :3]) * jacobian_determinant(as_field(PLAIN, REFERENCE))
+    local = np.linalg.det(A[:3, :3]) * jacobian_determinant(to_displacement_field(PLAIN, REFERENCE))
     found_ml = float((shares * local).sum()) * REFERENCE.voxel_volume_ml
     assert found_ml == pytest.approx(labels.volume_ml("lesion"), rel=0.02)
     centre = (voxel_centres_mm(REFERENCE) * shares[..., None]).sum(axis=(0, 1, 2)) / shares.sum()
@@ -227,7 +227,7 @@ def test_interior_of_the_reference_by_brute_force():
 def test_as_field_is_exact_at_its_voxels():
     centres = voxel_centres_mm(REFERENCE)
     for transform in (FIELD, AFFINE):
-        found = as_field(transform, REFERENCE)
+        found = to_displacement_field(transform, REFERENCE)
         assert found.floating_from_displaced is None and found.array.dtype == np.float32
         expected = transform_points(transform, centres)
         np.testing.assert_allclose(transform_points(found, centres), expected, atol=1e-4)

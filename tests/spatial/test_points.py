@@ -6,8 +6,8 @@ from sirtjax.errors import ComputationError, GeometryError
 from sirtjax.spatial import (
     AffineTransform,
     DisplacementField,
+    inverse_transform_points,
     mask_occupancy,
-    points_to_reference,
     rigid_matrix,
     transform_points,
     voxel_centres_mm,
@@ -41,12 +41,12 @@ def test_undoes_transform_points_inside_and_outside_the_field(matrix):
     field = fading_field(9.0, matrix)
     there = transform_points(field, POINTS)
     assert np.abs(there - POINTS).max() > 3
-    np.testing.assert_allclose(points_to_reference(field, there), POINTS, atol=1e-3)
+    np.testing.assert_allclose(inverse_transform_points(field, there), POINTS, atol=1e-3)
 
 
 def test_affine_is_exact():
     there = transform_points(AffineTransform(MATRIX), POINTS)
-    np.testing.assert_allclose(points_to_reference(AffineTransform(MATRIX), there), POINTS, atol=1e-9)
+    np.testing.assert_allclose(inverse_transform_points(AffineTransform(MATRIX), there), POINTS, atol=1e-9)
 
 
 def test_a_field_that_stretches_to_three_times_is_solved_too():
@@ -60,7 +60,7 @@ def test_a_field_that_stretches_to_three_times_is_solved_too():
     there = transform_points(field, points)
     middle = transform_points(field, np.array([[5.0, 0, 0]]))
     np.testing.assert_allclose(middle, [[15, 0, 0]], atol=1e-5)
-    np.testing.assert_allclose(points_to_reference(field, there), points, atol=1e-3)
+    np.testing.assert_allclose(inverse_transform_points(field, there), points, atol=1e-3)
 
 
 def test_a_carried_contour_is_the_edge_of_the_warped_mask():
@@ -74,13 +74,13 @@ def test_a_carried_contour_is_the_edge_of_the_warped_mask():
         np.stack([r * np.cos(turn), r * np.sin(turn), np.full(60, z)], axis=-1)
         for z, r in ((z, np.sqrt(20**2 - z**2)) for z in (-15.0, -5.0, 0.0, 10.0))
     ]
-    contour = points_to_reference(field, np.stack(rings) + centre)
+    contour = inverse_transform_points(field, np.stack(rings) + centre)
     reference = Geometry.from_axes((50, 50, 50), spacing_mm=(1.5, 1.5, 1.5), origin_mm=GRID.centre_mm - 36.75)
     shares = mask_occupancy(sphere, floating, reference, transform=field)
     at = ndimage.map_coordinates(shares, np.moveaxis(reference.to_voxel(contour), -1, 0), order=1)
     # On the edge of a mask half of a voxel is inside; 1 mm further in or out it would be near all or nothing.
     assert at.mean() == pytest.approx(0.5, abs=0.05)
-    middle = points_to_reference(field, centre[None])
+    middle = inverse_transform_points(field, centre[None])
     for factor, low, high in ((0.9, 0.85, 1.01), (1.1, -0.01, 0.15)):
         place = reference.to_voxel(middle + factor * (contour - middle))
         moved = ndimage.map_coordinates(shares, np.moveaxis(place, -1, 0), order=1)
@@ -88,7 +88,7 @@ def test_a_carried_contour_is_the_edge_of_the_warped_mask():
 
 
 def test_none_is_none():
-    assert points_to_reference(fading_field(5.0), np.zeros((0, 3))).shape == (0, 3)
+    assert inverse_transform_points(fading_field(5.0), np.zeros((0, 3))).shape == (0, 3)
 
 
 def test_errors():
@@ -96,6 +96,6 @@ def test_errors():
     # Just beyond the first face: what is displaced lands 9 mm further, what is not stays outside.
     gap = GRID.to_world([[-0.4, 5, 5]])
     with pytest.raises(ComputationError, match=r"1 of 2 points could not be mapped to the reference: .* misses by"):
-        points_to_reference(jump, np.concatenate([gap, GRID.centre_mm[None]]))
+        inverse_transform_points(jump, np.concatenate([gap, GRID.centre_mm[None]]))
     with pytest.raises(GeometryError, match="singular"):
-        points_to_reference(AffineTransform(np.diag([1.0, 0, 1, 1])), POINTS)
+        inverse_transform_points(AffineTransform(np.diag([1.0, 0, 1, 1])), POINTS)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import integrate, linalg, ndimage
 
-from sirtjax.spatial import DisplacementField, exponential, jacobian_determinant, transform_points, voxel_centres_mm
+from sirtjax.spatial import (
+    DisplacementField,
+    integrate_velocity,
+    jacobian_determinant,
+    transform_points,
+    voxel_centres_mm,
+)
 from sirtjax.volume import Geometry
 
 SPACING_MM = (2.0, 3.0, 4.0)
@@ -24,7 +30,7 @@ def rough(size_mm, *, sigma=1.5, seed=0):
 
 def test_a_constant_velocity_shifts():
     velocity = np.broadcast_to(np.float32([1.5, -2.0, 3.0]), (*GRID.shape, 3))
-    found = exponential(velocity, SPACING_MM)
+    found = integrate_velocity(velocity, SPACING_MM)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found[INNER], velocity[INNER], rtol=1e-5)
 
@@ -35,7 +41,7 @@ def test_a_linear_velocity_is_the_matrix_exponential(library):
     points = voxel_centres_mm(GRID)
     velocity = library.asarray((points @ matrix.T).astype(np.float32))
     expected = points @ (linalg.expm(matrix) - np.eye(3)).T
-    found = np.asarray(exponential(velocity, library.asarray(SPACING_MM), squarings=9))
+    found = np.asarray(integrate_velocity(velocity, library.asarray(SPACING_MM), squarings=9))
     assert np.abs(expected[INNER]).max() > 2
     np.testing.assert_allclose(found[INNER], expected[INNER], atol=5e-3)
 
@@ -52,14 +58,14 @@ def test_points_follow_the_flow():
 
     path = integrate.solve_ivp(along, (0, 1), start.ravel(), rtol=1e-6, atol=1e-6)
     expected = path.y[:, -1].reshape(start.shape) - start
-    found = exponential(velocity, SPACING_MM)[5:-5:3, 5:-5:3, 5:-5:3]
+    found = integrate_velocity(velocity, SPACING_MM)[5:-5:3, 5:-5:3, 5:-5:3]
     assert np.abs(expected).max() > 2
     np.testing.assert_allclose(found, expected, atol=0.15)
 
 
 def test_the_opposite_velocity_undoes_it():
     velocity = rough(5.0, sigma=2.5, seed=1)
-    there, back = (DisplacementField(exponential(v, SPACING_MM), GRID) for v in (velocity, -velocity))
+    there, back = (DisplacementField(integrate_velocity(v, SPACING_MM), GRID) for v in (velocity, -velocity))
     points = voxel_centres_mm(GRID)[INNER]
     moved = transform_points(there, points)
     assert np.abs(moved - points).max() > 2
@@ -71,24 +77,24 @@ def test_the_opposite_velocity_undoes_it():
 def test_a_rough_velocity_does_not_fold_where_its_displacement_does():
     velocity = rough(12.0, sigma=1.8, seed=2)
     assert jacobian_determinant(DisplacementField(velocity, GRID)).min() < -0.2
-    assert jacobian_determinant(DisplacementField(exponential(velocity, SPACING_MM), GRID)).min() > 0.02
+    assert jacobian_determinant(DisplacementField(integrate_velocity(velocity, SPACING_MM), GRID)).min() > 0.02
 
 
 def test_no_squaring_is_the_velocity_itself():
     velocity = rough(3.0)
-    np.testing.assert_array_equal(exponential(velocity, SPACING_MM, squarings=0), velocity)
+    np.testing.assert_array_equal(integrate_velocity(velocity, SPACING_MM, squarings=0), velocity)
 
 
 def test_jit_equals_the_host_and_takes_a_traced_spacing():
     velocity = rough(4.0)
-    found = jax.jit(exponential)(velocity, np.float32(SPACING_MM))
-    np.testing.assert_allclose(found, exponential(velocity, SPACING_MM), atol=1e-4)
+    found = jax.jit(integrate_velocity)(velocity, np.float32(SPACING_MM))
+    np.testing.assert_allclose(found, integrate_velocity(velocity, SPACING_MM), atol=1e-4)
 
 
 def test_unit_of_length_does_not_matter():
     velocity = rough(4.0)
-    found = exponential(10 * velocity, 10 * np.asarray(SPACING_MM))
-    np.testing.assert_allclose(found, 10 * exponential(velocity, SPACING_MM), atol=1e-3)
+    found = integrate_velocity(10 * velocity, 10 * np.asarray(SPACING_MM))
+    np.testing.assert_allclose(found, 10 * integrate_velocity(velocity, SPACING_MM), atol=1e-3)
 
 
 def test_gradient_against_finite_differences():
@@ -97,7 +103,7 @@ def test_gradient_against_finite_differences():
 
     @jax.jit
     def score(velocity, spacing_mm):
-        return (exponential(velocity, spacing_mm) * weights).sum()
+        return (integrate_velocity(velocity, spacing_mm) * weights).sum()
 
     velocity, spacing = jnp.asarray(small), jnp.asarray(SPACING_MM, jnp.float32)
     by_velocity, by_spacing = jax.jit(jax.grad(score, argnums=(0, 1)))(velocity, spacing)
@@ -112,6 +118,6 @@ def test_gradient_against_finite_differences():
 
 def test_errors():
     with pytest.raises(ValueError, match=r"must have shape \(i, j, k, 3\), got \(4, 4, 3\)"):
-        exponential(np.zeros((4, 4, 3), np.float32), SPACING_MM)
+        integrate_velocity(np.zeros((4, 4, 3), np.float32), SPACING_MM)
     with pytest.raises(ValueError, match="squarings must be 0 or more, got -1"):
-        exponential(rough(1.0), SPACING_MM, squarings=-1)
+        integrate_velocity(rough(1.0), SPACING_MM, squarings=-1)

@@ -4,7 +4,7 @@ import pytest
 
 from sirtjax.config import preset_table
 from sirtjax.errors import ConfigError
-from sirtjax.synthesis import config_from_table, list_presets, load_preset
+from sirtjax.synthesis import config_from_dict, list_presets, load_preset
 
 
 @pytest.mark.parametrize("name", list_presets())
@@ -31,4 +31,4 @@ def test_an_unknown_preset_is_refused():
 )
 def test_a_wrong_value_is_named(change, message):
     with pytest.raises(ConfigError, match=message):
-        config_from_table({**preset_table("synthesis", "default"), **change}, name="mine")
+        config_from_dict({**preset_table("synthesis", "default"), **change}, name="mine")

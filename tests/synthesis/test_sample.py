@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from sirtjax.config import preset_table
 from sirtjax.phantom import Torso
-from sirtjax.synthesis import MR_LIMIT, ShapeBank, config_from_table, random_sample
+from sirtjax.synthesis import MR_LIMIT, ShapeBank, config_from_dict, random_sample
 from sirtjax.synthesis._acquire import _shaded
 from sirtjax.synthesis._body import draw_body
 from sirtjax.synthesis._liver import real_liver_mm
@@ -25,7 +25,7 @@ QUICK = {"xla_backend_optimization_level": 1}
 def small(**change):
     table = preset_table("synthesis", "default")
     # 8 mm voxels over somewhat more than the default's field of view.
-    return config_from_table({**table, "shape": [48, 40, 42], "spacing_mm": 8.0, **change}, name="small")
+    return config_from_dict({**table, "shape": [48, 40, 42], "spacing_mm": 8.0, **change}, name="small")
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def inside(bank):
     """Samples of the liver alone: images (n, i, j, k), labels and the preset."""
     table = preset_table("synthesis", "lesions")
     table |= {"shape": [32, 32, 32], "spacing_mm": 4.0, "view": {**table["view"], "cut": 0.0, "whole_grid": 1.0}}
-    config = config_from_table(table, name="small lesions")
+    config = config_from_dict(table, name="small lesions")
 
     def one(number):
         return random_sample(jax.random.fold_in(jax.random.key(8), number), bank, config=config)
@@ -245,7 +245,7 @@ def test_the_wall_lies_as_far_from_the_liver_as_there_is_fat_between(on_liver, h
 
 
 def test_lesions_differ_from_the_liver_by_the_least_contrast():
-    config = config_from_table({**preset_table("synthesis", "lesions"), "least_contrast": 0.25}, name="plain")
+    config = config_from_dict({**preset_table("synthesis", "lesions"), "least_contrast": 0.25}, name="plain")
     draw = jax.jit(lambda key: draw_colours(key, config))
     colours = [draw(jax.random.key(number)) for number in range(40)]
     size = np.array([80.0, 0.6, 0.9])

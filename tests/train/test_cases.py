@@ -258,7 +258,7 @@ def test_without_grain_it_says_what_to_install(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_training_from_files(tmp_path):
     folder = dataset.nnunet(tmp_path / "data")
-    config = train.training_from_table(dataset.training(folder, tmp_path / "cache"), source="test")
+    config = train.training_from_dict(dataset.training(folder, tmp_path / "cache"), source="test")
     paused = train.run_training(config, tmp_path / "run", max_time_s=0.0)
     assert paused.status == "paused" and int(paused.state.step) == 1
     outcome = train.run_training(config, tmp_path / "run", resume=True)
@@ -269,7 +269,7 @@ def test_training_from_files(tmp_path):
     assert train.run_config(tmp_path / "run") == config
     validated = (tmp_path / "run" / "validation.csv").read_text().splitlines()
     assert len(validated) == 1 + 2 * 2
-    changed = train.training_from_table(dataset.training(folder, tmp_path / "cache", seed=5), source="test")
+    changed = train.training_from_dict(dataset.training(folder, tmp_path / "cache", seed=5), source="test")
     with pytest.raises(ConfigError, match=r"was begun with seed = 0, now it is 5; continue with the same config"):
         train.run_training(changed, tmp_path / "run", resume=True)
 
@@ -280,4 +280,4 @@ def test_median_and_mask_are_said_in_one_place(tmp_path, key):
     table = dataset.training(tmp_path, tmp_path / "cache")
     table["data"]["preprocessing"][key] = value
     with pytest.raises(ConfigError, match=r"`median` and `mask` belong to `data`, not to `data\.preprocessing`"):
-        train.training_from_table(table, source="test")
+        train.training_from_dict(table, source="test")

@@ -118,7 +118,7 @@ def test_lesions_inside_the_liver(tmp_path, recipe, spacing_mm, tile, output):
     assert how.spacing_mm == spacing_mm and how.intensities[0].window == (-200, 200)
     assert (spec.tiles.shape, spec.tiles.overlap) == (tile, 0.5)
     assert networks.output_shape(spec.network, spec.tiles.shape) == output
-    assert spec.labels == {"lesion": 1} and segmentation.labels_of(spec, "lesions") == ("lesion",)
+    assert spec.labels == {"lesion": 1} and segmentation.labels_for_structure(spec, "lesions") == ("lesion",)
     assert spec.postprocess == (RemoveSmall(min_volume_ml=0.1),)
     assert spec.mirror_axes == (0, 1)
 

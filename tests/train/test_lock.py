@@ -56,7 +56,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(holder, tmp_path)
 
 def test_a_run_is_refused_where_another_is_under_way(holder, tmp_path):
     folder = dataset.nnunet(tmp_path / "data", 3)
-    config = train.training_from_table(dataset.training(folder, tmp_path / "cache"), source="test")
+    config = train.training_from_dict(dataset.training(folder, tmp_path / "cache"), source="test")
     for resume in (False, True):
         with pytest.raises(OutputError, match="another training writes there"):
             train.run_training(config, tmp_path / "run", resume=resume)
@@ -67,7 +67,7 @@ def test_a_run_is_refused_where_another_is_under_way(holder, tmp_path):
 def test_a_lock_that_was_left_behind_is_no_run(tmp_path, resume):
     """Killed before its first step, a training leaves a folder that another one begins in."""
     (tmp_path / LOCK).write_text("process 1 on nowhere")
-    config = train.training_from_table(dataset.training(tmp_path, tmp_path), source="test")
+    config = train.training_from_dict(dataset.training(tmp_path, tmp_path), source="test")
     check_folder(tmp_path, config, resume=resume)
     (tmp_path / "notes.txt").touch()
     with pytest.raises((OutputError, ConfigError), match="holds files already" if not resume else "is not a run"):
@@ -127,10 +127,10 @@ def test_where_nothing_can_be_written_or_locked(tmp_path, monkeypatch):
 def test_a_training_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     folder = dataset.nnunet(tmp_path / "data")
     table = dataset.training(folder, tmp_path / "cache", trainer={"epochs": 16, "save_every_steps": 4})
-    config = train.training_from_table(table, source="test")
+    config = train.training_from_dict(table, source="test")
     script = (
         "import json, sys; from pathlib import Path; from sirtjax import train\n"
-        "config = train.training_from_table(json.loads(sys.argv[1]), source='test')\n"
+        "config = train.training_from_dict(json.loads(sys.argv[1]), source='test')\n"
         "train.run_training(config, Path(sys.argv[2]), on_progress=lambda text: print(text, flush=True))\n"
     )
     command = [sys.executable, "-c", script, json.dumps(table), str(tmp_path / "run")]

@@ -42,7 +42,7 @@ def written(folder, *, degrees, modality):
 
 def config(cases, cache, **data):
     table = dataset.training(cases, cache, data=data, task="lesions", classes=[{"name": "lesion", "values": [2]}])
-    return train.training_from_table(table, source="test")
+    return train.training_from_dict(table, source="test")
 
 
 SCALES = {"CT": {"window": [-200.0, 200.0]}, "MR": {"percentiles": [1.0, 99.0]}}

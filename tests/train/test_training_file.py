@@ -50,7 +50,7 @@ def test_values_are_set_from_outside(tmp_path):
 
 def test_what_a_run_writes_down_says_the_same(tmp_path):
     config = train.load_training(written(tmp_path, toml(tmp_path)))
-    again = train.training_from_table(config.model_dump(mode="json", by_alias=True), source="x")
+    again = train.training_from_dict(config.model_dump(mode="json", by_alias=True), source="x")
     assert again == config
 
 
@@ -83,7 +83,7 @@ def test_what_is_wrong_is_named(tmp_path, change, complaint):
     else:
         table = dataset.training(tmp_path, tmp_path, **change)
     with pytest.raises(ConfigError, match=complaint):
-        train.training_from_table(table, source="x.toml")
+        train.training_from_dict(table, source="x.toml")
 
 
 ORGAN = '{ modality = "CT", organ = { reach = 60.0 } }'
@@ -118,7 +118,7 @@ def test_files_that_cannot_be_read(tmp_path):
         train.load_training(written(tmp_path, "a = "))
 
 
-@pytest.mark.parametrize("name", train.training_presets())
+@pytest.mark.parametrize("name", train.list_training_presets())
 def test_every_recipe_can_be_read(name, tmp_path):
     config = train.load_training(name, overrides=[] if name.endswith("-synthetic") else ["data.path=here"])
     assert config.source and config.task in ("liver", "lesions")

@@ -8,7 +8,7 @@ from diagnostic_case import DIAGNOSTIC, DRAWN_MM, centroid_errors_mm, diagnostic
 from sirtjax.errors import ConfigError
 from sirtjax.io import write_nifti
 from sirtjax.volume import Geometry, LabelMap
-from sirtjax.workflows import advance, plan_case
+from sirtjax.workflows import plan_case, run_until
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_transform_file_brings_every_voi_home(folder):
-    mapped = advance(diagnostic_case(folder, "file", "moved.tfm"), "mapping").mapping
+    mapped = run_until(diagnostic_case(folder, "file", "moved.tfm"), "resampling").resampling
     assert max(centroid_errors_mm(mapped).values()) < DRAWN_MM
     for lesion in case.LESIONS:
         ml = float(mapped.occupancy[lesion.name].sum()) * mapped.geometry.voxel_volume_ml
@@ -29,7 +29,7 @@ def test_a_transform_file_brings_every_voi_home(folder):
 
 
 def test_the_other_direction_would_be_seen(folder):
-    mapped = advance(diagnostic_case(folder, "file", "back.tfm"), "mapping").mapping
+    mapped = run_until(diagnostic_case(folder, "file", "back.tfm"), "resampling").resampling
     errors = centroid_errors_mm(mapped)
     assert min(errors.values()) > 20
 
@@ -47,12 +47,12 @@ def test_identity_is_used_as_asked_and_checked(folder):
     result, _, products = plan_case(diagnostic_case(folder, "identity"))
     found = {check.code: check for check in result.checks}
     assert found["SJ106"].severity == "warning" and "liver" in found["SJ106"].where
-    assert min(centroid_errors_mm(products.mapping).values()) > 10
+    assert min(centroid_errors_mm(products.resampling).values()) > 10
 
 
 def test_territories_on_the_activity_side_of_a_liver_on_the_diagnostic_side(folder):
     table = {"path": "territories.nii", "image": "activity", "labels": {"1": "right", "2": "left"}}
-    mapped = advance(diagnostic_case(folder, "file", "moved.tfm", territories=table), "mapping").mapping
+    mapped = run_until(diagnostic_case(folder, "file", "moved.tfm", territories=table), "resampling").resampling
     right = mapped.occupancy["right"].sum() / mapped.occupancy["liver"].sum()
     assert right == pytest.approx(case.TERRITORY_ML["right"] / case.ball_ml(case.LIVER_MM), abs=0.015)
 
@@ -61,7 +61,7 @@ def test_lines_must_be_on_the_image_of_the_liver(folder):
     (folder / "lines.json").write_text("{}")
     table = {"image": "activity", "dividing_lines": ["lines.json"], "names": ["right", "left"]}
     with pytest.raises(ValueError, match=r"the dividing lines are on the activity image, the liver on the diagnostic"):
-        advance(diagnostic_case(folder, "identity", territories=table), "territories")
+        run_until(diagnostic_case(folder, "identity", territories=table), "territories")
 
 
 def test_masks_on_the_diagnostic_image_without_it_are_refused(folder):
@@ -82,5 +82,5 @@ def test_a_mask_on_its_own_grid_is_carried_with_its_image(folder, tmp_path):
     masks = whole.masks.model_copy(
         update={"liver": whole.masks.liver.model_copy(update={"path": folder / "cropped.nii"})}
     )
-    part = advance(whole.model_copy(update={"masks": masks}), "mapping").mapping
-    assert np.abs(part.occupancy["liver"] - advance(whole, "mapping").mapping.occupancy["liver"]).max() < 0.02
+    part = run_until(whole.model_copy(update={"masks": masks}), "resampling").resampling
+    assert np.abs(part.occupancy["liver"] - run_until(whole, "resampling").resampling.occupancy["liver"]).max() < 0.02

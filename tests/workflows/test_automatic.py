@@ -5,7 +5,7 @@ import pytest
 
 from sirtjax import formats, io, metrics, phantom, spatial
 from sirtjax.volume import LabelMap
-from sirtjax.workflows import advance, automatic_hooks, load_case
+from sirtjax.workflows import automatic_hooks, load_case, run_until
 
 SEED = 905
 
@@ -56,7 +56,7 @@ def dsc_of(folder, name, found):
 
 @pytest.mark.slow
 def test_liver_and_lungs_are_found_and_called_automatic(folder):
-    products = advance(load_case(folder / "case.toml"), "liver", hooks=automatic_hooks())
+    products = run_until(load_case(folder / "case.toml"), "liver", hooks=automatic_hooks())
     assert products.liver.automatic == "the model 'liver'"
     assert products.liver.frame == "activity"
     assert dsc_of(folder, "liver", products.liver.labels) > 0.9
@@ -70,7 +70,7 @@ def test_a_mask_that_is_given_is_not_made(folder):
     (folder / "drawn.toml").write_text(
         text.replace("[masks.lesions]", '[masks.liver]\npath = "liver.nii.gz"\non = "activity"\n[masks.lesions]', 1)
     )
-    products = advance(load_case(folder / "drawn.toml"), "liver", hooks=automatic_hooks(model="there is none"))
+    products = run_until(load_case(folder / "drawn.toml"), "liver", hooks=automatic_hooks(model="there is none"))
     assert products.liver.automatic is None
     assert isinstance(products.liver.labels, LabelMap)
 
@@ -114,10 +114,10 @@ residual_fraction = 0.01
 """
     )
     case = load_case(tmp_path / "case.toml")
-    products = advance(case, "lesions", hooks=automatic_hooks(segment_lesions=case.masks.segment_lesions))
+    products = run_until(case, "lesions", hooks=automatic_hooks(segment_lesions=case.masks.segment_lesions))
     assert {voi.frame for voi in products.lesions} == {"diagnostic"}
     assert {voi.automatic for voi in products.lesions} == {"the model 'lesions'"}
-    assert all("liver mask of the model 'liver' on their image" in voi.doubts[0] for voi in products.lesions)
+    assert all("liver mask of the model 'liver' on their image" in voi.quality_flags[0] for voi in products.lesions)
     found = np.any([np.asarray(voi.labels.array) > 0 for voi in products.lesions], axis=0)
     truth = made.labels["diagnostic_ct"]["lesions"]
     assert truth.geometry.matches(products.lesions[0].labels.geometry)

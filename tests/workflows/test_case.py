@@ -5,7 +5,7 @@ import analytic_case
 import pytest
 
 from sirtjax.errors import ConfigError
-from sirtjax.workflows import case_from_table, load_case
+from sirtjax.workflows import case_from_dict, load_case
 
 DIAGNOSTIC = {"activity": {"path": "spect.nii"}, "diagnostic": {"path": "mr.nii", "modality": "MR"}}
 
@@ -205,10 +205,10 @@ def test_an_override_without_key_or_value_is_refused(tmp_path, override):
 
 
 def test_a_case_can_be_made_from_tables(tmp_path):
-    made = case_from_table(analytic_case.case_table(), folder=Path("/data"), source="options")
+    made = case_from_dict(analytic_case.case_table(), folder=Path("/data"), source="options")
     assert made.images.activity.path == Path("/data/spect.nii")
     with pytest.raises(ConfigError, match=r"^options: lung_shunt: Field required"):
-        case_from_table(analytic_case.case_table(lung_shunt=None), folder=Path("/data"), source="options")
+        case_from_dict(analytic_case.case_table(lung_shunt=None), folder=Path("/data"), source="options")
 
 
 def test_a_message_says_what_was_found_but_nothing_of_the_patient(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sirtjax.workflows import _case, case_from_table
+from sirtjax.workflows import _case, case_from_dict
 
 PAGE = (Path(__file__).parents[2] / "docs" / "case-file.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.S)
@@ -95,7 +95,7 @@ def test_the_page_has_no_key_that_a_case_has_not():
 
 def test_the_examples_are_cases():
     assert len(EXAMPLES) == 4
-    cases = [case_from_table(tomllib.loads(text), folder=Path("/p"), source="example") for text in EXAMPLES]
+    cases = [case_from_dict(tomllib.loads(text), folder=Path("/p"), source="example") for text in EXAMPLES]
     plan, verification, moved, registered = cases
     assert plan.territories is not None and plan.prescription.objectives[0].kind == "V"
     assert verification.plan is not None and verification.calibration.method == "absolute"

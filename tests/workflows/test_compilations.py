@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from sirtjax.reports import write_results
-from sirtjax.workflows import advance, load_case, plan_case, verify_case
+from sirtjax.workflows import load_case, plan_case, run_until, verify_case
 
 SECOND = (
     case.Lesion("one", (-22.0, 6.0, 4.0), 9.0, 3.0, "right"),
@@ -58,6 +58,6 @@ def test_a_second_registration_compiles_nothing(tmp_path, compilations):
         folder = tmp_path / str(number)
         diagnostic_case.write_patient(folder, **grids)
         table = diagnostic_case.diagnostic_case(folder, "affine", registration=registration)
-        products = advance(table, "registration")
+        products = run_until(table, "registration")
         assert products.registration.record.status == "success"
         assert bool(compilations) == (number == 0)

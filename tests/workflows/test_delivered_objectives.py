@@ -6,11 +6,11 @@ from dataclasses import replace
 import analytic_case as case
 import pytest
 
-from sirtjax.dosimetry import nuclide
+from sirtjax.dosimetry import get_nuclide
 from sirtjax.workflows import load_case, plan_case, result_to_json, verify_case
 
 LSF = 0.05
-K = nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
+K = get_nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
 NORMAL_GY, ALPHA_GY = 142.0, 111.0
 # A lesion that takes up less than normal liver.
 LESIONS = (replace(case.LESIONS[0], ratio=ALPHA_GY / NORMAL_GY), case.LESIONS[1])

@@ -12,7 +12,7 @@ from sirtjax.dicom import Injection, StudyIdentity, write_dicom_planar
 from sirtjax.errors import ConfigError
 from sirtjax.io import write_nifti
 from sirtjax.volume import Geometry, LabelMap
-from sirtjax.workflows import advance, load_case, plan_case, verify_case
+from sirtjax.workflows import load_case, plan_case, run_until, verify_case
 from sirtjax.workflows._imaged_nuclide import allowed_nuclides, imaged_nuclide_checks
 
 IMAGE = Path("spect")
@@ -48,7 +48,7 @@ def codes(result):
 )
 def test_an_image_of_another_nuclide_is_refused(patient, work, protocol, allowed, refused):
     loaded = load_case(case.write_case(patient, protocol={"name": protocol}, injections=INJECTED))
-    products = advance(loaded, "mapping")
+    products = run_until(loaded, "resampling")
     for name in refused:
         with pytest.raises(ConfigError, match=rf"spect\.nii: the image is of {name}, but .* must show .*{allowed}"):
             work(loaded, products=images_naming(products, name))
@@ -60,7 +60,7 @@ def test_a_verification_of_either_calibration_refuses_it(patient, method):
     table = {"injections": INJECTED, "calibration": {"method": method}}
     loaded = load_case(case.write_case(patient, **table))
     with pytest.raises(ConfigError, match="the image is of Lu-177, but the activity image of a verification"):
-        verify_case(loaded, products=images_naming(advance(loaded, "mapping"), "Lu-177"))
+        verify_case(loaded, products=images_naming(run_until(loaded, "resampling"), "Lu-177"))
 
 
 def test_an_image_that_names_none_raises_a_check_until_the_case_states_it(patient):

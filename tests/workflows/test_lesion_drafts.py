@@ -8,7 +8,7 @@ from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.formats import read_image
 from sirtjax.segmentation import Flag, Segmentation
 from sirtjax.volume import LabelMap
-from sirtjax.workflows import AutomaticMask, Hooks, advance, automatic_hooks, load_case, plan_case
+from sirtjax.workflows import AutomaticMask, Hooks, automatic_hooks, load_case, plan_case, run_until
 from sirtjax.workflows._automatic import _apart
 
 GRID = case.grid((26, 24, 22), (6.0, 6.5, 7.0), rotation_rad=(0, 0, 0.1), flips=(1, 1, 1))
@@ -45,19 +45,24 @@ def drawn():
 
 def test_they_are_looked_for_in_the_liver_of_their_image(folder):
     find = Finder({"Lesion 1": AutomaticMask(drawn(), "the model 'x'", ("doubtful",))})
-    products = advance(loaded(folder), "lesions", hooks=Hooks(segment_lesions=find))
+    products = run_until(loaded(folder), "lesions", hooks=Hooks(segment_lesions=find))
     ((image, liver),) = find.asked
     assert image.volume.geometry.matches(products.images.ct.volume.geometry)
     assert liver.volume_ml("liver") == pytest.approx(products.liver.volume_ml)
     (voi,) = products.lesions
-    assert (voi.name, voi.frame, voi.automatic, voi.doubts) == ("Lesion 1", "activity", "the model 'x'", ("doubtful",))
+    assert (voi.name, voi.frame, voi.automatic, voi.quality_flags) == (
+        "Lesion 1",
+        "activity",
+        "the model 'x'",
+        ("doubtful",),
+    )
 
 
 def test_a_liver_of_another_frame_is_not_taken(folder):
     """The patient lay elsewhere in the diagnostic image, so that the liver drawn on the SPECT's CT is not its own."""
     find = Finder({"Lesion 1": drawn()})
     images = case.case_table()["images"] | {"diagnostic": {"path": "ct.nii", "modality": "CT"}}
-    products = advance(loaded(folder, images=images), "lesions", hooks=Hooks(segment_lesions=find))
+    products = run_until(loaded(folder, images=images), "lesions", hooks=Hooks(segment_lesions=find))
     ((_, liver),) = find.asked
     assert liver is None
     assert products.lesions[0].frame == "diagnostic"
@@ -84,8 +89,8 @@ def test_what_speaks_against_them_goes_with_them(folder, monkeypatch, given):
     find = automatic_hooks(segment_lesions=True).segment_lesions
     found = find(read_image(folder / "ct.nii", modality="CT"), drawn() if given else None)
     assert found["Lesion 1"].method == "the model 'lesions'"
-    assert found["Lesion 1"].doubts[-1] == "doubtful lesions"
-    assert ("doubtful liver" in found["Lesion 1"].doubts) != given
+    assert found["Lesion 1"].quality_flags[-1] == "doubtful lesions"
+    assert ("doubtful liver" in found["Lesion 1"].quality_flags) != given
 
 
 def test_nothing_is_looked_for_unasked(folder):
@@ -93,7 +98,7 @@ def test_nothing_is_looked_for_unasked(folder):
     unasked = loaded(folder, masks=masks)
     assert automatic_hooks(segment_lesions=unasked.masks.segment_lesions).segment_lesions is None
     with pytest.raises(ConfigError, match=r"masks\.segment_lesions = true for unreviewed masks of the model 'lesions'"):
-        advance(unasked, "lesions", hooks=automatic_hooks(segment_lesions=unasked.masks.segment_lesions))
+        run_until(unasked, "lesions", hooks=automatic_hooks(segment_lesions=unasked.masks.segment_lesions))
     assert automatic_hooks(segment_lesions=loaded(folder).masks.segment_lesions).segment_lesions is not None
 
 
@@ -106,7 +111,7 @@ def test_nothing_is_looked_for_unasked(folder):
 )
 def test_where_none_are_found_it_is_said(folder, found, error, message):
     with pytest.raises(error, match=message):
-        advance(loaded(folder), "lesions", hooks=Hooks(segment_lesions=Finder(found)))
+        run_until(loaded(folder), "lesions", hooks=Hooks(segment_lesions=Finder(found)))
 
 
 def test_each_part_is_a_lesion_and_the_largest_the_first():

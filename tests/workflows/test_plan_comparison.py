@@ -7,13 +7,13 @@ import analytic_case as case
 import pytest
 
 from sirtjax.errors import ImageFormatError, InputError
-from sirtjax.io import PatientMark
-from sirtjax.workflows import Hooks, Products, load_case, plan_case, read_plan, result_to_json, verify_case
+from sirtjax.io import PatientFingerprint
+from sirtjax.workflows import Hooks, StepResults, load_case, plan_case, read_plan, result_to_json, verify_case
 from sirtjax.workflows._plan_comparison import compare_with_plan
 from sirtjax.workflows._plan_patient import compare_patient, refuse_other_patient
 
 DELIVERED = [{"territory": "right", "activity_mbq": 300.0}, {"territory": "left", "activity_mbq": 200.0}]
-MARK = PatientMark(number="n1", name="a1", born="b1", key="k1")
+MARK = PatientFingerprint(number="n1", name="a1", born="b1", key="k1")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,9 @@ def test_the_workflow_refuses_it_before_it_computes(done):
     loaded, images, _, _ = done
     steps = []
     with pytest.raises(InputError, match="the plan of another patient"):
-        verify_case(pseudonym(loaded, "TEST-02"), products=Products(images=images), hooks=Hooks(on_step=steps.append))
+        verify_case(
+            pseudonym(loaded, "TEST-02"), products=StepResults(images=images), hooks=Hooks(on_step=steps.append)
+        )
     assert steps == []
 
 

@@ -6,14 +6,14 @@ import analytic_case as case
 import numpy as np
 import pytest
 
-from sirtjax.dosimetry import load_protocol, nuclide
+from sirtjax.dosimetry import get_nuclide, load_protocol
 from sirtjax.errors import ConfigError, InputError
 from sirtjax.workflows import load_case, plan_case
 
 MARGIN_MM = 7.0
 LSF = 0.05
 DENSITY = 1.05
-K = nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
+K = get_nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
 # Spheres of 9.5 mm and more cut into CT voxels of 2.3 x 2.5 x 3 mm and sampled again at 3 mm.
 VOXELS = 0.012
 # In proportion to the volumes to 0.3 %, so that the voxels cut by the dividing plane mix like with like.
@@ -276,7 +276,7 @@ def test_another_constant_is_used_and_said(planned):
     given = {"prescription": {"strategy": "fixed"}, "injections": GIVEN}
     dose = {"method": "local", "spacing_mm": 3.0, "constant": "y90-thesis"}
     other, _ = planned(**given, dose=dose)
-    ratio = nuclide("y90-thesis").dose_constant_gy_kg_per_gbq / K
+    ratio = get_nuclide("y90-thesis").dose_constant_gy_kg_per_gbq / K
     assert other.voi("alpha").mean_gy == pytest.approx(planned(**given)[0].voi("alpha").mean_gy * ratio, rel=1e-5)
     assert "SJ602" in [check.code for check in other.checks]
 

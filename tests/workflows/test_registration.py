@@ -25,7 +25,7 @@ from sirtjax.registration import RegistrationResult, Status, load_preset
 from sirtjax.reports import alignment_page, write_results
 from sirtjax.spatial import AffineTransform, DisplacementField, transform_points
 from sirtjax.volume import Geometry
-from sirtjax.workflows import Alignment, Guides, Hooks, Products, advance, plan_case, result_to_json
+from sirtjax.workflows import Alignment, Hooks, RegistrationGuidance, StepResults, plan_case, result_to_json, run_until
 from sirtjax.workflows._alignment import registration_config
 from sirtjax.workflows._case import RegistrationTable
 
@@ -67,7 +67,7 @@ def hooked(found):
 @pytest.mark.slow
 def test_the_registration_brings_every_voi_home(registered):
     _, _, products = registered
-    errors = centroid_errors_mm(products.mapping)
+    errors = centroid_errors_mm(products.resampling)
     assert max(errors.values()) < 2.0, errors
     assert isinstance(products.registration.transform, AffineTransform)
 
@@ -128,7 +128,7 @@ def test_a_function_takes_the_place_of_the_registration(folder):
     table = diagnostic_case(folder, "affine", registration=LIVER)
     result, _, products = plan_case(table, hooks=Hooks(register=register))
     assert seen == [(WIDE_CT.shape, DIAGNOSTIC.shape, ("liver",))]
-    assert max(centroid_errors_mm(products.mapping).values()) < 0.6
+    assert max(centroid_errors_mm(products.resampling).values()) < 0.6
     assert (result.registration.preset, result.registration.status) == (None, None)
     assert result.registration.liver_jacobian_minimum == pytest.approx(1, abs=1e-5)
     assert "by a custom function of the workflow" in result.provenance["registration"]
@@ -138,7 +138,7 @@ def test_a_function_takes_the_place_of_the_registration(folder):
 def test_no_success_is_an_error_with_cause_and_remedy(folder, status):
     table = diagnostic_case(folder, "deformable", registration=LIVER)
     with pytest.raises(ComputationError) as error:
-        advance(table, "registration", hooks=hooked(ended(status)))
+        run_until(table, "registration", hooks=hooked(ended(status)))
     message = str(error.value)
     assert status.name in message and status.cause in message and status.remedy in message
     offered = f'registration.accept = ["{status.name}"]' in message
@@ -153,7 +153,7 @@ def test_an_accepted_end_is_a_warning(folder):
     assert result.registration.accepted and result.registration.notes == ("a note",)
     assert result_to_json(result)["registration"]["quality"]["final"]["dsc liver"] is None
     with pytest.raises(ComputationError, match="FOLDED"):
-        advance(table, "registration", hooks=hooked(ended(Status.FOLDED)))
+        run_until(table, "registration", hooks=hooked(ended(Status.FOLDED)))
 
 
 def test_an_end_that_cannot_be_accepted_is_refused_in_the_case(folder):
@@ -212,7 +212,7 @@ def test_a_field_is_measured_in_the_liver_and_written_as_it_is(folder, tmp_path)
 )
 def test_the_preset_uses_the_most_of_what_guides(reference, floating, points, preset):
     places = np.zeros((3, 3)) if points else None
-    guides = Guides(
+    guides = RegistrationGuidance(
         reference_masks=dict.fromkeys(reference),
         floating_masks=dict.fromkeys(floating),
         reference_points_mm=places,
@@ -229,16 +229,16 @@ def test_the_preset_uses_the_most_of_what_guides(reference, floating, points, pr
 
 def test_settings_change_the_preset_and_wrong_ones_are_named():
     table = RegistrationTable(method="deformable", settings=("weights.image=0.5",))
-    assert registration_config(table, Guides()).weights.image == 0.5
+    assert registration_config(table, RegistrationGuidance()).weights.image == 0.5
     wrong = RegistrationTable(method="deformable", settings=("weights.colour=1",))
     with pytest.raises(ConfigError, match=r"^registration\.settings: weights\.colour=1: expected a key of the preset"):
-        registration_config(wrong, Guides())
+        registration_config(wrong, RegistrationGuidance())
 
 
 def test_a_guided_preset_needs_the_liver_of_both(folder):
     table = diagnostic_case(folder, "deformable", registration={"preset": "cnn"})
     with pytest.raises(ConfigError, match=r"the CT of the activity image has no mask of it; add \[registration\.ref"):
-        advance(table, "registration")
+        run_until(table, "registration")
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_guides_that_do_not_fit(folder, registration, message):
     (folder / "line.mrk.json").write_text(json.dumps(line))
     table = diagnostic_case(folder, "deformable", registration=registration)
     with pytest.raises(InputError, match=message):
-        advance(table, "registration", hooks=hooked(AffineTransform(MOVED)))
+        run_until(table, "registration", hooks=hooked(AffineTransform(MOVED)))
 
 
 def test_points_are_matched_by_their_labels(folder):
@@ -293,7 +293,7 @@ def test_points_are_matched_by_their_labels(folder):
         return AffineTransform(MOVED)
 
     points = {"reference_points": "one.csv", "floating_points": "two.csv"}
-    advance(diagnostic_case(folder, "rigid", registration=points), "registration", hooks=Hooks(register=register))
+    run_until(diagnostic_case(folder, "rigid", registration=points), "registration", hooks=Hooks(register=register))
     assert np.array_equal(seen[0].floating_points_mm, 10 * seen[0].reference_points_mm)
 
 
@@ -301,9 +301,9 @@ def test_a_registration_needs_the_ct(folder):
     table = diagnostic_case(folder, "rigid")
     without = table.model_copy(update={"images": table.images.model_copy(update={"ct": None})})
     with pytest.raises(ConfigError, match=r'registration\.method = "rigid" requires \[images\.ct\]'):
-        advance(without, "registration")
+        run_until(without, "registration")
 
 
 def test_an_earlier_page_is_kept():
     earlier = Alignment(transform=AffineTransform(MOVED), page="<p>earlier</p>")
-    assert alignment_page(Products(registration=earlier), {}) == "<p>earlier</p>"
+    assert alignment_page(StepResults(registration=earlier), {}) == "<p>earlier</p>"

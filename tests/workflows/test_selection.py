@@ -7,7 +7,7 @@ import pytest
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError, InputError
 from sirtjax.io import write_nifti
 from sirtjax.volume import Geometry, LabelMap, Volume
-from sirtjax.workflows import AutomaticMask, Hooks, advance, load_case, plan_case, select_images, verify_case
+from sirtjax.workflows import AutomaticMask, Hooks, load_case, plan_case, run_until, select_images, verify_case
 
 SIDES = {"path": "territories.nii", "image": "activity", "labels": {"1": "right", "2": "left"}}
 
@@ -261,9 +261,9 @@ def test_segmentation_functions_take_the_place_of_masks(folder):
 
     loaded = load_case(case.write_case(folder, masks={}))
     hooks = Hooks(segment_liver=segment_liver, segment_lesions=segment_lesions)
-    products = advance(loaded, "mapping", hooks=hooks)
+    products = run_until(loaded, "resampling", hooks=hooks)
     assert seen == ["HU"]
-    assert set(products.mapping.occupancy) == {"liver", "hot", "right", "left"}
+    assert set(products.resampling.occupancy) == {"liver", "hot", "right", "left"}
     assert products.liver.origin == "segmented automatically by a custom function"
 
 
@@ -324,7 +324,7 @@ def test_lungs_are_segmented_only_where_the_counts_need_them(folder):
         asked = []
         masks = {key: table for key, table in case.case_table()["masks"].items() if key != "lungs"}
         loaded = load_case(case.write_case(folder, masks=masks, lung_shunt=method))
-        products = advance(loaded, "liver", hooks=Hooks(segment_lungs=lungs))
+        products = run_until(loaded, "liver", hooks=Hooks(segment_lungs=lungs))
         assert len(asked) == times
         assert (products.lungs is None) == (times == 0)
 
@@ -352,4 +352,4 @@ def test_labels_that_name_some_of_the_masks_only(folder):
     sides = {"path": "territories.nii", "image": "activity", "labels": {"1": "right"}}
     refuse(folder, ConfigError, "names 1 of 2 masks, not 'label 2'", territories=sides)
     chosen = load_case(case.write_case(folder, masks=masks | {"lesions": lesions | {"names": ["tumour"]}}))
-    assert [voi.name for voi in advance(chosen, "lesions").lesions] == ["tumour"]
+    assert [voi.name for voi in run_until(chosen, "lesions").lesions] == ["tumour"]

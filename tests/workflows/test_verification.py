@@ -7,14 +7,14 @@ import analytic_case as case
 import numpy as np
 import pytest
 
-from sirtjax.dosimetry import nuclide
+from sirtjax.dosimetry import get_nuclide
 from sirtjax.errors import ConfigError
 from sirtjax.io import write_nifti
 from sirtjax.volume import LabelMap, Volume
 from sirtjax.workflows import _decay, load_case, plan_case, result_to_json, verify_case
 
 LSF = 0.05
-K = nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
+K = get_nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
 INJECTED = datetime(2026, 3, 2, 10, 30)
 DELIVERED = [
     {"territory": "right", "activity_mbq": 400.0, "time": INJECTED},

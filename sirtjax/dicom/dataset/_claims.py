@@ -35,7 +35,7 @@ def check_claimed_pixels(path: Path, header: Dataset) -> None:
         )
 
 
-def check_inflation(path: Path) -> None:
+def check_decompressed_size(path: Path) -> None:
     """Refuses a deflated file that unpacks to far more than its size.
 
     The check runs before parsing, because parsing unpacks the whole file.

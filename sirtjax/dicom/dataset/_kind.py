@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pydicom
 
-from sirtjax.dicom.dataset._claims import check_inflation
+from sirtjax.dicom.dataset._claims import check_decompressed_size
 from sirtjax.dicom.dataset._parse import parsing
 from sirtjax.dicom.dataset._values import text_of
 from sirtjax.errors import ImageFormatError
@@ -55,6 +55,6 @@ def object_kind(path: Path, *, expected: str = "object") -> ObjectKind:
     if not path.is_file():
         raise ImageFormatError(f"{path}: no such file; expected a DICOM {expected}")
     with parsing(path, expected):
-        check_inflation(path)
+        check_decompressed_size(path)
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Modality", "FrameOfReferenceUID"])
         return ObjectKind(text_of(header, "Modality") or None, text_of(header, "FrameOfReferenceUID") or None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from sirtjax.dicom.dataset._claims import check_inflation
+from sirtjax.dicom.dataset._claims import check_decompressed_size
 from sirtjax.errors import ImageFormatError, SirtjaxError
 
 
@@ -41,5 +41,5 @@ def read_dataset(path: Path, kind: str) -> Dataset:
     if not path.is_file():
         raise ImageFormatError(f"{path}: no such file; expected a DICOM {kind}")
     with parsing(path, kind):
-        check_inflation(path)
+        check_decompressed_size(path)
         return pydicom.dcmread(path)

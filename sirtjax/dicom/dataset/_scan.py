@@ -8,10 +8,10 @@ from typing import Any
 import pydicom
 from pydicom.dataset import Dataset
 
-from sirtjax.dicom.dataset._claims import check_inflation
+from sirtjax.dicom.dataset._claims import check_decompressed_size
 from sirtjax.dicom.dataset._values import text_of
 from sirtjax.errors import ImageFormatError
-from sirtjax.io import PATIENT_KEYWORDS, PatientMark, patient_mark
+from sirtjax.io import PATIENT_KEYWORDS, PatientFingerprint, patient_fingerprint
 
 _LOG = logging.getLogger(__name__)
 # What reading an image needs.
@@ -54,7 +54,7 @@ class DicomFile:
 
     path: Path
     header: Dataset
-    patient: PatientMark = field(default_factory=PatientMark)
+    patient: PatientFingerprint = field(default_factory=PatientFingerprint)
 
 
 def scan(path: Path) -> tuple[list[DicomFile], list[Path]]:
@@ -100,12 +100,12 @@ def _read(path: Path) -> DicomFile | None:
         if not named and not _looks_bare(start):
             return None
         stream.seek(0)
-        check_inflation(path)
+        check_decompressed_size(path)
         header = pydicom.dcmread(stream, stop_before_pixels=True, force=not named, specific_tags=_TAGS)
     if not named and "SOPClassUID" not in header and "Rows" not in header:
         return None
     _convert(header)
-    patient = patient_mark(header)
+    patient = patient_fingerprint(header)
     for keyword in PATIENT_KEYWORDS:
         header.pop(keyword, None)  # from here on nothing names the patient
     _check_whole(header)

@@ -195,7 +195,7 @@ def _days(identifiers: Identifiers) -> int:
         days = _LEAST_DAYS + secrets.randbelow(_MOST_DAYS - _LEAST_DAYS)
         if not {day - timedelta(days=days) for day in identifiers.days if day.year > _FIRST_YEAR} & identifiers.days:
             return days
-    raise InputError("the folder's dates span more than can be shifted; anonymize without --shift-dates")
+    raise InputError("the folder's dates span more than can be shifted; anonymise without --shift-dates")
 
 
 def _write(

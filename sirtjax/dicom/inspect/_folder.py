@@ -10,7 +10,7 @@ from sirtjax.dicom.inspect._headers import IMAGE_MODALITIES, FileHeader, read_fi
 from sirtjax.dicom.inspect._objects import object_facts
 from sirtjax.dicom.inspect._studies import Inspection, ObjectFacts, SeriesFacts, StudyFacts
 from sirtjax.errors import ImageFormatError
-from sirtjax.io import PatientMark
+from sirtjax.io import PatientFingerprint
 
 
 def inspect_folder(path: Path | str) -> Inspection:
@@ -56,9 +56,9 @@ def inspect_folder(path: Path | str) -> Inspection:
     )
 
 
-def number_patients(files: list[FileHeader]) -> dict[PatientMark, int]:
+def number_patients(files: list[FileHeader]) -> dict[PatientFingerprint, int]:
     """Returns the number of each patient mark, in the order of the files."""
-    numbers: dict[PatientMark, int] = {}
+    numbers: dict[PatientFingerprint, int] = {}
     for file in files:
         if file.patient in numbers:
             continue
@@ -67,7 +67,7 @@ def number_patients(files: list[FileHeader]) -> dict[PatientMark, int]:
     return numbers
 
 
-def _studies(files: list[FileHeader], patients: dict[PatientMark, int]) -> tuple[StudyFacts, ...]:
+def _studies(files: list[FileHeader], patients: dict[PatientFingerprint, int]) -> tuple[StudyFacts, ...]:
     first: dict[str, FileHeader] = {}
     for file in files:
         first.setdefault(file.study_uid, file)
@@ -84,7 +84,7 @@ def _series_facts(
     infos: tuple[SeriesInfo, ...],
     files: list[FileHeader],
     number_of_study: dict[str, int],
-    patients: dict[PatientMark, int],
+    patients: dict[PatientFingerprint, int],
 ) -> SeriesFacts:
     images = [file for file in files if file.modality == info.modality] or files
     first = images[0]
@@ -130,7 +130,7 @@ def _objects(
     files: list[FileHeader],
     series: list[SeriesFacts],
     number_of_study: dict[str, int],
-    patients: dict[PatientMark, int],
+    patients: dict[PatientFingerprint, int],
 ) -> tuple[ObjectFacts, ...]:
     others = [file for file in files if file.modality not in IMAGE_MODALITIES]
     return tuple(

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from sirtjax.dicom.dataset._claims import check_inflation
+from sirtjax.dicom.dataset._claims import check_decompressed_size
 from sirtjax.dicom.image._radionuclide import radionuclides_of
 from sirtjax.errors import ImageFormatError
-from sirtjax.io import PatientMark, patient_mark
+from sirtjax.io import PatientFingerprint, patient_fingerprint
 
 IMAGE_MODALITIES = ("CT", "MR", "PT", "NM")
 _TAGS: list[Any] = [
@@ -40,7 +40,7 @@ class FileHeader:
     """
 
     path: Path
-    patient: PatientMark
+    patient: PatientFingerprint
     modality: str
     series_uid: str
     study_uid: str
@@ -111,7 +111,7 @@ def _read(path: Path) -> FileHeader | None:
         if not named and not bare:
             return None
         stream.seek(0)
-        check_inflation(path)
+        check_decompressed_size(path)
         header = pydicom.dcmread(stream, stop_before_pixels=True, force=not named, specific_tags=_TAGS)
     modality = short_text(header, "Modality").upper()
     if not modality and "SOPClassUID" not in header:
@@ -125,7 +125,7 @@ def _read(path: Path) -> FileHeader | None:
     kinds = header.get("ImageType") or []
     return FileHeader(
         path=path,
-        patient=patient_mark(header),
+        patient=patient_fingerprint(header),
         modality=modality,
         series_uid=short_text(header, "SeriesInstanceUID"),
         study_uid=short_text(header, "StudyInstanceUID"),

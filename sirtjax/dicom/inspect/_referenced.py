@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from sirtjax.dicom.dataset._claims import check_inflation
+from sirtjax.dicom.dataset._claims import check_decompressed_size
 from sirtjax.dicom.dataset._parse import parsing
 
 # Where RTSTRUCT, SEG and REG name the series they are about.
@@ -30,7 +30,7 @@ def referenced_series(path: Path | str) -> tuple[str, ...]:
     if not path.is_file() or not pydicom.misc.is_dicom(path):
         return ()
     with parsing(path, "mask"):
-        check_inflation(path)
+        check_decompressed_size(path)
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Modality", *REFERENCES])
         return series_named_by(header) if str(header.get("Modality", "")) in ("RTSTRUCT", "SEG") else ()
 

@@ -15,7 +15,7 @@ from sirtjax.dicom.dataset._values import decimal
 from sirtjax.dicom.reference._object import new_object, referenced, save_object, short_text
 from sirtjax.dicom.reference._series import Reference
 from sirtjax.errors import GeometryError, InputError
-from sirtjax.io import patient_mark
+from sirtjax.io import patient_fingerprint
 from sirtjax.spatial import AffineTransform, DisplacementField, Transform
 from sirtjax.volume import Geometry, Volume, axis_codes, reorient
 
@@ -61,7 +61,7 @@ def write_registration(
       GeometryError: a singular matrix, displacements that are not finite, or a sheared grid.
       OutputError: the file exists already, or its place refuses writing.
     """
-    if patient_mark(fixed.headers[0]).contradicts(patient_mark(moving.headers[0])):
+    if patient_fingerprint(fixed.headers[0]).contradicts(patient_fingerprint(moving.headers[0])):
         raise InputError("the fixed and the moving series belong to two patients; register series of one patient")
     if isinstance(transform, AffineTransform):
         dataset = _spatial(_matrix(transform.floating_from_reference), fixed, moving, description)
@@ -70,7 +70,7 @@ def write_registration(
     else:
         raise InputError(
             f"a {type(transform).__name__} cannot be written as a DICOM registration; expected an AffineTransform or a "
-            "DisplacementField (sirtjax.spatial.as_field makes one)"
+            "DisplacementField (sirtjax.spatial.to_displacement_field makes one)"
         )
     _add_references(dataset, fixed, moving)
     return save_object(dataset, path, force=force)

@@ -42,14 +42,14 @@ def write_seg(
     description: str,
     algorithm: DrawnBy,
     kinds: Mapping[str, str] | None = None,
-    own_grid: bool = False,
+    keep_grid: bool = False,
     force: bool = False,
 ) -> Path:
     """Writes masks as one binary DICOM Segmentation: one segment per mask; segments may overlap.
 
     By default every mask is put on the grid of the reference, frame by frame over its slices: web viewers overlay a
     segmentation pixel for pixel on the images it refers to and do not resample it. A mask of that grid, in whatever
-    order of axes, keeps every voxel; one of another keeps its volume, to a voxel. With `own_grid` the masks keep the
+    order of axes, keeps every voxel; one of another keeps its volume, to a voxel. With `keep_grid` the masks keep the
     grid that they share, in the same frame of reference, which DICOM allows and 3D Slicer and highdicom read: no voxel
     is changed, but frames then have no source image.
 
@@ -62,7 +62,7 @@ def write_seg(
       description: of the object and its series.
       algorithm: what drew them, or what drew each, by the name of the mask.
       kinds: what a mask is, one of `segment_kinds`, where its name does not say so.
-      own_grid: keep the masks' own grid.
+      keep_grid: keep the masks' own grid.
       force: replace a file that is there.
 
     Returns:
@@ -70,7 +70,7 @@ def write_seg(
 
     Raises:
       InputError: no masks, an empty one, one whose code is not known, or one that no algorithm is named for.
-      GeometryError: masks of several grids with `own_grid`, or a grid with non-rectangular slices.
+      GeometryError: masks of several grids with `keep_grid`, or a grid with non-rectangular slices.
       OutputError: the file exists already, or its place refuses writing.
     """
     if not masks:
@@ -82,13 +82,13 @@ def write_seg(
     labels = [short_text(name, what="segment's label") for name in masks]
     codes = [segment_code(name, kind=kinds.get(name)) for name in masks]
     drawn_by = list(algorithm_of_each(masks, algorithm).values())
-    geometry = _own_geometry(masks) if own_grid else reference.geometry
+    geometry = _own_geometry(masks) if keep_grid else reference.geometry
     placed = [placed_mask(name, mask, geometry).transpose(2, 1, 0) for name, mask in masks.items()]
     used = np.flatnonzero(np.any([planes.any(axis=(1, 2)) for planes in placed], axis=0))
     stack = np.stack([planes[used] for planes in placed], axis=-1)
     base = _base(stack, geometry, reference, description, drawn_by, labels, codes)
     segmentation = _segmentation(stack, geometry, used, base, _segments(base, labels, codes, drawn_by))
-    _refer(segmentation, reference, own_grid=own_grid)
+    _refer(segmentation, reference, keep_grid=keep_grid)
     _settle(segmentation, base)
     return save_object(segmentation, path, force=force)
 
@@ -235,7 +235,7 @@ def _stand_in(geometry: Geometry, k: int, base: Dataset, step_mm: float) -> Data
     return image
 
 
-def _refer(segmentation: Dataset, reference: Reference, *, own_grid: bool) -> None:
+def _refer(segmentation: Dataset, reference: Reference, *, keep_grid: bool) -> None:
     """Name the reference's own objects, and for each frame the slice that it was drawn on, where it is one."""
     objects = [(str(header.SOPClassUID), str(header.SOPInstanceUID)) for header in reference.headers]
     segmentation.SourceImageSequence = [referenced(*each) for each in objects]
@@ -244,7 +244,7 @@ def _refer(segmentation: Dataset, reference: Reference, *, own_grid: bool) -> No
     series.ReferencedInstanceSequence = [referenced(*each) for each in objects]
     segmentation.ReferencedSeriesSequence = [series]
     frames = list(segmentation.PerFrameFunctionalGroupsSequence)
-    if own_grid:
+    if keep_grid:
         for groups in frames:
             del groups.DerivationImageSequence
         return

@@ -12,7 +12,14 @@ from scipy.ndimage import map_coordinates
 
 from sirtjax.dicom import read_registration, write_registration
 from sirtjax.errors import GeometryError, ImageFormatError, InputError, OutputError
-from sirtjax.spatial import AffineTransform, DisplacementField, as_field, identity, rigid_matrix, transform_points
+from sirtjax.spatial import (
+    AffineTransform,
+    DisplacementField,
+    identity,
+    rigid_matrix,
+    to_displacement_field,
+    transform_points,
+)
 from sirtjax.volume import Geometry
 
 RIGID = rigid_matrix((0.1, -0.2, 0.35), (5.0, -7.0, 11.0), cases.CENTRE_MM)
@@ -294,7 +301,7 @@ def test_other_files_are_refused(ct_folder, ct, mr, tmp_path):
 
 def test_a_sampled_affine_is_the_affine_on_its_grid(ct, mr, tmp_path):
     """What cannot be written in one form can be in another: an affine map as displacements."""
-    sampled = as_field(AffineTransform(AFFINE), cases.axial((9, 8, 7), spacing_mm=(9.0, 10.0, 12.0)))
+    sampled = to_displacement_field(AffineTransform(AFFINE), cases.axial((9, 8, 7), spacing_mm=(9.0, 10.0, 12.0)))
     write_registration(tmp_path / "d.dcm", sampled, ct, mr)
     np.testing.assert_allclose(
         transform_points(read_registration(tmp_path / "d.dcm").transform, points()), moved(AFFINE, points()), atol=1e-3

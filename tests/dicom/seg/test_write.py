@@ -234,7 +234,7 @@ def test_masks_on_another_grid(ct, tmp_path, caplog):
     for name, mask in masks.items():
         assert placed[name].volume_ml(name) == pytest.approx(mask.volume_ml(name), abs=ct.geometry.voxel_volume_ml)
         assert np.linalg.norm(cases.centroid_mm(placed[name]) - cases.centroid_mm(mask)) < 0.3
-    own = write(tmp_path / "own.dcm", masks, ct, own_grid=True)
+    own = write(tmp_path / "own.dcm", masks, ct, keep_grid=True)
     assert_placed(masks, by_ours(own))
     assert_placed(masks, by_highdicom(own))
     written = pydicom.dcmread(own)
@@ -326,7 +326,7 @@ def tiny(geometry):
         (lambda g: {"li\\ver": tiny(g)}, {}, InputError, "segment's label"),
         (
             lambda g: {"liver": cases.organs(g)["liver"], "lesion": tiny(g)},
-            {"own_grid": True},
+            {"keep_grid": True},
             GeometryError,
             "masks 'liver' .* and 'lesion' .* are on different grids",
         ),
@@ -344,7 +344,7 @@ def test_slices_that_are_no_rectangles(ct, tmp_path):
     geometry = Geometry.from_affine((9, 9, 9), affine)
     mask = LabelMap.from_mask(np.ones(geometry.shape, bool), geometry, name="liver")
     with pytest.raises(GeometryError, match="has non-rectangular slices"):
-        write(tmp_path / "seg.dcm", {"liver": mask}, ct, own_grid=True)
+        write(tmp_path / "seg.dcm", {"liver": mask}, ct, keep_grid=True)
 
 
 def test_nothing_is_overwritten(ct, tmp_path):

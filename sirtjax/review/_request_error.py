@@ -3,12 +3,12 @@ from __future__ import annotations
 from sirtjax.errors import InputError
 
 
-class Refusal(InputError):
+class RequestError(InputError):
     """A request that is not done, with the HTTP status that says so.
 
     Examples:
       >>> from sirtjax import review
-      >>> refusal = review.Refusal(404, "no mask 'spleen' in this plan")
+      >>> refusal = review.RequestError(404, "no mask 'spleen' in this plan")
       >>> refusal.status, str(refusal)
       (404, "no mask 'spleen' in this plan")
     """

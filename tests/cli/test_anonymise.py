@@ -1,4 +1,4 @@
-"""`sirtjax anonymize`: its options, what it prints, and that identifiers are in nothing it says."""
+"""`sirtjax anonymise`: its options, what it prints, and that identifiers are in nothing it says."""
 
 import json
 from datetime import datetime
@@ -30,7 +30,7 @@ def source(tmp_path):
 
 
 def test_the_image_stays_what_it_was(run, source, tmp_path):
-    done = run("anonymize", source, tmp_path / "out", "--json")
+    done = run("anonymise", source, tmp_path / "out", "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert (told["files"], told["series"], told["left_out"]) == (4, 1, {})
@@ -45,7 +45,7 @@ def test_the_image_stays_what_it_was(run, source, tmp_path):
 
 def test_options(run, source, tmp_path):
     options = ("--id", "STUDY-1", "--keep-characteristics", "--keep-descriptions", "--shift-dates")
-    done = run("anonymize", source, tmp_path / "out", *options, "--also-remove", "KVP", "--also-remove", "00180050")
+    done = run("anonymise", source, tmp_path / "out", *options, "--also-remove", "KVP", "--also-remove", "00180050")
     assert done.code == 0 and "STUDY-1" in done.out and "none found" in done.out, done.err
     data = pydicom.dcmread(next((tmp_path / "out").rglob("*.dcm")))
     assert (data.PatientID, float(data.PatientWeight), data.SeriesDescription) == ("STUDY-1", 70.5, "abdomen")
@@ -62,8 +62,8 @@ def test_options(run, source, tmp_path):
     ],
 )
 def test_bad_options_write_nothing(run, source, tmp_path, options, message):
-    done = run("anonymize", source, tmp_path / "out", *options)
-    lines = [line for line in done.err.splitlines() if not line.startswith("anonymize: ")]
+    done = run("anonymise", source, tmp_path / "out", *options)
+    lines = [line for line in done.err.splitlines() if not line.startswith("anonymise: ")]
     assert (done.code, done.out, len(lines)) == (2, "", 1)
     assert message in lines[0] and not (tmp_path / "out").exists()
 
@@ -73,10 +73,10 @@ def test_one_run_lists_every_value_that_it_removes(run, source, tmp_path):
         data = pydicom.dcmread(path)
         data.ManufacturerModelName, data.ConvolutionKernel = "scanner of secret-id", "Secret"
         data.save_as(path)
-    done = run("anonymize", source, tmp_path / "out", "--json")
+    done = run("anonymise", source, tmp_path / "out", "--json")
     assert done.code == 0, done.err
     cleaned = json.loads(done.out)["cleaned"]
     assert (cleaned["ManufacturerModelName"], cleaned["ConvolutionKernel"]) == (4, 4)
     assert "secret" not in (done.out + done.err).lower()
-    shown = run("anonymize", source, tmp_path / "shown")
+    shown = run("anonymise", source, tmp_path / "shown")
     assert "removed because of a word in it: ConvolutionKernel" in shown.out and "secret" not in shown.out.lower()

@@ -27,7 +27,7 @@ _FARTHEST_VOXELS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Facets:
+class SurfaceMesh:
     """A surface in pieces of four corners, each the two triangles on either side of its corners 0 and 2.
 
     Attributes:
@@ -56,7 +56,7 @@ class Facets:
         return KDTree(self.centres_mm)
 
 
-def surface_facets(values: ArrayLike, affine: ArrayLike) -> Facets:
+def extract_surface(values: ArrayLike, affine: ArrayLike) -> SurfaceMesh:
     """Extracts the surface of a mask, or of an occupancy at one half, with sub-voxel accuracy.
 
     Between two neighbouring voxel centres of which one is inside, the surface passes where the linearly
@@ -90,7 +90,7 @@ def surface_facets(values: ArrayLike, affine: ArrayLike) -> Facets:
     points = (vertices + origin) @ matrix[:3, :3].T + matrix[:3, 3]
     steps_mm = np.linalg.norm(matrix[:3, :3], axis=0)
     pieces = [_cut(points[quads[axis]], *steps_mm[_others(axis)]) for axis in range(3)]
-    return Facets(corners_mm=np.concatenate(pieces))
+    return SurfaceMesh(corners_mm=np.concatenate(pieces))
 
 
 def _with_background(array: NDArray[np.generic], inside: NDArray[np.bool_]) -> tuple[Floats, Indices]:

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sirtjax import programs
-from sirtjax.programs import keep_programs_in, kept
+from sirtjax import compilation_cache
+from sirtjax.compilation_cache import cached_jit, set_cache_dir
 
 
 @jax.tree_util.register_dataclass
@@ -26,9 +26,9 @@ class Record:
 
 @pytest.fixture
 def folder(tmp_path: Path):
-    keep_programs_in(tmp_path / "programs")
+    set_cache_dir(tmp_path / "programs")
     yield tmp_path / "programs"
-    keep_programs_in(None)
+    set_cache_dir(None)
 
 
 def counted():
@@ -39,7 +39,7 @@ def counted():
         traces.append(power)
         return {"sum": jnp.sum(pair[0] * factor) ** power, "other": pair[1] + 1}
 
-    return kept(scaled_sum, static_argnames=("power",)), traces
+    return cached_jit(scaled_sum, static_argnames=("power",)), traces
 
 
 ARGUMENTS = ((np.arange(4, dtype=np.float32), np.ones((2, 3), np.int32)), np.float32(2.0))
@@ -87,8 +87,8 @@ def test_shapes_types_and_static_arguments_have_programs_of_their_own(folder):
 
 
 def test_functions_of_one_name_have_programs_of_their_own(folder):
-    twice = kept(lambda x: 2 * x)
-    thrice = kept(lambda x: 3 * x)
+    twice = cached_jit(lambda x: 2 * x)
+    thrice = cached_jit(lambda x: 3 * x)
     assert (float(twice(np.float32(1))), float(thrice(np.float32(1)))) == (2.0, 3.0)
     assert len(stored(folder)) == 2
 
@@ -103,7 +103,7 @@ def test_values_share_a_program(folder):
 def test_other_source_other_program(folder, monkeypatch):
     function, _ = counted()
     function(*ARGUMENTS)
-    monkeypatch.setattr(programs, "_maker", lambda: "another version of the package")
+    monkeypatch.setattr(compilation_cache, "_maker", lambda: "another version of the package")
     again, traces = counted()
     again(*ARGUMENTS)
     assert traces == [1]
@@ -112,10 +112,10 @@ def test_other_source_other_program(folder, monkeypatch):
 
 def test_the_source_of_the_package_is_part_of_what_a_program_depends_on(tmp_path, monkeypatch):
     (tmp_path / "module.py").write_text("value = 1\n")
-    monkeypatch.setattr(programs.resources, "files", lambda name: tmp_path)
-    before = programs._maker.__wrapped__()
+    monkeypatch.setattr(compilation_cache.resources, "files", lambda name: tmp_path)
+    before = compilation_cache._maker.__wrapped__()
     (tmp_path / "module.py").write_text("value = 2\n")
-    assert programs._maker.__wrapped__() != before
+    assert compilation_cache._maker.__wrapped__() != before
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1])])
@@ -173,14 +173,14 @@ def test_programs_not_used_for_a_month_go(tmp_path):
     (tmp_path / "folder").mkdir()
     for name in OTHERS:
         aged(tmp_path, name, days=400)
-    programs.limit_folder(tmp_path)
+    compilation_cache.limit_folder(tmp_path)
     assert names(tmp_path) == ["folder", "jit_f-atime", "jit_f-cache", "recent", "report-final", "thesis.tex"]
 
 
 def test_the_least_recently_used_go_beyond_the_size(tmp_path):
     for days in range(5):
         aged(tmp_path, f"p{days}", days=days)
-    programs.limit_folder(tmp_path, max_bytes=3500)
+    compilation_cache.limit_folder(tmp_path, max_bytes=3500)
     assert names(tmp_path) == ["p0", "p1", "p2"]
 
 
@@ -198,7 +198,7 @@ def test_use_keeps_a_program_and_a_new_one_makes_room(folder, monkeypatch):
 
 
 def test_a_folder_that_is_changed_meanwhile_or_missing_is_no_error(tmp_path, monkeypatch):
-    programs.limit_folder(tmp_path / "none")
+    compilation_cache.limit_folder(tmp_path / "none")
     gone = aged(tmp_path, "gone", days=40)
     aged(tmp_path, "old", days=40)
     unlink = Path.unlink
@@ -208,22 +208,22 @@ def test_a_folder_that_is_changed_meanwhile_or_missing_is_no_error(tmp_path, mon
         unlink(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "unlink", by_another_process_first)
-    programs.limit_folder(tmp_path)
+    compilation_cache.limit_folder(tmp_path)
     assert names(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    keep_programs_in(tmp_path / "file")
+    set_cache_dir(tmp_path / "file")
     try:
         function, _ = counted()
         assert float(function(*ARGUMENTS)["sum"]) == 12.0
     finally:
-        keep_programs_in(None)
+        set_cache_dir(None)
 
 
 def test_under_a_transformation_it_is_part_of_the_outer_program(folder):
-    function = kept(lambda x: jnp.sin(x) * x)
+    function = cached_jit(lambda x: jnp.sin(x) * x)
     assert float(jax.grad(function)(0.5)) == pytest.approx(np.sin(0.5) + 0.5 * np.cos(0.5))
     np.testing.assert_allclose(jax.vmap(function)(np.ones(3, np.float32)), np.sin(1.0), rtol=1e-6)
     assert stored(folder) == []
@@ -234,11 +234,11 @@ def test_a_static_argument_must_be_keyword_only():
         return x**power
 
     with pytest.raises(TypeError, match="loose: the static argument 'power' must be keyword-only"):
-        kept(loose, static_argnames=("power",))
+        cached_jit(loose, static_argnames=("power",))
 
 
 def test_records_and_keys_pass(folder):
-    noise = kept(lambda record, key: Record(record.value + jax.random.normal(key, (3,))))
+    noise = cached_jit(lambda record, key: Record(record.value + jax.random.normal(key, (3,))))
     for _ in range(2):
         one = noise(Record(np.zeros(3, np.float32)), jax.random.key(7)).value
         np.testing.assert_array_equal(one, jax.random.normal(jax.random.key(7), (3,)))
@@ -251,7 +251,7 @@ def test_what_cannot_be_written_runs_all_the_same(folder):
     class Local:
         value: object
 
-    assert float(kept(lambda x: Local(x + 1))(np.float32(1)).value) == 2.0
+    assert float(cached_jit(lambda x: Local(x + 1))(np.float32(1)).value) == 2.0
     assert stored(folder) == []
 
 
@@ -261,14 +261,14 @@ from pathlib import Path
 import jax, numpy as np
 jax.config.update("jax_compilation_cache_dir", sys.argv[1] + "/jax")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-from sirtjax import ops, programs
-programs.keep_programs_in(Path(sys.argv[1]) / "programs")
+from sirtjax import compilation_cache, ops
+compilation_cache.set_cache_dir(Path(sys.argv[1]) / "programs")
 traced = []
 def blurred(x, width):
     traced.append(1)
     return ops.gaussian_filter(x, width, radius=3)
 image = np.random.default_rng(0).normal(size=(9, 8, 7)).astype(np.dtype("f4").newbyteorder(sys.argv[2]))
-result = programs.kept(blurred)(image, np.float32([1.0, 0.5, 0.8]))
+result = compilation_cache.cached_jit(blurred)(image, np.float32([1.0, 0.5, 0.8]))
 plain = jax.jit(lambda x, w: ops.gaussian_filter(x, w, radius=3))(image, np.float32([1.0, 0.5, 0.8]))
 np.testing.assert_allclose(result, plain, rtol=1e-6, atol=1e-7)
 print(len(traced))

@@ -1,4 +1,4 @@
-"""The command `sirtjax anonymize`: writes DICOM files without identifiers and searches the output for them."""
+"""The command `sirtjax anonymise`: writes DICOM files without identifiers and searches the output for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sirtjax.cli._console import emit_json, emit_table, progress
 from sirtjax.cli._options import AsJson
 
 
-def anonymize(
+def anonymise(
     source: Annotated[
         Path, typer.Argument(help="Folder that contains DICOM files, also in subfolders.", show_default=False)
     ],
@@ -52,7 +52,7 @@ def anonymize(
         remove=frozenset(_tag(text) for text in also_remove or ()),
     )
     _check(pseudonym)
-    with progress("anonymize") as on_step:
+    with progress("anonymise") as on_step:
         done = dicom.anonymise_folder(
             source, target, options=options, pseudonym=pseudonym, force=force, on_step=on_step
         )

@@ -23,7 +23,7 @@ class Header(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatientMark:
+class PatientFingerprint:
     """Keyed hashes that distinguish the patients of two images without revealing their identity.
 
     Attributes:
@@ -38,7 +38,7 @@ class PatientMark:
     born: str | None = None
     key: str | None = None
 
-    def contradicts(self, other: PatientMark) -> bool:
+    def contradicts(self, other: PatientFingerprint) -> bool:
         """Returns whether the two cannot belong to one person.
 
         Under one ID they are one unless born on different days; under different IDs, as two hospitals give them, they
@@ -49,7 +49,7 @@ class PatientMark:
             return not (named and (self.name, self.born) == (other.name, other.born))
         return self.born is not None and other.born is not None and self.born != other.born
 
-    def confirms(self, other: PatientMark) -> bool:
+    def confirms(self, other: PatientFingerprint) -> bool:
         """Returns whether both state one patient: the same ID, or the same name and date of birth."""
         if self.contradicts(other):
             return False
@@ -69,10 +69,10 @@ def use_patient_key(key: bytes) -> None:
     _key, _fingerprint = key, key_fingerprint(key)
 
 
-def patient_mark(header: Header) -> PatientMark:
+def patient_fingerprint(header: Header) -> PatientFingerprint:
     """Returns the mark of the patient in a header."""
     number, name, born = (_hashed(header.get(keyword)) for keyword in PATIENT_KEYWORDS)
-    return PatientMark(number=number, name=name, born=born, key=_fingerprint)
+    return PatientFingerprint(number=number, name=name, born=born, key=_fingerprint)
 
 
 def _hashed(value: object) -> str | None:

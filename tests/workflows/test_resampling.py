@@ -10,7 +10,7 @@ from sirtjax.errors import GeometryError
 from sirtjax.io import write_nifti
 from sirtjax.spatial import AffineTransform, resample_activity
 from sirtjax.volume import Geometry, LabelMap, Volume
-from sirtjax.workflows import advance, load_case
+from sirtjax.workflows import load_case, run_until
 from sirtjax.workflows._dose_grid import GRID_SHAPES, MARGIN_MM, dose_grid
 
 BALL_MM = 30.0
@@ -113,8 +113,8 @@ def test_too_large_for_any_grid():
 def test_the_total_of_the_activity_is_kept(patient):
     for spacing in (3.0, "activity"):
         path = case.write_case(patient, dose={"method": "local", "spacing_mm": spacing})
-        products = advance(load_case(path), "mapping")
-        mapped, image = products.mapping, products.images.activity.volume
+        products = run_until(load_case(path), "resampling")
+        mapped, image = products.resampling, products.images.activity.volume
         assert float(mapped.activity.array.sum(dtype=np.float64)) == pytest.approx(float(image.array.sum()), rel=1e-3)
         assert mapped.activity_in_grid == pytest.approx(1.0, abs=1e-3)
         for name in ("liver", "alpha", "beta", "right", "left"):
@@ -127,7 +127,7 @@ def test_what_the_activity_image_does_not_show_is_not_counted_and_said(tmp_path)
     cut = Geometry.from_affine((*case.SPECT.shape[:2], 21), case.SPECT.affine)
     values = case.concentration(case.SPECT, 7.0)[:, :, :21] * 100
     write_nifti(tmp_path / "spect.nii", Volume(values, cut, unit="counts"), force=True)
-    mapped = advance(load_case(case.write_case(tmp_path)), "mapping").mapping
+    mapped = run_until(load_case(case.write_case(tmp_path)), "resampling").resampling
     shown = float(mapped.occupancy["liver"].sum()) * mapped.geometry.voxel_volume_ml / mapped.mask_ml["liver"]
     assert 0.7 < shown < 0.95
     # One sentence for all that is cut off, the liver first.
@@ -142,15 +142,15 @@ def test_what_the_activity_image_does_not_show_is_not_counted_and_said(tmp_path)
 def test_a_mask_on_a_grid_of_its_own_is_resampled_with_a_note(tmp_path):
     case.write_patient(tmp_path)
     path = case.write_case(tmp_path)
-    before = advance(load_case(path), "mapping").mapping
+    before = run_until(load_case(path), "resampling").resampling
     assert before.notes == ()
-    before_grid = advance(load_case(path), "liver").liver.labels.geometry
+    before_grid = run_until(load_case(path), "liver").liver.labels.geometry
     own = case.grid((75, 71, 66), (1.9, 2.0, 2.1), rotation_rad=(0.1, -0.05, 0.2), flips=(-1, -1, 1))
     liver, _, _ = case.masks(own, case.LESIONS)
     write_nifti(tmp_path / "liver.nii", LabelMap.from_mask(liver, own, name="liver"), force=True)
-    after = advance(load_case(path), "mapping").mapping
+    after = run_until(load_case(path), "resampling").resampling
     # The file holds its affine in single precision.
-    grid = advance(load_case(path), "liver").liver.labels.geometry
+    grid = run_until(load_case(path), "liver").liver.labels.geometry
     assert grid.matches(own)
     assert after.notes == (
         f"the masks of right and left are on another grid ({before_grid}) than the liver's; resampled",
@@ -160,7 +160,7 @@ def test_a_mask_on_a_grid_of_its_own_is_resampled_with_a_note(tmp_path):
     _, lesions, _ = case.masks(own, case.LESIONS)
     names = tuple(enumerate((lesion.name for lesion in case.LESIONS), start=1))
     write_nifti(tmp_path / "lesions.nii", LabelMap(lesions, own, names=names), force=True)
-    assert advance(load_case(path), "mapping").mapping.notes[1:] == (
+    assert run_until(load_case(path), "resampling").resampling.notes[1:] == (
         f"the masks of liver, alpha and beta are on a grid of their own ({grid}), not on that of their image; "
         "resampled",
     )

@@ -13,8 +13,8 @@ from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows._case import Frame
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._dose_grid import dose_grid
-from sirtjax.workflows._mapped_case import WHOLE_LIVER, MappedCase
 from sirtjax.workflows._notes import grouped, listed, masks_of
+from sirtjax.workflows._resampled_case import WHOLE_LIVER, ResampledCase
 from sirtjax.workflows._voi import Voi
 
 Array = NDArray[np.float32]
@@ -23,7 +23,7 @@ Array = NDArray[np.float32]
 REFUSED_FRACTION, NOTED_FRACTION = 0.5, 0.98
 
 
-def map_case(
+def resample_case(
     images: CaseImages,
     vois: Sequence[Voi],
     territories: LabelMap | None,
@@ -31,7 +31,7 @@ def map_case(
     transform: spatial.Transform,
     *,
     spacing_mm: float | str,
-) -> MappedCase:
+) -> ResampledCase:
     """Warps activity, CT, VOIs and territories to the working grid.
 
     Args:
@@ -81,7 +81,7 @@ def map_case(
     ct_hu = None
     if images.ct is not None:
         ct_hu = spatial.resample(images.ct.volume, grid, order="linear", fill=-1000.0, antialias=True)
-    return MappedCase(
+    return ResampledCase(
         geometry=grid,
         activity=activity,
         occupancy=occupancy,

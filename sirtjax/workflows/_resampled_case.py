@@ -17,7 +17,7 @@ WHOLE_LIVER = pipeline.WHOLE_LIVER
 
 
 @dataclass(frozen=True)
-class MappedCase:
+class ResampledCase:
     """Everything the dose needs, on one working grid.
 
     Attributes:

@@ -42,8 +42,8 @@ _JAX_PROGRAM, _JAX_USE = "-cache", "-atime"
 _PROGRAM = re.compile(r".+-[0-9a-f]{32,64}(-cache|-atime)?|\.program-\w+")
 
 
-def keep_programs_in(folder: Path | None) -> None:
-    """Sets the folder of compiled `kept` programs; with None they are only in memory.
+def set_cache_dir(folder: Path | None) -> None:
+    """Sets the folder of compiled `cached_jit` programs; with None they are only in memory.
 
     The folder must be the user's own: its content is executed.
     """
@@ -51,8 +51,8 @@ def keep_programs_in(folder: Path | None) -> None:
     _folder = folder
 
 
-def kept(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Function:
-    """Returns `jax.jit` of a function, with compiled programs cached in the folder of `keep_programs_in`.
+def cached_jit(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Function:
+    """Returns `jax.jit` of a function, with compiled programs cached in the folder of `set_cache_dir`.
 
     JAX's own cache holds compiled programs too, but finds them by the lowered program: tracing and lowering, seconds
     for a registration, are paid in every process. Here a program is found by the arguments' shapes and types, the
@@ -67,8 +67,8 @@ def kept(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Functi
       TypeError: a static argument can be given by position.
 
     Examples:
-      >>> from sirtjax import programs
-      >>> twice = programs.kept(lambda x: 2 * x)
+      >>> from sirtjax import compilation_cache
+      >>> twice = compilation_cache.cached_jit(lambda x: 2 * x)
       >>> float(twice(21.0))
       42.0
     """
@@ -221,7 +221,7 @@ def limit_folder(folder: Path, *, max_bytes: int = MAX_BYTES, max_age_s: float =
     Args:
       folder: the cache; subfolders and files not named as programs are not touched.
       max_bytes: size of all files that may stay.
-      max_age_s: seconds since a file was last used (JAX marks that by a file "-atime", `kept` by its own time).
+      max_age_s: seconds since a file was last used (JAX marks that by a file "-atime", `cached_jit` by its own time).
     """
     found = []
     with contextlib.suppress(OSError):

@@ -13,8 +13,8 @@ from sirtjax.registration._config import RegistrationConfig, WeightsTable
 from sirtjax.registration._confirm import doubts_of
 from sirtjax.registration._inputs import SMALLEST_LANDMARK_VOXELS
 from sirtjax.registration._judge import fit_of, folding_fraction, keeps_deformation, status_of
-from sirtjax.registration._mask_figures import MaskBench, mask_bench, quality_of
-from sirtjax.registration._prepare import LIVER_NAME, Masks, Side, lattice_around
+from sirtjax.registration._mask_figures import MaskEvaluator, mask_bench, quality_of
+from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, lattice_around
 from sirtjax.registration._register import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import Status
 from sirtjax.registration._solve import Solution
@@ -28,7 +28,7 @@ GUIDE = "dsc of the guiding livers"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class TuningCase:
     """A pair that is registered again and again with other weights.
 
     Attributes:
@@ -40,9 +40,9 @@ class Bench:
     """
 
     ready: Ready
-    judging: MaskBench
+    judging: MaskEvaluator
     points_mm: tuple[Any, Any] | None
-    guiding: MaskBench | None
+    guiding: MaskEvaluator | None
     affine_figures: dict[bytes, dict[str, float]] = field(default_factory=dict)
 
 
@@ -63,7 +63,7 @@ class Trial:
     figures: Mapping[str, float]
 
 
-def make_bench(
+def prepare_tuning_case(
     reference: Volume,
     floating: Volume,
     *,
@@ -72,9 +72,9 @@ def make_bench(
     floating_masks: Masks = NO_MASKS,
     reference_points_mm: Any = None,
     floating_points_mm: Any = None,
-    judging_masks: tuple[Masks, Masks] | None = None,
-) -> Bench:
-    """Prepares a pair for `try_weights`, on the host.
+    evaluation_masks: tuple[Masks, Masks] | None = None,
+) -> TuningCase:
+    """Prepares a pair for `evaluate_weights`, on the host.
 
     Done once for all weights, and for each structure of a preset.
 
@@ -86,12 +86,12 @@ def make_bench(
       floating_masks: as `reference_masks`, for the floating image.
       reference_points_mm: (n, 3) landmark points, LPS mm: they guide, and give the target registration error.
       floating_points_mm: (n, 3) the same points in the floating image.
-      judging_masks: of the reference and of the floating image, to measure by; by default those for guidance.
+      evaluation_masks: of the reference and of the floating image, to measure by; by default those for guidance.
 
     Raises:
       GeometryError: the pair can't be registered, or a mask that judges is missing, empty or outside the lattice.
     """
-    judges = (reference_masks, floating_masks) if judging_masks is None else judging_masks
+    judges = (reference_masks, floating_masks) if evaluation_masks is None else evaluation_masks
     _check_judges(judges)
     ready = make_ready(
         reference,
@@ -107,17 +107,17 @@ def make_bench(
     lattice = ready.lattice if guided else _lattice_of(judges[0], config)
     names = [LIVER_NAME, *(name for name in judges[0] if name in judges[1] and name != LIVER_NAME)]
     sides = [
-        Side(image=image, masks={name: masks[name] for name in names})
+        ImageWithMasks(image=image, masks={name: masks[name] for name in names})
         for image, masks in zip((reference, floating), judges, strict=True)
     ]
-    own = ready.pair if guided and judging_masks is None else None
+    own = ready.pair if guided and evaluation_masks is None else None
     judging = mask_bench((sides[0], sides[1]), lattice, pair=own)
     _check_reach(judging, sides[0])
     guiding = None
-    if guided and judging_masks is not None:
+    if guided and evaluation_masks is not None:
         one, two = (replace(side, masks={LIVER_NAME: side.masks[LIVER_NAME]}) for side in ready.sides)
         guiding = mask_bench((one, two), ready.lattice, pair=ready.pair)
-    return Bench(
+    return TuningCase(
         ready=ready,
         judging=judging,
         points_mm=None if reference_points_mm is None else (reference_points_mm, floating_points_mm),
@@ -125,8 +125,8 @@ def make_bench(
     )
 
 
-def try_weights(
-    bench: Bench,
+def evaluate_weights(
+    bench: TuningCase,
     tables: Sequence[WeightsTable],
     *,
     config: RegistrationConfig,
@@ -153,7 +153,7 @@ def try_weights(
     )
 
 
-def _trial(bench: Bench, solution: Solution, table: WeightsTable, config: RegistrationConfig) -> Trial:
+def _trial(bench: TuningCase, solution: Solution, table: WeightsTable, config: RegistrationConfig) -> Trial:
     config = config.model_copy(update={"weights": table})
     ready, matrix = bench.ready, np.asarray(solution.affine, np.float64)
     affine = AffineTransform(matrix)
@@ -189,7 +189,7 @@ def _overlaps(
     return [{f"dsc {LIVER_NAME}": figures[GUIDE]} if guided else {} for figures in (before, after)]
 
 
-def _measured(bench: Bench, transform: Transform) -> dict[str, float]:
+def _measured(bench: TuningCase, transform: Transform) -> dict[str, float]:
     """The figures of a transform by the masks that judge, and the overlap of the livers that guide."""
     nothing = np.zeros(2)  # the terms of the objective play no part here
     figures = quality_of(transform, nothing, bench.judging)
@@ -212,7 +212,7 @@ def _measured(bench: Bench, transform: Transform) -> dict[str, float]:
     }
 
 
-def _check_reach(judging: MaskBench, reference: Side) -> None:
+def _check_reach(judging: MaskEvaluator, reference: ImageWithMasks) -> None:
     for name, inside in judging.occupancy.items():
         contoured_ml = reference.masks[name].volume_ml(name)
         share = float(inside.sum(dtype=np.float64)) * judging.grid.voxel_volume_ml / contoured_ml

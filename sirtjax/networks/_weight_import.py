@@ -126,7 +126,7 @@ def _read(given: State, config: Any, key_of: Callable[[tuple[str, ...]], str], *
         kind: [(path, key_of(path), leaf.shape) for path, leaf in _leaves(tree)]
         for kind, tree in abstract_variables(config).items()
     }
-    shapes = {key: _foreign_shape(path, shape) for entries in wanted.values() for path, key, shape in entries}
+    shapes = {key: _source_shape(path, shape) for entries in wanted.values() for path, key, shape in entries}
     found = {key: np.shape(array) for key, array in given.items() if key in shapes or not unused.search(key)}
     check_shapes(shapes, found, what="tensors")
     variables: Variables = {}
@@ -145,7 +145,7 @@ def _order(path: tuple[str, ...]) -> tuple[int, ...]:
     return _TRANSPOSED_KERNEL if "ups" in path or "up" in path else _KERNEL
 
 
-def _foreign_shape(path: tuple[str, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+def _source_shape(path: tuple[str, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     if path[-1] != "w":
         return shape
     theirs = [0] * 5
