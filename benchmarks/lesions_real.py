@@ -30,9 +30,9 @@ from sirtjax.errors import SirtjaxError
 from sirtjax.volume import LabelMap
 
 # Smaller lesions are not counted: the model does not keep them.
-LEAST_ML = 0.1
+MIN_ML = 0.1
 # Limits of the groups that lesions are counted in.
-SIZES_ML = (LEAST_ML, 1.0, 10.0, float("inf"))
+SIZES_ML = (MIN_ML, 1.0, 10.0, float("inf"))
 COLUMNS = ("dsc", "volume_ratio", "predicted_ml", "reference_ml", "seconds")
 
 
@@ -49,7 +49,7 @@ def measure(
     drawn, mask = truth.mask("lesions"), found.labels.mask("lesions")
     spacing_mm = case.image.geometry.spacing_mm
     voxel_ml = float(np.prod(spacing_mm)) / 1000
-    counts = metrics.lesion_detection(mask, drawn, spacing_mm, min_volume_ml=LEAST_ML)
+    counts = metrics.lesion_detection(mask, drawn, spacing_mm, min_volume_ml=MIN_ML)
     both = int(drawn.sum()) + int(mask.sum())
     numbers = ops.components(drawn, connectivity=26)
     sizes_ml = np.bincount(numbers.ravel())[1:] * voxel_ml
@@ -64,7 +64,7 @@ def measure(
         "drawn": counts.reference_count,
         "detected": counts.detected,
         "false": counts.false_positives,
-        "lesions": [[round(float(ml), 2), bool(one)] for ml, one in zip(sizes_ml, hit, strict=True) if ml >= LEAST_ML],
+        "lesions": [[round(float(ml), 2), bool(one)] for ml, one in zip(sizes_ml, hit, strict=True) if ml >= MIN_ML],
         "seconds": seconds,
     }
 

@@ -19,8 +19,8 @@ from sirtjax.errors import ComputationError
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 ORIGINS, ORIGIN_SHARES = ("renal", "adrenal", "gastric", "bowel", "exophytic"), (0.2, 0.15, 0.2, 0.25, 0.2)
-LEAST_LIVER_ML, MOST_MASS_ML = 400.0, 800.0
-CONTRAST_HU, CONTRAST_SHARE = 8.0, 0.06
+MIN_LIVER_ML, MAX_MASS_ML = 400.0, 800.0
+CONTRAST_HU, CONTRAST_FRACTION = 8.0, 0.06
 # random_sample gives CT in the network's window and MR beyond 1; what is clipped below is air.
 CT_WINDOW, MR_SIGNAL, AIR_HU = synthesis.CT_WINDOW_HU, 1000.0, -1000.0
 
@@ -92,7 +92,7 @@ def case_maker(bank_path: Path) -> Callable[[int, Series], Case | dict[str, Any]
         image, liver = _simulated(seed, random) if digital else random_patient(seed, series.held_out)
         modality = "CT" if image.unit == "HU" else "MR"
         facts: dict[str, Any] = {"domain": "simulator" if digital else "random", "modality": modality}
-        if liver.volume_ml("liver") < LEAST_LIVER_ML:
+        if liver.volume_ml("liver") < MIN_LIVER_ML:
             return facts | {"left_out": "the image shows little of the liver"}
         if random.random() < series.mass_fraction:
             image, liver, told = _with_mass(seed, random, image, liver, series.least_ml)
@@ -114,11 +114,11 @@ def _with_mass(
     seed: int, random: np.random.Generator, image: Volume, liver: LabelMap, least_ml: float
 ) -> tuple[Volume, LabelMap, dict[str, Any]]:
     origin = str(random.choice(ORIGINS, p=ORIGIN_SHARES))
-    volume_ml = float(np.exp(random.uniform(np.log(least_ml), np.log(MOST_MASS_ML))))
+    volume_ml = float(np.exp(random.uniform(np.log(least_ml), np.log(MAX_MASS_ML))))
     contrast = float(random.normal(0, CONTRAST_HU))
     if image.unit != "HU":
         level = float(np.median(np.asarray(image.array)[liver.mask("liver")]))
-        contrast = contrast / CONTRAST_HU * CONTRAST_SHARE * level
+        contrast = contrast / CONTRAST_HU * CONTRAST_FRACTION * level
     wanted = phantom.NeighbourMass(origin=origin, volume_ml=volume_ml, contrast=contrast)  # type: ignore[arg-type]
     try:
         made = phantom.add_neighbour_mass(image, liver, wanted, seed=seed)

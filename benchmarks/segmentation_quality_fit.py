@@ -15,7 +15,7 @@ EVIDENCE = tuple(EVIDENCE_WORDS)
 SHAPE = ("unlike", "excess", "lacking", "thin")
 # Of a case beside an outline, in the regression of the shape.
 CASE_WEIGHT = 0.3
-RIDGE, LEAST_ERROR = 1.0, 0.02
+RIDGE, MIN_ERROR = 1.0, 0.02
 LIMIT, GOOD = 0.9, 0.93
 TOLD = ("seed", "case", "shown", "truth", "outline", "kind", "domain", "modality", "origin", "mass_ml", "flags")
 PERCENTILES = (0.02, 0.98)
@@ -56,7 +56,7 @@ def fitted(rows: list[dict[str, Any]], outlines: list[dict[str, Any]]) -> tuple[
         limit=LIMIT,
         source=f"{len(rows)} digital patients and {len(outlines)} outlines, benchmarks/segmentation_quality.py",
     )
-    estimate = 1 - np.exp(np.clip(left_out, np.log(LEAST_ERROR), None))
+    estimate = 1 - np.exp(np.clip(left_out, np.log(MIN_ERROR), None))
     return calibration, scores(1 - np.exp(target), estimate)
 
 
@@ -81,14 +81,14 @@ def _evidence(rows: list[dict[str, Any]], names: tuple[str, ...]) -> Floats:
 
 
 def _target(rows: list[dict[str, Any]]) -> Floats:
-    return np.log(np.maximum(1 - np.array([row["dsc"] for row in rows], np.float64), LEAST_ERROR))
+    return np.log(np.maximum(1 - np.array([row["dsc"] for row in rows], np.float64), MIN_ERROR))
 
 
 def summary(rows: list[dict[str, Any]], calibration: QualityCalibration) -> dict[str, Any]:
     """Scores of cases, their estimates made from their evidence, and a line of each."""
     found = [estimate_quality(calibration, row["evidence"]) for row in rows]
     truth, estimate = np.array([row["dsc"] for row in rows]), np.array([one.dsc for one in found])
-    covered = [one.low <= min(row["dsc"], 1 - LEAST_ERROR) <= one.high for one, row in zip(found, rows, strict=True)]
+    covered = [one.low <= min(row["dsc"], 1 - MIN_ERROR) <= one.high for one, row in zip(found, rows, strict=True)]
     cases = [
         {
             **{key: row[key] for key in TOLD if key in row},

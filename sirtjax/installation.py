@@ -35,7 +35,7 @@ PACKAGES = (
     ),
 )
 # Below this much, a plan of a 512x512x200 CT may not fit on the disk.
-LEAST_FREE_GB = 2.0
+MIN_FREE_GB = 2.0
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,9 @@ def _places(_: Prepare) -> Iterator[Finding]:
     for name, folder in (("working folder", Path.cwd()), ("temporary folder", Path(tempfile.gettempdir()))):
         writable, detail = _writable(folder)
         free_gb = shutil.disk_usage(folder).free / 1e9
-        if writable and free_gb < LEAST_FREE_GB:
-            detail = f"only {free_gb:.1f} GB free, a plan may need {LEAST_FREE_GB:g}"
-        ok = writable and free_gb >= LEAST_FREE_GB
+        if writable and free_gb < MIN_FREE_GB:
+            detail = f"only {free_gb:.1f} GB free, a plan may need {MIN_FREE_GB:g}"
+        ok = writable and free_gb >= MIN_FREE_GB
         yield Finding(
             name, "ok" if ok else "broken", f"{folder}, {detail}" + (f", {free_gb:.0f} GB free" if ok else "")
         )

@@ -106,7 +106,7 @@ def _log_levels_as_before():
 
 
 # Resident memory of a worker beyond which compiled programs are dropped.
-MOST_BYTES = 3 << 30
+MAX_BYTES = 3 << 30
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -115,7 +115,7 @@ def _programs_of_earlier_modules_dropped():
     from sirtjax import compilation_cache
 
     yield
-    if _resident_bytes() > MOST_BYTES:
+    if _resident_bytes() > MAX_BYTES:
         jax.clear_caches()
         gc.collect()
         compilation_cache._give_back_memory()

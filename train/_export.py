@@ -19,7 +19,7 @@ from sirtjax.train._tile_shape import tile_shape
 from sirtjax.train._training_file import TrainingConfig
 
 # A ball of 5.8 mm: smaller parts are noise more often than lesions. Chosen here, the thesis keeps all.
-LEAST_LESION_ML = 0.1
+MIN_LESION_ML = 0.1
 
 
 def model_of_runs(
@@ -127,6 +127,6 @@ def _postprocess(task: str) -> tuple[PostprocessStep, ...]:
         case "liver":
             return LargestComponent(), FillHoles()
         case "lesions":
-            return (RemoveSmall(min_volume_ml=LEAST_LESION_ML),)
+            return (RemoveSmall(min_volume_ml=MIN_LESION_ML),)
         case _:
             return ()

@@ -147,7 +147,7 @@ def prescribe_compartments(
       >>> tumour = dosimetry.parse_tumour("100:5", number=1)  # 100 mL, T/N ratio 5: half of the uptake
       >>> volumes = {"tumours": (tumour,), "normal_ml": 500.0, "untreated_ml": 900.0}
       >>> patient = dosimetry.CompartmentPatient(**volumes, lung_shunt_fraction=0.05, residual_fraction=0.0)
-      >>> found = dosimetry.prescribe_compartments("glass-hcc-bilobar-high-bilirubin", patient, choose="upper")
+      >>> found = dosimetry.prescribe_compartments("glass-hcc-bilobar-high-bilirubin", patient, strategy="upper")
       >>> round(found.plan.total_mbq)  # 50 Gy to 1400 mL of normal liver: 50 * 1400 * 1.05 / (49.77 * 0.95 / 2)
       3109
     """

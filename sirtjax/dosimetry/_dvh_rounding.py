@@ -13,9 +13,9 @@ Float = NDArray[np.float64]
 # So many voxels of a VOI show whether its doses are rounded.
 _ENOUGH_VOXELS = 4096
 # A smaller step does not matter, and float32 may have made it.
-_SMALLEST_STEP = 1e-5
+_MIN_STEP = 1e-5
 # Uniform regions and their partial voxels are few levels with steep steps between them; they are not rounded.
-_FEWEST_LEVELS, _MANY_LEVELS = 5, 30
+_MIN_LEVELS, _MANY_LEVELS = 5, 30
 _SINGLE_STEPS = 0.5
 # Rounds of smoothing; each uses the neighbours.
 ROUNDS = 4
@@ -35,11 +35,11 @@ def rounding_step_gy(dose_gy: NDArray[Any], inside: NDArray[np.bool_]) -> float:
     at = at[:: -(-len(at) // _ENOUGH_VOXELS)]
     dose = np.asarray(dose_gy.ravel()[at], np.float64)
     levels = np.unique(dose)
-    step = _common_step(np.diff(levels), _SMALLEST_STEP * float(np.abs(levels).max()))
+    step = _common_step(np.diff(levels), _MIN_STEP * float(np.abs(levels).max()))
     if step == 0:
         return 0.0
     count = round(float(levels[-1] - levels[0]) / step)
-    if count + 1 < _FEWEST_LEVELS:
+    if count + 1 < _MIN_LEVELS:
         return 0.0
     return step if count >= _MANY_LEVELS or _is_gradual(dose_gy, at, step) else 0.0
 

@@ -12,7 +12,7 @@ from sirtjax.inference._tiles import TileLayout
 Blending = Literal["gaussian", "uniform", "nnunet"]
 Row = NDArray[np.float32]
 # Standard deviation of the weights in tiles, as in nnU-Net v2.
-SIGMA_SHARE = 1 / 8
+SIGMA_FRACTION = 1 / 8
 # What nnU-Net v2 scales its weights to, before they are rounded to half precision.
 NNUNET_PEAK = 10
 
@@ -69,7 +69,7 @@ def summed_weights(layout: TileLayout, weights: tuple[Row, Row, Row]) -> tuple[R
 def _half_gaussian(shape: Sequence[int]) -> Row:
     impulse = np.zeros(tuple(shape))
     impulse[tuple(n // 2 for n in shape)] = 1
-    blurred = ndimage.gaussian_filter(impulse, [n * SIGMA_SHARE for n in shape], mode="constant")
+    blurred = ndimage.gaussian_filter(impulse, [n * SIGMA_FRACTION for n in shape], mode="constant")
     half = (blurred / (blurred.max() / NNUNET_PEAK)).astype(np.float16)
     half[half == 0] = half[half > 0].min()
     return np.asarray(half, np.float32)
@@ -78,6 +78,6 @@ def _half_gaussian(shape: Sequence[int]) -> Row:
 def _gaussian(size: int) -> Row:
     impulse = np.zeros(size)
     impulse[size // 2] = 1
-    blurred = ndimage.gaussian_filter1d(impulse, size * SIGMA_SHARE, mode="constant")
+    blurred = ndimage.gaussian_filter1d(impulse, size * SIGMA_FRACTION, mode="constant")
     # The filter ends after four standard deviations, which is half a tile: no weight is zero.
     return np.asarray(blurred / blurred.max(), np.float32)

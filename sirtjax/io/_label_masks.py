@@ -16,7 +16,7 @@ from sirtjax.io._nrrd_segments import read_seg_nrrd
 from sirtjax.volume import LabelMap
 
 # More distinct whole numbers than any label map has: the file is an image.
-_MOST_LABELS = 256
+_MAX_LABELS = 256
 
 
 def read_label_masks(
@@ -87,7 +87,7 @@ def _label_values(path: Path, array: NDArray[Any]) -> list[int] | None:
             )
         return None
     values = [int(value) for value in np.unique(array) if value != 0]
-    if len(values) > _MOST_LABELS:
+    if len(values) > _MAX_LABELS:
         raise ImageFormatError(
             f"{path}: {len(values)} different values, an image rather than a mask; choose another file"
         )

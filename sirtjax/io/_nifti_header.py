@@ -22,7 +22,7 @@ LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # xyzt_units, low three bits: unknown is taken for millimetres, as every reader does.
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 # Deflate cannot do better than 1032:1, so that no honest .gz claims more.
-_MOST_DEFLATION = 1032
+_MAX_DEFLATION = 1032
 _DISAGREE_MM = 1.0
 
 
@@ -49,7 +49,7 @@ def load_header(path: Path) -> Nifti1Image:
     claimed = offset + itemsize * int(np.prod([float(n) for n in shape]))
     size = path.stat().st_size
     packed = start[:2] == b"\x1f\x8b" or path.name.lower().endswith(".gz")
-    if offset < 0 or claimed > size * (_MOST_DEFLATION if packed else 1):
+    if offset < 0 or claimed > size * (_MAX_DEFLATION if packed else 1):
         raise ImageFormatError(
             f"{path}: the header states {'x'.join(map(str, shape))} voxels, {claimed} bytes, but the file has "
             f"{size}; it is truncated or damaged, copy it again"

@@ -16,9 +16,9 @@ from sirtjax.volume import Geometry
 NRRD_SUFFIXES = (".nrrd",)
 _MAGIC = re.compile(rb"NRRD000[1-5]\r?\n")
 # Slicer writes at most a few hundred bytes per segment.
-_LONGEST_HEADER = 4_000_000
+_MAX_HEADER = 4_000_000
 # Deflate compresses at most 1032:1.
-_MOST_DEFLATION = 1032
+_MAX_DEFLATION = 1032
 _GZIP = ("gzip", "gz")
 _SPACES = {
     "left-posterior-superior": (1.0, 1.0), "lps": (1.0, 1.0), "right-anterior-superior": (-1.0, -1.0),
@@ -92,7 +92,7 @@ def read_nrrd_header(path: Path) -> NrrdHeader:
 def _lines(path: Path) -> tuple[dict[str, str], dict[str, str], int]:
     """The fields, the key-value pairs, and where the data begin."""
     with path.open("rb") as stream:
-        text = stream.read(_LONGEST_HEADER)
+        text = stream.read(_MAX_HEADER)
     if _MAGIC.match(text) is None:
         raise ImageFormatError(f"{path}: not an NRRD file (it does not begin with NRRD); export it again")
     end = re.search(rb"\r?\n\r?\n", text)
@@ -132,7 +132,7 @@ def _check_size(path: Path, fields: Mapping[str, str], sizes: tuple[int, ...], s
     if encoding not in ("raw", *_GZIP):
         raise ImageFormatError(f"{path}: NRRD encoding {encoding or 'not stated'!r}; save it as raw or gzip")
     claimed = _ITEM_BYTES[kind] * int(np.prod([float(n) for n in sizes]))
-    if claimed > stored * (_MOST_DEFLATION if encoding in _GZIP else 1):
+    if claimed > stored * (_MAX_DEFLATION if encoding in _GZIP else 1):
         raise ImageFormatError(
             f"{path}: the header states {'x'.join(map(str, sizes))} voxels, {claimed} bytes, but the file contains "
             f"{stored}; it is truncated or damaged, copy it again"

@@ -20,7 +20,7 @@ _COLOURS = (
     (0.902, 0.624, 0.0), (0.337, 0.706, 0.914), (0.0, 0.62, 0.451), (0.941, 0.894, 0.259),
     (0.0, 0.447, 0.698), (0.835, 0.369, 0.0), (0.8, 0.475, 0.655),
 )  # fmt: skip
-_MOST_LABELS = 65_535
+_MAX_LABELS = 65_535
 
 
 def is_seg_nrrd(path: Path) -> bool:
@@ -74,8 +74,8 @@ def _layers(
         geometry = grids[0]
         named = ((name, np.asarray(one.array) > 0, None) for name, one in masks.items())
         largest = len(masks)
-    if largest > _MOST_LABELS:
-        raise OutputError(f"{path}: label {largest} is too large for a segmentation (at most {_MOST_LABELS})")
+    if largest > _MAX_LABELS:
+        raise OutputError(f"{path}: label {largest} is too large for a segmentation (at most {_MAX_LABELS})")
     kind = np.uint8 if largest < 256 else np.uint16
     layers: list[NDArray[Any]] = []
     segments: list[tuple[str, int, int]] = []

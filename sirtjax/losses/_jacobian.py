@@ -11,7 +11,7 @@ from sirtjax.losses._weighting import same_shape, weighted_mean
 from sirtjax.typing import Array, Scalar, Vector
 
 # Below this volume ratio the logarithm continues as its tangent, so that a folded voxel is still pushed back.
-LEAST_RATIO = 0.01
+MIN_RATIO = 0.01
 
 
 def jacobian_matrix(displacement_mm: Float[Array, "i j k 3"], spacing_mm: Vector) -> Float[jax.Array, "i j k 3 3"]:
@@ -98,8 +98,8 @@ def volume_change_penalty(
     """
     ratio = jacobian_on_grid(displacement_mm, spacing_mm)
     same_shape("the grid and weights", ratio, weights)
-    held = jnp.maximum(ratio, LEAST_RATIO)
-    logarithm = jnp.log(held) + (ratio - held) / LEAST_RATIO
+    held = jnp.maximum(ratio, MIN_RATIO)
+    logarithm = jnp.log(held) + (ratio - held) / MIN_RATIO
     return weighted_mean(jnp.square(logarithm), weights)
 
 

@@ -24,7 +24,7 @@ DIRECTIONS = tuple(direction for direction in product((-1, 0, 1), repeat=3) if d
 PADDING = ((0, 1), (1, 1), (1, 1))
 HOME = (0, 1, 1)
 # Two voxels that coincide are held this far apart, in parts of their distance at rest: a length has no slope at zero.
-LEAST_STRETCH = 1e-4
+MIN_STRETCH = 1e-4
 
 
 def spring_energy(
@@ -151,7 +151,7 @@ def _add_direction(
     # |r + d|^2 - |r|^2 = d (2 r + d): the difference of the two lengths without cancellation.
     x, y, z = (d * (2 * step[axis] + d) for axis, d in enumerate(change))
     growth = x + y + z
-    least = LEAST_STRETCH**2 * rest_squared
+    least = MIN_STRETCH**2 * rest_squared
     length = jnp.sqrt(jnp.maximum(rest_squared + growth, least))
     both = length + jnp.sqrt(rest_squared)
     elongation = growth / both

@@ -11,7 +11,7 @@ from sirtjax.spatial import DisplacementField, Transform, occupancy
 from sirtjax.volume import Geometry, LabelMap, bounding_box, crop_geometry
 
 # More voxels than any organ needs on any image; only a transform that blows a label up asks for them.
-_MOST_VOXELS = 2**27
+_MAX_VOXELS = 2**27
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def carry_label(labels: LabelMap, name: str, reference: Geometry, transform: Tra
     start, stop = bounding_box(labels.mask(name))
     low, high = _reach(crop_geometry(labels.geometry, start, stop), reference, transform)
     size = (high - low).astype(np.float64)
-    if not np.prod(size) <= _MOST_VOXELS:
+    if not np.prod(size) <= _MAX_VOXELS:
         shape = "x".join(f"{n:.0f}" for n in size)
         raise InputError(
             f"the transform may spread {name!r} over {shape} voxels of the reference; check that it is in mm, "

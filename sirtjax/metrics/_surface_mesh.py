@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 # A facet as long as this many times its width is cut no further.
-_MOST_PARTS = 16
+_MAX_PARTS = 16
 
 # Taubin's smoothing: a step towards the mean of the neighbours, then one away from it, which gives back what the
 # first took from shapes wider than about 20 vertices: 1/0.5 - 1/0.513 = 0.05 is where the two cancel.
@@ -155,8 +155,8 @@ def _relaxed(vertices: Floats, quads: Indices) -> Floats:
 
 def _cut(corners: Floats, length_mm: float, width_mm: float) -> Floats:
     """Facets cut into pieces about as long as wide; their sides lie along the two given steps of the grid."""
-    parts_u = int(np.clip(round(length_mm / width_mm), 1, _MOST_PARTS))
-    parts_v = int(np.clip(round(width_mm / length_mm), 1, _MOST_PARTS))
+    parts_u = int(np.clip(round(length_mm / width_mm), 1, _MAX_PARTS))
+    parts_v = int(np.clip(round(width_mm / length_mm), 1, _MAX_PARTS))
     if parts_u == parts_v == 1:
         return corners
     u, v = np.linspace(0, 1, parts_u + 1)[:, None, None], np.linspace(0, 1, parts_v + 1)[:, None]

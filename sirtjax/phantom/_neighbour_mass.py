@@ -24,11 +24,11 @@ _TOWARDS: dict[Origin, tuple[tuple[float, float, float], float]] = {
     "exophytic": ((0.2, -0.1, -0.95), 0.0),
 }
 # A mass grows into fat, bowel and vessels, but neither into bone nor lung, and not into the wall of the body.
-_BONE_HU, _AIR_HU, _AIR_SHARE = 260.0, -300.0, 0.1
+_BONE_HU, _AIR_HU, _AIR_FRACTION = 260.0, -300.0, 0.1
 _GAP_MM, _LUNG_ML, _WALL_MM = 9.0, 300.0, 28.0
 # How far a mass is pressed into the liver, over its radius: contacts from narrow to broad.
 _PRESSED = (0.1, 0.9)
-_LUMP_MM, _LUMP_SHARE, _AXES_SHARE = 14.0, 0.12, 0.25
+_LUMP_MM, _LUMP_FRACTION, _AXES_FRACTION = 14.0, 0.12, 0.25
 # A mass squeezed between bones would be no ball: how much larger than a free one of its volume it may be drawn.
 _SQUEEZED = 1.5
 _ATTEMPTS, _HALVINGS = 12, 12
@@ -122,7 +122,7 @@ def _check(image: Volume, liver: LabelMap, config: NeighbourMass) -> None:
 def _room(values: FloatArray, image: Volume) -> Mask:
     """Where a mass may grow: soft tissue, fat and gas of the abdomen."""
     ct = image.unit == "HU"
-    air = values < (_AIR_HU if ct else _AIR_SHARE * np.percentile(values, 98))
+    air = values < (_AIR_HU if ct else _AIR_FRACTION * np.percentile(values, 98))
     parts = components(air)
     sizes = np.bincount(parts.ravel()).astype(np.float64) * image.geometry.voxel_volume_ml
     sizes[0] = 0
@@ -179,7 +179,7 @@ def _grown(
         offset = (at_mm - middle) / extent_mm
         score = outward @ direction + 0.6 * (offset @ direction) + side * offset[:, 0]
         best = random.choice(np.argsort(score)[-max(len(score) // 50, 1) :])
-        axes = np.exp(random.normal(0, _AXES_SHARE, 3).clip(-2 * _AXES_SHARE, 2 * _AXES_SHARE))
+        axes = np.exp(random.normal(0, _AXES_FRACTION, 3).clip(-2 * _AXES_FRACTION, 2 * _AXES_FRACTION))
         pressed = random.uniform(*_PRESSED)
         inward = outward[best] + direction
         inward /= np.linalg.norm(inward)
@@ -202,7 +202,7 @@ def _of_volume(
     """The mass that begins at a point of the liver's surface and grows along a direction to a volume."""
     spacing = np.asarray(geometry.spacing_mm)
     grid = [np.arange(n, dtype=np.float32) * step for n, step in zip(allowed.shape, spacing, strict=True)]
-    lumpy = 1 + np.float32(_LUMP_SHARE) * lumps
+    lumpy = 1 + np.float32(_LUMP_FRACTION) * lumps
 
     def at(radius_mm: float) -> Mask:
         middle = contact_mm + direction * radius_mm * (1 - pressed)

@@ -16,7 +16,7 @@ FIELD_SPACING_MM = 2.0
 MAX_SEGMENTS = 160
 # A segment is rasterised inside a window of this many voxels, which bounds its length.
 _WINDOW = 24
-_LONGEST_MM = (_WINDOW - 10) * FIELD_SPACING_MM
+_MAX_MM = (_WINDOW - 10) * FIELD_SPACING_MM
 FAR_MM = 50.0
 
 
@@ -94,7 +94,7 @@ def grow_tree(
 def _cut(
     a: NDArray[np.float64], b: NDArray[np.float64], r: float, s: float
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64], float, float]]:
-    count = max(1, int(np.ceil(float(np.linalg.norm(b - a)) / _LONGEST_MM)))
+    count = max(1, int(np.ceil(float(np.linalg.norm(b - a)) / _MAX_MM)))
     at = np.linspace(0.0, 1.0, count + 1)
     return [(a + (b - a) * t, a + (b - a) * u, r + (s - r) * t, r + (s - r) * u) for t, u in pairwise(at)]
 

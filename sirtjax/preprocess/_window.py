@@ -14,9 +14,9 @@ FloatArray = NDArray[np.float32]
 # Percentiles are read from at most about this many voxels, evenly spread: beyond, they move by less than a grey value.
 SAMPLE = 2_000_000
 # Of the brightest percentile: above it is tissue, below it air and its noise.
-FOREGROUND_SHARE = 0.1
+FOREGROUND_FRACTION = 0.1
 # Windows narrower than this are none.
-LEAST_CONTRAST = 1e-6
+MIN_CONTRAST = 1e-6
 
 
 def scale_intensity(
@@ -69,7 +69,7 @@ def to_range(image: Array, low: Array, high: Array, *, output: tuple[float, floa
     inside = xp.clip(image, low, high)
     # In place for NumPy, a whole image would be copied else.
     inside -= low
-    inside *= (output[1] - output[0]) / xp.maximum(high - low, LEAST_CONTRAST)
+    inside *= (output[1] - output[0]) / xp.maximum(high - low, MIN_CONTRAST)
     inside += output[0]
     return inside
 
@@ -106,7 +106,7 @@ def intensity_window(
             f"the scale of {scale.modality} has no rule; give `window`, `percentiles`, `foreground` or `organ`"
         )
     _, bright = _percentiles(image, seen, (0, 99))
-    inside = image > FOREGROUND_SHARE * bright
+    inside = image > FOREGROUND_FRACTION * bright
     _, top = _percentiles(image, inside if seen is None else inside & seen, (0, scale.foreground.percentile))
     top = _namespace(image).where(bright > 0, top, 0.0)
     return 0.0, scale.foreground.headroom * (float(top) if isinstance(image, np.ndarray) else top)

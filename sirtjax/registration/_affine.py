@@ -25,7 +25,7 @@ Array = Any
 # Matrix entries count as displacements in mm at this distance from the centre, about the liver's radius.
 LEVER_MM = 100.0
 # A map that covers less than half of the nodes that its start covers is not better, regardless of its value.
-LEAST_SEEN = 0.5
+MIN_SEEN = 0.5
 # Sub-lattices that decide whether the map found is better than the start.
 PHASES = 4
 PARAMETERS = {"none": 0, "rigid": 6, "similarity": 7, "affine": 12}
@@ -127,7 +127,7 @@ def solve_affine(
         return jnp.mean(values), jnp.mean(seen)
 
     value, seen = jax.lax.map(on_average, jnp.stack([pair.start, found]))
-    better = (value[1] < value[0]) & (seen[1] >= LEAST_SEEN * seen[0])
+    better = (value[1] < value[0]) & (seen[1] >= MIN_SEEN * seen[0])
     return jnp.where(better, found, pair.start), better, history
 
 

@@ -18,11 +18,11 @@ from sirtjax.volume import Volume
 # Singular values of the affine map, and floating per reference volume of the liver masks, that one patient can have.
 STRETCHES, LIVER_RATIO = (0.7, 1.45), (0.6, 1.67)
 # The least fraction of one image's body, in the slices both show, that lies inside the other image.
-LEAST_COVERED = 0.85
+MIN_COVERED = 0.85
 # About how many nodes along each axis the body is sampled with for that.
 BODY_NODES = 48
 # Fewer blocks than this say nothing.
-FEWEST_BLOCKS = 8
+MIN_BLOCKS = 8
 
 MIRRORED = "the floating image agrees better with the reference when mirrored: check the order of its voxels"
 
@@ -78,7 +78,7 @@ def fit_figures(fit: Fit) -> dict[str, float]:
 def is_confirmed(figures: Mapping[str, float], limits: FitLimits) -> bool:
     """Returns whether the images agree far better than at wrong alignments."""
     return (
-        figures["blocks"] >= FEWEST_BLOCKS
+        figures["blocks"] >= MIN_BLOCKS
         and figures["blocks_in_place"] >= limits.blocks_in_place
         and figures["distance_ratio"] <= limits.distance_ratio
         and figures["margin"] >= limits.margin
@@ -126,10 +126,10 @@ def cropped(affine: AffineTransform, sides: tuple[ImageWithMasks, ImageWithMasks
     found = []
     for own, other, side, way in ways:
         share = covered_fraction(sides[side].image, sides[1 - side].image, way)
-        if share < LEAST_COVERED:
+        if share < MIN_COVERED:
             found.append(
                 f"{100 * share:.0f} % of the {own} image's body, in the slices that both images show, is inside the "
-                f"{other} image; at least {100 * LEAST_COVERED:.0f} % is expected"
+                f"{other} image; at least {100 * MIN_COVERED:.0f} % is expected"
             )
     return tuple(found)
 

@@ -26,7 +26,7 @@ SHAPE, FINEST_MM = (40, 32, 32), 6.0
 REACH, REFLECTED_REACH = 3, 1
 # Blocks of this many nodes along each axis are also shifted one at a time; a block counts if this fraction of its
 # nodes is compared, and it stays in place if its best shift is at most this many nodes long.
-BLOCK, LEAST_FILLED, IN_PLACE = 4, 0.5, 1.01
+BLOCK, MIN_FILLED, IN_PLACE = 4, 0.5, 1.01
 # A wrong alignment counts from this many nodes on.
 WRONG = 2.0
 
@@ -105,7 +105,7 @@ def _measure(pair: ImagePair, affine: Array, displacement_mm: Array, low: Array,
     lengths = np.linalg.norm(shifts, axis=1)
     whole, blocks, filled = _at_shifts(first, counted, mind_ssc(warped, dilation=1), measured, shifts, REACH)
     here = int(np.argmin(lengths))
-    compared = filled[here] >= LEAST_FILLED * BLOCK**3
+    compared = filled[here] >= MIN_FILLED * BLOCK**3
     best = jnp.argmin(blocks, axis=0)
     still = compared & (jnp.asarray(lengths)[best] <= IN_PLACE)
 
@@ -145,7 +145,7 @@ def _at_shifts(
         sums, nodes = _block_sums(apart), _block_sums(weight)
         seen = jnp.sum(weight)
         mean = jnp.where(seen >= 0.3 * total, jnp.sum(apart) / jnp.maximum(seen, 1.0), jnp.inf)
-        return mean, jnp.where(nodes >= LEAST_FILLED / 2 * BLOCK**3, sums / jnp.maximum(nodes, 1.0), jnp.inf), nodes
+        return mean, jnp.where(nodes >= MIN_FILLED / 2 * BLOCK**3, sums / jnp.maximum(nodes, 1.0), jnp.inf), nodes
 
     whole, blocks, filled = jax.lax.map(at, jnp.asarray(shifts))
     return whole, blocks, filled

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Points = NDArray[np.float64]
 
 # Fewer slices are a picture rather than a volume.
-FEWEST_SLICES = 4
+MIN_SLICES = 4
 # No image but a CT in HU goes below this.
 ONLY_CT_BELOW = -500.0
 
@@ -79,10 +79,10 @@ def read_registration_image(
 
     image = formats.read_image(path, series=series, modality=modality)
     volume, notes = image.volume, list(image.source.notes)
-    if min(volume.geometry.shape) < FEWEST_SLICES:
+    if min(volume.geometry.shape) < MIN_SLICES:
         size = "x".join(str(n) for n in volume.geometry.shape)
         raise GeometryError(
-            f"{path}: {size} voxels, a 2D image; registration needs a volume of at least {FEWEST_SLICES} slices"
+            f"{path}: {size} voxels, a 2D image; registration needs a volume of at least {MIN_SLICES} slices"
         )
     low, high = float(np.min(volume.array)), float(np.max(volume.array))
     if low == high:

@@ -12,8 +12,8 @@ from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box, crop_geomet
 
 LIVER_NAME = "liver"
 # A smaller mask is a contouring error, not a liver; a landmark can be small, but not a voxel or two.
-SMALLEST_LIVER_ML, SMALLEST_LANDMARK_VOXELS = 20.0, 3
-FEWEST_SLICES = 4
+MIN_LIVER_ML, MIN_LANDMARK_VOXELS = 20.0, 3
+MIN_SLICES = 4
 
 
 def check_image(volume: Volume, role: str) -> None:
@@ -22,10 +22,10 @@ def check_image(volume: Volume, role: str) -> None:
     Raises:
       GeometryError: it is flat, holds numbers that are not finite, or is the same everywhere.
     """
-    if min(volume.geometry.shape) < FEWEST_SLICES:
+    if min(volume.geometry.shape) < MIN_SLICES:
         raise GeometryError(
             f"the {role} image is {volume.geometry.shape} voxels; a registration needs a volume of at least "
-            f"{FEWEST_SLICES} voxels along each axis, not a single slice"
+            f"{MIN_SLICES} voxels along each axis, not a single slice"
         )
     array = np.asarray(volume.array)
     low, high = float(array.min()), float(array.max())
@@ -103,13 +103,13 @@ def _check_mask(labels: LabelMap, name: str, role: str) -> None:
     if voxels == 0:
         raise GeometryError(f'mask "{name}" of the {role} image is empty; contour it or omit it')
     volume_ml = voxels * float(np.prod(labels.geometry.spacing_mm)) / 1000
-    if name == LIVER_NAME and volume_ml < SMALLEST_LIVER_ML:
+    if name == LIVER_NAME and volume_ml < MIN_LIVER_ML:
         raise GeometryError(
-            f'mask "liver" of the {role} image has {volume_ml:.1f} mL, expected at least {SMALLEST_LIVER_ML:g} '
+            f'mask "liver" of the {role} image has {volume_ml:.1f} mL, expected at least {MIN_LIVER_ML:g} '
             "mL; check the mask and its voxel size"
         )
-    if name != LIVER_NAME and voxels < SMALLEST_LANDMARK_VOXELS:
+    if name != LIVER_NAME and voxels < MIN_LANDMARK_VOXELS:
         raise GeometryError(
             f'mask "{name}" of the {role} image has {voxels} voxel(s), expected at least '
-            f"{SMALLEST_LANDMARK_VOXELS}; contour it larger, omit it or provide it as a point"
+            f"{MIN_LANDMARK_VOXELS}; contour it larger, omit it or provide it as a point"
         )

@@ -22,13 +22,13 @@ from sirtjax.spatial import AffineTransform, DisplacementField, Transform
 from sirtjax.volume import Geometry, crop_geometry
 
 # Below this fraction of the compared region inside the floating image, no comparison is possible.
-LEAST_OVERLAP = 0.3
+MIN_OVERLAP = 0.3
 # Guiding livers that still overlap less than this do not show the same organ.
-LEAST_DSC = 0.85
+MIN_DSC = 0.85
 # A deformation may cost this much overlap of the masks before it counts as worse.
 DSC_SLACK = 0.01
 # Steps that are not finite are skipped. A level that lost more than this fraction of its steps did not optimise.
-MOST_SKIPPED = 0.5
+MAX_SKIPPED = 0.5
 # Livers that overlap this much need no deformation.
 ALIKE_DSC = 0.95
 # Ends that a wrong mask can cause.
@@ -143,7 +143,7 @@ def status_of(
     deformed = len(solution.deformable_history) > 0
     if not _finite(solution):
         return Status.NOT_FINITE
-    if not float(solution.overlap) >= LEAST_OVERLAP:
+    if not float(solution.overlap) >= MIN_OVERLAP:
         return Status.NO_OVERLAP
     if deformed and _worse(affine, final, solution, config):
         # Images of one pose leave a deformation nothing to gain, and noise decides.
@@ -159,7 +159,7 @@ def status_of(
     still = config.affine.model != "none" and not bool(solution.affine_improved)
     if still and (not doubts.confirmed or not _driven(config)):
         return Status.AFFINE_REJECTED
-    if final.get(dsc, 1.0) < LEAST_DSC:
+    if final.get(dsc, 1.0) < MIN_DSC:
         return Status.POOR_AGREEMENT
     return Status.SUCCESS if doubts.confirmed and not doubts.mirrored else Status.UNCONFIRMED
 
@@ -173,7 +173,7 @@ def _finite(solution: Solution) -> bool:
     """Whether the result is finite, and every level kept enough of its steps."""
     if not (np.isfinite(solution.affine).all() and np.isfinite(solution.displacement_mm).all()):
         return False
-    return all(bool((_skipped(history) <= MOST_SKIPPED).all()) for history in _histories(solution))
+    return all(bool((_skipped(history) <= MAX_SKIPPED).all()) for history in _histories(solution))
 
 
 def _histories(solution: Solution) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -41,9 +41,9 @@ COARSE_ANGLES_DEG = (-60.0, -30.0, 30.0, 60.0)
 ROTATED_GAIN = 0.01
 LEVER_MM = 150.0
 # A start is only used if at least this fraction of the smaller image is inside the larger one.
-LEAST_OVERLAP = 0.4
+MIN_OVERLAP = 0.4
 # The body is denser than this; except in CT, brighter than this fraction of the window.
-BODY_HU, BODY_SHARE = -300.0, 0.15
+BODY_HU, BODY_FRACTION = -300.0, 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class _Coarse:
         lattice = Geometry.from_axes(SHAPE, spacing_mm=pitch.tolist(), origin_mm=origin.tolist())
         measured = on_lattice(volume, lattice, config)
         self.image, self.inside = scaled_image(measured, config), measured.inside
-        body = measured.values > BODY_HU if volume.unit == "HU" else (self.image > BODY_SHARE) & (self.inside > 0)
+        body = measured.values > BODY_HU if volume.unit == "HU" else (self.image > BODY_FRACTION) & (self.inside > 0)
         self.origin_mm, self.pitch_mm = origin.astype(np.float32), pitch.astype(np.float32)
         self.centre_mm = (low + high) / 2
         # The mean of the nodes that are compared, about which starts rotate.
@@ -184,7 +184,7 @@ def _search(reference: Any, floating: Any, starts: Array, turned: Array) -> tupl
         weight = counted * jax.lax.stop_gradient(warped[:, 1])
         overlap = jnp.sum(weight) / smaller
         measure = losses.normalised_mutual_information_loss(warped[:, 0], values, bins=BINS, weights=weight)
-        return jnp.where(overlap >= LEAST_OVERLAP, measure, 0.0), overlap
+        return jnp.where(overlap >= MIN_OVERLAP, measure, 0.0), overlap
 
     first = jax.lax.map(lambda p: value(p)[0], starts)
     rotations, shifts = turned.shape[:2]

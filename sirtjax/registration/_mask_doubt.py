@@ -22,9 +22,9 @@ from sirtjax.spatial import AffineTransform
 # never did.
 RIGID_LIMITS = FitLimits(blocks_in_place=0.3, distance_ratio=0.7, margin=1.03)
 # Masks that share less than this of the smaller one mark different places.
-LEAST_SHARED = 0.3
+MIN_SHARED = 0.3
 # Masks that overlap this much without their guidance do not contradict the images.
-LEAST_DSC = 0.8
+MIN_DSC = 0.8
 # Every so-many-th node is evaluated, in this many bins of intensity.
 STRIDE, BINS = 2, 24
 
@@ -100,10 +100,10 @@ def _sentence(
 ) -> str | None:
     both = reference & floating
     sizes = f"{volumes_ml[0]:.0f} mL in the reference, {volumes_ml[1]:.0f} mL in the floating image"
-    if both.sum() < LEAST_SHARED * max(1, min(reference.sum(), floating.sum())):
+    if both.sum() < MIN_SHARED * max(1, min(reference.sum(), floating.sum())):
         return f"registered without the masks, the two liver masks are at different positions ({sizes}): check both"
     overlap = 2 * both.sum() / (reference.sum() + floating.sum())
-    if overlap >= LEAST_DSC:
+    if overlap >= MIN_DSC:
         return None
     neither = ~(reference | floating)
     against = {"reference": 0, "floating": 0}

@@ -11,7 +11,7 @@ from sirtjax import metrics
 from sirtjax.errors import GeometryError
 from sirtjax.registration._config import RegistrationConfig, WeightsTable
 from sirtjax.registration._confirm import doubts_of
-from sirtjax.registration._inputs import SMALLEST_LANDMARK_VOXELS
+from sirtjax.registration._inputs import MIN_LANDMARK_VOXELS
 from sirtjax.registration._judge import fit_of, folding_fraction, keeps_deformation, status_of
 from sirtjax.registration._mask_figures import MaskEvaluator, mask_bench, quality_of
 from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, lattice_around
@@ -23,7 +23,7 @@ from sirtjax.spatial import AffineTransform, DisplacementField, Transform
 from sirtjax.volume import Geometry, Volume, bounding_box, crop_geometry
 
 # A mask that judges has to be on the lattice that it is measured on; the rest is rounding.
-LEAST_SHARE = 0.99
+MIN_FRACTION = 0.99
 GUIDE = "dsc of the guiding livers"
 
 
@@ -216,7 +216,7 @@ def _check_reach(judging: MaskEvaluator, reference: ImageWithMasks) -> None:
     for name, inside in judging.occupancy.items():
         contoured_ml = reference.masks[name].volume_ml(name)
         share = float(inside.sum(dtype=np.float64)) * judging.grid.voxel_volume_ml / contoured_ml
-        if share < LEAST_SHARE:
+        if share < MIN_FRACTION:
             raise GeometryError(
                 f'{100 * share:.0f} % of the reference\'s mask "{name}" is on the lattice around the liver, on which '
                 "registrations are evaluated; omit the mask or raise lattice.margin_mm"
@@ -239,8 +239,8 @@ def _check_judges(judges: tuple[Masks, Masks]) -> None:
             )
         for name in masks:
             voxels = int(np.count_nonzero(masks[name].mask(name)))
-            if voxels < SMALLEST_LANDMARK_VOXELS:
+            if voxels < MIN_LANDMARK_VOXELS:
                 raise GeometryError(
                     f'the {role} mask "{name}" for evaluation has {voxels} voxel(s), expected '
-                    f"at least {SMALLEST_LANDMARK_VOXELS}; omit it"
+                    f"at least {MIN_LANDMARK_VOXELS}; omit it"
                 )

@@ -18,7 +18,7 @@ from sirtjax.volume import LabelMap
 if TYPE_CHECKING:
     from sirtjax.workflows import Case, Result, ResultVolumes, StepResults, Voi
 
-_LONGEST_NAME = 64
+_MAX_NAME = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ def write_dicom_results(
 
 def _what(result: Result) -> str:
     draft = "DRAFT " if result.unreviewed_masks else ""
-    return f"{draft}SIRT {'planned' if result.kind == 'plan' else 'delivered'} dose, {result.protocol}"[:_LONGEST_NAME]
+    return f"{draft}SIRT {'planned' if result.kind == 'plan' else 'delivered'} dose, {result.protocol}"[:_MAX_NAME]
 
 
 def dicom_names(names: Sequence[str]) -> dict[str, str]:
@@ -135,7 +135,7 @@ def dicom_names(names: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
         plain = "".join(letter if letter.isprintable() and letter not in "/\\" else "-" for letter in name)
-        plain = plain[: _LONGEST_NAME - 4].strip(" .") or "structure"
+        plain = plain[: _MAX_NAME - 4].strip(" .") or "structure"
         candidate, number = plain, 1
         while name not in found and candidate.casefold() in {one.casefold() for one in found.values()}:
             number += 1
@@ -193,7 +193,7 @@ def _algorithms(products: StepResults, names: Mapping[str, str]) -> dict[str, di
     found = dict.fromkeys(names.values(), by_hand)
     for voi in (products.liver, *(products.lesions or ()), products.lungs):
         if voi is not None and voi.automatic is not None:
-            method = voi.automatic.replace("\\", "/")[:_LONGEST_NAME]
+            method = voi.automatic.replace("\\", "/")[:_MAX_NAME]
             family: Literal["AI", "threshold"] = "threshold" if voi.automatic == BY_CT_NUMBERS else "AI"
             found[names[voi.name]] = dicom.Algorithm(name=method, version=sirtjax.__version__, family=family)
     return found

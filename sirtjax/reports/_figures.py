@@ -26,13 +26,13 @@ ISODOSE_COLOURS = ("#4d7cff", "#35d0ff", "#c8ff3d", "#ffb020", "#ff3b30")
 # Doses below this fraction of the colour scale stay transparent.
 FAINT = 0.08
 PLANES = ("axial", "coronal", "sagittal")
-FIGURE_WIDTH, PLANES_SHARE = 10.2, 0.9
-LONGEST_LABEL = 32
+FIGURE_WIDTH, PLANES_FRACTION = 10.2, 0.9
+MAX_LABEL = 32
 
 
 def short(name: str) -> str:
     """Returns a name as the label of a graph; a name of more than 32 letters is shortened in its middle."""
-    return name if len(name) <= LONGEST_LABEL else f"{name[:19]}…{name[-12:]}"
+    return name if len(name) <= MAX_LABEL else f"{name[:19]}…{name[-12:]}"
 
 
 def figure_png(figure: Figure, *, dpi: int = 110) -> str:
@@ -80,7 +80,7 @@ def fusion_figure(
     box = _box(maps.occupancy["liver"], margin=10)
     i_mm, j_mm, k_mm = (s * (end - start) for s, (start, end) in zip(maps.geometry.spacing_mm, box, strict=True))
     # As tall as the tallest plane at the common scale, and the titles.
-    height = FIGURE_WIDTH * PLANES_SHARE * max(j_mm, k_mm) / (2 * i_mm + j_mm) / 0.9
+    height = FIGURE_WIDTH * PLANES_FRACTION * max(j_mm, k_mm) / (2 * i_mm + j_mm) / 0.9
     figure = Figure(figsize=(FIGURE_WIDTH, height), facecolor="black")
     values = np.asarray(maps.dose_gy.array if overlay == "dose" else maps.activity.array)
     top = _scale_top(values, maps.occupancy["liver"], isodoses_gy if overlay == "dose" else ())

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 SEVERITIES = ("error", "warning", "info")
 HEADLINE_KINDS = ("lesions", "normal liver")
 CURVE_KINDS = ("lesion", "normal liver", "normal territory")
-MOST_CURVES = 16
+MAX_CURVES = 16
 # Of the table of doses, beside those of V and of a plan.
 DOSE_COLUMNS = 11
-MOST_LEVELS = 5
+MAX_LEVELS = 5
 ROUND_LEVELS_GY = (150.0, 200.0, 300.0, 400.0, 600.0, 800.0)
 
 
@@ -73,7 +73,7 @@ def report_html(
         biology_rows=biology,
         biology_keys=list(dict.fromkeys(key for _, row in biology for key in row)),
         interval_svg=figure_svg(interval_figure(result.injections)),
-        dvh_svg=figure_svg(dvh_figure(curves[:MOST_CURVES], result.planned)),
+        dvh_svg=figure_svg(dvh_figure(curves[:MAX_CURVES], result.planned)),
         pictures=pictures_of(result, maps, on_step) if pictures is None else pictures,
         isodoses=list(zip(isodose_levels(result), ISODOSE_COLOURS, strict=False)),
     )
@@ -149,4 +149,4 @@ def isodose_levels(result: Result) -> list[float]:
     reach = max((voi.max_gy or voi.mean_gy for voi in result.vois if voi.kind == "lesion"), default=math.inf)
     levels = sorted(float(level) for level in v_levels(result))
     levels += [level for level in ROUND_LEVELS_GY if level > 1.3 * max(levels, default=0.0)]
-    return [level for level in levels if level <= reach][:MOST_LEVELS]
+    return [level for level in levels if level <= reach][:MAX_LEVELS]

@@ -15,7 +15,7 @@ INK, SOFT, LINE, BAND = "#1f2328", "#57606a", "#d0d7de", "#f6f8fa"
 FONT = "DejaVu Sans"  # matplotlib brings it
 SPACING = 1.32
 CELL_GAP = 5.0
-_SMALLEST_TABLE = 4.0
+_MIN_TABLE = 4.0
 # A column as wide as its longest word must hold that word.
 _ROUNDING = 0.01
 
@@ -134,7 +134,7 @@ def laid_out(table: Table) -> Cells:
     size = table.size
     while True:
         widths = _widths(table, size)
-        if widths is not None or size <= _SMALLEST_TABLE:
+        if widths is not None or size <= _MIN_TABLE:
             break
         size -= 0.4
     columns = len(table.align)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM, GAP = 232, 92, 50, 18, 16, 14
 # No screen shows more, and a page need not carry it.
-MOST_POINTS = 240
+MAX_POINTS = 240
 INKS = {
     "total": "#1f2328",
     "images": "#1d4ed8",
@@ -64,7 +64,7 @@ def _chart(name: str, values: NDArray[np.float64]) -> str:
 
 
 def _points(values: NDArray[np.float64], low: float, high: float) -> str:
-    steps = np.unique(np.linspace(0, values.size - 1, min(values.size, MOST_POINTS)).round().astype(int))
+    steps = np.unique(np.linspace(0, values.size - 1, min(values.size, MAX_POINTS)).round().astype(int))
     x = LEFT + (WIDTH - LEFT) * steps / max(values.size - 1, 1)
     spread = high - low if high > low else 1.0
     y = TOP + HEIGHT - 3 - (HEIGHT - 6) * (values[steps] - low) / spread

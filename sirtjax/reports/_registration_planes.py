@@ -21,7 +21,7 @@ _LAYOUT = {
     "sagittal": (1, 2, -1, 0, "APSI"),
 }
 MARGIN_MM = 30.0
-SMALLEST_MM = 40.0
+MIN_MM = 40.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def planes_for(
     else:
         box_low, box_high, centre = low, high, geometry.centre_mm
     low, high = np.maximum(low, box_low), np.minimum(high, box_high)
-    high = np.maximum(high, low + SMALLEST_MM)
+    high = np.maximum(high, low + MIN_MM)
     return tuple(_plane(name, centre, low, high) for name in _LAYOUT)
 
 

@@ -14,7 +14,7 @@ from sirtjax.reports._registration_planes import Plane
 GAP_MM = 6.0
 BAR_MM = 50.0
 # Of the row's width, so that letters are equally large whatever is shown.
-LETTER_SHARE, SMALL_SHARE = 0.016, 0.012
+LETTER_FRACTION, SMALL_FRACTION = 0.016, 0.012
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Tile:
 def row_svg(tiles: Sequence[Tile], *, title: str) -> str:
     """Returns the tiles in a row with their edge letters, their positions and a scale bar."""
     width = sum(tile.plane.size_mm[0] for tile in tiles) + GAP_MM * (len(tiles) - 1)
-    head = 2.2 * SMALL_SHARE * width
+    head = 2.2 * SMALL_FRACTION * width
     height = max(tile.plane.size_mm[1] for tile in tiles) + head
     parts, left = [], 0.0
     for number, tile in enumerate(tiles):
@@ -83,7 +83,7 @@ def row_svg(tiles: Sequence[Tile], *, title: str) -> str:
 
 def _tile_svg(tile: Tile, row_mm: float, *, bar: bool) -> str:
     plane = tile.plane
-    (width, height), letter, small = plane.size_mm, LETTER_SHARE * row_mm, SMALL_SHARE * row_mm
+    (width, height), letter, small = plane.size_mm, LETTER_FRACTION * row_mm, SMALL_FRACTION * row_mm
     axis = "LPS"[plane.across_axis]
     parts = [
         f'<image href="{tile.picture}" width="{width:.2f}" height="{height:.2f}" preserveAspectRatio="none"/>',

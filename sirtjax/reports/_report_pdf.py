@@ -18,7 +18,7 @@ from sirtjax.reports._figures import (
 )
 from sirtjax.reports._html import (
     HEADLINE_KINDS,
-    MOST_CURVES,
+    MAX_CURVES,
     SEVERITIES,
     amount,
     curves_of,
@@ -257,7 +257,7 @@ def _doses(result: Result) -> list[Block]:
         *_biology(result),
     ]
     caption = "Cumulative dose-volume histograms" + (": solid delivered, dashed planned." if result.planned else ".")
-    figure = dvh_figure(curves_of(result.vois)[:MOST_CURVES], result.planned)
+    figure = dvh_figure(curves_of(result.vois)[:MAX_CURVES], result.planned)
     return [*blocks, Picture(png=_png(figure_png(figure, dpi=GRAPH_DPI)), caption=caption)]
 
 

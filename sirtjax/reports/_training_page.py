@@ -20,7 +20,7 @@ _INK, _RAW, _BEST = "#1f2328", "#b6bec7", "#d1242f"
 _CLASSES = ("#1d4ed8", "#c026d3", "#0f766e", "#b45309")
 _DRAWN, _PREDICTED = "#facc15", "#ef4444"
 # Of the steps that the smooth curve of the loss averages over.
-_SMOOTH_SHARE = 0.02
+_SMOOTH_FRACTION = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def curves_figure(page: TrainingPage) -> Figure:
     loss, score, rate = (figure.add_subplot(1, 3, place) for place in (1, 2, 3))
     values = page.figures["loss"]
     loss.plot(page.steps, values, color=_RAW, linewidth=0.6)
-    width = max(1, round(_SMOOTH_SHARE * len(values)))
+    width = max(1, round(_SMOOTH_FRACTION * len(values)))
     smooth = np.convolve(values, np.ones(width) / width, mode="valid")
     loss.plot(page.steps[width - 1 :], smooth, color=_INK, linewidth=1.4, label=f"mean of {width}")
     loss.set_title("loss", fontsize=10)

@@ -16,9 +16,9 @@ from sirtjax.review._session import Session
 
 TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 TYPES |= {"svg": "image/svg+xml", "txt": "text/plain; charset=utf-8"}
-LONGEST_NAME, LONGEST_COMMENT = 100, 1000
+MAX_NAME, MAX_COMMENT = 100, 1000
 # In bytes of JSON: up to twelve for a letter.
-LONGEST_SIGNATURE = 16384
+MAX_SIGNATURE = 16384
 # The report beside the page; they bring their styles and pictures along.
 REPORTS = ("report.html", "registration.html")
 REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
@@ -111,7 +111,7 @@ def _save(session: Session, asked: Request, key: str) -> Response:
 
 
 def _sign(session: Session, asked: Request, key: str) -> Response:
-    body = asked.read_body(LONGEST_SIGNATURE)
+    body = asked.read_body(MAX_SIGNATURE)
     try:
         table = parse_json(body)
     except ParseError as error:
@@ -121,8 +121,8 @@ def _sign(session: Session, asked: Request, key: str) -> Response:
     state, comment = table.get("state"), table.get("comment", "").strip()
     if state not in ("verified", "rejected"):
         raise RequestError(400, "a mask is signed as verified or rejected")
-    if len(comment) > LONGEST_COMMENT:
-        raise RequestError(400, f"a comment has at most {LONGEST_COMMENT} letters")
+    if len(comment) > MAX_COMMENT:
+        raise RequestError(400, f"a comment has at most {MAX_COMMENT} letters")
     reviewer = _name(table.get("reviewer"))
     return _json(session.sign(key, state, reviewer=reviewer, if_match=_if_match(asked), comment=comment))
 
@@ -130,8 +130,8 @@ def _sign(session: Session, asked: Request, key: str) -> Response:
 def _name(given: Any) -> str:
     if not isinstance(given, str) or not given.strip():
         raise RequestError(400, "the reviewer's name is missing")
-    if len(given) > LONGEST_NAME or not given.isprintable():
-        raise RequestError(400, f"a name has at most {LONGEST_NAME} letters, on one line")
+    if len(given) > MAX_NAME or not given.isprintable():
+        raise RequestError(400, f"a name has at most {MAX_NAME} letters, on one line")
     return given.strip()
 
 

@@ -23,7 +23,7 @@ from sirtjax.volume import Geometry, LabelMap, Volume, bounding_box
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 # Voxels brighter than this fraction of the window above its lower end are not air; their surroundings are kept.
-BODY_SHARE, BODY_MARGIN_VOXELS = 0.05, 3
+BODY_FRACTION, BODY_MARGIN_VOXELS = 0.05, 3
 # Around a liver as much of the image is kept for lesions as this part of a tile.
 CONTEXT = 4
 
@@ -166,7 +166,7 @@ def _patient_box(scaled: FloatArray, scale: IntensityScale) -> Box:
         return whole  # no scale of its own: dark may be tissue
     low, high = scale.output
     # Opened, so that a table does not count; of the largest part, so that nothing beside the patient does.
-    tissue = ndimage.binary_opening(scaled > low + BODY_SHARE * (high - low), iterations=2)
+    tissue = ndimage.binary_opening(scaled > low + BODY_FRACTION * (high - low), iterations=2)
     if not tissue.any():
         return whole
     start, stop = bounding_box(ops.largest_component(tissue), margin=BODY_MARGIN_VOXELS)

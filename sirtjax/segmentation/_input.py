@@ -10,7 +10,7 @@ from sirtjax.segmentation._model import ModelSpec
 from sirtjax.volume import LabelMap, Volume
 
 # Thinner than this along an axis, an image shows no organ.
-LEAST_VOXELS, LEAST_EXTENT_MM = 4, 20.0
+MIN_VOXELS, MIN_EXTENT_MM = 4, 20.0
 # Voxels looked at to tell whether numbers are HU, evenly spread.
 SAMPLE = 2_000_000
 # Scanners fill what they have not measured with less than this.
@@ -18,11 +18,11 @@ PADDING_HU = -1100.0
 # Fat, lung and air are below, and hardly anything but bone, metal and dense contrast medium is above.
 FAT_HU, DENSE_HU = -20.0, 800.0
 SOFT_HU = (-150.0, 300.0)
-LEAST_LIGHT_SHARE, MOST_DENSE_SHARE, LEAST_SOFT_SHARE = 0.01, 0.10, 0.02
+MIN_LIGHT_FRACTION, MAX_DENSE_FRACTION, MIN_SOFT_FRACTION = 0.01, 0.10, 0.02
 # MR signal is not negative; what has been filtered or interpolated goes below zero by little, air in HU by much.
-MOST_NEGATIVE_SHARE = 0.25
+MAX_NEGATIVE_FRACTION = 0.25
 # A field of view may cut a liver, but one that is mostly elsewhere was drawn on another image.
-LEAST_LIVER_SHARE = 0.5
+MIN_LIVER_FRACTION = 0.5
 
 
 def check_inputs(volume: Volume, spec: ModelSpec, *, modality: str | None, liver: LabelMap | None) -> str:
@@ -92,11 +92,11 @@ def check_image(volume: Volume, *, modality: str) -> None:
     if low == high:
         raise ImageFormatError(f"the image is {low:g} everywhere; choose another")
     extents = [n * s for n, s in zip(array.shape, volume.geometry.spacing_mm, strict=True)]
-    if min(array.shape) < LEAST_VOXELS or min(extents) < LEAST_EXTENT_MM:
+    if min(array.shape) < MIN_VOXELS or min(extents) < MIN_EXTENT_MM:
         size = "x".join(str(n) for n in array.shape)
         raise ImageFormatError(
             f"the image has {size} voxels over {min(extents):.0f} mm at its thinnest; organs need a volume of at least "
-            f"{LEAST_VOXELS} slices and {LEAST_EXTENT_MM:g} mm, use the whole series"
+            f"{MIN_VOXELS} slices and {MIN_EXTENT_MM:g} mm, use the whole series"
         )
     step = max(1, round((array.size / SAMPLE) ** (1 / 3)))
     sample = array[::step, ::step, ::step]
@@ -124,7 +124,7 @@ def check_liver(liver: LabelMap, volume: Volume, *, modality: str) -> None:
     places = places[:: -(-len(places) // SAMPLE)]
     index = np.rint(volume.geometry.to_voxel(liver.geometry.to_world(places))).astype(int)
     inside = np.all((index >= 0) & (index < volume.geometry.shape), axis=1)
-    if inside.mean() < LEAST_LIVER_SHARE:
+    if inside.mean() < MIN_LIVER_FRACTION:
         raise GeometryError(
             f"of the liver's mask {inside.mean():.0%} is in the image; use the mask contoured on this image"
         )
@@ -139,7 +139,7 @@ def check_liver(liver: LabelMap, volume: Volume, *, modality: str) -> None:
 
 def _check_signal(sample: NDArray[Any]) -> None:
     negative = float(np.mean(sample < -0.1 * np.abs(sample).max()))
-    if negative > MOST_NEGATIVE_SHARE:
+    if negative > MAX_NEGATIVE_FRACTION:
         raise ImageFormatError(
             f"{negative:.0%} of the voxels are far below zero, expected none in an MR: this looks like a CT in HU, or "
             "is inverted; use --modality CT, or the MR"
@@ -150,17 +150,17 @@ def _check_hu(sample: NDArray[Any]) -> None:
     light, dense = (float(np.mean(found)) if found.size else 0.0 for found in (sample < FAT_HU, sample > DENSE_HU))
     soft = float(np.mean((sample > SOFT_HU[0]) & (sample < SOFT_HU[1]))) if sample.size else 0.0
     advice = "use the CT in Hounsfield units (rescale slope and intercept applied), or --modality MR if it is an MR"
-    if dense > MOST_DENSE_SHARE:
+    if dense > MAX_DENSE_FRACTION:
         raise ImageFormatError(
             f"{dense:.0%} of the voxels are above {DENSE_HU:g}, expected almost none in a CT: the values are "
             f"inverted or have an offset; {advice}"
         )
-    if light < LEAST_LIGHT_SHARE:
+    if light < MIN_LIGHT_FRACTION:
         raise ImageFormatError(
             f"{light:.1%} of the voxels are below {FAT_HU:g}, expected fat, lung and air in a CT: the values are not "
             f"in HU; {advice}"
         )
-    if soft < LEAST_SOFT_SHARE:
+    if soft < MIN_SOFT_FRACTION:
         raise ImageFormatError(
             f"{soft:.1%} of the voxels are soft tissue ({SOFT_HU[0]:g} to {SOFT_HU[1]:g} HU): this is not an abdomen, "
             f"or the values are not in HU; {advice}"

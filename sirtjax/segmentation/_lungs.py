@@ -19,7 +19,7 @@ LUNG_HU = -400.0
 # Half of the inside of a piece of lung is denser than this, below which lung counts as destroyed by emphysema (Gevenois
 # et al., Am J Respir Crit Care Med 1996;154:187-192); gas in the bowel is not.
 GAS_HU = -950.0
-LEAST_CORE_ML, LEAST_ML = 5.0, 40.0
+MIN_CORE_ML, MIN_ML = 5.0, 40.0
 # Vessels thinner than twice this are part of the lung.
 VESSEL_MM = 6.0
 
@@ -45,7 +45,7 @@ def segment_lungs(volume: Volume) -> Segmentation:
         coarse |= _closed(piece, grid.spacing_mm) & body
     if not coarse.any():
         raise ImageFormatError(
-            f"no lung in the image: no air-filled component of {LEAST_ML:g} mL with tissue inside the body"
+            f"no lung in the image: no air-filled component of {MIN_ML:g} mL with tissue inside the body"
         )
     moment = perf_counter()
     mask = sharpened(coarse, grid, volume, keep="below", hu=LUNG_HU)
@@ -64,7 +64,7 @@ def _pieces(air: Mask, values: NDArray[np.float32], voxel_ml: float) -> Iterator
     cores = ops.components(ndimage.binary_erosion(air, border_value=1))
     sizes_ml = np.bincount(cores.ravel()) * voxel_ml
     sizes_ml[0] = 0
-    large = np.flatnonzero(sizes_ml >= LEAST_CORE_ML)
+    large = np.flatnonzero(sizes_ml >= MIN_CORE_ML)
     cores[~np.isin(cores, large)] = 0
     if large.size == 0:
         return
@@ -72,7 +72,7 @@ def _pieces(air: Mask, values: NDArray[np.float32], voxel_ml: float) -> Iterator
     owner = np.where(air, cores[tuple(nearest)], 0)
     for number in large:
         piece = ops.largest_component(owner == number)
-        if piece.sum() * voxel_ml >= LEAST_ML and float(np.median(values[cores == number])) > GAS_HU:
+        if piece.sum() * voxel_ml >= MIN_ML and float(np.median(values[cores == number])) > GAS_HU:
             yield piece
 
 

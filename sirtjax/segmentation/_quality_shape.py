@@ -20,7 +20,7 @@ SHAPE_GRID, SHAPE_SPACING_MM = (40, 32, 32), 8.0
 # Distances further from the surface than this say nothing about it.
 REACH_MM = 24.0
 # A mode may take the shape this many standard deviations from the mean.
-MOST_DEVIATIONS = 2.5
+MAX_DEVIATIONS = 2.5
 # A deeper region on one side and on the other is an extra or missing part, not a rough outline.
 APART_MM = 4.0
 _FORMAT = "sirtjax liver modes 1"
@@ -111,7 +111,7 @@ def shape_evidence(mask: Mask, spacing_mm: Sequence[float], shapes: LiverShapes)
     """
     found = centred_distance_mm(signed_distance_mm(mask, spacing_mm), spacing_mm)
     along = shapes.modes @ (found - shapes.mean_mm)
-    bound = MOST_DEVIATIONS * shapes.spread_mm
+    bound = MAX_DEVIATIONS * shapes.spread_mm
     nearest = shapes.mean_mm + np.clip(along, -bound, bound) @ shapes.modes
     inside, expected = found < 0, nearest < 0
     volume = max(int(inside.sum()), 1)

@@ -8,8 +8,8 @@ from sirtjax.service._names import checked_uid, is_uid
 from sirtjax.service._scu import Node, associated
 
 _PENDING = (0xFF00, 0xFF01)
-_MOST_MATCHES = 2000
-_LONGEST_TEXT = 64
+_MAX_MATCHES = 2000
+_MAX_TEXT = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +107,8 @@ def find_series(node: Node, query: Query) -> list[FoundSeries]:
                 NumberOfSeriesRelatedInstances="",
             )
             found += [_series(study_uid, str(study.get("StudyDate", "")), match) for match in matches]
-            if len(found) > _MOST_MATCHES:
-                raise ComputationError(f"more than {_MOST_MATCHES} matching series; narrow the query")
+            if len(found) > _MAX_MATCHES:
+                raise ComputationError(f"more than {_MAX_MATCHES} matching series; narrow the query")
     return found
 
 
@@ -123,8 +123,8 @@ def _ask(association: Any, model: Any, **keys: str) -> list[Any]:
         code = status.get("Status")
         if code in _PENDING and match is not None:
             matches.append(match)
-            if len(matches) > _MOST_MATCHES:
-                raise ComputationError(f"more than {_MOST_MATCHES} matches; narrow the query")
+            if len(matches) > _MAX_MATCHES:
+                raise ComputationError(f"more than {_MAX_MATCHES} matches; narrow the query")
         elif code != 0:
             told = "no answer came" if code is None else f"status 0x{code:04X}"
             raise ComputationError(
@@ -139,7 +139,7 @@ def _series(study_uid: str, study_date: str, match: Any) -> FoundSeries:
         study_uid=study_uid,
         series_uid=checked_uid(match.get("SeriesInstanceUID"), "a SeriesInstanceUID of the PACS"),
         modality=str(match.get("Modality", "")),
-        description=str(match.get("SeriesDescription", ""))[:_LONGEST_TEXT],
+        description=str(match.get("SeriesDescription", ""))[:_MAX_TEXT],
         study_date=study_date,
         images=int(images) if str(images or "").isdigit() else None,
     )

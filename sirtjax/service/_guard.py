@@ -17,9 +17,9 @@ from sirtjax.service._names import checked_uid
 
 CHILD = Path(__file__).with_name("_inspect_child.py")
 _START_S = 60.0
-_LONGEST_ANSWER = 65536
+_MAX_ANSWER = 65536
 # 10 000 instances of two UIDs each.
-_LONGEST_COMMITMENT = 2 << 20
+_MAX_COMMITMENT = 2 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class Guard:
         """
         inspector = self._free.get()
         try:
-            answer = inspector.ask(path, self._timeout_s, kind="commitment", longest=_LONGEST_COMMITMENT)
+            answer = inspector.ask(path, self._timeout_s, kind="commitment", longest=_MAX_COMMITMENT)
         finally:
             self._free.put(inspector)
         if "why" in answer:
@@ -127,9 +127,7 @@ class _Inspector:
         self._memory_mb = memory_mb
         self.process: subprocess.Popen[bytes] | None = None
 
-    def ask(
-        self, path: Path, timeout_s: float, *, kind: str = "image", longest: int = _LONGEST_ANSWER
-    ) -> dict[str, Any]:
+    def ask(self, path: Path, timeout_s: float, *, kind: str = "image", longest: int = _MAX_ANSWER) -> dict[str, Any]:
         process = self.start()
         if process.stdin is None:
             raise ComputationError("the process that parses images has no input; start the service again")
@@ -182,7 +180,7 @@ class _Inspector:
                     continue  # a request that it will not read any more
 
 
-def _line(process: subprocess.Popen[bytes], timeout_s: float, longest: int = _LONGEST_ANSWER) -> bytes | None:
+def _line(process: subprocess.Popen[bytes], timeout_s: float, longest: int = _MAX_ANSWER) -> bytes | None:
     """The next line of a process; empty where it has ended, None where it takes too long."""
     if process.stdout is None:
         return b""
@@ -191,7 +189,7 @@ def _line(process: subprocess.Popen[bytes], timeout_s: float, longest: int = _LO
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([descriptor], [], [], left)[0]:
             return None
-        part = os.read(descriptor, _LONGEST_ANSWER)
+        part = os.read(descriptor, _MAX_ANSWER)
         if not part:
             return b""
         line += part

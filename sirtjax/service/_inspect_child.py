@@ -22,10 +22,10 @@ MIB = 1 << 20
 # Answering echo requests has priority over parsing.
 BEHIND_THE_RECEIVER = 5
 # An image of one frame has some hundred elements; each frame of an enhanced one some fifty more.
-MOST_ELEMENTS, MOST_ENHANCED = 10_000, 200_000
+MAX_ELEMENTS, MAX_ENHANCED = 10_000, 200_000
 DEEPEST = 16
-MOST_COMMITTED, LONGEST_UID = 10_000, 65
-LONGEST_SIDE = 8192
+MAX_COMMITTED, MAX_UID = 10_000, 65
+MAX_SIDE = 8192
 PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 CLASSIC = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4")
 PATIENT = ("PatientID", "IssuerOfPatientID", "PatientBirthDate")
@@ -93,7 +93,7 @@ def inspected(pydicom: Any, path: str) -> dict[str, Any]:
     if syntax not in PLAIN:
         raise Refused("compressed or deflated; expected implicit or explicit VR little endian")
     sop_class = str(dataset.get("SOPClassUID", ""))
-    walk(pydicom, dataset, depth=0, left=[MOST_ELEMENTS if sop_class in CLASSIC else MOST_ENHANCED])
+    walk(pydicom, dataset, depth=0, left=[MAX_ELEMENTS if sop_class in CLASSIC else MAX_ENHANCED])
     pixels = checked_pixels(dataset)
     if sop_class in CLASSIC:
         check_place(dataset)
@@ -119,8 +119,8 @@ def commitment(pydicom: Any, path: str) -> dict[str, Any]:
         raise Refused("compressed or deflated; expected implicit or explicit VR little endian")
     instances = items(dataset, "ReferencedSOPSequence")
     failed = items(dataset, "FailedSOPSequence")
-    if len(instances) + len(failed) > MOST_COMMITTED:
-        raise Refused(f"more than {MOST_COMMITTED} instances")
+    if len(instances) + len(failed) > MAX_COMMITTED:
+        raise Refused(f"more than {MAX_COMMITTED} instances")
     return {
         "transaction": str(dataset.get("TransactionUID", "")),
         "instances": [identity(item) for item in instances],
@@ -135,7 +135,7 @@ def items(dataset: Any, name: str) -> list[Any]:
 
 def identity(item: Any) -> list[str]:
     """Returns the class and instance that an item refers to."""
-    return [str(item.get(f"ReferencedSOP{part}UID", ""))[:LONGEST_UID] for part in ("Class", "Instance")]
+    return [str(item.get(f"ReferencedSOP{part}UID", ""))[:MAX_UID] for part in ("Class", "Instance")]
 
 
 def walk(pydicom: Any, dataset: Any, *, depth: int, left: list[int]) -> None:
@@ -160,8 +160,8 @@ def walk(pydicom: Any, dataset: Any, *, depth: int, left: list[int]) -> None:
 def checked_pixels(dataset: Any) -> bytes:
     """Returns the pixels, with the number stated in the header."""
     rows, columns = whole(dataset, "Rows"), whole(dataset, "Columns")
-    if not (0 < rows <= LONGEST_SIDE and 0 < columns <= LONGEST_SIDE):
-        raise Refused(f"Rows and Columns are not between 1 and {LONGEST_SIDE}")
+    if not (0 < rows <= MAX_SIDE and 0 < columns <= MAX_SIDE):
+        raise Refused(f"Rows and Columns are not between 1 and {MAX_SIDE}")
     if whole(dataset, "SamplesPerPixel") != 1:
         raise Refused("SamplesPerPixel is not 1")
     bits, frames = whole(dataset, "BitsAllocated"), whole(dataset, "NumberOfFrames", 1)

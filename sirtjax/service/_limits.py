@@ -10,7 +10,7 @@ from typing import Any
 from sirtjax.service._config import Limits
 from sirtjax.service._spool import Spool
 
-_LONGEST_PAUSE_S = 3600.0
+_MAX_PAUSE_S = 3600.0
 
 
 def pause_s(limits: Limits, attempts: int) -> float:
@@ -18,7 +18,7 @@ def pause_s(limits: Limits, attempts: int) -> float:
 
     The pause is twice as long each time, at most an hour.
     """
-    return float(min(limits.retry_s * 2.0 ** min(attempts, 20), _LONGEST_PAUSE_S))
+    return float(min(limits.retry_s * 2.0 ** min(attempts, 20), _MAX_PAUSE_S))
 
 
 class Rate:

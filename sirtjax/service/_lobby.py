@@ -23,14 +23,14 @@ LOG = logging.getLogger(__name__)
 HEADER = 6
 _ASSOCIATE_RQ, _ASSOCIATE_RJ = 0x01, 0x03
 # PS3.8 table 9-11: version, two titles and 32 reserved bytes; 128 presentation contexts with a dozen syntaxes each.
-_SHORTEST_REQUEST, LONGEST_REQUEST = 68, 131_072
+_SHORTEST_REQUEST, MAX_REQUEST = 68, 131_072
 _TLS_RECORD = 0x16
 # (result, source, reason) of a rejection, PS3.8 table 9-21.
 _UNKNOWN_CALLER, _TRY_LATER = (1, 1, 3), (2, 3, 2)
 # How long a caller that was rejected has to read the answer and close.
 _LEAVE_S = 1.0
 _LOOK_S = 0.25
-_MOST_NEW = 64
+_MAX_NEW = 64
 
 
 class _Guest:
@@ -72,7 +72,7 @@ class Lobby:
         enter: Callable[[socket.socket, Any, bytes, Slot], None],
     ) -> None:
         self._bounds, self._context, self._enter = bounds, context, enter
-        self._new: queue.Queue[tuple[socket.socket, Any]] = queue.Queue(_MOST_NEW)
+        self._new: queue.Queue[tuple[socket.socket, Any]] = queue.Queue(_MAX_NEW)
         self._guests: dict[int, _Guest] = {}  # by descriptor, the oldest first
         self._selector = selectors.DefaultSelector()
         self._bell, self._clapper = socket.socketpair()
@@ -217,7 +217,7 @@ class Lobby:
         if len(guest.data) < HEADER:
             return HEADER
         kind, _, length = struct.unpack(">BBL", guest.data[:HEADER])
-        if kind != _ASSOCIATE_RQ or not _SHORTEST_REQUEST <= length <= LONGEST_REQUEST:
+        if kind != _ASSOCIATE_RQ or not _SHORTEST_REQUEST <= length <= MAX_REQUEST:
             raise _Unfit("no request for an association")
         return HEADER + int(length)
 

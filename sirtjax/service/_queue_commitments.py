@@ -12,7 +12,7 @@ from sirtjax.service._names import hashed_name
 from sirtjax.service._queue import Queue
 
 # Requests of one peer that have not been answered yet.
-_MOST_OPEN = 100
+_MAX_OPEN = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ class Commitments:
         """
         with self._queue.transaction() as db:
             open_ones = "SELECT COUNT(*) FROM requests WHERE peer = ? AND state = 'due' AND transaction_uid != ?"
-            if db.execute(open_ones, (peer, asked.transaction)).fetchone()[0] >= _MOST_OPEN:
+            if db.execute(open_ones, (peer, asked.transaction)).fetchone()[0] >= _MAX_OPEN:
                 return None
             stored: list[str | None] = []
             for _, sop_uid in asked.instances:

@@ -35,7 +35,7 @@ SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 _END_S = 5.0
 _MIB = 1 << 20
 # A request for storage commitment has some 150 bytes for each instance.
-_MOST_MESSAGE = 2 << 20
+_MAX_MESSAGE = 2 << 20
 
 
 class Intake(Protocol):
@@ -193,7 +193,7 @@ class Receiver:
     def _message(self, association: Any, syntax: str) -> Spool:
         """The file for the data set of a request about storage commitment."""
         meta = file_start(PUSH_MODEL, WELL_KNOWN, syntax)
-        spool = Spool(PUSH_MODEL, WELL_KNOWN, path=self._part(WELL_KNOWN), meta=meta, most=_MOST_MESSAGE)
+        spool = Spool(PUSH_MODEL, WELL_KNOWN, path=self._part(WELL_KNOWN), meta=meta, most=_MAX_MESSAGE)
         self._intake.begin(association, spool)
         return spool
 

@@ -15,7 +15,7 @@ from sirtjax.service._config import TlsFiles
 
 # A warning says that it was stored all the same (PS3.4 annex B.2.3).
 _WARNINGS = (0xB000, 0xB006, 0xB007)
-_MOST_CONTEXTS = 128
+_MAX_CONTEXTS = 128
 _NEEDED = ("SOPClassUID", "SOPInstanceUID")
 
 
@@ -210,8 +210,8 @@ def send_files(paths: Sequence[Path | str], node: Node) -> list[Sent]:
     files = [Path(path) for path in paths]
     kinds = [kind_of(path) for path in files]
     pairs = list(dict.fromkeys(kinds))
-    if len(pairs) > _MOST_CONTEXTS:
-        raise InputError(f"the files have {len(pairs)} kinds; expected at most {_MOST_CONTEXTS}, send them in parts")
+    if len(pairs) > _MAX_CONTEXTS:
+        raise InputError(f"the files have {len(pairs)} kinds; expected at most {_MAX_CONTEXTS}, send them in parts")
     from pynetdicom import build_context
 
     # One syntax a context: with several, the node would choose and could leave out the file's own.

@@ -18,7 +18,7 @@ Segmenter = Callable[["Image"], "Mapping[str, LabelMap | Segmentation]"]
 _LIVER = "liver"
 # The models that come with the package, or that a site has imported under these names.
 DEFAULT_MODELS = {"liver": _LIVER, "lesions": "lesions"}
-_MOST_CHARACTERS = 64
+_MAX_CHARACTERS = 64
 
 
 @dataclass
@@ -64,7 +64,7 @@ class ConfiguredSegmenter:
             model = self._model(structure)
             name = "CT numbers" if model is None else model.spec.name
             found[structure] = Algorithm(
-                name=name[:_MOST_CHARACTERS], version=__version__, family="threshold" if model is None else "AI"
+                name=name[:_MAX_CHARACTERS], version=__version__, family="threshold" if model is None else "AI"
             )
         return found
 

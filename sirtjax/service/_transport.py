@@ -34,7 +34,7 @@ from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAsso
 
 from sirtjax.service._commit_message import PUSH_MODEL
 from sirtjax.service._limits import Bounds, Slot
-from sirtjax.service._lobby import HEADER, LONGEST_REQUEST, Lobby
+from sirtjax.service._lobby import HEADER, MAX_REQUEST, Lobby
 from sirtjax.service._spool import Spool
 
 LOG = logging.getLogger(__name__)
@@ -43,10 +43,10 @@ _DATA, _ASSOCIATE = 0x04, (0x01, 0x02, 0x03)
 # PS3.8: a release or an abort is four bytes long.
 _SHORT = 4
 # A command set holds some UIDs and numbers; a data set of another message than C-STORE is none of ours.
-_MOST_COMMAND = 8192
-_MOST_OTHER_DATA = 65536
+_MAX_COMMAND = 8192
+_MAX_OTHER_DATA = 65536
 # A peer has to wait for an answer before it asks again; this many complete requests may wait all the same.
-_MOST_WAITING = 2
+_MAX_WAITING = 2
 _LAST_OF_COMMAND = 3
 
 
@@ -85,7 +85,7 @@ class _Socket(AssociationSocket):  # type: ignore[misc]
     def _most(self, kind: int) -> int:
         if kind == _DATA:
             return self._bounds.pdu_bytes
-        return LONGEST_REQUEST if kind in _ASSOCIATE else _SHORT
+        return MAX_REQUEST if kind in _ASSOCIATE else _SHORT
 
     def _read(self, count: int) -> bytearray:
         if self._first:  # the request, which the lobby has read
@@ -176,9 +176,9 @@ class _Dimse(DIMSEServiceProvider):  # type: ignore[misc]
             self._commands += len(data)
         elif not isinstance(getattr(self.message, "data_set", None), Spool):
             self._others += len(data)
-        if self._commands > _MOST_COMMAND or self._others > _MOST_OTHER_DATA:
+        if self._commands > _MAX_COMMAND or self._others > _MAX_OTHER_DATA:
             raise Unbounded("message too long")
-        if self.msg_queue.qsize() >= _MOST_WAITING:
+        if self.msg_queue.qsize() >= _MAX_WAITING:
             raise Unbounded("requests without waiting for answers")
         part = P_DATA()
         part.presentation_data_value_list = [list(value)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LABEL = "sirtjax"
 DESCRIPTION = "automatic, not verified"
-_LONGEST_LO, _LONGEST_ST = 64, 1024
+_MAX_LO, _MAX_ST = 64, 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,8 @@ def descriptions(flags: Mapping[str, tuple[Flag, ...]]) -> tuple[str, str]:
         return DESCRIPTION, DESCRIPTION
     sentences = "; ".join(flag.message for found in flags.values() for flag in found)
     codes = f"{DESCRIPTION}; check {flag_codes(flags)}"
-    short = codes if len(codes) <= _LONGEST_LO else f"{DESCRIPTION}; check {', '.join(flags)}"
-    return f"{DESCRIPTION}. Check: {sentences}"[:_LONGEST_ST], short[:_LONGEST_LO]
+    short = codes if len(codes) <= _MAX_LO else f"{DESCRIPTION}; check {', '.join(flags)}"
+    return f"{DESCRIPTION}. Check: {sentences}"[:_MAX_ST], short[:_MAX_LO]
 
 
 def work_on(

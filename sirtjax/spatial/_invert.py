@@ -23,7 +23,7 @@ Array = Any
 # Points that miss by less have arrived.
 ARRIVED_MM = 0.01
 # Newton steps after the half steps; below this volume ratio, or further than this, they are not to be trusted.
-NEWTON_STEPS, LEAST_DETERMINANT, LONGEST_STEP_MM = 20, 0.02, 20.0
+NEWTON_STEPS, MIN_DETERMINANT, MAX_STEP_MM = 20, 0.02, 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,10 +163,10 @@ def _solved(columns: Any, left: Any) -> Any:
     """The Newton step by Cramer's rule; half of what is missed where the field all but folds, or the step is far."""
     a, b, c = columns
     determinant = _dot(a, _cross(b, c))
-    safe = jnp.where(jnp.abs(determinant) > LEAST_DETERMINANT, determinant, 1.0)
+    safe = jnp.where(jnp.abs(determinant) > MIN_DETERMINANT, determinant, 1.0)
     turned = (_dot(left, _cross(b, c)), _dot(a, _cross(left, c)), _dot(a, _cross(b, left)))
     step = tuple(x / safe for x in turned)
-    good = (determinant > LEAST_DETERMINANT) & (_square(step) < LONGEST_STEP_MM**2)
+    good = (determinant > MIN_DETERMINANT) & (_square(step) < MAX_STEP_MM**2)
     return tuple(jnp.where(good, x, 0.5 * m) for x, m in zip(step, left, strict=True))
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 UNUSABLE = ("folded", "not finite")
 # A smaller gain over the affine map is measurement noise.
-LEAST_GAIN_MM = 0.01
+MIN_GAIN_MM = 0.01
 # More axes than a picture has are seen from their best side.
-MOST_AXES = 2
+MAX_AXES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def make_surface(grid: Grid, rows: Sequence[Sequence[Row]]) -> Surface:
     best = min(measured, key=lambda one: (one.failures, one.rrmsd_mm))
     # Of equal ones the point that says it best.
     affine = min(measured, key=lambda one: (round(one.affine_rrmsd_mm, 4), not _is_still(one)))
-    if affine.affine_rrmsd_mm <= best.rrmsd_mm + LEAST_GAIN_MM:
+    if affine.affine_rrmsd_mm <= best.rrmsd_mm + MIN_GAIN_MM:
         return Surface(points=points, best=affine, affine_is_best=True)
     return Surface(points=points, best=best, affine_is_best=False)
 
@@ -124,7 +124,7 @@ def surface_picture(grid: Grid, surface: Surface, *, title: str) -> SweepSurface
     from sirtjax.reports import SweepSurface
 
     names = list(grid.axes)
-    longest = sorted(range(len(names)), key=lambda axis: -len(grid.axes[names[axis]]))[:MOST_AXES]
+    longest = sorted(range(len(names)), key=lambda axis: -len(grid.axes[names[axis]]))[:MAX_AXES]
     shown = [axis for axis in sorted(longest) if len(grid.axes[names[axis]]) > 1] or longest[:1]
     shape = tuple(len(values) for values in grid.axes.values())
     heights_mm = np.array([one.rrmsd_mm for one in surface.points], np.float64).reshape(shape)

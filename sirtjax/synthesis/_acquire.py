@@ -7,7 +7,7 @@ import numpy as np
 from sirtjax.synthesis._config import SynthesisConfig
 from sirtjax.synthesis._fields import along, blur_matrix, random_field, slice_matrices
 
-_LOW_DOSE_SHARE = 1.0 / 6.0
+_LOW_DOSE_FRACTION = 1.0 / 6.0
 _BLUR_VOXELS = (0.15, 0.75)
 # Far apart, or shading would look like lesions.
 _SHADING_GRAIN_MM = 200.0
@@ -45,7 +45,7 @@ def acquire(
     image = along(image, blur_matrix(shape[1], sigma[0]), 1)
     image = along(image, back @ average, 2)
     size = jax.random.uniform(keys[5], minval=config.noise_hu[0], maxval=config.noise_hu[1])
-    size = size * jnp.where(jax.random.uniform(keys[6]) < _LOW_DOSE_SHARE, 3.0, 1.0)
+    size = size * jnp.where(jax.random.uniform(keys[6]) < _LOW_DOSE_FRACTION, 3.0, 1.0)
     size = jnp.where(ct, size, 0.006 * size * level)
     grain = _noise(keys[7], shape, sigma[1], back)
     streaks = _streaks(keys[8], shape)

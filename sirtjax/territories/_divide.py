@@ -13,9 +13,9 @@ from sirtjax.volume import Geometry, LabelMap
 # A drawn line may end outside the liver but has to come this near it.
 MAX_LINE_DISTANCE_MM = 10.0
 # Where the two parts lie less than this much right and left of each other, the names can't be given by it.
-MIN_LATERAL_SHARE = 0.25
+MIN_LATERAL_FRACTION = 0.25
 # Surfaces may meet within this fraction of the liver's volume (rounding at the edge), but not cross.
-MAX_CROSSING_SHARE = 0.01
+MAX_CROSSING_FRACTION = 0.01
 
 
 def territories_from_lines(
@@ -112,7 +112,7 @@ def divide_liver(
         label[left_over & ~passed] = number + 1
         left_over &= passed
     share = float(crossing.mean())
-    if share > MAX_CROSSING_SHARE and not allow_crossing:
+    if share > MAX_CROSSING_FRACTION and not allow_crossing:
         raise InputError(
             f"{', '.join(where)}: the surfaces cross inside the liver ({100 * share:.0f} % of it lies "
             "between them the wrong way round); give them from the patient's right to left, or allow crossing"
@@ -199,7 +199,7 @@ def _is_beyond(
     if seed_mm is not None:
         return np.asarray(above != is_above(surface, seed_mm[None])[0])
     apart = points_mm[above].mean(axis=0) - points_mm[~above].mean(axis=0)
-    if abs(apart[0]) < MIN_LATERAL_SHARE * np.linalg.norm(apart):
+    if abs(apart[0]) < MIN_LATERAL_FRACTION * np.linalg.norm(apart):
         raise InputError(
             f"{source}: the surface does not part right from left, so it is not clear which side "
             f"is {first_name!r}; give a seed point on that side"

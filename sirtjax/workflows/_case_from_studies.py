@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Note = Callable[[str], None]
 # Options that set the same as the roles.
 INSTEAD = {"activity": "activity", "ct": "ct", "diagnostic": "diagnostic", "diagnostic_modality": "diagnostic"}
-MOST_ANSWERS = 20
+MAX_ANSWERS = 20
 NONE = "none"
 
 
@@ -209,7 +209,7 @@ def _all_given(images: Mapping[Any, RoleProposal]) -> bool:
 
 def _ask(chosen: Chosen, images: Any, masks: Any, ask: Callable[[], str]) -> tuple[Any, Any]:
     """Lets the user accept or change the roles."""
-    for _ in range(MOST_ANSWERS):
+    for _ in range(MAX_ANSWERS):
         answer = ask().strip()
         if not answer:
             break

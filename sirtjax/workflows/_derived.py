@@ -15,7 +15,7 @@ from sirtjax.workflows._results import VoiKind
 Array = NDArray[np.float32]
 
 # A lesion belongs to a territory that contains at least this fraction of it.
-FED_SHARE = 0.05
+FED_FRACTION = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,4 +77,4 @@ def _feeders(weight: Array, territories: dict[str, Array]) -> tuple[str, ...]:
         name: float(np.minimum(weight, territory).sum(dtype=np.float64)) / max(total, 1e-12)
         for name, territory in territories.items()
     }
-    return tuple(sorted((name for name in shares if shares[name] >= FED_SHARE), key=lambda name: -shares[name]))
+    return tuple(sorted((name for name in shares if shares[name] >= FED_FRACTION), key=lambda name: -shares[name]))

@@ -207,7 +207,7 @@ def test_a_plan_after_a_review_names_reviewer_signature_and_version(run, planned
     table = json.loads((out / "results.json").read_text())
     (row,) = [row for row in table["masks"] if row["name"] == "liver"]
     assert (row["reviewer"], row["version"], row["state"]) == ("Dr. Meyer", 2, "verified")
-    assert row["signed_at"] == session.describe_mask("liver")["signatures"][0]["at"]
+    assert row["signed_at"] == session.describe_mask("liver")["signatures"][0]["signed_at"]
     assert table["provenance"]["inputs"]["liver mask"]["sha256"] == row["sha256"] == told["sha256"]
     assert hashlib.sha256((out / row["file"]).read_bytes()).hexdigest() == told["sha256"]
     old = first["provenance"]["inputs"]["liver mask"]["sha256"]

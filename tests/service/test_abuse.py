@@ -17,7 +17,7 @@ import pytest
 
 from sirtjax.service import check_audit, send_files
 
-MOST_GROWTH_MB = 64
+MAX_GROWTH_MB = 64
 # Far from the second that benchmarks/service.py holds it to: no machine is so busy, but a hang takes longer.
 ECHO_S = 10.0
 LIMITS = """pdu_s = 2.0
@@ -110,7 +110,7 @@ def test_the_battery(tmp_path):
     assert found["cases"] >= 30
     assert found["echoes"] > 100 and found["echo_failures"] == []
     assert found["echo_most_s"] < ECHO_S
-    assert found["memory_most_mb"] < found["memory_before_mb"] + MOST_GROWTH_MB
+    assert found["memory_most_mb"] < found["memory_before_mb"] + MAX_GROWTH_MB
     assert found["tracebacks"] == found["internal_errors"] == found["control_characters"] == 0
     assert found["outside"] == found["odd_names"] == []
     assert found["audit_whole"]

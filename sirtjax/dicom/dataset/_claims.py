@@ -8,10 +8,10 @@ from pydicom.dataset import Dataset
 from sirtjax.errors import ImageFormatError
 
 # No codec packs a picture tighter than this; a header that claims more is damaged.
-MOST_COMPRESSION = 20_000
+MAX_COMPRESSION = 20_000
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 # What a deflated file may unpack to: this many times its size, or this much where it is small.
-_MOST_INFLATION = 50
+_MAX_INFLATION = 50
 _FREE_BYTES = 64_000_000
 _CHUNK = 1 << 16
 _META_AT, _META_HEAD = 132, 12
@@ -28,7 +28,7 @@ def check_claimed_pixels(path: Path, header: Dataset) -> None:
     syntax = getattr(header, "file_meta", {}).get("TransferSyntaxUID")
     packed = syntax is not None and (syntax.is_compressed or str(syntax).encode() == _DEFLATED)
     size = path.stat().st_size
-    if claimed > size * (MOST_COMPRESSION if packed else 1):
+    if claimed > size * (MAX_COMPRESSION if packed else 1):
         raise ImageFormatError(
             f"{path}: the header states {header.Columns}x{header.Rows}x{frames} pixels, but the file has {size} bytes; "
             "it is truncated or damaged, export it again"
@@ -49,7 +49,7 @@ def check_decompressed_size(path: Path) -> None:
             return
         head = start[_META_AT : _META_AT + _META_HEAD]
         stream.seek(_META_AT + _META_HEAD + int.from_bytes(head[8:12], "little"))
-        most = max(_FREE_BYTES, _MOST_INFLATION * path.stat().st_size)
+        most = max(_FREE_BYTES, _MAX_INFLATION * path.stat().st_size)
         unpacked, inflater = 0, zlib.decompressobj(-zlib.MAX_WBITS)
         try:
             while not inflater.eof and (chunk := inflater.unconsumed_tail or stream.read(_CHUNK)):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from sirtjax.dicom.dataset._claims import MOST_COMPRESSION
+from sirtjax.dicom.dataset._claims import MAX_COMPRESSION
 from sirtjax.dicom.dataset._parse import parsing
 from sirtjax.errors import ImageFormatError
 from sirtjax.io import without_library_messages
@@ -62,7 +62,7 @@ def _pixels(path: Path, data: Dataset) -> NDArray[Any]:
         raise ImageFormatError(f"{path}: no pixel data; it is truncated, copy or export it again")
     frames = int(data.get("NumberOfFrames") or 1)
     claimed = frames * int(data.Rows) * int(data.Columns) * (int(data.get("BitsAllocated") or 16) // 8)
-    held = len(stored) * (MOST_COMPRESSION if syntax.is_compressed else 1)
+    held = len(stored) * (MAX_COMPRESSION if syntax.is_compressed else 1)
     if claimed > held:
         raise ImageFormatError(
             f"{path}: the pixel data is truncated: {len(stored)} bytes, but {frames} frames of "

@@ -8,7 +8,7 @@ from typing import SupportsFloat
 from pydicom.dataset import Dataset
 
 # Of DICOM's descriptions and UIDs.
-_LONGEST_TEXT = 64
+_MAX_TEXT = 64
 
 
 def number(value: str | SupportsFloat | None) -> float:
@@ -49,7 +49,7 @@ def leading_text(value: object) -> str:
     """
     text = "" if value is None else str(value).strip()
     end = next((n for n, character in enumerate(text) if not character.isprintable()), len(text))
-    return text[: min(end, _LONGEST_TEXT)].strip()
+    return text[: min(end, _MAX_TEXT)].strip()
 
 
 def decimal(value: float) -> str:

@@ -23,7 +23,7 @@ from sirtjax.errors import ImageFormatError, InputError
 from sirtjax.io import atomic_folder
 
 # How far dates go back: further than any treatment lasts.
-_LEAST_DAYS, _MOST_DAYS = 1000, 4000
+_MIN_DAYS, _MAX_DAYS = 1000, 4000
 # The reason for omitting a file that pydicom cannot read or write.
 DAMAGED = "damaged"
 _FIRST_YEAR = 1600  # no living person was born earlier, so such dates are placeholders
@@ -192,7 +192,7 @@ def _random_name(identifiers: Identifiers) -> str:
 def _days(identifiers: Identifiers) -> int:
     """Returns a number of days by which no shifted date becomes one of the original dates."""
     for _ in range(1000):
-        days = _LEAST_DAYS + secrets.randbelow(_MOST_DAYS - _LEAST_DAYS)
+        days = _MIN_DAYS + secrets.randbelow(_MAX_DAYS - _MIN_DAYS)
         if not {day - timedelta(days=days) for day in identifiers.days if day.year > _FIRST_YEAR} & identifiers.days:
             return days
     raise InputError("the folder's dates span more than can be shifted; anonymise without --shift-dates")

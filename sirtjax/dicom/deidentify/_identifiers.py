@@ -13,7 +13,7 @@ from sirtjax.dicom.deidentify._profile import basic_profile
 from sirtjax.dicom.deidentify._vocabulary import SHORTEST_WORD, text_runs, vocabulary
 
 _SHORTEST_PART = 4  # of a number: parts of three digits occur in any text
-_LONGEST_SHORT = 4  # name words up to this length are found as words only, longer ones within words too
+_MAX_SHORT = 4  # name words up to this length are found as words only, longer ones within words too
 _SHORTEST_JOINED = 6  # of a number written with other gaps
 _SUBSTITUTES = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
@@ -113,7 +113,7 @@ class Identifiers:
             return True
         # A name may be written with gaps; a word of the vocabulary is not a part of one, as in "isocenter".
         joined = "".join(run for run in text_runs(folded) if not run.isdigit() and run not in vocabulary().words)
-        return any(name in joined for name in self.names if len(name) > _LONGEST_SHORT or not name.isascii())
+        return any(name in joined for name in self.names if len(name) > _MAX_SHORT or not name.isascii())
 
     def _add_name(self, name: Any) -> None:
         text = str(name)

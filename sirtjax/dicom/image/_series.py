@@ -16,7 +16,7 @@ from sirtjax.dicom.image._stacks import Stack, is_volume_file, modality_of, stac
 from sirtjax.dicom.image._values import values_unit
 from sirtjax.errors import ImageFormatError, InputError
 
-_MOST_LISTED = 12
+_MAX_LISTED = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +185,7 @@ def _order(stack: Stack) -> tuple[int, str]:
 
 
 def _listed(found: list[tuple[SeriesInfo, Stack]]) -> str:
-    names = [str(info) for info, _ in found[:_MOST_LISTED]]
+    names = [str(info) for info, _ in found[:_MAX_LISTED]]
     more = len(found) - len(names)
     return "; ".join(names) + (f"; and {more} more" if more > 0 else "")
 

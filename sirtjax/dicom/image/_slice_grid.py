@@ -13,13 +13,13 @@ from sirtjax.volume import Geometry
 
 # A slice may be off its position on the even grid by this fraction of the slice spacing: the error of the image is
 # then at most a twentieth of the step between two neighbours, below what interpolation costs anyway.
-EVEN_SHARE = 0.05
+EVEN_FRACTION = 0.05
 # ... or this far, whichever is more: positions are often rounded to a tenth of a millimetre.
 EVEN_MM = 0.05
 # The smallest distance between slices, against the median, that still is a rounding and not a repeat.
-_MOST_SLICES = 10_000
+_MAX_SLICES = 10_000
 # Gaps named in a message.
-_MOST_PLACES = 6
+_MAX_PLACES = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def slice_grid(frames: list[Frame], *, where: Path, allow_resample: bool = False
     _check_sideways(frames, depths, where)
     even = depths[0] + np.arange(count) * (depths[-1] - depths[0]) / (count - 1)
     spacing = (depths[-1] - depths[0]) / (count - 1)
-    if np.abs(depths - even).max() <= max(EVEN_SHARE * spacing, EVEN_MM):
+    if np.abs(depths - even).max() <= max(EVEN_FRACTION * spacing, EVEN_MM):
         return SliceGrid(_geometry(first, count, line / (count - 1)))
     gap = _gap(frames, steps)
     if not allow_resample:
@@ -75,7 +75,7 @@ def slice_grid(frames: list[Frame], *, where: Path, allow_resample: bool = False
             "or allow resampling onto even slices"
         )
     count = round((depths[-1] - depths[0]) / float(np.median(steps))) + 1
-    if count > _MOST_SLICES:
+    if count > _MAX_SLICES:
         raise GeometryError(f"{where}: even slices would be {count}: {gap}; a position is wrong")
     target = np.linspace(depths[0], depths[-1], count)
     spacing = (depths[-1] - depths[0]) / (count - 1)
@@ -122,7 +122,7 @@ def _check_sideways(frames: list[Frame], depths: NDArray[np.float64], where: Pat
     expected = positions[0] + share[:, None] * (positions[-1] - positions[0])
     off = np.linalg.norm(positions - expected, axis=1)
     worst = int(off.argmax())
-    if off[worst] > max(EVEN_SHARE * min(frames[0].pixel_spacing_mm), EVEN_MM):
+    if off[worst] > max(EVEN_FRACTION * min(frames[0].pixel_spacing_mm), EVEN_MM):
         raise GeometryError(
             f"{where}: slice {_at(frames[worst])} is off-axis by {off[worst]:.2f} mm; the slices do not form one volume"
         )
@@ -143,13 +143,13 @@ def _missing(frames: list[Frame], steps: NDArray[np.float64]) -> str:
     # Not the mean of two middle steps, which may be no step of the series.
     step = float(np.percentile(steps, 50, method="lower"))
     counts = np.rint(steps / step).astype(int)
-    if (counts < 1).any() or (np.abs(steps - counts * step) > max(EVEN_SHARE * step, EVEN_MM)).any():
+    if (counts < 1).any() or (np.abs(steps - counts * step) > max(EVEN_FRACTION * step, EVEN_MM)).any():
         return ""
     places = [
         f"{counts[at] - 1} between {_name(frames[at])} and {_name(frames[at + 1])}" for at in np.flatnonzero(counts > 1)
     ]
-    more = f" and in {len(places) - _MOST_PLACES} more positions" if len(places) > _MOST_PLACES else ""
-    return f"; {(counts - 1).sum()} missing: {', '.join(places[:_MOST_PLACES])}{more}"
+    more = f" and in {len(places) - _MAX_PLACES} more positions" if len(places) > _MAX_PLACES else ""
+    return f"; {(counts - 1).sum()} missing: {', '.join(places[:_MAX_PLACES])}{more}"
 
 
 def _at(frame: Frame) -> str:

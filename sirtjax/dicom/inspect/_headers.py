@@ -18,7 +18,7 @@ _TAGS: list[Any] = [
     *("SeriesDescription", "StudyDate", "SeriesDate", "SeriesTime", "ImageType", "BodyPartExamined", "Rows"),
     *("ContrastBolusAgent", "RadiopharmaceuticalInformationSequence", "PatientID", "PatientName", "PatientBirthDate"),
 ]
-_LONGEST_TEXT = 64
+_MAX_TEXT = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,7 +82,7 @@ def short_text(holder: Dataset, keyword: str) -> str:
     """Returns a text value up to its first unprintable character, at most 64 characters; "" if missing."""
     text = str(holder.get(keyword) or "").strip()
     end = next((n for n, character in enumerate(text) if not character.isprintable()), len(text))
-    return text[: min(end, _LONGEST_TEXT)].strip()
+    return text[: min(end, _MAX_TEXT)].strip()
 
 
 def moment_of(day: str, time: str) -> datetime | None:

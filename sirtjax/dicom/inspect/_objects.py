@@ -14,7 +14,7 @@ from sirtjax.spatial import overlap_fraction
 from sirtjax.volume import Geometry
 
 # Names listed in a message.
-_MOST_NAMES = 6
+_MAX_NAMES = 6
 
 
 def object_facts(
@@ -155,5 +155,5 @@ def _grid(one: SeriesFacts) -> Geometry:
 
 
 def _some(names: Sequence[object]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(str(name) for name in names[:_MOST_NAMES]) + more
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(str(name) for name in names[:_MAX_NAMES]) + more

@@ -10,7 +10,7 @@ Family = Literal["AI", "atlas", "threshold", "rules", "manual"]
 How = Literal["automatic", "semi-automatic", "manual"]
 
 FAMILIES: tuple[Family, ...] = ("AI", "atlas", "threshold", "rules", "manual")
-_MOST_CHARACTERS = 64  # of a DICOM long string
+_MAX_CHARACTERS = 64  # of a DICOM long string
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class Algorithm:
         if self.family not in FAMILIES:
             raise InputError(f"algorithm family is {self.family!r}; expected one of {', '.join(FAMILIES)}")
         for what, text in (("name", self.name), ("version", self.version)):
-            if not text.strip() or len(text) > _MOST_CHARACTERS or "\\" in text:
+            if not text.strip() or len(text) > _MAX_CHARACTERS or "\\" in text:
                 raise InputError(
-                    f"the algorithm's {what} is {text!r}; expected 1 to {_MOST_CHARACTERS} characters without backslash"
+                    f"the algorithm's {what} is {text!r}; expected 1 to {_MAX_CHARACTERS} characters without backslash"
                 )
 
     @property

@@ -6,7 +6,7 @@ from datetime import datetime
 from sirtjax.errors import InputError
 
 # Of a person's name in DICOM; "\" and "=" part its values and spellings, "^" its components.
-_LONGEST_NAME = 64
+_MAX_NAME = 64
 _FORBIDDEN = "\\="
 
 
@@ -26,8 +26,8 @@ class Approval:
 
     def __post_init__(self) -> None:
         name = self.reviewer.strip()
-        if not name or len(name) > _LONGEST_NAME or not name.isprintable() or any(c in name for c in _FORBIDDEN):
+        if not name or len(name) > _MAX_NAME or not name.isprintable() or any(c in name for c in _FORBIDDEN):
             raise InputError(
-                f"the reviewer's name has {len(self.reviewer)} characters; expected 1 to {_LONGEST_NAME} printable "
+                f"the reviewer's name has {len(self.reviewer)} characters; expected 1 to {_MAX_NAME} printable "
                 r"ones without '\' and '='"
             )

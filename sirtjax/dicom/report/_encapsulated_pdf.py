@@ -10,7 +10,7 @@ from sirtjax.errors import InputError
 
 PDF_CLASS = "1.2.840.10008.5.1.4.1.1.104.1"
 _SERIES_NUMBER = 9500
-_LONGEST_TITLE = 64
+_MAX_TITLE = 64
 # The end of a PDF may be followed by a few line ends.
 _TAIL_BYTES = 1024
 
@@ -55,7 +55,7 @@ def write_encapsulated_pdf(
     dataset.AcquisitionDateTime = None
     dataset.BurnedInAnnotation = "YES"
     dataset.SourceInstanceSequence = [referenced(str(h.SOPClassUID), str(h.SOPInstanceUID)) for h in reference.headers]
-    dataset.DocumentTitle = short_text(title, what="document's title", longest=_LONGEST_TITLE)
+    dataset.DocumentTitle = short_text(title, what="document's title", longest=_MAX_TITLE)
     dataset.ConceptNameCodeSequence = []
     dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
     # In the file the document gets an even number of bytes; the length says where it ends.

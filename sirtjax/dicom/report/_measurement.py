@@ -11,7 +11,7 @@ from sirtjax.errors import InputError
 # Of concepts that no scheme of PS3.16 has; each says in its meaning what it is.
 OWN_SCHEME = "99SIRTJAX"
 # Of a code's meaning, by PS3.5.
-_LONGEST_MEANING = 64
+_MAX_MEANING = 64
 _GY, _ML, _PERCENT, _RATIO = ("Gy",), ("mL",), ("%",), ("1",)
 _UNITS = {
     "Gy": Code("Gy", "UCUM", "gray"),
@@ -89,9 +89,9 @@ class Evaluation:
     met: bool
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.objective) <= _LONGEST_MEANING:
+        if not 0 < len(self.objective) <= _MAX_MEANING:
             raise InputError(
-                f"objective {self.objective!r} has {len(self.objective)} letters; DICOM allows 1 to {_LONGEST_MEANING}"
+                f"objective {self.objective!r} has {len(self.objective)} letters; DICOM allows 1 to {_MAX_MEANING}"
             )
 
     @property

@@ -13,7 +13,7 @@ from sirtjax.volume import Geometry, Volume
 
 _RTDOSE_CLASS = "1.2.840.10008.5.1.4.1.1.481.2"
 # Frames may be off the even grid by this fraction of their spacing; positions are rounded to a tenth of a millimetre.
-_EVEN_SHARE, _EVEN_MM = 0.01, 0.05
+_EVEN_FRACTION, _EVEN_MM = 0.01, 0.05
 
 
 def read_rtdose(path: str | Path) -> Volume:
@@ -95,7 +95,7 @@ def _frame_step_mm(path: Path, dataset: Dataset, count: int, normal: NDArray[np.
         offsets = (offsets - offsets[0]) * np.sign(normal[2])
     step = float(offsets[-1]) / (count - 1)
     off = np.abs(offsets - step * np.arange(count)).max()
-    if step == 0 or off > max(_EVEN_SHARE * abs(step), _EVEN_MM):
+    if step == 0 or off > max(_EVEN_FRACTION * abs(step), _EVEN_MM):
         raise GeometryError(
             f"{path}: its {count} frames are not evenly spaced, up to {off:.2f} mm off steps of {abs(step):.4g} mm; "
             "export the dose on an even grid"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # A contour with this fraction of its area inside the larger ones is a hole in them; with less, another component.
-_HOLE_SHARE = 0.95
+_HOLE_FRACTION = 0.95
 
 
 def fill_polygon(vertices: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -59,7 +59,7 @@ def fill_plane(
             continue
         seen.add(key)
         mask = fill_polygon(polygon, shape)
-        if mask.any() and (result & mask).sum() >= _HOLE_SHARE * mask.sum():
+        if mask.any() and (result & mask).sum() >= _HOLE_FRACTION * mask.sum():
             result &= ~mask
         else:
             result |= mask

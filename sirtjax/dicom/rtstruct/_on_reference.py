@@ -9,7 +9,7 @@ from sirtjax.spatial import mask_occupancy
 from sirtjax.volume import LabelMap, axis_codes, reorient
 
 # More of a structure's volume than this outside of the reference is a part cut off; less is an edge between two grids.
-_MOST_LOST = 0.01
+_MAX_LOST = 0.01
 
 
 def on_reference(labels: LabelMap, reference: Reference, *, name: str) -> NDArray[np.float32]:
@@ -33,7 +33,7 @@ def on_reference(labels: LabelMap, reference: Reference, *, name: str) -> NDArra
     fraction: NDArray[np.float32] = mask_occupancy(inside, labels.geometry, reference.geometry)
     kept = float(fraction.sum(dtype=np.float64)) * reference.geometry.voxel_volume_ml
     share = kept / (float(inside.sum()) * labels.geometry.voxel_volume_ml)
-    if share < 1 - _MOST_LOST:
+    if share < 1 - _MAX_LOST:
         where = "it does not overlap" if share == 0 else f"{100 * (1 - share):.0f} % of it is outside"
         raise GeometryError(
             f"mask {name!r} does not fit the target {reference.modality} series: {where} its "

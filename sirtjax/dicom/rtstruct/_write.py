@@ -19,7 +19,7 @@ from sirtjax.errors import InputError
 from sirtjax.volume import LabelMap
 
 _RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
-_LONGEST_LABEL, _LONGEST_DESCRIPTION = 16, 1024
+_MAX_LABEL, _MAX_DESCRIPTION = 16, 1024
 Colour = tuple[int, int, int]
 # Told apart by people who don't see red and green apart. Okabe and Ito, Color Universal Design, 2008.
 _COLOURS: tuple[Colour, ...] = (
@@ -70,7 +70,7 @@ def write_rtstruct(
     """
     names = _roi_names(masks)
     chosen = _colours(names, colours)
-    label = short_text(label, what="structure set label", longest=_LONGEST_LABEL)
+    label = short_text(label, what="structure set label", longest=_MAX_LABEL)
     drawn_by = None if algorithm is None else algorithm_of_each(masks, algorithm)
     digest = hashlib.sha256(repr((label, description, drawn_by, approved, chosen)).encode())
     drawn = []
@@ -105,10 +105,10 @@ def _add_structure_set(dataset: Dataset, label: str, description: str | None) ->
     dataset.StructureSetLabel = label
     if description:
         text = " ".join(description.split())
-        if len(text) > _LONGEST_DESCRIPTION or not text.isprintable():
+        if len(text) > _MAX_DESCRIPTION or not text.isprintable():
             raise InputError(
                 f"the structure set's description has {len(text)} characters; expected at most "
-                f"{_LONGEST_DESCRIPTION} printable ones"
+                f"{_MAX_DESCRIPTION} printable ones"
             )
         dataset.StructureSetDescription = text
     dataset.StructureSetDate, dataset.StructureSetTime = dataset.InstanceCreationDate, dataset.InstanceCreationTime

@@ -13,7 +13,7 @@ _TOLERANCE = 0.05
 # Frames closer than this are in one slice, of different segments.
 _SAME_SLICE_MM = 0.01
 # More slices than any scan has: a damaged position, not a grid.
-_MOST_SLICES = 5_000
+_MAX_SLICES = 5_000
 
 
 def frame_grid(
@@ -57,7 +57,7 @@ def frame_grid(
     order = np.argsort(depth, kind="stable")
     k = np.empty(len(depth), np.int64)
     k[order] = np.concatenate([[0], np.cumsum(np.rint(np.diff(depth[order]) / step).astype(np.int64))])
-    if k.max() >= _MOST_SLICES:
+    if k.max() >= _MAX_SLICES:
         raise GeometryError(f"{where}: frames span {k.max() + 1} slices of {step:g} mm; a position is wrong")
     origin, slice_step = _line(positions_mm, k, normal * step)
     error = np.linalg.norm(origin + k[:, None] * slice_step - positions_mm, axis=1).max()

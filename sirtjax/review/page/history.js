@@ -1,5 +1,5 @@
 // Undo and redo: the voxels that each stroke changed. Old strokes are dropped when they contain too many voxels.
-const MOST_VOXELS = 2e7;
+const MAX_VOXELS = 2e7;
 
 export class History {
   constructor() {
@@ -11,7 +11,7 @@ export class History {
     this.done.push(change);
     this.undone = [];
     let held = this.done.reduce((sum, one) => sum + one.index.length, 0);
-    while (held > MOST_VOXELS && this.done.length > 1) {
+    while (held > MAX_VOXELS && this.done.length > 1) {
       held -= this.done.shift().index.length;
       this.dropped = true;
     }
