@@ -6,7 +6,7 @@ import pytest
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.service._limits import Rate, Slots
-from sirtjax.service._names import checked_uid, hashed_name, is_uid, shown
+from sirtjax.service._names import checked_uid, hashed_name, is_uid, printable
 from sirtjax.service._spool import DimseStatusError, Spool
 
 
@@ -85,8 +85,8 @@ def test_names_on_disk_are_hexadecimal_whatever_came():
 
 
 def test_a_title_in_a_log_is_one_printable_word():
-    assert shown("PACS\r\n2026 INFO all is well") == "PACS??2026 INFO "
-    assert shown("\x1b[2J") == "?[2J"
+    assert printable("PACS\r\n2026 INFO all is well") == "PACS??2026 INFO "
+    assert printable("\x1b[2J") == "?[2J"
 
 
 def test_a_spool_drops_what_is_too_long_and_says_so(tmp_path):
