@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-    from sirtjax.workflows import InjectionResult, ResultVolumes, PlannedVoi, VoiResult
+    from sirtjax.workflows import InjectionResult, PlannedVoi, ResultVolumes, VoiResult
 
 
 Slice2d = NDArray[np.float32]

@@ -17,7 +17,6 @@ from sirtjax.workflows._case_options import read_case as read_case
 from sirtjax.workflows._drafts import unreviewed_masks as unreviewed_masks
 from sirtjax.workflows._guides import RegistrationGuidance as RegistrationGuidance
 from sirtjax.workflows._images import select_images as select_images
-from sirtjax.workflows._resampled_case import ResampledCase as ResampledCase
 from sirtjax.workflows._mask_roles import MASK_ROLES as MASK_ROLES
 from sirtjax.workflows._mask_roles import MaskProposal as MaskProposal
 from sirtjax.workflows._mask_roles import MaskRole as MaskRole
@@ -29,28 +28,29 @@ from sirtjax.workflows._plan_record import TreatmentPlan as TreatmentPlan
 from sirtjax.workflows._plan_record import read_plan as read_plan
 from sirtjax.workflows._planning import plan_case as plan_case
 from sirtjax.workflows._products import STEPS as STEPS
-from sirtjax.workflows._products import TerritoryMap as TerritoryMap
-from sirtjax.workflows._products import Hooks as Hooks
 from sirtjax.workflows._products import AllStepResults as AllStepResults
-from sirtjax.workflows._products import StepResults as StepResults
+from sirtjax.workflows._products import Hooks as Hooks
 from sirtjax.workflows._products import Step as Step
+from sirtjax.workflows._products import StepResults as StepResults
+from sirtjax.workflows._products import TerritoryMap as TerritoryMap
 from sirtjax.workflows._provenance import provenance as provenance
 from sirtjax.workflows._provenance_record import InputFile as InputFile
 from sirtjax.workflows._provenance_record import PlannedVoi as PlannedVoi
 from sirtjax.workflows._provenance_record import Provenance as Provenance
 from sirtjax.workflows._required import check_prescription as check_prescription
 from sirtjax.workflows._required import missing_prescription as missing_prescription
+from sirtjax.workflows._resampled_case import ResampledCase as ResampledCase
 from sirtjax.workflows._results import SCHEMA as SCHEMA
 from sirtjax.workflows._results import BoundResult as BoundResult
 from sirtjax.workflows._results import ComparisonRow as ComparisonRow
-from sirtjax.workflows._results import MethodEntry as MethodEntry
 from sirtjax.workflows._results import InjectionResult as InjectionResult
-from sirtjax.workflows._results import ResultVolumes as ResultVolumes
 from sirtjax.workflows._results import MaskResult as MaskResult
+from sirtjax.workflows._results import MethodEntry as MethodEntry
 from sirtjax.workflows._results import ObjectiveResult as ObjectiveResult
 from sirtjax.workflows._results import PlanComparison as PlanComparison
 from sirtjax.workflows._results import RegistrationSummary as RegistrationSummary
 from sirtjax.workflows._results import Result as Result
+from sirtjax.workflows._results import ResultVolumes as ResultVolumes
 from sirtjax.workflows._results import TerritoryResult as TerritoryResult
 from sirtjax.workflows._results import VoiResult as VoiResult
 from sirtjax.workflows._results import VolumeChange as VolumeChange
@@ -77,35 +77,35 @@ __all__ = [
     "STEPS",
     "Alignment",
     "AlignmentRecord",
+    "AllStepResults",
     "AutomaticMask",
     "BoundResult",
     "Case",
     "CaseImages",
     "CaseOptions",
     "ComparisonRow",
-    "TerritoryMap",
-    "MethodEntry",
-    "RegistrationGuidance",
     "Hooks",
     "ImageRole",
     "InjectionResult",
     "InputFile",
-    "ResampledCase",
-    "AllStepResults",
-    "ResultVolumes",
     "MaskProposal",
     "MaskResult",
     "MaskRole",
     "MaskState",
+    "MethodEntry",
     "ObjectiveResult",
     "PlanComparison",
     "PlannedVoi",
-    "StepResults",
     "Provenance",
+    "RegistrationGuidance",
     "RegistrationSummary",
+    "ResampledCase",
     "Result",
+    "ResultVolumes",
     "RoleProposal",
     "Step",
+    "StepResults",
+    "TerritoryMap",
     "TerritoryResult",
     "TreatmentPlan",
     "UsedMask",
@@ -113,10 +113,9 @@ __all__ = [
     "VoiHistogram",
     "VoiResult",
     "VolumeChange",
-    "run_until",
     "automatic_hooks",
-    "case_from_studies",
     "case_from_dict",
+    "case_from_studies",
     "check_choices",
     "check_prescription",
     "load_case",
@@ -132,6 +131,7 @@ __all__ = [
     "read_case",
     "read_plan",
     "result_to_json",
+    "run_until",
     "select_images",
     "unreviewed_masks",
     "verify_case",

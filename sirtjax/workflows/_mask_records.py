@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sirtjax.io import file_sha256
 from sirtjax.workflows._case import Case
-from sirtjax.workflows._products import TerritoryMap, StepResults
+from sirtjax.workflows._products import StepResults, TerritoryMap
 from sirtjax.workflows._provenance_record import InputFile
 from sirtjax.workflows._results import MaskResult, MaskRole
 from sirtjax.workflows._used_mask import UsedMask
