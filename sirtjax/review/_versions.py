@@ -72,8 +72,8 @@ class History:
 
     Examples:
       >>> from sirtjax import review
-      >>> plan = {"number": 1, "file": "1.nii.gz", "sha256": "a1", "created_at": "2024-05-01", "author": "",
-      "volume_ml": {}} >>> first = review.Version(**plan, parent=None)
+      >>> plan = {"number": 1, "file": "1.nii.gz", "sha256": "a1", "created_at": "2024-05-01", "author": ""}
+      >>> first = review.Version(**plan, parent=None, volume_ml={})
       >>> review.History(versions=(first,), automatic="the model 'liver'").state()
       ('draft', "segmented automatically by the model 'liver', not verified")
       >>> word = review.Signature(sha256="a1", state="verified", reviewer="Dr A", signed_at="2024-05-02")
