@@ -15,7 +15,7 @@ NOT_YET_DONE = {
     "phantom",
     "pipeline",
     "preprocess",
-    "programs",
+    "compilation_cache",
     "registration",
     "segmentation",
     "service",

@@ -16,7 +16,7 @@ NOT_IN_CLI = ("numpy", "scipy", "matplotlib")
 # A subpackage may import itself and subpackages of lower tiers; docs/architecture.md has the same table.
 TIERS = (
     ("errors", "typing"),
-    ("parsing", "programs"),  # mistakes in a file are errors
+    ("parsing", "compilation_cache"),  # mistakes in a file are errors
     ("config",),
     ("volume", "ops"),
     ("spatial",),
