@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sirtjax.registration import TuningCase, RegistrationConfig
+    from sirtjax.registration import RegistrationConfig, TuningCase
     from sirtjax.volume import LabelMap, Volume
 
     Points = NDArray[np.float64]
