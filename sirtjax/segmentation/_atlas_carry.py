@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from sirtjax import spatial
 from sirtjax.errors import SirtjaxError
-from sirtjax.registration import Status
+from sirtjax.registration import RegistrationConfig, Status
 from sirtjax.segmentation._atlas import Atlas, AtlasOutcome
 from sirtjax.segmentation._fuse import local_similarity
 from sirtjax.volume import Geometry, Volume, bounding_box, reorient
@@ -50,7 +50,7 @@ def carry(
     grid: Geometry,
     patient: NDArray[np.float32],
     *,
-    config: Any,
+    config: RegistrationConfig,
     register: Callable[..., Registered],
     min_similarity: float,
 ) -> tuple[AtlasOutcome, Carried | None]:

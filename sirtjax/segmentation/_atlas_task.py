@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ def segment_liver_by_atlas(
     image: Volume,
     atlases: Iterable[Atlas],
     *,
-    config: Any,
+    config: registration.RegistrationConfig,
     register: Callable[..., Registered] = registration.register,
     fusion: Fusion = "weighted",
     min_atlases: int = 1,

@@ -140,7 +140,7 @@ def _first_stage(trained: Path, plans: NnunetPlans, folds: Sequence[str] | None,
 
 
 def _network(trained: Path, plans: NnunetPlans) -> NnunetConfig:
-    options = plans.options
+    options: Mapping[str, Any] = plans.options
     plain = plans.architecture == "PlainConvUNet"
     stages = len(options["strides"])
     features = options["features_per_stage"]

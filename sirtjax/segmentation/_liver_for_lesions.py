@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sirtjax.errors import ConfigError, ModelError
 from sirtjax.segmentation import _model_library
@@ -39,7 +39,7 @@ class LesionLiver:
         """Its volume."""
         return float(self.labels.volume_ml(self.labels.names[0][1]))
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> dict[str, object]:
         """Returns its description for the JSON output."""
         return {
             "method": self.method or "given",

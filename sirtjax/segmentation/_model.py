@@ -156,7 +156,7 @@ def read_model(path: Path | str) -> Model:
     return model
 
 
-def model_spec(table: Mapping[str, Any], *, path: Path) -> ModelSpec:
+def model_spec(table: Mapping[str, object], *, path: Path) -> ModelSpec:
     """Returns the description in a checkpoint's table.
 
     Raises:

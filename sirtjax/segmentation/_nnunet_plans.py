@@ -66,7 +66,7 @@ class NnunetPlans:
     configuration: str
     previous: str | None
     architecture: str
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     patch_shape: tuple[int, int, int]
     preprocessing: NnunetPreprocessing
     channels: tuple[str, ...]
@@ -91,7 +91,8 @@ def read_plans(folder: Path, *, configuration: str) -> NnunetPlans:
     Raises:
       ModelError: a file is missing or damaged, or asks for something the library does not do.
     """
-    plans, dataset = read_json(folder / "plans.json"), read_json(folder / "dataset.json")
+    plans: dict[str, Any] = read_json(folder / "plans.json")
+    dataset: dict[str, Any] = read_json(folder / "dataset.json")
     path = folder / "plans.json"
     try:
         return _plans(path, plans, dataset, configuration)
@@ -109,7 +110,7 @@ def read_plans(folder: Path, *, configuration: str) -> NnunetPlans:
         raise ModelError(f"{path}: is not in nnU-Net v2's format ({error}); copy the folder again") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, object]:
     """Returns the table in a JSON file of a trained folder.
 
     Raises:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sirtjax.segmentation._fixed_model import prepare_request, run_request
 from sirtjax.segmentation._nnunet_predict import prepare_nnunet_request, run_nnunet_request
@@ -13,12 +13,12 @@ from sirtjax.segmentation._restore_nnunet import restore_nnunet
 from sirtjax.segmentation._restored import Restored
 
 # What a predictor hands from one stage to the next; only the predictor itself looks inside.
-Prepared = Any
-Answer = Any
+Prepared = TypeVar("Prepared")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predictor:
+class Predictor(Generic[Prepared, Answer]):
     """The three stages of every model: image to network input, network, answer back to the image.
 
     Attributes:
@@ -33,7 +33,7 @@ class Predictor:
 
 
 # By the kind of the model's preprocessing: models of this package and of MONAI, and imported nnU-Nets.
-PREDICTORS = {
+PREDICTORS: dict[str, Predictor[Any, Any]] = {
     "fixed": Predictor(prepare=prepare_request, run=run_request, restore=restore_fixed),
     "nnunet": Predictor(prepare=prepare_nnunet_request, run=run_nnunet_request, restore=restore_nnunet),
 }

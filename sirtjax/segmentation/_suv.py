@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from typing import Any
+from jaxtyping import Float, Real
 
 from sirtjax.errors import InputError
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array
 
 
 def suv_per_bq_per_ml(
@@ -61,13 +59,13 @@ def suv_per_bq_per_ml(
 
 
 def suv_from_bq_per_ml(
-    activity_bq_per_ml: Array,
+    activity_bq_per_ml: Real[Array, "*shape"],
     *,
     injected_activity_bq: float,
     injection_to_reference_h: float,
     half_life_h: float,
     weight_kg: float,
-) -> Array:
+) -> Float[Array, "*shape"]:
     """Returns the SUV by body weight of an activity concentration, any shape.
 
     Args:
