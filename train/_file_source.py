@@ -103,8 +103,8 @@ def _prepare(config: TrainingConfig, data: FilesConfig) -> Callable[[Array, Any,
         )
         if vary.shift is not None:
             image = image + patch["ct"] * shift_hu(to_shift, vary.shift)
-        image = to_range(image, patch["low"], patch["high"], output=output)
-        return image, channels_of(labels, classes, count=count)
+        scaled = to_range(image, patch["low"], patch["high"], output=output)
+        return scaled, channels_of(labels, classes, count=count)
 
     def prepare(key: Array, feed: Any, part: Array) -> tuple[Array, Array]:
         patches = jax.tree.map(lambda x: x[part], feed)
@@ -128,7 +128,7 @@ def predicted(
     variables: Variables, case: PreparedCase, config: TrainingConfig, data: FilesConfig
 ) -> NDArray[np.float32]:
     """Logits (i, j, k, classes) of a whole prepared case, tile by tile."""
-    image = to_range(np.asarray(case.image), case.low, case.high, output=data.output)
+    image = np.asarray(to_range(np.asarray(case.image), case.low, case.high, output=data.output))
     return predict_tiles(
         segmentation.network_function(config.network),
         image,

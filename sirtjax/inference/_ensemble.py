@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from jaxtyping import Float, Integer
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
@@ -109,7 +110,7 @@ def entropy(probabilities: FloatArray, *, activation: Activation = "softmax") ->
     return result
 
 
-def most_likely(values: FloatArray) -> NDArray[np.uint8]:
+def most_likely(values: Float[np.ndarray, "i j k classes"]) -> Integer[np.ndarray, "i j k"]:
     """Returns the class of the largest value, (i, j, k), in slabs; the lower class if values are equal.
 
     Raises:

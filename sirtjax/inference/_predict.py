@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, PyTree, Shaped
 from numpy.typing import NDArray
 
 from sirtjax.inference._blend import Blending, tile_weights
@@ -19,11 +20,11 @@ Progress = Callable[[int, int], None]
 
 
 def predict_tiles(
-    apply_function: Callable[..., Any],
-    image: NDArray[Any],
+    apply_function: Callable[..., jax.Array],
+    image: Shaped[np.ndarray, "i j k channels"],
     *,
     patch_shape: Sequence[int],
-    variables: Any = None,
+    variables: PyTree = None,
     overlap: float = 0.5,
     blending: Blending = "gaussian",
     batch: int = 1,
@@ -31,7 +32,7 @@ def predict_tiles(
     fill: float = 0.0,
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
-) -> FloatArray:
+) -> Float[np.ndarray, "i j k classes"]:
     """Applies a network to an image of any size, in blended tiles.
 
     The network has one input shape, so that it is compiled once for all images. Its output may be smaller than its
@@ -97,7 +98,7 @@ def _check(
 
 
 @lru_cache(maxsize=PROGRAMS_KEPT)
-def _without_variables(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+def _without_variables(function: Callable[[jax.Array], jax.Array]) -> Callable[[PyTree, jax.Array], jax.Array]:
     """A function of (None, tiles); the same object for the same function, as programs are found by it."""
     return lambda _, tiles: function(tiles)
 
@@ -109,7 +110,7 @@ def _flips(axes: Sequence[int]) -> list[tuple[int, ...]]:
 
 def _run(
     program: Program,
-    variables: Any,
+    variables: PyTree,
     image: NDArray[Any],
     layout: TileLayout,
     shape: tuple[int, ...],

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 
 from sirtjax.errors import InputError
+from sirtjax.typing import Array
 
-Array = Any
 # (variables, (n, i, j, k, c)) -> (n, i, j, k, classes), pure.
-ApplyFunction = Callable[[Any, Array], Array]
+ApplyFunction = Callable[[PyTree, jax.Array], jax.Array]
 AXIS = "tile"
 # As many networks and patch shapes as one process is likely to alternate between.
 PROGRAMS_KEPT = 16
@@ -30,15 +31,15 @@ class Program(NamedTuple):
       needed_bytes: memory of one device that a call takes in addition to the variables.
     """
 
-    run: Callable[..., Array]
-    place: Callable[[Array], Array]
-    place_variables: Callable[[Any], Any]
+    run: Callable[[PyTree, Array], jax.Array]
+    place: Callable[[Array], jax.Array]
+    place_variables: Callable[[PyTree], PyTree]
     output_shape: tuple[int, ...]
     needed_bytes: int
 
 
 def compiled_program(
-    apply_function: ApplyFunction, variables: Any, tiles_shape: Sequence[int], devices: Sequence[jax.Device]
+    apply_function: ApplyFunction, variables: PyTree, tiles_shape: Sequence[int], devices: Sequence[jax.Device]
 ) -> Program:
     """Returns the network for a batch of tiles, compiled once per function, shapes and devices.
 
@@ -56,7 +57,7 @@ def compiled_program(
 @lru_cache(maxsize=PROGRAMS_KEPT)
 def _compiled(
     apply_function: ApplyFunction,
-    tree: Any,
+    tree: jax.tree_util.PyTreeDef,
     shapes: tuple[tuple[tuple[int, ...], str], ...],
     tiles_shape: tuple[int, ...],
     devices: tuple[jax.Device, ...],

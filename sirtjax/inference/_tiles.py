@@ -4,10 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Shaped
 
 Index = tuple[int, int, int]
 
@@ -110,7 +109,12 @@ def tile_layout(
     return TileLayout(image_shape=image, patch_shape=patch, output_shape=output, starts=(i, j, k))
 
 
-def read_tile(image: NDArray[Any], layout: TileLayout, tile: Index, target: NDArray[np.float32]) -> None:
+def read_tile(
+    image: Shaped[np.ndarray, "i j k channels"],
+    layout: TileLayout,
+    tile: Index,
+    target: Float[np.ndarray, "a b c channels"],
+) -> None:
     """Copies the input of one tile from an (i, j, k, c) image; voxels outside the image are unchanged."""
     sources, targets = [], []
     for axis in range(3):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from jaxtyping import Bool, Float, Integer
 from numpy.typing import NDArray
 
 from sirtjax.errors import InputError
@@ -24,8 +25,8 @@ class Carried:
       geometry: the box.
     """
 
-    occupancy: NDArray[np.float32]
-    start: NDArray[np.int64]
+    occupancy: Float[np.ndarray, "i j k"]
+    start: Integer[np.ndarray, "3"]
     geometry: Geometry
 
     @property
@@ -33,7 +34,7 @@ class Carried:
         """Volume of the carried label."""
         return float(self.occupancy.sum(dtype=np.float64)) * self.geometry.voxel_volume_ml
 
-    def overlap(self, mask: NDArray[np.bool_]) -> int:
+    def overlap(self, mask: Bool[np.ndarray, "a b c"]) -> int:
         """Returns the mask of voxels with an occupancy of at least 0.5 that are inside a reference mask."""
         first = np.maximum(self.start, 0)
         last = np.minimum(self.start + self.occupancy.shape, mask.shape)
@@ -68,7 +69,8 @@ def carry_label(labels: LabelMap, name: str, reference: Geometry, transform: Tra
             "LPS, and maps the reference to the floating image"
         )
     geometry = crop_geometry(reference, low.tolist(), high.tolist())
-    return Carried(occupancy=occupancy(labels, name, geometry, transform=transform), start=low, geometry=geometry)
+    inside = np.asarray(occupancy(labels, name, geometry, transform=transform))
+    return Carried(occupancy=inside, start=low, geometry=geometry)
 
 
 def _reach(label: Geometry, reference: Geometry, transform: Transform) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

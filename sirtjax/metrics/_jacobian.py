@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.errors import InputError
@@ -89,8 +90,11 @@ class Determinants:
     central: Values
     least: Values
 
-    def at(self, points_mm: NDArray[np.float64] | None) -> tuple[Values, Values]:
-        """Returns both determinants at the voxels nearest to points (n, 3), or at all voxels: (n,) each."""
+    def at(self, points_mm: Float[np.ndarray, "n 3"] | None) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """Returns both determinants at the voxels nearest to points, or at all voxels.
+
+        An affine transform has one determinant for all points.
+        """
         if points_mm is None or self.geometry is None:
             return self.central.ravel(), self.least.ravel()
         voxels = np.rint(self.geometry.to_voxel(points_mm)).astype(int)
@@ -117,7 +121,7 @@ def determinants(transform: Transform, *, corners: bool = False) -> Determinants
     return Determinants(beyond=beyond, geometry=field.geometry, central=central, least=least)
 
 
-def summary_of(found: Determinants, points_mm: NDArray[np.float64] | None) -> JacobianSummary:
+def summary_of(found: Determinants, points_mm: Float[np.ndarray, "n 3"] | None) -> JacobianSummary:
     """Computes the summary over the field's voxels nearest to points (n, 3), or over all voxels."""
     central, corners = found.at(points_mm)
     return JacobianSummary(
@@ -129,7 +133,7 @@ def summary_of(found: Determinants, points_mm: NDArray[np.float64] | None) -> Ja
     )
 
 
-def labelled_points_mm(within: LabelMap) -> NDArray[np.float64]:
+def labelled_points_mm(within: LabelMap) -> Float[np.ndarray, "n 3"]:
     """Returns the world positions of the labelled voxels of a map, (n, 3).
 
     Raises:

@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from sirtjax.errors import InputError
 
@@ -26,7 +27,7 @@ def centroid_distance_mm(a: ArrayLike, b: ArrayLike, spacing_mm: Sequence[float]
     return float(np.linalg.norm(apart))
 
 
-def mass_centre(values: ArrayLike) -> NDArray[np.float64]:
+def mass_centre(values: ArrayLike) -> Float[np.ndarray, "3"]:
     """Computes the centroid of an occupancy or a mask in voxel indices, (3,).
 
     Raises:

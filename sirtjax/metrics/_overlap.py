@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import ArrayLike
 
 from sirtjax.errors import InputError
@@ -33,7 +34,7 @@ def dice(a: ArrayLike, b: ArrayLike) -> float:
     return 2 * int((one & two).sum()) / total
 
 
-def voxels_inside(mask: ArrayLike) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def voxels_inside(mask: ArrayLike) -> Bool[np.ndarray, "*shape"]:
     """Returns the voxels of a mask, or those with an occupancy of at least one half."""
     array = np.asarray(mask)
     return np.asarray(array if array.dtype == bool else array >= 0.5)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import InputError
@@ -65,7 +66,7 @@ def facet_distances(a: SurfaceMesh, b: SurfaceMesh) -> SurfaceDistances:
 
 
 def surface_figures(
-    a: SurfaceMesh, b: SurfaceMesh, there: NDArray[np.float64], back: NDArray[np.float64]
+    a: SurfaceMesh, b: SurfaceMesh, there: Float[np.ndarray, " m"], back: Float[np.ndarray, " n"]
 ) -> SurfaceDistances:
     """Computes the metrics of two surfaces from the distances of facet centres to the other surface."""
     weights = a.areas_mm2, b.areas_mm2

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import InputError
@@ -26,7 +27,7 @@ class TargetRegistrationError:
     p95_mm: float
     max_mm: float
     count: int
-    each_mm: NDArray[np.float64] = field(repr=False, compare=False)
+    each_mm: Float[np.ndarray, " n"] = field(repr=False, compare=False)
 
 
 def target_registration_error_mm(

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Float, PyTree
 
 from sirtjax.errors import ConfigError
 from sirtjax.networks._config import NetworkConfig
@@ -19,9 +20,10 @@ from sirtjax.networks._plain_unet import PlainConvUNet
 from sirtjax.networks._pooled_unet import PooledUNet
 from sirtjax.networks._residual_unet import ResidualEncoderUNet
 from sirtjax.networks._strided_unet import StridedUNet
+from sirtjax.typing import Array
 
 # {"params": nested dict of arrays, "statistics": nested dict of arrays}
-Variables = dict[str, Any]
+Variables = dict[str, PyTree]
 _KINDS = {"params": nnx.Param, "statistics": nnx.BatchStat}
 
 
@@ -37,7 +39,9 @@ def abstract_variables(config: NetworkConfig) -> Variables:
     return {kind: _nested(state) for kind, state in zip(_KINDS, _abstract(config)[1:], strict=True)}
 
 
-def apply(config: NetworkConfig, variables: Variables, x: jax.Array) -> jax.Array:
+def apply(
+    config: NetworkConfig, variables: Variables, x: Float[Array, "n i j k channels"]
+) -> Float[jax.Array, "n a b c classes"]:
     """Logits (n, i', j', k', class) of images (n, i, j, k, channel)."""
     logits: jax.Array = _merged(config, variables)(x, key=None, training=False)[0]
     return logits
@@ -45,7 +49,7 @@ def apply(config: NetworkConfig, variables: Variables, x: jax.Array) -> jax.Arra
 
 def apply_training(
     config: NetworkConfig, variables: Variables, x: jax.Array, *, key: jax.Array
-) -> tuple[tuple[jax.Array, ...], dict[str, Any]]:
+) -> tuple[tuple[jax.Array, ...], dict[str, PyTree]]:
     """Runs a network in training mode: with dropout and batch statistics.
 
     Args:

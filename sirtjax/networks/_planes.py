@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, Real
 
 from sirtjax.networks._rows import Rows
 from sirtjax.networks._slabs import in_line
+from sirtjax.typing import Array
 
 Flat = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -73,7 +75,7 @@ def winograd_conv(x: jax.Array, *, w: jax.Array, step: int, slab: int, flat: Fla
     return slices.reshape(n, slab, *found[0].shape[2:])
 
 
-def mix(factors: np.ndarray, arrays: Iterable[jax.Array]) -> jax.Array:
+def mix(factors: Real[np.ndarray, " n"], arrays: Iterable[Float[Array, "*shape"]]) -> Float[jax.Array, "*shape"]:
     """Computes the sum of arrays times their factors."""
-    terms = [a if f == 1 else float(f) * a for f, a in zip(factors, arrays, strict=True) if f]
+    terms = [jnp.asarray(a) if f == 1 else float(f) * jnp.asarray(a) for f, a in zip(factors, arrays, strict=True) if f]
     return sum(terms[1:], terms[0])

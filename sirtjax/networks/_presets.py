@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,7 +33,7 @@ def load_network_preset(name: str) -> NetworkConfig:
     return network_config(preset_table("networks", name))
 
 
-def network_config(table: Mapping[str, Any]) -> NetworkConfig:
+def network_config(table: Mapping[str, object]) -> NetworkConfig:
     """Returns the config of a network from a table with the key `architecture`.
 
     Raises:

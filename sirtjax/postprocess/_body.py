@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Bool
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from sirtjax import ops
@@ -10,7 +11,7 @@ from sirtjax import ops
 OPENING_VOXELS = 2
 
 
-def enclosed_body(dense: ArrayLike, *, opening_voxels: int = OPENING_VOXELS) -> NDArray[np.bool_]:
+def enclosed_body(dense: ArrayLike, *, opening_voxels: int = OPENING_VOXELS) -> Bool[np.ndarray, "i j k"]:
     """Returns the largest dense component with its enclosed regions in slices across k, or empty.
 
     Lungs are open to the ends of the image: what counts as enclosed is so within a slice. On the host.

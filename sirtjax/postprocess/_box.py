@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.volume import bounding_box
@@ -10,7 +11,7 @@ from sirtjax.volume import bounding_box
 Mask = NDArray[np.bool_]
 
 
-def in_bounding_box(mask: ArrayLike, change: Callable[[Mask], Mask], *, margin: int = 0) -> Mask:
+def in_bounding_box(mask: ArrayLike, change: Callable[[Mask], Mask], *, margin: int = 0) -> Bool[np.ndarray, "i j k"]:
     """Applies `change` to the box around a mask, for speed; an empty mask remains empty.
 
     With a `margin` the box is larger by so many voxels, also beyond the faces of the image, where the mask is false;

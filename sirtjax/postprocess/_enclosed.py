@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from jaxtyping import Bool
 from scipy import ndimage
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 ENCLOSED = 2 / 3
 
 
-def enclosed_labels(liver: NDArray[np.bool_], others: Mapping[str, NDArray[np.bool_]]) -> set[str]:
+def enclosed_labels(liver: Bool[np.ndarray, "i j k"], others: Mapping[str, Bool[np.ndarray, "i j k"]]) -> set[str]:
     """Returns the labels most of whose surface touches the liver, or other labels enclosed in this way.
 
     Args:

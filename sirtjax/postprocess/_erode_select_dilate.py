@@ -3,13 +3,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax import ops
 from sirtjax.postprocess._box import in_bounding_box
 
 
-def erode_select_dilate(mask: ArrayLike, spacing_mm: Sequence[float], *, radius_mm: float) -> NDArray[np.bool_]:
+def erode_select_dilate(mask: ArrayLike, spacing_mm: Sequence[float], *, radius_mm: float) -> Bool[np.ndarray, "i j k"]:
     """Returns the largest part of a mask after removing bridges thinner than twice the radius.
 
     "The binary mask was eroded to disconnect the regions with weak connection. Then the largest connected region

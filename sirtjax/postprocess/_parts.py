@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax import ops
@@ -11,7 +12,7 @@ from sirtjax.postprocess._box import in_bounding_box
 Mask = NDArray[np.bool_]
 
 
-def threshold(probability: ArrayLike, *, threshold: float = 0.5) -> Mask:
+def threshold(probability: ArrayLike, *, threshold: float = 0.5) -> Bool[np.ndarray, "..."]:
     """Returns where a probability exceeds the threshold, (i, j, k).
 
     One half "is the natural choice because it selects the voxels which are more likely to belong to the liver than
@@ -20,7 +21,7 @@ def threshold(probability: ArrayLike, *, threshold: float = 0.5) -> Mask:
     return np.asarray(np.asarray(probability) > np.float32(threshold), bool)
 
 
-def keep_largest(mask: ArrayLike) -> Mask:
+def keep_largest(mask: ArrayLike) -> Bool[np.ndarray, "i j k"]:
     """Returns the largest connected component of a mask (face neighbours). On the host.
 
     "The thresholded map might contain multiple non-connected regions. The largest region was retained as the liver
@@ -29,7 +30,7 @@ def keep_largest(mask: ArrayLike) -> Mask:
     return in_bounding_box(mask, ops.largest_component)
 
 
-def fill_holes(mask: ArrayLike) -> Mask:
+def fill_holes(mask: ArrayLike) -> Bool[np.ndarray, "..."]:
     """Fills holes that the mask encloses on all sides. On the host.
 
     "Morphological operations (hole filling and small object removal) were used to refine the final segmentations"
@@ -38,7 +39,7 @@ def fill_holes(mask: ArrayLike) -> Mask:
     return in_bounding_box(mask, ops.fill_holes)
 
 
-def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml: float) -> Mask:
+def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml: float) -> Bool[np.ndarray, "i j k"]:
     """Removes connected components smaller than a volume; equal volumes remain. On the host.
 
     Args:
@@ -73,7 +74,7 @@ def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml:
     return in_bounding_box(mask, large_parts)
 
 
-def component_volumes_ml(mask: ArrayLike, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
+def component_volumes_ml(mask: ArrayLike, spacing_mm: Sequence[float]) -> Float[np.ndarray, " components"]:
     """Returns the component volumes of a mask in mL, largest first; empty if empty. On the host."""
     labels = ops.components(mask)
     return np.asarray(np.bincount(labels.ravel())[1:] * (float(np.prod(spacing_mm)) / 1000), np.float64)

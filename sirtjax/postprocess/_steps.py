@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
@@ -43,7 +44,9 @@ class RemoveSmall(Table):
 PostprocessStep = Annotated[LargestComponent | ErodeSelectDilate | FillHoles | RemoveSmall, Field(discriminator="kind")]
 
 
-def postprocess(mask: ArrayLike, spacing_mm: Sequence[float], *, steps: Sequence[PostprocessStep]) -> Mask:
+def postprocess(
+    mask: ArrayLike, spacing_mm: Sequence[float], *, steps: Sequence[PostprocessStep]
+) -> Bool[np.ndarray, "i j k"]:
     """Applies each step to the mask in sequence. On the host.
 
     Args:

@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Bool
+from numpy.typing import ArrayLike
 
 from sirtjax import ops
 from sirtjax.errors import GeometryError
@@ -13,7 +14,7 @@ from sirtjax.volume import bounding_box
 LIVER_MARGIN_MM = 6.0
 
 
-def dilate(mask: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float) -> NDArray[np.bool_]:
+def dilate(mask: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float) -> Bool[np.ndarray, "i j k"]:
     """Returns all voxels whose centre is within a distance of a voxel centre of the mask. On the host.
 
     Args:
@@ -47,7 +48,7 @@ def dilate(mask: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float) ->
 
 def within_liver(
     lesions: ArrayLike, liver: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float = LIVER_MARGIN_MM
-) -> NDArray[np.bool_]:
+) -> Bool[np.ndarray, "i j k"]:
     """Returns lesions inside the liver dilated by a margin, the input region of chapter 7's networks.
 
     "The manual liver segmentation is slightly dilated by 6 mm to avoid excluding the voxels on the liver boundary"
@@ -67,4 +68,5 @@ def within_liver(
         raise GeometryError(
             f"lesions of {found.shape} voxels, a liver of {region.shape}: resample them to the same grid"
         )
-    return found & dilate(region, spacing_mm, margin_mm=margin_mm)
+    near: Bool[np.ndarray, "i j k"] = found & dilate(region, spacing_mm, margin_mm=margin_mm)
+    return near

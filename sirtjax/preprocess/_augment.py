@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer
 from pydantic import Field
 
 from sirtjax.config import Table
 from sirtjax.ops import sample_linear, sample_nearest
+from sirtjax.typing import Array
 
-Array = Any
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -49,8 +50,13 @@ class AugmentConfig(Table):
 
 
 def augment(
-    key: Array, image: Array, labels: Array, *, config: AugmentConfig, spacing_mm: tuple[float, float, float]
-) -> tuple[Array, Array]:
+    key: jax.Array,
+    image: Float[Array, "i j k channels"],
+    labels: Integer[Array, "i j k"],
+    *,
+    config: AugmentConfig,
+    spacing_mm: tuple[float, float, float],
+) -> tuple[Float[jax.Array, "i j k channels"], Integer[jax.Array, "i j k"]]:
     """Rotates, scales, deforms and flips an image and its labels together at random.
 
     Pure and jittable; voxels from outside take the nearest value at the edge, in image and labels.
@@ -65,18 +71,20 @@ def augment(
     to_place, to_flip = jax.random.split(key)
     if config.moves:
         index = _places(to_place, image.shape[:3], config, spacing_mm)
-        image, labels = sample_linear(image, index), sample_nearest(labels, index)
+        moved, moved_labels = jnp.asarray(sample_linear(image, index)), jnp.asarray(sample_nearest(labels, index))
+    else:
+        moved, moved_labels = jnp.asarray(image), jnp.asarray(labels)
     if any(config.flip):
         draw = jax.random.uniform(to_flip, (3,))
         for axis, chance in enumerate(config.flip):
             if chance:
                 flipped = draw[axis] < chance
-                image = jnp.where(flipped, jnp.flip(image, axis), image)
-                labels = jnp.where(flipped, jnp.flip(labels, axis), labels)
-    return image, labels
+                moved = jnp.where(flipped, jnp.flip(moved, axis), moved)
+                moved_labels = jnp.where(flipped, jnp.flip(moved_labels, axis), moved_labels)
+    return moved, moved_labels
 
 
-def shift_hu(key: Array, shift: IntensityShift) -> Array:
+def shift_hu(key: jax.Array, shift: IntensityShift) -> Float[jax.Array, ""]:
     """Returns the random offset of a CT image, HU."""
     return shift.mean_hu + shift.std_hu * jax.random.normal(key)
 
@@ -106,7 +114,8 @@ def _elastic_mm(
     fine = [round((count - 1) * config.elastic_grid_mm / mm) for count, mm in zip(knots, spacing_mm, strict=True)]
     field = jax.image.resize(drawn, (*(max(a, b) for a, b in zip(fine, shape, strict=True)), 3), "cubic")
     starts = [(a - b) // 2 for a, b in zip(field.shape, shape, strict=False)]
-    return field[tuple(slice(a, a + n) for a, n in zip(starts, shape, strict=True))]
+    inside: Array = field[tuple(slice(a, a + n) for a, n in zip(starts, shape, strict=True))]
+    return inside
 
 
 def _rotation(angles: Array) -> Array:

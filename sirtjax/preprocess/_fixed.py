@@ -70,8 +70,8 @@ def prepare_fixed(
     channels = [_on_grid(volume, grid, how, scale) for volume in volumes]
     organ = None if scale.organ is None or around is None else around(grid, 0.0)
     windows = [intensity_window(channel, scale, organ=organ) for channel in channels]
-    low, high = (tuple(ends) for ends in zip(*windows, strict=True))
-    unseen = low if scale.organ is None else tuple((a + b) / 2 for a, b in windows)
+    low, high = (tuple(float(end) for end in ends) for ends in zip(*windows, strict=True))
+    unseen = low if scale.organ is None else tuple((a + b) / 2 for a, b in zip(low, high, strict=True))
     image = np.stack(channels, axis=-1)
     box: Box = (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
     if how.mask is not None:

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 
 
-def median_27(image: NDArray[Any]) -> FloatArray:
+def median_27(image: Shaped[np.ndarray, "i j k"]) -> Float[np.ndarray, "i j k"]:
     """Computes the 3 x 3 x 3 median, with replicated borders; (i, j, k) float32. On the host.
 
     By comparisons of whole planes: what `scipy.ndimage.median_filter` finds, about five times faster.

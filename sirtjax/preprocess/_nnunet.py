@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Integer, Shaped
 from numpy.typing import NDArray
 
 from sirtjax import ops
@@ -40,11 +41,11 @@ class NnunetCase:
 
 
 def prepare_nnunet(
-    channels: Sequence[NDArray[Any]],
+    channels: Sequence[Shaped[np.ndarray, "i j k"]],
     *,
     spacing_mm: Sequence[float],
     how: NnunetPreprocessing,
-    previous_labels: NDArray[Any] | None = None,
+    previous_labels: Integer[np.ndarray, "i j k"] | None = None,
     previous_values: Sequence[int] = (),
 ) -> NnunetCase:
     """Transposes, crops, normalises and resamples as nnU-Net v2 does, up to the last float32 bit.

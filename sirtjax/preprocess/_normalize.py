@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from sirtjax.errors import ModelError
@@ -14,8 +15,8 @@ EPSILON = 1e-8
 
 
 def normalise_channel(
-    image: FloatArray, how: ChannelNormalisation, *, inside: NDArray[np.bool_] | None = None
-) -> FloatArray:
+    image: Float[np.ndarray, "i j k"], how: ChannelNormalisation, *, inside: Bool[np.ndarray, "i j k"] | None = None
+) -> Float[np.ndarray, "i j k"]:
     """Normalises a channel as nnU-Net v2 does, in float32, bitwise identical for the same layout.
 
     Args:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Integer, Real
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -43,13 +44,13 @@ def coarse_axis(
 
 
 def resample_image(
-    image: NDArray[Any],
+    image: Real[np.ndarray, "i j k"],
     shape: Shape,
     *,
     spacing_mm: Sequence[float],
     new_spacing_mm: Sequence[float],
     how: Resampling,
-) -> NDArray[np.float32]:
+) -> Float[np.ndarray, "a b c"]:
     """Resamples a channel over the same field of view as nnU-Net v2 does, up to the last float32 bit.
 
     Args:
@@ -72,13 +73,13 @@ def resample_image(
 
 
 def resample_stage_labels(
-    labels: NDArray[Any],
+    labels: Integer[np.ndarray, "i j k"],
     shape: Shape,
     *,
     spacing_mm: Sequence[float],
     new_spacing_mm: Sequence[float],
     how: Resampling,
-) -> NDArray[Any]:
+) -> Integer[np.ndarray, "a b c"]:
     """Resamples a label map as nnU-Net v2 resamples the labels of a first stage.
 
     Every label is interpolated separately, and the largest wins; equals go to the nearest voxel's label, if it is
@@ -123,7 +124,7 @@ def _resample(
     return np.asarray(ndimage.map_coordinates(slices, points, order=order_z, mode="nearest"))
 
 
-def resize(image: NDArray[Any], shape: Sequence[int], *, order: int) -> NDArray[np.float64]:
+def resize(image: Real[np.ndarray, "..."], shape: Sequence[int], *, order: int) -> Float[np.ndarray, "..."]:
     """Resizes an array of two or three axes, with replicated borders, clipped to the input's range.
 
     What `scipy.ndimage.zoom` does tap by tap, as products with a matrix for each axis: several times faster, and equal

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.preprocess._config import NnunetPreprocessing, Resampling
@@ -16,7 +17,11 @@ ROWS = 4
 
 
 def restore_labels(
-    logits: FloatArray, case: NnunetCase, how: NnunetPreprocessing, *, regions: Sequence[int] = ()
+    logits: Float[np.ndarray, "i j k classes"],
+    case: NnunetCase,
+    how: NnunetPreprocessing,
+    *,
+    regions: Sequence[int] = (),
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Returns labels on the voxel array from logits on the network's grid, as nnU-Net v2 does.
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from types import ModuleType
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Real, Shaped
 from numpy.typing import NDArray
 
 from sirtjax.errors import ConfigError
 from sirtjax.preprocess._config import IntensityScale, OrganWindow
+from sirtjax.typing import Array, Scalar
 
-Array = Any
 FloatArray = NDArray[np.float32]
 # Percentiles are read from at most about this many voxels, evenly spread: beyond, they move by less than a grey value.
 SAMPLE = 2_000_000
@@ -20,8 +22,12 @@ MIN_CONTRAST = 1e-6
 
 
 def scale_intensity(
-    image: Array, scale: IntensityScale, *, organ: Array | None = None, seen: Array | None = None
-) -> Array:
+    image: Real[Array, "i j k"],
+    scale: IntensityScale,
+    *,
+    organ: Real[Array, "i j k"] | Bool[Array, "i j k"] | None = None,
+    seen: Shaped[Array, "i j k"] | None = None,
+) -> Float[Array, "i j k"]:
     """Maps the intensities of an image from the window of a scale to the range that a network expects.
 
     Values outside the window are clipped. An image without contrast becomes the lower end throughout. NumPy arrays
@@ -54,7 +60,13 @@ def scale_intensity(
     return scaled if seen is None else xp.where(seen, scaled, xp.float32(scale.unseen))
 
 
-def to_range(image: Array, low: Array, high: Array, *, output: tuple[float, float]) -> Array:
+def to_range(
+    image: Real[Array, "*points channels"],
+    low: Real[Array, "#channels"] | Sequence[float],
+    high: Real[Array, "#channels"] | Sequence[float],
+    *,
+    output: tuple[float, float],
+) -> Float[Array, "*points channels"]:
     """Clips intensities to a window per channel and maps them to the network's range (NumPy or JAX).
 
     Args:
@@ -65,18 +77,23 @@ def to_range(image: Array, low: Array, high: Array, *, output: tuple[float, floa
     """
     xp = _namespace(image)
     shape = (1,) * (image.ndim - 1) + (-1,)
-    low, high = (xp.reshape(xp.asarray(end, xp.float32), shape) for end in (low, high))
-    inside = xp.clip(image, low, high)
+    lowest, highest = (xp.reshape(xp.asarray(end, xp.float32), shape) for end in (low, high))
+    inside = xp.clip(image, lowest, highest)
     # In place for NumPy, a whole image would be copied else.
-    inside -= low
-    inside *= (output[1] - output[0]) / xp.maximum(high - low, MIN_CONTRAST)
+    inside -= lowest
+    inside *= (output[1] - output[0]) / xp.maximum(highest - lowest, MIN_CONTRAST)
     inside += output[0]
-    return inside
+    scaled: Array = inside
+    return scaled
 
 
 def intensity_window(
-    image: Array, scale: IntensityScale, *, organ: Array | None = None, seen: Array | None = None
-) -> tuple[Array, Array]:
+    image: Real[Array, "i j k"],
+    scale: IntensityScale,
+    *,
+    organ: Shaped[Array, "i j k"] | None = None,
+    seen: Shaped[Array, "i j k"] | None = None,
+) -> tuple[Scalar, Scalar]:
     """Returns the two intensities of an image that become the ends of the network's range.
 
     This is the only definition of the rule: segmentation applies it to NumPy arrays, `sirtjax.synthesis` to traced
@@ -112,21 +129,21 @@ def intensity_window(
     return 0.0, scale.foreground.headroom * (float(top) if isinstance(image, np.ndarray) else top)
 
 
-def _around_median(image: Array, how: OrganWindow, organ: Array | None, seen: Array | None) -> tuple[Array, Array]:
+def _around_median(image: Array, how: OrganWindow, organ: Array | None, seen: Array | None) -> tuple[Scalar, Scalar]:
     on_host = isinstance(image, np.ndarray)
     counted = organ if organ is None or seen is None else organ & seen
     if counted is None or (on_host and not counted.any()):
         raise ConfigError("intensities are scaled around the organ's median; give a mask of the organ")
-    middle: Array
+    middle: Scalar
     if on_host:
         middle = float(np.median(image[counted]))
     else:
         middle = jnp.nan_to_num(jnp.nanmedian(jnp.where(counted, image, jnp.nan)))
-    reach = how.reach * abs(middle) if how.relative else how.reach
+    reach = how.reach * _namespace(image).abs(middle) if how.relative else how.reach
     return middle - reach, middle + reach
 
 
-def _percentiles(image: Array, inside: Array | None, percentiles: tuple[float, float]) -> tuple[Array, Array]:
+def _percentiles(image: Array, inside: Array | None, percentiles: tuple[float, float]) -> tuple[Scalar, Scalar]:
     """Two percentiles of the voxels in a mask; 0 where it is empty."""
     if isinstance(image, np.ndarray):
         values = image if inside is None else image[inside]
@@ -136,11 +153,11 @@ def _percentiles(image: Array, inside: Array | None, percentiles: tuple[float, f
     return low, high
 
 
-def _namespace(image: Array) -> Any:
+def _namespace(image: Array) -> ModuleType:
     return np if isinstance(image, np.ndarray) else jnp
 
 
-def percentile_window(image: NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float]:
+def percentile_window(image: Real[np.ndarray, "..."], percentiles: tuple[float, float]) -> tuple[float, float]:
     """Returns intensity percentiles, from every n-th voxel of large images."""
     values = np.asarray(image).reshape(-1)
     sample = values[:: max(1, values.size // SAMPLE)]

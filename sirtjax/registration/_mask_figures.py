@@ -60,7 +60,7 @@ def mask_bench(
     if pair is None:
         moving = _grid_around(mask_corners_mm(floating), lattice.spacing_mm)
         liver = spatial.occupancy(floating.masks[LIVER_NAME], LIVER_NAME, moving)
-        occupancy = {LIVER_NAME: spatial.occupancy(reference.masks[LIVER_NAME], LIVER_NAME, grid)}
+        occupancy = {LIVER_NAME: np.asarray(spatial.occupancy(reference.masks[LIVER_NAME], LIVER_NAME, grid))}
     else:
         pitch_mm, origin_mm = pair.floating_pitch_mm.tolist(), pair.floating_origin_mm.tolist()
         moving = Geometry.from_axes(pair.floating.shape, spacing_mm=pitch_mm, origin_mm=origin_mm)
@@ -68,7 +68,7 @@ def mask_bench(
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         occupancy = {LIVER_NAME: np.asarray(pair.reference_masks[..., LIVER])[box]}
     for name in reference.landmark_names():
-        occupancy[name] = spatial.occupancy(reference.masks[name], name, grid)
+        occupancy[name] = np.asarray(spatial.occupancy(reference.masks[name], name, grid))
     return MaskEvaluator(
         grid=grid, occupancy=occupancy, floating_liver=Volume(liver, moving, unit="1"), floating=floating.masks
     )
@@ -89,7 +89,7 @@ def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskEvaluator) 
         if name == LIVER_NAME and bench.floating_liver is not None:
             two = np.asarray(spatial.resample(bench.floating_liver, bench.grid, transform=transform).array)
         else:
-            two = spatial.occupancy(bench.floating[name], name, bench.grid, transform=transform)
+            two = np.asarray(spatial.occupancy(bench.floating[name], name, bench.grid, transform=transform))
         inside = one >= 0.5, two >= 0.5
         figures[f"dsc {name}"] = metrics.dice(*inside) if inside[0].any() or inside[1].any() else float("nan")
         if not (inside[0].any() and inside[1].any()):

@@ -241,9 +241,8 @@ def _warp_points(
     for one in lists:
         points = one.points_mm
         for step in chain if invert else reversed(chain):
-            points = (
-                spatial.inverse_transform_points(step, points) if invert else spatial.transform_points(step, points)
-            )
+            move = spatial.inverse_transform_points if invert else spatial.transform_points
+            points = np.asarray(move(step, points))
         farthest_mm = max(farthest_mm, float(np.linalg.norm(points - one.points_mm, axis=-1).max()))
         moved.append(replace(one, points_mm=points))
     io.write_points(output, moved, force=force)

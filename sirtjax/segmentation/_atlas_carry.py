@@ -78,7 +78,7 @@ def carry(
     if result.status not in USABLE:
         return refused(result.status.name, result.status.cause)
     mask = np.asarray(atlas.liver.array) > 0
-    occupancy = spatial.mask_occupancy(mask, atlas.liver.geometry, grid, transform=result.transform)
+    occupancy = np.asarray(spatial.mask_occupancy(mask, atlas.liver.geometry, grid, transform=result.transform))
     if not (occupancy >= 0.5).any():
         return refused("OUTSIDE", "its liver is outside the patient's image after registration")
     moved = spatial.resample(atlas.image, grid, transform=result.transform, antialias=True)

@@ -3,15 +3,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float, Real
+from numpy.typing import ArrayLike
 
 from sirtjax.errors import GeometryError
-
-Array = Any
+from sirtjax.typing import Array
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["floating_from_reference"], meta_fields=[])
@@ -23,7 +22,7 @@ class AffineTransform:
       floating_from_reference: (4, 4), last row 0 0 0 1.
     """
 
-    floating_from_reference: Array
+    floating_from_reference: Real[Array, "4 4"]
 
     def __post_init__(self) -> None:
         # Tree transformations rebuild records around placeholders that have no shape.
@@ -39,7 +38,7 @@ def identity() -> AffineTransform:
 
 def rigid_matrix(
     rotation_rad: Sequence[float], translation_mm: Sequence[float], centre_mm: Sequence[float]
-) -> NDArray[np.float64]:
+) -> Float[np.ndarray, "4 4"]:
     """Returns the 4x4 matrix of a rotation about a centre followed by a translation.
 
     Rotations are about the world x, then y, then z axis: `R = Rz Ry Rx`, and `x -> R (x - c) + c + t`.
@@ -66,7 +65,7 @@ def rigid_matrix(
     return matrix
 
 
-def checked_matrix(matrix: ArrayLike) -> NDArray[np.float64]:
+def checked_matrix(matrix: ArrayLike) -> Float[np.ndarray, "4 4"]:
     """Returns the matrix as float64 on the host, after validation.
 
     Raises:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Shaped
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -27,8 +28,8 @@ class AlignedSampling(NamedTuple):
     """
 
     order: tuple[int, int, int]
-    weights: tuple[Any, Any, Any]
-    inside: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
+    weights: tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array]
+    inside: tuple[Bool[np.ndarray, " i"], Bool[np.ndarray, " j"], Bool[np.ndarray, " k"]]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -67,7 +68,9 @@ def aligned_sampling(floating: Geometry, reference: Geometry, *, antialias: bool
     return AlignedSampling(order, (weights[0], weights[1], weights[2]), (inside[0], inside[1], inside[2]))
 
 
-def sample_aligned(array: NDArray[Any], sampling: AlignedSampling, *, fill: float = 0.0) -> FloatArray:
+def sample_aligned(
+    array: Shaped[np.ndarray, "i j k"], sampling: AlignedSampling, *, fill: float = 0.0
+) -> Float[np.ndarray, "a b c"]:
     """Samples an image on the whole grid, `fill` outside. On the host, without compilation.
 
     Args:
@@ -86,7 +89,9 @@ def slabs(count: int) -> Iterator[slice]:
     return (slice(start, min(start + SLAB, count)) for start in range(0, count, SLAB))
 
 
-def sample_slab(array: NDArray[Any], sampling: AlignedSampling, slab: slice, *, fill: float = 0.0) -> FloatArray:
+def sample_slab(
+    array: Shaped[np.ndarray, "i j k"], sampling: AlignedSampling, slab: slice, *, fill: float = 0.0
+) -> Float[np.ndarray, "a b c"]:
     """Samples the planes `slab` along the grid's first axis, as `sample_aligned` does.
 
     Args:
@@ -113,11 +118,11 @@ def sample_slab(array: NDArray[Any], sampling: AlignedSampling, slab: slice, *, 
     return values
 
 
-def _along_second(values: FloatArray, weights: Any) -> FloatArray:
+def _along_second(values: FloatArray, weights: sparse.csr_array) -> FloatArray:
     return np.stack([weights @ plane for plane in values])
 
 
-def _along_third(values: FloatArray, weights: Any) -> FloatArray:
+def _along_third(values: FloatArray, weights: sparse.csr_array) -> FloatArray:
     return np.stack([np.ascontiguousarray((weights @ np.ascontiguousarray(plane.T)).T) for plane in values])
 
 

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
-Array = Any
-Triple = tuple[Array, Array, Array]
+from sirtjax.typing import Array
 
 
-def bspline_matrix(nodes: int, controls: int, *, taper: float = 0.0) -> NDArray[np.float32]:
+def bspline_matrix(nodes: int, controls: int, *, taper: float = 0.0) -> Float[np.ndarray, "nodes controls"]:
     """Returns the cubic B-spline weights of evenly spaced control values at the nodes of one axis.
 
     The first and last node lie on the second and last but one control value, so that the splines sum to one all
@@ -41,7 +39,9 @@ def bspline_matrix(nodes: int, controls: int, *, taper: float = 0.0) -> NDArray[
     return rounded
 
 
-def bspline_field(coefficients: Array, weights: Triple) -> Array:
+def bspline_field(
+    coefficients: Float[Array, "a b c 3"], weights: tuple[Float[Array, "i a"], Float[Array, "j b"], Float[Array, "k c"]]
+) -> Float[Array, "i j k 3"]:
     """Computes a vector field on a lattice from B-spline coefficients. Pure, linear, differentiable.
 
     Args:

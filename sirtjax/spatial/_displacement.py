@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any
 
 import jax
+from jaxtyping import Float
 
 from sirtjax.errors import GeometryError
 from sirtjax.ops import namespace, sample_linear
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry
-
-Array = Any
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["array", "floating_from_displaced"], meta_fields=["geometry"])
@@ -27,9 +27,9 @@ class DisplacementField:
       floating_from_displaced: A, the (4, 4) affine map that follows the displacement; None for none.
     """
 
-    array: Array
+    array: Float[Array, "*batch i j k 3"]
     geometry: Geometry
-    floating_from_displaced: Array | None = None
+    floating_from_displaced: Float[Array, "*batch 4 4"] | None = None
 
     def __post_init__(self) -> None:
         # Tree transformations rebuild records around placeholders that have no shape.
@@ -44,7 +44,7 @@ class DisplacementField:
             raise GeometryError(f"floating_from_displaced must be a 4x4 matrix, got shape {tuple(matrix)}")
 
 
-def sample_displacement(field: DisplacementField, points_mm: Array) -> Array:
+def sample_displacement(field: DisplacementField, points_mm: Float[Array, "*points 3"]) -> Float[Array, "*points 3"]:
     """Displacements u (..., 3) in mm at world points (..., 3); zero outside the field. Differentiable.
 
     Without the affine map that may follow the displacement: for where points go, use `transform_points`.
@@ -54,7 +54,7 @@ def sample_displacement(field: DisplacementField, points_mm: Array) -> Array:
     return sample_linear(field.array, points_mm @ affine[:3, :3].T + _row(affine[:3, 3], points_mm))
 
 
-def jacobian_determinant(field: DisplacementField) -> Array:
+def jacobian_determinant(field: DisplacementField) -> Float[Array, "i j k"]:
     """Computes det(A) det(I + du/dx) at the field's voxels; negative where the deformation folds.
 
     A is the affine map that follows the displacement, if there is one; one that mirrors (det A below zero) turns
@@ -73,13 +73,14 @@ def jacobian_determinant(field: DisplacementField) -> Array:
         each = (array[..., along] for along in range(3))
         slopes = (xp.gradient(one, axis=axis) if count > 1 else xp.zeros_like(one) for one in each)
         edges.append([slope + step for slope, step in zip(slopes, steps[:, axis], strict=True)])
-    ratio = _triple_product(edges) / _triple_product(steps.T)
+    ratio: Array = _triple_product(edges) / _triple_product(steps.T)
     if field.floating_from_displaced is None:
         return ratio
-    return ratio * _triple_product(xp.asarray(field.floating_from_displaced, array.dtype)[:3, :3])
+    followed: Array = ratio * _triple_product(xp.asarray(field.floating_from_displaced, array.dtype)[:3, :3])
+    return followed
 
 
-def _triple_product(rows: Any) -> Array:
+def _triple_product(rows: Any) -> Any:
     """The determinant of three rows of three, each entry a number or an array."""
     (a, b, c), (d, e, f), (g, h, i) = rows
     return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)

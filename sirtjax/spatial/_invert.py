@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,17 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, Integer
 
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ComputationError
 from sirtjax.ops import FlatGrid, sample_flat_linear
 from sirtjax.spatial._affine import AffineTransform, checked_matrix
 from sirtjax.spatial._displacement import DisplacementField
-from sirtjax.spatial._kernel import MEAN_CHUNK, apply_matrix, field_on_device, reference_index, run_chunks
+from sirtjax.spatial._kernel import MEAN_CHUNK, Triple, apply_matrix, field_on_device, reference_index, run_chunks
 from sirtjax.spatial._transform import Transform, affine_part, carried
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry
-
-Array = Any
 
 # Points that miss by less have arrived.
 ARRIVED_MM = 0.01
@@ -107,7 +108,9 @@ def invert_field(field: DisplacementField, *, geometry: Geometry | None = None, 
     return Inversion(field=inverse, residual_mm=float(found[:, 3].max()))
 
 
-def fixed_point(field: FlatGrid, field_from_world: Array, points_mm: Any, steps: Array) -> tuple[Any, Any]:
+def fixed_point(
+    field: FlatGrid, field_from_world: Float[Array, "4 4"], points_mm: Triple, steps: Integer[Array, ""]
+) -> tuple[Triple, Triple]:
     """Returns displacements v with v = -u(y + v) at points y in three arrays, and their residual.
 
     Where the plain iteration does not arrive at some point, because the field stretches or squeezes too much, all are
@@ -130,7 +133,7 @@ def fixed_point(field: FlatGrid, field_from_world: Array, points_mm: Any, steps:
     return result
 
 
-def _newton(missed: Any, start: Any, steps: Array) -> tuple[Any, Any]:
+def _newton(missed: Callable[[Any], Any], start: Any, steps: Array) -> tuple[Any, Any]:
     """Half steps against what is missed, which lead nearer where nothing folds, then Newton's; the best of all."""
 
     def halved(_: Array, v: Any) -> Any:
@@ -171,7 +174,8 @@ def _solved(columns: Any, left: Any) -> Any:
 
 
 def _dot(a: Any, b: Any) -> Array:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    product: Array = a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    return product
 
 
 def _square(a: Any) -> Array:
@@ -193,7 +197,7 @@ def _invert_chunk(
     steps: Array,
     *,
     chunk: int,
-) -> Array:
+) -> jax.Array:
     points = apply_matrix(world_from_voxel, reference_index(shape, start, chunk))
     found, missed = fixed_point(field, field_from_world, points, steps)
     found, missed = (tuple(sum(a * x for a, x in zip(row, v, strict=True)) for row in linear) for v in (found, missed))

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from numpy.typing import NDArray
+from jaxtyping import Float, Integer, Real, Shaped
+from numpy.typing import DTypeLike
 
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.ops import FlatGrid, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._source import SourceGrid, to_device
 from sirtjax.spatial._transform import Transform, affine_part
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry
 
-Array = Any
-Triple = tuple[Array, Array, Array]
+Triple = tuple[Float[Array, "*points"], Float[Array, "*points"], Float[Array, "*points"]]
 
 # Reference voxels per call: large enough to hide the call, small enough that the last one wastes little.
 POINT_CHUNK = 2**18
@@ -41,12 +42,12 @@ class Path(NamedTuple):
       reference_shape: (3,) int32.
     """
 
-    floating_from_reference: Array
+    floating_from_reference: Float[Array, "4 4"]
     field: FlatGrid | None
-    field_from_reference: Array
-    field_from_world: Array
-    floating_from_displacement: Array
-    reference_shape: Array
+    field_from_reference: Float[Array, "4 4"]
+    field_from_world: Float[Array, "3 3"]
+    floating_from_displacement: Float[Array, "3 3"]
+    reference_shape: Integer[Array, "3"] | None
 
 
 def plan_path(source: SourceGrid, reference: Geometry, transform: Transform, field: FlatGrid | None) -> Path:
@@ -76,8 +77,13 @@ def field_on_device(transform: Transform) -> FlatGrid | None:
 
 
 def run_chunks(
-    call: Callable[[Any], Array], count: int, chunk: int, dtype: Any, *, channels: int | None = None
-) -> NDArray[Any]:
+    call: Callable[[np.int32], Shaped[jax.Array, "..."]],
+    count: int,
+    chunk: int,
+    dtype: DTypeLike,
+    *,
+    channels: int | None = None,
+) -> Shaped[np.ndarray, "..."]:
     """Runs a kernel on chunks of `chunk` voxels and gathers the results on the host."""
     result = np.empty(count if channels is None else (count, channels), dtype)
     pending: list[tuple[int, Array]] = []
@@ -98,8 +104,14 @@ def run_chunks(
 
 @partial(cached_jit, static_argnames=("order", "chunk"))
 def sample_chunk(
-    source: FlatGrid, path: Path, start: Array, fill: Array, *, order: str, chunk: int = POINT_CHUNK
-) -> Array:
+    source: FlatGrid,
+    path: Path,
+    start: Integer[Array, ""],
+    fill: Real[Array, ""],
+    *,
+    order: str,
+    chunk: int = POINT_CHUNK,
+) -> Shaped[Array, " chunk"]:
     """Samples the image at the centres of `chunk` reference voxels from the linear index `start`."""
     ijk = floating_index(path, reference_index(path.reference_shape, start, chunk))
     if order == "nearest":
@@ -113,14 +125,14 @@ def sample_chunk(
 def mean_chunk(
     source: FlatGrid,
     path: Path,
-    start: Array,
-    fill: Array,
-    half_width: Array,
-    counts: Array,
+    start: Integer[Array, ""],
+    fill: Real[Array, ""],
+    half_width: Float[Array, "3"],
+    counts: Integer[Array, "3"],
     *,
     conserve: bool,
     chunk: int = MEAN_CHUNK,
-) -> Array:
+) -> Float[jax.Array, " chunk"]:
     """Averages the image over each of `chunk` reference voxels from the linear index `start`.
 
     Each voxel is cut into `counts` parts along its axes; each part is looked up once, over a box of
@@ -138,25 +150,27 @@ def mean_chunk(
             values = values * field_volume_ratio(path, path.field, (i, j, k))
         return summed + values
 
-    summed = lax.fori_loop(0, total, add, jnp.zeros(chunk, jnp.float32))
-    return summed / total.astype(jnp.float32)
+    mean: jax.Array = lax.fori_loop(0, total, add, jnp.zeros(chunk, jnp.float32)) / total.astype(jnp.float32)
+    return mean
 
 
-def reference_index(shape: Array, start: Array, chunk: int) -> Triple:
+def reference_index(shape: Integer[Array, "3"] | None, start: Integer[Array, ""], chunk: int) -> Triple:
     """Returns the indices i, j, k, as float32, of `chunk` voxels from the linear index `start`."""
+    if shape is None:
+        raise ValueError("the path has no reference shape")
     n = start + jnp.arange(chunk, dtype=jnp.int32)
     row = n // shape[2]
     i, j, k = row // shape[1], row % shape[1], n % shape[2]
     return i.astype(jnp.float32), j.astype(jnp.float32), k.astype(jnp.float32)
 
 
-def apply_matrix(matrix: Array, point: Triple) -> Triple:
+def apply_matrix(matrix: Float[Array, "4 4"], point: Triple) -> Triple:
     """Applies a (4, 4) matrix to a point in three arrays."""
     i, j, k = (row[0] * point[0] + row[1] * point[1] + row[2] * point[2] + row[3] for row in matrix[:3])
     return i, j, k
 
 
-def field_volume_ratio(path: Path, field: FlatGrid, reference: Triple) -> Array:
+def field_volume_ratio(path: Path, field: FlatGrid, reference: Triple) -> Float[jax.Array, "*points"]:
     """Computes det(I + du/dx) of the interpolated field at fractional reference indices, at least zero."""
     place = apply_matrix(path.field_from_reference, reference)
     zero, one = jnp.zeros_like(place[0]), jnp.ones_like(place[0])

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
 from sirtjax.errors import InputError
@@ -21,6 +23,7 @@ from sirtjax.spatial._source import (
 from sirtjax.spatial._traced import Parts, is_traced, known_affine, traced_occupancy
 from sirtjax.spatial._transform import Transform, affine_part
 from sirtjax.spatial._warp import Order
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry, LabelMap, bounding_box, crop_geometry
 
 Slices = tuple[slice, slice, slice]
@@ -28,7 +31,7 @@ Slices = tuple[slice, slice, slice]
 
 def occupancy(
     labels: LabelMap, name: str, geometry: Geometry, *, transform: Transform | None = None
-) -> NDArray[np.float32]:
+) -> Float[Array, "i j k"]:
     """Returns the fraction of each voxel of a grid that lies inside a label.
 
     On the host no program is compiled for a new shape. If the map or the transform is traced by JAX, the result is a
@@ -62,18 +65,17 @@ def occupancy(
     """
     value = labels.value(name)
     mask = labels.array == value if is_traced(labels.array) else labels.mask(name)
-    share: NDArray[np.float32] = mask_occupancy(mask, labels.geometry, geometry, transform=transform)
-    return share
+    return mask_occupancy(mask, labels.geometry, geometry, transform=transform)
 
 
 def mask_occupancy(
-    mask: Any,
+    mask: Shaped[Array, "a b c"],
     floating: Geometry,
     geometry: Geometry,
     *,
     transform: Transform | None = None,
     order: Order = "linear",
-) -> Any:
+) -> Float[Array, "i j k"]:
     """Returns the `occupancy` of a mask on the grid `floating`.
 
     If the mask or the transform is traced by JAX, the result is differentiable in both, and a mask may hold
@@ -98,6 +100,7 @@ def mask_occupancy(
     if order != "linear":
         raise InputError(f"order {order!r} of an occupancy is for arrays that JAX traces; use 'linear' on the host")
     result = np.zeros(geometry.shape, np.float32)
+    mask = np.asarray(mask)
     sampled = _sampling(mask, floating, geometry, transform)
     if sampled is None:
         return result
@@ -125,7 +128,7 @@ def mask_sampling(
     geometry: Geometry,
     *,
     transform: Transform | None = None,
-    mask: NDArray[Any] | None = None,
+    mask: Shaped[Array, "a b c"] | None = None,
 ) -> tuple[Parts, Parts]:
     """Returns the parts per voxel and the blocks of mask voxels with which `traced_occupancy` averages.
 
@@ -139,7 +142,7 @@ def mask_sampling(
       mask: (i, j, k) on `floating`.
     """
     transform = identity() if transform is None else transform
-    sampled = None if mask is None else _sampling(mask, floating, geometry, transform)
+    sampled = None if mask is None else _sampling(np.asarray(mask), floating, geometry, transform)
     if sampled is not None:
         _, blocks, counts, _ = sampled
     else:
@@ -171,7 +174,9 @@ def _blocks_and_parts(
     return blocks, parts_per_voxel(steps, 2.0) + np.int32(1), steps
 
 
-def _traced_mask(mask: Any, floating: Geometry, geometry: Geometry, transform: Transform, order: Order) -> Any:
+def _traced_mask(
+    mask: Shaped[Array, "a b c"], floating: Geometry, geometry: Geometry, transform: Transform, order: Order
+) -> Float[jax.Array, "i j k"]:
     parts, blocks = mask_sampling(floating, geometry, transform=transform)
     field: DisplacementField | None = None
     if isinstance(transform, DisplacementField):

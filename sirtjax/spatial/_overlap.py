@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Real
 from numpy.typing import NDArray
 
 from sirtjax.compilation_cache import cached_jit
@@ -12,9 +12,8 @@ from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._invert import fixed_point
 from sirtjax.spatial._kernel import MEAN_CHUNK, apply_matrix, field_on_device, reference_index, run_chunks
 from sirtjax.spatial._transform import Transform, affine_part
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry
-
-Array = Any
 
 # Points per axis at which a grid is probed.
 _PROBES = 32
@@ -41,7 +40,7 @@ def overlap_fraction(geometry: Geometry, other: Geometry) -> float:
     return float(box_overlap(points, half, np.asarray(other.shape)).mean())
 
 
-def interior_mask(floating: Geometry, reference: Geometry, transform: Transform) -> NDArray[np.bool_]:
+def interior_mask(floating: Geometry, reference: Geometry, transform: Transform) -> Bool[np.ndarray, "i j k"]:
     """Returns the floating voxels that are, with their neighbours, inside the reference grid.
 
     Args:
@@ -75,15 +74,17 @@ def interior_mask(floating: Geometry, reference: Geometry, transform: Transform)
     return inside
 
 
-def box_overlap(ijk: tuple[Array, Array, Array], half: Array, shape: Array) -> Array:
+def box_overlap(
+    ijk: tuple[Array, Array, Array], half: Float[Array, "3"], shape: Real[Array, "3"]
+) -> Float[Array, "*points"]:
     """Computes the fraction of boxes around `ijk`, of half sides `half`, within a grid of `shape` voxels."""
     xp = namespace(*ijk)
-    result: Array = 1.0
-    for axis, x in enumerate(ijk):
-        first = xp.maximum(x - half[axis], -0.5)
-        last = xp.minimum(x + half[axis], shape[axis] - 0.5)
-        result = result * xp.clip((last - first) / (2 * half[axis]), 0.0, 1.0)
-    return result
+    i, j, k = (
+        xp.clip((xp.minimum(x + h, n - 0.5) - xp.maximum(x - h, -0.5)) / (2 * h), 0.0, 1.0)
+        for x, h, n in zip(ijk, half, shape, strict=True)
+    )
+    inside: Array = i * j * k
+    return inside
 
 
 def _half_extent(steps: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import ComputationError
 from sirtjax.spatial._displacement import DisplacementField, sample_displacement
 from sirtjax.spatial._transform import Transform, affine_part
 
-Array = Any
-
 
 def inverse_transform_points(
     transform: Transform, points_mm: ArrayLike, *, tolerance_mm: float = 0.01, iterations: int = 50
-) -> NDArray[np.float64]:
+) -> Float[np.ndarray, "*points 3"]:
     """Transforms world points (landmarks, contours) from floating image to reference. On the host.
 
     This is the way against the pull of a transform, and that in which an image resampled onto the reference moves. Each
@@ -67,6 +64,6 @@ def _slopes(field: DisplacementField, points_mm: NDArray[np.float64]) -> NDArray
     small_mm = 1e-3
     columns = []
     for way in small_mm * np.eye(3):
-        ends = (sample_displacement(field, points_mm + sign * way) for sign in (1, -1))
-        columns.append(np.subtract(*ends) / (2 * small_mm))
+        ahead, behind = (np.asarray(sample_displacement(field, points_mm + sign * way)) for sign in (1, -1))
+        columns.append(np.subtract(ahead, behind) / (2 * small_mm))
     return np.asarray(np.eye(3) + np.stack(columns, axis=-1))

@@ -4,7 +4,8 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Integer, Shaped
+from numpy.typing import DTypeLike, NDArray
 from scipy import ndimage
 
 from sirtjax.errors import GeometryError, InputError
@@ -31,6 +32,7 @@ from sirtjax.spatial._traced import (
 )
 from sirtjax.spatial._transform import Transform, affine_part
 from sirtjax.spatial._warp import Order
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 # Voxels kept around the reached part: what interpolation needs, and what the spline filter needs to settle.
@@ -129,7 +131,7 @@ def resample_labels(labels: LabelMap, geometry: Geometry, *, transform: Transfor
 
 def _traced_resample(
     volume: Volume, geometry: Geometry, transform: Transform, *, order: Order, fill: float, antialias: bool
-) -> Any:
+) -> Shaped[Array, "i j k"]:
     image = jnp.asarray(volume.array, jnp.float32)
     if not antialias:
         path = transform_path(transform, volume.geometry.voxel_from_world, geometry)
@@ -153,14 +155,14 @@ def default_fill(unit: str) -> float:
 
 
 def sample_on_grid(
-    array: NDArray[Any],
+    array: Shaped[np.ndarray, "a b c"],
     floating: Geometry,
     reference: Geometry,
     transform: Transform,
     *,
     order: Order,
     fill: float,
-) -> NDArray[Any]:
+) -> Shaped[np.ndarray, "i j k"]:
     """Samples `array` at the voxel centres of `reference`; int32 labels remain int32, others float32."""
     dtype = np.int32 if array.dtype == np.int32 and order == "nearest" else np.float32
     source = _prepare(array, floating, reference, transform, order=order, dtype=dtype)
@@ -178,7 +180,7 @@ def sample_on_grid(
 
 
 def mean_on_grid(
-    array: NDArray[Any],
+    array: Shaped[np.ndarray, "a b c"],
     floating: Geometry,
     reference: Geometry,
     transform: Transform,
@@ -186,7 +188,7 @@ def mean_on_grid(
     fill: float,
     density: float = 1.0,
     conserve: bool = False,
-) -> NDArray[np.float32]:
+) -> Float[np.ndarray, "i j k"]:
     """Means of the linearly interpolated `array` over the voxels of `reference`.
 
     Each is cut into `density` parts for each voxel of `array` that it spans. With `conserve` the values are
@@ -212,13 +214,13 @@ def mean_on_grid(
     return values.reshape(reference.shape)
 
 
-def voxel_steps(floating: Geometry, reference: Geometry, transform: Transform) -> NDArray[np.float64]:
+def voxel_steps(floating: Geometry, reference: Geometry, transform: Transform) -> Float[np.ndarray, "3 3"]:
     """Returns (3, 3): column b is the step of a reference voxel along axis b, in floating voxels."""
     steps = floating.voxel_from_world @ affine_part(transform) @ reference.affine
     return np.asarray(steps[:3, :3], np.float64)
 
 
-def block_factors(steps: NDArray[np.float64], coarsest: float) -> tuple[int, int, int]:
+def block_factors(steps: Float[np.ndarray, "3 3"], coarsest: float) -> tuple[int, int, int]:
     """Returns integer factors for averaging a fine image first: blocks of at most 1/`coarsest` voxel."""
     # Floating voxels along each of their axes that span one reference voxel, in the reference's own measure.
     span = 1 / np.linalg.norm(np.linalg.inv(steps), axis=0)
@@ -226,7 +228,7 @@ def block_factors(steps: NDArray[np.float64], coarsest: float) -> tuple[int, int
     return i, j, k
 
 
-def parts_per_voxel(steps: NDArray[np.float64], density: float) -> NDArray[np.int32]:
+def parts_per_voxel(steps: Float[np.ndarray, "3 3"], density: float) -> Integer[np.ndarray, "3"]:
     """Parts into which a reference voxel is cut: at least `density` for each floating voxel that it spans."""
     wanted = np.ceil(density * np.linalg.norm(steps, axis=0) - 1e-6)
     counts: NDArray[np.int32] = np.clip(wanted, 1, 64).astype(np.int32)
@@ -246,7 +248,7 @@ def image_sampling(floating: Geometry, reference: Geometry) -> tuple[Parts, Part
     return (i, j, k), blocks
 
 
-def half_width(steps: NDArray[np.float64], counts: NDArray[np.int32]) -> NDArray[np.float32]:
+def half_width(steps: Float[np.ndarray, "3 3"], counts: Integer[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
     """Returns half the extent of a reference sub-voxel along each floating axis, at most 0.5.
 
     A part that is turned against those axes is a box no more; one with the same spread (root of the summed
@@ -264,7 +266,7 @@ def _prepare(
     transform: Transform,
     *,
     order: Order,
-    dtype: Any,
+    dtype: DTypeLike,
     factors: tuple[int, int, int] = (1, 1, 1),
 ) -> SourceGrid | None:
     if array.shape != floating.shape:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Shaped
 
 from sirtjax.errors import GeometryError
 from sirtjax.ops import FlatGrid
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._transform import Transform
+from sirtjax.typing import Vector
 from sirtjax.volume import Geometry
 
 # One compilation per rung, so few of them: SPECT, MR and dose grids; a CT; a large CT; the limit of int32.
@@ -32,10 +33,10 @@ class SourceGrid:
     """
 
     grid: FlatGrid
-    voxel_from_world: NDArray[np.float64]
+    voxel_from_world: Float[np.ndarray, "4 4"]
 
 
-def to_device(array: NDArray[Any], *, low: Any, high: Any) -> FlatGrid:
+def to_device(array: Shaped[np.ndarray, "i j k *channels"], *, low: Vector, high: Vector) -> FlatGrid:
     """Copies a flat grid to the device in a buffer of standard capacity.
 
     Raises:
@@ -57,7 +58,7 @@ def to_device(array: NDArray[Any], *, low: Any, high: Any) -> FlatGrid:
     return FlatGrid(jax.device_put(buffer), shape, np.asarray(low, np.float32), np.asarray(high, np.float32))
 
 
-def displacement_bounds_mm(field: DisplacementField) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def displacement_bounds_mm(field: DisplacementField) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
     """Returns the smallest and largest displacement per world axis, including zero, (3,) each."""
     array = np.asarray(field.array)
     # Whole slices against each other first: numpy is slow over an axis of three.
@@ -68,8 +69,8 @@ def displacement_bounds_mm(field: DisplacementField) -> tuple[NDArray[np.float64
 
 
 def reached_box(
-    voxel_from_reference: NDArray[np.float64], reference: Geometry, transform: Transform
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    voxel_from_reference: Float[np.ndarray, "4 4"], reference: Geometry, transform: Transform
+) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
     """Returns the range of floating indices that any point of the reference voxels can reach.
 
     Args:
@@ -87,7 +88,7 @@ def reached_box(
 
 
 def crop_to_box(
-    geometry: Geometry, low: NDArray[np.float64], high: NDArray[np.float64], *, margin: int
+    geometry: Geometry, low: Float[np.ndarray, "3"], high: Float[np.ndarray, "3"], *, margin: int
 ) -> tuple[slice, slice, slice] | None:
     """Returns the slices of the grid around a box of fractional indices; None if they do not overlap."""
     shape = np.asarray(geometry.shape)
@@ -99,7 +100,7 @@ def crop_to_box(
     return i, j, k
 
 
-def shifted(voxel_from_world: NDArray[np.float64], start: Any, factors: Any) -> NDArray[np.float64]:
+def shifted(voxel_from_world: Float[np.ndarray, "4 4"], start: Vector, factors: Vector) -> Float[np.ndarray, "4 4"]:
     """Returns the index map of a grid cropped at `start` and averaged over blocks of `factors` voxels."""
     blocks = np.asarray(factors, np.float64)
     result = voxel_from_world.copy()
@@ -108,7 +109,9 @@ def shifted(voxel_from_world: NDArray[np.float64], start: Any, factors: Any) -> 
     return result
 
 
-def block_mean(array: NDArray[Any], factors: tuple[int, int, int], *, mode: Any) -> NDArray[np.float32]:
+def block_mean(
+    array: Shaped[np.ndarray, "i j k"], factors: tuple[int, int, int], *, mode: Literal["constant", "edge"]
+) -> Float[np.ndarray, "a b c"]:
     """Means over blocks of voxels; a last incomplete block is padded (`mode` as in `numpy.pad`)."""
     result = np.asarray(array)
     for axis, factor in enumerate(factors):

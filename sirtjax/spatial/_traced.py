@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Float
-from numpy.typing import NDArray
+from jaxtyping import Float, Integer, Shaped
 
 from sirtjax.ops import FlatGrid, bspline_coefficients, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
 from sirtjax.spatial._affine import AffineTransform, identity
@@ -24,10 +23,8 @@ from sirtjax.spatial._kernel import Path, Triple, field_volume_ratio, floating_i
 from sirtjax.spatial._source import shifted
 from sirtjax.spatial._transform import Transform
 from sirtjax.spatial._warp import Order
+from sirtjax.typing import Array, Vector
 from sirtjax.volume import Geometry
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
 
 Parts = tuple[int, int, int]
 # Smaller occupancies are rounding at voxels that only touch the mask.
@@ -36,7 +33,7 @@ TRACE = 1e-5
 _INDEX_BITS = 20
 
 
-def is_traced(*trees: Any) -> bool:
+def is_traced(*trees: object) -> bool:
     """Returns whether an array of these pytrees is traced, so that its values are not known on the host."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
 
@@ -46,7 +43,7 @@ def voxel_path(
     world_from_reference: Float[Array, "4 4"],
     *,
     floating_from_displaced: Float[Array, "4 4"] | None = None,
-    field_mm: Float[Array, "i j k 3"] | None = None,
+    field_mm: Float[Array, "p q r 3"] | None = None,
     field_from_world: Float[Array, "4 4"] | None = None,
 ) -> Path:
     """Returns the map from reference voxels to image voxels; affines may be traced.
@@ -98,7 +95,9 @@ def known_affine(transform: Transform) -> AffineTransform:
     return identity() if matrix is None or is_traced(matrix) else AffineTransform(matrix)
 
 
-def traced_grid(array: Array, *, low: Any = None, high: Any = None) -> FlatGrid:
+def traced_grid(
+    array: Shaped[Array, "i j k *channels"], *, low: Vector | None = None, high: Vector | None = None
+) -> FlatGrid:
     """Returns the flat view of an array; inside is from `low` to `high` in voxels."""
     shape = tuple(int(n) for n in array.shape[:3])
     low = np.full(3, -0.5) if low is None else low
@@ -107,8 +106,8 @@ def traced_grid(array: Array, *, low: Any = None, high: Any = None) -> FlatGrid:
 
 
 def traced_samples(
-    image: Float[Array, "a b c"], path: Path, shape: Parts, *, order: Order, fill: float
-) -> Float[Array, "i j k"]:
+    image: Shaped[Array, "a b c"], path: Path, shape: Parts, *, order: Order, fill: float
+) -> Shaped[Array, "i j k"]:
     """Returns an image at the voxel centres of a grid.
 
     Args:
@@ -132,11 +131,11 @@ def traced_means(
     shape: Parts,
     *,
     parts: Parts,
-    half_width: Float[Array, 3],
+    half_width: Float[Array, "3"],
     fill: float,
     order: Order = "linear",
     conserve: bool = False,
-) -> Float[Array, "i j k"]:
+) -> Float[jax.Array, "i j k"]:
     """Returns the means of an image over voxels of a grid, each cut into `parts`.
 
     Args:
@@ -169,14 +168,14 @@ def traced_means(
     return total / float(np.prod(parts))
 
 
-def traced_half_width(path: Path, parts: Parts) -> Float[Array, 3]:
+def traced_half_width(path: Path, parts: Parts) -> Float[jax.Array, "3"]:
     """Returns half the extent of one part of a voxel along each axis of the image, voxels, at most 0.5."""
     steps = path.floating_from_reference[:3, :3] / np.asarray(parts, np.float32)[None]
     return jnp.clip(jnp.sqrt(jnp.sum(steps**2, axis=1)) / 2, 1e-3, 0.5)
 
 
 def traced_occupancy(
-    mask: Float[Array, "a b c"],
+    mask: Shaped[Array, "a b c"],
     source_from_world: Float[Array, "4 4"],
     world_from_reference: Float[Array, "4 4"],
     shape: Parts,
@@ -185,9 +184,9 @@ def traced_occupancy(
     blocks: Parts = (1, 1, 1),
     order: Order = "linear",
     floating_from_displaced: Float[Array, "4 4"] | None = None,
-    field_mm: Float[Array, "i j k 3"] | None = None,
+    field_mm: Float[Array, "p q r 3"] | None = None,
     field_from_world: Float[Array, "4 4"] | None = None,
-) -> Float[Array, "i j k"]:
+) -> Float[jax.Array, "i j k"]:
     """Returns the fraction of each voxel of a grid inside a mask, as a differentiable function of arrays.
 
     Args:
@@ -231,13 +230,15 @@ def _settled(index: Triple) -> Triple:
     return i, j, k
 
 
-def block_means(array: Array, blocks: Parts) -> Array:
+def block_means(array: Float[Array, "i j k"], blocks: Parts) -> Float[Array, "a b c"]:
     """Returns means over whole blocks of voxels."""
     (i, a), (j, b), (k, c) = ((n // f, f) for n, f in zip(array.shape, blocks, strict=True))
     return array if max(blocks) == 1 else array.reshape(i, a, j, b, k, c).mean(axis=(1, 3, 5))
 
 
-def traced_shift(voxel_from_world: Float[Array, "4 4"], start: NDArray[Any], blocks: Parts) -> Float[Array, "4 4"]:
+def traced_shift(
+    voxel_from_world: Float[Array, "4 4"], start: Integer[np.ndarray, "3"], blocks: Parts
+) -> Float[Array, "4 4"]:
     """Returns the index map of a grid cropped at `start` and averaged over `blocks`."""
     if not is_traced(voxel_from_world):
         return shifted(np.asarray(voxel_from_world, np.float64), start, blocks)

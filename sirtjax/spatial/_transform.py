@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, Real
 from numpy.typing import NDArray
 
 from sirtjax.ops import namespace
 from sirtjax.spatial._affine import AffineTransform, checked_matrix
 from sirtjax.spatial._displacement import DisplacementField, sample_displacement
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry
 
-Array = Any
 Transform = AffineTransform | DisplacementField
 
 
-def transform_points(transform: Transform, points_mm: Array) -> Array:
+def transform_points(
+    transform: Transform, points_mm: Real[Array, "*points 3"] | Sequence[Sequence[float]]
+) -> Float[Array, "*points 3"]:
     """Transforms world points of the reference image to the floating image.
 
     Points are carried against the direction in which images are resampled: to carry points of the floating
@@ -77,7 +81,7 @@ def compose(outer: Transform, inner: Transform, *, geometry: Geometry | None = N
     product = last if first is None else first if last is None else _product(last, first)
     if isinstance(inner, AffineTransform):
         if isinstance(outer, AffineTransform):
-            return AffineTransform(product)
+            return AffineTransform(_product(outer.floating_from_reference, inner.floating_from_reference))
         if geometry is None:
             return _after_affine(outer, inner, product)
     elif geometry is None and isinstance(outer, AffineTransform):
@@ -101,7 +105,7 @@ def to_displacement_field(transform: Transform, geometry: Geometry) -> Displacem
     return DisplacementField((transform_points(transform, points) - points).astype("float32"), geometry)
 
 
-def affine_part(transform: Transform) -> NDArray[np.float64]:
+def affine_part(transform: Transform) -> Float[np.ndarray, "4 4"]:
     """Returns the affine map of a transform where the displacement is zero, (4, 4) float64, on the host.
 
     Raises:
@@ -111,12 +115,12 @@ def affine_part(transform: Transform) -> NDArray[np.float64]:
     return np.eye(4) if matrix is None else checked_matrix(matrix)
 
 
-def carried(geometry: Geometry, matrix: Any) -> Geometry:
+def carried(geometry: Geometry, matrix: Real[Array, "4 4"]) -> Geometry:
     """Transforms a grid with its voxels by a (4, 4) world matrix."""
     return Geometry.from_affine(geometry.shape, np.asarray(matrix, np.float64) @ geometry.affine)
 
 
-def voxel_centres_mm(geometry: Geometry) -> np.ndarray[Any, np.dtype[np.float64]]:
+def voxel_centres_mm(geometry: Geometry) -> Float[np.ndarray, "i j k 3"]:
     """Returns the world positions of all voxel centres, (i, j, k, 3) in mm."""
     affine = geometry.affine
     i, j, k = (np.arange(n, dtype=np.float64)[:, None] * affine[:3, a] for a, n in enumerate(geometry.shape))
@@ -124,7 +128,7 @@ def voxel_centres_mm(geometry: Geometry) -> np.ndarray[Any, np.dtype[np.float64]
     return centres
 
 
-def _after_affine(outer: DisplacementField, inner: AffineTransform, product: Array) -> DisplacementField:
+def _after_affine(outer: DisplacementField, inner: AffineTransform, product: Array | None) -> DisplacementField:
     """u(B x) after the affine map B, as displacements B^-1 u on the grid that B carries onto the field's."""
     back = np.linalg.inv(affine_part(inner))
     xp = namespace(outer.array)
@@ -144,7 +148,8 @@ def _composed_displacement(outer: Transform, inner: Transform, first: Array | No
         if first is not None:
             added = added @ xp.linalg.inv(xp.asarray(first, added.dtype)[:3, :3]).T
         total = total + added
-    return total.astype("float32")
+    displacement: Array = total.astype("float32")
+    return displacement
 
 
 def _affine_map(transform: Transform) -> Array | None:
@@ -155,10 +160,12 @@ def _affine_map(transform: Transform) -> Array | None:
 
 def _product(last: Array, first: Array) -> Array:
     xp = namespace(last, first)
-    return xp.asarray(last) @ xp.asarray(first)
+    product: Array = xp.asarray(last) @ xp.asarray(first)
+    return product
 
 
-def _through(matrix: Array, points_mm: Array) -> Array:
+def _through(matrix: Array, points_mm: Array | Sequence[Sequence[float]]) -> Array:
     xp = namespace(matrix, points_mm)
     points, matrix = xp.asarray(points_mm), xp.asarray(matrix)
-    return points @ matrix[:3, :3].T + matrix[:3, 3].reshape((1,) * (points.ndim - 1) + (3,))
+    moved: Array = points @ matrix[:3, :3].T + matrix[:3, 3].reshape((1,) * (points.ndim - 1) + (3,))
+    return moved

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 from jax import lax
+from jaxtyping import Float
 
 from sirtjax.ops import namespace, sample_linear
+from sirtjax.typing import Array, Vector
 
-Array = Any
 
-
-def integrate_velocity(velocity_mm: Array, spacing_mm: Array, *, squarings: int = 7) -> Array:
+def integrate_velocity(
+    velocity_mm: Float[Array, "i j k 3"], spacing_mm: Vector, *, squarings: int = 7
+) -> Float[Array, "i j k 3"]:
     """Integrates a steady velocity over unit time, on its own grid. Differentiable, not jitted.
 
     By scaling and squaring: the velocity over two to the power of `squarings` is the displacement of a short
@@ -49,7 +49,9 @@ def integrate_velocity(velocity_mm: Array, spacing_mm: Array, *, squarings: int 
 
     if isinstance(start, jax.Array):
         # What the gradient needs of each squaring is computed again: kept, it would be many times the field.
-        return lax.scan(lambda u, _: (jax.checkpoint(twice)(u), None), start, length=squarings)[0]
+        moved: jax.Array = lax.scan(lambda u, _: (jax.checkpoint(twice)(u), None), start, length=squarings)[0]
+        return moved
     for _ in range(squarings):
         start = twice(start)
-    return start
+    displacement: Array = start
+    return displacement

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
+
+from jaxtyping import Float, Shaped
 
 from sirtjax.ops import namespace, sample_cubic, sample_linear, sample_nearest
 from sirtjax.spatial._transform import Transform, transform_points, voxel_centres_mm
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry
 
-Array = Any
 Order = Literal["linear", "nearest", "cubic"]
 
 
-def floating_coordinates(transform: Transform, reference: Geometry, floating: Geometry) -> Array:
+def floating_coordinates(transform: Transform, reference: Geometry, floating: Geometry) -> Float[Array, "i j k 3"]:
     """Returns the fractional floating indices of every reference voxel. Differentiable.
 
     Args:
@@ -24,10 +26,17 @@ def floating_coordinates(transform: Transform, reference: Geometry, floating: Ge
     points = transform_points(transform, voxel_centres_mm(reference))
     xp = namespace(points)
     affine = xp.asarray(floating.voxel_from_world, points.dtype)
-    return points @ affine[:3, :3].T + affine[:3, 3].reshape((1,) * (points.ndim - 1) + (3,))
+    ijk: Array = points @ affine[:3, :3].T + affine[:3, 3].reshape((1,) * (points.ndim - 1) + (3,))
+    return ijk
 
 
-def warp(array: Array, ijk: Array, *, order: Order = "linear", fill: float = 0.0) -> Array:
+def warp(
+    array: Shaped[Array, "i j k *channels"],
+    ijk: Float[Array, "*points 3"],
+    *,
+    order: Order = "linear",
+    fill: float = 0.0,
+) -> Shaped[Array, "..."]:
     """Samples an image at fractional voxel indices: the pure, differentiable core of `resample`.
 
     Differentiable in the values (all orders) and in the indices (linear and cubic); never jitted here.

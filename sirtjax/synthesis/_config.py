@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -138,7 +139,7 @@ def load_preset(name: str) -> SynthesisConfig:
     return config.load_preset(SynthesisConfig, "synthesis", name)
 
 
-def config_from_dict(table: dict[str, Any], *, name: str) -> SynthesisConfig:
+def config_from_dict(table: Mapping[str, object], *, name: str) -> SynthesisConfig:
     """Checks a preset given as nested tables.
 
     Raises:

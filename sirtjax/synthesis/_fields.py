@@ -8,11 +8,13 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
+
+from sirtjax.typing import Array
 
 
 @lru_cache(maxsize=64)
-def spline_matrix(count: int, knots: int) -> NDArray[np.float32]:
+def spline_matrix(count: int, knots: int) -> Float[np.ndarray, "count knots"]:
     """Returns cubic B-spline values (count, knots) that spread `knots` coefficients over `count` points."""
     at = np.linspace(1.0, knots - 2.0, count)[:, None] if knots > 3 else np.linspace(0.0, knots - 1.0, count)[:, None]
     t = np.abs(at - np.arange(knots))
@@ -42,7 +44,7 @@ def random_field(key: jax.Array, shape: Sequence[int], knots: Sequence[int], *, 
     return field * gain
 
 
-def along(array: jax.Array, matrix: jax.Array | NDArray[np.float32], axis: int) -> jax.Array:
+def along(array: jax.Array, matrix: Float[Array, "m n"], axis: int) -> jax.Array:
     """Returns the matrix (m, n) applied to one axis of length n."""
     moved = jnp.tensordot(array, jnp.asarray(matrix), axes=((axis,), (1,)))
     return jnp.moveaxis(moved, -1, axis)

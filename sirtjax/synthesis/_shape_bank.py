@@ -3,21 +3,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Integer
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from sirtjax.errors import ImageFormatError, InputError
 from sirtjax.io import atomic_path, read_nifti_array
 from sirtjax.ops import distance_mm, signed_distance_mm
+from sirtjax.typing import Array
 from sirtjax.volume import LabelMap, reorient
 
 # NumPy on the host, jax.Array inside a transformation.
-Array = Any
 
 # The grid of the bank (LPS): x from the middle of the image, y from the middle of the liver, z from its top.
 BANK_SHAPE = (88, 64, 72)
@@ -54,10 +54,10 @@ class ShapeBank:
       box_mm: (n, 2, 3) float32 lowest and highest corner of the liver.
     """
 
-    distance_step: Array
-    top_mm: Array
-    beside_mm: Array
-    box_mm: Array
+    distance_step: Integer[Array, "*shapes i j k"]
+    top_mm: Integer[Array, "*shapes i j"]
+    beside_mm: Integer[Array, "*shapes i j"]
+    box_mm: Float[Array, "*shapes 2 3"]
 
     @property
     def count(self) -> int:
@@ -225,7 +225,7 @@ def _top(distance: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.i
     return np.round(top).astype(np.int16), np.round(beside).astype(np.int16)
 
 
-def at_index(bank: ShapeBank, index: Array) -> ShapeBank:
+def at_index(bank: ShapeBank, index: Integer[Array, ""]) -> ShapeBank:
     """Returns one shape of the bank (no first axis), by an index that may be traced."""
     shape: ShapeBank = jax.tree.map(lambda array: jnp.asarray(array)[index], bank)
     return shape

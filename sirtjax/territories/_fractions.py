@@ -6,12 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Real, Shaped
 from numpy.typing import ArrayLike
 
 from sirtjax.errors import InputError
+from sirtjax.typing import Array
 from sirtjax.volume import LabelMap
-
-Array = Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,9 @@ class TerritoryFractions:
     gap_activity_fraction: float | None = None
 
 
-def activity_fractions(uptake: Array, liver: Array, territories: Array) -> jax.Array:
+def activity_fractions(
+    uptake: Real[Array, "i j k"], liver: Shaped[Array, "i j k"], territories: Shaped[Array, "territory i j k"]
+) -> Float[jax.Array, " territory"]:
     """Computes the fraction of the liver's activity in each territory.
 
     Pure and differentiable; the arrays may be masks or fractions of voxels (`sirtjax.spatial.occupancy`), so

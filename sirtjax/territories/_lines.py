@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import InputError
@@ -44,7 +45,7 @@ class LineFrame:
         return (points_mm - self.origin_mm) @ np.stack([self.along, self.across, self.normal], axis=1)
 
 
-def check_lines(lines_mm: Sequence[ArrayLike], *, source: str) -> list[Points]:
+def check_lines(lines_mm: Sequence[ArrayLike], *, source: str) -> list[Float[np.ndarray, "n 3"]]:
     """Returns the lines as float arrays without repeated points.
 
     Raises:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import GeometryError, InputError
 from sirtjax.territories._fractions import TerritoryFractions, territory_fractions
@@ -15,7 +15,7 @@ Mask = NDArray[np.bool_]
 
 def territories_from_masks(
     liver: LabelMap,
-    masks: Mapping[str, Any],
+    masks: Mapping[str, ArrayLike],
     *,
     overlap: Literal["nearest", "first", "error"] = "nearest",
     gap: Literal["leave", "nearest"] = "leave",
@@ -85,7 +85,7 @@ def territories_from_masks(
     return result, territory_fractions(result, liver, overlap_ml=overlap_ml, outside_ml=float(outside.sum()) * voxel_ml)
 
 
-def _claims(masks: Mapping[str, Any], inside: Mask) -> tuple[Mask, Mask]:
+def _claims(masks: Mapping[str, ArrayLike], inside: Mask) -> tuple[Mask, Mask]:
     """The masks within the liver (territory, i, j, k), and what any of them claims outside it."""
     if len(masks) < 2:
         raise InputError(f"{len(masks)} territory mask(s) given ({', '.join(masks)}); expected two or more")

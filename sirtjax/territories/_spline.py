@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.errors import ComputationError
@@ -12,7 +13,9 @@ Array = NDArray[np.float64]
 ROUNDING = 1e-9
 
 
-def fit_thin_plate_spline(sites: Array, values: Array, *, rms: float | None) -> tuple[Array, Array, float]:
+def fit_thin_plate_spline(
+    sites: Float[np.ndarray, "n 2"], values: Float[np.ndarray, " n"], *, rms: float | None
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "3"], float]:
     """Fits a smoothing thin-plate spline to scattered values.
 
     It has the least bending energy (the integral of the squared second derivatives) of all functions with its

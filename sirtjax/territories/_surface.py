@@ -3,19 +3,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Real
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import InputError
 from sirtjax.territories._lines import align_directions, check_agreement, check_lines, fit_frame, space_line
 from sirtjax.territories._spline import fit_thin_plate_spline
-
-Array = Any
+from sirtjax.typing import Array, Scalar
 
 # Drawn points closer than this are thinned, those farther apart are filled up along the straight line.
 DRAWN_STEP_MM = (3.0, 15.0)
@@ -48,13 +47,13 @@ class DividingSurface:
       rms_mm: () root-mean-square height between surface and lines.
     """
 
-    origin_mm: Array
-    axes: Array
-    scale_mm: Array
-    sites: Array
-    weights: Array
-    plane: Array
-    rms_mm: Array
+    origin_mm: Float[Array, "3"]
+    axes: Float[Array, "3 3"]
+    scale_mm: Scalar
+    sites: Float[Array, "n 2"]
+    weights: Float[Array, " n"]
+    plane: Float[Array, "3"]
+    rms_mm: Scalar
 
 
 def fit_surface(
@@ -101,7 +100,7 @@ def fit_surface(
     )
 
 
-def height_mm(surface: DividingSurface, points_mm: Array) -> jax.Array:
+def height_mm(surface: DividingSurface, points_mm: Real[Array, "*points 3"]) -> Float[jax.Array, "*points"]:
     """Computes the signed height of points above the surface along its normal; 0 on the surface.
 
     It has the sign of the side but is the distance only where the surface is parallel to its base plane.
@@ -128,7 +127,7 @@ def height_mm(surface: DividingSurface, points_mm: Array) -> jax.Array:
 _height_on_lattice = cached_jit(height_mm)
 
 
-def is_above(surface: DividingSurface, points_mm: ArrayLike) -> NDArray[np.bool_]:
+def is_above(surface: DividingSurface, points_mm: ArrayLike) -> Bool[np.ndarray, " n"]:
     """Returns whether each point is on the positive side of a surface; compiled once for any number.
 
     The spline is evaluated on a fine lattice over the points and interpolated linearly between: over a liver

@@ -30,7 +30,7 @@ def on_reference(labels: LabelMap, reference: Reference, *, name: str) -> NDArra
     turned = reorient(LabelMap.from_mask(inside, labels.geometry, name=name), axis_codes(reference.geometry))
     if turned.geometry.matches(reference.geometry):
         return np.asarray(turned.array, np.float32)
-    fraction: NDArray[np.float32] = mask_occupancy(inside, labels.geometry, reference.geometry)
+    fraction = np.asarray(mask_occupancy(inside, labels.geometry, reference.geometry))
     kept = float(fraction.sum(dtype=np.float64)) * reference.geometry.voxel_volume_ml
     share = kept / (float(inside.sum()) * labels.geometry.voxel_volume_ml)
     if share < 1 - _MAX_LOST:

@@ -51,7 +51,7 @@ def placed_mask(name: str, labels: LabelMap, geometry: Geometry) -> NDArray[np.b
     turned = reorient(labels, axis_codes(geometry))
     if turned.geometry.matches(geometry):
         return turned.mask(label)
-    mask = _fullest(mask_occupancy(labels.mask(label), labels.geometry, geometry))
+    mask = _fullest(np.asarray(mask_occupancy(labels.mask(label), labels.geometry, geometry)))
     before_ml, after_ml = labels.volume_ml(label), float(mask.sum()) * geometry.voxel_volume_ml
     if not mask.any():
         raise InputError(
