@@ -14,7 +14,6 @@ NOT_YET_DONE = {
     "phantom",
     "pipeline",
     "registration",
-    "service",
     "train",
 }
 

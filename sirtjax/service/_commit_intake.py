@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.service._audit import AuditLog
@@ -28,6 +28,10 @@ from sirtjax.service._limits import Rate, pause_s
 from sirtjax.service._names import printable
 from sirtjax.service._queue_commitments import Answer, Commitments
 from sirtjax.service._spool import NOT_AUTHORISED, SUCCESS, DimseStatusError, Spool
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+    from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 
 LOG = logging.getLogger(__name__)
 _REQUESTS_PER_MINUTE = 60
@@ -59,7 +63,7 @@ class CommitmentIntake:
         """Whether any peer takes part in storage commitment."""
         return any(peer.commit_results or peer.may_request_commitment for peer in self._config.peer)
 
-    def action(self, association: Any, request: Any, spool: Spool | None) -> int:
+    def action(self, association: Association, request: N_ACTION, spool: Spool | None) -> int:
         """Takes a request of a peer; returns the status of the answer. The report follows."""
         caller = _caller(association)
         try:
@@ -95,7 +99,7 @@ class CommitmentIntake:
         threading.Thread(target=self._answer_here, args=(association, answer), daemon=True).start()
         return SUCCESS
 
-    def report(self, association: Any, request: Any, spool: Spool | None) -> int:
+    def report(self, association: Association, request: N_EVENT_REPORT, spool: Spool | None) -> int:
         """Takes a peer's report about a request of ours; returns the status of the answer."""
         caller = _caller(association)
         try:
@@ -120,11 +124,11 @@ class CommitmentIntake:
         except ImageFormatError as error:
             raise DimseStatusError(INVALID_ARGUMENT, f"was not understood: {error}") from error
 
-    def _refused(self, event: str, refusal: DimseStatusError, association: Any, caller: str) -> None:
+    def _refused(self, event: str, refusal: DimseStatusError, association: Association, caller: str) -> None:
         address = str(association.requestor.address_info.address)
         self._note(f"{event} {refusal.reason}", address, caller=caller)
 
-    def _answer_here(self, association: Any, answer: Answer) -> None:
+    def _answer_here(self, association: Association, answer: Answer) -> None:
         """Report in the association that the request came in, if the peer keeps it open; otherwise in a new one."""
         time.sleep(_STAYS_S)
         status = None
@@ -164,5 +168,5 @@ def take_report(
     return name
 
 
-def _caller(association: Any) -> str:
+def _caller(association: Association) -> str:
     return str(association.requestor.ae_title).strip()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 PUSH_MODEL, WELL_KNOWN = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 REQUEST_ACTION = 1
@@ -35,7 +38,7 @@ class CommitmentMessage:
         """Returns the event type of a report: 1 if all are committed, otherwise 2."""
         return SOME_FAILED if self.failed else ALL_COMMITTED
 
-    def dataset(self) -> Any:
+    def dataset(self) -> Dataset:
         """Returns the message as a pydicom data set."""
         from pydicom.dataset import Dataset
 
@@ -48,7 +51,7 @@ class CommitmentMessage:
         return message
 
 
-def _item(sop_class: str, sop_uid: str, reason: int | None = None) -> Any:
+def _item(sop_class: str, sop_uid: str, reason: int | None = None) -> Dataset:
     from pydicom.dataset import Dataset
 
     item = Dataset()

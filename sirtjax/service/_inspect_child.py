@@ -16,7 +16,12 @@ import os
 import resource
 import sys
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from pydicom.dataset import Dataset
 
 MIB = 1 << 20
 # Answering echo requests has priority over parsing.
@@ -74,7 +79,7 @@ def address_space_bytes(*, unknown: int) -> int:
         return unknown
 
 
-def answered(pydicom: Any, path: str, kind: str) -> tuple[dict[str, Any], bool]:
+def answered(pydicom: ModuleType, path: str, kind: str) -> tuple[dict[str, object], bool]:
     """Returns the contents of a file or the reason for refusal, and whether memory or stack ran out."""
     try:
         return (commitment if kind == "commitment" else inspected)(pydicom, path), False
@@ -86,7 +91,7 @@ def answered(pydicom: Any, path: str, kind: str) -> tuple[dict[str, Any], bool]:
         return {"why": "damaged: it can't be parsed"}, False
 
 
-def inspected(pydicom: Any, path: str) -> dict[str, Any]:
+def inspected(pydicom: ModuleType, path: str) -> dict[str, object]:
     """Parses a file completely and checks that it is an image with a position."""
     dataset = pydicom.dcmread(path)
     syntax = str(dataset.file_meta.TransferSyntaxUID)
@@ -112,7 +117,7 @@ def inspected(pydicom: Any, path: str) -> dict[str, Any]:
     }
 
 
-def commitment(pydicom: Any, path: str) -> dict[str, Any]:
+def commitment(pydicom: ModuleType, path: str) -> dict[str, object]:
     """Parses a request for storage commitment, or the report of one."""
     dataset = pydicom.dcmread(path)
     if str(dataset.file_meta.TransferSyntaxUID) not in PLAIN:
@@ -128,17 +133,17 @@ def commitment(pydicom: Any, path: str) -> dict[str, Any]:
     }
 
 
-def items(dataset: Any, name: str) -> list[Any]:
+def items(dataset: Dataset, name: str) -> list[Dataset]:
     """Returns the items of a sequence; empty if it is missing."""
     return list(dataset.get(name) or [])
 
 
-def identity(item: Any) -> list[str]:
+def identity(item: Dataset) -> list[str]:
     """Returns the class and instance that an item refers to."""
     return [str(item.get(f"ReferencedSOP{part}UID", ""))[:MAX_UID] for part in ("Class", "Instance")]
 
 
-def walk(pydicom: Any, dataset: Any, *, depth: int, left: list[int]) -> None:
+def walk(pydicom: ModuleType, dataset: Dataset, *, depth: int, left: list[int]) -> None:
     """Parses every sequence, so that another process has nothing left to unfold."""
     if depth > DEEPEST:
         raise Refused(f"sequences nest deeper than {DEEPEST}")
@@ -157,7 +162,7 @@ def walk(pydicom: Any, dataset: Any, *, depth: int, left: list[int]) -> None:
                 walk(pydicom, item, depth=depth + 1, left=left)
 
 
-def checked_pixels(dataset: Any) -> bytes:
+def checked_pixels(dataset: Dataset) -> bytes:
     """Returns the pixels, with the number stated in the header."""
     rows, columns = whole(dataset, "Rows"), whole(dataset, "Columns")
     if not (0 < rows <= MAX_SIDE and 0 < columns <= MAX_SIDE):
@@ -176,7 +181,7 @@ def checked_pixels(dataset: Any) -> bytes:
     return pixels
 
 
-def check_place(dataset: Any) -> None:
+def check_place(dataset: Dataset) -> None:
     """Checks position, directions and spacing of an image of one frame."""
     numbers(dataset, "ImagePositionPatient", 3)
     axes = numbers(dataset, "ImageOrientationPatient", 6)
@@ -188,7 +193,7 @@ def check_place(dataset: Any) -> None:
         raise Refused("PixelSpacing is not between 0 and 100 mm")
 
 
-def whole(dataset: Any, name: str, missing: int | None = None) -> int:
+def whole(dataset: Dataset, name: str, missing: int | None = None) -> int:
     """Returns an integer of the header."""
     value = dataset.get(name)
     if value in (None, "") and missing is not None:
@@ -199,7 +204,7 @@ def whole(dataset: Any, name: str, missing: int | None = None) -> int:
         raise Refused(f"{name} is missing or not a number") from None
 
 
-def numbers(dataset: Any, name: str, count: int) -> list[float]:
+def numbers(dataset: Dataset, name: str, count: int) -> list[float]:
     """Returns finite numbers of the header."""
     try:
         values = [float(value) for value in dataset.get(name)]

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.service._audit import AuditLog
@@ -32,8 +32,12 @@ from sirtjax.service._spool import (
 )
 from sirtjax.service._tls import names_match
 
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+
 LOG = logging.getLogger(__name__)
 _MB = 1e6
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Refusals of one kind from one peer that are worth a line each minute.
 _NOTES_PER_MINUTE = 6
 # And of all kinds from all addresses: each is a line on disk.
@@ -88,12 +92,12 @@ class SeriesIntake:
         self.note(f"caller refused: {problem}", address, caller=caller)
         return problem
 
-    def begin(self, association: Any, spool: Spool) -> None:
+    def begin(self, association: Association, spool: Spool) -> None:
         """Records an incoming image, for an association that ends early."""
         with self._lock:
             self._spools.setdefault(association, []).append(spool)
 
-    def check_room(self, association: Any, received: int) -> None:
+    def check_room(self, association: Association, received: int) -> None:
         """Refuses images that a peer may not send, too many of them, or those that do not fit on the disk.
 
         Raises:
@@ -108,7 +112,7 @@ class SeriesIntake:
         if received == 0 and not self._objects.take(caller):
             raise DimseStatusError(OUT_OF_RESOURCES, f"is more than {limits.objects_per_minute} a minute")
 
-    def store(self, association: Any, spool: Spool) -> int:
+    def store(self, association: Association, spool: Spool) -> int:
         """Keeps an image, or returns why not."""
         caller = _caller(association)
         try:
@@ -143,7 +147,7 @@ class SeriesIntake:
             raise DimseStatusError(NO_MATCH, f"is not {' or '.join(self._config.work.modalities)}")
         return inspected
 
-    def _keep(self, association: Any, caller: str, path: Path, inspected: Inspected) -> None:
+    def _keep(self, association: Association, caller: str, path: Path, inspected: Inspected) -> None:
         limits = self._config.limits
         series = hashed_name(caller, inspected.series_uid)
         arrival = Arrival(
@@ -186,7 +190,7 @@ class SeriesIntake:
         if outcome == "busy":
             raise DimseStatusError(OUT_OF_RESOURCES, f"begins more than {limits.open_series} series simultaneously")
 
-    def released(self, association: Any) -> None:
+    def released(self, association: Association) -> None:
         """Marks series that no other association is sending as nearly complete."""
         with self._lock:
             mine = self._touched.pop(association, set())
@@ -221,11 +225,11 @@ class SeriesIntake:
             self._audit.append(event, address=printable(address), caller=name)
 
 
-def allowed_addresses(peer: Peer) -> frozenset[Any] | None:
+def allowed_addresses(peer: Peer) -> frozenset[IpAddress] | None:
     """Returns the addresses from which a peer may connect; None for any."""
     if ANYWHERE in peer.addresses:
         return None
-    found: set[Any] = set()
+    found: set[IpAddress] = set()
     for name in peer.addresses or (peer.host,):
         try:
             found |= {plain_address(str(entry[4][0])) for entry in socket.getaddrinfo(name, None)}
@@ -234,7 +238,7 @@ def allowed_addresses(peer: Peer) -> frozenset[Any] | None:
     return frozenset(found)
 
 
-def plain_address(text: str) -> Any:
+def plain_address(text: str) -> IpAddress:
     """Returns an address; an IPv4 one that came through an IPv6 socket as IPv4."""
     address = ipaddress.ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
@@ -249,9 +253,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _caller(association: Any) -> str:
+def _caller(association: Association) -> str:
     return str(association.requestor.ae_title).strip()
 
 
-def _address(association: Any) -> str:
+def _address(association: Association) -> str:
     return str(association.requestor.address_info.address)

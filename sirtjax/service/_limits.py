@@ -5,10 +5,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sirtjax.service._config import Limits
 from sirtjax.service._spool import Spool
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
 
 _MAX_PAUSE_S = 3600.0
 
@@ -110,7 +113,7 @@ class Slot:
         self.address = address
         self.peer = peer
         self.since = time.monotonic()
-        self.association: Any = None
+        self.association: Association | None = None
         self._given_up = False
 
     def give_up(self) -> None:
@@ -158,6 +161,6 @@ class Bounds:
     connections: Rate
     listed: Callable[[str], bool]
     admit: Callable[[str, str, frozenset[str] | None], str | None]
-    spool: Callable[[Any, str, str, str], Spool]
-    message: Callable[[Any, str], Spool] | None
+    spool: Callable[[Association, str, str, str], Spool]
+    message: Callable[[Association, str], Spool] | None
     note: Callable[[str, str], None]

@@ -13,12 +13,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 from sirtjax.service._limits import Bounds, Slot
 from sirtjax.service._tls import certificate_names, handshake_problem
 
 LOG = logging.getLogger(__name__)
+
+# Of a socket: host and port, with flow and scope for IPv6.
+Address = tuple[str, int] | tuple[str, int, int, int]
 
 HEADER = 6
 _ASSOCIATE_RQ, _ASSOCIATE_RJ = 0x01, 0x03
@@ -36,7 +38,7 @@ _MAX_NEW = 64
 class _Guest:
     """A connection that has not been identified yet."""
 
-    def __init__(self, connection: socket.socket, address: Any, due: float) -> None:
+    def __init__(self, connection: socket.socket, address: Address, due: float) -> None:
         self.connection = connection
         self.address = address
         self.due = due
@@ -69,10 +71,10 @@ class Lobby:
         self,
         bounds: Bounds,
         context: ssl.SSLContext | None,
-        enter: Callable[[socket.socket, Any, bytes, Slot], None],
+        enter: Callable[[socket.socket, Address, bytes, Slot], None],
     ) -> None:
         self._bounds, self._context, self._enter = bounds, context, enter
-        self._new: queue.Queue[tuple[socket.socket, Any]] = queue.Queue(_MAX_NEW)
+        self._new: queue.Queue[tuple[socket.socket, Address]] = queue.Queue(_MAX_NEW)
         self._guests: dict[int, _Guest] = {}  # by descriptor, the oldest first
         self._selector = selectors.DefaultSelector()
         self._bell, self._clapper = socket.socketpair()
@@ -86,7 +88,7 @@ class Lobby:
         """Starts reading."""
         self._thread.start()
 
-    def add(self, connection: socket.socket, address: Any) -> None:
+    def add(self, connection: socket.socket, address: Address) -> None:
         """Accepts a connection; waits while too many others are being accepted."""
         try:
             self._new.put((connection, address), timeout=self._bounds.request_s)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydicom.filewriter import write_file_meta_info
 from pynetdicom import AE, evt
@@ -26,6 +26,9 @@ from sirtjax.service._spool import (
 )
 from sirtjax.service._tls import server_context
 from sirtjax.service._transport import Server, quieten
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
 
 # CT and MR images, enhanced and legacy converted ones with them.
 IMAGE_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.4"))
@@ -51,16 +54,16 @@ class Intake(Protocol):
     def admit(self, address: str, caller: str, names: frozenset[str] | None) -> str | None:
         """Returns why a caller is refused, None if it is admitted; `names` are those of its certificate."""
 
-    def begin(self, association: Any, spool: Spool) -> None:
+    def begin(self, association: Association, spool: Spool) -> None:
         """Starts an incoming image."""
 
-    def check_room(self, association: Any, received: int) -> None:
+    def check_room(self, association: Association, received: int) -> None:
         """Refuses an image that does not fit on the disk; called before it arrives and every 16 MiB."""
 
-    def store(self, association: Any, spool: Spool) -> int:
+    def store(self, association: Association, spool: Spool) -> int:
         """Keeps an image that has arrived; returns a DIMSE status."""
 
-    def released(self, association: Any) -> None:
+    def released(self, association: Association) -> None:
         """Handles the end of an association without error."""
 
     def note(self, event: str, address: str) -> None:
@@ -165,7 +168,7 @@ class Receiver:
                 slot.association.abort()
                 slot.association.join(_END_S)
 
-    def _spool(self, association: Any, sop_class: str, sop_uid: str, syntax: str) -> Spool:
+    def _spool(self, association: Association, sop_class: str, sop_uid: str, syntax: str) -> Spool:
         """Where the data set of a request goes, or that it is read and dropped."""
         path = self._part(sop_uid)
         meta, refusal = b"", None
@@ -190,7 +193,7 @@ class Receiver:
         self._intake.begin(association, spool)
         return spool
 
-    def _message(self, association: Any, syntax: str) -> Spool:
+    def _message(self, association: Association, syntax: str) -> Spool:
         """The file for the data set of a request about storage commitment."""
         meta = file_start(PUSH_MODEL, WELL_KNOWN, syntax)
         spool = Spool(PUSH_MODEL, WELL_KNOWN, path=self._part(WELL_KNOWN), meta=meta, most=_MAX_MESSAGE)

@@ -8,10 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sirtjax.errors import ComputationError, ImageFormatError, InputError
 from sirtjax.service._config import TlsFiles
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+    from pynetdicom.events import EventHandlerType
+    from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
+    from pynetdicom.presentation import PresentationContext
 
 # A warning says that it was stored all the same (PS3.4 annex B.2.3).
 _WARNINGS = (0xB000, 0xB006, 0xB007)
@@ -88,7 +94,7 @@ class _Sockets:
             one.close()
 
 
-def keep_answers(association: Any) -> None:
+def keep_answers(association: Association) -> None:
     """Reserves each response for the thread that waits for it.
 
     The library's own thread polls for requests of the other end, of which there are none here. On a busy machine it
@@ -102,15 +108,19 @@ def keep_answers(association: Any) -> None:
     association.dimse.get_msg = wait_for_it
 
 
-def answers_requests(association: Any) -> None:
+def answers_requests(association: Association) -> None:
     """Lets the library's thread serve requests of the other end again, once all of ours are answered."""
     del association.dimse.get_msg
 
 
 @contextmanager
 def associated(
-    node: Node, contexts: list[Any], *, roles: Sequence[Any] = (), handlers: Sequence[Any] = ()
-) -> Iterator[Any]:
+    node: Node,
+    contexts: list[PresentationContext],
+    *,
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    handlers: Sequence[EventHandlerType] = (),
+) -> Iterator[Association]:
     """Returns an association, released at the end.
 
     Args:
@@ -223,7 +233,7 @@ def send_files(paths: Sequence[Path | str], node: Node) -> list[Sent]:
     return results
 
 
-def _send(association: Any, path: Path) -> Sent:
+def _send(association: Association, path: Path) -> Sent:
     if not association.is_established:
         return Sent(path=path, status=None, arrived=False, problem="the association ended before it")
     try:

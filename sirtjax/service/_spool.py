@@ -4,9 +4,12 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sirtjax.service._private import open_private
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
@@ -63,9 +66,9 @@ class Spool(io.BytesIO):
             self._file = os.fdopen(open_private(path, os.O_WRONLY | os.O_EXCL), "wb")
             self._file.write(meta)
 
-    def write(self, data: Any) -> int:
+    def write(self, data: Buffer) -> int:
         """Writes the next part of the data set."""
-        length = len(data)
+        length = memoryview(data).nbytes
         before, self.received = self.received, self.received + length
         if self._file is None:
             return length

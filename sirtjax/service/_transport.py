@@ -34,7 +34,7 @@ from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAsso
 
 from sirtjax.service._commit_message import PUSH_MODEL
 from sirtjax.service._limits import Bounds, Slot
-from sirtjax.service._lobby import HEADER, MAX_REQUEST, Lobby
+from sirtjax.service._lobby import HEADER, MAX_REQUEST, Address, Lobby
 from sirtjax.service._spool import Spool
 
 LOG = logging.getLogger(__name__)
@@ -252,7 +252,7 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, *arguments: Any, bounds: Bounds, tls: ssl.SSLContext | None, **options: Any) -> None:
+    def __init__(self, *arguments: object, bounds: Bounds, tls: ssl.SSLContext | None, **options: object) -> None:
         self.bounds = bounds
         self._arrivals: dict[int, tuple[Slot, bytes]] = {}
         self._lobby = Lobby(bounds, tls, self._enter)
@@ -271,30 +271,30 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
         self.server_close()
         self._lobby.stop()
 
-    def get_request(self) -> tuple[socket.socket, Any]:
+    def get_request(self) -> tuple[socket.socket, Address]:
         connection, address = self.socket.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection, address
 
-    def verify_request(self, request: Any, client_address: Any) -> bool:
+    def verify_request(self, request: socket.socket, client_address: Address) -> bool:
         address = str(client_address[0])
         if self.bounds.listed(address):
             return True
         self.bounds.note("address is not on the list", address)
         return False
 
-    def process_request(self, request: Any, client_address: Any) -> None:
+    def process_request(self, request: socket.socket, client_address: Address) -> None:
         self._lobby.add(request, client_address)
 
-    def _enter(self, connection: socket.socket, address: Any, first: bytes, slot: Slot) -> None:
+    def _enter(self, connection: socket.socket, address: Address, first: bytes, slot: Slot) -> None:
         self._arrivals[id(connection)] = slot, first
         super().process_request(connection, address)
 
-    def arrival_of(self, request: Any) -> tuple[Slot, bytes]:
+    def arrival_of(self, request: socket.socket) -> tuple[Slot, bytes]:
         """Returns the slot of a connection and the bytes read from it, once."""
         return self._arrivals.pop(id(request))
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def process_request_thread(self, request: socket.socket, client_address: Address) -> None:
         slot = self._arrivals[id(request)][0]
         try:
             self.finish_request(request, client_address)
@@ -304,7 +304,7 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
             slot.give_up()
             self.shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: socket.socket, client_address: Address) -> None:
         self.bounds.note("connection failed", str(client_address[0]))
 
     def end_old_associations(self) -> None:
@@ -315,7 +315,7 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
                 close(slot.association.dul.socket)
 
 
-def close(connection: Any) -> None:
+def close(connection: AssociationSocket) -> None:
     """Shuts a library's socket down, so that the thread that reads from it wakes up."""
     inner = getattr(connection, "socket", None)
     if inner is None:
@@ -331,7 +331,7 @@ def close(connection: Any) -> None:
     inner.close()
 
 
-def peer_address(association: Any) -> str:
+def peer_address(association: Association) -> str:
     """Returns the address of the other end of an accepted association."""
     return str(association.requestor.address_info.address)
 
