@@ -63,7 +63,7 @@ def _spoiled(random: np.random.Generator, distance: NDArray[np.float32], kind: s
         share, normal = random.uniform(0.15, 0.6), random.normal(size=3)
         along = np.tensordot(normal / np.linalg.norm(normal), np.indices(mask.shape), axes=1)
         mask = mask & (along > np.quantile(along[mask], share))
-    return ops.fill_holes(ops.largest_component(mask)), true
+    return ops.binary_fill_holes(ops.largest_component(mask)), true
 
 
 def _ball(random: np.random.Generator, liver: Mask) -> Mask:

@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             print(_console.plain(traceback.format_exc(), lines=True), end="", file=sys.stderr)
         else:
-            print(_console.plain(f"sirtjax: {_told(error)}"), file=sys.stderr)
+            print(_console.plain(f"sirtjax: {_error_text(error)}"), file=sys.stderr)
         code = 2 if isinstance(error, InputError) else 1
         if arguments is None:
             _leave_at_once(code)
@@ -156,7 +156,7 @@ def _leave_at_once(code: int) -> None:
     os._exit(code)
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """What the user reads of an error, in one line."""
     if isinstance(error, SirtjaxError):
         return " ".join(str(error).split())

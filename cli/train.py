@@ -12,7 +12,7 @@ from sirtjax.cli._options import AsJson
 from sirtjax.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from sirtjax.train import Outcome
+    from sirtjax.train import TrainingOutcome
 
 REPORT = "report.html"
 SAMPLES = 8
@@ -138,7 +138,7 @@ def _join(coordinator: str | None, processes: int | None, process: int | None) -
     jax.distributed.initialize(coordinator, num_processes=processes, process_id=process)
 
 
-def _print(outcome: Outcome, run: Path, *, as_json: bool) -> None:
+def _print(outcome: TrainingOutcome, run: Path, *, as_json: bool) -> None:
     import math
 
     best = float(outcome.state.best_score)

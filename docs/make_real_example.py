@@ -17,7 +17,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from sirtjax import formats, io, spatial
-from sirtjax.dicom import Injection, StudyIdentity, write_dicom_series
+from sirtjax.dicom import RadiopharmaceuticalInfo, StudyIdentity, write_dicom_series
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 TN_RATIO = 4.0
@@ -118,7 +118,7 @@ def write_patient(source: Path, folder: Path, *, dicom: bool) -> Path:
 
 def _write_dicom(folder: Path, ct: Volume, spect: Volume) -> None:
     study = StudyIdentity(seed="real-ct-example", patient_id="real-ct-example", begun=BEGUN)
-    injection = Injection(
+    injection = RadiopharmaceuticalInfo(
         nuclide="Tc-99m", agent="MAA", activity_bq=150e6, at=datetime(2026, 3, 2, 8, 0), half_life_s=6.015 * 3600
     )
     whole = Volume(np.rint(np.asarray(ct.array)), ct.geometry, unit="HU")

@@ -17,7 +17,7 @@ from sirtjax.train._data_config import SyntheticConfig as SyntheticConfig
 from sirtjax.train._devices import sample_mesh as sample_mesh
 from sirtjax.train._export import model_of_run as model_of_run
 from sirtjax.train._export import model_of_runs as model_of_runs
-from sirtjax.train._loop import Outcome as Outcome
+from sirtjax.train._loop import TrainingOutcome as TrainingOutcome
 from sirtjax.train._loop import train as train
 from sirtjax.train._objective import objective as objective
 from sirtjax.train._optimiser import after_plateau as after_plateau
@@ -35,7 +35,7 @@ from sirtjax.train._run_folder import run_state as run_state
 from sirtjax.train._scores import Scores as Scores
 from sirtjax.train._scores import overlap_counts as overlap_counts
 from sirtjax.train._scores import scores_of as scores_of
-from sirtjax.train._source import Source as Source
+from sirtjax.train._source import SampleSource as SampleSource
 from sirtjax.train._source import sample_source as sample_source
 from sirtjax.train._state import TrainState as TrainState
 from sirtjax.train._state import after_validation as after_validation
@@ -57,17 +57,17 @@ __all__ = [
     "LossConfig",
     "LossTerm",
     "OptimiserConfig",
-    "Outcome",
     "Recipe",
     "RunRecord",
     "SampleSlice",
+    "SampleSource",
     "ScheduleConfig",
     "Scores",
-    "Source",
     "SyntheticConfig",
     "TrainState",
     "TrainerConfig",
     "TrainingConfig",
+    "TrainingOutcome",
     "about_tree",
     "after_plateau",
     "after_validation",

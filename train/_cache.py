@@ -19,7 +19,7 @@ from sirtjax.formats import read_image
 from sirtjax.io import atomic_folder, read_label_array
 from sirtjax.parsing import parse_json
 from sirtjax.preprocess import FixedPreprocessing, prepare_fixed
-from sirtjax.train._cases import Case
+from sirtjax.train._cases import TrainingCase
 from sirtjax.volume import Geometry, LabelMap
 
 # Anything that changes what is kept changes this number.
@@ -38,7 +38,7 @@ class PreparedCase:
       unseen: values beyond, one a channel.
     """
 
-    case: Case
+    case: TrainingCase
     image: NDArray[np.float32]
     labels: NDArray[np.uint8]
     low: tuple[float, ...]
@@ -47,7 +47,7 @@ class PreparedCase:
 
 
 def prepare_cases(
-    cases: Sequence[Case],
+    cases: Sequence[TrainingCase],
     *,
     preprocessing: FixedPreprocessing,
     organ: Sequence[int] = (),
@@ -86,19 +86,19 @@ def prepare_cases(
     return tuple(prepared)
 
 
-def _check_modality(preprocessing: FixedPreprocessing, case: Case) -> None:
+def _check_modality(preprocessing: FixedPreprocessing, case: TrainingCase) -> None:
     if preprocessing.scale_of(case.modality) is None:
         known = ", ".join(scale.modality for scale in preprocessing.intensities)
         raise ConfigError(f"case {case.name} is {case.modality}; data.preprocessing.intensities has only {known}")
 
 
-def _key(case: Case, preprocessing: FixedPreprocessing, organ: Sequence[int]) -> str:
+def _key(case: TrainingCase, preprocessing: FixedPreprocessing, organ: Sequence[int]) -> str:
     files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in (*case.images, case.label)]
     setting = [_VERSION, preprocessing.model_dump(mode="json"), list(organ), case.modality, files]
     return hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _prepare(case: Case, preprocessing: FixedPreprocessing, organ: Sequence[int], folder: Path) -> None:
+def _prepare(case: TrainingCase, preprocessing: FixedPreprocessing, organ: Sequence[int], folder: Path) -> None:
     volumes = [read_image(path).volume for path in case.images]
     first = volumes[0].geometry
     values, own = read_label_array(case.label)
@@ -116,14 +116,14 @@ def _prepare(case: Case, preprocessing: FixedPreprocessing, organ: Sequence[int]
         (temporary / "window.json").write_text(json.dumps(windows), encoding="utf-8")
 
 
-def _label_values(case: Case, values: NDArray[Any]) -> NDArray[np.uint8]:
+def _label_values(case: TrainingCase, values: NDArray[Any]) -> NDArray[np.uint8]:
     if values.min() < 0 or values.max() > 255 or not np.array_equal(values, np.rint(values)):
         raise ImageFormatError(f"{case.label}: expected whole numbers from 0 to 255, one a structure")
     return np.asarray(values, np.uint8)
 
 
 def _around(
-    case: Case, values: NDArray[np.uint8], own: Geometry, organ: Sequence[int]
+    case: TrainingCase, values: NDArray[np.uint8], own: Geometry, organ: Sequence[int]
 ) -> Callable[[Geometry, float], NDArray[np.bool_]]:
     inside = np.isin(values, organ)
     if not inside.any():
@@ -131,7 +131,7 @@ def _around(
     return partial(segmentation.around_organ, LabelMap.from_mask(inside, own, name="organ"))
 
 
-def _read(case: Case, folder: Path) -> PreparedCase:
+def _read(case: TrainingCase, folder: Path) -> PreparedCase:
     windows: Any = parse_json((folder / "window.json").read_text(encoding="utf-8"))
     return PreparedCase(
         case=case,

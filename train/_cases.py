@@ -20,7 +20,7 @@ _SPLITS: dict[str, Split | None] = {"": None, "train": "train", "validation": "v
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class TrainingCase:
     """Images of one patient and their labels.
 
     Attributes:
@@ -38,7 +38,7 @@ class Case:
     split: Split | None = None
 
 
-def folder_cases(folder: Path) -> tuple[Case, ...]:
+def folder_cases(folder: Path) -> tuple[TrainingCase, ...]:
     """Lists the cases of a dataset folder in the format of nnU-Net or the Decathlon.
 
     Images are CT where the first channel is called so, otherwise MR.
@@ -54,7 +54,7 @@ def folder_cases(folder: Path) -> tuple[Case, ...]:
     return _present(cases, str(folder))
 
 
-def table_cases(path: Path) -> tuple[Case, ...]:
+def table_cases(path: Path) -> tuple[TrainingCase, ...]:
     """Reads cases from a CSV table with case, image and label, and optionally modality and split.
 
     Paths are relative to the table; several channels of a case are divided by ";".
@@ -80,7 +80,7 @@ def table_cases(path: Path) -> tuple[Case, ...]:
             raise ConfigError(f"{path}, line {number}: split is {word!r}; expected train, validation or nothing")
         images = tuple(path.parent / name.strip() for name in (row["image"] or "").split(_SEPARATOR))
         cases.append(
-            Case(
+            TrainingCase(
                 name=(row["case"] or "").strip(),
                 images=images,
                 label=path.parent / (row["label"] or "").strip(),
@@ -93,7 +93,9 @@ def table_cases(path: Path) -> tuple[Case, ...]:
     return _present(cases, str(path))
 
 
-def split_cases(cases: Sequence[Case], *, share: float, seed: int) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+def split_cases(
+    cases: Sequence[TrainingCase], *, share: float, seed: int
+) -> tuple[tuple[TrainingCase, ...], tuple[TrainingCase, ...]]:
     """Splits cases into training and validation; unassigned cases by a hash of their names.
 
     The same names are always divided in the same way, and a case more moves none of the others but the last ones.
@@ -134,17 +136,17 @@ def _modality(described: dict[str, Any]) -> str:
     return "CT" if first.upper().startswith("CT") else "MR"
 
 
-def _decathlon(folder: Path, described: dict[str, Any], listed: list[Any]) -> list[Case]:
+def _decathlon(folder: Path, described: dict[str, Any], listed: list[Any]) -> list[TrainingCase]:
     cases = []
     for entry in listed:
         if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
             raise ConfigError(f"{folder / 'dataset.json'}: `training` must list an image and a label for each case")
         image, label = (folder / str(entry.get(key, "")) for key in ("image", "label"))
-        cases.append(Case(name=_stem(image.name), images=(image,), label=label, modality=_modality(described)))
+        cases.append(TrainingCase(name=_stem(image.name), images=(image,), label=label, modality=_modality(described)))
     return cases
 
 
-def _nnunet(folder: Path, described: dict[str, Any]) -> list[Case]:
+def _nnunet(folder: Path, described: dict[str, Any]) -> list[TrainingCase]:
     ending = str(described.get("file_ending", ".nii.gz"))
     channels = max(1, len(described.get("channel_names") or {}))
     modality = _modality(described)
@@ -152,7 +154,7 @@ def _nnunet(folder: Path, described: dict[str, Any]) -> list[Case]:
     for label in sorted((folder / "labelsTr").glob(f"*{ending}")):
         name = label.name.removesuffix(ending)
         images = tuple(folder / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
-        cases.append(Case(name=name, images=images, label=label, modality=modality))
+        cases.append(TrainingCase(name=name, images=images, label=label, modality=modality))
     return cases
 
 
@@ -160,7 +162,7 @@ def _stem(name: str) -> str:
     return name.removesuffix(".gz").removesuffix(".nii")
 
 
-def _present(cases: Sequence[Case], where: str) -> tuple[Case, ...]:
+def _present(cases: Sequence[TrainingCase], where: str) -> tuple[TrainingCase, ...]:
     names = [case.name for case in cases]
     if len(set(names)) < len(names) or "" in names:
         raise ConfigError(f"{where}: every case needs a name of its own")

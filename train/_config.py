@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, model_validator
 from sirtjax.config import Table
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -61,7 +61,7 @@ class ScheduleConfig(Table):
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     patience: Annotated[int, Field(ge=0)] = 0
     every_epochs: Count | None = None
-    final: Share = 0.0
+    final: Fraction = 0.0
     warmup_steps: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ from sirtjax.train._data_config import FilesConfig
 from sirtjax.train._devices import check_divides, place_batch
 from sirtjax.train._patches import patch_batches
 from sirtjax.train._scores import Scores, overlap_counts, scores_of
-from sirtjax.train._source import Source
+from sirtjax.train._source import SampleSource
 from sirtjax.train._state import Variables
 from sirtjax.train._tile_shape import tile_shape
 from sirtjax.train._training_file import TrainingConfig
@@ -31,7 +31,7 @@ Array = Any
 
 def file_source(
     config: TrainingConfig, data: FilesConfig, *, mesh: Mesh, on_progress: Callable[[str], None] = lambda text: None
-) -> Source:
+) -> SampleSource:
     """Patches of images on the disk, varied at random on the device; validated on whole images.
 
     Args:
@@ -77,7 +77,7 @@ def file_source(
         parts = jax.tree.map(lambda x: x.reshape(trainer.accumulation_steps, -1, *x.shape[1:]), batch)
         return place_batch(parts, mesh)
 
-    return Source(
+    return SampleSource(
         feed=feed,
         prepare=_prepare(config, data),
         validate=lambda variables: _validated(variables, held_back, config, data),

@@ -18,7 +18,7 @@ from sirtjax.train._event_file import EventFile, new_event_file, write_scalars
 from sirtjax.train._log import STEP_COLUMNS, STEPS, VALIDATIONS, append_rows, begin_logs, validation_rows
 from sirtjax.train._program import compiled_step
 from sirtjax.train._scores import Scores
-from sirtjax.train._source import Source
+from sirtjax.train._source import SampleSource
 from sirtjax.train._state import TrainState, Variables, after_validation
 from sirtjax.train._state_file import load_tree, save_tree
 from sirtjax.train._step import Forward, Metrics, Step, make_step
@@ -28,7 +28,7 @@ Status = Literal["finished", "stopped early", "paused"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrainingOutcome:
     """How a training, or a slice of one, ended.
 
     Attributes:
@@ -45,7 +45,7 @@ class Outcome:
 
 def train(
     forward: Forward,
-    source: Source,
+    source: SampleSource,
     state: TrainState,
     *,
     recipe: Recipe,
@@ -56,7 +56,7 @@ def train(
     max_time_s: float | None = None,
     on_begin: Callable[[], None] = lambda: None,
     on_progress: Callable[[str], None] = lambda text: None,
-) -> Outcome:
+) -> TrainingOutcome:
     """Trains until the recipe's end, writing state, best weights and logs into a folder.
 
     The samples of a step depend only on its number and the seed, and the state contains the rest, so that a training
@@ -129,7 +129,7 @@ def train(
         if out_of_time and done < end:
             status = "paused"
             break
-    return Outcome(status=status, state=jax.tree.map(np.asarray, state), steps=end)
+    return TrainingOutcome(status=status, state=jax.tree.map(np.asarray, state), steps=end)
 
 
 def _begin(run: Path, recipe: Recipe, step: int) -> EventFile | None:
@@ -137,7 +137,7 @@ def _begin(run: Path, recipe: Recipe, step: int) -> EventFile | None:
     return new_event_file(run / "tensorboard", first_step=step + 1) if recipe.log.tensorboard else None
 
 
-def _steps_per_epoch(recipe: Recipe, source: Source) -> int:
+def _steps_per_epoch(recipe: Recipe, source: SampleSource) -> int:
     found = recipe.trainer.steps_per_epoch or source.steps_per_epoch
     if found is None:
         raise ConfigError("trainer.steps_per_epoch is missing; samples that are drawn have no epochs of their own")
@@ -180,7 +180,7 @@ def _log(
 
 def _validated(
     state: TrainState,
-    source: Source,
+    source: SampleSource,
     recipe: Recipe,
     run: Path | None,
     events: EventFile | None,

@@ -15,9 +15,9 @@ from sirtjax.train._devices import sample_mesh
 from sirtjax.train._file_source import file_source
 from sirtjax.train._initial import initial_variables
 from sirtjax.train._lock import run_lock
-from sirtjax.train._loop import STATE, Outcome, train
+from sirtjax.train._loop import STATE, TrainingOutcome, train
 from sirtjax.train._run_folder import check_folder, describe_run
-from sirtjax.train._source import Source
+from sirtjax.train._source import SampleSource
 from sirtjax.train._state import Variables, first_state
 from sirtjax.train._synthetic import synthetic_source
 from sirtjax.train._training_file import TrainingConfig
@@ -33,7 +33,7 @@ def run_training(
     max_time_s: float | None = None,
     devices: Sequence[jax.Device] | None = None,
     on_progress: Callable[[str], None] = lambda text: None,
-) -> Outcome:
+) -> TrainingOutcome:
     """Trains from a training file, or resumes the training, in a run folder.
 
     Args:
@@ -79,7 +79,7 @@ def run_training(
 
 def make_source(
     config: TrainingConfig, mesh: Mesh, *, on_progress: Callable[[str], None] = lambda text: None
-) -> Source:
+) -> SampleSource:
     """Returns the source of the training samples."""
     match config.data:
         case SyntheticConfig():

@@ -25,7 +25,7 @@ _VALIDATION = 0x5EED0000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SampleSource:
     """Where samples come from, as functions; a step's samples depend only on its number and the seed.
 
     Attributes:
@@ -50,7 +50,7 @@ def sample_source(
     mesh: Mesh,
     validation_bank: Any,
     validation_count: int,
-) -> Source:
+) -> SampleSource:
     """Samples that a pure function draws on the devices, inside the training step.
 
     Args:
@@ -91,4 +91,4 @@ def sample_source(
 
     if validation_count < 1:
         raise ConfigError(f"{validation_count} validation samples; at least 1 is needed to choose the best weights")
-    return Source(feed=lambda step: placed, prepare=prepare, validate=validate)
+    return SampleSource(feed=lambda step: placed, prepare=prepare, validate=validate)

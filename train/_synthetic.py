@@ -8,13 +8,13 @@ from jax.sharding import Mesh
 from sirtjax import networks, synthesis
 from sirtjax.train._classes import channels_of
 from sirtjax.train._data_config import SyntheticConfig
-from sirtjax.train._source import Source, sample_source
+from sirtjax.train._source import SampleSource, sample_source
 from sirtjax.train._training_file import TrainingConfig
 
 Array = Any
 
 
-def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels: int, mesh: Mesh) -> Source:
+def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels: int, mesh: Mesh) -> SampleSource:
     """Samples of random digital phantoms, validated on those made from liver shapes that are kept back.
 
     Args:

@@ -10,8 +10,8 @@ from sirtjax.dicom.dataset import object_kind as object_kind
 from sirtjax.dicom.deidentify import Anonymised as Anonymised
 from sirtjax.dicom.deidentify import AnonymiseOptions as AnonymiseOptions
 from sirtjax.dicom.deidentify import anonymise_folder as anonymise_folder
-from sirtjax.dicom.image import Injection as Injection
 from sirtjax.dicom.image import PlanarViews as PlanarViews
+from sirtjax.dicom.image import RadiopharmaceuticalInfo as RadiopharmaceuticalInfo
 from sirtjax.dicom.image import SeriesHeaders as SeriesHeaders
 from sirtjax.dicom.image import SeriesInfo as SeriesInfo
 from sirtjax.dicom.image import StudyIdentity as StudyIdentity
@@ -57,13 +57,13 @@ __all__ = [
     "Approval",
     "DrawnBy",
     "Evaluation",
-    "Injection",
     "Inspection",
     "Measurement",
     "MeasurementGroup",
     "ObjectFacts",
     "ObjectKind",
     "PlanarViews",
+    "RadiopharmaceuticalInfo",
     "Reference",
     "Registration",
     "SeriesFacts",

@@ -3,8 +3,8 @@
 from sirtjax.ops._bspline import bspline_coefficients as bspline_coefficients
 from sirtjax.ops._bspline import sample_bspline as sample_bspline
 from sirtjax.ops._bspline import sample_cubic as sample_cubic
+from sirtjax.ops._components import binary_fill_holes as binary_fill_holes
 from sirtjax.ops._components import components as components
-from sirtjax.ops._components import fill_holes as fill_holes
 from sirtjax.ops._components import largest_component as largest_component
 from sirtjax.ops._distance import distance_mm as distance_mm
 from sirtjax.ops._distance import signed_distance_mm as signed_distance_mm
@@ -22,11 +22,11 @@ from sirtjax.ops._namespace import namespace as namespace
 
 __all__ = [
     "FlatGrid",
+    "binary_fill_holes",
     "bspline_coefficients",
     "components",
     "distance_mm",
     "fft_convolve",
-    "fill_holes",
     "flat_grid",
     "gaussian_filter",
     "good_fft_size",

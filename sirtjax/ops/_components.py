@@ -69,7 +69,7 @@ def _labelled(mask: ArrayLike, connectivity: int) -> tuple[NDArray[np.int32], ND
     return labels, sizes[1:]
 
 
-def fill_holes(mask: ArrayLike) -> Bool[np.ndarray, "..."]:
+def binary_fill_holes(mask: ArrayLike) -> Bool[np.ndarray, "..."]:
     """Fills background that is not connected by faces to a face of the array. On the host.
 
     As `scipy.ndimage.binary_fill_holes`, in one pass.

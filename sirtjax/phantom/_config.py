@@ -9,7 +9,7 @@ from sirtjax.config import IntervalTable
 from sirtjax.phantom._tissues import MAX_LESIONS
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=8, le=1024)]
 Shape = tuple[Size, Size, Size]
 Spacing = tuple[Positive, Positive, Positive]
@@ -70,8 +70,8 @@ class MaaConfig(IntervalTable):
     right_to_left: Interval
     tumour_to_normal: Interval
     necrosis_to_normal: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
-    lung_shunt_fraction: tuple[Share, Share]
-    extrahepatic_fraction: tuple[Share, Share]
+    lung_shunt_fraction: tuple[Fraction, Fraction]
+    extrahepatic_fraction: tuple[Fraction, Fraction]
 
 
 class PlanarConfig(IntervalTable):

@@ -87,7 +87,7 @@ def _study(patient: Patient, session: str) -> dicom.StudyIdentity:
     )
 
 
-def _injection(patient: Patient, session: str) -> dicom.Injection:
+def _injection(patient: Patient, session: str) -> dicom.RadiopharmaceuticalInfo:
     config = patient.config
     nuclide, agent, activity_mbq, delay_h, half_life_h = {
         "spect": ("Tc-99m", "99mTc-MAA", config.maa.activity_mbq, _SPECT_DELAY_H, _TC99M_HALF_LIFE_H),
@@ -106,7 +106,7 @@ def _injection(patient: Patient, session: str) -> dicom.Injection:
             config.fdg_pet.half_life_h,
         ),
     }[session]
-    return dicom.Injection(
+    return dicom.RadiopharmaceuticalInfo(
         nuclide=nuclide,
         agent=agent,
         activity_bq=activity_mbq * 1e6,

@@ -23,5 +23,5 @@ def enclosed_body(dense: ArrayLike, *, opening_voxels: int = OPENING_VOXELS) -> 
     opened = ndimage.binary_opening(np.asarray(dense, bool), iterations=opening_voxels)
     body = ops.largest_component(opened)
     for k in range(body.shape[2]):
-        body[:, :, k] = ops.fill_holes(body[:, :, k])
+        body[:, :, k] = ops.binary_fill_holes(body[:, :, k])
     return body

@@ -36,7 +36,7 @@ def fill_holes(mask: ArrayLike) -> Bool[np.ndarray, "..."]:
     "Morphological operations (hole filling and small object removal) were used to refine the final segmentations"
     (the Y-90 paper, inference).
     """
-    return in_bounding_box(mask, ops.fill_holes)
+    return in_bounding_box(mask, ops.binary_fill_holes)
 
 
 def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml: float) -> Bool[np.ndarray, "i j k"]:

@@ -73,7 +73,7 @@ def prepare_nnunet(
     box = _box(present)
     spacing = [float(np.float32(spacing_mm[axis])) for axis in axes]  # the precision image headers have
     needs_region = previous_labels is not None or any(one.mask for one in how.channels)
-    region = ops.fill_holes(present)[box] if needs_region else present[box]
+    region = ops.binary_fill_holes(present)[box] if needs_region else present[box]
     labels = None
     if previous_labels is not None:
         labels = np.array(_transposed(previous_labels, axes, np.int16)[box])

@@ -30,7 +30,7 @@ INT16 = np.iinfo(np.int16)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Scene:
+class ReviewScene:
     """Masks that share a grid, and the part of that grid that the page is given.
 
     Attributes:
@@ -58,7 +58,7 @@ class Scene:
 
 def plan_scenes(
     masks: Sequence[ReviewMask], images: CaseImages, *, transform: spatial.Transform | None = None
-) -> tuple[Scene, ...]:
+) -> tuple[ReviewScene, ...]:
     """Returns one scene per grid of the masks, the liver's first.
 
     One scene on the CT of the activity image is always included.
@@ -103,24 +103,26 @@ def frame_image(images: CaseImages, frame: Frame) -> io.Image:
     return images.diagnostic
 
 
-def scene_image(scene: Scene, image: io.Image) -> Volume:
+def scene_image(scene: ReviewScene, image: io.Image) -> Volume:
     """Returns the image on the scene's grid, in 16 bits: interpolated only if the grids differ."""
     return _in_16_bits(_on(scene, image.volume, None))
 
 
-def carried_image(scene: Scene, volume: Volume, transform: spatial.Transform | None) -> Volume:
+def carried_image(scene: ReviewScene, volume: Volume, transform: spatial.Transform | None) -> Volume:
     """Returns another image on the scene's grid, through an optional transform, in 16 bits."""
     return _in_16_bits(_on(scene, volume, transform))
 
 
-def scene_dose(scene: Scene, dose_gy: Volume, transform: spatial.Transform | None) -> tuple[NDArray[np.uint16], float]:
+def scene_dose(
+    scene: ReviewScene, dose_gy: Volume, transform: spatial.Transform | None
+) -> tuple[NDArray[np.uint16], float]:
     """Returns the dose on the scene's grid in steps of 1/65535 of its largest value, and that step in Gy."""
     values = np.asarray(spatial.resample(dose_gy, scene.geometry, fill=0.0, transform=transform).array)
     step_gy = max(float(values.max()), 1e-6) / 65535
     return np.rint(np.clip(values, 0, None) / step_gy).astype(np.uint16), step_gy
 
 
-def to_page(scene: Scene, labels: LabelMap) -> LabelMap:
+def to_page(scene: ReviewScene, labels: LabelMap) -> LabelMap:
     """Returns a mask on the scene's own grid, in the page's format."""
     i, j, k = (slice(a, b) for a, b in zip(scene.start, scene.stop, strict=True))
     part = np.asarray(labels.array)[i, j, k].astype(np.uint8)
@@ -128,7 +130,7 @@ def to_page(scene: Scene, labels: LabelMap) -> LabelMap:
     return reorient(boxed, PAGE_AXES)
 
 
-def from_page(scene: Scene, voxels: bytes, before: LabelMap) -> NDArray[np.uint8]:
+def from_page(scene: ReviewScene, voxels: bytes, before: LabelMap) -> NDArray[np.uint8]:
     """Returns the page's mask on the mask's own grid; voxels beyond the scene are unchanged.
 
     Args:
@@ -165,7 +167,7 @@ def packed(image: Volume | LabelMap) -> bytes:
 
 def _scene(
     key: str, frame: Frame, grid: Geometry, group: Sequence[ReviewMask], others: Sequence[NDArray[np.bool_]]
-) -> Scene:
+) -> ReviewScene:
     """The box of a grid around masks drawn on it and what else is to be seen there, with a margin."""
     inside = np.zeros(grid.shape, bool)
     for mask in group:
@@ -183,7 +185,7 @@ def _scene(
     box = crop_geometry(grid, start, stop)
     turned = reorient(LabelMap(np.broadcast_to(np.uint8(0), box.shape), box, names=()), PAGE_AXES).geometry
     keys = tuple(mask.key for mask in group)
-    return Scene(key=key, frame=frame, grid=grid, start=start, stop=stop, geometry=turned, masks=keys)
+    return ReviewScene(key=key, frame=frame, grid=grid, start=start, stop=stop, geometry=turned, masks=keys)
 
 
 def _reach(mask: ReviewMask, grid: Geometry, transform: spatial.Transform | None) -> NDArray[np.bool_]:
@@ -199,7 +201,7 @@ def _reach(mask: ReviewMask, grid: Geometry, transform: spatial.Transform | None
     return found[:i, :j, :k]
 
 
-def _on(scene: Scene, volume: Volume, transform: spatial.Transform | None) -> Volume:
+def _on(scene: ReviewScene, volume: Volume, transform: spatial.Transform | None) -> Volume:
     if transform is None and volume.geometry.matches(scene.grid):
         i, j, k = (slice(a, b) for a, b in zip(scene.start, scene.stop, strict=True))
         box = crop_geometry(scene.grid, scene.start, scene.stop)

@@ -143,9 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             done = self._answer()
         except RequestError as refusal:
-            done = _told(refusal.status, str(refusal))
+            done = _error_response(refusal.status, str(refusal))
         except SirtjaxError as error:
-            done = _told(HTTPStatus.CONFLICT, " ".join(str(error).split()))
+            done = _error_response(HTTPStatus.CONFLICT, " ".join(str(error).split()))
         except ConnectionError:
             self.close_connection = True
             return
@@ -233,6 +233,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the page was closed meanwhile
 
 
-def _told(status: int, message: str) -> Response:
+def _error_response(status: int, message: str) -> Response:
     body = json.dumps({"error": message}).encode()
     return Response(status=int(status), body=body, headers={"Content-Type": "application/json"})

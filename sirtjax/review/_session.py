@@ -18,7 +18,7 @@ from sirtjax.review._masks import Frame, ReviewMask, by_key, plan_masks
 from sirtjax.review._replan import REVIEW, Replanning, reviewed_products
 from sirtjax.review._request_error import RequestError
 from sirtjax.review._scene import (
-    Scene,
+    ReviewScene,
     carried_image,
     frame_image,
     from_page,
@@ -78,7 +78,7 @@ class Session:
         self._dose: Volume | None = None
         self._results()  # a folder without results is refused now, not once the page is open
 
-    def _planned_scenes(self) -> tuple[Scene, ...]:
+    def _planned_scenes(self) -> tuple[ReviewScene, ...]:
         return plan_scenes(tuple(self.masks.values()), self.images, transform=self.transform)
 
     def describe(self) -> dict[str, object]:
@@ -320,7 +320,7 @@ class Session:
             raise ImageFormatError(f"{path}: not a table of results; plan into this folder again")
         return table
 
-    def _describe_scene(self, scene: Scene) -> dict[str, object]:
+    def _describe_scene(self, scene: ReviewScene) -> dict[str, object]:
         image = frame_image(self.images, scene.frame)
         is_hu = image.volume.unit == "HU"
         return {
@@ -361,15 +361,15 @@ class Session:
             raise RequestError(404, "there is no such mask")
         return self.masks[key]
 
-    def _scene(self, key: str) -> Scene:
+    def _scene(self, key: str) -> ReviewScene:
         if key not in self.scenes:
             raise RequestError(404, "there is no such scene")
         return self.scenes[key]
 
-    def _scene_of(self, key: str) -> Scene | None:
+    def _scene_of(self, key: str) -> ReviewScene | None:
         return next((scene for scene in self.scenes.values() if key in scene.masks), None)
 
-    def _required_scene(self, key: str) -> Scene:
+    def _required_scene(self, key: str) -> ReviewScene:
         scene = self._scene_of(key)
         if scene is None:
             raise RequestError(404, "the mask does not belong to a scene")

@@ -95,7 +95,7 @@ def carry(
     return AtlasOutcome(name=atlas.name, used=True, status=result.status.name, similarity=at_surface), one
 
 
-def working_grid(geometry: Geometry, *, spacing_mm: float) -> Geometry:
+def atlas_grid(geometry: Geometry, *, spacing_mm: float) -> Geometry:
     """Returns the grid along the same axes and extent with voxels of at least `spacing_mm`."""
     native = np.asarray(geometry.spacing_mm)
     spacing = np.maximum(native, spacing_mm)

@@ -12,7 +12,7 @@ from scipy import ndimage
 from sirtjax import ops, registration, spatial
 from sirtjax.errors import ComputationError, ConfigError, ImageFormatError
 from sirtjax.segmentation._atlas import Atlas, AtlasOutcome, AtlasSegmentation, Fusion
-from sirtjax.segmentation._atlas_carry import Carried, Registered, carry, windowed, working_grid
+from sirtjax.segmentation._atlas_carry import Carried, Registered, atlas_grid, carry, windowed
 from sirtjax.segmentation._fuse import (
     STAPLE_LEAST,
     majority_vote,
@@ -84,7 +84,7 @@ def segment_liver_by_atlas(
     if not (np.isfinite(weight_power) and weight_power >= 0):
         raise ConfigError(f"weight_power must be finite and not negative, got {weight_power}")
     tell = report or (lambda step: None)
-    grid = working_grid(image.geometry, spacing_mm=SPACING_MM)
+    grid = atlas_grid(image.geometry, spacing_mm=SPACING_MM)
     patient = windowed(spatial.resample(image, grid, antialias=True))
     outcomes: list[AtlasOutcome] = []
     carried: list[Carried] = []

@@ -124,7 +124,7 @@ def _repeat(
         if isinstance(step, RemoveSmall):
             after = remove_small(after, spacing_mm, min_volume_ml=step.min_volume_ml)
         else:
-            after = ops.largest_component(after) if isinstance(step, LargestComponent) else ops.fill_holes(after)
+            after = ops.largest_component(after) if isinstance(step, LargestComponent) else ops.binary_fill_holes(after)
     part[before & ~after] = 0
     part[after & (part == 0)] = label
 

@@ -99,4 +99,4 @@ def _given(path: Path, name: str | None, read: Image) -> LabelMap:
     beside = {other: one for other, one in beside.items() if not (one & mask).any()}
     for other in enclosed_labels(mask, beside):
         mask = mask | beside[other]
-    return LabelMap.from_mask(ops.fill_holes(mask), liver.geometry, name="liver")
+    return LabelMap.from_mask(ops.binary_fill_holes(mask), liver.geometry, name="liver")

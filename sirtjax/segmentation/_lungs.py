@@ -81,8 +81,8 @@ def _closed(piece: Mask, spacing_mm: tuple[float, float, float]) -> Mask:
     reach = int(np.ceil(VESSEL_MM / min(spacing_mm))) + 1
     # Continued beyond the faces, so that there is no margin there.
     wide = np.pad(piece, reach, mode="edge")
-    grown = ops.fill_holes(postprocess.dilate(wide, spacing_mm, margin_mm=VESSEL_MM))
+    grown = ops.binary_fill_holes(postprocess.dilate(wide, spacing_mm, margin_mm=VESSEL_MM))
     shrunk = ops.distance_mm(~grown, spacing_mm) > VESSEL_MM
     within = tuple(slice(reach, -reach) for _ in range(3))
     closed: Mask = piece | shrunk[within]
-    return ops.fill_holes(closed)
+    return ops.binary_fill_holes(closed)

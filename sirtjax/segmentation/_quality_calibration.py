@@ -11,7 +11,7 @@ from sirtjax.config import Table
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 # Nothing is estimated to be better or worse than what the calibration could have seen.
 ERROR_RANGE = (0.02, 0.6)
 
@@ -84,7 +84,7 @@ class QualityCalibration(Table):
     regressions: Annotated[tuple[Regression, ...], Field(min_length=1)]
     low_quantile: Finite
     high_quantile: Finite
-    limit: Share = 0.9
+    limit: Fraction = 0.9
     source: str
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from typing import Literal
 from sirtjax.service._private import open_private
 from sirtjax.service._queue_tables import ADDED, STATES, TABLES, Arrival, Delivery, Job, ResultFile
 
-Outcome = Literal["new", "duplicate", "conflict", "full", "busy"]
+ArrivalOutcome = Literal["new", "duplicate", "conflict", "full", "busy"]
 
 
 class Queue:
@@ -52,7 +52,7 @@ class Queue:
 
     def add(
         self, arrival: Arrival, *, now: float, incomplete_timeout_s: float, objects_per_series: int, open_series: int
-    ) -> tuple[Outcome, int]:
+    ) -> tuple[ArrivalOutcome, int]:
         """Records an image whose file exists, and postpones the end of its series.
 
         An image that is new to a series that was complete begins the next generation of it: all its images are worked

@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from sirtjax.dicom import Injection, StudyIdentity, write_dicom_series
+from sirtjax.dicom import RadiopharmaceuticalInfo, StudyIdentity, write_dicom_series
 from sirtjax.volume import Geometry, Volume
 
 BEGUN = datetime(2026, 3, 2, 9)
@@ -28,7 +28,7 @@ def write(folder, name, *, modality="CT", patient="SECRET-ID", seed="a", day=0, 
         acquired=begun + timedelta(hours=1 if modality == "PT" else 0),
         frame=frame,
         duration_s=600.0 if modality in ("PT", "NM") else None,
-        injection=Injection(nuclide="Y-90", agent="spheres", activity_bq=1e9, at=BEGUN, half_life_s=2.3e5)
+        injection=RadiopharmaceuticalInfo(nuclide="Y-90", agent="spheres", activity_bq=1e9, at=BEGUN, half_life_s=2.3e5)
         if modality in ("PT", "NM")
         else None,
     )

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sirtjax.dicom import Injection, Reference, StudyIdentity, read_reference, write_dicom_series
+from sirtjax.dicom import RadiopharmaceuticalInfo, Reference, StudyIdentity, read_reference, write_dicom_series
 from sirtjax.volume import Geometry, LabelMap, Volume
 
 BEGUN, ACQUIRED = datetime(2026, 1, 2, 9, 0), datetime(2026, 1, 2, 9, 30)
-INJECTION = Injection(nuclide="F-18", agent="FDG", activity_bq=3e8, at=datetime(2026, 1, 2, 8, 30), half_life_s=6586.2)
+INJECTION = RadiopharmaceuticalInfo(
+    nuclide="F-18", agent="FDG", activity_bq=3e8, at=datetime(2026, 1, 2, 8, 30), half_life_s=6586.2
+)
 _UNIT_VECTORS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
 # The 48 ways in which the axes of a grid can lie along those of the patient.
 AXIS_CODES = tuple(

@@ -37,11 +37,11 @@ def test_holes_are_those_that_scipy_finds(shape):
     from scipy import ndimage
 
     mask = np.random.default_rng(3).random(shape) < 0.6
-    filled = ops.fill_holes(mask)
+    filled = ops.binary_fill_holes(mask)
     np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(mask))
     assert filled.sum() > mask.sum() or min(shape) == 1
 
 
 def test_holes_of_nothing_and_of_everything():
-    assert not ops.fill_holes(np.zeros((3, 4, 5), bool)).any()
-    assert ops.fill_holes(np.ones((3, 4, 5), bool)).all()
+    assert not ops.binary_fill_holes(np.zeros((3, 4, 5), bool)).any()
+    assert ops.binary_fill_holes(np.ones((3, 4, 5), bool)).all()

@@ -4,7 +4,7 @@ Reading goes from files (`dataset/_scan.py`) to frames (`_frames.py`, `_enhanced
 geometry (`_stacks.py`), to a grid (`_slice_grid.py`) and to values in HU, Bq/mL or counts (`_values.py`).
 """
 
-from sirtjax.dicom.image._identity import Injection as Injection
+from sirtjax.dicom.image._identity import RadiopharmaceuticalInfo as RadiopharmaceuticalInfo
 from sirtjax.dicom.image._identity import StudyIdentity as StudyIdentity
 from sirtjax.dicom.image._planar import PlanarViews as PlanarViews
 from sirtjax.dicom.image._planar import read_planar as read_planar
@@ -18,8 +18,8 @@ from sirtjax.dicom.image._write import write_dicom_series as write_dicom_series
 from sirtjax.dicom.image._write_nm import write_dicom_planar as write_dicom_planar
 
 __all__ = [
-    "Injection",
     "PlanarViews",
+    "RadiopharmaceuticalInfo",
     "SeriesHeaders",
     "SeriesInfo",
     "StudyIdentity",

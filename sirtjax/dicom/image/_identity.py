@@ -55,7 +55,7 @@ class StudyIdentity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Injection:
+class RadiopharmaceuticalInfo:
     """What was injected, as nuclear medicine images carry it.
 
     Attributes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from sirtjax.dicom.image._identity import Injection, StudyIdentity
+from sirtjax.dicom.image._identity import RadiopharmaceuticalInfo, StudyIdentity
 from sirtjax.dicom.image._write_modules import add_pixels, add_plane, image_dataset, right_handed
 from sirtjax.dicom.image._write_nm import tomogram
 from sirtjax.dicom.image._write_pet import pet_slices
@@ -34,7 +34,7 @@ def write_dicom_series(
     series_number: int = 1,
     frame: str = "scanner",
     duration_s: float | None = None,
-    injection: Injection | None = None,
+    injection: RadiopharmaceuticalInfo | None = None,
     decay_correction: str = "START",
     force: bool = False,
 ) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 import sirtjax
 from sirtjax.dicom.dataset._time import date_time
 from sirtjax.dicom.dataset._values import decimal
-from sirtjax.dicom.image._identity import CODE_OF_NUCLIDE, Injection, StudyIdentity
+from sirtjax.dicom.image._identity import CODE_OF_NUCLIDE, RadiopharmaceuticalInfo, StudyIdentity
 from sirtjax.errors import GeometryError
 from sirtjax.volume import Geometry
 
@@ -105,7 +105,7 @@ def add_patient_orientation(dataset: Dataset, study: StudyIdentity) -> None:
     dataset.PatientGantryRelationshipCodeSequence = [coded(codes.SCT.Headfirst if head_first else codes.SCT.FeetFirst)]
 
 
-def add_injection(dataset: Dataset, injection: Injection) -> None:
+def add_injection(dataset: Dataset, injection: RadiopharmaceuticalInfo) -> None:
     """Adds the radiopharmaceutical: nuclide, activity, time and half-life."""
     from pydicom.sr.codedict import codes
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._values import decimal
-from sirtjax.dicom.image._identity import Injection, StudyIdentity
+from sirtjax.dicom.image._identity import RadiopharmaceuticalInfo, StudyIdentity
 from sirtjax.dicom.image._write_modules import add_injection, add_patient_orientation, add_pixels, coded, image_dataset
 from sirtjax.errors import InputError
 from sirtjax.io import atomic_path
@@ -24,7 +24,7 @@ def tomogram(
     start: Callable[..., Dataset],
     *,
     study: StudyIdentity,
-    injection: Injection,
+    injection: RadiopharmaceuticalInfo,
     duration_s: float,
 ) -> Dataset:
     """Returns one NM image object of type RECON TOMO.
@@ -67,7 +67,7 @@ def write_dicom_planar(
     series_description: str,
     acquired: datetime,
     duration_s: float,
-    injection: Injection,
+    injection: RadiopharmaceuticalInfo,
     whole_body: bool = False,
     series_number: int = 1,
     frame: str = "scanner",
@@ -154,7 +154,7 @@ def _view(side: str) -> Dataset:
     return item
 
 
-def _add_nuclear(dataset: Dataset, study: StudyIdentity, injection: Injection) -> None:
+def _add_nuclear(dataset: Dataset, study: StudyIdentity, injection: RadiopharmaceuticalInfo) -> None:
     add_patient_orientation(dataset, study)
     dataset.CountsAccumulated = None
     dataset.EnergyWindowInformationSequence = []

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from sirtjax.dicom.dataset._values import decimal
-from sirtjax.dicom.image._identity import Injection, StudyIdentity
+from sirtjax.dicom.image._identity import RadiopharmaceuticalInfo, StudyIdentity
 from sirtjax.dicom.image._write_modules import add_injection, add_patient_orientation, add_pixels, add_plane
 from sirtjax.errors import InputError
 from sirtjax.volume import Geometry
@@ -21,7 +21,7 @@ def pet_slices(
     start: Callable[..., Dataset],
     *,
     study: StudyIdentity,
-    injection: Injection,
+    injection: RadiopharmaceuticalInfo,
     duration_s: float,
     decay_correction: str,
 ) -> list[Dataset]:
@@ -75,7 +75,9 @@ def _mean_time_s(duration_s: float, half_life_s: float) -> float:
     return float(np.log(rate * duration_s / -np.expm1(-rate * duration_s)) / rate)
 
 
-def _decay_factor(dataset: Dataset, injection: Injection, duration_s: float, decay_correction: str) -> float:
+def _decay_factor(
+    dataset: Dataset, injection: RadiopharmaceuticalInfo, duration_s: float, decay_correction: str
+) -> float:
     """What the mean over the acquisition was multiplied by to refer to its start, or to the injection."""
     elapsed = _mean_time_s(duration_s, injection.half_life_s)
     if decay_correction == "ADMIN":

@@ -7,14 +7,14 @@ import pytest
 import SimpleITK as sitk
 from highdicom._standard_utils import check_required_attributes
 
-from sirtjax.dicom import Injection, StudyIdentity, write_dicom_planar, write_dicom_series
+from sirtjax.dicom import RadiopharmaceuticalInfo, StudyIdentity, write_dicom_planar, write_dicom_series
 from sirtjax.errors import GeometryError, InputError, OutputError
 from sirtjax.formats import read_image
 from sirtjax.volume import Geometry, Volume
 
 BEGUN, ACQUIRED = datetime(2026, 1, 2, 9, 0), datetime(2026, 1, 2, 9, 30, 15)
 STUDY = StudyIdentity(seed="a", patient_id="PHANTOM-1", begun=BEGUN, patient_weight_kg=70.5)
-INJECTION = Injection(
+INJECTION = RadiopharmaceuticalInfo(
     nuclide="Y-90",
     agent="90Y resin microspheres",
     activity_bq=2.5e9,
