@@ -6,7 +6,7 @@ import analytic_case as case
 import numpy as np
 
 from sirtjax import dicom
-from sirtjax.dicom import Injection, StudyIdentity, write_dicom_series
+from sirtjax.dicom import RadiopharmaceuticalInfo, StudyIdentity, write_dicom_series
 from sirtjax.volume import LabelMap, Volume
 
 BEGUN = datetime(2026, 3, 2, 9)
@@ -14,8 +14,12 @@ PATIENT = "SECRET-4711"
 SPECT = case.grid((26, 24, 22), (6.0, 6.5, 7.0), rotation_rad=(0, 0, 0.1), flips=(1, 1, 1))
 DIAGNOSTIC = case.grid((32, 30, 26), (4.6, 4.8, 5.5), rotation_rad=(0, 0, 0), flips=(1, 1, 1))
 INJECTED = {
-    "NM": Injection(nuclide="Tc-99m", agent="99mTc-MAA", activity_bq=1.5e8, at=BEGUN, half_life_s=21654.0),
-    "PT": Injection(nuclide="Y-90", agent="90Y microspheres", activity_bq=2e9, at=BEGUN, half_life_s=230760.0),
+    "NM": RadiopharmaceuticalInfo(
+        nuclide="Tc-99m", agent="99mTc-MAA", activity_bq=1.5e8, at=BEGUN, half_life_s=21654.0
+    ),
+    "PT": RadiopharmaceuticalInfo(
+        nuclide="Y-90", agent="90Y microspheres", activity_bq=2e9, at=BEGUN, half_life_s=230760.0
+    ),
 }
 # What the folder can't say.
 SAID = (

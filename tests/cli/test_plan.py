@@ -200,7 +200,7 @@ def test_a_plan_after_a_review_names_reviewer_signature_and_version(run, planned
     voxels = np.asarray(nibabel.Nifti1Image.from_bytes(gzip.decompress(packed)).dataobj).copy()
     voxels[tuple(np.argwhere(voxels)[0])] = 0
     grid = next(scene["grid"] for scene in session.describe()["scenes"] if "liver" in scene["masks"])
-    told = session.save("liver", voxels.tobytes(order="F"), by="Dr. A", if_match=sha256, grid=grid)
+    told = session.save("liver", voxels.tobytes(order="F"), author="Dr. A", if_match=sha256, grid=grid)
     session.sign("liver", "verified", reviewer="Dr. Meyer", if_match=told["sha256"])
     (out / "report.pdf").unlink()
     assert run("review", out, "--recompute").code == 0

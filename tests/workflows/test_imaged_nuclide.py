@@ -8,7 +8,7 @@ import analytic_case as case
 import numpy as np
 import pytest
 
-from sirtjax.dicom import Injection, StudyIdentity, write_dicom_planar
+from sirtjax.dicom import RadiopharmaceuticalInfo, StudyIdentity, write_dicom_planar
 from sirtjax.errors import ConfigError
 from sirtjax.io import write_nifti
 from sirtjax.volume import Geometry, LabelMap
@@ -99,7 +99,7 @@ def test_planar_views_of_the_lung_shunt(patient, nuclide, refused):
     write_dicom_planar(
         views[0], views[1], patient / f"{nuclide}.dcm", spacing_mm=(3.0, 3.0), duration_s=60.0, acquired=begun,
         study=StudyIdentity(seed=nuclide, patient_id="P", begun=begun), series_description="planar",
-        injection=Injection(nuclide=nuclide, agent="MAA", half_life_s=21624.0, activity_bq=150e6, at=begun),
+        injection=RadiopharmaceuticalInfo(nuclide=nuclide, agent="MAA", half_life_s=21624.0, activity_bq=150e6, at=begun),
     )  # fmt: skip
     organs = np.zeros((8, 1, 9), np.uint8)
     organs[:, :, :2], organs[:, :, 3:] = 1, 2

@@ -232,7 +232,8 @@ def test_views_written_by_us_come_back(tmp_path, whole_body):
         anterior, posterior, tmp_path / "planar.dcm", spacing_mm=(2.2, 2.4), whole_body=whole_body,
         study=StudyIdentity(seed="a", patient_id="P", begun=begun), series_description="MAA", acquired=begun,
         duration_s=600.0,
-        injection=RadiopharmaceuticalInfo(nuclide="Tc-99m", agent="MAA", half_life_s=21624.0, activity_bq=150e6, at=begun),
+        injection=RadiopharmaceuticalInfo(nuclide="Tc-99m", agent="MAA", half_life_s=21624.0, activity_bq=150e6,
+                                          at=begun),
     )  # fmt: skip
     views = read_planar(tmp_path / "planar.dcm")
     np.testing.assert_array_equal(views.anterior, anterior)
