@@ -99,7 +99,8 @@ def test_planar_views_of_the_lung_shunt(patient, nuclide, refused):
     write_dicom_planar(
         views[0], views[1], patient / f"{nuclide}.dcm", spacing_mm=(3.0, 3.0), duration_s=60.0, acquired=begun,
         study=StudyIdentity(seed=nuclide, patient_id="P", begun=begun), series_description="planar",
-        injection=RadiopharmaceuticalInfo(nuclide=nuclide, agent="MAA", half_life_s=21624.0, activity_bq=150e6, at=begun),
+        injection=RadiopharmaceuticalInfo(nuclide=nuclide, agent="MAA", half_life_s=21624.0, activity_bq=150e6,
+                                          at=begun),
     )  # fmt: skip
     organs = np.zeros((8, 1, 9), np.uint8)
     organs[:, :, :2], organs[:, :, 3:] = 1, 2
