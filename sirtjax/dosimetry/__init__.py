@@ -6,7 +6,7 @@ from sirtjax.dosimetry._activity import decay_factor as decay_factor
 from sirtjax.dosimetry._activity import hours_between as hours_between
 from sirtjax.dosimetry._activity import relative_activity_mbq as relative_activity_mbq
 from sirtjax.dosimetry._activity_choice import activity_multiple as activity_multiple
-from sirtjax.dosimetry._activity_choice import even_shares as even_shares
+from sirtjax.dosimetry._activity_choice import even_dose_activity_mbq as even_dose_activity_mbq
 from sirtjax.dosimetry._activity_choice import joint_scale as joint_scale
 from sirtjax.dosimetry._activity_choice import lowest_start as lowest_start
 from sirtjax.dosimetry._activity_choice import split_proportions as split_proportions
@@ -207,7 +207,7 @@ __all__ = [
     "draft_quality_checks",
     "eubed_gy",
     "eud_gy",
-    "even_shares",
+    "even_dose_activity_mbq",
     "fractional_uptake",
     "generalised_eud_gy",
     "geometric_mean_counts",

@@ -81,6 +81,6 @@ def joint_scale(smallest_multiple: Any, *, free: Any) -> Any:
     return xp.where(free, smallest_multiple, xp.minimum(1.0, smallest_multiple))
 
 
-def even_shares(own_gy_per_mbq: Any) -> Any:
+def even_dose_activity_mbq(own_gy_per_mbq: Any) -> Any:
     """Returns activities that give each territory a mean of 1 Gy, (territories,) MBq."""
     return 1.0 / own_gy_per_mbq

@@ -71,7 +71,9 @@ def make_check(
     return Check(
         code=code,
         severity=rule.severity,
-        message=rule.message.format(where=where, value=_shown(value, unit), limit=_shown(limit, unit), unit=unit),
+        message=rule.message.format(
+            where=where, value=_format_limit(value, unit), limit=_format_limit(limit, unit), unit=unit
+        ),
         where=where,
         value=value,
         limit=limit,
@@ -80,12 +82,12 @@ def make_check(
     )
 
 
-def _shown(value: Limit, unit: str) -> str:
+def _format_limit(value: Limit, unit: str) -> str:
     """Numbers as in a report: 4 digits, fractions as percentages."""
     if value is None:
         return "unknown"
     if isinstance(value, tuple):
-        return f"{_shown(value[0], unit)} to {_shown(value[1], unit)}"
+        return f"{_format_limit(value[0], unit)} to {_format_limit(value[1], unit)}"
     if unit == "1":
         return f"{100 * value:.3g} %"
     return f"{value:.4g}"

@@ -66,7 +66,7 @@ def prescribed_activities(
         return alike
     if config.allocation == "even":
         own = jnp.stack([mean_gy_per_mbq[name][index] for index, name in enumerate(config.injections)])
-        shares = dosimetry.even_shares(own)
+        shares = dosimetry.even_dose_activity_mbq(own)
     if shares is None:
         return alike
     split = _activities(found, shares / jnp.sum(shares), fixed_mbq)

@@ -81,7 +81,7 @@ def shared_split(
         return ("proportional", None) if split is None or sum(split) <= 0 else ("shares", split)
     own = {dose.name: dose.mean_gy_per_mbq for dose in doses}
     means = np.asarray([own[table.territory][index] for index, table in enumerate(setting.injections)])
-    return "even", tuple(float(share) for share in dosimetry.even_shares(means))
+    return "even", tuple(float(share) for share in dosimetry.even_dose_activity_mbq(means))
 
 
 def _injection(table: InjectionTable, case: Case) -> Injection:

@@ -64,7 +64,7 @@ CASES = {
         (np.array([-700.0, -80.0, 30.0, 60.0, 400.0]),),
     ),
     "dose_at_volume_fraction_gy": (d.dose_at_volume_fraction_gy, (DOSE, WEIGHT, 0.55)),
-    "even_shares": (d.even_shares, (np.array([0.1, 0.04]),)),
+    "even_dose_activity_mbq": (d.even_dose_activity_mbq, (np.array([0.1, 0.04]),)),
     "eubed_gy": (
         keywords(d.eubed_gy, "alpha_per_gy", "alpha_beta_gy", "repair_half_time_h", "half_life_h"),
         (DOSE, WEIGHT, 0.03, 10.0, 1.5, 64.1),
