@@ -133,7 +133,7 @@ def liver_model(monkeypatch):
         name = "liver"
 
     for place in (segmentation, _model_library):
-        monkeypatch.setattr(place, "models", lambda: (Entry(),))
+        monkeypatch.setattr(place, "list_models", lambda: (Entry(),))
         monkeypatch.setattr(place, "load_model", lambda name: model if str(name) == "liver" else load(name))
     monkeypatch.setattr(
         "sirtjax.segmentation._fixed_model.network_function",
@@ -189,7 +189,7 @@ def _mask(path):
 )
 def test_what_can_t_be_done_is_one_line(call, exported, images, monkeypatch, options, message):
     for place in (segmentation, _model_library):
-        monkeypatch.setattr(place, "models", lambda: ())
+        monkeypatch.setattr(place, "list_models", lambda: ())
     options = [images / one if one.endswith(".gz") else one for one in options]
     out = images / "out.nii.gz"
     done = call(

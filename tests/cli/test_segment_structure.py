@@ -67,7 +67,7 @@ def installed(monkeypatch):
     monkeypatch.setattr("sirtjax.segmentation._fixed_model.network_function", lambda config: threshold)
     monkeypatch.setattr("sirtjax.segmentation._quality_ensemble.network_function", lambda config: threshold)
     for place in (segmentation, _model_library):
-        monkeypatch.setattr(place, "models", lambda: tuple(Entry(name) for name in found))
+        monkeypatch.setattr(place, "list_models", lambda: tuple(Entry(name) for name in found))
         monkeypatch.setattr(place, "load_model", lambda name: found[str(name)])
     return found
 
