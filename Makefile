@@ -10,6 +10,7 @@ WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 PEERS := $(VENV)-peers
 READERS := $(VENV)-readers
 DOCS := $(VENV)-docs
+SITE = $$($(1)/bin/python -c 'import site; print(site.getsitepackages()[0])')
 # Without another index this is a build for the CPU only where the index has one.
 TORCH ?= torch==2.13.0
 
@@ -33,10 +34,17 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest $(WORKERS) -m "slow and not peers and not clinic"
 
+# The environments of an extra: they see sirtjax and the packages of $(VENV), and add those of the extra.
+define ADD_EXTRA
+$(PYTHON) -m venv $(1)
+echo "import site; site.addsitedir('$(call SITE,$(abspath $(VENV)))')" > $(call SITE,$(1))/shared.pth
+$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(2)"], sep="\n")' > $(1)/requirements.txt
+$(1)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(1)/requirements.txt $(3)
+endef
+
 # PyTorch, MONAI and nnU-Net themselves, in an environment of their own: nothing here needs them.
-$(PEERS)/installed: pyproject.toml setup.py
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,peers]' $(TORCH)
+$(PEERS)/installed: $(INSTALLED)
+	$(call ADD_EXTRA,$(PEERS),peers,$(TORCH))
 	@touch $@
 
 test-peers: $(PEERS)/installed
@@ -74,9 +82,8 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 # The documentation site, in build/site: strict, so a broken link or an error in a tutorial ends it.
-$(DOCS)/installed: pyproject.toml setup.py
-	$(PYTHON) -m venv $(DOCS)
-	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+$(DOCS)/installed: $(INSTALLED)
+	$(call ADD_EXTRA,$(DOCS),docs)
 	@touch $@
 
 docs: $(DOCS)/installed
