@@ -275,6 +275,7 @@ print(len(traced))
 """
 
 
+@pytest.mark.slow
 def test_three_processes_trace_once(tmp_path):
     # The second reads what the first wrote; JAX's own cache beside it, which once gave programs that can't be kept.
     # The first has its image as files do, whose type is the same but spelled "<f4".

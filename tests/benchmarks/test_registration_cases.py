@@ -41,6 +41,7 @@ def test_poses_stay_within_what_the_benchmark_says():
         assert 10 <= cases.reference_pose(seed).breathing_shift_mm <= 15
 
 
+@pytest.mark.slow
 def test_truth_scores_best_and_the_images_lie_apart(coarse_case):
     apart, affine, truth = (score(coarse_case, t) for t in (identity(), best_affine(coarse_case), coarse_case.truth()))
     assert truth["tre_mean_mm"] < 1e-3

@@ -4,6 +4,7 @@ import math
 import sys
 
 import numpy as np
+import pytest
 import registration
 from registration_measure import measure
 from registration_score import plain
@@ -13,6 +14,7 @@ CHILD = (
 )
 
 
+@pytest.mark.slow
 def test_cost_is_that_of_the_child_alone(tmp_path):
     # The kernel would count the memory of the process forked from as the child's own.
     own = np.ones(40_000_000)

@@ -1,6 +1,7 @@
 """The harder cases of the robustness benchmark, and how its trials are counted, with registrations made up."""
 
 import numpy as np
+import pytest
 import registration_robustness as robustness
 from registration_score import on_grid, score
 
@@ -39,6 +40,7 @@ def test_noise_has_the_size_asked_for(coarse_case):
     np.testing.assert_allclose((noisy.array - coarse_case.reference.array).std(), 15.0, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_trials_that_fail_are_counted_with_and_without_their_status(coarse_case):
     def stand_in(case, trial):
         if trial == 1:

@@ -118,6 +118,7 @@ def table(folder, *, models=("a", "b", "c"), cases=5, more=()):
     return folder / "cases.csv"
 
 
+@pytest.mark.slow
 def test_models_are_compared(call, tmp_path):
     listed = table(tmp_path)
     done = call(

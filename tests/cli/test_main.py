@@ -45,6 +45,7 @@ def test_help_imports_nothing_heavy(arguments):
     assert done.stdout.splitlines()[-1] == "LOADED"
 
 
+@pytest.mark.slow
 def test_a_plan_from_given_masks_loads_no_networks():
     """What a plan does not need took half of its start."""
     needless = ("flax", "orbax", "scipy.signal", "scipy.stats", "scipy.optimize", "sirtjax.networks", "matplotlib")
@@ -84,12 +85,14 @@ def test_a_missing_case_is_one_line_and_exit_2(run, tmp_path):
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(tmp_path):
     done = command("--debug", "plan", str(tmp_path / "none.toml"), "-o", str(tmp_path / "out"))
     assert done.returncode == 2
     assert "Traceback" in done.stderr and "ConfigError" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_the_readers_say_of_odd_files_is_kept_for_debug(tmp_path):
     (tmp_path / "spect.nii").write_text("JANE DOE " * 100)
     options = ["--protocol", "resin-icc-bilobar", "--activity", str(tmp_path / "spect.nii"), "--lung-shunt", "0.05"]
@@ -123,6 +126,7 @@ def test_a_system_error_names_its_file(run, monkeypatch, tmp_path):
     assert (done.code, done.err) == (1, "sirtjax: results.json: No space left on device\n")
 
 
+@pytest.mark.slow
 def test_the_compilation_cache_is_in_the_users_folder(tmp_path):
     code = (
         "import jax, json\nfrom sirtjax.cli._console import use_compilation_cache\nuse_compilation_cache()\n"

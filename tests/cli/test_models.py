@@ -22,6 +22,7 @@ def library(tmp_path, monkeypatch):
     return tmp_path / "models"
 
 
+@pytest.mark.slow
 def test_an_imported_model_is_listed_described_and_found(run, root, library):
     folder = nnunet_models.trained_folder(root, "residual")
     done = run("models", "import", folder, "--name", "ours", "--task", "liver", "--licence", "CC-BY-4.0")

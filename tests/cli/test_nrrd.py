@@ -41,6 +41,7 @@ def slicer_tables():
     }
 
 
+@pytest.mark.slow
 def test_a_case_of_nrrd_files_plans_as_its_nifti_twin(patient):
     right, left = (read_masks(patient / "vois.seg.nrrd")[name] for name in ("right", "left"))
     write_seg_nrrd(patient / "territories.seg.nrrd", {"right": right, "left": left}, force=True)

@@ -75,6 +75,7 @@ def test_the_dose_file_is_the_dose_of_the_table(planned):
     assert dose[mask.get_fdata() > 0].mean() == pytest.approx(mean_gy, rel=0.01)
 
 
+@pytest.mark.slow
 def test_tables_and_checks_are_printed(run, folder, tmp_path):
     done = run("plan", folder / "case.toml", "-o", tmp_path / "plan", "--no-pdf")
     assert done.code == 0
@@ -85,6 +86,7 @@ def test_tables_and_checks_are_printed(run, folder, tmp_path):
     assert (quiet.code, quiet.err) == (0, "")
 
 
+@pytest.mark.slow
 def test_an_existing_folder_is_replaced_only_with_force(run, folder, planned):
     _, out = planned
     before = (out / "report.html").read_text()
@@ -176,6 +178,7 @@ def test_a_failed_computation_is_exit_1_and_leaves_nothing(run, folder, empty, m
     refused(run, folder / "case.toml", empty / "plan", "the dose is not finite", code=1)
 
 
+@pytest.mark.slow
 def test_a_crash_half_way_leaves_the_old_output_whole(run, folder, planned, monkeypatch):
     _, out = planned
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
@@ -191,6 +194,7 @@ def test_a_crash_half_way_leaves_the_old_output_whole(run, folder, planned, monk
     assert [path.name for path in out.parent.iterdir() if path.name.startswith(".sirtjax")] == []
 
 
+@pytest.mark.slow
 def test_a_plan_after_a_review_names_reviewer_signature_and_version(run, planned, monkeypatch):
     _, out = planned
     monkeypatch.setattr(review, "use_compilation_cache", lambda: None)
@@ -217,6 +221,7 @@ def test_a_plan_after_a_review_names_reviewer_signature_and_version(run, planned
     assert (out / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
+@pytest.mark.slow
 def test_identify_prints_a_name_only_where_asked(run, folder, planned, tmp_path):
     _, out = planned
     assert "Jane Doe" not in (out / "report.html").read_text()
@@ -228,6 +233,7 @@ def test_identify_prints_a_name_only_where_asked(run, folder, planned, tmp_path)
     assert "Jane Doe" not in done.out + done.err
 
 
+@pytest.mark.slow
 def test_a_case_by_options(run, folder, empty):
     options = [
         "--patient-id", "TEST-01", "--protocol", "resin-icc-bilobar", "--activity", folder / "spect.nii",

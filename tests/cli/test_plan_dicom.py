@@ -51,6 +51,7 @@ def once(studies, tmp_path_factory):
     return printed.getvalue(), told.getvalue(), out
 
 
+@pytest.mark.slow
 def test_roles_are_printed_with_their_reasons(once):
     _, told, _ = once
     said = " ".join(told.split())

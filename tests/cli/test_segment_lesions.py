@@ -141,6 +141,7 @@ def liver_model(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_an_exported_run_segments_in_a_liver_given_or_found(call, exported, images, liver_model):
     told = {}
     for name, options in {

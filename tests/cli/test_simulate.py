@@ -87,6 +87,7 @@ def test_unknown_preset_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "p").exists()
 
 
+@pytest.mark.slow
 def test_json_prints_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     arguments = ["-o", str(tmp_path / "p"), "--preset", "small", "--json"]

@@ -63,6 +63,7 @@ def test_a_step_makes_what_it_needs_and_writes_it(run, folder, tmp_path):
     assert (tmp_path / "steps" / "lesions" / "alpha.nii.gz").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [STEPS[::-1], ("registration", "territories", "liver")])
 def test_the_order_of_the_steps_is_free(run, folder, tmp_path, made, order):
     path = case.write_case(folder)
@@ -78,6 +79,7 @@ def test_the_order_of_the_steps_is_free(run, folder, tmp_path, made, order):
     assert means[0] == pytest.approx(means[1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mask_corrected_by_hand_is_used(run, folder, tmp_path):
     path = case.write_case(folder)
     assert run("step", "liver", path, "-o", tmp_path).code == 0
@@ -103,6 +105,7 @@ def test_a_step_can_be_made_again(run, folder, tmp_path, made):
     assert (made.count("lesions"), made.count("liver")) == (2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "again"),
     [
@@ -169,6 +172,7 @@ def test_an_automatic_mask_corrected_by_hand_is_no_longer_automatic(run, folder,
     assert corrected.origin == "segmented automatically by a model, edited manually"
 
 
+@pytest.mark.slow
 def test_resume_without_steps_is_a_plan(run, folder, tmp_path):
     assert run("plan", case.write_case(folder), "-o", tmp_path / "new", "--resume", "--no-pdf").code == 0
 

@@ -49,6 +49,7 @@ def made(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 def test_the_step_tells_of_the_registration_and_the_plan_goes_on_from_it(run, folder, tmp_path, made):
     diagnostic_case(folder, "deformable", registration=GUIDED)
     path, out = folder / "case.toml", tmp_path / "out"
@@ -83,6 +84,7 @@ def test_a_transform_corrected_by_hand_loses_its_figures(run, folder, tmp_path, 
     assert not (tmp_path / "steps" / "registration.html").exists()
 
 
+@pytest.mark.slow
 def test_no_success_ends_with_code_1_and_writes_nothing(run, folder, tmp_path, made):
     made.status = Status.FOLDED
     diagnostic_case(folder, "deformable", registration=GUIDED)
@@ -95,6 +97,7 @@ def test_no_success_ends_with_code_1_and_writes_nothing(run, folder, tmp_path, m
     assert "folded (accepted by the case)" in accepted.err and "SJ108" in accepted.err
 
 
+@pytest.mark.slow
 def test_options_in_place_of_a_case(run, folder, tmp_path, made):
     arguments = [
         "plan", "-o", tmp_path / "out", "--ct", folder / "ct.nii", "--strategy", "upper", "--residual-fraction", "0",

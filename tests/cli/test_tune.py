@@ -121,6 +121,7 @@ def test_it_finds_the_best_weights_and_writes_them(run, training, engine, tmp_pa
     assert "# Found with sirtjax tune" in text and "over 2 cases" in text and str(training) not in text
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(run, training, engine, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert run("tune", training / "cases.csv", "-o", whole, *SMALL).code == 0

@@ -19,6 +19,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_planned_beside_delivered(run, folder, tmp_path):
     assert run("plan", case.write_case(folder), "-o", tmp_path / "plan", "--no-pdf").code == 0
     path = case.write_case(folder, injections=DELIVERED, plan=str(tmp_path / "plan" / "results.json"))
@@ -48,6 +49,7 @@ def test_a_plan_that_is_none(run, folder, tmp_path):
     assert done.code == 2 and "plan.json: not the results.json of a plan" in done.err
 
 
+@pytest.mark.slow
 def test_a_verification_by_options(run, folder, tmp_path):
     options = [
         "--patient-id", "TEST-01", "--protocol", "resin-icc-bilobar", "--activity", folder / "spect.nii",
@@ -79,6 +81,7 @@ def plan_of(folder, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_limit_that_the_delivered_dose_exceeds_ends_with_1(run, folder, plan_of, tmp_path):
     path = case.write_case(folder, injections=TOO_MUCH, plan=str(plan_of))
     done = run("verify", path, "-o", tmp_path / "verified", "--no-pdf")
@@ -95,6 +98,7 @@ def test_a_limit_that_the_delivered_dose_exceeds_ends_with_1(run, folder, plan_o
     assert (row["met"], row["planned_met"]) == (False, True)
 
 
+@pytest.mark.slow
 def test_limits_that_are_kept_end_with_0(run, folder, plan_of, tmp_path):
     path = case.write_case(folder, injections=KEPT, plan=str(plan_of))
     done = run("verify", path, "-o", tmp_path / "verified", "--json", "--no-pdf")
@@ -113,6 +117,7 @@ def test_the_plan_of_another_patient_is_refused(run, folder, plan_of, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_another_patient_whom_the_headers_name(run, tmp_path, plan_of, monkeypatch):
     """Two DICOM patients under one pseudonym: the keyed hashes in results.json tell them apart."""
     from sirtjax.io import _patient_fingerprint

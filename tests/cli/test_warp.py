@@ -68,6 +68,7 @@ def read(path):
     return io.read_nifti(path).volume
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "order"), [((), "linear"), (("--order", "cubic"), "cubic")])
 def test_an_image_as_resample_does(run, files, tmp_path, options, order):
     out = tmp_path / "out.nii.gz"
@@ -108,6 +109,7 @@ def test_several_transforms_in_the_order_the_image_goes_through_them(run, files,
     assert np.abs(read(out).array - expected)[inside].max() < 0.05 * np.abs(expected).max()
 
 
+@pytest.mark.slow
 def test_inverted_it_undoes_itself(run, files, tmp_path):
     reference, there, back = files / "reference.nii.gz", tmp_path / "there.nii.gz", tmp_path / "back.nii.gz"
     chain = ("-t", files / "field.h5", "-t", files / "second.tfm")
@@ -121,6 +123,7 @@ def test_inverted_it_undoes_itself(run, files, tmp_path):
     assert np.corrcoef(read(back).array[middle], expected[middle])[0, 1] > 0.99
 
 
+@pytest.mark.slow
 def test_activity_keeps_its_total(run, files, tmp_path):
     out = tmp_path / "out.nii.gz"
     done = run(

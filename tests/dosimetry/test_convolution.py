@@ -150,6 +150,7 @@ def test_air_is_finite() -> None:
     assert dose.max() <= K / (0.05 * 0.06) * 1.0001
 
 
+@pytest.mark.slow
 def test_operator_and_adjoint_agree() -> None:
     rng = np.random.default_rng(4)
     shape = (9, 7, 8)
@@ -167,6 +168,7 @@ def test_operator_and_adjoint_agree() -> None:
     np.testing.assert_allclose(gradient, by_hand, rtol=1e-4, atol=1e-4 * by_hand.max())
 
 
+@pytest.mark.slow
 def test_gradient_in_spacing() -> None:
     rng = np.random.default_rng(0)
     activity, weight = (rng.random((8, 9, 7)).astype(np.float32) for _ in range(2))
@@ -183,6 +185,7 @@ def test_gradient_in_spacing() -> None:
         assert exact == pytest.approx(numeric, rel=0.01), axis
 
 
+@pytest.mark.slow
 def test_two_patients_at_once_equal_one_after_the_other() -> None:
     rng = np.random.default_rng(5)
     activity = rng.random((2, 8, 9, 7)).astype(np.float32)

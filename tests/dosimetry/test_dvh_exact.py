@@ -42,6 +42,7 @@ def test_agrees_with_the_host_and_ignores_padding(fraction):
     assert jax.jit(mean_dose_gy)(*packed) == pytest.approx(host.mean_gy, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_maps_over_vois_and_fractions():
     dose, weight = (np.stack(a) for a in zip(*(pack_voi(*_voi(seed=s)) for s in range(3)), strict=True))
     both = jax.vmap(jax.vmap(dose_at_volume_fraction_gy, (None, None, 0)), (0, 0, None))
@@ -50,6 +51,7 @@ def test_maps_over_vois_and_fractions():
     assert found[2, 1] == pytest.approx(float(dose_at_volume_fraction_gy(dose[2], weight[2], 0.7)))
 
 
+@pytest.mark.slow
 def test_gradients():
     def quantile(dose, weight, fraction):
         return dose_at_volume_fraction_gy(dose, weight, fraction)

@@ -58,6 +58,7 @@ def test_curves():
     np.testing.assert_allclose(-np.gradient(curve, doses), per_gy, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_gradients_and_jit():
     dose, weight = jnp.asarray(DOSE[:40]), jnp.asarray(WEIGHT[:40])
 

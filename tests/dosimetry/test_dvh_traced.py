@@ -24,6 +24,7 @@ def patient(radius):
     return dose.astype(np.float32), np.clip(radius - away + 0.5, 0, 1).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", [2.2, 5.0, 7.9])
 def test_it_has_the_values_of_the_sorted_histogram(radius):
     dose, weight = patient(radius)
@@ -48,6 +49,7 @@ def test_it_has_the_values_of_the_sorted_histogram(radius):
     assert fraction[2:].tolist() == [1.0, 0.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", [3.0, 7.9])
 def test_derivatives_are_those_of_differences(radius):
     dose, weight = patient(radius)

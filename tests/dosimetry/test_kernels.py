@@ -144,6 +144,7 @@ def test_sphere_share_runs_from_nothing_to_all() -> None:
     assert shares[-1] == pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_gradient_in_spacing() -> None:
     weight = np.random.default_rng(0).random((9, 9, 5)).astype(np.float32)
 

@@ -44,6 +44,7 @@ def test_limit_is_reached_at_the_bound_and_earlier_dose_counts():
     assert float(d.lung_limited_activity_mbq(50.0, previous_dose_gy=60.0, **case)) == 0.0
 
 
+@pytest.mark.slow
 def test_gradients():
     def dose(activity, lsf, mass):
         return d.lung_dose_gy(activity, lung_shunt_fraction=lsf, lung_mass_g=mass, constant_gy_g_per_mbq=2.0)

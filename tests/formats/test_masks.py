@@ -163,6 +163,7 @@ def test_selecting_by_name():
         select_mask(masks, "LESION")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scan", "means_bq_per_ml"), [("SCAN_001", (1.14e6, 1.48e6)), ("SCAN_002", (1.45e6, 2.16e6))])
 def test_lesions_of_a_real_spect_hold_their_known_activity(shared_data, tmp_path, scan, means_bq_per_ml):
     with tarfile.open(shared_data / "spect-lu177" / "scans.tar.gz") as archive:

@@ -169,6 +169,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_batch_is_shared_by_devices():
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", SHARED], env=environment, capture_output=True, text=True, check=False)

@@ -51,6 +51,7 @@ dose_of = jax.jit(mean_lesion_dose_gy)
 slopes_of = jax.jit(jax.grad(mean_lesion_dose_gy, argnums=(0, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_gradient_of_lesion_dose_by_displacement_is_the_finite_difference(axis: int) -> None:
     at = np.asarray([1.3, -0.7, 2.1], np.float32)

@@ -303,6 +303,7 @@ def test_real_segmentations_of_slicer(shared_data, patient):
         assert masks[name].volume_ml(name) == pytest.approx(volume_ml, abs=0.005)
 
 
+@pytest.mark.slow
 def test_real_images_of_slicer(shared_data):
     pet = read_image(shared_data / "sirt-y90-pet-maa-spect" / "patient_1_Y90_PET.nrrd").volume
     total_mbq = pet.array.sum(dtype="float64") * pet.geometry.voxel_volume_ml / 1e6

@@ -69,6 +69,7 @@ def test_without_a_lasting_key_a_mark_has_no_key(keyed):
     assert io.patient_fingerprint(header()).key is None
 
 
+@pytest.mark.slow
 def test_two_processes_with_one_key_make_one_mark(tmp_path):
     code = (
         "import sys, pydicom; from pathlib import Path; from sirtjax import io;"

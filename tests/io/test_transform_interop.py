@@ -161,6 +161,7 @@ def test_other_composites_are_sampled_on_the_reference(tmp_path, order):
     np.testing.assert_allclose(transform_points(ours, centres), itk_points(theirs, centres), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_written_inverse_takes_points_back_with_simpleitk(tmp_path):
     # A field that fades out at the faces of its grid, as an inverse needs it.
     ramps = [np.minimum(np.arange(n), np.arange(n)[::-1]) for n in BOX.shape]

@@ -58,6 +58,7 @@ def test_every_loss_is_here():
     assert set(CASES) == set(losses.__all__) - NO_LOSSES
 
 
+@pytest.mark.slow
 @every_loss
 def test_a_float32_scalar_the_same_under_jit_and_in_batches(name):
     loss, arrays, extra = CASES[name]
@@ -71,6 +72,7 @@ def test_a_float32_scalar_the_same_under_jit_and_in_batches(name):
     np.testing.assert_allclose(values, [eager, compiled((batch[1], *rest), extra)], rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @every_loss
 def test_slopes_equal_finite_differences_in_double_precision(name):
     """Of the first array and of the weights or the rigidity, along one random direction each."""

@@ -115,6 +115,7 @@ def test_gradient_against_finite_differences_in_either_image():
             assert np.sum(slopes[number] * ways[number]) == pytest.approx(float(high - low) / 2e-6, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_jit_equals_eager():
     warped, reference, weights = draw()
     eager = losses.correlation_ratio_loss(warped, reference, weights=weights)

@@ -56,6 +56,7 @@ def test_folding_by_hand(ratio, floor, penalty):
     assert float(folding_penalty(squeezed(ratio), SPACING_MM, floor=floor)) == pytest.approx(penalty, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_folding_is_free_for_rigid_motion_and_pushes_back_a_fold():
     rigid = deformations.linear(deformations.rotation(30), shift_mm=(20, -7, 3))
     value, slope = folding_slope(rigid, SPACING_MM)
@@ -71,6 +72,7 @@ def test_volume_change_by_hand(ratio):
     assert float(found) == pytest.approx(np.log(ratio) ** 2, rel=1e-3, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_volume_change_of_a_fold_is_finite_and_larger():
     crushed, folded = (volume_change_penalty(squeezed(ratio), SPACING_MM, ONES) for ratio in (0.02, -0.2))
     assert float(folded) == pytest.approx((np.log(0.01) + (-0.2 - 0.01) / 0.01) ** 2, rel=1e-3)

@@ -36,6 +36,7 @@ def test_contrast_does_not_matter():
     assert float(lncc_loss(reference, -2 * reference)) == pytest.approx(0, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_uniform_windows_count_as_uncorrelated():
     warped, reference = images()
     flat = np.full_like(reference, 40.0)

@@ -61,6 +61,7 @@ def test_a_constant_image_gives_ones():
     assert (np.asarray(mind_ssc(np.full((5, 6, 4), 30.0, "f4"))) == 1).all()
 
 
+@pytest.mark.slow
 def test_batches_and_slopes():
     batch = np.stack([image((6, 7, 5)), 2 * image((6, 7, 5)) ** 2])
     np.testing.assert_allclose(jax.vmap(mind_ssc)(batch)[1], mind_ssc(batch[1]), atol=2e-5)
@@ -76,6 +77,7 @@ def test_descriptor_loss_by_hand():
     assert float(descriptor_loss(warped, reference, weights=each)) == pytest.approx(1 / 3)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"takes an \(i, j, k\) image, got shape \(3, 4\)"):
         mind_ssc(np.zeros((3, 4), "f4"))

@@ -55,6 +55,7 @@ def test_the_true_transform_and_none():
     assert none.figures()["msd_mm liver"] == none.labels[0].msd_mm
 
 
+@pytest.mark.slow
 def test_a_field_that_is_the_same_map():
     reference, floating = masks(REFERENCE), masks(FLOATING, MOTION)
     points = voxel_centres_mm(REFERENCE)

@@ -162,6 +162,7 @@ def test_overfits_one_case(name):
     assert right > 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("normalisation", "same"), [("none", True), ("instance", False)])
 def test_without_normalisation_what_lies_far_away_changes_nothing(normalisation, same):
     config = network_config(

@@ -138,6 +138,7 @@ def test_gradient_to_kernels_by_minimal_filtering(monkeypatch, name, tile_bytes)
     assert_close(found[2], expected[2])
 
 
+@pytest.mark.slow
 def test_many_channels_have_their_gradient_by_minimal_filtering():
     x, w = arrays((1, 9, 6, 5), (3, 3, 3), 32, 33)
     gradient = jax.jit(lambda x, w: with_gradients(conv3d, x, w)[2])
@@ -163,6 +164,7 @@ def test_large_mean_keeps_its_digits():
     assert_close(conv3d(x + 50, w), native(x + 50, w, (1, 1, 1), ONES))
 
 
+@pytest.mark.slow
 def test_vmap_over_images_and_over_kernels():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 1, 6, 5, 4, 6)).astype(np.float32)

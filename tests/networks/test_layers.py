@@ -72,6 +72,7 @@ def test_batch_norm_uses_the_batch_in_training_and_follows_it():
     np.testing.assert_allclose(kept, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_statistics_come_back_from_training():
     config = network_config(
         {
@@ -93,6 +94,7 @@ def test_statistics_come_back_from_training():
     assert np.all(np.asarray(statistics["top"]["down"]["finish"]["norm"]["mean"]) != 0)
 
 
+@pytest.mark.slow
 def test_dropout_keeps_the_mean_and_draws_by_key_and_number():
     x = jnp.ones((1, 20, 20, 20, 1))
     dropout, key = layers.Dropout(0.25, 3), jax.random.key(0)
@@ -118,6 +120,7 @@ def test_pools_leave_no_voxel_of_a_block_out():
     assert layers.max_pool(image(1, 5, 7, 9, 2), (2, 2, 2)).shape == (1, 2, 3, 4, 2)
 
 
+@pytest.mark.slow
 def test_repetition():
     x = jnp.array([1.0, 4.0]).reshape(1, 2, 1, 1, 1)
     np.testing.assert_array_equal(layers.repeat(x, (3, 1, 2))[0, :, 0, :, 0], [[1, 1]] * 3 + [[4, 4]] * 3)
@@ -189,6 +192,7 @@ def test_only_what_a_feature_keeps_is_kept_for_the_gradient():
     assert large(lambda function, feature: function(feature.make(*feature.kept))) > 3
 
 
+@pytest.mark.slow
 def test_what_is_run_again_waits_for_the_gradient():
     norm = layers.InstanceNorm(4)
 

@@ -30,6 +30,7 @@ def test_a_cubic_polynomial_is_reproduced_away_from_the_ends():
     np.testing.assert_allclose(sample_cubic(array, points), (points[:, 0] - 30) ** 3 / 100, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_sampling_coefficients_is_linear_in_them():
     first, second = np.random.default_rng(3).normal(size=(2, 6, 6, 6)).astype(np.float32)
     points = jnp.asarray(np.random.default_rng(4).uniform(0, 5, (40, 3)), jnp.float32)

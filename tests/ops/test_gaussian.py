@@ -12,6 +12,7 @@ from sirtjax.ops import gaussian_filter
 ARRAY = np.random.default_rng(6).normal(size=(14, 11, 9)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [(0.8, 1.5, 0.4), (2.0, 0.0, 1.0)])
 def test_equals_scipy_of_the_same_radius(sigma):
     expected = ndimage.gaussian_filter(ARRAY.astype(np.float64), sigma, mode="constant", radius=(6, 6, 6))
@@ -32,6 +33,7 @@ def test_total_is_kept_away_from_the_faces():
     assert float(blur(point, jnp.asarray([1.0, 2.0, 1.5])).sum()) == pytest.approx(3.0, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_gradient_in_image_and_sigma():
     small = jnp.asarray(ARRAY[:6, :5, :4])
     check_grads(

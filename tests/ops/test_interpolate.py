@@ -58,6 +58,7 @@ def test_channels_are_sampled_each(sample):
     np.testing.assert_allclose(found[..., 1], sample(2 * ARRAY, POINTS, fill=1.5), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", [sample_linear, sample_cubic])
 def test_gradients_in_values_and_indices(sample):
     fractions = np.random.default_rng(1).uniform(0.1, 0.9, (6, 3))

@@ -49,6 +49,7 @@ def test_counts_are_poisson() -> None:
     assert (counts == np.round(counts)).all()
 
 
+@pytest.mark.slow
 def test_spect_counts_and_shares(patient: Patient) -> None:
     spect, true = patient.images["spect"], patient.activity["spect"]
     counts = patient.config.spect.counts

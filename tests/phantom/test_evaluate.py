@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from sirtjax.phantom import Patient, evaluate_grid, evaluate_points
 from sirtjax.phantom._evaluate import grid_points_mm
@@ -6,6 +7,7 @@ from sirtjax.phantom._tissues import TISSUES
 from sirtjax.volume import Geometry
 
 
+@pytest.mark.slow
 def test_leaving_out_the_air_changes_nothing(patient: Patient) -> None:
     # Oblique and flipped, much larger than the patient, so that most of it is skipped.
     turn = np.array([[0.8, 0.0, -0.6], [0.0, -1.0, 0.0], [0.6, 0.0, 0.8]])

@@ -66,6 +66,7 @@ def test_only_an_exophytic_mass_belongs_to_the_liver():
         assert np.array_equal(made.liver.mask("liver"), expected), origin
 
 
+@pytest.mark.slow
 def test_each_origin_lies_on_its_side_of_the_liver():
     def centre_mm(origin):
         made = [added(origin, 150.0, seed=seed)[3] for seed in range(4)]

@@ -67,6 +67,7 @@ def test_no_pose_folds_space(patient: Patient) -> None:
         assert spatial.jacobian_determinant(patient.displacements[session]).min() > 0.5
 
 
+@pytest.mark.slow
 def test_lesions_lie_apart_and_in_the_liver(many: Patient) -> None:
     low, high = [-165, -115, -195], [115, 95, 15]
     grid = Geometry.from_axes((141, 106, 106), spacing_mm=(2.0, 2.0, 2.0), origin_mm=low)

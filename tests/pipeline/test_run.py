@@ -82,6 +82,7 @@ def test_gradients_are_those_of_central_differences(compiled, name):
     np.testing.assert_allclose(found / value, expected / value, rtol=0.03, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_second_patient_compiles_nothing(compiled, compilations):
     outputs, _ = compiled
     first = outputs(pipeline_case.small_case()[0])
@@ -91,6 +92,7 @@ def test_a_second_patient_compiles_nothing(compiled, compilations):
     assert not np.allclose(first, second, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_patients_are_mapped_in_a_batch():
     options = {"vois": (), "objectives": (), "strategy": "fixed"}
     patients = []

@@ -42,6 +42,7 @@ def test_a_sure_flip(axis):
     np.testing.assert_array_equal(both, np.flip(labels, axis))
 
 
+@pytest.mark.slow
 def test_flips_come_about_as_often_as_said():
     image, labels = pictured()
     made = preprocess.AugmentConfig(flip=(0.25, 0.0, 0.0))
@@ -52,6 +53,7 @@ def test_flips_come_about_as_often_as_said():
     assert 0.18 < share < 0.32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [{"rotation_deg": [0, 0, 20]}, {"scale": 0.15}, {"elastic_mm": 3.0, "elastic_grid_mm": 12.0}],
@@ -67,6 +69,7 @@ def test_labels_go_with_the_image(config):
     assert np.abs(moved[..., 0] - with_it).mean() < 0.3
 
 
+@pytest.mark.slow
 def test_a_turn_is_one_in_millimetres():
     """Distances between points in mm stay, though voxels are anisotropic."""
     made = preprocess.AugmentConfig(rotation_deg=(25.0, 20.0, 30.0))
@@ -83,6 +86,7 @@ def test_a_turn_is_one_in_millimetres():
     assert np.abs(index - np.indices(shape).transpose(1, 2, 3, 0)).max() > 3
 
 
+@pytest.mark.slow
 def test_a_deformation_is_as_large_as_said_and_smooth():
     made = preprocess.AugmentConfig(elastic_mm=4.0, elastic_grid_mm=40.0)
     from sirtjax.preprocess._augment import _elastic_mm
@@ -94,6 +98,7 @@ def test_a_deformation_is_as_large_as_said_and_smooth():
     assert np.abs(np.diff(fields, axis=1)).max() / SPACING_MM[0] < 1.2
 
 
+@pytest.mark.slow
 def test_every_key_its_own():
     image, labels = pictured()
     config = {"rotation_deg": [10, 10, 10]}

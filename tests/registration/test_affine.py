@@ -172,6 +172,7 @@ def test_steps_that_lead_away_leave_the_start(kind):
     np.testing.assert_allclose(result.affine.floating_from_reference, TURNED, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angles", [(0.0, 0.0, 0.0), (1e-4, -2e-4, 1e-4), (0.02, 0.3, -0.1), (1.0, -2.0, 0.5)])
 def test_turns_are_those_of_scipy(angles):
     angles = np.array(angles, np.float32)

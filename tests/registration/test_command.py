@@ -74,6 +74,7 @@ def test_a_patient_is_registered(run, files, patient, registered, tmp_path):
     assert patient.missed_mm(read).mean() < 1.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "status"),
     [
@@ -121,6 +122,7 @@ def test_a_full_disk_leaves_nothing_half_written(run, files, registered, tmp_pat
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_exit_code_2_for_the_whole_process(tmp_path):
     """HDF5 says much of a full disk, and crashes as its process ends."""
     code = (

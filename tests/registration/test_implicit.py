@@ -58,6 +58,7 @@ def wavy(free, inputs):
     return jnp.sum((free - shift) ** 2) + strength * jnp.sum(jnp.sin(free)) + 0.1 * jnp.sum(free) ** 4
 
 
+@pytest.mark.slow
 def test_minimum_without_closed_form_against_differences_of_minima():
     shift, probe = jnp.array([0.3, -0.7, 1.1]), jnp.array([1.0, -2.0, 0.5])
 

@@ -109,6 +109,7 @@ def test_a_start_that_is_no_map(patient, guided, bad):
         patient.register(small.preset(guided=guided), start=AffineTransform(matrix))
 
 
+@pytest.mark.slow
 def test_points_that_an_unguided_preset_does_not_use_are_told(patient):
     """Noted, not passed over in silence."""
     points = {"reference_points_mm": np.zeros((1, 3)), "floating_points_mm": np.zeros((1, 3))}

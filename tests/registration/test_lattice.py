@@ -52,6 +52,7 @@ def test_blur_is_scipys_inside(channels):
     np.testing.assert_allclose(found[inner], expected[inner], atol=2e-4)
 
 
+@pytest.mark.slow
 def test_blur_keeps_a_constant_up_to_the_faces_and_with_no_width_everything():
     np.testing.assert_allclose(blur(jnp.full(SHAPE, 3.0), jnp.float32([2, 1, 4])), 3.0, atol=1e-5)
     array = draw(*SHAPE)

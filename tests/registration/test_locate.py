@@ -26,6 +26,7 @@ def missed_mm(start, true):
     return np.linalg.norm(transform_points(start, points) - true(points), axis=-1).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reference", "floating", "options"),
     [
@@ -44,6 +45,7 @@ def test_scans_of_other_length_and_place_are_found(reference, floating, options)
     assert missed_mm(located.start, true) < 10 and located.mirror_gain < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "turn",
     [small.turn(0, 0, 180), small.turn(0, 0, 90), small.turn(180, 0, 0), small.turn(0, 90, 0), small.turn(50, 0, 0)],
@@ -56,6 +58,7 @@ def test_a_frame_that_is_rotated_is_found(turn):
     assert missed_mm(located.start, true) < 10 and located.mirror_gain < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_mirrored_voxels_are_noticed(axis):
     """No rotation undoes a reflection: the start stays rigid, and the mirrored image agrees better."""
@@ -66,6 +69,7 @@ def test_mirrored_voxels_are_noticed(axis):
     assert np.linalg.det(located.start.floating_from_reference[:3, :3]) == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_start_is_rigid():
     one, _ = scan(-60, 140)
     two, _ = scan(-60, 140, shift_mm=(20.0, 0.0, 10.0), turn=small.turn(5, 5, -5))

@@ -35,6 +35,7 @@ def without_a_half(points, mask):
     return mask & (points[..., 0] > small.LIVER_MM[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("change", [with_a_mass, without_a_half])
 def test_the_mask_that_was_changed_is_named(change, which):
@@ -43,6 +44,7 @@ def test_the_mask_that_was_changed_is_named(change, which):
     assert found.sentence.startswith(f"the {('reference', 'floating')[which]} liver mask is in doubt")
 
 
+@pytest.mark.slow
 def test_masks_in_different_places():
     away = register_unguided(
         sides(lambda p, _: np.linalg.norm(p - small.LIVER_MM - [-75, 0, 0], axis=-1) < 25, which=1), small.FULL
@@ -50,16 +52,19 @@ def test_masks_in_different_places():
     assert away is not None and "are at different positions" in away.sentence
 
 
+@pytest.mark.slow
 def test_images_of_different_content_name_no_mask():
     other = small.image(WIDE, lambda points: points[..., [1, 2, 0]] * 1.3 + 40.0)
     assert register_unguided(sides(floating=other), small.FULL) is None
 
 
+@pytest.mark.slow
 def test_a_mirrored_image_names_no_mask():
     found = register_unguided(sides(floating=small.image(WIDE, lambda points: points * [-1, 1, 1])), small.FULL)
     assert found is not None and found.mirrored and found.sentence is None
 
 
+@pytest.mark.slow
 def test_masks_that_agree_with_the_images_name_no_mask():
     found = register_unguided(sides(), small.FULL)
     assert found is not None and not found.mirrored and found.sentence is None

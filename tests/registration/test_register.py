@@ -58,6 +58,7 @@ def test_outside_its_box_the_deformation_joins_the_affine_map(registered):
     )
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_the_same_within_a_millimetre(patient, registered):
     again, other = patient.register(small.FULL), patient.register(small.FULL, seed=5)
     np.testing.assert_array_equal(again.transform.array, registered.transform.array)
@@ -100,6 +101,7 @@ def test_where_the_frames_are_does_not_matter_with_masks(registered, patient):
     assert result.status is Status.SUCCESS and np.linalg.norm(apart, axis=-1).mean() < 0.5
 
 
+@pytest.mark.slow
 def test_points_alone_can_pull_the_deformation(patient, registered):
     """True landmark points among images that say nothing and masks that say little."""
     points = small.liver_points_mm(24.0)[:20]
@@ -113,6 +115,7 @@ def test_points_alone_can_pull_the_deformation(patient, registered):
     assert missed[1] < 1 and missed[1] < 0.3 * missed[0]
 
 
+@pytest.mark.slow
 def test_a_lesion_that_must_keep_its_volume_does(registered):
     """The floating lesion is drawn 8 mm wide instead of 12: as little of it remains unless volumes are to be kept."""
     shrunk = small.case()
@@ -154,6 +157,7 @@ def test_simpleitk_resamples_alike_through_the_written_file(registered, patient,
     np.testing.assert_allclose(np.asarray(found.array)[seen], expected[seen], atol=0.5)
 
 
+@pytest.mark.slow
 def test_the_inverse_takes_points_back(registered):
     inverse = spatial.invert(registered.transform)
     points = small.liver_points_mm()

@@ -18,10 +18,12 @@ def test_causes_and_remedies_are_sentences():
         assert len(status.cause) > 20 and len(status.remedy) > 20 and status.cause != status.remedy
 
 
+@pytest.mark.slow
 def test_success(registered):
     assert registered.status is Status.SUCCESS
 
 
+@pytest.mark.slow
 def test_nothing_to_go_by_keeps_the_start(patient):
     config = apply_overrides(small.FULL, ["weights.image=0", "weights.masks=0"])
     matrix = small.about(small.turn(0, 0, 5), [3.0, 2.0, 1.0])
@@ -33,6 +35,7 @@ def test_nothing_to_go_by_keeps_the_start(patient):
     )
 
 
+@pytest.mark.slow
 def test_a_deformation_that_loses_agreement_is_not_kept(patient):
     """Landmark points that contradict masks and images pull the livers apart."""
     points = small.liver_points_mm(24.0)[:20]
@@ -56,6 +59,7 @@ def test_images_that_never_meet_are_told(patient):
     assert patient.register(small.FULL, start=AffineTransform(matrix)).status is Status.NO_OVERLAP
 
 
+@pytest.mark.slow
 def test_masks_of_different_organs_are_told(patient):
     """Two separate balls do not become a liver."""
     points = voxel_centres_mm(small.OBLIQUE)
@@ -115,11 +119,13 @@ def test_a_sound_solution_is_a_success(judged):
     assert [len(stage.losses["total"]) for stage in result.stages] == [4, 5]
 
 
+@pytest.mark.slow
 def test_a_fold_is_told(judged):
     result = judged.of(displacement_mm=folded(judged))
     assert result.status is Status.FOLDED and 0 < result.folding_fraction < 0.01
 
 
+@pytest.mark.slow
 def test_worse_terms_keep_the_affine_map(judged):
     worse = np.array([[0.5, 0.5], [0.2, 0.2], [0.1, 0.9]], "f4")
     assert judged.of(terms=worse, weights=["weights.image=1"]).status is Status.DEFORMATION_REJECTED
@@ -141,6 +147,7 @@ def test_a_start_that_is_already_right_is_a_success(judged):
     assert judged.of(affine_improved=np.array(False), weights=["affine.model=none"]).status is Status.SUCCESS
 
 
+@pytest.mark.slow
 def test_a_start_not_improved_on_is_a_failure_where_the_images_do_not_agree(judged, unrelated):
     assert unrelated.of(affine_improved=np.array(False)).status is Status.AFFINE_REJECTED
     # Nothing drove the registration: the start is all that there is.
@@ -148,6 +155,7 @@ def test_a_start_not_improved_on_is_a_failure_where_the_images_do_not_agree(judg
     assert judged.of(affine_improved=np.array(False), weights=nothing).status is Status.AFFINE_REJECTED
 
 
+@pytest.mark.slow
 def test_images_that_agree_nowhere_are_no_success(unrelated):
     result = unrelated.of()
     assert result.status is Status.UNCONFIRMED
@@ -157,12 +165,14 @@ def test_images_that_agree_nowhere_are_no_success(unrelated):
     assert unrelated.of(weights=["weights.image=0"]).status is Status.SUCCESS
 
 
+@pytest.mark.slow
 def test_an_image_that_agrees_better_mirrored_is_no_success(judged):
     result = judged.of(mirror_gain=0.02)
     assert result.status is Status.UNCONFIRMED and MIRRORED in result.notes and result.fit["mirror_gain"] == 0.02
     assert judged.of(mirror_gain=-0.02).status is Status.SUCCESS
 
 
+@pytest.mark.slow
 def test_stretches_that_no_patient_has_are_no_success(judged):
     matrix = np.eye(4, dtype="f4")
     matrix[2, 2] = 0.54
@@ -171,6 +181,7 @@ def test_stretches_that_no_patient_has_are_no_success(judged):
     assert any("stretches by 0.54 to 1.00" in note for note in result.notes)
 
 
+@pytest.mark.slow
 def test_livers_of_very_different_volume_are_no_success(patient):
     """268 against 1540 mL, as of a kidney drawn as the liver, even where the masks end up on one another."""
     small_liver = small.liver_radius(voxel_centres_mm(small.OBLIQUE)) <= 0.55
@@ -205,6 +216,7 @@ def test_little_overlap_is_told(judged):
     assert judged.of(overlap=np.float32(np.nan)).status is not Status.SUCCESS
 
 
+@pytest.mark.slow
 def test_livers_that_hardly_overlap_are_told(judged):
     matrix = np.eye(4, dtype="f4")
     matrix[0, 3] = 25.0

@@ -118,6 +118,7 @@ def test_masks_that_mislead_are_best_left_out():
     assert rmsd == sorted(rmsd) and rmsd[-1] > rmsd[0] + 1
 
 
+@pytest.mark.slow
 def test_the_affine_stage_is_shared_by_all_points(honest):
     weights = Weights(**{name: np.float32(value) for name, value in CONFIG.weights})
     grid = Weights(**{**vars(weights), "image": np.array(IMAGE, np.float32)})

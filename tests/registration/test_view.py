@@ -70,6 +70,7 @@ def test_the_plan_follows_drive_and_guidance():
     assert plan_of(guided(similarity={"kind": "lncc"}), affine=False).points == 16 * 14 * 12
 
 
+@pytest.mark.slow
 def test_the_view_holds_the_nodes_values_at_their_places(pair):
     found, lattice, config = pair
     plan = plan_of(config, affine=False)
@@ -85,6 +86,7 @@ def test_the_view_holds_the_nodes_values_at_their_places(pair):
         np.testing.assert_allclose(values[:, 1:], found.reference_masks[tuple(index.T)], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_pair_compared_with_itself_agrees_and_moved_does_not(pair):
     found, _, config = pair
     same = dataclasses.replace(

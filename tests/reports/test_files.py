@@ -8,6 +8,7 @@ from sirtjax.io import read_nifti, read_nifti_array
 from sirtjax.reports import file_name, write_results
 
 
+@pytest.mark.slow
 def test_every_file(tmp_path, result, maps):
     steps = []
     write_results(tmp_path, result, maps, on_step=steps.append)
@@ -24,11 +25,13 @@ def test_every_file(tmp_path, result, maps):
     assert np.array_equal(mask > 0, maps.occupancy["lesion 1"] >= 0.5)
 
 
+@pytest.mark.slow
 def test_without_a_pdf(tmp_path, result, maps):
     write_results(tmp_path, result, maps, pdf=False)
     assert (tmp_path / "report.html").is_file() and not (tmp_path / "report.pdf").exists()
 
 
+@pytest.mark.slow
 def test_json_has_no_nan(tmp_path, result, maps):
     odd = dataclasses.replace(result, lung_dose_gy=float("nan"), lung_mass_g=float("inf"))
     write_results(tmp_path, odd, maps)
@@ -46,6 +49,7 @@ def test_file_names_hold_no_separator(name, file):
     assert "/" not in file_name(name) and "\\" not in file_name(name)
 
 
+@pytest.mark.slow
 def test_names_that_make_one_file_name_keep_two_files(tmp_path, result, maps):
     weights = {"liver": maps.occupancy["liver"]} | {name: maps.occupancy["lesion 1"] for name in ("seg 2", "seg/2")}
     vois = tuple(
@@ -55,6 +59,7 @@ def test_names_that_make_one_file_name_keep_two_files(tmp_path, result, maps):
     assert len(list((tmp_path / "masks").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_files_that_are_there_are_replaced_whole(tmp_path, result, maps, monkeypatch):
     write_results(tmp_path, result, maps)
     before = (tmp_path / "results.json").read_text()

@@ -90,6 +90,7 @@ def test_errors_come_first_among_the_checks(page):
     assert page.index("SJ302") < page.index("SJ305") < page.index("SJ603")
 
 
+@pytest.mark.slow
 def test_no_paths_and_no_name_unless_asked(result, maps):
     page = report_html(result, maps)
     assert not re.search(r"(/tmp/|/home/|/Users/|[A-Z]:\\)", page)
@@ -164,6 +165,7 @@ def test_amounts(value, unit, text):
     assert amount(value, unit) == text
 
 
+@pytest.mark.slow
 def test_the_pictures_are_explained(result, maps, without_ct):
     page = report_html(result, maps)
     levels = re.findall(r"</span>([\d.]+) Gy", page)
@@ -179,6 +181,7 @@ def test_lungs_have_no_share_of_the_liver_activity(result, maps):
     assert re.findall(r"<td>(.*?)</td>", row)[2] == "–"
 
 
+@pytest.mark.slow
 def test_a_plan_of_drafts_is_stamped(result, maps, page):
     assert "DRAFT" not in page
     reason = "liver: segmented automatically by <a model>, not verified"

@@ -125,6 +125,7 @@ def test_nothing_lies_on_anything_else(blank, registered, maps):
     assert_tidy(pages)
 
 
+@pytest.mark.slow
 def test_names_are_names_whatever_they_look_like(blank, result, maps):
     """Neither markup nor formulas; a letter that the font lacks is a question mark."""
     renamed = dataclasses.replace(result.vois[3], name="$x_1^2$ ⟨b⟩ \\frac {肝}")
@@ -201,6 +202,7 @@ def test_without_ct_checks_and_lesions(blank, result, without_ct):
     assert not re.search(r"nan|None|\binf\b", words(pages))
 
 
+@pytest.mark.slow
 def test_the_name_only_where_asked_for(blank, result, maps):
     assert holds(laid(result, maps), "Patient TEST-01")
     named = laid(result, maps, identity="Jane <Doe>")
@@ -215,6 +217,7 @@ def streams(pdf):
     ]
 
 
+@pytest.mark.slow
 def test_the_document_is_whole_and_the_same_each_time(result, maps):
     steps = []
     pdf = report_pdf(result, maps, on_step=steps.append)
@@ -227,6 +230,7 @@ def test_the_document_is_whole_and_the_same_each_time(result, maps):
     assert steps == ["image of the liver", "image of the lesion 1", 'image of the ../seg & "2"']
 
 
+@pytest.mark.slow
 def test_the_same_result_is_the_same_document(blank, result, maps):
     pdf = report_pdf(result, maps)
     assert report_pdf(result, maps) == pdf

@@ -277,6 +277,7 @@ def peak_mb():
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is measured on Linux")
 def test_three_gzip_bombs_of_a_megabyte_take_no_memory(client):
     bomb = packed(1_000_000_000)
@@ -358,6 +359,7 @@ def test_the_log_says_nothing_of_the_patient(client, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_the_histograms_of_voxels_on_the_page_are_answered(client):
     """Of the saved mask and of the same voxels as the page sends them; too many voxels are refused."""
     _, scene = mask_of(client)

@@ -53,6 +53,7 @@ def test_the_dose_under_the_cursor_is_the_dose_of_the_plan(session):
     assert values == pytest.approx(DOSE_GY, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_histograms_are_those_of_the_report(tmp_path):
     """Volume, mean, D70 and curve of every mask of a plan, on masks of another grid and frame than the dose."""
     diagnostic_case.write_patient(tmp_path)
@@ -262,6 +263,7 @@ def bend(lines, session):
     return np.asarray(lines["voxels"]).reshape(*lines["shape"], 3) - still
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_no_plan_is_refused(tmp_path, reviewed_case):
     with pytest.raises(ImageFormatError, match=r"results\.json: cannot be read"):
         Session(tmp_path, reviewed_case, lambda products, on_step: None)

@@ -99,6 +99,7 @@ def test_recompute_plans_with_the_reviewed_masks_and_opens_nothing(run, whole_fo
     assert approval is None
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_and_leaves_nothing(whole_folder):
     command = [*HEEDING_CTRL_C, "review", str(whole_folder), "--no-browser"]
     with subprocess.Popen(
@@ -147,6 +148,7 @@ os.rename("{out}.part", "{out}")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ps") is None, reason="ps is not installed")
 def test_no_command_line_shows_what_opens_the_page(whole_folder, tmp_path):
     """A browser is started with a file that only the user can read; `ps` shows no token, and the token works once."""

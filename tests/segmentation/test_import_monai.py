@@ -45,6 +45,7 @@ def description(tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_a_unet_answers_as_in_monai(description):
     model = segmentation.import_monai(CHECKPOINT, description())
     with np.load(REFERENCE / "monai_unet.npz") as stored:

@@ -92,6 +92,7 @@ def test_stages_and_their_labels_go_together():
         spec(previous=spec(name="first"))
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_refused(tmp_path, model):
     other = NETWORK.model_copy(update={"features": (2, 4)})
     segmentation.save_model(tmp_path / "m", replace(model, spec=spec(network=other)))

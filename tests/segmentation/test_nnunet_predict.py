@@ -32,6 +32,7 @@ def loaded(root):
     return load
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", nnunet_models.MODELS)
 def test_logits_and_labels_are_those_of_nnunet(name, loaded):
     model, image = loaded(name)

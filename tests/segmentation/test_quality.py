@@ -215,6 +215,7 @@ def test_every_variant_comes_back_to_the_voxels_it_was_made_from(monkeypatch):
         assert dsc > 0.9, variant.name
 
 
+@pytest.mark.slow
 def test_a_tile_reaches_beyond_a_small_image():
     model = segmentation.load_model("liver")
     mask = np.zeros((20, 18, 16), bool)

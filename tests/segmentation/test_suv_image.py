@@ -62,6 +62,7 @@ def test_refuses():
         suv_volume(_image(injection_time=datetime(2020, 1, 1, 12, 19, 46, 200000)))
 
 
+@pytest.mark.slow
 def test_real_whole_body_pet(shared_data):
     """Head to thighs hold more than half of the injected activity, and no more than all of it: SUV adds up."""
     folder = shared_data / "ct-mr-pet-thigh" / "wholebody-pet-dicom"

@@ -92,6 +92,7 @@ def ended_well(service):
     assert not list((service.state / "incoming").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("here", [True, False], ids=["same association", "new association"])
 def test_a_series_is_done_once_its_results_are_committed(tmp_path, here):
     with Archive(here=here) as pacs, bench.Service(tmp_path, pacs.port, peer="commit_results = true") as service:
@@ -250,6 +251,7 @@ def test_reports_that_must_not_pass(service, sent):
     assert any("not requested from this peer" in one["event"] for one in audited(service, "storage commitment refused"))
 
 
+@pytest.mark.slow
 def test_a_request_by_hand_that_nests_without_end_is_refused(service):
     opened = raw.struct.pack("<HHL", 0x0008, 0x1199, 0xFFFFFFFF) + raw.struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
     command = raw.element(0, 0x0003, raw.uid(PUSH)) + raw.element(0, 0x0100, raw.struct.pack("<H", 0x0130))

@@ -41,6 +41,7 @@ def test_a_message_comes_back_as_it_was(tmp_path, guard, syntax):
     assert guard.commitment(written(tmp_path / "a", MESSAGE, syntax)) == MESSAGE
 
 
+@pytest.mark.slow
 def test_what_is_no_message_is_refused(tmp_path, guard):
     many = CommitmentMessage(transaction="1.2", instances=(("1.2", "1.3"),) * 10_001)
     cases = {
@@ -57,6 +58,7 @@ def test_what_is_no_message_is_refused(tmp_path, guard):
         assert "CANARY" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_mutated_messages_are_parsed_or_refused(tmp_path, guard):
     whole = written(tmp_path / "a", MESSAGE).read_bytes()
     dice, refused = random.Random(20), 0

@@ -10,6 +10,7 @@ from sirtjax.service import check_audit, send_files
 from sirtjax.service._work import descriptions, flag_codes
 
 
+@pytest.mark.slow
 def test_flags_reach_the_structure_set_the_audit_log_and_the_log(tmp_path):
     with bench.Pacs() as pacs, bench.Service(tmp_path, pacs.port, segmenter="doubtful") as service:
         files = bench.write_series(tmp_path / "ct", seed="flags")

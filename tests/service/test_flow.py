@@ -252,6 +252,7 @@ def test_a_node_that_finds_nothing_is_asked_in_vain(service):
         find_series(service.node(), Query(patient_id="nobody"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_before_anything_is_written(tmp_path, pacs):
     free_mb = shutil.disk_usage(tmp_path).free / 1e6
     with bench.Service(tmp_path, pacs.port, limits=f"min_free_mb = {free_mb * 2:.0f}") as service:
@@ -261,6 +262,7 @@ def test_a_full_disk_is_said_before_anything_is_written(tmp_path, pacs):
         echo(service.node())
 
 
+@pytest.mark.slow
 def test_a_failing_computation_is_given_up_and_does_not_speak_of_the_patient(tmp_path, pacs):
     with bench.Service(tmp_path, pacs.port, segmenter="failing", work="attempts = 1") as service:
         send_files(bench.write_series(tmp_path / "ct", seed="fails"), service.node())
@@ -269,6 +271,7 @@ def test_a_failing_computation_is_given_up_and_does_not_speak_of_the_patient(tmp
         assert "series failed" in audit and bench.CANARIES[0] not in audit + service.log_text()
 
 
+@pytest.mark.slow
 def test_results_wait_for_a_pacs_that_is_away(tmp_path):
     with bench.Pacs() as pacs:
         pacs.stop()
@@ -281,6 +284,7 @@ def test_results_wait_for_a_pacs_that_is_away(tmp_path):
         assert len(pacs.objects) == 1
 
 
+@pytest.mark.slow
 def test_a_second_service_on_the_same_state_is_refused(tmp_path, service, capsys):
     main_ends(["serve", str(service.config)], 2)
     assert "another service uses it; stop it" in capsys.readouterr().err

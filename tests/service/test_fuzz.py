@@ -10,6 +10,7 @@ def test_readers_say_in_one_line_what_they_do_not_take(tmp_path):
     assert found["taken"] > 10 and found["refused"] > 10
 
 
+@pytest.mark.slow
 def test_the_process_that_parses_outlives_what_it_is_given(tmp_path):
     found = fuzz.fuzz_guard(tmp_path / "guard", 300, "ci")
     assert found["tracebacks"] == found["hangs"] == 0, found

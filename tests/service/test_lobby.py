@@ -104,6 +104,7 @@ def test_a_crowd_leaves_nothing_behind(open_service):
     bench.wait_for(lambda: open_files() <= before, what="closed connections")
 
 
+@pytest.mark.slow
 def test_without_storage_commitment_its_context_is_not_agreed_on(service):
     with raw.connect(service.port) as c:
         c.sendall(raw.request(contexts=[raw.context(1, "1.2.840.10008.1.20.1", [raw.IMPLICIT])]))

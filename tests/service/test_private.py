@@ -64,6 +64,7 @@ def test_what_an_earlier_version_left_open_is_closed(tmp_path):
     assert_private(state)
 
 
+@pytest.mark.slow
 def test_all_that_a_service_writes(tmp_path):
     before = os.umask(0o000)
     try:

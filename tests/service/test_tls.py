@@ -199,6 +199,7 @@ def test_names_of_certificates(names, expected, fits):
     assert names_match(frozenset(names), expected) is fits
 
 
+@pytest.mark.slow
 def test_the_files_must_belong_together(tmp_path, keys):
     mixed = TlsFiles(
         certificate=f"{keys['pacs']}.crt", key=f"{keys['sirtjax']}.key", authority=f"{keys['hospital']}.crt"

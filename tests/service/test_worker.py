@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 STARTED = """
 import sys, threading
 from multiprocessing import Pipe
@@ -23,6 +25,7 @@ _worker.run_worker(read_config(Path(sys.argv[1])), None, 20, ours)
 """
 
 
+@pytest.mark.slow
 def test_the_libraries_are_loaded_before_the_second_thread_starts(tmp_path):
     """Two threads that import pydicom at the same time can see a module of it that is only half loaded."""
     path = tmp_path / "service.toml"

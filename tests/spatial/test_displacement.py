@@ -48,6 +48,7 @@ def test_jacobian_is_negative_where_the_field_folds():
     np.testing.assert_allclose(jacobian_determinant(field), -0.5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_jacobian_of_a_single_slice_and_its_gradient():
     flat = Geometry.from_axes((5, 4, 1), spacing_mm=(2, 2, 2))
     array = jnp.asarray(linear_field(np.diag([1.5, 1.0, 1.0]), flat).array)

@@ -135,6 +135,7 @@ def test_composed_on_a_chosen_grid_is_exact_at_its_voxels(pair):
     np.testing.assert_allclose(transform_points(found, centres), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_inverse_is_one_of_the_same_kind_and_exact_at_the_carried_voxels():
     found = invert_field(FIELD)
     np.testing.assert_allclose(found.field.floating_from_displaced, np.linalg.inv(A))
@@ -154,6 +155,7 @@ def test_the_inverse_on_a_chosen_grid():
     assert np.abs(transform_points(back, transform_points(FIELD, points)) - points).max() < 0.15
 
 
+@pytest.mark.slow
 def test_the_residual_is_a_distance_in_the_floating_space():
     folding = fading(150.0, seed=0)
     scale = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -199,6 +201,7 @@ def test_occupancy_keeps_a_lesion_that_the_affine_map_has_carried_far():
     np.testing.assert_allclose(same, shares, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_activity_is_kept_and_concentrates_by_both_volume_ratios():
     uniform = Volume(np.full(FLOATING.shape, 7.0, np.float32), FLOATING, unit="Bq/mL")
     inner = Geometry.from_axes((6, 6, 6), spacing_mm=(4, 4, 4), origin_mm=BOX.centre_mm - 10)
@@ -233,6 +236,7 @@ def test_as_field_is_exact_at_its_voxels():
         np.testing.assert_allclose(transform_points(found, centres), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_is_differentiable_in_the_displacement_and_the_affine_map():
     points = jnp.asarray(POINTS[:50] / 3, jnp.float32)
 
@@ -250,6 +254,7 @@ def test_is_differentiable_in_the_displacement_and_the_affine_map():
     assert float(by_array[index]) == pytest.approx(float(ends[0] - ends[1]), rel=1e-2)
 
 
+@pytest.mark.slow
 def test_composition_is_differentiable_and_equals_the_host():
     def total(array, matrix):
         return compose(DisplacementField(array, BOX, matrix), PLAIN).array.sum()

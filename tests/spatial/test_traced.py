@@ -27,6 +27,7 @@ def transform(rng):
     return DisplacementField(rng.normal(0, 1.0, (4, 4, 4, 3)).astype(np.float32), LATTICE, matrix)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{"order": "linear"}, {"order": "nearest"}, {"order": "cubic"}, {"antialias": True}]
 )
@@ -40,6 +41,7 @@ def test_a_traced_image_is_resampled_as_on_the_host(options):
     np.testing.assert_allclose(found.array, expected, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_traced_label_map_has_the_occupancy_of_the_host():
     rng = np.random.default_rng(4)
     mask = np.zeros(FLOATING.shape, bool)
@@ -52,6 +54,7 @@ def test_a_traced_label_map_has_the_occupancy_of_the_host():
     assert float(found.sum()) == pytest.approx(float(expected.sum()), rel=2e-3)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_an_occupancy_in_the_mask_is_its_weight():
     rng = np.random.default_rng(5)
     share = rng.uniform(0.2, 0.8, FLOATING.shape).astype(np.float32)
@@ -64,6 +67,7 @@ def test_the_gradient_of_an_occupancy_in_the_mask_is_its_weight():
     assert slope == pytest.approx((float(total(jnp.float32(0.2))) - float(total(0.0))) / 0.2, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("order", "one_sided"), [("linear", True), ("cubic", False)])
 def test_only_the_cubic_occupancy_has_one_derivative_on_a_node(order, one_sided):
     """A grid that coincides with that of the mask samples it on its voxel centres and half way."""

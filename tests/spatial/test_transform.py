@@ -57,6 +57,7 @@ def test_compose_on_a_chosen_grid():
     assert found.geometry == grid
 
 
+@pytest.mark.slow
 def test_numpy_stays_numpy_and_jax_is_differentiable():
     assert isinstance(transform_points(field(0), POINTS), np.ndarray)
     array = jnp.asarray(field(0).array)

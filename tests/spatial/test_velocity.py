@@ -97,6 +97,7 @@ def test_unit_of_length_does_not_matter():
     np.testing.assert_allclose(found, 10 * integrate_velocity(velocity, SPACING_MM), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_gradient_against_finite_differences():
     small = rough(4.0, sigma=2.0)[6:16, 5:13, 4:11]
     weights = np.random.default_rng(3).normal(size=small.shape).astype(np.float32)
@@ -116,6 +117,7 @@ def test_gradient_against_finite_differences():
     assert float(by_spacing[1]) == pytest.approx((ends[0] - ends[1]) / 0.02, rel=3e-2, abs=0.02)
 
 
+@pytest.mark.slow
 def test_errors():
     with pytest.raises(ValueError, match=r"must have shape \(i, j, k, 3\), got \(4, 4, 3\)"):
         integrate_velocity(np.zeros((4, 4, 3), np.float32), SPACING_MM)

@@ -37,6 +37,7 @@ def test_is_the_core_of_resample(order, transform):
     assert (np.abs(jitted - expected) > 1e-3).mean() < 0.01
 
 
+@pytest.mark.slow
 def test_gradients_in_the_image_and_the_field():
     def mean_square(values, displacement):
         ijk = floating_coordinates(DisplacementField(displacement, REFERENCE), REFERENCE, FLOATING)

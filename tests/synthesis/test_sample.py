@@ -71,6 +71,7 @@ def samples(draw):
     return np.stack(image), np.stack(labels)
 
 
+@pytest.mark.slow
 def test_every_image_is_finite_and_in_range(samples, whole):
     image, labels = samples
     assert image.dtype == np.float32
@@ -146,6 +147,7 @@ def inside(bank):
     return np.stack(image), np.stack(labels), config
 
 
+@pytest.mark.slow
 def test_inside_the_liver_every_sample_looks_at_a_place_in_it(inside):
     _, labels, config = inside
     livers = labels > 0
@@ -172,6 +174,7 @@ def test_inside_the_liver_nothing_else_is_seen(inside):
         assert abs(np.median(one[::2, ::2, ::2][label[::2, ::2, ::2] == 1])) < 4 * _LESIONS_SHIFT
 
 
+@pytest.mark.slow
 def test_shading_changes_slowly_in_small_grids_too():
     """Across the 12 cm of a small grid it must not look like lesions."""
     plain = np.ones((48, 48, 48), np.float32)
@@ -209,6 +212,7 @@ def column():
     return distances
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sheet_mm", "thickness_mm"), [(0.0, 2.0), (0.0, 7.0), (3.0, 4.0)])
 def test_the_diaphragm_lies_on_the_liver_with_what_fat_there_is_between(on_liver, column, sheet_mm, thickness_mm):
     body = on_liver._replace(diaphragm_mm=jnp.array(thickness_mm), sheet_mm=jnp.array(sheet_mm))
@@ -244,6 +248,7 @@ def test_the_wall_lies_as_far_from_the_liver_as_there_is_fat_between(on_liver, h
         assert ends == pytest.approx(0.5 * halo_mm + sheet_mm, abs=0.05)
 
 
+@pytest.mark.slow
 def test_lesions_differ_from_the_liver_by_the_least_contrast():
     config = config_from_dict({**preset_table("synthesis", "lesions"), "least_contrast": 0.25}, name="plain")
     draw = jax.jit(lambda key: draw_colours(key, config))

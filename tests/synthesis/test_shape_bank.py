@@ -41,6 +41,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> tuple[ShapeBank, tuple[str
     return build_shape_bank(paths)
 
 
+@pytest.mark.slow
 def test_distances_are_those_of_the_ball_where_the_body_has_it(bank):
     shapes, names = bank
     assert names == ("segmentation-1", "segmentation-9")

@@ -170,6 +170,7 @@ def test_far_away_the_surface_goes_on_nearly_straight():
     assert curvature_per_mm.max() < 1 / 120 / 100
 
 
+@pytest.mark.slow
 def test_height_is_the_same_compiled_and_differentiable():
     surface = fit_surface(draw(paraboloid))
     points = np.random.default_rng(2).uniform(-60, 60, (50, 3)).astype(np.float32)

@@ -228,6 +228,7 @@ def test_of_a_network_that_gives_less_than_it_gets_the_answer_reaches_everywhere
     assert len(seen) > 0.9 * case.labels.size
 
 
+@pytest.mark.slow
 def test_batches_depend_on_their_number_and_the_seed(tmp_path):
     cases = prepared(folder_cases(dataset.nnunet(tmp_path, 4)), tmp_path / "cache")
     options = {"shape": (6, 6, 6), "judged": (6, 6, 6), "foreground": 0.5, "batch_size": 2, "threads": 1}

@@ -131,6 +131,7 @@ def test_deepmedic_takes_more_at_once_than_in_training(tmp_path):
     assert (spec.activation, spec.labels) == ("sigmoid", {"liver": 1})
 
 
+@pytest.mark.slow
 def test_what_deepmedic_says_does_not_depend_on_what_it_takes_at_once():
     table = {"architecture": "deepmedic", "classes": 1, "factors": [1, 3], "features": [[2, 2]] * 2, "combined": [2]}
     config = networks.network_config(table)

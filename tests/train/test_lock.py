@@ -39,6 +39,7 @@ def holder(tmp_path):
             process.kill()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_until_the_first_is_killed(holder, tmp_path):
     run = tmp_path / "run"
     told = rf"run: another training writes there \(process {holder.pid} on .+\); wait for it or stop it, or choose"
@@ -54,6 +55,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(holder, tmp_path)
     assert run.is_dir() and not list(run.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_is_refused_where_another_is_under_way(holder, tmp_path):
     folder = dataset.nnunet(tmp_path / "data", 3)
     config = train.training_from_dict(dataset.training(folder, tmp_path / "cache"), source="test")

@@ -26,6 +26,7 @@ def assert_same(one, two):
     jax.tree.map(np.testing.assert_array_equal, one, two)
 
 
+@pytest.mark.slow
 def test_it_learns_and_writes_down_what_it_did(tmp_path):
     outcome = toy.run(tmp_path, toy.recipe(epochs=10, validate_every_epochs=2))
     assert outcome.status == "finished" and outcome.steps == 40 and int(outcome.state.step) == 40
@@ -92,6 +93,7 @@ def template(made):
     return train.first_state(toy.variables(), optimiser=made.optimiser, seed=made.seed)
 
 
+@pytest.mark.slow
 def test_it_ends_early_where_nothing_gets_better(tmp_path):
     made = toy.recipe(epochs=50, early_stopping=2)
     stuck = made.model_copy(update={"optimiser": made.optimiser.model_copy(update={"learning_rate": 1e-12})})
@@ -100,6 +102,7 @@ def test_it_ends_early_where_nothing_gets_better(tmp_path):
     assert toy.run(tmp_path, stuck, resume=True).status == "stopped early"
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_it(tmp_path, monkeypatch):
     sample = toy.sample
     monkeypatch.setattr(

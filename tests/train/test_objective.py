@@ -17,6 +17,7 @@ def batch(shape=(6, 4, 8), *, classes=3, seed=0):
     return draw.normal(size=onehot.shape).astype("f4"), onehot
 
 
+@pytest.mark.slow
 def test_a_sum_of_losses():
     logits, onehot = batch()
     made = config(("soft-dice", 2.0), ("focal", 3.0), ("cross-entropy", 0.5))

@@ -48,6 +48,7 @@ def config(cases, cache, **data):
 SCALES = {"CT": {"window": [-200.0, 200.0]}, "MR": {"percentiles": [1.0, 99.0]}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [0, 3, 30])
 @pytest.mark.parametrize(
     ("modality", "changes"),

@@ -53,6 +53,7 @@ def by_hand(images, onehot):
     return jax.jit(jax.value_and_grad(loss))(variables["params"])
 
 
+@pytest.mark.slow
 def test_a_step_of_plain_descent_by_hand():
     made = changed(toy.recipe(), "optimiser", kind="sgd", learning_rate=0.1)
     images, onehot = fixed_batch()
@@ -66,6 +67,7 @@ def test_a_step_of_plain_descent_by_hand():
     assert int(after.step) == 1
 
 
+@pytest.mark.slow
 def test_adam_is_that_of_optax():
     made = toy.recipe()
     images, onehot = fixed_batch()
@@ -77,6 +79,7 @@ def test_adam_is_that_of_optax():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), after.variables["params"], expected)
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_add_up_to_it():
     images, onehot = fixed_batch()
     whole, loss = one_step(toy.recipe(), forward=plain, prepare=given, feed=(images[None], onehot[None]))
@@ -88,6 +91,7 @@ def test_parts_of_a_batch_add_up_to_it():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), parts.variables, whole.variables)
 
 
+@pytest.mark.slow
 def test_statistics_go_from_part_to_part():
     images, onehot = fixed_batch()
     halves = tuple(x.reshape(2, 2, *x.shape[1:]) for x in (images, onehot))
@@ -105,6 +109,7 @@ def test_long_gradients_are_shortened():
     assert float(length(moved)) == pytest.approx(1e-3, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_half_precision_in_the_network_alone():
     seen = []
 
@@ -135,6 +140,7 @@ def test_a_running_mean_of_the_weights():
     assert without.judged()["params"] is after.variables["params"]
 
 
+@pytest.mark.slow
 def test_every_step_and_every_seed_draws_its_own_samples():
     made = toy.recipe()
     mesh = train.sample_mesh(devices=jax.devices()[:1])

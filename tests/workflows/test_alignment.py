@@ -18,6 +18,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_transform_file_brings_every_voi_home(folder):
     mapped = run_until(diagnostic_case(folder, "file", "moved.tfm"), "resampling").resampling
     assert max(centroid_errors_mm(mapped).values()) < DRAWN_MM
@@ -34,6 +35,7 @@ def test_the_other_direction_would_be_seen(folder):
     assert min(errors.values()) > 20
 
 
+@pytest.mark.slow
 def test_the_plan_through_a_transform_is_that_of_masks_in_place(folder, planned):
     result, _, _ = plan_case(diagnostic_case(folder, "file", "moved.tfm"))
     near, _ = planned()

@@ -47,6 +47,7 @@ def row(result, name):
     return found
 
 
+@pytest.mark.slow
 def test_a_limit_exceeded_and_a_target_missed_by_the_delivered_dose(patient):
     result = verified(patient)
     liver = codes(result, "SJ405")["mean(normal liver) <= 90 Gy"]

@@ -63,6 +63,7 @@ def test_a_verification_of_either_calibration_refuses_it(patient, method):
         verify_case(loaded, products=images_naming(run_until(loaded, "resampling"), "Lu-177"))
 
 
+@pytest.mark.slow
 def test_an_image_that_names_none_raises_a_check_until_the_case_states_it(patient):
     silent = load_case(case.write_case(patient))
     assert codes(plan_case(silent)[0]) == ["SJ120"]
@@ -92,6 +93,7 @@ def test_an_element_without_its_mass_number_is_not_stated():
     assert check.code == "SJ120"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("nuclide", "refused"), [("Tc-99m", False), ("Y-90", True), ("Lu-177", True)])
 def test_planar_views_of_the_lung_shunt(patient, nuclide, refused):
     """The shunt of a 90Y case is measured with 99mTc, in a verification, too."""

@@ -47,6 +47,7 @@ def pseudonym(loaded, name, *accept):
     return loaded.model_copy(update={"patient": loaded.patient.model_copy(update={"id": name}), "accept": accept})
 
 
+@pytest.mark.slow
 def test_the_same_plan_agrees_but_for_the_image_it_was_made_from(done):
     comparison, checks = compare_with_plan(done[0], done[1], done[2], done[3])
     assert [check.code for check in checks] == ["SJ521"]

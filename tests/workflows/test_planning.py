@@ -82,6 +82,7 @@ def test_volumes_and_masses(planned):
     )
 
 
+@pytest.mark.slow
 def test_without_margin_the_spread_lowers_the_tn_ratio_by_its_own_size(tmp_path):
     """Lesions as hot as their masks are large lose what the image's voxels and its resampling spread.
 
@@ -152,6 +153,7 @@ def test_targets_choose_the_lesions_that_bound(planned):
         planned(prescription={"targets": ["gamma"]})
 
 
+@pytest.mark.slow
 def test_all_lesions_together_may_be_one(patient):
     masks = case.case_table()["masks"]
     one = {
@@ -292,6 +294,7 @@ def test_objectives_and_injections_must_exist(planned):
         planned(prescription={"objectives": [own("alpha", "at least", 70.0, kind="V")]})
 
 
+@pytest.mark.slow
 def test_without_targets_a_limit_on_the_whole_liver_is_shared_by_even_doses(patient):
     masks = {"liver": case.case_table()["masks"]["liver"], "no_lesions": True}
     changes = {"protocol": {"name": "glass-hcc-bilobar-low-bilirubin"}, "masks": masks}

@@ -110,6 +110,7 @@ def test_its_files_stand_beside_the_report(registered, tmp_path):
     assert np.abs(expected - (points @ MOVED[:3, :3].T + MOVED[:3, 3])).max() < 4
 
 
+@pytest.mark.slow
 def test_a_plan_without_diagnostic_image_has_none(planned, tmp_path):
     result, maps = planned()
     assert result.registration is None
@@ -118,6 +119,7 @@ def test_a_plan_without_diagnostic_image_has_none(planned, tmp_path):
     assert "registration.html" not in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_function_takes_the_place_of_the_registration(folder):
     seen = []
 
@@ -145,6 +147,7 @@ def test_no_success_is_an_error_with_cause_and_remedy(folder, status):
     assert offered == (status.name not in ("NO_OVERLAP", "NOT_FINITE"))
 
 
+@pytest.mark.slow
 def test_an_accepted_end_is_a_warning(folder):
     table = diagnostic_case(folder, "deformable", registration={**LIVER, "accept": ["DEFORMATION_REJECTED"]})
     result, _, _ = plan_case(table, hooks=hooked(ended(Status.DEFORMATION_REJECTED)))
@@ -175,6 +178,7 @@ def test_volumes_that_change_by_more_than_a_tenth_are_checked(folder):
     assert found["liver"].value == pytest.approx(1.05**-3 - 1, abs=0.003)
 
 
+@pytest.mark.slow
 def test_a_field_is_measured_in_the_liver_and_written_as_it_is(folder, tmp_path):
     # Stretched along x by 4 % within 70 mm of the liver's middle, by much more far away from it.
     half = np.array([36, 30, 30])

@@ -37,6 +37,7 @@ def region_of(labels):
     return [("liver", labels, None)]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(activity_grids(), st.floats(2.0, 5.0))
 def test_the_grid_holds_the_vois_along_the_axes_of_the_activity_image(activity, spacing_mm):
@@ -53,6 +54,7 @@ def test_the_grid_holds_the_vois_along_the_axes_of_the_activity_image(activity, 
     assert (voxels >= -0.5).all() and (voxels <= np.asarray(grid.shape) - 0.5).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(activity_grids())
 def test_the_spacing_of_the_activity_image_gives_its_own_voxels(activity):
@@ -110,6 +112,7 @@ def test_too_large_for_any_grid():
         dose_grid(wide, region_of(ball(wide, 250)), spacing_mm=1.0)
 
 
+@pytest.mark.slow
 def test_the_total_of_the_activity_is_kept(patient):
     for spacing in (3.0, "activity"):
         path = case.write_case(patient, dose={"method": "local", "spacing_mm": spacing})
@@ -139,6 +142,7 @@ def test_what_the_activity_image_does_not_show_is_not_counted_and_said(tmp_path)
     assert (counts[mapped.occupancy["liver"] > 0.99] > 0).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_a_mask_on_a_grid_of_its_own_is_resampled_with_a_note(tmp_path):
     case.write_patient(tmp_path)
     path = case.write_case(tmp_path)

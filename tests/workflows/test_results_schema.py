@@ -45,6 +45,7 @@ def test_a_plan_follows_it(planned):
     assert any(row["biology"] for row in table["vois"])
 
 
+@pytest.mark.slow
 def test_a_verification_follows_it(patient, tmp_path):
     plan, _, products = plan_case(load_case(case.write_case(patient)))
     (patient / "results.json").write_text(json.dumps(result_to_json(plan)))

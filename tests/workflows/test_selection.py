@@ -194,6 +194,7 @@ def test_density_from_a_ct_that_is_not_there(folder):
     refuse(folder, ConfigError, r"is computed from the CT: add \[images\.ct\]", images=images, dose=dose)
 
 
+@pytest.mark.slow
 def test_unknown_names_of_constants(folder):
     refuse(folder, ConfigError, "unknown nuclide 'y91'", dose={"method": "local", "constant": "y91"})
     refuse(folder, ConfigError, "nowhere", dose={"method": "local", "density": "nowhere"})

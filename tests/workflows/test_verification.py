@@ -38,6 +38,7 @@ def verify(folder, **changes):
     return verify_case(load_case(case.write_case(folder, **({"injections": DELIVERED} | changes))))
 
 
+@pytest.mark.slow
 def test_relative_doses_are_those_of_the_activities_delivered(folder):
     result, _, _ = verify(folder, plan="results.json")
     assert result.kind == "verification"
@@ -64,6 +65,7 @@ def test_the_plan_stands_beside_the_delivered_dose(folder):
     assert result.provenance["inputs"]["plan"]["file"] == "results.json"
 
 
+@pytest.mark.slow
 def test_a_verification_needs_no_choice_and_leaves_an_unknown_residual_open(folder):
     result, _, _ = verify(folder, prescription=None)
     right, left = result.injections
@@ -120,6 +122,7 @@ def test_the_kernel_gives_the_same_inside_a_uniform_tank(uniform):
     assert result.voi("alpha").mean_gy == pytest.approx(60.978, rel=3e-3)
 
 
+@pytest.mark.slow
 def test_decay_before_and_after_the_injection(uniform):
     later, sooner = absolute(uniform, 0.0), absolute(uniform, -2.0)
     assert later.voi("liver").mean_gy == pytest.approx(49.3788 / 1.05, rel=EDGE)
@@ -209,6 +212,7 @@ def test_one_unknown_time_is_named_and_not_corrected(folder, uniform):
     assert result.voi("alpha").mean_gy == pytest.approx(49.3788 / 1.05 * 2 ** (48 / 64.0416), rel=EDGE)
 
 
+@pytest.mark.slow
 def test_times_of_a_relative_verification_change_nothing(folder):
     """Counts of a territory are scaled to what was injected into it: all of them decay alike."""
     staged = [dict(row, time=INJECTED + timedelta(hours=24 * n)) for n, row in enumerate(DELIVERED)]

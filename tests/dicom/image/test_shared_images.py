@@ -156,6 +156,7 @@ def test_uneven_slices_on_even_ones(shared_data):
     np.testing.assert_allclose(gapped.volume.array[:, :, 2], np.maximum(whole[0].T, -1024), atol=0.5)
 
 
+@pytest.mark.slow
 def test_a_real_pet_with_uneven_steps(shared_data):
     """Steps of 3.19 to 3.29 mm: each slice lies within 0.04 mm of its even place."""
     folder = shared_data / "ct-mr-pet-thigh/wholebody-pet-dicom/image"

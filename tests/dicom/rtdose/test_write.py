@@ -224,6 +224,7 @@ def test_doses_that_cannot_be_used(written, tmp_path, edit, error, message):
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_none(tmp_path):
     with pytest.raises(ImageFormatError, match="no such file; expected a DICOM RT Dose"):
         read_rtdose(tmp_path / "none.dcm")

@@ -304,6 +304,7 @@ def test_lesions_of_a_real_patient_have_their_known_volumes(spect, scan, volumes
         assert labels.volume_ml(name) == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.slow
 def test_structure_set_of_104_rois_beside_a_missing_slice(shared_data, caplog):
     (path,) = (shared_data / "dicom-odd" / "gstt_chest_missing_slice_rtstruct" / "rtstruct").iterdir()
     header = pydicom.dcmread(path.parents[1] / "dcm" / "CT000100.dcm", stop_before_pixels=True)
