@@ -22,6 +22,7 @@ SUBPACKAGES = (
     "postprocess",
     "preprocess",
     "registration",
+    "segmentation",
     "spatial",
     "synthesis",
     "territories",

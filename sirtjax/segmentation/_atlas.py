@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64
 
 from sirtjax.volume import LabelMap, Volume
 
@@ -80,7 +80,7 @@ class AtlasSegmentation:
     threshold: float
     fusion: Fusion
     atlases: tuple[AtlasOutcome, ...]
-    agreement_dsc: NDArray[np.float64]
+    agreement_dsc: Float64[np.ndarray, "atlases atlases"]
     seconds: float
     notes: tuple[str, ...] = ()
 

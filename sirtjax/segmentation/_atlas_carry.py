@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from jaxtyping import Float16, Float32
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -40,15 +41,15 @@ class Carried:
     """The warped liver of one atlas on the working grid, within its bounding box, and image similarity."""
 
     start: tuple[int, int, int]
-    occupancy: NDArray[np.float32]
-    similarity: NDArray[np.float16]
+    occupancy: Float32[np.ndarray, "i j k"]
+    similarity: Float16[np.ndarray, "i j k"]
 
 
 def carry(
     image: Volume,
     atlas: Atlas,
     grid: Geometry,
-    patient: NDArray[np.float32],
+    patient: Float32[np.ndarray, "i j k"],
     *,
     config: RegistrationConfig,
     register: Callable[..., Registered],
@@ -108,7 +109,7 @@ def atlas_grid(geometry: Geometry, *, spacing_mm: float) -> Geometry:
     return Geometry.from_affine(tuple(shape.tolist()), affine)
 
 
-def windowed(volume: Volume) -> NDArray[np.float32]:
+def windowed(volume: Volume) -> Float32[np.ndarray, "i j k"]:
     """Returns the values to compare: of a CT, those of soft tissue."""
     array = np.asarray(volume.array, np.float32)
     return np.clip(array, *_CT_WINDOW_HU) if volume.unit == "HU" else array

@@ -3,7 +3,7 @@ from __future__ import annotations
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float32
 
 from sirtjax import postprocess
 from sirtjax.errors import ImageFormatError
@@ -41,7 +41,7 @@ def segment_body(volume: Volume) -> Segmentation:
     )
 
 
-def coarse_body(volume: Volume) -> tuple[NDArray[np.float32], Geometry, NDArray[np.bool_]]:
+def coarse_body(volume: Volume) -> tuple[Float32[np.ndarray, "i j k"], Geometry, Bool[np.ndarray, "i j k"]]:
     """Returns the CT on a grid of 3 mm, that grid, and the body on it.
 
     Raises:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Bool, Float32, UInt
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -19,14 +20,14 @@ BELOW = np.float32(0.5 - 1e-3)
 
 
 def restore_labels(
-    probabilities: Mapping[int, FloatArray],
+    probabilities: Mapping[int, Float32[np.ndarray, "i j k"]],
     grid: Geometry,
     geometry: Geometry,
     *,
     activation: Literal["softmax", "sigmoid"],
     steps: Sequence[PostprocessStep],
-    region: Mask | None = None,
-) -> tuple[NDArray[Any], dict[int, Mask]]:
+    region: Bool[np.ndarray, "i j k"] | None = None,
+) -> tuple[UInt[np.ndarray, "a b c"], dict[int, Bool[np.ndarray, "i j k"]]]:
     """Returns labels on the image's grid from a network's probabilities, after post-processing.
 
     Args:
@@ -48,8 +49,12 @@ def restore_labels(
 
 
 def cleaned(
-    probability: FloatArray, grid: Geometry, *, steps: Sequence[PostprocessStep], region: Mask | None = None
-) -> tuple[FloatArray, Mask]:
+    probability: Float32[np.ndarray, "i j k"],
+    grid: Geometry,
+    *,
+    steps: Sequence[PostprocessStep],
+    region: Bool[np.ndarray, "i j k"] | None = None,
+) -> tuple[Float32[np.ndarray, "i j k"], Bool[np.ndarray, "i j k"]]:
     """Returns a probability after the steps of post-processing, and the mask above one half.
 
     Where a step takes voxels away or adds some, the probability is moved across one half; where the mask stays as it
@@ -71,13 +76,13 @@ def cleaned(
 
 
 def labels_on_image(
-    probabilities: Mapping[int, FloatArray],
+    probabilities: Mapping[int, Float32[np.ndarray, "i j k"]],
     grid: Geometry,
     geometry: Geometry,
     *,
     activation: Literal["softmax", "sigmoid"],
     steps: Sequence[PostprocessStep] = (),
-) -> NDArray[Any]:
+) -> UInt[np.ndarray, "a b c"]:
     """Labels on the image's grid from probabilities on the network's, which are what is interpolated.
 
     Interpolating labels would leave stairs. Works on some planes at a time, and only on the box where something may be

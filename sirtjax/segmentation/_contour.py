@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -12,7 +13,9 @@ from sirtjax.volume import Geometry, Volume, bounding_box
 Mask = NDArray[np.bool_]
 
 
-def sharpened(coarse: Mask, grid: Geometry, volume: Volume, *, keep: Literal["above", "below"], hu: float) -> Mask:
+def sharpened(
+    coarse: Bool[np.ndarray, "i j k"], grid: Geometry, volume: Volume, *, keep: Literal["above", "below"], hu: float
+) -> Bool[np.ndarray, "a b c"]:
     """Returns a coarse mask on the image's own grid, with its contour at a threshold in HU.
 
     What is one coarse voxel inside or outside is taken from the coarse mask; in between each voxel decides for itself.

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -40,11 +41,11 @@ class Prepared:
       region: where on the grid to look; None for everywhere.
     """
 
-    image: FloatArray
+    image: Float32[np.ndarray, "i j k channels"]
     grid: Geometry
     box: Box
     fill: float
-    region: Mask | None = None
+    region: Bool[np.ndarray, "a b c"] | None = None
 
 
 def prepare_request(request: Request) -> Prepared:
@@ -102,7 +103,7 @@ def prepare(
     return Prepared(image=scaled, grid=case.grid, box=box, fill=scale.unseen, region=region)
 
 
-def around_organ(organ: LabelMap, grid: Geometry, margin_mm: float) -> Mask:
+def around_organ(organ: LabelMap, grid: Geometry, margin_mm: float) -> Bool[np.ndarray, "i j k"]:
     """Returns the region of an organ (the first label of its map) on a grid, plus a distance around it."""
     mask = organ.mask(organ.names[0][1]).astype(np.float32)
     share = to_grid(Volume(mask, organ.geometry, unit="1"), grid, fill=0.0)

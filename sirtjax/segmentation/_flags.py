@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from sirtjax import ops
@@ -74,7 +74,7 @@ def count_flags(name: str, count: int) -> tuple[Flag, ...]:
     return (Flag(code="many_lesions", message=message),)
 
 
-def entropy_flags(name: str, mask: NDArray[np.bool_], entropy: NDArray[np.float32]) -> tuple[Flag, ...]:
+def entropy_flags(name: str, mask: Bool[np.ndarray, "i j k"], entropy: Float[np.ndarray, "i j k"]) -> tuple[Flag, ...]:
     """Returns a flag if the network is unsure inside the mask, away from its contour; both on its grid."""
     inside = ndimage.binary_erosion(mask)
     inside = inside if inside.any() else mask

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Float32, Float64
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -15,7 +16,7 @@ _RATE_FLOOR = 1e-6
 _BLOCK = 2**18
 
 
-def majority_vote(occupancies: NDArray[np.float32]) -> NDArray[np.float32]:
+def majority_vote(occupancies: Float[np.ndarray, "raters i j k"]) -> Float32[np.ndarray, "i j k"]:
     """Returns the fraction of the raters that have the label in each voxel.
 
     (n, i, j, k) fractions from 0 to 1 become (i, j, k).
@@ -35,7 +36,10 @@ def majority_vote(occupancies: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(_checked(occupancies, least=1).mean(axis=0), np.float32)
 
 
-def weighted_vote(occupancies: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def weighted_vote(
+    occupancies: Float[np.ndarray, "raters i j k"],
+    weights: Float[np.ndarray, " raters"] | Float[np.ndarray, "raters i j k"],
+) -> Float32[np.ndarray, "i j k"]:
     """Returns the fraction of the weight that has the label in each voxel.
 
     If no rater has weight, each counts as one.
@@ -78,12 +82,12 @@ class Staple:
       specificity: (n,) fraction of the other voxels that each rater did not mark.
     """
 
-    probability: NDArray[np.float32]
-    sensitivity: NDArray[np.float64]
-    specificity: NDArray[np.float64]
+    probability: Float32[np.ndarray, "i j k"]
+    sensitivity: Float64[np.ndarray, " raters"]
+    specificity: Float64[np.ndarray, " raters"]
 
 
-def staple(occupancies: NDArray[np.float32]) -> Staple:
+def staple(occupancies: Float[np.ndarray, "raters i j k"]) -> Staple:
     """Runs simultaneous truth and performance level estimation in the box around all votes.
 
     SimpleITK's filter is used.
@@ -139,7 +143,7 @@ def _posterior(
     return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -80, 80))), np.float32)
 
 
-def pairwise_dsc(occupancies: NDArray[np.float32]) -> NDArray[np.float64]:
+def pairwise_dsc(occupancies: Float[np.ndarray, "raters i j k"]) -> Float64[np.ndarray, "raters raters"]:
     """Returns the Dice similarity of each rater's votes (at least half a voxel) with each other's, (n, n).
 
     Two raters without any vote agree: 1.
@@ -157,7 +161,7 @@ def pairwise_dsc(occupancies: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.where(both > 0, 2 * shared / np.where(both > 0, both, 1), 1.0)
 
 
-def select_agreeing_raters(agreement_dsc: NDArray[np.float64], *, least_dsc: float) -> tuple[int, ...]:
+def select_agreeing_raters(agreement_dsc: Float64[np.ndarray, "raters raters"], *, least_dsc: float) -> tuple[int, ...]:
     """Returns the raters that agree: the worst is excluded repeatedly while three or more are left.
 
     The agreement of a rater is the mean of its similarities with the other remaining raters. Of two that differ, it is
@@ -180,7 +184,9 @@ def select_agreeing_raters(agreement_dsc: NDArray[np.float64], *, least_dsc: flo
     return tuple(kept)
 
 
-def local_similarity(image: NDArray[np.float32], other: NDArray[np.float32], *, window: int = 7) -> NDArray[np.float32]:
+def local_similarity(
+    image: Float32[np.ndarray, "i j k"], other: Float32[np.ndarray, "i j k"], *, window: int = 7
+) -> Float32[np.ndarray, "i j k"]:
     """Returns the squared correlation of two images in the cube around each voxel, (i, j, k) from 0 to 1.
 
     Contrast may be reversed. Where one of the images is even, or nearly so against its whole range, it is near 0.

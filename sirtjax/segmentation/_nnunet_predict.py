@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax.errors import GeometryError, ModelError
@@ -38,10 +39,10 @@ class NnunetPrediction:
     """
 
     labels: LabelMap
-    logits: FloatArray
-    probabilities: FloatArray | None = None
-    entropy: FloatArray | None = None
-    spread: FloatArray | None = None
+    logits: Float32[np.ndarray, "a b c classes"]
+    probabilities: Float32[np.ndarray, "i j k classes"] | None = None
+    entropy: Float32[np.ndarray, "i j k"] | None = None
+    spread: Float32[np.ndarray, "i j k"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class NnunetAnswer:
       uncertainty: of the folds' probabilities, there; None if it was not requested.
     """
 
-    logits: FloatArray
+    logits: Float32[np.ndarray, "a b c classes"]
     uncertainty: Ensemble | None = None
 
 

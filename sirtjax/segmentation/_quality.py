@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
 from sirtjax.segmentation._fixed_model import Prepared
@@ -20,8 +21,8 @@ Mask = NDArray[np.bool_]
 def mask_quality(
     model: Model,
     prepared: Prepared,
-    probability: FloatArray,
-    mask: Mask,
+    probability: Float32[np.ndarray, "i j k"],
+    mask: Bool[np.ndarray, "i j k"],
     *,
     parts: Sequence[str],
     devices: Sequence[jax.Device] | None = None,

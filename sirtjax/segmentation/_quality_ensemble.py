@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -56,17 +57,17 @@ class Tile:
       variants: (v, i, j, k) probabilities of each variant, brought back to the image; nan outside of what it saw.
     """
 
-    image: FloatArray
-    probability: FloatArray
-    mask: Mask
-    variants: FloatArray
+    image: Float32[np.ndarray, "i j k"]
+    probability: Float32[np.ndarray, "i j k"]
+    mask: Bool[np.ndarray, "i j k"]
+    variants: Float32[np.ndarray, "variants i j k"]
 
 
 def tile_around(
     model: Model,
-    image: FloatArray,
-    probability: FloatArray,
-    mask: Mask,
+    image: Float32[np.ndarray, "i j k"],
+    probability: Float32[np.ndarray, "i j k"],
+    mask: Bool[np.ndarray, "i j k"],
     *,
     fill: float,
     classes: Sequence[int],

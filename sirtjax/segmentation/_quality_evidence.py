@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -48,7 +49,9 @@ def mask_evidence(tile: Tile, spacing_mm: Sequence[float], shapes: LiverShapes) 
     return {name: found[name] for name in EVIDENCE_WORDS}
 
 
-def outline_evidence(mask: Mask, spacing_mm: Sequence[float], shapes: LiverShapes) -> dict[str, float]:
+def outline_evidence(
+    mask: Bool[np.ndarray, "i j k"], spacing_mm: Sequence[float], shapes: LiverShapes
+) -> dict[str, float]:
     """Returns the part of `mask_evidence` that needs no image: `unlike`, `excess`, `lacking` and `thin`.
 
     Args:

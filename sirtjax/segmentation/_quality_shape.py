@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -36,12 +37,14 @@ class LiverShapes:
       spread_mm: (m,) standard deviation along each.
     """
 
-    mean_mm: FloatArray
-    modes: FloatArray
-    spread_mm: FloatArray
+    mean_mm: Float32[np.ndarray, " points"]
+    modes: Float32[np.ndarray, "modes points"]
+    spread_mm: Float32[np.ndarray, " modes"]
 
 
-def centred_distance_mm(distance_mm: FloatArray, spacing_mm: Sequence[float]) -> FloatArray:
+def centred_distance_mm(
+    distance_mm: Float[np.ndarray, "i j k"], spacing_mm: Sequence[float]
+) -> Float32[np.ndarray, " points"]:
     """Returns the signed distances of one liver on the grid of shapes, (n,), about its centroid.
 
     Args:
@@ -58,7 +61,7 @@ def centred_distance_mm(distance_mm: FloatArray, spacing_mm: Sequence[float]) ->
     return result
 
 
-def fit_liver_shapes(distances_mm: NDArray[np.float32], *, modes: int) -> LiverShapes:
+def fit_liver_shapes(distances_mm: Float32[np.ndarray, "livers points"], *, modes: int) -> LiverShapes:
     """Returns the mean and the first principal modes of livers, (count, n) from `centred_distance_mm`."""
     mean = distances_mm.mean(axis=0)
     _, size, directions = np.linalg.svd(distances_mm - mean, full_matrices=False)
@@ -97,7 +100,9 @@ def liver_shapes() -> LiverShapes:
     return LiverShapes(mean_mm=mean, modes=modes, spread_mm=spread)
 
 
-def shape_evidence(mask: Mask, spacing_mm: Sequence[float], shapes: LiverShapes) -> dict[str, float]:
+def shape_evidence(
+    mask: Bool[np.ndarray, "i j k"], spacing_mm: Sequence[float], shapes: LiverShapes
+) -> dict[str, float]:
     """Returns the difference between a mask and human livers, and its nearest liver among the modes.
 
     Args:

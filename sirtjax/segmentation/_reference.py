@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
@@ -64,7 +65,7 @@ def liver_reference(
     *,
     diameter_mm: float,
     centre_mm: ArrayLike | None = None,
-    exclude: Mask | None = None,
+    exclude: Bool[np.ndarray, "i j k"] | None = None,
 ) -> LiverReference:
     """Returns mean and standard deviation of the uptake in a sphere of normal liver in the right lobe.
 

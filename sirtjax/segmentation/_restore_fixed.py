@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from time import perf_counter
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax.inference import Ensemble
@@ -60,7 +61,9 @@ def restore_fixed(request: Request, prepared: Prepared, answer: Ensemble, timing
     )
 
 
-def requested_probabilities(request: Request, probabilities: FloatArray) -> Mapping[int, FloatArray]:
+def requested_probabilities(
+    request: Request, probabilities: Float32[np.ndarray, "i j k classes"]
+) -> Mapping[int, Float32[np.ndarray, "i j k"]]:
     """Returns the probability of each requested label by its value; the labels of a structure are joined.
 
     Args:

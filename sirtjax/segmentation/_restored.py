@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, UInt
 
 from sirtjax.segmentation._quality_calibration import QualityEstimate
 from sirtjax.volume import Volume
@@ -26,11 +25,11 @@ class Restored:
       timings_s: duration of each stage.
     """
 
-    labels: NDArray[Any]
+    labels: UInt[np.ndarray, "i j k"]
     probabilities: Mapping[str, Volume] = field(default_factory=dict)
     uncertainty: Volume | None = None
     spread: Volume | None = None
     pieces_ml: tuple[float, ...] = ()
-    liver: NDArray[np.bool_] | None = None
+    liver: Bool[np.ndarray, "a b c"] | None = None
     quality: QualityEstimate | None = None
     timings_s: Mapping[str, float]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -11,7 +12,7 @@ from sirtjax.volume import Geometry, LabelMap, Volume
 Mask = NDArray[np.bool_]
 
 
-def dilated_mask(labels: LabelMap, *, margin_mm: float) -> Mask:
+def dilated_mask(labels: LabelMap, *, margin_mm: float) -> Bool[np.ndarray, "i j k"]:
     """Returns all labels together, dilated by `margin_mm`: the search region for lesions, (i, j, k).
 
     Raises:
@@ -28,7 +29,7 @@ def dilated_mask(labels: LabelMap, *, margin_mm: float) -> Mask:
 
 
 def uptake_above(
-    pet: Volume, *, threshold: float, search: Mask, min_volume_ml: float, name: str = "lesion"
+    pet: Volume, *, threshold: float, search: Bool[np.ndarray, "i j k"], min_volume_ml: float, name: str = "lesion"
 ) -> LabelMap:
     """Lesions as the connected regions at or above an uptake threshold within a search mask.
 
@@ -116,7 +117,9 @@ def uptake_of_maximum(
     return LabelMap(found, pet.geometry, names=tuple(kept))
 
 
-def seed_regions(pet: Volume, *, threshold: float, search: Mask, margin_mm: float, min_volume_ml: float) -> LabelMap:
+def seed_regions(
+    pet: Volume, *, threshold: float, search: Bool[np.ndarray, "i j k"], margin_mm: float, min_volume_ml: float
+) -> LabelMap:
     """Returns one region per hot spot for `uptake_of_maximum`: above `threshold`, dilated by `margin_mm`.
 
     A voxel near several spots goes to the nearest one; the regions stay within the search mask.

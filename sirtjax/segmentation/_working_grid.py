@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax import spatial
@@ -25,8 +26,8 @@ def box_on_image(grid: Geometry, box: Box, geometry: Geometry) -> Box:
 
 
 def slabs_on_image(
-    maps: Sequence[FloatArray], grid: Geometry, geometry: Geometry, box: Box
-) -> Iterator[tuple[Box, list[FloatArray]]]:
+    maps: Sequence[Float32[np.ndarray, "i j k"]], grid: Geometry, geometry: Geometry, box: Box
+) -> Iterator[tuple[Box, list[Float32[np.ndarray, "a b c"]]]]:
     """Interpolates a map on the network's grid linearly to a box of the image's voxels, by slabs.
 
     Args:
