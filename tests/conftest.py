@@ -34,9 +34,9 @@ if CHECK_SHAPES:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Checks the shapes of arrays in the tests of the numeric subpackages, in their fixtures too."""
+    """Checks the shapes of arrays in the tests of the subpackages that take arrays, in their fixtures too."""
     if CHECK_SHAPES:
-        shape_checks.enable(Path(item.nodeid).parent.name in shape_checks.SUBPACKAGES)
+        shape_checks.enable(bool(set(Path(item.nodeid).parent.parts) & set(shape_checks.SUBPACKAGES)))
 
 
 @pytest.fixture(autouse=True)

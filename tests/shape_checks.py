@@ -1,4 +1,4 @@
-"""Checks the arrays of every call of the numeric subpackages against the shapes in the signatures.
+"""Checks the arrays of every call of the subpackages below against the shapes in the signatures.
 
 Set SIRTJAX_CHECK_SHAPES=1 to install it. Only annotations of arrays are checked; mypy checks the other types.
 """
@@ -11,8 +11,10 @@ from beartype import BeartypeConf, beartype
 
 _beartyped = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int may be given for a float
 SUBPACKAGES = (
+    "dicom",
     "dosimetry",
     "inference",
+    "io",
     "losses",
     "metrics",
     "networks",
@@ -22,12 +24,15 @@ SUBPACKAGES = (
     "postprocess",
     "preprocess",
     "registration",
+    "reports",
+    "review",
     "segmentation",
     "spatial",
     "synthesis",
     "territories",
     "train",
     "volume",
+    "workflows",
 )
 
 

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Real
 
 from sirtjax.errors import ImageFormatError
 
 
-def check_finite(array: NDArray[Any], path: Path | str) -> None:
+def check_finite(array: Real[np.ndarray, "*shape"], path: Path | str) -> None:
     """Refuses NaN and infinite voxels, with their number and the position of the first.
 
     Raises:

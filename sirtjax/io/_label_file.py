@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
+from jaxtyping import Real
 
 from sirtjax.io._nifti import is_nifti, read_nifti_array, stored_label_names, write_nifti
 from sirtjax.io._nrrd import read_nrrd_array
@@ -33,7 +33,7 @@ def is_segmentation(path: Path) -> bool:
     return is_nrrd(path) and (is_seg_nrrd(path) or has_segments(read_nrrd_header(path).keys))
 
 
-def read_label_array(path: Path | str) -> tuple[NDArray[Any], Geometry]:
+def read_label_array(path: Path | str) -> tuple[Real[np.ndarray, "i j k"], Geometry]:
     """Reads the voxels of a NIfTI or NRRD label file as stored, and their grid (LPS, mm).
 
     Raises:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from sirtjax.errors import ImageFormatError, InputError
@@ -18,7 +19,7 @@ _SLICER_LINES = ("Line", "Curve", "ClosedCurve")
 _FARTHEST_MM = 1e5
 
 
-def read_lines(path: str | Path) -> list[NDArray[np.float64]]:
+def read_lines(path: str | Path) -> list[Float64[np.ndarray, "_ 3"]]:
     """Reads lines as runs of points in LPS mm, for example the borders between liver territories.
 
     Two formats are read: 3D Slicer markups (`.mrk.json`; Line, Curve and ClosedCurve, of which the last comes
@@ -103,13 +104,13 @@ def _line(path: Path, ordinal: int, points: Any, signs: NDArray[np.float64]) -> 
     return np.asarray(values * signs)
 
 
-def slicer_signs(path: Path, markup: Mapping[str, object]) -> NDArray[np.float64]:
+def slicer_signs(path: Path, markup: Mapping[str, object]) -> Float64[np.ndarray, "3"]:
     """Returns the factors that convert the coordinates of a 3D Slicer markup to LPS."""
     frame = markup.get("coordinateSystem")
     return frame_signs(path, _SLICER_FRAMES.get(frame, frame) if isinstance(frame, int | str) else frame)
 
 
-def frame_signs(path: Path, frame: object) -> NDArray[np.float64]:
+def frame_signs(path: Path, frame: object) -> Float64[np.ndarray, "3"]:
     """Returns the factors that convert coordinates in a named frame to LPS.
 
     Raises:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Real
 from numpy.typing import NDArray
 
 from sirtjax.errors import OutputError
@@ -52,7 +53,7 @@ def read_nifti(path: Path | str, *, unit: str = "1") -> Image:
     return Image(volume=Volume(array, geometry, unit=unit), source=source)
 
 
-def read_nifti_array(path: Path | str) -> tuple[NDArray[Any], Geometry]:
+def read_nifti_array(path: Path | str) -> tuple[Real[np.ndarray, "i j k"], Geometry]:
     """Reads the voxels of a NIfTI file and their grid (LPS, mm); unscaled integers keep their type.
 
     Raises:

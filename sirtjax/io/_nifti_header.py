@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Real
 from numpy.typing import NDArray
 
 from sirtjax.errors import GeometryError, ImageFormatError
@@ -94,7 +95,7 @@ def header_geometry(path: Path, image: Nifti1Image) -> tuple[Geometry, tuple[str
     return geometry, tuple(notes)
 
 
-def read_voxels(path: Path, image: Nifti1Image) -> NDArray[Any]:
+def read_voxels(path: Path, image: Nifti1Image) -> Real[np.ndarray, "*shape"]:
     """Reads the voxels with scl_slope and scl_inter applied; unscaled integers keep their type.
 
     Raises:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Real
 from numpy.typing import NDArray
 
 from sirtjax.errors import ImageFormatError
@@ -39,7 +40,7 @@ def read_nrrd(path: Path | str, *, unit: str = "1") -> Image:
     return Image(volume=Volume(array, geometry, unit=unit), source=source)
 
 
-def read_nrrd_array(path: Path | str) -> tuple[NDArray[Any], Geometry]:
+def read_nrrd_array(path: Path | str) -> tuple[Real[np.ndarray, "i j k"], Geometry]:
     """Reads the voxels of an NRRD file as stored, and their grid (LPS, mm).
 
     Raises:
@@ -55,7 +56,7 @@ def read_nrrd_array(path: Path | str) -> tuple[NDArray[Any], Geometry]:
     return read_layers(path, header)[0], header.geometry
 
 
-def read_layers(path: Path, header: NrrdHeader) -> NDArray[Any]:
+def read_layers(path: Path, header: NrrdHeader) -> Real[np.ndarray, "layers i j k"]:
     """Reads the voxels of an NRRD file, (layer, i, j, k), by ITK.
 
     Raises:

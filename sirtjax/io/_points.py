@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from sirtjax.errors import ImageFormatError, InputError, OutputError
@@ -41,7 +42,7 @@ class PointList:
       labels: one for each point; empty strings where the file has none.
     """
 
-    points_mm: NDArray[np.float64]
+    points_mm: Float64[np.ndarray, "points 3"]
     kind: Kind = "points"
     name: str = ""
     labels: tuple[str, ...] = ()

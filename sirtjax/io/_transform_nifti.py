@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from sirtjax.errors import GeometryError, ImageFormatError
 from sirtjax.io._nifti_header import LPS_FROM_RAS
@@ -89,7 +89,7 @@ def write_nifti_field(path: Path, transform: Transform, geometry: Geometry, *, s
             raw.write(gzip.flush())
 
 
-def checked_field(path: Path, array: NDArray[np.float32]) -> NDArray[np.float32]:
+def checked_field(path: Path, array: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
     """Returns the displacements after validation.
 
     Raises:

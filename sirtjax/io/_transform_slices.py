@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -15,7 +16,7 @@ from sirtjax.volume import Geometry
 Float = NDArray[np.float64]
 
 
-def displacement_slices(transform: Transform, geometry: Geometry) -> Iterator[NDArray[np.float32]]:
+def displacement_slices(transform: Transform, geometry: Geometry) -> Iterator[Float32[np.ndarray, "i j"]]:
     """Yields the displacements A (x + u(x)) - x at the voxels of a grid in the voxel order of NIfTI.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from sirtjax.reports._pdf_blocks import (
     BAND,
@@ -55,7 +55,7 @@ class Item:
     width: float = 0.0
     height: float = 0.0
     dashed: bool = False
-    pixels: NDArray[np.float32] | None = None
+    pixels: Float32[np.ndarray, "rows columns channels"] | None = None
 
 
 @dataclass

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ INKS = {
 OTHER_INK = "#57606a"
 
 
-def losses_svg(losses: Mapping[str, NDArray[Any]], *, stage: str) -> str:
+def losses_svg(losses: Mapping[str, Float[np.ndarray, " steps"]], *, stage: str) -> str:
     """Returns the terms of one stage side by side, over the optimiser's steps, each on its own scale.
 
     Values that are not finite are left out of the line.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Float32
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
@@ -50,7 +51,7 @@ class Plane:
     size_mm: tuple[float, float]
     letters: str
 
-    def points_mm(self, step_mm: float, *, across_mm: float = 0.0) -> NDArray[np.float32]:
+    def points_mm(self, step_mm: float, *, across_mm: float = 0.0) -> Float32[np.ndarray, "rows columns 3"]:
         """Returns world points (rows, columns, 3) at the centres of pixels about `step_mm` wide."""
         columns, rows = self.pixels(step_mm)
         x = self.low_mm[0] + (np.arange(columns) + 0.5) * self.size_mm[0] / columns
@@ -94,7 +95,9 @@ def planes_for(
     return tuple(_plane(name, centre, low, high) for name in _LAYOUT)
 
 
-def sample_at(array: ArrayLike, geometry: Geometry, points_mm: NDArray[Any], *, fill: float) -> NDArray[np.float32]:
+def sample_at(
+    array: ArrayLike, geometry: Geometry, points_mm: Float[np.ndarray, "*shape 3"], *, fill: float
+) -> Float32[np.ndarray, "*shape"]:
     """Returns an array's values (...) at world points (..., 3), linearly interpolated.
 
     Outside the grid it returns `fill`.
@@ -118,12 +121,16 @@ def _voxels(geometry: Geometry, points_mm: NDArray[Any]) -> NDArray[np.float32]:
     return np.stack([row[0] * x + row[1] * y + row[2] * z + row[3] for row in affine[:3]])
 
 
-def moved_points_mm(transform: Transform, points_mm: NDArray[np.float32]) -> NDArray[np.float32]:
+def moved_points_mm(
+    transform: Transform, points_mm: Float32[np.ndarray, "*shape 3"]
+) -> Float32[np.ndarray, "*shape 3"]:
     """Returns world points of the reference moved to the floating image."""
     return np.asarray(transform_points(transform, points_mm), np.float32)
 
 
-def enlarged(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+def enlarged(
+    values: Float32[np.ndarray, "rows columns 3"], shape: tuple[int, int]
+) -> Float32[np.ndarray, "more_rows more_columns 3"]:
     """Returns vectors (rows, columns, 3) of a plane interpolated linearly on more and smaller pixels."""
     ends = [(np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(shape, values.shape[:2], strict=True)]
     places = np.stack(np.meshgrid(*ends, indexing="ij")).astype(np.float32)
@@ -132,8 +139,8 @@ def enlarged(values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.
 
 
 def volume_ratio(
-    transform: Transform, plane: Plane, step_mm: float, *, moved_mm: NDArray[np.float32] | None = None
-) -> NDArray[np.float32]:
+    transform: Transform, plane: Plane, step_mm: float, *, moved_mm: Float32[np.ndarray, "rows columns 3"] | None = None
+) -> Float32[np.ndarray, "rows columns"]:
     """Returns the Jacobian determinant of a transform in a plane, from differences over about `step_mm`.
 
     Args:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax.reports._registration_planes import Plane
@@ -36,12 +37,12 @@ class Tile:
     picture: str
     lines: list[str] = field(default_factory=list)
 
-    def draw_level(self, values: NDArray[np.float32], level: float, stroke: Stroke) -> None:
+    def draw_level(self, values: Float32[np.ndarray, "rows columns"], level: float, stroke: Stroke) -> None:
         """Draws the lines where values (rows, columns over the whole plane) cross a level."""
         if values.min() < level < values.max():
             self._draw(values, [level], stroke)
 
-    def draw_levels(self, values: NDArray[np.float32], levels: Sequence[float], stroke: Stroke) -> None:
+    def draw_levels(self, values: Float32[np.ndarray, "rows columns"], levels: Sequence[float], stroke: Stroke) -> None:
         """Draws the lines of several levels, in one stroke."""
         self._draw(values, [level for level in levels if values.min() < level < values.max()], stroke)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64, Int64
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,8 +30,8 @@ class SweepSurface:
     """
 
     axes: Sequence[tuple[str, Sequence[str]]]
-    rrmsd_mm: NDArray[np.float64]
-    failures: NDArray[np.int64]
+    rrmsd_mm: Float64[np.ndarray, "*grid"]
+    failures: Int64[np.ndarray, "*grid"]
     affine_rrmsd_mm: float
     best: tuple[int, ...] | None
     still: tuple[int, ...] | None

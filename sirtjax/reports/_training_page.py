@@ -9,7 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64, Int64, UInt8
 
 from sirtjax.reports._figures import figure_png, figure_svg
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _INK, _RAW, _BEST = "#1f2328", "#b6bec7", "#d1242f"
 _CLASSES = ("#1d4ed8", "#c026d3", "#0f766e", "#b45309")
 _DRAWN, _PREDICTED = "#facc15", "#ef4444"
+# Image, labels and prediction of a slice.
+TrainingSlice = tuple[Float32[np.ndarray, "i j"], UInt8[np.ndarray, "i j"], UInt8[np.ndarray, "i j"]]
 # Of the steps that the smooth curve of the loss averages over.
 _SMOOTH_FRACTION = 0.02
 
@@ -45,13 +47,13 @@ class TrainingPage:
     settings: Mapping[str, str]
     made_by: Mapping[str, str]
     labels: Sequence[str]
-    steps: NDArray[np.int64]
-    figures: Mapping[str, NDArray[np.float64]]
-    validation_steps: NDArray[np.int64]
-    dsc: NDArray[np.float64]
+    steps: Int64[np.ndarray, " steps"]
+    figures: Mapping[str, Float64[np.ndarray, " steps"]]
+    validation_steps: Int64[np.ndarray, " validations"]
+    dsc: Float64[np.ndarray, "validations labels"]
     best: int | None
     cases: Sequence[tuple[str, str, float]]
-    samples: Sequence[tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]]
+    samples: Sequence[TrainingSlice]
 
 
 def training_html(page: TrainingPage) -> str:
@@ -109,7 +111,7 @@ def curves_figure(page: TrainingPage) -> Figure:
 
 
 def samples_figure(
-    samples: Sequence[tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]],
+    samples: Sequence[TrainingSlice],
 ) -> Figure:
     """Slices with the outlines of labels and predictions, as a matplotlib figure.
 

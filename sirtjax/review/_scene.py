@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import UInt8, UInt16
 from numpy.typing import NDArray
 
 from sirtjax import io, spatial
@@ -115,7 +116,7 @@ def carried_image(scene: ReviewScene, volume: Volume, transform: spatial.Transfo
 
 def scene_dose(
     scene: ReviewScene, dose_gy: Volume, transform: spatial.Transform | None
-) -> tuple[NDArray[np.uint16], float]:
+) -> tuple[UInt16[np.ndarray, "i j k"], float]:
     """Returns the dose on the scene's grid in steps of 1/65535 of its largest value, and that step in Gy."""
     values = np.asarray(spatial.resample(dose_gy, scene.geometry, fill=0.0, transform=transform).array)
     step_gy = max(float(values.max()), 1e-6) / 65535
@@ -130,7 +131,7 @@ def to_page(scene: ReviewScene, labels: LabelMap) -> LabelMap:
     return reorient(boxed, PAGE_AXES)
 
 
-def from_page(scene: ReviewScene, voxels: bytes, before: LabelMap) -> NDArray[np.uint8]:
+def from_page(scene: ReviewScene, voxels: bytes, before: LabelMap) -> UInt8[np.ndarray, "i j k"]:
     """Returns the page's mask on the mask's own grid; voxels beyond the scene are unchanged.
 
     Args:

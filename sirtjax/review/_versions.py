@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 
 from sirtjax import io
 from sirtjax.errors import ImageFormatError, OutputError
@@ -181,7 +181,9 @@ def read_version(folder: Path, version: Version, mask: ReviewMask) -> LabelMap:
     return LabelMap(array, geometry, names=mask.labels.names)
 
 
-def save_version(folder: Path, mask: ReviewMask, array: NDArray[np.uint8], *, author: str, if_match: str) -> History:
+def save_version(
+    folder: Path, mask: ReviewMask, array: UInt8[np.ndarray, "i j k"], *, author: str, if_match: str
+) -> History:
     """Adds a version, unless another was saved since the one it was based on.
 
     Args:

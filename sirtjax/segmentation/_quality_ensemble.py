@@ -65,7 +65,7 @@ class Tile:
 
 def tile_around(
     model: Model,
-    image: Float32[np.ndarray, "i j k"],
+    image: Float32[np.ndarray, "i j k channels"],
     probability: Float32[np.ndarray, "i j k"],
     mask: Bool[np.ndarray, "i j k"],
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry, pipeline
@@ -78,7 +79,7 @@ def superpose(
     setting: DosimetryContext,
     unit_activity: Sequence[Array],
     unit_dose: Sequence[Array],
-    injected_mbq: NDArray[np.float64],
+    injected_mbq: Float64[np.ndarray, " injections"],
 ) -> ActivityAndDose:
     """Adds all injections: activity that reached the patient, less the shunted activity, on the unit maps."""
     shunts = np.asarray(setting.shunts)

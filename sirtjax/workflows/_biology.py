@@ -9,7 +9,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from sirtjax import dosimetry
 from sirtjax.compilation_cache import cached_jit
@@ -63,7 +63,7 @@ def biology_sets(table: BiologyTable | None, *, sphere_type: SphereType) -> Biol
 
 
 def biology_row(
-    voi: PlacedVoi, dose_gy: NDArray[np.float32], biology: Biology | None, *, half_life_h: float
+    voi: PlacedVoi, dose_gy: Float32[np.ndarray, "i j k"], biology: Biology | None, *, half_life_h: float
 ) -> dict[str, float]:
     """Returns BED, EUD, EUBED, TCP and NTCP of one VOI, as far as parameter sets exist; keys name units."""
     if biology is None or voi.kind not in (*TUMOUR_KINDS, *NORMAL_KINDS):

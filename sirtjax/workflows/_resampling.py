@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from sirtjax import pipeline, spatial
@@ -113,7 +114,7 @@ def _check_names(names: Sequence[str], territories: Sequence[str]) -> None:
         )
 
 
-def field_of_view(activity: Geometry, grid: Geometry) -> NDArray[np.bool_]:
+def field_of_view(activity: Geometry, grid: Geometry) -> Bool[np.ndarray, "i j k"]:
     """Returns the voxels of the dose grid with their centre in the activity image; others show no counts."""
     return np.asarray(pipeline.field_of_view(activity.shape, activity.affine, grid.affine, grid.shape))
 

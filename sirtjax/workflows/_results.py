@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from sirtjax.dosimetry import Check
 from sirtjax.parsing import json_value
@@ -353,7 +353,7 @@ class ResultVolumes:
     dose_gy: Volume
     activity: Volume
     ct_hu: Volume | None
-    occupancy: dict[str, NDArray[np.float32]]
+    occupancy: dict[str, Float32[np.ndarray, "i j k"]]
     transform: Transform
 
 

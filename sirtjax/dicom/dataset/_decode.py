@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from jaxtyping import Real
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
@@ -26,7 +27,7 @@ _PIXEL_KEYWORDS = (
 )
 
 
-def decode_file(path: Path) -> tuple[NDArray[Any], str]:
+def decode_file(path: Path) -> tuple[Real[np.ndarray, "frames rows columns"], str]:
     """Returns the stored values of a file, (frames, rows, columns), unscaled, and its SHA-256.
 
     Raises:

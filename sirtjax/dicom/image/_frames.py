@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import SupportsFloat
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -45,8 +46,8 @@ class Frame:
 
     file: DicomFile
     index: int
-    position_mm: NDArray[np.float64]
-    axes: NDArray[np.float64]
+    position_mm: Float64[np.ndarray, "3"]
+    axes: Float64[np.ndarray, "2 3"]
     pixel_spacing_mm: tuple[float, float]
     thickness_mm: float | None
     slope: float | None
@@ -60,7 +61,7 @@ class Frame:
         return int(self.file.header.Columns), int(self.file.header.Rows)
 
     @property
-    def normal(self) -> NDArray[np.float64]:
+    def normal(self) -> Float64[np.ndarray, "3"]:
         """Row x column."""
         return np.cross(self.axes[0], self.axes[1])
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -36,8 +37,8 @@ class PlanarViews:
       radionuclides: names such as "Tc-99m"; empty if the files name none.
     """
 
-    anterior: NDArray[np.float32]
-    posterior: NDArray[np.float32]
+    anterior: Float32[np.ndarray, "i j"]
+    posterior: Float32[np.ndarray, "i j"]
     pixel_spacing_mm: tuple[float, float]
     radionuclides: tuple[str, ...] = ()
 

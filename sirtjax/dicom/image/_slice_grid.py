@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from sirtjax.dicom.image._frames import Frame
@@ -34,7 +35,7 @@ class SliceGrid:
     """
 
     geometry: Geometry
-    source_k: NDArray[np.float64] | None = None
+    source_k: Float64[np.ndarray, " slices"] | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, Real
 from numpy.typing import NDArray
 
 from sirtjax.dicom.dataset._parse import parsing
@@ -83,7 +84,7 @@ def real_world_map(file: DicomFile) -> tuple[float, float] | None:
     return None
 
 
-def rescaled(frame: Frame, stored: NDArray[Any], *, factor: float = 1.0) -> NDArray[np.float32]:
+def rescaled(frame: Frame, stored: Real[np.ndarray, "*shape"], *, factor: float = 1.0) -> Float32[np.ndarray, "*shape"]:
     """Returns the values of one frame from its stored pixels: its slope and intercept, then `factor`."""
     slope, intercept = frame.slope, frame.intercept
     if modality_of(frame.file) == "NM" or slope is None:
@@ -97,7 +98,7 @@ def rescaled(frame: Frame, stored: NDArray[Any], *, factor: float = 1.0) -> NDAr
         return np.asarray(values * slope + intercept, np.float32)
 
 
-def clamp_padding(frame: Frame, stored: NDArray[Any], hu: NDArray[np.float32]) -> int:
+def clamp_padding(frame: Frame, stored: Real[np.ndarray, "*shape"], hu: Float32[np.ndarray, "*shape"]) -> int:
     """Sets the voxels of a CT slice without a measurement to -1024 HU, in place; returns their number.
 
     That is below -1024 HU, where CT numbers start and scanners pad (-2000, -3024, ...), and at the padding

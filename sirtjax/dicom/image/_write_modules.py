@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Integer, Real
 from pydicom.dataset import Dataset, FileMetaDataset
 
 import sirtjax
@@ -83,7 +83,7 @@ def add_plane(dataset: Dataset, geometry: Geometry, k: int) -> None:
     dataset.SliceLocation = decimal(float(position @ normal))
 
 
-def add_pixels(dataset: Dataset, pixels: NDArray[np.int16] | NDArray[np.uint16]) -> None:
+def add_pixels(dataset: Dataset, pixels: Integer[np.ndarray, "*frames rows columns"]) -> None:
     """Stores 16-bit uncompressed pixels, (rows, columns) or (frames, rows, columns)."""
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
@@ -121,7 +121,7 @@ def add_injection(dataset: Dataset, injection: RadiopharmaceuticalInfo) -> None:
     dataset.RadiopharmaceuticalInformationSequence = [item]
 
 
-def right_handed(geometry: Geometry, array: NDArray[Any]) -> tuple[Geometry, NDArray[Any]]:
+def right_handed(geometry: Geometry, array: Real[np.ndarray, "i j k"]) -> tuple[Geometry, Real[np.ndarray, "i j k"]]:
     """Returns the same voxels with k along row x column, the slice order of DICOM.
 
     Raises:

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset
 
@@ -20,7 +21,7 @@ _NM_CLASS = "1.2.840.10008.5.1.4.1.1.20"
 
 def tomogram(
     geometry: Geometry,
-    array: NDArray[np.float64],
+    array: Float64[np.ndarray, "i j k"],
     start: Callable[..., Dataset],
     *,
     study: StudyIdentity,

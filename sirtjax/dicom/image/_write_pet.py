@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -17,7 +18,7 @@ _PET_CLASS = "1.2.840.10008.5.1.4.1.1.128"
 
 def pet_slices(
     geometry: Geometry,
-    array: NDArray[np.float64],
+    array: Float64[np.ndarray, "i j k"],
     start: Callable[..., Dataset],
     *,
     study: StudyIdentity,

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from jaxtyping import Bool, Float64, Real
 from numpy.typing import NDArray
 from scipy import ndimage
 
 
-def apportioned(fraction: NDArray[Any]) -> NDArray[np.float64]:
+def apportioned(fraction: Bool[np.ndarray, "i j k"] | Real[np.ndarray, "i j k"]) -> Float64[np.ndarray, "i j k"]:
     """Returns whole voxels instead of partly filled ones, with the volume of each connected component.
 
     From slice to slice of a part, as many voxels are taken as have been filled up to there, the fullest ones: so every

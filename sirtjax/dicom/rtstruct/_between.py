@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float32, Float64
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -26,22 +27,24 @@ class Between:
       Imaging 1990, doi:10.1109/42.52980.
     """
 
-    near: NDArray[np.float32] | None
-    far: NDArray[np.float32] | None
-    near_alone: NDArray[np.bool_]
-    far_alone: NDArray[np.bool_]
-    near_holes: NDArray[np.bool_]
-    far_holes: NDArray[np.bool_]
+    near: Float32[np.ndarray, "i j"] | None
+    far: Float32[np.ndarray, "i j"] | None
+    near_alone: Bool[np.ndarray, "i j"]
+    far_alone: Bool[np.ndarray, "i j"]
+    near_holes: Bool[np.ndarray, "i j"]
+    far_holes: Bool[np.ndarray, "i j"]
 
-    def at(self, fraction: float) -> NDArray[np.bool_]:
+    def at(self, fraction: float) -> Bool[np.ndarray, "i j"]:
         """Returns the pixels inside, at this fraction (0 to 1) of the way from the near to the far plane."""
         alone, holes = (self.near_alone, self.near_holes) if fraction < 0.5 else (self.far_alone, self.far_holes)
         if self.near is None or self.far is None:
-            return alone & ~holes
+            return np.asarray(alone & ~holes)
         mixed = (1 - fraction) * self.near + fraction * self.far > 0
-        return (mixed | alone) & ~holes
+        return np.asarray((mixed | alone) & ~holes)
 
-    def at_points(self, pixels: NDArray[np.float64], fraction: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def at_points(
+        self, pixels: Float64[np.ndarray, "2 points"], fraction: Float64[np.ndarray, " points"]
+    ) -> Bool[np.ndarray, " points"]:
         """Returns whether points are inside, from (2, n) fractional pixels and (n,) fractions of the way."""
         nearest = np.rint(pixels).astype(np.int64)
         column, row = (np.clip(index, 0, size - 1) for index, size in zip(nearest, self.near_alone.shape, strict=True))
@@ -56,7 +59,7 @@ class Between:
         return np.asarray((((1 - fraction) * near + fraction * far > 0) | alone) & ~holes)
 
 
-def between(near: NDArray[np.bool_], far: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> Between:
+def between(near: Bool[np.ndarray, "i j"], far: Bool[np.ndarray, "i j"], spacing_mm: tuple[float, float]) -> Between:
     """Prepares the shapes between two planes, from the pixels inside on each, (i, j)."""
     near_alone, far_alone = _unmatched(near, far), _unmatched(far, near)
     near_holes, far_holes = _unmatched(~near, ~far), _unmatched(~far, ~near)
@@ -72,7 +75,7 @@ def between(near: NDArray[np.bool_], far: NDArray[np.bool_], spacing_mm: tuple[f
     )
 
 
-def signed_distance_mm(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> NDArray[np.float32]:
+def signed_distance_mm(mask: Bool[np.ndarray, "i j"], spacing_mm: tuple[float, float]) -> Float32[np.ndarray, "i j"]:
     """Returns the distance to the edge of the mask's pixels, positive inside the mask."""
     if mask.all() or not mask.any():
         reach = float(np.hypot(mask.shape[0] * spacing_mm[0], mask.shape[1] * spacing_mm[1]))

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from jaxtyping import Bool, Float64, Real
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -19,7 +18,9 @@ _CLEARANCE = 0.02
 _CUT = 0.04
 
 
-def plane_outlines(held: NDArray[Any], fraction: NDArray[Any]) -> list[Points]:
+def plane_outlines(
+    held: Bool[np.ndarray, "i j"] | Real[np.ndarray, "i j"], fraction: Bool[np.ndarray, "i j"] | Real[np.ndarray, "i j"]
+) -> list[Float64[np.ndarray, "_ 2"]]:
     """Returns closed outlines of pixels of one slice with the area of these pixels.
 
     Holes are joined as keyholes.

@@ -3,13 +3,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 
 # A contour with this fraction of its area inside the larger ones is a hole in them; with less, another component.
 _HOLE_FRACTION = 0.95
 
 
-def fill_polygon(vertices: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def fill_polygon(vertices: Float64[np.ndarray, "vertices 2"], shape: tuple[int, int]) -> Bool[np.ndarray, "i j"]:
     """Pixels whose centre lies inside a closed polygon, by the even-odd rule.
 
     A centre exactly on an edge counts on the polygon's low side and not on its high side, so that polygons
@@ -39,8 +40,8 @@ def fill_polygon(vertices: NDArray[np.float64], shape: tuple[int, int]) -> NDArr
 
 
 def fill_plane(
-    polygons: Sequence[NDArray[np.float64]], shape: tuple[int, int], *, exclusive_or: bool
-) -> NDArray[np.bool_]:
+    polygons: Sequence[Float64[np.ndarray, "_ 2"]], shape: tuple[int, int], *, exclusive_or: bool
+) -> Bool[np.ndarray, "i j"]:
     """Returns the pixels inside the contours of one ROI in one plane, (i, j).
 
     With `exclusive_or` (CLOSEDPLANAR_XOR) every contour flips what it encloses. Otherwise (CLOSED_PLANAR) a

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
@@ -9,7 +10,7 @@ Points = NDArray[np.float64]
 _STARTS, _OFF_LINES = np.array([0.37, 0.29, 0.43]), 0.004
 
 
-def keyholed(loops: list[Points]) -> list[Points]:
+def keyholed(loops: list[Float64[np.ndarray, "_ 2"]]) -> list[Float64[np.ndarray, "_ 2"]]:
     """Returns outer loops with their holes joined by channels of zero width, traversed once each way.
 
     A channel leaves a hole where it reaches furthest along the first axis, and goes on along that axis to the next
@@ -40,7 +41,7 @@ def keyholed(loops: list[Points]) -> list[Points]:
     return [_ring(loop, joined[n], 0) for n, loop in enumerate(loops) if n not in set(holes)]
 
 
-def polygon_area(points: Points) -> float:
+def polygon_area(points: Float64[np.ndarray, "points 2"]) -> float:
     """Returns the area of a polygon (n, 2), positive if it turns from the first axis to the second."""
     x, y = (points - points[0]).T
     return float(x @ np.roll(y, -1) - np.roll(x, -1) @ y) / 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax.dicom.reference._series import Reference
@@ -12,7 +13,7 @@ from sirtjax.volume import LabelMap, axis_codes, reorient
 _MAX_LOST = 0.01
 
 
-def on_reference(labels: LabelMap, reference: Reference, *, name: str) -> NDArray[np.float32]:
+def on_reference(labels: LabelMap, reference: Reference, *, name: str) -> Float32[np.ndarray, "i j k"]:
     """Returns the fraction of each reference voxel inside a mask: exactly 0 or 1 if the grids agree.
 
     Args:

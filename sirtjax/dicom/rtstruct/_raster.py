@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 
 from sirtjax.dicom.rtstruct._between import Between, between
@@ -34,8 +35,8 @@ class _Stretch:
 
 
 def rasterise(
-    contours: Sequence[NDArray[np.float64]], geometry: Geometry, *, exclusive_or: bool, name: str
-) -> NDArray[np.bool_]:
+    contours: Sequence[Float64[np.ndarray, "_ 3"]], geometry: Geometry, *, exclusive_or: bool, name: str
+) -> Bool[np.ndarray, "i j k"]:
     """Returns the voxels whose centre is inside an ROI of parallel planar contours, (i, j, k).
 
     Contour planes need not be the grid's slices, nor parallel to them. Between planes the shape is

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Real
 from numpy.typing import NDArray
 
 from sirtjax.dicom.reference._series import Reference
@@ -21,10 +21,12 @@ class SliceContour:
     """
 
     k: int
-    points_mm: NDArray[np.float64]
+    points_mm: Float64[np.ndarray, "points 3"]
 
 
-def slice_contours(fraction: NDArray[Any], reference: Reference) -> list[SliceContour]:
+def slice_contours(
+    fraction: Bool[np.ndarray, "i j k"] | Real[np.ndarray, "i j k"], reference: Reference
+) -> list[SliceContour]:
     """Returns the contours of a mask on every slice that it meets.
 
     They are computed from the fraction of each reference voxel inside the mask.

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from sirtjax.errors import GeometryError
@@ -17,14 +18,14 @@ _MAX_SLICES = 5_000
 
 
 def frame_grid(
-    positions_mm: NDArray[np.float64],
+    positions_mm: Float64[np.ndarray, "frames 3"],
     *,
-    orientation: NDArray[np.float64],
+    orientation: Float64[np.ndarray, "2 3"],
     size: tuple[int, int],
     pixel_spacing_mm: tuple[float, float],
     slice_spacings_mm: Sequence[float],
     where: str,
-) -> tuple[Geometry, NDArray[np.int64]]:
+) -> tuple[Geometry, Int64[np.ndarray, " frames"]]:
     """Returns the regular grid of parallel DICOM frames, some of which may not be stored.
 
     Args:

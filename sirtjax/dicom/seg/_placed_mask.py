@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from sirtjax.errors import InputError
@@ -31,7 +32,7 @@ def label_of(masks_name: str, labels: LabelMap) -> str:
     return label
 
 
-def placed_mask(name: str, labels: LabelMap, geometry: Geometry) -> NDArray[np.bool_]:
+def placed_mask(name: str, labels: LabelMap, geometry: Geometry) -> Bool[np.ndarray, "i j k"]:
     """Returns a mask on another grid, (i, j, k).
 
     If the grids have the same voxels, in any order, the mask is copied voxel by voxel.
