@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 from jaxtyping import Real
 
 if TYPE_CHECKING:
     import jax
-    import numpy as np
 
     Array: TypeAlias = jax.Array | np.ndarray
 else:
@@ -17,6 +17,8 @@ else:
     Array = Any
 
 # A number: of Python, NumPy or JAX, traced or not.
-Scalar: TypeAlias = float | Real[Array, ""]
+Scalar: TypeAlias = float | np.floating | Real[Array, ""]
+# A number or an array of any shape.
+Numbers: TypeAlias = float | np.floating | Real[Array, "..."]
 # One number per axis of a grid or of the world.
 Vector: TypeAlias = Sequence[float] | Real[Array, "3"]

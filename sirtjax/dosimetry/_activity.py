@@ -1,20 +1,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Real, Shaped
 
 from sirtjax.errors import ConfigError
 from sirtjax.ops import namespace
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array, Numbers, Scalar
 
 _LN2 = 0.6931471805599453
 
 
-def decay_factor(elapsed_h: Array, *, half_life_h: Array) -> Array:
+def decay_factor(elapsed_h: Numbers, *, half_life_h: Numbers) -> Numbers:
     """Computes the fraction of nuclei after a time, 2^(-t/T); above 1 for a time before the reference.
 
     Args:
@@ -28,18 +26,22 @@ def decay_factor(elapsed_h: Array, *, half_life_h: Array) -> Array:
       0.25
     """
     xp = namespace(elapsed_h, half_life_h)
-    return xp.exp(-_LN2 * xp.asarray(elapsed_h) / half_life_h)
+    result: Numbers = xp.exp(-_LN2 * xp.asarray(elapsed_h) / half_life_h)
+    return result
 
 
-def cumulated_activity_mbq_h(activity_mbq: Array, *, half_life_h: Array) -> Array:
+def cumulated_activity_mbq_h(activity_mbq: Numbers, *, half_life_h: Numbers) -> Numbers:
     """Decays to come, in MBq h, of activity that stays where it is: A T / ln 2.
 
     Microspheres are trapped for good, so that the effective half-life is the physical one.
     """
-    return namespace(activity_mbq, half_life_h).asarray(activity_mbq) * half_life_h / _LN2
+    result: Numbers = namespace(activity_mbq, half_life_h).asarray(activity_mbq) * half_life_h / _LN2
+    return result
 
 
-def relative_activity_mbq(counts: Array, region: Array, *, injected_activity_mbq: Array) -> Array:
+def relative_activity_mbq(
+    counts: Real[Array, "*grid"], region: Shaped[Array, "*grid"], *, injected_activity_mbq: Scalar
+) -> Float[Array, "*grid"]:
     """Scales counts so that the region contains the injected activity (patient-relative calibration).
 
     Independent of the camera's sensitivity and, for images of one nuclide, of decay. Counts outside the
@@ -58,12 +60,13 @@ def relative_activity_mbq(counts: Array, region: Array, *, injected_activity_mbq
     """
     xp = namespace(counts, region, injected_activity_mbq)
     inside = xp.asarray(counts * region)
-    return xp.asarray(inside * (injected_activity_mbq / xp.sum(inside)), np.float32)
+    result: Float[Array, "*grid"] = xp.asarray(inside * (injected_activity_mbq / xp.sum(inside)), np.float32)
+    return result
 
 
 def absolute_activity_mbq(
-    concentration_bq_per_ml: Array, *, voxel_volume_ml: Array, elapsed_h: Array, half_life_h: Array
-) -> Array:
+    concentration_bq_per_ml: Real[Array, "*grid"], *, voxel_volume_ml: Scalar, elapsed_h: Scalar, half_life_h: Scalar
+) -> Float[Array, "*grid"]:
     """Corrects a quantitative image for decay to the time of injection (absolute calibration).
 
     Args:
@@ -78,7 +81,8 @@ def absolute_activity_mbq(
     """
     now_mbq = concentration_bq_per_ml * (voxel_volume_ml * 1e-6)
     at_injection_mbq = now_mbq / decay_factor(elapsed_h, half_life_h=half_life_h)
-    return namespace(at_injection_mbq).asarray(at_injection_mbq, np.float32)
+    result: Float[Array, "*grid"] = namespace(at_injection_mbq).asarray(at_injection_mbq, np.float32)
+    return result
 
 
 def hours_between(start: datetime, end: datetime) -> float:

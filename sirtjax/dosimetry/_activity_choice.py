@@ -5,14 +5,17 @@ Dose is linear in activity along a ray of activities, so that each objective is 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
+
+from jaxtyping import Bool, Real
 
 from sirtjax.ops import namespace
+from sirtjax.typing import Array, Numbers, Scalar
 
 Strategy = Literal["upper", "lower", "fixed"]
 
 
-def activity_multiple(room_gy: Any, gy_per_unit: Any) -> Any:
+def activity_multiple(room_gy: Numbers, gy_per_unit: Numbers) -> Real[Array, "..."]:
     """Returns the multiple of a ray of activities at which an objective is just met.
 
     Args:
@@ -24,10 +27,13 @@ def activity_multiple(room_gy: Any, gy_per_unit: Any) -> Any:
     """
     xp = namespace(room_gy, gy_per_unit)
     reached = gy_per_unit > 0
-    return xp.where(reached, room_gy / xp.where(reached, gy_per_unit, 1.0), xp.inf)
+    result: Real[Array, "..."] = xp.where(reached, room_gy / xp.where(reached, gy_per_unit, 1.0), xp.inf)
+    return result
 
 
-def split_proportions(upper_mbq: Any, lower_mbq: Any) -> tuple[Any, Any]:
+def split_proportions(
+    upper_mbq: Real[Array, " territories"], lower_mbq: Real[Array, " territories"]
+) -> tuple[Real[Array, " territories"], bool | Bool[Array, ""]]:
     """Returns in which proportions several territories feed one target, and whether they are usable.
 
     Args:
@@ -40,7 +46,11 @@ def split_proportions(upper_mbq: Any, lower_mbq: Any) -> tuple[Any, Any]:
     return xp.where(by_upper, upper_mbq, lower_mbq), by_upper | by_lower
 
 
-def lowest_start(lower_mbq: Any, shares: Any | None, needed: Any) -> Any:
+def lowest_start(
+    lower_mbq: Real[Array, " territories"],
+    shares: Real[Array, " territories"] | None,
+    needed: Bool[Array, " territories"],
+) -> Real[Array, " territories"]:
     """Returns the lower bounds, or with `shares` what the neediest territory needs in proportion.
 
     Args:
@@ -52,10 +62,16 @@ def lowest_start(lower_mbq: Any, shares: Any | None, needed: Any) -> Any:
         return lower_mbq
     xp = namespace(lower_mbq, shares)
     counted = needed & (lower_mbq > 0)
-    return shares * xp.max(xp.where(counted, lower_mbq / shares, 0.0))
+    result: Real[Array, " territories"] = shares * xp.max(xp.where(counted, lower_mbq / shares, 0.0))
+    return result
 
 
-def upper_start(upper_mbq: Any, lower_mbq: Any, unlimited: Any, shares: Any | None) -> Any:
+def upper_start(
+    upper_mbq: Real[Array, " territories"],
+    lower_mbq: Real[Array, " territories"],
+    unlimited: Bool[Array, " territories"],
+    shares: Real[Array, " territories"] | None,
+) -> Real[Array, " territories"]:
     """Returns the activities before the joint reduction for the choice "upper".
 
     Args:
@@ -66,11 +82,13 @@ def upper_start(upper_mbq: Any, lower_mbq: Any, unlimited: Any, shares: Any | No
     """
     xp = namespace(upper_mbq, lower_mbq)
     if shares is None:
-        return xp.where(unlimited, lower_mbq, upper_mbq)
-    return xp.where(xp.any(unlimited), lowest_start(lower_mbq, shares, unlimited), shares)
+        result: Real[Array, " territories"] = xp.where(unlimited, lower_mbq, upper_mbq)
+    else:
+        result = xp.where(xp.any(unlimited), lowest_start(lower_mbq, shares, unlimited), shares)
+    return result
 
 
-def joint_scale(smallest_multiple: Any, *, free: Any) -> Any:
+def joint_scale(smallest_multiple: Scalar, *, free: bool | Bool[Array, ""]) -> Real[Array, ""]:
     """Returns the factor on the activities at start by which every limit holds for the superposed dose.
 
     Args:
@@ -78,9 +96,10 @@ def joint_scale(smallest_multiple: Any, *, free: Any) -> Any:
       free: whether the start gives proportions only, so that the factor may be above 1.
     """
     xp = namespace(smallest_multiple)
-    return xp.where(free, smallest_multiple, xp.minimum(1.0, smallest_multiple))
+    result: Real[Array, ""] = xp.where(free, smallest_multiple, xp.minimum(1.0, smallest_multiple))
+    return result
 
 
-def even_dose_activity_mbq(own_gy_per_mbq: Any) -> Any:
+def even_dose_activity_mbq(own_gy_per_mbq: Real[Array, " territories"]) -> Real[Array, " territories"]:
     """Returns activities that give each territory a mean of 1 Gy, (territories,) MBq."""
     return 1.0 / own_gy_per_mbq

@@ -3,13 +3,16 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from jaxtyping import Float, Real
 
-Scalar = float | jax.Array
+from sirtjax.typing import Array, Numbers, Scalar
+
 _TINY = float(np.finfo(np.float32).tiny)
 
 
-def bed_gy(dose_gy: ArrayLike, *, alpha_beta_gy: Scalar, repair_half_time_h: Scalar, half_life_h: Scalar) -> jax.Array:
+def bed_gy(
+    dose_gy: Numbers, *, alpha_beta_gy: Scalar, repair_half_time_h: Scalar, half_life_h: Scalar
+) -> Float[jax.Array, "..."]:
     """Computes the BED of a permanently trapped nuclide that decays completely.
 
     `BED = D + D^2 / (alpha/beta) * T_rep / (T_rep + T_half)`, without repopulation.
@@ -30,7 +33,9 @@ def bed_gy(dose_gy: ArrayLike, *, alpha_beta_gy: Scalar, repair_half_time_h: Sca
     return dose + jnp.square(dose) / alpha_beta_gy * repair_half_time_h / (repair_half_time_h + half_life_h)
 
 
-def eud_gy(dose_gy: ArrayLike, weight: ArrayLike, *, alpha_per_gy: Scalar) -> jax.Array:
+def eud_gy(
+    dose_gy: Real[Array, "*voxels"], weight: Real[Array, "*voxels"], *, alpha_per_gy: Scalar
+) -> Float[jax.Array, ""]:
     """Computes the EUD by survival: the uniform dose with the same mean surviving fraction.
 
     `EUD = -ln(mean(exp(-alpha D))) / alpha`; dominated by the cold part of the VOI. Of BED it is the EUBED.
@@ -52,14 +57,14 @@ def eud_gy(dose_gy: ArrayLike, weight: ArrayLike, *, alpha_per_gy: Scalar) -> ja
 
 
 def eubed_gy(
-    dose_gy: ArrayLike,
-    weight: ArrayLike,
+    dose_gy: Real[Array, "*voxels"],
+    weight: Real[Array, "*voxels"],
     *,
     alpha_per_gy: Scalar,
     alpha_beta_gy: Scalar,
     repair_half_time_h: Scalar,
     half_life_h: Scalar,
-) -> jax.Array:
+) -> Float[jax.Array, ""]:
     """Computes the equivalent uniform BED: the survival EUD of the voxels' BED, scalar in Gy.
 
     Args:
@@ -74,7 +79,9 @@ def eubed_gy(
     return eud_gy(bed, weight, alpha_per_gy=alpha_per_gy)
 
 
-def generalised_eud_gy(dose_gy: ArrayLike, weight: ArrayLike, *, exponent: Scalar) -> jax.Array:
+def generalised_eud_gy(
+    dose_gy: Real[Array, "*voxels"], weight: Real[Array, "*voxels"], *, exponent: Scalar
+) -> Float[jax.Array, ""]:
     """Computes the generalised EUD: the power mean `(mean(D^a))^(1/a)` of the dose.
 
     `exponent` 1 is the mean dose; large values tend to the maximum (serial organs), negative ones to the
@@ -99,7 +106,7 @@ def generalised_eud_gy(dose_gy: ArrayLike, weight: ArrayLike, *, exponent: Scala
     return jnp.exp(log_mean / exponent)
 
 
-def tcp_logit(dose_gy: ArrayLike, *, d50_gy: Scalar, gamma50: Scalar) -> jax.Array:
+def tcp_logit(dose_gy: Numbers, *, d50_gy: Scalar, gamma50: Scalar) -> Float[jax.Array, "..."]:
     """Computes the log-logistic tumour control probability: `1 / (1 + (D50 / D)^(4 gamma50))`.
 
     Args:
@@ -118,7 +125,7 @@ def tcp_logit(dose_gy: ArrayLike, *, d50_gy: Scalar, gamma50: Scalar) -> jax.Arr
     return jax.nn.sigmoid(4 * gamma50 * jnp.log(jnp.maximum(dose, _TINY) / d50_gy))
 
 
-def tcp_linear_logit(dose_gy: ArrayLike, *, d50_gy: Scalar, slope_per_gy: Scalar) -> jax.Array:
+def tcp_linear_logit(dose_gy: Numbers, *, d50_gy: Scalar, slope_per_gy: Scalar) -> Float[jax.Array, "..."]:
     """Computes the tumour control probability, logistic in the dose: `1 / (1 + exp(-s (D - D50)))`.
 
     The form of logit regressions of response on dose; `slope_per_gy` is the fitted coefficient.
@@ -126,7 +133,7 @@ def tcp_linear_logit(dose_gy: ArrayLike, *, d50_gy: Scalar, slope_per_gy: Scalar
     return jax.nn.sigmoid(slope_per_gy * (jnp.asarray(dose_gy) - d50_gy))
 
 
-def ntcp_lkb(dose_gy: ArrayLike, *, td50_gy: Scalar, m: Scalar) -> jax.Array:
+def ntcp_lkb(dose_gy: Numbers, *, td50_gy: Scalar, m: Scalar) -> Float[jax.Array, "..."]:
     """Computes the Lyman-Kutcher-Burman complication probability: `Phi((D - TD50) / (m TD50))`.
 
     Args:

@@ -6,11 +6,12 @@ from importlib import resources
 from typing import Any, Literal, get_args
 
 import jax
-from jax.typing import ArrayLike
+from jaxtyping import Float
 
 from sirtjax.dosimetry._biology import ntcp_lkb, tcp_logit
 from sirtjax.errors import ConfigError
 from sirtjax.parsing import parse_toml
+from sirtjax.typing import Numbers, Scalar
 
 SphereType = Literal["resin", "glass", "holmium", "ebrt"]
 Endpoint = Literal["TCP", "NTCP"]
@@ -103,8 +104,8 @@ def response_sets(endpoint: Endpoint, sphere_type: SphereType) -> tuple[Response
 
 
 def tumour_control_probability(
-    dose_gy: ArrayLike, parameters: ResponseParameters, *, sphere_type: SphereType, gamma50: float | jax.Array
-) -> jax.Array:
+    dose_gy: Numbers, parameters: ResponseParameters, *, sphere_type: SphereType, gamma50: Scalar
+) -> Float[jax.Array, "..."]:
     """Computes the TCP of the logit model with a named parameter set.
 
     Args:
@@ -124,8 +125,8 @@ def tumour_control_probability(
 
 
 def liver_complication_probability(
-    dose_gy: ArrayLike, parameters: ResponseParameters, *, sphere_type: SphereType, m: float | jax.Array
-) -> jax.Array:
+    dose_gy: Numbers, parameters: ResponseParameters, *, sphere_type: SphereType, m: Scalar
+) -> Float[jax.Array, "..."]:
     """Computes the NTCP of the Lyman-Kutcher-Burman model with a named parameter set.
 
     Args:

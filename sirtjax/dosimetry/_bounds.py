@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Real
 
-Array = Any
+from sirtjax.typing import Array
 
 
 def activity_interval_mbq(
-    target_gy: Array, target_gy_per_mbq: Array, limit_gy: Array, limit_gy_per_mbq: Array
-) -> tuple[Array, Array]:
+    target_gy: Real[Array, " n"],
+    target_gy_per_mbq: Real[Array, " n"],
+    limit_gy: Real[Array, " m"],
+    limit_gy_per_mbq: Real[Array, " m"],
+) -> tuple[Float[jax.Array, ""], Float[jax.Array, ""]]:
     """Computes lower and upper activity bounds of one injection from its doses per MBq.
 
     The lower bound is the largest of target over dose per MBq, the upper the smallest of limit over dose per

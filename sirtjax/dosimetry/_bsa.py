@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from sirtjax.errors import InputError
-
-Array = Any
+from sirtjax.typing import Numbers
 
 # DuBois & DuBois 1916 in m, kg, m2. The source of the method prints 0.2024; its last digit is
 # unverified there.
 DUBOIS_FACTOR = 0.20247
 
 
-def body_surface_area_m2(height_m: Array, weight_kg: Array) -> Array:
+def body_surface_area_m2(height_m: Numbers, weight_kg: Numbers) -> Numbers:
     """Computes the body surface area of DuBois: 0.20247 h^0.725 w^0.425.
 
     Args:
@@ -32,7 +30,9 @@ def body_surface_area_m2(height_m: Array, weight_kg: Array) -> Array:
     return DUBOIS_FACTOR * height_m**0.725 * weight_kg**0.425
 
 
-def bsa_activity_mbq(height_m: Array, weight_kg: Array, tumour_volume_ml: Array, normal_volume_ml: Array) -> Array:
+def bsa_activity_mbq(
+    height_m: Numbers, weight_kg: Numbers, tumour_volume_ml: Numbers, normal_volume_ml: Numbers
+) -> Numbers:
     """Computes the whole-liver activity by the BSA method: A[GBq] = BSA - 0.2 + V_T / (V_T + V_N).
 
     The tumour involvement is a fraction (some web pages print it as a percentage). The result is for the
@@ -54,7 +54,7 @@ def bsa_activity_mbq(height_m: Array, weight_kg: Array, tumour_volume_ml: Array,
     return 1000.0 * (body_surface_area_m2(height_m, weight_kg) - 0.2 + involvement)
 
 
-def lobar_activity_mbq(whole_liver_activity_mbq: Array, *, treated_liver_fraction: Array) -> Array:
+def lobar_activity_mbq(whole_liver_activity_mbq: Numbers, *, treated_liver_fraction: Numbers) -> Numbers:
     """Scales a whole-liver BSA activity by the lobe's fraction of the liver volume.
 
     The rule is unverified: it was not found in a source; say so beside its result.

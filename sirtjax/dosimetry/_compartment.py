@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-Array = Any
+from sirtjax.typing import Numbers
 
 
 def mono_compartment_dose_gy(
-    activity_mbq: Array, mass_g: Array, *, constant_gy_g_per_mbq: Array, lung_shunt_fraction: Array
-) -> Array:
+    activity_mbq: Numbers, mass_g: Numbers, *, constant_gy_g_per_mbq: Numbers, lung_shunt_fraction: Numbers
+) -> Numbers:
     """Computes the mean dose of a target with uniform uptake of the injected activity.
 
     `D = K (1 - LSF) A / M`. The thesis' Eq. 1.4 has A as the activity in the target; pass LSF = 0 for that.
@@ -43,8 +41,8 @@ def mono_compartment_dose_gy(
 
 
 def mono_compartment_activity_mbq(
-    dose_gy: Array, mass_g: Array, *, constant_gy_g_per_mbq: Array, lung_shunt_fraction: Array
-) -> Array:
+    dose_gy: Numbers, mass_g: Numbers, *, constant_gy_g_per_mbq: Numbers, lung_shunt_fraction: Numbers
+) -> Numbers:
     """Computes the activity for a mean dose in a uniform target: Eq. 1.4 solved for A.
 
     Args:
@@ -62,7 +60,7 @@ def mono_compartment_activity_mbq(
     return dose_gy * mass_g / (constant_gy_g_per_mbq * (1.0 - lung_shunt_fraction))
 
 
-def activity_per_mass_mbq(liver_mass_g: Array, *, activity_mbq_per_kg: Array) -> Array:
+def activity_per_mass_mbq(liver_mass_g: Numbers, *, activity_mbq_per_kg: Numbers) -> Numbers:
     """Computes the activity by liver mass, as for Ho-166 microspheres (3780 MBq/kg for 60 Gy).
 
     Args:
@@ -78,7 +76,7 @@ def activity_per_mass_mbq(liver_mass_g: Array, *, activity_mbq_per_kg: Array) ->
     return activity_mbq_per_kg * liver_mass_g / 1000.0
 
 
-def dispensed_activity_mbq(injected_activity_mbq: Array, *, residual_fraction: Array) -> Array:
+def dispensed_activity_mbq(injected_activity_mbq: Numbers, *, residual_fraction: Numbers) -> Numbers:
     """Computes the activity to order, at injection time, for a residual R: A / (1 - R).
 
     Args:
@@ -91,7 +89,7 @@ def dispensed_activity_mbq(injected_activity_mbq: Array, *, residual_fraction: A
     return injected_activity_mbq / (1.0 - residual_fraction)
 
 
-def delivered_activity_mbq(dispensed_activity_mbq: Array, *, residual_fraction: Array) -> Array:
+def delivered_activity_mbq(dispensed_activity_mbq: Numbers, *, residual_fraction: Numbers) -> Numbers:
     """Computes the activity that enters the patient with a residual fraction R: A (1 - R).
 
     Args:

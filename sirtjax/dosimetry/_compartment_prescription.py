@@ -87,7 +87,7 @@ class CompartmentPrescription:
     lung_shunt_fraction: float
     other_rules: dict[str, float]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Returns the prescription as nested dictionaries; an absent bound is None."""
         prescription = asdict(self.plan)
         prescription["checks"] = [asdict(check) for check in self.checks]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sirtjax.dosimetry._objectives import Float, Role, VoiDose
+from sirtjax.dosimetry._objectives import Floats, Role, VoiDose
 from sirtjax.errors import InputError
 
 
@@ -100,7 +100,7 @@ def compartment_vois(
     return tuple(vois)
 
 
-def _voi(name: str, role: Role, territories: tuple[str, ...], dose: Float) -> VoiDose:
+def _voi(name: str, role: Role, territories: tuple[str, ...], dose: Floats) -> VoiDose:
     return VoiDose(name=name, role=role, territories=territories, mean_gy_per_mbq=dose)
 
 

@@ -1,21 +1,18 @@
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from sirtjax.dosimetry._kernels import Radius, octant_kernel
 from sirtjax.dosimetry._local import voxel_mass_g
 from sirtjax.dosimetry._radial import RadialKernel
 from sirtjax.ops import good_fft_size
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array, Numbers, Scalar, Vector
 
 
-def convolve_octant(source: Array, octant: Array) -> Array:
+def convolve_octant(source: Float[Array, "i j k"], octant: Float[Array, "a b c"]) -> Float[jax.Array, "i j k"]:
     """Convolves with a kernel that is symmetric in all three axes, given by its first octant.
 
     Zero padded: what is outside the grid is zero and what leaves it is lost. Padding by only the kernel's radius
@@ -38,14 +35,14 @@ def convolve_octant(source: Array, octant: Array) -> Array:
 
 
 def absorbed_fraction_map(
-    activity_mbq: Array,
-    lung: Array,
-    spacing_mm: Array,
+    activity_mbq: Float[Array, "i j k"],
+    lung: Float[Array, "i j k"],
+    spacing_mm: Vector,
     *,
     radial: RadialKernel,
-    medium_density_g_per_ml: Array,
+    medium_density_g_per_ml: Scalar,
     radius_voxels: Radius,
-) -> Array:
+) -> Float[Array, "i j k"]:
     """Computes where the energy of activity outside the lungs is absorbed, in units of the activity.
 
     Args:
@@ -69,16 +66,16 @@ def absorbed_fraction_map(
 
 
 def kernel_dose_gy(
-    activity_mbq: Array,
-    density_g_per_ml: Array,
-    lung: Array,
-    spacing_mm: Array,
+    activity_mbq: Float[Array, "i j k"],
+    density_g_per_ml: Numbers,
+    lung: Float[Array, "i j k"],
+    spacing_mm: Vector,
     *,
-    constant: Array,
+    constant: Scalar,
     radial: RadialKernel,
-    medium_density_g_per_ml: Array,
+    medium_density_g_per_ml: Scalar,
     radius_voxels: Radius,
-) -> Array:
+) -> Float[Array, "i j k"]:
     """Computes the absorbed dose: dose kernel in tissue, local deposition in the lungs.
 
     Outside the lungs, activity outside the lungs is convolved with the voxel kernel of one medium and the
@@ -118,15 +115,15 @@ def kernel_dose_gy(
 
 
 def lung_crossfire_energy_j(
-    activity_mbq: Array,
-    lung: Array,
-    spacing_mm: Array,
+    activity_mbq: Float[Array, "i j k"],
+    lung: Float[Array, "i j k"],
+    spacing_mm: Vector,
     *,
-    constant: Array,
+    constant: Scalar,
     radial: RadialKernel,
-    medium_density_g_per_ml: Array,
+    medium_density_g_per_ml: Scalar,
     radius_voxels: Radius,
-) -> Array:
+) -> Float[Array, ""]:
     """Computes the energy (J) into the lungs from outside activity, which `kernel_dose_gy` excludes.
 
     Divided by the lungs' mass in kg it is the mean lung dose from the neighbourhood (the dome of the liver).

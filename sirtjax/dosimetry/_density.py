@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Real
 
 from sirtjax.errors import ConfigError
 from sirtjax.ops import namespace
 from sirtjax.parsing import ParseError, parse_toml
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ class DensityCurve:
         return tuple(density for _, density in self.points)
 
 
-def density_g_per_ml(hu: Array, curve: DensityCurve) -> Array:
+def density_g_per_ml(hu: Real[Array, "*grid"], curve: DensityCurve) -> Float[Array, "*grid"]:
     """Computes the mass density of each voxel from its CT number.
 
     Args:
@@ -76,7 +75,8 @@ def density_g_per_ml(hu: Array, curve: DensityCurve) -> Array:
     """
     xp = namespace(hu)
     points = np.asarray(curve.points, np.float32)
-    return xp.interp(xp.asarray(hu, np.float32), points[:, 0], points[:, 1]).astype(np.float32)
+    result: Float[Array, "*grid"] = xp.interp(xp.asarray(hu, np.float32), points[:, 0], points[:, 1]).astype(np.float32)
+    return result
 
 
 def read_density_curve(path: str | Path) -> DensityCurve:

@@ -7,6 +7,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.compilation_cache import cached_jit
@@ -29,7 +30,7 @@ def absorbed_dose_gy(
     method: Method,
     lung: ArrayLike | None = None,
     medium_density_g_per_ml: float | None = None,
-) -> NDArray[np.float32]:
+) -> Float[np.ndarray, "i j k"]:
     """Computes the dose of every voxel (NumPy), compiled once per grid shape and kernel size step.
 
     Args:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.dosimetry._dvh_curve import point_curve, spread_curve
@@ -18,7 +19,7 @@ from sirtjax.dosimetry._dvh_samples import (
 )
 from sirtjax.errors import GeometryError, InputError
 
-Float = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 # Occupancies come from float32 arithmetic, doses from FFTs: both may overshoot by rounding.
 _ROUNDING = 1e-4
@@ -62,8 +63,8 @@ class Dvh:
     maximum_gy: float
     voxels: int
     subsamples: int
-    curve_dose_gy: Float
-    curve_volume_ml: Float
+    curve_dose_gy: Floats
+    curve_volume_ml: Floats
 
     def dose_at_percent_gy(self, percent: float) -> float:
         """Returns D_x: the minimum dose to the hottest `percent` of the volume; D0 is the maximum.
@@ -88,17 +89,17 @@ class Dvh:
             )
         return self._dose_gy(volume_ml)
 
-    def volume_at_dose_ml(self, dose_gy: ArrayLike) -> Float:
+    def volume_at_dose_ml(self, dose_gy: ArrayLike) -> np.float64 | Float[np.ndarray, "..."]:
         """Returns V_x in mL: the volume that receives at least `dose_gy`; an array yields the DVH."""
         dose = np.asarray(dose_gy, np.float64)
         inside = np.interp(-dose, -self.curve_dose_gy, self.curve_volume_ml)
         return np.where(dose <= self.minimum_gy, self.volume_ml, np.where(dose > self.maximum_gy, 0.0, inside))
 
-    def percent_at_dose(self, dose_gy: ArrayLike) -> Float:
+    def percent_at_dose(self, dose_gy: ArrayLike) -> np.float64 | Float[np.ndarray, "..."]:
         """Returns V_x in %: the fraction that receives at least `dose_gy`; an array yields the DVH."""
         return self.volume_at_dose_ml(dose_gy) * (100 / self.volume_ml)
 
-    def differential_ml_per_gy(self, edges_gy: ArrayLike) -> Float:
+    def differential_ml_per_gy(self, edges_gy: ArrayLike) -> Float[np.ndarray, " bins"]:
         """Returns the differential DVH: volume per Gy in each bin of `edges_gy`, (edges - 1,).
 
         The last bin is closed above, so that edges from the minimum to the maximum hold the whole volume.
@@ -109,7 +110,7 @@ class Dvh:
         edges = np.asarray(edges_gy, np.float64)
         if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
             raise InputError(f"differential DVH of {self.name!r}: needs two or more increasing edges in Gy")
-        reached = self.volume_at_dose_ml(edges)
+        reached = np.asarray(self.volume_at_dose_ml(edges))
         reached[-1] = np.where(edges[-1] >= self.maximum_gy, 0.0, reached[-1])
         return -np.diff(reached) / np.diff(edges)
 
@@ -290,7 +291,7 @@ def _outside_ml(volume_ml: float, voi_volume_ml: float | None, name: str, *, all
 def _summary(
     samples: NDArray[Any],
     spreads: NDArray[Any] | None,
-    volumes_ml: Float,
+    volumes_ml: Floats,
     mean_gy: float,
     *,
     name: str,

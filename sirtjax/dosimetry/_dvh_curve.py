@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Real
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 # A spread below this fraction of the dose range is a step.
 _NARROW = 1e-6
@@ -15,7 +16,9 @@ _NARROW = 1e-6
 _MANY_SAMPLES, _INTERVALS = 2**15, 2**13
 
 
-def point_curve(dose_gy: NDArray[Any], volume_ml: NDArray[Any]) -> tuple[Float, Float]:
+def point_curve(
+    dose_gy: Real[np.ndarray, " n"], volume_ml: Real[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " levels"], Float[np.ndarray, " levels"]]:
     """Computes the curve of voxels of which only the dose is known.
 
     Equal doses share one node at the middle of their joint volume. The curve is linear between the nodes.
@@ -34,7 +37,9 @@ def point_curve(dose_gy: NDArray[Any], volume_ml: NDArray[Any]) -> tuple[Float, 
     return dose[first], np.cumsum(joint) - joint / 2
 
 
-def spread_curve(dose_gy: NDArray[Any], spread_gy: NDArray[Any], volume_ml: NDArray[Any]) -> tuple[Float, Float]:
+def spread_curve(
+    dose_gy: Real[np.ndarray, " n"], spread_gy: Real[np.ndarray, " n"], volume_ml: Real[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
     """Computes the curve of samples whose dose is spread evenly over an interval.
 
     Each sample adds a ramp over its interval, or a step if it has no spread. Equal doses are therefore
@@ -73,7 +78,7 @@ def spread_curve(dose_gy: NDArray[Any], spread_gy: NDArray[Any], volume_ml: NDAr
     return node[ends], above * (float(volume.sum()) / above[-1])
 
 
-def _counted_curve(dose_gy: NDArray[Any], spread_gy: NDArray[Any], volume_ml: NDArray[Any]) -> tuple[Float, Float]:
+def _counted_curve(dose_gy: NDArray[Any], spread_gy: NDArray[Any], volume_ml: NDArray[Any]) -> tuple[Floats, Floats]:
     """`spread_curve` on equally spaced nodes, by sums over intervals instead of a sort."""
     reach = float(spread_gy.max()) / 2
     lowest = float(dose_gy.min()) - reach

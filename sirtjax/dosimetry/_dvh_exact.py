@@ -3,7 +3,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from sirtjax.dosimetry._dvh_samples import SLIVER
 from sirtjax.errors import InputError
@@ -14,7 +15,9 @@ Scalar = float | jax.Array
 CAPACITIES = (2**11, 2**14, 2**17, 2**20, 2**23)
 
 
-def pack_voi(dose_gy: ArrayLike, weight: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def pack_voi(
+    dose_gy: ArrayLike, weight: ArrayLike
+) -> tuple[Float[np.ndarray, " capacity"], Float[np.ndarray, " capacity"]]:
     """Packs the voxels of a VOI into two flat float32 arrays of one of a few sizes (host, NumPy).
 
     The padding has weight 0, which all DVH and radiobiology functions here ignore. Jitted code on packed VOIs

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Real
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Float = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 # So many voxels of a VOI show whether its doses are rounded.
 _ENOUGH_VOXELS = 4096
@@ -21,7 +22,7 @@ _SINGLE_STEPS = 0.5
 ROUNDS = 4
 
 
-def rounding_step_gy(dose_gy: NDArray[Any], inside: NDArray[np.bool_]) -> float:
+def rounding_step_gy(dose_gy: Real[np.ndarray, "i j k"], inside: Bool[np.ndarray, "i j k"]) -> float:
     """Finds the step to which the doses of a VOI were rounded.
 
     Args:
@@ -44,7 +45,7 @@ def rounding_step_gy(dose_gy: NDArray[Any], inside: NDArray[np.bool_]) -> float:
     return step if count >= _MANY_LEVELS or _is_gradual(dose_gy, at, step) else 0.0
 
 
-def smoothed_within(dose_gy: NDArray[Any], step_gy: float) -> Float:
+def smoothed_within(dose_gy: Real[np.ndarray, "i j k"], step_gy: float) -> Float[np.ndarray, "i j k"]:
     """Smooths rounded doses without leaving the interval that each was rounded from.
 
     A mean over the neighbours keeps a linear dose and averages its rounding.
@@ -67,7 +68,7 @@ def smoothed_within(dose_gy: NDArray[Any], step_gy: float) -> Float:
     return dose
 
 
-def _common_step(gaps: Float, smallest: float) -> float:
+def _common_step(gaps: Floats, smallest: float) -> float:
     """The largest number of which all gaps are multiples, by Euclid's algorithm; 0 if that is below `smallest`."""
     gaps = gaps[gaps > smallest / 10]
     step = float(gaps.min(initial=np.inf))

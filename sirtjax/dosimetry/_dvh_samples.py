@@ -3,11 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Real
 from numpy.typing import NDArray
 
 from sirtjax.ops import namespace
+from sirtjax.typing import Array
 
-Float = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Box = tuple[slice, slice, slice]
 
 # A smaller fraction of a voxel is what rounding and interpolation leave at the edge of a VOI.
@@ -34,14 +36,14 @@ def histogram_size(voxels: int) -> tuple[int, int]:
 
 
 def subvoxel_samples(
-    dose_gy: NDArray[Any],
-    weight: NDArray[Any],
+    dose_gy: Real[np.ndarray, "i j k"],
+    weight: Real[np.ndarray, "i j k"],
     box: Box,
-    inside: NDArray[np.bool_],
+    inside: Bool[np.ndarray, "a b c"],
     *,
     subsamples: int,
-    fine: NDArray[Any] | None = None,
-) -> tuple[Float, Float, Float]:
+    fine: Real[np.ndarray, "..."] | None = None,
+) -> tuple[Float[np.ndarray, " samples"], Float[np.ndarray, " samples"], Float[np.ndarray, " samples"]]:
     """Returns doses, widths and weights of `subsamples`^3 parts per voxel, conserving both per voxel.
 
     The dose within a voxel is linear, its slopes limited so that no sample leaves the range of the 26
@@ -81,7 +83,9 @@ def subvoxel_samples(
     return samples.ravel(), spread.ravel(), weights.ravel() / subsamples**3
 
 
-def voxel_spreads_gy(dose_gy: NDArray[Any], box: Box, inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+def voxel_spreads_gy(
+    dose_gy: Real[np.ndarray, "i j k"], box: Box, inside: Bool[np.ndarray, "a b c"]
+) -> Float[np.ndarray, " voxels"]:
     """Computes the width over which the dose of each whole voxel of a VOI is spread.
 
     That is the difference between the faces of the voxel across which the dose changes most. Neighbours along
@@ -108,7 +112,7 @@ def voxel_spreads_gy(dose_gy: NDArray[Any], box: Box, inside: NDArray[np.bool_])
     return width
 
 
-def coarse_fraction(fine: NDArray[Any], factor: int) -> NDArray[np.float32]:
+def coarse_fraction(fine: Real[np.ndarray, "i j k"], factor: int) -> Float[np.ndarray, "a b c"]:
     """Computes the occupancy of whole voxels from a grid `factor` times as fine."""
     return np.asarray(_blocks(fine, factor).mean(axis=(3, 4, 5), dtype=np.float32))
 
@@ -127,20 +131,23 @@ def _with_margin(array: NDArray[Any], box: Box, dtype: type[np.floating[Any]] = 
     return np.pad(np.asarray(array[wide], dtype), missing, mode="edge")
 
 
-def _patches(array: Float, inside: NDArray[np.intp]) -> Float:
+def _patches(array: Floats, inside: NDArray[np.intp]) -> Floats:
     """The 3x3x3 neighbourhood of each listed voxel, (voxels, 3, 3, 3); `array` carries a margin of one."""
     windows = np.lib.stride_tricks.sliding_window_view(array, (3, 3, 3))
     return np.ascontiguousarray(windows[tuple(inside.T)])
 
 
-def limited_slopes(ahead: Any, behind: Any) -> Any:
+def limited_slopes(ahead: Float[Array, "..."], behind: Float[Array, "..."]) -> Float[Array, "..."]:
     """Returns central differences, at most twice the smaller side, 0 at an extremum."""
     xp = namespace(ahead)
     size = xp.minimum(xp.abs(ahead + behind) / 2, 2 * xp.minimum(xp.abs(ahead), xp.abs(behind)))
-    return xp.where(ahead * behind > 0, size * xp.sign(ahead), 0)
+    result: Float[Array, "..."] = xp.where(ahead * behind > 0, size * xp.sign(ahead), 0)
+    return result
 
 
-def linear_dose(patches: Any, offsets: Float) -> tuple[Any, Any]:
+def linear_dose(
+    patches: Float[Array, "voxels 3 3 3"], offsets: Floats
+) -> tuple[Float[Array, "voxels n n n"], Float[Array, "voxels 3"]]:
     """Returns limited linear doses (voxels, n, n, n) and slopes (voxels, 3)."""
     xp = namespace(patches)
     centre = patches[:, 1, 1, 1]
@@ -161,7 +168,7 @@ def linear_dose(patches: Any, offsets: Float) -> tuple[Any, Any]:
     return samples, slopes
 
 
-def inward(slopes: Any, occupied: Any) -> Any:
+def inward(slopes: Float[Array, "voxels 3"], occupied: Float[Array, "voxels 3 3 3"]) -> Float[Array, " voxels"]:
     """Returns the cosine between the gradients of dose and occupancy per voxel, (voxels,)."""
     xp = namespace(slopes, occupied)
     inner = xp.stack(
@@ -173,7 +180,8 @@ def inward(slopes: Any, occupied: Any) -> Any:
         axis=1,
     )
     size = _length(xp, slopes) * _length(xp, inner)
-    return (slopes * inner).sum(axis=1) / xp.where(size > 0, size, 1.0)
+    result: Float[Array, " voxels"] = (slopes * inner).sum(axis=1) / xp.where(size > 0, size, 1.0)
+    return result
 
 
 def _length(xp: Any, vectors: Any) -> Any:
@@ -182,12 +190,12 @@ def _length(xp: Any, vectors: Any) -> Any:
     return xp.where(squared > 0, xp.sqrt(xp.where(squared > 0, squared, 1.0)), 0.0)
 
 
-def hat_weights(offsets: Float) -> Float:
+def hat_weights(offsets: Floats) -> Floats:
     """Returns the weights of the neighbours and the voxel at each offset, (n, 3)."""
     return np.stack([np.maximum(0, -offsets), 1 - np.abs(offsets), np.maximum(0, offsets)], axis=1)
 
 
-def _filled(patches: Float, offsets: Float) -> Float:
+def _filled(patches: Floats, offsets: Floats) -> Floats:
     """Occupancy of each sub-point, (voxels, n, n, n), with the voxel's own occupancy as its mean."""
     hat = hat_weights(offsets)
     own = patches[:, 1, 1, 1]
@@ -201,13 +209,13 @@ def _filled(patches: Float, offsets: Float) -> Float:
     return filled
 
 
-def _above_level(score: Float, share: Float, low: Float, high: Float) -> Float:
+def _above_level(score: Floats, share: Floats, low: Floats, high: Floats) -> Floats:
     """Ramps of `score` around the level that leaves a fraction `share` of each voxel above it."""
     # The ramp is one sub-point wide, so that points on one layer share what is left to fill.
     ramp = (high - low) / score.shape[1]
     below, above = low - ramp, high + ramp
 
-    def at(level: Float) -> Float:
+    def at(level: Floats) -> Floats:
         height = (score - level[:, None, None, None]) / ramp[:, None, None, None]
         return np.asarray(np.minimum(np.maximum(height + 0.5, 0.0), 1.0))
 

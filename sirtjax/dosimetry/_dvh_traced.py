@@ -7,12 +7,12 @@ function theorem. Samples, intervals and occupancies are those of `dose_volume_h
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from sirtjax.dosimetry._dvh_samples import (
     BISECTIONS,
@@ -22,9 +22,7 @@ from sirtjax.dosimetry._dvh_samples import (
     limited_slopes,
     linear_dose,
 )
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array, Scalar
 
 # Halvings of the dose range in float32.
 _HALVINGS = 36
@@ -47,13 +45,13 @@ class VoiSamples(NamedTuple):
     dose_gy: Float[Array, " n"]
     spread_gy: Float[Array, " n"]
     weight: Float[Array, " n"]
-    mean_gy: Float[Array, ""]
-    lowest_gy: Float[Array, ""]
-    highest_gy: Float[Array, ""]
+    mean_gy: Scalar
+    lowest_gy: Scalar
+    highest_gy: Scalar
 
 
 def voi_samples(
-    dose_gy: Float[Array, "i j k"], weight: Float[Array, "i j k"], *, subsamples: int, capacity: int
+    dose_gy: Float[Array, "i j k"], weight: Real[Array, "i j k"], *, subsamples: int, capacity: int
 ) -> VoiSamples:
     """Returns the samples of a VOI in arrays of fixed length. Differentiable.
 
@@ -90,13 +88,13 @@ def _samples(dose_gy: Array, spread_gy: Array, weight: Array, mean_gy: Array, re
     return VoiSamples(dose_gy, spread_gy, weight, mean_gy, lowest, highest)
 
 
-def traced_mean_gy(dose_gy: Float[Array, "i j k"], weight: Float[Array, "i j k"]) -> Float[Array, ""]:
+def traced_mean_gy(dose_gy: Float[Array, "i j k"], weight: Real[Array, "i j k"]) -> Float[Array, ""]:
     """Returns the mean dose of a VOI, over the voxels that `dose_volume_histogram` counts. Differentiable."""
     weight = jnp.where(weight > SLIVER, weight, 0.0)
     return jnp.sum(dose_gy * weight) / jnp.sum(weight)
 
 
-def traced_volume_fraction(samples: VoiSamples, dose_gy: Float[Array, ""]) -> Float[Array, ""]:
+def traced_volume_fraction(samples: VoiSamples, dose_gy: Scalar) -> Float[Array, ""]:
     """Returns V_x, the fraction of a VOI that receives at least `dose_gy`. Differentiable."""
     above = _above(samples, _half_widths(samples), dose_gy)
     return jnp.where(dose_gy <= samples.lowest_gy, 1.0, jnp.where(dose_gy > samples.highest_gy, 0.0, above))
@@ -138,7 +136,7 @@ def _half_widths(samples: VoiSamples) -> Array:
     return jnp.maximum(samples.spread_gy / 2, narrow)
 
 
-def _above(samples: VoiSamples, half: Array, dose_gy: Array) -> Array:
+def _above(samples: VoiSamples, half: Array, dose_gy: Scalar) -> Array:
     counted = jnp.clip((samples.dose_gy - dose_gy) / (2 * half) + 0.5, 0.0, 1.0)
     return jnp.sum(samples.weight * counted) / jnp.sum(samples.weight)
 

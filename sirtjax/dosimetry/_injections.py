@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Real
 
-Array = Any
+from sirtjax.typing import Array
 
 
-def superposed_dose_gy(dose_gy_per_mbq: Array, activity_mbq: Array) -> Array:
+def superposed_dose_gy(
+    dose_gy_per_mbq: Real[Array, "*vois injections"], activity_mbq: Real[Array, " injections"]
+) -> Float[jax.Array, "*vois"]:
     """Computes the dose of several injections: the sum of dose per MBq times activity.
 
     Args:
@@ -22,7 +24,7 @@ def superposed_dose_gy(dose_gy_per_mbq: Array, activity_mbq: Array) -> Array:
     return jnp.asarray(dose_gy_per_mbq) @ jnp.asarray(activity_mbq)
 
 
-def mass_weighted_dose_gy(dose_gy: Array, mass_g: Array) -> Array:
+def mass_weighted_dose_gy(dose_gy: Real[Array, " n *shape"], mass_g: Real[Array, " n"]) -> Float[jax.Array, "*shape"]:
     """Computes the mean dose of a VOI of several compartments (normal liver of all territories).
 
     Args:

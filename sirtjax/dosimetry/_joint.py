@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sirtjax.dosimetry._objectives import LIVER_ROLES, DoseObjective, Float, VoiDose
+from sirtjax.dosimetry._objectives import LIVER_ROLES, DoseObjective, Floats, VoiDose
 from sirtjax.errors import ComputationError
 
 
@@ -76,7 +76,7 @@ def max_margin_allocation(
     )
 
 
-def _maximise(gain: Float, matrix: Float, at_most: Float) -> Float:
+def _maximise(gain: Floats, matrix: Floats, at_most: Floats) -> Floats:
     from scipy.optimize import linprog  # a quarter of a second to load, only for plans of several injections
 
     solution = linprog(-gain, A_ub=matrix, b_ub=at_most, bounds=[(0, None)] * len(gain), method="highs")
@@ -95,7 +95,7 @@ def _complete(pairs: Sequence[tuple[DoseObjective, VoiDose]], n_injections: int)
     return bool((targets & limits).all())
 
 
-def _dose_row(objective: DoseObjective, voi: VoiDose, n_injections: int) -> Float | None:
+def _dose_row(objective: DoseObjective, voi: VoiDose, n_injections: int) -> Floats | None:
     if objective.kind == "mean":
         return voi.mean_gy_per_mbq
     reached = np.flatnonzero(voi.mean_gy_per_mbq > 0)

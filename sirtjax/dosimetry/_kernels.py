@@ -4,18 +4,16 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from itertools import permutations
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.dosimetry._radial import RadialKernel, radius_scale
 from sirtjax.errors import ConfigError
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array, Scalar, Vector
 
 Radius = tuple[int, int, int]
 
@@ -54,8 +52,8 @@ def kernel_radius_voxels(
 
 
 def octant_kernel(
-    spacing_mm: Array, *, radial: RadialKernel, medium_density_g_per_ml: Array, radius_voxels: Radius
-) -> Array:
+    spacing_mm: Vector, *, radial: RadialKernel, medium_density_g_per_ml: Scalar, radius_voxels: Radius
+) -> Float[jax.Array, "a b c"]:
     """Computes the voxel kernel at offsets of zero and above; the other seven octants mirror it.
 
     See `voxel_kernel` for what it holds.
@@ -79,7 +77,7 @@ def octant_kernel(
         half = np.where(offsets > 0, 0.5, 1.0).astype(np.float32)
         return half * jnp.maximum(0.0, 1.0 - jnp.abs(distance_voxels[:, None] - offsets))
 
-    def add(total: Array, group: tuple[Array, Array]) -> tuple[Array, None]:
+    def add(total: jax.Array, group: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         points_mm, shares = group
         step = points_mm * (scale / spacing)[None]
         a, b, c = (tent(step[:, axis], radius_voxels[axis]) for axis in range(3))
@@ -94,8 +92,8 @@ def octant_kernel(
 
 
 def voxel_kernel(
-    spacing_mm: Array, *, radial: RadialKernel, medium_density_g_per_ml: Array, radius_voxels: Radius
-) -> Array:
+    spacing_mm: Vector, *, radial: RadialKernel, medium_density_g_per_ml: Scalar, radius_voxels: Radius
+) -> Float[jax.Array, "a b c"]:
     """Computes the fraction of a voxel's energy that each voxel around it absorbs, in one medium.
 
     For any voxel shape: the point kernel f(r) averaged over source and target voxel,

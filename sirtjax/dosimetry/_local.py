@@ -1,20 +1,19 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from jaxtyping import Float
 
 from sirtjax.ops import namespace
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array, Numbers, Scalar, Vector
 
 # Voxels lighter than this hold gas, not tissue. A numerical guard, not a clinical value: it keeps the dose
 # of noise outside the body finite and lies well below aerated lung (0.2 to 0.3 g/mL).
 AIR_DENSITY_G_PER_ML = 0.05
 
 
-def voxel_mass_g(density_g_per_ml: Array, spacing_mm: Array, *, floor_g_per_ml: float = AIR_DENSITY_G_PER_ML) -> Array:
+def voxel_mass_g(
+    density_g_per_ml: Numbers, spacing_mm: Vector, *, floor_g_per_ml: float = AIR_DENSITY_G_PER_ML
+) -> Numbers:
     """Computes the mass of each voxel, with a minimum density so that dose in air remains finite.
 
     Args:
@@ -27,10 +26,11 @@ def voxel_mass_g(density_g_per_ml: Array, spacing_mm: Array, *, floor_g_per_ml: 
     """
     xp = namespace(density_g_per_ml, spacing_mm)
     voxel_volume_ml = xp.prod(xp.asarray(spacing_mm, np.float32)) * np.float32(1e-3)
-    return xp.maximum(density_g_per_ml, np.float32(floor_g_per_ml)) * voxel_volume_ml
+    result: Float[Array, "..."] = xp.maximum(density_g_per_ml, np.float32(floor_g_per_ml)) * voxel_volume_ml
+    return result
 
 
-def local_deposition_dose_gy(activity_mbq: Array, mass_g: Array, *, constant: Array) -> Array:
+def local_deposition_dose_gy(activity_mbq: Numbers, mass_g: Numbers, *, constant: Scalar) -> Numbers:
     """Computes the dose if every decay's energy stays in its own voxel (local deposition).
 
     Right for images already as blurred as the range of the betas, as SPECT and PET are. It overestimates the

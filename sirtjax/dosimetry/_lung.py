@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Real, Shaped
 
-Array = Any
+from sirtjax.typing import Array, Numbers, Scalar
 
 # Blood, the densest tissue of a lung (ICRU Report 46); denser voxels in a lung mask are rib or
 # contrast agent.
 MAX_LUNG_DENSITY_G_PER_ML = 1.06
 
 
-def lung_mass_g(ct_hu: Array, weight: Array, *, voxel_volume_ml: Array) -> Array:
+def lung_mass_g(
+    ct_hu: Real[Array, "*grid"], weight: Shaped[Array, "*grid"], *, voxel_volume_ml: Scalar
+) -> Float[jax.Array, ""]:
     """Computes the lung mass from CT: sum of (HU/1000 + 1) g/mL times the voxel volume.
 
     The density of a voxel is clipped to 0 (below -1000 HU: noise in air) and to 1.06 g/mL (blood; above are
@@ -36,8 +38,8 @@ def lung_mass_g(ct_hu: Array, weight: Array, *, voxel_volume_ml: Array) -> Array
 
 
 def lung_dose_gy(
-    activity_mbq: Array, *, lung_shunt_fraction: Array, lung_mass_g: Array, constant_gy_g_per_mbq: Array
-) -> Array:
+    activity_mbq: Numbers, *, lung_shunt_fraction: Numbers, lung_mass_g: Scalar, constant_gy_g_per_mbq: Scalar
+) -> Scalar:
     """Computes the mean lung dose of one or several injections: K sum(A LSF) / M_lung.
 
     Local deposition in the lungs' mass. Against full Monte Carlo the compartment value was 40 % low on
@@ -69,13 +71,13 @@ def lung_dose_gy(
 
 
 def lung_limited_activity_mbq(
-    limit_gy: Array,
+    limit_gy: Numbers,
     *,
-    lung_shunt_fraction: Array,
-    lung_mass_g: Array,
-    constant_gy_g_per_mbq: Array,
-    previous_dose_gy: Array = 0.0,
-) -> Array:
+    lung_shunt_fraction: Numbers,
+    lung_mass_g: Numbers,
+    constant_gy_g_per_mbq: Scalar,
+    previous_dose_gy: Numbers = 0.0,
+) -> Numbers:
     """Computes the activity of one injection at which the lungs reach a limit.
 
     Args:

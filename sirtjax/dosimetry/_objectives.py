@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sirtjax.errors import ConfigError, InputError
 
-Float = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Kind = Literal["mean", "D", "V"]
 Direction = Literal["at least", "at most"]
 Role = Literal["tumour", "normal_perfused", "perfused", "whole_normal", "whole_liver", "lungs"]
@@ -97,10 +97,10 @@ class VoiDose:
     name: str
     role: Role
     territories: tuple[str, ...]
-    mean_gy_per_mbq: Float
-    samples_gy_per_mbq: Float | None = None
-    sample_weight: Float | None = None
-    dose_at_fraction: Callable[[Float, float], float] | None = None
+    mean_gy_per_mbq: Floats
+    samples_gy_per_mbq: Floats | None = None
+    sample_weight: Floats | None = None
+    dose_at_fraction: Callable[[Floats, float], float] | None = None
     previous_gy: float = 0.0
 
     def __post_init__(self) -> None:
@@ -115,7 +115,7 @@ class VoiDose:
         if self.samples_gy_per_mbq is not None:
             self._check_samples(np.asarray(self.samples_gy_per_mbq, np.float64))
 
-    def _check_samples(self, samples: Float) -> None:
+    def _check_samples(self, samples: Floats) -> None:
         weight = np.ones(len(samples)) if self.sample_weight is None else np.asarray(self.sample_weight, np.float64)
         if samples.shape != (len(weight), len(self.mean_gy_per_mbq)) or len(weight) == 0:
             raise InputError(
@@ -127,7 +127,7 @@ class VoiDose:
         object.__setattr__(self, "samples_gy_per_mbq", samples)
         object.__setattr__(self, "sample_weight", weight)
 
-    def value_gy(self, objective: DoseObjective, activity_mbq: Float) -> float:
+    def value_gy(self, objective: DoseObjective, activity_mbq: Floats) -> float:
         """Returns the dose of an objective (mean, or D_x) for these activities, without earlier treatments.
 
         Raises:
@@ -145,7 +145,7 @@ class VoiDose:
         dose = self.samples_gy_per_mbq @ activity_mbq
         return dose_at_fraction_gy(dose, self.sample_weight, objective.volume_fraction)
 
-    def volume_fraction_at(self, dose_gy: float, activity_mbq: Float) -> float:
+    def volume_fraction_at(self, dose_gy: float, activity_mbq: Floats) -> float:
         """Returns V_x: the VOI fraction that receives at least `dose_gy`, by the inverse of D_x."""
         low, high = 0.0, 1.0
         probe = DoseObjective(
@@ -162,7 +162,7 @@ class VoiDose:
         return low
 
 
-def dose_at_fraction_gy(dose_gy: Float, weight: Float, volume_fraction: float) -> float:
+def dose_at_fraction_gy(dose_gy: Floats, weight: Floats, volume_fraction: float) -> float:
     """Computes D_x of weighted samples: the minimum dose to the hottest fraction x of the weight.
 
     Linear between the samples, each at the middle of its own weight.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from sirtjax.dosimetry._checks import Check, make_check
-from sirtjax.dosimetry._objectives import DoseObjective, Float, VoiDose, resolve_objectives
+from sirtjax.dosimetry._objectives import DoseObjective, Floats, VoiDose, resolve_objectives
 from sirtjax.dosimetry._prescription import ObjectiveOutcome
 
 # Doses come from float32 maps; a dose is at its limit within this relative difference.
@@ -22,7 +22,7 @@ _CODES: dict[Moment, tuple[str, str, str]] = {
 
 
 def objective_outcomes(
-    objectives: Sequence[DoseObjective], vois: Sequence[VoiDose], activity_mbq: Float
+    objectives: Sequence[DoseObjective], vois: Sequence[VoiDose], activity_mbq: Floats
 ) -> tuple[ObjectiveOutcome, ...]:
     """Evaluates every objective on the dose of these activities.
 
@@ -62,7 +62,7 @@ def outcome_checks(outcomes: Sequence[ObjectiveOutcome], moment: Moment) -> tupl
     )
 
 
-def _outcome(objective: DoseObjective, voi: VoiDose, activity_mbq: Float) -> ObjectiveOutcome:
+def _outcome(objective: DoseObjective, voi: VoiDose, activity_mbq: Floats) -> ObjectiveOutcome:
     value = voi.value_gy(objective, activity_mbq) + (voi.previous_gy if objective.cumulative else 0.0)
     over = value >= objective.dose_gy * (1 - TOLERANCE)
     under = value <= objective.dose_gy * (1 + TOLERANCE)

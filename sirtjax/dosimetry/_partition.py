@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Real
 
-Array = Any
+from sirtjax.typing import Array, Numbers, Scalar
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["tumour", "normal"], meta_fields=[])
@@ -22,13 +22,17 @@ class Compartments:
       normal: scalar, the normal tissue.
     """
 
-    tumour: Array
-    normal: Array
+    tumour: Real[Array, "*tumours"]
+    normal: Scalar
 
 
 def tumour_to_normal_ratio(
-    tumour_counts: Array, tumour_volume_ml: Array, *, normal_counts: Array, normal_volume_ml: Array
-) -> Array:
+    tumour_counts: Numbers,
+    tumour_volume_ml: Numbers,
+    *,
+    normal_counts: Scalar,
+    normal_volume_ml: Scalar,
+) -> Numbers:
     """Computes the T/N ratio: concentration of each tumour divided by that of the normal tissue.
 
     A ratio of concentrations, not of activities (Kao 2013 uses the latter). Counts may be in any unit.
@@ -48,7 +52,9 @@ def tumour_to_normal_ratio(
     return (tumour_counts / tumour_volume_ml) / (normal_counts / normal_volume_ml)
 
 
-def fractional_uptake(tumour_volume_ml: Array, tn_ratio: Array, *, normal_volume_ml: Array) -> Compartments:
+def fractional_uptake(
+    tumour_volume_ml: Real[Array, " n"], tn_ratio: Real[Array, " n"], *, normal_volume_ml: Scalar
+) -> Compartments:
     """Computes the fraction of the territory's activity in each tumour and the normal tissue, sum 1.
 
     The thesis writes FU = A_i / A with A injected (Eq. 1.6) but uses it next to (1 - LSF) in Eq. 1.5, as a
@@ -71,14 +77,14 @@ def fractional_uptake(tumour_volume_ml: Array, tn_ratio: Array, *, normal_volume
 
 
 def partition_dose_gy(
-    activity_mbq: Array,
-    tumour_volume_ml: Array,
-    tn_ratio: Array,
+    activity_mbq: Scalar,
+    tumour_volume_ml: Real[Array, " n"],
+    tn_ratio: Real[Array, " n"],
     *,
-    normal_volume_ml: Array,
-    density_g_per_ml: Array,
-    constant_gy_g_per_mbq: Array,
-    lung_shunt_fraction: Array,
+    normal_volume_ml: Scalar,
+    density_g_per_ml: Scalar,
+    constant_gy_g_per_mbq: Scalar,
+    lung_shunt_fraction: Scalar,
 ) -> Compartments:
     """Computes the mean dose of each tumour and of the normal tissue for an activity.
 
@@ -112,14 +118,14 @@ def partition_dose_gy(
 
 
 def partition_activity_mbq(
-    dose_gy: Array,
-    tumour_volume_ml: Array,
-    tn_ratio: Array,
+    dose_gy: Scalar,
+    tumour_volume_ml: Real[Array, " n"],
+    tn_ratio: Real[Array, " n"],
     *,
-    normal_volume_ml: Array,
-    density_g_per_ml: Array,
-    constant_gy_g_per_mbq: Array,
-    lung_shunt_fraction: Array,
+    normal_volume_ml: Scalar,
+    density_g_per_ml: Scalar,
+    constant_gy_g_per_mbq: Scalar,
+    lung_shunt_fraction: Scalar,
 ) -> Compartments:
     """Computes the activity for a mean dose to each compartment: Eq. 1.5 solved for A.
 
@@ -155,10 +161,10 @@ def partition_activity_mbq(
 def _normal_dose_per_activity(
     tumour_volume_ml: Array,
     tn_ratio: Array,
-    normal_volume_ml: Array,
-    density_g_per_ml: Array,
-    constant_gy_g_per_mbq: Array,
-    lung_shunt_fraction: Array,
+    normal_volume_ml: Scalar,
+    density_g_per_ml: Scalar,
+    constant_gy_g_per_mbq: Scalar,
+    lung_shunt_fraction: Scalar,
 ) -> Array:
     equivalent_ml = jnp.sum(jnp.asarray(tn_ratio) * jnp.asarray(tumour_volume_ml)) + normal_volume_ml
     return constant_gy_g_per_mbq * (1.0 - lung_shunt_fraction) / (density_g_per_ml * equivalent_ml)

@@ -32,7 +32,7 @@ from sirtjax.dosimetry._objectives import (
     LIVER_ROLES,
     Direction,
     DoseObjective,
-    Float,
+    Floats,
     VoiDose,
     resolve_objectives,
 )
@@ -135,12 +135,12 @@ class _Own:
     names: list[str]
     lowers: list[tuple[Bound, ...]]
     uppers: list[tuple[Bound, ...]]
-    lower_mbq: Float
-    upper_mbq: Float
-    shares: Float | None
+    lower_mbq: Floats
+    upper_mbq: Floats
+    shares: Floats | None
 
 
-def bounds_along(pairs: Sequence[Pair], direction: Direction, ray_mbq: Float) -> tuple[Bound, ...]:
+def bounds_along(pairs: Sequence[Pair], direction: Direction, ray_mbq: Floats) -> tuple[Bound, ...]:
     """Returns the multiples of an activity vector that just meet each objective, the limiting one first.
 
     A limit on a VOI that gets no dose binds nowhere and is left out; a target there can't be reached and is
@@ -196,7 +196,7 @@ def _feeders(voi: VoiDose, names: Sequence[str]) -> list[str]:
     return [name for name in names if name in voi.territories]
 
 
-def _proportions(shares: Float | None, upper: Float, lower: Float, vois: list[str]) -> Float:
+def _proportions(shares: Floats | None, upper: Floats, lower: Floats, vois: list[str]) -> Floats:
     """In which proportions several territories feed one target."""
     if shares is not None:
         return shares
@@ -214,7 +214,7 @@ def _start(
     own: _Own,
     injections: Sequence[Injection],
     shares: Sequence[float] | None,
-) -> tuple[Float, list[Check]]:
+) -> tuple[Floats, list[Check]]:
     """The activities before the joint reduction, and what had to be noted in choosing them."""
     if strategy == "fixed":
         return np.array([float(injection.fixed_mbq or 0.0) for injection in injections]), []
@@ -275,7 +275,7 @@ def _territory(
     )
 
 
-def _prediction(voi: VoiDose, injections: Sequence[Injection], chosen: Float) -> Prediction:
+def _prediction(voi: VoiDose, injections: Sequence[Injection], chosen: Floats) -> Prediction:
     parts = voi.mean_gy_per_mbq * chosen
     kept = np.array([1 - injection.residual_fraction for injection in injections])
     return Prediction(

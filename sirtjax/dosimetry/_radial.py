@@ -3,16 +3,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.errors import ConfigError
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Numbers, Scalar
 
 # Electrons per gram of liver over those of water, from the composition of adult liver in ICRU Report 46 (1992): H 10.2,
 # C 13.9, N 3.0, O 71.6, Na 0.2, P 0.3, S 0.3, Cl 0.2, K 0.3 % of mass. Muscle and soft tissue give the same to 0.001.
@@ -57,14 +56,14 @@ class RadialKernel:
         return 1.0 - sum(self.energy_mev) / self.total_energy_mev
 
     @property
-    def radius_mm(self) -> NDArray[np.float64]:
+    def radius_mm(self) -> Float[np.ndarray, " shells"]:
         """Middle radius of each shell."""
         edges = np.asarray((0.0, *self.outer_radius_mm))
         middle: NDArray[np.float64] = (edges[1:] + edges[:-1]) / 2
         return middle
 
     @property
-    def fractions(self) -> NDArray[np.float64]:
+    def fractions(self) -> Float[np.ndarray, " shells"]:
         """Fraction of the energy in each shell; their sum is 1."""
         energy = np.asarray(self.energy_mev)
         share: NDArray[np.float64] = energy / energy.sum()
@@ -95,7 +94,7 @@ def get_radial_kernel(name: str) -> RadialKernel:
     )
 
 
-def radius_scale(radial: RadialKernel, medium_density_g_per_ml: Array) -> Array:
+def radius_scale(radial: RadialKernel, medium_density_g_per_ml: Numbers) -> Numbers:
     """Returns the radii of the point kernel in soft tissue of a density, relative to water.
 
     Betas lose energy to electrons, of which a gram of soft tissue holds 0.9 % fewer than a gram of water; so
@@ -105,7 +104,9 @@ def radius_scale(radial: RadialKernel, medium_density_g_per_ml: Array) -> Array:
     return radial.medium_density_g_per_ml / (medium_density_g_per_ml * TISSUE_ELECTRONS_PER_WATER)
 
 
-def sphere_self_fraction(sphere_radius_mm: Array, *, radial: RadialKernel, medium_density_g_per_ml: Array) -> Array:
+def sphere_self_fraction(
+    sphere_radius_mm: Numbers, *, radial: RadialKernel, medium_density_g_per_ml: Scalar
+) -> Float[jax.Array, "..."]:
     """Computes the energy fraction that a uniformly active sphere absorbs, in a uniform medium.
 
     Its mean dose over that of local deposition, if the background is cold. Exact for any isotropic kernel:

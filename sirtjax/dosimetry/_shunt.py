@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Real
 
 from sirtjax.errors import InputError
-
-Array = Any
+from sirtjax.typing import Array, Numbers
 
 
 def geometric_mean_counts(
-    anterior_counts: Array,
-    posterior_counts: Array,
+    anterior_counts: Numbers,
+    posterior_counts: Numbers,
     *,
-    anterior_background_counts: Array = 0.0,
-    posterior_background_counts: Array = 0.0,
-) -> Array:
+    anterior_background_counts: Numbers = 0.0,
+    posterior_background_counts: Numbers = 0.0,
+) -> Float[jax.Array, "..."]:
     """Computes the geometric mean of conjugate-view counts of a ROI, with background subtraction.
 
     The background is the total expected under the ROI (background per pixel times pixels of the ROI). A view
@@ -45,7 +45,7 @@ def geometric_mean_counts(
     return jnp.sqrt(anterior * posterior)
 
 
-def lung_shunt_fraction(lung_counts: Array, liver_counts: Array) -> Array:
+def lung_shunt_fraction(lung_counts: Numbers, liver_counts: Numbers) -> Numbers:
     """Computes LSF = lung / (lung + liver), from geometric-mean counts or SPECT/CT counts.
 
     Args:
@@ -58,7 +58,9 @@ def lung_shunt_fraction(lung_counts: Array, liver_counts: Array) -> Array:
     return lung_counts / (lung_counts + liver_counts)
 
 
-def combined_lung_shunt_fraction(activity_mbq: Array, lung_shunt_fractions: Array) -> Array:
+def combined_lung_shunt_fraction(
+    activity_mbq: Real[Array, " n"], lung_shunt_fractions: Real[Array, " n"]
+) -> Float[jax.Array, ""]:
     """Computes the LSF of several injections: the mean weighted by activity.
 
     Args:

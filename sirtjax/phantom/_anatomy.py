@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Integer
 
 from sirtjax.phantom._lesions import lesion_distance
 from sirtjax.phantom._organs import Organs, organs, segment_number
@@ -14,9 +15,9 @@ from sirtjax.phantom._shapes import smooth_max, smooth_step
 from sirtjax.phantom._tissues import MAX_LESIONS, SEGMENTS, Organ, Tissue
 from sirtjax.phantom._torso import Skeleton, Torso, skeleton, torso
 from sirtjax.phantom._vessels import sample_field
+from sirtjax.typing import Array
 
 # NumPy on the host, jax.Array inside a transformation.
-Array = Any
 
 
 class Sample(NamedTuple):
@@ -33,14 +34,14 @@ class Sample(NamedTuple):
       skin_mm: (n,) signed distance to the skin.
     """
 
-    value: Array
-    organ: Array
-    lesion: Array
-    necrosis: Array
-    segment: Array
-    vessel: Array
-    liver_mm: Array
-    skin_mm: Array
+    value: Float[Array, "*points channels"]
+    organ: Integer[Array, "*points"]
+    lesion: Integer[Array, "*points"]
+    necrosis: Integer[Array, "*points"]
+    segment: Integer[Array, "*points"]
+    vessel: Integer[Array, "*points"]
+    liver_mm: Float[Array, "*points"]
+    skin_mm: Float[Array, "*points"]
 
 
 class _Layers:

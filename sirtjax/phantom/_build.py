@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.phantom._config import LesionConfig
@@ -21,7 +21,7 @@ _ARTERY = np.array([[6, 4, -80], [-6, -6, -88], [-26, -12, -80]], np.float64)
 _compiled_field = cached_jit(vessel_field)
 
 
-def build_anatomy(random: np.random.Generator, lesions: LesionConfig) -> tuple[Anatomy, NDArray[np.float64]]:
+def build_anatomy(random: np.random.Generator, lesions: LesionConfig) -> tuple[Anatomy, Float[np.ndarray, " lesions"]]:
     """Generates a random patient with lesions and vessels, and the nominal lesion volumes (mL).
 
     Raises:
@@ -41,7 +41,7 @@ def build_anatomy(random: np.random.Generator, lesions: LesionConfig) -> tuple[A
     return _with_vessels(vessel_random, anatomy), volumes_ml
 
 
-def from_average(anatomy: Anatomy, mean_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+def from_average(anatomy: Anatomy, mean_mm: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
     """Maps points (n, 3) from the average patient's frame to this patient, by fixed-point iteration."""
     target = (np.asarray(mean_mm) * anatomy.scale).T
     at = target

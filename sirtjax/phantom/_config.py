@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -142,7 +143,7 @@ def load_preset(name: str) -> PhantomConfig:
     return config.load_preset(PhantomConfig, "phantom", name)
 
 
-def config_from_dict(table: dict[str, Any], *, name: str) -> PhantomConfig:
+def config_from_dict(table: Mapping[str, object], *, name: str) -> PhantomConfig:
     """Validates a preset in the form of nested tables.
 
     Raises:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float, Integer
 from numpy.typing import NDArray
 
 from sirtjax.phantom._tissues import MAX_LESIONS, SEGMENTS, TISSUES, Tissue
@@ -55,7 +56,7 @@ def _typical(column: int) -> Table:
     return table
 
 
-def ct_table(contrast_hu: NDArray[np.float64], *, portal: bool) -> Table:
+def ct_table(contrast_hu: Float[np.ndarray, "12"], *, portal: bool) -> Float[np.ndarray, "tissues 1"]:
     """Returns the CT numbers (HU) of each tissue, (`TISSUES`, 1).
 
     Args:
@@ -77,7 +78,7 @@ def mr_table() -> Table:
     return table[:, None]
 
 
-def suv_table(liver_suv: float, tumour_suv: NDArray[np.float64]) -> Table:
+def suv_table(liver_suv: float, tumour_suv: Float[np.ndarray, "12"]) -> Float[np.ndarray, "tissues 1"]:
     """Returns the FDG SUV of each tissue, (`TISSUES`, 1), with the SUV of each lesion (12,)."""
     table = _typical(4)
     table[_liver()] = liver_suv
@@ -101,8 +102,10 @@ RIGHT_SEGMENTS = (5, 6, 7, 8)
 
 
 def microsphere_table(
-    lesion_territory: NDArray[np.int64], tumour_to_normal: NDArray[np.float64], necrosis_to_normal: NDArray[np.float64]
-) -> Table:
+    lesion_territory: Integer[np.ndarray, "12"],
+    tumour_to_normal: Float[np.ndarray, "12"],
+    necrosis_to_normal: Float[np.ndarray, "12"],
+) -> Float[np.ndarray, "tissues 5"]:
     """Returns the relative uptake of spheres or MAA, (`TISSUES`, 5), per region.
 
     Each of the first four columns is to be scaled to its activity; the normal liver has 1. The last column is

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.compilation_cache import cached_jit
@@ -27,9 +28,9 @@ _paint = cached_jit(paint)
 def evaluate_points(
     anatomy: Anatomy,
     pose: Pose,
-    points_mm: NDArray[np.float32],
+    points_mm: Float[np.ndarray, "3 n"],
     *,
-    table: NDArray[np.float32] | None = None,
+    table: Float[np.ndarray, "tissues channels"] | None = None,
     blur_mm: float = 1.0,
     vessels: bool = True,
 ) -> Sample:
@@ -67,7 +68,7 @@ def evaluate_grid(
     pose: Pose,
     geometry: Geometry,
     *,
-    table: NDArray[np.float32] | None = None,
+    table: Float[np.ndarray, "tissues channels"] | None = None,
     vessels: bool = True,
 ) -> Sample:
     """Evaluates the anatomy at every voxel of a grid; the fields of the sample have its shape.
@@ -106,14 +107,15 @@ def _may_hold_patient(anatomy: Anatomy, pose: Pose, geometry: Geometry, *, blur_
     affine[:3, :3] *= _BLOCK
     middles = grid_points_mm(Geometry.from_affine(blocks, affine))
     reach_mm = (_BLOCK - 1) / 2 * float(np.linalg.norm(geometry.spacing_mm))
-    near = (evaluate_points(anatomy, pose, middles).skin_mm < 1.5 * reach_mm + blur_mm).reshape(blocks)
+    skin_mm = np.asarray(evaluate_points(anatomy, pose, middles).skin_mm)
+    near = (skin_mm < 1.5 * reach_mm + blur_mm).reshape(blocks)
     for axis, count in enumerate(geometry.shape):
         near = np.repeat(near, _BLOCK, axis=axis).take(np.arange(count), axis=axis)
     flat: NDArray[np.bool_] = near.ravel()
     return flat
 
 
-def grid_points_mm(geometry: Geometry) -> NDArray[np.float32]:
+def grid_points_mm(geometry: Geometry) -> Float[np.ndarray, "3 n"]:
     """Returns the world position (3, n) of every voxel centre, with the last index fastest."""
     affine = geometry.affine
     i, j, k = (np.arange(n, dtype=np.float64) for n in geometry.shape)
@@ -124,12 +126,11 @@ def grid_points_mm(geometry: Geometry) -> NDArray[np.float32]:
     return points.reshape(3, -1)
 
 
-def liver_distance(anatomy: Anatomy) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def liver_distance(anatomy: Anatomy) -> Callable[[Float[np.ndarray, "3 n"]], Float[np.ndarray, " n"]]:
     """Computes the signed distance (mm) of points (3, n) to the liver surface, in the diagnostic frame."""
     pose = identity_pose()
 
     def distance(points_mm: NDArray[np.float32]) -> NDArray[np.float32]:
-        liver_mm: NDArray[np.float32] = evaluate_points(anatomy, pose, points_mm).liver_mm
-        return liver_mm
+        return np.asarray(evaluate_points(anatomy, pose, points_mm).liver_mm)
 
     return distance

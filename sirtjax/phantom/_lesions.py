@@ -6,12 +6,14 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from sirtjax.errors import ComputationError
 from sirtjax.phantom._parameters import Anatomy, rotation_matrix
 from sirtjax.phantom._shapes import ellipsoid_coordinates, ellipsoid_distance
 from sirtjax.phantom._tissues import MAX_LESIONS
+from sirtjax.typing import Array
 
 # Gap (mm) kept between two lesions and between a lesion and the liver's surface.
 _GAP_MM = 3.0
@@ -38,11 +40,11 @@ def lesion_distance(anatomy: Anatomy, points_mm: jax.Array) -> tuple[jax.Array, 
 def place_lesions(
     random: np.random.Generator,
     anatomy: Anatomy,
-    liver_distance: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    liver_distance: Callable[[Float[np.ndarray, "3 n"]], Float[np.ndarray, " n"]],
     *,
-    volumes_ml: NDArray[np.float64],
-    necrotic: NDArray[np.bool_],
-) -> tuple[Anatomy, NDArray[np.float64]]:
+    volumes_ml: Float[np.ndarray, " lesions"],
+    necrotic: Bool[np.ndarray, " lesions"],
+) -> tuple[Anatomy, Float[np.ndarray, " lesions"]]:
     """Places lesions of these volumes in the liver, largest first, without contact.
 
     Where the liver has no room for all of them, all are made smaller by a tenth until it has.
@@ -112,7 +114,7 @@ def _with_lesions(
     rotation = rotation_matrix(random.uniform(0, np.pi, (count, 3)))
     core = np.where(necrotic, random.uniform(0.45, 0.65, count), 0.0)
 
-    def filled(old: NDArray[np.float32], new: NDArray[np.float64]) -> NDArray[np.float32]:
+    def filled(old: Array, new: NDArray[np.float64]) -> NDArray[np.float32]:
         array = np.array(old)
         array[:count] = new
         return array
@@ -129,7 +131,7 @@ def _with_lesions(
 
 def draw_volumes_ml(
     random: np.random.Generator, *, count: int, smallest_ml: float, largest_ml: float
-) -> NDArray[np.float64]:
+) -> Float[np.ndarray, " count"]:
     """Samples log-uniform lesion volumes between two bounds, for up to `MAX_LESIONS` lesions."""
     if not 0 <= count <= MAX_LESIONS:
         raise ComputationError(f"a patient has 0 to {MAX_LESIONS} lesions, got {count}")

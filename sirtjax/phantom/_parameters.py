@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.phantom._tissues import MAX_LESIONS
 from sirtjax.phantom._vessels import FIELD_SHAPE
+from sirtjax.typing import Array, Scalar
 
-Array = Any
 FloatArray = NDArray[np.float32]
 
 
@@ -45,28 +46,28 @@ class Anatomy:
       vessel_origin_mm: (3,) world position of voxel (0, 0, 0) of the vessel field.
     """
 
-    scale: Array
-    warp_wave: Array
-    warp_phase: Array
-    warp_size_mm: Array
-    fat_mm: Array
-    right_dome_mm: Array
-    left_dome_mm: Array
-    rib_phase_mm: Array
-    spine_phase_mm: Array
-    shape_centre_mm: Array
-    shape_radii_mm: Array
-    shape_rotation: Array
-    lesion_centre_mm: Array
-    lesion_radii_mm: Array
-    lesion_rotation: Array
-    lesion_lobes: Array
-    necrosis_scale: Array
-    vessel_field_mm: Array
-    vessel_origin_mm: Array
+    scale: Float[Array, "3"]
+    warp_wave: Float[Array, "m 3"]
+    warp_phase: Float[Array, " m"]
+    warp_size_mm: Float[Array, "m 3"]
+    fat_mm: Scalar
+    right_dome_mm: Scalar
+    left_dome_mm: Scalar
+    rib_phase_mm: Scalar
+    spine_phase_mm: Scalar
+    shape_centre_mm: Float[Array, "e 3"]
+    shape_radii_mm: Float[Array, "e 3"]
+    shape_rotation: Float[Array, "e 3 3"]
+    lesion_centre_mm: Float[Array, "12 3"]
+    lesion_radii_mm: Float[Array, "12 3"]
+    lesion_rotation: Float[Array, "12 3 3"]
+    lesion_lobes: Float[Array, "12 3"]
+    necrosis_scale: Float[Array, "12"]
+    vessel_field_mm: Float[Array, "i j k 3"]
+    vessel_origin_mm: Float[Array, "3"]
 
 
-def rotation_matrix(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+def rotation_matrix(angles_rad: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3 3"]:
     """Rotations (..., 3, 3) by angles (..., 3) about x, then y, then z."""
     cx, cy, cz = np.moveaxis(np.cos(angles_rad), -1, 0)
     sx, sy, sz = np.moveaxis(np.sin(angles_rad), -1, 0)
@@ -78,13 +79,13 @@ def rotation_matrix(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def warp_mm(anatomy: Anatomy, points_mm: Array, *, xp: Any = jnp) -> Array:
+def warp_mm(anatomy: Anatomy, points_mm: Float[Array, "3 n"], *, xp: ModuleType = jnp) -> Float[Array, "3 n"]:
     """Computes the smooth displacement (3, n) of this patient's points to the average frame."""
     phase = anatomy.warp_phase[:, None]
     return product(anatomy.warp_size_mm.T, xp.sin(product(anatomy.warp_wave, points_mm, xp=xp) + phase), xp=xp)
 
 
-def product(matrix: Array, points: Array, *, xp: Any) -> Array:
+def product(matrix: Float[Array, "m k"], points: Float[Array, "k n"], *, xp: ModuleType) -> Float[Array, "m n"]:
     """Multiplies a small matrix with (m, n) points, written out in full float32.
 
     A matrix product may use fewer bits on an accelerator, and XLA does not fuse it with later operations.
@@ -93,10 +94,11 @@ def product(matrix: Array, points: Array, *, xp: Any) -> Array:
         sum((matrix[row, column] * points[column] for column in range(1, points.shape[0])), matrix[row, 0] * points[0])
         for row in range(matrix.shape[0])
     ]
-    return xp.stack(rows)
+    stacked: Array = xp.stack(rows)
+    return stacked
 
 
-def draw_anatomy(random: np.random.Generator, shapes: NDArray[np.float64]) -> Anatomy:
+def draw_anatomy(random: np.random.Generator, shapes: Float[np.ndarray, "e 9"]) -> Anatomy:
     """Samples a random patient without lesions and liver vessels.
 
     Args:

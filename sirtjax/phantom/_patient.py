@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import PyTree
 
 from sirtjax.phantom._config import PhantomConfig
 from sirtjax.phantom._parameters import Anatomy
@@ -49,7 +49,7 @@ class Patient:
     labels: Mapping[str, Mapping[str, LabelMap]]
     activity: Mapping[str, Volume]
     displacements: Mapping[str, DisplacementField]
-    numbers: Mapping[str, Any]
+    numbers: Mapping[str, PyTree]
 
     def lesion_count(self) -> int:
         """Returns the number of lesions."""

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from sirtjax.phantom._parameters import product, rotation_matrix
+from sirtjax.typing import Array, Scalar
 
-Array = Any
 _WAVES = 5
 
 
@@ -31,15 +32,15 @@ class Pose:
       wave_mm: (m, 3) amplitudes.
     """
 
-    rotation: Array
-    translation_mm: Array
-    centre_mm: Array
-    breathing_shift_mm: Array
-    breath_centre_mm: Array
-    breath_reach_mm: Array
-    wave: Array
-    wave_phase: Array
-    wave_mm: Array
+    rotation: Float[Array, "3 3"]
+    translation_mm: Float[Array, "3"]
+    centre_mm: Float[Array, "3"]
+    breathing_shift_mm: Scalar
+    breath_centre_mm: Float[Array, "3"]
+    breath_reach_mm: Float[Array, "3"]
+    wave: Float[Array, "m 3"]
+    wave_phase: Float[Array, " m"]
+    wave_mm: Float[Array, "m 3"]
 
 
 def draw_pose(
@@ -93,7 +94,7 @@ def identity_pose() -> Pose:
     )
 
 
-def displacement_mm(pose: Pose, points_mm: Array, *, xp: Any = jnp) -> Array:
+def displacement_mm(pose: Pose, points_mm: Float[Array, "3 n"], *, xp: ModuleType = jnp) -> Float[Array, "3 n"]:
     """Computes the pull displacement u (3, n): x of this session is x + u(x) of the diagnostic CT.
 
     Args:
@@ -118,4 +119,5 @@ def displacement_mm(pose: Pose, points_mm: Array, *, xp: Any = jnp) -> Array:
     breath = xp.stack([xp.zeros_like(rise), -0.2 * rise, -rise])
     angle = product(pose.wave, points_mm, xp=xp)
     waves = xp.sin(angle + pose.wave_phase[:, None])
-    return rigid + breath + product(pose.wave_mm.T, waves, xp=xp)
+    displacement: Array = rigid + breath + product(pose.wave_mm.T, waves, xp=xp)
+    return displacement

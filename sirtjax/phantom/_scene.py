@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Integer
 from numpy.typing import NDArray
 
 from sirtjax.phantom._build import build_anatomy
@@ -39,10 +40,10 @@ class Scene:
     seed: int
     config: PhantomConfig
     anatomy: Anatomy
-    nominal_volume_ml: NDArray[np.float64]
+    nominal_volume_ml: Float[np.ndarray, " lesions"]
     poses: Mapping[str, Pose]
-    contrast_hu: NDArray[np.float64]
-    lesion_territory: NDArray[np.int64]
+    contrast_hu: Float[np.ndarray, "12"]
+    lesion_territory: Integer[np.ndarray, "12"]
     maa: Uptake
 
     @property

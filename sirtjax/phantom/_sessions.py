@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import PyTree
 
 from sirtjax.phantom import _acquire as acquire
 from sirtjax.phantom._anatomy import Sample
@@ -29,7 +30,7 @@ class Acquired:
     labels: Mapping[str, Mapping[str, LabelMap]] = field(default_factory=dict)
     activity: Mapping[str, Volume] = field(default_factory=dict)
     displacements: Mapping[str, DisplacementField] = field(default_factory=dict)
-    numbers: Mapping[str, Any] = field(default_factory=dict)
+    numbers: Mapping[str, PyTree] = field(default_factory=dict)
 
 
 def diagnostic_ct(scene: Scene) -> Acquired:
@@ -42,7 +43,7 @@ def mr(scene: Scene) -> Acquired:
     config = scene.config.mr
     geometry = grid(config, centre_mm=_LIVER_CENTRE_MM, tilt_deg=config.tilt_deg)
     sample = evaluate_grid(scene.anatomy, scene.poses["mr"], geometry, table=mr_table())
-    image = acquire.mr_image(scene.random("mr"), sample.value[..., 0], noise=config.noise, bias=config.bias)
+    image = acquire.mr_image(scene.random("mr"), np.asarray(sample.value[..., 0]), noise=config.noise, bias=config.bias)
     return _with_truth(scene, "mr", sample, geometry, {"mr": Volume(image, geometry, unit="1")})
 
 
@@ -108,7 +109,9 @@ def fdg_pet(scene: Scene) -> Acquired:
     table = suv_table(liver_suv, tumour_suv)
     sample = evaluate_grid(scene.anatomy, scene.poses["fdg_pet"], geometry, table=table)
     left = 0.5 ** (config.delay_h / config.half_life_h)
-    bq_per_ml = sample.value[..., 0] * np.float32(config.activity_mbq * 1e6 * left / (scene.weight_kg * 1e3))
+    bq_per_ml = np.asarray(sample.value[..., 0]) * np.float32(
+        config.activity_mbq * 1e6 * left / (scene.weight_kg * 1e3)
+    )
     image = acquire.pet_image(random, bq_per_ml, geometry, fwhm_mm=config.fwhm_mm, counts_per_bq=config.counts_per_bq)
     fdg = {
         "activity_at_injection_mbq": config.activity_mbq,
@@ -140,7 +143,7 @@ def _ct(scene: Scene, name: str, session: str, *, portal: bool) -> Acquired:
     geometry = grid(config)
     table = ct_table(scene.contrast_hu, portal=portal)
     sample = evaluate_grid(scene.anatomy, scene.poses[session], geometry, table=table)
-    image = acquire.ct_image(scene.random(name), sample.value[..., 0], noise_hu=config.noise_hu)
+    image = acquire.ct_image(scene.random(name), np.asarray(sample.value[..., 0]), noise_hu=config.noise_hu)
     return _with_truth(scene, session, sample, geometry, {name: Volume(image, geometry, unit="HU")})
 
 

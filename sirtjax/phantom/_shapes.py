@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jaxtyping import Float
+
+from sirtjax.typing import Array
 
 # Keeps the gradient-normalised distances finite at the exact centre of a shape.
 _TINY = 1e-6
 
 
-def ellipsoid_distance(
-    points_mm: jax.Array, centre_mm: jax.Array, radii_mm: jax.Array, local_from_world: jax.Array
-) -> jax.Array:
+def ellipsoid_distance(points_mm: Array, centre_mm: Array, radii_mm: Array, local_from_world: Array) -> jax.Array:
     """Computes the signed distance (mm, negative inside) to each ellipsoid, first order at the surface.
 
     Args:
@@ -30,9 +30,7 @@ def ellipsoid_distance(
     return k0 * (k0 - 1.0) / k1
 
 
-def ellipsoid_coordinates(
-    points_mm: jax.Array, centre_mm: jax.Array, radii_mm: jax.Array, local_from_world: jax.Array
-) -> list[jax.Array]:
+def ellipsoid_coordinates(points_mm: Array, centre_mm: Array, radii_mm: Array, local_from_world: Array) -> list[Array]:
     """Returns points along each ellipsoid's axes divided by its semi-axes, three of (e, n)."""
     # Written out by component so that XLA fuses it into one loop without (e, 3, n) arrays in between.
     dx, dy, dz = (points_mm[axis][None] - centre_mm[:, axis, None] for axis in range(3))
@@ -68,7 +66,7 @@ def superellipse_distance(
     return (k0 - 1.0) / slope
 
 
-def capsule_distance(points_mm: jax.Array, start_mm: jax.Array, end_mm: jax.Array, radius_mm: jax.Array) -> jax.Array:
+def capsule_distance(points_mm: Array, start_mm: jax.Array, end_mm: jax.Array, radius_mm: jax.Array) -> jax.Array:
     """Computes the signed distance (mm) of points (3, n) to round-ended cylinders (c, 3): (c, n).
 
     The radius (c, 2) changes linearly from start to end.
@@ -83,7 +81,7 @@ def capsule_distance(points_mm: jax.Array, start_mm: jax.Array, end_mm: jax.Arra
     return jnp.sqrt(squared + _TINY) - radius
 
 
-def tube_distance(points_mm: jax.Array, table: np.ndarray | jax.Array) -> jax.Array:
+def tube_distance(points_mm: Float[jax.Array, "3 n"], table: Float[Array, "c 8"]) -> Float[jax.Array, " n"]:
     """Returns the signed distance (n,) in mm of points (3, n) to the nearest of several tubes.
 
     Args:

@@ -14,6 +14,7 @@ from sirtjax.phantom._shapes import (
     smooth_step,
     superellipse_distance,
 )
+from sirtjax.typing import Scalar
 
 RIB_PITCH_MM = 29.0
 VERTEBRA_PITCH_MM = 27.0
@@ -46,10 +47,10 @@ def spine_y_mm(z: jax.Array) -> jax.Array:
 def diaphragm_z_mm(anatomy: Anatomy, x: jax.Array, y: jax.Array) -> jax.Array:
     """Computes the height of the diaphragm: a higher right and a lower left dome with steep recesses."""
 
-    def dome(x_top: float, z_top: jax.Array, width: float, side_drop: float) -> jax.Array:
+    def dome(x_top: float, z_top: Scalar, width: float, side_drop: float) -> jax.Array:
         along = positive_power(jnp.abs(x - x_top) / width + 1e-6, 2.4)
         back = positive_power(jnp.abs(y + 12.0) / jnp.where(y > -12.0, 98.0, 92.0) + 1e-6, 2.4)
-        return z_top - side_drop * along - jnp.where(y > -12.0, 88.0, 42.0) * back
+        return jnp.asarray(z_top) - side_drop * along - jnp.where(y > -12.0, 88.0, 42.0) * back
 
     right = dome(-70.0, anatomy.right_dome_mm, 84.0, 62.0)
     left = dome(72.0, anatomy.left_dome_mm, 84.0, 62.0)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Integer
 
 from sirtjax.phantom._anatomy import Sample
 from sirtjax.phantom._contrast import RIGHT_SEGMENTS
@@ -17,7 +17,7 @@ _VESSELS = ((1, "portal_vein"), (2, "hepatic_vein"), (3, "hepatic_artery"))
 
 
 def label_maps(
-    sample: Sample, geometry: Geometry, *, lesion_territory: NDArray[np.int64], lesion_count: int
+    sample: Sample, geometry: Geometry, *, lesion_territory: Integer[np.ndarray, "12"], lesion_count: int
 ) -> dict[str, LabelMap]:
     """Returns the true label maps of a session from the anatomy evaluated on a grid.
 
@@ -45,7 +45,7 @@ def label_maps(
     }
 
 
-def territories(sample: Sample, *, lesion_territory: NDArray[np.int64]) -> NDArray[np.uint8]:
+def territories(sample: Sample, *, lesion_territory: Integer[np.ndarray, "12"]) -> Integer[np.ndarray, "*points"]:
     """Returns the territory of each liver voxel: 1 right (segments 5 to 8), 2 left (1 to 4), otherwise 0."""
     by_segment = np.where(np.isin(sample.segment, RIGHT_SEGMENTS), 1, 2)
     by_segment = np.where(sample.segment > 0, by_segment, 0)
@@ -61,6 +61,6 @@ def displacement_field(pose: Pose, geometry: Geometry) -> DisplacementField:
     return DisplacementField(np.ascontiguousarray(array, np.float32), geometry)
 
 
-def numpy_displacement_mm(pose: Pose, points_mm: NDArray[np.float32]) -> NDArray[np.float32]:
+def numpy_displacement_mm(pose: Pose, points_mm: Float[np.ndarray, "3 n"]) -> Float[np.ndarray, "3 n"]:
     """Computes `displacement_mm` on the host, (3, n) to (3, n)."""
     return np.asarray(displacement_mm(pose, points_mm, xp=np), np.float32)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Integer
 from numpy.typing import NDArray
 
 from sirtjax.phantom._config import MaaConfig
@@ -32,12 +33,12 @@ class Uptake:
     lung_shunt_fraction: float
     extrahepatic_fraction: float
     right_to_left: float
-    lesion_territory: NDArray[np.int64]
-    tumour_to_normal: NDArray[np.float64]
-    necrosis_to_normal: NDArray[np.float64]
+    lesion_territory: Integer[np.ndarray, "12"]
+    tumour_to_normal: Float[np.ndarray, "12"]
+    necrosis_to_normal: Float[np.ndarray, "12"]
 
 
-def draw_uptake(random: np.random.Generator, config: MaaConfig, lesion_territory: NDArray[np.int64]) -> Uptake:
+def draw_uptake(random: np.random.Generator, config: MaaConfig, lesion_territory: Integer[np.ndarray, "12"]) -> Uptake:
     """Samples random uptake within the intervals of a preset."""
     return Uptake(
         lung_shunt_fraction=float(random.uniform(*config.lung_shunt_fraction)),
@@ -62,7 +63,7 @@ class ActivityMap:
 
     mbq_per_ml: FloatArray
     attenuation_per_mm: FloatArray
-    organ: NDArray[np.uint8]
+    organ: Integer[np.ndarray, "i j k"]
     right_fraction: float
 
 
@@ -92,7 +93,7 @@ def activity_map(
         concentration += sample.value[..., column] * np.float32(total_mbq / whole_ml[column])
     return ActivityMap(
         mbq_per_ml=concentration,
-        attenuation_per_mm=sample.value[..., 4],
-        organ=sample.organ,
+        attenuation_per_mm=np.asarray(sample.value[..., 4]),
+        organ=np.asarray(sample.organ),
         right_fraction=right_fraction,
     )

@@ -6,9 +6,11 @@ from itertools import pairwise
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.phantom._shapes import capsule_distance
+from sirtjax.typing import Array
 
 FIELD_SHAPE = (136, 108, 112)
 FIELD_SPACING_MM = 2.0
@@ -30,16 +32,16 @@ class Tree:
       radius_mm: (n, 2) radius at start and end.
     """
 
-    start_mm: NDArray[np.float64]
-    end_mm: NDArray[np.float64]
-    radius_mm: NDArray[np.float64]
+    start_mm: Float[np.ndarray, "n 3"]
+    end_mm: Float[np.ndarray, "n 3"]
+    radius_mm: Float[np.ndarray, "n 2"]
 
 
 def grow_tree(
     random: np.random.Generator,
-    supplied_mm: NDArray[np.float64],
+    supplied_mm: Float[np.ndarray, "n 3"],
     *,
-    trunk_mm: NDArray[np.float64],
+    trunk_mm: Float[np.ndarray, "t 3"],
     trunk_radius_mm: float,
     smallest_radius_mm: float,
     levels: int,
@@ -99,7 +101,7 @@ def _cut(
     return [(a + (b - a) * t, a + (b - a) * u, r + (s - r) * t, r + (s - r) * u) for t, u in pairwise(at)]
 
 
-def pad_tree(tree: Tree) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+def pad_tree(tree: Tree) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"], Float[np.ndarray, "n 2"]]:
     """Returns start, end and radii of `MAX_SEGMENTS` segments, thickest first, padded with the trunk."""
     order = np.argsort(-tree.radius_mm.max(axis=1), kind="stable")[:MAX_SEGMENTS]
     order = np.concatenate([order, np.full(MAX_SEGMENTS - len(order), order[0])])
@@ -135,7 +137,7 @@ def vessel_field(start_mm: jax.Array, end_mm: jax.Array, radius_mm: jax.Array, o
     return jnp.stack(trees, axis=-1)
 
 
-def sample_field(field_mm: jax.Array, origin_mm: jax.Array, points_mm: jax.Array) -> jax.Array:
+def sample_field(field_mm: Array, origin_mm: Array, points_mm: jax.Array) -> jax.Array:
     """Interpolates a vessel field (i, j, k, c) at points (3, n): (c, n); `FAR_MM` outside its grid."""
     size = jnp.array(FIELD_SHAPE)[:, None]
     at = (points_mm - origin_mm[:, None]) / FIELD_SPACING_MM

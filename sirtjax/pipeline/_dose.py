@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from sirtjax import dosimetry, spatial
 from sirtjax.dosimetry import Nuclide
 from sirtjax.errors import InputError
 from sirtjax.ops import namespace
 from sirtjax.pipeline._records import Shape
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array, Scalar, Vector
 
 
-def relative_activity(counts: Float[Array, "I J K"], region: Float[Array, "I J K"], *, name: str) -> Any:
+def relative_activity(
+    counts: Real[Array, "I J K"], region: Float[Array, "I J K"], *, name: str
+) -> Float[Array, "I J K"]:
     """Returns the fraction of a territory's activity in each voxel.
 
     The fractions are proportional to the counts and add up to 1.
@@ -52,7 +52,7 @@ def relative_activity(counts: Float[Array, "I J K"], region: Float[Array, "I J K
     return (found / np.float32(total)).astype(np.float32)
 
 
-def per_full_voxel(values: Float[Array, "I J K"], holder: Float[Array, "I J K"]) -> Any:
+def per_full_voxel(values: Real[Array, "I J K"], holder: Real[Array, "I J K"]) -> Float[Array, "I J K"]:
     """Returns what each voxel would hold if the part of it that holds something were the whole voxel.
 
     Examples:
@@ -63,7 +63,8 @@ def per_full_voxel(values: Float[Array, "I J K"], holder: Float[Array, "I J K"])
       [10.0, 10.0, 0.0]
     """
     if namespace(values, holder) is np:
-        return np.divide(values, holder, out=np.zeros_like(values), where=holder > 0)
+        full: Array = np.divide(values, holder, out=np.zeros_like(values), where=holder > 0)
+        return full
     filled = holder > 0
     return jnp.where(filled, values / jnp.where(filled, holder, 1.0), 0.0)
 
@@ -72,15 +73,15 @@ def absorbed_dose(
     activity_mbq: Float[Array, "I J K"],
     density_g_per_ml: Float[Array, "I J K"],
     lung: Float[Array, "I J K"],
-    spacing_mm: Float[Array, 3],
+    spacing_mm: Vector,
     *,
     nuclide: Nuclide,
     method: Literal["kernel", "local"],
-    soft_tissue_g_per_ml: Any,
-    kernel_scale: Any = 1.0,
+    soft_tissue_g_per_ml: Scalar,
+    kernel_scale: Scalar = 1.0,
     kernel_radius: Shape | None = None,
     holder: Float[Array, "I J K"] | None = None,
-) -> Any:
+) -> Float[Array, "I J K"]:
     """Returns the absorbed dose in Gy of activity that decays in place.
 
     Local deposition gives the energy to the part of each voxel that holds the activity, so that the dose at the edge of
@@ -116,7 +117,7 @@ def absorbed_dose(
     constant = jnp.float32(nuclide.dose_constant_gy_kg_per_gbq)
     if method == "local":
         mass_g = dosimetry.voxel_mass_g(jnp.asarray(density_g_per_ml, jnp.float32), spacing)
-        return dosimetry.local_deposition_dose_gy(activity_mbq, mass_g, constant=constant)
+        return jnp.asarray(dosimetry.local_deposition_dose_gy(activity_mbq, mass_g, constant=constant))
     dose = dosimetry.kernel_dose_gy(
         activity_mbq,
         jnp.asarray(density_g_per_ml, jnp.float32),
@@ -131,7 +132,7 @@ def absorbed_dose(
     return jnp.maximum(dose, 0.0)
 
 
-def superpose(unit: Sequence[Float[Array, "I J K"]], amounts: Float[Array, " injections"]) -> Any:
+def superpose(unit: Sequence[Float[Array, "I J K"]], amounts: Real[Array, " injections"]) -> Float[Array, "I J K"]:
     """Returns the sum of maps per unit, each times its amount.
 
     Args:
@@ -149,14 +150,17 @@ def superpose(unit: Sequence[Float[Array, "I J K"]], amounts: Float[Array, " inj
     return traced
 
 
-def grid_spacing_mm(world_from_dose_voxel: Float[Array, "4 4"]) -> Any:
+def grid_spacing_mm(world_from_dose_voxel: Float[Array, "4 4"]) -> Float[Array, "3"]:
     """Returns the distance between neighbouring voxel centres along each axis, (3,) mm."""
     if spatial.is_traced(world_from_dose_voxel):
         return jnp.sqrt(jnp.sum(world_from_dose_voxel[:3, :3] ** 2, axis=0))
-    return np.linalg.norm(np.asarray(world_from_dose_voxel, np.float64)[:3, :3], axis=0)
+    spacing: Array = np.linalg.norm(np.asarray(world_from_dose_voxel, np.float64)[:3, :3], axis=0)
+    return spacing
 
 
-def lung_gy_per_mbq(nuclide: Nuclide, lung_shunt_fraction: Any, lung_mass_g: Any) -> Any:
+def lung_gy_per_mbq(
+    nuclide: Nuclide, lung_shunt_fraction: Scalar | Real[Array, " injections"], lung_mass_g: Scalar
+) -> Scalar | Float[Array, " injections"]:
     """Returns the mean lung dose per MBq injected: K times the lung shunt fraction over the lung mass.
 
     Examples:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +12,7 @@ from jaxtyping import Float
 from sirtjax import dosimetry
 from sirtjax.ops import namespace
 from sirtjax.pipeline._records import VoiConfig
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array, Scalar
 
 
 class VoiHistogram(NamedTuple):
@@ -26,7 +24,7 @@ class VoiHistogram(NamedTuple):
       v_fraction: (levels,) V_x as a fraction.
     """
 
-    mean_gy: Float[Array, ""]
+    mean_gy: Scalar
     d_gy: Float[Array, " fractions"]
     v_fraction: Float[Array, " levels"]
 

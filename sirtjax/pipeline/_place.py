@@ -8,16 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float
 
 from sirtjax import spatial
 from sirtjax.ops import namespace
 from sirtjax.pipeline._records import GridArray, MaskConfig, Sampling, Shape, Warp
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry, Volume
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
 
 
 def place_mask(
@@ -103,7 +100,7 @@ def place_counts(
 
 def field_of_view(
     counts_shape: Shape, world_from_voxel: Float[Array, "4 4"], world_from_dose_voxel: Float[Array, "4 4"], shape: Shape
-) -> Any:
+) -> Bool[Array, "I J K"]:
     """Returns which dose voxels have their centre in the activity image, (I, J, K) bool.
 
     The other voxels have no counts.
@@ -118,7 +115,7 @@ def field_of_view(
     xp: Any = jnp if traced else np
     place = inverse_affine(world_from_voxel) @ xp.asarray(world_from_dose_voxel)
     i, j, k = np.ogrid[tuple(slice(n) for n in shape)]
-    inside = xp.ones(shape, bool)
+    inside: Array = xp.ones(shape, bool)
     for row, size in zip(place[:3], counts_shape, strict=True):
         index = row[0] * i + row[1] * j + row[2] * k + row[3]
         inside = inside & (index >= -0.5) & (index <= size - 0.5)
@@ -129,7 +126,7 @@ def derived_weights(
     liver: Float[Array, "I J K"],
     territories: Mapping[str, Float[Array, "I J K"]],
     lesions: Sequence[Float[Array, "I J K"]],
-) -> dict[str, Any]:
+) -> dict[str, Float[Array, "I J K"]]:
     """Returns the VOIs derived from the masks, by name: all lesions together, and the normal tissue.
 
     Args:
@@ -145,10 +142,11 @@ def derived_weights(
     return {"lesions": tumour, "normal liver": xp.clip(liver - tumour, 0.0, 1.0)} | normal
 
 
-def inverse_affine(affine: Float[Array, "4 4"]) -> Any:
+def inverse_affine(affine: Float[Array, "4 4"]) -> Float[Array, "4 4"]:
     """Returns the inverse of an affine map, in double precision unless it is traced."""
     if spatial.is_traced(affine):
-        return jnp.linalg.inv(jnp.asarray(affine, jnp.float32))
+        result: Float[Array, "4 4"] = jnp.linalg.inv(jnp.asarray(affine, jnp.float32))
+        return result
     return np.linalg.inv(np.asarray(affine, np.float64))
 
 
@@ -168,7 +166,7 @@ def warp_of(transform: spatial.Transform | None) -> Warp | None:
 def _transform(warp: Warp | None) -> spatial.Transform | None:
     if warp is None:
         return None
-    matrix: NDArray[np.float64] | None = warp.floating_from_displaced
+    matrix = warp.floating_from_displaced
     if warp.field_mm is None or warp.world_from_node is None:
         return spatial.identity() if matrix is None else spatial.AffineTransform(matrix)
     field = np.asarray(warp.field_mm, np.float32)

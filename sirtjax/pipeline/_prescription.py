@@ -12,9 +12,7 @@ from jaxtyping import Float
 
 from sirtjax import dosimetry
 from sirtjax.pipeline._records import ObjectiveConfig, PipelineConfig
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array, Scalar
 
 # D_x in Gy of a VOI for activities in MBq and a volume fraction.
 DoseAtFraction = Callable[[str, Array, float], Array]
@@ -33,7 +31,7 @@ class Bounds(NamedTuple):
     bounds_mbq: Float[Array, "objectives injections"]
     lower_mbq: Float[Array, " injections"]
     upper_mbq: Float[Array, " injections"]
-    scale: Float[Array, ""]
+    scale: Scalar
     activity_mbq: Float[Array, " injections"]
 
 
@@ -42,7 +40,7 @@ def prescribed_activities(
     dose_at_fraction: DoseAtFraction,
     *,
     limits_gy: Float[Array, " objectives"],
-    previous_lung_gy: Any,
+    previous_lung_gy: Scalar,
     config: PipelineConfig,
     shares: Float[Array, " injections"] | None = None,
     fixed_mbq: Float[Array, " injections"] | None = None,
@@ -84,7 +82,11 @@ class _Objectives(NamedTuple):
 
 
 def _objectives(
-    means: Mapping[str, Any], dose_at_fraction: DoseAtFraction, limits_gy: Any, previous_gy: Any, config: PipelineConfig
+    means: Mapping[str, Array],
+    dose_at_fraction: DoseAtFraction,
+    limits_gy: Array,
+    previous_gy: Scalar,
+    config: PipelineConfig,
 ) -> _Objectives:
     rooms = [
         jnp.maximum(limits_gy[index] - (previous_gy if objective.cumulative else 0.0), 0.0)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real, Shaped
 
 from sirtjax.dosimetry import Nuclide
 from sirtjax.errors import ConfigError
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array, Scalar
 
 Shape = tuple[int, int, int]
 Direction = Literal["at least", "at most"]
@@ -30,7 +28,7 @@ class GridArray:
       world_from_voxel: (4, 4) affine of the grid, LPS mm.
     """
 
-    values: Float[Array, "i j k"]
+    values: Shaped[Array, "i j k"]
     world_from_voxel: Float[Array, "4 4"]
 
 
@@ -103,12 +101,12 @@ class PipelineInputs:
     world_from_dose_voxel: Float[Array, "4 4"]
     density_g_per_ml: Float[Array, "I J K"]
     lung: Float[Array, "I J K"]
-    soft_tissue_g_per_ml: Float[Array, ""]
-    kernel_scale: Float[Array, ""]
+    soft_tissue_g_per_ml: Scalar
+    kernel_scale: Scalar
     calibration: Float[Array, " injections"]
     lung_shunt_fraction: Float[Array, " injections"]
-    lung_mass_g: Float[Array, ""]
-    previous_lung_gy: Float[Array, ""]
+    lung_mass_g: Scalar
+    previous_lung_gy: Scalar
     limits_gy: Float[Array, " objectives"]
     shares: Float[Array, " injections"] | None = None
     fixed_mbq: Float[Array, " injections"] | None = None
@@ -285,12 +283,12 @@ class PipelineResult:
     bounds_mbq: Float[Array, "objectives injections"]
     lower_mbq: Float[Array, " injections"]
     upper_mbq: Float[Array, " injections"]
-    scale: Float[Array, ""]
+    scale: Scalar
     activity_mbq: Float[Array, " injections"]
-    lung_dose_gy: Float[Array, ""]
+    lung_dose_gy: Scalar
 
 
-def injections_of(values: Any, count: int, name: str) -> None:
+def injections_of(values: Real[Array, "..."], count: int, name: str) -> None:
     """Refuses an array that has not one number per injection.
 
     Raises:

@@ -13,9 +13,7 @@ from sirtjax.pipeline._histograms import histogram
 from sirtjax.pipeline._place import derived_weights, field_of_view, place_counts, place_mask
 from sirtjax.pipeline._prescription import prescribed_activities
 from sirtjax.pipeline._records import PipelineConfig, PipelineInputs, PipelineResult, injections_of
-
-# NumPy at the edges, jax.Array inside a transformation.
-Array = Any
+from sirtjax.typing import Array
 
 WHOLE_LIVER = "whole liver"
 
@@ -55,7 +53,7 @@ def run(inputs: PipelineInputs, config: PipelineConfig) -> PipelineResult:
         weight = occupancy[voi.name]
         own = [histogram(unit, weight, config=voi).mean_gy for unit in units]
         means[voi.name] = jnp.stack([jnp.asarray(gy) for gy in own]) * remaining
-    lungs = lung_gy_per_mbq(config.nuclide, jnp.asarray(inputs.lung_shunt_fraction), inputs.lung_mass_g)
+    lungs = jnp.asarray(lung_gy_per_mbq(config.nuclide, jnp.asarray(inputs.lung_shunt_fraction), inputs.lung_mass_g))
 
     def dose_at_fraction(name: str, activity_mbq: Array, fraction: float) -> Array:
         found = histogram(dose_of(activity_mbq), occupancy[name], config=sizes[name], fractions=(fraction,))
@@ -93,7 +91,7 @@ def run(inputs: PipelineInputs, config: PipelineConfig) -> PipelineResult:
     )
 
 
-def _occupancies(inputs: PipelineInputs, config: PipelineConfig) -> dict[str, Any]:
+def _occupancies(inputs: PipelineInputs, config: PipelineConfig) -> dict[str, Array]:
     """Every mask and derived VOI on the dose grid, as far as the activity image shows it."""
     shape, grid = config.dose_shape, inputs.world_from_dose_voxel
     size = inputs.counts.values.shape
@@ -112,12 +110,12 @@ def _occupancies(inputs: PipelineInputs, config: PipelineConfig) -> dict[str, An
 
 def _unit_dose(
     counts: Float[Array, "I J K"],
-    occupancy: dict[str, Any],
+    occupancy: dict[str, Array],
     index: int,
     name: str,
     inputs: PipelineInputs,
     config: PipelineConfig,
-) -> Any:
+) -> Array:
     """The dose of one MBq in one territory."""
     share = relative_activity(counts, occupancy[name], name=name) * inputs.calibration[index]
     return absorbed_dose(

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Float, Real, Shaped
 
 from sirtjax.ops import FlatGrid, bspline_coefficients, sample_flat_bspline, sample_flat_linear, sample_flat_nearest
 from sirtjax.spatial._affine import AffineTransform, identity
@@ -237,7 +237,7 @@ def block_means(array: Float[Array, "i j k"], blocks: Parts) -> Float[Array, "a 
 
 
 def traced_shift(
-    voxel_from_world: Float[Array, "4 4"], start: Integer[np.ndarray, "3"], blocks: Parts
+    voxel_from_world: Float[Array, "4 4"], start: Real[np.ndarray, "3"], blocks: Parts
 ) -> Float[Array, "4 4"]:
     """Returns the index map of a grid cropped at `start` and averaged over `blocks`."""
     if not is_traced(voxel_from_world):

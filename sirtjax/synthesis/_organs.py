@@ -22,6 +22,7 @@ from sirtjax.phantom import (
 )
 from sirtjax.synthesis._body import Body
 from sirtjax.synthesis._shape_bank import BANK_ORIGIN_MM, BANK_SHAPE, BANK_SPACING_MM
+from sirtjax.typing import Scalar
 
 # Bowel that touches the liver or lies near it, in the average patient's frame: start, end (mm), radii (mm).
 _COLON = np.array(
@@ -168,7 +169,7 @@ def surfaces(body: Body, walls: Torso, ellipsoids: dict[str, jax.Array], points_
     }
 
 
-def ribs(body: Body, muscle_mm: jax.Array, points_mm: jax.Array, phase_mm: jax.Array) -> jax.Array:
+def ribs(body: Body, muscle_mm: jax.Array, points_mm: jax.Array, phase_mm: Scalar) -> jax.Array:
     """Returns the distance (mm) to slanted bone rings in the chest wall and to the sternum.
 
     At points (3, ...).

@@ -51,7 +51,8 @@ def placed_vois(
     The order is liver, normal liver, territories and their normal tissue, lesions, lungs.
     """
     liver = mapped.occupancy["liver"]
-    made: dict[str, Array] = pipeline.derived_weights(liver, territories, [mapped.occupancy[name] for name in lesions])
+    derived = pipeline.derived_weights(liver, territories, [mapped.occupancy[name] for name in lesions])
+    made = {name: np.asarray(weight) for name, weight in derived.items()}
     tumour, every = made["lesions"], tuple(territories)
     vois = [
         PlacedVoi("liver", "liver", every, liver),

@@ -125,7 +125,7 @@ def voi_doses(
         name="lungs",
         role="lungs",
         territories=names,
-        mean_gy_per_mbq=per_mbq,
+        mean_gy_per_mbq=np.asarray(per_mbq),
         previous_gy=case.dose.previous_lung_gy,
     )
     return [*doses, lungs]

@@ -62,9 +62,10 @@ def resample_case(
     arrived: dict[str, float] = {}
     for name, labels, pull in region:
         mask = pipeline.GridArray(values=labels.mask(name), world_from_voxel=labels.geometry.affine)
-        share = pipeline.place_mask(
+        on_grid = pipeline.place_mask(
             mask, grid.affine, grid.shape, warp=pipeline.warp_of(pull), config=pipeline.MaskConfig(name=name)
         )
+        share = np.asarray(on_grid)
         if pull is not None:
             warped_ml[name] = float(share.sum(dtype=np.float64)) * grid.voxel_volume_ml
         occupancy[name] = share * seen
