@@ -76,10 +76,10 @@ def checked_preset(model: type[Model], table: Mapping[str, object], *, folder: s
     """Returns a preset validated by its model, which has a field `name`.
 
     Args:
-      model: what its tables must be.
+      model: pydantic model of the preset.
       table: nested tables.
-      folder: what kind of preset it is, for the message.
-      name: what to call it.
+      folder: type of the preset, for the message.
+      name: name of the preset, for the message.
 
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.
@@ -99,9 +99,9 @@ def load_preset(model: type[Model], folder: str, name: str) -> Model:
     """Returns the preset of a name in one folder of `sirtjax.configs`, checked by its model.
 
     Args:
-      model: what its tables must be.
-      folder: what kind of preset it is.
-      name: of the preset.
+      model: pydantic model of the preset.
+      folder: folder of `sirtjax.configs`, which is the type of the preset.
+      name: name of the preset.
 
     Raises:
       ConfigError: there is no preset of this name, or one of its keys or values is wrong.

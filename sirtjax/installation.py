@@ -40,12 +40,12 @@ MIN_FREE_GB = 2.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked.
+    """The result of one check.
 
     Attributes:
-      name: what.
-      state: "ok", "missing" (an option that isn't there: nothing else suffers) or "broken".
-      detail: what was found, and what to do where something is wrong.
+      name: name of the checked item.
+      state: "ok", "missing" (an optional item is not installed; everything else works) or "broken".
+      detail: finding, and the remedy if there is a problem.
 
     Examples:
       >>> from sirtjax.installation import Finding

@@ -50,7 +50,7 @@ def relative_activity_mbq(
     Args:
       counts: (i, j, k) counts, or any quantity proportional to activity, not negative.
       region: (i, j, k) weights in [0, 1]; ones for the whole image.
-      injected_activity_mbq: what the region received, at the time the dose calculation starts from.
+      injected_activity_mbq: activity that the region received, at the time from which the dose calculation starts.
 
     Returns:
       (i, j, k) MBq per voxel, float32; its sum is `injected_activity_mbq`. NaN if the region holds no counts.

@@ -92,8 +92,8 @@ def joint_scale(smallest_multiple: Scalar, *, free: bool | Bool[Array, ""]) -> R
     """Returns the factor on the activities at start by which every limit holds for the superposed dose.
 
     Args:
-      smallest_multiple: of the limits along the activities at start.
-      free: whether the start gives proportions only, so that the factor may be above 1.
+      smallest_multiple: smallest multiple of the activities at start that reaches a limit.
+      free: whether the start gives only proportions, so that the factor may be above 1.
     """
     xp = namespace(smallest_multiple)
     result: Real[Array, ""] = xp.where(free, smallest_multiple, xp.minimum(1.0, smallest_multiple))

@@ -68,10 +68,10 @@ def eubed_gy(
     """Computes the equivalent uniform BED: the survival EUD of the voxels' BED, scalar in Gy.
 
     Args:
-      dose_gy: as in `bed_gy`.
-      weight: as in `eud_gy`.
+      dose_gy: dose per voxel, same as in `bed_gy`.
+      weight: fraction of each voxel inside the VOI, same as in `eud_gy`.
       alpha_per_gy: linear coefficient alpha, 1/Gy.
-      alpha_beta_gy: as in `bed_gy`.
+      alpha_beta_gy: alpha/beta, same as in `bed_gy`.
       repair_half_time_h: half-time of sublethal damage repair, h.
       half_life_h: physical half-life, h.
     """

@@ -20,7 +20,7 @@ Status = Literal["published", "public code", "unverified"]
 
 @dataclass(frozen=True, kw_only=True)
 class TissueParameters:
-    """Linear-quadratic parameters of a tissue; None where the source gives no value.
+    """Linear-quadratic parameters of a tissue; None if the source gives no value.
 
     Attributes:
       name: key in `configs/dosimetry/biology.toml`.
@@ -28,7 +28,7 @@ class TissueParameters:
       alpha_beta_gy: alpha/beta.
       alpha_per_gy: radiosensitivity.
       repair_half_time_h: half-time of sublethal damage repair.
-      source: where the values were found.
+      source: source of the values.
       status: "published", "public code" or "unverified"; shown with every result.
     """
 
@@ -49,9 +49,9 @@ class ResponseParameters:
       name: key in `configs/dosimetry/biology.toml`.
       endpoint: "TCP" or "NTCP".
       sphere_type: "resin", "glass", "holmium" or "ebrt" (external beam).
-      metric: what the dose is: "mean dose" or "mean BED".
+      metric: dose metric, "mean dose" or "mean BED".
       d50_gy: value of the metric for a probability of 50 %.
-      source: where the value was found.
+      source: source of the value.
       status: "published", "public code" or "unverified"; shown with every result.
     """
 
@@ -111,7 +111,7 @@ def tumour_control_probability(
     Args:
       dose_gy: the metric that `parameters.metric` names, any shape.
       parameters: the set; must be a TCP set for this kind of sphere.
-      sphere_type: what was or will be injected.
+      sphere_type: type of the microspheres that were or will be injected.
       gamma50: normalised slope; no set here has a published one.
 
     Returns:
@@ -132,7 +132,7 @@ def liver_complication_probability(
     Args:
       dose_gy: the metric that `parameters.metric` names, any shape.
       parameters: the set; must be an NTCP set for this kind of sphere.
-      sphere_type: what was or will be injected.
+      sphere_type: type of the microspheres that were or will be injected.
       m: slope parameter; no set here has a published one.
 
     Returns:

@@ -57,10 +57,10 @@ def bsa_activity_mbq(
 def lobar_activity_mbq(whole_liver_activity_mbq: Numbers, *, treated_liver_fraction: Numbers) -> Numbers:
     """Scales a whole-liver BSA activity by the lobe's fraction of the liver volume.
 
-    The rule is unverified: it was not found in a source; say so beside its result.
+    The rule is unverified: it was not found in a source; state this next to its result.
 
     Args:
-      whole_liver_activity_mbq: from `bsa_activity_mbq`.
+      whole_liver_activity_mbq: result of `bsa_activity_mbq`.
       treated_liver_fraction: volume of the treated lobe over that of the liver.
 
     Returns:

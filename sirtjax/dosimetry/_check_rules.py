@@ -19,13 +19,13 @@ class CheckRule:
     """A kind of check: one row of the table of codes.
 
     Attributes:
-      code: stable; never given to another check.
-      severity: "error": the number must not be used as it is; "warning": look before using it; "info".
-      title: what is looked at.
+      code: stable code, which no other check ever gets.
+      severity: "error": the number must not be used; "warning": review before use; "info": information.
+      title: subject of the check.
       message: sentence with `{where}`, `{value}`, `{limit}` and `{unit}`.
-      limit: threshold, or (low, high); None where it comes from the protocol or there is none.
-      unit: of value and limit; "1" is a fraction.
-      source: of the limit.
+      limit: threshold, or (low, high); None if it comes from the protocol or does not exist.
+      unit: unit of value and limit; "1" is a fraction.
+      source: source of the limit.
     """
 
     code: str

@@ -21,14 +21,14 @@ class Check:
     """A check that applies to a case.
 
     Attributes:
-      code: row of `CHECKS`.
-      severity: of that row.
+      code: code of a row of `CHECKS`.
+      severity: severity of that row.
       message: one sentence with the numbers.
-      where: VOI, territory or objective; None for the whole case.
-      value: what was found, in `unit`; None where there is not a number.
-      limit: limit.
-      unit: of value and limit; "1" is a fraction.
-      source: of the limit.
+      where: name of the VOI, territory or objective; None for the whole case.
+      value: value found, in `unit`; None if it is not a number.
+      limit: threshold, or (low, high).
+      unit: unit of value and limit; "1" is a fraction.
+      source: source of the limit.
     """
 
     code: str
@@ -53,12 +53,12 @@ def make_check(
     """Returns a check with this code and its completed message.
 
     Args:
-      code: row of `CHECKS`.
-      where: VOI, territory or objective it is about.
-      value: what was found.
-      limit: limit; by default that of the table, and so for unit and source.
-      unit: of value and limit.
-      source: of the limit.
+      code: code of a row of `CHECKS`.
+      where: name of the VOI, territory or objective.
+      value: value found.
+      limit: threshold, or (low, high). Default: limit of the table, as for `unit` and `source`.
+      unit: unit of value and limit.
+      source: source of the limit.
 
     Raises:
       ConfigError: there is no such code.
@@ -151,8 +151,8 @@ def draft_quality_checks(voi: str, *, estimated_dsc: float) -> tuple[Check, ...]
     """Returns SJ115: the estimated DSC of an automatically segmented VOI is below 0.90.
 
     Args:
-      voi: its name.
-      estimated_dsc: agreement with the true organ, as the model's calibration estimates it.
+      voi: name of the VOI.
+      estimated_dsc: Dice coefficient with the true organ, as the model's calibration estimates it.
     """
     limit = RULES["SJ115"].limit
     value = _finite_number(f"estimated DSC of {voi}", estimated_dsc)
@@ -178,9 +178,9 @@ def lung_shunt_checks(lung_shunt_fraction: float, *, device: str, planar: bool =
     """Returns SJ301 (above 10 %) or SJ302 (above 20 %) for resin, SJ306 for a planar measurement.
 
     Args:
-      lung_shunt_fraction: the largest of all injections.
+      lung_shunt_fraction: largest lung shunt fraction of all injections.
       device: "resin", "glass" or "holmium"; the limits are those of the BSA method, which is only for resin.
-      planar: whether it was measured on planar images without attenuation correction.
+      planar: whether the shunt was measured on planar images without attenuation correction.
     """
     number = _finite_number("lung shunt fraction", lung_shunt_fraction)
     found = _above("SJ302", number) or _above("SJ301", number) if device == "resin" else ()
@@ -197,10 +197,10 @@ def lung_dose_checks(
     """Returns SJ303, SJ304: mean lung dose of this treatment, and including earlier treatments.
 
     Args:
-      lung_dose_gy: of this treatment, all injections.
-      previous_gy: of earlier treatments.
-      single_limit_gy: of the protocol; 30 Gy where None.
-      cumulative_limit_gy: of the protocol; 50 Gy where None.
+      lung_dose_gy: mean lung dose of this treatment, from all injections.
+      previous_gy: mean lung dose of earlier treatments.
+      single_limit_gy: limit of the protocol for one treatment. Default: 30 Gy.
+      cumulative_limit_gy: limit of the protocol for all treatments. Default: 50 Gy.
     """
     return _above("SJ303", lung_dose_gy, limit=single_limit_gy) + _above(
         "SJ304", lung_dose_gy + _finite_number("previous lung dose", previous_gy), limit=cumulative_limit_gy
@@ -223,11 +223,11 @@ def constant_checks(
     """Returns SJ602: a dose constant, density or lung mass differs from the protocol's.
 
     Args:
-      name: of the constant.
-      used: the value used.
-      protocol: the value of the protocol.
-      unit: of both.
-      relative_tolerance: differences up to this are rounding.
+      name: name of the constant.
+      used: value used.
+      protocol: value of the protocol.
+      unit: unit of both values.
+      relative_tolerance: largest relative difference that counts as rounding.
     """
     if math.isclose(used, protocol, rel_tol=relative_tolerance):
         return ()
@@ -243,7 +243,7 @@ def delivered_activity_checks(territory: str, *, planned_mbq: float, delivered_m
     """Returns SJ522: delivered and planned activity of a territory differ by more than 10 %.
 
     Args:
-      territory: where it was injected.
+      territory: territory of the injection.
       planned_mbq: activity in the patient at injection by the plan, above 0.
       delivered_mbq: activity in the patient at injection.
     """

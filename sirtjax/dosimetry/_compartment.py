@@ -65,7 +65,7 @@ def activity_per_mass_mbq(liver_mass_g: Numbers, *, activity_mbq_per_kg: Numbers
 
     Args:
       liver_mass_g: mass of the liver to be treated.
-      activity_mbq_per_kg: from the protocol.
+      activity_mbq_per_kg: activity per liver mass, a value of the protocol.
 
     Returns:
       Activity in MBq at the time of injection.

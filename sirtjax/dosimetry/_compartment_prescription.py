@@ -35,7 +35,7 @@ class CompartmentPatient:
       tumours: volume and T/N ratio of each tumour.
       normal_ml: volume of normal tissue in the treated territory.
       untreated_ml: volume of the liver outside the territory.
-      lung_shunt_fraction: from 0 to below 1.
+      lung_shunt_fraction: lung shunt fraction, 0 to below 1.
       residual_fraction: fraction of the activity that remains in vial and catheter.
       lung_mass_g: lung mass.
       previous_lung_gy: mean lung dose of earlier treatments.
@@ -70,7 +70,7 @@ class CompartmentPrescription:
     Attributes:
       protocol: the protocol.
       plan: bounds, selected activity and predicted doses.
-      checks: of the input and of the prescription.
+      checks: checks of the input and of the prescription.
       nuclide: the nuclide record used.
       density_g_per_ml: density of the liver used.
       lung_mass_g: lung mass used.

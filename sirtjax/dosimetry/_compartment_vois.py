@@ -26,10 +26,10 @@ class CompartmentTerritory:
     """A treated territory as compartments.
 
     Attributes:
-      name: of the territory and its injection.
-      normal_volume_ml: normal tissue within it.
-      tumours: its tumours.
-      lung_shunt_fraction: LSF of its injection.
+      name: name of the territory and its injection.
+      normal_volume_ml: volume of the normal tissue in the territory.
+      tumours: tumours in the territory.
+      lung_shunt_fraction: lung shunt fraction of its injection.
     """
 
     name: str
@@ -54,8 +54,8 @@ def compartment_vois(
 
     Args:
       territories: one per injection.
-      untreated_volume_ml: liver in no territory, taken as normal tissue.
-      density_g_per_ml: of the liver.
+      untreated_volume_ml: volume of the liver in no territory, which counts as normal tissue.
+      density_g_per_ml: density of the liver.
       constant_gy_g_per_mbq: local-deposition constant of the nuclide.
       lung_mass_g: mass of both lungs.
       previous_lung_gy: mean lung dose of earlier treatments.

@@ -24,7 +24,7 @@ class DensityCurve:
 
     Attributes:
       name: the key of `density_curve`, or the name a site gives.
-      source: where the points come from: scanner, tube voltage, who measured.
+      source: source of the points: scanner, tube voltage, and who measured them.
       points: pairs of CT number in HU and density in g/mL.
 
     Raises:

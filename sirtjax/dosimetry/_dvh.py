@@ -39,7 +39,7 @@ class Dvh:
     volume, and is monotone. D_x and V_x are inverses of each other on it.
 
     Attributes:
-      name: what the VOI is called.
+      name: name of the VOI.
       volume_ml: volume on the dose grid, partial voxels counted by their occupancy.
       volume_outside_ml: volume of the VOI that the dose grid does not cover.
       mean_gy: occupancy-weighted mean of the voxels' doses, which is energy divided by mass if the density is
@@ -48,7 +48,7 @@ class Dvh:
       std_gy: occupancy-weighted standard deviation of the dose.
       minimum_gy: lowest dose of a sample inside the VOI, D100.
       maximum_gy: highest dose of a sample inside the VOI, D0.
-      voxels: number of dose voxels the VOI touches.
+      voxels: number of dose voxels that the VOI overlaps.
       subsamples: samples per axis and voxel used for the curve.
       curve_dose_gy: (n,) doses of the samples, highest first.
       curve_volume_ml: (n,) volume receiving at least that dose, ascending.
@@ -144,7 +144,7 @@ def dose_volume_histogram(
       weight: (i, j, k) fraction of each dose voxel inside the VOI, in [0, 1]; or (n i, n j, n k), the same on
         a grid n times as fine, for a lesion of about one voxel (then `subsamples` is n and not given).
       voxel_volume_ml: volume of one dose voxel.
-      name: what messages call the VOI.
+      name: name of the VOI in messages.
       subsamples: points per axis and voxel; by default as many as make 4096 samples in the VOI (at most 12). With 1
         each voxel is one dose without a spread, as in `pack_voi`.
       voi_volume_ml: volume of the VOI on its own grid; gives the part that the dose grid cuts off.

@@ -64,8 +64,8 @@ def smooth_differential_dvh_per_gy(
 
     Args:
       dose_gy: doses of the voxels.
-      weight: of each voxel in the VOI, same shape.
-      thresholds_gy: (bins,) doses to evaluate at.
+      weight: fraction of each voxel in the VOI, same shape.
+      thresholds_gy: (bins,) doses at which the histogram is evaluated.
       bandwidth_gy: width of the step that stands for a threshold.
     """
 

@@ -104,7 +104,7 @@ def traced_dose_at_fraction(samples: VoiSamples, fraction: float) -> Float[Array
     """Returns D_x in Gy, the dose that the hottest `fraction` receives at least. Differentiable.
 
     Args:
-      samples: from `voi_samples`.
+      samples: result of `voi_samples`.
       fraction: x / 100, above 0 and below 1.
     """
     half = _half_widths(samples)

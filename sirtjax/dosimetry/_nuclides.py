@@ -23,9 +23,9 @@ class Nuclide:
       symbol: element and mass number, such as "Y-90".
       half_life_h: physical half-life in hours.
       energy_mev_per_decay: energy deposited locally per decay, or None for a nuclide that is only imaged.
-      joule_per_mev: the conversion that the source used.
-      source: where the numbers come from.
-      radial_kernel: name of the radial dose point kernel, or None where there is no published one.
+      joule_per_mev: conversion factor that the source used.
+      source: source of the numbers.
+      radial_kernel: name of the radial dose point kernel; None if none is published.
 
     Examples:
       >>> from sirtjax import dosimetry

@@ -31,13 +31,13 @@ class DoseObjective:
     Attributes:
       voi: name of a VOI, or a role ("tumour") that stands for every VOI of that role.
       direction: "at least" (targets) or "at most" (limits).
-      dose_gy: the dose asked for; x of V_x.
+      dose_gy: required dose; x of V_x.
       kind: "mean" dose; "D": dose received by at least `volume_fraction` of the VOI; "V": fraction of the VOI
         that receives at least `dose_gy`.
-      volume_fraction: for "D" and "V", above 0 to 1.
+      volume_fraction: fraction of the VOI, above 0 to 1, for "D" and "V".
       purpose: "bound" enters the bounds of the activity, "goal" is only reported as met or not.
       cumulative: earlier treatments count (the previous dose of the VOI is added).
-      source: where the number comes from.
+      source: source of the number.
       evidence: "stated" in the source, or "unverified".
     """
 
@@ -82,15 +82,15 @@ class VoiDose:
     """The dose that each injection gives to a VOI, per MBq that enters the patient.
 
     Attributes:
-      name: what the VOI is called.
-      role: what it is to the plan.
-      territories: the territories (injections) that supply it. A tumour in two territories names both; the
-        whole normal liver and the lungs name all.
+      name: name of the VOI.
+      role: role of the VOI in the plan, such as "tumour".
+      territories: territories (injections) that supply the VOI. A tumour in two territories names both; the whole
+        normal liver and the lungs name all.
       mean_gy_per_mbq: (n_injections,) mean dose, cross-fire and shunt included, in injection order.
-      samples_gy_per_mbq: (n_samples, n_injections) dose of its voxels, for D and V objectives.
+      samples_gy_per_mbq: (n_samples, n_injections) dose of the VOI's voxels, for D and V objectives.
       sample_weight: (n_samples,) fraction of each voxel inside the VOI.
-      dose_at_fraction: instead of samples: a function of (activity in MBq (n_injections,), volume fraction)
-        giving D_x in Gy, of degree one in the activity.
+      dose_at_fraction: alternative to samples: a function of (activity in MBq (n_injections,), volume fraction) that
+        returns D_x in Gy, of degree one in the activity.
       previous_gy: mean dose of earlier treatments, added for cumulative objectives.
     """
 

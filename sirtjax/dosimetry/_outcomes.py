@@ -45,7 +45,7 @@ def outcome_checks(outcomes: Sequence[ObjectiveOutcome], moment: Moment) -> tupl
     """Returns one check per objective that is not met.
 
     Args:
-      outcomes: of `objective_outcomes`.
+      outcomes: result of `objective_outcomes`.
       moment: "predicted" for a plan (SJ401 to SJ403), "delivered" for a verification (SJ404 to SJ406). A lung limit
         raises SJ303 or SJ304 at both.
     """

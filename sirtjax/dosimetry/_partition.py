@@ -92,13 +92,13 @@ def partition_dose_gy(
     by, so that a vanishing tumour or no normal tissue stay finite.
 
     Args:
-      activity_mbq: injected in this territory.
+      activity_mbq: activity injected in this territory.
       tumour_volume_ml: (n,) volumes.
       tn_ratio: (n,) T/N ratios.
       normal_volume_ml: volume of the normal tissue of the territory.
-      density_g_per_ml: of the liver; one density for all compartments.
+      density_g_per_ml: density of the liver, the same for all compartments.
       constant_gy_g_per_mbq: local-deposition constant of the nuclide.
-      lung_shunt_fraction: LSF.
+      lung_shunt_fraction: lung shunt fraction, below 1.
 
     Returns:
       Doses in Gy.
@@ -137,9 +137,9 @@ def partition_activity_mbq(
       tumour_volume_ml: (n,) volumes.
       tn_ratio: (n,) T/N ratios.
       normal_volume_ml: volume of the normal tissue of the territory.
-      density_g_per_ml: of the liver.
+      density_g_per_ml: density of the liver.
       constant_gy_g_per_mbq: local-deposition constant of the nuclide.
-      lung_shunt_fraction: LSF, below 1.
+      lung_shunt_fraction: lung shunt fraction, below 1.
 
     Returns:
       Activities in MBq at the time of injection.

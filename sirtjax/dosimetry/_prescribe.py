@@ -148,8 +148,8 @@ def bounds_along(pairs: Sequence[Pair], direction: Direction, ray_mbq: Floats) -
 
     Args:
       pairs: objectives with their VOI.
-      direction: which of them.
-      ray_mbq: (n_injections,) the activities of one unit.
+      direction: direction of the objectives to use, "at least" or "at most".
+      ray_mbq: (n_injections,) activity vector whose multiples are searched.
     """
     found = []
     for objective, voi in pairs:

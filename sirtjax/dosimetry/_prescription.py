@@ -32,8 +32,8 @@ class Bound:
       objective: the objective, with the VOI's own name.
       voi: name of the VOI.
       role: role of the VOI.
-      activity_mbq: of the single territory, or the total of all territories for a joint bound; infinite
-        for a limit that can't be reached or a target that can't.
+      activity_mbq: activity of the single territory, or total of all territories for a joint bound; infinite for a
+        limit or target that cannot be reached.
     """
 
     objective: DoseObjective
@@ -47,16 +47,16 @@ class TerritoryPrescription:
     """The bounds and the activity of one territory; activities at the time of injection.
 
     Attributes:
-      territory: its name.
+      territory: name of the territory.
       lower_bounds: one per target, largest first.
       upper_bounds: one per limit, smallest first, as if this were the only injection.
       lower_bound_mbq: the largest lower bound, 0 without a target.
       upper_bound_mbq: the smallest upper bound, infinite without a limit.
       feasible: whether lower <= upper.
-      chosen_mbq: activity to enter the patient.
+      chosen_mbq: activity that is to reach the patient.
       dispensed_mbq: activity to order so that `chosen_mbq` leaves the vial.
-      residual_fraction: share that stays behind.
-      limiting_bound: the bound that sets `chosen_mbq`; None where it was given.
+      residual_fraction: fraction of the activity that remains in vial and catheter.
+      limiting_bound: bound that sets `chosen_mbq`; None if the activity was provided.
     """
 
     territory: str
@@ -81,12 +81,13 @@ class Prediction:
     """The mean dose predicted for a VOI.
 
     Attributes:
-      voi: its name.
-      role: its role.
-      mean_gy: with the chosen activity in the patient (the residual is ordered on top).
-      mean_with_residual_gy: if only the chosen activity is ordered and the residual stays behind.
-      previous_gy: of earlier treatments, not included in the others.
-      by_territory_gy: (name, dose) what each injection contributes to `mean_gy`.
+      voi: name of the VOI.
+      role: role of the VOI.
+      mean_gy: mean dose if the chosen activity reaches the patient (the residual is ordered in addition).
+      mean_with_residual_gy: mean dose if only the chosen activity is ordered and the residual does not reach the
+        patient.
+      previous_gy: mean dose of earlier treatments, not included in the other doses.
+      by_territory_gy: (name, dose) contribution of each injection to `mean_gy`.
     """
 
     voi: str
@@ -99,15 +100,15 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveOutcome:
-    """How an objective stands at the chosen activities.
+    """The result of an objective at the chosen activities.
 
     Attributes:
       objective: the objective, with the VOI's own name.
       voi: name of the VOI.
       role: role of the VOI.
       value_gy: mean dose or D_x, earlier treatments included for a cumulative objective.
-      value_fraction: for a V objective, the fraction of the VOI above its dose.
-      met: whether it holds.
+      value_fraction: fraction of the VOI above its dose, for a V objective.
+      met: whether the objective is met.
     """
 
     objective: DoseObjective
@@ -120,11 +121,11 @@ class ObjectiveOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Prescription:
-    """The activities of all territories, with the bounds they lie between.
+    """The activities of all territories, and their bounds.
 
     Attributes:
-      strategy: the rule used.
-      territories: one per injection.
+      strategy: rule of the choice.
+      territories: one prescription per injection.
       joint_lower_mbq: total activity at which all targets are met, in the proportions of the choice.
       joint_upper_mbq: total activity at which the first limit is reached, in those proportions.
       joint_bounds: every bound on that total.
@@ -136,8 +137,8 @@ class Prescription:
         known or some injection has no target or no limit on liver tissue.
       total_mbq: sum of the chosen activities.
       predictions: dose per VOI.
-      outcomes: every objective, goals too.
-      checks: what must be looked at.
+      outcomes: results of every objective, including goals.
+      checks: checks that a user must review.
     """
 
     strategy: Strategy

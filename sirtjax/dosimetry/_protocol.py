@@ -31,9 +31,9 @@ class Quantity:
     """A number of a protocol.
 
     Attributes:
-      value: in `unit`.
-      unit: as printed.
-      source: where it is from.
+      value: value in `unit`.
+      unit: unit as printed.
+      source: source of the value.
       evidence: "stated" in the source, found in public "code", "derived" from the source, or "unverified".
     """
 
@@ -64,21 +64,21 @@ class Protocol:
 
     Attributes:
       name: "device-scenario".
-      title: for people.
+      title: title for readers.
       device: "resin", "glass" or "holmium".
       tumour: tumour type.
       approach: "segmentectomy", "lobectomy", "unilobar" or "bilobar".
       nuclide: name of the nuclide record whose constant is used.
-      liver_density: g/mL.
-      standard_lung_mass: g, used where the lungs are not segmented; otherwise the mass is from the CT.
+      liver_density: density of the liver, g/mL.
+      standard_lung_mass: lung mass in g that is used if the lungs are not segmented; otherwise the mass is from the CT.
       lung_single: limit on the mean lung dose of one treatment, Gy.
       lung_cumulative: limit with earlier treatments, Gy.
       multi: objectives of the multi-compartment or voxel-level method.
       single: objectives of the single-compartment method.
-      lung_shunt_steps: (LSF exceeded, factor on the BSA activity) of the BSA method; empty where it has none.
-      lung_shunt_source: of those steps.
-      activity_per_mass: MBq per kg of liver, where the device has such a rule.
-      notes: what else the source says.
+      lung_shunt_steps: (LSF exceeded, factor on the BSA activity) of the BSA method; empty if it has none.
+      lung_shunt_source: source of those steps.
+      activity_per_mass: activity per liver mass, MBq/kg, if the device has such a rule.
+      notes: further statements of the source.
     """
 
     name: str

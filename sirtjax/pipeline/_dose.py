@@ -27,7 +27,7 @@ def relative_activity(
     Args:
       counts: activity image on the dose grid.
       region: fraction of each voxel in the territory.
-      name: of the territory, for the message.
+      name: name of the territory, for the message.
 
     Raises:
       InputError: the image has no counts in the territory (not for traced arrays, which give NaN).
@@ -91,7 +91,7 @@ def absorbed_dose(
       activity_mbq: activity per voxel.
       density_g_per_ml: density of each voxel.
       lung: fraction of each voxel that is lung.
-      spacing_mm: of the dose grid.
+      spacing_mm: voxel spacing of the dose grid.
       nuclide: record of the nuclide.
       method: "kernel" or "local".
       soft_tissue_g_per_ml: density of the tissue of the kernel.

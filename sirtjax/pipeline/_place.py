@@ -34,7 +34,7 @@ def place_mask(
     Args:
       mask: the mask on its own grid.
       world_from_dose_voxel: affine of the dose grid.
-      shape: of the dose grid.
+      shape: voxels of the dose grid.
       warp: transform to the frame of the mask; the identity by default.
       config: whether the values are logits, and how traced ones are averaged.
       interpolation: "linear", or "cubic" (traced arrays only).
@@ -76,10 +76,10 @@ def place_counts(
     Args:
       counts: the activity image.
       world_from_dose_voxel: affine of the dose grid.
-      shape: of the dose grid.
-      sampling: how a traced image is averaged; on the host the grids decide.
-      unit: of the image. A traced image keeps its total only to about 1 %, on which the patient-relative calibration
-        does not depend.
+      shape: voxels of the dose grid.
+      sampling: averaging of a traced image; on the host it follows from the grids.
+      unit: unit of the image. A traced image keeps its total only to about 1 %, on which the patient-relative
+        calibration does not depend.
     """
     if not spatial.is_traced(counts, world_from_dose_voxel):
         seen = np.asarray(counts.values, np.float32)
@@ -109,7 +109,7 @@ def field_of_view(
       counts_shape: voxels of the activity image.
       world_from_voxel: affine of the activity image.
       world_from_dose_voxel: affine of the dose grid.
-      shape: of the dose grid.
+      shape: voxels of the dose grid.
     """
     traced = spatial.is_traced(world_from_voxel, world_from_dose_voxel)
     xp: Any = jnp if traced else np

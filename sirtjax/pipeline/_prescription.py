@@ -56,7 +56,7 @@ def prescribed_activities(
       previous_lung_gy: lung dose of earlier treatments.
       config: objectives, choice and split.
       shares: proportions, for `allocation` "shares"; constants for derivatives.
-      fixed_mbq: for `strategy` "fixed".
+      fixed_mbq: prescribed activities, for `strategy` "fixed".
     """
     found = _objectives(mean_gy_per_mbq, dose_at_fraction, limits_gy, previous_lung_gy, config)
     alike = _activities(found, None, fixed_mbq)

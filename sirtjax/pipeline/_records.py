@@ -131,9 +131,9 @@ class MaskConfig:
 
     Attributes:
       name: key in `PipelineInputs.masks`.
-      warped: whether it was drawn on the diagnostic image.
+      warped: whether the mask was drawn on the diagnostic image.
       logits: whether its values are logits, of which the sigmoid is the occupancy.
-      sampling: how it is averaged.
+      sampling: averaging of the mask.
     """
 
     name: str
@@ -164,7 +164,7 @@ class ObjectiveConfig:
       voi: a VOI of the configuration, or "lungs".
       direction: "at least" (target) or "at most" (limit).
       volume_fraction: x of D_x, also for V objectives (V70 >= 80 % is D80 >= 70 Gy); None for a mean.
-      territories: those that feed the VOI of a target; a target with several couples them.
+      territories: territories that feed the VOI of a target; a target with several couples them.
       on_liver: whether it limits liver tissue.
       cumulative: whether the dose of earlier treatments counts (lungs).
     """
@@ -194,11 +194,11 @@ class PipelineConfig:
       vois: VOIs of the result.
       objectives: targets and limits that bound the activity.
       strategy: "upper", "lower" or "fixed" activity between the bounds.
-      allocation: how several injections share a limit that binds them together: "proportional" to their own choice,
-        "even" mean dose, or in the proportions `shares` of the inputs, which are constants for derivatives.
+      allocation: rule by which several injections divide a limit that binds them together: "proportional" to their own
+        choice, "even" mean dose, or in the proportions `shares` of the inputs, which are constants for derivatives.
       percents: the x of D_x in %.
       levels_gy: the x of V_x in Gy.
-      counts_sampling: how the activity image is averaged.
+      counts_sampling: averaging of the activity image.
       interpolation: "linear" as in a plan, or "cubic" for masks with a derivative without kinks in displacements.
     """
 

@@ -31,7 +31,7 @@ def run(inputs: PipelineInputs, config: PipelineConfig) -> PipelineResult:
 
     Args:
       inputs: the arrays.
-      config: what is fixed when the function is compiled.
+      config: settings that are fixed when the function is compiled.
 
     Raises:
       ConfigError: the arrays do not fit the configuration.

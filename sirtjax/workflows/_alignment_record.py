@@ -20,7 +20,7 @@ class AlignmentRecord:
     """The method and the result of a registration, in words and numbers.
 
     Attributes:
-      method: of the case.
+      method: registration method of the case.
       preset: name of the preset; None if the images were not used, or for a custom function.
       settings: values of the preset that were changed.
       guides: names of the masks that both images have; the preset selects among them.
@@ -46,14 +46,14 @@ class AlignmentRecord:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Alignment:
-    """The transform between the activity and the diagnostic frame, and where it comes from.
+    """The transform between the activity and the diagnostic frame, and its origin.
 
     Attributes:
       transform: pull, from the activity frame to the diagnostic frame.
-      record: how it was made; None where there is no diagnostic image.
-      result: the registration, where one was made now.
-      guides: its masks and points.
-      page: the report of a registration made earlier, as HTML.
+      record: method and result of the registration; None if there is no diagnostic image.
+      result: result of the registration, if it was run for this case.
+      guides: masks and landmark points of the registration.
+      page: report of an earlier registration, as HTML.
     """
 
     transform: spatial.Transform

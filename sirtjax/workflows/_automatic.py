@@ -35,10 +35,10 @@ def automatic_hooks(
     Nothing is loaded before it is needed.
 
     Args:
-      model: name or folder of the liver's model.
-      lesion_model: of the lesions' model.
-      segment_lesions: whether lesions are looked for, as `Case.masks.segment_lesions` says.
-      on_step: called with the name of each step as it begins.
+      model: name or folder of the liver model.
+      lesion_model: name or folder of the lesion model.
+      segment_lesions: whether to segment lesions, as in `Case.masks.segment_lesions`.
+      on_step: called with the name of each step when it starts.
     """
 
     @cache

@@ -68,8 +68,8 @@ def case_from_dict(
 
     Args:
       table: the content of a case file.
-      folder: what relative paths are relative to.
-      source: named in error messages.
+      folder: folder to which relative paths refer.
+      source: name of the case in error messages.
       overrides: "a.b=value" with a TOML value, set before the case is checked.
       unset: keys "a.b" or tables "a" that are removed before `overrides` are set.
 

@@ -27,13 +27,13 @@ NONE = "none"
 
 @dataclass
 class Chosen:
-    """The roles as they stand, to be asked about and changed.
+    """The images and masks chosen so far, which answers can change.
 
     Attributes:
-      inspection: of the folder.
+      inspection: findings on the folder.
       kind: "plan" or "verify".
-      images: what was given by --role or answered.
-      masks: what was given by --role or answered: the object and names of its structures, or None for no mask.
+      images: series that `--role` or an answer assigned to each image role; None for no image.
+      masks: object and names of its structures that `--role` or an answer assigned to each mask role; None for no mask.
       options: the other values of the case.
       on_note: called with each remark.
     """

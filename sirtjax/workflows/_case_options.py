@@ -134,7 +134,7 @@ def check_choices(case: Case, path: Path | None) -> None:
 
     Args:
       case: the case.
-      path: its file; None if it was made from options, which the message then names.
+      path: case file, which the message names; None if the case comes from options.
 
     Raises:
       ConfigError: one or both are missing.

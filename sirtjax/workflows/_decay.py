@@ -86,7 +86,7 @@ def activity_at_injection_mbq(setting: DosimetryContext, decay: InjectionDecay) 
 
     Args:
       setting: the mapped case; its activity in Bq/mL.
-      decay: of `injection_decay`, in the order of the injections.
+      decay: result of `injection_decay`, in the order of the injections.
 
     Returns:
       (i, j, k) MBq per voxel, each at its own injection, and the check of the activity outside all territories.

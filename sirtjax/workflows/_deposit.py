@@ -15,12 +15,12 @@ class ActivityAndDose:
     """Activity and dose of all injections together.
 
     Attributes:
-      activity_mbq: (i, j, k) per voxel, at the time of injection, decaying in place.
-      dose_gy: (i, j, k).
-      injected_mbq: the activity that reached the patient.
-      lung_dose_gy: mean dose of the lungs from the shunted activity, None where none is known.
-      lung_activity_mbq: the activity shunted to the lungs.
-      lung_mass_g: of both lungs.
+      activity_mbq: (i, j, k) activity per voxel at the time of injection, decaying in place.
+      dose_gy: (i, j, k) absorbed dose per voxel.
+      injected_mbq: activity that reached the patient.
+      lung_dose_gy: mean dose of the lungs from the shunted activity.
+      lung_activity_mbq: activity shunted to the lungs.
+      lung_mass_g: mass of both lungs.
       holder: (i, j, k) fraction of each voxel that contains its activity; None if the activity fills the voxels.
     """
 

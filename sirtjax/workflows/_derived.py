@@ -25,9 +25,9 @@ class PlacedVoi:
     Attributes:
       name: "liver", "normal liver", a lesion's own name, "lesions" (all of them), a territory's own name,
         "normal " and a territory's name, or "lungs".
-      kind: what it is.
-      territories: the territories that reach it, the one with most of it first.
-      weight: (i, j, k) fraction of each voxel inside.
+      kind: type of the VOI, such as "lesion".
+      territories: territories that the VOI overlaps, the one with the largest part of it first.
+      weight: (i, j, k) fraction of each voxel inside the VOI.
     """
 
     name: str

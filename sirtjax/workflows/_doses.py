@@ -22,13 +22,13 @@ LUNG_DENSITIES_G_PER_ML = (0.05, 1.06)
 
 @dataclass(frozen=True)
 class Medium:
-    """What the activity decays in.
+    """The tissue in which the activity decays.
 
     Attributes:
-      density_g_per_ml: (i, j, k).
-      soft_tissue_g_per_ml: the density the kernel is scaled to, the protocol's for the liver.
+      density_g_per_ml: (i, j, k) density of each voxel.
+      soft_tissue_g_per_ml: density to which the kernel is scaled, the protocol's density of the liver.
       lung: (i, j, k) fraction of each voxel that is lung.
-      description: for the report.
+      description: description of the densities, for the report.
     """
 
     density_g_per_ml: Array

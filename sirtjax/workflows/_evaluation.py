@@ -34,14 +34,14 @@ def evaluate_vois(
     """Returns one row per VOI, from the voxel dose and by the multi-compartment method.
 
     Args:
-      vois: on the working grid.
-      mapped: the working grid, and the volumes as drawn.
+      vois: VOIs on the working grid.
+      mapped: case on the working grid, with the volumes of the masks as drawn.
       deposit: activity and dose of all injections.
-      density_g_per_ml: of liver and lesions, for the compartment method.
-      constant_gy_g_per_mbq: K of the local deposition.
-      v_levels_gy: the doses x of V_x.
-      biology: the parameter sets of the case, or None.
-      half_life_h: of the nuclide.
+      density_g_per_ml: density of liver and lesions, for the compartment method.
+      constant_gy_g_per_mbq: constant K of the local deposition.
+      v_levels_gy: doses x of V_x.
+      biology: parameter sets of the case, or None.
+      half_life_h: physical half-life of the nuclide.
     """
     voxel_ml = mapped.geometry.voxel_volume_ml
     full_mbq = deposit.activity_mbq

@@ -29,8 +29,8 @@ class RegistrationGuidance:
     The floating image is the diagnostic one.
 
     Attributes:
-      reference_masks, floating_masks: by name, each map with a label of that name; the liver is called "liver".
-      reference_points_mm, floating_points_mm: (n, 3) LPS, the same points in the same order; None where not given.
+      reference_masks, floating_masks: masks by name, each map with a label of that name; the liver is called "liver".
+      reference_points_mm, floating_points_mm: (n, 3) LPS, the same points in the same order; None if not provided.
     """
 
     reference_masks: Mapping[str, LabelMap] = field(default_factory=dict)

@@ -29,7 +29,7 @@ def allowed_nuclides(kind: Literal["plan", "verification"], treated: str) -> tup
     """Returns the nuclides that the activity image of a plan or verification may show.
 
     Args:
-      kind: of the case.
+      kind: type of the case.
       treated: nuclide of the treatment, such as "Y-90".
     """
     if kind == "verification":
@@ -60,7 +60,7 @@ def imaged_nuclide_checks(
 
     Args:
       path: the image, for messages.
-      role: of the image, for messages.
+      role: role of the image, for messages.
       named: nuclides that the header names.
       stated: nuclide that the case states for the image, or None.
       allowed: nuclides that the role allows.

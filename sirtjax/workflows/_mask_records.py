@@ -39,8 +39,8 @@ def used_inputs(inputs: Mapping[str, InputFile], products: StepResults) -> dict[
     """Returns the inputs of a case with the replaced masks.
 
     Args:
-      inputs: by role, as the case names them.
-      products: the steps, with masks of a review or changed by hand.
+      inputs: files of the case by role.
+      products: results of the steps, with masks of a review or changed manually.
 
     Returns:
       A new table; a file of which no mask was used is not in it.

@@ -26,16 +26,16 @@ _NOT = r".*(normal|healthy|minus|without|\bptv|ring|\bprv|margin|non.?tumou?r).*
 
 @dataclass(frozen=True, kw_only=True)
 class MaskProposal:
-    """Which object holds the masks of a role.
+    """The object proposed for the masks of a role.
 
     Attributes:
-      role: of the case.
-      source: the structure set or segmentation.
-      names: of its structures that are taken.
-      frame: of which image.
-      reasons: why.
+      role: mask role of the case.
+      source: structure set or segmentation.
+      names: names of the structures that are used.
+      frame: image on which the masks were drawn, "activity" or "diagnostic".
+      reasons: reasons for the proposal.
       given: whether the user named it.
-      tied: other objects that fit just as well: then none may be taken unseen.
+      tied: other objects that fit equally well; if there are any, the user must choose.
     """
 
     role: MaskRole
@@ -67,8 +67,8 @@ def propose_masks(inspection: Inspection, roles: Mapping[ImageRole, RoleProposal
     Of objects that fit alike the newest is taken.
 
     Args:
-      inspection: of the folder.
-      roles: which series play which role.
+      inspection: findings on the folder.
+      roles: proposed series of each image role.
     """
     found: dict[MaskRole, list[MaskProposal]] = {}
     for one in inspection.objects:

@@ -29,8 +29,8 @@ def objective_results(
 
     Args:
       outcomes: the objectives on the predicted or delivered dose.
-      plan: of a verification.
-      only_planned: whether they are objectives of the plan that the case does not have.
+      plan: plan of a verification.
+      only_planned: whether the objectives are in the plan and not in the case.
     """
     return tuple(_row(outcome, plan, only_planned) for outcome in outcomes)
 
@@ -52,8 +52,8 @@ def delivered_objectives(
       setting: the mapped case.
       deposit: the delivered activity and dose.
       rows: the VOIs of the report; an objective on a mean dose is compared with the mean of its row.
-      objectives: of the case: the protocol's and the patient's own.
-      plan: its objectives are evaluated too, if the case has no such objective and the VOI exists.
+      objectives: objectives of the case: the protocol's and the patient's own.
+      plan: plan whose objectives are also evaluated if the case does not have them and the VOI exists.
 
     Returns:
       One row per objective and VOI, and a check for each that is not met.

@@ -29,8 +29,8 @@ def compare_with_plan(
 
     Args:
       case: the case of the verification.
-      images: its images.
-      result: its numbers, with injections, objectives and provenance.
+      images: images of the case.
+      result: result of the verification, with injections, objectives and provenance.
       plan: the plan, of the same patient.
 
     Returns:

@@ -46,7 +46,7 @@ def compare_patient(
 
     Args:
       case: the case.
-      images: its images.
+      images: images of the case.
       plan: the plan, not refused.
       inputs: files and hashes of the verification, as in its provenance.
     """

@@ -87,8 +87,8 @@ class AllStepResults(StepResults):
     """The products of all six steps: what a plan or verification starts from.
 
     Attributes:
-      images, liver, lesions, lungs, territories, registration, resampling: as in `StepResults`; only `lungs` may be
-        None.
+      images, liver, lesions, lungs, territories, registration, resampling: same as in `StepResults`; only `lungs` may
+        be None.
     """
 
     # `field()` removes the default that the base class has.

@@ -9,11 +9,11 @@ class InputFile(TypedDict):
     """A file that a result was computed from.
 
     Attributes:
-      file: its name, without folders.
-      modality, grid, unit: of an image.
-      series_uid, study_uid, frame_of_reference_uid: of a DICOM image.
-      sha256: of its content.
-      version: of a reviewed mask.
+      file: file name without folders.
+      modality, grid, unit: DICOM modality, grid and unit of an image.
+      series_uid, study_uid, frame_of_reference_uid: UIDs of a DICOM image.
+      sha256: hash of the file's content.
+      version: version number of a reviewed mask.
     """
 
     file: str
@@ -32,13 +32,13 @@ class Provenance(TypedDict):
 
     Attributes:
       created: date and time, UTC.
-      versions: of this package, Python and the libraries.
-      device: on which it was computed.
+      versions: versions of this package, Python and the libraries.
+      device: device that computed the result.
       inputs: each file by its role.
       patient: keyed hashes of the identifiers; None without a lasting key.
       registration: one sentence on how the diagnostic image was aligned.
       case: the case as used.
-      case_sha256: of the case.
+      case_sha256: hash of the case.
     """
 
     created: str
@@ -55,8 +55,8 @@ class PlannedVoi(TypedDict, total=False):
     """A row of the VOI table of a plan, as far as a verification reads it.
 
     Attributes:
-      name, kind: which VOI it is.
-      volume_ml, mask_ml: on the dose grid, and of its mask.
+      name, kind: name and type of the VOI.
+      volume_ml, mask_ml: volume on the dose grid, and volume of the mask.
       mean_gy, d_gy, v_percent: doses and volumes of the histogram.
       dvh_dose_gy, dvh_volume_percent: the cumulative histogram.
     """

@@ -33,7 +33,7 @@ def check_prescription(case: Case, *, source: str = "the case") -> Literal["uppe
 
     Args:
       case: the case.
-      source: its file, for the message.
+      source: name of the case file, for the message.
 
     Returns:
       Which activity between the bounds is chosen.

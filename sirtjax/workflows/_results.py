@@ -24,19 +24,19 @@ VoiKind = Literal["liver", "normal liver", "lesion", "lesions", "territory", "no
 
 @dataclass(frozen=True)
 class VoiResult:
-    """What the dose does to one VOI.
+    """The dose and its effects in one VOI.
 
     Attributes:
-      name, kind, territory: which VOI it is, and the territory it belongs to, if to one.
-      volume_ml: on the working grid; `mask_ml` as drawn (None for a derived VOI).
-      mass_g: volume times the protocol's density, or from the CT where density_from_ct is set.
-      activity_mbq: its part of the injected activity; `uptake_fraction` is its fraction of the liver's activity.
-      tn_ratio: activity concentration over that of the normal tissue of the same territory, lesions only.
+      name, kind, territory: name and type of the VOI, and the territory that contains it, if only one does.
+      volume_ml: volume on the working grid; `mask_ml` as drawn (None for a derived VOI).
+      mass_g: volume times the protocol's density, or mass from the CT if density_from_ct is set.
+      activity_mbq: injected activity in the VOI; `uptake_fraction` is its fraction of the liver's activity.
+      tn_ratio: activity concentration divided by that of the normal tissue of the same territory, only for lesions.
       multi_compartment_mean_gy: mean dose of the multi-compartment method (thesis Eq. 1.5).
-      mean_gy, min_gy, max_gy, d_gy, v_percent: from the voxel dose; `d_gy["70"]` is D70,
-        `v_percent["100"]` is V100.
-      bed_gy, eud_gy, tcp, ntcp: radiobiology by the named parameter sets, where the protocol has one.
-      dvh_dose_gy, dvh_volume_percent: the cumulative DVH.
+      mean_gy, min_gy, max_gy, d_gy, v_percent: metrics of the voxel dose; `d_gy["70"]` is D70, `v_percent["100"]` is
+        V100.
+      bed_gy, eud_gy, tcp, ntcp: radiobiology by the named parameter sets, if the protocol has one.
+      dvh_dose_gy, dvh_volume_percent: cumulative DVH.
     """
 
     name: str
@@ -64,9 +64,9 @@ class BoundResult:
     """One limit of the activity: the tumour's lower one, or an upper one of normal liver, lung or vendor.
 
     Attributes:
-      name: what it protects or reaches, e.g. "normal liver mean <= 40 Gy".
-      activity_mbq: the activity at injection at which the objective is met exactly.
-      source: of the objective's number.
+      name: objective that sets the bound, e.g. "normal liver mean <= 40 Gy".
+      activity_mbq: activity at injection at which the objective is met exactly.
+      source: source of the objective's number.
     """
 
     name: str
@@ -80,15 +80,15 @@ class InjectionResult:
     """The prescription, or in a verification the delivered activity, of one territory.
 
     Attributes:
-      activity_mbq: reaching the patient at the time of injection.
-      dispensed_mbq: in the vial at that time: activity / (1 - residual fraction); None where a verification does not
-        know the residual.
-      lower_mbq, upper_mbq: the interval between the bounds; None where there is no such bound.
+      activity_mbq: activity that reaches the patient at the time of injection.
+      dispensed_mbq: activity in the vial at that time: activity / (1 - residual fraction); None if a verification does
+        not know the residual.
+      lower_mbq, upper_mbq: interval between the bounds; None if there is no such bound.
       feasible: whether the interval is not empty.
-      limiting_objective: the name of the bound the activity sits on, or why it was chosen.
-      lung_shunt_fraction, residual_fraction: used for it.
+      limiting_objective: name of the bound that the activity equals, or the reason for the choice.
+      lung_shunt_fraction, residual_fraction: fractions used for the injection.
       bounds: every bound separately.
-      planned_mbq: in a verification, the activity of the plan; None without a plan or if it plans none here.
+      planned_mbq: activity of the plan, in a verification; None without a plan or if it plans no injection here.
       elapsed_h: hours from this injection to the time that the image's Bq/mL refer to; None without decay correction.
     """
 
@@ -111,9 +111,9 @@ class TerritoryResult:
     """One perfusion territory of the liver.
 
     Attributes:
-      name: of the territory.
-      volume_ml: on the working grid.
-      treated: whether an injection fills it.
+      name: name of the territory.
+      volume_ml: volume on the working grid.
+      treated: whether an injection reaches the territory.
     """
 
     name: str
@@ -126,19 +126,19 @@ class ObjectiveResult:
     """A target, limit or goal on one VOI, and the dose it is compared with.
 
     Attributes:
-      name: the objective in the field's notation, such as "mean(lesion 1) >= 205 Gy".
-      voi, role: the VOI, and its role in the protocol.
+      name: objective in the field's notation, such as "mean(lesion 1) >= 205 Gy".
+      voi, role: name of the VOI, and its role in the protocol.
       direction: "at least" (targets) or "at most" (limits).
       kind: "mean", "D" (D_x) or "V" (V_x).
       purpose: "bound" restricts the activity, "goal" is a recommendation.
       dose_gy: the target or limit; x of V_x.
-      volume_fraction: x of D_x, or the volume asked for at V_x; None for a mean.
+      volume_fraction: x of D_x, or the required volume for V_x; None for a mean.
       cumulative: whether the dose of earlier treatments is included.
-      value_gy: predicted by a plan, delivered in a verification: mean dose, or D_x at `volume_fraction`.
-      value_fraction: for "V" the fraction of the VOI that receives at least `dose_gy`; otherwise None.
+      value_gy: mean dose, or D_x at `volume_fraction`, predicted by a plan or delivered in a verification.
+      value_fraction: fraction of the VOI that receives at least `dose_gy`, for "V"; otherwise None.
       met: whether `value_gy` meets the objective.
-      source: of the target or limit.
-      planned_gy, planned_fraction, planned_met: the same in the plan of a verification; None without one.
+      source: source of the target or limit.
+      planned_gy, planned_fraction, planned_met: same values in the plan of a verification; None without a plan.
       only_planned: whether the plan has the objective and the case of the verification does not.
     """
 
@@ -169,9 +169,9 @@ class ComparisonRow:
     """One property of a verification and of its plan.
 
     Attributes:
-      name: what is compared, such as "protocol" or "volume of lesion 1".
-      planned, found: in the plan and in the verification, as printed.
-      agreement: numbers agree within the limit of their check; "unknown" if one of the two is not stated.
+      name: compared property, such as "protocol" or "volume of lesion 1".
+      planned, found: value in the plan and in the verification, as printed.
+      agreement: whether numbers agree within the limit of their check; "unknown" if one of the two is not stated.
     """
 
     name: str
@@ -206,12 +206,12 @@ class MethodEntry:
 
 @dataclass(frozen=True)
 class VolumeChange:
-    """What the transform does to the volume of one VOI drawn on the diagnostic image.
+    """The change that the transform makes to the volume of one VOI drawn on the diagnostic image.
 
     Attributes:
-      mask_ml: as drawn.
-      warped_ml: after warping to the activity image.
-      change_percent: of the drawn volume; above 0 it has grown.
+      mask_ml: volume of the drawn mask.
+      warped_ml: volume after warping to the activity image.
+      change_percent: change in percent of the drawn volume; positive for an increase.
     """
 
     name: str
@@ -223,15 +223,15 @@ class VolumeChange:
 
 @dataclass(frozen=True)
 class RegistrationSummary:
-    """How the diagnostic image was brought onto the activity image, and how far that can be trusted.
+    """The registration of the diagnostic image to the activity image, and its reliability.
 
     Attributes:
-      method, preset, settings, guides, status, cause, accepted, quality, folding_fraction, notes: as in
+      method, preset, settings, guides, status, cause, accepted, quality, folding_fraction, notes: same as in
         `AlignmentRecord`.
       liver_jacobian_minimum, liver_jacobian_maximum: volume on the diagnostic image per volume on the activity image
         from place to place in the liver.
       liver_log_jacobian_std: standard deviation of its natural logarithm; null where all of the liver folds.
-      volumes: of the VOIs drawn on the diagnostic image.
+      volumes: volume changes of the VOIs drawn on the diagnostic image.
     """
 
     method: str
@@ -255,13 +255,13 @@ class MaskResult:
     """A mask as it was used, and its reviewer.
 
     Attributes:
-      name, role: which it is.
+      name, role: name of the mask and its role in the case.
       frame: the image it is drawn on, "activity" or "diagnostic".
       origin: the file or the method it comes from first.
-      volume_ml: as drawn; of territories, of all together.
-      file, sha256: what was read: the case's file, or a version of the review by its name below the plan's folder; None
-        where a program made it.
-      version: in the review; None where it was not reviewed.
+      volume_ml: volume of the mask as drawn; for territories, of all of them together.
+      file, sha256: name and hash of the mask file: the case's file, or a version of the review by its name below the
+        plan's folder; None if a program computed the mask.
+      version: version number in the review; None if the mask was not reviewed.
       state: "given", "draft", "verified" or "rejected".
       reviewer, signed_at, comment: the signature on this version (UTC, ISO 8601); None and "" without one.
     """
@@ -286,16 +286,16 @@ class Result:
 
     Attributes:
       kind: "plan" or "verification".
-      patient_id: the pseudonym of the case.
-      protocol: the protocol's name; `protocol_title` for people.
-      injections, vois, checks, methods: as their records say.
-      nuclide, nuclide_record: such as "Y-90", and the record of its constants, such as "y90-icrp107".
-      territories: all of them, treated or not.
+      patient_id: pseudonym of the case.
+      protocol: name of the protocol; `protocol_title` is its title for readers.
+      injections, vois, checks, methods: one record per injection, VOI, check and line of the methods.
+      nuclide, nuclide_record: nuclide, such as "Y-90", and the record of its constants, such as "y90-icrp107".
+      territories: all territories, treated or not.
       objectives: every target, limit and goal, on the predicted or the delivered dose.
-      comparison: in a verification, what it has in common with its plan; None without a plan.
-      lung_dose_gy, lung_mass_g, lung_shunt_fraction: of all injections together.
-      planned: in a verification, the plan's VOI table by VOI name, where a plan was given.
-      registration: how VOIs came from the diagnostic image; None where there is none.
+      comparison: comparison with the plan, in a verification; None without a plan.
+      lung_dose_gy, lung_mass_g, lung_shunt_fraction: lung dose, lung mass and shunt of all injections together.
+      planned: VOI table of the plan by VOI name, in a verification with a plan.
+      registration: registration of the diagnostic image; None if there is no diagnostic image.
       unreviewed_masks: a sentence for each reason why masks are drafts, with their names; a plan with any is a draft
         itself.
       provenance: versions, inputs with UIDs and hashes, the case as used, time.

@@ -27,15 +27,15 @@ _THIN_MM = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class RoleProposal:
-    """Which series is proposed for a role.
+    """The series proposed for a role.
 
     Attributes:
-      role: of the case.
-      series: proposed or given; None where none fits.
-      reasons: why, or why none.
+      role: image role of the case.
+      series: proposed series, or the one the user named; None if none fits.
+      reasons: reasons for the proposal, or for its absence.
       given: whether the user named it.
-      tied: other series that fit just as well: then none may be taken unseen.
-      others: further series that could play it, each with its reasons, the best first.
+      tied: other series that fit equally well; if there are any, the user must choose.
+      others: further series that could have the role, each with its reasons, the best first.
     """
 
     role: ImageRole
@@ -57,8 +57,8 @@ def propose_roles(
     """Returns a proposal for each image role, from the headers; provided roles stay unchanged.
 
     Args:
-      inspection: of the folder.
-      kind: of the case.
+      inspection: findings on the folder.
+      kind: type of the case.
       given: series the user named for a role, or None for a role that is to stay empty.
     """
     given = given or {}

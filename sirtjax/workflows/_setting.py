@@ -23,14 +23,14 @@ class DosimetryContext:
     """What planning and verification share: the mapped case with its constants, territories and VOIs.
 
     Attributes:
-      protocol: the named protocol.
-      nuclide: the record in use, the protocol's or the one the case names.
-      mapped, tissue: the working grid and its densities.
+      protocol: protocol of the case.
+      nuclide: record in use, from the protocol or named by the case.
+      mapped, tissue: case on the working grid and its densities.
       territories: (i, j, k) fraction of each voxel in each territory, by name.
-      injections: one a treated territory, in order.
+      injections: one injection per treated territory, in order.
       shunts: lung shunt fraction of each injection.
       vois: every VOI of the report.
-      shunt, lungs: of the whole case.
+      shunt, lungs: lung shunt and lung mass of the whole case.
     """
 
     protocol: Protocol

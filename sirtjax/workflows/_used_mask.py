@@ -13,12 +13,12 @@ class UsedMask:
     """A mask of the review, or one that was changed in the folder of the steps.
 
     Attributes:
-      file: its name below the plan's folder.
-      sha256: of the file.
-      replaces: whether it is another mask than the one of the case, which was then not used.
-      version: its number in the review; None where it was changed outside of it.
-      state: of that version.
-      reviewer, signed_at, comment: the signature on this version; None and "" where there is none.
+      file: file name below the plan's folder.
+      sha256: hash of the file.
+      replaces: whether the mask replaces the mask of the case, which was then not used.
+      version: version number in the review; None if the mask was changed outside the review.
+      state: review state of that version.
+      reviewer, signed_at, comment: signature on this version; None and "" if there is none.
     """
 
     file: str

@@ -39,15 +39,16 @@ class Voi:
     """A volume of interest: one named mask on its own grid, in the frame of one image.
 
     Attributes:
-      name: of the VOI.
-      labels: its mask.
-      frame: of which image.
-      origin: the file, or the method.
+      name: name of the VOI.
+      labels: mask of the VOI.
+      frame: image on which the mask was drawn, "activity" or "diagnostic".
+      origin: file or method that the mask comes from.
       automatic: the method of an automatic segmentation; None if it was provided.
-      quality_flags: quality flags of an automatic one.
-      estimated_dsc: of an automatic one with the true organ; None where it was not estimated.
-      draft: why it is unreviewed, such as a change since its signature; None if it is reviewed.
-      used: the file it was taken from where that is not the case's, with its signature.
+      quality_flags: quality flags of an automatic segmentation.
+      estimated_dsc: estimated Dice coefficient of an automatic segmentation with the true organ; None if it was not
+        estimated.
+      draft: reason why the mask is unreviewed, such as a change since its signature; None if it is reviewed.
+      used: file that the mask was read from if it is not the case's, with its signature.
 
     Examples:
       >>> import numpy as np

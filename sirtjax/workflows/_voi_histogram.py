@@ -38,7 +38,7 @@ def voi_histogram(
 
     Args:
       labels: the masks, on their own grid.
-      name: of the label.
+      name: name of the label.
       dose_gy: dose of the plan on its working grid, Gy.
       activity: grid of the activity image; the dose beyond it is not known.
       transform: pull, from the frame of the dose to the frame of the mask; None if they are the same.
