@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
@@ -40,7 +40,7 @@ class LiverReference:
         return mean_factor * self.mean + sd_factor * self.sd
 
 
-def ball_kernel(geometry: Geometry, *, diameter_mm: float) -> Float:
+def ball_kernel(geometry: Geometry, *, diameter_mm: float) -> Float64[np.ndarray, "i j k"]:
     """Returns the fraction of each voxel inside a ball around a voxel centre, normalised to sum 1.
 
     Sizes along i, j, k are odd.

@@ -13,12 +13,10 @@ from sirtjax.studies._case_table import case_rows
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from jaxtyping import Float64
 
     from sirtjax.registration import RegistrationConfig, TuningCase
     from sirtjax.volume import LabelMap, Volume
-
-    Points = NDArray[np.float64]
 
 REQUIRED = ("case", "reference", "floating", "ref_labels", "flo_labels")
 OPTIONAL = ("ref_points", "flo_points", "ref_eval_labels", "flo_eval_labels", "ref_modality", "flo_modality", "names")
@@ -62,7 +60,7 @@ class CaseData:
     images: tuple[Volume, Volume]
     masks: tuple[Mapping[str, LabelMap], Mapping[str, LabelMap]]
     judging: tuple[Mapping[str, LabelMap], Mapping[str, LabelMap]] | None
-    points_mm: tuple[Points | None, Points | None]
+    points_mm: tuple[Float64[np.ndarray, "_ 3"] | None, Float64[np.ndarray, "_ 3"] | None]
     notes: tuple[str, ...]
 
     def bench(self, config: RegistrationConfig) -> TuningCase:

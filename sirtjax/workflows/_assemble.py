@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry, pipeline
@@ -77,8 +77,8 @@ def _injections(case: Case, territories: tuple[str, ...]) -> tuple[InjectionTabl
 
 def superpose(
     setting: DosimetryContext,
-    unit_activity: Sequence[Array],
-    unit_dose: Sequence[Array],
+    unit_activity: Sequence[Float32[np.ndarray, "i j k"]],
+    unit_dose: Sequence[Float32[np.ndarray, "i j k"]],
     injected_mbq: Float64[np.ndarray, " injections"],
 ) -> ActivityAndDose:
     """Adds all injections: activity that reached the patient, less the shunted activity, on the unit maps."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -77,7 +78,9 @@ def _name(table: InjectionTable) -> str:
     return f"the injection into {table.territory}"
 
 
-def activity_at_injection_mbq(setting: DosimetryContext, decay: InjectionDecay) -> tuple[Array, tuple[Check, ...]]:
+def activity_at_injection_mbq(
+    setting: DosimetryContext, decay: InjectionDecay
+) -> tuple[Float32[np.ndarray, "i j k"], tuple[Check, ...]]:
     """Takes the activity of an absolute image back to the injections.
 
     A voxel in one injected territory is corrected from the time of that injection. A voxel in several is divided

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
@@ -24,10 +25,10 @@ class ActivityAndDose:
       holder: (i, j, k) fraction of each voxel that contains its activity; None if the activity fills the voxels.
     """
 
-    activity_mbq: Array
-    dose_gy: Array
+    activity_mbq: Float32[np.ndarray, "i j k"]
+    dose_gy: Float32[np.ndarray, "i j k"]
     injected_mbq: float
     lung_dose_gy: float
     lung_activity_mbq: float
     lung_mass_g: float
-    holder: Array | None = None
+    holder: Float32[np.ndarray, "i j k"] | None = None

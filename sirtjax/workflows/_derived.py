@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax import pipeline
@@ -33,10 +34,10 @@ class PlacedVoi:
     name: str
     kind: VoiKind
     territories: tuple[str, ...]
-    weight: Array
+    weight: Float32[np.ndarray, "i j k"]
 
 
-def territory_weights(mapped: ResampledCase, names: Sequence[str]) -> dict[str, Array]:
+def territory_weights(mapped: ResampledCase, names: Sequence[str]) -> dict[str, Float32[np.ndarray, "i j k"]]:
     """Returns the fraction of each voxel in each territory; the whole liver if there are none."""
     if not names:
         return {WHOLE_LIVER: mapped.occupancy["liver"]}
@@ -44,7 +45,7 @@ def territory_weights(mapped: ResampledCase, names: Sequence[str]) -> dict[str, 
 
 
 def placed_vois(
-    mapped: ResampledCase, territories: dict[str, Array], lesions: Sequence[str], *, lungs: bool
+    mapped: ResampledCase, territories: dict[str, Float32[np.ndarray, "i j k"]], lesions: Sequence[str], *, lungs: bool
 ) -> tuple[PlacedVoi, ...]:
     """Returns every VOI of the report in order.
 

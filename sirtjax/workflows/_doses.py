@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry, pipeline
@@ -31,9 +32,9 @@ class Medium:
       description: description of the densities, for the report.
     """
 
-    density_g_per_ml: Array
+    density_g_per_ml: Float32[np.ndarray, "i j k"]
     soft_tissue_g_per_ml: float
-    lung: Array
+    lung: Float32[np.ndarray, "i j k"]
     description: str
 
 
@@ -82,14 +83,14 @@ def dose_method(table: DoseTable, nuclide: dosimetry.Nuclide) -> Literal["kernel
 
 
 def dose_gy(
-    activity_mbq: Array,
+    activity_mbq: Float32[np.ndarray, "i j k"],
     mapped: ResampledCase,
     tissue: Medium,
     nuclide: dosimetry.Nuclide,
     table: DoseTable,
     *,
-    holder: Array | None = None,
-) -> Array:
+    holder: Float32[np.ndarray, "i j k"] | None = None,
+) -> Float32[np.ndarray, "i j k"]:
     """Returns `pipeline.absorbed_dose` of an activity map in MBq per voxel, Gy.
 
     Args:

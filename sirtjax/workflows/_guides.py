@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from sirtjax import io
@@ -35,8 +36,8 @@ class RegistrationGuidance:
 
     reference_masks: Mapping[str, LabelMap] = field(default_factory=dict)
     floating_masks: Mapping[str, LabelMap] = field(default_factory=dict)
-    reference_points_mm: Points | None = None
-    floating_points_mm: Points | None = None
+    reference_points_mm: Float64[np.ndarray, "points 3"] | None = None
+    floating_points_mm: Float64[np.ndarray, "points 3"] | None = None
 
     def common(self) -> tuple[str, ...]:
         """Names of the masks that both images have, the liver first."""

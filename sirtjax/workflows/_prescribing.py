@@ -7,7 +7,7 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry, pipeline
@@ -104,7 +104,10 @@ def prescription_facts(case: Case, setting: DosimetryContext) -> tuple[MethodEnt
 
 
 def voi_doses(
-    case: Case, setting: DosimetryContext, unit_dose: Sequence[Array], remaining: Float64[np.ndarray, " injections"]
+    case: Case,
+    setting: DosimetryContext,
+    unit_dose: Sequence[Float32[np.ndarray, "i j k"]],
+    remaining: Float64[np.ndarray, " injections"],
 ) -> list[VoiDose]:
     """Returns the dose per MBq injected of every VOI that an objective can name, also voxel by voxel."""
     doses = []

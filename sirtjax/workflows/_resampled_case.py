@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax import pipeline
@@ -34,7 +35,7 @@ class ResampledCase:
 
     geometry: Geometry
     activity: Volume
-    occupancy: dict[str, Array]
+    occupancy: dict[str, Float32[np.ndarray, "i j k"]]
     mask_ml: dict[str, float]
     ct_hu: Volume | None
     activity_in_grid: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry
@@ -37,7 +38,7 @@ class DosimetryContext:
     nuclide: dosimetry.Nuclide
     mapped: ResampledCase
     tissue: Medium
-    territories: dict[str, Array]
+    territories: dict[str, Float32[np.ndarray, "i j k"]]
     injections: tuple[InjectionTable, ...]
     shunts: tuple[float, ...]
     vois: tuple[PlacedVoi, ...]
@@ -50,10 +51,10 @@ class DosimetryContext:
         return float(self.nuclide.dose_constant_gy_kg_per_gbq)
 
     @property
-    def liver(self) -> Array:
+    def liver(self) -> Float32[np.ndarray, "i j k"]:
         """(i, j, k) fraction of each voxel in the liver, which has all activity of a relative calibration."""
         return self.mapped.occupancy["liver"]
 
-    def treated(self) -> dict[str, Array]:
+    def treated(self) -> dict[str, Float32[np.ndarray, "i j k"]]:
         """Returns the injected territories, by name."""
         return {table.territory: self.territories[table.territory] for table in self.injections}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax import pipeline
@@ -13,7 +14,9 @@ from sirtjax.workflows._setting import DosimetryContext
 Array = NDArray[np.float32]
 
 
-def unit_maps(case: Case, setting: DosimetryContext) -> tuple[list[Array], list[Array]]:
+def unit_maps(
+    case: Case, setting: DosimetryContext
+) -> tuple[list[Float32[np.ndarray, "i j k"]], list[Float32[np.ndarray, "i j k"]]]:
     """Returns the activity and the dose maps of one MBq in each injected territory, one per injection.
 
     Raises:
