@@ -49,18 +49,18 @@ def register_batch(
 
     Args:
       references: one volume per patient.
-      floatings: as many.
-      config: a preset; one for all.
+      floatings: floating images, one per patient.
+      config: preset for all patients.
       reference_masks: masks by name, one mapping per patient, empty if there are none.
-      floating_masks: as `reference_masks`, for the floating images.
+      floating_masks: masks of the floating images, same form as `reference_masks`.
       reference_points_mm: (n, 3) landmark points or None, one entry per patient.
       floating_points_mm: (n, 3) the same points in the floating images, or None.
-      starts: initial floating_from_reference or None, one per patient.
-      seed: of the random samples.
+      starts: initial floating_from_reference or None, one entry per patient.
+      seed: seed of the random samples.
       batch_size: patients solved together, raised to a multiple of the number of devices; each takes the memory of
         one registration.
-      threads: that prepare patients on the host.
-      devices: to share the work; all by default.
+      threads: number of threads that prepare patients on the host.
+      devices: devices that share the work. Default: all devices.
 
     Returns:
       For each patient, in order, its result or the error that `register` would have raised.
@@ -118,10 +118,10 @@ def solve_batch(
 
     Args:
       pairs: `stack_pairs` of as many patients as fit; moved to the devices as needed.
-      weights: of the terms; one for all.
-      key: of the random samples; one for all.
-      config: static.
-      mesh: of `patient_mesh`; all devices by default.
+      weights: weights of the terms, the same for all pairs.
+      key: random key of the samples, the same for all pairs.
+      config: preset; static.
+      mesh: result of `patient_mesh`. Default: all devices.
 
     Returns:
       The solutions, stacked, still on the devices.

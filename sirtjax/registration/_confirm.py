@@ -164,10 +164,10 @@ class Doubts:
     """Reasons against a registration that do not come from its optimisation.
 
     Attributes:
-      figures: of `fit_figures`, and "mirror_gain" if no masks guided.
+      figures: metrics of `fit_figures`, and "mirror_gain" if no masks guided.
       confirmed: whether the images agree far better than at wrong alignments, or do not count.
       mirrored: whether the floating image agrees better if it is mirrored.
-      alike: whether they agree so well that no stage could improve much.
+      alike: whether the images agree so well that no stage could improve much.
       cropped: sentences of `cropped`.
       implausible: sentences of `implausible`.
     """
@@ -206,11 +206,11 @@ def doubts_of(
     """Returns the reasons against a registration.
 
     Args:
-      fit: of the transform that is kept.
-      affine: its affine part.
-      sides: both images with the masks that guided.
+      fit: agreement of the transform that is returned.
+      affine: affine part of the transform.
+      sides: both images with the guidance masks.
       config: the preset.
-      mirror_gain: of `estimate_initial_transform`, or None if masks guided.
+      mirror_gain: mirror gain of `estimate_initial_transform`, or None if masks guided.
     """
     figures = fit_figures(fit)
     if mirror_gain is not None:

@@ -33,10 +33,10 @@ class RegistrationInput:
     """One of the two images with its masks and landmarks.
 
     Attributes:
-      image: as read.
-      masks: by name, on the grid of the image.
+      image: image as read.
+      masks: masks by name, on the grid of the image.
       points_mm: (n, 3) landmarks, LPS; None if there are none.
-      files: paths of the masks and landmarks, by a name for the record.
+      files: paths of the masks and landmarks, by their name in the record.
     """
 
     image: Image
@@ -51,8 +51,8 @@ class ChosenConfig:
 
     Attributes:
       config: the configuration.
-      name: of the preset or of the file.
-      why: the reason in words.
+      name: name of the preset or of the file.
+      why: reason in words.
     """
 
     config: RegistrationConfig
@@ -119,7 +119,7 @@ def check_initial_overlap(
       reference: grid of the reference image.
       floating: grid of the floating image.
       start: the initial transform; None if there is none.
-      path: its file.
+      path: file of the initial transform.
 
     Raises:
       GeometryError: no voxel of the reference meets the floating image.
@@ -181,7 +181,7 @@ def choose_config(
     """Returns the requested configuration, or the preset that uses most of the masks.
 
     Args:
-      preset: its name; None to select one.
+      preset: name of the preset; None to select one.
       path: TOML file to use instead of a preset.
       settings: overrides as KEY=VALUE.
       reference: the reference image and its masks.

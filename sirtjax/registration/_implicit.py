@@ -26,19 +26,22 @@ SHARES = (1.0, 0.5, 0.2, 0.05, 0.0)
 
 @dataclass(frozen=True, kw_only=True)
 class ImplicitOptions:
-    """How near to the minimum, and how exactly the linear system is solved there.
+    """The accuracy of the minimum, and of the solution of the linear system there.
 
     Attributes:
-      newton_steps: steps to the minimum of the average over `sublattices`, from where the stochastic optimiser ended.
-      cg_steps: conjugate gradient steps at most, for each Newton step and for the gradient; fewer leave out the
-        directions in which the objective is flattest.
-      tolerance: of the linear system, relative to its right side; reached before `cg_steps`, it ends them.
-      damping: added to the second derivatives, as a fraction of the curvature along the right side. It keeps flat
-        directions from answering without bound, and makes the gradient smaller by about as much.
-      sublattices: how many sub-lattices the objective is averaged over, evenly spread; at most all stride^3 of them.
-      ridge: added to the objective of the deformation for each level, times the mean square of its control values in
-        mm^2. Where the deformation fades out and where levels say the same, control values move hardly anything:
-        without it there is no one minimum, and none that steps arrive at.
+      newton_steps: number of steps to the minimum of the average over `sublattices`, from the end of the stochastic
+        optimisation.
+      cg_steps: largest number of conjugate gradient steps for each Newton step and for the gradient; with fewer, the
+        directions in which the objective is flattest are omitted.
+      tolerance: tolerance of the linear system relative to its right side; the steps end if it is reached before
+        `cg_steps`.
+      damping: number added to the second derivatives, as a fraction of the curvature along the right side. It bounds
+        the solution in flat directions, and decreases the gradient by about as much.
+      sublattices: number of sub-lattices over which the objective is averaged, evenly spread; at most all stride^3 of
+        them.
+      ridge: weight of a term of the deformation's objective for each level, times the mean square of its control values
+        in mm^2. Control values have almost no effect where the deformation fades out, and where levels represent the
+        same deformation. Without the term there is no unique minimum, and the steps do not converge.
     """
 
     newton_steps: int = 6
@@ -88,10 +91,10 @@ def solve_implicit(
 
     Args:
       pair: both images on their lattices; differentiable.
-      weights: of the terms; differentiable.
-      key: of the random samples on the way to the minimum, which itself depends on none.
-      config: static.
-      options: how near and how exactly.
+      weights: weights of the terms; differentiable.
+      key: random key of the samples on the way to the minimum, which itself depends on none.
+      config: preset; static.
+      options: accuracy of the minimum and of the linear system.
     """
     options = options or ImplicitOptions()
     first, second = jax.random.split(key)
@@ -120,9 +123,9 @@ def implicit_affine(
     Args:
       start: (4, 4) floating_from_reference near the minimum.
       pair: both images on their lattices; differentiable.
-      weights: of the terms; differentiable.
-      config: static.
-      options: how near and how exactly.
+      weights: weights of the terms; differentiable.
+      config: preset; static.
+      options: accuracy of the minimum and of the linear system.
     """
     model = config.affine.model
     if model == "none":
@@ -161,15 +164,15 @@ def implicit_displacement(
     """Returns the deformation at the minimum of the last level's objective, and its residual in mm.
 
     Args:
-      start: coefficients of each level near the minimum, as `solve_deformable` gives them.
+      start: coefficients of each level near the minimum, as `solve_deformable` returns them.
       pair: both images on their lattices; differentiable.
       affine: (4, 4) floating_from_reference; differentiable.
-      weights: of the terms; differentiable.
-      config: static.
-      options: how near and how exactly.
+      weights: weights of the terms; differentiable.
+      config: preset; static.
+      options: accuracy of the minimum and of the linear system.
 
     Returns:
-      (i, j, k, 3) u on the reference's lattice in mm, and the root mean square of what one more step would move.
+      (i, j, k, 3) u on the reference's lattice in mm, and the root mean square of the displacement of one more step.
     """
     plan, level = plan_of(config, affine=False), config.deformable.levels[-1]
     flat, unravel = ravel_pytree(start)

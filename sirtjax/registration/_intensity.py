@@ -24,13 +24,13 @@ SHRINK, FITTING_LEVELS, STEPS_PER_LEVEL = 4, 3, 30
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """An image on a lattice as it was measured: what is scaled, and where the body is looked for.
+    """An image on a lattice in its own unit, before it is scaled; the body is searched in it.
 
     Attributes:
-      values: (i, j, k) in the image's unit; air, or its darkest, where nothing was measured.
-      inside: (i, j, k) 1 where it was measured, 0 outside of it.
-      unit: of the values.
-      window: what becomes 0 and 1 (`intensity_range`).
+      values: (i, j, k) in the image's unit; air, or the darkest value, in voxels that were not measured.
+      inside: (i, j, k) 1 in measured voxels, 0 outside.
+      unit: unit of the values.
+      window: values that are scaled to 0 and 1 (`intensity_range`).
     """
 
     values: FloatArray

@@ -48,17 +48,17 @@ def assess_result(
     notes: tuple[str, ...] = (),
     mirror_gain: float | None = None,
 ) -> RegistrationResult:
-    """Returns the result with its status: the transform to keep, and how far it can be trusted.
+    """Returns the result with its status: the transform to use, and its reliability.
 
     Args:
-      solution: what the solver found, as NumPy arrays.
-      pair: what it was given.
-      lattice: the reference's working lattice.
-      sides: both images with the masks that guided.
-      start: what the affine stage began with.
-      config: the preset.
-      notes: what was noticed before.
-      mirror_gain: of `estimate_initial_transform`, or None if masks guided.
+      solution: result of the solver, as NumPy arrays.
+      pair: input of the solver.
+      lattice: working lattice of the reference.
+      sides: both images with the guidance masks.
+      start: initial transform of the affine stage.
+      config: preset.
+      notes: earlier observations.
+      mirror_gain: mirror gain of `estimate_initial_transform`, or None if masks guided.
     """
     matrix = np.asarray(solution.affine, np.float64)
     affine = AffineTransform(matrix)
@@ -132,12 +132,12 @@ def status_of(
     """Returns the final status of a registration.
 
     Args:
-      solution: what the solver found, as NumPy arrays.
-      affine: figures of the affine map: "dsc liver", or nothing without guidance.
-      final: the same of the deformation found.
-      folding_fraction: of the deformation found.
-      config: the preset, with the weights used.
-      doubts: reasons against it.
+      solution: result of the solver, as NumPy arrays.
+      affine: metrics of the affine map: "dsc liver", or empty without guidance.
+      final: same metrics of the deformation found.
+      folding_fraction: folding fraction of the deformation found.
+      config: preset with the weights used.
+      doubts: reasons against the result.
     """
     dsc = f"dsc {LIVER_NAME}"
     deformed = len(solution.deformable_history) > 0

@@ -38,9 +38,9 @@ def match_landmarks(
 
     Args:
       reference_masks: landmark masks of the reference, by name.
-      floating_masks: those of the floating image, of the same names.
+      floating_masks: landmark masks of the floating image, by the same names.
       reference_points_mm: (n, 3) points of the reference, LPS mm, or None.
-      floating_points_mm: (n, 3) where these are in the floating image.
+      floating_points_mm: (n, 3) the same points in the floating image.
 
     Raises:
       GeometryError: the two lists of points differ in length, are not (n, 3) or not finite, or there are more

@@ -46,8 +46,8 @@ def mask_bench(
 
     Args:
       sides: both images with the masks to compare, the same names on both.
-      lattice: the reference's working lattice.
-      pair: what was prepared from these sides, if it was: its livers then need not be resampled to lattices again.
+      lattice: working lattice of the reference.
+      pair: result of `prepare_pair` for these sides, if it exists; its livers then need not be resampled again.
     """
     reference, floating = sides
     if not reference.masks:

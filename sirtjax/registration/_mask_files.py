@@ -24,8 +24,8 @@ class MaskFile:
     """Masks of one file.
 
     Attributes:
-      path: of the file or folder.
-      masks: by name, as drawn.
+      path: path of the file or folder.
+      masks: masks by name, as drawn.
       exclusive: whether the masks come from one label map, in which a voxel has only one label.
     """
 
@@ -41,8 +41,8 @@ def read_mask_files(
 
     Args:
       arguments: FILE, FILE#NAME for a file with one mask, or FILE#1=NAME,2=NAME for a label map.
-      image: the image they were drawn on; None where it is not at hand, which an RTSTRUCT needs.
-      names: of the values of NIfTI label maps without names of their own in the argument.
+      image: image on which the masks were drawn; None if it is not available, which an RTSTRUCT needs.
+      names: names of the values of NIfTI label maps, if the argument has none.
     """
     return [_read(argument, image, names) for argument in arguments]
 

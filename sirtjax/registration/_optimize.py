@@ -34,9 +34,9 @@ def minimise(
 
     Args:
       objective: (parameters, sample) -> (value, terms (t,)).
-      parameters: where to start, in units of mm.
-      samples: (steps, ...) what each step is to look at, drawn beforehand: a generator within the loop would add
-        hundreds of operations to every step.
+      parameters: initial parameters, in units of mm.
+      samples: (steps, ...) random sample of each step, drawn beforehand: a generator within the loop would add hundreds
+        of operations to every step.
       step_mm: size of the first steps.
 
     Returns:

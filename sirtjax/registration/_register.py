@@ -50,16 +50,17 @@ def register(
     `vmap` see `prepare_pair` and `solve`, or `register_batch`. Check the result's status: only SUCCESS means success.
 
     Args:
-      reference: the image whose space is kept, (i, j, k).
-      floating: the image to register to it.
+      reference: image whose space stays unchanged, (i, j, k).
+      floating: image to register to the reference.
       config: a preset of `load_preset`.
-      reference_masks: by name, such as "liver" and "lesion1"; each map contains its name. The guidance masks are
+      reference_masks: masks by name, such as "liver" and "lesion1"; each map contains its name. The guidance masks are
         those that the preset uses and both sides have.
-      floating_masks: as `reference_masks`, in the floating image's space.
+      floating_masks: masks of the floating image in its space, same form as `reference_masks`.
       reference_points_mm: (n, 3) landmark points, LPS mm.
       floating_points_mm: (n, 3) the same points in the floating image.
-      start: floating_from_reference to begin with; without it the masks' centres, or a search by the images.
-      seed: of the random samples; the same seed gives the same result on one machine.
+      start: initial floating_from_reference. Default: computed from the masks' centroids, or by a search with the
+        images.
+      seed: seed of the random samples; the same seed gives the same result on one machine.
 
     Raises:
       GeometryError: an image is constant, not finite or too small, a mask is missing, empty or too small, or the
@@ -91,16 +92,16 @@ def _solved(ready: Ready, *, config: RegistrationConfig, seed: int) -> Registrat
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """A patient on the working lattices, with all that is needed to judge the solution.
+    """A patient on the working lattices, with everything needed to assess the solution.
 
     Attributes:
-      pair: what the solver sees.
-      lattice: the reference's working lattice.
-      sides: both images with the masks that guide.
-      landmarks: of both sides.
-      start: what the affine stage begins with.
-      notes: what was noticed.
-      mirror_gain: of `estimate_initial_transform`, or None if masks guide.
+      pair: input of the solver.
+      lattice: working lattice of the reference.
+      sides: both images with the guidance masks.
+      landmarks: landmarks of both sides.
+      start: initial transform of the affine stage.
+      notes: observations.
+      mirror_gain: mirror gain of `estimate_initial_transform`, or None if masks guide.
     """
 
     pair: ImagePair
@@ -135,20 +136,20 @@ def make_ready(
     floating_points_mm: Any = None,
     start: AffineTransform | None = None,
 ) -> Ready:
-    """Checks the input, finds the start and puts both sides on the lattices; arguments as for `register`.
+    """Checks the input, finds the start and puts both sides on the lattices; see `register` for the arguments.
 
     Args:
-      reference: the image whose space is kept, (i, j, k).
-      floating: the image to register to it.
-      config: a preset.
-      reference_masks: by name.
-      floating_masks: by name.
+      reference: image whose space stays unchanged, (i, j, k).
+      floating: image to register to the reference.
+      config: preset.
+      reference_masks: masks of the reference image, by name.
+      floating_masks: masks of the floating image, by name.
       reference_points_mm: (n, 3) landmark points, LPS mm.
       floating_points_mm: (n, 3) the same points in the floating image.
-      start: floating_from_reference to begin with, or None.
+      start: initial floating_from_reference, or None.
 
     Raises:
-      GeometryError: what was given can't be registered.
+      GeometryError: the input cannot be registered.
     """
     check_image(reference, "reference")
     check_image(floating, "floating")

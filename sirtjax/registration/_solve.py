@@ -18,11 +18,11 @@ Array = Any
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """What the solver finds: x goes to affine (x + u(x)).
+    """The result of the solver: x is mapped to affine (x + u(x)).
 
     Attributes:
       affine: (4, 4) floating_from_reference.
-      affine_improved: whether it is better than the start; where it is not, it is the start.
+      affine_improved: whether the affine map is better than the start; if not, it is the start.
       displacement_mm: (i, j, k, 3) u on the reference's lattice.
       terms: (3, 2) L_I and L_S of the start, the affine map and the deformation at the last resolution.
       overlap: fraction of the compared nodes that the affine map moves into the floating image.
@@ -49,9 +49,9 @@ def solve(pair: ImagePair, weights: Weights, key: Array, *, config: Registration
 
     Args:
       pair: both images on their lattices.
-      weights: of the terms.
-      key: of the random samples.
-      config: static.
+      weights: weights of the terms.
+      key: random key of the samples.
+      config: preset; static.
     """
     first, second = jax.random.split(key)
     affine, improved, affine_history = solve_affine(pair, weights, first, config=config)

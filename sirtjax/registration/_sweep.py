@@ -28,9 +28,9 @@ def sweep_weights(pair: ImagePair, weights_grid: Weights, key: Array, *, config:
 
     Args:
       pair: both images on their lattices.
-      weights_grid: (n,) values of each weight that is swept, a scalar for each other one.
-      key: of the random samples.
-      config: static.
+      weights_grid: (n,) values of each weight that is swept, a scalar for each of the others.
+      key: random key of the samples.
+      config: preset; static.
 
     Returns:
       The solutions, with a first axis of n.
@@ -61,9 +61,9 @@ def stack_weights(tables: Sequence[WeightsTable], swept: Sequence[str], size: in
     """Returns the weights of a sweep as NumPy arrays, padded to `size` points with the last one.
 
     Args:
-      tables: one a point; they differ in nothing but what is swept.
-      swept: the names that get an axis.
-      size: its length.
+      tables: one table per point; only the swept weights differ.
+      swept: names of the weights that get an axis.
+      size: length of this axis.
     """
     filled = [*tables, *[tables[-1]] * (size - len(tables))]
     return Weights(

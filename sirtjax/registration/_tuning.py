@@ -29,14 +29,15 @@ GUIDE = "dsc of the guiding livers"
 
 @dataclass(frozen=True, kw_only=True)
 class TuningCase:
-    """A pair that is registered again and again with other weights.
+    """A pair that is registered repeatedly with different weights.
 
     Attributes:
       ready: the pair on the working lattices.
-      judging: the masks that judge, on their lattice.
+      judging: masks for the evaluation, on their lattice.
       points_mm: (n, 3) points of the reference and of the floating image, or None.
-      guiding: the livers that guide, for what `register` says; None where they are those that judge, or none guides.
-      affine_figures: of the affine maps met so far, by their numbers.
+      guiding: liver masks for guidance, for the status of `register`; None if they are the masks for the evaluation, or
+        if none guides.
+      affine_figures: metrics of the affine maps found so far, by their numbers.
     """
 
     ready: Ready
@@ -51,8 +52,8 @@ class Trial:
     """A pair registered with one set of weights.
 
     Attributes:
-      weights: as used.
-      status: what `register` says with these weights.
+      weights: weights as used.
+      status: status that `register` returns with these weights.
       figures: "rmsd_mm", "msd_mm" and "dsc" of the liver, "mcd_mm" (mean over the landmarks, NaN without),
         "tre_mm" (NaN without points) and "folding_fraction" of the transform that `register` returns;
         "deformed_rmsd_mm" of the deformation found, kept or not; "affine_rmsd_mm" of only the affine map.
@@ -79,14 +80,14 @@ def prepare_tuning_case(
     Done once for all weights, and for each structure of a preset.
 
     Args:
-      reference: the image whose space is kept, (i, j, k).
-      floating: the image to register to it.
-      config: a preset.
-      reference_masks: by name, for guidance.
-      floating_masks: as `reference_masks`, for the floating image.
-      reference_points_mm: (n, 3) landmark points, LPS mm: they guide, and give the target registration error.
+      reference: image whose space stays unchanged, (i, j, k).
+      floating: image to register to the reference.
+      config: preset.
+      reference_masks: masks of the reference image for guidance, by name.
+      floating_masks: masks of the floating image for guidance, by name.
+      reference_points_mm: (n, 3) landmark points, LPS mm, for guidance and for the target registration error.
       floating_points_mm: (n, 3) the same points in the floating image.
-      evaluation_masks: of the reference and of the floating image, to measure by; by default those for guidance.
+      evaluation_masks: masks of the reference and of the floating image for the evaluation. Default: guidance masks.
 
     Raises:
       GeometryError: the pair can't be registered, or a mask that judges is missing, empty or outside the lattice.
@@ -137,11 +138,11 @@ def evaluate_weights(
     """Registers a pair with several weights in one program, and measures each result.
 
     Args:
-      bench: the pair.
-      tables: up to `batch_size` sets of weights, which differ in nothing but what is swept.
-      config: a preset; its own weights don't count.
-      swept: the weights that differ between the points of the whole sweep, at least one.
-      seed: of the random samples.
+      bench: prepared pair.
+      tables: up to `batch_size` sets of weights; only the swept weights differ.
+      config: preset; its own weights are ignored.
+      swept: names of the weights that differ between the points of the whole sweep, at least one.
+      seed: seed of the random samples.
       batch_size: points solved together; fewer are filled up, so that one program serves all.
     """
     weights = stack_weights(tables, swept, batch_size)

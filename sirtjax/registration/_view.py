@@ -80,10 +80,10 @@ def prepare_view(pair: ImagePair, plan: Plan, *, blur_mm: Array, mask_blur_mm: A
     """Blurs both sides, selects the nodes to sample, and arranges them.
 
     Args:
-      pair: both images.
+      pair: both images on their lattices.
       plan: static.
-      blur_mm: of the images, standard deviation; may be traced.
-      mask_blur_mm: of the masks; may be traced.
+      blur_mm: standard deviation of the blur of the images; may be traced.
+      mask_blur_mm: standard deviation of the blur of the masks; may be traced.
     """
     reference, floating = [], []
     if plan.images:

@@ -16,7 +16,7 @@ class Atlas:
     """An image whose liver is known.
 
     Attributes:
-      name: for messages and results.
+      name: name of the atlas, for messages and results.
       image: the image.
       liver: the liver drawn on it, tumours included; every label of the map counts.
     """
@@ -28,23 +28,22 @@ class Atlas:
 
 @dataclass(frozen=True, kw_only=True)
 class AtlasOutcome:
-    """What became of one atlas.
+    """The result of one atlas.
 
     Attributes:
-      name: the atlas.
+      name: name of the atlas.
       used: whether its liver was fused.
-      status: of its registration, such as "SUCCESS" or "POOR_AGREEMENT"; "OWN_IMAGE" where the atlas is the
-        patient, "REFUSED" if the registration raised an error, "OUTSIDE" if the warped liver is outside
-        the patient's image, "LOW_SIMILARITY" if the images differ at its surface, "OUTLIER" if its position differs
-        from the others.
-      cause: why it was excluded; empty if it was used.
+      status: status of the registration, such as "SUCCESS" or "POOR_AGREEMENT"; "OWN_IMAGE" if the atlas is the
+        patient, "REFUSED" if the registration raised an error, "OUTSIDE" if the warped liver is outside the patient's
+        image, "LOW_SIMILARITY" if the images differ at its surface, "OUTLIER" if its position differs from the others.
+      cause: reason why the atlas was excluded; empty if it was used.
       similarity: mean squared local correlation of the images at the surface of the warped liver, 0 to 1; None if
         it was excluded earlier.
-      weight: its fraction of all weight in the voxels where any atlas has the liver; None with STAPLE or if excluded.
-      sensitivity: as STAPLE found; None for other methods.
-      specificity: as STAPLE found; None for other methods.
-      dsc: of its warped liver with the result; None if excluded.
-      seconds: for reading, registering and warping it.
+      weight: fraction of the total weight in the voxels where any atlas has the liver; None with STAPLE or if excluded.
+      sensitivity: sensitivity found by STAPLE; None for other methods.
+      specificity: specificity found by STAPLE; None for other methods.
+      dsc: Dice similarity of the warped liver with the result; None if excluded.
+      seconds: time to read, register and warp the atlas.
     """
 
     name: str
@@ -61,18 +60,18 @@ class AtlasOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class AtlasSegmentation:
-    """A liver found by atlases, and how far they agree.
+    """A liver segmented by atlases, and their agreement.
 
     Attributes:
-      liver: on the grid of the patient's image.
-      probability: on the working grid of the fusion, cut to the votes.
-      threshold: of the probability, above which is liver: 0.5, and between the last lost and the first won vote
-        for a majority of an even number.
+      liver: liver mask on the grid of the patient's image.
+      probability: probability of the liver on the working grid of the fusion, cropped to the votes.
+      threshold: probability above which a voxel is liver: 0.5, and between the last lost and the first won vote for a
+        majority of an even number.
       fusion: the method.
-      atlases: one outcome each, in the order given.
+      atlases: one result per atlas, in the order of the input.
       agreement_dsc: (n, n) Dice similarity of the livers of the atlases used with each other.
-      seconds: for everything.
-      notes: what to beware of, a sentence each.
+      seconds: total time.
+      notes: warnings, one sentence each.
     """
 
     liver: LabelMap

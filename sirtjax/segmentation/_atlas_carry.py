@@ -58,11 +58,11 @@ def carry(
     """Registers one atlas and warps its liver to the working grid; None if it cannot be used.
 
     Args:
-      image: the patient's.
+      image: image of the patient.
       atlas: the atlas.
-      grid: the working grid.
-      patient: the patient's image on it, from `windowed`.
-      config: of the registration.
+      grid: working grid.
+      patient: image of the patient on the working grid, from `windowed`.
+      config: preset of the registration.
       register: (reference, floating, *, config) to a result.
       min_similarity: minimum image similarity at the surface of the warped liver; a lower one is not a success.
     """

@@ -24,13 +24,13 @@ _SAME_GRID_MM = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class AtlasFiles:
-    """Where the image and the liver of an atlas are.
+    """The files with the image and the liver of an atlas.
 
     Attributes:
-      name: of the pair.
+      name: name of the pair.
       image: NIfTI file.
       labels: NIfTI file on the image's grid.
-      values: the label values that make up the liver; None for all but 0.
+      values: label values that make up the liver; None for all values except 0.
     """
 
     name: str
@@ -48,8 +48,8 @@ def list_atlases(folder: Path | str, *, values: Sequence[int] | None = None) -> 
     cancer or metastases belong to it. Files may also end in `.nii` or `.nrrd`.
 
     Args:
-      folder: where to look.
-      values: the label values that make up the liver, instead of those of the layout.
+      folder: folder with the atlases.
+      values: label values that make up the liver, instead of those of the layout.
 
     Raises:
       InputError: no such folder, no atlas in it, labels without their image, or a `dataset.json` without a liver.
@@ -70,8 +70,8 @@ def read_atlas(files: AtlasFiles, *, modality: Modality) -> Atlas:
     """Reads image and liver of one atlas.
 
     Args:
-      files: from `list_atlases`.
-      modality: what the image is, which NIfTI doesn't say: it gives its unit.
+      files: files of an atlas, from `list_atlases`.
+      modality: modality of the image, which NIfTI does not state: it determines the unit.
 
     Raises:
       ImageFormatError: not NIfTI, damaged, labels that are not integers, or no liver among them.

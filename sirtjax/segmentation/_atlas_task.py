@@ -64,15 +64,15 @@ def segment_liver_by_atlas(
 
     Args:
       image: the patient's image.
-      atlases: read one after another.
-      config: of the registration, without guidance by masks.
+      atlases: atlases, read one after another.
+      config: preset of the registration, without guidance by masks.
       register: a function of (reference, floating, *, config).
       fusion: "majority", "weighted" or "staple".
-      min_atlases: fewer usable ones are an error; STAPLE needs three.
-      min_similarity: 0 to 1; 0 leaves none out.
-      min_agreement_dsc: mean Dice similarity of an atlas' liver with those of the others; 0 leaves none out.
-      weight_power: 0 gives all atlases the same weight.
-      report: called with the name of each step as it begins.
+      min_atlases: smallest number of usable atlases; fewer are an error. STAPLE needs three.
+      min_similarity: smallest similarity of an atlas, 0 to 1; 0 excludes none.
+      min_agreement_dsc: smallest mean Dice similarity of an atlas' liver with those of the others; 0 excludes none.
+      weight_power: exponent of the weight; 0 gives all atlases the same weight.
+      report: called with the name of each step when it starts.
 
     Raises:
       ConfigError: unknown fusion, or a number that makes no sense.

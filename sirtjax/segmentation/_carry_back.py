@@ -31,12 +31,12 @@ def restore_labels(
     """Returns labels on the image's grid from a network's probabilities, after post-processing.
 
     Args:
-      probabilities: (i, j, k) of each label value, on the network's grid.
+      probabilities: (i, j, k) probability of each label value, on the network's grid.
       grid: the network's grid.
       geometry: the image's grid.
-      activation: as for `labels_on_image`.
+      activation: "softmax" or "sigmoid", see `labels_on_image`.
       steps: post-processing of each mask.
-      region: (i, j, k) where structures may be, on the network's grid; None for everywhere.
+      region: (i, j, k) voxels in which structures may be, on the network's grid; None for all voxels.
 
     Returns:
       Label values on the image's grid, and the mask (i, j, k) of each on the network's grid.
@@ -57,15 +57,15 @@ def cleaned(
 ) -> tuple[Float32[np.ndarray, "i j k"], Bool[np.ndarray, "i j k"]]:
     """Returns a probability after the steps of post-processing, and the mask above one half.
 
-    Where a step takes voxels away or adds some, the probability is moved across one half; where the mask stays as it
-    was, so does the probability, and with it the contour between the voxels. The probability becomes zero further than
+    If a step removes or adds voxels, their probability is moved across one half; if the mask stays unchanged,
+    so does the probability, and thus the contour between the voxels. The probability becomes zero further than
     a voxel from the mask.
 
     Args:
-      probability: (i, j, k) on the network's grid.
-      grid: that grid.
-      steps: what to do to the mask.
-      region: where the structure may be.
+      probability: (i, j, k) probability on the network's grid.
+      grid: grid of the network.
+      steps: post-processing steps of the mask.
+      region: voxels in which the structure may be; None for all voxels.
     """
     before = probability > 0.5
     after = postprocess(before if region is None else before & region, grid.spacing_mm, steps=steps)
@@ -83,19 +83,19 @@ def labels_on_image(
     activation: Literal["softmax", "sigmoid"],
     steps: Sequence[PostprocessStep] = (),
 ) -> UInt[np.ndarray, "a b c"]:
-    """Labels on the image's grid from probabilities on the network's, which are what is interpolated.
+    """Returns labels on the image's grid, computed from interpolated probabilities of the network's grid.
 
     Interpolating labels would leave stairs. Works on some planes at a time, and only on the box where something may be
     found.
 
     Args:
-      probabilities: of each label value, cleaned.
-      grid: theirs.
-      geometry: the image's.
-      activation: "softmax" gives a voxel to the likeliest label if that is likelier than background, "sigmoid" to the
-        last one that is likelier than not.
-      steps: what to do to the masks again, of what an interpolation can undo: parts that hang together by a corner,
-        holes that open, and parts that get too small.
+      probabilities: probability of each label value, after post-processing.
+      grid: grid of the probabilities.
+      geometry: grid of the image.
+      activation: "softmax" gives a voxel to the most probable label if that is more probable than background, "sigmoid"
+        to the last one with a probability above one half.
+      steps: post-processing of the masks that is repeated, because an interpolation can undo it: components connected
+        only by a corner, holes that open, and components that become too small.
     """
     result: NDArray[Any] = np.zeros(geometry.shape, np.uint8 if max(probabilities) < 256 else np.uint16)
     maps = list(probabilities.values())

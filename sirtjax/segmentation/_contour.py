@@ -18,14 +18,14 @@ def sharpened(
 ) -> Bool[np.ndarray, "a b c"]:
     """Returns a coarse mask on the image's own grid, with its contour at a threshold in HU.
 
-    What is one coarse voxel inside or outside is taken from the coarse mask; in between each voxel decides for itself.
+    More than one coarse voxel from the contour the coarse mask is used; in between, the threshold decides per voxel.
 
     Args:
       coarse: (i, j, k) booleans on `grid`.
       grid: a working grid.
       volume: the CT.
-      keep: which side of `hu` belongs to the structure.
-      hu: the threshold.
+      keep: side of `hu` that belongs to the structure, "above" or "below".
+      hu: threshold.
     """
     result = np.zeros(volume.geometry.shape, bool)
     if not coarse.any():

@@ -31,14 +31,14 @@ CONTEXT = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """An image as a network takes it.
+    """An image prepared as the input of a network.
 
     Attributes:
-      image: (i, j, k, 1) on a box of the network's grid.
-      grid: the network's grid over the whole image.
-      box: which of its voxels the network is run on.
-      fill: value outside of it.
-      region: where on the grid to look; None for everywhere.
+      image: (i, j, k, 1) image on a box of the network's grid.
+      grid: grid of the network over the whole image.
+      box: voxels of the grid on which the network is run.
+      fill: value outside the box.
+      region: voxels of the grid in which structures may be; None for all voxels.
     """
 
     image: Float32[np.ndarray, "i j k channels"]
@@ -72,18 +72,18 @@ def prepare(
 ) -> Prepared:
     """Returns an image on the network's grid, with its intensities scaled as for its modality.
 
-    The box is that of the patient: what is beyond it is air, as everything is that lies outside of the image. Of a
-    network that was trained inside an organ it is that of the organ.
+    The box encloses the patient: beyond it is air, as outside the image. For a
+    network that was trained inside an organ, it encloses the organ.
 
     Args:
       volume: the image.
-      how: the model's preprocessing.
-      modality: what the image is.
-      organ: what the search is limited to, and what is less than 6 mm beyond it.
-      margin: voxels of the network's grid that are kept around that.
+      how: preprocessing of the model.
+      modality: modality of the image.
+      organ: organ to which the search is limited, with 6 mm around it.
+      margin: number of voxels of the network's grid around the box along each axis.
 
     Raises:
-      ModelError: the model was not made for this modality, or needs the organ.
+      ModelError: the model was not trained for this modality, or needs the organ.
     """
     scale = how.scale_of(modality)
     if scale is None:
@@ -121,11 +121,11 @@ def run(
     """Returns the outputs of a model's networks for an image, on their full grid.
 
     Args:
-      model: with preprocessing of the kind "fixed".
-      prepared: from `prepare`.
+      model: model with preprocessing of the kind "fixed".
+      prepared: result of `prepare`.
       mirror: average over the flips that the model was trained with.
-      devices: where to run; tiles are shared evenly.
-      progress: called with the number of calls of a network done and to do.
+      devices: devices that run the network; tiles are distributed evenly.
+      progress: called with the number of completed and of all calls of a network.
     """
     spec = model.spec
     count = len(devices) if devices else 1

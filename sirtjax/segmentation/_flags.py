@@ -31,8 +31,8 @@ def flags_of(labels: LabelMap, found: Restored, *, lesions: bool) -> tuple[Flag,
     """Returns the quality flags of a result, each a reason to review it before use.
 
     Args:
-      labels: the result on the image's grid.
-      found: what the model returned.
+      labels: labels of the result on the image's grid.
+      found: output of the model.
       lesions: whether only lesions were requested.
     """
     flags: tuple[Flag, ...] = ()

@@ -168,11 +168,11 @@ def select_agreeing_raters(agreement_dsc: Float64[np.ndarray, "raters raters"], 
     unknown which one is wrong, so two always remain.
 
     Args:
-      agreement_dsc: (n, n) from `pairwise_dsc`.
-      least_dsc: what a rater needs.
+      agreement_dsc: (n, n) result of `pairwise_dsc`.
+      least_dsc: smallest agreement of a rater that is not excluded.
 
     Returns:
-      Numbers of the raters kept, ascending.
+      Numbers of the remaining raters, ascending.
     """
     kept = list(range(len(agreement_dsc)))
     while len(kept) > 2:

@@ -35,12 +35,12 @@ def import_model(
 
     Args:
       source: folder of a trained nnU-Net, or weights of a MONAI UNet.
-      name: of the model; None for the name of the data set.
-      task: structure it segments; None to derive it from the labels.
-      configuration: of an nnU-Net, such as "3d_fullres", if the folder has several.
-      folds: to import, "0" to "4" or "all"; None for all.
+      name: name of the model; None for the name of the data set.
+      task: structure that the model segments; None to derive it from the labels.
+      configuration: configuration of an nnU-Net, such as "3d_fullres", if the folder has several.
+      folds: folds to import, "0" to "4" or "all"; None for all.
       checkpoint: name of the file in the folder of each fold.
-      description: of MONAI weights (TOML), see docs/models.md.
+      description: TOML file that describes MONAI weights, see docs/models.md.
       licence: short name of the licence.
       licence_file: text of the licence; None to search for it in the folder.
       float16: store convolution kernels in float16.

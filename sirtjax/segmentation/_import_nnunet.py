@@ -41,13 +41,13 @@ def import_nnunet(
     Nothing in it is executed.
 
     Args:
-      folder: of the configuration (Trainer__Plans__configuration), or of the data set where it holds one.
-      configuration: which, where a data set's folder holds several; a cascade brings its first stage along.
-      folds: "0" to "4" or "all"; every numbered fold, or "all" where there is none, if not given.
+      folder: folder of the configuration (Trainer__Plans__configuration), or of the data set if it contains one.
+      configuration: name of the configuration, if a data set's folder has several; a cascade includes its first stage.
+      folds: "0" to "4" or "all". Default: every numbered fold, or "all" if there is none.
       checkpoint: name of the file in each fold's folder.
-      name: what to call it; by default after data set and configuration.
-      task: what it finds; by default found from its labels.
-      licence: short name of its licence.
+      name: name of the model. Default: named after data set and configuration.
+      task: structure that the model segments. Default: derived from its labels.
+      licence: short name of the licence.
 
     Raises:
       ModelError: something is missing, damaged or unknown to this library.

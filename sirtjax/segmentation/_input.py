@@ -31,12 +31,12 @@ def check_inputs(volume: Volume, spec: ModelSpec, *, modality: str | None, liver
     Args:
       volume: the image.
       spec: the model.
-      modality: as the user states it; None if the user does not.
-      liver: mask of the liver; None if none.
+      modality: modality that the user states, or None.
+      liver: mask of the liver, or None.
 
     Raises:
-      ModelError: the model was not made for this modality or takes several images.
-      ConfigError, ImageFormatError, GeometryError: as `image_modality`, `check_image` and `check_liver`.
+      ModelError: the model was not trained for this modality or takes several images.
+      ConfigError, ImageFormatError, GeometryError: see `image_modality`, `check_image` and `check_liver`.
     """
     kind = image_modality(volume, modality)
     if spec.modalities and kind not in spec.modalities:

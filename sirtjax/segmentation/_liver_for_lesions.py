@@ -25,9 +25,9 @@ class LesionLiver:
     """A liver mask and its origin.
 
     Attributes:
-      labels: its mask, lesions in it included.
-      method: the model that found it; None for one that was given.
-      flags: its quality flags.
+      labels: liver mask, lesions in it included.
+      method: model that segmented the mask; None for a provided mask.
+      flags: quality flags of the mask.
     """
 
     labels: LabelMap
@@ -52,18 +52,18 @@ class LesionLiver:
 def liver_for_lesions(
     path: Path | None, name: str | None, read: Image, model: Model, run: Callable[[Model, Structure], Segmentation]
 ) -> LesionLiver:
-    """Returns the provided liver, otherwise the lesion model's own or that of the liver model.
+    """Returns the provided liver, otherwise that of the lesion model or of the liver model.
 
     Args:
-      path: of the mask; None where none is given.
-      name: which mask of the file; where there are several, the one called liver by default.
-      read: the image.
-      model: that of the lesions.
-      run: segments a structure of the image by a model.
+      path: path of the mask; None if there is none.
+      name: name of the mask in the file. Default: the one called liver, if there are several.
+      read: image.
+      model: model of the lesions.
+      run: function that segments a structure of the image by a model.
 
     Raises:
-      ModelError: none is given, and there is no model that finds one.
-      ConfigError: a name without a file, or not that of a mask in it.
+      ModelError: there is no mask, and no model that segments one.
+      ConfigError: a name without a file, or no mask of this name in it.
     """
     from sirtjax.preprocess import FixedPreprocessing
 

@@ -33,26 +33,26 @@ class Tiles(Table):
 
 
 class ModelSpec(Table):
-    """Everything about a segmentation model but its weights.
+    """Everything about a segmentation model except its weights.
 
     Attributes:
-      name: what it is called on the command line.
-      task: what it finds: "liver", "lesions", "lungs", "body", "total" or a word of the site's own.
-      modalities: of the images it takes, CT, MR, PT or NM; empty where that is not known.
-      channels: names of the images it takes together.
-      labels: names and values of what it finds, in the order of the network's classes; background is not among them.
+      name: name of the model on the command line.
+      task: structure that the model segments: "liver", "lesions", "lungs", "body", "total" or a word of the site's own.
+      modalities: modalities of the images that the model accepts, CT, MR, PT or NM; empty if not known.
+      channels: names of the images that form one input.
+      labels: names and values of the structures, in the order of the network's classes; background is not among them.
       activation: "softmax" for classes that exclude each other, the first of them background; "sigmoid" for regions
         that may overlap, each written over those before it.
-      network: the network.
-      preprocessing: what is done to an image before.
-      tiles: how the image is divided.
+      network: configuration of the network.
+      preprocessing: preprocessing of an image.
+      tiles: division of the image into tiles.
       mirror_axes: axes of the network's input along which it was trained to be flipped.
-      postprocess: what is done to the mask, first to last.
-      previous: the first stage of a cascade, whose labels become input channels.
-      previous_values: those labels.
-      quality: how good its liver is likely to be; None where that was not calibrated for these weights.
-      source: where the model is from.
-      licence: its short name; the text is next to the weights.
+      postprocess: post-processing steps of the mask, first to last.
+      previous: first stage of a cascade, whose labels become input channels.
+      previous_values: label values of the first stage that become input channels.
+      quality: calibration of the estimated liver quality; None if it was not calibrated for these weights.
+      source: source of the model.
+      licence: short name of the licence; the text is next to the weights.
     """
 
     name: Annotated[str, Field(pattern=NAME)]
@@ -100,9 +100,9 @@ class Model:
     """A segmentation model that is ready to run.
 
     Attributes:
-      spec: what it is.
-      folds: the variables of each network of the ensemble, whose logits are averaged.
-      previous: the first stage of a cascade.
+      spec: description of the model.
+      folds: variables of each network of the ensemble, whose logits are averaged.
+      previous: first stage of a cascade.
     """
 
     spec: ModelSpec
@@ -129,14 +129,14 @@ def save_model(
     """Writes a model as a checkpoint folder, atomically.
 
     Args:
-      path: the folder to make.
-      model: what to write.
-      licence_text: printed on request.
+      path: folder to create.
+      model: model to write.
+      licence_text: text of the licence, printed on request.
       storage: "float16" halves the size and rounds kernels to 11 bits.
-      force: replace a model that is there.
+      force: replace an existing model.
 
     Raises:
-      ModelError: the weights hold something else than finite numbers.
+      ModelError: the weights contain values other than finite numbers.
       OutputError: the folder exists and `force` is not given, or cannot be written.
     """
     table = {"spec": model.spec.model_dump(mode="json")}

@@ -20,13 +20,13 @@ class ModelEntry:
     """One installed model.
 
     Attributes:
-      name: what `load_model` takes.
-      path: its folder.
-      shipped: whether it came with the package.
-      spec: what it is; None where that cannot be read.
-      problem: why not; empty for a sound model. Weights are not looked at.
-      licence_text: the text of its licence.
-      sha256: of its weights, as they were saved.
+      name: name for `load_model`.
+      path: folder of the model.
+      shipped: whether the model is bundled with the package.
+      spec: description of the model; None if it cannot be read.
+      problem: reason why the description cannot be read; empty for a sound model. Weights are not checked.
+      licence_text: text of the licence.
+      sha256: hash of the weights as they were saved.
     """
 
     name: str

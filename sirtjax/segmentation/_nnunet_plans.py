@@ -46,20 +46,20 @@ RESAMPLING_KWARGS = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class NnunetPlans:
-    """What `plans.json` and `dataset.json` of a trained nnU-Net folder say about one configuration.
+    """One configuration in `plans.json` and `dataset.json` of a trained nnU-Net folder.
 
     Attributes:
-      dataset: its name.
+      dataset: name of the data set.
       configuration: "3d_fullres", "3d_lowres" or "3d_cascade_fullres", or one that inherits from these.
-      previous: the configuration whose labels it takes, for a cascade.
+      previous: configuration whose labels are input, for a cascade.
       architecture: "PlainConvUNet" or "ResidualEncoderUNet".
       options: keyword arguments of the architecture, of new and old plans alike.
-      patch_shape: voxels that the network takes.
-      preprocessing: as the library takes it.
+      patch_shape: voxels of the network's input.
+      preprocessing: preprocessing as this library describes it.
       channels: names of the input images.
-      labels: names and values; of regions, in the order in which they are written.
+      labels: names and values; for regions, in the order in which they are written.
       regions: whether classes are overlapping regions.
-      foreground: all values but the background's, ascending: the channels of a cascade.
+      foreground: all values except the background's, ascending: the channels of a cascade.
     """
 
     dataset: str

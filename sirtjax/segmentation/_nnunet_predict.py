@@ -62,11 +62,11 @@ class NnunetInput:
 
 @dataclass(frozen=True, kw_only=True)
 class NnunetAnswer:
-    """What an nnU-Net returns.
+    """The output of an nnU-Net.
 
     Attributes:
-      logits: (i, j, k, class) in the network's axes and spacing: the mean over the folds.
-      uncertainty: of the folds' probabilities, there; None if it was not requested.
+      logits: (i, j, k, class) mean over the folds, in the network's axes and spacing.
+      uncertainty: uncertainty of the folds' probabilities on the same grid; None if it was not requested.
     """
 
     logits: Float32[np.ndarray, "a b c classes"]

@@ -31,16 +31,16 @@ def mask_quality(
 
     None without a calibration or a mask.
 
-    The network is certain of some of what it gets wrong, so that three kinds of evidence count: what it says when the
-    same image is shown in other ways, the shape of the mask, and the image at the mask's surface.
+    The network is certain of some of its errors. Therefore three kinds of evidence count: its output when the
+    same image is transformed, the shape of the mask, and the image at the mask's surface.
 
     Args:
-      model: of one network; `spec.quality` holds its calibration.
-      prepared: the image as the network took it.
-      probability: (i, j, k) of the organ, on the network's grid.
-      mask: (i, j, k) after post-processing.
+      model: model of one network; `spec.quality` contains its calibration.
+      prepared: image prepared as the network's input.
+      probability: (i, j, k) probability of the organ, on the network's grid.
+      mask: (i, j, k) mask after post-processing.
       parts: labels of the model that make up the organ.
-      devices: where to run; the first is taken.
+      devices: devices of which the first runs the network.
     """
     spec = model.spec
     if spec.quality is None or not mask.any():

@@ -20,11 +20,11 @@ class EvidenceWeight(Table):
     """One term of the regression: `weight` times the standardised evidence.
 
     Attributes:
-      name: of the evidence, as `mask_evidence` gives it.
-      low: less counts as this, the 1st percentile of the calibration cases.
-      high: more counts as this.
+      name: name of the evidence, see `mask_evidence`.
+      low: lower limit, the 1st percentile of the calibration cases; smaller values are replaced by it.
+      high: upper limit; larger values are replaced by it.
       centre: mean of the calibration cases.
-      scale: their standard deviation.
+      scale: standard deviation of the calibration cases.
       weight: change of the logarithm of 1 - DSC by one standard deviation.
     """
 
@@ -55,8 +55,8 @@ class Regression(Table):
     """A linear regression of the logarithm of 1 - DSC.
 
     Attributes:
-      terms: one for each evidence.
-      intercept: what they add to.
+      terms: one term per evidence.
+      intercept: constant to which the terms are added.
     """
 
     terms: Annotated[tuple[EvidenceWeight, ...], Field(min_length=1)]
@@ -100,11 +100,11 @@ class QualityEstimate:
 
     Attributes:
       dsc: estimated Dice similarity with the true organ.
-      low: of the 90 % interval.
-      high: of the 90 % interval.
-      limit: a lower estimate is doubtful.
-      evidence: what it was estimated from, by name.
-      reasons: names of the evidence that lowers the estimate, the heaviest first.
+      low: lower end of the 90 % interval.
+      high: upper end of the 90 % interval.
+      limit: DSC below which an estimate is doubtful.
+      evidence: evidence by name, from which the DSC was estimated.
+      reasons: names of the evidence that lowers the estimate, the one with the largest effect first.
     """
 
     dsc: float
@@ -124,7 +124,7 @@ def estimate_quality(calibration: QualityCalibration, found: Mapping[str, float]
     """Returns the estimate of a mask's DSC.
 
     Args:
-      calibration: of the model that found the mask.
+      calibration: calibration of the model that segmented the mask.
       found: evidence by name; missing or not finite counts as the worst.
     """
     every = [

@@ -19,13 +19,13 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One way to show the network an image again.
+    """One transformed copy of an image, as further input of the network.
 
     Attributes:
-      name: of the variant.
-      scale: of the patient, along all axes.
-      shift_voxels: of the patient on the network's grid, halves too.
-      blur_voxels: standard deviation of a Gaussian.
+      name: name of the variant.
+      scale: scale factor of the patient along all axes.
+      shift_voxels: shift of the patient on the network's grid, including half voxels.
+      blur_voxels: standard deviation of a Gaussian blur.
       noise: standard deviation of noise added, in units of the input.
     """
 
@@ -79,14 +79,14 @@ def tile_around(
     Every variant costs one call of the network, whatever the size of the image.
 
     Args:
-      model: of one network and tiles of one shape.
-      image: (i, j, k, 1) as the network takes it, on its grid.
-      probability: (i, j, k) of the liver.
-      mask: (i, j, k) the liver found, not empty.
+      model: model of one network and tiles of one shape.
+      image: (i, j, k, 1) input of the network, on its grid.
+      probability: (i, j, k) probability of the liver.
+      mask: (i, j, k) mask of the liver found, not empty.
       fill: value outside the image.
-      classes: of the network's output that make up the liver.
-      variants: how to show it.
-      devices: where to run; the first is taken.
+      classes: classes of the network's output that make up the liver.
+      variants: transformed copies of the image.
+      devices: devices of which the first runs the network.
     """
     shape = model.spec.tiles.shape
     low, high = (np.array([f(axis) for axis in np.nonzero(mask)]) for f in (np.min, np.max))

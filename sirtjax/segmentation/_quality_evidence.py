@@ -39,9 +39,9 @@ def mask_evidence(tile: Tile, spacing_mm: Sequence[float], shapes: LiverShapes) 
     of the volume that an opening by 10 mm removes), and `faint` (fraction of the surface without an edge).
 
     Args:
-      tile: around the liver; all worst for an empty mask.
-      spacing_mm: of its voxels.
-      shapes: of livers.
+      tile: tile around the liver; all evidence is worst for an empty mask.
+      spacing_mm: voxel spacing of the tile.
+      shapes: shapes of livers.
     """
     if not tile.mask.any():
         return dict.fromkeys(EVIDENCE_WORDS, math.inf)
@@ -56,8 +56,8 @@ def outline_evidence(
 
     Args:
       mask: (i, j, k) along LPS, not empty.
-      spacing_mm: of its voxels.
-      shapes: of livers.
+      spacing_mm: voxel spacing of the mask.
+      shapes: shapes of livers.
     """
     return _logarithms(shape_evidence(mask, spacing_mm, shapes) | {"thin": _thin(mask, spacing_mm)})
 

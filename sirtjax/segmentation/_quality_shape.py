@@ -48,8 +48,8 @@ def centred_distance_mm(
     """Returns the signed distances of one liver on the grid of shapes, (n,), about its centroid.
 
     Args:
-      distance_mm: (i, j, k) along LPS, negative inside; some of it is.
-      spacing_mm: of its voxels.
+      distance_mm: (i, j, k) signed distance along LPS, negative inside; some of it is negative.
+      spacing_mm: voxel spacing of the distances.
     """
     step = SHAPE_SPACING_MM / np.asarray(spacing_mm, np.float64)
     middle = np.argwhere(distance_mm < 0).mean(axis=0)
@@ -107,11 +107,12 @@ def shape_evidence(
 
     Args:
       mask: (i, j, k) along LPS, not empty.
-      spacing_mm: of its voxels.
-      shapes: from `liver_shapes`.
+      spacing_mm: voxel spacing of the mask.
+      shapes: result of `liver_shapes`.
 
     Returns:
-      `unlike`: 1 - DSC with the nearest shape; `excess` and `lacking`: what is too much and what is missing, over the
+      `unlike`: 1 - DSC with the nearest shape; `excess` and `lacking`: excess and missing volume, relative to the
+        volume.
       volume.
     """
     found = centred_distance_mm(signed_distance_mm(mask, spacing_mm), spacing_mm)

@@ -25,7 +25,7 @@ class LiverReference:
       mean: mean uptake in the sphere, in the image's unit.
       sd: standard deviation in the sphere.
       centre_mm: centre of the sphere, LPS.
-      diameter_mm: its diameter.
+      diameter_mm: diameter of the sphere.
       placed: "automatically" or "by hand".
     """
 
@@ -76,10 +76,10 @@ def liver_reference(
 
     Args:
       pet: uptake, in SUV or any unit.
-      liver: the liver on the grid of the PET; all its labels together.
-      diameter_mm: of the sphere (30 in PERCIST).
+      liver: liver on the grid of the PET; all its labels together.
+      diameter_mm: diameter of the sphere (30 in PERCIST).
       centre_mm: LPS centre chosen by a reader.
-      exclude: (i, j, k) voxels the sphere must not touch, such as known lesions.
+      exclude: (i, j, k) voxels that the sphere must not overlap, such as known lesions.
 
     Returns:
       The reference and where it was taken.

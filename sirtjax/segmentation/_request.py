@@ -25,14 +25,14 @@ class Request:
       model: the model.
       modality: "CT" or "MR".
       structure: the requested structure; None for all labels of the model.
-      labels: the model's labels that make it up.
+      labels: labels of the model that make up the structure.
       names: values and names of the labels of the result.
       steps: post-processing of each label.
       liver: mask that limits lesions; None for no limit.
       mirror: whether predictions are averaged over flips.
       maps: whether an nnU-Net also returns probabilities and uncertainty.
-      devices: where to run; None for JAX's first device.
-      progress: called with the number of network calls done and to do.
+      devices: devices that run the network; None for JAX's first device.
+      progress: called with the number of completed and of all calls of the network.
     """
 
     volume: Volume
@@ -67,19 +67,19 @@ def make_request(
     It checks that the model can segment the image.
 
     Args:
-      volume: as in `segment`, like all other arguments.
-      model: the model.
+      volume: image to segment; see `segment` for all arguments.
+      model: model.
       structure: the requested structure.
-      modality: as the user states it.
+      modality: modality that the user states, or None.
       mirror: average over flips.
       liver: mask of the liver.
-      min_volume_ml: smallest component to keep.
-      maps: return maps of an nnU-Net.
-      devices: where to run.
-      progress: called with the number of network calls done and to do.
+      min_volume_ml: smallest volume of a component that is not removed.
+      maps: return the maps of an nnU-Net.
+      devices: devices that run the network.
+      progress: called with the number of completed and of all calls of the network.
 
     Raises:
-      ConfigError, ImageFormatError, GeometryError, ModelError: as in `segment`.
+      ConfigError, ImageFormatError, GeometryError, ModelError: see `segment`.
     """
     spec = model.spec
     labels = tuple(spec.labels) if structure is None else labels_for_structure(spec, structure)

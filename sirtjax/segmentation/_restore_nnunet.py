@@ -22,9 +22,9 @@ def restore_nnunet(
 
     Args:
       request: the request.
-      prepared: the network's input.
-      answer: its logits and uncertainty.
-      timings_s: duration of the stages before, s.
+      prepared: input of the network.
+      answer: logits and uncertainty of the network.
+      timings_s: duration of the earlier stages, s.
     """
     began = perf_counter()
     volume, geometry, spec = request.volume, request.volume.geometry, request.model.spec

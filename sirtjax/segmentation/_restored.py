@@ -12,15 +12,16 @@ from sirtjax.volume import Volume
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Restored:
-    """The answer of a model, on the image's grid, before it is judged.
+    """The output of a model, on the image's grid, before its quality is assessed.
 
     Attributes:
-      labels: (i, j, k) values on the image's grid.
-      probabilities: of each label by name; empty if there are none.
-      uncertainty: entropy of the answer in nats.
+      labels: (i, j, k) label values on the image's grid.
+      probabilities: probability of each label by name; empty if there are none.
+      uncertainty: entropy of the output in nats.
       spread: standard deviation among the networks of an ensemble.
       pieces_ml: volumes of the liver's components before post-processing, largest first.
-      liver: (i, j, k) mask of the liver on the grid of `uncertainty`, to judge the entropy inside; None without.
+      liver: (i, j, k) mask of the liver on the grid of `uncertainty`, to assess the entropy inside; None without a
+        liver.
       quality: estimated agreement of the liver with the true one.
       timings_s: duration of each stage.
     """

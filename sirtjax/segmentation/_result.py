@@ -9,11 +9,11 @@ from sirtjax.volume import LabelMap, Volume
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """A reason to look at a result before it is used.
+    """A reason to review a result before it is used.
 
     Attributes:
-      code: stable, such as "volume" or "truncated".
-      message: what was found and what is usual, one sentence.
+      code: stable code, such as "volume" or "truncated".
+      message: finding and usual value, one sentence.
     """
 
     code: str
@@ -25,13 +25,14 @@ class Segmentation:
     """The segmentation of an image. It is automatic and unreviewed.
 
     Attributes:
-      labels: on the image's grid.
-      volumes_ml: of each label, by its name.
-      method: the model's name, or the rule by which it was found.
-      probabilities: of each label on the network's grid, as the network returned them; empty without a network.
+      labels: labels on the image's grid.
+      volumes_ml: volume of each label, by its name.
+      method: name of the model, or the rule of the segmentation.
+      probabilities: probability of each label on the network's grid, as the network returned it; empty without a
+        network.
       uncertainty: entropy in nats of the network's output, on its grid; None without a network.
       spread: standard deviation among the networks of an ensemble, on their grid; None for a single one.
-      quality: estimated agreement of the liver with the true one; None where the model has no calibration.
+      quality: estimated agreement of the liver with the true one; None if the model has no calibration.
       flags: quality flags, which require a review.
       timings_s: duration of each stage.
     """

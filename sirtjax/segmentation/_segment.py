@@ -31,27 +31,27 @@ def segment(
 
     The image is resampled to the network's grid. The network's probabilities (of an nnU-Net: logits) are interpolated
     linearly to the image's grid, so that contours are smooth, and converted to labels. A second image of another
-    size compiles nothing. The result is automatic: review it, above all if it has quality flags.
+    size compiles nothing. The result is automatic: review it, especially if it has quality flags.
 
     Args:
       volume: CT in HU, or MR.
-      model: from `load_model` or an import.
+      model: result of `load_model` or of an import.
       structure: one label with this name, formed from the model's labels. Default: all labels of the model.
-      modality: "CT" or "MR"; needed where the image is not in HU.
+      modality: "CT" or "MR"; needed if the image is not in HU.
       mirror: average over the flips that the model was trained with: slower by their number.
-      liver: where lesions may be; those further than 6 mm outside of it are dropped. A model that was trained inside
-        of the liver sees nothing else, and can't be run without.
-      min_volume_ml: parts smaller than this are dropped; by default as the model says.
-      maps: also give probabilities and uncertainty of an nnU-Net, on the image's grid; of other models they come for
-        nothing, on the network's.
-      devices: where to run; JAX's first device by default.
-      progress: called with the number of calls of the network done and to do.
+      liver: mask that limits lesions; those further than 6 mm outside it are removed. A model that was trained inside
+        the liver requires it.
+      min_volume_ml: smallest volume of a component that is not removed. Default: value of the model.
+      maps: also return probabilities and uncertainty of an nnU-Net, on the image's grid; other models always return
+        them, on the network's grid.
+      devices: devices that run the network. Default: JAX's first device.
+      progress: called with the number of completed and of all calls of the network.
 
     Raises:
-      ConfigError: the modality is unknown or contradicts the image, or no such structure.
-      ImageFormatError: the image or `liver` can't be used, or no liver is in the image.
-      GeometryError: `liver` lies elsewhere.
-      ModelError: the model was not made for such an image or structure, or needs `liver`.
+      ConfigError: the modality is unknown or contradicts the image, or there is no such structure.
+      ImageFormatError: the image or `liver` cannot be used, or the image contains no liver.
+      GeometryError: `liver` is outside the image.
+      ModelError: the model was not trained for such an image or structure, or needs `liver`.
       InputError: too little memory.
     """
     request = make_request(

@@ -70,10 +70,10 @@ def suv_from_bq_per_ml(
 
     Args:
       activity_bq_per_ml: concentration at the reference time.
-      injected_activity_bq: see `suv_per_bq_per_ml`, as all that follow.
+      injected_activity_bq: injected activity; see `suv_per_bq_per_ml` for this and the following arguments.
       injection_to_reference_h: time from injection to reference.
-      half_life_h: of the nuclide.
-      weight_kg: of the patient.
+      half_life_h: physical half-life of the nuclide.
+      weight_kg: body weight of the patient.
 
     Raises:
       InputError: an option is out of range.

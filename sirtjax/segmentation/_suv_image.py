@@ -16,22 +16,21 @@ def suv_volume(
 ) -> Volume:
     """Returns a PET image in SUV by body weight, from the tracer and patient data of its file.
 
-    An image already in SUV is returned as it is. What the file doesn't say (a NIfTI file says nothing) must be
-    given; what is given goes before the file.
+    An image already in SUV is returned unchanged. Values that the file does not contain (a NIfTI file has none) are
+    required; arguments have priority over the file.
 
     Args:
-      image: in Bq/mL or SUV.
-      injected_activity_bq: at the time of injection.
-      injection_to_reference_h: hours from injection to the time the image is decay-corrected to.
-      half_life_h: of the nuclide.
-      weight_kg: of the patient.
+      image: PET image in Bq/mL or SUV.
+      injected_activity_bq: activity at the time of injection.
+      injection_to_reference_h: hours from injection to the time to which the image is decay-corrected.
+      half_life_h: physical half-life of the nuclide.
+      weight_kg: body weight of the patient.
 
     Returns:
       The volume in SUV.
 
     Raises:
-      InputError: the unit is neither Bq/mL nor SUV, something is neither given nor in the file, or is
-        out of range.
+      InputError: the unit is neither Bq/mL nor SUV, or a value is missing or out of range.
     """
     volume, source = image.volume, image.source
     if volume.unit == "SUV":

@@ -31,19 +31,19 @@ def dilated_mask(labels: LabelMap, *, margin_mm: float) -> Bool[np.ndarray, "i j
 def uptake_above(
     pet: Volume, *, threshold: float, search: Bool[np.ndarray, "i j k"], min_volume_ml: float, name: str = "lesion"
 ) -> LabelMap:
-    """Lesions as the connected regions at or above an uptake threshold within a search mask.
+    """Returns lesions: the connected regions at or above an uptake threshold within a search mask.
 
     Regions are connected by faces, and named `name`-1, -2, ... from the largest down.
 
     Args:
       pet: uptake in SUV or Bq/mL.
-      threshold: in the unit of the PET.
-      search: (i, j, k) voxels to look in, such as the liver grown by a margin.
-      min_volume_ml: smaller regions are left out.
+      threshold: threshold in the unit of the PET.
+      search: (i, j, k) voxels in which lesions are searched, such as the liver dilated by a margin.
+      min_volume_ml: volume below which regions are excluded.
       name: first part of the lesions' names.
 
     Returns:
-      A label map on the PET's grid; without labels where nothing is found.
+      A label map on the PET's grid; without labels if there are no lesions.
 
     Raises:
       InputError: the threshold is not a positive number, or the uptake has NaN.
@@ -74,16 +74,16 @@ def uptake_of_maximum(
     regions: LabelMap,
     min_volume_ml: float,
 ) -> LabelMap:
-    """Lesions as the voxels at or above a fraction of the maximum, in each region separately.
+    """Returns lesions: the voxels at or above a fraction of the maximum, in each region separately.
 
     Only the part connected (by faces) to the region's hottest voxel is kept. Each label of `regions` (a box
     or ball drawn around a lesion, a lesion grown by a margin) gives one lesion of the same name.
 
     Args:
       pet: uptake in any unit.
-      fraction: of the maximum, within (0, 1).
-      regions: where to look for each lesion, on the PET's grid.
-      min_volume_ml: smaller lesions are left out.
+      fraction: fraction of the maximum, above 0 and below 1.
+      regions: one region around each lesion, on the PET's grid.
+      min_volume_ml: volume below which lesions are excluded.
 
     Returns:
       A label map on the PET's grid with the values and names of `regions` that gave a lesion.
@@ -126,13 +126,13 @@ def seed_regions(
 
     Args:
       pet: the uptake image.
-      threshold: in the unit of `pet`, at which the spots are told apart.
-      search: (i, j, k) where to look.
-      margin_mm: how far a region reaches beyond its spot.
-      min_volume_ml: smaller spots are dropped.
+      threshold: uptake in the unit of `pet` that separates the spots.
+      search: (i, j, k) voxels in which spots are searched.
+      margin_mm: extent of a region beyond its spot.
+      min_volume_ml: volume below which spots are excluded.
 
     Raises:
-      InputError, GeometryError: as `uptake_above`.
+      InputError, GeometryError: see `uptake_above`.
     """
     seeds = uptake_above(pet, threshold=threshold, search=search, min_volume_ml=min_volume_ml)
     labels = np.asarray(seeds.array)

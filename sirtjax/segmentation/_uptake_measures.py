@@ -17,12 +17,12 @@ class LesionUptake:
     """Uptake of one lesion; values in the image's unit (SUV or Bq/mL).
 
     Attributes:
-      name: of the lesion.
-      volume_ml: its volume.
+      name: name of the lesion.
+      volume_ml: volume of the lesion.
       maximum: highest voxel.
       mean: mean of its voxels.
       peak: highest mean of a 1 mL sphere centred on one of its voxels.
-      total: mean times volume; the total lesion glycolysis where the unit is SUV.
+      total: mean times volume; the total lesion glycolysis if the unit is SUV.
     """
 
     name: str

@@ -11,17 +11,17 @@ from sirtjax.parsing import parse_toml
 
 @dataclass(frozen=True, kw_only=True)
 class UptakeRule:
-    """A rule that turns uptake into lesions; the numbers that its kind doesn't use are None.
+    """A rule that segments lesions by uptake; the numbers that its kind doesn't use are None.
 
     Attributes:
       name: key in `configs/segmentation/uptake.toml`.
       kind: "fixed", "of-maximum" or "liver-reference".
-      source: where the rule comes from.
-      threshold: SUV, of "fixed".
-      fraction: of the maximum, of "of-maximum".
-      mean_factor: on the mean of the reference, of "liver-reference".
-      sd_factor: on its standard deviation.
-      sphere_diameter_mm: of the reference sphere.
+      source: source of the rule.
+      threshold: threshold in SUV, for "fixed".
+      fraction: fraction of the maximum, for "of-maximum".
+      mean_factor: factor on the mean of the reference, for "liver-reference".
+      sd_factor: factor on the standard deviation of the reference.
+      sphere_diameter_mm: diameter of the reference sphere.
     """
 
     name: str

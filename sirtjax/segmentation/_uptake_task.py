@@ -43,14 +43,14 @@ def segment_uptake(
     Rules are a fixed threshold, a fraction of the maximum, or a liver reference.
 
     Args:
-      pet: in SUV; a fraction of the maximum accepts any unit.
-      rule: what counts as a lesion, see `uptake_rule`.
-      min_volume_ml: smaller lesions are left out.
+      pet: PET image in SUV; a fraction of the maximum accepts any unit.
+      rule: rule that defines a lesion, see `uptake_rule`.
+      min_volume_ml: volume below which lesions are excluded.
       liver: liver on the PET's grid. Lesions are searched in it; without it, in the whole image (not for a
         liver reference).
-      margin_mm: distance beyond the liver at which lesions can be.
+      margin_mm: distance beyond the liver in which lesions can be.
       regions: one label around each lesion, needed for a fraction of the maximum.
-      reference_centre_mm: LPS centre of the liver sphere; placed automatically where not given.
+      reference_centre_mm: LPS centre of the liver sphere. Default: placed automatically.
 
     Returns:
       The lesions, and the threshold and reference used.
