@@ -44,10 +44,10 @@ def compiled_program(
     """Returns the network for a batch of tiles, compiled once per function, shapes and devices.
 
     Args:
-      apply_function: of variables and tiles; hashable, and the same object for the same network.
+      apply_function: function of variables and tiles; hashable, and the same object for the same network.
       variables: a pytree of arrays.
-      tiles_shape: (n, i, j, k, c).
-      devices: the tiles of a batch are divided evenly among them.
+      tiles_shape: shape of the tiles, (n, i, j, k, c).
+      devices: devices among which the tiles of a batch are divided evenly.
     """
     leaves, tree = jax.tree.flatten(variables)
     shapes = tuple((np.shape(leaf), str(jax.dtypes.canonicalize_dtype(np.asarray(leaf).dtype))) for leaf in leaves)

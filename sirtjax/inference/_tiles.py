@@ -64,8 +64,8 @@ def tile_starts(size: int, tile: int, *, overlap: float) -> tuple[int, ...]:
 
     Args:
       size: number of voxels to cover.
-      tile: number of voxels of a tile; where it is `size` or more, there is one tile.
-      overlap: from 0 to less than 1.
+      tile: number of voxels of a tile; if it is `size` or more, there is one tile.
+      overlap: fraction of a tile, 0 to less than 1.
 
     Raises:
       ValueError: no voxel to cover or to cover with, or the overlap is out of range.
@@ -95,12 +95,12 @@ def tile_layout(
 
     Args:
       image_shape: voxels along i, j, k.
-      patch_shape: voxels that the network takes.
-      output_shape: voxels that it gives.
-      overlap: from 0 to less than 1.
+      patch_shape: voxels of the network's input.
+      output_shape: voxels of the network's output.
+      overlap: fraction of the output, 0 to less than 1.
 
     Raises:
-      ValueError: the network gives more than it takes, or as `tile_starts`.
+      ValueError: the output of the network is larger than its input, or see `tile_starts`.
     """
     image, patch, output = (_index(shape) for shape in (image_shape, patch_shape, output_shape))
     if any(t > p for t, p in zip(output, patch, strict=True)):

@@ -26,11 +26,11 @@ class CheckpointDescription(TypedDict):
     """The metadata of a checkpoint.
 
     Attributes:
-      format, version: of the file.
-      sha256: of the names and values of the arrays.
+      format, version: name and version of the file format.
+      sha256: hash of the names and values of the arrays.
       storage: "float32", or "float16" for rounded kernels.
       arrays: type and shape of each array by its name.
-      licence: its text.
+      licence: text of the licence.
       table: purpose of the weights.
     """
 
@@ -54,17 +54,17 @@ def save_checkpoint(
 ) -> None:
     """Writes weights and their description as a folder, atomically.
 
-    Arrays go to orbax, which every JAX program can read; beside them stands a JSON file with `table`, the licence and a
+    Arrays go to orbax, which every JAX program can read; next to them is a JSON file with `table`, the licence and a
     SHA-256 of names and values, which `load_checkpoint` verifies. Half precision halves the size: kernels (two and more
     axes) are rounded to 11 bits, everything else stays as it is.
 
     Args:
-      path: the folder to make.
+      path: folder to create.
       variables: nested dictionaries of arrays.
-      table: what the weights are for, as JSON can hold it.
-      licence: its text, shown on request.
+      table: purpose of the weights, as values that JSON supports.
+      licence: text of the licence, shown on request.
       storage: "float32" keeps every bit; "float16" rounds kernels.
-      force: replace a checkpoint that is there.
+      force: replace an existing checkpoint.
 
     Raises:
       ModelError: something else than nested dictionaries of finite numbers, or kernels too large for half precision.

@@ -20,13 +20,13 @@ def check_file(path: Path, expected: str, *, folder: bool = False, missing: str 
     Reading a named pipe would wait, and reading a device might not end.
 
     Args:
-      path: to be read.
-      expected: what the file should be, for the message.
+      path: path to read.
+      expected: expected type of the file, for the message.
       folder: whether a folder is allowed.
-      missing: what to say of a path at which there is nothing.
+      missing: message for a path that does not exist.
 
     Raises:
-      ImageFormatError: there is nothing there, or something else.
+      ImageFormatError: the path does not exist, or is something else.
     """
     if path.is_file() or (folder and path.is_dir()):
         return

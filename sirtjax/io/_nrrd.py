@@ -23,7 +23,7 @@ def read_nrrd(path: Path | str, *, unit: str = "1") -> Image:
 
     Args:
       path: a .nrrd file (raw or gzip) in space LPS, RAS or LAS with one value per voxel.
-      unit: of the values; the file does not state it.
+      unit: unit of the values; the file does not state it.
 
     Raises:
       ImageFormatError: not NRRD, truncated, no position in the patient, several values per voxel, NaN or infinite.

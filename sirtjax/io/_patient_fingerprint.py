@@ -27,9 +27,9 @@ class PatientFingerprint:
     """Keyed hashes that distinguish the patients of two images without revealing their identity.
 
     Attributes:
-      number: of the patient ID; None where the file has none.
-      name: of the patient's name.
-      born: of the date of birth.
+      number: hash of the patient ID; None if the file has none.
+      name: hash of the patient's name.
+      born: hash of the date of birth.
       key: name of the lasting key (`use_patient_key`); None for the key of the process.
     """
 

@@ -25,7 +25,7 @@ def read_patient_key(path: Path) -> bytes:
     """Reads the key of patient marks; creates one, readable only by the user, if it does not exist.
 
     Args:
-      path: of `patient_key_file`; workstations that share the file can compare each other's plans.
+      path: path of `patient_key_file`; workstations that share the file can compare each other's plans.
 
     Raises:
       ConfigError: the file is not a key.

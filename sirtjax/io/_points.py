@@ -38,8 +38,8 @@ class PointList:
     Attributes:
       points_mm: (n, 3) LPS, mm.
       kind: "points" (landmarks), "line", "curve" or "closed curve" (a contour; its first point is not repeated).
-      name: of the list; empty where the file names none.
-      labels: one for each point; empty strings where the file has none.
+      name: name of the list; empty if the file has none.
+      labels: one label per point; empty strings if the file has none.
     """
 
     points_mm: Float64[np.ndarray, "points 3"]

@@ -11,34 +11,34 @@ from sirtjax.volume import Volume
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where an image came from, and what its calibration needs: never who the patient is.
+    """The origin of an image and the data for its calibration, without the patient's identity.
 
     Times are local to the scanner, without a zone, as DICOM has them.
 
     Attributes:
-      path: the file or folder that was read.
+      path: file or folder that was read.
       format: "nifti", "nrrd" or "dicom".
-      modality: "CT", "MR", "PT" or "NM" as the file says; None where it does not (NIfTI).
+      modality: "CT", "MR", "PT" or "NM" as the file states; None if it does not (NIfTI).
       series_uid: SeriesInstanceUID.
       study_uid: StudyInstanceUID.
-      frame_of_reference_uid: images that share it are in one world.
-      sop_instance_uids: of the files read, in slice order.
-      sop_class_uid: of the files read.
+      frame_of_reference_uid: FrameOfReferenceUID; images with the same value share a coordinate system.
+      sop_instance_uids: SOPInstanceUIDs of the files read, in slice order.
+      sop_class_uid: SOPClassUID of the files read.
       description: SeriesDescription.
       patient_position: HFS, FFS, HFP, ...; the geometry does not depend on it.
-      acquired: when the acquisition of the first slice or frame began.
+      acquired: start of the acquisition of the first slice or frame.
       series_time: SeriesDate and SeriesTime.
-      reference_time: the time the activity is decay corrected to; None where not corrected or not known.
-      decay_correction: "START", "ADMIN" or "NONE", for PT and for NM that says so.
+      reference_time: time to which the activity is decay-corrected; None if it is not corrected or not known.
+      decay_correction: "START", "ADMIN" or "NONE", for PT and for NM that states it.
       radionuclides: names such as "F-18" or "Tc-99m"; empty if the file names none.
-      half_life_s: of the radionuclide, as stated by the file.
+      half_life_s: half-life of the radionuclide, as stated by the file.
       injected_activity_bq: RadionuclideTotalDose.
       injection_time: start of the injection.
       patient_weight_kg: body weight.
       patient_height_m: body height.
-      patient: tells the patients of two images apart within this process.
-      sha256: of the bytes read; for a series over its files in slice order.
-      notes: what was done to the image in reading it beyond decoding, one sentence each.
+      patient: keyed hashes that distinguish the patients of two images within this process.
+      sha256: hash of the bytes read; for a series, over its files in slice order.
+      notes: changes to the image while it was read, other than decoding, one sentence each.
     """
 
     path: Path

@@ -18,7 +18,7 @@ def read_composed_transform(paths: list[Path], grid: Geometry, floating: Geometr
 
     Args:
       paths: the files, in the order in which an image goes through them.
-      grid: of the result.
+      grid: grid of the result.
       floating: grid of the image.
       invert: undo the transforms: the image is in the space of their reference, the result in the other.
     """

@@ -83,11 +83,12 @@ def write_transform(
     which ITK cannot read from NIfTI, is replaced there by a square one around it.
 
     Args:
-      path: where to; the suffix chooses the format.
+      path: path of the file; the suffix determines the format.
       transform: pull, LPS mm.
-      reference: for NIfTI, the grid on which the whole displacement is sampled; by default a field's own, where
-        no affine map follows it. The other formats need none.
-      step_mm: for NIfTI, round displacements to multiples of this, which compresses better; default: no rounding.
+      reference: grid on which the whole displacement is sampled, for NIfTI. Default: grid of the field, if no affine
+        map follows it. The other formats need none.
+      step_mm: step to whose multiples displacements are rounded, for NIfTI, which compresses better. Default: no
+        rounding.
       force: replace an existing file.
 
     Raises:

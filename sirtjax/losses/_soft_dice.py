@@ -28,7 +28,7 @@ def soft_dice_loss(
       regions: channels may overlap: a sigmoid each instead of a softmax, and none of them is background. So it is
         with one channel anyway.
       whole_batch: take the sums over all samples together, which is steadier where a class is missing in some.
-      smooth: in voxels; far below the size of a structure.
+      smooth: smoothing term in voxels; use a value far below the size of a structure.
 
     Returns:
       Scalar from 0 to 1.

@@ -19,7 +19,7 @@ _PLANES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class JacobianSummary:
-    """How a transform changes volume from place to place.
+    """Statistics of the local volume change by a transform.
 
     The determinant is floating volume per reference volume. That of a field is taken by central differences
     at its voxels, as others report it; since these do not see a displacement that alternates from voxel to
@@ -27,7 +27,7 @@ class JacobianSummary:
     of the interpolated field in the corners of the cells around it.
 
     Attributes:
-      minimum, maximum: of the determinant.
+      minimum, maximum: extreme values of the determinant.
       log_std: standard deviation of the natural logarithm of the determinant, over the voxels where it is above
         zero; NaN where there is none.
       folding_fraction: fraction of the voxels with a determinant of zero or below.

@@ -17,16 +17,16 @@ Connectivity = Literal[6, 18, 26]
 
 @dataclass(frozen=True, kw_only=True)
 class LesionDetection:
-    """Which lesions were found, by the counting rules of the thesis (7.3.3).
+    """Numbers of detected and missed lesions, by the counting rules of the thesis (7.3.3).
 
     Attributes:
-      reference_count: drawn lesions.
-      predicted_count: predicted ones.
-      detected: drawn lesions that at least one predicted one overlaps (true positives).
-      missed: the other drawn ones (false negatives).
-      false_positives: predicted lesions that overlap no drawn one.
-      connectivity: by which voxels make a lesion.
-      min_volume_ml: lesions smaller than this were left out, on both sides.
+      reference_count: number of drawn lesions.
+      predicted_count: number of predicted lesions.
+      detected: number of drawn lesions that at least one predicted one overlaps (true positives).
+      missed: number of the other drawn lesions (false negatives).
+      false_positives: number of predicted lesions that overlap no drawn one.
+      connectivity: connectivity of the voxels of a lesion: 6, 18 or 26.
+      min_volume_ml: volume below which lesions were excluded, on both sides.
     """
 
     reference_count: int
@@ -68,7 +68,7 @@ def lesion_detection(
       reference: the mask drawn, on the same grid.
       spacing_mm: voxel size along i, j, k.
       connectivity: 6 (faces), 18 (and edges) or 26 (and corners).
-      min_volume_ml: of a lesion that counts.
+      min_volume_ml: volume below which lesions are not counted.
 
     Raises:
       InputError: masks of different shapes.

@@ -17,14 +17,14 @@ _FEWEST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class PairedTest:
-    """Whether two models differ in a metric over the same cases.
+    """A statistical test whether two models differ in a metric over the same cases.
 
     Attributes:
-      test: the t-test where the values of both models are normally distributed, otherwise Wilcoxon's signed-rank test.
-      p: its two-sided p value; 1 where no case differs.
-      mean_difference: of the first model's values minus the second's.
-      normality_p: p of Shapiro and Wilk's test for the values of each model.
-      count: pairs.
+      test: t-test if the values of both models are normally distributed, otherwise Wilcoxon's signed-rank test.
+      p: two-sided p value of the test; 1 if no case differs.
+      mean_difference: mean difference of the first model's values minus the second's.
+      normality_p: p value of Shapiro and Wilk's test for the values of each model.
+      count: number of pairs.
     """
 
     test: Literal["paired t", "Wilcoxon signed-rank"]
@@ -46,8 +46,8 @@ def paired_test(first: Sequence[float], second: Sequence[float]) -> PairedTest:
     0.05, a paired t-test follows, otherwise Wilcoxon's signed-rank test.
 
     Args:
-      first: values of one model, a number a case.
-      second: of the other, in the same order.
+      first: values of one model, one number per case.
+      second: values of the other model, in the same order.
 
     Raises:
       InputError: lists of different length, fewer than three pairs, or a value that is not a number.

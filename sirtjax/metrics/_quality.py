@@ -44,16 +44,16 @@ class LabelQuality:
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationQuality:
-    """How well a transform registers a floating image to a reference image.
+    """The quality of a registration of a floating image to a reference image.
 
     Attributes:
       labels: organs first, then landmarks, each in the order of the reference masks.
       rmsd_mm: root mean square of the organs' mean surface distances and the landmarks' centroid distances;
         NaN where a label is out of view.
       jacobian: volume change and folding over the whole transform.
-      organ_jacobian: the same within the organs of the reference; None without organs.
+      organ_jacobian: volume change and folding within the organs of the reference; None without organs.
       target: target registration error of the points; None without points.
-      notes: what was left out or could not be measured, one sentence each.
+      notes: items that were excluded or could not be measured, one sentence each.
     """
 
     labels: tuple[LabelQuality, ...]

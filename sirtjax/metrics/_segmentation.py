@@ -16,10 +16,10 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationQuality:
-    """How well a segmentation fits one that is taken for right.
+    """The agreement of a segmentation with a reference.
 
-    Where one of both is empty there is no surface and every distance is NaN, the DSC 0; where both are, all is NaN.
-    Means over cases without distances flatter a model that misses whole structures: say how many there were.
+    If one of them is empty, every distance is NaN and the DSC 0; if both are empty, all values are NaN.
+    Means over cases without distances favour a model that misses whole structures, so report their number.
 
     Attributes:
       dsc: Dice similarity coefficient.
@@ -27,8 +27,8 @@ class SegmentationQuality:
       false_negative_rate: fraction of the reference that was missed.
       false_positive_rate: fraction of the prediction that is not in the reference. It does not depend on the field of
         view, as the fraction of all background would.
-      msd_mm, mda_mm, hd_mm, hd95_mm, surface_dsc: as in `SurfaceAgreement`.
-      tolerance_mm: of the surface DSC.
+      msd_mm, mda_mm, hd_mm, hd95_mm, surface_dsc: same as in `SurfaceAgreement`.
+      tolerance_mm: tolerance of the surface DSC.
       predicted_ml, reference_ml: volumes.
     """
 
@@ -59,9 +59,9 @@ def evaluate_segmentation(
 
     Args:
       predicted: (i, j, k) booleans.
-      reference: of the same shape.
-      geometry: the grid of both; sheared and oblique grids are measured as they are.
-      tolerance_mm: of the surface DSC.
+      reference: (i, j, k) booleans of the same shape.
+      geometry: grid of both masks; it may be sheared or oblique.
+      tolerance_mm: tolerance of the surface DSC.
 
     Raises:
       GeometryError: masks that are not on the grid.

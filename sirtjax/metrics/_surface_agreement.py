@@ -30,12 +30,12 @@ class SurfaceAgreement:
 
 
 def surface_agreement(a: SurfaceMesh, b: SurfaceMesh, *, tolerance_mm: float) -> SurfaceAgreement:
-    """Distances between two surfaces, and the fraction of them that agrees to within a tolerance.
+    """Returns distances between two surfaces, and the fraction of them that agrees to within a tolerance.
 
     Args:
-      a: of `extract_surface`.
+      a: surface from `extract_surface`.
       b: the other surface.
-      tolerance_mm: of the surface DSC: how far apart two observers may draw.
+      tolerance_mm: tolerance of the surface DSC: distance by which two observers may differ.
 
     Reference:
       The surface DSC is that of Nikolov et al., J Med Internet Res 2021;23:e26151, on facets weighed by area.

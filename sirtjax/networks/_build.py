@@ -54,9 +54,9 @@ def apply_training(
 
     Args:
       config: the network.
-      variables: its parameters and statistics.
+      variables: parameters and statistics of the network.
       x: images, (n, i, j, k, channel).
-      key: what dropout draws from.
+      key: random key of the dropout.
 
     Returns:
       Logits, the finest first, then those of deeper levels where the network is supervised there; and the statistics

@@ -17,14 +17,14 @@ _VECTOR, _FEW_FEATURES, _PAIRED_CHANNELS = 16, 4, 2
 
 
 class Rows(NamedTuple):
-    """How a row is cut into blocks.
+    """The division of a row into blocks.
 
     Attributes:
-      width: voxels of a result's row in a block.
-      step: between them in the image's row.
-      low: zeros before the image's row.
-      columns: of the result.
-      beyond: voxels of the next block that kernels read.
+      width: number of voxels of a result's row in a block.
+      step: distance between consecutive results in the row of the image, in voxels.
+      low: number of zeros before the image's row.
+      columns: number of voxels in a row of the result.
+      beyond: number of voxels of the next block that kernels read.
     """
 
     width: int

@@ -18,7 +18,7 @@ def enclosed_body(dense: ArrayLike, *, opening_voxels: int = OPENING_VOXELS) -> 
 
     Args:
       dense: (i, j, k) booleans, true in soft tissue; k along the body.
-      opening_voxels: what is up to twice as thick is cut off.
+      opening_voxels: radius of the opening; structures up to twice as thick are removed.
     """
     opened = ndimage.binary_opening(np.asarray(dense, bool), iterations=opening_voxels)
     body = ops.largest_component(opened)

@@ -52,7 +52,7 @@ def postprocess(
     Args:
       mask: (i, j, k) booleans.
       spacing_mm: voxel size along i, j, k.
-      steps: what to do, first to last; none leave the mask as it is.
+      steps: post-processing steps, first to last; without steps the mask stays unchanged.
 
     Examples:
       >>> import numpy as np

@@ -136,7 +136,7 @@ def make_ready(
     floating_points_mm: Any = None,
     start: AffineTransform | None = None,
 ) -> Ready:
-    """Checks the input, finds the start and puts both sides on the lattices; see `register` for the arguments.
+    """Checks the input, finds the start and resamples both sides to the lattices; arguments of `register`.
 
     Args:
       reference: image whose space stays unchanged, (i, j, k).

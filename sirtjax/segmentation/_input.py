@@ -116,7 +116,7 @@ def check_liver(liver: LabelMap, volume: Volume, *, modality: str) -> None:
 
     Raises:
       ImageFormatError: the mask is empty, or the CT has no soft tissue there.
-      GeometryError: it lies outside of the image, by half or more.
+      GeometryError: half or more of the mask is outside the image.
     """
     places = np.argwhere(liver.mask(liver.names[0][1]))
     if not len(places):

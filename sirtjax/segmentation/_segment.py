@@ -50,7 +50,7 @@ def segment(
     Raises:
       ConfigError: the modality is unknown or contradicts the image, or there is no such structure.
       ImageFormatError: the image or `liver` cannot be used, or the image contains no liver.
-      GeometryError: `liver` is outside the image.
+      GeometryError: half or more of `liver` is outside the image.
       ModelError: the model was not trained for such an image or structure, or needs `liver`.
       InputError: too little memory.
     """

@@ -75,7 +75,7 @@ def sample_aligned(
 
     Args:
       array: (i, j, k) values.
-      sampling: from `aligned_sampling`.
+      sampling: result of `aligned_sampling`.
       fill: value outside the image.
     """
     result = np.empty(sampling.shape, np.float32)
@@ -96,8 +96,8 @@ def sample_slab(
 
     Args:
       array: (i, j, k) values.
-      sampling: from `aligned_sampling`.
-      slab: which planes.
+      sampling: result of `aligned_sampling`.
+      slab: planes along the first axis.
       fill: value outside the image.
     """
     source = array.transpose(sampling.order)

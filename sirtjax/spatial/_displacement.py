@@ -23,7 +23,7 @@ class DisplacementField:
 
     Attributes:
       array: (i, j, k, 3) displacements u in mm along the world's L, P, S axes, not along the grid's.
-      geometry: where the field's voxels are, in the space of the reference image.
+      geometry: grid of the field, in the space of the reference image.
       floating_from_displaced: A, the (4, 4) affine map that follows the displacement; None for none.
     """
 

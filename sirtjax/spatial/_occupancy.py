@@ -85,9 +85,9 @@ def mask_occupancy(
     by up to 1 % of a voxel at their surface. `traced_occupancy` with the result of `mask_sampling(mask=...)` does not.
 
     Args:
-      mask: (i, j, k) on `floating`.
-      floating: where the mask is.
-      geometry: the reference grid.
+      mask: (i, j, k) values on `floating`.
+      floating: grid of the mask.
+      geometry: reference grid.
       transform: pull, from `geometry`'s space to the mask's; identity by default.
       order: interpolation of the mask; "cubic" is for traced arrays.
 

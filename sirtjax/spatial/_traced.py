@@ -49,11 +49,11 @@ def voxel_path(
     """Returns the map from reference voxels to image voxels; affines may be traced.
 
     Args:
-      source_from_world: from the world (LPS, mm) to voxels of the image.
+      source_from_world: (4, 4) map from the world (LPS, mm) to voxels of the image.
       world_from_reference: affine of the reference grid.
       floating_from_displaced: affine map of the transform, applied after the displacement; identity by default.
       field_mm: displacements on the nodes of a field, mm; zero by default.
-      field_from_world: from the world to nodes of the field; needed with `field_mm`.
+      field_from_world: (4, 4) map from the world to nodes of the field; needed with `field_mm`.
     """
     everything = (source_from_world, world_from_reference, floating_from_displaced, field_from_world)
     # In double precision where the affines are known.
@@ -112,8 +112,8 @@ def traced_samples(
 
     Args:
       image: voxel values.
-      path: from `voxel_path`.
-      shape: of the grid.
+      path: result of `voxel_path`.
+      shape: voxels of the grid.
       order: "linear", "nearest" or "cubic".
       fill: value outside the image.
     """
@@ -139,9 +139,9 @@ def traced_means(
     """Returns the means of an image over voxels of a grid, each cut into `parts`.
 
     Args:
-      grid: from `traced_grid`; B-spline coefficients for order "cubic".
-      path: from `voxel_path`.
-      shape: of the grid.
+      grid: result of `traced_grid`; B-spline coefficients for order "cubic".
+      path: result of `voxel_path`.
+      shape: voxels of the grid.
       parts: number of parts along each axis.
       half_width: half the side of the box over which one part averages the piecewise constant image, in voxels.
       fill: value outside the image.
@@ -191,16 +191,16 @@ def traced_occupancy(
 
     Args:
       mask: fraction of each voxel inside, in [0, 1]; a binary mask or probabilities.
-      source_from_world: from the world (LPS, mm) to voxels of the mask.
+      source_from_world: (4, 4) map from the world (LPS, mm) to voxels of the mask.
       world_from_reference: affine of the grid.
-      shape: of the grid.
+      shape: voxels of the grid.
       parts: parts of a voxel along each axis; `mask_sampling` chooses them.
       blocks: voxels of a finer mask that are averaged first, along each axis.
       order: "linear", or "cubic" for a derivative without kinks in displacements and affines; the surface is then
         blurred by about one voxel of the mask.
       floating_from_displaced: affine map of the transform, applied after the displacement; identity by default.
       field_mm: displacements on the nodes of a field, mm; zero by default.
-      field_from_world: from the world to nodes of the field; needed with `field_mm`.
+      field_from_world: (4, 4) map from the world to nodes of the field; needed with `field_mm`.
     """
     margin = np.asarray(blocks) * (2 if order == "cubic" else 1)
     missing = -np.asarray(mask.shape) % np.asarray(blocks)

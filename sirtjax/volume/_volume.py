@@ -19,7 +19,7 @@ class Volume:
 
     Attributes:
       array: (i, j, k) values in `unit`.
-      geometry: where the voxels are.
+      geometry: grid of the voxels.
       unit: "HU", "Bq/mL", "MBq/mL", "counts", "SUV", "Gy", "g/mL" or "1".
     """
 
@@ -44,7 +44,7 @@ class LabelMap:
 
     Attributes:
       array: (i, j, k) unsigned or signed integers.
-      geometry: where the voxels are.
+      geometry: grid of the voxels.
       names: pairs of label value and name, in the order to be shown.
 
     Examples:
