@@ -1,17 +1,17 @@
 """Targets, limits and the comparison with the plan in the page, the PDF and the structured report."""
 
 import dataclasses
+import io
 import re
 
+import pdfplumber
 import pytest
 
 from sirtjax.dicom import Evaluation, Measurement
 from sirtjax.errors import InputError
-from sirtjax.reports import report_html
+from sirtjax.reports import report_html, report_pdf
 from sirtjax.reports._dicom_measurements import measurement_groups
-from sirtjax.reports._pdf_blocks import Table
 from sirtjax.reports._plan_tables import comparison_rows, dose_text, objective_rows
-from sirtjax.reports._report_pdf import report_blocks
 
 
 def rows_of(page, title):
@@ -57,12 +57,19 @@ def test_the_colour_of_a_missed_objective_is_that_of_its_check(verification):
     assert [row.severity for row in objective_rows(verification)] == ["warning", "error", "warning", "info", ""]
 
 
-def test_the_pdf_has_the_same_tables(verification):
-    tables = [block for block in report_blocks(verification, None, []) if isinstance(block, Table)]
-    (met,) = (table for table in tables if "target, limit or goal" in table.header)
-    assert [list(row[:4]) for row in met.rows][1] == ["mean(normal liver) <= 90 Gy", "82.5 Gy", "142.2 Gy", "not met"]
-    (compared,) = (table for table in tables if table.header[-1] == "agreement")
-    assert [row[3] for row in compared.rows] == ["differs", "unknown", "agrees"]
+def test_the_pdf_has_the_same_tables(verification, maps):
+    with pdfplumber.open(io.BytesIO(report_pdf(verification, maps, pictures=[]))) as pdf:
+        printed = re.sub(r"\s", "", "".join(char["text"] for page in pdf.pages for char in page.chars))
+
+    def texts(rows):
+        return re.sub(r"\s", "", "".join(cell for row in rows for cell in row))
+
+    met = [row.cells for row in objective_rows(verification)]
+    assert list(met[1][:4]) == ["mean(normal liver) <= 90 Gy", "82.5 Gy", "142.2 Gy", "not met"]
+    assert texts([["target, limit or goal", "planned", "delivered", "result", "source of the number"], *met]) in printed
+    compared = [[row.name, row.planned, row.found, row.agreement] for row in comparison_rows(verification)]
+    assert [row[3] for row in compared] == ["differs", "unknown", "agrees"]
+    assert texts([["property", "plan", "verification", "agreement"], *compared]) in printed
 
 
 def test_the_structured_report_has_planned_doses_and_what_is_met(verification):

@@ -1,0 +1,343 @@
+"""The content of a printed report, from top to bottom: what report.html contains."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sirtjax.reports._figures import (
+    ISODOSE_COLOURS,
+    LESION,
+    LIVER,
+    OTHER_LESION,
+    TERRITORY,
+    dvh_figure,
+    figure_png,
+    interval_figure,
+)
+from sirtjax.reports._html import (
+    HEADLINE_KINDS,
+    MAX_CURVES,
+    SEVERITIES,
+    amount,
+    curves_of,
+    isodose_levels,
+    percent,
+    signed_at,
+    significant,
+    v_levels,
+)
+from sirtjax.reports._pdf_layout import SOFT, key, paragraph, picture, section, table
+from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
+from sirtjax.reports._registration_page import quality_rows
+
+if TYPE_CHECKING:
+    from reportlab.platypus import Flowable
+
+    from sirtjax.workflows import InjectionResult, RegistrationSummary, Result
+
+SEVERITY_COLOURS = {"error": "#b42318", "warning": "#9a6700", "info": SOFT}
+GOOD = "#1a7f37"
+AGREEMENT_COLOURS = {"agrees": GOOD, "differs": SEVERITY_COLOURS["warning"], "unknown": SOFT}
+GROUP_KINDS = ("liver", "normal liver", "lungs")
+# Of the graphs, which are pictures in the document.
+GRAPH_DPI = 170
+
+
+def report_story(result: Result, patient: str, pictures: Sequence[dict[str, str]]) -> list[Flowable]:
+    """Returns the content of the report as flowables.
+
+    Args:
+      result: the numbers.
+      patient: printed name or pseudonym of the patient.
+      pictures: slices, of `pictures_of`.
+    """
+    return [
+        *_head(result, patient),
+        *_summary(result),
+        *_checks(result),
+        *_objectives(result),
+        *_comparison(result),
+        *_doses(result),
+        *([] if result.registration is None else _registration(result.registration)),
+        *_images(result, pictures),
+        *_methods(result),
+    ]
+
+
+def _head(result: Result, patient: str) -> list[Flowable]:
+    version = result.provenance["versions"]["sirtjax"]
+    what = "treatment plan" if result.kind == "plan" else "treatment verification"
+    body = [
+        *paragraph(result.protocol_title),
+        *paragraph(f"Patient {patient} · {result.provenance['created']} · sirtjax {version}", colour=SOFT),
+    ]
+    if not result.unreviewed_masks:
+        return section(f"SIRT {what}", body, level=1)
+    warning = "DRAFT: Not every mask is verified. Review, correct and sign each mask, then plan again."
+    body += [*paragraph(warning, colour=SEVERITY_COLOURS["error"], bold=True), *_list(result.unreviewed_masks)]
+    return section(f"DRAFT: SIRT {what}", body, level=1)
+
+
+def _list(lines: Sequence[str]) -> list[Flowable]:
+    return [part for line in lines for part in paragraph(line, bullet=True)]
+
+
+def _summary(result: Result) -> list[Flowable]:
+    planned = result.kind == "plan"
+    said = "prescribed" if planned else "delivered"
+    rows = [
+        [
+            f"{one.territory}: {said} at injection",
+            f"{significant(one.activity_mbq)} MBq",
+            _interval(one) if planned else _planned(one.planned_mbq, "MBq"),
+        ]
+        for one in result.injections
+    ]
+    rows += [
+        [
+            f"{voi.name}, mean dose",
+            f"{significant(voi.mean_gy)} Gy",
+            _next_to_plan(f"{significant(voi.volume_ml)} mL", result.planned.get(voi.name, {}).get("mean_gy")),
+        ]
+        for voi in result.vois
+        if voi.kind in HEADLINE_KINDS
+    ]
+    shunt = f"lung shunt {significant(100 * result.lung_shunt_fraction)} %"
+    planned_gy = None if result.comparison is None else result.comparison.lung_dose_gy
+    rows.append(["lungs, mean dose", f"{significant(result.lung_dose_gy)} Gy", _next_to_plan(shunt, planned_gy)])
+    body = table(["", "", ""], rows, "lrl", strong=range(len(result.injections)), size=9.0)
+    if planned:
+        caption = (
+            "Activity between the bounds: bar from the lower to the upper bound (green where it is not empty), "
+            "blue ticks lower bounds, brown ticks upper bounds, diamond the selected activity."
+        )
+        if len(result.injections) > 1:
+            caption += (
+                " Each bound is computed for one territory, with no activity in the others; the selected "
+                "activities respect the limits that several territories share."
+            )
+        body += picture(_bytes(figure_png(interval_figure(result.injections), dpi=GRAPH_DPI)), caption)
+    header = ["territory", "activity (MBq)", "in vial (MBq)", "residual (%)", "lung shunt (%)"]
+    rows = [
+        [
+            one.territory,
+            significant(one.activity_mbq),
+            significant(one.dispensed_mbq),
+            percent(one.residual_fraction),
+            significant(100 * one.lung_shunt_fraction),
+            one.limiting_objective,
+        ]
+        for one in result.injections
+    ]
+    body += table([*header, "limiting objective" if planned else "note"], rows, "lrrrrl")
+    bounds = [
+        [one.territory, bound.side, bound.name, significant(bound.activity_mbq), bound.source]
+        for one in result.injections
+        for bound in one.bounds
+    ]
+    if planned and bounds:
+        header = ["territory", "bound", "objective", "activity (MBq)", "source of the number"]
+        body += section("Bounds", table(header, bounds, "lllrl"), level=3)
+    return section("Summary", body)
+
+
+def _planned(value: float | None, unit: str) -> str:
+    return "" if value is None else f"planned {significant(value)} {unit}"
+
+
+def _next_to_plan(text: str, planned_gy: float | None) -> str:
+    return text if planned_gy is None else f"{text} · {_planned(planned_gy, 'Gy')}"
+
+
+def _interval(one: InjectionResult) -> str:
+    low, high = one.lower_mbq, one.upper_mbq
+    if low is not None and high is not None:
+        if one.feasible:
+            return f"interval {significant(low)} to {significant(high)} MBq"
+        return f"targets need {significant(low)} MBq, limits allow {significant(high)} MBq"
+    if high is not None:
+        return f"at most {significant(high)} MBq"
+    return "" if low is None else f"at least {significant(low)} MBq"
+
+
+def _checks(result: Result) -> list[Flowable]:
+    checks = sorted(result.checks, key=lambda check: SEVERITIES.index(check.severity))
+    rows = [[c.code, c.severity, c.message, amount(c.value, c.unit), amount(c.limit, c.unit), c.source] for c in checks]
+    colours = {(n, 1): SEVERITY_COLOURS[c.severity] for n, c in enumerate(checks)}
+    header = ["code", "severity", "finding", "value", "limit", "source"]
+    passed = paragraph("Every check passed.", colour=GOOD, bold=True)
+    body = table(header, rows, "lllrrl", colours=colours) if checks else passed
+    return section("Checks", [*body, *_list(result.notes)])
+
+
+def _objectives(result: Result) -> list[Flowable]:
+    rows = objective_rows(result)
+    if not rows:
+        return []
+    header = objective_header(result)
+    colours = {(n, row.verdict): SEVERITY_COLOURS.get(row.severity, GOOD) for n, row in enumerate(rows)}
+    # Doses to the right, the result and its source to the left.
+    align = "l" + "r" * (len(header) - 3) + "ll"
+    return section("Targets and limits", table(header, [row.cells for row in rows], align, colours=colours))
+
+
+def _comparison(result: Result) -> list[Flowable]:
+    if result.comparison is None:
+        return []
+    rows = comparison_rows(result)
+    colours = {(n, 3): AGREEMENT_COLOURS[row.agreement] for n, row in enumerate(rows)}
+    cells = [[row.name, row.planned, row.found, row.agreement] for row in rows]
+    body = paragraph(f"The plan of {result.comparison.created}. Differences are listed first.")
+    body += table(["property", "plan", "verification", "agreement"], cells, "llll", colours=colours)
+    return section("Comparison with the plan", body)
+
+
+def _doses(result: Result) -> list[Flowable]:
+    levels = v_levels(result)
+    points = ("98", "95", "70", "50", "2")
+    header = ["VOI", "volume (mL)", "uptake (%)", "T/N", "mean (Gy)"]
+    header += ["planned mean (Gy)"] if result.planned else []
+    header += ["compartment (Gy)", *(f"D{x}" for x in points), *(f"V{x} (%)" for x in levels)]
+    rows = []
+    for voi in result.vois:
+        uptake = "–" if voi.kind == "lungs" else significant(100 * voi.uptake_fraction)
+        row = [voi.name, significant(voi.volume_ml), uptake, significant(voi.tn_ratio), significant(voi.mean_gy)]
+        row += [significant(result.planned.get(voi.name, {}).get("mean_gy"))] if result.planned else []
+        row += [significant(voi.multi_compartment_mean_gy), *(significant(voi.d_gy.get(x)) for x in points)]
+        rows.append([*row, *(significant(voi.v_percent.get(x)) for x in levels)])
+    groups = [n for n, voi in enumerate(result.vois) if voi.kind in GROUP_KINDS]
+    legend = (
+        "Dx in Gy: dose that x % of the volume receives at least. "
+        "Vx: fraction of the volume that receives at least x Gy. "
+        "Compartment: mean dose of the multi-compartment method (fractional uptake, no spill). Uptake: fraction of the "
+        "activity in the liver."
+    )
+    caption = "Cumulative dose-volume histograms" + (": solid delivered, dashed planned." if result.planned else ".")
+    figure = dvh_figure(curves_of(result.vois)[:MAX_CURVES], result.planned)
+    body = [
+        *table(header, rows, "l" + "r" * (len(header) - 1), strong=groups),
+        *paragraph(legend, size=7.5, colour=SOFT),
+        *_biology(result),
+        *picture(_bytes(figure_png(figure, dpi=GRAPH_DPI)), caption),
+    ]
+    return section("Doses per VOI", body)
+
+
+def _biology(result: Result) -> list[Flowable]:
+    rows = [(voi.name, voi.biology) for voi in result.vois if voi.biology]
+    if not rows:
+        return []
+    keys = list(dict.fromkeys(key for _, row in rows for key in row))
+    cells = [[name, *(significant(row.get(key)) for key in keys)] for name, row in rows]
+    return section("Radiobiology", table(["VOI", *keys], cells, "l" + "r" * len(keys)), level=3)
+
+
+def _registration(found: RegistrationSummary) -> list[Flowable]:
+    text = f"The diagnostic image was registered to the activity image: {found.method}"
+    text += f", preset {found.preset}" if found.preset else ""
+    text += f" with {', '.join(found.settings)}" if found.settings else ""
+    text += f"; both images have masks of {', '.join(found.guides)}" if found.guides else ""
+    text += f". Status: {found.status} ({found.cause})." if found.status else "."
+    body = paragraph(text)
+    rows = quality_rows(found.quality)
+    if rows:
+        moments = [moment for moment in ("start", "affine", "final") if moment in found.quality]
+        cells = [[row["what"], row["where"], *row["values"]] for row in rows]
+        body += table(["measure", "of", *moments], cells, "ll" + "r" * len(moments))
+    ratio = (
+        f"In the liver the volume ratio (diagnostic to activity image) ranges from "
+        f"{significant(found.liver_jacobian_minimum)} to {significant(found.liver_jacobian_maximum)}, "
+        f"standard deviation of its logarithm {significant(found.liver_log_jacobian_std)}."
+    )
+    if found.folding_fraction is not None:
+        ratio += f" Folded: {significant(100 * found.folding_fraction)} %."
+    body += paragraph(ratio)
+    if found.volumes:
+        header = ["VOI", "contoured (mL)", "on the activity image (mL)", "change (%)"]
+        cells = [
+            [row.name, significant(row.mask_ml), significant(row.warped_ml), f"{row.change_percent:+.1f}"]
+            for row in found.volumes
+        ]
+        body += table(header, cells, "lrrr")
+    return section("Registration", [*body, *_list(found.notes)])
+
+
+def _images(result: Result, pictures: Sequence[dict[str, str]]) -> list[Flowable]:
+    outlines = (
+        (LIVER, False, "liver"),
+        (LESION, False, "lesion in focus"),
+        (OTHER_LESION, False, "other lesions"),
+        (TERRITORY, True, "territories"),
+    )
+    isodoses = zip(isodose_levels(result), ISODOSE_COLOURS, strict=False)
+    sides = "The patient's right is on the left; in sagittal slices, anterior is on the left."
+    body = [
+        *key((*outlines, *((colour, False, f"{level:g} Gy") for level, colour in isodoses))),
+        *paragraph(sides, size=7.5, colour=SOFT),
+    ]
+    for each in pictures:
+        body += picture(_jpeg(_bytes(each["data"])), each["caption"])
+    return section("Images", body)
+
+
+def _methods(result: Result) -> list[Flowable]:
+    given = result.provenance
+    facts = [[fact.name, fact.value, fact.source] for fact in result.methods]
+    inputs = [
+        [
+            role,
+            source["file"],
+            source.get("modality") or "",
+            source.get("grid") or "",
+            source.get("series_uid") or "",
+            (source.get("sha256") or "")[:16],
+        ]
+        for role, source in given["inputs"].items()
+    ]
+    software = ", ".join(f"{name} {version}" for name, version in given["versions"].items())
+    header = ["role", "file", "modality", "grid", "series UID", "SHA-256"]
+    body = [
+        *(table(["", "", ""], facts, "lll") if facts else []),
+        *_masks(result),
+        *section("Inputs", table(header, inputs, "llllll", size=6.5), level=3),
+        *section(
+            "Software",
+            paragraph(f"{software} on {given['device']}. Case SHA-256 {given['case_sha256']}."),
+            level=3,
+        ),
+    ]
+    return section("Methods", body)
+
+
+def _masks(result: Result) -> list[Flowable]:
+    rows = [
+        [
+            mask.name,
+            mask.origin,
+            significant(mask.volume_ml),
+            "–" if mask.version is None else str(mask.version),
+            mask.state,
+            (mask.reviewer or "–") + (f": {mask.comment}" if mask.comment else ""),
+            signed_at(mask),
+            (mask.sha256 or "")[:16],
+        ]
+        for mask in result.masks
+    ]
+    header = ["mask", "from", "volume (mL)", "version", "state", "signed by", "signed on (UTC)", "SHA-256"]
+    return section("Masks", table(header, rows, "llrlllll", size=6.5), level=3) if rows else []
+
+
+def _jpeg(png: bytes) -> bytes:
+    """Returns slices as a file that the PDF contains unchanged, a third of the size, with full resolution of colour."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()
+
+
+def _bytes(data_uri: str) -> bytes:
+    return base64.b64decode(data_uri.partition(",")[2])
