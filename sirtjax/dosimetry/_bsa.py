@@ -49,6 +49,13 @@ def bsa_activity_mbq(
 
     Reference:
       van Roekel, thesis Utrecht, p. 30.
+
+    Examples:
+      >>> from sirtjax import dosimetry
+      >>> round(float(dosimetry.body_surface_area_m2(1.7, 70.0)), 2)
+      1.81
+      >>> round(float(dosimetry.bsa_activity_mbq(1.7, 70.0, 200.0, 1800.0)))  # 1.81 - 0.2 + 200 / 2000 GBq
+      1710
     """
     involvement = tumour_volume_ml / (tumour_volume_ml + normal_volume_ml)
     return 1000.0 * (body_surface_area_m2(height_m, weight_kg) - 0.2 + involvement)

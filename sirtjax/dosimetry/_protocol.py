@@ -257,6 +257,12 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
 
     Raises:
       ConfigError: there is no such protocol or file, or the file has a key or value it should not have.
+
+    Examples:
+      >>> from sirtjax import dosimetry
+      >>> protocol = dosimetry.load_protocol("glass-hcc-bilobar-high-bilirubin")
+      >>> [(one.objective.voi, one.objective.direction, one.objective.dose_gy) for one in protocol.multi]
+      [('tumour', 'at least', 205.0), ('whole_normal', 'at most', 50.0)]
     """
     text = str(name_or_path)
     if not text.partition("#")[0].endswith(".toml"):

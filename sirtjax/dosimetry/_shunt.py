@@ -39,6 +39,11 @@ def geometric_mean_counts(
     Reference:
       Bastiaannet et al., planar against SPECT/CT LSF (bias); EANM guideline 2022,
       doi:10.1007/s00259-021-05600-z.
+
+    Examples:
+      >>> from sirtjax import dosimetry
+      >>> round(float(dosimetry.geometric_mean_counts(400.0, 100.0)), 3)  # sqrt(400 * 100)
+      200.0
     """
     anterior = jnp.maximum(anterior_counts - anterior_background_counts, 0.0)
     posterior = jnp.maximum(posterior_counts - posterior_background_counts, 0.0)
@@ -54,6 +59,11 @@ def lung_shunt_fraction(lung_counts: Numbers, liver_counts: Numbers) -> Numbers:
 
     Returns:
       Fraction.
+
+    Examples:
+      >>> from sirtjax import dosimetry
+      >>> round(float(dosimetry.lung_shunt_fraction(50.0, 950.0)), 3)  # 50 / (50 + 950)
+      0.05
     """
     return lung_counts / (lung_counts + liver_counts)
 

@@ -30,6 +30,14 @@ def overlap_fraction(geometry: Geometry, other: Geometry) -> float:
 
     Returns:
       From 0 (apart) to 1 (`geometry` lies within `other`).
+
+    Examples:
+      >>> from sirtjax import spatial
+      >>> from sirtjax.volume import Geometry
+      >>> grid = Geometry.from_axes((4, 4, 4), spacing_mm=(5.0, 5.0, 5.0))
+      >>> shifted = Geometry.from_axes((4, 4, 4), spacing_mm=(5.0, 5.0, 5.0), origin_mm=(10.0, 0.0, 0.0))
+      >>> round(spatial.overlap_fraction(grid, shifted), 3)  # 10 of 20 mm
+      0.5
     """
     size = np.asarray(geometry.shape) / _PROBES
     probes = [(np.arange(_PROBES) + 0.5) * s - 0.5 for s in size]
