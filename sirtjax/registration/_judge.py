@@ -13,7 +13,7 @@ from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._confirm import MIRRORED, Doubts, doubts_of
 from sirtjax.registration._fit import Fit, measure_fit
 from sirtjax.registration._mask_doubt import register_unguided
-from sirtjax.registration._mask_figures import mask_bench, quality_of
+from sirtjax.registration._mask_figures import mask_evaluator, quality_of
 from sirtjax.registration._pair import ImagePair
 from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks
 from sirtjax.registration._result import RegistrationResult, Stage, Status
@@ -67,10 +67,10 @@ def assess_result(
     stages = _stages(solution)
     deformed = len(solution.deformable_history) > 0
     folding = folding_fraction(field, pair) if deformed and _finite(solution) else 0.0
-    bench = mask_bench(sides, lattice, pair=pair)
-    quality: dict[str, Mapping[str, float]] = {"start": quality_of(start, solution.terms[0], bench)}
-    quality["affine"] = quality_of(affine, solution.terms[1], bench)
-    quality["final"] = quality_of(field, solution.terms[2], bench) if deformed else quality["affine"]
+    evaluator = mask_evaluator(sides, lattice, pair=pair)
+    quality: dict[str, Mapping[str, float]] = {"start": quality_of(start, solution.terms[0], evaluator)}
+    quality["affine"] = quality_of(affine, solution.terms[1], evaluator)
+    quality["final"] = quality_of(field, solution.terms[2], evaluator) if deformed else quality["affine"]
     kept = keeps_deformation(solution, quality["affine"], quality["final"], config)
     fit = fit_of(solution, pair, kept=kept)
     doubts = doubts_of(fit, affine, sides, config=config, mirror_gain=mirror_gain)

@@ -39,7 +39,7 @@ class MaskEvaluator:
         return _surface(self.occupancy[LIVER_NAME], self.grid)
 
 
-def mask_bench(
+def mask_evaluator(
     sides: tuple[ImageWithMasks, ImageWithMasks], lattice: Geometry, *, pair: ImagePair | None = None
 ) -> MaskEvaluator:
     """Returns the lattice around the liver, with the extent of `lattice`, and all masks.
@@ -81,22 +81,24 @@ def _grid_around(points_mm: NDArray[Any], spacing_mm: tuple[float, float, float]
     return Geometry.from_axes(shape, spacing_mm=spacing_mm, origin_mm=(low - np.asarray(spacing_mm)).tolist())
 
 
-def quality_of(transform: Transform, terms: NDArray[Any], bench: MaskEvaluator) -> dict[str, float]:
+def quality_of(transform: Transform, terms: NDArray[Any], evaluator: MaskEvaluator) -> dict[str, float]:
     """Returns overlap and distances of the guidance masks, and the image similarity."""
     figures: dict[str, float] = {"similarity": 0.0 - float(terms[0])}
-    spacing_mm, distances = bench.grid.spacing_mm, []
-    for name, one in bench.occupancy.items():
-        if name == LIVER_NAME and bench.floating_liver is not None:
-            two = np.asarray(spatial.resample(bench.floating_liver, bench.grid, transform=transform).array)
+    spacing_mm, distances = evaluator.grid.spacing_mm, []
+    for name, one in evaluator.occupancy.items():
+        if name == LIVER_NAME and evaluator.floating_liver is not None:
+            two = np.asarray(spatial.resample(evaluator.floating_liver, evaluator.grid, transform=transform).array)
         else:
-            two = np.asarray(spatial.occupancy(bench.floating[name], name, bench.grid, transform=transform))
+            two = np.asarray(spatial.occupancy(evaluator.floating[name], name, evaluator.grid, transform=transform))
         inside = one >= 0.5, two >= 0.5
         figures[f"dsc {name}"] = metrics.dice(*inside) if inside[0].any() or inside[1].any() else float("nan")
         if not (inside[0].any() and inside[1].any()):
             distances.append(float("nan"))
             continue
         if name == LIVER_NAME:
-            figures[f"msd_mm {name}"] = metrics.mean_surface_distance_mm(bench.liver_surface, _surface(two, bench.grid))
+            figures[f"msd_mm {name}"] = metrics.mean_surface_distance_mm(
+                evaluator.liver_surface, _surface(two, evaluator.grid)
+            )
             distances.append(figures[f"msd_mm {name}"])
         else:
             apart_mm = (_centre(one) - _centre(two)) * np.asarray(spacing_mm)

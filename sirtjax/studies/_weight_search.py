@@ -192,7 +192,7 @@ class _Search:
         for points in self.grid.structures():
             # The same points are always solved together, so that a search that was stopped ends with the same numbers.
             chunks = [points[begin : begin + self.size] for begin in range(0, len(points), self.size)]
-            bench = None
+            tuning_case = None
             for number, chunk in enumerate(chunks, start=1):
                 missing = [point for point in chunk if keys[id(point)] not in self.record.rows]
                 if not missing:
@@ -201,11 +201,11 @@ class _Search:
                     data = read_case(case)
                     for line in data.notes:
                         self.on_note(f"{case.case}: {line}")
-                if bench is None:
-                    bench = data.bench(points[0].config)
+                if tuning_case is None:
+                    tuning_case = data.tuning_case(points[0].config)
                 self.on_step(f"{case.case} ({at}), {number} of {len(chunks)}")
                 trials = registration.evaluate_weights(
-                    bench,
+                    tuning_case,
                     [point.config.weights for point in chunk],
                     config=chunk[0].config,
                     swept=self.grid.swept,
