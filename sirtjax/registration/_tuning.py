@@ -13,7 +13,7 @@ from sirtjax.registration._config import RegistrationConfig, WeightsTable
 from sirtjax.registration._confirm import doubts_of
 from sirtjax.registration._inputs import MIN_LANDMARK_VOXELS
 from sirtjax.registration._judge import fit_of, folding_fraction, keeps_deformation, status_of
-from sirtjax.registration._mask_figures import MaskEvaluator, mask_bench, quality_of
+from sirtjax.registration._mask_figures import MaskEvaluator, mask_evaluator, quality_of
 from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, lattice_around
 from sirtjax.registration._register import NO_MASKS, Ready, make_ready
 from sirtjax.registration._result import Status
@@ -33,7 +33,7 @@ class TuningCase:
 
     Attributes:
       ready: the pair on the working lattices.
-      judging: masks for the evaluation, on their lattice.
+      evaluation: masks for the evaluation, on their lattice.
       points_mm: (n, 3) points of the reference and of the floating image, or None.
       guiding: liver masks for guidance, for the status of `register`; None if they are the masks for the evaluation, or
         if none guides.
@@ -41,7 +41,7 @@ class TuningCase:
     """
 
     ready: Ready
-    judging: MaskEvaluator
+    evaluation: MaskEvaluator
     points_mm: tuple[Any, Any] | None
     guiding: MaskEvaluator | None
     affine_figures: dict[bytes, dict[str, float]] = field(default_factory=dict)
@@ -112,22 +112,22 @@ def prepare_tuning_case(
         for image, masks in zip((reference, floating), judges, strict=True)
     ]
     own = ready.pair if guided and evaluation_masks is None else None
-    judging = mask_bench((sides[0], sides[1]), lattice, pair=own)
-    _check_reach(judging, sides[0])
+    evaluation = mask_evaluator((sides[0], sides[1]), lattice, pair=own)
+    _check_reach(evaluation, sides[0])
     guiding = None
     if guided and evaluation_masks is not None:
         one, two = (replace(side, masks={LIVER_NAME: side.masks[LIVER_NAME]}) for side in ready.sides)
-        guiding = mask_bench((one, two), ready.lattice, pair=ready.pair)
+        guiding = mask_evaluator((one, two), ready.lattice, pair=ready.pair)
     return TuningCase(
         ready=ready,
-        judging=judging,
+        evaluation=evaluation,
         points_mm=None if reference_points_mm is None else (reference_points_mm, floating_points_mm),
         guiding=guiding,
     )
 
 
 def evaluate_weights(
-    bench: TuningCase,
+    tuning_case: TuningCase,
     tables: Sequence[WeightsTable],
     *,
     config: RegistrationConfig,
@@ -138,7 +138,7 @@ def evaluate_weights(
     """Registers a pair with several weights in one program, and measures each result.
 
     Args:
-      bench: prepared pair.
+      tuning_case: prepared pair.
       tables: up to `batch_size` sets of weights; only the swept weights differ.
       config: preset; its own weights are ignored.
       swept: names of the weights that differ between the points of the whole sweep, at least one.
@@ -146,25 +146,25 @@ def evaluate_weights(
       batch_size: points solved together; fewer are filled up, so that one program serves all.
     """
     weights = stack_weights(tables, swept, batch_size)
-    solutions = sweep_compiled(bench.ready.pair, weights, jax.random.key(seed), config=config.structure())
+    solutions = sweep_compiled(tuning_case.ready.pair, weights, jax.random.key(seed), config=config.structure())
     arrays = jax.tree.map(np.asarray, jax.block_until_ready(solutions))
     return tuple(
-        _trial(bench, jax.tree.map(lambda leaf, at=place: leaf[at], arrays), table, config)
+        _trial(tuning_case, jax.tree.map(lambda leaf, at=place: leaf[at], arrays), table, config)
         for place, table in enumerate(tables)
     )
 
 
-def _trial(bench: TuningCase, solution: Solution, table: WeightsTable, config: RegistrationConfig) -> Trial:
+def _trial(tuning_case: TuningCase, solution: Solution, table: WeightsTable, config: RegistrationConfig) -> Trial:
     config = config.model_copy(update={"weights": table})
-    ready, matrix = bench.ready, np.asarray(solution.affine, np.float64)
+    ready, matrix = tuning_case.ready, np.asarray(solution.affine, np.float64)
     affine = AffineTransform(matrix)
-    if matrix.tobytes() not in bench.affine_figures:
-        bench.affine_figures[matrix.tobytes()] = _measured(bench, affine)
-    before = bench.affine_figures[matrix.tobytes()]
+    if matrix.tobytes() not in tuning_case.affine_figures:
+        tuning_case.affine_figures[matrix.tobytes()] = _measured(tuning_case, affine)
+    before = tuning_case.affine_figures[matrix.tobytes()]
     after, folding = before, 0.0
     if config.deformable.model != "none" and bool(np.isfinite(solution.displacement_mm).all()):
         found = DisplacementField(np.asarray(solution.displacement_mm, np.float32), ready.lattice, matrix)
-        after, folding = _measured(bench, found), folding_fraction(found, ready.pair)
+        after, folding = _measured(tuning_case, found), folding_fraction(found, ready.pair)
     overlaps = _overlaps(config, before, after)
     fit = fit_of(solution, ready.pair, kept=keeps_deformation(solution, overlaps[0], overlaps[1], config))
     doubts = doubts_of(fit, affine, ready.sides, config=config, mirror_gain=ready.mirror_gain)
@@ -190,19 +190,19 @@ def _overlaps(
     return [{f"dsc {LIVER_NAME}": figures[GUIDE]} if guided else {} for figures in (before, after)]
 
 
-def _measured(bench: TuningCase, transform: Transform) -> dict[str, float]:
+def _measured(tuning_case: TuningCase, transform: Transform) -> dict[str, float]:
     """The figures of a transform by the masks that judge, and the overlap of the livers that guide."""
     nothing = np.zeros(2)  # the terms of the objective play no part here
-    figures = quality_of(transform, nothing, bench.judging)
+    figures = quality_of(transform, nothing, tuning_case.evaluation)
     distances = [value for name, value in figures.items() if name.startswith("mcd_mm ")]
-    lost = len(distances) < len(bench.judging.floating) - 1
+    lost = len(distances) < len(tuning_case.evaluation.floating) - 1
     target = float("nan")
-    if bench.points_mm is not None:
-        target = metrics.target_registration_error_mm(transform, *bench.points_mm).mean_mm
+    if tuning_case.points_mm is not None:
+        target = metrics.target_registration_error_mm(transform, *tuning_case.points_mm).mean_mm
     overlap = figures[f"dsc {LIVER_NAME}"]
     guide = overlap
-    if bench.guiding is not None:
-        guide = quality_of(transform, nothing, bench.guiding)[f"dsc {LIVER_NAME}"]
+    if tuning_case.guiding is not None:
+        guide = quality_of(transform, nothing, tuning_case.guiding)[f"dsc {LIVER_NAME}"]
     return {
         "rmsd_mm": figures["rmsd_mm"],
         "msd_mm": figures.get(f"msd_mm {LIVER_NAME}", float("nan")),
@@ -213,10 +213,10 @@ def _measured(bench: TuningCase, transform: Transform) -> dict[str, float]:
     }
 
 
-def _check_reach(judging: MaskEvaluator, reference: ImageWithMasks) -> None:
-    for name, inside in judging.occupancy.items():
+def _check_reach(evaluation: MaskEvaluator, reference: ImageWithMasks) -> None:
+    for name, inside in evaluation.occupancy.items():
         contoured_ml = reference.masks[name].volume_ml(name)
-        share = float(inside.sum(dtype=np.float64)) * judging.grid.voxel_volume_ml / contoured_ml
+        share = float(inside.sum(dtype=np.float64)) * evaluation.grid.voxel_volume_ml / contoured_ml
         if share < MIN_FRACTION:
             raise GeometryError(
                 f'{100 * share:.0f} % of the reference\'s mask "{name}" is on the lattice around the liver, on which '

@@ -59,11 +59,11 @@ class CaseData:
 
     images: tuple[Volume, Volume]
     masks: tuple[Mapping[str, LabelMap], Mapping[str, LabelMap]]
-    judging: tuple[Mapping[str, LabelMap], Mapping[str, LabelMap]] | None
+    evaluation: tuple[Mapping[str, LabelMap], Mapping[str, LabelMap]] | None
     points_mm: tuple[Float64[np.ndarray, "_ 3"] | None, Float64[np.ndarray, "_ 3"] | None]
     notes: tuple[str, ...]
 
-    def bench(self, config: RegistrationConfig) -> TuningCase:
+    def tuning_case(self, config: RegistrationConfig) -> TuningCase:
         """Returns the case prepared for trials with the weights of a preset."""
         from sirtjax import registration
 
@@ -74,7 +74,7 @@ class CaseData:
             floating_masks=self.masks[1],
             reference_points_mm=self.points_mm[0],
             floating_points_mm=self.points_mm[1],
-            evaluation_masks=self.judging,
+            evaluation_masks=self.evaluation,
         )
 
 
@@ -170,7 +170,7 @@ def read_case(case: TuneCase) -> CaseData:
     return CaseData(
         images=(images[0].volume, images[1].volume),
         masks=masks("labels"),
-        judging=masks("eval_labels") if "ref_eval_labels" in case.cells else None,
+        evaluation=masks("eval_labels") if "ref_eval_labels" in case.cells else None,
         points_mm=read_landmarks((case.path("ref_points"), case.path("flo_points"))),
         notes=tuple(notes),
     )
