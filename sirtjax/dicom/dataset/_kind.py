@@ -15,11 +15,11 @@ from sirtjax.errors import ImageFormatError
 
 @dataclass(frozen=True)
 class ObjectKind:
-    """What a file holds.
+    """The kind of DICOM object in a file.
 
     Attributes:
-      modality: such as "CT", "RTSTRUCT" or "SEG"; None where the file has none.
-      frame_of_reference_uid: of the object as a whole; None where the file has none.
+      modality: modality such as "CT", "RTSTRUCT" or "SEG"; None if the file has none.
+      frame_of_reference_uid: frame of reference of the object as a whole; None if the file has none.
     """
 
     modality: str | None
@@ -47,7 +47,7 @@ def object_kind(path: Path, *, expected: str = "object") -> ObjectKind:
 
     Args:
       path: the file.
-      expected: what the file should be, for the error message.
+      expected: expected kind of the file, for the error message.
 
     Raises:
       ImageFormatError: there is no such file, or it is not DICOM.

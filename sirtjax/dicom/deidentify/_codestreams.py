@@ -31,8 +31,8 @@ def blank_jpeg(stream: bytes, *, jpeg_ls: bool) -> tuple[bytes, int]:
     without them.
 
     Args:
-      stream: of one frame.
-      jpeg_ls: whether it is JPEG-LS, which stuffs bits instead of bytes.
+      stream: compressed stream of one frame.
+      jpeg_ls: whether the stream is JPEG-LS, which stuffs bits instead of bytes.
 
     Raises:
       UnknownStreamError: a marker segment that is not of the standard, or no end of the image.
@@ -81,7 +81,7 @@ def blank_jpeg_2000(stream: bytes) -> tuple[bytes, int]:
     Comments of the main header and of tile-parts, and all bytes after the end of the image, become zeros.
 
     Args:
-      stream: of one frame.
+      stream: compressed stream of one frame.
 
     Raises:
       UnknownStreamError: a marker segment that is not of the standard, a file format around the codestream, or

@@ -67,7 +67,7 @@ class Pseudonym:
       patient_id: new ID, also the name.
       days: number of days by which dates are shifted; None if they are replaced by a dummy.
       uid: returns the new UID of an old one.
-      identifiers: of the whole folder.
+      identifiers: identifiers of the whole folder.
     """
 
     patient_id: str
@@ -89,8 +89,8 @@ def anonymise_dataset(dataset: Dataset, pseudonym: Pseudonym, *, options: Anonym
     Text stays only in attributes on the profile's list, and only if the vocabulary has each of its words.
 
     Args:
-      dataset: of a file of a supported class, with its file meta information.
-      pseudonym: of its patient.
+      dataset: data set of a file of a supported class, with its file meta information.
+      pseudonym: pseudonym of the patient.
       options: data to retain beyond the profile.
 
     Returns:

@@ -71,15 +71,15 @@ def anonymise_folder(
     UIDs are replaced in the same way in all files, so that references remain valid; the key to them is never stored.
     Files are named by numbers and readable by their owner only. Damaged files and files that can show any text
     (screenshots, documents, unknown classes, images with burned-in text, pixel data with an identifier in their bytes)
-    are left out and counted.
+    are excluded and counted.
 
     Args:
-      source: the folder.
-      target: the folder to make.
+      source: folder with DICOM files.
+      target: folder to create.
       options: data to retain beyond the profile.
-      pseudonym: of the patient, for a folder of one; random if None.
-      force: replace a folder that an earlier run wrote.
-      on_step: called with the name of each part as it begins.
+      pseudonym: pseudonym of the patient, for a folder of one; random if None.
+      force: replace a folder of an earlier run.
+      on_step: called with the name of each part when it starts.
 
     Raises:
       ImageFormatError: no DICOM files, or none that may be written.

@@ -33,12 +33,12 @@ class Needles:
     """The bytes to search for.
 
     Attributes:
-      anywhere: in lower case; in the headers.
-      numbers: in lower case; in the headers, with no letter, digit or point next to them.
-      days: year -> texts of its dates, in the headers with no digit next to them.
-      pixels: in any byte.
-      pixel_numbers: in any byte, with no digit next to them.
-      uids: of instances.
+      anywhere: texts in lower case, searched in the headers.
+      numbers: numbers in lower case, searched in the headers with no letter, digit or point next to them.
+      days: year -> texts of its dates, searched in the headers with no digit next to them.
+      pixels: texts searched in all bytes.
+      pixel_numbers: numbers searched in all bytes, with no digit next to them.
+      uids: UIDs of instances.
     """
 
     anywhere: tuple[bytes, ...]
@@ -80,9 +80,9 @@ def search_file(path: Path, needles: Needles, identifiers: Identifiers, *, own: 
     """Searches a written file for identifiers: the text of each element, then all of its bytes.
 
     Args:
-      path: of the file.
-      needles: of the identifiers.
-      identifiers: of the folder.
+      path: path of the file.
+      needles: bytes of the identifiers.
+      identifiers: identifiers of the folder.
       own: texts that the anonymiser wrote, such as pseudonyms.
 
     Returns:

@@ -26,12 +26,12 @@ class Identifiers:
 
     Attributes:
       names: words of names, without accents and in lower case.
-      native: the same as written.
-      initials: words of names that are too short to search for; `short`: numbers that are.
+      native: words of names as written.
+      initials: words of names that are too short to search for; `short`: numbers that are too short.
       numbers: numbers in their whole and their parts, letters and digits only, in lower case.
-      words: of addresses, institutions and comments.
-      days: all dates; and `years` of birth.
-      uids: of instances.
+      words: words of addresses, institutions and comments.
+      days: all dates; `years`: years of birth.
+      uids: UIDs of instances.
       encoded: bytes of names that are not ASCII, in their own character set.
     """
 

@@ -35,8 +35,8 @@ def clean_pixels(dataset: Dataset, syntax: str) -> bool:
     and bytes after the pixels are replaced by zeros or removed.
 
     Args:
-      dataset: of a file.
-      syntax: UID of its transfer syntax.
+      dataset: data set of a file.
+      syntax: UID of the transfer syntax.
 
     Returns:
       Whether something was removed.

@@ -13,15 +13,15 @@ class ConfidentialityProfile:
     """The basic profile of PS3.15 as sets of tags, from configs/dicom/basic-profile.toml.
 
     Attributes:
-      edition: of the standard, and the table.
+      edition: edition of the standard, and its table.
       removed_groups: even group numbers.
-      kept_of_group: group -> the only tags of it that stay.
-      removed_ranges: first and last tag, and the tags in between that stay.
+      kept_of_group: group -> the only tags of it that are retained.
+      removed_ranges: first and last tag, and the tags in between that are retained.
       remove, empty, dummy: tags, by the action of the table.
       characteristics, descriptors: tags that an option retains.
-      safe_text: free text that stays if the vocabulary has all its words.
-      needed, needed_empty: text that is replaced by a dummy or emptied instead of removed.
-      binary: binary values that stay.
+      safe_text: tags of free text that is retained if the vocabulary has all its words.
+      needed, needed_empty: tags of text that is replaced by a dummy or emptied instead of removed.
+      binary: tags of binary values that are retained.
       numbers, words: tags whose values identify a person, by their parts or words.
       common: words of such values that do not identify a person.
     """

@@ -125,8 +125,8 @@ def clean_code(item: Dataset, identifiers: Identifiers) -> bool:
     The meaning is the standard's own text for the code: the text of the file is never retained.
 
     Args:
-      item: the data set, changed in place.
-      identifiers: of the folder.
+      item: data set, changed in place.
+      identifiers: identifiers of the folder.
 
     Returns:
       Whether the code was replaced by one without meaning.

@@ -20,9 +20,9 @@ def are_safe_numbers(values: str, vr: str, identifiers: Identifiers) -> bool:
     """Returns whether numbers as text are numbers, and none is an identifier of at least five digits.
 
     Args:
-      values: separated by backslashes.
-      vr: DS, IS or AS.
-      identifiers: of the folder.
+      values: numbers separated by backslashes.
+      vr: value representation, DS, IS or AS.
+      identifiers: identifiers of the folder.
     """
     if _NUMBERS[vr].fullmatch(values) is None:
         return False
@@ -34,9 +34,9 @@ def is_safe_text(value: str, tag: int, vr: str, identifiers: Identifiers) -> boo
 
     Args:
       value: one value.
-      tag: of its element.
-      vr: CS, or that of a text.
-      identifiers: of the folder.
+      tag: tag of the element.
+      vr: value representation, CS or that of a text.
+      identifiers: identifiers of the folder.
     """
     words = vocabulary()
     if tag in words.fixed:
@@ -66,7 +66,7 @@ def known_words(text: str, identifiers: Identifiers) -> str:
 
     Args:
       text: the description.
-      identifiers: of the folder.
+      identifiers: identifiers of the folder.
     """
     hit = identifiers.kind_in(text) is not None or bool(dates_in(fold(text)))
     pieces = re.findall(r"[^\W\d_]+|\d+|[\W_]+", text)

@@ -32,16 +32,16 @@ class Frame:
     """One two-dimensional image of a series, in space.
 
     Attributes:
-      file: where it is.
-      index: its number in the file, from 0.
-      position_mm: (3,) centre of its first pixel.
+      file: file that contains the frame.
+      index: number of the frame in the file, counted from 0.
+      position_mm: (3,) centre of the first pixel.
       axes: (2, 3) unit vectors along a row and along a column.
       pixel_spacing_mm: distance between rows, and between columns.
-      thickness_mm: distance between slices as stated, or thickness; None where neither is.
-      slope: of the rescaling to the units of the series; None if the file states none.
-      intercept: of the rescaling to the units of the series; None if the file states none.
-      rescale_type: as stated for the rescaling.
-      marks: what may tell it from others at the same position.
+      thickness_mm: stated distance between slices, otherwise slice thickness; None if neither is stated.
+      slope: slope of the rescaling to the units of the series; None if the file states none.
+      intercept: intercept of the rescaling to the units of the series; None if the file states none.
+      rescale_type: unit after rescaling, as stated.
+      marks: values that can distinguish the frame from others at the same position.
     """
 
     file: DicomFile
@@ -104,17 +104,17 @@ def make_frame(
     """Returns a checked frame from the raw values of its plane.
 
     Args:
-      file: where it is.
+      file: file that contains the frame.
       position: ImagePositionPatient.
       orientation: ImageOrientationPatient.
       pixel_spacing: PixelSpacing.
-      thickness: distance between slices, mm, its sign of no account.
-      rescale: the data set that may hold RescaleSlope, RescaleIntercept and RescaleType.
-      index: its number in the file.
-      marks: what may tell it from others at the same position.
+      thickness: distance between slices in mm; its sign is ignored.
+      rescale: data set that may have RescaleSlope, RescaleIntercept and RescaleType.
+      index: number of the frame in the file, counted from 0.
+      marks: values that can distinguish the frame from others at the same position.
 
     Raises:
-      ImageFormatError: no position, orientation or pixel spacing, or values that are none.
+      ImageFormatError: position, orientation or pixel spacing is missing or invalid.
     """
     place = _numbers(file, "ImagePositionPatient", position, 3)
     if np.abs(place).max() > _FARTHEST_MM:

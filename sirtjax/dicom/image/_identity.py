@@ -14,12 +14,12 @@ class StudyIdentity:
 
     Attributes:
       seed: any text; the same seed gives the same UIDs.
-      patient_id: a pseudonym, also written as the patient's name. Never a real identifier.
+      patient_id: pseudonym, also written as the patient's name. Never a real identifier.
       begun: date and time of the study.
       patient_sex: "M", "F", "O" or "" (unknown).
-      patient_weight_kg: for SUV; None leaves it out.
+      patient_weight_kg: body weight for SUV; None omits it.
       patient_position: position of the patient in the scanner.
-      body_part: what is imaged, as one of DICOM's terms for an unpaired part.
+      body_part: imaged body part, as one of DICOM's terms for an unpaired part.
     """
 
     seed: str
@@ -56,14 +56,14 @@ class StudyIdentity:
 
 @dataclass(frozen=True, kw_only=True)
 class RadiopharmaceuticalInfo:
-    """What was injected, as nuclear medicine images carry it.
+    """The injected radiopharmaceutical, as in the headers of nuclear medicine images.
 
     Attributes:
       nuclide: "Y-90", "Ho-166", "Tc-99m", "Lu-177", "F-18" or "Ga-68".
       agent: name of the radiopharmaceutical or device.
-      activity_bq: at the time of injection.
+      activity_bq: activity at the time of injection.
       at: time of injection.
-      half_life_s: of the nuclide.
+      half_life_s: physical half-life of the nuclide.
     """
 
     nuclide: str

@@ -44,9 +44,9 @@ def read_dicom_series(
 
     Args:
       path: a DICOM file (its whole series is in the file or in its folder), or a folder.
-      series: which series of the folder: SeriesInstanceUID, number in `list_series`, or a part of the
-        description; needed where several fit `modality`.
-      modality: "CT", "MR", "PT" or "NM", or several of them: what the image has to be.
+      series: series of the folder: SeriesInstanceUID, number in `list_series`, or a part of the description; needed if
+        several fit `modality`.
+      modality: required modality, "CT", "MR", "PT" or "NM", or several of them.
       allow_resample_slices: interpolate slices that are unevenly spaced or missing onto an even grid.
 
     Raises:

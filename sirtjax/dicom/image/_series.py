@@ -21,19 +21,19 @@ _MAX_LISTED = 12
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesInfo:
-    """One series of a folder, or one of the stacks of slices that a series falls into.
+    """One series of a folder, or one of the stacks of slices in a series.
 
     Attributes:
-      number: from 1, to choose it by.
-      uid: SeriesInstanceUID; None where the files have none.
+      number: number of the series for selection, counted from 1.
+      uid: SeriesInstanceUID; None if the files have none.
       modality: "CT", "MR", "PT" or "NM".
-      description: SeriesDescription, and in brackets which stack of the series it is.
-      slices: number of slices, or of files where their places are not known.
+      description: SeriesDescription, followed by the stack of the series in brackets.
+      slices: number of slices, or of files if their positions are not known.
       size: number of columns and of rows.
-      spacing_mm: along i, j, k; None where the slices make no volume.
+      spacing_mm: voxel spacing along i, j, k; None if the slices do not form a volume.
       time: start of the acquisition, otherwise the time of the series.
-      localizer: scout views, not chosen unless by number or UID.
-      problem: why it can't be read as a volume; None where nothing in its headers is against it.
+      localizer: whether these are scout views, which are chosen only by number or UID.
+      problem: reason why the series cannot be read as a volume; None if its headers have no such problem.
     """
 
     number: int

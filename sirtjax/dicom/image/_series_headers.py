@@ -20,9 +20,9 @@ class SeriesHeaders:
 
     Attributes:
       headers: pydicom data sets without pixels and without private elements: one per slice in the order of k, or the
-        only one where all slices are frames of one file.
-      frame_numbers: of each slice in that one file, from 1; None where each slice has its own.
-      geometry: the grid of the slices, as `read_image` gives it.
+        only one if all slices are frames of one file.
+      frame_numbers: frame number of each slice in that one file, counted from 1; None if each slice has its own file.
+      geometry: grid of the slices, as `read_image` returns it.
       modality: "CT", "MR", "PT" or "NM".
     """
 
@@ -39,8 +39,8 @@ def read_headers(
 
     Args:
       path: a DICOM file or a folder.
-      series: which series of the folder, as in `read_image`.
-      modality: what it has to be, as in `read_image`.
+      series: series of the folder, same as in `read_image`.
+      modality: required modality, same as in `read_image`.
 
     Raises:
       ImageFormatError: not DICOM, damaged, no or several series that fit, or a series of several multi-frame files.

@@ -25,13 +25,12 @@ _MAX_PLACES = 6
 
 @dataclass(frozen=True, eq=False)
 class SliceGrid:
-    """The even grid of a stack and where its slices come from.
+    """The even grid of a stack and the origin of its slices.
 
     Attributes:
-      geometry: k ascending along row x column.
-      source_k: (k,) fractional number of the frame that each slice of the grid lies on; None where the
-        frames are the slices.
-      notes: what was done, one sentence each.
+      geometry: grid with k ascending along row x column.
+      source_k: (k,) fractional number of the frame at each slice of the grid; None if the frames are the slices.
+      notes: changes that were made, one sentence each.
     """
 
     geometry: Geometry
@@ -47,10 +46,10 @@ def slice_grid(frames: list[Frame], *, where: Path, allow_resample: bool = False
     gantry, kept exactly as a sheared grid.
 
     Args:
-      frames: sorted along row x column.
-      where: the folder or file, for messages.
-      allow_resample: where slices are uneven or missing, lay an even grid of about the median spacing
-        through them, on which the slices are interpolated linearly.
+      frames: frames sorted along row x column.
+      where: folder or file, for messages.
+      allow_resample: interpolate slices linearly to an even grid of about the median spacing if they are uneven or
+        missing.
 
     Raises:
       GeometryError: repeats, gaps or uneven spacing (unless resampled), slices shifted sideways against

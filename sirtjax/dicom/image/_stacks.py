@@ -24,12 +24,12 @@ class Stack:
     """Parallel slices of one series and one size that may make a volume.
 
     Attributes:
-      files: of the stack.
-      frames: sorted along row x column; empty where their positions cannot be read.
+      files: files of the stack.
+      frames: frames sorted along row x column; empty if their positions cannot be read.
       problem: why the stack is not a volume; None if no problem was found.
-      part: what tells it from other stacks of its series; "" for the only one.
-      localizer: all slices are scout views.
-      notes: what was left out, one sentence each.
+      part: property that distinguishes the stack from the others of its series; "" for the only one.
+      localizer: whether all slices are scout views.
+      notes: excluded items, one sentence each.
     """
 
     files: list[DicomFile]

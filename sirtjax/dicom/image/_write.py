@@ -46,18 +46,18 @@ def write_dicom_series(
     back with k reversed.
 
     Args:
-      volume: in HU (CT), "1" (MR), Bq/mL or MBq/mL (PT), counts (NM).
-      folder: where to; made, or replaced where `force`.
+      volume: volume in HU (CT), "1" (MR), Bq/mL or MBq/mL (PT) or counts (NM).
+      folder: output folder; created, or replaced if `force`.
       modality: "CT", "MR", "PT" or "NM".
       study: patient and study; series with the same study share its UIDs.
       series_description: part of the series' identity, with modality and number.
       acquired: start of the acquisition, and the time that PT values with `decay_correction` START refer to.
-      series_number: of the series in the study.
-      frame: series with the same name here share a frame of reference.
-      duration_s: of the acquisition; needed for PT and NM.
-      injection: needed for PT and NM.
-      decay_correction: START, ADMIN or NONE: what the PT values are; nothing is corrected here.
-      force: replace a folder that is there already.
+      series_number: number of the series in the study.
+      frame: name of the frame of reference, which series with the same name share.
+      duration_s: duration of the acquisition; needed for PT and NM.
+      injection: injected radiopharmaceutical; needed for PT and NM.
+      decay_correction: decay correction of the PT values, START, ADMIN or NONE; no value is corrected here.
+      force: replace an existing folder.
 
     Returns:
       The files written, in the order of k.

@@ -83,17 +83,17 @@ def write_dicom_planar(
     Args:
       anterior: (left, head) counts, not negative.
       posterior: counts of the same shape.
-      path: the file to write.
+      path: file to write.
       spacing_mm: pixel size along the two axes.
       study: patient and study.
       series_description: part of the series' identity, with modality and number.
       acquired: start of the acquisition.
-      duration_s: of the acquisition.
-      injection: what was injected.
-      whole_body: WHOLE BODY (a scan along the patient) rather than STATIC.
-      series_number: of the series in the study.
-      frame: series with the same name here share a frame of reference.
-      force: replace a file that is there already.
+      duration_s: duration of the acquisition.
+      injection: injected radiopharmaceutical.
+      whole_body: write WHOLE BODY (a scan along the patient) instead of STATIC.
+      series_number: number of the series in the study.
+      frame: name of the frame of reference, which series with the same name share.
+      force: replace an existing file.
 
     Returns:
       The file written.

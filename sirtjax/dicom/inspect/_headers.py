@@ -23,20 +23,20 @@ _MAX_TEXT = 64
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FileHeader:
-    """What one DICOM file says about itself.
+    """The header of one DICOM file.
 
     Attributes:
-      path: the file.
-      patient: tells it from files about other patients.
-      modality: as stated, in capitals.
-      series_uid, study_uid, frame_of_reference_uid, instance_uid: "" where not stated.
+      path: path of the file.
+      patient: keyed hashes that distinguish the patient from others.
+      modality: modality as stated, in capitals.
+      series_uid, study_uid, frame_of_reference_uid, instance_uid: UIDs of the file; "" if not stated.
       description: SeriesDescription.
       day: StudyDate.
       time: SeriesDate and SeriesTime.
-      image_type: its values, in capitals.
-      nuclide, agent: of the radiopharmaceutical.
-      contrast, body_part: as stated.
-      image: whether it has pixels.
+      image_type: values of ImageType, in capitals.
+      nuclide, agent: nuclide and name of the radiopharmaceutical.
+      contrast, body_part: contrast agent and body part, as stated.
+      image: whether the file has pixels.
     """
 
     path: Path

@@ -23,8 +23,8 @@ def object_facts(
     """Returns the contents of an object that is not an image series, and the series that it refers to.
 
     Args:
-      header: of its file.
-      number: to choose it by.
+      header: header of the object's file.
+      number: number of the object for selection.
       study: number of its study.
       patient: number of its patient.
       series: the image series of the folder.

@@ -10,9 +10,9 @@ class StudyFacts:
     """One study of a folder.
 
     Attributes:
-      number: from 1, by date.
-      uid: StudyInstanceUID; None where the files have none.
-      patient: which of the folder's patients, from 1; never who.
+      number: number of the study in the folder, counted from 1 by date.
+      uid: StudyInstanceUID; None if the files have none.
+      patient: number of the patient in the folder, counted from 1, without the patient's identity.
       day: StudyDate.
     """
 
@@ -24,30 +24,31 @@ class StudyFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesFacts:
-    """What the headers of one image series (or one of its stacks of slices) say; no pixel is looked at.
+    """The headers of one image series (or of one of its stacks of slices); pixels are not read.
 
     Attributes:
-      number: as in `list_series`.
-      uid: SeriesInstanceUID; None where the files have none.
-      stacks: of slices that its series falls into; 1 where it is the whole series.
+      number: number of the series, same as in `list_series`.
+      uid: SeriesInstanceUID; None if the files have none.
+      stacks: number of stacks of slices in the series; 1 if it has only one.
       modality: "CT", "MR", "PT" or "NM".
-      description: SeriesDescription, and in brackets which stack of the series it is.
+      description: SeriesDescription, followed by the stack of the series in brackets.
       study: number of its study.
       patient: number of its patient.
-      frame_of_reference_uid: series that share it are in one world; None where not stated.
-      time: of the acquisition.
-      slices: number of them.
+      frame_of_reference_uid: FrameOfReferenceUID; series with the same value share a coordinate system. None if not
+        stated.
+      time: time of the acquisition.
+      slices: number of slices.
       size: number of columns and of rows.
-      spacing_mm: along i, j, k; None where the slices make no volume.
+      spacing_mm: voxel spacing along i, j, k; None if the slices do not form a volume.
       image_type: values of ImageType.
-      nuclide: such as "Tc-99m"; None where not stated.
-      agent: the radiopharmaceutical as stated.
-      contrast: the contrast agent as stated; None where there is none.
-      body_part: as stated.
-      localizer: scout views.
-      folder: the deepest folder that holds all of its files.
-      files: number of them.
-      problems: what is wrong with it, one sentence each.
+      nuclide: nuclide such as "Tc-99m"; None if not stated.
+      agent: radiopharmaceutical as stated.
+      contrast: contrast agent as stated; None if there is none.
+      body_part: body part as stated.
+      localizer: whether these are scout views.
+      folder: deepest folder that contains all files of the series.
+      files: number of DICOM files.
+      problems: problems of the series, one sentence each.
     """
 
     number: int
@@ -94,19 +95,19 @@ class ObjectFacts:
     """A DICOM object about images: structure set, segmentation, dose, registration or report.
 
     Attributes:
-      number: after those of the image series.
-      kind: "RTSTRUCT", "SEG", "RTDOSE", "REG", "SR", ... as its Modality says.
-      label: as its author called it.
-      series_uid: of the object itself.
+      number: number of the object, counted after those of the image series.
+      kind: modality of the object: "RTSTRUCT", "SEG", "RTDOSE", "REG", "SR", ...
+      label: label that the author of the object chose.
+      series_uid: SeriesInstanceUID of the object.
       study: number of its study.
       patient: number of its patient.
-      path: its file.
-      time: when it was made.
-      refers_to: numbers of the image series it is about, as far as they are in the folder.
-      missing: how many series it refers to that are not in the folder.
-      frame_of_reference_uids: that it is drawn in.
-      names: of its ROIs or segments.
-      problems: what is wrong with it, one sentence each.
+      path: path of the object's file.
+      time: time of creation.
+      refers_to: numbers of the referenced image series that are in the folder.
+      missing: number of referenced series that are not in the folder.
+      frame_of_reference_uids: frames of reference of the object's contents.
+      names: names of the ROIs or segments.
+      problems: problems of the object, one sentence each.
     """
 
     number: int
@@ -129,16 +130,16 @@ class ObjectFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What a folder of DICOM files holds, and what is wrong with it.
+    """The contents of a folder of DICOM files, and their problems.
 
     Attributes:
       path: the folder.
-      patients: how many.
-      studies: by date.
+      patients: number of patients.
+      studies: studies by date.
       series: image series and stacks, as `list_series` numbers them.
-      objects: what is about them.
+      objects: objects that refer to the series.
       damaged: DICOM files that can't be read.
-      problems: of the folder as a whole, one sentence each.
+      problems: problems of the folder as a whole, one sentence each.
     """
 
     path: Path

@@ -18,8 +18,8 @@ class Algorithm:
     """The algorithm or person that contoured a mask, as DICOM objects name it.
 
     Attributes:
-      name: of the method or the model, such as "liver-ct-3mm".
-      version: of it.
+      name: name of the method or the model, such as "liver-ct-3mm".
+      version: version of the method or the model.
       family: "AI" (a network), "atlas" (warped masks of other patients), "threshold" (of intensity or uptake),
         "rules" (growing, filling, cutting) or "manual" (a person).
       corrected: whether a person edited the result manually.

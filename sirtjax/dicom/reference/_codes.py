@@ -128,8 +128,8 @@ def segment_code(name: str, *, kind: str | None = None) -> SegmentCode:
     Names such as "lesion 2", "left kidney" or "Lungs" are recognised.
 
     Args:
-      name: of the mask.
-      kind: one of `segment_kinds`, perhaps with a side, where the name does not say it.
+      name: name of the mask.
+      kind: one of `segment_kinds`, optionally with a side, if the name does not state it.
 
     Raises:
       InputError: neither is known.

@@ -48,20 +48,20 @@ def new_object(
     reference, so that the same result is the same object.
 
     Args:
-      reference: the series the object is about.
-      sop_class_uid: of the new object.
+      reference: series that the object refers to.
+      sop_class_uid: SOPClassUID of the new object.
       modality: "RTSTRUCT", "RTDOSE", "SEG", "SR", "REG", ...
-      content: hash of everything that makes this object another one.
-      series_number: of the new series in the study.
-      description: of the new series, at most 64 characters.
-      created: when the result was made; now where None.
+      content: hash of everything that makes the object unique.
+      series_number: number of the new series in the study.
+      description: description of the new series, at most 64 characters.
+      created: time of the result. Default: now.
 
     Returns:
       A pydicom data set with file meta information, SOP common, patient, study, series, frame of reference and
       equipment filled in, and InstanceCreationDate and InstanceCreationTime.
 
     Raises:
-      InputError: a description that DICOM can't hold.
+      InputError: a description that DICOM cannot store.
     """
     from pydicom.uid import ExplicitVRLittleEndian
 
@@ -99,9 +99,9 @@ def save_object(dataset: Dataset, path: str | Path, *, force: bool = False) -> P
     """Writes a data set as a DICOM file, atomically.
 
     Args:
-      dataset: with its file meta information.
-      path: where to.
-      force: replace a file that is there.
+      dataset: data set with its file meta information.
+      path: file to write.
+      force: replace an existing file.
 
     Raises:
       OutputError: the file exists already, or its place refuses writing.
@@ -122,9 +122,9 @@ def short_text(text: str, *, what: str, longest: int = 64) -> str:
     r"""Returns a text that fits DICOM's LO (64 characters) or SH (16).
 
     Args:
-      text: what a user gave.
-      what: what it is, for the message.
-      longest: characters at most.
+      text: text from the user.
+      what: meaning of the text, for the message.
+      longest: largest number of characters.
 
     Raises:
       InputError: empty, too long, or with a backslash or a control character.

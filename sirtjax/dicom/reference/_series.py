@@ -12,17 +12,18 @@ from sirtjax.volume import Geometry
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reference:
-    """The image series that a DICOM object is about.
+    """The image series that a DICOM object refers to.
 
     Attributes:
-      headers: pydicom data sets without pixels, those that name the patient too: one per slice in the order of k, or
-        the only one of a multi-frame image (enhanced CT, MR or PET; NM).
-      geometry: the grid of the slices, as `read_dicom_series` returns it.
-      frame_of_reference_uid: of the series.
-      study_uid: of the study it belongs to.
+      headers: pydicom data sets without pixels, including those that name the patient: one per slice in the order of k,
+        or the only one of a multi-frame image (enhanced CT, MR or PET; NM).
+      geometry: grid of the slices, as `read_dicom_series` returns it.
+      frame_of_reference_uid: FrameOfReferenceUID of the series.
+      study_uid: StudyInstanceUID of the series.
       series_uid: SeriesInstanceUID.
       modality: "CT", "MR", "PT" or "NM".
-      frame_numbers: of each slice in a multi-frame image, from 1; None where each slice is an object of its own.
+      frame_numbers: frame number of each slice in a multi-frame image, counted from 1; None if each slice is a separate
+        object.
     """
 
     headers: tuple[Dataset, ...] = field(repr=False)
@@ -49,8 +50,8 @@ def read_reference(
 
     Args:
       path: a DICOM file or a folder.
-      series: which series of the folder: UID, number or part of the description.
-      modality: what it has to be.
+      series: series of the folder: UID, number or part of the description.
+      modality: required modality.
 
     Raises:
       ImageFormatError: no DICOM series that fits, UIDs missing, or slices of several patients, studies or frames.

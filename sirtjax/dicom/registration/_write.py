@@ -46,18 +46,18 @@ def write_registration(
     displacements, then the affine map as the matrix after it.
 
     Args:
-      path: the file to write.
-      transform: from the fixed to the moving image.
-      fixed: the series whose frame of reference is kept; the object files under its study.
-      moving: the series brought onto it.
-      description: of the object and its series.
-      force: replace a file that is there.
+      path: file to write.
+      transform: transform from the fixed to the moving image.
+      fixed: series whose frame of reference is used; the object is stored in its study.
+      moving: series registered to it.
+      description: description of the object and its series.
+      force: replace an existing file.
 
     Returns:
       The file.
 
     Raises:
-      InputError: something else than an affine transform or a displacement field, or series of two patients.
+      InputError: not an affine transform or a displacement field, or series of two patients.
       GeometryError: a singular matrix, displacements that are not finite, or a sheared grid.
       OutputError: the file exists already, or its place refuses writing.
     """

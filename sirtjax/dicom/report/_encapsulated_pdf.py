@@ -21,11 +21,11 @@ def write_encapsulated_pdf(
     """Writes a PDF document into the patient's study, as an Encapsulated PDF object.
 
     Args:
-      path: the file to write.
-      pdf: the document.
-      reference: the series that it is about; the object files under its study and refers to its images.
-      title: of the document and the object's series.
-      force: replace a file that is there.
+      path: file to write.
+      pdf: content of the document.
+      reference: series that the document refers to; the object is stored in its study.
+      title: title of the document and the object's series.
+      force: replace an existing file.
 
     Returns:
       The file.

@@ -49,7 +49,7 @@ class Measurement:
       name: one of `measurement_names`, or a point of the dose-volume histogram: "D70" (the dose that 70 % of the volume
         receives at least, Gy) or "V100" (the fraction of the volume that receives at least 100 Gy, %); "planned D70"
         and "planned V100" are the same in the plan of a verification.
-      value: in `unit`.
+      value: value in `unit`.
       unit: "Gy", "mL", "g", "MBq", "%" or "1", as fits the name.
     """
 
@@ -77,12 +77,12 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Whether a dose meets a target or limit on a structure.
+    """The result of a target or limit on a structure.
 
     Attributes:
-      objective: what is asked of the structure, such as "Mean dose at least 205 Gy (delivered)"; without the name of
-        the structure, since codes remain when names are removed. At most 64 letters.
-      met: whether it holds.
+      objective: target or limit, such as "Mean dose at least 205 Gy (delivered)"; without the name of the structure,
+        since codes remain when names are removed. At most 64 letters.
+      met: whether the objective is met.
     """
 
     objective: str
@@ -111,9 +111,9 @@ class MeasurementGroup:
     """The measurements of one structure.
 
     Attributes:
-      name: of the structure; where a segmentation goes with the report, the label of its segment.
-      measurements: at least one.
-      kind: what it is, one of `segment_kinds`, where its name does not say so.
+      name: name of the structure; if a segmentation accompanies the report, the label of its segment.
+      measurements: one or more measurements.
+      kind: type of the structure, one of `segment_kinds`, if its name does not state it.
       evaluations: targets and limits on the structure, each at most once.
     """
 

@@ -41,13 +41,14 @@ def write_measurements(
     (TID 1411), any other as a group that refers to the images (TID 1501).
 
     Args:
-      path: the file to write.
-      groups: one per structure.
-      reference: the series that the measurements are about; the report files under its study.
-      segmentation: a SEG that holds the structures, matched by their names.
-      description: of the report's series.
-      approval: who verified the numbers; without one, or where they were rejected, the report is unverified.
-      force: replace a file that is there.
+      path: file to write.
+      groups: one group per structure.
+      reference: series that the measurements refer to; the report is stored in its study.
+      segmentation: SEG with the structures, matched by their names.
+      description: description of the report's series.
+      approval: person who verified the numbers; if it is missing, or if the numbers were rejected, the report is
+        unverified.
+      force: replace an existing file.
 
     Returns:
       The file.

@@ -57,13 +57,13 @@ def add_roi(
     """Adds one ROI: its identity, its contours and its observation.
 
     Args:
-      dataset: the structure set, with its three sequences of ROIs.
-      number: of the ROI, from 1.
-      name: of the ROI.
-      contours: on the slices of the reference.
-      reference: the series it is drawn on.
-      algorithm: what drew it.
-      colour: to show it in.
+      dataset: structure set, with its three sequences of ROIs.
+      number: number of the ROI, counted from 1.
+      name: name of the ROI.
+      contours: contours on the slices of the reference.
+      reference: series on which the ROI was drawn.
+      algorithm: algorithm or person that contoured the ROI.
+      colour: display colour, red, green and blue from 0 to 255.
     """
     roi = Dataset()
     roi.ROINumber, roi.ROIName = number, name

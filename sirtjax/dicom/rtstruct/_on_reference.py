@@ -17,9 +17,9 @@ def on_reference(labels: LabelMap, reference: Reference, *, name: str) -> Float3
     """Returns the fraction of each reference voxel inside a mask: exactly 0 or 1 if the grids agree.
 
     Args:
-      labels: a map with one label, or one that has the label `name`; on any grid.
-      reference: the series it is to be written on.
-      name: of the mask, for messages too.
+      labels: map with one label, or one that has the label `name`; on any grid.
+      reference: series for which the mask is written.
+      name: name of the mask, also for messages.
 
     Raises:
       InputError: the mask is empty, or it isn't clear which label is meant.

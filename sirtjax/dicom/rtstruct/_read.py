@@ -48,11 +48,11 @@ def read_rtstruct(
     or too small to hold a voxel centre.
 
     Args:
-      path: the RTSTRUCT file.
-      reference: the grid of the masks, usually that of the image the ROIs were drawn on.
-      only: names of the ROIs wanted, all where None. One asked for by name that gives no mask is an error.
-      frame_of_reference_uid: of the reference image; an ROI drawn in another frame is an error. Not checked
-        where None.
+      path: RTSTRUCT file.
+      reference: grid of the masks, usually that of the image on which the ROIs were drawn.
+      only: names of the ROIs to read; None for all. A named ROI that gives no mask is an error.
+      frame_of_reference_uid: frame of reference of the reference image; an ROI drawn in another frame is an error. Not
+        checked if None.
 
     Returns:
       A map with the one label 1 per ROI, by name, in the file's order; repeated names are numbered.

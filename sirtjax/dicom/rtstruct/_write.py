@@ -49,15 +49,15 @@ def write_rtstruct(
 
     Args:
       path: the file to write.
-      masks: by the name of the ROI; each a map with one label, or with a label of that name.
-      reference: the series that the ROIs are drawn on.
-      label: of the structure set, at most 16 characters.
-      description: of the structure set.
-      algorithm: what drew the masks, or what drew each, by its name; not stated where None.
-      colours: red, green and blue from 0 to 255 by name; the others get one of seven.
-      approved: who looked at it; unapproved where None.
-      created: when the result was made; now where None. The UIDs don't depend on it.
-      force: replace a file that is there.
+      masks: masks by the name of the ROI; each a map with one label, or with a label of that name.
+      reference: series on which the ROIs were drawn.
+      label: label of the structure set, at most 16 characters.
+      description: description of the structure set.
+      algorithm: algorithm or person that contoured the masks, or one for each mask by its name; not stated if None.
+      colours: red, green and blue from 0 to 255 by name; the other ROIs get one of seven colours.
+      approved: person who reviewed the structure set; unapproved if None.
+      created: time of the result. Default: now. The UIDs do not depend on it.
+      force: replace an existing file.
 
     Returns:
       The file.

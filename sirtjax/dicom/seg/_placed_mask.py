@@ -41,9 +41,9 @@ def placed_mask(name: str, labels: LabelMap, geometry: Geometry) -> Bool[np.ndar
     half, a small lesion on large voxels would lose a tenth of its volume.
 
     Args:
-      name: of the mask.
-      labels: its label map.
-      geometry: the grid wanted.
+      name: name of the mask.
+      labels: label map of the mask.
+      geometry: grid of the result.
 
     Raises:
       InputError: an empty mask, or one of which nothing is left on the grid.

@@ -57,13 +57,13 @@ def write_seg(
 
     Args:
       path: the file to write.
-      masks: by the label of the segment; of each map the label of that name, or its only one.
-      reference: the series that the masks were drawn on, or that they are to be shown on.
-      description: of the object and its series.
-      algorithm: what drew them, or what drew each, by the name of the mask.
-      kinds: what a mask is, one of `segment_kinds`, where its name does not say so.
+      masks: masks by the label of the segment; of each map the label of that name, or its only one.
+      reference: series on which the masks were drawn, or on which they are to be displayed.
+      description: description of the object and its series.
+      algorithm: algorithm or person that contoured the masks, or one for each mask by its name.
+      kinds: type of a mask by its name, one of `segment_kinds`, if the name does not state it.
       keep_grid: keep the masks' own grid.
-      force: replace a file that is there.
+      force: replace an existing file.
 
     Returns:
       The file.
