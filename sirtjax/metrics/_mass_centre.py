@@ -19,6 +19,14 @@ def centroid_distance_mm(a: ArrayLike, b: ArrayLike, spacing_mm: Sequence[float]
 
     Raises:
       InputError: masks of different shapes, or an empty one.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import metrics
+      >>> a, b = np.zeros((5, 5, 5), bool), np.zeros((5, 5, 5), bool)
+      >>> a[1, 1, 1], b[2, 1, 1] = True, True
+      >>> round(metrics.centroid_distance_mm(a, b, (3.0, 1.0, 1.0)), 3)
+      3.0
     """
     one, two = np.asarray(a), np.asarray(b)
     if one.shape != two.shape:
