@@ -37,8 +37,15 @@ def short(name: str) -> str:
 
 def figure_png(figure: Figure, *, dpi: int = 110) -> str:
     """Returns a figure as a data URI, so that the report is one file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor())
+    figure.set_dpi(dpi)
+    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
+    canvas.draw()
+    # Without the opaque fourth channel, less compression makes the same size in a third of the time.
+    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(buffer, "PNG", compress_level=4)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -99,7 +106,8 @@ def fusion_figure(
             _outline(axes, _cut(maps.occupancy[name], plane, centre, box), colour, width, style)
         if overlay == "dose":
             _isodoses(axes, _cut(values, plane, centre, box), isodoses_gy)
-        axes.set_title(plane, color="white", fontsize=9, pad=3)
+        # The default place is searched for above the ticks, which are not drawn.
+        axes.set_title(plane, color="white", fontsize=9, pad=3, y=1.0)
         axes.set_axis_off()
     if painted is not None:
         _colour_bar(figure, painted, "Gy" if overlay == "dose" else maps.activity.unit)

@@ -1,8 +1,11 @@
+import base64
 import dataclasses
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sirtjax.reports._figures import PLANES, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
 
@@ -25,7 +28,10 @@ def test_three_planes_and_a_scale(maps, vois, overlay):
     figure = fused(maps, vois, overlay=overlay)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [*PLANES, "Gy" if overlay == "dose" else "counts"]
-    assert len(figure_png(figure)) > 1000
+    pixels = Image.open(io.BytesIO(base64.b64decode(figure_png(figure).partition(",")[2])))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, facecolor=figure.get_facecolor())
+    assert pixels.mode == "RGB" and np.array_equal(pixels, Image.open(buffer).convert("RGB"))
 
 
 def test_pictures_without_a_ct(without_ct, vois):
