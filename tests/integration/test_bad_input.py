@@ -186,7 +186,7 @@ def test_folder_without_images(refused, content):
         ({"injections": [{"territory": "right", "time": "yesterday"}]}, "injections.0.time: Input should be a valid"),
         ({"injections": [{"territory": "right", "residual_fraction": 1.0}]}, "residual_fraction: Input should be less"),
         ({"prescription": {"strategy": "fixed"}}, "requires [[injections]], each with its activity_mbq"),
-        ({"schema": 2}, "schema: Input should be 1"),
+        ({"schema": 1}, "schema: Input should be 2"),
         ({"patient": {"id": "../evil"}}, "patient.id: String should match pattern"),
         ({"protocol": {"name": "own.toml"}}, "own.toml: cannot read the protocol"),
         ({"biology": {"tumour": "nobody"}}, "no tissue parameters are named 'nobody'"),
