@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Integer
 
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._lattice import Triple, sample
@@ -20,8 +20,8 @@ from sirtjax.registration._view import (
     prepare_view,
     weighted_terms,
 )
+from sirtjax.typing import Array
 
-Array = Any
 # Matrix entries count as displacements in mm at this distance from the centre, about the liver's radius.
 LEVER_MM = 100.0
 # A map that covers less than half of the nodes that its start covers is not better, regardless of its value.
@@ -31,7 +31,7 @@ PHASES = 4
 PARAMETERS = {"none": 0, "rigid": 6, "similarity": 7, "affine": 12}
 
 
-def affine_matrix(parameters: Array, pair: ImagePair, *, model: str) -> Array:
+def affine_matrix(parameters: Float[Array, " n"], pair: ImagePair, *, model: str) -> Float[Array, "4 4"]:
     """Returns the (4, 4) floating_from_reference of parameters in mm.
 
     The order is: centre, rotation and stretch, translation, then the start.
@@ -45,7 +45,7 @@ def affine_matrix(parameters: Array, pair: ImagePair, *, model: str) -> Array:
     if model == "affine":
         linear = jnp.eye(3) + rest.reshape(3, 3)
     else:
-        linear = turn_matrix(rest[:3])
+        linear = jnp.asarray(turn_matrix(rest[:3]))
         if model == "similarity":
             linear = linear * jnp.exp(rest[3])
     moved = pair.centre_mm + shift - linear @ pair.centre_mm
@@ -53,7 +53,7 @@ def affine_matrix(parameters: Array, pair: ImagePair, *, model: str) -> Array:
     return pair.start @ inner
 
 
-def turn_matrix(angles: Array) -> Array:
+def turn_matrix(angles: Float[Array, "3"]) -> Float[Array, "3 3"]:
     """Returns the rotation (3, 3) about a vector by its length in radians, smooth at zero.
 
     Rodrigues' formula.
@@ -70,15 +70,15 @@ def turn_matrix(angles: Array) -> Array:
     return jnp.eye(3) + first * cross + second * (cross @ cross)
 
 
-def through(matrix: Array, points: Triple) -> Triple:
+def through(matrix: Float[Array, "4 4"], points: Triple) -> Triple:
     """Applies a (4, 4) matrix to points, three arrays that broadcast."""
     x, y, z = (row[0] * points[0] + row[1] * points[1] + row[2] * points[2] + row[3] for row in matrix[:3])
     return x, y, z
 
 
 def solve_affine(
-    pair: ImagePair, weights: Weights, key: Array, *, config: RegistrationConfig
-) -> tuple[Array, Array, Array]:
+    pair: ImagePair, weights: Weights, key: jax.Array, *, config: RegistrationConfig
+) -> tuple[Float[Array, "4 4"], Bool[Array, ""], Float[Array, "levels steps 4"]]:
     """Runs the affine stage, from coarse to fine.
 
     The result is never worse than the start by the measure of the last level.
@@ -97,7 +97,7 @@ def solve_affine(
     def look(blur_mm: Array) -> View:
         return prepare_view(pair, plan, blur_mm=blur_mm, mask_blur_mm=blur_mm)
 
-    def level(carried: tuple[Array, View], settings: tuple[Array, Array, Array]) -> tuple[tuple[Array, View], Array]:
+    def level(carried: tuple[jax.Array, View], settings: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, View], Array]:
         blur_mm, step_mm, sampled = settings
         parameters, view = carried[0], look(blur_mm)
 
@@ -140,12 +140,19 @@ def _seen(matrix: Array, phase: Array, pair: ImagePair, view: View, plan: Plan) 
 
 
 def affine_value(
-    matrix: Array, phase: Array, pair: ImagePair, view: View, weights: Weights, plan: Plan, *, stiffness: float
-) -> tuple[Array, Array]:
+    matrix: Float[Array, "4 4"],
+    phase: Integer[Array, ""],
+    pair: ImagePair,
+    view: View,
+    weights: Weights,
+    plan: Plan,
+    *,
+    stiffness: float,
+) -> tuple[Float[Array, ""], Float[Array, "3"]]:
     """Returns the objective of an affine map on one sub-lattice, and its terms: images, masks, landmarks."""
     _, places = node_places(view, phase, pair, plan)
     image, masks = compare(view, through(matrix, places), phase, pair, plan)
-    landmarks = jnp.zeros((), jnp.float32)
+    landmarks: Array = jnp.zeros((), jnp.float32)
     if plan.masks:
         landmarks = landmark_distance(through(matrix, columns(pair.landmarks_reference_mm)), pair)
     if not (plan.images and plan.masks):
@@ -164,13 +171,13 @@ def _strain(matrix: Array) -> Array:
     return jnp.sum(((linear.T @ linear - jnp.eye(3)) / 2) ** 2)
 
 
-def landmark_distance(moved: Triple, pair: ImagePair) -> Array:
+def landmark_distance(moved: Triple, pair: ImagePair) -> Float[Array, ""]:
     """Returns the mean squared distance (mm^2) between matching landmarks; zero without landmarks."""
     target = columns(pair.landmarks_floating_mm)
     square = sum((a - b) ** 2 for a, b in zip(moved, target, strict=True))
     return jnp.sum(pair.landmarks_weight * square) / jnp.maximum(jnp.sum(pair.landmarks_weight), 1.0)
 
 
-def columns(points: Array) -> Triple:
+def columns(points: Float[Array, "n 3"]) -> Triple:
     """Returns points (n, 3) as three arrays (n,)."""
     return points[:, 0], points[:, 1], points[:, 2]

@@ -1,24 +1,26 @@
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from sirtjax.registration._affine import through
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._lattice import phase_offset, sample
 from sirtjax.registration._pair import ImagePair
 from sirtjax.registration._view import compare, floating_index, node_index, node_places, plan_of, prepare_view
+from sirtjax.typing import Array
 
-Array = Any
 # How many sub-lattices are looked at: enough for the differences between stages, which are what counts.
 PHASES = 6
 
 
 def compare_stages(
-    matrices: tuple[Array, Array], displacement_mm: Array, pair: ImagePair, config: RegistrationConfig
-) -> tuple[Array, Array]:
+    matrices: tuple[Float[Array, "4 4"], Float[Array, "4 4"]],
+    displacement_mm: Float[Array, "i j k 3"],
+    pair: ImagePair,
+    config: RegistrationConfig,
+) -> tuple[Float[Array, "3 2"], Float[Array, ""]]:
     """Computes the agreement of start, affine map and deformation over the same nodes.
 
     The last resolution is used.

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import ArrayLike
 
 from sirtjax.errors import ConfigError, InputError
 from sirtjax.registration._config import RegistrationConfig
@@ -20,7 +21,6 @@ from sirtjax.registration._solve import Solution, solve, weights_from_config
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Volume
 
-Array = Any
 AXIS = "patients"
 
 
@@ -31,8 +31,8 @@ def register_batch(
     config: RegistrationConfig,
     reference_masks: Sequence[Masks] | None = None,
     floating_masks: Sequence[Masks] | None = None,
-    reference_points_mm: Sequence[Any] | None = None,
-    floating_points_mm: Sequence[Any] | None = None,
+    reference_points_mm: Sequence[ArrayLike | None] | None = None,
+    floating_points_mm: Sequence[ArrayLike | None] | None = None,
     starts: Sequence[AffineTransform | None] | None = None,
     seed: int = 0,
     batch_size: int = 8,
@@ -109,7 +109,7 @@ def register_batch(
 
 
 def solve_batch(
-    pairs: ImagePair, weights: Weights, key: Array, *, config: RegistrationConfig, mesh: Mesh | None = None
+    pairs: ImagePair, weights: Weights, key: jax.Array, *, config: RegistrationConfig, mesh: Mesh | None = None
 ) -> Solution:
     """Runs `solve` over the first axis of a stack of pairs, split across the devices.
 
@@ -141,14 +141,14 @@ def solve_batch(
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
 def solve_sharded(
-    pairs: ImagePair, weights: Weights, key: Array, *, config: RegistrationConfig, mesh: Mesh
+    pairs: ImagePair, weights: Weights, key: jax.Array, *, config: RegistrationConfig, mesh: Mesh
 ) -> Solution:
     """Runs `solve` for patients on every device of the mesh.
 
     It is compiled once per preset and number of patients.
     """
 
-    def of_device(pairs: ImagePair, weights: Weights, key: Array) -> Solution:
+    def of_device(pairs: ImagePair, weights: Weights, key: jax.Array) -> Solution:
         return jax.vmap(lambda pair: solve(pair, weights, key, config=config))(pairs)
 
     every, share = PartitionSpec(), PartitionSpec(AXIS)

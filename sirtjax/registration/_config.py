@@ -212,7 +212,7 @@ def load_preset(name: str) -> RegistrationConfig:
     return config.load_preset(RegistrationConfig, "registration", name)
 
 
-def config_from_dict(table: Mapping[str, Any], *, name: str) -> RegistrationConfig:
+def config_from_dict(table: Mapping[str, object], *, name: str) -> RegistrationConfig:
     """Checks a preset given as nested tables.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Real
 
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._fit import Fit
@@ -134,7 +134,7 @@ def cropped(affine: AffineTransform, sides: tuple[ImageWithMasks, ImageWithMasks
     return tuple(found)
 
 
-def covered_fraction(image: Volume, other: Volume, other_from_image: NDArray[np.float64]) -> float:
+def covered_fraction(image: Volume, other: Volume, other_from_image: Real[np.ndarray, "4 4"]) -> float:
     """Returns the fraction of the body inside the other image.
 
     Only slices within the other image's extent along the body count.

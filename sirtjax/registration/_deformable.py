@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Integer
 
 from sirtjax import losses, spatial
 from sirtjax.registration._affine import columns, landmark_distance, through
@@ -14,14 +14,14 @@ from sirtjax.registration._lattice import Triple, node_positions_mm, phase_offse
 from sirtjax.registration._optimize import minimise
 from sirtjax.registration._pair import LESIONS, LIVER, ImagePair, Weights
 from sirtjax.registration._view import Plan, View, compare, node_places, plan_of, prepare_view, weighted_terms
+from sirtjax.typing import Array
 
-Array = Any
-Coefficients = tuple[Array, ...]
+Coefficients = tuple[Float[Array, "_ _ _ 3"], ...]
 
 
 def solve_deformable(
-    pair: ImagePair, affine: Array, weights: Weights, key: Array, *, config: RegistrationConfig
-) -> tuple[Coefficients, Array]:
+    pair: ImagePair, affine: Float[Array, "4 4"], weights: Weights, key: jax.Array, *, config: RegistrationConfig
+) -> tuple[Coefficients, Float[Array, "levels steps 5"]]:
     """Runs the non-rigid stage: x to affine (x + u(x)), with u a sum of B-spline grids.
 
     Each level adds a finer grid.
@@ -51,7 +51,7 @@ def solve_deformable(
         jnp.array([getattr(one, name) for one in table.levels]) for name in ("blur_mm", "mask_blur_mm", "step_mm")
     ]
     joined = jnp.tril(jnp.ones((count, count), jnp.float32))
-    still = tuple(jnp.zeros((*one.control_points, 3), jnp.float32) for one in table.levels)
+    still: Coefficients = tuple(jnp.zeros((*one.control_points, 3), jnp.float32) for one in table.levels)
     sampled = jax.random.randint(key, (count, table.steps), 0, plan.phases)
     coefficients, history = jax.lax.scan(level, still, (*settings, joined, sampled))
     return coefficients, history
@@ -59,13 +59,13 @@ def solve_deformable(
 
 def deformable_value(
     coefficients: Coefficients,
-    phase: Array,
+    phase: Integer[Array, ""],
     pair: ImagePair,
-    affine: Array,
+    affine: Float[Array, "4 4"],
     view: View,
     weights: Weights,
     config: RegistrationConfig,
-) -> tuple[Array, Array]:
+) -> tuple[Float[Array, ""], Float[Array, "4"]]:
     """Returns the objective on one sub-lattice, and its terms: images, masks, landmarks, regularisation."""
     plan = plan_of(config, affine=False)
     u = displacement_mm(coefficients, pair, config, stride=plan.stride, phase=phase)
@@ -73,7 +73,7 @@ def deformable_value(
     here = u.reshape(-1, 3)[nodes]
     moved = through(affine, tuple(places[axis] + here[:, axis] for axis in range(3)))
     image, masks = compare(view, moved, phase, pair, plan)
-    landmarks = jnp.zeros((), jnp.float32)
+    landmarks: Array = jnp.zeros((), jnp.float32)
     if plan.masks:
         landmarks = landmark_distance(through(affine, _moved_landmarks(u, pair, phase, plan)), pair)
     regularisation = _regularisation(coefficients, phase, pair, affine, weights, config)
@@ -82,8 +82,13 @@ def deformable_value(
 
 
 def displacement_mm(
-    coefficients: Coefficients, pair: ImagePair, config: RegistrationConfig, *, stride: int, phase: Array | None
-) -> Array:
+    coefficients: Coefficients,
+    pair: ImagePair,
+    config: RegistrationConfig,
+    *,
+    stride: int,
+    phase: Integer[Array, ""] | None,
+) -> Float[Array, "i j k 3"]:
     """Returns u (i/s, j/s, k/s, 3) in mm on a sub-lattice.
 
     Without a phase: on the first one, which is the whole lattice with stride 1.
@@ -105,7 +110,7 @@ def _spline_sum(
     slope_along: int | None = None,
 ) -> Array:
     """The sum of the B-spline grids on a sub-lattice, or its central differences along an axis, per node."""
-    total: Array = 0.0
+    total: Array = jnp.zeros((), jnp.float32)
     for own, level in zip(coefficients, config.deformable.levels, strict=False):
         weights = []
         for axis, n in enumerate(shape):

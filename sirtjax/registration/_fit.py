@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.compilation_cache import cached_jit
@@ -17,8 +18,7 @@ from sirtjax.registration._affine import through
 from sirtjax.registration._lattice import Triple, blur, sample
 from sirtjax.registration._pair import ImagePair
 from sirtjax.registration._view import floating_index
-
-Array = Any
+from sirtjax.typing import Array, Scalar
 
 # Nodes of the grid over the compared region, and the least distance between them.
 SHAPE, FINEST_MM = (40, 32, 32), 6.0
@@ -44,14 +44,14 @@ class Fit:
       blocks_in_place: fraction of them whose best shift is none, or one to the next node.
     """
 
-    distance: Array
-    shifted: Array
-    reflected: Array
-    blocks: Array
-    blocks_in_place: Array
+    distance: Scalar
+    shifted: Float[Array, "*batch n"]
+    reflected: Float[Array, "*batch 3"]
+    blocks: Scalar
+    blocks_in_place: Scalar
 
 
-def measure_fit(pair: ImagePair, affine: Any, displacement_mm: Any) -> Fit:
+def measure_fit(pair: ImagePair, affine: Float[Array, "4 4"], displacement_mm: Float[Array, "i j k 3"]) -> Fit:
     """Compares the agreement at x to affine (x + u(x)) with that at wrong alignments, as NumPy arrays.
 
     Descriptors of local structure are compared over the nodes that the registration compared. A transform that is

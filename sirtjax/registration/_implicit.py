@@ -9,17 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Float, PyTree
 
 from sirtjax.registration._affine import PARAMETERS, affine_matrix, affine_value, solve_affine, through
 from sirtjax.registration._config import RegistrationConfig
-from sirtjax.registration._deformable import deformable_value, displacement_mm, solve_deformable
+from sirtjax.registration._deformable import Coefficients, deformable_value, displacement_mm, solve_deformable
 from sirtjax.registration._lattice import node_positions_mm
 from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._view import plan_of, prepare_view
+from sirtjax.typing import Array
 
-Array = Any
 # The objective of a stage: (what is free, everything it depends on) -> scalar.
-Objective = Callable[[Array, Any], Array]
+Objective = Callable[[Array, PyTree], Array]
 # Fractions of a Newton step that are tried; zero is the last resort.
 SHARES = (1.0, 0.5, 0.2, 0.05, 0.0)
 
@@ -66,16 +67,16 @@ class ImplicitSolution:
         displacements that matter.
     """
 
-    affine: Array
-    displacement_mm: Array
-    affine_residual_mm: Array
-    displacement_residual_mm: Array
+    affine: Float[Array, "*batch 4 4"]
+    displacement_mm: Float[Array, "*batch i j k 3"]
+    affine_residual_mm: Float[Array, "*batch"]
+    displacement_residual_mm: Float[Array, "*batch"]
 
 
 def solve_implicit(
     pair: ImagePair,
     weights: Weights,
-    key: Array,
+    key: jax.Array,
     *,
     config: RegistrationConfig,
     options: ImplicitOptions | None = None,
@@ -116,8 +117,13 @@ def solve_implicit(
 
 
 def implicit_affine(
-    start: Array, pair: ImagePair, weights: Weights, *, config: RegistrationConfig, options: ImplicitOptions
-) -> tuple[Array, Array]:
+    start: Float[Array, "4 4"],
+    pair: ImagePair,
+    weights: Weights,
+    *,
+    config: RegistrationConfig,
+    options: ImplicitOptions,
+) -> tuple[Float[Array, "4 4"], Float[Array, ""]]:
     """Returns the affine map at the minimum of the last level's objective, and its residual in mm.
 
     Args:
@@ -133,7 +139,7 @@ def implicit_affine(
     plan, level = plan_of(config, affine=True), config.affine.levels[-1]
     base = jax.lax.stop_gradient(jnp.asarray(start))
 
-    def objective(parameters: Array, inputs: Any) -> Array:
+    def objective(parameters: Array, inputs: PyTree) -> Array:
         pair, weights, view, base = inputs
         matrix = affine_matrix(parameters, replace(pair, start=base), model=model)
 
@@ -153,14 +159,14 @@ def implicit_affine(
 
 
 def implicit_displacement(
-    start: tuple[Array, ...],
+    start: tuple[Float[Array, "_ _ _ 3"], ...],
     pair: ImagePair,
-    affine: Array,
+    affine: Float[Array, "4 4"],
     weights: Weights,
     *,
     config: RegistrationConfig,
     options: ImplicitOptions,
-) -> tuple[Array, Array]:
+) -> tuple[Float[Array, "i j k 3"], Float[Array, ""]]:
     """Returns the deformation at the minimum of the last level's objective, and its residual in mm.
 
     Args:
@@ -175,15 +181,19 @@ def implicit_displacement(
       (i, j, k, 3) u on the reference's lattice in mm, and the root mean square of the displacement of one more step.
     """
     plan, level = plan_of(config, affine=False), config.deformable.levels[-1]
-    flat, unravel = ravel_pytree(start)
+    flat, unravel_array = ravel_pytree(start)
 
-    def objective(flat: Array, inputs: Any) -> Array:
+    def unravel(flat: Array) -> Coefficients:
+        coefficients: Coefficients = unravel_array(jnp.asarray(flat))
+        return coefficients
+
+    def objective(flat: Array, inputs: PyTree) -> Array:
         pair, affine, weights, view = inputs
 
         def of_phase(phase: Array) -> Array:
             return deformable_value(unravel(flat), phase, pair, affine, view, weights, config)[0]
 
-        small = sum(jnp.mean(one**2) for one in unravel(flat))
+        small = sum((jnp.mean(one**2) for one in unravel(flat)), jnp.zeros(()))
         return _over_phases(of_phase, plan.phases, options.sublattices) + options.ridge * small
 
     pair = jax.tree.map(jnp.asarray, pair)
@@ -198,7 +208,9 @@ def implicit_displacement(
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 3))
-def implicit_minimum(objective: Objective, minimum: Array, inputs: Any, options: ImplicitOptions) -> Array:
+def implicit_minimum(
+    objective: Objective, minimum: Float[Array, " n"], inputs: PyTree, options: ImplicitOptions
+) -> Float[Array, " n"]:
     """Returns a minimum as a function of the objective's parameters, by the implicit function theorem.
 
     The value is `minimum`, unchanged; its derivative with respect to `inputs` is -H^-1 d2L/(dc dtheta), with H the
@@ -214,7 +226,7 @@ def implicit_minimum(objective: Objective, minimum: Array, inputs: Any, options:
     return minimum
 
 
-def _forward(objective: Objective, minimum: Array, inputs: Any, options: ImplicitOptions) -> tuple[Array, Any]:
+def _forward(objective: Objective, minimum: Array, inputs: PyTree, options: ImplicitOptions) -> tuple[Array, Any]:
     return minimum, (minimum, inputs)
 
 
@@ -228,7 +240,7 @@ def _backward(objective: Objective, options: ImplicitOptions, saved: Any, cotang
 implicit_minimum.defvjp(_forward, _backward)
 
 
-def _settle(objective: Objective, start: Array, inputs: Any, options: ImplicitOptions) -> tuple[Array, Array]:
+def _settle(objective: Objective, start: Array, inputs: PyTree, options: ImplicitOptions) -> tuple[Array, Array]:
     """The minimum near `start`, differentiable by the implicit function theorem, and where the next step would lead."""
     start, still = jax.lax.stop_gradient((start, inputs))
 
@@ -245,7 +257,7 @@ def _settle(objective: Objective, start: Array, inputs: Any, options: ImplicitOp
     return implicit_minimum(objective, minimum, inputs, options), further
 
 
-def _solve_linear(objective: Objective, at: Array, inputs: Any, right: Array, options: ImplicitOptions) -> Array:
+def _solve_linear(objective: Objective, at: Array, inputs: PyTree, right: Array, options: ImplicitOptions) -> Array:
     """(H + damping)^-1 right by conjugate gradients; H, the second derivatives, only as products with vectors.
 
     Ends at a direction in which the objective bends down: there is no minimum along it.
@@ -253,7 +265,8 @@ def _solve_linear(objective: Objective, at: Array, inputs: Any, right: Array, op
 
     def unfinished(state: Any) -> Array:
         count, _, _, _, square, _, bends_up = state
-        return (count < options.cg_steps) & (square > options.tolerance**2 * whole) & bends_up
+        goes_on: Array = (count < options.cg_steps) & (square > options.tolerance**2 * whole) & bends_up
+        return goes_on
 
     def step(state: Any) -> Any:
         count, solved, rest, direction, square, damping, _ = state

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
+from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import GeometryError
 from sirtjax.registration._pair import LANDMARKS
@@ -22,17 +22,17 @@ class Landmarks:
       weight: (LANDMARKS,) 1 for a landmark, 0 for an empty place.
     """
 
-    reference_mm: NDArray[np.float32]
-    floating_mm: NDArray[np.float32]
-    weight: NDArray[np.float32]
+    reference_mm: Float[np.ndarray, "landmarks 3"]
+    floating_mm: Float[np.ndarray, "landmarks 3"]
+    weight: Float[np.ndarray, " landmarks"]
 
 
 def match_landmarks(
     reference_masks: Mapping[str, LabelMap],
     floating_masks: Mapping[str, LabelMap],
     *,
-    reference_points_mm: Any = None,
-    floating_points_mm: Any = None,
+    reference_points_mm: ArrayLike | None = None,
+    floating_points_mm: ArrayLike | None = None,
 ) -> Landmarks:
     """Returns the centroids of masks with the same name, and the provided points.
 
@@ -82,7 +82,7 @@ def match_landmarks(
     return Landmarks(reference_mm=places[0], floating_mm=places[1], weight=weight)
 
 
-def mass_centre_mm(labels: LabelMap, name: str) -> NDArray[np.float64]:
+def mass_centre_mm(labels: LabelMap, name: str) -> Float[np.ndarray, "3"]:
     """Returns the mean position (3,) of a label's voxels, LPS mm."""
     voxels = np.argwhere(labels.mask(name))
     centre: NDArray[np.float64] = labels.geometry.to_world(voxels.mean(axis=0))

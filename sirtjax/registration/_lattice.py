@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer, Real, Shaped
 
 from sirtjax.ops import FlatGrid, sample_flat_linear
+from sirtjax.typing import Array
 
-Array = Any
-Triple = tuple[Array, Array, Array]
+Triple = tuple[Real[Array, "..."], ...]
 
 
-def phases(array: Array, stride: int) -> Array:
+def phases(array: Shaped[Array, "i j k *channels"], stride: int) -> Shaped[Array, "phases a b c *channels"]:
     """Returns the stride^3 interleaved sub-lattices of a lattice.
 
     (i, j, k, ...) becomes (stride^3, i/s, j/s, k/s, ...).
@@ -21,12 +20,18 @@ def phases(array: Array, stride: int) -> Array:
     return jnp.moveaxis(split, (1, 3, 5), (0, 1, 2)).reshape(stride**3, i // stride, j // stride, k // stride, *rest)
 
 
-def phase_offset(phase: Array, stride: int) -> Array:
+def phase_offset(phase: Integer[Array, ""], stride: int) -> Real[Array, "3"]:
     """Returns the first node (3,) of a sub-lattice, in steps of the whole lattice."""
     return jnp.stack([phase // stride**2, phase // stride % stride, phase % stride])
 
 
-def node_positions_mm(origin_mm: Array, pitch_mm: Array, shape: tuple[int, ...], stride: int, offset: Array) -> Triple:
+def node_positions_mm(
+    origin_mm: Float[Array, "3"],
+    pitch_mm: Float[Array, "3"],
+    shape: tuple[int, ...],
+    stride: int,
+    offset: Real[Array, "3"],
+) -> Triple:
     """Returns world coordinates of a sub-lattice's nodes.
 
     Three arrays (i/s, 1, 1), (1, j/s, 1), (1, 1, k/s).
@@ -38,7 +43,7 @@ def node_positions_mm(origin_mm: Array, pitch_mm: Array, shape: tuple[int, ...],
     return x[:, None, None], y[None, :, None], z[None, None, :]
 
 
-def blur(array: Array, sigma_nodes: Array) -> Array:
+def blur(array: Float[Array, "i j k *channels"], sigma_nodes: Float[Array, "3"]) -> Float[Array, "i j k *channels"]:
     """Applies a Gaussian to (i, j, k) or (i, j, k, c), with a traced width per axis.
 
     The result is renormalised at the faces.
@@ -55,21 +60,22 @@ def blur(array: Array, sigma_nodes: Array) -> Array:
     return array
 
 
-def sample(array: Array, index: Triple) -> Array:
+def sample(array: Float[Array, "i j k channels"], index: Triple) -> Float[Array, "*points channels"]:
     """Returns trilinear samples of (i, j, k, c) at three arrays of fractional indices; zero outside."""
     shape = array.shape[:3]
     grid = FlatGrid(array.reshape(-1, *array.shape[3:]), shape, (-0.5,) * 3, tuple(n - 0.5 for n in shape))
-    return sample_flat_linear(grid, index, fill=0.0)
+    i, j, k = index
+    return sample_flat_linear(grid, (i, j, k), fill=0.0)
 
 
-def sample_smooth(array: Array, index: Triple) -> Array:
+def sample_smooth(array: Float[Array, "i j k channels"], index: Triple) -> Float[Array, "*points channels"]:
     """Samples of (i, j, k, c) as `sample`, but twice differentiable at the indices (n,).
 
     The values are taken as cubic B-spline coefficients, which blurs by 0.58 nodes more. Linear samples have a slope
     that jumps at every node and no second derivative in between, so that what their slopes depend on is lost.
     """
     shape, channels = array.shape[:3], array.shape[3]
-    inside: Array = True
+    inside = jnp.ones(index[0].shape, bool)
     taps, weights = [], []
     for x, n in zip(index, shape, strict=True):
         inside = inside & (x >= -0.5) & (x < n - 0.5)

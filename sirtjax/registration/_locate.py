@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
@@ -20,9 +21,8 @@ from sirtjax.registration._intensity import on_lattice, scaled_image
 from sirtjax.registration._lattice import blur, sample
 from sirtjax.registration._optimize import minimise
 from sirtjax.spatial import AffineTransform
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry, Volume
-
-Array = Any
 
 # A coarse look at the whole of both images: nodes (of which every second along each axis is compared), blur and
 # intensity bins of it.
@@ -145,7 +145,7 @@ def _starts(one: _Coarse, two: _Coarse) -> tuple[NDArray[np.float32], NDArray[np
     return still.astype(np.float32), np.asarray(turned, np.float32)
 
 
-def rotation_vectors() -> NDArray[np.float64]:
+def rotation_vectors() -> Float[np.ndarray, "n 3"]:
     """Returns the rotations (n, 3) that are tried, in radians.
 
     All that permute the axes, and coarse angles about each axis.

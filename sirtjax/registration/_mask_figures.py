@@ -8,12 +8,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Real
 from numpy.typing import NDArray
 
 from sirtjax import metrics, spatial
 from sirtjax.registration._pair import LIVER, ImagePair
 from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, mask_corners_mm
 from sirtjax.spatial import Transform
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry, Volume, crop_geometry
 
 # Masks are compared within this distance of the reference's liver.
@@ -29,7 +31,7 @@ class MaskEvaluator:
     """
 
     grid: Geometry
-    occupancy: Mapping[str, NDArray[np.float32]]
+    occupancy: Mapping[str, Float[np.ndarray, "i j k"]]
     floating_liver: Volume | None
     floating: Masks
 
@@ -81,7 +83,7 @@ def _grid_around(points_mm: NDArray[Any], spacing_mm: tuple[float, float, float]
     return Geometry.from_axes(shape, spacing_mm=spacing_mm, origin_mm=(low - np.asarray(spacing_mm)).tolist())
 
 
-def quality_of(transform: Transform, terms: NDArray[Any], evaluator: MaskEvaluator) -> dict[str, float]:
+def quality_of(transform: Transform, terms: Real[Array, " terms"], evaluator: MaskEvaluator) -> dict[str, float]:
     """Returns overlap and distances of the guidance masks, and the image similarity."""
     figures: dict[str, float] = {"similarity": 0.0 - float(terms[0])}
     spacing_mm, distances = evaluator.grid.spacing_mm, []

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float, PyTree, Shaped
 
-Array = Any
-Parameters = Any
+from sirtjax.typing import Array, Scalar
+
+Parameters: TypeAlias = PyTree
 Objective = Callable[[Parameters, Array], tuple[Array, Array]]
 
 # Adam forgets slopes after about ten steps and their size after a hundred, and ends at a twentieth of its first step.
@@ -20,8 +22,8 @@ ROOT_FLOOR = 1e-24
 
 
 def minimise(
-    objective: Objective, parameters: Parameters, samples: Array, *, step_mm: float
-) -> tuple[Parameters, Array]:
+    objective: Objective, parameters: Parameters, samples: Shaped[Array, " steps *sample"], *, step_mm: Scalar
+) -> tuple[Parameters, Float[Array, "steps terms"]]:
     """Minimises an objective with Adam and a cosine decay, as a scan of fixed length.
 
     This is the only loop of a registration. Pure; not jitted here.

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
+from jaxtyping import Float
 
-Array = Any
+from sirtjax.typing import Array, Numbers
+
 # Slots for landmarks: points, or centroids of masks. Unused slots have zero weight, so that another number of
 # landmarks does not compile again.
 LANDMARKS = 32
@@ -38,23 +39,23 @@ class ImagePair:
       centre_mm: (3,) about which the affine map turns and stretches, in the reference.
     """
 
-    reference: Array
-    reference_weight: Array
-    reference_near: Array
-    reference_masks: Array
-    floating: Array
-    floating_inside: Array
-    floating_masks: Array
-    mask_weight: Array
-    reference_origin_mm: Array
-    reference_pitch_mm: Array
-    floating_origin_mm: Array
-    floating_pitch_mm: Array
-    landmarks_reference_mm: Array
-    landmarks_floating_mm: Array
-    landmarks_weight: Array
-    start: Array
-    centre_mm: Array
+    reference: Float[Array, "*batch i j k"]
+    reference_weight: Float[Array, "*batch i j k"]
+    reference_near: Float[Array, "*batch i j k"]
+    reference_masks: Float[Array, "*batch i j k 2"]
+    floating: Float[Array, "*batch a b c"]
+    floating_inside: Float[Array, "*batch a b c"]
+    floating_masks: Float[Array, "*batch a b c 2"]
+    mask_weight: Float[Array, "*batch 2"]
+    reference_origin_mm: Float[Array, "*batch 3"]
+    reference_pitch_mm: Float[Array, "*batch 3"]
+    floating_origin_mm: Float[Array, "*batch 3"]
+    floating_pitch_mm: Float[Array, "*batch 3"]
+    landmarks_reference_mm: Float[Array, "*batch landmarks 3"]
+    landmarks_floating_mm: Float[Array, "*batch landmarks 3"]
+    landmarks_weight: Float[Array, "*batch landmarks"]
+    start: Float[Array, "*batch 4 4"]
+    centre_mm: Float[Array, "*batch 3"]
 
 
 @jax.tree_util.register_dataclass
@@ -62,9 +63,9 @@ class ImagePair:
 class Weights:
     """The weights of the terms of the objective, as scalars that may be traced."""
 
-    image: Array
-    masks: Array
-    landmarks: Array
-    regularisation: Array
-    folding: Array
-    volume: Array
+    image: Numbers
+    masks: Numbers
+    landmarks: Numbers
+    regularisation: Numbers
+    folding: Numbers
+    volume: Numbers

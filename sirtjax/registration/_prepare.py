@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Real
 from numpy.typing import NDArray
 
 from sirtjax import ops, spatial
@@ -98,7 +99,9 @@ def prepare_pair(
     ), lattice
 
 
-def lattice_around(points_mm: NDArray[Any], config: RegistrationConfig, *, margin_mm: float | None = None) -> Geometry:
+def lattice_around(
+    points_mm: Real[np.ndarray, "n 3"], config: RegistrationConfig, *, margin_mm: float | None = None
+) -> Geometry:
     """Returns the working lattice along the world's axes that contains all points and the margin."""
     table = config.lattice
     margin = table.margin_mm if margin_mm is None else margin_mm
@@ -109,13 +112,15 @@ def lattice_around(points_mm: NDArray[Any], config: RegistrationConfig, *, margi
     return Geometry.from_axes(table.shape, spacing_mm=pitch.tolist(), origin_mm=origin.tolist())
 
 
-def mask_corners_mm(side: ImageWithMasks) -> NDArray[np.float64]:
+def mask_corners_mm(side: ImageWithMasks) -> Float[np.ndarray, "8 3"]:
     """Returns the corners (8, 3) of the box around the liver."""
     labels = side.masks[LIVER_NAME]
     return crop_geometry(labels.geometry, *bounding_box(labels.mask(LIVER_NAME))).corners_mm()
 
 
-def shared_box_mm(reference: Geometry, floating: Geometry, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def shared_box_mm(
+    reference: Geometry, floating: Geometry, matrix: Float[np.ndarray, "4 4"]
+) -> Float[np.ndarray, "2 3"]:
     """Returns two opposite corners (2, 3) of the box in reference space covered by both images."""
     back = np.linalg.inv(matrix)
     own = reference.corners_mm()

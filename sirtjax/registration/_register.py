@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sirtjax import spatial
 from sirtjax.compilation_cache import cached_jit
@@ -15,19 +14,19 @@ from sirtjax.registration._inputs import check_image, check_masks_on_image, guid
 from sirtjax.registration._judge import assess_result
 from sirtjax.registration._landmarks import Landmarks, mass_centre_mm, match_landmarks
 from sirtjax.registration._locate import estimate_initial_transform
-from sirtjax.registration._pair import ImagePair
+from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._prepare import LIVER_NAME, ImageWithMasks, Masks, prepare_pair
 from sirtjax.registration._result import RegistrationResult, Status
 from sirtjax.registration._solve import Solution, solve, weights_from_config
 from sirtjax.spatial import AffineTransform
 from sirtjax.volume import Geometry, Volume
 
-NO_MASKS: Mapping[str, Any] = {}
+NO_MASKS: Masks = {}
 RESTARTED = "registered from a start found by the images: the start from the centroids of the liver masks failed"
 
 
 @partial(cached_jit, static_argnames=("config",))
-def solve_compiled(pair: Any, weights: Any, key: Any, *, config: RegistrationConfig) -> Solution:
+def solve_compiled(pair: ImagePair, weights: Weights, key: jax.Array, *, config: RegistrationConfig) -> Solution:
     """Runs `solve`, compiled once per structure of preset, for all patients and weights."""
     return solve(pair, weights, key, config=config)
 
@@ -39,8 +38,8 @@ def register(
     config: RegistrationConfig,
     reference_masks: Masks = NO_MASKS,
     floating_masks: Masks = NO_MASKS,
-    reference_points_mm: Any = None,
-    floating_points_mm: Any = None,
+    reference_points_mm: ArrayLike | None = None,
+    floating_points_mm: ArrayLike | None = None,
     start: AffineTransform | None = None,
     seed: int = 0,
 ) -> RegistrationResult:
@@ -132,8 +131,8 @@ def make_ready(
     config: RegistrationConfig,
     reference_masks: Masks = NO_MASKS,
     floating_masks: Masks = NO_MASKS,
-    reference_points_mm: Any = None,
-    floating_points_mm: Any = None,
+    reference_points_mm: ArrayLike | None = None,
+    floating_points_mm: ArrayLike | None = None,
     start: AffineTransform | None = None,
 ) -> Ready:
     """Checks the input, finds the start and resamples both sides to the lattices; arguments of `register`.

@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
+from jaxtyping import Real
 
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.spatial import AffineTransform, Transform
@@ -81,7 +81,7 @@ class Stage:
     """
 
     name: str
-    losses: Mapping[str, NDArray[Any]]
+    losses: Mapping[str, Real[np.ndarray, " steps"]]
 
 
 @dataclass(frozen=True, kw_only=True)

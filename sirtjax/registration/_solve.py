@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from sirtjax.registration._affine import solve_affine
 from sirtjax.registration._agreement import compare_stages
 from sirtjax.registration._config import RegistrationConfig, WeightsTable
 from sirtjax.registration._deformable import displacement_mm, solve_deformable
 from sirtjax.registration._pair import ImagePair, Weights
-
-Array = Any
+from sirtjax.typing import Array
 
 
 @jax.tree_util.register_dataclass
@@ -30,16 +29,16 @@ class Solution:
       deformable_history: (levels, steps, 5): value, images, masks, landmarks, regularisation; no levels without it.
     """
 
-    affine: Array
-    affine_improved: Array
-    displacement_mm: Array
-    terms: Array
-    overlap: Array
-    affine_history: Array
-    deformable_history: Array
+    affine: Float[Array, "*batch 4 4"]
+    affine_improved: Bool[Array, "*batch"]
+    displacement_mm: Float[Array, "*batch i j k 3"]
+    terms: Float[Array, "*batch 3 2"]
+    overlap: Float[Array, "*batch"]
+    affine_history: Float[Array, "*batch levels steps 4"]
+    deformable_history: Float[Array, "*batch levels steps 5"]
 
 
-def solve(pair: ImagePair, weights: Weights, key: Array, *, config: RegistrationConfig) -> Solution:
+def solve(pair: ImagePair, weights: Weights, key: jax.Array, *, config: RegistrationConfig) -> Solution:
     """Registers a pair: the affine stage, then the deformable one.
 
     Pure; not jitted here.

@@ -14,10 +14,8 @@ from sirtjax.registration._config import RegistrationConfig, WeightsTable
 from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._solve import Solution, solve
 
-Array = Any
 
-
-def sweep_weights(pair: ImagePair, weights_grid: Weights, key: Array, *, config: RegistrationConfig) -> Solution:
+def sweep_weights(pair: ImagePair, weights_grid: Weights, key: jax.Array, *, config: RegistrationConfig) -> Solution:
     """Runs `solve` for every point of a grid of weights, by `vmap`.
 
     Pure; not jitted here.
@@ -42,7 +40,8 @@ def sweep_weights(pair: ImagePair, weights_grid: Weights, key: Array, *, config:
     swept = {name: shape for name, shape in sizes.items() if shape}
     if len(set(swept.values())) != 1 or any(len(shape) != 1 for shape in swept.values()):
         raise ConfigError(f"a sweep needs weights with one axis of one length, got {swept or 'scalars only'}")
-    axes = Weights(**{name: 0 if name in swept else None for name in sizes})
+    axis: dict[str, Any] = {name: 0 if name in swept else None for name in sizes}
+    axes = Weights(**axis)
 
     def of_point(weights: Weights) -> Solution:
         return solve(pair, weights, key, config=config)
@@ -52,7 +51,7 @@ def sweep_weights(pair: ImagePair, weights_grid: Weights, key: Array, *, config:
 
 
 @partial(cached_jit, static_argnames=("config",))
-def sweep_compiled(pair: Any, weights_grid: Any, key: Any, *, config: RegistrationConfig) -> Solution:
+def sweep_compiled(pair: ImagePair, weights_grid: Weights, key: jax.Array, *, config: RegistrationConfig) -> Solution:
     """Runs `sweep_weights`, compiled once per structure of preset, swept weights and their number."""
     return sweep_weights(pair, weights_grid, key, config=config)
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sirtjax import metrics
 from sirtjax.errors import GeometryError
@@ -42,7 +42,7 @@ class TuningCase:
 
     ready: Ready
     evaluation: MaskEvaluator
-    points_mm: tuple[Any, Any] | None
+    points_mm: tuple[ArrayLike, ArrayLike] | None
     guiding: MaskEvaluator | None
     affine_figures: dict[bytes, dict[str, float]] = field(default_factory=dict)
 
@@ -71,8 +71,8 @@ def prepare_tuning_case(
     config: RegistrationConfig,
     reference_masks: Masks = NO_MASKS,
     floating_masks: Masks = NO_MASKS,
-    reference_points_mm: Any = None,
-    floating_points_mm: Any = None,
+    reference_points_mm: ArrayLike | None = None,
+    floating_points_mm: ArrayLike | None = None,
     evaluation_masks: tuple[Masks, Masks] | None = None,
 ) -> TuningCase:
     """Prepares a pair for `evaluate_weights`, on the host.
@@ -121,7 +121,11 @@ def prepare_tuning_case(
     return TuningCase(
         ready=ready,
         evaluation=evaluation,
-        points_mm=None if reference_points_mm is None else (reference_points_mm, floating_points_mm),
+        points_mm=(
+            None
+            if reference_points_mm is None or floating_points_mm is None
+            else (reference_points_mm, floating_points_mm)
+        ),
         guiding=guiding,
     )
 

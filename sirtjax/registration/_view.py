@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer
 
 from sirtjax import losses
 from sirtjax.registration._config import RegistrationConfig, SimilarityTable
 from sirtjax.registration._lattice import Triple, blur, node_positions_mm, phase_offset, phases, sample, sample_smooth
 from sirtjax.registration._pair import ImagePair, Weights
-
-Array = Any
+from sirtjax.typing import Array, Scalar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +50,11 @@ class View:
       floating: (i, j, k, features + masks + 1) the floating side, and last where it has been measured.
     """
 
-    nodes: Array
-    kept: Array
-    weight: Array
-    reference: Array
-    floating: Array
+    nodes: Integer[Array, "phases points"]
+    kept: Float[Array, "phases points"]
+    weight: Float[Array, "phases points"]
+    reference: Float[Array, "phases points values"]
+    floating: Float[Array, "i j k channels"]
 
 
 def plan_of(config: RegistrationConfig, *, affine: bool) -> Plan:
@@ -76,7 +75,7 @@ def plan_of(config: RegistrationConfig, *, affine: bool) -> Plan:
     )
 
 
-def prepare_view(pair: ImagePair, plan: Plan, *, blur_mm: Array, mask_blur_mm: Array) -> View:
+def prepare_view(pair: ImagePair, plan: Plan, *, blur_mm: Scalar, mask_blur_mm: Scalar) -> View:
     """Blurs both sides, selects the nodes to sample, and arranges them.
 
     Args:
@@ -107,7 +106,9 @@ def prepare_view(pair: ImagePair, plan: Plan, *, blur_mm: Array, mask_blur_mm: A
     )
 
 
-def node_places(view: View, phase: Array, pair: ImagePair, plan: Plan) -> tuple[Array, Triple]:
+def node_places(
+    view: View, phase: Integer[Array, ""], pair: ImagePair, plan: Plan
+) -> tuple[Integer[Array, " points"], Triple]:
     """Returns the nodes (points,) sampled in one phase, and three arrays (points,) of their coordinates."""
     nodes = jax.lax.dynamic_index_in_dim(view.nodes, phase, keepdims=False)
     offset, stride = phase_offset(phase, plan.stride), plan.stride
@@ -116,13 +117,15 @@ def node_places(view: View, phase: Array, pair: ImagePair, plan: Plan) -> tuple[
     return nodes, (axes[0].ravel()[i], axes[1].ravel()[j], axes[2].ravel()[k])
 
 
-def node_index(nodes: Array, pair: ImagePair, plan: Plan) -> Triple:
+def node_index(nodes: Integer[Array, " points"], pair: ImagePair, plan: Plan) -> Triple:
     """Returns linear indices on a sub-lattice as three indices."""
     columns, rows = (n // plan.stride for n in pair.reference.shape[1:])
     return nodes // (columns * rows), nodes // rows % columns, nodes % rows
 
 
-def compare(view: View, moved_mm: Triple, phase: Array, pair: ImagePair, plan: Plan) -> tuple[Array, Array]:
+def compare(
+    view: View, moved_mm: Triple, phase: Integer[Array, ""], pair: ImagePair, plan: Plan
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Returns L_I and L_S with the nodes of one phase moved to these world points of the floating image."""
     read = sample_smooth if plan.similarity.interpolation == "cubic" else sample
     warped = read(view.floating, floating_index(moved_mm, pair))
@@ -130,7 +133,8 @@ def compare(view: View, moved_mm: Triple, phase: Array, pair: ImagePair, plan: P
         jax.lax.dynamic_index_in_dim(array, phase, keepdims=False) for array in (view.reference, view.weight, view.kept)
     )
     features = reference.shape[-1] - (pair.reference_masks.shape[-1] if plan.masks else 0)
-    image = masks = jnp.zeros((), jnp.float32)
+    image: Array = jnp.zeros((), jnp.float32)
+    masks = image
     if plan.images:
         # What is outside the floating image does not count, and no point gains by leaving it.
         seen = weight * jax.lax.stop_gradient(warped[:, -1])
@@ -149,9 +153,9 @@ def floating_index(moved_mm: Triple, pair: ImagePair) -> Triple:
     return x, y, z
 
 
-def weighted_terms(image: Array, masks: Array, landmarks: Array, weights: Weights) -> Array:
+def weighted_terms(image: Scalar, masks: Scalar, landmarks: Scalar, weights: Weights) -> Float[Array, ""]:
     """Returns w_I L_I + w_S (L_S + w_P L_P): images, masks, landmarks."""
-    return weights.image * image + weights.masks * (masks + weights.landmarks * landmarks)
+    return jnp.asarray(weights.image * image + weights.masks * (masks + weights.landmarks * landmarks))
 
 
 def _image_loss(warped: Array, reference: Array, weight: Array, pair: ImagePair, plan: Plan) -> Array:
