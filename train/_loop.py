@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from sirtjax.errors import ComputationError, ConfigError
 from sirtjax.train._config import Recipe
 from sirtjax.train._devices import place
-from sirtjax.train._event_file import EventFile, new_event_file, write_scalars
+from sirtjax.train._event_file import new_event_file, write_scalars
 from sirtjax.train._log import STEP_COLUMNS, STEPS, VALIDATIONS, append_rows, begin_logs, validation_rows
 from sirtjax.train._program import compiled_step
 from sirtjax.train._scores import Scores
@@ -22,6 +22,9 @@ from sirtjax.train._source import SampleSource
 from sirtjax.train._state import TrainState, Variables, after_validation
 from sirtjax.train._state_file import load_tree, save_tree
 from sirtjax.train._step import Forward, Metrics, Step, make_step
+
+if TYPE_CHECKING:
+    from tensorboardX.event_file_writer import EventsWriter
 
 STATE, BEST = "state.npz", "best.npz"
 Status = Literal["finished", "stopped early", "paused"]
@@ -87,7 +90,7 @@ def train(
     per_epoch = _steps_per_epoch(recipe, source)
     end = recipe.trainer.epochs * per_epoch
     writes = jax.process_index() == 0
-    events: EventFile | None = None
+    events: EventsWriter | None = None
     step: Step | None = None
     waiting: list[tuple[int, Metrics]] = []
     done = int(state.step)
@@ -129,10 +132,12 @@ def train(
         if out_of_time and done < end:
             status = "paused"
             break
+    if events is not None:
+        events.close()
     return TrainingOutcome(status=status, state=jax.tree.map(np.asarray, state), steps=end)
 
 
-def _begin(run: Path, recipe: Recipe, step: int) -> EventFile | None:
+def _begin(run: Path, recipe: Recipe, step: int) -> EventsWriter | None:
     begin_logs(run, after_step=step)
     return new_event_file(run / "tensorboard", first_step=step + 1) if recipe.log.tensorboard else None
 
@@ -153,7 +158,7 @@ def _log(
     per_epoch: int,
     end: int,
     run: Path | None,
-    events: EventFile | None,
+    events: EventsWriter | None,
     on_progress: Callable[[str], None],
 ) -> None:
     rows = []
@@ -183,7 +188,7 @@ def _validated(
     source: SampleSource,
     recipe: Recipe,
     run: Path | None,
-    events: EventFile | None,
+    events: EventsWriter | None,
     about: dict[str, Any],
     per_epoch: int,
     on_progress: Callable[[str], None],

@@ -1,8 +1,18 @@
-"""Event files, byte by byte, and read back by a reader of protocol buffers written for the test."""
+"""Event files, read back by a reader of records and protocol buffers written for the test."""
 
 import struct
 
-from sirtjax.train._event_file import crc32c, new_event_file, write_scalars
+from sirtjax.train._event_file import new_event_file, write_scalars
+
+
+def crc32c(data):
+    """Bit by bit, from the polynomial of RFC 3720."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    return value ^ 0xFFFFFFFF
 
 
 def test_checksum_against_the_published_values():
@@ -53,13 +63,25 @@ def fields(data):
     return found
 
 
-def test_numbers(tmp_path):
+def events(folder):
+    (path,) = folder.glob("*.tfevents.*")
+    return [fields(record) for record in records(path)]
+
+
+def test_numbers_are_on_the_disk_at_once(tmp_path):
     file = new_event_file(tmp_path / "tb", first_step=300)
     write_scalars(file, 300, {"train/loss": 0.25, "train/rate": -2.0})
-    version, start, scalars = map(fields, records(file.path))
+    version, start, scalars = events(tmp_path / "tb")
     assert version[3] == [b"brain.Event:2"] and version[1][0] > 1.7e9
+    # SessionLog START: TensorBoard drops what earlier files hold from this step on.
     assert start[2] == [300] and fields(start[7][0]) == {1: [1]}
     assert scalars[2] == [300]
     values = [fields(value) for value in fields(scalars[5][0])[1]]
     assert values == [{1: [b"train/loss"], 2: [0.25]}, {1: [b"train/rate"], 2: [-2.0]}]
-    assert ".tfevents." in file.path.name
+    file.close()
+
+
+def test_each_resumption_has_a_file_of_its_own(tmp_path):
+    for first_step in (1, 300):
+        new_event_file(tmp_path, first_step=first_step).close()
+    assert len(list(tmp_path.glob("*.tfevents.*"))) == 2
