@@ -38,8 +38,8 @@ def ct_image(random: np.random.Generator, hu: FloatArray, *, noise_hu: float, te
     """Simulates a CT from exact CT numbers: mottle and correlated noise, in whole HU from -1024.
 
     Args:
-      random: where the randomness comes from.
-      hu: (i, j, k) exact values.
+      random: random number generator.
+      hu: (i, j, k) exact CT numbers.
       noise_hu: standard deviation of the noise.
       texture_hu: standard deviation of the mottle of soft tissue.
     """
@@ -56,7 +56,7 @@ def mr_image(random: np.random.Generator, signal: FloatArray, *, noise: float, b
     """Simulates a magnitude MR image: smooth multiplicative bias field and Rician noise.
 
     Args:
-      random: where the randomness comes from.
+      random: random number generator.
       signal: (i, j, k) exact signal.
       noise: standard deviation of each of the real and imaginary noise.
       bias: size of the bias field, the largest deviation of its logarithm from 0.

@@ -75,10 +75,10 @@ def evaluate_grid(
 
     Args:
       anatomy: the patient.
-      pose: how the patient lies.
+      pose: pose of the patient.
       geometry: the grid.
-      table: as in `evaluate_points`.
-      vessels: as in `evaluate_points`.
+      table: values of each tissue, see `evaluate_points`.
+      vessels: whether to evaluate the vessels, see `evaluate_points`.
     """
     blur_mm = float(np.cbrt(np.prod(geometry.spacing_mm)))
     points = grid_points_mm(geometry)

@@ -47,20 +47,20 @@ def place_lesions(
 ) -> tuple[Anatomy, Float[np.ndarray, " lesions"]]:
     """Places lesions of these volumes in the liver, largest first, without contact.
 
-    Where the liver has no room for all of them, all are made smaller by a tenth until it has.
+    If they do not all fit into the liver, all are made a tenth smaller until they do.
 
     Args:
-      random: where the randomness comes from.
+      random: random number generator.
       anatomy: the patient so far.
       liver_distance: signed distance (mm) to the liver's surface of points (3, n).
-      volumes_ml: wanted volumes; lobulation changes them by a few per cent.
-      necrotic: which of them have a necrotic core.
+      volumes_ml: requested volumes; lobulation changes them by a few per cent.
+      necrotic: whether each lesion has a necrotic core.
 
     Returns:
-      The patient with lesions, and the volumes (mL) they were given.
+      The patient with lesions, and the final volumes (mL).
 
     Raises:
-      ComputationError: the liver has no room even for much smaller ones.
+      ComputationError: even much smaller lesions do not fit into the liver.
     """
     count = len(volumes_ml)
     stretch = np.exp(random.normal(scale=0.08, size=(count, 3)).clip(-0.15, 0.15))

@@ -39,10 +39,10 @@ class NeighbourMass:
     """A mass that touches the liver.
 
     Attributes:
-      origin: where it grows from: the right kidney, the right adrenal gland, the stomach or the bowel, all outside of
-        the liver; "exophytic" from the liver itself, which it belongs to.
-      volume_ml: 50 to 800.
-      contrast: its mean intensity over that of the liver, in the image's unit (HU for CT).
+      origin: organ from which the mass grows: the right kidney, the right adrenal gland, the stomach or the bowel, all
+        outside the liver; "exophytic" from the liver itself, of which it is a part.
+      volume_ml: volume of the mass, 50 to 800.
+      contrast: mean intensity of the mass minus that of the liver, in the image's unit (HU for CT).
     """
 
     origin: Origin
@@ -55,9 +55,9 @@ class WithMass:
     """An image with a mass in it.
 
     Attributes:
-      image: on the grid of the image given.
-      extent: where the mass is, label "mass".
-      liver: the true liver, an exophytic mass included; label "liver".
+      image: image on the grid of the input.
+      extent: label map of the mass, label "mass".
+      liver: true liver, including an exophytic mass; label "liver".
     """
 
     image: Volume
@@ -73,13 +73,13 @@ def add_neighbour_mass(image: Volume, liver: LabelMap, config: NeighbourMass, *,
 
     Args:
       image: (i, j, k) CT in HU or MR, any orientation.
-      liver: its true liver, on the same grid.
-      config: what to add.
-      seed: what place, shape and texture come from.
+      liver: true liver of the image, on the same grid.
+      config: type of the mass.
+      seed: seed of position, shape and texture.
 
     Raises:
       ConfigError: the volume is out of range, or the liver is empty or on another grid.
-      ComputationError: there is no room for it beside this liver.
+      ComputationError: the mass does not fit next to this liver.
     """
     _check(image, liver, config)
     upright, organ = reorient(image, "LPS"), reorient(liver, "LPS")

@@ -32,12 +32,12 @@ class Anatomy:
       fat_mm: thickness of the subcutaneous fat.
       right_dome_mm: height of the right dome of the diaphragm.
       left_dome_mm: height of the left dome.
-      rib_phase_mm: where along z the ribs begin.
-      spine_phase_mm: where along z the vertebrae begin.
+      rib_phase_mm: position along z at which the ribs begin.
+      spine_phase_mm: position along z at which the vertebrae begin.
       shape_centre_mm: (e, 3) centres of the ellipsoids of `_organs.ELLIPSOIDS`.
       shape_radii_mm: (e, 3) their semi-axes.
       shape_rotation: (e, 3, 3) rotations on their own axes.
-      lesion_centre_mm: (12, 3) lesion centres; lesions not there lie far outside.
+      lesion_centre_mm: (12, 3) lesion centres; unused lesions are far outside.
       lesion_radii_mm: (12, 3) semi-axes.
       lesion_rotation: (12, 3, 3) rotations on the lesions' own axes.
       lesion_lobes: (12, 3) depths of three kinds of lobulation over the radius.
@@ -102,7 +102,7 @@ def draw_anatomy(random: np.random.Generator, shapes: Float[np.ndarray, "e 9"]) 
     """Samples a random patient without lesions and liver vessels.
 
     Args:
-      random: where the randomness comes from.
+      random: random number generator.
       shapes: (e, 9) centre (mm), semi-axes (mm) and rotation (degrees) of the average patient's ellipsoids.
     """
     count = len(shapes)

@@ -18,16 +18,16 @@ SESSIONS = ("diagnostic_ct", "mr", "spect", "y90_pet", "fdg_pet")
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """One digital phantom: images as scanners make them, and the truth behind them.
+    """One digital phantom: simulated images of all scanners, and their ground truth.
 
     Attributes:
-      seed: what all randomness came from.
-      config: the preset.
-      anatomy: the parameters of the shapes.
+      seed: seed of all random numbers.
+      config: preset.
+      anatomy: parameters of the shapes.
       poses: position of the patient in each session; `diagnostic_ct` has no displacement.
-      images: by name: "diagnostic_ct" (HU, portal phase), "mr" (T1), "spect" (99mTc-MAA, counts), "spect_ct"
-        (HU, low dose), "planar_anterior" and "planar_posterior" (counts; one voxel deep), "y90_pet" (Bq/mL at the
-        time of the scan), "y90_ct" (HU), "fdg_pet" (Bq/mL at the time of the scan).
+      images: images by name: "diagnostic_ct" (HU, portal phase), "mr" (T1), "spect" (99mTc-MAA, counts), "spect_ct"
+        (HU, low dose), "planar_anterior" and "planar_posterior" (counts; one voxel deep), "y90_pet" (Bq/mL at the time
+        of the scan), "y90_ct" (HU), "fdg_pet" (Bq/mL at the time of the scan).
       frames: session of each image: images of one session share a frame of reference.
       labels: true label maps by session and then by name: "organs", "liver", "lungs", "lesions" (necrosis
         included), "necrosis", "segments", "territories", "vessels"; of the SPECT on its CT's grid. The

@@ -54,11 +54,11 @@ def draw_pose(
     """Samples a random pose; sizes are standard deviations, except for the fixed breathing shift.
 
     Args:
-      random: where the numbers come from.
+      random: random number generator.
       breathing_shift_mm: shift of the diaphragm.
-      rotation_deg: of the angle about each axis.
-      translation_mm: of the shift along each axis.
-      deformation_mm: of the smooth displacement along each axis.
+      rotation_deg: standard deviation of the angle about each axis.
+      translation_mm: standard deviation of the shift along each axis.
+      deformation_mm: standard deviation of the smooth displacement along each axis.
 
     Examples:
       >>> import numpy as np

@@ -24,15 +24,15 @@ _CENTRE_MM = (0.0, -2.0, 4.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What every session of one patient finds: the anatomy, how it lies each time, where the tracer goes.
+    """One patient in all sessions: the anatomy, its pose in each session, and the uptake of the tracer.
 
     Attributes:
-      seed: what all randomness comes from.
-      config: the preset.
-      anatomy: the parameters of the shapes.
-      nominal_volume_ml: (lesions,) volume of each lesion before the grid cuts it.
-      poses: how the patient lies, by session.
-      contrast_hu: (MAX_LESIONS,) lesion against liver in the portal phase.
+      seed: seed of all random numbers.
+      config: preset.
+      anatomy: parameters of the shapes.
+      nominal_volume_ml: (lesions,) volume of each lesion before it is truncated by the grid.
+      poses: pose of the patient, by session.
+      contrast_hu: (MAX_LESIONS,) contrast between lesion and liver in the portal phase.
       lesion_territory: (MAX_LESIONS,) 1 for the right territory, 2 for the left.
       maa: uptake of 99mTc-MAA.
     """

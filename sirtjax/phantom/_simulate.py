@@ -26,14 +26,14 @@ def simulate_patient(
     the others.
 
     Args:
-      seed: what all randomness comes from, 0 or larger.
-      config: the preset, from `load_preset`.
-      sessions: which of `SESSIONS` to acquire.
-      report: called with the name of each step as it begins.
+      seed: seed of all random numbers, 0 or larger.
+      config: preset, from `load_preset`.
+      sessions: names of the sessions to acquire, see `SESSIONS`.
+      report: called with the name of each step when it starts.
 
     Raises:
       ConfigError: the seed is negative or a session is unknown.
-      ComputationError: the lesions found no room in the liver; another seed will do.
+      ComputationError: the lesions do not fit into the liver; use another seed.
     """
     if seed < 0:
         raise ConfigError(f"the seed must be 0 or larger, got {seed}")

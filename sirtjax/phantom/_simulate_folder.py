@@ -26,7 +26,7 @@ def simulate_folder(
 
     Args:
       output: folder to write; it appears when it is complete.
-      seed: of the patient.
+      seed: seed of the patient.
       preset: name of a preset, such as "small".
       sessions: imaging sessions to simulate.
       dicom: also write DICOM series to OUTPUT/dicom.

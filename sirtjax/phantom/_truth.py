@@ -27,7 +27,7 @@ def label_maps(
       sample: the anatomy at the voxel centres.
       geometry: the grid.
       lesion_territory: (12,) 1 right, 2 left, for each lesion.
-      lesion_count: how many lesions the patient has.
+      lesion_count: number of lesions of the patient.
     """
     lesions = tuple((n, f"lesion{n}") for n in range(1, lesion_count + 1))
     cores = tuple((n, f"necrosis{n}") for n in range(1, lesion_count + 1))

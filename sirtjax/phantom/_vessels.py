@@ -52,12 +52,12 @@ def grow_tree(
     radii of the daughters follow Murray's law (r^3 = r1^3 + r2^3) by the points supplied.
 
     Args:
-      random: where the randomness comes from.
+      random: random number generator.
       supplied_mm: (n, 3) points inside the organ.
       trunk_mm: (t, 3) the trunk's centre line from outside to its first division.
       trunk_radius_mm: radius of the trunk.
       smallest_radius_mm: thinner branches are drawn with this radius.
-      levels: how often a branch divides.
+      levels: number of divisions from the trunk to the smallest branches.
 
     Reference:
       Murray, The physiological principle of minimum work, PNAS 1926, doi:10.1073/pnas.12.3.207.

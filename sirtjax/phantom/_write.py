@@ -22,10 +22,10 @@ def write_patient(
     """Writes a patient to an empty folder: NIfTI images and ground truth, `truth.json`, `case.toml`.
 
     Args:
-      patient: from `simulate_patient`.
-      folder: exists and is empty; take one from `io.atomic_folder` to have it whole or not at all.
+      patient: result of `simulate_patient`.
+      folder: existing empty folder; `io.atomic_folder` returns one that appears only when it is complete.
       dicom: also write every image as a DICOM series into `dicom/`.
-      report: called with the name of each step as it begins.
+      report: called with the name of each step when it starts.
     """
     tell = report or (lambda step: None)
     tell("NIfTI")

@@ -15,8 +15,8 @@ def alignment_page(products: StepResults, provenance: Mapping[str, object]) -> s
     """Returns the registration of the diagnostic image as one HTML page; None without a registration.
 
     Args:
-      products: of the steps; a registration made earlier brings its page along.
-      provenance: of the result: versions and inputs.
+      products: results of the steps; an earlier registration includes its page.
+      provenance: versions and inputs of the result.
     """
     alignment, images = products.registration, products.images
     if alignment is None:

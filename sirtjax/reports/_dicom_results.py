@@ -23,11 +23,11 @@ _MAX_NAME = 64
 
 @dataclass(frozen=True, kw_only=True)
 class DicomResults:
-    """What was written.
+    """The DICOM objects that were written.
 
     Attributes:
-      files: in the folder, by what they are.
-      left_out: a sentence for each thing that has no object.
+      files: written files in the folder, by their type.
+      left_out: one sentence per item without a DICOM object.
     """
 
     files: Mapping[str, Path]
@@ -71,17 +71,17 @@ def write_dicom_results(
     diagnostic image are written warped and, again, as contoured on the diagnostic image.
 
     Args:
-      folder: where to; made where it is missing.
-      result: the numbers.
-      maps: the images, on the working grid.
-      products: the steps behind them.
-      references: of `case_references`.
+      folder: output folder; created if it does not exist.
+      result: plan or verification.
+      maps: images on the working grid.
+      products: results of the steps.
+      references: result of `case_references`.
       approval: the approval of all structures; unapproved if None.
-      identity: printed in the document instead of the pseudonym.
-      pdf: the report of `report_pdf`, where it is drawn already.
+      identity: text printed in the document instead of the pseudonym.
+      pdf: result of `report_pdf`, if it already exists.
 
     Raises:
-      InputError: something can't be written as DICOM; the message says what.
+      InputError: an item cannot be written as DICOM; the message names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, Path] = {}

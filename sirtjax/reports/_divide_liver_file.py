@@ -80,15 +80,15 @@ def divide_liver_file(
       output: label map to write.
       lines: files of dividing lines, one per surface, from the patient's right.
       masks: files of territory masks, instead of lines.
-      names: of the territories, from right to left.
+      names: names of the territories, from right to left.
       seeds: "x,y,z" in LPS mm in each territory except the last, one per surface.
       liver_name: name of the liver mask in its file.
       reference: image on which an RTSTRUCT was contoured.
       activity: SPECT or PET in the liver's frame, to add the fractions of activity.
       drawing_error_mm: RMS distance between surface and lines; None to estimate it.
       allow_crossing: accept surfaces that cross inside the liver.
-      overlap: which territory gets liver in several masks.
-      gap: what becomes of liver in no mask.
+      overlap: territory of liver that is in several masks.
+      gap: treatment of liver that is in no mask.
       force: overwrite an existing file.
       on_step: called with the name of each step.
       on_note: called with each remark.

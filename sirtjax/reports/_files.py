@@ -35,13 +35,13 @@ def write_results(
     """Writes reports, results.json, voi.csv, dose.nii.gz, the transform and the masks into a folder.
 
     Args:
-      folder: where to, it exists; files of these names are replaced, each whole.
-      result: the numbers.
-      maps: the images, on the working grid.
-      identity: printed in the report instead of the pseudonym.
-      registration_page: the report of the registration as HTML, of `alignment_page`; report.html links to it.
+      folder: existing output folder; files of these names are replaced, each as a whole.
+      result: plan or verification.
+      maps: images on the working grid.
+      identity: text printed in the report instead of the pseudonym.
+      registration_page: report of the registration as HTML, from `alignment_page`; report.html links to it.
       pdf: whether to write report.pdf.
-      on_step: called with the name of each part as it begins.
+      on_step: called with the name of each part when it starts.
     """
     # Here, so that a registration's record does not load planning.
     from sirtjax.workflows import result_to_json

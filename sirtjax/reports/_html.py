@@ -36,12 +36,12 @@ def report_html(
     """Returns the report of a plan or a verification as one HTML page without outside resources.
 
     Args:
-      result: the numbers.
-      maps: the images, on the working grid.
+      result: plan or verification.
+      maps: images on the working grid.
       identity: text to print instead of the pseudonym, if requested.
-      registration_page: whether registration.html is next to the page, to link to.
-      pictures: of `pictures_of`, where they are drawn already.
-      on_step: called with the name of each picture as it is begun.
+      registration_page: whether registration.html is next to the page, which then links to it.
+      pictures: result of `pictures_of`, if it already exists.
+      on_step: called with the name of each picture when it starts.
 
     Returns:
       The page.

@@ -128,8 +128,8 @@ class WrittenPlan:
     """A plan or verification that was written to a folder.
 
     Attributes:
-      result: its numbers.
-      left_out: a sentence for each item without a DICOM object.
+      result: result without its images.
+      left_out: one sentence per item without a DICOM object.
     """
 
     result: Result

@@ -47,9 +47,9 @@ class ObjectiveRow:
     """One row of the table of targets and limits.
 
     Attributes:
-      cells: as text, in the order of `objective_header`.
-      verdict: the column that says whether the objective is met.
-      severity: of the check that it raises; empty if it is met.
+      cells: cells as text, in the order of `objective_header`.
+      verdict: number of the column that states whether the objective is met.
+      severity: severity of the check that the objective raises; empty if it is met.
     """
 
     cells: tuple[str, ...]

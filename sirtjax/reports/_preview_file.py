@@ -18,7 +18,7 @@ def write_preview(path: Path, volume: Volume, labels: LabelMap, *, title: str, f
       path: the file.
       volume: the image.
       labels: the masks, on the same grid.
-      title: of the picture.
+      title: title of the picture.
       force: replace an existing file.
     """
     from sirtjax import io

@@ -70,7 +70,7 @@ def register_files(
     """Registers a floating image to a reference image and writes the results to a folder.
 
     Args:
-      reference: files of the image whose frame is kept.
+      reference: files of the image whose frame is used.
       floating: files of the image to register to it.
       output: folder to write; it appears when it is complete.
       preset: name of a preset; None to select it from the masks.
@@ -82,7 +82,7 @@ def register_files(
       keep_holes: do not add labels enclosed by the liver to the liver mask.
       field_grid: also write displacement.nii.gz on the transform's lattice or the reference's voxels.
       page: write report.html.
-      seed: of the voxel sampling.
+      seed: seed of the voxel sampling.
       force: overwrite an existing folder.
       on_step: called with the name of each step.
       on_note: called with the selected preset and the reason.

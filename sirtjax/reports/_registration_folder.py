@@ -32,8 +32,8 @@ def write_registration_images(
     """Writes transform.h5, warped.nii.gz, warped_labels.nii.gz and, optionally, displacement.nii.gz.
 
     Args:
-      folder: where to.
-      result: of the registration.
+      folder: output folder.
+      result: result of the registration.
       reference: the reference image and its masks.
       floating: the floating image and its masks.
       field_grid: "lattice" or "reference", the grid of displacement.nii.gz; None for no such file.
@@ -81,9 +81,9 @@ def registration_provenance(
 
     Args:
       choice: the configuration.
-      sides: "reference" and "floating".
+      sides: both images, as "reference" and "floating".
       initial_transform: file of the start, or None.
-      seed: of the random sampling.
+      seed: seed of the random sampling.
       seconds: wall time of each part.
     """
     import jax

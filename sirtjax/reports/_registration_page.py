@@ -46,13 +46,13 @@ def registration_html(
     """Returns the report of a registration as one HTML page without outside resources.
 
     Args:
-      result: the registration.
-      reference: the image whose frame is kept.
-      floating: the image brought onto it.
-      reference_masks: label maps of the reference by name, each holding a label of that name.
-      floating_masks: the same of the floating image.
-      provenance: as in `registration_record`: inputs, versions, preset, seconds.
-      before: where the registration started; without it, the images as their coordinates place them.
+      result: result of the registration.
+      reference: image whose frame is used.
+      floating: image registered to it.
+      reference_masks: label maps of the reference by name, each with a label of that name.
+      floating_masks: label maps of the floating image by name, each with a label of that name.
+      provenance: inputs, versions, preset and seconds, same as in `registration_record`.
+      before: initial transform of the registration. Default: identity, the images in their own coordinates.
 
     Returns:
       The page.

@@ -52,10 +52,10 @@ class RegistrationPanel:
     """One row of images for an HTML page.
 
     Attributes:
-      key: what it shows: "before", "after", "contours_reference", "contours_warped", "grid" or "jacobian".
-      title: a heading.
-      caption: what is to be seen, in one or two sentences.
-      svg: inline SVG that loads nothing.
+      key: content of the panel: "before", "after", "contours_reference", "contours_warped", "grid" or "jacobian".
+      title: heading.
+      caption: explanation of the images, in one or two sentences.
+      svg: inline SVG without external resources.
     """
 
     key: str
@@ -96,15 +96,15 @@ def registration_panels(
     Shown as radiologists expect: the patient's right on the left of the picture, head up.
 
     Args:
-      result: the registration.
-      reference: the image whose frame is kept.
-      floating: the image brought onto it.
-      reference_masks: label maps by name, each holding a label of that name, on any grid of the reference's world.
-      floating_masks: the same of the floating image.
-      before: where the registration started; without it, the images at their own coordinates.
+      result: result of the registration.
+      reference: image whose frame is used.
+      floating: image registered to it.
+      reference_masks: label maps by name, each with a label of that name, on any grid in the frame of the reference.
+      floating_masks: label maps of the floating image by name, each with a label of that name.
+      before: initial transform of the registration. Default: identity, the images in their own coordinates.
 
     Returns:
-      The panels, in the order to be shown.
+      The panels, in the order of display.
     """
     focus = _focus(reference_masks)
     planes = planes_for(reference.geometry, reference_masks, result.transform, focus=focus)

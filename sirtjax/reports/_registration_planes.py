@@ -33,12 +33,12 @@ class Plane:
       name: "axial", "coronal" or "sagittal".
       column_axis: world axis along which columns run, upwards.
       row_axis: world axis along which rows run.
-      row_sign: 1 where rows run up that axis, -1 where they run down.
-      across_axis: world axis that the plane cuts.
-      at_mm: where it cuts it.
+      row_sign: 1 if rows run up that axis, -1 if they run down.
+      across_axis: world axis that is normal to the plane.
+      at_mm: position of the plane along that axis.
       low_mm: (2,) lowest world position along the column and the row axis.
       size_mm: (2,) width and height.
-      letters: of the left, right, upper and lower edge.
+      letters: letters of the left, right, upper and lower edge.
     """
 
     name: str
@@ -74,9 +74,9 @@ def planes_for(
     """Returns the axial, coronal and sagittal plane through the centre of the registered structure.
 
     Args:
-      geometry: grid of the reference image; the planes keep to it.
-      masks: of the reference; the planes cut the middle of the one in focus and show all of it.
-      transform: where there is no mask, the planes cut the middle of the field's grid.
+      geometry: grid of the reference image, which contains the planes.
+      masks: masks of the reference; the planes cut the middle of the one in focus and show all of it.
+      transform: transform from the reference image; without a mask, the planes cut the middle of its field's grid.
       focus: name of the mask to cut through, None for no mask.
     """
     corners = geometry.corners_mm()
@@ -144,10 +144,10 @@ def volume_ratio(
     """Returns the Jacobian determinant of a transform in a plane, from differences over about `step_mm`.
 
     Args:
-      transform: of the plane's points.
-      plane: where.
-      step_mm: of its pixels.
-      moved_mm: where the transform takes them, if that is known.
+      transform: transform of the plane's points.
+      plane: plane of the reference.
+      step_mm: pixel size of the plane.
+      moved_mm: positions of the points after the transform, if they are known.
     """
     here = moved_points_mm(transform, plane.points_mm(step_mm)) if moved_mm is None else moved_mm
     below, above = (

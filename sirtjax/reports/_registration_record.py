@@ -53,7 +53,7 @@ def registration_record(result: RegistrationResult, *, provenance: Mapping[str, 
 
     Args:
       result: the registration.
-      provenance: where it comes from: inputs with hashes, versions, preset, seconds. Added as it is.
+      provenance: inputs with hashes, versions, preset and seconds. Added unchanged.
 
     Returns:
       Nested dictionaries, lists, numbers and text.

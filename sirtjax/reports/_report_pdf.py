@@ -27,11 +27,11 @@ def report_pdf(
     """Returns the report of a plan or a verification as a PDF of A4 pages.
 
     Args:
-      result: the numbers.
-      maps: the images, on the working grid.
+      result: plan or verification.
+      maps: images on the working grid.
       identity: text to print instead of the pseudonym, if requested.
-      pictures: of `pictures_of`, where they are drawn already.
-      on_step: called with the name of each picture as it is begun.
+      pictures: result of `pictures_of`, if it already exists.
+      on_step: called with the name of each picture when it starts.
 
     Returns:
       The document; the same result gives the same bytes.

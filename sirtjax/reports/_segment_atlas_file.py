@@ -79,11 +79,11 @@ def segment_file_by_atlas(
       atlas_folder: folder of atlases, see docs/atlas.md.
       files: the files to write.
       preset: registration preset.
-      fusion: how the warped livers are fused.
+      fusion: method by which the warped livers are fused.
       min_atlases: smallest number of usable atlases.
-      min_similarity: atlases of a lower image similarity at the liver surface are excluded.
-      modality: of the image.
-      atlas_modality: of the atlases.
+      min_similarity: smallest image similarity at the liver surface of an atlas that is used.
+      modality: modality of the image.
+      atlas_modality: modality of the atlases.
       atlas_values: label values of the liver in the atlases; None for any.
       series: DICOM series by UID, number or description.
       force: overwrite existing files.

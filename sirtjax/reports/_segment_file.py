@@ -29,7 +29,7 @@ class SegmentedFile:
     """A structure that was segmented and written.
 
     Attributes:
-      structure: its name.
+      structure: name of the structure.
       found: the segmentation.
       files: the files written.
       model: the model; None for rules on HU.
@@ -95,7 +95,7 @@ def segment_file(
       structure: "liver", "lesions", "lungs" or "body".
       files: the files to write.
       model: name or folder of a model; None for the default of the structure.
-      modality: of the image; None if the file states it.
+      modality: modality of the image; None if the file states it.
       series: DICOM series by UID, number or description.
       device: "cpu", "gpu" or "tpu"; None for JAX's default.
       mirror: average predictions over flips.

@@ -41,7 +41,7 @@ class UptakeFile:
     Attributes:
       found: the segmentation.
       lesions: uptake of each lesion.
-      unit: of the uptake.
+      unit: unit of the uptake.
       output: the file.
     """
 
@@ -97,7 +97,7 @@ def segment_uptake_file(
       regions: masks around each lesion, for a fraction of the maximum.
       reference_mm: (x, y, z) centre of the liver reference sphere, LPS; None for automatic.
       series: DICOM series by UID, number or description.
-      unit: of a NIfTI file.
+      unit: unit of a NIfTI file.
       suv: values for SUV.
       force: overwrite an existing file.
       on_step: called with the name of each step.

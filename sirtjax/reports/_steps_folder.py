@@ -106,14 +106,14 @@ def save_steps(
 
 
 def load_steps(folder: Path, case: Case, *, on_note: Callable[[str], None] = lambda note: None) -> StepResults:
-    """Reads the results of the steps that were made with the same settings of the case.
+    """Reads the results of the steps that were run with the same settings of the case.
 
-    Masks and the transform are read from the files, so manual corrections are kept.
+    Masks and the transform are read from the files, so manual corrections are used.
 
     Args:
-      folder: of the steps.
+      folder: folder of the steps.
       case: the case.
-      on_note: called with a sentence for each step that must be made again because the case has changed.
+      on_note: called with a sentence for each step that must run again because the case has changed.
 
     Raises:
       InputError: a file of a step is missing or damaged.

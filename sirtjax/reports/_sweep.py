@@ -21,12 +21,12 @@ class SweepSurface:
 
     Attributes:
       axes: name and values of each setting, as printed; one or two.
-      rrmsd_mm: over the grid, NaN where nothing could be measured.
-      failures: cases without a usable result at each point.
-      affine_rrmsd_mm: of only the affine map.
+      rrmsd_mm: error over the grid, NaN if nothing could be measured.
+      failures: number of cases without a usable result at each point.
+      affine_rrmsd_mm: error of only the affine map.
       best: index of the best point, or None.
-      still: index of the point without images and masks, or None where the grid has none.
-      title: what was swept, over what.
+      still: index of the point without images and masks, or None if the grid has none.
+      title: settings that were swept, and the cases.
     """
 
     axes: Sequence[tuple[str, Sequence[str]]]

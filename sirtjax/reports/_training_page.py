@@ -30,16 +30,16 @@ class TrainingPage:
     """The contents of the report of a run.
 
     Attributes:
-      title: of the run.
-      settings: names and values, as printed.
+      title: title of the run.
+      settings: names and values of the settings, as printed.
       made_by: versions and devices, as printed.
       labels: names of the classes.
-      steps: updates, (n,).
-      figures: "loss", "gradient_norm" and "learning_rate", (n,).
-      validation_steps: updates before each validation, (m,).
-      dsc: mean over the cases, (m, labels).
-      best: place of the best validation; None before the first.
-      cases: of the best validation: name, label and DSC.
+      steps: number of updates at each point, (n,).
+      figures: "loss", "gradient_norm" and "learning_rate", (n,) each.
+      validation_steps: number of updates before each validation, (m,).
+      dsc: mean Dice similarity over the cases, (m, labels).
+      best: index of the best validation; None before the first.
+      cases: name, label and DSC of the cases in the best validation.
       samples: (image, labels, predicted) slices (i, j).
     """
 

@@ -111,9 +111,8 @@ def shape_evidence(
       shapes: result of `liver_shapes`.
 
     Returns:
-      `unlike`: 1 - DSC with the nearest shape; `excess` and `lacking`: excess and missing volume, relative to the
-        volume.
-      volume.
+      `unlike`: 1 - DSC with the nearest shape; `excess` and `lacking`: excess and missing volume, as
+        fractions of the volume.
     """
     found = centred_distance_mm(signed_distance_mm(mask, spacing_mm), spacing_mm)
     along = shapes.modes @ (found - shapes.mean_mm)

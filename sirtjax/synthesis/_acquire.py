@@ -16,17 +16,17 @@ _SHADING_GRAIN_MM = 200.0
 def acquire(
     key: jax.Array, value: jax.Array, rough: jax.Array, noise: jax.Array, kind: jax.Array, config: SynthesisConfig
 ) -> jax.Array:
-    """Returns a painted patient as a scanner shows it.
+    """Returns the simulated acquisition of a painted patient.
 
     Mottle, bias field, blur, thick slices, noise and streaks are added.
 
     Args:
-      key: where the randomness comes from.
+      key: random key.
       value: (i, j, k) intensities, HU or signal.
       rough: (i, j, k) standard deviation of the mottle.
       noise: (3, i, j, k) smooth noise of variance 1 and of different grain, for the mottle.
-      kind: 0 CT-like, 1 T1-like, 2 random.
-      config: the preset.
+      kind: kind of image: 0 CT-like, 1 T1-like, 2 random.
+      config: preset.
     """
     shape = value.shape
     keys = jax.random.split(key, 12)

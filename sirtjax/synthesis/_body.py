@@ -26,20 +26,20 @@ class Body(NamedTuple):
 
     Attributes:
       anatomy: the simulator's parameters, without lesions and vessels.
-      shape: one liver of the bank.
-      real: whether the liver is that shape, otherwise the simulator's.
-      share: of the simulator's liver mixed into the real one.
-      place_mm: (3,) from the shape's frame to the patient's.
-      scale: (3,) of the body around the liver against the average one.
-      shift_mm: (3,) of the average body's origin.
+      shape: liver shape of the bank.
+      real: whether the liver has that shape; otherwise it is the simulator's.
+      share: fraction of the simulator's liver mixed into the real one.
+      place_mm: (3,) translation from the shape's frame to the patient's.
+      scale: (3,) scale of the body around the liver relative to the average body.
+      shift_mm: (3,) shift of the average body's origin.
       patient_from_window: (3, 3) rotation, scaling and shear.
-      centre_mm: (3,) what the middle of the window looks at.
-      inflate_mm: how much the liver's neighbours are swollen before the liver pushes them aside.
-      halo_mm: mean thickness of the fat around the liver; none where negative.
-      roof_mm: how much higher than on average the bowel reaches.
-      recess_mm: how much lower than on average the lungs hang behind the liver.
+      centre_mm: (3,) position of the middle of the window.
+      inflate_mm: dilation of the liver's neighbours before the liver pushes them aside.
+      halo_mm: mean thickness of the fat around the liver; no fat if negative.
+      roof_mm: height of the bowel above the average.
+      recess_mm: depth of the lungs behind the liver below the average.
       diaphragm_mm: thickness of the diaphragm.
-      sheet_mm: fat between the liver and the diaphragm and wall over it.
+      sheet_mm: thickness of the fat between the liver and the diaphragm and wall over it.
     """
 
     anatomy: Anatomy

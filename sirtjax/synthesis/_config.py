@@ -58,13 +58,13 @@ class ViewShares(IntervalTable):
 
 
 class InsideLiver(IntervalTable):
-    """Samples of only the liver, as a lesion network sees it: around a position in it, the rest excluded.
+    """Samples of only the liver, for a lesion network: around a position in it, everything else excluded.
 
     Attributes:
-      margin_mm: how far beyond the liver is seen.
-      outline_mm: bound of the standard deviation by which the outline that the image is cut along is off the liver's.
-      reach_hu: of a CT, the distance from the liver's median to either end of the network's range.
-      reach_fraction: of other images that distance over the median.
+      margin_mm: distance beyond the liver that is included.
+      outline_mm: upper bound of the standard deviation between the outline of the crop and the liver's outline.
+      reach_hu: distance from the liver's median to either end of the network's range, for CT.
+      reach_fraction: the same distance as a fraction of the median, for other images.
     """
 
     margin_mm: NotNegative
@@ -74,27 +74,28 @@ class InsideLiver(IntervalTable):
 
 
 class SynthesisConfig(IntervalTable):
-    """A preset of random training samples; see `random_sample` for what is drawn.
+    """A preset of random training samples; see `random_sample` for the sampled values.
 
     Attributes:
-      schema_version: 2.
-      name: of the preset.
+      schema_version: version of the format, 2.
+      name: name of the preset.
       shape: voxels of the sample, even numbers.
-      spacing_mm: of its isotropic voxels.
+      spacing_mm: voxel spacing of the sample, which is isotropic.
       real_fraction: fraction of samples whose liver is one of the bank's.
       modality: relative weights of kinds of image.
-      deformation: how strongly patients are deformed.
+      deformation: size of the patients' deformations.
       view: fields of view.
       lesion_fraction: fraction of livers with lesions.
-      lesion_radius_mm: bounds of their log-uniform radius.
-      least_contrast: of a lesion to the liver, over the most there is (80 HU, 60 % of the signal).
+      lesion_radius_mm: bounds of the log-uniform lesion radius.
+      least_contrast: smallest contrast between lesion and liver, relative to the largest one (80 HU, 60 % of the
+        signal).
       similar_fraction: chance of each soft tissue to have nearly the liver's intensity.
-      resection_fraction: fraction of livers with a part cut away.
+      resection_fraction: fraction of livers with a resected part.
       ascites_fraction: fraction of patients with fluid in the abdomen.
-      effusion_fraction: share with fluid or collapsed lung above the diaphragm.
+      effusion_fraction: fraction of patients with fluid or collapsed lung above the diaphragm.
       slice_mm: bounds of the log-uniform slice thickness.
       noise_hu: bounds of the CT noise, on this grid, of most scans; a sixth of them have up to three times as much.
-      mottle: of all tissues, over what is usual.
+      mottle: mottle of all tissues, relative to the usual mottle.
       inside: show only the liver; None shows the patient.
     """
 

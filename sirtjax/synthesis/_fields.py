@@ -29,10 +29,10 @@ def random_field(key: jax.Array, shape: Sequence[int], knots: Sequence[int], *, 
     (channels, *shape) from (channels, *knots) white numbers.
 
     Args:
-      key: where the randomness comes from.
+      key: random key.
       shape: (3,) points along each axis.
       knots: (3,) coefficients along each axis, at most as many as points; equal numbers leave the axis white.
-      channels: independent fields.
+      channels: number of independent fields.
     """
     field = jax.random.normal(key, (channels, *knots))
     gain = 1.0
@@ -78,8 +78,8 @@ def slice_matrices(count: int, thickness: jax.Array, offset: jax.Array) -> tuple
     (slices, count) averages into them, (count, slices) interpolates back.
 
     Args:
-      count: points of the axis, and the most slices there may be.
-      thickness: of a slice in voxels, at least 1; slices touch each other.
+      count: number of points of the axis, and largest possible number of slices.
+      thickness: thickness of a slice in voxels, at least 1; slices touch each other.
       offset: position of the first slice in slices, from -1 to 0.
     """
     at = jnp.arange(count, dtype=jnp.float32)

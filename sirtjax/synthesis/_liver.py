@@ -84,10 +84,10 @@ def draw_contents(
     """Returns a random resection, lesions and vessels of a liver.
 
     Args:
-      key: where the randomness comes from.
+      key: random key.
       body: the patient.
       liver_mm: (n,) distance to the liver's surface at some points all over the grid.
-      points_mm: (3, n) their positions.
+      points_mm: (3, n) positions of these points.
       config: the preset.
     """
     keys = jax.random.split(key, 8)

@@ -35,18 +35,18 @@ class Extras(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """Everything `paint` needs on the full grid, or on some planes of it; distances in mm.
+    """The input of `paint` on the full grid, or on some planes of it; distances in mm.
 
     Attributes:
-      organ: distances by name, as `surfaces` gives them.
+      organ: distances by name, as `surfaces` returns them.
       rib: (i, j, k) distance to the ribs.
-      liver: (i, j, k) to the liver.
+      liver: (i, j, k) distance to the liver.
       inside: lesions and vessels of the liver.
       noise: (4, i, j, k) smooth noise of about 12 mm grain.
       loops: (2, i, j, k) smooth noise of the grain of bowel.
       broad: (4, i, j, k) smooth noise of about 50 mm grain.
       depth_mm: (i, j, k) position towards the back.
-      extras: what is also drawn.
+      extras: further structures to paint.
     """
 
     organ: dict[str, jax.Array]
@@ -91,7 +91,7 @@ def paint(layers: Layers, colours: Colours, *, blur_mm: float) -> tuple[jax.Arra
 
     Args:
       layers: the patient on the grid.
-      colours: its intensities.
+      colours: intensities of the tissues.
       blur_mm: width over which two tissues mix, the voxel size.
     """
     canvas = _Canvas(colours, blur_mm, layers.liver)

@@ -53,7 +53,7 @@ def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -
       outline that differs from its own.
 
     Args:
-      key: where all randomness comes from.
+      key: random key.
       bank: liver shapes, on the device.
       config: shape, spacing and fractions of everything.
 

@@ -121,10 +121,10 @@ def save_shape_bank(path: Path, bank: ShapeBank, names: Sequence[str], *, licenc
     """Writes a bank as one compressed file.
 
     Args:
-      path: ends in .npz.
+      path: path that ends in .npz.
       bank: the shapes.
-      names: one for each.
-      licence: of the label maps, kept with the shapes.
+      names: one name per shape.
+      licence: licence of the label maps, stored with the shapes.
       force: replace an existing file.
 
     Raises:
