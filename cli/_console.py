@@ -53,7 +53,7 @@ def plain(text: str, *, lines: bool = False) -> str:
     letters. They are replaced by what Python writes for them, as in "\x1b".
 
     Args:
-      text: as a file has it.
+      text: text as in a file.
       lines: keep line breaks and tabs.
     """
     kept = "\n\t" if lines else ""

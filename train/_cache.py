@@ -31,11 +31,11 @@ class PreparedCase:
     """A case on the network's grid.
 
     Attributes:
-      case: where it is from.
+      case: source of the images and labels.
       image: (i, j, k, channels) float32 in the image's own unit, read from the disk as needed.
       labels: (i, j, k) label values of the file.
-      low, high: the intensities that the network's range begins and ends with, one a channel.
-      unseen: values beyond, one a channel.
+      low, high: intensities at the ends of the network's range, one per channel.
+      unseen: values outside the image, one per channel.
     """
 
     case: TrainingCase
@@ -56,15 +56,15 @@ def prepare_cases(
 ) -> tuple[PreparedCase, ...]:
     """Returns the cases on the network's grid, from the cache if they exist there.
 
-    What is kept is found by the settings and by path, size and time of the files: a file that was changed is prepared
+    The cache is indexed by the settings and by path, size and time of the files: a changed file is prepared
     again.
 
     Args:
-      cases: of `folder_cases` or `table_cases`.
-      preprocessing: that of a model of it; intensities are clipped later, after they were varied.
-      organ: for its mask, the label values of the organ, of lesions in it among them.
-      cache: folder to keep them in.
-      on_progress: told of each case that is prepared again.
+      cases: cases of `folder_cases` or `table_cases`.
+      preprocessing: preprocessing as for a model of the result; intensities are clipped later, after their variation.
+      organ: label values of the organ for its mask, including those of lesions in it.
+      cache: folder of the prepared cases.
+      on_progress: called with each case that is prepared again.
 
     Raises:
       ConfigError: no intensity scale for a case's modality, or labels and image on different grids.

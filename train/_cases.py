@@ -24,11 +24,11 @@ class TrainingCase:
     """Images of one patient and their labels.
 
     Attributes:
-      name: of the case.
-      images: one file a channel.
-      label: the label map.
-      modality: "CT", "MR", ...: which intensity scale applies.
-      split: what it is used for; None where the source does not say.
+      name: name of the case.
+      images: image files, one per channel.
+      label: label map file.
+      modality: modality such as "CT" or "MR", which determines the intensity scale.
+      split: use of the case in training or validation; None if the source does not state it.
     """
 
     name: str

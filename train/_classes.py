@@ -15,8 +15,8 @@ class ClassConfig(Table):
     """A class that is learned, and the label values that belong to it.
 
     Attributes:
-      name: of the class.
-      values: the values in the label maps; several are merged, as liver and tumour into the whole liver.
+      name: name of the class.
+      values: values in the label maps; several are merged, as liver and tumour into the whole liver.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -28,8 +28,8 @@ def channels_of(labels: Array, classes: tuple[ClassConfig, ...], *, count: int) 
 
     Args:
       labels: (..., i, j, k) whole numbers; values of no class are background.
-      classes: in the order of the channels.
-      count: the network's channels.
+      classes: classes in the order of the channels.
+      count: number of the network's channels.
 
     Returns:
       (..., i, j, k, count) float32 of 0 and 1.

@@ -12,10 +12,10 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class LossTerm(Table):
-    """One loss and how much it counts.
+    """One loss and its weight.
 
     Attributes:
-      kind: which loss of `sirtjax.losses`.
+      kind: name of a loss of `sirtjax.losses`.
       weight: factor.
       gamma: parameter of the focal loss.
       background, whole_batch, smooth: parameters of soft Dice.
@@ -50,11 +50,11 @@ class ScheduleConfig(Table):
     Attributes:
       kind: constant; "plateau": times `factor` whenever the validation has not improved for more than `patience`
         validations; "steps": times `factor` every `every_epochs`; "cosine": down to `final` at the last step.
-      factor: of plateau and steps.
-      patience: validations without improvement that are borne.
-      every_epochs: of steps.
-      final: fraction of the first value at the end of the cosine, and the least that plateaus lead to.
-      warmup_steps: over which it rises in a straight line to its first value.
+      factor: factor on the learning rate, for "plateau" and "steps".
+      patience: number of validations without improvement before the factor applies.
+      every_epochs: interval of "steps" in epochs.
+      final: fraction of the first value at the end of the cosine, and smallest fraction for plateaus.
+      warmup_steps: number of steps in which the rate increases linearly to its first value.
     """
 
     kind: Literal["constant", "plateau", "steps", "cosine"] = "constant"
@@ -75,13 +75,14 @@ class OptimiserConfig(Table):
     """The optimiser.
 
     Attributes:
-      kind: which.
-      learning_rate: the first one.
-      weight_decay: of AdamW: the fraction of each weight of two or more axes that a step of rate 1 takes away.
-      momentum: of SGD.
-      nesterov: of SGD.
-      clip_norm: gradients longer than this are shortened to it; None leaves them.
-      ema_decay: decay per step of a running mean of the weights, which is then validated and kept; None has none.
+      kind: name of the optimiser.
+      learning_rate: first learning rate.
+      weight_decay: fraction of each weight of two or more axes that AdamW subtracts in a step of rate 1.
+      momentum: momentum of SGD.
+      nesterov: use Nesterov momentum in SGD.
+      clip_norm: norm to which longer gradients are scaled down; None for no limit.
+      ema_decay: decay per step of a running mean of the weights, which is then validated and saved; None for no running
+        mean.
     """
 
     kind: Literal["adam", "adamw", "sgd"]
@@ -103,17 +104,17 @@ class OptimiserConfig(Table):
 
 
 class TrainerConfig(Table):
-    """How long to train, and what happens when.
+    """The length of the training and the intervals of validation and saving.
 
     Attributes:
-      epochs: after which training ends.
-      steps_per_epoch: updates of an epoch; from files it may be left out: every training case once.
-      batch_size: samples of an update, on all devices together.
-      accumulation_steps: parts an update's batch is worked off in, one after the other, to save memory.
-      precision: in which the network is computed; weights, losses and updates stay in float32.
-      validate_every_epochs: how often the validation cases are looked at.
-      save_every_steps: how often the state is written, in addition to each validation; None: only with those.
-      early_stopping: validations without improvement after which training ends; None: never.
+      epochs: number of epochs.
+      steps_per_epoch: number of updates in an epoch. Default for files: every training case once.
+      batch_size: number of samples of an update, on all devices together.
+      accumulation_steps: number of parts of an update's batch that are processed one after the other, to save memory.
+      precision: precision of the network's computation; weights, losses and updates stay in float32.
+      validate_every_epochs: interval between validations in epochs.
+      save_every_steps: interval between saved states in steps, in addition to each validation; None for only those.
+      early_stopping: number of validations without improvement after which training ends; None for no limit.
     """
 
     epochs: Count
@@ -147,12 +148,12 @@ class LogConfig(Table):
 
 
 class Recipe(Table):
-    """What the loop needs to know: everything but the network and the data.
+    """The input of the training loop: everything except the network and the data.
 
     Attributes:
-      seed: of the first weights, of the samples and of dropout.
+      seed: seed of the first weights, of the samples and of dropout.
       labels: names of the classes after the background (or of the channels, where they may overlap).
-      loss, optimiser, trainer, log: see there.
+      loss, optimiser, trainer, log: tables described by their classes.
     """
 
     seed: int = 0

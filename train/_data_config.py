@@ -15,10 +15,10 @@ class SyntheticConfig(Table):
     """Digital phantoms, generated in each step on the training device (`synthesis.random_sample`).
 
     Attributes:
-      kind: "synthetic".
-      bank: the file of liver shapes (`sirtjax.synthesis.save_shape_bank`); those it keeps back are validated on.
-      synthesis: a preset of configs/synthesis by {preset = "name"} with keys to change, or a whole table.
-      validation_cases: how many samples of held-back shapes are looked at.
+      kind: type of the data, "synthetic".
+      bank: file of liver shapes (`sirtjax.synthesis.save_shape_bank`); its held-back shapes are for validation.
+      synthesis: preset of configs/synthesis by {preset = "name"} with keys to change, or a whole table.
+      validation_cases: number of samples of held-back shapes in a validation.
     """
 
     kind: Literal["synthetic"]
@@ -58,18 +58,18 @@ class FilesConfig(Table):
     """Images and label maps on the disk.
 
     Attributes:
-      kind: "files".
-      path: a dataset folder of nnU-Net (raw) or of the Medical Segmentation Decathlon, or a CSV table of cases.
-      preprocessing: axes, spacing and intensity scales, as a model's own.
-      patch_shape: what the network takes at once; whole images where it is as large as they are.
-      foreground: chance that a patch has a labelled voxel in its middle.
-      validation: fraction of the cases that is validated on, of those that don't say so themselves.
-      augmentation: how images are varied.
+      kind: type of the data, "files".
+      path: dataset folder of nnU-Net (raw) or of the Medical Segmentation Decathlon, or a CSV table of cases.
+      preprocessing: axes, spacing and intensity scales, same as in a model.
+      patch_shape: voxels of the network's input; whole images if it is as large as they are.
+      foreground: probability that a patch has a labelled voxel in its middle.
+      validation: fraction of the cases without a stated split that is used for validation.
+      augmentation: variation of the images.
       mask: restricts the image to the liver; None: full image.
-      median: a median filter of 3 x 3 x 3 voxels.
-      overlap: of the tiles in validation.
-      cache: folder of the prepared cases; the user's cache folder by default.
-      threads: that read.
+      median: whether to apply a median filter of 3 x 3 x 3 voxels.
+      overlap: overlap of the tiles in validation, as a fraction.
+      cache: folder of the prepared cases. Default: cache folder of the user.
+      threads: number of threads that read.
     """
 
     kind: Literal["files"]

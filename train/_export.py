@@ -32,8 +32,8 @@ def model_of_runs(
 
     Args:
       runs: folders of runs of one network on images of one preparation.
-      name: of the model.
-      licence: its short name.
+      name: name of the model.
+      licence: short name of the licence.
       last: take the weights of the last steps instead of those of the best validations.
 
     Returns:
@@ -65,8 +65,8 @@ def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False)
 
     Args:
       run: the folder of the run.
-      name: of the model.
-      licence: its short name.
+      name: name of the model.
+      licence: short name of the licence.
       last: take the weights of the last step instead of those of the best validation.
 
     Returns:

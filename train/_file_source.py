@@ -32,16 +32,16 @@ Array = Any
 def file_source(
     config: TrainingConfig, data: FilesConfig, *, mesh: Mesh, on_progress: Callable[[str], None] = lambda text: None
 ) -> SampleSource:
-    """Patches of images on the disk, varied at random on the device; validated on whole images.
+    """Returns patches of images on the disk, varied at random on the device, validated on whole images.
 
     Args:
-      config: the training.
-      data: its data table.
-      mesh: the devices.
-      on_progress: told of each case that is prepared.
+      config: training file.
+      data: data table of the training file.
+      mesh: devices.
+      on_progress: called with each case that is prepared.
 
     Raises:
-      ConfigError: cases that are missing or cannot be used, or a batch that the devices can't share.
+      ConfigError: cases that are missing or cannot be used, or a batch that cannot be divided among the devices.
     """
     trainer = config.trainer
     size = trainer.batch_size // trainer.accumulation_steps

@@ -32,13 +32,13 @@ Status = Literal["finished", "stopped early", "paused"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOutcome:
-    """How a training, or a slice of one, ended.
+    """The end of a training, or of a slice of one.
 
     Attributes:
-      status: finished (all epochs), stopped early (no improvement for as long as the recipe bears) or paused (out
-        of time: continue with resume).
-      state: the state, on the host.
-      steps: of the whole training.
+      status: finished (all epochs), stopped early (no improvement, see `early_stopping`) or paused (out of time:
+        continue with resume).
+      state: state on the host.
+      steps: number of steps of the whole training.
     """
 
     status: Status
@@ -67,22 +67,22 @@ def train(
     the same program). The state is written whole and in one move.
 
     Args:
-      forward: the network in training.
-      source: where samples come from.
-      state: the first state.
-      recipe: what to do.
-      run: the folder; `state.npz`, `best.npz`, `log.csv` and `validation.csv` are written there by the first process.
-      mesh: the devices.
-      about: kept in both files.
-      resume: go on from `state.npz` in the folder where it is there.
-      max_time_s: end the slice after this many seconds, once the step under way is done.
-      on_begin: called in the first process once nothing is in the way any more, before anything is written.
+      forward: network in training mode.
+      source: source of the samples.
+      state: first state.
+      recipe: loss, optimiser and course of the training.
+      run: run folder; `state.npz`, `best.npz`, `log.csv` and `validation.csv` are written there by the first process.
+      mesh: devices.
+      about: metadata stored in both files.
+      resume: continue from `state.npz` in the folder if it exists.
+      max_time_s: time in seconds after which the slice ends, once the current step is complete.
+      on_begin: called in the first process after all checks, before anything is written.
       on_progress: called with progress messages.
 
     Raises:
       ComputationError: the loss or its gradients are not finite.
-      InputError: a step takes more memory than there is.
-      ConfigError: it is not known how many steps an epoch has, or the state in the folder is of another config.
+      InputError: a step needs more memory than is available.
+      ConfigError: the number of steps in an epoch is not known, or the state in the folder is of another config.
     """
     began_s = time.monotonic()
     if resume and (run / STATE).is_file():

@@ -20,8 +20,8 @@ def objective(outputs: Sequence[Array], onehot: Array, *, config: LossConfig) ->
 
     Args:
       outputs: logits (n, i, j, k, classes), finest first.
-      onehot: (n, i, j, k, classes).
-      config: which losses, with which weights.
+      onehot: (n, i, j, k, classes) labels.
+      config: losses and their weights.
 
     Raises:
       ConfigError: not as many outputs as weights.

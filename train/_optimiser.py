@@ -32,11 +32,11 @@ def learning_rate(step: Array, plateau: Array, *, config: OptimiserConfig, steps
     """Returns the learning rate of one step.
 
     Args:
-      step: updates done before.
-      plateau: what the plateaus so far have made of the first rate.
-      config: the optimiser.
-      steps: of the whole training.
-      steps_per_epoch: of an epoch.
+      step: number of updates so far.
+      plateau: factor of the plateaus so far on the first rate.
+      config: optimiser.
+      steps: number of steps of the whole training.
+      steps_per_epoch: number of steps of an epoch.
 
     Examples:
       >>> from sirtjax import train

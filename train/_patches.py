@@ -49,14 +49,14 @@ def patch_batches(
     read ahead; any other is found, too, and the same number always gives the same batch.
 
     Args:
-      cases: what patches are cut from.
-      shape: of a patch; cases are continued where it reaches beyond them.
-      judged: of its middle that the network predicts; this is what is placed inside of the cases.
-      foreground: chance that the middle of a patch is a voxel with a label.
-      seed: of order and places.
-      batch_size: patches of a step, of all processes together.
-      threads: that read.
-      share: which part of each batch this process reads: its number and that of processes.
+      cases: cases from which patches are cropped.
+      shape: voxels of a patch; cases are extended if it reaches beyond them.
+      judged: voxels of the middle that the network predicts; this part is placed inside the cases.
+      foreground: probability that the middle of a patch is a voxel with a label.
+      seed: seed of order and positions.
+      batch_size: number of patches of a step, of all processes together.
+      threads: number of threads that read.
+      share: part of each batch that this process reads: its number and the number of processes.
 
     Returns:
       The function; a batch has "image" (n, i, j, k, channels), "labels" (n, i, j, k), "low" and "high" (n, channels)
@@ -94,10 +94,10 @@ def patch_of(case: PreparedCase, shape: Shape, *, judged: Shape, foreground: flo
 
     Args:
       case: the case.
-      shape: of the patch.
-      judged: of the middle of it that lies inside of the case; if that is larger, the case is placed in it at random.
-      foreground: chance that its middle is a voxel with a label.
-      rng: of the place.
+      shape: voxels of the patch.
+      judged: voxels of its middle that are inside the case; if that is larger, the case is placed in it at random.
+      foreground: probability that its middle is a voxel with a label.
+      rng: random number generator of the position.
     """
     around = rng.random() < foreground
     inner_start = _around_a_label(case.labels, judged, rng) if around else _anywhere(case.labels.shape, judged, rng)

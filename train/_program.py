@@ -14,13 +14,13 @@ def compiled_step(step: Any, state: TrainState, feed: Any, *, device: jax.Device
     """Compiles the step of `make_step` for arrays of these shapes, after a memory check.
 
     Args:
-      step: of `make_step`.
-      state: on the devices.
-      feed: of one step.
-      device: one of those that train.
+      step: result of `make_step`.
+      state: state on the devices.
+      feed: input of one step.
+      device: one of the training devices.
 
     Raises:
-      InputError: a step takes more memory than the device has.
+      InputError: a step needs more memory than the device has.
     """
     program = step.lower(state, feed).compile()
     memory = program.memory_analysis()

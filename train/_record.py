@@ -26,14 +26,14 @@ class RunRecord:
     """The course of a run.
 
     Attributes:
-      config: of the run.
+      config: training file of the run.
       made_by: versions and devices.
-      steps: updates, (n,).
-      figures: "loss", "gradient_norm" and "learning_rate" of each, (n,).
-      validation_steps: updates before each validation, (m,).
-      dsc: mean over the cases for each label, (m, labels); NaN where no case has a number.
-      best: place of the best validation in `validation_steps`; None before the first.
-      cases: of the best validation: name, label and DSC.
+      steps: number of updates at each point, (n,).
+      figures: "loss", "gradient_norm" and "learning_rate", (n,) each.
+      validation_steps: number of updates before each validation, (m,).
+      dsc: mean Dice similarity over the cases for each label, (m, labels); NaN if no case has a value.
+      best: index of the best validation in `validation_steps`; None before the first.
+      cases: name, label and DSC of the cases in the best validation.
     """
 
     config: TrainingConfig
@@ -101,11 +101,11 @@ def run_record(run: Path) -> RunRecord:
 def sample_slices(run: Path, *, count: int) -> list[SampleSlice]:
     """Returns slices of the first augmented training samples, with predictions of the best weights.
 
-    Of each sample the slice across k with the most of the labels.
+    Each is the slice across k with the most labelled voxels of its sample.
 
     Args:
-      run: the folder, after its first validation.
-      count: how many.
+      run: run folder, after its first validation.
+      count: number of slices.
     """
     config = run_config(run)
     variables, _ = best_variables(run)

@@ -37,19 +37,19 @@ def run_training(
     """Trains from a training file, or resumes the training, in a run folder.
 
     Args:
-      config: of `load_training`.
-      run: the folder to make, or to go on in.
-      resume: continue with what the folder holds; a folder without a state is begun.
-      max_time_s: pause after so many seconds.
-      devices: to share the work; all by default.
+      config: result of `load_training`.
+      run: folder to create, or to continue in.
+      resume: continue from the state in the folder; a folder without a state starts from the beginning.
+      max_time_s: time in seconds after which the training pauses.
+      devices: devices that share the work. Default: all devices.
       on_progress: called with progress messages.
 
     Raises:
-      OutputError: the folder holds files and `resume` is not given, or another training writes there.
+      OutputError: the folder contains files and `resume` is false, or another training writes there.
       ConfigError: the folder is a run of another config, or the network does not fit the classes or samples.
-      ModelError: the weights to begin with are not there, or another network's.
+      ModelError: the initial weights do not exist, or belong to another network.
       ComputationError: the loss is not finite.
-      InputError: a step takes more memory than there is.
+      InputError: a step needs more memory than is available.
     """
     mesh = sample_mesh(devices=devices)
     check_folder(run, config, resume=resume)

@@ -36,9 +36,9 @@ def overlap_counts(logits: Array, onehot: Array, *, regions: bool) -> Array:
     """Counts common, predicted and labelled voxels for each class except the background.
 
     Args:
-      logits: (..., i, j, k, classes).
-      onehot: of the same shape.
-      regions: channels may overlap; so it is with one channel anyway.
+      logits: (..., i, j, k, classes) output of the network.
+      onehot: labels of the same shape.
+      regions: whether channels may overlap, as always with one channel.
 
     Returns:
       (..., classes, 3) whole numbers.

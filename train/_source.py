@@ -26,13 +26,13 @@ _VALIDATION = 0x5EED0000
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSource:
-    """Where samples come from, as functions; a step's samples depend only on its number and the seed.
+    """The source of samples, as functions; a step's samples depend only on its number and the seed.
 
     Attributes:
-      feed: what a step (its number) needs from the host, placed on the devices.
-      prepare: makes images and labels of it, inside the compiled step.
-      validate: the overlap of the validation cases for the network's variables.
-      steps_per_epoch: updates in which each case is seen once; None where there is no such number.
+      feed: function from a step's number to its input from the host, placed on the devices.
+      prepare: function from this input to images and labels, inside the compiled step.
+      validate: function from the network's variables to the overlap of the validation cases.
+      steps_per_epoch: number of updates in which each case is used once; None if there is no such number.
     """
 
     feed: Callable[[int], Any]
@@ -51,19 +51,19 @@ def sample_source(
     validation_bank: Any,
     validation_count: int,
 ) -> SampleSource:
-    """Samples that a pure function draws on the devices, inside the training step.
+    """Returns samples that a pure function draws on the devices, inside the training step.
 
     Args:
-      sample: draws one from a key and the bank; it is compiled and mapped over keys.
-      bank: arrays it draws from, put on each device once.
-      predict: logits of a batch of images.
-      recipe: batch size, labels, seed.
-      mesh: the devices.
-      validation_bank: what the validation samples are drawn from, of the same shapes: nothing that is trained on.
-      validation_count: how many of them; they are the same at each validation.
+      sample: function of a key and the bank that draws one sample; it is compiled and mapped over keys.
+      bank: arrays from which it draws, put on each device once.
+      predict: function from a batch of images to logits.
+      recipe: batch size, labels and seed.
+      mesh: devices.
+      validation_bank: arrays of the same shapes for the validation samples, with no training data.
+      validation_count: number of validation samples, which are the same at each validation.
 
     Raises:
-      ConfigError: a batch that the devices can't share.
+      ConfigError: a batch that cannot be divided among the devices.
     """
     size = recipe.trainer.batch_size // recipe.trainer.accumulation_steps
     check_divides(size, mesh)

@@ -19,18 +19,18 @@ _FIELDS = ["step", "variables", "average", "optimiser", "key", "plateau", "best_
 @partial(jax.tree_util.register_dataclass, data_fields=_FIELDS, meta_fields=[])
 @dataclass(frozen=True, kw_only=True)
 class TrainState:
-    """Everything that training goes on from.
+    """Everything that training continues from.
 
     Attributes:
-      step: updates done.
+      step: number of updates so far.
       variables: "params" and "statistics" of the network.
-      average: the running mean of the params; empty where none is kept.
-      optimiser: its moments.
-      key: data of the random key that all samples and dropout come from.
-      plateau: what plateaus have made of the learning rate.
+      average: running mean of the params; empty if it is not computed.
+      optimiser: moments of the optimiser.
+      key: data of the random key for all samples and dropout.
+      plateau: factor of the plateaus so far on the learning rate.
       best_score: mean DSC of the best validation; minus infinity before the first.
-      best_step: updates done by then.
-      stale: validations since then.
+      best_step: number of updates at the best validation.
+      stale: number of validations since then.
     """
 
     step: Array

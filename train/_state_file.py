@@ -24,9 +24,9 @@ def save_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
     """Writes the arrays of a tree and its metadata; an older file is replaced atomically.
 
     Args:
-      path: the file, .npz.
+      path: .npz file.
       tree: NumPy or JAX arrays in dicts, tuples and records.
-      about: what JSON can hold.
+      about: metadata as values that JSON supports.
     """
     leaves: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in named_leaves(tree).items()}
     text = json.dumps({"format": _FORMAT, **about}, allow_nan=False)

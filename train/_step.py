@@ -31,11 +31,12 @@ def make_step(forward: Forward, prepare: Prepare, *, recipe: Recipe, mesh: Mesh,
     a batch divided among them, so that means over the batch are the same as on one device except for rounding.
 
     Args:
-      forward: the network in training.
-      prepare: from what is fed to images and labels, on the device; called once for each part of the batch.
+      forward: network in training mode.
+      prepare: function from the input of a step to images and labels, on the device; called once for each part of the
+        batch.
       recipe: loss, optimiser and course.
-      mesh: the devices.
-      steps_per_epoch: for the learning rate.
+      mesh: devices.
+      steps_per_epoch: number of steps of an epoch, for the learning rate.
 
     Returns:
       A function from (state, feed) to the next state and "loss", "gradient_norm" and "learning_rate".

@@ -15,13 +15,13 @@ Array = Any
 
 
 def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels: int, mesh: Mesh) -> SampleSource:
-    """Samples of random digital phantoms, validated on those made from liver shapes that are kept back.
+    """Returns samples of random digital phantoms, validated on phantoms with held-back liver shapes.
 
     Args:
-      config: the training.
-      data: its data table.
-      channels: of the network's output.
-      mesh: the devices.
+      config: training file.
+      data: data table of the training file.
+      channels: number of channels of the network's output.
+      mesh: devices.
 
     Raises:
       ConfigError: the network takes no samples of this shape.

@@ -17,7 +17,7 @@ def tile_shape(network: NetworkConfig, patch_shape: Shape) -> Shape:
 
     Args:
       network: the network.
-      patch_shape: of the patches in training.
+      patch_shape: voxels of the patches in training.
 
     Raises:
       ConfigError: the network takes no such patches.

@@ -25,15 +25,15 @@ class TrainingConfig(Table):
     """A training file.
 
     Attributes:
-      schema_version: 2.
-      seed: of everything random.
-      task: what the model is for, such as "liver" or "lesions".
-      network: a `sirtjax.networks` config; in the file its table, or {preset = "name"} with keys to change.
-      classes: what is learned.
-      data: where samples come from.
-      loss, optimiser, trainer, log: see there.
-      weights: what to begin with instead of drawn weights: the name or folder of a model, or the folder of a run.
-      source: where the recipe is from, for the model's card.
+      schema_version: version of the format, 2.
+      seed: seed of the random numbers.
+      task: task of the model, such as "liver" or "lesions".
+      network: `sirtjax.networks` config; in the file its table, or {preset = "name"} with keys to change.
+      classes: classes that the network learns.
+      data: source of the samples.
+      loss, optimiser, trainer, log: tables described by their classes.
+      weights: initial weights instead of random ones: the name or folder of a model, or the folder of a run.
+      source: source of the recipe, for the model's card.
     """
 
     schema_version: Annotated[Literal[2], Field(alias="schema")]

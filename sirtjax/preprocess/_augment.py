@@ -25,15 +25,15 @@ class IntensityShift(Table):
 
 
 class AugmentConfig(Table):
-    """How training images are varied at random.
+    """The random variation of training images.
 
     Attributes:
-      flip: chance of a flip along each axis i, j, k.
+      flip: probability of a flip along each axis i, j, k.
       rotation_deg: bound of the uniform angle about each axis.
-      scale: bound of the uniform change of size, as a share.
-      elastic_mm: standard deviation of a smooth displacement; 0 has none.
-      elastic_grid_mm: distance of its control points.
-      shift: of CT intensities, before they are clipped.
+      scale: bound of the uniform change of size, as a fraction.
+      elastic_mm: standard deviation of a smooth displacement; 0 for none.
+      elastic_grid_mm: distance between the control points of this displacement.
+      shift: shift of CT intensities before they are clipped.
     """
 
     flip: tuple[Share, Share, Share] = (0.0, 0.0, 0.0)
@@ -62,11 +62,11 @@ def augment(
     Pure and jittable; voxels from outside take the nearest value at the edge, in image and labels.
 
     Args:
-      key: of the random numbers.
+      key: random key.
       image: (i, j, k, channels) floating values.
       labels: (i, j, k) whole numbers.
-      config: what is done; static.
-      spacing_mm: of the voxels along i, j, k; static.
+      config: variation to apply; static.
+      spacing_mm: voxel spacing along i, j, k; static.
     """
     to_place, to_flip = jax.random.split(key)
     if config.moves:

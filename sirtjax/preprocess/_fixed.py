@@ -25,13 +25,13 @@ class FixedCase:
     """Images on a network's grid, before their intensities are clipped and scaled.
 
     Attributes:
-      image: (i, j, k, channels) on the box, in the images' own unit.
-      grid: the network's grid over the whole images.
-      box: which of its voxels are kept.
-      low: the intensity of each channel that becomes the lower end of the network's range.
-      high: the one that becomes its upper end.
-      unseen: the intensity of each channel where there is nothing: `low`, or the organ's median.
-      output: that range.
+      image: (i, j, k, channels) values on the box, in the unit of the images.
+      grid: grid of the network over the whole images.
+      box: voxels of that grid in `image`.
+      low: intensity of each channel that becomes the lower end of the network's range.
+      high: intensity of each channel that becomes its upper end.
+      unseen: intensity of each channel outside the image or organ: `low`, or the organ's median.
+      output: range of the network's input.
     """
 
     image: FloatArray
@@ -50,16 +50,17 @@ class FixedCase:
 def prepare_fixed(
     volumes: Sequence[Volume], *, how: FixedPreprocessing, modality: str, around: Around | None = None
 ) -> FixedCase:
-    """Images of one patient as a network is trained on them and as it segments them, up to the last bit.
+    """Returns images of one patient as a network's input, bitwise identical in training and segmentation.
 
     Args:
-      volumes: one a channel, all on one grid.
-      how: what is done.
-      modality: of the images.
-      around: for `how.mask` and scales of `organ`, where on a grid is the organ, dilated by so many mm.
+      volumes: one volume per channel, all on one grid.
+      how: preprocessing to apply.
+      modality: modality of the images.
+      around: function of a grid and a distance in mm that returns the organ dilated by it, for `how.mask` and scales of
+        `organ`.
 
     Raises:
-      ConfigError: no scale for this modality, or a mask is asked for or the scale looks into one, and none given.
+      ConfigError: no scale for this modality, or a mask is required by `how` and missing.
       ImageFormatError: the organ is outside the image.
     """
     scale = how.scale_of(modality)

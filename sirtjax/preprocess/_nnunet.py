@@ -23,14 +23,14 @@ OUTSIDE = -1
 
 @dataclass(frozen=True, kw_only=True)
 class NnunetCase:
-    """An image as an nnU-Net takes it, and what is needed to bring its answer back.
+    """The input of an nnU-Net, and the data for the resampling of its output to the image.
 
     Attributes:
       image: (i, j, k, channel) in the network's axes and spacing.
-      shape: of the voxel array it was made from.
-      start: first voxel of the part that was kept, in the network's axes before resampling.
+      shape: shape of the original voxel array.
+      start: first voxel of the cropped part, in the network's axes before resampling.
       cropped_shape: voxels of that part.
-      spacing_mm: of that part.
+      spacing_mm: voxel spacing of that part.
     """
 
     image: FloatArray
@@ -52,13 +52,13 @@ def prepare_nnunet(
 
     Args:
       channels: (i, j, k) voxels of each channel, all on one grid, oriented as the model's reader orients them.
-      spacing_mm: between voxels along i, j, k.
-      how: what the plans say.
+      spacing_mm: voxel spacing along i, j, k.
+      how: preprocessing of the plans.
       previous_labels: (i, j, k) result of the first stage of a cascade.
-      previous_values: the labels in it that become a channel each.
+      previous_values: labels of that result, each of which becomes a channel.
 
     Raises:
-      ModelError: another number of channels than the model has, channels on several grids, or an image of zeros.
+      ModelError: number of channels differs from the model's, channels on several grids, or an image of zeros.
     """
     if len(channels) != len(how.channels):
         raise ModelError(f"the model takes {len(how.channels)} images (channels), got {len(channels)}")

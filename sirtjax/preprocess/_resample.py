@@ -29,9 +29,9 @@ def coarse_axis(
     """Returns the axis along which nnU-Net resamples slice by slice, or None.
 
     Args:
-      spacing_mm: of the array, along its axes.
-      new_spacing_mm: of the result.
-      separate: force it (True), forbid it (False) or look at the spacings (None).
+      spacing_mm: voxel spacing of the array, along its axes.
+      new_spacing_mm: voxel spacing of the result.
+      separate: whether to force it (True), forbid it (False) or decide by the spacings (None).
       threshold: coarsest over finest spacing above which slices are separate.
     """
     if separate is False:
@@ -54,11 +54,11 @@ def resample_image(
     """Resamples a channel over the same field of view as nnU-Net v2 does, up to the last float32 bit.
 
     Args:
-      image: in the network's axes.
+      image: (i, j, k) values in the network's axes.
       shape: voxels of the result.
-      spacing_mm: of the image, along its axes.
-      new_spacing_mm: of the result.
-      how: orders of interpolation, and when slices are resampled separately.
+      spacing_mm: voxel spacing of the image, along its axes.
+      new_spacing_mm: voxel spacing of the result.
+      how: orders of interpolation, and the rule for separate resampling of slices.
     """
     return np.asarray(
         _resample(
@@ -88,9 +88,9 @@ def resample_stage_labels(
     Args:
       labels: whole numbers in the network's axes.
       shape: voxels of the result.
-      spacing_mm: of the labels, along their axes.
-      new_spacing_mm: of the result.
-      how: orders of interpolation, and when slices are resampled separately.
+      spacing_mm: voxel spacing of the labels, along their axes.
+      new_spacing_mm: voxel spacing of the result.
+      how: orders of interpolation, and the rule for separate resampling of slices.
     """
     axis = coarse_axis(spacing_mm, new_spacing_mm, separate=how.separate_z, threshold=how.threshold)
     found = _resample(

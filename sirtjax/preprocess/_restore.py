@@ -30,10 +30,10 @@ def restore_labels(
 
     Args:
       logits: (i, j, k, classes) on the grid of `case.image`.
-      case: the image as it was prepared.
-      how: what the plans say.
-      regions: for a model of overlapping regions, the label of each class: written in this order where the class is
-        more likely than not.
+      case: result of `prepare_nnunet`.
+      how: preprocessing of the plans.
+      regions: label of each class, for a model of overlapping regions: written in this order if the class has a
+        probability above one half.
     """
     classes = logits.shape[-1]
     kind: Any = np.uint8 if max([classes - 1, *regions]) < 256 else np.uint16
@@ -54,13 +54,13 @@ def restore_labels(
 def restore_maps(
     maps: FloatArray, case: NnunetCase, how: NnunetPreprocessing, *, outside: Sequence[float]
 ) -> FloatArray:
-    """Maps such as probabilities on the grid of the voxel array, resampled as logits are.
+    """Returns maps such as probabilities on the grid of the voxel array, resampled like logits.
 
     Args:
       maps: (i, j, k, map) on the grid of `case.image`.
-      case: the image as it was prepared.
-      how: what the plans say.
-      outside: the value of each map where the image was cropped away.
+      case: result of `prepare_nnunet`.
+      how: preprocessing of the plans.
+      outside: value of each map in the cropped-away part of the image.
     """
     found = np.empty((maps.shape[-1], *(case.shape[axis] for axis in network_axes(how))), np.float32)
     found[...] = np.asarray(outside, np.float32)[:, None, None, None]

@@ -22,10 +22,10 @@ def working_grid(
     Along the image's own axes, sheared as they may be; along the world's where they are further off.
 
     Args:
-      geometry: the image's grid.
+      geometry: grid of the image.
       spacing_mm: voxel size along the result's i, j, k.
-      axes: where its indices grow to, such as "LPS".
-      most_degrees: how far the image's axes may be off the world's to be kept.
+      axes: directions of increasing indices, such as "LPS".
+      most_degrees: largest angle between the image's axes and the world's at which the image's axes are used.
 
     Examples:
       >>> from sirtjax import preprocess

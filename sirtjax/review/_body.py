@@ -17,9 +17,9 @@ def read_body(read: Callable[[int], bytes], headers: Mapping[str, str], *, limit
     """Returns the body of a request, unpacked.
 
     Args:
-      read: returns at most so many bytes of what the connection sends after the headers.
-      headers: of the request, the names in small letters.
-      limit: bytes that the body may have, unpacked.
+      read: function that returns at most the requested number of bytes after the headers.
+      headers: headers of the request, the names in lower case.
+      limit: largest number of bytes of the unpacked body.
 
     Raises:
       RequestError: (411) no Content-Length; (413) more than `limit` bytes; (415) neither plain nor gzip; (400) cut off,

@@ -66,7 +66,7 @@ class EntryFile:
 
     Args:
       action: address to which the token is posted.
-      token: of `EntryTokens`.
+      token: token of `EntryTokens`.
     """
 
     def __init__(self, action: str, token: str) -> None:

@@ -17,17 +17,17 @@ Frame = Literal["activity", "diagnostic"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReviewMask:
-    """A mask that a plan used and that can be looked at, corrected and signed.
+    """A mask that a plan used and that can be reviewed, corrected and signed.
 
     Attributes:
-      key: names it in addresses and folders; letters, digits, dots, dashes and underscores.
-      name: for people.
-      role: what the plan uses it for.
-      frame: of which image it is.
-      labels: as the plan used it; one label, or one per territory.
-      origin: the file or method it comes from.
-      automatic: the method by which a program found it; None where it was given.
-      draft: why the plan took it for a draft, other than for being automatic; None where it didn't.
+      key: name in addresses and folders; letters, digits, dots, dashes and underscores.
+      name: name for readers.
+      role: role of the mask in the plan.
+      frame: image on which the mask was drawn.
+      labels: mask as the plan used it; one label, or one per territory.
+      origin: file or method that the mask comes from.
+      automatic: method of an automatic segmentation; None if the mask was provided.
+      draft: reason why the plan treated the mask as a draft, other than being automatic; None if it did not.
     """
 
     key: str

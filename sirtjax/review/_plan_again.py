@@ -62,10 +62,10 @@ def plan_again(
 
     Args:
       output: the folder.
-      case: its case.
+      case: case of the plan.
       products: results of the completed steps, with the reviewed masks.
       on_step: called with the name of each step.
-      approval: of all masks; None if some are not approved.
+      approval: approval of all masks; None if some are not approved.
       pdf: write report.pdf.
     """
     from sirtjax.reports import DICOM_FOLDER, fill_plan_folder

@@ -26,11 +26,11 @@ Reviewed = tuple[ReviewMask, LabelMap, History]
 def reviewed_products(products: StepResults, reviewed: Mapping[str, Reviewed]) -> StepResults:
     """Returns the products with reviewed masks instead of the originals.
 
-    Where the liver has changed, territories that were not reviewed themselves are created again; where the liver or a
-    lesion has changed, a registration that they guide is kept: what was looked at is what is used.
+    If the liver has changed, territories that were not reviewed themselves are created again; if the liver or a
+    lesion has changed, a registration that they guide stays, because it was reviewed.
 
     Args:
-      products: as planned.
+      products: results of the steps as planned.
       reviewed: masks by key, each with its newest version and history.
     """
 
@@ -97,9 +97,9 @@ def used_mask(history: History, key: str, *, replaces: bool) -> UsedMask:
     """Returns the newest version of a mask and its signature, as results name them.
 
     Args:
-      history: of the mask.
-      key: of the mask.
-      replaces: whether its first version is another mask already than that of the case.
+      history: history of the mask.
+      key: key of the mask.
+      replaces: whether the first version already differs from the mask of the case.
     """
     from sirtjax.workflows import UsedMask
 

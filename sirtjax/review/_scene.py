@@ -32,14 +32,14 @@ INT16 = np.iinfo(np.int16)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReviewScene:
-    """Masks that share a grid, and the part of that grid that the page is given.
+    """Masks that share a grid, and the part of that grid that the page receives.
 
     Attributes:
-      key: names it in addresses.
-      frame: of which image.
-      grid: the masks' own grid, whole.
-      start, stop: the box of it that the page is given.
-      geometry: that box with its axes in the viewer's order.
+      key: name in addresses.
+      frame: image on which the masks were drawn.
+      grid: complete grid of the masks.
+      start, stop: box of that grid that the page receives.
+      geometry: grid of that box with its axes in the viewer's order.
       masks: keys of the masks that are edited here.
     """
 
@@ -65,10 +65,10 @@ def plan_scenes(
     One scene on the CT of the activity image is always included.
 
     Args:
-      masks: of the plan.
-      images: of its case.
-      transform: pull, from the activity frame to the diagnostic one; with it scenes of the activity frame reach as
-        far as the liver does that was drawn on the diagnostic image.
+      masks: masks of the plan.
+      images: images of the case.
+      transform: pull, from the activity frame to the diagnostic frame; with it, scenes of the activity frame include
+        the whole liver that was drawn on the diagnostic image.
     """
     groups: list[list[ReviewMask]] = []
     for mask in masks:
@@ -135,9 +135,9 @@ def from_page(scene: ReviewScene, voxels: bytes, before: LabelMap) -> UInt8[np.n
     """Returns the page's mask on the mask's own grid; voxels beyond the scene are unchanged.
 
     Args:
-      scene: where it was edited.
-      voxels: one byte a voxel, the first axis fastest.
-      before: the version it was made from.
+      scene: scene in which the mask was edited.
+      voxels: one byte per voxel, the first axis fastest.
+      before: version before the edit.
 
     Raises:
       RequestError: (422) not as many voxels as the scene has, or a label that the mask doesn't have.

@@ -163,8 +163,8 @@ class Session:
         None outside the dose.
 
         Args:
-          key: of the mask.
-          voxels: what is on the page, one byte a voxel of its scene; None for the newest version.
+          key: key of the mask.
+          voxels: edited mask, one byte per voxel of its scene; None for the newest version.
           grid: fingerprint of the scene's grid, with `voxels`.
 
         Raises:
@@ -239,10 +239,10 @@ class Session:
         """Saves the page's mask as a new version.
 
         Args:
-          key: of the mask.
-          voxels: one byte a voxel of its scene, the first axis fastest.
-          author: the reviewer's name.
-          if_match: SHA-256 of the version it was made from.
+          key: key of the mask.
+          voxels: one byte per voxel of its scene, the first axis fastest.
+          author: name of the reviewer.
+          if_match: SHA-256 of the version before the edit.
           grid: fingerprint of the scene's grid.
 
         Raises:
@@ -263,10 +263,10 @@ class Session:
         """Signs the newest version as verified or rejected.
 
         Args:
-          key: of the mask.
-          state: what the reviewer found.
-          reviewer: their name.
-          if_match: SHA-256 of the version they looked at.
+          key: key of the mask.
+          state: decision of the reviewer, "verified" or "rejected".
+          reviewer: name of the reviewer.
+          if_match: SHA-256 of the version that was reviewed.
           comment: free text.
 
         Raises:

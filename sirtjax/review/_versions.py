@@ -36,12 +36,12 @@ class Version:
     """One state of a mask.
 
     Attributes:
-      number: from 1, which is the mask as the plan used it.
-      file: its name in the mask's folder.
-      sha256: of the file.
-      created_at, author: when it was saved (UTC, ISO 8601) and by whom; author "" where the plan made it.
-      parent: SHA-256 of the version it was made from; None for the first.
-      volume_ml: per label.
+      number: number of the version, counted from 1, which is the mask as the plan used it.
+      file: file name in the mask's folder.
+      sha256: hash of the file.
+      created_at, author: time of saving (UTC, ISO 8601) and name of the author; author "" if the plan created it.
+      parent: SHA-256 of the version before the edit; None for the first.
+      volume_ml: volume of each label.
     """
 
     number: int
@@ -187,14 +187,14 @@ def save_version(
     """Adds a version, unless another was saved since the one it was based on.
 
     Args:
-      folder: of the mask.
-      mask: whose version it is.
+      folder: folder of the mask.
+      mask: mask to which the version is added.
       array: (i, j, k) labels on the mask's own grid.
-      author: the reviewer's name.
-      if_match: SHA-256 of the version it was made from.
+      author: name of the reviewer.
+      if_match: SHA-256 of the version before the edit.
 
     Returns:
-      The history with it; the one before where nothing has changed.
+      The history with the new version; the unchanged history if no voxel has changed.
 
     Raises:
       RequestError: (412) the newest version is another one.
@@ -220,11 +220,11 @@ def sign_version(
     """Signs the newest version.
 
     Args:
-      folder: of the mask.
-      mask: which is signed.
-      state: what the reviewer found.
-      reviewer: their name.
-      if_match: SHA-256 of the version they looked at.
+      folder: folder of the mask.
+      mask: mask to sign.
+      state: decision of the reviewer, "verified" or "rejected".
+      reviewer: name of the reviewer.
+      if_match: SHA-256 of the version that was reviewed.
       comment: free text.
 
     Raises:

@@ -19,14 +19,14 @@ _TAIL_BYTES = 65536
 
 @dataclass(frozen=True, kw_only=True)
 class AuditReport:
-    """Whether an audit log is as it was written.
+    """The result of a check of an audit log for changes.
 
     Attributes:
-      entries: that were read.
-      whole: nothing was changed, added, taken out or cut off.
-      line: the first line that is not as it was written, counted from 1; None where all are.
-      problem: what is wrong with it.
-      torn: lines cut short by a power failure, and declared by the entry behind them.
+      entries: number of entries that were read.
+      whole: whether no entry was changed, added, removed or truncated.
+      line: number of the first changed line, counted from 1; None if there is none.
+      problem: problem of that line.
+      torn: number of lines truncated by a power failure, and declared by the entry after them.
     """
 
     entries: int

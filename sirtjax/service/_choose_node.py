@@ -26,8 +26,8 @@ def choose_node(
       text: AE@HOST:PORT, or the name of a peer in `config`.
       config: TOML file of a service, whose peers and TLS files are used.
       calling: AE title of this program; None for that of the configuration, or SIRTJAX.
-      certificate: our TLS certificate (PEM).
-      key: its private key (PEM).
+      certificate: TLS certificate of this program (PEM).
+      key: private key of the certificate (PEM).
       authority: CA certificate that signed the node's certificate (PEM).
       certificate_name: name in the node's certificate; None for its host.
 

@@ -65,8 +65,8 @@ def judged(asked: CommitmentMessage, stored: Sequence[str | None]) -> Commitment
     """Returns the report about a request.
 
     Args:
-      asked: the request.
-      stored: for each instance the SOP class it is stored under, "" for an unknown class, None if it is not stored.
+      asked: request message.
+      stored: SOP class under which each instance is stored, "" for an unknown class, None if it is not stored.
     """
     committed: list[tuple[str, str]] = []
     failed: list[tuple[str, str, int]] = []

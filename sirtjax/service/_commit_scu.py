@@ -56,10 +56,10 @@ def ask_commitment(
     It waits briefly for the report in the same association.
 
     Args:
-      node: where the instances are stored.
+      node: node that stores the instances.
       message: Transaction UID and instances.
-      reported: takes a report; returns whether it belongs to a request of ours.
-      done: returns whether the report has come in another association.
+      reported: function that takes a report and returns whether it belongs to one of our requests.
+      done: function that returns whether the report has arrived in another association.
 
     Raises:
       ComputationError: there is no association, or the node refuses the request.

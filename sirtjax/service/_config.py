@@ -49,12 +49,12 @@ class TlsFiles(Table):
 
 
 class Listen(Table):
-    """Where the service listens, and under which name.
+    """The address and name of the service.
 
     Attributes:
-      ae_title: what peers must call.
+      ae_title: AE title that peers must call.
       host: address to bind. Default: only this machine.
-      port: to bind; 0 for any free one.
+      port: port to bind; 0 for any free one.
       tls: files for TLS; None for plain TCP.
     """
 
@@ -65,21 +65,21 @@ class Listen(Table):
 
 
 class Peer(Table):
-    """A DICOM node that may send to the service, or that results go to.
+    """A DICOM node that may send to the service, or to which results are sent.
 
     Attributes:
-      name: how the configuration calls it.
-      ae_title: how it calls itself, and is called.
-      host: where it listens.
-      port: where it listens; None where nothing is ever sent to it.
-      addresses: where it may connect from; the address of `host` by default, "*" for anywhere.
-      may_send: whether it may store images here; it may always ask whether the service is there (C-ECHO).
-      commit_results: whether it is asked for storage commitment of the results that were sent to it.
-      may_request_commitment: whether it may ask for storage commitment of the images it has sent; they are kept for
-        `limits.retention_s` after their series has ended, so it does not replace an archive.
-      tls: whether results are sent to it through TLS, with the files of `listen.tls`.
-      certificate_name: name that its TLS certificate must contain, as common name, host name or address; "*" for any
-        certificate of the authority. Default: any when it connects to us, `host` when we connect to it.
+      name: name in the configuration.
+      ae_title: AE title of the node.
+      host: address on which the node listens.
+      port: port on which the node listens; None if nothing is ever sent to it.
+      addresses: addresses from which the node may connect. Default: address of `host`; "*" for any.
+      may_send: whether the node may store images here; it may always verify the connection (C-ECHO).
+      commit_results: whether the service requests storage commitment of the results that it sends to the node.
+      may_request_commitment: whether the node may request storage commitment of the images it has sent; they are stored
+        for `limits.retention_s` after their series has ended, so the service does not replace an archive.
+      tls: whether results are sent to the node through TLS, with the files of `listen.tls`.
+      certificate_name: name that the node's TLS certificate must contain, as common name, host name or address; "*" for
+        any certificate of the authority. Default: any if the node connects to us, `host` if we connect to the node.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
@@ -95,16 +95,16 @@ class Peer(Table):
 
 
 class Work(Table):
-    """What is done to a complete series, and where the results go.
+    """The processing of a complete series, and the destination of the results.
 
     Attributes:
-      structures: what is looked for.
-      models: the model of a structure; those that `sirtjax segment` takes by default.
-      objects: what is written of the structures found.
-      modalities: of the series taken.
-      deliver: "sender", or the name of a peer.
-      device: where networks run; JAX's choice by default.
-      attempts: how often a computation that failed is tried.
+      structures: structures to segment.
+      models: model of each structure. Default: same as in `sirtjax segment`.
+      objects: types of the DICOM objects to write.
+      modalities: modalities of the series to process.
+      deliver: destination of the results, "sender" or the name of a peer.
+      device: device that runs networks. Default: JAX's choice.
+      attempts: number of attempts of a computation.
     """
 
     structures: Annotated[tuple[Literal["liver", "lesions", "lungs", "body"], ...], Field(min_length=1)] = ("liver",)
@@ -117,34 +117,35 @@ class Work(Table):
 
 
 class Limits(Table):
-    """How much of anything a peer gets.
+    """The limits of what a peer can use.
 
     Attributes:
-      pdu_bytes: the longest PDU taken, and announced.
-      pdu_s: within which a PDU has to come in whole.
-      request_s: within which a connection has to finish its TLS handshake and ask for an association.
-      idle_s: after which a silent association is aborted.
-      association_s: after which any association is ended.
-      associations: at once, of all peers together.
-      associations_per_address: at once, from one address.
-      associations_reserved: that stay free for each peer, whatever the others hold.
-      waiting: connections that have not asked for an association yet; the oldest is closed for a new one.
-      waiting_per_address: the same from one address.
-      connections_per_minute: new associations of one AE title from one address.
-      max_object_mb: of one image.
-      objects_per_minute: images from one peer.
-      mb_per_minute: from one peer.
-      objects_per_series: images of one series.
-      open_series: series at once that a peer has begun and not ended.
-      min_free_mb: what has to stay free on the disk of `state`.
-      inspect_s: within which an image has to be parsed.
+      pdu_bytes: length of the longest PDU that is accepted, and announced.
+      pdu_s: time in which a PDU must arrive completely.
+      request_s: time in which a connection must finish its TLS handshake and request an association.
+      idle_s: time after which a silent association is aborted.
+      association_s: time after which any association is ended.
+      associations: number of simultaneous associations of all peers together.
+      associations_per_address: number of simultaneous associations from one address.
+      associations_reserved: number of associations that stay free for each peer, however many the others use.
+      waiting: number of connections that have not yet requested an association; the oldest is closed for a new one.
+      waiting_per_address: number of such connections from one address.
+      connections_per_minute: number of new associations of one AE title from one address.
+      max_object_mb: size of one image.
+      objects_per_minute: number of images from one peer.
+      mb_per_minute: size of all images from one peer.
+      objects_per_series: number of images of one series.
+      open_series: number of unfinished series of one peer.
+      min_free_mb: space that must stay free on the disk of `state`.
+      inspect_s: time in which an image must be parsed.
       inspect_mb: address space of the process that parses.
-      inspectors: processes that parse.
-      incomplete_timeout_s: after the last image, if its association was aborted or is still open, a series is complete.
-      complete_delay_s: after the last image, if its association was released, a series is complete.
-      retry_s: the first pause after a delivery that failed; it doubles each time, up to an hour.
-      delivery_timeout_s: after which a delivery is no longer tried.
-      commitment_s: after which a storage commitment that was not reported is asked for again.
+      inspectors: number of processes that parse.
+      incomplete_timeout_s: time after the last image at which a series is complete, if its association was aborted or
+        is still open.
+      complete_delay_s: time after the last image at which a series is complete, if its association was released.
+      retry_s: first pause after a failed delivery; it becomes twice as long each time, up to an hour.
+      delivery_timeout_s: time after which a delivery is no longer attempted.
+      commitment_s: time after which an unreported storage commitment is requested again.
       retention_s: retention time on disk of a finished series, so that repeated images are recognised.
     """
 
@@ -177,14 +178,14 @@ class Limits(Table):
 
 
 class ServiceConfig(Table):
-    """The DICOM service, as its TOML file says it.
+    """The DICOM service, as its TOML file describes it.
 
     Attributes:
-      state: the folder that holds what was received, the queue and the audit log.
-      listen: where it listens.
-      peer: those it knows; all others are refused.
-      work: what it does.
-      limits: how much a peer gets.
+      state: folder with the received images, the queue and the audit log.
+      listen: address and name of the service.
+      peer: known nodes; all others are refused.
+      work: processing of the series.
+      limits: limits of what a peer can use.
     """
 
     state: Place

@@ -52,7 +52,7 @@ def get_series(node: Node, series: Sequence[FoundSeries], folder: Path | str, *,
 
     Args:
       node: the PACS.
-      series: from `find_series`.
+      series: result of `find_series`.
       folder: folder to write.
       force: replace an existing folder.
 
@@ -61,7 +61,7 @@ def get_series(node: Node, series: Sequence[FoundSeries], folder: Path | str, *,
 
     Raises:
       OutputError: the folder exists.
-      ComputationError: there is no association, or not all images came.
+      ComputationError: there is no association, or not all images arrived.
     """
     from pynetdicom import build_context, build_role, evt
     from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as Model
@@ -88,18 +88,18 @@ def fetch_series(
 
     Args:
       node: the PACS; `node.calling` has to be `listen.ae_title`.
-      series: from `find_series`.
-      folder: where to.
-      listen: where the images are taken; `listening_address` finds a host.
-      force: replace a folder that is there.
+      series: result of `find_series`.
+      folder: output folder.
+      listen: address and name under which images are received; `listening_address` finds a host.
+      force: replace an existing folder.
 
     Returns:
-      For each folder how many files are in it.
+      The number of files in each folder.
 
     Raises:
-      ConfigError: the address can't be bound.
-      OutputError: the folder is there already.
-      ComputationError: there is no association, or not all images came.
+      ConfigError: the address cannot be bound.
+      OutputError: the folder already exists.
+      ComputationError: there is no association, or not all images arrived.
     """
     from pynetdicom import build_context
     from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as Model

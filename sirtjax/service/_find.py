@@ -14,15 +14,15 @@ _MAX_TEXT = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """What is looked for in a PACS; at least one of patient, accession number, study, series and date.
+    """A query to a PACS; at least one of patient, accession number, study, series and date.
 
     Attributes:
       patient_id: PatientID.
       accession_number: AccessionNumber.
       study_uid: StudyInstanceUID.
       series_uid: SeriesInstanceUID; needs `study_uid`.
-      study_date: YYYYMMDD, or a range YYYYMMDD-YYYYMMDD.
-      modality: of the series, such as "CT".
+      study_date: date YYYYMMDD, or a range YYYYMMDD-YYYYMMDD.
+      modality: modality of the series, such as "CT".
 
     Examples:
       >>> from sirtjax import service
@@ -55,15 +55,15 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundSeries:
-    """A series that a PACS holds.
+    """A series in a PACS.
 
     Attributes:
       study_uid: StudyInstanceUID.
       series_uid: SeriesInstanceUID.
-      modality: such as "CT".
+      modality: modality such as "CT".
       description: SeriesDescription.
-      study_date: YYYYMMDD.
-      images: how many, where the PACS says so.
+      study_date: date YYYYMMDD.
+      images: number of images, if the PACS states it.
     """
 
     study_uid: str

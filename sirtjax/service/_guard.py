@@ -24,16 +24,16 @@ _MAX_COMMITMENT = 2 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Inspected:
-    """What an image from the wire is; nothing of it names the patient.
+    """The identity of a received image; it does not name the patient.
 
     Attributes:
       sop_class: SOPClassUID.
       sop_uid: SOPInstanceUID.
       series_uid: SeriesInstanceUID.
       study_uid: StudyInstanceUID.
-      modality: such as "CT".
-      patient: hash of the patient's ID and date of birth, of no use beyond the series.
-      digest: of its pixels and of where they are.
+      modality: modality such as "CT".
+      patient: hash of the patient's ID and date of birth, which is valid only within the series.
+      digest: hash of the pixels and their position.
     """
 
     sop_class: str

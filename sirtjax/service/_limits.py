@@ -66,13 +66,14 @@ class Rate:
 
 
 class Slots:
-    """Associations at once: in all, from one address, and of one peer.
+    """The simultaneous associations: in total, from one address, and of one peer.
 
     Args:
-      most: of all peers together.
-      per_address: from one address.
-      peers: number of peers that are known.
-      reserved: slots that stay free for each peer, whatever the others hold; fewer where `most` is too small.
+      most: number of simultaneous associations of all peers together.
+      per_address: number of simultaneous associations from one address.
+      peers: number of known peers.
+      reserved: number of associations that stay free for each peer, however many the others use; smaller if `most` is
+        too small.
     """
 
     def __init__(self, *, most: int, per_address: int, peers: int, reserved: int) -> None:

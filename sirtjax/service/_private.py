@@ -20,11 +20,11 @@ def private_folder(path: Path) -> None:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Opens a file, with mode 0600 if it is made now.
+    """Opens a file, with mode 0600 if it is created.
 
     Args:
       path: the file.
-      flags: of `os.open`; `os.O_CREAT` is added.
+      flags: flags of `os.open`; `os.O_CREAT` is added.
 
     Returns:
       A descriptor.

@@ -21,10 +21,10 @@ class Uncommitted:
 
     Attributes:
       series: id of the series.
-      name: its hashed name.
+      name: hashed name of the series.
       sender: AE title of the peer it came from.
-      attempts: how often they were sent or asked for in vain.
-      since: when the results were first due, seconds since the epoch.
+      attempts: number of unsuccessful attempts to send or to request commitment.
+      since: time at which the results were first due, seconds since the epoch.
       files: triples of row id, SOPInstanceUID and path below the folder of results.
     """
 
@@ -38,14 +38,14 @@ class Uncommitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A report that a peer is owed.
+    """A report that is due to a peer.
 
     Attributes:
-      id: of the row.
+      id: id of the row.
       peer: AE title.
-      attempts: how often it was tried.
-      since: when the peer asked, seconds since the epoch.
-      report: what is reported.
+      attempts: number of attempts so far.
+      since: time of the peer's request, seconds since the epoch.
+      report: message to send.
     """
 
     id: int

@@ -71,7 +71,7 @@ ADDED = (("objects", "sop_class", "TEXT NOT NULL DEFAULT ''"),)
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """An image that has come in and was looked at.
+    """An image that was received and checked.
 
     Attributes:
       series: hashed name of the series it belongs to.
@@ -79,9 +79,9 @@ class Arrival:
       sender: AE title of the peer.
       series_uid: SeriesInstanceUID.
       study_uid: StudyInstanceUID.
-      patient: hash of who the patient is.
+      patient: hash of the patient's identity.
       modality: "CT" or "MR".
-      digest: of its pixels and of where they are.
+      digest: hash of the pixels and their position.
       sop_class: SOPClassUID.
     """
 
@@ -101,10 +101,10 @@ class Job:
     """A complete series that a worker has taken.
 
     Attributes:
-      id: of the row.
-      name: hashed name of the series, that of its folder.
-      generation: which set of images it is; a later one replaces it.
-      attempts: how often it was taken, this time included.
+      id: id of the row.
+      name: hashed name of the series, which is also the name of its folder.
+      generation: number of the set of images; a later one replaces it.
+      attempts: number of times that it was taken, this time included.
       sender: AE title of the peer it came from.
     """
 
@@ -120,9 +120,9 @@ class ResultFile:
     """A DICOM object that was written.
 
     Attributes:
-      sop_uid: its SOPInstanceUID.
-      file: its path below the folder of results.
-      sha256: of the file.
+      sop_uid: SOPInstanceUID of the object.
+      file: path below the folder of results.
+      sha256: hash of the file.
     """
 
     sop_uid: str
@@ -136,10 +136,10 @@ class Delivery:
 
     Attributes:
       series: id of the series.
-      name: its hashed name.
+      name: hashed name of the series.
       sender: AE title of the peer it came from.
-      attempts: how often it was tried, without this time.
-      since: when it was first due, seconds since the epoch.
+      attempts: number of attempts, without this time.
+      since: time at which it was first due, seconds since the epoch.
       files: pairs of row id and path below the folder of results.
     """
 

@@ -39,11 +39,11 @@ def serve(
 
     Args:
       config: the service.
-      segmenter: an image to a mask for each structure, a function that a new process can import; what `config.work`
-        names by default.
-      stop: ends the service when it is set; None for one that goes on until it is interrupted.
-      on_ready: called with the port when associations are taken.
-      log_level: of the lines on stderr.
+      segmenter: function from an image to a mask for each structure, which a new process can import. Default: models of
+        `config.work`.
+      stop: event that ends the service when it is set; None to run until it is interrupted.
+      on_ready: called with the port when associations are accepted.
+      log_level: level of the lines on stderr.
 
     Raises:
       ConfigError: pynetdicom is missing, the state can't be written, another service holds it, the address can't be

@@ -27,17 +27,17 @@ _NEEDED = ("SOPClassUID", "SOPInstanceUID")
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A DICOM node to talk to, and how we call ourselves there.
+    """A DICOM node to connect to, and our AE title there.
 
     Attributes:
-      host: where it listens.
-      port: where it listens.
-      called: its AE title.
-      calling: ours.
+      host: address on which the node listens.
+      port: port on which the node listens.
+      called: AE title of the node.
+      calling: AE title of this program.
       tls: files for TLS; None for plain TCP.
-      certificate_name: name that its TLS certificate must contain; "*" for any that the authority signed; None for
-        `host`.
-      timeout_s: for the connection and every answer.
+      certificate_name: name that the node's TLS certificate must contain; "*" for any that the authority signed; None
+        for `host`.
+      timeout_s: time limit for the connection and every response.
     """
 
     host: str
@@ -124,13 +124,13 @@ def associated(
     """Returns an association, released at the end.
 
     Args:
-      node: where to.
+      node: node to connect to.
       contexts: presentation contexts to propose.
       roles: role selections to propose.
-      handlers: of requests of the other end; pairs of event and function.
+      handlers: pairs of event and function, for requests of the other end.
 
     Raises:
-      ComputationError: it did not come about.
+      ComputationError: the association could not be established.
     """
     from pynetdicom import AE, evt
 
@@ -206,15 +206,15 @@ def send_files(paths: Sequence[Path | str], node: Node) -> list[Sent]:
     Files with compressed pixels are sent unchanged or not at all.
 
     Args:
-      paths: of the files; every one is looked at before any is sent.
-      node: where to.
+      paths: paths of the files; every one is read before any is sent.
+      node: node to send to.
 
     Returns:
-      What became of each, in their order.
+      The outcome of each file, in the same order.
 
     Raises:
       ImageFormatError: a file is not a DICOM object.
-      InputError: files of more kinds than one association can hold.
+      InputError: files of more kinds than one association supports.
       ComputationError: there is no association.
     """
     files = [Path(path) for path in paths]

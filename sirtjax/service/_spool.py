@@ -36,11 +36,11 @@ class Spool(io.BytesIO):
     It is a `BytesIO` only by name, because the network library writes to one.
 
     Attributes:
-      sop_class: as the request says.
-      sop_uid: as the request says.
-      path: of the file; None where the image is refused.
-      refusal: why it is; None where it is not.
-      received: bytes that came.
+      sop_class: SOPClassUID in the request.
+      sop_uid: SOPInstanceUID in the request.
+      path: path of the file; None if the image is refused.
+      refusal: reason for a refusal, or None.
+      received: number of bytes received.
     """
 
     def __init__(

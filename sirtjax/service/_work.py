@@ -62,7 +62,7 @@ def work_on(
     segmenter: Segmenter,
     algorithm: DrawnBy,
 ) -> Worked:
-    """Segments a complete series and writes the objects about it; they are on disk when this returns.
+    """Segments a complete series and writes its DICOM objects; they are on disk when this returns.
 
     Quality flags of the segmentation are in the descriptions of the objects and in the result.
 
@@ -70,9 +70,9 @@ def work_on(
       job: the series.
       names: hashed names of its images.
       state: the folder of the service.
-      work: what is written.
-      segmenter: finds the structures.
-      algorithm: what they are found by, all of them or each.
+      work: objects to write.
+      segmenter: function that segments the structures.
+      algorithm: algorithm of all structures, or of each.
 
     Raises:
       InputError: the series is not an image that can be processed.

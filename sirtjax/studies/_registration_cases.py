@@ -25,16 +25,16 @@ SEPARATOR = ";"
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationCase:
-    """What one registration is measured from.
+    """The files for the evaluation of one registration.
 
     Attributes:
-      case: its name.
-      transform: the file, or "identity".
+      case: name of the case.
+      transform: transform file, or "identity".
       ref_labels, flo_labels: mask files as FILE, FILE#NAME or FILE#1=NAME,2=NAME.
-      reference, floating: the images, which an RTSTRUCT needs and outside of which a label is out of view.
+      reference, floating: images, which an RTSTRUCT needs and outside of which a label is out of view.
       ref_points, flo_points: landmark points.
-      names: of the values of NIfTI label maps, as in 1=liver,2=lesion1.
-      organs: names that count by their surface.
+      names: names of the values of NIfTI label maps, as in 1=liver,2=lesion1.
+      organs: names of the masks that are evaluated by their surface.
     """
 
     case: str
@@ -51,12 +51,12 @@ class RegistrationCase:
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationOutcome:
-    """A case measured, or why it could not be.
+    """The metrics of a case, or the reason of a failure.
 
     Attributes:
-      case: its name.
-      quality: the figures; None where it failed.
-      reason: why it failed, or which labels are out of view; empty where all is measured.
+      case: name of the case.
+      quality: metrics; None if the case failed.
+      reason: reason of a failure, or the labels that are out of view; empty if everything was measured.
     """
 
     case: str
@@ -130,8 +130,8 @@ def read_registration_cases(path: Path, *, names: str | None, organs: tuple[str,
 
     Args:
       path: CSV with the columns case, transform, ref_labels and flo_labels, and any of the optional ones.
-      names: for the cases that give none.
-      organs: for the cases that give none.
+      names: names of the label values, for cases without their own.
+      organs: names of the organs, for cases without their own.
 
     Raises:
       ImageFormatError: no such file, or not a table.

@@ -27,7 +27,7 @@ class RegistrationStudy:
     """Metrics of many registrations.
 
     Attributes:
-      outcomes: of each case, in the order of the table.
+      outcomes: outcome of each case, in the order of the table.
       rrmsd_mm: root of the mean squared RMSD over the evaluated cases; None if there are none.
       count: number of the evaluated cases.
     """
@@ -69,7 +69,7 @@ def evaluate_registration_case(
     """Evaluates one registration from its files.
 
     Args:
-      case: its files.
+      case: files of the case.
       keep_holes: do not add labels enclosed by an organ to the organ.
       output: table to write (.csv); None for none.
       force: overwrite an existing table.

@@ -38,13 +38,13 @@ class BodySize:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationCase:
-    """A segmentation and what it is measured against.
+    """A segmentation and its reference.
 
     Attributes:
-      case, model: their names; model is empty where there is only one.
+      case, model: name of the case and of the model; model is empty if there is only one.
       predicted, reference: mask files.
-      predicted_names, reference_names: of the values of NIfTI label maps, as in 1=liver,2=lesion.
-      body: for the ratio of activities.
+      predicted_names, reference_names: names of the values of NIfTI label maps, as in 1=liver,2=lesion.
+      body: body size for the ratio of activities.
     """
 
     case: str
@@ -58,15 +58,15 @@ class SegmentationCase:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationRules:
-    """How is measured.
+    """The options of the evaluation.
 
     Attributes:
-      labels: names of the masks; all that are on both sides where empty.
+      labels: names of the masks; if empty, all that both sides have.
       lesions: names whose components are counted as lesions.
-      liver: the name whose volume goes into the ratio of activities.
-      tolerance_mm: of the surface DSC.
-      connectivity, min_volume_ml: of lesions.
-      keep_holes: don't add to the liver what its label map has inside it.
+      liver: name of the mask whose volume enters the ratio of activities.
+      tolerance_mm: tolerance of the surface DSC.
+      connectivity, min_volume_ml: connectivity and smallest volume of lesions.
+      keep_holes: do not add labels enclosed by the liver to the liver.
     """
 
     labels: tuple[str, ...]
@@ -237,8 +237,8 @@ class SummaryRow(TypedDict):
     """A metric of one label and model over the cases.
 
     Attributes:
-      model, label, metric: what was measured.
-      mean, sd, median, minimum, maximum: of the values; `sd` is NaN for one value.
+      model, label, metric: names of the model, the label and the metric.
+      mean, sd, median, minimum, maximum: statistics of the values; `sd` is NaN for one value.
       measured: number of values.
       cases: number of cases.
     """

@@ -10,9 +10,9 @@ def write_training_report(run: Path, target: Path, *, samples: int) -> None:
     """Writes the page of a run; sample pictures need the weights of a validation.
 
     Args:
-      run: its folder.
-      target: the page; replaced where it is there.
-      samples: how many pictures; none before the first validation.
+      run: folder of the run.
+      target: page to write; an existing one is replaced.
+      samples: number of sample pictures; none before the first validation.
     """
     from sirtjax import io, reports, train
 

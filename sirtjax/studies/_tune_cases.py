@@ -34,9 +34,9 @@ class TuneCase:
     """One row of the list.
 
     Attributes:
-      case: its name.
+      case: name of the case.
       cells: text of each column that is filled in.
-      folder: where its files are.
+      folder: folder of the case's files.
     """
 
     case: str

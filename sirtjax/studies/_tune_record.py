@@ -32,9 +32,9 @@ class Row:
     """One case at one point of the grid.
 
     Attributes:
-      case: its name.
-      status: as `sirtjax register` says it.
-      figures: by name, NaN where there is none.
+      case: name of the case.
+      status: status that `sirtjax register` returns.
+      figures: metrics by name, NaN if not available.
     """
 
     case: str

@@ -25,13 +25,13 @@ class SurfacePoint:
     """All cases at one point.
 
     Attributes:
-      point: of the grid.
-      rrmsd_mm: over the cases that have an RMSD, NaN without any.
-      affine_rrmsd_mm: of their affine maps.
-      deformed_rrmsd_mm: of the deformations found, also where `register` keeps the affine map.
-      cases: how many have an RMSD.
-      failures: how many have none, fold or are not finite.
-      statuses: how many of each status.
+      point: point of the grid.
+      rrmsd_mm: root of the mean squared RMSD over the cases that have one, NaN if none has.
+      affine_rrmsd_mm: the same of the affine maps.
+      deformed_rrmsd_mm: the same of the deformations found, also if `register` returns the affine map.
+      cases: number of cases with an RMSD.
+      failures: number of cases that have no RMSD, fold or are not finite.
+      statuses: number of cases with each status.
     """
 
     point: GridPoint
@@ -45,13 +45,13 @@ class SurfacePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Surface:
-    """The sweep's result.
+    """The result of a sweep.
 
     Attributes:
-      points: as in the grid.
+      points: points in the order of the grid.
       best: the point of the fewest failures and, among these, of the lowest RRMSD; None without any RMSD.
-      affine_is_best: whether no deformation does better than the affine map without it; `best` is then the point with
-        the best affine map.
+      affine_is_best: whether no deformation is better than the affine map without it; `best` is then the point with the
+        best affine map.
     """
 
     points: tuple[SurfacePoint, ...]

@@ -115,7 +115,7 @@ def search_weights(
       settings: overrides of the preset for all points, as KEY=VALUE.
       grid: axes as KEY=VALUES; empty for the default grid.
       batch_size: points solved together.
-      seed: of the voxel sampling.
+      seed: seed of the voxel sampling.
       resume: continue the search in `output`.
       force: overwrite the search in `output`.
       on_step: called with the name of each step.

@@ -32,12 +32,12 @@ def territories_from_lines(
 
     Args:
       liver: any non-zero label is liver.
-      line_sets_mm: for each dividing surface its lines, (n, 3) LPS mm in the liver's frame.
-      names: one more than surfaces: see `divide_liver`.
-      drawing_error_mm: see `fit_surface`.
-      seeds_mm: see `divide_liver`.
-      sources: what to call each set of lines in an error.
-      allow_crossing: see `divide_liver`.
+      line_sets_mm: lines of each dividing surface, (n, 3) LPS mm in the liver's frame.
+      names: names of the territories, one more than surfaces; see `divide_liver`.
+      drawing_error_mm: RMS distance between surface and lines, see `fit_surface`.
+      seeds_mm: one point per surface, see `divide_liver`.
+      sources: name of each set of lines in an error.
+      allow_crossing: accept crossing surfaces, see `divide_liver`.
 
     Returns:
       The territories on the liver's grid; together they fill the liver.
@@ -76,17 +76,17 @@ def divide_liver(
 ) -> LabelMap:
     """Divides the liver by surfaces; each separates one territory from the remaining liver.
 
-    The first name belongs to the part on the first side of the first surface, the second to what the second
-    surface cuts off the remainder, the last to what remains. The first side of a surface is the one towards
+    The first name belongs to the part on the first side of the first surface, the second to the part that the second
+    surface cuts off the remainder, the last to the rest. The first side of a surface is the one towards
     the patient's right, or the one its seed lies on.
 
     Args:
       liver: any non-zero label is liver.
-      surfaces: from the patient's right to left, or in the order of the seeds.
-      names: one more than surfaces.
-      seeds_mm: for each surface a point (3,), LPS mm, on its first side; needed where a surface does not part
-        right from left.
-      sources: what to call each surface in an error.
+      surfaces: surfaces from the patient's right to left, or in the order of the seeds.
+      names: names of the territories, one more than surfaces.
+      seeds_mm: point (3,), LPS mm, on the first side of each surface; needed if a surface does not separate right from
+        left.
+      sources: name of each surface in an error.
       allow_crossing: accept surfaces that cross inside the liver, such as one meant for the left lobe only.
 
     Returns:
@@ -134,7 +134,7 @@ def check_lines_meet_liver(liver: LabelMap, lines_mm: Sequence[Points], *, sourc
     Args:
       liver: any non-zero label is liver.
       lines_mm: (n, 3) polylines, LPS mm.
-      source: what to call the lines in an error.
+      source: name of the lines in an error.
 
     Raises:
       InputError: a line stays further than a centimetre from the liver.

@@ -16,18 +16,18 @@ from sirtjax.volume import LabelMap
 
 @dataclass(frozen=True, kw_only=True)
 class TerritoryFractions:
-    """What the territories take of the liver and of the activity in it.
+    """The fractions of the liver and of its activity in the territories.
 
     Attributes:
-      names: of the territories.
-      volume_ml: of each territory inside the liver.
-      volume_fraction: of the liver's volume, for each territory.
-      liver_volume_ml: of the whole liver.
-      gap_ml: liver in no territory.
-      overlap_ml: liver that more than one territory claimed, before the overlap was resolved.
-      outside_ml: claimed by a territory but outside the liver, and dropped.
-      activity_fraction: of the activity in the liver, for each territory; None without an activity map.
-      gap_activity_fraction: of the activity in the liver, in no territory; None without an activity map.
+      names: names of the territories.
+      volume_ml: volume of each territory inside the liver.
+      volume_fraction: fraction of the liver's volume in each territory.
+      liver_volume_ml: volume of the whole liver.
+      gap_ml: volume of liver in no territory.
+      overlap_ml: volume of liver that more than one territory claimed, before the overlap was resolved.
+      outside_ml: volume claimed by a territory but outside the liver, and excluded.
+      activity_fraction: fraction of the liver's activity in each territory; None without an activity map.
+      gap_activity_fraction: fraction of the liver's activity in no territory; None without an activity map.
     """
 
     names: tuple[str, ...]
@@ -70,17 +70,17 @@ def territory_fractions(
     overlap_ml: float = 0.0,
     outside_ml: float = 0.0,
 ) -> TerritoryFractions:
-    """Volumes and activity fractions of perfusion territories, from whole voxels.
+    """Computes volumes and activity fractions of perfusion territories from whole voxels.
 
     Args:
-      territories: on the liver's grid; values outside the liver is not counted.
+      territories: territories on the liver's grid; voxels outside the liver are not counted.
       liver: any non-zero label is liver.
       uptake: (i, j, k) counts, activity or concentration on the same grid, 0 or more; only ratios matter.
-      overlap_ml: as found where the territories were made from masks.
-      outside_ml: volume outside, mL, from the same report.
+      overlap_ml: overlap of the masks from which the territories were created, mL.
+      outside_ml: volume of these masks outside the liver, mL.
 
     Returns:
-      The shares, per territory in the order of its names.
+      The fractions of each territory, in the order of its names.
 
     Raises:
       InputError: grids that differ, an empty liver, or an activity map that is negative, not finite, of

@@ -158,8 +158,8 @@ def check_agreement(coordinates_mm: Sequence[Points], *, source: str) -> None:
     """Checks that lines of one slice do not contradict each other.
 
     Args:
-      coordinates_mm: per line (n, 3), from `LineFrame.coordinates_mm`.
-      source: what to call the lines in an error.
+      coordinates_mm: (n, 3) points of each line, from `LineFrame.coordinates_mm`.
+      source: name of the lines in an error.
 
     Raises:
       InputError: two lines of a slice run side by side at different heights, or cross.

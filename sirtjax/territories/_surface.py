@@ -67,9 +67,9 @@ def fit_surface(
 
     Args:
       lines_mm: two or more (n, 3) polylines, LPS mm, on two or more slices.
-      drawing_error_mm: root-mean-square distance the surface keeps from the lines to be smoother; 0 passes
-        through them, None estimates the drawing error from the lines (generalised cross-validation).
-      source: what to call the lines in an error, such as the path of their file.
+      drawing_error_mm: RMS distance between surface and lines, for a smoother surface; 0 passes through the lines, None
+        estimates it from the lines (generalised cross-validation).
+      source: name of the lines in an error, such as the path of their file.
 
     Returns:
       The surface; `height_mm` tells the side of a point.
@@ -106,8 +106,8 @@ def height_mm(surface: DividingSurface, points_mm: Real[Array, "*points 3"]) -> 
     It has the sign of the side but is the distance only where the surface is parallel to its base plane.
 
     Args:
-      surface: from `fit_surface`.
-      points_mm: (..., 3) LPS.
+      surface: result of `fit_surface`.
+      points_mm: (..., 3) points, LPS mm.
 
     Returns:
       (...) heights in mm.
@@ -134,8 +134,8 @@ def is_above(surface: DividingSurface, points_mm: ArrayLike) -> Bool[np.ndarray,
     of 250 mm this moves a surface bent to a radius of 20 mm by about 0.01 mm.
 
     Args:
-      surface: from `fit_surface`.
-      points_mm: (n, 3) LPS.
+      surface: result of `fit_surface`.
+      points_mm: (n, 3) points, LPS mm.
 
     Returns:
       (n,) booleans.
