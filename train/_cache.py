@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Integer
 from numpy.typing import NDArray
 
 from sirtjax import segmentation, spatial
@@ -39,8 +40,8 @@ class PreparedCase:
     """
 
     case: TrainingCase
-    image: NDArray[np.float32]
-    labels: NDArray[np.uint8]
+    image: Float[np.ndarray, "i j k channels"]
+    labels: Integer[np.ndarray, "i j k"]
     low: tuple[float, ...]
     high: tuple[float, ...]
     unseen: tuple[float, ...]

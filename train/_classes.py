@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer
 from pydantic import Field
 
 from sirtjax.config import Table
 from sirtjax.errors import ConfigError
-
-Array = Any
+from sirtjax.typing import Array
 
 
 class ClassConfig(Table):
@@ -23,7 +24,9 @@ class ClassConfig(Table):
     values: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
 
 
-def channels_of(labels: Array, classes: tuple[ClassConfig, ...], *, count: int) -> Array:
+def channels_of(
+    labels: Integer[Array, "*batch i j k"], classes: tuple[ClassConfig, ...], *, count: int
+) -> Float[jax.Array, "*batch i j k count"]:
     """Returns label values as channels: background first if there is one more channel than classes.
 
     Args:

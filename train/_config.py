@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
+from jaxtyping import PyTree
 from pydantic import BaseModel, Field, model_validator
 
 from sirtjax.config import Table
@@ -164,6 +165,6 @@ class Recipe(Table):
     log: LogConfig = LogConfig()
 
 
-def plain(config: BaseModel) -> dict[str, Any]:
+def plain(config: BaseModel) -> dict[str, PyTree]:
     """Returns a config as JSON-compatible values, including every default."""
     return config.model_dump(mode="json", by_alias=True)

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sirtjax.config import Table
 from sirtjax.preprocess import AugmentConfig, FixedPreprocessing, OrganMask
-from sirtjax.synthesis import config_from_dict, load_preset
+from sirtjax.synthesis import SynthesisConfig, config_from_dict, load_preset
 from sirtjax.train._config import Count
 
 
@@ -23,7 +23,7 @@ class SyntheticConfig(Table):
 
     kind: Literal["synthetic"]
     bank: Path
-    synthesis: Any = Field(default_factory=lambda: load_preset("default"))
+    synthesis: SynthesisConfig = Field(default_factory=lambda: load_preset("default"))
     validation_cases: Count = 64
 
     @field_validator("synthesis", mode="before")

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree, Shaped
 
 from sirtjax.errors import ConfigError
+from sirtjax.typing import Array
 
-Array = Any
 AXIS = "samples"
 
 
@@ -23,19 +23,20 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def divided(array: Array, mesh: Mesh) -> Array:
+def divided(array: Shaped[Array, " n *rest"], mesh: Mesh) -> Shaped[Array, " n *rest"]:
     """Shards the first axis of an array across the devices, inside a compiled function."""
     if mesh.size == 1:
         return array
-    return jax.lax.with_sharding_constraint(array, NamedSharding(mesh, PartitionSpec(AXIS)))
+    shared: Array = jax.lax.with_sharding_constraint(array, NamedSharding(mesh, PartitionSpec(AXIS)))
+    return shared
 
 
-def place(tree: Any, mesh: Mesh) -> Any:
+def place(tree: PyTree, mesh: Mesh) -> PyTree:
     """Copies a tree of host arrays, equal in every process, to each device."""
     return jax.device_put(tree, replicated(mesh))
 
 
-def place_batch(tree: Any, mesh: Mesh) -> Any:
+def place_batch(tree: PyTree, mesh: Mesh) -> PyTree:
     """Arrays (parts, samples, ...) shared along their second axis: of each process, its own samples.
 
     Args:

@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from sirtjax import synthesis
 from sirtjax.errors import ConfigError
@@ -24,7 +24,7 @@ MIN_LESION_ML = 0.1
 
 def model_of_runs(
     runs: Sequence[Path], *, name: str, licence: str = "", last: bool = False
-) -> tuple[Model, dict[str, Any]]:
+) -> tuple[Model, dict[str, PyTree]]:
     """Exports the mean weights of runs that were initialised from each other as one model.
 
     Such runs are in one valley of the loss, with the mean at its centre (Wortsman et al., Model soups, ICML 2022,
@@ -57,7 +57,7 @@ def model_of_runs(
     return replace(first, folds=(variables,)), {"step": [about["step"], *(known["step"] for _, known in others)]}
 
 
-def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False) -> tuple[Model, dict[str, Any]]:
+def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False) -> tuple[Model, dict[str, PyTree]]:
     """Exports the weights of a training run as a model for `sirtjax.segmentation`.
 
     Images are prepared as in training, the part that was trained on and the median filter included, and divided into

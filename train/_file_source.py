@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax import networks, segmentation
@@ -25,8 +26,7 @@ from sirtjax.train._source import SampleSource
 from sirtjax.train._state import Variables
 from sirtjax.train._tile_shape import tile_shape
 from sirtjax.train._training_file import TrainingConfig
-
-Array = Any
+from sirtjax.typing import Array
 
 
 def file_source(
@@ -126,7 +126,7 @@ def _validated(
 
 def predicted(
     variables: Variables, case: PreparedCase, config: TrainingConfig, data: FilesConfig
-) -> NDArray[np.float32]:
+) -> Float[np.ndarray, "i j k classes"]:
     """Logits (i, j, k, classes) of a whole prepared case, tile by tile."""
     image = np.asarray(to_range(np.asarray(case.image), case.low, case.high, output=data.output))
     return predict_tiles(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import PyTree
 
 from sirtjax.errors import ComputationError, ConfigError
 from sirtjax.train._config import Recipe
@@ -54,7 +55,7 @@ def train(
     recipe: Recipe,
     run: Path,
     mesh: Mesh,
-    about: dict[str, Any],
+    about: dict[str, PyTree],
     resume: bool = False,
     max_time_s: float | None = None,
     on_begin: Callable[[], None] = lambda: None,

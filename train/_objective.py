@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Real, Shaped
 
 from sirtjax import losses
 from sirtjax.errors import ConfigError
 from sirtjax.train._config import LossConfig, LossTerm
+from sirtjax.typing import Array
 
-Array = Any
 
-
-def objective(outputs: Sequence[Array], onehot: Array, *, config: LossConfig) -> Array:
+def objective(
+    outputs: Sequence[Float[Array, "n _ _ _ classes"]], onehot: Real[Array, "n i j k classes"], *, config: LossConfig
+) -> Float[jax.Array, ""]:
     """Computes the loss of a network's outputs and labels.
 
     Outputs smaller than the labels because of valid convolutions are compared with the middle of them; the coarser
@@ -43,7 +45,7 @@ def objective(outputs: Sequence[Array], onehot: Array, *, config: LossConfig) ->
     return jnp.sum(jnp.stack(parts))
 
 
-def centre(array: Array, shape: Sequence[int]) -> Array:
+def centre(array: Shaped[Array, "n i j k channels"], shape: Sequence[int]) -> Shaped[Array, "n a b c channels"]:
     """Returns the centre of (n, i, j, k, c) with this extent; an odd voxel remains at the end."""
     starts = [(size - wanted) // 2 for size, wanted in zip(array.shape[1:4], shape, strict=True)]
     if min(starts) < 0:
@@ -51,7 +53,7 @@ def centre(array: Array, shape: Sequence[int]) -> Array:
     return array[(slice(None), *(slice(a, a + n) for a, n in zip(starts, shape, strict=True)))]
 
 
-def pooled(array: Array, shape: Sequence[int]) -> Array:
+def pooled(array: Real[Array, "n i j k channels"], shape: Sequence[int]) -> Float[Array, "n a b c channels"]:
     """Means over blocks of (n, i, j, k, c), so many that the given extent is left."""
     if tuple(array.shape[1:4]) == tuple(shape):
         return array

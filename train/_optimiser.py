@@ -4,11 +4,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jaxtyping import Float
 
 from sirtjax.train._config import OptimiserConfig, ScheduleConfig
-
-Array = Any
+from sirtjax.typing import Scalar
 
 
 def make_optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
@@ -28,7 +29,9 @@ def make_optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
     return optax.chain(*clip, *rule, optax.scale(-1.0))
 
 
-def learning_rate(step: Array, plateau: Array, *, config: OptimiserConfig, steps: int, steps_per_epoch: int) -> Array:
+def learning_rate(
+    step: Scalar | np.int32, plateau: Scalar, *, config: OptimiserConfig, steps: int, steps_per_epoch: int
+) -> Float[jax.Array, ""]:
     """Returns the learning rate of one step.
 
     Args:

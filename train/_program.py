@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
-
 import jax
+from jaxtyping import PyTree
 
 from sirtjax.errors import InputError
 from sirtjax.inference import available_bytes
@@ -10,7 +9,7 @@ from sirtjax.train._state import TrainState
 from sirtjax.train._step import Step
 
 
-def compiled_step(step: Any, state: TrainState, feed: Any, *, device: jax.Device) -> Step:
+def compiled_step(step: jax.stages.Wrapped, state: TrainState, feed: PyTree, *, device: jax.Device) -> Step:
     """Compiles the step of `make_step` for arrays of these shapes, after a memory check.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Integer, PyTree
 from numpy.typing import NDArray
 
 from sirtjax import networks
@@ -37,11 +38,11 @@ class RunRecord:
     """
 
     config: TrainingConfig
-    made_by: dict[str, Any]
-    steps: NDArray[np.int64]
-    figures: dict[str, NDArray[np.float64]]
-    validation_steps: NDArray[np.int64]
-    dsc: NDArray[np.float64]
+    made_by: dict[str, PyTree]
+    steps: Integer[np.ndarray, " n"]
+    figures: dict[str, Float[np.ndarray, " n"]]
+    validation_steps: Integer[np.ndarray, " m"]
+    dsc: Float[np.ndarray, "m labels"]
     best: int | None
     cases: tuple[tuple[str, str, float], ...]
 
@@ -56,9 +57,9 @@ class SampleSlice:
       predicted: masks by the best weights, in the same layout.
     """
 
-    image: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    predicted: NDArray[np.uint8]
+    image: Float[np.ndarray, "i j"]
+    labels: Integer[np.ndarray, "i j"]
+    predicted: Integer[np.ndarray, "i j"]
 
 
 def run_record(run: Path) -> RunRecord:

@@ -21,8 +21,7 @@ from sirtjax.train._source import SampleSource
 from sirtjax.train._state import Variables, first_state
 from sirtjax.train._synthetic import synthetic_source
 from sirtjax.train._training_file import TrainingConfig
-
-Array = Any
+from sirtjax.typing import Array
 
 
 def run_training(
@@ -59,7 +58,7 @@ def run_training(
         goes_on = resume and (run / STATE).is_file()
         variables = initial_variables(config.model_copy(update={"weights": None}) if goes_on else config)
 
-        def forward(variables: Variables, images: Array, key: Array) -> tuple[tuple[Array, ...], Any]:
+        def forward(variables: Variables, images: jax.Array, key: jax.Array) -> tuple[tuple[Array, ...], Any]:
             return networks.apply_training(config.network, variables, images, key=key)
 
         return train(

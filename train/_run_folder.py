@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jaxtyping import PyTree
 
 from sirtjax import __version__, networks
 from sirtjax.errors import ConfigError, OutputError
@@ -41,7 +42,7 @@ def run_config(run: Path) -> TrainingConfig:
     return training_from_dict(table, source=str(run / CONFIG))
 
 
-def best_variables(run: Path) -> tuple[Variables, dict[str, Any]]:
+def best_variables(run: Path) -> tuple[Variables, dict[str, PyTree]]:
     """Returns the weights of the best validation, and their metadata: the config, "step" and "dsc".
 
     Raises:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Integer, Real
 
-Array = Any
+from sirtjax.typing import Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Scores:
 
     cases: tuple[str, ...]
     labels: tuple[str, ...]
-    dsc: NDArray[np.float64]
+    dsc: Float[np.ndarray, "cases labels"]
 
     @property
     def mean(self) -> float:
@@ -32,7 +32,9 @@ class Scores:
         return float(known.mean()) if known.size else float("nan")
 
 
-def overlap_counts(logits: Array, onehot: Array, *, regions: bool) -> Array:
+def overlap_counts(
+    logits: Float[Array, "*batch i j k classes"], onehot: Real[Array, "*batch i j k classes"], *, regions: bool
+) -> Integer[jax.Array, "*batch counted 3"]:
     """Counts common, predicted and labelled voxels for each class except the background.
 
     Args:
@@ -54,7 +56,7 @@ def overlap_counts(logits: Array, onehot: Array, *, regions: bool) -> Array:
     return jnp.stack(sums, axis=-1)
 
 
-def scores_of(counts: Array, *, cases: Sequence[str], labels: Sequence[str]) -> Scores:
+def scores_of(counts: Integer[Array, "cases labels 3"], *, cases: Sequence[str], labels: Sequence[str]) -> Scores:
     """Computes the Dice coefficients of `overlap_counts`, (cases, labels, 3).
 
     Examples:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
+from jaxtyping import PyTree
 
 from sirtjax.errors import ConfigError
 from sirtjax.train._config import Recipe
@@ -15,10 +16,10 @@ from sirtjax.train._objective import centre
 from sirtjax.train._scores import Scores, overlap_counts, scores_of
 from sirtjax.train._state import Variables
 from sirtjax.train._step import Prepare
+from sirtjax.typing import Array
 
-Array = Any
 # (key, bank) to (image (i, j, k, channels), onehot (i, j, k, classes)).
-Sample = Callable[[Array, Any], tuple[Array, Array]]
+Sample = Callable[[jax.Array, PyTree], tuple[Array, Array]]
 Predict = Callable[[Variables, Array], Array]
 # Far from any seed that a training would be given.
 _VALIDATION = 0x5EED0000
@@ -35,7 +36,7 @@ class SampleSource:
       steps_per_epoch: number of updates in which each case is used once; None if there is no such number.
     """
 
-    feed: Callable[[int], Any]
+    feed: Callable[[int], PyTree]
     prepare: Prepare
     validate: Callable[[Variables], Scores]
     steps_per_epoch: int | None = None
@@ -43,12 +44,12 @@ class SampleSource:
 
 def sample_source(
     sample: Sample,
-    bank: Any,
+    bank: PyTree,
     *,
     predict: Predict,
     recipe: Recipe,
     mesh: Mesh,
-    validation_bank: Any,
+    validation_bank: PyTree,
     validation_count: int,
 ) -> SampleSource:
     """Returns samples that a pure function draws on the devices, inside the training step.
@@ -77,7 +78,7 @@ def sample_source(
     regions = recipe.loss.regions
 
     @jax.jit
-    def count(variables: Variables, bank: Any, key: Array) -> Array:
+    def count(variables: Variables, bank: Any, key: jax.Array) -> Array:
         image, onehot = sample(key, bank)
         logits = predict(variables, image[None])
         return overlap_counts(logits[0], centre(onehot[None], logits.shape[1:4])[0], regions=regions)

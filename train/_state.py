@@ -2,16 +2,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float, Integer, PyTree, Shaped
 
 from sirtjax.train._config import OptimiserConfig
 from sirtjax.train._optimiser import after_plateau, make_optimiser
+from sirtjax.typing import Array
 
-Array = Any
-Variables = dict[str, Any]
+Variables = dict[str, PyTree]
 
 _FIELDS = ["step", "variables", "average", "optimiser", "key", "plateau", "best_score", "best_step", "stale"]
 
@@ -33,15 +33,15 @@ class TrainState:
       stale: number of validations since then.
     """
 
-    step: Array
+    step: np.int32 | Integer[Array, ""]
     variables: Variables
-    average: Any
-    optimiser: Any
-    key: Array
-    plateau: Array
-    best_score: Array
-    best_step: Array
-    stale: Array
+    average: PyTree
+    optimiser: PyTree
+    key: Shaped[Array, "..."]
+    plateau: np.float32 | Float[Array, ""]
+    best_score: np.float32 | Float[Array, ""]
+    best_step: np.int32 | Integer[Array, ""]
+    stale: np.int32 | Integer[Array, ""]
 
     def judged(self) -> Variables:
         """Returns the variables to validate and store: the averaged params if there is an average."""

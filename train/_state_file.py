@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.io import atomic_path
@@ -20,7 +21,7 @@ _ABOUT = "about.json"
 _FORMAT = 1
 
 
-def save_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
+def save_tree(path: Path, tree: PyTree, about: Mapping[str, PyTree]) -> None:
     """Writes the arrays of a tree and its metadata; an older file is replaced atomically.
 
     Args:
@@ -35,7 +36,7 @@ def save_tree(path: Path, tree: Any, about: Mapping[str, Any]) -> None:
         np.savez(file, **leaves)
 
 
-def load_tree(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
+def load_tree(path: Path, like: Tree) -> tuple[Tree, dict[str, PyTree]]:
     """Reads a tree written by `save_tree`.
 
     Args:
@@ -63,7 +64,7 @@ def load_tree(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
     return jax.tree.unflatten(structure, [found[name] for name in expected]), about
 
 
-def about_tree(path: Path) -> dict[str, Any]:
+def about_tree(path: Path) -> dict[str, PyTree]:
     """Returns the metadata of a tree.
 
     Raises:
@@ -72,7 +73,7 @@ def about_tree(path: Path) -> dict[str, Any]:
     return _read(path)[1]
 
 
-def named_leaves(tree: Any) -> dict[str, Any]:
+def named_leaves(tree: PyTree) -> dict[str, PyTree]:
     """Returns the leaves of a tree by their path, in the tree's order."""
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}

@@ -6,25 +6,29 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import Mesh
+from jaxtyping import PyTree
 
 from sirtjax.train._config import Recipe
 from sirtjax.train._devices import divided, replicated
 from sirtjax.train._objective import objective
 from sirtjax.train._optimiser import learning_rate, make_optimiser
 from sirtjax.train._state import TrainState, Variables
+from sirtjax.typing import Array
 
-Array = Any
 # (variables, images (n, i, j, k, channels), key) to (outputs, statistics).
-Forward = Callable[[Variables, Array, Array], tuple[tuple[Array, ...], Any]]
+Forward = Callable[[Variables, jax.Array, jax.Array], tuple[tuple[Array, ...], PyTree]]
 # (key, feed, part) to (images, onehot) of one part of the batch.
-Prepare = Callable[[Array, Any, Array], tuple[Array, Array]]
+Prepare = Callable[[Array, PyTree, Array], tuple[Array, Array]]
 Metrics = dict[str, Array]
-Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
+Step = Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]
 
 
-def make_step(forward: Forward, prepare: Prepare, *, recipe: Recipe, mesh: Mesh, steps_per_epoch: int) -> Step:
+def make_step(
+    forward: Forward, prepare: Prepare, *, recipe: Recipe, mesh: Mesh, steps_per_epoch: int
+) -> jax.stages.Wrapped:
     """Returns one update as a compiled function of the state and of the batch.
 
     The state is given up to the function: its memory is used for the result. All devices compute one program over
@@ -44,7 +48,7 @@ def make_step(forward: Forward, prepare: Prepare, *, recipe: Recipe, mesh: Mesh,
     tx = make_optimiser(recipe.optimiser)
     trainer = recipe.trainer
 
-    def loss_of(params: Any, statistics: Any, images: Array, onehot: Array, key: Array) -> tuple[Array, Any]:
+    def loss_of(params: Any, statistics: Any, images: Array, onehot: Array, key: jax.Array) -> tuple[Array, Any]:
         variables = {"params": _as(params, trainer.precision), "statistics": statistics}
         outputs, after = forward(variables, _as(images, trainer.precision), key)
         full = tuple(logits.astype(jnp.float32) for logits in outputs)
@@ -58,7 +62,7 @@ def make_step(forward: Forward, prepare: Prepare, *, recipe: Recipe, mesh: Mesh,
         return loss, after, gradients
 
     def step(state: TrainState, feed: Any) -> tuple[TrainState, Metrics]:
-        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+        key = jax.random.fold_in(jax.random.wrap_key_data(jnp.asarray(state.key)), state.step)
         loss, statistics, gradients = _over_parts(
             lambda statistics, part: part_of(state, statistics, key, feed, part),
             state.variables,
@@ -109,7 +113,7 @@ def _length(tree: Any) -> Array:
     return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
 
 
-def _averaged(average: Any, params: Any, step: Array, decay: float | None) -> Any:
+def _averaged(average: Any, params: Any, step: np.int32 | Array, decay: float | None) -> Any:
     if decay is None:
         return average
     # The first steps follow closely, or the mean would keep the random start for 1 / (1 - decay) steps.

@@ -4,14 +4,14 @@ from typing import Any
 
 import jax
 from jax.sharding import Mesh
+from jaxtyping import Float, Shaped
 
 from sirtjax import networks, synthesis
 from sirtjax.train._classes import channels_of
 from sirtjax.train._data_config import SyntheticConfig
 from sirtjax.train._source import SampleSource, sample_source
 from sirtjax.train._training_file import TrainingConfig
-
-Array = Any
+from sirtjax.typing import Array
 
 
 def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels: int, mesh: Mesh) -> SampleSource:
@@ -30,7 +30,7 @@ def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels:
     networks.output_shape(config.network, data.synthesis.shape)  # refuses what does not fit
     bank, names = synthesis.load_shape_bank(data.bank)
 
-    def sample(key: Array, bank: synthesis.ShapeBank) -> tuple[Array, Array]:
+    def sample(key: jax.Array, bank: synthesis.ShapeBank) -> tuple[Array, Array]:
         image, labels = synthesis.random_sample(key, bank, config=data.synthesis)
         return image[..., None], channels_of(labels, config.classes, count=channels)
 
@@ -49,7 +49,9 @@ def synthetic_source(config: TrainingConfig, data: SyntheticConfig, *, channels:
     )
 
 
-def draw_samples(data: SyntheticConfig, *, seed: int, count: int) -> list[tuple[Array, Array]]:
+def draw_samples(
+    data: SyntheticConfig, *, seed: int, count: int
+) -> list[tuple[Float[Array, "i j k"], Shaped[Array, "i j k"]]]:
     """Generates sample images and labels (i, j, k) of the training shapes for display."""
     bank = synthesis.split_bank(*synthesis.load_shape_bank(data.bank))
     draw = jax.jit(lambda key, bank: synthesis.random_sample(key, bank, config=data.synthesis))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -120,7 +120,7 @@ def load_training(name: str, *, overrides: Sequence[str] = ()) -> TrainingConfig
     return training_from_dict(table, source=name)
 
 
-def training_from_dict(table: dict[str, Any], *, source: str) -> TrainingConfig:
+def training_from_dict(table: Mapping[str, object], *, source: str) -> TrainingConfig:
     """Checks a training file in the form of nested tables.
 
     Raises:
