@@ -140,7 +140,7 @@ class LogConfig(Table):
     """What is written down on the way.
 
     Attributes:
-      every_steps: how often the rows of log.csv are written out and progress is reported.
+      every_steps: interval in steps at which the rows of log.csv are written and progress is reported.
       tensorboard: event files for TensorBoard in the folder `tensorboard`, too.
     """
 

@@ -47,7 +47,7 @@ class LiverMask(Table):
 
     Attributes:
       values: label values of the liver, of lesions in it among them.
-      margin_mm: how far it is widened.
+      margin_mm: dilation of the liver.
     """
 
     values: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(min_length=1)]

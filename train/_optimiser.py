@@ -66,7 +66,7 @@ def after_plateau(plateau: float, stale: int, *, schedule: ScheduleConfig) -> fl
     Args:
       plateau: the factor before.
       stale: validations without improvement in a row, this one counted; 0 where it has improved.
-      schedule: only its kind "plateau" changes anything.
+      schedule: schedule, of which only the kind "plateau" has an effect.
 
     Examples:
       >>> from sirtjax import train

@@ -52,7 +52,7 @@ class SampleSlice:
     """A slice of a training sample as the network sees it.
 
     Attributes:
-      image: (i, j) of the first channel.
+      image: (i, j) values of the first channel.
       labels: (i, j) class numbers, 0 outside of all.
       predicted: masks by the best weights, in the same layout.
     """

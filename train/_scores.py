@@ -16,7 +16,7 @@ class Scores:
     """The overlap of each validation case.
 
     Attributes:
-      cases: their names.
+      cases: names of the cases.
       labels: names of the classes.
       dsc: (cases, labels); NaN where a class is in neither the labels nor the prediction.
     """

@@ -24,9 +24,9 @@ def activity_interval_mbq(
 
     Args:
       target_gy: (n,) tumour doses to reach; a mean, or D_x.
-      target_gy_per_mbq: (n,) the same doses per MBq, above 0.
+      target_gy_per_mbq: (n,) tumour doses per MBq, above 0.
       limit_gy: (m,) doses not to exceed.
-      limit_gy_per_mbq: (m,) the same doses per MBq, above 0.
+      limit_gy_per_mbq: (m,) limited doses per MBq, above 0.
 
     Returns:
       Lower and upper bound in MBq; no activity meets both targets and limits where lower > upper.

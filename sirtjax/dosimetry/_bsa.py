@@ -41,7 +41,7 @@ def bsa_activity_mbq(
     Args:
       height_m: body height in metres.
       weight_kg: body weight.
-      tumour_volume_ml: all tumours.
+      tumour_volume_ml: volume of all tumours.
       normal_volume_ml: the rest of the liver.
 
     Returns:

@@ -139,7 +139,7 @@ def automatic_mask_checks(vois: str, *, method: str, quality_flags: Sequence[str
     """Returns SJ110 for automatically segmented VOIs, SJ111 for each of their quality flags.
 
     Args:
-      vois: their names.
+      vois: names of the VOIs.
       method: the model or rule.
       quality_flags: quality flags, one sentence each.
     """

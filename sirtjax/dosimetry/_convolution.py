@@ -24,7 +24,7 @@ def convolve_octant(source: Float[Array, "i j k"], octant: Float[Array, "a b c"]
       octant: (radius_i + 1, radius_j + 1, radius_k + 1) kernel at offsets of zero and above.
 
     Returns:
-      (i, j, k), as `source`. In float32 the error is about 1e-6 of the largest value, everywhere.
+      (i, j, k) result on the grid of `source`. In float32 the error is about 1e-6 of the largest value, everywhere.
     """
     shape = source.shape
     padded = [good_fft_size(n + m - 1) for n, m in zip(shape, octant.shape, strict=True)]

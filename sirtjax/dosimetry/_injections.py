@@ -16,7 +16,7 @@ def superposed_dose_gy(
 
     Args:
       dose_gy_per_mbq: (..., n_injections); the leading axes are VOIs, or the voxels of a map.
-      activity_mbq: (n_injections,) that entered the patient.
+      activity_mbq: (n_injections,) activities that entered the patient.
 
     Returns:
       (...) dose in Gy.

@@ -17,7 +17,7 @@ class ActivityAllocation:
 
     Attributes:
       activity_mbq: (n_injections,).
-      margin: that smallest ratio; 1 or more where every target can be met.
+      margin: smallest ratio of target dose to target; 1 or more if every target can be met.
       complete: every injection reaches a target and a liver limit. Otherwise the activities are not a suggestion:
         an injection without target is left out, one without liver limit fills up to the lung limit.
     """

@@ -46,7 +46,7 @@ def lung_dose_gy(
     average (d'Andrea et al., Appl Sci 2024;14:7684); the limits in use are on this compartment value.
 
     Args:
-      activity_mbq: injected, scalar or (n,).
+      activity_mbq: injected activity, scalar or (n,).
       lung_shunt_fraction: LSF, scalar or (n,).
       lung_mass_g: mass of both lungs.
       constant_gy_g_per_mbq: local-deposition constant of the nuclide.

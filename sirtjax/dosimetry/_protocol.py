@@ -48,9 +48,9 @@ class ProtocolObjective:
     """An objective and the hepatic reserve (untreated fraction of the liver) it applies to.
 
     Attributes:
-      objective: on a role.
-      reserve_below: only for a reserve below this; None for all.
-      reserve_above: only for a reserve above this; None for all.
+      objective: objective on a role.
+      reserve_below: reserve below which the objective applies; None for all.
+      reserve_above: reserve above which the objective applies; None for all.
     """
 
     objective: DoseObjective
@@ -75,7 +75,7 @@ class Protocol:
       lung_cumulative: limit with earlier treatments, Gy.
       multi: objectives of the multi-compartment or voxel-level method.
       single: objectives of the single-compartment method.
-      lung_shunt_steps: (LSF exceeded, factor on the BSA activity) of the BSA method; empty if it has none.
+      lung_shunt_steps: steps (LSF exceeded, factor on the activity) of the BSA method; empty if it has none.
       lung_shunt_source: source of those steps.
       activity_per_mass: activity per liver mass, MBq/kg, if the device has such a rule.
       notes: further statements of the source.

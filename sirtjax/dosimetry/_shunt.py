@@ -74,8 +74,8 @@ def combined_lung_shunt_fraction(
     """Computes the LSF of several injections: the mean weighted by activity.
 
     Args:
-      activity_mbq: (n,) per injection.
-      lung_shunt_fractions: (n,) per injection.
+      activity_mbq: (n,) activity of each injection.
+      lung_shunt_fractions: (n,) lung shunt fraction of each injection.
 
     Returns:
       Fraction.
@@ -92,7 +92,7 @@ class ConjugateCounts:
       anterior: counts in the ROI on the anterior view.
       posterior: counts in the mirrored ROI on the posterior view.
       anterior_background: background per pixel times pixels of the ROI, anterior.
-      posterior_background: the same, posterior.
+      posterior_background: background per pixel times pixels of the ROI, posterior.
     """
 
     anterior: float

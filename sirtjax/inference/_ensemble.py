@@ -19,9 +19,9 @@ class Ensemble:
     """What several networks say together.
 
     Attributes:
-      probabilities: (i, j, k, classes) of the mean logits, as in nnU-Net.
-      entropy: (i, j, k) in nats, of the networks' mean probabilities: how far from certain, ln 2 for two classes at a
-        half each; for "sigmoid" the largest among the classes.
+      probabilities: (i, j, k, classes) probabilities of the mean logits, as in nnU-Net.
+      entropy: (i, j, k) entropy in nats of the networks' mean probabilities, ln 2 for two classes at a half each; for
+        "sigmoid" the largest among the classes.
       spread: (i, j, k) standard deviation of the networks' probabilities of the class in which they differ most; zero
         for one network.
     """

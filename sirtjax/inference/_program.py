@@ -27,7 +27,7 @@ class Program(NamedTuple):
       run: (variables, tiles) -> logits, on the device.
       place: puts tiles where `run` takes them.
       place_variables: puts variables where `run` takes them.
-      output_shape: (n, i, j, k, classes) of the logits.
+      output_shape: shape of the logits, (n, i, j, k, classes).
       needed_bytes: memory of one device that a call takes in addition to the variables.
     """
 

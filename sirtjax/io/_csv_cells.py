@@ -43,7 +43,7 @@ class CsvWriter:
 
     Args:
       file: open for text, without translation of line ends.
-      lineterminator: between the rows.
+      lineterminator: text between the rows.
     """
 
     def __init__(self, file: IO[str], *, lineterminator: str = "\r\n") -> None:

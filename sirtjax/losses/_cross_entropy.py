@@ -17,7 +17,7 @@ def cross_entropy_loss(
     """Computes the cross entropy of predicted probabilities, mean over voxels and samples.
 
     Args:
-      logits: (n, ..., classes) before softmax.
+      logits: (n, ..., classes) logits before softmax.
       onehot: labels of the same shape, from 0 to 1.
       regions: channels may overlap: binary cross entropy of each after a sigmoid, summed over the channels. So it
         is with one channel anyway.

@@ -22,7 +22,7 @@ def focal_loss(
     """Computes the focal loss: cross entropy with each term weighted by (1 - p)^gamma.
 
     Args:
-      logits: (n, ..., classes) before softmax.
+      logits: (n, ..., classes) logits before softmax.
       onehot: labels of the same shape, from 0 to 1.
       gamma: 0 gives the cross entropy.
       regions: channels may overlap: a sigmoid each, voxels inside and outside counted. So it is with one channel

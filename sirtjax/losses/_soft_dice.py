@@ -22,7 +22,7 @@ def soft_dice_loss(
     `1 - (2 sum p t + smooth) / (sum p + sum t + smooth)` over the voxels. A class that is in neither costs nothing.
 
     Args:
-      logits: (n, ..., classes) before softmax.
+      logits: (n, ..., classes) logits before softmax.
       onehot: labels of the same shape, from 0 to 1; fractional labels are allowed.
       background: count the first class as well.
       regions: channels may overlap: a sigmoid each instead of a softmax, and none of them is background. So it is

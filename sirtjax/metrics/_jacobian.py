@@ -81,7 +81,7 @@ class Determinants:
     Attributes:
       beyond: the determinant outside the field, or of an affine transform everywhere.
       geometry: the field's voxels; None for an affine transform.
-      central: (i, j, k) by central differences.
+      central: (i, j, k) determinants by central differences.
       least: (i, j, k) the least of the corners; `central` where these were not asked for.
     """
 

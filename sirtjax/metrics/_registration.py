@@ -41,7 +41,7 @@ def evaluate_registration(
     Args:
       transform: pull, from the reference image's space to the floating image's.
       reference_masks: name -> label map with a label of that name, each on its own grid.
-      floating_masks: the same of the floating image; upper and lower case of names are taken as equal.
+      floating_masks: masks of the floating image by name; upper and lower case of names are treated as equal.
       organs: names that count by their surface; all others are landmarks.
       reference: the reference image's grid, outside of which a label is out of view; by default that of each mask.
       reference_points_mm: (n, 3) points in the reference image, for the target registration error.

@@ -31,7 +31,7 @@ class SurfaceMesh:
     """A surface in pieces of four corners, each the two triangles on either side of its corners 0 and 2.
 
     Attributes:
-      corners_mm: (n, 4, 3), in order around each facet.
+      corners_mm: (n, 4, 3) corners of each facet, in order around it.
     """
 
     corners_mm: Floats
@@ -68,7 +68,7 @@ def extract_surface(values: ArrayLike, affine: ArrayLike) -> SurfaceMesh:
 
     Args:
       values: (i, j, k) booleans, or occupancies from 0 to 1.
-      affine: (4, 4) from voxel index to mm.
+      affine: (4, 4) map from voxel index to mm.
 
     Raises:
       InputError: not three-dimensional, or no voxel reaches 0.5.

@@ -35,7 +35,7 @@ def conv3d(x: jax.Array, w: jax.Array, *, stride: Three = (1, 1, 1), padding: Pa
       padding: zeros before and after along each axis.
 
     Returns:
-      (n, i', j', k', out) in the type of `x`.
+      (n, i', j', k', out) values of the same dtype as `x`.
     """
     if w.shape[:3] == (1, 1, 1):
         return _pointwise(x, w, stride, padding)
@@ -63,7 +63,7 @@ def conv3d_transpose(
       output_padding: voxels added at the end of each axis, which the kernels may reach or not.
 
     Returns:
-      (n, i', j', k', out) in the type of `x`.
+      (n, i', j', k', out) values of the same dtype as `x`.
     """
     if w.shape[:3] == tuple(stride) and not any(map(any, padding)) and not any(output_padding):
         return _spread(x, w)

@@ -55,7 +55,7 @@ def sample_bspline(
     Inside means within half a voxel of the grid; there the spline is mirrored at the end voxels, as ITK does.
 
     Args:
-      coefficients: (i, j, k) from `bspline_coefficients`.
+      coefficients: (i, j, k) result of `bspline_coefficients`.
       ijk: (..., 3) fractional voxel indices.
       fill: value outside the grid.
 

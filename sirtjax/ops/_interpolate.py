@@ -17,7 +17,7 @@ class FlatGrid(NamedTuple):
     """Voxel values laid out in one row, with the shape as data: two patients share one compilation.
 
     Attributes:
-      flat: (capacity,) or (capacity, channels) values, k fastest; values beyond the shape is never read.
+      flat: (capacity,) or (capacity, channels) values, k fastest; values beyond the shape are never read.
       shape: the three numbers of voxels, whole numbers or a traced (3,) int32 array.
       low: smallest fractional index along each axis that counts as inside (normally -0.5).
       high: first fractional index beyond the inside (normally shape - 0.5).

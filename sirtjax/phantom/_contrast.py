@@ -114,7 +114,7 @@ def microsphere_table(
     Args:
       lesion_territory: (12,) 1 right, 2 left: what feeds each lesion.
       tumour_to_normal: (12,) concentration in each lesion over that in its territory's normal liver.
-      necrosis_to_normal: (12,) the same for its necrotic core.
+      necrosis_to_normal: (12,) concentration in each necrotic core over that in its territory's normal liver.
     """
     table = np.zeros((TISSUES, 5), np.float32)
     for segment in range(1, SEGMENTS + 1):

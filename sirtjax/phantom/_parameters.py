@@ -35,7 +35,7 @@ class Anatomy:
       rib_phase_mm: position along z at which the ribs begin.
       spine_phase_mm: position along z at which the vertebrae begin.
       shape_centre_mm: (e, 3) centres of the ellipsoids of `_organs.ELLIPSOIDS`.
-      shape_radii_mm: (e, 3) their semi-axes.
+      shape_radii_mm: (e, 3) semi-axes of the ellipsoids.
       shape_rotation: (e, 3, 3) rotations on their own axes.
       lesion_centre_mm: (12, 3) lesion centres; unused lesions are far outside.
       lesion_radii_mm: (12, 3) semi-axes.

@@ -22,10 +22,10 @@ class Pose:
     Attributes:
       rotation: (3, 3) rotation about `centre_mm`.
       translation_mm: (3,) shift of the couch.
-      centre_mm: (3,) what the patient turns about.
+      centre_mm: (3,) centre of the rotation.
       breathing_shift_mm: craniocaudal shift of the dome of the liver: how much higher it is in this session, in free
         breathing, than in the inspiration of the diagnostic CT.
-      breath_centre_mm: (3,) where the breathing shift is largest.
+      breath_centre_mm: (3,) position of the largest breathing shift.
       breath_reach_mm: (3,) Gaussian reach of the breathing shift.
       wave: (m, 3) wave vectors (rad/mm) of the smooth deformation.
       wave_phase: (m,) phases.
@@ -98,7 +98,7 @@ def displacement_mm(pose: Pose, points_mm: Float[Array, "3 n"], *, xp: ModuleTyp
     """Computes the pull displacement u (3, n): x of this session is x + u(x) of the diagnostic CT.
 
     Args:
-      pose: how the patient lies.
+      pose: pose of the patient.
       points_mm: (3, n) points of this session.
       xp: `jax.numpy`, or `numpy` to compute the same on the host without compiling.
 

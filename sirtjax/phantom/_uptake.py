@@ -27,7 +27,7 @@ class Uptake:
       right_to_left: concentration in the normal liver of the right territory over that of the left.
       lesion_territory: (12,) 1 right, 2 left.
       tumour_to_normal: (12,) concentration in the viable lesion over its territory's normal liver.
-      necrosis_to_normal: (12,) the same for its necrotic core.
+      necrosis_to_normal: (12,) concentration in the necrotic core over its territory's normal liver.
     """
 
     lung_shunt_fraction: float

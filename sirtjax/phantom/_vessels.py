@@ -27,8 +27,8 @@ class Tree:
     """A branching vessel: straight pieces that narrow from start to end.
 
     Attributes:
-      start_mm: (n, 3) where each piece begins.
-      end_mm: (n, 3) where it ends.
+      start_mm: (n, 3) start of each piece.
+      end_mm: (n, 3) end of each piece.
       radius_mm: (n, 2) radius at start and end.
     """
 

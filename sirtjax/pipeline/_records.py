@@ -82,12 +82,12 @@ class PipelineInputs:
       masks: the masks by name, each on its own grid: occupancies, or logits if the configuration says so.
       warp: transform of the masks that were drawn on the diagnostic image.
       world_from_dose_voxel: (4, 4) affine of the dose grid, LPS mm.
-      density_g_per_ml: (I, J, K) on the dose grid.
+      density_g_per_ml: (I, J, K) density on the dose grid.
       lung: (I, J, K) fraction of each dose voxel that is lung; it takes no dose from the soft-tissue kernel.
       soft_tissue_g_per_ml: density of the tissue of the kernel and of the liver.
       kernel_scale: factor on the range of the dose kernel, 1 for the published one; not used by local deposition.
       calibration: (injections,) factor on the activity in each territory, 1 for the patient-relative calibration.
-      lung_shunt_fraction: (injections,) of each injection.
+      lung_shunt_fraction: (injections,) lung shunt fraction of each injection.
       lung_mass_g: mass of both lungs.
       previous_lung_gy: mean lung dose of earlier treatments.
       limits_gy: (objectives,) targets and limits, in the order of the configuration.
@@ -165,7 +165,7 @@ class ObjectiveConfig:
       direction: "at least" (target) or "at most" (limit).
       volume_fraction: x of D_x, also for V objectives (V70 >= 80 % is D80 >= 70 Gy); None for a mean.
       territories: territories that feed the VOI of a target; a target with several couples them.
-      on_liver: whether it limits liver tissue.
+      on_liver: whether the objective limits liver tissue.
       cumulative: whether the dose of earlier treatments counts (lungs).
     """
 

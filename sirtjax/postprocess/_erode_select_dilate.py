@@ -23,7 +23,7 @@ def erode_select_dilate(mask: ArrayLike, spacing_mm: Sequence[float], *, radius_
     Args:
       mask: (i, j, k) booleans.
       spacing_mm: voxel size along i, j, k.
-      radius_mm: how deep to erode.
+      radius_mm: radius of the erosion.
 
     Returns:
       (i, j, k) booleans, a part of the mask.

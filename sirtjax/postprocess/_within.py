@@ -58,7 +58,7 @@ def within_liver(
       lesions: (i, j, k) booleans.
       liver: (i, j, k) booleans on the same grid.
       spacing_mm: voxel size along i, j, k.
-      margin_mm: how far beyond the liver lesions may lie.
+      margin_mm: largest distance of lesions beyond the liver.
 
     Raises:
       GeometryError: the two masks differ in shape.

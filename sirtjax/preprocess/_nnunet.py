@@ -26,7 +26,7 @@ class NnunetCase:
     """The input of an nnU-Net, and the data for the resampling of its output to the image.
 
     Attributes:
-      image: (i, j, k, channel) in the network's axes and spacing.
+      image: (i, j, k, channel) image in the network's axes and spacing.
       shape: shape of the original voxel array.
       start: first voxel of the cropped part, in the network's axes before resampling.
       cropped_shape: voxels of that part.

@@ -29,7 +29,7 @@ def restore_labels(
     logits are held. Outside of what was kept of the image there is background.
 
     Args:
-      logits: (i, j, k, classes) on the grid of `case.image`.
+      logits: (i, j, k, classes) logits on the grid of `case.image`.
       case: result of `prepare_nnunet`.
       how: preprocessing of the plans.
       regions: label of each class, for a model of overlapping regions: written in this order if the class has a
@@ -57,7 +57,7 @@ def restore_maps(
     """Returns maps such as probabilities on the grid of the voxel array, resampled like logits.
 
     Args:
-      maps: (i, j, k, map) on the grid of `case.image`.
+      maps: (i, j, k, map) values on the grid of `case.image`.
       case: result of `prepare_nnunet`.
       how: preprocessing of the plans.
       outside: value of each map in the cropped-away part of the image.

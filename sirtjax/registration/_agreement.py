@@ -26,7 +26,7 @@ def compare_stages(
     The last resolution is used.
 
     Args:
-      matrices: (4, 4) of the start and of the affine map.
+      matrices: (4, 4) matrices of the start and of the affine map.
       displacement_mm: (i, j, k, 3) u of the deformation on the whole lattice, before the affine map.
       pair: both images.
       config: static.

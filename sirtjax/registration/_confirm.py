@@ -141,7 +141,7 @@ def covered_fraction(image: Volume, other: Volume, other_from_image: Real[np.nda
 
     Args:
       image: shows the body.
-      other: only its grid is used.
+      other: image of which only the grid is used.
       other_from_image: (4, 4) affine map of world points.
     """
     array = np.asarray(image.array)

@@ -38,7 +38,7 @@ class Fit:
 
     Attributes:
       distance: mean squared difference of descriptors at the transform, between 0 and 1.
-      shifted: (n,) at wrong shifts; infinite if too little overlaps.
+      shifted: (n,) mean squared difference of descriptors at wrong shifts; infinite if too little overlaps.
       reflected: (3,) least of those after a reflection along each axis of the reference's lattice.
       blocks: number of blocks compared.
       blocks_in_place: fraction of them whose best shift is none, or one to the next node.

@@ -61,10 +61,10 @@ class ImplicitSolution:
     Attributes:
       affine: (4, 4) floating_from_reference.
       displacement_mm: (i, j, k, 3) u on the reference's lattice; x goes to affine (x + u(x)).
-      affine_residual_mm: how far from its minimum the affine map may still be: the root mean square, over the nodes
-        that are compared, of what one more Newton step would move.
-      displacement_residual_mm: the same for the deformation. Gradients are valid where both are small against the
-        displacements that matter.
+      affine_residual_mm: residual distance of the affine map from its minimum: the root mean square, over the compared
+        nodes, of the displacement of one more Newton step.
+      displacement_residual_mm: residual distance of the deformation. Gradients are valid if both are small compared
+        with the relevant displacements.
     """
 
     affine: Float[Array, "*batch 4 4"]
@@ -219,9 +219,9 @@ def implicit_minimum(
 
     Args:
       objective: (free, inputs) -> scalar; closes over no traced value.
-      minimum: (n,) where its slope is zero.
+      minimum: (n,) parameters at which the gradient is zero.
       inputs: pytree of all arrays it depends on; whole numbers in it are held.
-      options: how exactly the linear system is solved.
+      options: accuracy of the solution of the linear system.
     """
     return minimum
 

@@ -27,7 +27,7 @@ class Measured:
     """An image on a lattice in its own unit, before it is scaled; the body is searched in it.
 
     Attributes:
-      values: (i, j, k) in the image's unit; air, or the darkest value, in voxels that were not measured.
+      values: (i, j, k) values in the image's unit; air, or the darkest value, in voxels that were not measured.
       inside: (i, j, k) 1 in measured voxels, 0 outside.
       unit: unit of the values.
       window: values that are scaled to 0 and 1 (`intensity_range`).

@@ -21,19 +21,19 @@ class ImagePair:
 
     Attributes:
       reference: (i, j, k) image scaled to [0, 1].
-      reference_weight: (i, j, k) how much each node counts in the comparison of images; 0 outside the image.
+      reference_weight: (i, j, k) weight of each node in the comparison of images; 0 outside the image.
       reference_near: (i, j, k) 1 for the nodes that can be sampled, otherwise 0.
       reference_masks: (i, j, k, 2) occupancy by the liver and by all landmarks.
       floating: (i, j, k) image scaled to [0, 1].
       floating_inside: (i, j, k) 1 where the floating image was measured, otherwise 0.
-      floating_masks: (i, j, k, 2) as `reference_masks`.
+      floating_masks: (i, j, k, 2) occupancy by the floating liver and by all floating landmarks.
       mask_weight: (2,) weight of either channel; 0 for one that does not guide.
       reference_origin_mm: (3,) world position of the first node of the reference grid.
       reference_pitch_mm: (3,) node spacing of the reference grid.
       floating_origin_mm: (3,) world position of the first node of the floating grid.
       floating_pitch_mm: (3,) node spacing of the floating grid.
       landmarks_reference_mm: (LANDMARKS, 3) points.
-      landmarks_floating_mm: (LANDMARKS, 3) where they are in the floating image.
+      landmarks_floating_mm: (LANDMARKS, 3) the same points in the floating image.
       landmarks_weight: (LANDMARKS,) 1 for a landmark, 0 for an empty place.
       start: (4, 4) floating_from_reference to begin with.
       centre_mm: (3,) about which the affine map turns and stretches, in the reference.

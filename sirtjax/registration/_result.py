@@ -75,7 +75,7 @@ class Stage:
     """One resolution of one stage of the optimisation.
 
     Attributes:
-      name: such as "affine 1" or "deformable 3".
+      name: name such as "affine 1" or "deformable 3".
       losses: (steps,) values under "total", "images", "masks", "landmarks" and, when deformable, "regularisation". The
         first is the weighted sum, the others are unweighted except "regularisation".
     """
@@ -90,7 +90,7 @@ class RegistrationResult:
 
     Attributes:
       transform: pull, from the reference to the floating image (LPS mm).
-      affine: only its affine part.
+      affine: affine part of the transform.
       status: SUCCESS, or what went wrong and what to do.
       notes: observations, one sentence each.
       stages: the loss history.

@@ -19,10 +19,10 @@ class Plan:
 
     Attributes:
       stride: a step looks at one of the stride^3 interleaved sub-lattices.
-      points: and there at this many of the nodes that count.
+      points: number of nodes of the sub-lattice that are sampled.
       images: whether images are compared.
       masks: whether masks and landmarks are.
-      similarity: how images are.
+      similarity: similarity measure of the images.
     """
 
     stride: int
@@ -43,10 +43,10 @@ class View:
     """Both sides of a pair at one resolution, laid out for sampling.
 
     Attributes:
-      nodes: (phases, points) which nodes of each sub-lattice are looked at, as linear indices.
+      nodes: (phases, points) linear indices of the sampled nodes of each sub-lattice.
       kept: (phases, points) 1 for those, 0 for places left over.
-      weight: (phases, points) how much each counts in the comparison of images.
-      reference: (phases, points, features + masks) their values.
+      weight: (phases, points) weight of each node in the comparison of images.
+      reference: (phases, points, features + masks) values at the nodes.
       floating: (i, j, k, features + masks + 1) the floating side, and last where it has been measured.
     """
 

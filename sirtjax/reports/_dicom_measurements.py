@@ -35,7 +35,7 @@ def measurement_groups(result: Result, names: Mapping[str, str]) -> list[dicom.M
 
     Args:
       result: the numbers.
-      names: per VOI its name in the objects.
+      names: name of each VOI in the objects.
     """
     groups = [_group(result, row, names[row.name]) for row in result.vois]
     if LUNGS not in names and any(one.voi == LUNGS for one in result.objectives):

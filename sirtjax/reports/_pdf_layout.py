@@ -116,7 +116,7 @@ def table(
     Args:
       header: one text per column; empty texts for a table without header.
       rows: texts of the cells.
-      align: per column "l" (text) or "r" (numbers, on one line if possible).
+      align: "l" (text) or "r" (numbers, on one line if possible) for each column.
       strong: indices of the rows that stand out.
       colours: colour of the text, by row and column.
       size: size of the letters in points; smaller if the table is too wide.

@@ -21,7 +21,7 @@ class RegistrationRecord(TypedDict):
 
     Attributes:
       schema: version of the format.
-      status, cause, remedy: how the registration ended.
+      status, cause, remedy: final status of the registration, its meaning and the remedy.
       notes: remarks on the input.
       quality: metrics by stage.
       fit: agreement of the images against wrong alignments.

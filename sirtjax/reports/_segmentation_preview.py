@@ -30,7 +30,7 @@ def segmentation_preview(volume: Volume, labels: LabelMap, *, title: str) -> Fig
 
     Args:
       volume: the image.
-      labels: on its grid.
+      labels: label map on the grid of the image.
       title: text above the images, such as volumes and flags.
 
     Returns:

@@ -45,7 +45,7 @@ def save_steps(
     """Writes the results of the steps: masks as NIfTI, the transform as an ITK file, an index as JSON.
 
     Args:
-      folder: made where it is missing; files are replaced one by one, each whole.
+      folder: output folder, created if it does not exist; files are replaced one by one, each as a whole.
       case: the case they belong to.
       products: entries that are None are not written.
       registration_page: the report of the registration, as HTML.

@@ -53,7 +53,7 @@ class Session:
     """One folder under review. Its methods may be called from any thread.
 
     Args:
-      folder: that `sirtjax plan` or `verify` wrote.
+      folder: folder that `sirtjax plan` or `verify` wrote.
       products: the steps in it, with images, liver and registration.
       replan: plans again and writes the folder.
     """

@@ -63,7 +63,7 @@ def carry(
       grid: working grid.
       patient: image of the patient on the working grid, from `windowed`.
       config: preset of the registration.
-      register: (reference, floating, *, config) to a result.
+      register: function of (reference, floating, *, config) that returns a result.
       min_similarity: minimum image similarity at the surface of the warped liver; a lower one is not a success.
     """
 

@@ -46,10 +46,10 @@ def weighted_vote(
 
     Args:
       occupancies: (n, i, j, k) fractions from 0 to 1.
-      weights: (n,) one of each rater, or (n, i, j, k) one of each rater in each voxel; not negative.
+      weights: (n,) weight of each rater, or (n, i, j, k) weight of each rater in each voxel; not negative.
 
     Returns:
-      (i, j, k) from 0 to 1.
+      (i, j, k) fractions from 0 to 1.
 
     Raises:
       InputError: no rater, numbers other than 0 to 1, or negative or infinite weights.
@@ -77,7 +77,7 @@ class Staple:
     """What STAPLE found.
 
     Attributes:
-      probability: (i, j, k) that the voxel has the label.
+      probability: (i, j, k) probability that the voxel has the label.
       sensitivity: (n,) fraction of the label's voxels that each rater marked.
       specificity: (n,) fraction of the other voxels that each rater did not mark.
     """
@@ -193,7 +193,7 @@ def local_similarity(
 
     Args:
       image: (i, j, k).
-      other: (i, j, k) on the same grid.
+      other: (i, j, k) second image on the same grid.
       window: voxels along each edge of the cube; beyond the grid its outermost voxels are repeated.
 
     Raises:

@@ -31,9 +31,9 @@ class NnunetPrediction:
     """What an nnU-Net finds in an image.
 
     Attributes:
-      labels: on the grid of the image.
-      logits: (i, j, k, class) in the network's axes and spacing: the mean over the folds.
-      probabilities: (i, j, k, class) on the grid of the image, where they were asked for.
+      labels: label map on the grid of the image.
+      logits: (i, j, k, class) mean logits of the folds, in the network's axes and spacing.
+      probabilities: (i, j, k, class) probabilities on the grid of the image, if they were requested.
       entropy: (i, j, k) there, in nats, of the mean of the folds' probabilities.
       spread: (i, j, k) there, the standard deviation of the folds' probabilities.
     """
@@ -91,8 +91,8 @@ def predict_nnunet(
     the borders of an image.
 
     Args:
-      images: one for each channel of the model, on one grid.
-      model: with preprocessing of the kind "nnunet".
+      images: images, one for each channel of the model, on one grid.
+      model: model with preprocessing of the kind "nnunet".
       mirror: average over the flips that the model was trained with.
       maps: also bring probabilities and uncertainty to the grid of the image.
       batch: tiles in one call of the network.

@@ -73,10 +73,10 @@ class QualityCalibration(Table):
     """The estimate of a mask's DSC from evidence; fitted by `benchmarks/segmentation_quality.py`.
 
     Attributes:
-      regressions: one of all evidence, fitted to digital phantoms, and one of only the shape, also fitted to degraded
-        outlines. The worse of both counts, because a network can be certain of a wrong result.
-      low_quantile: added to the logarithm, it gives the best end of a 90 % interval.
-      high_quantile: the same for the worst end.
+      regressions: regression of all evidence, fitted to digital phantoms, and regression of only the shape, also fitted
+        to degraded outlines. The worse result of both counts, because a network can be certain of a wrong result.
+      low_quantile: number added to the logarithm for the best end of a 90 % interval.
+      high_quantile: number added to the logarithm for the worst end of a 90 % interval.
       limit: a lower estimate raises the flag.
       source: the cases it was fitted to.
     """

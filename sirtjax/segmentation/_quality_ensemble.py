@@ -51,8 +51,8 @@ class Tile:
     """What the network sees at once around the liver that it found.
 
     Attributes:
-      image: (i, j, k) as the network takes it.
-      probability: (i, j, k) of the liver, as first found.
+      image: (i, j, k) input of the network.
+      probability: (i, j, k) probability of the liver in the first output.
       mask: (i, j, k) the liver after post-processing.
       variants: (v, i, j, k) probabilities of each variant, brought back to the image; nan outside of what it saw.
     """

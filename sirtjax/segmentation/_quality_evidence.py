@@ -55,7 +55,7 @@ def outline_evidence(
     """Returns the part of `mask_evidence` that needs no image: `unlike`, `excess`, `lacking` and `thin`.
 
     Args:
-      mask: (i, j, k) along LPS, not empty.
+      mask: (i, j, k) mask along LPS, not empty.
       spacing_mm: voxel spacing of the mask.
       shapes: shapes of livers.
     """

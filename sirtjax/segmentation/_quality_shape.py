@@ -106,7 +106,7 @@ def shape_evidence(
     """Returns the difference between a mask and human livers, and its nearest liver among the modes.
 
     Args:
-      mask: (i, j, k) along LPS, not empty.
+      mask: (i, j, k) mask along LPS, not empty.
       spacing_mm: voxel spacing of the mask.
       shapes: result of `liver_shapes`.
 

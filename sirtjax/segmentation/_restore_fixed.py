@@ -68,7 +68,7 @@ def requested_probabilities(
 
     Args:
       request: the request.
-      probabilities: (i, j, k, class) of all classes of the model.
+      probabilities: (i, j, k, class) probabilities of all classes of the model.
     """
     spec = request.model.spec
     order = list(spec.labels)

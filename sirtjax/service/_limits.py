@@ -139,7 +139,7 @@ class Bounds:
       request_s: seconds within which a connection has to finish its TLS handshake and ask for an association.
       association_s: longest association, seconds.
       waiting: connections that have not asked for an association yet.
-      waiting_per_address: the same from one address.
+      waiting_per_address: connections from one address that have not asked for an association yet.
       slots: associations at once.
       connections: new associations of an address and AE title.
       listed: returns whether any peer may connect from an address.

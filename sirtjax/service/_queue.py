@@ -61,7 +61,7 @@ class Queue:
         Args:
           arrival: the image.
           now: the time.
-          incomplete_timeout_s: how long after it the series is complete if nothing more comes.
+          incomplete_timeout_s: time after which the series is complete if no further image arrives.
           objects_per_series: the most images of a series.
           open_series: the most series of a sender that are not complete yet.
 

@@ -23,8 +23,8 @@ class AlignedSampling(NamedTuple):
 
     Attributes:
       order: the image's axis that runs along each axis of the grid.
-      weights: along each axis of the grid, (voxels of the grid, voxels of the image), sparse.
-      inside: along each axis of the grid, which of its voxels are inside the image.
+      weights: sparse matrix (voxels of the grid, voxels of the image) for each axis of the grid.
+      inside: whether each voxel along an axis of the grid is inside the image, for each axis.
     """
 
     order: tuple[int, int, int]

@@ -46,7 +46,7 @@ def bspline_field(
 
     Args:
       coefficients: (a, b, c, 3) control values.
-      weights: per axis, (nodes, controls) from `bspline_matrix` (or some of its rows).
+      weights: matrix (nodes, controls) for each axis, from `bspline_matrix` (or some of its rows).
 
     Returns:
       (i, j, k, 3) values at the nodes.

@@ -139,7 +139,7 @@ def mask_sampling(
       floating: grid of the mask.
       geometry: the reference grid.
       transform: pull, from `geometry`'s space to the mask's; only its affine part counts, identity by default.
-      mask: (i, j, k) on `floating`.
+      mask: (i, j, k) values on `floating`.
     """
     transform = identity() if transform is None else transform
     sampled = None if mask is None else _sampling(np.asarray(mask), floating, geometry, transform)

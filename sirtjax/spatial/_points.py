@@ -20,7 +20,7 @@ def inverse_transform_points(
     Args:
       transform: the pull transform, from the reference to the floating image.
       points_mm: (..., 3) LPS world points of the floating image, mm.
-      tolerance_mm: how far from its point a solution may be taken by the displacement.
+      tolerance_mm: largest distance between the point and its transformed solution.
       iterations: most steps for each point.
 
     Returns:

@@ -29,7 +29,7 @@ class SourceGrid:
 
     Attributes:
       grid: the values on the device, flattened into a buffer of one of `CAPACITIES`.
-      voxel_from_world: (4, 4) from the world to the indices of that part.
+      voxel_from_world: (4, 4) map from the world to the indices of that part.
     """
 
     grid: FlatGrid
@@ -74,7 +74,8 @@ def reached_box(
     """Returns the range of floating indices that any point of the reference voxels can reach.
 
     Args:
-      voxel_from_reference: (4, 4) from the reference's world to voxels of the floating grid, the displacement left out.
+      voxel_from_reference: (4, 4) map from the reference's world to voxels of the floating grid, without the
+        displacement.
       reference: the grid of the result.
       transform: pull transform; a field widens the box by its largest displacements.
     """

@@ -33,7 +33,7 @@ class SegmentationStudy:
 
     Attributes:
       measured: metrics of each label of each case.
-      rules: how they were evaluated.
+      rules: options of the evaluation.
       cases: number of cases.
     """
 
@@ -120,7 +120,7 @@ def evaluate_segmentation_cases(
 
     Args:
       cases: files of each case.
-      rules: how they are evaluated.
+      rules: options of the evaluation.
       output: table to write (.csv); None for none.
       plot: box plots to write (.png); None for none.
       force: overwrite existing files.

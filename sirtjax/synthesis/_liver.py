@@ -23,9 +23,9 @@ class Inside(NamedTuple):
 
     Attributes:
       lesion_mm: (lesions, ...) distance to each lesion.
-      core_mm: (lesions, ...) to its core; far where there is none.
-      portal_mm: (...) to the portal branches.
-      hepatic_mm: (...) to the hepatic veins.
+      core_mm: (lesions, ...) distance to the core of each lesion; large if there is none.
+      portal_mm: (...) distance to the portal branches.
+      hepatic_mm: (...) distance to the hepatic veins.
     """
 
     lesion_mm: jax.Array
@@ -60,11 +60,11 @@ class Contents(NamedTuple):
     Attributes:
       cut: (4,) plane: unit normal and offset, beyond which the liver is cut away; far off where it is whole.
       lesion_mm: (lesions, 3) centres.
-      stretch: (lesions, 3) of the axes.
+      stretch: (lesions, 3) stretch of the axes.
       radius_mm: (lesions,) radii; negative for lesions that are not there.
       core: (lesions,) depth at which the core begins, over the radius; above 1 for none.
-      start_mm: (2, 3) where portal and hepatic veins begin.
-      end_mm: (2, branches, 3) where their branches end.
+      start_mm: (2, 3) start of the portal and of the hepatic veins.
+      end_mm: (2, branches, 3) ends of their branches.
       trunk_mm: (2,) radius of each where it begins.
     """
 

@@ -16,12 +16,12 @@ class Extras(NamedTuple):
     Attributes:
       halo_mm: mean thickness of the fat around the liver.
       diaphragm_mm: thickness of the diaphragm.
-      ascites_mm: how far from the liver fluid reaches; negative for none.
-      effusion_mm: how far above the diaphragm fluid reaches; negative for none.
-      gas: (3,) how much gas is in stomach, bowel and colon, from -1 to 1.
+      ascites_mm: extent of fluid from the liver; negative for none.
+      effusion_mm: extent of fluid above the diaphragm; negative for none.
+      gas: (3,) amount of gas in stomach, bowel and colon, from -1 to 1.
       table_mm: (2,) position of the table's upper side and its thickness.
       arms: 1 with arms beside the body.
-      branches: how much of the smaller branches of the vessels shows, from 0 to 1.
+      branches: visibility of the smaller branches of the vessels, from 0 to 1.
     """
 
     halo_mm: jax.Array

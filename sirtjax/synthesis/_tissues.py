@@ -126,10 +126,10 @@ class Colours(NamedTuple):
     """Intensities of one random image.
 
     Attributes:
-      value: (parts,) of each tissue, HU or signal.
+      value: (parts,) intensity of each tissue, HU or signal.
       rough: (parts,) standard deviation of its mottle.
-      lesion: (lesions,) of each lesion.
-      core: (lesions,) of its core.
+      lesion: (lesions,) intensity of each lesion.
+      core: (lesions,) intensity of each lesion's core.
       kind: 0 CT-like, 1 T1-like, 2 random.
     """
 

@@ -96,7 +96,7 @@ def space_line(line_mm: Points, *, shortest_mm: float, longest_mm: float) -> Poi
       longest_mm: longer stretches are divided evenly.
 
     Returns:
-      (n, 3), with the ends of the line.
+      (n, 3) points, including the ends of the line.
     """
     kept = [line_mm[0]]
     for point in line_mm[1:-1]:

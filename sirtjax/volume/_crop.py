@@ -69,7 +69,7 @@ def pad(image: Image, before: Sequence[int], after: Sequence[int], *, fill: floa
       image: a volume or label map.
       before: voxels added below index 0 along i, j, k.
       after: voxels added above the last index along i, j, k.
-      fill: their value.
+      fill: value of the added voxels.
 
     Raises:
       GeometryError: a negative number of voxels (see `crop`).

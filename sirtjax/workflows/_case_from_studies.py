@@ -34,7 +34,7 @@ class Chosen:
       kind: "plan" or "verify".
       images: series that `--role` or an answer assigned to each image role; None for no image.
       masks: object and names of its structures that `--role` or an answer assigned to each mask role; None for no mask.
-      options: the other values of the case.
+      options: other values of the case.
       on_note: called with each remark.
     """
 
@@ -77,7 +77,7 @@ def case_from_studies(
     Args:
       studies: the folder.
       kind: "plan" or "verify".
-      options: the other values of the case.
+      options: other values of the case.
       roles: NAME=SERIES or NAME=OBJECT:STRUCTURE,STRUCTURE, each.
       overrides: KEY=VALUE of the case, each.
       unset: keys or tables to remove before.

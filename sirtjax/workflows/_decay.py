@@ -31,8 +31,8 @@ class InjectionDecay:
     """How long after each injection the image's activity holds.
 
     Attributes:
-      elapsed_h: per injection, hours from it to the reference time of the image; negative if the injection is later;
-        None if one of the two times is unknown.
+      elapsed_h: hours from each injection to the reference time of the image; negative if the injection is later; None
+        if one of the two times is unknown.
       checks: SJ601 for each time that is unknown.
     """
 

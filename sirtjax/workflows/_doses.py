@@ -94,7 +94,7 @@ def dose_gy(
     """Returns `pipeline.absorbed_dose` of an activity map in MBq per voxel, Gy.
 
     Args:
-      activity_mbq: (i, j, k) per voxel.
+      activity_mbq: (i, j, k) activity per voxel.
       mapped: the working grid.
       tissue: densities.
       nuclide: the record whose constant and kernel to use.

@@ -28,11 +28,11 @@ class TreatmentPlan:
       patient_id: pseudonym; empty if the file has none.
       patient: keyed hashes of the patient's identifiers; empty for NIfTI images.
       protocol: name of the protocol.
-      nuclide, nuclide_record: such as "Y-90" and "y90-icrp107".
-      created: when the plan was made.
+      nuclide, nuclide_record: nuclide and record of its constants, such as "Y-90" and "y90-icrp107".
+      created: date and time of the plan.
       planned_mbq: activity in the patient at injection, by territory.
-      territories: all of them.
-      objectives: with the predicted doses.
+      territories: all territories of the plan.
+      objectives: objectives with the predicted doses.
       vois: the rows of the VOI table by name, as in the file.
       lung_dose_gy: mean lung dose.
       inputs: file, UIDs and hash of each input by its role, as in the file.

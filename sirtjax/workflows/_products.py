@@ -70,7 +70,7 @@ class StepResults:
       lungs: the lungs; made with the liver, and None if the case does not need them.
       territories: the perfusion territories.
       registration: the transform to the diagnostic image.
-      resampling: all of it on the dose grid.
+      resampling: images and masks on the dose grid.
     """
 
     images: CaseImages | None = None

@@ -23,14 +23,14 @@ class ResampledCase:
 
     Attributes:
       geometry: the working grid, in the frame of the activity image.
-      activity: (i, j, k) in the unit of the activity image, its total conserved.
-      occupancy: per VOI name, the fraction of each voxel inside it, (i, j, k) in [0, 1].
-      mask_ml: per VOI name, its volume as drawn.
+      activity: (i, j, k) activity in the unit of the activity image, its total conserved.
+      occupancy: (i, j, k) fraction of each voxel inside each VOI, in [0, 1], by name.
+      mask_ml: volume of each VOI as drawn, by name.
       ct_hu: (i, j, k) the CT, or None.
       activity_in_grid: fraction of the activity image's total that lies inside the grid.
       notes: sentences about what was resampled or cut.
-      warped_ml: per name of a VOI drawn on the diagnostic image, its volume once the transform has carried it, whether
-        or not the activity image reaches that far.
+      warped_ml: volume of each warped VOI that was drawn on the diagnostic image, by name, whether or not the activity
+        image covers it.
     """
 
     geometry: Geometry

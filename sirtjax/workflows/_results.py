@@ -185,7 +185,7 @@ class PlanComparison:
     """What a verification has in common with its plan.
 
     Attributes:
-      created: when the plan was made.
+      created: date and time of the plan.
       lung_dose_gy: mean lung dose of the plan.
       rows: patient, protocol, nuclide, territories, VOIs, frames of reference and inputs.
     """
@@ -343,9 +343,9 @@ class ResultVolumes:
 
     Attributes:
       dose_gy: (i, j, k) the absorbed dose of all injections.
-      activity: (i, j, k) in the unit of the activity image.
-      ct_hu: (i, j, k) or None.
-      occupancy: per VOI name the fraction of each voxel inside it.
+      activity: (i, j, k) activity in the unit of the activity image.
+      ct_hu: (i, j, k) CT, or None.
+      occupancy: (i, j, k) fraction of each voxel inside each VOI, by name.
       transform: pull transform from the activity frame to the diagnostic frame.
     """
 

@@ -32,7 +32,7 @@ def run_until(
     Args:
       case: the case.
       until: the step to make.
-      products: made before, or read from files; they are used as they are.
+      products: earlier results, or results read from files; they are used unchanged.
       hooks: automatic segmentation, registration and progress.
 
     Returns:

@@ -19,7 +19,7 @@ class AutomaticMask:
       labels: one label, or one for each lesion.
       method: the model or rule, for the report.
       quality_flags: quality flags, one sentence each.
-      estimated_dsc: with the true organ, as the model's calibration estimates it; None where it has none.
+      estimated_dsc: estimated Dice coefficient with the true organ, by the model's calibration; None if it has none.
     """
 
     labels: LabelMap

@@ -17,7 +17,7 @@ class VoiHistogram:
     """Volume, dose and curve of one VOI, as in its row of the report.
 
     Attributes:
-      volume_ml: on the dose grid, partial voxels by their occupancy.
+      volume_ml: volume on the dose grid, partial voxels by their occupancy.
       mean_gy: mean dose.
       d70_gy: dose that the hottest 70 % of the volume receives at least.
       dvh_dose_gy: doses of the curve, rising, Gy.

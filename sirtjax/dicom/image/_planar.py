@@ -33,7 +33,7 @@ class PlanarViews:
       anterior: counts of the detector in front; the first index grows to the patient's left, the second to
         the head.
       posterior: counts of the detector behind, along the same axes.
-      pixel_spacing_mm: along the first and the second index.
+      pixel_spacing_mm: pixel spacing along the first and the second index.
       radionuclides: names such as "Tc-99m"; empty if the files name none.
     """
 

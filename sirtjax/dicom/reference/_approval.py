@@ -16,7 +16,7 @@ class Approval:
 
     Attributes:
       reviewer: the physician's name, as in "Meyer^Anna" or "Anna Meyer".
-      at: when.
+      at: date and time of the review.
       verified: True for approved, False for rejected.
     """
 

@@ -40,8 +40,8 @@ def write_rtdose(
       path: the file to write.
       dose_gy: the dose; its axes at right angles.
       reference: a series of the same patient, in the same frame of reference.
-      comment: on the dose, at most 64 characters.
-      created: when the dose was computed; now where None. The UIDs don't depend on it.
+      comment: comment on the dose, at most 64 characters.
+      created: time of the dose computation. Default: now. The UIDs do not depend on it.
       force: replace a file that is there.
 
     Returns:

@@ -14,7 +14,7 @@ def apportioned(fraction: Bool[np.ndarray, "i j k"] | Real[np.ndarray, "i j k"])
     tenth of a small lesion. Of a part of less than half a voxel, its fullest voxel is taken for just its volume.
 
     Args:
-      fraction: (i, j, k) how much of each voxel is inside, 0 to 1.
+      fraction: (i, j, k) fraction of each voxel inside the mask, 0 to 1.
 
     Returns:
       (i, j, k): 1 in the voxels taken, less than 1/2 in those of small parts, 0 elsewhere. Whole voxels come back.

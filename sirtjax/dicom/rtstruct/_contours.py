@@ -36,8 +36,8 @@ def plane_outlines(
     Pixels that touch only at a corner are outlined separately.
 
     Args:
-      held: (i, j) how much each pixel adds to the area, 0 outside; see `apportioned`.
-      fraction: (i, j) how much of each pixel is filled, 0 to 1.
+      held: (i, j) contribution of each pixel to the area, 0 outside; see `apportioned`.
+      fraction: (i, j) fraction of each pixel inside the mask, 0 to 1.
 
     Returns:
       Polygons (n, 2) in pixels, centres at whole numbers, the first point not repeated.

@@ -17,7 +17,7 @@ def keyholed(loops: list[Float64[np.ndarray, "_ 2"]]) -> list[Float64[np.ndarray
     loop: the outer one, or a hole that reaches further. No channel runs through the centre of a pixel.
 
     Args:
-      loops: (n, 2) in pixels; outer ones have a positive area, holes a negative one.
+      loops: (n, 2) polygons in pixels; outer ones have a positive area, holes a negative one.
 
     Reference:
       DICOM PS3.3, C.8.8.6.3 (Representing inner and outer contours).

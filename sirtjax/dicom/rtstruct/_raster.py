@@ -46,7 +46,7 @@ def rasterise(
     Args:
       contours: (n, 3) points of each closed contour, LPS mm.
       geometry: the grid to fill.
-      exclusive_or: how contours of one plane combine, see `fill_plane`.
+      exclusive_or: whether contours of one plane are combined by XOR, see `fill_plane`.
       name: the ROI, for error messages.
 
     Raises:

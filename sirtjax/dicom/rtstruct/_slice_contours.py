@@ -17,7 +17,7 @@ class SliceContour:
 
     Attributes:
       k: the slice of the reference.
-      points_mm: (n, 3) in the patient, the first point not repeated.
+      points_mm: (n, 3) points in the patient's coordinates, the first point not repeated.
     """
 
     k: int
