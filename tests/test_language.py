@@ -38,6 +38,13 @@ ALLOWED = re.compile(
     re.IGNORECASE,
 )
 
+# Entries of docstrings that are understood only with the name or with the entry before; a shape may come first.
+FRAGMENT = re.compile(
+    r"(\([^)]*\)(,| or)? )?"
+    r"(of|as|how|what|where|when|which|from|in|on|by|to|for|with|per|that|those|its|their|whether it|number of them)"
+    r"(?![\w-])"
+)
+
 # First words of docstrings that end in -s and are not verbs.
 NOT_VERBS = {
     "Across", "Always", "As", "Axes", "Class", "Components", "Edges", "Its", "Masks", "Ours",
@@ -170,6 +177,32 @@ def docstring_offences(source, *, docstrings_of_commands=False):
             yield f"{line}: {name}: the first line starts with {word!r}; expected a verb, e.g. Returns"
 
 
+def docstring_entries(docstring):
+    """(name, text) of each entry of Args and Attributes, and (section, first line) of Returns and Yields."""
+    section, depth = None, 0
+    for line in filter(str.strip, docstring.splitlines()):
+        indent, text = len(line) - len(line.lstrip()), line.strip()
+        if text in ("Args:", "Attributes:", "Returns:", "Yields:"):
+            section, depth = text[:-1], indent + 2
+        elif section is None or indent > depth:
+            continue
+        elif indent < depth:
+            section = None
+        elif section in ("Returns", "Yields"):
+            yield section, text
+            section = None
+        elif entry := re.match(r"([\w*, ]+): (.*)", text):
+            yield entry.group(1), entry.group(2)
+
+
+def docstring_fragments(source):
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            for name, text in docstring_entries(ast.get_docstring(node) or ""):
+                if FRAGMENT.match(text):
+                    yield f"{node.lineno}: {node.name}: {name}: {text[:60]!r} is not a complete noun phrase"
+
+
 def phrases_in_code(source):
     return [f"{line}: {found}" for line, text in text_of_code(source) for found in phrases_in(text)]
 
@@ -232,6 +265,11 @@ def test_first_lines_of_docstrings():
     rest = [path for path in sources() if path not in commands]
     report("docstrings", over(commands, docstring_offences, docstrings_of_commands=True))
     report("docstrings", over(rest, docstring_offences))
+
+
+@pytest.mark.slow
+def test_entries_of_docstrings():
+    report("fragments", over(sources(), docstring_fragments))
 
 
 def test_help():
@@ -300,6 +338,29 @@ def test_a_good_docstring_is_left_in_peace():
     assert list(docstring_offences('def f():\n    """Returns the dose."""\n')) == []
     assert list(docstring_offences('def _f():\n    """The dose."""\nclass A:\n    """A dose."""\n')) == []
     assert list(docstring_offences('class A:\n    @property\n    def f(self):\n        """The dose."""\n')) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["of the series.", "(3,) from the world.", "how many.", "whether it holds.", "its file."]
+)
+@pytest.mark.parametrize("section", ["Args", "Attributes"])
+def test_a_fragment_is_found(section, text):
+    docstring = f"Returns it.\n\n    {section}:\n      a: good entry,\n        of two lines.\n      b: {text}\n    "
+    assert len(list(docstring_fragments(f'def f(a, b):\n    """{docstring}"""\n'))) == 1
+    assert len(list(docstring_fragments(f'class A:\n    """{docstring}"""\n'))) == 1
+
+
+def test_a_fragment_of_a_result_is_found():
+    docstring = "Returns it.\n\n    Args:\n      a: input.\n\n    Returns:\n      {}\n      of it.\n    "
+    assert len(list(docstring_fragments(f'def f(a):\n    """{docstring.format("(n,) in mm.")}"""\n'))) == 1
+    assert list(docstring_fragments(f'def f(a):\n    """{docstring.format("(n,) distances in mm")}"""\n')) == []
+
+
+def test_complete_entries_are_left_in_peace():
+    docstring = (
+        "Returns it.\n\n    Args:\n      a: in-plane spacing.\n      b: (3,) origin.\n\n    Note:\n      A: of B."
+    )
+    assert list(docstring_fragments(f'def f(a, b):\n    """{docstring}"""\n')) == []
 
 
 def test_long_first_lines_and_long_help_are_found():
