@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -27,6 +27,8 @@ from jax.experimental.compilation_cache import compilation_cache
 
 log = logging.getLogger(__name__)
 
+
+Result = TypeVar("Result")
 Function = Callable[..., Any]
 
 _folder: Path | None = None
@@ -51,7 +53,7 @@ def set_cache_dir(folder: Path | None) -> None:
     _folder = folder
 
 
-def cached_jit(function: Function, *, static_argnames: tuple[str, ...] = ()) -> Function:
+def cached_jit(function: Callable[..., Result], *, static_argnames: tuple[str, ...] = ()) -> Callable[..., Result]:
     """Returns `jax.jit` of a function, with compiled programs cached in the folder of `set_cache_dir`.
 
     JAX's own cache holds compiled programs too, but finds them by the lowered program: tracing and lowering, seconds

@@ -77,7 +77,7 @@ def field_on_device(transform: Transform) -> FlatGrid | None:
 
 
 def run_chunks(
-    call: Callable[[np.int32], Shaped[jax.Array, "..."]],
+    call: Callable[[np.int32], Shaped[Array, "..."]],
     count: int,
     chunk: int,
     dtype: DTypeLike,
