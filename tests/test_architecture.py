@@ -274,7 +274,6 @@ def tier_table_offences(rows):
             yield f"{name} and {next_name}: {'one tier' if tier == next_tier else 'two tiers'} in TIERS"
 
 
-@pytest.mark.slow
 def test_every_file_keeps_the_rules():
     assert len(sources(ROOT)) > 20
     assert offences(ROOT) == []

@@ -254,12 +254,10 @@ def test_documents(rule, check):
     report(rule, over(documents(), check))
 
 
-@pytest.mark.slow
 def test_phrases_in_code():
     report("phrases", over(sources(), phrases_in_code))
 
 
-@pytest.mark.slow
 def test_first_lines_of_docstrings():
     commands = [path for path in sources() if path.parts[len(REPOSITORY.parts)] == "cli"]
     rest = [path for path in sources() if path not in commands]

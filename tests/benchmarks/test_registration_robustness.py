@@ -16,6 +16,7 @@ def perfect(case, trial):
     return DisplacementField(array, geometry), "SUCCESS"
 
 
+@pytest.mark.slow
 def test_moved_truth_still_brings_the_masks_together(coarse_case):
     case, drawn = robustness.hard_case(coarse_case, 5, robustness.Difficulty(missing_fraction=0.0))
     assert drawn["translation_mm"] <= 60 and drawn["rotation_deg"] <= 15

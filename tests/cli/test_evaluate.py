@@ -51,6 +51,7 @@ def labels(files):
     return "--ref-labels", files / "ref.nii.gz", "--flo-labels", files / "flo.nii.gz"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", ["shift.tfm", "field.nii.gz"])
 def test_one_case_as_json(call, files, transform):
     points = "--ref-points", files / "ref.csv", "--flo-points", files / "flo.csv"

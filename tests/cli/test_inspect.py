@@ -172,6 +172,7 @@ def structure_set(about, path, *, contours=True, frame=None):
     data.save_as(path, enforce_file_format=True)
 
 
+@pytest.mark.slow
 def test_objects_and_what_they_refer_to(inspected, studies):
     structure_set(studies / "abdomen", studies / "rs.dcm")
     found, shown = inspected()

@@ -62,6 +62,7 @@ def test_roles_are_printed_with_their_reasons(once):
     assert "lesions: object 4, RTSTRUCT, GTV alpha, GTV beta" in said
 
 
+@pytest.mark.slow
 def test_the_objects_are_there_and_the_patient_is_in_them_alone(once, studies):
     printed, told, out = once
     assert {path.name for path in (out / "dicom").iterdir()} == OBJECTS
@@ -78,6 +79,7 @@ def test_the_objects_are_there_and_the_patient_is_in_them_alone(once, studies):
     assert table["provenance"]["inputs"]["activity"]["series_uid"] == spect.SeriesInstanceUID
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frame", "folder"), [("activity", "spect-ct"), ("diagnostic", "diagnostic")])
 def test_structures_lie_where_the_organs_are(once, studies, frame, folder):
     _, _, out = once
@@ -112,6 +114,7 @@ def test_structures_lie_where_the_organs_are(once, studies, frame, folder):
     assert instances <= set(about.sop_instance_uids)
 
 
+@pytest.mark.slow
 def test_drawn_structures_are_not_told_as_a_programs(once):
     segments = pydicom.dcmread(once[2] / "dicom" / "seg-activity.dcm").SegmentSequence
     assert {segment.SegmentAlgorithmType for segment in segments} == {"MANUAL"}
@@ -139,6 +142,7 @@ def test_each_structure_says_what_drew_it():
     }
 
 
+@pytest.mark.slow
 def test_dose_numbers_and_document_are_those_of_the_report(once):
     printed, _, out = once
     table = json.loads(printed)
@@ -159,6 +163,7 @@ def test_dose_numbers_and_document_are_those_of_the_report(once):
     assert registration.fixed_frame_uid != registration.moving_frame_uid
 
 
+@pytest.mark.slow
 def test_what_was_written_belongs_to_the_studies(once, studies, tmp_path):
     """Filed beside the images, every object is found and fits the series it is about."""
     _, _, out = once
@@ -173,6 +178,7 @@ def test_what_was_written_belongs_to_the_studies(once, studies, tmp_path):
     assert [(one.kind, one.problems) for one in found.objects if one.problems] == []
 
 
+@pytest.mark.slow
 @pytest.mark.clinic
 def test_validators_find_no_error(once):
     _, _, out = once
@@ -256,6 +262,7 @@ def test_a_folder_without_an_activity_image(refused, tmp_path):
     refused("no SPECT or PET with the expected nuclide found (1: CT 'abdomen'", *SAID, folder=folder)
 
 
+@pytest.mark.slow
 def test_answers_at_a_terminal(studies, monkeypatch):
     """A person at a terminal may change the roles, sees what is wrong with an answer, and may stop."""
     answers = iter(["ct=77", "diagnostic=none", "liver=none", "lesions=none", ""])

@@ -177,6 +177,7 @@ def test_resume_without_steps_is_a_plan(run, folder, tmp_path):
     assert run("plan", case.write_case(folder), "-o", tmp_path / "new", "--resume", "--no-pdf").code == 0
 
 
+@pytest.mark.slow
 def test_damaged_steps(run, folder, tmp_path):
     path = case.write_case(folder)
     run("step", "lesions", path, "-o", tmp_path)

@@ -144,6 +144,7 @@ def test_a_killed_run_goes_on_where_it_was(run, training, engine, tmp_path):
     assert engine.solved == []
 
 
+@pytest.mark.slow
 def test_another_configuration_does_not_go_on(run, training, engine, tmp_path):
     out = tmp_path / "out"
     cases = training / "cases.csv"
@@ -164,6 +165,7 @@ def test_another_configuration_does_not_go_on(run, training, engine, tmp_path):
     assert done.code == 2 and "holds other files, such as thesis.doc" in done.err
 
 
+@pytest.mark.slow
 def test_more_values_and_changed_files_are_computed_anew(run, training, engine, tmp_path):
     out = tmp_path / "out"
     for name in ("a", "bb"):

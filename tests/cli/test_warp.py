@@ -332,6 +332,7 @@ def test_outputs_are_not_overwritten_nor_of_another_kind(run, files, tmp_path):
     assert done.code == 2 and "points are written as .csv or .mrk.json" in done.err
 
 
+@pytest.mark.slow
 def test_a_field_that_folds_cannot_be_inverted(run, files, tmp_path):
     folding = DisplacementField(fading(4, 60.0), BOX)
     io.write_transform(tmp_path / "folding.h5", folding)

@@ -55,6 +55,7 @@ def test_relative_calibration_puts_the_injected_activity_into_the_region() -> No
     assert ratio == pytest.approx(counts[4, 2, 1] / counts[3, 2, 1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_calibration_under_jit_and_its_gradient() -> None:
     counts = np.array([[[1.0, 2.0], [3.0, 4.0]]], np.float32)
     region = np.array([[[1.0, 1.0], [0.5, 0.0]]], np.float32)

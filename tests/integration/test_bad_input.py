@@ -248,6 +248,7 @@ def test_bad_overrides(refused, override, message):
     refused(message, arguments=["--set", override])
 
 
+@pytest.mark.slow
 def test_an_output_that_is_a_file_or_below_one(refused, tmp_path):
     for output in ("case.toml", "case.toml/plan"):
         refused("case.toml", arguments=["-o", str(tmp_path / output)])

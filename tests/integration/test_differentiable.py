@@ -63,6 +63,7 @@ def test_gradient_of_lesion_dose_by_displacement_is_the_finite_difference(axis: 
     assert gradient[axis] == pytest.approx(difference, rel=0.02, abs=0.01)
 
 
+@pytest.mark.slow
 def test_gradient_points_to_the_hot_spot() -> None:
     # A pull by +u shows the floating image at x + u: the mask moves by -u, so more dose means a shift away from the
     # vector from the mask to the hot spot.
@@ -71,6 +72,7 @@ def test_gradient_points_to_the_hot_spot() -> None:
     assert float(np.dot(gradient, towards_hot_spot)) < 0
 
 
+@pytest.mark.slow
 def test_a_cohort_in_one_call_equals_patient_by_patient() -> None:
     shifts = np.asarray([[0.0, 0.0, 0.0], [4.0, -2.0, 1.0], [-3.0, 0.5, 2.0]], np.float32)
     activities = np.stack([ACTIVITY, ACTIVITY * 2, ACTIVITY[::-1]])

@@ -101,6 +101,7 @@ def test_a_constant_image_gives_one_and_no_nan():
     assert float(nothing) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_gradient_against_finite_differences_in_either_image():
     warped, reference, weights = draw(60)
     with jax.enable_x64(True):

@@ -80,6 +80,7 @@ def test_volume_change_of_a_fold_is_finite_and_larger():
     assert np.asarray(volume_change_slope(squeezed(-0.2), SPACING_MM, ONES)[1]).any()
 
 
+@pytest.mark.slow
 def test_volume_change_counts_the_label_only():
     u = deformations.rough()
     weights = np.random.default_rng(9).random(deformations.SHAPE).astype("f4")

@@ -44,6 +44,7 @@ def test_contrast_does_not_matter():
     np.testing.assert_allclose(mind_ssc(-0.5 * image()), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_moves_with_the_image():
     whole = np.asarray(mind_ssc(image((20, 18, 16))))
     # Six voxels from every face, what is held beyond the image is out of sight; the mean noise alone differs.

@@ -86,6 +86,7 @@ def test_curvature_equals_differences_in_double_precision(name, distance):
     np.testing.assert_allclose(CURVATURES[name](warped, weights, reference, along), expected, rtol=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_weights_near_the_smallest_float_leave_the_gradient_finite(name):
     warped, reference, weights = lone_value(0.4)

@@ -21,6 +21,7 @@ def test_equals_scipy_of_the_same_radius(sigma):
     np.testing.assert_allclose(traced(ARRAY, jnp.asarray(sigma)), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_default_radius_is_scipys_four_standard_deviations():
     expected = ndimage.gaussian_filter(ARRAY.astype(np.float64), 1.5, mode="constant", truncate=4.0)
     np.testing.assert_allclose(gaussian_filter(ARRAY, 1.5), expected, atol=1e-6)

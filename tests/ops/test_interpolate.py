@@ -40,6 +40,7 @@ def test_outside_and_not_a_number_get_the_fill(sample):
     np.testing.assert_array_equal(sample(jnp.asarray(ARRAY), jnp.asarray(points), fill=-3.0), np.full(5, -3.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", SAMPLERS)
 def test_numpy_jax_and_jit_agree(sample):
     on_host = sample(ARRAY, POINTS)

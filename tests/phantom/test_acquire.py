@@ -64,6 +64,7 @@ def test_spect_counts_and_shares(patient: Patient) -> None:
     assert in_lungs / (in_lungs + in_liver) == pytest.approx(stated, rel=0.12)
 
 
+@pytest.mark.slow
 def test_true_activity_has_the_stated_tumour_to_normal_ratio(patient: Patient) -> None:
     from sirtjax.phantom._scene import draw_scene
     from sirtjax.phantom._uptake import activity_map

@@ -22,6 +22,7 @@ def test_leaving_out_the_air_changes_nothing(patient: Patient) -> None:
         np.testing.assert_array_equal(getattr(skipped, name).reshape(getattr(whole, name).shape), getattr(whole, name))
 
 
+@pytest.mark.slow
 def test_points_of_any_number_in_one_program(patient: Patient) -> None:
     points = np.random.default_rng(2).uniform(-120, 120, (3, 20000)).astype(np.float32)
     pose = patient.poses["spect"]

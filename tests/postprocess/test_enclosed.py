@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 
 from sirtjax.postprocess import enclosed_labels
 
 
+@pytest.mark.slow
 def test_enclosed_labels_by_their_surface():
     index = np.indices((30, 30, 30)).transpose(1, 2, 3, 0)
 

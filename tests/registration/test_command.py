@@ -66,6 +66,7 @@ def given(files, out, *more):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_patient_is_registered(run, files, patient, registered, tmp_path):
     out = tmp_path / "out"
     done = run(*given(files, out, "--json"))
@@ -110,6 +111,7 @@ def test_a_mask_of_another_image_is_refused(run, files, tmp_path):
     assert done.code == 2 and "is inside the floating image" in done.last and not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing_half_written(run, files, registered, tmp_path):
     """A limit on the size of files stands for the disk: writing fails half-way in the same place."""
     out, before = tmp_path / "out", resource.getrlimit(resource.RLIMIT_FSIZE)

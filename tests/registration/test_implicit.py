@@ -24,6 +24,7 @@ def quadratic(free, inputs):
     return 0.5 * away @ (matrix @ away)
 
 
+@pytest.mark.slow
 def test_minimum_of_a_quadratic_moves_as_its_closed_form():
     rng = np.random.default_rng(0)
     root = rng.normal(size=(5, 5))
@@ -37,6 +38,7 @@ def test_minimum_of_a_quadratic_moves_as_its_closed_form():
     np.testing.assert_allclose(of_matrix, 0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_damping_and_few_steps_leave_out_what_is_flat():
     matrix = jnp.diag(jnp.array([1.0, 10.0, 100.0]))
     target, probe = jnp.array([1.0, 2.0, 0.5]), jnp.ones(3)

@@ -100,6 +100,7 @@ def test_a_mask_that_lies_outside_its_image(patient):
         patient.register(small.FULL, floating_masks=masks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guided", ["none", "liver"])
 @pytest.mark.parametrize("bad", ["nan", "singular"])
 def test_a_start_that_is_no_map(patient, guided, bad):

@@ -13,6 +13,7 @@ from sirtjax.spatial import AffineTransform, transform_points
 from sirtjax.volume import Geometry, LabelMap
 
 
+@pytest.mark.slow
 def test_a_turned_stretched_sheared_and_bent_patient_is_found(patient, registered):
     """On oblique, flipped and anisotropic grids, from 13 mm apart to within a fraction of a node (5 mm)."""
     start = np.linalg.norm(patient.true(small.liver_points_mm()) - small.liver_points_mm(), axis=-1)
@@ -23,6 +24,7 @@ def test_a_turned_stretched_sheared_and_bent_patient_is_found(patient, registere
     assert missed.mean() < 0.5 * by_affine.mean()
 
 
+@pytest.mark.slow
 def test_figures_of_each_moment_improve(registered):
     start, affine, final = (registered.quality[moment] for moment in ("start", "affine", "final"))
     assert set(start) == {"similarity", "dsc liver", "msd_mm liver", "dsc lesion1", "mcd_mm lesion1", "rmsd_mm"}
@@ -35,6 +37,7 @@ def test_figures_of_each_moment_improve(registered):
     assert start["similarity"] < final["similarity"] <= 0
 
 
+@pytest.mark.slow
 def test_every_step_is_in_the_history(registered):
     assert [stage.name for stage in registered.stages] == ["affine 1", "deformable 1"]
     for stage, terms in zip(registered.stages, ((), ("regularisation",)), strict=True):
@@ -46,6 +49,7 @@ def test_every_step_is_in_the_history(registered):
     np.testing.assert_allclose(losses["total"], total, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_outside_its_box_the_deformation_joins_the_affine_map(registered):
     field = registered.transform
     np.testing.assert_allclose(field.floating_from_displaced, registered.affine.floating_from_reference)
@@ -71,6 +75,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_the_same_within_a_millime
     assert 0 < apart.mean() < 1
 
 
+@pytest.mark.slow
 def test_another_patient_of_other_size_weights_and_landmarks_compiles_nothing(registered, compilations):
     one = small.grid((61, 47, 33), (2.8, 3.3, 4.6), direction=small.turn(-5, 4, 10))
     other = small.grid((49, 58, 44), (3.4, 2.9, 3.9), centre_mm=small.LIVER_MM + 5)
@@ -85,6 +90,7 @@ def test_another_patient_of_other_size_weights_and_landmarks_compiles_nothing(re
     assert result.status is Status.SUCCESS and second.missed_mm(result.transform).mean() < 2
 
 
+@pytest.mark.slow
 def test_where_the_frames_are_does_not_matter_with_masks(registered, patient):
     """A metre between the frames: the masks' centres are laid upon one another first."""
     shift = np.array([1000.0, -300.0, 700.0])
@@ -133,6 +139,7 @@ def test_a_lesion_that_must_keep_its_volume_does(registered):
     assert abs(kept - 1) < 0.15
 
 
+@pytest.mark.slow
 def test_simpleitk_resamples_alike_through_the_written_file(registered, patient, tmp_path):
     io.write_transform(tmp_path / "t.h5", registered.transform)
     theirs = sitk.ReadTransform(str(tmp_path / "t.h5"))
@@ -166,6 +173,7 @@ def test_the_inverse_takes_points_back(registered):
     assert missed.mean() < 0.1 and missed.max() < 0.5
 
 
+@pytest.mark.slow
 def test_a_given_start_is_begun_with(patient, registered):
     true = AffineTransform(small.MATRIX)
     result = patient.register(small.FULL, start=true)

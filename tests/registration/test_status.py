@@ -47,6 +47,7 @@ def test_a_deformation_that_loses_agreement_is_not_kept(patient):
     assert result.quality["final"] == result.quality["affine"]
 
 
+@pytest.mark.slow
 def test_numbers_out_of_range_are_told(patient):
     result = patient.register(apply_overrides(small.FULL, ["weights.landmarks=3e38", "weights.masks=100"]))
     assert result.status is Status.NOT_FINITE
@@ -54,6 +55,7 @@ def test_numbers_out_of_range_are_told(patient):
     assert np.isfinite(result.affine.floating_from_reference).all()
 
 
+@pytest.mark.slow
 def test_images_that_never_meet_are_told(patient):
     matrix = small.about(np.eye(3), [1000.0, 0.0, 0.0])
     assert patient.register(small.FULL, start=AffineTransform(matrix)).status is Status.NO_OVERLAP

@@ -86,6 +86,7 @@ def test_every_voi_check_constant_and_uid_is_there(page, result):
     assert "not a medical device" in page
 
 
+@pytest.mark.slow
 def test_errors_come_first_among_the_checks(page):
     assert page.index("SJ302") < page.index("SJ305") < page.index("SJ603")
 
@@ -174,6 +175,7 @@ def test_the_pictures_are_explained(result, maps, without_ct):
     assert "Activity image, through" in report_html(result, without_ct)
 
 
+@pytest.mark.slow
 def test_lungs_have_no_share_of_the_liver_activity(result, maps):
     lungs = dataclasses.replace(result.vois[0], name="lungs", kind="lungs", uptake_fraction=0.0)
     page = report_html(dataclasses.replace(result, vois=(*result.vois, lungs)), maps)

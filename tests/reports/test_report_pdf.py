@@ -400,6 +400,7 @@ def test_reportlab_loads_only_when_a_pdf_is_written():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_a_stamp_is_on_every_page():
     plain = printed(lines(200))
     stamped = printed(lines(200), stamp="DRAFT")

@@ -253,6 +253,7 @@ def packed(size):
     return b"".join(parts) + packer.flush()
 
 
+@pytest.mark.slow
 def test_a_body_that_unpacks_to_too_much_is_refused():
     bomb = packed(50_000_000)
     assert len(bomb) < 100_000

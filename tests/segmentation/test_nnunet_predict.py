@@ -46,6 +46,7 @@ def test_logits_and_labels_are_those_of_nnunet(name, loaded):
     assert len(np.unique(labels)) == 3  # nothing is right by being empty
 
 
+@pytest.mark.slow
 def test_mirroring_can_be_left_out(loaded):
     model, image = loaded("residual")
     assert model.spec.mirror_axes == (1,)
@@ -55,6 +56,7 @@ def test_mirroring_can_be_left_out(loaded):
     assert np.abs(with_flips - without).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_maps_lie_on_the_image_and_agree_with_the_labels(loaded):
     model, image = loaded("plain")
     seen = []
@@ -70,6 +72,7 @@ def test_maps_lie_on_the_image_and_agree_with_the_labels(loaded):
     assert (total == total[0]).all() and (done == np.arange(1, total[0] + 1)).all()
 
 
+@pytest.mark.slow
 def test_regions_have_maps_of_their_own(loaded):
     model, image = loaded("old")
     found = segmentation.predict_nnunet([image], model, maps=True)
@@ -78,6 +81,7 @@ def test_regions_have_maps_of_their_own(loaded):
     assert (labels == found.labels.array).mean() > 0.9999
 
 
+@pytest.mark.slow
 def test_a_model_that_reorients_does_not_care_how_an_image_lies(loaded):
     model, image = loaded("old")
     turned = segmentation.predict_nnunet([reorient(image, "SPL")], model).labels
@@ -86,6 +90,7 @@ def test_a_model_that_reorients_does_not_care_how_an_image_lies(loaded):
     )
 
 
+@pytest.mark.slow
 def test_a_second_patient_compiles_nothing(loaded, compilations):
     model, image = loaded("residual")
     segmentation.predict_nnunet([image], model)
@@ -94,6 +99,7 @@ def test_a_second_patient_compiles_nothing(loaded, compilations):
     assert compilations == []
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_the_model_is_one_line(loaded):
     model, image = loaded("residual")
     with pytest.raises(ModelError, match=r"requires 1 images \(CT\), got 2"):

@@ -103,6 +103,7 @@ def test_no_log_is_said(tmp_path):
         check_audit(tmp_path / "audit.jsonl")
 
 
+@pytest.mark.slow
 def test_a_log_is_whole_while_others_append(path):
     end = threading.Event()
 

@@ -244,6 +244,7 @@ def test_requests_that_must_not_pass(service, sent):
         stranger.ask(service.port, good)
 
 
+@pytest.mark.slow
 def test_reports_that_must_not_pass(service, sent):
     report = request_of([(CT, sent[0])], "1.2.3.404")
     assert report_to(service.port, report, 1, calling="MODALITY") == 0x0115

@@ -247,6 +247,7 @@ def main_ends(arguments, code):
     assert (stopped.value.code or 0) == code
 
 
+@pytest.mark.slow
 def test_a_node_that_finds_nothing_is_asked_in_vain(service):
     with pytest.raises(ComputationError, match="it accepts none of the requested services"):
         find_series(service.node(), Query(patient_id="nobody"))

@@ -4,6 +4,7 @@ import fuzz
 import pytest
 
 
+@pytest.mark.slow
 def test_readers_say_in_one_line_what_they_do_not_take(tmp_path):
     found = fuzz.fuzz_reader(tmp_path, 120, "ci")
     assert found["tracebacks"] == found["hangs"] == 0, found

@@ -93,6 +93,7 @@ def test_who_is_refused_is_told_so(open_service):
             assert raw.receive(c) == (raw.REJECT, bytes([0, 1, 1, 3]))
 
 
+@pytest.mark.slow
 def test_a_crowd_leaves_nothing_behind(open_service):
     def open_files():
         return len(list((bench.Path("/proc") / str(open_service.process.pid) / "fd").iterdir()))

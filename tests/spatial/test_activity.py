@@ -43,6 +43,7 @@ TRANSFORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(TRANSFORMS))
 @pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (0.3, -0.5, 0.8)])
 @pytest.mark.parametrize(

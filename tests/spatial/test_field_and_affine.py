@@ -147,6 +147,7 @@ def test_the_inverse_is_one_of_the_same_kind_and_exact_at_the_carried_voxels():
     np.testing.assert_allclose(transform_points(invert(FIELD), far), apply(np.linalg.inv(A), far), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_inverse_on_a_chosen_grid():
     finer = Geometry.from_axes((60, 60, 60), spacing_mm=(3, 3, 3), origin_mm=apply(A, BOX.centre_mm) - 88)
     back = invert(FIELD, geometry=finer)
@@ -167,6 +168,7 @@ def test_the_residual_is_a_distance_in_the_floating_space():
         invert(DisplacementField(folding, BOX, scale), iterations=20)
 
 
+@pytest.mark.slow
 def test_resampling_equals_sampling_where_the_points_go():
     values = blurred_noise(FLOATING)
     place = FLOATING.to_voxel(transform_points(FIELD, voxel_centres_mm(REFERENCE)))

@@ -83,6 +83,7 @@ def test_every_image_is_finite_and_in_range(samples, whole):
     assert set(np.unique(labels)) == {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_whole_livers_have_the_volume_of_peoples(samples, whole):
     _, labels = samples
     volume_ml = (labels > 0).sum(axis=(1, 2, 3)) * whole.spacing_mm**3 / 1000
@@ -93,6 +94,7 @@ def test_whole_livers_have_the_volume_of_peoples(samples, whole):
     assert len(np.unique(np.round(volume_ml / 20))) > 20
 
 
+@pytest.mark.slow
 def test_livers_lie_on_the_patients_right_below_the_lungs(samples):
     image, labels = samples
     right, below_lungs = 0, 0
@@ -107,6 +109,7 @@ def test_livers_lie_on_the_patients_right_below_the_lungs(samples):
     assert below_lungs == COUNT
 
 
+@pytest.mark.slow
 def test_labels_lie_inside_the_body(samples):
     _, labels = samples
     for label in labels:
@@ -117,6 +120,7 @@ def test_labels_lie_inside_the_body(samples):
         assert not (label[:, -1] > 0).any()
 
 
+@pytest.mark.slow
 def test_lesions_come_in_about_the_share_asked_for(samples, whole):
     _, labels = samples
     share = np.mean((labels == 2).any(axis=(1, 2, 3)))
@@ -124,6 +128,7 @@ def test_lesions_come_in_about_the_share_asked_for(samples, whole):
     assert 0.25 < share < whole.lesion_fraction + 0.2
 
 
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_sample(samples, draw):
     image, labels = samples
     again = draw(3)
@@ -161,6 +166,7 @@ def test_inside_the_liver_every_sample_looks_at_a_place_in_it(inside):
     assert (middles.std(axis=0) * config.spacing_mm > 8).all()
 
 
+@pytest.mark.slow
 def test_inside_the_liver_nothing_else_is_seen(inside):
     image, labels, config = inside
     assert image.min() == -1.0 and image.max() == 1.0
@@ -226,12 +232,14 @@ def test_the_diaphragm_lies_on_the_liver_with_what_fat_there_is_between(on_liver
     assert leaf[-1] - leaf[0] == pytest.approx(thickness_mm, abs=0.2)
 
 
+@pytest.mark.slow
 def test_the_diaphragm_is_painted_as_thick_as_it_was_drawn(drawn, whole):
     extras = _draw_extras(jax.random.key(4), drawn, whole)
     assert 1.5 <= float(drawn.diaphragm_mm) <= 7.0 and float(drawn.diaphragm_mm) != float(drawn.halo_mm)
     assert (extras.diaphragm_mm, extras.halo_mm) == (drawn.diaphragm_mm, drawn.halo_mm)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("halo_mm", [-2.0, 2.0])
 def test_the_wall_lies_as_far_from_the_liver_as_there_is_fat_between(on_liver, halo_mm):
     body = on_liver._replace(halo_mm=jnp.array(halo_mm))

@@ -60,6 +60,7 @@ def test_distances_are_those_of_the_ball_where_the_body_has_it(bank):
         assert volume_ml == pytest.approx(4 / 3 * np.pi * RADIUS_MM**3 / 1000, rel=0.03)
 
 
+@pytest.mark.slow
 def test_box_and_top_are_those_of_the_ball(bank):
     shapes, _ = bank
     low, high = shapes.box_mm[0]

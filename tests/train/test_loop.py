@@ -46,6 +46,7 @@ def test_it_learns_and_writes_down_what_it_did(tmp_path):
         assert_same(best, outcome.state.variables)
 
 
+@pytest.mark.slow
 def test_slices_end_where_one_run_does(tmp_path):
     made = toy.recipe()
     whole = toy.run(tmp_path / "whole", made)

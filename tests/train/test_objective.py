@@ -31,6 +31,7 @@ def test_a_sum_of_losses():
     )
 
 
+@pytest.mark.slow
 def test_coarse_outputs_meet_the_mean_of_the_labels():
     logits, onehot = batch()
     coarse, _ = batch((3, 2, 4), seed=1)

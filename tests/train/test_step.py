@@ -100,6 +100,7 @@ def test_statistics_go_from_part_to_part():
     assert float(after.variables["statistics"]["mean"]) == pytest.approx(0.9 * 0.1 * first + 0.1 * second, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_long_gradients_are_shortened():
     made = changed(toy.recipe(), "optimiser", kind="sgd", learning_rate=1.0, clip_norm=1e-3)
     images, onehot = fixed_batch()
@@ -126,6 +127,7 @@ def test_half_precision_in_the_network_alone():
     assert rough["loss"] == pytest.approx(loss["loss"], rel=0.02) and rough["loss"] != loss["loss"]
 
 
+@pytest.mark.slow
 def test_a_running_mean_of_the_weights():
     made = changed(toy.recipe(), "optimiser", ema_decay=0.99)
     images, onehot = fixed_batch()

@@ -29,6 +29,7 @@ def test_a_transform_file_brings_every_voi_home(folder):
     assert right == pytest.approx(case.TERRITORY_ML["right"] / case.ball_ml(case.LIVER_MM), abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_other_direction_would_be_seen(folder):
     mapped = run_until(diagnostic_case(folder, "file", "back.tfm"), "resampling").resampling
     errors = centroid_errors_mm(mapped)

@@ -62,6 +62,7 @@ def test_a_limit_exceeded_and_a_target_missed_by_the_delivered_dose(patient):
     assert not {"SJ401", "SJ402", "SJ403"} & {check.code for check in result.checks}
 
 
+@pytest.mark.slow
 def test_planned_and_delivered_stand_side_by_side(patient):
     result, plan = verified(patient), patient[1]
     for name in ("mean(alpha) >= 205 Gy", "mean(normal liver) <= 90 Gy", "mean(lungs) <= 30 Gy"):

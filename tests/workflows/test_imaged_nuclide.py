@@ -37,6 +37,7 @@ def codes(result):
     return [check.code for check in result.checks if check.code in ("SJ120", "SJ121")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "protocol", "allowed", "refused"),
     [

@@ -57,6 +57,7 @@ def test_the_same_plan_agrees_but_for_the_image_it_was_made_from(done):
     assert unknown == {"frame of reference, activity", "frame of reference, ct"}
 
 
+@pytest.mark.slow
 def test_the_plan_of_another_pseudonym_is_refused(done):
     loaded, images, _, plan = done
     with pytest.raises(InputError, match=r"plan\.json: the plan of another patient: the pseudonyms of plan and case"):

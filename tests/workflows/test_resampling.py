@@ -125,6 +125,7 @@ def test_the_total_of_the_activity_is_kept(patient):
             assert ml == pytest.approx(mapped.mask_ml[name], rel=5e-3)
 
 
+@pytest.mark.slow
 def test_what_the_activity_image_does_not_show_is_not_counted_and_said(tmp_path):
     case.write_patient(tmp_path)
     cut = Geometry.from_affine((*case.SPECT.shape[:2], 21), case.SPECT.affine)

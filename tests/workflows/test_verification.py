@@ -52,6 +52,7 @@ def test_relative_doses_are_those_of_the_activities_delivered(folder):
     assert result.lung_dose_gy == pytest.approx(K * 650 * LSF / 1000, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_plan_stands_beside_the_delivered_dose(folder):
     result, _, _ = verify(folder, plan="results.json")
     planned = json.loads((folder / "results.json").read_text())
@@ -178,6 +179,7 @@ def test_an_image_corrected_to_the_first_injection(folder, uniform):
     assert result.voi("beta").mean_gy == pytest.approx(49.3788 / 1.05 * 2 ** (-24 / 64.0416), rel=EDGE)
 
 
+@pytest.mark.slow
 def test_activity_outside_the_injected_territories_decays_with_the_nearest_one(folder, uniform):
     """Only a slab of the liver is in a territory, in two parts; the rest follows the nearer one, with a check."""
     sides = case.masks(case.CT)[2]
@@ -203,6 +205,7 @@ def test_a_voxel_in_two_territories_is_shared_by_its_fractions():
     assert second.ravel().tolist() == pytest.approx([0.0, 2 / 3, 1.0, 1.0])
 
 
+@pytest.mark.slow
 def test_one_unknown_time_is_named_and_not_corrected(folder, uniform):
     injections = [STAGED[0], {key: STAGED[1][key] for key in ("territory", "activity_mbq")}]
     result = absolute(uniform, 48.0, **divided(folder, uniform), injections=injections)

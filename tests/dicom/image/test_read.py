@@ -246,6 +246,7 @@ def test_nan_pixels(dicom, tmp_path):
         read_image(dicom.save([data], tmp_path))
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.filterwarnings("ignore")
 @given(st.data())

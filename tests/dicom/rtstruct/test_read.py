@@ -327,6 +327,7 @@ def test_structure_set_of_104_rois_beside_a_missing_slice(shared_data, caplog):
     assert masks["aorta"].volume_ml("aorta") == pytest.approx(area_mm2 * dz / 1000, rel=0.01)
 
 
+@pytest.mark.slow
 def test_tumour_on_an_uneven_pet_agrees_with_its_published_mask(shared_data):
     folder = shared_data / "ct-mr-pet-thigh"
     (path,) = (folder / "wholebody-pet-dicom" / "mask").iterdir()
