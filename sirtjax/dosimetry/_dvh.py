@@ -63,8 +63,8 @@ class Dvh:
     maximum_gy: float
     voxels: int
     subsamples: int
-    curve_dose_gy: Floats
-    curve_volume_ml: Floats
+    curve_dose_gy: Float[np.ndarray, " nodes"]
+    curve_volume_ml: Float[np.ndarray, " nodes"]
 
     def dose_at_percent_gy(self, percent: float) -> float:
         """Returns D_x: the minimum dose to the hottest `percent` of the volume; D0 is the maximum.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.errors import ConfigError, InputError
@@ -97,9 +98,9 @@ class VoiDose:
     name: str
     role: Role
     territories: tuple[str, ...]
-    mean_gy_per_mbq: Floats
+    mean_gy_per_mbq: Float[np.ndarray, " injections"]
     samples_gy_per_mbq: Floats | None = None
-    sample_weight: Floats | None = None
+    sample_weight: Float[np.ndarray, " samples"] | None = None
     dose_at_fraction: Callable[[Floats, float], float] | None = None
     previous_gy: float = 0.0
 

@@ -26,8 +26,8 @@ class Ensemble:
         for one network.
     """
 
-    probabilities: FloatArray
-    entropy: FloatArray
+    probabilities: Float[np.ndarray, "i j k classes"]
+    entropy: Float[np.ndarray, "i j k"]
     spread: FloatArray
 
 
@@ -79,7 +79,9 @@ def combine(members: Iterable[FloatArray], *, activation: Activation = "softmax"
     return Ensemble(probabilities=probabilities, entropy=entropy(first, activation=activation), spread=spread)
 
 
-def class_probabilities(logits: FloatArray, *, activation: Activation = "softmax") -> FloatArray:
+def class_probabilities(
+    logits: Float[np.ndarray, "i j k classes"], *, activation: Activation = "softmax"
+) -> Float[np.ndarray, "i j k classes"]:
     """Probabilities of (i, j, k, classes) logits, computed in slabs on the host.
 
     Raises:

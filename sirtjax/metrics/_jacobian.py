@@ -87,8 +87,8 @@ class Determinants:
 
     beyond: float
     geometry: Geometry | None = None
-    central: Values
-    least: Values
+    central: Float[np.ndarray, "..."]
+    least: Float[np.ndarray, "..."]
 
     def at(self, points_mm: Float[np.ndarray, "n 3"] | None) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
         """Returns both determinants at the voxels nearest to points, or at all voxels.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.metrics._surface_mesh import SurfaceMesh
@@ -12,7 +13,7 @@ _CANDIDATES = 4
 _CHUNK = 20_000
 
 
-def distance_to_surface_mm(points_mm: Floats, surface: SurfaceMesh) -> Floats:
+def distance_to_surface_mm(points_mm: Float[np.ndarray, "n 3"], surface: SurfaceMesh) -> Float[np.ndarray, " n"]:
     """Computes the distance of each point (n, 3) to the nearest point of a surface, (n,).
 
     Exact to the triangles of the facets whose centres are the nearest, which for facets as long as wide is the

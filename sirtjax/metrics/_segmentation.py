@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from sirtjax.errors import GeometryError
@@ -53,7 +54,11 @@ class SegmentationQuality:
 
 
 def evaluate_segmentation(
-    predicted: Mask, reference: Mask, geometry: Geometry, *, tolerance_mm: float
+    predicted: Bool[np.ndarray, "i j k"],
+    reference: Bool[np.ndarray, "i j k"],
+    geometry: Geometry,
+    *,
+    tolerance_mm: float,
 ) -> SegmentationQuality:
     """Computes overlap, volumes and surface distances of a mask and a reference mask.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax.errors import ConfigError, ImageFormatError
@@ -34,7 +35,7 @@ class FixedCase:
       output: range of the network's input.
     """
 
-    image: FloatArray
+    image: Float[np.ndarray, "i j k channels"]
     grid: Geometry
     box: Box
     low: tuple[float, ...]
@@ -42,7 +43,7 @@ class FixedCase:
     unseen: tuple[float, ...]
     output: tuple[float, float]
 
-    def scaled(self) -> FloatArray:
+    def scaled(self) -> Float[np.ndarray, "i j k channels"]:
         """Returns the image with the intensities that the network expects."""
         return np.asarray(to_range(self.image, self.low, self.high, output=self.output))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, Shaped
+from jaxtyping import Float, Integer, Shaped
 from numpy.typing import NDArray
 
 from sirtjax import ops
@@ -33,7 +33,7 @@ class NnunetCase:
       spacing_mm: voxel spacing of that part.
     """
 
-    image: FloatArray
+    image: Float[np.ndarray, "i j k channels"]
     shape: Three
     start: Three
     cropped_shape: Three

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from sirtjax import spatial
@@ -52,7 +53,7 @@ def working_grid(
     return Geometry.from_affine(shape.tolist(), affine)
 
 
-def to_grid(volume: Volume, grid: Geometry, *, fill: float) -> FloatArray:
+def to_grid(volume: Volume, grid: Geometry, *, fill: float) -> Float[np.ndarray, "i j k"]:
     """Averages an image over each voxel of the network's grid, `fill` outside of the image."""
     if spatial.are_aligned(volume.geometry, grid):
         sampling = spatial.aligned_sampling(volume.geometry, grid, antialias=True)
