@@ -157,7 +157,7 @@ def _leave_at_once(code: int) -> None:
 
 
 def _error_text(error: Exception) -> str:
-    """What the user reads of an error, in one line."""
+    """The message of an error for the user, in one line."""
     if isinstance(error, SirtjaxError):
         return " ".join(str(error).split())
     if isinstance(error, OSError):

@@ -186,7 +186,7 @@ def _facts(entry: ModelEntry) -> list[tuple[str, Any]]:
 
 
 def _prepared(how: FixedPreprocessing | NnunetPreprocessing) -> list[tuple[str, Any]]:
-    """What else is done to an image before, where anything is."""
+    """Further preprocessing of an image, if there is any."""
     if how.kind != "fixed":
         return []
     mask = [] if how.mask is None else [("looks at", f"the {how.mask.organ} and {how.mask.margin_mm:g} mm around it")]

@@ -169,7 +169,7 @@ def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
 
 
 def registration_line(summary: AlignmentRecord | RegistrationSummary) -> str:
-    """How the diagnostic image was registered, in one line."""
+    """The registration of the diagnostic image, in one line."""
     parts = [f"registration: {summary.method}"]
     if summary.preset is not None:
         parts.append(f"preset {summary.preset}")

@@ -33,7 +33,7 @@ Function = Callable[..., Any]
 
 _folder: Path | None = None
 
-# What a kept program was made by; another version of one of them may make another.
+# Versions that determine a stored program; another version of one of them may compile a different one.
 _MAKERS = ("jax", "jaxlib", "optax", "flax", "numpy")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 # Of a cache folder. A registration's program has some 10 MB, a network's 30 MB.
@@ -93,7 +93,7 @@ def cached_jit(function: Callable[..., Result], *, static_argnames: tuple[str, .
         key = (tuple(static.items()), structure, signature)
         if key not in programs:
             name = f"{function.__module__}.{function.__qualname__}"
-            # Functions made in place share their name: the line tells them apart.
+            # Functions defined in place share their name: the line distinguishes them.
             line = str(function.__code__.co_firstlineno)
             # Not the types' repr: equal ones may be spelled differently ("<f4", as files have it).
             leaf_text = repr([(shape, str(dtype), weak) for shape, dtype, weak in signature])
@@ -195,7 +195,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _read(path: Path) -> Function | None:
-    """A stored program, or None where there is none or it is damaged: it is then created again."""
+    """A stored program, or None if there is none or it is damaged: it is then created again."""
     try:
         content = path.read_bytes()
     except OSError:

@@ -31,7 +31,7 @@ class LossTerm(Table):
 
 
 class LossConfig(Table):
-    """What is minimised: a sum of losses, over one or several outputs of the network.
+    """The training loss: a sum of losses, over one or several outputs of the network.
 
     Attributes:
       terms: the losses.
@@ -137,7 +137,7 @@ class TrainerConfig(Table):
 
 
 class LogConfig(Table):
-    """What is written down on the way.
+    """The log of a training.
 
     Attributes:
       every_steps: interval in steps at which the rows of log.csv are written and progress is reported.

@@ -113,7 +113,7 @@ class FilesConfig(Table):
 
     @property
     def unseen(self) -> float:
-        """What the network is given where there is nothing."""
+        """The network's input outside the image."""
         return self.preprocessing.intensities[0].unseen
 
     @property

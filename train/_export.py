@@ -117,7 +117,7 @@ def _preparation(config: TrainingConfig) -> tuple[FixedPreprocessing, Tiles]:
 def _flipped(config: TrainingConfig) -> tuple[int, ...]:
     match config.data:
         case SyntheticConfig():
-            return ()  # a body's left and right are told apart
+            return ()  # left and right of the body are distinguished
         case FilesConfig() as data:
             return tuple(axis for axis, chance in enumerate(data.augmentation.flip) if chance > 0)
 

@@ -65,7 +65,7 @@ def after_plateau(plateau: float, stale: int, *, schedule: ScheduleConfig) -> fl
 
     Args:
       plateau: the factor before.
-      stale: validations without improvement in a row, this one counted; 0 where it has improved.
+      stale: validations without improvement in a row, this one counted; 0 if it has improved.
       schedule: schedule, of which only the kind "plateau" has an effect.
 
     Examples:

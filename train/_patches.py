@@ -20,7 +20,7 @@ Shape = tuple[int, int, int]
 
 
 class _Places:
-    """What grain takes for a source: a length, and an item for each number."""
+    """A data source for grain: a length, and an item for each number."""
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -1,4 +1,4 @@
-"""What is known of a run, for its report."""
+"""The record of a run, for its report."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from sirtjax.train._training_file import TrainingConfig, training_from_dict
 
 CONFIG = "config.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
-# What may differ when a run goes on: it changes no number, or where the same files lie.
+# Settings that may differ when a run continues: they change no number, or only the position of the same files.
 _FREE = ("log", "data.path", "data.bank", "data.cache", "data.threads", "trainer.save_every_steps")
 
 

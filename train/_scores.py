@@ -18,7 +18,7 @@ class Scores:
     Attributes:
       cases: names of the cases.
       labels: names of the classes.
-      dsc: (cases, labels); NaN where a class is in neither the labels nor the prediction.
+      dsc: (cases, labels); NaN if a class is in neither the labels nor the prediction.
     """
 
     cases: tuple[str, ...]
@@ -27,7 +27,7 @@ class Scores:
 
     @property
     def mean(self) -> float:
-        """Mean over all cases and labels that have a value; NaN where none has."""
+        """Mean over all cases and labels that have a value; NaN if none has."""
         known = self.dsc[np.isfinite(self.dsc)]
         return float(known.mean()) if known.size else float("nan")
 

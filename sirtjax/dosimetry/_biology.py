@@ -85,7 +85,7 @@ def generalised_eud_gy(
     """Computes the generalised EUD: the power mean `(mean(D^a))^(1/a)` of the dose.
 
     `exponent` 1 is the mean dose; large values tend to the maximum (serial organs), negative ones to the
-    minimum (tumours). A voxel without dose makes it 0 where the exponent is negative.
+    minimum (tumours). A voxel without dose makes it 0 if the exponent is negative.
 
     Args:
       dose_gy: (voxels,) dose, not negative.

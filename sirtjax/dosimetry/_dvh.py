@@ -221,7 +221,7 @@ def dose_volume_histogram(
 
 
 def _refinement(dose_shape: tuple[int, ...], weight_shape: tuple[int, ...], name: str) -> int:
-    """How many times as fine the weight's grid is as the dose's."""
+    """The number of the weight's voxels in a dose voxel along each axis."""
     if len(dose_shape) == len(weight_shape) == 3 and min(dose_shape) > 0:
         factor = weight_shape[0] // dose_shape[0]
         if factor > 0 and weight_shape == tuple(factor * n for n in dose_shape):
@@ -236,7 +236,7 @@ def _box_of(share: NDArray[Any], name: str) -> Box:
     """Bounding box of the voxels with weight; one pass over the grid, axis by axis on ever smaller parts."""
     part, box = share, []
     for axis in range(3):
-        # Later axes are looked at within the box found so far.
+        # Later axes are searched within the box found so far.
         rest = tuple(a for a in range(3) if a != axis)
         used = np.flatnonzero(part.any(axis=rest))
         if used.size == 0:

@@ -37,7 +37,7 @@ def max_margin_allocation(
       n_injections: number of injections.
 
     Returns:
-      The allocation, or None where it isn't known: no target or no limit, an injection without any limit, or a D
+      The allocation, or None if it isn't known: no target or no limit, an injection without any limit, or a D
       or V objective on a VOI that more than one injection reaches (there D_x is not linear in the
       activities).
 

@@ -88,7 +88,7 @@ def lung_limited_activity_mbq(
       previous_dose_gy: mean lung dose of earlier treatments, for a cumulative limit.
 
     Returns:
-      Activity in MBq; 0 where earlier treatments have used up the limit.
+      Activity in MBq; 0 if earlier treatments have used up the limit.
     """
     room_gy = jnp.maximum(limit_gy - previous_dose_gy, 0.0)
     return room_gy * lung_mass_g / (constant_gy_g_per_mbq * lung_shunt_fraction)

@@ -1,4 +1,4 @@
-"""What is asked of a dose, and the dose per activity of the VOIs it is asked of."""
+"""Objectives on a dose, and the dose per activity of their VOIs."""
 
 from __future__ import annotations
 

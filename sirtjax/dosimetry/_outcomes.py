@@ -1,4 +1,4 @@
-"""How objectives stand at a dose, predicted or delivered, and the checks of those that are not met."""
+"""Results of objectives at a dose, predicted or delivered, and the checks of those that are not met."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ def _start(
 
 
 def _check_lower(own: _Own, needed: Sequence[str]) -> None:
-    """Refuses lower bounds that are missing or infinite where they are needed."""
+    """Refuses lower bounds that are missing or infinite but required."""
     chosen = np.array([name in needed for name in own.names])
     if own.shares is not None:
         chosen &= own.lower_mbq > 0

@@ -72,7 +72,7 @@ class TerritoryPrescription:
 
     @property
     def interval_mbq(self) -> tuple[float, float] | None:
-        """The activities that meet every objective, or None where there are none."""
+        """The activities that meet every objective, or None if there are none."""
         return (self.lower_bound_mbq, self.upper_bound_mbq) if self.feasible else None
 
 
@@ -133,7 +133,7 @@ class Prescription:
         otherwise in the proportions of the choice) and each territory's own interval is not empty.
       scale: factor by which all territories' own choices were multiplied to meet the limits jointly.
       limiting_bound: the bound on the total that is reached; None if activities were given.
-      max_margin_mbq: the split with the largest margin over the targets within all limits; None where it is not
+      max_margin_mbq: the split with the largest margin over the targets within all limits; None if it is not
         known or some injection has no target or no limit on liver tissue.
       total_mbq: sum of the chosen activities.
       predictions: dose per VOI.

@@ -124,7 +124,7 @@ class Protocol:
 
     @property
     def unverified(self) -> tuple[str, ...]:
-        """What in it is marked as not found in its source."""
+        """The values that are marked as not found in their source."""
         quantities = {
             "liver density": self.liver_density,
             "standard lung mass": self.standard_lung_mass,

@@ -16,7 +16,7 @@ SLAB = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
-    """What several networks say together.
+    """The combined output of several networks.
 
     Attributes:
       probabilities: (i, j, k, classes) probabilities of the mean logits, as in nnU-Net.

@@ -13,7 +13,7 @@ Index = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class TileLayout:
-    """Where the tiles of an image lie, for a network whose output is as large as its input or smaller.
+    """The positions of an image's tiles, for a network whose output is as large as its input or smaller.
 
     The outputs cover a canvas: the image, with as much on both sides as it lacks of one output.
 

@@ -72,7 +72,7 @@ def _labels_of(path: Path, names: Mapping[int, str] | None) -> dict[str, LabelMa
 
 
 def _label_values(path: Path, array: NDArray[Any]) -> list[int] | None:
-    """The labels in use, ascending; None where the numbers are probabilities."""
+    """The labels in use, ascending; None if the numbers are probabilities."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ImageFormatError(f"{path}: has NaN or infinite voxels; a mask holds labels, or numbers from 0 to 1")
     low, high = float(array.min()), float(array.max())

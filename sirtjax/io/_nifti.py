@@ -145,7 +145,7 @@ def _storable(array: NDArray[Any], path: Path, *, labels: bool) -> NDArray[Any]:
 
 
 def _comment(image: Any, key: str) -> Any:
-    """What `write_nifti` stored under this key; None in files of other programs."""
+    """The value that `write_nifti` stored under this key; None in files of other programs."""
     for extension in image.header.extensions:
         if extension.get_code() != _COMMENT:
             continue

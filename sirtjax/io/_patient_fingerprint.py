@@ -11,7 +11,7 @@ from sirtjax.io._patient_key import key_fingerprint
 # Of this process only, unless a lasting key is set: then a mark means nothing after the process or outside of it.
 _key = secrets.token_bytes(32)
 _fingerprint: str | None = None
-# What the mark is made of; never kept.
+# Input of the mark; never stored.
 PATIENT_KEYWORDS = ("PatientID", "PatientName", "PatientBirthDate")
 
 

@@ -73,7 +73,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Image:
-    """A volume as read from a file, and where it came from.
+    """A volume as read from a file, and its origin.
 
     Attributes:
       volume: the voxels, float32, on their grid.

@@ -41,7 +41,7 @@ ADVICE = "save it again as a dictionary of weights (torch.save(model.state_dict(
 
 
 class OpaqueObject:
-    """What an object of a class that is not allowed becomes: nothing of it is imported or run."""
+    """The replacement of an object of a class that is not allowed: nothing of it is imported or run."""
 
     origin = ""
 

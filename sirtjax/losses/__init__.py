@@ -1,4 +1,4 @@
-"""What is minimised: by registration (images, masks, landmarks, deformation) and in training (classes of voxels)."""
+"""Losses of registration (images, masks, landmarks, deformation) and of training (classes of voxels)."""
 
 from sirtjax.losses._correlation_ratio import correlation_ratio_loss as correlation_ratio_loss
 from sirtjax.losses._cross_entropy import cross_entropy_loss as cross_entropy_loss

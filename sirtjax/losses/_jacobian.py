@@ -49,7 +49,7 @@ def jacobian_on_grid(displacement_mm: Float[Array, "i j k 3"], spacing_mm: Vecto
 def folding_penalty(
     displacement_mm: Float[Array, "i j k 3"], spacing_mm: Vector, *, floor: Scalar = 0.1
 ) -> Float[jax.Array, ""]:
-    """Computes the mean of `max(0, 1 - det / floor)^2`: zero where all determinants reach `floor`.
+    """Computes the mean of `max(0, 1 - det / floor)^2`: zero if all determinants reach `floor`.
 
     A voxel crushed to nothing contributes 1, and the penalty grows with the square of how far it is turned over.
     Add it to the lengths of `spring_energy`, which an inversion leaves unchanged.

@@ -70,7 +70,7 @@ def normalised_mutual_information_loss(
       weights: (n,) fraction of each point, non-negative; all one by default.
 
     Returns:
-      Scalar between -2 and -1; zero where all weights are zero.
+      Scalar between -2 and -1; zero if all weights are zero.
 
     Raises:
       ValueError: fewer than 6 bins, or arrays of other than one common shape (n,).

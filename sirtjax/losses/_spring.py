@@ -95,7 +95,7 @@ def _energy_along(neighbours: int, primals: Any, tangents: Any) -> tuple[jax.Arr
 
 
 class _Padded(NamedTuple):
-    """What every direction reads, with the padding around the grid."""
+    """The input of every direction, with the padding around the grid."""
 
     components: tuple[Array, Array, Array]
     rigidity: Array

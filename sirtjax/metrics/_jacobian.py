@@ -29,7 +29,7 @@ class JacobianSummary:
     Attributes:
       minimum, maximum: extreme values of the determinant.
       log_std: standard deviation of the natural logarithm of the determinant, over the voxels where it is above
-        zero; NaN where there is none.
+        zero; NaN if there is none.
       folding_fraction: fraction of the voxels with a determinant of zero or below.
       corner_folding_fraction: fraction of the voxels with any of the eight corner determinants zero or below.
     """

@@ -39,12 +39,12 @@ class LesionDetection:
 
     @property
     def sensitivity(self) -> float:
-        """TP / (TP + FN); NaN where no lesion is drawn."""
+        """TP / (TP + FN); NaN if no lesion is drawn."""
         return self.detected / self.reference_count if self.reference_count else math.nan
 
     @property
     def precision(self) -> float:
-        """TP / (TP + FP); NaN where nothing is detected and nothing falsely found."""
+        """TP / (TP + FP); NaN if no lesion is detected, truly or falsely."""
         found = self.detected + self.false_positives
         return self.detected / found if found else math.nan
 

@@ -17,7 +17,7 @@ class LabelQuality:
       out_of_view: whether the carried label is nowhere in the reference image, or its centroid lies outside it; all
         distances and the overlap are then NaN.
       dsc: Dice similarity coefficient.
-      msd_mm, hd_mm, hd95_mm: surface distances; NaN where the carried label fills no voxel by half.
+      msd_mm, hd_mm, hd95_mm: surface distances; NaN if the warped label fills no voxel by half.
       mcd_mm: distance of the centroids.
       reference_ml: volume of the label in the reference.
       floating_ml: volume as drawn in the floating image.
@@ -49,7 +49,7 @@ class RegistrationQuality:
     Attributes:
       labels: organs first, then landmarks, each in the order of the reference masks.
       rmsd_mm: root mean square of the organs' mean surface distances and the landmarks' centroid distances;
-        NaN where a label is out of view.
+        NaN if a label is out of view.
       jacobian: volume change and folding over the whole transform.
       organ_jacobian: volume change and folding within the organs of the reference; None without organs.
       target: target registration error of the points; None without points.

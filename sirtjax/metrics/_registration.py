@@ -161,7 +161,7 @@ def _label_quality(
 
 
 def _centroid_distance_mm(mask: NDArray[np.bool_], geometry: Geometry, carried: Carried, image: Geometry) -> float:
-    """Distance of the centroids; NaN where the carried label is empty or its centre outside the image."""
+    """Distance of the centroids; NaN if the warped label is empty or its centre outside the image."""
     if not carried.occupancy.any():
         return _NAN
     centre = carried.geometry.to_world(mass_centre(carried.occupancy))

@@ -15,7 +15,7 @@ def rmsd_mm(msd_mm: float | Sequence[float], mcd_mm: Sequence[float]) -> float:
       mcd_mm: centroid distances of the landmarks (lesions among them); may be none.
 
     Returns:
-      The distance; NaN where one of them is, as for a landmark that is out of view.
+      The distance; NaN if one of them is NaN, as for a landmark that is out of view.
 
     Raises:
       InputError: no distance at all, or a negative one.

@@ -48,7 +48,7 @@ class SegmentationQuality:
 
     @property
     def empty(self) -> str:
-        """What is empty: "", "prediction", "reference" or "both"."""
+        """The empty masks: "", "prediction", "reference" or "both"."""
         named = {(0.0, 0.0): "both", (0.0, 1.0): "prediction", (1.0, 0.0): "reference"}
         return named.get((float(self.predicted_ml > 0), float(self.reference_ml > 0)), "")
 

@@ -12,7 +12,7 @@ from sirtjax.metrics._surface_mesh import SurfaceMesh
 
 @dataclass(frozen=True, kw_only=True)
 class SurfaceAgreement:
-    """How well two surfaces agree.
+    """The agreement of two surfaces.
 
     Attributes:
       msd_mm: mean surface distance: over both surfaces together, the mean by area of the distance to the other.

@@ -14,7 +14,7 @@ from sirtjax.metrics._surface_mesh import SurfaceMesh, extract_surface
 
 @dataclass(frozen=True, kw_only=True)
 class SurfaceDistances:
-    """How far two surfaces lie apart.
+    """The distances between two surfaces.
 
     Attributes:
       msd_mm: mean surface distance: over both surfaces together, the mean by area of the distance to the other.

@@ -105,7 +105,7 @@ def _others(axis: int) -> list[int]:
 
 
 def _passages(values: Floats, axis: int) -> tuple[Indices, Floats]:
-    """Where the surface crosses the edges along an axis: their first ends (n, 3), and how far along (n,)."""
+    """The crossings of the surface with edges along an axis: first ends (n, 3), and fraction along the edge (n,)."""
     first = values[tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))]
     second = values[tuple(slice(1, None) if a == axis else slice(None) for a in range(3))]
     edges = np.argwhere((first >= 0.5) != (second >= 0.5))

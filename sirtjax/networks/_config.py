@@ -1,4 +1,4 @@
-"""What a network is made of: one frozen config for each family, told apart by `architecture`."""
+"""The structure of a network: one frozen config for each family, distinguished by `architecture`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which voxels of the image an output voxel depends on, from the sizes of kernels and steps.
+"""The voxels of the image on which an output voxel depends, from the sizes of kernels and steps.
 
 Reaches are followed backwards, from an interval of output positions along one axis to one of input positions.
 """

@@ -1,4 +1,4 @@
-"""Which image sizes a network takes, and which sizes come out."""
+"""The image sizes that a network accepts, and the sizes of its output."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def input_shape(config: NetworkConfig, output_shape: Sequence[int]) -> Three:
 
 
 def _output(config: NetworkConfig, axis: int, size: int) -> int | None:
-    """The output along an axis, or None where no image may have this size."""
+    """The output along an axis, or None if no image may have this size."""
     match config.architecture:
         case "deepmedic":
             found = size - 2 * len(config.features[0]) * max(config.factors)

@@ -30,7 +30,7 @@ ONE: Three = (1, 1, 1)
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """What all layers of a network share."""
+    """The settings that all layers of a network share."""
 
     normalisation: str
     activation: str

@@ -21,7 +21,7 @@ from sirtjax.typing import Array
 
 
 class Sample(NamedTuple):
-    """What the anatomy has at n points.
+    """The tissues and structures of the anatomy at n points.
 
     Attributes:
       value: (n, c) values of the tissue table, mixed at surfaces over one voxel.

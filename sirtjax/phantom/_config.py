@@ -18,7 +18,7 @@ Interval = tuple[Positive, Positive]
 
 
 class LesionConfig(IntervalTable):
-    """How many lesions, how large, and how many of them are necrotic."""
+    """The number and size of lesions, and the number of necrotic ones."""
 
     count: tuple[Annotated[int, Field(ge=0, le=MAX_LESIONS)], Annotated[int, Field(ge=0, le=MAX_LESIONS)]]
     volume_ml: tuple[Annotated[float, Field(ge=0.2)], Annotated[float, Field(le=150.0)]]
@@ -28,7 +28,7 @@ class LesionConfig(IntervalTable):
 
 
 class MotionConfig(IntervalTable):
-    """How far each later session is from the diagnostic CT."""
+    """The differences of each later session from the diagnostic CT."""
 
     breathing_shift_mm: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(le=30)]]
     rotation_deg: Annotated[float, Field(ge=0, le=5)]
@@ -65,7 +65,7 @@ class SpectConfig(GridConfig):
 
 
 class MaaConfig(IntervalTable):
-    """The 99mTc-MAA and where it goes; intervals are drawn from uniformly."""
+    """The 99mTc-MAA and its distribution; values are sampled uniformly from the intervals."""
 
     activity_mbq: Positive
     right_to_left: Interval

@@ -120,7 +120,7 @@ def _check(image: Volume, liver: LabelMap, config: NeighbourMass) -> None:
 
 
 def _room(values: FloatArray, image: Volume) -> Mask:
-    """Where a mass may grow: soft tissue, fat and gas of the abdomen."""
+    """The tissue in which a mass may grow: soft tissue, fat and gas of the abdomen."""
     ct = image.unit == "HU"
     air = values < (_AIR_HU if ct else _AIR_FRACTION * np.percentile(values, 98))
     parts = components(air)
@@ -146,7 +146,7 @@ def _disc(radius: int) -> Mask:
 
 
 def _far(beyond: Mask, geometry: Geometry) -> Mask:
-    """What is further from the air around the body, and outside of the lungs, than the wall is thick."""
+    """The voxels outside the lungs and deeper below the skin than the wall is thick."""
     outside = components(beyond)
     sides = np.concatenate([outside[0].ravel(), outside[-1].ravel(), outside[:, 0].ravel(), outside[:, -1].ravel()])
     around = np.isin(outside, np.setdiff1d(sides, 0))
@@ -158,7 +158,7 @@ def _far(beyond: Mask, geometry: Geometry) -> Mask:
 def _grown(
     random: np.random.Generator, liver: Mask, allowed: Mask, geometry: Geometry, config: NeighbourMass
 ) -> Mask | None:
-    """The extent of a mass of the volume wanted, within 5 %; None where none of several places has the room."""
+    """The extent of a mass of the requested volume, within 5 %; None if it does not fit at any position tried."""
     spacing = np.asarray(geometry.spacing_mm)
     smooth = ndimage.gaussian_filter(liver.astype(np.float32), 6.0 / spacing)
     surface = liver & ndimage.binary_dilation(allowed)

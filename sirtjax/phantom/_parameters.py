@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float32]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class Anatomy:
-    """Everything that makes one patient different from another: a pytree of float32 arrays.
+    """Everything that distinguishes one patient from another: a pytree of float32 arrays.
 
     Lengths are in mm, in the patient frame of the diagnostic CT (LPS; x = 0 in the middle, z = 0 at the top of
     the liver). The shapes live in an average patient's frame, reached by `scale` and a smooth warp.

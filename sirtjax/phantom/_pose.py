@@ -17,7 +17,7 @@ _WAVES = 5
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class Pose:
-    """How the patient of one session lies and breathes, against the diagnostic CT: a pytree of arrays.
+    """The pose and breathing of the patient in one session, relative to the diagnostic CT: a pytree.
 
     Attributes:
       rotation: (3, 3) rotation about `centre_mm`.

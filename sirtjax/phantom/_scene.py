@@ -48,7 +48,7 @@ class Scene:
 
     @property
     def lesions(self) -> int:
-        """How many lesions there are."""
+        """The number of lesions."""
         return len(self.nominal_volume_ml)
 
     @property

@@ -24,7 +24,7 @@ _LIVER_CENTRE_MM = (-10.0, -4.0, -84.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Acquired:
-    """What one session yields, keyed as in `Patient`; all images of it share its frame of reference."""
+    """The result of one session, keyed as in `Patient`; all images of it share its frame of reference."""
 
     images: Mapping[str, Volume]
     labels: Mapping[str, Mapping[str, LabelMap]] = field(default_factory=dict)

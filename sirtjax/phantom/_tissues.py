@@ -7,7 +7,7 @@ SEGMENTS = 8
 
 
 class Tissue(IntEnum):
-    """Rows of a value table: what a point of the anatomy can be made of."""
+    """Rows of a value table: the tissues of a point of the anatomy."""
 
     AIR = 0
     SKIN = 1

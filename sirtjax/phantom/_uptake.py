@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Uptake:
-    """Where injected spheres or MAA go.
+    """The distribution of injected spheres or MAA.
 
     Attributes:
       lung_shunt_fraction: activity in the lungs over that in lungs and liver.

@@ -1,4 +1,4 @@
-"""What the pipeline takes and returns, as pytrees of arrays, and its frozen configuration."""
+"""The input and output of the pipeline, as pytrees of arrays, and its frozen configuration."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class PipelineInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How an image or mask is averaged over the voxels of the dose grid.
+    """The averaging of an image or mask over the voxels of the dose grid.
 
     Attributes:
       parts: parts into which a dose voxel is cut along each axis.

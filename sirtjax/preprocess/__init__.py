@@ -1,4 +1,4 @@
-"""What is done to an image before a network sees it, and undone to what the network answers."""
+"""Preprocessing of an image for a network, and its inverse for the network's output."""
 
 from sirtjax.preprocess._augment import AugmentConfig as AugmentConfig
 from sirtjax.preprocess._augment import IntensityShift as IntensityShift

@@ -90,7 +90,7 @@ def shift_hu(key: jax.Array, shift: IntensityShift) -> Float[jax.Array, ""]:
 
 
 def _places(key: Array, shape: tuple[int, ...], config: AugmentConfig, spacing_mm: tuple[float, float, float]) -> Array:
-    """Where in the image each voxel of the result is taken from, (i, j, k, 3) indices inside the image."""
+    """The position in the image of each voxel of the result, (i, j, k, 3) indices inside the image."""
     keys = jax.random.split(key, 3)
     spacing = jnp.asarray(spacing_mm, jnp.float32)
     middle = (jnp.asarray(shape, jnp.float32) - 1) / 2

@@ -39,7 +39,7 @@ class OrganWindow(Table):
 
 
 class IntensityScale(Table):
-    """How intensities of one modality become the numbers a network takes.
+    """The scaling of the intensities of one modality to the input of a network.
 
     `window` is given in the image's unit (HU for CT); `percentiles` and `foreground` are found in each image, for
     modalities without a scale of their own; `organ` is computed inside the organ to which a network is restricted.
@@ -105,7 +105,7 @@ class FixedPreprocessing(Table):
 
 
 class ChannelNormalisation(Table):
-    """What nnU-Net does with the intensities of one channel, and the statistics of its training images.
+    """The normalisation of one channel by nnU-Net, and the statistics of its training images.
 
     `mask` counts only voxels inside the filled non-zero region (only z-score).
     """
@@ -119,7 +119,7 @@ class ChannelNormalisation(Table):
 
 
 class Resampling(Table):
-    """How nnU-Net resamples: the order of the spline, and whether slices are resampled separately.
+    """The resampling by nnU-Net: the order of the spline, and whether slices are resampled separately.
 
     `separate_z` left out: where the spacing of one axis is more than `threshold` times the finest one's, slices across
     it are resampled with `order` and then picked along it with `order_z`.

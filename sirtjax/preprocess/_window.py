@@ -144,7 +144,7 @@ def _around_median(image: Array, how: OrganWindow, organ: Array | None, seen: Ar
 
 
 def _percentiles(image: Array, inside: Array | None, percentiles: tuple[float, float]) -> tuple[Scalar, Scalar]:
-    """Two percentiles of the voxels in a mask; 0 where it is empty."""
+    """Two percentiles of the voxels in a mask; 0 if it is empty."""
     if isinstance(image, np.ndarray):
         values = image if inside is None else image[inside]
         return percentile_window(values, percentiles) if values.size else (0.0, 0.0)

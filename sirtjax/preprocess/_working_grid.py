@@ -20,7 +20,7 @@ def working_grid(
 ) -> Geometry:
     """Returns a network's grid for an image: its field of view with fixed voxel size and axes.
 
-    Along the image's own axes, sheared as they may be; along the world's where they are further off.
+    It follows the image's own axes, even if sheared, or the world's if the angle between them is too large.
 
     Args:
       geometry: grid of the image.

@@ -11,7 +11,7 @@ from sirtjax.registration._pair import ImagePair
 from sirtjax.registration._view import compare, floating_index, node_index, node_places, plan_of, prepare_view
 from sirtjax.typing import Array
 
-# How many sub-lattices are looked at: enough for the differences between stages, which are what counts.
+# Number of sub-lattices that are compared: enough for the differences between stages.
 PHASES = 6
 
 

@@ -41,7 +41,7 @@ class LatticeTable(Table):
 
 
 class IntensityTable(Table):
-    """Which intensities count: a window for images in HU, percentiles for any other.
+    """The range of intensities: a window for images in HU, percentiles for any other.
 
     `tails` are the fractions of the scale reserved for values below the window, down to -1000 HU, and above it.
     Without a lower tail the surface of the lung appears where air is a fifth of a voxel, not a half.
@@ -126,7 +126,7 @@ class SimilarityTable(Table):
 
 
 class GuidanceTable(Table):
-    """Which masks guide: none, the liver, or the liver and its landmarks (lesions, vessels, clips).
+    """The masks that guide: none, the liver, or the liver and its landmarks (lesions, vessels, clips).
 
     They are compared within `margin_mm` of the reference's liver.
     """
@@ -157,7 +157,7 @@ class RegularisationTable(Table):
 
 
 class RegistrationConfig(Table):
-    """How to register: a preset of configs/registration, or one like it."""
+    """The settings of a registration: a preset of configs/registration, or one like it."""
 
     schema_version: Annotated[Literal[2], Field(alias="schema")]
     name: str

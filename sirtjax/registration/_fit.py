@@ -1,4 +1,4 @@
-"""How well two registered images agree, compared with deliberately wrong alignments of the same pair."""
+"""The agreement of two registered images, compared with deliberately wrong alignments of the same pair."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ implicit_minimum.defvjp(_forward, _backward)
 
 
 def _settle(objective: Objective, start: Array, inputs: PyTree, options: ImplicitOptions) -> tuple[Array, Array]:
-    """The minimum near `start`, differentiable by the implicit function theorem, and where the next step would lead."""
+    """The minimum near `start`, differentiable by the implicit function theorem, and the result of a further step."""
     start, still = jax.lax.stop_gradient((start, inputs))
 
     def step(at: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
@@ -289,7 +289,7 @@ def _solve_linear(objective: Objective, at: Array, inputs: PyTree, right: Array,
 
 
 def _root_mean_square(change_mm: Array, pair: ImagePair) -> Array:
-    """Of changes (i, j, k, 3) over the nodes that are looked at."""
+    """Root mean square of changes (i, j, k, 3) over the compared nodes."""
     square = jnp.sum(change_mm**2, axis=-1) * pair.reference_near
     return jax.lax.stop_gradient(jnp.sqrt(jnp.sum(square) / jnp.maximum(jnp.sum(pair.reference_near), 1.0)))
 

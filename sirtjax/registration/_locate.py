@@ -48,7 +48,7 @@ BODY_HU, BODY_FRACTION = -300.0, 0.15
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
-    """Where two images agree best on coarse lattices.
+    """The alignment at which two images agree best on coarse lattices.
 
     Attributes:
       start: pull transform, rigid.

@@ -22,7 +22,7 @@ LIVER_NAME = "liver"
 
 @dataclass(frozen=True, kw_only=True)
 class ImageWithMasks:
-    """One image with its masks, as given."""
+    """One image with its masks, unchanged."""
 
     image: Volume
     masks: Masks

@@ -12,7 +12,7 @@ from sirtjax.spatial import AffineTransform, Transform
 
 
 class Status(Enum):
-    """How a registration ended: anything but SUCCESS needs a person's eye before the transform is used."""
+    """The final status of a registration: for any except SUCCESS, review the transform before use."""
 
     SUCCESS = (
         "the images agree far better than at deliberately wrong alignments, and so do the guiding masks",
@@ -61,12 +61,12 @@ class Status(Enum):
 
     @property
     def cause(self) -> str:
-        """What happened."""
+        """The cause of the status."""
         return self.value[0]
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """The remedy."""
         return self.value[1]
 
 

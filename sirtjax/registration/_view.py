@@ -15,7 +15,7 @@ from sirtjax.typing import Array, Scalar
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a stage compares and how it samples; static.
+    """The comparison and the sampling of a stage; static.
 
     Attributes:
       stride: a step looks at one of the stride^3 interleaved sub-lattices.
@@ -33,7 +33,7 @@ class Plan:
 
     @property
     def phases(self) -> int:
-        """How many sub-lattices there are."""
+        """The number of sub-lattices."""
         return self.stride**3
 
 

@@ -1,4 +1,4 @@
-"""A finished plan or verification as DICOM objects, to file beside the images it was made from."""
+"""A finished plan or verification as DICOM objects, to store with the images it was computed from."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def _drawn(products: StepResults) -> Iterator[tuple[str, str, LabelMap, str]]:
 
 
 def _algorithms(products: StepResults, names: Mapping[str, str]) -> dict[str, dicom.Algorithm]:
-    """What drew each structure, by the name it has in the objects: a person or a program."""
+    """The algorithm of each structure, by its name in the objects: a person or a program."""
     from sirtjax.workflows import BY_CT_NUMBERS
 
     by_hand = dicom.Algorithm(name="drawn by hand", version="1", family="manual")

@@ -20,7 +20,7 @@ LETTER_FRACTION, SMALL_FRACTION = 0.016, 0.012
 
 @dataclass(frozen=True, kw_only=True)
 class Stroke:
-    """How a line is drawn: its colour, width in screen pixels, and dashes or dots."""
+    """The style of a line: its colour, width in screen pixels, and dashes or dots."""
 
     colour: str
     width: float = 1.6

@@ -24,7 +24,7 @@ CHANGED = ", edited manually"
 # The case with its paths, so that the folder is sufficient to review it and plan again.
 CASE = "case.json"
 
-# What of a case each step depends on: a step made from other settings is made again.
+# Settings of a case that each step depends on: a step with other settings runs again.
 DEPENDS = {
     "images": ("images",),
     "liver": ("images", "masks"),

@@ -1,4 +1,4 @@
-"""The page on which a plan's masks are looked at, corrected and signed; its server is for this machine only."""
+"""The page on which a plan's masks are reviewed, corrected and signed; its server is for this machine only."""
 
 from sirtjax.review._masks import ReviewMask as ReviewMask
 from sirtjax.review._masks import plan_masks as plan_masks

@@ -1,4 +1,4 @@
-"""What each address of the page's server answers."""
+"""The responses of the page's server to each address."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """What is sent back."""
+    """A response of the server."""
 
     status: int = 200
     body: bytes = b""

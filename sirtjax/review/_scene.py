@@ -1,4 +1,4 @@
-"""What the page looks at: an image and masks on one grid, cut down to the liver's surroundings, in axes of its own."""
+"""The input of the page: an image and masks on one grid, cropped to the liver's surroundings, in its own axes."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ USABLE = (Status.SUCCESS, Status.UNCONFIRMED, Status.CROPPED)
 
 
 class Registered(Protocol):
-    """What is needed of a registration's result: its transform and its status."""
+    """The required fields of a registration's result: its transform and its status."""
 
     @property
     def transform(self) -> spatial.Transform: ...

@@ -171,7 +171,7 @@ def _without_outliers(
 
 
 def _notes(agreement: NDArray[np.float64], min_agreement_dsc: float) -> tuple[str, ...]:
-    """What a reader has to know of a result that no third atlas vouches for."""
+    """The warnings about a result that no third atlas confirms."""
     if len(agreement) == 1:
         return ("a single atlas: its position cannot be verified; review the result, or add atlases",)
     if len(agreement) == 2 and agreement[0, 1] < min_agreement_dsc:
@@ -196,7 +196,7 @@ def _stacked(carried: list[Carried]) -> tuple[tuple[slice, slice, slice], NDArra
 
 @dataclass(frozen=True, kw_only=True)
 class _Judgement:
-    """What an atlas counted in the fusion."""
+    """The weight and reliability of an atlas in the fusion."""
 
     weight: float | None = None
     sensitivity: float | None = None

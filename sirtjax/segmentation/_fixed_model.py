@@ -58,7 +58,7 @@ def prepare_request(request: Request) -> Prepared:
 
 
 def run_request(request: Request, prepared: Prepared) -> Ensemble:
-    """Returns the answer of the networks to the input of a request."""
+    """Returns the output of the networks for the input of a request."""
     return run(request.model, prepared, mirror=request.mirror, devices=request.devices, progress=request.progress)
 
 
@@ -181,7 +181,7 @@ def _widened(mask: Mask, margin: Sequence[int]) -> Box:
 
 
 def _meet(first: Box, second: Box) -> Box:
-    """What two boxes share; the second where they share nothing."""
+    """The intersection of two boxes; the second if they do not overlap."""
     both = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(first, second, strict=True)]
     if any(one.stop <= one.start for one in both):
         return second

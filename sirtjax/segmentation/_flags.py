@@ -13,7 +13,7 @@ from sirtjax.segmentation._restored import Restored
 from sirtjax.segmentation._result import Flag
 from sirtjax.volume import LabelMap, axis_codes
 
-# Livers outside of this are rare enough to be looked at.
+# Livers outside this range are rare and need a review.
 LIVER_ML = (500.0, 4500.0)
 # A second component larger than this fraction of the first is not a small fragment.
 LARGE_PIECE = 0.1

@@ -74,7 +74,7 @@ def weighted_vote(
 
 @dataclass(frozen=True, kw_only=True)
 class Staple:
-    """What STAPLE found.
+    """The result of STAPLE.
 
     Attributes:
       probability: (i, j, k) probability that the voxel has the label.

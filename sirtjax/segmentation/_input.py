@@ -11,7 +11,7 @@ from sirtjax.volume import LabelMap, Volume
 
 # Thinner than this along an axis, an image shows no organ.
 MIN_VOXELS, MIN_EXTENT_MM = 4, 20.0
-# Voxels looked at to tell whether numbers are HU, evenly spread.
+# Number of evenly spread voxels that are checked for HU.
 SAMPLE = 2_000_000
 # Scanners fill what they have not measured with less than this.
 PADDING_HU = -1100.0

@@ -60,7 +60,7 @@ def segment_lungs(volume: Volume) -> Segmentation:
 
 
 def _pieces(air: Mask, values: NDArray[np.float32], voxel_ml: float) -> Iterator[Mask]:
-    """The pieces of air that are lung. They are told apart by their cores: gas and lung may touch at a thin wall."""
+    """The pieces of air that are lung. They are separated by their cores: gas and lung may touch at a thin wall."""
     cores = ops.components(ndimage.binary_erosion(air, border_value=1))
     sizes_ml = np.bincount(cores.ravel()) * voxel_ml
     sizes_ml[0] = 0

@@ -28,7 +28,7 @@ CERTAIN = 50.0
 
 @dataclass(frozen=True, kw_only=True)
 class NnunetPrediction:
-    """What an nnU-Net finds in an image.
+    """The segmentation of an image by an nnU-Net.
 
     Attributes:
       labels: label map on the grid of the image.
@@ -47,10 +47,10 @@ class NnunetPrediction:
 
 @dataclass(frozen=True, kw_only=True)
 class NnunetInput:
-    """What an nnU-Net is run on.
+    """The input of an nnU-Net.
 
     Attributes:
-      case: the network's input, and what is needed to restore its answer.
+      case: input of the network, and the data for the resampling of its output.
       turned: the first image with its axes as the model's reader turns them.
       image: the first image as it is.
     """
@@ -117,7 +117,7 @@ def prepare_nnunet_request(request: Request) -> NnunetInput:
 
 
 def run_nnunet_request(request: Request, ready: NnunetInput) -> NnunetAnswer:
-    """Returns the answer of the networks to the input of a request."""
+    """Returns the output of the networks for the input of a request."""
     return _run(
         request.model,
         ready,
@@ -129,7 +129,7 @@ def run_nnunet_request(request: Request, ready: NnunetInput) -> NnunetAnswer:
 
 
 def restore_prediction(model: Model, ready: NnunetInput, answer: NnunetAnswer) -> NnunetPrediction:
-    """Returns the labels of an answer, and its maps if there are any, on the grid of the image."""
+    """Returns the labels of an output, and its maps if there are any, on the grid of the image."""
     how: Any = model.spec.preprocessing  # of the kind "nnunet"
     values = restore_labels(answer.logits, ready.case, how, regions=_regions(model))
     labels = _on_image(values, ready.turned, ready.image, model)

@@ -19,11 +19,11 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor(Generic[Prepared, Answer]):
-    """The three stages of every model: image to network input, network, answer back to the image.
+    """The three stages of every model: image to network input, network, output to the image.
 
     Attributes:
       prepare: returns the network's input.
-      run: returns the network's answer.
+      run: returns the output of the network.
       restore: returns labels on the image's grid, and maps. Its last argument is the duration of the stages before.
     """
 

@@ -37,7 +37,7 @@ class Variant:
 
 
 NOISE_SEED = 6
-# Within what the liver model was trained to see: a network that knows an organ keeps its answer.
+# Within the training range of the liver model, in which the output for a known organ stays the same.
 VARIANTS = (
     Variant(name="smaller", scale=0.88, shift_voxels=(3.0, -2.0, 5.0)),
     Variant(name="shifted", shift_voxels=(7.5, 5.5, -7.5)),
@@ -48,7 +48,7 @@ VARIANTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """What the network sees at once around the liver that it found.
+    """The tile around the liver that the network processes in one call.
 
     Attributes:
       image: (i, j, k) input of the network.
@@ -141,7 +141,7 @@ def _shown(image: FloatArray, variant: Variant, fill: float) -> FloatArray:
 
 
 def _back(probability: FloatArray, variant: Variant) -> FloatArray:
-    """A variant's answer on the voxels of the image; nan where it did not see."""
+    """The output for a variant on the voxels of the image; NaN outside its tile."""
     found = probability
     if variant.scale != 1.0 or any(variant.shift_voxels):
         matrix, offset = _from_shown(probability.shape, variant)

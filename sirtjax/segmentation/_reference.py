@@ -82,7 +82,7 @@ def liver_reference(
       exclude: (i, j, k) voxels that the sphere must not overlap, such as known lesions.
 
     Returns:
-      The reference and where it was taken.
+      The reference and its position.
 
     Raises:
       GeometryError: PET and liver are on different grids, or a given centre is outside the PET.

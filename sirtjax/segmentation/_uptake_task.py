@@ -18,7 +18,7 @@ class UptakeSegmentation:
     Attributes:
       lesions: a label map on the PET's grid, without labels where nothing was found.
       rule: the rule applied.
-      threshold: uptake above which a voxel counts; None where it differs by region.
+      threshold: uptake above which a voxel counts; None if it differs by region.
       reference: the liver sphere, where the rule uses one.
     """
 

@@ -117,7 +117,7 @@ def check_audit(path: Path | str) -> AuditReport:
 
 
 def _read_head(path: Path) -> str:
-    """What the head holds; nothing where it is missing or no text."""
+    """The content of the head; nothing if it is missing or not text."""
     try:
         return head_path(path).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):

@@ -181,7 +181,7 @@ class _Inspector:
 
 
 def _line(process: subprocess.Popen[bytes], timeout_s: float, longest: int = _MAX_ANSWER) -> bytes | None:
-    """The next line of a process; empty where it has ended, None where it takes too long."""
+    """The next line of a process; empty if it has ended, None if it takes too long."""
     if process.stdout is None:
         return b""
     descriptor, deadline, line = process.stdout.fileno(), time.monotonic() + timeout_s, b""

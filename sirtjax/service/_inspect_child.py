@@ -43,7 +43,7 @@ SEEN = (
 
 
 class Refused(Exception):
-    """What is wrong with an object, in words that hold none of its values."""
+    """The problem of an object, in words that contain none of its values."""
 
 
 def main() -> None:
@@ -155,7 +155,7 @@ def walk(pydicom: ModuleType, dataset: Dataset, *, depth: int, left: list[int]) 
             value = dataset[tag].value
         except (MemoryError, RecursionError):
             raise
-        except Exception:  # a damaged value that an image may not need; those it needs are looked at below
+        except Exception:  # a damaged value that an image may not need; those it needs are checked below
             continue
         if isinstance(value, pydicom.Sequence):
             for item in value:

@@ -1,4 +1,4 @@
-"""Where accepted connections wait until they have asked for an association: without a thread, without a slot."""
+"""The queue of accepted connections that have not yet asked for an association; it needs no thread and no slot."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Guest:
 
 
 class _Unfit(Exception):
-    """What came asks for no association; the message is for the log."""
+    """The first data do not ask for an association; the message is for the log."""
 
 
 class Lobby:
@@ -215,7 +215,7 @@ class Lobby:
         self._selector.register(guest.connection, selectors.EVENT_READ)
 
     def _wanted(self, guest: _Guest) -> int:
-        """How many bytes the request has, as far as is known."""
+        """The number of bytes of the request, as far as it is known."""
         if len(guest.data) < HEADER:
             return HEADER
         kind, _, length = struct.unpack(">BBL", guest.data[:HEADER])

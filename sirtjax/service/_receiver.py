@@ -169,7 +169,7 @@ class Receiver:
                 slot.association.join(_END_S)
 
     def _spool(self, association: Association, sop_class: str, sop_uid: str, syntax: str) -> Spool:
-        """Where the data set of a request goes, or that it is read and dropped."""
+        """The file for the data set of a request, or one that discards refused data."""
         path = self._part(sop_uid)
         meta, refusal = b"", None
         try:

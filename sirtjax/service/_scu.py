@@ -51,11 +51,11 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What became of one file.
+    """The outcome of sending one file.
 
     Attributes:
       path: the file.
-      status: DIMSE status; None where none came.
+      status: DIMSE status; None if there was no response.
       arrived: the node has it.
       problem: why it has not, in words.
     """
@@ -81,7 +81,7 @@ class _Sockets:
         return made
 
     def wrap_socket(self, plain: socket.socket, **options: Any) -> ssl.SSLSocket:
-        """What the library asks of a TLS context."""
+        """The methods of a TLS context that the library requires."""
         if self._context is None:
             raise ValueError("TLS was not requested")
         secured = self._context.wrap_socket(plain, **options)

@@ -12,14 +12,14 @@ from sirtjax.errors import GeometryError
 from sirtjax.volume import Geometry
 
 FloatArray = NDArray[np.float32]
-# Further off its place than this nowhere in the grid, in voxels, counts as along the same axes.
+# Largest deviation of any grid point, in voxels, at which the axes count as the same.
 TOLERANCE_VOXELS = 0.02
-# Planes of the result that are made at a time.
+# Number of planes of the result that are computed at a time.
 SLAB = 16
 
 
 class AlignedSampling(NamedTuple):
-    """How an image is read on a grid whose axes are its own, swapped and flipped at most: axis by axis.
+    """The sampling of an image on a grid with the image's own axes, swapped or flipped: axis by axis.
 
     Attributes:
       order: the image's axis that runs along each axis of the grid.

@@ -31,7 +31,7 @@ SMALL_CHUNK = 2**12
 
 
 class Path(NamedTuple):
-    """How a voxel of the reference gets to a voxel of the floating image.
+    """The map from a voxel of the reference to a voxel of the floating image.
 
     Attributes:
       floating_from_reference: (4, 4), voxels to voxels, the displacement left out.

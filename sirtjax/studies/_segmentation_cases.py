@@ -29,7 +29,7 @@ SUMMED = (*COMPARED, "false_negative_rate", "false_positive_rate", "false_positi
 
 @dataclass(frozen=True, kw_only=True)
 class BodySize:
-    """What the body-surface-area method needs in addition to the liver volume."""
+    """The values that the body-surface-area method needs in addition to the liver volume."""
 
     height_m: float
     weight_kg: float

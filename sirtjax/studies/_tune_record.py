@@ -1,4 +1,4 @@
-"""The results of a weight search so far: a table that grows row by row, and the settings it was made with."""
+"""The results of a weight search so far: a table that grows row by row, and its settings."""
 
 from __future__ import annotations
 

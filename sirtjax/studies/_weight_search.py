@@ -172,7 +172,7 @@ def _announced(grid: Grid, cases: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """What the evaluation of each case shares."""
+    """The settings that the evaluations of all cases share."""
 
     record: Record
     grid: Grid

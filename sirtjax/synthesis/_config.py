@@ -16,7 +16,7 @@ Size = Annotated[int, Field(ge=16, le=256, multiple_of=2)]
 
 
 class ModalityShares(IntervalTable):
-    """How often an image is CT-like, T1-like or of wholly random intensities; relative weights."""
+    """The relative weights of CT-like, T1-like and wholly random intensities."""
 
     ct: NotNegative
     mr: NotNegative
@@ -30,7 +30,7 @@ class ModalityShares(IntervalTable):
 
 
 class DeformationConfig(IntervalTable):
-    """How far a patient may be from the anatomy drawn for it.
+    """The largest differences between a patient and the sampled anatomy.
 
     `scale`, `shear` and the angles are bounds of uniform draws; `coarse_mm` and `fine_mm` bound the standard
     deviation of smooth displacement fields with knots about 70 mm and 30 mm apart.

@@ -55,7 +55,7 @@ def real_liver_mm(body: Body, points_mm: jax.Array) -> jax.Array:
 
 
 class Contents(NamedTuple):
-    """Where resection, lesions and vessels of one liver lie.
+    """The positions of resection, lesions and vessels of one liver.
 
     Attributes:
       cut: (4,) plane: unit normal and offset, beyond which the liver is cut away; far off where it is whole.

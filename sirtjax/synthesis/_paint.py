@@ -11,7 +11,7 @@ from sirtjax.synthesis._tissues import Colours, Part
 
 
 class Extras(NamedTuple):
-    """What is drawn for one patient in addition to body and liver.
+    """The structures of one patient in addition to body and liver.
 
     Attributes:
       halo_mm: mean thickness of the fat around the liver.

@@ -61,7 +61,7 @@ class ShapeBank:
 
     @property
     def count(self) -> int:
-        """How many shapes it holds."""
+        """The number of shapes."""
         return int(self.distance_step.shape[0])
 
 

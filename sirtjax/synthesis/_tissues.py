@@ -12,7 +12,7 @@ from sirtjax.synthesis._liver import LESIONS
 
 
 class Part(IntEnum):
-    """Rows of the value table: what a voxel of a random patient can be made of."""
+    """Rows of the value table: the tissues of a voxel of a random patient."""
 
     AIR = 0
     TABLE = 1

@@ -1,4 +1,4 @@
-"""The transform between the activity and the diagnostic image, and how it was made, as records."""
+"""The transform between the activity and the diagnostic image, and its origin, as records."""
 
 from __future__ import annotations
 

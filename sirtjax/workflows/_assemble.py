@@ -33,7 +33,7 @@ Array = NDArray[np.float32]
 
 
 def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
-    """Returns protocol, nuclide, territories, lung shunt and VOIs of a case whose steps are made."""
+    """Returns protocol, nuclide, territories, lung shunt and VOIs of a case whose steps are complete."""
     mapped, divided = products.resampling, products.territories
     protocol = dosimetry.load_protocol(case.protocol.name)
     nuclide = protocol.nuclide_record_named(case.dose.constant)

@@ -23,7 +23,7 @@ NO_PSEUDONYM = "anonymous"
 
 
 class PatientTable(Table):
-    """Who the plan is for: a pseudonym, and what the BSA method and SUV need."""
+    """The patient of the plan: a pseudonym, and the values that the BSA method and SUV need."""
 
     id: Annotated[str, Field(min_length=1, pattern=r"^[\w.\- ]+$")]
     height_m: Positive | None = None
@@ -139,7 +139,7 @@ class TerritoriesTable(Table):
 
 
 class LungShuntTable(Table):
-    """Where the lung shunt fraction comes from; there is no default.
+    """The source of the lung shunt fraction; there is no default.
 
     "spect" takes the counts of the activity image in the lungs and the liver; "planar" the geometric mean of
     an anterior and a posterior view (`planar`: one DICOM file or folder with both, or two NIfTI files, anterior
@@ -217,7 +217,7 @@ class ObjectiveTable(Table):
 
 
 class PrescriptionTable(Table):
-    """Which activity between the bounds is chosen, and which lesions the lower bound must reach.
+    """The choice of the activity between the bounds, and the lesions that the lower bound must reach.
 
     A plan needs `strategy` and a `residual_fraction`, here for all injections or in each of them; neither has a
     default. `targets` names lesions, or "lesions" for all of them taken together; without it each lesion is a target.
@@ -234,7 +234,7 @@ class PrescriptionTable(Table):
 
 
 class CalibrationTable(Table):
-    """How the activity image becomes activity.
+    """The calibration of the activity image.
 
     "relative" scales its counts to the injected activity (EANM); "absolute" believes its Bq/mL and corrects
     for decay between `reference_time` and the injection.

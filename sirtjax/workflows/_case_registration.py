@@ -68,7 +68,7 @@ class RegistrationTable(Table):
 
     @property
     def computed(self) -> bool:
-        """Whether the images are looked at."""
+        """Whether the images are used."""
         return self.method in COMPUTED
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ STAGED_NOTE = (
 
 @dataclass(frozen=True)
 class InjectionDecay:
-    """How long after each injection the image's activity holds.
+    """The time from each injection to the reference time of the image's activity.
 
     Attributes:
       elapsed_h: hours from each injection to the reference time of the image; negative if the injection is later; None

@@ -1,4 +1,4 @@
-"""The unreviewed masks of a case: a plan made from one is a draft."""
+"""The unreviewed masks of a case: a plan that uses one is a draft."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dose map does to each VOI: the rows of the report's table."""
+"""The effect of a dose map on each VOI: the rows of the report's table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What guides the registration: the VOIs on the image they were drawn on, and the masks and points given for it."""
+"""The guidance of the registration: the VOIs on the image they were drawn on, and its masks and points."""
 
 from __future__ import annotations
 

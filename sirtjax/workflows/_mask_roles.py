@@ -1,4 +1,4 @@
-"""Which structure sets and segmentations of a folder hold the liver, the lesions, the lungs and the territories."""
+"""The structure sets and segmentations of a folder with the liver, the lesions, the lungs and the territories."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def compare_patient(
 
 
 def _contradiction(case: Case, images: CaseImages, plan: TreatmentPlan) -> str | None:
-    """What shows that the patients differ."""
+    """The evidence that the patients differ."""
     headers = _by_headers(images, plan)
     if headers == "other":
         return "the identifiers of the DICOM headers (ID, name, date of birth)"

@@ -22,7 +22,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class TreatmentPlan:
-    """What a verification compares itself with.
+    """The plan that a verification is compared with.
 
     Attributes:
       patient_id: pseudonym; empty if the file has none.

@@ -1,4 +1,4 @@
-"""What the steps of a case make, as records, and the functions that plug into them."""
+"""The results of the steps of a case, as records, and the hooks of the steps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TerritoryMap:
     """The perfusion territories of the liver.
 
     Attributes:
-      labels: the map, or None where the whole liver is one territory.
+      labels: the map, or None if the whole liver is one territory.
       frame: the frame it is in.
       overlap_ml, gap_ml: volume in several masks, and liver in none of them.
       notes: sentences about masks that were resampled.

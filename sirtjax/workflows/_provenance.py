@@ -1,4 +1,4 @@
-"""Where a result comes from: inputs with UIDs and hashes, versions, configuration, time."""
+"""The origin of a result: inputs with UIDs and hashes, versions, configuration, time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan needs from its user and no protocol states: the choice between the bounds and the residual."""
+"""The values that a plan requires from its user: the choice between the bounds and the residual."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ WHOLE_LIVER = pipeline.WHOLE_LIVER
 
 @dataclass(frozen=True)
 class ResampledCase:
-    """Everything the dose needs, on one working grid.
+    """The input of the dose calculation, on one working grid.
 
     Attributes:
       geometry: the working grid, in the frame of the activity image.

@@ -182,7 +182,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class PlanComparison:
-    """What a verification has in common with its plan.
+    """The comparison of a verification with its plan.
 
     Attributes:
       created: date and time of the plan.
@@ -197,7 +197,7 @@ class PlanComparison:
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """One line of the report's methods: what was used, its value and where the number is from."""
+    """One line of the report's methods: the method, its value and the source of the number."""
 
     name: str
     value: str

@@ -1,4 +1,4 @@
-"""Which series of a folder plays which role of a case: proposed from the headers, each with its reasons."""
+"""The series of a folder for each role of a case: proposed from the headers, each with its reasons."""
 
 from __future__ import annotations
 

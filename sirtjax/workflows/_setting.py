@@ -1,4 +1,4 @@
-"""What planning and verification share, as a record: the mapped case with its constants, territories and VOIs."""
+"""The common input of planning and verification: the mapped case with its constants, territories and VOIs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class DosimetryContext:
-    """What planning and verification share: the mapped case with its constants, territories and VOIs.
+    """The common input of planning and verification: the mapped case, its constants, territories and VOIs.
 
     Attributes:
       protocol: protocol of the case.

@@ -1,4 +1,4 @@
-"""The six steps of a case before its dose: each product is made from those before it, unless it is there already."""
+"""The six steps of a case before its dose: each uses the results of the earlier ones, unless its own exists already."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _absolute(
 
 
 def _absolute_notes(setting: DosimetryContext, deposit: ActivityAndDose, decay: InjectionDecay | None) -> list[str]:
-    """What an absolute image shows of the activity that should be in the liver: its calibration in one number."""
+    """Notes on the activity of an absolute image in the liver, relative to the expected one: its calibration."""
     if decay is None:
         return []
     shown_mbq = float(np.vdot(deposit.activity_mbq, setting.mapped.occupancy["liver"]))

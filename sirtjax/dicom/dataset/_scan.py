@@ -49,7 +49,7 @@ class DicomFile:
     Attributes:
       path: the file.
       header: a pydicom data set without pixels and without patient identifiers.
-      patient: tells the patients of two files apart.
+      patient: keyed hashes that distinguish the patients of two files.
     """
 
     path: Path

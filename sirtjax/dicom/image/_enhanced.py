@@ -10,7 +10,7 @@ from sirtjax.dicom.dataset._values import leading_text, optional
 from sirtjax.dicom.image._frames import Frame, make_frame
 from sirtjax.errors import ImageFormatError
 
-# Where in a frame's functional groups something may tell frames at one position apart, the likeliest first.
+# Attributes in a frame's functional groups that may distinguish frames at one position, the likeliest first.
 _MARKS = (
     ("FrameContentSequence", "StackID"),
     ("FrameContentSequence", "TemporalPositionIndex"),

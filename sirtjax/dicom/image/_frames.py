@@ -20,7 +20,7 @@ Numbers = Iterable[str | SupportsFloat]
 _ORTHONORMAL = 1e-3
 # Larger coordinates are damage, not positions.
 _FARTHEST_MM = 1e5
-# What tells slices at one position apart, the likeliest first.
+# Attributes that may distinguish slices at one position, the likeliest first.
 _CLASSIC = (
     *("TemporalPositionIdentifier", "AcquisitionNumber", "EchoTime", "DiffusionBValue", "TriggerTime"),
     *("ImageType", "FrameReferenceTime", "AcquisitionTime"),

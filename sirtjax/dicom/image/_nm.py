@@ -78,7 +78,7 @@ def nm_frames(file: DicomFile) -> list[Frame]:
 
 
 def _vector(file: DicomFile, keyword: str, count: int) -> list[int]:
-    """One whole number per frame; empty where the file has none."""
+    """One whole number per frame; empty if the file has none."""
     value = file.header.get(keyword)
     if value is None or value == "":
         return []

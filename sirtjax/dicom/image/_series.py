@@ -131,7 +131,7 @@ def _named(found: list[tuple[SeriesInfo, Stack]], series: str | int) -> list[tup
 
 
 def _key(file: DicomFile) -> tuple[str, ...]:
-    """What the files of a series share; without a UID, what else a series has in common, and the folder."""
+    """The key that the files of a series share; without a UID, its other properties and the folder."""
     header = file.header
     uid = text_of(header, "SeriesInstanceUID")
     if uid:

@@ -139,7 +139,7 @@ def _gap(frames: list[Frame], steps: NDArray[np.float64]) -> str:
 
 
 def _missing(frames: list[Frame], steps: NDArray[np.float64]) -> str:
-    """Which slices are missing, where every gap is a whole number of steps; "" where the spacing itself varies."""
+    """The missing slices, if every gap is a whole number of steps; "" if the spacing itself varies."""
     # Not the mean of two middle steps, which may be no step of the series.
     step = float(np.percentile(steps, 50, method="lower"))
     counts = np.rint(steps / step).astype(int)

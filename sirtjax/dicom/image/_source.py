@@ -71,7 +71,7 @@ def acquisition_moment(file: DicomFile) -> datetime | None:
 def _decay(
     stack: Stack, series_time: datetime | None, starts: list[datetime], injection: datetime | None
 ) -> tuple[str | None, datetime | None, tuple[str, ...]]:
-    """How the activity is corrected for decay, the moment it therefore holds for, and remarks.
+    """The decay correction of the activity, its reference time, and remarks.
 
     START: the start of the scan, which is SeriesTime unless the series was derived later, when it is the
     earliest acquisition. ADMIN: the injection. NONE: as measured, to first order the middle of a PET frame;

@@ -60,7 +60,7 @@ def stacks_of(files: list[DicomFile]) -> list[Stack]:
 
     Stacks differ in orientation, size, pixel spacing, being scouts, or repeat in time.
 
-    Slices at the same position are told apart by what distinguishes them (phase, echo, ...) if that parts
+    Slices at the same position are separated by the attribute that differs (phase, echo, ...) if that divides
     the series into stacks without repeats; otherwise they stay together, for the reader to refuse.
     """
     files, notes = _without_copies(files)

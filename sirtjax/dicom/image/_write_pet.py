@@ -79,7 +79,7 @@ def _mean_time_s(duration_s: float, half_life_s: float) -> float:
 def _decay_factor(
     dataset: Dataset, injection: RadiopharmaceuticalInfo, duration_s: float, decay_correction: str
 ) -> float:
-    """What the mean over the acquisition was multiplied by to refer to its start, or to the injection."""
+    """The factor that decay-corrects the mean over the acquisition to its start, or to the injection."""
     elapsed = _mean_time_s(duration_s, injection.half_life_s)
     if decay_correction == "ADMIN":
         from pydicom.valuerep import DT

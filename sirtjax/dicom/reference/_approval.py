@@ -12,7 +12,7 @@ _FORBIDDEN = "\\="
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """Who looked at a result, when, and what came of it.
+    """The review of a result: reviewer, date and decision.
 
     Attributes:
       reviewer: the physician's name, as in "Meyer^Anna" or "Anna Meyer".

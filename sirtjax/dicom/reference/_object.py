@@ -1,4 +1,4 @@
-"""What every DICOM object written about a series takes from it: patient, study, frame of reference; and its maker."""
+"""The attributes that every DICOM object takes from its series: patient, study, frame of reference; and the maker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STUDY = (
     *("ReferringPhysicianName", "PatientAge", "PatientSize", "PatientWeight"),
 )
 _FRAME = ("FrameOfReferenceUID", "PositionReferenceIndicator")
-# Of type 2: to be there, empty where the source does not state them.
+# Of type 2: required, empty if the source does not state them.
 _ALWAYS = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
     *("AccessionNumber", "ReferringPhysicianName"),

@@ -23,7 +23,7 @@ SPATIAL_CLASS = "1.2.840.10008.5.1.4.1.1.66.1"
 DEFORMABLE_CLASS = "1.2.840.10008.5.1.4.1.1.66.3"
 _SERIES_NUMBER = 9400
 _OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
-# CID 7100: what a registration was made from.
+# CID 7100: basis of a registration.
 _BY_IMAGES = ("125024", "DCM", "Image Content-based Alignment")
 _BY_FRAME = ("125021", "DCM", "Frame of Reference Identity")
 

@@ -66,7 +66,7 @@ class Measurement:
 
     @property
     def concept(self) -> Code:
-        """What is measured, coded."""
+        """The measured quantity, coded."""
         return _concept(self.name)[0]
 
     @property

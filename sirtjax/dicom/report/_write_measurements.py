@@ -187,7 +187,7 @@ def _report(
 
 
 def _evidence(base: Dataset, reference: Reference, seg: Dataset | None) -> list[Dataset]:
-    """What the report refers to, as plain data sets: patient and study come from elsewhere."""
+    """The objects that the report refers to, as plain data sets; patient and study come from elsewhere."""
     found = [(reference.study_uid, reference.series_uid, header) for header in reference.headers]
     if seg is not None:
         found.append((str(seg.StudyInstanceUID), str(seg.SeriesInstanceUID), seg))

@@ -117,7 +117,7 @@ def _add_dose(dataset: Dataset, stored: NDArray[np.uint16], scaling: str) -> Non
 
 
 def _add_plan_overview(dataset: Dataset, reference: Reference) -> None:
-    """What the dose is of: all that was given to the patient of these images, without an RT Plan.
+    """The origin of the dose: all activity injected into the patient of these images, without an RT Plan.
 
     Every other type of summation needs an RT Plan or a treatment record to refer to.
 

@@ -114,7 +114,7 @@ def _crossings(inside: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
 
 
 def _shares(filled: NDArray[np.float64], crossing: NDArray[np.int64], level: float) -> NDArray[np.float64]:
-    """How far from the pixel inside to the one outside the level is met; halfway where one is as full as the other."""
+    """The fraction of the way from the inner to the outer pixel where the level is reached; a half for equal pixels."""
     inner, outer = (filled[tuple(crossing[:, n].T)] for n in (0, 1))
     differ = inner > outer
     share = (inner - level) / np.where(differ, inner - outer, 1.0)

@@ -165,7 +165,7 @@ def _stretches(positions: NDArray[np.float64], lone_mm: float) -> list[_Stretch]
 
 
 def _fraction(position: NDArray[np.float64], stretch: _Stretch, positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far along from the near to the far plane; 0 where both are one plane."""
+    """The fraction of the way from the near to the far plane; 0 if both are one plane."""
     if stretch.near == stretch.far:
         return np.zeros_like(position)
     start, stop = positions[stretch.near], positions[stretch.far]
@@ -197,7 +197,7 @@ def _pair_filler(
 
 
 def _plane_frame(contours: Sequence[NDArray[np.float64]]) -> NDArray[np.float64] | None:
-    """Columns u, v, n: a right-handed frame, n the contours' normal; None where they enclose nothing."""
+    """Columns u, v, n: a right-handed frame, n the contours' normal; None if they enclose nothing."""
     normal = np.zeros(3)
     for points in contours:
         local = points - points.mean(axis=0)

@@ -25,7 +25,7 @@ _LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.7"
 
 @dataclass(frozen=True, kw_only=True)
 class _Segmentation:
-    """What is used of a DICOM SEG: one entry per frame, and the segments' numbers and names.
+    """The content of a DICOM SEG: one entry per frame, and the segments' numbers and names.
 
     Pixels stay packed in the data set until a segment is asked for: unpacked, a hundred organs fill memory.
     """
