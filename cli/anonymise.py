@@ -66,7 +66,7 @@ def anonymise(
         *[[f"left out: {reason}", str(count)] for reason, count in done.left_out.items()],
         *[[f"removed because of a word in it: {keyword}", str(count)] for keyword, count in done.cleaned.items()],
         *([["comments or unused bits of pixels blanked, files", str(done.pixels)]] if done.pixels else []),
-        ["identifiers searched for in every byte", f"{done.canaries}, none found"],
+        ["identifiers searched for in every byte", f"{done.identifiers_searched}, none found"],
     ]
     if done.short:
         rows.append(["identifiers too short to search for", str(done.short)])

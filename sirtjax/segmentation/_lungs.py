@@ -30,7 +30,7 @@ Mask = NDArray[np.bool_]
 def segment_lungs(volume: Volume) -> Segmentation:
     """Segments the lungs with their vessels on a CT.
 
-    Lungs are air-filled components of at least 50 mL inside the body that do not consist only of gas.
+    Lungs are air-filled components of at least 40 mL inside the body that do not consist only of gas.
 
     Airways that are open to a lung stay with it. The flag "truncated" shows whether the lungs are truncated.
 

@@ -41,7 +41,7 @@ class Anonymised:
       cleaned: keyword -> number of values that the profile retains and that were removed, because they have a word
         that is unknown or an identifier.
       pixels: number of files with comments, unused bits or further bytes in the pixel data, which were blanked.
-      canaries: number of identifiers that were searched for in the output.
+      identifiers_searched: number of identifiers that were searched for in the output.
       short: number of identifiers that are too short to search for.
     """
 
@@ -51,7 +51,7 @@ class Anonymised:
     left_out: dict[str, int]
     cleaned: dict[str, int]
     pixels: int
-    canaries: int
+    identifiers_searched: int
     short: int
 
 
@@ -120,7 +120,7 @@ def anonymise_folder(
         left_out=dict(left_out),
         cleaned=dict(progress.cleaned.most_common()),
         pixels=progress.cleaned_pixels[True],
-        canaries=identifiers.count,
+        identifiers_searched=identifiers.count,
         short=len(identifiers.initials | identifiers.short),
     )
 
