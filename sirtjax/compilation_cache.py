@@ -62,7 +62,7 @@ def cached_jit(function: Callable[..., Result], *, static_argnames: tuple[str, .
     a transformation of JAX, and where no folder was named, it is `jax.jit` and nothing more.
 
     Args:
-      function: pure; what it closes over must not change.
+      function: pure function; the values it closes over must not change.
       static_argnames: keyword-only arguments that are part of the program: hashable, with a `repr` that says all.
 
     Raises:

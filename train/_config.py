@@ -153,7 +153,7 @@ class Recipe(Table):
 
     Attributes:
       seed: seed of the first weights, of the samples and of dropout.
-      labels: names of the classes after the background (or of the channels, where they may overlap).
+      labels: names of the classes after the background (or of the channels, if they may overlap).
       loss, optimiser, trainer, log: tables described by their classes.
     """
 

@@ -41,7 +41,7 @@ def load_tree(path: Path, like: Tree) -> tuple[Tree, dict[str, PyTree]]:
 
     Args:
       path: the file.
-      like: a tree of the same build, whose arrays, or shapes and types in their place, say what is expected.
+      like: tree of the same structure with the expected arrays, or their shapes and types.
 
     Raises:
       ImageFormatError: the file is missing or damaged.

@@ -90,7 +90,7 @@ def load_training(name: str, *, overrides: Sequence[str] = ()) -> TrainingConfig
 
     Args:
       name: a TOML file, or the name of a recipe that came with the package.
-      overrides: "a.b=value" with a TOML value; paths given here are relative to the working folder.
+      overrides: "a.b=value" with a TOML value; paths in it are relative to the working folder.
 
     Raises:
       ConfigError: the file is missing, not TOML, or has a key or value it should not have; names every one.

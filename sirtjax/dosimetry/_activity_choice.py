@@ -76,8 +76,8 @@ def upper_start(
 
     Args:
       upper_mbq: (territories,) upper bounds.
-      lower_mbq: (territories,) lower bounds, used where no limit acts on the liver.
-      unlimited: (territories,) bool, where no limit on the liver acts.
+      lower_mbq: (territories,) lower bounds, used if no limit acts on the liver.
+      unlimited: (territories,) whether no limit on the liver acts.
       shares: (territories,) proportions of the activities, or None.
     """
     xp = namespace(upper_mbq, lower_mbq)

@@ -46,7 +46,7 @@ def mono_compartment_activity_mbq(
     """Computes the activity for a mean dose in a uniform target: Eq. 1.4 solved for A.
 
     Args:
-      dose_gy: wanted mean absorbed dose of the target.
+      dose_gy: requested mean absorbed dose of the target.
       mass_g: mass of the target.
       constant_gy_g_per_mbq: local-deposition constant of the nuclide.
       lung_shunt_fraction: fraction of the injected activity that reaches the lungs, below 1.

@@ -89,7 +89,7 @@ def kernel_dose_gy(
     Args:
       activity_mbq: (i, j, k) MBq per voxel at the start, all of which decays in place.
       density_g_per_ml: (i, j, k) mass density; air is counted with a floor (`voxel_mass_g`).
-      lung: (i, j, k) fraction of each voxel that is lung, in [0, 1]; zeros where the field holds none.
+      lung: (i, j, k) fraction of each voxel that is lung, in [0, 1]; zeros if the field contains none.
       spacing_mm: (3,) voxel spacing along i, j, k, on orthogonal axes.
       constant: dose constant in Gy.kg/GBq.
       radial: point kernel.

@@ -40,8 +40,8 @@ def absorbed_dose_gy(
       nuclide: the record whose dose constant and point kernel to use.
       method: "kernel" for the dose kernel with the lungs by local deposition (`kernel_dose_gy`), "local" for
         local deposition everywhere (`local_deposition_dose_gy`).
-      lung: (i, j, k) fraction of each voxel that is lung, in [0, 1]. The kernel method needs it, as a
-        soft-tissue kernel must not give a lung dose; zeros where the field holds no lung.
+      lung: (i, j, k) fraction of each voxel that is lung, in [0, 1]; zeros if the field contains no lung. The kernel
+        method needs it, as a soft-tissue kernel must not give a lung dose.
       medium_density_g_per_ml: density of the tissue that the kernel is for; the kernel method needs it.
 
     Returns:

@@ -57,7 +57,7 @@ def subvoxel_samples(
       box: the bounding box of the VOI in the grid.
       inside: the voxels of the box to sample.
       subsamples: points per axis and voxel.
-      fine: occupancy of each sub-point where it is known, on a grid `subsamples` times as fine.
+      fine: occupancy of each sub-point, if known, on a grid `subsamples` times as fine.
 
     Returns:
       Doses in Gy at the middle of the parts, the width of the dose interval of each part in Gy, and weights (each

@@ -18,8 +18,8 @@ class ActivityAllocation:
     Attributes:
       activity_mbq: (n_injections,).
       margin: smallest ratio of target dose to target; 1 or more if every target can be met.
-      complete: every injection reaches a target and a liver limit. Otherwise the activities are not a suggestion:
-        an injection without target is left out, one without liver limit fills up to the lung limit.
+      complete: whether every injection reaches a target and a liver limit. Otherwise the activities are not a
+        suggestion: an injection without target is omitted, one without liver limit fills up to the lung limit.
     """
 
     activity_mbq: tuple[float, ...]

@@ -133,7 +133,7 @@ def partition_activity_mbq(
     i does. For a target in all tumours take the maximum.
 
     Args:
-      dose_gy: wanted mean dose.
+      dose_gy: requested mean dose.
       tumour_volume_ml: (n,) volumes.
       tn_ratio: (n,) T/N ratios.
       normal_volume_ml: volume of the normal tissue of the territory.

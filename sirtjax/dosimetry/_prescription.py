@@ -132,7 +132,7 @@ class Prescription:
       feasible: some activities meet every bounding objective (by linear programming where all are linear,
         otherwise in the proportions of the choice) and each territory's own interval is not empty.
       scale: factor by which all territories' own choices were multiplied to meet the limits jointly.
-      limiting_bound: the bound on the total that is reached; None if activities were given.
+      limiting_bound: bound on the total that is reached; None if activities were provided.
       max_margin_mbq: the split with the largest margin over the targets within all limits; None if it is not
         known or some injection has no target or no limit on liver tissue.
       total_mbq: sum of the chosen activities.

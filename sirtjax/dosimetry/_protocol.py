@@ -252,8 +252,8 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     """Returns a named protocol, or one from a file.
 
     Args:
-      name_or_path: a name of `list_protocols`; or the path of a .toml file, followed by "#scenario" where the
-        file has several.
+      name_or_path: name in `list_protocols`; or the path of a .toml file, followed by "#scenario" if the file has
+        several.
 
     Raises:
       ConfigError: there is no such protocol or file, or the file has a key or value it should not have.

@@ -35,8 +35,8 @@ def combine(members: Iterable[FloatArray], *, activation: Activation = "softmax"
     """Returns the mean of several networks' logits and its uncertainty.
 
     Args:
-      members: (i, j, k, classes) logits of each network; taken one after another.
-      activation: "softmax" where classes exclude each other, "sigmoid" where they may overlap.
+      members: (i, j, k, classes) logits of each network, used one after another.
+      activation: "softmax" if classes exclude each other, "sigmoid" if they may overlap.
 
     Raises:
       ValueError: no network, networks of different shapes, or another activation.

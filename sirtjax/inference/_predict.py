@@ -41,8 +41,8 @@ def predict_tiles(
     result; the device holds one batch of tiles.
 
     Args:
-      apply_function: pure; of (variables, tiles), or only of tiles if no variables are provided. Programs are kept by
-        this object: give the same one for the same network, and the weights as variables.
+      apply_function: pure function of (variables, tiles), or only of tiles if no variables are provided. Programs are
+        stored by this object: pass the same one for the same network, and the weights as variables.
       image: (i, j, k, c), finite.
       patch_shape: voxels that the network takes along i, j, k.
       variables: the network's parameters.
@@ -51,7 +51,7 @@ def predict_tiles(
       batch: tiles in one call; with several devices a multiple of their number.
       mirror_axes: predict all combinations of flips along these of the axes 0, 1, 2, and average the logits.
       fill: the value outside the image.
-      devices: share each batch; JAX's first device if not given.
+      devices: devices that share each batch. Default: JAX's first device.
       progress: called with the number of calls of the network done and to do.
 
     Returns:

@@ -25,8 +25,8 @@ class Program(NamedTuple):
 
     Attributes:
       run: (variables, tiles) -> logits, on the device.
-      place: puts tiles where `run` takes them.
-      place_variables: puts variables where `run` takes them.
+      place: function that puts tiles on the devices of `run`.
+      place_variables: function that puts variables on the devices of `run`.
       output_shape: shape of the logits, (n, i, j, k, classes).
       needed_bytes: memory of one device that a call takes in addition to the variables.
     """

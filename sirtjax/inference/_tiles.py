@@ -20,7 +20,7 @@ class TileLayout:
     Attributes:
       image_shape: voxels of the image.
       patch_shape: voxels that the network takes.
-      output_shape: voxels that it gives, of the middle of what it takes.
+      output_shape: voxels of the network's output, the middle of its input.
       starts: first voxel of the outputs in the canvas, along each axis; a tile for each combination.
     """
 

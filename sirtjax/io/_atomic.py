@@ -70,7 +70,7 @@ def atomic_folder(
       path: the folder to make.
       force: replace a folder that is there.
       own: patterns of files that belong to the run though no earlier run lists them, as in "steps/*".
-      keep: folders in it that do not belong to the run: they are taken over into the new one as they are.
+      keep: subfolders that do not belong to the run and are moved to the new folder unchanged.
       private: give the folder and all folders in it mode 0700, and all files mode 0600, regardless of the umask.
 
     Raises:

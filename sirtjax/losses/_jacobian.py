@@ -84,7 +84,7 @@ def volume_change_penalty(
     Args:
       displacement_mm: (i, j, k, 3) displacement along the grid's axes, which are those of the world.
       spacing_mm: (3,) voxel size; may be traced.
-      weights: (i, j, k) fraction of the label in each voxel, non-negative; where all are zero the penalty is.
+      weights: (i, j, k) fraction of the label in each voxel, non-negative; if all are zero, the penalty is zero.
 
     Returns:
       Scalar without unit, at least 0.

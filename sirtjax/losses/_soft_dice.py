@@ -27,7 +27,7 @@ def soft_dice_loss(
       background: count the first class as well.
       regions: channels may overlap: a sigmoid each instead of a softmax, and none of them is background. So it is
         with one channel anyway.
-      whole_batch: take the sums over all samples together, which is steadier where a class is missing in some.
+      whole_batch: take the sums over all samples together, which is more stable if a class is missing in some.
       smooth: smoothing term in voxels; use a value far below the size of a structure.
 
     Returns:

@@ -82,7 +82,7 @@ class Determinants:
       beyond: the determinant outside the field, or of an affine transform everywhere.
       geometry: the field's voxels; None for an affine transform.
       central: (i, j, k) determinants by central differences.
-      least: (i, j, k) the least of the corners; `central` where these were not asked for.
+      least: (i, j, k) smallest determinant of the corners; `central` if these were not requested.
     """
 
     beyond: float

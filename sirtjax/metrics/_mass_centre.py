@@ -15,7 +15,7 @@ def centroid_distance_mm(a: ArrayLike, b: ArrayLike, spacing_mm: Sequence[float]
     Args:
       a: (i, j, k) booleans, or occupancies from 0 to 1.
       b: the other mask, (i, j, k), boolean or occupancy from 0 to 1.
-      spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
+      spacing_mm: voxel size along i, j, k; the axes are assumed to be perpendicular.
 
     Raises:
       InputError: masks of different shapes, or an empty one.

@@ -14,8 +14,8 @@ class LabelQuality:
     Attributes:
       name: the label.
       kind: an organ counts by its surface, a landmark (lesions among them) by its centroid.
-      out_of_view: whether the carried label is nowhere in the reference image, or its centroid lies outside it; all
-        distances and the overlap are then NaN.
+      out_of_view: whether the warped label is not in the reference image, or its centroid is outside it; all distances
+        and the overlap are then NaN.
       dsc: Dice similarity coefficient.
       msd_mm, hd_mm, hd95_mm: surface distances; NaN if the warped label fills no voxel by half.
       mcd_mm: distance of the centroids.

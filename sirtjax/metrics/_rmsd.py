@@ -11,7 +11,7 @@ def rmsd_mm(msd_mm: float | Sequence[float], mcd_mm: Sequence[float]) -> float:
     """Computes the RMSD of one registration: sqrt((MSD² + Σ MCD²) / (1 + number of landmarks)).
 
     Args:
-      msd_mm: mean surface distance of the liver; of each organ where there are several (each counts as one).
+      msd_mm: mean surface distance of the liver, or of each organ if there are several (each counts as one).
       mcd_mm: centroid distances of the landmarks (lesions among them); may be none.
 
     Returns:

@@ -18,8 +18,8 @@ class SurfaceAgreement:
       msd_mm: mean surface distance: over both surfaces together, the mean by area of the distance to the other.
       mda_mm: mean distance to agreement: the mean of the two one-sided means.
       hd_mm: the largest distance of a point of either surface to the other.
-      hd95_mm: the distance below which 95 % of a surface's area lies from the other; the larger of the two ways.
-      surface_dsc: the fraction of both surfaces together that lies within the tolerance of the other.
+      hd95_mm: distance within which 95 % of a surface's area is from the other surface; the larger of both directions.
+      surface_dsc: fraction of both surfaces together that is within the tolerance of the other.
     """
 
     msd_mm: float

@@ -19,7 +19,7 @@ class SurfaceDistances:
     Attributes:
       msd_mm: mean surface distance: over both surfaces together, the mean by area of the distance to the other.
       hd_mm: Hausdorff distance: the largest distance of a point of either surface to the other.
-      hd95_mm: the distance below which 95 % of a surface's area lies from the other; the larger of the two ways.
+      hd95_mm: distance within which 95 % of a surface's area is from the other surface; the larger of both directions.
     """
 
     msd_mm: float
@@ -38,7 +38,7 @@ def surface_distances(a: ArrayLike, b: ArrayLike, spacing_mm: Sequence[float]) -
     Args:
       a: (i, j, k) booleans, or occupancies from 0 to 1.
       b: the other mask, (i, j, k), boolean or occupancy from 0 to 1.
-      spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
+      spacing_mm: voxel size along i, j, k; the axes are assumed to be perpendicular.
 
     Raises:
       InputError: masks of different shapes, an empty mask, or a spacing that is not three positive numbers.

@@ -13,7 +13,7 @@ def distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> Float[np.ndarra
 
     Args:
       mask: (i, j, k) booleans.
-      spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
+      spacing_mm: voxel size along i, j, k; the axes are assumed to be perpendicular.
 
     Returns:
       (i, j, k) distances in mm; infinite everywhere for an empty mask.
@@ -38,7 +38,7 @@ def signed_distance_mm(mask: ArrayLike, spacing_mm: Sequence[float]) -> Float[np
 
     Args:
       mask: (i, j, k) booleans.
-      spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
+      spacing_mm: voxel size along i, j, k; the axes are assumed to be perpendicular.
 
     Returns:
       (i, j, k) distances in mm, positive outside; infinite for an empty mask, minus infinite for a full one.

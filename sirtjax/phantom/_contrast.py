@@ -112,7 +112,7 @@ def microsphere_table(
     the attenuation at 140 keV.
 
     Args:
-      lesion_territory: (12,) 1 right, 2 left: what feeds each lesion.
+      lesion_territory: (12,) territory that feeds each lesion: 1 right, 2 left.
       tumour_to_normal: (12,) concentration in each lesion over that in its territory's normal liver.
       necrosis_to_normal: (12,) concentration in each necrotic core over that in its territory's normal liver.
     """

@@ -23,8 +23,8 @@ class Pose:
       rotation: (3, 3) rotation about `centre_mm`.
       translation_mm: (3,) shift of the couch.
       centre_mm: (3,) centre of the rotation.
-      breathing_shift_mm: craniocaudal shift of the dome of the liver: how much higher it is in this session, in free
-        breathing, than in the inspiration of the diagnostic CT.
+      breathing_shift_mm: craniocaudal shift of the dome of the liver: its height in this session, in free breathing,
+        above that in the inspiration of the diagnostic CT.
       breath_centre_mm: (3,) position of the largest breathing shift.
       breath_reach_mm: (3,) Gaussian reach of the breathing shift.
       wave: (m, 3) wave vectors (rad/mm) of the smooth deformation.

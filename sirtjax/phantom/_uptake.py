@@ -25,7 +25,7 @@ class Uptake:
       lung_shunt_fraction: activity in the lungs over that in lungs and liver.
       extrahepatic_fraction: fraction of the injected activity in neither lungs nor liver.
       right_to_left: concentration in the normal liver of the right territory over that of the left.
-      lesion_territory: (12,) 1 right, 2 left.
+      lesion_territory: (12,) territory that feeds each lesion: 1 right, 2 left.
       tumour_to_normal: (12,) concentration in the viable lesion over its territory's normal liver.
       necrosis_to_normal: (12,) concentration in the necrotic core over its territory's normal liver.
     """

@@ -36,7 +36,7 @@ def place_mask(
       world_from_dose_voxel: affine of the dose grid.
       shape: voxels of the dose grid.
       warp: transform to the frame of the mask; the identity by default.
-      config: whether the values are logits, and how traced ones are averaged.
+      config: settings of the mask: whether its values are logits, and the averaging of traced ones.
       interpolation: "linear", or "cubic" (traced arrays only).
     """
     if not spatial.is_traced(mask, world_from_dose_voxel, warp) and interpolation == "linear":

@@ -44,8 +44,8 @@ def remove_small(mask: ArrayLike, spacing_mm: Sequence[float], *, min_volume_ml:
 
     Args:
       mask: (i, j, k) booleans.
-      spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
-      min_volume_ml: the smallest volume that is kept.
+      spacing_mm: voxel size along i, j, k; the axes are assumed to be perpendicular.
+      min_volume_ml: smallest volume of a component that is not removed.
 
     Raises:
       ValueError: the volume is negative.

@@ -19,7 +19,7 @@ def dilate(mask: ArrayLike, spacing_mm: Sequence[float], *, margin_mm: float) ->
 
     Args:
       mask: (i, j, k) booleans.
-      spacing_mm: voxel size along i, j, k; the axes are taken as perpendicular.
+      spacing_mm: voxel size along i, j, k; the axes are assumed to be perpendicular.
       margin_mm: the distance, zero or more.
 
     Raises:

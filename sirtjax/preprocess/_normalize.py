@@ -22,7 +22,7 @@ def normalise_channel(
     Args:
       image: the cropped channel, in the network's axes.
       how: the scheme and the statistics of the training images.
-      inside: the filled non-zero region, for a z-score of what is inside it; the rest is left as it is.
+      inside: filled non-zero region, for a z-score of its voxels; the others stay unchanged.
 
     Raises:
       ModelError: the scheme counts voxels of a region that is not given.

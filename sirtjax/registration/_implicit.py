@@ -60,7 +60,7 @@ class ImplicitSolution:
 
     Attributes:
       affine: (4, 4) floating_from_reference.
-      displacement_mm: (i, j, k, 3) u on the reference's lattice; x goes to affine (x + u(x)).
+      displacement_mm: (i, j, k, 3) u on the reference's lattice; x is mapped to affine (x + u(x)).
       affine_residual_mm: residual distance of the affine map from its minimum: the root mean square, over the compared
         nodes, of the displacement of one more Newton step.
       displacement_residual_mm: residual distance of the deformation. Gradients are valid if both are small compared
@@ -220,7 +220,7 @@ def implicit_minimum(
     Args:
       objective: (free, inputs) -> scalar; closes over no traced value.
       minimum: (n,) parameters at which the gradient is zero.
-      inputs: pytree of all arrays it depends on; whole numbers in it are held.
+      inputs: pytree of all arrays on which the objective depends; whole numbers in it are constants.
       options: accuracy of the solution of the linear system.
     """
     return minimum

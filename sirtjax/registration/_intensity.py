@@ -86,7 +86,7 @@ def shading(values: FloatArray, inside: FloatArray) -> FloatArray:
 
     Args:
       values: (i, j, k) intensities.
-      inside: (i, j, k) 1 where the image has been measured.
+      inside: (i, j, k) 1 in measured voxels.
 
     Returns:
       (i, j, k) factor; one everywhere for an image with nothing bright in it.

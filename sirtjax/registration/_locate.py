@@ -73,7 +73,7 @@ def estimate_initial_transform(reference: Volume, floating: Volume, *, config: R
     stored in reverse.
 
     Args:
-      reference: the image whose space is kept.
+      reference: image whose space stays unchanged.
       floating: the image to be found in it.
       config: the preset, for its intensities.
 

@@ -113,8 +113,8 @@ def guidance_masks(
       reference: files of the reference.
       floating: files of the floating image.
       images: the reference and the floating image.
-      only: names to keep, all where None.
-      keep_holes: leave out of the liver what a label map has other labels for.
+      only: names of the masks to use; None for all.
+      keep_holes: do not add labels enclosed by the liver to the liver.
 
     Raises:
       ConfigError: a name twice, an unknown name in `only`, or no name that both sides have.

@@ -25,7 +25,7 @@ class ImagePair:
       reference_near: (i, j, k) 1 for the nodes that can be sampled, otherwise 0.
       reference_masks: (i, j, k, 2) occupancy by the liver and by all landmarks.
       floating: (i, j, k) image scaled to [0, 1].
-      floating_inside: (i, j, k) 1 where the floating image was measured, otherwise 0.
+      floating_inside: (i, j, k) 1 in measured voxels of the floating image, otherwise 0.
       floating_masks: (i, j, k, 2) occupancy by the floating liver and by all floating landmarks.
       mask_weight: (2,) weight of either channel; 0 for one that does not guide.
       reference_origin_mm: (3,) world position of the first node of the reference grid.
@@ -35,7 +35,7 @@ class ImagePair:
       landmarks_reference_mm: (LANDMARKS, 3) points.
       landmarks_floating_mm: (LANDMARKS, 3) the same points in the floating image.
       landmarks_weight: (LANDMARKS,) 1 for a landmark, 0 for an empty place.
-      start: (4, 4) floating_from_reference to begin with.
+      start: (4, 4) initial floating_from_reference.
       centre_mm: (3,) about which the affine map turns and stretches, in the reference.
     """
 

@@ -48,7 +48,7 @@ def prepare_pair(
       reference: the image whose space the deformation lives in, and its guiding masks.
       floating: the image to register to it.
       landmarks: points of both.
-      start: floating_from_reference to begin with.
+      start: initial floating_from_reference.
       config: the preset.
     """
     matrix = np.asarray(start.floating_from_reference, np.float64)

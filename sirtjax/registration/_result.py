@@ -91,7 +91,7 @@ class RegistrationResult:
     Attributes:
       transform: pull, from the reference to the floating image (LPS mm).
       affine: affine part of the transform.
-      status: SUCCESS, or what went wrong and what to do.
+      status: SUCCESS, or the cause of the failure and its remedy.
       notes: observations, one sentence each.
       stages: the loss history.
       folding_fraction: fraction of the lattice's nodes inside the reference image where the deformation folds.

@@ -47,7 +47,7 @@ class View:
       kept: (phases, points) 1 for those, 0 for places left over.
       weight: (phases, points) weight of each node in the comparison of images.
       reference: (phases, points, features + masks) values at the nodes.
-      floating: (i, j, k, features + masks + 1) the floating side, and last where it has been measured.
+      floating: (i, j, k, features + masks + 1) values of the floating side; the last channel is 1 in measured voxels.
     """
 
     nodes: Integer[Array, "phases points"]

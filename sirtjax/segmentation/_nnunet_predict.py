@@ -96,7 +96,7 @@ def predict_nnunet(
       mirror: average over the flips that the model was trained with.
       maps: also bring probabilities and uncertainty to the grid of the image.
       batch: tiles in one call of the network.
-      devices: share each batch; JAX's default device if not given.
+      devices: devices that share each batch. Default: JAX's default device.
       progress: called with the number of calls of the network done and to do, of one stage of a cascade at a time.
 
     Raises:

@@ -54,7 +54,7 @@ class Tile:
       image: (i, j, k) input of the network.
       probability: (i, j, k) probability of the liver in the first output.
       mask: (i, j, k) the liver after post-processing.
-      variants: (v, i, j, k) probabilities of each variant, brought back to the image; nan outside of what it saw.
+      variants: (v, i, j, k) probabilities of each variant, resampled to the image; NaN outside its tile.
     """
 
     image: Float32[np.ndarray, "i j k"]

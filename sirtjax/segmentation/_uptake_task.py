@@ -16,10 +16,10 @@ class UptakeSegmentation:
     """Lesions found by uptake and how.
 
     Attributes:
-      lesions: a label map on the PET's grid, without labels where nothing was found.
+      lesions: label map on the PET's grid, without labels if there are no lesions.
       rule: the rule applied.
       threshold: uptake above which a voxel counts; None if it differs by region.
-      reference: the liver sphere, where the rule uses one.
+      reference: liver sphere, if the rule uses one.
     """
 
     lesions: LabelMap

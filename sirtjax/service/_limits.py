@@ -149,7 +149,7 @@ class Bounds:
         instance, and the transfer syntax.
       message: returns the file for the data set of a request about storage commitment; takes the association and the
         transfer syntax. None if the service takes no part in it.
-      note: records what was refused; takes an event's name and the address.
+      note: function that records a refusal; takes an event's name and the address.
     """
 
     pdu_bytes: int

@@ -79,7 +79,7 @@ def invert_field(field: DisplacementField, *, geometry: Geometry | None = None, 
 
     Args:
       field: the field u, from the reference's space to the floating image's.
-      geometry: grid of the inverse; by default the field's own, carried by A (sheared, where A shears).
+      geometry: grid of the inverse. Default: grid of the field, transformed by A (sheared if A shears).
       iterations: fixed-point steps.
 
     Reference:

@@ -34,7 +34,7 @@ class Path(NamedTuple):
     """The map from a voxel of the reference to a voxel of the floating image.
 
     Attributes:
-      floating_from_reference: (4, 4), voxels to voxels, the displacement left out.
+      floating_from_reference: (4, 4) map from voxels to voxels, without the displacement.
       field: (capacity, 3) displacements in mm, or None for an affine transform.
       field_from_reference: (4, 4), reference voxels to field voxels.
       field_from_world: (3, 3), mm in the world to field voxels.

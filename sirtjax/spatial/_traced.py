@@ -146,7 +146,7 @@ def traced_means(
       half_width: half the side of the box over which one part averages the piecewise constant image, in voxels.
       fill: value outside the image.
       order: "linear" or "cubic"; "cubic" does not use `half_width`.
-      conserve: multiply by the local volume ratio of the displacement, so that a total is kept.
+      conserve: multiply by the local volume ratio of the displacement, so that the total is conserved.
     """
     centre = _centres(shape)
     steps = np.stack(np.meshgrid(*((np.arange(n) + 0.5) / n - 0.5 for n in parts), indexing="ij"), axis=-1)

@@ -58,14 +58,14 @@ class Contents(NamedTuple):
     """The positions of resection, lesions and vessels of one liver.
 
     Attributes:
-      cut: (4,) plane: unit normal and offset, beyond which the liver is cut away; far off where it is whole.
+      cut: (4,) plane of the resection: unit normal and offset; far away if the liver is whole.
       lesion_mm: (lesions, 3) centres.
       stretch: (lesions, 3) stretch of the axes.
       radius_mm: (lesions,) radii; negative for lesions that are not there.
       core: (lesions,) depth at which the core begins, over the radius; above 1 for none.
       start_mm: (2, 3) start of the portal and of the hepatic veins.
       end_mm: (2, branches, 3) ends of their branches.
-      trunk_mm: (2,) radius of each where it begins.
+      trunk_mm: (2,) radius at the start of the portal and of the hepatic veins.
     """
 
     cut: jax.Array

@@ -39,7 +39,7 @@ def register(
     if `result.status` is `Status.SUCCESS`; `result.status.remedy` says what to do otherwise.
 
     Args:
-      reference: image whose space is kept, (i, j, k), from `read_image` or as a volume.
+      reference: image whose space stays unchanged, (i, j, k), from `read_image` or as a volume.
       floating: image that is registered to it.
       reference_masks: masks on the reference, by name, or one label map with several names.
       floating_masks: masks on the floating image.

@@ -38,7 +38,7 @@ def segment(
       model: name or folder of a model, or a model; by default the installed model named like the structure.
       modality: "CT" or "MR"; required for a volume that is not in HU.
       liver: label map whose first label is the liver, lesions included.
-      min_volume_ml: smallest component that is kept; by default the model's value.
+      min_volume_ml: smallest volume of a component that is not removed. Default: value of the model.
       mirror: average over flips: slightly better, several times slower.
 
     Returns:

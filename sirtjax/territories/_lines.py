@@ -92,7 +92,7 @@ def space_line(line_mm: Points, *, shortest_mm: float, longest_mm: float) -> Poi
 
     Args:
       line_mm: (n, 3).
-      shortest_mm: points nearer than this to the one kept before are dropped, except the last.
+      shortest_mm: distance below which points are removed, except the last.
       longest_mm: longer stretches are divided evenly.
 
     Returns:

@@ -25,8 +25,8 @@ def fit_thin_plate_spline(
     Args:
       sites: (n, 2) positions, of the order of 1.
       values: (n,) heights there.
-      rms: allowed root-mean-square misfit, in the unit of `values`; 0 passes through every value. None lets
-        the values say how noisy they are, by generalised cross-validation.
+      rms: allowed root-mean-square misfit, in the unit of `values`; 0 passes through every value. None estimates it
+        from the values, by generalised cross-validation.
 
     Returns:
       Weights (n,) of the kernel r^2 log r at the sites, plane coefficients (3,) of (1, u, v), and the

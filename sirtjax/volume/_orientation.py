@@ -33,7 +33,7 @@ def reorient(image: Image, codes: str) -> Image:
 
     Args:
       image: a volume or label map.
-      codes: three letters, one of L/R, one of P/A and one of S/I in any order: where each index grows to.
+      codes: directions of increasing indices: three letters, one of L/R, one of P/A and one of S/I in any order.
 
     Raises:
       GeometryError: `codes` does not name the three directions.

@@ -36,7 +36,7 @@ def align_diagnostic(
     """Returns the transform floating_from_reference from the activity frame to the diagnostic frame.
 
     Args:
-      case: names the method, and what drives and guides it.
+      case: case that names the method and the guidance of the registration.
       images: the images of the case.
       liver: guides on the image it was drawn on.
       lesions: landmarks on the image they were drawn on.

@@ -37,7 +37,7 @@ def pipeline_inputs(
       case: the case.
       products: the products of its steps, such as `plan_case` returns.
       crop: use only the part of the dose grid around liver and lesions, with sizes in steps of 16 voxels. Doses do not
-        change except for the activity that lies outside of it, which no territory contains.
+        change except for the activity outside it, which no territory contains.
 
     Raises:
       InputError: something in the case cannot be used.

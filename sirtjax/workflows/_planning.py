@@ -31,7 +31,7 @@ def plan_case(
 
     Args:
       case: the case.
-      products: steps made before; they are used as they are.
+      products: results of earlier steps, which are used unchanged.
       hooks: automatic segmentation, another registration, progress.
 
     Returns:

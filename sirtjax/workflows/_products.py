@@ -24,10 +24,11 @@ class Hooks:
     """Functions that replace files: automatic segmentation, another registration, progress.
 
     Attributes:
-      segment_liver: the liver on an image, where the case has no liver mask.
-      segment_lesions: the lesions on an image, given the liver, where the case has no lesion masks.
-      segment_lungs: both lungs on the CT, where the shunt is counted in the SPECT and the case has no lung mask.
-      register: replaces the registration of the diagnostic image.
+      segment_liver: function that segments the liver of an image if the case has no liver mask.
+      segment_lesions: function that segments the lesions of an image within the liver if the case has no lesion masks.
+      segment_lungs: function that segments both lungs on the CT if the shunt is measured in the SPECT and the case has
+        no lung mask.
+      register: function that replaces the registration of the diagnostic image.
       on_step: called with the name of each step as it begins.
     """
 
@@ -67,7 +68,7 @@ class StepResults:
       images: the images of the case.
       liver: the liver.
       lesions: the lesions; empty if the case has none.
-      lungs: the lungs; made with the liver, and None if the case does not need them.
+      lungs: lungs, computed with the liver; None if the case does not need them.
       territories: the perfusion territories.
       registration: the transform to the diagnostic image.
       resampling: images and masks on the dose grid.

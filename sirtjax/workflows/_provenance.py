@@ -33,7 +33,7 @@ def provenance(case: Case, images: CaseImages, *, registration: str, products: S
     Args:
       case: the case as used, every default filled in.
       images: the images read for it.
-      registration: one sentence on how the diagnostic image was aligned.
+      registration: sentence on the registration of the diagnostic image.
       products: the steps; reviewed masks replace those of the case among the inputs.
     """
     import jax

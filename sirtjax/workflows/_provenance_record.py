@@ -36,7 +36,7 @@ class Provenance(TypedDict):
       device: device that computed the result.
       inputs: each file by its role.
       patient: keyed hashes of the identifiers; None without a lasting key.
-      registration: one sentence on how the diagnostic image was aligned.
+      registration: sentence on the registration of the diagnostic image.
       case: the case as used.
       case_sha256: hash of the case.
     """

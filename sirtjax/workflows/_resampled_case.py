@@ -27,8 +27,8 @@ class ResampledCase:
       occupancy: (i, j, k) fraction of each voxel inside each VOI, in [0, 1], by name.
       mask_ml: volume of each VOI as drawn, by name.
       ct_hu: (i, j, k) the CT, or None.
-      activity_in_grid: fraction of the activity image's total that lies inside the grid.
-      notes: sentences about what was resampled or cut.
+      activity_in_grid: fraction of the activity image's total inside the grid.
+      notes: sentences about resampled or truncated images.
       warped_ml: volume of each warped VOI that was drawn on the diagnostic image, by name, whether or not the activity
         image covers it.
     """

@@ -228,9 +228,9 @@ class RegistrationSummary:
     Attributes:
       method, preset, settings, guides, status, cause, accepted, quality, folding_fraction, notes: same as in
         `AlignmentRecord`.
-      liver_jacobian_minimum, liver_jacobian_maximum: volume on the diagnostic image per volume on the activity image
-        from place to place in the liver.
-      liver_log_jacobian_std: standard deviation of its natural logarithm; null where all of the liver folds.
+      liver_jacobian_minimum, liver_jacobian_maximum: extreme values in the liver of the local volume on the diagnostic
+        image per volume on the activity image.
+      liver_log_jacobian_std: standard deviation of the natural logarithm of this ratio; null if all of the liver folds.
       volumes: volume changes of the VOIs drawn on the diagnostic image.
     """
 
@@ -262,7 +262,7 @@ class MaskResult:
       file, sha256: name and hash of the mask file: the case's file, or a version of the review by its name below the
         plan's folder; None if a program computed the mask.
       version: version number in the review; None if the mask was not reviewed.
-      state: "given", "draft", "verified" or "rejected".
+      state: review state, "given", "draft", "verified" or "rejected".
       reviewer, signed_at, comment: the signature on this version (UTC, ISO 8601); None and "" without one.
     """
 

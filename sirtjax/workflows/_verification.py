@@ -40,7 +40,7 @@ def verify_case(
 
     Args:
       case: the case; its injections carry the delivered activities, `plan` the results.json of the plan.
-      products: steps made before.
+      products: results of earlier steps.
       hooks: automatic segmentation, another registration, progress.
 
     Returns:

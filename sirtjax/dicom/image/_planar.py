@@ -53,7 +53,7 @@ def read_planar(path: Path | str, *, energy_window: int = 1) -> PlanarViews:
 
     Args:
       path: a DICOM file, or a folder that holds no other planar study.
-      energy_window: number of the energy window, from 1, where the study has several.
+      energy_window: number of the energy window, counted from 1, if the study has several.
 
     Raises:
       ImageFormatError: not a planar NM study, or not exactly one anterior and one posterior view of one size.

@@ -43,8 +43,8 @@ def read_registration(
 
     Args:
       path: the object.
-      fixed_frame_uid: the frame of reference to start from; the object's registered frame where None.
-      moving_frame_uid: the frame to go to; where None, the only other one.
+      fixed_frame_uid: frame of reference of the fixed image. Default: registered frame of the object.
+      moving_frame_uid: frame of reference of the moving image. Default: the only other one.
 
     Raises:
       ImageFormatError: no such object, or damaged, with several frames to choose from, or none that was asked for.

@@ -33,8 +33,8 @@ def frame_grid(
       orientation: (2, 3) direction cosines of a row and of a column.
       size: number of columns and of rows.
       pixel_spacing_mm: distance between rows, and between columns (DICOM's order).
-      slice_spacings_mm: distances between slices that the file states, best first; where none fits the
-        positions, the smallest distance between frames or a half, third or quarter of it is taken.
+      slice_spacings_mm: distances between slices that the file states, best first; if none fits the positions, the
+        smallest distance between frames or a half, third or quarter of it is used.
       where: the file, for error messages.
 
     Returns:

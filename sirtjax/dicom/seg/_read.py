@@ -53,7 +53,7 @@ def read_seg(path: str | Path, *, only: Collection[str] | None = None, threshold
 
     Args:
       path: the SEG file.
-      only: names of the segments wanted; all where None. Asked for by name, an empty segment is an error.
+      only: names of the segments to read; None for all. A named segment that is empty is an error.
       threshold: fraction (probability or occupancy) from which a voxel of a FRACTIONAL segmentation belongs.
 
     Returns:
