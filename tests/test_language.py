@@ -43,6 +43,7 @@ FRAGMENT = re.compile(
     r"(\([^)]*\)(,| or)? )?"
     r"(of|as|how|what|where|when|which|from|in|on|by|to|for|with|per|that|those|its|their|whether it|number of them)"
     r"(?![\w-])"
+    r"|\([^)]*\)\.?$"
 )
 
 # First words of docstrings that end in -s and are not verbs.
@@ -339,7 +340,7 @@ def test_a_good_docstring_is_left_in_peace():
 
 
 @pytest.mark.parametrize(
-    "text", ["of the series.", "(3,) from the world.", "how many.", "whether it holds.", "its file."]
+    "text", ["of the series.", "(3,) from the world.", "(3,).", "how many.", "whether it holds.", "its file."]
 )
 @pytest.mark.parametrize("section", ["Args", "Attributes"])
 def test_a_fragment_is_found(section, text):

@@ -35,7 +35,7 @@ class LossConfig(Table):
 
     Attributes:
       terms: the losses.
-      regions: channels may overlap (a sigmoid each); a network of one channel is so anyway.
+      regions: whether channels may overlap (a sigmoid each), as always with one channel.
       deep_supervision: weights of the outputs, finest first; scaled to a sum of 1. One number for a network of
         one output.
     """

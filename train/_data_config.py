@@ -65,7 +65,7 @@ class FilesConfig(Table):
       foreground: probability that a patch has a labelled voxel in its middle.
       validation: fraction of the cases without a stated split that is used for validation.
       augmentation: variation of the images.
-      mask: restricts the image to the liver; None: full image.
+      mask: liver mask that restricts the image; None for the full image.
       median: whether to apply a median filter of 3 x 3 x 3 voxels.
       overlap: overlap of the tiles in validation, as a fraction.
       cache: folder of the prepared cases. Default: cache folder of the user.

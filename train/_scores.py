@@ -18,7 +18,7 @@ class Scores:
     Attributes:
       cases: names of the cases.
       labels: names of the classes.
-      dsc: (cases, labels); NaN if a class is in neither the labels nor the prediction.
+      dsc: (cases, labels) Dice similarity; NaN if a class is in neither the labels nor the prediction.
     """
 
     cases: tuple[str, ...]

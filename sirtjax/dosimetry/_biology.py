@@ -41,7 +41,7 @@ def eud_gy(
     `EUD = -ln(mean(exp(-alpha D))) / alpha`; dominated by the cold part of the VOI. Of BED it is the EUBED.
 
     Args:
-      dose_gy: (voxels,) dose or BED.
+      dose_gy: (voxels,) dose or BED of each voxel.
       weight: (voxels,) occupancy; entries of weight 0 don't count.
       alpha_per_gy: radiosensitivity, above 0.
 

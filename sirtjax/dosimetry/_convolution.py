@@ -20,7 +20,7 @@ def convolve_octant(source: Float[Array, "i j k"], octant: Float[Array, "a b c"]
     comes from three cosine sums rather than a third transform. Its own adjoint.
 
     Args:
-      source: (i, j, k).
+      source: (i, j, k) source values.
       octant: (radius_i + 1, radius_j + 1, radius_k + 1) kernel at offsets of zero and above.
 
     Returns:

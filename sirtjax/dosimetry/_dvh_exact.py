@@ -57,7 +57,7 @@ def volume_fraction_at_dose(dose_gy: jax.Array, weight: jax.Array, threshold_gy:
     `smooth_volume_fraction_at_dose` where a gradient in the dose is wanted.
 
     Args:
-      dose_gy: (voxels,) dose.
+      dose_gy: (voxels,) dose of each voxel.
       weight: (voxels,) occupancy; entries of weight 0 don't count.
       threshold_gy: scalar x.
 
@@ -76,7 +76,7 @@ def dose_at_volume_fraction_gy(dose_gy: jax.Array, weight: jax.Array, fraction: 
     the two neighbouring doses.
 
     Args:
-      dose_gy: (voxels,) dose.
+      dose_gy: (voxels,) dose of each voxel.
       weight: (voxels,) occupancy; entries of weight 0 don't count.
       fraction: scalar x / 100, in [0, 1].
 

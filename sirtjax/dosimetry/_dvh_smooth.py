@@ -22,7 +22,7 @@ def smooth_volume_fraction_at_dose(
     to 0. A bandwidth of about the dose difference between neighbouring voxels keeps the gradient informative.
 
     Args:
-      dose_gy: (voxels,) dose.
+      dose_gy: (voxels,) dose of each voxel.
       weight: (voxels,) occupancy; entries of weight 0 don't count.
       threshold_gy: scalar x.
       bandwidth_gy: scale of the sigmoid: a voxel `bandwidth_gy` above the threshold counts for 73 %.
@@ -40,9 +40,9 @@ def smooth_cumulative_dvh(
     """Computes the smooth cumulative DVH: the fraction of the VOI above each threshold.
 
     Args:
-      dose_gy: (voxels,) dose.
-      weight: (voxels,) occupancy.
-      thresholds_gy: (bins,) doses.
+      dose_gy: (voxels,) dose of each voxel.
+      weight: (voxels,) fraction of each voxel in the VOI.
+      thresholds_gy: (bins,) doses at which the histogram is evaluated.
       bandwidth_gy: scale of the sigmoid.
 
     Returns:
@@ -85,7 +85,7 @@ def smooth_dose_at_volume_fraction_gy(
     dose, weight and fraction. Tends to `dose_at_volume_fraction_gy` as the bandwidth tends to 0.
 
     Args:
-      dose_gy: (voxels,) dose.
+      dose_gy: (voxels,) dose of each voxel.
       weight: (voxels,) occupancy; entries of weight 0 don't count.
       fraction: scalar x / 100, strictly between 0 and 1.
       bandwidth_gy: scale of the sigmoid.

@@ -16,7 +16,7 @@ class ActivityAllocation:
     """The activities that maximise the smallest of target dose over target, within all limits.
 
     Attributes:
-      activity_mbq: (n_injections,).
+      activity_mbq: (n_injections,) activity of each injection.
       margin: smallest ratio of target dose to target; 1 or more if every target can be met.
       complete: whether every injection reaches a target and a liver limit. Otherwise the activities are not a
         suggestion: an injection without target is omitted, one without liver limit fills up to the lung limit.

@@ -61,8 +61,8 @@ def fractional_uptake(
     fraction of the activity that stays in the liver; that is what is computed here.
 
     Args:
-      tumour_volume_ml: (n,) volumes.
-      tn_ratio: (n,) T/N ratios.
+      tumour_volume_ml: (n,) volume of each tumour.
+      tn_ratio: (n,) T/N ratio of each tumour.
       normal_volume_ml: volume of the normal tissue of the territory.
 
     Returns:
@@ -93,8 +93,8 @@ def partition_dose_gy(
 
     Args:
       activity_mbq: activity injected in this territory.
-      tumour_volume_ml: (n,) volumes.
-      tn_ratio: (n,) T/N ratios.
+      tumour_volume_ml: (n,) volume of each tumour.
+      tn_ratio: (n,) T/N ratio of each tumour.
       normal_volume_ml: volume of the normal tissue of the territory.
       density_g_per_ml: density of the liver, the same for all compartments.
       constant_gy_g_per_mbq: local-deposition constant of the nuclide.
@@ -134,8 +134,8 @@ def partition_activity_mbq(
 
     Args:
       dose_gy: requested mean dose.
-      tumour_volume_ml: (n,) volumes.
-      tn_ratio: (n,) T/N ratios.
+      tumour_volume_ml: (n,) volume of each tumour.
+      tn_ratio: (n,) T/N ratio of each tumour.
       normal_volume_ml: volume of the normal tissue of the territory.
       density_g_per_ml: density of the liver.
       constant_gy_g_per_mbq: local-deposition constant of the nuclide.

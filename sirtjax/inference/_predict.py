@@ -43,7 +43,7 @@ def predict_tiles(
     Args:
       apply_function: pure function of (variables, tiles), or only of tiles if no variables are provided. Programs are
         stored by this object: pass the same one for the same network, and the weights as variables.
-      image: (i, j, k, c), finite.
+      image: (i, j, k, c) input of the network, finite.
       patch_shape: voxels that the network takes along i, j, k.
       variables: the network's parameters.
       overlap: fraction of a tile that its neighbour covers, too: 0 to less than 1.

@@ -36,7 +36,7 @@ class PointList:
     """Points of one kind that belong together.
 
     Attributes:
-      points_mm: (n, 3) LPS, mm.
+      points_mm: (n, 3) points, LPS mm.
       kind: "points" (landmarks), "line", "curve" or "closed curve" (a contour; its first point is not repeated).
       name: name of the list; empty if the file has none.
       labels: one label per point; empty strings if the file has none.

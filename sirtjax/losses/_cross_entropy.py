@@ -19,9 +19,9 @@ def cross_entropy_loss(
     Args:
       logits: (n, ..., classes) logits before softmax.
       onehot: labels of the same shape, from 0 to 1.
-      regions: channels may overlap: binary cross entropy of each after a sigmoid, summed over the channels. So it
-        is with one channel anyway.
-      class_weights: one per class; all one by default.
+      regions: whether channels may overlap, as always with one channel: binary cross entropy of each after a sigmoid,
+        summed over the channels.
+      class_weights: weight of each class. Default: 1.
 
     Returns:
       Scalar, at least 0.

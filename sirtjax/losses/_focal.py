@@ -24,10 +24,10 @@ def focal_loss(
     Args:
       logits: (n, ..., classes) logits before softmax.
       onehot: labels of the same shape, from 0 to 1.
-      gamma: 0 gives the cross entropy.
-      regions: channels may overlap: a sigmoid each, voxels inside and outside counted. So it is with one channel
-        anyway.
-      class_weights: one per class; all one by default.
+      gamma: focusing exponent; 0 gives the cross entropy.
+      regions: whether channels may overlap, as always with one channel: a sigmoid each, voxels inside and outside
+        counted.
+      class_weights: weight of each class. Default: 1.
 
     Returns:
       Scalar, at least 0: mean over voxels and samples.

@@ -25,8 +25,8 @@ def soft_dice_loss(
       logits: (n, ..., classes) logits before softmax.
       onehot: labels of the same shape, from 0 to 1; fractional labels are allowed.
       background: count the first class as well.
-      regions: channels may overlap: a sigmoid each instead of a softmax, and none of them is background. So it is
-        with one channel anyway.
+      regions: whether channels may overlap, as always with one channel: a sigmoid each instead of a softmax, and none
+        of them is background.
       whole_batch: take the sums over all samples together, which is more stable if a class is missing in some.
       smooth: smoothing term in voxels; use a value far below the size of a structure.
 

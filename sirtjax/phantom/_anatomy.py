@@ -113,7 +113,7 @@ def anatomy_at(
       points_mm: (3, n) LPS positions in the session's frame.
       table: (`TISSUES`, c) value of each tissue in c channels.
       blur_mm: width over which values mix at a surface, the voxel size.
-      vessels: 1 draws the vessels inside the liver, 0 leaves them out of the values.
+      vessels: weight of the vessels inside the liver: 1 to include them in the values, 0 to omit them.
     """
     return paint(shapes_at(anatomy, pose, points_mm), table, blur_mm, vessels)
 

@@ -27,8 +27,8 @@ class Anatomy:
     Attributes:
       scale: (3,) size of this patient over the average one along x, y, z.
       warp_wave: (m, 3) wave vectors (rad/mm) of the smooth warp.
-      warp_phase: (m,) phases.
-      warp_size_mm: (m, 3) amplitudes.
+      warp_phase: (m,) phases of the smooth warp.
+      warp_size_mm: (m, 3) amplitudes of the smooth warp.
       fat_mm: thickness of the subcutaneous fat.
       right_dome_mm: height of the right dome of the diaphragm.
       left_dome_mm: height of the left dome.
@@ -38,7 +38,7 @@ class Anatomy:
       shape_radii_mm: (e, 3) semi-axes of the ellipsoids.
       shape_rotation: (e, 3, 3) rotations on their own axes.
       lesion_centre_mm: (12, 3) lesion centres; unused lesions are far outside.
-      lesion_radii_mm: (12, 3) semi-axes.
+      lesion_radii_mm: (12, 3) semi-axes of the lesions.
       lesion_rotation: (12, 3, 3) rotations on the lesions' own axes.
       lesion_lobes: (12, 3) depths of three kinds of lobulation over the radius.
       necrosis_scale: (12,) size of the necrotic core over the lesion's; 0 is none.

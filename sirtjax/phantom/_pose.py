@@ -28,8 +28,8 @@ class Pose:
       breath_centre_mm: (3,) position of the largest breathing shift.
       breath_reach_mm: (3,) Gaussian reach of the breathing shift.
       wave: (m, 3) wave vectors (rad/mm) of the smooth deformation.
-      wave_phase: (m,) phases.
-      wave_mm: (m, 3) amplitudes.
+      wave_phase: (m,) phases of the smooth deformation.
+      wave_mm: (m, 3) amplitudes of the smooth deformation.
     """
 
     rotation: Float[Array, "3 3"]

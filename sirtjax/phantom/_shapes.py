@@ -15,8 +15,8 @@ def ellipsoid_distance(points_mm: Array, centre_mm: Array, radii_mm: Array, loca
 
     Args:
       points_mm: (3, n) points.
-      centre_mm: (e, 3) centres.
-      radii_mm: (e, 3) semi-axes.
+      centre_mm: (e, 3) centres of the ellipsoids.
+      radii_mm: (e, 3) semi-axes of the ellipsoids.
       local_from_world: (e, 3, 3) rotations on the ellipsoid's own axes.
 
     Returns:

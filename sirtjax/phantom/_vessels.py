@@ -115,9 +115,9 @@ def vessel_field(start_mm: jax.Array, end_mm: jax.Array, radius_mm: jax.Array, o
     Each piece is drawn only in a window around it, so the cost does not grow with the grid.
 
     Args:
-      start_mm: (trees, segments, 3).
-      end_mm: (trees, segments, 3).
-      radius_mm: (trees, segments, 2).
+      start_mm: (trees, segments, 3) start of each segment.
+      end_mm: (trees, segments, 3) end of each segment.
+      radius_mm: (trees, segments, 2) radius at start and end of each segment.
       origin_mm: (3,) position of voxel (0, 0, 0).
     """
     window = jnp.stack(jnp.meshgrid(*[jnp.arange(_WINDOW)] * 3, indexing="ij")).reshape(3, -1)

@@ -20,7 +20,7 @@ class VoiHistogram(NamedTuple):
 
     Attributes:
       mean_gy: mean dose.
-      d_gy: (fractions,) D_x.
+      d_gy: (fractions,) dose D_x of each fraction.
       v_fraction: (levels,) V_x as a fraction.
     """
 

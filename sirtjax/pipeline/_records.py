@@ -262,7 +262,7 @@ class PipelineResult:
       occupancy: fraction of each dose voxel inside each VOI, by name, (I, J, K).
       mean_gy_per_mbq: (vois, injections) mean dose per MBq injected.
       mean_gy: (vois,) mean dose of the prescribed activities.
-      d_gy: (vois, percents) D_x.
+      d_gy: (vois, percents) dose D_x of each VOI.
       v_fraction: (vois, levels) V_x as a fraction.
       bounds_mbq: (objectives, injections) activity at which each objective is met if only this injection is given;
         infinite if it gives the VOI no dose.

@@ -21,7 +21,7 @@ def enclosed_labels(liver: Bool[np.ndarray, "i j k"], others: Mapping[str, Bool[
     """Returns the labels most of whose surface touches the liver, or other labels enclosed in this way.
 
     Args:
-      liver: (i, j, k) mask.
+      liver: (i, j, k) mask of the liver.
       others: other masks by name, on the same grid and disjoint from the liver.
     """
     inside = liver.copy()

@@ -70,7 +70,7 @@ def to_range(
     """Clips intensities to a window per channel and maps them to the network's range (NumPy or JAX).
 
     Args:
-      image: (..., channels) float32.
+      image: (..., channels) float32 intensities.
       low: the intensity of each channel that becomes the lower end of the range.
       high: the one that becomes its upper end; if it does not exceed `low`, all become the lower end.
       output: the range.

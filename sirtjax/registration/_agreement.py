@@ -29,7 +29,7 @@ def compare_stages(
       matrices: (4, 4) matrices of the start and of the affine map.
       displacement_mm: (i, j, k, 3) u of the deformation on the whole lattice, before the affine map.
       pair: both images.
-      config: static.
+      config: preset; static.
 
     Returns:
       (3, 2) L_I and L_S of each, 0 for unused terms, and the fraction of the compared nodes that the affine map moves

@@ -140,7 +140,7 @@ def covered_fraction(image: Volume, other: Volume, other_from_image: Real[np.nda
     Only slices within the other image's extent along the body count.
 
     Args:
-      image: shows the body.
+      image: image that shows the body.
       other: image of which only the grid is used.
       other_from_image: (4, 4) affine map of world points.
     """
@@ -168,8 +168,8 @@ class Doubts:
       confirmed: whether the images agree far better than at wrong alignments, or do not count.
       mirrored: whether the floating image agrees better if it is mirrored.
       alike: whether the images agree so well that no stage could improve much.
-      cropped: sentences of `cropped`.
-      implausible: sentences of `implausible`.
+      cropped: sentences from the function `cropped`.
+      implausible: sentences from the function `implausible`.
     """
 
     figures: Mapping[str, float]

@@ -17,8 +17,8 @@ class Landmarks:
     """Points known in both images, in the fixed number of places that a solver has.
 
     Attributes:
-      reference_mm: (LANDMARKS, 3) LPS.
-      floating_mm: (LANDMARKS, 3) LPS.
+      reference_mm: (LANDMARKS, 3) points of the reference, LPS mm.
+      floating_mm: (LANDMARKS, 3) points of the floating image, LPS mm.
       weight: (LANDMARKS,) 1 for a landmark, 0 for an empty place.
     """
 

@@ -36,7 +36,7 @@ class Unguided:
     Attributes:
       start: the rigid map.
       mirrored: whether they agree, and better than otherwise, if one of them is mirrored.
-      sentence: names the liver mask that contradicts the images there; None if both masks agree with them.
+      sentence: sentence with the liver mask that contradicts the images there; None if both masks agree with them.
     """
 
     start: AffineTransform

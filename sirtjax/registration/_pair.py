@@ -32,7 +32,7 @@ class ImagePair:
       reference_pitch_mm: (3,) node spacing of the reference grid.
       floating_origin_mm: (3,) world position of the first node of the floating grid.
       floating_pitch_mm: (3,) node spacing of the floating grid.
-      landmarks_reference_mm: (LANDMARKS, 3) points.
+      landmarks_reference_mm: (LANDMARKS, 3) points of the reference.
       landmarks_floating_mm: (LANDMARKS, 3) the same points in the floating image.
       landmarks_weight: (LANDMARKS,) 1 for a landmark, 0 for an empty place.
       start: (4, 4) initial floating_from_reference.

@@ -80,7 +80,7 @@ def prepare_view(pair: ImagePair, plan: Plan, *, blur_mm: Scalar, mask_blur_mm: 
 
     Args:
       pair: both images on their lattices.
-      plan: static.
+      plan: settings of the stage; static.
       blur_mm: standard deviation of the blur of the images; may be traced.
       mask_blur_mm: standard deviation of the blur of the masks; may be traced.
     """

@@ -34,7 +34,7 @@ def measurement_groups(result: Result, names: Mapping[str, str]) -> list[dicom.M
     the delivered dose meet it.
 
     Args:
-      result: the numbers.
+      result: plan or verification.
       names: name of each VOI in the objects.
     """
     groups = [_group(result, row, names[row.name]) for row in result.vois]

@@ -50,7 +50,7 @@ def report_story(result: Result, patient: str, pictures: Sequence[dict[str, str]
     """Returns the content of the report as flowables.
 
     Args:
-      result: the numbers.
+      result: plan or verification.
       patient: printed name or pseudonym of the patient.
       pictures: slices, of `pictures_of`.
     """

@@ -59,7 +59,7 @@ def section(title: str, body: Sequence[Flowable], *, level: int = 2) -> list[Flo
     Args:
       title: text of the heading.
       body: content below the heading.
-      level: 1 for the document, 2 for a section, 3 within a section.
+      level: level of the heading: 1 for the document, 2 for a section, 3 within a section.
     """
     size = _HEADING_SIZE[level]
     style = _style(size, bold=True, leading=1.2, before=size * 0.7, after=4.0)
@@ -117,7 +117,7 @@ def table(
       header: one text per column; empty texts for a table without header.
       rows: texts of the cells.
       align: "l" (text) or "r" (numbers, on one line if possible) for each column.
-      strong: indices of the rows that stand out.
+      strong: indices of the rows in bold.
       colours: colour of the text, by row and column.
       size: size of the letters in points; smaller if the table is too wide.
     """

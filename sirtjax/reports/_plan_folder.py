@@ -82,7 +82,7 @@ def write_plan_folder(
     Args:
       folder: output folder; it exists.
       case: the case.
-      result: the numbers.
+      result: plan or verification.
       maps: images on the working grid.
       products: steps that led to them.
       objects: whether to write DICOM objects.

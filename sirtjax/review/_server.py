@@ -50,7 +50,7 @@ class ReviewServer(ThreadingHTTPServer):
 
     Args:
       session: the folder under review.
-      port: 0 for a free one.
+      port: port to bind; 0 for a free one.
     """
 
     daemon_threads = True

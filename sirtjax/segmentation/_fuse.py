@@ -192,7 +192,7 @@ def local_similarity(
     Contrast may be reversed. Where one of the images is even, or nearly so against its whole range, it is near 0.
 
     Args:
-      image: (i, j, k).
+      image: (i, j, k) first image.
       other: (i, j, k) second image on the same grid.
       window: voxels along each edge of the cube; beyond the grid its outermost voxels are repeated.
 

@@ -34,9 +34,9 @@ def import_monai(
     Args:
       checkpoint: a state dict, or a dictionary that holds one.
       description: the TOML file.
-      name: replaces the description's name.
-      task: replaces the description's task.
-      licence: replaces the description's licence if not empty.
+      name: name that replaces the description's name.
+      task: task that replaces the description's task.
+      licence: licence that replaces the description's licence if not empty.
 
     Raises:
       ModelError: a file is missing or damaged, or the weights are not those of the network described.

@@ -22,8 +22,8 @@ class Predictor(Generic[Prepared, Answer]):
     """The three stages of every model: image to network input, network, output to the image.
 
     Attributes:
-      prepare: returns the network's input.
-      run: returns the output of the network.
+      prepare: function that returns the network's input.
+      run: function that returns the output of the network.
       restore: returns labels on the image's grid, and maps. Its last argument is the duration of the stages before.
     """
 

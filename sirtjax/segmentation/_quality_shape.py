@@ -33,7 +33,7 @@ class LiverShapes:
 
     Attributes:
       mean_mm: (n,) signed distance to the surface on the grid, flattened.
-      modes: (m, n) orthonormal.
+      modes: (m, n) orthonormal modes.
       spread_mm: (m,) standard deviation along each.
     """
 

@@ -38,7 +38,7 @@ class TlsFiles(Table):
     Attributes:
       certificate: our own, with the chain that leads to it.
       key: the private key of it.
-      authority: certificates of those that sign the peers'.
+      authority: certificates of the authorities that sign the peers' certificates.
       minimum: lowest TLS version, "1.2" or "1.3".
     """
 

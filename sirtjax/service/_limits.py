@@ -142,11 +142,11 @@ class Bounds:
       waiting_per_address: connections from one address that have not asked for an association yet.
       slots: associations at once.
       connections: new associations of an address and AE title.
-      listed: returns whether any peer may connect from an address.
+      listed: function that returns whether any peer may connect from an address.
       admit: returns why a caller is refused, None if it is admitted; takes address, AE title and the names in its
         certificate (None without TLS).
-      spool: returns the file for the data set of a C-STORE; takes the association, the request's SOP class and
-        instance, and the transfer syntax.
+      spool: function that returns the file for the data set of a C-STORE; takes the association, the request's SOP
+        class and instance, and the transfer syntax.
       message: returns the file for the data set of a request about storage commitment; takes the association and the
         transfer syntax. None if the service takes no part in it.
       note: function that records a refusal; takes an event's name and the address.

@@ -64,7 +64,7 @@ class Lobby:
     Args:
       bounds: the limits, and who is admitted.
       context: TLS; None for plain TCP.
-      enter: takes a connection, its address, the bytes read from it and its slot.
+      enter: function that takes a connection, its address, the bytes read from it and its slot.
     """
 
     def __init__(

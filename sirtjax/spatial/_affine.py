@@ -19,7 +19,7 @@ class AffineTransform:
     """A linear map of the world, LPS in mm: a point of the reference image to the floating image (pull).
 
     Attributes:
-      floating_from_reference: (4, 4), last row 0 0 0 1.
+      floating_from_reference: (4, 4) matrix with the last row 0 0 0 1.
     """
 
     floating_from_reference: Real[Array, "4 4"]

@@ -36,10 +36,10 @@ class Path(NamedTuple):
     Attributes:
       floating_from_reference: (4, 4) map from voxels to voxels, without the displacement.
       field: (capacity, 3) displacements in mm, or None for an affine transform.
-      field_from_reference: (4, 4), reference voxels to field voxels.
-      field_from_world: (3, 3), mm in the world to field voxels.
-      floating_from_displacement: (3, 3), mm in the world to floating voxels.
-      reference_shape: (3,) int32.
+      field_from_reference: (4, 4) map from reference voxels to field voxels.
+      field_from_world: (3, 3) map from mm in the world to field voxels.
+      floating_from_displacement: (3, 3) map from mm in the world to floating voxels.
+      reference_shape: (3,) int32 voxels of the reference grid.
     """
 
     floating_from_reference: Float[Array, "4 4"]

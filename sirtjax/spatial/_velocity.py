@@ -19,7 +19,7 @@ def integrate_velocity(
     smooth over a few voxels gives a map that does not fold, and the opposite velocity gives its inverse.
 
     Args:
-      velocity_mm: (i, j, k, 3), mm per unit time along the grid's axes, which are those of the world.
+      velocity_mm: (i, j, k, 3) velocity in mm per unit time along the grid's axes, which are those of the world.
       spacing_mm: (3,) distance between voxels; may be traced.
       squarings: number of doublings of the time. A step of the shortest time should stay below half a voxel.
 

@@ -59,7 +59,7 @@ class Contents(NamedTuple):
 
     Attributes:
       cut: (4,) plane of the resection: unit normal and offset; far away if the liver is whole.
-      lesion_mm: (lesions, 3) centres.
+      lesion_mm: (lesions, 3) centres of the lesions.
       stretch: (lesions, 3) stretch of the axes.
       radius_mm: (lesions,) radii; negative for lesions that are not there.
       core: (lesions,) depth at which the core begins, over the radius; above 1 for none.

@@ -20,7 +20,7 @@ class Extras(NamedTuple):
       effusion_mm: extent of fluid above the diaphragm; negative for none.
       gas: (3,) amount of gas in stomach, bowel and colon, from -1 to 1.
       table_mm: (2,) position of the table's upper side and its thickness.
-      arms: 1 with arms beside the body.
+      arms: whether arms are next to the body, 1 or 0.
       branches: visibility of the smaller branches of the vessels, from 0 to 1.
     """
 

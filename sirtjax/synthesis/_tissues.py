@@ -130,7 +130,7 @@ class Colours(NamedTuple):
       rough: (parts,) standard deviation of its mottle.
       lesion: (lesions,) intensity of each lesion.
       core: (lesions,) intensity of each lesion's core.
-      kind: 0 CT-like, 1 T1-like, 2 random.
+      kind: kind of image: 0 CT-like, 1 T1-like, 2 random.
     """
 
     value: jax.Array

@@ -91,9 +91,9 @@ def space_line(line_mm: Points, *, shortest_mm: float, longest_mm: float) -> Poi
     and hide it from a fit that estimates it.
 
     Args:
-      line_mm: (n, 3).
+      line_mm: (n, 3) points of the line.
       shortest_mm: distance below which points are removed, except the last.
-      longest_mm: longer stretches are divided evenly.
+      longest_mm: distance above which stretches are divided evenly.
 
     Returns:
       (n, 3) points, including the ends of the line.

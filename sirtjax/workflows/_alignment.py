@@ -40,7 +40,7 @@ def align_diagnostic(
       images: the images of the case.
       liver: guides on the image it was drawn on.
       lesions: landmarks on the image they were drawn on.
-      register: replaces the registration by the images.
+      register: function that replaces the registration by the images.
 
     Raises:
       ConfigError: the diagnostic image has no registration, a registration has no CT to reach, or its preset lacks

@@ -82,7 +82,7 @@ def case_from_studies(
       overrides: KEY=VALUE of the case, each.
       unset: keys or tables to remove before.
       on_note: called with each proposed role and its reasons.
-      ask: returns a change to the roles, such as "ct=2", or "" to accept them; None to ask nothing.
+      ask: function that returns a change to the roles, such as "ct=2", or "" to accept them; None to ask nothing.
 
     Raises:
       ConfigError: a role cannot be filled, values are missing, or the folder has several patients.

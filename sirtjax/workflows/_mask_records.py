@@ -18,7 +18,7 @@ def mask_results(case: Case, products: StepResults) -> tuple[MaskResult, ...]:
     """Lists the masks as they were used: liver, lesions, lungs, territories.
 
     Args:
-      case: names the files of unchanged masks.
+      case: case that names the files of unchanged masks.
       products: the steps.
 
     Returns:

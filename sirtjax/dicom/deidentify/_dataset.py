@@ -66,7 +66,7 @@ class Pseudonym:
     Attributes:
       patient_id: new ID, also the name.
       days: number of days by which dates are shifted; None if they are replaced by a dummy.
-      uid: returns the new UID of an old one.
+      uid: function that returns the new UID of an old one.
       identifiers: identifiers of the whole folder.
     """
 

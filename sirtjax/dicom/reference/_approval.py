@@ -17,7 +17,7 @@ class Approval:
     Attributes:
       reviewer: the physician's name, as in "Meyer^Anna" or "Anna Meyer".
       at: date and time of the review.
-      verified: True for approved, False for rejected.
+      verified: whether the result was approved; False for rejected.
     """
 
     reviewer: str

@@ -18,7 +18,7 @@ class Between:
 
     Attributes:
       near, far: signed distance to the contours of each plane, positive inside, (i, j); None if no pieces meet.
-      near_alone, far_alone: pieces with no counterpart.
+      near_alone, far_alone: components with no counterpart.
       near_holes, far_holes: holes with no counterpart.
 
     Reference:
