@@ -61,7 +61,7 @@ def plain(text: str, *, lines: bool = False) -> str:
 
 
 def _acts(char: str) -> bool:
-    """Whether a character is not shown but acts: controls, line separators, halves of pairs, marks of direction."""
+    """Whether a character is invisible but has an effect: controls, line separators, halves of pairs, direction."""
     return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(char) in DIRECTIONS
 
 

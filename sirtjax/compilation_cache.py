@@ -124,7 +124,7 @@ def _canonical(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 @functools.cache
 def _maker() -> str:
-    """All that a program depends on in addition to its arguments: versions, the machine, settings, our own source."""
+    """Everything that a program depends on in addition to its arguments: versions, machine, settings, our source."""
     source = hashlib.sha256()
     for path in sorted(Path(str(resources.files("sirtjax"))).rglob("*.py")):
         source.update(path.read_bytes())

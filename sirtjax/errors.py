@@ -10,7 +10,7 @@ class SirtjaxError(Exception):
 
 
 class InputError(SirtjaxError, ValueError):
-    """The input cannot be used as given; the user can correct it."""
+    """The input cannot be used; the user can correct it."""
 
 
 class GeometryError(InputError):

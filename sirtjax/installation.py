@@ -178,7 +178,7 @@ def _places(_: Prepare) -> Iterator[Finding]:
 
 
 def _writable(folder: Path) -> tuple[bool, str]:
-    """Whether a file can be written there whole, as results are."""
+    """Whether results can be written there."""
     from sirtjax.errors import OutputError
     from sirtjax.io import atomic_path
 

@@ -1,4 +1,4 @@
-"""Cases on the network's grid, computed once and kept as arrays that are read in parts."""
+"""Cases on the network's grid, computed once and stored as arrays that are read in parts."""
 
 from __future__ import annotations
 

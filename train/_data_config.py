@@ -107,7 +107,7 @@ class FilesConfig(Table):
 
     @property
     def prepared(self) -> FixedPreprocessing:
-        """All that is done to an image before it is varied and clipped: what a model of the run does, too."""
+        """The preprocessing of an image before it is varied and clipped, the same as in a model of the run."""
         mask = None if self.mask is None else OrganMask(margin_mm=self.mask.margin_mm)
         return self.preprocessing.model_copy(update={"median": self.median, "mask": mask})
 

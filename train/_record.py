@@ -49,7 +49,7 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSlice:
-    """A slice of a training sample as the network sees it.
+    """A slice of a training sample as the network's input.
 
     Attributes:
       image: (i, j) values of the first channel.

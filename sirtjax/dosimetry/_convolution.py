@@ -13,7 +13,7 @@ from sirtjax.typing import Array, Numbers, Scalar, Vector
 
 
 def convolve_octant(source: Float[Array, "i j k"], octant: Float[Array, "a b c"]) -> Float[jax.Array, "i j k"]:
-    """Convolves with a kernel that is symmetric in all three axes, given by its first octant.
+    """Convolves with a kernel that is symmetric in all three axes, defined by its first octant.
 
     Zero padded: what is outside the grid is zero and what leaves it is lost. Padding by only the kernel's radius
     keeps the far side from wrapping round. The kernel's spectrum is real and, the kernel being small,

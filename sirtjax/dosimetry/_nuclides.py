@@ -1,4 +1,4 @@
-"""The nuclides and the constants of their decay: the one place where these numbers stand."""
+"""The nuclides and the constants of their decay, defined only here."""
 
 from __future__ import annotations
 

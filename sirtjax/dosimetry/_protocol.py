@@ -1,4 +1,4 @@
-"""Named protocols: the doses asked for, the constants used and the limits kept, each number with its source.
+"""Named protocols: the required doses, the constants and the limits, each number with its source.
 
 A protocol file holds one device (constants, lung limits, a table of objectives) and its scenarios, which pick
 objectives by key. The protocol "glass-hcc-lobectomy" is the scenario "hcc-lobectomy" of glass.toml.

@@ -177,7 +177,7 @@ class _Reader(pickle.Unpickler):
         self._storages: dict[str, NDArray[Any]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in of an allowed global; an inert class for any other. Nothing is imported."""
+        """The replacement of an allowed global; an inert class for any other. Nothing is imported."""
         if module in ("torch", "torch.storage") and name in STORAGES:
             return _Storage(STORAGES[name])
         allowed: dict[tuple[str, str], Any] = {

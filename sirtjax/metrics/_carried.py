@@ -31,7 +31,7 @@ class Carried:
 
     @property
     def volume_ml(self) -> float:
-        """Volume of the carried label."""
+        """Volume of the warped label."""
         return float(self.occupancy.sum(dtype=np.float64)) * self.geometry.voxel_volume_ml
 
     def overlap(self, mask: Bool[np.ndarray, "a b c"]) -> int:

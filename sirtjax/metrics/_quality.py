@@ -38,7 +38,7 @@ class LabelQuality:
 
     @property
     def volume_change(self) -> float:
-        """By which share carrying changed the label's volume: 0.1 for 10 % larger than drawn."""
+        """The fraction by which warping changed the label's volume: 0.1 for 10 % larger than drawn."""
         return self.warped_ml / self.floating_ml - 1
 
 

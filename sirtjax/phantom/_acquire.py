@@ -1,4 +1,4 @@
-"""From exact values on a grid to an image as a scanner makes it.
+"""The simulated acquisition: from exact values on a grid to the image of a scanner.
 
 Resolution is a JAX function; the noise is drawn with NumPy, which is reproducible from the seed and needs no
 compilation for each grid.

@@ -21,7 +21,7 @@ VERTEBRA_PITCH_MM = 27.0
 
 
 class Torso(NamedTuple):
-    """Signed distances (mm, (n,)) of the walls everything else lies between."""
+    """Signed distances (mm, (n,)) of the walls that enclose everything else."""
 
     skin: jax.Array
     muscle: jax.Array

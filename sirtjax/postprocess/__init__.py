@@ -1,4 +1,4 @@
-"""From the probabilities of a network to a mask: threshold, largest part, holes, small parts, inside the liver."""
+"""Post-processing of a network's probabilities: threshold, largest component, holes, small parts, inside the liver."""
 
 from sirtjax.postprocess._body import enclosed_body as enclosed_body
 from sirtjax.postprocess._enclosed import enclosed_labels as enclosed_labels

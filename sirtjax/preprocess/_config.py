@@ -69,7 +69,7 @@ class IntensityScale(Table):
 
 
 class OrganMask(Table):
-    """The part of an image that a network sees: an organ including its lesions, dilated.
+    """The part of an image that is the input of a network: an organ including its lesions, dilated.
 
     Beyond it is nothing (`IntensityScale.unseen`), and the image is cut to the box of what is left.
     """

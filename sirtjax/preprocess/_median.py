@@ -24,7 +24,7 @@ def median_27(image: Shaped[np.ndarray, "i j k"]) -> Float[np.ndarray, "i j k"]:
 
 
 def _median(values: list[FloatArray]) -> FloatArray:
-    """Of an odd number of arrays, voxel by voxel.
+    """The median of an odd number of arrays, voxel by voxel.
 
     Of half of them and two more, neither the smallest nor the largest is the median of all: both are forgotten, another
     one is taken in, until all are seen and one is left.

@@ -106,7 +106,7 @@ Between = tuple[NDArray[np.intp], NDArray[np.intp], FloatArray]
 
 
 def _between(old: int, new: int, *, nearest: bool) -> Between:
-    """For each new voxel the two old ones it lies between, and the fraction of the second."""
+    """The two old voxels around each new one, and the fraction of the second."""
     centres = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
     if nearest:
         chosen = np.floor(centres + 0.5).astype(np.intp)

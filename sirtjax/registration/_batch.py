@@ -206,7 +206,7 @@ def _start(batch: list[tuple[int, Ready]], size: int, config: RegistrationConfig
 def _finish(
     batch: list[tuple[int, Ready]], solution: Solution, config: RegistrationConfig
 ) -> dict[int, RegistrationResult]:
-    """Wait for the devices and judge each patient."""
+    """Wait for the devices and assess each patient."""
     arrays = jax.tree.map(np.asarray, solution)
     return {
         number: ready.judged(jax.tree.map(lambda leaf, at=place: leaf[at], arrays), config=config)

@@ -213,7 +213,7 @@ def load_preset(name: str) -> RegistrationConfig:
 
 
 def config_from_dict(table: Mapping[str, object], *, name: str) -> RegistrationConfig:
-    """Checks a preset given as nested tables.
+    """Checks a preset from nested tables.
 
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.
@@ -222,7 +222,7 @@ def config_from_dict(table: Mapping[str, object], *, name: str) -> RegistrationC
 
 
 def apply_overrides(config: RegistrationConfig, settings: Sequence[str]) -> RegistrationConfig:
-    """Returns a preset with some of its values replaced, each given as `table.key=value` in TOML.
+    """Returns a preset with some of its values replaced, each as `table.key=value` in TOML.
 
     Raises:
       ConfigError: a setting is not of that form, names no key of the preset, or its value is not allowed.

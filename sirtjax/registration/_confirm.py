@@ -1,4 +1,4 @@
-"""Whether a registration can be right: agreement of the images, stretches, volumes and fields of view."""
+"""Plausibility checks of a registration: agreement of the images, stretches, volumes and fields of view."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class ChosenConfig:
 def read_registration_image(
     path: Path, *, series: str | None, modality: str | None, role: str
 ) -> tuple[Image, tuple[str, ...]]:
-    """Reads an image to register; returns it with a note for each assumption made about it.
+    """Reads an image to register; returns it with a note for each assumption.
 
     Args:
       path: NIfTI, NRRD or DICOM file, or DICOM folder.

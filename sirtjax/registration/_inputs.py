@@ -80,7 +80,7 @@ def guiding_masks(
 
 
 def check_masks_on_image(masks: Mapping[str, LabelMap], volume: Volume, role: str) -> None:
-    """Refuses a mask that lies outside its image.
+    """Refuses a mask that is outside its image.
 
     Raises:
       GeometryError: the box around a mask doesn't reach the image.

@@ -1,4 +1,4 @@
-"""The status of a registration: which transform is kept, and how far it can be trusted."""
+"""The status of a registration: the returned transform, and its reliability."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def keeps_deformation(
 
 
 def fit_of(solution: Solution, pair: ImagePair, *, kept: bool) -> Fit:
-    """Returns the agreement of the images at the deformation, or at the affine map if that is kept."""
+    """Returns the agreement of the images at the deformation, or at the affine map if that is returned."""
     u = np.asarray(solution.displacement_mm, np.float32)
     return measure_fit(pair, np.asarray(solution.affine, np.float32), u if kept else np.zeros_like(u))
 

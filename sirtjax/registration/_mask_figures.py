@@ -1,4 +1,4 @@
-"""Figures by which the guiding masks judge a transform: overlap, surface and centroid distances."""
+"""Metrics of a transform from the guidance masks: overlap, surface and centroid distances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a plan's registration, beside its report."""
+"""The page of a plan's registration, next to its report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a plan or verification, made once and made again after a review."""
+"""The folder of a plan or verification, written first and written again after a review."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def quality_rows(quality: Mapping[str, Mapping[str, float]]) -> list[QualityRow]
 
 
 def ratio_ticks() -> list[tuple[str, float]]:
-    """Labels of the colour scale of the volume ratio, and where they stand from 0 to 1."""
+    """Labels of the colour scale of the volume ratio, and their positions from 0 to 1."""
     low, high = RATIO_ENDS
     inner = [(share, low * (high / low) ** share) for share in (0.25, 0.5, 0.75)]
     return [

@@ -101,7 +101,7 @@ def warp_file(
 
 @dataclass(frozen=True, kw_only=True)
 class _How:
-    """Output grid, transforms in the order in which an image goes through them, and where remarks go."""
+    """Output grid, transforms in the order in which they apply to an image, and destination of remarks."""
 
     grid: Geometry
     paths: list[Path]

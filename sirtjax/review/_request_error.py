@@ -4,7 +4,7 @@ from sirtjax.errors import InputError
 
 
 class RequestError(InputError):
-    """A request that is not done, with the HTTP status that says so.
+    """A request that is refused, with its HTTP status.
 
     Examples:
       >>> from sirtjax import review

@@ -376,7 +376,7 @@ class Session:
         return scene
 
     def _pull(self, to: Frame, of: Frame) -> spatial.Transform | None:
-        """From points of one frame to those of another."""
+        """The map from points of one frame to those of another."""
         if to == of or self.images.diagnostic is None:
             return None
         if to == "activity":

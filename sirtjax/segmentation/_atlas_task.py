@@ -155,7 +155,7 @@ def _check_enough(outcomes: list[AtlasOutcome], fusion: Fusion, min_atlases: int
 def _without_outliers(
     outcomes: list[AtlasOutcome], carried: list[Carried], min_agreement_dsc: float
 ) -> tuple[list[AtlasOutcome], list[Carried]]:
-    """Only the atlases whose livers lie where those of the others do."""
+    """Only the atlases whose livers are at the same position as those of the others."""
     agreement = pairwise_dsc(_stacked(carried)[1])
     kept = select_agreeing_raters(agreement, least_dsc=min_agreement_dsc)
     judged, number = [], 0

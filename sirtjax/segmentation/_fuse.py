@@ -133,7 +133,7 @@ def _posterior(
     *,
     prior: float,
 ) -> NDArray[np.float32]:
-    """Probability of the label given all votes, by the rates of the raters (Warfield et al., equation 10)."""
+    """Probability of the label for all votes, by the rates of the raters (Warfield et al., equation 10)."""
     hit = np.clip(sensitivity, _RATE_FLOOR, 1 - _RATE_FLOOR)
     spared = np.clip(specificity, _RATE_FLOOR, 1 - _RATE_FLOOR)
     share = float(np.clip(prior, _RATE_FLOOR, 1 - _RATE_FLOOR))

@@ -36,7 +36,7 @@ class LesionLiver:
 
     @property
     def volume_ml(self) -> float:
-        """Its volume."""
+        """The volume of the liver mask."""
         return float(self.labels.volume_ml(self.labels.names[0][1]))
 
     def described(self) -> dict[str, object]:

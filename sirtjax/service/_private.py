@@ -10,7 +10,7 @@ FILE_MODE, FOLDER_MODE = 0o600, 0o700
 
 
 def private_folder(path: Path) -> None:
-    """Makes a folder of mode 0700 unless it exists, and its parents; an existing one gets the mode too.
+    """Creates a folder of mode 0700 unless it exists, and its parents; an existing one gets the mode too.
 
     Raises:
       OSError: it cannot be made, or belongs to another user.

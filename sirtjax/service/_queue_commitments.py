@@ -201,7 +201,7 @@ class Commitments:
         return Answer(id=row[0], peer=row[1], attempts=row[2], since=row[3], report=report)
 
     def answered(self, answers: Sequence[Answer], state: str = "sent") -> None:
-        """Records that the peer has these reports, or that they are given up ("abandoned")."""
+        """Records that the peer has these reports, or that they were given up ("abandoned")."""
         with self._queue.transaction() as db:
             for one in answers:
                 db.execute("UPDATE requests SET state = ? WHERE id = ?", (state, one.id))

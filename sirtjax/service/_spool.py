@@ -22,7 +22,7 @@ NOT_AUTHORISED = 0x0124
 
 
 class DimseStatusError(Exception):
-    """An image that is not taken, with the status that says so on the wire."""
+    """An image that is refused, with its status."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)

@@ -16,7 +16,7 @@ from sirtjax.volume import Geometry
 @partial(jax.tree_util.register_dataclass, data_fields=["array", "floating_from_displaced"], meta_fields=["geometry"])
 @dataclass(frozen=True)
 class DisplacementField:
-    """A deformation of the world: reference point x goes to A (x + u(x)) in the floating image (pull).
+    """A deformation of the world: reference point x maps to A (x + u(x)) in the floating image (pull).
 
     Displacements between the field's voxels are interpolated linearly; outside its grid (more than half a
     voxel beyond the end voxels) u is zero, so that only A applies.

@@ -32,7 +32,7 @@ Slices = tuple[slice, slice, slice]
 def occupancy(
     labels: LabelMap, name: str, geometry: Geometry, *, transform: Transform | None = None
 ) -> Float[Array, "i j k"]:
-    """Returns the fraction of each voxel of a grid that lies inside a label.
+    """Returns the fraction of each voxel of a grid inside a label.
 
     On the host no program is compiled for a new shape. If the map or the transform is traced by JAX, the result is a
     pure function of both, as `mask_occupancy` describes.

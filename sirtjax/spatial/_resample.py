@@ -48,7 +48,7 @@ def resample(
     transform: Transform | None = None,
     antialias: bool = False,
 ) -> Volume:
-    """Returns an image on another grid, through a transform if one is given.
+    """Returns an image on another grid, through an optional transform.
 
     On the host no program is compiled for a new shape. If the image or the transform is traced by JAX, the result is a
     pure, differentiable function of both. Its derivative in the transform is one-sided where a sampled point is on a

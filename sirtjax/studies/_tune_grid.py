@@ -35,7 +35,7 @@ class GridPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """All points, and the axes they lie on.
+    """All points, and their axes.
 
     Attributes:
       axes: key -> its values, as text.

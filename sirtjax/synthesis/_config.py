@@ -141,7 +141,7 @@ def load_preset(name: str) -> SynthesisConfig:
 
 
 def config_from_dict(table: Mapping[str, object], *, name: str) -> SynthesisConfig:
-    """Checks a preset given as nested tables.
+    """Checks a preset from nested tables.
 
     Raises:
       ConfigError: a key or value is missing, unknown or out of range; names every one.

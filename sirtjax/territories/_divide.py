@@ -150,7 +150,7 @@ def check_lines_meet_liver(liver: LabelMap, lines_mm: Sequence[Points], *, sourc
 
 
 def _distance_mm(inside: NDArray[np.bool_], geometry: Geometry, points_mm: Points) -> float:
-    """Distance from the nearest of some points to the nearest voxel of a mask; 0 if one lies inside."""
+    """Distance from the nearest of some points to the nearest voxel of a mask; 0 if one is inside."""
     from scipy.ndimage import binary_erosion
     from scipy.spatial import cKDTree
 

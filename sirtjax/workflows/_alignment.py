@@ -1,4 +1,4 @@
-"""Step 5: the transform that carries VOIs drawn on the diagnostic image to the activity image."""
+"""Step 5: the transform that warps VOIs drawn on the diagnostic image to the activity image."""
 
 from __future__ import annotations
 

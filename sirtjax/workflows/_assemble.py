@@ -1,4 +1,4 @@
-"""From the products of the steps to what a dose needs, and from a dose to the result around it."""
+"""From the results of the steps to the input of a dose, and from a dose to the complete result."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class ActivityTable(ImageTable):
 
 
 class DiagnosticTable(ImageTable):
-    """The image the VOIs were drawn on; the registration carries them to the activity image."""
+    """The image on which the VOIs were drawn; the registration warps them to the activity image."""
 
     modality: Literal["CT", "MR"]
 

@@ -60,7 +60,7 @@ def dose_grid(
 def _unions(
     region: Sequence[tuple[str, LabelMap, spatial.Transform | None]],
 ) -> list[tuple[str, NDArray[np.bool_], Geometry, spatial.Transform | None]]:
-    """The VOIs of one grid and transform as one mask, which is carried once for all, under the first one's name."""
+    """The VOIs of one grid and transform as one mask, which is warped once for all, under the first one's name."""
     unions: list[tuple[str, NDArray[np.bool_], Geometry, spatial.Transform | None]] = []
     for name, labels, transform in region:
         own = labels.mask(name)

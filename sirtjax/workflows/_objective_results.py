@@ -71,7 +71,7 @@ def delivered_objectives(
 
 
 def objective_key(objective: DoseObjective | ObjectiveResult) -> tuple[object, ...]:
-    """Returns what tells one objective from another: VOI, direction, kind, dose, volume and purpose."""
+    """Returns the properties that identify an objective: VOI, direction, kind, dose, volume and purpose."""
     one = objective
     return (one.voi, one.direction, one.kind, one.dose_gy, one.volume_fraction, one.purpose, one.cumulative)
 

@@ -1,4 +1,4 @@
-"""Whether the images and masks of a case belong together: one patient, the frames they claim, the series drawn on."""
+"""Checks that the images and masks of a case belong together: patient, frames of reference and drawn-on series."""
 
 from __future__ import annotations
 

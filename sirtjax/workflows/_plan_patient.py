@@ -1,4 +1,4 @@
-"""Whether a plan is of the patient that a verification is about.
+"""Checks that a plan and a verification are of the same patient.
 
 Three things can show it, in this order: keyed hashes of the DICOM patient's identifiers (if both runs used the same key
 and both images name their patient), the pseudonym of the case, and an input that both have in common (a file with the

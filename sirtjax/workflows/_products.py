@@ -62,7 +62,7 @@ class TerritoryMap:
 
 @dataclass(frozen=True, kw_only=True)
 class StepResults:
-    """The products of some of the steps, for a case that is resumed; None is not made yet.
+    """The results of some of the steps, for a case that is resumed; None for a step that has not run.
 
     Attributes:
       images: the images of the case.

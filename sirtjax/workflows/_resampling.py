@@ -147,7 +147,7 @@ def _check_arrival(name: str, labels: LabelMap, arrived: float) -> None:
 
 
 def _arrival_notes(arrived: dict[str, float]) -> list[str]:
-    """One sentence on the VOIs of which a part lies outside the activity image."""
+    """One sentence on the VOIs of which a part is outside the activity image."""
     outside = "outside the activity image and"
     cut = {name: f"{1 - share:.1%}" for name, share in arrived.items() if share < NOTED_FRACTION}
     if len(cut) < 2:

@@ -1,4 +1,4 @@
-"""Verification (thesis section 8.4): the dose that was delivered, beside the one that was planned."""
+"""Verification (thesis section 8.4): the delivered dose, next to the planned one."""
 
 from __future__ import annotations
 

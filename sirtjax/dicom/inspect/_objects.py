@@ -138,7 +138,7 @@ def _misfits(
 
 
 def _dose_misfits(header: FileHeader, frames: tuple[str, ...], series: Sequence[SeriesFacts]) -> Iterator[str]:
-    """Whether the dose can be read, and lies on the series in its frame of reference."""
+    """Whether the dose can be read, and overlaps the series in its frame of reference."""
     try:
         grid = read_rtdose(header.path).geometry
     except InputError as error:

@@ -87,7 +87,7 @@ def signed_distance_mm(mask: Bool[np.ndarray, "i j"], spacing_mm: tuple[float, f
 
 
 def _unmatched(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The connected pieces of `mask` that nowhere lie over `other`."""
+    """The connected components of `mask` that do not overlap `other`."""
     labels, count = ndimage.label(mask)
     if count == 0:
         return np.zeros(mask.shape, bool)

@@ -95,7 +95,7 @@ def _step(gaps: NDArray[np.float64], stated: Sequence[float], where: str) -> flo
 def _line(
     positions: NDArray[np.float64], k: NDArray[np.int64], straight: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Origin and step of the straight line the frames' positions lie on (a tilted gantry shears the grid)."""
+    """Origin and step of the straight line of the frames' positions (a tilted gantry shears the grid)."""
     if k.max() == 0:
         return positions.mean(axis=0), straight
     centred = k - k.mean()
