@@ -58,9 +58,9 @@ def per_full_voxel(values: Real[Array, "I J K"], holder: Real[Array, "I J K"]) -
     Examples:
       >>> import numpy as np
       >>> from sirtjax import pipeline
-      >>> values, holder = np.array([10.0, 5.0, 0.0]), np.array([1.0, 0.5, 0.0])
+      >>> values, holder = np.array([[[10.0, 5.0, 0.0]]]), np.array([[[1.0, 0.5, 0.0]]])
       >>> pipeline.per_full_voxel(values, holder).tolist()
-      [10.0, 10.0, 0.0]
+      [[[10.0, 10.0, 0.0]]]
     """
     if namespace(values, holder) is np:
         full: Array = np.divide(values, holder, out=np.zeros_like(values), where=holder > 0)

@@ -216,7 +216,7 @@ def test_float32_noise_is_a_millionth_of_the_largest_dose() -> None:
     # Stated accuracy: about 1e-6 of the largest dose everywhere, so a cold region shows no dose.
     activity = np.zeros((40, 12, 12), np.float32)
     activity[:4] = 1e4
-    dose = np.asarray(dose_of(activity, np.float32(1.04), np.float32(0), SPACING))
+    dose = np.asarray(dose_of(activity, np.float32(1.04), np.zeros_like(activity), SPACING))
     assert np.abs(dose[20:]).max() < 2e-6 * dose.max()
 
 
