@@ -8,8 +8,7 @@ from numpy.typing import ArrayLike
 
 from sirtjax.dosimetry._dvh_samples import SLIVER
 from sirtjax.errors import InputError
-
-Scalar = float | jax.Array
+from sirtjax.typing import Array, Scalar
 
 # Few sizes, so that VOIs and patients of any size share compiled programs.
 CAPACITIES = (2**11, 2**14, 2**17, 2**20, 2**23)
@@ -45,12 +44,14 @@ def pack_voi(
     return packed[0], packed[1]
 
 
-def mean_dose_gy(dose_gy: jax.Array, weight: jax.Array) -> jax.Array:
+def mean_dose_gy(dose_gy: Float[Array, "*shape"], weight: Float[Array, "*shape"]) -> Float[jax.Array, ""]:
     """Computes the occupancy-weighted mean dose, scalar in Gy; dose and weight of one shape."""
     return jnp.sum(dose_gy * weight) / jnp.sum(weight)
 
 
-def volume_fraction_at_dose(dose_gy: jax.Array, weight: jax.Array, threshold_gy: Scalar) -> jax.Array:
+def volume_fraction_at_dose(
+    dose_gy: Float[Array, " voxels"], weight: Float[Array, " voxels"], threshold_gy: Scalar
+) -> Float[jax.Array, ""]:
     """Computes V_x exactly, as the fraction of the VOI in voxels of at least `threshold_gy`.
 
     A step function of the dose: differentiable in the weights, with zero gradient in the dose. Use
@@ -67,7 +68,9 @@ def volume_fraction_at_dose(dose_gy: jax.Array, weight: jax.Array, threshold_gy:
     return jnp.sum(jnp.where(dose_gy >= threshold_gy, weight, 0.0)) / jnp.sum(weight)
 
 
-def dose_at_volume_fraction_gy(dose_gy: jax.Array, weight: jax.Array, fraction: Scalar) -> jax.Array:
+def dose_at_volume_fraction_gy(
+    dose_gy: Float[Array, " voxels"], weight: Float[Array, " voxels"], fraction: Scalar
+) -> Float[jax.Array, ""]:
     """Computes D_x: the minimum dose to the hottest `fraction` of the VOI, by the sorted curve.
 
     The curve runs linearly between the voxels' doses at the middle of their cumulative volumes, from the

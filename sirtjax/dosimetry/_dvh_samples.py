@@ -146,7 +146,7 @@ def limited_slopes(ahead: Float[Array, "..."], behind: Float[Array, "..."]) -> F
 
 
 def linear_dose(
-    patches: Float[Array, "voxels 3 3 3"], offsets: Floats
+    patches: Float[Array, "voxels 3 3 3"], offsets: Float[np.ndarray, " n"]
 ) -> tuple[Float[Array, "voxels n n n"], Float[Array, "voxels 3"]]:
     """Returns limited linear doses (voxels, n, n, n) and slopes (voxels, 3)."""
     xp = namespace(patches)
@@ -190,7 +190,7 @@ def _length(xp: Any, vectors: Any) -> Any:
     return xp.where(squared > 0, xp.sqrt(xp.where(squared > 0, squared, 1.0)), 0.0)
 
 
-def hat_weights(offsets: Floats) -> Floats:
+def hat_weights(offsets: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 3"]:
     """Returns the weights of the neighbours and the voxel at each offset, (n, 3)."""
     return np.stack([np.maximum(0, -offsets), 1 - np.abs(offsets), np.maximum(0, offsets)], axis=1)
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
-Scalar = float | jax.Array
+from sirtjax.typing import Array, Scalar
+
 _TINY = float(np.finfo(np.float32).tiny)
 
 # Halvings of the dose range in float32; the bracket ends far below the bandwidth.
@@ -14,8 +16,8 @@ _REACH = 20.0
 
 
 def smooth_volume_fraction_at_dose(
-    dose_gy: jax.Array, weight: jax.Array, threshold_gy: Scalar, *, bandwidth_gy: Scalar
-) -> jax.Array:
+    dose_gy: Float[Array, " voxels"], weight: Float[Array, " voxels"], threshold_gy: Scalar, *, bandwidth_gy: Scalar
+) -> Float[jax.Array, ""]:
     """Computes V_x as a fraction, with a sigmoid of each voxel's distance to the threshold.
 
     Differentiable in dose, weight and threshold; tends to `volume_fraction_at_dose` as the bandwidth tends
@@ -35,8 +37,12 @@ def smooth_volume_fraction_at_dose(
 
 
 def smooth_cumulative_dvh(
-    dose_gy: jax.Array, weight: jax.Array, thresholds_gy: jax.Array, *, bandwidth_gy: Scalar
-) -> jax.Array:
+    dose_gy: Float[Array, " voxels"],
+    weight: Float[Array, " voxels"],
+    thresholds_gy: Float[Array, " bins"],
+    *,
+    bandwidth_gy: Scalar,
+) -> Float[jax.Array, " bins"]:
     """Computes the smooth cumulative DVH: the fraction of the VOI above each threshold.
 
     Args:
@@ -58,8 +64,12 @@ def smooth_cumulative_dvh(
 
 
 def smooth_differential_dvh_per_gy(
-    dose_gy: jax.Array, weight: jax.Array, thresholds_gy: jax.Array, *, bandwidth_gy: Scalar
-) -> jax.Array:
+    dose_gy: Float[Array, " voxels"],
+    weight: Float[Array, " voxels"],
+    thresholds_gy: Float[Array, " bins"],
+    *,
+    bandwidth_gy: Scalar,
+) -> Float[jax.Array, " bins"]:
     """Computes the smooth differential DVH: VOI fraction per Gy at each threshold, integral 1.
 
     Args:
@@ -77,8 +87,8 @@ def smooth_differential_dvh_per_gy(
 
 
 def smooth_dose_at_volume_fraction_gy(
-    dose_gy: jax.Array, weight: jax.Array, fraction: Scalar, *, bandwidth_gy: Scalar
-) -> jax.Array:
+    dose_gy: Float[Array, " voxels"], weight: Float[Array, " voxels"], fraction: Scalar, *, bandwidth_gy: Scalar
+) -> Float[jax.Array, ""]:
     """Computes D_x of the smooth cumulative DVH: the dose at which it falls through `fraction`.
 
     Found by bisection and differentiated by the implicit function theorem, once (no second derivatives), in
@@ -113,6 +123,8 @@ def smooth_dose_at_volume_fraction_gy(
     return dose
 
 
-def _density_per_gy(dose_gy: jax.Array, weight: jax.Array, threshold_gy: Scalar, bandwidth_gy: Scalar) -> jax.Array:
+def _density_per_gy(
+    dose_gy: Float[Array, " voxels"], weight: Float[Array, " voxels"], threshold_gy: Scalar, bandwidth_gy: Scalar
+) -> Float[jax.Array, ""]:
     counted = jax.nn.sigmoid((dose_gy - threshold_gy) / bandwidth_gy)
     return jnp.sum(weight * counted * (1 - counted)) / (jnp.sum(weight) * bandwidth_gy)

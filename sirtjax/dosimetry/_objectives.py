@@ -99,9 +99,9 @@ class VoiDose:
     role: Role
     territories: tuple[str, ...]
     mean_gy_per_mbq: Float[np.ndarray, " injections"]
-    samples_gy_per_mbq: Floats | None = None
+    samples_gy_per_mbq: Float[np.ndarray, "samples injections"] | None = None
     sample_weight: Float[np.ndarray, " samples"] | None = None
-    dose_at_fraction: Callable[[Floats, float], float] | None = None
+    dose_at_fraction: Callable[[Float[np.ndarray, " injections"], float], float] | None = None
     previous_gy: float = 0.0
 
     def __post_init__(self) -> None:
@@ -128,7 +128,7 @@ class VoiDose:
         object.__setattr__(self, "samples_gy_per_mbq", samples)
         object.__setattr__(self, "sample_weight", weight)
 
-    def value_gy(self, objective: DoseObjective, activity_mbq: Floats) -> float:
+    def value_gy(self, objective: DoseObjective, activity_mbq: Float[np.ndarray, " injections"]) -> float:
         """Returns the dose of an objective (mean, or D_x) for these activities, without earlier treatments.
 
         Raises:
@@ -146,7 +146,7 @@ class VoiDose:
         dose = self.samples_gy_per_mbq @ activity_mbq
         return dose_at_fraction_gy(dose, self.sample_weight, objective.volume_fraction)
 
-    def volume_fraction_at(self, dose_gy: float, activity_mbq: Floats) -> float:
+    def volume_fraction_at(self, dose_gy: float, activity_mbq: Float[np.ndarray, " injections"]) -> float:
         """Returns V_x: the VOI fraction that receives at least `dose_gy`, by the inverse of D_x."""
         low, high = 0.0, 1.0
         probe = DoseObjective(
@@ -163,7 +163,9 @@ class VoiDose:
         return low
 
 
-def dose_at_fraction_gy(dose_gy: Floats, weight: Floats, volume_fraction: float) -> float:
+def dose_at_fraction_gy(
+    dose_gy: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"], volume_fraction: float
+) -> float:
     """Computes D_x of weighted samples: the minimum dose to the hottest fraction x of the weight.
 
     Linear between the samples, each at the middle of its own weight.

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Float
+
 from sirtjax.dosimetry._checks import Check, make_check
-from sirtjax.dosimetry._objectives import DoseObjective, Floats, VoiDose, resolve_objectives
+from sirtjax.dosimetry._objectives import DoseObjective, VoiDose, resolve_objectives
 from sirtjax.dosimetry._prescription import ObjectiveOutcome
 
 # Doses come from float32 maps; a dose is at its limit within this relative difference.
@@ -22,7 +25,7 @@ _CODES: dict[Moment, tuple[str, str, str]] = {
 
 
 def objective_outcomes(
-    objectives: Sequence[DoseObjective], vois: Sequence[VoiDose], activity_mbq: Floats
+    objectives: Sequence[DoseObjective], vois: Sequence[VoiDose], activity_mbq: Float[np.ndarray, " injections"]
 ) -> tuple[ObjectiveOutcome, ...]:
     """Evaluates every objective on the dose of these activities.
 
@@ -62,7 +65,9 @@ def outcome_checks(outcomes: Sequence[ObjectiveOutcome], moment: Moment) -> tupl
     )
 
 
-def _outcome(objective: DoseObjective, voi: VoiDose, activity_mbq: Floats) -> ObjectiveOutcome:
+def _outcome(
+    objective: DoseObjective, voi: VoiDose, activity_mbq: Float[np.ndarray, " injections"]
+) -> ObjectiveOutcome:
     value = voi.value_gy(objective, activity_mbq) + (voi.previous_gy if objective.cumulative else 0.0)
     over = value >= objective.dose_gy * (1 - TOLERANCE)
     under = value <= objective.dose_gy * (1 + TOLERANCE)

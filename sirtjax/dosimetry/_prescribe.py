@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 
 from sirtjax.dosimetry._activity_choice import (
     activity_multiple,
@@ -140,7 +141,9 @@ class _Own:
     shares: Floats | None
 
 
-def bounds_along(pairs: Sequence[Pair], direction: Direction, ray_mbq: Floats) -> tuple[Bound, ...]:
+def bounds_along(
+    pairs: Sequence[Pair], direction: Direction, ray_mbq: Float[np.ndarray, " injections"]
+) -> tuple[Bound, ...]:
     """Returns the multiples of an activity vector that just meet each objective, the limiting one first.
 
     A limit on a VOI that gets no dose binds nowhere and is left out; a target there can't be reached and is
