@@ -1,4 +1,4 @@
-"""Public signatures name their types: no `Any`, also not under another name."""
+"""Public signatures name their types: no `Any` and no array without a shape, also not under another name."""
 
 import ast
 from pathlib import Path
@@ -6,6 +6,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+ARRAYS = frozenset({"Array", "NDArray", "ndarray"})
+# Subpackages whose signatures still contain arrays without a shape.
+WITHOUT_SHAPES = {
+    "inference",
+    "io",
+    "metrics",
+    "networks",
+    "phantom",
+    "pipeline",
+    "postprocess",
+    "preprocess",
+    "registration",
+    "reports",
+    "segmentation",
+    "spatial",
+    "territories",
+    "train",
+}
 
 
 def sources(root):
@@ -42,20 +60,46 @@ def contains_any(annotation, aliases):
     return any(contains_any(child, aliases) for child in ast.iter_child_nodes(annotation))
 
 
-def aliases_of(tree, module, known):
-    """Returns the names by which a module calls `Any` or a type that contains it."""
-    found = {"Any"}
+def contains_bare_array(annotation, aliases):
+    """Returns whether an array without a shape, or one of its aliases, is in an annotation.
+
+    `Float[Array, "i j k"]` has a shape. `ArrayLike` may be a number or a list.
+    """
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        try:
+            annotation = ast.parse(annotation.value, mode="eval").body
+        except SyntaxError:  # the axes of an array
+            return False
+    if isinstance(annotation, ast.Subscript) and isinstance(annotation.slice, ast.Tuple):
+        axes = annotation.slice.elts[1:]
+        if len(axes) == 1 and isinstance(axes[0], ast.Constant) and isinstance(axes[0].value, str):
+            return False
+    if isinstance(annotation, ast.Attribute):
+        return annotation.attr in ARRAYS
+    if isinstance(annotation, ast.Name):
+        return annotation.id in aliases
+    return annotation is not None and any(
+        contains_bare_array(child, aliases) for child in ast.iter_child_nodes(annotation)
+    )
+
+
+def aliases_of(tree, known, contains, names):
+    """Returns the names by which a module calls one of `names` or a type that contains it."""
+    found = set(names)
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {alias.asname or alias.name for alias in node.names if alias.name in known.get(node.module, ())}
+            known_there = known.get(node.module, names)
+            found |= {alias.asname or alias.name for alias in node.names if alias.name in known_there}
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             # A type: a name, a subscript or a union of these, not a call or a value.
-            if isinstance(node.value, ast.Name | ast.Subscript | ast.BinOp) and contains_any(node.value, found):
+            if isinstance(node.value, ast.Name | ast.Attribute | ast.Subscript | ast.BinOp) and contains(
+                node.value, found
+            ):
                 found.add(node.targets[0].id)
         elif (
             isinstance(node, ast.AnnAssign)
             and "TypeAlias" in ast.unparse(node.annotation)
-            and contains_any(node.value, found)
+            and contains(node.value, found)
         ):
             found.add(node.target.id)
     return found
@@ -78,13 +122,13 @@ def annotations(body, owner=""):
             yield node.lineno, owner + ast.unparse(node.target), node.annotation
 
 
-def offences(root):
-    """Returns `file:line name` of every public `Any`, by subpackage."""
+def offences(root, contains=contains_any, names=frozenset({"Any"})):
+    """Returns `file:line name` of every public annotation that contains one of `names`, by subpackage."""
     files = sources(root)
     trees = {relative: ast.parse((root / relative).read_text(encoding="utf-8")) for relative in files}
     known = {}
     while True:  # until aliases are followed through all files that import them
-        aliases = {files[relative][0]: aliases_of(tree, files[relative][0], known) for relative, tree in trees.items()}
+        aliases = {files[relative][0]: aliases_of(tree, known, contains, names) for relative, tree in trees.items()}
         if aliases == known:
             break
         known = aliases
@@ -92,7 +136,7 @@ def offences(root):
     for relative, tree in trees.items():
         module, subpackage = files[relative]
         for line, name, annotation in annotations(tree.body):
-            if contains_any(annotation, known[module]):
+            if contains(annotation, known[module]):
                 found.setdefault(subpackage, []).append(f"{relative}:{line} {name}: {ast.unparse(annotation)}")
     return found
 
@@ -100,6 +144,12 @@ def offences(root):
 def test_no_public_signature_contains_any():
     found = offences(ROOT)
     assert [line for subpackage in sorted(found) for line in found[subpackage]] == []
+
+
+def test_each_array_of_a_public_signature_has_a_shape():
+    found = offences(ROOT, contains_bare_array, ARRAYS)
+    assert [line for name in sorted(found.keys() - WITHOUT_SHAPES) for line in found[name]] == []
+    assert found.keys() >= WITHOUT_SHAPES  # a finished subpackage leaves the list
 
 
 @pytest.mark.parametrize(
@@ -126,3 +176,28 @@ def test_each_public_any_is_found(tmp_path, text, expected):
     (tmp_path / "sirtjax" / "a.py").write_text("from typing import Any\n\nArray = Any\n")
     (tmp_path / "sirtjax" / "b.py").write_text(text + "\n")
     assert offences(tmp_path).get("b", []) == [f"sirtjax/b.py:{line}" for line in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("def f(x: Array): ...", ["1 f(x): Array"]),
+        ("def f(x: 'jax.Array'): ...", ["1 f(x): 'jax.Array'"]),
+        ("def f() -> tuple[NDArray[np.bool_], int]: ...", ["1 f ->: tuple[NDArray[np.bool_], int]"]),
+        ("def f(x: np.ndarray | None): ...", ["1 f(x): np.ndarray | None"]),
+        ("Mask = NDArray[np.bool_]\n\ndef f(x: Mask): ...", ["3 f(x): Mask"]),
+        ("from jax import Array as A\n\ndef f(x: A): ...", ["3 f(x): A"]),
+        ("from sirtjax.a import Row\n\ndef f(x: list[Row]): ...", ["3 f(x): list[Row]"]),
+        ("Change = Callable[[Array], Float[Array, 'i']]\n\ndef f(x: Change): ...", ["3 f(x): Change"]),
+        ("class C:\n    x: jax.Array\n    _y: jax.Array", ["2 C.x: jax.Array"]),
+        ("Mask = Bool[Array, 'i j k']\n\ndef f(x: Mask, y: list[Float[np.ndarray, '...']]): ...", []),
+        ("def f(x: ArrayLike, y: Float[Array, 'n'] | None, key: PRNGKeyArray): ...", []),
+        ("def _f(x: Array): ...", []),
+    ],
+)
+def test_each_public_array_without_a_shape_is_found(tmp_path, text, expected):
+    (tmp_path / "sirtjax").mkdir()
+    (tmp_path / "sirtjax" / "a.py").write_text("Row = np.ndarray\n")
+    (tmp_path / "sirtjax" / "b.py").write_text(text + "\n")
+    found = offences(tmp_path, contains_bare_array, ARRAYS)
+    assert found.get("b", []) == [f"sirtjax/b.py:{line}" for line in expected]

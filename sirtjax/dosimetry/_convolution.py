@@ -36,7 +36,7 @@ def convolve_octant(source: Float[Array, "i j k"], octant: Float[Array, "a b c"]
 
 def absorbed_fraction_map(
     activity_mbq: Float[Array, "i j k"],
-    lung: Float[Array, "i j k"],
+    lung: Float[Array, "i j k"] | Scalar,
     spacing_mm: Vector,
     *,
     radial: RadialKernel,
@@ -68,7 +68,7 @@ def absorbed_fraction_map(
 def kernel_dose_gy(
     activity_mbq: Float[Array, "i j k"],
     density_g_per_ml: Numbers,
-    lung: Float[Array, "i j k"],
+    lung: Float[Array, "i j k"] | Scalar,
     spacing_mm: Vector,
     *,
     constant: Scalar,

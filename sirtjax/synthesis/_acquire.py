@@ -3,6 +3,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Integer, PRNGKeyArray
 
 from sirtjax.synthesis._config import SynthesisConfig
 from sirtjax.synthesis._fields import along, blur_matrix, random_field, slice_matrices
@@ -14,8 +15,13 @@ _SHADING_GRAIN_MM = 200.0
 
 
 def acquire(
-    key: jax.Array, value: jax.Array, rough: jax.Array, noise: jax.Array, kind: jax.Array, config: SynthesisConfig
-) -> jax.Array:
+    key: PRNGKeyArray,
+    value: Float[jax.Array, "i j k"],
+    rough: Float[jax.Array, "i j k"],
+    noise: Float[jax.Array, "3 i j k"],
+    kind: Integer[jax.Array, ""],
+    config: SynthesisConfig,
+) -> Float[jax.Array, "i j k"]:
     """Returns the simulated acquisition of a painted patient.
 
     Mottle, bias field, blur, thick slices, noise and streaks are added.
@@ -55,7 +61,9 @@ def acquire(
     return jnp.where(ct, image, jnp.abs(image))
 
 
-def _shaded(key: jax.Array, image: jax.Array, ct: jax.Array, spacing_mm: float) -> jax.Array:
+def _shaded(
+    key: PRNGKeyArray, image: Float[jax.Array, "i j k"], ct: Bool[jax.Array, ""], spacing_mm: float
+) -> Float[jax.Array, "i j k"]:
     field_key, size_key = jax.random.split(key)
     knots = tuple(max(round((n - 1) * spacing_mm / _SHADING_GRAIN_MM), 1) + 3 for n in image.shape)
     field = random_field(field_key, image.shape, knots, channels=1)[0]
@@ -64,7 +72,9 @@ def _shaded(key: jax.Array, image: jax.Array, ct: jax.Array, spacing_mm: float) 
     return jnp.where(ct, image + 6.0 * size * field, image * jnp.exp(0.3 * size * field))
 
 
-def _noise(key: jax.Array, shape: tuple[int, ...], sigma: jax.Array, back: jax.Array) -> jax.Array:
+def _noise(
+    key: PRNGKeyArray, shape: tuple[int, ...], sigma: Float[jax.Array, ""], back: Float[jax.Array, "k k"]
+) -> Float[jax.Array, "i j k"]:
     white = jax.random.normal(key, shape)
     across = [blur_matrix(shape[axis], 1.2 * sigma) for axis in (0, 1)]
     grain = along(along(white, across[0], 0), across[1], 1)
@@ -73,6 +83,6 @@ def _noise(key: jax.Array, shape: tuple[int, ...], sigma: jax.Array, back: jax.A
     return along(grain / jnp.sqrt(gain[0] * gain[1]), back, 2)
 
 
-def _streaks(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+def _streaks(key: PRNGKeyArray, shape: tuple[int, ...]) -> Float[jax.Array, "i j k"]:
     # Photon starvation: long across the patient, short along the other axes.
     return random_field(key, shape, (5, shape[1], shape[2]), channels=1)[0]

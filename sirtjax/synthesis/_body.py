@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from sirtjax.phantom import ELLIPSOIDS, MAX_LESIONS, Anatomy
 from sirtjax.synthesis._config import SynthesisConfig
@@ -44,22 +45,22 @@ class Body(NamedTuple):
 
     anatomy: Anatomy
     shape: ShapeBank
-    real: jax.Array
-    share: jax.Array
-    place_mm: jax.Array
-    scale: jax.Array
-    shift_mm: jax.Array
-    patient_from_window: jax.Array
-    centre_mm: jax.Array
-    inflate_mm: jax.Array
-    halo_mm: jax.Array
-    roof_mm: jax.Array
-    recess_mm: jax.Array
-    diaphragm_mm: jax.Array
-    sheet_mm: jax.Array
+    real: Bool[jax.Array, ""]
+    share: Float[jax.Array, ""]
+    place_mm: Float[jax.Array, "3"]
+    scale: Float[jax.Array, "3"]
+    shift_mm: Float[jax.Array, "3"]
+    patient_from_window: Float[jax.Array, "3 3"]
+    centre_mm: Float[jax.Array, "3"]
+    inflate_mm: Float[jax.Array, ""]
+    halo_mm: Float[jax.Array, ""]
+    roof_mm: Float[jax.Array, ""]
+    recess_mm: Float[jax.Array, ""]
+    diaphragm_mm: Float[jax.Array, ""]
+    sheet_mm: Float[jax.Array, ""]
 
 
-def draw_body(key: jax.Array, bank: ShapeBank, config: SynthesisConfig) -> Body:
+def draw_body(key: PRNGKeyArray, bank: ShapeBank, config: SynthesisConfig) -> Body:
     """Returns a random patient around one of the bank's livers, or around the simulator's."""
     keys = jax.random.split(key, 9)
     shape = at_index(bank, jax.random.randint(keys[0], (), 0, bank.count))
@@ -107,7 +108,7 @@ def draw_body(key: jax.Array, bank: ShapeBank, config: SynthesisConfig) -> Body:
     )
 
 
-def window_points_mm(key: jax.Array, body: Body, config: SynthesisConfig) -> jax.Array:
+def window_points_mm(key: PRNGKeyArray, body: Body, config: SynthesisConfig) -> Float[jax.Array, "3 i+1 j+1 k+1"]:
     """Returns the position in the undeformed patient of each point of the window.
 
     Shape (3, i + 1, j + 1, k + 1).
@@ -128,7 +129,7 @@ def window_points_mm(key: jax.Array, body: Body, config: SynthesisConfig) -> jax
     return placed
 
 
-def rotation(angles_rad: jax.Array) -> jax.Array:
+def rotation(angles_rad: Float[jax.Array, "*batch 3"]) -> Float[jax.Array, "*batch 3 3"]:
     """Rotations (..., 3, 3) by angles (..., 3) about x, then y, then z."""
     cx, cy, cz = (jnp.cos(angles_rad[..., axis]) for axis in range(3))
     sx, sy, sz = (jnp.sin(angles_rad[..., axis]) for axis in range(3))
@@ -141,8 +142,12 @@ def rotation(angles_rad: jax.Array) -> jax.Array:
 
 
 def _view(
-    key: jax.Array, height_mm: jax.Array, real: jax.Array, scale: jax.Array, config: SynthesisConfig
-) -> tuple[jax.Array, jax.Array]:
+    key: PRNGKeyArray,
+    height_mm: Float[jax.Array, ""],
+    real: Bool[jax.Array, ""],
+    scale: Float[jax.Array, "3"],
+    config: SynthesisConfig,
+) -> tuple[Float[jax.Array, "3 3"], Float[jax.Array, "3"]]:
     keys = jax.random.split(key, 7)
     bounds = config.deformation
     turn = jnp.deg2rad(bounds.rotation_deg) * jax.random.uniform(keys[0], (3,), minval=-1.0, maxval=1.0)
@@ -162,7 +167,7 @@ def _view(
     return matrix, jnp.stack([across[0], across[1] - 4.0, away - half])
 
 
-def _anatomy(key: jax.Array) -> Anatomy:
+def _anatomy(key: PRNGKeyArray) -> Anatomy:
     keys = jax.random.split(key, 8)
     count = len(ELLIPSOIDS)
     base = jnp.asarray(ELLIPSOIDS, jnp.float32)

@@ -8,7 +8,7 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, PRNGKeyArray
 
 from sirtjax.typing import Array
 
@@ -23,7 +23,9 @@ def spline_matrix(count: int, knots: int) -> Float[np.ndarray, "count knots"]:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
-def random_field(key: jax.Array, shape: Sequence[int], knots: Sequence[int], *, channels: int) -> jax.Array:
+def random_field(
+    key: PRNGKeyArray, shape: Sequence[int], knots: Sequence[int], *, channels: int
+) -> Float[jax.Array, "channels i j k"]:
     """Returns smooth Gaussian noise of mean variance 1.
 
     (channels, *shape) from (channels, *knots) white numbers.
@@ -44,13 +46,13 @@ def random_field(key: jax.Array, shape: Sequence[int], knots: Sequence[int], *, 
     return field * gain
 
 
-def along(array: jax.Array, matrix: Float[Array, "m n"], axis: int) -> jax.Array:
+def along(array: Float[jax.Array, "..."], matrix: Float[Array, "m n"], axis: int) -> Float[jax.Array, "..."]:
     """Returns the matrix (m, n) applied to one axis of length n."""
     moved = jnp.tensordot(array, jnp.asarray(matrix), axes=((axis,), (1,)))
     return jnp.moveaxis(moved, -1, axis)
 
 
-def doubled(fields: jax.Array) -> jax.Array:
+def doubled(fields: Float[jax.Array, "f a b c"]) -> Float[jax.Array, "f 2*a-1 2*b-1 2*c-1"]:
     """Fields (f, a, b, c) at half the spacing by linear interpolation: (f, 2a - 1, 2b - 1, 2c - 1)."""
     for axis in (1, 2, 3):
         low = jax.lax.slice_in_dim(fields, 0, -1, axis=axis)
@@ -62,7 +64,7 @@ def doubled(fields: jax.Array) -> jax.Array:
     return fields
 
 
-def blur_matrix(count: int, sigma: jax.Array) -> jax.Array:
+def blur_matrix(count: int, sigma: Float[jax.Array, ""]) -> Float[jax.Array, "count count"]:
     """Returns Gaussian weights (count, count) of a traced standard deviation in voxels.
 
     Each row has sum 1.
@@ -72,7 +74,9 @@ def blur_matrix(count: int, sigma: jax.Array) -> jax.Array:
     return weights / jnp.sum(weights, axis=1, keepdims=True)
 
 
-def slice_matrices(count: int, thickness: jax.Array, offset: jax.Array) -> tuple[jax.Array, jax.Array]:
+def slice_matrices(
+    count: int, thickness: Float[jax.Array, ""], offset: Float[jax.Array, ""]
+) -> tuple[Float[jax.Array, "slices count"], Float[jax.Array, "count slices"]]:
     """Returns thick slices along an axis as two matrices.
 
     (slices, count) averages into them, (count, slices) interpolates back.

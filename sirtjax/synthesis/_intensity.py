@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from sirtjax.preprocess import (
     FixedPreprocessing,
@@ -13,6 +14,7 @@ from sirtjax.preprocess import (
     to_range,
 )
 from sirtjax.synthesis._config import InsideLiver, SynthesisConfig
+from sirtjax.typing import Scalar
 
 # Air and padding of a CT lie below this window, HU.
 CT_WINDOW_HU = (-200.0, 300.0)
@@ -62,15 +64,15 @@ def _inside_liver(inside: InsideLiver) -> tuple[IntensityScale, IntensityScale]:
 
 
 def scale_sample(
-    image: jax.Array,
-    seen: jax.Array,
-    liver: jax.Array,
+    image: Float[jax.Array, "i j k"],
+    seen: Bool[jax.Array, "i j k"],
+    liver: Bool[jax.Array, "i j k"],
     config: SynthesisConfig,
     *,
-    ct: jax.Array,
-    gain: jax.Array | float = 1.0,
-    shift: jax.Array | float = 0.0,
-) -> jax.Array:
+    ct: Bool[jax.Array, ""],
+    gain: Scalar = 1.0,
+    shift: Scalar = 0.0,
+) -> Float[jax.Array, "i j k"]:
     """Returns a random image as a network receives it, by the scales of `preprocessing_for`.
 
     Args:
@@ -88,7 +90,7 @@ def scale_sample(
     # An even selection of voxels gives percentiles and medians well enough, and sorting it is cheap.
     few = (slice(1, None, 3) if config.inside is None else slice(None, None, 2),) * 3
 
-    def scaled(scale: IntensityScale, gain: jax.Array | float) -> jax.Array:
+    def scaled(scale: IntensityScale, gain: Scalar) -> Float[jax.Array, "i j k"]:
         low, high = intensity_window(image[few], scale, organ=liver[few], seen=seen[few])
         ends = jnp.stack([jnp.float32(low), jnp.float32(high)])
         if scale.organ is not None:

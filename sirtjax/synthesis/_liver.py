@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, PRNGKeyArray
 
 from sirtjax.synthesis._body import Body
 from sirtjax.synthesis._config import SynthesisConfig
@@ -28,13 +29,13 @@ class Inside(NamedTuple):
       hepatic_mm: (...) distance to the hepatic veins.
     """
 
-    lesion_mm: jax.Array
-    core_mm: jax.Array
-    portal_mm: jax.Array
-    hepatic_mm: jax.Array
+    lesion_mm: Float[jax.Array, " lesions *points"]
+    core_mm: Float[jax.Array, " lesions *points"]
+    portal_mm: Float[jax.Array, "*points"]
+    hepatic_mm: Float[jax.Array, "*points"]
 
 
-def real_liver_mm(body: Body, points_mm: jax.Array) -> jax.Array:
+def real_liver_mm(body: Body, points_mm: Float[jax.Array, " 3 *points"]) -> Float[jax.Array, "*points"]:
     """Returns the signed distance (mm) to the bank's liver at points (3, ...).
 
     It is linear between voxels and capped at 32 mm.
@@ -68,18 +69,22 @@ class Contents(NamedTuple):
       trunk_mm: (2,) radius at the start of the portal and of the hepatic veins.
     """
 
-    cut: jax.Array
-    lesion_mm: jax.Array
-    stretch: jax.Array
-    radius_mm: jax.Array
-    core: jax.Array
-    start_mm: jax.Array
-    end_mm: jax.Array
-    trunk_mm: jax.Array
+    cut: Float[jax.Array, "4"]
+    lesion_mm: Float[jax.Array, "lesions 3"]
+    stretch: Float[jax.Array, "lesions 3"]
+    radius_mm: Float[jax.Array, " lesions"]
+    core: Float[jax.Array, " lesions"]
+    start_mm: Float[jax.Array, "2 3"]
+    end_mm: Float[jax.Array, "2 branches 3"]
+    trunk_mm: Float[jax.Array, "2"]
 
 
 def draw_contents(
-    key: jax.Array, body: Body, liver_mm: jax.Array, points_mm: jax.Array, config: SynthesisConfig
+    key: PRNGKeyArray,
+    body: Body,
+    liver_mm: Float[jax.Array, " n"],
+    points_mm: Float[jax.Array, "3 n"],
+    config: SynthesisConfig,
 ) -> Contents:
     """Returns a random resection, lesions and vessels of a liver.
 
@@ -112,14 +117,18 @@ def draw_contents(
     )
 
 
-def resected_mm(contents: Contents, liver_mm: jax.Array, points_mm: jax.Array) -> jax.Array:
+def resected_mm(
+    contents: Contents, liver_mm: Float[jax.Array, "*points"], points_mm: Float[jax.Array, " 3 *points"]
+) -> Float[jax.Array, "*points"]:
     """Returns the liver (...) without the values beyond its plane of resection."""
     cut = contents.cut
     height = cut[0] * points_mm[0] + cut[1] * points_mm[1] + cut[2] * points_mm[2] - cut[3]
     return jnp.maximum(liver_mm, height)
 
 
-def inside_liver(contents: Contents, points_mm: jax.Array, noise: jax.Array) -> Inside:
+def inside_liver(
+    contents: Contents, points_mm: Float[jax.Array, " 3 *points"], noise: Float[jax.Array, "*points"]
+) -> Inside:
     """Distances (...) to lesions and vessels at points (3, ...); smooth noise (...) makes them uneven."""
     lesion, core = [], []
     for n in range(LESIONS):
@@ -144,7 +153,9 @@ def inside_liver(contents: Contents, points_mm: jax.Array, noise: jax.Array) -> 
     )
 
 
-def _cut(key: jax.Array, liver_mm: jax.Array, points_mm: jax.Array, share: float) -> jax.Array:
+def _cut(
+    key: PRNGKeyArray, liver_mm: Float[jax.Array, " n"], points_mm: Float[jax.Array, "3 n"], share: float
+) -> Float[jax.Array, "4"]:
     keys = jax.random.split(key, 3)
     # Left and right parts are taken, seldom upper or lower ones.
     normal = jax.random.normal(keys[0], (3,)) * jnp.array([1.0, 0.5, 0.4])
@@ -159,7 +170,12 @@ def _cut(key: jax.Array, liver_mm: jax.Array, points_mm: jax.Array, share: float
     return jnp.concatenate([normal, jnp.where(done, offset, 10.0 * _FAR_MM)[None]])
 
 
-def _branches(points_mm: jax.Array, start_mm: jax.Array, ends_mm: jax.Array, radius_mm: jax.Array) -> jax.Array:
+def _branches(
+    points_mm: Float[jax.Array, " 3 *points"],
+    start_mm: Float[jax.Array, "3"],
+    ends_mm: Float[jax.Array, "branches 3"],
+    radius_mm: Float[jax.Array, ""],
+) -> Float[jax.Array, "*points"]:
     """Distance to cones from one point to each of the ends, to less than half of their radius."""
     nearest = jnp.full(points_mm.shape[1:], _FAR_MM)
     offset = [points_mm[axis] - start_mm[axis] for axis in range(3)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from sirtjax.phantom import (
     AIRWAYS,
@@ -53,13 +54,15 @@ _BLADDER = np.array([[0, -20, -370, 42, 38, 36]], np.float32)
 _STEEPNESS, _DIAPHRAGM_TOP = 0.62, 1.4
 
 
-def body_points_mm(body: Body, points_mm: jax.Array) -> jax.Array:
+def body_points_mm(body: Body, points_mm: Float[jax.Array, " 3 *points"]) -> Float[jax.Array, " 3 *points"]:
     """Returns points (3, ...) of the patient in the average body's frame."""
     wide = (3,) + (1,) * (points_mm.ndim - 1)
     return (points_mm - body.shift_mm.reshape(wide)) / body.scale.reshape(wide)
 
 
-def walls_and_liver(body: Body, points_mm: jax.Array) -> tuple[Torso, dict[str, jax.Array], jax.Array]:
+def walls_and_liver(
+    body: Body, points_mm: Float[jax.Array, "3 n"]
+) -> tuple[Torso, dict[str, Float[jax.Array, " n"]], Float[jax.Array, " n"]]:
     """Returns the average walls, the distances to the simulator's ellipsoids, and its liver.
 
     At points (3, n).
@@ -78,7 +81,9 @@ def walls_and_liver(body: Body, points_mm: jax.Array) -> tuple[Torso, dict[str, 
     return walls, d, jnp.maximum(lobes, -(tube_distance(mean, VEINS) - 1.0))
 
 
-def around_liver(body: Body, walls: Torso, points_mm: jax.Array, liver_mm: jax.Array) -> Torso:
+def around_liver(
+    body: Body, walls: Torso, points_mm: Float[jax.Array, "3 n"], liver_mm: Float[jax.Array, " n"]
+) -> Torso:
     """Returns the walls moved so that the liver is inside them, with the diaphragm on top of it."""
     x, y, z = points_mm
     top, weight = _liver_top(body, x, y)
@@ -101,7 +106,9 @@ def around_liver(body: Body, walls: Torso, points_mm: jax.Array, liver_mm: jax.A
     )
 
 
-def diaphragm_mm(above: jax.Array, cavity_mm: jax.Array, thickness_mm: jax.Array) -> jax.Array:
+def diaphragm_mm(
+    above: Float[jax.Array, "*points"], cavity_mm: Float[jax.Array, "*points"], thickness_mm: Float[jax.Array, ""]
+) -> Float[jax.Array, "*points"]:
     """Returns the distance to the diaphragm.
 
     From `Torso.above_diaphragm`, the distance to the cavity and its thickness.
@@ -110,7 +117,9 @@ def diaphragm_mm(above: jax.Array, cavity_mm: jax.Array, thickness_mm: jax.Array
     return jnp.maximum(jnp.maximum(above - _DIAPHRAGM_TOP, below - above), cavity_mm)
 
 
-def surfaces(body: Body, walls: Torso, ellipsoids: dict[str, jax.Array], points_mm: jax.Array) -> dict[str, jax.Array]:
+def surfaces(
+    body: Body, walls: Torso, ellipsoids: dict[str, Float[jax.Array, " n"]], points_mm: Float[jax.Array, "3 n"]
+) -> dict[str, Float[jax.Array, " n"]]:
     """Returns signed distances (mm) at points (3, n) of everything except the liver and the ribs.
 
     Neighbours of the liver are swollen by `body.inflate_mm` and not yet pushed aside: what is painted later lies on
@@ -169,7 +178,9 @@ def surfaces(body: Body, walls: Torso, ellipsoids: dict[str, jax.Array], points_
     }
 
 
-def ribs(body: Body, muscle_mm: jax.Array, points_mm: jax.Array, phase_mm: Scalar) -> jax.Array:
+def ribs(
+    body: Body, muscle_mm: Float[jax.Array, "*points"], points_mm: Float[jax.Array, " 3 *points"], phase_mm: Scalar
+) -> Float[jax.Array, "*points"]:
     """Returns the distance (mm) to slanted bone rings in the chest wall and to the sternum.
 
     At points (3, ...).
@@ -187,7 +198,7 @@ def ribs(body: Body, muscle_mm: jax.Array, points_mm: jax.Array, phase_mm: Scala
     return jnp.minimum(jnp.maximum(ring, jnp.maximum(front, back)), sternum)
 
 
-def _limbs(anatomy: Anatomy, walls: Torso, mean: jax.Array) -> dict[str, jax.Array]:
+def _limbs(anatomy: Anatomy, walls: Torso, mean: Float[jax.Array, "3 n"]) -> dict[str, Float[jax.Array, " n"]]:
     eye = jnp.eye(3)[None]
 
     def blobs(table: np.ndarray) -> jax.Array:
@@ -208,7 +219,9 @@ def _limbs(anatomy: Anatomy, walls: Torso, mean: jax.Array) -> dict[str, jax.Arr
     }
 
 
-def _liver_top(body: Body, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _liver_top(
+    body: Body, x: Float[jax.Array, " n"], y: Float[jax.Array, " n"]
+) -> tuple[Float[jax.Array, " n"], Float[jax.Array, " n"]]:
     shape = body.shape
     i = (x - body.place_mm[0] - BANK_ORIGIN_MM[0]) / BANK_SPACING_MM
     j = (y - body.place_mm[1] - BANK_ORIGIN_MM[1]) / BANK_SPACING_MM

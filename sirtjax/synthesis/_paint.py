@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer
 
 from sirtjax.synthesis._liver import Inside
 from sirtjax.synthesis._organs import diaphragm_mm
@@ -24,14 +25,14 @@ class Extras(NamedTuple):
       branches: visibility of the smaller branches of the vessels, from 0 to 1.
     """
 
-    halo_mm: jax.Array
-    diaphragm_mm: jax.Array
-    ascites_mm: jax.Array
-    effusion_mm: jax.Array
-    gas: jax.Array
-    table_mm: jax.Array
-    arms: jax.Array
-    branches: jax.Array
+    halo_mm: Float[jax.Array, ""]
+    diaphragm_mm: Float[jax.Array, ""]
+    ascites_mm: Float[jax.Array, ""]
+    effusion_mm: Float[jax.Array, ""]
+    gas: Float[jax.Array, "3"]
+    table_mm: Float[jax.Array, "2"]
+    arms: Float[jax.Array, ""]
+    branches: Float[jax.Array, ""]
 
 
 class Layers(NamedTuple):
@@ -49,14 +50,14 @@ class Layers(NamedTuple):
       extras: further structures to paint.
     """
 
-    organ: dict[str, jax.Array]
-    rib: jax.Array
-    liver: jax.Array
+    organ: dict[str, Float[jax.Array, "i j k"]]
+    rib: Float[jax.Array, "i j k"]
+    liver: Float[jax.Array, "i j k"]
     inside: Inside
-    noise: jax.Array
-    loops: jax.Array
-    broad: jax.Array
-    depth_mm: jax.Array
+    noise: Float[jax.Array, "4 i j k"]
+    loops: Float[jax.Array, "2 i j k"]
+    broad: Float[jax.Array, "4 i j k"]
+    depth_mm: Float[jax.Array, "i j k"]
     extras: Extras
 
 
@@ -84,7 +85,9 @@ class _Canvas:
         self.value = self.value + share * (value - self.value)
 
 
-def paint(layers: Layers, colours: Colours, *, blur_mm: float) -> tuple[jax.Array, jax.Array, jax.Array]:
+def paint(
+    layers: Layers, colours: Colours, *, blur_mm: float
+) -> tuple[Float[jax.Array, "i j k"], Float[jax.Array, "i j k"], Integer[jax.Array, "i j k"]]:
     """Returns values and mottle (i, j, k) of the image before acquisition, and its labels.
 
     The labels are 1 liver, 2 lesion.
@@ -195,7 +198,7 @@ def _paint_neighbours(canvas: _Canvas, layers: Layers) -> None:
     canvas.paint(organ["vein"], Part.VEIN)
 
 
-def _paint_liver(canvas: _Canvas, layers: Layers, colours: Colours) -> jax.Array:
+def _paint_liver(canvas: _Canvas, layers: Layers, colours: Colours) -> Float[jax.Array, "i j k"]:
     canvas.paint(layers.liver, Part.LIVER)
     within = canvas.occupancy(layers.liver)
     for distance, part in ((layers.inside.portal_mm, Part.PORTAL), (layers.inside.hepatic_mm, Part.HEPATIC)):

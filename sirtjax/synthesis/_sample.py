@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer, PRNGKeyArray
 
 from sirtjax.synthesis._acquire import acquire
 from sirtjax.synthesis._body import Body, draw_body, window_points_mm
@@ -24,7 +25,9 @@ _LIVER_BOX_MM = ((-132.0, -85.0, -160.0), (100.0, 85.0, 0.0))
 _PLACES = 512
 
 
-def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -> tuple[jax.Array, jax.Array]:
+def random_sample(
+    key: PRNGKeyArray, bank: ShapeBank, *, config: SynthesisConfig
+) -> tuple[Float[jax.Array, "i j k"], Integer[jax.Array, "i j k"]]:
     """Returns a new digital phantom, randomly deformed, cropped and painted: a synthetic training sample.
 
     Axes are canonical: i grows to the patient's left, j to the back, k to the head (LPS). Pure and jittable with a
@@ -92,7 +95,7 @@ def random_sample(key: jax.Array, bank: ShapeBank, *, config: SynthesisConfig) -
     return image, jnp.where(seen, labels, 0)
 
 
-def _place_in_liver(key: jax.Array, body: Body) -> jax.Array:
+def _place_in_liver(key: PRNGKeyArray, body: Body) -> jax.Array:
     """A position (3,) in mm in the liver, every one as likely."""
     place_key, choice_key = jax.random.split(key)
     lowest, highest = (
@@ -107,7 +110,7 @@ def _place_in_liver(key: jax.Array, body: Body) -> jax.Array:
     return places[:, jnp.argmax(jnp.where(inside, chance, -1.0))]
 
 
-def _outline_mm(key: jax.Array, liver_mm: jax.Array, how: InsideLiver, config: SynthesisConfig) -> jax.Array:
+def _outline_mm(key: PRNGKeyArray, liver_mm: jax.Array, how: InsideLiver, config: SynthesisConfig) -> jax.Array:
     """Distance (mm) to a liver's surface as somebody, or another network, would draw it."""
     field_key, size_key = jax.random.split(key)
     knots = tuple(int((n - 1) * config.spacing_mm / _OUTLINE_GRAIN_MM) + 3 for n in liver_mm.shape)
@@ -123,7 +126,7 @@ class _Grains(NamedTuple):
     broad: jax.Array
 
 
-def _grains(key: jax.Array, grid: tuple[int, ...], config: SynthesisConfig) -> _Grains:
+def _grains(key: PRNGKeyArray, grid: tuple[int, ...], config: SynthesisConfig) -> _Grains:
     fine_key, loop_key, broad_key = jax.random.split(key, 3)
 
     def knots(grain_mm: float) -> tuple[int, ...]:
@@ -161,7 +164,7 @@ def _blended(body: Body, real: jax.Array, simulated: jax.Array) -> jax.Array:
 
 
 def _painted(
-    key: jax.Array,
+    key: PRNGKeyArray,
     body: Body,
     points: jax.Array,
     grains: _Grains,
@@ -206,7 +209,7 @@ def _painted(
     return value, rough, labels, liver_mm
 
 
-def _draw_extras(key: jax.Array, body: Body, config: SynthesisConfig) -> Extras:
+def _draw_extras(key: PRNGKeyArray, body: Body, config: SynthesisConfig) -> Extras:
     keys = jax.random.split(key, 4)
     draw = jax.random.uniform(keys[0], (6,))
     return Extras(
@@ -221,7 +224,7 @@ def _draw_extras(key: jax.Array, body: Body, config: SynthesisConfig) -> Extras:
     )
 
 
-def _field_of_view(key: jax.Array, liver: jax.Array, config: SynthesisConfig) -> jax.Array:
+def _field_of_view(key: PRNGKeyArray, liver: jax.Array, config: SynthesisConfig) -> jax.Array:
     keys = jax.random.split(key, 5)
     i, j, k = liver.shape
     at = jnp.arange(k)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Integer, PRNGKeyArray
 
 from sirtjax.synthesis._config import SynthesisConfig
 from sirtjax.synthesis._liver import LESIONS
@@ -133,14 +134,14 @@ class Colours(NamedTuple):
       kind: kind of image: 0 CT-like, 1 T1-like, 2 random.
     """
 
-    value: jax.Array
-    rough: jax.Array
-    lesion: jax.Array
-    core: jax.Array
-    kind: jax.Array
+    value: Float[jax.Array, " parts"]
+    rough: Float[jax.Array, " parts"]
+    lesion: Float[jax.Array, " lesions"]
+    core: Float[jax.Array, " lesions"]
+    kind: Integer[jax.Array, ""]
 
 
-def draw_colours(key: jax.Array, config: SynthesisConfig) -> Colours:
+def draw_colours(key: PRNGKeyArray, config: SynthesisConfig) -> Colours:
     """Returns a modality, a contrast phase and the intensity of everything."""
     keys = jax.random.split(key, 6)
     weights = np.array([config.modality.ct, config.modality.mr, config.modality.random], np.float64)
@@ -158,7 +159,7 @@ def draw_colours(key: jax.Array, config: SynthesisConfig) -> Colours:
     return Colours(value=value, rough=rough, lesion=lesion, core=core, kind=kind)
 
 
-def _ct(key: jax.Array) -> jax.Array:
+def _ct(key: PRNGKeyArray) -> jax.Array:
     keys = jax.random.split(key, 8)
     table = jnp.asarray(_TABLE[:, :4])
     # The phase lies anywhere between two of the four; portal venous is the most frequent.
@@ -185,7 +186,7 @@ def _ct(key: jax.Array) -> jax.Array:
     return value.at[parts].set(jnp.where(opaque, bright, value[parts]))
 
 
-def _mr(key: jax.Array) -> jax.Array:
+def _mr(key: PRNGKeyArray) -> jax.Array:
     keys = jax.random.split(key, 4)
     table = jnp.asarray(_TABLE[:, 5:9])
     sequence = jax.random.randint(keys[0], (), 0, 4)
@@ -196,7 +197,7 @@ def _mr(key: jax.Array) -> jax.Array:
     return value.at[Part.LIVER].multiply(dark)
 
 
-def _free(key: jax.Array) -> jax.Array:
+def _free(key: PRNGKeyArray) -> jax.Array:
     keys = jax.random.split(key, 4)
     value = jax.random.uniform(keys[0], (PARTS,), minval=40.0, maxval=1000.0)
     dark = jax.random.uniform(keys[1], (PARTS,), minval=0.0, maxval=120.0)
@@ -209,7 +210,7 @@ def _free(key: jax.Array) -> jax.Array:
     return value.at[Part.LUNG].set(lung).at[Part.CAVITY_FAT].set(deep)
 
 
-def _lesion_values(key: jax.Array, liver: jax.Array, kind: jax.Array, least: float) -> tuple[jax.Array, jax.Array]:
+def _lesion_values(key: PRNGKeyArray, liver: jax.Array, kind: jax.Array, least: float) -> tuple[jax.Array, jax.Array]:
     keys = jax.random.split(key, 4)
     # Lesions of one patient are alike, except for a spread; most are darker than the liver.
     common = jax.random.uniform(keys[0], minval=-1.0, maxval=0.35)
