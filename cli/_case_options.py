@@ -55,7 +55,7 @@ class CaseArguments:
         Path | None, _option("--activity", text="SPECT or PET image: NIfTI, NRRD, DICOM file or folder.")
     ] = None
     activity_unit: Annotated[
-        str | None, _option("--activity-unit", text="Voxel unit of a NIfTI activity image: counts or Bq/mL.")
+        str | None, _option("--activity-unit", text="Voxel unit of a NIfTI or NRRD activity image: counts or Bq/mL.")
     ] = None
     activity_nuclide: Annotated[
         str | None,

@@ -84,6 +84,14 @@ NUCLIDES: tuple[Nuclide, ...] = (
         radial_kernel=_Y90_KERNEL,
     ),
     Nuclide(
+        name="y90-clinical",
+        symbol="Y-90",
+        half_life_h=64.2,
+        energy_mev_per_decay=0.92976,
+        source="energy that gives the 49.67 Gy.kg/GBq of the public tool Taranis with its 64.2 h",
+        radial_kernel=_Y90_KERNEL,
+    ),
+    Nuclide(
         name="ho166-clinical",
         symbol="Ho-166",
         half_life_h=26.8,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sirtjax import dosimetry
-from sirtjax.dosimetry import Check
+from sirtjax.dosimetry import Check, Nuclide
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._setting import DosimetryContext
@@ -103,6 +103,32 @@ def activity_at_injection_mbq(
     for share, elapsed_h in zip(shares, hours, strict=True):
         activity += _back(setting, concentration * share, elapsed_h)
     return activity, dosimetry.staged_activity_checks(_fraction_outside(setting, activity))
+
+
+def image_activity_mbq(images: CaseImages, decay: InjectionDecay, nuclide: Nuclide) -> float | None:
+    """Returns the activity in the whole image at the time of injection, MBq.
+
+    It shows whether the image is complete and its unit right; the working grid covers only a part of the image.
+
+    Args:
+      images: the images of the case; the activity in Bq/mL.
+      decay: result of `injection_decay`.
+      nuclide: the record with the half-life.
+
+    Returns:
+      The activity; None after staged injections, because a voxel far from the liver belongs to none of them.
+    """
+    if decay.staged:
+        return None
+    volume = images.activity.volume
+    return float(
+        dosimetry.absolute_activity_mbq(
+            np.asarray(np.sum(volume.array, dtype=np.float64)),
+            voxel_volume_ml=np.float64(volume.geometry.voxel_volume_ml),
+            elapsed_h=np.float64(decay.corrected_h[0]),
+            half_life_h=np.float64(nuclide.half_life_h),
+        )
+    )
 
 
 def _back(setting: DosimetryContext, concentration: Array, elapsed_h: float) -> Array:

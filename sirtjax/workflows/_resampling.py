@@ -106,8 +106,11 @@ def _check_names(names: Sequence[str], territories: Sequence[str]) -> None:
         f"normal {WHOLE_LIVER}",
         *(f"normal {name}" for name in territories),
     }
-    made |= {"liver", "lungs"} & set(territories)
-    twice = sorted({name for name in names if names.count(name) > 1 or name in made})
+    made |= {"liver", "lungs"} & {name.strip().casefold() for name in territories}
+    # Names that differ in capitals only would share a file on some systems, and a reader takes them for one VOI.
+    reserved = {name.casefold() for name in made}
+    folded = [name.strip().casefold() for name in names]
+    twice = sorted({name for name, key in zip(names, folded, strict=True) if folded.count(key) > 1 or key in reserved})
     if twice:
         raise ConfigError(
             f"two VOIs are named {', '.join(map(repr, twice))} (liver, lungs, lesions, territories, normal tissue); "

@@ -300,6 +300,8 @@ class Result:
         itself.
       provenance: versions, inputs with UIDs and hashes, the case as used, time.
       masks: each mask with its file, version and signature.
+      image_activity_mbq: activity in the whole activity image at the time of injection, in an absolute verification;
+        None otherwise, and after staged injections, because each decays from its own time.
     """
 
     kind: Literal["plan", "verification"]
@@ -324,6 +326,7 @@ class Result:
     objectives: tuple[ObjectiveResult, ...] = ()
     comparison: PlanComparison | None = None
     masks: tuple[MaskResult, ...] = ()
+    image_activity_mbq: float | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.

@@ -78,6 +78,9 @@ def made_all(case: Case, *, products: StepResults | None = None, hooks: Hooks | 
     )
 
 
+RESERVED_NAMES = ("liver", "lungs", "lesions", "normal liver")
+
+
 @dataclass
 class _Progress:
     """A case with its products so far; each function below returns one of them and makes it first if it is missing."""
@@ -111,7 +114,8 @@ def _lesions(progress: _Progress) -> tuple[Voi, ...]:
     if lesions is None:
         progress.hooks.on_step("lesions")
         lesions = lesion_vois(progress.case, images, liver, segment=progress.hooks.segment_lesions)
-        reserved = {"liver", "lungs", "lesions", "normal liver"} & {voi.name for voi in lesions}
+        # Programs for contouring write "Liver" or "LIVER": taken as a lesion it would be a target of the whole liver.
+        reserved = [voi.name for voi in lesions if voi.name.strip().casefold() in RESERVED_NAMES]
         if reserved:
             raise ConfigError(
                 f"a lesion cannot be named {', '.join(sorted(reserved))}; select lesions with masks.lesions.names"

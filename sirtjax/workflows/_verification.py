@@ -12,7 +12,13 @@ from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._assemble import assemble, distinct_checks, prepare, superpose
 from sirtjax.workflows._case import Case, InjectionTable
-from sirtjax.workflows._decay import STAGED_NOTE, InjectionDecay, activity_at_injection_mbq, injection_decay
+from sirtjax.workflows._decay import (
+    STAGED_NOTE,
+    InjectionDecay,
+    activity_at_injection_mbq,
+    image_activity_mbq,
+    injection_decay,
+)
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._doses import dose_gy
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
@@ -62,10 +68,12 @@ def verify_case(
     injected = np.asarray([table.activity_mbq for table in case.injections], np.float64)
     hooks.on_step("dose")
     decay: InjectionDecay | None = None
+    image_mbq: float | None = None
     if case.calibration.method == "relative":
         deposit = _relative(case, setting, injected)
     else:
         decay = injection_decay(case, images)
+        image_mbq = image_activity_mbq(images, decay, setting.nuclide)
         deposit, calibration = _absolute(case, setting, injected, decay)
         checks = (*checks, *calibration)
     hooks.on_step("dose-volume histograms")
@@ -86,9 +94,10 @@ def verify_case(
         result,
         kind="verification",
         injections=rows,
-        notes=(*result.notes, *_absolute_notes(setting, deposit, decay)),
+        notes=(*result.notes, *_absolute_notes(setting, deposit, decay, image_mbq)),
         objectives=met,
         planned={} if plan is None else plan.vois,
+        image_activity_mbq=image_mbq,
     )
     comparison: PlanComparison | None = None
     differences: tuple[Check, ...] = (dosimetry.make_check("SJ510"),)
@@ -123,8 +132,10 @@ def _absolute(
     return deposit, (*decay.checks, *checks)
 
 
-def _absolute_notes(setting: DosimetryContext, deposit: ActivityAndDose, decay: InjectionDecay | None) -> list[str]:
-    """Notes on the activity of an absolute image in the liver, relative to the expected one: its calibration."""
+def _absolute_notes(
+    setting: DosimetryContext, deposit: ActivityAndDose, decay: InjectionDecay | None, image_mbq: float | None
+) -> list[str]:
+    """Notes on the activity of an absolute image, relative to the expected one: they show a wrong calibration."""
     if decay is None:
         return []
     shown_mbq = float(np.vdot(deposit.activity_mbq, setting.mapped.occupancy["liver"]))
@@ -133,7 +144,13 @@ def _absolute_notes(setting: DosimetryContext, deposit: ActivityAndDose, decay: 
         f"the image shows {shown_mbq:.0f} MBq in the liver at the time of injection, "
         f"{shown_mbq / expected_mbq:.0%} of the activity injected and not shunted to the lungs"
     )
-    return [recovery, *([STAGED_NOTE] if decay.staged else [])]
+    if image_mbq is None:
+        return [recovery, STAGED_NOTE]
+    whole = (
+        f"the whole image shows {image_mbq:.1f} MBq at the time of injection, "
+        f"{image_mbq / deposit.injected_mbq:.0%} of the injected activity"
+    )
+    return [recovery, whole]
 
 
 def _delivered(

@@ -12,6 +12,7 @@ from sirtjax.errors import ConfigError
     [
         ("y90-thesis", 49.3788, 1e-4),  # thesis Eq. 1.3, recomputed with its own e = 1.602e-19 C
         ("y90-icrp107", 49.77, 5e-3),  # ICRP 107: all electrons, 64.1 h
+        ("y90-clinical", 49.67, 1e-3),  # the default of the public tool Taranis, with 64.2 h
         ("ho166-clinical", 15.87, 1e-3),  # 3780 MBq/kg for 60 Gy
         ("ho166-icrp107", 15.53, 5e-3),
     ],

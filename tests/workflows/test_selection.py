@@ -143,6 +143,11 @@ def test_a_label_that_is_not_there(folder):
     [
         ({"1": "liver", "2": "beta"}, "a lesion cannot be named liver"),
         ({"1": "normal liver", "2": "lesions"}, "a lesion cannot be named lesions, normal liver"),
+        ({"1": "Liver", "2": "beta"}, "a lesion cannot be named Liver"),
+        ({"1": "alpha", "2": "LUNGS "}, "a lesion cannot be named LUNGS"),
+        ({"1": "Alpha", "2": "alpha"}, "two VOIs are named 'Alpha', 'alpha'"),
+        ({"1": "Right", "2": "beta"}, "two VOIs are named 'Right', 'right'"),
+        ({"1": "Whole Liver", "2": "beta"}, "two VOIs are named 'Whole Liver'"),
         ({"1": "right", "2": "beta"}, "two VOIs are named 'right'"),
         ({"1": "normal right", "2": "beta"}, "two VOIs are named 'normal right'"),
         ({"1": "whole liver", "2": "beta"}, "two VOIs are named 'whole liver'"),
@@ -156,7 +161,7 @@ def test_names_that_collide(folder, labels, message):
     refuse(folder, ConfigError, message, masks=masks)
 
 
-@pytest.mark.parametrize("name", ["liver", "lungs", "lesions", "normal liver", "normal left", "alpha"])
+@pytest.mark.parametrize("name", ["liver", "lungs", "lesions", "normal liver", "normal left", "alpha", "Liver"])
 def test_territories_may_not_take_the_name_of_another_voi(folder, name):
     territories = SIDES | {"labels": {"1": name, "2": "left"}}
     refuse(folder, ConfigError, f"two VOIs are named '{name}'", territories=territories)

@@ -78,7 +78,7 @@ def test_a_verification_needs_no_choice_and_leaves_an_unknown_residual_open(fold
 
 def test_a_verification_without_a_plan_has_nothing_beside_it(folder):
     result = verify(folder)[0]
-    assert (result.planned, result.comparison) == ({}, None)
+    assert (result.planned, result.comparison, result.image_activity_mbq) == ({}, None, None)
     assert "SJ510" in [check.code for check in result.checks]
     assert all(row.planned_gy is None for row in result.objectives)
 
@@ -123,6 +123,14 @@ def test_the_kernel_gives_the_same_inside_a_uniform_tank(uniform):
     assert result.voi("alpha").mean_gy == pytest.approx(60.978, rel=3e-3)
 
 
+def test_the_activity_of_the_whole_image_at_the_injection(uniform):
+    """The tank fills the image of 1.000 MBq/mL, of which the working grid covers a part."""
+    image_ml = np.prod(case.SPECT.shape) * case.SPECT.voxel_volume_ml
+    result = absolute(uniform, 24.0)
+    assert result.image_activity_mbq == pytest.approx(image_ml * 2 ** (24 / 64.0416), rel=1e-6)
+    assert any(line.startswith("the whole image shows ") for line in result.notes)
+
+
 @pytest.mark.slow
 def test_decay_before_and_after_the_injection(uniform):
     later, sooner = absolute(uniform, 0.0), absolute(uniform, -2.0)
@@ -164,6 +172,7 @@ def test_staged_injections_decay_each_from_its_own_time(folder, uniform):
     assert [row.elapsed_h for row in result.injections] == [48.0, 24.0]
     assert right / left == pytest.approx(1.2966, abs=1e-4)
     assert any("the injections were at different times" in line for line in result.notes)
+    assert result.image_activity_mbq is None
     assert {"SJ601", "SJ407"}.isdisjoint(check.code for check in result.checks)
 
 
