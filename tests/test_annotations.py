@@ -13,7 +13,6 @@ WITHOUT_SHAPES = {
     "io",
     "metrics",
     "networks",
-    "phantom",
     "pipeline",
     "postprocess",
     "preprocess",

@@ -10,18 +10,20 @@ from functools import partial
 
 import jax
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.ops import gaussian_filter
+from sirtjax.typing import Array
 from sirtjax.volume import Geometry
 
 FloatArray = NDArray[np.float32]
 SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
 
 
-def blur(array: FloatArray, geometry: Geometry, *, fwhm_mm: float) -> FloatArray:
+def blur(array: Float[np.ndarray, "i j k"], geometry: Geometry, *, fwhm_mm: float) -> Float[np.ndarray, "i j k"]:
     """Applies a uniform Gaussian point spread function with this full width at half maximum."""
     sigma = np.asarray(fwhm_mm * SIGMA_PER_FWHM / np.asarray(geometry.spacing_mm), np.float32)
     radius = int(np.ceil(4.0 * sigma.max()))
@@ -29,12 +31,14 @@ def blur(array: FloatArray, geometry: Geometry, *, fwhm_mm: float) -> FloatArray
 
 
 @partial(cached_jit, static_argnames=("radius",))
-def _blur(array: jax.Array, sigma_voxels: jax.Array, *, radius: int) -> jax.Array:
+def _blur(array: Float[Array, "i j k"], sigma_voxels: Float[Array, "3"], *, radius: int) -> Float[jax.Array, "i j k"]:
     blurred: jax.Array = gaussian_filter(array, sigma_voxels, radius=radius)
     return blurred
 
 
-def ct_image(random: np.random.Generator, hu: FloatArray, *, noise_hu: float, texture_hu: float = 5.0) -> FloatArray:
+def ct_image(
+    random: np.random.Generator, hu: Float[np.ndarray, "i j k"], *, noise_hu: float, texture_hu: float = 5.0
+) -> Float[np.ndarray, "i j k"]:
     """Simulates a CT from exact CT numbers: mottle and correlated noise, in whole HU from -1024.
 
     Args:
@@ -52,7 +56,9 @@ def ct_image(random: np.random.Generator, hu: FloatArray, *, noise_hu: float, te
     return image
 
 
-def mr_image(random: np.random.Generator, signal: FloatArray, *, noise: float, bias: float) -> FloatArray:
+def mr_image(
+    random: np.random.Generator, signal: Float[np.ndarray, "i j k"], *, noise: float, bias: float
+) -> Float[np.ndarray, "i j k"]:
     """Simulates a magnitude MR image: smooth multiplicative bias field and Rician noise.
 
     Args:
@@ -78,7 +84,9 @@ def mr_image(random: np.random.Generator, signal: FloatArray, *, noise: float, b
     return magnitude
 
 
-def poisson_counts(random: np.random.Generator, expected: FloatArray, *, counts: float) -> FloatArray:
+def poisson_counts(
+    random: np.random.Generator, expected: Float[np.ndarray, "i j k"], *, counts: float
+) -> Float[np.ndarray, "i j k"]:
     """Counts with Poisson statistics whose expected total is `counts`, distributed as `expected`."""
     mean = np.maximum(expected, 0.0).astype(np.float64)
     drawn: FloatArray = random.poisson(mean * (counts / mean.sum())).astype(np.float32)
@@ -87,12 +95,12 @@ def poisson_counts(random: np.random.Generator, expected: FloatArray, *, counts:
 
 def pet_image(
     random: np.random.Generator,
-    bq_per_ml: FloatArray,
+    bq_per_ml: Float[np.ndarray, "i j k"],
     geometry: Geometry,
     *,
     fwhm_mm: float,
     counts_per_bq: float,
-) -> FloatArray:
+) -> Float[np.ndarray, "i j k"]:
     """Simulates a PET in Bq/mL of stated resolution: half of the blur before, half after the noise.
 
     The filter after it makes the noise as grainy as that of a reconstruction with a post-filter.
@@ -103,7 +111,8 @@ def pet_image(
     # Randoms and scatter leave noise where there is no activity.
     floor = 0.02 * float(np.quantile(seen, 0.98))
     counted = random.poisson((seen + floor) * scale) / scale - floor
-    return np.maximum(blur(counted.astype(np.float32), geometry, fwhm_mm=half), 0.0)
+    image: FloatArray = np.maximum(blur(counted.astype(np.float32), geometry, fwhm_mm=half), 0.0)
+    return image
 
 
 def _correlated(random: np.random.Generator, shape: tuple[int, ...], sigma: tuple[float, float, float]) -> FloatArray:

@@ -89,18 +89,23 @@ class _Layers:
 class Shapes(NamedTuple):
     """Signed distances (mm) of everything at n points: what `paint` makes a `Sample` of."""
 
-    mean: jax.Array
+    mean: Float[jax.Array, "3 n"]
     walls: Torso
     bones: Skeleton
     soft: Organs
-    segment: jax.Array
-    field: jax.Array
-    lesion: jax.Array
-    necrosis: jax.Array
+    segment: Integer[jax.Array, " n"]
+    field: Float[jax.Array, "vessels n"]
+    lesion: Float[jax.Array, "lesions n"]
+    necrosis: Float[jax.Array, "lesions n"]
 
 
 def anatomy_at(
-    anatomy: Anatomy, pose: Pose, points_mm: jax.Array, table: jax.Array, blur_mm: jax.Array, vessels: jax.Array
+    anatomy: Anatomy,
+    pose: Pose,
+    points_mm: Float[jax.Array, "3 n"],
+    table: Float[jax.Array, "tissues c"],
+    blur_mm: Float[jax.Array, ""],
+    vessels: Float[jax.Array, ""],
 ) -> Sample:
     """Evaluates the patient at points of a session: pure, differentiable, `vmap`-able over patients.
 
@@ -118,7 +123,7 @@ def anatomy_at(
     return paint(shapes_at(anatomy, pose, points_mm), table, blur_mm, vessels)
 
 
-def shapes_at(anatomy: Anatomy, pose: Pose, points_mm: jax.Array) -> Shapes:
+def shapes_at(anatomy: Anatomy, pose: Pose, points_mm: Float[jax.Array, "3 n"]) -> Shapes:
     """Computes the distances to all surfaces at points of a session, the first half of `anatomy_at`."""
     at = points_mm + displacement_mm(pose, points_mm)
     mean = (at + warp_mm(anatomy, at)) / anatomy.scale[:, None]
@@ -138,7 +143,9 @@ def shapes_at(anatomy: Anatomy, pose: Pose, points_mm: jax.Array) -> Shapes:
     )
 
 
-def paint(shapes: Shapes, table: jax.Array, blur_mm: jax.Array, vessels: jax.Array) -> Sample:
+def paint(
+    shapes: Shapes, table: Float[jax.Array, "tissues c"], blur_mm: Float[jax.Array, ""], vessels: Float[jax.Array, ""]
+) -> Sample:
     """Tissues and labels from the distances, the second half of `anatomy_at`."""
     layers = _Layers(blur_mm)
     soft = shapes.soft

@@ -48,7 +48,7 @@ _NECROSIS_HU = (28.0, 22.0)
 _NECROSIS_SUV = 0.8
 
 
-def _typical(column: int) -> Table:
+def _typical(column: int) -> Float[np.ndarray, " tissues"]:
     table = np.zeros(TISSUES, np.float32)
     for tissue, values in _TYPICAL.items():
         table[tissue] = values[column]
@@ -71,7 +71,7 @@ def ct_table(contrast_hu: Float[np.ndarray, "12"], *, portal: bool) -> Float[np.
     return table[:, None]
 
 
-def mr_table() -> Table:
+def mr_table() -> Float[np.ndarray, "tissues 1"]:
     """Returns the T1-weighted signal of each tissue, (`TISSUES`, 1): lesions dark, necrosis darker."""
     table = _typical(2)
     table[_lesions()], table[_necroses()] = _TUMOUR_T1, _NECROSIS_T1

@@ -21,7 +21,9 @@ _ROUNDS = 20
 _ATTEMPTS = 8
 
 
-def lesion_distance(anatomy: Anatomy, points_mm: jax.Array) -> tuple[jax.Array, jax.Array]:
+def lesion_distance(
+    anatomy: Anatomy, points_mm: Float[jax.Array, "3 n"]
+) -> tuple[Float[jax.Array, "lesions n"], Float[jax.Array, "lesions n"]]:
     """Computes signed distances (12, n) in mm to each lesion and to its necrotic core."""
     shape = (points_mm, anatomy.lesion_centre_mm, anatomy.lesion_radii_mm, anatomy.lesion_rotation)
     u, v, w = ellipsoid_coordinates(*shape)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Integer
 
 from sirtjax.phantom._parameters import Anatomy
 from sirtjax.phantom._shapes import (
@@ -90,33 +91,33 @@ AIRWAYS = np.array(
 class Organs(NamedTuple):
     """Signed distances (mm, (n,)) of the soft organs."""
 
-    lung_right: jax.Array
-    lung_left: jax.Array
-    airway: jax.Array
-    heart: jax.Array
-    left_heart: jax.Array
-    right_heart: jax.Array
-    artery: jax.Array
-    vein: jax.Array
-    liver: jax.Array
-    caudate: jax.Array
-    gallbladder: jax.Array
-    spleen: jax.Array
-    kidney_right: jax.Array
-    kidney_left: jax.Array
-    renal_sinus: jax.Array
-    stomach: jax.Array
-    pancreas: jax.Array
-    psoas: jax.Array
+    lung_right: Float[jax.Array, " n"]
+    lung_left: Float[jax.Array, " n"]
+    airway: Float[jax.Array, " n"]
+    heart: Float[jax.Array, " n"]
+    left_heart: Float[jax.Array, " n"]
+    right_heart: Float[jax.Array, " n"]
+    artery: Float[jax.Array, " n"]
+    vein: Float[jax.Array, " n"]
+    liver: Float[jax.Array, " n"]
+    caudate: Float[jax.Array, " n"]
+    gallbladder: Float[jax.Array, " n"]
+    spleen: Float[jax.Array, " n"]
+    kidney_right: Float[jax.Array, " n"]
+    kidney_left: Float[jax.Array, " n"]
+    renal_sinus: Float[jax.Array, " n"]
+    stomach: Float[jax.Array, " n"]
+    pancreas: Float[jax.Array, " n"]
+    psoas: Float[jax.Array, " n"]
 
 
-def organ_ellipsoids(anatomy: Anatomy, points_mm: jax.Array) -> dict[str, jax.Array]:
+def organ_ellipsoids(anatomy: Anatomy, points_mm: Float[jax.Array, "3 n"]) -> dict[str, Float[jax.Array, " n"]]:
     """Returns the signed distance (n,) in mm of points (3, n) to each ellipsoid of the organs, by name."""
     distance = ellipsoid_distance(points_mm, anatomy.shape_centre_mm, anatomy.shape_radii_mm, anatomy.shape_rotation)
     return {name: distance[number] for number, (name, _) in enumerate(_NAMED_ELLIPSOIDS)}
 
 
-def organs(anatomy: Anatomy, walls: Torso, points_mm: jax.Array) -> Organs:
+def organs(anatomy: Anatomy, walls: Torso, points_mm: Float[jax.Array, "3 n"]) -> Organs:
     """Computes the soft organs at points (3, n) of the average patient's frame."""
     d = organ_ellipsoids(anatomy, points_mm)
     x, y, z = points_mm
@@ -176,7 +177,7 @@ def _liver(d: dict[str, jax.Array], walls: Torso, vein: jax.Array) -> jax.Array:
     return jnp.maximum(lobes, -(vein + 1.5))
 
 
-def segment_number(caudate: jax.Array, points_mm: jax.Array) -> jax.Array:
+def segment_number(caudate: Float[jax.Array, " n"], points_mm: Float[jax.Array, "3 n"]) -> Integer[jax.Array, " n"]:
     """Returns the Couinaud segment (1 to 8) of each point (3, n), also outside the liver.
 
     The bounds are the gently curved surfaces of the three hepatic veins, all through the confluence at the

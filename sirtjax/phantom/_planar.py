@@ -1,22 +1,20 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 
 from sirtjax.phantom._acquire import blur
 from sirtjax.volume import Geometry
 
-FloatArray = NDArray[np.float32]
-
 
 def planar_views(
-    activity: FloatArray,
-    attenuation_per_mm: FloatArray,
+    activity: Float[np.ndarray, "i j k"],
+    attenuation_per_mm: Float[np.ndarray, "i j k"],
     geometry: Geometry,
     *,
     fwhm_mm: float,
     attenuation_corrected: bool,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Float[np.ndarray, "i 1 k"], Float[np.ndarray, "i 1 k"]]:
     """Computes the expected anterior and posterior views along the grid's axes: (i, 1, k) each.
 
     Each view adds up the activity along y, weakened by values between it and the detector (narrow beam, no

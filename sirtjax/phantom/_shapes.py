@@ -10,7 +10,12 @@ from sirtjax.typing import Array
 _TINY = 1e-6
 
 
-def ellipsoid_distance(points_mm: Array, centre_mm: Array, radii_mm: Array, local_from_world: Array) -> jax.Array:
+def ellipsoid_distance(
+    points_mm: Float[Array, "3 n"],
+    centre_mm: Float[Array, "e 3"],
+    radii_mm: Float[Array, "e 3"],
+    local_from_world: Float[Array, "e 3 3"],
+) -> Float[jax.Array, "e n"]:
     """Computes the signed distance (mm, negative inside) to each ellipsoid, first order at the surface.
 
     Args:
@@ -30,7 +35,12 @@ def ellipsoid_distance(points_mm: Array, centre_mm: Array, radii_mm: Array, loca
     return k0 * (k0 - 1.0) / k1
 
 
-def ellipsoid_coordinates(points_mm: Array, centre_mm: Array, radii_mm: Array, local_from_world: Array) -> list[Array]:
+def ellipsoid_coordinates(
+    points_mm: Float[Array, "3 n"],
+    centre_mm: Float[Array, "e 3"],
+    radii_mm: Float[Array, "e 3"],
+    local_from_world: Float[Array, "e 3 3"],
+) -> list[Float[Array, "e n"]]:
     """Returns points along each ellipsoid's axes divided by its semi-axes, three of (e, n)."""
     # Written out by component so that XLA fuses it into one loop without (e, 3, n) arrays in between.
     dx, dy, dz = (points_mm[axis][None] - centre_mm[:, axis, None] for axis in range(3))
@@ -41,14 +51,18 @@ def ellipsoid_coordinates(points_mm: Array, centre_mm: Array, radii_mm: Array, l
     return scaled
 
 
-def positive_power(x: jax.Array, exponent: float) -> jax.Array:
+def positive_power(x: Float[jax.Array, "*shape"], exponent: float) -> Float[jax.Array, "*shape"]:
     """Computes `x ** exponent` for x > 0 as exp(log), which XLA vectorises on the CPU, unlike `pow`."""
     return jnp.exp(exponent * jnp.log(x))
 
 
 def superellipse_distance(
-    u_mm: jax.Array, v_mm: jax.Array, a_mm: jax.Array | float, b_mm: jax.Array | float, exponent: float
-) -> jax.Array:
+    u_mm: Float[jax.Array, " n"],
+    v_mm: Float[jax.Array, " n"],
+    a_mm: Float[jax.Array, " n"] | float,
+    b_mm: Float[jax.Array, " n"] | float,
+    exponent: float,
+) -> Float[jax.Array, " n"]:
     """Returns the signed distance in mm to the tube `|u/a|^n + |v/b|^n = 1`, first order at its wall.
 
     Args:
@@ -66,7 +80,12 @@ def superellipse_distance(
     return (k0 - 1.0) / slope
 
 
-def capsule_distance(points_mm: Array, start_mm: jax.Array, end_mm: jax.Array, radius_mm: jax.Array) -> jax.Array:
+def capsule_distance(
+    points_mm: Float[Array, "3 n"],
+    start_mm: Float[jax.Array, "c 3"],
+    end_mm: Float[jax.Array, "c 3"],
+    radius_mm: Float[jax.Array, "c 2"],
+) -> Float[jax.Array, "c n"]:
     """Computes the signed distance (mm) of points (3, n) to round-ended cylinders (c, 3): (c, n).
 
     The radius (c, 2) changes linearly from start to end.
@@ -93,7 +112,9 @@ def tube_distance(points_mm: Float[jax.Array, "3 n"], table: Float[Array, "c 8"]
     return jnp.min(distance, axis=0)
 
 
-def smooth_min(a: jax.Array, b: jax.Array, width_mm: float) -> jax.Array:
+def smooth_min(
+    a: Float[Array, "*shape"] | float, b: Float[Array, "*shape"] | float, width_mm: float
+) -> Float[jax.Array, "*shape"]:
     """Computes the union of two distances with a fillet of about `width_mm` (Quilez' polynomial).
 
     Examples:
@@ -105,12 +126,14 @@ def smooth_min(a: jax.Array, b: jax.Array, width_mm: float) -> jax.Array:
     return jnp.minimum(a, b) - h * h * width_mm * 0.25
 
 
-def smooth_max(a: jax.Array, b: jax.Array, width_mm: float) -> jax.Array:
+def smooth_max(
+    a: Float[Array, "*shape"] | float, b: Float[Array, "*shape"] | float, width_mm: float
+) -> Float[jax.Array, "*shape"]:
     """Computes the intersection of two distances with a rounded edge of about `width_mm`."""
     return -smooth_min(-a, -b, width_mm)
 
 
-def smooth_step(x: jax.Array, low: float, high: float) -> jax.Array:
+def smooth_step(x: Float[Array, "*shape"] | float, low: float, high: float) -> Float[jax.Array, "*shape"]:
     """Returns 0 below `low`, 1 above `high`, and a cubic in between."""
     t = jnp.clip((x - low) / (high - low), 0.0, 1.0)
     return t * t * (3 - 2 * t)

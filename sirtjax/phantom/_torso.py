@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from sirtjax.phantom._parameters import Anatomy
 from sirtjax.phantom._shapes import (
@@ -23,28 +24,28 @@ VERTEBRA_PITCH_MM = 27.0
 class Torso(NamedTuple):
     """Signed distances (mm, (n,)) of the walls that enclose everything else."""
 
-    skin: jax.Array
-    muscle: jax.Array
-    cavity: jax.Array
-    spine_tube: jax.Array
-    above_diaphragm: jax.Array
+    skin: Float[jax.Array, " n"]
+    muscle: Float[jax.Array, " n"]
+    cavity: Float[jax.Array, " n"]
+    spine_tube: Float[jax.Array, " n"]
+    above_diaphragm: Float[jax.Array, " n"]
 
 
 class Skeleton(NamedTuple):
     """Signed distances (mm, (n,)) of the bones and what they enclose."""
 
-    bone: jax.Array
-    disc: jax.Array
-    canal: jax.Array
-    cartilage: jax.Array
+    bone: Float[jax.Array, " n"]
+    disc: Float[jax.Array, " n"]
+    canal: Float[jax.Array, " n"]
+    cartilage: Float[jax.Array, " n"]
 
 
-def spine_y_mm(z: jax.Array) -> jax.Array:
+def spine_y_mm(z: Float[jax.Array, " n"]) -> Float[jax.Array, " n"]:
     """Computes the centre line of the vertebral bodies: thoracic kyphosis, lumbar lordosis."""
     return 60.0 + 7.0 * jnp.sin((z + 70.0) / 85.0)
 
 
-def diaphragm_z_mm(anatomy: Anatomy, x: jax.Array, y: jax.Array) -> jax.Array:
+def diaphragm_z_mm(anatomy: Anatomy, x: Float[jax.Array, " n"], y: Float[jax.Array, " n"]) -> Float[jax.Array, " n"]:
     """Computes the height of the diaphragm: a higher right and a lower left dome with steep recesses."""
 
     def dome(x_top: float, z_top: Scalar, width: float, side_drop: float) -> jax.Array:
@@ -59,7 +60,7 @@ def diaphragm_z_mm(anatomy: Anatomy, x: jax.Array, y: jax.Array) -> jax.Array:
     return -smooth_min(smooth_min(-right, -left, 30.0), -tendon, 24.0)
 
 
-def torso(anatomy: Anatomy, x: jax.Array, y: jax.Array, z: jax.Array) -> Torso:
+def torso(anatomy: Anatomy, x: Float[jax.Array, " n"], y: Float[jax.Array, " n"], z: Float[jax.Array, " n"]) -> Torso:
     """Returns body outline, fat layer, muscular wall, the cavity inside, and the diaphragm.
 
     Args:
@@ -89,7 +90,9 @@ def torso(anatomy: Anatomy, x: jax.Array, y: jax.Array, z: jax.Array) -> Torso:
     return Torso(skin, muscle, cavity, spine_tube, above)
 
 
-def skeleton(anatomy: Anatomy, walls: Torso, x: jax.Array, y: jax.Array, z: jax.Array) -> Skeleton:
+def skeleton(
+    anatomy: Anatomy, walls: Torso, x: Float[jax.Array, " n"], y: Float[jax.Array, " n"], z: Float[jax.Array, " n"]
+) -> Skeleton:
     """Ribs as slanted rings in the chest wall, sternum, costal cartilage and a column of vertebrae."""
     across = jnp.abs(x)
     slant = z + 0.75 * (80.0 - y)
@@ -112,7 +115,9 @@ def skeleton(anatomy: Anatomy, walls: Torso, x: jax.Array, y: jax.Array, z: jax.
     return Skeleton(bone, disc, canal, cartilage)
 
 
-def spine(anatomy: Anatomy, x: jax.Array, y: jax.Array, z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def spine(
+    anatomy: Anatomy, x: Float[jax.Array, " n"], y: Float[jax.Array, " n"], z: Float[jax.Array, " n"]
+) -> tuple[Float[jax.Array, " n"], Float[jax.Array, " n"], Float[jax.Array, " n"]]:
     """Returns the distances (n,) in mm to the vertebrae, the discs between them and the canal behind them.
 
     Args:

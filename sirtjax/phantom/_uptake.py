@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Integer
-from numpy.typing import NDArray
 
 from sirtjax.phantom._config import MaaConfig
 from sirtjax.phantom._contrast import microsphere_table
@@ -13,8 +12,6 @@ from sirtjax.phantom._parameters import Anatomy
 from sirtjax.phantom._pose import Pose
 from sirtjax.phantom._tissues import MAX_LESIONS
 from sirtjax.volume import Geometry
-
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +58,8 @@ class ActivityMap:
       right_fraction: fraction of the liver's activity in the right territory, lesions included.
     """
 
-    mbq_per_ml: FloatArray
-    attenuation_per_mm: FloatArray
+    mbq_per_ml: Float[np.ndarray, "i j k"]
+    attenuation_per_mm: Float[np.ndarray, "i j k"]
     organ: Integer[np.ndarray, "i j k"]
     right_fraction: float
 

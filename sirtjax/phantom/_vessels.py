@@ -109,7 +109,12 @@ def pad_tree(tree: Tree) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n
     return start, end, radius
 
 
-def vessel_field(start_mm: jax.Array, end_mm: jax.Array, radius_mm: jax.Array, origin_mm: jax.Array) -> jax.Array:
+def vessel_field(
+    start_mm: Float[jax.Array, "trees segments 3"],
+    end_mm: Float[jax.Array, "trees segments 3"],
+    radius_mm: Float[jax.Array, "trees segments 2"],
+    origin_mm: Float[jax.Array, "3"],
+) -> Float[jax.Array, "i j k trees"]:
     """Computes the signed distance to vessel trees on a grid, (i, j, k, trees), capped at `FAR_MM`.
 
     Each piece is drawn only in a window around it, so the cost does not grow with the grid.
@@ -137,7 +142,9 @@ def vessel_field(start_mm: jax.Array, end_mm: jax.Array, radius_mm: jax.Array, o
     return jnp.stack(trees, axis=-1)
 
 
-def sample_field(field_mm: Array, origin_mm: Array, points_mm: jax.Array) -> jax.Array:
+def sample_field(
+    field_mm: Float[Array, "i j k c"], origin_mm: Float[Array, "3"], points_mm: Float[jax.Array, "3 n"]
+) -> Float[jax.Array, "c n"]:
     """Interpolates a vessel field (i, j, k, c) at points (3, n): (c, n); `FAR_MM` outside its grid."""
     size = jnp.array(FIELD_SHAPE)[:, None]
     at = (points_mm - origin_mm[:, None]) / FIELD_SPACING_MM
