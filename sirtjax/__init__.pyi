@@ -16,6 +16,7 @@ from sirtjax import metrics as metrics
 from sirtjax import networks as networks
 from sirtjax import ops as ops
 from sirtjax import parsing as parsing
+from sirtjax import partial_volume as partial_volume
 from sirtjax import phantom as phantom
 from sirtjax import pipeline as pipeline
 from sirtjax import postprocess as postprocess

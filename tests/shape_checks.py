@@ -19,6 +19,7 @@ SUBPACKAGES = (
     "metrics",
     "networks",
     "ops",
+    "partial_volume",
     "phantom",
     "pipeline",
     "postprocess",

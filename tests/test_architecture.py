@@ -23,7 +23,17 @@ TIERS = (
     ("io",),  # reads and writes transforms, so it stands on spatial
     ("dicom",),  # flips frames too
     ("formats",),  # chooses among the readers of io and dicom
-    ("preprocess", "losses", "metrics", "networks", "postprocess", "dosimetry", "territories", "phantom"),
+    (
+        "preprocess",
+        "losses",
+        "metrics",
+        "networks",
+        "postprocess",
+        "dosimetry",
+        "partial_volume",
+        "territories",
+        "phantom",
+    ),
     ("synthesis",),  # paints the anatomy of phantom, scales intensities as preprocess
     ("inference", "registration"),
     ("segmentation", "pipeline"),

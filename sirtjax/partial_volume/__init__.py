@@ -1,0 +1,31 @@
+"""Partial-volume correction of SPECT and PET: recovery coefficients, GTM, RBV, deconvolution and resolution."""
+
+from sirtjax.partial_volume._blur import gaussian_blur as gaussian_blur
+from sirtjax.partial_volume._deconvolution import Deconvolution as Deconvolution
+from sirtjax.partial_volume._deconvolution import richardson_lucy as richardson_lucy
+from sirtjax.partial_volume._deconvolution import richardson_lucy_fixed as richardson_lucy_fixed
+from sirtjax.partial_volume._recovery import recovery_coefficients as recovery_coefficients
+from sirtjax.partial_volume._recovery import recovery_corrected_means as recovery_corrected_means
+from sirtjax.partial_volume._recovery import sphere_recovery as sphere_recovery
+from sirtjax.partial_volume._regions import geometric_transfer_matrix as geometric_transfer_matrix
+from sirtjax.partial_volume._regions import gtm_means as gtm_means
+from sirtjax.partial_volume._regions import region_based_voxelwise as region_based_voxelwise
+from sirtjax.partial_volume._regions import with_background as with_background
+from sirtjax.partial_volume._resolution import ResolutionEstimate as ResolutionEstimate
+from sirtjax.partial_volume._resolution import resolution_fwhm as resolution_fwhm
+
+__all__ = [
+    "Deconvolution",
+    "ResolutionEstimate",
+    "gaussian_blur",
+    "geometric_transfer_matrix",
+    "gtm_means",
+    "recovery_coefficients",
+    "recovery_corrected_means",
+    "region_based_voxelwise",
+    "resolution_fwhm",
+    "richardson_lucy",
+    "richardson_lucy_fixed",
+    "sphere_recovery",
+    "with_background",
+]
