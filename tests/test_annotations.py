@@ -12,7 +12,6 @@ WITHOUT_SHAPES = {
     "inference",
     "io",
     "metrics",
-    "networks",
     "pipeline",
     "postprocess",
     "preprocess",

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float, PyTree
+from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from sirtjax.errors import ConfigError
 from sirtjax.networks._config import NetworkConfig
@@ -48,8 +48,8 @@ def apply(
 
 
 def apply_training(
-    config: NetworkConfig, variables: Variables, x: jax.Array, *, key: jax.Array
-) -> tuple[tuple[jax.Array, ...], dict[str, PyTree]]:
+    config: NetworkConfig, variables: Variables, x: Float[Array, "n i j k channels"], *, key: PRNGKeyArray
+) -> tuple[tuple[Float[jax.Array, "n _ _ _ classes"], ...], dict[str, PyTree]]:
     """Runs a network in training mode: with dropout and batch statistics.
 
     Args:

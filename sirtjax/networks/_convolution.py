@@ -13,17 +13,25 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 from sirtjax.networks._convolution_cpu import correlate, input_gradient
 from sirtjax.networks._slabs import Padding as Padding
 from sirtjax.networks._slabs import Three as Three
 from sirtjax.networks._weight_gradient_cpu import weight_gradient
+from sirtjax.typing import Array
 
 SAME: Padding = ((1, 1), (1, 1), (1, 1))
 _LAYOUT = ("NDHWC", "DHWIO", "NDHWC")
 
 
-def conv3d(x: jax.Array, w: jax.Array, *, stride: Three = (1, 1, 1), padding: Padding = SAME) -> jax.Array:
+def conv3d(
+    x: Float[Array, "n i j k channels"],
+    w: Float[Array, "a b c channels features"],
+    *,
+    stride: Three = (1, 1, 1),
+    padding: Padding = SAME,
+) -> Float[jax.Array, "n i_out j_out k_out features"]:
     """Correlates images with kernels, as `lax.conv_general_dilated` does.
 
     Differentiable in both arguments (reverse mode); only the two are kept for the gradient.
@@ -43,13 +51,13 @@ def conv3d(x: jax.Array, w: jax.Array, *, stride: Three = (1, 1, 1), padding: Pa
 
 
 def conv3d_transpose(
-    x: jax.Array,
-    w: jax.Array,
+    x: Float[Array, "n i j k channels"],
+    w: Float[Array, "a b c channels features"],
     *,
     stride: Three,
     padding: Padding = ((0, 0), (0, 0), (0, 0)),
     output_padding: Three = (0, 0, 0),
-) -> jax.Array:
+) -> Float[jax.Array, "n i_out j_out k_out features"]:
     """Computes the transpose of a strided convolution.
 
     The output has stride * (i - 1) + kernel - padding + output_padding voxels, as PyTorch's `ConvTranspose3d` has;
@@ -81,7 +89,9 @@ def _three(values: Iterable[int]) -> Three:
     return a, b, c
 
 
-def _pointwise(x: jax.Array, w: jax.Array, stride: Three, padding: Padding) -> jax.Array:
+def _pointwise(
+    x: Float[Array, "n i j k channels"], w: Float[Array, "1 1 1 channels features"], stride: Three, padding: Padding
+) -> jax.Array:
     """A kernel of one voxel is a matrix product."""
     if any(map(any, padding)):
         x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
@@ -90,7 +100,7 @@ def _pointwise(x: jax.Array, w: jax.Array, stride: Three, padding: Padding) -> j
     return lax.dot_general(x, w[0, 0, 0], (((4,), (0,)), ((), ())))
 
 
-def _spread(x: jax.Array, w: jax.Array) -> jax.Array:
+def _spread(x: Float[Array, "n i j k channels"], w: Float[Array, "a b c channels features"]) -> jax.Array:
     """Kernels that touch without overlapping: one matrix product, then channels become space."""
     n, *shape, channels = x.shape
     *kernel, _, features = w.shape

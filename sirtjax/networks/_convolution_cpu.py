@@ -14,6 +14,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 from sirtjax.networks._planes import (
     FEW_CHANNELS,
@@ -27,12 +28,19 @@ from sirtjax.networks._planes import (
 )
 from sirtjax.networks._rows import rows_of
 from sirtjax.networks._slabs import Padding, Three, in_line, pad, single, slabs, window
+from sirtjax.typing import Array
 
 # About what a slab holds beside input and output: the fastest of several on a processor with 2 MB for each core.
 SLAB_BYTES = 6e6
 
 
-def correlate(x: jax.Array, w: jax.Array, *, stride: Three, padding: Padding) -> jax.Array:
+def correlate(
+    x: Float[Array, "n i j k channels"],
+    w: Float[Array, "a b c channels features"],
+    *,
+    stride: Three,
+    padding: Padding,
+) -> Float[jax.Array, "n i_out j_out k_out features"]:
     """Computes `lax.conv_general_dilated` of x (n, i, j, k, in) with w (a, b, c, in, out)."""
     if x.dtype.itemsize < 4:
         # Half precision is emulated on CPUs, and minimal filtering would lose what little it has.
@@ -67,7 +75,14 @@ def correlate(x: jax.Array, w: jax.Array, *, stride: Three, padding: Padding) ->
     return y.reshape(x.shape[0], *out, features)
 
 
-def input_gradient(dy: jax.Array, w: jax.Array, *, shape: Three, stride: Three, padding: Padding) -> jax.Array:
+def input_gradient(
+    dy: Float[Array, "n i_out j_out k_out features"],
+    w: Float[Array, "a b c channels features"],
+    *,
+    shape: Three,
+    stride: Three,
+    padding: Padding,
+) -> Float[jax.Array, "n i j k channels"]:
     """Computes the gradient of `correlate` with respect to its input from the gradient `dy`."""
     if stride == (1, 1, 1):
         back = tuple((k - 1 - low, k - 1 - high) for k, (low, high) in zip(w.shape[:3], padding, strict=True))
@@ -93,15 +108,22 @@ def input_gradient(dy: jax.Array, w: jax.Array, *, shape: Three, stride: Three, 
 
 
 def _taps_of_phase(
-    w: jax.Array, offsets: Iterable[int], *, stride: Three, padding: Padding
-) -> tuple[jax.Array, list[int]]:
+    w: Float[Array, "a b c channels features"], offsets: Iterable[int], *, stride: Three, padding: Padding
+) -> tuple[Float[Array, "p q r channels features"], list[int]]:
     """The kernel taps that reach the voxels s * v + offset, and by how many output voxels the first is ahead of v."""
     reached = [divmod(o + low, s) for o, (low, _), s in zip(offsets, padding, stride, strict=True)]
     i, j, k = (first for _, first in reached)
     return w[i :: stride[0], j :: stride[1], k :: stride[2]], [shift for shift, _ in reached]
 
 
-def _phases_together(dy: jax.Array, w: jax.Array, counts: list[int], *, stride: Three, padding: Padding) -> jax.Array:
+def _phases_together(
+    dy: Float[Array, "n i_out j_out k_out features"],
+    w: Float[Array, "a b c channels features"],
+    counts: list[int],
+    *,
+    stride: Three,
+    padding: Padding,
+) -> jax.Array:
     """All phases of a strided input gradient as the features of one convolution.
 
     The kernels of each are zero where its taps do not reach, so that there is more to multiply, but few features

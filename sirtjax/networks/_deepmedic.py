@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 from flax import nnx
+from jaxtyping import Float, PRNGKeyArray
 
 from sirtjax.networks._config import DeepMedicConfig
 from sirtjax.networks._convolution import Padding, Three
@@ -18,6 +19,7 @@ from sirtjax.networks._layers import (
     mean_pool,
     repeat,
 )
+from sirtjax.typing import Array
 
 VALID: Padding = ((0, 0), (0, 0), (0, 0))
 
@@ -36,7 +38,7 @@ class Layer(nnx.Module):
         self.norm = BatchNorm(features)
         self.slope = ParametricReLU(features)
 
-    def __call__(self, feature: Feature, *, key: jax.Array | None, training: bool) -> Feature:
+    def __call__(self, feature: Feature, *, key: PRNGKeyArray | None, training: bool) -> Feature:
         y = read(lambda x: self.conv(self.dropout(x, key)), feature)
         scaling = self.norm(y, training=training)
         return Feature(kept=(y,), make=lambda y: self.slope(scaling.of(y)))
@@ -52,7 +54,7 @@ class Pathway(nnx.Module):
             for before, own in zip((channels, *features), features, strict=False)
         )
 
-    def __call__(self, x: jax.Array, shape: Three, *, training: bool) -> Feature:
+    def __call__(self, x: Float[Array, "n i j k channels"], shape: Three, *, training: bool) -> Feature:
         factor, margin = self.factor, 2 * len(self.layers)
         seen = crop_centre(x, (shape[0] + factor * margin, shape[1] + factor * margin, shape[2] + factor * margin))
         feature = plain(mean_pool(seen, (factor, factor, factor)) if factor > 1 else seen)
@@ -88,7 +90,9 @@ class DeepMedic(nnx.Module):
         self.dropout = Dropout(config.dropout, len(config.combined))
         self.head = Convolution(sizes[-1], config.classes, kernel=(1, 1, 1), bias=True, draw=draw)
 
-    def __call__(self, x: jax.Array, *, key: jax.Array | None, training: bool) -> tuple[jax.Array, ...]:
+    def __call__(
+        self, x: Float[Array, "n i j k channels"], *, key: PRNGKeyArray | None, training: bool
+    ) -> tuple[Float[jax.Array, "n _ _ _ classes"], ...]:
         key = key if training else None
         shape = (x.shape[1] - self.margin, x.shape[2] - self.margin, x.shape[3] - self.margin)
         feature = joined(*(pathway(x, shape, training=training) for pathway in self.pathways))

@@ -13,46 +13,51 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
+
+from sirtjax.typing import Array
 
 # Values that are added up at once.
 _REGISTER = 16
 
 Result = TypeVar("Result")
-Activation = Callable[[jax.Array], jax.Array]
+Activation = Callable[[Float[jax.Array, "n i j k channels"]], Float[jax.Array, "n i j k channels"]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
     """Arrays that are kept, and how they make up the feature that the next layer reads."""
 
-    kept: tuple[jax.Array, ...]
-    make: Callable[..., jax.Array]
+    kept: tuple[Float[Array, "n _ _ _ _"], ...]
+    make: Callable[..., Float[jax.Array, "n i j k channels"]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
     """(y - mean) * factor + shift, broadcast over voxels."""
 
-    mean: jax.Array
-    factor: jax.Array
-    shift: jax.Array
+    mean: Float[Array, "#n 1 1 1 channels"]
+    factor: Float[Array, "#n 1 1 1 channels"]
+    shift: Float[Array, "#n 1 1 1 channels"]
 
-    def of(self, y: jax.Array) -> jax.Array:
+    def of(self, y: Float[Array, "n i j k channels"]) -> Float[jax.Array, "n i j k channels"]:
         """Returns the scaled array, in its own type."""
-        return ((y - self.mean) * self.factor + self.shift).astype(y.dtype)
+        return (jnp.subtract(y, self.mean) * self.factor + self.shift).astype(y.dtype)
 
 
-def plain(x: jax.Array) -> Feature:
+def plain(x: Float[Array, "n i j k channels"]) -> Feature:
     """Returns an array as a feature without scaling."""
     return Feature(kept=(x,), make=lambda y: y)
 
 
-def scaled(y: jax.Array, scaling: Scaling, activation: Activation) -> Feature:
+def scaled(y: Float[jax.Array, "n i j k channels"], scaling: Scaling, activation: Activation) -> Feature:
     """Returns an array that is normalised and activated when it is read."""
     return Feature(kept=(y,), make=lambda y: activation(scaling.of(y)))
 
 
-def residual(y: jax.Array, scaling: Scaling, skip: Feature, activation: Activation) -> Feature:
+def residual(
+    y: Float[jax.Array, "n i j k channels"], scaling: Scaling, skip: Feature, activation: Activation
+) -> Feature:
     """Returns the activated sum of a normalised array and another feature."""
     return Feature(kept=(y, *skip.kept), make=lambda y, *others: activation(scaling.of(y) + skip.make(*others)))
 
@@ -72,7 +77,7 @@ def joined(*features: Feature) -> Feature:
     return Feature(kept=tuple(y for feature in features for y in feature.kept), make=make)
 
 
-def read(function: Callable[[jax.Array], Result], feature: Feature) -> Result:
+def read(function: Callable[[Float[jax.Array, "n i j k channels"]], Result], feature: Feature) -> Result:
     """Applies a function to a feature; the gradient only stores what the feature stores."""
     convert: Any = jax.closure_convert
     run, closed_over = convert(lambda *kept: function(feature.make(*kept)), *feature.kept)
@@ -112,7 +117,9 @@ _again.defvjp(_again_forward, _again_backward)
 
 
 @jax.custom_vjp
-def moments(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+def moments(
+    y: Float[Array, "n i j k channels"],
+) -> tuple[Float[Array, "n 1 1 1 channels"], Float[Array, "n 1 1 1 channels"]]:
     """Computes mean and variance over the voxels of each image and channel, (n, 1, 1, 1, channel)."""
     n, i, j, k, channels = y.shape
     group = _group(j * k, channels)
@@ -130,7 +137,7 @@ def _group(voxels: int, channels: int) -> int:
     return group
 
 
-def _mean(y: jax.Array, channels: int) -> jax.Array:
+def _mean(y: Float[Array, "n i groups size"], channels: int) -> Float[Array, "n 1 1 channels"]:
     """Over the planes and groups of (n, i, groups, group x channels): (n, 1, 1, channels)."""
     n, i, _, size = y.shape
     # A single-precision sum over millions of voxels loses digits; over planes and then over their sums it does not.
@@ -140,7 +147,7 @@ def _mean(y: jax.Array, channels: int) -> jax.Array:
 
 def _moments_forward(
     y: jax.Array,
-) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+) -> tuple[tuple[Array, Array], tuple[jax.Array, Array]]:
     mean, variance = moments(y)
     return (mean, variance), (y, mean)
 

@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
+from jaxtyping import Float, PRNGKeyArray
 
 from sirtjax.networks._convolution import Padding, Three, conv3d, conv3d_transpose
 from sirtjax.networks._feature import Scaling, moments
+from sirtjax.typing import Array
 
 # Values of a shape and a number of inputs that each output sums.
-Draw = Callable[[tuple[int, ...], int], np.ndarray]
+Draw = Callable[[tuple[int, ...], int], Float[np.ndarray, "..."]]
 
 EPSILON = 1e-5
 LEAK = 0.01
@@ -29,7 +31,7 @@ def kept_size(kernel: Three) -> Padding:
     return a, b, c
 
 
-def leaky_relu(x: jax.Array) -> jax.Array:
+def leaky_relu(x: Float[jax.Array, "*shape"]) -> Float[jax.Array, "*shape"]:
     """Scales negative values by 0.01."""
     return jnp.where(x >= 0, x, LEAK * x)
 
@@ -44,7 +46,7 @@ def he_normal(generator: np.random.Generator) -> Draw:
     return draw
 
 
-def shapes_alone(shape: tuple[int, ...], fan_in: int) -> np.ndarray:
+def shapes_alone(shape: tuple[int, ...], fan_in: int) -> Float[np.ndarray, "..."]:
     """Stands for drawn values where only shapes are asked for."""
     del fan_in
     return np.zeros(shape, np.float32)
@@ -69,15 +71,17 @@ class Convolution(nnx.Module):
         self.w = nnx.Param(draw((*kernel, channels, features), math.prod(kernel) * channels))
         self.b = nnx.Param(np.zeros(features, np.float32)) if bias else None
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "n i j k channels"]) -> Float[jax.Array, "n i_out j_out k_out features"]:
         return self.shifted(conv3d(x, self.w[...].astype(x.dtype), stride=self.stride, padding=self.padding))
 
-    def shifted(self, y: jax.Array) -> jax.Array:
+    def shifted(self, y: Float[jax.Array, "n i j k features"]) -> Float[jax.Array, "n i j k features"]:
         """Adds the bias, if there is one."""
         return y if self.b is None else y + _wide(self.b[...]).astype(y.dtype)
 
 
-def together(first: Convolution, second: Convolution, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def together(
+    first: Convolution, second: Convolution, x: Float[Array, "n i j k channels"]
+) -> tuple[Float[jax.Array, "n i_out j_out k_out first"], Float[jax.Array, "n i_out j_out k_out second"]]:
     """Combines two convolutions of one image, with equal kernel shape and stride, into one."""
     w = jnp.concatenate([first.w[...], second.w[...]], axis=-1)
     y = conv3d(x, w.astype(x.dtype), stride=first.stride, padding=first.padding)
@@ -107,7 +111,7 @@ class TransposedConvolution(nnx.Module):
         self.w = nnx.Param(draw((*kernel, channels, features), math.prod(kernel) * channels))
         self.b = nnx.Param(np.zeros(features, np.float32)) if bias else None
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "n i j k channels"]) -> Float[jax.Array, "n i_out j_out k_out features"]:
         y = conv3d_transpose(
             x, self.w[...].astype(x.dtype), stride=self.stride, padding=self.padding, output_padding=self.extra
         )
@@ -121,7 +125,7 @@ class InstanceNorm(nnx.Module):
         self.scale = nnx.Param(np.ones(features, np.float32)) if affine else None
         self.shift = nnx.Param(np.zeros(features, np.float32)) if affine else None
 
-    def __call__(self, y: jax.Array, *, training: bool) -> Scaling:
+    def __call__(self, y: Float[Array, "n i j k features"], *, training: bool) -> Scaling:
         del training
         mean, variance = moments(y)
         factor = lax.rsqrt(variance + EPSILON)
@@ -137,7 +141,7 @@ class Affine(nnx.Module):
         self.scale = nnx.Param(np.ones(features, np.float32))
         self.shift = nnx.Param(np.zeros(features, np.float32))
 
-    def __call__(self, y: jax.Array, *, training: bool) -> Scaling:
+    def __call__(self, y: Float[Array, "n i j k features"], *, training: bool) -> Scaling:
         del training
         shift = _wide(self.shift[...])
         return Scaling(mean=jnp.zeros_like(shift), factor=_wide(self.scale[...]), shift=shift)
@@ -153,7 +157,7 @@ class BatchNorm(nnx.Module):
         self.mean = nnx.BatchStat(np.zeros(features, np.float32))
         self.variance = nnx.BatchStat(np.ones(features, np.float32))
 
-    def __call__(self, y: jax.Array, *, training: bool) -> Scaling:
+    def __call__(self, y: Float[Array, "n i j k features"], *, training: bool) -> Scaling:
         mean, variance = _wide(self.mean[...]), _wide(self.variance[...])
         if training:
             means, variances = moments(y)
@@ -166,7 +170,7 @@ class BatchNorm(nnx.Module):
             mean=mean, factor=lax.rsqrt(variance + EPSILON) * _wide(self.scale[...]), shift=_wide(self.shift[...])
         )
 
-    def _follow(self, mean: jax.Array, variance: jax.Array) -> None:
+    def _follow(self, mean: Float[Array, "1 1 1 1 features"], variance: Float[Array, "1 1 1 1 features"]) -> None:
         for kept, found in ((self.mean, mean), (self.variance, variance)):
             new = lax.stop_gradient(found.reshape(-1))
             kept[...] = (1 - self.momentum) * kept[...] + self.momentum * new
@@ -181,7 +185,7 @@ class ParametricReLU(nnx.Module):
     def __init__(self, slopes: int = 1) -> None:
         self.slope = nnx.Param(np.full(slopes, 0.25, np.float32))
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "n i j k channels"]) -> Float[jax.Array, "n i j k channels"]:
         return jnp.where(x >= 0, x, _wide(self.slope[...]).astype(x.dtype) * x)
 
 
@@ -192,7 +196,7 @@ class Dropout(nnx.Module):
         self.rate = rate
         self.number = number
 
-    def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
+    def __call__(self, x: Float[jax.Array, "*shape"], key: PRNGKeyArray | None) -> Float[jax.Array, "*shape"]:
         if key is None or self.rate == 0:
             return x
         stays = jax.random.bernoulli(jax.random.fold_in(key, self.number), 1 - self.rate, x.shape)
@@ -200,12 +204,12 @@ class Dropout(nnx.Module):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
-def max_pool(x: jax.Array, size: Three) -> jax.Array:
+def max_pool(x: Float[Array, "n i j k channels"], size: Three) -> Float[Array, "n i_out j_out k_out channels"]:
     """Returns the maximum of each complete block; equal maxima share the gradient."""
     return _blocks(x, size).max(axis=(2, 4, 6))
 
 
-def _max_pool_forward(x: jax.Array, size: Three) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+def _max_pool_forward(x: jax.Array, size: Three) -> tuple[Array, tuple[jax.Array, Array]]:
     y = max_pool(x, size)
     return y, (x, y)
 
@@ -229,19 +233,19 @@ def _max_pool_backward(size: Three, kept: tuple[jax.Array, jax.Array], dy: jax.A
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
-def mean_pool(x: jax.Array, size: Three) -> jax.Array:
+def mean_pool(x: Float[Array, "n i j k channels"], size: Three) -> Float[Array, "n i_out j_out k_out channels"]:
     """Returns the mean of each block of voxels; sizes are multiples of the block."""
     return _blocks(x, size).mean(axis=(2, 4, 6))
 
 
-def _blocks(x: jax.Array, size: Three) -> jax.Array:
+def _blocks(x: Float[Array, "n i j k channels"], size: Three) -> Float[Array, "n i_out a j_out b k_out c channels"]:
     """Voxels by block and place in it, (n, i, a, j, b, k, c, channel), without those that fill no block."""
     counts = [n // s for n, s in zip(x.shape[1:4], size, strict=True)]
     cut = x[:, : counts[0] * size[0], : counts[1] * size[1], : counts[2] * size[2]]
     return cut.reshape(x.shape[0], counts[0], size[0], counts[1], size[1], counts[2], size[2], x.shape[4])
 
 
-def repeat(x: jax.Array, rate: Three) -> jax.Array:
+def repeat(x: Float[Array, "n i j k channels"], rate: Three) -> Float[jax.Array, "n i_out j_out k_out channels"]:
     """Repeats each voxel to a block of equal voxels (up-sampling)."""
     n, i, j, k, channels = x.shape
     blocks = jnp.broadcast_to(x[:, :, None, :, None, :, None], (n, i, rate[0], j, rate[1], k, rate[2], channels))
@@ -249,14 +253,16 @@ def repeat(x: jax.Array, rate: Three) -> jax.Array:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
-def repeat_smoothly(x: jax.Array, rate: int) -> jax.Array:
+def repeat_smoothly(
+    x: Float[Array, "n i j k channels"], rate: int
+) -> Float[Array, "n {rate}*i-2 {rate}*j-2 {rate}*k-2 channels"]:
     """Repeats voxels, then averages 3 x 3 x 3 without padding: n voxels become rate * n - 2."""
     for axis in (1, 2, 3):
         x = _repeat_axis_smoothly(x, rate, axis)
     return x
 
 
-def _repeat_smoothly_forward(x: jax.Array, rate: int) -> tuple[jax.Array, None]:
+def _repeat_smoothly_forward(x: jax.Array, rate: int) -> tuple[Array, None]:
     return repeat_smoothly(x, rate), None
 
 
@@ -270,7 +276,7 @@ def _repeat_smoothly_backward(rate: int, kept: None, dy: jax.Array) -> tuple[jax
 repeat_smoothly.defvjp(_repeat_smoothly_forward, _repeat_smoothly_backward)
 
 
-def crop_centre(x: jax.Array, shape: Three) -> jax.Array:
+def crop_centre(x: Float[Array, "n i j k channels"], shape: Three) -> Float[jax.Array, "n i_out j_out k_out channels"]:
     """Returns the central part of an array."""
     starts = [(n - m) // 2 for n, m in zip(x.shape[1:4], shape, strict=True)]
     return lax.slice(x, (0, *starts, 0), (x.shape[0], *(a + m for a, m in zip(starts, shape, strict=True)), x.shape[4]))
@@ -281,7 +287,7 @@ def _next_shares(rate: int) -> np.ndarray:
     return np.maximum(0, np.arange(rate) + 3 - rate).astype(np.float32) / 3
 
 
-def _repeat_axis_smoothly(x: jax.Array, rate: int, axis: int) -> jax.Array:
+def _repeat_axis_smoothly(x: Float[Array, "n i j k channels"], rate: int, axis: int) -> jax.Array:
     shares = jnp.expand_dims(_next_shares(rate).astype(x.dtype), [a for a in range(x.ndim + 1) if a != axis + 1])
     size = x.shape[axis]
     # Past the last voxel is one that has no share in what is left after the cut.

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import jax
 from flax import nnx
+from jaxtyping import Float, PRNGKeyArray
 
 from sirtjax.networks._config import PlainConvUNetConfig
 from sirtjax.networks._convolution import Three
 from sirtjax.networks._feature import Feature, joined, plain, read, scaled
 from sirtjax.networks._layers import Affine, Convolution, Draw, InstanceNorm, TransposedConvolution, leaky_relu
+from sirtjax.typing import Array
 
 
 class Unit(nnx.Module):
@@ -96,7 +98,7 @@ class Decoder(nnx.Module):
             Convolution(features[s - 1], classes, kernel=(1, 1, 1), bias=True, draw=draw) for s in with_output
         )
 
-    def __call__(self, skips: list[Feature], *, training: bool) -> tuple[jax.Array, ...]:
+    def __call__(self, skips: list[Feature], *, training: bool) -> tuple[Float[jax.Array, "n _ _ _ classes"], ...]:
         feature, outputs = skips[-1], []
         for up, stage, skip in zip(self.ups, self.stages, skips[-2::-1], strict=True):
             feature = stage(joined(plain(read(up, feature)), skip), training=training)
@@ -129,7 +131,9 @@ class PlainConvUNet(nnx.Module):
             normalised=normalised,
         )
 
-    def __call__(self, x: jax.Array, *, key: jax.Array | None, training: bool) -> tuple[jax.Array, ...]:
+    def __call__(
+        self, x: Float[Array, "n i j k channels"], *, key: PRNGKeyArray | None, training: bool
+    ) -> tuple[Float[jax.Array, "n _ _ _ classes"], ...]:
         del key
         skips, feature = [], plain(x)
         for stage in self.encoder:

@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 from flax import nnx
+from jaxtyping import Float, PRNGKeyArray
 
 from sirtjax.networks._config import HighResUNetConfig, ThesisUNetConfig
 from sirtjax.networks._convolution import Padding, Three
@@ -20,6 +21,7 @@ from sirtjax.networks._layers import (
     repeat,
     repeat_smoothly,
 )
+from sirtjax.typing import Array
 
 VALID: Padding = ((0, 0), (0, 0), (0, 0))
 # The two kernels of a level, where nothing is padded and where sizes are kept.
@@ -73,7 +75,9 @@ class PooledUNet(nnx.Module):
         )
         self.head = Convolution(features[0], config.classes, kernel=(1, 1, 1), bias=True, draw=draw)
 
-    def __call__(self, x: jax.Array, *, key: jax.Array | None, training: bool) -> tuple[jax.Array, ...]:
+    def __call__(
+        self, x: Float[Array, "n i j k channels"], *, key: PRNGKeyArray | None, training: bool
+    ) -> tuple[Float[jax.Array, "n _ _ _ classes"], ...]:
         del key
         rate = (self.rate,) * 3
         feature, skips = plain(x), []
@@ -88,7 +92,7 @@ class PooledUNet(nnx.Module):
         return (read(self.head, feature),)
 
 
-def size_of(x: jax.Array) -> Three:
+def size_of(x: Float[Array, "n i j k channels"]) -> Three:
     """Returns the voxels along each axis."""
     return x.shape[1], x.shape[2], x.shape[3]
 

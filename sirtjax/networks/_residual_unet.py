@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import jax
 from flax import nnx
+from jaxtyping import Float, PRNGKeyArray
 
 from sirtjax.networks._config import ResidualEncoderUNetConfig
 from sirtjax.networks._convolution import Three
 from sirtjax.networks._feature import Feature, Scaling, plain, read, residual
 from sirtjax.networks._layers import Convolution, Draw, InstanceNorm, leaky_relu, mean_pool
 from sirtjax.networks._plain_unet import Decoder, Unit
+from sirtjax.typing import Array
 
 
 class Skip(nnx.Module):
@@ -75,7 +77,9 @@ class ResidualEncoderUNet(nnx.Module):
             draw=draw,
         )
 
-    def __call__(self, x: jax.Array, *, key: jax.Array | None, training: bool) -> tuple[jax.Array, ...]:
+    def __call__(
+        self, x: Float[Array, "n i j k channels"], *, key: PRNGKeyArray | None, training: bool
+    ) -> tuple[Float[jax.Array, "n _ _ _ classes"], ...]:
         del key
         feature, skips = self.stem(plain(x), training=training), []
         for blocks in self.encoder:

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from sirtjax.networks._slabs import pad
+from sirtjax.typing import Array
 
 # So many voxels that as few features fill a vector register; where features are more, two for so many channels.
 _VECTOR, _FEW_FEATURES, _PAIRED_CHANNELS = 16, 4, 2
@@ -38,7 +40,7 @@ class Rows(NamedTuple):
         """Voxels of the image's row from one block to the next."""
         return self.width * self.step
 
-    def blocks(self, x: jax.Array) -> jax.Array:
+    def blocks(self, x: Float[Array, "n slices rows size channels"]) -> Float[jax.Array, "n slices rows blocks band"]:
         """Blocks of each row of (n, slices, rows, size, channels), with what kernels read of the next."""
         n, slices, rows, size, channels = x.shape
         count = -(-self.columns // self.width)
@@ -46,19 +48,21 @@ class Rows(NamedTuple):
         x = x.reshape(n, slices, rows, count + 1, self.span * channels)
         return jnp.concatenate([x[..., :-1, :], x[..., 1:, : self.beyond * channels]], axis=-1)
 
-    def bands(self, w: jax.Array) -> jax.Array:
+    def bands(self, w: Float[Array, "a b c channels features"]) -> Float[jax.Array, "a b 1 band block_features"]:
         """Returns block kernels (a, b, c, in, out): one per voxel of a result's row, shifted to its position."""
         a, b, c, channels, features = w.shape
         size = self.span + self.beyond
         shifted = [pad(w, 2, first, size - c - first) for first in range(0, self.span, self.step)]
         return jnp.stack(shifted, axis=4).reshape(a, b, 1, size * channels, self.width * features)
 
-    def voxels(self, y: jax.Array) -> jax.Array:
+    def voxels(
+        self, y: Float[jax.Array, "n slices rows blocks block_features"]
+    ) -> Float[jax.Array, "n slices rows columns features"]:
         """Blocks of results as voxels."""
         return y.reshape(*y.shape[:3], y.shape[3] * self.width, -1)[:, :, :, : self.columns]
 
 
-def rows_of(w: jax.Array, *, step: int, low: int, columns: int) -> Rows | None:
+def rows_of(w: Float[Array, "a b c channels features"], *, step: int, low: int, columns: int) -> Rows | None:
     """Returns the rows for kernels (a, b, c, in, out) of few channels; None if rows are not faster."""
     reach, channels, features = w.shape[2:]
     wide = _VECTOR // channels if features <= _FEW_FEATURES else 2 if channels <= _PAIRED_CHANNELS else 1

@@ -7,12 +7,15 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float, Integer
+
+from sirtjax.typing import Array
 
 Three = tuple[int, int, int]
 Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
-def single(x: jax.Array) -> jax.Array:
+def single(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return x.astype(jnp.float32)
 
 
@@ -28,12 +31,18 @@ def slabs(depth: int, unit: int, filled: float) -> tuple[int, int]:
     return slab, -(-depth // slab)
 
 
-def in_line(x: jax.Array) -> jax.Array:
+def in_line(x: Float[Array, " n slices *plane"]) -> Float[Array, "n slices size"]:
     """Flattens each slice to one axis, so that loops over it fill the vector registers."""
     return x.reshape(*x.shape[:2], -1)
 
 
-def window(x: jax.Array, start: jax.Array | int, length: int, *, reach: tuple[int, int] | None = None) -> jax.Array:
+def window(
+    x: Float[Array, " n slices *plane"],
+    start: Integer[jax.Array, ""] | int,
+    length: int,
+    *,
+    reach: tuple[int, int] | None = None,
+) -> Float[Array, " n length *plane"]:
     """Slices from `start` on, zeros where there are none; a traced start lies within `reach`."""
     size, plane = x.shape[1], x.shape[2:]
     if reach is None or isinstance(start, int):
@@ -49,9 +58,9 @@ def window(x: jax.Array, start: jax.Array | int, length: int, *, reach: tuple[in
 
     def across() -> jax.Array:
         begin = jnp.clip(start, 0, size - inside)
-        found = lax.dynamic_slice_in_dim(slices, begin, inside, 1)
-        found = pad(found, 1, before, max(after, length - inside - before))
-        return lax.dynamic_slice_in_dim(found, before + start - begin, length, 1)
+        held = lax.dynamic_slice_in_dim(slices, begin, inside, 1)
+        padded = pad(held, 1, before, max(after, length - inside - before))
+        return lax.dynamic_slice_in_dim(padded, before + start - begin, length, 1)
 
     found: jax.Array
     # What a condition gives is written out. Fused into what reads it, the slices' places would be computed again for
@@ -65,7 +74,7 @@ def window(x: jax.Array, start: jax.Array | int, length: int, *, reach: tuple[in
     return found.reshape(*found.shape[:2], *plane)
 
 
-def pad(x: jax.Array, axis: int, low: int, high: int) -> jax.Array:
+def pad(x: Float[Array, "..."], axis: int, low: int, high: int) -> Float[Array, "..."]:
     """Zeros added to an axis, or voxels cut off it where negative."""
     if low == high == 0:
         return x

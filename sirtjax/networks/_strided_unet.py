@@ -9,6 +9,7 @@ from itertools import count
 
 import jax
 from flax import nnx
+from jaxtyping import Float, PRNGKeyArray
 
 from sirtjax.networks._config import MonaiUNetConfig, Y90UNetConfig
 from sirtjax.networks._convolution import Three
@@ -24,6 +25,7 @@ from sirtjax.networks._layers import (
     leaky_relu,
     together,
 )
+from sirtjax.typing import Array
 
 ONE: Three = (1, 1, 1)
 
@@ -47,7 +49,7 @@ class Finish(nnx.Module):
         self.slope = ParametricReLU() if style.activation == "prelu" else None
         self.dropout = Dropout(dropout, style.numbers())
 
-    def __call__(self, y: jax.Array, *, key: jax.Array | None, training: bool) -> Feature:
+    def __call__(self, y: Float[jax.Array, "n i j k features"], *, key: PRNGKeyArray | None, training: bool) -> Feature:
         scaling = self.norm(y, training=training)
         activation = leaky_relu if self.slope is None else self.slope
         return Feature(kept=(y,), make=lambda y: activation(self.dropout(scaling.of(y), key)))
@@ -68,10 +70,10 @@ class Layer(nnx.Module):
         self.conv = conv
         self.finish = None if last else Finish(features, style=style, dropout=dropout)
 
-    def __call__(self, feature: Feature, *, key: jax.Array | None, training: bool) -> Feature:
+    def __call__(self, feature: Feature, *, key: PRNGKeyArray | None, training: bool) -> Feature:
         return self.finished(read(self.conv, feature), key=key, training=training)
 
-    def finished(self, y: jax.Array, *, key: jax.Array | None, training: bool) -> Feature:
+    def finished(self, y: Float[jax.Array, "n i j k features"], *, key: PRNGKeyArray | None, training: bool) -> Feature:
         """Applies normalisation, dropout and activation to the result of the convolution."""
         return plain(y) if self.finish is None else self.finish(y, key=key, training=training)
 
@@ -112,7 +114,7 @@ class ResidualUnit(nnx.Module):
         around = partial(Convolution, kernel=kernel, stride=stride, bias=True, draw=style.draw)
         self.around = around(channels, features) if stride != ONE or channels != features else None
 
-    def __call__(self, feature: Feature, *, key: jax.Array | None, training: bool) -> Feature:
+    def __call__(self, feature: Feature, *, key: PRNGKeyArray | None, training: bool) -> Feature:
         first, *others = self.layers
         conv, around = first.conv, self.around
         if around is None:
@@ -178,7 +180,7 @@ class Level(nnx.Module):
             else None
         )
 
-    def __call__(self, feature: Feature, *, key: jax.Array | None, training: bool) -> Feature:
+    def __call__(self, feature: Feature, *, key: PRNGKeyArray | None, training: bool) -> Feature:
         encoded = self.down(feature, key=key, training=training)
         below = self.below(encoded, key=key, training=training)
         found = self.up(joined(encoded, below), key=key, training=training)
@@ -216,6 +218,8 @@ class StridedUNet(nnx.Module):
             dropout=dropout,
         )
 
-    def __call__(self, x: jax.Array, *, key: jax.Array | None, training: bool) -> tuple[jax.Array, ...]:
+    def __call__(
+        self, x: Float[Array, "n i j k channels"], *, key: PRNGKeyArray | None, training: bool
+    ) -> tuple[Float[jax.Array, "n _ _ _ classes"], ...]:
         feature = self.top(plain(x), key=key if training else None, training=training)
         return (read(lambda logits: logits, feature),)

@@ -13,9 +13,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 from sirtjax.networks._planes import OF_IMAGE, OF_KERNEL, TAPS, TILE, TO_IMAGE, every, mix
 from sirtjax.networks._slabs import Padding, Three, pad, single, slabs, window
+from sirtjax.typing import Array
 
 # About what a product reads: the fastest of several on a processor with 2 MB for each core.
 PRODUCT_BYTES = 8e5
@@ -25,7 +27,14 @@ TILE_BYTES = 4e6
 MINIMAL_FROM = 1024
 
 
-def weight_gradient(x: jax.Array, dy: jax.Array, *, kernel: Three, stride: Three, padding: Padding) -> jax.Array:
+def weight_gradient(
+    x: Float[Array, "n i j k channels"],
+    dy: Float[Array, "n i_out j_out k_out features"],
+    *,
+    kernel: Three,
+    stride: Three,
+    padding: Padding,
+) -> Float[jax.Array, "a b c channels features"]:
     """Computes the gradient of `correlate` with respect to its kernels, as matrix products over slabs.
 
     A tap is a shift between the two images. Along each axis either `x` is copied once for each tap, shifted, or `dy`
@@ -79,7 +88,14 @@ def weight_gradient(x: jax.Array, dy: jax.Array, *, kernel: Three, stride: Three
     return _unfold(_total(lambda index: product(index * slab), steps), kernel, sides, channels, features)
 
 
-def _minimal(x: jax.Array, dy: jax.Array, *, kernel: Three, stride: Three, padding: Padding) -> jax.Array:
+def _minimal(
+    x: Float[Array, "n i j k channels"],
+    dy: Float[Array, "n i_out j_out k_out features"],
+    *,
+    kernel: Three,
+    stride: Three,
+    padding: Padding,
+) -> jax.Array:
     """Six gradients to 2D kernels for four slices instead of twelve: the transpose of `_planes.winograd_conv`."""
     low, tiles = padding[0][0], -(-dy.shape[1] // TILE)
     voxels = x.shape[0] * (math.prod(x.shape[2:]) + math.prod(dy.shape[2:]))
@@ -111,8 +127,16 @@ def _total(part: Callable[[jax.Array | int], jax.Array], count: int) -> jax.Arra
 
 
 def _aligned(
-    x: jax.Array, dy: jax.Array, axis: int, kernel: int, step: int, low: int, positions: int, *, on_x: bool
-) -> tuple[jax.Array, jax.Array]:
+    x: Float[Array, "n i j k channels"],
+    dy: Float[Array, "n i_out j_out k_out features"],
+    axis: int,
+    kernel: int,
+    step: int,
+    low: int,
+    positions: int,
+    *,
+    on_x: bool,
+) -> tuple[Float[Array, "n _ _ _ channels"], Float[Array, "n _ _ _ features"]]:
     """Zeros around both, so that along an axis the shifts of one meet all positions of the other."""
     size, found = x.shape[axis], dy.shape[axis]
     if on_x:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Shaped
 
 from sirtjax.errors import ConfigError
 from sirtjax.networks._build import Variables, abstract_variables, check_shapes
@@ -31,7 +32,7 @@ _LEAVES = {
     "variance": "running_var",
 }
 
-State = Mapping[str, np.ndarray]
+State = Mapping[str, Shaped[np.ndarray, "..."]]
 
 
 def from_nnunet(state: State, config: PlainConvUNetConfig | ResidualEncoderUNetConfig) -> Variables:
