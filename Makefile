@@ -34,12 +34,12 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest $(WORKERS) -m "slow and not peers and not clinic"
 
-# The environments of an extra: they see sirtjax and the packages of $(VENV), and add those of the extra.
+# The environment of an extra: its packages, then those of $(VENV) and sirtjax. Not before: pip would build with them.
 define ADD_EXTRA
 $(PYTHON) -m venv $(1)
-echo "import site; site.addsitedir('$(call SITE,$(abspath $(VENV)))')" > $(call SITE,$(1))/shared.pth
 $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(2)"], sep="\n")' > $(1)/requirements.txt
 $(1)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(1)/requirements.txt $(3)
+echo "import site; site.addsitedir('$(call SITE,$(abspath $(VENV)))')" > $(call SITE,$(1))/shared.pth
 endef
 
 # PyTorch, MONAI and nnU-Net themselves, in an environment of their own: nothing here needs them.

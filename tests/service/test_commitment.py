@@ -119,7 +119,7 @@ def test_results_that_are_not_committed_are_sent_again(tmp_path):
 
 @pytest.mark.slow
 def test_a_commitment_that_is_never_reported_is_asked_again_and_given_up(tmp_path):
-    limits = "commitment_s = 0.5\ngive_up_s = 6"
+    limits = "commitment_s = 0.5\ndelivery_timeout_s = 6"
     with (
         Archive(silent=True) as pacs,
         bench.Service(tmp_path, pacs.port, peer="commit_results = true", limits=limits) as service,

@@ -13,6 +13,9 @@ from sirtjax.errors import ComputationError
 from sirtjax.service import check_audit, echo, send_files
 from sirtjax.service._find import Query, find_series
 
+# Together: the audit log of the shared service is checked at the end.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pacs():
@@ -247,13 +250,11 @@ def main_ends(arguments, code):
     assert (stopped.value.code or 0) == code
 
 
-@pytest.mark.slow
 def test_a_node_that_finds_nothing_is_asked_in_vain(service):
     with pytest.raises(ComputationError, match="it accepts none of the requested services"):
         find_series(service.node(), Query(patient_id="nobody"))
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_said_before_anything_is_written(tmp_path, pacs):
     free_mb = shutil.disk_usage(tmp_path).free / 1e6
     with bench.Service(tmp_path, pacs.port, limits=f"min_free_mb = {free_mb * 2:.0f}") as service:
@@ -263,7 +264,6 @@ def test_a_full_disk_is_said_before_anything_is_written(tmp_path, pacs):
         echo(service.node())
 
 
-@pytest.mark.slow
 def test_a_failing_computation_is_given_up_and_does_not_speak_of_the_patient(tmp_path, pacs):
     with bench.Service(tmp_path, pacs.port, segmenter="failing", work="attempts = 1") as service:
         send_files(bench.write_series(tmp_path / "ct", seed="fails"), service.node())
@@ -272,7 +272,6 @@ def test_a_failing_computation_is_given_up_and_does_not_speak_of_the_patient(tmp
         assert "series failed" in audit and bench.CANARIES[0] not in audit + service.log_text()
 
 
-@pytest.mark.slow
 def test_results_wait_for_a_pacs_that_is_away(tmp_path):
     with bench.Pacs() as pacs:
         pacs.stop()
@@ -285,13 +284,11 @@ def test_results_wait_for_a_pacs_that_is_away(tmp_path):
         assert len(pacs.objects) == 1
 
 
-@pytest.mark.slow
 def test_a_second_service_on_the_same_state_is_refused(tmp_path, service, capsys):
     main_ends(["serve", str(service.config)], 2)
     assert "another service uses it; stop it" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_the_configured_function_runs_where_no_other_is_given(tmp_path, pacs):
     work = "device = 'cpu'"
     service = bench.Service(tmp_path, pacs.port, segmenter=None, work=work)

@@ -68,7 +68,7 @@ def test_liver_and_lungs_are_found_and_called_automatic(folder):
 def test_a_mask_that_is_given_is_not_made(folder):
     text = (folder / "case.toml").read_text()
     (folder / "drawn.toml").write_text(
-        text.replace("[masks.lesions]", '[masks.liver]\npath = "liver.nii.gz"\non = "activity"\n[masks.lesions]', 1)
+        text.replace("[masks.lesions]", '[masks.liver]\npath = "liver.nii.gz"\nimage = "activity"\n[masks.lesions]', 1)
     )
     products = run_until(load_case(folder / "drawn.toml"), "liver", hooks=automatic_hooks(model="there is none"))
     assert products.liver.automatic is None
