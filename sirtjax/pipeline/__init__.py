@@ -55,6 +55,7 @@ Example:
 """
 
 from sirtjax.pipeline._dose import absorbed_dose as absorbed_dose
+from sirtjax.pipeline._dose import filled_fraction as filled_fraction
 from sirtjax.pipeline._dose import lung_gy_per_mbq as lung_gy_per_mbq
 from sirtjax.pipeline._dose import per_full_voxel as per_full_voxel
 from sirtjax.pipeline._dose import relative_activity as relative_activity
@@ -96,6 +97,7 @@ __all__ = [
     "absorbed_dose",
     "derived_weights",
     "field_of_view",
+    "filled_fraction",
     "histogram",
     "lung_gy_per_mbq",
     "per_full_voxel",

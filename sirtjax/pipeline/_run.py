@@ -8,7 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from sirtjax.errors import ConfigError
-from sirtjax.pipeline._dose import absorbed_dose, grid_spacing_mm, lung_gy_per_mbq, relative_activity, superpose
+from sirtjax.pipeline._dose import (
+    absorbed_dose,
+    filled_fraction,
+    grid_spacing_mm,
+    lung_gy_per_mbq,
+    relative_activity,
+    superpose,
+)
 from sirtjax.pipeline._histograms import histogram
 from sirtjax.pipeline._place import derived_weights, field_of_view, place_counts, place_mask
 from sirtjax.pipeline._prescription import prescribed_activities
@@ -128,7 +135,7 @@ def _unit_dose(
         soft_tissue_g_per_ml=inputs.soft_tissue_g_per_ml,
         kernel_scale=inputs.kernel_scale,
         kernel_radius=config.kernel_radius,
-        holder=occupancy["liver"],
+        holder=filled_fraction(occupancy["liver"], [occupancy[one] for one in config.injections]),
     )
 
 

@@ -92,7 +92,7 @@ def superpose(
         lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
         lung_activity_mbq=shunted_mbq,
         lung_mass_g=setting.lungs.mass_g,
-        holder=setting.liver,
+        holder=setting.filled,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
-from sirtjax import dosimetry
+from sirtjax import dosimetry, pipeline
 from sirtjax.dosimetry import Protocol
 from sirtjax.workflows._case import InjectionTable
 from sirtjax.workflows._derived import PlacedVoi
@@ -54,6 +54,11 @@ class DosimetryContext:
     def liver(self) -> Float32[np.ndarray, "i j k"]:
         """(i, j, k) fraction of each voxel in the liver, which has all activity of a relative calibration."""
         return self.mapped.occupancy["liver"]
+
+    @property
+    def filled(self) -> Float32[np.ndarray, "i j k"]:
+        """(i, j, k) fraction of each voxel that holds the activity of a relative calibration."""
+        return np.asarray(pipeline.filled_fraction(self.liver, list(self.treated().values())), np.float32)
 
     def treated(self) -> dict[str, Float32[np.ndarray, "i j k"]]:
         """Returns the injected territories, by name."""

@@ -23,10 +23,11 @@ def unit_maps(
       InputError: the activity image has no counts in a territory.
     """
     counts = np.asarray(setting.mapped.activity.array, np.float32)
+    filled = setting.filled
     activity: list[Array] = []
     dose: list[Array] = []
     for name, region in setting.treated().items():
         share = np.asarray(pipeline.relative_activity(counts, region, name=name))
         activity.append(share)
-        dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose, holder=setting.liver))
+        dose.append(dose_gy(share, setting.mapped, setting.tissue, setting.nuclide, case.dose, holder=filled))
     return activity, dose
