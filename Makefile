@@ -105,7 +105,7 @@ wheel: $(INSTALLED)
 	cd build && wheel-check/bin/sirtjax plan wheel-check/patient/case.toml --output wheel-check/plan --force
 	cd build && wheel-check/bin/sirtjax review wheel-check/plan --recompute
 	cd build && wheel-check/bin/sirtjax doctor
-	$(PYTHON) -m zipfile -l dist/*.whl | grep -q 'review/page/vendor/niivue.umd.js'
+	$(PYTHON) -m zipfile -l dist/*.whl | grep 'review/page/vendor/niivue.umd.js'
 
 release-notes:
 	@$(PYTHON) packaging/release.py
