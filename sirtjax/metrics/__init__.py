@@ -1,5 +1,10 @@
-"""Quality of a result: overlap, surfaces, lesions, centroids, registration errors, Jacobians, tests; never a loss."""
+"""Quality of a result: overlap, surfaces, lesions, doses, registration errors, tests; never a loss."""
 
+from sirtjax.metrics._agreement import Agreement as Agreement
+from sirtjax.metrics._agreement import agreement as agreement
+from sirtjax.metrics._gamma import GammaCriteria as GammaCriteria
+from sirtjax.metrics._gamma import GammaMap as GammaMap
+from sirtjax.metrics._gamma import gamma_index as gamma_index
 from sirtjax.metrics._jacobian import JacobianSummary as JacobianSummary
 from sirtjax.metrics._jacobian import folding_fraction as folding_fraction
 from sirtjax.metrics._jacobian import jacobian_summary as jacobian_summary
@@ -32,7 +37,10 @@ from sirtjax.metrics._target_error import field_error_mm as field_error_mm
 from sirtjax.metrics._target_error import target_registration_error_mm as target_registration_error_mm
 
 __all__ = [
+    "Agreement",
     "Connectivity",
+    "GammaCriteria",
+    "GammaMap",
     "JacobianSummary",
     "LabelQuality",
     "LesionDetection",
@@ -43,6 +51,7 @@ __all__ = [
     "SurfaceDistances",
     "SurfaceMesh",
     "TargetRegistrationError",
+    "agreement",
     "centroid_distance_mm",
     "dice",
     "evaluate_registration",
@@ -51,6 +60,7 @@ __all__ = [
     "facet_distances",
     "field_error_mm",
     "folding_fraction",
+    "gamma_index",
     "jacobian_summary",
     "kruskal_wallis_test",
     "lesion_detection",
