@@ -1,5 +1,7 @@
 """Partial-volume correction of SPECT and PET: recovery coefficients, GTM, RBV, deconvolution and resolution."""
 
+from sirtjax.partial_volume._alignment import MaskAlignment as MaskAlignment
+from sirtjax.partial_volume._alignment import align_masks as align_masks
 from sirtjax.partial_volume._blur import gaussian_blur as gaussian_blur
 from sirtjax.partial_volume._deconvolution import Deconvolution as Deconvolution
 from sirtjax.partial_volume._deconvolution import richardson_lucy as richardson_lucy
@@ -16,7 +18,9 @@ from sirtjax.partial_volume._resolution import resolution_fwhm as resolution_fwh
 
 __all__ = [
     "Deconvolution",
+    "MaskAlignment",
     "ResolutionEstimate",
+    "align_masks",
     "gaussian_blur",
     "geometric_transfer_matrix",
     "gtm_means",

@@ -62,13 +62,19 @@ def gaussian_blur(
 
 
 def blur_unchecked(
-    image: Float[Array, "i j k"], spacing_mm: Vector, fwhm_mm: Scalar | Vector
+    image: Float[Array, "i j k"],
+    spacing_mm: Vector,
+    fwhm_mm: Scalar | Vector,
+    *,
+    shift_mm: Float[Array, "3"] | None = None,
 ) -> Float[jax.Array, "i j k"]:
-    """Blurs an image whose values have been checked."""
+    """Blurs an image whose values have been checked, and moves it by `shift_mm` along its axes."""
     sigma = sigma_voxels(spacing_mm, fwhm_mm)
+    shift = None if shift_mm is None else jnp.asarray(shift_mm) / jnp.asarray(spacing_mm, jnp.float32)
     blurred = jnp.asarray(image, jnp.result_type(image, jnp.float32))
     for axis in range(3):
-        matrix = _reflecting_matrix(blurred.shape[0], sigma[axis]).astype(blurred.dtype)
+        matrix = _reflecting_matrix(blurred.shape[0], sigma[axis], 0.0 if shift is None else shift[axis])
+        matrix = matrix.astype(blurred.dtype)
         # Contract the leading axis and append the blurred one: after three times the order is restored.
         blurred = jnp.tensordot(blurred, matrix, ((0,), (1,)), precision=jax.lax.Precision.HIGHEST)
     return blurred
@@ -88,12 +94,12 @@ def kernel_peak(spacing_mm: Vector, fwhm_mm: Scalar | Vector) -> Float[jax.Array
     return 1.0 / jnp.prod(jnp.exp(-0.5 * scaled * scaled).sum(axis=1))
 
 
-def _reflecting_matrix(length: int, sigma: jax.Array) -> jax.Array:
+def _reflecting_matrix(length: int, sigma: jax.Array, shift: Scalar) -> jax.Array:
     # Column b collects the kernel of voxel b and of all its mirror images, which repeat every 2 lengths.
     index = np.arange(length)
     repeats = 2 + 64 // length
     direct, mirrored = index[:, None] - index, index[:, None] + index + 1
     offset = np.stack([2 * length * n + d for n in range(-repeats, repeats + 1) for d in (direct, mirrored)])
-    scaled = offset / sigma
+    scaled = (offset - shift) / sigma
     weight = jnp.exp(-0.5 * scaled * scaled).sum(axis=0)
     return weight / weight[0].sum()
