@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, SupportsIndex
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.typing import NDArray
 
 from sirtjax.errors import ConfigError
@@ -15,7 +16,7 @@ from sirtjax.train._cache import PreparedCase
 # More than any training has; without an end grain cannot take every n-th batch.
 _EPOCHS = 1_000_000
 
-Patch = dict[str, NDArray[Any]]
+Patch = dict[str, Shaped[np.ndarray, "..."]]
 Shape = tuple[int, int, int]
 
 

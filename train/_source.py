@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import PyTree
+from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from sirtjax.errors import ConfigError
 from sirtjax.train._config import Recipe
@@ -18,9 +18,10 @@ from sirtjax.train._state import Variables
 from sirtjax.train._step import Prepare
 from sirtjax.typing import Array
 
-# (key, bank) to (image (i, j, k, channels), onehot (i, j, k, classes)).
-Sample = Callable[[jax.Array, PyTree], tuple[Array, Array]]
-Predict = Callable[[Variables, Array], Array]
+# (key, bank) to (image, onehot).
+Sample = Callable[[PRNGKeyArray, PyTree], tuple[Float[Array, "i j k channels"], Float[Array, "i j k classes"]]]
+# (variables, images) to logits.
+Predict = Callable[[Variables, Float[Array, "n i j k channels"]], Float[Array, "n a b c classes"]]
 # Far from any seed that a training would be given.
 _VALIDATION = 0x5EED0000
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import PyTree
+from jaxtyping import Float, PRNGKeyArray, PyTree, Real
 
 from sirtjax.train._config import Recipe
 from sirtjax.train._devices import divided, replicated
@@ -18,11 +18,14 @@ from sirtjax.train._optimiser import learning_rate, make_optimiser
 from sirtjax.train._state import TrainState, Variables
 from sirtjax.typing import Array
 
-# (variables, images (n, i, j, k, channels), key) to (outputs, statistics).
-Forward = Callable[[Variables, jax.Array, jax.Array], tuple[tuple[Array, ...], PyTree]]
+Images = Float[jax.Array, "n i j k channels"]
+# (variables, images, key) to (outputs, statistics); an output may have fewer voxels than the images.
+Forward = Callable[[Variables, Images, PRNGKeyArray], tuple[tuple[Float[Array, "n _ _ _ classes"], ...], PyTree]]
 # (key, feed, part) to (images, onehot) of one part of the batch.
-Prepare = Callable[[Array, PyTree, Array], tuple[Array, Array]]
-Metrics = dict[str, Array]
+Prepare = Callable[
+    [PRNGKeyArray, PyTree, Real[Array, ""]], tuple[Float[Array, "n i j k channels"], Float[Array, "n i j k classes"]]
+]
+Metrics = dict[str, Float[Array, ""]]
 Step = Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]
 
 

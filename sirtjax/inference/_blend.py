@@ -4,20 +4,22 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32
 from scipy import ndimage
 
 from sirtjax.inference._tiles import TileLayout
 
 Blending = Literal["gaussian", "uniform", "nnunet"]
-Row = NDArray[np.float32]
+# Weights along each axis of a tile, and of the canvas that all tiles cover.
+TileRows = tuple[Float32[np.ndarray, " i"], Float32[np.ndarray, " j"], Float32[np.ndarray, " k"]]
+CanvasRows = tuple[Float32[np.ndarray, " a"], Float32[np.ndarray, " b"], Float32[np.ndarray, " c"]]
 # Standard deviation of the weights in tiles, as in nnU-Net v2.
 SIGMA_FRACTION = 1 / 8
 # What nnU-Net v2 scales its weights to, before they are rounded to half precision.
 NNUNET_PEAK = 10
 
 
-def blend_weights(shape: Sequence[int], *, blending: Blending) -> tuple[Row, Row, Row]:
+def blend_weights(shape: Sequence[int], *, blending: Blending) -> TileRows:
     """Returns the blending weights of a tile along each axis; their product is the weight of a voxel.
 
     "gaussian" is a unit impulse in the middle (voxel n // 2 of n) blurred with a standard deviation of an eighth of
@@ -33,7 +35,9 @@ def blend_weights(shape: Sequence[int], *, blending: Blending) -> tuple[Row, Row
     return i, j, k
 
 
-def tile_weights(layout: TileLayout, *, blending: Blending) -> tuple[Row, tuple[Row, ...]]:
+def tile_weights(
+    layout: TileLayout, *, blending: Blending
+) -> tuple[Float32[np.ndarray, "i j k"], tuple[Float32[np.ndarray, "..."], ...]]:
     """Returns the weights of a tile's voxels, and factors whose product is the sum over all tiles.
 
     "nnunet" is "gaussian" as nnU-Net v2 stores it, in half precision: where it falls below what that holds, far from
@@ -55,7 +59,7 @@ def tile_weights(layout: TileLayout, *, blending: Blending) -> tuple[Row, tuple[
     return i[:, None, None] * j[:, None] * k, (a[:, None, None], b[:, None], c)
 
 
-def summed_weights(layout: TileLayout, weights: tuple[Row, Row, Row]) -> tuple[Row, Row, Row]:
+def summed_weights(layout: TileLayout, weights: TileRows) -> CanvasRows:
     """Returns the summed weights of all tiles in the canvas, as one factor per axis."""
     sums = []
     for size, starts, row in zip(layout.canvas_shape, layout.starts, weights, strict=True):
@@ -66,7 +70,7 @@ def summed_weights(layout: TileLayout, weights: tuple[Row, Row, Row]) -> tuple[R
     return sums[0], sums[1], sums[2]
 
 
-def _half_gaussian(shape: Sequence[int]) -> Row:
+def _half_gaussian(shape: Sequence[int]) -> Float32[np.ndarray, "i j k"]:
     impulse = np.zeros(tuple(shape))
     impulse[tuple(n // 2 for n in shape)] = 1
     blurred = ndimage.gaussian_filter(impulse, [n * SIGMA_FRACTION for n in shape], mode="constant")
@@ -75,7 +79,7 @@ def _half_gaussian(shape: Sequence[int]) -> Row:
     return np.asarray(half, np.float32)
 
 
-def _gaussian(size: int) -> Row:
+def _gaussian(size: int) -> Float32[np.ndarray, " size"]:
     impulse = np.zeros(size)
     impulse[size // 2] = 1
     blurred = ndimage.gaussian_filter1d(impulse, size * SIGMA_FRACTION, mode="constant")

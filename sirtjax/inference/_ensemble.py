@@ -6,9 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Integer
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
 Activation = Literal["softmax", "sigmoid"]
 # Voxels along the first axis that are worked on at a time: what is in between stays small.
 SLAB = 16
@@ -28,10 +26,10 @@ class Ensemble:
 
     probabilities: Float[np.ndarray, "i j k classes"]
     entropy: Float[np.ndarray, "i j k"]
-    spread: FloatArray
+    spread: Float[np.ndarray, "i j k"]
 
 
-def combine(members: Iterable[FloatArray], *, activation: Activation = "softmax") -> Ensemble:
+def combine(members: Iterable[Float[np.ndarray, "i j k classes"]], *, activation: Activation = "softmax") -> Ensemble:
     """Returns the mean of several networks' logits and its uncertainty.
 
     Args:
@@ -101,7 +99,9 @@ def class_probabilities(
     return result
 
 
-def entropy(probabilities: FloatArray, *, activation: Activation = "softmax") -> FloatArray:
+def entropy(
+    probabilities: Float[np.ndarray, "i j k classes"], *, activation: Activation = "softmax"
+) -> Float[np.ndarray, "i j k"]:
     """Computes the entropy in nats of (i, j, k, classes) probabilities; for "sigmoid" the largest."""
     result = np.empty(probabilities.shape[:3], np.float32)
     for slab in _slabs(probabilities.shape[0]):
@@ -126,8 +126,8 @@ def most_likely(values: Float[np.ndarray, "i j k classes"]) -> Integer[np.ndarra
     return result
 
 
-def _surprise(p: FloatArray) -> FloatArray:
-    found: FloatArray = -p * np.log(np.maximum(p, np.finfo(np.float32).tiny))
+def _surprise(p: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    found: Float[np.ndarray, "..."] = -p * np.log(np.maximum(p, np.finfo(np.float32).tiny))
     return found
 
 

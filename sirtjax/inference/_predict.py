@@ -12,7 +12,7 @@ from jaxtyping import Float, PyTree, Shaped
 from numpy.typing import NDArray
 
 from sirtjax.inference._blend import Blending, tile_weights
-from sirtjax.inference._program import PROGRAMS_KEPT, Program, check_memory, compiled_program
+from sirtjax.inference._program import PROGRAMS_KEPT, Logits, Program, check_memory, compiled_program
 from sirtjax.inference._tiles import Index, TileLayout, read_tile, tile_layout
 
 FloatArray = NDArray[np.float32]
@@ -20,7 +20,7 @@ Progress = Callable[[int, int], None]
 
 
 def predict_tiles(
-    apply_function: Callable[..., jax.Array],
+    apply_function: Callable[..., Logits],
     image: Shaped[np.ndarray, "i j k channels"],
     *,
     patch_shape: Sequence[int],

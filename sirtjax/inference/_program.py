@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import PyTree
+from jaxtyping import Float, PyTree
 
 from sirtjax.errors import InputError
 from sirtjax.typing import Array
 
-# (variables, (n, i, j, k, c)) -> (n, i, j, k, classes), pure.
-ApplyFunction = Callable[[PyTree, jax.Array], jax.Array]
+# Tiles and logits of a batch; a network without padding returns fewer voxels than it takes.
+Tiles = Float[Array, "n i j k channels"]
+Logits = Float[jax.Array, "n a b c classes"]
+# (variables, tiles) -> logits, pure.
+ApplyFunction = Callable[[PyTree, Float[jax.Array, "n i j k channels"]], Logits]
 AXIS = "tile"
 # As many networks and patch shapes as one process is likely to alternate between.
 PROGRAMS_KEPT = 16
@@ -31,8 +34,8 @@ class Program(NamedTuple):
       needed_bytes: memory of one device that a call takes in addition to the variables.
     """
 
-    run: Callable[[PyTree, Array], jax.Array]
-    place: Callable[[Array], jax.Array]
+    run: Callable[[PyTree, Tiles], Logits]
+    place: Callable[[Tiles], Float[jax.Array, "n i j k channels"]]
     place_variables: Callable[[PyTree], PyTree]
     output_shape: tuple[int, ...]
     needed_bytes: int

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, cast
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.typing import NDArray
 
 from sirtjax.errors import ModelError
@@ -19,7 +20,7 @@ FORMAT, VERSION = "sirtjax-checkpoint", 1
 HALF_MAX = float(np.finfo(np.float16).max)
 Storage = Literal["float32", "float16"]
 # Nested dictionaries of arrays.
-ArrayTree: TypeAlias = "dict[str, ArrayTree | NDArray[Any]]"
+ArrayTree: TypeAlias = "dict[str, ArrayTree | Shaped[np.ndarray, '...']]"
 
 
 class CheckpointDescription(TypedDict):

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import InputError
@@ -34,17 +35,17 @@ class SurfaceMesh:
       corners_mm: (n, 4, 3) corners of each facet, in order around it.
     """
 
-    corners_mm: Floats
+    corners_mm: Float64[np.ndarray, "n 4 3"]
 
     @cached_property
-    def areas_mm2(self) -> Floats:
+    def areas_mm2(self) -> Float64[np.ndarray, " n"]:
         """Area of each facet, (n,)."""
         a, b, c, d = np.moveaxis(self.corners_mm, 1, 0)
         one, two = np.cross(b - a, c - a), np.cross(c - a, d - a)
         return np.asarray((np.linalg.norm(one, axis=-1) + np.linalg.norm(two, axis=-1)) / 2)
 
     @cached_property
-    def centres_mm(self) -> Floats:
+    def centres_mm(self) -> Float64[np.ndarray, "n 3"]:
         """A point on each facet: the middle of the diagonal that its two triangles share, (n, 3)."""
         return np.asarray((self.corners_mm[:, 0] + self.corners_mm[:, 2]) / 2)
 

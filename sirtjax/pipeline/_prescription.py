@@ -15,7 +15,7 @@ from sirtjax.pipeline._records import ObjectiveConfig, PipelineConfig
 from sirtjax.typing import Array, Scalar
 
 # D_x in Gy of a VOI for activities in MBq and a volume fraction.
-DoseAtFraction = Callable[[str, Array, float], Array]
+DoseAtFraction = Callable[[str, Float[Array, " injections"], float], Float[Array, ""]]
 
 
 class Bounds(NamedTuple):

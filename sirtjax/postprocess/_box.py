@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from sirtjax.volume import bounding_box
 
-Mask = NDArray[np.bool_]
+Mask = Bool[np.ndarray, "i j k"]
 
 
-def in_bounding_box(mask: ArrayLike, change: Callable[[Mask], Mask], *, margin: int = 0) -> Bool[np.ndarray, "i j k"]:
+def in_bounding_box(mask: ArrayLike, change: Callable[[Mask], Mask], *, margin: int = 0) -> Mask:
     """Applies `change` to the box around a mask, for speed; an empty mask remains empty.
 
     With a `margin` the box is larger by so many voxels, also beyond the faces of the image, where the mask is false;

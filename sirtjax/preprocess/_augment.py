@@ -5,7 +5,7 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, PRNGKeyArray
 from pydantic import Field
 
 from sirtjax.config import Table
@@ -50,7 +50,7 @@ class AugmentConfig(Table):
 
 
 def augment(
-    key: jax.Array,
+    key: PRNGKeyArray,
     image: Float[Array, "i j k channels"],
     labels: Integer[Array, "i j k"],
     *,
@@ -84,12 +84,14 @@ def augment(
     return moved, moved_labels
 
 
-def shift_hu(key: jax.Array, shift: IntensityShift) -> Float[jax.Array, ""]:
+def shift_hu(key: PRNGKeyArray, shift: IntensityShift) -> Float[jax.Array, ""]:
     """Returns the random offset of a CT image, HU."""
     return shift.mean_hu + shift.std_hu * jax.random.normal(key)
 
 
-def _places(key: Array, shape: tuple[int, ...], config: AugmentConfig, spacing_mm: tuple[float, float, float]) -> Array:
+def _places(
+    key: PRNGKeyArray, shape: tuple[int, ...], config: AugmentConfig, spacing_mm: tuple[float, float, float]
+) -> Array:
     """The position in the image of each voxel of the result, (i, j, k, 3) indices inside the image."""
     keys = jax.random.split(key, 3)
     spacing = jnp.asarray(spacing_mm, jnp.float32)
@@ -106,7 +108,7 @@ def _places(key: Array, shape: tuple[int, ...], config: AugmentConfig, spacing_m
 
 
 def _elastic_mm(
-    key: Array, shape: tuple[int, ...], config: AugmentConfig, spacing_mm: tuple[float, float, float]
+    key: PRNGKeyArray, shape: tuple[int, ...], config: AugmentConfig, spacing_mm: tuple[float, float, float]
 ) -> Array:
     knots = [math.ceil(n * mm / config.elastic_grid_mm) + 3 for n, mm in zip(shape, spacing_mm, strict=True)]
     drawn = config.elastic_mm * jax.random.normal(key, (*knots, 3))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from sirtjax.errors import ConfigError, ImageFormatError
@@ -16,7 +16,7 @@ from sirtjax.spatial import default_fill
 from sirtjax.volume import Geometry, Volume, bounding_box
 
 FloatArray = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+Mask = Bool[np.ndarray, "i j k"]
 Box = tuple[slice, slice, slice]
 Around = Callable[[Geometry, float], Mask]
 

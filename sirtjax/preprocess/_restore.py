@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8, UInt16
 from numpy.typing import NDArray
 
 from sirtjax.preprocess._config import NnunetPreprocessing, Resampling
@@ -22,7 +22,7 @@ def restore_labels(
     how: NnunetPreprocessing,
     *,
     regions: Sequence[int] = (),
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
+) -> UInt8[np.ndarray, "x y z"] | UInt16[np.ndarray, "x y z"]:
     """Returns labels on the voxel array from logits on the network's grid, as nnU-Net v2 does.
 
     Logits are resampled, then the largest wins (the lower class of equals); a slab at a time, so that no full-size
@@ -52,12 +52,12 @@ def restore_labels(
 
 
 def restore_maps(
-    maps: FloatArray, case: NnunetCase, how: NnunetPreprocessing, *, outside: Sequence[float]
-) -> FloatArray:
+    maps: Float[np.ndarray, "i j k maps"], case: NnunetCase, how: NnunetPreprocessing, *, outside: Sequence[float]
+) -> Float[np.ndarray, "x y z maps"]:
     """Returns maps such as probabilities on the grid of the voxel array, resampled like logits.
 
     Args:
-      maps: (i, j, k, map) values on the grid of `case.image`.
+      maps: (i, j, k, maps) values on the grid of `case.image`.
       case: result of `prepare_nnunet`.
       how: preprocessing of the plans.
       outside: value of each map in the cropped-away part of the image.

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Integer, PRNGKeyArray
 
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.registration._lattice import Triple, sample
@@ -77,7 +77,7 @@ def through(matrix: Float[Array, "4 4"], points: Triple) -> Triple:
 
 
 def solve_affine(
-    pair: ImagePair, weights: Weights, key: jax.Array, *, config: RegistrationConfig
+    pair: ImagePair, weights: Weights, key: PRNGKeyArray, *, config: RegistrationConfig
 ) -> tuple[Float[Array, "4 4"], Bool[Array, ""], Float[Array, "levels steps 4"]]:
     """Runs the affine stage, from coarse to fine.
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from sirtjax.errors import ConfigError, InputError
@@ -109,7 +110,7 @@ def register_batch(
 
 
 def solve_batch(
-    pairs: ImagePair, weights: Weights, key: jax.Array, *, config: RegistrationConfig, mesh: Mesh | None = None
+    pairs: ImagePair, weights: Weights, key: PRNGKeyArray, *, config: RegistrationConfig, mesh: Mesh | None = None
 ) -> Solution:
     """Runs `solve` over the first axis of a stack of pairs, split across the devices.
 
@@ -141,14 +142,14 @@ def solve_batch(
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
 def solve_sharded(
-    pairs: ImagePair, weights: Weights, key: jax.Array, *, config: RegistrationConfig, mesh: Mesh
+    pairs: ImagePair, weights: Weights, key: PRNGKeyArray, *, config: RegistrationConfig, mesh: Mesh
 ) -> Solution:
     """Runs `solve` for patients on every device of the mesh.
 
     It is compiled once per preset and number of patients.
     """
 
-    def of_device(pairs: ImagePair, weights: Weights, key: jax.Array) -> Solution:
+    def of_device(pairs: ImagePair, weights: Weights, key: PRNGKeyArray) -> Solution:
         return jax.vmap(lambda pair: solve(pair, weights, key, config=config))(pairs)
 
     every, share = PartitionSpec(), PartitionSpec(AXIS)

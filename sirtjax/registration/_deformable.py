@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, PRNGKeyArray
 
 from sirtjax import losses, spatial
 from sirtjax.registration._affine import columns, landmark_distance, through
@@ -20,7 +20,7 @@ Coefficients = tuple[Float[Array, "_ _ _ 3"], ...]
 
 
 def solve_deformable(
-    pair: ImagePair, affine: Float[Array, "4 4"], weights: Weights, key: jax.Array, *, config: RegistrationConfig
+    pair: ImagePair, affine: Float[Array, "4 4"], weights: Weights, key: PRNGKeyArray, *, config: RegistrationConfig
 ) -> tuple[Coefficients, Float[Array, "levels steps 5"]]:
     """Runs the non-rigid stage: x to affine (x + u(x)), with u a sum of B-spline grids.
 

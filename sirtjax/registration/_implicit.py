@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Float, PyTree
+from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from sirtjax.registration._affine import PARAMETERS, affine_matrix, affine_value, solve_affine, through
 from sirtjax.registration._config import RegistrationConfig
@@ -19,8 +19,8 @@ from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._view import plan_of, prepare_view
 from sirtjax.typing import Array
 
-# The objective of a stage: (what is free, everything it depends on) -> scalar.
-Objective = Callable[[Array, PyTree], Array]
+# The objective of a stage: (free parameters, everything else it depends on) -> value.
+Objective = Callable[[Float[Array, " n"], PyTree], Float[Array, ""]]
 # Fractions of a Newton step that are tried; zero is the last resort.
 SHARES = (1.0, 0.5, 0.2, 0.05, 0.0)
 
@@ -76,7 +76,7 @@ class ImplicitSolution:
 def solve_implicit(
     pair: ImagePair,
     weights: Weights,
-    key: jax.Array,
+    key: PRNGKeyArray,
     *,
     config: RegistrationConfig,
     options: ImplicitOptions | None = None,

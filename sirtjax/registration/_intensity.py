@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32, Real
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -10,7 +11,7 @@ from sirtjax import postprocess, spatial
 from sirtjax.registration._config import RegistrationConfig
 from sirtjax.volume import Geometry, Volume
 
-FloatArray = NDArray[np.float32]
+Image = Float32[np.ndarray, "i j k"]
 
 # CT numbers of air, and how far above the window the upper tail reaches.
 AIR_HU, TAIL_HU = -1000.0, 1000.0
@@ -33,8 +34,8 @@ class Measured:
       window: values that are scaled to 0 and 1 (`intensity_range`).
     """
 
-    values: FloatArray
-    inside: FloatArray
+    values: Image
+    inside: Image
     unit: str
     window: tuple[float, float]
 
@@ -48,7 +49,7 @@ def on_lattice(volume: Volume, lattice: Geometry, config: RegistrationConfig) ->
     return Measured(values=values, inside=_inside(volume.geometry, lattice), unit=volume.unit, window=window)
 
 
-def scaled_image(measured: Measured, config: RegistrationConfig, *, bias_correction: bool = False) -> FloatArray:
+def scaled_image(measured: Measured, config: RegistrationConfig, *, bias_correction: bool = False) -> Image:
     """Returns an image scaled to [0, 1].
 
     Args:
@@ -60,7 +61,7 @@ def scaled_image(measured: Measured, config: RegistrationConfig, *, bias_correct
     if measured.unit == "HU":
         below, above = config.intensity.tails
         points = (min(AIR_HU, low - 1), low, high, high + TAIL_HU)
-        return np.interp(values, points, (0.0, below, 1.0 - above, 1.0)).astype(np.float32)
+        return np.asarray(np.interp(values, points, (0.0, below, 1.0 - above, 1.0)), np.float32)
     if bias_correction and measured.unit == "1":
         values = values / shading(values, measured.inside)
         shown = values[measured.inside > 0]
@@ -78,7 +79,7 @@ def intensity_range(volume: Volume, config: RegistrationConfig) -> tuple[float, 
     return _percentiles(array[tuple(slice(None, None, max(1, n // 128)) for n in array.shape)], config)
 
 
-def shading(values: FloatArray, inside: FloatArray) -> FloatArray:
+def shading(values: Image, inside: Image) -> Image:
     """Returns the smooth bias field of an MR image, about one.
 
     Homogeneous tissue in a shaded image lets information gain by drawing samples from where the shade is even, which
@@ -114,7 +115,7 @@ def shading(values: FloatArray, inside: FloatArray) -> FloatArray:
     return np.asarray(factor, np.float32)
 
 
-def body_mask(measured: Measured, lattice: Geometry) -> FloatArray:
+def body_mask(measured: Measured, lattice: Geometry) -> Image:
     """Returns 1 in the patient (with lungs and enclosed voxels) and within 1 cm of the skin, otherwise 0.
 
     An image in which no body is found, such as one of a few organs cut out, counts everywhere.
@@ -133,7 +134,7 @@ def _percentiles(values: NDArray[np.float32], config: RegistrationConfig) -> tup
     return float(low), float(high) if high > low else float(low) + 1.0
 
 
-def otsu_threshold(values: FloatArray) -> float:
+def otsu_threshold(values: Real[np.ndarray, " n"]) -> float:
     """Returns Otsu's threshold between dark and bright, of 128 bins.
 
     IEEE Trans Syst Man Cybern 1979;9:62-66.

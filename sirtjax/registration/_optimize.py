@@ -12,7 +12,8 @@ from jaxtyping import Float, PyTree, Shaped
 from sirtjax.typing import Array, Scalar
 
 Parameters: TypeAlias = PyTree
-Objective = Callable[[Parameters, Array], tuple[Array, Array]]
+# (parameters, sample) -> (value, its terms).
+Objective = Callable[[Parameters, Shaped[Array, "*sample"]], tuple[Float[Array, ""], Float[Array, " terms"]]]
 
 # Adam forgets slopes after about ten steps and their size after a hundred, and ends at a twentieth of its first step.
 MOMENTUM, SIZE_MEMORY, LAST_STEP = 0.9, 0.99, 0.05

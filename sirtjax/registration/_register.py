@@ -5,6 +5,7 @@ from functools import partial
 
 import jax
 import numpy as np
+from jaxtyping import PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from sirtjax import spatial
@@ -26,7 +27,7 @@ RESTARTED = "registered from a start found by the images: the start from the cen
 
 
 @partial(cached_jit, static_argnames=("config",))
-def solve_compiled(pair: ImagePair, weights: Weights, key: jax.Array, *, config: RegistrationConfig) -> Solution:
+def solve_compiled(pair: ImagePair, weights: Weights, key: PRNGKeyArray, *, config: RegistrationConfig) -> Solution:
     """Runs `solve`, compiled once per structure of preset, for all patients and weights."""
     return solve(pair, weights, key, config=config)
 

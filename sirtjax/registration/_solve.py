@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from sirtjax.registration._affine import solve_affine
 from sirtjax.registration._agreement import compare_stages
@@ -38,7 +38,7 @@ class Solution:
     deformable_history: Float[Array, "*batch levels steps 5"]
 
 
-def solve(pair: ImagePair, weights: Weights, key: jax.Array, *, config: RegistrationConfig) -> Solution:
+def solve(pair: ImagePair, weights: Weights, key: PRNGKeyArray, *, config: RegistrationConfig) -> Solution:
     """Registers a pair: the affine stage, then the deformable one.
 
     Pure; not jitted here.

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ConfigError
@@ -15,7 +16,7 @@ from sirtjax.registration._pair import ImagePair, Weights
 from sirtjax.registration._solve import Solution, solve
 
 
-def sweep_weights(pair: ImagePair, weights_grid: Weights, key: jax.Array, *, config: RegistrationConfig) -> Solution:
+def sweep_weights(pair: ImagePair, weights_grid: Weights, key: PRNGKeyArray, *, config: RegistrationConfig) -> Solution:
     """Runs `solve` for every point of a grid of weights, by `vmap`.
 
     Pure; not jitted here.
@@ -51,7 +52,9 @@ def sweep_weights(pair: ImagePair, weights_grid: Weights, key: jax.Array, *, con
 
 
 @partial(cached_jit, static_argnames=("config",))
-def sweep_compiled(pair: ImagePair, weights_grid: Weights, key: jax.Array, *, config: RegistrationConfig) -> Solution:
+def sweep_compiled(
+    pair: ImagePair, weights_grid: Weights, key: PRNGKeyArray, *, config: RegistrationConfig
+) -> Solution:
     """Runs `sweep_weights`, compiled once per structure of preset, swept weights and their number."""
     return sweep_weights(pair, weights_grid, key, config=config)
 

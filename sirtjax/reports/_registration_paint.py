@@ -6,10 +6,11 @@ import base64
 import io
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, UInt8
 
-Grey = NDArray[np.float32]
-Colours = NDArray[np.uint8]
+# Grey values or volume ratios of the pixels, and their red, green and blue.
+Grey = Float[np.ndarray, "rows columns"]
+Colours = UInt8[np.ndarray, "rows columns 3"]
 
 CT_WINDOW_HU = (-110.0, 190.0)
 PERCENTILES = (1.0, 99.5)
@@ -22,7 +23,7 @@ RATIO_STOPS = ((33, 82, 179), (120, 172, 226), (242, 242, 242), (240, 158, 110),
 FOLDED = (255, 0, 255)
 
 
-def grey_window(values: Grey, unit: str) -> tuple[float, float]:
+def grey_window(values: Float[np.ndarray, "..."], unit: str) -> tuple[float, float]:
     """Returns the values shown as black and white: a soft tissue window for HU, otherwise percentiles.
 
     The percentiles exclude the background.

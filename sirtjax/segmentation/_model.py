@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import jax
+from jaxtyping import Float
 from pydantic import Field, ValidationError, model_validator
 
 from sirtjax import networks
@@ -17,6 +18,7 @@ from sirtjax.networks import NetworkConfig, Variables
 from sirtjax.postprocess import PostprocessStep
 from sirtjax.preprocess import FixedPreprocessing, NnunetPreprocessing
 from sirtjax.segmentation._quality_calibration import QualityCalibration
+from sirtjax.typing import Array
 
 Count = Annotated[int, Field(ge=1)]
 Axis = Annotated[int, Field(ge=0, le=2)]
@@ -111,13 +113,15 @@ class Model:
 
 
 @lru_cache(maxsize=32)
-def network_function(config: NetworkConfig) -> Callable[[Variables, jax.Array], jax.Array]:
+def network_function(
+    config: NetworkConfig,
+) -> Callable[[Variables, Float[Array, "n i j k channels"]], Float[jax.Array, "n a b c classes"]]:
     """Returns the network as a function of variables and images.
 
     The same object for equal configs, so that it compiles once.
     """
 
-    def run(variables: Variables, x: jax.Array) -> jax.Array:
+    def run(variables: Variables, x: Float[Array, "n i j k channels"]) -> Float[jax.Array, "n a b c classes"]:
         return networks.apply(config, variables, x)
 
     return run

@@ -83,7 +83,9 @@ def interior_mask(floating: Geometry, reference: Geometry, transform: Transform)
 
 
 def box_overlap(
-    ijk: tuple[Array, Array, Array], half: Float[Array, "3"], shape: Real[Array, "3"]
+    ijk: tuple[Real[Array, "*points"], Real[Array, "*points"], Real[Array, "*points"]],
+    half: Float[Array, "3"],
+    shape: Real[Array, "3"],
 ) -> Float[Array, "*points"]:
     """Computes the fraction of boxes around `ijk`, of half sides `half`, within a grid of `shape` voxels."""
     xp = namespace(*ijk)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import InputError
-from sirtjax.territories._lines import Points, resample_line
+from sirtjax.territories._lines import Line, resample_line
 from sirtjax.territories._surface import DividingSurface, fit_surface, is_above
 from sirtjax.volume import Geometry, LabelMap
 
@@ -128,12 +128,12 @@ def divide_liver(
     return LabelMap(array, liver.geometry, names=tuple(enumerate(names, start=1)))
 
 
-def check_lines_meet_liver(liver: LabelMap, lines_mm: Sequence[Points], *, source: str) -> None:
+def check_lines_meet_liver(liver: LabelMap, lines_mm: Sequence[Line], *, source: str) -> None:
     """Checks that every drawn line passes through or near the liver.
 
     Args:
       liver: any non-zero label is liver.
-      lines_mm: (n, 3) polylines, LPS mm.
+      lines_mm: (n, 3) points of each line, LPS mm.
       source: name of the lines in an error.
 
     Raises:
@@ -149,7 +149,7 @@ def check_lines_meet_liver(liver: LabelMap, lines_mm: Sequence[Points], *, sourc
             )
 
 
-def _distance_mm(inside: NDArray[np.bool_], geometry: Geometry, points_mm: Points) -> float:
+def _distance_mm(inside: NDArray[np.bool_], geometry: Geometry, points_mm: Line) -> float:
     """Distance from the nearest of some points to the nearest voxel of a mask; 0 if one is inside."""
     from scipy.ndimage import binary_erosion
     from scipy.spatial import cKDTree
@@ -187,7 +187,12 @@ def _check_numbers(surfaces: Sequence[object], names: Sequence[str], seeds_mm: S
 
 
 def _is_beyond(
-    surface: DividingSurface, points_mm: Points, seed_mm: Points | None, *, source: str, first_name: str
+    surface: DividingSurface,
+    points_mm: NDArray[np.float64],
+    seed_mm: NDArray[np.float64] | None,
+    *,
+    source: str,
+    first_name: str,
 ) -> NDArray[np.bool_]:
     """True for the points on the second side of a surface."""
     above = is_above(surface, points_mm)

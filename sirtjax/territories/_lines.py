@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import InputError
@@ -21,7 +21,8 @@ MAX_FALL_BACK_MM = 10.0
 # Two lines of one slice that differ more than this where they run side by side contradict each other.
 MAX_CONTRADICTION_MM = 5.0
 
-Points = NDArray[np.float64]
+# Points of one line.
+Line = Float64[np.ndarray, "_ 3"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,15 @@ class LineFrame:
       normal: unit vector of the height.
     """
 
-    origin_mm: Points
-    along: Points
-    across: Points
-    normal: Points
+    origin_mm: Float64[np.ndarray, "3"]
+    along: Float64[np.ndarray, "3"]
+    across: Float64[np.ndarray, "3"]
+    normal: Float64[np.ndarray, "3"]
 
-    def coordinates_mm(self, points_mm: Points) -> Points:
+    def coordinates_mm(self, points_mm: Float[np.ndarray, "*points 3"]) -> Float64[np.ndarray, "*points 3"]:
         """Returns (along, across, height) of world points, (..., 3)."""
-        return (points_mm - self.origin_mm) @ np.stack([self.along, self.across, self.normal], axis=1)
+        axes = np.stack([self.along, self.across, self.normal], axis=1)
+        return np.asarray((points_mm - self.origin_mm) @ axes)
 
 
 def check_lines(lines_mm: Sequence[ArrayLike], *, source: str) -> list[Float[np.ndarray, "n 3"]]:
@@ -77,14 +79,14 @@ def check_lines(lines_mm: Sequence[ArrayLike], *, source: str) -> list[Float[np.
     return checked
 
 
-def resample_line(line_mm: Points, *, step_mm: float) -> Points:
+def resample_line(line_mm: Line, *, step_mm: float) -> Line:
     """Returns evenly spaced points of a polyline, at most `step_mm` apart, with both ends, (n, 3)."""
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line_mm, axis=0), axis=1))])
     at = np.linspace(0.0, length[-1], max(2, int(np.ceil(length[-1] / step_mm)) + 1))
     return np.stack([np.interp(at, length, line_mm[:, axis]) for axis in range(3)], axis=1)
 
 
-def space_line(line_mm: Points, *, shortest_mm: float, longest_mm: float) -> Points:
+def space_line(line_mm: Line, *, shortest_mm: float, longest_mm: float) -> Line:
     """Returns a polyline whose points are neither too close nor too far apart, (n, 3).
 
     Drawn points are kept rather than resampled, because points made up between them would repeat their error
@@ -107,7 +109,7 @@ def space_line(line_mm: Points, *, shortest_mm: float, longest_mm: float) -> Poi
     return np.concatenate([*pieces, line_mm[-1:]])
 
 
-def align_directions(lines_mm: Sequence[Points], *, source: str) -> list[Points]:
+def align_directions(lines_mm: Sequence[Line], *, source: str) -> list[Line]:
     """Reverses lines that run in the opposite direction.
 
     Raises:
@@ -128,7 +130,7 @@ def align_directions(lines_mm: Sequence[Points], *, source: str) -> list[Points]
     return [line if c > 0 else line[::-1] for line, c in zip(lines_mm, cosine, strict=True)]
 
 
-def fit_frame(lines_mm: Sequence[Points], *, source: str) -> LineFrame:
+def fit_frame(lines_mm: Sequence[Line], *, source: str) -> LineFrame:
     """Fits the frame, rotated about the slice axis, in which the aligned lines are flattest.
 
     Raises:
@@ -154,7 +156,7 @@ def fit_frame(lines_mm: Sequence[Points], *, source: str) -> LineFrame:
     return frame
 
 
-def check_agreement(coordinates_mm: Sequence[Points], *, source: str) -> None:
+def check_agreement(coordinates_mm: Sequence[Line], *, source: str) -> None:
     """Checks that lines of one slice do not contradict each other.
 
     Args:
@@ -179,7 +181,7 @@ def check_agreement(coordinates_mm: Sequence[Points], *, source: str) -> None:
                 )
 
 
-def _frame_along(along: Points, lines_mm: Sequence[Points], *, source: str) -> LineFrame:
+def _frame_along(along: NDArray[np.float64], lines_mm: Sequence[Line], *, source: str) -> LineFrame:
     centres = np.stack([(line.min(axis=0) + line.max(axis=0)) / 2 for line in lines_mm])
     origin = centres.mean(axis=0)
     offsets = centres - origin
@@ -190,13 +192,13 @@ def _frame_along(along: Points, lines_mm: Sequence[Points], *, source: str) -> L
     return LineFrame(origin_mm=origin, along=along, across=across, normal=np.cross(along, across))
 
 
-def _secants(line_mm: Points) -> Points:
+def _secants(line_mm: Line) -> Line:
     length = np.linalg.norm(np.diff(line_mm, axis=0), axis=1).sum()
     ends = resample_line(line_mm, step_mm=length / max(1, int(length / SECANT_MM)) + 1e-9)
     return np.diff(ends, axis=0)
 
 
-def _height_at(coordinates_mm: Points, along_mm: Points) -> Points:
+def _height_at(coordinates_mm: Line, along_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     order = np.argsort(coordinates_mm[:, 0], kind="stable")
-    heights: Points = np.interp(along_mm, coordinates_mm[order, 0], coordinates_mm[order, 2])
+    heights: NDArray[np.float64] = np.interp(along_mm, coordinates_mm[order, 0], coordinates_mm[order, 2])
     return heights

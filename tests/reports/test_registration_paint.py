@@ -29,7 +29,8 @@ def test_a_ct_has_the_soft_tissue_window_and_others_their_percentiles():
 
 
 def test_greys_go_from_0_to_1_and_no_further():
-    np.testing.assert_allclose(greys(np.array([-200.0, -110, 40, 190, 900]), (-110.0, 190.0)), [0, 0, 0.5, 1, 1])
+    values = np.array([[-200.0, -110, 40, 190, 900]])
+    np.testing.assert_allclose(greys(values, (-110.0, 190.0)), [[0, 0, 0.5, 1, 1]])
 
 
 def test_tiles_take_turns_and_the_first_is_the_references():
