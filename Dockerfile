@@ -7,6 +7,9 @@
 #   docker run --rm -p 11112:11112 -v "$PWD:/data" -v sirtjax-state:/var/lib/sirtjax sirtjax serve service.toml
 #
 # The page of `review` answers on 127.0.0.1 only, therefore it needs the network of the host.
+#
+# The container runs as user 1000. If your files belong to another user, add --user "$(id -u):$(id -g)": every user may
+# write to the folders for state and cache.
 ARG PYTHON=docker.io/library/python:3.12-slim-bookworm
 
 FROM ${PYTHON} AS build
@@ -29,7 +32,7 @@ ENV PATH=/opt/sirtjax/bin:$PATH \
     XDG_CONFIG_HOME=/var/lib/sirtjax/config \
     XDG_DATA_HOME=/var/lib/sirtjax/data
 RUN useradd --uid 1000 --user-group --create-home sirtjax \
-    && install --directory --owner=sirtjax --mode=0700 /data /var/lib/sirtjax /var/cache/sirtjax
+    && install --directory --owner=sirtjax --mode=1777 /data /var/lib/sirtjax /var/cache/sirtjax
 USER 1000:1000
 WORKDIR /data
 EXPOSE 11112

@@ -2,8 +2,8 @@
 
 Contenders, on the same dose and occupancies in the same run, interleaved, the best of several repeats each:
 
-  sirtjax    `dose_volume_histogram`, one call per VOI as the workflow calls it: sub-voxel sampling for lesions.
-  voxels     `dose_volume_histogram` with one sample a voxel: what the NumPy ways do as well.
+  sirtjax    `dvh_from_arrays`, one call per VOI as the workflow calls it: sub-voxel sampling for lesions.
+  voxels     `dvh_from_arrays` with one sample a voxel: what the NumPy ways do as well.
   packed     `pack_voi` and the jitted JAX form for all D_x at once: the differentiable way, compiled before.
   histogram  NumPy: mask of the whole grid, weighted `np.histogram` in bins of 0.1 Gy, cumulative sum.
   sort       NumPy: mask of the whole grid, sort, cumulative sum.
@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from sirtjax.dosimetry import dose_at_volume_fraction_gy, dose_volume_histogram, pack_voi
+from sirtjax.dosimetry import dose_at_volume_fraction_gy, dvh_from_arrays, pack_voi
 
 Float = NDArray[np.float32]
 Result = NDArray[np.float64]
@@ -97,7 +97,7 @@ def exact_gy(centre_mm: NDArray[np.float64], radius_mm: float, fraction: float) 
 
 
 def by_sirtjax(dose: Float, weights: list[Float], voxel_ml: float, *, subsamples: int | None = None) -> Result:
-    curves = [dose_volume_histogram(dose, weight, voxel_ml, subsamples=subsamples) for weight in weights]
+    curves = [dvh_from_arrays(dose, weight, voxel_ml, subsamples=subsamples) for weight in weights]
     return np.array([[curve.dose_at_percent_gy(x) for x in PERCENTS] for curve in curves])
 
 

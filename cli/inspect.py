@@ -37,7 +37,7 @@ def inspect(
 
 
 def print_inspection(found: Inspection) -> None:
-    """The tables of what is there."""
+    """Prints the tables of the objects found."""
     counts = [
         _counted(found.patients, "patient", "patients"),
         _counted(len(found.studies), "study", "studies"),

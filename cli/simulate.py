@@ -35,15 +35,13 @@ def simulate(
     if as_json:
         emit_json(dict(patient.numbers))
         return
-    volumes = patient.numbers["volumes"]["diagnostic_ct"]
-    maa = patient.numbers["maa"]
-    rows = [
-        ["liver", f"{volumes['liver_ml']:.0f} mL"],
-        ["lungs", f"{volumes['lungs_ml']:.0f} mL"],
-        ["lung shunt fraction", f"{100 * maa['lung_shunt_fraction']:.1f} %"],
-    ]
-    for lesion, ratio in zip(patient.numbers["lesions"], maa["tumour_to_normal"], strict=True):
-        rows.append(
-            [f"{lesion['name']}, {lesion['territory']}", f"{lesion['nominal_volume_ml']:.1f} mL, T/N {ratio:.1f}"]
-        )
+    numbers = patient.numbers
+    volumes = next(iter(numbers["volumes"].values()))
+    rows = [[organ, f"{volumes[f'{organ}_ml']:.0f} mL"] for organ in ("liver", "lungs") if f"{organ}_ml" in volumes]
+    ratios = [""] * len(numbers["lesions"])
+    if "maa" in numbers:  # the session `spect` was simulated
+        rows.append(["lung shunt fraction", f"{100 * numbers['maa']['lung_shunt_fraction']:.1f} %"])
+        ratios = [f", T/N {ratio:.1f}" for ratio in numbers["maa"]["tumour_to_normal"]]
+    for lesion, ratio in zip(numbers["lesions"], ratios, strict=True):
+        rows.append([f"{lesion['name']}, {lesion['territory']}", f"{lesion['nominal_volume_ml']:.1f} mL{ratio}"])
     emit_table(f"Patient in {output}", ["truth", "value"], rows)

@@ -15,7 +15,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Table(BaseModel):
-    """A table of a preset, a case or a model's description: immutable, hashable, without unknown keys.
+    """A table of a preset, a case or a model's description: immutable and hashable.
 
     An unknown key is an error.
 

@@ -1,6 +1,6 @@
 """The errors a user can meet.
 
-Every message says which input, what was found, what was expected and what to do next. The command line
+Every message states the input, the value found, the value expected and the remedy. The command line
 prints it as one line: exit code 2 for an `InputError`, 1 for a `ComputationError`.
 """
 

@@ -23,7 +23,7 @@ from sirtjax.preprocess import FixedPreprocessing, prepare_fixed
 from sirtjax.train._cases import TrainingCase
 from sirtjax.volume import Geometry, LabelMap
 
-# Anything that changes what is kept changes this number.
+# Increase this number with every change of the cached arrays.
 _VERSION = 4
 
 

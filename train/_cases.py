@@ -94,18 +94,18 @@ def table_cases(path: Path) -> tuple[TrainingCase, ...]:
 
 
 def split_cases(
-    cases: Sequence[TrainingCase], *, share: float, seed: int
+    cases: Sequence[TrainingCase], *, validation_fraction: float, seed: int
 ) -> tuple[tuple[TrainingCase, ...], tuple[TrainingCase, ...]]:
     """Splits cases into training and validation; unassigned cases by a hash of their names.
 
-    The same names are always divided in the same way, and a case more moves none of the others but the last ones.
+    The same names are always divided in the same way. An additional case changes the split of at most one other.
 
     Raises:
       ConfigError: nothing to train with, or nothing to validate on.
     """
     free = [case for case in cases if case.split is None]
     order = sorted(free, key=lambda case: hashlib.sha256(f"{seed}/{case.name}".encode()).hexdigest())
-    count = max(1, round(share * len(free))) if free and share > 0 else 0
+    count = max(1, round(validation_fraction * len(free))) if free and validation_fraction > 0 else 0
     chosen = {case.name for case in order[:count]} | {case.name for case in cases if case.split == "validation"}
     training = tuple(replace(case, split="train") for case in cases if case.name not in chosen)
     validation = tuple(replace(case, split="validation") for case in cases if case.name in chosen)

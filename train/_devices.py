@@ -51,7 +51,7 @@ def check_divides(samples: int, mesh: Mesh) -> None:
     """Checks that a part of the batch can be distributed evenly.
 
     Raises:
-      ConfigError: it can't.
+      ConfigError: the number of devices does not divide the number of samples.
     """
     if samples % mesh.size:
         raise ConfigError(

@@ -52,7 +52,7 @@ def file_source(
             f"{data.path}: cases have {len(listed[0].images)} images, the network takes {config.network.channels} "
             "channels; set network.channels"
         )
-    training, validation = split_cases(listed, share=data.validation, seed=config.seed)
+    training, validation = split_cases(listed, validation_fraction=data.validation, seed=config.seed)
     settings: dict[str, Any] = {
         "preprocessing": data.prepared,
         "organ": () if data.mask is None else data.mask.values,
@@ -69,7 +69,7 @@ def file_source(
         seed=config.seed,
         batch_size=trainer.batch_size,
         threads=data.threads,
-        share=(jax.process_index(), jax.process_count()),
+        process=(jax.process_index(), jax.process_count()),
     )
 
     def feed(step: int) -> Any:

@@ -16,8 +16,8 @@ def initial_variables(config: TrainingConfig) -> Variables:
     """Returns the initial weights of a training, on the host: sampled from its seed, or loaded.
 
     Raises:
-      ModelError: what `config.weights` names is not there, or holds another network's weights.
-      ImageFormatError: it is a run whose best weights are damaged.
+      ModelError: the weights that `config.weights` names do not exist or are those of another network.
+      ImageFormatError: `config.weights` names a run whose best weights are damaged.
     """
     if config.weights is None:
         drawn: Variables = jax.tree.map(jax.device_get, networks.initialise(config.network, seed=config.seed))

@@ -42,7 +42,7 @@ def patch_batches(
     seed: int,
     batch_size: int,
     threads: int,
-    share: tuple[int, int] = (0, 1),
+    process: tuple[int, int] = (0, 1),
 ) -> Callable[[int], Patch]:
     """Returns a function from a step's number to its batch of patches.
 
@@ -57,7 +57,7 @@ def patch_batches(
       seed: seed of order and positions.
       batch_size: number of patches of a step, of all processes together.
       threads: number of threads that read.
-      share: part of each batch that this process reads: its number and the number of processes.
+      process: number of this process, which reads its part of each batch, and number of processes.
 
     Returns:
       The function; a batch has "image" (n, i, j, k, channels), "labels" (n, i, j, k), "low" and "high" (n, channels)
@@ -70,7 +70,7 @@ def patch_batches(
         grain: Any = import_module("grain")
     except ImportError as error:
         raise ConfigError("training from files needs grain; install it with pip install 'sirtjax[train]'") from error
-    number, processes = share
+    number, processes = process
 
     def cut(index: int, rng: np.random.Generator) -> Patch:
         return patch_of(cases[index], shape, judged=judged, foreground=foreground, rng=rng)
@@ -110,7 +110,7 @@ def patch_of(case: PreparedCase, shape: Shape, *, judged: Shape, foreground: flo
     inner = tuple(slice(b, b + part.stop - part.start) for b, part in zip(before, held, strict=True))
     image = np.empty((*shape, case.image.shape[3]), np.float32)
     low, unseen = np.asarray(case.low, np.float32), np.asarray(case.unseen, np.float32)
-    # What is dark is as dark as anything, so that it stays so where intensities are shifted.
+    # Dark padding is at most as bright as the darkest voxel, so that it remains dark if intensities are shifted.
     image[...] = np.where(unseen > low, unseen, np.minimum(low, case.image[held].min(initial=np.inf)))
     image[inner] = case.image[held]
     labels = np.zeros(shape, np.uint8)

@@ -28,7 +28,7 @@ class RunRecord:
 
     Attributes:
       config: training file of the run.
-      made_by: versions and devices.
+      made_by: versions of the packages, and the devices.
       steps: number of updates at each point, (n,).
       figures: "loss", "gradient_norm" and "learning_rate", (n,) each.
       validation_steps: number of updates before each validation, (m,).
@@ -53,7 +53,7 @@ class SampleSlice:
 
     Attributes:
       image: (i, j) values of the first channel.
-      labels: (i, j) class numbers, 0 outside of all.
+      labels: (i, j) class numbers, 0 for background.
       predicted: masks by the best weights, in the same layout.
     """
 
@@ -117,7 +117,7 @@ def sample_slices(run: Path, *, count: int) -> list[SampleSlice]:
     @jax.jit
     def look(variables: Any, key: Any, feed: Any, part: Any) -> tuple[Any, Any, Any]:
         images, onehot = source.prepare(key, feed, part)
-        # One after the other: there may be no memory for a batch where there is one for training's parts.
+        # One image at a time, because a whole batch may need more memory than the device has.
         logits = jax.lax.map(lambda one: networks.apply(config.network, variables, one[None])[0], images)
         shape = logits.shape[1:4]
         return centre(images, shape)[..., 0], centre(onehot, shape), logits
@@ -143,7 +143,7 @@ def _slice(
 
 
 def _numbered(channels: NDArray[np.float32], classes: int, level: float) -> NDArray[np.uint8]:
-    """Class numbers from channels; of channels by themselves the last one above a level."""
+    """Returns class numbers from channels: the largest, or of independent channels the last one above a level."""
     if channels.shape[-1] == classes + 1:
         return np.asarray(channels.argmax(axis=-1), np.uint8)
     numbers = np.zeros(channels.shape[:-1], np.uint8)

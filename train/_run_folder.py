@@ -69,7 +69,7 @@ def check_folder(run: Path, config: TrainingConfig, *, resume: bool) -> None:
 
     Raises:
       OutputError: the folder holds files and `resume` is not given, or is a file.
-      ConfigError: it is a run of another config, or no run.
+      ConfigError: the folder contains a run of another config, or no run.
     """
     if run.exists() and not run.is_dir():
         raise OutputError(f"{run}: is a file; expected the name of a folder to write")

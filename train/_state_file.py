@@ -45,7 +45,7 @@ def load_tree(path: Path, like: Tree) -> tuple[Tree, dict[str, PyTree]]:
 
     Raises:
       ImageFormatError: the file is missing or damaged.
-      ConfigError: it holds another tree: made with another network or optimiser.
+      ConfigError: the file contains the state of another network or optimiser.
     """
     found, about = _read(path)
     expected = named_leaves(like)

@@ -78,7 +78,7 @@ from sirtjax.dosimetry._density import get_density_curve as get_density_curve
 from sirtjax.dosimetry._density import read_density_curve as read_density_curve
 from sirtjax.dosimetry._dose import absorbed_dose_gy as absorbed_dose_gy
 from sirtjax.dosimetry._dvh import Dvh as Dvh
-from sirtjax.dosimetry._dvh import dose_volume_histogram as dose_volume_histogram
+from sirtjax.dosimetry._dvh import dvh_from_arrays as dvh_from_arrays
 from sirtjax.dosimetry._dvh_exact import dose_at_volume_fraction_gy as dose_at_volume_fraction_gy
 from sirtjax.dosimetry._dvh_exact import mean_dose_gy as mean_dose_gy
 from sirtjax.dosimetry._dvh_exact import pack_voi as pack_voi
@@ -203,8 +203,8 @@ __all__ = [
     "density_g_per_ml",
     "dispensed_activity_mbq",
     "dose_at_volume_fraction_gy",
-    "dose_volume_histogram",
     "draft_quality_checks",
+    "dvh_from_arrays",
     "eubed_gy",
     "eud_gy",
     "even_dose_activity_mbq",

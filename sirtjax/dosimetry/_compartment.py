@@ -94,7 +94,7 @@ def delivered_activity_mbq(dispensed_activity_mbq: Numbers, *, residual_fraction
 
     Args:
       dispensed_activity_mbq: activity in the vial, at injection time.
-      residual_fraction: R, share that stays behind.
+      residual_fraction: R, fraction of the activity that remains in the vial and the tubing.
 
     Returns:
       Activity in MBq.

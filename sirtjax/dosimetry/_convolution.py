@@ -15,9 +15,9 @@ from sirtjax.typing import Array, Numbers, Scalar, Vector
 def convolve_octant(source: Float[Array, "i j k"], octant: Float[Array, "a b c"]) -> Float[jax.Array, "i j k"]:
     """Convolves with a kernel that is symmetric in all three axes, defined by its first octant.
 
-    Zero padded: what is outside the grid is zero and what leaves it is lost. Padding by only the kernel's radius
-    keeps the far side from wrapping round. The kernel's spectrum is real and, the kernel being small,
-    comes from three cosine sums rather than a third transform. Its own adjoint.
+    Values outside the grid are zero, and energy that leaves the grid is lost. Zero padding by the radius of the kernel
+    prevents wrap-around. The spectrum of the kernel is real; it is computed from three cosine sums instead of a third
+    transform, because the kernel is small. The function is its own adjoint.
 
     Args:
       source: (i, j, k) source values.
@@ -83,8 +83,8 @@ def kernel_dose_gy(
     is right where density is near it (liver, spleen, muscle) and approximate at bone, fat and air. In the
     lungs this would be wrong by the ratio of densities or more (mean lung dose 88 % low in d'Andrea et al.,
     Appl Sci 14:7684, 2024), so activity in the lungs deposits locally with local mass (there 27 % low) and
-    neither gives energy to tissue nor receives any. What tissue sends into the lungs is therefore in no
-    voxel: it is `lung_crossfire_energy_j`, and dose times mass plus that spill is the energy of all decays.
+    neither gives energy to tissue nor receives any. The energy that tissue sends into the lungs is therefore in no
+    voxel. `lung_crossfire_energy_j` computes it; added to dose times mass it gives the energy of all decays.
 
     Args:
       activity_mbq: (i, j, k) MBq per voxel at the start, all of which decays in place.

@@ -83,7 +83,9 @@ def absorbed_dose_gy(
         raise ConfigError(f"the kernel method needs {'; and '.join(missing)}")
     share = _checked("lung", lung, activity.shape)
     if share.max(initial=0.0) > 1:
-        raise InputError(f"lung must hold shares in [0, 1], got values up to {share.max():g}")
+        raise InputError(
+            f"lung: fractions up to {share.max():g}, expected 0 to 1; provide the fraction of each voxel that is lung"
+        )
     radius = kernel_radius_voxels(spacing_mm, radial=radial, medium_density_g_per_ml=medium_density_g_per_ml)
     medium = np.float32(medium_density_g_per_ml)
     dose = _kernel(activity, density, share, spacing, constant, medium, radial=radial, radius_voxels=radius)

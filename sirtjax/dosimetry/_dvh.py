@@ -122,7 +122,7 @@ class Dvh:
         return float(np.interp(volume_ml, self.curve_volume_ml, self.curve_dose_gy))
 
 
-def dose_volume_histogram(
+def dvh_from_arrays(
     dose_gy: ArrayLike,
     weight: ArrayLike,
     voxel_volume_ml: float,
@@ -165,7 +165,7 @@ def dose_volume_histogram(
       >>> dose = np.full((6, 6, 6), 60.0)
       >>> inside = np.zeros(dose.shape)
       >>> inside[2:4, 2:4, 2:4] = 1.0
-      >>> dvh = dosimetry.dose_volume_histogram(dose, inside, 0.5)
+      >>> dvh = dosimetry.dvh_from_arrays(dose, inside, 0.5)
       >>> round(dvh.volume_ml, 3), round(float(dvh.mean_gy), 3), round(float(dvh.dose_at_percent_gy(70)), 3)
       (4.0, 60.0, 60.0)
     """

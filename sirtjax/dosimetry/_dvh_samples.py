@@ -211,7 +211,7 @@ def _filled(patches: Floats, offsets: Floats) -> Floats:
 
 def _above_level(score: Floats, share: Floats, low: Floats, high: Floats) -> Floats:
     """Ramps of `score` around the level that leaves a fraction `share` of each voxel above it."""
-    # The ramp is one sub-point wide, so that points on one layer share what is left to fill.
+    # The ramp is one sub-point wide, so that points on one layer share the remaining volume.
     ramp = (high - low) / score.shape[1]
     below, above = low - ramp, high + ramp
 

@@ -1,8 +1,8 @@
-"""The histogram of a VOI as a differentiable function of fixed shapes: the curve of `dose_volume_histogram`.
+"""The histogram of a VOI as a differentiable function of fixed shapes: the curve of `dvh_from_arrays`.
 
-`dose_volume_histogram` spreads the volume of each sample over an interval of dose. The volume V(d) above a dose is
+`dvh_from_arrays` spreads the volume of each sample over an interval of dose. The volume V(d) above a dose is
 therefore a sum of ramps, which needs no sort: V_x is that sum, and D_x is its root, differentiated by the implicit
-function theorem. Samples, intervals and occupancies are those of `dose_volume_histogram`.
+function theorem. Samples, intervals and occupancies are those of `dvh_from_arrays`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _samples(dose_gy: Array, spread_gy: Array, weight: Array, mean_gy: Array, re
 
 
 def traced_mean_gy(dose_gy: Float[Array, "i j k"], weight: Real[Array, "i j k"]) -> Float[Array, ""]:
-    """Returns the mean dose of a VOI, over the voxels that `dose_volume_histogram` counts. Differentiable."""
+    """Returns the mean dose of a VOI, over the voxels that `dvh_from_arrays` counts. Differentiable."""
     weight = jnp.where(weight > SLIVER, weight, 0.0)
     return jnp.sum(dose_gy * weight) / jnp.sum(weight)
 

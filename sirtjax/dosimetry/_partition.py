@@ -58,7 +58,7 @@ def fractional_uptake(
     """Computes the fraction of the territory's activity in each tumour and the normal tissue, sum 1.
 
     The thesis writes FU = A_i / A with A injected (Eq. 1.6) but uses it next to (1 - LSF) in Eq. 1.5, as a
-    fraction of the activity that stays in the liver; that is what is computed here.
+    fraction of the activity that stays in the liver. This function computes the latter.
 
     Args:
       tumour_volume_ml: (n,) volume of each tumour.

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 Activation = Literal["softmax", "sigmoid"]
-# Voxels along the first axis that are worked on at a time: what is in between stays small.
+# Voxels along the first axis that are processed together, so that intermediate arrays are small.
 SLAB = 16
 
 

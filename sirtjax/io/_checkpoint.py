@@ -98,7 +98,7 @@ def load_checkpoint(path: Path | str) -> tuple[ArrayTree, dict[str, object]]:
     """Returns the weights of a checkpoint as NumPy arrays, and its table; float16 becomes float32.
 
     Raises:
-      ModelError: no checkpoint, of a newer version, damaged, or not what was saved.
+      ModelError: the folder is not a checkpoint, is of a newer version, is damaged, or has changed since it was saved.
     """
     from orbax.checkpoint import v1 as orbax
 
@@ -120,7 +120,7 @@ def read_description(path: Path | str) -> CheckpointDescription:
     """Reads the metadata of a checkpoint: "table", "licence", "sha256", "storage" and "arrays".
 
     Raises:
-      ModelError: no checkpoint, of a newer version, or damaged.
+      ModelError: the folder is not a checkpoint, is of a newer version, or is damaged.
     """
     path = Path(path)
     if not (path / DESCRIPTION).is_file():

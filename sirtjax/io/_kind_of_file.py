@@ -15,7 +15,7 @@ KINDS = {
 
 
 def check_file(path: Path, expected: str, *, folder: bool = False, missing: str = "no such file") -> None:
-    """Refuses a path that is neither a regular file nor, if allowed, a folder, and says what it is.
+    """Refuses a path that is neither a regular file nor, if allowed, a folder; the error names its type.
 
     Reading a named pipe would wait, and reading a device might not end.
 

@@ -42,7 +42,7 @@ class PatientFingerprint:
         """Returns whether the two cannot belong to one person.
 
         Under one ID they are one unless born on different days; under different IDs, as two hospitals give them, they
-        are one only where name and date of birth are both stated and both the same. What is not stated says nothing.
+        are one only if name and date of birth are both stated and equal. Missing values do not contradict.
         """
         if self.number is not None and other.number is not None and self.number != other.number:
             named = self.name is not None and self.born is not None

@@ -17,9 +17,9 @@ FILLING = frozenset({"SETITEM", "SETITEMS", "APPEND", "APPENDS", "ADDITEMS", "BU
 def check_limits(structure: bytes) -> None:
     """Refuses a pickle that makes the unpickler allocate or recurse without bounds.
 
-    Such are far memo slots, deeply nested containers and an endless number of objects. Each limit is checked while
-    the operations are read, so a refusal takes no longer than reading what is allowed. Plays the pickle's stack with
-    the depth of each object instead of the object.
+    Examples are far memo slots, deeply nested containers and an endless number of objects. Each limit is checked while
+    the operations are read, so refusing a file takes no longer than reading an allowed one. The stack of the pickle is
+    simulated with the depth of each object instead of the object.
 
     Raises:
       ValueError: a limit is exceeded.

@@ -18,7 +18,7 @@ def landmark_loss(
     Args:
       moved_mm: (n, 3) landmarks of the reference image, moved by the transform.
       target_mm: (n, 3) the same landmarks in the floating image.
-      weights: (n,) fraction of each landmark, non-negative; zero for rows of padding; all one by default.
+      weights: (n,) weight of each landmark, non-negative; zero for rows of padding. Default: 1 for each.
 
     Returns:
       Scalar in mm^2, at least 0.

@@ -60,8 +60,8 @@ def lesion_detection(
     """Counts detected, missed and false lesions.
 
     A drawn lesion counts once, however many predicted ones overlap it; a predicted one that overlaps several drawn
-    ones detects each of them. Any common voxel is an overlap. What is left out as too small neither has to be found nor
-    counts as found, but a predicted lesion on one that is too small is not false either.
+    ones detects each of them. Any common voxel is an overlap. A drawn lesion that is too small neither has to be
+    found nor counts as found, and a predicted lesion that overlaps it is not false.
 
     Args:
       predicted: (i, j, k) mask of lesions.

@@ -11,8 +11,8 @@ def dice(a: ArrayLike, b: ArrayLike) -> float:
     """Computes the Dice similarity coefficient of two masks on one grid.
 
     Args:
-      a: (i, j, k) booleans; of an occupancy, the voxels from 0.5 on.
-      b: the other mask, (i, j, k), boolean or occupancy.
+      a: (i, j, k) mask, or occupancy that counts from 0.5.
+      b: (i, j, k) other mask or occupancy.
 
     Raises:
       InputError: masks of different shapes, or both empty (the coefficient is then not defined).

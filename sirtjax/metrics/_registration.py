@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.errors import InputError
-from sirtjax.metrics._carried import Carried, carry_label
 from sirtjax.metrics._jacobian import determinants, summary_of
 from sirtjax.metrics._mass_centre import mass_centre
 from sirtjax.metrics._quality import LabelQuality, RegistrationQuality
@@ -15,6 +14,7 @@ from sirtjax.metrics._rmsd import rmsd_mm
 from sirtjax.metrics._surface_distance import SurfaceDistances, facet_distances
 from sirtjax.metrics._surface_mesh import extract_surface
 from sirtjax.metrics._target_error import TargetRegistrationError, target_registration_error_mm
+from sirtjax.metrics._warped_label import WarpedLabel, warp_label
 from sirtjax.spatial import Transform
 from sirtjax.volume import Geometry, LabelMap
 
@@ -132,39 +132,39 @@ def _label_quality(
     for which, empty in (("reference", not mask.any()), ("floating", not moving.mask(floating_name).any())):
         if empty:
             raise InputError(f"the mask {name!r} of the {which} image is empty; check the label or leave it out")
-    carried = carry_label(moving, floating_name, fixed.geometry, transform)
+    warped = warp_label(moving, floating_name, fixed.geometry, transform)
     image = fixed.geometry if reference is None else reference
-    apart = _centroid_distance_mm(mask, fixed.geometry, carried, image)
+    apart = _centroid_distance_mm(mask, fixed.geometry, warped, image)
     out_of_view = math.isnan(apart)
     surfaces = SurfaceDistances(msd_mm=_NAN, hd_mm=_NAN, hd95_mm=_NAN)
     notes = [f"{name}: out of view, not in the reference image after warping"] if out_of_view else []
-    if not out_of_view and carried.occupancy.max() >= 0.5:
-        warped = extract_surface(carried.occupancy, carried.geometry.affine)
-        surfaces = facet_distances(extract_surface(mask, fixed.geometry.affine), warped)
+    if not out_of_view and warped.occupancy.max() >= 0.5:
+        surface = extract_surface(warped.occupancy, warped.geometry.affine)
+        surfaces = facet_distances(extract_surface(mask, fixed.geometry.affine), surface)
     elif not out_of_view:
         notes.append(f"{name}: fills no voxel of the reference mask by half, so its surface was not measured")
-    filled = int((carried.occupancy >= 0.5).sum())
+    filled = int((warped.occupancy >= 0.5).sum())
     label = LabelQuality(
         name=name,
         kind="organ" if is_organ else "landmark",
         out_of_view=out_of_view,
-        dsc=_NAN if out_of_view else 2 * carried.overlap(mask) / (int(mask.sum()) + filled),
+        dsc=_NAN if out_of_view else 2 * warped.overlap(mask) / (int(mask.sum()) + filled),
         msd_mm=surfaces.msd_mm,
         hd_mm=surfaces.hd_mm,
         hd95_mm=surfaces.hd95_mm,
         mcd_mm=apart,
         reference_ml=fixed.volume_ml(name),
         floating_ml=moving.volume_ml(floating_name),
-        warped_ml=carried.volume_ml,
+        warped_ml=warped.volume_ml,
     )
     return label, notes
 
 
-def _centroid_distance_mm(mask: NDArray[np.bool_], geometry: Geometry, carried: Carried, image: Geometry) -> float:
+def _centroid_distance_mm(mask: NDArray[np.bool_], geometry: Geometry, warped: WarpedLabel, image: Geometry) -> float:
     """Distance of the centroids; NaN if the warped label is empty or its centre outside the image."""
-    if not carried.occupancy.any():
+    if not warped.occupancy.any():
         return _NAN
-    centre = carried.geometry.to_world(mass_centre(carried.occupancy))
+    centre = warped.geometry.to_world(mass_centre(warped.occupancy))
     voxel = image.to_voxel(centre)
     if (voxel < -0.5).any() or (voxel > np.asarray(image.shape) - 0.5).any():
         return _NAN

@@ -79,7 +79,7 @@ def conv3d_transpose(
         s * (n - 1) + k - low - high + extra
         for s, n, k, (low, high), extra in zip(stride, x.shape[1:4], w.shape[:3], padding, output_padding, strict=True)
     )
-    # What was added at the end is cut off less there.
+    # The output padding reduces the number of voxels that are removed at the end.
     cut = [(low, high - extra) for (low, high), extra in zip(padding, output_padding, strict=True)]
     return _convolve_transposed(x, w, shape, stride, (cut[0], cut[1], cut[2]))
 

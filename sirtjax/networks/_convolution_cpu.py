@@ -2,7 +2,8 @@
 
 Slices become the batch of 2D convolutions. Along the first axis, kernels of three run by Winograd's minimal filtering
 F(4, 3): six 2D convolutions for four output slices instead of twelve (Lavin and Gray, Fast Algorithms for Convolutional
-Neural Networks, CVPR 2016, arXiv 1509.09308). Slabs keep what is transient small, and near the processor.
+Neural Networks, CVPR 2016, arXiv 1509.09308). Processing in slabs keeps temporary arrays small enough
+for the processor's caches.
 """
 
 from __future__ import annotations

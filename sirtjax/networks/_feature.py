@@ -1,6 +1,6 @@
 """Features that are normalised and activated only when they are read.
 
-For the gradient, what a convolution wrote is kept and nothing else: the reader normalises and activates it, forward
+For the gradient only the output of each convolution is stored. The next layer normalises and activates it, forward
 and once more on the way back. That is one array for each convolution instead of three.
 """
 

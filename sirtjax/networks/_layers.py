@@ -103,7 +103,7 @@ class TransposedConvolution(nnx.Module):
         draw: Draw,
     ) -> None:
         self.stride = stride
-        # Half of what the kernels overlap is cut off before, the rest after.
+        # Half of the overlap of the kernels is removed at the start, the remainder at the end.
         before = [(k - s + 1) // 2 for k, s in zip(kernel, stride, strict=True)]
         after = [s - k + 2 * p for k, s, p in zip(kernel, stride, before, strict=True)]
         self.padding = ((before[0], before[0]), (before[1], before[1]), (before[2], before[2]))
@@ -119,7 +119,7 @@ class TransposedConvolution(nnx.Module):
 
 
 class InstanceNorm(nnx.Module):
-    """Each channel of each image to mean 0 and variance 1, then scaled and shifted by what is learned."""
+    """Normalises each channel of each image to mean 0 and variance 1, then scales and shifts it."""
 
     def __init__(self, features: int, *, affine: bool = True) -> None:
         self.scale = nnx.Param(np.ones(features, np.float32)) if affine else None
@@ -290,7 +290,7 @@ def _next_shares(rate: int) -> np.ndarray:
 def _repeat_axis_smoothly(x: Float[Array, "n i j k channels"], rate: int, axis: int) -> jax.Array:
     shares = jnp.expand_dims(_next_shares(rate).astype(x.dtype), [a for a in range(x.ndim + 1) if a != axis + 1])
     size = x.shape[axis]
-    # Past the last voxel is one that has no share in what is left after the cut.
+    # The padded voxel after the last one does not influence the voxels that remain after the cut.
     following = lax.slice_in_dim(jnp.pad(x, [(0, int(a == axis)) for a in range(x.ndim)]), 1, size + 1, axis=axis)
     mixed = (1 - shares) * jnp.expand_dims(x, axis + 1) + shares * jnp.expand_dims(following, axis + 1)
     repeated = mixed.reshape(*x.shape[:axis], rate * size, *x.shape[axis + 1 :])

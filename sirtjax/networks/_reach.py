@@ -145,7 +145,7 @@ def _pooled(config: ThesisUNetConfig | HighResUNetConfig, axis: int, interval: I
             wanted = pair((wanted[0] * rate, wanted[1] * rate + rate - 1))
         return wanted
 
-    # What is cut off the encoder's feature at the low side of each level, where the decoder joins it.
+    # Voxels removed from the encoder's feature at the low side of each level, where the decoder joins it.
     cut = [0] * levels
     for level in range(levels - 2, -1, -1):
         lowest = level == levels - 2

@@ -63,8 +63,8 @@ def window(
         return lax.dynamic_slice_in_dim(padded, before + start - begin, length, 1)
 
     found: jax.Array
-    # What a condition gives is written out. Fused into what reads it, the slices' places would be computed again for
-    # every number: half the time of minimal filtering.
+    # The result of a condition is stored. Fused into the operation that reads it, the positions of the slices would be
+    # computed again for every number, which takes half the time of minimal filtering.
     if before == after == 0:
         found = lax.cond(start == lowest, lambda: slices[:, lowest : lowest + length], within)
     elif inside < length:

@@ -60,7 +60,7 @@ def weight_gradient(
     parts = -(-positions[1] // rows)
     positions[1] = rows * parts
     low, step = padding[0][0], stride[0]
-    # What is read of each along the first axis for the positions from `start` on.
+    # Slices of each array that are read along the first axis for the positions from `start` on.
     x_read = (slab - 1) * step + kernel[0] if sides[0] else slab
     dy_read = slab if sides[0] else slab + kernel[0] - 1
     last = (steps - 1) * slab

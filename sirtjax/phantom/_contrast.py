@@ -86,7 +86,7 @@ def suv_table(liver_suv: float, tumour_suv: Float[np.ndarray, "12"]) -> Float[np
     return table[:, None]
 
 
-# Relative uptake of what is neither liver nor lung after intra-arterial MAA: free pertechnetate and reflux.
+# Relative uptake outside liver and lungs after intra-arterial MAA: free pertechnetate and reflux.
 _EXTRAHEPATIC: dict[Tissue, float] = {
     Tissue.STOMACH_WALL: 4.0,
     Tissue.KIDNEY_CORTEX: 2.0,

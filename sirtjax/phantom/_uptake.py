@@ -49,7 +49,7 @@ def draw_uptake(random: np.random.Generator, config: MaaConfig, lesion_territory
 
 @dataclass(frozen=True, kw_only=True)
 class ActivityMap:
-    """A true activity distribution and what was evaluated with it.
+    """A true activity distribution and the values computed with it.
 
     Attributes:
       mbq_per_ml: (i, j, k) concentration.

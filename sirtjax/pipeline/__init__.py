@@ -50,18 +50,16 @@ Example:
     ...     return pipeline.run(traced, config).mean_gy_per_mbq[0, 0]
     >>> slope = jax.grad(lesion_gy)(jax.numpy.array([0.05]))
     >>> value = lesion_gy(jax.numpy.array([0.05]))
-    >>> round(float(slope[0] / value), 3)  # -1 / (1 - 0.05): what goes to the lungs is lost to the lesion
+    >>> round(float(slope[0] / value), 3)  # -1 / (1 - 0.05): activity in the lungs is lost to the lesion
     -1.053
 """
 
-from sirtjax.pipeline._dose import absorbed_dose as absorbed_dose
 from sirtjax.pipeline._dose import filled_fraction as filled_fraction
 from sirtjax.pipeline._dose import lung_gy_per_mbq as lung_gy_per_mbq
 from sirtjax.pipeline._dose import per_full_voxel as per_full_voxel
 from sirtjax.pipeline._dose import relative_activity as relative_activity
 from sirtjax.pipeline._dose import superpose as superpose
-from sirtjax.pipeline._histograms import VoiHistogram as VoiHistogram
-from sirtjax.pipeline._histograms import histogram as histogram
+from sirtjax.pipeline._dose import voxel_dose_gy as voxel_dose_gy
 from sirtjax.pipeline._place import derived_weights as derived_weights
 from sirtjax.pipeline._place import field_of_view as field_of_view
 from sirtjax.pipeline._place import place_counts as place_counts
@@ -80,6 +78,8 @@ from sirtjax.pipeline._records import VoiConfig as VoiConfig
 from sirtjax.pipeline._records import Warp as Warp
 from sirtjax.pipeline._run import WHOLE_LIVER as WHOLE_LIVER
 from sirtjax.pipeline._run import run as run
+from sirtjax.pipeline._voi_metrics import VoiMetrics as VoiMetrics
+from sirtjax.pipeline._voi_metrics import voi_metrics as voi_metrics
 
 __all__ = [
     "WHOLE_LIVER",
@@ -92,13 +92,11 @@ __all__ = [
     "PipelineResult",
     "Sampling",
     "VoiConfig",
-    "VoiHistogram",
+    "VoiMetrics",
     "Warp",
-    "absorbed_dose",
     "derived_weights",
     "field_of_view",
     "filled_fraction",
-    "histogram",
     "lung_gy_per_mbq",
     "per_full_voxel",
     "place_counts",
@@ -107,5 +105,7 @@ __all__ = [
     "relative_activity",
     "run",
     "superpose",
+    "voi_metrics",
+    "voxel_dose_gy",
     "warp_of",
 ]

@@ -96,7 +96,7 @@ def filled_fraction(
     return filled
 
 
-def absorbed_dose(
+def voxel_dose_gy(
     activity_mbq: Float[Array, "I J K"],
     density_g_per_ml: Float[Array, "I J K"],
     lung: Float[Array, "I J K"],

@@ -9,17 +9,17 @@ from jaxtyping import Float
 
 from sirtjax.errors import ConfigError
 from sirtjax.pipeline._dose import (
-    absorbed_dose,
     filled_fraction,
     grid_spacing_mm,
     lung_gy_per_mbq,
     relative_activity,
     superpose,
+    voxel_dose_gy,
 )
-from sirtjax.pipeline._histograms import histogram
 from sirtjax.pipeline._place import derived_weights, field_of_view, place_counts, place_mask
 from sirtjax.pipeline._prescription import prescribed_activities
 from sirtjax.pipeline._records import PipelineConfig, PipelineInputs, PipelineResult, injections_of
+from sirtjax.pipeline._voi_metrics import voi_metrics
 from sirtjax.typing import Array
 
 WHOLE_LIVER = "whole liver"
@@ -58,12 +58,12 @@ def run(inputs: PipelineInputs, config: PipelineConfig) -> PipelineResult:
     means = {}
     for voi in config.vois:
         weight = occupancy[voi.name]
-        own = [histogram(unit, weight, config=voi).mean_gy for unit in units]
+        own = [voi_metrics(unit, weight, config=voi).mean_gy for unit in units]
         means[voi.name] = jnp.stack([jnp.asarray(gy) for gy in own]) * remaining
     lungs = jnp.asarray(lung_gy_per_mbq(config.nuclide, jnp.asarray(inputs.lung_shunt_fraction), inputs.lung_mass_g))
 
     def dose_at_fraction(name: str, activity_mbq: Array, fraction: float) -> Array:
-        found = histogram(dose_of(activity_mbq), occupancy[name], config=sizes[name], fractions=(fraction,))
+        found = voi_metrics(dose_of(activity_mbq), occupancy[name], config=sizes[name], fractions=(fraction,))
         return found.d_gy[0]
 
     bounds = prescribed_activities(
@@ -78,7 +78,7 @@ def run(inputs: PipelineInputs, config: PipelineConfig) -> PipelineResult:
     dose = dose_of(bounds.activity_mbq)
     fractions = tuple(percent / 100 for percent in config.percents)
     found = [
-        histogram(dose, occupancy[voi.name], config=voi, fractions=fractions, levels_gy=config.levels_gy)
+        voi_metrics(dose, occupancy[voi.name], config=voi, fractions=fractions, levels_gy=config.levels_gy)
         for voi in config.vois
     ]
     return PipelineResult(
@@ -123,10 +123,10 @@ def _unit_dose(
     inputs: PipelineInputs,
     config: PipelineConfig,
 ) -> Array:
-    """The dose of one MBq in one territory."""
-    share = relative_activity(counts, occupancy[name], name=name) * inputs.calibration[index]
-    return absorbed_dose(
-        share,
+    """Returns the dose of one MBq in one territory, Gy."""
+    activity_mbq = relative_activity(counts, occupancy[name], name=name) * inputs.calibration[index]
+    return voxel_dose_gy(
+        activity_mbq,
         inputs.density_g_per_ml,
         inputs.lung,
         grid_spacing_mm(inputs.world_from_dose_voxel),

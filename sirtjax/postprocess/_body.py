@@ -7,14 +7,14 @@ from scipy import ndimage
 
 from sirtjax import ops
 
-# Erosions and dilations by a voxel: twice as many voxels thick is what is cut off, tables, tubes, an arm that touches.
+# Number of erosions and dilations by one voxel, to remove parts up to twice as thick: tables, tubes, touching arms.
 OPENING_VOXELS = 2
 
 
 def enclosed_body(dense: ArrayLike, *, opening_voxels: int = OPENING_VOXELS) -> Bool[np.ndarray, "i j k"]:
     """Returns the largest dense component with its enclosed regions in slices across k, or empty.
 
-    Lungs are open to the ends of the image: what counts as enclosed is so within a slice. On the host.
+    Holes are filled slice by slice, because the lungs can reach the end of the image. On the host.
 
     Args:
       dense: (i, j, k) booleans, true in soft tissue; k along the body.

@@ -15,7 +15,7 @@ def in_bounding_box(mask: ArrayLike, change: Callable[[Mask], Mask], *, margin: 
     """Applies `change` to the box around a mask, for speed; an empty mask remains empty.
 
     With a `margin` the box is larger by so many voxels, also beyond the faces of the image, where the mask is false;
-    what `change` sets true there is lost.
+    voxels that `change` sets to true there are discarded.
     """
     inside = np.asarray(mask, bool)
     result = np.zeros_like(inside)

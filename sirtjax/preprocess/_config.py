@@ -71,7 +71,7 @@ class IntensityScale(Table):
 class OrganMask(Table):
     """The part of an image that is the input of a network: an organ including its lesions, dilated.
 
-    Beyond it is nothing (`IntensityScale.unseen`), and the image is cut to the box of what is left.
+    Voxels outside it have the value of `IntensityScale.unseen`, and the image is cropped to the bounding box.
     """
 
     organ: Literal["liver"] = "liver"

@@ -17,7 +17,7 @@ from sirtjax.preprocess._resample import resample_image, resample_stage_labels, 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Three = tuple[int, int, int]
-# What is outside the non-zero region in the labels of a first stage.
+# Value outside the non-zero region in the labels of a first stage.
 OUTSIDE = -1
 
 

@@ -10,7 +10,7 @@ from sirtjax.errors import ModelError
 from sirtjax.preprocess._config import ChannelNormalisation
 
 FloatArray = NDArray[np.float32]
-# Keeps what has no contrast from being divided by zero; nnU-Net's own value for float32.
+# Prevents division by zero in images without contrast; nnU-Net's value for float32.
 EPSILON = 1e-8
 
 

@@ -13,7 +13,7 @@ from sirtjax.preprocess._config import Resampling
 
 Shape = tuple[int, int, int]
 Resize = Callable[[NDArray[Any], Sequence[int]], NDArray[Any]]
-# Spacings read from an affine carry its rounding: what differs by less is equal.
+# Spacings from an affine contain its rounding errors; smaller differences count as equal.
 EQUAL = 1e-6
 
 

@@ -12,7 +12,7 @@ from sirtjax.preprocess._nnunet import NnunetCase, network_axes
 from sirtjax.preprocess._resample import coarse_axis, resample_image
 
 FloatArray = NDArray[np.float32]
-# Rows of the result that are worked on at a time: what is in between stays in the processor's caches.
+# Rows of the result that are processed together, so that intermediate arrays fit into the processor's caches.
 ROWS = 4
 
 
@@ -25,8 +25,8 @@ def restore_labels(
 ) -> UInt8[np.ndarray, "x y z"] | UInt16[np.ndarray, "x y z"]:
     """Returns labels on the voxel array from logits on the network's grid, as nnU-Net v2 does.
 
-    Logits are resampled, then the largest wins (the lower class of equals); a slab at a time, so that no full-size
-    logits are held. Outside of what was kept of the image there is background.
+    Logits are resampled, then each voxel gets the class of the largest (the lower class of equals). This is done in
+    slabs, so that full-size logits are never in memory. Voxels outside the cropped image are background.
 
     Args:
       logits: (i, j, k, classes) logits on the grid of `case.image`.

@@ -97,9 +97,9 @@ def solve_affine(
     def look(blur_mm: Array) -> View:
         return prepare_view(pair, plan, blur_mm=blur_mm, mask_blur_mm=blur_mm)
 
-    def level(carried: tuple[jax.Array, View], settings: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, View], Array]:
+    def level(state: tuple[jax.Array, View], settings: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, View], Array]:
         blur_mm, step_mm, sampled = settings
-        parameters, view = carried[0], look(blur_mm)
+        parameters, view = state[0], look(blur_mm)
 
         def objective(parameters: Array, phase: Array) -> tuple[Array, Array]:
             matrix = affine_matrix(parameters, pair, model=table.model)
@@ -111,7 +111,7 @@ def solve_affine(
     blurs_mm, steps_mm = (jnp.array([getattr(one, name) for one in table.levels]) for name in ("blur_mm", "step_mm"))
     sampled = jax.random.randint(key, (len(table.levels), table.steps), 0, plan.phases)
     still = jnp.zeros(PARAMETERS[table.model], jnp.float32)
-    # The last level's view is carried out of the scan: it measures what was found against the start.
+    # The scan returns the last level's view, which compares the result with the start.
     unseen = jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), jax.eval_shape(look, blurs_mm[0]))
     (parameters, last), history = jax.lax.scan(level, (still, unseen), (blurs_mm, steps_mm, sampled))
     found = affine_matrix(parameters, pair, model=table.model)

@@ -26,8 +26,8 @@ def solve_deformable(
 
     Each level adds a finer grid.
 
-    A grid joins at its level and stays free: coarse ones keep moving what is large while fine ones settle. The
-    levels are one scanned program with traced blurs, in which the slopes of grids yet to come are zero.
+    A grid stays free in all later levels: coarse grids continue to move large structures while fine ones converge. The
+    levels are one scanned program with traced blurs, in which the gradients of later grids are zero.
 
     Returns:
       The coefficients (a, b, c, 3) of each level, in mm, and the history (levels, steps, 5) of the value and its terms:
@@ -179,7 +179,7 @@ def _regularisation(
     ratio = _volume_ratio(coefficients, pair, phase, config)
     total = weights.regularisation * energy + weights.folding * losses.folding_penalty_from_jacobian(ratio)
     if config.guidance.masks == "liver and landmarks":
-        # What a lesion's volume changes by is the affine map's doing too.
+        # The affine map contributes to the volume change of a lesion.
         origin, shape = pair.reference_origin_mm, pair.reference.shape
         nodes = node_positions_mm(origin, pair.reference_pitch_mm, shape, stride, jnp.zeros(3))
         moved = through(affine, tuple(nodes[axis] + u[..., axis] for axis in range(3)))

@@ -97,7 +97,7 @@ def read_initial_transform(path: Path, geometry: Geometry) -> AffineTransform:
     """Reads an affine transform, from reference to floating points.
 
     Raises:
-      ConfigError: it is not affine.
+      ConfigError: the transform is not affine.
     """
     from sirtjax import io
     from sirtjax.spatial import AffineTransform

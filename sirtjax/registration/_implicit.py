@@ -86,7 +86,7 @@ def solve_implicit(
     Pure; not jitted here.
 
     Both stages run as in `solve`, without being recorded, then a few Newton steps take each to the minimum of its
-    last level's objective. There the derivative of what was found with respect to everything that the objective
+    last level's objective. There the derivative of the solution with respect to everything that the objective
     depends on, images, masks, landmarks and weights, is -H^-1 d2L/(dc dtheta): no step is stored, however many
     there were.
 

@@ -20,7 +20,7 @@ def check_image(volume: Volume, role: str) -> None:
     """Refuses an image that cannot be registered.
 
     Raises:
-      GeometryError: it is flat, holds numbers that are not finite, or is the same everywhere.
+      GeometryError: the image is flat, contains numbers that are not finite, or has the same value everywhere.
     """
     if min(volume.geometry.shape) < MIN_SLICES:
         raise GeometryError(

@@ -15,9 +15,9 @@ Image = Float32[np.ndarray, "i j k"]
 
 # CT numbers of air, and how far above the window the upper tail reaches.
 AIR_HU, TAIL_HU = -1000.0, 1000.0
-# The body is what is denser than this; elsewhere than in CT, what is brighter than Otsu's threshold.
+# Voxels of the body have a higher CT number; in other images they are brighter than Otsu's threshold.
 BODY_HU = -300.0
-# The skin and what is just outside of it belong to the body's region.
+# The region of the body extends this far beyond the skin.
 SKIN_MM = 10.0
 # N4 samples every n-th node: the bias field is smooth, and the cost grows with the number of nodes.
 SHRINK, FITTING_LEVELS, STEPS_PER_LEVEL = 4, 3, 30

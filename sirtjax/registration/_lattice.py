@@ -72,7 +72,7 @@ def sample_smooth(array: Float[Array, "i j k channels"], index: Triple) -> Float
     """Samples of (i, j, k, c) as `sample`, but twice differentiable at the indices (n,).
 
     The values are taken as cubic B-spline coefficients, which blurs by 0.58 nodes more. Linear samples have a slope
-    that jumps at every node and no second derivative in between, so that what their slopes depend on is lost.
+    that jumps at every node and no second derivative in between, so derivatives of their slopes would be wrong.
     """
     shape, channels = array.shape[:3], array.shape[3]
     inside = jnp.ones(index[0].shape, bool)

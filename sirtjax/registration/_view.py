@@ -136,7 +136,7 @@ def compare(
     image: Array = jnp.zeros((), jnp.float32)
     masks = image
     if plan.images:
-        # What is outside the floating image does not count, and no point gains by leaving it.
+        # Points outside the floating image do not count, and no point reduces the loss by leaving it.
         seen = weight * jax.lax.stop_gradient(warped[:, -1])
         image = _image_loss(warped[:, :features], reference[:, :features], seen, pair, plan)
     if plan.masks:

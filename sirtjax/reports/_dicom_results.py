@@ -160,9 +160,9 @@ def _masks(
         if contoured_on == frame:
             found[plain] = LabelMap.from_mask(np.asarray(labels.array) > 0, labels.geometry, name=plain)
         elif frame == "activity":
-            carried = maps.occupancy[name] >= np.float32(0.5)
-            if carried.any():
-                found[plain] = LabelMap.from_mask(carried, maps.geometry, name=plain)
+            warped = maps.occupancy[name] >= np.float32(0.5)
+            if warped.any():
+                found[plain] = LabelMap.from_mask(warped, maps.geometry, name=plain)
             else:
                 left_out.append(
                     f"{name} does not fill half of any voxel of the working grid: it is not in a structure set there"

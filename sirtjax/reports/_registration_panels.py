@@ -252,7 +252,7 @@ def _grid_tile(cut: _Cut) -> Tile:
 def _ratio_tile(cut: _Cut) -> Tile:
     colours = ratio_colours(cut.ratio)
     rows, columns = cut.reference.shape
-    # Nearest pixels: what is folded keeps its colour.
+    # Nearest neighbours, so that folded voxels retain their colour.
     row = np.minimum(np.arange(rows) * colours.shape[0] // rows, colours.shape[0] - 1)
     column = np.minimum(np.arange(columns) * colours.shape[1] // columns, colours.shape[1] - 1)
     over = colours[row[:, None], column[None, :]].astype(np.float32)

@@ -108,7 +108,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's own types, and null for what is not finite."""
+    """Converts values to types of JSON; numbers that are not finite become null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -75,7 +75,7 @@ def segmentation_preview(volume: Volume, labels: LabelMap, *, title: str) -> Fig
 
 
 def _centre(found: NDArray[Any]) -> tuple[int, int, int]:
-    """The plane of each axis that cuts most of what was found; the middle of the image where that is nothing."""
+    """Returns the slice of each axis with the largest area of the mask; the middle of the image if it is empty."""
     mask = found > 0
     if not mask.any():
         return found.shape[0] // 2, found.shape[1] // 2, found.shape[2] // 2

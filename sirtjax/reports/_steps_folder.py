@@ -197,7 +197,7 @@ def _absolute(case: Case) -> Case:
     """The case with every path absolute, so that it means the same from any folder of this machine."""
     from sirtjax.workflows import case_from_dict
 
-    # What was left out stays out: some tables look at what was given.
+    # Omitted keys remain omitted, because some tables depend on the keys that are set.
     table = _given(case)
     return case_from_dict(table, folder=Path.cwd(), source="case")
 
@@ -280,7 +280,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def _fingerprint(case: Case, step: str) -> str:
-    """Of the settings a step depends on, and of what is in the mask and transform files they name."""
+    """Returns the hash of the settings on which a step depends, and of the mask and transform files they name."""
     from sirtjax.io import file_sha256
 
     case = _absolute(case)

@@ -144,13 +144,13 @@ def _warp_image(
 
     pull = io.read_composed_transform(how.paths, how.grid, volume.geometry, invert=how.invert)
     if activity:
-        carried = spatial.resample_activity(volume, how.grid, transform=pull)
+        result = spatial.resample_activity(volume, how.grid, transform=pull)
     else:
-        carried = spatial.resample(volume, how.grid, order=order or "linear", fill=fill, transform=pull)
-    io.write_nifti(output, carried, force=force)
+        result = spatial.resample(volume, how.grid, order=order or "linear", fill=fill, transform=pull)
+    io.write_nifti(output, result, force=force)
     done: dict[str, Any] = {"grid": str(how.grid), "unit": volume.unit}
     if activity:
-        before, after = _total(volume), _total(carried)
+        before, after = _total(volume), _total(result)
         if not after:
             how.on_note(f"{output}: no activity reaches the grid of the reference; try --invert")
         done |= {"total_before": before, "total_after": after}
@@ -172,27 +172,27 @@ def _warp_labels(path: Path, how: _How, output: Path, *, contoured_on: Path | No
     image = None if contoured_on is None else formats.read_image(contoured_on)
     masks = _masks(path, image)
     values = _values(path, masks)
-    carried: dict[str, Any] = {}
+    warped_masks: dict[str, Any] = {}
     pulls: dict[Geometry, Transform] = {}
     for name, mask in masks.items():
         # Masks of one file share a grid; those of a folder need not.
         if mask.geometry not in pulls:
             pulls[mask.geometry] = io.read_composed_transform(how.paths, how.grid, mask.geometry, invert=how.invert)
         pull = pulls[mask.geometry]
-        carried[name] = spatial.resample_labels(mask, how.grid, transform=pull).array > 0
+        warped_masks[name] = spatial.resample_labels(mask, how.grid, transform=pull).array > 0
     if output.name.lower().endswith(io.SEG_NRRD_SUFFIX):
         # Segments may overlap, labels of one map may not.
-        warped = {name: LabelMap.from_mask(mask, how.grid, name=name) for name, mask in carried.items()}
+        warped = {name: LabelMap.from_mask(mask, how.grid, name=name) for name, mask in warped_masks.items()}
         io.write_seg_nrrd(output, warped, force=force)
     else:
         together = np.zeros(how.grid.shape, np.uint16 if max(values.values()) < 2**16 else np.int32)
-        for name in sorted(carried, key=lambda name: -int(carried[name].sum())):
-            together[carried[name]] = values[name]
+        for name in sorted(warped_masks, key=lambda name: -int(warped_masks[name].sum())):
+            together[warped_masks[name]] = values[name]
         result = LabelMap(together, how.grid, names=tuple((values[name], name) for name in masks))
         io.write_nifti(output, result, force=force)
     rows: dict[str, dict[str, float]] = {}
     for name, mask in masks.items():
-        after_ml = float(carried[name].sum()) * how.grid.voxel_volume_ml
+        after_ml = float(warped_masks[name].sum()) * how.grid.voxel_volume_ml
         rows[name] = {"value": values[name], "before_ml": mask.volume_ml(mask.names[0][1]), "after_ml": after_ml}
     for name, row in rows.items():
         if not row["after_ml"]:

@@ -22,8 +22,8 @@ def read_body(read: Callable[[int], bytes], headers: Mapping[str, str], *, limit
       limit: largest number of bytes of the unpacked body.
 
     Raises:
-      RequestError: (411) no Content-Length; (413) more than `limit` bytes; (415) neither plain nor gzip; (400) cut off,
-        or not gzip.
+      RequestError: (411) no Content-Length; (413) more than `limit` bytes; (415) neither plain nor gzip; (400)
+        truncated, or not gzip.
     """
     stated = headers.get("content-length", "")
     if headers.get("transfer-encoding") or not (stated.isascii() and stated.isdecimal()) or len(stated) > 18:
@@ -40,10 +40,10 @@ def read_body(read: Callable[[int], bytes], headers: Mapping[str, str], *, limit
 
 
 def unpacked(blocks: Iterable[bytes], *, limit: int) -> bytes:
-    """Returns what the blocks of a gzip body hold, if that is at most `limit` bytes.
+    """Returns the unpacked content of a gzip body, at most `limit` bytes.
 
     Raises:
-      RequestError: (413) it is more; (400) it is not gzip, or cut off.
+      RequestError: (413) the content is larger; (400) the body is not gzip, or is truncated.
     """
     machine = zlib.decompressobj(wbits=31)
     found = bytearray()

@@ -146,7 +146,7 @@ class Replanning:
         """Starts planning.
 
         Raises:
-          RequestError: (409) one is under way.
+          RequestError: (409) planning is in progress.
         """
         with self._lock:
             self.check_idle()
@@ -159,7 +159,7 @@ class Replanning:
         """Refuses if planning is in progress.
 
         Raises:
-          RequestError: (409) it is.
+          RequestError: (409) planning is in progress.
         """
         if self.progress.state == "running":
             raise RequestError(409, "planning is in progress; wait until it is done")

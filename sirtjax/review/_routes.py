@@ -51,7 +51,7 @@ def handle_request(session: Session, asked: Request) -> Response:
     """Handles a request and returns the response.
 
     Raises:
-      RequestError: it can't be done; its status says why.
+      RequestError: the request is refused; its status states the reason.
     """
     match asked.method, asked.path:
         case "GET", ():
@@ -80,7 +80,7 @@ def _api(session: Session, asked: Request, parts: tuple[str, ...]) -> Response:
         case "GET", ("scenes", scene, "deformation"):
             return _json(session.deformation(scene))
         case "GET", ("scenes", scene, "masks", key):
-            return _image(session.carried_mask_bytes(key, scene))
+            return _image(session.warped_mask_bytes(key, scene))
         case "GET", ("masks", key):
             packed, sha256 = session.mask_bytes(key, version=_number(asked.query.get("version")))
             return _image(packed, {"ETag": f'"{sha256}"'})

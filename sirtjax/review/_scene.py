@@ -53,7 +53,7 @@ class ReviewScene:
 
     @property
     def fingerprint(self) -> str:
-        """Of the grid the page is given: what is saved must lie on the same."""
+        """Returns the hash of the grid that the page receives; a saved mask must be on the same grid."""
         return hashlib.sha256(repr(self.geometry).encode()).hexdigest()[:32]
 
 
@@ -84,8 +84,8 @@ def plan_scenes(
     drawn_elsewhere = [mask for mask in masks if mask.role == "liver" and mask.frame == "diagnostic"]
     scenes = []
     for number, (frame, grid, group) in enumerate(places):
-        carried = drawn_elsewhere if frame == "activity" and transform is not None else []
-        scenes.append(_scene(f"{number}", frame, grid, group, [_reach(mask, grid, transform) for mask in carried]))
+        guides = drawn_elsewhere if frame == "activity" and transform is not None else []
+        scenes.append(_scene(f"{number}", frame, grid, group, [_reach(mask, grid, transform) for mask in guides]))
     return tuple(scenes)
 
 
@@ -109,7 +109,7 @@ def scene_image(scene: ReviewScene, image: io.Image) -> Volume:
     return _in_16_bits(_on(scene, image.volume, None))
 
 
-def carried_image(scene: ReviewScene, volume: Volume, transform: spatial.Transform | None) -> Volume:
+def warped_image(scene: ReviewScene, volume: Volume, transform: spatial.Transform | None) -> Volume:
     """Returns another image on the scene's grid, through an optional transform, in 16 bits."""
     return _in_16_bits(_on(scene, volume, transform))
 
@@ -169,7 +169,7 @@ def packed(image: Volume | LabelMap) -> bytes:
 def _scene(
     key: str, frame: Frame, grid: Geometry, group: Sequence[ReviewMask], others: Sequence[NDArray[np.bool_]]
 ) -> ReviewScene:
-    """The box of a grid around masks drawn on it and what else is to be seen there, with a margin."""
+    """Returns the scene of a grid, cropped to its masks and the other visible structures with a margin."""
     inside = np.zeros(grid.shape, bool)
     for mask in group:
         inside |= np.asarray(mask.labels.array) > 0

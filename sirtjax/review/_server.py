@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if not self.read_all:
-            self.close_connection = True  # what is left of the body would be taken for the next request
+            self.close_connection = True  # the remaining body would be read as the next request
         self._send(done)
 
     def _answer(self) -> Response:

@@ -19,7 +19,6 @@ from sirtjax.review._replan import REVIEW, Replanning, reviewed_products
 from sirtjax.review._request_error import RequestError
 from sirtjax.review._scene import (
     ReviewScene,
-    carried_image,
     frame_image,
     from_page,
     packed,
@@ -27,6 +26,7 @@ from sirtjax.review._scene import (
     scene_dose,
     scene_image,
     to_page,
+    warped_image,
 )
 from sirtjax.review._versions import (
     History,
@@ -133,7 +133,7 @@ class Session:
             labels = self._read(key, found)
             return packed(to_page(self._required_scene(key), labels)), history.current.sha256
 
-    def carried_mask_bytes(self, key: str, scene_key: str) -> bytes:
+    def warped_mask_bytes(self, key: str, scene_key: str) -> bytes:
         """Returns a mask of another scene, warped to this one for display, as .nii.gz."""
         with self._lock:
             mask, scene = self._mask(key), self._scene(scene_key)
@@ -201,7 +201,7 @@ class Session:
         if diagnostic is None or scene.frame != "activity":
             raise RequestError(404, "there is no registration to show")
         transform = self.transform if registered else None
-        make = lambda: packed(carried_image(scene, diagnostic.volume, transform))  # noqa: E731
+        make = lambda: packed(warped_image(scene, diagnostic.volume, transform))  # noqa: E731
         return self._cached(("other", scene_key, str(registered)), make)
 
     def deformation(self, scene_key: str) -> dict[str, object]:
@@ -230,7 +230,7 @@ class Session:
         """Returns how many voxels the page sends of a mask.
 
         Raises:
-          RequestError: (404) there is no such mask, or it is in no scene.
+          RequestError: (404) there is no such mask, or no scene shows it.
         """
         self._mask(key)
         return int(np.prod(self._required_scene(key).geometry.shape))
@@ -246,7 +246,8 @@ class Session:
           grid: fingerprint of the scene's grid.
 
         Raises:
-          RequestError: (412) a newer version was saved; (422) it is on another grid; (409) planning is in progress.
+          RequestError: (412) a newer version was saved; (422) the voxels are on another grid; (409) planning is in
+            progress.
         """
         with self._lock:
             self.replanning.check_idle()
@@ -270,7 +271,7 @@ class Session:
           comment: free text.
 
         Raises:
-          RequestError: (412) it is not the version that the reviewer saw; (409) planning is in progress.
+          RequestError: (412) the newest version is not the one that the reviewer saw; (409) planning is in progress.
         """
         with self._lock:
             self.replanning.check_idle()

@@ -12,7 +12,7 @@ from scipy import ndimage
 from sirtjax import ops, registration, spatial
 from sirtjax.errors import ComputationError, ConfigError, ImageFormatError
 from sirtjax.segmentation._atlas import Atlas, AtlasOutcome, AtlasSegmentation, Fusion
-from sirtjax.segmentation._atlas_carry import Carried, Registered, atlas_grid, carry, windowed
+from sirtjax.segmentation._atlas_warp import Registered, WarpedAtlas, atlas_grid, warp_atlas, windowed
 from sirtjax.segmentation._fuse import (
     STAPLE_LEAST,
     majority_vote,
@@ -87,26 +87,26 @@ def segment_liver_by_atlas(
     grid = atlas_grid(image.geometry, spacing_mm=SPACING_MM)
     patient = windowed(spatial.resample(image, grid, antialias=True))
     outcomes: list[AtlasOutcome] = []
-    carried: list[Carried] = []
+    warped: list[WarpedAtlas] = []
     moment = perf_counter()
     for atlas in atlases:
         tell(f"atlas {atlas.name}")
-        outcome, one = carry(
+        outcome, one = warp_atlas(
             image, atlas, grid, patient, config=config, register=register, min_similarity=min_similarity
         )
         if one is not None:
-            carried.append(one)
+            warped.append(one)
         outcomes.append(replace(outcome, seconds=perf_counter() - moment))
         moment = perf_counter()
         del atlas  # before the next is read: two large images at a time are enough
     _check_enough(outcomes, fusion, min_atlases)
-    outcomes, carried = _without_outliers(outcomes, carried, min_agreement_dsc)
+    outcomes, warped = _without_outliers(outcomes, warped, min_agreement_dsc)
     _check_enough(outcomes, fusion, min_atlases)
     tell(f"fusing by {fusion}")
-    box, occupancies = _stacked(carried)
-    probability, judged = _fused(occupancies, carried, box, fusion, weight_power)
+    box, occupancies = _stacked(warped)
+    probability, judged = _fused(occupancies, warped, box, fusion, weight_power)
     # Midway across the edge of the atlas that decides; an even split stays below it however it is interpolated.
-    threshold = (len(carried) // 2 + 0.5) / len(carried) if fusion == "majority" else 0.5
+    threshold = (len(warped) // 2 + 0.5) / len(warped) if fusion == "majority" else 0.5
     agreement = pairwise_dsc(np.concatenate([occupancies, (probability > threshold)[None].astype(np.float32)]))
     likely = Volume(probability, crop_geometry(grid, [s.start for s in box], [s.stop for s in box]), unit="1")
     liver = _on_image_grid(likely, threshold, image.geometry)
@@ -153,10 +153,10 @@ def _check_enough(outcomes: list[AtlasOutcome], fusion: Fusion, min_atlases: int
 
 
 def _without_outliers(
-    outcomes: list[AtlasOutcome], carried: list[Carried], min_agreement_dsc: float
-) -> tuple[list[AtlasOutcome], list[Carried]]:
+    outcomes: list[AtlasOutcome], warped: list[WarpedAtlas], min_agreement_dsc: float
+) -> tuple[list[AtlasOutcome], list[WarpedAtlas]]:
     """Only the atlases whose livers are at the same position as those of the others."""
-    agreement = pairwise_dsc(_stacked(carried)[1])
+    agreement = pairwise_dsc(_stacked(warped)[1])
     kept = select_agreeing_raters(agreement, least_dsc=min_agreement_dsc)
     judged, number = [], 0
     for outcome in outcomes:
@@ -167,7 +167,7 @@ def _without_outliers(
                 outcome = replace(outcome, used=False, status="OUTLIER", cause=cause)
             number += 1
         judged.append(outcome)
-    return judged, [carried[index] for index in kept]
+    return judged, [warped[index] for index in kept]
 
 
 def _notes(agreement: NDArray[np.float64], min_agreement_dsc: float) -> tuple[str, ...]:
@@ -182,13 +182,13 @@ def _notes(agreement: NDArray[np.float64], min_agreement_dsc: float) -> tuple[st
     return ()
 
 
-def _stacked(carried: list[Carried]) -> tuple[tuple[slice, slice, slice], NDArray[np.float32]]:
+def _stacked(warped: list[WarpedAtlas]) -> tuple[tuple[slice, slice, slice], NDArray[np.float32]]:
     """The livers in the smallest box of the working grid that holds them all: that box, and (n, i, j, k)."""
-    starts = np.asarray([one.start for one in carried])
-    stops = starts + [one.occupancy.shape for one in carried]
+    starts = np.asarray([one.start for one in warped])
+    stops = starts + [one.occupancy.shape for one in warped]
     first, last = starts.min(axis=0), stops.max(axis=0)
-    stack = np.zeros((len(carried), *(last - first)), np.float32)
-    for row, one, start, stop in zip(stack, carried, starts - first, stops - first, strict=True):
+    stack = np.zeros((len(warped), *(last - first)), np.float32)
+    for row, one, start, stop in zip(stack, warped, starts - first, stops - first, strict=True):
         row[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]] = one.occupancy
     i, j, k = (slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
     return (i, j, k), stack
@@ -205,7 +205,7 @@ class _Judgement:
 
 def _fused(
     occupancies: NDArray[np.float32],
-    carried: list[Carried],
+    warped: list[WarpedAtlas],
     box: tuple[slice, slice, slice],
     fusion: Fusion,
     weight_power: float,
@@ -216,8 +216,8 @@ def _fused(
         rates = zip(found.sensitivity, found.specificity, strict=True)
         return found.probability, [_Judgement(sensitivity=float(p), specificity=float(q)) for p, q in rates]
     if fusion == "majority":
-        return majority_vote(occupancies), [_Judgement(weight=1 / len(carried))] * len(carried)
-    alike = np.stack([one.similarity[box] for one in carried])
+        return majority_vote(occupancies), [_Judgement(weight=1 / len(warped))] * len(warped)
+    alike = np.stack([one.similarity[box] for one in warped])
     weights = (np.float32(_SIMILARITY_FLOOR) + alike.astype(np.float32)) ** np.float32(weight_power)
     voted = (occupancies > 0).any(axis=0)
     shares = (weights / weights.sum(axis=0))[:, voted].mean(axis=1)

@@ -19,7 +19,7 @@ PADDING_HU = -1100.0
 FAT_HU, DENSE_HU = -20.0, 800.0
 SOFT_HU = (-150.0, 300.0)
 MIN_LIGHT_FRACTION, MAX_DENSE_FRACTION, MIN_SOFT_FRACTION = 0.01, 0.10, 0.02
-# MR signal is not negative; what has been filtered or interpolated goes below zero by little, air in HU by much.
+# MR signal is not negative. Filters and interpolation make it slightly negative; air in HU is strongly negative.
 MAX_NEGATIVE_FRACTION = 0.25
 # A field of view may cut a liver, but one that is mostly elsewhere was drawn on another image.
 MIN_LIVER_FRACTION = 0.5
@@ -41,7 +41,9 @@ def check_inputs(volume: Volume, spec: ModelSpec, *, modality: str | None, liver
     kind = image_modality(volume, modality)
     if spec.modalities and kind not in spec.modalities:
         known = " or ".join(spec.modalities)
-        raise ModelError(f"the model {spec.name!r} was made for {known}, the image is {kind}; choose another --model")
+        raise ModelError(
+            f"the model {spec.name!r} was trained for {known}, but the image is {kind}; choose another --model"
+        )
     if len(spec.channels) > 1:
         wanted = ", ".join(spec.channels)
         raise ModelError(f"the model {spec.name!r} takes {len(spec.channels)} images together ({wanted}), got one")
@@ -59,7 +61,7 @@ def image_modality(volume: Volume, asked: str | None) -> str:
       asked: "CT" or "MR", or None if not specified.
 
     Raises:
-      ConfigError: it is unknown, the stated modality contradicts the image, or it is neither CT nor MR.
+      ConfigError: the modality is unknown, contradicts the image, or is neither CT nor MR.
     """
     if volume.unit not in ("HU", "1"):
         raise ConfigError(f"the image is in {volume.unit}; organs are segmented on CT or MR, use one of these")

@@ -60,7 +60,7 @@ def segment_lungs(volume: Volume) -> Segmentation:
 
 
 def _pieces(air: Mask, values: NDArray[np.float32], voxel_ml: float) -> Iterator[Mask]:
-    """The pieces of air that are lung. They are separated by their cores: gas and lung may touch at a thin wall."""
+    """Yields the connected components of air that are lung, split at thin walls where bowel gas touches a lung."""
     cores = ops.components(ndimage.binary_erosion(air, border_value=1))
     sizes_ml = np.bincount(cores.ravel()) * voxel_ml
     sizes_ml[0] = 0
@@ -77,7 +77,7 @@ def _pieces(air: Mask, values: NDArray[np.float32], voxel_ml: float) -> Iterator
 
 
 def _closed(piece: Mask, spacing_mm: tuple[float, float, float]) -> Mask:
-    """The piece with what is narrower than twice `VESSEL_MM` in it."""
+    """Returns a component with gaps narrower than twice `VESSEL_MM` filled."""
     reach = int(np.ceil(VESSEL_MM / min(spacing_mm))) + 1
     # Continued beyond the faces, so that there is no margin there.
     wide = np.pad(piece, reach, mode="edge")

@@ -151,7 +151,7 @@ def read_model(path: Path | str) -> Model:
     """Returns the model in a checkpoint folder, after checking its weights against the network.
 
     Raises:
-      ModelError: no checkpoint, damaged, or no segmentation model.
+      ModelError: the folder is not a checkpoint, is damaged, or does not contain a segmentation model.
     """
     weights, table = load_checkpoint(path)
     spec = model_spec(table, path=Path(path))
@@ -164,7 +164,7 @@ def model_spec(table: Mapping[str, object], *, path: Path) -> ModelSpec:
     """Returns the description in a checkpoint's table.
 
     Raises:
-      ModelError: it describes no segmentation model, or one this version does not know; names the first mistake.
+      ModelError: the table does not describe a segmentation model that this version knows; names the first mistake.
     """
     if "spec" not in table:
         raise ModelError(

@@ -51,7 +51,7 @@ def models_folder() -> Path:
 def list_models() -> tuple[ModelEntry, ...]:
     """Returns every installed model by name: first the user's, then the bundled ones.
 
-    A model of the user's hides one of the package of the same name. Damaged ones are listed with what is wrong.
+    A model of the user takes precedence over a bundled one of the same name. Damaged ones are listed with the problem.
     """
     shipped = Path(str(resources.files("sirtjax"))) / "models"
     found: dict[str, ModelEntry] = {}

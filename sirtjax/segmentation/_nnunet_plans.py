@@ -114,7 +114,7 @@ def read_json(path: Path) -> dict[str, object]:
     """Returns the table in a JSON file of a trained folder.
 
     Raises:
-      ModelError: it is missing, damaged or no table.
+      ModelError: the file is missing, damaged or does not contain an object.
     """
     if not path.is_file():
         raise ModelError(f"{path}: is missing; expected the folder of a trained nnU-Net v2 model, with its {path.name}")

@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]
 Image = TypeVar("Image", Volume, LabelMap)
 # What nnU-Net's readers that reorient turn images to.
 REORIENTED = "RAS"
-# A logit beyond doubt, for what was cropped away.
+# Logit of background for voxels that were cropped away.
 CERTAIN = 50.0
 
 

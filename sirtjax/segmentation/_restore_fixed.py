@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from sirtjax.inference import Ensemble
 from sirtjax.postprocess import component_volumes_ml
-from sirtjax.segmentation._carry_back import restore_labels
 from sirtjax.segmentation._fixed_model import Prepared
 from sirtjax.segmentation._quality import mask_quality
 from sirtjax.segmentation._request import Request
+from sirtjax.segmentation._restore_labels import restore_labels
 from sirtjax.segmentation._restored import Restored
 from sirtjax.volume import Volume
 

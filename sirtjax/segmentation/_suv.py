@@ -43,7 +43,7 @@ def suv_per_bq_per_ml(
       ... )  # 70 kg / 70 MBq, as half of the activity is left
       0.001
     """
-    # What is below is nearly always a unit mistaken: MBq for Bq (a PET scan needs megabecquerels), g for kg.
+    # Values outside these limits are nearly always in a wrong unit: MBq instead of Bq, g instead of kg.
     if not 1e5 <= injected_activity_bq <= 1e11:
         raise InputError(f"SUV: injected activity of {injected_activity_bq:g} Bq; expected 1e5 to 1e11 Bq")
     if not 0.5 <= weight_kg <= 500:

@@ -40,7 +40,7 @@ _STAYS_S = 0.5
 
 
 class Note(Protocol):
-    """Records what was refused."""
+    """Records a refused request."""
 
     def __call__(self, event: str, address: str, *, caller: str | None = None) -> None:
         """Records an event of an address and AE title."""

@@ -20,7 +20,7 @@ from sirtjax.service._tls import names_match
 LOG = logging.getLogger(__name__)
 _PENDING = 0xFF00
 _MIN_FREE_BYTES = 500_000_000
-# Images of CT, MR, PET and NM, and what is said about them: structure sets, segmentations, doses, registrations, plans.
+# Images of CT, MR, PET and NM, and objects that refer to them: RTSTRUCT, SEG, doses, registrations, plans.
 _CLASSES = tuple(
     f"1.2.840.10008.5.1.4.1.1.{n}"
     for n in (

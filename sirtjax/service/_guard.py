@@ -46,7 +46,7 @@ class Inspected:
 
 
 class Guard:
-    """Processes of limited memory that parse what came from the wire, so that the service never does."""
+    """Processes of limited memory that parse the received objects, so that the service itself never does."""
 
     def __init__(self, *, inspectors: int, memory_mb: int, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -59,7 +59,7 @@ class Guard:
         """Starts the processes before the first image.
 
         Raises:
-          ComputationError: they don't start.
+          ComputationError: the processes do not start.
         """
         for inspector in self._all:
             inspector.start()
@@ -68,7 +68,7 @@ class Guard:
         """Returns the contents of a file.
 
         Raises:
-          ImageFormatError: it is not an image that can be processed; the message contains none of its values.
+          ImageFormatError: the object is not an image that can be processed; the message contains none of its values.
         """
         inspector = self._free.get()
         try:
@@ -91,7 +91,7 @@ class Guard:
         """Parses a request for storage commitment, or the report about one.
 
         Raises:
-          ImageFormatError: it is neither; the message contains none of its values.
+          ImageFormatError: the object is neither of them; the message contains none of its values.
         """
         inspector = self._free.get()
         try:

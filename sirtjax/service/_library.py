@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from sirtjax.errors import ConfigError
 
 RANGE = ">=3.0.3,<3.1"
-# Module and class, then what is overridden, called or set. Where one is gone, a bound would silently bound nothing.
+# Module and class, then the members that are overridden, called or set. If one is missing, a limit has no effect.
 _MEMBERS = (
     ("ae.ApplicationEntity", "_create_socket make_server associate"),
     ("association.Association", "run accepted_contexts kill set_socket acse_timeout network_timeout"),
@@ -34,7 +34,7 @@ def require_pynetdicom() -> None:
     """Checks that the network library is installed, and that it has the members the service relies on.
 
     Raises:
-      ConfigError: it is not installed, or it is a version that lacks a member.
+      ConfigError: pynetdicom is not installed, or its version lacks a required member.
     """
     if find_spec("pynetdicom") is None:
         raise ConfigError("the DICOM network needs pynetdicom; install it with pip install 'sirtjax[service]'")

@@ -20,7 +20,7 @@ def checked_uid(value: object, what: str) -> str:
     """Returns a UID received over the network, checked.
 
     Raises:
-      ImageFormatError: it is none; what was sent instead is not repeated.
+      ImageFormatError: the value is not a UID; the message does not repeat it.
     """
     text = "" if value is None else str(value)
     if not is_uid(text):

@@ -13,7 +13,7 @@ def private_folder(path: Path) -> None:
     """Creates a folder of mode 0700 unless it exists, and its parents; an existing one gets the mode too.
 
     Raises:
-      OSError: it cannot be made, or belongs to another user.
+      OSError: the folder cannot be created, or belongs to another user.
     """
     path.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
     _restrict(path, FOLDER_MODE)

@@ -101,7 +101,7 @@ class Queue:
                 (now + incomplete_timeout_s, now, series),
             )
             if state != "receiving":
-                # What was made of the images before and is not sent yet would be out of date on arrival.
+                # Unsent results of the earlier images would be out of date on arrival.
                 db.execute(
                     "UPDATE results SET state = 'superseded' WHERE series = ? AND state IN ('pending', 'stored')",
                     (series,),
@@ -177,7 +177,7 @@ class Queue:
             if not self._leave_work(job, "delivering", now, None, now):
                 return False
             for result in results:
-                # What was sent already, of fewer images, need not be sent again where nothing has changed.
+                # Results that were already sent are sent again only if they have changed.
                 sent = "SELECT 1 FROM results WHERE series = ? AND sop_uid = ? AND state = 'sent'"
                 if db.execute(sent, (job.id, result.sop_uid)).fetchone() is not None:
                     continue

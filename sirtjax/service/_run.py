@@ -181,7 +181,7 @@ def service_counts(config: ServiceConfig) -> dict[str, int]:
     """Returns the number of a service's series in each state, running or not.
 
     Raises:
-      ComputationError: it has never run.
+      ComputationError: the service has never run.
     """
     path = config.state / QUEUE_FILE
     if not path.is_file():

@@ -89,7 +89,7 @@ class _Sockets:
         return secured
 
     def close(self) -> None:
-        """Close what is still open."""
+        """Closes all open associations."""
         for one in self._kept:
             one.close()
 
@@ -189,7 +189,7 @@ def echo(node: Node) -> None:
     """Checks whether a node responds (C-ECHO).
 
     Raises:
-      ComputationError: it is not, or does not say so.
+      ComputationError: there is no association, or the node does not answer with success.
     """
     from pynetdicom import build_context
     from pynetdicom.sop_class import Verification
@@ -254,7 +254,7 @@ def kind_of(path: Path) -> tuple[str, str]:
     """Returns SOP class and transfer syntax of a file.
 
     Raises:
-      ImageFormatError: it is not a readable DICOM object.
+      ImageFormatError: the file is not a readable DICOM object.
     """
     import pydicom
 

@@ -87,7 +87,7 @@ class ConfiguredSegmenter:
         )
 
     def _model(self, structure: str) -> Model | None:
-        """The model of a structure; None for what is found by HU."""
+        """Returns the model of a structure; None for structures that are segmented by HU."""
         from sirtjax import segmentation
 
         name = self.work.models.get(structure, DEFAULT_MODELS.get(structure))

@@ -111,7 +111,7 @@ class Spool(io.BytesIO):
             try:
                 file.close()
             except OSError:
-                # A full disk refuses what was buffered once more; the file goes all the same.
+                # A full disk refuses the buffered data again when the file is closed; the file is deleted anyway.
                 file = None
         if self.path is not None:
             self.path.unlink(missing_ok=True)

@@ -105,7 +105,7 @@ class _Socket(AssociationSocket):  # type: ignore[misc]
             if not part:
                 return data
             data += part
-        # What is sent must not wait for ever either, for a peer that doesn't read.
+        # Sending needs a timeout too, because a peer may never read.
         connection.settimeout(self._bounds.pdu_s)
         return data
 
@@ -321,7 +321,7 @@ def close(connection: AssociationSocket) -> None:
     if inner is None:
         return
     try:
-        # An abortive end: a peer that doesn't read would keep what was sent to it in the system's memory.
+        # Reset the connection: data for a peer that does not read would otherwise stay in the system's memory.
         inner.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1))
         inner.shutdown(socket.SHUT_RDWR)
     except OSError:

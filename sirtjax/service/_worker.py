@@ -170,7 +170,7 @@ def _await_end(line: Connection, stop: threading.Event) -> None:
         line.recv_bytes()
     except (EOFError, OSError):
         stop.set()
-    # Whatever is under way is done again; a moment for what is nearly done.
+    # Interrupted work is repeated after a restart; wait briefly for work that is nearly complete.
     time.sleep(_GRACE_S)
     os._exit(1)
 

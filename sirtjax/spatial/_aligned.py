@@ -148,7 +148,7 @@ def _weights(place: NDArray[np.float64], width: float, count: int) -> FloatArray
     low, high = (np.clip(place + side * width / 2, -0.5, count - 0.5) for side in (-1, 1))
     length = np.maximum(high - low, 1e-6)
     total = _hat_integral(high[:, None] - voxels) - _hat_integral(low[:, None] - voxels)
-    # Beyond the outermost centres the edge is held: what the hats lack there is the edge voxel's.
+    # Beyond the outermost centres the value of the edge voxel applies, which gets the weight that the hats lack there.
     total[:, 0] += np.maximum(np.minimum(high, 0) - low, 0) - (
         _hat_integral(np.minimum(high, 0)) - _hat_integral(np.minimum(low, 0))
     )

@@ -17,7 +17,7 @@ from sirtjax.ops import FlatGrid, sample_flat_linear
 from sirtjax.spatial._affine import AffineTransform, checked_matrix
 from sirtjax.spatial._displacement import DisplacementField
 from sirtjax.spatial._kernel import MEAN_CHUNK, Triple, apply_matrix, field_on_device, reference_index, run_chunks
-from sirtjax.spatial._transform import Transform, affine_part, carried
+from sirtjax.spatial._transform import Transform, affine_part, transformed_geometry
 from sirtjax.typing import Array
 from sirtjax.volume import Geometry
 
@@ -48,7 +48,7 @@ def invert(
 
     Args:
       transform: an affine transform, inverted exactly, or a field, inverted by `invert_field`.
-      geometry: grid of an inverse field; by default the field's own, carried by the affine map that follows it.
+      geometry: grid of an inverse field; by default the field's own, transformed by the affine map that follows it.
       tolerance_mm: largest residual accepted for a field.
       iterations: fixed-point steps for a field.
 
@@ -88,7 +88,7 @@ def invert_field(field: DisplacementField, *, geometry: Geometry | None = None, 
     """
     after = affine_part(field)
     back = np.linalg.inv(after)
-    target = carried(field.geometry, after) if geometry is None else geometry
+    target = transformed_geometry(field.geometry, after) if geometry is None else geometry
     flat = field_on_device(field)
     world = (back @ target.affine).astype(np.float32)
     linear = after[:3, :3].astype(np.float32)
@@ -134,13 +134,13 @@ def fixed_point(
 
 
 def _newton(missed: Callable[[Any], Any], start: Any, steps: Array) -> tuple[Any, Any]:
-    """Half steps against what is missed, which lead nearer where nothing folds, then Newton's; the best of all."""
+    """Returns the best of a few half steps along the residual, which converge without folds, and of Newton steps."""
 
     def halved(_: Array, v: Any) -> Any:
         return tuple(a - 0.5 * b for a, b in zip(v, missed(v), strict=True))
 
-    def step(_: Array, carried: Any) -> Any:
-        v, best, least = carried
+    def step(_: Array, state: Any) -> Any:
+        v, best, least = state
         left = missed(v)
         closer = _square(left) < _square(least)
         best, least = (
@@ -163,7 +163,7 @@ def _newton(missed: Callable[[Any], Any], start: Any, steps: Array) -> tuple[Any
 
 
 def _solved(columns: Any, left: Any) -> Any:
-    """The Newton step by Cramer's rule; half of what is missed where the field all but folds, or the step is far."""
+    """Returns the Newton step by Cramer's rule; half the residual if the field nearly folds or the step is long."""
     a, b, c = columns
     determinant = _dot(a, _cross(b, c))
     safe = jnp.where(jnp.abs(determinant) > MIN_DETERMINANT, determinant, 1.0)

@@ -22,8 +22,8 @@ def transform_points(
 ) -> Float[Array, "*points 3"]:
     """Transforms world points of the reference image to the floating image.
 
-    Points are carried against the direction in which images are resampled: to carry points of the floating
-    image to the reference, use `invert(transform)`. NumPy points and transform give NumPy without compiling;
+    Points move against the direction in which images are resampled. To transform points of the floating image to
+    the reference, use `invert(transform)`. NumPy points and transform give NumPy without compiling;
     JAX arrays are differentiable in points and transform.
 
     Args:
@@ -54,11 +54,11 @@ def transform_points(
 def compose(outer: Transform, inner: Transform, *, geometry: Geometry | None = None) -> Transform:
     """Returns the transform that applies `inner` first, then `outer`: x -> outer(inner(x)).
 
-    Two affine transforms give an affine one. An affine after a field, or a field after an affine, gives a field
-    exact everywhere: the first keeps the field's grid, the second carries it back by the affine (sheared, where
-    that shears). Two fields give a field sampled on the inner one's grid. With a `geometry` the result is sampled
-    on that instead. Beyond the resulting grid no displacement is left, only the product of the affine maps, so
-    give a `geometry` that covers both fields where two of them are composed.
+    Two affine transforms give an affine one. An affine after a field, or a field after an affine, gives an exact
+    field: in the first case on the field's grid, in the second on this grid transformed by the inverse affine.
+    Two fields give a field sampled on the grid of the inner one. With a `geometry` the result is sampled on this
+    grid instead. Beyond the grid of the result the displacement is zero and only the affine maps apply, so provide
+    a `geometry` that covers both fields.
 
     Args:
       outer: applied last, from the intermediate to the floating image.
@@ -94,8 +94,8 @@ def compose(outer: Transform, inner: Transform, *, geometry: Geometry | None = N
 def to_displacement_field(transform: Transform, geometry: Geometry) -> DisplacementField:
     """Returns the full transform as a displacement field on the voxels of a grid.
 
-    For what knows nothing of an affine map beside a field. Exact at the voxel centres of `geometry`, and between them
-    for an affine transform; beyond the grid nothing moves, so let it cover what is to be resampled.
+    For code that supports no affine map next to a field. Exact at the voxel centres of `geometry`, and between them
+    for an affine transform; beyond the grid nothing moves, so the grid must cover the region to be resampled.
 
     Args:
       transform: pull, LPS mm.
@@ -115,7 +115,7 @@ def affine_part(transform: Transform) -> Float[np.ndarray, "4 4"]:
     return np.eye(4) if matrix is None else checked_matrix(matrix)
 
 
-def carried(geometry: Geometry, matrix: Real[Array, "4 4"]) -> Geometry:
+def transformed_geometry(geometry: Geometry, matrix: Real[Array, "4 4"]) -> Geometry:
     """Transforms a grid with its voxels by a (4, 4) world matrix."""
     return Geometry.from_affine(geometry.shape, np.asarray(matrix, np.float64) @ geometry.affine)
 
@@ -129,11 +129,13 @@ def voxel_centres_mm(geometry: Geometry) -> Float[np.ndarray, "i j k 3"]:
 
 
 def _after_affine(outer: DisplacementField, inner: AffineTransform, product: Array | None) -> DisplacementField:
-    """u(B x) after the affine map B, as displacements B^-1 u on the grid that B carries onto the field's."""
+    """Returns u(B x) for an affine map B, as displacements B^-1 u on the grid that B maps to the field's grid."""
     back = np.linalg.inv(affine_part(inner))
     xp = namespace(outer.array)
     array = xp.asarray(outer.array)
-    return DisplacementField(array @ xp.asarray(back[:3, :3].T, array.dtype), carried(outer.geometry, back), product)
+    return DisplacementField(
+        array @ xp.asarray(back[:3, :3].T, array.dtype), transformed_geometry(outer.geometry, back), product
+    )
 
 
 def _composed_displacement(outer: Transform, inner: Transform, first: Array | None, geometry: Geometry) -> Array:

@@ -22,7 +22,7 @@ def case_rows(
 
     Raises:
       ImageFormatError: no such file, or not a table.
-      ConfigError: it holds no case, or a column is missing or unknown.
+      ConfigError: the table contains no case, or a column is missing or unknown.
     """
     if not path.is_file():
         raise ImageFormatError(f"{path}: no such file; expected a table of cases (CSV), see {guide}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REQUIRED = ("case", "predicted", "reference")
 OPTIONAL = ("model", "predicted_names", "reference_names", "height_m", "weight_kg", "tumour_ml")
-# What is compared between models and drawn as boxes, each with its direction: more is better, less, or 1.
+# Metrics that are compared between models and drawn as box plots. Larger, smaller, or closer to 1 is better.
 COMPARED = ("dsc", "surface_dsc", "msd_mm", "mda_mm", "hd_mm", "hd95_mm", "volume_ratio", "sensitivity", "precision")
 SUMMED = (*COMPARED, "false_negative_rate", "false_positive_rate", "false_positives", "activity_ratio")
 

@@ -182,7 +182,7 @@ class _Search:
     on_note: Callable[[str], None]
 
     def evaluate(self, case: TuneCase, *, at: str) -> list[str]:
-        """Measures what is missing of a case; returns the keys of its rows, in the order of the grid points."""
+        """Computes the missing results of a case; returns the keys of its rows, in the order of the grid points."""
         from sirtjax import registration
 
         self.on_step(f"{case.case} ({at})")

@@ -16,7 +16,7 @@ from sirtjax.synthesis._shape_bank import ShapeBank, at_index
 # around a real liver is sized. Evaluated from the simulator's average shapes.
 _RIGHT_MM, _DEEP_MM, _HIGH_MM = 132.0, 160.0, 156.0
 _KNOTS_COARSE_MM, _KNOTS_FINE_MM = 70.0, 30.0
-# Spread of the neighbours of the liver in place (mm), size (share) and angle (degrees): between people, as read
+# Spread of the neighbours of the liver in place (mm), size (fraction) and angle (degrees): between people, as read
 # off open scans, not between the simulator's patients, who are far more alike.
 _PLACE_MM, _SIZE, _ANGLE_DEG = 8.0, 0.14, 10.0
 _LIVER_LOBES = 3
@@ -29,7 +29,7 @@ class Body(NamedTuple):
       anatomy: the simulator's parameters, without lesions and vessels.
       shape: liver shape of the bank.
       real: whether the liver has that shape; otherwise it is the simulator's.
-      share: fraction of the simulator's liver mixed into the real one.
+      simulated_fraction: weight of the simulated liver in the blend with the real one.
       place_mm: (3,) translation from the shape's frame to the patient's.
       scale: (3,) scale of the body around the liver relative to the average body.
       shift_mm: (3,) shift of the average body's origin.
@@ -46,7 +46,7 @@ class Body(NamedTuple):
     anatomy: Anatomy
     shape: ShapeBank
     real: Bool[jax.Array, ""]
-    share: Float[jax.Array, ""]
+    simulated_fraction: Float[jax.Array, ""]
     place_mm: Float[jax.Array, "3"]
     scale: Float[jax.Array, "3"]
     shift_mm: Float[jax.Array, "3"]
@@ -80,7 +80,7 @@ def draw_body(key: PRNGKeyArray, bank: ShapeBank, config: SynthesisConfig) -> Bo
     scale = jnp.clip(jnp.where(real, fit * jitter, free), 0.78, 1.38)
     place = jnp.stack([-_RIGHT_MM * scale[0] - lowest[0], jnp.zeros(()), -highest[2]])
     place = place + jnp.array([3.0, 8.0, 6.0]) * jax.random.normal(keys[4], (3,)) + jnp.array([1.0, 0.0, -5.0])
-    share = jnp.maximum(jax.random.uniform(keys[5], minval=-0.5, maxval=0.4), 0.0)
+    simulated_fraction = jnp.maximum(jax.random.uniform(keys[5], minval=-0.5, maxval=0.4), 0.0)
     window, centre = _view(keys[6], extent[2], real, scale, config)
     inflate, halo, roof, recess = (
         low + (high - low) * draw
@@ -93,7 +93,7 @@ def draw_body(key: PRNGKeyArray, bank: ShapeBank, config: SynthesisConfig) -> Bo
         anatomy=_anatomy(keys[8]),
         shape=shape,
         real=real,
-        share=share,
+        simulated_fraction=simulated_fraction,
         place_mm=place,
         scale=scale,
         shift_mm=jnp.zeros(3),

@@ -154,7 +154,7 @@ def inside_liver(
 
 
 def _cut(
-    key: PRNGKeyArray, liver_mm: Float[jax.Array, " n"], points_mm: Float[jax.Array, "3 n"], share: float
+    key: PRNGKeyArray, liver_mm: Float[jax.Array, " n"], points_mm: Float[jax.Array, "3 n"], fraction: float
 ) -> Float[jax.Array, "4"]:
     keys = jax.random.split(key, 3)
     # Left and right parts are taken, seldom upper or lower ones.
@@ -166,7 +166,7 @@ def _cut(
     mean = jnp.sum(inside * height) / volume
     spread = jnp.sqrt(jnp.sum(inside * (height - mean) ** 2) / volume)
     offset = mean + spread * jax.random.uniform(keys[1], minval=0.3, maxval=1.5)
-    done = jax.random.uniform(keys[2]) < share
+    done = jax.random.uniform(keys[2]) < fraction
     return jnp.concatenate([normal, jnp.where(done, offset, 10.0 * _FAR_MM)[None]])
 
 

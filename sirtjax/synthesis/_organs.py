@@ -122,8 +122,8 @@ def surfaces(
 ) -> dict[str, Float[jax.Array, " n"]]:
     """Returns signed distances (mm) at points (3, n) of everything except the liver and the ribs.
 
-    Neighbours of the liver are swollen by `body.inflate_mm` and not yet pushed aside: what is painted later lies on
-    top.
+    Neighbours of the liver are swollen by `body.inflate_mm` and not yet pushed aside. Organs that are painted later
+    cover the earlier ones.
     """
     mean = body_points_mm(body, points_mm)
     x, y, z = mean

@@ -31,8 +31,8 @@ def random_sample(
     """Returns a new digital phantom, randomly deformed, cropped and painted: a synthetic training sample.
 
     Axes are canonical: i grows to the patient's left, j to the back, k to the head (LPS). Pure and jittable with a
-    static config; `vmap` over keys draws a batch. Ranges that the config does not hold are wider than what is found
-    in people wherever that costs no realism, so that a real image lies inside them:
+    static config; `vmap` over keys draws a batch. Ranges that are not in the config are wider than in
+    people if this does not make images unrealistic, so that they include every real image:
 
     - The body takes its size from the bank's liver (0.78 to 1.38 of the average along each axis, those of the 91
       shapes), or freely from 0.85 to 1.22 around the simulator's liver. Subcutaneous fat 5 to 38 mm. Organs move by
@@ -50,7 +50,7 @@ def random_sample(
       the liver in their own intensity. Mottle of 4 to 40 HU by tissue.
     - Blur of 0.15 to 0.75 voxels, CT noise correlated over as much, shading of 6 HU or a bias field of 30 %,
       horizontal streaks of up to 0.9 of the noise, MR noise of 0.6 % of the mean signal for each HU of CT noise.
-    - What is not CT up to 15 % brighter or darker than its own scale makes it.
+    - Images other than CT up to 15 % brighter or darker than their own scale gives.
     - A round field of view of 320 to 540 mm in a fifth, a rectangle of 300 to 400 by 230 to 330 mm in an eighth.
     - With `config.inside` the grid is around any position in the liver and shows only the liver, cropped by an
       outline that differs from its own.
@@ -158,9 +158,9 @@ def _half_resolution(body: Body, points: jax.Array) -> dict[str, jax.Array]:
 
 
 def _blended(body: Body, real: jax.Array, simulated: jax.Array) -> jax.Array:
-    share = jnp.where(body.real, body.share, 1.0)
+    fraction = jnp.where(body.real, body.simulated_fraction, 1.0)
     # The bank's distances end at 32 mm, which would let the blend reach too far out.
-    return (1.0 - share) * real + share * jnp.minimum(simulated, 60.0)
+    return (1.0 - fraction) * real + fraction * jnp.minimum(simulated, 60.0)
 
 
 def _painted(

@@ -121,6 +121,6 @@ def dose_volume_histogram(
             raise InputError(f"the mask has {len(names)} labels ({', '.join(names)}); choose one by its name")
         name = names[0]
     weight = spatial.occupancy(mask, name, dose.geometry, transform=transform)
-    return dosimetry.dose_volume_histogram(
+    return dosimetry.dvh_from_arrays(
         np.asarray(dose.array), weight, dose.geometry.voxel_volume_ml, name=name, voi_volume_ml=mask.volume_ml(name)
     )

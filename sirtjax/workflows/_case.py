@@ -184,7 +184,7 @@ class DoseTable(Table):
 
 
 class InjectionTable(Table):
-    """One catheter position: the territory it fills and what is known of its activity.
+    """One catheter position: its territory and the known facts about its activity.
 
     `activity_mbq` is at the time of injection: asked for with prescription.strategy = "fixed", and the
     delivered activity in a verification. `residual_fraction` stays in vial and catheter; without it that of the

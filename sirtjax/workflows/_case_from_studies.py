@@ -185,7 +185,7 @@ def _given_mask(
         source=source,
         names=names or called or source.names,
         frame=placed[0],
-        reasons=("as given",),
+        reasons=("selected by the user",),
         given=True,
     )
 

@@ -91,7 +91,7 @@ def dose_gy(
     *,
     holder: Float32[np.ndarray, "i j k"] | None = None,
 ) -> Float32[np.ndarray, "i j k"]:
-    """Returns `pipeline.absorbed_dose` of an activity map in MBq per voxel, Gy.
+    """Returns `pipeline.voxel_dose_gy` of an activity map in MBq per voxel, Gy.
 
     Args:
       activity_mbq: (i, j, k) activity per voxel.
@@ -102,7 +102,7 @@ def dose_gy(
       holder: (i, j, k) fraction of each voxel that contains its activity; all of it if None.
     """
     return np.asarray(
-        pipeline.absorbed_dose(
+        pipeline.voxel_dose_gy(
             activity_mbq,
             tissue.density_g_per_ml,
             tissue.lung,

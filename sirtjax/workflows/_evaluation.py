@@ -59,7 +59,7 @@ def evaluate_vois(
             rows.append(_lung_row(voi, mapped, deposit))
             continue
         activity_mbq = _inside(full_mbq, voi.weight)
-        dvh = dosimetry.dose_volume_histogram(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name)
+        dvh = dosimetry.dvh_from_arrays(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name)
         mass_g = dvh.volume_ml * density_g_per_ml
         dose_axis, volume_axis = curve_points(dvh)
         rows.append(

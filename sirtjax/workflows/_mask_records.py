@@ -22,7 +22,7 @@ def mask_results(case: Case, products: StepResults) -> tuple[MaskResult, ...]:
       products: the steps.
 
     Returns:
-      One record a mask.
+      One record per mask.
     """
     tables = case.masks.drawn()
     found = []
@@ -36,14 +36,14 @@ def mask_results(case: Case, products: StepResults) -> tuple[MaskResult, ...]:
 
 
 def used_inputs(inputs: Mapping[str, InputFile], products: StepResults) -> dict[str, InputFile]:
-    """Returns the inputs of a case with the replaced masks.
+    """Returns the inputs of a case, in which reviewed or edited masks replace those they were made from.
 
     Args:
       inputs: files of the case by role.
       products: results of the steps, with masks of a review or changed manually.
 
     Returns:
-      A new table; a file of which no mask was used is not in it.
+      A new table, without files of which no mask was used.
     """
     found = dict(inputs)
     for _, table, vois in _by_role(products):

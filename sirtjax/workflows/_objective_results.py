@@ -18,7 +18,7 @@ from sirtjax.workflows._prescribing import ROLES, Role, target_names
 from sirtjax.workflows._results import ObjectiveResult, VoiResult
 from sirtjax.workflows._setting import DosimetryContext
 
-# A delivered dose is that of one unit of what was delivered.
+# The unit of a delivered dose is the delivered treatment itself.
 _ONE_TREATMENT = np.ones(1)
 
 
@@ -118,7 +118,7 @@ def _histogram(voi: PlacedVoi, deposit: ActivityAndDose, voxel_ml: float) -> Cal
 
     def histogram() -> dosimetry.Dvh:
         if not known:
-            known.append(dosimetry.dose_volume_histogram(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name))
+            known.append(dosimetry.dvh_from_arrays(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name))
         return known[0]
 
     return histogram

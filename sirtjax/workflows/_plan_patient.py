@@ -42,7 +42,7 @@ def refuse_other_patient(case: Case, images: CaseImages, plan: TreatmentPlan, pa
 def compare_patient(
     case: Case, images: CaseImages, plan: TreatmentPlan, inputs: Mapping[str, InputFile]
 ) -> tuple[ComparisonRow, tuple[Check, ...]]:
-    """Returns what shows that the plan is of this patient, and the check if little or nothing does.
+    """Returns the evidence that the plan is of this patient, and a check if it is weak or missing.
 
     Args:
       case: the case.

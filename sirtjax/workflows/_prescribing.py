@@ -155,7 +155,7 @@ def _histograms(
         key = np.asarray(activity_mbq, np.float64).tobytes()
         if key not in known:
             dose = pipeline.superpose(unit_dose, activity_mbq * remaining)
-            known[key] = dosimetry.dose_volume_histogram(dose, voi.weight, voxel_ml, name=voi.name)
+            known[key] = dosimetry.dvh_from_arrays(dose, voi.weight, voxel_ml, name=voi.name)
         return known[key]
 
     return histogram

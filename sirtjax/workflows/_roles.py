@@ -70,7 +70,7 @@ def propose_roles(
     )
     for role, judge in judges:
         if role in given:
-            found[role] = RoleProposal(role=role, series=given[role], reasons=("as given",), given=True)
+            found[role] = RoleProposal(role=role, series=given[role], reasons=("selected by the user",), given=True)
         else:
             found[role] = _best(role, inspection.series, judge)
     return found

@@ -50,7 +50,7 @@ def voi_histogram(
     weight = spatial.occupancy(labels, name, grid, transform=transform) * field_of_view(activity, grid)
     if float(weight.sum(dtype=np.float64)) <= 1e-3:
         return None
-    dvh = dosimetry.dose_volume_histogram(dose_gy.array, weight, grid.voxel_volume_ml, name=name)
+    dvh = dosimetry.dvh_from_arrays(dose_gy.array, weight, grid.voxel_volume_ml, name=name)
     dose, percent = curve_points(dvh)
     return VoiHistogram(
         volume_ml=dvh.volume_ml,

@@ -89,7 +89,7 @@ def joined_mask(name: str, table: MaskTable, images: CaseImages) -> LabelMap:
     """Returns all masks of a table as one, with this name.
 
     Raises:
-      GeometryError: they are on different grids.
+      GeometryError: the masks are on different grids.
     """
     masks = list(_masks(table, images).values())
     first = masks[0]

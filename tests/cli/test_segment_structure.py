@@ -191,7 +191,12 @@ def test_lungs_and_body_need_no_model(run, installed, folder, tmp_path):
         ("liver", "offset.nii.gz", [], "the values are inverted or have an offset"),
         ("liver", "slice.nii.gz", [], "60x50x1 voxels over 6 mm at its thinnest"),
         ("liver", "nothing.nii.gz", [], "no liver was found in the image by the model 'liver'"),
-        ("liver", "unknown.nii.gz", ["--modality", "MR"], "was made for CT, the image is MR; choose another --model"),
+        (
+            "liver",
+            "unknown.nii.gz",
+            ["--modality", "MR"],
+            "was trained for CT, but the image is MR; choose another",
+        ),
         ("liver", "nobody.nii.gz", [], "no such file"),
         ("liver", "ct.nii.gz", ["--model", "lesions"], "finds lesions, no liver; choose another --model"),
         ("liver", "ct.nii.gz", ["--device", "gpu"], "--device gpu: not available, JAX finds cpu"),

@@ -76,6 +76,17 @@ def test_one_session_shares_one_frame_of_reference(folder: Path) -> None:
     assert len(set(frame.values())) == 5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("session", "shown"), [("mr", False), ("spect", True)])
+def test_one_session_of_a_patient(tmp_path: Path, session: str, shown: bool) -> None:
+    result = CliRunner().invoke(
+        app, ["-o", str(tmp_path / "one"), "--preset", "small", "--session", session], catch_exceptions=False
+    )
+    assert result.exit_code == 0 and "lesion1, right" in result.output
+    assert ("lung shunt fraction" in result.output, "T/N" in result.output) == (shown, shown)
+    assert not (tmp_path / "one" / "case.toml").exists()  # a case needs the SPECT and the diagnostic CT
+
+
 def test_existing_output_needs_force(folder: Path) -> None:
     with pytest.raises(OutputError, match="holds files already; choose another folder or give --force"):
         CliRunner().invoke(app, ["-o", str(folder), "--preset", "small"], catch_exceptions=False)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy.spatial.transform import Rotation
 
-from sirtjax.dosimetry import dose_volume_histogram
+from sirtjax.dosimetry import dvh_from_arrays
 from sirtjax.errors import GeometryError, InputError
 from sirtjax.spatial import occupancy
 from sirtjax.volume import Geometry, LabelMap
@@ -44,7 +44,7 @@ def _cap_level(fraction, radius):
 def _plain(dose, weight=None, **options):
     dose = np.asarray(dose, float).reshape(-1, 1, 1)
     weight = np.ones(dose.shape) if weight is None else np.asarray(weight, float).reshape(-1, 1, 1)
-    return dose_volume_histogram(dose, weight, 0.5, subsamples=1, **options)
+    return dvh_from_arrays(dose, weight, 0.5, subsamples=1, **options)
 
 
 class TestByHand:
@@ -77,7 +77,7 @@ class TestByHand:
 
 
 def test_uniform_dose():
-    dvh = dose_volume_histogram(np.full((5, 4, 3), 7.0), np.ones((5, 4, 3)), 0.027)
+    dvh = dvh_from_arrays(np.full((5, 4, 3), 7.0), np.ones((5, 4, 3)), 0.027)
     assert dvh.dose_at_percent_gy(98) == dvh.dose_at_percent_gy(2) == 7.0
     assert dvh.mean_gy == pytest.approx(7.0, rel=1e-12)
     np.testing.assert_array_equal(dvh.percent_at_dose([6.9, 7.0, 7.1]), [100, 100, 0])
@@ -85,7 +85,7 @@ def test_uniform_dose():
 
 def test_weights_may_be_booleans_and_float32():
     dose = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-    whole = dose_volume_histogram(dose, dose > 3, 1.0, subsamples=1)
+    whole = dvh_from_arrays(dose, dose > 3, 1.0, subsamples=1)
     assert whole.volume_ml == 20
     assert whole.mean_gy == pytest.approx(np.arange(4, 24).mean())
 
@@ -109,7 +109,7 @@ def test_small_sphere_in_a_linear_gradient(spacing, volume_ml):
         dose = 200 + gradient * ((_indices() * spacing - centre) @ direction)
         weight = _sphere_occupancy(centre, radius, spacing)
         for store, subsamples in ((errors, None), (plain, 1)):
-            dvh = dose_volume_histogram(dose, weight, math.prod(spacing) / 1000, subsamples=subsamples)
+            dvh = dvh_from_arrays(dose, weight, math.prod(spacing) / 1000, subsamples=subsamples)
             exact = [200 + gradient * _cap_level(x, radius) for x in (0.02, 0.5, 0.7, 0.95, 0.98)]
             found = [dvh.dose_at_percent_gy(x) for x in (2, 50, 70, 95, 98)]
             at_mean = width * (float(dvh.percent_at_dose(200.0)) - 50) / 100
@@ -135,7 +135,7 @@ def test_small_sphere_with_a_dose_that_falls_from_its_centre(spacing, volume_ml)
         # The mean of a quadratic over a voxel, as a dose engine gives it.
         dose = 300 - (r2 + np.square(spacing).sum() / 12)
         weight = _sphere_occupancy(centre, radius, spacing)
-        dvh = dose_volume_histogram(dose, weight, math.prod(spacing) / 1000)
+        dvh = dvh_from_arrays(dose, weight, math.prod(spacing) / 1000)
         errors.append([dvh.dose_at_percent_gy(100 * x) for x in at] - (300 - radius**2 * at ** (2 / 3)))
     rms = np.sqrt(np.mean(np.square(errors), axis=0)) / radius**2
     assert rms.max() < 0.08
@@ -146,7 +146,7 @@ def test_large_voi_does_not_depend_on_the_subsampling():
     shape = (30, 26, 22)
     weight = _sphere_occupancy(np.array(shape) / 2 * spacing, 22.0, spacing, shape, points=4)
     dose = 100 + 30 * np.sin(_indices(shape) @ [0.2, 0.15, 0.25])
-    one, three = (dose_volume_histogram(dose, weight, 0.015, subsamples=n) for n in (1, 3))
+    one, three = (dvh_from_arrays(dose, weight, 0.015, subsamples=n) for n in (1, 3))
     assert three.volume_ml == pytest.approx(one.volume_ml, rel=1e-9)
     assert three.mean_gy == pytest.approx(one.mean_gy, abs=0.1)
     for percent in (2, 50, 70, 98):
@@ -156,11 +156,11 @@ def test_large_voi_does_not_depend_on_the_subsampling():
 def test_subsampling_keeps_the_mean_of_whole_voxels_and_the_range_of_the_dose():
     rng = np.random.default_rng(0)
     dose = rng.gamma(2.0, 40.0, (7, 6, 5))
-    dvh = dose_volume_histogram(dose, np.ones(dose.shape), 0.1, subsamples=4)
+    dvh = dvh_from_arrays(dose, np.ones(dose.shape), 0.1, subsamples=4)
     assert dvh.mean_gy == pytest.approx(dose.mean(), rel=1e-12)
     inner = np.zeros(dose.shape)
     inner[1:-1, 1:-1, 1:-1] = 1
-    part = dose_volume_histogram(dose, inner, 0.1, subsamples=4)
+    part = dvh_from_arrays(dose, inner, 0.1, subsamples=4)
     assert part.minimum_gy >= dose.min()
     assert part.maximum_gy <= dose.max()
 
@@ -172,7 +172,7 @@ def test_subsampling_keeps_the_mean_of_whole_voxels_and_the_range_of_the_dose():
 @settings(max_examples=60, deadline=None)
 def test_curves_are_monotone_and_consistent(voxels, subsamples):
     dose, weight = (np.array(v).reshape(-1, 1, 1) for v in zip(*voxels, strict=True))
-    dvh = dose_volume_histogram(dose, weight, 0.05, subsamples=subsamples)
+    dvh = dvh_from_arrays(dose, weight, 0.05, subsamples=subsamples)
     doses = [dvh.dose_at_percent_gy(x) for x in np.linspace(0, 100, 101)]
     assert (np.diff(doses) <= 1e-9 * (1 + dvh.maximum_gy)).all()
     assert (doses[0], doses[-1]) == (dvh.maximum_gy, dvh.minimum_gy)
@@ -187,10 +187,10 @@ def test_curves_are_monotone_and_consistent(voxels, subsamples):
 def test_truncated_dose_grid():
     dose, weight = np.full((4, 4, 4), 10.0), np.ones((4, 4, 4))
     with pytest.raises(GeometryError, match=r"DVH of 'liver': 16 of 80 mL lie outside the dose grid"):
-        dose_volume_histogram(dose, weight, 1.0, name="liver", voi_volume_ml=80.0)
-    part = dose_volume_histogram(dose, weight, 1.0, voi_volume_ml=80.0, allow_truncated=True)
+        dvh_from_arrays(dose, weight, 1.0, name="liver", voi_volume_ml=80.0)
+    part = dvh_from_arrays(dose, weight, 1.0, voi_volume_ml=80.0, allow_truncated=True)
     assert part.volume_outside_ml == pytest.approx(16.0)
-    whole = dose_volume_histogram(dose, weight, 1.0, voi_volume_ml=64.3)
+    whole = dvh_from_arrays(dose, weight, 1.0, voi_volume_ml=64.3)
     assert whole.volume_outside_ml == pytest.approx(0.3)
 
 
@@ -214,7 +214,7 @@ def test_truncated_dose_grid():
 )
 def test_refuses(dose, weight, message):
     with pytest.raises(InputError, match=message):
-        dose_volume_histogram(dose, weight, 1.0, name="tumour")
+        dvh_from_arrays(dose, weight, 1.0, name="tumour")
 
 
 def test_refuses_questions_it_cannot_answer():
@@ -226,15 +226,15 @@ def test_refuses_questions_it_cannot_answer():
     with pytest.raises(InputError, match="increasing edges"):
         dvh.differential_ml_per_gy([3.0, 2.0])
     with pytest.raises(InputError, match="subsamples must be at least 1"):
-        dose_volume_histogram(np.ones((2, 2, 2)), np.ones((2, 2, 2)), 1.0, subsamples=0)
+        dvh_from_arrays(np.ones((2, 2, 2)), np.ones((2, 2, 2)), 1.0, subsamples=0)
     with pytest.raises(InputError, match="sets the subsamples; leave them out"):
-        dose_volume_histogram(np.ones((2, 2, 2)), np.ones((4, 4, 4)), 1.0, subsamples=3)
+        dvh_from_arrays(np.ones((2, 2, 2)), np.ones((4, 4, 4)), 1.0, subsamples=3)
     with pytest.raises(InputError, match="dose beside the VOI is not finite"):
         dose = np.full((3, 3, 3), 5.0)
         dose[0] = np.nan
         weight = np.zeros((3, 3, 3))
         weight[1, 1, 1] = 1
-        dose_volume_histogram(dose, weight, 1.0)
+        dvh_from_arrays(dose, weight, 1.0)
 
 
 @pytest.mark.parametrize("volume_ml", [0.1, 0.5, 4.0])
@@ -255,7 +255,7 @@ def test_lesion_drawn_on_ct_and_put_on_an_oblique_dose_grid(volume_ml, spacing):
     true = 200 + position[lesion.mask("lesion")] @ gradient
     dose = 200 + grid.to_world(_indices(grid.shape)) @ gradient
     weight = occupancy(lesion, "lesion", grid)
-    dvh = dose_volume_histogram(dose, weight, grid.voxel_volume_ml, voi_volume_ml=lesion.volume_ml("lesion"))
+    dvh = dvh_from_arrays(dose, weight, grid.voxel_volume_ml, voi_volume_ml=lesion.volume_ml("lesion"))
     assert dvh.volume_ml == pytest.approx(lesion.volume_ml("lesion"), rel=2e-3)
     span = np.ptp(true)
     slack = 0.04 if radius > 0.9 * spacing[0] else 0.15
@@ -282,7 +282,7 @@ def test_occupancy_on_a_finer_grid_resolves_a_lesion_of_one_voxel(volume_ml):
         # The corner of the first voxel is at -1/2 of both grids.
         moved = centre + spacing / 2 - spacing / factor / 2
         weight = _sphere_occupancy(moved, radius, spacing / factor, fine_shape, points=6)
-        dvh = dose_volume_histogram(dose, weight, spacing.prod() / 1000)
+        dvh = dvh_from_arrays(dose, weight, spacing.prod() / 1000)
         assert dvh.subsamples == factor
         assert dvh.volume_ml == pytest.approx(volume_ml, rel=5e-3)
         assert dvh.mean_gy == pytest.approx(200, abs=0.005 * 8 * radius)
@@ -299,5 +299,5 @@ def test_slivers_do_not_set_the_extremes():
     weight[1:3, 1:4, 1:4] = 1
     weight[4, 2, 2] = 5e-5
     for subsamples in (1, None):
-        dvh = dose_volume_histogram(dose, weight, 0.1, subsamples=subsamples)
+        dvh = dvh_from_arrays(dose, weight, 0.1, subsamples=subsamples)
         assert (dvh.minimum_gy, dvh.voxels) == (50.0, 18)

@@ -6,7 +6,7 @@ from jax.test_util import check_grads
 
 from sirtjax.dosimetry import (
     dose_at_volume_fraction_gy,
-    dose_volume_histogram,
+    dvh_from_arrays,
     mean_dose_gy,
     pack_voi,
     volume_fraction_at_dose,
@@ -33,7 +33,7 @@ def test_by_hand():
 @pytest.mark.parametrize("fraction", [0.0, 0.02, 0.5, 0.7, 0.97, 0.98, 0.99, 1.0])
 def test_agrees_with_the_host_and_ignores_padding(fraction):
     dose, weight = _voi()
-    host = dose_volume_histogram(dose, weight, 1.0, subsamples=1)
+    host = dvh_from_arrays(dose, weight, 1.0, subsamples=1)
     packed = pack_voi(dose, weight)
     assert packed[0].shape == (2048,)
     found = jax.jit(dose_at_volume_fraction_gy)(*packed, fraction)

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from matplotlib.path import Path as Polygon
 
-from sirtjax.dosimetry import dose_volume_histogram
+from sirtjax.dosimetry import dvh_from_arrays
 
 FINE = 8  # points per axis and voxel for the occupancy of a contour
 TYPES = {"Float32": "<f4", "Int64": "<i8", "String": "u1"}
@@ -99,7 +99,7 @@ def _compare(folder, plan, systems, names):
     structures = dict(_contours(path) for path in sorted((folder / f"{plan}_Structures.seg").glob("*.vtp")))
     for name in names:
         weight = _occupancy(structures[name], origin, spacing, dose.shape)
-        dvh = dose_volume_histogram(dose, weight, float(spacing.prod()) / 1000, name=name)
+        dvh = dvh_from_arrays(dose, weight, float(spacing.prod()) / 1000, name=name)
         yield name, dvh, {system: table[_key(name)] for system, table in tables.items()}
 
 

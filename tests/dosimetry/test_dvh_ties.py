@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from sirtjax.dosimetry import dose_at_volume_fraction_gy, dose_volume_histogram, pack_voi
+from sirtjax.dosimetry import dose_at_volume_fraction_gy, dvh_from_arrays, pack_voi
 
 RADIUS_MM, GRADIENT = 10.0, 4.0
 DIRECTIONS = {
@@ -35,7 +35,7 @@ def _sphere(spacing, offset, points=12):
 
 
 def _check(dose, weight, spacing):
-    dvh = dose_volume_histogram(dose, weight, spacing**3 / 1000)
+    dvh = dvh_from_arrays(dose, weight, spacing**3 / 1000)
     assert dvh.percent_at_dose(80.0) == pytest.approx(84.375, abs=0.3)
     assert dvh.dose_at_percent_gy(70) == pytest.approx(89.061, abs=0.2)
     assert dvh.dose_at_percent_gy(98) == pytest.approx(66.723, abs=0.6)
@@ -75,7 +75,7 @@ def test_a_uniform_dose_is_a_step(shape):
     """Whole and partial voxels, few and many: D98 = D2 = mean, and the volume falls at once."""
     weight = np.ones(shape)
     weight[0] = 0.4
-    dvh = dose_volume_histogram(np.full(shape, 73.25), weight, 0.01)
+    dvh = dvh_from_arrays(np.full(shape, 73.25), weight, 0.01)
     assert dvh.dose_at_percent_gy(98) == dvh.dose_at_percent_gy(2) == 73.25
     assert dvh.mean_gy == pytest.approx(73.25, rel=1e-12)
     assert dvh.std_gy == pytest.approx(0, abs=1e-9)
@@ -87,7 +87,7 @@ def test_two_regions_of_uniform_dose_are_two_steps(shape):
     """Equal doses that are no planes of a gradient must not be joined by a ramp."""
     dose = np.full(shape, 50.0)
     dose[: shape[0] // 2] = 100.0
-    dvh = dose_volume_histogram(dose, np.ones(shape), 0.01)
+    dvh = dvh_from_arrays(dose, np.ones(shape), 0.01)
     for percent, expected in ((2, 100), (49, 100), (51, 50), (98, 50)):
         assert dvh.dose_at_percent_gy(percent) == pytest.approx(expected, abs=0.02)
     np.testing.assert_allclose(dvh.percent_at_dose([50.02, 75.0, 99.98]), 50, atol=0.1)
@@ -97,7 +97,7 @@ def test_parts_of_a_voxel_are_not_taken_for_rounded_doses():
     """A uniform ball with partial voxels in eighths has few levels of equal distance; its plateau stays."""
     fine = np.linalg.norm(np.indices((24, 24, 24)) - 11.5, axis=0) < 10
     share = fine.reshape(12, 2, 12, 2, 12, 2).mean(axis=(1, 3, 5))
-    dvh = dose_volume_histogram(80 * share, share, 0.027)
+    dvh = dvh_from_arrays(80 * share, share, 0.027)
     assert dvh.dose_at_percent_gy(2) == dvh.dose_at_percent_gy(40) == 80
 
 
@@ -108,7 +108,7 @@ def test_doses_rounded_to_few_levels(gradient):
         position, weight = _sphere(spacing, (0.1, -0.2, 0.3))
         for direction in DIRECTIONS.values():
             exact = 100 + gradient * (position @ (np.asarray(direction) / np.linalg.norm(direction)))
-            dvh = dose_volume_histogram(np.round(exact), weight, spacing**3 / 1000)
+            dvh = dvh_from_arrays(np.round(exact), weight, spacing**3 / 1000)
             assert dvh.dose_at_percent_gy(70) == pytest.approx(100 + gradient * _level_mm(0.7), abs=0.6)
             assert dvh.dose_at_percent_gy(98) == pytest.approx(100 + gradient * _level_mm(0.98), abs=0.6)
 
@@ -136,7 +136,7 @@ def test_voxels_without_neighbours_join_equal_doses():
     """One sample per voxel, on the host and in JAX: levels 40, 30 and 20 with their middles at 0.5, 2.0 and 3.25."""
     dose = np.array([30.0, 20, 40, 30, 30, 20.0]).reshape(-1, 1, 1)
     weight = np.array([1.0, 0.25, 1, 0.5, 0.5, 0.25]).reshape(-1, 1, 1)
-    dvh = dose_volume_histogram(dose, weight, 1.0, subsamples=1)
+    dvh = dvh_from_arrays(dose, weight, 1.0, subsamples=1)
     packed = pack_voi(dose, weight)
     for volume, expected in ((0, 40), (0.5, 40), (1.25, 35), (2.0, 30), (2.625, 25), (3.25, 20), (3.5, 20)):
         assert dvh.dose_at_volume_gy(volume) == pytest.approx(expected)
@@ -154,6 +154,6 @@ def test_the_mean_is_energy_divided_by_mass(volume_ml):
     weight = np.clip((radius - distance) / 3 + 0.5, 0, 1)
     activity_mbq = 0.02 + 0.5 * weight + 0.1 * rng.random(weight.shape)
     dose = 49.38 * activity_mbq / (0.027 * 1.05)
-    dvh = dose_volume_histogram(dose, weight, 0.027)
+    dvh = dvh_from_arrays(dose, weight, 0.027)
     expected = 49.38 * (activity_mbq * weight).sum() / (weight.sum() * 0.027 * 1.05)
     assert dvh.mean_gy == pytest.approx(expected, rel=1e-4)

@@ -1,4 +1,4 @@
-"""The traced histogram against `dose_volume_histogram`, and its derivatives against differences."""
+"""The traced histogram against `dvh_from_arrays`, and its derivatives against differences."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sirtjax.dosimetry import (
-    dose_volume_histogram,
+    dvh_from_arrays,
     histogram_size,
     traced_dose_at_fraction,
     traced_volume_fraction,
@@ -28,7 +28,7 @@ def patient(radius):
 @pytest.mark.parametrize("radius", [2.2, 5.0, 7.9])
 def test_it_has_the_values_of_the_sorted_histogram(radius):
     dose, weight = patient(radius)
-    dvh = dose_volume_histogram(dose, weight, 1.0)
+    dvh = dvh_from_arrays(dose, weight, 1.0)
     subsamples, capacity = histogram_size(dvh.voxels)
     assert subsamples == dvh.subsamples
     assert capacity >= dvh.voxels

@@ -207,7 +207,7 @@ HOST = {
     "absorbed_dose_gy",
     "bounds_along",
     "compartment_vois",
-    "dose_volume_histogram",
+    "dvh_from_arrays",
     "get_density_curve",
     "get_nuclide",
     "get_radial_kernel",

@@ -40,7 +40,7 @@ def test_dose_at_a_fraction_by_hand():
 def test_the_same_quantile_as_the_dvh():
     rng = np.random.default_rng(5)
     dose, weight = rng.gamma(4, 20, (6, 5, 7)), np.ones((6, 5, 7))
-    dvh = d.dose_volume_histogram(dose, weight, 0.1, subsamples=1)
+    dvh = d.dvh_from_arrays(dose, weight, 0.1, subsamples=1)
     sampled = voi(samples_gy_per_mbq=dose.reshape(-1, 1))
     for percent in (5, 50, 70, 95):
         value = sampled.value_gy(objective(kind="D", volume_fraction=percent / 100), np.array([1.0]))

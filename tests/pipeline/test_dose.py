@@ -17,7 +17,7 @@ def test_no_voxel_has_more_dose_than_its_counts_give(compiled):
 
     def dose(liver, territory):
         holder = pipeline.filled_fraction(liver, [territory])
-        return pipeline.absorbed_dose(
+        return pipeline.voxel_dose_gy(
             7.0 * territory, density, lung, np.full(3, 3.0, np.float32), nuclide=get_nuclide("y90-icrp107"),
             method="local", soft_tissue_g_per_ml=1.05, holder=holder,
         )  # fmt: skip

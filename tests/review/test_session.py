@@ -196,14 +196,14 @@ def test_masks_and_dose_are_carried_between_the_frames(plan_folder, moved_case):
         ("diagnostic", False),
         ("activity", True),
     ]
-    carried = np.asarray(image(session.carried_mask_bytes("liver", "1")).dataobj)
-    sent = image(session.carried_mask_bytes("liver", "1"))
-    centroid = np.argwhere(carried).mean(0) @ sent.affine[:3, :3].T + sent.affine[:3, 3]
+    warped = np.asarray(image(session.warped_mask_bytes("liver", "1")).dataobj)
+    sent = image(session.warped_mask_bytes("liver", "1"))
+    centroid = np.argwhere(warped).mean(0) @ sent.affine[:3, :3].T + sent.affine[:3, 3]
     assert np.abs(centroid * [-1, -1, 1] - case.CENTRE_MM).max() < 0.6
-    # The scene ends where the carried liver does, not at the rim of the CT.
-    assert carried.sum() * session.scenes["1"].geometry.voxel_volume_ml == pytest.approx(case.ball_ml(52), rel=0.02)
+    # The scene ends where the warped liver does, not at the rim of the CT.
+    assert warped.sum() * session.scenes["1"].geometry.voxel_volume_ml == pytest.approx(case.ball_ml(52), rel=0.02)
     assert np.prod(session.scenes["1"].geometry.shape) < 0.8 * np.prod(session.scenes["1"].grid.shape)
-    # In the frame where it was drawn the dose is the plan's, carried back.
+    # In the frame where it was drawn the dose is the plan's, warped back.
     dose = image(session.dose_bytes("0"))
     step_gy = float(bytes(dose.header["descrip"]).split()[0])
     assert (np.asarray(dose.dataobj)[page_voxels(session, "liver")[0] > 0] * step_gy).mean() == pytest.approx(DOSE_GY)

@@ -189,7 +189,7 @@ def test_mr_is_scaled_by_its_own_percentiles_and_has_to_be_named(model):
 def test_a_model_is_not_used_for_what_it_was_not_made_for(model):
     volume, _ = patient(grid())
     for_mr = replace(model, spec=spec(modalities=("MR",)))
-    with pytest.raises(ModelError, match="'bright' was made for MR, the image is CT; choose another --model"):
+    with pytest.raises(ModelError, match="'bright' was trained for MR, but the image is CT; choose another --model"):
         segmentation.segment(volume, for_mr)
     only_mr = FixedPreprocessing(
         spacing_mm=(5, 5, 6), intensities=(IntensityScale(modality="MR", percentiles=(1, 99)),)

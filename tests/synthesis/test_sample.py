@@ -201,7 +201,7 @@ def drawn(bank, whole):
 @pytest.fixture(scope="module")
 def on_liver(drawn):
     """The same body with a liver of the bank, unchanged."""
-    return drawn._replace(real=jnp.array(True), share=jnp.array(0.0), scale=jnp.ones(3))
+    return drawn._replace(real=jnp.array(True), simulated_fraction=jnp.array(0.0), scale=jnp.ones(3))
 
 
 @pytest.fixture(scope="module")

@@ -56,19 +56,20 @@ def test_a_table(tmp_path):
 
 def test_cases_are_divided_by_their_names_alone(tmp_path):
     found = folder_cases(dataset.nnunet(tmp_path))
-    training, validation = split_cases(found, share=0.4, seed=1)
+    training, validation = split_cases(found, validation_fraction=0.4, seed=1)
     assert len(training) == 3 and len(validation) == 2
     assert {case.name for case in training} | {case.name for case in validation} == {case.name for case in found}
-    again = split_cases(found[::-1], share=0.4, seed=1)
+    again = split_cases(found[::-1], validation_fraction=0.4, seed=1)
     assert {case.name for case in again[1]} == {case.name for case in validation}
     assert any(
-        {case.name for case in split_cases(found, share=0.4, seed=seed)[1]} != {case.name for case in validation}
+        {case.name for case in split_cases(found, validation_fraction=0.4, seed=seed)[1]}
+        != {case.name for case in validation}
         for seed in range(2, 6)
     )
 
 
 def test_said_splits_are_kept(tmp_path):
-    training, validation = split_cases(table_cases(dataset.table(tmp_path)), share=0.0, seed=0)
+    training, validation = split_cases(table_cases(dataset.table(tmp_path)), validation_fraction=0.0, seed=0)
     assert [case.name for case in validation] == ["c0"] and [case.name for case in training] == ["c1", "c2"]
 
 
@@ -90,7 +91,7 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(ConfigError, match="no training case; expected images in imagesTr"):
         folder_cases(tmp_path / "b")
     with pytest.raises(ConfigError, match="of 2 cases none is left to validate on"):
-        split_cases(table_cases(dataset.table(tmp_path / "c"))[1:], share=0.0, seed=0)
+        split_cases(table_cases(dataset.table(tmp_path / "c"))[1:], validation_fraction=0.0, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,7 @@ def test_batches_depend_on_their_number_and_the_seed(tmp_path):
             np.testing.assert_array_equal(value, first[step][name])
     other = patch_batches(cases, seed=2, **options)(0)
     assert not np.array_equal(other["image"], first[0]["image"])
-    halves = [patch_batches(cases, seed=1, share=(number, 2), **options)(1) for number in range(2)]
+    halves = [patch_batches(cases, seed=1, process=(number, 2), **options)(1) for number in range(2)]
     for name, value in first[1].items():
         np.testing.assert_array_equal(np.concatenate([half[name] for half in halves]), value)
 

@@ -21,7 +21,7 @@ def check_claimed_pixels(path: Path, header: Dataset) -> None:
     """Refuses a header that states more pixels than its file can contain, before memory is allocated.
 
     Raises:
-      ImageFormatError: it does.
+      ImageFormatError: the header states more pixels than the file can contain.
     """
     frames = int(header.get("NumberOfFrames") or 1)
     claimed = frames * int(header.Rows) * int(header.Columns)

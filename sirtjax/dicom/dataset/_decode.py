@@ -46,7 +46,7 @@ def decode_file(path: Path) -> tuple[Real[np.ndarray, "frames rows columns"], st
 
 
 def _assume_syntax(data: Dataset) -> None:
-    """A file without a header says by its encoding what it is; pydicom found that out."""
+    """Sets the transfer syntax of a file without a header from the encoding that pydicom detected."""
     data.file_meta = FileMetaDataset() if not hasattr(data, "file_meta") else data.file_meta
     implicit, little = data.original_encoding
     if not little:

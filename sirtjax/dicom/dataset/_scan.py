@@ -24,7 +24,7 @@ _NEEDED = (
     *("DetectorInformationSequence", "DetectorVector", "SliceVector"),
     *("EnergyWindowVector", "TimeSlotVector", "RRIntervalVector"),
 )
-# What is worth having: where it is unreadable it counts as not stated.
+# Optional elements: one that cannot be read counts as not stated.
 _WELCOME = (
     *("StudyInstanceUID", "FrameOfReferenceUID", "SeriesDescription", "SeriesNumber", "PatientPosition"),
     *("StudyDate", "StudyTime", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime"),
@@ -131,7 +131,7 @@ def _convert_value(value: Any) -> None:
 
 
 def _check_whole(header: Dataset) -> None:
-    """Refuse what is cut off: pydicom takes the end of a truncated file for the end of its data set."""
+    """Refuses a truncated file, whose end pydicom takes for the end of the data set."""
     meta = getattr(header, "file_meta", {})
     kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
     if not kind and not text_of(header, "Modality"):

@@ -99,7 +99,7 @@ def anonymise_dataset(dataset: Dataset, pseudonym: Pseudonym, *, options: Anonym
     run = _Run(pseudonym=pseudonym, options=options)
     _clean(dataset, run)
     if "SpecificCharacterSet" in dataset:
-        del dataset.SpecificCharacterSet  # what is left is ASCII
+        del dataset.SpecificCharacterSet  # all remaining texts are ASCII
     dataset.PatientName = f"{pseudonym.patient_id}^"
     dataset.PatientID = pseudonym.patient_id
     for keyword in ("PatientBirthDate", "PatientSex"):

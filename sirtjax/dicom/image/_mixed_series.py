@@ -9,7 +9,7 @@ def check_one_patient(stack: Stack) -> None:
     """Refuses slices with one series UID from two patients or two frames of reference.
 
     Raises:
-      ImageFormatError: they are.
+      ImageFormatError: the slices have several patients or frames of reference.
     """
     first = stack.files[0]
     frame = text_of(first.header, "FrameOfReferenceUID")

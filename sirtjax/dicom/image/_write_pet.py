@@ -71,7 +71,7 @@ def _add_values(dataset: Dataset, values: NDArray[np.float64]) -> None:
 
 
 def _mean_time_s(duration_s: float, half_life_s: float) -> float:
-    """When, after the start, the activity is what it is on average over the acquisition."""
+    """Returns the time after the start at which the activity equals its mean over the acquisition, s."""
     rate = np.log(2) / half_life_s
     return float(np.log(rate * duration_s / -np.expm1(-rate * duration_s)) / rate)
 

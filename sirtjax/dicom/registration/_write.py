@@ -200,7 +200,7 @@ def _instances(image: Reference) -> list[Dataset]:
 
 
 def _add_references(dataset: Dataset, fixed: Reference, moving: Reference) -> None:
-    """The Common Instance Reference module: what the object refers to, by series; apart, what is in other studies."""
+    """Adds the Common Instance Reference module: the referenced series of this study, then those of other studies."""
     own: list[Any] = []
     others: dict[str, list[Any]] = {}
     for image in (fixed, moving):

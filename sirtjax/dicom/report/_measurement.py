@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sirtjax.dicom.reference._codes import Code
 from sirtjax.errors import InputError
 
-# Of concepts that no scheme of PS3.16 has; each says in its meaning what it is.
+# Coding scheme of the concepts that PS3.16 does not define; the meaning of each code describes the concept.
 OWN_SCHEME = "99SIRTJAX"
 # Of a code's meaning, by PS3.5.
 _MAX_MEANING = 64

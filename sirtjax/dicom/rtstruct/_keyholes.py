@@ -71,7 +71,7 @@ def _next_edge(first: Points, second: Points, start: Points) -> tuple[int, float
 
 
 def _ring(loop: Points, joined: list[tuple[int, float, Points]], begin: int) -> Points:
-    """A loop from vertex `begin` on, with what is joined to its edges."""
+    """Returns a loop that starts at vertex `begin`, with the loops that are joined to its edges inserted."""
     rolled = np.roll(loop, -begin, axis=0)
     pieces, done = [], 0
     for edge, _, ring in sorted(joined, key=lambda one: ((one[0] - begin) % len(loop), one[1])):

@@ -9,7 +9,7 @@ from sirtjax.errors import GeometryError, InputError
 from sirtjax.spatial import mask_occupancy
 from sirtjax.volume import LabelMap, axis_codes, reorient
 
-# More of a structure's volume than this outside of the reference is a part cut off; less is an edge between two grids.
+# Larger fractions of the volume outside the reference mean a truncated structure, smaller ones rounding at its edges.
 _MAX_LOST = 0.01
 
 

@@ -21,7 +21,7 @@ from sirtjax.volume import LabelMap
 _RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 _MAX_LABEL, _MAX_DESCRIPTION = 16, 1024
 Colour = tuple[int, int, int]
-# Told apart by people who don't see red and green apart. Okabe and Ito, Color Universal Design, 2008.
+# Colours that people with colour blindness can distinguish. Okabe and Ito, Color Universal Design, 2008.
 _COLOURS: tuple[Colour, ...] = (
     *((0, 158, 115), (213, 94, 0), (86, 180, 233), (240, 228, 66)),
     *((204, 121, 167), (0, 114, 178), (230, 159, 0)),

@@ -15,7 +15,7 @@ from sirtjax.pipeline._records import VoiConfig
 from sirtjax.typing import Array, Scalar
 
 
-class VoiHistogram(NamedTuple):
+class VoiMetrics(NamedTuple):
     """Metrics of one VOI.
 
     Attributes:
@@ -29,7 +29,7 @@ class VoiHistogram(NamedTuple):
     v_fraction: Float[Array, " levels"]
 
 
-def histogram(
+def voi_metrics(
     dose_gy: Float[Array, "I J K"],
     weight: Float[Array, "I J K"],
     *,
@@ -37,10 +37,10 @@ def histogram(
     voxel_ml: float = 1.0,
     fractions: Sequence[float] = (),
     levels_gy: Sequence[float] = (),
-) -> VoiHistogram:
+) -> VoiMetrics:
     """Returns the metrics of one VOI.
 
-    On the host `dosimetry.dose_volume_histogram` computes them, and its traced form inside a transformation.
+    On the host `dosimetry.dvh_from_arrays` computes them, and its traced form inside a transformation.
 
     Args:
       dose_gy: dose per voxel.
@@ -51,15 +51,15 @@ def histogram(
       levels_gy: the x of V_x.
     """
     if namespace(dose_gy, weight) is np:
-        dvh = dosimetry.dose_volume_histogram(dose_gy, weight, voxel_ml, name=config.name)
-        return VoiHistogram(
+        dvh = dosimetry.dvh_from_arrays(dose_gy, weight, voxel_ml, name=config.name)
+        return VoiMetrics(
             np.asarray(dvh.mean_gy),
             np.asarray([dvh.dose_at_percent_gy(100 * fraction) for fraction in fractions]),
             np.asarray(dvh.percent_at_dose(np.asarray(levels_gy, np.float64))) / 100,
         )
     if not fractions and not levels_gy:
-        return VoiHistogram(dosimetry.traced_mean_gy(dose_gy, weight), jnp.zeros(0), jnp.zeros(0))
+        return VoiMetrics(dosimetry.traced_mean_gy(dose_gy, weight), jnp.zeros(0), jnp.zeros(0))
     samples = dosimetry.voi_samples(dose_gy, weight, subsamples=config.subsamples, capacity=config.capacity)
     d_gy = [dosimetry.traced_dose_at_fraction(samples, fraction) for fraction in fractions]
     above = [dosimetry.traced_volume_fraction(samples, jnp.float32(level)) for level in levels_gy]
-    return VoiHistogram(samples.mean_gy, jnp.asarray(d_gy), jnp.asarray(above))
+    return VoiMetrics(samples.mean_gy, jnp.asarray(d_gy), jnp.asarray(above))

@@ -16,7 +16,7 @@ _MAX_VOXELS = 2**27
 
 
 @dataclass(frozen=True, kw_only=True)
-class Carried:
+class WarpedLabel:
     """A floating label warped to the reference lattice, on a box that can extend beyond the image.
 
     Attributes:
@@ -35,7 +35,7 @@ class Carried:
         return float(self.occupancy.sum(dtype=np.float64)) * self.geometry.voxel_volume_ml
 
     def overlap(self, mask: Bool[np.ndarray, "a b c"]) -> int:
-        """Returns the mask of voxels with an occupancy of at least 0.5 that are inside a reference mask."""
+        """Returns the number of voxels of a reference mask in which the occupancy is at least 0.5."""
         first = np.maximum(self.start, 0)
         last = np.minimum(self.start + self.occupancy.shape, mask.shape)
         if (last <= first).any():
@@ -45,7 +45,7 @@ class Carried:
         return int(((self.occupancy[own] >= 0.5) & mask[here]).sum())
 
 
-def carry_label(labels: LabelMap, name: str, reference: Geometry, transform: Transform) -> Carried:
+def warp_label(labels: LabelMap, name: str, reference: Geometry, transform: Transform) -> WarpedLabel:
     """Warps a floating label to the lattice of `reference`, extended beyond its faces if needed.
 
     Nothing is cut off at the edge of the reference grid, which may be no larger than a mask.
@@ -70,7 +70,7 @@ def carry_label(labels: LabelMap, name: str, reference: Geometry, transform: Tra
         )
     geometry = crop_geometry(reference, low.tolist(), high.tolist())
     inside = np.asarray(occupancy(labels, name, geometry, transform=transform))
-    return Carried(occupancy=inside, start=low, geometry=geometry)
+    return WarpedLabel(occupancy=inside, start=low, geometry=geometry)
 
 
 def _reach(label: Geometry, reference: Geometry, transform: Transform) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

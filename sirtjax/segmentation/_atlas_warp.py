@@ -18,7 +18,7 @@ from sirtjax.volume import Geometry, Volume, bounding_box, reorient
 
 # The soft tissue of a CT: bones, lungs and air would outweigh it in a correlation.
 _CT_WINDOW_HU = (-200.0, 300.0)
-# Voxels to either side of the carried liver's surface in which the images have to resemble one another.
+# Voxels to either side of the warped liver's surface in which the images have to resemble one another.
 _BAND = 2
 
 
@@ -37,7 +37,7 @@ class Registered(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Carried:
+class WarpedAtlas:
     """The warped liver of one atlas on the working grid, within its bounding box, and image similarity."""
 
     start: tuple[int, int, int]
@@ -45,7 +45,7 @@ class Carried:
     similarity: Float16[np.ndarray, "i j k"]
 
 
-def carry(
+def warp_atlas(
     image: Volume,
     atlas: Atlas,
     grid: Geometry,
@@ -54,7 +54,7 @@ def carry(
     config: RegistrationConfig,
     register: Callable[..., Registered],
     min_similarity: float,
-) -> tuple[AtlasOutcome, Carried | None]:
+) -> tuple[AtlasOutcome, WarpedAtlas | None]:
     """Registers one atlas and warps its liver to the working grid; None if it cannot be used.
 
     Args:
@@ -92,7 +92,7 @@ def carry(
     # One empty voxel around, so that the votes fade out when they are interpolated.
     start, stop = bounding_box(occupancy > 0, margin=1)
     i, j, k = (slice(a, b) for a, b in zip(start, stop, strict=True))
-    one = Carried(start=start, occupancy=occupancy[i, j, k].copy(), similarity=similarity.astype(np.float16))
+    one = WarpedAtlas(start=start, occupancy=occupancy[i, j, k].copy(), similarity=similarity.astype(np.float16))
     return AtlasOutcome(name=atlas.name, used=True, status=result.status.name, similarity=at_surface), one
 
 
