@@ -156,7 +156,7 @@ def _make(jitted: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], path: P
         content = pickle.dumps(serialize_executable.serialize(program))
         _write(path, hashlib.sha256(content).digest() + content)
         limit_folder(path.parent)
-    # A full disk, a record that can't be pickled, or a program that XLA can't write: it runs all the same.
+    # A full disk, a record that cannot be pickled, or a program that XLA cannot write: it runs, but is not stored.
     except (OSError, ValueError, NotImplementedError, AttributeError, pickle.PicklingError) as error:
         log.info("compiled program not kept at %s (%s)", path, error)
     return program

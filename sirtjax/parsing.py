@@ -24,7 +24,7 @@ def parse_toml(text: str) -> dict[str, object]:
     """Returns the tables of a TOML text.
 
     Raises:
-      ParseError: not valid TOML, or nested more than 100 levels deep.
+      ParseError: the text is not valid TOML, or nested more than 100 levels deep.
 
     Examples:
       >>> from sirtjax import parsing
@@ -48,7 +48,7 @@ def parse_json(text: str | bytes) -> object:
     """Returns the value of a JSON text; bytes are UTF-8, UTF-16 or UTF-32.
 
     Raises:
-      ParseError: not valid JSON, or nested more than 100 levels deep.
+      ParseError: the text is not valid JSON, or nested more than 100 levels deep.
 
     Examples:
       >>> from sirtjax import parsing

@@ -60,7 +60,7 @@ def table_cases(path: Path) -> tuple[TrainingCase, ...]:
     Paths are relative to the table; several channels of a case are divided by ";".
 
     Raises:
-      ConfigError: columns or files that are missing, names that are not distinct, or a split that is none.
+      ConfigError: columns or files that are missing, names that are not distinct, or an unknown split.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -101,7 +101,7 @@ def split_cases(
     The same names are always divided in the same way. An additional case changes the split of at most one other.
 
     Raises:
-      ConfigError: nothing to train with, or nothing to validate on.
+      ConfigError: there are no cases for training or for validation.
     """
     free = [case for case in cases if case.split is None]
     order = sorted(free, key=lambda case: hashlib.sha256(f"{seed}/{case.name}".encode()).hexdigest())

@@ -38,7 +38,7 @@ def channels_of(
       (..., i, j, k, count) float32 of 0 and 1.
 
     Raises:
-      ConfigError: neither as many channels as classes nor one more.
+      ConfigError: the number of channels is neither the number of classes nor one more.
 
     Examples:
       >>> import numpy as np

@@ -1,7 +1,7 @@
 """Event files of TensorBoard, written by tensorboardX.
 
 `SummaryWriter` writes from a thread through a queue: on a full disk the thread ends and the training waits for it
-forever. Its `EventsWriter` writes at once, so a full disk is an error of the step that meets it.
+forever. Its `EventsWriter` writes immediately, so a full disk is an error of the current step.
 """
 
 from __future__ import annotations

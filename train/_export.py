@@ -61,7 +61,7 @@ def model_of_run(run: Path, *, name: str, licence: str = "", last: bool = False)
     """Exports the weights of a training run as a model for `sirtjax.segmentation`.
 
     Images are prepared as in training, the part that was trained on and the median filter included, and divided into
-    tiles as in validation. Of the liver the largest part is kept and filled, of lesions all but the smallest.
+    tiles as in validation. The largest component of the liver is retained and filled; small lesions are removed.
 
     Args:
       run: the folder of the run.

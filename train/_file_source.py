@@ -143,7 +143,7 @@ def predicted(
 def _counts(
     logits: NDArray[np.float32], case: PreparedCase, classes: tuple[ClassConfig, ...], config: TrainingConfig
 ) -> NDArray[np.int32]:
-    # In slabs: a whole body's labels as channels would not fit beside its logits.
+    # In slabs, because the one-hot labels of a whole body would not fit into memory next to its logits.
     total = np.zeros((len(classes), 3), np.int64)
     for start in range(0, logits.shape[2], 16):
         slab = slice(start, start + 16)

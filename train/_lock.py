@@ -20,7 +20,7 @@ def run_lock(run: Path) -> Iterator[None]:
     """Locks the folder of a run, which is created if needed; folders created only for it are removed.
 
     Raises:
-      OutputError: another training holds it, or the folder refuses writing.
+      OutputError: another training has locked the folder, or it cannot be written.
     """
     made = not run.exists()
     descriptor = _held(run)

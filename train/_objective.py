@@ -26,7 +26,7 @@ def objective(
       config: losses and their weights.
 
     Raises:
-      ConfigError: not as many outputs as weights.
+      ConfigError: the numbers of outputs and weights differ.
       ValueError: an output that is not a whole fraction of the finest one.
     """
     weights = config.deep_supervision

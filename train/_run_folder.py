@@ -57,7 +57,7 @@ def run_state(run: Path) -> TrainState:
     """Returns the state of a run.
 
     Raises:
-      ImageFormatError: nothing was saved yet.
+      ImageFormatError: the run has not saved a state yet.
     """
     config = run_config(run)
     variables = networks.initialise(config.network, seed=config.seed)

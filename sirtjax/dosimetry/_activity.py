@@ -89,7 +89,7 @@ def hours_between(start: datetime, end: datetime) -> float:
     """Hours from `start` to `end`; negative if `end` is earlier.
 
     Raises:
-      ConfigError: if one has a time zone and the other has none.
+      ConfigError: one time has a time zone and the other has none.
     """
     if (start.tzinfo is None) != (end.tzinfo is None):
         raise ConfigError(

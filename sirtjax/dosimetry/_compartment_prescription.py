@@ -112,7 +112,7 @@ def parse_tumour(text: str, *, number: int) -> TumourCompartment:
     """Returns the tumour of a text such as "80:5", its volume in mL and its T/N ratio.
 
     Raises:
-      InputError: not of that form.
+      InputError: the text does not have this form.
     """
     volume, colon, ratio = text.partition(":")
     try:

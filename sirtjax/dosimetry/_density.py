@@ -28,7 +28,7 @@ class DensityCurve:
       points: pairs of CT number in HU and density in g/mL.
 
     Raises:
-      ConfigError: if the points are fewer than two, not finite, not positive in density, or do not rise.
+      ConfigError: there are fewer than two points, or they are not finite, not rising or not positive in density.
     """
 
     name: str
@@ -83,7 +83,7 @@ def read_density_curve(path: str | Path) -> DensityCurve:
     """Reads a density curve from a TOML file with the keys name, source and points.
 
     Raises:
-      ConfigError: if the file can't be read, isn't TOML, or its keys or points are wrong.
+      ConfigError: the file cannot be read, is not TOML, or contains wrong keys or points.
     """
     return _parse(Path(path))
 
@@ -92,7 +92,7 @@ def get_density_curve(name: str) -> DensityCurve:
     """Returns a bundled density curve by name.
 
     Raises:
-      ConfigError: if there is none; the message lists those there are.
+      ConfigError: there is no density curve of this name; the message lists the names.
     """
     folder = resources.files("sirtjax.configs") / "dosimetry" / "density"
     files = {f.name.removesuffix(".toml"): f for f in folder.iterdir() if f.name.endswith(".toml")}

@@ -48,8 +48,8 @@ def absorbed_dose_gy(
       (i, j, k) Gy, not negative, float32.
 
     Raises:
-      ConfigError: if the method is unknown or lacks what it needs, or the nuclide has no point kernel.
-      InputError: if an array has the wrong shape or values.
+      ConfigError: the method is unknown, one of its inputs is missing, or the nuclide has no point kernel.
+      InputError: an array has the wrong shape or values.
 
     Examples:
       >>> import numpy as np

@@ -36,7 +36,7 @@ def kernel_radius_voxels(
       medium_density_g_per_ml: density of the tissue that the kernel is for.
 
     Raises:
-      ConfigError: if voxels are so small that the range spans more than the ladder's last step.
+      ConfigError: the voxels are too small for the largest kernel.
     """
     range_mm = radial.range_mm * float(radius_scale(radial, medium_density_g_per_ml))
     needed = [math.ceil(range_mm / float(step_mm) - 1e-6) for step_mm in spacing_mm]

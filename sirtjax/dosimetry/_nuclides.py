@@ -47,7 +47,7 @@ class Nuclide:
         """Dose to 1 kg from 1 GBq that decays there completely: energy x half-life / ln 2.
 
         Raises:
-          ConfigError: if the nuclide is only imaged.
+          ConfigError: the nuclide is only for imaging.
         """
         if self.energy_mev_per_decay is None:
             raise ConfigError(
@@ -120,7 +120,7 @@ def get_nuclide(name: str) -> Nuclide:
     """Returns the record with this name, such as "y90-icrp107".
 
     Raises:
-      ConfigError: if there is none; the message lists those there are.
+      ConfigError: there is no nuclide record of this name; the message lists the names.
     """
     for record in NUCLIDES:
         if record.name == name:

@@ -75,7 +75,7 @@ def get_radial_kernel(name: str) -> RadialKernel:
     """Returns a bundled radial dose point kernel by name.
 
     Raises:
-      ConfigError: if there is none; the message lists those there are.
+      ConfigError: there is no kernel of this name; the message lists the names.
     """
     if name not in _FILES:
         raise ConfigError(f"unknown radial kernel '{name}'; choose one of {', '.join(_FILES)}")

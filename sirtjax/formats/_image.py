@@ -29,7 +29,8 @@ def read_image(
       allow_resample_slices: interpolate slices that are unevenly spaced or missing onto an even grid.
 
     Raises:
-      ImageFormatError: not an image, truncated, no or several series that fit, wrong modality, NaN voxels.
+      ImageFormatError: the path is not an image, no series or several series fit, the modality is wrong, the file is
+        truncated, or voxels are NaN.
       GeometryError: slices missing, duplicate or unevenly spaced, or no place in space.
 
     Examples:

@@ -34,7 +34,7 @@ def read_masks(
 
     Raises:
       ImageFormatError: a file of another kind, damaged, with NaN, without any mask, or an empty mask.
-      GeometryError: another frame of reference, or an ROI outside the reference image.
+      GeometryError: the frame of reference differs, or an ROI is outside the reference image.
       InputError: an RTSTRUCT without a reference image, or a name that does not exist.
 
     Examples:

@@ -27,7 +27,7 @@ def blend_weights(shape: Sequence[int], *, blending: Blending) -> TileRows:
     "uniform" counts all voxels alike.
 
     Raises:
-      ValueError: another blending.
+      ValueError: the blending is unknown.
     """
     if blending not in ("gaussian", "uniform"):
         raise ValueError(f"blending must be one of gaussian, uniform, got {blending!r}")
@@ -40,11 +40,11 @@ def tile_weights(
 ) -> tuple[Float32[np.ndarray, "i j k"], tuple[Float32[np.ndarray, "..."], ...]]:
     """Returns the weights of a tile's voxels, and factors whose product is the sum over all tiles.
 
-    "nnunet" is "gaussian" as nnU-Net v2 stores it, in half precision: where it falls below what that holds, far from
-    the middle in several axes, every voxel has the smallest weight there is. No product of rows gives that.
+    "nnunet" is "gaussian" in half precision, as nnU-Net v2 stores it. Weights too small for half precision, far from
+    the middle along several axes, become the smallest positive weight, so they are not a product of rows.
 
     Raises:
-      ValueError: another blending.
+      ValueError: the blending is unknown.
     """
     if blending not in get_args(Blending):
         raise ValueError(f"blending must be one of {', '.join(get_args(Blending))}, got {blending!r}")

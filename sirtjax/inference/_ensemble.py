@@ -37,7 +37,7 @@ def combine(members: Iterable[Float[np.ndarray, "i j k classes"]], *, activation
       activation: "softmax" if classes exclude each other, "sigmoid" if they may overlap.
 
     Raises:
-      ValueError: no network, networks of different shapes, or another activation.
+      ValueError: there are no logits, their shapes differ, or the activation is unknown.
 
     Examples:
       >>> import numpy as np
@@ -83,7 +83,7 @@ def class_probabilities(
     """Probabilities of (i, j, k, classes) logits, computed in slabs on the host.
 
     Raises:
-      ValueError: another activation.
+      ValueError: the activation is unknown.
     """
     if activation not in get_args(Activation):
         raise ValueError(f"activation must be one of {', '.join(get_args(Activation))}, got {activation!r}")
@@ -116,7 +116,7 @@ def most_likely(values: Float[np.ndarray, "i j k classes"]) -> Integer[np.ndarra
     """Returns the class of the largest value, (i, j, k), in slabs; the lower class if values are equal.
 
     Raises:
-      ValueError: more than 256 classes.
+      ValueError: there are more than 256 classes.
     """
     if values.shape[-1] > 256:
         raise ValueError(f"{values.shape[-1]} classes don't fit into 8 bits")

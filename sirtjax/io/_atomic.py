@@ -23,7 +23,7 @@ PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 def atomic_path(path: Path | str, *, force: bool = False, private: bool = False) -> Iterator[Path]:
     """Yields a temporary path that becomes `path` if the block ends without an error.
 
-    The temporary file has the same name, in a hidden folder beside the target, so that format rules by
+    The temporary file has the same name, in a hidden folder next to the target, so that format rules by
     suffix hold and the renaming stays on one file system. After an error nothing is left.
 
     Args:

@@ -1,4 +1,4 @@
-"""Tables (CSV) with names from other programs in them, written so that no spreadsheet takes a cell for a formula."""
+"""Tables (CSV) with names from other programs, written so that spreadsheets do not interpret cells as formulas."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def read_label_array(path: Path | str) -> tuple[Real[np.ndarray, "i j k"], Geome
     """Reads the voxels of a NIfTI or NRRD label file as stored, and their grid (LPS, mm).
 
     Raises:
-      ImageFormatError: neither format, truncated, or no position in the patient.
+      ImageFormatError: the file has neither format, is truncated, or states no position in the patient.
       GeometryError: the axes do not span space.
     """
     path = Path(path)

@@ -33,7 +33,7 @@ def read_lines(path: str | Path) -> list[Float64[np.ndarray, "_ 3"]]:
       One (n, 3) array per line, n at least 2, without points repeated in a row.
 
     Raises:
-      ImageFormatError: not such a file, no frame or unit, or no line in it.
+      ImageFormatError: the file has another format, states no frame or unit, or contains no line.
       InputError: a line has fewer than two distinct points, or a point that is not a position.
     """
     path = Path(path)
@@ -114,7 +114,7 @@ def frame_signs(path: Path, frame: object) -> Float64[np.ndarray, "3"]:
     """Returns the factors that convert coordinates in a named frame to LPS.
 
     Raises:
-      ImageFormatError: neither LPS nor RAS.
+      ImageFormatError: the frame is neither LPS nor RAS.
     """
     if not isinstance(frame, str) or frame not in _LPS_FROM:
         raise ImageFormatError(f"{path}: the coordinate system is {frame!r}; expected LPS or RAS, stated in the file")
@@ -125,7 +125,7 @@ def check_unit(path: Path, unit: object) -> None:
     """Refuses a unit of length other than mm.
 
     Raises:
-      ImageFormatError: another one, or none stated.
+      ImageFormatError: the unit is not mm, or is not stated.
     """
     # Slicer may give the unit as a coded entry: value, scheme, meaning.
     stated = unit[0] if isinstance(unit, list) and unit else unit

@@ -37,7 +37,8 @@ def read_nifti(path: Path | str, *, unit: str = "1") -> Image:
     Its unit is the one `write_nifti` stored; other programs store none, and `unit` counts.
 
     Raises:
-      ImageFormatError: not NIfTI, truncated, no affine, several frames, NaN or infinite voxels.
+      ImageFormatError: the file is not NIfTI, is truncated, has no affine or several frames, or contains voxels that
+        are NaN or infinite.
       GeometryError: the affine is singular.
     """
     path = Path(path)
@@ -57,7 +58,7 @@ def read_nifti_array(path: Path | str) -> tuple[Real[np.ndarray, "i j k"], Geome
     """Reads the voxels of a NIfTI file and their grid (LPS, mm); unscaled integers keep their type.
 
     Raises:
-      ImageFormatError: not NIfTI, truncated, no affine or several frames.
+      ImageFormatError: the file is not NIfTI, is truncated, or has no affine or several frames.
       GeometryError: the affine is singular.
     """
     path = Path(path)
@@ -70,7 +71,7 @@ def stored_label_names(path: Path | str) -> Mapping[int, str]:
     """Returns value -> name as stored by `write_nifti`; empty for files of other programs.
 
     Raises:
-      ImageFormatError: not NIfTI, or truncated.
+      ImageFormatError: the file is not NIfTI, or is truncated.
     """
     names = _comment(load_header(Path(path)), _NAMES_KEY)
     known = names.items() if isinstance(names, dict) else ()

@@ -31,7 +31,7 @@ def load_header(path: Path) -> Nifti1Image:
     """Opens a NIfTI-1 or -2 file without reading its voxels, after checking that they fit into the file.
 
     Raises:
-      ImageFormatError: no such file, not NIfTI, or the header claims more than the file holds.
+      ImageFormatError: the file does not exist, is not NIfTI, or is smaller than its header states.
     """
     import nibabel
 
@@ -65,7 +65,7 @@ def header_geometry(path: Path, image: Nifti1Image) -> tuple[Geometry, tuple[str
     the world, and the spacing is not taken for one.
 
     Raises:
-      ImageFormatError: neither sform nor qform, or more than one frame.
+      ImageFormatError: the header has neither sform nor qform, or more than one frame.
       GeometryError: the affine is singular or not finite.
     """
     header = image.header

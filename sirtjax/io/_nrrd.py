@@ -26,7 +26,8 @@ def read_nrrd(path: Path | str, *, unit: str = "1") -> Image:
       unit: unit of the values; the file does not state it.
 
     Raises:
-      ImageFormatError: not NRRD, truncated, no position in the patient, several values per voxel, NaN or infinite.
+      ImageFormatError: the file is not NRRD, is truncated, states no position in the patient, has several values per
+        voxel, or contains values that are NaN or infinite.
       GeometryError: the axes do not span space.
     """
     path = Path(path)
@@ -44,7 +45,8 @@ def read_nrrd_array(path: Path | str) -> tuple[Real[np.ndarray, "i j k"], Geomet
     """Reads the voxels of an NRRD file as stored, and their grid (LPS, mm).
 
     Raises:
-      ImageFormatError: not NRRD, truncated, no position in the patient, or several values per voxel.
+      ImageFormatError: the file is not NRRD, is truncated, states no position in the patient, or has several values
+        per voxel.
       GeometryError: the axes do not span space.
     """
     path = Path(path)

@@ -48,7 +48,7 @@ def read_seg_nrrd(path: Path | str, *, only: Collection[str] | None = None) -> d
       A map with the one label 1 per segment, by segment name (repeats numbered), in the order of the file.
 
     Raises:
-      ImageFormatError: not a segmentation, damaged, or every segment is empty.
+      ImageFormatError: the file is not a segmentation, is damaged, or has only empty segments.
       GeometryError: the voxels of a segment are outside its `Extent`.
       InputError: no segment has a requested name.
     """

@@ -64,7 +64,7 @@ def read_points(path: str | Path) -> list[PointList]:
     names points, a column "list" parts them into lists. Other columns are passed over.
 
     Raises:
-      ImageFormatError: not such a file, no frame or unit, or no point in it.
+      ImageFormatError: the file has another format, states no frame or unit, or contains no point.
       InputError: a row that is not a position.
     """
     path = Path(path)

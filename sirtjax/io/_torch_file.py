@@ -79,7 +79,7 @@ def read_torch_file(path: Path | str) -> dict[str, object]:
     float32.
 
     Raises:
-      ModelError: not such a file, damaged or truncated, compressed, of another format, or no dictionary.
+      ModelError: the file is not a PyTorch file, is damaged, truncated or compressed, or contains no dictionary.
     """
     path = Path(path)
     try:

@@ -19,7 +19,7 @@ from sirtjax.spatial import AffineTransform, DisplacementField, Transform
 from sirtjax.volume import Geometry
 
 _LOG = logging.getLogger(__name__)
-# What HDF5 writes beside the numbers, and then some.
+# Upper bound of the bytes that HDF5 writes in addition to the numbers.
 ITK_OVERHEAD_BYTES = 2**16
 _ITK_SUFFIXES = (".tfm", ".txt", ".h5", ".hdf5", ".mat", ".xfm")
 
@@ -40,7 +40,8 @@ def read_transform(path: str | Path, *, reference: Geometry | None, keep_grid: b
       keep_grid: leave a displacement field on the grid it has in the file.
 
     Raises:
-      ImageFormatError: not such a file, damaged, or a transform without a grid of its own and no `reference`.
+      ImageFormatError: the file is not a transform or is damaged, or the transform has no grid and `reference` is
+        missing.
       GeometryError: the transform is not three-dimensional or invertible, or its numbers are not finite.
     """
     import SimpleITK as sitk

@@ -27,7 +27,7 @@ def read_nifti_field(path: Path) -> DisplacementField:
     """Reads the displacements of a NIfTI file on their own grid.
 
     Raises:
-      ImageFormatError: not such a file, or damaged.
+      ImageFormatError: the file is not a displacement field, or is damaged.
       GeometryError: displacements that are not finite.
     """
     import nibabel
@@ -93,7 +93,7 @@ def checked_field(path: Path, array: Float32[np.ndarray, "*shape"]) -> Float32[n
     """Returns the displacements after validation.
 
     Raises:
-      GeometryError: not finite, or beyond 100 m.
+      GeometryError: a displacement is not finite, or exceeds 100 m.
     """
     if not (np.abs(array) < 1e5).all():
         raise GeometryError(f"{path}: displacements that are not finite or beyond 100 m; save it again")

@@ -1,4 +1,4 @@
-"""The displacements of a transform on the voxels of a grid, one slice at a time: the whole takes gigabytes."""
+"""The displacements of a transform on the voxels of a grid, one slice at a time, because all of them take gigabytes."""
 
 from __future__ import annotations
 

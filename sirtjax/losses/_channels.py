@@ -30,7 +30,7 @@ def probabilities(logits: Float[Array, "*points classes"], *, regions: bool) -> 
 def log_probabilities(
     logits: Float[Array, "*points classes"], *, regions: bool
 ) -> tuple[Float[jax.Array, "*points classes"], Float[jax.Array, "*points classes"] | None]:
-    """Logarithms of the probability of each channel and, for channels by themselves, of its opposite."""
+    """Returns log probabilities of each channel and, for independent channels, of its complement."""
     if overlapping(logits, regions):
         return jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
     return jax.nn.log_softmax(logits, axis=-1), None

@@ -39,7 +39,7 @@ def correlation_ratio_loss(
       Scalar from 0 (explained altogether) to 1 (not at all); 1 for a constant reference.
 
     Raises:
-      ValueError: fewer than 6 bins, or arrays of other than one common shape (n,).
+      ValueError: there are fewer than 6 bins, or the arrays do not have one common shape (n,).
 
     Reference:
       Roche et al., MICCAI 1998, LNCS 1496:1115-1124, doi:10.1007/BFb0056301.

@@ -27,7 +27,7 @@ def jacobian_matrix(displacement_mm: Float[Array, "i j k 3"], spacing_mm: Vector
       (i, j, k, 3, 3): row k, column d holds d(x + u)_k / dx_d.
 
     Raises:
-      ValueError: not a displacement field.
+      ValueError: the array is not a displacement field.
     """
     columns = _columns(displacement_mm, spacing_mm)
     return jnp.stack([jnp.stack(column, axis=-1) for column in columns], axis=-1)
@@ -40,7 +40,7 @@ def jacobian_on_grid(displacement_mm: Float[Array, "i j k 3"], spacing_mm: Vecto
       (i, j, k) volumes after per volume before.
 
     Raises:
-      ValueError: not a displacement field.
+      ValueError: the array is not a displacement field.
     """
     (a, d, g), (b, e, h), (c, f, i) = _columns(displacement_mm, spacing_mm)
     return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
@@ -63,7 +63,7 @@ def folding_penalty(
       Scalar without unit, at least 0.
 
     Raises:
-      ValueError: not a displacement field.
+      ValueError: the array is not a displacement field.
     """
     return folding_penalty_from_jacobian(jacobian_on_grid(displacement_mm, spacing_mm), floor=floor)
 

@@ -24,7 +24,7 @@ def landmark_loss(
       Scalar in mm^2, at least 0.
 
     Raises:
-      ValueError: shapes that do not belong together.
+      ValueError: the shapes do not match.
 
     Examples:
       >>> import jax.numpy as jnp

@@ -44,7 +44,7 @@ def mind_ssc(image: Float[Array, "i j k"], *, dilation: int = 2, radius: int = 1
         raise ValueError(f"mind_ssc takes an (i, j, k) image, got shape {image.shape}")
     if dilation < 1 or radius < 0:
         raise ValueError(f"mind_ssc needs dilation >= 1 and radius >= 0, got {dilation} and {radius}")
-    # One pair after the other in a loop: its body is compiled once, and only one distance is in work at a time.
+    # One pair after the other in a loop, so that the body is compiled once and only one distance is in memory.
     padded = jnp.pad(image, dilation, mode="edge")
     corners = dilation * (1 + jnp.asarray(PAIRS, jnp.int32))
 

@@ -40,7 +40,7 @@ def mutual_information_loss(
       Scalar, at most 0.
 
     Raises:
-      ValueError: fewer than 6 bins, or arrays of other than one common shape (n,).
+      ValueError: there are fewer than 6 bins, or the arrays do not have one common shape (n,).
 
     Reference:
       Mattes et al., IEEE Trans Med Imaging 2003;22:120-128, doi:10.1109/TMI.2003.809072.
@@ -73,7 +73,7 @@ def normalised_mutual_information_loss(
       Scalar between -2 and -1; zero if all weights are zero.
 
     Raises:
-      ValueError: fewer than 6 bins, or arrays of other than one common shape (n,).
+      ValueError: there are fewer than 6 bins, or the arrays do not have one common shape (n,).
 
     Reference:
       Studholme et al., Pattern Recognition 1999;32:71-86, doi:10.1016/S0031-3203(98)00091-0.

@@ -53,7 +53,7 @@ def spring_energy(
       Scalar in mm^2, at least 0.
 
     Raises:
-      ValueError: another number of neighbours, or shapes that do not belong together.
+      ValueError: the number of neighbours is not supported, or the shapes do not match.
 
     Reference:
       The model is described in De Moor et al., IEEE NSS/MIC 2006; the formula here is a reconstruction of it. Moduli:

@@ -13,7 +13,7 @@ from sirtjax.volume import Geometry, LabelMap
 
 Values = NDArray[np.float32]
 
-# Planes of a field whose corner determinants are taken at a time.
+# Planes of a field whose corner determinants are computed together.
 _PLANES = 8
 
 
@@ -137,7 +137,7 @@ def labelled_points_mm(within: LabelMap) -> Float[np.ndarray, "n 3"]:
     """Returns the world positions of the labelled voxels of a map, (n, 3).
 
     Raises:
-      InputError: there is none.
+      InputError: no voxel is labelled.
     """
     found = np.argwhere(np.asarray(within.array) != 0)
     if len(found) == 0:

@@ -72,7 +72,7 @@ def lesion_detection(
 
     Raises:
       InputError: masks of different shapes.
-      ValueError: another connectivity.
+      ValueError: the connectivity is not supported.
 
     Reference:
       Thesis, chapter 7.3.3, equations 7.1 and 7.2; it leaves connectivity and minimum size open.

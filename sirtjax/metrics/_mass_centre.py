@@ -39,7 +39,7 @@ def mass_centre(values: ArrayLike) -> Float[np.ndarray, "3"]:
     """Computes the centroid of an occupancy or a mask in voxel indices, (3,).
 
     Raises:
-      InputError: nothing is in it.
+      InputError: the mask is empty.
     """
     array = np.asarray(values)
     # In float32 the sum over a large organ would lose the digits that a centroid needs.

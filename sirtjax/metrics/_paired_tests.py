@@ -98,5 +98,5 @@ def _values(name: str, values: Sequence[float]) -> NDArray[np.float64]:
 def _normality(values: NDArray[np.float64]) -> float:
     from scipy import stats  # half a second, which no other figure needs
 
-    # Values that are all the same have no distribution to speak of.
+    # If all values are equal, the test is not defined.
     return 0.0 if np.ptp(values) == 0 or math.isclose(np.ptp(values), 0) else float(stats.shapiro(values).pvalue)

@@ -36,7 +36,7 @@ def evaluate_registration(
     Each floating mask is warped to the lattice of its reference mask, as the fraction of
     each voxel inside it. The overlap counts voxels filled by half or more, surfaces run where the fraction is one
     half, centroids weigh voxels by it. The lattice goes on beyond the reference mask's grid, so that
-    nothing is cut off there. On the host; another patient requires no compilation.
+    nothing is truncated there. On the host; another patient requires no compilation.
 
     Args:
       transform: pull, from the reference image's space to the floating image's.

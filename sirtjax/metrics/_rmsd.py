@@ -18,7 +18,7 @@ def rmsd_mm(msd_mm: float | Sequence[float], mcd_mm: Sequence[float]) -> float:
       The distance; NaN if one of them is NaN, as for a landmark that is out of view.
 
     Raises:
-      InputError: no distance at all, or a negative one.
+      InputError: there are no distances, or one is negative.
     """
     distances = np.asarray([*np.atleast_1d(np.asarray(msd_mm, np.float64)), *mcd_mm], np.float64)
     if distances.size == 0:
@@ -32,7 +32,7 @@ def rrmsd_mm(rmsds_mm: Sequence[float]) -> float:
     """Computes the root mean square of the RMSD of several registrations.
 
     Raises:
-      InputError: none is given, or one is not a finite distance: a registration without an RMSD would vanish.
+      InputError: there is no RMSD, or one is not a finite distance; a registration without an RMSD must not be omitted.
     """
     distances = np.asarray(rmsds_mm, np.float64)
     if distances.size == 0:

@@ -84,7 +84,7 @@ def _mean_by_area(there: NDArray[np.float64], back: NDArray[np.float64], a: Surf
 
 
 def _share_below(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
-    """The smallest of the values that, with all below it, holds this fraction of the weight."""
+    """Returns the weighted quantile: the smallest value up to which the weights reach this fraction."""
     order = np.argsort(values)
     held = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(held, share * held[-1])])

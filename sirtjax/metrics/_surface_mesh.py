@@ -12,12 +12,12 @@ from sirtjax.errors import InputError
 from sirtjax.volume import bounding_box
 
 if TYPE_CHECKING:
-    from scipy.spatial import KDTree  # takes a fifth of a second to load, which is for those who measure surfaces
+    from scipy.spatial import KDTree  # loaded on first use, because it takes a fifth of a second
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-# A facet as long as this many times its width is cut no further.
+# Largest number of parts into which a facet is divided along a side.
 _MAX_PARTS = 16
 
 # Taubin's smoothing: a step towards the mean of the neighbours, then one away from it, which gives back what the
@@ -29,7 +29,7 @@ _FARTHEST_VOXELS = 0.5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SurfaceMesh:
-    """A surface in pieces of four corners, each the two triangles on either side of its corners 0 and 2.
+    """A surface of quadrilateral facets, each divided into two triangles along its corners 0 and 2.
 
     Attributes:
       corners_mm: (n, 4, 3) corners of each facet, in order around it.
@@ -64,15 +64,15 @@ def extract_surface(values: ArrayLike, affine: ArrayLike) -> SurfaceMesh:
     interpolated value is 0.5: half-way for a mask. Each cell between eight voxel centres has one vertex, the
     mean of the passages on its edges; around each passage the vertices of the four cells that share the edge
     make a facet (surface nets). The terraces that voxels leave on a slanted surface are smoothed away without
-    shrinking it, each vertex by no more than half a voxel along each axis. Facets longer than wide, as on
-    anisotropic grids, are cut across. Values outside the array is background.
+    shrinking it, each vertex by no more than half a voxel along each axis. Long facets, as on anisotropic
+    grids, are divided. Voxels outside the array are background.
 
     Args:
       values: (i, j, k) booleans, or occupancies from 0 to 1.
       affine: (4, 4) map from voxel index to mm.
 
     Raises:
-      InputError: not three-dimensional, or no voxel reaches 0.5.
+      InputError: the mask is empty (no voxel reaches 0.5), or is not three-dimensional.
     """
     array = np.asarray(values)
     if array.ndim != 3:

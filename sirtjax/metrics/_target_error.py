@@ -38,7 +38,7 @@ def target_registration_error_mm(
     Measured in the floating image, since the transform pulls: |T(x_reference) - x_floating|.
 
     Raises:
-      InputError: not two equally long lists of finite points (n, 3), or none.
+      InputError: the lists of points are empty, differ in length, or contain points that are not finite.
 
     Examples:
       >>> import numpy as np

@@ -48,7 +48,7 @@ class WarpedLabel:
 def warp_label(labels: LabelMap, name: str, reference: Geometry, transform: Transform) -> WarpedLabel:
     """Warps a floating label to the lattice of `reference`, extended beyond its faces if needed.
 
-    Nothing is cut off at the edge of the reference grid, which may be no larger than a mask.
+    Nothing is truncated at the edge of the reference grid, which may be as small as the mask.
 
     Args:
       labels: the floating label map.

@@ -67,7 +67,7 @@ def conv3d_transpose(
       x: images, (n, i, j, k, in).
       w: kernels, (a, b, c, in, out).
       stride: distance between the kernels' places in the output.
-      padding: voxels cut off before and after along each axis.
+      padding: voxels removed before and after along each axis.
       output_padding: voxels added at the end of each axis, which the kernels may reach or not.
 
     Returns:

@@ -31,7 +31,7 @@ from sirtjax.networks._rows import rows_of
 from sirtjax.networks._slabs import Padding, Three, in_line, pad, single, slabs, window
 from sirtjax.typing import Array
 
-# About what a slab holds beside input and output: the fastest of several on a processor with 2 MB for each core.
+# Approximate size of a slab's temporary arrays. It was the fastest of several on a processor with 2 MB per core.
 SLAB_BYTES = 6e6
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from sirtjax.typing import Array
 
-# Values that are added up at once.
+# Values that are summed together.
 _REGISTER = 16
 
 Result = TypeVar("Result")

@@ -75,7 +75,7 @@ def window(
 
 
 def pad(x: Float[Array, "..."], axis: int, low: int, high: int) -> Float[Array, "..."]:
-    """Zeros added to an axis, or voxels cut off it where negative."""
+    """Pads an axis with zeros; a negative number removes voxels."""
     if low == high == 0:
         return x
     widths = [(0, 0, 0)] * x.ndim

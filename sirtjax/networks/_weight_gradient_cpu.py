@@ -54,7 +54,7 @@ def weight_gradient(
     copies_dy = math.prod(kernel) // copies_x
     held = (copies_x * channels + copies_dy * features) * x.shape[0] * positions[1] * positions[2] * x.dtype.itemsize
     slab, steps = slabs(positions[0], 1, held / PRODUCT_BYTES)
-    # A slice that is too much itself is taken some rows at a time; rows of zeros fill the last part.
+    # A slice that is too large is processed in groups of rows; the last group is padded with zeros.
     parts = math.ceil(held / PRODUCT_BYTES) if slab == 1 else 1
     rows = -(-positions[1] // parts)
     parts = -(-positions[1] // rows)

@@ -22,7 +22,7 @@ def components(mask: ArrayLike, *, connectivity: Literal[6, 18, 26] = 6) -> Inte
       (i, j, k) component numbers, 0 outside the mask; ties in size keep the order of their first voxel.
 
     Raises:
-      ValueError: another connectivity.
+      ValueError: the connectivity is not supported.
 
     Examples:
       >>> import numpy as np

@@ -20,7 +20,7 @@ def gaussian_filter(
     """Applies a separable Gaussian, truncated at `radius`, summing to one, zero beyond the image.
 
     The standard deviations may be traced when `radius` is given: one compilation serves every blur that fits
-    in it. Values beyond the radius is cut off, so choose at least 3 standard deviations. A standard
+    in it. The kernel is truncated at the radius, so choose at least 3 standard deviations. A standard
     deviation of zero leaves its axis as it is.
 
     Args:

@@ -39,7 +39,7 @@ def gaussian_blur(
       (i, j, k) blurred image.
 
     Raises:
-      InputError: not a 3D image, values that are not finite, or a spacing or FWHM that is not positive.
+      InputError: the image is not 3D, a value is not finite, or a spacing or FWHM is not positive.
 
     Examples:
       >>> import numpy as np

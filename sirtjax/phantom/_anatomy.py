@@ -67,7 +67,7 @@ class _Layers:
 
     def flatten(self, table: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Values (c, n) and organ labels (n,) seen from above."""
-        # A loop, because XLA would otherwise compute every shape again for every layer above it.
+        # A loop, because XLA would otherwise compute every shape again for each layer above it.
         layers = (
             jnp.stack(self._shares),
             table[np.array(self._tissues)],

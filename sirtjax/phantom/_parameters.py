@@ -41,7 +41,7 @@ class Anatomy:
       lesion_radii_mm: (12, 3) semi-axes of the lesions.
       lesion_rotation: (12, 3, 3) rotations on the lesions' own axes.
       lesion_lobes: (12, 3) depths of three kinds of lobulation over the radius.
-      necrosis_scale: (12,) size of the necrotic core over the lesion's; 0 is none.
+      necrosis_scale: (12,) size of the necrotic core divided by the lesion's; 0 if there is no core.
       vessel_field_mm: (i, j, k, 3) distance to portal vein, hepatic vein and hepatic artery.
       vessel_origin_mm: (3,) world position of voxel (0, 0, 0) of the vessel field.
     """

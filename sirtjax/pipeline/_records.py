@@ -292,7 +292,7 @@ def injections_of(values: Real[Array, "..."], count: int, name: str) -> None:
     """Refuses an array that has not one number per injection.
 
     Raises:
-      ConfigError: another shape.
+      ConfigError: the array does not have one number per injection.
     """
     if np.shape(values) != (count,):
         raise ConfigError(f"pipeline: {name} has shape {np.shape(values)}, expected one number per injection ({count})")

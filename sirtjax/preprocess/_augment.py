@@ -112,7 +112,7 @@ def _elastic_mm(
 ) -> Array:
     knots = [math.ceil(n * mm / config.elastic_grid_mm) + 3 for n, mm in zip(shape, spacing_mm, strict=True)]
     drawn = config.elastic_mm * jax.random.normal(key, (*knots, 3))
-    # Between the knots a cubic; those around the image are cut off with values beyond them.
+    # Cubic interpolation between the knots; the margin of knots around the image is cropped.
     fine = [round((count - 1) * config.elastic_grid_mm / mm) for count, mm in zip(knots, spacing_mm, strict=True)]
     field = jax.image.resize(drawn, (*(max(a, b) for a, b in zip(fine, shape, strict=True)), 3), "cubic")
     starts = [(a - b) // 2 for a, b in zip(field.shape, shape, strict=False)]

@@ -72,7 +72,7 @@ def read_registration_image(
       role: "reference" or "floating", for messages.
 
     Raises:
-      GeometryError: fewer than four voxels along an axis.
+      GeometryError: the image has fewer than four voxels along an axis.
       InputError: the image is constant, or cannot be read.
     """
     from sirtjax import formats

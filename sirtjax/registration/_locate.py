@@ -35,7 +35,7 @@ SHIFTS = 2 * int(REACH_MM / STEP_MM) + 1
 FINALISTS, ROTATED_FINALISTS, STEPS, FIRST_STEP_MM = 3, 2, 50, 6.0
 # Shifts along the body that are tried with each rotation, in mm, from the position that aligns the bodies' centroids.
 ROTATED_SHIFTS_MM = (-120.0, -80.0, -40.0, 0.0, 40.0, 80.0, 120.0)
-# Rotations about each axis that are tried beside the 24 that permute the axes, in degrees.
+# Rotations about each axis that are tried in addition to the 24 permutations of the axes, in degrees.
 COARSE_ANGLES_DEG = (-60.0, -30.0, 30.0, 60.0)
 # A rotated start must have this much more normalised mutual information: few scans come with a wrong frame.
 ROTATED_GAIN = 0.01

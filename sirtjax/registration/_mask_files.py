@@ -51,7 +51,7 @@ def parse_label_names(text: str, *, where: str) -> dict[int, str]:
     """Returns label values and names from a text such as 1=liver,2=lesion1.
 
     Raises:
-      ConfigError: not of that form, or a value or name twice.
+      ConfigError: the text does not have this form, or contains a value or name twice.
 
     Examples:
       >>> from sirtjax import registration

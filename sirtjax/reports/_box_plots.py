@@ -35,7 +35,7 @@ def box_plots(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
       A matplotlib figure.
 
     Raises:
-      ValueError: nothing to draw.
+      ValueError: there are no values to draw.
     """
     from matplotlib.figure import Figure
 

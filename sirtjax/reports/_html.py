@@ -18,7 +18,7 @@ SEVERITIES = ("error", "warning", "info")
 HEADLINE_KINDS = ("lesions", "normal liver")
 CURVE_KINDS = ("lesion", "normal liver", "normal territory")
 MAX_CURVES = 16
-# Of the table of doses, beside those of V and of a plan.
+# Columns of the table of doses, in addition to those of V_x and of a plan.
 DOSE_COLUMNS = 11
 MAX_LEVELS = 5
 ROUND_LEVELS_GY = (150.0, 200.0, 300.0, 400.0, 600.0, 800.0)

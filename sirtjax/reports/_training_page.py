@@ -118,7 +118,7 @@ def samples_figure(
     Axes as trained: i to the right, j downwards, which for canonical LPS data is as radiologists look.
 
     Raises:
-      ValueError: nothing to draw.
+      ValueError: there are no samples to draw.
     """
     from matplotlib.figure import Figure
 

@@ -19,7 +19,7 @@ TYPES |= {"svg": "image/svg+xml", "txt": "text/plain; charset=utf-8"}
 MAX_NAME, MAX_COMMENT = 100, 1000
 # In bytes of JSON: up to twelve for a letter.
 MAX_SIGNATURE = 16384
-# The report beside the page; they bring their styles and pictures along.
+# Reports shown next to the page; their styles and images are inside them.
 REPORTS = ("report.html", "registration.html")
 REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
 

@@ -54,7 +54,7 @@ class ReviewServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    # Not even by accident beside another server on the same port.
+    # Never share the port with another server.
     allow_reuse_port = False
 
     def __init__(self, session: Session, *, port: int = 0) -> None:

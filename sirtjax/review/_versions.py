@@ -155,7 +155,7 @@ def first_history(mask: ReviewMask) -> History:
 
 
 def _begun(folder: Path, mask: ReviewMask) -> History:
-    """The history on disk, begun with the mask as the plan used it where there is none."""
+    """Returns the history on disk; if there is none, a new one that starts with the mask of the plan."""
     found = read_history(folder)
     if found is not None:
         return found
@@ -252,7 +252,7 @@ def _check_match(history: History, if_match: str) -> None:
 
 def _write_version(folder: Path, labels: LabelMap, *, number: int, author: str, parent: str | None) -> Version:
     path = folder / f"{number:04d}.nii.gz"
-    # One that is there but in no listing is left from a save that was cut off.
+    # A file that is not listed remains from an interrupted save.
     with io.atomic_path(path, force=True, private=True) as temporary:
         io.write_nifti(temporary, labels)
     return Version(

@@ -74,7 +74,7 @@ def read_atlas(files: AtlasFiles, *, modality: Modality) -> Atlas:
       modality: modality of the image, which NIfTI does not state: it determines the unit.
 
     Raises:
-      ImageFormatError: not NIfTI, damaged, labels that are not integers, or no liver among them.
+      ImageFormatError: a file is not NIfTI or damaged, the labels are not integers, or no label is a liver.
       GeometryError: image and labels lie on different grids.
     """
     image = formats.read_image(files.image, modality=modality).volume

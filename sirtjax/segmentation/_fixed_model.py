@@ -166,7 +166,7 @@ def _patient_box(scaled: FloatArray, scale: IntensityScale) -> Box:
     if scale.window is None:
         return whole  # no scale of its own: dark may be tissue
     low, high = scale.output
-    # Opened, so that a table does not count; of the largest part, so that nothing beside the patient does.
+    # Opening removes the table, and the largest component removes objects next to the patient.
     tissue = ndimage.binary_opening(scaled > low + BODY_FRACTION * (high - low), iterations=2)
     if not tissue.any():
         return whole

@@ -17,7 +17,7 @@ from sirtjax.volume import LabelMap, axis_codes
 LIVER_ML = (500.0, 4500.0)
 # A second component larger than this fraction of the first is not a small fragment.
 LARGE_PIECE = 0.1
-# A structure that ends at a face of the image with more than this is cut off there.
+# A structure with a larger area at a face of the image is truncated there.
 EDGE_CM2 = 2.0
 # Inside, further from the contour than a voxel, a network is expected to be surer than 95 %: entropy of 0.95 and 0.05.
 SURE_ENTROPY = 0.2

@@ -21,10 +21,10 @@ def majority_vote(occupancies: Float[np.ndarray, "raters i j k"]) -> Float32[np.
 
     (n, i, j, k) fractions from 0 to 1 become (i, j, k).
 
-    Above one half is the majority. An even split of whole votes gives exactly one half, which is none.
+    Values above one half are a majority. A tie gives exactly one half, which is not a majority.
 
     Raises:
-      InputError: no rater, or other numbers than 0 to 1.
+      InputError: there are no raters, or values are not from 0 to 1.
 
     Examples:
       >>> import numpy as np
@@ -52,7 +52,7 @@ def weighted_vote(
       (i, j, k) fractions from 0 to 1.
 
     Raises:
-      InputError: no rater, numbers other than 0 to 1, or negative or infinite weights.
+      InputError: there are no raters, values are not from 0 to 1, or weights are negative or infinite.
       GeometryError: weights of another shape.
     """
     votes = _checked(occupancies, least=1)
@@ -101,7 +101,7 @@ def staple(occupancies: Float[np.ndarray, "raters i j k"]) -> Staple:
       occupancies: (n, i, j, k) fractions from 0 to 1, of at least three raters.
 
     Raises:
-      InputError: fewer than three raters, other numbers than 0 to 1, or no vote at all.
+      InputError: there are fewer than three raters, values are not from 0 to 1, or all masks are empty.
 
     Reference:
       Warfield, Zou and Wells, IEEE Trans Med Imaging 2004, doi:10.1109/TMI.2004.828354.
@@ -149,7 +149,7 @@ def pairwise_dsc(occupancies: Float[np.ndarray, "raters i j k"]) -> Float64[np.n
     Two raters without any vote agree: 1.
 
     Raises:
-      InputError: no rater, or other numbers than 0 to 1.
+      InputError: there are no raters, or values are not from 0 to 1.
     """
     votes = _checked(occupancies, least=1)
     rows = votes.reshape(votes.shape[0], -1)

@@ -68,7 +68,7 @@ def find_model(name_or_path: Path | str) -> ModelEntry:
     A word without a slash is a name first: a folder of images called "liver" is not in the way of the model "liver".
 
     Raises:
-      ModelError: there is none; lists those there are.
+      ModelError: there is no model of this name; the message lists the names.
     """
     path = Path(name_or_path)
     named = isinstance(name_or_path, str) and path.name == name_or_path

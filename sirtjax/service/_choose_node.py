@@ -32,7 +32,7 @@ def choose_node(
       certificate_name: name in the node's certificate; None for its host.
 
     Raises:
-      ConfigError: not AE@HOST:PORT and not the name of a peer, or some of the TLS files are missing.
+      ConfigError: the text is neither AE@HOST:PORT nor the name of a peer, or some of the TLS files are missing.
 
     Examples:
       >>> from sirtjax import service

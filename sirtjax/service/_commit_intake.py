@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 _REQUESTS_PER_MINUTE = 60
-# A peer that ends its association at once after the answer to its request gets the report in another.
+# A peer that releases its association immediately after the response gets the report in a new one.
 _STAYS_S = 0.5
 
 

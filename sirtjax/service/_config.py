@@ -221,7 +221,7 @@ class ServiceConfig(Table):
         """Returns the peer with this name.
 
         Raises:
-          ValueError: there is none.
+          ValueError: there is no peer of this name.
         """
         for peer in self.peer:
             if peer.name == name:

@@ -140,7 +140,7 @@ class Bounds:
       association_s: longest association, seconds.
       waiting: connections that have not asked for an association yet.
       waiting_per_address: connections from one address that have not asked for an association yet.
-      slots: associations at once.
+      slots: simultaneous associations.
       connections: new associations of an address and AE title.
       listed: function that returns whether any peer may connect from an address.
       admit: returns why a caller is refused, None if it is admitted; takes address, AE title and the names in its

@@ -22,7 +22,7 @@ class Queue:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
-        # SQLite gives the files beside it (-wal, -shm) the mode of this one.
+        # SQLite gives its additional files (-wal, -shm) the mode of this one.
         os.close(open_private(path, os.O_RDWR))
         self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
     from pynetdicom.presentation import PresentationContext
 
-# A warning says that it was stored all the same (PS3.4 annex B.2.3).
+# A warning means that the object was stored (PS3.4 annex B.2.3).
 _WARNINGS = (0xB000, 0xB006, 0xB007)
 _MAX_CONTEXTS = 128
 _NEEDED = ("SOPClassUID", "SOPInstanceUID")

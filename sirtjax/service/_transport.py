@@ -42,10 +42,10 @@ LOG = logging.getLogger(__name__)
 _DATA, _ASSOCIATE = 0x04, (0x01, 0x02, 0x03)
 # PS3.8: a release or an abort is four bytes long.
 _SHORT = 4
-# A command set holds some UIDs and numbers; a data set of another message than C-STORE is none of ours.
+# A command set contains a few UIDs and numbers. Data sets are accepted only for C-STORE.
 _MAX_COMMAND = 8192
 _MAX_OTHER_DATA = 65536
-# A peer has to wait for an answer before it asks again; this many complete requests may wait all the same.
+# A peer must wait for a response before its next request; up to this many requests are tolerated.
 _MAX_WAITING = 2
 _LAST_OF_COMMAND = 3
 

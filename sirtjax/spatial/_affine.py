@@ -69,7 +69,7 @@ def checked_matrix(matrix: ArrayLike) -> Float[np.ndarray, "4 4"]:
     """Returns the matrix as float64 on the host, after validation.
 
     Raises:
-      GeometryError: not finite, another last row than 0 0 0 1, or singular.
+      GeometryError: the matrix is not finite or singular, or its last row is not 0 0 0 1.
     """
     found = np.asarray(matrix, np.float64)
     if not np.isfinite(found).all() or not np.allclose(found[3], [0, 0, 0, 1]):

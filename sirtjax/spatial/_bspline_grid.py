@@ -21,7 +21,7 @@ def bspline_matrix(nodes: int, controls: int, *, taper: float = 0.0) -> Float[np
         that it joins the identity outside the box twice differentiably; below one half.
 
     Raises:
-      ValueError: fewer than 2 nodes or 4 control values.
+      ValueError: there are fewer than 2 nodes or 4 control values.
 
     Returns:
       (nodes, controls) weights; each row sums to one where the field is not faded.

@@ -54,7 +54,7 @@ def invert(
 
     Raises:
       GeometryError: the affine transform is singular.
-      ComputationError: the field's residual is above the tolerance, as for one that folds or is cut off.
+      ComputationError: the field's residual is above the tolerance, as for a field that folds or is truncated.
     """
     if isinstance(transform, AffineTransform):
         return AffineTransform(np.linalg.inv(checked_matrix(transform.floating_from_reference)))

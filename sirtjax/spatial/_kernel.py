@@ -1,4 +1,4 @@
-"""The compiled kernels: a fixed number of reference voxels at a time, every geometry a traced argument."""
+"""Compiled kernels: a fixed number of reference voxels per call, with every geometry as a traced argument."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def inverse_transform_points(
 
     Raises:
       GeometryError: the affine map is not usable.
-      ComputationError: points that nothing goes to, as where the field folds or is cut off.
+      ComputationError: no point maps to one of the points, as where the field folds or is truncated.
     """
     back = np.linalg.inv(affine_part(transform))
     goal = np.asarray(points_mm, np.float64) @ back[:3, :3].T + back[:3, 3]

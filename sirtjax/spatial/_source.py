@@ -40,7 +40,7 @@ def to_device(array: Shaped[np.ndarray, "i j k *channels"], *, low: Vector, high
     """Copies a flat grid to the device in a buffer of standard capacity.
 
     Raises:
-      GeometryError: more voxels than a 32-bit index can address.
+      GeometryError: the image has more voxels than a 32-bit index can address.
     """
     count = int(np.prod(array.shape[:3]))
     capacity = next((size for size in CAPACITIES if size >= count), None)

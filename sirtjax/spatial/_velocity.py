@@ -27,7 +27,7 @@ def integrate_velocity(
       (i, j, k, 3) displacements, mm.
 
     Raises:
-      ValueError: another shape, or fewer than no squarings.
+      ValueError: the array is not (i, j, k, 3), or the number of squarings is negative.
 
     Reference:
       V. Arsigny et al., A log-Euclidean framework for statistics on diffeomorphisms, MICCAI 2006,

@@ -62,7 +62,7 @@ def make_grid(config: RegistrationConfig, given: Sequence[str]) -> Grid:
     """Returns the grid of KEY=VALUES texts, or the default grid; every point is checked.
 
     Raises:
-      ConfigError: not of that form, a key twice, or a value that the preset does not allow.
+      ConfigError: the text does not have this form, contains a key twice, or a value that the preset does not allow.
 
     Examples:
       >>> from sirtjax import registration, studies

@@ -60,7 +60,7 @@ class Record:
 
         Raises:
           OutputError: there is one, or other files, and neither `resume` nor `force` is given.
-          ConfigError: the table was begun with another configuration or grid.
+          ConfigError: the table belongs to another configuration or grid.
         """
         folder = self.path.parent
         state_path = folder / STATE

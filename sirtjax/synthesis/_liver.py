@@ -100,7 +100,7 @@ def draw_contents(
     _, index = jax.lax.top_k(jnp.where(liver_mm < -3.0, chance, chance - 1.0), LESIONS + 2 * _VESSELS)
     places = points_mm[:, index].T
     low, high = (float(np.log(value)) for value in config.lesion_radius_mm)
-    # Small ones are the more frequent.
+    # Small lesions are more frequent.
     radius = jnp.exp(low + (high - low) * jax.random.uniform(keys[1], (LESIONS,)) ** 1.5)
     ill = jax.random.uniform(keys[2]) < config.lesion_fraction
     count = jnp.where(ill, jax.random.randint(keys[3], (), 1, LESIONS + 1), 0)

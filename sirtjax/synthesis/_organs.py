@@ -209,7 +209,7 @@ def _limbs(anatomy: Anatomy, walls: Torso, mean: Float[jax.Array, "3 n"]) -> dic
     wing = jnp.maximum(jnp.abs(blobs(_PELVIS)) - 4.0, jnp.maximum(-y - 20.0, jnp.abs(x) - 118.0))
     wing = jnp.maximum(wing, walls.muscle + 4.0)
     side = jnp.abs(x)
-    # The arm hangs beside the body: flesh around one bone.
+    # The arm hangs next to the body: soft tissue around one bone.
     away = jnp.sqrt((side - 205.0) ** 2 + (y - 20.0 - 0.06 * z) ** 2 + 1e-6)
     return {
         "pelvis": jnp.minimum(wing, blobs(_FEMORA)),

@@ -41,7 +41,8 @@ def random_sample(
     - Neighbours of the liver swell by 0 to 20 mm before the liver pushes them aside; the fat left between is 0 to
       4 mm, in two thirds of patients none; a diaphragm of 1.5 to 7 mm and a wall lie on it, in half of patients with up
       to 3 mm of fat between. Bowel reaches up to 11 cm above its usual roof, the lungs hang up to 6 cm
-      deeper behind the liver. A third of patients has arms beside the body, all of them a table or none of it seen.
+      deeper behind the liver. A third of the patients have their arms next to the body. Patients lie on
+      a table, which may be outside the field of view.
     - CT numbers: textbook values in four phases and anything between them, contrast from 0.6 to 1.2 of the usual,
       a fifth without; livers fatty (10 to 70 HU less) in a fifth, dense in a twentieth, clipped to 0 to 170 HU;
       positive oral contrast of 120 to 370 HU in about a fifth. MR: plain, fat-suppressed, portal venous and

@@ -76,7 +76,7 @@ def build_shape_bank(
 
     Raises:
       ImageFormatError: a file holds no liver, or one larger than the bank's grid.
-      InputError: no paths.
+      InputError: there are no paths.
     """
     if not paths:
         raise InputError("a shape bank needs at least one label map; got none")
@@ -94,7 +94,7 @@ def split_bank(bank: ShapeBank, names: Sequence[str], *, validation: bool = Fals
     """Returns the shapes to train with or, with `validation`, those held out (`VALIDATION_SHAPES`).
 
     Raises:
-      InputError: none are left.
+      InputError: no shapes remain.
 
     Examples:
       >>> import numpy as np

@@ -66,7 +66,7 @@ def imaged_nuclide_checks(
       allowed: nuclides that the role allows.
 
     Raises:
-      ConfigError: neither the header nor the case may name another nuclide, nor contradict each other.
+      ConfigError: the header or the case names another nuclide, or they contradict each other.
     """
     expected = " or ".join(allowed)
     if stated is not None and stated not in allowed:

@@ -18,7 +18,7 @@ def check_one_case(case: Case, images: CaseImages) -> None:
 
     Raises:
       InputError: images of two patients.
-      GeometryError: another frame of reference or another series.
+      GeometryError: the CT has another frame of reference, or a mask belongs to another series.
     """
     if "PATIENT_IDS" not in case.accept:
         _check_patients(images)

@@ -107,7 +107,7 @@ def _check_names(names: Sequence[str], territories: Sequence[str]) -> None:
         *(f"normal {name}" for name in territories),
     }
     made |= {"liver", "lungs"} & {name.strip().casefold() for name in territories}
-    # Names that differ in capitals only would share a file on some systems, and a reader takes them for one VOI.
+    # Names that differ only in capitals would share a file on some systems, and readers would confuse the VOIs.
     reserved = {name.casefold() for name in made}
     folded = [name.strip().casefold() for name in names]
     twice = sorted({name for name, key in zip(names, folded, strict=True) if folded.count(key) > 1 or key in reserved})

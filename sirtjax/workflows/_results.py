@@ -332,7 +332,7 @@ class Result:
         """Returns the VOI with this name.
 
         Raises:
-          KeyError: there is none.
+          KeyError: there is no VOI of this name.
         """
         for voi in self.vois:
             if voi.name == name:

@@ -16,7 +16,7 @@ def liver_voi(case: Case, images: CaseImages, *, segment: SegmentOrgan | None = 
     """Returns the whole liver including lesions: the union of the masks, or the result of `segment`.
 
     Raises:
-      ConfigError: neither a mask nor a segmentation function is given.
+      ConfigError: there is neither a mask nor a segmentation function.
       InputError: the segmentation finds no liver, or can't use the image.
     """
     table = case.masks.liver
@@ -39,7 +39,7 @@ def lesion_vois(
     They are searched on the diagnostic image, which shows them best, otherwise on the CT of the activity image.
 
     Raises:
-      ConfigError: neither masks nor a segmentation function is given, or it finds none.
+      ConfigError: there are neither masks nor a segmentation function, or it finds no lesion.
       InputError: the segmentation can't use the image.
     """
     table = case.masks.lesions

@@ -231,7 +231,7 @@ def test_float32_noise_is_a_millionth_of_the_largest_dose() -> None:
         (
             {"lung": np.full((3, 3, 3), 2.0)},
             InputError,
-            r"shares in \[0, 1\], got values up to 2",
+            r"fractions up to 2, expected 0 to 1",
         ),
         (
             {"lung": np.zeros((3, 3, 4))},

@@ -56,7 +56,8 @@ def read_planar(path: Path | str, *, energy_window: int = 1) -> PlanarViews:
       energy_window: number of the energy window, counted from 1, if the study has several.
 
     Raises:
-      ImageFormatError: not a planar NM study, or not exactly one anterior and one posterior view of one size.
+      ImageFormatError: the object is not a planar NM study, or has not exactly one anterior and one posterior view
+        of equal size.
     """
     path = Path(path)
     if not path.exists():

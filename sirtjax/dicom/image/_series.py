@@ -98,7 +98,7 @@ def choose_stack(
     """Returns the stack that matches `series` and `modality`.
 
     Raises:
-      ImageFormatError: none or several fit.
+      ImageFormatError: no stack or several stacks fit.
     """
     wanted = (modality,) if isinstance(modality, str) else modality
     named = found if series is None else _named(found, series)
@@ -112,7 +112,7 @@ def choose_stack(
         )
     if len(fitting) > 1:
         fitting = [pair for pair in fitting if not pair[0].localizer] or fitting
-        # Projections and planar views lie beside the reconstruction made of them.
+        # A folder may contain projections and planar views next to the reconstruction.
         fitting = [pair for pair in fitting if pair[1].problem is None] or fitting
     if len(fitting) > 1:
         raise ImageFormatError(

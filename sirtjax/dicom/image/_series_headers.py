@@ -43,7 +43,8 @@ def read_headers(
       modality: required modality, same as in `read_image`.
 
     Raises:
-      ImageFormatError: not DICOM, damaged, no or several series that fit, or a series of several multi-frame files.
+      ImageFormatError: a file is not DICOM or damaged, no series or several series fit, or the series consists of
+        several multi-frame files.
       GeometryError: slices missing, duplicate or unevenly spaced, or no place in space.
     """
     path = Path(path)

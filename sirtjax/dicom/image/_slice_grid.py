@@ -17,7 +17,7 @@ from sirtjax.volume import Geometry
 EVEN_FRACTION = 0.05
 # ... or this far, whichever is more: positions are often rounded to a tenth of a millimetre.
 EVEN_MM = 0.05
-# The smallest distance between slices, against the median, that still is a rounding and not a repeat.
+# Smallest distance between slices relative to the median; slices that are closer count as repeated.
 _MAX_SLICES = 10_000
 # Gaps named in a message.
 _MAX_PLACES = 6

@@ -38,7 +38,7 @@ def object_facts(
         uids, names = series_named_by(dataset), tuple(_names(header.modality, dataset))
         frames = tuple(_frames(header, dataset))
         problems += _problems(header.modality, dataset)
-    except Exception as error:  # pydicom meets damaged bytes with almost any exception type; told as a problem
+    except Exception as error:  # pydicom raises many types of exceptions for damaged bytes; reported as a problem
         uids, names, frames = (), (), ()
         problems.append(f"not readable ({type(error).__name__}); export it again")
     known: Mapping[str, list[SeriesFacts]] = {

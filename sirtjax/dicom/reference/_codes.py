@@ -132,7 +132,7 @@ def segment_code(name: str, *, kind: str | None = None) -> SegmentCode:
       kind: one of `segment_kinds`, optionally with a side, if the name does not state it.
 
     Raises:
-      InputError: neither is known.
+      InputError: neither the kind nor the name is known.
     """
     said = name if kind is None else kind
     words = [word for word in re.split(r"[\W_]+", said.casefold()) if word and not word.isdecimal()]

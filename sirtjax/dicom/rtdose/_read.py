@@ -23,7 +23,8 @@ def read_rtdose(path: str | Path) -> Volume:
       path: the file.
 
     Raises:
-      ImageFormatError: not an RT Dose, damaged, a dose in percent, a difference of doses, or no scaling.
+      ImageFormatError: the file is not an RT Dose, is damaged, has no scaling, or contains a dose in percent or a
+        difference of doses.
       GeometryError: frames that are not evenly spaced, or no place in space.
     """
     path = Path(path)

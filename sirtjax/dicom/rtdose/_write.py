@@ -48,7 +48,7 @@ def write_rtdose(
       The file.
 
     Raises:
-      InputError: not in Gy, or NaN, infinite or negative doses.
+      InputError: the dose is not in Gy, or contains NaN, infinite or negative values.
       GeometryError: axes not at right angles, or a grid that does not meet the series.
       OutputError: the file exists already.
     """

@@ -9,15 +9,16 @@ from scipy import ndimage
 def apportioned(fraction: Bool[np.ndarray, "i j k"] | Real[np.ndarray, "i j k"]) -> Float64[np.ndarray, "i j k"]:
     """Returns whole voxels instead of partly filled ones, with the volume of each connected component.
 
-    From slice to slice of a part, as many voxels are taken as have been filled up to there, the fullest ones: so every
-    slice keeps its area to a voxel and the part its volume to half a voxel, where a threshold at one half would lose a
-    tenth of a small lesion. Of a part of less than half a voxel, its fullest voxel is taken for just its volume.
+    The fullest voxels of each slice are selected, so many that their number follows the sum of the fractions over the
+    slices. The area of a slice is then right to one voxel, and the volume of a component to half a voxel. A threshold
+    of one half would lose a tenth of a small lesion. A component of less than half a voxel keeps its fullest voxel,
+    with the volume of the component.
 
     Args:
       fraction: (i, j, k) fraction of each voxel inside the mask, 0 to 1.
 
     Returns:
-      (i, j, k): 1 in the voxels taken, less than 1/2 in those of small parts, 0 elsewhere. Whole voxels come back.
+      (i, j, k) 1 in selected voxels, less than 1/2 in those of small components, 0 elsewhere.
     """
     held = np.asarray(fraction, np.float64)
     if ((held == 0) | (held == 1)).all():

@@ -75,7 +75,7 @@ def _along_sides(inside: NDArray[np.bool_]) -> list[Points]:
         first = middles[~straight] + share * (cell_middle[~straight] - middles[~straight])
         second = following[~straight] + share * (cell_middle[~straight] - following[~straight])
         corners = np.stack([first, second], axis=1)
-        # One point where no corner is cut off.
+        # One point if no corner is removed.
         kept = np.stack([np.ones(len(alone), bool), alone], axis=1)
         loops.append(np.asarray(corners[kept]))
     return loops

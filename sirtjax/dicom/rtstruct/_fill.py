@@ -19,7 +19,7 @@ def fill_polygon(vertices: Float64[np.ndarray, "vertices 2"], shape: tuple[int, 
 
     Args:
       vertices: (n, 2) positions in pixels, centres at whole numbers; the last joins the first.
-      shape: the grid; parts of the polygon outside it are cut off.
+      shape: shape of the grid; parts of the polygon outside it are ignored.
     """
     # Snapped so that a vertex meant to lie on a pixel centre does so after changes of frame.
     start = np.round(vertices, 6)

@@ -98,7 +98,7 @@ def _decimals(points_mm: NDArray[np.float64]) -> RawDataElement:
     """The element of the points, written to a millionth of a millimetre: in 16 characters up to 99 m."""
     from pydicom.tag import Tag
 
-    # As bytes at once: an object per number would take most of the time of writing.
+    # Written as bytes, because one object per number would take most of the time.
     text = "\\".join(f"{x:.6f}" for x in (points_mm + 0.0).ravel())
     value = (text + " " * (len(text) % 2)).encode("ascii")
     return RawDataElement(Tag(_CONTOUR_DATA), "DS", len(value), value, 0, True, True)

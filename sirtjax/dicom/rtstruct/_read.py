@@ -58,8 +58,8 @@ def read_rtstruct(
       A map with the one label 1 per ROI, by name, in the file's order; repeated names are numbered.
 
     Raises:
-      ImageFormatError: not an RTSTRUCT, or damaged.
-      GeometryError: another frame of reference, or no ROI lies inside the grid.
+      ImageFormatError: the file is not an RTSTRUCT, or is damaged.
+      GeometryError: the frame of reference differs, or no ROI is inside the grid.
       InputError: a name that is not there, or an ROI that cannot be used.
     """
     path = Path(path)

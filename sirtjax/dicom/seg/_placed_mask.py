@@ -67,7 +67,7 @@ def placed_mask(name: str, labels: LabelMap, geometry: Geometry) -> Bool[np.ndar
 
 
 def _fullest(share: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The voxels with the largest shares, as many as the shares sum up to; of those with equal shares all or none."""
+    """Returns the voxels with the largest fractions, as many as the sum of the fractions; of equal ones all or none."""
     count = round(float(share.sum(dtype=np.float64)))
     if count == 0:
         return np.zeros(share.shape, bool)

@@ -60,7 +60,7 @@ def read_seg(path: str | Path, *, only: Collection[str] | None = None, threshold
       A map with the one label 1 per segment, by segment label (repeats numbered), in the file's order.
 
     Raises:
-      ImageFormatError: not a SEG, damaged, or every segment is empty.
+      ImageFormatError: the file is not a SEG, is damaged, or has only empty segments.
       GeometryError: the frames do not lie on one regular grid.
       InputError: a name that is not there.
     """
