@@ -69,6 +69,9 @@ from sirtjax.dosimetry._compartment_prescription import prescribe_compartments a
 from sirtjax.dosimetry._compartment_vois import CompartmentTerritory as CompartmentTerritory
 from sirtjax.dosimetry._compartment_vois import TumourCompartment as TumourCompartment
 from sirtjax.dosimetry._compartment_vois import compartment_vois as compartment_vois
+from sirtjax.dosimetry._cone import ConeExtent as ConeExtent
+from sirtjax.dosimetry._cone import cone_dose_gy as cone_dose_gy
+from sirtjax.dosimetry._cone import cone_extent as cone_extent
 from sirtjax.dosimetry._convolution import convolve_octant as convolve_octant
 from sirtjax.dosimetry._convolution import kernel_dose_gy as kernel_dose_gy
 from sirtjax.dosimetry._convolution import lung_crossfire_energy_j as lung_crossfire_energy_j
@@ -160,6 +163,7 @@ __all__ = [
     "CompartmentPrescription",
     "CompartmentTerritory",
     "Compartments",
+    "ConeExtent",
     "ConjugateCounts",
     "DensityCurve",
     "DoseObjective",
@@ -193,6 +197,8 @@ __all__ = [
     "calibration_checks",
     "combined_lung_shunt_fraction",
     "compartment_vois",
+    "cone_dose_gy",
+    "cone_extent",
     "constant_checks",
     "convolve_octant",
     "counts_checks",

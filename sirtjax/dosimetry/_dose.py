@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.compilation_cache import cached_jit
+from sirtjax.dosimetry._cone import ConeExtent, cone_dose_gy, cone_extent
 from sirtjax.dosimetry._convolution import kernel_dose_gy
 from sirtjax.dosimetry._kernels import Radius, kernel_radius_voxels
 from sirtjax.dosimetry._local import local_deposition_dose_gy, voxel_mass_g
@@ -18,7 +19,7 @@ from sirtjax.dosimetry._nuclides import Nuclide
 from sirtjax.dosimetry._radial import RadialKernel, get_radial_kernel
 from sirtjax.errors import ConfigError, InputError
 
-Method = Literal["kernel", "local"]
+Method = Literal["kernel", "local", "cone"]
 
 
 def absorbed_dose_gy(
@@ -39,10 +40,11 @@ def absorbed_dose_gy(
       spacing_mm: voxel spacing along i, j, k, on orthogonal axes.
       nuclide: the record whose dose constant and point kernel to use.
       method: "kernel" for the dose kernel with the lungs by local deposition (`kernel_dose_gy`), "local" for
-        local deposition everywhere (`local_deposition_dose_gy`).
+        local deposition everywhere (`local_deposition_dose_gy`), "cone" for rays through the densities, lungs included
+        (`cone_dose_gy`).
       lung: (i, j, k) fraction of each voxel that is lung, in [0, 1]; zeros if the field contains no lung. The kernel
         method needs it, as a soft-tissue kernel must not give a lung dose.
-      medium_density_g_per_ml: density of the tissue that the kernel is for; the kernel method needs it.
+      medium_density_g_per_ml: density of the tissue that the kernel is for; "kernel" and "cone" need it.
 
     Returns:
       (i, j, k) Gy, not negative, float32.
@@ -68,27 +70,31 @@ def absorbed_dose_gy(
     constant = np.float32(nuclide.dose_constant_gy_kg_per_gbq)
     if method == "local":
         return np.asarray(_local(activity, density, spacing, constant))
-    if method != "kernel":
-        raise ConfigError(f"unknown dose method '{method}'; choose kernel or local")
+    if method not in ("kernel", "cone"):
+        raise ConfigError(f"unknown dose method '{method}'; choose kernel, local or cone")
     radial = _point_kernel(nuclide)
     missing = []
-    if lung is None:
+    if lung is None and method == "kernel":
         missing.append(
             "the lung mask, since a soft-tissue kernel must not give a lung dose: pass lung (zeros where the field "
             "holds no lung) or use local deposition"
         )
     if medium_density_g_per_ml is None or not medium_density_g_per_ml > 0:
         missing.append(f"a positive medium_density_g_per_ml (soft tissue is about 1.04), got {medium_density_g_per_ml}")
-    if lung is None or medium_density_g_per_ml is None or missing:
-        raise ConfigError(f"the kernel method needs {'; and '.join(missing)}")
-    share = _checked("lung", lung, activity.shape)
+    if medium_density_g_per_ml is None or missing:
+        raise ConfigError(f"the {method} method needs {'; and '.join(missing)}")
+    share = np.zeros_like(activity) if lung is None else _checked("lung", lung, activity.shape)
     if share.max(initial=0.0) > 1:
         raise InputError(
             f"lung: fractions up to {share.max():g}, expected 0 to 1; provide the fraction of each voxel that is lung"
         )
-    radius = kernel_radius_voxels(spacing_mm, radial=radial, medium_density_g_per_ml=medium_density_g_per_ml)
     medium = np.float32(medium_density_g_per_ml)
-    dose = _kernel(activity, density, share, spacing, constant, medium, radial=radial, radius_voxels=radius)
+    if method == "cone":
+        extent = cone_extent(spacing_mm, radial=radial, medium_density_g_per_ml=medium_density_g_per_ml)
+        dose = _cone(activity, density, spacing, constant, medium, radial=radial, extent=extent)
+    else:
+        radius = kernel_radius_voxels(spacing_mm, radial=radial, medium_density_g_per_ml=medium_density_g_per_ml)
+        dose = _kernel(activity, density, share, spacing, constant, medium, radial=radial, radius_voxels=radius)
     # Rounding in the transform leaves values of about -1e-6 of the maximum where there is no dose.
     clipped: NDArray[np.float32] = np.maximum(np.asarray(dose), np.float32(0))
     return clipped
@@ -98,7 +104,7 @@ def _point_kernel(record: Nuclide) -> RadialKernel:
     if record.radial_kernel is None:
         raise ConfigError(
             f"nuclide '{record.name}' ({record.symbol}) has no published point kernel here, so the kernel "
-            "method can't be used; choose method 'local' (local deposition)"
+            "and cone methods can't be used; choose method 'local' (local deposition)"
         )
     return get_radial_kernel(record.radial_kernel)
 
@@ -146,4 +152,26 @@ def _kernel(
             medium_density_g_per_ml=medium,
             radius_voxels=radius_voxels,
         )
+    )
+
+
+@partial(cached_jit, static_argnames=("radial", "extent"))
+def _cone(
+    activity: jax.Array,
+    density: jax.Array,
+    spacing: jax.Array,
+    constant: jax.Array,
+    medium: jax.Array,
+    *,
+    radial: RadialKernel,
+    extent: ConeExtent,
+) -> jax.Array:
+    return cone_dose_gy(
+        activity,
+        density,
+        spacing,
+        constant=constant,
+        radial=radial,
+        medium_density_g_per_ml=medium,
+        extent=extent,
     )

@@ -65,7 +65,7 @@ def test_gradient_and_vmap() -> None:
         ),
         ({"density_g_per_ml": np.ones((2, 2, 3))}, InputError, r"density_g_per_ml has shape \(2, 2, 3\)"),
         ({"spacing_mm": (1.0, 0.0, 1.0)}, InputError, "spacing_mm must be three positive numbers"),
-        ({"method": "mird"}, ConfigError, "unknown dose method 'mird'; choose kernel or local"),
+        ({"method": "mird"}, ConfigError, "unknown dose method 'mird'; choose kernel, local or cone"),
         ({"nuclide": get_nuclide("tc99m")}, ConfigError, "is for imaging"),
     ],
 )
