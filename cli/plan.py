@@ -159,7 +159,7 @@ def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
     else:
         title = f"{result.kind} for {case.patient.id}, protocol {result.protocol}"
         emit_table(title, ["territory", "activity (MBq)", "lower", "upper", "decided by"], _injection_rows(result))
-        emit_table("doses", ["VOI", "mL", "T/N", "mean (Gy)", "D70 (Gy)"], _voi_rows(result))
+        emit_table("doses", *_voi_table(result))
         emit_table("targets and limits", *_objective_table(result))
         if result.registration is not None:
             note(registration_line(result.registration))
@@ -214,11 +214,24 @@ def _objective_table(result: Result) -> tuple[list[str], list[list[str]]]:
     return ["objective", *(["planned"] if planned else []), said, "met"], rows
 
 
-def _voi_rows(result: Result) -> list[list[str]]:
-    return [
-        [voi.name, _number(voi.volume_ml), _number(voi.tn_ratio), _number(voi.mean_gy), _number(voi.d_gy.get("70"))]
-        for voi in result.vois
-    ]
+def _voi_table(result: Result) -> tuple[list[str], list[list[str]]]:
+    """Each VOI with mean and D70, by the dose method of the limits and by the other method if there is one."""
+    methods = [result.dose_method, *([result.other_dose_method] if result.other_dose_method else [])]
+    header = ["VOI", "mL", "T/N", *(f"{what} {method} (Gy)" for method in methods for what in ("mean", "D70"))]
+    rows = []
+    for voi in result.vois:
+        row = [
+            voi.name,
+            _number(voi.volume_ml),
+            _number(voi.tn_ratio),
+            _number(voi.mean_gy),
+            _number(voi.d_gy.get("70")),
+        ]
+        if result.other_dose_method is not None:
+            other = voi.other_dose
+            row += ["-", "-"] if other is None else [_number(other.mean_gy), _number(other.d_gy.get("70"))]
+        rows.append(row)
+    return header, rows
 
 
 def _number(value: Any) -> str:

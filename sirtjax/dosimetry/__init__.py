@@ -41,6 +41,7 @@ from sirtjax.dosimetry._checks import calibration_checks as calibration_checks
 from sirtjax.dosimetry._checks import constant_checks as constant_checks
 from sirtjax.dosimetry._checks import counts_checks as counts_checks
 from sirtjax.dosimetry._checks import delivered_activity_checks as delivered_activity_checks
+from sirtjax.dosimetry._checks import dose_method_checks as dose_method_checks
 from sirtjax.dosimetry._checks import draft_quality_checks as draft_quality_checks
 from sirtjax.dosimetry._checks import injected_territory_checks as injected_territory_checks
 from sirtjax.dosimetry._checks import liver_volume_checks as liver_volume_checks
@@ -134,6 +135,7 @@ from sirtjax.dosimetry._prescription import Prediction as Prediction
 from sirtjax.dosimetry._prescription import Prescription as Prescription
 from sirtjax.dosimetry._prescription import TerritoryPrescription as TerritoryPrescription
 from sirtjax.dosimetry._protocol import Protocol as Protocol
+from sirtjax.dosimetry._protocol import ProtocolDoseMethod as ProtocolDoseMethod
 from sirtjax.dosimetry._protocol import ProtocolObjective as ProtocolObjective
 from sirtjax.dosimetry._protocol import Quantity as Quantity
 from sirtjax.dosimetry._protocol import list_protocols as list_protocols
@@ -174,6 +176,7 @@ __all__ = [
     "Prediction",
     "Prescription",
     "Protocol",
+    "ProtocolDoseMethod",
     "ProtocolObjective",
     "Quantity",
     "RadialKernel",
@@ -209,6 +212,7 @@ __all__ = [
     "density_g_per_ml",
     "dispensed_activity_mbq",
     "dose_at_volume_fraction_gy",
+    "dose_method_checks",
     "draft_quality_checks",
     "dvh_from_arrays",
     "eubed_gy",

@@ -291,6 +291,10 @@ CHECKS: tuple[CheckRule, ...] = (
         "{where}: planned and delivered doses are not comparable",
     ),
     _rule(
+        "SJ528", "warning", "Dose method differs from the plan",
+        "{where}: planned and delivered doses are not comparable",
+    ),
+    _rule(
         "SJ601", "warning", "Calibration time missing",
         "{where} has no reference time: its activity was taken as that at the time of injection",
     ),
@@ -301,6 +305,11 @@ CHECKS: tuple[CheckRule, ...] = (
     _rule(
         "SJ603", "info", "Unverified number",
         "{where}: this number of the protocol was not found in its source", source="the protocol",
+    ),
+    _rule(
+        "SJ604", "warning", "Dose method differs from the protocol",
+        "{where}: targets and limits are evaluated with another dose method than the one they belong to",
+        source="the protocol",
     ),
 )  # fmt: skip
 

@@ -234,6 +234,13 @@ def constant_checks(
     return (make_check("SJ602", where=name, value=used, limit=protocol, unit=unit),)
 
 
+def dose_method_checks(*, used: str, protocol: str) -> tuple[Check, ...]:
+    """Returns SJ604: the dose method is not the one that the limits of the protocol belong to."""
+    if used == protocol:
+        return ()
+    return (make_check("SJ604", where=f"dose method {used} here, {protocol} in the protocol"),)
+
+
 def unverified_checks(*names: str) -> tuple[Check, ...]:
     """Returns SJ603: numbers that the protocol marks as unverified."""
     return tuple(make_check("SJ603", where=name) for name in names)

@@ -21,8 +21,10 @@ from sirtjax.parsing import ParseError, parse_toml
 
 Evidence = Literal["stated", "code", "derived", "unverified"]
 Method = Literal["multi", "single"]
+DoseMethod = Literal["kernel", "local"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+SCHEMA = 3
 Citation = Annotated[str, Field(min_length=3)]
 
 
@@ -39,6 +41,21 @@ class Quantity:
 
     value: float
     unit: str
+    source: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolDoseMethod:
+    """The dose method that the limits of a protocol belong to.
+
+    Attributes:
+      value: "local" deposition or "kernel".
+      source: source that specifies the method.
+      evidence: same as in `Quantity`.
+    """
+
+    value: DoseMethod
     source: str
     evidence: Evidence
 
@@ -69,6 +86,7 @@ class Protocol:
       tumour: tumour type.
       approach: "segmentectomy", "lobectomy", "unilobar" or "bilobar".
       nuclide: name of the nuclide record whose constant is used.
+      dose_method: method of the voxel dose that targets and limits belong to.
       liver_density: density of the liver, g/mL.
       standard_lung_mass: lung mass in g that is used if the lungs are not segmented; otherwise the mass is from the CT.
       lung_single: limit on the mean lung dose of one treatment, Gy.
@@ -87,6 +105,7 @@ class Protocol:
     tumour: str
     approach: Literal["segmentectomy", "lobectomy", "unilobar", "bilobar"]
     nuclide: str
+    dose_method: ProtocolDoseMethod
     liver_density: Quantity
     standard_lung_mass: Quantity
     lung_single: Quantity
@@ -135,6 +154,7 @@ class Protocol:
         rows = self.multi + self.single
         return tuple(
             [name for name, quantity in quantities.items() if quantity and quantity.evidence == "unverified"]
+            + ["dose method"] * (self.dose_method.evidence == "unverified")
             + [row.objective.label for row in rows if row.objective.evidence == "unverified"]
         )
 
@@ -188,6 +208,12 @@ class _Quantity(Table):
     evidence: Evidence
 
 
+class _DoseMethod(Table):
+    value: DoseMethod
+    source: Citation
+    evidence: Evidence
+
+
 class _Objective(Table):
     voi: Role
     direction: Literal["at least", "at most"]
@@ -229,9 +255,10 @@ class _Scenario(Table):
 
 
 class _File(Table):
-    schema_version: Annotated[Literal[2], Field(alias="schema")]
+    schema_version: Annotated[Literal[3], Field(alias="schema")]
     device: Literal["resin", "glass", "holmium"]
     nuclide: str
+    dose_method: _DoseMethod
     liver_density: _Quantity
     standard_lung_mass: _Quantity
     lung_single: _Quantity
@@ -299,9 +326,16 @@ def _shipped() -> dict[str, _File]:
 
 def _parse(content: str, *, source: str) -> _File:
     try:
-        return _File.model_validate(parse_toml(content))
+        table = parse_toml(content)
     except ParseError as error:
         raise ConfigError(f"{source}: not valid TOML: {error}") from error
+    if table.get("schema") == SCHEMA - 1 and "dose_method" not in table:
+        raise ConfigError(
+            f"{source}: schema {SCHEMA - 1} does not state the dose method of the limits; set schema = {SCHEMA} and "
+            'add [dose_method] with value ("local" or "kernel"), source and evidence'
+        )
+    try:
+        return _File.model_validate(table)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
@@ -320,6 +354,9 @@ def _protocol(file: _File, key: str, *, name: str, source: str) -> Protocol:
         tumour=scenario.tumour,
         approach=scenario.approach,
         nuclide=file.nuclide,
+        dose_method=ProtocolDoseMethod(
+            value=file.dose_method.value, source=file.dose_method.source, evidence=file.dose_method.evidence
+        ),
         liver_density=_quantity(file.liver_density),
         standard_lung_mass=_quantity(file.standard_lung_mass),
         lung_single=_quantity(file.lung_single),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sirtjax import dicom
@@ -19,10 +19,12 @@ _QUANTITIES = (
     ("activity", "activity_mbq", "MBq", 1.0),
     ("uptake", "uptake_fraction", "%", 100.0),
     ("T/N ratio", "tn_ratio", "1", 1.0),
+    ("compartment dose", "multi_compartment_mean_gy", "Gy", 1.0),
+)
+_DOSES = (
     ("mean dose", "mean_gy", "Gy", 1.0),
     ("minimum dose", "min_gy", "Gy", 1.0),
     ("maximum dose", "max_gy", "Gy", 1.0),
-    ("compartment dose", "multi_compartment_mean_gy", "Gy", 1.0),
 )
 LUNGS = "lungs"
 
@@ -30,6 +32,7 @@ LUNGS = "lungs"
 def measurement_groups(result: Result, names: Mapping[str, str]) -> list[dicom.MeasurementGroup]:
     """Returns one group per VOI, and one of the lungs if they have no mask but a limit.
 
+    Doses state their dose method. Those of the method that limits do not use are additional measurements.
     A verification has the plan's doses next to the delivered ones, and for each target and limit whether the plan and
     the delivered dose meet it.
 
@@ -45,8 +48,15 @@ def measurement_groups(result: Result, names: Mapping[str, str]) -> list[dicom.M
 
 def _group(result: Result, row: VoiResult, name: str) -> dicom.MeasurementGroup:
     found = _numbers([(quantity, getattr(row, field), unit, by) for quantity, field, unit, by in _QUANTITIES])
-    found += _numbers([(f"D{at}", value, "Gy", 1.0) for at, value in row.d_gy.items()])
-    found += _numbers([(f"V{at}", value, "%", 1.0) for at, value in row.v_percent.items()])
+    # The dose of the lungs is that of a compartment.
+    method = None if row.kind == LUNGS else result.dose_method
+    found += _numbers([(quantity, getattr(row, field), unit, by) for quantity, field, unit, by in _DOSES], method)
+    found += _numbers([(f"D{at}", value, "Gy", 1.0) for at, value in row.d_gy.items()], method)
+    found += _numbers([(f"V{at}", value, "%", 1.0) for at, value in row.v_percent.items()], method)
+    if row.other_dose is not None:
+        other = [("mean dose", row.other_dose.mean_gy, "Gy", 1.0)]
+        other += [(f"D{at}", value, "Gy", 1.0) for at, value in row.other_dose.d_gy.items()]
+        found += _numbers([*other], result.other_dose_method)
     if row.kind == "liver":
         found.append(dicom.Measurement(name="lung shunt", value=100 * result.lung_shunt_fraction, unit="%"))
     found += _planned(result.planned.get(row.name, {}))
@@ -77,10 +87,12 @@ def _planned(row: PlannedVoi) -> list[dicom.Measurement]:
     return found + _numbers([(f"planned V{at}", value, "%", 1.0) for at, value in row.get("v_percent", {}).items()])
 
 
-def _numbers(rows: list[tuple[str, float | None, str, float]]) -> list[dicom.Measurement]:
-    """Those of the numbers (name, value, unit, factor) that are there and finite."""
+def _numbers(
+    rows: Sequence[tuple[str, float | None, str, float]], method: str | None = None
+) -> list[dicom.Measurement]:
+    """Those of the numbers (name, value, unit, factor) that are there and finite, with their dose method."""
     return [
-        dicom.Measurement(name=name, value=float(value) * factor, unit=unit)
+        dicom.Measurement(name=name, value=float(value) * factor, unit=unit, method=method)
         for name, value, unit, factor in rows
         if value is not None and math.isfinite(value)
     ]

@@ -117,7 +117,8 @@ def fusion_figure(
 def dvh_figure(vois: Sequence[VoiResult], planned: Mapping[str, PlannedVoi]) -> Figure:
     """Returns cumulative dose-volume histograms.
 
-    With a plan, its curves are dashed.
+    The curves of the other dose method are dashed. With a plan, its curves are dashed and those of the other method
+    are dotted.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -131,7 +132,12 @@ def dvh_figure(vois: Sequence[VoiResult], planned: Mapping[str, PlannedVoi]) -> 
             continue
         colour = LIVER_INK if voi.kind == "normal liver" else next(colours, (0.3, 0.3, 0.3))
         axes.plot(voi.dvh_dose_gy, voi.dvh_volume_percent, color=colour, linewidth=1.8, label=short(voi.name))
-        reach = max(reach, _dose_at(voi, 1.0))
+        reach = max(reach, _dose_at(voi.dvh_dose_gy, voi.dvh_volume_percent, 1.0))
+        other = voi.other_dose
+        if other is not None:
+            style = "dotted" if planned else "dashed"
+            axes.plot(other.dvh_dose_gy, other.dvh_volume_percent, color=colour, linewidth=1.2, linestyle=style)
+            reach = max(reach, _dose_at(other.dvh_dose_gy, other.dvh_volume_percent, 1.0))
         before = planned.get(voi.name)
         if before and before.get("dvh_dose_gy"):
             axes.plot(
@@ -173,8 +179,8 @@ def interval_figure(injections: Sequence[InjectionResult]) -> Figure:
     return figure
 
 
-def _dose_at(voi: VoiResult, percent: float) -> float:
-    above = [dose for dose, volume in zip(voi.dvh_dose_gy, voi.dvh_volume_percent, strict=True) if volume >= percent]
+def _dose_at(dose_gy: Sequence[float], volume_percent: Sequence[float], percent: float) -> float:
+    above = [dose for dose, volume in zip(dose_gy, volume_percent, strict=True) if volume >= percent]
     return max(above, default=0.0)
 
 

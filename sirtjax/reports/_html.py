@@ -8,6 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
+from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
 from sirtjax.reports._registration_page import quality_rows
 
@@ -65,6 +66,10 @@ def report_html(
         headline=[voi for voi in result.vois if voi.kind in HEADLINE_KINDS],
         checks=sorted(result.checks, key=lambda check: SEVERITIES.index(check.severity)),
         planned=result.planned,
+        method_header=method_header(result),
+        method_rows=method_rows(result),
+        method_sentences=method_sentences(result),
+        curve_styles=curve_styles(result),
         objective_header=objective_header(result),
         objective_rows=objective_rows(result),
         comparison_rows=comparison_rows(result),

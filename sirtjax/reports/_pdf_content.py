@@ -29,6 +29,7 @@ from sirtjax.reports._html import (
     significant,
     v_levels,
 )
+from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
 from sirtjax.reports._pdf_layout import SOFT, key, paragraph, picture, section, table
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
 from sirtjax.reports._registration_page import quality_rows
@@ -215,15 +216,25 @@ def _doses(result: Result) -> list[Flowable]:
         "Compartment: mean dose of the multi-compartment method (fractional uptake, no spill). Uptake: fraction of the "
         "activity in the liver."
     )
-    caption = "Cumulative dose-volume histograms" + (": solid delivered, dashed planned." if result.planned else ".")
+    caption = f"Cumulative dose-volume histograms{curve_styles(result)}."
     figure = dvh_figure(curves_of(result.vois)[:MAX_CURVES], result.planned)
     body = [
         *table(header, rows, "l" + "r" * (len(header) - 1), strong=groups),
         *paragraph(legend, size=7.5, colour=SOFT),
+        *_methods_of_dose(result),
         *_biology(result),
         *picture(_bytes(figure_png(figure, dpi=GRAPH_DPI)), caption),
     ]
     return section("Doses per VOI", body)
+
+
+def _methods_of_dose(result: Result) -> list[Flowable]:
+    body = paragraph(" ".join(method_sentences(result)))
+    header = method_header(result)
+    rows = [[cell if isinstance(cell, str) else significant(cell) for cell in row] for row in method_rows(result)]
+    if rows:
+        body += table(header, rows, "l" + "r" * (len(header) - 1))
+    return section("Dose method", body, level=3)
 
 
 def _biology(result: Result) -> list[Flowable]:

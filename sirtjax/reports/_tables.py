@@ -28,12 +28,22 @@ def voi_csv(result: Result) -> str:
     biology = list(dict.fromkeys(key for voi in result.vois for key in voi.biology))
     buffer = io.StringIO()
     writer = CsvWriter(buffer, lineterminator="\n")
-    writer.writerow([*FIXED, *(f"d{key}_gy" for key in doses), *(f"v{key}gy_percent" for key in volumes), *biology])
+    others = list(dict.fromkeys(key for voi in result.vois if voi.other_dose for key in voi.other_dose.d_gy))
+    header = [*FIXED, *(f"d{key}_gy" for key in doses), *(f"v{key}gy_percent" for key in volumes), *biology]
+    header += ["dose_method", "other_dose_method", "other_mean_gy", *(f"other_d{key}_gy" for key in others)]
+    writer.writerow(header)
     for voi in result.vois:
         row = [getattr(voi, name) for name in FIXED]
         row += [voi.d_gy.get(key) for key in doses]
         row += [voi.v_percent.get(key) for key in volumes]
         row += [voi.biology.get(key) for key in biology]
+        # The dose of the lungs is that of a compartment.
+        row.append(None if voi.kind == "lungs" else result.dose_method)
+        if voi.other_dose is None:
+            row += [None] * (2 + len(others))
+        else:
+            row += [result.other_dose_method, voi.other_dose.mean_gy]
+            row += [voi.other_dose.d_gy.get(key) for key in others]
         writer.writerow([_cell(value) for value in row])
     return buffer.getvalue()
 

@@ -47,6 +47,7 @@ from sirtjax.workflows._results import InjectionResult as InjectionResult
 from sirtjax.workflows._results import MaskResult as MaskResult
 from sirtjax.workflows._results import MethodEntry as MethodEntry
 from sirtjax.workflows._results import ObjectiveResult as ObjectiveResult
+from sirtjax.workflows._results import OtherDose as OtherDose
 from sirtjax.workflows._results import PlanComparison as PlanComparison
 from sirtjax.workflows._results import RegistrationSummary as RegistrationSummary
 from sirtjax.workflows._results import Result as Result
@@ -94,6 +95,7 @@ __all__ = [
     "MaskState",
     "MethodEntry",
     "ObjectiveResult",
+    "OtherDose",
     "PlanComparison",
     "PlannedVoi",
     "Provenance",

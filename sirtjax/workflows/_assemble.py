@@ -17,7 +17,7 @@ from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._checks import case_checks, registration_checks
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import placed_vois, territory_weights
-from sirtjax.workflows._doses import medium
+from sirtjax.workflows._doses import dose_method, medium, other_dose_method
 from sirtjax.workflows._drafts import unreviewed_masks
 from sirtjax.workflows._evaluation import evaluate_vois
 from sirtjax.workflows._mask_records import mask_results
@@ -37,6 +37,7 @@ def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
     mapped, divided = products.resampling, products.territories
     protocol = dosimetry.load_protocol(case.protocol.name)
     nuclide = protocol.nuclide_record_named(case.dose.constant)
+    method = dose_method(case.dose, protocol)
     names = [] if divided.labels is None else [name for _, name in divided.labels.names]
     territories = territory_weights(mapped, names)
     injections = _injections(case, tuple(territories))
@@ -47,6 +48,8 @@ def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
     return DosimetryContext(
         protocol=protocol,
         nuclide=nuclide,
+        method=method,
+        other_method=other_dose_method(method, nuclide),
         mapped=mapped,
         tissue=medium(mapped, case.dose, liver_density_g_per_ml=protocol.liver_density.value, lung_mass_g=lungs.mass_g),
         territories=territories,
@@ -85,13 +88,15 @@ def superpose(
     shunts = np.asarray(setting.shunts)
     in_liver = injected_mbq * (1.0 - shunts)
     shunted_mbq = float(injected_mbq @ shunts)
+    activity_mbq = np.asarray(pipeline.superpose(unit_activity, in_liver))
     return ActivityAndDose(
-        activity_mbq=np.asarray(pipeline.superpose(unit_activity, in_liver)),
+        activity_mbq=activity_mbq,
         dose_gy=np.asarray(pipeline.superpose(unit_dose, in_liver)),
         injected_mbq=float(injected_mbq.sum()),
         lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
         lung_activity_mbq=shunted_mbq,
         lung_mass_g=setting.lungs.mass_g,
+        other_dose_gy=setting.other_dose_gy(activity_mbq, relative=True),
         holder=setting.filled,
     )
 
@@ -142,6 +147,8 @@ def assemble(
         unreviewed_masks=unreviewed_masks(products),
         nuclide=setting.nuclide.symbol,
         nuclide_record=setting.nuclide.name,
+        dose_method=setting.method,
+        other_dose_method=setting.other_method,
         territories=_territory_results(setting),
         masks=mask_results(case, products),
     )

@@ -30,6 +30,7 @@ def case_checks(
     found += _lung_checks(case, products, setting, deposit)
     found += setting.shunt.checks
     found += _constant_checks(case, setting)
+    found += _method_checks(setting)
     if case.registration is not None and products.images.diagnostic is not None:
         moved = [voi.name for voi in (products.liver, *products.lesions) if voi.frame == "diagnostic"]
         done = case.registration.method != "identity"
@@ -137,6 +138,10 @@ def _lung_checks(
     ]
 
 
+def _method_checks(setting: DosimetryContext) -> tuple[Check, ...]:
+    return dosimetry.dose_method_checks(used=setting.method, protocol=setting.protocol.dose_method.value)
+
+
 def _constant_checks(case: Case, setting: DosimetryContext) -> list[Check]:
     planned = dosimetry.get_nuclide(setting.protocol.nuclide)
     found = [
@@ -153,7 +158,10 @@ def _constant_checks(case: Case, setting: DosimetryContext) -> list[Check]:
         "lung limit of one treatment": setting.protocol.lung_single,
         "cumulative lung limit": setting.protocol.lung_cumulative,
     }
-    found += dosimetry.unverified_checks(*(name for name, number in numbers.items() if number.evidence == "unverified"))
+    unverified = [name for name, number in numbers.items() if number.evidence == "unverified"]
+    if setting.protocol.dose_method.evidence == "unverified":
+        unverified.append("dose method")
+    found += dosimetry.unverified_checks(*unverified)
     return found
 
 

@@ -22,6 +22,7 @@ class ActivityAndDose:
       lung_dose_gy: mean dose of the lungs from the shunted activity.
       lung_activity_mbq: activity shunted to the lungs.
       lung_mass_g: mass of both lungs.
+      other_dose_gy: (i, j, k) absorbed dose per voxel by the other dose method; None if there is none.
       holder: (i, j, k) fraction of each voxel that contains its activity; None if the activity fills the voxels.
     """
 
@@ -31,4 +32,5 @@ class ActivityAndDose:
     lung_dose_gy: float
     lung_activity_mbq: float
     lung_mass_g: float
+    other_dose_gy: Float32[np.ndarray, "i j k"] | None = None
     holder: Float32[np.ndarray, "i j k"] | None = None

@@ -15,6 +15,7 @@ from sirtjax.workflows._case import DoseTable
 from sirtjax.workflows._resampled_case import ResampledCase
 
 Array = NDArray[np.float32]
+DoseMethod = Literal["kernel", "local"]
 
 # Where no lungs are drawn, what the CT shows as lighter than this takes no dose from a soft-tissue kernel.
 LUNG_HU = (-950.0, -300.0)
@@ -72,14 +73,16 @@ def _lung_fraction(mapped: ResampledCase, hu: Array | None) -> Array:
     return ((hu > LUNG_HU[0]) & (hu < LUNG_HU[1])).astype(np.float32)
 
 
-def dose_method(table: DoseTable, nuclide: dosimetry.Nuclide) -> Literal["kernel", "local"]:
-    """Returns the method of the case.
+def dose_method(table: DoseTable, protocol: dosimetry.Protocol) -> DoseMethod:
+    """Returns the method of prescription, limits and checks: the protocol's, or one that the case names."""
+    return protocol.dose_method.value if table.method == "protocol" else table.method
 
-    "auto" is the kernel if the nuclide has a published one, otherwise local deposition.
-    """
-    if table.method != "auto":
-        return table.method
-    return "local" if nuclide.radial_kernel is None else "kernel"
+
+def other_dose_method(method: DoseMethod, nuclide: dosimetry.Nuclide) -> DoseMethod | None:
+    """Returns the method whose dose is shown for comparison; None if the nuclide has no published kernel."""
+    if method != "local":
+        return "local"
+    return None if nuclide.radial_kernel is None else "kernel"
 
 
 def dose_gy(
@@ -87,8 +90,8 @@ def dose_gy(
     mapped: ResampledCase,
     tissue: Medium,
     nuclide: dosimetry.Nuclide,
-    table: DoseTable,
     *,
+    method: DoseMethod,
     holder: Float32[np.ndarray, "i j k"] | None = None,
 ) -> Float32[np.ndarray, "i j k"]:
     """Returns `pipeline.voxel_dose_gy` of an activity map in MBq per voxel, Gy.
@@ -98,7 +101,7 @@ def dose_gy(
       mapped: the working grid.
       tissue: densities.
       nuclide: the record whose constant and kernel to use.
-      table: the method.
+      method: "kernel" or "local".
       holder: (i, j, k) fraction of each voxel that contains its activity; all of it if None.
     """
     return np.asarray(
@@ -108,7 +111,7 @@ def dose_gy(
             tissue.lung,
             np.asarray(mapped.geometry.spacing_mm),
             nuclide=nuclide,
-            method=dose_method(table, nuclide),
+            method=method,
             soft_tissue_g_per_ml=tissue.soft_tissue_g_per_ml,
             holder=holder,
         )

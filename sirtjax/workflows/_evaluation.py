@@ -12,7 +12,7 @@ from sirtjax.workflows._biology import Biology, biology_row
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._resampled_case import ResampledCase
-from sirtjax.workflows._results import VoiResult
+from sirtjax.workflows._results import OtherDose, VoiResult
 
 Array = NDArray[np.float32]
 
@@ -62,6 +62,9 @@ def evaluate_vois(
         dvh = dosimetry.dvh_from_arrays(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name)
         mass_g = dvh.volume_ml * density_g_per_ml
         dose_axis, volume_axis = curve_points(dvh)
+        other = None
+        if deposit.other_dose_gy is not None:
+            other = _other_dose(dosimetry.dvh_from_arrays(deposit.other_dose_gy, voi.weight, voxel_ml, name=voi.name))
         rows.append(
             VoiResult(
                 name=voi.name,
@@ -77,14 +80,24 @@ def evaluate_vois(
                 mean_gy=dvh.mean_gy,
                 min_gy=dvh.minimum_gy,
                 max_gy=dvh.maximum_gy,
-                d_gy={str(x): dvh.dose_at_percent_gy(x) for x in DOSE_PERCENTS},
+                d_gy=_points(dvh),
                 v_percent={f"{x:g}": float(dvh.percent_at_dose(x)) for x in v_levels_gy},
                 biology=biology_row(voi, deposit.dose_gy, biology, half_life_h=half_life_h),
                 dvh_dose_gy=dose_axis,
                 dvh_volume_percent=volume_axis,
+                other_dose=other,
             )
         )
     return tuple(rows)
+
+
+def _points(dvh: dosimetry.Dvh) -> dict[str, float]:
+    return {str(x): dvh.dose_at_percent_gy(x) for x in DOSE_PERCENTS}
+
+
+def _other_dose(dvh: dosimetry.Dvh) -> OtherDose:
+    dose_axis, volume_axis = curve_points(dvh)
+    return OtherDose(dvh.mean_gy, _points(dvh), dose_axis, volume_axis)
 
 
 def _lung_row(voi: PlacedVoi, mapped: ResampledCase, deposit: ActivityAndDose) -> VoiResult:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sirtjax.workflows._biology import Biology, biology_facts
 from sirtjax.workflows._case import Case
-from sirtjax.workflows._doses import dose_method
 from sirtjax.workflows._results import MethodEntry, RegistrationSummary
 from sirtjax.workflows._setting import DosimetryContext
 
@@ -12,6 +11,7 @@ DOSE_METHODS = {
     "kernel": "convolution with a voxel kernel for this voxel size, lungs by local deposition",
     "local": "local deposition of all energy in the voxel of the decay",
 }
+LOCAL_SOURCE = "local energy deposition: Chiesa et al., EJNMMI Phys 2021;8:77, doi:10.1186/s40658-021-00394-3"
 KERNEL_SOURCE = (
     "radial kernel in water, radii scaled to tissue by its electron density: "
     "Graves et al., Med Phys 2019;46:5284, doi:10.1002/mp.13789"
@@ -31,7 +31,7 @@ def method_facts(
     """Returns all values needed to follow the numbers, in the order of the calculation."""
     nuclide, protocol, grid = setting.nuclide, setting.protocol, setting.mapped.geometry
     density = protocol.liver_density
-    method = dose_method(case.dose, nuclide)
+    stated = protocol.dose_method
     facts = [
         MethodEntry("protocol", f"{protocol.name}: {protocol.title}", "; ".join(protocol.notes)),
         MethodEntry("nuclide", f"{nuclide.name}, half-life {nuclide.half_life_h:g} h", nuclide.source),
@@ -39,9 +39,11 @@ def method_facts(
         MethodEntry("calibration", *CALIBRATIONS[case.calibration.method]),
         MethodEntry(
             "voxel dose",
-            DOSE_METHODS[method],
-            KERNEL_SOURCE if method == "kernel" else "thesis Eq. 1.3",
+            DOSE_METHODS[setting.method],
+            KERNEL_SOURCE if setting.method == "kernel" else LOCAL_SOURCE,
         ),
+        MethodEntry("dose method of the limits", DOSE_METHODS[stated.value], f"{stated.source} ({stated.evidence})"),
+        _other_method(setting),
         MethodEntry("density of the dose", setting.tissue.description),
         MethodEntry(
             "density of liver and lesions",
@@ -63,6 +65,15 @@ def method_facts(
         ),
     ]
     return (*facts, *(MethodEntry(*row) for row in biology_facts(biology)))
+
+
+def _other_method(setting: DosimetryContext) -> MethodEntry:
+    """The method that is shown for comparison, or why there is none."""
+    name = "dose method shown for comparison"
+    if setting.other_method is None:
+        return MethodEntry(name, f"none: no dose kernel of {setting.nuclide.symbol} is included")
+    source = KERNEL_SOURCE if setting.other_method == "kernel" else LOCAL_SOURCE
+    return MethodEntry(name, DOSE_METHODS[setting.other_method], source)
 
 
 def registration_sentence(case: Case, registered: RegistrationSummary | None) -> str:

@@ -10,7 +10,6 @@ from sirtjax.dosimetry import VoiDose
 from sirtjax.volume import Geometry, LabelMap, bounding_box, crop_geometry
 from sirtjax.workflows._assemble import objective_levels, prepare
 from sirtjax.workflows._case import Case, Frame
-from sirtjax.workflows._doses import dose_method
 from sirtjax.workflows._evaluation import DOSE_PERCENTS
 from sirtjax.workflows._prescribing import (
     case_objectives,
@@ -43,7 +42,7 @@ def pipeline_inputs(
       InputError: something in the case cannot be used.
     """
     setting = prepare(case, products)
-    _, unit_dose = unit_maps(case, setting)
+    _, unit_dose = unit_maps(setting)
     objectives = case_objectives(case, setting)
     doses = voi_doses(case, setting, unit_dose, 1.0 - np.asarray(setting.shunts))
     alike = prescribe_case(_proportional(case), setting, doses, objectives)
@@ -61,7 +60,7 @@ def pipeline_inputs(
     masks, specs = _masks(products, full, transform)
     image = products.images.activity.volume
     parts, blocks = spatial.image_sampling(image.geometry, grid)
-    nuclide, method = setting.nuclide, dose_method(case.dose, setting.nuclide)
+    nuclide, method = setting.nuclide, setting.method
     given = [table.activity_mbq or 0.0 for table in setting.injections]
     inputs = pipeline.PipelineInputs(
         counts=pipeline.GridArray(values=np.asarray(image.array, np.float32), world_from_voxel=image.geometry.affine),

@@ -42,6 +42,7 @@ def compare_with_plan(
     for more_rows, more_checks in (
         _protocol(result, plan),
         _nuclide(result, plan),
+        _method(result, plan),
         _territories(result, plan),
         _activities(result, plan),
         _vois(result, plan),
@@ -75,6 +76,13 @@ def _nuclide(result: Result, plan: TreatmentPlan) -> Found:
     rows.append(ComparisonRow("dose constant", plan.nuclide_record, result.nuclide_record, _agreement(same)))
     where = f"{plan.nuclide_record} in the plan, {result.nuclide_record} here"
     return rows, [] if same else [dosimetry.make_check("SJ527", where=where)]
+
+
+def _method(result: Result, plan: TreatmentPlan) -> Found:
+    same = plan.dose_method == result.dose_method
+    row = ComparisonRow("dose method", plan.dose_method, result.dose_method, _agreement(same))
+    where = f"{plan.dose_method} in the plan, {result.dose_method} here"
+    return [row], [] if same else [dosimetry.make_check("SJ528", where=where)]
 
 
 def _territories(result: Result, plan: TreatmentPlan) -> Found:

@@ -29,6 +29,7 @@ class TreatmentPlan:
       patient: keyed hashes of the patient's identifiers; empty for NIfTI images.
       protocol: name of the protocol.
       nuclide, nuclide_record: nuclide and record of its constants, such as "Y-90" and "y90-icrp107".
+      dose_method: dose method of the plan's limits, "local" or "kernel".
       created: date and time of the plan.
       planned_mbq: activity in the patient at injection, by territory.
       territories: all territories of the plan.
@@ -44,6 +45,7 @@ class TreatmentPlan:
     protocol: str
     nuclide: str
     nuclide_record: str
+    dose_method: Literal["kernel", "local"]
     created: str
     planned_mbq: dict[str, float]
     territories: tuple[TerritoryResult, ...]
@@ -124,6 +126,7 @@ class _Plan(_Part):
     protocol: str
     nuclide: str
     nuclide_record: str
+    dose_method: Literal["kernel", "local"]
     injections: list[_Injection]
     territories: list[_Territory]
     objectives: list[_Objective]
@@ -156,6 +159,7 @@ def read_plan(path: Path) -> TreatmentPlan:
         protocol=plan.protocol,
         nuclide=plan.nuclide,
         nuclide_record=plan.nuclide_record,
+        dose_method=plan.dose_method,
         created=plan.provenance.created,
         planned_mbq={row.territory: row.activity_mbq for row in plan.injections if row.activity_mbq > 0},
         territories=tuple(TerritoryResult(**row.model_dump()) for row in plan.territories),

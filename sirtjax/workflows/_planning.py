@@ -47,7 +47,7 @@ def plan_case(
     mapped = made_all(case, products=products, hooks=hooks)
     setting = prepare(case, mapped)
     hooks.on_step("dose")
-    unit_activity, unit_dose = unit_maps(case, setting)
+    unit_activity, unit_dose = unit_maps(setting)
     hooks.on_step("prescription")
     remaining = 1.0 - np.asarray(setting.shunts)
     objectives = case_objectives(case, setting)

@@ -16,10 +16,26 @@ from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows._provenance_record import PlannedVoi, Provenance
 from sirtjax.workflows._used_mask import MaskState
 
-SCHEMA = "sirtjax-results/3"
+SCHEMA = "sirtjax-results/4"
 
 MaskRole = Literal["liver", "lesion", "lungs", "territories"]
 VoiKind = Literal["liver", "normal liver", "lesion", "lesions", "territory", "normal territory", "lungs"]
+
+
+@dataclass(frozen=True)
+class OtherDose:
+    """The dose of one VOI by the dose method that prescription and limits do not use.
+
+    Attributes:
+      mean_gy: mean dose.
+      d_gy: same as in `VoiResult`.
+      dvh_dose_gy, dvh_volume_percent: cumulative DVH.
+    """
+
+    mean_gy: float
+    d_gy: dict[str, float]
+    dvh_dose_gy: tuple[float, ...]
+    dvh_volume_percent: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,7 @@ class VoiResult:
         V100.
       bed_gy, eud_gy, tcp, ntcp: radiobiology by the named parameter sets, if the protocol has one.
       dvh_dose_gy, dvh_volume_percent: cumulative DVH.
+      other_dose: dose by the other dose method; None for the lungs, and if there is no other method.
     """
 
     name: str
@@ -57,6 +74,7 @@ class VoiResult:
     biology: dict[str, float] = field(default_factory=dict)
     dvh_dose_gy: tuple[float, ...] = ()
     dvh_volume_percent: tuple[float, ...] = ()
+    other_dose: OtherDose | None = None
 
 
 @dataclass(frozen=True)
@@ -290,6 +308,8 @@ class Result:
       protocol: name of the protocol; `protocol_title` is its title for readers.
       injections, vois, checks, methods: one record per injection, VOI, check and line of the methods.
       nuclide, nuclide_record: nuclide, such as "Y-90", and the record of its constants, such as "y90-icrp107".
+      dose_method: dose method of prescription, limits and checks, "local" deposition or "kernel".
+      other_dose_method: dose method of `VoiResult.other_dose`; None if the nuclide has no kernel.
       territories: all territories, treated or not.
       objectives: every target, limit and goal, on the predicted or the delivered dose.
       comparison: comparison with the plan, in a verification; None without a plan.
@@ -318,6 +338,8 @@ class Result:
     notes: tuple[str, ...]
     planned: dict[str, PlannedVoi]
     provenance: Provenance
+    dose_method: Literal["kernel", "local"]
+    other_dose_method: Literal["kernel", "local"] | None = None
     registration: RegistrationSummary | None = None
     unreviewed_masks: tuple[str, ...] = ()
     nuclide: str = ""

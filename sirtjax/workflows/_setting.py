@@ -12,7 +12,7 @@ from sirtjax import dosimetry, pipeline
 from sirtjax.dosimetry import Protocol
 from sirtjax.workflows._case import InjectionTable
 from sirtjax.workflows._derived import PlacedVoi
-from sirtjax.workflows._doses import Medium
+from sirtjax.workflows._doses import DoseMethod, Medium, dose_gy
 from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._shunt import LungMass, LungShunt
 
@@ -26,6 +26,8 @@ class DosimetryContext:
     Attributes:
       protocol: protocol of the case.
       nuclide: record in use, from the protocol or named by the case.
+      method: dose method of prescription, limits and checks.
+      other_method: dose method that is only shown for comparison; None if the nuclide has no kernel.
       mapped, tissue: case on the working grid and its densities.
       territories: (i, j, k) fraction of each voxel in each territory, by name.
       injections: one injection per treated territory, in order.
@@ -36,6 +38,8 @@ class DosimetryContext:
 
     protocol: Protocol
     nuclide: dosimetry.Nuclide
+    method: DoseMethod
+    other_method: DoseMethod | None
     mapped: ResampledCase
     tissue: Medium
     territories: dict[str, Float32[np.ndarray, "i j k"]]
@@ -59,6 +63,27 @@ class DosimetryContext:
     def filled(self) -> Float32[np.ndarray, "i j k"]:
         """(i, j, k) fraction of each voxel that holds the activity of a relative calibration."""
         return np.asarray(pipeline.filled_fraction(self.liver, list(self.treated().values())), np.float32)
+
+    def dose_gy(
+        self, activity_mbq: Float32[np.ndarray, "i j k"], method: DoseMethod, *, relative: bool
+    ) -> Float32[np.ndarray, "i j k"]:
+        """Returns the dose of an activity map in MBq per voxel by one method, Gy.
+
+        Args:
+          activity_mbq: (i, j, k) activity per voxel.
+          method: "kernel" or "local".
+          relative: whether the activity is that of a relative calibration, which is only in the treated liver.
+        """
+        holder = self.filled if relative else None
+        return dose_gy(activity_mbq, self.mapped, self.tissue, self.nuclide, method=method, holder=holder)
+
+    def other_dose_gy(
+        self, activity_mbq: Float32[np.ndarray, "i j k"], *, relative: bool
+    ) -> Float32[np.ndarray, "i j k"] | None:
+        """Returns the dose by the other method, Gy; None if there is no other method."""
+        if self.other_method is None:
+            return None
+        return self.dose_gy(activity_mbq, self.other_method, relative=relative)
 
     def treated(self) -> dict[str, Float32[np.ndarray, "i j k"]]:
         """Returns the injected territories, by name."""

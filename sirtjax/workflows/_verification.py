@@ -20,7 +20,6 @@ from sirtjax.workflows._decay import (
     injection_decay,
 )
 from sirtjax.workflows._deposit import ActivityAndDose
-from sirtjax.workflows._doses import dose_gy
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._objective_results import delivered_objectives
 from sirtjax.workflows._plan_comparison import compare_with_plan
@@ -70,11 +69,11 @@ def verify_case(
     decay: InjectionDecay | None = None
     image_mbq: float | None = None
     if case.calibration.method == "relative":
-        deposit = _relative(case, setting, injected)
+        deposit = superpose(setting, *unit_maps(setting), injected)
     else:
         decay = injection_decay(case, images)
         image_mbq = image_activity_mbq(images, decay, setting.nuclide)
-        deposit, calibration = _absolute(case, setting, injected, decay)
+        deposit, calibration = _absolute(setting, injected, decay)
         checks = (*checks, *calibration)
     hooks.on_step("dose-volume histograms")
     objectives = case_objectives(case, setting)
@@ -107,13 +106,8 @@ def verify_case(
     return replace(result, comparison=comparison, checks=checks), maps, mapped
 
 
-def _relative(case: Case, setting: DosimetryContext, injected: NDArray[np.float64]) -> ActivityAndDose:
-    activity, dose = unit_maps(case, setting)
-    return superpose(setting, activity, dose, injected)
-
-
 def _absolute(
-    case: Case, setting: DosimetryContext, injected: NDArray[np.float64], decay: InjectionDecay
+    setting: DosimetryContext, injected: NDArray[np.float64], decay: InjectionDecay
 ) -> tuple[ActivityAndDose, tuple[Check, ...]]:
     if setting.mapped.activity.unit != "Bq/mL":
         raise ConfigError(
@@ -123,7 +117,8 @@ def _absolute(
     shunted_mbq = float(injected @ np.asarray(setting.shunts))
     deposit = ActivityAndDose(
         activity_mbq=activity_mbq,
-        dose_gy=dose_gy(activity_mbq, setting.mapped, setting.tissue, setting.nuclide, case.dose),
+        dose_gy=setting.dose_gy(activity_mbq, setting.method, relative=False),
+        other_dose_gy=setting.other_dose_gy(activity_mbq, relative=False),
         injected_mbq=float(injected.sum()),
         lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
         lung_activity_mbq=shunted_mbq,

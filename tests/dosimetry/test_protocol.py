@@ -88,9 +88,13 @@ def test_conditions_on_the_hepatic_reserve():
 
 
 OWN = """
-schema = 2
+schema = 3
 device = "resin"
 nuclide = "y90-thesis"
+[dose_method]
+value = "kernel"
+source = "our department"
+evidence = "unverified"
 [liver_density]
 value = 1.03
 unit = "g/mL"
@@ -134,7 +138,8 @@ def test_own_file(tmp_path):
     assert protocol.name == "own-ours" and protocol == d.load_protocol(f"{path}#ours")
     objective = protocol.objectives(**RESERVE)[0]
     assert objective.label == "V70Gy(tumour) >= 80 %"
-    assert protocol.unverified == ("liver density", "V70Gy(tumour) >= 80 %")
+    assert protocol.unverified == ("liver density", "dose method", "V70Gy(tumour) >= 80 %")
+    assert protocol.dose_method.value == "kernel"
     assert protocol.nuclide_record.dose_constant_gy_kg_per_gbq == pytest.approx(49.38, abs=0.005)
 
 
@@ -151,8 +156,14 @@ def test_own_file(tmp_path):
         ("volume_fraction = 0.8", "", "needs a volume_fraction"),
         ('multi = ["v70"]', 'multi = ["v71"]', "scenarios.ours.multi: no objective v71; there are v70"),
         ('nuclide = "y90-thesis"', 'nuclide = "y91"', "unknown nuclide 'y91'"),
-        ("schema = 2", "schema = 1", "schema"),
-        ("schema = 2", "schema =", "not valid TOML"),
+        ("schema = 3", "schema = 1", "schema"),
+        ("schema = 3", "schema =", "not valid TOML"),
+        ('value = "kernel"', 'value = "voxel"', "dose_method.value: Input should be 'kernel' or 'local'"),
+        (
+            '[dose_method]\nvalue = "kernel"\nsource = "our department"',
+            '[dose_method]\nvalue = "kernel"',
+            "dose_method.source: Field required",
+        ),
     ],
 )
 def test_bad_files(tmp_path, old, new, message):
@@ -161,6 +172,30 @@ def test_bad_files(tmp_path, old, new, message):
     path.write_text(OWN.replace(old, new))
     with pytest.raises(ConfigError, match=message):
         d.load_protocol(path)
+
+
+def test_a_file_that_does_not_state_the_dose_method_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "own.toml"
+    table = OWN[OWN.index("[dose_method]") : OWN.index("[liver_density]")]
+    path.write_text(OWN.replace(table, "").replace("schema = 3", "schema = 2"))
+    with pytest.raises(
+        ConfigError, match=r"own\.toml: schema 2 does not state .*; set schema = 3 and add \[dose_m"
+    ) as met:
+        d.load_protocol(path)
+    assert "\n" not in str(met.value)
+    path.write_text(OWN.replace(table, ""))
+    with pytest.raises(ConfigError, match="dose_method: Field required"):
+        d.load_protocol(path)
+
+
+def test_every_bundled_protocol_states_the_dose_method_of_its_limits():
+    methods = {name.partition("-")[0]: d.load_protocol(name).dose_method for name in d.list_protocols()}
+    assert {device: method.value for device, method in methods.items()} == dict.fromkeys(
+        ("glass", "holmium", "resin"), "local"
+    )
+    # The operating procedure is for 90Y; that of 166Ho follows from its activity rule.
+    assert "10.1186/s40658-021-00394-3" in methods["glass"].source and methods["resin"] == methods["glass"]
+    assert "3780 MBq per kg" in methods["holmium"].source and methods["holmium"].evidence == "derived"
 
 
 def test_unknown_names(tmp_path):

@@ -20,8 +20,8 @@ from sirtjax.volume import Geometry
 from sirtjax.workflows import load_case, pipeline_inputs, plan_case, result_to_json
 
 BEFORE = json.loads((Path(__file__).parent / "plans_before.json").read_text())
-# Doses are single precision: their sums differ by processor, 1e-8 between the two that were compared.
-AS_BEFORE = 1e-7
+# Doses are single precision: their sums differ by processor, 1.3e-7 (V_x of the kernel) between those compared.
+AS_BEFORE = 5e-7
 # Traced functions work in single precision: relative for doses and activities, and for volumes in %. The largest
 # differences measured are 2e-5 (D95 of a liver) and 2e-4.
 TRACED, TRACED_PERCENT = 5e-5, 1e-3

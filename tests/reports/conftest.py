@@ -88,6 +88,7 @@ def result(vois):
             MethodEntry("note", "no source")),
         notes=("2.0% of the liver lies outside the activity image and is not counted",),
         planned={},
+        dose_method="local",
         provenance={
             "created": "2026-03-02T10:30:00+00:00",
             "versions": {"sirtjax": "0.1.0", "python": "3.12.0"},

@@ -19,7 +19,8 @@ def test_columns_carry_their_units(result):
         "multi_compartment_mean_gy", "mean_gy", "min_gy", "max_gy",
     ]  # fmt: skip
     assert header[13:20] == ["d98_gy", "d95_gy", "d70_gy", "d50_gy", "d2_gy", "v70gy_percent", "v100gy_percent"]
-    assert header[20:] == ["mean_bed_gy", "tcp"]
+    assert header[20:22] == ["mean_bed_gy", "tcp"]
+    assert header[22:] == ["dose_method", "other_dose_method", "other_mean_gy"]
 
 
 def test_one_row_a_voi_with_its_numbers(result):

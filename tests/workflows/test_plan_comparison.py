@@ -151,6 +151,9 @@ def test_protocol_nuclide_and_constant(done):
     nuclide = compared(done, nuclide="Ho-166", nuclide_record="ho166-icrp107")["SJ515"]
     assert nuclide.severity == "error" and "Ho-166 in the plan, Y-90 here" in nuclide.message
     assert "y90-thesis" in compared(done, nuclide_record="y90-thesis")["SJ527"].message
+    assert "dose method" not in {row.name for row in done[2].comparison.rows if row.agreement != "agrees"}
+    method = compared(done, dose_method="kernel")["SJ528"]
+    assert method.severity == "warning" and method.message.startswith("kernel in the plan, local here")
 
 
 def test_vois_by_name_and_volume(done):

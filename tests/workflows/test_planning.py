@@ -247,6 +247,48 @@ def kernel(planned):
     return planned(prescription={"strategy": "fixed"}, injections=GIVEN, dose=dose)
 
 
+@pytest.mark.slow
+def test_the_dose_by_the_other_method_is_that_of_a_plan_by_that_method(planned, kernel):
+    fixed = {"prescription": {"strategy": "fixed"}, "injections": GIVEN}
+    local, _ = planned(**fixed, dose={"spacing_mm": 3.0})
+    by_kernel, _ = kernel
+    assert (local.dose_method, local.other_dose_method) == ("local", "kernel")
+    assert (by_kernel.dose_method, by_kernel.other_dose_method) == ("kernel", "local")
+    for one, other in ((local, by_kernel), (by_kernel, local)):
+        for voi in one.vois:
+            expected = other.voi(voi.name)
+            assert voi.other_dose.mean_gy == pytest.approx(expected.mean_gy, rel=1e-5), voi.name
+            assert voi.other_dose.d_gy == pytest.approx(expected.d_gy, rel=1e-4, abs=1e-3), voi.name
+            assert voi.other_dose.dvh_volume_percent == pytest.approx(expected.dvh_volume_percent, abs=0.02), voi.name
+    # The activity reaches 7 mm past the lesion, so the kernel takes little out of it.
+    assert local.voi("beta").other_dose.mean_gy < 0.99 * local.voi("beta").mean_gy
+
+
+@pytest.mark.slow
+def test_limits_use_the_method_of_the_protocol_and_a_check_names_any_other(planned, kernel):
+    default, _ = planned(dose={"spacing_mm": 3.0})
+    explicit, _ = planned()
+    assert default.injections == explicit.injections and "SJ604" not in {check.code for check in default.checks}
+    changed, _ = planned(dose={"method": "kernel", "spacing_mm": 3.0})
+    (check,) = [check for check in changed.checks if check.code == "SJ604"]
+    assert check.severity == "warning" and "dose method kernel here, local in the protocol" in check.message
+    for plan in (default, changed):
+        limited = [row for row in plan.objectives if row.name == plan.injections[0].limiting_objective]
+        assert limited[0].value_gy == pytest.approx(plan.voi(limited[0].voi).mean_gy, rel=1e-6)
+    stated = {fact.name: fact for fact in default.methods}
+    assert stated["dose method of the limits"].value.startswith("local deposition")
+    assert "10.1186/s40658-021-00394-3" in stated["dose method of the limits"].source
+
+
+@pytest.mark.slow
+def test_holmium_has_no_kernel_to_compare_with(planned):
+    result, _ = planned(protocol={"name": "holmium-icc-bilobar"}, dose={"spacing_mm": 3.0})
+    assert (result.dose_method, result.other_dose_method) == ("local", None)
+    assert all(voi.other_dose is None for voi in result.vois)
+    stated = {fact.name: fact.value for fact in result.methods}
+    assert stated["dose method shown for comparison"] == "none: no dose kernel of Ho-166 is included"
+
+
 def test_the_kernel_keeps_the_energy(kernel):
     _, maps = kernel
     energy = float(np.sum(maps.dose_gy.array, dtype=np.float64)) * maps.geometry.voxel_volume_ml * DENSITY

@@ -41,6 +41,13 @@ _CONCEPTS: dict[str, tuple[Code, tuple[str, ...]]] = {
 }
 
 
+# How the dose of each voxel was computed, stated with the measurement.
+_METHODS = {
+    "local": Code("local-deposition", OWN_SCHEME, "Local deposition of the energy in the voxel of the decay"),
+    "kernel": Code("voxel-kernel", OWN_SCHEME, "Convolution with a voxel dose kernel"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
     """One number about a structure.
@@ -51,16 +58,20 @@ class Measurement:
         and "planned V100" are the same in the plan of a verification.
       value: value in `unit`.
       unit: "Gy", "mL", "g", "MBq", "%" or "1", as fits the name.
+      method: dose method of a measurement of the voxel dose, "local" or "kernel".
     """
 
     name: str
     value: float
     unit: str
+    method: str | None = None
 
     def __post_init__(self) -> None:
         _, units = _concept(self.name)
         if self.unit not in units:
             raise InputError(f"{self.name} is in {self.unit!r}; expected {' or '.join(units)}")
+        if self.method is not None and self.method not in _METHODS:
+            raise InputError(f"{self.name}: unknown dose method {self.method!r}; expected {' or '.join(_METHODS)}")
         if not math.isfinite(self.value):
             raise InputError(f"{self.name} is {self.value}, which DICOM cannot store as a measurement; omit it")
 
@@ -73,6 +84,11 @@ class Measurement:
     def unit_code(self) -> Code:
         """The unit, coded in UCUM."""
         return _UNITS[self.unit]
+
+    @property
+    def method_code(self) -> Code | None:
+        """The dose method, coded; None if it is not stated."""
+        return None if self.method is None else _METHODS[self.method]
 
 
 @dataclass(frozen=True, kw_only=True)

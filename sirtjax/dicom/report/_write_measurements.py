@@ -111,7 +111,12 @@ def _group(
         "finding_category": _concept(code.category),
         "finding_type": _concept(code.type),
         "measurements": [
-            sr.Measurement(name=_concept(one.concept), value=float(one.value), unit=_concept(one.unit_code))
+            sr.Measurement(
+                name=_concept(one.concept),
+                value=float(one.value),
+                unit=_concept(one.unit_code),
+                method=None if one.method_code is None else _concept(one.method_code),
+            )
             for one in group.measurements
         ],
     }

@@ -54,6 +54,22 @@ def seg(ct, tmp_path_factory):
     return write_seg(path, masks, ct, description="Organs", algorithm=MANUAL, kinds={"alpha": "lesion"})
 
 
+def test_a_measurement_states_its_dose_method(ct, tmp_path):
+    methods = (("local", 40.0), ("kernel", 38.5))
+    group = MeasurementGroup(
+        name="liver",
+        measurements=tuple(Measurement(name="mean dose", value=gy, unit="Gy", method=how) for how, gy in methods),
+    )
+    path = write_measurements(tmp_path / "sr.dcm", [group], ct)
+    (found,) = highdicom.sr.srread(path).content.get_image_measurement_groups()
+    assert [(one.method.value, float(one.value)) for one in found.get_measurements()] == [
+        ("local-deposition", 40.0),
+        ("voxel-kernel", 38.5),
+    ]
+    with pytest.raises(InputError, match="mean dose: unknown dose method 'Monte Carlo'; expected local or kernel"):
+        Measurement(name="mean dose", value=1.0, unit="Gy", method="Monte Carlo")
+
+
 def read(path):
     """Highdicom's reading: per structure its numbers with unit, the segment or images it refers to, and its codes."""
     report = highdicom.sr.srread(path)
