@@ -146,7 +146,7 @@ def _summary(model: Model) -> str:
 
 
 def _row(entry: ModelEntry) -> list[str]:
-    place = "package" if entry.shipped else "yours"
+    place = "package" if entry.bundled else "yours"
     if entry.spec is None:
         return [entry.name, "unusable", "", "", "", "", place]
     spec = entry.spec
@@ -197,7 +197,7 @@ def _entry_table(entry: ModelEntry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "path": str(entry.path),
-        "shipped": entry.shipped,
+        "bundled": entry.bundled,
         "problem": entry.problem or None,
         "sha256": entry.sha256 or None,
         "spec": None if entry.spec is None else entry.spec.model_dump(mode="json"),

@@ -40,7 +40,7 @@ def serve(
         return
     if check:
         service.check_service(settings)
-        _console.note(f"{config}: all is there")
+        _console.note(f"{config}: configuration and models are valid")
         return
     _console.use_compilation_cache()
     stop = threading.Event()

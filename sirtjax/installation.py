@@ -162,7 +162,7 @@ def _models(_: Prepare) -> Iterator[Finding]:
         except Exception as error:  # damaged weights of any kind; said below
             yield Finding(f"model {entry.name}", "broken", f"{' '.join(str(error).split())[:200]}")
             continue
-        yield Finding(f"model {entry.name}", "ok", f"weights verified, {'shipped' if entry.shipped else entry.path}")
+        yield Finding(f"model {entry.name}", "ok", f"weights verified, {'bundled' if entry.bundled else entry.path}")
 
 
 def _places(_: Prepare) -> Iterator[Finding]:

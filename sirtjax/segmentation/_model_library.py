@@ -22,7 +22,7 @@ class ModelEntry:
     Attributes:
       name: name for `load_model`.
       path: folder of the model.
-      shipped: whether the model is bundled with the package.
+      bundled: whether the model is bundled with the package.
       spec: description of the model; None if it cannot be read.
       problem: reason why the description cannot be read; empty for a sound model. Weights are not checked.
       licence_text: text of the licence.
@@ -31,7 +31,7 @@ class ModelEntry:
 
     name: str
     path: Path
-    shipped: bool
+    bundled: bool
     spec: ModelSpec | None
     problem: str = ""
     licence_text: str = ""
@@ -53,12 +53,12 @@ def list_models() -> tuple[ModelEntry, ...]:
 
     A model of the user takes precedence over a bundled one of the same name. Damaged ones are listed with the problem.
     """
-    shipped = Path(str(resources.files("sirtjax"))) / "models"
+    bundled = Path(str(resources.files("sirtjax"))) / "models"
     found: dict[str, ModelEntry] = {}
-    for folder, is_shipped in ((models_folder(), False), (shipped, True)):
+    for folder, is_bundled in ((models_folder(), False), (bundled, True)):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path.is_dir() and not path.name.startswith((".", "_")) and path.name not in found:
-                found[path.name] = _entry(path, shipped=is_shipped)
+                found[path.name] = _entry(path, bundled=is_bundled)
     return tuple(found[name] for name in sorted(found))
 
 
@@ -75,7 +75,7 @@ def find_model(name_or_path: Path | str) -> ModelEntry:
     if not named or (path / DESCRIPTION).is_file():
         if not path.is_dir():
             raise ModelError(f"{path}: no model folder found; use a model folder or the name of an installed model")
-        return _entry(path, shipped=False)
+        return _entry(path, bundled=False)
     installed = list_models()
     for entry in installed:
         if entry.name == path.name:
@@ -95,16 +95,16 @@ def load_model(name_or_path: Path | str) -> Model:
     return read_model(find_model(name_or_path).path)
 
 
-def _entry(path: Path, *, shipped: bool) -> ModelEntry:
+def _entry(path: Path, *, bundled: bool) -> ModelEntry:
     try:
         described = read_description(path)
         spec = model_spec(described["table"], path=path)
     except ModelError as error:
-        return ModelEntry(name=path.name, path=path, shipped=shipped, spec=None, problem=str(error))
+        return ModelEntry(name=path.name, path=path, bundled=bundled, spec=None, problem=str(error))
     return ModelEntry(
         name=path.name,
         path=path,
-        shipped=shipped,
+        bundled=bundled,
         spec=spec,
         licence_text=described["licence"],
         sha256=described["sha256"],

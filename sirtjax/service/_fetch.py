@@ -84,7 +84,7 @@ def fetch_series(
 
     Each series has its own subfolder.
 
-    The PACS has to know `listen.ae_title` with this machine's address and port. The folder appears when all is there.
+    The PACS has to know `listen.ae_title` with this machine's address and port. The folder appears when it is complete.
 
     Args:
       node: the PACS; `node.calling` has to be `listen.ae_title`.

@@ -43,7 +43,7 @@ def test_tables_are_json_on_request(run, root):
     folder = nnunet_models.trained_folder(root, "plain")
     done = json.loads(run("models", "import", folder, "--float16", "--json", "--fold", "1").out)
     assert done["name"] == "Dataset987_Test-3d_fullres" and done["spec"]["tiles"]["blending"] == "nnunet"
-    listed = [one for one in json.loads(run("models", "list", "--json").out) if not one["shipped"]]
+    listed = [one for one in json.loads(run("models", "list", "--json").out) if not one["bundled"]]
     assert listed == [done] and len(done["sha256"]) == 64 and done["problem"] is None
     told = json.loads(run("models", "info", done["name"], "--json").out)
     assert told["licence_text"].startswith("No licence text")

@@ -120,7 +120,7 @@ def test_models_are_found_by_name_and_by_folder(library, model, tmp_path, monkey
     segmentation.save_model(library / "tiny", model, licence_text="free for all")
     (library / "broken").mkdir()
     (library / ".hidden").mkdir()
-    found = [entry for entry in segmentation.list_models() if not entry.shipped]
+    found = [entry for entry in segmentation.list_models() if not entry.bundled]
     assert [entry.name for entry in found] == ["broken", "tiny"]
     broken, tiny = found
     assert broken.spec is None and "is not a sirtjax checkpoint" in broken.problem
@@ -150,7 +150,7 @@ def test_the_users_models_hide_those_of_the_package(library, model, tmp_path, mo
     segmentation.save_model(package / "models" / "liver", model)
     monkeypatch.setattr("sirtjax.segmentation._model_library.resources.files", lambda _: package)
     segmentation.save_model(library / "tiny", model)
-    assert {entry.name: entry.shipped for entry in segmentation.list_models()} == {"liver": True, "tiny": False}
+    assert {entry.name: entry.bundled for entry in segmentation.list_models()} == {"liver": True, "tiny": False}
 
 
 @pytest.mark.parametrize(
