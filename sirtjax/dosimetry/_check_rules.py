@@ -105,6 +105,11 @@ CHECKS: tuple[CheckRule, ...] = (
         "automatic segmentation: {where}; correct or redraw the mask",
     ),
     _rule(
+        "SJ114", "warning", "Resolution of the image not stated",
+        "the resolution of the {where} is not stated, so the partial-volume effect on lesions is unknown: measure it "
+        "(sirtjax resolution) and set images.activity.resolution_fwhm_mm",
+    ),
+    _rule(
         "SJ115", "warning", "Low estimated quality of an automatic segmentation",
         "the estimated DSC of {where} (segmented automatically) is {value}, below {limit}: correct or redraw it",
         limit=0.90,

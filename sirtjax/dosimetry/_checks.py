@@ -113,8 +113,10 @@ def territory_overlap_checks(first: str, second: str, *, overlap_fraction: float
     return _above("SJ104", overlap_fraction, f"{first} and {second}")
 
 
-def small_lesion_checks(lesion: str, *, volume_ml: float, resolution_fwhm_mm: float) -> tuple[Check, ...]:
-    """Returns SJ105: the lesion's equivalent sphere is smaller than twice the FWHM of the image."""
+def small_lesion_checks(lesion: str, *, volume_ml: float, resolution_fwhm_mm: float | None) -> tuple[Check, ...]:
+    """Returns SJ105: a lesion smaller than twice the resolution; SJ114: the resolution is unknown."""
+    if resolution_fwhm_mm is None:
+        return (make_check("SJ114", where="activity image"),)
     diameter_mm = 2 * (3 * 1000 * _finite_number(f"volume of {lesion}", volume_ml) / (4 * math.pi)) ** (1 / 3)
     limit = 2 * _finite_number("resolution", resolution_fwhm_mm)
     return () if diameter_mm >= limit else (make_check("SJ105", where=lesion, value=diameter_mm, limit=limit),)

@@ -38,6 +38,7 @@ name = "{_PROTOCOL}"
 path = "images/spect.nii.gz"
 unit = "counts"
 nuclide = "Tc-99m"
+resolution_fwhm_mm = {patient.config.spect.fwhm_mm:g}
 
 [images.ct]
 path = "images/spect_ct.nii.gz"

@@ -27,6 +27,11 @@ from sirtjax.reports._registration_panels import registration_panels as registra
 from sirtjax.reports._registration_record import RegistrationRecord as RegistrationRecord
 from sirtjax.reports._registration_record import registration_record as registration_record
 from sirtjax.reports._report_pdf import report_pdf as report_pdf
+from sirtjax.reports._resolution_file import PhantomSphere as PhantomSphere
+from sirtjax.reports._resolution_file import RegionResolution as RegionResolution
+from sirtjax.reports._resolution_file import ResolutionFile as ResolutionFile
+from sirtjax.reports._resolution_file import measure_resolution_file as measure_resolution_file
+from sirtjax.reports._resolution_file import sphere_occupancy as sphere_occupancy
 from sirtjax.reports._segment_atlas_file import AtlasSegmentedFile as AtlasSegmentedFile
 from sirtjax.reports._segment_atlas_file import segment_file_by_atlas as segment_file_by_atlas
 from sirtjax.reports._segment_file import SegmentedFile as SegmentedFile
@@ -51,9 +56,12 @@ __all__ = [
     "AtlasSegmentedFile",
     "DicomResults",
     "DividedLiver",
+    "PhantomSphere",
+    "RegionResolution",
     "RegisteredFiles",
     "RegistrationPanel",
     "RegistrationRecord",
+    "ResolutionFile",
     "SegmentedFile",
     "SuvInputs",
     "SweepSurface",
@@ -70,6 +78,7 @@ __all__ = [
     "fill_plan_folder",
     "load_saved_case",
     "load_steps",
+    "measure_resolution_file",
     "register_files",
     "registration_html",
     "registration_panels",
@@ -82,6 +91,7 @@ __all__ = [
     "segment_file_by_atlas",
     "segment_uptake_file",
     "segmentation_preview",
+    "sphere_occupancy",
     "sweep_figure",
     "training_html",
     "voi_csv",

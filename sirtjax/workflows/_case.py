@@ -42,8 +42,8 @@ class ActivityTable(ImageTable):
     """The 99mTc-MAA SPECT of a planning case, the 90Y or 166Ho image of a verification case.
 
     `unit` states what the voxels of a NIfTI file are; DICOM says so itself. `resolution_fwhm_mm` is that of the
-    reconstructed image; without it two voxels are taken, the least it can be. `nuclide` states what was imaged if the
-    file does not, such as "Tc-99m".
+    reconstructed image, for the check of small lesions. `nuclide` states what was imaged if the file does not, such as
+    "Tc-99m".
     """
 
     unit: Literal["counts", "Bq/mL"] | None = None

@@ -15,9 +15,6 @@ from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._results import RegistrationSummary, VoiResult
 from sirtjax.workflows._setting import DosimetryContext
 
-# The least a reconstruction resolves: two of its voxels.
-VOXELS_PER_FWHM = 2.0
-
 
 def case_checks(
     case: Case, products: AllStepResults, setting: DosimetryContext, vois: Sequence[VoiResult], deposit: ActivityAndDose
@@ -86,9 +83,11 @@ def _mask_checks(
         if row.kind == "liver":
             found += dosimetry.liver_volume_checks(row.mask_ml or row.volume_ml)
         elif row.kind == "lesion":
-            fwhm = _resolution_fwhm_mm(case, products)
-            volume_ml = row.mask_ml or row.volume_ml
-            found += dosimetry.small_lesion_checks(row.name, volume_ml=volume_ml, resolution_fwhm_mm=fwhm)
+            found += dosimetry.small_lesion_checks(
+                row.name,
+                volume_ml=row.mask_ml or row.volume_ml,
+                resolution_fwhm_mm=case.images.activity.resolution_fwhm_mm,
+            )
     divided = products.territories
     if divided.labels is not None and divided.overlap_ml > 0:
         names = [name for _, name in divided.labels.names]
@@ -169,10 +168,3 @@ def _outside(voi: PlacedVoi, region: np.ndarray) -> float:
     total = float(voi.weight.sum(dtype=np.float64))
     inside = float(np.minimum(voi.weight, region).sum(dtype=np.float64))
     return max(1.0 - inside / total, 0.0)
-
-
-def _resolution_fwhm_mm(case: Case, products: AllStepResults) -> float:
-    stated = case.images.activity.resolution_fwhm_mm
-    if stated is not None:
-        return stated
-    return VOXELS_PER_FWHM * max(products.images.activity.volume.geometry.spacing_mm)

@@ -152,6 +152,7 @@ def test_small_lesion_by_its_sphere():
     assert d.small_lesion_checks("T", volume_ml=ball_ml, resolution_fwhm_mm=9.9) == ()
     (check,) = d.small_lesion_checks("T", volume_ml=ball_ml, resolution_fwhm_mm=10.1)
     assert check.code == "SJ105" and check.value == pytest.approx(20.0) and check.limit == pytest.approx(20.2)
+    assert codes(d.small_lesion_checks("T", volume_ml=1e3 * ball_ml, resolution_fwhm_mm=None)) == ["SJ114"]
 
 
 def test_the_recovery_that_the_small_lesion_limit_states():
