@@ -103,7 +103,7 @@ def absorbed_dose_gy(
 def _point_kernel(record: Nuclide) -> RadialKernel:
     if record.radial_kernel is None:
         raise ConfigError(
-            f"nuclide '{record.name}' ({record.symbol}) has no published point kernel here, so the kernel "
+            f"nuclide '{record.name}' ({record.symbol}) has no point kernel, so the kernel "
             "and cone methods can't be used; choose method 'local' (local deposition)"
         )
     return get_radial_kernel(record.radial_kernel)

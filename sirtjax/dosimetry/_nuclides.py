@@ -25,7 +25,7 @@ class Nuclide:
       energy_mev_per_decay: energy deposited locally per decay, or None for a nuclide that is only imaged.
       joule_per_mev: conversion factor that the source used.
       source: source of the numbers.
-      radial_kernel: name of the radial dose point kernel; None if none is published.
+      radial_kernel: name of the radial dose point kernel, published or derived; None if there is none.
 
     Examples:
       >>> from sirtjax import dosimetry
@@ -64,6 +64,8 @@ class Nuclide:
 
 
 _Y90_KERNEL = "y90-graves2019-water"
+# Derived from the kernel of Y-90, as the source in its file states; electrons only.
+_HO166_KERNEL = "ho166-derived-water"
 
 NUCLIDES: tuple[Nuclide, ...] = (
     Nuclide(
@@ -98,6 +100,7 @@ NUCLIDES: tuple[Nuclide, ...] = (
         energy_mev_per_decay=0.71163,
         source="energy that gives the 15.87 Gy.kg/GBq of the clinical rule 3780 MBq/kg for 60 Gy, with "
         "26.8 h (EANM procedure guideline 2022)",
+        radial_kernel=_HO166_KERNEL,
     ),
     Nuclide(
         name="ho166-icrp107",
@@ -105,6 +108,7 @@ NUCLIDES: tuple[Nuclide, ...] = (
         half_life_h=26.8,
         energy_mev_per_decay=0.69634,
         source="ICRP Publication 107 (2008): 26.8 h, all electrons 0.69634 MeV per decay (15.53 Gy.kg/GBq)",
+        radial_kernel=_HO166_KERNEL,
     ),
     Nuclide(
         name="tc99m",

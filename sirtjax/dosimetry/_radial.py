@@ -17,7 +17,10 @@ from sirtjax.typing import Numbers, Scalar
 # C 13.9, N 3.0, O 71.6, Na 0.2, P 0.3, S 0.3, Cl 0.2, K 0.3 % of mass. Muscle and soft tissue give the same to 0.001.
 TISSUE_ELECTRONS_PER_WATER = 0.991
 
-_FILES = {"y90-graves2019-water": "y90_graves2019_water.csv"}
+_FILES = {
+    "y90-graves2019-water": "y90_graves2019_water.csv",
+    "ho166-derived-water": "ho166_derived_water.csv",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

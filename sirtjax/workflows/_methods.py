@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sirtjax import dosimetry
 from sirtjax.workflows._biology import Biology, biology_facts
 from sirtjax.workflows._case import Case
+from sirtjax.workflows._doses import DoseMethod
 from sirtjax.workflows._results import MethodEntry, RegistrationSummary
 from sirtjax.workflows._setting import DosimetryContext
 
@@ -12,10 +14,6 @@ DOSE_METHODS = {
     "local": "local deposition of all energy in the voxel of the decay",
 }
 LOCAL_SOURCE = "local energy deposition: Chiesa et al., EJNMMI Phys 2021;8:77, doi:10.1186/s40658-021-00394-3"
-KERNEL_SOURCE = (
-    "radial kernel in water, radii scaled to tissue by its electron density: "
-    "Graves et al., Med Phys 2019;46:5284, doi:10.1002/mp.13789"
-)
 CALIBRATIONS = {
     "relative": (
         "patient-relative: the counts of each territory scaled to the activity injected into it",
@@ -40,7 +38,7 @@ def method_facts(
         MethodEntry(
             "voxel dose",
             DOSE_METHODS[setting.method],
-            KERNEL_SOURCE if setting.method == "kernel" else LOCAL_SOURCE,
+            _dose_source(setting.method, nuclide),
         ),
         MethodEntry("dose method of the limits", DOSE_METHODS[stated.value], f"{stated.source} ({stated.evidence})"),
         _other_method(setting),
@@ -72,8 +70,16 @@ def _other_method(setting: DosimetryContext) -> MethodEntry:
     name = "dose method shown for comparison"
     if setting.other_method is None:
         return MethodEntry(name, f"none: no dose kernel of {setting.nuclide.symbol} is included")
-    source = KERNEL_SOURCE if setting.other_method == "kernel" else LOCAL_SOURCE
+    source = _dose_source(setting.other_method, setting.nuclide)
     return MethodEntry(name, DOSE_METHODS[setting.other_method], source)
+
+
+def _dose_source(method: DoseMethod, nuclide: dosimetry.Nuclide) -> str:
+    """The source of a dose method, with that of the nuclide's kernel."""
+    if method == "local" or nuclide.radial_kernel is None:
+        return LOCAL_SOURCE
+    kernel = dosimetry.get_radial_kernel(nuclide.radial_kernel)
+    return f"radial kernel in water, radii scaled to tissue by its electron density: {kernel.source}"
 
 
 def registration_sentence(case: Case, registered: RegistrationSummary | None) -> str:

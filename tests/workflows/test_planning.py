@@ -281,12 +281,11 @@ def test_limits_use_the_method_of_the_protocol_and_a_check_names_any_other(plann
 
 
 @pytest.mark.slow
-def test_holmium_has_no_kernel_to_compare_with(planned):
+def test_holmium_is_compared_with_its_derived_kernel(planned):
     result, _ = planned(protocol={"name": "holmium-icc-bilobar"}, dose={"spacing_mm": 3.0})
-    assert (result.dose_method, result.other_dose_method) == ("local", None)
-    assert all(voi.other_dose is None for voi in result.vois)
-    stated = {fact.name: fact.value for fact in result.methods}
-    assert stated["dose method shown for comparison"] == "none: no dose kernel of Ho-166 is included"
+    assert (result.dose_method, result.other_dose_method) == ("local", "kernel")
+    stated = {entry.name: entry.source for entry in result.methods}["dose method shown for comparison"]
+    assert "derived, not published" in stated and "photons (4 % of the energy) are not counted" in stated
 
 
 def test_the_kernel_keeps_the_energy(kernel):

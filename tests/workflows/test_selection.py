@@ -203,13 +203,6 @@ def test_density_from_a_ct_that_is_not_there(folder):
 def test_unknown_names_of_constants(folder):
     refuse(folder, ConfigError, "unknown nuclide 'y91'", dose={"method": "local", "constant": "y91"})
     refuse(folder, ConfigError, "nowhere", dose={"method": "local", "density": "nowhere"})
-    refuse(
-        folder,
-        ConfigError,
-        "no published point kernel",
-        dose={"method": "kernel"},
-        protocol={"name": "holmium-icc-bilobar"},
-    )
     refuse(folder, ConfigError, "nobody", biology={"tumour": "nobody"})
 
 
