@@ -14,6 +14,9 @@ SITE = $$($(1)/bin/python -c 'import site; print(site.getsitepackages()[0])')
 # Without another index this is a build for the CPU only where the index has one.
 TORCH ?= torch==2.13.0
 
+# Where this is set, as in the images of many CI services, every process compiles all modules that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-slow test-peers test-clinic clinic-programs lint types docs wheel release-notes tag clean
 
 # The environment is made once and again whenever what it is made from changes.

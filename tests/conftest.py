@@ -20,7 +20,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 import jax
 import jax.monitoring
 
-# The tests of several rooms plan the patient of analytic_case.py.
+# Tests of several subpackages plan the patient of analytic_case.py.
 sys.path.append(str(Path(__file__).parent))
 
 import shape_checks
