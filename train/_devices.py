@@ -37,7 +37,7 @@ def place(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def place_batch(tree: PyTree, mesh: Mesh) -> PyTree:
-    """Arrays (parts, samples, ...) shared along their second axis: of each process, its own samples.
+    """Shards arrays (parts, samples, ...) along their second axis; each process provides its own samples.
 
     Args:
       tree: host arrays; with several processes, those samples that this one has read.

@@ -68,7 +68,7 @@ def save_checkpoint(
       force: replace an existing checkpoint.
 
     Raises:
-      ModelError: something else than nested dictionaries of finite numbers, or kernels too large for half precision.
+      ModelError: the tree is not nested dictionaries of finite numbers, or kernels are too large for half precision.
       OutputError: the folder exists and `force` is not given, or cannot be written.
     """
     from orbax.checkpoint import v1 as orbax  # type: ignore[import-untyped]

@@ -50,7 +50,7 @@ def import_nnunet(
       licence: short name of the licence.
 
     Raises:
-      ModelError: something is missing, damaged or unknown to this library.
+      ModelError: a file is missing or damaged, or the model is not supported.
     """
     trained = _trained_folder(Path(folder), configuration)
     files = _checkpoints(trained, folds, checkpoint)

@@ -26,7 +26,7 @@ class AuditReport:
       whole: whether no entry was changed, added, removed or truncated.
       line: number of the first changed line, counted from 1; None if there is none.
       problem: problem of that line.
-      torn: number of lines truncated by a power failure, and declared by the entry after them.
+      torn: number of incomplete lines, as after a power failure, that the next entry records.
     """
 
     entries: int
@@ -37,10 +37,10 @@ class AuditReport:
 
 
 class AuditLog:
-    """An append-only log of JSON lines, each of which holds the hash of the one before.
+    """An append-only log of JSON lines, each with the hash of the previous line.
 
-    Several processes may append. Beside it, `audit.head` holds number and hash of the last entry, so that lines cut
-    off at the end are missed too.
+    Several processes may append. The file `audit.head` next to it contains number and hash of the last entry, so that
+    missing lines at the end are also detected.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +67,7 @@ class AuditLog:
     def _write_head(self, number: int, digest: str) -> None:
         descriptor = open_private(self._head, os.O_WRONLY)
         try:
-            # Of one length always, so that one write replaces it.
+            # The length is constant, so that one write replaces the content.
             os.pwrite(descriptor, f"{number:020d} {digest}\n".encode(), 0)
         finally:
             os.close(descriptor)

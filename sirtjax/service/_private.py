@@ -45,7 +45,7 @@ def restrict_tree(folder: Path) -> None:
     An earlier version or another umask may have left them.
 
     Raises:
-      OSError: something belongs to another user.
+      OSError: a file or folder belongs to another user.
     """
     for parent, folders, files in os.walk(folder):
         for name in folders:

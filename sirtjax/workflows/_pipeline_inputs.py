@@ -39,7 +39,7 @@ def pipeline_inputs(
         change except for the activity outside it, which no territory contains.
 
     Raises:
-      InputError: something in the case cannot be used.
+      InputError: an input of the case cannot be used.
     """
     setting = prepare(case, products)
     _, unit_dose = unit_maps(setting)

@@ -38,7 +38,7 @@ def plan_case(
       The result, its images on the working grid, and the products of the steps.
 
     Raises:
-      InputError: something in the case cannot be used; the message says what.
+      InputError: an input of the case cannot be used; the message names it.
     """
     hooks = hooks or Hooks()
     check_prescription(case)

@@ -52,7 +52,7 @@ def verify_case(
       The result, its images on the working grid, and the products of the steps.
 
     Raises:
-      InputError: something in the case cannot be used; the message says what.
+      InputError: an input of the case cannot be used; the message names it.
     """
     hooks = hooks or Hooks()
     plan = None if case.plan is None else read_plan(case.plan)

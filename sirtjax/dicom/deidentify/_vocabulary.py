@@ -21,7 +21,7 @@ class Vocabulary:
 
     Attributes:
       fixed: tags whose values are terms that the standard or the scanner's maker defines.
-      exact: values of these tags that stay though they have a long number.
+      exact: values of these tags that are retained although they contain a long number.
       terms: lower-case words of fixed terms.
       words: lower-case words of all other text, with the terms.
     """
@@ -36,7 +36,7 @@ class Vocabulary:
         return value in self.exact or self._has(value, self.terms, 2)
 
     def has_text(self, value: str, *, digits: int) -> bool:
-        """Returns whether each word of a text is known, with numbers of at most so many digits."""
+        """Returns whether each word of a text is known, with numbers of at most `digits` digits."""
         return self._has(value, self.words, digits)
 
     def _has(self, value: str, words: frozenset[str], digits: int) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sirtjax.errors import InputError
 
-# Of a person's name in DICOM; "\" and "=" part its values and spellings, "^" its components.
+# Limits of a person's name in DICOM: "\" separates values and "=" spellings.
 _MAX_NAME = 64
 _FORBIDDEN = "\\="
 

@@ -13,7 +13,7 @@ from sirtjax.volume import Geometry
 _TOLERANCE = 0.05
 # Frames closer than this are in one slice, of different segments.
 _SAME_SLICE_MM = 0.01
-# More slices than any scan has: a damaged position, not a grid.
+# No scan has more slices; a larger number means a damaged position.
 _MAX_SLICES = 5_000
 
 
