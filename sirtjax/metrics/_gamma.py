@@ -95,7 +95,7 @@ def gamma_index(
       spacing_mm: voxel size along i, j, k; the axes are assumed to be perpendicular.
       criteria: dose difference, distance, scope and threshold. Default: 5 %, 5 mm, global, 10 %.
       within: (i, j, k) voxels to evaluate. Default: all voxels.
-      max_gamma: end of the search; larger indices are reported as this value.
+      max_gamma: end of the search, above 1; larger indices are reported as this value.
       step_fraction: distance between searched points as a fraction of the accepted distance.
 
     Raises:
@@ -156,11 +156,12 @@ def _check(
     for name, value in (
         ("dose_percent", criteria.dose_percent),
         ("distance_mm", criteria.distance_mm),
-        ("max_gamma", max_gamma),
         ("step_fraction", step_fraction),
     ):
         if not value > 0:
             raise InputError(f"{name}: not positive ({value}); a gamma index needs a positive number")
+    if not max_gamma > 1:
+        raise InputError(f"max_gamma: not above 1 ({max_gamma}); voxels that fail must have an index above 1")
     if not (np.isfinite(reference).all() and np.isfinite(evaluated).all()):
         raise InputError("a dose map has voxels that are NaN or infinite; replace them")
 

@@ -141,7 +141,7 @@ def test_a_dose_that_moved_out_of_reach_does_not_pass():
         ({"evaluated_gy": np.full(SHAPE, np.nan, np.float32)}, "NaN or infinite; replace them"),
         ({"reference_gy": np.zeros(SHAPE, np.float32)}, "reference dose is zero"),
         ({"criteria": GammaCriteria(distance_mm=0.0)}, r"distance_mm: not positive \(0.0\)"),
-        ({"max_gamma": 0.0}, r"max_gamma: not positive \(0.0\)"),
+        ({"max_gamma": 1.0}, r"max_gamma: not above 1 \(1.0\); voxels that fail"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(change, message):
