@@ -300,6 +300,12 @@ CHECKS: tuple[CheckRule, ...] = (
         "{where}: planned and delivered doses are not comparable",
     ),
     _rule(
+        "SJ529", "warning", "Position of the registered plan",
+        "the warped liver of the plan and the liver after treatment have a DSC of {value} (below {limit}), centroids "
+        "{where} apart; the case accepts it: review the difference map",
+        limit=0.85, unit="",
+    ),
+    _rule(
         "SJ601", "warning", "Calibration time missing",
         "{where} has no reference time: its activity was taken as that at the time of injection",
     ),

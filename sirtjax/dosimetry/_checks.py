@@ -281,6 +281,18 @@ def planned_volume_checks(voi: str, *, planned_ml: float, found_ml: float) -> tu
     return _changed("SJ517", voi, found_ml / planned_ml - 1.0)
 
 
+def plan_position_checks(*, dice: float, centroid_mm: float) -> tuple[Check, ...]:
+    """Returns SJ529: the warped liver of the plan overlaps the liver after treatment too little.
+
+    Args:
+      dice: Dice coefficient of both livers.
+      centroid_mm: distance of their centroids, mm.
+    """
+    limit = RULES["SJ529"].limit
+    low = isinstance(limit, float) and _finite_number("DSC", dice) < limit
+    return (make_check("SJ529", where=f"{centroid_mm:.1f} mm", value=dice),) if low else ()
+
+
 def staged_activity_checks(fraction_outside: float) -> tuple[Check, ...]:
     """Returns SJ407: staged injections, with liver activity outside the injected territories."""
     return _above("SJ407", fraction_outside)

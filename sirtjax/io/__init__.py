@@ -10,6 +10,8 @@ from sirtjax.io._checkpoint import save_checkpoint as save_checkpoint
 from sirtjax.io._csv_cells import CsvWriter as CsvWriter
 from sirtjax.io._csv_cells import csv_cell as csv_cell
 from sirtjax.io._csv_cells import plain_cell as plain_cell
+from sirtjax.io._file_names import file_name as file_name
+from sirtjax.io._file_names import file_names as file_names
 from sirtjax.io._finite import check_finite as check_finite
 from sirtjax.io._hash import file_sha256 as file_sha256
 from sirtjax.io._kind_of_file import check_file as check_file
@@ -67,6 +69,8 @@ __all__ = [
     "check_finite",
     "covering_lattice",
     "csv_cell",
+    "file_name",
+    "file_names",
     "file_sha256",
     "find_name",
     "is_label_file",

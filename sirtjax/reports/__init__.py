@@ -8,8 +8,6 @@ from sirtjax.reports._dicom_results import write_dicom_results as write_dicom_re
 from sirtjax.reports._divide_liver_file import DividedLiver as DividedLiver
 from sirtjax.reports._divide_liver_file import divide_liver_file as divide_liver_file
 from sirtjax.reports._files import REPORT_PDF as REPORT_PDF
-from sirtjax.reports._files import file_name as file_name
-from sirtjax.reports._files import file_names as file_names
 from sirtjax.reports._files import write_results as write_results
 from sirtjax.reports._html import report_html as report_html
 from sirtjax.reports._plan_folder import DICOM_FOLDER as DICOM_FOLDER
@@ -73,8 +71,6 @@ __all__ = [
     "case_references",
     "divide_liver_file",
     "dose_text",
-    "file_name",
-    "file_names",
     "fill_plan_folder",
     "load_saved_case",
     "load_steps",

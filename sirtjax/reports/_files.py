@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,36 +65,11 @@ def write_results(
     io.write_nifti(folder / "activity.nii.gz", maps.activity, force=True)
     if result.registration is not None:
         io.write_transform(folder / "transform.h5", maps.transform, force=True)
-    files = file_names(maps.occupancy)
+    files = io.file_names(maps.occupancy)
     for name, weight in maps.occupancy.items():
         # Half a voxel or more is inside; the doses themselves use the partial voxels.
         mask = LabelMap.from_mask(weight >= np.float32(0.5), maps.geometry, name=name)
         io.write_nifti(folder / "masks" / f"{files[name]}.nii.gz", mask, force=True)
-
-
-def file_name(name: str) -> str:
-    """Returns a VOI name as a file name, with only letters, digits, dots, dashes and underscores."""
-    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
-
-
-def file_names(names: Iterable[str]) -> dict[str, str]:
-    """Returns `file_name` of each name; duplicates, also in another case, get a number.
-
-    Examples:
-      >>> from sirtjax import reports
-      >>> reports.file_names(["lesion 1", "Lesion/1"])
-      {'lesion 1': 'lesion-1', 'Lesion/1': 'Lesion-1-2'}
-    """
-    files: dict[str, str] = {}
-    for name in names:
-        plain = candidate = file_name(name)
-        taken = {file.lower() for file in files.values()}
-        number = 1
-        while candidate.lower() in taken:
-            number += 1
-            candidate = f"{plain}-{number}"
-        files[name] = candidate
-    return files
 
 
 def _write_text(path: Path, text: str) -> None:

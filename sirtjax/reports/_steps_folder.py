@@ -52,7 +52,7 @@ def save_steps(
       with_resampling: also write the VOIs as they lie on the working grid.
     """
     from sirtjax import io
-    from sirtjax.reports._files import file_names
+    from sirtjax.io import file_names
     from sirtjax.volume import Volume
 
     def write_voi(kind: str, voi: Voi, stem: str) -> dict[str, Any]:

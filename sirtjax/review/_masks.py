@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sirtjax.errors import ConfigError
-from sirtjax.reports import file_names
+from sirtjax.io import file_names
 from sirtjax.volume import LabelMap
 
 if TYPE_CHECKING:

@@ -11,12 +11,14 @@ from sirtjax.errors import ComputationError, ConfigError
 from sirtjax.registration import RegistrationConfig, RegistrationResult, Status
 from sirtjax.volume import Volume
 from sirtjax.workflows._alignment_record import Alignment, AlignmentRecord, Register
-from sirtjax.workflows._case import Case, RegistrationTable
+from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_images import CaseImages
-from sirtjax.workflows._case_registration import Accepted
+from sirtjax.workflows._case_registration import Accepted, TransformTable
 from sirtjax.workflows._guides import LIVER, RegistrationGuidance, gather_guides
 from sirtjax.workflows._voi import Voi
 
+# The floating image of each table of a case.
+FLOATING: Mapping[str, str] = {"registration": "diagnostic image", "plan_registration": "CT of the plan"}
 # What each method leaves of a preset.
 FREEDOM: Mapping[str, tuple[str, ...]] = {
     "deformable": (),
@@ -53,21 +55,55 @@ def align_diagnostic(
     if table is None:
         raise ConfigError("the diagnostic image requires a [registration] to the activity image")
     reference = images.ct if images.ct is not None else images.activity
-    record = AlignmentRecord(method=table.method)
-    if table.method == "identity":
-        return Alignment(transform=spatial.identity(), record=record)
-    if table.path is not None:
-        return Alignment(transform=io.read_transform(table.path, reference=reference.volume.geometry), record=record)
+    if not table.computed:
+        return stated_alignment(table, reference.volume)
     if images.ct is None:
         raise ConfigError(
             f'registration.method = "{table.method}" requires [images.ct]: a SPECT shows too little anatomy to register'
         )
     guides = gather_guides(case, images, liver, lesions)
-    record = replace(record, guides=guides.common())
+    return computed_alignment(table, images.ct.volume, images.diagnostic.volume, guides, register=register)
+
+
+def stated_alignment(table: TransformTable, reference: Volume) -> Alignment:
+    """Returns the transform that a case states: none, or the content of its file.
+
+    Args:
+      table: table of the case with method "identity" or "file".
+      reference: image of the reference frame.
+    """
+    transform = (
+        spatial.identity() if table.path is None else io.read_transform(table.path, reference=reference.geometry)
+    )
+    return Alignment(transform=transform, record=AlignmentRecord(method=table.method))
+
+
+def computed_alignment(
+    table: TransformTable,
+    reference: Volume,
+    floating: Volume,
+    guides: RegistrationGuidance,
+    *,
+    register: Register | None = None,
+) -> Alignment:
+    """Registers two images, and refuses a status other than success that the case does not accept.
+
+    Args:
+      table: table of the case with method, preset and accepted statuses.
+      reference: CT of the activity image.
+      floating: image to register to it.
+      guides: masks and landmark points of both.
+      register: function that replaces the registration by the images.
+
+    Raises:
+      ConfigError: the preset lacks the masks it is guided by.
+      ComputationError: the registration did not succeed, and the case doesn't accept how it ended.
+    """
+    record = AlignmentRecord(method=table.method, guides=guides.common())
     if register is None:
-        result = _registered(table, images.ct.volume, images.diagnostic.volume, guides)
+        result = _registered(table, reference, floating, guides)
     else:
-        found = register(images.ct.volume, images.diagnostic.volume, guides)
+        found = register(reference, floating, guides)
         if not isinstance(found, RegistrationResult):
             return Alignment(transform=found, record=record, guides=guides)
         result = found
@@ -85,7 +121,7 @@ def align_diagnostic(
     return Alignment(transform=result.transform, record=record, result=result, guides=guides)
 
 
-def registration_config(table: RegistrationTable, guides: RegistrationGuidance) -> RegistrationConfig:
+def registration_config(table: TransformTable, guides: RegistrationGuidance) -> RegistrationConfig:
     """Returns the preset of the case, otherwise the one that uses the most guidance available.
 
     Raises:
@@ -96,7 +132,7 @@ def registration_config(table: RegistrationTable, guides: RegistrationGuidance) 
     try:
         config = registration.apply_overrides(config, (*FREEDOM[table.method], *table.settings))
     except ConfigError as error:
-        raise ConfigError(f"registration.settings: {str(error).removeprefix('--set ')}") from error
+        raise ConfigError(f"{table.key}.settings: {str(error).removeprefix('--set ')}") from error
     if config.guidance.masks != "none" and LIVER not in guides.common():
         side = "reference_masks" if LIVER not in guides.reference_masks else "floating_masks"
         image = "CT of the activity image" if side == "reference_masks" else "diagnostic image"
@@ -108,7 +144,7 @@ def registration_config(table: RegistrationTable, guides: RegistrationGuidance) 
 
 
 def _registered(
-    table: RegistrationTable, reference: Volume, floating: Volume, guides: RegistrationGuidance
+    table: TransformTable, reference: Volume, floating: Volume, guides: RegistrationGuidance
 ) -> RegistrationResult:
     return registration.register(
         reference,
@@ -121,7 +157,7 @@ def _registered(
     )
 
 
-def _accepted(status: Status, preset: str, table: RegistrationTable) -> bool:
+def _accepted(status: Status, preset: str, table: TransformTable) -> bool:
     """Returns whether this status is not success but is accepted by the case."""
     if status is Status.SUCCESS:
         return False
@@ -129,8 +165,8 @@ def _accepted(status: Status, preset: str, table: RegistrationTable) -> bool:
         return True
     way_on = "use a transform file made in a viewer"
     if status.name in get_args(Accepted):
-        way_on = f'review it with `sirtjax register`, and accept it with registration.accept = ["{status.name}"]'
+        way_on = f'review it with `sirtjax register`, and accept it with {table.key}.accept = ["{status.name}"]'
     raise ComputationError(
-        f"the registration of the diagnostic image (preset {preset}) has the status {status.name}: {status.cause}; "
-        f"{status.remedy}; or {way_on}"
+        f"the registration of the {FLOATING[table.key]} (preset {preset}) has the status {status.name}: "
+        f"{status.cause}; {status.remedy}; or {way_on}"
     )

@@ -17,6 +17,7 @@ from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._checks import case_checks, registration_checks
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import placed_vois, territory_weights
+from sirtjax.workflows._dose_map import dose_map_record
 from sirtjax.workflows._doses import dose_method, medium, other_dose_method
 from sirtjax.workflows._drafts import unreviewed_masks
 from sirtjax.workflows._evaluation import evaluate_vois
@@ -151,6 +152,7 @@ def assemble(
         other_dose_method=setting.other_method,
         territories=_territory_results(setting),
         masks=mask_results(case, products),
+        dose_map=dose_map_record(Volume(deposit.dose_gy, mapped.geometry, unit="Gy")),
     )
     weights = {voi.name: voi.weight for voi in setting.vois}
     maps = ResultVolumes(

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from sirtjax.workflows._case_registration import GuidesTable as GuidesTable
 from sirtjax.workflows._case_registration import GuideTable as GuideTable
+from sirtjax.workflows._case_registration import PlanRegistrationTable as PlanRegistrationTable
 from sirtjax.workflows._case_registration import RegistrationTable as RegistrationTable
 from sirtjax.workflows._case_table import Table
 
@@ -296,6 +297,7 @@ class Case(Table):
     biology: BiologyTable | None = None
     injections: tuple[InjectionTable, ...] = ()
     plan: Path | None = None
+    plan_registration: PlanRegistrationTable | None = None
     accept: tuple[Acceptable, ...] = ()
 
     @model_validator(mode="after")
@@ -311,7 +313,10 @@ class Case(Table):
         if any(table.image == "diagnostic" for _, table in placed) and self.registration is None:
             raise ValueError("VOIs on the diagnostic image require a [registration] to the activity image")
         self._check_guides()
-        if self.territories is None and len(self.injections) > 1:
+        if self.plan_registration is not None and self.plan is None:
+            raise ValueError("[plan_registration] requires `plan`, the results.json of the plan")
+        # With a registered plan its territories are the default.
+        if self.territories is None and self.plan_registration is None and len(self.injections) > 1:
             raise ValueError("several [[injections]] require [territories] to assign each one")
         names = [injection.territory for injection in self.injections]
         if len(set(names)) != len(names):

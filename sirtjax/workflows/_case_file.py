@@ -17,7 +17,7 @@ from sirtjax.workflows._case import Case
 UNION_BRANCH = re.compile(r"constrained-\w+|literal\[.*\]")
 # Keys that hold paths, relative to the case file.
 PATH_KEYS = frozenset(
-    {"path", "dividing_lines", "planar", "planar_rois", "plan", "reference_points", "floating_points"}
+    {"path", "dividing_lines", "planar", "planar_rois", "plan", "ct", "reference_points", "floating_points"}
 )
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -43,17 +43,12 @@ class GuidesTable(Table):
         return {name: table for name, table in named.items() if table is not None}
 
 
-class RegistrationTable(Table):
-    """The registration of the diagnostic image to the CT of the activity image.
+class TransformTable(Table):
+    """The transform of one image to another, and the statuses with which a case continues.
 
-    `method` is the transform of the diagnostic image: deformation, one affine map, rotation and translation ("rigid"),
-    none ("identity"), or that of a transform file ("file"). `preset` names the preset of the first three. Default:
-    cnn-lm if both images have the liver and a landmark of the same name, cnn if both have the liver, otherwise
-    image. `settings` change values of the preset.
-
-    The VOIs guide on the image on which they were contoured. `reference_masks`
-    (on the CT) and `floating_masks` (on the diagnostic image) add more, and the points are landmarks of both, in one
-    order. `accept` names the statuses other than success with which the case continues.
+    `method` is the transform model: deformation, one affine map, rotation and translation ("rigid"), none ("identity"),
+    or a transform file ("file"). `preset` names the preset of the first three, and `settings` change its values.
+    `accept` names the statuses other than success with which the case continues.
     """
 
     method: Method
@@ -61,10 +56,10 @@ class RegistrationTable(Table):
     preset: str | None = None
     settings: tuple[str, ...] = ()
     accept: tuple[Accepted, ...] = ()
-    reference_masks: GuidesTable = GuidesTable()
-    floating_masks: GuidesTable = GuidesTable()
-    reference_points: Path | None = None
-    floating_points: Path | None = None
+
+    # Name of the table in a case, and its keys that every method has.
+    key: ClassVar[str] = "registration"
+    of_every_method: ClassVar[frozenset[str]] = frozenset({"method", "path"})
 
     @property
     def computed(self) -> bool:
@@ -72,16 +67,14 @@ class RegistrationTable(Table):
         return self.method in COMPUTED
 
     @model_validator(mode="after")
-    def _fitting(self) -> RegistrationTable:
+    def _fitting_method(self) -> Self:
         if (self.method == "file") != (self.path is not None):
             raise ValueError('`path` is allowed only with method = "file", and required there')
-        if (self.reference_points is None) != (self.floating_points is None):
-            raise ValueError("`reference_points` and `floating_points` must be used together")
-        others = sorted(self.model_fields_set - {"method", "path"})
+        others = sorted(self.model_fields_set - self.of_every_method)
         if others and not self.computed:
             raise ValueError(
                 f"{', '.join(f'`{name}`' for name in others)}: not allowed with method = {self.method!r}; omit it "
-                f"(--unset registration.{others[0]})"
+                f"(--unset {self.key}.{others[0]})"
             )
         self._check_preset()
         return self
@@ -94,3 +87,48 @@ class RegistrationTable(Table):
             raise ValueError(
                 f"no registration preset is named {self.preset!r}; choose one of {', '.join(list_presets())}"
             )
+
+
+class RegistrationTable(TransformTable):
+    """The registration of the diagnostic image to the CT of the activity image.
+
+    Default preset: cnn-lm if both images have the liver and a landmark of the same name, cnn if both have the liver,
+    otherwise image.
+
+    The VOIs guide on the image on which they were contoured. `reference_masks`
+    (on the CT) and `floating_masks` (on the diagnostic image) add more, and the points are landmarks of both, in one
+    order.
+    """
+
+    reference_masks: GuidesTable = GuidesTable()
+    floating_masks: GuidesTable = GuidesTable()
+    reference_points: Path | None = None
+    floating_points: Path | None = None
+
+    @model_validator(mode="after")
+    def _paired_points(self) -> RegistrationTable:
+        if (self.reference_points is None) != (self.floating_points is None):
+            raise ValueError("`reference_points` and `floating_points` must be used together")
+        return self
+
+
+class PlanRegistrationTable(TransformTable):
+    """The registration of the plan to the images of a verification.
+
+    The reference is the CT of the activity image after treatment, the floating image is the CT of the plan: `ct`, with
+    `series` and `resample_slices` as in [images.ct]. The liver of the plan and the liver here guide it.
+    "identity" is for images in one frame of reference.
+    """
+
+    ct: Path | None = None
+    series: str | None = None
+    resample_slices: bool = False
+
+    key: ClassVar[str] = "plan_registration"
+    of_every_method: ClassVar[frozenset[str]] = frozenset({"method", "path", "accept"})
+
+    @model_validator(mode="after")
+    def _planning_ct(self) -> PlanRegistrationTable:
+        if self.computed and self.ct is None:
+            raise ValueError(f"method = {self.method!r} requires `ct`: the CT that the plan was made with")
+        return self

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sirtjax.errors import ImageFormatError
 from sirtjax.io import PatientFingerprint
 from sirtjax.parsing import parse_json
+from sirtjax.workflows._dose_map import DoseMapRecord
 from sirtjax.workflows._provenance_record import InputFile, PlannedVoi
 from sirtjax.workflows._results import SCHEMA, ObjectiveResult, TerritoryResult
 
@@ -38,6 +39,7 @@ class TreatmentPlan:
       lung_dose_gy: mean lung dose.
       inputs: file, UIDs and hash of each input by its role, as in the file.
       unreviewed_masks: a sentence for each unreviewed mask.
+      dose_map: identity of the dose map in the folder of the plan.
     """
 
     patient_id: str
@@ -54,6 +56,7 @@ class TreatmentPlan:
     lung_dose_gy: float | None
     inputs: dict[str, InputFile]
     unreviewed_masks: tuple[str, ...]
+    dose_map: DoseMapRecord
 
 
 class _Part(BaseModel):
@@ -120,6 +123,15 @@ class _Provenance(_Part):
     patient: _Mark | None = None
 
 
+class _DoseMap(_Part):
+    file: str
+    sha256: str
+    shape: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=3, max_length=3)]
+    world_from_voxel: Annotated[
+        list[Annotated[list[Finite], Field(min_length=4, max_length=4)]], Field(min_length=4, max_length=4)
+    ]
+
+
 class _Plan(_Part):
     kind: Literal["plan"]
     patient_id: str | None = None
@@ -134,6 +146,7 @@ class _Plan(_Part):
     lung_dose_gy: Finite | None
     provenance: _Provenance
     unreviewed_masks: list[str]
+    dose_map: _DoseMap
 
 
 def read_plan(path: Path) -> TreatmentPlan:
@@ -168,7 +181,15 @@ def read_plan(path: Path) -> TreatmentPlan:
         lung_dose_gy=plan.lung_dose_gy,
         inputs={role: cast("InputFile", one.model_dump()) for role, one in plan.provenance.inputs.items()},
         unreviewed_masks=tuple(plan.unreviewed_masks),
+        dose_map=_dose_map(plan.dose_map),
     )
+
+
+def _dose_map(found: _DoseMap) -> DoseMapRecord:
+    i, j, k = found.shape
+    rows = tuple(tuple(row) for row in found.world_from_voxel)
+    # A name only: the dose is in the folder of the plan.
+    return DoseMapRecord(file=Path(found.file).name, sha256=found.sha256, shape=(i, j, k), world_from_voxel=rows)
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -105,6 +105,8 @@ def _other_files(case: Case) -> dict[str, Path]:
         files["planar ROIs"] = case.lung_shunt.planar_rois
     if case.plan is not None:
         files["plan"] = case.plan
+    if case.plan_registration is not None and case.plan_registration.path is not None:
+        files["plan transform"] = case.plan_registration.path
     return files
 
 

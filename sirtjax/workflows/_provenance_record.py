@@ -58,6 +58,7 @@ class PlannedVoi(TypedDict, total=False):
       name, kind: name and type of the VOI.
       volume_ml, mask_ml: volume on the dose grid, and volume of the mask.
       mean_gy, d_gy, v_percent: doses and volumes of the histogram.
+      tn_ratio, uptake_fraction: T/N ratio of a lesion, and fraction of the activity in the liver.
       dvh_dose_gy, dvh_volume_percent: the cumulative histogram.
     """
 
@@ -68,5 +69,7 @@ class PlannedVoi(TypedDict, total=False):
     mean_gy: float | None
     d_gy: dict[str, float | None]
     v_percent: dict[str, float | None]
+    tn_ratio: float | None
+    uptake_fraction: float | None
     dvh_dose_gy: list[float]
     dvh_volume_percent: list[float]

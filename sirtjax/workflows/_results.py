@@ -13,6 +13,8 @@ from sirtjax.dosimetry import Check
 from sirtjax.parsing import json_value
 from sirtjax.spatial import Transform
 from sirtjax.volume import Geometry, Volume
+from sirtjax.workflows._before_after_record import BeforeAfter
+from sirtjax.workflows._dose_map import DoseMapRecord
 from sirtjax.workflows._provenance_record import PlannedVoi, Provenance
 from sirtjax.workflows._used_mask import MaskState
 
@@ -322,6 +324,8 @@ class Result:
       masks: each mask with its file, version and signature.
       image_activity_mbq: activity in the whole activity image at the time of injection, in an absolute verification;
         None otherwise, and after staged injections, because each decays from its own time.
+      dose_map: identity of the dose map, by which a verification recognises the dose of its plan.
+      before_after: planned and delivered doses next to each other, in a verification with a plan; None otherwise.
     """
 
     kind: Literal["plan", "verification"]
@@ -349,6 +353,8 @@ class Result:
     comparison: PlanComparison | None = None
     masks: tuple[MaskResult, ...] = ()
     image_activity_mbq: float | None = None
+    dose_map: DoseMapRecord | None = None
+    before_after: BeforeAfter | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.
@@ -372,6 +378,9 @@ class ResultVolumes:
       ct_hu: (i, j, k) CT, or None.
       occupancy: (i, j, k) fraction of each voxel inside each VOI, by name.
       transform: pull transform from the activity frame to the diagnostic frame.
+      planned_dose_gy: (i, j, k) planned dose, warped to the working grid of a verification; None without a registered
+        plan.
+      plan_transform: pull transform from the activity frame to the frame of the plan; None without a registered plan.
     """
 
     geometry: Geometry
@@ -380,6 +389,8 @@ class ResultVolumes:
     ct_hu: Volume | None
     occupancy: dict[str, Float32[np.ndarray, "i j k"]]
     transform: Transform
+    planned_dose_gy: Volume | None = None
+    plan_transform: Transform | None = None
 
 
 def result_to_json(result: Result) -> dict[str, object]:

@@ -11,7 +11,10 @@ from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._assemble import assemble, distinct_checks, prepare, superpose
+from sirtjax.workflows._before_after import compare_doses
+from sirtjax.workflows._before_after_record import BeforeAfter
 from sirtjax.workflows._case import Case, InjectionTable
+from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._decay import (
     STAGED_NOTE,
     InjectionDecay,
@@ -22,9 +25,12 @@ from sirtjax.workflows._decay import (
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._objective_results import delivered_objectives
+from sirtjax.workflows._plan_alignment import RegisteredPlan, register_plan
 from sirtjax.workflows._plan_comparison import compare_with_plan
 from sirtjax.workflows._plan_patient import refuse_other_patient
 from sirtjax.workflows._plan_record import TreatmentPlan, read_plan
+from sirtjax.workflows._planned_maps import PlannedMaps, read_planned_maps
+from sirtjax.workflows._planned_masks import add_planned_masks
 from sirtjax.workflows._prescribing import case_objectives
 from sirtjax.workflows._products import AllStepResults, Hooks, StepResults
 from sirtjax.workflows._results import InjectionResult, PlanComparison, Result, ResultVolumes
@@ -62,6 +68,7 @@ def verify_case(
     checks = activity_nuclide_checks(case, images, "verification")
     if plan is not None and case.plan is not None:
         refuse_other_patient(case, images, plan, case.plan)
+    planned, registered, products = _registered_plan(case, images, plan, products, hooks)
     mapped = made_all(case, products=products, hooks=hooks)
     setting = prepare(case, mapped)
     injected = np.asarray([table.activity_mbq for table in case.injections], np.float64)
@@ -102,8 +109,39 @@ def verify_case(
     differences: tuple[Check, ...] = (dosimetry.make_check("SJ510"),)
     if plan is not None:
         comparison, differences = compare_with_plan(case, images, result, plan)
+        hooks.on_step("planned and delivered dose")
+        both, planned_gy = compare_doses(result, maps, plan, planned, registered)
+        result = replace(result, before_after=both)
+        if registered is not None:
+            differences = (*differences, *registered.checks, *_accepted_checks(both))
+            maps = replace(maps, planned_dose_gy=planned_gy, plan_transform=registered.alignment.transform)
     checks = distinct_checks((*result.checks, *unmet, *differences))
     return replace(result, comparison=comparison, checks=checks), maps, mapped
+
+
+def _registered_plan(
+    case: Case, images: CaseImages, plan: TreatmentPlan | None, products: StepResults, hooks: Hooks
+) -> tuple[PlannedMaps | None, RegisteredPlan | None, StepResults]:
+    """The plan with its transform, and the steps with its masks where the case has none.
+
+    Without [plan_registration] doses are compared only by VOI.
+    """
+    table = case.plan_registration
+    if table is None or plan is None or case.plan is None:
+        return None, None, products
+    planned = read_planned_maps(case.plan, plan)
+    hooks.on_step("registration of the plan")
+    registered, products = register_plan(case, table, images, plan, planned, products, hooks)
+    transform = registered.alignment.transform
+    products = add_planned_masks(case, images, products, planned, transform, created=plan.created, hooks=hooks)
+    return planned, registered, products
+
+
+def _accepted_checks(both: BeforeAfter) -> tuple[Check, ...]:
+    summary = both.registration
+    if summary is None or not summary.accepted:
+        return ()
+    return dosimetry.accepted_registration_checks(f"{summary.status} ({summary.cause}), registration of the plan")
 
 
 def _absolute(

@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from sirtjax.io import read_nifti, read_nifti_array
-from sirtjax.reports import file_name, write_results
+from sirtjax.io import file_name, read_nifti, read_nifti_array
+from sirtjax.reports import write_results
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ SECTIONS = {
     "MasksTable": "[masks.liver]",
     "TerritoriesTable": "[territories]",
     "RegistrationTable": "[registration]",
+    "PlanRegistrationTable": "[plan_registration]",
     "GuidesTable": "[registration.reference_masks]",
     "GuideTable": "[registration.reference_masks]",
     "LungShuntTable": "[lung_shunt]",
