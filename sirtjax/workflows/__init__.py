@@ -4,6 +4,11 @@ from sirtjax.workflows._alignment_record import Alignment as Alignment
 from sirtjax.workflows._alignment_record import AlignmentRecord as AlignmentRecord
 from sirtjax.workflows._automatic import BY_CT_NUMBERS as BY_CT_NUMBERS
 from sirtjax.workflows._automatic import automatic_hooks as automatic_hooks
+from sirtjax.workflows._before_after_record import BeforeAfter as BeforeAfter
+from sirtjax.workflows._before_after_record import GammaResult as GammaResult
+from sirtjax.workflows._before_after_record import LesionAgreement as LesionAgreement
+from sirtjax.workflows._before_after_record import PlanRegistrationSummary as PlanRegistrationSummary
+from sirtjax.workflows._before_after_record import VoiComparison as VoiComparison
 from sirtjax.workflows._case import NO_PSEUDONYM as NO_PSEUDONYM
 from sirtjax.workflows._case import Case as Case
 from sirtjax.workflows._case_file import case_from_dict as case_from_dict
@@ -14,6 +19,9 @@ from sirtjax.workflows._case_options import CaseOptions as CaseOptions
 from sirtjax.workflows._case_options import check_choices as check_choices
 from sirtjax.workflows._case_options import missing_choices as missing_choices
 from sirtjax.workflows._case_options import read_case as read_case
+from sirtjax.workflows._comparison_record import ComparisonRow as ComparisonRow
+from sirtjax.workflows._comparison_record import PlanComparison as PlanComparison
+from sirtjax.workflows._dose_map import DoseMapRecord as DoseMapRecord
 from sirtjax.workflows._drafts import unreviewed_masks as unreviewed_masks
 from sirtjax.workflows._guides import RegistrationGuidance as RegistrationGuidance
 from sirtjax.workflows._images import select_images as select_images
@@ -42,13 +50,11 @@ from sirtjax.workflows._required import missing_prescription as missing_prescrip
 from sirtjax.workflows._resampled_case import ResampledCase as ResampledCase
 from sirtjax.workflows._results import SCHEMA as SCHEMA
 from sirtjax.workflows._results import BoundResult as BoundResult
-from sirtjax.workflows._results import ComparisonRow as ComparisonRow
 from sirtjax.workflows._results import InjectionResult as InjectionResult
 from sirtjax.workflows._results import MaskResult as MaskResult
 from sirtjax.workflows._results import MethodEntry as MethodEntry
 from sirtjax.workflows._results import ObjectiveResult as ObjectiveResult
 from sirtjax.workflows._results import OtherDose as OtherDose
-from sirtjax.workflows._results import PlanComparison as PlanComparison
 from sirtjax.workflows._results import RegistrationSummary as RegistrationSummary
 from sirtjax.workflows._results import Result as Result
 from sirtjax.workflows._results import ResultVolumes as ResultVolumes
@@ -80,15 +86,19 @@ __all__ = [
     "AlignmentRecord",
     "AllStepResults",
     "AutomaticMask",
+    "BeforeAfter",
     "BoundResult",
     "Case",
     "CaseImages",
     "CaseOptions",
     "ComparisonRow",
+    "DoseMapRecord",
+    "GammaResult",
     "Hooks",
     "ImageRole",
     "InjectionResult",
     "InputFile",
+    "LesionAgreement",
     "MaskProposal",
     "MaskResult",
     "MaskRole",
@@ -97,6 +107,7 @@ __all__ = [
     "ObjectiveResult",
     "OtherDose",
     "PlanComparison",
+    "PlanRegistrationSummary",
     "PlannedVoi",
     "Provenance",
     "RegistrationGuidance",
@@ -112,6 +123,7 @@ __all__ = [
     "TreatmentPlan",
     "UsedMask",
     "Voi",
+    "VoiComparison",
     "VoiHistogram",
     "VoiResult",
     "VolumeChange",

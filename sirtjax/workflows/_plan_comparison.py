@@ -9,11 +9,12 @@ from sirtjax import dosimetry
 from sirtjax.dosimetry import Check
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_images import CaseImages
+from sirtjax.workflows._comparison_record import Agreement, ComparisonRow, PlanComparison
 from sirtjax.workflows._objective_results import objective_key
 from sirtjax.workflows._plan_patient import compare_patient
 from sirtjax.workflows._plan_record import TreatmentPlan
 from sirtjax.workflows._provenance_record import InputFile
-from sirtjax.workflows._results import Agreement, ComparisonRow, PlanComparison, Result
+from sirtjax.workflows._results import Result
 
 # VOIs with a mask of their own; the others follow from them.
 CONTOURED = ("liver", "lesion", "lungs")

@@ -17,9 +17,9 @@ from sirtjax.errors import InputError
 from sirtjax.io import PatientFingerprint
 from sirtjax.workflows._case import NO_PSEUDONYM, Case
 from sirtjax.workflows._case_images import CaseImages
+from sirtjax.workflows._comparison_record import Agreement, ComparisonRow
 from sirtjax.workflows._plan_record import TreatmentPlan
 from sirtjax.workflows._provenance_record import InputFile
-from sirtjax.workflows._results import Agreement, ComparisonRow
 
 Verdict = Literal["same", "other", "unknown"]
 

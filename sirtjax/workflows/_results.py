@@ -14,6 +14,7 @@ from sirtjax.parsing import json_value
 from sirtjax.spatial import Transform
 from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows._before_after_record import BeforeAfter
+from sirtjax.workflows._comparison_record import PlanComparison
 from sirtjax.workflows._dose_map import DoseMapRecord
 from sirtjax.workflows._provenance_record import PlannedVoi, Provenance
 from sirtjax.workflows._used_mask import MaskState
@@ -179,40 +180,6 @@ class ObjectiveResult:
     planned_fraction: float | None = None
     planned_met: bool | None = None
     only_planned: bool = False
-
-
-Agreement = Literal["agrees", "differs", "unknown"]
-
-
-@dataclass(frozen=True)
-class ComparisonRow:
-    """One property of a verification and of its plan.
-
-    Attributes:
-      name: compared property, such as "protocol" or "volume of lesion 1".
-      planned, found: value in the plan and in the verification, as printed.
-      agreement: whether numbers agree within the limit of their check; "unknown" if one of the two is not stated.
-    """
-
-    name: str
-    planned: str
-    found: str
-    agreement: Agreement
-
-
-@dataclass(frozen=True)
-class PlanComparison:
-    """The comparison of a verification with its plan.
-
-    Attributes:
-      created: date and time of the plan.
-      lung_dose_gy: mean lung dose of the plan.
-      rows: patient, protocol, nuclide, territories, VOIs, frames of reference and inputs.
-    """
-
-    created: str
-    lung_dose_gy: float | None
-    rows: tuple[ComparisonRow, ...]
 
 
 @dataclass(frozen=True)

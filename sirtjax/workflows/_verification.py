@@ -15,6 +15,7 @@ from sirtjax.workflows._before_after import compare_doses
 from sirtjax.workflows._before_after_record import BeforeAfter
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._case_images import CaseImages
+from sirtjax.workflows._comparison_record import PlanComparison
 from sirtjax.workflows._decay import (
     STAGED_NOTE,
     InjectionDecay,
@@ -33,7 +34,7 @@ from sirtjax.workflows._planned_maps import PlannedMaps, read_planned_maps
 from sirtjax.workflows._planned_masks import add_planned_masks
 from sirtjax.workflows._prescribing import case_objectives
 from sirtjax.workflows._products import AllStepResults, Hooks, StepResults
-from sirtjax.workflows._results import InjectionResult, PlanComparison, Result, ResultVolumes
+from sirtjax.workflows._results import InjectionResult, Result, ResultVolumes
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._steps import made_all, made_images
 from sirtjax.workflows._unit_maps import unit_maps
