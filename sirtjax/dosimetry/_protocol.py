@@ -272,7 +272,7 @@ class _File(Table):
 
 def list_protocols() -> tuple[str, ...]:
     """Names of the protocols that come with the package."""
-    return tuple(sorted(f"{stem}-{key}" for stem, file in _shipped().items() for key in file.scenarios))
+    return tuple(sorted(f"{stem}-{key}" for stem, file in _bundled().items() for key in file.scenarios))
 
 
 def load_protocol(name_or_path: str | Path) -> Protocol:
@@ -293,7 +293,7 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     """
     text = str(name_or_path)
     if not text.partition("#")[0].endswith(".toml"):
-        for stem, file in _shipped().items():
+        for stem, file in _bundled().items():
             if text.startswith(f"{stem}-") and text.removeprefix(f"{stem}-") in file.scenarios:
                 return _protocol(file, text.removeprefix(f"{stem}-"), name=text, source=f"{stem}.toml")
         raise ConfigError(
@@ -316,7 +316,7 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     return _protocol(file, key, name=f"{path.stem}-{key}", source=str(path))
 
 
-def _shipped() -> dict[str, _File]:
+def _bundled() -> dict[str, _File]:
     folder = resources.files("sirtjax.configs") / "protocols"
     files = sorted((item for item in folder.iterdir() if item.name.endswith(".toml")), key=lambda item: item.name)
     return {
