@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sirtjax.reports._registration_page import registration_html
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import StepResults
+    from sirtjax.workflows import ResultVolumes, StepResults
 
 
 def alignment_page(products: StepResults, provenance: Mapping[str, object]) -> str | None:
@@ -32,3 +33,20 @@ def alignment_page(products: StepResults, provenance: Mapping[str, object]) -> s
         floating_masks=guides.floating_masks,
         provenance={**provenance, "preset": result.config.name, "seconds": {}},
     )
+
+
+def plan_alignment_page(products: StepResults, maps: ResultVolumes, provenance: Mapping[str, object]) -> str | None:
+    """Returns the registration of the plan to the images after treatment as one HTML page.
+
+    Args:
+      products: results of the steps of the verification.
+      maps: images of the verification.
+      provenance: versions and inputs of the result.
+
+    Returns:
+      The page; None if the images were not registered.
+    """
+    if products.images is None or maps.plan_alignment is None or maps.plan_ct is None:
+        return None
+    images = replace(products.images, diagnostic=maps.plan_ct)
+    return alignment_page(replace(products, images=images, registration=maps.plan_alignment), provenance)

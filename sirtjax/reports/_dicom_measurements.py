@@ -60,6 +60,7 @@ def _group(result: Result, row: VoiResult, name: str) -> dicom.MeasurementGroup:
     if row.kind == "liver":
         found.append(dicom.Measurement(name="lung shunt", value=100 * result.lung_shunt_fraction, unit="%"))
     found += _planned(result.planned.get(row.name, {}))
+    found += _before_after(result, row)
     return dicom.MeasurementGroup(
         name=name,
         measurements=tuple(found),
@@ -85,6 +86,32 @@ def _planned(row: PlannedVoi) -> list[dicom.Measurement]:
     found = _numbers([("planned mean dose", row.get("mean_gy"), "Gy", 1.0)])
     found += _numbers([(f"planned D{at}", value, "Gy", 1.0) for at, value in row.get("d_gy", {}).items()])
     return found + _numbers([(f"planned V{at}", value, "%", 1.0) for at, value in row.get("v_percent", {}).items()])
+
+
+def _before_after(result: Result, row: VoiResult) -> list[dicom.Measurement]:
+    """Differences of a VOI; the liver also has the gamma pass rates, and all lesions together their agreement."""
+    both = result.before_after
+    if both is None:
+        return []
+    found: list[tuple[str, float | None, str, float]] = []
+    for one in both.vois:
+        if one.name == row.name:
+            found += [
+                ("planned T/N ratio", one.planned_tn_ratio, "1", 1.0),
+                ("planned uptake", one.planned_uptake_fraction, "%", 100.0),
+                ("dose difference", one.difference_gy, "Gy", 1.0),
+                ("relative dose difference", one.difference_percent, "%", 1.0),
+            ]
+    if row.kind == "liver":
+        found += [(f"{one.scope} gamma", one.passed_fraction, "%", 100.0) for one in both.gamma]
+    if row.kind == "lesions":
+        found += [
+            ("bias of lesions", both.lesions.bias_gy, "Gy", 1.0),
+            ("lower limit of agreement", both.lesions.lower_limit_gy, "Gy", 1.0),
+            ("upper limit of agreement", both.lesions.upper_limit_gy, "Gy", 1.0),
+            ("concordance of lesions", both.lesions.concordance, "1", 1.0),
+        ]
+    return _numbers(found)
 
 
 def _numbers(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sirtjax.workflows import InjectionResult, PlannedVoi, ResultVolumes, VoiResult
 
 
-Slice2d = NDArray[np.float32]
+Slice2d = Float32[np.ndarray, "rows columns"]
 
 LIVER, LESION, OTHER_LESION, TERRITORY = "#2ee6a8", "#ff4fd8", "#ff9ae8", "#6ec6ff"
 CT_WINDOW_HU = (-110.0, 190.0)
@@ -83,8 +84,8 @@ def fusion_figure(
     """
     from matplotlib.figure import Figure
 
-    centre = _centre(maps.occupancy[focus])
-    box = _box(maps.occupancy["liver"], margin=10)
+    centre = fullest_voxel(maps.occupancy[focus])
+    box = box_around(maps.occupancy["liver"], margin=10)
     i_mm, j_mm, k_mm = (s * (end - start) for s, (start, end) in zip(maps.geometry.spacing_mm, box, strict=True))
     # As tall as the tallest plane at the common scale, and the titles.
     height = FIGURE_WIDTH * PLANES_FRACTION * max(j_mm, k_mm) / (2 * i_mm + j_mm) / 0.9
@@ -103,14 +104,14 @@ def fusion_figure(
         outlines += [("liver", LIVER, 1.2, "solid")]
         outlines += [(focus, LESION, 1.5, "solid")] if focus in lesions else []
         for name, colour, width, style in outlines:
-            _outline(axes, _cut(maps.occupancy[name], plane, centre, box), colour, width, style)
+            outline(axes, cut_plane(maps.occupancy[name], plane, centre, box), colour, width, style)
         if overlay == "dose":
-            _isodoses(axes, _cut(values, plane, centre, box), isodoses_gy)
+            _isodoses(axes, cut_plane(values, plane, centre, box), isodoses_gy)
         # The default place is searched for above the ticks, which are not drawn.
         axes.set_title(plane, color="white", fontsize=9, pad=3, y=1.0)
         axes.set_axis_off()
     if painted is not None:
-        _colour_bar(figure, painted, "Gy" if overlay == "dose" else maps.activity.unit)
+        colour_bar(figure, painted, "Gy" if overlay == "dose" else maps.activity.unit)
     return figure
 
 
@@ -143,6 +144,8 @@ def dvh_figure(vois: Sequence[VoiResult], planned: Mapping[str, PlannedVoi]) -> 
             axes.plot(
                 before["dvh_dose_gy"], before["dvh_volume_percent"], color=colour, linewidth=1.2, linestyle="dashed"
             )
+            # Neither curve is truncated, also where their ends are far apart.
+            reach = max(reach, before["dvh_dose_gy"][-1], voi.dvh_dose_gy[-1])
     axes.set(xlabel="absorbed dose (Gy)", ylabel="volume (%)", ylim=(0, 102), xlim=(0, max(reach * 1.05, 1.0)))
     axes.grid(alpha=0.25)
     if axes.lines:
@@ -184,8 +187,8 @@ def _dose_at(dose_gy: Sequence[float], volume_percent: Sequence[float], percent:
     return max(above, default=0.0)
 
 
-def _centre(occupancy: NDArray[np.float32]) -> tuple[int, int, int]:
-    """The fullest slice of each axis: always through the VOI, also where its centroid is outside it."""
+def fullest_voxel(occupancy: Float32[np.ndarray, "i j k"]) -> tuple[int, int, int]:
+    """Returns a voxel in the middle of a VOI; it is in the VOI even if the centroid is outside."""
     sums = (occupancy.sum((1, 2)), occupancy.sum((0, 2)), occupancy.sum((0, 1)))
     middle = [round(float((s * np.arange(len(s))).sum() / s.sum())) for s in sums]
     if occupancy[tuple(middle)] <= 0:
@@ -193,7 +196,8 @@ def _centre(occupancy: NDArray[np.float32]) -> tuple[int, int, int]:
     return middle[0], middle[1], middle[2]
 
 
-def _box(occupancy: NDArray[np.float32], *, margin: int) -> list[tuple[int, int]]:
+def box_around(occupancy: Float32[np.ndarray, "i j k"], *, margin: int) -> list[tuple[int, int]]:
+    """Returns the first and one past the last voxel of each axis around a VOI, with a margin in voxels."""
     ends = []
     for axis in range(3):
         inside = np.flatnonzero(occupancy.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -201,8 +205,10 @@ def _box(occupancy: NDArray[np.float32], *, margin: int) -> list[tuple[int, int]
     return ends
 
 
-def _cut(array: NDArray[Any], plane: str, centre: tuple[int, int, int], box: list[tuple[int, int]]) -> Slice2d:
-    """A slice with rows down the picture: axial (y, x), coronal (z, x) and sagittal (z, y) with the head up."""
+def cut_plane(
+    array: Float32[np.ndarray, "i j k"], plane: str, centre: tuple[int, int, int], box: list[tuple[int, int]]
+) -> Float32[np.ndarray, "rows columns"]:
+    """Returns a slice with rows down the picture: axial (y, x), coronal (z, x), sagittal (z, y), head up."""
     i, j, k = (slice(*ends) for ends in box)
     if plane == "axial":
         cut = array[i, j, centre[2]].T
@@ -219,6 +225,12 @@ def _scale_top(values: NDArray[Any], liver: NDArray[np.float32], levels: Sequenc
     return max(top, *levels, 1e-6) if levels else max(top, 1e-6)
 
 
+def plane_aspect(spacing_mm: tuple[float, float, float], plane: str) -> float:
+    """Returns the height of a voxel divided by its width in a plane."""
+    i, j, k = spacing_mm
+    return {"axial": j / i, "coronal": k / i, "sagittal": k / j}[plane]
+
+
 def _paint_plane(
     axes: Axes,
     maps: ResultVolumes,
@@ -228,13 +240,12 @@ def _paint_plane(
     values: NDArray[Any],
     top: float,
 ) -> AxesImage:
-    spacing = maps.geometry.spacing_mm
-    aspect = {"axial": spacing[1] / spacing[0], "coronal": spacing[2] / spacing[0], "sagittal": spacing[2] / spacing[1]}
+    aspect = plane_aspect(maps.geometry.spacing_mm, plane)
     if maps.ct_hu is not None:
         low, high = CT_WINDOW_HU
-        background = _cut(np.asarray(maps.ct_hu.array), plane, centre, box)
-        axes.imshow(background, cmap="gray", vmin=low, vmax=high, aspect=aspect[plane], interpolation="bilinear")
-    cut = _cut(values, plane, centre, box)
+        background = cut_plane(np.asarray(maps.ct_hu.array), plane, centre, box)
+        axes.imshow(background, cmap="gray", vmin=low, vmax=high, aspect=aspect, interpolation="bilinear")
+    cut = cut_plane(values, plane, centre, box)
     alpha = np.clip(cut / top / (3 * FAINT), 0, 1) * 0.55 if maps.ct_hu is not None else np.ones_like(cut)
     return axes.imshow(
         cut,
@@ -242,12 +253,13 @@ def _paint_plane(
         vmin=0,
         vmax=top,
         alpha=np.where(cut < FAINT * top, 0.0, alpha) if maps.ct_hu is not None else alpha,
-        aspect=aspect[plane],
+        aspect=aspect,
         interpolation="bilinear",
     )
 
 
-def _outline(axes: Axes, cut: Slice2d, colour: str, width: float, style: str) -> None:
+def outline(axes: Axes, cut: Float32[np.ndarray, "rows columns"], colour: str, width: float, style: str) -> None:
+    """Draws the contour of an occupancy in one slice."""
     if cut.max() > 0.5:
         axes.contour(cut, levels=[0.5], colors=[colour], linewidths=width, linestyles=style)
 
@@ -259,7 +271,8 @@ def _isodoses(axes: Axes, cut: Slice2d, levels: Sequence[float]) -> None:
             axes.clabel(lines, fmt=lambda value: f"{value:g}", fontsize=6)
 
 
-def _colour_bar(figure: Figure, painted: AxesImage, unit: str) -> None:
+def colour_bar(figure: Figure, painted: AxesImage, unit: str) -> None:
+    """Draws the colour bar to the right of the slices, with its unit."""
     bar = figure.colorbar(painted, cax=figure.add_axes((0.94, 0.12, 0.012, 0.7)))
     if bar.solids is not None:
         bar.solids.set_alpha(1.0)

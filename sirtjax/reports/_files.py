@@ -13,7 +13,7 @@ from sirtjax import io
 from sirtjax.reports._html import pictures_of, report_html
 from sirtjax.reports._report_pdf import report_pdf
 from sirtjax.reports._tables import voi_csv
-from sirtjax.volume import LabelMap
+from sirtjax.volume import LabelMap, Volume
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Result, ResultVolumes
@@ -29,6 +29,7 @@ def write_results(
     *,
     identity: str | None = None,
     registration_page: str | None = None,
+    plan_page: str | None = None,
     pdf: bool = True,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> None:
@@ -40,6 +41,7 @@ def write_results(
       maps: images on the working grid.
       identity: text printed in the report instead of the pseudonym.
       registration_page: report of the registration as HTML, from `alignment_page`; report.html links to it.
+      plan_page: report of the registration of the plan as HTML, from `plan_alignment_page`; report.html links to it.
       pdf: whether to write report.pdf.
       on_step: called with the name of each part when it starts.
     """
@@ -49,7 +51,9 @@ def write_results(
     on_step("report")
     linked = registration_page is not None
     pictures = pictures_of(result, maps, on_step)
-    page = report_html(result, maps, identity=identity, registration_page=linked, pictures=pictures)
+    page = report_html(
+        result, maps, identity=identity, registration_page=linked, plan_page=plan_page is not None, pictures=pictures
+    )
     _write_text(folder / "report.html", page)
     if pdf:
         on_step("PDF")
@@ -58,6 +62,8 @@ def write_results(
             temporary.write_bytes(document)
     if registration_page is not None:
         _write_text(folder / "registration.html", registration_page)
+    if plan_page is not None:
+        _write_text(folder / "plan-registration.html", plan_page)
     _write_text(folder / "results.json", json.dumps(result_to_json(result), indent=1, allow_nan=False) + "\n")
     _write_text(folder / "voi.csv", voi_csv(result))
     on_step("images")
@@ -65,11 +71,23 @@ def write_results(
     io.write_nifti(folder / "activity.nii.gz", maps.activity, force=True)
     if result.registration is not None:
         io.write_transform(folder / "transform.h5", maps.transform, force=True)
+    _write_plan_maps(folder, maps)
     files = io.file_names(maps.occupancy)
     for name, weight in maps.occupancy.items():
         # Half a voxel or more is inside; the doses themselves use the partial voxels.
         mask = LabelMap.from_mask(weight >= np.float32(0.5), maps.geometry, name=name)
         io.write_nifti(folder / "masks" / f"{files[name]}.nii.gz", mask, force=True)
+
+
+def _write_plan_maps(folder: Path, maps: ResultVolumes) -> None:
+    """Writes the warped planned dose, the difference and the transform of a verification with a registered plan."""
+    planned, alignment = maps.planned_dose_gy, maps.plan_alignment
+    if planned is None or alignment is None:
+        return
+    difference = np.asarray(maps.dose_gy.array) - np.asarray(planned.array)
+    io.write_nifti(folder / "planned-dose.nii.gz", planned, force=True)
+    io.write_nifti(folder / "dose-difference.nii.gz", Volume(difference, maps.geometry, unit="Gy"), force=True)
+    io.write_transform(folder / "plan-transform.h5", alignment.transform, force=True)
 
 
 def _write_text(path: Path, text: str) -> None:

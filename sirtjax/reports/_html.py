@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from sirtjax.reports._before_after_figures import agreement_figure, difference_figure
+from sirtjax.reports._before_after_tables import before_after_sentences, before_after_tables
 from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
@@ -31,6 +33,7 @@ def report_html(
     *,
     identity: str | None = None,
     registration_page: bool = False,
+    plan_page: bool = False,
     pictures: Sequence[dict[str, str]] | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> str:
@@ -41,6 +44,7 @@ def report_html(
       maps: images on the working grid.
       identity: text to print instead of the pseudonym, if requested.
       registration_page: whether registration.html is next to the page, which then links to it.
+      plan_page: whether plan-registration.html is next to the page, which then links to it.
       pictures: result of `pictures_of`, if it already exists.
       on_step: called with the name of each picture when it starts.
 
@@ -62,6 +66,7 @@ def report_html(
         result=result,
         identity=identity,
         registration_page=registration_page,
+        plan_page=plan_page,
         registration_rows=[] if result.registration is None else quality_rows(result.registration.quality),
         headline=[voi for voi in result.vois if voi.kind in HEADLINE_KINDS],
         checks=sorted(result.checks, key=lambda check: SEVERITIES.index(check.severity)),
@@ -73,6 +78,9 @@ def report_html(
         objective_header=objective_header(result),
         objective_rows=objective_rows(result),
         comparison_rows=comparison_rows(result),
+        both_tables=before_after_tables(result),
+        both_sentences=before_after_sentences(result),
+        agreement_svg=agreement_svg(result),
         v_levels=v_levels(result),
         dose_columns=DOSE_COLUMNS + len(v_levels(result)) + bool(result.planned),
         biology_rows=biology,
@@ -82,6 +90,12 @@ def report_html(
         pictures=pictures_of(result, maps, on_step) if pictures is None else pictures,
         isodoses=list(zip(isodose_levels(result), ISODOSE_COLOURS, strict=False)),
     )
+
+
+def agreement_svg(result: Result) -> str:
+    """Returns the figure of the agreement over the lesions as SVG; empty if there are too few."""
+    both = result.before_after
+    return "" if both is None or both.lesions.bias_gy is None else figure_svg(agreement_figure(both))
 
 
 def significant(value: float | tuple[float, float] | None) -> str:
@@ -144,9 +158,24 @@ def pictures_of(result: Result, maps: ResultVolumes, on_step: Callable[[str], No
     for voi in lesions:
         text = f"{voi.name}: {significant(voi.volume_ml)} mL, mean {significant(voi.mean_gy)} Gy"
         pictures.append(picture(voi.name, "dose", text))
+    if maps.planned_dose_gy is not None:
+        pictures += _difference_pictures(maps, names, on_step)
     if not lesions:
         pictures.append(picture("liver", "dose", "Absorbed dose, through the centre of the liver"))
     return pictures
+
+
+def _difference_pictures(
+    maps: ResultVolumes, lesions: Sequence[str], on_step: Callable[[str], None]
+) -> list[dict[str, str]]:
+    """Slices of the dose difference through each lesion, or through the liver if there is none."""
+    found = []
+    for name in lesions or ("liver",):
+        on_step(f"difference in the {name}")
+        figure = difference_figure(maps, name, lesions=lesions)
+        caption = f"{name}: delivered minus warped planned dose (red: more than planned, blue: less)"
+        found.append({"caption": caption, "data": figure_png(figure)})
+    return found
 
 
 def isodose_levels(result: Result) -> list[float]:

@@ -94,14 +94,23 @@ def write_plan_folder(
     Returns:
       One sentence for each item without a DICOM object.
     """
-    from sirtjax.reports._alignment_page import alignment_page
+    from sirtjax.reports._alignment_page import alignment_page, plan_alignment_page
     from sirtjax.reports._dicom_results import case_references, write_dicom_results
     from sirtjax.reports._files import REPORT_PDF, write_results
     from sirtjax.reports._steps_folder import save_steps
 
     on_step("registration page")
     page = alignment_page(products, result.provenance)
-    write_results(folder, result, maps, identity=identity, registration_page=page, pdf=pdf, on_step=on_step)
+    write_results(
+        folder,
+        result,
+        maps,
+        identity=identity,
+        registration_page=page,
+        plan_page=plan_alignment_page(products, maps, result.provenance),
+        pdf=pdf,
+        on_step=on_step,
+    )
     left_out: tuple[str, ...] = ()
     if objects:
         on_step("DICOM objects")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sirtjax import dosimetry, formats, metrics, spatial
+from sirtjax import dosimetry, formats, io, metrics, spatial
 from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError, GeometryError, InputError
-from sirtjax.volume import Geometry, LabelMap, Volume
+from sirtjax.volume import Geometry, LabelMap
 from sirtjax.workflows._alignment import computed_alignment, stated_alignment
 from sirtjax.workflows._alignment_record import Alignment
 from sirtjax.workflows._case import Case, PlanRegistrationTable
@@ -58,7 +58,7 @@ class RegisteredPlan:
     alignment: Alignment
     position: PlanPosition
     checks: tuple[Check, ...]
-    ct: Volume | None
+    ct: io.Image | None
 
 
 def register_plan(
@@ -92,7 +92,7 @@ def register_plan(
     """
     liver, contoured, products = _liver_here(case, images, products, hooks)
     reference = images.ct if images.ct is not None else images.activity
-    floating: Volume | None = None
+    floating: io.Image | None = None
     if not table.computed:
         if table.method == "identity":
             _refuse_other_frame(images, plan)
@@ -102,7 +102,7 @@ def register_plan(
             raise ConfigError(f'plan_registration.method = "{table.method}" requires [images.ct], the CT of the PET/CT')
         floating = _planning_ct(table, plan, planned)
         guides = RegistrationGuidance(reference_masks={LIVER: liver}, floating_masks={LIVER: planned.masks[LIVER]})
-        alignment = computed_alignment(table, images.ct.volume, floating, guides, register=hooks.register)
+        alignment = computed_alignment(table, images.ct.volume, floating.volume, guides, register=hooks.register)
     grid = images.activity.volume.geometry
     position = plan_position(liver, planned.masks[LIVER], grid, alignment.transform, contoured=contoured)
     checks = _judge(table, position)
@@ -193,7 +193,7 @@ def _liver_here(
     return LabelMap.from_mask(np.asarray(labels.array) > 0, labels.geometry, name=LIVER), False, products
 
 
-def _planning_ct(table: PlanRegistrationTable, plan: TreatmentPlan, planned: PlannedMaps) -> Volume:
+def _planning_ct(table: PlanRegistrationTable, plan: TreatmentPlan, planned: PlannedMaps) -> io.Image:
     if table.ct is None:
         raise ConfigError("plan_registration: `ct` is missing; set it to the CT that the plan was made with")
     stated = plan.inputs.get("ct")
@@ -212,7 +212,7 @@ def _planning_ct(table: PlanRegistrationTable, plan: TreatmentPlan, planned: Pla
         )
     if spatial.overlap_fraction(image.volume.geometry, planned.dose_gy.geometry) == 0.0:
         raise GeometryError(f"{table.ct}: the CT does not overlap the dose of the plan; use the CT of its SPECT/CT")
-    return image.volume
+    return image
 
 
 def _refuse_other_frame(images: CaseImages, plan: TreatmentPlan) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from sirtjax.dosimetry import Check
+from sirtjax.io import Image
 from sirtjax.parsing import json_value
 from sirtjax.spatial import Transform
 from sirtjax.volume import Geometry, Volume
+from sirtjax.workflows._alignment_record import Alignment
 from sirtjax.workflows._before_after_record import BeforeAfter
 from sirtjax.workflows._comparison_record import PlanComparison
 from sirtjax.workflows._dose_map import DoseMapRecord
@@ -347,7 +349,9 @@ class ResultVolumes:
       transform: pull transform from the activity frame to the diagnostic frame.
       planned_dose_gy: (i, j, k) planned dose, warped to the working grid of a verification; None without a registered
         plan.
-      plan_transform: pull transform from the activity frame to the frame of the plan; None without a registered plan.
+      plan_alignment: pull transform from the activity frame to the frame of the plan, and its origin; None without a
+        registered plan.
+      plan_ct: CT of the plan, if its registration used it.
     """
 
     geometry: Geometry
@@ -357,7 +361,8 @@ class ResultVolumes:
     occupancy: dict[str, Float32[np.ndarray, "i j k"]]
     transform: Transform
     planned_dose_gy: Volume | None = None
-    plan_transform: Transform | None = None
+    plan_alignment: Alignment | None = None
+    plan_ct: Image | None = None
 
 
 def result_to_json(result: Result) -> dict[str, object]:

@@ -115,7 +115,7 @@ def verify_case(
         result = replace(result, before_after=both)
         if registered is not None:
             differences = (*differences, *registered.checks, *_accepted_checks(both))
-            maps = replace(maps, planned_dose_gy=planned_gy, plan_transform=registered.alignment.transform)
+            maps = replace(maps, planned_dose_gy=planned_gy, plan_alignment=registered.alignment, plan_ct=registered.ct)
     checks = distinct_checks((*result.checks, *unmet, *differences))
     return replace(result, comparison=comparison, checks=checks), maps, mapped
 
@@ -131,7 +131,7 @@ def _registered_plan(
     if table is None or plan is None or case.plan is None:
         return None, None, products
     planned = read_planned_maps(case.plan, plan)
-    hooks.on_step("registration of the plan")
+    hooks.on_step("plan-registration.html")
     registered, products = register_plan(case, table, images, plan, planned, products, hooks)
     transform = registered.alignment.transform
     products = add_planned_masks(case, images, products, planned, transform, created=plan.created, hooks=hooks)
@@ -142,7 +142,7 @@ def _accepted_checks(both: BeforeAfter) -> tuple[Check, ...]:
     summary = both.registration
     if summary is None or not summary.accepted:
         return ()
-    return dosimetry.accepted_registration_checks(f"{summary.status} ({summary.cause}), registration of the plan")
+    return dosimetry.accepted_registration_checks(f"{summary.status} ({summary.cause}), plan-registration.html")
 
 
 def _absolute(
