@@ -108,7 +108,7 @@ def draw_body(key: PRNGKeyArray, bank: ShapeBank, config: SynthesisConfig) -> Bo
     )
 
 
-def window_points_mm(key: PRNGKeyArray, body: Body, config: SynthesisConfig) -> Float[jax.Array, "3 i+1 j+1 k+1"]:
+def window_points_mm(key: PRNGKeyArray, body: Body, config: SynthesisConfig) -> Float[jax.Array, "3 a b c"]:
     """Returns the position in the undeformed patient of each point of the window.
 
     Shape (3, i + 1, j + 1, k + 1).
