@@ -11,6 +11,11 @@ from sirtjax.reports._before_after_figures import agreement_figure, difference_f
 from sirtjax.reports._before_after_tables import before_after_sentences, before_after_tables
 from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
+from sirtjax.reports._partial_volume_tables import (
+    partial_volume_header,
+    partial_volume_rows,
+    partial_volume_sentences,
+)
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
 from sirtjax.reports._registration_page import quality_rows
 
@@ -75,6 +80,9 @@ def report_html(
         method_rows=method_rows(result),
         method_sentences=method_sentences(result),
         curve_styles=curve_styles(result),
+        partial_volume_header=partial_volume_header(result),
+        partial_volume_rows=partial_volume_rows(result),
+        partial_volume_sentences=partial_volume_sentences(result),
         objective_header=objective_header(result),
         objective_rows=objective_rows(result),
         comparison_rows=comparison_rows(result),

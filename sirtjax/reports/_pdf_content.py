@@ -31,6 +31,11 @@ from sirtjax.reports._html import (
     v_levels,
 )
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
+from sirtjax.reports._partial_volume_tables import (
+    partial_volume_header,
+    partial_volume_rows,
+    partial_volume_sentences,
+)
 from sirtjax.reports._pdf_layout import SOFT, key, paragraph, picture, section, table
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
 from sirtjax.reports._registration_page import quality_rows
@@ -224,6 +229,7 @@ def _doses(result: Result) -> list[Flowable]:
         *table(header, rows, "l" + "r" * (len(header) - 1), strong=groups),
         *paragraph(legend, size=7.5, colour=SOFT),
         *_methods_of_dose(result),
+        *_partial_volume(result),
         *_biology(result),
         *picture(_bytes(figure_png(figure, dpi=GRAPH_DPI)), caption),
     ]
@@ -237,6 +243,17 @@ def _methods_of_dose(result: Result) -> list[Flowable]:
     if rows:
         body += table(header, rows, "l" + "r" * (len(header) - 1))
     return section("Dose method", body, level=3)
+
+
+def _partial_volume(result: Result) -> list[Flowable]:
+    if result.partial_volume is None:
+        return []
+    body = paragraph(" ".join(partial_volume_sentences(result)))
+    header = partial_volume_header(result)
+    rows = [
+        [cell if isinstance(cell, str) else significant(cell) for cell in row] for row in partial_volume_rows(result)
+    ]
+    return section("Partial-volume correction", [*body, *table(header, rows, "l" + "r" * (len(header) - 1))], level=3)
 
 
 def _biology(result: Result) -> list[Flowable]:

@@ -23,6 +23,7 @@ from sirtjax.workflows._drafts import unreviewed_masks
 from sirtjax.workflows._evaluation import evaluate_vois
 from sirtjax.workflows._mask_records import mask_results
 from sirtjax.workflows._methods import method_facts, registration_sentence
+from sirtjax.workflows._partial_volume import partial_volume_result
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._provenance import provenance
 from sirtjax.workflows._registration_summary import registration_summary
@@ -153,6 +154,7 @@ def assemble(
         territories=_territory_results(setting),
         masks=mask_results(case, products),
         dose_map=dose_map_record(Volume(deposit.dose_gy, mapped.geometry, unit="Gy")),
+        partial_volume=partial_volume_result(case, products, setting, deposit, vois),
     )
     weights = {voi.name: voi.weight for voi in setting.vois}
     maps = ResultVolumes(

@@ -11,6 +11,7 @@ from sirtjax.workflows._case_registration import GuideTable as GuideTable
 from sirtjax.workflows._case_registration import PlanRegistrationTable as PlanRegistrationTable
 from sirtjax.workflows._case_registration import RegistrationTable as RegistrationTable
 from sirtjax.workflows._case_table import Table
+from sirtjax.workflows._partial_volume_record import PartialVolumeMethod
 
 Frame = Literal["activity", "diagnostic"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -185,6 +186,21 @@ class DoseTable(Table):
     previous_lung_gy: Annotated[float, Field(ge=0)] = 0.0
 
 
+class PartialVolumeTable(Table):
+    """The partial-volume corrections whose doses are shown next to the uncorrected ones.
+
+    Prescription, limits and checks do not use them. They need `images.activity.resolution_fwhm_mm`.
+    """
+
+    methods: tuple[PartialVolumeMethod, ...] = ()
+
+    @model_validator(mode="after")
+    def _once(self) -> PartialVolumeTable:
+        if len(set(self.methods)) != len(self.methods):
+            raise ValueError(f"each method can be named once, got {list(self.methods)}")
+        return self
+
+
 class InjectionTable(Table):
     """One catheter position: its territory and the known facts about its activity.
 
@@ -293,6 +309,7 @@ class Case(Table):
     lung_shunt: LungShuntTable
     calibration: CalibrationTable = CalibrationTable()
     dose: DoseTable = DoseTable()
+    partial_volume: PartialVolumeTable = PartialVolumeTable()
     prescription: PrescriptionTable = PrescriptionTable()
     biology: BiologyTable | None = None
     injections: tuple[InjectionTable, ...] = ()
@@ -313,6 +330,11 @@ class Case(Table):
         if any(table.image == "diagnostic" for _, table in placed) and self.registration is None:
             raise ValueError("VOIs on the diagnostic image require a [registration] to the activity image")
         self._check_guides()
+        if self.partial_volume.methods and self.images.activity.resolution_fwhm_mm is None:
+            raise ValueError(
+                "partial_volume: the resolution of the activity image is not stated; measure it (sirtjax resolution) "
+                "and set images.activity.resolution_fwhm_mm"
+            )
         if self.plan_registration is not None and self.plan is None:
             raise ValueError("[plan_registration] requires `plan`, the results.json of the plan")
         # With a registered plan its territories are the default.

@@ -18,6 +18,7 @@ from sirtjax.workflows._alignment_record import Alignment
 from sirtjax.workflows._before_after_record import BeforeAfter
 from sirtjax.workflows._comparison_record import PlanComparison
 from sirtjax.workflows._dose_map import DoseMapRecord
+from sirtjax.workflows._partial_volume_record import PartialVolumeResult
 from sirtjax.workflows._provenance_record import PlannedVoi, Provenance
 from sirtjax.workflows._used_mask import MaskState
 
@@ -295,6 +296,7 @@ class Result:
         None otherwise, and after staged injections, because each decays from its own time.
       dose_map: identity of the dose map, by which a verification recognises the dose of its plan.
       before_after: planned and delivered doses next to each other, in a verification with a plan; None otherwise.
+      partial_volume: doses after partial-volume correction; None if the case names no correction.
     """
 
     kind: Literal["plan", "verification"]
@@ -324,6 +326,7 @@ class Result:
     image_activity_mbq: float | None = None
     dose_map: DoseMapRecord | None = None
     before_after: BeforeAfter | None = None
+    partial_volume: PartialVolumeResult | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.

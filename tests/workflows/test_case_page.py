@@ -29,6 +29,7 @@ SECTIONS = {
     "LungShuntTable": "[lung_shunt]",
     "CalibrationTable": "[calibration]",
     "DoseTable": "[dose]",
+    "PartialVolumeTable": "[partial_volume]",
     "PrescriptionTable": "[prescription]",
     "ObjectiveTable": "[[prescription.objectives]]",
     "InjectionTable": "[[injections]]",

@@ -1,0 +1,68 @@
+"""Doses after partial-volume correction next to the uncorrected ones: for every kind of report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Result
+
+METHOD_TITLES = {
+    "recovery": "recovery coefficient",
+    "gtm": "GTM",
+    "rbv": "RBV",
+    "richardson-lucy": "Richardson-Lucy",
+}
+VOXELWISE = "rbv"
+SMALL = "*"
+
+
+def partial_volume_sentences(result: Result) -> tuple[str, ...]:
+    """Returns sentences on the correction and its limits; empty without a correction."""
+    found = result.partial_volume
+    if found is None:
+        return ()
+    sentences = [
+        f"Doses after partial-volume correction for a resolution of {found.fwhm_mm:g} mm (FWHM, from the "
+        "case). They are only for comparison: prescription, targets, limits and checks use the uncorrected dose.",
+        "Corrected doses are by local deposition, which is too high for a sharp image of a small lesion; the columns "
+        '"kernel" account for betas that leave it.'
+        if VOXELWISE in found.methods
+        else "Corrected doses are by local deposition, which is too high for a sharp image of a small lesion.",
+        "All corrections assume even uptake within each region and masks that fit the activity image.",
+    ]
+    if found.iterations is not None:
+        sentences.append(
+            f"Richardson-Lucy stopped after {found.iterations} iterations; it recovers only a part of the uptake."
+        )
+    if any(row.below_resolution for row in found.rows):
+        sentences.append(f"{SMALL}: the radius is below half the FWHM, so that noise decides the corrected dose.")
+    return tuple(sentences)
+
+
+def partial_volume_header(result: Result) -> list[str]:
+    """Returns the column titles of `partial_volume_rows`; empty without a correction."""
+    found = result.partial_volume
+    if found is None:
+        return []
+    titles = ["VOI", "recovery", "uncorrected (Gy)"]
+    for method in found.methods:
+        titles.append(f"{METHOD_TITLES[method]} (Gy)")
+        if method == VOXELWISE:
+            titles += ["RBV D70 (Gy)", "RBV kernel (Gy)", "RBV kernel D70 (Gy)"]
+    return titles
+
+
+def partial_volume_rows(result: Result) -> list[list[str | float | None]]:
+    """Returns the name and the numbers of each corrected VOI, in the order of the header."""
+    found = result.partial_volume
+    rows: list[list[str | float | None]] = []
+    for row in () if found is None else found.rows:
+        cells: list[str | float | None] = [row.name + (SMALL if row.below_resolution else "")]
+        cells += [row.recovery_coefficient, row.mean_gy]
+        for method, dose in row.corrected.items():
+            cells.append(dose.mean_gy)
+            if method == VOXELWISE:
+                cells += [dose.d70_gy, dose.kernel_mean_gy, dose.kernel_d70_gy]
+        rows.append(cells)
+    return rows

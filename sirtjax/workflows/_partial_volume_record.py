@@ -1,0 +1,62 @@
+"""The doses after partial-volume correction, as records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PartialVolumeMethod = Literal["recovery", "gtm", "rbv", "richardson-lucy"]
+
+
+@dataclass(frozen=True)
+class CorrectedDose:
+    """The dose of one VOI after one correction.
+
+    Attributes:
+      mean_gy: mean dose by local deposition.
+      d70_gy: D70 by local deposition; None for a method that corrects only means.
+      kernel_mean_gy, kernel_d70_gy: mean dose and D70 by the dose kernel; None for a method that corrects only means,
+        and if the nuclide has no kernel.
+    """
+
+    mean_gy: float
+    d70_gy: float | None = None
+    kernel_mean_gy: float | None = None
+    kernel_d70_gy: float | None = None
+
+
+@dataclass(frozen=True)
+class PartialVolumeRow:
+    """The corrections of one VOI.
+
+    Attributes:
+      name, kind: name and type of the VOI, "lesion" or "normal territory".
+      recovery_coefficient: fraction of its own activity that the blurred image shows inside it.
+      below_resolution: whether the radius of the VOI's sphere is below half the FWHM, so that noise decides.
+      mean_gy: uncorrected mean dose, by the dose method of the result.
+      corrected: dose by method.
+    """
+
+    name: str
+    kind: Literal["lesion", "normal territory"]
+    recovery_coefficient: float
+    below_resolution: bool
+    mean_gy: float
+    corrected: dict[str, CorrectedDose]
+
+
+@dataclass(frozen=True)
+class PartialVolumeResult:
+    """Doses after partial-volume correction, next to the uncorrected ones; nothing else uses them.
+
+    Attributes:
+      fwhm_mm: resolution of the activity image, as stated in the case.
+      methods: corrections, in the order of the case.
+      iterations: iterations of Richardson-Lucy; None without it.
+      rows: one row per lesion and normal tissue of each injected territory.
+    """
+
+    fwhm_mm: float
+    methods: tuple[PartialVolumeMethod, ...]
+    iterations: int | None
+    rows: tuple[PartialVolumeRow, ...]

@@ -1,0 +1,131 @@
+"""Doses after partial-volume correction against the activity that made the image, blurred by SciPy."""
+
+from datetime import datetime
+
+import analytic_case as case
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from sirtjax.dosimetry import get_nuclide
+from sirtjax.errors import ConfigError
+from sirtjax.io import write_nifti
+from sirtjax.volume import Volume
+from sirtjax.workflows import load_case, plan_case, verify_case
+
+FWHM_MM, LSF, DENSITY = 10.0, 0.05, 1.05
+SIGMA_PER_FWHM = 1 / (2 * np.sqrt(2 * np.log(2)))
+K = get_nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
+METHODS = ["recovery", "gtm", "rbv", "richardson-lucy"]
+SPECT = case.grid((40, 36, 34), (4.4, 4.8, 5.3), rotation_rad=(0.06, -0.04, 0.16), flips=(-1, 1, -1))
+FINE = case.grid((80, 72, 68), (2.2, 2.4, 2.65), rotation_rad=(0.06, -0.04, 0.16), flips=(-1, 1, -1))
+IMAGES = {"activity": {"path": "spect.nii", "resolution_fwhm_mm": FWHM_MM}, "ct": {"path": "ct.nii"}}
+TIME = datetime(2026, 3, 2, 10, 30)
+
+
+def blurred():
+    """The image of the patient's activity: concentration 1 in normal tissue, T/N 4 and 6 in the lesions."""
+    sigma = FWHM_MM * SIGMA_PER_FWHM / np.asarray(FINE.spacing_mm)
+    fine = ndimage.gaussian_filter(case.concentration(FINE, 0.0), sigma)
+    i, j, k = SPECT.shape
+    return fine.reshape(i, 2, j, 2, k, 2).mean(axis=(1, 3, 5)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("partial-volume")
+    case.write_patient(folder, margin_mm=0.0)
+    write_nifti(folder / "spect.nii", Volume(1000.0 * blurred(), SPECT, unit="counts"), force=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def planned(folder):
+    tables = {"images": IMAGES, "partial_volume": {"methods": METHODS}}
+    return plan_case(load_case(case.write_case(folder, **tables)))[0]
+
+
+def true_gy(result):
+    """The dose of each lesion and of normal tissue: K times activity over mass, by hand."""
+    found = {}
+    for injection in result.injections:
+        part = case.partition(0.0)[injection.territory]
+        gy_per_ml = K * injection.activity_mbq * (1 - LSF) / DENSITY
+        found[f"normal {injection.territory}"] = gy_per_ml * part["normal"] / part["normal_ml"]
+        for lesion in case.LESIONS:
+            if lesion.territory == injection.territory:
+                found[lesion.name] = gy_per_ml * part["lesions"][lesion.name] / lesion.volume_ml()
+    return found
+
+
+@pytest.mark.slow
+def test_a_plan_shows_the_corrected_doses(planned):
+    found = planned.partial_volume
+    truth = true_gy(planned)
+    rows = {row.name: row for row in found.rows}
+    assert (found.fwhm_mm, list(found.methods), set(rows)) == (FWHM_MM, METHODS, set(truth))
+    assert rows["alpha"].mean_gy < 0.8 * truth["alpha"] and rows["beta"].mean_gy < 0.7 * truth["beta"]
+    for name, expected in truth.items():
+        doses = rows[name].corrected
+        assert doses["gtm"].mean_gy == pytest.approx(expected, rel=0.05), name
+        assert doses["rbv"].mean_gy == pytest.approx(expected, rel=0.08), name
+        assert doses["recovery"].mean_gy == pytest.approx(expected, rel=0.12), name
+    for name in ("alpha", "beta"):
+        doses = rows[name].corrected
+        assert rows[name].mean_gy < doses["richardson-lucy"].mean_gy < doses["gtm"].mean_gy
+        assert doses["rbv"].d70_gy < doses["rbv"].mean_gy
+        # Betas leave a sphere of 13 mm; those of 9.5 mm more.
+        assert 0.75 < doses["rbv"].kernel_mean_gy / doses["rbv"].mean_gy < 0.97
+        assert doses["gtm"].d70_gy is None and not rows[name].below_resolution
+    assert 0 < found.iterations <= 30
+
+
+@pytest.mark.slow
+def test_nothing_else_changes(folder, planned):
+    plain = plan_case(load_case(case.write_case(folder, images=IMAGES)))[0]
+    assert plain.partial_volume is None
+    assert [one.activity_mbq for one in plain.injections] == [one.activity_mbq for one in planned.injections]
+    assert [voi.mean_gy for voi in plain.vois] == [voi.mean_gy for voi in planned.vois]
+    assert [check.code for check in plain.checks] == [check.code for check in planned.checks]
+
+
+@pytest.mark.slow
+def test_a_verification_with_absolute_calibration(folder):
+    mbq_per_ml = 2.0
+    image = Volume(1e6 * mbq_per_ml * blurred(), SPECT, unit="Bq/mL")
+    write_nifti(folder / "pet.nii", image, force=True)
+    tables = {
+        "images": IMAGES | {"activity": IMAGES["activity"] | {"path": "pet.nii"}},
+        "partial_volume": {"methods": ["gtm"]},
+        "calibration": {"method": "absolute", "reference_time": TIME},
+        "injections": [
+            {"territory": name, "activity_mbq": 900.0, "time": TIME, "residual_fraction": 0.0}
+            for name in ("right", "left")
+        ],
+    }
+    result = verify_case(load_case(case.write_case(folder, **tables)))[0]
+    rows = {row.name: row for row in result.partial_volume.rows}
+    for lesion in case.LESIONS:
+        expected = K * mbq_per_ml * lesion.ratio / DENSITY
+        assert rows[lesion.name].corrected["gtm"].mean_gy == pytest.approx(expected, rel=0.05)
+    assert rows["normal right"].corrected["gtm"].mean_gy == pytest.approx(K * mbq_per_ml / DENSITY, rel=0.03)
+
+
+@pytest.mark.slow
+def test_a_wrong_resolution_shows(folder):
+    images = IMAGES | {"activity": IMAGES["activity"] | {"resolution_fwhm_mm": 5.0}}
+    tables = {"images": images, "partial_volume": {"methods": ["gtm"]}}
+    result = plan_case(load_case(case.write_case(folder, **tables)))[0]
+    rows = {row.name: row for row in result.partial_volume.rows}
+    assert rows["beta"].corrected["gtm"].mean_gy < 0.9 * true_gy(result)["beta"]
+
+
+def test_wrong_inputs(folder):
+    without = {"path": "spect.nii"}
+    tables = {"images": IMAGES | {"activity": without}, "partial_volume": {"methods": ["gtm"]}}
+    with pytest.raises(ConfigError, match="the resolution of the activity image is not stated"):
+        load_case(case.write_case(folder, **tables))
+    with pytest.raises(ConfigError, match="each method can be named once"):
+        load_case(case.write_case(folder, images=IMAGES, partial_volume={"methods": ["gtm", "gtm"]}))
+    with pytest.raises(ConfigError, match=r"partial_volume\.methods"):
+        load_case(case.write_case(folder, images=IMAGES, partial_volume={"methods": ["guess"]}))
