@@ -31,6 +31,9 @@ from sirtjax.workflows._mask_roles import MaskRole as MaskRole
 from sirtjax.workflows._mask_roles import mask_frame as mask_frame
 from sirtjax.workflows._mask_roles import mask_role_of as mask_role_of
 from sirtjax.workflows._mask_roles import propose_masks as propose_masks
+from sirtjax.workflows._partial_volume_record import CorrectedDose as CorrectedDose
+from sirtjax.workflows._partial_volume_record import PartialVolumeResult as PartialVolumeResult
+from sirtjax.workflows._partial_volume_record import PartialVolumeRow as PartialVolumeRow
 from sirtjax.workflows._pipeline_inputs import pipeline_inputs as pipeline_inputs
 from sirtjax.workflows._plan_record import TreatmentPlan as TreatmentPlan
 from sirtjax.workflows._plan_record import read_plan as read_plan
@@ -92,6 +95,7 @@ __all__ = [
     "CaseImages",
     "CaseOptions",
     "ComparisonRow",
+    "CorrectedDose",
     "DoseMapRecord",
     "GammaResult",
     "Hooks",
@@ -106,6 +110,8 @@ __all__ = [
     "MethodEntry",
     "ObjectiveResult",
     "OtherDose",
+    "PartialVolumeResult",
+    "PartialVolumeRow",
     "PlanComparison",
     "PlanRegistrationSummary",
     "PlannedVoi",

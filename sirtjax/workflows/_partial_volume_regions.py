@@ -10,7 +10,7 @@ from typing import cast
 
 import jax
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from sirtjax import partial_volume
@@ -56,7 +56,7 @@ def activity_regions(setting: DosimetryContext) -> Regions:
     return Regions(tuple(names), np.stack([*weights, np.maximum(room, 0.0)]))
 
 
-def coarsening(shape: Sequence[int], spacing: NDArray[np.float64], fwhm_mm: float) -> NDArray[np.int64]:
+def coarsening(shape: Sequence[int], spacing: Float64[np.ndarray, "3"], fwhm_mm: float) -> Int64[np.ndarray, "3"]:
     """Returns the voxels of the dose grid per voxel of the coarser grid along each axis."""
     return np.array(
         [
@@ -66,7 +66,7 @@ def coarsening(shape: Sequence[int], spacing: NDArray[np.float64], fwhm_mm: floa
     )
 
 
-def width_on_grid_mm(fwhm_mm: float, image: Geometry, grid: Geometry) -> Float32[np.ndarray, " 3"]:
+def width_on_grid_mm(fwhm_mm: float, image: Geometry, grid: Geometry) -> Float32[np.ndarray, "3"]:
     """Returns the width of the image on the dose grid, FWHM along each axis.
 
     A voxel of the image is the mean over it, and between voxels the image is interpolated linearly: a box and a
@@ -81,7 +81,7 @@ def width_on_grid_mm(fwhm_mm: float, image: Geometry, grid: Geometry) -> Float32
     return width
 
 
-def block_means(array: Array, factors: NDArray[np.int64]) -> Array:
+def block_means(array: Float32[np.ndarray, "i j k"], factors: Int64[np.ndarray, "3"]) -> Float32[np.ndarray, "a b c"]:
     """Returns the means over blocks of voxels."""
     (i, a), (j, b), (k, c) = zip(array.shape, factors.tolist(), strict=True)
     means: Array = array.reshape(i // a, a, j // b, b, k // c, c).mean(axis=(1, 3, 5), dtype=np.float32)
@@ -97,7 +97,7 @@ def region_means(
 
 
 @functools.cache
-def program(name: str) -> Callable[..., jax.Array]:
+def program(name: str) -> Callable[..., Float[jax.Array, "..."]]:
     """Returns the compiled function of a name, the same for all patients with grids of one shape."""
     programs: dict[str, Callable[..., object]] = {
         "matrix": partial_volume.geometric_transfer_matrix,
@@ -107,7 +107,9 @@ def program(name: str) -> Callable[..., jax.Array]:
     return cast("Callable[..., jax.Array]", jax.jit(programs[name]))
 
 
-def transfer_matrix(weights: Array, spacing_mm: Array, fwhm_mm: Array) -> NDArray[np.float64]:
+def transfer_matrix(
+    weights: Float32[np.ndarray, "n i j k"], spacing_mm: Float32[np.ndarray, "3"], fwhm_mm: Float32[np.ndarray, "3"]
+) -> Float64[np.ndarray, "n n"]:
     """Returns the geometric transfer matrix of regions, compiled for a few numbers of them."""
     count = len(weights)
     padded = next((n for n in REGION_COUNTS if n >= count), count)
@@ -117,7 +119,9 @@ def transfer_matrix(weights: Array, spacing_mm: Array, fwhm_mm: Array) -> NDArra
     return matrix[:count, :count]
 
 
-def deconvolved(counts: Array, spacing_mm: Array, fwhm_mm: Array) -> tuple[Array, int]:
+def deconvolved(
+    counts: Float32[np.ndarray, "i j k"], spacing_mm: Float32[np.ndarray, "3"], fwhm_mm: Float32[np.ndarray, "3"]
+) -> tuple[Float32[np.ndarray, "i j k"], int]:
     """Returns the image after Richardson-Lucy, and the number of iterations."""
     found = cast("partial_volume.Deconvolution", program("lucy")(counts, spacing_mm, fwhm_mm))
     return np.asarray(found.image), int(found.iterations)
