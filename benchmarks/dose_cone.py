@@ -10,6 +10,8 @@ Geometries: `slab` was used to choose the scheme. `dome` and `shunt` were not lo
 Errors are of the mean dose (mass weighted) against the Monte Carlo on the same voxels, in per cent.
 
     python benchmarks/dose_cone.py errors --decays 2e7
+    python benchmarks/dose_cone.py slab --decays 2e7          # the parts of the lung dose of a plan
+    python benchmarks/dose_cone.py blur                       # what the resolution of the image changes
     taskset -c 0 python benchmarks/dose_cone.py cost
 """
 
@@ -20,7 +22,7 @@ import json
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +132,7 @@ def patient(geometry: Geometry, spacing_mm: tuple[float, float, float]) -> Patie
     regions["lung < 30 mm"] = (1 - liver) * inner * (below > -30)
     regions["lung < 6 mm"] = (1 - liver) * inner * (below > -6)
     return Patient(
-        activity=activity * voxel_ml + sum(lesions),
+        activity=activity * voxel_ml + np.sum([np.zeros_like(liver), *lesions], axis=0),
         lesions=lesions,
         density=geometry.liver_g_per_ml * liver + geometry.lung_g_per_ml * (1 - liver),
         spacing_mm=spacing_mm,
@@ -237,6 +239,66 @@ def errors(decays: int, names: list[str]) -> list[dict[str, Any]]:
 ROW = ("geometry", "grid", "method")
 
 
+def slab(decays: int) -> list[dict[str, Any]]:
+    """Compares the basal 30 mm of lung with the parts of a plan's lung dose: shunted activity, betas of the liver."""
+    from sirtjax import dosimetry
+
+    nuclide = dosimetry.get_nuclide("y90-icrp107")
+    rows: list[dict[str, Any]] = []
+    plain = Geometry(top_mm=63.0, lung_g_per_ml=0.26, shunt=0.03, lesions=(), tumour_to_normal=1.0)
+    for grid, spacing_mm in SPACINGS_MM.items():
+        case = patient(plain, spacing_mm)
+        liver = case.density > 0.5
+        mass = case.density * float(np.prod(spacing_mm)) * 1e-3
+        basal = case.regions["lung < 30 mm"] * mass
+        columns = np.broadcast_to(basal.sum(axis=2, keepdims=True) > 0, liver.shape)
+        reach = dosimetry.lung_absorbed_map(
+            (~liver).astype(np.float32), spacing_mm, nuclide=nuclide, medium_density_g_per_ml=MEDIUM_G_PER_ML
+        )
+        all_gy, lung_gy = (
+            CONSTANT
+            * float((transport(activity, case, decays, seed=n) * case.regions["lung < 30 mm"]).sum())
+            / basal.sum()
+            for n, activity in enumerate((case.activity, case.activity * ~liver))
+        )
+        shunted = CONSTANT * plain.shunt / plain.lung_g_per_ml
+        spill = CONSTANT * float((case.activity * liver * columns * reach).sum()) / basal.sum()
+        row = {"grid": grid, "Monte Carlo": all_gy, "Monte Carlo, lung activity only": lung_gy}
+        rows.append(row | {"shunted activity": shunted, "betas of the liver": spill, "lung dose": shunted + spill})
+        print({key: value if isinstance(value, str) else round(float(value), 2) for key, value in rows[-1].items()})
+    return rows
+
+
+def blur(fwhm_mm: float = 12.0) -> list[dict[str, Any]]:
+    """Compares the cone dose of a blurred image with that of the true activity: all, and only that in the liver."""
+    from scipy.ndimage import gaussian_filter
+
+    rows: list[dict[str, Any]] = []
+    for name in ("slab", "dome"):
+        geometry = GEOMETRIES[name]
+        for grid, spacing_mm in SPACINGS_MM.items():
+            case = patient(geometry, spacing_mm)
+            mass = case.density * float(np.prod(spacing_mm)) * 1e-3
+            liver = (case.density - geometry.lung_g_per_ml) / (geometry.liver_g_per_ml - geometry.lung_g_per_ml)
+            sigma = [fwhm_mm / 2.3548 / step for step in spacing_mm]
+            image = gaussian_filter(case.activity, sigma, mode="nearest")
+            # Relative calibration: the counts in the liver's mask have all activity of the liver.
+            inside, within = case.activity * liver, image * liver
+            within *= inside.sum() / within.sum()
+            row: dict[str, Any] = {"geometry": name, "grid": grid}
+            for region in ("lung < 30 mm", "edge voxel"):
+                weight = case.regions[region] * mass
+                all_of_it, blurred, true, masked = (
+                    float((doses(replace(case, activity=one))["cone"] * weight).sum())
+                    for one in (case.activity, image, inside, within)
+                )
+                row[f"{region}, image"] = 100 * (blurred / all_of_it - 1)
+                row[f"{region}, counts of the liver's mask"] = 100 * (masked / true - 1)
+            rows.append(row)
+            print({key: value if isinstance(value, str) else round(value, 1) for key, value in row.items()})
+    return rows
+
+
 def seconds(run: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
     """Returns the first time, with compilation, and the smallest of the later ones: processor time."""
     spent = []
@@ -284,7 +346,7 @@ def cost(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["errors", "cost"])
+    parser.add_argument("what", choices=["errors", "slab", "blur", "cost"])
     parser.add_argument("--decays", type=float, default=2e7, help="decays per geometry and grid")
     parser.add_argument("--geometries", nargs="+", choices=list(GEOMETRIES), default=list(GEOMETRIES))
     parser.add_argument("--shape", type=int, nargs=3, default=[160, 112, 160], help="voxels for the cost")
@@ -293,6 +355,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "errors":
         result: object = errors(int(options.decays), options.geometries)
+    elif options.what == "slab":
+        result = slab(int(options.decays))
+    elif options.what == "blur":
+        result = blur()
     else:
         i, j, k = options.shape
         a, b, c = options.spacing_mm

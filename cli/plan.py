@@ -160,6 +160,7 @@ def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
         title = f"{result.kind} for {case.patient.id}, protocol {result.protocol}"
         emit_table(title, ["territory", "activity (MBq)", "lower", "upper", "decided by"], _injection_rows(result))
         emit_table("doses", *_voi_table(result))
+        emit_table("lungs", ["part of the mean dose", "Gy"], _lung_rows(result))
         emit_table("targets and limits", *_objective_table(result))
         if result.registration is not None:
             note(registration_line(result.registration))
@@ -193,6 +194,15 @@ def _injection_rows(result: Result) -> list[list[str]]:
             row.limiting_objective,
         ]
         for row in result.injections
+    ]
+
+
+def _lung_rows(result: Result) -> list[list[str]]:
+    spill_gy = result.lung_spill_dose_gy
+    return [
+        ["shunted activity", _number(result.lung_shunt_dose_gy)],
+        ["betas from the liver", "not included: no lung mask" if spill_gy is None else _number(spill_gy)],
+        ["all", _number(result.lung_dose_gy)],
     ]
 
 

@@ -112,6 +112,8 @@ from sirtjax.dosimetry._local import voxel_mass_g as voxel_mass_g
 from sirtjax.dosimetry._lung import lung_dose_gy as lung_dose_gy
 from sirtjax.dosimetry._lung import lung_limited_activity_mbq as lung_limited_activity_mbq
 from sirtjax.dosimetry._lung import lung_mass_g as lung_mass_g
+from sirtjax.dosimetry._lung_spill import lung_absorbed_fraction as lung_absorbed_fraction
+from sirtjax.dosimetry._lung_spill import lung_absorbed_map as lung_absorbed_map
 from sirtjax.dosimetry._nuclides import NUCLIDES as NUCLIDES
 from sirtjax.dosimetry._nuclides import Nuclide as Nuclide
 from sirtjax.dosimetry._nuclides import get_nuclide as get_nuclide
@@ -240,6 +242,8 @@ __all__ = [
     "lobar_activity_mbq",
     "local_deposition_dose_gy",
     "lowest_start",
+    "lung_absorbed_fraction",
+    "lung_absorbed_map",
     "lung_crossfire_energy_j",
     "lung_dose_checks",
     "lung_dose_gy",

@@ -42,8 +42,9 @@ def lung_dose_gy(
 ) -> Scalar:
     """Computes the mean lung dose of one or several injections: K sum(A LSF) / M_lung.
 
-    Local deposition in the lungs' mass. Against full Monte Carlo the compartment value was 40 % low on
-    average (d'Andrea et al., Appl Sci 2024;14:7684); the limits in use are on this compartment value.
+    Local deposition in the lungs' mass; the limits in use are on this compartment value. It excludes betas that leave
+    the liver for the lungs (`lung_absorbed_map`) and counts those that leave the lungs. Against full Monte Carlo it
+    was 40 % low on one phantom (d'Andrea et al., Appl Sci 2024;14:7684).
 
     Args:
       activity_mbq: injected activity, scalar or (n,).

@@ -56,6 +56,7 @@ Example:
 
 from sirtjax.pipeline._dose import filled_fraction as filled_fraction
 from sirtjax.pipeline._dose import lung_gy_per_mbq as lung_gy_per_mbq
+from sirtjax.pipeline._dose import lung_spill_gy as lung_spill_gy
 from sirtjax.pipeline._dose import per_full_voxel as per_full_voxel
 from sirtjax.pipeline._dose import relative_activity as relative_activity
 from sirtjax.pipeline._dose import superpose as superpose
@@ -98,6 +99,7 @@ __all__ = [
     "field_of_view",
     "filled_fraction",
     "lung_gy_per_mbq",
+    "lung_spill_gy",
     "per_full_voxel",
     "place_counts",
     "place_mask",

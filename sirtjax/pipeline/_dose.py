@@ -185,6 +185,36 @@ def grid_spacing_mm(world_from_dose_voxel: Float[Array, "4 4"]) -> Float[Array, 
     return spacing
 
 
+def lung_spill_gy(
+    activity_mbq: Float[Array, "I J K"],
+    lung_absorbed: Float[Array, "I J K"],
+    *,
+    nuclide: Nuclide,
+    lung_mass_g: Scalar,
+) -> Scalar:
+    """Returns the mean lung dose of the betas that leave the liver.
+
+    Args:
+      activity_mbq: activity per voxel of the liver.
+      lung_absorbed: fraction of the energy of a decay in each voxel that the lungs absorb
+        (`dosimetry.lung_absorbed_map`).
+      nuclide: record of the nuclide.
+      lung_mass_g: mass of both lungs.
+
+    Examples:
+      >>> import numpy as np
+      >>> from sirtjax import dosimetry, pipeline
+      >>> yttrium = dosimetry.get_nuclide("y90-icrp107")
+      >>> activity, absorbed = np.array([[[400.0, 100.0]]]), np.array([[[0.0, 0.1]]])
+      >>> round(float(pipeline.lung_spill_gy(activity, absorbed, nuclide=yttrium, lung_mass_g=1000.0)), 3)
+      0.498
+    """
+    xp = namespace(activity_mbq, lung_absorbed)
+    energy = xp.sum(xp.asarray(activity_mbq * lung_absorbed, np.float32))
+    spill: Scalar = float(nuclide.dose_constant_gy_kg_per_gbq) * xp.maximum(energy, 0.0) / lung_mass_g
+    return spill
+
+
 def lung_gy_per_mbq(
     nuclide: Nuclide, lung_shunt_fraction: Scalar | Real[Array, " injections"], lung_mass_g: Scalar
 ) -> Scalar | Float[Array, " injections"]:

@@ -66,6 +66,7 @@ class Warp:
         "calibration",
         "lung_shunt_fraction",
         "lung_mass_g",
+        "lung_absorbed",
         "previous_lung_gy",
         "limits_gy",
         "shares",
@@ -89,6 +90,8 @@ class PipelineInputs:
       calibration: (injections,) factor on the activity in each territory, 1 for the patient-relative calibration.
       lung_shunt_fraction: (injections,) lung shunt fraction of each injection.
       lung_mass_g: mass of both lungs.
+      lung_absorbed: (I, J, K) fraction of the energy of a decay in each dose voxel that the lungs absorb; None to leave
+        out the betas of the liver.
       previous_lung_gy: mean lung dose of earlier treatments.
       limits_gy: (objectives,) targets and limits, in the order of the configuration.
       shares: (injections,) proportions of the activities, for `allocation` "shares".
@@ -108,6 +111,7 @@ class PipelineInputs:
     lung_mass_g: Scalar
     previous_lung_gy: Scalar
     limits_gy: Float[Array, " objectives"]
+    lung_absorbed: Float[Array, "I J K"] | None = None
     shares: Float[Array, " injections"] | None = None
     fixed_mbq: Float[Array, " injections"] | None = None
 

@@ -12,6 +12,7 @@ from sirtjax.pipeline._dose import (
     filled_fraction,
     grid_spacing_mm,
     lung_gy_per_mbq,
+    lung_spill_gy,
     relative_activity,
     superpose,
     voxel_dose_gy,
@@ -48,7 +49,11 @@ def run(inputs: PipelineInputs, config: PipelineConfig) -> PipelineResult:
     counts = place_counts(
         inputs.counts, inputs.world_from_dose_voxel, config.dose_shape, sampling=config.counts_sampling
     )
-    units = [_unit_dose(counts, occupancy, index, name, inputs, config) for index, name in enumerate(config.injections)]
+    shares = [
+        relative_activity(counts, occupancy[name], name=name) * inputs.calibration[index]
+        for index, name in enumerate(config.injections)
+    ]
+    units = [_unit_dose(activity_mbq, occupancy, inputs, config) for activity_mbq in shares]
     remaining = 1.0 - jnp.asarray(inputs.lung_shunt_fraction)
 
     def dose_of(activity_mbq: Any) -> Any:
@@ -61,6 +66,10 @@ def run(inputs: PipelineInputs, config: PipelineConfig) -> PipelineResult:
         own = [voi_metrics(unit, weight, config=voi).mean_gy for unit in units]
         means[voi.name] = jnp.stack([jnp.asarray(gy) for gy in own]) * remaining
     lungs = jnp.asarray(lung_gy_per_mbq(config.nuclide, jnp.asarray(inputs.lung_shunt_fraction), inputs.lung_mass_g))
+    if inputs.lung_absorbed is not None:
+        reach, mass_g = inputs.lung_absorbed, inputs.lung_mass_g
+        spill = [lung_spill_gy(one, reach, nuclide=config.nuclide, lung_mass_g=mass_g) for one in shares]
+        lungs = lungs + jnp.stack([jnp.asarray(gy) for gy in spill]) * remaining
 
     def dose_at_fraction(name: str, activity_mbq: Array, fraction: float) -> Array:
         found = voi_metrics(dose_of(activity_mbq), occupancy[name], config=sizes[name], fractions=(fraction,))
@@ -116,15 +125,12 @@ def _occupancies(inputs: PipelineInputs, config: PipelineConfig) -> dict[str, Ar
 
 
 def _unit_dose(
-    counts: Float[Array, "I J K"],
+    activity_mbq: Float[Array, "I J K"],
     occupancy: dict[str, Array],
-    index: int,
-    name: str,
     inputs: PipelineInputs,
     config: PipelineConfig,
 ) -> Array:
     """Returns the dose of one MBq in one territory, Gy."""
-    activity_mbq = relative_activity(counts, occupancy[name], name=name) * inputs.calibration[index]
     return voxel_dose_gy(
         activity_mbq,
         inputs.density_g_per_ml,

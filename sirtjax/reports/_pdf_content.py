@@ -113,9 +113,14 @@ def _summary(result: Result) -> list[Flowable]:
         for voi in result.vois
         if voi.kind in HEADLINE_KINDS
     ]
-    shunt = f"lung shunt {significant(100 * result.lung_shunt_fraction)} %"
     planned_gy = None if result.comparison is None else result.comparison.lung_dose_gy
-    rows.append(["lungs, mean dose", f"{significant(result.lung_dose_gy)} Gy", _next_to_plan(shunt, planned_gy)])
+    mass = f"lung mass {significant(result.lung_mass_g)} g"
+    rows.append(["lungs, mean dose", f"{significant(result.lung_dose_gy)} Gy", _next_to_plan(mass, planned_gy)])
+    shunt = f"lung shunt {significant(100 * result.lung_shunt_fraction)} %"
+    rows.append(["– of the shunted activity", f"{significant(result.lung_shunt_dose_gy)} Gy", shunt])
+    spill_gy = result.lung_spill_dose_gy
+    spill = ["–", "not included: no lung mask"] if spill_gy is None else [f"{significant(spill_gy)} Gy", ""]
+    rows.append(["– of betas from the liver", *spill])
     body = table(["", "", ""], rows, "lrl", strong=range(len(result.injections)), size=9.0)
     if planned:
         caption = (

@@ -27,6 +27,7 @@ from sirtjax.workflows._partial_volume import partial_volume_result
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._provenance import provenance
 from sirtjax.workflows._registration_summary import registration_summary
+from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._results import Result, ResultVolumes, TerritoryResult
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._shunt import lung_mass, lung_shunt
@@ -62,7 +63,18 @@ def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
         vois=placed_vois(mapped, treated, lesions, lungs=products.lungs is not None),
         shunt=shunt,
         lungs=lungs,
+        lung_absorbed=_lung_absorbed(mapped, nuclide, protocol),
     )
+
+
+def _lung_absorbed(mapped: ResampledCase, nuclide: dosimetry.Nuclide, protocol: dosimetry.Protocol) -> Array | None:
+    """The map of the betas that the lungs absorb; only a drawn mask is known to be lung and not air in the bowel."""
+    lungs = mapped.occupancy.get("lungs")
+    if lungs is None or nuclide.radial_kernel is None:
+        return None
+    spacing_mm = [float(step) for step in mapped.geometry.spacing_mm]
+    density = protocol.liver_density.value
+    return dosimetry.lung_absorbed_map(lungs, spacing_mm, nuclide=nuclide, medium_density_g_per_ml=density)
 
 
 def _injections(case: Case, territories: tuple[str, ...]) -> tuple[InjectionTable, ...]:
@@ -95,7 +107,8 @@ def superpose(
         activity_mbq=activity_mbq,
         dose_gy=np.asarray(pipeline.superpose(unit_dose, in_liver)),
         injected_mbq=float(injected_mbq.sum()),
-        lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
+        lung_shunt_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
+        lung_spill_gy=setting.lung_spill_gy(activity_mbq),
         lung_activity_mbq=shunted_mbq,
         lung_mass_g=setting.lungs.mass_g,
         other_dose_gy=setting.other_dose_gy(activity_mbq, relative=True),
@@ -134,6 +147,8 @@ def assemble(
         injections=(),
         vois=vois,
         lung_dose_gy=deposit.lung_dose_gy,
+        lung_shunt_dose_gy=deposit.lung_shunt_gy,
+        lung_spill_dose_gy=deposit.lung_spill_gy,
         lung_mass_g=deposit.lung_mass_g,
         lung_shunt_fraction=deposit.lung_activity_mbq / deposit.injected_mbq,
         checks=distinct_checks(

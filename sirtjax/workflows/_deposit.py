@@ -19,7 +19,8 @@ class ActivityAndDose:
       activity_mbq: (i, j, k) activity per voxel at the time of injection, decaying in place.
       dose_gy: (i, j, k) absorbed dose per voxel.
       injected_mbq: activity that reached the patient.
-      lung_dose_gy: mean dose of the lungs from the shunted activity.
+      lung_shunt_gy: mean lung dose of the shunted activity.
+      lung_spill_gy: mean lung dose of betas that leave the liver; None without a lung mask.
       lung_activity_mbq: activity shunted to the lungs.
       lung_mass_g: mass of both lungs.
       other_dose_gy: (i, j, k) absorbed dose per voxel by the other dose method; None if there is none.
@@ -29,8 +30,14 @@ class ActivityAndDose:
     activity_mbq: Float32[np.ndarray, "i j k"]
     dose_gy: Float32[np.ndarray, "i j k"]
     injected_mbq: float
-    lung_dose_gy: float
+    lung_shunt_gy: float
+    lung_spill_gy: float | None
     lung_activity_mbq: float
     lung_mass_g: float
     other_dose_gy: Float32[np.ndarray, "i j k"] | None = None
     holder: Float32[np.ndarray, "i j k"] | None = None
+
+    @property
+    def lung_dose_gy(self) -> float:
+        """Mean lung dose, of the shunted activity and of the betas from the liver."""
+        return self.lung_shunt_gy + (self.lung_spill_gy or 0.0)

@@ -112,7 +112,7 @@ def _lung_row(voi: PlacedVoi, mapped: ResampledCase, deposit: ActivityAndDose) -
         activity_mbq=deposit.lung_activity_mbq,
         uptake_fraction=0.0,
         tn_ratio=None,
-        multi_compartment_mean_gy=deposit.lung_dose_gy,
+        multi_compartment_mean_gy=deposit.lung_shunt_gy,
         mean_gy=deposit.lung_dose_gy,
         min_gy=None,
         max_gy=None,

@@ -42,9 +42,9 @@ def pipeline_inputs(
       InputError: an input of the case cannot be used.
     """
     setting = prepare(case, products)
-    _, unit_dose = unit_maps(setting)
+    unit_activity, unit_dose = unit_maps(setting)
     objectives = case_objectives(case, setting)
-    doses = voi_doses(case, setting, unit_dose, 1.0 - np.asarray(setting.shunts))
+    doses = voi_doses(case, setting, unit_activity, unit_dose, 1.0 - np.asarray(setting.shunts))
     alike = prescribe_case(_proportional(case), setting, doses, objectives)
     allocation, shares = shared_split(case, setting, doses, alike)
     bounding = [
@@ -74,6 +74,7 @@ def pipeline_inputs(
         calibration=np.ones(count, np.float32),
         lung_shunt_fraction=np.asarray(setting.shunts, np.float32),
         lung_mass_g=np.float32(setting.lungs.mass_g),
+        lung_absorbed=None if setting.lung_absorbed is None else setting.lung_absorbed[box],
         previous_lung_gy=np.float32(case.dose.previous_lung_gy),
         limits_gy=np.asarray([objective.dose_gy for objective, _ in bounding], np.float32),
         shares=None if shares is None else np.asarray(shares, np.float32),

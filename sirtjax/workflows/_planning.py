@@ -51,7 +51,9 @@ def plan_case(
     hooks.on_step("prescription")
     remaining = 1.0 - np.asarray(setting.shunts)
     objectives = case_objectives(case, setting)
-    prescription = prescribe_case(case, setting, voi_doses(case, setting, unit_dose, remaining), objectives)
+    prescription = prescribe_case(
+        case, setting, voi_doses(case, setting, unit_activity, unit_dose, remaining), objectives
+    )
     chosen = np.asarray([territory.chosen_mbq for territory in prescription.territories])
     deposit = superpose(setting, unit_activity, unit_dose, chosen)
     hooks.on_step("dose-volume histograms")

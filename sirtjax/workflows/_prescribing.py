@@ -106,10 +106,14 @@ def prescription_facts(case: Case, setting: DosimetryContext) -> tuple[MethodEnt
 def voi_doses(
     case: Case,
     setting: DosimetryContext,
+    unit_activity: Sequence[Float32[np.ndarray, "i j k"]],
     unit_dose: Sequence[Float32[np.ndarray, "i j k"]],
     remaining: Float64[np.ndarray, " injections"],
 ) -> list[VoiDose]:
-    """Returns the dose per MBq injected of every VOI that an objective can name, also voxel by voxel."""
+    """Returns the dose per MBq injected of every VOI that an objective can name, also voxel by voxel.
+
+    The dose of the lungs is that of the shunted activity and of the betas from the liver.
+    """
     doses = []
     for voi, role in bounding_vois(case, setting):
         histogram = _histograms(voi, unit_dose, remaining, setting.mapped.geometry.voxel_volume_ml)
@@ -123,12 +127,13 @@ def voi_doses(
             )
         )
     per_mbq = pipeline.lung_gy_per_mbq(setting.nuclide, np.asarray(setting.shunts), setting.lungs.mass_g)
+    spill = np.asarray([setting.lung_spill_gy(one) or 0.0 for one in unit_activity]) * remaining
     names = tuple(table.territory for table in setting.injections)
     lungs = VoiDose(
         name="lungs",
         role="lungs",
         territories=names,
-        mean_gy_per_mbq=np.asarray(per_mbq),
+        mean_gy_per_mbq=np.asarray(per_mbq) + spill,
         previous_gy=case.dose.previous_lung_gy,
     )
     return [*doses, lungs]

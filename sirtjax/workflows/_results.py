@@ -286,6 +286,9 @@ class Result:
       objectives: every target, limit and goal, on the predicted or the delivered dose.
       comparison: comparison with the plan, in a verification; None without a plan.
       lung_dose_gy, lung_mass_g, lung_shunt_fraction: lung dose, lung mass and shunt of all injections together.
+      lung_shunt_dose_gy: part of the lung dose from the shunted activity.
+      lung_spill_dose_gy: part of the lung dose from betas that leave the liver, which it lacks without a
+        lung mask (None).
       planned: VOI table of the plan by VOI name, in a verification with a plan.
       registration: registration of the diagnostic image; None if there is no diagnostic image.
       unreviewed_masks: a sentence for each reason why masks are drafts, with their names; a plan with any is a draft
@@ -306,6 +309,8 @@ class Result:
     injections: tuple[InjectionResult, ...]
     vois: tuple[VoiResult, ...]
     lung_dose_gy: float
+    lung_shunt_dose_gy: float
+    lung_spill_dose_gy: float | None
     lung_mass_g: float
     lung_shunt_fraction: float
     checks: tuple[Check, ...]

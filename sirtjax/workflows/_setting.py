@@ -34,6 +34,8 @@ class DosimetryContext:
       shunts: lung shunt fraction of each injection.
       vois: every VOI of the report.
       shunt, lungs: lung shunt and lung mass of the whole case.
+      lung_absorbed: (i, j, k) fraction of the energy of a decay in each voxel that the lungs absorb; None without a
+        lung mask.
     """
 
     protocol: Protocol
@@ -48,6 +50,7 @@ class DosimetryContext:
     vois: tuple[PlacedVoi, ...]
     shunt: LungShunt
     lungs: LungMass
+    lung_absorbed: Float32[np.ndarray, "i j k"] | None
 
     @property
     def constant_gy_g_per_mbq(self) -> float:
@@ -84,6 +87,13 @@ class DosimetryContext:
         if self.other_method is None:
             return None
         return self.dose_gy(activity_mbq, self.other_method, relative=relative)
+
+    def lung_spill_gy(self, activity_mbq: Float32[np.ndarray, "i j k"]) -> float | None:
+        """Returns the mean lung dose of the betas of activity in the liver, Gy; None without a lung mask."""
+        if self.lung_absorbed is None:
+            return None
+        mass_g = self.lungs.mass_g
+        return float(pipeline.lung_spill_gy(activity_mbq, self.lung_absorbed, nuclide=self.nuclide, lung_mass_g=mass_g))
 
     def treated(self) -> dict[str, Float32[np.ndarray, "i j k"]]:
         """Returns the injected territories, by name."""

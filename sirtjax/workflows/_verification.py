@@ -159,7 +159,8 @@ def _absolute(
         dose_gy=setting.dose_gy(activity_mbq, setting.method, relative=False),
         other_dose_gy=setting.other_dose_gy(activity_mbq, relative=False),
         injected_mbq=float(injected.sum()),
-        lung_dose_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
+        lung_shunt_gy=setting.constant_gy_g_per_mbq * shunted_mbq / setting.lungs.mass_g,
+        lung_spill_gy=setting.lung_spill_gy(activity_mbq * setting.liver),
         lung_activity_mbq=shunted_mbq,
         lung_mass_g=setting.lungs.mass_g,
     )

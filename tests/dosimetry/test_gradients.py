@@ -89,6 +89,10 @@ CASES = {
     ),
     "lobar_activity_mbq": (keywords(d.lobar_activity_mbq, "treated_liver_fraction"), (2.0, 0.6)),
     "local_deposition_dose_gy": (keywords(d.local_deposition_dose_gy, "constant"), (GRID, 0.06 * GRID[::-1], K)),
+    "lung_absorbed_fraction": (
+        keywords(d.lung_absorbed_fraction, "medium_density_g_per_ml", radial=KERNEL["radial"], radius_voxels=(4, 4, 4)),
+        (LUNG, SPACING, 1.04),
+    ),
     "lung_dose_gy": (
         keywords(d.lung_dose_gy, "lung_shunt_fraction", "lung_mass_g", "constant_gy_g_per_mbq"),
         (np.array([2.0, 1.0]), np.array([0.05, 0.1]), 900.0, K),
@@ -222,6 +226,7 @@ HOST = {
     "kernel_radius_voxels",
     "list_protocols",
     "load_protocol",
+    "lung_absorbed_map",
     "make_check",
     "max_margin_allocation",
     "objective_outcomes",

@@ -76,6 +76,8 @@ def result(vois):
         injections=(injection,),
         vois=vois,
         lung_dose_gy=1.7,
+        lung_shunt_dose_gy=1.5,
+        lung_spill_dose_gy=0.2,
         lung_mass_g=1000.0,
         lung_shunt_fraction=0.04,
         checks=(
