@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sirtjax.workflows import Result
+    from sirtjax.workflows import ActivityAlignment, Result
 
 METHOD_TITLES = {
     "recovery": "recovery coefficient",
@@ -22,6 +22,9 @@ def partial_volume_sentences(result: Result) -> tuple[str, ...]:
     found = result.partial_volume
     if found is None:
         return ()
+    proposed = () if found.alignment is None else _alignment_sentences(found.alignment)
+    if not found.methods:
+        return proposed
     sentences = [
         f"Doses after partial-volume correction for a resolution of {found.fwhm_mm:g} mm (FWHM, from the "
         "case). They are only for comparison: prescription, targets, limits and checks use the uncorrected dose.",
@@ -37,13 +40,30 @@ def partial_volume_sentences(result: Result) -> tuple[str, ...]:
         )
     if any(row.below_resolution for row in found.rows):
         sentences.append(f"{SMALL}: the radius is below half the FWHM, so that noise decides the corrected dose.")
-    return tuple(sentences)
+    return (*sentences, *proposed)
+
+
+def _alignment_sentences(found: ActivityAlignment) -> tuple[str, ...]:
+    before = found.applied_mm or (0.0, 0.0, 0.0)
+    pairs = zip(found.shift_mm, found.standard_error_mm, strict=True)
+    shift = ", ".join(f"{mm:.1f} ± {error:.1f}" for mm, error in pairs)
+    first = f"Fit of the activity image to the masks, as a translation in mm (LPS): {shift}."
+    if not found.determined:
+        return (first, "The image does not determine it along every axis: do not use it.")
+    if not found.significant:
+        return (first, "It is within twice its standard error: the masks fit the activity image.")
+    total = ", ".join(f"{a + b:.1f}" for a, b in zip(before, found.shift_mm, strict=True))
+    return (
+        first,
+        f"With it the image differs from its model by {100 * found.residual_ratio:.0f} % of what it does now. "
+        f"It is not applied. After checking it on the images, accept it with images.activity.shift_mm = [{total}].",
+    )
 
 
 def partial_volume_header(result: Result) -> list[str]:
     """Returns the column titles of `partial_volume_rows`; empty without a correction."""
     found = result.partial_volume
-    if found is None:
+    if found is None or not found.methods:
         return []
     titles = ["VOI", "recovery", "uncorrected (Gy)"]
     for method in found.methods:

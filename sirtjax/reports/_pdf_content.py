@@ -255,6 +255,8 @@ def _partial_volume(result: Result) -> list[Flowable]:
         return []
     body = paragraph(" ".join(partial_volume_sentences(result)))
     header = partial_volume_header(result)
+    if not header:
+        return section("Alignment of the activity image", body, level=3)
     rows = [
         [cell if isinstance(cell, str) else significant(cell) for cell in row] for row in partial_volume_rows(result)
     ]

@@ -16,6 +16,8 @@ from sirtjax.workflows._partial_volume_record import PartialVolumeMethod
 Frame = Literal["activity", "diagnostic"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+# A translation between two images of one session is never longer.
+Shift = Annotated[float, Field(ge=-50, le=50)]
 # The nuclides that the activity image of a case can show.
 Isotope = Literal["Tc-99m", "Y-90", "Ho-166"]
 # Contradictions in DICOM headers that a person can accept.
@@ -45,12 +47,13 @@ class ActivityTable(ImageTable):
 
     `unit` states what the voxels of a NIfTI file are; DICOM says so itself. `resolution_fwhm_mm` is that of the
     reconstructed image, for the check of small lesions. `nuclide` states what was imaged if the file does not, such as
-    "Tc-99m".
+    "Tc-99m". `shift_mm` is a translation of the image (LPS) to its CT and to the masks, which a person has accepted.
     """
 
     unit: Literal["counts", "Bq/mL"] | None = None
     nuclide: Isotope | None = None
     resolution_fwhm_mm: Positive | None = None
+    shift_mm: tuple[Shift, Shift, Shift] | None = None
 
 
 class DiagnosticTable(ImageTable):
@@ -189,10 +192,13 @@ class DoseTable(Table):
 class PartialVolumeTable(Table):
     """The partial-volume corrections whose doses are shown next to the uncorrected ones.
 
-    Prescription, limits and checks do not use them. They need `images.activity.resolution_fwhm_mm`.
+    Prescription, limits and checks do not use them. `propose_shift` fits a translation of the
+    activity image to the masks and shows it; `images.activity.shift_mm` applies it. Both need
+    `images.activity.resolution_fwhm_mm`.
     """
 
     methods: tuple[PartialVolumeMethod, ...] = ()
+    propose_shift: bool = False
 
     @model_validator(mode="after")
     def _once(self) -> PartialVolumeTable:
@@ -330,7 +336,8 @@ class Case(Table):
         if any(table.image == "diagnostic" for _, table in placed) and self.registration is None:
             raise ValueError("VOIs on the diagnostic image require a [registration] to the activity image")
         self._check_guides()
-        if self.partial_volume.methods and self.images.activity.resolution_fwhm_mm is None:
+        correct = self.partial_volume.methods or self.partial_volume.propose_shift
+        if correct and self.images.activity.resolution_fwhm_mm is None:
             raise ValueError(
                 "partial_volume: the resolution of the activity image is not stated; measure it (sirtjax resolution) "
                 "and set images.activity.resolution_fwhm_mm"

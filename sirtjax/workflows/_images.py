@@ -6,7 +6,7 @@ import numpy as np
 
 from sirtjax import formats, io, spatial
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError
-from sirtjax.volume import Volume
+from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows._case import ActivityTable, Case, ImageTable
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._one_case import check_one_case
@@ -59,8 +59,17 @@ def _activity_image(table: ActivityTable) -> io.Image:
             f"{table.path}: negative activity, down to {smallest:g} {unit} (largest value {largest:g}); "
             "check the rescale of the series or reconstruct it with a non-negative method"
         )
-    volume = Volume(np.maximum(array, 0.0), image.volume.geometry, unit=unit)
+    volume = Volume(np.maximum(array, 0.0), _moved(image.volume.geometry, table.shift_mm), unit=unit)
     return io.Image(volume=volume, source=image.source)
+
+
+def _moved(geometry: Geometry, shift_mm: tuple[float, float, float] | None) -> Geometry:
+    """The grid after the translation that a person accepted: masks and CT stay."""
+    if shift_mm is None:
+        return geometry
+    affine = geometry.affine.copy()
+    affine[:3, 3] += shift_mm
+    return Geometry.from_affine(geometry.shape, affine)
 
 
 def _activity_unit(table: ActivityTable, found: str) -> str:

@@ -50,6 +50,7 @@ def method_facts(
         ),
         MethodEntry("compartment dose", "K A / m, activity of the VOI by its counts", "thesis Eq. 1.5"),
         MethodEntry("working grid", str(grid), "frame of the activity image"),
+        *_moved(case),
         MethodEntry("lung shunt fraction", f"{100 * setting.shunt.fraction:.3g} %", setting.shunt.source),
         MethodEntry("lung mass", f"{setting.lungs.mass_g:.0f} g", setting.lungs.source),
         *_lung_dose(setting),
@@ -95,6 +96,14 @@ def _dose_source(method: DoseMethod, nuclide: dosimetry.Nuclide) -> str:
         return LOCAL_SOURCE
     kernel = dosimetry.get_radial_kernel(nuclide.radial_kernel)
     return f"radial kernel in water, radii scaled to tissue by its electron density: {kernel.source}"
+
+
+def _moved(case: Case) -> tuple[MethodEntry, ...]:
+    shift_mm = case.images.activity.shift_mm
+    if shift_mm is None:
+        return ()
+    where = ", ".join(f"{mm:g}" for mm in shift_mm)
+    return (MethodEntry("activity image", f"moved by ({where}) mm LPS to its CT and the masks", "the case"),)
 
 
 def registration_sentence(case: Case, registered: RegistrationSummary | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry, partial_volume
+from sirtjax.workflows._activity_alignment import activity_alignment
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._partial_volume_record import CorrectedDose, PartialVolumeResult, PartialVolumeRow
@@ -41,7 +42,7 @@ def partial_volume_result(
     deposit: ActivityAndDose,
     vois: Sequence[VoiResult],
 ) -> PartialVolumeResult | None:
-    """Returns the doses after each correction that the case names; None if it names none.
+    """Returns corrected doses and the proposed alignment; None if the case asks for neither.
 
     Regions are the lesions, the normal tissue of each territory, the other liver, the lungs and everything else. A
     relative calibration divides the injected activity by the corrected counts of the territory, an absolute one
@@ -55,7 +56,8 @@ def partial_volume_result(
       vois: rows of the VOIs without correction.
     """
     methods, fwhm_mm = case.partial_volume.methods, case.images.activity.resolution_fwhm_mm
-    if not methods or fwhm_mm is None:  # a case with a method states the resolution
+    align = case.partial_volume.propose_shift
+    if fwhm_mm is None or not (methods or align):  # a case with a method states the resolution
         return None
     fine = activity_regions(setting)
     grid = setting.mapped.geometry
@@ -66,6 +68,12 @@ def partial_volume_result(
     counts = np.asarray(setting.mapped.activity.array, np.float32)
     coarse = Regions(fine.names, np.stack([block_means(weight, factors) for weight in fine.weights]))
     coarse_counts = block_means(counts, factors)
+    alignment = None
+    if align:
+        applied = case.images.activity.shift_mm
+        alignment = activity_alignment(coarse_counts, coarse.weights, coarse_mm, width_mm, grid, applied_mm=applied)
+    if not methods:
+        return PartialVolumeResult(fwhm_mm=fwhm_mm, methods=(), iterations=None, rows=(), alignment=alignment)
     matrix = transfer_matrix(coarse.weights, coarse_mm, width_mm)
     measured = region_means(coarse.weights, coarse_counts)
     corrected: dict[str, NDArray[np.float64]] = {}
@@ -106,7 +114,9 @@ def partial_volume_result(
                 corrected={method: doses[method] for method in methods},
             )
         )
-    return PartialVolumeResult(fwhm_mm=fwhm_mm, methods=methods, iterations=iterations, rows=tuple(rows))
+    return PartialVolumeResult(
+        fwhm_mm=fwhm_mm, methods=methods, iterations=iterations, rows=tuple(rows), alignment=alignment
+    )
 
 
 def _relative(case: Case) -> bool:

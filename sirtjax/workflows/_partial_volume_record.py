@@ -46,6 +46,32 @@ class PartialVolumeRow:
 
 
 @dataclass(frozen=True)
+class ActivityAlignment:
+    """A proposed translation of the activity image, which fits it to the masks.
+
+    Attributes:
+      shift_mm: (x, y, z) translation of the activity image, LPS, in addition to `applied_mm`.
+      standard_error_mm: standard error of `shift_mm` along each axis.
+      determined: whether the image determines the translation along every axis.
+      residual_ratio: standard deviation of image minus model after the translation, divided by that before.
+      applied_mm: translation that the case applies, `images.activity.shift_mm`; None if it states none.
+    """
+
+    shift_mm: tuple[float, float, float]
+    standard_error_mm: tuple[float, float, float]
+    determined: bool
+    residual_ratio: float
+    applied_mm: tuple[float, float, float] | None
+
+    @property
+    def significant(self) -> bool:
+        """Whether the translation exceeds twice its standard error along an axis."""
+        return self.determined and any(
+            abs(mm) > 2 * error for mm, error in zip(self.shift_mm, self.standard_error_mm, strict=True)
+        )
+
+
+@dataclass(frozen=True)
 class PartialVolumeResult:
     """Doses after partial-volume correction, next to the uncorrected ones; nothing else uses them.
 
@@ -53,10 +79,12 @@ class PartialVolumeResult:
       fwhm_mm: resolution of the activity image, as stated in the case.
       methods: corrections, in the order of the case.
       iterations: iterations of Richardson-Lucy; None without it.
-      rows: one row per lesion and normal tissue of each injected territory.
+      rows: one row per lesion and normal tissue of each injected territory; empty without a correction.
+      alignment: proposed translation of the activity image; None if the case does not ask for it.
     """
 
     fwhm_mm: float
     methods: tuple[PartialVolumeMethod, ...]
     iterations: int | None
     rows: tuple[PartialVolumeRow, ...]
+    alignment: ActivityAlignment | None = None

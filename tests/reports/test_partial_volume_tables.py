@@ -10,7 +10,7 @@ from sirtjax.reports._partial_volume_tables import (
     partial_volume_rows,
     partial_volume_sentences,
 )
-from sirtjax.workflows import CorrectedDose, PartialVolumeResult, PartialVolumeRow
+from sirtjax.workflows import ActivityAlignment, CorrectedDose, PartialVolumeResult, PartialVolumeRow
 
 
 @pytest.fixture
@@ -45,6 +45,27 @@ def test_rows_follow_the_header(corrected):
     ]  # fmt: skip
     assert rows[0] == ["small one*", 0.31, 80.0, 211.0, 204.0, 190.0, 143.0, 131.0]
     assert rows[1][0] == "normal right"
+
+
+def test_a_proposed_shift_is_shown_and_not_applied(result, maps):
+    proposed = ActivityAlignment(
+        shift_mm=(4.0, -1.0, 6.0),
+        standard_error_mm=(0.5, 0.6, 0.7),
+        determined=True,
+        residual_ratio=0.4,
+        applied_mm=(1.0, 0.0, 0.0),
+    )
+    found = PartialVolumeResult(fwhm_mm=12.0, methods=(), iterations=None, rows=(), alignment=proposed)
+    page = report_html(dataclasses.replace(result, partial_volume=found), maps)
+    assert "4.0 ± 0.5, -1.0 ± 0.6, 6.0 ± 0.7" in page and "<h3>Alignment of the activity image</h3>" in page
+    assert "not applied" in page and "images.activity.shift_mm = [5.0, -1.0, 6.0]" in page
+    for change, text in (
+        ({"determined": False}, "do not use it"),
+        ({"shift_mm": (0.5, 0.5, -0.5)}, "the masks fit the activity image"),
+    ):
+        one = dataclasses.replace(found, alignment=dataclasses.replace(proposed, **change))
+        (_, sentence) = partial_volume_sentences(dataclasses.replace(result, partial_volume=one))
+        assert text in sentence
 
 
 def test_the_page_states_that_limits_use_the_uncorrected_dose(corrected, maps, result):

@@ -10,7 +10,7 @@ from scipy import ndimage
 from sirtjax.dosimetry import get_nuclide
 from sirtjax.errors import ConfigError
 from sirtjax.io import write_nifti
-from sirtjax.volume import Volume
+from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows import load_case, plan_case, verify_case
 
 FWHM_MM, LSF, DENSITY = 10.0, 0.05, 1.05
@@ -120,6 +120,30 @@ def test_a_wrong_resolution_shows(folder):
     assert rows["beta"].corrected["gtm"].mean_gy < 0.9 * true_gy(result)["beta"]
 
 
+@pytest.mark.slow
+def test_a_misplaced_image_is_found_and_moved_only_on_request(folder):
+    wrong = np.array([4.0, -3.0, 5.0])
+    affine = SPECT.affine.copy()
+    affine[:3, 3] += wrong
+    moved = Geometry.from_affine(SPECT.shape, affine)
+    write_nifti(folder / "moved.nii", Volume(1000.0 * blurred(), moved, unit="counts"), force=True)
+    activity = IMAGES["activity"] | {"path": "moved.nii"}
+    tables = {"images": IMAGES | {"activity": activity}, "partial_volume": {"propose_shift": True}}
+    found = plan_case(load_case(case.write_case(folder, **tables)))[0].partial_volume
+    assert found.methods == () and found.rows == ()
+    proposed = found.alignment
+    np.testing.assert_allclose(proposed.shift_mm, -wrong, atol=0.7)
+    assert proposed.significant and proposed.applied_mm is None and proposed.residual_ratio < 0.6
+    accepted = activity | {"shift_mm": (-wrong).tolist()}
+    tables["images"] = IMAGES | {"activity": accepted}
+    result = plan_case(load_case(case.write_case(folder, **tables)))[0]
+    after = result.partial_volume.alignment
+    assert np.abs(after.shift_mm).max() < 0.7 and after.applied_mm == tuple(-wrong)
+    assert any(entry.name == "activity image" for entry in result.methods)
+    straight = plan_case(load_case(case.write_case(folder, images=IMAGES)))[0]
+    assert result.voi("alpha").mean_gy == pytest.approx(straight.voi("alpha").mean_gy, rel=1e-3)
+
+
 def test_wrong_inputs(folder):
     without = {"path": "spect.nii"}
     tables = {"images": IMAGES | {"activity": without}, "partial_volume": {"methods": ["gtm"]}}
@@ -127,5 +151,8 @@ def test_wrong_inputs(folder):
         load_case(case.write_case(folder, **tables))
     with pytest.raises(ConfigError, match="each method can be named once"):
         load_case(case.write_case(folder, images=IMAGES, partial_volume={"methods": ["gtm", "gtm"]}))
+    far = IMAGES | {"activity": IMAGES["activity"] | {"shift_mm": [0.0, 80.0, 0.0]}}
+    with pytest.raises(ConfigError, match=r"images\.activity\.shift_mm"):
+        load_case(case.write_case(folder, images=far))
     with pytest.raises(ConfigError, match=r"partial_volume\.methods"):
         load_case(case.write_case(folder, images=IMAGES, partial_volume={"methods": ["guess"]}))
