@@ -68,6 +68,7 @@ from sirtjax.pipeline._place import place_mask as place_mask
 from sirtjax.pipeline._place import warp_of as warp_of
 from sirtjax.pipeline._prescription import Bounds as Bounds
 from sirtjax.pipeline._prescription import prescribed_activities as prescribed_activities
+from sirtjax.pipeline._records import CONE_EXTENT as CONE_EXTENT
 from sirtjax.pipeline._records import GridArray as GridArray
 from sirtjax.pipeline._records import MaskConfig as MaskConfig
 from sirtjax.pipeline._records import ObjectiveConfig as ObjectiveConfig
@@ -83,6 +84,7 @@ from sirtjax.pipeline._voi_metrics import VoiMetrics as VoiMetrics
 from sirtjax.pipeline._voi_metrics import voi_metrics as voi_metrics
 
 __all__ = [
+    "CONE_EXTENT",
     "WHOLE_LIVER",
     "Bounds",
     "GridArray",

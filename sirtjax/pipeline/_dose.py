@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from sirtjax import dosimetry, spatial
-from sirtjax.dosimetry import Nuclide
+from sirtjax.dosimetry import ConeExtent, Nuclide
 from sirtjax.errors import InputError
 from sirtjax.ops import namespace
-from sirtjax.pipeline._records import Shape
+from sirtjax.pipeline._records import CONE_EXTENT, Shape
 from sirtjax.typing import Array, Scalar, Vector
 
 
@@ -103,10 +103,11 @@ def voxel_dose_gy(
     spacing_mm: Vector,
     *,
     nuclide: Nuclide,
-    method: Literal["kernel", "local"],
+    method: Literal["kernel", "local", "cone"],
     soft_tissue_g_per_ml: Scalar,
     kernel_scale: Scalar = 1.0,
     kernel_radius: Shape | None = None,
+    cone_extent: ConeExtent = CONE_EXTENT,
     holder: Float[Array, "I J K"] | None = None,
 ) -> Float[Array, "I J K"]:
     """Returns the absorbed dose in Gy of activity that decays in place.
@@ -120,16 +121,21 @@ def voxel_dose_gy(
       lung: fraction of each voxel that is lung.
       spacing_mm: voxel spacing of the dose grid.
       nuclide: record of the nuclide.
-      method: "kernel" or "local".
+      method: "kernel", "local" or "cone".
       soft_tissue_g_per_ml: density of the tissue of the kernel.
       kernel_scale: factor on the range of the kernel.
       kernel_radius: extent of the kernel in voxels, for traced arrays.
+      cone_extent: extent of kernel and rays in voxels, for traced arrays and "cone".
       holder: fraction of each voxel that holds its activity, for "local"; the whole voxel by default.
     """
     if method == "local" and holder is not None:
         activity_mbq = per_full_voxel(activity_mbq, holder)
     # A kernel for a medium of lower density reaches further, in proportion.
     medium = soft_tissue_g_per_ml / kernel_scale
+    if method == "cone":
+        # Rays see lighter tissue, too; the dose is per unit of the true mass.
+        density_g_per_ml = density_g_per_ml / kernel_scale
+        activity_mbq = activity_mbq / kernel_scale
     if not spatial.is_traced(activity_mbq, density_g_per_ml, lung, spacing_mm, medium):
         return dosimetry.absorbed_dose_gy(
             activity_mbq,
@@ -145,13 +151,25 @@ def voxel_dose_gy(
     if method == "local":
         mass_g = dosimetry.voxel_mass_g(jnp.asarray(density_g_per_ml, jnp.float32), spacing)
         return jnp.asarray(dosimetry.local_deposition_dose_gy(activity_mbq, mass_g, constant=constant))
+    radial = dosimetry.get_radial_kernel(str(nuclide.radial_kernel))
+    if method == "cone":
+        rays = dosimetry.cone_dose_gy(
+            activity_mbq,
+            jnp.asarray(density_g_per_ml, jnp.float32),
+            spacing,
+            constant=constant,
+            radial=radial,
+            medium_density_g_per_ml=jnp.asarray(medium, jnp.float32),
+            extent=cone_extent,
+        )
+        return jnp.maximum(rays, 0.0)
     dose = dosimetry.kernel_dose_gy(
         activity_mbq,
         jnp.asarray(density_g_per_ml, jnp.float32),
         jnp.asarray(lung, jnp.float32),
         spacing,
         constant=constant,
-        radial=dosimetry.get_radial_kernel(str(nuclide.radial_kernel)),
+        radial=radial,
         medium_density_g_per_ml=jnp.asarray(medium, jnp.float32),
         radius_voxels=kernel_radius or (4, 4, 4),
     )

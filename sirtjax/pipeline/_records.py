@@ -10,12 +10,14 @@ import jax
 import numpy as np
 from jaxtyping import Float, Real, Shaped
 
-from sirtjax.dosimetry import Nuclide
+from sirtjax.dosimetry import ConeExtent, Nuclide
 from sirtjax.errors import ConfigError
 from sirtjax.typing import Array, Scalar
 
 Shape = tuple[int, int, int]
 Direction = Literal["at least", "at most"]
+# For voxels of 2.1 mm and more.
+CONE_EXTENT = ConeExtent(kernel_voxels=8, reach_voxels=24)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["values", "world_from_voxel"], meta_fields=[])
@@ -190,8 +192,9 @@ class PipelineConfig:
     Attributes:
       dose_shape: voxels of the dose grid.
       nuclide: record of the nuclide.
-      method: "kernel" or "local" deposition.
+      method: "kernel", "local" deposition or "cone".
       kernel_radius: extent of the kernel in voxels, from `dosimetry.kernel_radius_voxels`; for "kernel".
+      cone_extent: extent of kernel and rays in voxels, from `dosimetry.cone_extent`; for "cone".
       masks: every mask: "liver", lesions, territories.
       lesions: masks that are lesions.
       injections: territories that are injected, in order; "whole liver" if there is no mask of territories.
@@ -208,11 +211,12 @@ class PipelineConfig:
 
     dose_shape: Shape
     nuclide: Nuclide
-    method: Literal["kernel", "local"]
+    method: Literal["kernel", "local", "cone"]
     masks: tuple[MaskConfig, ...]
     injections: tuple[str, ...]
     vois: tuple[VoiConfig, ...]
     kernel_radius: Shape = (4, 4, 4)
+    cone_extent: ConeExtent = CONE_EXTENT
     lesions: tuple[str, ...] = ()
     objectives: tuple[ObjectiveConfig, ...] = ()
     strategy: Literal["upper", "lower", "fixed"] = "upper"
@@ -227,7 +231,7 @@ class PipelineConfig:
         for name in ("liver", *self.lesions):
             if name not in known:
                 raise ConfigError(f"pipeline: no mask is named {name!r}; the masks are {', '.join(sorted(known))}")
-        if self.method == "kernel" and self.nuclide.radial_kernel is None:
+        if self.method != "local" and self.nuclide.radial_kernel is None:
             raise ConfigError(f"pipeline: {self.nuclide.name} has no dose kernel; use method 'local'")
         named = {voi.name for voi in self.vois} | {"lungs"}
         if self.allocation == "even" and not named >= set(self.injections):

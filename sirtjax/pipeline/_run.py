@@ -141,6 +141,7 @@ def _unit_dose(
         soft_tissue_g_per_ml=inputs.soft_tissue_g_per_ml,
         kernel_scale=inputs.kernel_scale,
         kernel_radius=config.kernel_radius,
+        cone_extent=config.cone_extent,
         holder=filled_fraction(occupancy["liver"], [occupancy[one] for one in config.injections]),
     )
 

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sirtjax.workflows import Result
 
-METHOD_NAMES = {"local": "local deposition", "kernel": "convolution with a dose kernel"}
+METHOD_NAMES = {
+    "local": "local deposition",
+    "kernel": "convolution with a dose kernel",
+    "cone": "rays through the densities",
+}
 # Points of the histogram in the table of both methods.
 POINTS = ("95", "70", "50")
 WHY = (

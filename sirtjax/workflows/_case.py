@@ -173,15 +173,15 @@ class LungShuntTable(Table):
 class DoseTable(Table):
     """The dose calculation.
 
-    `method` "protocol" is the method that the protocol states for its limits; with "kernel" or "local" the limits are
-    evaluated with that method, and the report has a check if the protocol states the other one.
+    `method` "protocol" is the method that the protocol states for its limits; with "kernel", "local" or "cone" the
+    limits are evaluated with that method, and the report has a check if the protocol states the other one.
     `spacing_mm` is the voxel size of the working grid, or "activity" for that of the activity image. `density` is
     "protocol" for the protocol's liver density everywhere, or names a curve in configs/dosimetry/density to take
     it from the CT.
     `constant` names another nuclide record than the protocol's; the report then says so.
     """
 
-    method: Literal["protocol", "kernel", "local"] = "protocol"
+    method: Literal["protocol", "kernel", "local", "cone"] = "protocol"
     spacing_mm: Annotated[float, Field(gt=0, le=10)] | Literal["activity"] = 3.0
     density: str = "protocol"
     constant: str | None = None

@@ -15,7 +15,7 @@ from sirtjax.workflows._case import DoseTable
 from sirtjax.workflows._resampled_case import ResampledCase
 
 Array = NDArray[np.float32]
-DoseMethod = Literal["kernel", "local"]
+DoseMethod = Literal["kernel", "local", "cone"]
 
 # Where no lungs are drawn, what the CT shows as lighter than this takes no dose from a soft-tissue kernel.
 LUNG_HU = (-950.0, -300.0)
@@ -48,6 +48,10 @@ def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: f
       ConfigError: the density curve is unknown, or there is no CT to take densities from.
     """
     hu = None if mapped.ct_hu is None else np.asarray(mapped.ct_hu.array, np.float32)
+    if hu is None and table.method == "cone":
+        raise ConfigError(
+            'dose.method: "cone" follows the densities of a CT, and the case has none; add [images.ct] or use "kernel"'
+        )
     lung = _lung_fraction(mapped, hu)
     if table.density != "protocol":
         curve = dosimetry.get_density_curve(table.density)
@@ -101,7 +105,7 @@ def dose_gy(
       mapped: the working grid.
       tissue: densities.
       nuclide: the record whose constant and kernel to use.
-      method: "kernel" or "local".
+      method: "kernel", "local" or "cone".
       holder: (i, j, k) fraction of each voxel that contains its activity; all of it if None.
     """
     return np.asarray(

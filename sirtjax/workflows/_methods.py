@@ -11,6 +11,10 @@ from sirtjax.workflows._setting import DosimetryContext
 
 DOSE_METHODS = {
     "kernel": "convolution with a voxel kernel for this voxel size, lungs by local deposition",
+    "cone": (
+        "convolution of the radial kernel along rays through the densities, lungs included; equal to the voxel kernel "
+        "in uniform tissue. The blur of the image changes doses next to the lung by more than this method does"
+    ),
     "local": "local deposition of all energy in the voxel of the decay",
 }
 LOCAL_SOURCE = "local energy deposition: Chiesa et al., EJNMMI Phys 2021;8:77, doi:10.1186/s40658-021-00394-3"

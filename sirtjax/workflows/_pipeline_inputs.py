@@ -85,6 +85,7 @@ def pipeline_inputs(
         nuclide=nuclide,
         method=method,
         kernel_radius=_kernel_radius(setting, method),
+        cone_extent=_cone_extent(setting, method),
         masks=specs,
         lesions=tuple(voi.name for voi in products.lesions),
         injections=tuple(table.territory for table in setting.injections),
@@ -159,6 +160,16 @@ def _kernel_radius(setting: DosimetryContext, method: str) -> tuple[int, int, in
     if method != "kernel":
         return (4, 4, 4)
     return dosimetry.kernel_radius_voxels(
+        setting.mapped.geometry.spacing_mm,
+        radial=dosimetry.get_radial_kernel(str(setting.nuclide.radial_kernel)),
+        medium_density_g_per_ml=setting.tissue.soft_tissue_g_per_ml,
+    )
+
+
+def _cone_extent(setting: DosimetryContext, method: str) -> dosimetry.ConeExtent:
+    if method != "cone":
+        return pipeline.CONE_EXTENT
+    return dosimetry.cone_extent(
         setting.mapped.geometry.spacing_mm,
         radial=dosimetry.get_radial_kernel(str(setting.nuclide.radial_kernel)),
         medium_density_g_per_ml=setting.tissue.soft_tissue_g_per_ml,

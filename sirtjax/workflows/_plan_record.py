@@ -47,7 +47,7 @@ class TreatmentPlan:
     protocol: str
     nuclide: str
     nuclide_record: str
-    dose_method: Literal["kernel", "local"]
+    dose_method: Literal["kernel", "local", "cone"]
     created: str
     planned_mbq: dict[str, float]
     territories: tuple[TerritoryResult, ...]
@@ -138,7 +138,7 @@ class _Plan(_Part):
     protocol: str
     nuclide: str
     nuclide_record: str
-    dose_method: Literal["kernel", "local"]
+    dose_method: Literal["kernel", "local", "cone"]
     injections: list[_Injection]
     territories: list[_Territory]
     objectives: list[_Objective]

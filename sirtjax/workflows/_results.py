@@ -280,7 +280,7 @@ class Result:
       protocol: name of the protocol; `protocol_title` is its title for readers.
       injections, vois, checks, methods: one record per injection, VOI, check and line of the methods.
       nuclide, nuclide_record: nuclide, such as "Y-90", and the record of its constants, such as "y90-icrp107".
-      dose_method: dose method of prescription, limits and checks, "local" deposition or "kernel".
+      dose_method: dose method of prescription, limits and checks, "local" deposition, "kernel" or "cone".
       other_dose_method: dose method of `VoiResult.other_dose`; None if the nuclide has no kernel.
       territories: all territories, treated or not.
       objectives: every target, limit and goal, on the predicted or the delivered dose.
@@ -318,8 +318,8 @@ class Result:
     notes: tuple[str, ...]
     planned: dict[str, PlannedVoi]
     provenance: Provenance
-    dose_method: Literal["kernel", "local"]
-    other_dose_method: Literal["kernel", "local"] | None = None
+    dose_method: Literal["kernel", "local", "cone"]
+    other_dose_method: Literal["kernel", "local", "cone"] | None = None
     registration: RegistrationSummary | None = None
     unreviewed_masks: tuple[str, ...] = ()
     nuclide: str = ""

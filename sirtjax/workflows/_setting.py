@@ -74,7 +74,7 @@ class DosimetryContext:
 
         Args:
           activity_mbq: (i, j, k) activity per voxel.
-          method: "kernel" or "local".
+          method: "kernel", "local" or "cone".
           relative: whether the activity is that of a relative calibration, which is only in the treated liver.
         """
         holder = self.filled if relative else None

@@ -64,6 +64,7 @@ _CONCEPTS: dict[str, tuple[Code, tuple[str, ...]]] = {
 _METHODS = {
     "local": Code("local-deposition", OWN_SCHEME, "Local deposition of the energy in the voxel of the decay"),
     "kernel": Code("voxel-kernel", OWN_SCHEME, "Convolution with a voxel dose kernel"),
+    "cone": Code("cone", OWN_SCHEME, "Convolution along rays through the densities of the CT"),
 }
 
 
@@ -77,7 +78,7 @@ class Measurement:
         and "planned V100" are the same in the plan of a verification.
       value: value in `unit`.
       unit: "Gy", "mL", "g", "MBq", "%" or "1", as fits the name.
-      method: dose method of a measurement of the voxel dose, "local" or "kernel".
+      method: dose method of a measurement of the voxel dose, "local", "kernel" or "cone".
     """
 
     name: str
