@@ -26,10 +26,15 @@ $(INSTALLED): pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+# Before and after treatment: 95 % of the planned activities are delivered.
+DELIVERED := 'import json, sys; rows = json.load(open(sys.argv[1]))["injections"]; print("injections = [" + ", ".join("{{ territory = \"{}\", activity_mbq = {:.0f} }}".format(row["territory"], 0.95 * row["activity_mbq"]) for row in rows) + "]")'
 demo: $(INSTALLED)
-	$(BIN)/sirtjax simulate --session diagnostic_ct --session spect --output $(DEMO)/patient --force
+	$(BIN)/sirtjax simulate --session diagnostic_ct --session spect --session y90_pet --output $(DEMO)/patient --force
 	$(BIN)/sirtjax plan $(DEMO)/patient/case.toml --output $(DEMO)/plan --force
-	@echo "The report is $(abspath $(DEMO))/plan/report.html"
+	@rm -rf $(DEMO)/verification
+	$(BIN)/sirtjax verify $(DEMO)/patient/case-pet.toml --set "$$($(BIN)/python -c $(DELIVERED) $(DEMO)/plan/results.json)" --output $(DEMO)/verification --force || [ $$? = 1 ]
+	@test -f $(DEMO)/verification/report.html
+	@echo "The plan is $(abspath $(DEMO))/plan/report.html, before and after treatment $(abspath $(DEMO))/verification/report.html"
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest $(WORKERS) --doctest-modules tests sirtjax -m "not slow and not peers and not clinic"

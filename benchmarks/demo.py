@@ -1,6 +1,6 @@
 """Claim: installed to report takes at most 60 s cold and 20 s warm on 2 cores; a second patient compiles nothing.
 
-Runs `sirtjax simulate` and `sirtjax plan` as `make demo` does, each in a process of its own:
+Runs `sirtjax simulate` and `sirtjax plan`, the first steps of `make demo`, each in a process of its own:
 
   cold    the first patient, with an empty compilation cache;
   warm    the same again, with the programs of the cold run in the cache;

@@ -82,12 +82,92 @@ residual_fraction = 0.01
 {_injections(patient)}"""
 
 
+def verification_text(patient: Patient) -> str:
+    """Returns the case of a simulated patient for `sirtjax verify`, next to the plan in ../plan.
+
+    The VOIs are the true ones of the PET/CT, and the plan is registered to its CT. The delivered activities are those
+    of the simulated PET.
+    """
+    numbers = patient.numbers
+    maps = patient.labels["y90_pet"]
+    lesions = "[masks]\nno_lesions = true\n\n"
+    if maps["lesions"].names:
+        lesions = f"""[masks.lesions]
+path = "truth/y90_pet_lesions.nii.gz"
+image = "activity"
+labels = {_labels(maps["lesions"])}
+
+"""
+    injections = "\n".join(
+        f'[[injections]]\nterritory = "{name}"\nactivity_mbq = {_injected_mbq(patient, name):.0f}\n'
+        for name in _treated(patient)
+    )
+    return f"""\
+# A simulated patient after treatment: sirtjax verify case-pet.toml -o verification/
+schema = 2
+plan = "../plan/results.json"
+
+[patient]
+id = "phantom-{numbers["preset"]}-{numbers["seed"]}"
+height_m = {numbers["height_m"]}
+weight_kg = {numbers["weight_kg"]}
+
+[protocol]
+name = "{_PROTOCOL}"
+
+[images.activity]
+path = "images/y90_pet.nii.gz"
+unit = "Bq/mL"
+nuclide = "Y-90"
+resolution_fwhm_mm = {numbers["y90"]["fwhm_mm"]}
+
+[images.ct]
+path = "images/y90_ct.nii.gz"
+
+# The plan is registered to the CT of the PET/CT. Without lesions and territories, those of the plan would be used.
+[plan_registration]
+method = "deformable"
+ct = "images/spect_ct.nii.gz"
+
+[masks.liver]
+path = "truth/y90_pet_liver.nii.gz"
+image = "activity"
+
+{lesions}[masks.lungs]
+path = "truth/y90_pet_lungs.nii.gz"
+image = "activity"
+
+[territories]
+path = "truth/y90_pet_territories.nii.gz"
+image = "activity"
+labels = {_labels(maps["territories"])}
+
+[lung_shunt]
+method = "value"
+fraction = {numbers["y90"]["lung_shunt_fraction"]:.4f}
+source = "ground truth of the digital phantom"
+
+# The activity of the simulated PET in each treated territory, with its part that reached the lungs.
+{injections}"""
+
+
 def _injections(patient: Patient) -> str:
-    """A catheter position in each territory that has a lesion; in both where there is none."""
+    return "\n".join(f'[[injections]]\nterritory = "{name}"\n' for name in _treated(patient))
+
+
+def _treated(patient: Patient) -> list[str]:
+    """Each territory that has a lesion; both where there is none."""
     fed = {lesion["territory"] for lesion in patient.numbers["lesions"]}
     names = [name for _, name in patient.labels["diagnostic_ct"]["territories"].names]
-    treated = [name for name in names if name in fed] or names
-    return "\n".join(f'[[injections]]\nterritory = "{name}"\n' for name in treated)
+    return [name for name in names if name in fed] or names
+
+
+def _injected_mbq(patient: Patient, territory: str) -> float:
+    """True activity in a territory of the liver, and the activity that passed through it to the lungs."""
+    truth = patient.numbers["y90"]
+    right = float(truth["right_territory_fraction_of_liver"])
+    in_body_mbq = float(truth["activity_at_injection_mbq"]) * (1.0 - float(truth["extrahepatic_fraction"]))
+    return in_body_mbq * (right if territory == "right" else 1.0 - right)
 
 
 def _labels(labels: LabelMap) -> str:

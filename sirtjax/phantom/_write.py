@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sirtjax import io
-from sirtjax.phantom._case_file import case_text
+from sirtjax.phantom._case_file import case_text, verification_text
 from sirtjax.phantom._patient import Patient
 from sirtjax.phantom._write_dicom import write_patient_dicom
 
@@ -19,7 +19,7 @@ def write_patient(
     dicom: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> None:
-    """Writes a patient to an empty folder: NIfTI images and ground truth, `truth.json`, `case.toml`.
+    """Writes a patient to an empty folder: NIfTI images, ground truth, `truth.json` and the case files.
 
     Args:
       patient: result of `simulate_patient`.
@@ -49,3 +49,5 @@ def write_patient(
     (folder / "truth.json").write_text(text + "\n", encoding="utf-8")
     if {"spect", "diagnostic_ct"} <= set(patient.labels):
         (folder / "case.toml").write_text(case_text(patient), encoding="utf-8")
+        if "y90_pet" in patient.images:
+            (folder / "case-pet.toml").write_text(verification_text(patient), encoding="utf-8")

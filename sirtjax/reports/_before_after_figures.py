@@ -102,7 +102,7 @@ def agreement_figure(both: BeforeAfter) -> Figure:
     delivered = np.asarray([one.delivered_gy for one in rows], np.float64)
     figure = Figure(figsize=(8.6, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    reach = 1.08 * float(max(planned.max(), delivered.max()))
+    reach = 1.15 * float(max(planned.max(), delivered.max()))
     left.plot([0, reach], [0, reach], color="#57606a", linewidth=0.9, linestyle="dashed")
     left.set(xlim=(0, reach), ylim=(0, reach), xlabel="planned mean dose (Gy)", ylabel="delivered mean dose (Gy)")
     middle = (planned + delivered) / 2
