@@ -89,7 +89,7 @@ CHECKS: tuple[CheckRule, ...] = (
     ),
     _rule(
         "SJ108", "warning", "Registration accepted by the case",
-        "the registration has the status {where}, which the case accepts: review registration.html",
+        "the registration of the {where}, which the case accepts: review its page, linked in the report",
     ),
     _rule(
         "SJ109", "warning", "Volume changed by the registration",

@@ -41,7 +41,9 @@ def registration_checks(summary: RegistrationSummary | None) -> tuple[Check, ...
         return ()
     found: list[Check] = []
     if summary.accepted:
-        found += dosimetry.accepted_registration_checks(f"{summary.status} ({summary.cause})")
+        found += dosimetry.accepted_registration_checks(
+            f"diagnostic image has the status {summary.status} ({summary.cause})"
+        )
     for row in summary.volumes:
         if row.kind in ("liver", "lesion"):
             found += dosimetry.warped_volume_checks(row.name, volume_change=row.change_percent / 100)

@@ -142,7 +142,7 @@ def _accepted_checks(both: BeforeAfter) -> tuple[Check, ...]:
     summary = both.registration
     if summary is None or not summary.accepted:
         return ()
-    return dosimetry.accepted_registration_checks(f"{summary.status} ({summary.cause}), plan-registration.html")
+    return dosimetry.accepted_registration_checks(f"plan has the status {summary.status} ({summary.cause})")
 
 
 def _absolute(
