@@ -122,6 +122,14 @@ from sirtjax.dosimetry._objectives import ROLES as ROLES
 from sirtjax.dosimetry._objectives import DoseObjective as DoseObjective
 from sirtjax.dosimetry._objectives import VoiDose as VoiDose
 from sirtjax.dosimetry._objectives import resolve_objectives as resolve_objectives
+from sirtjax.dosimetry._order import OrderTerms as OrderTerms
+from sirtjax.dosimetry._order import VialOption as VialOption
+from sirtjax.dosimetry._order import VialOrder as VialOrder
+from sirtjax.dosimetry._order import WantedActivity as WantedActivity
+from sirtjax.dosimetry._order import delay_loss_fraction as delay_loss_fraction
+from sirtjax.dosimetry._order import order_vials as order_vials
+from sirtjax.dosimetry._order import time_of_activity as time_of_activity
+from sirtjax.dosimetry._order import vial_activity_mbq as vial_activity_mbq
 from sirtjax.dosimetry._outcomes import objective_outcomes as objective_outcomes
 from sirtjax.dosimetry._outcomes import outcome_checks as outcome_checks
 from sirtjax.dosimetry._partition import Compartments as Compartments
@@ -153,6 +161,14 @@ from sirtjax.dosimetry._shunt import geometric_mean_counts as geometric_mean_cou
 from sirtjax.dosimetry._shunt import lung_shunt_fraction as lung_shunt_fraction
 from sirtjax.dosimetry._shunt import planar_lung_shunt_fraction as planar_lung_shunt_fraction
 from sirtjax.dosimetry._shunt import spect_lung_shunt_fraction as spect_lung_shunt_fraction
+from sirtjax.dosimetry._vials import CalibrationWeek as CalibrationWeek
+from sirtjax.dosimetry._vials import VialSize as VialSize
+from sirtjax.dosimetry._vials import VialSupply as VialSupply
+from sirtjax.dosimetry._vials import hours_after as hours_after
+from sirtjax.dosimetry._vials import load_vials as load_vials
+from sirtjax.dosimetry._vials import parse_time as parse_time
+from sirtjax.dosimetry._vials import time_zone as time_zone
+from sirtjax.dosimetry._vials import weekly_calibrations as weekly_calibrations
 
 __all__ = [
     "CHECKS",
@@ -162,6 +178,7 @@ __all__ = [
     "TISSUE_ELECTRONS_PER_WATER",
     "ActivityAllocation",
     "Bound",
+    "CalibrationWeek",
     "Check",
     "CheckRule",
     "CompartmentPatient",
@@ -176,6 +193,7 @@ __all__ = [
     "Injection",
     "Nuclide",
     "ObjectiveOutcome",
+    "OrderTerms",
     "Prediction",
     "Prescription",
     "Protocol",
@@ -187,8 +205,13 @@ __all__ = [
     "TerritoryPrescription",
     "TissueParameters",
     "TumourCompartment",
+    "VialOption",
+    "VialOrder",
+    "VialSize",
+    "VialSupply",
     "VoiDose",
     "VoiSamples",
+    "WantedActivity",
     "absolute_activity_mbq",
     "absorbed_dose_gy",
     "accepted_registration_checks",
@@ -210,6 +233,7 @@ __all__ = [
     "counts_checks",
     "cumulated_activity_mbq_h",
     "decay_factor",
+    "delay_loss_fraction",
     "delivered_activity_checks",
     "delivered_activity_mbq",
     "density_g_per_ml",
@@ -230,6 +254,7 @@ __all__ = [
     "get_response_parameters",
     "get_tissue_parameters",
     "histogram_size",
+    "hours_after",
     "hours_between",
     "injected_territory_checks",
     "joint_scale",
@@ -239,6 +264,7 @@ __all__ = [
     "liver_complication_probability",
     "liver_volume_checks",
     "load_protocol",
+    "load_vials",
     "lobar_activity_mbq",
     "local_deposition_dose_gy",
     "lowest_start",
@@ -261,8 +287,10 @@ __all__ = [
     "ntcp_lkb",
     "objective_outcomes",
     "octant_kernel",
+    "order_vials",
     "outcome_checks",
     "pack_voi",
+    "parse_time",
     "parse_tumour",
     "partition_activity_mbq",
     "partition_dose_gy",
@@ -290,6 +318,8 @@ __all__ = [
     "tcp_linear_logit",
     "tcp_logit",
     "territory_overlap_checks",
+    "time_of_activity",
+    "time_zone",
     "tn_ratio_checks",
     "traced_dose_at_fraction",
     "traced_mean_gy",
@@ -299,9 +329,11 @@ __all__ = [
     "tumour_to_normal_ratio",
     "unverified_checks",
     "upper_start",
+    "vial_activity_mbq",
     "voi_samples",
     "volume_fraction_at_dose",
     "voxel_kernel",
     "voxel_mass_g",
     "warped_volume_checks",
+    "weekly_calibrations",
 ]

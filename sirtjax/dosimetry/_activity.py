@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from jaxtyping import Float, Real, Shaped
@@ -88,6 +88,8 @@ def absolute_activity_mbq(
 def hours_between(start: datetime, end: datetime) -> float:
     """Hours from `start` to `end`; negative if `end` is earlier.
 
+    Times with a time zone are compared in UTC, so a change of daylight saving time between them is counted.
+
     Raises:
       ConfigError: one time has a time zone and the other has none.
     """
@@ -96,4 +98,7 @@ def hours_between(start: datetime, end: datetime) -> float:
             f"times {start.isoformat()} and {end.isoformat()} can't be compared: one has a time zone, "
             "the other has none; give both with a time zone or both without"
         )
+    if start.tzinfo is not None:
+        # Python subtracts the wall clocks of two times in the same zone.
+        start, end = start.astimezone(UTC), end.astimezone(UTC)
     return (end - start).total_seconds() / 3600.0

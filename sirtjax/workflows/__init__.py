@@ -31,6 +31,7 @@ from sirtjax.workflows._mask_roles import MaskRole as MaskRole
 from sirtjax.workflows._mask_roles import mask_frame as mask_frame
 from sirtjax.workflows._mask_roles import mask_role_of as mask_role_of
 from sirtjax.workflows._mask_roles import propose_masks as propose_masks
+from sirtjax.workflows._ordering import order_plan as order_plan
 from sirtjax.workflows._partial_volume_record import ActivityAlignment as ActivityAlignment
 from sirtjax.workflows._partial_volume_record import CorrectedDose as CorrectedDose
 from sirtjax.workflows._partial_volume_record import PartialVolumeResult as PartialVolumeResult
@@ -145,6 +146,7 @@ __all__ = [
     "mask_role_of",
     "missing_choices",
     "missing_prescription",
+    "order_plan",
     "pipeline_inputs",
     "plan_case",
     "propose_masks",

@@ -33,6 +33,7 @@ class TreatmentPlan:
       dose_method: dose method of the plan's limits, "local" or "kernel".
       created: date and time of the plan.
       planned_mbq: activity in the patient at injection, by territory.
+      residual_fraction: fraction of the dispensed activity that remains in vial and catheter, by territory.
       territories: all territories of the plan.
       objectives: objectives with the predicted doses.
       vois: the rows of the VOI table by name, as in the file.
@@ -50,6 +51,7 @@ class TreatmentPlan:
     dose_method: Literal["kernel", "local", "cone"]
     created: str
     planned_mbq: dict[str, float]
+    residual_fraction: dict[str, float]
     territories: tuple[TerritoryResult, ...]
     objectives: tuple[ObjectiveResult, ...]
     vois: dict[str, PlannedVoi]
@@ -67,6 +69,7 @@ class _Part(BaseModel):
 class _Injection(_Part):
     territory: str
     activity_mbq: NotNegative
+    residual_fraction: Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Territory(_Part):
@@ -175,6 +178,7 @@ def read_plan(path: Path) -> TreatmentPlan:
         dose_method=plan.dose_method,
         created=plan.provenance.created,
         planned_mbq={row.territory: row.activity_mbq for row in plan.injections if row.activity_mbq > 0},
+        residual_fraction={row.territory: row.residual_fraction for row in plan.injections},
         territories=tuple(TerritoryResult(**row.model_dump()) for row in plan.territories),
         objectives=tuple(ObjectiveResult(**row.model_dump()) for row in plan.objectives),
         vois={str(row["name"]): row for row in rows},

@@ -55,7 +55,7 @@ def test_a_plan_from_given_masks_loads_no_networks():
 
 
 def test_every_verb_is_in_the_help_and_has_its_own():
-    verbs = ("plan", "verify", "step", "prescribe", "territories", "uptake", "series", "protocols", "simulate")
+    verbs = ("plan", "verify", "step", "prescribe", "order", "territories", "uptake", "series", "protocols", "simulate")
     shown = command("--help").stdout
     for verb in verbs:
         assert f" {verb} " in shown
