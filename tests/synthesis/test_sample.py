@@ -183,7 +183,7 @@ def test_inside_the_liver_nothing_else_is_seen(inside):
 @pytest.mark.slow
 def test_shading_changes_slowly_in_small_grids_too():
     """Across the 12 cm of a small grid it must not look like lesions."""
-    plain = np.ones((48, 48, 48), np.float32)
+    plain = jnp.ones((48, 48, 48), jnp.float32)
     shaded = jax.jit(lambda key: _shaded(key, plain, jnp.bool_(False), 2.5))
     for number in range(5):
         shade = np.log(np.asarray(shaded(jax.random.key(number))))
