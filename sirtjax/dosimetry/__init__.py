@@ -58,6 +58,7 @@ from sirtjax.dosimetry._checks import territory_overlap_checks as territory_over
 from sirtjax.dosimetry._checks import tn_ratio_checks as tn_ratio_checks
 from sirtjax.dosimetry._checks import tumour_location_checks as tumour_location_checks
 from sirtjax.dosimetry._checks import unverified_checks as unverified_checks
+from sirtjax.dosimetry._checks import voxel_size_checks as voxel_size_checks
 from sirtjax.dosimetry._checks import warped_volume_checks as warped_volume_checks
 from sirtjax.dosimetry._compartment import activity_per_mass_mbq as activity_per_mass_mbq
 from sirtjax.dosimetry._compartment import delivered_activity_mbq as delivered_activity_mbq
@@ -334,6 +335,7 @@ __all__ = [
     "volume_fraction_at_dose",
     "voxel_kernel",
     "voxel_mass_g",
+    "voxel_size_checks",
     "warped_volume_checks",
     "weekly_calibrations",
 ]

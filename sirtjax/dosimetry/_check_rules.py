@@ -322,6 +322,12 @@ CHECKS: tuple[CheckRule, ...] = (
         "{where}: targets and limits are evaluated with another dose method than the one they belong to",
         source="the protocol",
     ),
+    _rule(
+        "SJ605", "warning", "Voxels wide for a lesion",
+        "the voxels of the dose grid are up to {value} {unit} wide, more than a fifth of the radius of {where} "
+        "({limit} {unit}), because of the memory limit; set a smaller dose.spacing_mm if the memory suffices",
+        unit="mm",
+    ),
 )  # fmt: skip
 
 RULES: Mapping[str, CheckRule] = {rule.code: rule for rule in CHECKS}

@@ -243,6 +243,19 @@ def dose_method_checks(*, used: str, protocol: str) -> tuple[Check, ...]:
     return (make_check("SJ604", where=f"dose method {used} here, {protocol} in the protocol"),)
 
 
+def voxel_size_checks(lesion: str, *, voxel_mm: float, limit_mm: float) -> tuple[Check, ...]:
+    """Returns SJ605: voxels of the dose grid are too wide for a lesion.
+
+    Args:
+      lesion: name of the lesion.
+      voxel_mm: widest side of a voxel.
+      limit_mm: widest side that suits the lesion.
+    """
+    if voxel_mm <= limit_mm * (1 + 1e-4):
+        return ()
+    return (make_check("SJ605", where=lesion, value=voxel_mm, limit=limit_mm),)
+
+
 def unverified_checks(*names: str) -> tuple[Check, ...]:
     """Returns SJ603: numbers that the protocol marks as unverified."""
     return tuple(make_check("SJ603", where=name) for name in names)

@@ -18,7 +18,7 @@ from sirtjax.typing import Array, Scalar, Vector
 Radius = tuple[int, int, int]
 
 # Few steps, so that patients of similar spacing share one compiled program.
-RADIUS_LADDER_VOXELS = (4, 8, 16)
+RADIUS_LADDER_VOXELS = (4, 8, 16, 32)
 
 # Directions per shell before the six permutations of the axes; shells per step of the scan (bounds memory).
 _DIRECTIONS = 72

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from sirtjax import spatial
+from sirtjax.errors import InputError
 from sirtjax.ops import namespace
 from sirtjax.pipeline._records import GridArray, MaskConfig, Sampling, Shape, Warp
 from sirtjax.typing import Array
@@ -77,10 +78,15 @@ def place_counts(
       counts: the activity image.
       world_from_dose_voxel: affine of the dose grid.
       shape: voxels of the dose grid.
-      sampling: averaging of a traced image; on the host it follows from the grids.
+      sampling: averaging of a traced image, which on the host follows from the grids; or that voxels are copied.
       unit: unit of the image. A traced image keeps its total only to about 1 %, on which the patient-relative
         calibration does not depend.
+
+    Raises:
+      InputError: an image on the host has negative voxels, or voxels that are not finite.
     """
+    if sampling.copied is not None:
+        return _copied_counts(counts, world_from_dose_voxel, shape, sampling.copied, unit)
     if not spatial.is_traced(counts, world_from_dose_voxel):
         seen = np.asarray(counts.values, np.float32)
         image = Volume(seen, Geometry.from_affine(seen.shape, np.asarray(counts.world_from_voxel)), unit=unit)
@@ -96,6 +102,30 @@ def place_counts(
     grid = spatial.traced_grid(spatial.block_means(padded, sampling.blocks))
     half = jnp.full(3, 0.5, jnp.float32)
     return spatial.traced_means(grid, path, shape, parts=sampling.parts, half_width=half, fill=0.0)
+
+
+def _copied_counts(
+    counts: GridArray, world_from_dose_voxel: Float[Array, "4 4"], shape: Shape, axes: Shape, unit: str
+) -> Float[Array, "I J K"]:
+    """Each dose voxel has the value of the image voxel around it; counts of the host in proportion to its volume."""
+    traced = spatial.is_traced(counts, world_from_dose_voxel)
+    xp: Any = jnp if traced else np
+    values = xp.asarray(counts.values, xp.float32)
+    if not traced and (not np.isfinite(values).all() or values.min() < 0):
+        raise InputError("the activity image has voxels that are negative or not finite; correct or mask them first")
+    place = inverse_affine(counts.world_from_voxel) @ xp.asarray(world_from_dose_voxel)
+    rows, inside = [], []
+    for axis, (along, size) in enumerate(zip(axes, values.shape, strict=True)):
+        index = xp.round(place[axis, along] * np.arange(shape[along]) + place[axis, 3]).astype(xp.int32)
+        rows.append(xp.clip(index, 0, size - 1))
+        inside.append((index >= 0) & (index < size))
+    found = values[xp.ix_(*rows)]
+    for axis, within in enumerate(inside):
+        found = found * xp.expand_dims(within, [a for a in range(3) if a != axis])
+    if not traced and unit == "counts":
+        found = found * np.float32(abs(np.linalg.det(place[:3, :3])))
+    ordered: Array = xp.transpose(found, [axes.index(axis) for axis in range(3)])
+    return ordered
 
 
 def field_of_view(

@@ -125,10 +125,13 @@ class Sampling:
     Attributes:
       parts: parts into which a dose voxel is cut along each axis.
       blocks: voxels of a finer image that are averaged first, along each axis.
+      copied: axis of the dose grid along each axis of the activity image, if the dose grid divides its voxels into
+        whole parts; each part has the concentration of its voxel. None for interpolation.
     """
 
     parts: Shape = (3, 3, 3)
     blocks: Shape = (1, 1, 1)
+    copied: Shape | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

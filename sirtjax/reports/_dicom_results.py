@@ -153,6 +153,8 @@ def _masks(
     left_out: list[str],
 ) -> dict[str, LabelMap]:
     """Returns the structures of one frame: contoured there and, for the activity image, also warped to it."""
+    from sirtjax.workflows import result_mask
+
     found: dict[str, LabelMap] = {}
     for name, kind, labels, contoured_on in _drawn(products):
         plain = names[name]
@@ -160,9 +162,9 @@ def _masks(
         if contoured_on == frame:
             found[plain] = LabelMap.from_mask(np.asarray(labels.array) > 0, labels.geometry, name=plain)
         elif frame == "activity":
-            warped = maps.occupancy[name] >= np.float32(0.5)
-            if warped.any():
-                found[plain] = LabelMap.from_mask(warped, maps.geometry, name=plain)
+            warped = result_mask(maps, name, label=plain)
+            if np.any(warped.array):
+                found[plain] = warped
             else:
                 left_out.append(
                     f"{name} does not fill half of any voxel of the working grid: it is not in a structure set there"

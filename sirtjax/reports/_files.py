@@ -13,7 +13,7 @@ from sirtjax import io
 from sirtjax.reports._html import pictures_of, report_html
 from sirtjax.reports._report_pdf import report_pdf
 from sirtjax.reports._tables import voi_csv
-from sirtjax.volume import LabelMap, Volume
+from sirtjax.volume import Volume
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Result, ResultVolumes
@@ -46,7 +46,7 @@ def write_results(
       on_step: called with the name of each part when it starts.
     """
     # Here, so that a registration's record does not load planning.
-    from sirtjax.workflows import result_to_json
+    from sirtjax.workflows import result_mask, result_to_json
 
     on_step("report")
     linked = registration_page is not None
@@ -73,10 +73,9 @@ def write_results(
         io.write_transform(folder / "transform.h5", maps.transform, force=True)
     _write_plan_maps(folder, maps)
     files = io.file_names(maps.occupancy)
-    for name, weight in maps.occupancy.items():
+    for name in maps.occupancy:
         # Half a voxel or more is inside; the doses themselves use the partial voxels.
-        mask = LabelMap.from_mask(weight >= np.float32(0.5), maps.geometry, name=name)
-        io.write_nifti(folder / "masks" / f"{files[name]}.nii.gz", mask, force=True)
+        io.write_nifti(folder / "masks" / f"{files[name]}.nii.gz", result_mask(maps, name), force=True)
 
 
 def _write_plan_maps(folder: Path, maps: ResultVolumes) -> None:

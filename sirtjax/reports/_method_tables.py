@@ -26,7 +26,7 @@ def method_sentences(result: Result) -> tuple[str, ...]:
     used = METHOD_NAMES[result.dose_method]
     first = f"Prescription, targets, limits and checks use the dose by {used}."
     if result.other_dose_method is None:
-        return (first, f"No dose kernel of {result.nuclide} is included, so there is no dose by another method.")
+        return (first, "There is no dose by another method; the reason is in the methods.")
     return (first, f"The dose by {METHOD_NAMES[result.other_dose_method]} is only for comparison.", WHY)
 
 

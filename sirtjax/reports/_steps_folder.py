@@ -100,7 +100,9 @@ def save_steps(
         for name, weight in products.resampling.occupancy.items():
             # Occupancies, only for inspection: the resampling is quick and always recomputed.
             file = f"resampling/{files[name]}.nii.gz"
-            io.write_nifti(folder / file, Volume(weight, grid, unit="1"), force=True)
+            lungs = products.resampling.lungs if name == "lungs" else None
+            own = Volume(weight, grid, unit="1") if lungs is None else Volume(lungs.weight, lungs.geometry, unit="1")
+            io.write_nifti(folder / file, own, force=True)
     with io.atomic_path(folder / "steps.json", force=True) as temporary:
         temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 

@@ -53,6 +53,7 @@ from sirtjax.workflows._provenance_record import Provenance as Provenance
 from sirtjax.workflows._required import check_prescription as check_prescription
 from sirtjax.workflows._required import missing_prescription as missing_prescription
 from sirtjax.workflows._resampled_case import ResampledCase as ResampledCase
+from sirtjax.workflows._result_masks import result_mask as result_mask
 from sirtjax.workflows._results import SCHEMA as SCHEMA
 from sirtjax.workflows._results import BoundResult as BoundResult
 from sirtjax.workflows._results import InjectionResult as InjectionResult
@@ -154,6 +155,7 @@ __all__ = [
     "provenance",
     "read_case",
     "read_plan",
+    "result_mask",
     "result_to_json",
     "run_until",
     "select_images",

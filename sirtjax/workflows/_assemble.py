@@ -52,7 +52,12 @@ def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
         protocol=protocol,
         nuclide=nuclide,
         method=method,
-        other_method=other_dose_method(method, nuclide),
+        other_method=other_dose_method(
+            method,
+            nuclide,
+            mapped.geometry.spacing_mm,
+            medium_density_g_per_ml=protocol.liver_density.value,
+        ),
         mapped=mapped,
         tissue=medium(mapped, case.dose, liver_density_g_per_ml=protocol.liver_density.value, lung_mass_g=lungs.mass_g),
         territories=territories,
@@ -179,6 +184,7 @@ def assemble(
         ct_hu=mapped.ct_hu,
         occupancy=weights,
         transform=products.registration.transform,
+        lungs=None if mapped.lungs is None else Volume(mapped.lungs.weight, mapped.lungs.geometry, unit="1"),
     )
     return result, maps
 

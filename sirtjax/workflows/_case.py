@@ -175,14 +175,15 @@ class DoseTable(Table):
 
     `method` "protocol" is the method that the protocol states for its limits; with "kernel", "local" or "cone" the
     limits are evaluated with that method, and the report has a check if the protocol states the other one.
-    `spacing_mm` is the voxel size of the working grid, or "activity" for that of the activity image. `density` is
+    `spacing_mm` is the voxel size of the working grid, "activity" for that of the activity image, or "auto" for whole
+    fractions of it, none larger than a fifth of the radius of the smallest lesion. `density` is
     "protocol" for the protocol's liver density everywhere, or names a curve in configs/dosimetry/density to take
     it from the CT.
     `constant` names another nuclide record than the protocol's; the report then says so.
     """
 
     method: Literal["protocol", "kernel", "local", "cone"] = "protocol"
-    spacing_mm: Annotated[float, Field(gt=0, le=10)] | Literal["activity"] = 3.0
+    spacing_mm: Annotated[float, Field(gt=0, le=10)] | Literal["activity", "auto"] = "auto"
     density: str = "protocol"
     constant: str | None = None
     lung_mass_g: Positive | None = None

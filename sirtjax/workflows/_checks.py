@@ -11,7 +11,9 @@ from sirtjax.dosimetry import Check
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import PlacedVoi
+from sirtjax.workflows._dose_grid import VOXELS_PER_RADIUS
 from sirtjax.workflows._products import AllStepResults
+from sirtjax.workflows._resampling import sphere_radius_mm
 from sirtjax.workflows._results import RegistrationSummary, VoiResult
 from sirtjax.workflows._setting import DosimetryContext
 
@@ -28,6 +30,7 @@ def case_checks(
     found += setting.shunt.checks
     found += _constant_checks(case, setting)
     found += _method_checks(setting)
+    found += _grid_checks(case, setting, vois)
     if case.registration is not None and products.images.diagnostic is not None:
         moved = [voi.name for voi in (products.liver, *products.lesions) if voi.frame == "diagnostic"]
         done = case.registration.method != "identity"
@@ -112,11 +115,12 @@ def _count_checks(products: AllStepResults, setting: DosimetryContext, vois: Seq
         territories = np.maximum(territories, weight)
     in_liver = float(np.vdot(counts, liver))
     in_territories = float(np.vdot(counts, np.minimum(liver, territories)))
-    expected = np.maximum(liver, setting.mapped.occupancy.get("lungs", liver))
     everywhere = float(counts.sum(dtype=np.float64)) / setting.mapped.activity_in_grid
+    lungs = setting.mapped.lungs
+    expected = in_liver / everywhere + (0.0 if lungs is None else lungs.activity_fraction)
     found += dosimetry.counts_checks(
         liver_fraction_outside_territories=1.0 - in_territories / in_liver if in_liver > 0 else 0.0,
-        fraction_outside_liver_and_lungs=max(1.0 - float(np.vdot(counts, expected)) / everywhere, 0.0),
+        fraction_outside_liver_and_lungs=max(1.0 - expected, 0.0),
     )
     return found
 
@@ -137,6 +141,19 @@ def _lung_checks(
         ),
         *dosimetry.lungs_missing_checks(lung_mask=products.lungs is not None, lung_mass_g=setting.lungs.mass_g),
     ]
+
+
+def _grid_checks(case: Case, setting: DosimetryContext, vois: Sequence[VoiResult]) -> list[Check]:
+    """The memory limit of the automatic grid; a voxel size of the case is its own choice."""
+    if case.dose.spacing_mm != "auto":
+        return []
+    widest_mm = max(setting.mapped.geometry.spacing_mm)
+    found: list[Check] = []
+    for row in vois:
+        if row.kind == "lesion":
+            limit_mm = sphere_radius_mm(row.mask_ml or row.volume_ml) / VOXELS_PER_RADIUS
+            found += dosimetry.voxel_size_checks(row.name, voxel_mm=widest_mm, limit_mm=limit_mm)
+    return found
 
 
 def _method_checks(setting: DosimetryContext) -> tuple[Check, ...]:

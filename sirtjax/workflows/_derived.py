@@ -28,7 +28,7 @@ class PlacedVoi:
         "normal " and a territory's name, or "lungs".
       kind: type of the VOI, such as "lesion".
       territories: territories that the VOI overlaps, the one with the largest part of it first.
-      weight: (i, j, k) fraction of each voxel inside the VOI.
+      weight: (i, j, k) fraction of each voxel inside the VOI; for the lungs, their part in the working grid.
     """
 
     name: str
@@ -70,7 +70,7 @@ def placed_vois(
     if lungs:
         vois.append(PlacedVoi("lungs", "lungs", every, mapped.occupancy["lungs"]))
     # Rounding may leave specks where a lesion fills its territory: less than a thousandth of a voxel is nothing.
-    return tuple(voi for voi in vois if float(voi.weight.sum(dtype=np.float64)) > 1e-3)
+    return tuple(voi for voi in vois if voi.kind == "lungs" or float(voi.weight.sum(dtype=np.float64)) > 1e-3)
 
 
 def _feeders(weight: Array, territories: dict[str, Array]) -> tuple[str, ...]:

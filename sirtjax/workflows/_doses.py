@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,7 +63,7 @@ def medium(mapped: ResampledCase, table: DoseTable, *, liver_density_g_per_ml: f
     if hu is not None:
         in_lung = np.clip(hu / np.float32(1000.0) + np.float32(1.0), *LUNG_DENSITIES_G_PER_ML)
     else:
-        volume_ml = max(float(lung.sum(dtype=np.float64)) * mapped.geometry.voxel_volume_ml, 1.0)
+        volume_ml = max(mapped.lungs.volume_ml if mapped.lungs is not None else 0.0, 1.0)
         in_lung = np.full(lung.shape, np.clip(lung_mass_g / volume_ml, *LUNG_DENSITIES_G_PER_ML), np.float32)
     density = (lung * in_lung + (1 - lung) * np.float32(liver_density_g_per_ml)).astype(np.float32)
     return Medium(density, liver_density_g_per_ml, lung, f"{liver_density_g_per_ml:g} g/mL outside the lungs")
@@ -82,11 +83,29 @@ def dose_method(table: DoseTable, protocol: dosimetry.Protocol) -> DoseMethod:
     return protocol.dose_method.value if table.method == "protocol" else table.method
 
 
-def other_dose_method(method: DoseMethod, nuclide: dosimetry.Nuclide) -> DoseMethod | None:
-    """Returns the method whose dose is shown for comparison; None if the nuclide has no published kernel."""
+def other_dose_method(
+    method: DoseMethod, nuclide: dosimetry.Nuclide, spacing_mm: Sequence[float], *, medium_density_g_per_ml: float
+) -> DoseMethod | None:
+    """Returns the method whose dose is shown for comparison.
+
+    None if the nuclide has no published kernel, or if the voxels are too fine for it.
+
+    Args:
+      method: method of the limits.
+      nuclide: record in use.
+      spacing_mm: voxel spacing of the working grid.
+      medium_density_g_per_ml: density to which the kernel is scaled.
+    """
     if method != "local":
         return "local"
-    return None if nuclide.radial_kernel is None else "kernel"
+    if nuclide.radial_kernel is None:
+        return None
+    radial = dosimetry.get_radial_kernel(nuclide.radial_kernel)
+    try:
+        dosimetry.kernel_radius_voxels(spacing_mm, radial=radial, medium_density_g_per_ml=medium_density_g_per_ml)
+    except ConfigError:
+        return None
+    return "kernel"
 
 
 def dose_gy(

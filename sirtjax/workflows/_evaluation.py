@@ -106,7 +106,7 @@ def _lung_row(voi: PlacedVoi, mapped: ResampledCase, deposit: ActivityAndDose) -
         name=voi.name,
         kind=voi.kind,
         territory=None,
-        volume_ml=_inside_ml(voi.weight, mapped.geometry.voxel_volume_ml),
+        volume_ml=0.0 if mapped.lungs is None else mapped.lungs.volume_ml,
         mask_ml=mapped.mask_ml.get(voi.name),
         mass_g=deposit.lung_mass_g,
         activity_mbq=deposit.lung_activity_mbq,

@@ -53,7 +53,7 @@ def method_facts(
             f"{density.source} ({density.evidence})",
         ),
         MethodEntry("compartment dose", "K A / m, activity of the VOI by its counts", "thesis Eq. 1.5"),
-        MethodEntry("working grid", str(grid), "frame of the activity image"),
+        MethodEntry("working grid", str(grid), _grid_source(case)),
         *_moved(case),
         MethodEntry("lung shunt fraction", f"{100 * setting.shunt.fraction:.3g} %", setting.shunt.source),
         MethodEntry("lung mass", f"{setting.lungs.mass_g:.0f} g", setting.lungs.source),
@@ -85,11 +85,19 @@ def _lung_dose(setting: DosimetryContext) -> tuple[MethodEntry, MethodEntry]:
     return shunted, MethodEntry(name, value, f"{blur}; {_dose_source('kernel', setting.nuclide)}")
 
 
+def _grid_source(case: Case) -> str:
+    if case.dose.spacing_mm != "auto":
+        return "frame of the activity image; voxel size of the case"
+    return "whole fractions of the voxels of the activity image, at most a fifth of the smallest lesion's radius"
+
+
 def _other_method(setting: DosimetryContext) -> MethodEntry:
     """The method that is shown for comparison, or why there is none."""
     name = "dose method shown for comparison"
     if setting.other_method is None:
-        return MethodEntry(name, f"none: no dose kernel of {setting.nuclide.symbol} is included")
+        if setting.nuclide.radial_kernel is None:
+            return MethodEntry(name, f"none: no dose kernel of {setting.nuclide.symbol} is included")
+        return MethodEntry(name, "none: the voxels are too fine for the dose kernel")
     source = _dose_source(setting.other_method, setting.nuclide)
     return MethodEntry(name, DOSE_METHODS[setting.other_method], source)
 

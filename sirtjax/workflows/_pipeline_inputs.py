@@ -95,7 +95,7 @@ def pipeline_inputs(
         allocation=allocation,
         percents=DOSE_PERCENTS,
         levels_gy=tuple(objective_levels(objectives)),
-        counts_sampling=pipeline.Sampling(parts=parts, blocks=blocks),
+        counts_sampling=pipeline.Sampling(parts=parts, blocks=blocks, copied=setting.mapped.sampling.copied),
     )
     return inputs, config
 

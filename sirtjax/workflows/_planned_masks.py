@@ -20,6 +20,8 @@ from sirtjax.workflows._vois import lung_voi
 PLANNED_ORIGIN = "the plan's mask, warped"
 # Warped masks are stored this much finer than those of the plan, so that their volumes survive.
 FINER = 2
+# Voxels of a plan that are smaller are not divided.
+FINEST_MM = 1.0
 MARGIN_MM = 10.0
 
 
@@ -80,10 +82,11 @@ def _warp(mask: LabelMap, name: str, grid: Geometry, transform: spatial.Transfor
 
 
 def _warped_grid(planned: PlannedMaps, activity: Geometry, transform: spatial.Transform) -> Geometry:
-    """A grid around the warped liver, along the axes of the activity image, with smaller voxels than the plan's."""
+    """A grid around the warped liver, along the axes of the activity image, with voxels no larger than the plan's."""
     liver = np.asarray(spatial.occupancy(planned.masks["liver"], "liver", activity, transform=transform))
     voxels = np.argwhere(liver > 0)
-    spacing_mm = np.full(3, min(planned.dose_gy.geometry.spacing_mm) / FINER)
+    plan_mm = min(planned.dose_gy.geometry.spacing_mm)
+    spacing_mm = np.full(3, max(plan_mm / FINER, min(plan_mm, FINEST_MM)))
     native_mm = np.asarray(activity.spacing_mm)
     low = voxels.min(axis=0) - MARGIN_MM / native_mm
     high = voxels.max(axis=0) + MARGIN_MM / native_mm

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sirtjax import pipeline
 from sirtjax.volume import Geometry, Volume
+from sirtjax.workflows._lung_region import LungRegion
 
 Array = NDArray[np.float32]
 
@@ -28,6 +29,8 @@ class ResampledCase:
       mask_ml: volume of each VOI as drawn, by name.
       ct_hu: (i, j, k) the CT, or None.
       activity_in_grid: fraction of the activity image's total inside the grid.
+      lungs: the lungs on a grid of their own; None without a mask. `occupancy` has their part in the working grid.
+      sampling: averaging or copying of the voxels of the activity image.
       notes: sentences about resampled or truncated images.
       warped_ml: volume of each warped VOI that was drawn on the diagnostic image, by name, whether or not the activity
         image covers it.
@@ -41,3 +44,5 @@ class ResampledCase:
     activity_in_grid: float
     notes: tuple[str, ...]
     warped_ml: dict[str, float] = field(default_factory=dict)
+    lungs: LungRegion | None = None
+    sampling: pipeline.Sampling = field(default_factory=pipeline.Sampling)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,13 +14,15 @@ from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.volume import Geometry, LabelMap, Volume
 from sirtjax.workflows._case import Frame
 from sirtjax.workflows._case_images import CaseImages
-from sirtjax.workflows._dose_grid import dose_grid
+from sirtjax.workflows._dose_grid import dividing_axes, dose_grid
+from sirtjax.workflows._lung_region import LungRegion, lung_region
 from sirtjax.workflows._notes import grouped, listed, masks_of
 from sirtjax.workflows._resampled_case import WHOLE_LIVER, ResampledCase
 from sirtjax.workflows._voi import Voi
 
 Array = NDArray[np.float32]
 
+LUNGS = "lungs"
 # A VOI must arrive whole: below the first fraction of its volume it is refused, below the second noted.
 REFUSED_FRACTION, NOTED_FRACTION = 0.5, 0.98
 
@@ -41,7 +44,8 @@ def resample_case(
       territories: the perfusion territories, or None for one that is the whole liver.
       territory_frame: "activity" or "diagnostic".
       transform: pull transform from the activity frame to the diagnostic frame.
-      spacing_mm: voxel size of the working grid, or "activity" for the activity image's own.
+      spacing_mm: voxel size of the working grid, "activity" for the activity image's own, or "auto" for whole fractions
+        of it that suit the smallest lesion.
 
     Raises:
       GeometryError: more than half of a VOI falls outside the activity image.
@@ -53,7 +57,15 @@ def resample_case(
     _check_names([name for name, _, _ in placed], [] if territories is None else [n for _, n in territories.names])
     transforms: dict[str, spatial.Transform | None] = {"activity": None, "diagnostic": transform}
     region = [(name, labels, transforms[frame]) for name, labels, frame in placed]
-    grid = dose_grid(images.activity.volume.geometry, region, spacing_mm=spacing_mm)
+    # The lungs have a grid of their own, so that this one can be fine.
+    grid = dose_grid(
+        images.activity.volume.geometry,
+        [one for one in region if one[0] != LUNGS],
+        spacing_mm=spacing_mm,
+        smallest_radius_mm=min(map(sphere_radius_mm, lesions_ml(vois).values()), default=math.inf),
+    )
+    ct = None if images.ct is None else images.ct.volume
+    lungs: LungRegion | None = None
 
     seen = field_of_view(images.activity.volume.geometry, grid)
     occupancy: dict[str, Array] = {}
@@ -66,23 +78,28 @@ def resample_case(
             mask, grid.affine, grid.shape, warp=pipeline.warp_of(pull), config=pipeline.MaskConfig(name=name)
         )
         share = np.asarray(on_grid)
-        if pull is not None:
-            warped_ml[name] = float(share.sum(dtype=np.float64)) * grid.voxel_volume_ml
         occupancy[name] = share * seen
         mask_ml[name] = labels.volume_ml(name)
-        share_arrived = float(occupancy[name].sum(dtype=np.float64)) * grid.voxel_volume_ml / mask_ml[name]
+        whole_ml = float(share.sum(dtype=np.float64)) * grid.voxel_volume_ml
+        shown_ml = float(occupancy[name].sum(dtype=np.float64)) * grid.voxel_volume_ml
+        if name == LUNGS:
+            lungs = lung_region(labels, name, images.activity.volume, ct, transform=pull)
+            whole_ml, shown_ml = lungs.warped_ml, lungs.volume_ml
+        if pull is not None:
+            warped_ml[name] = whole_ml
+        share_arrived = shown_ml / mask_ml[name]
         _check_arrival(name, labels, share_arrived)
         if pull is None:
             arrived[name] = share_arrived
     image = images.activity.volume
     counts = pipeline.GridArray(values=np.asarray(image.array), world_from_voxel=image.geometry.affine)
-    placed_counts = pipeline.place_counts(
-        counts, grid.affine, grid.shape, sampling=pipeline.Sampling(), unit=image.unit
-    )
+    # With the voxel size of the case, as before: interpolated, unless the grid is chosen to divide the voxels.
+    sampling = pipeline.Sampling(copied=dividing_axes(image.geometry, grid) if spacing_mm == "auto" else None)
+    placed_counts = pipeline.place_counts(counts, grid.affine, grid.shape, sampling=sampling, unit=image.unit)
     activity = Volume(np.asarray(placed_counts), grid, unit=image.unit)
     ct_hu = None
-    if images.ct is not None:
-        ct_hu = spatial.resample(images.ct.volume, grid, order="linear", fill=-1000.0, antialias=True)
+    if ct is not None:
+        ct_hu = spatial.resample(ct, grid, order="linear", fill=-1000.0, antialias=True)
     return ResampledCase(
         geometry=grid,
         activity=activity,
@@ -95,7 +112,19 @@ def resample_case(
             *_arrival_notes(arrived),
         ),
         warped_ml=warped_ml,
+        lungs=lungs,
+        sampling=sampling,
     )
+
+
+def lesions_ml(vois: Sequence[Voi]) -> dict[str, float]:
+    """Returns the volume of each lesion as drawn, by name; `vois` has the liver first."""
+    return {voi.name: voi.labels.volume_ml(voi.name) for voi in vois[1:] if voi.name != LUNGS}
+
+
+def sphere_radius_mm(volume_ml: float) -> float:
+    """Returns the radius of a sphere of this volume."""
+    return float((3000.0 * volume_ml / (4.0 * math.pi)) ** (1.0 / 3.0))
 
 
 def _check_names(names: Sequence[str], territories: Sequence[str]) -> None:

@@ -353,7 +353,8 @@ class ResultVolumes:
       dose_gy: (i, j, k) the absorbed dose of all injections.
       activity: (i, j, k) activity in the unit of the activity image.
       ct_hu: (i, j, k) CT, or None.
-      occupancy: (i, j, k) fraction of each voxel inside each VOI, by name.
+      occupancy: (i, j, k) fraction of each voxel inside each VOI, by name; of the lungs their part in the grid.
+      lungs: (i, j, k) fraction of each voxel of the lungs' own grid inside the lungs, or None.
       transform: pull transform from the activity frame to the diagnostic frame.
       planned_dose_gy: (i, j, k) planned dose, warped to the working grid of a verification; None without a registered
         plan.
@@ -371,6 +372,7 @@ class ResultVolumes:
     planned_dose_gy: Volume | None = None
     plan_alignment: Alignment | None = None
     plan_ct: Image | None = None
+    lungs: Volume | None = None
 
 
 def result_to_json(result: Result) -> dict[str, object]:

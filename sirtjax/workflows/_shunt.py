@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from sirtjax import dicom, dosimetry, formats, spatial
-from sirtjax.compilation_cache import cached_jit
 from sirtjax.dosimetry import Check
 from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.workflows._case import Case
@@ -92,19 +90,10 @@ def lung_mass(case: Case, mapped: ResampledCase, protocol: dosimetry.Protocol) -
     """Returns the lung mass: from the case, from the CT in the lung mask, or the protocol's standard."""
     if case.dose.lung_mass_g is not None:
         return LungMass(case.dose.lung_mass_g, "given in the case")
-    lungs = mapped.occupancy.get("lungs")
-    if lungs is not None and mapped.ct_hu is not None:
-        hu = np.asarray(mapped.ct_hu.array, np.float32)
-        mass_g = float(_lung_mass_g(hu, lungs, np.float32(mapped.geometry.voxel_volume_ml)))
-        return LungMass(mass_g, "CT numbers in the lung mask, sum of (HU/1000 + 1) g/mL")
+    if mapped.lungs is not None and mapped.lungs.ct_mass_g is not None:
+        return LungMass(mapped.lungs.ct_mass_g, "CT numbers in the lung mask, sum of (HU/1000 + 1) g/mL")
     standard = protocol.standard_lung_mass
     return LungMass(standard.value, f"standard of the protocol: {standard.source}")
-
-
-@cached_jit
-def _lung_mass_g(hu: jax.Array, weight: jax.Array, voxel_volume_ml: jax.Array) -> jax.Array:
-    mass: jax.Array = dosimetry.lung_mass_g(hu, weight, voxel_volume_ml=voxel_volume_ml)
-    return mass
 
 
 def _planar_views(paths: tuple[Path, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[str, ...]]:

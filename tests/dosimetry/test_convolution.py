@@ -250,7 +250,7 @@ def test_float32_noise_is_a_millionth_of_the_largest_dose() -> None:
             ConfigError,
             r"has no point kernel.*'local'",
         ),
-        ({"spacing_mm": (0.5, 3.0, 3.0)}, ConfigError, "too fine for a dose kernel"),
+        ({"spacing_mm": (0.3, 3.0, 3.0)}, ConfigError, "too fine for a dose kernel"),
     ],
 )
 def test_bad_input_names_what_is_wrong(change: dict, error: type[Exception], message: str) -> None:

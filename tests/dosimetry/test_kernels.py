@@ -177,8 +177,8 @@ def test_radius_steps_hold_the_range() -> None:
 
 
 def test_too_fine_spacing_says_how_coarse() -> None:
-    with pytest.raises(ConfigError, match=r"range of 11.6 mm spans 24 voxels.* to 0.73 mm or coarser"):
-        kernel_radius_voxels((0.5, 0.5, 2.0), radial=GRAVES, medium_density_g_per_ml=TISSUE)
+    with pytest.raises(ConfigError, match=r"range of 11.6 mm spans 39 voxels.* to 0.36 mm or coarser"):
+        kernel_radius_voxels((0.3, 0.3, 2.0), radial=GRAVES, medium_density_g_per_ml=TISSUE)
 
 
 def test_unknown_table_lists_the_known_ones() -> None:

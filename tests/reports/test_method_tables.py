@@ -49,7 +49,7 @@ def test_one_method_says_that_there_is_no_other(result):
     assert method_header(alone) == [] and method_rows(alone) == []
     used, missing = method_sentences(alone)
     assert used == "Prescription, targets, limits and checks use the dose by local deposition."
-    assert missing == "No dose kernel of Ho-166 is included, so there is no dose by another method."
+    assert missing == "There is no dose by another method; the reason is in the methods."
 
 
 def test_the_page_states_the_method_and_why_the_other_differs(both, maps):

@@ -26,7 +26,7 @@ def refused(tmp_path, message, **changes):
 
 def test_defaults_are_methods_never_clinical_numbers(tmp_path):
     loaded = case(tmp_path, dose=None)
-    assert (loaded.dose.method, loaded.dose.spacing_mm, loaded.dose.density) == ("protocol", 3.0, "protocol")
+    assert (loaded.dose.method, loaded.dose.spacing_mm, loaded.dose.density) == ("protocol", "auto", "protocol")
     assert loaded.prescription.strategy == "upper"
     assert loaded.calibration.method == "relative"
     assert loaded.injections == () and loaded.dose.lung_mass_g is None and loaded.lung_shunt.source is None
