@@ -21,7 +21,6 @@ from sirtjax.dosimetry._biology import tcp_logit as tcp_logit
 from sirtjax.dosimetry._biology_parameters import ResponseParameters as ResponseParameters
 from sirtjax.dosimetry._biology_parameters import TissueParameters as TissueParameters
 from sirtjax.dosimetry._biology_parameters import get_response_parameters as get_response_parameters
-from sirtjax.dosimetry._biology_parameters import get_tissue_parameters as get_tissue_parameters
 from sirtjax.dosimetry._biology_parameters import (
     liver_complication_probability as liver_complication_probability,
 )
@@ -253,7 +252,6 @@ __all__ = [
     "get_nuclide",
     "get_radial_kernel",
     "get_response_parameters",
-    "get_tissue_parameters",
     "histogram_size",
     "hours_after",
     "hours_between",

@@ -15,27 +15,20 @@ from sirtjax.typing import Numbers, Scalar
 
 SphereType = Literal["resin", "glass", "holmium", "ebrt"]
 Endpoint = Literal["TCP", "NTCP"]
-Status = Literal["published", "public code", "unverified"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TissueParameters:
-    """Linear-quadratic parameters of a tissue; None if the source gives no value.
+    """Linear-quadratic parameters of a tissue, from the case; None if its source gives no value.
 
     Attributes:
-      name: key in `configs/dosimetry/biology.toml`.
-      tissue: "tumour" or "normal liver".
       alpha_beta_gy: alpha/beta.
       alpha_per_gy: radiosensitivity.
       repair_half_time_h: half-time of sublethal damage repair.
       source: source of the values.
-      status: "published", "public code" or "unverified"; shown with every result.
     """
 
-    name: str
-    tissue: str
     source: str
-    status: Status
     alpha_beta_gy: float | None = None
     alpha_per_gy: float | None = None
     repair_half_time_h: float | None = None
@@ -52,7 +45,6 @@ class ResponseParameters:
       metric: dose metric, "mean dose" or "mean BED".
       d50_gy: value of the metric for a probability of 50 %.
       source: source of the value.
-      status: "published", "public code" or "unverified"; shown with every result.
     """
 
     name: str
@@ -61,16 +53,6 @@ class ResponseParameters:
     metric: str
     d50_gy: float
     source: str
-    status: Status
-
-
-def get_tissue_parameters(name: str) -> TissueParameters:
-    """Returns the tissue parameter set with this name.
-
-    Raises:
-      ConfigError: no set has that name.
-    """
-    return TissueParameters(name=name, **_entry("tissue", name))
 
 
 def get_response_parameters(name: str) -> ResponseParameters:
@@ -79,7 +61,7 @@ def get_response_parameters(name: str) -> ResponseParameters:
     Raises:
       ConfigError: no set has that name.
     """
-    return ResponseParameters(name=name, **_entry("response", name))
+    return ResponseParameters(name=name, **_entry(name))
 
 
 def response_sets(endpoint: Endpoint, sphere_type: SphereType) -> tuple[ResponseParameters, ...]:
@@ -160,8 +142,8 @@ def _table() -> dict[str, dict[str, dict[str, Any]]]:
     return table
 
 
-def _entry(kind: str, name: str) -> dict[str, Any]:
-    known = _table()[kind]
+def _entry(name: str) -> dict[str, Any]:
+    known = _table()["response"]
     if name not in known:
-        raise ConfigError(f"no {kind} parameters are named {name!r}; known: {', '.join(known)}")
+        raise ConfigError(f"no response parameters are named {name!r}; known: {', '.join(known)}")
     return known[name]

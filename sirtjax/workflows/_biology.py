@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from sirtjax import dosimetry
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ConfigError
-from sirtjax.workflows._case import BiologyTable
+from sirtjax.workflows._case import BiologyTable, TissueTable
 from sirtjax.workflows._derived import PlacedVoi
 
 SphereType = Literal["resin", "glass", "holmium", "ebrt"]
@@ -36,7 +36,7 @@ class Biology:
 
 
 def biology_sets(table: BiologyTable | None, *, sphere_type: SphereType) -> Biology | None:
-    """Looks up the parameter sets named in a case; None for those not named.
+    """Returns the tissue parameters of a case and its response sets; None for those not in the case.
 
     Raises:
       ConfigError: a set is unknown, or for another kind of sphere or endpoint.
@@ -52,14 +52,18 @@ def biology_sets(table: BiologyTable | None, *, sphere_type: SphereType) -> Biol
                 f"this is {endpoint} for {sphere_type}"
             )
     return Biology(
-        tumour=None if table.tumour is None else dosimetry.get_tissue_parameters(table.tumour),
-        normal_liver=None if table.normal_liver is None else dosimetry.get_tissue_parameters(table.normal_liver),
+        tumour=_tissue(table.tumour),
+        normal_liver=_tissue(table.normal_liver),
         tcp=tcp,
         tcp_gamma50=table.tcp_gamma50,
         ntcp=ntcp,
         ntcp_m=table.ntcp_m,
         sphere_type=sphere_type,
     )
+
+
+def _tissue(table: TissueTable | None) -> dosimetry.TissueParameters | None:
+    return None if table is None else dosimetry.TissueParameters(**table.model_dump())
 
 
 def biology_row(
@@ -105,13 +109,13 @@ def biology_facts(biology: Biology | None) -> list[tuple[str, str, str]]:
     for role, tissue in (("tumour", biology.tumour), ("normal liver", biology.normal_liver)):
         if tissue is not None:
             value = (
-                f"{tissue.name}: alpha {tissue.alpha_per_gy} /Gy, alpha/beta {tissue.alpha_beta_gy} Gy, "
-                f"repair {tissue.repair_half_time_h} h ({tissue.status})"
+                f"alpha {tissue.alpha_per_gy} /Gy, alpha/beta {tissue.alpha_beta_gy} Gy, "
+                f"repair {tissue.repair_half_time_h} h (from the case)"
             )
             facts.append((f"radiobiology, {role}", value, tissue.source))
     for response in (biology.tcp, biology.ntcp):
         if response is not None:
-            value = f"{response.name}: D50 {response.d50_gy:g} Gy of {response.metric} ({response.status})"
+            value = f"{response.name}: D50 {response.d50_gy:g} Gy of {response.metric}"
             facts.append((response.endpoint, value, response.source))
     return facts
 

@@ -269,14 +269,33 @@ class CalibrationTable(Table):
     reference_time: datetime | None = None
 
 
+class TissueTable(Table):
+    """Linear-quadratic parameters of a tissue with their source. A value that the source omits is omitted."""
+
+    alpha_beta_gy: Positive | None = None
+    alpha_per_gy: Positive | None = None
+    repair_half_time_h: Positive | None = None
+    source: Annotated[str, Field(min_length=3)]
+
+    @model_validator(mode="after")
+    def _usable(self) -> TissueTable:
+        if (self.alpha_beta_gy is None) != (self.repair_half_time_h is None):
+            raise ValueError("`alpha_beta_gy` requires `repair_half_time_h`, and the reverse, for the BED")
+        if self.alpha_beta_gy is None and self.alpha_per_gy is None:
+            raise ValueError("provide `alpha_per_gy` (EUD), or `alpha_beta_gy` and `repair_half_time_h` (BED)")
+        return self
+
+
 class BiologyTable(Table):
-    """Radiobiological parameter sets by their names in configs/dosimetry/biology.toml; none is a default.
+    """Tissue parameters, and dose responses by their names in configs/dosimetry/biology.toml.
+
+    There is no default.
 
     The slopes `tcp_gamma50` and `ntcp_m` belong to the response sets, which have none published.
     """
 
-    tumour: str | None = None
-    normal_liver: str | None = None
+    tumour: TissueTable | None = None
+    normal_liver: TissueTable | None = None
     tcp: str | None = None
     tcp_gamma50: Positive | None = None
     ntcp: str | None = None

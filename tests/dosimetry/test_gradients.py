@@ -220,7 +220,6 @@ HOST = {
     "get_nuclide",
     "get_radial_kernel",
     "get_response_parameters",
-    "get_tissue_parameters",
     "histogram_size",
     "hours_between",
     "kernel_radius_voxels",

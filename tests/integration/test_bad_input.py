@@ -189,7 +189,7 @@ def test_folder_without_images(refused, content):
         ({"schema": 1}, "schema: Input should be 2"),
         ({"patient": {"id": "../evil"}}, "patient.id: String should match pattern"),
         ({"protocol": {"name": "own.toml"}}, "own.toml: cannot read the protocol"),
-        ({"biology": {"tumour": "nobody"}}, "no tissue parameters are named 'nobody'"),
+        ({"biology": {"tumour": {"alpha_per_gy": 0.03}}}, "biology.tumour.source: Field required"),
         ({"territories": LINES}, "lines.json: no such file; expected lines"),
         ({"lung_shunt": PLANAR}, "a.nii: no such file or folder"),
         ({**ON_DIAGNOSTIC, "registration": {"method": "file", "path": "t.tfm"}}, "t.tfm: no such file"),

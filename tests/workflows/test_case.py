@@ -94,6 +94,9 @@ def test_every_key_that_holds_a_path_is_anchored(tmp_path):
         ),
         ({"injections": [{"territory": "right", "residual_fraction": 1.0}]}, "injections.0.residual_fraction"),
         ({"biology": {"tcp": "glass"}}, "`tcp` requires `tcp_gamma50`"),
+        ({"biology": {"tumour": {"alpha_beta_gy": 10.0, "source": "own"}}}, "requires `repair_half_time_h`"),
+        ({"biology": {"normal_liver": {"source": "own"}}}, "provide `alpha_per_gy` (EUD)"),
+        ({"biology": {"tumour": {"alpha_per_gy": 0.03}}}, "biology.tumour.source"),
         ({"prescription": {"strategy": "best"}}, "prescription.strategy"),
     ],
 )

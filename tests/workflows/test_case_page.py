@@ -34,6 +34,7 @@ SECTIONS = {
     "ObjectiveTable": "[[prescription.objectives]]",
     "InjectionTable": "[[injections]]",
     "BiologyTable": "[biology]",
+    "TissueTable": "[biology.tumour]",
     "Case": "Top level",
 }
 TABLES = {
@@ -83,7 +84,7 @@ def test_every_key_is_on_the_page_with_its_default(name):
             ("_m", "m"),
         ):
             if key.endswith(suffix) and key != "ntcp_m":
-                assert unit.startswith(expected), key
+                assert unit.startswith(f"1/{expected}" if key.endswith(f"_per{suffix}") else expected), key
 
 
 def test_the_page_has_no_key_that_a_case_has_not():

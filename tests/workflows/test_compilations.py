@@ -13,7 +13,10 @@ SECOND = (
     case.Lesion("two", (-8.0, -20.0, -14.0), 8.7, 5.0, "right"),
     case.Lesion("three", (28.0, 4.0, -8.0), 10.0, 4.5, "left"),
 )
-BIOLOGY = {"tumour": "mgh-liver-tumour", "normal_liver": "mgh-normal-liver"}
+BIOLOGY = {
+    "tumour": {"alpha_beta_gy": 10.0, "alpha_per_gy": 0.036, "repair_half_time_h": 1.5, "source": "written for tests"},
+    "normal_liver": {"alpha_beta_gy": 2.75, "repair_half_time_h": 2.5, "source": "written for tests"},
+}
 SECOND_SPECT = case.grid((31, 36, 27), (5.1, 4.6, 5.9), rotation_rad=(0.1, 0.05, -0.2), flips=(1, -1, 1))
 SECOND_CT = case.grid((57, 49, 61), (2.6, 3.1, 2.2), rotation_rad=(0, 0.04, 0.09), flips=(-1, 1, 1))
 

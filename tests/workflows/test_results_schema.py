@@ -13,7 +13,10 @@ from sirtjax.workflows import SCHEMA, load_case, plan_case, result_to_json, veri
 SCHEMA_TABLE = json.loads((resources.files("sirtjax.configs") / "results.schema.json").read_text())
 PAGE = (Path(__file__).parents[2] / "docs" / "results-schema.md").read_text()
 UNITS = (" in Gy", " in MBq", " in mL", " in g", " in mm", " in %", "fraction of 1", "a ratio", "unit", "Unit")
-BIOLOGY = {"tumour": "mgh-liver-tumour", "normal_liver": "mgh-normal-liver"}
+BIOLOGY = {
+    "tumour": {"alpha_beta_gy": 10.0, "alpha_per_gy": 0.036, "repair_half_time_h": 1.5, "source": "written for tests"},
+    "normal_liver": {"alpha_beta_gy": 2.75, "repair_half_time_h": 2.5, "source": "written for tests"},
+}
 DELIVERED = [{"territory": "right", "activity_mbq": 300.0}, {"territory": "left", "activity_mbq": 200.0}]
 
 

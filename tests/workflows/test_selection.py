@@ -203,7 +203,7 @@ def test_density_from_a_ct_that_is_not_there(folder):
 def test_unknown_names_of_constants(folder):
     refuse(folder, ConfigError, "unknown nuclide 'y91'", dose={"method": "local", "constant": "y91"})
     refuse(folder, ConfigError, "nowhere", dose={"method": "local", "density": "nowhere"})
-    refuse(folder, ConfigError, "nobody", biology={"tumour": "nobody"})
+    refuse(folder, ConfigError, "nobody", biology={"tcp": "nobody", "tcp_gamma50": 1.0})
 
 
 def test_a_diagnostic_image_needs_a_registration(folder):
