@@ -129,7 +129,7 @@ def _print(one: VialOrder) -> None:
         for row in one.options
     ]
     title = f"{wanted.name}: {wanted.activity_mbq:.0f} MBq into the patient, {supply.product}"
-    _console.emit_table(title, [*columns, "Gy", "state"], rows)
+    _console.emit_table(title, columns, rows)
     windows = {(row.vial_mbq, row.calibration): row for row in one.options}
     _console.emit_table(
         f"When a vial delivers {wanted.activity_mbq:.0f} MBq within {one.terms.tolerance_fraction:.1%}",

@@ -61,6 +61,9 @@ def test_tables_and_json_of_numbers():
     assert shown.exit_code == 0, shown.output
     for text in ("Thu 2026-11-26 20:00 +0000", "fits", "1.08%", "package insert", "118.6", "within 10.0%"):
         assert text in shown.stdout, text
+    header = shown.stdout.splitlines()[2]
+    assert [word.strip() for word in header.strip("┃").split("┃")][-3:] == ["difference", "Gy", "state"]
+    assert header.count("state") == header.count("Gy") == 1
     done = run(*NUMBERS, *at, "--json")
     (found,) = json.loads(done.stdout)
     best = [row for row in found["options"] if row["state"] == "fits"]
