@@ -62,7 +62,8 @@ def partial_volume_result(
     fine = activity_regions(setting)
     grid = setting.mapped.geometry
     spacing = np.asarray(grid.spacing_mm)
-    width_mm = width_on_grid_mm(fwhm_mm, products.images.activity.volume.geometry, grid)
+    copied = setting.mapped.sampling.copied is not None
+    width_mm = width_on_grid_mm(fwhm_mm, products.images.activity.volume.geometry, grid, copied=copied)
     factors = coarsening(grid.shape, spacing, fwhm_mm)
     coarse_mm = (spacing * factors).astype(np.float32)
     counts = np.asarray(setting.mapped.activity.array, np.float32)

@@ -66,17 +66,23 @@ def coarsening(shape: Sequence[int], spacing: Float64[np.ndarray, "3"], fwhm_mm:
     )
 
 
-def width_on_grid_mm(fwhm_mm: float, image: Geometry, grid: Geometry) -> Float32[np.ndarray, "3"]:
+def width_on_grid_mm(fwhm_mm: float, image: Geometry, grid: Geometry, *, copied: bool) -> Float32[np.ndarray, "3"]:
     """Returns the width of the image on the dose grid, FWHM along each axis.
 
-    A voxel of the image is the mean over it, and between voxels the image is interpolated linearly: a box and a
-    triangle, whose variances add to that of the scanner. Grids that coincide need no interpolation, and average their
-    masks over the same voxels.
+    A voxel of the image is the mean over it: a box, whose variance adds to that of the scanner. Between voxels the
+    image is interpolated linearly, which adds a triangle, or its voxels are copied, which adds another box. Grids that
+    coincide average their masks over the same voxels, and nothing is added.
+
+    Args:
+      fwhm_mm: resolution of the image.
+      image: grid of the image.
+      grid: dose grid.
+      copied: whether the dose grid copies the voxels of the image.
     """
     across = np.abs(grid.direction.T @ image.direction) @ np.asarray(image.spacing_mm)
     if np.allclose(across, grid.spacing_mm, rtol=1e-4):
         return np.full(3, fwhm_mm, np.float32)
-    variance = across**2 / 12.0 + across**2 / 6.0
+    variance = across**2 / 12.0 + across**2 / (12.0 if copied else 6.0)
     width: Array = np.sqrt(fwhm_mm**2 + 8.0 * math.log(2.0) * variance).astype(np.float32)
     return width
 
