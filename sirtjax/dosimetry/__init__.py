@@ -50,6 +50,7 @@ from sirtjax.dosimetry._checks import lungs_missing_checks as lungs_missing_chec
 from sirtjax.dosimetry._checks import make_check as make_check
 from sirtjax.dosimetry._checks import plan_position_checks as plan_position_checks
 from sirtjax.dosimetry._checks import planned_volume_checks as planned_volume_checks
+from sirtjax.dosimetry._checks import positron_fraction_checks as positron_fraction_checks
 from sirtjax.dosimetry._checks import registration_checks as registration_checks
 from sirtjax.dosimetry._checks import small_lesion_checks as small_lesion_checks
 from sirtjax.dosimetry._checks import staged_activity_checks as staged_activity_checks
@@ -296,6 +297,7 @@ __all__ = [
     "plan_position_checks",
     "planar_lung_shunt_fraction",
     "planned_volume_checks",
+    "positron_fraction_checks",
     "prescribe",
     "prescribe_compartments",
     "read_density_curve",

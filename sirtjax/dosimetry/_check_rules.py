@@ -328,6 +328,12 @@ CHECKS: tuple[CheckRule, ...] = (
         "({limit} {unit}), because of the memory limit; set a smaller dose.spacing_mm if the memory suffices",
         unit="mm",
     ),
+    _rule(
+        "SJ606", "warning", "Positron fraction of the PET",
+        "the PET was calibrated with {value} positrons per decay, 90Y has {limit}: its activity may be wrong by their "
+        "ratio; check it with a phantom and state calibration.factor",
+        source="EANM procedure guideline 2022, doi:10.1007/s00259-021-05600-z",
+    ),
 )  # fmt: skip
 
 RULES: Mapping[str, CheckRule] = {rule.code: rule for rule in CHECKS}

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sirtjax.dosimetry._check_rules import RULES, Limit, Severity
+from sirtjax.dosimetry._nuclides import Y90_POSITRON_FRACTION
 from sirtjax.errors import ConfigError, InputError
 
 # Relative; what rounding makes of a value that was computed to equal its limit.
@@ -217,6 +218,21 @@ def lungs_missing_checks(*, lung_mask: bool, lung_mass_g: float | None) -> tuple
 def calibration_checks(image: str, *, reference_time_known: bool) -> tuple[Check, ...]:
     """Returns SJ601: an absolute activity image without reference time."""
     return () if reference_time_known else (make_check("SJ601", where=image),)
+
+
+def positron_fraction_checks(
+    stated: float | None, *, calibrated: bool, relative_tolerance: float = 0.05
+) -> tuple[Check, ...]:
+    """Returns SJ606: a PET was calibrated with another positron fraction than that of 90Y.
+
+    Args:
+      stated: positrons per decay in the header; None if it states none.
+      calibrated: whether the case states a calibration factor, which accounts for it.
+      relative_tolerance: largest relative difference without a check; the published value has two digits.
+    """
+    if stated is None or calibrated or abs(stated / Y90_POSITRON_FRACTION - 1.0) <= relative_tolerance:
+        return ()
+    return (make_check("SJ606", value=stated, limit=Y90_POSITRON_FRACTION),)
 
 
 def constant_checks(

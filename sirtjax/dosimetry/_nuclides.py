@@ -9,6 +9,8 @@ from sirtjax.errors import ConfigError
 
 # CODATA 2019, exact: elementary charge 1.602176634e-19 C.
 JOULE_PER_MEV = 1.602176634e-13
+# Positrons per decay of 90Y: EANM procedure guideline 2022, doi:10.1007/s00259-021-05600-z.
+Y90_POSITRON_FRACTION = 32e-6
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ class Source:
       decay_correction: "START", "ADMIN" or "NONE", for PT and for NM that states it.
       radionuclides: names such as "F-18" or "Tc-99m"; empty if the file names none.
       half_life_s: half-life of the radionuclide, as stated by the file.
+      positron_fraction: positrons per decay with which the scanner calibrated a PET, as stated by the file.
       injected_activity_bq: RadionuclideTotalDose.
       injection_time: start of the injection.
       patient_weight_kg: body weight.
@@ -57,6 +58,7 @@ class Source:
     decay_correction: str | None = None
     radionuclides: tuple[str, ...] = ()
     half_life_s: float | None = None
+    positron_fraction: float | None = None
     injected_activity_bq: float | None = None
     injection_time: datetime | None = None
     patient_weight_kg: float | None = None

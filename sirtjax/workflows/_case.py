@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -262,11 +262,29 @@ class CalibrationTable(Table):
     """The calibration of the activity image.
 
     "relative" scales its counts to the injected activity (EANM); "absolute" believes its Bq/mL and corrects
-    for decay between `reference_time` and the injection.
+    for decay between `reference_time` and the injection. `factor` multiplies its Bq/mL. It was measured on
+    `factor_date` with the relative uncertainty `factor_uncertainty`, by `factor_source`; all four are stated together.
     """
 
     method: Literal["relative", "absolute"] = "relative"
     reference_time: datetime | None = None
+    factor: Positive | None = None
+    factor_uncertainty: Annotated[float, Field(gt=0, lt=1)] | None = None
+    factor_date: date | None = None
+    factor_source: Annotated[str, Field(min_length=3)] | None = None
+
+    @model_validator(mode="after")
+    def _whole_factor(self) -> CalibrationTable:
+        stated = [
+            value is not None for value in (self.factor, self.factor_uncertainty, self.factor_date, self.factor_source)
+        ]
+        if any(stated) and not all(stated):
+            raise ValueError(
+                "`factor` requires `factor_uncertainty`, `factor_date` and `factor_source`, and they require it"
+            )
+        if any(stated) and self.method != "absolute":
+            raise ValueError('`factor` requires method = "absolute": a relative calibration does not depend on it')
+        return self
 
 
 class TissueTable(Table):

@@ -24,7 +24,7 @@ def select_images(case: Case) -> CaseImages:
         activity image, or is of another patient; a mask was drawn on another series.
     """
     tables = case.images
-    activity = _activity_image(tables.activity)
+    activity = _activity_image(tables.activity, factor=case.calibration.factor)
     ct = None if tables.ct is None else _read(tables.ct, modality="CT")
     if tables.ct is not None and ct is not None and ct.volume.unit in ACTIVITY_UNITS:
         raise ConfigError(f"{tables.ct.path}: an activity image in {ct.volume.unit}; [images.ct] requires a CT in HU")
@@ -47,7 +47,7 @@ def _read(table: ImageTable, *, modality: str | tuple[str, ...]) -> io.Image:
     )
 
 
-def _activity_image(table: ActivityTable) -> io.Image:
+def _activity_image(table: ActivityTable, *, factor: float | None) -> io.Image:
     image = _read(table, modality=("NM", "PT"))
     unit = _activity_unit(table, image.volume.unit)
     array = np.asarray(image.volume.array, np.float32)
@@ -59,7 +59,8 @@ def _activity_image(table: ActivityTable) -> io.Image:
             f"{table.path}: negative activity, down to {smallest:g} {unit} (largest value {largest:g}); "
             "check the rescale of the series or reconstruct it with a non-negative method"
         )
-    volume = Volume(np.maximum(array, 0.0), _moved(image.volume.geometry, table.shift_mm), unit=unit)
+    array = np.maximum(array, 0.0) * np.float32(1.0 if factor is None else factor)
+    volume = Volume(array, _moved(image.volume.geometry, table.shift_mm), unit=unit)
     return io.Image(volume=volume, source=image.source)
 
 

@@ -39,6 +39,7 @@ def method_facts(
         MethodEntry("nuclide", f"{nuclide.name}, half-life {nuclide.half_life_h:g} h", nuclide.source),
         MethodEntry("dose constant K", f"{setting.constant_gy_g_per_mbq:.4g} Gy kg/GBq", nuclide.source),
         MethodEntry("calibration", *CALIBRATIONS[case.calibration.method]),
+        *_factor(case),
         MethodEntry(
             "voxel dose",
             DOSE_METHODS[setting.method],
@@ -108,6 +109,14 @@ def _dose_source(method: DoseMethod, nuclide: dosimetry.Nuclide) -> str:
         return LOCAL_SOURCE
     kernel = dosimetry.get_radial_kernel(nuclide.radial_kernel)
     return f"radial kernel in water, radii scaled to tissue by its electron density: {kernel.source}"
+
+
+def _factor(case: Case) -> tuple[MethodEntry, ...]:
+    table = case.calibration
+    if table.factor is None or table.factor_uncertainty is None:
+        return ()
+    value = f"{table.factor:g} ± {100 * table.factor_uncertainty:.2g} %, measured on {table.factor_date}"
+    return (MethodEntry("calibration factor", f"Bq/mL of the image times {value}", table.factor_source or ""),)
 
 
 def _moved(case: Case) -> tuple[MethodEntry, ...]:

@@ -82,7 +82,7 @@ def verify_case(
         decay = injection_decay(case, images)
         image_mbq = image_activity_mbq(images, decay, setting.nuclide)
         deposit, calibration = _absolute(setting, injected, decay)
-        checks = (*checks, *calibration)
+        checks = (*checks, *calibration, *_positron_checks(case, images, setting))
     hooks.on_step("dose-volume histograms")
     objectives = case_objectives(case, setting)
     result, maps = assemble(case, mapped, setting, deposit, objectives, checks=checks)
@@ -143,6 +143,13 @@ def _accepted_checks(both: BeforeAfter) -> tuple[Check, ...]:
     if summary is None or not summary.accepted:
         return ()
     return dosimetry.accepted_registration_checks(f"plan has the status {summary.status} ({summary.cause})")
+
+
+def _positron_checks(case: Case, images: CaseImages, setting: DosimetryContext) -> tuple[Check, ...]:
+    if setting.nuclide.symbol != "Y-90":
+        return ()
+    fraction = images.activity.source.positron_fraction
+    return dosimetry.positron_fraction_checks(fraction, calibrated=case.calibration.factor is not None)
 
 
 def _absolute(

@@ -168,6 +168,15 @@ def test_the_recovery_that_the_small_lesion_limit_states():
     assert f"{100 * recovery:.0f} %" in rule.source
 
 
+def test_the_positron_fraction_of_a_pet():
+    assert d.positron_fraction_checks(None, calibrated=False) == ()
+    assert d.positron_fraction_checks(3.186e-5, calibrated=False) == ()  # another published value of 90Y
+    (check,) = d.positron_fraction_checks(0.967, calibrated=False)  # 18F
+    assert check.code == "SJ606" and check.value == 0.967 and check.limit == pytest.approx(32e-6)
+    assert codes(d.positron_fraction_checks(3.4e-5, calibrated=False)) == ["SJ606"]
+    assert d.positron_fraction_checks(0.967, calibrated=True) == ()
+
+
 def test_errors():
     with pytest.raises(ConfigError, match="there is no check SJ999"):
         d.make_check("SJ999")

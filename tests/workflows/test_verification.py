@@ -1,7 +1,9 @@
 """The delivered dose: patient-relative, and absolute with a known answer through the whole workflow."""
 
 import json
-from datetime import datetime, timedelta
+import re
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 
 import analytic_case as case
 import numpy as np
@@ -11,7 +13,7 @@ from sirtjax.dosimetry import get_nuclide
 from sirtjax.errors import ConfigError
 from sirtjax.io import write_nifti
 from sirtjax.volume import LabelMap, Volume
-from sirtjax.workflows import _decay, load_case, plan_case, result_to_json, verify_case
+from sirtjax.workflows import _decay, _images, load_case, plan_case, result_to_json, verify_case
 
 LSF = 0.05
 K = get_nuclide("y90-icrp107").dose_constant_gy_kg_per_gbq
@@ -116,6 +118,41 @@ def test_one_mbq_per_ml_a_day_after_the_injection(uniform):
     at_injection = 1.0 * 2 ** (24 / 64.0416) * liver.volume_ml
     assert liver.activity_mbq == pytest.approx(at_injection, rel=1e-3)
     assert "SJ601" not in [check.code for check in result.checks]
+
+
+@pytest.mark.slow
+def test_a_calibration_factor_multiplies_the_activity_and_is_reported(uniform):
+    table = {"method": "absolute", "reference_time": INJECTED + timedelta(hours=24)}
+    factor = {
+        "factor": 0.9,
+        "factor_uncertainty": 0.04,
+        "factor_date": date(2026, 2, 20),
+        "factor_source": "NEMA phantom",
+    }
+    plain, scaled = absolute(uniform, 24.0), absolute(uniform, 24.0, calibration=table | factor)
+    assert scaled.voi("liver").mean_gy == pytest.approx(0.9 * plain.voi("liver").mean_gy, rel=1e-5)
+    assert scaled.image_activity_mbq == pytest.approx(0.9 * plain.image_activity_mbq, rel=1e-5)
+    (entry,) = [one for one in scaled.methods if one.name == "calibration factor"]
+    assert "0.9 ± 4 %, measured on 2026-02-20" in entry.value and entry.source == "NEMA phantom"
+    for wrong, message in (
+        ({key: value for key, value in factor.items() if key != "factor_date"}, "`factor` requires"),
+        (factor | {"factor": 0.0}, "calibration.factor"),
+        (factor | {"method": "relative"}, '`factor` requires method = "absolute"'),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            absolute(uniform, 24.0, calibration=table | wrong)
+
+
+@pytest.mark.slow
+def test_a_pet_calibrated_as_another_nuclide_is_reported(uniform, monkeypatch):
+    read = _images.formats.read_image
+
+    def as_fluorine(*args, **kwargs):
+        image = read(*args, **kwargs)
+        return replace(image, source=replace(image.source, positron_fraction=0.967))
+
+    monkeypatch.setattr(_images.formats, "read_image", as_fluorine)
+    assert "SJ606" in [check.code for check in absolute(uniform, 24.0).checks]
 
 
 def test_the_kernel_gives_the_same_inside_a_uniform_tank(uniform):

@@ -43,6 +43,7 @@ def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[s
             decay_correction=correction,
             radionuclides=radionuclides_of(header),
             half_life_s=_positive(tracer, "RadionuclideHalfLife"),
+            positron_fraction=_positive(tracer, "RadionuclidePositronFraction"),
             injected_activity_bq=activity_bq,
             injection_time=injection,
             patient_weight_kg=_positive(header, "PatientWeight"),

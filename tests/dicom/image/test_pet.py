@@ -14,6 +14,7 @@ def tracer(dicom, **tags):
     item = dicom.Dataset()
     item.RadionuclideTotalDose = 400e6
     item.RadionuclideHalfLife = 6588.0
+    item.RadionuclidePositronFraction = 0.967
     item.RadiopharmaceuticalStartTime = "093000"
     item.RadionuclideCodeSequence = dicom.Sequence([code])
     for keyword, value in tags.items():
@@ -70,6 +71,7 @@ def test_units_that_are_no_activity(dicom, tmp_path, ct_array, units):
 def test_the_source_has_what_calibration_needs(dicom, tmp_path, ct_array):
     source = read_image(dicom.save(a_pet(dicom, ct_array), tmp_path)).source
     assert source.injected_activity_bq == 400e6 and source.half_life_s == 6588.0
+    assert source.positron_fraction == 0.967
     assert source.injection_time == datetime(2024, 1, 1, 9, 30) and source.patient_weight_kg == 80.0
     assert source.acquired == source.reference_time == datetime(2024, 1, 1, 10, 30)
     assert source.decay_correction == "START" and source.radionuclide == "F-18"
