@@ -1,17 +1,19 @@
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sirtjax.workflows._case_dose import CalibrationTable as CalibrationTable
+from sirtjax.workflows._case_dose import DoseTable as DoseTable
+from sirtjax.workflows._case_dose import PartialVolumeTable as PartialVolumeTable
 from sirtjax.workflows._case_registration import GuidesTable as GuidesTable
 from sirtjax.workflows._case_registration import GuideTable as GuideTable
 from sirtjax.workflows._case_registration import PlanRegistrationTable as PlanRegistrationTable
 from sirtjax.workflows._case_registration import RegistrationTable as RegistrationTable
 from sirtjax.workflows._case_table import Table
-from sirtjax.workflows._partial_volume_record import PartialVolumeMethod
 
 Frame = Literal["activity", "diagnostic"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -170,44 +172,6 @@ class LungShuntTable(Table):
         return self
 
 
-class DoseTable(Table):
-    """The dose calculation.
-
-    `method` "protocol" is the method that the protocol states for its limits; with "kernel", "local" or "cone" the
-    limits are evaluated with that method, and the report has a check if the protocol states the other one.
-    `spacing_mm` is the voxel size of the working grid, "activity" for that of the activity image, or "auto" for whole
-    fractions of it, none larger than a fifth of the radius of the smallest lesion. `density` is
-    "protocol" for the protocol's liver density everywhere, or names a curve in configs/dosimetry/density to take
-    it from the CT.
-    `constant` names another nuclide record than the protocol's; the report then says so.
-    """
-
-    method: Literal["protocol", "kernel", "local", "cone"] = "protocol"
-    spacing_mm: Annotated[float, Field(gt=0, le=10)] | Literal["activity", "auto"] = "auto"
-    density: str = "protocol"
-    constant: str | None = None
-    lung_mass_g: Positive | None = None
-    previous_lung_gy: Annotated[float, Field(ge=0)] = 0.0
-
-
-class PartialVolumeTable(Table):
-    """The partial-volume corrections whose doses are shown next to the uncorrected ones.
-
-    Prescription, limits and checks do not use them. `propose_shift` fits a translation of the
-    activity image to the masks and shows it; `images.activity.shift_mm` applies it. Both need
-    `images.activity.resolution_fwhm_mm`.
-    """
-
-    methods: tuple[PartialVolumeMethod, ...] = ()
-    propose_shift: bool = False
-
-    @model_validator(mode="after")
-    def _once(self) -> PartialVolumeTable:
-        if len(set(self.methods)) != len(self.methods):
-            raise ValueError(f"each method can be named once, got {list(self.methods)}")
-        return self
-
-
 class InjectionTable(Table):
     """One catheter position: its territory and the known facts about its activity.
 
@@ -256,35 +220,6 @@ class PrescriptionTable(Table):
     targets: tuple[str, ...] | None = None
     allocation: Literal["max-margin", "proportional"] = "max-margin"
     objectives: tuple[ObjectiveTable, ...] = ()
-
-
-class CalibrationTable(Table):
-    """The calibration of the activity image.
-
-    "relative" scales its counts to the injected activity (EANM); "absolute" believes its Bq/mL and corrects
-    for decay between `reference_time` and the injection. `factor` multiplies its Bq/mL. It was measured on
-    `factor_date` with the relative uncertainty `factor_uncertainty`, by `factor_source`; all four are stated together.
-    """
-
-    method: Literal["relative", "absolute"] = "relative"
-    reference_time: datetime | None = None
-    factor: Positive | None = None
-    factor_uncertainty: Annotated[float, Field(gt=0, lt=1)] | None = None
-    factor_date: date | None = None
-    factor_source: Annotated[str, Field(min_length=3)] | None = None
-
-    @model_validator(mode="after")
-    def _whole_factor(self) -> CalibrationTable:
-        stated = [
-            value is not None for value in (self.factor, self.factor_uncertainty, self.factor_date, self.factor_source)
-        ]
-        if any(stated) and not all(stated):
-            raise ValueError(
-                "`factor` requires `factor_uncertainty`, `factor_date` and `factor_source`, and they require it"
-            )
-        if any(stated) and self.method != "absolute":
-            raise ValueError('`factor` requires method = "absolute": a relative calibration does not depend on it')
-        return self
 
 
 class TissueTable(Table):
