@@ -18,6 +18,7 @@ from sirtjax.reports._partial_volume_tables import (
 )
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
 from sirtjax.reports._registration_page import quality_rows
+from sirtjax.reports._shift_figure import shift_figure
 
 if TYPE_CHECKING:
     from sirtjax.workflows import MaskResult, Result, ResultVolumes, VoiResult
@@ -163,6 +164,13 @@ def pictures_of(result: Result, maps: ResultVolumes, on_step: Callable[[str], No
 
     beneath = "" if maps.ct_hu is None else " over the CT"
     pictures = [picture("liver", "activity", f"Activity image{beneath}, through the centre of the liver")]
+    proposed = None if result.partial_volume is None else result.partial_volume.alignment
+    if proposed is not None:
+        on_step("image of the alignment")
+        focus = max(lesions, key=lambda voi: voi.volume_ml).name if lesions else "liver"
+        caption = "Activity image and masks: solid as they are, dashed after the proposed translation of the image"
+        figure = shift_figure(maps, proposed.shift_mm, focus=focus, lesions=names)
+        pictures.append({"caption": caption, "data": figure_png(figure)})
     for voi in lesions:
         text = f"{voi.name}: {significant(voi.volume_ml)} mL, mean {significant(voi.mean_gy)} Gy"
         pictures.append(picture(voi.name, "dose", text))

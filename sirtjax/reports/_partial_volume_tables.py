@@ -52,7 +52,8 @@ def _alignment_sentences(found: ActivityAlignment) -> tuple[str, ...]:
         return (first, "The image does not determine it along every axis: do not use it.")
     if not found.significant:
         return (first, "It is within twice its standard error: the masks fit the activity image.")
-    total = ", ".join(f"{a + b:.1f}" for a, b in zip(before, found.shift_mm, strict=True))
+    # Plus zero: never "-0.0".
+    total = ", ".join(f"{round(a + b, 1) + 0.0:.1f}" for a, b in zip(before, found.shift_mm, strict=True))
     return (
         first,
         f"With it the image differs from its model by {100 * found.residual_ratio:.0f} % of what it does now. "

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from sirtjax.reports import report_html
@@ -10,6 +11,7 @@ from sirtjax.reports._partial_volume_tables import (
     partial_volume_rows,
     partial_volume_sentences,
 )
+from sirtjax.reports._shift_figure import shift_figure
 from sirtjax.workflows import ActivityAlignment, CorrectedDose, PartialVolumeResult, PartialVolumeRow
 
 
@@ -53,12 +55,13 @@ def test_a_proposed_shift_is_shown_and_not_applied(result, maps):
         standard_error_mm=(0.5, 0.6, 0.7),
         determined=True,
         residual_ratio=0.4,
-        applied_mm=(1.0, 0.0, 0.0),
+        applied_mm=(1.0, 0.98, 0.0),
     )
     found = PartialVolumeResult(fwhm_mm=12.0, methods=(), iterations=None, rows=(), alignment=proposed)
     page = report_html(dataclasses.replace(result, partial_volume=found), maps)
     assert "4.0 ± 0.5, -1.0 ± 0.6, 6.0 ± 0.7" in page and "<h3>Alignment of the activity image</h3>" in page
-    assert "not applied" in page and "images.activity.shift_mm = [5.0, -1.0, 6.0]" in page
+    assert "dashed after the proposed translation" in page
+    assert "not applied" in page and "images.activity.shift_mm = [5.0, 0.0, 6.0]" in page
     for change, text in (
         ({"determined": False}, "do not use it"),
         ({"shift_mm": (0.5, 0.5, -0.5)}, "the masks fit the activity image"),
@@ -66,6 +69,14 @@ def test_a_proposed_shift_is_shown_and_not_applied(result, maps):
         one = dataclasses.replace(found, alignment=dataclasses.replace(proposed, **change))
         (_, sentence) = partial_volume_sentences(dataclasses.replace(result, partial_volume=one))
         assert text in sentence
+
+
+def test_the_dashed_contour_is_moved_against_the_image(maps):
+    figure = shift_figure(maps, (9.0, 0.0, 0.0), focus="liver", lesions=[])
+    axial = figure.axes[0]
+    solid, dashed = (np.concatenate([p.vertices for p in one.get_paths()]).mean(axis=0) for one in axial.collections)
+    step = (maps.geometry.direction.T @ np.array([9.0, 0.0, 0.0]))[0] / maps.geometry.spacing_mm[0]
+    assert dashed[0] - solid[0] == pytest.approx(-step, abs=0.6) and dashed[1] == pytest.approx(solid[1], abs=0.6)
 
 
 def test_the_page_states_that_limits_use_the_uncorrected_dose(corrected, maps, result):
