@@ -16,7 +16,8 @@ of 3 mm, both were 6 to 30 % low. Measured: local deposition 0.00 %; kernel -0.4
 
 `patients`: a real 90Y PET next to the published table of another program; the dose kernel next to local deposition.
 `recovery`: recovery of spheres in closed form, by quadrature, and of a published 90Y PET.
-`corrected`: ten digital phantoms that were not used before, after partial-volume correction, next to the true dose.
+`corrected`: ten digital phantoms after partial-volume correction, next to the true dose, computed once. On ten others
+the width of the correction was adjusted.
 The edge of the liver is in dose_cone.py.
 """
 

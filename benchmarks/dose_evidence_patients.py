@@ -107,12 +107,12 @@ def recovery() -> list[dict[str, Any]]:
 
 
 def corrected() -> list[dict[str, Any]]:
-    """Prints the doses of digital phantoms after correction next to the true ones, for ten seeds not used before."""
+    """Prints the doses of digital phantoms after correction next to the true ones, for ten seeds."""
     rows: list[dict[str, Any]] = []
     print(
         f"{'seed':>5} {'VOI':14}{'mL':>8}{'true Gy':>9}{'uncorrected':>13}" + "".join(f"{m:>17}" for m in CORRECTIONS)
     )
-    for seed in range(40, 50):
+    for seed in range(50, 60):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             simulate = [str(Path(sys.executable).parent / "sirtjax"), "--quiet", "simulate", "--preset", "small"]
