@@ -12,6 +12,7 @@ from sirtjax.errors import ConfigError
 from sirtjax.io import write_nifti
 from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows import load_case, plan_case, verify_case
+from sirtjax.workflows._partial_volume_regions import width_on_grid_mm
 
 FWHM_MM, LSF, DENSITY = 10.0, 0.05, 1.05
 SIGMA_PER_FWHM = 1 / (2 * np.sqrt(2 * np.log(2)))
@@ -156,3 +157,37 @@ def test_wrong_inputs(folder):
         load_case(case.write_case(folder, images=far))
     with pytest.raises(ConfigError, match=r"partial_volume\.methods"):
         load_case(case.write_case(folder, images=IMAGES, partial_volume={"methods": ["guess"]}))
+
+
+def sampled_variance(voxel_mm, *, copied):
+    """Variance of a Gaussian seen in voxels and brought to a fine grid, averaged over its position in a voxel."""
+    step, sigma, found = 0.05, FWHM_MM * SIGMA_PER_FWHM, []
+    x = (np.arange(-1200, 1200) + 0.5) * step
+    per_voxel = round(voxel_mm / step)
+    x = x[: len(x) // per_voxel * per_voxel]
+    for offset in np.arange(0.0, voxel_mm, voxel_mm / 8):
+        seen = np.exp(-0.5 * ((x - offset) / sigma) ** 2).reshape(-1, per_voxel).mean(axis=1)
+        centres = x.reshape(-1, per_voxel).mean(axis=1)
+        fine = np.repeat(seen, per_voxel) if copied else np.interp(x, centres, seen)
+        found.append((fine * (x - offset) ** 2).sum() / fine.sum())
+    return np.mean(found)
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_the_width_follows_how_the_dose_grid_samples_the_image(copied):
+    fine = Geometry.from_axes((8, 8, 8), spacing_mm=(1.0, 1.0, 2.0))
+    image = Geometry.from_axes((8, 8, 8), spacing_mm=(4.0, 6.0, 8.0))
+    width = width_on_grid_mm(FWHM_MM, image, fine, copied=copied)
+    expected = [np.sqrt(sampled_variance(mm, copied=copied)) / SIGMA_PER_FWHM for mm in image.spacing_mm]
+    np.testing.assert_allclose(width, expected, rtol=2e-3)
+    np.testing.assert_allclose(width_on_grid_mm(FWHM_MM, fine, fine, copied=copied), FWHM_MM)
+
+
+@pytest.mark.slow
+def test_the_default_dose_grid(folder):
+    tables = {"images": IMAGES, "partial_volume": {"methods": ["gtm", "rbv"]}, "dose": {}}
+    result = plan_case(load_case(case.write_case(folder, **tables)))[0]
+    rows = {row.name: row for row in result.partial_volume.rows}
+    for name, expected in true_gy(result).items():
+        assert rows[name].corrected["gtm"].mean_gy == pytest.approx(expected, rel=0.05), name
+        assert rows[name].corrected["rbv"].mean_gy == pytest.approx(expected, rel=0.08), name
