@@ -74,9 +74,10 @@ def filled_fraction(
 ) -> Float[Array, "I J K"]:
     """Returns the fraction of each voxel that holds the activity of a relative calibration.
 
-    It is the liver, or a territory if it fills more of the voxel. Masks on different grids, or sampled more or less
-    finely, differ at the edge of the liver by a few percent of a voxel. Divided by a liver of 0.3 % of a voxel, the
-    activity of a territory of 4 % would give 13 times the dose.
+    It is the liver, or the injected territories together if they fill more of the voxel. Masks on different grids, or
+    sampled more or less finely, differ at the edge of the liver by a few percent of a voxel. Divided by a liver of
+    0.3 % of a voxel, the activity of a territory of 4 % would give 13 times the dose. Two territories of 4 % and 3 %
+    both bring their activity into the voxel, so it is spread over 7 %.
 
     Args:
       liver: fraction of each voxel in the liver.
@@ -85,14 +86,15 @@ def filled_fraction(
     Examples:
       >>> import numpy as np
       >>> from sirtjax import pipeline
-      >>> liver, right = np.array([[[1.0, 0.01, 0.0]]]), np.array([[[0.5, 0.04, 0.0]]])
-      >>> pipeline.filled_fraction(liver, [right]).tolist()
-      [[[1.0, 0.04, 0.0]]]
+      >>> liver, right, left = np.array([[[1.0, 0.25]]]), np.array([[[0.5, 0.5]]]), np.array([[[0.5, 0.25]]])
+      >>> pipeline.filled_fraction(liver, [right, left]).tolist()
+      [[[1.0, 0.75]]]
     """
     xp = namespace(liver, *territories)
-    filled: Array = xp.asarray(liver)
+    together: Array = xp.zeros_like(xp.asarray(liver))
     for territory in territories:
-        filled = xp.maximum(filled, territory)
+        together = together + territory
+    filled: Array = xp.maximum(liver, xp.minimum(together, 1.0))
     return filled
 
 
