@@ -156,12 +156,20 @@ from sirtjax.dosimetry._radial import TISSUE_ELECTRONS_PER_WATER as TISSUE_ELECT
 from sirtjax.dosimetry._radial import RadialKernel as RadialKernel
 from sirtjax.dosimetry._radial import get_radial_kernel as get_radial_kernel
 from sirtjax.dosimetry._radial import sphere_self_fraction as sphere_self_fraction
+from sirtjax.dosimetry._shared_vials import SharedDelivery as SharedDelivery
+from sirtjax.dosimetry._shared_vials import SharedVials as SharedVials
+from sirtjax.dosimetry._shared_vials import Withdrawal as Withdrawal
+from sirtjax.dosimetry._shared_vials import share_vials as share_vials
 from sirtjax.dosimetry._shunt import ConjugateCounts as ConjugateCounts
 from sirtjax.dosimetry._shunt import combined_lung_shunt_fraction as combined_lung_shunt_fraction
 from sirtjax.dosimetry._shunt import geometric_mean_counts as geometric_mean_counts
 from sirtjax.dosimetry._shunt import lung_shunt_fraction as lung_shunt_fraction
 from sirtjax.dosimetry._shunt import planar_lung_shunt_fraction as planar_lung_shunt_fraction
 from sirtjax.dosimetry._shunt import spect_lung_shunt_fraction as spect_lung_shunt_fraction
+from sirtjax.dosimetry._vial_combinations import OrderedVial as OrderedVial
+from sirtjax.dosimetry._vial_combinations import VialCombination as VialCombination
+from sirtjax.dosimetry._vial_combinations import VialSort as VialSort
+from sirtjax.dosimetry._vial_combinations import combine_vials as combine_vials
 from sirtjax.dosimetry._vials import CalibrationWeek as CalibrationWeek
 from sirtjax.dosimetry._vials import VialSize as VialSize
 from sirtjax.dosimetry._vials import VialSupply as VialSupply
@@ -195,6 +203,7 @@ __all__ = [
     "Nuclide",
     "ObjectiveOutcome",
     "OrderTerms",
+    "OrderedVial",
     "Prediction",
     "Prescription",
     "Protocol",
@@ -203,16 +212,21 @@ __all__ = [
     "Quantity",
     "RadialKernel",
     "ResponseParameters",
+    "SharedDelivery",
+    "SharedVials",
     "TerritoryPrescription",
     "TissueParameters",
     "TumourCompartment",
+    "VialCombination",
     "VialOption",
     "VialOrder",
     "VialSize",
+    "VialSort",
     "VialSupply",
     "VoiDose",
     "VoiSamples",
     "WantedActivity",
+    "Withdrawal",
     "absolute_activity_mbq",
     "absorbed_dose_gy",
     "accepted_registration_checks",
@@ -225,6 +239,7 @@ __all__ = [
     "bounds_along",
     "bsa_activity_mbq",
     "calibration_checks",
+    "combine_vials",
     "combined_lung_shunt_fraction",
     "compartment_vois",
     "cone_dose_gy",
@@ -305,6 +320,7 @@ __all__ = [
     "relative_activity_mbq",
     "resolve_objectives",
     "response_sets",
+    "share_vials",
     "shunt_step_factor",
     "small_lesion_checks",
     "smooth_cumulative_dvh",

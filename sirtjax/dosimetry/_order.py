@@ -10,7 +10,7 @@ from typing import Literal
 
 from sirtjax.dosimetry._activity import decay_factor, hours_between
 from sirtjax.dosimetry._compartment import delivered_activity_mbq, dispensed_activity_mbq
-from sirtjax.dosimetry._nuclides import get_nuclide
+from sirtjax.dosimetry._nuclides import Nuclide, get_nuclide
 from sirtjax.dosimetry._vials import VialSupply, hours_after, weekly_calibrations
 from sirtjax.errors import ConfigError
 
@@ -195,7 +195,39 @@ def order_vials(
       >>> [(one.vial_mbq, round(one.delivered_mbq)) for one in order.fitting]  # 5 GBq * 0.99 * 2^(-96/64.1)
       [(5000.0, 1753)]
     """
-    _check(wanted, injections, terms)
+    check_wanted(wanted, injections, terms)
+    used, record = used_terms(supply, injections, terms=terms, nuclide=nuclide)
+    shelf_life_h = used.shelf_life_h or 0.0
+    options = tuple(
+        _option(wanted, supply, size_mbq, calibration, injection, used, shelf_life_h, record.half_life_h)
+        for injection in injections
+        for calibration in used.calibrations
+        for size_mbq in _sizes_mbq(wanted, supply, calibration, injection, record.half_life_h)
+    )
+    return VialOrder(
+        wanted=wanted,
+        supply=supply,
+        terms=used,
+        half_life_h=record.half_life_h,
+        loss_per_hour_fraction=delay_loss_fraction(1.0, half_life_h=record.half_life_h),
+        options=options,
+    )
+
+
+def used_terms(
+    supply: VialSupply, injections: Sequence[datetime], *, terms: OrderTerms, nuclide: str | None
+) -> tuple[OrderTerms, Nuclide]:
+    """Returns the terms with shelf life and calibration times, and the nuclide record.
+
+    Args:
+      supply: vials of the device.
+      injections: possible injection times, with a time zone.
+      terms: rules of acceptance; what they omit comes from `supply`.
+      nuclide: nuclide record with the half-life; None for the record of `supply`.
+
+    Raises:
+      ConfigError: calibration time or shelf life are not known, or the device contains another nuclide.
+    """
     shelf_life_h = supply.shelf_life_h if terms.shelf_life_h is None else terms.shelf_life_h
     if shelf_life_h is None:
         raise ConfigError(
@@ -214,23 +246,11 @@ def order_vials(
         shelf_life_h=shelf_life_h,
         before_calibration_h=terms.before_calibration_h,
     )
-    options = tuple(
-        _option(wanted, supply, size_mbq, calibration, injection, used, shelf_life_h, record.half_life_h)
-        for injection in injections
-        for calibration in used.calibrations
-        for size_mbq in _sizes_mbq(wanted, supply, calibration, injection, record.half_life_h)
-    )
-    return VialOrder(
-        wanted=wanted,
-        supply=supply,
-        terms=used,
-        half_life_h=record.half_life_h,
-        loss_per_hour_fraction=delay_loss_fraction(1.0, half_life_h=record.half_life_h),
-        options=options,
-    )
+    return used, record
 
 
-def _check(wanted: WantedActivity, injections: Sequence[datetime], terms: OrderTerms) -> None:
+def check_wanted(wanted: WantedActivity, injections: Sequence[datetime], terms: OrderTerms) -> None:
+    """Raises ConfigError if an activity, fraction, dose, period or time is out of range."""
     if not (wanted.activity_mbq > 0 and math.isfinite(wanted.activity_mbq)):
         raise ConfigError(f"activity of {wanted.name}: {wanted.activity_mbq} MBq; provide an activity above 0")
     if not 0 <= wanted.residual_fraction < 1:

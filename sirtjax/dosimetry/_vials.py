@@ -68,6 +68,10 @@ class VialSupply:
       shelf_life_h: hours after the calibration time until which a vial can be used; None if the file states none.
       shelf_life_source: source of the shelf life; empty without one.
       notes: further statements.
+      spheres_million_per_mbq: number of spheres per activity at the calibration time; None if the file states none.
+      spheres_source: source of the number of spheres; empty without one.
+      vial_ml: volume of the suspension in a vial; None if the file states none.
+      volume_source: source of the volume; empty without one.
     """
 
     name: str
@@ -81,6 +85,10 @@ class VialSupply:
     shelf_life_h: float | None
     shelf_life_source: str
     notes: tuple[str, ...]
+    spheres_million_per_mbq: float | None = None
+    spheres_source: str = ""
+    vial_ml: float | None = None
+    volume_source: str = ""
 
 
 class _Size(Table):
@@ -105,6 +113,17 @@ class _ShelfLife(Table):
     source: _Citation
 
 
+class _Spheres(Table):
+    million: _Positive
+    activity_mbq: _Positive
+    source: _Citation
+
+
+class _Volume(Table):
+    value_ml: _Positive
+    source: _Citation
+
+
 class _File(Table):
     schema_version: Annotated[Literal[1], Field(alias="schema")]
     device: Literal["resin", "glass", "holmium"]
@@ -114,6 +133,8 @@ class _File(Table):
     vials: tuple[_Size, ...] = ()
     calibration: _Calibration | None = None
     shelf_life: _ShelfLife | None = None
+    spheres: _Spheres | None = None
+    volume: _Volume | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -177,6 +198,10 @@ def _supply(name: str, table: dict[str, object]) -> VialSupply:
         shelf_life_h=None if file.shelf_life is None else file.shelf_life.value_h,
         shelf_life_source="" if file.shelf_life is None else file.shelf_life.source,
         notes=file.notes,
+        spheres_million_per_mbq=None if file.spheres is None else file.spheres.million / file.spheres.activity_mbq,
+        spheres_source="" if file.spheres is None else file.spheres.source,
+        vial_ml=None if file.volume is None else file.volume.value_ml,
+        volume_source="" if file.volume is None else file.volume.source,
     )
 
 
