@@ -108,6 +108,12 @@ from sirtjax.dosimetry._joint import max_margin_allocation as max_margin_allocat
 from sirtjax.dosimetry._kernels import kernel_radius_voxels as kernel_radius_voxels
 from sirtjax.dosimetry._kernels import octant_kernel as octant_kernel
 from sirtjax.dosimetry._kernels import voxel_kernel as voxel_kernel
+from sirtjax.dosimetry._liver_function import ALBI_SOURCE as ALBI_SOURCE
+from sirtjax.dosimetry._liver_function import CHILD_PUGH_SOURCE as CHILD_PUGH_SOURCE
+from sirtjax.dosimetry._liver_function import albi_grade as albi_grade
+from sirtjax.dosimetry._liver_function import albi_score as albi_score
+from sirtjax.dosimetry._liver_function import bilirubin_umol_per_l as bilirubin_umol_per_l
+from sirtjax.dosimetry._liver_function import child_pugh_class as child_pugh_class
 from sirtjax.dosimetry._local import local_deposition_dose_gy as local_deposition_dose_gy
 from sirtjax.dosimetry._local import voxel_mass_g as voxel_mass_g
 from sirtjax.dosimetry._lung import lung_dose_gy as lung_dose_gy
@@ -156,6 +162,12 @@ from sirtjax.dosimetry._radial import TISSUE_ELECTRONS_PER_WATER as TISSUE_ELECT
 from sirtjax.dosimetry._radial import RadialKernel as RadialKernel
 from sirtjax.dosimetry._radial import get_radial_kernel as get_radial_kernel
 from sirtjax.dosimetry._radial import sphere_self_fraction as sphere_self_fraction
+from sirtjax.dosimetry._record_checks import albi_checks as albi_checks
+from sirtjax.dosimetry._record_checks import laboratory_checks as laboratory_checks
+from sirtjax.dosimetry._record_checks import recorded_activity_checks as recorded_activity_checks
+from sirtjax.dosimetry._record_checks import recorded_residual_checks as recorded_residual_checks
+from sirtjax.dosimetry._record_checks import treatment_date_checks as treatment_date_checks
+from sirtjax.dosimetry._record_checks import vial_calibration_checks as vial_calibration_checks
 from sirtjax.dosimetry._shared_vials import SharedDelivery as SharedDelivery
 from sirtjax.dosimetry._shared_vials import SharedVials as SharedVials
 from sirtjax.dosimetry._shared_vials import Withdrawal as Withdrawal
@@ -180,7 +192,9 @@ from sirtjax.dosimetry._vials import time_zone as time_zone
 from sirtjax.dosimetry._vials import weekly_calibrations as weekly_calibrations
 
 __all__ = [
+    "ALBI_SOURCE",
     "CHECKS",
+    "CHILD_PUGH_SOURCE",
     "LIVER_ROLES",
     "NUCLIDES",
     "ROLES",
@@ -233,12 +247,17 @@ __all__ = [
     "activity_interval_mbq",
     "activity_multiple",
     "activity_per_mass_mbq",
+    "albi_checks",
+    "albi_grade",
+    "albi_score",
     "automatic_mask_checks",
     "bed_gy",
+    "bilirubin_umol_per_l",
     "body_surface_area_m2",
     "bounds_along",
     "bsa_activity_mbq",
     "calibration_checks",
+    "child_pugh_class",
     "combine_vials",
     "combined_lung_shunt_fraction",
     "compartment_vois",
@@ -275,6 +294,7 @@ __all__ = [
     "joint_scale",
     "kernel_dose_gy",
     "kernel_radius_voxels",
+    "laboratory_checks",
     "list_protocols",
     "liver_complication_probability",
     "liver_volume_checks",
@@ -316,6 +336,8 @@ __all__ = [
     "prescribe",
     "prescribe_compartments",
     "read_density_curve",
+    "recorded_activity_checks",
+    "recorded_residual_checks",
     "registration_checks",
     "relative_activity_mbq",
     "resolve_objectives",
@@ -341,12 +363,14 @@ __all__ = [
     "traced_dose_at_fraction",
     "traced_mean_gy",
     "traced_volume_fraction",
+    "treatment_date_checks",
     "tumour_control_probability",
     "tumour_location_checks",
     "tumour_to_normal_ratio",
     "unverified_checks",
     "upper_start",
     "vial_activity_mbq",
+    "vial_calibration_checks",
     "voi_samples",
     "volume_fraction_at_dose",
     "voxel_kernel",

@@ -306,6 +306,37 @@ CHECKS: tuple[CheckRule, ...] = (
         limit=0.85, unit="",
     ),
     _rule(
+        "SJ550", "warning", "Activity contradicts the measured vials",
+        "{where}: the activity of the injection differs from the activity in the vials less the residual by {value} "
+        "(more than {limit}): correct one of them",
+        limit=0.05, unit="1",
+    ),
+    _rule(
+        "SJ551", "warning", "Residual contradicts the measured residual",
+        "{where}: the residual of the case changes the delivered activity by {value} (more than {limit}) compared with "
+        "the measured residual",
+        limit=0.05, unit="1",
+    ),
+    _rule(
+        "SJ552", "warning", "Vial differs from its calibration",
+        "{where}: the measured activity differs from the calibrated activity after decay by {value} (more than "
+        "{limit}): check lot, times and dose calibrator",
+        limit=0.05, unit="1",
+    ),
+    _rule(
+        "SJ553", "warning", "ALBI score contradicts bilirubin and albumin",
+        "the case states another {where}: check the values and their units",
+        limit=0.05, source="Johnson et al., J Clin Oncol 2015;33:550, doi:10.1200/JCO.2014.57.9151 (the score)",
+    ),
+    _rule(
+        "SJ554", "warning", "Laboratory value out of range",
+        "{where} is {value} {unit}, expected {limit} {unit}: check its unit",
+    ),
+    _rule(
+        "SJ555", "warning", "Treatment date contradicts a time",
+        "the treatment date is {where}: check the dates",
+    ),
+    _rule(
         "SJ601", "warning", "Calibration time missing",
         "{where} has no reference time: its activity was taken as that at the time of injection",
     ),

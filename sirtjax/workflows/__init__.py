@@ -50,6 +50,11 @@ from sirtjax.workflows._provenance import provenance as provenance
 from sirtjax.workflows._provenance_record import InputFile as InputFile
 from sirtjax.workflows._provenance_record import PlannedVoi as PlannedVoi
 from sirtjax.workflows._provenance_record import Provenance as Provenance
+from sirtjax.workflows._record_result import LiverFunctionRecord as LiverFunctionRecord
+from sirtjax.workflows._record_result import LungShuntRecord as LungShuntRecord
+from sirtjax.workflows._record_result import RegionCounts as RegionCounts
+from sirtjax.workflows._record_result import TreatmentRecord as TreatmentRecord
+from sirtjax.workflows._record_result import VialRecord as VialRecord
 from sirtjax.workflows._required import check_prescription as check_prescription
 from sirtjax.workflows._required import missing_prescription as missing_prescription
 from sirtjax.workflows._resampled_case import ResampledCase as ResampledCase
@@ -107,6 +112,8 @@ __all__ = [
     "InjectionResult",
     "InputFile",
     "LesionAgreement",
+    "LiverFunctionRecord",
+    "LungShuntRecord",
     "MaskProposal",
     "MaskResult",
     "MaskRole",
@@ -120,6 +127,7 @@ __all__ = [
     "PlanRegistrationSummary",
     "PlannedVoi",
     "Provenance",
+    "RegionCounts",
     "RegistrationGuidance",
     "RegistrationSummary",
     "ResampledCase",
@@ -131,7 +139,9 @@ __all__ = [
     "TerritoryMap",
     "TerritoryResult",
     "TreatmentPlan",
+    "TreatmentRecord",
     "UsedMask",
+    "VialRecord",
     "Voi",
     "VoiComparison",
     "VoiHistogram",

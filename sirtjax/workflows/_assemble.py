@@ -26,11 +26,12 @@ from sirtjax.workflows._methods import method_facts, registration_sentence
 from sirtjax.workflows._partial_volume import partial_volume_result
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._provenance import provenance
+from sirtjax.workflows._record import treatment_record
 from sirtjax.workflows._registration_summary import registration_summary
 from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._results import Result, ResultVolumes, TerritoryResult
 from sirtjax.workflows._setting import DosimetryContext
-from sirtjax.workflows._shunt import lung_mass, lung_shunt
+from sirtjax.workflows._shunt import lung_mass, lung_shunt, lung_shunt_record
 
 Array = NDArray[np.float32]
 
@@ -46,6 +47,7 @@ def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
     injections = _injections(case, tuple(territories))
     shunt = lung_shunt(case, products.images, products.liver, products.lungs, products.registration.transform)
     lungs = lung_mass(case, mapped, protocol)
+    record, record_checks = treatment_record(case, injections, half_life_h=nuclide.half_life_h)
     lesions = [voi.name for voi in products.lesions]
     treated = {table.territory: territories[table.territory] for table in injections}
     return DosimetryContext(
@@ -69,6 +71,8 @@ def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
         shunt=shunt,
         lungs=lungs,
         lung_absorbed=_lung_absorbed(mapped, nuclide, protocol),
+        record=record,
+        record_checks=record_checks,
     )
 
 
@@ -157,7 +161,12 @@ def assemble(
         lung_mass_g=deposit.lung_mass_g,
         lung_shunt_fraction=deposit.lung_activity_mbq / deposit.injected_mbq,
         checks=distinct_checks(
-            (*case_checks(case, products, setting, vois, deposit), *registration_checks(summary), *checks)
+            (
+                *case_checks(case, products, setting, vois, deposit),
+                *registration_checks(summary),
+                *setting.record_checks,
+                *checks,
+            )
         ),
         methods=method_facts(case, setting, biology, summary),
         notes=mapped.notes,
@@ -173,6 +182,8 @@ def assemble(
         other_dose_method=setting.other_method,
         territories=_territory_results(setting),
         masks=mask_results(case, products),
+        record=setting.record,
+        lung_shunt=lung_shunt_record(case, products.images, setting.shunt),
         dose_map=dose_map_record(Volume(deposit.dose_gy, mapped.geometry, unit="Gy")),
         partial_volume=partial_volume_result(case, products, setting, deposit, vois),
     )

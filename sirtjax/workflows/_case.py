@@ -9,6 +9,10 @@ from pydantic import Field, model_validator
 from sirtjax.workflows._case_dose import CalibrationTable as CalibrationTable
 from sirtjax.workflows._case_dose import DoseTable as DoseTable
 from sirtjax.workflows._case_dose import PartialVolumeTable as PartialVolumeTable
+from sirtjax.workflows._case_record import ImagingDatesTable as ImagingDatesTable
+from sirtjax.workflows._case_record import LiverFunctionTable as LiverFunctionTable
+from sirtjax.workflows._case_record import RecordedVialTable as RecordedVialTable
+from sirtjax.workflows._case_record import RecordTable as RecordTable
 from sirtjax.workflows._case_registration import GuidesTable as GuidesTable
 from sirtjax.workflows._case_registration import GuideTable as GuideTable
 from sirtjax.workflows._case_registration import PlanRegistrationTable as PlanRegistrationTable
@@ -292,6 +296,7 @@ class Case(Table):
     prescription: PrescriptionTable = PrescriptionTable()
     biology: BiologyTable | None = None
     injections: tuple[InjectionTable, ...] = ()
+    record: RecordTable = RecordTable()
     plan: Path | None = None
     plan_registration: PlanRegistrationTable | None = None
     accept: tuple[Acceptable, ...] = ()

@@ -96,8 +96,12 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _found(problem: Mapping[str, Any]) -> str:
-    """The value that was found, where it is a single one; nothing of what might name the patient."""
-    if problem["loc"][:1] == ("patient",) or not isinstance(problem["input"], str | int | float):
+    """The value that was found, where it is a single one; nothing of what might name a person."""
+    named = problem["loc"][:1] == ("patient",) or problem["loc"][:2] in (
+        ("record", "prescriber"),
+        ("record", "physicist"),
+    )
+    if named or not isinstance(problem["input"], str | int | float):
         return ""
     return f", found {problem['input']!r}"
 

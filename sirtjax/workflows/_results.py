@@ -20,6 +20,7 @@ from sirtjax.workflows._comparison_record import PlanComparison
 from sirtjax.workflows._dose_map import DoseMapRecord
 from sirtjax.workflows._partial_volume_record import PartialVolumeResult
 from sirtjax.workflows._provenance_record import PlannedVoi, Provenance
+from sirtjax.workflows._record_result import LungShuntRecord, TreatmentRecord
 from sirtjax.workflows._used_mask import MaskState
 
 SCHEMA = "sirtjax-results/4"
@@ -300,6 +301,8 @@ class Result:
       dose_map: identity of the dose map, by which a verification recognises the dose of its plan.
       before_after: planned and delivered doses next to each other, in a verification with a plan; None otherwise.
       partial_volume: doses after partial-volume correction; None if the case names no correction.
+      record: treatment record: vials, liver function, persons and dates.
+      lung_shunt: origin of the lung shunt fraction, with its counts.
     """
 
     kind: Literal["plan", "verification"]
@@ -332,6 +335,8 @@ class Result:
     dose_map: DoseMapRecord | None = None
     before_after: BeforeAfter | None = None
     partial_volume: PartialVolumeResult | None = None
+    record: TreatmentRecord = field(default_factory=TreatmentRecord)
+    lung_shunt: LungShuntRecord | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float32
@@ -13,6 +13,7 @@ from sirtjax.dosimetry import Protocol
 from sirtjax.workflows._case import InjectionTable
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._doses import DoseMethod, Medium, dose_gy
+from sirtjax.workflows._record_result import TreatmentRecord
 from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._shunt import LungMass, LungShunt
 
@@ -36,6 +37,7 @@ class DosimetryContext:
       shunt, lungs: lung shunt and lung mass of the whole case.
       lung_absorbed: (i, j, k) fraction of the energy of a decay in each voxel that the lungs absorb; None without a
         lung mask.
+      record, record_checks: treatment record, and the checks of its contradictions.
     """
 
     protocol: Protocol
@@ -51,6 +53,8 @@ class DosimetryContext:
     shunt: LungShunt
     lungs: LungMass
     lung_absorbed: Float32[np.ndarray, "i j k"] | None
+    record: TreatmentRecord = field(default_factory=TreatmentRecord)
+    record_checks: tuple[dosimetry.Check, ...] = ()
 
     @property
     def constant_gy_g_per_mbq(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +15,20 @@ from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._imaged_nuclide import allowed_nuclides, imaged_nuclide_checks, treated_nuclide
+from sirtjax.workflows._record_result import LungShuntRecord, RegionCounts
 from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._voi import Voi
 
 
 @dataclass(frozen=True)
 class LungShunt:
-    """The lung shunt fraction, and how it was found."""
+    """The lung shunt fraction, how it was found, and the counts of lungs and liver."""
 
     fraction: float
     method: str
     source: str
     checks: tuple[Check, ...] = ()
+    counts: tuple[RegionCounts, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,18 @@ def lung_shunt(
         weight = spatial.occupancy(voi.labels, voi.name, images.activity.volume.geometry, transform=pull)
         counts[voi.name] = float(np.vdot(np.asarray(images.activity.volume.array, np.float32), weight))
     fraction = dosimetry.spect_lung_shunt_fraction(counts["lungs"], counts["liver"])
-    return LungShunt(fraction, "spect", "counts of the activity image in the lungs and the liver")
+    rows = (RegionCounts("lungs", counts["lungs"]), RegionCounts("liver", counts["liver"]))
+    return LungShunt(fraction, "spect", "counts of the activity image in the lungs and the liver", counts=rows)
+
+
+def lung_shunt_record(case: Case, images: CaseImages, shunt: LungShunt) -> LungShuntRecord:
+    """Returns the lung shunt fraction with the counts and the file names of the images that it comes from."""
+    files: tuple[str, ...] = ()
+    if shunt.method == "spect":
+        files = (Path(images.activity.source.path).name,)
+    elif shunt.method != "value":
+        files = tuple(path.name for path in case.lung_shunt.planar)
+    return LungShuntRecord(shunt.fraction, shunt.method, shunt.source, files, shunt.counts)
 
 
 def _planar(case: Case, views: tuple[Path, ...], rois: Path) -> LungShunt:
@@ -83,7 +97,13 @@ def _planar(case: Case, views: tuple[Path, ...], rois: Path) -> LungShunt:
     fraction = dosimetry.planar_lung_shunt_fraction(counts["lungs"], counts["liver"])
     how = "transmission-corrected" if corrected else "no attenuation correction"
     source = f"geometric mean of the anterior and posterior views, {how}"
-    return LungShunt(fraction, "planar, corrected" if corrected else "planar", source, checks)
+    rows = (_of_views("lungs", counts["lungs"]), _of_views("liver", counts["liver"]))
+    return LungShunt(fraction, "planar, corrected" if corrected else "planar", source, checks, rows)
+
+
+def _of_views(region: Literal["lungs", "liver"], views: dosimetry.ConjugateCounts) -> RegionCounts:
+    mean = float(dosimetry.geometric_mean_counts(views.anterior, views.posterior))
+    return RegionCounts(region, mean, views.anterior, views.posterior)
 
 
 def lung_mass(case: Case, mapped: ResampledCase, protocol: dosimetry.Protocol) -> LungMass:
