@@ -9,6 +9,7 @@ from sirtjax.partial_volume._deconvolution import richardson_lucy_fixed as richa
 from sirtjax.partial_volume._recovery import recovery_coefficients as recovery_coefficients
 from sirtjax.partial_volume._recovery import recovery_corrected_means as recovery_corrected_means
 from sirtjax.partial_volume._recovery import sphere_recovery as sphere_recovery
+from sirtjax.partial_volume._recovery_curve import recovery_from_curve as recovery_from_curve
 from sirtjax.partial_volume._regions import geometric_transfer_matrix as geometric_transfer_matrix
 from sirtjax.partial_volume._regions import gtm_means as gtm_means
 from sirtjax.partial_volume._regions import region_based_voxelwise as region_based_voxelwise
@@ -26,6 +27,7 @@ __all__ = [
     "gtm_means",
     "recovery_coefficients",
     "recovery_corrected_means",
+    "recovery_from_curve",
     "region_based_voxelwise",
     "resolution_fwhm",
     "richardson_lucy",

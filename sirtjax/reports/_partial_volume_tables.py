@@ -34,6 +34,11 @@ def partial_volume_sentences(result: Result) -> tuple[str, ...]:
         else "Corrected doses are by local deposition, which is too high for a sharp image of a small lesion.",
         "All corrections assume even uptake within each region and masks that fit the activity image.",
     ]
+    if found.recovery_source is not None:
+        sentences.append(
+            f"Recovery coefficients of lesions are interpolated from measured ones ({found.recovery_source}). A lesion "
+            "outside the measured volumes is not corrected."
+        )
     if found.iterations is not None:
         sentences.append(
             f"Richardson-Lucy stopped after {found.iterations} iterations; it recovers only a part of the uptake."

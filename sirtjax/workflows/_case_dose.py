@@ -33,21 +33,43 @@ class DoseTable(Table):
     previous_lung_gy: Annotated[float, Field(ge=0)] = 0.0
 
 
+class RecoveryCurveTable(Table):
+    """Recovery coefficients that were measured with spheres of a phantom, for the correction "recovery"."""
+
+    volume_ml: tuple[Positive, ...]
+    recovery: tuple[Annotated[float, Field(gt=0, le=1)], ...]
+    source: Annotated[str, Field(min_length=3)]
+
+    @model_validator(mode="after")
+    def _curve(self) -> RecoveryCurveTable:
+        if len(self.volume_ml) != len(self.recovery) or len(self.volume_ml) < 2:
+            raise ValueError(
+                f"`volume_ml` and `recovery` need the same number of values, at least 2; got {len(self.volume_ml)} "
+                f"and {len(self.recovery)}"
+            )
+        if any(b <= a for a, b in zip(self.volume_ml, self.volume_ml[1:], strict=False)):
+            raise ValueError(f"`volume_ml` must increase, got {list(self.volume_ml)}")
+        return self
+
+
 class PartialVolumeTable(Table):
     """The partial-volume corrections whose doses are shown next to the uncorrected ones.
 
     Prescription, limits and checks do not use them. `propose_shift` fits a translation of the
     activity image to the masks and shows it; `images.activity.shift_mm` applies it. Both need
-    `images.activity.resolution_fwhm_mm`.
+    `images.activity.resolution_fwhm_mm`. `recovery_curve` has measured recovery coefficients for lesions.
     """
 
     methods: tuple[PartialVolumeMethod, ...] = ()
     propose_shift: bool = False
+    recovery_curve: RecoveryCurveTable | None = None
 
     @model_validator(mode="after")
     def _once(self) -> PartialVolumeTable:
         if len(set(self.methods)) != len(self.methods):
             raise ValueError(f"each method can be named once, got {list(self.methods)}")
+        if self.recovery_curve is not None and "recovery" not in self.methods:
+            raise ValueError('`recovery_curve` requires methods = ["recovery"]: no other correction uses it')
         return self
 
 

@@ -81,9 +81,10 @@ def partial_volume_result(
     recovered = np.linalg.solve(matrix, measured)
     if "gtm" in methods:
         corrected["gtm"] = recovered
+    coefficients = _coefficients(case, vois, fine, matrix)
     if "recovery" in methods:
         corrected["recovery"] = _by_recovery(
-            setting, coarse, coarse_counts, measured, recovered, matrix, coarse_mm, width_mm
+            setting, coarse, coarse_counts, measured, recovered, matrix, coefficients, coarse_mm, width_mm
         )
     iterations = None
     if "richardson-lucy" in methods:
@@ -102,6 +103,8 @@ def partial_volume_result(
             method: CorrectedDose(_mean_gy(setting, deposit, fine, index, means, measured, relative=_relative(case)))
             for method, means in corrected.items()
         }
+        if math.isnan(coefficients[index]):
+            doses["recovery"] = CorrectedDose(math.nan)
         if voxelwise is not None:
             doses["rbv"] = voxelwise.dose(index, name)
         radius_mm = (750.0 * voi.volume_ml / math.pi) ** (1 / 3)
@@ -109,15 +112,39 @@ def partial_volume_result(
             PartialVolumeRow(
                 name=name,
                 kind="lesion" if voi.kind == "lesion" else "normal territory",
-                recovery_coefficient=float(matrix[index, index]),
+                recovery_coefficient=float(coefficients[index]),
                 below_resolution=radius_mm < fwhm_mm / 2,
                 mean_gy=voi.mean_gy,
                 corrected={method: doses[method] for method in methods},
             )
         )
+    curve = case.partial_volume.recovery_curve
     return PartialVolumeResult(
-        fwhm_mm=fwhm_mm, methods=methods, iterations=iterations, rows=tuple(rows), alignment=alignment
+        fwhm_mm=fwhm_mm,
+        methods=methods,
+        iterations=iterations,
+        rows=tuple(rows),
+        alignment=alignment,
+        recovery_source=None if curve is None else curve.source,
     )
+
+
+def _coefficients(
+    case: Case, vois: Sequence[VoiResult], regions: Regions, matrix: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Recovery coefficient of each region: of its blurred mask, or for lesions from the measured curve of the case."""
+    found = np.diag(matrix).copy()
+    curve = case.partial_volume.recovery_curve
+    if curve is None:
+        return found
+    volume_ml = {voi.name: voi.volume_ml for voi in vois if voi.kind == "lesion"}
+    for index, name in enumerate(regions.names):
+        if name in volume_ml:
+            measured = partial_volume.recovery_from_curve(
+                volume_ml[name], np.asarray(curve.volume_ml), np.asarray(curve.recovery)
+            )
+            found[index] = float(measured)
+    return found
 
 
 def _relative(case: Case) -> bool:
@@ -131,6 +158,7 @@ def _by_recovery(
     measured: NDArray[np.float64],
     recovered: NDArray[np.float64],
     matrix: NDArray[np.float64],
+    coefficients: NDArray[np.float64],
     spacing_mm: Array,
     fwhm_mm: Array,
 ) -> NDArray[np.float64]:
@@ -144,12 +172,14 @@ def _by_recovery(
         if weight.sum() > 1.0:
             outside[index] = float(np.vdot(weight, counts)) / float(weight.sum(dtype=np.float64))
     for index in range(count):
+        if math.isnan(coefficients[index]):  # outside the measured curve: the other VOIs need a value of this one
+            continue
         # The tissue around the lesion: the regions that spill into it, by how much they do.
         around = matrix[index].copy()
         around[:count] = 0.0
         background = float(around @ outside) / max(float(around.sum()), 1e-6)
         means[index] = float(
-            partial_volume.recovery_corrected_means(measured[index], matrix[index, index], background=background)
+            partial_volume.recovery_corrected_means(measured[index], coefficients[index], background=background)
         )
     return means
 

@@ -31,7 +31,8 @@ class PartialVolumeRow:
 
     Attributes:
       name, kind: name and type of the VOI, "lesion" or "normal territory".
-      recovery_coefficient: fraction of its own activity that the blurred image shows inside it.
+      recovery_coefficient: fraction of its own activity that the blurred image shows inside it; with measured
+        coefficients that of the lesion's volume, NaN outside the measured volumes.
       below_resolution: whether the radius of the VOI's sphere is below half the FWHM, so that noise decides.
       mean_gy: uncorrected mean dose, by the dose method of the result.
       corrected: dose by method.
@@ -81,6 +82,7 @@ class PartialVolumeResult:
       iterations: iterations of Richardson-Lucy; None without it.
       rows: one row per lesion and normal tissue of each injected territory; empty without a correction.
       alignment: proposed translation of the activity image; None if the case does not ask for it.
+      recovery_source: source of measured recovery coefficients; None if they are those of a Gaussian.
     """
 
     fwhm_mm: float
@@ -88,3 +90,4 @@ class PartialVolumeResult:
     iterations: int | None
     rows: tuple[PartialVolumeRow, ...]
     alignment: ActivityAlignment | None = None
+    recovery_source: str | None = None

@@ -145,6 +145,36 @@ def test_a_misplaced_image_is_found_and_moved_only_on_request(folder):
     assert result.voi("alpha").mean_gy == pytest.approx(straight.voi("alpha").mean_gy, rel=1e-3)
 
 
+@pytest.mark.slow
+def test_measured_recovery_coefficients_replace_those_of_a_gaussian(folder, planned):
+    gaussian = {row.name: row for row in planned.partial_volume.rows}
+    volumes = {lesion.name: planned.voi(lesion.name).volume_ml for lesion in case.LESIONS}
+    coefficients = {name: gaussian[name].recovery_coefficient for name in volumes}
+    small, large = sorted(volumes, key=volumes.get)
+    # A curve through the Gaussian's own coefficients gives its doses.
+    v, r = [[source[name] for name in (small, large)] for source in (volumes, coefficients)]
+    same = {"volume_ml": [0.5 * v[0], *v, 2 * v[1]], "recovery": [r[0], *r, r[1]], "source": "computed"}
+    found = planned_with(folder, same)
+    for name in (small, large):
+        expected = gaussian[name].corrected["recovery"].mean_gy
+        assert found[name].corrected["recovery"].mean_gy == pytest.approx(expected, rel=1e-4)
+    # With half the coefficient a lesion hotter than its surroundings has a higher dose.
+    halved = planned_with(folder, same | {"recovery": [0.5 * value for value in same["recovery"]]})
+    assert halved[large].corrected["recovery"].mean_gy > 1.2 * found[large].corrected["recovery"].mean_gy
+    # Below the smallest sphere there is no correction, and the other lesion keeps its own.
+    outside = planned_with(folder, same | {"volume_ml": [0.9 * v[1], 1.1 * v[1]], "recovery": [r[1], r[1]]})
+    assert np.isnan(outside[small].corrected["recovery"].mean_gy) and np.isnan(outside[small].recovery_coefficient)
+    assert np.isfinite(outside[large].corrected["recovery"].mean_gy)
+
+
+def planned_with(folder, curve):
+    """The rows of a plan with measured recovery coefficients."""
+    tables = {"images": IMAGES, "partial_volume": {"methods": ["recovery"], "recovery_curve": curve}}
+    result = plan_case(load_case(case.write_case(folder, **tables)))[0]
+    assert result.partial_volume.recovery_source == "computed"
+    return {row.name: row for row in result.partial_volume.rows}
+
+
 def test_wrong_inputs(folder):
     without = {"path": "spect.nii"}
     tables = {"images": IMAGES | {"activity": without}, "partial_volume": {"methods": ["gtm"]}}
@@ -191,3 +221,26 @@ def test_the_default_dose_grid(folder):
     for name, expected in true_gy(result).items():
         assert rows[name].corrected["gtm"].mean_gy == pytest.approx(expected, rel=0.05), name
         assert rows[name].corrected["rbv"].mean_gy == pytest.approx(expected, rel=0.08), name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"recovery": [0.5]}, "same number of values"),
+        ({"volume_ml": [3.0, 2.0]}, "must increase"),
+        ({"recovery": [0.5, 1.3]}, "recovery_curve.recovery"),
+        ({"source": ""}, "recovery_curve.source"),
+    ],
+)
+def test_wrong_recovery_curves(folder, change, message):
+    curve = {"volume_ml": [1.0, 30.0], "recovery": [0.3, 0.8], "source": "phantom"} | change
+    tables = {"images": IMAGES, "partial_volume": {"methods": ["recovery"], "recovery_curve": curve}}
+    with pytest.raises(ConfigError, match=message):
+        load_case(case.write_case(folder, **tables))
+
+
+def test_a_recovery_curve_without_its_correction(folder):
+    curve = {"volume_ml": [1.0, 30.0], "recovery": [0.3, 0.8], "source": "phantom"}
+    tables = {"images": IMAGES, "partial_volume": {"methods": ["gtm"], "recovery_curve": curve}}
+    with pytest.raises(ConfigError, match=r'requires methods = \["recovery"\]'):
+        load_case(case.write_case(folder, **tables))
