@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tomllib
+from datetime import datetime
 from numbers import Integral, Real
 from typing import TypeVar, overload
 
@@ -74,7 +75,7 @@ def json_value(value: object) -> object: ...
 
 
 def json_value(value: object) -> object:
-    """Returns a value as JSON can hold it: NaN and infinity become None, NumPy's numbers become Python's.
+    """Returns a value as JSON can hold it: NaN becomes None, NumPy's numbers Python's, times texts.
 
     Args:
       value: dictionaries, lists and tuples of anything; other objects stay as they are.
@@ -95,7 +96,7 @@ def json_value(value: object) -> object:
         return int(value)
     if isinstance(value, Real):
         return float(value) if math.isfinite(value) else None
-    return value
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _check_depth(value: object) -> None:

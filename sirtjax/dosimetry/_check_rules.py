@@ -337,6 +337,13 @@ CHECKS: tuple[CheckRule, ...] = (
         "the treatment date is {where}: check the dates",
     ),
     _rule(
+        "SJ570", "warning", "No vials for the activity",
+        "{where}: no vials deliver the prescribed activity within {limit}; choose other times, more vials "
+        "or another tolerance in [order]",
+        unit="1", source="the case",
+    ),
+    _rule("SJ571", "warning", "Nothing to order", "{where}: the prescribed activity is 0 MBq, so no vial is ordered"),
+    _rule(
         "SJ601", "warning", "Calibration time missing",
         "{where} has no reference time: its activity was taken as that at the time of injection",
     ),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from sirtjax.reports._added_sections import added_sections
 from sirtjax.reports._before_after_figures import agreement_figure, difference_figure
 from sirtjax.reports._before_after_tables import before_after_sentences, before_after_tables
 from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
@@ -87,6 +88,7 @@ def report_html(
         objective_header=objective_header(result),
         objective_rows=objective_rows(result),
         comparison_rows=comparison_rows(result),
+        added_sections=added_sections(result),
         both_tables=before_after_tables(result),
         both_sentences=before_after_sentences(result),
         agreement_svg=agreement_svg(result),

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sirtjax.reports._added_sections_pdf import added_flowables
 from sirtjax.reports._before_after_pdf import before_after_section
 from sirtjax.reports._figures import (
     ISODOSE_COLOURS,
@@ -69,6 +70,7 @@ def report_story(result: Result, patient: str, pictures: Sequence[dict[str, str]
         *before_after_section(result, dpi=GRAPH_DPI),
         *_comparison(result),
         *_doses(result),
+        *added_flowables(result),
         *([] if result.registration is None else _registration(result.registration)),
         *_images(result, pictures),
         *_methods(result),

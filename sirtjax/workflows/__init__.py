@@ -31,6 +31,8 @@ from sirtjax.workflows._mask_roles import MaskRole as MaskRole
 from sirtjax.workflows._mask_roles import mask_frame as mask_frame
 from sirtjax.workflows._mask_roles import mask_role_of as mask_role_of
 from sirtjax.workflows._mask_roles import propose_masks as propose_masks
+from sirtjax.workflows._order_record import OrderRecord as OrderRecord
+from sirtjax.workflows._order_record import TerritoryOrder as TerritoryOrder
 from sirtjax.workflows._ordering import order_plan as order_plan
 from sirtjax.workflows._partial_volume_record import ActivityAlignment as ActivityAlignment
 from sirtjax.workflows._partial_volume_record import CorrectedDose as CorrectedDose
@@ -120,6 +122,7 @@ __all__ = [
     "MaskState",
     "MethodEntry",
     "ObjectiveResult",
+    "OrderRecord",
     "OtherDose",
     "PartialVolumeResult",
     "PartialVolumeRow",
@@ -137,6 +140,7 @@ __all__ = [
     "Step",
     "StepResults",
     "TerritoryMap",
+    "TerritoryOrder",
     "TerritoryResult",
     "TreatmentPlan",
     "TreatmentRecord",

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from sirtjax.workflows._case_dose import CalibrationTable as CalibrationTable
 from sirtjax.workflows._case_dose import DoseTable as DoseTable
 from sirtjax.workflows._case_dose import PartialVolumeTable as PartialVolumeTable
+from sirtjax.workflows._case_order import OrderTable as OrderTable
 from sirtjax.workflows._case_record import ImagingDatesTable as ImagingDatesTable
 from sirtjax.workflows._case_record import LiverFunctionTable as LiverFunctionTable
 from sirtjax.workflows._case_record import RecordedVialTable as RecordedVialTable
@@ -297,6 +298,7 @@ class Case(Table):
     biology: BiologyTable | None = None
     injections: tuple[InjectionTable, ...] = ()
     record: RecordTable = RecordTable()
+    order: OrderTable | None = None
     plan: Path | None = None
     plan_registration: PlanRegistrationTable | None = None
     accept: tuple[Acceptable, ...] = ()

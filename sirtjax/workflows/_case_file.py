@@ -142,8 +142,8 @@ def _anchored(value: Any, folder: Path, key: str = "") -> Any:
         return [_anchored(item, folder, key) for item in value]
     if not isinstance(value, str):
         return value
-    is_protocol_file = key == "protocol.name" and value.partition("#")[0].endswith(".toml")
-    if key.rpartition(".")[2] in PATH_KEYS or is_protocol_file:
+    is_file = key in ("protocol.name", "order.device") and value.partition("#")[0].endswith(".toml")
+    if key.rpartition(".")[2] in PATH_KEYS or is_file:
         return str(folder / value)
     return value
 

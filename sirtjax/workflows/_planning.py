@@ -8,6 +8,7 @@ import numpy as np
 
 from sirtjax.workflows._assemble import assemble, prepare, superpose
 from sirtjax.workflows._case import Case
+from sirtjax.workflows._case_ordering import case_order, check_order
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._objective_results import objective_results
 from sirtjax.workflows._prescribing import (
@@ -42,6 +43,7 @@ def plan_case(
     """
     hooks = hooks or Hooks()
     check_prescription(case)
+    check_order(case)
     images, products = made_images(case, products=products, hooks=hooks)
     checks = activity_nuclide_checks(case, images, "plan")
     mapped = made_all(case, products=products, hooks=hooks)
@@ -64,4 +66,6 @@ def plan_case(
     )
     met = objective_results(prescription.outcomes)
     methods = (*result.methods, *prescription_facts(case, setting))
+    order, missing = case_order(case, injections, result.vois, nuclide=setting.nuclide.name)
+    result = replace(result, checks=(*result.checks, *missing), order=order)
     return replace(result, injections=injections, objectives=met, methods=methods), maps, mapped

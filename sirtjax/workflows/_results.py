@@ -18,9 +18,12 @@ from sirtjax.workflows._alignment_record import Alignment
 from sirtjax.workflows._before_after_record import BeforeAfter
 from sirtjax.workflows._comparison_record import PlanComparison
 from sirtjax.workflows._dose_map import DoseMapRecord
+from sirtjax.workflows._order_record import OrderRecord
 from sirtjax.workflows._partial_volume_record import PartialVolumeResult
 from sirtjax.workflows._provenance_record import PlannedVoi, Provenance
 from sirtjax.workflows._record_result import LungShuntRecord, TreatmentRecord
+from sirtjax.workflows._registration_record import RegistrationSummary as RegistrationSummary
+from sirtjax.workflows._registration_record import VolumeChange as VolumeChange
 from sirtjax.workflows._used_mask import MaskState
 
 SCHEMA = "sirtjax-results/4"
@@ -196,52 +199,6 @@ class MethodEntry:
 
 
 @dataclass(frozen=True)
-class VolumeChange:
-    """The change that the transform makes to the volume of one VOI drawn on the diagnostic image.
-
-    Attributes:
-      mask_ml: volume of the drawn mask.
-      warped_ml: volume after warping to the activity image.
-      change_percent: change in percent of the drawn volume; positive for an increase.
-    """
-
-    name: str
-    kind: Literal["liver", "lesion", "territory", "lungs"]
-    mask_ml: float
-    warped_ml: float
-    change_percent: float
-
-
-@dataclass(frozen=True)
-class RegistrationSummary:
-    """The registration of the diagnostic image to the activity image, and its reliability.
-
-    Attributes:
-      method, preset, settings, guides, status, cause, accepted, quality, folding_fraction, notes: same as in
-        `AlignmentRecord`.
-      liver_jacobian_minimum, liver_jacobian_maximum: extreme values in the liver of the local volume on the diagnostic
-        image per volume on the activity image.
-      liver_log_jacobian_std: standard deviation of the natural logarithm of this ratio; null if all of the liver folds.
-      volumes: volume changes of the VOIs drawn on the diagnostic image.
-    """
-
-    method: str
-    preset: str | None
-    settings: tuple[str, ...]
-    guides: tuple[str, ...]
-    status: str | None
-    cause: str | None
-    accepted: bool
-    quality: dict[str, dict[str, float]]
-    folding_fraction: float | None
-    liver_jacobian_minimum: float
-    liver_jacobian_maximum: float
-    liver_log_jacobian_std: float
-    volumes: tuple[VolumeChange, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class MaskResult:
     """A mask as it was used, and its reviewer.
 
@@ -303,6 +260,7 @@ class Result:
       partial_volume: doses after partial-volume correction; None if the case names no correction.
       record: treatment record: vials, liver function, persons and dates.
       lung_shunt: origin of the lung shunt fraction, with its counts.
+      order: vials to order for the prescribed activities; None if the case has no [order].
     """
 
     kind: Literal["plan", "verification"]
@@ -337,6 +295,7 @@ class Result:
     partial_volume: PartialVolumeResult | None = None
     record: TreatmentRecord = field(default_factory=TreatmentRecord)
     lung_shunt: LungShuntRecord | None = None
+    order: OrderRecord | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.

@@ -62,6 +62,8 @@ def verify_case(
       InputError: an input of the case cannot be used; the message names it.
     """
     hooks = hooks or Hooks()
+    if case.order is not None:
+        raise ConfigError("[order] applies to a plan; remove it from the case of a verification, or use --unset order")
     plan = None if case.plan is None else read_plan(case.plan)
     if not case.injections or any(table.activity_mbq is None for table in case.injections):
         raise ConfigError("a verification needs the delivered activity_mbq of every one of the [[injections]]")

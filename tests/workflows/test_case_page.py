@@ -37,6 +37,7 @@ SECTIONS = {
     "LiverFunctionTable": "[record.liver_function]",
     "ImagingDatesTable": "[record.imaging_dates]",
     "RecordedVialTable": "[[record.vials]]",
+    "OrderTable": "[order]",
     "BiologyTable": "[biology]",
     "TissueTable": "[biology.tumour]",
     "Case": "Top level",

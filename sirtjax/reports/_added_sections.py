@@ -1,0 +1,39 @@
+"""Sections of sentences and tables that several kinds of report share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sirtjax.reports._before_after_tables import ReportTable
+from sirtjax.reports._order_tables import order_sentences, order_tables
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSection:
+    """One section of a report.
+
+    Attributes:
+      title: heading.
+      sentences: text below the heading, one paragraph each.
+      tables: tables below the text.
+    """
+
+    title: str
+    sentences: tuple[str, ...]
+    tables: tuple[ReportTable, ...]
+
+
+def added_sections(result: Result) -> tuple[ReportSection, ...]:
+    """Returns the sections that the result has in addition to those of every report, in order."""
+    found = []
+    if result.order is not None:
+        found.append(
+            ReportSection(
+                title="Vials to order", sentences=order_sentences(result.order), tables=order_tables(result.order)
+            )
+        )
+    return tuple(found)
