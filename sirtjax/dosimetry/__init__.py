@@ -75,6 +75,7 @@ from sirtjax.dosimetry._compartment_vois import compartment_vois as compartment_
 from sirtjax.dosimetry._cone import ConeExtent as ConeExtent
 from sirtjax.dosimetry._cone import cone_dose_gy as cone_dose_gy
 from sirtjax.dosimetry._cone import cone_extent as cone_extent
+from sirtjax.dosimetry._cone import lightest_lung_g_per_ml as lightest_lung_g_per_ml
 from sirtjax.dosimetry._convolution import convolve_octant as convolve_octant
 from sirtjax.dosimetry._convolution import kernel_dose_gy as kernel_dose_gy
 from sirtjax.dosimetry._convolution import lung_crossfire_energy_j as lung_crossfire_energy_j
@@ -295,6 +296,7 @@ __all__ = [
     "kernel_dose_gy",
     "kernel_radius_voxels",
     "laboratory_checks",
+    "lightest_lung_g_per_ml",
     "list_protocols",
     "liver_complication_probability",
     "liver_volume_checks",

@@ -17,9 +17,9 @@ Frame = tuple[jax.Array, jax.Array, jax.Array]
 Frames = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 Step = tuple[jax.Array, jax.Array, Frames]
 
-# Steps along a ray, short near the source where its dose varies fastest. Their sum reaches through 48 mm of lung.
-STEP_MM = tuple(min(1.5**n, 9.0) for n in range(9))
-REACH_MM = sum(STEP_MM)
+# Numbers of steps along a ray, short near the source where its dose varies fastest. They reach 48 mm and, for light
+# lung, 75 mm.
+STEP_COUNTS = (9, 12)
 
 # Directions of half a sphere; each is followed both ways.
 _HALF_DIRECTIONS = 12
@@ -30,13 +30,19 @@ _DEGREE = 10
 _WEIGHT_OF_RATIO = 0.2
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def step_lengths_mm(steps: int) -> tuple[float, ...]:
+    """Returns the lengths of the steps of a ray."""
+    return tuple(min(1.5**n, 9.0) for n in range(steps))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
 def ray_sum(
     activity: Float[Array, "i j k"],
     density_g_per_ml: Float[Array, "i j k"],
     spacing_mm: Float[Array, "3"],
     radial: RadialKernel,
     reach_voxels: int,
+    steps: int,
 ) -> Float[jax.Array, "i j k"]:
     """Computes the energy per mass that reaches each voxel from all sources along straight rays.
 
@@ -49,16 +55,19 @@ def ray_sum(
       density_g_per_ml: (i, j, k) mass density; air is counted with a floor.
       spacing_mm: (3,) voxel spacing along i, j, k, on orthogonal axes.
       radial: point kernel in water.
-      reach_voxels: static number of voxels that `REACH_MM` spans on the finest axis.
+      reach_voxels: static number of voxels that the steps span on the finest axis.
+      steps: static number of steps along a ray, of `STEP_COUNTS`.
 
     Returns:
       (i, j, k) emitted units per voxel divided by g/mL. The gradient in activity is the adjoint sum, which costs about
       as much as the sum; the gradients in density and spacing recompute each direction.
     """
-    return _gather(activity, density_g_per_ml, spacing_mm, radial, reach_voxels)
+    return _gather(activity, density_g_per_ml, spacing_mm, radial, reach_voxels, steps)
 
 
-def _gather(activity: Array, density: Array, spacing_mm: Array, radial: RadialKernel, reach: int) -> jax.Array:
+def _gather(
+    activity: Array, density: Array, spacing_mm: Array, radial: RadialKernel, reach: int, steps: int
+) -> jax.Array:
     shape = activity.shape
     heavy = jnp.maximum(jnp.asarray(density, jnp.float32), AIR_DENSITY_G_PER_ML)
     padded = jnp.pad(heavy, reach, mode="edge")
@@ -77,14 +86,16 @@ def _gather(activity: Array, density: Array, spacing_mm: Array, radial: RadialKe
             return (depth, absorbed, collected + (absorbed - before) * source), None
 
         nothing = jnp.zeros(shape, jnp.float32)
-        (_, _, total), _ = jax.lax.scan(step, (nothing, nothing, total), _steps())
+        (_, _, total), _ = jax.lax.scan(step, (nothing, nothing, total), _steps(steps))
         return total, None
 
     total, _ = jax.lax.scan(direction, jnp.zeros(shape, jnp.float32), _directions())
     return total / (2 * _HALF_DIRECTIONS)
 
 
-def _scatter(given: Array, density: Array, spacing_mm: Array, radial: RadialKernel, reach: int) -> jax.Array:
+def _scatter(
+    given: Array, density: Array, spacing_mm: Array, radial: RadialKernel, reach: int, steps: int
+) -> jax.Array:
     """Computes the adjoint of `_gather` in the activity: each voxel returns what it collected to the sources."""
     shape = given.shape
     heavy = jnp.maximum(jnp.asarray(density, jnp.float32), AIR_DENSITY_G_PER_ML)
@@ -107,7 +118,7 @@ def _scatter(given: Array, density: Array, spacing_mm: Array, radial: RadialKern
             return (depth, absorbed, (mean, ratio, first, second)), None
 
         nothing = jnp.zeros(shape, jnp.float32)
-        (_, _, carry), _ = jax.lax.scan(step, (nothing, nothing, carry), _steps())
+        (_, _, carry), _ = jax.lax.scan(step, (nothing, nothing, carry), _steps(steps))
         return carry, None
 
     nothing = jnp.zeros(shape, jnp.float32)
@@ -117,18 +128,18 @@ def _scatter(given: Array, density: Array, spacing_mm: Array, radial: RadialKern
 
 
 def _forward(
-    activity: Array, density: Array, spacing_mm: Array, radial: RadialKernel, reach: int
+    activity: Array, density: Array, spacing_mm: Array, radial: RadialKernel, reach: int, steps: int
 ) -> tuple[jax.Array, tuple[Array, Array, Array]]:
-    return _gather(activity, density, spacing_mm, radial, reach), (activity, density, spacing_mm)
+    return _gather(activity, density, spacing_mm, radial, reach, steps), (activity, density, spacing_mm)
 
 
 def _backward(
-    radial: RadialKernel, reach: int, saved: tuple[Array, Array, Array], given: jax.Array
+    radial: RadialKernel, reach: int, steps: int, saved: tuple[Array, Array, Array], given: jax.Array
 ) -> tuple[jax.Array, ...]:
     activity, density, spacing_mm = saved
-    in_activity = _scatter(given, density, spacing_mm, radial, reach)
+    in_activity = _scatter(given, density, spacing_mm, radial, reach, steps)
     # Where only the gradient in activity is used, the compiler removes the rest.
-    _, pull = jax.vjp(lambda rho, step: _gather(activity, rho, step, radial, reach), density, spacing_mm)
+    _, pull = jax.vjp(lambda rho, step: _gather(activity, rho, step, radial, reach, steps), density, spacing_mm)
     return (in_activity, *pull(given))
 
 
@@ -176,7 +187,7 @@ def _directions() -> jax.Array:
     return jnp.asarray(np.concatenate([half, -half]), jnp.float32)
 
 
-def _steps() -> jax.Array:
+def _steps(steps: int) -> jax.Array:
     """Returns (steps, 2): length and distance of the middle of each step, mm."""
-    length = np.asarray(STEP_MM)
+    length = np.asarray(step_lengths_mm(steps))
     return jnp.asarray(np.stack([length, np.cumsum(length) - length / 2], axis=-1), jnp.float32)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from sirtjax.compilation_cache import cached_jit
-from sirtjax.dosimetry._cone import ConeExtent, cone_dose_gy, cone_extent
+from sirtjax.dosimetry._cone import ConeExtent, cone_dose_gy, cone_extent, lightest_lung_g_per_ml
 from sirtjax.dosimetry._convolution import kernel_dose_gy
 from sirtjax.dosimetry._kernels import Radius, kernel_radius_voxels
 from sirtjax.dosimetry._local import local_deposition_dose_gy, voxel_mass_g
@@ -90,7 +90,12 @@ def absorbed_dose_gy(
         )
     medium = np.float32(medium_density_g_per_ml)
     if method == "cone":
-        extent = cone_extent(spacing_mm, radial=radial, medium_density_g_per_ml=medium_density_g_per_ml)
+        extent = cone_extent(
+            spacing_mm,
+            radial=radial,
+            medium_density_g_per_ml=medium_density_g_per_ml,
+            lightest_g_per_ml=lightest_lung_g_per_ml(density),
+        )
         dose = _cone(activity, density, spacing, constant, medium, radial=radial, extent=extent)
     else:
         radius = kernel_radius_voxels(spacing_mm, radial=radial, medium_density_g_per_ml=medium_density_g_per_ml)

@@ -173,6 +173,7 @@ def _cone_extent(setting: DosimetryContext, method: str) -> dosimetry.ConeExtent
         setting.mapped.geometry.spacing_mm,
         radial=dosimetry.get_radial_kernel(str(setting.nuclide.radial_kernel)),
         medium_density_g_per_ml=setting.tissue.soft_tissue_g_per_ml,
+        lightest_g_per_ml=dosimetry.lightest_lung_g_per_ml(setting.tissue.density_g_per_ml),
     )
 
 

@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sirtjax.dosimetry import absorbed_dose_gy, cone_dose_gy, cone_extent, get_nuclide, get_radial_kernel
+from sirtjax.dosimetry import (
+    absorbed_dose_gy,
+    cone_dose_gy,
+    cone_extent,
+    get_nuclide,
+    get_radial_kernel,
+    lightest_lung_g_per_ml,
+)
 from sirtjax.errors import ConfigError
 
 Y90 = get_nuclide("y90-icrp107")
@@ -137,3 +144,33 @@ def test_cone_needs_a_kernel_and_the_density_of_the_medium() -> None:
 def test_air_and_zero_density_are_finite() -> None:
     dose = entry(np.ones((6, 6, 8), np.float32), 0.0, SPACING)
     assert np.isfinite(dose).all()
+
+
+def test_rays_follow_the_lightest_lung() -> None:
+    """Longer rays through light lung; a few voxels of air do not count, and too fine voxels keep the shorter rays."""
+    lung = np.full((20, 20, 20), 1.05, np.float32)
+    assert lightest_lung_g_per_ml(lung) == 1.0
+    lung[:, :, 10:] = 0.12
+    lung[0, 0, :5] = 0.001
+    assert lightest_lung_g_per_ml(lung) == pytest.approx(0.12)
+    extents = [
+        cone_extent((3.0, 3.0, 3.0), radial=GRAVES, medium_density_g_per_ml=MEDIUM, lightest_g_per_ml=density)
+        for density in (1.0, 0.26, 0.12)
+    ]
+    assert extents[0] == extents[1] == cone_extent((3.0, 3.0, 3.0), radial=GRAVES, medium_density_g_per_ml=MEDIUM)
+    assert extents[2].steps > extents[0].steps and extents[2].reach_voxels > extents[0].reach_voxels
+    fine = cone_extent((1.5, 3.0, 3.0), radial=GRAVES, medium_density_g_per_ml=MEDIUM, lightest_g_per_ml=0.12)
+    assert fine.steps == extents[0].steps
+
+
+@pytest.mark.slow
+def test_light_lung_far_from_the_liver() -> None:
+    """30 to 45 mm above the liver in lung of 0.12 g/mL, where rays of 48 mm miss a tenth of the dose."""
+    activity, density = slab(0.12, (41, 41, 60))
+    middle = entry(activity, density, SPACING.tolist())[20, 20]
+    height = (np.arange(60) - 30 + 0.5) * SPACING[2]
+    far = (height > 30) & (height < 45)
+    exact = exact_profile(height[far], 0.12)
+    assert middle[far].sum() == pytest.approx(exact.sum(), rel=0.05)
+    short = pure(activity, density)[20, 20]
+    assert float(short[far].sum()) < 0.9 * exact.sum()

@@ -223,6 +223,7 @@ HOST = {
     "get_response_parameters",
     "histogram_size",
     "hours_after",
+    "lightest_lung_g_per_ml",
     "hours_between",
     "kernel_radius_voxels",
     "list_protocols",
