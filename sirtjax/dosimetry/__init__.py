@@ -5,6 +5,8 @@ from sirtjax.dosimetry._activity import cumulated_activity_mbq_h as cumulated_ac
 from sirtjax.dosimetry._activity import decay_factor as decay_factor
 from sirtjax.dosimetry._activity import hours_between as hours_between
 from sirtjax.dosimetry._activity import relative_activity_mbq as relative_activity_mbq
+from sirtjax.dosimetry._activity_choice import OUTCOME_STRATEGIES as OUTCOME_STRATEGIES
+from sirtjax.dosimetry._activity_choice import Strategy as Strategy
 from sirtjax.dosimetry._activity_choice import activity_multiple as activity_multiple
 from sirtjax.dosimetry._activity_choice import even_dose_activity_mbq as even_dose_activity_mbq
 from sirtjax.dosimetry._activity_choice import joint_scale as joint_scale
@@ -138,6 +140,10 @@ from sirtjax.dosimetry._order import delay_loss_fraction as delay_loss_fraction
 from sirtjax.dosimetry._order import order_vials as order_vials
 from sirtjax.dosimetry._order import time_of_activity as time_of_activity
 from sirtjax.dosimetry._order import vial_activity_mbq as vial_activity_mbq
+from sirtjax.dosimetry._outcome_formulas import OutcomeRay as OutcomeRay
+from sirtjax.dosimetry._outcome_formulas import best_multiple as best_multiple
+from sirtjax.dosimetry._outcome_formulas import ntcp_multiple as ntcp_multiple
+from sirtjax.dosimetry._outcome_model import OutcomeModel as OutcomeModel
 from sirtjax.dosimetry._outcomes import objective_outcomes as objective_outcomes
 from sirtjax.dosimetry._outcomes import outcome_checks as outcome_checks
 from sirtjax.dosimetry._partition import Compartments as Compartments
@@ -198,6 +204,7 @@ __all__ = [
     "CHILD_PUGH_SOURCE",
     "LIVER_ROLES",
     "NUCLIDES",
+    "OUTCOME_STRATEGIES",
     "ROLES",
     "TISSUE_ELECTRONS_PER_WATER",
     "ActivityAllocation",
@@ -219,6 +226,8 @@ __all__ = [
     "ObjectiveOutcome",
     "OrderTerms",
     "OrderedVial",
+    "OutcomeModel",
+    "OutcomeRay",
     "Prediction",
     "Prescription",
     "Protocol",
@@ -229,6 +238,7 @@ __all__ = [
     "ResponseParameters",
     "SharedDelivery",
     "SharedVials",
+    "Strategy",
     "TerritoryPrescription",
     "TissueParameters",
     "TumourCompartment",
@@ -253,6 +263,7 @@ __all__ = [
     "albi_score",
     "automatic_mask_checks",
     "bed_gy",
+    "best_multiple",
     "bilirubin_umol_per_l",
     "body_surface_area_m2",
     "bounds_along",
@@ -322,6 +333,7 @@ __all__ = [
     "mono_compartment_activity_mbq",
     "mono_compartment_dose_gy",
     "ntcp_lkb",
+    "ntcp_multiple",
     "objective_outcomes",
     "octant_kernel",
     "order_vials",

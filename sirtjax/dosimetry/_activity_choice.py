@@ -12,7 +12,9 @@ from jaxtyping import Bool, Real
 from sirtjax.ops import namespace
 from sirtjax.typing import Array, Numbers, Scalar
 
-Strategy = Literal["upper", "lower", "fixed"]
+Strategy = Literal["upper", "lower", "fixed", "ntcp", "max-utcp"]
+# Strategies that select a multiple of the activities of "upper" by TCP and NTCP.
+OUTCOME_STRATEGIES: tuple[Strategy, ...] = ("ntcp", "max-utcp")
 
 
 def activity_multiple(room_gy: Numbers, gy_per_unit: Numbers) -> Real[Array, "..."]:

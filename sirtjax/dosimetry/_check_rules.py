@@ -221,6 +221,12 @@ CHECKS: tuple[CheckRule, ...] = (
         "reducing all territories alike misses a target; the split {where} meets all targets and limits",
     ),
     _rule(
+        "SJ560", "info", "Limit reached before the outcome",
+        "{where} is reached before the NTCP or the maximum of TCP (1 - NTCP) that was asked for ({value} {unit}): "
+        "the limit was kept, {limit} {unit}",
+        unit="MBq", source="the case",
+    ),
+    _rule(
         "SJ510", "info", "Verification without a plan",
         "no plan is provided: delivered activities and doses are compared with the protocol only",
     ),

@@ -93,6 +93,8 @@ class VoiDose:
       dose_at_fraction: alternative to samples: a function of (activity in MBq (n_injections,), volume fraction) that
         returns D_x in Gy, of degree one in the activity.
       previous_gy: mean dose of earlier treatments, added for cumulative objectives.
+      square_gy2_per_mbq2: (n_injections, n_injections) mean over the VOI of the product of the doses of two injections,
+        for the mean BED.
     """
 
     name: str
@@ -103,6 +105,7 @@ class VoiDose:
     sample_weight: Float[np.ndarray, " samples"] | None = None
     dose_at_fraction: Callable[[Float[np.ndarray, " injections"], float], float] | None = None
     previous_gy: float = 0.0
+    square_gy2_per_mbq2: Float[np.ndarray, "injections injections"] | None = None
 
     def __post_init__(self) -> None:
         mean = np.asarray(self.mean_gy_per_mbq, np.float64)

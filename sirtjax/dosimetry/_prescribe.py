@@ -16,11 +16,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float
 
 from sirtjax.dosimetry._activity_choice import (
+    OUTCOME_STRATEGIES,
     activity_multiple,
     joint_scale,
     lowest_start,
@@ -37,6 +39,7 @@ from sirtjax.dosimetry._objectives import (
     VoiDose,
     resolve_objectives,
 )
+from sirtjax.dosimetry._outcome_model import OutcomeModel, outcome_curve, outcome_multiple
 from sirtjax.dosimetry._outcomes import TOLERANCE, objective_outcomes, outcome_checks
 from sirtjax.dosimetry._prescription import (
     Bound,
@@ -58,6 +61,7 @@ def prescribe(
     *,
     strategy: Strategy,
     shares: Sequence[float] | None = None,
+    outcome: OutcomeModel | None = None,
 ) -> Prescription:
     """Bounds and activity of each injection from the dose per MBq of each VOI.
 
@@ -66,12 +70,16 @@ def prescribe(
     says nothing of the liver. "lower" gives just the targets. Where the targets need more than the limits
     allow, the limits win and a check says so. "fixed" keeps the activities and only reports.
 
+    "ntcp" and "max-utcp" multiply the activities of "upper" by one factor: until the NTCP of the normal liver is
+    `outcome.wanted_ntcp`, or to the largest TCP (1 - NTCP). If a limit is reached first, the limit wins, with a check.
+
     Args:
       vois: dose per MBq, in the order of `injections`.
       objectives: targets and limits, by VOI name or role.
       injections: one per territory.
       strategy: rule for the choice between the bounds.
       shares: proportions of the activities; by default each territory takes the same fraction of its own choice.
+      outcome: dose responses, for "ntcp" and "max-utcp"; with any strategy the curve of outcomes is computed from them.
 
     Returns:
       The prescription.
@@ -79,19 +87,25 @@ def prescribe(
     Raises:
       InputError: numbers of injections differ, no target or limit acts on a territory, or an activity, share
         or residual is not usable.
-      ConfigError: an objective names no VOI.
+      ConfigError: an objective names no VOI, or a strategy by outcome lacks a dose response.
 
     Reference:
       Thesis section 8.3.
     """
     _check_input(vois, injections, strategy, shares)
+    model = outcome or OutcomeModel()
     pairs = resolve_objectives(objectives, vois)
     bounding = [pair for pair in pairs if pair[0].purpose == "bound"]
     names = [injection.territory for injection in injections]
     own = _own_bounds(bounding, names, shares)
     start, notes = _start(strategy, bounding, own, injections, shares)
     limits = bounds_along(bounding, "at most", start)
-    scale = _scale(strategy, limits, free=own.shares is not None and strategy == "upper" and not notes)
+    if strategy in OUTCOME_STRATEGIES:
+        notes = []
+        most = limits[0].activity_mbq if limits else math.inf
+        scale = min(outcome_multiple(strategy, model, vois, start), most) if start.any() else 1.0
+    else:
+        scale = _scale(strategy, limits, free=own.shares is not None and strategy == "upper" and not notes)
     chosen = start * scale
     total = float(start.sum())
     joint = tuple(
@@ -107,6 +121,7 @@ def prescribe(
     reachable = joint_lower <= joint_upper * (1 + TOLERANCE) if split is None else split.margin >= 1 - TOLERANCE
     at_limit = strategy != "fixed" and bool(tops) and float(chosen.sum()) >= joint_upper * (1 - TOLERANCE)
     limiting_bound = tops[0] if at_limit else None
+    curve = outcome_curve(model, vois, chosen, strategy=strategy, limit_mbq=tops[0].activity_mbq if tops else math.inf)
     territories = tuple(
         _territory(injection, own, index, float(chosen[index]), strategy, limiting_bound)
         for index, injection in enumerate(injections)
@@ -125,6 +140,7 @@ def prescribe(
         predictions=tuple(_prediction(voi, injections, chosen) for voi in vois),
         outcomes=objective_outcomes(objectives, vois, chosen),
         checks=tuple(notes),
+        outcome=curve,
     )
     return replace(result, checks=result.checks + _prescription_checks(result))
 
@@ -305,7 +321,12 @@ def _prescription_checks(result: Prescription) -> tuple[Check, ...]:
             )
     if not result.feasible and all(territory.feasible for territory in result.territories):
         checks.append(make_check("SJ502", value=result.joint_lower_mbq, limit=result.joint_upper_mbq))
-    if result.strategy != "fixed" and result.scale < 1 - TOLERANCE and len(result.territories) > 1:
+    outcome, bounded = result.outcome, result.strategy in ("upper", "lower")
+    if outcome is not None and outcome.limited:
+        asked = outcome.ntcp_mbq if result.strategy == "ntcp" else outcome.best_mbq
+        what = result.limiting_bound.objective.label if result.limiting_bound is not None else "a limit"
+        checks.append(make_check("SJ560", where=what, value=asked, limit=result.total_mbq))
+    if bounded and result.scale < 1 - TOLERANCE and len(result.territories) > 1:
         checks.append(make_check("SJ503", value=result.scale))
     checks += outcome_checks(result.outcomes, "predicted")
     targets_missed = any(
@@ -313,7 +334,7 @@ def _prescription_checks(result: Prescription) -> tuple[Check, ...]:
         for outcome in result.outcomes
         if not outcome.met
     )
-    if result.feasible and targets_missed and result.max_margin_mbq is not None and result.strategy != "fixed":
+    if bounded and result.feasible and targets_missed and result.max_margin_mbq is not None:
         checks.append(make_check("SJ505", where=", ".join(f"{a:.0f}" for a in result.max_margin_mbq) + " MBq"))
     return tuple(checks)
 
@@ -321,8 +342,8 @@ def _prescription_checks(result: Prescription) -> tuple[Check, ...]:
 def _check_input(
     vois: Sequence[VoiDose], injections: Sequence[Injection], strategy: Strategy, shares: Sequence[float] | None
 ) -> None:
-    if strategy not in ("upper", "lower", "fixed"):
-        raise ConfigError(f'choice of activity is "{strategy}"; use "upper", "lower" or "fixed"')
+    if strategy not in get_args(Strategy):
+        raise ConfigError(f'choice of activity is "{strategy}"; use one of {", ".join(get_args(Strategy))}')
     names = [injection.territory for injection in injections]
     if not names or len(set(names)) != len(names):
         raise InputError(f"injections must name one territory each, got {names}")

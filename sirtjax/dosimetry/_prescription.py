@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sirtjax.dosimetry._activity_choice import Strategy as Strategy
 from sirtjax.dosimetry._checks import Check
 from sirtjax.dosimetry._objectives import DoseObjective
+from sirtjax.dosimetry._outcome_model import OutcomeCurve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +140,7 @@ class Prescription:
       predictions: dose per VOI.
       outcomes: results of every objective, including goals.
       checks: checks that a user must review.
+      outcome: TCP and NTCP over the activity; None without a dose response.
     """
 
     strategy: Strategy
@@ -154,3 +156,4 @@ class Prescription:
     predictions: tuple[Prediction, ...]
     outcomes: tuple[ObjectiveOutcome, ...]
     checks: tuple[Check, ...]
+    outcome: OutcomeCurve | None = None

@@ -72,6 +72,7 @@ from sirtjax.pipeline._records import CONE_EXTENT as CONE_EXTENT
 from sirtjax.pipeline._records import GridArray as GridArray
 from sirtjax.pipeline._records import MaskConfig as MaskConfig
 from sirtjax.pipeline._records import ObjectiveConfig as ObjectiveConfig
+from sirtjax.pipeline._records import OutcomeInputs as OutcomeInputs
 from sirtjax.pipeline._records import PipelineConfig as PipelineConfig
 from sirtjax.pipeline._records import PipelineInputs as PipelineInputs
 from sirtjax.pipeline._records import PipelineResult as PipelineResult
@@ -90,6 +91,7 @@ __all__ = [
     "GridArray",
     "MaskConfig",
     "ObjectiveConfig",
+    "OutcomeInputs",
     "PipelineConfig",
     "PipelineInputs",
     "PipelineResult",

@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Float
 
 from sirtjax import dosimetry
-from sirtjax.pipeline._records import ObjectiveConfig, PipelineConfig
+from sirtjax.pipeline._records import ObjectiveConfig, OutcomeInputs, PipelineConfig
 from sirtjax.typing import Array, Scalar
 
 # D_x in Gy of a VOI for activities in MBq and a volume fraction.
@@ -26,6 +26,7 @@ class Bounds(NamedTuple):
       lower_mbq, upper_mbq: (injections,) largest of the targets and smallest of the limits.
       scale: factor of the joint reduction.
       activity_mbq: (injections,) prescribed activities.
+      joint: factor of the joint reduction of the upper bounds; other than `scale` for a strategy by outcome.
     """
 
     bounds_mbq: Float[Array, "objectives injections"]
@@ -33,6 +34,7 @@ class Bounds(NamedTuple):
     upper_mbq: Float[Array, " injections"]
     scale: Scalar
     activity_mbq: Float[Array, " injections"]
+    joint: Scalar
 
 
 def prescribed_activities(
@@ -44,6 +46,8 @@ def prescribed_activities(
     config: PipelineConfig,
     shares: Float[Array, " injections"] | None = None,
     fixed_mbq: Float[Array, " injections"] | None = None,
+    outcome: OutcomeInputs | None = None,
+    mean_products: Mapping[str, Float[Array, "injections injections"]] | None = None,
 ) -> Bounds:
     """Returns the bounds and the prescribed activities.
 
@@ -57,10 +61,14 @@ def prescribed_activities(
       config: objectives, choice and split.
       shares: proportions, for `allocation` "shares"; constants for derivatives.
       fixed_mbq: prescribed activities, for `strategy` "fixed".
+      outcome: dose responses, for "ntcp" and "max-utcp".
+      mean_products: mean over each VOI of the product of the doses per MBq of two injections, for a mean BED.
     """
     found = _objectives(mean_gy_per_mbq, dose_at_fraction, limits_gy, previous_lung_gy, config)
+    if outcome is not None and config.strategy in dosimetry.OUTCOME_STRATEGIES:
+        found = found._replace(outcome=outcome, mean_products=mean_products)
     alike = _activities(found, None, fixed_mbq)
-    if config.strategy != "upper" or config.allocation == "proportional":
+    if config.strategy in ("lower", "fixed") or config.allocation == "proportional":
         return alike
     if config.allocation == "even":
         own = jnp.stack([mean_gy_per_mbq[name][index] for index, name in enumerate(config.injections)])
@@ -68,7 +76,8 @@ def prescribed_activities(
     if shares is None:
         return alike
     split = _activities(found, shares / jnp.sum(shares), fixed_mbq)
-    return Bounds(*(jnp.where(alike.scale < 1, second, first) for first, second in zip(alike, split, strict=True)))
+    # Whether limits couple the territories depends on the upper bounds, not on the multiple of them that is selected.
+    return Bounds(*(jnp.where(alike.joint < 1, second, first) for first, second in zip(alike, split, strict=True)))
 
 
 class _Objectives(NamedTuple):
@@ -79,6 +88,8 @@ class _Objectives(NamedTuple):
     config: PipelineConfig
     rooms: list[Any]
     bounds: Any
+    outcome: OutcomeInputs | None = None
+    mean_products: Mapping[str, Any] | None = None
 
 
 def _objectives(
@@ -136,13 +147,39 @@ def _activities(found: _Objectives, shares: Any, fixed_mbq: Any) -> Bounds:
     on_liver = [index for index in limits if config.objectives[index].on_liver]
     unlimited = jnp.all(jnp.isinf(bounds[np.asarray(on_liver, int)]), axis=0)
     if config.strategy == "fixed":
-        return Bounds(bounds, lower, upper, jnp.asarray(1.0), jnp.asarray(fixed_mbq))
+        return Bounds(bounds, lower, upper, jnp.asarray(1.0), jnp.asarray(fixed_mbq), jnp.asarray(1.0))
     if config.strategy == "lower":
         start = dosimetry.lowest_start(lower, shares, jnp.ones(count, bool))
     else:
         start = dosimetry.upper_start(upper, lower, unlimited, shares)
     multiples = [_multiple(found, index, start) for index in limits]
     smallest = jnp.min(jnp.stack(multiples)) if multiples else jnp.asarray(jnp.inf)
-    free = ~jnp.any(unlimited) if shares is not None and config.strategy == "upper" else jnp.asarray(False)
-    scale = dosimetry.joint_scale(smallest, free=free)
-    return Bounds(bounds, lower, upper, scale, start * scale)
+    free = ~jnp.any(unlimited) if shares is not None and config.strategy != "lower" else jnp.asarray(False)
+    joint = dosimetry.joint_scale(smallest, free=free)
+    scale = joint if found.outcome is None else _outcome_multiple(found, found.outcome, start, smallest)
+    return Bounds(bounds, lower, upper, scale, start * scale, joint)
+
+
+def _outcome_multiple(found: _Objectives, outcome: OutcomeInputs, ray: Any, most: Any) -> Any:
+    """The multiple of the activities at start that the NTCP or TCP (1 - NTCP) selects, within the limits."""
+
+    def metric(name: str, bed_per_gy: Any) -> tuple[Any, Any]:
+        products = None if found.mean_products is None else found.mean_products[name]
+        squared = jnp.asarray(0.0) if products is None else bed_per_gy * (ray @ products @ ray)
+        return found.means[name] @ ray, squared
+
+    liver = metric("normal liver", outcome.liver_bed_per_gy)
+    targets = [metric(name, outcome.tumour_bed_per_gy) for name in found.config.targets]
+    curve = dosimetry.OutcomeRay(
+        tumour_linear=jnp.asarray([linear for linear, _ in targets]),
+        tumour_quadratic=jnp.asarray([quadratic for _, quadratic in targets]),
+        tumour_d50_gy=outcome.tumour_d50_gy,
+        tumour_gamma50=outcome.tumour_gamma50,
+        liver_linear=liver[0],
+        liver_quadratic=liver[1],
+        liver_d50_gy=outcome.liver_d50_gy,
+        liver_m=outcome.liver_m,
+    )
+    if found.config.strategy == "ntcp":
+        return jnp.minimum(dosimetry.ntcp_multiple(outcome.wanted_ntcp, curve), most)
+    return dosimetry.best_multiple(curve, most)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Real, Shaped
 
-from sirtjax.dosimetry import ConeExtent, Nuclide
+from sirtjax.dosimetry import OUTCOME_STRATEGIES, ConeExtent, Nuclide, Strategy
 from sirtjax.errors import ConfigError
 from sirtjax.typing import Array, Scalar
 
@@ -57,6 +57,40 @@ class Warp:
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=[
+        "wanted_ntcp",
+        "tumour_d50_gy",
+        "tumour_gamma50",
+        "tumour_bed_per_gy",
+        "liver_d50_gy",
+        "liver_m",
+        "liver_bed_per_gy",
+    ],
+    meta_fields=[],
+)
+@dataclass(frozen=True, kw_only=True)
+class OutcomeInputs:
+    """The dose responses by which the activity is selected; each number may be traced.
+
+    Attributes:
+      wanted_ntcp: NTCP to reach, for `strategy` "ntcp".
+      tumour_d50_gy, tumour_gamma50: response of the targets, for "max-utcp".
+      tumour_bed_per_gy: factor of the squared dose in their BED, 1/Gy; 0 for a response on the mean dose.
+      liver_d50_gy, liver_m: response of the normal liver.
+      liver_bed_per_gy: the same factor of the normal liver.
+    """
+
+    wanted_ntcp: Scalar
+    tumour_d50_gy: Scalar
+    tumour_gamma50: Scalar
+    tumour_bed_per_gy: Scalar
+    liver_d50_gy: Scalar
+    liver_m: Scalar
+    liver_bed_per_gy: Scalar
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=[
         "counts",
         "masks",
         "warp",
@@ -73,6 +107,7 @@ class Warp:
         "limits_gy",
         "shares",
         "fixed_mbq",
+        "outcome",
     ],
     meta_fields=[],
 )
@@ -98,6 +133,7 @@ class PipelineInputs:
       limits_gy: (objectives,) targets and limits, in the order of the configuration.
       shares: (injections,) proportions of the activities, for `allocation` "shares".
       fixed_mbq: (injections,) activities, for `strategy` "fixed".
+      outcome: dose responses, for `strategy` "ntcp" and "max-utcp".
     """
 
     counts: GridArray
@@ -116,6 +152,7 @@ class PipelineInputs:
     lung_absorbed: Float[Array, "I J K"] | None = None
     shares: Float[Array, " injections"] | None = None
     fixed_mbq: Float[Array, " injections"] | None = None
+    outcome: OutcomeInputs | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +240,9 @@ class PipelineConfig:
       injections: territories that are injected, in order; "whole liver" if there is no mask of territories.
       vois: VOIs of the result.
       objectives: targets and limits that bound the activity.
-      strategy: "upper", "lower" or "fixed" activity between the bounds.
+      strategy: "upper", "lower" or "fixed" activity between the bounds, or "ntcp" or "max-utcp" by outcome.
+      targets: VOIs whose TCP is multiplied, for "max-utcp".
+      by_bed: whether a response is on the mean BED, so that the mean squared doses are needed.
       allocation: rule by which several injections divide a limit that binds them together: "proportional" to their own
         choice, "even" mean dose, or in the proportions `shares` of the inputs, which are constants for derivatives.
       percents: the x of D_x in %.
@@ -222,7 +261,9 @@ class PipelineConfig:
     cone_extent: ConeExtent = CONE_EXTENT
     lesions: tuple[str, ...] = ()
     objectives: tuple[ObjectiveConfig, ...] = ()
-    strategy: Literal["upper", "lower", "fixed"] = "upper"
+    strategy: Strategy = "upper"
+    targets: tuple[str, ...] = ()
+    by_bed: bool = False
     allocation: Literal["proportional", "even", "shares"] = "proportional"
     percents: tuple[float, ...] = (98, 95, 70, 50, 2)
     levels_gy: tuple[float, ...] = (70.0,)
@@ -237,6 +278,12 @@ class PipelineConfig:
         if self.method != "local" and self.nuclide.radial_kernel is None:
             raise ConfigError(f"pipeline: {self.nuclide.name} has no dose kernel; use method 'local'")
         named = {voi.name for voi in self.vois} | {"lungs"}
+        if self.strategy in OUTCOME_STRATEGIES and not named >= {"normal liver", *self.targets}:
+            raise ConfigError(
+                f'pipeline: strategy "{self.strategy}" needs the normal liver and its targets among the VOIs'
+            )
+        if self.strategy == "max-utcp" and not self.targets:
+            raise ConfigError('pipeline: strategy "max-utcp" needs at least one target')
         if self.allocation == "even" and not named >= set(self.injections):
             raise ConfigError('pipeline: allocation "even" needs every injected territory among the VOIs')
         for objective in self.objectives:

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from sirtjax.dosimetry import OUTCOME_STRATEGIES
 from sirtjax.errors import ConfigError
 from sirtjax.pipeline._dose import (
     filled_fraction,
@@ -83,6 +84,8 @@ def run(inputs: PipelineInputs, config: PipelineConfig) -> PipelineResult:
         config=config,
         shares=inputs.shares,
         fixed_mbq=inputs.fixed_mbq,
+        outcome=inputs.outcome,
+        mean_products=_mean_products(units, occupancy, remaining, config) if config.by_bed else None,
     )
     dose = dose_of(bounds.activity_mbq)
     fractions = tuple(percent / 100 for percent in config.percents)
@@ -105,6 +108,16 @@ def run(inputs: PipelineInputs, config: PipelineConfig) -> PipelineResult:
         activity_mbq=bounds.activity_mbq,
         lung_dose_gy=jnp.sum(lungs * bounds.activity_mbq),
     )
+
+
+def _mean_products(units: list[Any], occupancy: dict[str, Array], remaining: Any, config: PipelineConfig) -> Any:
+    """The mean over each VOI of a response of the product of the doses of two injections, per MBq injected."""
+    found = {}
+    for name in ("normal liver", *config.targets):
+        weight = occupancy[name] / jnp.sum(occupancy[name])
+        rows = [[jnp.sum(weight * first * second) for second in units] for first in units]
+        found[name] = jnp.asarray(rows) * remaining[:, None] * remaining[None, :]
+    return found
 
 
 def _occupancies(inputs: PipelineInputs, config: PipelineConfig) -> dict[str, Array]:
@@ -152,6 +165,8 @@ def _check(inputs: PipelineInputs, config: PipelineConfig) -> None:
     injections_of(inputs.calibration, count, "calibration")
     if config.strategy == "fixed" and inputs.fixed_mbq is None:
         raise ConfigError('pipeline: strategy "fixed" needs fixed_mbq')
+    if config.strategy in OUTCOME_STRATEGIES and inputs.outcome is None:
+        raise ConfigError(f'pipeline: strategy "{config.strategy}" needs outcome, the dose responses')
     missing = {mask.name for mask in config.masks} - set(inputs.masks)
     if missing:
         raise ConfigError(f"pipeline: no mask for {', '.join(sorted(missing))} in the inputs")

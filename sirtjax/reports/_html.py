@@ -12,6 +12,7 @@ from sirtjax.reports._before_after_figures import agreement_figure, difference_f
 from sirtjax.reports._before_after_tables import before_after_sentences, before_after_tables
 from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
+from sirtjax.reports._outcome_section import CAPTION, OUTCOME_HEADER, outcome_figure, outcome_rows, outcome_sentences
 from sirtjax.reports._partial_volume_tables import (
     partial_volume_header,
     partial_volume_rows,
@@ -96,6 +97,11 @@ def report_html(
         dose_columns=DOSE_COLUMNS + len(v_levels(result)) + bool(result.planned),
         biology_rows=biology,
         biology_keys=list(dict.fromkeys(key for _, row in biology for key in row)),
+        outcome_header=OUTCOME_HEADER,
+        outcome_rows=outcome_rows(result),
+        outcome_sentences=outcome_sentences(result),
+        outcome_caption=CAPTION,
+        outcome_svg="" if result.outcome is None else figure_svg(outcome_figure(result.outcome)),
         interval_svg=figure_svg(interval_figure(result.injections)),
         dvh_svg=figure_svg(dvh_figure(curves[:MAX_CURVES], result.planned)),
         pictures=pictures_of(result, maps, on_step) if pictures is None else pictures,

@@ -32,6 +32,7 @@ from sirtjax.reports._html import (
     v_levels,
 )
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
+from sirtjax.reports._outcome_section import CAPTION, OUTCOME_HEADER, outcome_figure, outcome_rows, outcome_sentences
 from sirtjax.reports._partial_volume_tables import (
     partial_volume_header,
     partial_volume_rows,
@@ -67,6 +68,7 @@ def report_story(result: Result, patient: str, pictures: Sequence[dict[str, str]
         *_summary(result),
         *_checks(result),
         *_objectives(result),
+        *_outcome(result),
         *before_after_section(result, dpi=GRAPH_DPI),
         *_comparison(result),
         *_doses(result),
@@ -197,6 +199,14 @@ def _objectives(result: Result) -> list[Flowable]:
     # Doses to the right, the result and its source to the left.
     align = "l" + "r" * (len(header) - 3) + "ll"
     return section("Targets and limits", table(header, [row.cells for row in rows], align, colours=colours))
+
+
+def _outcome(result: Result) -> list[Flowable]:
+    if result.outcome is None:
+        return []
+    body = paragraph(" ".join(outcome_sentences(result)))
+    body += picture(_bytes(figure_png(outcome_figure(result.outcome), dpi=GRAPH_DPI)), CAPTION)
+    return section("Predicted outcome", [*body, *table(list(OUTCOME_HEADER), outcome_rows(result), "lrrrr")])
 
 
 def _comparison(result: Result) -> list[Flowable]:

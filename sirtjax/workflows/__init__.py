@@ -34,6 +34,7 @@ from sirtjax.workflows._mask_roles import propose_masks as propose_masks
 from sirtjax.workflows._order_record import OrderRecord as OrderRecord
 from sirtjax.workflows._order_record import TerritoryOrder as TerritoryOrder
 from sirtjax.workflows._ordering import order_plan as order_plan
+from sirtjax.workflows._outcome_record import OutcomeResult as OutcomeResult
 from sirtjax.workflows._partial_volume_record import ActivityAlignment as ActivityAlignment
 from sirtjax.workflows._partial_volume_record import CorrectedDose as CorrectedDose
 from sirtjax.workflows._partial_volume_record import PartialVolumeResult as PartialVolumeResult
@@ -124,6 +125,7 @@ __all__ = [
     "ObjectiveResult",
     "OrderRecord",
     "OtherDose",
+    "OutcomeResult",
     "PartialVolumeResult",
     "PartialVolumeRow",
     "PlanComparison",

@@ -136,7 +136,7 @@ def assemble(
 ) -> tuple[Result, ResultVolumes]:
     """Returns the result's tables, checks, methods and provenance for a dose, without its injections."""
     mapped = setting.mapped
-    biology = biology_sets(case.biology, sphere_type=setting.protocol.device)
+    biology = biology_sets(case, sphere_type=setting.protocol.device)
     vois = evaluate_vois(
         setting.vois,
         mapped,

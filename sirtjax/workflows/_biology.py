@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from sirtjax import dosimetry
 from sirtjax.compilation_cache import cached_jit
 from sirtjax.errors import ConfigError
-from sirtjax.workflows._case import BiologyTable, TissueTable
+from sirtjax.workflows._case import Case, TissueTable
 from sirtjax.workflows._derived import PlacedVoi
 
 SphereType = Literal["resin", "glass", "holmium", "ebrt"]
@@ -35,14 +35,18 @@ class Biology:
     sphere_type: SphereType
 
 
-def biology_sets(table: BiologyTable | None, *, sphere_type: SphereType) -> Biology | None:
+def biology_sets(case: Case, *, sphere_type: SphereType) -> Biology | None:
     """Returns the tissue parameters of a case and its response sets; None for those not in the case.
 
     Raises:
       ConfigError: a set is unknown, or for another kind of sphere or endpoint.
     """
+    table, liver_function = case.biology, case.record.liver_function
     if table is None:
         return None
+    bilirubin = None
+    if liver_function.bilirubin is not None and liver_function.bilirubin_unit is not None:
+        bilirubin = dosimetry.bilirubin_umol_per_l(liver_function.bilirubin, unit=liver_function.bilirubin_unit)
     tcp = None if table.tcp is None else dosimetry.get_response_parameters(table.tcp)
     ntcp = None if table.ntcp is None else dosimetry.get_response_parameters(table.ntcp)
     for name, found, endpoint in (("tcp", tcp, "TCP"), ("ntcp", ntcp, "NTCP")):
@@ -51,6 +55,8 @@ def biology_sets(table: BiologyTable | None, *, sphere_type: SphereType) -> Biol
                 f"biology.{name}: {found.name!r} is {found.endpoint} for {found.sphere_type} spheres, "
                 f"this is {endpoint} for {sphere_type}"
             )
+        if found is not None:
+            found.check_bilirubin(bilirubin)
     return Biology(
         tumour=_tissue(table.tumour),
         normal_liver=_tissue(table.normal_liver),
@@ -60,6 +66,56 @@ def biology_sets(table: BiologyTable | None, *, sphere_type: SphereType) -> Biol
         ntcp_m=table.ntcp_m,
         sphere_type=sphere_type,
     )
+
+
+def outcome_model(
+    biology: Biology | None, *, half_life_h: float, strategy: dosimetry.Strategy, wanted_ntcp: float | None
+) -> dosimetry.OutcomeModel | None:
+    """Returns the dose responses of a case for the prescription; None if it has none.
+
+    A response on the mean BED without the parameters of its tissue is omitted, unless the strategy needs it.
+
+    Args:
+      biology: parameter sets of the case.
+      half_life_h: physical half-life.
+      strategy: rule of the choice.
+      wanted_ntcp: NTCP of the strategy "ntcp".
+
+    Raises:
+      ConfigError: the strategy needs a mean BED, and the parameters of its tissue are missing.
+    """
+    if biology is None:
+        return None
+    tumour = _bed_per_gy(biology.tcp, biology.tumour, half_life_h)
+    liver = _bed_per_gy(biology.ntcp, biology.normal_liver, half_life_h)
+    needed = {"ntcp": {"normal_liver": liver}, "max-utcp": {"normal_liver": liver, "tumour": tumour}}.get(strategy, {})
+    for key, found in needed.items():
+        if found is None:
+            raise ConfigError(
+                f'strategy "{strategy}": the response on the mean BED requires alpha_beta_gy and repair_half_time_h '
+                f"in [biology.{key}]"
+            )
+    return dosimetry.OutcomeModel(
+        tcp=None if tumour is None else biology.tcp,
+        tcp_gamma50=biology.tcp_gamma50,
+        ntcp=None if liver is None else biology.ntcp,
+        ntcp_m=biology.ntcp_m,
+        tumour_bed_per_gy=tumour or 0.0,
+        liver_bed_per_gy=liver or 0.0,
+        wanted_ntcp=wanted_ntcp,
+    )
+
+
+def _bed_per_gy(
+    response: dosimetry.ResponseParameters | None, tissue: dosimetry.TissueParameters | None, half_life_h: float
+) -> float | None:
+    """The factor of the squared dose in the metric of a response; None if the tissue lacks its parameters."""
+    if response is None or response.metric != "mean BED":
+        return 0.0
+    if tissue is None or tissue.alpha_beta_gy is None or tissue.repair_half_time_h is None:
+        return None
+    repair_h = tissue.repair_half_time_h
+    return repair_h / (repair_h + half_life_h) / tissue.alpha_beta_gy
 
 
 def _tissue(table: TissueTable | None) -> dosimetry.TissueParameters | None:
@@ -115,8 +171,9 @@ def biology_facts(biology: Biology | None) -> list[tuple[str, str, str]]:
             facts.append((f"radiobiology, {role}", value, tissue.source))
     for response in (biology.tcp, biology.ntcp):
         if response is not None:
-            value = f"{response.name}: D50 {response.d50_gy:g} Gy of {response.metric}"
-            facts.append((response.endpoint, value, response.source))
+            slope = f"m {biology.ntcp_m:g}" if response.endpoint == "NTCP" else f"gamma50 {biology.tcp_gamma50:g}"
+            value = f"{response.name}: {response.point}, slope {slope} (from the case)"
+            facts.append((response.endpoint, value, f"{response.source} ({response.evidence})"))
     return facts
 
 

@@ -215,16 +215,25 @@ class PrescriptionTable(Table):
 
     A plan needs `strategy` and a `residual_fraction`, here for all injections or in each of them; neither has a
     default. `targets` names lesions, or "lesions" for all of them taken together; without it each lesion is a target.
+    "ntcp" multiplies the activities of "upper" until the NTCP of the normal liver is `ntcp`, "max-utcp" to the largest
+    TCP (1 - NTCP), both within all limits.
     `allocation` specifies how several territories share a limit on the whole liver or the lungs: "max-margin" by the
     one with the largest margin over the targets, where it is known, and by even doses where there is no target;
     "proportional" by reducing all alike.
     """
 
-    strategy: Literal["upper", "lower", "fixed"] | None = None
+    strategy: Literal["upper", "lower", "fixed", "ntcp", "max-utcp"] | None = None
+    ntcp: Annotated[float, Field(gt=0, lt=1)] | None = None
     residual_fraction: Fraction | None = None
     targets: tuple[str, ...] | None = None
     allocation: Literal["max-margin", "proportional"] = "max-margin"
     objectives: tuple[ObjectiveTable, ...] = ()
+
+    @model_validator(mode="after")
+    def _chosen_ntcp(self) -> PrescriptionTable:
+        if (self.strategy == "ntcp") != (self.ntcp is not None):
+            raise ValueError('`ntcp` is allowed only with strategy = "ntcp", and required there')
+        return self
 
 
 class TissueTable(Table):
@@ -331,6 +340,11 @@ class Case(Table):
         if len(set(names)) != len(names):
             raise ValueError(f"each territory can have one injection, got {names}")
         missing = not self.injections or any(table.activity_mbq is None for table in self.injections)
+        biology, strategy = self.biology, self.prescription.strategy
+        if strategy in ("ntcp", "max-utcp") and (biology is None or biology.ntcp is None):
+            raise ValueError(f'prescription.strategy = "{strategy}" requires `ntcp` and `ntcp_m` in [biology]')
+        if strategy == "max-utcp" and (biology is None or biology.tcp is None):
+            raise ValueError('prescription.strategy = "max-utcp" requires `tcp` and `tcp_gamma50` in [biology]')
         if self.prescription.strategy == "fixed" and missing:
             raise ValueError('prescription.strategy = "fixed" requires [[injections]], each with its activity_mbq')
         return self

@@ -179,6 +179,9 @@ def _constant_checks(case: Case, setting: DosimetryContext) -> list[Check]:
     unverified = [name for name, number in numbers.items() if number.evidence == "unverified"]
     if setting.protocol.dose_method.evidence == "unverified":
         unverified.append("dose method")
+    for name in (case.biology.tcp, case.biology.ntcp) if case.biology is not None else ():
+        if name is not None and dosimetry.get_response_parameters(name).evidence == "unverified":
+            unverified.append(f"dose response {name}")
     found += dosimetry.unverified_checks(*unverified)
     return found
 

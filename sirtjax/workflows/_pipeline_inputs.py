@@ -13,6 +13,7 @@ from sirtjax.workflows._case import Case, Frame
 from sirtjax.workflows._evaluation import DOSE_PERCENTS
 from sirtjax.workflows._prescribing import (
     case_objectives,
+    case_outcome_model,
     prescribe_case,
     shared_split,
     voi_doses,
@@ -46,6 +47,11 @@ def pipeline_inputs(
     objectives = case_objectives(case, setting)
     doses = voi_doses(case, setting, unit_activity, unit_dose, 1.0 - np.asarray(setting.shunts))
     alike = prescribe_case(_proportional(case), setting, doses, objectives)
+    model = case_outcome_model(case, setting)
+    strategy = alike.strategy
+    if strategy in dosimetry.OUTCOME_STRATEGIES:
+        # The split is that of the upper bounds.
+        alike = prescribe_case(_proportional(case, strategy="upper"), setting, doses, objectives)
     allocation, shares = shared_split(case, setting, doses, alike)
     bounding = [
         (objective, voi)
@@ -78,7 +84,8 @@ def pipeline_inputs(
         previous_lung_gy=np.float32(case.dose.previous_lung_gy),
         limits_gy=np.asarray([objective.dose_gy for objective, _ in bounding], np.float32),
         shares=None if shares is None else np.asarray(shares, np.float32),
-        fixed_mbq=np.asarray(given, np.float32) if alike.strategy == "fixed" else None,
+        fixed_mbq=np.asarray(given, np.float32) if strategy == "fixed" else None,
+        outcome=_outcome(model) if strategy in dosimetry.OUTCOME_STRATEGIES else None,
     )
     config = pipeline.PipelineConfig(
         dose_shape=grid.shape,
@@ -91,7 +98,9 @@ def pipeline_inputs(
         injections=tuple(table.territory for table in setting.injections),
         vois=_vois(setting),
         objectives=tuple(_objective(objective, voi) for objective, voi in bounding),
-        strategy=alike.strategy,
+        strategy=strategy,
+        targets=tuple(voi.name for voi in doses if voi.role == "tumour") if strategy == "max-utcp" else (),
+        by_bed=model is not None and strategy in dosimetry.OUTCOME_STRATEGIES and model.by_bed,
         allocation=allocation,
         percents=DOSE_PERCENTS,
         levels_gy=tuple(objective_levels(objectives)),
@@ -100,8 +109,25 @@ def pipeline_inputs(
     return inputs, config
 
 
-def _proportional(case: Case) -> Case:
-    return case.model_copy(update={"prescription": case.prescription.model_copy(update={"allocation": "proportional"})})
+def _proportional(case: Case, **changes: str) -> Case:
+    changed = case.prescription.model_copy(update={"allocation": "proportional", **changes})
+    return case.model_copy(update={"prescription": changed})
+
+
+def _outcome(model: dosimetry.OutcomeModel | None) -> pipeline.OutcomeInputs | None:
+    """The dose responses as numbers; those that the strategy does not use are 1."""
+    if model is None or model.ntcp is None or model.ntcp_m is None:
+        return None
+    numbers = {
+        "wanted_ntcp": model.wanted_ntcp or 0.5,
+        "tumour_d50_gy": 1.0 if model.tcp is None else model.tcp.half_dose_gy(model.tcp_gamma50 or 1.0),
+        "tumour_gamma50": model.tcp_gamma50 or 1.0,
+        "tumour_bed_per_gy": model.tumour_bed_per_gy,
+        "liver_d50_gy": model.ntcp.half_dose_gy(model.ntcp_m),
+        "liver_m": model.ntcp_m,
+        "liver_bed_per_gy": model.liver_bed_per_gy,
+    }
+    return pipeline.OutcomeInputs(**{name: np.float32(value) for name, value in numbers.items()})
 
 
 def _masks(

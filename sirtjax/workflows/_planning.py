@@ -11,8 +11,10 @@ from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_ordering import case_order, check_order
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._objective_results import objective_results
+from sirtjax.workflows._outcome_record import outcome_result
 from sirtjax.workflows._prescribing import (
     case_objectives,
+    case_outcome_model,
     injection_result,
     prescribe_case,
     prescription_facts,
@@ -53,6 +55,7 @@ def plan_case(
     hooks.on_step("prescription")
     remaining = 1.0 - np.asarray(setting.shunts)
     objectives = case_objectives(case, setting)
+    model = case_outcome_model(case, setting)
     prescription = prescribe_case(
         case, setting, voi_doses(case, setting, unit_activity, unit_dose, remaining), objectives
     )
@@ -67,5 +70,7 @@ def plan_case(
     met = objective_results(prescription.outcomes)
     methods = (*result.methods, *prescription_facts(case, setting))
     order, missing = case_order(case, injections, result.vois, nuclide=setting.nuclide.name)
-    result = replace(result, checks=(*result.checks, *missing), order=order)
+    result = replace(
+        result, checks=(*result.checks, *missing), order=order, outcome=outcome_result(prescription, model)
+    )
     return replace(result, injections=injections, objectives=met, methods=methods), maps, mapped

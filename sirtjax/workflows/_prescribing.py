@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sirtjax import dosimetry, pipeline
 from sirtjax.dosimetry import DoseObjective, Injection, Prescription, VoiDose
 from sirtjax.errors import ConfigError
+from sirtjax.workflows._biology import biology_sets, outcome_model
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._derived import PlacedVoi
 from sirtjax.workflows._required import check_prescription
@@ -51,14 +52,30 @@ def case_objectives(case: Case, setting: DosimetryContext) -> tuple[DoseObjectiv
 def prescribe_case(
     case: Case, setting: DosimetryContext, doses: Sequence[VoiDose], objectives: Sequence[DoseObjective]
 ) -> Prescription:
-    """Returns the prescription; if territories share a limit, in the proportions of `shared_split`."""
+    """Returns the prescription; if territories share a limit, in the proportions of `shared_split`.
+
+    A strategy by outcome uses the proportions of the upper bound.
+    """
     injections = [_injection(table, case) for table in setting.injections]
     strategy = check_prescription(case)
-    alike = dosimetry.prescribe(doses, objectives, injections, strategy=strategy)
+    model = case_outcome_model(case, setting)
+    by_outcome = strategy in dosimetry.OUTCOME_STRATEGIES
+    first = "upper" if by_outcome else strategy
+    alike = dosimetry.prescribe(doses, objectives, injections, strategy=first, outcome=None if by_outcome else model)
     _, shares = shared_split(case, setting, doses, alike)
-    if shares is None:
+    if shares is None and not by_outcome:
         return alike
-    return dosimetry.prescribe(doses, objectives, injections, strategy=strategy, shares=shares)
+    return dosimetry.prescribe(doses, objectives, injections, strategy=strategy, shares=shares, outcome=model)
+
+
+def case_outcome_model(case: Case, setting: DosimetryContext) -> dosimetry.OutcomeModel | None:
+    """Returns the dose responses of a case for its prescription; None if it has none."""
+    return outcome_model(
+        biology_sets(case, sphere_type=setting.protocol.device),
+        half_life_h=setting.nuclide.half_life_h,
+        strategy=check_prescription(case),
+        wanted_ntcp=case.prescription.ntcp,
+    )
 
 
 def shared_split(
@@ -94,12 +111,16 @@ def _injection(table: InjectionTable, case: Case) -> Injection:
 
 def prescription_facts(case: Case, setting: DosimetryContext) -> tuple[MethodEntry, ...]:
     """Returns the residual and the choice between the bounds, as the report prints them."""
+    table = case.prescription
+    chosen = str(table.strategy) if table.ntcp is None else f"{table.strategy}: NTCP {100 * table.ntcp:g} %"
+    if table.strategy in dosimetry.OUTCOME_STRATEGIES and len(setting.injections) > 1:
+        chosen += f", all activities in the proportions of the upper bounds (allocation {table.allocation})"
     residuals = ", ".join(
         f"{100 * (table.residual_fraction or 0.0):.3g} % ({table.territory})" for table in setting.injections
     )
     return (
         MethodEntry("residual in vial and catheter", residuals, "the case"),
-        MethodEntry("choice between the bounds", str(case.prescription.strategy), "the case"),
+        MethodEntry("choice between the bounds", chosen, "the case"),
     )
 
 
@@ -115,6 +136,7 @@ def voi_doses(
     The dose of the lungs is that of the shunted activity and of the betas from the liver.
     """
     doses = []
+    squares = _needs_squares(case, setting)
     for voi, role in bounding_vois(case, setting):
         histogram = _histograms(voi, unit_dose, remaining, setting.mapped.geometry.voxel_volume_ml)
         doses.append(
@@ -124,6 +146,7 @@ def voi_doses(
                 territories=voi.territories,
                 mean_gy_per_mbq=np.asarray([histogram(unit).mean_gy for unit in np.eye(len(unit_dose))]),
                 dose_at_fraction=partial(_dose_at_fraction_gy, histogram),
+                square_gy2_per_mbq2=_mean_products(voi, unit_dose, remaining) if squares else None,
             )
         )
     per_mbq = pipeline.lung_gy_per_mbq(setting.nuclide, np.asarray(setting.shunts), setting.lungs.mass_g)
@@ -137,6 +160,23 @@ def voi_doses(
         previous_gy=case.dose.previous_lung_gy,
     )
     return [*doses, lungs]
+
+
+def _needs_squares(case: Case, setting: DosimetryContext) -> bool:
+    """Whether a dose response of the case is on the mean BED."""
+    found = biology_sets(case, sphere_type=setting.protocol.device)
+    return found is not None and any(one is not None and one.metric == "mean BED" for one in (found.tcp, found.ntcp))
+
+
+def _mean_products(
+    voi: PlacedVoi, unit_dose: Sequence[Array], remaining: NDArray[np.float64]
+) -> Float64[np.ndarray, "injections injections"]:
+    """The mean over a VOI of the product of the doses of two injections, per MBq injected of each."""
+    total = float(voi.weight.sum(dtype=np.float64))
+    inside = voi.weight > 0
+    weight = voi.weight[inside].astype(np.float64) / total
+    doses = [np.asarray(one)[inside].astype(np.float64) * kept for one, kept in zip(unit_dose, remaining, strict=True)]
+    return np.asarray([[float(weight @ (first * second)) for second in doses] for first in doses])
 
 
 def bounding_vois(case: Case, setting: DosimetryContext) -> list[tuple[PlacedVoi, Role]]:
@@ -198,6 +238,9 @@ def injection_result(
     bounds = [_bound_result(bound) for bound in (*territory.lower_bounds, *territory.upper_bounds)]
     limiting_bound = territory.limiting_bound
     chosen = {"upper": "upper bound", "lower": "lower bound", "fixed": "activity given in the case"}
+    if prescription.outcome is not None:
+        chosen |= {"ntcp": f"NTCP {100 * (prescription.outcome.wanted_ntcp or 0.0):g} %"}
+        chosen |= {"max-utcp": "largest TCP (1 - NTCP)"}
     why = chosen[prescription.strategy] if limiting_bound is None else limiting_bound.objective.label
     return InjectionResult(
         territory=territory.territory,

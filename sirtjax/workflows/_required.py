@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+from sirtjax.dosimetry import Strategy
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case
 
 # The key under [prescription], and what to write.
 REQUIRED = {
-    "strategy": 'strategy = "upper", "lower" or "fixed" (which activity between the bounds)',
+    "strategy": 'strategy = "upper", "lower", "fixed", "ntcp" or "max-utcp" (which activity between the bounds)',
     "residual_fraction": "residual_fraction = NUMBER (fraction that stays in vial and catheter, 0 to below 1)",
 }
 
@@ -28,7 +27,7 @@ def missing_prescription(case: Case) -> tuple[str, ...]:
     return tuple(key for key in REQUIRED if not given[key])
 
 
-def check_prescription(case: Case, *, source: str = "the case") -> Literal["upper", "lower", "fixed"]:
+def check_prescription(case: Case, *, source: str = "the case") -> Strategy:
     """Checks that a case has all values that a plan requires from its user.
 
     Args:

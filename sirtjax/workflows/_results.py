@@ -19,6 +19,7 @@ from sirtjax.workflows._before_after_record import BeforeAfter
 from sirtjax.workflows._comparison_record import PlanComparison
 from sirtjax.workflows._dose_map import DoseMapRecord
 from sirtjax.workflows._order_record import OrderRecord
+from sirtjax.workflows._outcome_record import OutcomeResult
 from sirtjax.workflows._partial_volume_record import PartialVolumeResult
 from sirtjax.workflows._provenance_record import PlannedVoi, Provenance
 from sirtjax.workflows._record_result import LungShuntRecord, TreatmentRecord
@@ -261,6 +262,7 @@ class Result:
       record: treatment record: vials, liver function, persons and dates.
       lung_shunt: origin of the lung shunt fraction, with its counts.
       order: vials to order for the prescribed activities; None if the case has no [order].
+      outcome: TCP and NTCP over the activity, in a plan with a dose response; None otherwise.
     """
 
     kind: Literal["plan", "verification"]
@@ -296,6 +298,7 @@ class Result:
     record: TreatmentRecord = field(default_factory=TreatmentRecord)
     lung_shunt: LungShuntRecord | None = None
     order: OrderRecord | None = None
+    outcome: OutcomeResult | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.

@@ -117,7 +117,7 @@ def test_each_set_cites_a_publication():
     found = {kind: response_sets("NTCP", kind)[0].d50_gy for kind in ("ebrt", "resin", "glass")}
     assert found == {"ebrt": 115.0, "resin": 93.0, "glass": 250.0}
     sets = [one for end in ("TCP", "NTCP") for kind in ("ebrt", "resin", "glass") for one in response_sets(end, kind)]
-    assert len(sets) == 8
+    assert len(sets) == 10
     assert all(re.search(r"doi:10\.|https://", one.source) and re.search(r"\b20\d\d\b", one.source) for one in sets)
 
 

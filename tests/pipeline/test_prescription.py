@@ -10,6 +10,7 @@ from sirtjax.dosimetry import DoseObjective, Injection, VoiDose
 NAMES = ("right", "left")
 # Gy per MBq of each injection; the last VOI is a tumour with two feeders.
 MEANS = {
+    "normal liver": (0.06, 0.05),
     "normal right": (0.15, 0.002),
     "normal left": (0.003, 0.24),
     "alpha": (0.5, 0.004),
@@ -17,12 +18,14 @@ MEANS = {
     "gamma": (0.2, 0.3),
     "lungs": (0.0025, 0.004),
 }
-ROLES = {"alpha": "tumour", "beta": "tumour", "gamma": "tumour", "lungs": "lungs"}
+ROLES = {"normal liver": "whole_normal", "alpha": "tumour", "beta": "tumour", "gamma": "tumour", "lungs": "lungs"}
 FEEDERS = {"normal right": NAMES[:1], "normal left": NAMES[1:], "alpha": NAMES[:1], "beta": NAMES[1:]}
 LIMITS = (("normal right", 40.0), ("normal left", 40.0))
 
 
-def both(objectives, *, previous_gy=0.0, shares=None, strategy="upper", allocation="proportional", given=None):
+def both(
+    objectives, *, previous_gy=0.0, shares=None, strategy="upper", allocation="proportional", given=None, ntcp=None
+):
     """The prescription of `dosimetry.prescribe` and of the pipeline, for (VOI, direction, Gy, cumulative)."""
     vois = [
         VoiDose(
@@ -31,6 +34,7 @@ def both(objectives, *, previous_gy=0.0, shares=None, strategy="upper", allocati
             territories=FEEDERS.get(name, NAMES),
             mean_gy_per_mbq=np.asarray(gy),
             previous_gy=previous_gy if name == "lungs" else 0.0,
+            square_gy2_per_mbq2=1.2 * np.outer(gy, gy),
         )
         for name, gy in MEANS.items()
     ]
@@ -42,7 +46,8 @@ def both(objectives, *, previous_gy=0.0, shares=None, strategy="upper", allocati
         Injection(territory=name, residual_fraction=0.0, fixed_mbq=None if given is None else given[index])
         for index, name in enumerate(NAMES)
     ]
-    plan = dosimetry.prescribe(vois, asked, injections, strategy=strategy, shares=shares)
+    model = outcome_model(ntcp)
+    plan = dosimetry.prescribe(vois, asked, injections, strategy=strategy, shares=shares, outcome=model)
     masks = tuple(pipeline.MaskConfig(name=name) for name in ("liver", *NAMES))
     config = pipeline.PipelineConfig(
         dose_shape=(1, 1, 1),
@@ -63,6 +68,8 @@ def both(objectives, *, previous_gy=0.0, shares=None, strategy="upper", allocati
         ),
         strategy=strategy,
         allocation=allocation,
+        targets=("alpha", "beta", "gamma"),
+        by_bed=True,
     )
     found = pipeline.prescribed_activities(
         {name: jnp.asarray(gy) for name, gy in MEANS.items()} | {"right": jnp.asarray([0.2, 0.0])},
@@ -72,8 +79,36 @@ def both(objectives, *, previous_gy=0.0, shares=None, strategy="upper", allocati
         config=config,
         shares=None if shares is None else jnp.asarray(shares),
         fixed_mbq=None if given is None else jnp.asarray(given),
+        outcome=pipeline.OutcomeInputs(
+            wanted_ntcp=jnp.asarray(0.5 if ntcp is None else ntcp),
+            tumour_d50_gy=150.0,
+            tumour_gamma50=0.7,
+            tumour_bed_per_gy=0.003,
+            liver_d50_gy=60.0,
+            liver_m=0.3,
+            liver_bed_per_gy=0.01,
+        ),
+        mean_products={name: jnp.asarray(1.2 * np.outer(gy, gy)) for name, gy in MEANS.items()},
     )
     return plan, found
+
+
+def outcome_model(ntcp):
+    tcp, liver = (
+        dosimetry.ResponseParameters(
+            name=end, endpoint=end, sphere_type="glass", metric="mean BED", d50_gy=half_gy, source="test"
+        )
+        for end, half_gy in (("TCP", 150.0), ("NTCP", 60.0))
+    )
+    return dosimetry.OutcomeModel(
+        tcp=tcp,
+        tcp_gamma50=0.7,
+        ntcp=liver,
+        ntcp_m=0.3,
+        tumour_bed_per_gy=0.003,
+        liver_bed_per_gy=0.01,
+        wanted_ntcp=ntcp,
+    )
 
 
 def assert_equal(plan, found):
@@ -100,6 +135,25 @@ TARGETS = [("alpha", "at least", 60.0), ("beta", "at least", 90.0)]
     ],
 )
 def test_activities_are_those_of_the_plan(objectives, options):
+    assert_equal(*both(objectives, **options))
+
+
+@pytest.mark.parametrize(
+    ("objectives", "options"),
+    [
+        (ON_LIVER, {"strategy": "max-utcp"}),
+        ([("normal liver", "at most", 500.0)], {"strategy": "max-utcp"}),
+        ([("normal liver", "at most", 500.0)], {"strategy": "ntcp", "ntcp": 0.15}),
+        # The limits are reached first.
+        (ON_LIVER, {"strategy": "ntcp", "ntcp": 0.6}),
+        ([("lungs", "at most", 30.0), *TARGETS], {"strategy": "ntcp", "ntcp": 0.15}),
+        (
+            [*ON_LIVER, ("lungs", "at most", 1.0)],
+            {"strategy": "ntcp", "ntcp": 0.003, "shares": (2.0, 1.0), "allocation": "shares"},
+        ),
+    ],
+)
+def test_activities_by_outcome_are_those_of_the_plan(objectives, options):
     assert_equal(*both(objectives, **options))
 
 

@@ -7,7 +7,10 @@ from sirtjax.errors import ConfigError
 from sirtjax.workflows import check_prescription, load_case, missing_prescription, plan_case
 
 EACH = [{"territory": "right", "residual_fraction": 0.02}, {"territory": "left", "residual_fraction": 0.0}]
-CHOICE, RESIDUAL = 'strategy = "upper", "lower" or "fixed"', "residual_fraction = NUMBER (fraction that stays in vial"
+CHOICE, RESIDUAL = (
+    'strategy = "upper", "lower", "fixed", "ntcp" or "max-utcp"',
+    "residual_fraction = NUMBER (fraction that stays in vial",
+)
 
 
 def bare(tmp_path, prescription, **changes):
