@@ -125,6 +125,7 @@ from sirtjax.dosimetry._lung import lung_mass_g as lung_mass_g
 from sirtjax.dosimetry._lung_spill import lung_absorbed_fraction as lung_absorbed_fraction
 from sirtjax.dosimetry._lung_spill import lung_absorbed_map as lung_absorbed_map
 from sirtjax.dosimetry._nuclides import NUCLIDES as NUCLIDES
+from sirtjax.dosimetry._nuclides import Y90_POSITRON_FRACTION as Y90_POSITRON_FRACTION
 from sirtjax.dosimetry._nuclides import Nuclide as Nuclide
 from sirtjax.dosimetry._nuclides import get_nuclide as get_nuclide
 from sirtjax.dosimetry._objectives import LIVER_ROLES as LIVER_ROLES
@@ -207,6 +208,7 @@ __all__ = [
     "OUTCOME_STRATEGIES",
     "ROLES",
     "TISSUE_ELECTRONS_PER_WATER",
+    "Y90_POSITRON_FRACTION",
     "ActivityAllocation",
     "Bound",
     "CalibrationWeek",

@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
-Severity = Literal["info", "warning", "error"]
-Limit = float | tuple[float, float] | None
+from sirtjax.dosimetry._check_rule_record import EANM_2022 as _EANM_2022
+from sirtjax.dosimetry._check_rule_record import CheckRule as CheckRule
+from sirtjax.dosimetry._check_rule_record import Limit as Limit
+from sirtjax.dosimetry._check_rule_record import Severity as Severity
+from sirtjax.dosimetry._check_rule_record import check_rule as _rule
+from sirtjax.dosimetry._check_rules_measured import MEASURED_ACTIVITY_RULES
 
-_EANM_2022 = "EANM procedure guideline 2022, doi:10.1007/s00259-021-05600-z"
 _VAN_ROEKEL = "van Roekel, thesis Utrecht"
-_OWN = "set by this software"
 
-
-@dataclass(frozen=True, kw_only=True)
-class CheckRule:
-    """A kind of check: one row of the table of codes.
-
-    Attributes:
-      code: stable code, which no other check ever gets.
-      severity: "error": the number must not be used; "warning": review before use; "info": information.
-      title: subject of the check.
-      message: sentence with `{where}`, `{value}`, `{limit}` and `{unit}`.
-      limit: threshold, or (low, high); None if it comes from the protocol or does not exist.
-      unit: unit of value and limit; "1" is a fraction.
-      source: source of the limit.
-    """
-
-    code: str
-    severity: Severity
-    title: str
-    message: str
-    limit: Limit
-    unit: str
-    source: str
-
-
-def _rule(
-    code: str,
-    severity: Severity,
-    title: str,
-    message: str,
-    *,
-    limit: Limit = None,
-    unit: str = "",
-    source: str = _OWN,
-) -> CheckRule:
-    return CheckRule(code=code, severity=severity, title=title, message=message, limit=limit, unit=unit, source=source)
-
-
-CHECKS: tuple[CheckRule, ...] = (
+_RULES: tuple[CheckRule, ...] = (
     _rule(
         "SJ101", "warning", "Liver volume",
         "the liver has {value} {unit}, expected {limit} {unit}: check the liver mask",
@@ -376,8 +339,10 @@ CHECKS: tuple[CheckRule, ...] = (
         "SJ606", "warning", "Positron fraction of the PET",
         "the PET was calibrated with {value} positrons per decay, 90Y has {limit}: its activity may be wrong by their "
         "ratio; check it with a phantom and state calibration.factor",
-        source="EANM procedure guideline 2022, doi:10.1007/s00259-021-05600-z",
+        source="31.86 ± 0.47 per million decays, cited by Willowson et al. 2015, doi:10.1007/s00259-015-3059-9",
     ),
 )  # fmt: skip
+
+CHECKS: tuple[CheckRule, ...] = tuple(sorted((*_RULES, *MEASURED_ACTIVITY_RULES), key=lambda rule: rule.code))
 
 RULES: Mapping[str, CheckRule] = {rule.code: rule for rule in CHECKS}

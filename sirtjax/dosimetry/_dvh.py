@@ -131,6 +131,7 @@ def dvh_from_arrays(
     subsamples: int | None = None,
     voi_volume_ml: float | None = None,
     allow_truncated: bool = False,
+    signed: bool = False,
 ) -> Dvh:
     """Computes the DVH of a VOI with sub-voxel accuracy; edge voxels count by their occupancy.
 
@@ -150,13 +151,14 @@ def dvh_from_arrays(
       voi_volume_ml: volume of the VOI on its own grid; gives the part that the dose grid cuts off.
       allow_truncated: accept a VOI of which more than 1 % lies outside the dose grid; the DVH is then of the
         part inside.
+      signed: accept doses below zero, as voxels have after the subtraction of a background.
 
     Returns:
       The curve and its summary.
 
     Raises:
       InputError: the VOI is empty, a weight is outside [0, 1], a dose is not finite, or below
-        zero by more than 1 % of the highest dose.
+        zero by more than 1 % of the highest dose without `signed`.
       GeometryError: shapes differ, or more than 1 % of the VOI lies outside the dose grid.
 
     Examples:
@@ -183,7 +185,7 @@ def dvh_from_arrays(
     inside = part_fraction > SLIVER
     _check_values(part_dose[inside], part_fraction[inside], float(part_fraction.min()), name)
     lowest_gy = float(part_dose[inside].min())
-    if lowest_gy < 0 and lowest_gy < -_RINGING * float(np.nanmax(dose)):
+    if not signed and lowest_gy < 0 and lowest_gy < -_RINGING * float(np.nanmax(dose)):
         raise InputError(f"DVH of {name!r}: the dose falls to {lowest_gy:.4g} Gy in the VOI; correct the dose map")
     voxels = int(inside.sum())
     count = subsamples_for(voxels) if subsamples is None else subsamples

@@ -33,6 +33,10 @@ class Source:
       radionuclides: names such as "F-18" or "Tc-99m"; empty if the file names none.
       half_life_s: half-life of the radionuclide, as stated by the file.
       positron_fraction: positrons per decay with which the scanner calibrated a PET, as stated by the file.
+      frame_duration_s: duration of the acquisition of a slice or frame, as stated by the file.
+      decay_factor: factor of the decay correction of the first slice, as stated by a PET file.
+      last_acquired: start of the acquisition of the last slice or frame; later than `acquired` with several bed
+        positions.
       injected_activity_bq: RadionuclideTotalDose.
       injection_time: start of the injection.
       patient_weight_kg: body weight.
@@ -59,6 +63,9 @@ class Source:
     radionuclides: tuple[str, ...] = ()
     half_life_s: float | None = None
     positron_fraction: float | None = None
+    frame_duration_s: float | None = None
+    decay_factor: float | None = None
+    last_acquired: datetime | None = None
     injected_activity_bq: float | None = None
     injection_time: datetime | None = None
     patient_weight_kg: float | None = None

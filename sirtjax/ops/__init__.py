@@ -19,9 +19,12 @@ from sirtjax.ops._interpolate import sample_flat_nearest as sample_flat_nearest
 from sirtjax.ops._interpolate import sample_linear as sample_linear
 from sirtjax.ops._interpolate import sample_nearest as sample_nearest
 from sirtjax.ops._namespace import namespace as namespace
+from sirtjax.ops._region_noise import RegionNoise as RegionNoise
+from sirtjax.ops._region_noise import region_noise as region_noise
 
 __all__ = [
     "FlatGrid",
+    "RegionNoise",
     "binary_fill_holes",
     "bspline_coefficients",
     "components",
@@ -32,6 +35,7 @@ __all__ = [
     "good_fft_size",
     "largest_component",
     "namespace",
+    "region_noise",
     "sample_bspline",
     "sample_cubic",
     "sample_flat_bspline",

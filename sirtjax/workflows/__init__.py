@@ -31,6 +31,12 @@ from sirtjax.workflows._mask_roles import MaskRole as MaskRole
 from sirtjax.workflows._mask_roles import mask_frame as mask_frame
 from sirtjax.workflows._mask_roles import mask_role_of as mask_role_of
 from sirtjax.workflows._mask_roles import propose_masks as propose_masks
+from sirtjax.workflows._measured_record import ActivityRow as ActivityRow
+from sirtjax.workflows._measured_record import BackgroundResult as BackgroundResult
+from sirtjax.workflows._measured_record import LungMeasurement as LungMeasurement
+from sirtjax.workflows._measured_record import MeasuredActivity as MeasuredActivity
+from sirtjax.workflows._measured_record import MeasuredLungs as MeasuredLungs
+from sirtjax.workflows._measured_record import RelabellingResult as RelabellingResult
 from sirtjax.workflows._order_record import OrderRecord as OrderRecord
 from sirtjax.workflows._order_record import TerritoryOrder as TerritoryOrder
 from sirtjax.workflows._ordering import order_plan as order_plan
@@ -39,6 +45,9 @@ from sirtjax.workflows._partial_volume_record import ActivityAlignment as Activi
 from sirtjax.workflows._partial_volume_record import CorrectedDose as CorrectedDose
 from sirtjax.workflows._partial_volume_record import PartialVolumeResult as PartialVolumeResult
 from sirtjax.workflows._partial_volume_record import PartialVolumeRow as PartialVolumeRow
+from sirtjax.workflows._pet_label import PetLabel as PetLabel
+from sirtjax.workflows._pet_label import frame_decay_factor as frame_decay_factor
+from sirtjax.workflows._pet_label import relabelling_factor as relabelling_factor
 from sirtjax.workflows._pipeline_inputs import pipeline_inputs as pipeline_inputs
 from sirtjax.workflows._plan_record import TreatmentPlan as TreatmentPlan
 from sirtjax.workflows._plan_record import read_plan as read_plan
@@ -97,10 +106,12 @@ __all__ = [
     "SCHEMA",
     "STEPS",
     "ActivityAlignment",
+    "ActivityRow",
     "Alignment",
     "AlignmentRecord",
     "AllStepResults",
     "AutomaticMask",
+    "BackgroundResult",
     "BeforeAfter",
     "BoundResult",
     "Case",
@@ -116,11 +127,14 @@ __all__ = [
     "InputFile",
     "LesionAgreement",
     "LiverFunctionRecord",
+    "LungMeasurement",
     "LungShuntRecord",
     "MaskProposal",
     "MaskResult",
     "MaskRole",
     "MaskState",
+    "MeasuredActivity",
+    "MeasuredLungs",
     "MethodEntry",
     "ObjectiveResult",
     "OrderRecord",
@@ -128,6 +142,7 @@ __all__ = [
     "OutcomeResult",
     "PartialVolumeResult",
     "PartialVolumeRow",
+    "PetLabel",
     "PlanComparison",
     "PlanRegistrationSummary",
     "PlannedVoi",
@@ -135,6 +150,7 @@ __all__ = [
     "RegionCounts",
     "RegistrationGuidance",
     "RegistrationSummary",
+    "RelabellingResult",
     "ResampledCase",
     "Result",
     "ResultVolumes",
@@ -158,6 +174,7 @@ __all__ = [
     "case_from_studies",
     "check_choices",
     "check_prescription",
+    "frame_decay_factor",
     "load_case",
     "mask_frame",
     "mask_role_of",
@@ -171,6 +188,7 @@ __all__ = [
     "provenance",
     "read_case",
     "read_plan",
+    "relabelling_factor",
     "result_mask",
     "result_to_json",
     "run_until",

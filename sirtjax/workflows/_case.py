@@ -10,6 +10,8 @@ from sirtjax.workflows._case_dose import CalibrationTable as CalibrationTable
 from sirtjax.workflows._case_dose import DoseTable as DoseTable
 from sirtjax.workflows._case_dose import PartialVolumeTable as PartialVolumeTable
 from sirtjax.workflows._case_order import OrderTable as OrderTable
+from sirtjax.workflows._case_pet import AcquiredAsTable as AcquiredAsTable
+from sirtjax.workflows._case_pet import AfterTreatmentTable as AfterTreatmentTable
 from sirtjax.workflows._case_record import ImagingDatesTable as ImagingDatesTable
 from sirtjax.workflows._case_record import LiverFunctionTable as LiverFunctionTable
 from sirtjax.workflows._case_record import RecordedVialTable as RecordedVialTable
@@ -94,7 +96,8 @@ class MasksTable(Table):
     """The VOIs. Each can be omitted if an automatic segmentation is passed to the workflow.
 
     `no_lesions` states that there are no lesions: the activity then follows only from the liver. `segment_lesions`
-    segments them with a network; this happens only on request.
+    segments them with a network; this happens only on request. `background` is a region without activity, and
+    each mask of `extrahepatic` an organ outside liver and lungs, both in a verification.
     """
 
     liver: MaskTable | None = None
@@ -102,6 +105,8 @@ class MasksTable(Table):
     no_lesions: bool = False
     segment_lesions: bool = False
     lungs: MaskTable | None = None
+    background: MaskTable | None = None
+    extrahepatic: MaskTable | None = None
 
     @model_validator(mode="after")
     def _lesions_or_none(self) -> MasksTable:
@@ -117,7 +122,8 @@ class MasksTable(Table):
 
     def drawn(self) -> dict[str, MaskTable]:
         """Returns the provided masks, by VOI."""
-        named = {"liver": self.liver, "lesions": self.lesions, "lungs": self.lungs}
+        roles = ("liver", "lesions", "lungs", "background", "extrahepatic")
+        named: dict[str, MaskTable | None] = {role: getattr(self, role) for role in roles}
         return {name: table for name, table in named.items() if table is not None}
 
 
@@ -305,6 +311,7 @@ class Case(Table):
     partial_volume: PartialVolumeTable = PartialVolumeTable()
     prescription: PrescriptionTable = PrescriptionTable()
     biology: BiologyTable | None = None
+    after_treatment: AfterTreatmentTable = AfterTreatmentTable()
     injections: tuple[InjectionTable, ...] = ()
     record: RecordTable = RecordTable()
     order: OrderTable | None = None
@@ -324,6 +331,10 @@ class Case(Table):
                 raise ValueError(f"{name} is on the diagnostic image, but there is no [images.diagnostic]")
         if any(table.image == "diagnostic" for _, table in placed) and self.registration is None:
             raise ValueError("VOIs on the diagnostic image require a [registration] to the activity image")
+        for name in ("background", "extrahepatic"):
+            mask = self.masks.drawn().get(name)
+            if mask is not None and mask.image != "activity":
+                raise ValueError(f'masks.{name}: contour it on the activity image or its CT (image = "activity")')
         self._check_guides()
         correct = self.partial_volume.methods or self.partial_volume.propose_shift
         if correct and self.images.activity.resolution_fwhm_mm is None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sirtjax.workflows._case_pet import AcquiredAsTable
 from sirtjax.workflows._case_table import Table
 from sirtjax.workflows._partial_volume_record import PartialVolumeMethod
 
@@ -79,6 +80,7 @@ class CalibrationTable(Table):
     "relative" scales its counts to the injected activity (EANM); "absolute" believes its Bq/mL and corrects
     for decay between `reference_time` and the injection. `factor` multiplies its Bq/mL. It was measured on
     `factor_date` with the relative uncertainty `factor_uncertainty`, by `factor_source`; all four are stated together.
+    `acquired_as` states that a 90Y PET was acquired under the label of another nuclide.
     """
 
     method: Literal["relative", "absolute"] = "relative"
@@ -87,6 +89,7 @@ class CalibrationTable(Table):
     factor_uncertainty: Annotated[float, Field(gt=0, lt=1)] | None = None
     factor_date: date | None = None
     factor_source: Annotated[str, Field(min_length=3)] | None = None
+    acquired_as: AcquiredAsTable | None = None
 
     @model_validator(mode="after")
     def _whole_factor(self) -> CalibrationTable:
@@ -99,4 +102,10 @@ class CalibrationTable(Table):
             )
         if any(stated) and self.method != "absolute":
             raise ValueError('`factor` requires method = "absolute": a relative calibration does not depend on it')
+        label = self.acquired_as
+        if label is not None and label.positron_fraction is None and self.factor is None:
+            raise ValueError(
+                "`acquired_as` requires `positron_fraction`, or a calibration `factor` that contains the ratio of the "
+                "positron fractions"
+            )
         return self

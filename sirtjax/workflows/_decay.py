@@ -61,6 +61,9 @@ def injection_decay(case: Case, images: CaseImages) -> InjectionDecay:
     """
     source = images.activity.source
     reference = case.calibration.reference_time or source.reference_time
+    if images.relabelling is not None:
+        # The scanner's decay correction was undone, to the start of the acquisition.
+        reference = images.relabelling.acquisition_start
     stated = any(table.time is not None for table in case.injections)
     times = [table.time if stated else source.injection_time for table in case.injections]
     elapsed = tuple(

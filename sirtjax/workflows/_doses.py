@@ -14,6 +14,7 @@ from sirtjax import dosimetry, pipeline
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import DoseTable
 from sirtjax.workflows._resampled_case import ResampledCase
+from sirtjax.workflows._signed import signed_map
 
 Array = NDArray[np.float32]
 DoseMethod = Literal["kernel", "local", "cone"]
@@ -119,6 +120,8 @@ def dose_gy(
 ) -> Float32[np.ndarray, "i j k"]:
     """Returns `pipeline.voxel_dose_gy` of an activity map in MBq per voxel, Gy.
 
+    Voxels that the subtraction of a background made negative have a negative dose, so that means are not biased.
+
     Args:
       activity_mbq: (i, j, k) activity per voxel.
       mapped: the working grid.
@@ -127,15 +130,19 @@ def dose_gy(
       method: "kernel", "local" or "cone".
       holder: (i, j, k) fraction of each voxel that contains its activity; all of it if None.
     """
-    return np.asarray(
-        pipeline.voxel_dose_gy(
-            activity_mbq,
-            tissue.density_g_per_ml,
-            tissue.lung,
-            np.asarray(mapped.geometry.spacing_mm),
-            nuclide=nuclide,
-            method=method,
-            soft_tissue_g_per_ml=tissue.soft_tissue_g_per_ml,
-            holder=holder,
+
+    def dose(activity: Array) -> Array:
+        return np.asarray(
+            pipeline.voxel_dose_gy(
+                activity,
+                tissue.density_g_per_ml,
+                tissue.lung,
+                np.asarray(mapped.geometry.spacing_mm),
+                nuclide=nuclide,
+                method=method,
+                soft_tissue_g_per_ml=tissue.soft_tissue_g_per_ml,
+                holder=holder,
+            )
         )
-    )
+
+    return signed_map(dose, activity_mbq)

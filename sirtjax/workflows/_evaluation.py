@@ -59,12 +59,14 @@ def evaluate_vois(
             rows.append(_lung_row(voi, mapped, deposit))
             continue
         activity_mbq = _inside(full_mbq, voi.weight)
-        dvh = dosimetry.dvh_from_arrays(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name)
+        dvh = dosimetry.dvh_from_arrays(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name, signed=True)
         mass_g = dvh.volume_ml * density_g_per_ml
         dose_axis, volume_axis = curve_points(dvh)
         other = None
         if deposit.other_dose_gy is not None:
-            other = _other_dose(dosimetry.dvh_from_arrays(deposit.other_dose_gy, voi.weight, voxel_ml, name=voi.name))
+            other = _other_dose(
+                dosimetry.dvh_from_arrays(deposit.other_dose_gy, voi.weight, voxel_ml, name=voi.name, signed=True)
+            )
         rows.append(
             VoiResult(
                 name=voi.name,

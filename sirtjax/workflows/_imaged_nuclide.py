@@ -11,6 +11,7 @@ from sirtjax.dosimetry import Check, make_check
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_images import CaseImages
+from sirtjax.workflows._relabelling import relabelling_checks
 
 # Before the treatment a gamma camera images 99mTc-MAA, or a scout dose of 166Ho if the treatment is with 166Ho.
 SURROGATE, SCOUT = "Tc-99m", "Ho-166"
@@ -48,7 +49,30 @@ def activity_nuclide_checks(case: Case, images: CaseImages, kind: Literal["plan"
     table = case.images.activity
     allowed = allowed_nuclides(kind, treated_nuclide(case).symbol)
     role = f"activity image of a {kind}"
+    if kind == "plan":
+        _refuse_after_treatment(case)
+    if images.relabelling is not None:
+        # The label was compared with the header; the case may state the true nuclide.
+        imaged_nuclide_checks(table.path, role, (), table.nuclide, allowed)
+        return relabelling_checks(images)
     return imaged_nuclide_checks(table.path, role, images.activity.source.radionuclides, table.nuclide, allowed)
+
+
+def _label_hint(allowed: Sequence[str]) -> str:
+    return (
+        ", or state [calibration.acquired_as] if a 90Y PET was acquired under this label" if "Y-90" in allowed else ""
+    )
+
+
+def _refuse_after_treatment(case: Case) -> None:
+    tables = {
+        "[calibration.acquired_as]": case.calibration.acquired_as,
+        "[masks.background]": case.masks.background,
+        "[masks.extrahepatic]": case.masks.extrahepatic,
+    }
+    for name, table in tables.items():
+        if table is not None:
+            raise ConfigError(f"{name} is for the image after treatment (sirtjax verify); remove it to plan")
 
 
 def imaged_nuclide_checks(
@@ -76,6 +100,7 @@ def imaged_nuclide_checks(
     if named and not fitting:
         raise ConfigError(
             f"{path}: the image is of {' and '.join(named)}, but the {role} must show {expected}; use another image"
+            f"{_label_hint(allowed)}"
         )
     full = [name for name in fitting if name in allowed]
     if stated is not None:

@@ -7,9 +7,11 @@ import numpy as np
 from sirtjax import formats, io, spatial
 from sirtjax.errors import ConfigError, GeometryError, ImageFormatError
 from sirtjax.volume import Geometry, Volume
+from sirtjax.workflows._background import without_background
 from sirtjax.workflows._case import ActivityTable, Case, ImageTable
-from sirtjax.workflows._case_images import CaseImages
+from sirtjax.workflows._case_images import CaseImages, Relabelling
 from sirtjax.workflows._one_case import check_one_case
+from sirtjax.workflows._relabelling import relabelling
 
 # What a gamma camera or PET scanner may have written: some reconstructions ring slightly below zero.
 NEGATIVE_TOLERANCE = 1e-3
@@ -24,7 +26,7 @@ def select_images(case: Case) -> CaseImages:
         activity image, or is of another patient; a mask was drawn on another series.
     """
     tables = case.images
-    activity = _activity_image(tables.activity, factor=case.calibration.factor)
+    activity, label = _activity_image(case)
     ct = None if tables.ct is None else _read(tables.ct, modality="CT")
     if tables.ct is not None and ct is not None and ct.volume.unit in ACTIVITY_UNITS:
         raise ConfigError(f"{tables.ct.path}: an activity image in {ct.volume.unit}; [images.ct] requires a CT in HU")
@@ -36,8 +38,10 @@ def select_images(case: Case) -> CaseImages:
             f"{tables.ct.path if tables.ct else ''}: the CT ({ct.volume.geometry}) and the activity image "
             f"({activity.volume.geometry}) do not overlap; use the CT of the same SPECT/CT or PET/CT"
         )
-    images = CaseImages(activity=activity, ct=ct, diagnostic=diagnostic)
+    images = CaseImages(activity=activity, ct=ct, diagnostic=diagnostic, relabelling=label)
     check_one_case(case, images)
+    if case.masks.background is not None:
+        images = without_background(images, case.masks.background)
     return images
 
 
@@ -47,7 +51,9 @@ def _read(table: ImageTable, *, modality: str | tuple[str, ...]) -> io.Image:
     )
 
 
-def _activity_image(table: ActivityTable, *, factor: float | None) -> io.Image:
+def _activity_image(case: Case) -> tuple[io.Image, Relabelling | None]:
+    """The activity image after its calibration, and the correction of another nuclide's label."""
+    table = case.images.activity
     image = _read(table, modality=("NM", "PT"))
     unit = _activity_unit(table, image.volume.unit)
     array = np.asarray(image.volume.array, np.float32)
@@ -59,9 +65,12 @@ def _activity_image(table: ActivityTable, *, factor: float | None) -> io.Image:
             f"{table.path}: negative activity, down to {smallest:g} {unit} (largest value {largest:g}); "
             "check the rescale of the series or reconstruct it with a non-negative method"
         )
-    array = np.maximum(array, 0.0) * np.float32(1.0 if factor is None else factor)
-    volume = Volume(array, _moved(image.volume.geometry, table.shift_mm), unit=unit)
-    return io.Image(volume=volume, source=image.source)
+    label = relabelling(case, image.source)
+    factor = (case.calibration.factor or 1.0) * (1.0 if label is None else label.factor)
+    # With a background VOI no negative voxel is clipped, which would bias its mean.
+    kept = array if case.masks.background is not None else np.maximum(array, 0.0)
+    volume = Volume(kept * np.float32(factor), _moved(image.volume.geometry, table.shift_mm), unit=unit)
+    return io.Image(volume=volume, source=image.source), label
 
 
 def _moved(geometry: Geometry, shift_mm: tuple[float, float, float] | None) -> Geometry:

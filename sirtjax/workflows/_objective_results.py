@@ -118,7 +118,7 @@ def _histogram(voi: PlacedVoi, deposit: ActivityAndDose, voxel_ml: float) -> Cal
 
     def histogram() -> dosimetry.Dvh:
         if not known:
-            known.append(dosimetry.dvh_from_arrays(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name))
+            known.append(dosimetry.dvh_from_arrays(deposit.dose_gy, voi.weight, voxel_ml, name=voi.name, signed=True))
         return known[0]
 
     return histogram

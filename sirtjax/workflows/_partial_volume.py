@@ -282,10 +282,10 @@ class _Voxelwise:
         weight = (self.labels == index).astype(np.float32)
         if not weight.any():
             return CorrectedDose(math.nan, math.nan)
-        local = dosimetry.dvh_from_arrays(self.local_gy, weight, self.voxel_ml, name=name)
+        local = dosimetry.dvh_from_arrays(self.local_gy, weight, self.voxel_ml, name=name, signed=True)
         kernel = None
         if self.kernel_gy is not None:
-            kernel = dosimetry.dvh_from_arrays(self.kernel_gy, weight, self.voxel_ml, name=name)
+            kernel = dosimetry.dvh_from_arrays(self.kernel_gy, weight, self.voxel_ml, name=name, signed=True)
         return CorrectedDose(
             mean_gy=local.mean_gy,
             d70_gy=local.dose_at_percent_gy(70),

@@ -18,6 +18,7 @@ from sirtjax.workflows._dose_grid import dividing_axes, dose_grid
 from sirtjax.workflows._lung_region import LungRegion, lung_region
 from sirtjax.workflows._notes import grouped, listed, masks_of
 from sirtjax.workflows._resampled_case import WHOLE_LIVER, ResampledCase
+from sirtjax.workflows._signed import signed_map
 from sirtjax.workflows._voi import Voi
 
 Array = NDArray[np.float32]
@@ -92,11 +93,16 @@ def resample_case(
         if pull is None:
             arrived[name] = share_arrived
     image = images.activity.volume
-    counts = pipeline.GridArray(values=np.asarray(image.array), world_from_voxel=image.geometry.affine)
     # With the voxel size of the case, as before: interpolated, unless the grid is chosen to divide the voxels.
     sampling = pipeline.Sampling(copied=dividing_axes(image.geometry, grid) if spacing_mm == "auto" else None)
-    placed_counts = pipeline.place_counts(counts, grid.affine, grid.shape, sampling=sampling, unit=image.unit)
-    activity = Volume(np.asarray(placed_counts), grid, unit=image.unit)
+
+    def on_dose_grid(part: Array) -> Array:
+        counts = pipeline.GridArray(values=part, world_from_voxel=image.geometry.affine)
+        return np.asarray(
+            pipeline.place_counts(counts, grid.affine, grid.shape, sampling=sampling, unit=image.unit), np.float32
+        )
+
+    activity = Volume(signed_map(on_dose_grid, np.asarray(image.array, np.float32)), grid, unit=image.unit)
     ct_hu = None
     if ct is not None:
         ct_hu = spatial.resample(ct, grid, order="linear", fill=-1000.0, antialias=True)

@@ -18,6 +18,7 @@ from sirtjax.workflows._alignment_record import Alignment
 from sirtjax.workflows._before_after_record import BeforeAfter
 from sirtjax.workflows._comparison_record import PlanComparison
 from sirtjax.workflows._dose_map import DoseMapRecord
+from sirtjax.workflows._measured_record import MeasuredActivity
 from sirtjax.workflows._order_record import OrderRecord
 from sirtjax.workflows._outcome_record import OutcomeResult
 from sirtjax.workflows._partial_volume_record import PartialVolumeResult
@@ -263,6 +264,8 @@ class Result:
       lung_shunt: origin of the lung shunt fraction, with its counts.
       order: vials to order for the prescribed activities; None if the case has no [order].
       outcome: TCP and NTCP over the activity, in a plan with a dose response; None otherwise.
+      measured_activity: activity that the image after treatment shows in lungs, other organs and the whole field; None
+        in a plan, and if there is nothing to measure.
     """
 
     kind: Literal["plan", "verification"]
@@ -299,6 +302,7 @@ class Result:
     lung_shunt: LungShuntRecord | None = None
     order: OrderRecord | None = None
     outcome: OutcomeResult | None = None
+    measured_activity: MeasuredActivity | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.

@@ -25,6 +25,7 @@ from sirtjax.workflows._decay import (
 )
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
+from sirtjax.workflows._measured_activity import bremsstrahlung_checks, measured_activity
 from sirtjax.workflows._objective_results import delivered_objectives
 from sirtjax.workflows._plan_alignment import RegisteredPlan, register_plan
 from sirtjax.workflows._plan_comparison import compare_with_plan
@@ -69,6 +70,7 @@ def verify_case(
         raise ConfigError("a verification needs the delivered activity_mbq of every one of the [[injections]]")
     images, products = made_images(case, products=products, hooks=hooks)
     checks = activity_nuclide_checks(case, images, "verification")
+    _refuse_absolute_counts(case, images)
     if plan is not None and case.plan is not None:
         refuse_other_patient(case, images, plan, case.plan)
     planned, registered, products = _registered_plan(case, images, plan, products, hooks)
@@ -85,6 +87,8 @@ def verify_case(
         image_mbq = image_activity_mbq(images, decay, setting.nuclide)
         deposit, calibration = _absolute(setting, injected, decay)
         checks = (*checks, *calibration, *_positron_checks(case, images, setting))
+    measured, found = measured_activity(case, mapped, setting, deposit, decay)
+    checks = (*checks, *found, *bremsstrahlung_checks(case, mapped, setting))
     hooks.on_step("dose-volume histograms")
     objectives = case_objectives(case, setting)
     result, maps = assemble(case, mapped, setting, deposit, objectives, checks=checks)
@@ -107,6 +111,7 @@ def verify_case(
         objectives=met,
         planned={} if plan is None else plan.vois,
         image_activity_mbq=image_mbq,
+        measured_activity=measured,
     )
     comparison: PlanComparison | None = None
     differences: tuple[Check, ...] = (dosimetry.make_check("SJ510"),)
@@ -147,8 +152,17 @@ def _accepted_checks(both: BeforeAfter) -> tuple[Check, ...]:
     return dosimetry.accepted_registration_checks(f"plan has the status {summary.status} ({summary.cause})")
 
 
+def _refuse_absolute_counts(case: Case, images: CaseImages) -> None:
+    unit, path = images.activity.volume.unit, case.images.activity.path
+    if case.calibration.method == "absolute" and unit != "Bq/mL":
+        raise ConfigError(
+            f'{path}: calibration.method = "absolute" needs an image in Bq/mL, this one is in {unit}; '
+            'use method = "relative"'
+        )
+
+
 def _positron_checks(case: Case, images: CaseImages, setting: DosimetryContext) -> tuple[Check, ...]:
-    if setting.nuclide.symbol != "Y-90":
+    if setting.nuclide.symbol != "Y-90" or images.relabelling is not None:
         return ()
     fraction = images.activity.source.positron_fraction
     return dosimetry.positron_fraction_checks(fraction, calibrated=case.calibration.factor is not None)
@@ -157,10 +171,6 @@ def _positron_checks(case: Case, images: CaseImages, setting: DosimetryContext) 
 def _absolute(
     setting: DosimetryContext, injected: NDArray[np.float64], decay: InjectionDecay
 ) -> tuple[ActivityAndDose, tuple[Check, ...]]:
-    if setting.mapped.activity.unit != "Bq/mL":
-        raise ConfigError(
-            f'calibration.method = "absolute" needs an image in Bq/mL, this one is in {setting.mapped.activity.unit}'
-        )
     activity_mbq, checks = activity_at_injection_mbq(setting, decay)
     shunted_mbq = float(injected @ np.asarray(setting.shunts))
     deposit = ActivityAndDose(

@@ -28,6 +28,8 @@ SECTIONS = {
     "GuideTable": "[registration.reference_masks]",
     "LungShuntTable": "[lung_shunt]",
     "CalibrationTable": "[calibration]",
+    "AcquiredAsTable": "[calibration.acquired_as]",
+    "AfterTreatmentTable": "[after_treatment]",
     "DoseTable": "[dose]",
     "PartialVolumeTable": "[partial_volume]",
     "PrescriptionTable": "[prescription]",

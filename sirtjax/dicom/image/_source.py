@@ -44,6 +44,9 @@ def stack_source(path: Path, stack: Stack, *, sha256: str | None, notes: tuple[s
             radionuclides=radionuclides_of(header),
             half_life_s=_positive(tracer, "RadionuclideHalfLife"),
             positron_fraction=_positive(tracer, "RadionuclidePositronFraction"),
+            frame_duration_s=_seconds(_positive(header, "ActualFrameDuration")),
+            decay_factor=_positive(header, "DecayFactor"),
+            last_acquired=max(starts, default=None),
             injected_activity_bq=activity_bq,
             injection_time=injection,
             patient_weight_kg=_positive(header, "PatientWeight"),
@@ -113,6 +116,10 @@ def _activity_bq(tracer: Dataset) -> tuple[float | None, tuple[str, ...]]:
     if activity is not None and activity < 1e5:
         return activity * 1e6, (f"RadionuclideTotalDose {activity:g} was treated as MBq",)
     return activity, ()
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000.0
 
 
 def _positive(holder: Dataset, keyword: str) -> float | None:
