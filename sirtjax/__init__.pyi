@@ -33,6 +33,7 @@ from sirtjax import tasks as tasks
 from sirtjax import territories as territories
 from sirtjax import train as train
 from sirtjax import typing as typing
+from sirtjax import uncertainty as uncertainty
 from sirtjax import volume as volume
 from sirtjax import workflows as workflows
 from sirtjax.formats import read_image as read_image

@@ -37,6 +37,7 @@ TIERS = (
     ("synthesis",),  # paints the anatomy of phantom, scales intensities as preprocess
     ("inference", "registration"),
     ("segmentation", "pipeline"),
+    ("uncertainty",),  # of pipelines and registrations
     ("workflows",),
     ("reports", "train"),
     ("service", "review", "studies", "installation"),  # plans again and reports; many cases

@@ -1,0 +1,42 @@
+"""Uncertainty of any pure function of this library: sources, linear propagation, samples, budget and intervals.
+
+Examples:
+    >>> import jax
+    >>> from sirtjax import uncertainty
+    >>> shunt = uncertainty.Source(
+    ...     name="lung_shunt", centre=0.05, size=0.01, origin="two observers", evidence="measured"
+    ... )
+    >>> def lung_gy(values):
+    ...     return 49.67 * 2.0 * values["lung_shunt"]  # 2 GBq, 1 kg of lung
+    >>> found = uncertainty.propagate(lung_gy, [shunt], jax.random.key(0), budget_count=None)
+    >>> [round(float(bound), 1) for bound in found.sampled.interval[:, 0]]
+    [3.3, 6.6]
+"""
+
+from sirtjax.uncertainty._budget import Budget as Budget
+from sirtjax.uncertainty._budget import uncertainty_budget as uncertainty_budget
+from sirtjax.uncertainty._intervals import CentredInterval as CentredInterval
+from sirtjax.uncertainty._intervals import centred_interval as centred_interval
+from sirtjax.uncertainty._linear import LinearPropagation as LinearPropagation
+from sirtjax.uncertainty._linear import propagate_linear as propagate_linear
+from sirtjax.uncertainty._propagate import Propagation as Propagation
+from sirtjax.uncertainty._propagate import propagate as propagate
+from sirtjax.uncertainty._sampling import SampledPropagation as SampledPropagation
+from sirtjax.uncertainty._sampling import propagate_samples as propagate_samples
+from sirtjax.uncertainty._sources import Source as Source
+from sirtjax.uncertainty._sources import source_value as source_value
+
+__all__ = [
+    "Budget",
+    "CentredInterval",
+    "LinearPropagation",
+    "Propagation",
+    "SampledPropagation",
+    "Source",
+    "centred_interval",
+    "propagate",
+    "propagate_linear",
+    "propagate_samples",
+    "source_value",
+    "uncertainty_budget",
+]
