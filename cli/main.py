@@ -51,6 +51,7 @@ def _options(
 
 def _register_verbs() -> None:
     from sirtjax.cli import (
+        accumulate,
         anonymise,
         doctor,
         evaluate,
@@ -81,6 +82,7 @@ def _register_verbs() -> None:
     for verb in (
         plan.plan,
         plan.verify,
+        accumulate.accumulate,
         step.step,
         prescribe.prescribe,
         order.order,

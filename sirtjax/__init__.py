@@ -22,6 +22,7 @@ _NAMES = {
     "LabelMap": "sirtjax.volume",
     "Volume": "sirtjax.volume",
     "absorbed_dose": "sirtjax.tasks",
+    "accumulate": "sirtjax.tasks",
     "dose_volume_histogram": "sirtjax.tasks",
     "plan": "sirtjax.tasks",
     "read_image": "sirtjax.formats",

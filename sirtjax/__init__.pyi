@@ -43,6 +43,7 @@ from sirtjax.io import write_labels as write_labels
 from sirtjax.io import write_nifti as write_nifti
 from sirtjax.io import write_transform as write_transform
 from sirtjax.tasks import absorbed_dose as absorbed_dose
+from sirtjax.tasks import accumulate as accumulate
 from sirtjax.tasks import dose_volume_histogram as dose_volume_histogram
 from sirtjax.tasks import plan as plan
 from sirtjax.tasks import register as register

@@ -1,5 +1,6 @@
 """Nuclides, absorbed dose, dose-volume histograms and prescription of radioembolisation."""
 
+from sirtjax.dosimetry._accumulation import accumulate_bed as accumulate_bed
 from sirtjax.dosimetry._activity import absolute_activity_mbq as absolute_activity_mbq
 from sirtjax.dosimetry._activity import cumulated_activity_mbq_h as cumulated_activity_mbq_h
 from sirtjax.dosimetry._activity import decay_factor as decay_factor
@@ -257,6 +258,7 @@ __all__ = [
     "absolute_activity_mbq",
     "absorbed_dose_gy",
     "accepted_registration_checks",
+    "accumulate_bed",
     "activity_interval_mbq",
     "activity_multiple",
     "activity_per_mass_mbq",

@@ -9,6 +9,7 @@ from sirtjax.dosimetry._check_rule_record import CheckRule as CheckRule
 from sirtjax.dosimetry._check_rule_record import Limit as Limit
 from sirtjax.dosimetry._check_rule_record import Severity as Severity
 from sirtjax.dosimetry._check_rule_record import check_rule as _rule
+from sirtjax.dosimetry._check_rules_accumulation import ACCUMULATION_RULES
 from sirtjax.dosimetry._check_rules_measured import MEASURED_ACTIVITY_RULES
 
 _VAN_ROEKEL = "van Roekel, thesis Utrecht"
@@ -343,6 +344,8 @@ _RULES: tuple[CheckRule, ...] = (
     ),
 )  # fmt: skip
 
-CHECKS: tuple[CheckRule, ...] = tuple(sorted((*_RULES, *MEASURED_ACTIVITY_RULES), key=lambda rule: rule.code))
+CHECKS: tuple[CheckRule, ...] = tuple(
+    sorted((*_RULES, *MEASURED_ACTIVITY_RULES, *ACCUMULATION_RULES), key=lambda rule: rule.code)
+)
 
 RULES: Mapping[str, CheckRule] = {rule.code: rule for rule in CHECKS}

@@ -1,5 +1,12 @@
 """Results to files: pictures, tables and pages. Nothing is computed here."""
 
+from sirtjax.reports._accumulation_folder import write_accumulation as write_accumulation
+from sirtjax.reports._accumulation_folder import write_accumulation_folder as write_accumulation_folder
+from sirtjax.reports._accumulation_page import accumulation_html as accumulation_html
+from sirtjax.reports._accumulation_page import accumulation_pdf as accumulation_pdf
+from sirtjax.reports._accumulation_tables import limit_table as limit_table
+from sirtjax.reports._accumulation_tables import sum_table as sum_table
+from sirtjax.reports._accumulation_tables import transform_table as transform_table
 from sirtjax.reports._alignment_page import alignment_page as alignment_page
 from sirtjax.reports._box_plots import box_plots as box_plots
 from sirtjax.reports._dicom_results import DicomResults as DicomResults
@@ -66,12 +73,15 @@ __all__ = [
     "TrainingPage",
     "UptakeFile",
     "WrittenPlan",
+    "accumulation_html",
+    "accumulation_pdf",
     "alignment_page",
     "box_plots",
     "case_references",
     "divide_liver_file",
     "dose_text",
     "fill_plan_folder",
+    "limit_table",
     "load_saved_case",
     "load_steps",
     "measure_resolution_file",
@@ -88,10 +98,14 @@ __all__ = [
     "segment_uptake_file",
     "segmentation_preview",
     "sphere_occupancy",
+    "sum_table",
     "sweep_figure",
     "training_html",
+    "transform_table",
     "voi_csv",
     "warp_file",
+    "write_accumulation",
+    "write_accumulation_folder",
     "write_dicom_results",
     "write_plan",
     "write_plan_folder",

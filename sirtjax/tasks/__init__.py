@@ -1,5 +1,7 @@
 """One function for each task of the command line, on images in memory; `sirtjax.register` is `tasks.register`."""
 
+from sirtjax.tasks._accumulate import AccumulatedDose as AccumulatedDose
+from sirtjax.tasks._accumulate import accumulate as accumulate
 from sirtjax.tasks._dose import absorbed_dose as absorbed_dose
 from sirtjax.tasks._dose import dose_volume_histogram as dose_volume_histogram
 from sirtjax.tasks._plan import PlannedCase as PlannedCase
@@ -11,8 +13,10 @@ from sirtjax.tasks._simulate import simulate as simulate
 from sirtjax.tasks._warp import warp as warp
 
 __all__ = [
+    "AccumulatedDose",
     "PlannedCase",
     "absorbed_dose",
+    "accumulate",
     "dose_volume_histogram",
     "plan",
     "register",

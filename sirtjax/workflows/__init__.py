@@ -1,5 +1,19 @@
 """Planning and verification: the steps of a patient's case as plain functions."""
 
+from sirtjax.workflows._accumulation import accumulate_case as accumulate_case
+from sirtjax.workflows._accumulation import on_grid as on_grid
+from sirtjax.workflows._accumulation_case import Accumulation as Accumulation
+from sirtjax.workflows._accumulation_case import load_accumulation as load_accumulation
+from sirtjax.workflows._accumulation_record import ACCUMULATION_SCHEMA as ACCUMULATION_SCHEMA
+from sirtjax.workflows._accumulation_record import AccumulatedMaps as AccumulatedMaps
+from sirtjax.workflows._accumulation_record import AccumulatedResult as AccumulatedResult
+from sirtjax.workflows._accumulation_record import AccumulatedVoi as AccumulatedVoi
+from sirtjax.workflows._accumulation_record import DoseStatistics as DoseStatistics
+from sirtjax.workflows._accumulation_record import SumLimit as SumLimit
+from sirtjax.workflows._accumulation_record import TreatmentDose as TreatmentDose
+from sirtjax.workflows._accumulation_record import TreatmentResult as TreatmentResult
+from sirtjax.workflows._accumulation_record import TreatmentTransform as TreatmentTransform
+from sirtjax.workflows._accumulation_record import accumulation_to_json as accumulation_to_json
 from sirtjax.workflows._alignment_record import Alignment as Alignment
 from sirtjax.workflows._alignment_record import AlignmentRecord as AlignmentRecord
 from sirtjax.workflows._automatic import BY_CT_NUMBERS as BY_CT_NUMBERS
@@ -99,12 +113,17 @@ from sirtjax.workflows._voi_histogram import VoiHistogram as VoiHistogram
 from sirtjax.workflows._voi_histogram import voi_histogram as voi_histogram
 
 __all__ = [
+    "ACCUMULATION_SCHEMA",
     "BY_CT_NUMBERS",
     "IMAGE_ROLES",
     "MASK_ROLES",
     "NO_PSEUDONYM",
     "SCHEMA",
     "STEPS",
+    "AccumulatedMaps",
+    "AccumulatedResult",
+    "AccumulatedVoi",
+    "Accumulation",
     "ActivityAlignment",
     "ActivityRow",
     "Alignment",
@@ -120,6 +139,7 @@ __all__ = [
     "ComparisonRow",
     "CorrectedDose",
     "DoseMapRecord",
+    "DoseStatistics",
     "GammaResult",
     "Hooks",
     "ImageRole",
@@ -157,11 +177,15 @@ __all__ = [
     "RoleProposal",
     "Step",
     "StepResults",
+    "SumLimit",
     "TerritoryMap",
     "TerritoryOrder",
     "TerritoryResult",
+    "TreatmentDose",
     "TreatmentPlan",
     "TreatmentRecord",
+    "TreatmentResult",
+    "TreatmentTransform",
     "UsedMask",
     "VialRecord",
     "Voi",
@@ -169,17 +193,21 @@ __all__ = [
     "VoiHistogram",
     "VoiResult",
     "VolumeChange",
+    "accumulate_case",
+    "accumulation_to_json",
     "automatic_hooks",
     "case_from_dict",
     "case_from_studies",
     "check_choices",
     "check_prescription",
     "frame_decay_factor",
+    "load_accumulation",
     "load_case",
     "mask_frame",
     "mask_role_of",
     "missing_choices",
     "missing_prescription",
+    "on_grid",
     "order_plan",
     "pipeline_inputs",
     "plan_case",

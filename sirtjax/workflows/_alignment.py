@@ -9,7 +9,7 @@ from typing import get_args
 from sirtjax import io, registration, spatial
 from sirtjax.errors import ComputationError, ConfigError
 from sirtjax.registration import RegistrationConfig, RegistrationResult, Status
-from sirtjax.volume import Volume
+from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows._alignment_record import Alignment, AlignmentRecord, Register
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_images import CaseImages
@@ -18,7 +18,11 @@ from sirtjax.workflows._guides import LIVER, RegistrationGuidance, gather_guides
 from sirtjax.workflows._voi import Voi
 
 # The floating image of each table of a case.
-FLOATING: Mapping[str, str] = {"registration": "diagnostic image", "plan_registration": "CT of the plan"}
+FLOATING: Mapping[str, str] = {
+    "registration": "diagnostic image",
+    "plan_registration": "CT of the plan",
+    "treatments.transform": "CT of the treatment",
+}
 # What each method leaves of a preset.
 FREEDOM: Mapping[str, tuple[str, ...]] = {
     "deformable": (),
@@ -56,7 +60,7 @@ def align_diagnostic(
         raise ConfigError("the diagnostic image requires a [registration] to the activity image")
     reference = images.ct if images.ct is not None else images.activity
     if not table.computed:
-        return stated_alignment(table, reference.volume)
+        return stated_alignment(table, reference.volume.geometry)
     if images.ct is None:
         raise ConfigError(
             f'registration.method = "{table.method}" requires [images.ct]: a SPECT shows too little anatomy to register'
@@ -65,16 +69,14 @@ def align_diagnostic(
     return computed_alignment(table, images.ct.volume, images.diagnostic.volume, guides, register=register)
 
 
-def stated_alignment(table: TransformTable, reference: Volume) -> Alignment:
+def stated_alignment(table: TransformTable, reference: Geometry) -> Alignment:
     """Returns the transform that a case states: none, or the content of its file.
 
     Args:
       table: table of the case with method "identity" or "file".
-      reference: image of the reference frame.
+      reference: grid in the reference frame.
     """
-    transform = (
-        spatial.identity() if table.path is None else io.read_transform(table.path, reference=reference.geometry)
-    )
+    transform = spatial.identity() if table.path is None else io.read_transform(table.path, reference=reference)
     return Alignment(transform=transform, record=AlignmentRecord(method=table.method))
 
 

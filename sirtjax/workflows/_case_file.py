@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sirtjax.errors import ConfigError
 from sirtjax.parsing import ParseError, parse_toml
 from sirtjax.workflows._case import Case
 
+Checked = TypeVar("Checked", bound=BaseModel)
 # What the checker calls the alternatives of a value: "constrained-float", "literal['activity']".
 UNION_BRANCH = re.compile(r"constrained-\w+|literal\[.*\]")
 # Keys that hold paths, relative to the case file.
 PATH_KEYS = frozenset(
-    {"path", "dividing_lines", "planar", "planar_rois", "plan", "ct", "reference_points", "floating_points"}
+    {"path", "dividing_lines", "planar", "planar_rois", "plan", "ct", "reference_points", "floating_points", "folder"}
 )
 
 
@@ -50,15 +51,24 @@ def load_case(path: Path, *, overrides: Sequence[str] = (), unset: Sequence[str]
       >>> case.patient.id, case.lung_shunt.fraction
       ('P001', 0.08)
     """
+    table = read_toml(path, "case file")
+    return case_from_dict(table, folder=path.parent, source=str(path), overrides=overrides, unset=unset)
+
+
+def read_toml(path: Path, what: str) -> dict[str, object]:
+    """Reads a TOML file; `what` names it in messages.
+
+    Raises:
+      ConfigError: the file cannot be read or is not TOML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the case file ({_reason(error)}); use a TOML file") from error
+        raise ConfigError(f"{path}: cannot read the {what} ({_reason(error)}); use a TOML file") from error
     try:
-        table = parse_toml(text)
+        return parse_toml(text)
     except ParseError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    return case_from_dict(table, folder=path.parent, source=str(path), overrides=overrides, unset=unset)
 
 
 def case_from_dict(
@@ -76,12 +86,37 @@ def case_from_dict(
     Raises:
       ConfigError: a key or value is missing, unknown or contradictory.
     """
+    return checked_table(Case, table, folder=folder, source=source, overrides=overrides, unset=unset)
+
+
+def checked_table(
+    model: type[Checked],
+    table: dict[str, object],
+    *,
+    folder: Path,
+    source: str,
+    overrides: Sequence[str] = (),
+    unset: Sequence[str] = (),
+) -> Checked:
+    """Checks nested tables by a model, after the changes of single values.
+
+    Args:
+      model: model of the file.
+      table: content of the file.
+      folder: folder to which relative paths refer.
+      source: name of the file in messages.
+      overrides: "a.b=value" with a TOML value.
+      unset: keys "a.b" or tables "a" that are removed before `overrides` are set.
+
+    Raises:
+      ConfigError: a key or value is missing, unknown or contradictory.
+    """
     for key in unset:
         _unset(table, key)
     for override in overrides:
         _override(table, override)
     try:
-        return Case.model_validate(_anchored(table, folder))
+        return model.model_validate(_anchored(table, folder))
     except ValidationError as error:
         problems = "; ".join(
             f"{_place(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}{_found(problem)}"

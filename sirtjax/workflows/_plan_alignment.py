@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -96,15 +97,22 @@ def register_plan(
     if not table.computed:
         if table.method == "identity":
             _refuse_other_frame(images, plan)
-        alignment = stated_alignment(table, reference.volume)
+        alignment = stated_alignment(table, reference.volume.geometry)
     else:
         if images.ct is None:
             raise ConfigError(f'plan_registration.method = "{table.method}" requires [images.ct], the CT of the PET/CT')
-        floating = _planning_ct(table, plan, planned)
+        if table.ct is None:
+            raise ConfigError("plan_registration: `ct` is missing; set it to the CT that the plan was made with")
+        floating = read_plan_ct(
+            table.ct, plan, planned, series=table.series, resample_slices=table.resample_slices, of="the plan"
+        )
         guides = RegistrationGuidance(reference_masks={LIVER: liver}, floating_masks={LIVER: planned.masks[LIVER]})
         alignment = computed_alignment(table, images.ct.volume, floating.volume, guides, register=hooks.register)
     grid = images.activity.volume.geometry
     position = plan_position(liver, planned.masks[LIVER], grid, alignment.transform, contoured=contoured)
+    refuse_worse_position(
+        position, table=table.key, moved="the plan", direction="from points of the activity image to the plan"
+    )
     checks = _judge(table, position)
     return RegisteredPlan(alignment=alignment, position=position, checks=checks, ct=floating), products
 
@@ -143,16 +151,30 @@ def plan_position(
     )
 
 
-def _judge(table: PlanRegistrationTable, position: PlanPosition) -> tuple[Check, ...]:
-    """Refuses a transform that makes the agreement worse, and a poor agreement that the case does not accept."""
+def refuse_worse_position(position: PlanPosition, *, table: str, moved: str, direction: str) -> None:
+    """Refuses a transform after which the livers agree worse, as one in the wrong direction does.
+
+    Args:
+      position: agreement of the livers.
+      table: table of the case with the transform, for the message.
+      moved: owner of the moved liver, such as "the plan".
+      direction: direction that the transform must have, in words.
+
+    Raises:
+      InputError: overlap and distance of the livers are both worse.
+    """
     before_mm = position.centroid_unregistered_mm
     worse = position.dice < position.dice_unregistered - DSC_SLACK
     if worse and before_mm is not None and position.centroid_mm > before_mm + CENTROID_SLACK_MM:
         raise InputError(
-            f"plan_registration: the transform moves the plan away from the liver (DSC {position.dice:.2f}, centroids "
+            f"{table}: the transform moves {moved} away from the liver (DSC {position.dice:.2f}, centroids "
             f"{position.centroid_mm:.1f} mm apart; without it {position.dice_unregistered:.2f}, {before_mm:.1f} mm); "
-            "check its direction, which is from points of the activity image to the plan"
+            f"check its direction, which is {direction}"
         )
+
+
+def _judge(table: PlanRegistrationTable, position: PlanPosition) -> tuple[Check, ...]:
+    """Refuses a poor agreement that the case does not accept."""
     poor = dosimetry.plan_position_checks(dice=position.dice, centroid_mm=position.centroid_mm)
     if poor and POOR not in table.accept:
         raise InputError(
@@ -193,25 +215,35 @@ def _liver_here(
     return LabelMap.from_mask(np.asarray(labels.array) > 0, labels.geometry, name=LIVER), False, products
 
 
-def _planning_ct(table: PlanRegistrationTable, plan: TreatmentPlan, planned: PlannedMaps) -> io.Image:
-    if table.ct is None:
-        raise ConfigError("plan_registration: `ct` is missing; set it to the CT that the plan was made with")
+def read_plan_ct(
+    path: Path, plan: TreatmentPlan, planned: PlannedMaps, *, series: str | None, resample_slices: bool, of: str
+) -> io.Image:
+    """Reads the CT that a plan or a verification was made with, recognised by its SHA-256.
+
+    Args:
+      path: file or folder of the CT.
+      plan: content of its results.json.
+      planned: dose of the plan.
+      series: DICOM series by UID, number or description.
+      resample_slices: whether unevenly spaced slices are resampled.
+      of: owner of the CT in messages, such as "the plan".
+
+    Raises:
+      ConfigError: the plan was made without a CT.
+      InputError: another file than the one of the plan.
+      GeometryError: the CT does not overlap the dose.
+    """
     stated = plan.inputs.get("ct")
     if stated is None:
-        raise ConfigError(
-            f"{table.ct}: the plan was made without a CT; use plan_registration.method = "
-            '"file" with a transform made in a viewer'
-        )
-    image = formats.read_image(
-        table.ct, series=table.series, modality="CT", allow_resample_slices=table.resample_slices
-    )
+        raise ConfigError(f'{path}: {of} was made without a CT; use method = "file" with a transform made in a viewer')
+    image = formats.read_image(path, series=series, modality="CT", allow_resample_slices=resample_slices)
     if stated.get("sha256") is not None and image.source.sha256 != stated.get("sha256"):
         raise InputError(
-            f"{table.ct}: not the CT of the plan (SHA-256 {(image.source.sha256 or 'unknown')[:16]}, the plan states "
-            f"{(stated.get('sha256') or '')[:16]}); use the file that the plan was made with"
+            f"{path}: not the CT of {of} (SHA-256 {(image.source.sha256 or 'unknown')[:16]}, {of} states "
+            f"{(stated.get('sha256') or '')[:16]}); use the file that {of} was made with"
         )
     if spatial.overlap_fraction(image.volume.geometry, planned.dose_gy.geometry) == 0.0:
-        raise GeometryError(f"{table.ct}: the CT does not overlap the dose of the plan; use the CT of its SPECT/CT")
+        raise GeometryError(f"{path}: the CT does not overlap the dose of {of}; use the CT of its SPECT/CT or PET/CT")
     return image
 
 

@@ -1,13 +1,13 @@
-"""The plan of a verification, read from its results.json."""
+"""A plan or a verification, read from its results.json."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sirtjax.errors import ImageFormatError
 from sirtjax.io import PatientFingerprint
@@ -23,9 +23,10 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class TreatmentPlan:
-    """The plan that a verification is compared with.
+    """The plan that a verification is compared with, or a treatment whose dose is accumulated.
 
     Attributes:
+      kind: "plan" (doses and activities are planned) or "verification" (they are delivered).
       patient_id: pseudonym; empty if the file has none.
       patient: keyed hashes of the patient's identifiers; empty for NIfTI images.
       protocol: name of the protocol.
@@ -33,16 +34,19 @@ class TreatmentPlan:
       dose_method: dose method of the plan's limits, "local" or "kernel".
       created: date and time of the plan.
       planned_mbq: activity in the patient at injection, by territory.
-      residual_fraction: fraction of the dispensed activity that remains in vial and catheter, by territory.
+      residual_fraction: fraction of the dispensed activity that remains in vial and catheter, by territory; without
+        those that a verification does not know.
       territories: all territories of the plan.
       objectives: objectives with the predicted doses.
       vois: the rows of the VOI table by name, as in the file.
       lung_dose_gy: mean lung dose.
       inputs: file, UIDs and hash of each input by its role, as in the file.
       unreviewed_masks: a sentence for each unreviewed mask.
+      errors: codes of its checks with severity "error".
       dose_map: identity of the dose map in the folder of the plan.
     """
 
+    kind: Literal["plan", "verification"]
     patient_id: str
     patient: PatientFingerprint
     protocol: str
@@ -58,6 +62,7 @@ class TreatmentPlan:
     lung_dose_gy: float | None
     inputs: dict[str, InputFile]
     unreviewed_masks: tuple[str, ...]
+    errors: tuple[str, ...]
     dose_map: DoseMapRecord
 
 
@@ -69,7 +74,12 @@ class _Part(BaseModel):
 class _Injection(_Part):
     territory: str
     activity_mbq: NotNegative
-    residual_fraction: Annotated[float, Field(ge=0, lt=1)]
+    residual_fraction: Annotated[float, Field(ge=0, lt=1)] | None
+
+
+class _Check(_Part):
+    code: str
+    severity: str
 
 
 class _Territory(_Part):
@@ -135,8 +145,8 @@ class _DoseMap(_Part):
     ]
 
 
-class _Plan(_Part):
-    kind: Literal["plan"]
+class _Treatment(_Part):
+    kind: Literal["plan", "verification"]
     patient_id: str | None = None
     protocol: str
     nuclide: str
@@ -149,7 +159,18 @@ class _Plan(_Part):
     lung_dose_gy: Finite | None
     provenance: _Provenance
     unreviewed_masks: list[str]
+    checks: list[_Check]
     dose_map: _DoseMap
+
+    @model_validator(mode="after")
+    def _known_residual(self) -> Self:
+        if self.kind == "plan" and any(row.residual_fraction is None for row in self.injections):
+            raise ValueError("`residual_fraction` of an injection is missing; only a verification may lack it")
+        return self
+
+
+class _Plan(_Treatment):
+    kind: Literal["plan"]
 
 
 def read_plan(path: Path) -> TreatmentPlan:
@@ -158,18 +179,33 @@ def read_plan(path: Path) -> TreatmentPlan:
     Raises:
       ImageFormatError: the file cannot be read, is not a plan of this software or is of another version of the format.
     """
+    return _read(path, _Plan, "plan")
+
+
+def read_treatment(path: Path) -> TreatmentPlan:
+    """Reads the results.json of a plan or a verification.
+
+    Raises:
+      ImageFormatError: the file cannot be read, is neither of this software or is of another version of the format.
+    """
+    return _read(path, _Treatment, "plan or verification")
+
+
+def _read(path: Path, model: type[_Treatment], what: str) -> TreatmentPlan:
     table = _table(path)
     try:
-        plan = _Plan.model_validate(table)
+        plan = model.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ImageFormatError(
-            f"{path}: not the results.json of a plan ({where}: {first['msg']}); use that of `sirtjax plan`"
+            f"{path}: not the results.json of a {what} ({where}: {first['msg']}); use that of "
+            f"{'`sirtjax plan`' if model is _Plan else '`sirtjax plan` or `sirtjax verify`'}"
         ) from error
     rows: list[PlannedVoi] = table["vois"]
     mark = plan.provenance.patient
     return TreatmentPlan(
+        kind=plan.kind,
         patient_id=plan.patient_id or "",
         patient=PatientFingerprint() if mark is None else PatientFingerprint(**mark.model_dump()),
         protocol=plan.protocol,
@@ -178,13 +214,16 @@ def read_plan(path: Path) -> TreatmentPlan:
         dose_method=plan.dose_method,
         created=plan.provenance.created,
         planned_mbq={row.territory: row.activity_mbq for row in plan.injections if row.activity_mbq > 0},
-        residual_fraction={row.territory: row.residual_fraction for row in plan.injections},
+        residual_fraction={
+            row.territory: row.residual_fraction for row in plan.injections if row.residual_fraction is not None
+        },
         territories=tuple(TerritoryResult(**row.model_dump()) for row in plan.territories),
         objectives=tuple(ObjectiveResult(**row.model_dump()) for row in plan.objectives),
         vois={str(row["name"]): row for row in rows},
         lung_dose_gy=plan.lung_dose_gy,
         inputs={role: cast("InputFile", one.model_dump()) for role, one in plan.provenance.inputs.items()},
         unreviewed_masks=tuple(plan.unreviewed_masks),
+        errors=tuple(sorted({check.code for check in plan.checks if check.severity == "error"})),
         dose_map=_dose_map(plan.dose_map),
     )
 

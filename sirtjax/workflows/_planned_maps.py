@@ -78,7 +78,8 @@ def read_planned_maps(path: Path, plan: TreatmentPlan) -> PlannedMaps:
 def _read(file: Path, path: Path) -> io.Image:
     if not file.is_file():
         raise ImageFormatError(
-            f"{file}: missing; [plan_registration] needs the folder of the plan, with {path.name}, its dose and masks"
+            f"{file}: missing; use the folder that `sirtjax plan` or `sirtjax verify` wrote, with {path.name}, "
+            "its dose and masks"
         )
     return io.read_nifti(file)
 

@@ -38,7 +38,7 @@ def provenance(case: Case, images: CaseImages, *, registration: str, products: S
     """
     import jax
 
-    table = _without_folders(case.model_dump(mode="json", by_alias=True))
+    table = without_folders(case.model_dump(mode="json", by_alias=True))
     inputs: dict[str, InputFile] = {}
     for role in ("activity", "ct", "diagnostic"):
         image: Image | None = getattr(images, role)
@@ -118,12 +118,16 @@ def _guide_files(table: RegistrationTable) -> dict[str, Path]:
     return files | {role: path for role, path in points.items() if path is not None}
 
 
-def _without_folders(value: Any, key: str = "") -> Any:
-    """File names only: folders are often named after patients."""
+def without_folders(table: Mapping[str, object]) -> dict[str, object]:
+    """Returns a table with file names only: folders are often named after patients."""
+    return {name: _file_names(item, name) for name, item in table.items()}
+
+
+def _file_names(value: Any, key: str = "") -> Any:
     if isinstance(value, Mapping):
-        return {name: _without_folders(item, name) for name, item in value.items()}
+        return {name: _file_names(item, name) for name, item in value.items()}
     if isinstance(value, list):
-        return [_without_folders(item, key) for item in value]
+        return [_file_names(item, key) for item in value]
     if isinstance(value, str) and key in PATH_KEYS:
         return Path(value).name
     return value
