@@ -123,6 +123,8 @@ def _print(answer: CompartmentPrescription) -> None:
         ["VOI", "Gy", "Gy if only this is ordered and the residual stays behind"],
         doses,
     )
+    for line in answer.notes:
+        print(line)
     if answer.checks:
         table = [[f"{check.code} {check.severity}", check.message] for check in answer.checks]
         _console.emit_table("Checks", ["code", "message"], table)

@@ -11,6 +11,7 @@ from sirtjax.dosimetry._check_rule_record import Severity as Severity
 from sirtjax.dosimetry._check_rule_record import check_rule as _rule
 from sirtjax.dosimetry._check_rules_accumulation import ACCUMULATION_RULES
 from sirtjax.dosimetry._check_rules_measured import MEASURED_ACTIVITY_RULES
+from sirtjax.dosimetry._plan_rules import PLAN_RULES
 
 _VAN_ROEKEL = "van Roekel, thesis Utrecht"
 
@@ -185,12 +186,6 @@ _RULES: tuple[CheckRule, ...] = (
         "reducing all territories alike misses a target; the split {where} meets all targets and limits",
     ),
     _rule(
-        "SJ560", "info", "Limit reached before the outcome",
-        "{where} is reached before the NTCP or the maximum of TCP (1 - NTCP) that was asked for ({value} {unit}): "
-        "the limit was kept, {limit} {unit}",
-        unit="MBq", source="the case",
-    ),
-    _rule(
         "SJ510", "info", "Verification without a plan",
         "no plan is provided: delivered activities and doses are compared with the protocol only",
     ),
@@ -345,7 +340,7 @@ _RULES: tuple[CheckRule, ...] = (
 )  # fmt: skip
 
 CHECKS: tuple[CheckRule, ...] = tuple(
-    sorted((*_RULES, *MEASURED_ACTIVITY_RULES, *ACCUMULATION_RULES), key=lambda rule: rule.code)
+    sorted((*_RULES, *MEASURED_ACTIVITY_RULES, *ACCUMULATION_RULES, *PLAN_RULES), key=lambda rule: rule.code)
 )
 
 RULES: Mapping[str, CheckRule] = {rule.code: rule for rule in CHECKS}

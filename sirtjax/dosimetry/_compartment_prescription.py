@@ -25,6 +25,11 @@ from sirtjax.errors import InputError
 from sirtjax.parsing import json_value
 
 TERRITORY = "treated"
+# Compartments have no position, so the betas that leave the liver for the lungs cannot be computed.
+LUNG_NOTE = (
+    "the lung dose is that of the shunted activity only; betas from the liver are not included, because compartments "
+    "have no position (a plan from images with a lung mask includes them)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,7 @@ class CompartmentPrescription:
       lung_mass_g: lung mass used.
       lung_shunt_fraction: lung shunt used.
       other_rules: activities by the semi-empirical rules of the device, by name, for comparison.
+      notes: sentences about effects that compartments cannot include.
     """
 
     protocol: Protocol
@@ -86,6 +92,7 @@ class CompartmentPrescription:
     lung_mass_g: float
     lung_shunt_fraction: float
     other_rules: dict[str, float]
+    notes: tuple[str, ...] = (LUNG_NOTE,)
 
     def to_json(self) -> dict[str, object]:
         """Returns the prescription as nested dictionaries; an absent bound is None."""
@@ -103,6 +110,8 @@ class CompartmentPrescription:
             },
             "prescription": prescription,
             "other_rules": self.other_rules,
+            "lung_dose_includes_spill": False,
+            "notes": list(self.notes),
         }
         found: dict[str, Any] = json_value(table)
         return found

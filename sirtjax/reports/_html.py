@@ -20,6 +20,7 @@ from sirtjax.reports._partial_volume_tables import (
 )
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
 from sirtjax.reports._registration_page import quality_rows
+from sirtjax.reports._remnant_section import REMNANT_HEADER, remnant_rows, remnant_sentences
 from sirtjax.reports._shift_figure import shift_figure
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ def report_html(
         dose_columns=DOSE_COLUMNS + len(v_levels(result)) + bool(result.planned),
         biology_rows=biology,
         biology_keys=list(dict.fromkeys(key for _, row in biology for key in row)),
+        remnant_header=REMNANT_HEADER,
+        remnant_rows=remnant_rows(result),
+        remnant_sentences=remnant_sentences(result),
         outcome_header=OUTCOME_HEADER,
         outcome_rows=outcome_rows(result),
         outcome_sentences=outcome_sentences(result),

@@ -32,7 +32,7 @@ from sirtjax.reports._html import (
     v_levels,
 )
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
-from sirtjax.reports._outcome_section import CAPTION, OUTCOME_HEADER, outcome_figure, outcome_rows, outcome_sentences
+from sirtjax.reports._outcome_pdf import outcome_section, remnant_section
 from sirtjax.reports._partial_volume_tables import (
     partial_volume_header,
     partial_volume_rows,
@@ -68,7 +68,7 @@ def report_story(result: Result, patient: str, pictures: Sequence[dict[str, str]
         *_summary(result),
         *_checks(result),
         *_objectives(result),
-        *_outcome(result),
+        *outcome_section(result, dpi=GRAPH_DPI),
         *before_after_section(result, dpi=GRAPH_DPI),
         *_comparison(result),
         *_doses(result),
@@ -201,14 +201,6 @@ def _objectives(result: Result) -> list[Flowable]:
     return section("Targets and limits", table(header, [row.cells for row in rows], align, colours=colours))
 
 
-def _outcome(result: Result) -> list[Flowable]:
-    if result.outcome is None:
-        return []
-    body = paragraph(" ".join(outcome_sentences(result)))
-    body += picture(_bytes(figure_png(outcome_figure(result.outcome), dpi=GRAPH_DPI)), CAPTION)
-    return section("Predicted outcome", [*body, *table(list(OUTCOME_HEADER), outcome_rows(result), "lrrrr")])
-
-
 def _comparison(result: Result) -> list[Flowable]:
     if result.comparison is None:
         return []
@@ -245,6 +237,7 @@ def _doses(result: Result) -> list[Flowable]:
     body = [
         *table(header, rows, "l" + "r" * (len(header) - 1), strong=groups),
         *paragraph(legend, size=7.5, colour=SOFT),
+        *remnant_section(result),
         *_methods_of_dose(result),
         *_partial_volume(result),
         *_biology(result),

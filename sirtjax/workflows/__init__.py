@@ -81,6 +81,7 @@ from sirtjax.workflows._record_result import LungShuntRecord as LungShuntRecord
 from sirtjax.workflows._record_result import RegionCounts as RegionCounts
 from sirtjax.workflows._record_result import TreatmentRecord as TreatmentRecord
 from sirtjax.workflows._record_result import VialRecord as VialRecord
+from sirtjax.workflows._remnant_record import LiverRemnant as LiverRemnant
 from sirtjax.workflows._required import check_prescription as check_prescription
 from sirtjax.workflows._required import missing_prescription as missing_prescription
 from sirtjax.workflows._resampled_case import ResampledCase as ResampledCase
@@ -147,6 +148,7 @@ __all__ = [
     "InputFile",
     "LesionAgreement",
     "LiverFunctionRecord",
+    "LiverRemnant",
     "LungMeasurement",
     "LungShuntRecord",
     "MaskProposal",

@@ -28,6 +28,7 @@ from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._provenance import provenance
 from sirtjax.workflows._record import treatment_record
 from sirtjax.workflows._registration_summary import registration_summary
+from sirtjax.workflows._remnant import liver_remnant
 from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._results import Result, ResultVolumes, TerritoryResult
 from sirtjax.workflows._setting import DosimetryContext
@@ -148,6 +149,7 @@ def assemble(
         half_life_h=setting.nuclide.half_life_h,
     )
     summary = registration_summary(products.registration, mapped, lesions=tuple(voi.name for voi in products.lesions))
+    remnant, remnant_checks = liver_remnant(case, setting, deposit.dose_gy)
     result = Result(
         kind="plan",
         patient_id=case.patient.id,
@@ -165,6 +167,7 @@ def assemble(
                 *case_checks(case, products, setting, vois, deposit),
                 *registration_checks(summary),
                 *setting.record_checks,
+                *remnant_checks,
                 *checks,
             )
         ),
@@ -183,6 +186,7 @@ def assemble(
         territories=_territory_results(setting),
         masks=mask_results(case, products),
         record=setting.record,
+        remnant=remnant,
         lung_shunt=lung_shunt_record(case, products.images, setting.shunt),
         dose_map=dose_map_record(Volume(deposit.dose_gy, mapped.geometry, unit="Gy")),
         partial_volume=partial_volume_result(case, products, setting, deposit, vois),

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from sirtjax.workflows._case_dose import CalibrationTable as CalibrationTable
 from sirtjax.workflows._case_dose import DoseTable as DoseTable
 from sirtjax.workflows._case_dose import PartialVolumeTable as PartialVolumeTable
+from sirtjax.workflows._case_dose import RemnantTable as RemnantTable
 from sirtjax.workflows._case_order import OrderTable as OrderTable
 from sirtjax.workflows._case_pet import AcquiredAsTable as AcquiredAsTable
 from sirtjax.workflows._case_pet import AfterTreatmentTable as AfterTreatmentTable
@@ -312,6 +313,7 @@ class Case(Table):
     prescription: PrescriptionTable = PrescriptionTable()
     biology: BiologyTable | None = None
     after_treatment: AfterTreatmentTable = AfterTreatmentTable()
+    remnant: RemnantTable | None = None
     injections: tuple[InjectionTable, ...] = ()
     record: RecordTable = RecordTable()
     order: OrderTable | None = None

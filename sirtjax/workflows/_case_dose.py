@@ -1,4 +1,4 @@
-"""The tables of a case about its dose: method and grid, partial-volume correction, calibration."""
+"""The tables of a case about its dose: method and grid, partial-volume correction, remnant, calibration."""
 
 from __future__ import annotations
 
@@ -72,6 +72,13 @@ class PartialVolumeTable(Table):
         if self.recovery_curve is not None and "recovery" not in self.methods:
             raise ValueError('`recovery_curve` requires methods = ["recovery"]: no other correction uses it')
         return self
+
+
+class RemnantTable(Table):
+    """The limit on the mean dose of the normal liver outside the injected territories, with its source."""
+
+    limit_gy: Positive
+    source: Annotated[str, Field(min_length=3)]
 
 
 class CalibrationTable(Table):

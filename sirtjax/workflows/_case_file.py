@@ -178,7 +178,8 @@ def _anchored(value: Any, folder: Path, key: str = "") -> Any:
     if not isinstance(value, str):
         return value
     is_file = key in ("protocol.name", "order.device") and value.partition("#")[0].endswith(".toml")
-    if key.rpartition(".")[2] in PATH_KEYS or is_file:
+    # The treatment record has days under the names of images.
+    if (key.rpartition(".")[2] in PATH_KEYS and not key.startswith("record.")) or is_file:
         return str(folder / value)
     return value
 

@@ -124,6 +124,7 @@ class RecordTable(Table):
     prescriber: Text | None = None
     physicist: Text | None = None
     treatment_date: Day | None = None
+    max_interval_days: Annotated[int, Field(gt=0)] | None = None
     paper: Literal["A4", "Letter"] = "A4"
     activity_tolerance: Annotated[float, Field(gt=0, lt=1)] | None = None
     liver_function: LiverFunctionTable = LiverFunctionTable()

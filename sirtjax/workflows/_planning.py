@@ -10,6 +10,7 @@ from sirtjax.workflows._assemble import assemble, prepare, superpose
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_ordering import case_order, check_order
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
+from sirtjax.workflows._interval import interval_checks
 from sirtjax.workflows._objective_results import objective_results
 from sirtjax.workflows._outcome_record import outcome_result
 from sirtjax.workflows._prescribing import (
@@ -47,7 +48,7 @@ def plan_case(
     check_prescription(case)
     check_order(case)
     images, products = made_images(case, products=products, hooks=hooks)
-    checks = activity_nuclide_checks(case, images, "plan")
+    checks = (*activity_nuclide_checks(case, images, "plan"), *interval_checks(case, images, "plan"))
     mapped = made_all(case, products=products, hooks=hooks)
     setting = prepare(case, mapped)
     hooks.on_step("dose")

@@ -26,6 +26,7 @@ from sirtjax.workflows._provenance_record import PlannedVoi, Provenance
 from sirtjax.workflows._record_result import LungShuntRecord, TreatmentRecord
 from sirtjax.workflows._registration_record import RegistrationSummary as RegistrationSummary
 from sirtjax.workflows._registration_record import VolumeChange as VolumeChange
+from sirtjax.workflows._remnant_record import LiverRemnant
 from sirtjax.workflows._used_mask import MaskState
 
 SCHEMA = "sirtjax-results/4"
@@ -266,6 +267,7 @@ class Result:
       outcome: TCP and NTCP over the activity, in a plan with a dose response; None otherwise.
       measured_activity: activity that the image after treatment shows in lungs, other organs and the whole field; None
         in a plan, and if there is nothing to measure.
+      remnant: the liver outside the injected territories.
     """
 
     kind: Literal["plan", "verification"]
@@ -303,6 +305,7 @@ class Result:
     order: OrderRecord | None = None
     outcome: OutcomeResult | None = None
     measured_activity: MeasuredActivity | None = None
+    remnant: LiverRemnant | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.

@@ -25,6 +25,7 @@ from sirtjax.workflows._decay import (
 )
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
+from sirtjax.workflows._interval import interval_checks
 from sirtjax.workflows._measured_activity import bremsstrahlung_checks, measured_activity
 from sirtjax.workflows._objective_results import delivered_objectives
 from sirtjax.workflows._plan_alignment import RegisteredPlan, register_plan
@@ -69,7 +70,7 @@ def verify_case(
     if not case.injections or any(table.activity_mbq is None for table in case.injections):
         raise ConfigError("a verification needs the delivered activity_mbq of every one of the [[injections]]")
     images, products = made_images(case, products=products, hooks=hooks)
-    checks = activity_nuclide_checks(case, images, "verification")
+    checks = (*activity_nuclide_checks(case, images, "verification"), *interval_checks(case, images, "verification"))
     _refuse_absolute_counts(case, images)
     if plan is not None and case.plan is not None:
         refuse_other_patient(case, images, plan, case.plan)

@@ -41,6 +41,7 @@ SECTIONS = {
     "RecordedVialTable": "[[record.vials]]",
     "OrderTable": "[order]",
     "BiologyTable": "[biology]",
+    "RemnantTable": "[remnant]",
     "TissueTable": "[biology.tumour]",
     "Case": "Top level",
 }

@@ -1,0 +1,33 @@
+"""Rules of checks about outcome, remnant, interval of imaging and viable tumour; part of the table of all checks."""
+
+from __future__ import annotations
+
+from sirtjax.dosimetry._check_rule_record import CheckRule
+from sirtjax.dosimetry._check_rule_record import check_rule as rule
+
+PLAN_RULES: tuple[CheckRule, ...] = (
+    rule(
+        "SJ307", "warning", "Long interval between imaging and treatment",
+        "{where}: {value} {unit} before the treatment, more than {limit} {unit}: the disease may have changed",
+        unit="days", source="the case",
+    ),
+    rule(
+        "SJ308", "warning", "Image of the planning after the treatment",
+        "{where}: acquired {value} {unit} after the stated treatment: check the dates", unit="days",
+    ),
+    rule(
+        "SJ309", "error", "Dose to the future liver remnant",
+        "the mean dose to the normal liver outside the injected territories is {value} {unit} (above {limit} {unit})",
+        unit="Gy", source="the case",
+    ),
+    rule(
+        "SJ310", "warning", "Interval between imaging and treatment unknown",
+        "the case limits the interval, and the day of {where} is unknown: state it under [record]",
+    ),
+    rule(
+        "SJ560", "info", "Limit reached before the outcome",
+        "{where} is reached before the NTCP or the maximum of TCP (1 - NTCP) that was asked for ({value} {unit}): "
+        "the limit was kept, {limit} {unit}",
+        unit="MBq", source="the case",
+    ),
+)  # fmt: skip
