@@ -24,7 +24,7 @@ Method = Literal["multi", "single"]
 DoseMethod = Literal["kernel", "local"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-SCHEMA = 3
+PROTOCOL_SCHEMA = 3
 Citation = Annotated[str, Field(min_length=3)]
 
 
@@ -97,6 +97,7 @@ class Protocol:
       lung_shunt_source: source of those steps.
       activity_per_mass: activity per liver mass, MBq/kg, if the device has such a rule.
       notes: further statements of the source.
+      schema_version: version of the file format.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Protocol:
     lung_shunt_source: str
     activity_per_mass: Quantity | None
     notes: tuple[str, ...]
+    schema_version: int = PROTOCOL_SCHEMA
 
     @property
     def method(self) -> Method:
@@ -329,9 +331,10 @@ def _parse(content: str, *, source: str) -> _File:
         table = parse_toml(content)
     except ParseError as error:
         raise ConfigError(f"{source}: not valid TOML: {error}") from error
-    if table.get("schema") == SCHEMA - 1 and "dose_method" not in table:
+    if table.get("schema") == PROTOCOL_SCHEMA - 1 and "dose_method" not in table:
         raise ConfigError(
-            f"{source}: schema {SCHEMA - 1} does not state the dose method of the limits; set schema = {SCHEMA} and "
+            f"{source}: schema {PROTOCOL_SCHEMA - 1} does not state the dose method of the limits; set "
+            f"schema = {PROTOCOL_SCHEMA} and "
             'add [dose_method] with value ("local" or "kernel"), source and evidence'
         )
     try:

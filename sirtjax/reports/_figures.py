@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,15 +89,15 @@ def fusion_figure(
     # As tall as the tallest plane at the common scale, and the titles.
     height = FIGURE_WIDTH * PLANES_FRACTION * max(j_mm, k_mm) / (2 * i_mm + j_mm) / 0.9
     figure = Figure(figsize=(FIGURE_WIDTH, height), facecolor="black")
-    values = np.asarray(maps.dose_gy.array if overlay == "dose" else maps.activity.array)
-    top = _scale_top(values, maps.occupancy["liver"], isodoses_gy if overlay == "dose" else ())
+    values = np.asarray(maps.dose_gy.array if overlay == "dose" else maps.activity.array, np.float32)
+    top = scale_top(values, maps.occupancy["liver"], isodoses_gy if overlay == "dose" else ())
     grid = figure.add_gridspec(
         1, 3, width_ratios=(i_mm, i_mm, j_mm), left=0.005, right=0.93, top=0.92, bottom=0.01, wspace=0.02
     )
     painted = None
     for column, plane in enumerate(PLANES):
         axes = figure.add_subplot(grid[0, column])
-        painted = _paint_plane(axes, maps, plane, centre, box, values, top)
+        painted = paint_plane(axes, maps, plane, centre, box, values, top)
         outlines = [(name, TERRITORY, 0.8, "dashed") for name in territories]
         outlines += [(name, OTHER_LESION, 0.9, "solid") for name in lesions if name != focus]
         outlines += [("liver", LIVER, 1.2, "solid")]
@@ -106,7 +105,7 @@ def fusion_figure(
         for name, colour, width, style in outlines:
             outline(axes, cut_plane(maps.occupancy[name], plane, centre, box), colour, width, style)
         if overlay == "dose":
-            _isodoses(axes, cut_plane(values, plane, centre, box), isodoses_gy)
+            draw_isodoses(axes, cut_plane(values, plane, centre, box), isodoses_gy)
         # The default place is searched for above the ticks, which are not drawn.
         axes.set_title(plane, color="white", fontsize=9, pad=3, y=1.0)
         axes.set_axis_off()
@@ -219,7 +218,10 @@ def cut_plane(
     return np.asarray(cut, np.float32)
 
 
-def _scale_top(values: NDArray[Any], liver: NDArray[np.float32], levels: Sequence[float]) -> float:
+def scale_top(
+    values: Float32[np.ndarray, "i j k"], liver: Float32[np.ndarray, "i j k"], levels: Sequence[float]
+) -> float:
+    """Returns the upper end of the colour scale: almost the maximum in the liver, at least every isodose."""
     inside = values[liver > 0.5]
     top = float(np.percentile(inside, 99.5)) if inside.size else float(values.max())
     return max(top, *levels, 1e-6) if levels else max(top, 1e-6)
@@ -231,15 +233,16 @@ def plane_aspect(spacing_mm: tuple[float, float, float], plane: str) -> float:
     return {"axial": j / i, "coronal": k / i, "sagittal": k / j}[plane]
 
 
-def _paint_plane(
+def paint_plane(
     axes: Axes,
     maps: ResultVolumes,
     plane: str,
     centre: tuple[int, int, int],
     box: list[tuple[int, int]],
-    values: NDArray[Any],
+    values: Float32[np.ndarray, "i j k"],
     top: float,
 ) -> AxesImage:
+    """Draws a dose or an activity over the CT in one plane."""
     aspect = plane_aspect(maps.geometry.spacing_mm, plane)
     if maps.ct_hu is not None:
         low, high = CT_WINDOW_HU
@@ -264,11 +267,13 @@ def outline(axes: Axes, cut: Float32[np.ndarray, "rows columns"], colour: str, w
         axes.contour(cut, levels=[0.5], colors=[colour], linewidths=width, linestyles=style)
 
 
-def _isodoses(axes: Axes, cut: Slice2d, levels: Sequence[float]) -> None:
+def draw_isodoses(axes: Axes, cut: Slice2d, levels: Sequence[float], *, labels: bool = True) -> None:
+    """Draws the isodose lines of one slice, with their doses if `labels` is set."""
     for level, colour in zip(levels, ISODOSE_COLOURS, strict=False):
         if cut.max() > level > cut.min():
             lines = axes.contour(cut, levels=[level], colors=[colour], linewidths=0.9)
-            axes.clabel(lines, fmt=lambda value: f"{value:g}", fontsize=6)
+            if labels:
+                axes.clabel(lines, fmt=lambda value: f"{value:g}", fontsize=6)
 
 
 def colour_bar(figure: Figure, painted: AxesImage, unit: str) -> None:

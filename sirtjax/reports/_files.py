@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirtjax import io
-from sirtjax.reports._html import pictures_of, report_html
+from sirtjax.reports._html import pictures_of, report_html, summary_picture_of
 from sirtjax.reports._report_pdf import report_pdf
 from sirtjax.reports._tables import voi_csv
 from sirtjax.volume import Volume
@@ -51,13 +51,14 @@ def write_results(
     on_step("report")
     linked = registration_page is not None
     pictures = pictures_of(result, maps, on_step)
+    first = summary_picture_of(result, maps)
     page = report_html(
         result, maps, identity=identity, registration_page=linked, plan_page=plan_page is not None, pictures=pictures
     )
     _write_text(folder / "report.html", page)
     if pdf:
         on_step("PDF")
-        document = report_pdf(result, maps, identity=identity, pictures=pictures)
+        document = report_pdf(result, maps, identity=identity, pictures=pictures, summary_picture=first)
         with io.atomic_path(folder / REPORT_PDF, force=True) as temporary:
             temporary.write_bytes(document)
     if registration_page is not None:

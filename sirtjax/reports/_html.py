@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from sirtjax.reports._added_sections import added_sections
 from sirtjax.reports._before_after_figures import agreement_figure, difference_figure
 from sirtjax.reports._before_after_tables import before_after_sentences, before_after_tables
 from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
+from sirtjax.reports._format import amount, column, number, percent, significant, with_unit
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
 from sirtjax.reports._outcome_section import CAPTION, OUTCOME_HEADER, outcome_figure, outcome_rows, outcome_sentences
 from sirtjax.reports._partial_volume_tables import (
@@ -22,6 +24,8 @@ from sirtjax.reports._plan_tables import comparison_rows, objective_header, obje
 from sirtjax.reports._registration_page import quality_rows
 from sirtjax.reports._remnant_section import REMNANT_HEADER, remnant_rows, remnant_sentences
 from sirtjax.reports._shift_figure import shift_figure
+from sirtjax.reports._summary import important_lesion
+from sirtjax.reports._summary_figure import summary_figure
 
 if TYPE_CHECKING:
     from sirtjax.workflows import MaskResult, Result, ResultVolumes, VoiResult
@@ -30,6 +34,8 @@ SEVERITIES = ("error", "warning", "info")
 HEADLINE_KINDS = ("lesions", "normal liver")
 CURVE_KINDS = ("lesion", "normal liver", "normal territory")
 MAX_CURVES = 16
+# Filters of the template for numbers of each unit.
+FILTERS = {"gy": "Gy", "mbq": "MBq", "ml": "mL", "pct": "%", "ratio": "ratio"}
 # Columns of the table of doses, in addition to those of V_x and of a plan.
 DOSE_COLUMNS = 11
 MAX_LEVELS = 5
@@ -64,6 +70,9 @@ def report_html(
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["sig"] = significant
+    for name, unit in FILTERS.items():
+        environment.filters[name] = partial(number, unit=unit)
+    environment.filters["column"] = lambda value, title: column(title, value)
     environment.filters["amount"] = amount
     environment.filters["percent"] = percent
     environment.filters["signed"] = signed_at
@@ -119,35 +128,9 @@ def agreement_svg(result: Result) -> str:
     return "" if both is None or both.lesions.bias_gy is None else figure_svg(agreement_figure(both))
 
 
-def significant(value: float | tuple[float, float] | None) -> str:
-    """Returns a number, or both of a range, with three significant digits; a dash if there is none."""
-    if isinstance(value, tuple):
-        return " to ".join(significant(one) for one in value)
-    if value is None or not math.isfinite(value):
-        return "–"
-    if value == 0:
-        return "0"
-    digits = max(2 - math.floor(math.log10(abs(value))), 0)
-    return f"{value:.{digits}f}"
-
-
-def percent(fraction: float | None) -> str:
-    """Returns a fraction in per cent with three significant digits, or a dash if there is none."""
-    return significant(None if fraction is None else 100 * fraction)
-
-
 def signed_at(mask: MaskResult) -> str:
     """Returns date and minute of a signature in UTC, or a dash."""
     return "–" if mask.signed_at is None else mask.signed_at[:16].replace("T", " ")
-
-
-def amount(value: float | tuple[float, float] | None, unit: str) -> str:
-    """Returns a number with its unit; fractions (unit "1") as per cent."""
-    if value is None:
-        return "–"
-    if unit == "1" and not isinstance(value, tuple):
-        return f"{significant(100 * value)} %"
-    return significant(value) if unit in ("", "1") else f"{significant(value)} {unit}"
 
 
 def curves_of(vois: Sequence[VoiResult]) -> list[VoiResult]:
@@ -184,13 +167,23 @@ def pictures_of(result: Result, maps: ResultVolumes, on_step: Callable[[str], No
         figure = shift_figure(maps, proposed.shift_mm, focus=focus, lesions=names)
         pictures.append({"caption": caption, "data": figure_png(figure)})
     for voi in lesions:
-        text = f"{voi.name}: {significant(voi.volume_ml)} mL, mean {significant(voi.mean_gy)} Gy"
+        text = f"{voi.name}: {with_unit(voi.volume_ml, 'mL')}, mean {with_unit(voi.mean_gy, 'Gy')}"
         pictures.append(picture(voi.name, "dose", text))
     if maps.planned_dose_gy is not None:
         pictures += _difference_pictures(maps, names, on_step)
     if not lesions:
         pictures.append(picture("liver", "dose", "Absorbed dose, through the centre of the liver"))
     return pictures
+
+
+def summary_picture_of(result: Result, maps: ResultVolumes) -> str:
+    """Draws the slice of the summary, through its first lesion or the liver, as a data URI."""
+    names = [voi.name for voi in result.vois if voi.kind == "lesion"]
+    territories = [voi.name for voi in result.vois if voi.kind == "territory"]
+    focus = important_lesion(result) or "liver"
+    levels = isodose_levels(result)
+    figure = summary_figure(maps, focus, isodoses_gy=levels, lesions=names, territories=territories)
+    return figure_png(figure, dpi=200)
 
 
 def _difference_pictures(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,19 +17,18 @@ from sirtjax.reports._figures import (
     figure_png,
     interval_figure,
 )
+from sirtjax.reports._format import amount, column, number, percent, significant, with_unit
 from sirtjax.reports._html import (
     HEADLINE_KINDS,
     MAX_CURVES,
     SEVERITIES,
-    amount,
     curves_of,
     isodose_levels,
-    percent,
     signed_at,
-    significant,
     v_levels,
 )
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
+from sirtjax.reports._opening_pdf import drafts_section, first_page, record_section
 from sirtjax.reports._outcome_pdf import outcome_section, remnant_section
 from sirtjax.reports._partial_volume_tables import (
     partial_volume_header,
@@ -39,8 +36,10 @@ from sirtjax.reports._partial_volume_tables import (
     partial_volume_sentences,
 )
 from sirtjax.reports._pdf_layout import SOFT, key, paragraph, picture, section, table
+from sirtjax.reports._pdf_pictures import data_bytes, jpeg
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
 from sirtjax.reports._registration_page import quality_rows
+from sirtjax.reports._summary_pdf import ACTIVITIES, CHECKS, DOSES
 
 if TYPE_CHECKING:
     from reportlab.platypus import Flowable
@@ -55,17 +54,22 @@ GROUP_KINDS = ("liver", "normal liver", "lungs")
 GRAPH_DPI = 170
 
 
-def report_story(result: Result, patient: str, pictures: Sequence[dict[str, str]]) -> list[Flowable]:
+def report_story(
+    result: Result, patient: str, pictures: Sequence[dict[str, str]], picture: str | None = None
+) -> list[Flowable]:
     """Returns the content of the report as flowables.
 
     Args:
       result: plan or verification.
       patient: printed name or pseudonym of the patient.
       pictures: slices, of `pictures_of`.
+      picture: slice of the summary as a data URI; None to omit it.
     """
     return [
-        *_head(result, patient),
+        *first_page(result, patient, picture),
+        *drafts_section(result),
         *_summary(result),
+        *record_section(result),
         *_checks(result),
         *_objectives(result),
         *outcome_section(result, dpi=GRAPH_DPI),
@@ -79,20 +83,6 @@ def report_story(result: Result, patient: str, pictures: Sequence[dict[str, str]
     ]
 
 
-def _head(result: Result, patient: str) -> list[Flowable]:
-    version = result.provenance["versions"]["sirtjax"]
-    what = "treatment plan" if result.kind == "plan" else "treatment verification"
-    body = [
-        *paragraph(result.protocol_title),
-        *paragraph(f"Patient {patient} · {result.provenance['created']} · sirtjax {version}", colour=SOFT),
-    ]
-    if not result.unreviewed_masks:
-        return section(f"SIRT {what}", body, level=1)
-    warning = "DRAFT: Not every mask is verified. Review, correct and sign each mask, then plan again."
-    body += [*paragraph(warning, colour=SEVERITY_COLOURS["error"], bold=True), *_list(result.unreviewed_masks)]
-    return section(f"DRAFT: SIRT {what}", body, level=1)
-
-
 def _list(lines: Sequence[str]) -> list[Flowable]:
     return [part for line in lines for part in paragraph(line, bullet=True)]
 
@@ -103,7 +93,7 @@ def _summary(result: Result) -> list[Flowable]:
     rows = [
         [
             f"{one.territory}: {said} at injection",
-            f"{significant(one.activity_mbq)} MBq",
+            with_unit(one.activity_mbq, "MBq"),
             _interval(one) if planned else _planned(one.planned_mbq, "MBq"),
         ]
         for one in result.injections
@@ -111,19 +101,19 @@ def _summary(result: Result) -> list[Flowable]:
     rows += [
         [
             f"{voi.name}, mean dose",
-            f"{significant(voi.mean_gy)} Gy",
-            _next_to_plan(f"{significant(voi.volume_ml)} mL", result.planned.get(voi.name, {}).get("mean_gy")),
+            with_unit(voi.mean_gy, "Gy"),
+            _next_to_plan(with_unit(voi.volume_ml, "mL"), result.planned.get(voi.name, {}).get("mean_gy")),
         ]
         for voi in result.vois
         if voi.kind in HEADLINE_KINDS
     ]
     planned_gy = None if result.comparison is None else result.comparison.lung_dose_gy
-    mass = f"lung mass {significant(result.lung_mass_g)} g"
-    rows.append(["lungs, mean dose", f"{significant(result.lung_dose_gy)} Gy", _next_to_plan(mass, planned_gy)])
-    shunt = f"lung shunt {significant(100 * result.lung_shunt_fraction)} %"
-    rows.append(["– of the shunted activity", f"{significant(result.lung_shunt_dose_gy)} Gy", shunt])
+    mass = f"lung mass {with_unit(result.lung_mass_g, 'g')}"
+    rows.append(["lungs, mean dose", with_unit(result.lung_dose_gy, "Gy"), _next_to_plan(mass, planned_gy)])
+    shunt = f"lung shunt {with_unit(100 * result.lung_shunt_fraction, '%')}"
+    rows.append(["– of the shunted activity", with_unit(result.lung_shunt_dose_gy, "Gy"), shunt])
     spill_gy = result.lung_spill_dose_gy
-    spill = ["–", "not included: no lung mask"] if spill_gy is None else [f"{significant(spill_gy)} Gy", ""]
+    spill = ["–", "not included: no lung mask"] if spill_gy is None else [with_unit(spill_gy, "Gy"), ""]
     rows.append(["– of betas from the liver", *spill])
     body = table(["", "", ""], rows, "lrl", strong=range(len(result.injections)), size=9.0)
     if planned:
@@ -136,33 +126,33 @@ def _summary(result: Result) -> list[Flowable]:
                 " Each bound is computed for one territory, with no activity in the others; the selected "
                 "activities respect the limits that several territories share."
             )
-        body += picture(_bytes(figure_png(interval_figure(result.injections), dpi=GRAPH_DPI)), caption)
+        body += picture(data_bytes(figure_png(interval_figure(result.injections), dpi=GRAPH_DPI)), caption)
     header = ["territory", "activity (MBq)", "in vial (MBq)", "residual (%)", "lung shunt (%)"]
     rows = [
         [
             one.territory,
-            significant(one.activity_mbq),
-            significant(one.dispensed_mbq),
+            number(one.activity_mbq, "MBq"),
+            number(one.dispensed_mbq, "MBq"),
             percent(one.residual_fraction),
-            significant(100 * one.lung_shunt_fraction),
+            number(100 * one.lung_shunt_fraction, "%"),
             one.limiting_objective,
         ]
         for one in result.injections
     ]
     body += table([*header, "limiting objective" if planned else "note"], rows, "lrrrrl")
     bounds = [
-        [one.territory, bound.side, bound.name, significant(bound.activity_mbq), bound.source]
+        [one.territory, bound.side, bound.name, number(bound.activity_mbq, "MBq"), bound.source]
         for one in result.injections
         for bound in one.bounds
     ]
     if planned and bounds:
         header = ["territory", "bound", "objective", "activity (MBq)", "source of the number"]
         body += section("Bounds", table(header, bounds, "lllrl"), level=3)
-    return section("Summary", body)
+    return section("Activities", body, anchor=ACTIVITIES)
 
 
 def _planned(value: float | None, unit: str) -> str:
-    return "" if value is None else f"planned {significant(value)} {unit}"
+    return "" if value is None else f"planned {with_unit(value, unit)}"
 
 
 def _next_to_plan(text: str, planned_gy: float | None) -> str:
@@ -173,11 +163,11 @@ def _interval(one: InjectionResult) -> str:
     low, high = one.lower_mbq, one.upper_mbq
     if low is not None and high is not None:
         if one.feasible:
-            return f"interval {significant(low)} to {significant(high)} MBq"
-        return f"targets need {significant(low)} MBq, limits allow {significant(high)} MBq"
+            return f"interval {number(low, 'MBq')} to {number(high, 'MBq')} MBq"
+        return f"targets need {with_unit(low, 'MBq')}, limits allow {with_unit(high, 'MBq')}"
     if high is not None:
-        return f"at most {significant(high)} MBq"
-    return "" if low is None else f"at least {significant(low)} MBq"
+        return f"at most {with_unit(high, 'MBq')}"
+    return "" if low is None else f"at least {with_unit(low, 'MBq')}"
 
 
 def _checks(result: Result) -> list[Flowable]:
@@ -187,7 +177,7 @@ def _checks(result: Result) -> list[Flowable]:
     header = ["code", "severity", "finding", "value", "limit", "source"]
     passed = paragraph("Every check passed.", colour=GOOD, bold=True)
     body = table(header, rows, "lllrrl", colours=colours) if checks else passed
-    return section("Checks", [*body, *_list(result.notes)])
+    return section("Checks", [*body, *_list(result.notes)], anchor=CHECKS)
 
 
 def _objectives(result: Result) -> list[Flowable]:
@@ -220,11 +210,11 @@ def _doses(result: Result) -> list[Flowable]:
     header += ["compartment (Gy)", *(f"D{x}" for x in points), *(f"V{x} (%)" for x in levels)]
     rows = []
     for voi in result.vois:
-        uptake = "–" if voi.kind == "lungs" else significant(100 * voi.uptake_fraction)
-        row = [voi.name, significant(voi.volume_ml), uptake, significant(voi.tn_ratio), significant(voi.mean_gy)]
-        row += [significant(result.planned.get(voi.name, {}).get("mean_gy"))] if result.planned else []
-        row += [significant(voi.multi_compartment_mean_gy), *(significant(voi.d_gy.get(x)) for x in points)]
-        rows.append([*row, *(significant(voi.v_percent.get(x)) for x in levels)])
+        uptake = "–" if voi.kind == "lungs" else number(100 * voi.uptake_fraction, "%")
+        row = [voi.name, number(voi.volume_ml, "mL"), uptake, number(voi.tn_ratio, "ratio"), number(voi.mean_gy, "Gy")]
+        row += [number(result.planned.get(voi.name, {}).get("mean_gy"), "Gy")] if result.planned else []
+        row += [number(voi.multi_compartment_mean_gy, "Gy"), *(number(voi.d_gy.get(x), "Gy") for x in points)]
+        rows.append([*row, *(number(voi.v_percent.get(x), "%") for x in levels)])
     groups = [n for n, voi in enumerate(result.vois) if voi.kind in GROUP_KINDS]
     legend = (
         "Dx in Gy: dose that x % of the volume receives at least. "
@@ -241,15 +231,15 @@ def _doses(result: Result) -> list[Flowable]:
         *_methods_of_dose(result),
         *_partial_volume(result),
         *_biology(result),
-        *picture(_bytes(figure_png(figure, dpi=GRAPH_DPI)), caption),
+        *picture(data_bytes(figure_png(figure, dpi=GRAPH_DPI)), caption),
     ]
-    return section("Doses per VOI", body)
+    return section("Doses per VOI", body, anchor=DOSES)
 
 
 def _methods_of_dose(result: Result) -> list[Flowable]:
     body = paragraph(" ".join(method_sentences(result)))
     header = method_header(result)
-    rows = [[cell if isinstance(cell, str) else significant(cell) for cell in row] for row in method_rows(result)]
+    rows = [list(map(column, header, row)) for row in method_rows(result)]
     if rows:
         body += table(header, rows, "l" + "r" * (len(header) - 1))
     return section("Dose method", body, level=3)
@@ -262,9 +252,7 @@ def _partial_volume(result: Result) -> list[Flowable]:
     header = partial_volume_header(result)
     if not header:
         return section("Alignment of the activity image", body, level=3)
-    rows = [
-        [cell if isinstance(cell, str) else significant(cell) for cell in row] for row in partial_volume_rows(result)
-    ]
+    rows = [list(map(column, header, row)) for row in partial_volume_rows(result)]
     return section("Partial-volume correction", [*body, *table(header, rows, "l" + "r" * (len(header) - 1))], level=3)
 
 
@@ -295,12 +283,12 @@ def _registration(found: RegistrationSummary) -> list[Flowable]:
         f"standard deviation of its logarithm {significant(found.liver_log_jacobian_std)}."
     )
     if found.folding_fraction is not None:
-        ratio += f" Folded: {significant(100 * found.folding_fraction)} %."
+        ratio += f" Folded: {with_unit(100 * found.folding_fraction, '%')}."
     body += paragraph(ratio)
     if found.volumes:
         header = ["VOI", "contoured (mL)", "on the activity image (mL)", "change (%)"]
         cells = [
-            [row.name, significant(row.mask_ml), significant(row.warped_ml), f"{row.change_percent:+.1f}"]
+            [row.name, number(row.mask_ml, "mL"), number(row.warped_ml, "mL"), f"{row.change_percent:+.1f}"]
             for row in found.volumes
         ]
         body += table(header, cells, "lrrr")
@@ -321,7 +309,7 @@ def _images(result: Result, pictures: Sequence[dict[str, str]]) -> list[Flowable
         *paragraph(sides, size=7.5, colour=SOFT),
     ]
     for each in pictures:
-        body += picture(_jpeg(_bytes(each["data"])), each["caption"])
+        body += picture(jpeg(data_bytes(each["data"])), each["caption"])
     return section("Images", body)
 
 
@@ -359,7 +347,7 @@ def _masks(result: Result) -> list[Flowable]:
         [
             mask.name,
             mask.origin,
-            significant(mask.volume_ml),
+            number(mask.volume_ml, "mL"),
             "–" if mask.version is None else str(mask.version),
             mask.state,
             (mask.reviewer or "–") + (f": {mask.comment}" if mask.comment else ""),
@@ -370,16 +358,3 @@ def _masks(result: Result) -> list[Flowable]:
     ]
     header = ["mask", "from", "volume (mL)", "version", "state", "signed by", "signed on (UTC)", "SHA-256"]
     return section("Masks", table(header, rows, "llrlllll", size=6.5), level=3) if rows else []
-
-
-def _jpeg(png: bytes) -> bytes:
-    """Returns slices as a file that the PDF contains unchanged, a third of the size, with full resolution of colour."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0)
-    return buffer.getvalue()
-
-
-def _bytes(data_uri: str) -> bytes:
-    return base64.b64decode(data_uri.partition(",")[2])

@@ -1,4 +1,4 @@
-"""Parts of a printed report as flowables of reportlab, and the A4 pages that hold them.
+"""Parts of a printed report as flowables of reportlab, on pages that fit A4 and US Letter.
 
 Only `report_pdf` imports this file, when a PDF is written: reportlab takes a while to load.
 """
@@ -10,11 +10,11 @@ import io
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from xml.sax.saxutils import escape
 
 from reportlab import rl_config
-from reportlab.lib.pagesizes import A4
+from reportlab.lib.pagesizes import A4, LETTER
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.pdfbase.pdfdoc import PDFDictionary, PDFInfo, PDFString
 from reportlab.pdfbase.pdfmetrics import getFont, registerFont, stringWidth
@@ -34,10 +34,13 @@ from reportlab.platypus import (
 )
 from reportlab.platypus.doctemplate import ActionFlowable
 
-# A4 and its margins, in points of 1/72 inch.
-PAGE_WIDTH, PAGE_HEIGHT = A4
-MARGIN, TOP, BOTTOM = 42.0, 46.0, 44.0
-TEXT_WIDTH, TEXT_HEIGHT = PAGE_WIDTH - 2 * MARGIN, PAGE_HEIGHT - TOP - BOTTOM
+from sirtjax.reports._pdf_mentions import Anchor, draw_mentions
+
+# In points of 1/72 inch. Every page uses the area that A4 and US Letter have in common, centred on the paper.
+PAPERS = {"A4": A4, "Letter": LETTER}
+AREA_WIDTH, AREA_HEIGHT = A4[0], LETTER[1]
+MARGIN, TOP, BOTTOM = 42.0, 48.0, 50.0
+TEXT_WIDTH, TEXT_HEIGHT = AREA_WIDTH - 2 * MARGIN, AREA_HEIGHT - TOP - BOTTOM
 INK, SOFT, LINE, BAND = "#1f2328", "#57606a", "#d0d7de", "#f6f8fa"
 STAMP_INK = "#b42318"
 FONT, BOLD = "DejaVuSans", "DejaVuSans-Bold"  # matplotlib brings them
@@ -53,23 +56,26 @@ _MAX_UNSPLIT_ROWS = 9
 _BELOW_HEADING = 60.0
 
 
-def section(title: str, body: Sequence[Flowable], *, level: int = 2) -> list[Flowable]:
+def section(title: str, body: Sequence[Flowable], *, level: int = 2, anchor: str = "") -> list[Flowable]:
     """Returns a heading and its content; the heading is on the same page as the start of the content.
 
     Args:
       title: text of the heading.
       body: content below the heading.
       level: level of the heading: 1 for the document, 2 for a section, 3 within a section.
+      anchor: name by which a `Mention` finds the page of the heading.
     """
     size = _HEADING_SIZE[level]
-    style = _style(size, bold=True, leading=1.2, before=size * 0.7, after=4.0)
-    head: list[Flowable] = [Paragraph(_markup(title), style)]
+    style = text_style(size, bold=True, leading=1.2, before=size * 0.7, after=4.0)
+    head: list[Flowable] = [Paragraph(markup(title), style)]
     if level == 2:
         head.append(HRFlowable(width="100%", thickness=0.5, color=LINE, spaceAfter=4))
-    height = _height(head)
+    if anchor:
+        head.append(Anchor(anchor))
+    height = content_height(head)
     for part in body:
-        height += part.height if isinstance(part, CondPageBreak) else _height([part])
-        if isinstance(part, CondPageBreak) or height > _height(head) + _BELOW_HEADING:
+        height += part.height if isinstance(part, CondPageBreak) else content_height([part])
+        if isinstance(part, CondPageBreak) or height > content_height(head) + _BELOW_HEADING:
             break
     return [_keep(height), *head, *body]
 
@@ -78,18 +84,18 @@ def paragraph(
     text: str, *, size: float = 8.5, colour: str = INK, bold: bool = False, bullet: bool = False
 ) -> list[Flowable]:
     """Returns a text of any length, or one entry of a bulleted list."""
-    style = _style(size, bold=bold, colour=colour, indent=9.0 if bullet else 0.0, after=3.0)
-    return [Paragraph(_markup(text), style, bulletText="•" if bullet else None)]
+    style = text_style(size, bold=bold, colour=colour, indent=9.0 if bullet else 0.0, after=3.0)
+    return [Paragraph(markup(text), style, bulletText="•" if bullet else None)]
 
 
-def key(entries: Sequence[tuple[str, bool, str]]) -> list[Flowable]:
+def key(entries: Sequence[tuple[str, bool, str]], *, size: float = 7.5) -> list[Flowable]:
     """Returns samples of lines: colour, whether it is dashed, and meaning."""
     samples = [
         f'<font color="{colour}">{"╍╍" if dashed else "━━"}</font>\N{NO-BREAK SPACE}'
-        + _markup(text).replace(" ", "\N{NO-BREAK SPACE}")
+        + markup(text).replace(" ", "\N{NO-BREAK SPACE}")
         for colour, dashed, text in entries
     ]
-    return [Paragraph("\N{NO-BREAK SPACE}\N{NO-BREAK SPACE} ".join(samples), _style(7.5, after=3.0))]
+    return [Paragraph("\N{NO-BREAK SPACE}\N{NO-BREAK SPACE} ".join(samples), text_style(size, after=3.0))]
 
 
 def picture(data: bytes, caption: str) -> list[Flowable]:
@@ -98,8 +104,8 @@ def picture(data: bytes, caption: str) -> list[Flowable]:
     scale = min(TEXT_WIDTH / image.imageWidth, 0.8 * TEXT_HEIGHT / image.imageHeight)
     image.drawWidth, image.drawHeight = image.imageWidth * scale, image.imageHeight * scale
     image.spaceBefore = image.spaceAfter = 2
-    parts = [image, Paragraph(_markup(caption), _style(7.5, colour=SOFT, after=8.0))]
-    return [_keep(_height(parts)), *parts]
+    parts = [image, Paragraph(markup(caption), text_style(7.5, colour=SOFT, after=8.0))]
+    return [_keep(content_height(parts)), *parts]
 
 
 def table(
@@ -110,6 +116,7 @@ def table(
     strong: Collection[int] = (),
     colours: Mapping[tuple[int, int], str] | None = None,
     size: float = 7.2,
+    width: float = TEXT_WIDTH,
 ) -> list[Flowable]:
     """Returns a table with columns as wide as their content and a header that is repeated on every page.
 
@@ -120,9 +127,10 @@ def table(
       strong: indices of the rows in bold.
       colours: colour of the text, by row and column.
       size: size of the letters in points; smaller if the table is too wide.
+      width: width of the table in points.
     """
     colours = colours or {}
-    widths, size = _fitted(header, rows, align, size)
+    widths, size = _fitted(header, rows, align, size, width)
     headed = int(any(header))
     cells = [[_cell(text, size, side, True, SOFT) for text, side in zip(header, align, strict=True)]] * headed
     for n, row in enumerate(rows):
@@ -144,7 +152,7 @@ def table(
         *(("BACKGROUND", (0, n + headed), (-1, n + headed), BAND) for n in strong),
     ]
     made = Table(cells, colWidths=widths, repeatRows=headed, style=style, spaceAfter=6, longTableOptimize=0)
-    made.wrap(TEXT_WIDTH, TEXT_HEIGHT)
+    made.wrap(width, TEXT_HEIGHT)
     heights = made._rowHeights
     # Rows are split only if a page does not hold them.
     made.splitInRow = int(max(heights) > TEXT_HEIGHT - headed * heights[0])
@@ -152,48 +160,69 @@ def table(
     return [_keep(sum(heights[:first])), made]
 
 
-def document(story: Sequence[Flowable], *, title: str, footer: str, stamp: str | None = None) -> bytes:
-    """Returns a PDF of A4 pages with footer and page numbers; the same content gives the same bytes.
+def document(
+    story: Sequence[Flowable],
+    *,
+    title: str,
+    footer: str,
+    header: str = "",
+    stamp: str | None = None,
+    paper: Literal["A4", "Letter"] = "A4",
+) -> bytes:
+    """Returns a PDF whose pages have header, footer and number; the same content gives the same bytes.
+
+    The content is the same on both papers: it is in the area that they have in common.
 
     Args:
       story: content, from top to bottom; it is used up.
       title: title in the properties of the document.
       footer: text at the foot of every page.
+      header: text at the head of every page.
       stamp: word across every page.
+      paper: paper size.
     """
     _letters()
+    width, height = PAPERS[paper]
+    left, low = (width - AREA_WIDTH) / 2 + MARGIN, (height - AREA_HEIGHT) / 2
+    right, floor, ceiling = left + TEXT_WIDTH, low + BOTTOM, low + AREA_HEIGHT - TOP
 
     def frame_page(canvas: Any, template: Any) -> None:
-        note = KeepInFrame(TEXT_WIDTH - 50, 26, paragraph(footer, size=6.5, colour=SOFT), mode="shrink")
-        _, height = note.wrapOn(canvas, TEXT_WIDTH - 50, 26)
-        note.drawOn(canvas, MARGIN, BOTTOM - 8 - height)
+        note = KeepInFrame(TEXT_WIDTH, 29, paragraph(footer, size=6.2, colour=SOFT), mode="shrink")
+        _, high = note.wrapOn(canvas, TEXT_WIDTH, 29)
+        note.drawOn(canvas, left, floor - 8 - high)
+        if header:
+            head = KeepInFrame(TEXT_WIDTH - 70, 22, paragraph(header, size=7.5, bold=True), mode="shrink")
+            _, high = head.wrapOn(canvas, TEXT_WIDTH - 70, 22)
+            head.drawOn(canvas, left, ceiling + 9)
         canvas.setStrokeColor(LINE)
         canvas.setLineWidth(0.5)
-        canvas.line(MARGIN, BOTTOM - 6, PAGE_WIDTH - MARGIN, BOTTOM - 6)
+        canvas.line(left, floor - 6, right, floor - 6)
+        canvas.line(left, ceiling + 7, right, ceiling + 7)
         canvas.doForm(f"number{canvas.getPageNumber()}")
         if stamp is not None:
             canvas.setFillColor(STAMP_INK, alpha=0.08)
             canvas.setFont(BOLD, 120)
-            canvas.translate(PAGE_WIDTH / 2, PAGE_HEIGHT / 2)
+            canvas.translate(width / 2, height / 2)
             canvas.rotate(50)
             canvas.drawCentredString(0, -44, drawable(stamp))
 
     def number_pages() -> None:
-        """Draws the number of each page, with the number of pages that is known only now."""
+        """Draws what depends on the number of pages, which is known only now."""
         canvas = pages.canv
         count = canvas.getPageNumber()
         for page in range(1, count + 1):
-            canvas.beginForm(f"number{page}", 0, 0, PAGE_WIDTH, PAGE_HEIGHT)
+            canvas.beginForm(f"number{page}", 0, 0, width, height)
             canvas.setFillColor(SOFT)
-            canvas.setFont(FONT, 6.5)
-            canvas.drawRightString(PAGE_WIDTH - MARGIN, BOTTOM - 14.5, f"{page} / {count}")
+            canvas.setFont(FONT, 7.5)
+            canvas.drawRightString(right, ceiling + 11, f"page {page} of {count}")
             canvas.endForm()
+        draw_mentions(canvas)
 
     buffer = io.BytesIO()
-    frame = Frame(MARGIN, BOTTOM, TEXT_WIDTH, TEXT_HEIGHT, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
+    frame = Frame(left, floor, TEXT_WIDTH, TEXT_HEIGHT, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
     pages = BaseDocTemplate(
         buffer,
-        pagesize=A4,
+        pagesize=(width, height),
         pageTemplates=[PageTemplate(frames=[frame], onPageEnd=frame_page)],
         title=title,
         creator="sirtjax",
@@ -247,13 +276,13 @@ def _letters() -> frozenset[int]:
     return frozenset(code for code in both if 32 <= code <= 0xFFFF)
 
 
-def _markup(text: str) -> str:
+def markup(text: str) -> str:
     """Returns a text as markup of a paragraph, in which nothing of the text is markup."""
     return escape(drawable(text)).replace("\n", "<br/>")
 
 
 @lru_cache(maxsize=256)
-def _style(
+def text_style(
     size: float,
     *,
     bold: bool = False,
@@ -263,7 +292,7 @@ def _style(
     indent: float = 0.0,
     before: float = 0.0,
     after: float = 0.0,
-) -> Any:
+) -> ParagraphStyle:
     _letters()
     font = BOLD if bold else FONT
     return ParagraphStyle(
@@ -282,20 +311,24 @@ def _style(
 
 
 def _cell(text: str, size: float, side: str, bold: bool, colour: str) -> Any:
-    return Paragraph(_markup(text), _style(size, bold=bold, colour=colour, right=side == "r", leading=1.22))
+    return Paragraph(markup(text), text_style(size, bold=bold, colour=colour, right=side == "r", leading=1.22))
 
 
-def _fitted(header: Sequence[str], rows: Sequence[Sequence[str]], align: str, size: float) -> tuple[list[float], float]:
+def _fitted(
+    header: Sequence[str], rows: Sequence[Sequence[str]], align: str, size: float, width: float
+) -> tuple[list[float], float]:
     """Returns the widths of the columns, and the largest size of letters at which they fit."""
     while size > _MIN_TABLE:
-        widths = _widths(header, rows, align, size)
+        widths = _widths(header, rows, align, size, width)
         if widths is not None:
             return widths, size
         size -= 0.4
-    return [TEXT_WIDTH / len(align)] * len(align), size
+    return [width / len(align)] * len(align), size
 
 
-def _widths(header: Sequence[str], rows: Sequence[Sequence[str]], align: str, size: float) -> list[float] | None:
+def _widths(
+    header: Sequence[str], rows: Sequence[Sequence[str]], align: str, size: float, width: float
+) -> list[float] | None:
     """Returns a width per column, or None if the numbers and the longest words don't fit next to each other."""
 
     def widest(texts: Sequence[str]) -> float:
@@ -311,13 +344,13 @@ def _widths(header: Sequence[str], rows: Sequence[Sequence[str]], align: str, si
         least.append((max(widest(texts), longest) if side == "r" else longest) + gap)
         whole.append(max(least[c], widest([title, *texts]) + gap))
         in_lines.append(least[c] if side == "r" else whole[c])
-    room = TEXT_WIDTH - sum(least)
+    room = width - sum(least)
     if room < 0:
         return None
     # First the texts get what they need, then the titles of numbers; each an equal part if there is too little.
     widths = least
     for wanted in (in_lines, whole):
-        lacking = [w - width for w, width in zip(wanted, widths, strict=True)]
+        lacking = [w - given for w, given in zip(wanted, widths, strict=True)]
         widths = list(widths)
         for n, c in enumerate(sorted(range(len(align)), key=lacking.__getitem__)):
             more = min(lacking[c], room / (len(align) - n))
@@ -325,7 +358,7 @@ def _widths(header: Sequence[str], rows: Sequence[Sequence[str]], align: str, si
             room -= more
     # The remainder goes to the texts, or in a table of numbers to the first column.
     texts_at = [c for c, side in enumerate(align) if side == "l"] or [0]
-    return [width + room / len(texts_at) if c in texts_at else width for c, width in enumerate(widths)]
+    return [given + room / len(texts_at) if c in texts_at else given for c, given in enumerate(widths)]
 
 
 def _keep(height: float) -> Any:
@@ -333,5 +366,6 @@ def _keep(height: float) -> Any:
     return CondPageBreak(min(height, TEXT_HEIGHT) - 1e-3)
 
 
-def _height(parts: Sequence[Flowable]) -> float:
+def content_height(parts: Sequence[Flowable]) -> float:
+    """Returns the height of parts below each other, in points."""
     return float(sum(p.getSpaceBefore() + p.wrap(TEXT_WIDTH, TEXT_HEIGHT)[1] + p.getSpaceAfter() for p in parts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sirtjax.reports._html import pictures_of
+from sirtjax.reports._html import pictures_of, summary_picture_of
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Result, ResultVolumes
@@ -22,15 +22,17 @@ def report_pdf(
     *,
     identity: str | None = None,
     pictures: Sequence[dict[str, str]] | None = None,
+    summary_picture: str | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> bytes:
-    """Returns the report of a plan or a verification as a PDF of A4 pages.
+    """Returns the report of a plan or a verification as a PDF; its first page is the summary.
 
     Args:
       result: plan or verification.
       maps: images on the working grid.
       identity: text to print instead of the pseudonym, if requested.
       pictures: result of `pictures_of`, if it already exists.
+      summary_picture: result of `summary_picture_of`, if it already exists.
       on_step: called with the name of each picture when it starts.
 
     Returns:
@@ -42,7 +44,23 @@ def report_pdf(
     draft = "DRAFT" if result.unreviewed_masks else None
     patient = identity or result.patient_id
     title = f"SIRT treatment {'plan' if result.kind == 'plan' else 'verification'} · {patient}"
-    footer = f"{draft} · {title}. {DISCLAIMER}" if draft else f"{title}. {DISCLAIMER}"
     if pictures is None:
         pictures = pictures_of(result, maps, on_step)
-    return document(report_story(result, patient, pictures), title=title, footer=footer, stamp=draft)
+    if summary_picture is None:
+        summary_picture = summary_picture_of(result, maps)
+    return document(
+        report_story(result, patient, pictures, summary_picture),
+        title=title,
+        header=f"{draft} · {title}" if draft else title,
+        footer=f"{page_footer(result)}\n{DISCLAIMER}",
+        stamp=draft,
+        paper=result.record.paper,
+    )
+
+
+def page_footer(result: Result) -> str:
+    """Returns the origin of a result, for every page: program, data and date of the computation."""
+    version = result.provenance["versions"]["sirtjax"]
+    data = " · ".join(f"{name} {value}" for name, value in result.data_versions.items())
+    data = data or f"protocol {result.protocol}"
+    return f"sirtjax {version} · {data} · computed {result.provenance['created'][:16].replace('T', ' ')} UTC"

@@ -15,6 +15,7 @@ from sirtjax.volume import Volume
 from sirtjax.workflows._biology import biology_sets
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._checks import case_checks, registration_checks
+from sirtjax.workflows._data_versions import data_versions
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._derived import placed_vois, territory_weights
 from sirtjax.workflows._dose_map import dose_map_record
@@ -185,6 +186,8 @@ def assemble(
         other_dose_method=setting.other_method,
         territories=_territory_results(setting),
         masks=mask_results(case, products),
+        device=setting.protocol.device,
+        data_versions=data_versions(setting, products),
         record=setting.record,
         remnant=remnant,
         lung_shunt=lung_shunt_record(case, products.images, setting.shunt),

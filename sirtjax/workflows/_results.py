@@ -261,6 +261,8 @@ class Result:
       dose_map: identity of the dose map, by which a verification recognises the dose of its plan.
       before_after: planned and delivered doses next to each other, in a verification with a plan; None otherwise.
       partial_volume: doses after partial-volume correction; None if the case names no correction.
+      device: "glass", "resin" or "holmium".
+      data_versions: name and version of protocol, nuclide record, dose kernel, models and registration preset.
       record: treatment record: vials, liver function, persons and dates.
       lung_shunt: origin of the lung shunt fraction, with its counts.
       order: vials to order for the prescribed activities; None if the case has no [order].
@@ -300,6 +302,8 @@ class Result:
     dose_map: DoseMapRecord | None = None
     before_after: BeforeAfter | None = None
     partial_volume: PartialVolumeResult | None = None
+    device: str = ""
+    data_versions: dict[str, str] = field(default_factory=dict)
     record: TreatmentRecord = field(default_factory=TreatmentRecord)
     lung_shunt: LungShuntRecord | None = None
     order: OrderRecord | None = None

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from sirtjax.reports import report_html
-from sirtjax.reports._html import amount, significant
+from sirtjax.reports._format import amount, significant
 
 LOADS = {"src", "href", "data", "poster", "action", "srcset", "background", "cite", "xlink:href"}
 EMPTY = {"meta", "img", "br", "link", "input", "hr"}

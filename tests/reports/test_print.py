@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from sirtjax.reports import report_html
-from sirtjax.reports._html import percent, significant
+from sirtjax.reports._format import number as printed_number
+from sirtjax.reports._format import percent
 from sirtjax.workflows import MaskResult, VoiResult
 
 pytestmark = pytest.mark.clinic
@@ -105,9 +106,10 @@ def case(request, result, maps):
 
 def numbers(voi: VoiResult, levels):
     uptake = [] if voi.kind == "lungs" else [percent(voi.uptake_fraction)]
-    values = [significant(voi.volume_ml), *uptake, significant(voi.mean_gy), significant(voi.multi_compartment_mean_gy)]
-    values += [significant(voi.d_gy.get(x)) for x in ("98", "95", "70", "50", "2")]
-    return values + [significant(voi.v_percent.get(level)) for level in levels]
+    values = [printed_number(voi.volume_ml, "mL"), *uptake]
+    values += [printed_number(dose, "Gy") for dose in (voi.mean_gy, voi.multi_compartment_mean_gy)]
+    values += [printed_number(voi.d_gy.get(x), "Gy") for x in ("98", "95", "70", "50", "2")]
+    return values + [printed_number(voi.v_percent.get(level), "%") for level in levels]
 
 
 def test_every_column_and_every_row_is_whole(case, printed):

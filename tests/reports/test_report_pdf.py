@@ -16,13 +16,14 @@ from reportlab.platypus import Table
 
 from sirtjax.reports import _html, _pdf_content, report_pdf
 from sirtjax.reports._figures import figure_png
-from sirtjax.reports._html import significant
+from sirtjax.reports._format import number as printed_number
 from sirtjax.reports._pdf_layout import (
+    AREA_HEIGHT,
     BAND,
     BOTTOM,
     MARGIN,
-    PAGE_HEIGHT,
-    PAGE_WIDTH,
+    PAPERS,
+    TOP,
     document,
     key,
     paragraph,
@@ -32,6 +33,10 @@ from sirtjax.reports._pdf_layout import (
 )
 from sirtjax.workflows import RegistrationSummary, VolumeChange
 
+PAGE_WIDTH, PAGE_HEIGHT = PAPERS["A4"]
+# Every page uses the area that A4 and US Letter have in common.
+EDGE = (PAGE_HEIGHT - AREA_HEIGHT) / 2
+HEAD, FOOT = EDGE + TOP, PAGE_HEIGHT - EDGE - BOTTOM
 LONG = "segment VII, next to the " + "very " * 30 + "long name of a lesion"
 
 
@@ -64,7 +69,7 @@ class Page:
 
     @property
     def body(self):
-        return [word for word in self.words if word["top"] < PAGE_HEIGHT - BOTTOM]
+        return [word for word in self.words if HEAD - 2 < word["top"] < FOOT]
 
 
 def turned(found):
@@ -117,14 +122,16 @@ def assert_tidy(pages):
         boxes += [(i["x0"], i["top"], i["x1"], i["bottom"], "picture") for i in page.images]
         left, top, right, bottom = np.array([box[:4] for box in boxes]).T
         assert left.min() > MARGIN - 1 and right.max() < PAGE_WIDTH - MARGIN + 1
-        foot = top > PAGE_HEIGHT - BOTTOM + 2
-        assert not foot.all()  # no page is empty
-        assert top.min() > 20 and bottom[~foot].max() < PAGE_HEIGHT - BOTTOM + 2
-        assert bottom.max() < PAGE_HEIGHT - 10
+        foot, head = top > FOOT + 2, bottom < HEAD - 2
+        body = ~(foot | head)
+        assert body.any()  # no page is empty
+        assert top[body].min() > HEAD - 2 and bottom[body].max() < FOOT + 2
+        # Half an inch of paper around everything, also on US Letter.
+        assert top.min() > EDGE + 18 and bottom.max() < PAGE_HEIGHT - EDGE - 10
         apart = (right[:, None] < left + 0.3) | (bottom[:, None] < top + 0.3)
         over = ~(apart | apart.T) & ~np.eye(len(boxes), dtype=bool)
         assert not over.any(), [boxes[n][4] for n in np.argwhere(over)[0]]
-        assert "".join(w["text"] for w in page.words[-3:]) == f"{number}/{len(pages)}"
+        assert "".join(w["text"] for w in page.words[-4:]) == f"page{number}of{len(pages)}"
         assert all("DejaVuSans" in char["fontname"] for char in page.chars)
 
 
@@ -144,7 +151,7 @@ def test_what_the_page_holds_is_there(blank, registered, maps):
     result = registered
     pages = laid(result, maps)
     for voi in result.vois:
-        for text in (voi.name, significant(voi.volume_ml), significant(voi.mean_gy)):
+        for text in (voi.name, printed_number(voi.volume_ml, "mL"), printed_number(voi.mean_gy, "Gy")):
             assert holds(pages, text)
     for check in result.checks:
         assert holds(pages, f"{check.code} {check.severity} {check.message}")
@@ -161,11 +168,13 @@ def test_what_the_page_holds_is_there(blank, registered, maps):
         "0.953",
         "+2.5",
         "a note on it",
-        "Folded: 0.100 %",
+        "Folded: 0.1 %",
     ):
         assert holds(pages, text), text
     assert words(pages).index("SJ302") < words(pages).index("SJ305") < words(pages).index("SJ603")
-    assert sum(len(page.images) for page in pages) == 1 + 1 + 3  # the interval, the histograms, the liver, two lesions
+    assert (
+        sum(len(page.images) for page in pages) == 1 + 1 + 3 + 1
+    )  # the interval, the histograms, the liver, two lesions, the summary
 
 
 def test_nothing_lies_on_anything_else(blank, registered, maps):
@@ -243,7 +252,7 @@ def test_a_heading_is_never_the_last_on_its_page(level):
     rows = [[f"row {n}", "1"] for n in range(30)]
     for body in (paragraph("b"), table(["VOI", "mL"], rows, "lr"), table(["VOI", "mL"], rows[:6], "lr")):
         places = set()
-        for count in range(42, 54):
+        for count in range(36, 54):
             pages = printed([*lines(count), *section("Title", [*body], level=level)])
             assert_tidy(pages)
             (page,) = (page for page in pages if "Title" in page.text)
@@ -256,7 +265,7 @@ def test_a_heading_is_never_the_last_on_its_page(level):
 
 def test_a_small_table_stays_on_one_page():
     rows = [[f"row {n}", "1"] for n in range(8)]
-    for count in range(42, 54):
+    for count in range(36, 54):
         pages = printed([*lines(count), *table(["VOI", "mL"], rows, "lr")])
         assert sum("row" in page.text for page in pages) == 1
         assert words(pages).count("VOI") == 1
@@ -287,7 +296,7 @@ def test_a_row_higher_than_a_page_continues_on_the_next_one(text, before):
     assert_tidy(pages)
     assert words(pages).count("VOImLnote") >= len(pages) - 1
     plain = words(pages).replace("VOImLnote", "")
-    assert re.sub(r"f\d+/\d+", "", plain).endswith("second2" + re.sub(r"\s", "", text) + "third3short")
+    assert re.sub(r"fpage\d+of\d+", "", plain).endswith("second2" + re.sub(r"\s", "", text) + "third3short")
 
 
 def test_columns_are_as_wide_as_their_content():
@@ -312,8 +321,8 @@ def test_a_verification_shows_the_plan_beside_it(blank, result, maps):
     planned = {voi.name: dataclasses.asdict(voi) | {"mean_gy": 77.7} for voi in result.vois[:4]}
     injections = (dataclasses.replace(result.injections[0], lower_mbq=None, upper_mbq=None, bounds=()),)
     pages = laid(dataclasses.replace(result, kind="verification", planned=planned, injections=injections), maps)
-    # Each row of the table, and the normal liver of the summary.
-    assert words(pages).count("77.7") == 5
+    # Each row of the table, the normal liver of the activities, and two rows of the summary.
+    assert words(pages).count("77.7") == 7
     assert holds(pages, "SIRT treatment verification") and holds(pages, "solid delivered, dashed planned")
     assert not holds(pages, "Activity between the bounds") and not holds(pages, "Bounds")
     assert_tidy(pages)
@@ -322,7 +331,7 @@ def test_a_verification_shows_the_plan_beside_it(blank, result, maps):
 def test_drafts_are_stamped(blank, result, maps):
     drafts = ("the mask of lesion 1 is a draft",)
     pages = laid(dataclasses.replace(result, unreviewed_masks=drafts), maps)
-    assert holds(pages, "DRAFT: SIRT treatment plan") and holds(pages, drafts[0])
+    assert holds(pages, "DRAFT: not every mask is verified") and holds(pages, drafts[0])
     assert [page.stamp for page in pages] == ["DRAFT"] * len(pages)
     assert all(holds([page], "DRAFT · SIRT treatment plan") for page in pages)
     assert_tidy(pages)
@@ -351,10 +360,10 @@ def test_without_ct_checks_and_lesions(blank, result, without_ct):
 
 
 def test_the_name_only_where_asked_for(blank, result, maps):
-    assert holds(laid(result, maps), "Patient TEST-01")
+    assert holds(laid(result, maps), "patient TEST-01")
     document = report_pdf(result, maps, identity="Jane <Doe>")
     named = read(document)
-    assert holds(named, "Patient Jane <Doe>") and not holds(named, "TEST-01") and b"TEST-01" not in document
+    assert holds(named, "patient Jane <Doe>") and not holds(named, "TEST-01") and b"TEST-01" not in document
 
 
 @pytest.mark.slow
@@ -372,7 +381,7 @@ def test_the_document_is_whole_and_the_same_each_time(result, maps):
         assert opened.metadata == {"Title": "SIRT treatment plan · TEST-01", "Creator": "sirtjax"}
     assert steps == ["image of the liver", "image of the lesion 1", 'image of the ../seg & "2"']
     sizes = {image["srcsize"] for page in pages for image in page.images}
-    assert min(width for width, _ in sizes) > 1000  # pictures in full resolution
+    assert min(width for width, _ in sizes) > 600  # pictures in full resolution
 
 
 def test_the_same_result_is_the_same_document(blank, result, maps):
@@ -418,12 +427,12 @@ def test_the_footer_is_whole_on_every_page():
 
 
 def test_lines_are_no_longer_than_they_may_be():
-    assert words(printed([*paragraph(""), *paragraph("", bullet=True)])).endswith("f1/1")
+    assert words(printed([*paragraph(""), *paragraph("", bullet=True)])).endswith("fpage1of1")
     for text in (LONG, "x" * 300, "1.2.840." * 40, "two\nparagraphs"):
         pages = printed([*paragraph(text), *paragraph(text, bullet=True)])
         assert_tidy(pages)
         plain = re.sub(r"\s", "", text)
-        assert words(pages) == f"{plain}•{plain}f1/1"
+        assert words(pages) == f"{plain}•{plain}fpage1of1"
     tops = [word["top"] for word in printed(paragraph("two\nparagraphs"))[0].body]
     assert len(set(tops)) == 2
 

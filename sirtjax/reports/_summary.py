@@ -1,0 +1,171 @@
+"""The one-page summary of a report: what a physician reads and signs, for the page and the PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sirtjax.reports._figures import short
+from sirtjax.reports._format import MISSING, number, percent, with_unit
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import InjectionResult, Result, VoiResult
+
+Level = Literal["error", "warning", "ok"]
+# Rows that a summary always has; lesions are omitted if there is no room.
+GROUPS = ("normal liver", "lesions")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The content of the summary as text; a value that is not provided is empty, for a line to fill in.
+
+    Attributes:
+      title: kind of the result.
+      status: state of the review in one sentence, and `level` its severity.
+      facts: label and value, in reading order.
+      activity_header, activity_rows: activity of each territory.
+      dose_header, group_rows, lesion_rows: doses of normal liver, lungs and all lesions, and of each lesion, the most
+        important one first.
+      problems: code, severity and message of each error and warning.
+      others: number of checks that are only information.
+      signatures: role and name of each person who signs.
+    """
+
+    title: str
+    status: str
+    level: Level
+    facts: tuple[tuple[str, str], ...]
+    activity_header: tuple[str, ...]
+    activity_rows: tuple[tuple[str, ...], ...]
+    dose_header: tuple[str, ...]
+    group_rows: tuple[tuple[str, ...], ...]
+    lesion_rows: tuple[tuple[str, ...], ...]
+    problems: tuple[tuple[str, str, str], ...]
+    others: int
+    signatures: tuple[tuple[str, str], ...]
+
+
+def summary_of(result: Result, patient: str) -> Summary:
+    """Returns the summary of a plan or a verification.
+
+    Args:
+      result: plan or verification.
+      patient: printed name or pseudonym of the patient.
+    """
+    status, level = _status(result)
+    lesions = [voi for voi in result.vois if voi.kind == "lesion"]
+    groups = [voi for kind in GROUPS for voi in result.vois if voi.kind == kind]
+    if len(lesions) == 1:
+        groups = [voi for voi in groups if voi.kind != "lesions"]
+    rows = [_dose_row(result, voi) for voi in groups]
+    # Their dose is that of a compartment, also without a mask.
+    rows.insert(1, _lungs_row(result))
+    order = {"error": 0, "warning": 1}
+    serious = sorted((c for c in result.checks if c.severity in order), key=lambda check: order[check.severity])
+    return Summary(
+        title=f"SIRT treatment {'plan' if result.kind == 'plan' else 'verification'}",
+        status=status,
+        level=level,
+        facts=_facts(result, patient),
+        activity_header=_activity_header(result),
+        activity_rows=tuple(_activity_row(result, one) for one in result.injections),
+        dose_header=_dose_header(result),
+        group_rows=tuple(rows),
+        lesion_rows=tuple(_dose_row(result, voi) for voi in _important(result, lesions)),
+        problems=tuple((check.code, check.severity, check.message) for check in serious),
+        others=len(result.checks) - len(serious),
+        signatures=(
+            ("Prescribing physician", result.record.prescriber or ""),
+            ("Medical physicist", result.record.physicist or ""),
+        ),
+    )
+
+
+def important_lesion(result: Result) -> str | None:
+    """Returns the name of the first lesion of the summary; None if there is none."""
+    found = _important(result, [voi for voi in result.vois if voi.kind == "lesion"])
+    return found[0].name if found else None
+
+
+def _status(result: Result) -> tuple[str, Level]:
+    if result.unreviewed_masks:
+        return "DRAFT: not every mask is verified", "error"
+    signed = [mask for mask in result.masks if mask.state == "verified"]
+    if result.masks and len(signed) == len(result.masks):
+        names = ", ".join(dict.fromkeys(mask.reviewer or "unknown" for mask in signed))
+        return f"Reviewed: all {len(signed)} masks are signed by {short(names)}", "ok"
+    count = f"{len(signed)} of {len(result.masks)} masks are signed" if signed else "no mask is signed"
+    return f"Not reviewed in sirtjax: {count}", "warning"
+
+
+def _facts(result: Result, patient: str) -> tuple[tuple[str, str], ...]:
+    record, liver = result.record, result.record.liver_function
+    device = " · ".join(part for part in (result.device, result.nuclide) if part)
+    method = "" if result.lung_shunt is None else f" ({result.lung_shunt.method})"
+    bilirubin = "" if liver.bilirubin_umol_per_l is None else f"{liver.bilirubin_as_stated}"
+    if bilirubin and not bilirubin.endswith("umol/L"):
+        bilirubin += f" ({liver.bilirubin_umol_per_l:.1f} umol/L)"
+    points = "" if liver.child_pugh_points is None else f" ({liver.child_pugh_points} points)"
+    return (
+        ("patient", patient),
+        ("protocol", result.protocol_title),
+        ("device", device),
+        ("treatment date", record.treatment_date or ""),
+        ("day of the activity image", record.imaging_dates.get("activity", "")),
+        ("computed (UTC)", result.provenance["created"][:16].replace("T", " ")),
+        ("lung shunt fraction", with_unit(100 * result.lung_shunt_fraction, "%") + method),
+        ("bilirubin", bilirubin),
+        ("albumin", "" if liver.albumin_g_per_l is None else f"{liver.albumin_g_per_l:.1f} g/L"),
+        ("ALBI", "" if liver.albi is None else f"{liver.albi:.2f}, grade {liver.albi_grade}"),
+        ("Child-Pugh", "" if liver.child_pugh_class is None else liver.child_pugh_class + points),
+        ("lot", ", ".join(dict.fromkeys(vial.lot for vial in record.vials if vial.lot))),
+    )
+
+
+def _activity_header(result: Result) -> tuple[str, ...]:
+    if result.kind == "plan":
+        bounds = ("lower bound (MBq)", "upper bound (MBq)", "limited by")
+        return ("territory", "prescribed (MBq)", *bounds, "in vial (MBq)", "residual (%)")
+    return ("territory", "delivered (MBq)", "planned (MBq)", "difference (%)", "in vial (MBq)", "residual (%)")
+
+
+def _activity_row(result: Result, one: InjectionResult) -> tuple[str, ...]:
+    ends = (number(one.dispensed_mbq, "MBq"), percent(one.residual_fraction))
+    start = (short(one.territory), number(one.activity_mbq, "MBq"))
+    if result.kind == "plan":
+        bounds = (number(one.lower_mbq, "MBq"), number(one.upper_mbq, "MBq"))
+        return (*start, *bounds, short(one.limiting_objective), *ends)
+    change = None if not one.planned_mbq else 100 * (one.activity_mbq / one.planned_mbq - 1)
+    difference = MISSING if change is None else f"{change:+.1f}"
+    return (*start, number(one.planned_mbq, "MBq"), difference, *ends)
+
+
+def _dose_header(result: Result) -> tuple[str, ...]:
+    planned = ("planned (Gy)",) if result.planned else ()
+    return ("VOI", "volume (mL)", "mean (Gy)", *planned, "D70 (Gy)", "objectives")
+
+
+def _dose_row(result: Result, voi: VoiResult) -> tuple[str, ...]:
+    planned = (number(result.planned.get(voi.name, {}).get("mean_gy"), "Gy"),) if result.planned else ()
+    doses = (number(voi.mean_gy, "Gy"), *planned, number(voi.d_gy.get("70"), "Gy"))
+    return (short(voi.name), number(voi.volume_ml, "mL"), *doses, _met(result, voi.name))
+
+
+def _lungs_row(result: Result) -> tuple[str, ...]:
+    planned_gy = None if result.comparison is None else result.comparison.lung_dose_gy
+    planned = (number(planned_gy, "Gy"),) if result.planned else ()
+    volume = next((number(voi.volume_ml, "mL") for voi in result.vois if voi.kind == "lungs"), MISSING)
+    return ("lungs", volume, number(result.lung_dose_gy, "Gy"), *planned, MISSING, _met(result, "lungs"))
+
+
+def _met(result: Result, name: str) -> str:
+    """Whether every target and limit on a VOI is met; a recommendation does not count."""
+    found = [one.met for one in result.objectives if one.voi == name and one.purpose == "bound"]
+    return MISSING if not found else "met" if all(found) else "not met"
+
+
+def _important(result: Result, lesions: Sequence[VoiResult]) -> list[VoiResult]:
+    """Lesions that miss a target first, then the largest ones."""
+    return sorted(lesions, key=lambda voi: (_met(result, voi.name) != "not met", -voi.volume_ml))

@@ -1,0 +1,68 @@
+"""The image of the one-page summary: one axial slice with isodoses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sirtjax.reports._figures import (
+    LESION,
+    LIVER,
+    OTHER_LESION,
+    TERRITORY,
+    box_around,
+    cut_plane,
+    draw_isodoses,
+    fullest_voxel,
+    outline,
+    paint_plane,
+    scale_top,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from sirtjax.workflows import ResultVolumes
+
+WIDTH_INCHES = 3.4
+
+
+def summary_figure(
+    maps: ResultVolumes,
+    focus: str,
+    *,
+    isodoses_gy: Sequence[float],
+    lesions: Sequence[str],
+    territories: Sequence[str],
+) -> Figure:
+    """Returns the axial slice through the centre of a VOI: CT, dose, isodose lines and outlines.
+
+    Args:
+      maps: images on the working grid.
+      focus: VOI to cut through.
+      isodoses_gy: doses of the isodose lines, rising.
+      lesions: names of the lesions.
+      territories: names of the territories.
+    """
+    from matplotlib.figure import Figure
+
+    centre = fullest_voxel(maps.occupancy[focus])
+    box = box_around(maps.occupancy["liver"], margin=6)
+    i_mm, j_mm = (
+        spacing * (end - start) for spacing, (start, end) in zip(maps.geometry.spacing_mm[:2], box[:2], strict=True)
+    )
+    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES * j_mm / i_mm), facecolor="black")
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    values = np.asarray(maps.dose_gy.array, np.float32)
+    paint_plane(axes, maps, "axial", centre, box, values, scale_top(values, maps.occupancy["liver"], isodoses_gy))
+    outlines = [(name, TERRITORY, 0.8, "dashed") for name in territories]
+    outlines += [(name, OTHER_LESION, 0.9, "solid") for name in lesions if name != focus]
+    outlines += [("liver", LIVER, 1.1, "solid")]
+    outlines += [(focus, LESION, 1.3, "solid")] if focus in lesions else []
+    for name, colour, width, style in outlines:
+        outline(axes, cut_plane(maps.occupancy[name], "axial", centre, box), colour, width, style)
+    draw_isodoses(axes, cut_plane(values, "axial", centre, box), isodoses_gy, labels=False)
+    axes.set_axis_off()
+    return figure
