@@ -152,6 +152,7 @@ def _ask() -> str:
 
 
 def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
+    from sirtjax.reports import measured_tables
     from sirtjax.workflows import result_to_json
 
     if as_json:
@@ -161,6 +162,8 @@ def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
         emit_table(title, ["territory", "activity (MBq)", "lower", "upper", "decided by"], _injection_rows(result))
         emit_table("doses", *_voi_table(result))
         emit_table("lungs", ["part of the mean dose", "Gy"], _lung_rows(result))
+        for table in measured_tables(result.measured_activity) if result.measured_activity else ():
+            emit_table(f"after treatment: {table.title.lower()}", list(table.header), [list(row) for row in table.rows])
         emit_table("targets and limits", *_objective_table(result))
         if result.registration is not None:
             note(registration_line(result.registration))

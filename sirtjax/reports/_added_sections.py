@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sirtjax.reports._before_after_tables import ReportTable
+from sirtjax.reports._measured_tables import TITLE, measured_sentences, measured_tables
 from sirtjax.reports._order_tables import order_sentences, order_tables
 
 if TYPE_CHECKING:
@@ -36,4 +37,7 @@ def added_sections(result: Result) -> tuple[ReportSection, ...]:
                 title="Vials to order", sentences=order_sentences(result.order), tables=order_tables(result.order)
             )
         )
+    if result.measured_activity is not None:
+        shown = result.measured_activity
+        found.append(ReportSection(title=TITLE, sentences=measured_sentences(shown), tables=measured_tables(shown)))
     return tuple(found)

@@ -43,7 +43,7 @@ def measurement_groups(result: Result, names: Mapping[str, str]) -> list[dicom.M
     groups = [_group(result, row, names[row.name]) for row in result.vois]
     if LUNGS not in names and any(one.voi == LUNGS for one in result.objectives):
         groups.append(_lungs(result))
-    return groups
+    return [*groups, *_extrahepatic(result)]
 
 
 def _group(result: Result, row: VoiResult, name: str) -> dicom.MeasurementGroup:
@@ -61,6 +61,8 @@ def _group(result: Result, row: VoiResult, name: str) -> dicom.MeasurementGroup:
         found.append(dicom.Measurement(name="lung shunt", value=100 * result.lung_shunt_fraction, unit="%"))
     found += _planned(result.planned.get(row.name, {}))
     found += _before_after(result, row)
+    if row.kind == LUNGS:
+        found += _measured_lungs(result)
     return dicom.MeasurementGroup(
         name=name,
         measurements=tuple(found),
@@ -79,6 +81,40 @@ def _lungs(result: Result) -> dicom.MeasurementGroup:
         kind=LUNGS,
         evaluations=_evaluations(result, LUNGS),
     )
+
+
+def _measured_lungs(result: Result) -> list[dicom.Measurement]:
+    """The lungs of the image after treatment, without the margin along the liver if the case states one."""
+    lungs = None if result.measured_activity is None else result.measured_activity.lungs
+    if lungs is None:
+        return []
+    part = lungs.whole if lungs.outside_margin is None else lungs.outside_margin
+    rows = [
+        ("measured activity", part.activity_mbq, "MBq", 1.0),
+        ("measured activity error", part.standard_error_mbq, "MBq", 1.0),
+        ("measured lung shunt", part.fraction, "%", 100.0),
+        ("measured mean dose", part.dose_gy, "Gy", 1.0),
+    ]
+    return _numbers(rows)
+
+
+def _extrahepatic(result: Result) -> list[dicom.MeasurementGroup]:
+    """One group per extrahepatic VOI whose name is that of an organ with a code; other names have none."""
+    rows = () if result.measured_activity is None else result.measured_activity.extrahepatic
+    groups = []
+    for row in rows:
+        kind = row.name.strip().casefold()
+        if kind not in dicom.segment_kinds():
+            continue
+        numbers = [
+            ("volume", row.volume_ml, "mL", 1.0),
+            ("measured activity", row.activity_mbq, "MBq", 1.0),
+            ("measured activity error", row.standard_error_mbq, "MBq", 1.0),
+            ("measured mean dose", row.mean_gy, "Gy", 1.0),
+            ("measured maximum dose", row.max_gy, "Gy", 1.0),
+        ]
+        groups.append(dicom.MeasurementGroup(name=kind, measurements=tuple(_numbers(numbers)), kind=kind))
+    return groups
 
 
 def _planned(row: PlannedVoi) -> list[dicom.Measurement]:
