@@ -309,6 +309,24 @@ _RULES: tuple[CheckRule, ...] = (
     ),
     _rule("SJ571", "warning", "Nothing to order", "{where}: the prescribed activity is 0 MBq, so no vial is ordered"),
     _rule(
+        "SJ572", "warning", "Uptake outside the liver",
+        "{where}: uptake outside the liver, estimated mean dose {value} {unit} for the prescribed activity: review the "
+        "images and the catheter position",
+        unit="Gy",
+    ),
+    _rule(
+        "SJ573", "info", "Reviewed uptake outside the liver",
+        "{where} (uptake outside the liver, estimated mean dose {value} {unit})", unit="Gy", source="the case",
+    ),
+    _rule(
+        "SJ574", "warning", "Reviewed site without uptake",
+        "uptake_sites.reviewed {where}: no uptake outside the liver was found there; check the point",
+    ),
+    _rule(
+        "SJ575", "warning", "Uptake searched without lung mask",
+        "the lungs have no mask, so uptake in them is listed as uptake outside the liver",
+    ),
+    _rule(
         "SJ601", "warning", "Calibration time missing",
         "{where} has no reference time: its activity was taken as that at the time of injection",
     ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sirtjax.reports._before_after_tables import ReportTable
 from sirtjax.reports._measured_tables import TITLE, measured_sentences, measured_tables
 from sirtjax.reports._order_tables import order_sentences, order_tables
+from sirtjax.reports._uptake_tables import uptake_sentences, uptake_tables
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Result
@@ -40,4 +41,11 @@ def added_sections(result: Result) -> tuple[ReportSection, ...]:
     if result.measured_activity is not None:
         shown = result.measured_activity
         found.append(ReportSection(title=TITLE, sentences=measured_sentences(shown), tables=measured_tables(shown)))
+    if result.uptake_sites is not None:
+        sites = result.uptake_sites
+        found.append(
+            ReportSection(
+                title="Uptake outside the liver", sentences=uptake_sentences(sites), tables=uptake_tables(sites)
+            )
+        )
     return tuple(found)

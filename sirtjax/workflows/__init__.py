@@ -105,6 +105,11 @@ from sirtjax.workflows._roles import ImageRole as ImageRole
 from sirtjax.workflows._roles import RoleProposal as RoleProposal
 from sirtjax.workflows._roles import propose_roles as propose_roles
 from sirtjax.workflows._steps import run_until as run_until
+from sirtjax.workflows._uptake_record import PhysiologicalUptake as PhysiologicalUptake
+from sirtjax.workflows._uptake_record import UptakeSite as UptakeSite
+from sirtjax.workflows._uptake_record import UptakeSites as UptakeSites
+from sirtjax.workflows._uptake_search import UptakeRegion as UptakeRegion
+from sirtjax.workflows._uptake_search import find_uptake as find_uptake
 from sirtjax.workflows._used_mask import MaskState as MaskState
 from sirtjax.workflows._used_mask import UsedMask as UsedMask
 from sirtjax.workflows._verification import verify_case as verify_case
@@ -165,6 +170,7 @@ __all__ = [
     "PartialVolumeResult",
     "PartialVolumeRow",
     "PetLabel",
+    "PhysiologicalUptake",
     "PlanComparison",
     "PlanRegistrationSummary",
     "PlannedVoi",
@@ -188,6 +194,9 @@ __all__ = [
     "TreatmentRecord",
     "TreatmentResult",
     "TreatmentTransform",
+    "UptakeRegion",
+    "UptakeSite",
+    "UptakeSites",
     "UsedMask",
     "VialRecord",
     "Voi",
@@ -202,6 +211,7 @@ __all__ = [
     "case_from_studies",
     "check_choices",
     "check_prescription",
+    "find_uptake",
     "frame_decay_factor",
     "load_accumulation",
     "load_case",

@@ -22,6 +22,9 @@ from sirtjax.workflows._case_registration import GuideTable as GuideTable
 from sirtjax.workflows._case_registration import PlanRegistrationTable as PlanRegistrationTable
 from sirtjax.workflows._case_registration import RegistrationTable as RegistrationTable
 from sirtjax.workflows._case_table import Table
+from sirtjax.workflows._case_uptake_sites import OrganMasksTable as OrganMasksTable
+from sirtjax.workflows._case_uptake_sites import ReviewedSiteTable as ReviewedSiteTable
+from sirtjax.workflows._case_uptake_sites import UptakeSitesTable as UptakeSitesTable
 
 Frame = Literal["activity", "diagnostic"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -317,6 +320,7 @@ class Case(Table):
     injections: tuple[InjectionTable, ...] = ()
     record: RecordTable = RecordTable()
     order: OrderTable | None = None
+    uptake_sites: UptakeSitesTable | None = None
     plan: Path | None = None
     plan_registration: PlanRegistrationTable | None = None
     accept: tuple[Acceptable, ...] = ()

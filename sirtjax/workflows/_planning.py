@@ -9,6 +9,7 @@ import numpy as np
 from sirtjax.workflows._assemble import assemble, prepare, superpose
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_ordering import case_order, check_order
+from sirtjax.workflows._extrahepatic import check_organs, search_margin_mm, uptake_sites
 from sirtjax.workflows._imaged_nuclide import activity_nuclide_checks
 from sirtjax.workflows._interval import interval_checks
 from sirtjax.workflows._objective_results import objective_results
@@ -47,7 +48,9 @@ def plan_case(
     hooks = hooks or Hooks()
     check_prescription(case)
     check_order(case)
+    search_margin_mm(case)
     images, products = made_images(case, products=products, hooks=hooks)
+    check_organs(case, images)
     checks = (*activity_nuclide_checks(case, images, "plan"), *interval_checks(case, images, "plan"))
     mapped = made_all(case, products=products, hooks=hooks)
     setting = prepare(case, mapped)
@@ -71,7 +74,12 @@ def plan_case(
     met = objective_results(prescription.outcomes)
     methods = (*result.methods, *prescription_facts(case, setting))
     order, missing = case_order(case, injections, result.vois, nuclide=setting.nuclide.name)
+    sites, outside = uptake_sites(case, mapped, setting, injections)
     result = replace(
-        result, checks=(*result.checks, *missing), order=order, outcome=outcome_result(prescription, model)
+        result,
+        checks=(*result.checks, *missing, *outside),
+        order=order,
+        uptake_sites=sites,
+        outcome=outcome_result(prescription, model),
     )
     return replace(result, injections=injections, objectives=met, methods=methods), maps, mapped

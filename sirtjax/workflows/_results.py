@@ -27,6 +27,7 @@ from sirtjax.workflows._record_result import LungShuntRecord, TreatmentRecord
 from sirtjax.workflows._registration_record import RegistrationSummary as RegistrationSummary
 from sirtjax.workflows._registration_record import VolumeChange as VolumeChange
 from sirtjax.workflows._remnant_record import LiverRemnant
+from sirtjax.workflows._uptake_record import UptakeSites
 from sirtjax.workflows._used_mask import MaskState
 
 SCHEMA = "sirtjax-results/4"
@@ -270,6 +271,7 @@ class Result:
       measured_activity: activity that the image after treatment shows in lungs, other organs and the whole field; None
         in a plan, and if there is nothing to measure.
       remnant: the liver outside the injected territories.
+      uptake_sites: uptake outside the liver; None if the case has no [uptake_sites].
     """
 
     kind: Literal["plan", "verification"]
@@ -310,6 +312,7 @@ class Result:
     outcome: OutcomeResult | None = None
     measured_activity: MeasuredActivity | None = None
     remnant: LiverRemnant | None = None
+    uptake_sites: UptakeSites | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.

@@ -66,6 +66,8 @@ def verify_case(
     hooks = hooks or Hooks()
     if case.order is not None:
         raise ConfigError("[order] applies to a plan; remove it from the case of a verification, or use --unset order")
+    if case.uptake_sites is not None:
+        raise ConfigError("[uptake_sites] applies to a plan; remove it from the case, or use --unset uptake_sites")
     plan = None if case.plan is None else read_plan(case.plan)
     if not case.injections or any(table.activity_mbq is None for table in case.injections):
         raise ConfigError("a verification needs the delivered activity_mbq of every one of the [[injections]]")
