@@ -53,7 +53,13 @@ def write_results(
     pictures = pictures_of(result, maps, on_step)
     first = summary_picture_of(result, maps)
     page = report_html(
-        result, maps, identity=identity, registration_page=linked, plan_page=plan_page is not None, pictures=pictures
+        result,
+        maps,
+        identity=identity,
+        registration_page=linked,
+        plan_page=plan_page is not None,
+        pictures=pictures,
+        summary_picture=first,
     )
     _write_text(folder / "report.html", page)
     if pdf:

@@ -21,11 +21,13 @@ from sirtjax.reports._partial_volume_tables import (
     partial_volume_sentences,
 )
 from sirtjax.reports._plan_tables import comparison_rows, objective_header, objective_rows
+from sirtjax.reports._record_tables import record_parts
 from sirtjax.reports._registration_page import quality_rows
 from sirtjax.reports._remnant_section import REMNANT_HEADER, remnant_rows, remnant_sentences
 from sirtjax.reports._shift_figure import shift_figure
 from sirtjax.reports._summary import important_lesion
 from sirtjax.reports._summary_figure import summary_figure
+from sirtjax.reports._summary_html import summary_html
 
 if TYPE_CHECKING:
     from sirtjax.workflows import MaskResult, Result, ResultVolumes, VoiResult
@@ -50,6 +52,7 @@ def report_html(
     registration_page: bool = False,
     plan_page: bool = False,
     pictures: Sequence[dict[str, str]] | None = None,
+    summary_picture: str | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> str:
     """Returns the report of a plan or a verification as one HTML page without outside resources.
@@ -61,6 +64,7 @@ def report_html(
       registration_page: whether registration.html is next to the page, which then links to it.
       plan_page: whether plan-registration.html is next to the page, which then links to it.
       pictures: result of `pictures_of`, if it already exists.
+      summary_picture: result of `summary_picture_of`, if it already exists.
       on_step: called with the name of each picture when it starts.
 
     Returns:
@@ -79,10 +83,14 @@ def report_html(
     source = resources.files("sirtjax.reports").joinpath("templates/report.html.jinja").read_text(encoding="utf-8")
     biology = [(voi.name, voi.biology) for voi in result.vois if voi.biology]
     curves = curves_of(result.vois)
+    first = summary_picture_of(result, maps) if summary_picture is None else summary_picture
     return environment.from_string(source).render(
         title="treatment plan" if result.kind == "plan" else "treatment verification",
         result=result,
         identity=identity,
+        first_html=summary_html(result, identity or result.patient_id, first, isodose_levels(result)),
+        record_parts=record_parts(result),
+        footer=page_footer(result),
         registration_page=registration_page,
         plan_page=plan_page,
         registration_rows=[] if result.registration is None else quality_rows(result.registration.quality),
@@ -174,6 +182,14 @@ def pictures_of(result: Result, maps: ResultVolumes, on_step: Callable[[str], No
     if not lesions:
         pictures.append(picture("liver", "dose", "Absorbed dose, through the centre of the liver"))
     return pictures
+
+
+def page_footer(result: Result) -> str:
+    """Returns the origin of a result, for every page: program, data and date of the computation."""
+    version = result.provenance["versions"]["sirtjax"]
+    data = " · ".join(f"{name} {value}" for name, value in result.data_versions.items())
+    data = data or f"protocol {result.protocol}"
+    return f"sirtjax {version} · {data} · computed {result.provenance['created'][:16].replace('T', ' ')} UTC"
 
 
 def summary_picture_of(result: Result, maps: ResultVolumes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sirtjax.reports._html import pictures_of, summary_picture_of
+from sirtjax.reports._html import page_footer, pictures_of, summary_picture_of
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Result, ResultVolumes
@@ -56,11 +56,3 @@ def report_pdf(
         stamp=draft,
         paper=result.record.paper,
     )
-
-
-def page_footer(result: Result) -> str:
-    """Returns the origin of a result, for every page: program, data and date of the computation."""
-    version = result.provenance["versions"]["sirtjax"]
-    data = " · ".join(f"{name} {value}" for name, value in result.data_versions.items())
-    data = data or f"protocol {result.protocol}"
-    return f"sirtjax {version} · {data} · computed {result.provenance['created'][:16].replace('T', ' ')} UTC"

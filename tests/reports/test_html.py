@@ -10,6 +10,7 @@ import pytest
 
 from sirtjax.reports import report_html
 from sirtjax.reports._format import amount, significant
+from sirtjax.workflows import TreatmentRecord
 
 LOADS = {"src", "href", "data", "poster", "action", "srcset", "background", "cite", "xlink:href"}
 EMPTY = {"meta", "img", "br", "link", "input", "hr"}
@@ -59,7 +60,7 @@ def test_it_is_one_file_that_loads_nothing(page):
 def test_the_pictures_are_pictures(page, result):
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     lesions = [voi for voi in result.vois if voi.kind == "lesion"]
-    assert len(pictures) == 1 + len(lesions)
+    assert len(pictures) == 1 + len(lesions) + 1  # and the slice of the summary
     assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
     assert page.count("<svg") == 2
 
@@ -136,7 +137,7 @@ def test_a_verification_shows_the_plan_beside_it(result, maps):
     injections = (dataclasses.replace(result.injections[0], lower_mbq=None, upper_mbq=None, bounds=()),)
     delivered = dataclasses.replace(result, kind="verification", planned=planned, injections=injections)
     page = report_html(delivered, maps)
-    assert "planned mean (Gy)" in page and page.count("<td>77.7</td>") == 4
+    assert "planned mean (Gy)" in page and page.count("<td>77.7</td>") == 4 + 2  # two rows of the summary
     assert "treatment verification" in page and "dashed planned" in page
     assert "Activity between the bounds" not in page
 
@@ -169,7 +170,7 @@ def test_amounts(value, unit, text):
 @pytest.mark.slow
 def test_the_pictures_are_explained(result, maps, without_ct):
     page = report_html(result, maps)
-    levels = re.findall(r"</span>([\d.]+) Gy", page)
+    levels = re.findall(r"</span>([\d.]+) Gy", page[page.index("<h2>Images") :])
     assert levels and [float(level) for level in levels] == sorted(float(level) for level in levels)
     assert "Activity image over the CT, through" in page
     assert "Activity image, through" in report_html(result, without_ct)
@@ -179,7 +180,7 @@ def test_the_pictures_are_explained(result, maps, without_ct):
 def test_lungs_have_no_share_of_the_liver_activity(result, maps):
     lungs = dataclasses.replace(result.vois[0], name="lungs", kind="lungs", uptake_fraction=0.0)
     page = report_html(dataclasses.replace(result, vois=(*result.vois, lungs)), maps)
-    row = next(line for line in page.splitlines() if "<td>lungs</td>" in line)
+    row = next(line for line in page[page.index("<h2>Doses") :].splitlines() if "<td>lungs</td>" in line)
     assert re.findall(r"<td>(.*?)</td>", row)[2] == "–"
 
 
@@ -190,3 +191,22 @@ def test_a_plan_of_drafts_is_stamped(result, maps, page):
     stamped = report_html(dataclasses.replace(result, unreviewed_masks=(reason,)), maps)
     assert "<title>DRAFT SIRT" in stamped and "<h1>DRAFT: SIRT" in stamped
     assert html.escape(reason) in stamped
+
+
+def test_the_page_starts_with_the_summary_to_sign(result, maps):
+    lesions = tuple(dataclasses.replace(result.vois[3], name=f"lesion {n}", volume_ml=90.0 - n) for n in range(30))
+    weights = maps.occupancy | {voi.name: maps.occupancy["lesion 1"] for voi in lesions}
+    many = dataclasses.replace(result, vois=(*result.vois[:2], *lesions), checks=result.checks * 9)
+    page = report_html(many, dataclasses.replace(maps, occupancy=weights), pictures=[])
+    first = page[page.index('<section class="first">') : page.index("<h2>Activities")]
+    assert first.count("<td>lesion ") == 12 and "18 more lesions" in first
+    serious = sum(check.severity != "info" for check in many.checks)
+    assert first.count('class="tag ') == 5 and f"{serious - 5} more errors or warnings" in first
+    assert "Prescribing physician" in first and "Medical physicist" in first and "ALBI" in first
+    for target in re.findall(r'href="#(\w+)"', first):
+        assert f'id="{target}"' in page
+    assert "break-after: page" in page and "size: A4" in page
+    letter = dataclasses.replace(result, record=TreatmentRecord(paper="Letter", prescriber="A <b>"))
+    other = report_html(letter, maps, pictures=[])
+    assert "size: letter" in other and "A &lt;b&gt;" in other and "A <b>" not in other
+    assert "<h2>Treatment record" in other and "____" in other

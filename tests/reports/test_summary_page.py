@@ -8,7 +8,7 @@ import numpy as np
 import pdfplumber
 import pytest
 
-from sirtjax.reports import _html, _pdf_content, _report_pdf, report_pdf
+from sirtjax.reports import _html, _pdf_content, report_pdf
 from sirtjax.reports._figures import figure_png
 from sirtjax.reports._format import column, number, with_unit
 from sirtjax.reports._summary import summary_of
@@ -239,4 +239,4 @@ def test_names_of_staff_are_in_no_property_of_the_file(result, maps):
     pdf = report_pdf(dataclasses.replace(result, record=filled()), maps)
     with pdfplumber.open(io.BytesIO(pdf)) as opened:
         assert opened.metadata == {"Title": "SIRT treatment plan · TEST-01", "Creator": "sirtjax"}
-    assert "Prescriber" not in _report_pdf.page_footer(result)
+    assert "Prescriber" not in _html.page_footer(result)

@@ -1,0 +1,44 @@
+"""The summary at the top of report.html, which is the first page of its print."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from sirtjax.reports._figures import ISODOSE_COLOURS, LESION, LIVER, OTHER_LESION, TERRITORY
+from sirtjax.reports._summary import summary_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sirtjax.workflows import Result
+
+# What fits one printed page of A4 or US Letter; the rest is counted, with a link to its section.
+TERRITORIES, LESIONS, PROBLEMS = 4, 12, 5
+OUTLINES = (("liver", LIVER), ("lesion in focus", LESION), ("other lesions", OTHER_LESION), ("territories", TERRITORY))
+
+
+def summary_html(result: Result, patient: str, picture: str, isodoses_gy: Sequence[float]) -> str:
+    """Returns the summary as a section of the page.
+
+    Args:
+      result: plan or verification.
+      patient: printed name or pseudonym of the patient.
+      picture: slice as a data URI.
+      isodoses_gy: doses of its isodose lines, rising.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    source = resources.files("sirtjax.reports").joinpath("templates/summary.html.jinja").read_text(encoding="utf-8")
+    summary = summary_of(result, patient)
+    return environment.from_string(source).render(
+        summary=summary,
+        picture=picture,
+        outlines=OUTLINES,
+        isodoses=list(zip(isodoses_gy, ISODOSE_COLOURS, strict=False)),
+        territories=TERRITORIES,
+        lesions=LESIONS,
+        problems=PROBLEMS,
+        errors=sum(severity == "error" for _, severity, _ in summary.problems),
+    )
