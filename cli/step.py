@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class StepName(StrEnum):
-    """The seven steps of thesis section 8.3; the prescription is `sirtjax plan --resume`."""
+    """The seven steps of thesis section 8.3, and their states; the prescription is `sirtjax plan --resume`."""
 
     images = "images"
     liver = "liver"
@@ -25,10 +25,13 @@ class StepName(StrEnum):
     registration = "registration"
     resampling = "resampling"
     prescription = "prescription"
+    status = "status"
 
 
 def step(
-    name: Annotated[StepName, typer.Argument(help="Step to run, with its prerequisites.", show_default=False)],
+    name: Annotated[
+        StepName, typer.Argument(help="Step to run, with its prerequisites, or status.", show_default=False)
+    ],
     case: CaseFile,
     output: Output,
     rerun: Annotated[bool, typer.Option("--rerun", help="Rerun the step even if its output exists.")] = False,
@@ -36,7 +39,7 @@ def step(
     unset: Unset = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run one planning step and write its files to OUTPUT/steps."""
+    """Run one planning step and write its files to OUTPUT/steps, or list which steps are out of date (status)."""
     if name is StepName.prescription:
         run_plan(
             "plan",
@@ -47,6 +50,14 @@ def step(
     from sirtjax import reports, workflows
 
     loaded = workflows.load_case(case, overrides=override or (), unset=unset or ())
+    if name is StepName.status:
+        states = reports.saved_step_states(output / "steps", loaded)
+        if as_json:
+            emit_json([{"step": one.step, "state": one.state, "reasons": list(one.reasons)} for one in states])
+        else:
+            rows = [[one.step, one.state, "; ".join(one.reasons)] for one in states]
+            emit_table(f"steps of {loaded.patient.id}", ["step", "state", "reasons"], rows)
+        return
     (wanted,) = (known for known in workflows.STEPS if known == name.value)
     with progress(f"step {name.value}") as on_step:
         products = reports.run_step(loaded, wanted, output, rerun=rerun, on_step=on_step, on_note=note)

@@ -49,6 +49,8 @@ from sirtjax.reports._segmentation_preview import segmentation_preview as segmen
 from sirtjax.reports._steps_folder import load_saved_case as load_saved_case
 from sirtjax.reports._steps_folder import load_steps as load_steps
 from sirtjax.reports._steps_folder import save_steps as save_steps
+from sirtjax.reports._steps_folder import saved_step_states as saved_step_states
+from sirtjax.reports._steps_state import StepState as StepState
 from sirtjax.reports._sweep import SweepSurface as SweepSurface
 from sirtjax.reports._sweep import sweep_figure as sweep_figure
 from sirtjax.reports._tables import voi_csv as voi_csv
@@ -69,6 +71,7 @@ __all__ = [
     "RegistrationRecord",
     "ResolutionFile",
     "SegmentedFile",
+    "StepState",
     "SuvInputs",
     "SweepSurface",
     "TrainingPage",
@@ -95,6 +98,7 @@ __all__ = [
     "report_pdf",
     "run_step",
     "save_steps",
+    "saved_step_states",
     "segment_file",
     "segment_file_by_atlas",
     "segment_uptake_file",

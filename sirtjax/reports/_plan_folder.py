@@ -180,7 +180,7 @@ def write_plan(
     from sirtjax.reports._steps_folder import load_steps
 
     with io.atomic_folder(output, force=force or resume, own=("steps/*",)) as folder:
-        products = load_steps(output / "steps", case, on_note=on_note) if resume else None
+        products = load_steps(output / "steps", case, by_results=True, on_note=on_note) if resume else None
         result, left_out = fill_plan_folder(
             folder, kind, case, products=products, objects=objects, pdf=pdf, identity=identity, on_step=on_step
         )
@@ -213,7 +213,7 @@ def run_step(
     from sirtjax.reports._alignment_page import alignment_page
     from sirtjax.reports._steps_folder import load_steps, save_steps
 
-    products = load_steps(output / "steps", case, on_note=on_note)
+    products = load_steps(output / "steps", case, by_results=True, on_note=on_note)
     if rerun:
         products = replace(products, **{step: None})
     hooks = workflows.automatic_hooks(segment_lesions=case.masks.segment_lesions, on_step=on_step)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sirtjax.parsing import json_value, parse_json
+from sirtjax.reports._steps_state import StepState, earlier_results, fingerprint, from_results, step_inputs, step_states
 
 if TYPE_CHECKING:
     from sirtjax.volume import Geometry
@@ -23,15 +23,6 @@ TERRITORIES = "territories.nii.gz"
 CHANGED = ", edited manually"
 # The case with its paths, so that the folder is sufficient to review it and plan again.
 CASE = "case.json"
-
-# Settings of a case that each step depends on: a step with other settings runs again.
-DEPENDS = {
-    "images": ("images",),
-    "liver": ("images", "masks"),
-    "lesions": ("images", "masks"),
-    "territories": ("images", "masks", "territories", "registration"),
-    "registration": ("images", "masks", "registration"),
-}
 
 
 def save_steps(
@@ -69,20 +60,21 @@ def save_steps(
     folder.mkdir(parents=True, exist_ok=True)
     with io.atomic_path(folder / CASE, force=True) as temporary:
         temporary.write_text(json.dumps(_given(_absolute(case)), indent=1) + "\n", encoding="utf-8")
-    index: dict[str, Any] = _read_index(folder)
+    before = _read_index(folder)
+    index: dict[str, Any] = dict(before)
     if products.images is not None:
-        index["images"] = {"of": _fingerprint(case, "images"), "chosen": _image_rows(products.images)}
+        index["images"] = {**_inputs(case, "images"), "chosen": _image_rows(products.images)}
     if products.liver is not None:
-        index["liver"] = {"of": _fingerprint(case, "liver"), "vois": [write_voi("liver", products.liver, "liver")]}
+        index["liver"] = {**_inputs(case, "liver"), "vois": [write_voi("liver", products.liver, "liver")]}
         if products.lungs is not None:
             index["liver"]["lungs"] = write_voi("lungs", products.lungs, "lungs")
     if products.lesions is not None:
         files = file_names(voi.name for voi in products.lesions)
         rows = [write_voi("lesions", voi, files[voi.name]) for voi in products.lesions]
-        index["lesions"] = {"of": _fingerprint(case, "lesions"), "vois": rows}
+        index["lesions"] = {**_inputs(case, "lesions"), "vois": rows}
     if products.territories is not None:
         divided = products.territories
-        entry: dict[str, Any] = {"of": _fingerprint(case, "territories"), "frame": divided.frame}
+        entry: dict[str, Any] = {**_inputs(case, "territories"), "frame": divided.frame}
         entry |= {"overlap_ml": divided.overlap_ml, "gap_ml": divided.gap_ml, "notes": list(divided.notes), "names": []}
         entry["draft"] = divided.draft
         if divided.labels is not None:
@@ -93,7 +85,7 @@ def save_steps(
         index["territories"] = entry
     if products.registration is not None:
         entry = _write_alignment(folder, products.registration, registration_page)
-        index["registration"] = {"of": _fingerprint(case, "registration"), **entry}
+        index["registration"] = {**_inputs(case, "registration"), **entry}
     if with_resampling and products.resampling is not None:
         grid = products.resampling.geometry
         files = file_names(products.resampling.occupancy)
@@ -103,11 +95,17 @@ def save_steps(
             lungs = products.resampling.lungs if name == "lungs" else None
             own = Volume(weight, grid, unit="1") if lungs is None else Volume(lungs.weight, lungs.geometry, unit="1")
             io.write_nifti(folder / file, own, force=True)
+    for step, saved in index.items():
+        # An entry from before keeps the results it was made with.
+        if step not in before or saved is not before[step]:
+            saved["earlier"] = earlier_results(case, step, index, folder)
     with io.atomic_path(folder / "steps.json", force=True) as temporary:
         temporary.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
-def load_steps(folder: Path, case: Case, *, on_note: Callable[[str], None] = lambda note: None) -> StepResults:
+def load_steps(
+    folder: Path, case: Case, *, by_results: bool = False, on_note: Callable[[str], None] = lambda note: None
+) -> StepResults:
     """Reads the results of the steps that were run with the same settings of the case.
 
     Masks and the transform are read from the files, so manual corrections are used.
@@ -115,7 +113,10 @@ def load_steps(folder: Path, case: Case, *, on_note: Callable[[str], None] = lam
     Args:
       folder: folder of the steps.
       case: the case.
-      on_note: called with a sentence for each step that must run again because the case has changed.
+      by_results: also run a step again if the result of an earlier step that it uses has changed, such as by a manual
+        correction. A result that was edited itself is kept.
+      on_note: called with a sentence for each step that must run again, with the inputs that changed, or that is used
+        as edited.
 
     Raises:
       InputError: a file of a step is missing or damaged.
@@ -125,9 +126,18 @@ def load_steps(folder: Path, case: Case, *, on_note: Callable[[str], None] = lam
     from sirtjax.workflows import StepResults, TerritoryMap, Voi, select_images
 
     index = _read_index(folder)
-    usable = {step: entry for step, entry in index.items() if entry.get("of") == _fingerprint(case, step)}
-    for step in sorted(index.keys() - usable.keys()):
-        on_note(f"{folder / 'steps.json'}: the case has changed, so the step {step} is recomputed")
+    usable = dict(index)
+    for one in step_states(_absolute(case), index, folder):
+        changed = one.state == "out of date" and (by_results or not all(map(from_results, one.reasons)))
+        if changed:
+            del usable[one.step]
+            what = "an earlier result" if all(map(from_results, one.reasons)) else "the case"
+            on_note(
+                f"{folder / 'steps.json'}: {what} has changed, so the step {one.step} is recomputed "
+                f"({', '.join(one.reasons)})"
+            )
+        elif one.state == "edited":
+            on_note(f"{folder / 'steps.json'}: the step {one.step} is used as edited ({', '.join(one.reasons)})")
 
     def read_voi(row: dict[str, Any]) -> Voi:
         (labels,) = formats.read_masks(folder / row["file"]).values()
@@ -176,6 +186,19 @@ def _used(folder: Path, file: str, row: Mapping[str, Any]) -> UsedMask | None:
         return UsedMask(file=f"{folder.name}/{file}", sha256=sha256, replaces=True)
     kept = row.get("used")
     return None if kept is None else UsedMask(**kept)
+
+
+def saved_step_states(folder: Path, case: Case) -> tuple[StepState, ...]:
+    """Returns the state of each saved step for a case as it is now, in the order in which they run.
+
+    Args:
+      folder: folder of the steps.
+      case: the case.
+
+    Raises:
+      InputError: the index of the steps is damaged.
+    """
+    return step_states(_absolute(case), _read_index(folder), folder)
 
 
 def load_saved_case(folder: Path) -> Case:
@@ -281,26 +304,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _fingerprint(case: Case, step: str) -> str:
-    """Returns the hash of the settings on which a step depends, and of the mask and transform files they name."""
-    from sirtjax.io import file_sha256
-
-    case = _absolute(case)
-    tables = {key: getattr(case, key) for key in DEPENDS.get(step, ())}
-    settings = case.model_dump(mode="json", include=set(tables))
-    # The masks don't change with the images, the transform between them does.
-    files = [
-        path for key, table in tables.items() if key != "images" or step == "registration" for path in _paths(table)
-    ]
-    content = json.dumps([settings, [file_sha256(path) for path in files]], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _paths(value: Any) -> list[Path]:
-    """Every path in a table of the case, in order."""
-    if isinstance(value, Path):
-        return [value]
-    if isinstance(value, tuple):
-        return [path for item in value for path in _paths(item)]
-    fields = getattr(type(value), "model_fields", {})
-    return [path for name in fields for path in _paths(getattr(value, name))]
+def _inputs(case: Case, step: str) -> dict[str, Any]:
+    """Returns the hashes of the inputs of a step for its entry in the index."""
+    found = step_inputs(_absolute(case), step)
+    return {"of": fingerprint(found), "inputs": found}

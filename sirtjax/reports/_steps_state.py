@@ -1,0 +1,183 @@
+"""The inputs of each saved step by hash, and which steps are out of date because one of them changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Case
+
+# Tables of a case that each step depends on: a step with other settings runs again.
+DEPENDS = {
+    "images": ("images",),
+    "liver": ("images", "masks"),
+    "lesions": ("images", "masks"),
+    "territories": ("images", "masks", "territories", "registration"),
+    "registration": ("images", "masks", "registration"),
+}
+# Steps in the order in which they run.
+ORDER = tuple(DEPENDS)
+
+RESULT = "result of step"
+State = Literal["current", "edited", "out of date", "missing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepState:
+    """The state of one saved step.
+
+    Attributes:
+      step: name of the step.
+      state: "current"; "edited" manually since it was written, and used as it is; "out of date" if an input changed, so
+        that it is recomputed; "missing" if it was not run.
+      reasons: the inputs that changed, or the files that were edited.
+    """
+
+    step: str
+    state: State
+    reasons: tuple[str, ...] = ()
+
+
+def step_inputs(case: Case, step: str) -> dict[str, str]:
+    """Returns the hash of each input of a step: its tables of the case, and the files that they name.
+
+    The content of an image counts only if the step uses its voxels: the registration, and masks that are segmented
+    automatically.
+
+    Args:
+      case: the case with absolute paths.
+      step: name of a step.
+    """
+    from sirtjax.io import file_sha256
+
+    tables = {key: getattr(case, key) for key in DEPENDS.get(step, ())}
+    dumped = case.model_dump(mode="json", include=set(tables))
+    found = {f"[{key}]": _hash(json.dumps(dumped.get(key), sort_keys=True)) for key in tables}
+    for key, table in tables.items():
+        if key != "images" or _reads_images(case, step):
+            for path in paths_of(table):
+                found[f"file {path.name}"] = file_sha256(path) or "missing"
+    return found
+
+
+def fingerprint(inputs: Mapping[str, str]) -> str:
+    """Returns one hash of all inputs of a step."""
+    return _hash(json.dumps(sorted(inputs.items())))
+
+
+def earlier_results(case: Case, step: str, entries: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Returns the hash of the result of each earlier step that a step uses, as its files are now.
+
+    Args:
+      case: the case.
+      step: name of a step.
+      entries: index of the saved steps.
+      folder: folder of the steps.
+    """
+    from sirtjax.io import file_sha256
+
+    used = _used_steps(case, step)
+    return {
+        name: _hash("\n".join(file_sha256(folder / file) or "missing" for file in files_of(name, entries[name])))
+        for name in used
+        if name in entries
+    }
+
+
+def step_states(case: Case, entries: Mapping[str, Any], folder: Path) -> tuple[StepState, ...]:
+    """Returns the state of every step, in the order in which they run.
+
+    Args:
+      case: the case with absolute paths, as it is now.
+      entries: index of the saved steps.
+      folder: folder of the steps.
+    """
+    from sirtjax.io import file_sha256
+
+    states: dict[str, StepState] = {}
+    for step in sorted(ORDER, key=lambda name: (name == "territories", ORDER.index(name))):
+        entry = entries.get(step)
+        if entry is None:
+            states[step] = StepState(step=step, state="missing")
+            continue
+        inputs = step_inputs(case, step)
+        changed: list[str] = []
+        if entry.get("of") != fingerprint(inputs):
+            before = entry.get("inputs", {})
+            names = [name for name in {**before, **inputs} if before.get(name) != inputs.get(name)]
+            changed = [f"{name} changed" for name in names] or ["the case changed"]
+        edited = [
+            f"{file} edited manually"
+            for file, sha256 in written_hashes(step, entry).items()
+            if (file_sha256(folder / file) or "") != sha256
+        ]
+        if not changed and not edited:
+            now, then = earlier_results(case, step, entries, folder), entry.get("earlier", {})
+            changed = [f"{RESULT} {name} changed" for name in now if name in then and then[name] != now[name]]
+            changed += [f"{RESULT} {name} is out of date" for name in now if states[name].state == "out of date"]
+        if changed:
+            states[step] = StepState(step=step, state="out of date", reasons=tuple(changed))
+        else:
+            states[step] = StepState(step=step, state="edited" if edited else "current", reasons=tuple(edited))
+    return tuple(states[step] for step in ORDER)
+
+
+def from_results(reason: str) -> bool:
+    """Returns whether a reason is the result of an earlier step, and not an input of the case."""
+    return reason.startswith(RESULT)
+
+
+def files_of(step: str, entry: Mapping[str, Any]) -> list[str]:
+    """Returns the files with the result of a step, relative to the folder of the steps."""
+    rows = [*entry.get("vois", ()), *([entry["lungs"]] if "lungs" in entry else [])]
+    files = [row["file"] for row in rows] + ([entry["file"]] if "file" in entry else [])
+    return files + (["territories.nii.gz"] if step == "territories" and entry.get("names") else [])
+
+
+def written_hashes(step: str, entry: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the hash of each file of a step as it was written."""
+    rows = [*entry.get("vois", ()), *([entry["lungs"]] if "lungs" in entry else [])]
+    found = {row["file"]: row["sha256"] for row in rows if "sha256" in row}
+    if entry.get("sha256"):
+        own = {key: entry[key] for key in ("file", "names") if key in entry}
+        found |= dict.fromkeys(files_of(step, own), entry["sha256"])
+    return found
+
+
+def paths_of(value: Any) -> list[Path]:
+    """Returns every path in a table of the case, in order."""
+    if isinstance(value, Path):
+        return [value]
+    if isinstance(value, tuple):
+        return [path for item in value for path in paths_of(item)]
+    fields = getattr(type(value), "model_fields", {})
+    return [path for name in fields for path in paths_of(getattr(value, name))]
+
+
+def _reads_images(case: Case, step: str) -> bool:
+    if step == "liver":
+        return case.masks.liver is None or (case.masks.lungs is None and case.lung_shunt.method == "spect")
+    return step == "registration" or (step == "lesions" and case.masks.segment_lesions)
+
+
+def _used_steps(case: Case, step: str) -> tuple[str, ...]:
+    """The earlier steps whose result a step uses."""
+    if step == "lesions":
+        return ("liver",) if case.masks.segment_lesions else ()
+    if step == "registration":
+        computed = case.registration is not None and case.registration.computed
+        return ("liver",) if computed else ()
+    if step == "territories" and case.territories is not None:
+        liver = case.masks.liver
+        apart = liver is not None and liver.image != case.territories.image
+        return ("liver", "registration") if apart else ("liver",)
+    return ()
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
