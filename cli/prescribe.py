@@ -39,8 +39,20 @@ def prescribe(
         float | None, typer.Option(help="Fraction of the activity that remains in vial and catheter.")
     ] = None,
     strategy: Annotated[
-        Literal["upper", "lower", "fixed"] | None,
-        typer.Option(help="Activity to select: upper bound, lower bound, or --activity-mbq."),
+        Literal["upper", "lower", "fixed", "ntcp", "max-utcp"] | None,
+        typer.Option(
+            help="Activity to select: upper or lower bound, --activity-mbq, --ntcp or largest TCP (1 - NTCP)."
+        ),
+    ] = None,
+    ntcp: Annotated[float | None, typer.Option(help="NTCP to reach, from 0 to 1 (with --strategy ntcp).")] = None,
+    tcp_response: Annotated[
+        str | None, typer.Option(metavar="NAME:GAMMA50", help="Dose response of the tumours, and its slope.")
+    ] = None,
+    ntcp_response: Annotated[
+        str | None, typer.Option(metavar="NAME:M", help="Dose response of the normal liver, and its slope.")
+    ] = None,
+    bilirubin_umol_l: Annotated[
+        float | None, typer.Option(help="Total bilirubin in umol/L, for dose responses that depend on it.")
     ] = None,
     activity_mbq: Annotated[
         float | None, typer.Option(help="Activity that enters the patient, MBq (with --strategy fixed).")
@@ -88,7 +100,17 @@ def prescribe(
         height_m=height_m,
         weight_kg=weight_kg,
     )
-    answer = prescribe_compartments(protocol, patient, strategy=strategy, activity_mbq=activity_mbq, method=method)
+    answer = prescribe_compartments(
+        protocol,
+        patient,
+        strategy=strategy,
+        activity_mbq=activity_mbq,
+        method=method,
+        tcp=tcp_response,
+        ntcp=ntcp_response,
+        wanted_ntcp=ntcp,
+        bilirubin_umol_per_l=bilirubin_umol_l,
+    )
     if as_json:
         _console.emit_json(answer.to_json())
     else:
@@ -103,7 +125,8 @@ def _print(answer: CompartmentPrescription) -> None:
     _console.emit_table(answer.protocol.title, ["bound", "MBq", "source"], rows)
     interval = territory.interval_mbq
     between = "empty" if interval is None else f"{_mbq(interval[0])} to {_mbq(interval[1])} MBq"
-    binding = "fixed" if territory.limiting_bound is None else f"set by {territory.limiting_bound.objective.label}"
+    chosen = {"fixed": "fixed", "ntcp": "by NTCP", "max-utcp": "by TCP (1 - NTCP)"}.get(plan.strategy, plan.strategy)
+    binding = chosen if territory.limiting_bound is None else f"set by {territory.limiting_bound.objective.label}"
     lines = [
         ["interval", between],
         ["activity into the patient", f"{_mbq(territory.chosen_mbq)} MBq ({plan.strategy}, {binding})"],
@@ -116,6 +139,10 @@ def _print(answer: CompartmentPrescription) -> None:
         ["lung mass", f"{answer.lung_mass_g:g} g"],
     ]
     lines += [[name.replace("_", " "), f"{value:.4g}"] for name, value in answer.other_rules.items()]
+    if plan.outcome is not None:
+        found = {"TCP": plan.outcome.chosen_tcp, "NTCP": plan.outcome.chosen_ntcp}
+        found |= {"TCP (1 - NTCP)": plan.outcome.chosen_utcp}
+        lines += [[name, f"{100 * value:.3g} %"] for name, value in found.items() if value is not None]
     _console.emit_table("Prescription, at the time of injection", ["", ""], lines)
     doses = [[p.voi, f"{p.mean_gy:.1f}", f"{p.mean_with_residual_gy:.1f}"] for p in plan.predictions]
     _console.emit_table(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class StepName(StrEnum):
-    """The seven steps of thesis section 8.3, and their states; the prescription is `sirtjax plan --resume`."""
+    """The seven steps of thesis section 8.3, and status; the prescription is `sirtjax plan --resume`."""
 
     images = "images"
     liver = "liver"
@@ -39,7 +39,7 @@ def step(
     unset: Unset = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run one planning step and write its files to OUTPUT/steps, or list which steps are out of date (status)."""
+    """Run one planning step and write its files to OUTPUT/steps, or list the steps that are out of date."""
     if name is StepName.prescription:
         run_plan(
             "plan",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from sirtjax.dosimetry._activity_choice import Strategy
 from sirtjax.dosimetry._bsa import bsa_activity_mbq, shunt_step_factor
 from sirtjax.dosimetry._checks import (
     Check,
@@ -16,8 +17,10 @@ from sirtjax.dosimetry._checks import (
     unverified_checks,
 )
 from sirtjax.dosimetry._compartment import activity_per_mass_mbq
+from sirtjax.dosimetry._compartment_outcome import compartment_outcome
 from sirtjax.dosimetry._compartment_vois import CompartmentTerritory, TumourCompartment, compartment_vois
 from sirtjax.dosimetry._nuclides import Nuclide
+from sirtjax.dosimetry._outcome_model import OutcomeModel
 from sirtjax.dosimetry._prescribe import prescribe
 from sirtjax.dosimetry._prescription import Injection, Prescription
 from sirtjax.dosimetry._protocol import Protocol, load_protocol
@@ -135,18 +138,26 @@ def prescribe_compartments(
     protocol: str,
     patient: CompartmentPatient,
     *,
-    strategy: Literal["upper", "lower", "fixed"],
+    strategy: Strategy,
     activity_mbq: float | None = None,
     method: Literal["multi", "single"] | None = None,
+    tcp: str | None = None,
+    ntcp: str | None = None,
+    wanted_ntcp: float | None = None,
+    bilirubin_umol_per_l: float | None = None,
 ) -> CompartmentPrescription:
     """Computes the activity bounds of one territory and selects an activity between them.
 
     Args:
       protocol: name of a protocol, or FILE.toml#scenario.
       patient: volumes, T/N ratios and lung shunt.
-      strategy: the upper bound, the lower bound, or `activity_mbq`.
+      strategy: the upper bound, the lower bound, `activity_mbq`, or by outcome ("ntcp", "max-utcp").
       activity_mbq: activity that enters the patient, with `strategy` "fixed" only.
       method: objectives of the multi- or the single-compartment method; None for the protocol's.
+      tcp: dose response of the tumours on the mean dose, as NAME:GAMMA50.
+      ntcp: dose response of the normal liver on the mean dose, as NAME:M.
+      wanted_ntcp: NTCP to reach, with `strategy` "ntcp" only.
+      bilirubin_umol_per_l: total bilirubin, for responses that hold only for a range of it.
 
     Raises:
       InputError: a value is not valid, or height and weight do not fit the protocol.
@@ -162,7 +173,16 @@ def prescribe_compartments(
     """
     if (strategy == "fixed") != (activity_mbq is not None):
         raise InputError("--activity-mbq is allowed only with --strategy fixed, and required there")
+    if (strategy == "ntcp") != (wanted_ntcp is not None):
+        raise InputError("--ntcp is allowed only with --strategy ntcp, and required there")
     chosen = load_protocol(protocol)
+    outcome = compartment_outcome(
+        device=chosen.device,
+        tcp=tcp,
+        ntcp=ntcp,
+        wanted_ntcp=wanted_ntcp,
+        bilirubin_umol_per_l=bilirubin_umol_per_l,
+    )
     nuclide = chosen.nuclide_record_named(patient.constant)
     density = chosen.liver_density.value if patient.density_g_per_ml is None else patient.density_g_per_ml
     lung_mass = chosen.standard_lung_mass.value if patient.lung_mass_g is None else patient.lung_mass_g
@@ -183,17 +203,23 @@ def prescribe_compartments(
     reserve = patient.untreated_ml / (patient.untreated_ml + patient.perfused_ml)
     injection = Injection(territory=TERRITORY, residual_fraction=patient.residual_fraction, fixed_mbq=activity_mbq)
     objectives = chosen.objectives(hepatic_reserve_fraction=reserve, method=method)
-    plan = prescribe(vois, objectives, [injection], strategy=strategy)
+    plan = prescribe(vois, objectives, [injection], strategy=strategy, outcome=outcome)
     return CompartmentPrescription(
         protocol=chosen,
         plan=plan,
-        checks=_checks(chosen, patient, nuclide, density, lung_mass) + plan.checks,
+        checks=_checks(chosen, patient, nuclide, density, lung_mass) + _response_checks(outcome) + plan.checks,
         nuclide=nuclide,
         density_g_per_ml=density,
         lung_mass_g=lung_mass,
         lung_shunt_fraction=patient.lung_shunt_fraction,
         other_rules=_other_rules(chosen, patient, density),
     )
+
+
+def _response_checks(outcome: OutcomeModel | None) -> tuple[Check, ...]:
+    used = () if outcome is None else (outcome.tcp, outcome.ntcp)
+    unverified = [one.name for one in used if one is not None and one.evidence == "unverified"]
+    return unverified_checks(*(f"dose response {name}" for name in unverified))
 
 
 def _checks(

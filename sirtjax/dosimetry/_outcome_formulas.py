@@ -45,7 +45,8 @@ class OutcomeRay(NamedTuple):
 
 def ray_metric_gy(multiple: Numbers, linear: Numbers, quadratic: Numbers) -> Real[Array, "..."]:
     """Computes the mean dose or mean BED at a multiple of the ray; arguments of any shape that broadcasts."""
-    found: Real[Array, "..."] = linear * multiple + quadratic * multiple * multiple
+    xp = namespace(multiple, linear, quadratic)
+    found: Real[Array, "..."] = xp.asarray(linear * multiple + quadratic * multiple * multiple)
     return found
 
 

@@ -47,15 +47,18 @@ def outcome_rows(result: Result) -> list[list[str]]:
     found = result.outcome
     if found is None:
         return []
-    rows = [["prescribed", found.chosen_mbq, found.chosen_tcp, found.chosen_ntcp, found.chosen_utcp]]
+    chosen = (found.chosen_tcp, found.chosen_ntcp, found.chosen_utcp)
+    rows = [("prescribed", found.chosen_mbq, chosen)]
     wanted = None if found.wanted_ntcp is None else f"NTCP {100 * found.wanted_ntcp:g} %"
-    for name, activity in ((wanted, found.ntcp_mbq), ("largest TCP (1 - NTCP)", found.best_mbq)):
+    for name, activity in (
+        (wanted, found.ntcp_mbq),
+        ("largest TCP (1 - NTCP)", found.best_mbq),
+        ("first limit of the protocol", found.limit_mbq),
+    ):
         if name is not None and activity is not None:
-            rows.append([name, activity, *(_at(found, curve, activity) for curve in _curves(found))])
-    if found.limit_mbq is not None:
-        curves = (_at(found, curve, found.limit_mbq) for curve in _curves(found))
-        rows.append(["first limit of the protocol", found.limit_mbq, *curves])
-    return [[str(row[0]), f"{float(row[1] or 0.0):.0f}", *(_percent(value) for value in row[2:])] for row in rows]
+            tcp, ntcp, utcp = (_at(found, curve, activity) for curve in (found.tcp, found.ntcp, found.utcp))
+            rows.append((name, activity, (tcp, ntcp, utcp)))
+    return [[name, f"{activity:.0f}", *map(_percent, values)] for name, activity, values in rows]
 
 
 def outcome_figure(found: OutcomeResult) -> Figure:
@@ -81,12 +84,8 @@ def outcome_figure(found: OutcomeResult) -> Figure:
     reach = found.activity_mbq[-1]
     axes.set(xlim=(0, reach), ylim=(0, 102), xlabel="total activity at injection (MBq)", ylabel="probability (%)")
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, loc="center right")
+    axes.legend(fontsize=8, loc="upper left")
     return figure
-
-
-def _curves(found: OutcomeResult) -> tuple[tuple[float, ...], ...]:
-    return found.tcp, found.ntcp, found.utcp
 
 
 def _at(found: OutcomeResult, curve: tuple[float, ...], activity_mbq: float) -> float | None:
@@ -98,5 +97,5 @@ def _at(found: OutcomeResult, curve: tuple[float, ...], activity_mbq: float) -> 
     return float(np.interp(activity_mbq, found.activity_mbq, curve))
 
 
-def _percent(value: object) -> str:
-    return f"{100 * value:.1f}" if isinstance(value, float) else "–"
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"

@@ -21,12 +21,11 @@ def remnant_rows(result: Result) -> list[list[str]]:
     found = result.remnant
     if found is None or found.mean_gy is None:
         return []
-    rows = [["with tumour, of the liver", found.volume_ml, found.liver_fraction, found.mean_gy]]
+    rows = [("with tumour, of the liver", found.volume_ml, found.liver_fraction, found.mean_gy)]
     if found.normal_mean_gy is not None:
-        rows.append(
-            ["without tumour, of the normal liver", found.normal_ml, found.normal_fraction, found.normal_mean_gy]
-        )
-    return [[str(row[0]), f"{row[1]:.0f}", f"{100 * float(row[2]):.1f}", f"{row[3]:.3g}"] for row in rows]
+        title = "without tumour, of the normal liver"
+        rows.append((title, found.normal_ml, found.normal_fraction, found.normal_mean_gy))
+    return [[title, f"{ml:.0f}", f"{100 * fraction:.1f}", f"{gy:.3g}"] for title, ml, fraction, gy in rows]
 
 
 def remnant_sentences(result: Result) -> tuple[str, ...]:

@@ -24,6 +24,9 @@ DEPENDS = {
 ORDER = tuple(DEPENDS)
 
 RESULT = "result of step"
+# Content of steps.json: one table per step.
+StepEntry = Mapping[str, object]
+StepIndex = Mapping[str, StepEntry]
 State = Literal["current", "edited", "out of date", "missing"]
 
 
@@ -60,7 +63,7 @@ def step_inputs(case: Case, step: str) -> dict[str, str]:
     found = {f"[{key}]": _hash(json.dumps(dumped.get(key), sort_keys=True)) for key in tables}
     for key, table in tables.items():
         if key != "images" or _reads_images(case, step):
-            for path in paths_of(table):
+            for path in _paths_of(table):
                 found[f"file {path.name}"] = file_sha256(path) or "missing"
     return found
 
@@ -70,7 +73,7 @@ def fingerprint(inputs: Mapping[str, str]) -> str:
     return _hash(json.dumps(sorted(inputs.items())))
 
 
-def earlier_results(case: Case, step: str, entries: Mapping[str, Any], folder: Path) -> dict[str, str]:
+def earlier_results(case: Case, step: str, entries: StepIndex, folder: Path) -> dict[str, str]:
     """Returns the hash of the result of each earlier step that a step uses, as its files are now.
 
     Args:
@@ -89,7 +92,7 @@ def earlier_results(case: Case, step: str, entries: Mapping[str, Any], folder: P
     }
 
 
-def step_states(case: Case, entries: Mapping[str, Any], folder: Path) -> tuple[StepState, ...]:
+def step_states(case: Case, entries: StepIndex, folder: Path) -> tuple[StepState, ...]:
     """Returns the state of every step, in the order in which they run.
 
     Args:
@@ -101,10 +104,10 @@ def step_states(case: Case, entries: Mapping[str, Any], folder: Path) -> tuple[S
 
     states: dict[str, StepState] = {}
     for step in sorted(ORDER, key=lambda name: (name == "territories", ORDER.index(name))):
-        entry = entries.get(step)
-        if entry is None:
+        if step not in entries:
             states[step] = StepState(step=step, state="missing")
             continue
+        entry: dict[str, Any] = dict(entries[step])
         inputs = step_inputs(case, step)
         changed: list[str] = []
         if entry.get("of") != fingerprint(inputs):
@@ -132,31 +135,23 @@ def from_results(reason: str) -> bool:
     return reason.startswith(RESULT)
 
 
-def files_of(step: str, entry: Mapping[str, Any]) -> list[str]:
+def files_of(step: str, entry: StepEntry) -> list[str]:
     """Returns the files with the result of a step, relative to the folder of the steps."""
-    rows = [*entry.get("vois", ()), *([entry["lungs"]] if "lungs" in entry else [])]
-    files = [row["file"] for row in rows] + ([entry["file"]] if "file" in entry else [])
+    table: dict[str, Any] = dict(entry)
+    rows = [*table.get("vois", ()), *([table["lungs"]] if "lungs" in table else [])]
+    files = [row["file"] for row in rows] + ([table["file"]] if "file" in table else [])
     return files + (["territories.nii.gz"] if step == "territories" and entry.get("names") else [])
 
 
-def written_hashes(step: str, entry: Mapping[str, Any]) -> dict[str, str]:
+def written_hashes(step: str, entry: StepEntry) -> dict[str, str]:
     """Returns the hash of each file of a step as it was written."""
-    rows = [*entry.get("vois", ()), *([entry["lungs"]] if "lungs" in entry else [])]
+    table: dict[str, Any] = dict(entry)
+    rows = [*table.get("vois", ()), *([table["lungs"]] if "lungs" in table else [])]
     found = {row["file"]: row["sha256"] for row in rows if "sha256" in row}
-    if entry.get("sha256"):
-        own = {key: entry[key] for key in ("file", "names") if key in entry}
-        found |= dict.fromkeys(files_of(step, own), entry["sha256"])
+    if table.get("sha256"):
+        own: dict[str, object] = {key: table[key] for key in ("file", "names") if key in table}
+        found |= dict.fromkeys(files_of(step, own), table["sha256"])
     return found
-
-
-def paths_of(value: Any) -> list[Path]:
-    """Returns every path in a table of the case, in order."""
-    if isinstance(value, Path):
-        return [value]
-    if isinstance(value, tuple):
-        return [path for item in value for path in paths_of(item)]
-    fields = getattr(type(value), "model_fields", {})
-    return [path for name in fields for path in paths_of(getattr(value, name))]
 
 
 def _reads_images(case: Case, step: str) -> bool:
@@ -181,3 +176,13 @@ def _used_steps(case: Case, step: str) -> tuple[str, ...]:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _paths_of(value: Any) -> list[Path]:
+    """Every path in a table of the case, in order."""
+    if isinstance(value, Path):
+        return [value]
+    if isinstance(value, tuple):
+        return [path for item in value for path in _paths_of(item)]
+    fields = getattr(type(value), "model_fields", {})
+    return [path for name in fields for path in _paths_of(getattr(value, name))]
