@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float32
@@ -16,7 +17,7 @@ from sirtjax.workflows._decay import InjectionDecay
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._measured_checks import balance_checks, extrahepatic_checks
 from sirtjax.workflows._measured_lungs import measured_lungs
-from sirtjax.workflows._measured_record import ActivityRow, MeasuredActivity, MeasuredKind
+from sirtjax.workflows._measured_record import ActivityRow, MeasuredActivity, MeasuredKind, MeasuredLungs
 from sirtjax.workflows._measured_regions import ActivityScale, MeasuredRegions, measured_regions
 from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._setting import DosimetryContext
@@ -74,7 +75,7 @@ def measured_activity(
     balance: tuple[ActivityRow, ...] = ()
     fraction = None
     if decay is not None:
-        balance = _balance(case, regions, scale, setting, deposit, extrahepatic)
+        balance = _balance(regions, lungs, scale, setting, deposit, extrahepatic)
         (fraction,) = (row.injected_fraction for row in balance if row.kind == "image")
         table = case.after_treatment
         checks += balance_checks(
@@ -147,8 +148,8 @@ def _extrahepatic(
 
 
 def _balance(
-    case: Case,
     regions: MeasuredRegions,
+    lungs: MeasuredLungs | None,
     scale: ActivityScale,
     setting: DosimetryContext,
     deposit: ActivityAndDose,
@@ -171,6 +172,8 @@ def _balance(
     named = {"liver": regions.liver} | ({} if regions.lungs is None else {"lungs": regions.lungs.weight})
     kinds: dict[str, MeasuredKind] = {"liver": "liver", "lungs": "lungs"}
     found = [row(name, kinds[name], scale.mbq(regions.total(weight)), weight) for name, weight in named.items()]
+    if lungs is not None:
+        found[1] = replace(found[1], standard_error_mbq=lungs.whole.standard_error_mbq)
     found += extrahepatic
     everything = np.ones_like(regions.image)
     total_mbq = scale.mbq(regions.total(everything))

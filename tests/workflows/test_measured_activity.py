@@ -198,6 +198,7 @@ def test_negative_voxels_stay_so_that_means_are_unbiased(folder, tmp_path):
     expected = CONCENTRATION["stomach"] * inside_ml("stomach") * BQ_TO_MBQ_AT_INJECTION
     assert abs(stomach.activity_mbq - expected) < 4 * stomach.standard_error_mbq
     lungs = result.measured_activity.lungs.whole
+    assert rows(result)["lungs"].standard_error_mbq == lungs.standard_error_mbq > 0
     expected = CONCENTRATION["lungs"] * inside_ml("lungs") * BQ_TO_MBQ_AT_INJECTION
     assert abs(lungs.activity_mbq - expected) < 4 * lungs.standard_error_mbq
     assert {"SJ532"} <= codes(result)
