@@ -10,6 +10,7 @@ from sirtjax.dosimetry import (
     Check,
     OrderTerms,
     SharedVials,
+    VialCombination,
     VialSupply,
     WantedActivity,
     combine_vials,
@@ -110,7 +111,7 @@ def case_order(
     shared: tuple[SharedVials, ...] = ()
     territories = []
     for one in wanted:
-        options = ()
+        options: tuple[VialCombination, ...] = ()
         if supply.dispensing != "divided":
             options = combine_vials(
                 one,

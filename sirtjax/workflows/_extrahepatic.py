@@ -12,7 +12,7 @@ from sirtjax import ops, spatial
 from sirtjax.dosimetry import Check, make_check
 from sirtjax.errors import ConfigError
 from sirtjax.volume import Geometry, LabelMap
-from sirtjax.workflows._case import Case
+from sirtjax.workflows._case import Case, MaskTable
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._case_uptake_sites import ReviewedSiteTable, UptakeSitesTable
 from sirtjax.workflows._products import AllStepResults
@@ -177,7 +177,7 @@ def _organs(case: Case, table: UptakeSitesTable, images: CaseImages) -> dict[str
         return {}
     if table.organs.image == "diagnostic" and case.registration is None:
         raise ConfigError("uptake_sites.organs is on the diagnostic image; add a [registration] to the activity image")
-    masks = chosen_masks(table.organs, images)
+    masks = chosen_masks(MaskTable(**table.organs.model_dump()), images)
     unknown = [name for name in table.physiological if name not in masks]
     if unknown:
         raise ConfigError(

@@ -147,7 +147,8 @@ def _place_in(mask: NDArray[np.bool_], index: NDArray[np.float64]) -> NDArray[np
     if mask[i, j, k]:
         return index
     voxels = np.argwhere(mask).astype(float)
-    return voxels[int(np.argmin(np.linalg.norm(voxels - index, axis=1)))]
+    nearest: NDArray[np.float64] = voxels[int(np.argmin(np.linalg.norm(voxels - index, axis=1)))]
+    return nearest
 
 
 def _largest_overlap(mask: NDArray[np.bool_], organs: Mapping[str, NDArray[np.bool_]]) -> tuple[str | None, float]:
