@@ -11,7 +11,12 @@ from sirtjax.reports._format import BLANK, number, percent, with_unit
 if TYPE_CHECKING:
     from sirtjax.workflows import Result
 
-IMAGES = {"activity": "activity image", "ct": "CT of the activity image", "diagnostic": "diagnostic image", "planar": "planar views"}
+IMAGES = {
+    "activity": "activity image",
+    "ct": "CT of the activity image",
+    "diagnostic": "diagnostic image",
+    "planar": "planar views",
+}
 
 
 @dataclass(frozen=True)
