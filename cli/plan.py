@@ -201,11 +201,18 @@ def _injection_rows(result: Result) -> list[list[str]]:
 
 
 def _lung_rows(result: Result) -> list[list[str]]:
+    from sirtjax.reports import lung_reassignment_rows
+
     spill_gy = result.lung_spill_dose_gy
+    blurred = [
+        [f"without blur: {name}", f"{_number(corrected)}, uncorrected {_number(measured)}"]
+        for name, measured, corrected, *_ in lung_reassignment_rows(result)
+    ]
     return [
         ["shunted activity", _number(result.lung_shunt_dose_gy)],
         ["betas from the liver", "not included: no lung mask" if spill_gy is None else _number(spill_gy)],
         ["all", _number(result.lung_dose_gy)],
+        *blurred,
     ]
 
 

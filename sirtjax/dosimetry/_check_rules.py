@@ -302,6 +302,28 @@ _RULES: tuple[CheckRule, ...] = (
         "the treatment date is {where}: check the dates",
     ),
     _rule(
+        "SJ566", "warning", "Corrected lung shunt fraction used",
+        "the plan uses the lung shunt fraction corrected for the blur of the image, {value}, not the measured {limit}: "
+        "limits on the lungs are from uncorrected images",
+        unit="1", source="the measured lung shunt fraction",
+    ),
+    _rule(
+        "SJ567", "warning", "Corrected lung shunt depends on the resolution",
+        "a resolution that is wrong by 20 % changes the corrected lung shunt fraction by {value} of it (more than "
+        "{limit}): measure the resolution, or do not use the correction",
+        limit=0.1, unit="1",
+    ),
+    _rule(
+        "SJ568", "warning", "Breathing not stated",
+        "counts are reassigned between liver and lungs without the blur of breathing: state "
+        "partial_volume.breathing_mm, the motion of the dome",
+    ),
+    _rule(
+        "SJ569", "warning", "Lung shunt fraction above its limit before the correction",
+        "the measured lung shunt fraction is {value} (above {limit}), and only the corrected one is below the limit",
+        limit=0.20, unit="1", source=f"{_VAN_ROEKEL}, p. 41 (resin, BSA method)",
+    ),
+    _rule(
         "SJ570", "warning", "No vials for the activity",
         "{where}: no vials deliver the prescribed activity within {limit}; choose other times, more vials "
         "or another tolerance in [order]",

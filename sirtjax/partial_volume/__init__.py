@@ -6,6 +6,7 @@ from sirtjax.partial_volume._blur import gaussian_blur as gaussian_blur
 from sirtjax.partial_volume._deconvolution import Deconvolution as Deconvolution
 from sirtjax.partial_volume._deconvolution import richardson_lucy as richardson_lucy
 from sirtjax.partial_volume._deconvolution import richardson_lucy_fixed as richardson_lucy_fixed
+from sirtjax.partial_volume._reassignment import reassign_spill as reassign_spill
 from sirtjax.partial_volume._recovery import recovery_coefficients as recovery_coefficients
 from sirtjax.partial_volume._recovery import recovery_corrected_means as recovery_corrected_means
 from sirtjax.partial_volume._recovery import sphere_recovery as sphere_recovery
@@ -25,6 +26,7 @@ __all__ = [
     "gaussian_blur",
     "geometric_transfer_matrix",
     "gtm_means",
+    "reassign_spill",
     "recovery_coefficients",
     "recovery_corrected_means",
     "recovery_from_curve",

@@ -17,6 +17,7 @@ from sirtjax.reports._divide_liver_file import divide_liver_file as divide_liver
 from sirtjax.reports._files import REPORT_PDF as REPORT_PDF
 from sirtjax.reports._files import write_results as write_results
 from sirtjax.reports._html import report_html as report_html
+from sirtjax.reports._lung_reassignment_tables import lung_reassignment_rows as lung_reassignment_rows
 from sirtjax.reports._measured_tables import measured_tables as measured_tables
 from sirtjax.reports._plan_folder import DICOM_FOLDER as DICOM_FOLDER
 from sirtjax.reports._plan_folder import WrittenPlan as WrittenPlan
@@ -88,6 +89,7 @@ __all__ = [
     "limit_table",
     "load_saved_case",
     "load_steps",
+    "lung_reassignment_rows",
     "measure_resolution_file",
     "measured_tables",
     "register_files",

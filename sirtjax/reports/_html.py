@@ -13,6 +13,11 @@ from sirtjax.reports._before_after_figures import agreement_figure, difference_f
 from sirtjax.reports._before_after_tables import before_after_sentences, before_after_tables
 from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
 from sirtjax.reports._format import amount, column, number, percent, significant, with_unit
+from sirtjax.reports._lung_reassignment_tables import (
+    LUNG_REASSIGNMENT_HEADER,
+    lung_reassignment_rows,
+    lung_reassignment_sentences,
+)
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
 from sirtjax.reports._outcome_section import CAPTION, OUTCOME_HEADER, outcome_figure, outcome_rows, outcome_sentences
 from sirtjax.reports._partial_volume_tables import (
@@ -104,6 +109,9 @@ def report_html(
         partial_volume_header=partial_volume_header(result),
         partial_volume_rows=partial_volume_rows(result),
         partial_volume_sentences=partial_volume_sentences(result),
+        lung_header=LUNG_REASSIGNMENT_HEADER,
+        lung_rows=lung_reassignment_rows(result),
+        lung_sentences=lung_reassignment_sentences(result),
         objective_header=objective_header(result),
         objective_rows=objective_rows(result),
         comparison_rows=comparison_rows(result),

@@ -27,6 +27,7 @@ from sirtjax.reports._html import (
     signed_at,
     v_levels,
 )
+from sirtjax.reports._lung_reassignment_pdf import lung_reassignment_section
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
 from sirtjax.reports._opening_pdf import drafts_section, first_page, record_section
 from sirtjax.reports._outcome_pdf import outcome_section, remnant_section
@@ -230,6 +231,7 @@ def _doses(result: Result) -> list[Flowable]:
         *remnant_section(result),
         *_methods_of_dose(result),
         *_partial_volume(result),
+        *lung_reassignment_section(result),
         *_biology(result),
         *picture(data_bytes(figure_png(figure, dpi=GRAPH_DPI)), caption),
     ]

@@ -22,6 +22,7 @@ from sirtjax.workflows._dose_map import dose_map_record
 from sirtjax.workflows._doses import dose_method, medium, other_dose_method
 from sirtjax.workflows._drafts import unreviewed_masks
 from sirtjax.workflows._evaluation import evaluate_vois
+from sirtjax.workflows._lung_reassignment import lung_reassignment, reassign_shunt
 from sirtjax.workflows._mask_records import mask_results
 from sirtjax.workflows._methods import method_facts, registration_sentence
 from sirtjax.workflows._partial_volume import partial_volume_result
@@ -48,6 +49,7 @@ def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
     territories = territory_weights(mapped, names)
     injections = _injections(case, tuple(territories))
     shunt = lung_shunt(case, products.images, products.liver, products.lungs, products.registration.transform)
+    shunt = reassign_shunt(case, products, shunt, device=protocol.device)
     lungs = lung_mass(case, mapped, protocol)
     record, record_checks = treatment_record(case, injections, half_life_h=nuclide.half_life_h)
     lesions = [voi.name for voi in products.lesions]
@@ -193,6 +195,7 @@ def assemble(
         lung_shunt=lung_shunt_record(case, products.images, setting.shunt),
         dose_map=dose_map_record(Volume(deposit.dose_gy, mapped.geometry, unit="Gy")),
         partial_volume=partial_volume_result(case, products, setting, deposit, vois),
+        lung_reassignment=lung_reassignment(case, products, setting, deposit),
     )
     weights = {voi.name: voi.weight for voi in setting.vois}
     maps = ResultVolumes(

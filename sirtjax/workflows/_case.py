@@ -342,7 +342,9 @@ class Case(Table):
             if mask is not None and mask.image != "activity":
                 raise ValueError(f'masks.{name}: contour it on the activity image or its CT (image = "activity")')
         self._check_guides()
-        correct = self.partial_volume.methods or self.partial_volume.propose_shift
+        correct = self.partial_volume.methods or self.partial_volume.propose_shift or self.partial_volume.lungs != "off"
+        if self.partial_volume.lungs == "apply" and self.lung_shunt.method != "spect":
+            raise ValueError('partial_volume.lungs = "apply" corrects the lung shunt of lung_shunt.method = "spect"')
         if correct and self.images.activity.resolution_fwhm_mm is None:
             raise ValueError(
                 "partial_volume: the resolution of the activity image is not stated; measure it (sirtjax resolution) "

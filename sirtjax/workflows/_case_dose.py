@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from sirtjax.workflows._case_pet import AcquiredAsTable
 from sirtjax.workflows._case_table import Table
+from sirtjax.workflows._lung_reassignment_record import LungReassignmentChoice
 from sirtjax.workflows._partial_volume_record import PartialVolumeMethod
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -57,13 +58,24 @@ class PartialVolumeTable(Table):
     """The partial-volume corrections whose doses are shown next to the uncorrected ones.
 
     Prescription, limits and checks do not use them. `propose_shift` fits a translation of the
-    activity image to the masks and shows it; `images.activity.shift_mm` applies it. Both need
-    `images.activity.resolution_fwhm_mm`. `recovery_curve` has measured recovery coefficients for lesions.
+    activity image to the masks and shows it; `images.activity.shift_mm` applies it. `lungs` moves counts that
+    the blur exchanged between liver and lungs back: "show" prints the lung shunt fraction with and without it, "apply"
+    also plans with it. `breathing_mm` is the peak-to-peak motion of the dome from head to feet, which widens the
+    blur. All need `images.activity.resolution_fwhm_mm`. `recovery_curve` has measured recovery coefficients for
+    lesions.
     """
 
     methods: tuple[PartialVolumeMethod, ...] = ()
     propose_shift: bool = False
     recovery_curve: RecoveryCurveTable | None = None
+    lungs: LungReassignmentChoice = "off"
+    breathing_mm: Annotated[float, Field(ge=0, le=40)] | None = None
+
+    @model_validator(mode="after")
+    def _breathing_of_lungs(self) -> PartialVolumeTable:
+        if self.breathing_mm is not None and self.lungs == "off":
+            raise ValueError('`breathing_mm` is only used with `lungs = "show"` or "apply"')
+        return self
 
     @model_validator(mode="after")
     def _once(self) -> PartialVolumeTable:

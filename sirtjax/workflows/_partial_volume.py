@@ -16,7 +16,6 @@ from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._partial_volume_record import CorrectedDose, PartialVolumeResult, PartialVolumeRow
 from sirtjax.workflows._partial_volume_regions import (
     Regions,
-    activity_regions,
     block_means,
     coarsening,
     deconvolved,
@@ -149,6 +148,23 @@ def _coefficients(
 
 def _relative(case: Case) -> bool:
     return case.calibration.method == "relative"
+
+
+def activity_regions(setting: DosimetryContext) -> Regions:
+    """Returns lesions, normal tissue of each territory, other liver, lungs and the rest, without overlap."""
+    occupancy = setting.mapped.occupancy
+    lesions = [(voi.name, voi.weight) for voi in setting.vois if voi.kind == "lesion"]
+    normal = [(f"normal {name}", weight) for name, weight in setting.territories.items()]
+    others = [("", occupancy["liver"])] + ([("", occupancy["lungs"])] if "lungs" in occupancy else [])
+    room = np.ones(setting.mapped.geometry.shape, np.float32)
+    names, weights = [], []
+    for name, weight in (*lesions, *normal, *others):
+        part = np.minimum(weight, room)
+        room = room - part
+        if float(part.sum(dtype=np.float64)) > 1.0:
+            names.append(name)
+            weights.append(part)
+    return Regions(tuple(names), np.stack([*weights, np.maximum(room, 0.0)]))
 
 
 def _by_recovery(

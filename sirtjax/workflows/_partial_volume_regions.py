@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from sirtjax import partial_volume
 from sirtjax.volume import Geometry
-from sirtjax.workflows._setting import DosimetryContext
 
 Array = NDArray[np.float32]
 
@@ -37,23 +36,6 @@ class Regions:
 
     names: tuple[str, ...]
     weights: Float32[np.ndarray, "n i j k"]
-
-
-def activity_regions(setting: DosimetryContext) -> Regions:
-    """Returns lesions, normal tissue of each territory, other liver, lungs and the rest, without overlap."""
-    occupancy = setting.mapped.occupancy
-    lesions = [(voi.name, voi.weight) for voi in setting.vois if voi.kind == "lesion"]
-    normal = [(f"normal {name}", weight) for name, weight in setting.territories.items()]
-    others = [("", occupancy["liver"])] + ([("", occupancy["lungs"])] if "lungs" in occupancy else [])
-    room = np.ones(setting.mapped.geometry.shape, np.float32)
-    names, weights = [], []
-    for name, weight in (*lesions, *normal, *others):
-        part = np.minimum(weight, room)
-        room = room - part
-        if float(part.sum(dtype=np.float64)) > 1.0:
-            names.append(name)
-            weights.append(part)
-    return Regions(tuple(names), np.stack([*weights, np.maximum(room, 0.0)]))
 
 
 def coarsening(shape: Sequence[int], spacing: Float64[np.ndarray, "3"], fwhm_mm: float) -> Int64[np.ndarray, "3"]:

@@ -18,6 +18,7 @@ from sirtjax.workflows._alignment_record import Alignment
 from sirtjax.workflows._before_after_record import BeforeAfter
 from sirtjax.workflows._comparison_record import PlanComparison
 from sirtjax.workflows._dose_map import DoseMapRecord
+from sirtjax.workflows._lung_reassignment_record import LungReassignment
 from sirtjax.workflows._measured_record import MeasuredActivity
 from sirtjax.workflows._order_record import OrderRecord
 from sirtjax.workflows._outcome_record import OutcomeResult
@@ -272,6 +273,7 @@ class Result:
         in a plan, and if there is nothing to measure.
       remnant: the liver outside the injected territories.
       uptake_sites: uptake outside the liver; None if the case has no [uptake_sites].
+      lung_reassignment: lung shunt and dose next to the lung without blur; None if the case does not ask for it.
     """
 
     kind: Literal["plan", "verification"]
@@ -313,6 +315,7 @@ class Result:
     measured_activity: MeasuredActivity | None = None
     remnant: LiverRemnant | None = None
     uptake_sites: UptakeSites | None = None
+    lung_reassignment: LungReassignment | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.

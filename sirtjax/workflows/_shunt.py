@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from sirtjax import dicom, dosimetry, formats, spatial
@@ -15,20 +16,38 @@ from sirtjax.errors import ConfigError, GeometryError
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_images import CaseImages
 from sirtjax.workflows._imaged_nuclide import allowed_nuclides, imaged_nuclide_checks, treated_nuclide
+from sirtjax.workflows._lung_reassignment_record import Reassigned
+from sirtjax.workflows._organ_counts import OrganImage
 from sirtjax.workflows._record_result import LungShuntRecord, RegionCounts
 from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._voi import Voi
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class ReassignedShunt:
+    """Counts of liver and lungs after reassignment, and the lung shunt fraction that they give.
+
+    Attributes:
+      organs: activity image around both organs.
+      counts: (i, j, k) counts of liver and lungs with the resolution of the case, a smaller and a larger one.
+      fraction: lung shunt fraction without and with the correction.
+    """
+
+    organs: OrganImage
+    counts: tuple[tuple[Float32[np.ndarray, "i j k"], Float32[np.ndarray, "i j k"]], ...]
+    fraction: Reassigned
+
+
+@dataclass(frozen=True, eq=False)
 class LungShunt:
-    """The lung shunt fraction, how it was found, and the counts of lungs and liver."""
+    """The lung shunt fraction, how it was found, its counts, and its value without blur."""
 
     fraction: float
     method: str
     source: str
     checks: tuple[Check, ...] = ()
     counts: tuple[RegionCounts, ...] = ()
+    reassigned: ReassignedShunt | None = None
 
 
 @dataclass(frozen=True)
