@@ -61,13 +61,13 @@ def measured_tables(found: MeasuredActivity) -> tuple[ReportTable, ...]:
         header = ("lungs", "measured (mL)", "activity (MBq)", "of lungs and liver (%)", "mean dose (Gy)")
         tables.append(ReportTable(title="Lungs", header=header, rows=tuple(rows)))
     if found.extrahepatic:
-        header = ("VOI", "volume (mL)", "activity (MBq)", "of the injected (%)", "mean (Gy)", "maximum (Gy)")
+        organs = ("VOI", "volume (mL)", "activity (MBq)", "of the injected (%)", "mean (Gy)", "maximum (Gy)")
         cells = tuple((*_activity_cells(row), rounded(row.mean_gy), rounded(row.max_gy)) for row in found.extrahepatic)
-        tables.append(ReportTable(title="Extrahepatic VOIs", header=header, rows=cells))
+        tables.append(ReportTable(title="Extrahepatic VOIs", header=organs, rows=cells))
     if found.balance:
-        header = ("activity at the injection", "volume (mL)", "activity (MBq)", "of the injected (%)")
-        cells = tuple(_activity_cells(row) for row in found.balance)
-        tables.append(ReportTable(title="Balance", header=header, rows=cells))
+        parts = ("activity at the injection", "volume (mL)", "activity (MBq)", "of the injected (%)")
+        rest = tuple(_activity_cells(row) for row in found.balance)
+        tables.append(ReportTable(title="Balance", header=parts, rows=rest))
     return tuple(tables)
 
 
