@@ -16,7 +16,11 @@ MIN_SIGMA_VOXELS = 0.05
 
 
 def gaussian_blur(
-    image: Float[Array, "i j k"], spacing_mm: Vector, fwhm_mm: Scalar | Vector
+    image: Float[Array, "i j k"],
+    spacing_mm: Vector,
+    fwhm_mm: Scalar | Vector,
+    *,
+    shift_mm: Float[Array, "3"] | None = None,
 ) -> Float[jax.Array, "i j k"]:
     """Blurs an image with the Gaussian point spread function of a scanner, reflected at the faces.
 
@@ -34,6 +38,7 @@ def gaussian_blur(
       spacing_mm: (3,) voxel spacing.
       fwhm_mm: full width at half maximum of the point spread function, one number or one per axis; above 0, at most
         the extent of the image.
+      shift_mm: (3,) translation of the image along its axes, without further interpolation.
 
     Returns:
       (i, j, k) blurred image.
@@ -58,7 +63,7 @@ def gaussian_blur(
     check_array("image", image, axes=3)
     check_spacing(spacing_mm)
     check_fwhm("fwhm_mm", fwhm_mm)
-    return blur_unchecked(image, spacing_mm, fwhm_mm)
+    return blur_unchecked(image, spacing_mm, fwhm_mm, shift_mm=shift_mm)
 
 
 def blur_unchecked(

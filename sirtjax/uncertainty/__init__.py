@@ -15,28 +15,50 @@ Examples:
 
 from sirtjax.uncertainty._budget import Budget as Budget
 from sirtjax.uncertainty._budget import uncertainty_budget as uncertainty_budget
+from sirtjax.uncertainty._dose_intervals import DoseIntervals as DoseIntervals
+from sirtjax.uncertainty._dose_intervals import dose_intervals as dose_intervals
+from sirtjax.uncertainty._dose_intervals import near_voxels as near_voxels
+from sirtjax.uncertainty._estimate import DoseMetrics as DoseMetrics
+from sirtjax.uncertainty._estimate import TreatmentData as TreatmentData
+from sirtjax.uncertainty._estimate import regions_of as regions_of
 from sirtjax.uncertainty._intervals import CentredInterval as CentredInterval
 from sirtjax.uncertainty._intervals import centred_interval as centred_interval
 from sirtjax.uncertainty._linear import LinearPropagation as LinearPropagation
 from sirtjax.uncertainty._linear import propagate_linear as propagate_linear
+from sirtjax.uncertainty._measure import KnownTreatment as KnownTreatment
+from sirtjax.uncertainty._measure import MeasurementErrors as MeasurementErrors
+from sirtjax.uncertainty._measure import boundary_field as boundary_field
+from sirtjax.uncertainty._measure import log_ratios as log_ratios
 from sirtjax.uncertainty._propagate import Propagation as Propagation
 from sirtjax.uncertainty._propagate import propagate as propagate
 from sirtjax.uncertainty._sampling import SampledPropagation as SampledPropagation
 from sirtjax.uncertainty._sampling import propagate_samples as propagate_samples
+from sirtjax.uncertainty._sources import Distribution as Distribution
 from sirtjax.uncertainty._sources import Source as Source
 from sirtjax.uncertainty._sources import source_value as source_value
 
 __all__ = [
     "Budget",
     "CentredInterval",
+    "Distribution",
+    "DoseIntervals",
+    "DoseMetrics",
+    "KnownTreatment",
     "LinearPropagation",
+    "MeasurementErrors",
     "Propagation",
     "SampledPropagation",
     "Source",
+    "TreatmentData",
+    "boundary_field",
     "centred_interval",
+    "dose_intervals",
+    "log_ratios",
+    "near_voxels",
     "propagate",
     "propagate_linear",
     "propagate_samples",
+    "regions_of",
     "source_value",
     "uncertainty_budget",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from sirtjax.errors import InputError
-from sirtjax.uncertainty._function import Arguments, Pipeline, layout_of, numbers_of
+from sirtjax.uncertainty._function import Arguments, Layout, Pipeline, layout_of, numbers_of
 from sirtjax.uncertainty._sampling import REPLICATES, run_samples, standard_normal_points
 from sirtjax.uncertainty._sources import Source, check_sources
 
@@ -75,7 +75,7 @@ def uncertainty_budget(
         raise InputError(f"count: expected a power of two from 64, got {count}")
     layout, (centres, sizes) = layout_of(sources), numbers_of(sources)
     elements = layout[-1][2]
-    both = standard_normal_points(2 * elements, key, count=count)
+    both = standard_normal_points((*layout, *_moved(layout, elements)), key, count=count)
     first, second = both[:, :elements], both[:, elements:]
 
     def run(points: Float[np.ndarray, "count elements"]) -> np.ndarray:
@@ -101,6 +101,11 @@ def uncertainty_budget(
         # Jackknife: the index of a single replicate would be biased.
         error[name] = np.sqrt((REPLICATES - 1) * left_out.var(axis=0))
     return Budget(fraction=fraction, error=error, interactions=1.0 - np.sum(list(fraction.values()), axis=0))
+
+
+def _moved(layout: Layout, elements: int) -> Layout:
+    """The same sources after those of the first set."""
+    return tuple((name, first + elements, last + elements, shape, kind) for name, first, last, shape, kind in layout)
 
 
 def _index(base: np.ndarray, shared: np.ndarray) -> Float[np.ndarray, " m"]:

@@ -19,6 +19,8 @@ from sirtjax.uncertainty._sources import Source, check_sources
 REPLICATES = 8
 # Sobol's sequence has no more directions.
 MOST_ELEMENTS = 21201
+# Sources with more elements get pseudo-random numbers.
+SOBOL_ELEMENTS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,8 @@ def propagate_samples(
       batch_size: samples that are computed together, which multiplies the memory.
 
     Raises:
-      InputError: no source, two with the same name, more than 21201 elements, a `count` that is not a power of two
-        from 64, or an output that is NaN or infinite for a sample.
+      InputError: no source, two with the same name, more than 21201 elements in small sources, a `count` that is not
+        a power of two from 64, or an output that is NaN or infinite for a sample.
 
     Examples:
       >>> import jax
@@ -91,7 +93,7 @@ def propagate_samples(
     if count < 64 or count & (count - 1):
         raise InputError(f"count: expected a power of two from 64, got {count}")
     layout, (centres, sizes) = layout_of(sources), numbers_of(sources)
-    points = standard_normal_points(layout[-1][2], key, count=count)
+    points = standard_normal_points(layout, key, count=count)
     values = run_samples(points, centres, sizes, args, pipeline=pipeline, layout=layout, batch_size=batch_size)
     samples = np.asarray(values, np.float64)
     lost = int(np.count_nonzero(~np.isfinite(samples).all(axis=1)))
@@ -113,19 +115,34 @@ def propagate_samples(
     )
 
 
-def standard_normal_points(elements: int, key: PRNGKeyArray, *, count: int) -> Float[np.ndarray, "count elements"]:
-    """Returns scrambled Sobol points as standard normal numbers, eight sequences one after the other.
+def standard_normal_points(layout: Layout, key: PRNGKeyArray, *, count: int) -> Float[np.ndarray, "count elements"]:
+    """Returns the elements of all sources as standard normal numbers, eight sequences one after the other.
+
+    Sources with at most 64 elements are scrambled Sobol points. Larger ones, such as the noise of an image, are
+    pseudo-random numbers, because the sequence has too few directions for them.
 
     Args:
-      elements: coordinates of each point.
+      layout: slices of the sources.
       key: random key of the scrambling.
       count: number of points, a multiple of eight.
 
     Raises:
-      InputError: more coordinates than Sobol's sequence has.
+      InputError: more elements of small sources than Sobol's sequence has directions.
     """
+    small = np.concatenate([np.full(last - first, last - first <= SOBOL_ELEMENTS) for _, first, last, _, _ in layout])
+    scrambling, rest = jax.random.split(key)
+    dtype = jax.dtypes.canonicalize_dtype(float)
+    points = np.empty((count, small.size), dtype)
+    if not small.all():
+        points[:, ~small] = np.asarray(jax.random.normal(rest, (count, int((~small).sum())), dtype))
+    if small.any():
+        points[:, small] = _sobol(int(small.sum()), scrambling, count)
+    return points
+
+
+def _sobol(elements: int, key: PRNGKeyArray, count: int) -> Float[np.ndarray, "count elements"]:
     if elements > MOST_ELEMENTS:
-        raise InputError(f"sources: {elements} elements in all, at most {MOST_ELEMENTS} are supported")
+        raise InputError(f"sources: {elements} elements in small sources, at most {MOST_ELEMENTS} are supported")
     seeds = np.asarray(jax.random.randint(key, (REPLICATES,), 0, 2**31 - 1))
     parts = []
     for seed in seeds:
@@ -133,8 +150,8 @@ def standard_normal_points(elements: int, key: PRNGKeyArray, *, count: int) -> F
         parts.append(sequence.random(count // REPLICATES))
     # Scrambled points can be 0: half of the spacing of the sequence keeps them finite.
     tiny = 2.0**-33
-    points = stats.norm.ppf(np.clip(np.concatenate(parts), tiny, 1 - tiny))
-    return np.asarray(points, jax.dtypes.canonicalize_dtype(float))
+    found: np.ndarray = stats.norm.ppf(np.clip(np.concatenate(parts), tiny, 1 - tiny))
+    return found
 
 
 @functools.partial(jax.jit, static_argnames=("pipeline", "layout", "batch_size"))
