@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sirtjax.reports._figures import LIVER_INK, figure_png, fusion_figure, short
-from sirtjax.reports._html import MAX_LEVELS, ROUND_LEVELS_GY, significant
+from sirtjax.reports._format import significant
+from sirtjax.reports._html import MAX_LEVELS, ROUND_LEVELS_GY
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,7 +18,8 @@ from sirtjax.reports._accumulation_tables import (
     treatment_table,
 )
 from sirtjax.reports._figures import ISODOSE_COLOURS, figure_png, figure_svg
-from sirtjax.reports._html import SEVERITIES, amount, significant
+from sirtjax.reports._format import amount, significant
+from sirtjax.reports._html import SEVERITIES
 from sirtjax.reports._report_pdf import DISCLAIMER
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sirtjax.reports._html import significant
+from sirtjax.reports._format import significant
 
 if TYPE_CHECKING:
     from sirtjax.workflows import AccumulatedResult, SumLimit

@@ -58,7 +58,13 @@ def measured_tables(found: MeasuredActivity) -> tuple[ReportTable, ...]:
         if lungs.outside_margin is not None:
             name = f"measured, farther than {lungs.outside_margin.margin_mm:g} mm from the liver"
             rows.append(_lung_row(name, lungs.outside_margin))
-        header = ("lungs", "measured (mL)", "activity (MBq)", "of lungs and liver (%)", "mean dose (Gy)")
+        header: tuple[str, ...] = (
+            "lungs",
+            "measured (mL)",
+            "activity (MBq)",
+            "of lungs and liver (%)",
+            "mean dose (Gy)",
+        )
         tables.append(ReportTable(title="Lungs", header=header, rows=tuple(rows)))
     if found.extrahepatic:
         organs = ("VOI", "volume (mL)", "activity (MBq)", "of the injected (%)", "mean (Gy)", "maximum (Gy)")

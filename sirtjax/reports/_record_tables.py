@@ -46,7 +46,7 @@ def _vials(result: Result) -> RecordPart:
         "territory", "lot", "calibrated (MBq)", "calibration time", "in vial (MBq)", "measured at", "expected (MBq)",
         "residual (MBq)", "residual (%)", "method", "delivered (MBq)",
     )  # fmt: skip
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             vial.territory,
             vial.lot or BLANK,

@@ -128,12 +128,12 @@ _BOTTOM = ("VALIGN", (0, 0), (-1, -1), "BOTTOM")
 
 def _facts(summary: Summary) -> Table:
     """Labels and values in columns; an empty value is a line to write on."""
-    cells = []
+    cells: list[list[Any]] = []
     for label, value in summary.facts:
         name = Paragraph(markup(label), text_style(6.2, colour=SOFT, leading=1.15))
         text = Paragraph(markup(value), text_style(8.0, bold=True, leading=1.2)) if value else _line()
         cells.append([name, text])
-    rows = [cells[n : n + FACT_COLUMNS] for n in range(0, len(cells), FACT_COLUMNS)]
+    rows: list[list[Any]] = [cells[n : n + FACT_COLUMNS] for n in range(0, len(cells), FACT_COLUMNS)]
     rows[-1] += [""] * (FACT_COLUMNS - len(rows[-1]))
     width = (TEXT_WIDTH - (FACT_COLUMNS - 1) * GAP) / FACT_COLUMNS
     style = [*_PLAIN, ("BOTTOMPADDING", (0, 0), (-1, -1), 3), ("RIGHTPADDING", (0, 0), (-2, -1), GAP)]

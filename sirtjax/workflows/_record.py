@@ -33,7 +33,8 @@ def treatment_record(
     """
     table = case.record
     by_territory = {one.territory: one for one in injections}
-    vials, checks = [], []
+    vials: list[VialRecord] = []
+    checks: list[Check] = []
     limit = table.activity_tolerance
     for n, vial in enumerate(table.vials, start=1):
         injection = by_territory.get(vial.territory)
