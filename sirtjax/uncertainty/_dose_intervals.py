@@ -64,7 +64,7 @@ def dose_intervals(
     batch_size: int = 4,
     level: float = 0.9,
 ) -> DoseIntervals:
-    """Computes doses with intervals: the image is corrected, taken as a truth, and measured again many times.
+    """Computes doses with intervals from many simulated measurements of the corrected image.
 
     Args:
       image: (i, j, k) measured concentration, aligned with the contours.

@@ -20,7 +20,7 @@ DARK = 1e-6
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TreatmentData:
-    """What a dose estimate needs beside the image and the contours; constant over all samples of a patient.
+    """Constants of the dose estimates of one patient.
 
     Attributes:
       spacing_mm: (3,) voxel spacing.
