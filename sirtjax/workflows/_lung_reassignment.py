@@ -166,7 +166,14 @@ def _amounts(
         shunted = fraction if follows else used
         total = deposit.injected_mbq * shunted * lungs / max(float(lungs.sum(dtype=np.float64)), 1e-30)
         for name, mbq in injected.items():
-            inside = liver * organs.territories.get(name, organs.liver)
+            # The counts fill whole voxels, so a voxel at the surface has the territory's part of its liver.
+            part = np.divide(
+                organs.territories.get(name, organs.liver),
+                organs.liver,
+                out=np.zeros_like(organs.liver),
+                where=organs.liver > 0,
+            )
+            inside = liver * np.minimum(part, 1)
             share = mbq * (1 - shunted) / (1 - used) / max(float(inside.sum(dtype=np.float64)), 1e-30)
             total = total + inside * np.float32(share)
         return np.asarray(total, np.float32)
