@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -16,9 +16,9 @@ from sirtjax.errors import ConfigError, InputError
 Floats = NDArray[np.float64]
 Kind = Literal["mean", "D", "V"]
 Direction = Literal["at least", "at most"]
-Role = Literal["tumour", "normal_perfused", "perfused", "whole_normal", "whole_liver", "lungs"]
+Role = Literal["tumour", "normal_perfused", "perfused", "whole_normal", "whole_liver", "lungs", "viable_tumour"]
 
-ROLES: tuple[Role, ...] = ("tumour", "normal_perfused", "perfused", "whole_normal", "whole_liver", "lungs")
+ROLES: tuple[Role, ...] = get_args(Role)
 LIVER_ROLES: tuple[Role, ...] = ("normal_perfused", "perfused", "whole_normal", "whole_liver")
 
 

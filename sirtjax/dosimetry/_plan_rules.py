@@ -25,6 +25,21 @@ PLAN_RULES: tuple[CheckRule, ...] = (
         "the case limits the interval, and the day of {where} is unknown: state it under [record]",
     ),
     rule(
+        "SJ311", "warning", "Small viable part (partial volume)",
+        "{where}: a sphere of its volume is {value} {unit} across, below twice the image resolution ({limit} {unit}): "
+        "the partial-volume effect lowers its uptake and dose",
+        unit="mm", source="derived: a sphere twice the FWHM across keeps 52 % of its mean uptake in the image",
+    ),
+    rule(
+        "SJ312", "warning", "Lesion without a viable part",
+        "{where}: no viable part, although another lesion has one: add its mask to [masks.viable] if it is viable",
+    ),
+    rule(
+        "SJ561", "warning", "Viable part outside its lesion",
+        "{value} of {where} lies outside its lesion (more than {limit}): check both masks and the registration",
+        limit=0.10, unit="1",
+    ),
+    rule(
         "SJ560", "info", "Limit reached before the outcome",
         "{where} is reached before the NTCP or the maximum of TCP (1 - NTCP) that was asked for ({value} {unit}): "
         "the limit was kept, {limit} {unit}",

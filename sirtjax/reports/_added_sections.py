@@ -9,6 +9,7 @@ from sirtjax.reports._before_after_tables import ReportTable
 from sirtjax.reports._measured_tables import TITLE, measured_sentences, measured_tables
 from sirtjax.reports._order_tables import order_sentences, order_tables
 from sirtjax.reports._uptake_tables import uptake_sentences, uptake_tables
+from sirtjax.reports._viable_tables import viable_sentences, viable_tables
 
 if TYPE_CHECKING:
     from sirtjax.workflows import Result
@@ -32,6 +33,10 @@ class ReportSection:
 def added_sections(result: Result) -> tuple[ReportSection, ...]:
     """Returns the sections that the result has in addition to those of every report, in order."""
     found = []
+    if any(voi.kind == "viable tumour" for voi in result.vois):
+        found.append(
+            ReportSection(title="Viable tumour", sentences=viable_sentences(result), tables=viable_tables(result))
+        )
     if result.order is not None:
         found.append(
             ReportSection(

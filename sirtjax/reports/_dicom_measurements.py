@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sirtjax.workflows import ObjectiveResult, PlannedVoi, Result, VoiResult
 
 # What a DICOM object calls the structures of a report.
-_KINDS = {"lesions": "lesion"}
+_KINDS = {"lesions": "lesion", "viable tumour": "lesion"}
 _QUANTITIES = (
     ("volume", "volume_ml", "mL", 1.0),
     ("mass", "mass_g", "g", 1.0),

@@ -175,7 +175,7 @@ def _masks(
 def _drawn(products: StepResults) -> Iterator[tuple[str, str, LabelMap, str]]:
     """Name, kind, mask and frame of every structure in the results of the steps."""
     vois: list[tuple[Voi | None, str]] = [(products.liver, "liver")]
-    vois += [(voi, "lesion") for voi in products.lesions or ()]
+    vois += [(voi, "lesion") for voi in (*(products.lesions or ()), *(products.viable or ()))]
     vois += [(products.lungs, "lungs")]
     for voi, kind in vois:
         if voi is not None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 SEVERITIES = ("error", "warning", "info")
 HEADLINE_KINDS = ("lesions", "normal liver")
-CURVE_KINDS = ("lesion", "normal liver", "normal territory")
+CURVE_KINDS = ("lesion", "viable tumour", "normal liver", "normal territory")
 MAX_CURVES = 16
 # Filters of the template for numbers of each unit.
 FILTERS = {"gy": "Gy", "mbq": "MBq", "ml": "mL", "pct": "%", "ratio": "ratio"}

@@ -71,6 +71,7 @@ def reviewed_products(products: StepResults, reviewed: Mapping[str, Reviewed]) -
         liver=liver,
         lungs=lungs,
         lesions=lesions,
+        viable=None,
         territories=divided,
         registration=registration,
         resampling=None,

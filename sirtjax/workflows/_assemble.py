@@ -71,7 +71,13 @@ def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
         shunts=tuple(
             shunt.fraction if table.lung_shunt_fraction is None else table.lung_shunt_fraction for table in injections
         ),
-        vois=placed_vois(mapped, treated, lesions, lungs=products.lungs is not None),
+        vois=placed_vois(
+            mapped,
+            treated,
+            lesions,
+            viable={str(voi.lesion): voi.name for voi in products.viable},
+            lungs=products.lungs is not None,
+        ),
         shunt=shunt,
         lungs=lungs,
         lung_absorbed=_lung_absorbed(mapped, nuclide, protocol),
@@ -151,7 +157,12 @@ def assemble(
         biology=biology,
         half_life_h=setting.nuclide.half_life_h,
     )
-    summary = registration_summary(products.registration, mapped, lesions=tuple(voi.name for voi in products.lesions))
+    summary = registration_summary(
+        products.registration,
+        mapped,
+        lesions=tuple(voi.name for voi in products.lesions),
+        viable=tuple(voi.name for voi in products.viable),
+    )
     remnant, remnant_checks = liver_remnant(case, setting, deposit.dose_gy)
     result = Result(
         kind="plan",

@@ -101,7 +101,8 @@ class MasksTable(Table):
 
     `no_lesions` states that there are no lesions: the activity then follows only from the liver. `segment_lesions`
     segments them with a network; this happens only on request. `background` is a region without activity, and
-    each mask of `extrahepatic` an organ outside liver and lungs, both in a verification.
+    each mask of `extrahepatic` an organ outside liver and lungs, both in a verification. Each mask of `viable` is the
+    viable part of one lesion.
     """
 
     liver: MaskTable | None = None
@@ -109,6 +110,7 @@ class MasksTable(Table):
     no_lesions: bool = False
     segment_lesions: bool = False
     lungs: MaskTable | None = None
+    viable: MaskTable | None = None
     background: MaskTable | None = None
     extrahepatic: MaskTable | None = None
 
@@ -122,11 +124,13 @@ class MasksTable(Table):
         said = [name for name, here in given.items() if here]
         if len(said) > 1:
             raise ValueError(f"{' and '.join(said)} contradict each other")
+        if self.no_lesions and self.viable is not None:
+            raise ValueError("`no_lesions` and [masks.viable] contradict each other")
         return self
 
     def drawn(self) -> dict[str, MaskTable]:
         """Returns the provided masks, by VOI."""
-        roles = ("liver", "lesions", "lungs", "background", "extrahepatic")
+        roles = ("liver", "lesions", "viable", "lungs", "background", "extrahepatic")
         named: dict[str, MaskTable | None] = {role: getattr(self, role) for role in roles}
         return {name: table for name, table in named.items() if table is not None}
 

@@ -16,6 +16,7 @@ from sirtjax.workflows._products import AllStepResults
 from sirtjax.workflows._resampling import sphere_radius_mm
 from sirtjax.workflows._results import RegistrationSummary, VoiResult
 from sirtjax.workflows._setting import DosimetryContext
+from sirtjax.workflows._viable_checks import viable_checks
 
 
 def case_checks(
@@ -25,6 +26,7 @@ def case_checks(
     found: list[Check] = []
     found += _automatic_checks(products)
     found += _mask_checks(case, products, setting, vois)
+    found += viable_checks(setting.vois, vois, resolution_fwhm_mm=case.images.activity.resolution_fwhm_mm)
     found += _count_checks(products, setting, vois)
     found += _lung_checks(case, products, setting, deposit)
     found += setting.shunt.checks
@@ -32,7 +34,7 @@ def case_checks(
     found += _method_checks(setting)
     found += _grid_checks(case, setting, vois)
     if case.registration is not None and products.images.diagnostic is not None:
-        moved = [voi.name for voi in (products.liver, *products.lesions) if voi.frame == "diagnostic"]
+        moved = [voi.name for voi in (products.liver, *products.lesions, *products.viable) if voi.frame == "diagnostic"]
         done = case.registration.method != "identity"
         found += dosimetry.registration_checks(", ".join(moved), registered=done) if moved else ()
     return tuple(found)
@@ -48,7 +50,7 @@ def registration_checks(summary: RegistrationSummary | None) -> tuple[Check, ...
             f"diagnostic image has the status {summary.status} ({summary.cause})"
         )
     for row in summary.volumes:
-        if row.kind in ("liver", "lesion"):
+        if row.kind in ("liver", "lesion", "viable tumour"):
             found += dosimetry.warped_volume_checks(row.name, volume_change=row.change_percent / 100)
     return tuple(found)
 

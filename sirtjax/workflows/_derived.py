@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,17 +24,19 @@ class PlacedVoi:
     """One VOI on the working grid.
 
     Attributes:
-      name: "liver", "normal liver", a lesion's own name, "lesions" (all of them), a territory's own name,
-        "normal " and a territory's name, or "lungs".
+      name: "liver", "normal liver", a lesion's own name, "viable " and a lesion's name, "lesions" (all of them),
+        a territory's own name, "normal " and a territory's name, or "lungs".
       kind: type of the VOI, such as "lesion".
       territories: territories that the VOI overlaps, the one with the largest part of it first.
       weight: (i, j, k) fraction of each voxel inside the VOI; for the lungs, their part in the working grid.
+      lesion: lesion that contains a viable part; None for every other VOI.
     """
 
     name: str
     kind: VoiKind
     territories: tuple[str, ...]
     weight: Float32[np.ndarray, "i j k"]
+    lesion: str | None = None
 
 
 def territory_weights(mapped: ResampledCase, names: Sequence[str]) -> dict[str, Float32[np.ndarray, "i j k"]]:
@@ -45,11 +47,23 @@ def territory_weights(mapped: ResampledCase, names: Sequence[str]) -> dict[str, 
 
 
 def placed_vois(
-    mapped: ResampledCase, territories: dict[str, Float32[np.ndarray, "i j k"]], lesions: Sequence[str], *, lungs: bool
+    mapped: ResampledCase,
+    territories: dict[str, Float32[np.ndarray, "i j k"]],
+    lesions: Sequence[str],
+    *,
+    viable: Mapping[str, str],
+    lungs: bool,
 ) -> tuple[PlacedVoi, ...]:
     """Returns every VOI of the report in order.
 
-    The order is liver, normal liver, territories and their normal tissue, lesions, lungs.
+    The order is liver, normal liver, territories and their normal tissue, lesions with their viable parts, lungs.
+
+    Args:
+      mapped: case on the working grid.
+      territories: (i, j, k) fraction of each voxel in each injected territory, by name.
+      lesions: names of the lesions.
+      viable: name of the viable part of a lesion, by the lesion's name.
+      lungs: whether there is a lung mask.
     """
     liver = mapped.occupancy["liver"]
     derived = pipeline.derived_weights(liver, territories, [mapped.occupancy[name] for name in lesions])
@@ -67,6 +81,9 @@ def placed_vois(
     for name in lesions:
         weight = mapped.occupancy[name]
         vois.append(PlacedVoi(name, "lesion", _feeders(weight, territories), weight))
+        if name in viable:
+            part = mapped.occupancy[viable[name]]
+            vois.append(PlacedVoi(viable[name], "viable tumour", _feeders(part, territories), part, lesion=name))
     if lungs:
         vois.append(PlacedVoi("lungs", "lungs", every, mapped.occupancy["lungs"]))
     # Rounding may leave specks where a lesion fills its territory: less than a thousandth of a voxel is nothing.

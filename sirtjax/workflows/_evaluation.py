@@ -53,6 +53,7 @@ def evaluate_vois(
         for voi in vois
         if voi.kind == "normal territory"
     }
+    by_name = {voi.name: voi for voi in vois}
     rows = []
     for voi in vois:
         if voi.kind == "lungs":
@@ -88,6 +89,10 @@ def evaluate_vois(
                 dvh_dose_gy=dose_axis,
                 dvh_volume_percent=volume_axis,
                 other_dose=other,
+                lesion=voi.lesion,
+                lesion_fraction=None
+                if voi.lesion is None
+                else dvh.volume_ml / _inside_ml(by_name[voi.lesion].weight, voxel_ml),
             )
         )
     return tuple(rows)

@@ -15,7 +15,7 @@ from sirtjax.workflows._voi import Voi
 
 
 def mask_results(case: Case, products: StepResults) -> tuple[MaskResult, ...]:
-    """Lists the masks as they were used: liver, lesions, lungs, territories.
+    """Lists the masks as they were used: liver, lesions, viable parts, lungs, territories.
 
     Args:
       case: case that names the files of unchanged masks.
@@ -62,6 +62,7 @@ def _by_role(products: StepResults) -> Iterable[tuple[MaskRole, str, tuple[Voi, 
     """The masks of each role, with the name of its table in the case."""
     yield "liver", "liver", () if products.liver is None else (products.liver,)
     yield "lesion", "lesions", products.lesions or ()
+    yield "viable tumour", "viable", products.viable or ()
     yield "lungs", "lungs", () if products.lungs is None else (products.lungs,)
 
 

@@ -133,9 +133,9 @@ def _outcome(model: dosimetry.OutcomeModel | None) -> pipeline.OutcomeInputs | N
 def _masks(
     products: AllStepResults, full: Geometry, transform: spatial.Transform
 ) -> tuple[dict[str, pipeline.GridArray], tuple[pipeline.MaskConfig, ...]]:
-    """Liver, lesions and territories on their own grids, and how each is averaged."""
+    """Liver, lesions, viable parts and territories on their own grids, and how each is averaged."""
     named: list[tuple[str, LabelMap, Frame]] = [
-        (voi.name, voi.labels, voi.frame) for voi in (products.liver, *products.lesions)
+        (voi.name, voi.labels, voi.frame) for voi in (products.liver, *products.lesions, *products.viable)
     ]
     divided = products.territories
     if divided.labels is not None:

@@ -17,7 +17,7 @@ from sirtjax.workflows._provenance_record import InputFile
 from sirtjax.workflows._results import Result
 
 # VOIs with a mask of their own; the others follow from them.
-CONTOURED = ("liver", "lesion", "lungs")
+CONTOURED = ("liver", "lesion", "viable tumour", "lungs")
 # Inputs that change with the treatment: only the plan's own activity image among them means something.
 ACQUIRED = ("activity", "ct")
 FRAMES = ("activity", "ct", "diagnostic")

@@ -22,13 +22,14 @@ from sirtjax.workflows._setting import DosimetryContext
 
 Array = NDArray[np.float32]
 
-Role = Literal["tumour", "normal_perfused", "perfused", "whole_normal", "whole_liver", "lungs"]
+Role = Literal["tumour", "normal_perfused", "perfused", "whole_normal", "whole_liver", "lungs", "viable_tumour"]
 # What an objective of a protocol calls the VOIs of a report.
 ROLES: dict[VoiKind, Role] = {
     "liver": "whole_liver",
     "normal liver": "whole_normal",
     "territory": "perfused",
     "normal territory": "normal_perfused",
+    "viable tumour": "viable_tumour",
 }
 
 
@@ -36,6 +37,9 @@ def case_objectives(case: Case, setting: DosimetryContext) -> tuple[DoseObjectiv
     """Returns the protocol's objectives for this hepatic reserve.
 
     The case's own objectives replace those they name.
+
+    Raises:
+      ConfigError: an objective is on viable tumour, and the case has no mask of it.
     """
     liver = float(setting.mapped.occupancy["liver"].sum(dtype=np.float64))
     treated = sum(float(weight.sum(dtype=np.float64)) for weight in setting.treated().values())
@@ -46,7 +50,12 @@ def case_objectives(case: Case, setting: DosimetryContext) -> tuple[DoseObjectiv
     )
     taken = {(objective.voi, objective.direction) for objective in own}
     shared = setting.protocol.objectives(hepatic_reserve_fraction=reserve, method=case.protocol.method)
-    return own + tuple(objective for objective in shared if (objective.voi, objective.direction) not in taken)
+    found = own + tuple(objective for objective in shared if (objective.voi, objective.direction) not in taken)
+    if not any(voi.kind == "viable tumour" for voi in setting.vois):
+        for objective in found:
+            if objective.voi == "viable_tumour":
+                raise ConfigError(f"{objective.label}: the case has no viable tumour; add [masks.viable]")
+    return found
 
 
 def prescribe_case(

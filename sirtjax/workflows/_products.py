@@ -68,6 +68,7 @@ class StepResults:
       images: the images of the case.
       liver: the liver.
       lesions: the lesions; empty if the case has none.
+      viable: the viable parts of lesions; empty if the case has none.
       lungs: lungs, computed with the liver; None if the case does not need them.
       territories: the perfusion territories.
       registration: the transform to the diagnostic image.
@@ -77,6 +78,7 @@ class StepResults:
     images: CaseImages | None = None
     liver: Voi | None = None
     lesions: tuple[Voi, ...] | None = None
+    viable: tuple[Voi, ...] | None = None
     lungs: Voi | None = None
     territories: TerritoryMap | None = None
     registration: Alignment | None = None
@@ -88,14 +90,15 @@ class AllStepResults(StepResults):
     """The products of all six steps: what a plan or verification starts from.
 
     Attributes:
-      images, liver, lesions, lungs, territories, registration, resampling: same as in `StepResults`; only `lungs` may
-        be None.
+      images, liver, lesions, viable, lungs, territories, registration, resampling: same as in `StepResults`; only
+        `lungs` may be None.
     """
 
     # `field()` removes the default that the base class has.
     images: CaseImages = field()
     liver: Voi = field()
     lesions: tuple[Voi, ...] = field()
+    viable: tuple[Voi, ...] = ()
     territories: TerritoryMap = field()
     registration: Alignment = field()
     resampling: ResampledCase = field()

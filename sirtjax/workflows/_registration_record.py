@@ -17,7 +17,7 @@ class VolumeChange:
     """
 
     name: str
-    kind: Literal["liver", "lesion", "territory", "lungs"]
+    kind: Literal["liver", "lesion", "viable tumour", "territory", "lungs"]
     mask_ml: float
     warped_ml: float
     change_percent: float

@@ -18,7 +18,7 @@ ROOM = 2
 
 
 def registration_summary(
-    alignment: Alignment, mapped: ResampledCase, *, lesions: tuple[str, ...]
+    alignment: Alignment, mapped: ResampledCase, *, lesions: tuple[str, ...], viable: tuple[str, ...]
 ) -> RegistrationSummary | None:
     """Returns the registration for results.json and the report; None without a diagnostic image."""
     record = alignment.record
@@ -39,23 +39,27 @@ def registration_summary(
         liver_jacobian_minimum=jacobian.minimum,
         liver_jacobian_maximum=jacobian.maximum,
         liver_log_jacobian_std=jacobian.log_std,
-        volumes=tuple(_change(name, mapped, lesions) for name in mapped.warped_ml),
+        volumes=tuple(_change(name, mapped, lesions, viable) for name in mapped.warped_ml),
         notes=record.notes,
     )
 
 
-def _change(name: str, mapped: ResampledCase, lesions: tuple[str, ...]) -> VolumeChange:
+def _change(name: str, mapped: ResampledCase, lesions: tuple[str, ...], viable: tuple[str, ...]) -> VolumeChange:
     mask_ml, warped_ml = mapped.mask_ml[name], mapped.warped_ml[name]
     return VolumeChange(
         name=name,
-        kind=_kind(name, lesions),
+        kind=_kind(name, lesions, viable),
         mask_ml=mask_ml,
         warped_ml=warped_ml,
         change_percent=100 * (warped_ml / mask_ml - 1),
     )
 
 
-def _kind(name: str, lesions: tuple[str, ...]) -> Literal["liver", "lesion", "territory", "lungs"]:
+def _kind(
+    name: str, lesions: tuple[str, ...], viable: tuple[str, ...]
+) -> Literal["liver", "lesion", "viable tumour", "territory", "lungs"]:
+    if name in viable:
+        return "viable tumour"
     if name in lesions:
         return "lesion"
     return "liver" if name == "liver" else "lungs" if name == "lungs" else "territory"

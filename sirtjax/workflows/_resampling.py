@@ -41,7 +41,7 @@ def resample_case(
 
     Args:
       images: the images of the case.
-      vois: liver first, then lesions and lungs, each in its frame.
+      vois: liver first, then lesions, their viable parts and lungs, each in its frame.
       territories: the perfusion territories, or None for one that is the whole liver.
       territory_frame: "activity" or "diagnostic".
       transform: pull transform from the activity frame to the diagnostic frame.
@@ -58,10 +58,11 @@ def resample_case(
     _check_names([name for name, _, _ in placed], [] if territories is None else [n for _, n in territories.names])
     transforms: dict[str, spatial.Transform | None] = {"activity": None, "diagnostic": transform}
     region = [(name, labels, transforms[frame]) for name, labels, frame in placed]
-    # The lungs have a grid of their own, so that this one can be fine.
+    # The lungs have a grid of their own, so that this one can be fine. Viable parts don't change the grid of lesions.
+    apart = {LUNGS, *(voi.name for voi in vois if voi.lesion is not None)}
     grid = dose_grid(
         images.activity.volume.geometry,
-        [one for one in region if one[0] != LUNGS],
+        [one for one in region if one[0] not in apart],
         spacing_mm=spacing_mm,
         smallest_radius_mm=min(map(sphere_radius_mm, lesions_ml(vois).values()), default=math.inf),
     )
@@ -125,7 +126,7 @@ def resample_case(
 
 def lesions_ml(vois: Sequence[Voi]) -> dict[str, float]:
     """Returns the volume of each lesion as drawn, by name; `vois` has the liver first."""
-    return {voi.name: voi.labels.volume_ml(voi.name) for voi in vois[1:] if voi.name != LUNGS}
+    return {voi.name: voi.labels.volume_ml(voi.name) for voi in vois[1:] if voi.name != LUNGS and voi.lesion is None}
 
 
 def sphere_radius_mm(volume_ml: float) -> float:

@@ -33,8 +33,10 @@ from sirtjax.workflows._used_mask import MaskState
 
 SCHEMA = "sirtjax-results/4"
 
-MaskRole = Literal["liver", "lesion", "lungs", "territories"]
-VoiKind = Literal["liver", "normal liver", "lesion", "lesions", "territory", "normal territory", "lungs"]
+MaskRole = Literal["liver", "lesion", "viable tumour", "lungs", "territories"]
+VoiKind = Literal[
+    "liver", "normal liver", "lesion", "lesions", "viable tumour", "territory", "normal territory", "lungs"
+]
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class VoiResult:
       bed_gy, eud_gy, tcp, ntcp: radiobiology by the named parameter sets, if the protocol has one.
       dvh_dose_gy, dvh_volume_percent: cumulative DVH.
       other_dose: dose by the other dose method; None for the lungs, and if there is no other method.
+      lesion: lesion that contains a viable part; None for every other VOI.
+      lesion_fraction: volume of the viable part divided by that of its lesion.
     """
 
     name: str
@@ -90,6 +94,8 @@ class VoiResult:
     dvh_dose_gy: tuple[float, ...] = ()
     dvh_volume_percent: tuple[float, ...] = ()
     other_dose: OtherDose | None = None
+    lesion: str | None = None
+    lesion_fraction: float | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from sirtjax.workflows._notes import grouped, masks_of
 from sirtjax.workflows._products import AllStepResults, Hooks, Step, StepResults, TerritoryMap
 from sirtjax.workflows._resampled_case import ResampledCase
 from sirtjax.workflows._resampling import resample_case
+from sirtjax.workflows._viable import viable_vois
 from sirtjax.workflows._voi import Voi
 from sirtjax.workflows._vois import chosen_masks, lesion_vois, liver_voi, lung_voi
 
@@ -71,6 +72,7 @@ def made_all(case: Case, *, products: StepResults | None = None, hooks: Hooks | 
         images=_images(progress),
         liver=_liver(progress),
         lesions=_lesions(progress),
+        viable=_viable(progress),
         lungs=progress.products.lungs,
         territories=_territories(progress),
         registration=_registration(progress),
@@ -196,16 +198,26 @@ def _registration(progress: _Progress) -> Alignment:
     return alignment
 
 
+def _viable(progress: _Progress) -> tuple[Voi, ...]:
+    images, lesions, viable = _images(progress), _lesions(progress), progress.products.viable
+    if viable is None:
+        # Their lesions may be on another image, so that they are assigned after the registration.
+        transform = _registration(progress).transform if progress.case.masks.viable is not None else None
+        viable = viable_vois(progress.case, images, lesions, transform)
+        progress.products = replace(progress.products, viable=viable)
+    return viable
+
+
 def _resampling(progress: _Progress) -> ResampledCase:
     mapped = progress.products.resampling
     images, liver, lesions = _images(progress), _liver(progress), _lesions(progress)
-    divided, alignment = _territories(progress), _registration(progress)
-    if mapped is None:
+    divided, alignment, viable = _territories(progress), _registration(progress), _viable(progress)
+    if mapped is None or not mapped.occupancy.keys() >= {voi.name for voi in viable}:
         progress.hooks.on_step("resampling")
         lungs = progress.products.lungs
         mapped = resample_case(
             images,
-            [liver, *lesions, *([] if lungs is None else [lungs])],
+            [liver, *lesions, *viable, *([] if lungs is None else [lungs])],
             divided.labels,
             divided.frame,
             alignment.transform,

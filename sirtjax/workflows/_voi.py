@@ -49,6 +49,7 @@ class Voi:
         estimated.
       draft: reason why the mask is unreviewed, such as a change since its signature; None if it is reviewed.
       used: file that the mask was read from if it is not the case's, with its signature.
+      lesion: lesion that contains a viable part; None for every other VOI.
 
     Examples:
       >>> import numpy as np
@@ -69,6 +70,7 @@ class Voi:
     draft: str | None = None
     used: UsedMask | None = None
     estimated_dsc: float | None = None
+    lesion: str | None = None
 
     @property
     def volume_ml(self) -> float:
