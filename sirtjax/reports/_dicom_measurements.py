@@ -18,6 +18,7 @@ _QUANTITIES = (
     ("mass", "mass_g", "g", 1.0),
     ("activity", "activity_mbq", "MBq", 1.0),
     ("uptake", "uptake_fraction", "%", 100.0),
+    ("lesion fraction", "lesion_fraction", "%", 100.0),
     ("T/N ratio", "tn_ratio", "1", 1.0),
     ("compartment dose", "multi_compartment_mean_gy", "Gy", 1.0),
 )

@@ -31,7 +31,8 @@ def voi_csv(result: Result) -> str:
     others = list(dict.fromkeys(key for voi in result.vois if voi.other_dose for key in voi.other_dose.d_gy))
     header = [*FIXED, *(f"d{key}_gy" for key in doses), *(f"v{key}gy_percent" for key in volumes), *biology]
     header += ["dose_method", "other_dose_method", "other_mean_gy", *(f"other_d{key}_gy" for key in others)]
-    writer.writerow(header)
+    parts = ("lesion", "lesion_fraction") if any(voi.lesion is not None for voi in result.vois) else ()
+    writer.writerow([*header, *parts])
     for voi in result.vois:
         row = [getattr(voi, name) for name in FIXED]
         row += [voi.d_gy.get(key) for key in doses]
@@ -44,6 +45,7 @@ def voi_csv(result: Result) -> str:
         else:
             row += [result.other_dose_method, voi.other_dose.mean_gy]
             row += [voi.other_dose.d_gy.get(key) for key in others]
+        row += [getattr(voi, name) for name in parts]
         writer.writerow([_cell(value) for value in row])
     return buffer.getvalue()
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 def viable_sentences(result: Result) -> tuple[str, ...]:
     """Returns what a viable part is, and what it does not change."""
-    method = "" if result.other_dose_method is None else f" The other dose method is {result.other_dose_method}."
+    other = "" if result.other_dose_method is None else f"; other dose method: {result.other_dose_method}"
     return (
         "A viable part is the enhancing part of one lesion without necrosis, as contoured. Lesions, T/N ratios, normal "
         "liver and the responses TCP and NTCP refer to whole lesions. The blurred image moves activity between the "
-        f"viable and the necrotic part. Doses by {result.dose_method}.{method}",
+        f"viable and the necrotic part. Dose method: {result.dose_method}{other}.",
     )
 
 

@@ -15,10 +15,10 @@ def unreviewed_masks(products: StepResults) -> tuple[str, ...]:
       products: the steps of a case.
 
     Returns:
-      "name, name: reason", in the order liver, lesions, lungs, territories; nothing for masks that were given.
+      "name, name: reason", in the order liver, lesions, viable parts, lungs, territories; nothing for given masks.
     """
     found: list[tuple[str, str]] = []
-    for voi in (products.liver, *(products.lesions or ()), products.lungs):
+    for voi in (products.liver, *(products.lesions or ()), *(products.viable or ()), products.lungs):
         if voi is None:
             continue
         if voi.draft is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from sirtjax.workflows._plan_record import TreatmentPlan
 MASK_FOLDER = "masks"
 # VOIs with a mask of their own that a verification can take over. The lungs are not among them: the image after
 # treatment rarely shows all of them.
-TAKEN = ("liver", "lesion", "territory")
+TAKEN = ("liver", "lesion", "viable tumour", "territory")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,8 +26,9 @@ class PlannedMaps:
 
     Attributes:
       dose_gy: (i, j, k) planned dose.
-      masks: mask of each VOI by its name: liver, lesions and territories.
+      masks: mask of each VOI by its name: liver, lesions, viable parts and territories.
       lesions: names of the lesions.
+      viable: name of the lesion of each viable part, by the name of the part.
       territories: names of the territories; empty if the whole liver is the only one.
     """
 
@@ -35,6 +36,7 @@ class PlannedMaps:
     masks: Mapping[str, LabelMap]
     lesions: tuple[str, ...]
     territories: tuple[str, ...]
+    viable: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_planned_maps(path: Path, plan: TreatmentPlan) -> PlannedMaps:
@@ -67,11 +69,14 @@ def read_planned_maps(path: Path, plan: TreatmentPlan) -> PlannedMaps:
     masks = {name: _mask(path.parent / MASK_FOLDER / f"{files[name]}.nii.gz", name, dose, path) for name in names}
     territories = tuple(name for name in names if kinds[name] == "territory")
     whole = len(territories) == 1 and np.array_equal(masks[territories[0]].array, masks["liver"].array)
+    lesions = tuple(name for name in names if kinds[name] == "lesion")
+    owner = {name: plan.vois[name].get("lesion") for name in names if kinds[name] == "viable tumour"}
     return PlannedMaps(
         dose_gy=Volume(dose.array, dose.geometry, unit="Gy"),
         masks=masks,
-        lesions=tuple(name for name in names if kinds[name] == "lesion"),
+        lesions=lesions,
         territories=() if whole else territories,
+        viable={name: lesion for name, lesion in owner.items() if lesion is not None and lesion in lesions},
     )
 
 

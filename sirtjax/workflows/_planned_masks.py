@@ -37,6 +37,8 @@ def add_planned_masks(
 ) -> StepResults:
     """Adds the liver, lesions and territories of the plan where the case has none of its own.
 
+    Viable parts are added together with their lesions.
+
     Args:
       case: case of the verification.
       images: images of the case.
@@ -62,6 +64,9 @@ def add_planned_masks(
     own_lesions = case.masks.lesions is not None or case.masks.no_lesions or case.masks.segment_lesions
     if not own_lesions and products.lesions is None:
         products = replace(products, lesions=tuple(warped(name) for name in planned.lesions))
+        if case.masks.viable is None and products.viable is None:
+            viable = tuple(replace(warped(name), lesion=lesion) for name, lesion in planned.viable.items())
+            products = replace(products, viable=viable)
     if case.territories is None and products.territories is None and planned.territories:
         joined = _joined(planned, planned.territories, grid, transform)
         products = replace(products, territories=TerritoryMap(joined, "activity", draft=draft))

@@ -60,6 +60,7 @@ class PlannedVoi(TypedDict, total=False):
       mean_gy, d_gy, v_percent: doses and volumes of the histogram.
       tn_ratio, uptake_fraction: T/N ratio of a lesion, and fraction of the activity in the liver.
       dvh_dose_gy, dvh_volume_percent: the cumulative histogram.
+      lesion: lesion that contains a viable part.
     """
 
     name: str
@@ -73,3 +74,4 @@ class PlannedVoi(TypedDict, total=False):
     uptake_fraction: float | None
     dvh_dose_gy: list[float]
     dvh_volume_percent: list[float]
+    lesion: str | None

@@ -1,18 +1,25 @@
 """The viable part of a lesion with a necrotic core, against doses calculated by hand."""
 
+import csv
+import io
 import json
 import math
+from importlib import resources
 
 import analytic_case as case
+import jsonschema
 import numpy as np
+import pdfplumber
 import pytest
 
 from sirtjax.dosimetry import get_nuclide
 from sirtjax.errors import ConfigError, InputError
-from sirtjax.io import write_nifti, write_transform
+from sirtjax.io import file_names, write_nifti, write_transform
+from sirtjax.reports import report_html, report_pdf, voi_csv
+from sirtjax.reports._dicom_measurements import measurement_groups
 from sirtjax.spatial import AffineTransform, rigid_matrix
 from sirtjax.volume import LabelMap, Volume
-from sirtjax.workflows import Voi, load_case, plan_case, result_to_json, run_until, verify_case
+from sirtjax.workflows import Voi, load_case, plan_case, result_mask, result_to_json, run_until, verify_case
 from sirtjax.workflows._viable import viable_vois
 
 BIG = case.Lesion("alpha", (-22.0, 4.0, -4.0), 22.0, 4.0, "right")
@@ -203,6 +210,52 @@ def test_a_verification_evaluates_it_next_to_the_plan(necrotic, planned):
     missing, _, _ = verify_case(loaded(necrotic, viable=None, **changes))
     (named,) = [check for check in missing.checks if check.code == "SJ516"]
     assert "viable alpha" in named.where
+
+
+def test_a_registered_plan_hands_over_its_viable_parts(necrotic, planned):
+    plan, maps, _ = planned
+    out = necrotic / "plan"
+    (out / "masks").mkdir(parents=True)
+    (out / "results.json").write_text(json.dumps(result_to_json(plan)))
+    write_nifti(out / "dose.nii.gz", maps.dose_gy)
+    files = file_names(maps.occupancy)
+    for name in maps.occupancy:
+        write_nifti(out / "masks" / f"{files[name]}.nii.gz", result_mask(maps, name))
+    masks = {"liver": MASKS["liver"]}
+    changes = {"plan": "plan/results.json", "plan_registration": {"method": "identity"}, "masks": masks}
+    result, _, _ = verify_case(loaded(necrotic, **changes))
+    row = result.voi("viable alpha")
+    assert (row.kind, row.lesion) == ("viable tumour", "alpha")
+    assert row.mean_gy == pytest.approx(SHELL_GY, rel=0.01)
+    assert row.volume_ml == pytest.approx(SHELL_ML, rel=0.02)
+    assert any("viable alpha" in line and "not reviewed" in line for line in result.unreviewed_masks)
+    assert next(mask for mask in result.masks if mask.name == "viable alpha").state == "draft"
+    assert not any(check.code == "SJ516" for check in result.checks)
+
+
+def test_every_output_has_the_part(planned):
+    result, maps, _ = planned
+    percent = f"{100 * result.voi('viable alpha').lesion_fraction:.1f}"
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(voi_csv(result)))}
+    assert rows["viable alpha"]["lesion"] == "alpha" and rows["alpha"]["lesion"] == ""
+    assert float(rows["viable alpha"]["lesion_fraction"]) == pytest.approx(SHELL_ML / BIG.volume_ml(), rel=0.01)
+    page = report_html(result, maps)
+    section = page[page.index("<h2>Viable tumour</h2>") :].partition("</section>")[0]
+    assert "viable alpha" in section and percent in section
+    (mask,) = [one for one in result.masks if one.name == "viable alpha"]
+    assert (mask.role, mask.file) == ("viable tumour", "viable.nii")
+    table = result_to_json(result)
+    schema = json.loads((resources.files("sirtjax.configs") / "results.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(json.loads(json.dumps(table)))
+    names = {row.name: row.name for row in result.vois}
+    (group,) = [one for one in measurement_groups(result, names) if one.name == "viable alpha"]
+    numbers = {one.name: one.value for one in group.measurements if one.method in (None, result.dose_method)}
+    assert group.kind == "lesion"
+    assert numbers["lesion fraction"] == pytest.approx(100 * SHELL_ML / BIG.volume_ml(), rel=0.01)
+    assert numbers["mean dose"] == pytest.approx(SHELL_GY, rel=0.01)
+    with pdfplumber.open(io.BytesIO(report_pdf(result, maps))) as pdf:
+        text = "\n".join(page.extract_text() for page in pdf.pages)
+    assert "Viable tumour" in text and percent in text
 
 
 @pytest.mark.parametrize("warped_lesions", [False, True])

@@ -31,6 +31,7 @@ _CONCEPTS: dict[str, tuple[Code, tuple[str, ...]]] = {
     "median dose": (Code("128539", "DCM", "Median Absorbed Radiation Dose"), _GY),
     "activity": (Code("activity", OWN_SCHEME, "Activity in the structure"), ("MBq",)),
     "uptake": (Code("uptake", OWN_SCHEME, "Fraction of the liver's activity"), _PERCENT),
+    "lesion fraction": (Code("lesion-fraction", OWN_SCHEME, "Viable part, fraction of the lesion's volume"), _PERCENT),
     "T/N ratio": (Code("tn-ratio", OWN_SCHEME, "Tumour to normal tissue ratio of activity concentration"), _RATIO),
     "planned T/N ratio": (Code("planned-tn-ratio", OWN_SCHEME, "T/N ratio of the plan"), _RATIO),
     "planned uptake": (Code("planned-uptake", OWN_SCHEME, "Fraction of the liver's activity in the plan"), _PERCENT),

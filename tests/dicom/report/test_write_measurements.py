@@ -177,7 +177,7 @@ def test_codes_are_those_of_the_standard():
     units |= dict.fromkeys(("measured activity", "measured activity error"), "MBq")
     units |= dict.fromkeys(("T/N ratio", "planned T/N ratio", "concordance of lesions"), "1")
     percent = ("uptake", "planned uptake", "lung shunt", "TCP", "NTCP", "relative dose difference")
-    percent += ("local gamma", "global gamma", "measured lung shunt")
+    percent += ("local gamma", "global gamma", "measured lung shunt", "lesion fraction")
     for name in measurement_names():
         one = number(name, 1.0, units.get(name, "%" if name in percent else "Gy"))
         if one.concept.scheme != "99SIRTJAX":
