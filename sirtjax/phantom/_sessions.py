@@ -75,7 +75,7 @@ def y90_pet(scene: Scene) -> Acquired:
     config, geometry = scene.config.y90_pet, grid(scene.config.y90_pet)
     random = scene.random("y90_pet")
     spread = np.exp(random.normal(scale=config.agreement, size=MAX_LESIONS))
-    uptake = replace(scene.maa, tumour_to_normal=scene.maa.tumour_to_normal * spread)
+    uptake = replace(scene.maa, tumour_to_normal=scene.maa.tumour_to_normal * spread, treated=_treated(scene))
     given = activity_map(scene.anatomy, scene.poses["y90_pet"], geometry, uptake, activity_mbq=config.activity_mbq)
     left = 0.5 ** (config.delay_h / config.half_life_h)
     image = acquire.pet_image(
@@ -98,6 +98,12 @@ def y90_pet(scene: Scene) -> Acquired:
         activity={"y90_pet": Volume(given.mbq_per_ml, geometry, unit="MBq/mL")},
         numbers={"y90": y90},
     )
+
+
+def _treated(scene: Scene) -> tuple[bool, bool]:
+    """Whether right and left have a lesion and are therefore treated; both where there is none."""
+    fed = set(scene.maa.lesion_territory[: scene.lesions].tolist()) or {1, 2}
+    return 1 in fed, 2 in fed
 
 
 def fdg_pet(scene: Scene) -> Acquired:

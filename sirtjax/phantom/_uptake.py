@@ -25,6 +25,7 @@ class Uptake:
       lesion_territory: (12,) territory that feeds each lesion: 1 right, 2 left.
       tumour_to_normal: (12,) concentration in the viable lesion over its territory's normal liver.
       necrosis_to_normal: (12,) concentration in the necrotic core over its territory's normal liver.
+      treated: whether the right and the left territory are injected.
     """
 
     lung_shunt_fraction: float
@@ -33,6 +34,7 @@ class Uptake:
     lesion_territory: Integer[np.ndarray, "12"]
     tumour_to_normal: Float[np.ndarray, "12"]
     necrosis_to_normal: Float[np.ndarray, "12"]
+    treated: tuple[bool, bool] = (True, True)
 
 
 def draw_uptake(random: np.random.Generator, config: MaaConfig, lesion_territory: Integer[np.ndarray, "12"]) -> Uptake:
@@ -77,7 +79,7 @@ def activity_map(
     in_body = activity_mbq * (1.0 - uptake.extrahepatic_fraction)
     in_liver = in_body * (1.0 - uptake.lung_shunt_fraction)
     whole_ml = sample.value[..., :4].reshape(-1, 4).sum(axis=0, dtype=np.float64) * geometry.voxel_volume_ml
-    right, left = whole_ml[0] * uptake.right_to_left, whole_ml[1]
+    right, left = whole_ml[0] * uptake.right_to_left * uptake.treated[0], whole_ml[1] * uptake.treated[1]
     right_fraction = float(right / (right + left))
     totals_mbq = (
         in_liver * right_fraction,
