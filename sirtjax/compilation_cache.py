@@ -99,7 +99,13 @@ def cached_jit(function: Callable[..., Result], *, static_argnames: tuple[str, .
             leaf_text = repr([(shape, str(dtype), weak) for shape, dtype, weak in signature])
             text = "\n".join([name, line, repr(static), str(structure), leaf_text, _maker()])
             path = _folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-            programs[key] = _read(path) or _make(jitted, args, kwargs, path)
+            stored = _read(path)
+            if stored is not None:
+                result = _first_run(stored, args, traced, path)
+                if result is not None:
+                    programs[key] = stored
+                    return result[0]
+            programs[key] = _make(jitted, args, kwargs, path)
         return programs[key](*args, **traced)
 
     # The second attribute is jit's own, for callers that count programs or looks at one.
@@ -212,6 +218,17 @@ def _read(path: Path) -> Function | None:
         log.info("compiled program at %s can't be loaded (%s); it is compiled again", path, type(error).__name__)
         return None
     return program
+
+
+def _first_run(program: Function, args: tuple[Any, ...], traced: Mapping[str, Any], path: Path) -> tuple[Any] | None:
+    """Result of a stored program, or None if it is incomplete, which XLA notices only when it runs."""
+    try:
+        return (jax.block_until_ready(program(*args, **traced)),)
+    except jax.errors.JaxRuntimeError as error:
+        if "NOT_FOUND" not in str(error):
+            raise
+        log.info("incomplete compiled program at %s; it is compiled again", path)
+        return None
 
 
 def limit_folder(folder: Path, *, max_bytes: int = MAX_BYTES, max_age_s: float = MAX_AGE_S) -> None:

@@ -164,6 +164,26 @@ def names(folder):
     return sorted(path.name.replace(HASH, "") for path in folder.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("message", "again"), [("NOT_FOUND: Function add_fusion.3 not found", True), ("out of memory", False)]
+)
+def test_a_program_without_its_functions_is_compiled_again(folder, monkeypatch, message, again):
+    """XLA loads such a program, and notices only when it runs."""
+    counted()[0](*ARGUMENTS)
+
+    def incomplete(*args, **kwargs):
+        raise jax.errors.JaxRuntimeError(message)
+
+    monkeypatch.setattr(compilation_cache, "_read", lambda path: incomplete)
+    function, traces = counted()
+    if again:
+        assert float(function(*ARGUMENTS)["sum"]) == 12.0 and traces == [1]
+        assert float(function(*ARGUMENTS)["sum"]) == 12.0 and traces == [1]
+    else:
+        with pytest.raises(jax.errors.JaxRuntimeError, match="out of memory"):
+            function(*ARGUMENTS)
+
+
 def test_programs_not_used_for_a_month_go(tmp_path):
     aged(tmp_path, "old", days=31)
     aged(tmp_path, "recent", days=29)
