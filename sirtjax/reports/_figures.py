@@ -65,6 +65,7 @@ def fusion_figure(
     isodoses_gy: Sequence[float],
     lesions: Sequence[str],
     territories: Sequence[str],
+    viable: str | None = None,
 ) -> Figure:
     """Returns axial, coronal and sagittal slices through the centre of a VOI, with contours.
 
@@ -77,6 +78,7 @@ def fusion_figure(
       isodoses_gy: levels of the isodose lines, rising.
       lesions: names of the lesions to outline; the one in focus stands out.
       territories: names of the territories to outline.
+      viable: name of the viable part to outline; None if the focus has none.
 
     Returns:
       A matplotlib figure.
@@ -102,6 +104,7 @@ def fusion_figure(
         outlines += [(name, OTHER_LESION, 0.9, "solid") for name in lesions if name != focus]
         outlines += [("liver", LIVER, 1.2, "solid")]
         outlines += [(focus, LESION, 1.5, "solid")] if focus in lesions else []
+        outlines += [(viable, LESION, 1.0, "dotted")] if viable is not None else []
         for name, colour, width, style in outlines:
             outline(axes, cut_plane(maps.occupancy[name], plane, centre, box), colour, width, style)
         if overlay == "dose":

@@ -168,9 +168,21 @@ def pictures_of(result: Result, maps: ResultVolumes, on_step: Callable[[str], No
     names = [voi.name for voi in lesions]
     levels = isodose_levels(result)
 
+    viable = {voi.lesion: voi.name for voi in result.vois if voi.lesion is not None}
+
     def picture(focus: str, overlay: str, caption: str) -> dict[str, str]:
         on_step(f"image of the {focus}")
-        figure = fusion_figure(maps, focus, overlay=overlay, isodoses_gy=levels, lesions=names, territories=territories)
+        part = viable.get(focus)
+        figure = fusion_figure(
+            maps,
+            focus,
+            overlay=overlay,
+            isodoses_gy=levels,
+            lesions=names,
+            territories=territories,
+            viable=part,
+        )
+        caption += "" if part is None else f"; dotted outline: {part}"
         return {"caption": caption, "data": figure_png(figure)}
 
     beneath = "" if maps.ct_hu is None else " over the CT"

@@ -12,6 +12,7 @@ import numpy as np
 import pdfplumber
 import pytest
 
+from sirtjax import pipeline
 from sirtjax.dosimetry import get_nuclide
 from sirtjax.errors import ConfigError, InputError
 from sirtjax.io import file_names, write_nifti, write_transform
@@ -19,7 +20,16 @@ from sirtjax.reports import report_html, report_pdf, voi_csv
 from sirtjax.reports._dicom_measurements import measurement_groups
 from sirtjax.spatial import AffineTransform, rigid_matrix
 from sirtjax.volume import LabelMap, Volume
-from sirtjax.workflows import Voi, load_case, plan_case, result_mask, result_to_json, run_until, verify_case
+from sirtjax.workflows import (
+    Voi,
+    load_case,
+    pipeline_inputs,
+    plan_case,
+    result_mask,
+    result_to_json,
+    run_until,
+    verify_case,
+)
 from sirtjax.workflows._viable import viable_vois
 
 BIG = case.Lesion("alpha", (-22.0, 4.0, -4.0), 22.0, 4.0, "right")
@@ -184,6 +194,17 @@ def test_a_target_on_a_viable_part_bounds_the_activity(necrotic, planned):
     assert row.met and row.role == "viable_tumour"
 
 
+def test_the_differentiable_plan_has_the_same_target(necrotic, planned):
+    objectives = [own("tumour", "at least", 1.0), own("viable alpha", "at least", 90.0)]
+    one = loaded(necrotic, injections=[], prescription={"strategy": "lower", "objectives": objectives})
+    _, _, products = plan_case(one, products=planned[2])
+    inputs, config = pipeline_inputs(one, products)
+    found = pipeline.run(inputs, config)
+    names = [voi.name for voi in config.vois]
+    assert float(found.mean_gy[names.index("viable alpha")]) == pytest.approx(90.0, rel=1e-4)
+    assert float(found.lower_mbq[0]) == pytest.approx(INJECTED_MBQ * 90.0 / SHELL_GY, rel=0.01)
+
+
 @pytest.mark.parametrize("voi", ["viable alpha", "viable_tumour"])
 def test_a_missed_target_is_reported(necrotic, planned, voi):
     asked = own(voi, "at least", 1.1 * SHELL_GY, kind="V", volume_fraction=0.7)
@@ -240,6 +261,7 @@ def test_every_output_has_the_part(planned):
     assert rows["viable alpha"]["lesion"] == "alpha" and rows["alpha"]["lesion"] == ""
     assert float(rows["viable alpha"]["lesion_fraction"]) == pytest.approx(SHELL_ML / BIG.volume_ml(), rel=0.01)
     page = report_html(result, maps)
+    assert "dotted outline: viable alpha" in page
     section = page[page.index("<h2>Viable tumour</h2>") :].partition("</section>")[0]
     assert "viable alpha" in section and percent in section
     (mask,) = [one for one in result.masks if one.name == "viable alpha"]
