@@ -241,4 +241,5 @@ def _gradient(
         )
         return jnp.vdot(weight, dose)
 
-    return jax.grad(mean)(jnp.zeros_like(weight))
+    found: jax.Array = jax.grad(mean)(jnp.zeros_like(weight))
+    return found
