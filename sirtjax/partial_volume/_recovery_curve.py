@@ -32,8 +32,10 @@ def recovery_from_curve(
       InputError: fewer than two spheres, unequal lengths, volumes that do not increase, a coefficient outside 0 to 1.
 
     Examples:
+      >>> import numpy as np
       >>> from sirtjax import partial_volume
-      >>> found = partial_volume.recovery_from_curve([1.0, 4.0, 50.0], [0.5, 2.0, 8.0], [0.2, 0.4, 0.6])
+      >>> volumes_ml, recovery = np.array([0.5, 2.0, 8.0]), np.array([0.2, 0.4, 0.6])
+      >>> found = partial_volume.recovery_from_curve(np.array([1.0, 4.0, 50.0]), volumes_ml, recovery)
       >>> [round(float(value), 3) for value in found]
       [0.3, 0.5, nan]
     """

@@ -9,8 +9,8 @@ Examples:
     >>> def lung_gy(values):
     ...     return 49.67 * 2.0 * values["lung_shunt"]  # 2 GBq, 1 kg of lung
     >>> found = uncertainty.propagate(lung_gy, [shunt], jax.random.key(0), budget_count=None)
-    >>> [round(float(bound), 1) for bound in found.sampled.interval[:, 0]]
-    [3.3, 6.6]
+    >>> [round(float(bound)) for bound in found.sampled.interval[:, 0]]  # Gy
+    [3, 7]
 """
 
 from sirtjax.uncertainty._budget import Budget as Budget

@@ -42,6 +42,7 @@ def plan_file(folder, **changes):
         ],
         "lung_dose_gy": None,
         "provenance": {"created": "2026-11-20T10:00:00", "inputs": {}},
+        "checks": [],
         "unreviewed_masks": [],
         "dose_map": {
             "file": "dose.nii.gz",

@@ -107,6 +107,10 @@ CASES = {
         ),
         (30.0, 0.06, 900.0, K, 5.0),
     ),
+    "accumulate_bed": (
+        lambda doses, ratio: d.accumulate_bed(doses, alpha_beta_gy=ratio, repair_half_time_h=2.5, half_life_h=64.1),
+        (np.stack([GRID, 2.0 * GRID]), 2.5),
+    ),
     "lung_mass_g": (
         keywords(d.lung_mass_g, "voxel_volume_ml"),
         (np.array([-700.0, -850.0, -200.0]), np.array([1.0, 0.4, 0.8]), 0.03),
@@ -209,10 +213,18 @@ SMOOTH_DOSES = {"traced_dose_at_fraction", "traced_volume_fraction", "voi_sample
 # Interpolated along rays, so its derivative jumps where a ray crosses a voxel's centre: test_cone.py.
 RAYS = {"cone_dose_gy"}
 
+# Roots and maxima on a ray of activities, differentiated by the implicit function theorem: test_outcome.py.
+OUTCOMES = {"best_multiple", "ntcp_multiple"}
+
 # For the host: they read files, check values, build records, choose or solve.
 HOST = {
     "absorbed_dose_gy",
+    "albi_grade",
+    "albi_score",
+    "bilirubin_umol_per_l",
     "bounds_along",
+    "child_pugh_class",
+    "combine_vials",
     "compartment_vois",
     "cone_extent",
     "delay_loss_fraction",
@@ -243,6 +255,7 @@ HOST = {
     "read_density_curve",
     "resolve_objectives",
     "response_sets",
+    "share_vials",
     "shunt_step_factor",
     "spect_lung_shunt_fraction",
     "time_of_activity",
@@ -254,8 +267,8 @@ HOST = {
 
 def test_every_function_of_the_room_is_here() -> None:
     public = {name for name in d.__all__ if inspect.isfunction(getattr(d, name)) and not name.endswith("_checks")}
-    assert public - set(CASES) - SMOOTH_DOSES - RAYS - HOST == set()
-    assert (set(CASES) | SMOOTH_DOSES | RAYS | HOST) - set(d.__all__) == set()
+    assert public - set(CASES) - SMOOTH_DOSES - RAYS - OUTCOMES - HOST == set()
+    assert (set(CASES) | SMOOTH_DOSES | RAYS | OUTCOMES | HOST) - set(d.__all__) == set()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -9,12 +9,14 @@ VOLUMES_ML, RECOVERY = np.array([0.52, 1.15, 2.57, 26.5]), np.array([0.2, 0.35, 
 
 
 def test_linear_in_the_logarithm_of_the_volume():
-    found = recovery_from_curve([0.52, np.sqrt(0.52 * 1.15), 2.57, np.sqrt(2.57 * 26.5), 26.5], VOLUMES_ML, RECOVERY)
+    found = recovery_from_curve(
+        np.array([0.52, np.sqrt(0.52 * 1.15), 2.57, np.sqrt(2.57 * 26.5), 26.5]), VOLUMES_ML, RECOVERY
+    )
     np.testing.assert_allclose(found, [0.2, 0.275, 0.5, 0.68, 0.86], rtol=1e-5)
 
 
 def test_no_extrapolation():
-    found = np.asarray(recovery_from_curve([0.2, 0.5, 27.0, 1500.0], VOLUMES_ML, RECOVERY))
+    found = np.asarray(recovery_from_curve(np.array([0.2, 0.5, 27.0, 1500.0]), VOLUMES_ML, RECOVERY))
     assert np.isnan(found).all()
 
 
