@@ -9,9 +9,9 @@ from sirtjax.errors import ConfigError
 
 # CODATA 2019, exact: elementary charge 1.602176634e-19 C.
 JOULE_PER_MEV = 1.602176634e-13
-# Positrons per decay of 90Y, and their standard uncertainty, as cited by Willowson et al. 2015 (QUEST phantom study),
+# Positrons per decay of 90Y, (31.86 +- 0.47)e-6 as cited by Willowson et al. 2015 (QUEST phantom study),
 # doi:10.1007/s00259-015-3059-9. The EANM procedure guideline 2022 rounds the value to 32e-6.
-Y90_POSITRON_FRACTION, Y90_POSITRON_FRACTION_ERROR = 31.86e-6, 0.47e-6
+Y90_POSITRON_FRACTION = 31.86e-6
 
 
 @dataclass(frozen=True, kw_only=True)
