@@ -149,16 +149,23 @@ def holds(line, values):
 
 
 def no_scrollbar(picture):
-    """Whether no bar of one grey, four points high and an inch wide, is on the page."""
+    """Whether no bar of one grey, 4 to 18 points high and an inch wide, is on the page; a higher area is a picture."""
     grey = np.round(255 * np.asarray(picture)[..., :3]).astype(int)
     even = (np.ptp(grey, axis=-1) < 6) & (grey[..., 0] > 90) & (grey[..., 0] < 215)
     same = even[:, :-1] & even[:, 1:] & (np.abs(np.diff(grey[..., 0], axis=1)) < 2)
     sums = np.cumsum(np.pad(same.astype(int), ((1, 0), (1, 0))), axis=0).cumsum(axis=1)
-    high, wide = 4, 72
+    low, high, wide = 4, 18, 72
     if min(np.array(sums.shape) - (high, wide)) <= 0:
         return True
-    full = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
-    return not (full == high * wide).any()
+
+    def full(height):
+        block = sums[height:, wide:] - sums[:-height, wide:] - sums[height:, :-wide] + sums[:-height, :-wide]
+        return block == height * wide
+
+    bars = full(low)
+    for row, column in np.argwhere(full(high)):
+        bars[row : row + high - low + 1, column] = False
+    return not bars.any()
 
 
 def test_the_judge_finds_what_scrolls(printed, result, maps):
