@@ -105,6 +105,12 @@ from sirtjax.workflows._roles import ImageRole as ImageRole
 from sirtjax.workflows._roles import RoleProposal as RoleProposal
 from sirtjax.workflows._roles import propose_roles as propose_roles
 from sirtjax.workflows._steps import run_until as run_until
+from sirtjax.workflows._uncertainty_record import ActivityUncertainty as ActivityUncertainty
+from sirtjax.workflows._uncertainty_record import HistogramBand as HistogramBand
+from sirtjax.workflows._uncertainty_record import Interval as Interval
+from sirtjax.workflows._uncertainty_record import UncertaintyResult as UncertaintyResult
+from sirtjax.workflows._uncertainty_record import UncertaintyRow as UncertaintyRow
+from sirtjax.workflows._uncertainty_record import UncertaintySource as UncertaintySource
 from sirtjax.workflows._uptake_record import PhysiologicalUptake as PhysiologicalUptake
 from sirtjax.workflows._uptake_record import UptakeSite as UptakeSite
 from sirtjax.workflows._uptake_record import UptakeSites as UptakeSites
@@ -132,6 +138,7 @@ __all__ = [
     "Accumulation",
     "ActivityAlignment",
     "ActivityRow",
+    "ActivityUncertainty",
     "Alignment",
     "AlignmentRecord",
     "AllStepResults",
@@ -147,10 +154,12 @@ __all__ = [
     "DoseMapRecord",
     "DoseStatistics",
     "GammaResult",
+    "HistogramBand",
     "Hooks",
     "ImageRole",
     "InjectionResult",
     "InputFile",
+    "Interval",
     "LesionAgreement",
     "LiverFunctionRecord",
     "LiverRemnant",
@@ -194,6 +203,9 @@ __all__ = [
     "TreatmentRecord",
     "TreatmentResult",
     "TreatmentTransform",
+    "UncertaintyResult",
+    "UncertaintyRow",
+    "UncertaintySource",
     "UptakeRegion",
     "UptakeSite",
     "UptakeSites",

@@ -28,6 +28,7 @@ from sirtjax.workflows._record_result import LungShuntRecord, TreatmentRecord
 from sirtjax.workflows._registration_record import RegistrationSummary as RegistrationSummary
 from sirtjax.workflows._registration_record import VolumeChange as VolumeChange
 from sirtjax.workflows._remnant_record import LiverRemnant
+from sirtjax.workflows._uncertainty_record import UncertaintyResult
 from sirtjax.workflows._uptake_record import UptakeSites
 from sirtjax.workflows._used_mask import MaskState
 
@@ -280,6 +281,7 @@ class Result:
       remnant: the liver outside the injected territories.
       uptake_sites: uptake outside the liver; None if the case has no [uptake_sites].
       lung_reassignment: lung shunt and dose next to the lung without blur; None if the case does not ask for it.
+      uncertainty: intervals of doses and activities; None if they are off.
     """
 
     kind: Literal["plan", "verification"]
@@ -322,6 +324,7 @@ class Result:
     remnant: LiverRemnant | None = None
     uptake_sites: UptakeSites | None = None
     lung_reassignment: LungReassignment | None = None
+    uncertainty: UncertaintyResult | None = None
 
     def voi(self, name: str) -> VoiResult:
         """Returns the VOI with this name.
