@@ -52,7 +52,7 @@ def prescribe(
         str | None, typer.Option(metavar="NAME:M", help="Dose response of the normal liver, and its slope.")
     ] = None,
     bilirubin_umol_l: Annotated[
-        float | None, typer.Option(help="Total bilirubin in umol/L, for dose responses that depend on it.")
+        float | None, typer.Option(help="Total bilirubin in umol/L, for limits and dose responses that depend on it.")
     ] = None,
     activity_mbq: Annotated[
         float | None, typer.Option(help="Activity that enters the patient, MBq (with --strategy fixed).")

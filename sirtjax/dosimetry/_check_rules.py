@@ -302,6 +302,12 @@ _RULES: tuple[CheckRule, ...] = (
         "the treatment date is {where}: check the dates",
     ),
     _rule(
+        "SJ556", "error", "Bilirubin contradicts the protocol",
+        "the total bilirubin is {value} {unit}, but {where} is stated for patients on the other side of {limit} "
+        "{unit}: use the protocol for this bilirubin",
+        unit="mg/dL", source="the protocol",
+    ),
+    _rule(
         "SJ566", "warning", "Corrected lung shunt fraction used",
         "the plan uses the lung shunt fraction corrected for the blur of the image, {value}, not the measured {limit}: "
         "limits on the lungs are from uncorrected images",

@@ -24,6 +24,7 @@ from sirtjax.dosimetry._outcome_model import OutcomeModel
 from sirtjax.dosimetry._prescribe import prescribe
 from sirtjax.dosimetry._prescription import Injection, Prescription
 from sirtjax.dosimetry._protocol import Protocol, load_protocol
+from sirtjax.dosimetry._record_checks import laboratory_checks
 from sirtjax.errors import InputError
 from sirtjax.parsing import json_value
 
@@ -157,7 +158,7 @@ def prescribe_compartments(
       tcp: dose response of the tumours on the mean dose, as NAME:GAMMA50.
       ntcp: dose response of the normal liver on the mean dose, as NAME:M.
       wanted_ntcp: NTCP to reach, with `strategy` "ntcp" only.
-      bilirubin_umol_per_l: total bilirubin, for responses that hold only for a range of it.
+      bilirubin_umol_per_l: total bilirubin, for limits and responses that hold only for a range of it.
 
     Raises:
       InputError: a value is not valid, or height and weight do not fit the protocol.
@@ -204,10 +205,12 @@ def prescribe_compartments(
     injection = Injection(territory=TERRITORY, residual_fraction=patient.residual_fraction, fixed_mbq=activity_mbq)
     objectives = chosen.objectives(hepatic_reserve_fraction=reserve, method=method)
     plan = prescribe(vois, objectives, [injection], strategy=strategy, outcome=outcome)
+    rows = chosen.single if (method or chosen.method) == "single" else chosen.multi
+    blood = laboratory_checks(bilirubin_umol_per_l=bilirubin_umol_per_l, albumin_g_per_l=None, objectives=rows)
     return CompartmentPrescription(
         protocol=chosen,
         plan=plan,
-        checks=_checks(chosen, patient, nuclide, density, lung_mass) + _response_checks(outcome) + plan.checks,
+        checks=_checks(chosen, patient, nuclide, density, lung_mass) + blood + _response_checks(outcome) + plan.checks,
         nuclide=nuclide,
         density_g_per_ml=density,
         lung_mass_g=lung_mass,

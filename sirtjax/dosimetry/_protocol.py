@@ -62,17 +62,20 @@ class ProtocolDoseMethod:
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolObjective:
-    """An objective and the hepatic reserve (untreated fraction of the liver) it applies to.
+    """An objective and the patients it applies to.
 
     Attributes:
       objective: objective on a role.
-      reserve_below: reserve below which the objective applies; None for all.
-      reserve_above: reserve above which the objective applies; None for all.
+      reserve_below: hepatic reserve (untreated fraction of the liver) below which it applies; None for all.
+      reserve_above: hepatic reserve above which it applies; None for all.
+      bilirubin_below_mg_dl, bilirubin_above_mg_dl: total bilirubin below or above which its source states it.
     """
 
     objective: DoseObjective
     reserve_below: float | None = None
     reserve_above: float | None = None
+    bilirubin_below_mg_dl: float | None = None
+    bilirubin_above_mg_dl: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,13 +230,18 @@ class _Objective(Table):
     evidence: Literal["stated", "unverified"] = "stated"
     hepatic_reserve_below: Fraction | None = None
     hepatic_reserve_above: Fraction | None = None
+    bilirubin_below_mg_dl: Positive | None = None
+    bilirubin_above_mg_dl: Positive | None = None
 
     def row(self) -> ProtocolObjective:
-        fields = self.model_dump(exclude={"hepatic_reserve_below", "hepatic_reserve_above"})
+        patients = {"hepatic_reserve_below", "hepatic_reserve_above", "bilirubin_below_mg_dl", "bilirubin_above_mg_dl"}
+        fields = self.model_dump(exclude=patients)
         return ProtocolObjective(
             objective=DoseObjective(**fields),
             reserve_below=self.hepatic_reserve_below,
             reserve_above=self.hepatic_reserve_above,
+            bilirubin_below_mg_dl=self.bilirubin_below_mg_dl,
+            bilirubin_above_mg_dl=self.bilirubin_above_mg_dl,
         )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from sirtjax.dosimetry._check_rules import RULES
 from sirtjax.dosimetry._checks import ROUNDING, Check, make_check
 from sirtjax.dosimetry._liver_function import albi_grade
+from sirtjax.dosimetry._liver_function import bilirubin_umol_per_l as to_umol_per_l
+from sirtjax.dosimetry._protocol import ProtocolObjective
 from sirtjax.errors import InputError
 
 
@@ -63,8 +65,19 @@ def albi_checks(score: float, *, stated_score: float | None, stated_grade: int |
     return (make_check("SJ553", where=where),)
 
 
-def laboratory_checks(*, bilirubin_umol_per_l: float | None, albumin_g_per_l: float | None) -> tuple[Check, ...]:
-    """Returns SJ554 for a bilirubin or albumin outside the range of patients: usually a wrong unit."""
+def laboratory_checks(
+    *,
+    bilirubin_umol_per_l: float | None,
+    albumin_g_per_l: float | None,
+    objectives: Sequence[ProtocolObjective] = (),
+) -> tuple[Check, ...]:
+    """Returns SJ554 for a value out of range, and SJ556 for a bilirubin that contradicts an objective.
+
+    Args:
+      bilirubin_umol_per_l: total bilirubin; None if unknown.
+      albumin_g_per_l: albumin; None if unknown.
+      objectives: objectives of the protocol that are in use.
+    """
     found: list[Check] = []
     for name, value, limit, unit in (
         ("bilirubin", bilirubin_umol_per_l, BILIRUBIN_RANGE, "umol/L"),
@@ -72,6 +85,14 @@ def laboratory_checks(*, bilirubin_umol_per_l: float | None, albumin_g_per_l: fl
     ):
         if value is not None and not limit[0] <= value <= limit[1]:
             found.append(make_check("SJ554", where=name, value=value, limit=limit, unit=unit))
+    if bilirubin_umol_per_l is None:
+        return tuple(found)
+    mg_dl = bilirubin_umol_per_l / to_umol_per_l(1.0, unit="mg/dL")
+    for row in objectives:
+        low, high = row.bilirubin_above_mg_dl, row.bilirubin_below_mg_dl
+        for side, contradicts in ((low, low is not None and mg_dl < low), (high, high is not None and mg_dl > high)):
+            if contradicts:
+                found.append(make_check("SJ556", where=row.objective.label, value=mg_dl, limit=side))
     return tuple(found)
 
 

@@ -51,7 +51,7 @@ def prepare(case: Case, products: AllStepResults) -> DosimetryContext:
     shunt = lung_shunt(case, products.images, products.liver, products.lungs, products.registration.transform)
     shunt = reassign_shunt(case, products, shunt, device=protocol.device)
     lungs = lung_mass(case, mapped, protocol)
-    record, record_checks = treatment_record(case, injections, half_life_h=nuclide.half_life_h)
+    record, record_checks = treatment_record(case, injections, protocol, half_life_h=nuclide.half_life_h)
     lesions = [voi.name for voi in products.lesions]
     treated = {table.territory: territories[table.territory] for table in injections}
     return DosimetryContext(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sirtjax import dosimetry
-from sirtjax.dosimetry import Check
+from sirtjax.dosimetry import Check, Protocol, ProtocolObjective
 from sirtjax.errors import ConfigError
 from sirtjax.workflows._case import Case, InjectionTable
 from sirtjax.workflows._case_record import LiverFunctionTable, RecordedVialTable
@@ -16,17 +16,18 @@ from sirtjax.workflows._record_result import LiverFunctionRecord, TreatmentRecor
 
 
 def treatment_record(
-    case: Case, injections: Sequence[InjectionTable], *, half_life_h: float
+    case: Case, injections: Sequence[InjectionTable], protocol: Protocol, *, half_life_h: float
 ) -> tuple[TreatmentRecord, tuple[Check, ...]]:
     """Returns the treatment record of a case, and the checks of its contradictions.
 
     Args:
       case: the case.
       injections: one injection per treated territory.
+      protocol: protocol of the case, for limits that hold only for a range of bilirubin.
       half_life_h: half-life of the nuclide.
 
     Returns:
-      The record, and the checks SJ550 to SJ555 that apply.
+      The record, and the checks SJ550 to SJ556 that apply.
 
     Raises:
       ConfigError: a vial has a territory without an injection, or times with and without a time zone are mixed.
@@ -53,7 +54,12 @@ def treatment_record(
         mine = [row for row in vials if row.territory == territory]
         checks += _injection_checks(injection, mine, limit)
     checks += _date_checks(case, injections)
-    liver_function, found = _liver_function(table.liver_function)
+    # An objective of the case on the same role and direction replaces that of the protocol.
+    replaced = {(one.voi, one.direction) for one in case.prescription.objectives}
+    method = case.protocol.method or ("multi" if protocol.multi else "single")
+    rows = protocol.multi if method == "multi" else protocol.single
+    used = [row for row in rows if (row.objective.voi, row.objective.direction) not in replaced]
+    liver_function, found = _liver_function(table.liver_function, used)
     dates = {role: day.isoformat() for role, day in table.imaging_dates if day is not None}
     record = TreatmentRecord(
         prescriber=table.prescriber,
@@ -138,14 +144,18 @@ def _date_checks(case: Case, injections: Sequence[InjectionTable]) -> list[Check
     return list(dosimetry.treatment_date_checks(day.isoformat(), where))
 
 
-def _liver_function(table: LiverFunctionTable) -> tuple[LiverFunctionRecord, tuple[Check, ...]]:
+def _liver_function(
+    table: LiverFunctionTable, objectives: Sequence[ProtocolObjective]
+) -> tuple[LiverFunctionRecord, tuple[Check, ...]]:
     checks: list[Check] = []
     bilirubin = albumin = score = grade = None
     if table.bilirubin is not None and table.bilirubin_unit is not None:
         bilirubin = dosimetry.bilirubin_umol_per_l(table.bilirubin, unit=table.bilirubin_unit)
     if table.albumin is not None:
         albumin = table.albumin * (10.0 if table.albumin_unit == "g/dL" else 1.0)
-    checks += dosimetry.laboratory_checks(bilirubin_umol_per_l=bilirubin, albumin_g_per_l=albumin)
+    checks += dosimetry.laboratory_checks(
+        bilirubin_umol_per_l=bilirubin, albumin_g_per_l=albumin, objectives=objectives
+    )
     if bilirubin is not None and albumin is not None:
         score = dosimetry.albi_score(bilirubin_umol_per_l=bilirubin, albumin_g_per_l=albumin)
         grade = dosimetry.albi_grade(score)

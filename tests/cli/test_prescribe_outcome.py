@@ -57,3 +57,11 @@ def test_what_is_missing_is_refused_in_one_line(run, options, message):
     done = run(*BASE, *options)
     assert done.code != 0
     assert message in " ".join(done.err.split())
+
+
+def test_a_bilirubin_that_contradicts_the_protocol_is_an_error(run):
+    done = run(*BASE, "--strategy", "upper", "--bilirubin-umol-l", "30", "--json")
+    (check,) = [one for one in json.loads(done.out)["prescription"]["checks"] if one["code"] == "SJ556"]
+    assert check["severity"] == "error" and check["value"] == pytest.approx(30 / 17.1, rel=1e-3)
+    same = run(*BASE, "--strategy", "upper", "--bilirubin-umol-l", "15", "--json")
+    assert all(one["code"] != "SJ556" for one in json.loads(same.out)["prescription"]["checks"])

@@ -6,6 +6,7 @@ import json
 import analytic_case
 import pytest
 
+from sirtjax.dosimetry import load_protocol
 from sirtjax.errors import ConfigError
 from sirtjax.workflows import load_case, result_to_json
 from sirtjax.workflows._case import InjectionTable
@@ -35,7 +36,7 @@ def survey(**changes):
 def made(folder, *vials, injection=None, **record):
     case = load_case(analytic_case.write_case(folder, record={**record, "vials": list(vials)}))
     one = InjectionTable(**{"territory": "right", **(injection or {})})
-    return treatment_record(case, (one,), half_life_h=HALF_LIFE_H)
+    return treatment_record(case, (one,), load_protocol(case.protocol.name), half_life_h=HALF_LIFE_H)
 
 
 def codes(checks):
@@ -126,6 +127,38 @@ def test_liver_function(tmp_path, changes, expected):
     assert codes(checks) == expected
     if not expected:
         assert record.liver_function.albi == pytest.approx(0.66 - 3.4) and record.liver_function.albi_grade == 1
+
+
+@pytest.mark.parametrize(
+    ("scenario", "bilirubin", "unit", "found"),
+    [
+        ("low", 14.0, "umol/L", None),
+        ("low", 30.0, "umol/L", 30.0 / 17.1),
+        ("low", 1.5, "mg/dL", 1.5),
+        ("high", 0.8, "mg/dL", 0.8),
+        ("high", 1.5, "mg/dL", None),
+    ],
+)
+def test_a_limit_for_patients_with_another_bilirubin_is_reported(tmp_path, scenario, bilirubin, unit, found):
+    function = {"liver_function": {"bilirubin": bilirubin, "bilirubin_unit": unit}}
+    protocol = {"name": f"glass-hcc-bilobar-{scenario}-bilirubin"}
+    tables = {"record": function, "protocol": protocol}
+    case = load_case(analytic_case.write_case(tmp_path, **tables))
+    injection = InjectionTable(territory="right", activity_mbq=1000.0)
+
+    def checks(one):
+        made = treatment_record(one, (injection,), load_protocol(one.protocol.name), half_life_h=HALF_LIFE_H)[1]
+        return [check for check in made if check.code == "SJ556"]
+
+    if found is None:
+        assert checks(case) == []
+        return
+    (check,) = checks(case)
+    assert check.severity == "error" and check.value == pytest.approx(found, rel=1e-3) and check.limit == 1.1
+    # A limit of this patient on the same role replaces that of the protocol.
+    own = {"voi": "whole_normal", "direction": "at most", "dose_gy": 40.0, "source": "tumour board"}
+    tables["prescription"] = {"strategy": "upper", "residual_fraction": 0.02, "objectives": [own]}
+    assert checks(load_case(analytic_case.write_case(tmp_path, **tables))) == []
 
 
 def test_nothing_is_invented(tmp_path):
