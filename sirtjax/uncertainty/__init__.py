@@ -15,6 +15,9 @@ Examples:
 
 from sirtjax.uncertainty._budget import Budget as Budget
 from sirtjax.uncertainty._budget import uncertainty_budget as uncertainty_budget
+from sirtjax.uncertainty._contours import ContourMetric as ContourMetric
+from sirtjax.uncertainty._contours import ContourSensitivity as ContourSensitivity
+from sirtjax.uncertainty._contours import contour_sensitivity as contour_sensitivity
 from sirtjax.uncertainty._dose_intervals import DoseIntervals as DoseIntervals
 from sirtjax.uncertainty._dose_intervals import dose_intervals as dose_intervals
 from sirtjax.uncertainty._dose_intervals import near_voxels as near_voxels
@@ -40,6 +43,8 @@ from sirtjax.uncertainty._sources import source_value as source_value
 __all__ = [
     "Budget",
     "CentredInterval",
+    "ContourMetric",
+    "ContourSensitivity",
     "Distribution",
     "DoseIntervals",
     "DoseMetrics",
@@ -52,6 +57,7 @@ __all__ = [
     "TreatmentData",
     "boundary_field",
     "centred_interval",
+    "contour_sensitivity",
     "dose_intervals",
     "log_ratios",
     "near_voxels",
