@@ -21,6 +21,10 @@ from sirtjax.uncertainty._contours import contour_sensitivity as contour_sensiti
 from sirtjax.uncertainty._dose_intervals import DoseIntervals as DoseIntervals
 from sirtjax.uncertainty._dose_intervals import dose_intervals as dose_intervals
 from sirtjax.uncertainty._dose_intervals import near_voxels as near_voxels
+from sirtjax.uncertainty._eanm import EanmUncertainty as EanmUncertainty
+from sirtjax.uncertainty._eanm import eanm_dose_uncertainty as eanm_dose_uncertainty
+from sirtjax.uncertainty._eanm import edge_fraction as edge_fraction
+from sirtjax.uncertainty._eanm import outlined_diameter_uncertainty_mm as outlined_diameter_uncertainty_mm
 from sirtjax.uncertainty._estimate import DoseMetrics as DoseMetrics
 from sirtjax.uncertainty._estimate import TreatmentData as TreatmentData
 from sirtjax.uncertainty._estimate import regions_of as regions_of
@@ -48,6 +52,7 @@ __all__ = [
     "Distribution",
     "DoseIntervals",
     "DoseMetrics",
+    "EanmUncertainty",
     "KnownTreatment",
     "LinearPropagation",
     "MeasurementErrors",
@@ -59,8 +64,11 @@ __all__ = [
     "centred_interval",
     "contour_sensitivity",
     "dose_intervals",
+    "eanm_dose_uncertainty",
+    "edge_fraction",
     "log_ratios",
     "near_voxels",
+    "outlined_diameter_uncertainty_mm",
     "propagate",
     "propagate_linear",
     "propagate_samples",
