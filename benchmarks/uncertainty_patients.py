@@ -46,7 +46,7 @@ class Patient:
 
     Attributes:
       radius_mm: radius of the sphere with the volume of each lesion.
-      truth_gy: true doses, in the order of `dose_intervals`.
+      truth_gy: true doses, in the order of `uncertainty_coverage.in_order`.
       image: (i, j, k) measured counts.
       distance_mm: (m, i, j, k) signed distance to the drawn contours of the lesions and, last, of the liver.
       shift_mm: true displacement of the image.

@@ -18,31 +18,40 @@ from sirtjax.uncertainty._budget import uncertainty_budget as uncertainty_budget
 from sirtjax.uncertainty._contours import ContourMetric as ContourMetric
 from sirtjax.uncertainty._contours import ContourSensitivity as ContourSensitivity
 from sirtjax.uncertainty._contours import contour_sensitivity as contour_sensitivity
-from sirtjax.uncertainty._dose_intervals import DoseIntervals as DoseIntervals
-from sirtjax.uncertainty._dose_intervals import dose_intervals as dose_intervals
-from sirtjax.uncertainty._dose_intervals import near_voxels as near_voxels
 from sirtjax.uncertainty._eanm import EanmUncertainty as EanmUncertainty
 from sirtjax.uncertainty._eanm import eanm_dose_uncertainty as eanm_dose_uncertainty
 from sirtjax.uncertainty._eanm import edge_fraction as edge_fraction
 from sirtjax.uncertainty._eanm import outlined_diameter_uncertainty_mm as outlined_diameter_uncertainty_mm
-from sirtjax.uncertainty._estimate import DoseMetrics as DoseMetrics
-from sirtjax.uncertainty._estimate import TreatmentData as TreatmentData
-from sirtjax.uncertainty._estimate import regions_of as regions_of
+from sirtjax.uncertainty._estimate import deposited_dose_gy as deposited_dose_gy
+from sirtjax.uncertainty._estimate import dose_metrics as dose_metrics
+from sirtjax.uncertainty._estimate import doses_of_concentration as doses_of_concentration
+from sirtjax.uncertainty._estimate import estimated_doses as estimated_doses
+from sirtjax.uncertainty._estimate import recovered_concentration as recovered_concentration
 from sirtjax.uncertainty._intervals import CentredInterval as CentredInterval
 from sirtjax.uncertainty._intervals import centred_interval as centred_interval
 from sirtjax.uncertainty._linear import LinearPropagation as LinearPropagation
 from sirtjax.uncertainty._linear import propagate_linear as propagate_linear
 from sirtjax.uncertainty._measure import KnownTreatment as KnownTreatment
 from sirtjax.uncertainty._measure import MeasurementErrors as MeasurementErrors
-from sirtjax.uncertainty._measure import boundary_field as boundary_field
+from sirtjax.uncertainty._measure import known_treatment as known_treatment
 from sirtjax.uncertainty._measure import log_ratios as log_ratios
 from sirtjax.uncertainty._propagate import Propagation as Propagation
 from sirtjax.uncertainty._propagate import propagate as propagate
+from sirtjax.uncertainty._regions import boundary_field as boundary_field
+from sirtjax.uncertainty._regions import displaced_distances as displaced_distances
+from sirtjax.uncertainty._regions import regions_of as regions_of
+from sirtjax.uncertainty._regions import territory_shares as territory_shares
 from sirtjax.uncertainty._sampling import SampledPropagation as SampledPropagation
 from sirtjax.uncertainty._sampling import propagate_samples as propagate_samples
 from sirtjax.uncertainty._sources import Distribution as Distribution
 from sirtjax.uncertainty._sources import Source as Source
 from sirtjax.uncertainty._sources import source_value as source_value
+from sirtjax.uncertainty._treatment import DoseMetrics as DoseMetrics
+from sirtjax.uncertainty._treatment import TreatmentData as TreatmentData
+from sirtjax.uncertainty._treatment import near_voxels as near_voxels
+from sirtjax.uncertainty._treatment_intervals import LinearIntervals as LinearIntervals
+from sirtjax.uncertainty._treatment_intervals import TreatmentIntervals as TreatmentIntervals
+from sirtjax.uncertainty._treatment_intervals import treatment_intervals as treatment_intervals
 
 __all__ = [
     "Budget",
@@ -50,29 +59,38 @@ __all__ = [
     "ContourMetric",
     "ContourSensitivity",
     "Distribution",
-    "DoseIntervals",
     "DoseMetrics",
     "EanmUncertainty",
     "KnownTreatment",
+    "LinearIntervals",
     "LinearPropagation",
     "MeasurementErrors",
     "Propagation",
     "SampledPropagation",
     "Source",
     "TreatmentData",
+    "TreatmentIntervals",
     "boundary_field",
     "centred_interval",
     "contour_sensitivity",
-    "dose_intervals",
+    "deposited_dose_gy",
+    "displaced_distances",
+    "dose_metrics",
+    "doses_of_concentration",
     "eanm_dose_uncertainty",
     "edge_fraction",
+    "estimated_doses",
+    "known_treatment",
     "log_ratios",
     "near_voxels",
     "outlined_diameter_uncertainty_mm",
     "propagate",
     "propagate_linear",
     "propagate_samples",
+    "recovered_concentration",
     "regions_of",
     "source_value",
+    "territory_shares",
+    "treatment_intervals",
     "uncertainty_budget",
 ]

@@ -70,6 +70,35 @@ def uncertainty_budget(
     Reference:
       Janon et al., ESAIM Probab Stat 18:342-364, 2014 (estimator); Sobol, Math Comput Simul 55:271-280, 2001.
     """
+    found = fractions_by_source(pipeline, sources, key, args=args, count=count, batch_size=batch_size)
+    still = np.flatnonzero(np.isnan(found.interactions))
+    if still.size:
+        raise InputError(f"outputs {still.tolist()}: no source changes them, so they have no budget")
+    return found
+
+
+def fractions_by_source(
+    pipeline: Pipeline,
+    sources: Sequence[Source],
+    key: PRNGKeyArray,
+    *,
+    args: Arguments = (),
+    count: int = 128,
+    batch_size: int = 8,
+) -> Budget:
+    """Computes the indices of `uncertainty_budget`, NaN for an output that no source changes.
+
+    Args:
+      pipeline: pure function as in `propagate_samples`.
+      sources: sources of uncertainty, independent of each other.
+      key: random key.
+      args: further arguments of the pipeline.
+      count: samples of each set, a power of two from 64.
+      batch_size: samples that are computed together.
+
+    Raises:
+      InputError: as `propagate_samples`.
+    """
     check_sources(sources)
     if count < 64 or count & (count - 1):
         raise InputError(f"count: expected a power of two from 64, got {count}")
@@ -85,9 +114,8 @@ def uncertainty_budget(
     base = run(first)
     if not np.isfinite(base).all():
         raise InputError("samples: an output is NaN or infinite; reduce the sizes")
-    still = np.flatnonzero(base.std(axis=0) <= 1e-9 * np.abs(base).max(axis=0))
-    if still.size:
-        raise InputError(f"outputs {still.tolist()}: no source changes them, so they have no budget")
+    still = base.std(axis=0) <= 1e-9 * np.abs(base).max(axis=0)
+    base[:, still] = np.nan
     fraction, error = {}, {}
     for name, start, stop, _, _ in layout:
         mixed = second.copy()

@@ -2,90 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 
 from sirtjax import dosimetry
 from sirtjax.partial_volume import gaussian_blur
 from sirtjax.typing import Array, Scalar
+from sirtjax.uncertainty._regions import regions_of, territory_shares
+from sirtjax.uncertainty._treatment import DoseMetrics, TreatmentData
 
 # Below this fraction of the largest blurred concentration the ratio of the voxel-wise correction is not formed.
 DARK = 1e-6
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TreatmentData:
-    """Constants of the dose estimates of one patient.
-
-    Attributes:
-      spacing_mm: (3,) voxel spacing.
-      fwhm_mm: stated resolution of the image (FWHM).
-      injected_mbq: activity injected into the liver and its lesions, residual subtracted.
-      gy_ml_per_mbq: dose of 1 MBq per mL by local deposition.
-      lung_gy_per_mbq: mean lung dose of 1 MBq in the lungs.
-      octant: first octant of the dose kernel; one element of 1 for local deposition.
-      near: (n, capacity) flat indices of the voxels that can belong to each lesion; -1 for padding.
-    """
-
-    spacing_mm: Float[Array, "3"]
-    fwhm_mm: Scalar
-    injected_mbq: Scalar
-    gy_ml_per_mbq: Scalar
-    lung_gy_per_mbq: Scalar
-    octant: Float[Array, "a b c"]
-    near: Integer[Array, "n capacity"]
-
-
-class DoseMetrics(NamedTuple):
-    """Doses of a treatment.
-
-    Attributes:
-      mean_gy: (n + 1,) mean dose of each lesion and of the normal liver.
-      d70_gy: (n,) D70 of each lesion.
-      lung_gy: mean lung dose.
-    """
-
-    mean_gy: Float[Array, " m"]
-    d70_gy: Float[Array, " n"]
-    lung_gy: Scalar
-
-
-def regions_of(distance_mm: Float[Array, "m i j k"], spacing_mm: Float[Array, "3"]) -> Float[jax.Array, "r i j k"]:
-    """Computes occupancies of lesions, normal liver and everything else from signed distances.
-
-    A voxel is divided in proportion to its distance from the surface. The curvature of the surface is considered,
-    because otherwise small spheres would be too large. The first of two overlapping lesions has the voxel.
+def estimated_doses(
+    image: Float[Array, "i j k"],
+    distance_mm: Float[Array, "m i j k"],
+    lung_shunt_fraction: Float[Array, " t"],
+    data: TreatmentData,
+) -> DoseMetrics:
+    """Estimates doses from a measured image and contours, with partial-volume correction.
 
     Args:
-      distance_mm: (m, i, j, k) signed distance to the contours of the lesions and, last, of the liver with its
-        lesions; negative inside.
-      spacing_mm: (3,) voxel spacing.
+      image: (i, j, k) measured concentration, aligned with the contours.
+      distance_mm: (n + t + 1, i, j, k) signed distances as in `regions_of`.
+      lung_shunt_fraction: (t,) lung shunt of each injection.
+      data: constants of the patient.
     """
-    width_mm = jnp.cbrt(jnp.prod(jnp.asarray(spacing_mm)))
-    # The mean of a voxel is a convolution with it, which moves a curved surface by half the variance times curvature.
-    curved = distance_mm + sum(_second_difference(distance_mm, axis) for axis in (1, 2, 3)) / 24.0
-    inside: jax.Array = jnp.clip(0.5 - curved / width_mm, 0.0, 1.0)
-    free: jax.Array = jnp.ones(inside.shape[1:], inside.dtype)
-    parts: list[jax.Array] = []
-    for one in inside:
-        part = jnp.minimum(one, free)
-        parts.append(part)
-        free = free - part
-    return jnp.stack([*parts, free])
+    regions = regions_of(distance_mm, data.spacing_mm, lesions=data.lesions)
+    shares = territory_shares(distance_mm, data.spacing_mm, lesions=data.lesions)
+    recovered = recovered_concentration(image, regions, data)
+    return doses_of_concentration(recovered, regions, shares, lung_shunt_fraction, data)
 
 
-def _second_difference(values: Array, axis: int) -> jax.Array:
-    padded = jnp.pad(values, [(1, 1) if k == axis else (0, 0) for k in range(values.ndim)], mode="edge")
-    size = values.shape[axis]
-    before = jax.lax.slice_in_dim(padded, 0, size, axis=axis)
-    after = jax.lax.slice_in_dim(padded, 2, size + 2, axis=axis)
-    found: jax.Array = before + after - 2.0 * jnp.asarray(values)
-    return found
+def doses_of_concentration(
+    recovered: Float[Array, "i j k"],
+    regions: Float[Array, "r i j k"],
+    shares: Float[Array, "t i j k"],
+    lung_shunt_fraction: Float[Array, " t"],
+    data: TreatmentData,
+    *,
+    kernel: Scalar = 1.0,
+) -> DoseMetrics:
+    """Computes the doses of a concentration in given regions.
+
+    Args:
+      recovered: (i, j, k) concentration without partial-volume effect, in units of the image.
+      regions: (r, i, j, k) occupancies as of `regions_of`.
+      shares: (t, i, j, k) part of each voxel that each territory supplies.
+      lung_shunt_fraction: (t,) lung shunt of each injection.
+      data: constants of the patient.
+      kernel: factor on the range of the dose kernel.
+    """
+    dose_gy = deposited_dose_gy(recovered, 1.0 - regions[-1], shares, lung_shunt_fraction, data, kernel=kernel)
+    return dose_metrics(dose_gy, recovered, regions, lung_shunt_fraction, data)
 
 
 def recovered_concentration(
@@ -116,60 +87,100 @@ def recovered_concentration(
 
 
 def deposited_dose_gy(
-    concentration: Float[Array, "i j k"],
+    recovered: Float[Array, "i j k"],
     in_liver: Float[Array, "i j k"],
-    lung_shunt_fraction: Scalar,
+    shares: Float[Array, "t i j k"],
+    lung_shunt_fraction: Float[Array, " t"],
     data: TreatmentData,
+    *,
+    kernel: Scalar = 1.0,
 ) -> Float[jax.Array, "i j k"]:
-    """Computes the dose of the injected activity, distributed over the liver as the concentration.
+    """Computes the dose of the injections, each distributed over its territory as the concentration.
 
     Args:
-      concentration: (i, j, k) concentration in any unit.
+      recovered: (i, j, k) concentration in units of the image.
       in_liver: (i, j, k) occupancy of the liver with its lesions.
-      lung_shunt_fraction: fraction of the activity that goes to the lungs.
+      shares: (t, i, j, k) part of each voxel that each territory supplies.
+      lung_shunt_fraction: (t,) fraction of each activity that goes to the lungs.
       data: constants of the patient.
+      kernel: factor on the range of the dose kernel.
     """
     voxel_ml = jnp.prod(jnp.asarray(data.spacing_mm)) / 1000.0
-    inside = jnp.maximum(jnp.asarray(concentration), 0.0) * in_liver
-    mbq_per_ml = inside * (data.injected_mbq * (1.0 - lung_shunt_fraction) / (jnp.sum(inside) * voxel_ml))
-    found: jax.Array = dosimetry.convolve_octant(mbq_per_ml, data.octant) * jnp.asarray(data.gy_ml_per_mbq)
+    inside = (jnp.maximum(jnp.asarray(recovered), 0.0) * in_liver)[None] * shares
+    total = jnp.sum(inside, axis=(1, 2, 3)) * voxel_ml
+    in_liver_mbq = jnp.asarray(data.activity_mbq) * (1.0 - jnp.asarray(lung_shunt_fraction))
+    relative = in_liver_mbq / jnp.where(total > 0, total, 1.0)
+    absolute = jnp.asarray(data.image_mbq_per_unit)
+    mbq_per_ml = jnp.tensordot(jnp.where(absolute > 0, absolute, relative), inside, axes=1)
+    octant = data.octant + (kernel - 1.0) * jnp.asarray(data.octant_slope)
+    found: jax.Array = dosimetry.convolve_octant(mbq_per_ml, octant) * jnp.asarray(data.gy_ml_per_mbq)
     return found
 
 
 def dose_metrics(
     dose_gy: Float[Array, "i j k"],
+    recovered: Float[Array, "i j k"],
     regions: Float[Array, "r i j k"],
-    lung_shunt_fraction: Scalar,
+    lung_shunt_fraction: Float[Array, " t"],
     data: TreatmentData,
 ) -> DoseMetrics:
-    """Computes the metrics of a dose in its regions.
+    """Computes the metrics of a dose in the VOIs of a patient.
 
     Args:
       dose_gy: (i, j, k) dose.
-      regions: (r, i, j, k) occupancies of lesions, normal liver and everything else.
-      lung_shunt_fraction: fraction of the activity that goes to the lungs.
+      recovered: (i, j, k) concentration, for T/N.
+      regions: (r, i, j, k) occupancies as of `regions_of`.
+      lung_shunt_fraction: (t,) fraction of each activity that goes to the lungs.
       data: constants of the patient.
     """
-    tissue = regions[:-1]
-    mean = jnp.tensordot(tissue, dose_gy, axes=3) / jnp.maximum(jnp.sum(tissue, axis=(1, 2, 3)), 1e-3)
+    tissue, members = regions[:-1], jnp.asarray(data.members)
+    volume = jnp.maximum(members @ jnp.sum(tissue, axis=(1, 2, 3)), 1e-3)
+
+    def mean(values: Array) -> jax.Array:
+        found: jax.Array = members @ jnp.tensordot(tissue, values, axes=3) / volume
+        return found
+
+    mean_gy, level = mean(dose_gy), mean(jnp.maximum(jnp.asarray(recovered), 0.0))
+    normal = level[jnp.asarray(data.normal_of)]
     near = jnp.asarray(data.near)
-    count = near.shape[0]
     padded = near < 0
     doses = jnp.where(padded, 0.0, dose_gy.ravel()[jnp.maximum(near, 0)])
-    weights = jnp.take_along_axis(tissue[:count].reshape(count, -1), jnp.maximum(near, 0), axis=1)
-    d70 = jax.vmap(_dose_at_70_percent)(doses, jnp.where(padded, 0.0, weights))
-    return DoseMetrics(mean, d70, data.lung_gy_per_mbq * data.injected_mbq * lung_shunt_fraction)
+    occupancy = jnp.tensordot(members, tissue, axes=1).reshape(len(members), -1)
+    weights = jnp.where(padded, 0.0, jnp.take_along_axis(occupancy, jnp.maximum(near, 0), axis=1))
+    d_gy, v_fraction = jax.vmap(_histogram, (0, 0, None, 0))(
+        doses, weights, jnp.asarray(data.fractions), jnp.asarray(data.threshold_gy)
+    )
+    return DoseMetrics(
+        mean_gy=mean_gy,
+        d_gy=d_gy,
+        v_fraction=v_fraction,
+        bed_gy=mean_gy + jnp.asarray(data.bed_per_gy) * mean(dose_gy**2),
+        tn_ratio=level[: data.lesions] / jnp.where(normal > 0, normal, 1.0),
+        lung_gy=jnp.asarray(data.lung_gy_per_mbq) * jnp.asarray(data.activity_mbq) * jnp.asarray(lung_shunt_fraction),
+    )
 
 
-def _dose_at_70_percent(dose_gy: jax.Array, weight: jax.Array) -> jax.Array:
-    """The dose that 70 % of the volume receives at least, linear between the voxels in order of dose."""
+def _histogram(
+    dose_gy: jax.Array, weight: jax.Array, fractions: jax.Array, threshold_gy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The doses of volume fractions and the fraction above a dose, linear between the voxels in order of dose."""
     order = jnp.argsort(jnp.where(weight > 0, -dose_gy, jnp.inf))
-    dose, part = dose_gy[order], weight[order]
+    part = weight[order]
+    total = jnp.maximum(jnp.sum(part), 1e-6)
+    # Voxels without weight come last: with dose 0 they are above no threshold.
+    dose = jnp.where(part > 0, dose_gy[order], 0.0)
     # Each voxel is at the middle of its volume, so that equal doses have no step.
     above = jnp.cumsum(part) - 0.5 * part
-    wanted = 0.7 * jnp.sum(part)
-    after = jnp.clip(jnp.searchsorted(above, wanted), 1, len(dose) - 1)
-    low, high = above[after - 1], above[after]
-    fraction = jnp.clip((wanted - low) / jnp.maximum(high - low, 1e-12), 0.0, 1.0)
-    found: jax.Array = dose[after - 1] + fraction * (dose[after] - dose[after - 1])
-    return found
+
+    def at(wanted: jax.Array) -> jax.Array:
+        after = jnp.clip(jnp.searchsorted(above, wanted), 1, len(dose) - 1)
+        low, high = above[after - 1], above[after]
+        step = jnp.clip((wanted - low) / jnp.maximum(high - low, 1e-12), 0.0, 1.0)
+        value: jax.Array = dose[after - 1] + step * (dose[after] - dose[after - 1])
+        return value
+
+    fraction = jnp.interp(threshold_gy, dose[::-1], above[::-1]) / total
+    # Beyond the hottest and the coldest voxel the histogram ends at 0 and 1.
+    coldest = jnp.min(jnp.where(part > 0, dose, jnp.inf))
+    fraction = jnp.where(threshold_gy > dose[0], 0.0, jnp.where(threshold_gy < coldest, 1.0, fraction))
+    return jax.vmap(at)(fractions * total), fraction

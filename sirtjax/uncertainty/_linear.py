@@ -116,7 +116,12 @@ def _derivatives(
         return evaluate(pipeline, layout, z, centres, sizes, args)
 
     origin = jnp.zeros(layout[-1][2])
-    jacobian = (jax.jacfwd if forward else jax.jacrev)(function)(origin)
+    if forward:
+        value, jacobian = function(origin), jax.jacfwd(function)(origin)
+    else:
+        value, pull = jax.vjp(function, origin)
+        # One output after the other: all at once would keep the volumes of every output in memory.
+        jacobian = jax.lax.map(lambda one: pull(one)[0], jnp.eye(len(value), dtype=value.dtype))
 
     def curvature(direction: jax.Array) -> jax.Array:
         def slope(z: jax.Array) -> jax.Array:
@@ -126,4 +131,4 @@ def _derivatives(
         second: jax.Array = jax.jvp(slope, (origin,), (direction,))[1]
         return second
 
-    return function(origin), jacobian, jax.lax.map(curvature, directions)
+    return value, jacobian, jax.lax.map(curvature, directions)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jaxtyping import Bool, PRNGKeyArray
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from sirtjax.uncertainty._budget import Budget, uncertainty_budget
 from sirtjax.uncertainty._function import Arguments, Pipeline
@@ -36,10 +36,9 @@ class Propagation:
     @property
     def differs(self) -> Bool[np.ndarray, " m"]:
         """Whether the linear standard deviation differs by more than 10 % and three Monte Carlo errors."""
-        gap = np.abs(self.linear.standard_deviation - self.sampled.standard_deviation)
-        noise = 3.0 * self.sampled.standard_deviation_error
-        found: np.ndarray = gap > np.maximum(DIFFERS * self.sampled.standard_deviation, noise)
-        return found
+        return deviations_differ(
+            self.linear.standard_deviation, self.sampled.standard_deviation, self.sampled.standard_deviation_error
+        )
 
 
 def propagate(
@@ -92,3 +91,17 @@ def propagate(
     if budget_count is not None:
         budget = uncertainty_budget(pipeline, sources, sets, args=args, count=budget_count, batch_size=batch_size)
     return Propagation(linear=linear, sampled=sampled, budget=budget)
+
+
+def deviations_differ(
+    linear: Float[np.ndarray, " m"], sampled: Float[np.ndarray, " m"], sampled_error: Float[np.ndarray, " m"]
+) -> Bool[np.ndarray, " m"]:
+    """Returns whether standard deviations differ by more than 10 % and three Monte Carlo errors.
+
+    Args:
+      linear: (m,) standard deviations of the linear method.
+      sampled: (m,) standard deviations of samples.
+      sampled_error: (m,) Monte Carlo standard error of `sampled`.
+    """
+    found: np.ndarray = np.abs(linear - sampled) > np.maximum(DIFFERS * sampled, 3.0 * sampled_error)
+    return found

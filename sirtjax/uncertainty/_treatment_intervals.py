@@ -1,0 +1,252 @@
+"""Intervals of the doses of a treatment from its activity image and contours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+from scipy import special
+
+from sirtjax.errors import InputError
+from sirtjax.typing import Array, Scalar
+from sirtjax.uncertainty._budget import fractions_by_source
+from sirtjax.uncertainty._estimate import recovered_concentration
+from sirtjax.uncertainty._intervals import centred_interval
+from sirtjax.uncertainty._linear import propagate_linear
+from sirtjax.uncertainty._measure import (
+    EDGE,
+    KnownTreatment,
+    MeasurementErrors,
+    known_treatment,
+    log_ratios,
+    transformed,
+)
+from sirtjax.uncertainty._propagate import deviations_differ
+from sirtjax.uncertainty._regions import regions_of
+from sirtjax.uncertainty._sampling import propagate_samples
+from sirtjax.uncertainty._sources import Source
+from sirtjax.uncertainty._treatment import DoseMetrics, TreatmentData
+
+# The linear method is applied to D70 and not to the other doses of the histogram.
+D70 = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class LinearIntervals:
+    """The linear propagation of a treatment, NaN for D_x other than D70 and for the BED.
+
+    Attributes:
+      standard_deviation: standard deviation of the logarithm of estimate over truth, to first order.
+      bias: expectation of that logarithm, to second order.
+      budget: fraction of the variance by source.
+    """
+
+    standard_deviation: DoseMetrics
+    bias: DoseMetrics
+    budget: dict[str, DoseMetrics]
+
+
+@dataclass(frozen=True, eq=False)
+class TreatmentIntervals:
+    """Doses of a treatment with their intervals; every entry has the shapes of `DoseMetrics`.
+
+    Attributes:
+      estimate: doses after partial-volume correction, with the bias of the measurement.
+      median, lower, upper: the same doses without that bias, and the bounds of the interval.
+      relative_bias: typical estimate over truth, minus 1. For the volume fraction, estimate minus truth.
+      standard_deviation: standard deviation of the logarithm of estimate over truth, of the logit for the volume
+        fraction.
+      standard_deviation_error: Monte Carlo standard error of `standard_deviation`.
+      linear: the same by derivatives; None if it was not asked for.
+      differs: whether both deviations differ by more than 10 % and three Monte Carlo errors; None without `linear`.
+      budget: fraction of the variance that each source explains, by name; None without it.
+      budget_error: Monte Carlo standard error of `budget`.
+      log_ratios: logarithm of estimate over truth of each simulation, with a leading axis.
+    """
+
+    estimate: DoseMetrics
+    median: DoseMetrics
+    lower: DoseMetrics
+    upper: DoseMetrics
+    relative_bias: DoseMetrics
+    standard_deviation: DoseMetrics
+    standard_deviation_error: DoseMetrics
+    linear: LinearIntervals | None
+    differs: DoseMetrics | None
+    budget: dict[str, DoseMetrics] | None
+    budget_error: dict[str, DoseMetrics] | None
+    log_ratios: DoseMetrics = field(repr=False)
+
+    def truth_samples(self) -> DoseMetrics:
+        """Returns samples of the true doses given the measurement, correlated as the errors are."""
+        middle = transformed(self.estimate)
+        return _doses(DoseMetrics(*(np.asarray(m) - r for m, r in zip(middle, self.log_ratios, strict=True))))
+
+
+def treatment_intervals(
+    image: Float[Array, "i j k"],
+    distance_mm: Float[Array, "m i j k"],
+    lung_shunt_fraction: Float[Array, " t"],
+    data: TreatmentData,
+    sources: Sequence[Source],
+    key: PRNGKeyArray,
+    *,
+    noise_fwhm_mm: Scalar,
+    noise_fraction: Scalar,
+    count: int = 256,
+    linear: bool = False,
+    probes: int = 4,
+    budget_count: int | None = None,
+    batch_size: int = 4,
+    level: float = 0.9,
+) -> TreatmentIntervals:
+    """Computes doses with intervals from many simulated measurements of the corrected image.
+
+    Args:
+      image: (i, j, k) measured concentration, aligned with the contours.
+      distance_mm: (n + t + 1, i, j, k) signed distances, negative inside, to the contours of the lesions, to the
+        territories continued beyond the liver, and to the liver with its lesions.
+      lung_shunt_fraction: (t,) measured lung shunt of each injection.
+      data: constants of the patient.
+      sources: the sources of `MeasurementErrors`, all of them; size 0 for one that is not considered.
+      key: random key.
+      noise_fwhm_mm: width of the correlation of the noise (FWHM).
+      noise_fraction: standard deviation of the noise relative to the mean concentration of the liver.
+      count: number of simulated measurements, a power of two from 64.
+      linear: whether to propagate linearly as well.
+      probes: random directions of the second-order bias of each large source, see `propagate_linear`.
+      budget_count: samples of each set of the budget; None omits it. Sources of size 0 are left out.
+      batch_size: simulations that are computed together, which multiplies the memory.
+      level: probability of the intervals.
+
+    Raises:
+      InputError: sources that are missing or unknown, another number of distances, or as `propagate_samples`.
+    """
+    wanted = data.lesions + len(np.asarray(data.activity_mbq)) + 1
+    if len(distance_mm) != wanted:
+        raise InputError(f"distance_mm: expected {wanted}, of lesions, territories and liver, got {len(distance_mm)}")
+    expected, got = set(MeasurementErrors.__annotations__), {source.name for source in sources}
+    if expected != got:
+        raise InputError(f"sources: missing {sorted(expected - got)}, unknown {sorted(got - expected)}")
+    known = _known(
+        image, distance_mm, lung_shunt_fraction, data, noise_fwhm_mm=noise_fwhm_mm, noise_fraction=noise_fraction
+    )
+    sampling, directions, sets = jax.random.split(key, 3)
+    sampled = propagate_samples(log_ratios, sources, sampling, args=(known,), count=count, batch_size=batch_size)
+    # The truth that is simulated is the estimate.
+    estimate = DoseMetrics(*(np.asarray(values, np.float64) for values in known.truth))
+    middle, unravel = _flat(transformed(estimate)), _unraveller(estimate)
+    found = centred_interval(np.exp(middle), np.exp(sampled.samples), level=level)
+    derivative = different = budget = budget_error = None
+    if linear:
+        derivative = _linear(sources, directions, known, probes)
+        flags = deviations_differ(
+            _flat(derivative.standard_deviation), sampled.standard_deviation, sampled.standard_deviation_error
+        )
+        different = unravel(flags)
+    if budget_count is not None:
+        used = [source for source in sources if np.any(np.asarray(source.size) > 0)]
+        fixed = {source.name: np.asarray(source.centre, np.float32) for source in sources if source not in used}
+        parts = fractions_by_source(
+            _log_ratios_with, used, sets, args=(known, fixed), count=budget_count, batch_size=batch_size
+        )
+        budget = {name: unravel(row) for name, row in parts.fraction.items()}
+        budget_error = {name: unravel(row) for name, row in parts.error.items()}
+    median = _doses(unravel(np.log(found.median)))
+    bias = unravel(found.relative_bias)._replace(v_fraction=estimate.v_fraction - median.v_fraction)
+    lower, upper = _doses(unravel(np.log(found.lower))), _doses(unravel(np.log(found.upper)))
+    return TreatmentIntervals(
+        estimate=estimate,
+        median=median,
+        # Beyond the smallest and the largest logit the fraction is not known better than 0 and 1.
+        lower=lower._replace(v_fraction=np.where(lower.v_fraction <= EDGE + 1e-6, 0.0, lower.v_fraction)),
+        upper=upper._replace(v_fraction=np.where(upper.v_fraction >= 1 - EDGE - 1e-6, 1.0, upper.v_fraction)),
+        relative_bias=bias,
+        standard_deviation=unravel(found.log_standard_deviation),
+        standard_deviation_error=unravel(sampled.standard_deviation_error),
+        linear=derivative,
+        differs=different,
+        budget=budget,
+        budget_error=budget_error,
+        log_ratios=unravel(sampled.samples),
+    )
+
+
+@jax.jit
+def _known(
+    image: Array,
+    distance_mm: Array,
+    lung_shunt_fraction: Array,
+    data: TreatmentData,
+    *,
+    noise_fwhm_mm: Scalar,
+    noise_fraction: Scalar,
+) -> KnownTreatment:
+    regions = regions_of(jnp.asarray(distance_mm), data.spacing_mm, lesions=data.lesions)
+    recovered = recovered_concentration(image, regions, data)
+    return known_treatment(
+        recovered,
+        distance_mm,
+        lung_shunt_fraction,
+        data,
+        noise_fwhm_mm=noise_fwhm_mm,
+        noise_fraction=noise_fraction,
+    )
+
+
+def _log_ratios_with(errors: dict[str, Array], known: KnownTreatment, fixed: dict[str, Array]) -> DoseMetrics:
+    """The logarithm of estimate over truth, with some sources at their centre."""
+    return log_ratios(cast("MeasurementErrors", {**fixed, **errors}), known)
+
+
+def _essential(errors: MeasurementErrors, known: KnownTreatment) -> DoseMetrics:
+    """Without BED and the doses of the histogram other than D70: each output takes one derivative."""
+    found = log_ratios(errors, known)
+    nearest = jnp.argmin(jnp.abs(jnp.asarray(known.data.fractions) - D70))
+    return found._replace(d_gy=found.d_gy[:, nearest], bed_gy=found.bed_gy[:0])
+
+
+def _linear(sources: Sequence[Source], key: PRNGKeyArray, known: KnownTreatment, probes: int) -> LinearIntervals:
+    found = propagate_linear(_essential, sources, key, args=(known,), probes=probes)
+    variance = np.maximum(found.standard_deviation**2, 1e-30)
+
+    def spread(values: Float[np.ndarray, " m"]) -> DoseMetrics:
+        vois, fractions = known.truth.d_gy.shape
+        mean, d70, part, tn, lung = np.split(values, np.cumsum([vois, vois, vois, known.data.lesions]))
+        rows = np.full((vois, fractions), np.nan)
+        rows[:, int(np.argmin(np.abs(np.asarray(known.data.fractions) - D70)))] = d70
+        return DoseMetrics(mean, rows, part, np.full(vois, np.nan), tn, lung)
+
+    return LinearIntervals(
+        standard_deviation=spread(found.standard_deviation),
+        bias=spread(found.bias),
+        budget={name: spread(row / variance) for name, row in found.variances.items()},
+    )
+
+
+def _flat(doses: DoseMetrics) -> Float[np.ndarray, " m"]:
+    found: np.ndarray = np.concatenate([np.asarray(values, np.float64).ravel() for values in doses])
+    return found
+
+
+def _unraveller(like: DoseMetrics) -> Callable[[np.ndarray], DoseMetrics]:
+    """Returns the function that divides (..., m) numbers into the shapes of doses."""
+    shapes = [np.shape(values) for values in like]
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+
+    def divide(values: np.ndarray) -> DoseMetrics:
+        parts = np.split(values, ends, axis=-1)
+        return DoseMetrics(*(p.reshape(*p.shape[:-1], *shape) for p, shape in zip(parts, shapes, strict=True)))
+
+    return divide
+
+
+def _doses(values: DoseMetrics) -> DoseMetrics:
+    """The doses of logarithms, and the volume fractions of logits."""
+    doses = DoseMetrics(*(np.exp(np.asarray(one, np.float64)) for one in values))
+    return doses._replace(v_fraction=special.expit(np.asarray(values.v_fraction, np.float64)))
