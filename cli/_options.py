@@ -23,6 +23,12 @@ LabelOutput = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing output folder.")]
 ForceFile = Annotated[bool, typer.Option("--force", help="Overwrite an existing output file.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Reuse the completed steps in OUTPUT/steps.")]
+Uncertainty = Annotated[
+    Literal["fast", "full", "off"] | None,
+    typer.Option(
+        "--uncertainty", help="Intervals of doses and activities: 64 or 256 simulations, or none. Default: the case."
+    ),
+]
 PatientName = Annotated[
     str | None,
     typer.Option("--patient-name", help="Patient name printed in the report (default: pseudonym).", show_default=False),

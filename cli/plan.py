@@ -22,7 +22,18 @@ from sirtjax.cli._console import (
     use_patient_key,
 )
 from sirtjax.cli._option_records import with_records
-from sirtjax.cli._options import AsJson, CaseFileOrOptions, Force, Output, PatientName, Pdf, Resume, Set, Unset
+from sirtjax.cli._options import (
+    AsJson,
+    CaseFileOrOptions,
+    Force,
+    Output,
+    PatientName,
+    Pdf,
+    Resume,
+    Set,
+    Uncertainty,
+    Unset,
+)
 
 if TYPE_CHECKING:
     from sirtjax.workflows import AlignmentRecord, Case, CaseOptions, RegistrationSummary, Result
@@ -43,6 +54,7 @@ class PlanArguments:
     unset: Unset = None
     as_json: AsJson = False
     pdf: Pdf = True
+    uncertainty: Uncertainty = None
 
 
 @with_records
@@ -72,9 +84,9 @@ def run_plan(kind: Literal["plan", "verify"], arguments: PlanArguments, options:
     use_compilation_cache()
     use_patient_key()
     from sirtjax.reports import DICOM_FOLDER, write_plan
-    from sirtjax.workflows import CaseOptions
+    from sirtjax.workflows import CaseOptions, choose_uncertainty
 
-    case = _case(kind, arguments, options or CaseOptions())
+    case = choose_uncertainty(_case(kind, arguments, options or CaseOptions()), arguments.uncertainty)
     objects = arguments.studies is not None
     with progress(kind) as on_step:
         done = write_plan(
@@ -152,7 +164,7 @@ def _ask() -> str:
 
 
 def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
-    from sirtjax.reports import measured_tables
+    from sirtjax.reports import measured_tables, uncertainty_tables
     from sirtjax.workflows import result_to_json
 
     if as_json:
@@ -165,6 +177,8 @@ def _print(result: Result, case: Case, output: Path, *, as_json: bool) -> None:
         for table in measured_tables(result.measured_activity) if result.measured_activity else ():
             emit_table(f"after treatment: {table.title.lower()}", list(table.header), [list(row) for row in table.rows])
         emit_table("targets and limits", *_objective_table(result))
+        for table in uncertainty_tables(result.uncertainty) if result.uncertainty else ():
+            emit_table(table.title, list(table.header), [list(row) for row in table.rows])
         if result.registration is not None:
             note(registration_line(result.registration))
         for check in result.checks:

@@ -57,6 +57,7 @@ from sirtjax.reports._sweep import sweep_figure as sweep_figure
 from sirtjax.reports._tables import voi_csv as voi_csv
 from sirtjax.reports._training_page import TrainingPage as TrainingPage
 from sirtjax.reports._training_page import training_html as training_html
+from sirtjax.reports._uncertainty_terminal import uncertainty_tables as uncertainty_tables
 from sirtjax.reports._warp_files import warp_file as warp_file
 
 __all__ = [
@@ -110,6 +111,7 @@ __all__ = [
     "sweep_figure",
     "training_html",
     "transform_table",
+    "uncertainty_tables",
     "voi_csv",
     "warp_file",
     "write_accumulation",

@@ -62,6 +62,7 @@ def _group(result: Result, row: VoiResult, name: str) -> dicom.MeasurementGroup:
         found.append(dicom.Measurement(name="lung shunt", value=100 * result.lung_shunt_fraction, unit="%"))
     found += _planned(result.planned.get(row.name, {}))
     found += _before_after(result, row)
+    found += _intervals(result, row)
     if row.kind == LUNGS:
         found += _measured_lungs(result)
     return dicom.MeasurementGroup(
@@ -70,6 +71,24 @@ def _group(result: Result, row: VoiResult, name: str) -> dicom.MeasurementGroup:
         kind=_KINDS.get(row.kind, row.kind),
         evaluations=_evaluations(result, row.name),
     )
+
+
+def _intervals(result: Result, row: VoiResult) -> list[dicom.Measurement]:
+    """Corrected mean dose and D70 with interval and standard deviation; none without intervals."""
+    found: list[dicom.Measurement] = []
+    for one in () if result.uncertainty is None else result.uncertainty.rows:
+        if one.voi != row.name or one.metric not in ("mean", "D70") or one.interval is None:
+            continue
+        metric = "mean dose" if one.metric == "mean" else "D70"
+        found += _numbers(
+            [
+                (f"corrected {metric}", one.corrected, "Gy", 1.0),
+                (f"lower {metric}", one.interval.lower, "Gy", 1.0),
+                (f"upper {metric}", one.interval.upper, "Gy", 1.0),
+                (f"deviation of {metric}", one.interval.standard_deviation, "Gy", 1.0),
+            ]
+        )
+    return found
 
 
 def _lungs(result: Result) -> dicom.MeasurementGroup:

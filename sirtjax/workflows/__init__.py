@@ -105,6 +105,7 @@ from sirtjax.workflows._roles import ImageRole as ImageRole
 from sirtjax.workflows._roles import RoleProposal as RoleProposal
 from sirtjax.workflows._roles import propose_roles as propose_roles
 from sirtjax.workflows._steps import run_until as run_until
+from sirtjax.workflows._uncertainty import choose_uncertainty as choose_uncertainty
 from sirtjax.workflows._uncertainty_record import ActivityUncertainty as ActivityUncertainty
 from sirtjax.workflows._uncertainty_record import HistogramBand as HistogramBand
 from sirtjax.workflows._uncertainty_record import Interval as Interval
@@ -223,6 +224,7 @@ __all__ = [
     "case_from_studies",
     "check_choices",
     "check_prescription",
+    "choose_uncertainty",
     "find_uptake",
     "frame_decay_factor",
     "load_accumulation",

@@ -22,6 +22,12 @@ from sirtjax.workflows._case_registration import GuideTable as GuideTable
 from sirtjax.workflows._case_registration import PlanRegistrationTable as PlanRegistrationTable
 from sirtjax.workflows._case_registration import RegistrationTable as RegistrationTable
 from sirtjax.workflows._case_table import Table
+from sirtjax.workflows._case_uncertainty import CountsTable as CountsTable
+from sirtjax.workflows._case_uncertainty import LesionShiftTable as LesionShiftTable
+from sirtjax.workflows._case_uncertainty import RegistrationSourceTable as RegistrationSourceTable
+from sirtjax.workflows._case_uncertainty import RelativeSourceTable as RelativeSourceTable
+from sirtjax.workflows._case_uncertainty import SurfaceSourceTable as SurfaceSourceTable
+from sirtjax.workflows._case_uncertainty import UncertaintyTable as UncertaintyTable
 from sirtjax.workflows._case_uptake_sites import OrganMasksTable as OrganMasksTable
 from sirtjax.workflows._case_uptake_sites import ReviewedSiteTable as ReviewedSiteTable
 from sirtjax.workflows._case_uptake_sites import UptakeSitesTable as UptakeSitesTable
@@ -325,6 +331,7 @@ class Case(Table):
     record: RecordTable = RecordTable()
     order: OrderTable | None = None
     uptake_sites: UptakeSitesTable | None = None
+    uncertainty: UncertaintyTable | None = None
     plan: Path | None = None
     plan_registration: PlanRegistrationTable | None = None
     accept: tuple[Acceptable, ...] = ()

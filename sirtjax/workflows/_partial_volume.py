@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry, partial_volume
+from sirtjax.errors import ConfigError
 from sirtjax.workflows._activity_alignment import activity_alignment
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._deposit import ActivityAndDose
@@ -241,6 +243,62 @@ def _volumes_ml(setting: DosimetryContext, regions: Regions, inside: Array) -> N
             for name, weight in zip((*regions.names, ""), regions.weights, strict=True)
         ]
     )
+
+
+@dataclass(frozen=True, eq=False)
+class RecoveredDose:
+    """The dose map after the region-based voxel-wise correction.
+
+    Attributes:
+      regions: regions of the correction; a voxel belongs to the region with the largest part of it.
+      labels: (i, j, k) index of the region of each voxel.
+      other_liver: indices of the regions that are liver outside the territories.
+      means: (n,) corrected mean of the activity image in each region.
+      dose_gy: (i, j, k) dose, by local deposition if that is the method of the limits, otherwise by the kernel.
+    """
+
+    regions: Regions
+    labels: Int64[np.ndarray, "i j k"]
+    other_liver: tuple[int, ...]
+    means: Float64[np.ndarray, " n"]
+    dose_gy: Float32[np.ndarray, "i j k"]
+
+
+def recovered_dose(
+    case: Case, products: AllStepResults, setting: DosimetryContext, deposit: ActivityAndDose
+) -> RecoveredDose:
+    """Returns the dose map whose means and D70 the rows of the correction "rbv" have.
+
+    Args:
+      case: the case, which states the resolution of the image.
+      products: results of the steps, with the activity image.
+      setting: constants, territories and VOIs of the case.
+      deposit: activity and dose without correction.
+
+    Raises:
+      ConfigError: the case does not state the resolution.
+    """
+    fwhm_mm = case.images.activity.resolution_fwhm_mm
+    if fwhm_mm is None:
+        raise ConfigError("images.activity.resolution_fwhm_mm is not stated; measure it (sirtjax resolution)")
+    fine = activity_regions(setting)
+    grid = setting.mapped.geometry
+    spacing = np.asarray(grid.spacing_mm)
+    copied = setting.mapped.sampling.copied is not None
+    width_mm = width_on_grid_mm(fwhm_mm, products.images.activity.volume.geometry, grid, copied=copied)
+    factors = coarsening(grid.shape, spacing, fwhm_mm)
+    counts = np.asarray(setting.mapped.activity.array, np.float32)
+    coarse = np.stack([block_means(weight, factors) for weight in fine.weights])
+    matrix = transfer_matrix(coarse, (spacing * factors).astype(np.float32), width_mm)
+    means = np.linalg.solve(matrix, region_means(coarse, block_means(counts, factors)))
+    found = _Voxelwise.of(setting, deposit, fine, counts, means, width_mm, relative=_relative(case))
+    dose_gy = found.local_gy if setting.method == "local" or found.kernel_gy is None else found.kernel_gy
+    other_liver = tuple(
+        index
+        for index, (name, weight) in enumerate(zip(fine.names, fine.weights, strict=False))
+        if not name and float(np.vdot(weight, setting.liver)) > 0.5 * float(weight.sum(dtype=np.float64))
+    )
+    return RecoveredDose(fine, np.asarray(found.labels, np.int64), other_liver, means, dose_gy)
 
 
 @dataclass(frozen=True, eq=False)

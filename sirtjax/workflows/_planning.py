@@ -26,6 +26,7 @@ from sirtjax.workflows._products import AllStepResults, Hooks, StepResults
 from sirtjax.workflows._required import check_prescription
 from sirtjax.workflows._results import Result, ResultVolumes
 from sirtjax.workflows._steps import made_all, made_images
+from sirtjax.workflows._uncertainty import check_uncertainty, with_intervals
 from sirtjax.workflows._unit_maps import unit_maps
 
 
@@ -48,6 +49,7 @@ def plan_case(
     hooks = hooks or Hooks()
     check_prescription(case)
     check_order(case)
+    check_uncertainty(case)
     search_margin_mm(case)
     images, products = made_images(case, products=products, hooks=hooks)
     check_organs(case, images)
@@ -82,4 +84,8 @@ def plan_case(
         uptake_sites=sites,
         outcome=outcome_result(prescription, model),
     )
-    return replace(result, injections=injections, objectives=met, methods=methods), maps, mapped
+    result = replace(result, injections=injections, objectives=met, methods=methods)
+    if case.uncertainty is not None:
+        hooks.on_step("intervals")
+        result = with_intervals(case, mapped, setting, deposit, result)
+    return result, maps, mapped

@@ -39,6 +39,7 @@ from sirtjax.workflows._products import AllStepResults, Hooks, StepResults
 from sirtjax.workflows._results import InjectionResult, Result, ResultVolumes
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._steps import made_all, made_images
+from sirtjax.workflows._uncertainty import check_uncertainty, with_intervals
 from sirtjax.workflows._unit_maps import unit_maps
 
 Array = NDArray[np.float32]
@@ -68,6 +69,7 @@ def verify_case(
         raise ConfigError("[order] applies to a plan; remove it from the case of a verification, or use --unset order")
     if case.uptake_sites is not None:
         raise ConfigError("[uptake_sites] applies to a plan; remove it from the case, or use --unset uptake_sites")
+    check_uncertainty(case)
     plan = None if case.plan is None else read_plan(case.plan)
     if not case.injections or any(table.activity_mbq is None for table in case.injections):
         raise ConfigError("a verification needs the delivered activity_mbq of every one of the [[injections]]")
@@ -116,6 +118,9 @@ def verify_case(
         image_activity_mbq=image_mbq,
         measured_activity=measured,
     )
+    if case.uncertainty is not None:
+        hooks.on_step("intervals")
+        result = with_intervals(case, mapped, setting, deposit, result)
     comparison: PlanComparison | None = None
     differences: tuple[Check, ...] = (dosimetry.make_check("SJ510"),)
     if plan is not None:

@@ -61,6 +61,16 @@ _CONCEPTS: dict[str, tuple[Code, tuple[str, ...]]] = {
     "compartment dose": (Code("compartment-dose", OWN_SCHEME, "Mean dose of the multi-compartment method"), _GY),
     "BED": (Code("bed", OWN_SCHEME, "Biologically effective dose, mean"), _GY),
     "EUD": (Code("eud", OWN_SCHEME, "Equivalent uniform dose"), _GY),
+    **{
+        f"{part} {metric}": (Code(f"{code}-{short}", OWN_SCHEME, f"{meaning} {metric}, without partial volume"), _GY)
+        for metric, short in (("mean dose", "mean"), ("D70", "d70"))
+        for part, code, meaning in (
+            ("corrected", "pvc", "Estimate of the"),
+            ("lower", "lower", "Lower bound of the"),
+            ("upper", "upper", "Upper bound of the"),
+            ("deviation of", "sd", "Standard deviation of the"),
+        )
+    },
     "TCP": (Code("tcp", OWN_SCHEME, "Tumour control probability"), _PERCENT),
     "NTCP": (Code("ntcp", OWN_SCHEME, "Normal tissue complication probability"), _PERCENT),
 }

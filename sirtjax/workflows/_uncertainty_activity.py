@@ -1,0 +1,230 @@
+"""The intervals of activity bounds and activities: the dose is linear in the activity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import NDArray
+from scipy import stats
+
+from sirtjax import uncertainty
+from sirtjax.workflows._results import BoundResult, InjectionResult, ObjectiveResult, Result
+from sirtjax.workflows._uncertainty_inputs import VOLUME_PERCENT, SimulationInputs
+from sirtjax.workflows._uncertainty_record import ActivityUncertainty, UncertaintySource
+from sirtjax.workflows._uncertainty_rows import CorrectedVoi, small_lesion_reason
+from sirtjax.workflows._uncertainty_spread import Spread, interval_around, lung_spread, spread_of
+
+# Sources of a known activity: everything between the calibrator and the patient.
+OF_AN_ACTIVITY = ("calibration", "residual")
+
+
+@dataclass(frozen=True, eq=False)
+class ActivityInputs:
+    """What the intervals of activities are made from.
+
+    Attributes:
+      result: the plan or verification.
+      found: simulations.
+      corrected: corrected metrics by VOI.
+      inputs: input of the simulations.
+      names: name in the case of each simulated source.
+      sources: sources of the case.
+      spill_gy: part of the lung dose from betas of the liver.
+      level: probability of the intervals.
+    """
+
+    result: Result
+    found: uncertainty.TreatmentIntervals
+    corrected: Mapping[str, CorrectedVoi]
+    inputs: SimulationInputs
+    names: dict[str, str]
+    sources: Sequence[UncertaintySource]
+    spill_gy: float
+    level: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Bound:
+    """A bound with its corrected activity and spread, or the reason why it has none."""
+
+    side: str
+    name: str
+    value_mbq: float
+    corrected_mbq: float | None
+    spread: Spread | None
+    reason: str
+
+
+def activity_rows(known: ActivityInputs) -> tuple[tuple[ActivityUncertainty, ...], tuple[ActivityUncertainty, ...]]:
+    """Returns the rows of all bounds, and those of the activities, all injections together last.
+
+    Args:
+      known: what the intervals are made from.
+    """
+    bounds: list[ActivityUncertainty] = []
+    chosen: list[_Bound] = []
+    for injection in known.result.injections:
+        found = [_bound(known, row) for row in injection.bounds]
+        bounds += [_row(injection.territory, one, row.side) for one, row in zip(found, injection.bounds, strict=True)]
+        chosen.append(_prescribed(known, injection, found))
+    rows = [_row(one.territory, two, None) for one, two in zip(known.result.injections, chosen, strict=True)]
+    return tuple(bounds), (*rows, _row(None, _together(known, chosen), None))
+
+
+def _row(territory: str | None, one: _Bound, side: str | None) -> ActivityUncertainty:
+    interval = None
+    if one.spread is not None and one.corrected_mbq is not None:
+        interval = interval_around(one.corrected_mbq, one.spread)
+    return ActivityUncertainty(
+        territory=territory,
+        name=one.name,
+        side="lower" if side == "lower" else "upper" if side == "upper" else None,
+        value_mbq=one.value_mbq,
+        corrected_mbq=one.corrected_mbq,
+        status="no interval" if interval is None else "interval",
+        reason=one.reason,
+        interval=interval,
+    )
+
+
+def _bound(known: ActivityInputs, row: BoundResult) -> _Bound:
+    objective = next((one for one in known.result.objectives if one.name == row.name), None)
+
+    def without(reason: str) -> _Bound:
+        return _Bound(row.side, row.name, row.activity_mbq, None, None, reason)
+
+    if objective is None or not math.isfinite(row.activity_mbq):
+        return without("no activity reaches it")
+    if objective.voi == "lungs":
+        spread = lung_spread(known.found, known.result.lung_shunt_dose_gy, known.spill_gy, known.names)
+        if spread is None:
+            return without("no activity is shunted")
+        return _Bound(row.side, row.name, row.activity_mbq, row.activity_mbq, inverse_spread(spread), "")
+    corrected = known.corrected.get(objective.voi)
+    if corrected is None:
+        return without("the VOI is no region of the correction")
+    voi = known.result.voi(objective.voi)
+    value, centre, spread = _metric(known, objective, corrected)
+    if value is None or value <= 0 or centre <= 0:
+        return without("the corrected value is not above 0")
+    reason = small_lesion_reason(voi)
+    activity = row.activity_mbq * value / centre
+    return _Bound(row.side, row.name, row.activity_mbq, activity, None if reason else inverse_spread(spread), reason)
+
+
+def _metric(
+    known: ActivityInputs, objective: ObjectiveResult, corrected: CorrectedVoi
+) -> tuple[float | None, float, Spread]:
+    """Value without and with correction of an objective's dose, and its spread."""
+    row = next(index for index, voi in enumerate(known.inputs.vois) if voi.name == objective.voi)
+    if objective.kind == "mean" or objective.volume_fraction is None:
+        spread = spread_of(known.found, lambda d: d.mean_gy[..., row], known.names)
+        return known.result.voi(objective.voi).mean_gy, corrected.mean_gy, spread
+    percent = 100.0 * objective.volume_fraction
+    after = int(np.clip(np.searchsorted(VOLUME_PERCENT, percent), 1, len(VOLUME_PERCENT) - 1))
+    low, high = VOLUME_PERCENT[after - 1], VOLUME_PERCENT[after]
+    part = float(np.clip((percent - low) / (high - low), 0.0, 1.0))
+
+    def between(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        # A NaN of the other volume must not reach an exact one.
+        first, last = values[..., after - 1], values[..., after]
+        found: NDArray[np.float64] = last if part == 1.0 else first if part == 0.0 else first + part * (last - first)
+        return found
+
+    spread = spread_of(known.found, lambda d: between(np.asarray(d.d_gy, np.float64)[..., row, :]), known.names)
+    return objective.value_gy, float(between(np.asarray(corrected.d_gy))), spread
+
+
+def inverse_spread(spread: Spread) -> Spread:
+    """Returns the spread of an activity bound from that of the dose per activity: its inverse.
+
+    Args:
+      spread: spread of the dose.
+    """
+    return replace(
+        spread,
+        samples=-spread.samples,
+        lower=-spread.upper,
+        middle=-spread.middle,
+        upper=-spread.lower,
+        bias=-spread.bias,
+    )
+
+
+def _prescribed(known: ActivityInputs, injection: InjectionResult, bounds: Sequence[_Bound]) -> _Bound:
+    """The activity of an injection: the nearest bound of each simulation, or a known activity."""
+    limiting = next((one for one in bounds if one.name == injection.limiting_objective), None)
+    if limiting is None:
+        return _known_activity(known, injection.activity_mbq)
+    side = [one for one in bounds if one.side == limiting.side]
+    usable = [one for one in side if one.spread is not None and one.corrected_mbq is not None]
+    if limiting not in usable:
+        return _Bound("", "activity", injection.activity_mbq, None, None, limiting.reason)
+    logs = np.stack(
+        [math.log(one.corrected_mbq) + one.spread.samples for one in usable]  # type: ignore[arg-type, union-attr]
+    )
+    values = [one.corrected_mbq or 0.0 for one in usable]
+    nearest = min if limiting.side == "upper" else max
+    scale = injection.activity_mbq / max(limiting.value_mbq, 1e-12)
+    corrected = nearest(values)
+    samples = (logs.min(axis=0) if limiting.side == "upper" else logs.max(axis=0)) - math.log(corrected)
+    setting = usable[int(np.argmin(values) if limiting.side == "upper" else np.argmax(values))]
+    return _Bound(
+        "", "activity", injection.activity_mbq, scale * corrected, _spread(samples, setting.spread, known.level), ""
+    )
+
+
+def _spread(samples: Float64[np.ndarray, " count"], like: Spread | None, level: float) -> Spread:
+    """A log-normal spread of samples, with the budget of the bound that sets the activity."""
+    middle, deviation = float(samples.mean()), float(samples.std(ddof=1))
+    half = float(stats.norm.ppf(0.5 + level / 2.0)) * deviation
+    count = len(samples)
+    return Spread(
+        samples=samples,
+        lower=middle - half,
+        middle=middle,
+        upper=middle + half,
+        bias=-middle,
+        deviation=deviation,
+        deviation_error=deviation / math.sqrt(2.0 * (count - 1)) if like is None else like.deviation_error,
+        linear=None if like is None else like.linear,
+        differs=like is not None and like.differs,
+        budget={} if like is None else like.budget,
+    )
+
+
+def _known_activity(known: ActivityInputs, activity_mbq: float) -> _Bound:
+    """An activity that was measured or chosen: the calibrator and the residual are uncertain."""
+    sizes = {source.name: source.sizes[0] for source in known.sources if source.name in OF_AN_ACTIVITY}
+    variance = sum(size**2 for size in sizes.values())
+    if variance <= 0:
+        return _Bound("", "activity", activity_mbq, activity_mbq, None, "its uncertainty is stated as 0")
+    count = len(np.asarray(known.found.log_ratios.mean_gy))
+    deviation = math.sqrt(variance)
+    # Exact quantiles of a normal distribution: nothing is simulated.
+    samples = deviation * stats.norm.ppf((np.arange(count) + 0.5) / count)
+    budget = {name: size**2 / variance for name, size in sizes.items()}
+    half = float(stats.norm.ppf(0.5 + known.level / 2.0)) * deviation
+    exact = Spread(samples, -half, 0.0, half, 0.0, deviation, 0.0, deviation, False, budget)
+    return _Bound("", "activity", activity_mbq, activity_mbq, exact, "")
+
+
+def _together(known: ActivityInputs, chosen: Sequence[_Bound]) -> _Bound:
+    """The sum of all injections, sample by sample."""
+    total = sum(one.value_mbq for one in chosen)
+    if len(chosen) == 1:
+        return chosen[0]
+    missing = next((one for one in chosen if one.spread is None or one.corrected_mbq is None), None)
+    if missing is not None:
+        return _Bound("", "activity", total, None, None, missing.reason)
+    parts = [one.corrected_mbq or 0.0 for one in chosen]
+    samples = sum(
+        part * np.exp(one.spread.samples)  # type: ignore[union-attr]
+        for part, one in zip(parts, chosen, strict=True)
+    )
+    corrected = sum(parts)
+    return _Bound("", "activity", total, corrected, _spread(np.log(samples / corrected), None, known.level), "")

@@ -1,0 +1,230 @@
+"""The sources of uncertainty of a case: from its table and preset to records and to sources of the simulations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from sirtjax import config, uncertainty
+from sirtjax.errors import ConfigError
+from sirtjax.workflows._case import Case
+from sirtjax.workflows._case_uncertainty import (
+    LesionShiftTable,
+    RegistrationSourceTable,
+    RelativeSourceTable,
+    SourcesTable,
+    SourceTable,
+    SurfaceSourceTable,
+    UncertaintyPreset,
+    UncertaintyTable,
+)
+from sirtjax.workflows._partial_volume_record import ActivityAlignment
+from sirtjax.workflows._uncertainty_grid import ENGINE_SHAPE
+from sirtjax.workflows._uncertainty_record import UncertaintySource
+
+FOLDER = "uncertainty"
+# Names of the sources in a case, and of the same sources in the simulations.
+SIMULATED = {
+    "counts": "noise",
+    "calibration": "calibration",
+    "residual": "residual",
+    "lung_shunt": "shunt",
+    "resolution": "resolution",
+    "registration": "shift_mm",
+    "contours": "boundary_mm",
+    "territories": "territory_mm",
+    "kernel": "kernel",
+    "density": "density",
+    "half_life": "half_life",
+    "lesion_shift": "lesion_shift_mm",
+    "lung_mass": "lung_mass",
+}
+# A case may omit these: the result then says that they are not included.
+OPTIONAL = ("lesion_shift", "lung_mass")
+# What the intervals of no case contain.
+NEVER_INCLUDED = (
+    "Differences between the planned and the delivered distribution of the microspheres are not included.",
+    "Uneven perfusion within a region is corrected only as far as the image shows it.",
+    "Rotation and deformation between image and contours are not included.",
+    "Motion during the acquisition is included only as far as the stated resolution contains it.",
+    "Attenuation, scatter and truncation of the image are not included.",
+    "The part of the lung dose from betas of the liver is taken as exact.",
+)
+
+
+@dataclass(frozen=True)
+class StatedSources:
+    """The sources of a case, complete.
+
+    Attributes:
+      tables: table of each source, by name; None for one that is not included.
+      presets: name of the preset that states a source, by name of the source.
+    """
+
+    tables: dict[str, SourceTable | None]
+    presets: dict[str, str]
+
+    def not_included(self) -> tuple[str, ...]:
+        """Returns a sentence for each source that is not included."""
+        missing = [name for name, table in self.tables.items() if table is None]
+        return tuple(f"The case states no uncertainty of `{name}`." for name in missing) + NEVER_INCLUDED
+
+
+def stated_sources(case: Case, table: UncertaintyTable) -> StatedSources:
+    """Returns the sources of a case and its preset.
+
+    Raises:
+      ConfigError: a source that applies to the case is stated by neither, or there is no such preset.
+    """
+    preset = None if table.preset is None else config.load_preset(UncertaintyPreset, FOLDER, table.preset)
+    own = _by_name(table)
+    shared = {} if preset is None else _by_name(preset)
+    tables, presets, missing = {}, {}, []
+    for name in SIMULATED:
+        found = own[name] or shared.get(name)
+        if own[name] is None and found is not None and table.preset is not None:
+            presets[name] = table.preset
+        if found is None and name not in OPTIONAL and not _without_effect(name, case):
+            missing.append(name)
+        tables[name] = found
+    if missing:
+        hint = "" if preset is None else f" (the preset {preset.name!r} has none of them)"
+        raise ConfigError(
+            f"[uncertainty] does not state {', '.join(missing)}{hint}; add a table for each, such as "
+            f"[uncertainty.{missing[0]}], with size, origin and evidence; a size of 0 omits a source"
+        )
+    return StatedSources(tables, presets)
+
+
+def _by_name(table: SourcesTable) -> dict[str, SourceTable | None]:
+    return {name: getattr(table, name) for name in SIMULATED}
+
+
+def _without_effect(name: str, case: Case) -> bool:
+    return name == "territories" and case.territories is None and case.plan_registration is None
+
+
+def source_records(stated: StatedSources, alignment: ActivityAlignment | None) -> tuple[UncertaintySource, ...]:
+    """Returns the sources as the result shows them.
+
+    Args:
+      stated: sources of the case.
+      alignment: proposed translation, whose standard error "alignment" takes.
+
+    Raises:
+      ConfigError: "alignment" without a proposed translation.
+    """
+    found = []
+    for name, table in stated.tables.items():
+        if table is None:
+            continue
+        sizes: tuple[float, ...]
+        correlation: float | None = None
+        if isinstance(table, RelativeSourceTable):
+            sizes = (table.size,)
+        elif isinstance(table, SurfaceSourceTable):
+            sizes, correlation = (table.size_mm,), table.correlation_mm
+        elif isinstance(table, RegistrationSourceTable):
+            sizes = registration_mm(table, alignment)
+        elif isinstance(table, LesionShiftTable):
+            sizes = table.size_mm
+        else:
+            sizes, correlation = (table.noise_fraction,), table.correlation_fwhm_mm  # type: ignore[attr-defined]
+        relative = isinstance(table, RelativeSourceTable) or name == "counts"
+        found.append(
+            UncertaintySource(
+                name=name,
+                sizes=sizes,
+                unit="1" if relative else "mm",
+                correlation_mm=correlation,
+                origin=table.origin,
+                evidence=table.evidence,
+                preset=stated.presets.get(name),
+            )
+        )
+    return tuple(found)
+
+
+def registration_mm(table: RegistrationSourceTable, alignment: ActivityAlignment | None) -> tuple[float, float, float]:
+    """Returns the standard deviation of the translation along x, y and z (LPS).
+
+    Args:
+      table: source of the case.
+      alignment: proposed translation.
+
+    Raises:
+      ConfigError: "alignment" without a proposed translation.
+    """
+    if table.size_mm != "alignment":
+        return table.size_mm
+    if alignment is None or table.floor_mm is None:
+        raise ConfigError('uncertainty.registration.size_mm = "alignment" requires partial_volume.propose_shift = true')
+    x, y, z = (
+        math.hypot(error, floor) for error, floor in zip(alignment.standard_error_mm, table.floor_mm, strict=True)
+    )
+    return x, y, z
+
+
+def simulated_sources(
+    records: tuple[UncertaintySource, ...],
+    *,
+    spacing_mm: float,
+    direction: np.ndarray,
+    lesions: int,
+    injections: int,
+) -> tuple[uncertainty.Source, ...]:
+    """Returns every source of the simulations; those that the case does not state have the size 0.
+
+    Args:
+      records: sources of the case.
+      spacing_mm: voxel size of the simulations.
+      direction: (3, 3) axes of the grid in the patient (LPS), as columns.
+      lesions: number of lesions, with padding.
+      injections: number of injections, with padding.
+    """
+    by_name = {record.name: record for record in records}
+    shapes = {
+        "counts": ENGINE_SHAPE,
+        "residual": (injections,),
+        "lung_shunt": (injections,),
+        "registration": (3,),
+        "lesion_shift": (lesions, 3),
+        "contours": (lesions + 1, *_lattice(by_name.get("contours"), spacing_mm)),
+        "territories": (3, *_lattice(by_name.get("territories"), spacing_mm)),
+    }
+    found = []
+    for name, simulated in SIMULATED.items():
+        record, shape = by_name.get(name), shapes.get(name, ())
+        sizes = (0.0,) if record is None else record.sizes
+        size = np.asarray(sizes if len(sizes) > 1 else sizes[0], np.float32)
+        if name == "counts":  # the simulations scale standard normal numbers by the noise themselves
+            size = np.asarray(float(size > 0), np.float32)
+        elif len(sizes) > 1:
+            # Standard deviations along the axes of the patient, on those of the grid.
+            size = np.sqrt((np.asarray(direction).T ** 2) @ size.astype(np.float64) ** 2).astype(np.float32)
+        factor = record is not None and record.unit == "1" and name != "counts"
+        centre = np.full(shape, float(name not in _ABOUT_ZERO), np.float32)
+        found.append(
+            uncertainty.Source(
+                name=simulated,
+                centre=centre,
+                size=np.broadcast_to(size, shape).astype(np.float32),
+                origin="not stated" if record is None else record.origin,
+                evidence="assumed" if record is None else record.evidence,
+                distribution="lognormal" if factor or (record is None and name not in _ABOUT_ZERO) else "normal",
+            )
+        )
+    return tuple(found)
+
+
+_ABOUT_ZERO = ("counts", "registration", "lesion_shift", "contours", "territories")
+
+
+def _lattice(record: UncertaintySource | None, spacing_mm: float) -> tuple[int, int, int]:
+    """Nodes along each axis, a correlation length apart."""
+    if record is None or record.correlation_mm is None:
+        return (2, 2, 2)
+    i, j, k = (max(2, round(n * spacing_mm / record.correlation_mm) + 1) for n in ENGINE_SHAPE)
+    return i, j, k
