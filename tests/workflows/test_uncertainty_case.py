@@ -1,0 +1,147 @@
+"""The table [uncertainty] of a case: what it refuses, its preset, and what --uncertainty changes."""
+
+import tomllib
+from importlib import resources
+
+import analytic_case as case
+import pytest
+
+from sirtjax.errors import ConfigError
+from sirtjax.workflows import case_from_dict, choose_uncertainty
+from sirtjax.workflows._partial_volume_record import ActivityAlignment
+from sirtjax.workflows._uncertainty_sources import (
+    SIMULATED,
+    simulated_sources,
+    source_records,
+    stated_sources,
+)
+
+STATED = {"origin": "written for tests", "evidence": "assumed"}
+FACTORS = ("calibration", "residual", "lung_shunt", "resolution", "kernel", "density", "half_life")
+TABLE = {
+    "counts": {"noise_fraction": 0.1, "correlation_fwhm_mm": 9.0, **STATED},
+    **{name: {"size": 0.05, **STATED} for name in FACTORS},
+    "registration": {"size_mm": [1.0, 2.0, 3.0], **STATED},
+    "contours": {"size_mm": 1.5, "correlation_mm": 20.0, **STATED},
+    "territories": {"size_mm": 4.0, "correlation_mm": 40.0, **STATED},
+}
+RBV = {"methods": ["rbv"]}
+
+
+def made(tmp_path, table=TABLE, **changes):
+    tables = case.case_table(partial_volume=RBV, **changes) | ({} if table is None else {"uncertainty": table})
+    return case_from_dict(tables, folder=tmp_path, source="case.toml")
+
+
+def without(name):
+    return {key: value for key, value in TABLE.items() if key != name}
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_every_source_that_is_not_stated_is_named(tmp_path, name):
+    with pytest.raises(ConfigError, match=rf"does not state {name};.*\[uncertainty.{name}\]"):
+        choose_uncertainty(made(tmp_path, without(name)), None)
+
+
+def test_territories_need_no_size_without_dividing_surfaces(tmp_path):
+    found = made(tmp_path, without("territories"), territories=None)
+    assert choose_uncertainty(found, None).uncertainty is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scatter": {"size": 0.1, **STATED}}, "scatter"),
+        ({"calibration": {"size": -0.05, **STATED}}, "greater than or equal to 0"),
+        ({"calibration": {"size": 1.5, **STATED}}, "less than 1"),
+        ({"calibration": {"size": float("nan"), **STATED}}, "calibration"),
+        ({"calibration": {"size": 0.05, "evidence": "assumed"}}, "origin"),
+        ({"calibration": {"size": 0.05, "origin": "scan"}}, "evidence"),
+        ({"calibration": {"size": 0.05, "origin": "scan", "evidence": "guessed"}}, "measured"),
+        ({"contours": {"size_mm": 1.5, **STATED}}, "correlation_mm"),
+        ({"registration": {"size_mm": [1.0, 2.0], **STATED}}, "registration"),
+        ({"registration": {"size_mm": "alignment", **STATED}}, "floor_mm"),
+        ({"registration": {"size_mm": [1.0, 1.0, 1.0], "floor_mm": [1.0, 1.0, 1.0], **STATED}}, "floor_mm"),
+        ({"samples": 100}, "samples"),
+        ({"level": 1.0}, "level"),
+        ({"method": "guess"}, "method"),
+    ],
+)
+def test_what_is_not_valid_is_refused_with_its_key(tmp_path, change, message):
+    with pytest.raises(ConfigError, match=message):
+        made(tmp_path, TABLE | change)
+
+
+def test_an_unknown_preset_is_refused_with_those_that_exist(tmp_path):
+    with pytest.raises(ConfigError, match=r"'glass'; choose one of published-y90"):
+        choose_uncertainty(made(tmp_path, TABLE | {"preset": "glass"}), None)
+
+
+def test_a_preset_states_only_what_it_has(tmp_path):
+    table = {key: value for key, value in TABLE.items() if key not in ("calibration", "lung_shunt")}
+    found = made(tmp_path, table | {"preset": "published-y90"})
+    stated = stated_sources(found, found.uncertainty)
+    assert stated.presets == {"calibration": "published-y90", "lung_shunt": "published-y90"}
+    rows = {row.name: row for row in source_records(stated, None)}
+    assert rows["calibration"].sizes == (0.078,) and rows["residual"].preset is None
+    with pytest.raises(ConfigError, match="the preset 'published-y90' has none of them"):
+        choose_uncertainty(made(tmp_path, without("density") | {"preset": "published-y90"}), None)
+
+
+def test_every_value_of_a_preset_has_an_origin_and_is_assumed():
+    folder = resources.files("sirtjax.configs") / "uncertainty"
+    presets = [item for item in folder.iterdir() if item.name.endswith(".toml")]
+    assert presets
+    for item in presets:
+        table = tomllib.loads(item.read_text())
+        for source in (value for value in table.values() if isinstance(value, dict)):
+            assert "http" in source["origin"] or "et al." in source["origin"]
+            assert source["evidence"] == "assumed"
+
+
+def test_the_option_overrides_samples_and_never_invents_sources(tmp_path):
+    found = made(tmp_path, TABLE | {"samples": 128})
+    assert choose_uncertainty(found, None).uncertainty.samples == 128
+    full = choose_uncertainty(found, "full").uncertainty
+    assert (full.samples, full.budget, full.contours) == (256, "sobol", found.uncertainty.contours)
+    assert choose_uncertainty(found, "fast").uncertainty.samples == 64
+    assert choose_uncertainty(found, "off").uncertainty is None
+    for choice in ("fast", "full"):
+        with pytest.raises(ConfigError, match=f"--uncertainty {choice}: the case states no sources"):
+            choose_uncertainty(made(tmp_path, None), choice)
+    assert choose_uncertainty(made(tmp_path, None), "off").uncertainty is None
+
+
+def test_intervals_without_recovery_are_refused(tmp_path):
+    tables = case.case_table(partial_volume={"methods": ["gtm"]}) | {"uncertainty": TABLE}
+    found = case_from_dict(tables, folder=tmp_path, source="case.toml")
+    with pytest.raises(ConfigError, match=r'partial_volume.methods = \["rbv"\]'):
+        choose_uncertainty(found, None)
+    assert choose_uncertainty(found, "off").uncertainty is None
+
+
+def test_the_alignment_is_required_and_widened_by_its_floor(tmp_path):
+    table = TABLE | {"registration": {"size_mm": "alignment", "floor_mm": [0.0, 1.0, 4.0], **STATED}}
+    found = made(tmp_path, table)
+    with pytest.raises(ConfigError, match="propose_shift = true"):
+        choose_uncertainty(found, None)
+    alignment = ActivityAlignment((0.0, 0.0, 0.0), (0.5, 1.0, 3.0), True, 1.0, None)
+    rows = {row.name: row for row in source_records(stated_sources(found, found.uncertainty), alignment)}
+    assert rows["registration"].sizes == pytest.approx((0.5, 2**0.5, 5.0))
+
+
+def test_sources_reach_the_simulations_with_their_sizes(tmp_path):
+    found = made(tmp_path)
+    records = source_records(stated_sources(found, found.uncertainty), None)
+    # The first axis of the grid is the patient's head-feet axis.
+    direction = [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    sources = simulated_sources(records, spacing_mm=4.0, direction=direction, lesions=2, injections=2)
+    by_name = {source.name: source for source in sources}
+    assert set(by_name) == set(SIMULATED.values())
+    assert by_name["shift_mm"].size.tolist() == [3.0, 1.0, 2.0]
+    assert by_name["calibration"].distribution == "lognormal" and by_name["calibration"].size == pytest.approx(0.05)
+    # 60, 48 and 56 voxels of 4 mm with nodes 20 mm apart.
+    assert by_name["boundary_mm"].centre.shape == (3, 13, 11, 12)
+    assert by_name["territory_mm"].centre.shape == (3, 7, 6, 7)
+    assert (by_name["noise"].size == 1.0).all() and (by_name["lung_mass"].size == 0.0).all()
+    assert (by_name["lesion_shift_mm"].size == 0.0).all() and by_name["residual"].centre.tolist() == [1.0, 1.0]
