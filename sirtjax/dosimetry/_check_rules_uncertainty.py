@@ -25,7 +25,7 @@ UNCERTAINTY_RULES: tuple[CheckRule, ...] = (
         "SJ615", "info", "No interval for a small lesion",
         "{where} has no interval: the radius of its sphere is {value} {unit}, and intervals were validated from "
         "{limit} {unit} on",
-        limit=6.0, unit="mm", source="docs/uncertainty.md: coverage on digital patients",
+        limit=6.0, unit="mm", source="coverage on digital phantoms (docs/uncertainty.md)",
     ),
     check_rule(
         "SJ616", "warning", "Alignment not determined",

@@ -28,14 +28,14 @@ def uncertainty_tables(found: UncertaintyResult) -> tuple[ReportTable, ...]:
     activities = tuple(_activity_row(row) for row in (*found.bounds, *found.activities))
     return (
         ReportTable(
-            f"intervals of doses, {found.samples} simulations",
-            ("VOI", "metric", "shown", "corrected", level, "sd", "largest source"),
-            doses,
+            title=f"intervals of doses, {found.samples} simulations",
+            header=("VOI", "metric", "shown", "corrected", level, "sd", "largest source"),
+            rows=doses,
         ),
         ReportTable(
-            "intervals of activities (MBq)",
-            ("territory", "bound", "shown", "corrected", level, "sd", "largest source"),
-            activities,
+            title="intervals of activities (MBq)",
+            header=("territory", "bound", "shown", "corrected", level, "sd", "largest source"),
+            rows=activities,
         ),
     )
 

@@ -36,7 +36,7 @@ class CountsTable(SourceTable):
 
 
 class RegistrationSourceTable(SourceTable):
-    """The translation of the activity image against the contours, standard deviation along x, y and z (LPS).
+    """The translation of the activity image against the contours, sd along x, y and z (LPS).
 
     "alignment" takes the standard error of the proposed translation (`partial_volume.propose_shift`) and adds
     `floor_mm` in quadrature, for motion that no image shows.

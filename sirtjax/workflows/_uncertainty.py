@@ -85,7 +85,7 @@ def check_uncertainty(case: Case) -> None:
 def with_intervals(
     case: Case, products: AllStepResults, setting: DosimetryContext, deposit: ActivityAndDose, result: Result
 ) -> Result:
-    """Returns a plan or verification with its intervals and their checks; arguments as in `uncertainty_result`."""
+    """Returns a plan or verification with intervals and checks; arguments as `uncertainty_result`."""
     found = uncertainty_result(case, products, setting, deposit, result)
     if found is None:
         return result

@@ -63,7 +63,7 @@ def activity_rows(known: ActivityInputs) -> tuple[tuple[ActivityUncertainty, ...
     """Returns the rows of all bounds, and those of the activities, all injections together last.
 
     Args:
-      known: what the intervals are made from.
+      known: plan or verification, with its simulations and corrected doses.
     """
     bounds: list[ActivityUncertainty] = []
     chosen: list[_Bound] = []
@@ -106,7 +106,7 @@ def _bound(known: ActivityInputs, row: BoundResult) -> _Bound:
         return _Bound(row.side, row.name, row.activity_mbq, row.activity_mbq, inverse_spread(spread), "")
     corrected = known.corrected.get(objective.voi)
     if corrected is None:
-        return without("the VOI is no region of the correction")
+        return without("the correction has no region of this VOI")
     voi = known.result.voi(objective.voi)
     value, centre, spread = _metric(known, objective, corrected)
     if value is None or value <= 0 or centre <= 0:

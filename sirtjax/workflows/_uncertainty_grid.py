@@ -72,7 +72,8 @@ class EngineGrid:
         left = np.where(voxel == 0, -np.inf, voxel)
         right = np.where(voxel == size - 1, np.inf, voxel + 1)
         overlap = np.maximum(np.minimum(upper, right) - np.maximum(lower, left), 0.0) / step
-        return overlap.astype(np.float32)
+        found: Array = overlap.astype(np.float32)
+        return found
 
 
 def engine_grid(
@@ -193,7 +194,7 @@ def _second_difference(values: NDArray[np.float64], axis: int) -> NDArray[np.flo
 def extended_fraction(
     territory: Float32[np.ndarray, "a b c"], liver: Float32[np.ndarray, "a b c"]
 ) -> Float32[np.ndarray, "a b c"]:
-    """Returns the fraction of a territory continued beyond the liver, where a voxel belongs to the nearest tissue.
+    """Returns the fraction of a territory continued beyond the liver, as in the nearest tissue.
 
     Args:
       territory: (a, b, c) fraction of each voxel in the territory.

@@ -245,18 +245,20 @@ def _near_mm(
 ) -> Float32[np.ndarray, "i j k"]:
     """Distance to the outer surface of a VOI."""
     if voi.kind == "lesion":
-        return distance_mm[lesions.index(voi.name)]
+        own: Array = distance_mm[lesions.index(voi.name)]
+        return own
     if voi.kind == "lesions":
         found: Array = distance_mm[: len(lesions)].min(axis=0)
         return found
     if voi.kind in ("liver", "normal liver"):
-        return distance_mm[-1]
+        whole: Array = distance_mm[-1]
+        return whole
     outer: Array = np.maximum(distance_mm[-1], distance_mm[n + treated.index(voi.territories[0])])
     return outer
 
 
 def bed_per_gy(voi: PlacedVoi, biology: Biology | None, *, half_life_h: float) -> float:
-    """Returns the factor of the squared dose in the BED of a VOI, 1/Gy; 0 if the case states no parameters.
+    """Returns the factor of the squared dose in the BED of a VOI, 1/Gy; 0 without parameters.
 
     Args:
       voi: the VOI.

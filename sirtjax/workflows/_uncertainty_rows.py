@@ -35,7 +35,7 @@ class CorrectedVoi:
       mean_gy, bed_gy: mean dose and mean BED; the BED is None without its parameters.
       d_gy: dose at each of `VOLUME_PERCENT`.
       v_fraction: fraction that receives at least the threshold of the VOI; None without a threshold.
-      tn_ratio: T/N; None for a VOI that is no lesion.
+      tn_ratio: T/N; None for other VOIs than lesions.
     """
 
     mean_gy: float
@@ -126,7 +126,7 @@ def interval_rows(
         if voi.kind == "lungs":
             rows.append(_lung_row(voi, found, deposit, names))
         elif voi.kind == "viable tumour":
-            reason = "a viable part is no region of the correction"
+            reason = "the correction has no region of a viable part"
             rows.append(
                 UncertaintyRow(voi.name, voi.kind, "mean", None, "Gy", voi.mean_gy, None, "no interval", reason)
             )
@@ -259,7 +259,7 @@ def histogram_band(
 
     Args:
       voi: the VOI.
-      row: its index in the simulations.
+      row: index of the VOI in the simulations.
       found: simulations.
       corrected: corrected metrics.
     """

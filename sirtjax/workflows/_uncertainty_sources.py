@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from sirtjax import config, uncertainty
 from sirtjax.errors import ConfigError
@@ -171,7 +172,7 @@ def simulated_sources(
     records: tuple[UncertaintySource, ...],
     *,
     spacing_mm: float,
-    direction: np.ndarray,
+    direction: Float[np.ndarray, "3 3"],
     lesions: int,
     injections: int,
 ) -> tuple[uncertainty.Source, ...]:

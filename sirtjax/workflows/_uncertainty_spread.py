@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from sirtjax import uncertainty
+from sirtjax.typing import Array
 from sirtjax.workflows._uncertainty_record import Interval
 
 # Volume fractions closer to 0 and 1 have no logit.
@@ -51,21 +52,25 @@ def interval_around(corrected: float, spread: Spread, *, fraction: bool = False)
       fraction: whether the value is a volume fraction, whose logit is normal, instead of a dose, whose logarithm is.
     """
     start = _logit(corrected) if fraction else math.log(corrected)
-    back: Callable[[Float[np.ndarray, "..."]], Float[np.ndarray, "..."]] = _expit if fraction else np.exp
-    samples = back(start + spread.samples)
-    middle = float(back(np.float64(start + spread.middle)))
+
+    def back(shift: float) -> float:
+        return float(_expit(np.asarray(start + shift))) if fraction else math.exp(start + shift)
+
+    shifted = start + spread.samples
+    samples = _expit(shifted) if fraction else np.exp(shifted)
+    middle = back(spread.middle)
     slope = middle * (1.0 - middle) if fraction else middle
     deviation = float(samples.std(ddof=1))
     linear = None if spread.linear is None or math.isnan(spread.linear) else slope * spread.linear
-    estimate_over_truth = float(back(np.float64(start))) / middle - 1.0
+    estimate_over_truth = back(0.0) / middle - 1.0
     return Interval(
         median=middle,
         expectation=float(samples.mean()),
         relative_bias=estimate_over_truth,
         standard_deviation=deviation,
         standard_deviation_error=deviation * spread.deviation_error / max(spread.deviation, 1e-12),
-        lower=float(back(np.float64(start + spread.lower))),
-        upper=float(back(np.float64(start + spread.upper))),
+        lower=_at_edge(back(spread.lower)) if fraction else back(spread.lower),
+        upper=_at_edge(back(spread.upper)) if fraction else back(spread.upper),
         linear_standard_deviation=linear,
         differs=spread.differs,
         budget=spread.budget,
@@ -109,12 +114,18 @@ def _logit(value: float) -> float:
 
 
 def _expit(value: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    return 1.0 / (1.0 + np.exp(-value))
+    found: Float64[np.ndarray, "..."] = 1.0 / (1.0 + np.exp(-value))
+    return found
+
+
+def _at_edge(value: float) -> float:
+    """A bound beyond the smallest and largest logit: the fraction is not known better than 0 and 1."""
+    return 0.0 if value <= EDGE + 1e-6 else 1.0 if value >= 1.0 - EDGE - 1e-6 else value
 
 
 def spread_of(
     found: uncertainty.TreatmentIntervals,
-    pick: Callable[[uncertainty.DoseMetrics], Float[np.ndarray, "..."]],
+    pick: Callable[[uncertainty.DoseMetrics], Float[Array, "..."]],
     names: dict[str, str],
     *,
     fraction: bool = False,
