@@ -11,6 +11,7 @@ import numpy as np
 
 from sirtjax import io
 from sirtjax.reports._html import pictures_of, report_html, summary_picture_of
+from sirtjax.reports._interval_csv import intervals_csv
 from sirtjax.reports._report_pdf import report_pdf
 from sirtjax.reports._tables import voi_csv
 from sirtjax.volume import Volume
@@ -33,7 +34,7 @@ def write_results(
     pdf: bool = True,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> None:
-    """Writes reports, results.json, voi.csv, dose.nii.gz, the transform and the masks into a folder.
+    """Writes reports, results.json, CSV tables, dose.nii.gz, the transform and the masks into a folder.
 
     Args:
       folder: existing output folder; files of these names are replaced, each as a whole.
@@ -73,6 +74,8 @@ def write_results(
         _write_text(folder / "plan-registration.html", plan_page)
     _write_text(folder / "results.json", json.dumps(result_to_json(result), indent=1, allow_nan=False) + "\n")
     _write_text(folder / "voi.csv", voi_csv(result))
+    if result.uncertainty is not None:
+        _write_text(folder / "intervals.csv", intervals_csv(result.uncertainty))
     on_step("images")
     io.write_nifti(folder / "dose.nii.gz", maps.dose_gy, force=True)
     io.write_nifti(folder / "activity.nii.gz", maps.activity, force=True)

@@ -38,13 +38,43 @@ def number(value: float | None, unit: str) -> str:
         return MISSING
     if value == 0:
         return "0"
+    return with_decimals(value, decimals_of(value, unit))
+
+
+def decimals_of(value: float, unit: str) -> int:
+    """Returns the decimals with which `number` prints a value.
+
+    Args:
+      value: finite number.
+      unit: unit of `number`.
+
+    Examples:
+      >>> from sirtjax.reports._format import decimals_of
+      >>> decimals_of(99.94, "Gy"), decimals_of(99.96, "Gy")
+      (1, 0)
+    """
     rules = _DECIMALS[unit]
-    decimals = rules[-1][1]
     # By the value as the finer rule prints it: 99.96 Gy is 100 Gy, 99.94 Gy is 99.9 Gy.
     for (limit, coarse), (_, fine) in pairwise(rules):
         if round(abs(value), fine) >= limit:
-            decimals = coarse
-            break
+            return coarse
+    return rules[-1][1]
+
+
+def with_decimals(value: float, decimals: int) -> str:
+    """Returns a number with decimals; a value that they would show as zero is printed as "< 0.1".
+
+    Args:
+      value: finite number.
+      decimals: number of decimals.
+
+    Examples:
+      >>> from sirtjax.reports._format import with_decimals
+      >>> with_decimals(12.34, 1), with_decimals(0.2, 0), with_decimals(0.0, 0)
+      ('12.3', '< 1', '0')
+    """
+    if value == 0:
+        return "0"
     text = f"{value:.{decimals}f}"
     if float(text) != 0:
         return text

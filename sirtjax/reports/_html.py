@@ -13,6 +13,8 @@ from sirtjax.reports._before_after_figures import agreement_figure, difference_f
 from sirtjax.reports._before_after_tables import before_after_sentences, before_after_tables
 from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
 from sirtjax.reports._format import amount, column, number, percent, significant, with_unit
+from sirtjax.reports._interval_section import interval_section_html
+from sirtjax.reports._interval_tables import has_intervals, interval_cell, interval_titles, reason_notes
 from sirtjax.reports._lung_reassignment_tables import (
     LUNG_REASSIGNMENT_HEADER,
     lung_reassignment_rows,
@@ -120,7 +122,11 @@ def report_html(
         both_sentences=before_after_sentences(result),
         agreement_svg=agreement_svg(result),
         v_levels=v_levels(result),
-        dose_columns=DOSE_COLUMNS + len(v_levels(result)) + bool(result.planned),
+        dose_columns=DOSE_COLUMNS + len(v_levels(result)) + bool(result.planned) + 4 * has_intervals(result),
+        interval_titles=interval_titles(result) if has_intervals(result) else (),
+        interval_cell=partial(interval_cell, result),
+        interval_notes=() if result.uncertainty is None else reason_notes(result.uncertainty),
+        intervals_html=interval_section_html(result),
         biology_rows=biology,
         biology_keys=list(dict.fromkeys(key for _, row in biology for key in row)),
         remnant_header=REMNANT_HEADER,

@@ -27,6 +27,8 @@ from sirtjax.reports._html import (
     signed_at,
     v_levels,
 )
+from sirtjax.reports._interval_pdf import interval_section
+from sirtjax.reports._interval_tables import has_intervals, interval_cell, interval_titles, reason_notes
 from sirtjax.reports._lung_reassignment_pdf import lung_reassignment_section
 from sirtjax.reports._method_tables import curve_styles, method_header, method_rows, method_sentences
 from sirtjax.reports._opening_pdf import drafts_section, first_page, record_section
@@ -77,6 +79,7 @@ def report_story(
         *before_after_section(result, dpi=GRAPH_DPI),
         *_comparison(result),
         *_doses(result),
+        *interval_section(result, dpi=GRAPH_DPI),
         *added_flowables(result),
         *([] if result.registration is None else _registration(result.registration)),
         *_images(result, pictures),
@@ -164,7 +167,7 @@ def _interval(one: InjectionResult) -> str:
     low, high = one.lower_mbq, one.upper_mbq
     if low is not None and high is not None:
         if one.feasible:
-            return f"interval {number(low, 'MBq')} to {number(high, 'MBq')} MBq"
+            return f"allowed: {number(low, 'MBq')} to {number(high, 'MBq')} MBq"
         return f"targets need {with_unit(low, 'MBq')}, limits allow {with_unit(high, 'MBq')}"
     if high is not None:
         return f"at most {with_unit(high, 'MBq')}"
@@ -206,15 +209,21 @@ def _comparison(result: Result) -> list[Flowable]:
 def _doses(result: Result) -> list[Flowable]:
     levels = v_levels(result)
     points = ("98", "95", "70", "50", "2")
-    header = ["VOI", "volume (mL)", "uptake (%)", "T/N", "mean (Gy)"]
+    titles = interval_titles(result) if has_intervals(result) else ()
+    header = ["VOI", "volume (mL)", "uptake (%)", "T/N", "mean (Gy)", *titles[:1]]
     header += ["planned mean (Gy)"] if result.planned else []
     header += ["compartment (Gy)", *(f"D{x}" for x in points), *(f"V{x} (%)" for x in levels)]
+    header[header.index("D70") + 1 : header.index("D70") + 1] = titles[1:]
     rows = []
     for voi in result.vois:
         uptake = "–" if voi.kind == "lungs" else number(100 * voi.uptake_fraction, "%")
         row = [voi.name, number(voi.volume_ml, "mL"), uptake, number(voi.tn_ratio, "ratio"), number(voi.mean_gy, "Gy")]
+        row += [interval_cell(result, voi.name, "mean")] if titles else []
         row += [number(result.planned.get(voi.name, {}).get("mean_gy"), "Gy")] if result.planned else []
-        row += [number(voi.multi_compartment_mean_gy, "Gy"), *(number(voi.d_gy.get(x), "Gy") for x in points)]
+        row.append(number(voi.multi_compartment_mean_gy, "Gy"))
+        for x in points:
+            row.append(number(voi.d_gy.get(x), "Gy"))
+            row += [interval_cell(result, voi.name, "D70")] if titles and x == "70" else []
         rows.append([*row, *(number(voi.v_percent.get(x), "%") for x in levels)])
     groups = [n for n, voi in enumerate(result.vois) if voi.kind in GROUP_KINDS]
     legend = (
@@ -223,6 +232,8 @@ def _doses(result: Result) -> list[Flowable]:
         "Compartment: mean dose of the multi-compartment method (fractional uptake, no spill). Uptake: fraction of the "
         "activity in the liver."
     )
+    if titles and result.uncertainty is not None:
+        legend = " ".join([legend, *reason_notes(result.uncertainty)])
     caption = f"Cumulative dose-volume histograms{curve_styles(result)}."
     figure = dvh_figure(curves_of(result.vois)[:MAX_CURVES], result.planned)
     body = [

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sirtjax.reports._certainty import CertaintyLine, certainty_lines, certainty_title
 from sirtjax.reports._figures import short
 from sirtjax.reports._format import MISSING, number, percent, with_unit
+from sirtjax.reports._interval_tables import has_intervals, interval_cell, interval_titles
 
 if TYPE_CHECKING:
     from sirtjax.workflows import InjectionResult, Result, VoiResult
@@ -31,6 +33,7 @@ class Summary:
       problems: code, severity and message of each error and warning.
       others: number of checks that are only information.
       signatures: role and name of each person who signs.
+      certainty_title, certainty: heading and lines on the certainty of the doses; empty without intervals.
     """
 
     title: str
@@ -45,6 +48,8 @@ class Summary:
     problems: tuple[tuple[str, str, str], ...]
     others: int
     signatures: tuple[tuple[str, str], ...]
+    certainty_title: str = ""
+    certainty: tuple[CertaintyLine, ...] = ()
 
 
 def summary_of(result: Result, patient: str) -> Summary:
@@ -80,6 +85,8 @@ def summary_of(result: Result, patient: str) -> Summary:
             ("Prescribing physician", result.record.prescriber or ""),
             ("Medical physicist", result.record.physicist or ""),
         ),
+        certainty_title=certainty_title(result),
+        certainty=certainty_lines(result),
     )
 
 
@@ -144,12 +151,14 @@ def _activity_row(result: Result, one: InjectionResult) -> tuple[str, ...]:
 
 def _dose_header(result: Result) -> tuple[str, ...]:
     planned = ("planned (Gy)",) if result.planned else ()
-    return ("VOI", "volume (mL)", "mean (Gy)", *planned, "D70 (Gy)", "objectives")
+    mean, d70 = ((one,) for one in interval_titles(result)) if has_intervals(result) else ((), ())
+    return ("VOI", "volume (mL)", "mean (Gy)", *mean, *planned, "D70 (Gy)", *d70, "objectives")
 
 
 def _dose_row(result: Result, voi: VoiResult) -> tuple[str, ...]:
     planned = (number(result.planned.get(voi.name, {}).get("mean_gy"), "Gy"),) if result.planned else ()
-    doses = (number(voi.mean_gy, "Gy"), *planned, number(voi.d_gy.get("70"), "Gy"))
+    mean, d70 = _intervals(result, voi.name)
+    doses = (number(voi.mean_gy, "Gy"), *mean, *planned, number(voi.d_gy.get("70"), "Gy"), *d70)
     return (short(voi.name), number(voi.volume_ml, "mL"), *doses, _met(result, voi.name))
 
 
@@ -157,7 +166,16 @@ def _lungs_row(result: Result) -> tuple[str, ...]:
     planned_gy = None if result.comparison is None else result.comparison.lung_dose_gy
     planned = (number(planned_gy, "Gy"),) if result.planned else ()
     volume = next((number(voi.volume_ml, "mL") for voi in result.vois if voi.kind == "lungs"), MISSING)
-    return ("lungs", volume, number(result.lung_dose_gy, "Gy"), *planned, MISSING, _met(result, "lungs"))
+    mean, d70 = _intervals(result, "lungs")
+    doses = (number(result.lung_dose_gy, "Gy"), *mean, *planned, MISSING, *d70)
+    return ("lungs", volume, *doses, _met(result, "lungs"))
+
+
+def _intervals(result: Result, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Cells of the columns of intervals of the mean dose and D70; empty without them."""
+    if not has_intervals(result):
+        return (), ()
+    return (interval_cell(result, name, "mean"),), (interval_cell(result, name, "D70"),)
 
 
 def _met(result: Result, name: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reportlab.lib.units import inch
 from reportlab.platypus import HRFlowable, Image, PageBreak, Paragraph, Spacer, Table
 
+from sirtjax.reports._interval_pdf import INTERVALS, certainty_block
 from sirtjax.reports._pdf_layout import (
     BOLD,
     FONT,
@@ -101,6 +102,7 @@ def _page(
         Spacer(0, 5),
         *_activities(summary, shown.territories),
         _doses_and_image(summary, picture, isodoses, outlines, shown.lesions),
+        *_certainty(summary),
         *_checks(summary, shown.problems),
         *_signatures(summary),
     ]
@@ -190,6 +192,11 @@ def _doses_and_image(
     right = [image, Spacer(0, 2), *key(entries, size=6.2)]
     style = [*_PLAIN, ("RIGHTPADDING", (0, 0), (0, 0), GAP)]
     return Table([[left, right]], colWidths=[width + GAP, IMAGE_WIDTH], style=style)
+
+
+def _certainty(summary: Summary) -> list[Flowable]:
+    made = certainty_block(summary.certainty_title, summary.certainty)
+    return [*made, _more("Sources, budgets and histograms", INTERVALS)] if made else []
 
 
 def _checks(summary: Summary, shown: int) -> list[Flowable]:

@@ -159,7 +159,7 @@ def test_what_the_page_holds_is_there(blank, registered, maps):
         assert holds(pages, fact.name) and holds(pages, fact.value) and holds(pages, fact.source)
     for bound in result.injections[0].bounds:
         assert holds(pages, bound.name) and holds(pages, bound.source)
-    for text in ("interval 300 to 900 MBq", "V100", "cd" * 32, "1.2.840.113.7", "ab" * 8, *result.notes, "Resin, ICC"):
+    for text in ("allowed: 300 to 900 MBq", "V100", "cd" * 32, "1.2.840.113.7", "ab" * 8, *result.notes, "Resin, ICC"):
         assert holds(pages, text), text
     for text in (
         "preset cnn with weight 2",

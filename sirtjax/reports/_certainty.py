@@ -1,0 +1,199 @@
+"""The block "How certain is this plan?" of the summary: at most six lines for a reader in a hurry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sirtjax.reports._figures import short
+from sirtjax.reports._interval_text import quantiles_text, range_text, shown_interval, source_words, without_interval
+from sirtjax.reports._interval_verdicts import (
+    CERTAINTY_WORDS,
+    Certainty,
+    Verdict,
+    objective_text,
+    probability_text,
+    required_text,
+    sorted_verdicts,
+    verdict_range,
+    verdicts_of,
+)
+
+if TYPE_CHECKING:
+    from sirtjax.workflows import Interval, Result, UncertaintyResult, UncertaintyRow
+
+Level = Literal["error", "warning", "ok", "plain"]
+# Results that a line names; the others are counted.
+MOST_NAMED = 3
+LEVELS: dict[Certainty, Level] = {"not met": "error", "open": "warning", "met": "ok", "no interval": "plain"}
+# Budgets by simulation have an error of about 0.1 (docs/uncertainty.md).
+SMALLEST_NAMED_FRACTION = 0.15
+
+
+@dataclass(frozen=True)
+class CertaintyLine:
+    """One line of the block.
+
+    Attributes:
+      label: subject of the line, in a word or two.
+      text: the line.
+      level: severity, for its colour.
+    """
+
+    label: str
+    text: str
+    level: Level = "plain"
+
+
+def certainty_title(result: Result) -> str:
+    """Returns the heading of the block."""
+    return "How certain is this plan?" if result.kind == "plan" else "How certain are these doses?"
+
+
+def certainty_lines(result: Result) -> tuple[CertaintyLine, ...]:
+    """Returns at most six lines; none if intervals are off.
+
+    Args:
+      result: plan or verification.
+    """
+    found = result.uncertainty
+    if found is None:
+        return ()
+    if found.status != "intervals":
+        return (CertaintyLine("no intervals", refusal_text(found), "warning"),)
+    verdicts = verdicts_of(result)
+    lines = [_line(certainty, verdicts) for certainty in ("not met", "open", "met")]
+    lines += [_unknown(found, verdicts)]
+    if not verdicts:
+        lines.append(CertaintyLine("targets, limits", "The protocol has none that an interval can be compared with."))
+    lines += [_widest(found), CertaintyLine("basis", basis_text(found))]
+    return tuple(line for line in lines if line is not None)
+
+
+def refusal_text(found: UncertaintyResult) -> str:
+    """Returns the reason why intervals were refused."""
+    return f"Intervals were not computed: {found.message or 'no reason stated'}."
+
+
+def _line(certainty: Certainty, verdicts: Sequence[Verdict]) -> CertaintyLine | None:
+    chosen = sorted_verdicts(verdicts, certainty)
+    if not chosen:
+        return None
+    return CertaintyLine(CERTAINTY_WORDS[certainty], _listed([_item(one) for one in chosen]), LEVELS[certainty])
+
+
+def _item(one: Verdict) -> str:
+    inside = required_text(one.objective)
+    likely = probability_text(one.probability)
+    inside += f", {likely} likely to be met" if likely else ""
+    if _better(one) != one.objective.met:
+        # The table of targets compares the dose without correction, and would seem to contradict this line.
+        inside += f"; without correction {'met' if one.objective.met else 'not met'}"
+    return f"{objective_text(one.objective)} {verdict_range(one)} ({inside})"
+
+
+def _better(one: Verdict) -> bool:
+    """Whether the middle of the interval meets the objective; as without correction if there is no interval."""
+    if one.middle_gy is None:
+        return one.objective.met
+    above = one.middle_gy >= one.objective.dose_gy
+    return above if one.objective.direction == "at least" else not above
+
+
+def _listed(items: Sequence[str]) -> str:
+    text = "; ".join(items[:MOST_NAMED])
+    hidden = len(items) - MOST_NAMED
+    return f"{text}; and {hidden} more." if hidden > 0 else f"{text}."
+
+
+def _unknown(found: UncertaintyResult, verdicts: Sequence[Verdict]) -> CertaintyLine | None:
+    """VOIs without interval: of targets and limits first, then the other lesions."""
+    reasons = {one.objective.voi: one.reason for one in sorted_verdicts(verdicts, "no interval")}
+    lesions = {row.voi for row in found.rows if row.kind == "lesion"}
+    reasons |= {name: why for name, why in without_interval(found).items() if name in lesions and name not in reasons}
+    if not reasons:
+        return None
+    grouped: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        grouped.setdefault(why, []).append(short(name))
+    items = []
+    for why, names in grouped.items():
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        items.append(f"{', '.join(names[:MOST_NAMED])}{more} ({why})")
+    return CertaintyLine(CERTAINTY_WORDS["no interval"], _listed(items))
+
+
+def widest_row(found: UncertaintyResult) -> UncertaintyRow | None:
+    """Returns the mean dose or D70 with the relatively widest interval; None if there is no interval.
+
+    Args:
+      found: intervals of a plan or verification.
+    """
+    rows = []
+    for row in found.rows:
+        shown, _ = shown_interval(row)
+        if row.metric in ("mean", "D70") and shown is not None and shown.lower > 0:
+            rows.append((math.log(shown.upper / shown.lower), row))
+    return max(rows, key=lambda pair: pair[0])[1] if rows else None
+
+
+def largest_source(shown: Interval) -> tuple[str, float] | None:
+    """Returns the source with the largest part of the variance, and this part; None without a budget.
+
+    Args:
+      shown: interval with its budget.
+    """
+    parts = {name: part for name, part in shown.budget.items() if math.isfinite(part)}
+    if not parts:
+        return None
+    name = max(parts, key=lambda key: parts[key])
+    return name, min(max(parts[name], 0.0), 1.0)
+
+
+def _widest(found: UncertaintyResult) -> CertaintyLine | None:
+    row = widest_row(found)
+    if row is None:
+        return None
+    shown, _ = shown_interval(row)
+    if shown is None:
+        return None
+    text = f"{short(row.voi)}, {row.metric}: {range_text(shown.lower, shown.upper, 'Gy')} Gy."
+    largest = largest_source(shown)
+    if largest is None:
+        return CertaintyLine("widest interval", text)
+    name, part = largest
+    if part < SMALLEST_NAMED_FRACTION:
+        return CertaintyLine("widest interval", f"{text} No single source explains more than {100 * part:.0f} %.")
+    # Fixing a source removes its first-order part of the variance.
+    narrower = 100 * (1 - math.sqrt(1 - part))
+    text += (
+        f" Largest source: {source_words(name)}, {100 * part:.0f} % of the variance. If it were known exactly, the "
+        f"interval would be about {5 * round(narrower / 5):.0f} % narrower."
+    )
+    return CertaintyLine("widest interval", text)
+
+
+def basis_text(found: UncertaintyResult) -> str:
+    """Returns level, method and the kind of evidence of the intervals in two or three sentences.
+
+    Args:
+      found: intervals of a plan or verification.
+    """
+    way = "by the EANM guidance"
+    if found.method == "samples":
+        way = f"from {found.samples} simulated measurements"
+    text = (
+        f"Intervals of {quantiles_text(found.level)}, {way}, of doses that are corrected for the resolution of the "
+        "image. Prescription and all other doses of this report are not corrected."
+    )
+    used = [source for source in found.sources if any(size > 0 for size in source.sizes)]
+    assumed = [source_words(source.name) for source in used if source.evidence == "assumed"]
+    if assumed:
+        text += f" Assumed, not measured: {len(assumed)} of {len(used)} sources ({', '.join(assumed)})."
+    elif used:
+        text += f" All {len(used)} sizes of sources were measured."
+    if any(row.interval is not None and row.interval.differs for row in found.rows):
+        text += " Linear and simulated widths differ; the simulated ones are shown."
+    return text

@@ -1,0 +1,102 @@
+"""The section on intervals in report.html: tables, budgets, bands and activities."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from sirtjax.reports._certainty import basis_text, refusal_text
+from sirtjax.reports._figures import figure_svg
+from sirtjax.reports._interval_activities import activity_figure
+from sirtjax.reports._interval_bands import band_figures
+from sirtjax.reports._interval_budget import budget_figures
+from sirtjax.reports._interval_tables import CERTAINTY, LEVELS, interval_tables
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from sirtjax.workflows import Result
+
+TITLE = "Intervals of doses and activities"
+ACTIVITY_CAPTION = (
+    "Black line: activity of the report. Bars: interval of each bound and of the activity itself; the marks are their "
+    "middles (> lower bound, < upper bound, diamond activity). If the line crosses the bar of a bound, the target or "
+    "limit is not certain. A lower bound is certain if its bar is left of the line, an upper bound if its bar is right "
+    "of it."
+)
+BAND_CAPTION = (
+    "Dose-volume histograms. Black: corrected for the resolution of the image; band: interval of the dose at each "
+    "volume. Dashed: without correction, the dose that the prescription uses. Cross: dose and volume of a target or "
+    "limit."
+)
+
+
+def budget_caption(result: Result) -> str:
+    """Returns the caption of the bar charts, with the method and its error."""
+    found = result.uncertainty
+    text = (
+        "Where the uncertainty comes from: fraction of the variance that each source explains without the others. "
+        "Improve the source at the top first."
+    )
+    if found is None or found.method != "samples":
+        return text
+    if found.budget_samples is None:
+        return f"{text} By derivatives."
+    return f"{text} Hatched: several sources. By simulation, with an error of about 10 percentage points."
+
+
+def interval_figures(result: Result) -> list[tuple[str, str, Figure]]:
+    """Returns heading, caption and picture of each figure of the section, in order.
+
+    Only the first of several pictures of a kind has a heading and a caption.
+
+    Args:
+      result: plan or verification.
+    """
+    figures = []
+    activities = activity_figure(result)
+    kinds = (
+        ("Does the activity keep its bounds?", ACTIVITY_CAPTION, [] if activities is None else [activities]),
+        ("Largest sources", budget_caption(result), budget_figures(result)),
+        ("Histograms", BAND_CAPTION, band_figures(result)),
+    )
+    for title, caption, found in kinds:
+        figures += [(title if n == 0 else "", caption if n == 0 else "", one) for n, one in enumerate(found)]
+    return figures
+
+
+def interval_sentences(result: Result) -> tuple[str, ...]:
+    """Returns the text below the heading: the basis of the intervals, or why there are none.
+
+    Args:
+      result: plan or verification.
+    """
+    found = result.uncertainty
+    if found is None:
+        return ()
+    if found.status != "intervals":
+        return (refusal_text(found),)
+    spacing = "" if found.spacing_mm is None else f", voxels of {max(found.spacing_mm):.3g} mm"
+    return (basis_text(found), f"Resolution {found.fwhm_mm:g} mm (FWHM){spacing}, seed {found.seed}.")
+
+
+def interval_section_html(result: Result) -> str:
+    """Returns the section; empty if intervals are off.
+
+    Args:
+      result: plan or verification.
+    """
+    if result.uncertainty is None:
+        return ""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    source = resources.files("sirtjax.reports").joinpath("templates/intervals.html.jinja").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        title=TITLE,
+        sentences=interval_sentences(result),
+        tables=interval_tables(result),
+        figures=[(title, caption, figure_svg(figure)) for title, caption, figure in interval_figures(result)],
+        levels=LEVELS,
+        certainty=CERTAINTY,
+    )

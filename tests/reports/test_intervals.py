@@ -1,0 +1,315 @@
+"""Intervals in page, PDF and CSV: the numbers of the record, read back by other programs, and records to refuse."""
+
+import csv
+import dataclasses
+import io
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pdfplumber
+import pytest
+from interval_record import BUDGET, SMALL, interval, pictured, refused, row, with_intervals
+
+from sirtjax.reports import report_html, report_pdf
+from sirtjax.reports._certainty import certainty_lines, largest_source, widest_row
+from sirtjax.reports._interval_activities import activity_rows
+from sirtjax.reports._interval_bands import bands_of
+from sirtjax.reports._interval_budget import budget_parts, budgets_of
+from sirtjax.reports._interval_csv import intervals_csv
+from sirtjax.reports._interval_text import interval_text, range_text, shown_interval
+from sirtjax.reports._interval_verdicts import probability_above, verdicts_of
+
+Z = 1.6448536269514722
+
+
+class Tables(HTMLParser):
+    """The cells of every table of a page, by an independent parser."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tables, self.cell = [], None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.cell = ""
+
+    def handle_data(self, text):
+        if self.cell is not None:
+            self.cell += text
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th") and self.cell is not None:
+            self.tables[-1][-1].append(self.cell.strip())
+            self.cell = None
+
+    def having(self, *titles):
+        """The rows of the first table with these column titles, by column."""
+        found = next(table for table in self.tables if table and set(titles) <= set(table[0]))
+        return [dict(zip(found[0], cells, strict=True)) for cells in found[1:]]
+
+
+@pytest.fixture
+def planned(result, maps):
+    made = with_intervals(result)
+    return made, pictured(maps, made)
+
+
+@pytest.fixture
+def page(planned):
+    return report_html(*planned, pictures=[])
+
+
+def changed(result, **fields):
+    return dataclasses.replace(result, uncertainty=dataclasses.replace(result.uncertainty, **fields))
+
+
+def replaced(result, voi, metric, **fields):
+    """The result with another interval of one metric."""
+    rows = [
+        dataclasses.replace(one, interval=dataclasses.replace(one.interval, **fields))
+        if (one.voi, one.metric) == (voi, metric)
+        else one
+        for one in result.uncertainty.rows
+    ]
+    return changed(result, rows=tuple(rows))
+
+
+def test_the_tables_of_vois_have_the_intervals_of_the_record(planned, page):
+    found = planned[0].uncertainty
+    title = "corrected D70 (5 to 95 %) (Gy)"
+    for table in (Tables(page).having("volume (mL)", "objectives", title), Tables(page).having("uptake (%)", title)):
+        cells = {one["VOI"]: one for one in table}
+        for name in ("lesion 1", "lesion 2", "lesion 3"):
+            for metric in ("mean", "D70"):
+                known = found.row(name, metric).interval
+                text = f"{known.median:.0f} ({known.lower:.0f} to {known.upper:.0f})"
+                assert cells[name][f"corrected {metric} (5 to 95 %) (Gy)"] == text
+        assert cells["lesion 4"][title] == "no interval"
+        assert cells["normal liver"]["corrected mean (5 to 95 %) (Gy)"] == "34.9 (30.1 to 40.5)"
+        assert cells["lungs"][title] == "–"
+    assert page.count(SMALL) >= 2
+
+
+def test_the_digits_of_an_interval_are_those_of_its_upper_end():
+    assert interval_text(interval(101.0, 0.06), "Gy") == "101 (92 to 111)"
+    assert interval_text(interval(0.04, 0.3), "Gy") == "< 0.1 (< 0.1 to 0.1)"
+    assert interval_text(interval(1234.4, 0.1), "MBq") == "1234 (1047 to 1455)"
+    # An end next to the limit is on its side of the limit.
+    assert range_text(150.0, 205.02, "Gy", limit=205.0) == "150.00 to 205.02"
+    assert range_text(150.0, 205.6, "Gy", limit=205.0) == "150 to 206"
+
+
+@pytest.mark.parametrize("target", [120.0, 170.0, 212.0, 240.0])
+def test_a_probability_is_that_of_samples(target):
+    known = interval(212.0, 0.16)
+    samples = np.exp(np.random.default_rng(0).normal(math.log(212.0), 0.16, 200_000))
+    found = probability_above(target, (known.lower, known.median, known.upper), 0.9)
+    assert found == pytest.approx(float((samples > target).mean()), abs=0.005)
+    # Each side has its own width.
+    assert probability_above(150.0, (100.0, 200.0, 210.0), 0.9) == pytest.approx(0.7526, abs=2e-3)
+    assert probability_above(10.0, (0.0, 0.0, 20.0), 0.9) is None
+
+
+def test_targets_and_limits_are_certain_only_outside_their_interval(planned, page):
+    result = planned[0]
+    found = {one.objective.voi: one.certainty for one in verdicts_of(result)}
+    assert found == {
+        "lesion 1": "met", "lesion 2": "open", "lesion 3": "open", "lesion 4": "no interval", "normal liver": "met",
+        "lungs": "met",
+    }  # fmt: skip
+    cells = {one["dose"]: one for one in Tables(page).having("certainty")}
+    assert cells["lesion 2, D70"]["certainty"] == "not certain"
+    assert cells["lesion 2, D70"]["5 to 95 %"] == "163 to 276 Gy"
+    assert cells["lesion 2, D70"]["likely to be met"] == "about 60 %"
+    assert cells["lesion 2, D70"]["without correction"] == "not met"
+    assert cells["lungs, mean"]["certainty"] == "certainly met"
+    worse = replaced(result, "lungs", "mean", lower=31.0, median=40.0, upper=50.0)
+    assert next(one for one in verdicts_of(worse) if one.objective.voi == "lungs").certainty == "not met"
+    assert certainty_lines(worse)[0].label == "certainly not met"
+    assert "without correction met" in certainty_lines(worse)[0].text
+
+
+def test_earlier_treatments_are_added_to_both_ends(planned):
+    result = planned[0]
+    earlier = [
+        dataclasses.replace(one, cumulative=True, value_gy=one.value_gy + 20.0, dose_gy=55.0)
+        if one.voi == "normal liver"
+        else one
+        for one in result.objectives
+    ]
+    found = next(
+        one
+        for one in verdicts_of(dataclasses.replace(result, objectives=tuple(earlier)))
+        if one.objective.voi == "normal liver"
+    )
+    known = result.uncertainty.row("normal liver", "mean").interval
+    assert (found.lower_gy, found.upper_gy) == pytest.approx((known.lower + 20.0, known.upper + 20.0))
+    assert found.certainty == "open"
+
+
+def test_the_summary_has_at_most_six_lines_and_names_the_largest_source(planned, page):
+    lines = {one.label: one.text for one in certainty_lines(planned[0])}
+    assert len(lines) <= 6 and "How certain is this plan?" in page
+    assert lines["not certain"].startswith("lesion 3, D70 125 to 324 Gy (target 205 Gy, about 45 % likely to be met)")
+    assert "normal liver, mean 30.1 to 40.5 Gy (limit 75 Gy)" in lines["certainly met"]
+    assert lines["no interval"] == f"lesion 4 ({SMALL})."
+    assert "lesion 3, D70: 125 to 324 Gy. Largest source: position of the image, 58 %" in lines["widest interval"]
+    # A first-order fraction of 0.58 leaves sqrt(0.42) of the width.
+    assert "35 % narrower" in lines["widest interval"]
+    assert "4 of 8 sources" in lines["basis"] and "the simulated ones are shown" in lines["basis"]
+    assert widest_row(planned[0].uncertainty).voi == "lesion 3"
+    assert largest_source(interval(1.0, 0.1, budget={"a": -0.1, "b": math.nan})) == ("a", 0.0)
+    many = certainty_lines(with_intervals(planned[0], lesions=12))
+    assert len(many) <= 6 and any("normal liver" in line.text and "and 4 more." in line.text for line in many)
+
+
+def test_linear_and_simulated_are_next_to_each_other_where_they_differ(planned, page):
+    rows = Tables(page).having("linear (wrong here)")
+    known = planned[0].uncertainty.row("lesion 3", "D70").interval
+    assert [one["VOI"] for one in rows] == ["lesion 3"]
+    assert float(rows[0]["linear (wrong here)"]) == pytest.approx(known.linear_standard_deviation, rel=0.01)
+    assert float(rows[0]["simulated (correct)"].split()[0]) == pytest.approx(known.standard_deviation, rel=0.01)
+
+
+def test_sources_have_size_evidence_and_origin(page):
+    rows = {one["source"]: one for one in Tables(page).having("source", "evidence", "origin")}
+    place = rows["position of the image"]
+    assert place["standard deviation"] == "2 / 2 / 5 mm (left-right, front-back, head-feet)"
+    assert place["origin"] == "fit to the image, <i>plus</i> motion" and "<i>plus" not in page
+    assert rows["activity calibration"]["standard deviation"] == "7.8 %"
+    assert rows["activity calibration"]["origin"].endswith("(preset y90-published)")
+    assert rows["contours"] | {"evidence": "assumed"} == rows["contours"]
+    assert rows["dose kernel"]["standard deviation"] == "0: not included"
+    assert "Rotation and deformation between image and contours are not included." in page
+
+
+def test_a_budget_is_sorted_and_complete(planned):
+    parts = budget_parts(interval(1.0, 0.1))
+    single = [part.fraction for part in parts if part.single]
+    assert single == sorted(single, reverse=True) and parts[0].label == "position of the image"
+    whole = sum(max(part, 0.0) for part in BUDGET.values())
+    assert parts[-1].label == "sources in combination" and not parts[-1].single
+    assert parts[-1].fraction == pytest.approx(1.0 - whole)
+    # Fractions with a sampling error can exceed 1 together: there is no remainder then.
+    assert [part.label for part in budget_parts(interval(1.0, 0.1, budget={"contours": 0.8, "counts": 0.3}))] == [
+        "contours",
+        "noise of the image",
+    ]
+    assert budget_parts(interval(1.0, 0.1, budget={"contours": math.nan})) == ()
+    titles = [budget.title for budget in budgets_of(planned[0])]
+    assert titles[:3] == ["lesion 1, D70", "lesion 2, D70", "lesion 3, D70"] and "lungs, mean" in titles
+
+
+def test_bounds_are_certain_only_beside_the_activity(planned):
+    lines = {one.label: one for one in activity_rows(planned[0].uncertainty, "right", 1500.0, "plan")}
+    assert lines["D70%(lesion 1) >= 205 Gy"].verdict == "certainly met"
+    assert lines["D70%(lesion 2) >= 205 Gy"].verdict == "not certain"
+    assert lines["D70%(lesion 4) >= 205 Gy"].verdict.startswith("no interval")
+    assert lines["mean(normal liver) <= 75 Gy"].verdict == "certainly met"
+    more = {one.label: one for one in activity_rows(planned[0].uncertainty, "right", 9000.0, "plan")}
+    assert more["mean(normal liver) <= 75 Gy"].verdict == "certainly not met"
+    assert activity_rows(planned[0].uncertainty, "left", 1500.0, "plan") == ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lower": 300.0, "upper": 150.0},
+        {"lower": 111.5, "median": 97.5},
+        {"upper": math.nan},
+        {"lower": -4.5},
+        {"upper": math.inf},
+    ],
+)
+def test_an_interval_that_contradicts_itself_is_not_printed(planned, wrong):
+    result, maps = planned
+    broken = replaced(result, "lesion 1", "mean", **wrong)
+    text = report_html(broken, maps, pictures=[])
+    cells = {one["VOI"]: one for one in Tables(text).having("uptake (%)")}
+    assert cells["lesion 1"]["corrected mean (5 to 95 %) (Gy)"] == "no interval"
+    assert "its record contradicts itself" in text
+    assert not re.search(r">[^<]*\b(nan|inf)\b", text, re.IGNORECASE)
+
+
+def test_a_band_that_contradicts_itself_is_not_drawn(planned):
+    result = planned[0]
+    first, *others = result.uncertainty.histograms
+    crossed = dataclasses.replace(first, lower_gy=first.upper_gy, upper_gy=first.lower_gy)
+    short = dataclasses.replace(first, lower_gy=first.lower_gy[:-1])
+    for wrong in (crossed, short):
+        broken = changed(result, histograms=(wrong, *others))
+        assert "lesion 1" not in [voi.name for voi, _ in bands_of(broken)]
+        assert next(one for one in verdicts_of(broken) if one.objective.voi == "lesion 1").certainty == "no interval"
+    # A point without a number is omitted.
+    gap = dataclasses.replace(first, upper_gy=(math.nan, *first.upper_gy[1:]))
+    kept = changed(result, histograms=(gap, *others))
+    assert next(one for one in verdicts_of(kept) if one.objective.voi == "lesion 1").certainty == "met"
+
+
+def test_without_intervals_nothing_is_printed(result, maps, planned):
+    text = report_html(result, maps, pictures=[])
+    for word in ("How certain", "Intervals of doses", "5 to 95 %", "no interval"):
+        assert word not in text
+    assert certainty_lines(result) == ()
+
+
+def test_refused_intervals_are_their_message(planned):
+    result, maps = refused(planned[0]), planned[1]
+    text = report_html(result, maps, pictures=[])
+    assert text.count("Intervals were not computed: the activity image has no resolution.") == 2
+    assert "corrected mean" not in text and "Sources of uncertainty" not in text
+    with pdfplumber.open(io.BytesIO(report_pdf(result, maps, pictures=[]))) as pdf:
+        printed = " ".join(each.extract_text() for each in pdf.pages)
+    assert printed.count("Intervals were not computed") == 2
+
+
+@pytest.mark.parametrize(
+    ("lesions", "name"), [(4, "lesion "), (12, "segment IVa/b, next to the middle hepatic vein, ")]
+)
+def test_the_pdf_has_the_same_content_and_its_summary_is_one_page(result, maps, lesions, name):
+    made = with_intervals(result, lesions=lesions, name=name)
+    with pdfplumber.open(io.BytesIO(report_pdf(made, pictured(maps, made), pictures=[]))) as pdf:
+        first, *others = (re.sub(r"\s+", "", "".join(char["text"] for char in page.chars)) for page in pdf.pages)
+        words = {word["text"].lower() for page in pdf.pages for word in page.extract_words()}
+    for text in ("Howcertainisthisplan?", "notcertain", "certainlymet", "normalliver,mean30.1to40.5Gy(limit75Gy)"):
+        assert text in first
+    assert "Prescribingphysician" in first and "MedicalPhysicist".lower() in first.lower()
+    rest = "".join(others)
+    for text in ("312(260to374)", "positionoftheimage", "linear(wronghere)", "4275to6556", "Largestsources"):
+        assert text in rest
+    assert not words & {"nan", "inf", "none"}
+
+
+def test_a_verification_asks_for_its_doses(verification, maps):
+    made = with_intervals(dataclasses.replace(verification, before_after=None), lesions=3)
+    text = report_html(made, pictured(maps, made), pictures=[])
+    assert "How certain are these doses?" in text and "delivered activity" in text
+    assert "planned mean (Gy)" in text and "312 (260 to 374)" in text
+
+
+def test_the_table_for_programs_has_every_digit(planned):
+    found = planned[0].uncertainty
+    rows = list(csv.DictReader(io.StringIO(intervals_csv(found))))
+    assert len(rows) == len(found.rows) + len(found.bounds) + len(found.activities)
+    one = next(cells for cells in rows if (cells["name"], cells["metric"]) == ("lesion 3", "D70"))
+    known = found.row("lesion 3", "D70").interval
+    assert float(one["lower"]) == pytest.approx(known.lower, rel=1e-5)
+    assert float(one["budget_registration"]) == pytest.approx(0.58) and one["differs"] == "yes"
+    small = next(cells for cells in rows if cells["name"] == "lesion 4")
+    assert small["status"] == "no interval" and small["lower"] == "" and small["reason"] == SMALL
+    bound = next(cells for cells in rows if cells["side"] == "upper" and "normal" in cells["metric"])
+    assert bound["unit"] == "MBq" and float(bound["value"]) == pytest.approx(1500 * 75 / 36.2, rel=1e-5)
+    assert "nan" not in intervals_csv(replaced(planned[0], "lesion 1", "mean", upper=math.nan).uncertainty)
+
+
+def test_a_row_with_neither_interval_nor_reason_says_so():
+    assert shown_interval(row("a", "lesion", "mean", 1.0, None)) == (None, "no reason stated")
+    claimed = dataclasses.replace(row("a", "lesion", "mean", 1.0, None), status="interval")
+    assert shown_interval(claimed) == (None, "its record contradicts itself")
