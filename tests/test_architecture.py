@@ -36,7 +36,7 @@ TIERS = (
     ),
     ("synthesis",),  # paints the anatomy of phantom, scales intensities as preprocess
     ("inference", "registration"),
-    ("segmentation", "pipeline"),
+    ("segmentation", "pipeline", "optimal"),
     ("uncertainty",),  # of pipelines and registrations
     ("workflows",),
     ("reports", "train"),

@@ -1,0 +1,59 @@
+"""The gain of the objective by a higher limit: multipliers of the first-order conditions at an optimum."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from sirtjax.optimal._exact import objective_value
+from sirtjax.optimal._prepare import limit_slots
+from sirtjax.optimal._problem import MAXIMUM_INJECTIONS
+from sirtjax.optimal._search import SmoothProblem, corrected_to
+from sirtjax.optimal._smooth import use_by_shift
+
+Floats = NDArray[np.float64]
+# A limit restricts the optimum if its use is within this of 1, and a tumour if its dose is within it of the lowest.
+NEAR = 2e-3
+# Weight of the condition that the weights of the tumours add up to 1.
+HEAVY = 100.0
+
+
+def limit_gains(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " limits"], float]:
+    """Computes the gain of the objective per Gy of each limit, and the part of its gradient that remains.
+
+    At an optimum the gradient of the objective is a sum of the gradients of the limits that are reached, with weights
+    that are not negative. The weights are found by non-negative least squares.
+
+    Args:
+      smooth: the problem.
+      units: (n,) optimal activities in units of each injection's own bound.
+
+    Returns:
+      (limits,) gain per Gy, and the remaining gradient relative to that of the objective.
+    """
+    from scipy.optimize import nnls
+
+    problem = smooth.problem
+    smooth = corrected_to(smooth, units)
+    gains, uses, by_gains, by_uses = smooth.at(units)
+    lowest = gains <= gains.min() + NEAR * abs(gains.min())
+    reached = uses >= uses.max() - NEAR if uses.max() >= 1 - 10 * NEAR else np.zeros(len(uses), bool)
+    absent = units <= 1e-6
+    scale = float(np.abs(by_gains[lowest]).max()) or 1.0
+    columns = [*(by_gains[lowest] / scale), *(-by_uses[reached]), *np.eye(len(units))[absent]]
+    weights = np.append(np.full(int(lowest.sum()), HEAVY), np.zeros(len(columns) - int(lowest.sum())))
+    found, _ = nnls(np.vstack([np.asarray(columns).T, weights]), np.append(np.zeros(len(units)), HEAVY))
+    count = int(lowest.sum())
+    gradient = found[:count] @ np.asarray(columns)[:count]
+    left = np.linalg.norm(found @ np.asarray(columns)) / max(float(np.linalg.norm(gradient)), 1e-12)
+    by_use = np.zeros(len(uses))
+    by_use[reached] = found[count : count + int(reached.sum())] * scale
+    if problem.objective.kind == "utcp":
+        by_use *= objective_value(problem, units * smooth.unit_mbq)
+    if smooth.limits == "each":
+        return by_use / problem.room_gy, float(left)
+    padded = np.zeros(MAXIMUM_INJECTIONS, np.float32)
+    padded[: len(units)] = units
+    shifts = np.asarray(use_by_shift(padded, smooth.data, limits=smooth.limits), np.float64)[0]
+    return by_use[0] * -shifts[limit_slots(problem)] / problem.room_gy, float(left)

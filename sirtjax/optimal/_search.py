@@ -1,0 +1,257 @@
+"""Searches the optimum of a problem that is not linear, by exact gradients of the smooth problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from sirtjax.optimal._exact import limit_use, objective_value, tumour_doses, use_of_limits
+from sirtjax.optimal._prepare import limit_slots, own_bounds, search_data
+from sirtjax.optimal._problem import MAXIMUM_INJECTIONS, ActivityProblem
+from sirtjax.optimal._smooth import SearchData, values_and_derivatives
+
+Floats = NDArray[np.float64]
+# Local searches, corrections of the smooth problem to the exact metrics, and iterations of each search.
+SEARCHES, CORRECTIONS, ITERATIONS = 6, 3, 25
+# Points around an optimum that are compared by the exact metrics.
+AROUND = 256
+# Local optima whose objectives differ by less than this fraction count as one.
+AGREEMENT = 1e-3
+# A tie may be broken at the expense of this fraction of the objective.
+TIE = 2e-6
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothProblem:
+    """A problem with its padded arrays.
+
+    Attributes:
+      problem: injections, limits and objective.
+      unit_mbq: (injections,) activity of one unit.
+      data: padded arrays.
+      most: (injections,) upper bound in units; 0 for an injection that is omitted.
+    """
+
+    problem: ActivityProblem
+    unit_mbq: Float[np.ndarray, " injections"]
+    data: SearchData
+    most: Float[np.ndarray, " injections"]
+
+    @property
+    def gain(self) -> str:
+        """How the smooth objective is composed."""
+        if self.problem.robust is not None:
+            return self.problem.robust.objective
+        return "each" if self.problem.objective.kind in ("mean", "d70") else "nominal"
+
+    @property
+    def limits(self) -> str:
+        """How the smooth limits are composed."""
+        return "each" if self.problem.robust is None else self.problem.robust.limits
+
+    def at(
+        self, units: Float[np.ndarray, " n"]
+    ) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " c"], Float[np.ndarray, "g n"], Float[np.ndarray, "c n"]]:
+        """Computes the values to maximise, the uses of limits, and their derivatives by the units."""
+        count, tumours = len(self.unit_mbq), len(self.problem.tumours)
+        padded = np.zeros(MAXIMUM_INJECTIONS, np.float32)
+        padded[:count] = units
+        kind = self.problem.objective.kind
+        found = values_and_derivatives(padded, self.data, kind=kind, limits=self.limits, gain=self.gain)
+        (gains, uses), (by_gains, by_uses) = [[np.asarray(a, np.float64) for a in pair] for pair in found]
+        if self.gain == "each":
+            gains, by_gains = gains[:tumours], by_gains[:tumours]
+        if self.limits == "each":
+            slots = limit_slots(self.problem)
+            uses, by_uses = uses[slots], by_uses[slots]
+        return gains, uses, by_gains[:, :count], by_uses[:, :count]
+
+    def exact(self, units: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], float]:
+        """Scales units to the limits by the exact metrics; returns them with the exact objective."""
+        use = use_of_limits(self.problem, units * self.unit_mbq)
+        # If the objective rises with the activity, the way to the first limit is free.
+        if use > 1 or (self.problem.monotone and use > 0):
+            units = units / use * (1 - 1e-12)
+        return units, objective_value(self.problem, units * self.unit_mbq)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """The result of a search.
+
+    Attributes:
+      units: (injections,) activities in units of each injection's own bound.
+      value: exact objective.
+      agreeing: number of local searches that ended at this objective.
+      searches: number of local searches.
+    """
+
+    units: Float[np.ndarray, " injections"]
+    value: float
+    agreeing: int
+    searches: int
+
+
+def smooth_problem(problem: ActivityProblem) -> SmoothProblem:
+    """Returns a problem with its padded arrays and the own bound of each injection as unit."""
+    unit = own_bounds(problem)
+    return SmoothProblem(problem, unit, search_data(problem, unit), np.ones(len(unit)))
+
+
+def search(smooth: SmoothProblem, starts: Float[np.ndarray, "starts n"], *, polish: bool = True) -> Found:
+    """Searches from several starting points, with the exact metrics as judge.
+
+    Args:
+      smooth: the problem.
+      starts: (starts, n) activities in units of each injection's own bound.
+      polish: compare with exact neighbours at the end.
+    """
+    scaled = [smooth.exact(np.clip(start, 0, smooth.most)) for start in starts]
+    order = sorted(range(len(scaled)), key=lambda index: -scaled[index][1])
+    best, ends = scaled[order[0]], []
+    for index in order[:SEARCHES]:
+        end = smooth.exact(_climb(smooth, scaled[index][0]))
+        ends.append(max(end, scaled[index], key=lambda one: one[1]))
+        best = max(best, ends[-1], key=lambda one: one[1])
+    agreeing = sum(end[1] >= best[1] - AGREEMENT * abs(best[1]) for end in ends)
+    for _ in range(CORRECTIONS):
+        corrected = corrected_to(smooth, best[0])
+        end = smooth.exact(_climb(corrected, best[0]))
+        if end[1] <= best[1] * (1 + 1e-6):
+            best = max(best, end, key=lambda one: one[1])
+            break
+        best = end
+    if polish:
+        best = _polished(smooth, best)
+    best = _tie_broken(smooth, best)
+    return Found(units=best[0], value=best[1], agreeing=agreeing, searches=len(ends))
+
+
+def corrected_to(smooth: SmoothProblem, units: Float[np.ndarray, " n"]) -> SmoothProblem:
+    """Returns the smooth problem, scaled so that its doses are the exact ones at a point.
+
+    Args:
+      smooth: the problem.
+      units: (n,) activities in units.
+    """
+    problem, data = smooth.problem, smooth.data
+    kept = replace(smooth, data=data._replace(bandwidth=np.float32(0.03)))
+    activity = units * smooth.unit_mbq
+    slots = limit_slots(problem)
+    plain = replace(kept, problem=replace(problem, robust=None, scenarios=None))
+    gains, uses, _, _ = plain.at(units)
+    limit_scale, tumour_scale = np.asarray(data.limit_scale).copy(), np.asarray(data.tumour_scale).copy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        limit_scale[slots] *= np.where(uses > 0, limit_use(problem, activity) / uses, 1.0)
+        if problem.objective.kind == "d70":
+            tumour_scale[: len(gains)] *= np.where(gains > 0, tumour_doses(problem, activity) / gains, 1.0)
+    changed = kept.data._replace(
+        limit_scale=limit_scale.astype(np.float32), tumour_scale=tumour_scale.astype(np.float32)
+    )
+    return replace(kept, data=changed)
+
+
+def _climb(smooth: SmoothProblem, start: Floats, *, floor: float | None = None) -> Floats:
+    """One local search by sequential quadratic programming; with `floor` the mean is maximised above it."""
+    from scipy.optimize import minimize
+
+    count = len(start)
+    known: dict[bytes, tuple[Floats, Floats, Floats, Floats]] = {}
+
+    def at(variables: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        key = variables[:count].tobytes()
+        if key not in known:
+            known.clear()
+            known[key] = smooth.at(np.clip(variables[:count], 0, smooth.most))
+        return known[key]
+
+    gains = at(start)[0]
+    scale = float(max(abs(gains).min(), 1e-9)) if smooth.problem.objective.kind != "utcp" else 1.0
+    limits = {
+        "type": "ineq",
+        "fun": lambda v: 1 - at(v)[1],
+        "jac": lambda v: -np.pad(at(v)[3], ((0, 0), (0, len(v) - count))),
+    }
+    bounds = [(0.0, float(top)) for top in smooth.most]
+    if floor is not None:
+        rows = {"type": "ineq", "fun": lambda v: at(v)[0] / scale - floor / scale, "jac": lambda v: at(v)[2] / scale}
+        found = minimize(
+            lambda v: -float(at(v)[0].mean()) / scale,
+            start,
+            jac=lambda v: -at(v)[2].mean(axis=0) / scale,
+            bounds=bounds,
+            constraints=[limits, rows],
+            method="SLSQP",
+            options={"maxiter": ITERATIONS, "ftol": 3e-6},
+        )
+    elif len(gains) == 1:
+        found = minimize(
+            lambda v: -float(at(v)[0][0]) / scale,
+            start,
+            jac=lambda v: -at(v)[2][0] / scale,
+            bounds=bounds,
+            constraints=[limits],
+            method="SLSQP",
+            options={"maxiter": ITERATIONS, "ftol": 3e-6},
+        )
+    else:
+        # The lowest tumour as a variable of its own, which every tumour must reach.
+        lowest = {
+            "type": "ineq",
+            "fun": lambda v: at(v)[0] / scale - v[-1],
+            "jac": lambda v: np.hstack([at(v)[2] / scale, -np.ones((len(gains), 1))]),
+        }
+        found = minimize(
+            lambda v: -float(v[-1]),
+            np.append(start, float(gains.min()) / scale),
+            jac=lambda v: np.append(np.zeros(count), -1.0),
+            bounds=[*bounds, (None, None)],
+            constraints=[limits, lowest],
+            method="SLSQP",
+            options={"maxiter": ITERATIONS, "ftol": 3e-6},
+        )
+    units = np.clip(np.nan_to_num(np.asarray(found.x[:count], np.float64)), 0, smooth.most)
+    return units if units.any() else start
+
+
+def _polished(smooth: SmoothProblem, best: tuple[Floats, float]) -> tuple[Floats, float]:
+    """Compares with points around it by the exact metrics, and from the best of them in ever smaller steps.
+
+    The smooth problem does not show the small maxima of a histogram of few voxels.
+    """
+    from scipy.stats import qmc
+
+    width = np.repeat([0.5, 0.1], AROUND // 2)[:, None]
+    offsets = 2 * qmc.Halton(d=len(best[0]), scramble=False).random(AROUND + 1)[1:] - 1
+    around = [smooth.exact(np.clip(best[0] + offset, 0, smooth.most)) for offset in width * offsets]
+    for start in (best, max(around, key=lambda one: one[1])):
+        best = max(best, _neighbours(smooth, start), key=lambda one: one[1])
+    return best
+
+
+def _neighbours(smooth: SmoothProblem, best: tuple[Floats, float]) -> tuple[Floats, float]:
+    step = 0.02
+    while step > 1e-5:
+        better = False
+        for direction in np.vstack([np.eye(len(best[0])), -np.eye(len(best[0]))]):
+            trial = smooth.exact(np.clip(best[0] + step * direction, 0, smooth.most))
+            if trial[1] > best[1] * (1 + 1e-9):
+                best, better = trial, True
+        step = step if better else step / 3
+    return best
+
+
+def _tie_broken(smooth: SmoothProblem, best: tuple[Floats, float]) -> tuple[Floats, float]:
+    """Of optima with the same lowest tumour, the one with the largest mean over the tumours."""
+    if smooth.gain != "each" or len(smooth.problem.tumours) == 1:
+        return best
+    corrected = corrected_to(smooth, best[0])
+    floor = best[1] * (1 - TIE / 2)
+    trial = smooth.exact(_climb(corrected, best[0], floor=floor))
+    better = tumour_doses(smooth.problem, trial[0] * smooth.unit_mbq).mean()
+    if trial[1] >= best[1] * (1 - TIE) and better > tumour_doses(smooth.problem, best[0] * smooth.unit_mbq).mean():
+        return trial
+    return best
