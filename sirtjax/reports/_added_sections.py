@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sirtjax.reports._before_after_tables import ReportTable
+from sirtjax.reports._contour_tables import TITLE as CONTOURS
+from sirtjax.reports._contour_tables import contour_sentences, contour_tables
 from sirtjax.reports._measured_tables import TITLE, measured_sentences, measured_tables
 from sirtjax.reports._order_tables import order_sentences, order_tables
 from sirtjax.reports._uptake_tables import uptake_sentences, uptake_tables
@@ -37,6 +39,9 @@ def added_sections(result: Result) -> tuple[ReportSection, ...]:
         found.append(
             ReportSection(title="Viable tumour", sentences=viable_sentences(result), tables=viable_tables(result))
         )
+    if result.where_to_check is not None:
+        where = result.where_to_check
+        found.append(ReportSection(title=CONTOURS, sentences=contour_sentences(where), tables=contour_tables(where)))
     if result.order is not None:
         found.append(
             ReportSection(

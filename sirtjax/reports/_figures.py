@@ -12,6 +12,7 @@ from jaxtyping import Float32
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
@@ -279,7 +280,7 @@ def draw_isodoses(axes: Axes, cut: Slice2d, levels: Sequence[float], *, labels: 
                 axes.clabel(lines, fmt=lambda value: f"{value:g}", fontsize=6)
 
 
-def colour_bar(figure: Figure, painted: AxesImage, unit: str) -> None:
+def colour_bar(figure: Figure, painted: ScalarMappable, unit: str) -> None:
     """Draws the colour bar to the right of the slices, with its unit."""
     bar = figure.colorbar(painted, cax=figure.add_axes((0.94, 0.12, 0.012, 0.7)))
     if bar.solids is not None:

@@ -47,7 +47,7 @@ def write_results(
       on_step: called with the name of each part when it starts.
     """
     # Here, so that a registration's record does not load planning.
-    from sirtjax.workflows import result_mask, result_to_json
+    from sirtjax.workflows import CONTOUR_FILE, result_mask, result_to_json
 
     on_step("report")
     linked = registration_page is not None
@@ -79,6 +79,8 @@ def write_results(
     on_step("images")
     io.write_nifti(folder / "dose.nii.gz", maps.dose_gy, force=True)
     io.write_nifti(folder / "activity.nii.gz", maps.activity, force=True)
+    if maps.contour_gy_per_mm is not None:
+        io.write_nifti(folder / CONTOUR_FILE, maps.contour_gy_per_mm, force=True)
     if result.registration is not None:
         io.write_transform(folder / "transform.h5", maps.transform, force=True)
     _write_plan_maps(folder, maps)

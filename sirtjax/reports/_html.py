@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sirtjax.reports._added_sections import added_sections
 from sirtjax.reports._before_after_figures import agreement_figure, difference_figure
 from sirtjax.reports._before_after_tables import before_after_sentences, before_after_tables
+from sirtjax.reports._contour_figures import contour_pictures
 from sirtjax.reports._figures import ISODOSE_COLOURS, dvh_figure, figure_png, figure_svg, fusion_figure, interval_figure
 from sirtjax.reports._format import amount, column, number, percent, significant, with_unit
 from sirtjax.reports._interval_section import interval_section_html
@@ -203,6 +204,7 @@ def pictures_of(result: Result, maps: ResultVolumes, on_step: Callable[[str], No
     for voi in lesions:
         text = f"{voi.name}: {with_unit(voi.volume_ml, 'mL')}, mean {with_unit(voi.mean_gy, 'Gy')}"
         pictures.append(picture(voi.name, "dose", text))
+    pictures += contour_pictures(result, maps, on_step)
     if maps.planned_dose_gy is not None:
         pictures += _difference_pictures(maps, names, on_step)
     if not lesions:

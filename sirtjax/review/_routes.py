@@ -79,6 +79,8 @@ def _api(session: Session, asked: Request, parts: tuple[str, ...]) -> Response:
             return _image(session.other_image_bytes(scene, registered=moment == "after"))
         case "GET", ("scenes", scene, "deformation"):
             return _json(session.deformation(scene))
+        case "GET", ("scenes", scene, "contours"):
+            return _json(session.contour_map(scene))
         case "GET", ("scenes", scene, "masks", key):
             return _image(session.warped_mask_bytes(key, scene))
         case "GET", ("masks", key):

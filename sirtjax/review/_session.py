@@ -14,6 +14,7 @@ import numpy as np
 from sirtjax import io, spatial
 from sirtjax.errors import ConfigError, ImageFormatError
 from sirtjax.parsing import parse_json
+from sirtjax.review._contour_map import contour_map
 from sirtjax.review._masks import Frame, ReviewMask, by_key, plan_masks
 from sirtjax.review._replan import REVIEW, Replanning, reviewed_products
 from sirtjax.review._request_error import RequestError
@@ -92,6 +93,7 @@ class Session:
             "unreviewed_masks": results.get("unreviewed_masks", []),
             "injections": [{key: row[key] for key in ("territory", "activity_mbq")} for row in results["injections"]],
             "registered": self.images.diagnostic is not None,
+            "where_to_check": results.get("where_to_check"),
             "masks": [self.describe_mask(key) for key in self.masks],
             "scenes": [self._describe_scene(scene) for scene in self.scenes.values()],
         }
@@ -225,6 +227,11 @@ class Session:
         affine, *_ = np.linalg.lstsq(design, moved, rcond=None)
         bent = scene.geometry.to_voxel(points + moved - design @ affine)
         return {"shape": counts.tolist(), "voxels": np.round(bent, 2).ravel().tolist()}
+
+    def contour_map(self, scene_key: str) -> dict[str, object]:
+        """Returns the effect of contours on the dose on a scene; see `_contour_map.contour_map`."""
+        scene = self._scene(scene_key)
+        return contour_map(self.folder, scene, self._pull(scene.frame, "activity"))
 
     def voxel_count(self, key: str) -> int:
         """Returns how many voxels the page sends of a mask.

@@ -49,6 +49,7 @@ from sirtjax.uncertainty._sources import source_value as source_value
 from sirtjax.uncertainty._treatment import DoseMetrics as DoseMetrics
 from sirtjax.uncertainty._treatment import TreatmentData as TreatmentData
 from sirtjax.uncertainty._treatment import near_voxels as near_voxels
+from sirtjax.uncertainty._treatment_contours import treatment_contour_sensitivity as treatment_contour_sensitivity
 from sirtjax.uncertainty._treatment_intervals import LinearIntervals as LinearIntervals
 from sirtjax.uncertainty._treatment_intervals import TreatmentIntervals as TreatmentIntervals
 from sirtjax.uncertainty._treatment_intervals import treatment_intervals as treatment_intervals
@@ -91,6 +92,7 @@ __all__ = [
     "regions_of",
     "source_value",
     "territory_shares",
+    "treatment_contour_sensitivity",
     "treatment_intervals",
     "uncertainty_budget",
 ]

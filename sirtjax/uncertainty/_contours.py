@@ -26,6 +26,8 @@ DoseOfContours: TypeAlias = Callable[..., tuple[Float[jax.Array, "i j k"], Float
 PATCH_MM2 = 100.0
 # Below this fraction of the largest density of surface no value is formed.
 NO_SURFACE = 1e-3
+# Up to this many voxels from a contour the estimate has derivatives with respect to it.
+REACH_VOXELS = 1.5
 # The derivative at one position of the contours relative to the voxels has the pattern of the voxels. It is the mean
 # over four positions, a quarter of a voxel away in the directions of a tetrahedron.
 POSITIONS = 0.25 / np.sqrt(3.0) * np.array([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)], np.float32)
@@ -185,6 +187,7 @@ def _derivatives(
     def at(position: jax.Array) -> tuple[jax.Array, ...]:
         moved_mm = distance_mm - jnp.tensordot(position, rises, axes=1)
         (dose_gy, tissue), pull = jax.vjp(lambda distance: estimate(distance, *args), moved_mm)
+        _, pull_tissue = jax.vjp(lambda distance: estimate(distance, *args)[1], moved_mm)  # without the dose: cheap
 
         def one(row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
             voi, contour, fraction = row
@@ -192,7 +195,7 @@ def _derivatives(
             none = jnp.zeros_like(tissue)
             outward = -pull((slope.by_dose, none.at[voi].set(slope.by_weight)))[0]
             # The change of the volume is the area, on exactly the voxels in which the estimate has the surface.
-            grown = -pull((jnp.zeros_like(dose_gy), none.at[voi].set(1.0)))[0][contour] * jnp.prod(spacing_mm)
+            grown = -pull_tissue(none.at[voi].set(1.0))[0][contour] * jnp.prod(spacing_mm)
             surface = grown * jnp.sign(jnp.sum(grown))
             displaced = jnp.einsum("mijk,amijk,qijk->qa", outward, normals, regions)
             return jnp.asarray(slope.value_gy), outward[contour], jnp.sum(outward, axis=(1, 2, 3)), surface, displaced
@@ -202,12 +205,15 @@ def _derivatives(
 
     value, outward, whole, surface, displaced = (jnp.mean(part, axis=0) for part in jax.lax.map(at, POSITIONS))
 
-    def patch(row: tuple[jax.Array, jax.Array]) -> jax.Array:
-        smooth, smooth_area = (gaussian_blur(part, spacing_mm, fwhm_mm) for part in row)
+    def patch(row: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        # A displacement is constant along the normal: without this factor the bump falls off on both sides.
+        away = jnp.minimum(jnp.abs(distance_mm[row[2]]), REACH_VOXELS * jnp.max(spacing_mm))
+        along = jnp.exp(jnp.pi * away**2 / patch_mm2)
+        smooth, smooth_area = (gaussian_blur(part * along, spacing_mm, fwhm_mm) for part in row[:2])
         usable = smooth_area > NO_SURFACE * jnp.max(smooth_area)
         return jnp.where(usable, smooth / jnp.where(usable, smooth_area, 1.0), 0.0) * patch_mm2
 
-    return value, whole, jax.lax.map(patch, (outward, surface)), surface, displaced
+    return value, whole, jax.lax.map(patch, (outward, surface, contours)), surface, displaced
 
 
 def _metric(dose_gy: jax.Array, weight: jax.Array, fraction: jax.Array) -> MetricSlope:

@@ -35,6 +35,10 @@ from sirtjax.workflows._case_options import missing_choices as missing_choices
 from sirtjax.workflows._case_options import read_case as read_case
 from sirtjax.workflows._comparison_record import ComparisonRow as ComparisonRow
 from sirtjax.workflows._comparison_record import PlanComparison as PlanComparison
+from sirtjax.workflows._contour_record import CONTOUR_FILE as CONTOUR_FILE
+from sirtjax.workflows._contour_record import ContourDependence as ContourDependence
+from sirtjax.workflows._contour_record import RegionDependence as RegionDependence
+from sirtjax.workflows._contour_record import WhereToCheck as WhereToCheck
 from sirtjax.workflows._dose_map import DoseMapRecord as DoseMapRecord
 from sirtjax.workflows._drafts import unreviewed_masks as unreviewed_masks
 from sirtjax.workflows._guides import RegistrationGuidance as RegistrationGuidance
@@ -128,6 +132,7 @@ from sirtjax.workflows._voi_histogram import voi_histogram as voi_histogram
 __all__ = [
     "ACCUMULATION_SCHEMA",
     "BY_CT_NUMBERS",
+    "CONTOUR_FILE",
     "IMAGE_ROLES",
     "MASK_ROLES",
     "NO_PSEUDONYM",
@@ -151,6 +156,7 @@ __all__ = [
     "CaseImages",
     "CaseOptions",
     "ComparisonRow",
+    "ContourDependence",
     "CorrectedDose",
     "DoseMapRecord",
     "DoseStatistics",
@@ -186,6 +192,7 @@ __all__ = [
     "PlannedVoi",
     "Provenance",
     "RegionCounts",
+    "RegionDependence",
     "RegistrationGuidance",
     "RegistrationSummary",
     "RelabellingResult",
@@ -217,6 +224,7 @@ __all__ = [
     "VoiHistogram",
     "VoiResult",
     "VolumeChange",
+    "WhereToCheck",
     "accumulate_case",
     "accumulation_to_json",
     "automatic_hooks",

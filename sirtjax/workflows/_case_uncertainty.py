@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sirtjax.workflows._case_table import Table
-from sirtjax.workflows._uncertainty_record import SourceEvidence
+from sirtjax.workflows._uncertainty_record import SourceEvidence, UncertaintyMethod
 
 Relative = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Millimetres = Annotated[float, Field(ge=0, le=50, allow_inf_nan=False)]
@@ -94,11 +94,12 @@ class UncertaintyTable(SourcesTable):
     """The intervals of doses and activities, and the sources of their uncertainty.
 
     A source that the case does not state comes from the `preset`; there is no other default. `samples` is the number of
-    simulated measurements. `budget` "linear" derives the fraction of each source from derivatives, "sobol" from further
-    simulations.
+    simulated measurements. `method` "eanm" computes mean doses by the formulas of the EANM guidance instead. `budget`
+    "linear" derives the fraction of each source from derivatives, "sobol" from further simulations.
     """
 
     preset: str | None = None
+    method: UncertaintyMethod = "samples"
     level: Annotated[float, Field(ge=0.5, le=0.99)] = 0.9
     samples: Literal[64, 128, 256, 512, 1024] = 64
     budget: Literal["linear", "sobol"] = "linear"

@@ -87,5 +87,5 @@ def plan_case(
     result = replace(result, injections=injections, objectives=met, methods=methods)
     if case.uncertainty is not None:
         hooks.on_step("intervals")
-        result = with_intervals(case, mapped, setting, deposit, result)
+        result, maps = with_intervals(case, mapped, setting, deposit, result, maps)
     return result, maps, mapped

@@ -17,6 +17,7 @@ from sirtjax.volume import Geometry, Volume
 from sirtjax.workflows._alignment_record import Alignment
 from sirtjax.workflows._before_after_record import BeforeAfter
 from sirtjax.workflows._comparison_record import PlanComparison
+from sirtjax.workflows._contour_record import WhereToCheck
 from sirtjax.workflows._dose_map import DoseMapRecord
 from sirtjax.workflows._lung_reassignment_record import LungReassignment
 from sirtjax.workflows._measured_record import MeasuredActivity
@@ -281,6 +282,7 @@ class Result:
       remnant: the liver outside the injected territories.
       uptake_sites: uptake outside the liver; None if the case has no [uptake_sites].
       lung_reassignment: lung shunt and dose next to the lung without blur; None if the case does not ask for it.
+      where_to_check: contours that the doses depend on; None without intervals or without a lesion.
       uncertainty: intervals of doses and activities; None if they are off.
     """
 
@@ -324,6 +326,7 @@ class Result:
     remnant: LiverRemnant | None = None
     uptake_sites: UptakeSites | None = None
     lung_reassignment: LungReassignment | None = None
+    where_to_check: WhereToCheck | None = None
     uncertainty: UncertaintyResult | None = None
 
     def voi(self, name: str) -> VoiResult:
@@ -354,6 +357,8 @@ class ResultVolumes:
       plan_alignment: pull transform from the activity frame to the frame of the plan, and its origin; None without a
         registered plan.
       plan_ct: CT of the plan, if its registration used it.
+      contour_gy_per_mm: near the contour of each lesion, the change of its dose if a patch there moves outward by 1 mm,
+        on a coarser grid; None without derivatives.
     """
 
     geometry: Geometry
@@ -366,6 +371,7 @@ class ResultVolumes:
     plan_alignment: Alignment | None = None
     plan_ct: Image | None = None
     lungs: Volume | None = None
+    contour_gy_per_mm: Volume | None = None
 
 
 def result_to_json(result: Result) -> dict[str, object]:

@@ -9,16 +9,19 @@ import jax
 
 from sirtjax import uncertainty
 from sirtjax.errors import ConfigError, InputError
-from sirtjax.workflows._biology import biology_sets
+from sirtjax.workflows._biology import Biology, biology_sets
 from sirtjax.workflows._case import Case
+from sirtjax.workflows._case_uncertainty import SurfaceSourceTable, UncertaintyTable
+from sirtjax.workflows._contours import where_to_check
 from sirtjax.workflows._deposit import ActivityAndDose
 from sirtjax.workflows._partial_volume import recovered_dose
 from sirtjax.workflows._products import AllStepResults
-from sirtjax.workflows._results import Result
+from sirtjax.workflows._results import Result, ResultVolumes
 from sirtjax.workflows._setting import DosimetryContext
 from sirtjax.workflows._uncertainty_activity import ActivityInputs, activity_rows
 from sirtjax.workflows._uncertainty_checks import uncertainty_checks
-from sirtjax.workflows._uncertainty_inputs import simulation_inputs
+from sirtjax.workflows._uncertainty_eanm import eanm_intervals
+from sirtjax.workflows._uncertainty_inputs import SimulationInputs, simulation_inputs
 from sirtjax.workflows._uncertainty_record import UncertaintyResult
 from sirtjax.workflows._uncertainty_rows import corrected_voi, histogram_band, interval_rows, small_lesion_reason
 from sirtjax.workflows._uncertainty_sources import SIMULATED, simulated_sources, source_records, stated_sources
@@ -76,28 +79,26 @@ def check_uncertainty(case: Case) -> None:
             '[uncertainty] requires partial-volume correction: set partial_volume.methods = ["rbv"] and '
             "images.activity.resolution_fwhm_mm"
         )
-    stated_sources(case, table)
+    tables = stated_sources(case, table).tables
+    edges = tables["contours"]
+    if table.method == "eanm" and isinstance(edges, SurfaceSourceTable) and edges.size_mm == 0:
+        raise ConfigError('uncertainty.method = "eanm" requires uncertainty.contours.size_mm above 0')
     registration = table.registration
     if registration is not None and registration.size_mm == "alignment" and not case.partial_volume.propose_shift:
         raise ConfigError('uncertainty.registration.size_mm = "alignment" requires partial_volume.propose_shift = true')
 
 
 def with_intervals(
-    case: Case, products: AllStepResults, setting: DosimetryContext, deposit: ActivityAndDose, result: Result
-) -> Result:
-    """Returns a plan or verification with intervals and checks; arguments as `uncertainty_result`."""
-    found = uncertainty_result(case, products, setting, deposit, result)
-    if found is None:
-        return result
-    return replace(result, uncertainty=found, checks=(*result.checks, *uncertainty_checks(result, found)))
+    case: Case,
+    products: AllStepResults,
+    setting: DosimetryContext,
+    deposit: ActivityAndDose,
+    result: Result,
+    maps: ResultVolumes,
+) -> tuple[Result, ResultVolumes]:
+    """Returns a result with its intervals, their checks, and the contours that its doses depend on.
 
-
-def uncertainty_result(
-    case: Case, products: AllStepResults, setting: DosimetryContext, deposit: ActivityAndDose, result: Result
-) -> UncertaintyResult | None:
-    """Returns the intervals of a plan or verification; None if the case does not ask for them.
-
-    Doses and activities of the result do not change.
+    Doses and activities of the result do not change. Without [uncertainty] nothing is added.
 
     Args:
       case: the case.
@@ -105,16 +106,14 @@ def uncertainty_result(
       setting: constants, territories and VOIs of the case.
       deposit: activity and dose without correction.
       result: the plan or verification, with injections and objectives.
+      maps: images on the dose grid.
 
     Raises:
       ConfigError: as `check_uncertainty`.
     """
     table, fwhm_mm = case.uncertainty, case.images.activity.resolution_fwhm_mm
     if table is None or fwhm_mm is None:
-        return None
-    stated = stated_sources(case, table)
-    alignment = None if result.partial_volume is None else result.partial_volume.alignment
-    records = source_records(stated, alignment)
+        return result, maps
     biology = biology_sets(case, sphere_type=setting.protocol.device)
     inputs = simulation_inputs(
         case,
@@ -126,6 +125,49 @@ def uncertainty_result(
         biology,
         fwhm_mm=fwhm_mm,
     )
+    found = _intervals(case, products, setting, deposit, result, inputs, table, biology, fwhm_mm)
+    where, shown = where_to_check(setting.mapped.geometry, inputs, found.sources)
+    checks = (*result.checks, *uncertainty_checks(result, found))
+    result = replace(result, uncertainty=found, checks=checks, where_to_check=where)
+    return result, replace(maps, contour_gy_per_mm=shown)
+
+
+def _intervals(
+    case: Case,
+    products: AllStepResults,
+    setting: DosimetryContext,
+    deposit: ActivityAndDose,
+    result: Result,
+    inputs: SimulationInputs,
+    table: UncertaintyTable,
+    biology: Biology | None,
+    fwhm_mm: float,
+) -> UncertaintyResult:
+    stated = stated_sources(case, table)
+    alignment = None if result.partial_volume is None else result.partial_volume.alignment
+    records = source_records(stated, alignment)
+    empty = UncertaintyResult(
+        method="samples",
+        level=table.level,
+        samples=table.samples,
+        budget_samples=BUDGET_SAMPLES if table.budget == "sobol" else None,
+        seed=table.seed,
+        status="refused",
+        message="",
+        fwhm_mm=fwhm_mm,
+        spacing_mm=None,
+        sources=records,
+        not_included=stated.not_included(),
+    )
+    recovered = recovered_dose(case, products, setting, deposit)
+    voxel_ml, half_life_h = setting.mapped.geometry.voxel_volume_ml, setting.nuclide.half_life_h
+    corrected = {
+        voi.name: one
+        for voi in inputs.vois
+        if (one := corrected_voi(voi, recovered, inputs, biology, voxel_ml=voxel_ml, half_life_h=half_life_h))
+    }
+    if table.method == "eanm":
+        return eanm_intervals(empty, result, corrected)
     sources = simulated_sources(
         records,
         spacing_mm=inputs.grid.spacing_mm,
@@ -134,8 +176,6 @@ def uncertainty_result(
         injections=len(inputs.lung_shunt_fraction),
     )
     counts = next((record for record in records if record.name == "counts"), None)
-    budget_count = BUDGET_SAMPLES if table.budget == "sobol" else None
-    message, found = "", None
     try:
         found = uncertainty.treatment_intervals(
             inputs.image,
@@ -148,34 +188,12 @@ def uncertainty_result(
             noise_fraction=0.0 if counts is None else counts.sizes[0],
             count=table.samples,
             linear=True,
-            budget_count=budget_count,
+            budget_count=empty.budget_samples,
             batch_size=BATCH,
             level=table.level,
         )
     except InputError as error:  # an interval that cannot be computed must not lose the plan
-        message = str(error)
-    empty = UncertaintyResult(
-        method="samples",
-        level=table.level,
-        samples=table.samples,
-        budget_samples=budget_count,
-        seed=table.seed,
-        status="intervals" if found is not None else "refused",
-        message=message,
-        fwhm_mm=fwhm_mm,
-        spacing_mm=None if found is None else (inputs.grid.spacing_mm,) * 3,
-        sources=records,
-        not_included=stated.not_included(),
-    )
-    if found is None:
-        return empty
-    recovered = recovered_dose(case, products, setting, deposit)
-    voxel_ml, half_life_h = setting.mapped.geometry.voxel_volume_ml, setting.nuclide.half_life_h
-    corrected = {
-        voi.name: one
-        for voi in inputs.vois
-        if (one := corrected_voi(voi, recovered, inputs, biology, voxel_ml=voxel_ml, half_life_h=half_life_h))
-    }
+        return replace(empty, message=str(error))
     names = {simulated: name for name, simulated in SIMULATED.items()}
     bounds, activities = activity_rows(
         ActivityInputs(
@@ -192,6 +210,8 @@ def uncertainty_result(
     rows = {voi.name: voi for voi in result.vois}
     return replace(
         empty,
+        status="intervals",
+        spacing_mm=(inputs.grid.spacing_mm,) * 3,
         rows=interval_rows(result.vois, found, corrected, inputs, deposit, biology, names),
         bounds=bounds,
         activities=activities,

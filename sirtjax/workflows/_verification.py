@@ -120,7 +120,7 @@ def verify_case(
     )
     if case.uncertainty is not None:
         hooks.on_step("intervals")
-        result = with_intervals(case, mapped, setting, deposit, result)
+        result, maps = with_intervals(case, mapped, setting, deposit, result, maps)
     comparison: PlanComparison | None = None
     differences: tuple[Check, ...] = (dosimetry.make_check("SJ510"),)
     if plan is not None:

@@ -80,7 +80,9 @@ def bump(direction):
     """A displacement of 1 mm at the surface in a direction, with an area of 1 cm2."""
     unit = np.asarray(direction, float) / np.linalg.norm(direction)
     at = np.asarray(CENTRE_MM) + RADIUS_MM * unit
-    squared = sum((a - c) ** 2 for a, c in zip(AXES, at, strict=True))
+    # The same for all points on a normal of the surface.
+    foot = [c + RADIUS_MM * (a - c) / np.maximum(AWAY_MM, 1e-6) for a, c in zip(AXES, CENTRE_MM, strict=True)]
+    squared = sum((a - c) ** 2 for a, c in zip(foot, at, strict=True))
     voxel = tuple(np.rint(at / 2.5 + (np.asarray(SHAPE) - 1) / 2).astype(int))
     return np.exp(-squared / (2 * 100.0 / (2 * np.pi))), voxel
 

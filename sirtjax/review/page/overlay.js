@@ -1,5 +1,6 @@
 // Everything drawn as lines over the viewer: masks, isodoses, the cross, the brush, the deformation grid.
 import { contours } from "./contours.js";
+import { strokeByValue } from "./dependence.js";
 import { marksIn } from "./editor.js";
 import { PLANES, takeSlice } from "./planes.js";
 
@@ -42,7 +43,7 @@ export class Overlay {
   #tile(pen, tile, scene) {
     const slice = this.view.cross[PLANES[tile.plane].axes[2]];
     for (const mask of scene.masks) {
-      for (const { value, colour } of mask.labels) this.#mask(pen, tile, slice, mask, value, colour);
+      for (const label of mask.labels) this.#mask(pen, tile, slice, mask, label);
     }
     if (scene.dose) {
       scene.dose.levels.forEach(({ steps, colour }) => {
@@ -52,6 +53,10 @@ export class Overlay {
         this.#stroke(pen, tile, loops, colour, 1.2 * this.unit, []);
       });
     }
+    // Above the isodoses, which often follow the edges of lesions.
+    for (const mask of scene.masks.filter((one) => one.dependence && one.outline)) {
+      for (const label of mask.labels) this.#dependence(pen, tile, slice, mask, label);
+    }
     if (scene.marks.size) this.#marks(pen, tile, slice, scene.marks);
     if (scene.grid) this.#grid(pen, tile, slice, scene.grid);
     this.#cross(pen, tile);
@@ -60,11 +65,9 @@ export class Overlay {
     this.#letters(pen, tile, slice);
   }
 
-  #mask(pen, tile, slice, mask, value, colour) {
+  #mask(pen, tile, slice, mask, { value, colour, name }) {
     if (!mask.fill && !mask.outline) return;
-    const loops = this.#loops(`${mask.name}|${value}`, tile.plane, slice, mask.data, (values, nu, nv) =>
-      contours(values.map((label) => (label === value ? 1 : 0)), nu, nv, 1, false),
-    );
+    const loops = this.#outline(tile, slice, mask, value);
     if (!loops.length) return;
     if (mask.fill) {
       pen.globalAlpha = mask.active ? mask.opacity : mask.opacity * 0.6;
@@ -73,10 +76,30 @@ export class Overlay {
       pen.fill("evenodd");
       pen.globalAlpha = 1;
     }
-    if (mask.outline) {
+    if (mask.outline && !mask.dependence?.row(name)) {
       const dash = mask.dashed ? [6 * this.unit, 4 * this.unit] : [];
       this.#stroke(pen, tile, loops, colour, (mask.active ? 2 : 1.3) * this.unit, dash);
     }
+  }
+
+  #outline(tile, slice, mask, value) {
+    return this.#loops(`${mask.name}|${value}`, tile.plane, slice, mask.data, (values, nu, nv) =>
+      contours(values.map((label) => (label === value ? 1 : 0)), nu, nv, 1, false),
+    );
+  }
+
+  #dependence(pen, tile, slice, mask, { value, name }) {
+    const row = mask.dependence.row(name);
+    if (!row) return;
+    const [u, v, w] = PLANES[tile.plane].axes;
+    const voxel = [0, 0, 0];
+    voxel[w] = slice;
+    const at = (x, y) => {
+      [voxel[u], voxel[v]] = [x, y];
+      return mask.dependence.at(voxel);
+    };
+    const screen = (x, y) => this.view.toScreen(tile, x, y);
+    strokeByValue(pen, this.#outline(tile, slice, mask, value), { at, screen, row, unit: this.unit });
   }
 
   #loops(name, plane, slice, data, make) {

@@ -2,6 +2,7 @@
 import { getImage, getJson, getMask, Refused } from "./api.js";
 import { Comparison } from "./compare.js";
 import { ISODOSES_GY, middle, PLAIN_WINDOWS, WINDOWS } from "./display.js";
+import { Dependence, showDependence } from "./dependence.js";
 import { drawn } from "./drawn.js";
 import { count } from "./dvh.js";
 import { Editor } from "./editor.js";
@@ -17,6 +18,7 @@ import { View } from "./view.js";
 const view = new View($("gl"));
 const overlay = new Overlay($("overlay"), view);
 const comparison = new Comparison(view);
+const dependence = new Dependence();
 const state = { plan: null, scene: null, masks: [], active: null, image: null, dose: null, window: null, hover: null, plane: 0 };
 const editor = new Editor({
   view,
@@ -31,7 +33,7 @@ const editor = new Editor({
 });
 const record = recorder({ state, editor, changed, panels, loadDose });
 // For the tests of the page, which read the displayed state.
-globalThis.review = { state, view, editor, overlay };
+globalThis.review = { state, view, editor, overlay, dependence };
 
 // ---- drawing -------------------------------------------------------------------------------------------------
 
@@ -48,7 +50,7 @@ function redraw(linesOnly = false) {
     if (!state.image) return;
     if (stale) view.draw();
     stale = false;
-    overlay.draw(drawn({ state, editor, comparison }));
+    overlay.draw(drawn({ state, editor, comparison, dependence }));
   });
 }
 
@@ -70,6 +72,8 @@ function panels() {
   if (!state.active) return;
   listMasks(state.masks, state.active, { show: showOrHide, choose });
   showMask(state.active, record);
+  const label = state.active.labels.find(({ value }) => value === editor.label) ?? state.active;
+  showDependence(dependence, label.name, $("show-contours").checked);
   // Warped masks are only displayed; the dose of the lungs is that of their shunt, not of voxels.
   const counted = state.masks.filter((mask) => mask.told.scene === state.scene.key && mask.told.role !== "lungs");
   const { scene } = state;
@@ -191,6 +195,7 @@ async function loadDose() {
   for (const mask of state.masks) mask.counted = null;
   overlay.forget();
   await colours();
+  await edges();
 }
 
 async function colours() {
@@ -199,6 +204,14 @@ async function colours() {
   await view.setDose(on ? dose : null, 20 / (dose?.stepGy ?? 1), 65535, Number($("dose-opacity").value));
   showLegend(dose?.levels ?? [], dose && $("show-isodoses").checked);
   redraw();
+}
+
+/** The effect of the contours on the dose, of the plan that is open. */
+async function edges() {
+  $("contours").hidden = !state.plan.where_to_check;
+  await dependence.show(state.plan, state.scene, $("show-contours").checked);
+  panels();
+  redraw(true);
 }
 
 function fillWindows(scene) {
@@ -291,7 +304,10 @@ function wire() {
     redraw();
   });
   for (const id of ["show-outline", "show-fill", "fill-opacity"]) on(id, "input", () => redraw(true));
-  on("label", "change", () => (editor.label = Number($("label").value)));
+  on("label", "change", () => {
+    editor.label = Number($("label").value);
+    panels();
+  });
   on("brush", "input", () => {
     editor.size = Number($("brush").value);
     panels();
@@ -307,6 +323,7 @@ function wire() {
   on("reject", "click", () => record.sign("rejected"));
   on("show-dose", "change", colours);
   on("show-isodoses", "change", colours);
+  on("show-contours", "change", edges);
   on("dose-opacity", "input", () => {
     view.setDoseOpacity(Number($("dose-opacity").value));
     redraw();

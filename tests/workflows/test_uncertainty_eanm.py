@@ -1,0 +1,139 @@
+"""Intervals of mean doses by the EANM guidance in a result: numbers from the formulas by NumPy, and what is refused."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import integrate, special
+
+from sirtjax.errors import ConfigError
+from sirtjax.workflows import UncertaintyResult, UncertaintySource
+from sirtjax.workflows._uncertainty import check_uncertainty
+from sirtjax.workflows._uncertainty_eanm import OMITTED, eanm_intervals
+
+FWHM_MM, CONTOURS_MM, SHUNT = 12.0, 1.2, 0.2
+SIZES = {
+    "calibration": 0.05,
+    "residual": 0.02,
+    "lung_shunt": 0.3,
+    "resolution": 0.1,
+    "density": 0.01,
+    "half_life": 0.001,
+}
+
+
+def source(name, size, unit="1"):
+    return UncertaintySource(name, (size,), unit, None, "test", "assumed")
+
+
+def voi(name, kind, volume_ml, mean_gy):
+    return SimpleNamespace(name=name, kind=kind, volume_ml=volume_ml, mean_gy=mean_gy, d_gy={"70": 0.9 * mean_gy})
+
+
+def empty(level=0.9):
+    return UncertaintyResult(
+        method="samples",
+        level=level,
+        samples=64,
+        budget_samples=None,
+        seed=0,
+        status="refused",
+        message="",
+        fwhm_mm=FWHM_MM,
+        spacing_mm=None,
+        sources=(
+            *(source(name, size) for name, size in SIZES.items()),
+            source("contours", CONTOURS_MM, "mm"),
+            source("registration", 3.0, "mm"),
+        ),
+        not_included=(),
+    )
+
+
+VOIS = (
+    voi("small", "lesion", 0.5, 300.0),
+    voi("large", "lesion", 30.0, 200.0),
+    voi("normal liver", "normal liver", 1500.0, 40.0),
+    voi("right", "territory", 900.0, 60.0),
+)
+CORRECTED = {one.name: SimpleNamespace(mean_gy=1.1 * one.mean_gy) for one in VOIS}
+
+
+def found(**changes):
+    return eanm_intervals(empty(**changes), SimpleNamespace(vois=VOIS, lung_shunt_fraction=SHUNT), CORRECTED)
+
+
+def recovery(radius, sigma):
+    """Counts of a blurred sphere inside itself, by quadrature."""
+
+    def profile(r):
+        near, far = (radius - r) / sigma, (radius + r) / sigma
+        steps = 0.5 * (special.erf(near / math.sqrt(2)) + special.erf(far / math.sqrt(2)))
+        return steps - sigma / (r * math.sqrt(2 * math.pi)) * (np.exp(-(near**2) / 2) - np.exp(-(far**2) / 2))
+
+    counts = integrate.quad(lambda r: 4 * np.pi * r**2 * profile(r), 1e-9, radius)[0]
+    return counts / (4 / 3 * np.pi * radius**3), profile(radius)
+
+
+def test_the_interval_of_a_lesion_is_that_of_the_formulas():
+    row = found().row("large", "mean")
+    radius, sigma = (750 * 30.0 / np.pi) ** (1 / 3), FWHM_MM / 2.354820045
+    coefficient, edge = recovery(radius, sigma)
+    by_volume = 3 * math.sqrt(2) * CONTOURS_MM / (2 * radius) * edge / coefficient
+    wider, sharper = recovery(radius, 1.01 * sigma)[0], recovery(radius, 0.99 * sigma)[0]
+    by_resolution = (sharper - wider) / (0.02 * coefficient) * 0.1
+    others = (0.05, 0.02, 0.3 * 0.2 / 0.8, 0.01, 0.001, by_volume, by_resolution)
+    wanted = 220.0 * math.sqrt(sum(part**2 for part in others))
+    assert row.interval.standard_deviation == pytest.approx(wanted, rel=0.01)
+    assert row.interval.upper == pytest.approx(220.0 + 1.645 * wanted, rel=0.01)
+    assert row.interval.lower == pytest.approx(220.0 - 1.645 * wanted, rel=0.02)
+    budget = row.interval.budget
+    assert sum(budget.values()) == pytest.approx(1.0)
+    assert budget["contours"] == pytest.approx((220.0 * by_volume / wanted) ** 2, rel=0.02)
+    assert budget["resolution"] == pytest.approx((220.0 * by_resolution / wanted) ** 2, rel=0.02)
+
+
+def test_another_level_has_another_width():
+    width = [found(level=level).row("large", "mean").interval for level in (0.9, 0.68)]
+    assert (width[0].upper - 220.0) / (width[1].upper - 220.0) == pytest.approx(1.6449 / 0.9945, rel=1e-3)
+
+
+def test_what_the_formulas_do_not_give_is_said():
+    result = found()
+    assert (result.method, result.samples, result.status) == ("eanm", 0, "intervals")
+    small, d70 = result.row("small", "mean"), result.row("large", "D70")
+    assert small.interval is None and "radius of 4.9 mm" in small.reason
+    assert d70.interval is None and d70.reason == "the EANM method has mean doses only"
+    assert {row.voi for row in result.rows} == {"small", "large", "normal liver"}
+    assert any("does not include `registration`" in line for line in result.not_included)
+    assert not any("`calibration`" in line for line in result.not_included)
+    assert "contours" not in OMITTED
+
+
+def test_the_lower_bound_of_an_uncertain_dose_is_not_negative():
+    uncertain = empty()
+    huge = tuple(source("calibration", 0.9) if one.name == "calibration" else one for one in uncertain.sources)
+    changed = eanm_intervals(
+        UncertaintyResult(**{**vars(uncertain), "sources": huge}),
+        SimpleNamespace(vois=VOIS, lung_shunt_fraction=SHUNT),
+        CORRECTED,
+    )
+    assert changed.row("large", "mean").interval.lower == 0.0
+
+
+def test_contours_without_an_error_are_refused(monkeypatch):
+    import sirtjax.workflows._uncertainty as module
+    from sirtjax.workflows._case_uncertainty import SurfaceSourceTable
+
+    edges = SurfaceSourceTable(size_mm=0.0, correlation_mm=20.0, origin="none", evidence="assumed")
+    monkeypatch.setattr(module, "stated_sources", lambda case, table: SimpleNamespace(tables={"contours": edges}))
+    case = SimpleNamespace(
+        uncertainty=SimpleNamespace(method="eanm", registration=None),
+        partial_volume=SimpleNamespace(methods=("rbv",)),
+        images=SimpleNamespace(activity=SimpleNamespace(resolution_fwhm_mm=12.0)),
+    )
+    with pytest.raises(ConfigError, match=r"requires uncertainty\.contours\.size_mm above 0"):
+        check_uncertainty(case)
+    case.uncertainty.method = "samples"
+    check_uncertainty(case)
