@@ -153,8 +153,10 @@ def _doses(found: UncertaintyResult) -> IntervalTable:
     for row in found.rows:
         cells.setdefault(row.voi, {}).setdefault(row.metric, row)
     rows = tuple((name, *(_cell(row.get(metric)) for metric in metrics)) for name, row in cells.items())
+    # The formulas know no bias.
+    unbiased = "" if found.method == "eanm" else ", without the bias of the measurement"
     notes = [
-        "Best estimate after correction for the resolution of the image, without the bias of the measurement; in "
+        f"Best estimate after correction for the resolution of the image{unbiased}; in "
         f"brackets {quantiles_text(found.level)}.",
         *reason_notes(found),
     ]

@@ -26,9 +26,10 @@ def uncertainty_tables(found: UncertaintyResult) -> tuple[ReportTable, ...]:
     level = f"{100 * found.level:g} % interval"
     doses = tuple(_dose_row(row) for row in found.rows if row.kind in KINDS and row.metric in METRICS)
     activities = tuple(_activity_row(row) for row in (*found.bounds, *found.activities))
-    return (
+    way = "by the EANM guidance" if found.method == "eanm" else f"{found.samples} simulations"
+    tables = (
         ReportTable(
-            title=f"intervals of doses, {found.samples} simulations",
+            title=f"intervals of doses, {way}",
             header=("VOI", "metric", "shown", "corrected", level, "sd", "largest source"),
             rows=doses,
         ),
@@ -38,6 +39,7 @@ def uncertainty_tables(found: UncertaintyResult) -> tuple[ReportTable, ...]:
             rows=activities,
         ),
     )
+    return tuple(table for table in tables if table.rows)
 
 
 def _dose_row(row: UncertaintyRow) -> tuple[str, ...]:

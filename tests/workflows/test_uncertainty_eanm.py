@@ -8,6 +8,7 @@ import pytest
 from scipy import integrate, special
 
 from sirtjax.errors import ConfigError
+from sirtjax.reports import uncertainty_tables
 from sirtjax.workflows import UncertaintyResult, UncertaintySource
 from sirtjax.workflows._uncertainty import check_uncertainty
 from sirtjax.workflows._uncertainty_eanm import OMITTED, eanm_intervals
@@ -109,6 +110,12 @@ def test_what_the_formulas_do_not_give_is_said():
     assert any("does not include `registration`" in line for line in result.not_included)
     assert not any("`calibration`" in line for line in result.not_included)
     assert "contours" not in OMITTED
+
+
+def test_the_terminal_names_the_method_and_has_no_empty_table():
+    (doses,) = uncertainty_tables(found())
+    assert doses.title == "intervals of doses, by the EANM guidance"
+    assert [row[0] for row in doses.rows] == ["small", "small", "large", "large", "normal liver", "normal liver"]
 
 
 def test_the_lower_bound_of_an_uncertain_dose_is_not_negative():
