@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from sirtjax import dosimetry, uncertainty
@@ -266,14 +267,24 @@ def histogram_band(
     centre = np.asarray(corrected.d_gy)
     estimate = np.maximum(np.asarray(found.estimate.d_gy, np.float64)[row], 1e-6)
 
-    def scaled(values: uncertainty.DoseMetrics) -> tuple[float, ...]:
+    def scaled(values: uncertainty.DoseMetrics) -> Float64[np.ndarray, " k"]:
         ratio = np.asarray(values.d_gy, np.float64)[row] / estimate
-        return tuple(round(float(x), 4) for x in centre * ratio)
+        found: NDArray[np.float64] = centre * ratio
+        return found
 
+    # Where the histogram is steep, single volumes have wide intervals of their own: the band contains them all.
+    lower = np.minimum.accumulate(scaled(found.lower))
+    upper = np.maximum.accumulate(scaled(found.upper)[::-1])[::-1]
+    middle = scaled(found.median)
+    middle = (np.minimum.accumulate(middle) + np.maximum.accumulate(middle[::-1])[::-1]) / 2.0
     return HistogramBand(
         voi=voi.name,
         volume_percent=tuple(float(x) for x in VOLUME_PERCENT),
-        lower_gy=scaled(found.lower),
-        middle_gy=scaled(found.median),
-        upper_gy=scaled(found.upper),
+        lower_gy=_rounded(lower),
+        middle_gy=_rounded(np.clip(middle, lower, upper)),
+        upper_gy=_rounded(upper),
     )
+
+
+def _rounded(values: Float64[np.ndarray, " k"]) -> tuple[float, ...]:
+    return tuple(round(float(x), 4) for x in values)
