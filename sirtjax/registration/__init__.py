@@ -35,6 +35,9 @@ from sirtjax.registration._pair import ImagePair as ImagePair
 from sirtjax.registration._pair import Weights as Weights
 from sirtjax.registration._paired_files import ImageFiles as ImageFiles
 from sirtjax.registration._paired_files import read_registration_inputs as read_registration_inputs
+from sirtjax.registration._posterior import PosteriorMethod as PosteriorMethod
+from sirtjax.registration._posterior import RegistrationPosterior as RegistrationPosterior
+from sirtjax.registration._posterior import registration_posterior as registration_posterior
 from sirtjax.registration._prepare import ImageWithMasks as ImageWithMasks
 from sirtjax.registration._prepare import prepare_pair as prepare_pair
 from sirtjax.registration._register import register as register
@@ -59,8 +62,10 @@ __all__ = [
     "ImplicitSolution",
     "Landmarks",
     "MaskFile",
+    "PosteriorMethod",
     "RegistrationConfig",
     "RegistrationInput",
+    "RegistrationPosterior",
     "RegistrationResult",
     "Solution",
     "Stage",
@@ -94,6 +99,7 @@ __all__ = [
     "read_registration_inputs",
     "register",
     "register_batch",
+    "registration_posterior",
     "solve",
     "solve_batch",
     "solve_implicit",

@@ -76,7 +76,7 @@ def deformable_value(
     landmarks: Array = jnp.zeros((), jnp.float32)
     if plan.masks:
         landmarks = landmark_distance(through(affine, _moved_landmarks(u, pair, phase, plan)), pair)
-    regularisation = _regularisation(coefficients, phase, pair, affine, weights, config)
+    regularisation = regularisation_term(coefficients, phase, pair, affine, weights, config)
     value = weighted_terms(image, masks, landmarks, weights) + regularisation
     return value, jnp.stack([image, masks, landmarks, regularisation])
 
@@ -152,15 +152,15 @@ def _moved_landmarks(u: Array, pair: ImagePair, phase: Array, plan: Plan) -> Tri
     return columns(points + sample(u, columns(index)))
 
 
-def _regularisation(
+def regularisation_term(
     coefficients: Coefficients,
-    phase: Array,
+    phase: Integer[Array, ""],
     pair: ImagePair,
-    affine: Array,
+    affine: Float[Array, "4 4"],
     weights: Weights,
     config: RegistrationConfig,
-) -> Array:
-    """L_R with its barriers, on a sub-lattice of its own that is fine enough for the finest B-splines."""
+) -> Float[Array, ""]:
+    """Returns L_R with its barriers, on a sub-lattice fine enough for the finest B-splines."""
     table = config.regularisation
     stride, pitch_mm = table.stride, pair.reference_pitch_mm * table.stride
     u = displacement_mm(coefficients, pair, config, stride=stride, phase=None)
