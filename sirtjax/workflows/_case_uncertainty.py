@@ -38,17 +38,20 @@ class CountsTable(SourceTable):
 class RegistrationSourceTable(SourceTable):
     """The translation of the activity image against the contours, sd along x, y and z (LPS).
 
-    "alignment" takes the standard error of the proposed translation (`partial_volume.propose_shift`) and adds
-    `floor_mm` in quadrature, for motion that no image shows.
+    "alignment" takes the standard error of the proposed translation (`partial_volume.propose_shift`). "laplace" and
+    "ensemble" take the posterior of the registration of the diagnostic image (`registration.registration_posterior`),
+    also for `lesion_shift`. `floor_mm` is added in quadrature, for motion that no image shows.
     """
 
-    size_mm: AlongAxes | Literal["alignment"]
+    size_mm: AlongAxes | Literal["alignment", "laplace", "ensemble"]
     floor_mm: AlongAxes | None = None
 
     @model_validator(mode="after")
     def _floor(self) -> RegistrationSourceTable:
-        if (self.size_mm == "alignment") != (self.floor_mm is not None):
-            raise ValueError('`floor_mm` is allowed only with size_mm = "alignment", and required there')
+        if isinstance(self.size_mm, str) != (self.floor_mm is not None):
+            raise ValueError(
+                '`floor_mm` is required with size_mm = "alignment", "laplace" or "ensemble", and only there'
+            )
         return self
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import jax
 
 from sirtjax import uncertainty
-from sirtjax.errors import ConfigError, InputError
+from sirtjax.errors import ComputationError, ConfigError, InputError
 from sirtjax.workflows._biology import Biology, biology_sets
 from sirtjax.workflows._case import Case
 from sirtjax.workflows._case_uncertainty import SurfaceSourceTable, UncertaintyTable
@@ -23,8 +23,15 @@ from sirtjax.workflows._uncertainty_checks import uncertainty_checks
 from sirtjax.workflows._uncertainty_eanm import eanm_intervals
 from sirtjax.workflows._uncertainty_inputs import SimulationInputs, simulation_inputs
 from sirtjax.workflows._uncertainty_record import UncertaintyResult
+from sirtjax.workflows._uncertainty_registration import check_posterior, registration_spread
 from sirtjax.workflows._uncertainty_rows import corrected_voi, histogram_band, interval_rows, small_lesion_reason
-from sirtjax.workflows._uncertainty_sources import SIMULATED, simulated_sources, source_records, stated_sources
+from sirtjax.workflows._uncertainty_sources import (
+    SIMULATED,
+    registration_table,
+    simulated_sources,
+    source_records,
+    stated_sources,
+)
 
 UncertaintyChoice = Literal["fast", "full", "off"]
 # What `fast` and `full` compute; they state no source.
@@ -79,8 +86,9 @@ def check_uncertainty(case: Case) -> None:
             '[uncertainty] requires partial-volume correction: set partial_volume.methods = ["rbv"] and '
             "images.activity.resolution_fwhm_mm"
         )
-    tables = stated_sources(case, table).tables
-    edges = tables["contours"]
+    stated = stated_sources(case, table)
+    check_posterior(case, registration_table(stated))
+    edges = stated.tables["contours"]
     if table.method == "eanm" and isinstance(edges, SurfaceSourceTable) and edges.size_mm == 0:
         raise ConfigError('uncertainty.method = "eanm" requires uncertainty.contours.size_mm above 0')
     registration = table.registration
@@ -145,7 +153,13 @@ def _intervals(
 ) -> UncertaintyResult:
     stated = stated_sources(case, table)
     alignment = None if result.partial_volume is None else result.partial_volume.alignment
-    records = source_records(stated, alignment)
+    message, spread = "", None
+    try:
+        if table.method == "samples":
+            spread = registration_spread(case, products, setting, registration_table(stated))
+    except (InputError, ComputationError) as error:  # an interval that cannot be computed must not lose the plan
+        message = str(error)
+    records = source_records(stated, alignment, spread)
     empty = UncertaintyResult(
         method="samples",
         level=table.level,
@@ -153,12 +167,14 @@ def _intervals(
         budget_samples=BUDGET_SAMPLES if table.budget == "sobol" else None,
         seed=table.seed,
         status="refused",
-        message="",
+        message=message,
         fwhm_mm=fwhm_mm,
         spacing_mm=None,
         sources=records,
         not_included=stated.not_included(),
     )
+    if message:
+        return empty
     recovered = recovered_dose(case, products, setting, deposit)
     voxel_ml, half_life_h = setting.mapped.geometry.voxel_volume_ml, setting.nuclide.half_life_h
     corrected = {

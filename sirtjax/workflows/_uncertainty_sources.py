@@ -24,6 +24,7 @@ from sirtjax.workflows._case_uncertainty import (
 from sirtjax.workflows._partial_volume_record import ActivityAlignment
 from sirtjax.workflows._uncertainty_grid import ENGINE_SHAPE
 from sirtjax.workflows._uncertainty_record import UncertaintySource
+from sirtjax.workflows._uncertainty_registration import RegistrationSpread, posterior_method
 
 FOLDER = "uncertainty"
 # Names of the sources in a case, and of the same sources in the simulations.
@@ -70,6 +71,8 @@ class StatedSources:
     def not_included(self) -> tuple[str, ...]:
         """Returns a sentence for each source that is not included."""
         missing = [name for name, table in self.tables.items() if table is None]
+        if posterior_method(registration_table(self)) is not None:  # it states the shift of lesions as well
+            missing = [name for name in missing if name != "lesion_shift"]
         return tuple(f"The case states no uncertainty of `{name}`." for name in missing) + NEVER_INCLUDED
 
 
@@ -107,19 +110,33 @@ def _without_effect(name: str, case: Case) -> bool:
     return name == "territories" and case.territories is None and case.plan_registration is None
 
 
-def source_records(stated: StatedSources, alignment: ActivityAlignment | None) -> tuple[UncertaintySource, ...]:
+def registration_table(stated: StatedSources) -> RegistrationSourceTable | None:
+    """Returns the table of the registration, if the case or its preset has one."""
+    table = stated.tables["registration"]
+    return table if isinstance(table, RegistrationSourceTable) else None
+
+
+def source_records(
+    stated: StatedSources, alignment: ActivityAlignment | None, spread: RegistrationSpread | None = None
+) -> tuple[UncertaintySource, ...]:
     """Returns the sources as the result shows them.
 
     Args:
       stated: sources of the case.
       alignment: proposed translation, whose standard error "alignment" takes.
+      spread: uncertainty of the registration, which "laplace" and "ensemble" take; None leaves them out.
 
     Raises:
       ConfigError: "alignment" without a proposed translation.
     """
     found = []
+    registered = stated.tables["registration"]
     for name, table in stated.tables.items():
+        if name == "lesion_shift" and table is None and spread is not None:
+            table = registered  # the posterior of the registration states it as well
         if table is None:
+            continue
+        if spread is None and isinstance(table, RegistrationSourceTable) and posterior_method(table) is not None:
             continue
         sizes: tuple[float, ...]
         correlation: float | None = None
@@ -127,6 +144,8 @@ def source_records(stated: StatedSources, alignment: ActivityAlignment | None) -
             sizes = (table.size,)
         elif isinstance(table, SurfaceSourceTable):
             sizes, correlation = (table.size_mm,), table.correlation_mm
+        elif isinstance(table, RegistrationSourceTable) and spread is not None:
+            sizes = spread.lesion_shift_mm if name == "lesion_shift" else spread.shift_mm
         elif isinstance(table, RegistrationSourceTable):
             sizes = registration_mm(table, alignment)
         elif isinstance(table, LesionShiftTable):
@@ -158,7 +177,7 @@ def registration_mm(table: RegistrationSourceTable, alignment: ActivityAlignment
     Raises:
       ConfigError: "alignment" without a proposed translation.
     """
-    if table.size_mm != "alignment":
+    if not isinstance(table.size_mm, str):
         return table.size_mm
     if alignment is None or table.floor_mm is None:
         raise ConfigError('uncertainty.registration.size_mm = "alignment" requires partial_volume.propose_shift = true')
